@@ -1,0 +1,16 @@
+"""What the project is made of and what it needs; the pins stand in requirements/, tool settings in pyproject.toml."""
+
+from setuptools import setup
+
+setup(
+    name="edgeline",
+    version="0.1.0",
+    description="From labelled field data to a blessed model on every phone: one TFX pipeline",
+    python_requires=">=3.10,<3.14",
+    packages=["runners", "pipeline", "components", "trainer_module", "edge", "release", "data"],
+    py_modules=["errors"],
+    # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
+    package_dir={"": "."},
+    install_requires=["tfx", "tensorflow", "keras", "apache-beam", "numpy", "pillow", "pydantic>=2", "pyyaml", "rich"],
+    entry_points={"console_scripts": ["edgeline = runners.cli:main"]},
+)
