@@ -1,4 +1,4 @@
-"""What the project is made of and what it needs; the pins stand in requirements/, tool settings in pyproject.toml."""
+"""What the project is made of and needs; the pins stand in requirements/, tool settings in pyproject.toml."""
 
 from setuptools import setup
 
@@ -11,6 +11,16 @@ setup(
     py_modules=["errors"],
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
     package_dir={"": "."},
-    install_requires=["tfx", "tensorflow", "keras", "apache-beam", "numpy", "pillow", "pydantic>=2", "pyyaml", "rich"],
+    install_requires=[
+        "tfx",
+        "tensorflow",
+        "keras",
+        "apache-beam",
+        "numpy",
+        "pillow",
+        "pydantic>=2",
+        "pyyaml",
+        "rich",
+    ],
     entry_points={"console_scripts": ["edgeline = runners.cli:main"]},
 )
