@@ -1,0 +1,21 @@
+"""The artifact types that TFX has no standard type for. Their files are named where they are written."""
+
+from tfx.types.artifact import Artifact
+
+
+class Quarantine(Artifact):
+    """Photos that ingest set aside (`quarantine.csv`), and the counts of the window (`ingest.json`)."""
+
+    TYPE_NAME = "components.Quarantine"
+
+
+class Verdict(Artifact):
+    """A gate's verdict (`verdict.json`); custom property `passed` is 1 or 0."""
+
+    TYPE_NAME = "components.Verdict"
+
+
+class EdgeModels(Artifact):
+    """The files for a phone: `model_*.tflite`, `labels.txt`, `preprocessing.json` and how they were made."""
+
+    TYPE_NAME = "components.EdgeModels"

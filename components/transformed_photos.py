@@ -1,0 +1,63 @@
+"""Photos of a split as the model sees them: read from Examples, through the Transform graph."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tfx.types import artifact_utils
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class TransformedPhotos:
+    """Photos of a split.
+
+    Attributes:
+        images: uint8 [n, H, W, C].
+        labels: int64 [n], positions in the schema's domain.
+        groups: For each of `label`, `lane_id` and `photo_id` the n values.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    groups: dict[str, list[str]]
+
+
+def read_photos(examples: Any, transform_graph_uri: str, split: str, limit: int) -> TransformedPhotos:
+    """Reads the first `limit` photos of a split, in file order, which is by digest of their pixels.
+
+    Args:
+        examples: The Examples artifact.
+        transform_graph_uri: Folder of the TransformGraph artifact.
+        split: `train` or `eval`.
+        limit: Most photos to read.
+    """
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    layer = tft.TFTransformOutput(transform_graph_uri).transform_features_layer()
+    spec = tft.TFTransformOutput(transform_graph_uri).raw_feature_spec()
+    folder = artifact_utils.get_split_uri([examples], split)
+    files = sorted(str(path) for path in Path(folder).glob("data_tfrecord-*"))
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP").take(limit).batch(_BATCH)
+    images, labels = [], []
+    groups: dict[str, list[str]] = {"label": [], "lane_id": [], "photo_id": []}
+    for batch in records:
+        transformed = layer(tf.io.parse_example(batch, spec))
+        images.append(transformed["image"].numpy())
+        labels.append(transformed["label"].numpy())
+        for example in _parsed(batch.numpy()):
+            for name, values in groups.items():
+                values.append(example.features.feature[name].bytes_list.value[0].decode())
+    return TransformedPhotos(np.concatenate(images), np.concatenate(labels), groups)
+
+
+def _parsed(batch: NDArray[np.object_]) -> Iterator[Any]:
+    import tensorflow as tf
+
+    return itertools.starmap(tf.train.Example.FromString, zip(batch, strict=True))

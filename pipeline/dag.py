@@ -1,0 +1,169 @@
+"""The DAG, top to bottom as the picture in the README. Both engines run it as it stands here."""
+
+from dataclasses import dataclass
+
+from tfx.components import ExampleValidator, SchemaGen, StatisticsGen, Trainer, Transform
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
+
+from components.curated_schema import CuratedSchema
+from components.data_gate import DataAdmission, DataGate, statistics_options
+from components.edge_converter import EdgeConverter
+from components.edge_validator import EdgeValidator
+from components.model_evaluator import ModelEvaluator
+from components.photo_ingest import PhotoIngest
+from components.production_model import ProductionModel
+from components.release_pusher import ReleasePusher
+from pipeline.evaluation import evaluation_config
+from pipeline.settings import Settings
+from pipeline.workloads import Workload, read_labels
+
+_FASTEST_ON_ONE_MACHINE = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a run reads and writes.
+
+    Attributes:
+        data: The folder of spans.
+        artifacts: The pipeline root.
+        metadata: The file of the ML Metadata store.
+        push: Root of the release store.
+        checkpoints: Where a killed training leaves what its next attempt goes on from.
+    """
+
+    data: str
+    artifacts: str
+    metadata: str
+    push: str
+    checkpoints: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the runner saw of the world; it enters the cache keys of the steps that look at the world.
+
+    Attributes:
+        window: Digest of the content of the newest spans.
+        production: Digest of the pointer to production; empty when nothing is.
+        code: Digest of the code that the steps run.
+        lock: Digest of the installed lock file.
+        run: Id of the run.
+    """
+
+    window: str = ""
+    production: str = ""
+    code: str = ""
+    lock: str = ""
+    run: str = ""
+
+
+def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observed: Observed) -> Pipeline:
+    """Builds the DAG of a workload."""
+    labels = list(read_labels(workload))
+    model = settings.model.model_dump(mode="json")
+    look = {"labels": labels, "image_size": settings.model.image_size, "channels": settings.model.channels}
+
+    ingest = PhotoIngest(paths.data, labels, settings.data.model_dump(), observed.window, observed.code)
+    statistics = StatisticsGen(examples=ingest.outputs["examples"], stats_options=statistics_options())
+    inferred = SchemaGen(statistics=statistics.outputs["statistics"])
+    curated = CuratedSchema(workload.schema.read_text(encoding="utf-8"))
+    anomalies = ExampleValidator(statistics=statistics.outputs["statistics"], schema=curated.outputs["schema"])
+    gate = DataGate(
+        statistics=statistics.outputs["statistics"],
+        schema=curated.outputs["schema"],
+        anomalies=anomalies.outputs["anomalies"],
+        quarantine=ingest.outputs["quarantine"],
+        rules=settings.gate.model_dump(mode="json"),
+    )
+    admission = DataAdmission(verdict=gate.outputs["verdict"])
+
+    transform = Transform(
+        examples=ingest.outputs["examples"],
+        schema=curated.outputs["schema"],
+        preprocessing_fn=f"{workload.module}.preprocessing_fn",
+        custom_config=look,
+        materialize=False,
+        disable_analyzer_cache=True,
+        disable_statistics=True,
+    )
+    transform.add_upstream_node(admission)
+    trainer = Trainer(
+        run_fn="trainer_module.run.run_fn",
+        examples=ingest.outputs["examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=curated.outputs["schema"],
+        train_args=TrainArgs(splits=["train"]),
+        eval_args=EvalArgs(splits=["eval"]),
+        custom_config={
+            "module": workload.module,
+            "labels": labels,
+            "model": model,
+            "trainer": settings.trainer.model_dump(mode="json"),
+            "seed": settings.seed,
+            "checkpoints": paths.checkpoints,
+        },
+    )
+    production = ProductionModel(paths.push, workload.name, observed.production)
+    production.add_upstream_node(admission)
+    evaluator = ModelEvaluator(
+        examples=ingest.outputs["examples"],
+        model=trainer.outputs["model"],
+        baseline_model=production.outputs["model"],
+        eval_config=evaluation_config(),
+        bounds=[bound.model_dump() for bound in settings.evaluation.bounds],
+        beat_majority=settings.evaluation.beat_majority,
+    )
+
+    converter = EdgeConverter(
+        examples=ingest.outputs["examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        model=trainer.outputs["model"],
+        look=look,
+        variants=settings.edge.variants,
+        calibration_photos=settings.edge.calibration_photos,
+    )
+    validator = EdgeValidator(
+        examples=ingest.outputs["examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        model=trainer.outputs["model"],
+        edge_models=converter.outputs["edge_models"],
+        limits=settings.edge.model_dump(mode="json"),
+    )
+    pusher = ReleasePusher(
+        examples=ingest.outputs["examples"],
+        model=trainer.outputs["model"],
+        evaluation=evaluator.outputs["evaluation"],
+        blessing=evaluator.outputs["blessing"],
+        edge_models=converter.outputs["edge_models"],
+        edge_verdict=validator.outputs["verdict"],
+        push=paths.push,
+        model_name=workload.name,
+        provenance={"run": observed.run, "code": observed.code, "lock": observed.lock},
+    )
+
+    return Pipeline(
+        pipeline_name=workload.name,
+        pipeline_root=paths.artifacts,
+        metadata_connection_config=sqlite_metadata_connection_config(paths.metadata),
+        components=[
+            ingest,
+            statistics,
+            inferred,
+            curated,
+            anomalies,
+            gate,
+            admission,
+            transform,
+            trainer,
+            production,
+            evaluator,
+            converter,
+            validator,
+            pusher,
+        ],
+        enable_cache=True,
+        beam_pipeline_args=list(settings.beam.flags or _FASTEST_ON_ONE_MACHINE),
+    )

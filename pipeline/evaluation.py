@@ -1,0 +1,37 @@
+"""What is measured of a trained model: the slices and metrics that TFMA computes."""
+
+from components.model_evaluator import SLICE_FEATURES
+
+
+def evaluation_config() -> str:
+    """The `tfma.EvalConfig` as JSON: candidate and production model, overall and by class, lane and span.
+
+    Both models get raw examples through their own Transform graph, so that each is judged with its own preprocessing.
+    """
+    import tensorflow_model_analysis as tfma
+    from google.protobuf import json_format, text_format
+
+    model = """
+      model_specs {{
+        name: "{name}" is_baseline: {is_baseline}
+        signature_name: "serve_features"
+        preprocessing_function_names: "transform_features"
+        label_key: "label"
+        prediction_key: "probabilities"
+      }}"""
+    slices = "".join(f'slicing_specs {{ feature_keys: "{feature}" }}' for feature in SLICE_FEATURES.values())
+    config = text_format.Parse(
+        model.format(name="candidate", is_baseline="false")
+        + model.format(name="baseline", is_baseline="true")
+        + "slicing_specs { }"
+        + slices
+        + """
+      metrics_specs {
+        metrics { class_name: "ExampleCount" }
+        metrics { class_name: "SparseCategoricalAccuracy" config: '"name": "accuracy"' }
+        metrics { class_name: "SparseCategoricalCrossentropy" config: '"name": "loss"' }
+        metrics { class_name: "MultiClassConfusionMatrixPlot" config: '"thresholds": [0.0]' }
+      }""",
+        tfma.EvalConfig(),
+    )
+    return json_format.MessageToJson(config, preserving_proto_field_name=True)
