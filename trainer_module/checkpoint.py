@@ -1,0 +1,95 @@
+"""What a killed training needs to go on: one file, replaced at once at the end of each epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after an epoch.
+
+    Attributes:
+        history: The logs of every epoch so far.
+        variables: All that changes in training: weights, optimizer state, and the seeds of dropout.
+        best_weights: The weights of the best epoch so far.
+    """
+
+    history: Sequence[Mapping[str, float]]
+    variables: Sequence[np.ndarray]
+    best_weights: Sequence[np.ndarray]
+
+
+def training_key(custom_config: Mapping[str, Any], train_files: Sequence[str], transform_output: str) -> str:
+    """Names one training: the same settings, data and code give the same key, anything else another."""
+    import tensorflow as tf
+
+    digest = hashlib.sha256()
+    about = {
+        "config": {name: value for name, value in custom_config.items() if name != "checkpoints"},
+        "train_files": list(train_files),
+        "transform_output": transform_output,
+        "tensorflow": tf.__version__,
+    }
+    digest.update(json.dumps(about, sort_keys=True).encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def training_variables(model: keras.Model) -> list[Any]:
+    """The variables that make up the state of a compiled model whose optimizer is built."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def save(checkpoint: Checkpoint, folder: Path) -> None:
+    """Replaces the folder's checkpoint; a reader, or a crash at any instant, meets the old one or the new one."""
+    import numpy as np
+
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {f"variable_{i}": array for i, array in enumerate(checkpoint.variables)}
+    arrays |= {f"best_{i}": array for i, array in enumerate(checkpoint.best_weights)}
+    arrays["history"] = np.array(json.dumps(list(checkpoint.history)))
+    partial = folder / "checkpoint.partial"
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(folder / "checkpoint.npz")
+
+
+def load(model: keras.Model, folder: Path) -> Checkpoint | None:
+    """Restores the model and its optimizer to the folder's checkpoint.
+
+    Returns:
+        The checkpoint, or None when there is none or it is not this model's; the model is then as it was.
+    """
+    import numpy as np
+
+    path = folder / "checkpoint.npz"
+    if not path.is_file():
+        return None
+    targets = training_variables(model)
+    with np.load(path, allow_pickle=False) as arrays:
+        variables = [arrays[name] for name in arrays.files if name.startswith("variable_")]
+        best_weights = [arrays[name] for name in arrays.files if name.startswith("best_")]
+        history = json.loads(str(arrays["history"]))
+    if [tuple(target.shape) for target in targets] != [array.shape for array in variables]:
+        _log.warning("%s is of another model; training starts from the beginning.", path)
+        return None
+    for target, array in zip(targets, variables, strict=True):
+        target.assign(array)
+    return Checkpoint(history, variables, best_weights)

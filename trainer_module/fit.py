@@ -1,0 +1,190 @@
+"""Training to the best epoch: Keras's fit, early stopping, progress, and going on after a kill."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from errors import EdgelineError
+from trainer_module import checkpoint
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+_progress = logging.getLogger("edgeline.progress")
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """The settings under `trainer`; the batch is that of one replica."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    early_stopping_patience: int
+    flip: bool
+    brightness: float
+    strategy: str
+    require_gpu: bool
+    class_weights: Mapping[str, float] = field(default_factory=dict)
+
+    def weights_of(self, labels: Sequence[str]) -> list[float]:
+        """The sample weight of each class in label order; 1 where none is set."""
+        return [float(self.class_weights.get(label, 1.0)) for label in labels]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to.
+
+    Attributes:
+        history: The logs of every epoch, those before a resume included.
+        best_epoch: The epoch, counted from 0, whose weights the model now has.
+        resumed_from_epoch: Epochs that were done before this process, or None when it began with the first.
+        seconds: What this process spent in fit.
+    """
+
+    history: Sequence[Mapping[str, float]]
+    best_epoch: int
+    resumed_from_epoch: int | None
+    seconds: float
+
+
+def compile_model(model: keras.Model, learning_rate: float) -> None:
+    """Compiles for integer labels with Adam, its variables built. To be called in the strategy's scope."""
+    import keras
+
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate),
+        loss=keras.losses.SparseCategoricalCrossentropy(),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def train(
+    model: keras.Model,
+    batches_of: Callable[[range], tf.data.Dataset],
+    steps: int,
+    evaluation: tf.data.Dataset,
+    settings: TrainerSettings,
+    folder: Path,
+) -> Outcome:
+    """Trains a compiled model until `epochs` are done or `val_loss` no longer falls; it ends with the best weights.
+
+    Called again after a kill with the same arguments, it goes on in the epoch that was cut off and ends with the
+    weights that it would have had.
+
+    Args:
+        model: A compiled model.
+        batches_of: The training batches of a range of epochs, `steps` each.
+        steps: Steps in an epoch.
+        evaluation: The batches that `val_loss` is measured on.
+        settings: Epochs and patience.
+        folder: Where the checkpoint of this one training lies.
+
+    Raises:
+        EdgelineError: When the loss is no longer a finite number.
+    """
+    import keras
+
+    resumed = checkpoint.load(model, folder)
+    state = _Epochs(settings, folder, resumed)
+    done = len(state.history)
+    started = time.monotonic()
+    if not state.finished:
+        if done:
+            _progress.info("Going on after epoch %d of %d.", done, settings.epochs)
+        model.fit(
+            batches_of(range(done, settings.epochs)),
+            initial_epoch=done,
+            epochs=settings.epochs,
+            steps_per_epoch=steps,
+            validation_data=evaluation,
+            callbacks=[keras.callbacks.TerminateOnNaN(), state.callback()],
+            verbose=0,
+        )
+    model.set_weights(state.best_weights)
+    seconds = time.monotonic() - started
+    return Outcome(state.history, state.best_epoch, done if resumed else None, seconds)
+
+
+class _Epochs:
+    """The epochs so far, and what follows from them.
+
+    Early stopping is decided here and not by Keras's callback, which forgets the epochs before a resume.
+    """
+
+    def __init__(
+        self, settings: TrainerSettings, folder: Path, resumed: checkpoint.Checkpoint | None
+    ) -> None:
+        self.settings, self.folder = settings, folder
+        self.history: list[Mapping[str, float]] = list(resumed.history) if resumed else []
+        self.best_weights: Sequence[Any] = resumed.best_weights if resumed else ()
+
+    @property
+    def best_epoch(self) -> int:
+        losses = [logs["val_loss"] for logs in self.history]
+        return losses.index(min(losses))
+
+    @property
+    def finished(self) -> bool:
+        done = len(self.history)
+        if done >= self.settings.epochs:
+            return True
+        return done > 0 and done - 1 - self.best_epoch >= self.settings.early_stopping_patience
+
+    def end(self, model: keras.Model, logs: Mapping[str, float], seconds: float) -> None:
+        logs = {name: float(value) for name, value in logs.items()}
+        self._refuse_divergence(logs)
+        self.history.append(logs)
+        if self.best_epoch == len(self.history) - 1:
+            self.best_weights = model.get_weights()
+        variables = [variable.numpy() for variable in checkpoint.training_variables(model)]
+        checkpoint.save(checkpoint.Checkpoint(self.history, variables, self.best_weights), self.folder)
+        self._report(logs, seconds)
+        model.stop_training = self.finished
+
+    def callback(self) -> keras.callbacks.Callback:
+        import keras
+
+        state = self
+
+        class AtEpochEnd(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+                self.started = time.monotonic()
+
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                state.end(self.model, logs, time.monotonic() - self.started)
+
+        return AtEpochEnd()
+
+    def _refuse_divergence(self, logs: Mapping[str, float]) -> None:
+        for name in ("loss", "val_loss"):
+            if not math.isfinite(logs[name]):
+                raise EdgelineError(
+                    f"{name} became {logs[name]} in epoch {len(self.history) + 1}.",
+                    "The training diverged; its weights are of no use.",
+                    f"Lower trainer.learning_rate (it is {self.settings.learning_rate:g}) and run again.",
+                )
+
+    def _report(self, logs: Mapping[str, float], seconds: float) -> None:
+        epoch, epochs = len(self.history), self.settings.epochs
+        eta_s = 0.0 if self.finished else seconds * (epochs - epoch)
+        numbers = {name: logs[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+        _progress.info(
+            "Epoch %d of %d: loss %.4f, accuracy %.3f, eval loss %.4f, eval accuracy %.3f, %.0f s to go.",
+            epoch,
+            epochs,
+            *numbers.values(),
+            eta_s,
+            extra={
+                "progress": {"event": "epoch", "epoch": epoch, "epochs": epochs, **numbers, "eta_s": eta_s}
+            },
+        )

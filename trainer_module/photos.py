@@ -1,0 +1,97 @@
+"""The workload of labelled photos: what Transform does to a photo, and the model that reads it.
+
+Nothing here is learned from data: sizes come from the settings and label ids from the order of the schema's domain,
+so a photo means the same number in training, in evaluation and on a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+PHOTO = "photo"
+LABEL = "label"
+IMAGE = "image"
+
+
+def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+    """Turns raw features into what the model is trained on. Called by TFX Transform; needs no analysis of the data.
+
+    Args:
+        inputs: Raw features by name, of which `photo` (JPEG bytes) and `label` (string) are read, as
+            SparseTensor or as dense [N] or [N, 1]. Without the label, as at serving, Transform leaves `label` out.
+        custom_config: `labels` (names in domain order), `image_size` (pixels), `channels` (1 luma, 3 RGB).
+
+    Returns:
+        `image`, float32 [N, image_size, image_size, channels] holding whole numbers 0..255 (Transform knows no
+        uint8), and `label`, int64 [N], the index of the label's name; -1 for a name that is not in `labels`.
+    """
+    import tensorflow as tf
+
+    pixels = decode_photos(_one_each(inputs[PHOTO]), custom_config["image_size"], custom_config["channels"])
+    return {
+        IMAGE: tf.cast(pixels, tf.float32),
+        LABEL: _label_ids(_one_each(inputs[LABEL]), custom_config["labels"]),
+    }
+
+
+def build_model(labels: Sequence[str], model_settings: Mapping[str, Any]) -> keras.Model:
+    """Builds the classifier: float32 [N, H, W, C] holding 0..255 to probabilities, float32 [N, labels].
+
+    Args:
+        labels: Class names; their order is the order of the outputs.
+        model_settings: `backbone`, `image_size`, `channels` and `weights` (a path, or None).
+
+    Raises:
+        UsageError: When the backbone is unknown or the weights file does not fit it.
+    """
+    from trainer_module import backbones
+
+    return backbones.classifier(
+        backbone=model_settings["backbone"],
+        image_size=model_settings["image_size"],
+        channels=model_settings["channels"],
+        classes=len(labels),
+        weights=model_settings["weights"],
+    )
+
+
+def decode_photos(photos: tf.Tensor, image_size: int, channels: int) -> tf.Tensor:
+    """Decodes JPEG bytes, string [N], to uint8 [N, image_size, image_size, channels].
+
+    The accurate integer DCT and the antialiased bilinear filter are the ones that Pillow uses too, so that a phone
+    with another decoder can reproduce the pixels.
+    """
+    import tensorflow as tf
+
+    def decode(photo: tf.Tensor) -> tf.Tensor:
+        pixels = tf.io.decode_jpeg(photo, channels=channels, dct_method="INTEGER_ACCURATE")
+        resized = tf.image.resize(pixels, (image_size, image_size), method="bilinear", antialias=True)
+        return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
+
+    shape = (image_size, image_size, channels)
+    images = tf.map_fn(decode, photos, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
+    return tf.ensure_shape(images, (None, *shape))
+
+
+def _one_each(feature: Any) -> tf.Tensor:
+    """Makes one string an example, [N], of a feature that the schema gives no shape."""
+    import tensorflow as tf
+
+    if isinstance(feature, tf.SparseTensor):
+        # One column, also where every example of the batch lacks the feature.
+        one_column = tf.stack([feature.dense_shape[0], tf.maximum(feature.dense_shape[1], 1)])
+        feature = tf.sparse.to_dense(tf.sparse.reset_shape(feature, one_column))[:, 0]
+    return tf.reshape(feature, [-1])
+
+
+def _label_ids(names: tf.Tensor, labels: Sequence[str]) -> tf.Tensor:
+    import tensorflow as tf
+
+    matches = tf.equal(names[:, tf.newaxis], tf.constant(list(labels))[tf.newaxis, :])
+    index = tf.argmax(tf.cast(matches, tf.int32), axis=1, output_type=tf.int64)
+    return tf.where(tf.reduce_any(matches, axis=1), index, tf.constant(-1, tf.int64))

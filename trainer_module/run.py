@@ -1,0 +1,87 @@
+"""`run_fn`: what TFX's Trainer calls, by the dotted path `trainer_module.run.run_fn`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from trainer_module import checkpoint, fit, input_pipeline, signatures, strategy
+
+
+def run_fn(fn_args: Any) -> None:
+    """Trains the workload's model and writes its SavedModel, `history.jsonl` and `training.json`.
+
+    Args:
+        fn_args: TFX's FnArgs. `custom_config` has `module` (the workload's, by dotted path), `labels` (in domain
+            order), `model` and `trainer` (the settings), `seed` and `checkpoints` (a folder that outlives a kill).
+            Of the rest: `train_files`, `eval_files`, `transform_output`, `serving_model_dir`, `model_run_dir`.
+
+    Raises:
+        EdgelineError: When the settings, the machine or the data do not allow to train, or the training diverges.
+    """
+    import keras
+    import tensorflow_transform as tft
+
+    config = fn_args.custom_config
+    settings = fit.TrainerSettings(**config["trainer"])
+    key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_output)
+    checkpoints = Path(config["checkpoints"]) / key
+
+    replicas = strategy.make_strategy(settings.strategy, settings.require_gpu)
+    batch_size = strategy.global_batch_size(replicas, settings.batch_size)
+    transform = tft.TFTransformOutput(fn_args.transform_output)
+    training = input_pipeline.open_split(fn_args.train_files, transform, "train")
+    evaluation = input_pipeline.open_split(fn_args.eval_files, transform, "eval")
+
+    keras.utils.set_random_seed(config["seed"])
+    with replicas.scope():
+        model = importlib.import_module(config["module"]).build_model(config["labels"], config["model"])
+        fit.compile_model(model, settings.learning_rate)
+    steps = input_pipeline.steps_per_epoch(training, batch_size)
+    outcome = fit.train(
+        model,
+        lambda epochs: input_pipeline.training_batches(
+            training,
+            batch_size,
+            epochs,
+            config["seed"],
+            input_pipeline.Augmentation(settings.flip, settings.brightness),
+            settings.weights_of(config["labels"]),
+        ),
+        steps,
+        input_pipeline.evaluation_batches(evaluation, batch_size),
+        settings,
+        checkpoints,
+    )
+    signatures.export(model, transform, fn_args.serving_model_dir)
+
+    epochs_here = len(outcome.history) - (outcome.resumed_from_epoch or 0)
+    _write_records(
+        Path(fn_args.model_run_dir),
+        outcome.history,
+        {
+            "strategy": settings.strategy,
+            "replicas": replicas.num_replicas_in_sync,
+            "devices": strategy.device_names(replicas),
+            "global_batch_size": batch_size,
+            "epochs": len(outcome.history),
+            "best_epoch": outcome.best_epoch + 1,
+            "resumed_from_epoch": outcome.resumed_from_epoch,
+            "seconds": round(outcome.seconds, 3),
+            "examples_per_second": round(epochs_here * steps * batch_size / outcome.seconds, 1),
+            "train_examples": len(training.labels),
+            "eval_examples": len(evaluation.labels),
+            "parameters": model.count_params(),
+        },
+    )
+    shutil.rmtree(checkpoints)
+
+
+def _write_records(folder: Path, history: Any, training: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps({"epoch": number, **logs}) for number, logs in enumerate(history, start=1)]
+    (folder / "history.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "training.json").write_text(json.dumps(training, indent=2) + "\n")
