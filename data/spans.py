@@ -1,23 +1,29 @@
 """Weekly spans of labelled photos on disk: the one place that reads and writes their layout.
 
-    DIR/span-00042/labels.csv      photo,label,lane_id,session_id,captured_at
-    DIR/span-00042/photos/...      what the photo column names, POSIX, relative to photos/
+DIR/span-00042/labels.csv      photo,label,lane_id,session_id,captured_at
+DIR/span-00042/photos/...      what the photo column names, POSIX, relative to photos/
 """
 
 import csv
-import hashlib
+import errno
 import io
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from data.rejection import PhotoRejected
+from data.screening import screen_rows as screen_rows
+from data.window import window_digest as window_digest
 from errors import DataRefused
 
 _SPAN_NAME = re.compile(r"span-(\d{5})")
+_SCRATCH = ".writing-"
+_SCRATCH_MAX_AGE_S = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,29 @@ class Span:
         """The folder that the photo column is relative to."""
         return self.path / "photos"
 
+    def resolve(self, photo: str) -> Path:
+        """The file that a `photo` cell names, with every link followed.
+
+        Raises:
+            PhotoRejected: outside-span, where the cell is absolute, has a `..`, or is a link that leads out
+                of the span's folder; missing, where it is empty, or no file is there.
+        """
+        if not photo:
+            raise PhotoRejected("missing", "The photo cell is empty.")
+        if not _stays_below(photo):
+            raise PhotoRejected("outside-span", f"{photo!r} is not a plain relative path below photos/.")
+        path = os.path.realpath(self.photos / photo)
+        if not path.startswith(os.path.realpath(self.path) + os.sep):
+            raise PhotoRejected("outside-span", f"{photo!r} is a link that leads out of {self.name}.")
+        if not os.path.isfile(path):
+            raise PhotoRejected("missing", f"{self.name}/photos/{photo} is not there.")
+        return Path(path)
+
+
+def _stays_below(photo: str) -> bool:
+    path = PurePosixPath(photo)
+    return not path.is_absolute() and ".." not in path.parts and "\0" not in photo
+
 
 def find_spans(data_dir: Path) -> tuple[Span, ...]:
     """All spans under `data_dir`, oldest first; empty where the folder is missing or has none."""
@@ -88,7 +117,8 @@ def read_labels(span: Span) -> list[LabelRow]:
     A byte order mark, CRLF line ends, quoted commas and columns in any order are fine.
 
     Raises:
-        DataRefused: The file is missing, is not UTF-8, lacks a column, or a row has too few or too many cells.
+        DataRefused: The file is missing, is not UTF-8, lacks a column, or a row has too few or too many
+            cells.
     """
     try:
         text = span.labels.read_text(encoding="utf-8-sig")
@@ -100,33 +130,48 @@ def read_labels(span: Span) -> list[LabelRow]:
         ) from None
     except UnicodeDecodeError as error:
         raise DataRefused(
-            f"{span.labels} is not UTF-8 (byte {error.start}).", "Labels would be misread.", "Save it as UTF-8."
+            f"{span.labels} is not UTF-8 (byte {error.start}).",
+            "Labels would be misread.",
+            "Save it as UTF-8.",
+        ) from None
+    except OSError as error:
+        raise DataRefused(
+            f"{span.labels} cannot be read ({error.strerror}).",
+            "The photos have no labels then.",
+            "Mend the file.",
         ) from None
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    header = [name.strip() for name in reader.fieldnames or ()]
-    missing = [column for column in COLUMNS if column not in header]
-    if missing:
+    try:
+        header = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = header
+        _check_header(span, header)
+        return [_label_row(span, reader.line_num, row) for row in reader]
+    except csv.Error as error:
         raise DataRefused(
-            f"{span.labels} has no column {', '.join(missing)}; found: {', '.join(header) or 'an empty file'}.",
+            f"{span.labels} line {reader.line_num} is not CSV ({error}).",
+            "It cannot be read.",
+            "Mend that line.",
+        ) from None
+
+
+def _check_header(span: Span, header: list[str]) -> None:
+    if missing := [column for column in COLUMNS if column not in header]:
+        found = ", ".join(header) or "an empty file"
+        raise DataRefused(
+            f"{span.labels} has no column {', '.join(missing)}; found: {found}.",
             "Each photo needs a label, a lane and a session.",
             f"The header is {','.join(COLUMNS)}.",
         )
-    reader.fieldnames = header
-    rows = []
-    try:
-        for row in reader:
-            if None in row or None in row.values():
-                raise DataRefused(
-                    f"{span.labels} line {reader.line_num} does not have {len(header)} cells.",
-                    "Its cells cannot be told apart.",
-                    "Quote cells that hold a comma, and fill empty cells with nothing between two commas.",
-                )
-            rows.append(LabelRow(*(row[column].strip() for column in COLUMNS)))
-    except csv.Error as error:
+
+
+def _label_row(span: Span, line: int, cells: dict[str, str]) -> LabelRow:
+    if None in cells or None in cells.values():
         raise DataRefused(
-            f"{span.labels} line {reader.line_num} is not CSV ({error}).", "It cannot be read.", "Mend that line."
-        ) from None
-    return rows
+            f"{span.labels} line {line} does not have as many cells as its header.",
+            "Its cells cannot be told apart.",
+            "Quote cells that hold a comma, and fill empty cells with nothing between two commas.",
+        )
+    return LabelRow(*(cells[column].strip() for column in COLUMNS))
 
 
 def write_span(data_dir: Path, photos: Iterable[tuple[LabelRow, bytes | None]]) -> Span:
@@ -140,7 +185,8 @@ def write_span(data_dir: Path, photos: Iterable[tuple[LabelRow, bytes | None]]) 
         The new span, numbered one higher than the last one that is there.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=data_dir))
+    _remove_abandoned(data_dir)
+    scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=data_dir))
     try:
         (scratch / "photos").mkdir()
         with (scratch / "labels.csv").open("w", encoding="utf-8", newline="") as file:
@@ -149,28 +195,35 @@ def write_span(data_dir: Path, photos: Iterable[tuple[LabelRow, bytes | None]]) 
             for row, photo in photos:
                 writer.writerow(astuple(row))
                 if photo is not None:
+                    if not _stays_below(row.photo):
+                        raise ValueError(f"{row.photo!r} is not a relative path below photos/")
                     target = scratch / "photos" / row.photo
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(photo)
         scratch.chmod(0o755)
-        spans = find_spans(data_dir)
-        number = spans[-1].number + 1 if spans else 1
-        span = Span(number, data_dir / f"span-{number:05d}")
-        scratch.rename(span.path)
+        return _move_into_place(scratch, data_dir)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return span
 
 
-def content_digest(spans: Sequence[Span]) -> str:
-    """SHA-256 over names and bytes of every file in the spans, the same on every machine."""
-    digest = hashlib.sha256()
-    for span in spans:
-        for folder, folders, names in os.walk(span.path):
-            folders.sort()
-            for name in sorted(names):
-                path = Path(folder, name)
-                digest.update(f"{span.name}/{path.relative_to(span.path).as_posix()}\0".encode())
-                digest.update(hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b"gone")
-    return digest.hexdigest()
+def _move_into_place(scratch: Path, data_dir: Path) -> Span:
+    while True:
+        spans = find_spans(data_dir)
+        number = spans[-1].number + 1 if spans else 1
+        span = Span(number, data_dir / f"span-{number:05d}")
+        try:
+            scratch.rename(span.path)
+        except OSError as error:
+            # Another writer took this number between the look and the move.
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        else:
+            return span
+
+
+def _remove_abandoned(data_dir: Path) -> None:
+    """What a writer that was killed left behind; a day old, so that no writer can still be at it."""
+    for folder in data_dir.glob(f"{_SCRATCH}*"):
+        if time.time() - folder.stat().st_mtime > _SCRATCH_MAX_AGE_S:
+            shutil.rmtree(folder, ignore_errors=True)

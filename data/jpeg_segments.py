@@ -1,0 +1,133 @@
+"""The segments of a JPEG file, walked without decoding a pixel, so that metadata can be left out losslessly.
+
+Marker codes are those of ITU-T T.81, table B.1. JFIF is ITU-T T.871; how colour is told from the markers is
+what libjpeg does (`default_decompress_parms`), since that is the decoder of both Pillow and TensorFlow.
+"""
+
+import re
+import struct
+from dataclasses import dataclass
+
+_START, _END, _SCAN, _APP0, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE
+_BASELINE, _PROGRESSIVE = 0xC0, 0xC2
+# Frame headers of every process; 0xC4 (Huffman tables), 0xC8 and 0xCC share the range and are none.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_TABLES = frozenset({0xDB, 0xC4, 0xDD})  # quantisation, Huffman, restart interval
+_METADATA = frozenset(range(0xE0, 0xF0)) | {0xFE}
+# In entropy-coded data 0xFF00 is a stuffed 0xFF and 0xFFD0 to 0xFFD7 are restart markers.
+_END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# JFIF 1.01, no density, no thumbnail: without it a decoder would guess the colour space from component ids.
+_JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
+
+
+class OddJpeg(Exception):
+    """The file is not a plain JPEG; `truncated` where it ends before its end marker."""
+
+    def __init__(self, what: str, truncated: bool = False) -> None:
+        super().__init__(what)
+        self.truncated = truncated
+
+
+@dataclass(frozen=True)
+class PlainJpeg:
+    """A baseline or progressive Huffman JPEG of 8-bit luma or YCbCr.
+
+    Attributes:
+        width: Pixels as stored, before any turning.
+        height: Pixels as stored.
+        stripped: The file with its tables, frame and scans alone: no EXIF, XMP, ICC, comment, nothing after
+            the end marker.
+    """
+
+    width: int
+    height: int
+    stripped: bytes
+
+
+def frame_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height as the first frame header gives them; None where there is none to find."""
+    position = 2
+    while match := _marker_at(data, position):
+        marker, body, position = match
+        if marker in _FRAMES and len(body) >= 5:
+            height, width = struct.unpack_from(">HH", body, 1)
+            return width, height
+        if marker in (_SCAN, _END):
+            return None
+    return None
+
+
+def parse(data: bytes) -> PlainJpeg:
+    """Walks a JPEG from its start marker to its end marker.
+
+    Raises:
+        OddJpeg: Anything but the plain case: another process, precision or colour space, a marker out of
+            place.
+    """
+    if data[:2] != bytes((0xFF, _START)):
+        raise OddJpeg("no start marker")
+    parts = [data[:2], _JFIF]
+    frame, jfif, transform, position = b"", False, None, 2
+    scans = 0
+    while True:
+        match = _marker_at(data, position)
+        if match is None:
+            raise OddJpeg("no marker where one is due", truncated=len(data) - position < 4)
+        marker, body, after = match
+        if marker == _END:
+            break
+        if after > len(data):
+            raise OddJpeg("a segment is longer than the file", truncated=True)
+        if marker in (_BASELINE, _PROGRESSIVE) and not frame:
+            frame = body
+        elif marker == _SCAN and frame:
+            scans += 1
+            end = _END_OF_SCAN.search(data, after)
+            if end is None:
+                raise OddJpeg("the last scan has no end", truncated=True)
+            after = end.start()
+        elif marker == _APP0 and body[:5] == b"JFIF\0":
+            jfif = True
+        elif marker == _APP14 and body[:5] == b"Adobe" and len(body) >= 12:
+            transform = body[11]
+        elif marker not in _TABLES | _METADATA:
+            raise OddJpeg(f"marker 0xFF{marker:02X}")
+        if marker not in _METADATA:
+            parts.append(data[position:after])
+        position = after
+    if not scans:
+        raise OddJpeg("no scan")
+    width, height = _plain_frame(frame, jfif, transform)
+    parts.append(bytes((0xFF, _END)))
+    return PlainJpeg(width, height, b"".join(parts))
+
+
+def _marker_at(data: bytes, position: int) -> tuple[int, bytes, int] | None:
+    """Marker, body and the position after the segment; fill bytes before a marker are legal and skipped."""
+    start = position
+    while start + 1 < len(data) and data[start] == 0xFF and data[start + 1] == 0xFF:
+        start += 1
+    if start + 1 >= len(data) or data[start] != 0xFF:
+        return None
+    marker = data[start + 1]
+    if marker == _END:
+        return marker, b"", start + 2
+    if start + 4 > len(data):
+        return None
+    (length,) = struct.unpack_from(">H", data, start + 2)
+    if length < 2:
+        return None
+    return marker, data[start + 4 : start + 2 + length], start + 2 + length
+
+
+def _plain_frame(frame: bytes, jfif: bool, transform: int | None) -> tuple[int, int]:
+    if len(frame) < 6 or len(frame) != 6 + 3 * frame[5]:
+        raise OddJpeg("a frame header of the wrong length")
+    precision, height, width, components = struct.unpack_from(">BHHB", frame)
+    if precision != 8 or not height or not width:
+        raise OddJpeg(f"{precision} bits, {width} x {height}")
+    ids = frame[6::3]
+    ycbcr = jfif or (transform == 1 if transform is not None else ids == b"\1\2\3")
+    if components != 1 and not (components == 3 and ycbcr):
+        raise OddJpeg(f"{components} components that are not YCbCr")
+    return width, height
