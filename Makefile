@@ -1,0 +1,37 @@
+PYTHON ?= python3
+BIN := .venv/bin
+# Every test process holds TensorFlow, about 1 GB: more than four gain little.
+JOBS ?= $(shell nproc 2>/dev/null | awk '{print ($$1 > 4) ? 4 : $$1}')
+MAKEFLAGS += --no-print-directory
+# A user's own packages must not mix with the pinned ones.
+export PYTHONNOUSERSITE := 1
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-fast lint lock clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make .venv from the lock file that fits this machine
+	@$(PYTHON) -m deploy.environment
+
+run: setup ## run the pipeline on the embedded sample; options in ARGS="..."
+	@$(BIN)/python runners/local_runner.py $(ARGS)
+
+test: lint ## lint, then all tests; pytest's options in ARGS="..."
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+test-fast: lint ## all but the tests that run the whole DAG
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not e2e" $(ARGS)
+
+lint: setup ## ruff, mypy and the layers of imports
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: ## resolve the dependencies of both stacks anew; newer ones by removing requirements/*.txt
+	@$(PYTHON) -m deploy.environment lock
+
+clean: ## remove the environment and all caches, but no workspace
+	rm -rf .venv .uv .venv.lock *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './workspace/*' -prune -exec rm -rf {} +
