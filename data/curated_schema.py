@@ -1,0 +1,142 @@
+"""The curated schema of photo workloads as text: what ingest writes, and how far a week may drift.
+
+A text proto of `tensorflow_metadata.v0.Schema`, which people review and edit: labels are added to it in place,
+and nothing else of it is touched.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from errors import UsageError
+
+_HEADER = """\
+# The curated schema: what a window of labelled photos must look like before a model is trained on it. People
+# review it; the DAG reads it and never writes it. A label's id is its place in the domain `label`: add new
+# labels at the end."""
+_ONE_VALUE = "value_count { min: 1 max: 1 }"
+_ALWAYS = "presence { min_fraction: 1 min_count: 1 }"
+
+_TEXT = r""" "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' """
+_LABEL_DOMAIN = re.compile(
+    rf"""string_domain \s* :? \s* {{ \s* name: \s* ["']label["']
+         (?P<values> (?: \s* value: \s* (?:{_TEXT}) )* ) \s* }}""",
+    re.VERBOSE,
+)
+_VALUE = re.compile(rf"value: \s* ({_TEXT})", re.VERBOSE)
+_ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r"}
+
+
+@dataclass(frozen=True)
+class DriftLimits:
+    """How far the newest span may be from the spans before it; each in 0 to 1.
+
+    Attributes:
+        label: Largest change of any label's share (L-infinity norm).
+        lane: Largest change of any lane's share (L-infinity norm).
+        light: Jensen-Shannon divergence of brightness and of sharpness.
+    """
+
+    label: float
+    lane: float
+    light: float
+
+
+# Nobody knows yet how even the weeks of imported photos are: say something only when they are another kind.
+LENIENT = DriftLimits(label=0.3, lane=0.5, light=0.5)
+
+
+def schema_text(labels: Sequence[str], drift: DriftLimits, lanes: Sequence[str] = ()) -> str:
+    """The schema of photos with these labels.
+
+    Args:
+        labels: Label names; their order is the order of the model's outputs.
+        drift: Thresholds of the drift comparators.
+        lanes: The lanes that there are; any lane is fine when empty.
+
+    Returns:
+        The text proto.
+    """
+    light = f"drift_comparator {{ jensen_shannon_divergence {{ threshold: {drift.light:g} }} }}"
+    lane_domain = ['domain: "lane_id"'] if lanes else []
+    parts = [
+        _HEADER,
+        _string_domain("label", labels),
+        *([_string_domain("lane_id", lanes)] if lanes else []),
+        "# JPEG bytes. Pixels are left out of the statistics, so nothing is asked of its presence.",
+        _block("feature", ['name: "photo"', "type: BYTES", _ONE_VALUE]),
+        _feature("label", "BYTES", 'domain: "label"', _share_drift(drift.label)),
+        _feature("lane_id", "BYTES", *lane_domain, _share_drift(drift.lane)),
+        *(_feature(name, "BYTES") for name in ("session_id", "captured_at", "photo_id")),
+        _feature("span", "INT", "int_domain { min: 1 }"),
+        _feature("newest_span", "INT", "int_domain { min: 0 max: 1 }"),
+        "# Of the photo as it came, in pixels and bytes.",
+        *(_feature(name, "INT", "int_domain { min: 1 }") for name in ("width", "height", "byte_size")),
+        "# Mean luma, and the variance of its Laplacian: a dark or a blurred lens shows here.",
+        _feature("brightness", "FLOAT", "float_domain { min: 0 max: 255 }", light),
+        _feature("sharpness", "FLOAT", "float_domain { min: 0 }", light),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def read_label_domain(text: str) -> tuple[str, ...]:
+    """The labels of a schema in their order, read without protocol buffers.
+
+    Raises:
+        UsageError: There is no `string_domain` named label that holds nothing but its values.
+    """
+    match = _LABEL_DOMAIN.search(text)
+    if match is None:
+        raise UsageError(
+            'The schema has no string_domain with the name "label".',
+            "Labels are numbered by their order there.",
+            'Write string_domain { name: "label" value: "first" value: "second" } into it.',
+        )
+    return tuple(_unquoted(value) for value in _VALUE.findall(match["values"]))
+
+
+def with_labels(text: str, labels: Iterable[str]) -> str:
+    """The schema with those of `labels` that it lacks at the end of the domain: no label's id changes.
+
+    Raises:
+        UsageError: As `read_label_domain`.
+    """
+    known = read_label_domain(text)
+    added = "".join(f"\n  value: {_quoted(label)}" for label in labels if label not in known)
+    match = _LABEL_DOMAIN.search(text)
+    assert match is not None  # read_label_domain has found it
+    return text[: match.end("values")] + added + text[match.end("values") :]
+
+
+def _string_domain(name: str, values: Sequence[str]) -> str:
+    return _block("string_domain", [f'name: "{name}"', *(f"value: {_quoted(value)}" for value in values)])
+
+
+def _feature(name: str, kind: str, *more: str) -> str:
+    return _block("feature", [f'name: "{name}"', f"type: {kind}", _ONE_VALUE, _ALWAYS, *more])
+
+
+def _share_drift(threshold: float) -> str:
+    return f"drift_comparator {{ infinity_norm {{ threshold: {threshold:g} }} }}"
+
+
+def _block(name: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"{name} {{", *(f"  {line}" for line in lines), "}"])
+
+
+def _quoted(value: str) -> str:
+    """A string literal of the text format, in which UTF-8 may stand as it is."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'
+
+
+def _unquoted(literal: str) -> str:
+    """The text of a literal, with the octal and hexadecimal escapes that other writers use for UTF-8."""
+
+    def plain(match: re.Match[bytes]) -> bytes:
+        code = match[1]
+        if code[:1] in b"01234567":
+            return bytes((int(code, 8) & 0xFF,))
+        return bytes((int(code[1:], 16),)) if code[:1] in b"xX" else _ESCAPES.get(code, code)
+
+    return re.sub(rb"\\([0-7]{1,3}|[xX][0-9a-fA-F]{1,2}|.)", plain, literal[1:-1].encode()).decode("utf-8")
