@@ -1,0 +1,143 @@
+"""What a run offers for release, and how it becomes the two folders of a release."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from errors import EdgelineError
+from release import durable
+from release.documents import format_time, now, render_object
+from release.layout import LABELS, MANIFEST, PREPROCESSING, PushFolder, checked_name
+from release.manifest import (
+    SCHEMA_VERSION,
+    Manifest,
+    describe_file,
+    digest_of,
+    files_below,
+    parse_manifest,
+    served_entries,
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A SavedModel and its edge bundle, with what justified them.
+
+    Args:
+        saved_model: The SavedModel folder.
+        edge_files: Name in the bundle -> file; at least the TFLite file of each variant.
+        labels: The labels in the order of the model's outputs; becomes labels.txt, a line each.
+        preprocessing: The image contract; becomes preprocessing.json.
+        default_variant: The `name` of the variant that phones take unless told otherwise.
+        variants: One mapping a variant with at least `name`, `file` (a key of `edge_files`), `inputs` and
+            `outputs` (lists of tensor contracts), and what was measured on that very file.
+        metrics: What the evaluation found.
+        data: At least `first_span` and `last_span` (int) and `fingerprint` (str) of the window trained on.
+        code: At least `digest` and `lock_digest` (str).
+        versions: Library -> version.
+        run: The id of the run.
+        expires_days: Days after the push from which a reader should no longer trust the release.
+    """
+
+    saved_model: Path
+    edge_files: Mapping[str, Path]
+    labels: tuple[str, ...]
+    preprocessing: Mapping[str, Any]
+    default_variant: str
+    variants: tuple[Mapping[str, Any], ...]
+    metrics: Mapping[str, Any]
+    data: Mapping[str, Any]
+    code: Mapping[str, Any]
+    versions: Mapping[str, str]
+    run: str
+    expires_days: int
+
+
+def check(candidate: Candidate) -> None:
+    """Refuse what no push could make a release of.
+
+    Raises:
+        EdgelineError: The SavedModel, a TFLite file, the labels or the expiry cannot be released.
+    """
+    if not (candidate.saved_model / "saved_model.pb").is_file():
+        raise _refused(f"{candidate.saved_model} holds no saved_model.pb", "Nothing could serve it.")
+    for name, path in candidate.edge_files.items():
+        if checked_name(name, "file name in the bundle") in (MANIFEST, LABELS, PREPROCESSING):
+            raise _refused(f"The bundle has a file {name!r}", "The push writes that file itself.")
+        if not path.is_file():
+            raise _refused(f"The bundle's {name} should come from {path}, and that is no file", "")
+    labels = candidate.labels
+    if (
+        not labels
+        or len(set(labels)) != len(labels)
+        or any(label.splitlines() != [label] for label in labels)
+    ):
+        raise _refused(f"The labels are {list(labels)}", "Each output needs its own label of one line.")
+    if candidate.expires_days < 1:
+        raise _refused(f"expires_days is {candidate.expires_days}", "It would have expired when pushed.")
+
+
+def stage(candidate: Candidate, folder: PushFolder, model: str, version: int) -> bytes:
+    """Copy everything into the scratch folder of this push, on the disk when this returns.
+
+    Returns:
+        The content of the manifest, which is also in the edge part.
+
+    Raises:
+        EdgelineError: A fact that the manifest needs is missing, of the wrong type, or not JSON.
+    """
+    scratch = folder.push_scratch(model, version)
+    durable.make_folders(scratch / "serving")
+    durable.make_folders(scratch / "edge")
+    for name, source in files_below(candidate.saved_model).items():
+        target = scratch / "serving" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        durable.copy_file(source, target)
+    for name, source in candidate.edge_files.items():
+        durable.copy_file(source, scratch / "edge" / name)
+    durable.write_file(
+        scratch / "edge" / LABELS, "".join(f"{label}\n" for label in candidate.labels).encode()
+    )
+    preprocessing = render_object(candidate.preprocessing, "The preprocessing contract")
+    durable.write_file(scratch / "edge" / PREPROCESSING, preprocessing)
+    raw = _manifest_of(candidate, scratch, model, version).render()
+    try:
+        parse_manifest(raw, "The new manifest")
+    except EdgelineError as error:
+        raise _refused(error.found.rstrip("."), error.why) from error
+    durable.write_file(scratch / "edge" / MANIFEST, raw)
+    durable.sync_folders(scratch)
+    return raw
+
+
+def _manifest_of(candidate: Candidate, scratch: Path, model: str, version: int) -> Manifest:
+    files = tuple(
+        describe_file(path, f"{part}/{model}/{version}/{name}")
+        for part in ("serving", "edge")
+        for name, path in files_below(scratch / part).items()
+    )
+    created = now()
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        min_reader_version=1,
+        model=model,
+        version=version,
+        run=candidate.run,
+        created=format_time(created),
+        expires=format_time(created + timedelta(days=candidate.expires_days)),
+        files=files,
+        model_digest=digest_of(served_entries(files, model, version)),
+        default_variant=candidate.default_variant,
+        variants=tuple(dict(variant) for variant in candidate.variants),
+        metrics=dict(candidate.metrics),
+        data=dict(candidate.data),
+        code=dict(candidate.code),
+        versions=dict(candidate.versions),
+    )
+
+
+def _refused(found: str, why: str) -> EdgelineError:
+    do = "Look at the steps that made the model with `edgeline show RUN`, and run again."
+    return EdgelineError(f"{found}.", f"{why} Nothing was pushed.".strip(), do)

@@ -1,0 +1,114 @@
+"""Where things lie in a push folder, and which names are allowed there.
+
+    <push>/serving/models.config            pins, for TF Serving, of every model in the folder
+    <push>/serving/<model>/<version>/       SavedModel
+    <push>/edge/<model>/<version>/          manifest.json and the bundle of a phone
+    <push>/edge/<model>/current.json        what is in production
+    <push>/edge/<model>/history.jsonl       who changed that, when and why
+    <push>/.scratch/                        what a writer is working on
+    <push>/.lock                            held by the one writer
+
+The folder may hold any number of models.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from errors import UsageError
+
+MANIFEST, LABELS, PREPROCESSING = "manifest.json", "labels.txt", "preprocessing.json"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_PINS = "models.config"
+_PUSH = re.compile(rf"push@({_NAME.pattern})@([1-9]\d*)")
+
+
+@dataclass(frozen=True)
+class PushFolder:
+    """The paths of one push folder."""
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        """The file that a writer locks."""
+        return self.root / ".lock"
+
+    @property
+    def scratch(self) -> Path:
+        """The folder of unfinished work, on the same file system as what it will become."""
+        return self.root / ".scratch"
+
+    @property
+    def pins(self) -> Path:
+        """TF Serving's model configuration."""
+        return self.root / "serving" / _PINS
+
+    def serving(self, model: str) -> Path:
+        """The folder that TF Serving calls the base path of `model`."""
+        return self.root / "serving" / model
+
+    def edge(self, model: str) -> Path:
+        """The folder with the bundles of `model`."""
+        return self.root / "edge" / model
+
+    def parts(self, model: str, version: int) -> dict[str, Path]:
+        """The two folders of one release, by the name of its part."""
+        return {"serving": self.serving(model) / str(version), "edge": self.edge(model) / str(version)}
+
+    def pointer(self, model: str) -> Path:
+        """The file that names the release in production."""
+        return self.edge(model) / "current.json"
+
+    def history(self, model: str) -> Path:
+        """The audit log."""
+        return self.edge(model) / "history.jsonl"
+
+    def relative(self, path: Path) -> str:
+        """`path` as POSIX, relative to the push folder."""
+        return path.relative_to(self.root).as_posix()
+
+    def push_scratch(self, model: str, version: int) -> Path:
+        """The scratch folder of a push; while it exists, that version may be half there."""
+        return self.scratch / f"push@{model}@{version}"
+
+    def unfinished_pushes(self) -> set[tuple[str, int]]:
+        """Model and version of each push whose scratch folder is still there."""
+        found = (_PUSH.fullmatch(name) for name in _names(self.scratch))
+        return {(match[1], int(match[2])) for match in found if match}
+
+    def version_folders(self, model: str) -> set[int]:
+        """All versions with a folder under serving/ or edge/, released or not."""
+        names = _names(self.serving(model)) + _names(self.edge(model))
+        return {int(name) for name in names if name.isascii() and name.isdecimal()}
+
+    def models(self) -> tuple[str, ...]:
+        """The models that were ever in production here, sorted."""
+        names = [name for name in _names(self.root / "edge") if _NAME.fullmatch(name)]
+        known = (name for name in names if self.pointer(name).exists() or self.history(name).exists())
+        return tuple(sorted(known))
+
+
+def checked_name(name: str, what: str) -> str:
+    """`name`, if it can be one folder or file of a push folder.
+
+    Raises:
+        UsageError: It has other characters than letters, digits, `.`, `_` and `-`, or is taken.
+    """
+    if not _NAME.fullmatch(name) or name == _PINS:
+        raise UsageError(
+            f"The {what} is {name!r}.",
+            "It becomes a name in the push folder: letters, digits, '.', '_' and '-', a letter or digit"
+            f" first, at most 100 of them, and not {_PINS}.",
+            f"Choose another {what}.",
+        )
+    return name
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,0 +1,111 @@
+"""What is released and what is in production, for readers: no lock, nothing written, no TensorFlow."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from errors import EdgelineError
+from release.documents import damaged, sha256_of_bytes
+from release.history import read_history, read_pointer
+from release.layout import MANIFEST, PushFolder, checked_name
+from release.manifest import Manifest, parse_manifest
+
+
+@dataclass(frozen=True)
+class Release:
+    """One pushed version of one model."""
+
+    root: Path
+    manifest: Manifest
+    manifest_sha256: str
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.manifest.model
+
+    @property
+    def version(self) -> int:
+        """The version, at least 1."""
+        return self.manifest.version
+
+    @property
+    def serving(self) -> Path:
+        """The SavedModel."""
+        return PushFolder(self.root).serving(self.model) / str(self.version)
+
+    @property
+    def edge(self) -> Path:
+        """The folder with the TFLite files, labels.txt, preprocessing.json and manifest.json."""
+        return PushFolder(self.root).edge(self.model) / str(self.version)
+
+    @property
+    def default_file(self) -> Path:
+        """The TFLite file of the default variant."""
+        return self.edge / self.manifest.default_file
+
+
+def models(root: Path) -> tuple[str, ...]:
+    """The models that were ever in production in the push folder `root`, sorted."""
+    return PushFolder(root).models()
+
+
+def current(root: Path, model: str) -> Release | None:
+    """The release of `model` in production, or None before the first push.
+
+    Raises:
+        EdgelineError: The pointer or the manifest that it names is damaged.
+    """
+    folder = PushFolder(root)
+    pointer = read_pointer(folder, checked_name(model, "model name"))
+    return read_release(folder, model, pointer.to_version, pointer.manifest_sha256) if pointer else None
+
+
+def releases(root: Path, model: str) -> tuple[Release, ...]:
+    """All releases of `model` whose manifest can be read, oldest first."""
+    folder = PushFolder(root)
+    found = []
+    for version in sorted(released_versions(folder, checked_name(model, "model name"))):
+        try:
+            found.append(read_release(folder, model, version))
+        except EdgelineError:  # one damaged old release must not hide the others; verify names it
+            continue
+    return tuple(found)
+
+
+def find_model(root: Path, model: str, model_digest: str) -> Release | None:
+    """The newest release with this SavedModel content (see `manifest.model_digest`), or None."""
+    matches = [r for r in releases(root, model) if r.manifest.model_digest == model_digest]
+    return matches[-1] if matches else None
+
+
+def released_versions(folder: PushFolder, model: str) -> set[int]:
+    """The versions with a folder, those left out that a push has not finished.
+
+    The order of the three looks matters: a push makes its scratch folder before its version folders, and
+    removes it after current.json names the version.
+    """
+    versions = folder.version_folders(model)
+    unfinished = {version for name, version in folder.unfinished_pushes() if name == model}
+    named = {change.to_version for change in read_history(folder, model).changes}
+    return versions - (unfinished - named)
+
+
+def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: str | None = None) -> Release:
+    """One release, its manifest checked against `manifest_sha256` where that is given.
+
+    Raises:
+        EdgelineError: The manifest is missing, damaged, another one, or of another release.
+    """
+    path = folder.edge(model) / str(version) / MANIFEST
+    where = folder.relative(path)
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as error:
+        raise damaged(where, "no file", "the manifest of that release") from error
+    digest = sha256_of_bytes(raw)
+    if manifest_sha256 not in (None, digest):
+        raise damaged(where, f"sha256 {digest}", f"{manifest_sha256}, with which it went into production")
+    manifest = parse_manifest(raw, where)
+    if (manifest.model, manifest.version) != (model, version):
+        raise damaged(where, f"{manifest.model} {manifest.version}", f"the manifest of {model} {version}")
+    return Release(folder.root, manifest, digest)

@@ -1,0 +1,245 @@
+"""Pushing a release, and changing which one is in production: all or nothing, whatever happens.
+
+What a reader sees. `edge/<model>/current.json` is the truth: a release is in production from the instant at
+which that file names it, and it is replaced by one rename. So every step before that rename is invisible to
+whoever starts there, and every step after it is bookkeeping that can be redone:
+
+1. Lock the push folder (flock, which the system frees when a process ends) and mend what a crashed writer
+   left.
+2. Copy everything into `.scratch/push@<model>@<version>/`, then the manifest. Files, then folders, are synced
+   to disk. Nearly everything that can fail for want of space fails here, where nothing is visible yet.
+3. Write the next models.config and current.json into `.scratch/switch/`, synced. From here on there are only
+   renames.
+4. Rename the two parts to `serving/<model>/<version>` and `edge/<model>/<version>`. Each is whole from its
+   first instant, and nothing names it. The scratch folder stays: it marks the version as unfinished.
+5. Rename models.config into place. TF Serving loads the new version, which is whole, or still has the old
+   one.
+6. Rename current.json into place: the release is in production.
+7. Append the audit line (current.json already holds it), and remove the scratch folders.
+
+Killed before 6, production is the old release; the next writer removes the version of each push whose scratch
+folder is left and that no pointer and no history names, and sets the pin back. Killed after 6, it is the new
+one, and the next writer does step 7. Between 5 and 6 TF Serving and phones may differ by one release, both
+whole, until then; `repair` does the same on demand. Folders without such a mark are never removed.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from errors import EdgelineError, UsageError
+from release import durable
+from release.candidate import Candidate, check, stage
+from release.documents import sha256_of_bytes
+from release.history import (
+    Change,
+    catch_up,
+    next_change,
+    previous_version,
+    read_history,
+    read_pointer,
+    render_pointer,
+)
+from release.layout import PushFolder, checked_name
+from release.pins import read_pins, render_pins, wanted_pins
+from release.releases import Release, current, find_model, models, read_release, released_versions, releases
+from release.verify import release_problems, verify
+
+__all__ = [
+    "Candidate",
+    "Release",
+    "current",
+    "find_model",
+    "models",
+    "promote",
+    "push",
+    "releases",
+    "repair",
+    "rollback",
+    "verify",
+]
+
+# A push of a few megabytes takes a second; a writer that takes longer than this is stuck.
+LOCK_WAIT_S = 60.0
+
+_LOG = logging.getLogger(__name__)
+
+
+def push(root: Path, model: str, candidate: Candidate) -> Release:
+    """Release `candidate` as the next version of `model` and put it in production.
+
+    Args:
+        root: The push folder; made where it is missing.
+        model: The model's name: letters, digits, `.`, `_`, `-`.
+        candidate: What to release; copied, never linked.
+
+    Raises:
+        EdgelineError: The candidate cannot be released, or the disk is full, read-only or failing. Production
+            is as it was before.
+        WorkspaceLocked: Another writer held the push folder for too long.
+    """
+    checked_name(model, "model name")
+    check(candidate)
+    with durable.explained(root, f"Pushing {model} to {root}"):
+        durable.make_folders(root)
+    with _writer(root, f"Pushing {model} to {root}") as folder:
+        version = _next_version(folder, model)
+        raw = stage(candidate, folder, model, version)
+        change = next_change(folder, model, "push", version, sha256_of_bytes(raw), f"run {candidate.run}")
+        _put_in_production(folder, model, change, new=True)
+        return read_release(folder, model, version, change.manifest_sha256)
+
+
+def promote(root: Path, model: str, version: int, reason: str) -> Release:
+    """Put an existing release in production, newer or older than the one that is; takes milliseconds.
+
+    Raises:
+        UsageError: No such model or release, it is in production already, or the reason is empty.
+        EdgelineError: The release is damaged, or the push folder cannot be written. Production is as it was
+            before.
+    """
+    return _switch_to(root, model, "promote", version, reason)
+
+
+def rollback(root: Path, model: str, reason: str, to: int | None = None) -> Release:
+    """Go back to an earlier release; takes milliseconds.
+
+    Args:
+        root: The push folder.
+        model: The model's name.
+        reason: Why, for the audit log.
+        to: The version to go back to. Defaults to the one that was in production before the current one; a
+            release that was itself rolled back is not returned to.
+
+    Raises:
+        UsageError: As for `promote`.
+        EdgelineError: As for `promote`, or there is no earlier release.
+    """
+    return _switch_to(root, model, "rollback", to, reason)
+
+
+def repair(root: Path) -> list[str]:
+    """Mend what a crashed writer left in the push folder; every writer does this first.
+
+    Returns:
+        What was mended, one sentence each.
+    """
+    with durable.explained(root, f"Mending {root}"), durable.only_writer(PushFolder(root).lock, LOCK_WAIT_S):
+        return _mend(PushFolder(root))
+
+
+@contextmanager
+def _writer(root: Path, doing: str) -> Iterator[PushFolder]:
+    folder = PushFolder(root)
+    with durable.explained(root, doing), durable.only_writer(folder.lock, LOCK_WAIT_S):
+        _mend(folder)
+        try:
+            yield folder
+        finally:
+            try:  # clears away a failed push; after one that succeeded, appends the audit line
+                _mend(folder)
+            except OSError as error:
+                _LOG.warning("%s: the next writer has to tidy up, this one could not: %s", root, error)
+
+
+def _switch_to(root: Path, model: str, action: str, version: int | None, reason: str) -> Release:
+    checked_name(model, "model name")
+    if not reason.strip():
+        raise UsageError(
+            "The reason is empty.",
+            "The audit log says why production changed.",
+            'Add --reason "WHY".',
+        )
+    if model not in models(root):
+        raise UsageError(
+            f"{root} has no model {model!r}.",
+            f"It has: {', '.join(models(root)) or 'none'}.",
+            "Name one of these, or push first.",
+        )
+    with _writer(root, f"{action.capitalize()} of {model}") as folder:
+        target = previous_version(read_history(folder, model).changes) if version is None else version
+        released = sorted(released_versions(folder, model))
+        choice = f"Releases on the disk: {', '.join(map(str, released)) or 'none'}."
+        if target is None:
+            raise EdgelineError(
+                f"{model} has no release in production before the current one.",
+                f"A rollback returns to what was in production before. {choice}",
+                "Name one with `edgeline rollback --to V --reason R`, or run the pipeline for a better one.",
+            )
+        if target not in released:
+            raise UsageError(f"{model} has no release {target}.", choice, "Name one of these.")
+        if _names(folder, model, target):
+            raise UsageError(
+                f"{model} {target} is in production already.", choice, "Name another release, if any."
+            )
+        if problems := release_problems(folder, model, target):
+            raise EdgelineError(
+                f"{model} {target} is damaged: {' '.join(problems)}",
+                "Phones and servers would refuse it or misbehave. Production is as it was.",
+                f"Name another release ({choice.lower().rstrip('.')}), or restore those files from a backup.",
+            )
+        digest = read_release(folder, model, target).manifest_sha256
+        change = next_change(folder, model, action, target, digest, reason.strip())
+        _put_in_production(folder, model, change, new=False)
+        return read_release(folder, model, target, digest)
+
+
+def _names(folder: PushFolder, model: str, version: int) -> bool:
+    try:
+        pointer = read_pointer(folder, model)
+    except EdgelineError:  # promoting a release is how a damaged pointer is mended
+        return False
+    return pointer is not None and pointer.to_version == version
+
+
+def _next_version(folder: PushFolder, model: str) -> int:
+    versions = folder.version_folders(model)
+    for change in read_history(folder, model).changes:
+        versions |= {change.to_version, change.from_version or 0}
+    return 1 + max(versions, default=0)
+
+
+def _put_in_production(folder: PushFolder, model: str, change: Change, *, new: bool) -> None:
+    """Steps 3 to 6 of the module's docstring; `new` where the version's folders are still in scratch."""
+    switch = folder.scratch / "switch"
+    durable.make_folders(switch)
+    pins = {**wanted_pins(folder), model: change.to_version}
+    durable.write_file(switch / "models.config", render_pins(pins))
+    durable.write_file(switch / "current.json", render_pointer(change))
+    if new:
+        for part, target in folder.parts(model, change.to_version).items():
+            durable.make_folders(target.parent)
+            durable.move(folder.push_scratch(model, change.to_version) / part, target)
+    durable.move(switch / "models.config", folder.pins)
+    os.rename(switch / "current.json", folder.pointer(model))
+    try:
+        durable.sync_folder(folder.edge(model))
+    except OSError as error:  # too late to say no: readers see the new release
+        _LOG.warning("%s is renamed, but perhaps not on the disk yet: %s", folder.pointer(model), error)
+
+
+def _mend(folder: PushFolder) -> list[str]:
+    """Bring everything in line with the pointers; only while holding the lock."""
+    mended = []
+    for model in folder.models():
+        if catch_up(folder, model):
+            mended.append(f"{model}: appended the last change to the audit log.")
+    for model, version in sorted(folder.unfinished_pushes()):
+        if version not in {change.to_version for change in read_history(folder, model).changes}:
+            for part in folder.parts(model, version).values():
+                if part.exists():
+                    shutil.rmtree(part)
+                    durable.sync_folder(part.parent)
+            mended.append(f"{model} {version}: removed a push that was not finished.")
+    pins = wanted_pins(folder)
+    if pins != read_pins(folder):
+        durable.make_folders(folder.scratch)
+        durable.write_file(folder.scratch / "models.config", render_pins(pins))
+        durable.move(folder.scratch / "models.config", folder.pins)
+        mended.append(f"{folder.relative(folder.pins)}: set the pins to {pins}.")
+    if folder.scratch.exists():
+        shutil.rmtree(folder.scratch)
+    return mended

@@ -1,0 +1,108 @@
+"""Run a writer again and again, killed at its first file operation, its second, ..., until it gets through.
+
+    python -m tests.release.kill_at_every_step WORK_FOLDER push|rollback
+
+A process of its own, with one thread, because it forks: the child gets an audit hook, which Python calls
+before each operation and which cannot be taken off again. Each time it starts from a copy of the same push
+folder. Prints how many kills there were, and how many of them left the old release.
+"""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from release import store
+from release.history import read_history
+from release.layout import PushFolder
+from tests.release.candidates import make_candidate, snapshot
+
+FILE_OPERATIONS = {
+    "open",
+    "os.listdir",
+    "os.mkdir",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.scandir",
+    "os.truncate",
+    "shutil.copyfile",
+    "shutil.rmtree",
+}
+
+
+def run_killed(write: Callable[[], object], at: int) -> bool:
+    """Whether `write` was killed at its operation number `at`, in a child."""
+    child = os.fork()
+    if child == 0:
+        left = at
+
+        def hook(event: str, _: object) -> None:
+            nonlocal left
+            if event in FILE_OPERATIONS:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        write()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, status
+    return os.WIFSIGNALED(status)
+
+
+def main(work: Path, action: str) -> None:
+    base, root = work / "base", work / "push"
+    store.push(base, "other", make_candidate(work / "other", "other"))
+    for content in ("one", "two"):
+        store.push(base, "shelf", make_candidate(work / content, content))
+    new, later = make_candidate(work / "new", "new"), make_candidate(work / "later", "later")
+    old_version, new_version = (2, 3) if action == "push" else (2, 1)
+    changes = len(read_history(PushFolder(base), "shelf").changes)
+
+    def write() -> object:
+        if action == "push":
+            return store.push(root, "shelf", new)
+        return store.rollback(root, "shelf", "drill")
+
+    before = snapshot(base)
+    kills, old = 0, 0
+    killed = True
+    while killed:
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(base, root)
+        killed = run_killed(write, kills + 1)
+        kills += killed
+        context = f"killed at operation {kills}"
+        release = store.current(root, "shelf")
+        assert release is not None and release.version in (old_version, new_version), context
+        assert killed or release.version == new_version
+        old += release.version == old_version
+        assert store.verify(root, "shelf", release.version) == [], context
+        assert all("models.config" in problem for problem in store.verify(root, "shelf")), context
+        assert store.verify(root, "other") == [], context
+        listed = [release.version for release in store.releases(root, "shelf")]
+        assert listed in ([1, 2], [1, 2, 3][: max(new_version, 2)]), (context, listed)
+
+        if kills % 2:  # what readers see after a repair and after another push must be the same story
+            store.repair(root)
+            assert store.verify(root, "shelf") == [], context
+            if release.version == old_version:
+                assert snapshot(root) == before, context
+        following = store.push(root, "shelf", later)
+        assert following.version == 1 + max(listed), (context, listed)
+        assert store.current(root, "shelf") == following and store.verify(root, "shelf") == [], context
+        history = read_history(PushFolder(root), "shelf")
+        expected = changes + (release.version == new_version) + 1
+        assert [change.number for change in history.changes] == list(range(1, expected + 1)), context
+        assert sorted(os.listdir(root)) == [".lock", "edge", "serving"], context
+        folders = {*os.listdir(root / "edge/shelf"), *os.listdir(root / "serving/shelf")}
+        assert folders - {"current.json", "history.jsonl"} == {str(v) for v in {*listed, following.version}}
+    print(kills, old)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,12 @@
+"""Push a candidate a number of times, in a process of its own: ROOT WORK_FOLDER CONTENT TIMES."""
+
+import sys
+from pathlib import Path
+
+from release import store
+from tests.release.candidates import make_candidate
+
+if __name__ == "__main__":
+    root, work, content, times = sys.argv[1:]
+    for _ in range(int(times)):
+        store.push(Path(root), "shelf", make_candidate(Path(work) / content, content))

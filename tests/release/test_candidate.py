@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from errors import EdgelineError
+from release import store
+from tests.release.candidates import make_candidate, snapshot
+
+NOWHERE = Path("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"saved_model": NOWHERE}, "no saved_model.pb"),
+        ({"edge_files": {"../up.tflite": NOWHERE}}, "file name in the bundle is '../up.tflite'"),
+        ({"edge_files": {"manifest.json": NOWHERE}}, "writes that file itself"),
+        ({"edge_files": {"model_fp16.tflite": NOWHERE}}, "that is no file"),
+        ({"labels": ()}, "labels are"),
+        ({"labels": ("ok", "ok")}, "labels are"),
+        ({"labels": ("ok", "not\nok")}, "labels are"),
+        ({"expires_days": 0}, "expires_days is 0"),
+        ({"default_variant": "int4"}, "default_variant 'int4'"),
+        ({"variants": ({"name": "fp16", "inputs": [], "outputs": []},)}, "no 'file'"),
+        (
+            {"variants": ({"name": "fp16", "file": "x.tflite", "inputs": [], "outputs": []},)},
+            "file 'x.tflite'",
+        ),
+        ({"data": {"first_span": 1, "last_span": 2}}, "no 'fingerprint'"),
+        ({"code": {"digest": 7, "lock_digest": "d"}}, "'digest' = 7"),
+        ({"metrics": {"accuracy": float("nan")}}, "cannot be written as JSON"),
+        ({"versions": {"keras": 3}}, "'keras' = 3"),
+    ],
+)
+def test_a_candidate_that_cannot_be_released_is_refused_and_leaves_nothing(root, tmp_path, changes, message):
+    store.push(root, "shelf", make_candidate(tmp_path / "old", "old"))
+    before = snapshot(root)
+    with pytest.raises(EdgelineError, match=message) as caught:
+        store.push(root, "shelf", make_candidate(tmp_path / "new", "new", **changes))
+    assert caught.value.found and caught.value.why and caught.value.do
+    assert snapshot(root) == before
+
+
+@pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "a\\b", "models.config", "é", "a b", "a" * 101])
+def test_a_model_name_that_is_no_plain_folder_name_is_refused(root, candidate, name):
+    with pytest.raises(EdgelineError, match="model name is"):
+        store.push(root, name, candidate)
+    assert not root.exists()

@@ -1,0 +1,190 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from errors import EdgelineError, UsageError
+from release import store
+from release.manifest import model_digest
+from tests.release.candidates import make_candidate, snapshot
+
+
+def push_three(root: Path, tmp_path: Path) -> None:
+    for content in ("one", "two", "three"):
+        store.push(root, "shelf", make_candidate(tmp_path / content, content))
+
+
+def test_a_push_puts_both_parts_and_the_pointer_where_readers_look(root, candidate):
+    release = store.push(root, "shelf", candidate)
+    assert release.version == 1 and release == store.current(root, "shelf")
+    assert (release.serving / "saved_model.pb").read_bytes() == (
+        candidate.saved_model / "saved_model.pb"
+    ).read_bytes()
+    assert (release.serving / "variables" / "variables.index").is_file()
+    assert (release.edge / "labels.txt").read_text() == "ok\nmisplaced\ndamaged\n"
+    assert json.loads((release.edge / "preprocessing.json").read_text()) == candidate.preprocessing
+    assert release.default_file.read_bytes() == candidate.edge_files["model_fp16.tflite"].read_bytes()
+    pointer = json.loads((root / "edge" / "shelf" / "current.json").read_text())
+    assert (pointer["version"], pointer["manifest_sha256"]) == (1, release.manifest_sha256)
+    assert store.verify(root, "shelf") == []
+    assert sorted(os.listdir(root)) == [".lock", "edge", "serving"]
+
+
+def test_the_manifest_names_every_other_file_of_the_release_and_what_justified_it(root, candidate):
+    release = store.push(root, "shelf", candidate)
+    listed = {entry.path for entry in release.manifest.files}
+    present = {name for name in snapshot(root) if "/shelf/1/" in name}
+    assert present - listed == {"edge/shelf/1/manifest.json"} and listed <= present
+    assert release.manifest.metrics == {"overall": {"accuracy": 0.94}}
+    assert release.manifest.data["last_span"] == 42
+    assert release.manifest.variants == candidate.variants
+
+
+def test_the_copies_do_not_follow_later_changes_of_the_sources(root, candidate):
+    release = store.push(root, "shelf", candidate)
+    (candidate.saved_model / "saved_model.pb").write_bytes(b"the next training run")
+    assert store.verify(root, "shelf") == []
+    assert os.stat(release.default_file).st_nlink == 1
+
+
+def test_two_pushes_in_one_second_get_rising_versions(root, candidate):
+    assert [store.push(root, "shelf", candidate).version for _ in range(3)] == [1, 2, 3]
+
+
+def test_versions_rise_also_after_the_newest_folders_were_deleted(root, tmp_path):
+    push_three(root, tmp_path)
+    store.rollback(root, "shelf", "three is worse", to=1)
+    for part in ("serving", "edge"):
+        for version in ("2", "3"):
+            subprocess.run(["rm", "-r", str(root / part / "shelf" / version)], check=True)
+    assert store.push(root, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
+
+
+def test_versions_rise_above_folders_that_no_push_made(root, candidate):
+    store.push(root, "shelf", candidate)
+    (root / "serving" / "shelf" / "7").mkdir()
+    assert store.push(root, "shelf", candidate).version == 8
+
+
+def test_rollback_returns_to_what_was_in_production_before(root, tmp_path):
+    push_three(root, tmp_path)
+    assert store.rollback(root, "shelf", "three is worse").version == 2
+    assert store.current(root, "shelf").version == 2
+    assert store.verify(root, "shelf") == []
+
+
+def test_a_second_rollback_goes_further_back_and_not_to_the_bad_release(root, tmp_path):
+    push_three(root, tmp_path)
+    store.rollback(root, "shelf", "three is worse")
+    assert store.rollback(root, "shelf", "two as well").version == 1
+    with pytest.raises(EdgelineError, match="no release in production before"):
+        store.rollback(root, "shelf", "one too")
+    assert store.push(root, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
+    assert store.rollback(root, "shelf", "four is worse").version == 1
+
+
+def test_a_promotion_puts_a_release_back_and_can_be_rolled_back(root, tmp_path):
+    push_three(root, tmp_path)
+    assert store.promote(root, "shelf", 1, "the lens is mended").version == 1
+    assert store.rollback(root, "shelf", "it was not").version == 3
+
+
+def test_every_change_is_audited(root, tmp_path):
+    push_three(root, tmp_path)
+    store.rollback(root, "shelf", "three is worse")
+    store.promote(root, "shelf", 3, "it was not")
+    lines = [json.loads(line) for line in (root / "edge/shelf/history.jsonl").read_text().splitlines()]
+    assert [(line["action"], line["from"], line["to"]) for line in lines] == [
+        ("push", None, 1),
+        ("push", 1, 2),
+        ("push", 2, 3),
+        ("rollback", 3, 2),
+        ("promote", 2, 3),
+    ]
+    assert (
+        lines[3]["reason"] == "three is worse" and "@" in lines[3]["who"] and lines[3]["when"].endswith("Z")
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda root: store.rollback(root, "shelf", "why not"), EdgelineError, "before the current one"),
+        (lambda root: store.rollback(root, "shelf", "why", to=9), UsageError, "no release 9.*disk: 1"),
+        (lambda root: store.promote(root, "shelf", 1, "again"), UsageError, "in production already"),
+        (lambda root: store.promote(root, "shelf", 1, "  "), UsageError, "reason is empty"),
+        (lambda root: store.promote(root, "shelv", 1, "typo"), UsageError, "no model 'shelv'.*has: shelf"),
+        (lambda root: store.promote(root, "../shelf", 1, "path"), UsageError, "model name is"),
+    ],
+)
+def test_a_change_that_cannot_be_made_says_why_in_three_parts(root, candidate, change, error, message):
+    store.push(root, "shelf", candidate)
+    before = snapshot(root)
+    with pytest.raises(error, match=message) as caught:
+        change(root)
+    assert caught.value.found and caught.value.why and caught.value.do
+    assert snapshot(root) == before
+
+
+def test_a_damaged_release_is_not_rolled_back_to(root, tmp_path):
+    push_three(root, tmp_path)
+    with (root / "serving/shelf/2/saved_model.pb").open("ab") as file:
+        file.write(b"bit rot")
+    before = snapshot(root)
+    with pytest.raises(EdgelineError, match=r"shelf 2 is damaged: serving/shelf/2/saved_model\.pb"):
+        store.rollback(root, "shelf", "three is worse")
+    assert snapshot(root) == before
+    assert store.rollback(root, "shelf", "three is worse", to=1).version == 1
+
+
+def test_a_damaged_pointer_is_an_error_for_readers_and_mended_by_a_promotion(root, tmp_path):
+    push_three(root, tmp_path)
+    (root / "edge/shelf/current.json").write_text('{"version": 3')
+    with pytest.raises(EdgelineError, match="found no JSON"):
+        store.current(root, "shelf")
+    assert store.promote(root, "shelf", 3, "the pointer was damaged").version == 3
+    assert store.verify(root, "shelf") == []
+
+
+def test_rollback_takes_well_under_a_second_and_no_tensorflow(root, tmp_path):
+    push_three(root, tmp_path)
+    code = (
+        "import sys, pathlib; from release import store;"
+        "r = store.rollback(pathlib.Path(sys.argv[1]), 'shelf', 'drill');"
+        "print(r.version, 'tensorflow' in sys.modules, 'pydantic' in sys.modules)"
+    )
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
+    # The promise is 10 s. With the start of the interpreter it takes 0.1 s; 5 s leave room for a busy disk.
+    assert time.monotonic() - start < 5
+    assert done.stdout.split() == ["2", "False", "False"]
+
+
+def test_the_same_model_is_found_again_by_its_content(root, tmp_path, candidate):
+    digest = model_digest(candidate.saved_model)
+    assert store.find_model(root, "shelf", digest) is None
+    release = store.push(root, "shelf", candidate)
+    again = make_candidate(tmp_path / "elsewhere")
+    assert store.find_model(root, "shelf", model_digest(again.saved_model)) == release
+    other = make_candidate(tmp_path / "other", "other")
+    assert store.find_model(root, "shelf", model_digest(other.saved_model)) is None
+
+
+def test_models_share_a_push_folder_and_do_not_disturb_each_other(root, tmp_path, candidate):
+    store.push(root, "shelf", candidate)
+    store.push(root, "shelf", candidate)
+    store.push(root, "sentiment-v2", make_candidate(tmp_path / "text", "text"))
+    store.rollback(root, "shelf", "drill")
+    assert store.models(root) == ("sentiment-v2", "shelf")
+    assert store.verify(root, "shelf") == store.verify(root, "sentiment-v2") == []
+    assert [release.version for release in store.releases(root, "shelf")] == [1, 2]
+
+
+def test_nothing_is_released_in_a_folder_that_is_not_there(root):
+    assert store.current(root, "shelf") is None
+    assert store.releases(root, "shelf") == () and store.models(root) == ()
+    assert not root.exists()
