@@ -1,4 +1,4 @@
-"""The settings of a run: typed, frozen values, checked once. `settings_layers.py` says where they come from."""
+"""The settings of a run: typed, frozen values, checked once; `settings_layers.py` has their sources."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -201,9 +201,11 @@ class PushSettings(_Group):
 
     Attributes:
         destination: Root of the release store; None means `push/` in the workspace.
+        expires_days: Days after the push from which a phone should no longer trust the release.
     """
 
     destination: SettingsPath | None = None
+    expires_days: int = Field(90, ge=1, le=3650)
 
 
 class Settings(_Group):

@@ -1,0 +1,222 @@
+"""The `edgeline` command: parses arguments, calls what they name, turns errors into exit codes."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from errors import EdgelineError, UsageError
+
+EXIT_CODES = """\
+exit codes:
+  0  pushed, or nothing changed
+  1  failed
+  2  bad usage or settings
+  3  trained, and held back by a gate
+  4  data refused before training
+  5  another run holds the workspace
+  130  ended by Ctrl-C or SIGTERM
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes are UsageErrors that name the nearest thing known."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs |= {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+        super().__init__(**kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises instead of ending the process."""
+        import difflib
+        import re
+
+        near: list[str] = []
+        unknown = re.search(r"unrecognized arguments: (\S+)|invalid choice: '([^']*)'", message)
+        if unknown:
+            word = (unknown[1] or unknown[2]).partition("=")[0]
+            near = difflib.get_close_matches(word, self._known(), 1)
+        raise UsageError(
+            f"{self.prog}: {message}.",
+            f"Did you mean {near[0]}?" if near else "",
+            f"See `{self.prog} --help`.",
+        )
+
+    def _known(self) -> list[str]:
+        known: list[str] = []
+        for action in self._actions:
+            known += action.option_strings
+            if isinstance(action, argparse._SubParsersAction):
+                known += action.choices
+        return known
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse has it, but an unknown option is judged by the command that it was given to."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            parsed.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "edgeline") -> int:
+    """Runs one command; returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        parsed = _parser(prog).parse_args(given)
+        return int(parsed.call(parsed))
+    except EdgelineError as error:
+        return _report(error, "--json" in given)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; without this, Python complains while it ends.
+        sys.stdout = None
+        return 1
+    except OSError as error:
+        from runners.failures import describe
+
+        said = describe(error, None)
+        return _report(EdgelineError(said["found"], said["why"], said["do"]), "--json" in given)
+
+
+def _report(error: EdgelineError, as_json: bool) -> int:
+    for part in (error.found, error.why, error.do):
+        if part:
+            sys.stderr.write(part.strip("\n") + "\n")
+    if as_json:
+        import json
+
+        parts = {"found": error.found, "why": error.why, "do": error.do}
+        json.dump({"outcome": "failed", "exit_code": error.exit_code, "error": parts}, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    return error.exit_code
+
+
+def _parser(prog: str) -> _Parser:
+    """The whole command line; `local_runner.py` shows `run` alone."""
+    parser = _Parser(
+        prog="edgeline",
+        description="From labelled field data to a blessed model on every phone.",
+        epilog=EXIT_CODES,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_run(commands, prog)
+    _add_data(commands)
+    _add_releases(commands)
+    return parser
+
+
+def _add(commands: Any, name: str, summary: str, call: Any, **kwargs: Any) -> _Parser:
+    parser: _Parser = commands.add_parser(name, help=summary, description=summary, **kwargs)
+    parser.set_defaults(call=call, parser=parser)
+    return parser
+
+
+def _workspace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workspace",
+        metavar="DIR",
+        type=Path,
+        default=Path("workspace"),
+        help="where runs live (./workspace)",
+    )
+
+
+def _add_run(commands: Any, prog: str) -> None:
+    name = {} if prog == "edgeline" else {"prog": prog}
+    summary = "One run of the DAG: from labelled photos to a pushed model, or to why not."
+    parser = _add(commands, "run", summary, _run, epilog=EXIT_CODES, **name)
+    parser.add_argument(
+        "--workload", default="shelf", metavar="W", help="a built-in name or a workload.yaml (shelf)"
+    )
+    parser.add_argument(
+        "--profile", metavar="P", help="a YAML file of settings, or the name of one: published"
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="spans of photos (a sample, rendered once)")
+    _workspace(parser)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="a.b=c", help="one setting, in YAML; may be repeated"
+    )
+    parser.add_argument("--if-changed", action="store_true", help="end at once when nothing changed")
+    parser.add_argument(
+        "--json", action="store_true", help="the result on stdout as JSON, progress on stderr"
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from runners.run_command import RunOptions, run
+
+    return run(
+        RunOptions(
+            workload=arguments.workload,
+            profile=arguments.profile,
+            data=arguments.data,
+            workspace=arguments.workspace,
+            overrides=arguments.set,
+            if_changed=arguments.if_changed,
+            as_json=arguments.json,
+        )
+    )
+
+
+def _add_data(commands: Any) -> None:
+    from runners import data_commands
+
+    data = commands.add_parser("data", help="make spans: a rendered sample, or your own photos")
+    actions = data.add_subparsers(metavar="ACTION", required=True)
+    generate = _add(actions, "generate", "Renders weekly spans of shelf photos.", data_commands.generate)
+    generate.add_argument("--data", type=Path, required=True, metavar="DIR", help="the folder of spans")
+    generate.add_argument("--weeks", type=int, default=1, metavar="N", help="spans to add (1)")
+    generate.add_argument("--photos-per-week", type=int, default=300, metavar="N", help="photos a span (300)")
+    generate.add_argument(
+        "--seed", type=int, default=20, metavar="N", help="the same seed, the same bytes (20)"
+    )
+    generate.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="NAME=RATE",
+        help="a fault for drills; may be repeated",
+    )
+    load = _add(actions, "import", "Turns labelled photos into a span.", data_commands.load)
+    load.add_argument(
+        "source",
+        type=Path,
+        metavar="SRC",
+        help="a folder a class, a CSV or JSONL manifest, or TFRecord files",
+    )
+    load.add_argument("--data", type=Path, required=True, metavar="DIR", help="the folder of spans")
+
+
+def _add_releases(commands: Any) -> None:
+    from runners import release_commands as does
+
+    def add(name: str, summary: str, call: Any, store: bool = True, as_json: bool = True) -> _Parser:
+        parser = _add(commands, name, summary, call)
+        _workspace(parser)
+        parser.add_argument("--workload", metavar="W", help="name of the model (that of the last run)")
+        if store:
+            parser.add_argument(
+                "--push", type=Path, metavar="DIR", help="the release store (that of the last run)"
+            )
+        if as_json:
+            parser.add_argument("--json", action="store_true", help="machine-readable, on stdout")
+        return parser
+
+    add("status", "What is in production, and how the last run ended.", does.status)
+    add("runs", "All runs, newest first.", does.list_runs, store=False)
+    show = add("show", "One run: steps, verdicts, reasons.", does.show, store=False)
+    show.add_argument("run", metavar="RUN", help="the id of a run, or latest")
+    add("verify", "Compares every file of every release with its manifest.", does.verify)
+    rollback = add("rollback", "Puts an earlier release back in production.", does.rollback, as_json=False)
+    rollback.add_argument("--to", type=int, metavar="V", help="the version (the one before)")
+    promote = add("promote", "Puts a named release in production.", does.promote, as_json=False)
+    promote.add_argument("version", type=int, metavar="V", help="the version")
+    for parser in (rollback, promote):
+        parser.add_argument("--reason", required=True, metavar="R", help="why, for the audit log")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""How a run ended: its outcome, read from what the steps put out, and the last lines that a person sees."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from errors import EdgelineError
+from runners import artifact_records
+from runners.progress_text import duration
+from runners.runs import Outcome, Run, RunFolder
+
+# Beyond the exit codes of errors.py: ended by Ctrl-C or SIGTERM, as a shell has it.
+INTERRUPTED_EXIT = 130
+_OUTCOME_OF_ERROR: dict[int, Outcome] = {3: "held", 4: "refused", INTERRUPTED_EXIT: "interrupted"}
+_NEXT = {
+    "pushed": "edgeline status",
+    "unchanged": "edgeline status",
+    "held": "edgeline show latest",
+    "refused": "edgeline show latest",
+}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the output artifacts of a run say.
+
+    Attributes:
+        outcome: The Pusher's `pushed`, `unchanged` or `held`; None where no Pusher ran.
+        failed: Reasons of each verdict that is a fail.
+        notes: Reasons of the Pusher, and of each verdict that had no baseline.
+        warnings: Of all verdicts.
+        look_closer: The command of the first verdict that is a fail.
+    """
+
+    outcome: Outcome | None
+    failed: tuple[str, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    look_closer: str | None
+
+
+def read_findings(folder: RunFolder) -> Findings:
+    """Reads verdicts and the Pusher's outcome from the artifacts that a run recorded."""
+    outcome: Outcome | None = None
+    look_closer: str | None = None
+    failed: list[str] = []
+    notes: list[str] = []
+    warnings: list[str] = []
+    for verdict in read_verdicts(folder):
+        if verdict.get("result") == "fail":
+            failed += verdict.get("reasons", [])
+            look_closer = look_closer or verdict.get("look_closer")
+        elif verdict.get("result") == "no_baseline":
+            notes += verdict.get("reasons", [])
+        warnings += verdict.get("warnings", [])
+    for record in artifact_records.read(folder.artifacts):
+        if record.properties.get("outcome") in ("pushed", "unchanged", "held"):
+            outcome = record.properties["outcome"]
+            notes = _read_json(Path(record.uri) / "push.json").get("reasons", []) + notes
+    return Findings(outcome, _once(failed), _once(notes), _once(warnings), look_closer)
+
+
+def read_verdicts(folder: RunFolder) -> list[dict[str, Any]]:
+    """The verdicts of a run, in the order of its steps."""
+    verdicts = (_read_json(Path(r.uri) / "verdict.json") for r in artifact_records.read(folder.artifacts))
+    return [verdict for verdict in verdicts if verdict]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _once(sentences: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(sentences))
+
+
+def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warnings: Sequence[str]) -> Run:
+    """The record of a run whose worker ended: outcome, exit code, reasons.
+
+    Args:
+        run: The record so far.
+        folder: Where it lies.
+        error: The event that ended it before its last step; None where every step ended well.
+        warnings: What was warned of on the way.
+    """
+    findings = read_findings(folder)
+    if error is None and findings.outcome is None:
+        error = {
+            "exit_code": 1,
+            "found": "Every step ended, and none said whether a model was pushed.",
+            "why": "The last step of the DAG puts that out.",
+            "do": "Read the log of the run.",
+        }
+    if error is not None:
+        outcome = _OUTCOME_OF_ERROR.get(error["exit_code"], "failed")
+        exit_code = int(error["exit_code"])
+        reasons = findings.failed if outcome in ("held", "refused") and findings.failed else (error["found"],)
+    else:
+        assert findings.outcome is not None
+        outcome = findings.outcome
+        exit_code = 3 if outcome == "held" else 0
+        reasons = findings.failed if outcome == "held" and findings.failed else findings.notes
+    return replace(
+        run,
+        outcome=outcome,
+        exit_code=exit_code,
+        steps=folder.read_steps(),
+        version=_production_version(run),
+        reasons=tuple(reasons),
+        warnings=_once([*warnings, *findings.warnings]),
+        look_closer=findings.look_closer,
+        error={key: error[key] for key in ("found", "why", "do")} if error is not None else None,
+    )
+
+
+def _production_version(run: Run) -> int | None:
+    from release import store
+
+    try:
+        release = store.current(Path(run.push), run.workload)
+    except EdgelineError:
+        return None
+    return release.version if release else None
+
+
+def headline(run: Run) -> str:
+    """The outcome of a run in one sentence."""
+    stays = f"version {run.version} stays in production" if run.version else "nothing is in production"
+    return {
+        "running": f"Run {run.id} is running.",
+        "pushed": f"Pushed version {run.version} of {run.workload} to {run.push}",
+        "unchanged": f"Nothing new to push: {stays}.",
+        "held": f"Held back: the model was trained and not pushed; {stays}.",
+        "refused": f"Data refused: nothing was trained or pushed; {stays}.",
+        "failed": f"Failed: nothing was pushed; {stays}.",
+        "interrupted": "Interrupted: the same command goes on from the steps that are done.",
+        "killed": "Killed: the same command goes on from the steps that are done.",
+    }[run.outcome]
+
+
+def time_table(run: Run, width: int) -> Iterator[str]:
+    """Where the time of a run went, a line a step, in at most `width` columns."""
+    total = run.seconds or 0.0
+    rows = [("start (imports)", run.start_seconds or 0.0, "")]
+    rows += [(step.name, step.seconds or 0.0, step.state) for step in run.steps if step.seconds is not None]
+    rest = total - sum(seconds for _, seconds, _ in rows)
+    rows += [("between and after", rest, "")] if rest >= 0.05 * total else []
+    name_width = min(24, max(8, width - 24))
+    yield "Where the time went"
+    for name, seconds, state in rows:
+        share = f"{100 * seconds / total:4.0f} %" if total else ""
+        line = f"  {name[:name_width]:<{name_width}} {duration(seconds):>11} {share:>6}"
+        bar = "#" * round(24 * seconds / total) if total and width >= 80 else ""
+        tail = f"  {'cached' if state == 'cached' else bar}"
+        yield (line + tail if len(line + tail) <= width else line).rstrip()
+    yield f"  {'in all':<{name_width}} {duration(total):>11}"
+
+
+def last_lines(run: Run, folder: RunFolder) -> Iterator[tuple[str, str]]:
+    """What is said when a run has ended, each line with its style: verdict, reasons, what to do next."""
+    if run.warnings:
+        yield "Warnings", "bold yellow"
+        yield from ((f"  - {warning}", "yellow") for warning in run.warnings)
+    style = {
+        "pushed": "bold green",
+        "unchanged": "bold green",
+        "held": "bold yellow",
+        "refused": "bold yellow",
+    }
+    yield headline(run), style.get(run.outcome, "bold red")
+    yield from ((f"  - {reason}", "") for reason in run.reasons)
+    error = run.error or {}
+    # A gate's verdict has a command to look closer instead.
+    if run.look_closer is None:
+        yield from ((f"  {part}", "") for part in (error.get("why"), error.get("do")) if part)
+    look = run.look_closer or _NEXT.get(run.outcome)
+    if look:
+        yield f"Look closer: {look}", ""
+    if folder.log.exists() and run.outcome not in ("pushed", "unchanged"):
+        yield f"Log: {folder.log}", ""

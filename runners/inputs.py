@@ -1,0 +1,114 @@
+"""What a run depends on, as digests: the window of spans, settings, schema, code, lock, production."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.spans import Span, read_labels
+from data.window import window_digest
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+    from pipeline.workloads import Workload
+
+ROOT = Path(__file__).resolve().parent.parent
+_CODE_ROOMS = ("pipeline", "components", "trainer_module", "edge", "release", "data")
+# The embedded sample: eight weeks, as many photos as train in a minute or two on two cores.
+SAMPLE_WEEKS, SAMPLE_PHOTOS_PER_WEEK, SAMPLE_SEED = 8, 300, 20
+
+
+def code_digest() -> str:
+    """SHA-256 over the Python files that a step may run."""
+    digest = hashlib.sha256()
+    files = [ROOT / "errors.py", *(path for room in _CODE_ROOMS for path in (ROOT / room).rglob("*.py"))]
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(ROOT).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def lock_digest() -> str:
+    """SHA-256 over the lock files and the Python version, which together choose every library."""
+    digest = hashlib.sha256(f"{sys.version_info[:2]}".encode())
+    for path in sorted((ROOT / "requirements").glob("*.txt")):
+        digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def production_digest(push: Path, model: str) -> str:
+    """The digest of what is in production, or the empty text where nothing is."""
+    from release import store
+
+    release = store.current(push, model)
+    return f"{release.version}-{release.manifest_sha256}" if release else ""
+
+
+def digests(
+    spans: tuple[Span, ...], cache: Path, workload: "Workload", settings: "Settings", push: Path
+) -> dict[str, str]:
+    """The digest of each thing that a run depends on.
+
+    Args:
+        spans: The window.
+        cache: Where digests of unchanged spans are kept.
+        workload: Its schema counts, and its module's name.
+        settings: All of them.
+        push: Root of the release store.
+    """
+    own = {"name": workload.name, "module": workload.module, "settings": settings.model_dump(mode="json")}
+    return {
+        "window": window_digest(spans, cache),
+        "settings": hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest(),
+        "schema": hashlib.sha256(workload.schema.read_bytes()).hexdigest(),
+        "code": code_digest(),
+        "lock": lock_digest(),
+        "destination": str(push),
+        "production": production_digest(push, workload.name),
+    }
+
+
+def same_inputs(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether two runs would do the same; what is in production does not count, a push itself changes it."""
+    return {**one, "production": ""} == {**other, "production": ""}
+
+
+def check_labels(spans: tuple[Span, ...]) -> None:
+    """Reads every labels file of the window, a second's work, before TFX is imported for minutes of it.
+
+    Raises:
+        DataRefused: A file is missing, or is not what a labels file is.
+    """
+    for span in spans:
+        read_labels(span)
+
+
+def ensure_sample(workspace: Path, say: Callable[[str], None]) -> Path:
+    """The embedded sample of the workspace, rendered when it is not there yet.
+
+    Args:
+        workspace: Where it lies.
+        say: Told that rendering starts.
+    """
+    sample = workspace / "sample"
+    if not sample.is_dir():
+        from data import shelf_renderer
+
+        say(f"rendering the sample: {SAMPLE_WEEKS} weeks of {SAMPLE_PHOTOS_PER_WEEK} photos, into {sample}")
+        # Renamed when it is whole, so that a killed rendering never looks like a smaller sample.
+        scratch = workspace / "sample.rendering"
+        shutil.rmtree(scratch, ignore_errors=True)
+        shelf_renderer.generate(
+            scratch,
+            weeks=SAMPLE_WEEKS,
+            photos_per_week=SAMPLE_PHOTOS_PER_WEEK,
+            seed=SAMPLE_SEED,
+            faults={},
+            workers=len(os.sched_getaffinity(0)),
+        )
+        scratch.rename(sample)
+    return sample

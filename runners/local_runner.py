@@ -1,0 +1,49 @@
+"""`python runners/local_runner.py [OPTIONS]`: one run of the DAG on this machine, the same as `edgeline run`.
+
+Starts under any Python 3: outside the project's environment it goes on inside, or says how to make it.
+"""
+
+import os
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ENVIRONMENT = os.path.join(ROOT, ".venv")
+# Set while going on in the environment, so that a broken one ends in a message and not in a circle.
+MARK = "EDGELINE_IN_ENVIRONMENT"
+
+
+def enter_environment():  # type: ignore[no-untyped-def]  # Parsed by whatever Python a person has.
+    """Replaces this process by the environment's Python, unless TFX can be found here."""
+    from importlib.util import find_spec
+
+    if find_spec("tfx") is not None and sys.version_info >= (3, 10):
+        os.environ.pop(MARK, None)
+        return
+    python = os.path.join(ENVIRONMENT, "bin", "python")
+    if os.access(python, os.X_OK) and MARK not in os.environ:
+        os.environ[MARK] = "1"
+        sys.stdout.flush()
+        os.execv(python, [python, os.path.abspath(__file__), *sys.argv[1:]])
+    state = "has no TFX in it" if os.access(python, os.X_OK) else "is not there"
+    sys.exit(_say(state))
+
+
+def _say(state):  # type: ignore[no-untyped-def]
+    version = "%d.%d" % sys.version_info[:2]  # noqa: UP031
+    sys.stderr.write(
+        "This Python %s (%s) has no TFX, and the environment %s %s.\n"  # noqa: UP031
+        "The pipeline is built on TFX and its libraries.\n"
+        "Make the environment with `make setup` in %s, and run the same command again.\n"
+        % (version, sys.executable, ENVIRONMENT, state, ROOT)
+    )
+    return 2
+
+
+if __name__ == "__main__":
+    enter_environment()
+    # Python puts this file's folder first; the project is the one above.
+    sys.path[0] = ROOT
+
+    from runners.cli import main
+
+    sys.exit(main(["run", *sys.argv[1:]], prog="local_runner.py"))

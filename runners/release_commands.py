@@ -1,0 +1,170 @@
+"""`edgeline status, runs, show, verify, rollback, promote`: what is in production, what happened, and why."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from errors import EdgelineError
+from runners import closing, runs
+from runners.progress_text import duration
+from runners.runs import Run
+
+
+def _say(text: str = "") -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _print_json(document: Any) -> None:
+    import json
+
+    json.dump(document, sys.stdout, indent=1)
+    _say()
+
+
+def _last_run(arguments: argparse.Namespace) -> Run | None:
+    known = runs.read_runs(arguments.workspace, arguments.workload)
+    return known[-1] if known else None
+
+
+def _store(arguments: argparse.Namespace) -> tuple[Path, str]:
+    """The release store and the model's name: as given, else as the last run had them."""
+    last = _last_run(arguments)
+    root = arguments.push or (Path(last.push) if last else arguments.workspace / "push")
+    return root, arguments.workload or (last.workload if last else "shelf")
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """What is in production, and how the last run ended."""
+    from release import store
+
+    root, model = _store(arguments)
+    last = _last_run(arguments)
+    release = store.current(root, model)
+    if arguments.json:
+        # The keys are always there, so that a reader needs no case for the first week.
+        manifest = release.manifest if release else None
+        production = {
+            "model": model,
+            "version": manifest.version if manifest else None,
+            "pushed_at": manifest.created if manifest else None,
+            "metrics": manifest.metrics if manifest else None,
+            "default_variant": manifest.default_variant if manifest else None,
+        }
+        keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
+        ended = {key: getattr(last, key) if last else None for key in keys}
+        _print_json({"production": production, "last_run": ended})
+        return 0
+    if release is None:
+        _say(f"Nothing of {model} is in production in {root}.")
+    else:
+        _say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
+        for line in metric_lines(release.manifest.metrics):
+            _say(f"  {line}")
+        _say(f"  phones run {release.manifest.default_variant}: {release.default_file}")
+    if last is None:
+        _say(f"No run in {arguments.workspace} yet.")
+    else:
+        _say(f"Last run {last.id}: {closing.headline(last)}")
+        for reason in last.reasons:
+            _say(f"  - {reason}")
+    return 0
+
+
+def metric_lines(metrics: Any) -> list[str]:
+    """Accuracy overall and by class, where a release has them."""
+    lines = []
+    for kind in ("overall", "class"):
+        slices = metrics.get(kind) if isinstance(metrics, dict) else None
+        for name, values in (slices or {}).items():
+            if "accuracy" in values:
+                what = "accuracy" if kind == "overall" else f"accuracy of {name}"
+                count = values.get("example_count")
+                lines.append(
+                    f"{what} {values['accuracy']:.3f}" + (f" on {count:.0f} photos" if count else "")
+                )
+    return lines
+
+
+def list_runs(arguments: argparse.Namespace) -> int:
+    """All runs of a workspace, newest first."""
+    known = runs.read_runs(arguments.workspace, arguments.workload)[::-1]
+    if arguments.json:
+        keys = ("id", "workload", "outcome", "exit_code", "started_at", "seconds", "version", "reasons")
+        _print_json([{key: run.to_json()[key] for key in keys} for run in known])
+        return 0
+    if not known:
+        _say(f"No run in {arguments.workspace} yet.")
+    for run in known:
+        took = duration(run.seconds) if run.seconds is not None else ""
+        version = f"version {run.version}" if run.outcome == "pushed" else ""
+        reason = run.reasons[0] if run.reasons and run.outcome not in ("pushed", "unchanged") else version
+        _say(f"{run.id:<18} {run.workload:<12} {run.outcome:<12} {took:>12}  {reason}".rstrip())
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """One run: inputs, steps, verdicts."""
+    folder, run = runs.find_run(arguments.workspace, arguments.run)
+    if arguments.json:
+        _print_json(run.to_json())
+        return 0
+    _say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")
+    if run.resumes:
+        _say(f"It went on from run {run.resumes}.")
+    if run.steps:
+        for line in closing.time_table(run, 80):
+            _say(line)
+    for line, _ in closing.last_lines(run, folder):
+        if line != "Look closer: edgeline show latest":
+            _say(line)
+    for verdict in closing.read_verdicts(folder):
+        _say(f"Gate {verdict['gate']}: {verdict['result'].replace('_', ' ')}")
+        for reason in verdict.get("reasons", []):
+            _say(f"  - {reason}")
+    _say(f"Files: {folder.path}")
+    return 0
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Compares every file of every release with its manifest."""
+    from release import store
+
+    root, model = _store(arguments)
+    pushed = model in store.models(root)
+    problems = store.verify(root, model) if pushed else []
+    versions = [release.version for release in store.releases(root, model)] if pushed else []
+    if arguments.json:
+        _print_json({"push": str(root), "model": model, "versions": versions, "problems": problems})
+    elif not versions and not problems:
+        _say(f"Nothing of {model} was ever pushed to {root}.")
+    elif not problems:
+        _say(f"{root}: every file of {len(versions)} releases of {model} is as its manifest says.")
+    if problems and not arguments.json:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise EdgelineError(
+            f"{root} is damaged:\n{listed}",
+            "\nA release has to be what was judged, byte by byte.",
+            "Go back to a whole one with `edgeline rollback --to V --reason R`, or push anew.",
+        )
+    return 1 if problems else 0
+
+
+def rollback(arguments: argparse.Namespace) -> int:
+    """Puts an earlier release back in production."""
+    from release import store
+
+    root, model = _store(arguments)
+    release = store.rollback(root, model, arguments.reason, arguments.to)
+    _say(f"Version {release.version} of {model} is in production again.")
+    return 0
+
+
+def promote(arguments: argparse.Namespace) -> int:
+    """Puts a named release in production."""
+    from release import store
+
+    root, model = _store(arguments)
+    release = store.promote(root, model, arguments.version, arguments.reason)
+    _say(f"Version {release.version} of {model} is in production.")
+    return 0

@@ -1,0 +1,223 @@
+"""One run of the DAG, seen from the light side: what needs no TensorFlow is decided here, in a second."""
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.spans import newest_spans
+from errors import DataRefused
+from runners import artifact_records, closing, inputs, runs
+from runners.events import Event, listen, stop_listening
+from runners.failures import describe, describe_death
+from runners.lock import WorkspaceLock, hold
+from runners.progress import Progress
+from runners.runs import Run, RunFolder
+from runners.worker_link import run_worker
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+    from pipeline.workloads import Workload
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of `edgeline run`."""
+
+    workload: str
+    profile: str | None
+    data: Path | None
+    workspace: Path
+    overrides: Sequence[str]
+    if_changed: bool
+    as_json: bool
+
+
+def run(options: RunOptions) -> int:
+    """Runs the DAG once, or says that nothing changed; returns the exit code.
+
+    Raises:
+        EdgelineError: The run could not start; one that started reports its end itself.
+    """
+    started = time.monotonic()
+    from rich.console import Console
+
+    from pipeline import settings as settings_module
+    from pipeline import workloads
+
+    source = options.workload
+    if source not in workloads.BUILT_IN and Path(source).exists():
+        source = str(Path(source).absolute())
+    workload = workloads.find_workload(source)
+    labels = workloads.read_labels(workload)
+    settings = settings_module.load(workload.settings, options.profile, options.overrides, labels)
+    console = Console(stderr=options.as_json, highlight=False)
+    with hold(options.workspace) as lock:
+        return _Session(options, source, workload, settings, lock, console, started).run()
+
+
+class _Session:
+    """What the parts of one run share while the workspace is held."""
+
+    def __init__(
+        self,
+        options: RunOptions,
+        source: str,
+        workload: "Workload",
+        settings: "Settings",
+        lock: WorkspaceLock,
+        console: Any,
+        started: float,
+    ) -> None:
+        self.options, self.source, self.workload, self.settings = options, source, workload, settings
+        self.lock, self.console, self.started = lock, console, started
+        self.workspace = options.workspace.absolute()
+        self.push = (settings.push.destination or self.workspace / "push").absolute()
+        self.start_seconds: float | None = None
+
+    def run(self) -> int:
+        """Decides, runs the worker, and says how it ended."""
+        runs.mark_killed(self.workspace)
+        earlier = runs.read_runs(self.workspace, self.workload.name)
+        last = earlier[-1] if earlier else None
+        with Progress(self.console) as progress:
+            ended = self._attempt(last, progress)
+        if ended is None:
+            assert last is not None
+            return self._say_nothing_changed(last)
+        return self._report(*ended)
+
+    def _attempt(self, last: Run | None, progress: Progress) -> tuple[Run, RunFolder] | None:
+        """The run, ended and recorded; None where nothing changed and none was wanted then."""
+        data = self._data(progress)
+        digests: dict[str, str] = {}
+        try:
+            spans = newest_spans(data, self.settings.data.window)
+            cache = self.workspace / "window.json"
+            digests = inputs.digests(spans, cache, self.workload, self.settings, self.push)
+            if self.options.if_changed and last is not None and self._nothing_changed(last, digests):
+                return None
+            inputs.check_labels(spans)
+        except DataRefused as refusal:
+            run, folder = self._begin(data, digests, None)
+            return self._end(run, folder, describe(refusal, None), progress), folder
+        resumed = last if last is not None and self._resumable(last, digests) else None
+        run, folder = self._begin(data, digests, resumed)
+        self._announce(run, resumed, progress)
+        error = self._follow(folder, progress)
+        return self._end(run, folder, error, progress), folder
+
+    def _data(self, progress: Progress) -> Path:
+        if self.options.data is not None:
+            return self.options.data.absolute()
+        handler = listen(progress.handle)
+        try:
+            return inputs.ensure_sample(self.workspace, progress.say)
+        finally:
+            stop_listening(handler)
+
+    def _nothing_changed(self, last: Run, digests: Mapping[str, str]) -> bool:
+        if last.outcome in runs.UNFINISHED or not inputs.same_inputs(last.inputs, digests):
+            return False
+        return bool(digests["production"]) or last.outcome not in ("pushed", "unchanged")
+
+    def _resumable(self, last: Run, digests: Mapping[str, str]) -> bool:
+        same = inputs.same_inputs(last.inputs, digests)
+        return last.outcome in runs.UNFINISHED and last.finished_steps > 0 and same
+
+    def _say_nothing_changed(self, last: Run) -> int:
+        ended = {
+            "pushed": f"pushed version {last.version}",
+            "unchanged": f"version {last.version} stayed in production",
+            "held": "which held its model back",
+            "refused": "which refused the data",
+        }[last.outcome]
+        text = f"Nothing changed since run {last.id} ({ended})."
+        self.console.print(text, style="bold green", soft_wrap=True)
+        if last.outcome in ("held", "refused"):
+            for reason in last.reasons:
+                self.console.print(f"  - {reason}", markup=False, soft_wrap=True)
+        if self.options.as_json:
+            unchanged = replace(last, outcome="unchanged", exit_code=0, reasons=(text, *last.reasons))
+            print_json(unchanged.to_json())
+        return 0
+
+    def _begin(self, data: Path, digests: Mapping[str, str], resumed: Run | None) -> tuple[Run, RunFolder]:
+        folder = runs.create_folder(self.workspace)
+        run = Run(
+            id=folder.path.name,
+            workload=self.workload.name,
+            workload_source=self.source,
+            data=str(data),
+            push=str(self.push),
+            settings=self.settings.model_dump(mode="json"),
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            started_at=runs.utc_now(),
+            inputs=digests,
+            resumes=resumed.id if resumed else None,
+        )
+        folder.write(run)
+        self.lock.note(run.id)
+        return run, folder
+
+    def _announce(self, run: Run, resumed: Run | None, progress: Progress) -> None:
+        progress.say(f"run {run.id}: {self.workload.name} from {run.data}", "bold")
+        if resumed is not None:
+            done, steps = resumed.finished_steps, len(resumed.steps)
+            progress.say(f"resuming run {resumed.id}: {done} of {steps} steps are done")
+        for sentence in artifact_records.discard_damaged(self.workspace):
+            progress.say(sentence, "yellow")
+
+    def _follow(self, folder: RunFolder, progress: Progress) -> Event | None:
+        """Runs the worker to its end; returns what went wrong."""
+        errors: list[Event] = []
+
+        def handle(event: Event) -> None:
+            if event.get("event") == "error":
+                errors.append(event)
+            elif event.get("event") == "plan":
+                self.start_seconds = round(time.monotonic() - self.started, 3)
+            progress.handle(event)
+
+        try:
+            code = run_worker(folder, self.lock.descriptor, handle)
+        except KeyboardInterrupt:
+            return {
+                "exit_code": closing.INTERRUPTED_EXIT,
+                "found": "The run was asked to end (Ctrl-C or SIGTERM).",
+                "why": "",
+                "do": "Run the same command again: it goes on from the steps that are done.",
+            }
+        if errors:
+            return errors[0]
+        return describe_death(code, folder.log) if code != 0 else None
+
+    def _end(self, run: Run, folder: RunFolder, error: Event | None, progress: Progress) -> Run:
+        run = closing.conclude(run, folder, error, progress.warnings)
+        seconds = round(time.monotonic() - self.started, 3)
+        run = replace(run, ended_at=runs.utc_now(), seconds=seconds, start_seconds=self.start_seconds)
+        folder.write(run)
+        return run
+
+    def _report(self, run: Run, folder: RunFolder) -> int:
+        if run.steps:
+            for line in closing.time_table(run, self.console.width):
+                self.console.print(line, markup=False, soft_wrap=True)
+        for line, style in closing.last_lines(run, folder):
+            self.console.print(line, style=style, markup=False, soft_wrap=True)
+        if self.options.as_json:
+            print_json(run.to_json())
+        assert run.exit_code is not None
+        return run.exit_code
+
+
+def print_json(document: Any) -> None:
+    """A machine-readable result, on the standard output."""
+    json.dump(document, sys.stdout, indent=1)
+    sys.stdout.write("\n")

@@ -1,0 +1,217 @@
+"""What a run is on disk: `runs/<id>/` with run.json, events.jsonl, artifacts.jsonl and run.log."""
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+from errors import UsageError
+from runners.events import EventReader
+
+Outcome = Literal["running", "pushed", "unchanged", "held", "refused", "failed", "interrupted", "killed"]
+# These ended before a verdict, so the next run takes up what they left.
+UNFINISHED = ("failed", "interrupted", "killed")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node of the DAG in one run."""
+
+    name: str
+    state: Literal["queued", "running", "cached", "done", "failed"]
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """The record of one run, whole in run.json.
+
+    Attributes:
+        id: Sorts by time, unique in its workspace.
+        workload: The model's name.
+        workload_source: What was given to --workload.
+        outcome: `running` until it ends.
+        started_at: UTC, ISO 8601.
+        seconds: Wall time.
+        inputs: Digests of what the run depends on: window, settings, schema, code; production (not compared).
+        version: The version pushed, or the one that stays in production.
+        start_seconds: From the start of the run to its first step: mostly importing TFX.
+        resumes: The run whose finished steps were taken over.
+    """
+
+    id: str
+    workload: str
+    workload_source: str
+    data: str
+    push: str
+    settings: Mapping[str, Any]
+    outcome: Outcome = "running"
+    exit_code: int | None = None
+    pid: int = 0
+    host: str = ""
+    started_at: str = ""
+    ended_at: str | None = None
+    seconds: float | None = None
+    start_seconds: float | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    resumes: str | None = None
+    steps: tuple[Step, ...] = ()
+    version: int | None = None
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    look_closer: str | None = None
+    error: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as run.json and `--json` have it."""
+        return asdict(self)
+
+    @property
+    def finished_steps(self) -> int:
+        """How many steps a later run need not do again."""
+        return sum(step.state in ("done", "cached") for step in self.steps)
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record = path / "run.json"
+        self.events = path / "events.jsonl"
+        self.artifacts = path / "artifacts.jsonl"
+        self.log = path / "run.log"
+
+    def write(self, run: Run) -> None:
+        """Replaces the record, whole or not at all."""
+        scratch = self.record.with_suffix(".json.new")
+        with scratch.open("w", encoding="utf-8") as file:
+            json.dump(run.to_json(), file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, self.record)
+
+    def read(self) -> Run | None:
+        """The record, or None where there is none that can be read."""
+        try:
+            content = json.loads(self.record.read_text(encoding="utf-8"))
+            known = {f.name for f in fields(Run)}
+            values = {key: value for key, value in content.items() if key in known}
+            values["steps"] = tuple(Step(**step) for step in values.get("steps", ()))
+            values["reasons"] = tuple(values.get("reasons", ()))
+            values["warnings"] = tuple(values.get("warnings", ()))
+            run = Run(**values)
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
+        if run.outcome != "running":
+            return run
+        steps = self.read_steps()
+        if run.host == socket.gethostname() and not _alive(run.pid):
+            return replace(run, outcome="killed", steps=steps)
+        return replace(run, steps=steps)
+
+    def read_steps(self) -> tuple[Step, ...]:
+        """The steps as the events have them."""
+        steps: dict[str, Step] = {}
+        for event in EventReader(self.events):
+            if event.get("event") == "plan":
+                steps |= {name: Step(name, "queued") for name in event["steps"]}
+            elif event.get("event") == "step":
+                steps[event["step"]] = Step(event["step"], event["state"], event.get("seconds"))
+        return tuple(steps.values())
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def utc_now() -> str:
+    """Now, as records write it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def create_folder(workspace: Path) -> RunFolder:
+    """A new run's folder, named by the second it was made in."""
+    base = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+    (workspace / "runs").mkdir(parents=True, exist_ok=True)
+    for number in range(1, 1000):
+        path = workspace / "runs" / (base if number == 1 else f"{base}-{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return RunFolder(path)
+    raise AssertionError("a thousand runs in one second")
+
+
+def folders(workspace: Path) -> list[RunFolder]:
+    """All run folders of a workspace, oldest first."""
+    runs = workspace / "runs"
+    if not runs.is_dir():
+        return []
+    return [RunFolder(path) for path in sorted(runs.iterdir(), key=_age) if path.is_dir()]
+
+
+def _age(path: Path) -> tuple[str, int]:
+    second, number = path.name[:15], path.name[16:]
+    return second, int(number) if number.isdigit() else 1
+
+
+def read_runs(workspace: Path, workload: str | None = None) -> list[Run]:
+    """All readable runs of a workspace, oldest first; of one workload where it is named."""
+    runs = [run for folder in folders(workspace) if (run := folder.read()) is not None]
+    return [run for run in runs if workload in (None, run.workload)]
+
+
+def find_run(workspace: Path, run_id: str) -> tuple[RunFolder, Run]:
+    """The run of that id, or the newest one for `latest`.
+
+    Raises:
+        UsageError: There is none.
+    """
+    runs = {run.id: (folder, run) for folder in folders(workspace) if (run := folder.read()) is not None}
+    if not runs:
+        raise UsageError(
+            f"The workspace {workspace} holds no run.",
+            "Nothing has been run there yet.",
+            "Run `python runners/local_runner.py`, or name another workspace with --workspace DIR.",
+        )
+    if run_id == "latest":
+        return list(runs.values())[-1]
+    if run_id not in runs:
+        import difflib
+
+        near = difflib.get_close_matches(run_id, runs, 1, cutoff=0.5)
+        raise UsageError(
+            f"There is no run {run_id!r} in {workspace}.",
+            f"It holds {len(runs)} runs; the newest is {list(runs)[-1]}.",
+            f"Did you mean {near[0]}?" if near else "`edgeline runs` lists them.",
+        )
+    return runs[run_id]
+
+
+def mark_killed(workspace: Path) -> list[Run]:
+    """Ends the records of runs that never did; only for the one who holds the workspace's lock.
+
+    Returns:
+        The runs that were marked.
+    """
+    marked = []
+    for folder in folders(workspace):
+        run = folder.read()
+        # Whoever holds the lock knows that nobody else runs here, even where the number is in use again.
+        if run is not None and run.ended_at is None:
+            run = replace(run, outcome="killed", exit_code=1, ended_at=utc_now(), steps=folder.read_steps())
+            folder.write(run)
+            marked.append(run)
+    return marked

@@ -1,0 +1,93 @@
+"""The parent's end of the worker process: starts it, follows its events, and makes sure that it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from runners.events import Event, EventReader
+from runners.inputs import ROOT
+from runners.runs import RunFolder
+
+POLL_S = 0.1
+# What a worker gets after SIGTERM to leave no temporary folder behind.
+GRACE_S = 8.0
+
+
+def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None]) -> int:
+    """Runs the DAG of a recorded run in a process of its own, and hands each of its events to `handle`.
+
+    Args:
+        folder: The run's; its log gets all that the process prints.
+        lock: Descriptor of the workspace's lock, which the worker holds too.
+        handle: Called in this thread.
+
+    Returns:
+        The exit code, or minus the number of the signal that ended the process.
+
+    Raises:
+        KeyboardInterrupt: This process was asked to end; the worker has ended then.
+    """
+    reader = EventReader(folder.events)
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": _python_path()}
+    with folder.log.open("ab") as log, _end_signals_interrupt():
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "runners.dag_process", str(folder.path)],
+            # Relative imports of the project win over whatever lies in the folder that the person stands in.
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=(lock,),
+            # A group of its own: Ctrl-C reaches this process alone, which then ends all of the group.
+            start_new_session=True,
+        )
+        try:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    worker.wait(POLL_S)
+                ended = worker.returncode is not None
+                for event in reader:
+                    handle(event)
+                if ended:
+                    return worker.returncode
+        finally:
+            _end(worker)
+
+
+def _python_path() -> str:
+    inherited = os.environ.get("PYTHONPATH")
+    return f"{ROOT}{os.pathsep}{inherited}" if inherited else str(ROOT)
+
+
+def _end(worker: "subprocess.Popen[bytes]") -> None:
+    """Ends the worker, politely first, and then whatever is left of its group."""
+    if worker.poll() is None:
+        worker.terminate()
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # A second Ctrl-C cuts this short.
+            worker.wait(GRACE_S)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
+    if worker.stdin is not None:
+        worker.stdin.close()
+
+
+@contextmanager
+def _end_signals_interrupt() -> Iterator[None]:
+    """SIGTERM (a service manager) and SIGHUP (a closed terminal) end a run as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
