@@ -88,12 +88,12 @@ def _read_schema(folder: str) -> Any:
 
 def _schema_findings(anomalies_artifact: Any) -> Iterator[Finding]:
     """One finding a feature that breaks the curated schema, with the splits it was seen in."""
-    import tensorflow_data_validation as tfdv
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
 
     seen: dict[tuple[str, str], list[str]] = {}
     for split in artifact_utils.decode_split_names(anomalies_artifact.split_names):
         folder = artifact_utils.get_split_uri([anomalies_artifact], split)
-        anomalies = tfdv.load_anomalies_binary(str(Path(folder, "SchemaDiff.pb")))
+        anomalies = anomalies_pb2.Anomalies.FromString(Path(folder, "SchemaDiff.pb").read_bytes())
         for feature, info in anomalies.anomaly_info.items():
             seen.setdefault((feature, f"{info.short_description}: {info.description}"), []).append(split)
     for (feature, text), splits in seen.items():

@@ -21,7 +21,7 @@ from components.artifacts import EdgeModels, Verdict
 from components.edge_converter import CONVERSION_FILE_NAME
 from components.transformed_photos import TransformedPhotos, read_photos
 from components.verdict import VerdictRecord, write_verdict
-from edge.inspect import inspect_file, problems
+from edge.inspect import inspect, problems
 from edge.measure import EdgeLimits, judge, measure
 
 MEASURED_FILE_NAME = "edge.json"
@@ -82,10 +82,9 @@ def _validate(
     if conversion["error"]:
         return {"name": name, "file": None, "reasons": [f"It could not be converted: {conversion['error']}"]}
     path = bundle / conversion["file"]
-    report = inspect_file(path)
-    measurement = measure(
-        path, photos.images, photos.labels, reference, {"class": photos.groups["label"], "lane": photos.groups["lane_id"]}
-    )
+    report = inspect(path)
+    groups = {"class": photos.groups["label"], "lane": photos.groups["lane_id"]}
+    measurement = measure(path, name, photos.images, photos.labels, reference, groups)
     return {
         "name": name,
         "file": path.name,
@@ -123,7 +122,7 @@ class EdgeValidator(BaseComponent):
         transform_graph: How the model sees them.
         model: The SavedModel that the files were made from.
         edge_models: The files.
-        limits: The fields of `EdgeLimits`.
+        limits: The fields of `EdgeLimits`, as in the settings.
     """
 
     SPEC_CLASS = EdgeValidatorSpec

@@ -46,7 +46,8 @@ class ModelEvaluatorExecutor(Executor):
 
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         metrics = {
-            "candidate": read_metrics(evaluation, "candidate"),
+            # TFMA takes the names away where there is one model.
+            "candidate": read_metrics(evaluation, "candidate" if has_baseline else ""),
             "baseline": read_metrics(evaluation, "baseline") if has_baseline else None,
             "baseline_version": baseline.get_int_custom_property("version"),
         }

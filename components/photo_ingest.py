@@ -22,9 +22,12 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.types.standard_artifacts import Examples
 
 from components.artifacts import Quarantine
-from data.photo_checks import CheckedPhoto, PhotoLimits, PhotoRejected, check_photo
-from data.spans import LabelRow, Span, newest_spans, read_labels, screen_rows, window_digest
+from data.photo_checks import CheckedPhoto, PhotoLimits, check_photo
+from data.rejection import PhotoRejected
+from data.screening import screen_rows
+from data.spans import LabelRow, Span, newest_spans, read_labels
 from data.split import eval_sessions
+from data.window import window_digest
 from errors import DataRefused
 
 _PHOTOS_PER_SHARD = 2_000
@@ -226,7 +229,7 @@ class PhotoIngestExecutor(BaseBeamExecutor):
                     "A model cannot be trained and judged without both splits.",
                     f"Look at the photos and labels.csv of {spans[0].name} to {spans[-1].name}.",
                 )
-        found = window_digest(spans, None)
+        found = window_digest(spans)
         if exec_properties["window"] not in ("", found):
             raise DataRefused(
                 f"The files of {spans[0].name} to {spans[-1].name} changed while they were read.",

@@ -33,7 +33,7 @@ class ProductionModelExecutor(BaseExecutor):
             target.parent.mkdir(parents=True, exist_ok=True)
             (Path(artifact.uri) / "no_model_in_production").touch()
         else:
-            shutil.copytree(release.saved_model, target, dirs_exist_ok=True)
+            shutil.copytree(release.serving, target, dirs_exist_ok=True)
 
 
 class ProductionModelSpec(ComponentSpec):

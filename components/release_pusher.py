@@ -89,10 +89,8 @@ def _candidate(
         variants=tuple(
             {
                 "name": variant["name"],
-                "file": variant["file"],
                 "inputs": variant["inspected"]["inputs"],
                 "outputs": variant["inspected"]["outputs"],
-                "size_bytes": variant["inspected"]["size_bytes"],
                 **variant["measured"],
             }
             for variant in passed
@@ -106,6 +104,7 @@ def _candidate(
         code={"digest": provenance["code"], "lock_digest": provenance["lock"]},
         versions={"python": platform.python_version(), **_library_versions()},
         run=provenance["run"],
+        expires_days=exec_properties["expires_days"],
     )
 
 
@@ -125,6 +124,7 @@ class ReleasePusherSpec(ComponentSpec):
     PARAMETERS = {
         "push": ExecutionParameter(type=str),
         "model_name": ExecutionParameter(type=str),
+        "expires_days": ExecutionParameter(type=int),
         "provenance": ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -154,6 +154,7 @@ class ReleasePusher(BaseComponent):
         edge_verdict: Which of them passed.
         push: Root of the release store.
         model_name: Name of the model in it.
+        expires_days: Days after which a phone should no longer trust the release.
         provenance: `run`, and digests of `code` and `lock`. The run makes each run execute this step.
     """
 
@@ -170,6 +171,7 @@ class ReleasePusher(BaseComponent):
         edge_verdict: BaseChannel,
         push: str,
         model_name: str,
+        expires_days: int,
         provenance: Mapping[str, str],
     ) -> None:
         super().__init__(
@@ -182,6 +184,7 @@ class ReleasePusher(BaseComponent):
                 edge_verdict=edge_verdict,
                 push=push,
                 model_name=model_name,
+                expires_days=expires_days,
                 provenance=json.dumps(dict(provenance), sort_keys=True),
                 pushed_model=Channel(type=PushedModel),
             )

@@ -49,7 +49,7 @@ def read_photos(examples: Any, transform_graph_uri: str, split: str, limit: int)
     groups: dict[str, list[str]] = {"label": [], "lane_id": [], "photo_id": []}
     for batch in records:
         transformed = layer(tf.io.parse_example(batch, spec))
-        images.append(transformed["image"].numpy())
+        images.append(transformed["image"].numpy().astype(np.uint8))
         labels.append(transformed["label"].numpy())
         for example in _parsed(batch.numpy()):
             for name, values in groups.items():

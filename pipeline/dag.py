@@ -130,7 +130,9 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         transform_graph=transform.outputs["transform_graph"],
         model=trainer.outputs["model"],
         edge_models=converter.outputs["edge_models"],
-        limits=settings.edge.model_dump(mode="json"),
+        limits=settings.edge.model_dump(
+            include={"min_agreement", "max_accuracy_drop", "max_size_mb", "max_latency_ms"}
+        ),
     )
     pusher = ReleasePusher(
         examples=ingest.outputs["examples"],
@@ -141,6 +143,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         edge_verdict=validator.outputs["verdict"],
         push=paths.push,
         model_name=workload.name,
+        expires_days=settings.push.expires_days,
         provenance={"run": observed.run, "code": observed.code, "lock": observed.lock},
     )
 

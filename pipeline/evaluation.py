@@ -14,7 +14,7 @@ def evaluation_config() -> str:
     model = """
       model_specs {{
         name: "{name}" is_baseline: {is_baseline}
-        signature_name: "serve_features"
+        signature_name: "serving_default"
         preprocessing_function_names: "transform_features"
         label_key: "label"
         prediction_key: "probabilities"
