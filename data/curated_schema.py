@@ -1,7 +1,7 @@
 """The curated schema of photo workloads as text: what ingest writes, and how far a week may drift.
 
-A text proto of `tensorflow_metadata.v0.Schema`, which people review and edit: labels are added to it in place,
-and nothing else of it is touched.
+A text proto of `tensorflow_metadata.v0.Schema`, which people review and edit: labels are added to it in
+place, and nothing else of it is touched.
 """
 
 import re

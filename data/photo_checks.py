@@ -28,9 +28,17 @@ _ORIENTATION_TAG = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 # What Pillow's readers raise on damaged files.
-_DAMAGE: tuple[type[Exception], ...] = (
+READER_ERRORS: tuple[type[Exception], ...] = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError),
-    *(struct.error, zlib.error, RuntimeError, MemoryError, AssertionError, Warning),
+    *(
+        Image.DecompressionBombError,
+        struct.error,
+        zlib.error,
+        RuntimeError,
+        MemoryError,
+        AssertionError,
+        Warning,
+    ),
 )
 
 
@@ -102,7 +110,7 @@ def check_photo(data: bytes, limits: PhotoLimits) -> CheckedPhoto:
         raise PhotoRejected("oversized", f"{error}") from None
     except UnidentifiedImageError:
         raise _unreadable(data, truncated) from None
-    except _DAMAGE as error:
+    except READER_ERRORS as error:
         if truncated or "truncated" in str(error):
             raise PhotoRejected("truncated", f"The file ends too early ({len(data)} bytes).") from None
         raise PhotoRejected("corrupt", f"It cannot be decoded ({type(error).__name__}: {error}).") from None
@@ -177,7 +185,7 @@ def _orientation(image: Image.Image) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except _DAMAGE:
+    except READER_ERRORS:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

@@ -1,0 +1,60 @@
+"""The photos that a data folder holds already, found by their content."""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from data.rejection import PhotoRejected
+from data.spans import Span, read_labels
+
+# 128 bits of SHA-256; what imported photos are named by, so that their names are the index.
+_HASH_DIGITS = 32
+_HASH_NAME = re.compile(rf"[0-9a-f]{{{_HASH_DIGITS}}}")
+
+
+def photo_hash(photo: bytes) -> str:
+    """What an imported photo is named by: the first 32 hexadecimal digits of its file's SHA-256."""
+    return hashlib.sha256(photo).hexdigest()[:_HASH_DIGITS]
+
+
+class KnownPhotos:
+    """The labelled photos of some spans by content.
+
+    Imported photos carry their hash as name. Others are hashed only once a photo of the same size is asked
+    for, so nothing has to be kept beside the spans, and nothing can be lost.
+
+    Args:
+        spans: All spans of the data folder.
+
+    Raises:
+        DataRefused: A span's labels cannot be read.
+    """
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self.labels: dict[str, None] = {}
+        self._by_hash: dict[str, tuple[str, str]] = {}
+        self._by_size: dict[int, list[tuple[Path, tuple[str, str]]]] = defaultdict(list)
+        for span in spans:
+            for row in read_labels(span):
+                self._add(span, row.photo, row.label)
+
+    def _add(self, span: Span, photo: str, label: str) -> None:
+        if label:
+            self.labels[label] = None
+        stem = PurePosixPath(photo).stem
+        if _HASH_NAME.fullmatch(stem):
+            self._by_hash[stem] = label, span.name
+            return
+        try:
+            path = span.resolve(photo)
+        except PhotoRejected:
+            return
+        self._by_size[path.stat().st_size].append((path, (label, span.name)))
+
+    def find(self, photo: bytes, digest: str) -> tuple[str, str] | None:
+        """Label and span of the photo with these bytes and this `photo_hash`; None for a new one."""
+        for path, where in self._by_size.pop(len(photo), ()):
+            self._by_hash.setdefault(photo_hash(path.read_bytes()), where)
+        return self._by_hash.get(digest)
