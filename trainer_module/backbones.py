@@ -11,8 +11,8 @@ from errors import UsageError
 if TYPE_CHECKING:
     import keras
 
-# Moving averages at Keras's 0.99 and MobileNetV3's 0.999 need thousands of steps to reach the data's mean; a weekly
-# run has hundreds. Measured on 1,200 photos: train 1.00 and eval 0.57 with 0.999.
+# Moving averages at Keras's 0.99 and MobileNetV3's 0.999 need thousands of steps to reach the data's mean; a
+# weekly run has hundreds. Measured on 1,200 photos: train 1.00 and eval 0.57 with 0.999.
 BATCH_NORM_MOMENTUM = 0.9
 DROPOUT = 0.2
 
@@ -94,7 +94,7 @@ def _load(body: keras.Model, backbone: str, weights: Path) -> None:
         raise UsageError(
             f"model.weights names {weights}, which is not a file.",
             f"{backbone} cannot start from weights that are not there.",
-            "Correct the path, or set model.weights to null to train from scratch.",
+            "Correct the path, or set model.weights to null to start from scratch.",
         )
     try:
         body.load_weights(weights)
@@ -102,7 +102,7 @@ def _load(body: keras.Model, backbone: str, weights: Path) -> None:
         first_line = str(error).strip().splitlines()[0]
         raise UsageError(
             f"model.weights names {weights}, which could not be loaded: {first_line}",
-            f"The file must hold the weights of {backbone} without its head, for images of {body.input_shape[-1]} "
-            "channels, as Keras writes them (.weights.h5, or the .h5 of keras.applications).",
-            "Give such a file, match model.channels to it, or set model.weights to null to train from scratch.",
+            f"The file must hold the weights of {backbone} without its head for {body.input_shape[-1]} channels, "
+            "as Keras writes them (.weights.h5, or the .h5 of keras.applications).",
+            "Give such a file, match model.channels to it, or set model.weights to null to start from scratch.",
         ) from error

@@ -56,7 +56,7 @@ def training_variables(model: keras.Model) -> list[Any]:
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
-    """Replaces the folder's checkpoint; a reader, or a crash at any instant, meets the old one or the new one."""
+    """Replaces the folder's checkpoint; a crash at any instant leaves the old one or the new one."""
     import numpy as np
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ _progress = logging.getLogger("edgeline.progress")
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """The settings under `trainer`; the batch is that of one replica."""
+    """The settings under `trainer`; the batch is that of one replica, a patience of 0 never stops early."""
 
     epochs: int
     batch_size: int
@@ -76,10 +76,10 @@ def train(
     settings: TrainerSettings,
     folder: Path,
 ) -> Outcome:
-    """Trains a compiled model until `epochs` are done or `val_loss` no longer falls; it ends with the best weights.
+    """Trains a compiled model until `epochs` are done or `val_loss` no longer falls, then takes the best weights.
 
-    Called again after a kill with the same arguments, it goes on in the epoch that was cut off and ends with the
-    weights that it would have had.
+    Called again after a kill with the same arguments, it goes on in the epoch that was cut off and ends with
+    the weights that it would have had.
 
     Args:
         model: A compiled model.
@@ -135,10 +135,10 @@ class _Epochs:
 
     @property
     def finished(self) -> bool:
-        done = len(self.history)
+        done, patience = len(self.history), self.settings.early_stopping_patience
         if done >= self.settings.epochs:
             return True
-        return done > 0 and done - 1 - self.best_epoch >= self.settings.early_stopping_patience
+        return bool(done and patience) and done - 1 - self.best_epoch >= patience
 
     def end(self, model: keras.Model, logs: Mapping[str, float], seconds: float) -> None:
         logs = {name: float(value) for name, value in logs.items()}

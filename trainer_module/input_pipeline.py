@@ -1,12 +1,12 @@
-"""From raw serialized examples, through the Transform graph, to batches that a resumed run sees again exactly.
+"""From raw serialized examples, through the Transform graph, to batches that a resumed run sees again.
 
-What a run sees in epoch e depends on (seed, e) alone: the order, and for each example its flip and brightness, come
-from stateless random numbers. So a run that starts again in epoch e goes on as if it had never stopped.
+What a run sees in epoch e depends on (seed, e) alone: the order, and for each example its flip and brightness,
+come from stateless random numbers. So a run that starts again in epoch e goes on as if it had never stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images vary: mirrored left to right or not, and brighter or darker by up to a part of 255."""
+    """How training images vary: mirrored at random, and brighter or darker by up to a share of the range."""
 
     flip: bool
     brightness: float
@@ -79,8 +79,8 @@ def open_split(
         raise _empty(name, patterns)
     if (labels < 0).any():
         raise EdgelineError(
-            f"{int((labels < 0).sum())} of {labels.size} examples of the {name} split have a label that is not in "
-            "the schema's domain.",
+            f"{int((labels < 0).sum())} of {labels.size} examples of the {name} split have a label that is "
+            "not in the schema's domain.",
             "There is no class that they could be trained or measured as.",
             "Correct the labels, or add them to the schema's domain of `label`.",
         )
@@ -140,7 +140,9 @@ def training_batches(
             .map(lambda index, item: (index, item, tf.gather(draws, index)))
         )
 
-    def batch_of(index: tf.Tensor, item: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def batch_of(
+        index: tf.Tensor, item: tf.Tensor, draws: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         label = tf.gather(labels, index)
         images = _augment(tf.cast(_images(split, item), tf.float32), draws, augmentation)
         return images, label, tf.gather(class_weights, label)
@@ -205,7 +207,9 @@ def _records(files: Sequence[str]) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(list(files), compression_type="GZIP")
 
 
-def _transformed(transform: tft.TFTransformOutput, raw: str, transformed: str) -> Callable[[tf.Tensor], tf.Tensor]:
+def _transformed(
+    transform: tft.TFTransformOutput, raw: str, transformed: str
+) -> Callable[[tf.Tensor], tf.Tensor]:
     """Serialized examples to one transformed feature, parsing only the raw feature that it is made of."""
     import tensorflow as tf
 

@@ -1,7 +1,7 @@
 """The workload of labelled photos: what Transform does to a photo, and the model that reads it.
 
-Nothing here is learned from data: sizes come from the settings and label ids from the order of the schema's domain,
-so a photo means the same number in training, in evaluation and on a server.
+Nothing here is learned from data: sizes come from the settings and label ids from the order of the schema's
+domain, so a photo means the same number in training, in evaluation and on a server.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ IMAGE = "image"
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """Turns raw features into what the model is trained on. Called by TFX Transform; needs no analysis of the data.
+    """Turns raw features into what the model is trained on. Called by TFX's Transform; analyses no data.
 
     Args:
         inputs: Raw features by name, of which `photo` (JPEG bytes) and `label` (string) are read, as
-            SparseTensor or as dense [N] or [N, 1]. Without the label, as at serving, Transform leaves `label` out.
+            SparseTensor or as dense [N] or [N, 1]. Without the label, as at serving, `label` is left out.
         custom_config: `labels` (names in domain order), `image_size` (pixels), `channels` (1 luma, 3 RGB).
 
     Returns:
-        `image`, float32 [N, image_size, image_size, channels] holding whole numbers 0..255 (Transform knows no
-        uint8), and `label`, int64 [N], the index of the label's name; -1 for a name that is not in `labels`.
+        `image`, float32 [N, image_size, image_size, channels] holding whole numbers 0..255 (Transform knows
+        no uint8), and `label`, int64 [N], the index of the name in `labels`; -1 where it is not in there.
     """
     import tensorflow as tf
 
@@ -63,8 +63,8 @@ def build_model(labels: Sequence[str], model_settings: Mapping[str, Any]) -> ker
 def decode_photos(photos: tf.Tensor, image_size: int, channels: int) -> tf.Tensor:
     """Decodes JPEG bytes, string [N], to uint8 [N, image_size, image_size, channels].
 
-    The accurate integer DCT and the antialiased bilinear filter are the ones that Pillow uses too, so that a phone
-    with another decoder can reproduce the pixels.
+    The accurate integer DCT and the antialiased bilinear filter are the ones that Pillow uses too, so that a
+    phone with another decoder can reproduce the pixels.
     """
     import tensorflow as tf
 

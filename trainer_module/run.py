@@ -15,12 +15,13 @@ def run_fn(fn_args: Any) -> None:
     """Trains the workload's model and writes its SavedModel, `history.jsonl` and `training.json`.
 
     Args:
-        fn_args: TFX's FnArgs. `custom_config` has `module` (the workload's, by dotted path), `labels` (in domain
-            order), `model` and `trainer` (the settings), `seed` and `checkpoints` (a folder that outlives a kill).
-            Of the rest: `train_files`, `eval_files`, `transform_output`, `serving_model_dir`, `model_run_dir`.
+        fn_args: TFX's FnArgs. `custom_config` has `module` (the workload's, by dotted path), `labels` (in
+            domain order), `model` and `trainer` (the settings), `seed` and `checkpoints` (a folder that outlives
+            a kill). Of the rest: `train_files`, `eval_files`, `transform_output`, `serving_model_dir` and
+            `model_run_dir`.
 
     Raises:
-        EdgelineError: When the settings, the machine or the data do not allow to train, or the training diverges.
+        EdgelineError: When the settings, the machine or the data do not allow training, or it diverges.
     """
     import keras
     import tensorflow_transform as tft

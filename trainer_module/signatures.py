@@ -1,10 +1,12 @@
 """The SavedModel that is shipped: the model, the Transform graph, and a signature for each kind of caller.
 
-    serving_default     examples   string [N], serialized tf.Examples       -> probabilities
-    serve_jpeg          jpeg       string [N], JPEG files                   -> probabilities
-    serve_image         image      float32 [N, H, W, C] in 0..255           -> probabilities (what the edge files compute)
-    serve_features      image      uint8 [N, H, W, C]                       -> probabilities (after transform_features)
-    transform_features  examples   string [N], serialized tf.Examples       -> image uint8, label int64
+| signature          | argument                                      | result                                    |
+|--------------------|-----------------------------------------------|-------------------------------------------|
+| serving_default    | examples: string [N], serialized tf.Examples  | probabilities                             |
+| serve_jpeg         | jpeg: string [N], JPEG files                  | probabilities                             |
+| serve_image        | image: float32 [N, H, W, C] in 0..255         | probabilities, as the edge files have them |
+| serve_features     | image: uint8 [N, H, W, C]                     | probabilities                             |
+| transform_features | examples: string [N], serialized tf.Examples  | image uint8, label int64                  |
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str) ->
     """Writes the SavedModel. To be called outside the scope of a distribution strategy.
 
     A signature fails rather than answers when its input has another shape or a value that is not finite.
-    Written with Keras's ExportArchive: a Keras 3 model saved as a tf.Module makes the TFLite converter write wrong
-    weights.
+    Written with Keras's ExportArchive: a Keras 3 model saved as a tf.Module makes the TFLite converter write
+    wrong weights.
 
     Args:
         model: float32 [N, H, W, C] in 0..255 to probabilities float32 [N, classes].
@@ -43,7 +45,8 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str) ->
     def predict(image: tf.Tensor) -> dict[str, tf.Tensor]:
         image = tf.debugging.assert_all_finite(tf.ensure_shape(image, shape), "the image is not finite")
         probabilities = tf.ensure_shape(model(image, training=False), model.output_shape)
-        return {PROBABILITIES: tf.debugging.assert_all_finite(probabilities, "the probabilities are not finite")}
+        finite = tf.debugging.assert_all_finite(probabilities, "the probabilities are not finite")
+        return {PROBABILITIES: finite}
 
     def transformed(examples: tf.Tensor, *features: str) -> dict[str, tf.Tensor]:
         return layer(tf.io.parse_example(examples, {name: raw_spec[name] for name in features}))

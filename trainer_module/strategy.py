@@ -14,7 +14,7 @@ def make_strategy(name: str, require_gpu: bool) -> tf.distribute.Strategy:
     """Makes the distribution strategy for this machine.
 
     Args:
-        name: `mirrored` (every GPU of this machine, else its CPU) or `one_device` (the first GPU, else the CPU).
+        name: `mirrored` (every GPU of this machine, else its CPU) or `one_device` (one GPU, else the CPU).
         require_gpu: Whether to refuse to go on where TensorFlow sees no GPU.
 
     Raises:
