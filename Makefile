@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS ?= $(shell nproc 2>/dev/null | awk '{print ($$1 > 4) ? 4 : $$1}')
 MAKEFLAGS += --no-print-directory
 # A user's own packages must not mix with the pinned ones.
-export PYTHONNOUSERSITE := 1
+unexport PYTHONPATH PYTHONHOME
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast lint lock clean
 
@@ -30,7 +30,7 @@ lint: setup ## ruff, mypy and the layers of imports
 	@$(BIN)/lint-imports
 
 lock: ## resolve the dependencies of both stacks anew; newer ones by removing requirements/*.txt
-	@$(PYTHON) -m deploy.environment lock
+	@$(PYTHON) -m deploy.environment.lock
 
 clean: ## remove the environment and all caches, but no workspace
 	rm -rf .venv .uv .venv.lock *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

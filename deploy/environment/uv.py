@@ -6,33 +6,35 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.stacks import InstallError, SetupError, dotted
+from deploy.environment.stacks import InstallError, SetupError, dotted
 
 # The oldest whose `pip sync` was tried with hashes and build constraints.
 OLDEST_UV = (0, 5, 0)
 
 
-def find_uv(root: Path, pythons: Sequence[str], environ: Mapping[str, str], pinned_only: bool = False) -> str:
-    """Finds uv on PATH, or installs the one that requirements/uv.txt pins into `root/.uv`.
+def find_uv(root: Path, pythons: Sequence[str], search_path: str, pinned_only: bool = False) -> str:
+    """Finds uv, or installs the one that requirements/uv.txt pins into `root/.uv`.
 
     Args:
         root: The checkout.
         pythons: Pythons to make the small environment with, tried in order.
-        environ: PATH is read, and handed on.
-        pinned_only: Takes no other version than the pinned one, so that lock files do not depend on the machine.
+        search_path: Folders to look in, as PATH has them.
+        pinned_only: Takes no other version, so that what uv writes does not depend on the machine.
 
     Returns:
         The path of the program.
 
     Raises:
-        SetupError: No Python here has venv and pip, or the download failed.
+        SetupError: No Python here has venv and pip.
+        InstallError: The download failed.
     """
     requirements = root / "requirements" / "uv.txt"
     pinned = _version_in(re.search(r"^uv==(\S+)", requirements.read_text(), re.MULTILINE))
-    on_path = shutil.which("uv", path=environ.get("PATH"))
+    on_path = shutil.which("uv", path=search_path)
     if on_path:
         version = uv_version(on_path)
         if version == pinned or (version >= OLDEST_UV and not pinned_only):
@@ -40,7 +42,7 @@ def find_uv(root: Path, pythons: Sequence[str], environ: Mapping[str, str], pinn
     folder = root / ".uv"
     own = folder / "bin" / "uv"
     if uv_version(str(own)) != pinned:
-        _install(folder, requirements, pythons, environ)
+        _install(folder, requirements, pythons)
     return os.path.relpath(own, root)
 
 
@@ -59,17 +61,17 @@ def _version_in(match: re.Match[str] | None) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", match[1])[:3]) if match else ()
 
 
-def _install(folder: Path, requirements: Path, pythons: Sequence[str], environ: Mapping[str, str]) -> None:
+def _install(folder: Path, requirements: Path, pythons: Sequence[str]) -> None:
     for python in pythons:
         shutil.rmtree(folder, ignore_errors=True)
-        made = subprocess.run([python, "-m", "venv", str(folder)], capture_output=True, env=environ)
+        made = subprocess.run([python, "-m", "venv", str(folder)], capture_output=True)
         if made.returncode == 0:
             break
     else:
         # Debian and Ubuntu ship Python without ensurepip.
         raise SetupError(
-            f"no uv of {dotted(OLDEST_UV)} or newer on PATH, and no Python here that can make a virtual environment.",
-            "the venv module with pip, to install uv.",
+            f"no uv {dotted(OLDEST_UV)} or newer on PATH, and no Python that can make a virtual environment.",
+            "Python's venv module with pip, to install uv.",
             "sudo apt-get install python3-venv && make setup",
         )
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -79,7 +81,6 @@ def _install(folder: Path, requirements: Path, pythons: Sequence[str], environ: 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environ,
     )
     if got.returncode:
         shutil.rmtree(folder, ignore_errors=True)
@@ -91,22 +92,43 @@ def _install(folder: Path, requirements: Path, pythons: Sequence[str], environ: 
         )
 
 
-def provide_python(uv: str, minor: tuple[int, int], environ: Mapping[str, str]) -> tuple[str, str]:
+def run_uv(uv: str, root: Path, command: str, *arguments: str | Path) -> None:
+    """Runs uv in the checkout; what it says goes to the terminal.
+
+    Raises:
+        InstallError: It failed.
+    """
+    # On a terminal uv draws its progress; elsewhere it would list each of the packages.
+    quiet = () if sys.stderr.isatty() else ("--quiet",)
+    ended = subprocess.run([uv, *quiet, *command.split(), *arguments], cwd=root, stdin=subprocess.DEVNULL)
+    if ended.returncode:
+        raise InstallError(
+            f"`uv {command}` ended with exit code {ended.returncode}; it says why above.",
+            "mostly access to the package index, or room: 4 GB on the disk of .venv and of uv's cache.",
+            "make setup    (again: what was downloaded is kept)",
+        )
+
+
+def provide_python(uv: str, minor: tuple[int, int]) -> tuple[str, str]:
     """Has uv find or download a Python of its own.
 
     Returns:
         The path of the Python and "", or "" and the reason why there is none.
     """
-    own = {**environ, "UV_PYTHON_PREFERENCE": "only-managed"}
-    installed = _uv(uv, own, "python", "install", dotted(minor))
+    installed = _own_python(uv, "install", dotted(minor))
     if installed.returncode:
-        lines = [line.strip() for line in installed.stderr.splitlines() if line.strip()]
-        return "", lines[-1].rpartition("cause: ")[2] if lines else "uv said nothing"
-    found = _uv(uv, own, "python", "find", "--no-project", dotted(minor))
+        causes = [line.strip() for line in installed.stderr.splitlines() if line.strip()]
+        return "", causes[-1].rpartition("cause: ")[2] if causes else "uv did not say why"
+    found = _own_python(uv, "find", "--no-project", dotted(minor))
     return found.stdout.strip(), found.stderr.strip()
 
 
-def _uv(uv: str, environ: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def _own_python(uv: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [uv, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environ
+        [uv, "python", *arguments],
+        # The others are looked for without uv, which stops at a pyenv shim that does not answer.
+        env={**os.environ, "UV_PYTHON_PREFERENCE": "only-managed"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )

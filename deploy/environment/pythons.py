@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy.stacks import NO_HEADERS, STACKS, Interpreter, dotted
+from deploy.environment.stacks import NO_HEADERS, STACKS, Interpreter, dotted
 
 # Runs in the Python that is asked. A venv's Python answers for the one it was made from.
 _QUESTION = """
@@ -44,7 +44,7 @@ def find_pythons(environ: Mapping[str, str]) -> list[Interpreter]:
     for candidate in _candidates(environ):
         interpreter = ask(candidate)
         if interpreter:
-            found.setdefault(os.path.realpath(interpreter.path), interpreter)
+            found.setdefault(interpreter.path, interpreter)
     return list(found.values())
 
 
@@ -80,7 +80,8 @@ def ask(python: Path) -> Interpreter | None:
         facts = json.loads(answer.stdout)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return Interpreter(facts["path"], tuple(facts["version"]), _defect(facts))
+    # Resolved, since `python3` may mean another Python after the next upgrade of the system.
+    return Interpreter(os.path.realpath(facts["path"]), tuple(facts["version"]), _defect(facts))
 
 
 def _defect(facts: dict[str, Any]) -> str:

@@ -51,7 +51,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python that was found and asked; `defect` says why it cannot carry a stack, and is empty where it can."""
+    """A Python that was found and asked; `defect`, unless empty, says why it cannot carry a stack."""
 
     path: str
     version: tuple[int, int, int]
@@ -107,7 +107,7 @@ def stacks_for(machine: Machine) -> tuple[Stack, ...]:
         oldest = dotted(min(stack.glibc for stack in STACKS))
         raise SetupError(
             f"{machine}.",
-            f"Linux on x86_64 with glibc {oldest} or newer: TFX's native parts are published for nothing else.",
+            f"Linux on x86_64 with glibc {oldest} or newer: TFX's native parts are published only for it.",
             "wsl --install -d Ubuntu-24.04    (and go on in there)"
             if machine.system == "Windows"
             else CONTAINER,
