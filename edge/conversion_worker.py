@@ -1,0 +1,151 @@
+"""The process that converts: one variant after the other, with a journal of how each ended.
+
+Started by `edge.convert` as `python -m edge.conversion_worker`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.runtime import interpreter_class
+from edge.variants import Variant, parse_variants
+from errors import EdgelineError
+
+_REASON_LINES = 8
+
+
+def main(argv: Sequence[str]) -> None:
+    """The worker's entry: one line of JSON in the journal for each variant that ended."""
+    parser = argparse.ArgumentParser(prog="python -m edge.conversion_worker", description=__doc__)
+    parser.add_argument("saved_model", type=Path)
+    parser.add_argument("signature")
+    parser.add_argument("variants", nargs="+")
+    parser.add_argument("--calibration", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--journal", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    with arguments.journal.open("a") as journal:
+        _work(arguments, journal)
+
+
+def _work(arguments: argparse.Namespace, journal: TextIO) -> None:
+    make: Callable[[Variant], bytes] | None = None
+    for variant in parse_variants(arguments.variants):
+        began, error = time.monotonic(), None
+        try:
+            if make is None:
+                make = _converter(arguments.saved_model, arguments.signature, arguments.calibration)
+                began = time.monotonic()
+            _write_and_run(arguments.output / variant.file_name, make(variant))
+        except Exception as caught:  # whatever one variant meets, the others are still made
+            error = _summary(caught)
+        entry = {"variant": variant.name, "seconds": round(time.monotonic() - began, 3), "error": error}
+        journal.write(json.dumps(entry) + "\n")
+        journal.flush()
+
+
+def _converter(saved_model: Path, signature: str, calibration: Path) -> Callable[[Variant], bytes]:
+    """Loads the SavedModel and fixes its batch to 1."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(saved_model))
+    if signature not in loaded.signatures:
+        raise EdgelineError(
+            f"The SavedModel has no signature {signature!r}, but {sorted(loaded.signatures)}.",
+            "The edge model is made from one signature.",
+            "Name one of these.",
+        )
+    serve = loaded.signatures[signature]
+    inputs: dict[str, Any] = serve.structured_input_signature[1]
+    if len(inputs) != 1:
+        raise EdgelineError(
+            f"Signature {signature!r} has the inputs {sorted(inputs)}.",
+            "A phone gives the model one image.",
+            "Export a signature with one input.",
+        )
+    ((name, spec),) = inputs.items()
+    shape = [1, *spec.shape.as_list()[1:]]
+    if None in shape or spec.dtype != tf.float32:
+        raise EdgelineError(
+            f"Input {name!r} of signature {signature!r} is {spec.dtype.name} {spec.shape.as_list()}.",
+            "An edge file has fixed shapes, and only its batch may be open in the SavedModel.",
+            "Export the signature with float32 [None, H, W, C].",
+        )
+
+    # Converting the signature as a concrete function: from_saved_model aborts, or writes wrong weights
+    # without a word, on Keras 3 models that were saved through tf.Module.
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=name)])
+    def batch_of_one(image: Any) -> Any:
+        return serve(**{name: image})
+
+    concrete = batch_of_one.get_concrete_function()
+
+    def representative_dataset() -> Iterator[list[NDArray[np.float32]]]:
+        photos = np.load(calibration, mmap_mode="r")
+        if list(photos.shape[1:]) != shape[1:]:
+            raise EdgelineError(
+                f"The calibration photos are {list(photos.shape[1:])} each.",
+                f"The model takes {shape[1:]}.",
+                "Calibrate with transformed training photos.",
+            )
+        for photo in photos:
+            yield [photo[np.newaxis].astype(np.float32)]
+
+    def make(variant: Variant) -> bytes:
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], loaded)
+        if variant.name != "fp32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if variant.name == "fp16":
+            converter.target_spec.supported_types = [tf.float16]
+        if variant.integer_only:
+            # This set alone: most operations without an integer kernel then fail here. A few (SIN, say) are
+            # left in float without a word even so, which edge.inspect finds.
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+            converter.representative_dataset = representative_dataset
+        return bytes(converter.convert())
+
+    return make
+
+
+def _write_and_run(path: Path, content: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(content)
+        _run_once(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _run_once(path: Path) -> None:
+    """Runs the file: one that converts without a word can still crash its reader, which is harmless here."""
+    interpreter = interpreter_class()[0](model_path=str(path))
+    interpreter.allocate_tensors()
+    for tensor in interpreter.get_input_details():
+        interpreter.set_tensor(tensor["index"], np.zeros(tensor["shape"], tensor["dtype"]))
+    interpreter.invoke()
+
+
+def _summary(error: Exception) -> str:
+    """Leaves the converter's reasons without the source locations, which point into Python's own files."""
+    if isinstance(error, EdgelineError):
+        return str(error)
+    reasons = re.findall(r"(?:error|Error code): (.+)", str(error))
+    lines = dict.fromkeys(reasons or str(error).strip().splitlines()[:_REASON_LINES])
+    return f"{type(error).__name__}: " + "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,177 @@
+"""Converts one signature of a SavedModel into edge files, in a process of its own.
+
+TFLite's converter can abort the whole process where Python expects an exception, so it never runs in the
+process of a pipeline step. The worker (`edge.conversion_worker`) writes a line into a journal for each
+variant that ended; whatever ends the worker itself costs the one variant that it was at, and another worker
+does the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.variants import Variant, parse_variants
+from errors import EdgelineError
+
+_log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.1
+_LOG_LINES = 8
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What became of one variant.
+
+    Attributes:
+        variant: Its name.
+        file: The file that was made; None if it could not be.
+        seconds: Wall time that it took, without loading TensorFlow and the SavedModel.
+        error: Why there is no file, with the last lines of the converter's log; None if there is one.
+    """
+
+    variant: str
+    file: Path | None
+    seconds: float
+    error: str | None
+
+
+def convert(
+    saved_model: Path,
+    signature: str,
+    variants: Sequence[str],
+    calibration: Path | NDArray[Any],
+    output: Path,
+    timeout: float = 600.0,
+) -> list[Conversion]:
+    """Makes one edge file a variant: batch 1, fixed shapes, TFLite's builtin operations only.
+
+    Args:
+        saved_model: Folder of the SavedModel.
+        signature: Signature with one float32 input [None, H, W, C] that holds 0..255.
+        variants: Names of variants.
+        calibration: Real photos [n, H, W, C] holding 0..255 (uint8), or the .npy file with them; int8
+            takes the ranges of its activations from these.
+        output: Folder for the files; made if it is not there.
+        timeout: Seconds that one variant may take, the loading of TensorFlow included. Defaults to 600.
+
+    Returns:
+        One Conversion for each variant, in the order asked for. One that fails does not stop the others.
+
+    Raises:
+        EdgelineError: There is nothing to convert, or no photo to calibrate with.
+        UsageError: A variant is unknown or named twice.
+    """
+    wanted = list(parse_variants(variants))
+    if not (saved_model / "saved_model.pb").is_file():
+        raise EdgelineError(
+            f"There is no SavedModel in {saved_model}.",
+            "Edge files are converted from the SavedModel, never from a checkpoint.",
+            "Export the model first.",
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    for variant in wanted:
+        (output / variant.file_name).unlink(missing_ok=True)
+    done: dict[str, Conversion] = {}
+    with tempfile.TemporaryDirectory(prefix="edge-convert-") as folder:
+        calibration_file = _calibration_file(calibration, Path(folder))
+        while left := [variant for variant in wanted if variant.name not in done]:
+            command = [
+                *(sys.executable, "-m", "edge.conversion_worker", str(saved_model), signature),
+                *(variant.name for variant in left),
+                *("--calibration", str(calibration_file), "--output", str(output)),
+                *("--journal", str(Path(folder) / f"journal-{len(done)}")),
+            ]
+            done |= _run_worker(command, left, output, Path(command[-1]), timeout)
+    return [done[variant.name] for variant in wanted]
+
+
+def _calibration_file(calibration: Path | NDArray[Any], folder: Path) -> Path:
+    photos = np.load(calibration, mmap_mode="r") if isinstance(calibration, Path) else calibration
+    if photos.ndim < 2 or len(photos) == 0 or not np.issubdtype(photos.dtype, np.number):
+        raise EdgelineError(
+            f"The calibration photos are {photos.dtype} {list(photos.shape)}.",
+            "int8 takes the ranges of its activations from real photos.",
+            "Pass uint8 [n, H, W, C] with at least one photo; 100 are usual.",
+        )
+    if isinstance(calibration, Path):
+        return calibration.resolve()
+    np.save(folder / "calibration.npy", calibration)
+    return folder / "calibration.npy"
+
+
+def _run_worker(
+    command: list[str], left: Sequence[Variant], output: Path, journal: Path, timeout: float
+) -> dict[str, Conversion]:
+    """Runs one worker to its end. What it did not finish but had begun (or not even begun) is one failure."""
+    root = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
+    journal.touch()
+    log = journal.with_suffix(".log")
+    with log.open("wb") as stream:
+        worker = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            # The GPU's memory belongs to the process that trains.
+            env={**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1"},
+        )
+        try:
+            seconds, lines, timed_out = 0.0, 0, False
+            began = time.monotonic()
+            while worker.poll() is None and not timed_out:
+                time.sleep(_POLL_SECONDS)
+                if (now := journal.read_bytes().count(b"\n")) > lines:
+                    lines, began = now, time.monotonic()
+                seconds = time.monotonic() - began
+                timed_out = seconds > timeout
+        finally:
+            worker.kill()
+            worker.wait()
+    text = log.read_text(errors="replace")
+    _log.info("Log of the edge conversion:\n%s", text)
+    done = {entry["variant"]: entry for entry in _entries(journal)}
+    result = {
+        variant.name: Conversion(
+            variant.name,
+            output / variant.file_name if done[variant.name]["error"] is None else None,
+            done[variant.name]["seconds"],
+            done[variant.name]["error"],
+        )
+        for variant in left
+        if variant.name in done
+    }
+    lost = next((variant for variant in left if variant.name not in done), None)
+    if lost is not None:
+        ended = f"took more than {timeout:.0f} s" if timed_out else _ended(worker.returncode)
+        tail = "\n".join(text.splitlines()[-_LOG_LINES:])
+        error = f"The conversion process {ended} while it made {lost.name}. Its log ends with:\n{tail}"
+        result[lost.name] = Conversion(lost.name, None, seconds, error)
+    return result
+
+
+def _ended(returncode: int) -> str:
+    if returncode < 0:
+        return f"was ended by {signal.Signals(-returncode).name}"
+    return f"ended with exit code {returncode}"
+
+
+def _entries(journal: Path) -> Iterator[dict[str, Any]]:
+    for line in journal.read_text().splitlines(keepends=True):
+        if line.endswith("\n"):  # a kill can leave half a line
+            yield json.loads(line)

@@ -1,0 +1,242 @@
+"""Reads back from the flatbuffer what an edge file really holds: operations, dtypes, tensor contracts.
+
+A converter's return code says little: it leaves operations in float, or ships Flex operations that no phone
+has, without a word. This reads the file by its schema, needs no interpreter, and does not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from edge.variants import VARIANTS
+from errors import EdgelineError
+
+# Where the schema's generated reader lies inside the distributions that have it.
+_SCHEMAS = (
+    ("ai_edge_litert", "schema_py_generated.py"),
+    ("tensorflow", "lite/python/schema_py_generated.py"),
+)
+# https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
+_IDENTIFIER = b"TFL3"
+
+
+@dataclass(frozen=True)
+class TensorContract:
+    """What goes into or comes out of a file.
+
+    Attributes:
+        name: Name in the file's signature.
+        shape: Sizes; -1 where the file leaves one open.
+        dtype: As numpy spells it.
+        scale: Real value of one quantisation step; None in float tensors.
+        zero_point: Quantised value that stands for 0.0; None in float tensors.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None
+    zero_point: int | None
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What an edge file holds.
+
+    Attributes:
+        size_bytes: Size of the file.
+        ops: Count of each operation, by its name in the schema; custom ones by their own.
+        custom_ops: Names of the operations that are not TFLite's own, Flex ones left out.
+        flex_ops: Names of the TensorFlow operations that would need the Flex delegate.
+        inputs: What goes in.
+        outputs: What comes out.
+        weight_dtypes: Share of each dtype in the bytes of all constants, 0..1.
+        tensor_dtypes: Count of tensors by dtype, constants and activations.
+    """
+
+    size_bytes: int
+    ops: Mapping[str, int]
+    custom_ops: tuple[str, ...]
+    flex_ops: tuple[str, ...]
+    inputs: tuple[TensorContract, ...]
+    outputs: tuple[TensorContract, ...]
+    weight_dtypes: Mapping[str, float]
+    tensor_dtypes: Mapping[str, int]
+
+
+def inspect(path: Path) -> FileReport:
+    """Reads a .tflite file.
+
+    Raises:
+        EdgelineError: It is not a TFLite flatbuffer, or it is damaged.
+    """
+    content = path.read_bytes()
+    if content[4:8] != _IDENTIFIER:
+        raise EdgelineError(
+            f"{path.name} ({len(content):,} bytes) is not a TFLite file.",
+            f"Its identifier is {content[4:8]!r}, not {_IDENTIFIER!r}.",
+            "Convert the model again.",
+        )
+    try:
+        return _report(_schema().Model.GetRootAsModel(content, 0), len(content))
+    except EdgelineError:
+        raise
+    except Exception as error:  # offsets into nowhere show as any of a dozen exceptions
+        raise EdgelineError(
+            f"{path.name} ({len(content):,} bytes) cannot be read by TFLite's schema.",
+            f"The file is damaged ({type(error).__name__}: {error}).",
+            "Convert the model again.",
+        ) from error
+
+
+def problems(report: FileReport, variant: str) -> list[str]:
+    """Says in sentences why a file is not what its variant promises, or cannot run on a phone.
+
+    Args:
+        report: What the file holds.
+        variant: Name of the variant that it should be.
+
+    Returns:
+        One sentence a problem; empty if there is none.
+    """
+    promised = VARIANTS[variant]
+    found = []
+    if report.flex_ops:
+        found.append(f"The file needs TensorFlow's Flex delegate for {', '.join(report.flex_ops)}.")
+    if report.custom_ops:
+        found.append(f"The file holds custom operations that no phone has: {', '.join(report.custom_ops)}.")
+    for kind, tensors in (("input", report.inputs), ("output", report.outputs)):
+        if len(tensors) != 1:
+            found.append(f"The file has {len(tensors)} {kind}s, and one is expected.")
+        for tensor in tensors:
+            found.extend(_tensor_problems(kind, tensor, promised.io_dtype))
+    share = report.weight_dtypes.get(promised.weight_dtype, 0.0)
+    if share < promised.min_weight_share:
+        parts = ", ".join(f"{dtype} {part:.0%}" for dtype, part in report.weight_dtypes.items())
+        found.append(
+            f"The weights are {promised.weight_dtype} to {share:.0%} of their bytes only, and"
+            f" {promised.min_weight_share:.0%} is expected of {variant} (found: {parts or 'no weights'})."
+        )
+    floats = sum(count for dtype, count in report.tensor_dtypes.items() if dtype.startswith("float"))
+    if promised.integer_only and floats:
+        total = sum(report.tensor_dtypes.values())
+        found.append(f"The file is not really {variant}: {floats} of its {total} tensors are floating point.")
+    return found
+
+
+def _tensor_problems(kind: str, tensor: TensorContract, dtype: str) -> Iterator[str]:
+    if -1 in tensor.shape:
+        yield f"The {kind} {tensor.name} has the open shape {list(tensor.shape)}, and phones need fixed ones."
+    elif not tensor.shape or tensor.shape[0] != 1:
+        yield f"The {kind} {tensor.name} has the shape {list(tensor.shape)}, and batch 1 is expected."
+    if tensor.dtype != dtype:
+        yield f"The {kind} {tensor.name} is {tensor.dtype}, and {dtype} is expected."
+    if dtype == "int8" and tensor.dtype == dtype and not tensor.scale:
+        yield f"The {kind} {tensor.name} is {dtype} without a quantisation scale, so its values mean nothing."
+
+
+def _report(model: Any, size: int) -> FileReport:
+    schema = _schema()
+    op_names = _names(schema.BuiltinOperator)
+    dtypes = _names(schema.TensorType)
+    ops: Counter[str] = Counter()
+    custom: set[str] = set()
+    tensors: Counter[str] = Counter()
+    weights: dict[int, tuple[str, int]] = {}
+    for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
+        for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
+            code = model.OperatorCodes(operator.OpcodeIndex())
+            # Codes above 126 live in a field that was added later, smaller ones in both.
+            builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+            name = op_names[builtin]
+            if builtin == schema.BuiltinOperator.CUSTOM:
+                name = code.CustomCode().decode()
+                custom.add(name)
+            ops[name] += 1
+        for tensor in (graph.Tensors(i) for i in range(graph.TensorsLength())):
+            dtype = dtypes[tensor.Type()].lower()
+            tensors[dtype] += 1
+            if data_bytes := model.Buffers(tensor.Buffer()).DataLength():
+                weights[tensor.Buffer()] = (dtype, data_bytes)
+    sizes: Counter[str] = Counter()
+    for dtype, data_bytes in weights.values():
+        sizes[dtype] += data_bytes
+    total = sum(sizes.values())
+    inputs, outputs = _contracts(model, dtypes)
+    return FileReport(
+        size_bytes=size,
+        ops=dict(ops.most_common()),
+        custom_ops=tuple(sorted(name for name in custom if not name.startswith("Flex"))),
+        flex_ops=tuple(sorted(name for name in custom if name.startswith("Flex"))),
+        inputs=inputs,
+        outputs=outputs,
+        weight_dtypes={dtype: part / total for dtype, part in sizes.most_common()},
+        tensor_dtypes=dict(tensors.most_common()),
+    )
+
+
+def _contracts(
+    model: Any, dtypes: Mapping[int, str]
+) -> tuple[tuple[TensorContract, ...], tuple[TensorContract, ...]]:
+    graph = model.Subgraphs(0)
+    named = {}
+    if model.SignatureDefsLength():
+        signature = model.SignatureDefs(0)
+        for maps in (
+            [signature.Inputs(i) for i in range(signature.InputsLength())],
+            [signature.Outputs(i) for i in range(signature.OutputsLength())],
+        ):
+            named.update({entry.TensorIndex(): entry.Name().decode() for entry in maps})
+
+    def contract(index: int) -> TensorContract:
+        tensor = graph.Tensors(index)
+        open_shape = tensor.ShapeSignatureLength() > 0
+        length, size = (
+            (tensor.ShapeSignatureLength(), tensor.ShapeSignature)
+            if open_shape
+            else (tensor.ShapeLength(), tensor.Shape)
+        )
+        levels = tensor.Quantization()
+        quantised = levels is not None and levels.ScaleLength() == 1
+        return TensorContract(
+            name=named.get(index) or tensor.Name().decode(),
+            shape=tuple(int(size(i)) for i in range(length)),
+            dtype=dtypes[tensor.Type()].lower(),
+            scale=float(levels.Scale(0)) if quantised else None,
+            zero_point=int(levels.ZeroPoint(0)) if quantised else None,
+        )
+
+    return (
+        tuple(contract(graph.Inputs(i)) for i in range(graph.InputsLength())),
+        tuple(contract(graph.Outputs(i)) for i in range(graph.OutputsLength())),
+    )
+
+
+def _names(enum: type) -> dict[int, str]:
+    return {value: name for name, value in vars(enum).items() if isinstance(value, int)}
+
+
+@cache
+def _schema() -> ModuleType:
+    """Loads the generated reader by its file; through `tensorflow` it would cost that import's seconds."""
+    for package, location in _SCHEMAS:
+        found = importlib.util.find_spec(package)
+        for folder in (found.submodule_search_locations or ()) if found else ():
+            if (file := Path(folder) / location).is_file():
+                spec = importlib.util.spec_from_file_location("edge._tflite_schema", file)
+                assert spec is not None and spec.loader is not None
+                module = importlib.util.module_from_spec(spec)
+                spec.loader.exec_module(module)
+                return module
+    raise EdgelineError(
+        "No reader of TFLite's schema is installed.",
+        f"It comes with {' or '.join(package for package, _ in _SCHEMAS)}.",
+        "Install one with: python -m pip install ai-edge-litert",
+    )

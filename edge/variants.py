@@ -1,0 +1,76 @@
+"""The edge files that one SavedModel is converted to, and what each must hold."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from errors import UsageError
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of quantising a model.
+
+    Attributes:
+        name: As settings, manifests and file names spell it.
+        io_dtype: Dtype of the file's inputs and outputs.
+        weight_dtype: Dtype in which the weights are stored.
+        min_weight_share: Least share of the weight bytes that must have `weight_dtype`. It is below 1 where
+            the converter leaves small things as they were: biases and per-channel scales stay float32 in
+            `dynamic`, which only quantises tensors of 1,024 elements and more
+            (https://ai.google.dev/edge/litert/models/post_training_quantization), and int8 files
+            keep biases as int32.
+        integer_only: Whether no tensor of the file may be a float, as integer-only accelerators and
+            microcontrollers need it.
+    """
+
+    name: str
+    io_dtype: str
+    weight_dtype: str
+    min_weight_share: float
+    integer_only: bool = False
+
+    @property
+    def file_name(self) -> str:
+        """Name of the variant's file in a bundle, such as `model_fp16.tflite`."""
+        return f"model_{self.name}.tflite"
+
+
+VARIANTS: Mapping[str, Variant] = MappingProxyType(
+    {
+        variant.name: variant
+        for variant in (
+            Variant("fp32", io_dtype="float32", weight_dtype="float32", min_weight_share=0.9),
+            Variant("fp16", io_dtype="float32", weight_dtype="float16", min_weight_share=0.9),
+            Variant("dynamic", io_dtype="float32", weight_dtype="int8", min_weight_share=0.5),
+            Variant("int8", io_dtype="int8", weight_dtype="int8", min_weight_share=0.5, integer_only=True),
+        )
+    }
+)
+
+
+def parse_variants(names: Iterable[str]) -> tuple[Variant, ...]:
+    """Reads variant names, in the order that prefers the first.
+
+    Raises:
+        UsageError: No name, a name twice, or one that is not a variant.
+    """
+    names = tuple(names)
+    unknown = [name for name in names if name not in VARIANTS]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], VARIANTS, n=1)
+        raise UsageError(
+            f"Unknown edge variant {', '.join(map(repr, unknown))}.",
+            f"The variants are {', '.join(VARIANTS)}.",
+            f"Did you mean {near[0]!r}?" if near else "Name one of these.",
+        )
+    if not names or len(set(names)) != len(names):
+        raise UsageError(
+            f"The edge variants are {list(names)}.",
+            "At least one is needed, and each makes one file.",
+            "List each variant once, the preferred one first.",
+        )
+    return tuple(VARIANTS[name] for name in names)

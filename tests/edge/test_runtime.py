@@ -1,0 +1,172 @@
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge.runtime import EdgeModel, preprocess
+from errors import EdgelineError
+from tests.edge.conftest import Exported
+
+
+def contract(**changes: Any) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "image_size": 128,
+        "channels": 1,
+        "color": "luma",
+        "resize": "bilinear-antialias",
+        "rounding": "nearest-uint8",
+        "orientation": "upright",
+        "input_dtype": "float32",
+        "input_range": [0, 255],
+        **changes,
+    }
+
+
+def jpeg(width: int, height: int, mode: str = "RGB", **options: Any) -> bytes:
+    """A noisy photo with edges and gradients in every direction, as JPEG."""
+    rng = np.random.default_rng(width * 10_000 + height)
+    y, x = np.mgrid[0:height, 0:width]
+    planes = [127 + 80 * np.sin(x / 7 + y / 31), 127 + 90 * np.cos(x / 23 - y / 5), (2 * x + y) % 256]
+    pixels = np.stack(planes, axis=-1) + rng.normal(0, 12, (height, width, 3))
+    file = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).convert(mode).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def as_trained(photo: bytes, size: int, channels: int) -> np.ndarray[Any, Any]:
+    """The same in TensorFlow, as models are trained and served."""
+    import tensorflow as tf
+
+    image = tf.io.decode_jpeg(photo, channels=channels, dct_method="INTEGER_ACCURATE")
+    image = tf.image.resize(image, (size, size), method="bilinear", antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8).numpy()[np.newaxis]
+
+
+@pytest.mark.parametrize("size", [64, 128, 224])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "photo",
+    [
+        pytest.param(jpeg(640, 480), id="640x480"),
+        pytest.param(jpeg(480, 640, quality=95, subsampling=0), id="480x640 without subsampling"),
+        pytest.param(jpeg(1600, 1200, progressive=True), id="1600x1200 progressive"),
+        pytest.param(jpeg(128, 128), id="128x128"),
+        pytest.param(jpeg(97, 61), id="97x61"),
+        pytest.param(jpeg(33, 17, quality=60), id="33x17"),
+        pytest.param(jpeg(1000, 31), id="1000x31"),
+        pytest.param(jpeg(300, 200, mode="L"), id="300x200 grey"),
+    ],
+)
+def test_a_phone_sees_what_the_model_was_trained_on(photo: bytes, channels: int, size: int):
+    seen = preprocess(
+        photo, contract(image_size=size, channels=channels, color={1: "luma", 3: "rgb"}[channels])
+    )
+    difference = np.abs(seen.astype(int) - as_trained(photo, size, channels))
+
+    # Both decode with libjpeg-turbo's accurate DCT, to the same bit. Both filter in float32 but sum in
+    # another order, so only a sum that lies within 1e-5 of the middle between two levels can round to
+    # the other one. Measured: 0.01 levels in the mean at worst, where the weights are round numbers
+    # (128 to 224: such middles are then frequent), 0.001 elsewhere.
+    assert seen.dtype == np.uint8 and seen.shape == (1, size, size, channels)
+    assert difference.max() <= 1
+    assert difference.mean() < 0.02
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_photo_taken_sideways_is_turned_upright(orientation: int):
+    upright = Image.open(io.BytesIO(jpeg(128, 128, quality=100)))
+    # What a phone does: the sensor's rows are stored as they come, with a note how to turn them back.
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
+    stored = upright.transpose(Image.Transpose(undo))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    stored.save(file, "PNG", exif=exif)
+
+    # PNG, so that nothing but the turning can differ.
+    seen = preprocess(file.getvalue(), contract(channels=3, color="rgb"))
+
+    np.testing.assert_array_equal(seen[0], np.asarray(upright))
+
+
+def test_other_8_bit_formats_give_the_same_picture():
+    png = io.BytesIO()
+    Image.open(io.BytesIO(jpeg(200, 150))).save(png, "PNG")
+
+    seen = preprocess(png.getvalue(), contract())
+
+    # Luma from rounded RGB instead of the stored Y plane: each colour is off by at most half a level.
+    assert np.abs(seen.astype(int) - preprocess(jpeg(200, 150), contract())).max() <= 1
+
+
+@pytest.mark.parametrize("photo", [b"", b"<html></html>", jpeg(64, 64)[:500]], ids=["empty", "text", "cut"])
+def test_a_damaged_photo_is_an_error_that_says_so(photo: bytes):
+    with pytest.raises(EdgelineError, match="cannot be read"):
+        preprocess(photo, contract())
+
+
+def test_more_than_8_bits_are_refused():
+    file = io.BytesIO()
+    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(file, "PNG")
+
+    with pytest.raises(EdgelineError, match="8 bits"):
+        preprocess(file.getvalue(), contract())
+
+
+def test_a_contract_that_this_runtime_does_not_know_is_refused_with_every_reason():
+    with pytest.raises(EdgelineError, match=r"version is 2.*resize is 'area'.*color 'luma' with 3"):
+        preprocess(jpeg(64, 64), contract(version=2, resize="area", channels=3))
+
+
+@pytest.mark.parametrize("variant", ["fp32", "int8"])
+def test_probabilities_come_out_as_float_and_sum_to_one(
+    variant: str, files: dict[str, Path], exported: Exported
+):
+    model = EdgeModel(files[variant], num_threads=2)
+    probabilities = model.predict(exported.images[:5])
+
+    assert (model.input_shape, model.classes) == ((32, 32, 1), 3)
+    assert probabilities.dtype == np.float32 and probabilities.shape == (5, 3)
+    # int8 probabilities are multiples of 1/256, each rounded on its own.
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5 if variant == "fp32" else 2 / 256)
+
+
+def test_white_and_black_do_not_wrap_around_in_int8(files: dict[str, Path]):
+    extremes = np.stack([np.full((32, 32, 1), level, np.uint8) for level in (0, 255)])
+
+    difference = EdgeModel(files["int8"]).predict(extremes) - EdgeModel(files["fp32"]).predict(extremes)
+
+    assert np.abs(difference).max() < 0.1  # a cast that wraps turns white into black, or black into white
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((1, 16, 16, 1), np.uint8),
+        np.zeros((32, 32, 1), np.uint8),
+        np.zeros((1, 32, 32, 1), np.float32),
+    ],
+)
+def test_images_of_another_shape_or_dtype_are_refused(images: Any, files: dict[str, Path]):
+    with pytest.raises(EdgelineError, match=r"uint8 \['n', 32, 32, 1\]"):
+        EdgeModel(files["fp32"]).predict(images)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path):
+    with pytest.raises(EdgelineError, match="no file"):
+        EdgeModel(tmp_path / "model_fp16.tflite")
+    (tmp_path / "model_fp16.tflite").write_bytes(b"<html>not found</html>")
+    with pytest.raises(EdgelineError, match=r"model_fp16\.tflite cannot be loaded"):
+        EdgeModel(tmp_path / "model_fp16.tflite")
+
+
+def test_preprocessing_does_not_import_tensorflow():
+    code = "import sys, edge.runtime; sys.exit('tensorflow' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
