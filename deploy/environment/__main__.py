@@ -1,4 +1,4 @@
-"""`python3 -m deploy.environment`: brings `.venv` to what the lock file says, in no time where it is there."""
+"""`python3 -m deploy.environment`: brings `.venv` to what the lock file says, if it is not there yet."""
 
 from __future__ import annotations
 

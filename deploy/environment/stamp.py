@@ -1,4 +1,4 @@
-"""What an environment was made from, written into it last, so that the next set-up knows what is left to do."""
+"""What an environment was made from, written into it last: by it the next set-up knows what is left to do."""
 
 from __future__ import annotations
 
