@@ -1,7 +1,7 @@
 """Our TFX components, one a file, each a thin shell around a room below.
 
-MLMD names our artifact types `components.Verdict` and the like, and TFX imports them by that name, so they are found
-here without importing TFX before they are asked for.
+MLMD names our artifact types `components.Verdict` and the like, and TFX imports them by that name, so they
+are found here without importing TFX before they are asked for.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Brings the curated schema of a workload into the DAG.
 
-TFX's own ImportSchemaGen takes a path: its cache would not see an edited file, and on a cluster the path would have to
-exist in the step's container. This component takes the schema's text.
+TFX's own ImportSchemaGen takes a path: its cache would not see an edited file, and on a cluster the path
+would have to exist in the step's container. This component takes the schema's text.
 """
 
 from pathlib import Path
@@ -18,7 +18,9 @@ from tfx.types.standard_artifacts import Schema
 class CuratedSchemaExecutor(BaseExecutor):
     """Writes `schema.pbtxt`, the file name that TFX's readers of a Schema artifact expect."""
 
-    def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
+    def Do(
+        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
+    ) -> None:
         """See `CuratedSchema`."""
         folder = Path(artifact_utils.get_single_uri(output_dict["schema"]))
         folder.mkdir(parents=True, exist_ok=True)

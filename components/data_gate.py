@@ -1,7 +1,7 @@
 """DataGate: refuses a week of data before a second of training is spent.
 
-The gate itself always succeeds and puts out a verdict, because a step that fails keeps no output on a cluster;
-`DataAdmission` after it stops the run.
+The gate itself always succeeds and puts out a verdict, because a step that fails keeps no output on a
+cluster; `DataAdmission` after it stops the run.
 """
 
 import json
@@ -22,7 +22,8 @@ from components.verdict import VerdictRecord, read_verdict, write_verdict
 from errors import DataRefused
 
 _LABEL = "label"
-# Below this, the distance between two samples of one distribution is of the size of the thresholds themselves.
+# Below this, the distance between two samples of one distribution is of the size of the thresholds
+# themselves.
 _MIN_PHOTOS_TO_COMPARE = 50
 
 log = logging.getLogger("edgeline.gate")
@@ -31,7 +32,7 @@ Finding = tuple[str, str]
 
 
 def statistics_options() -> Any:
-    """What StatisticsGen computes: everything but pixels, for the window and for its newest span against the rest.
+    """What StatisticsGen computes: everything but pixels, for the window, its newest span, and the rest.
 
     Returns:
         A `tfdv.StatsOptions`.
@@ -49,7 +50,9 @@ def statistics_options() -> Any:
 class DataGateExecutor(BaseExecutor):
     """Applies the rules of the settings and writes the verdict."""
 
-    def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
+    def Do(
+        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
+    ) -> None:
         """See `DataGate`."""
         rules = json.loads(exec_properties["rules"])
         schema = _read_schema(artifact_utils.get_single_uri(input_dict["schema"]))
@@ -103,7 +106,10 @@ def _schema_findings(anomalies_artifact: Any) -> Iterator[Finding]:
 def _class_count_findings(ingest: Mapping[str, Any], least: int) -> Iterator[Finding]:
     for label, found in ingest["classes"].items():
         if found < least:
-            yield "class_count", f"Class {label} has {found} photos in the window; at least {least} are needed."
+            yield (
+                "class_count",
+                f"Class {label} has {found} photos in the window; at least {least} are needed.",
+            )
 
 
 def _quarantine_findings(ingest: Mapping[str, Any], most: float) -> Iterator[Finding]:
@@ -119,7 +125,7 @@ def _quarantine_findings(ingest: Mapping[str, Any], most: float) -> Iterator[Fin
 
 
 def _drift_findings(statistics_artifact: Any, schema: Any) -> Iterator[Finding]:
-    """Features whose distribution in the newest span is further from the older spans than the schema allows."""
+    """Features whose distribution in the newest span is further from older spans than the schema allows."""
     import tensorflow_data_validation as tfdv
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
@@ -127,8 +133,14 @@ def _drift_findings(statistics_artifact: Any, schema: Any) -> Iterator[Finding]:
     datasets = tfdv.load_stats_binary(str(Path(folder, "FeatureStats.pb"))).datasets
     by_name = {dataset.name: dataset for dataset in datasets}
     newest, older = by_name.get("newest_span_1"), by_name.get("newest_span_0")
-    if newest is None or older is None or min(newest.num_examples, older.num_examples) < _MIN_PHOTOS_TO_COMPARE:
-        log.info("The newest span was not compared with older ones: fewer than %d photos.", _MIN_PHOTOS_TO_COMPARE)
+    if (
+        newest is None
+        or older is None
+        or min(newest.num_examples, older.num_examples) < _MIN_PHOTOS_TO_COMPARE
+    ):
+        log.info(
+            "The newest span was not compared with older ones: fewer than %d photos.", _MIN_PHOTOS_TO_COMPARE
+        )
         return
     result = tfdv.validate_statistics(
         statistics_pb2.DatasetFeatureStatisticsList(datasets=[newest]),
@@ -207,7 +219,9 @@ class DataGate(BaseComponent):
 class DataAdmissionExecutor(BaseExecutor):
     """Stops the run when the data gate's verdict is `fail`."""
 
-    def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
+    def Do(
+        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
+    ) -> None:
         """See `DataAdmission`.
 
         Raises:
@@ -215,7 +229,9 @@ class DataAdmissionExecutor(BaseExecutor):
         """
         verdict = read_verdict(artifact_utils.get_single_uri(input_dict["verdict"]))
         if not verdict.passed:
-            raise DataRefused(" ".join(verdict.reasons), "Nothing was trained.", f"Look closer: `{verdict.look_closer}`.")
+            raise DataRefused(
+                " ".join(verdict.reasons), "Nothing was trained.", f"Look closer: `{verdict.look_closer}`."
+            )
 
 
 class DataAdmissionSpec(ComponentSpec):

@@ -28,7 +28,9 @@ log = logging.getLogger("edgeline.edge")
 class EdgeConverterExecutor(BaseExecutor):
     """Converts each variant in a process of its own, int8 calibrated on real training photos."""
 
-    def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
+    def Do(
+        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
+    ) -> None:
         """See `EdgeConverter`."""
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         graph = artifact_utils.get_single_uri(input_dict["transform_graph"])
@@ -48,10 +50,15 @@ class EdgeConverterExecutor(BaseExecutor):
         for conversion in conversions:
             if conversion.error:
                 log.warning("The %s variant could not be made: %s", conversion.variant, conversion.error)
-        records = [{**asdict(conversion), "file": conversion.file and conversion.file.name} for conversion in conversions]
+        records = [
+            {**asdict(conversion), "file": conversion.file and conversion.file.name}
+            for conversion in conversions
+        ]
         _write_json(folder / CONVERSION_FILE_NAME, records)
         _write_json(folder / CALIBRATION_FILE_NAME, {"split": "train", "photos": photos.groups["photo_id"]})
-        (folder / "labels.txt").write_text("".join(f"{label}\n" for label in look["labels"]), encoding="utf-8")
+        (folder / "labels.txt").write_text(
+            "".join(f"{label}\n" for label in look["labels"]), encoding="utf-8"
+        )
         _write_json(folder / "preprocessing.json", _preprocessing(look))
 
 
@@ -93,8 +100,8 @@ class EdgeConverterSpec(ComponentSpec):
 class EdgeConverter(BaseComponent):
     """Converts a SavedModel to TFLite.
 
-    A variant that cannot be made is recorded with its error, and the others are made all the same; whether what is
-    left may ship is `EdgeValidator`'s to say.
+    A variant that cannot be made is recorded with its error, and the others are made all the same; whether
+    what is left may ship is `EdgeValidator`'s to say.
 
     Args:
         examples: Raw examples; photos of `train` calibrate int8.

@@ -26,7 +26,8 @@ from edge.measure import EdgeLimits, judge, measure
 
 MEASURED_FILE_NAME = "edge.json"
 
-# Bounds memory and time on a large window: 5,000 photos of 128x128x1 are 80 MB, and their share is known to 0.7 points.
+# Bounds memory and time on a large window: 5,000 photos of 128x128x1 are 80 MB, and their share is known to
+# 0.7 points.
 _MOST_PHOTOS = 5_000
 _BATCH = 64
 
@@ -36,7 +37,9 @@ log = logging.getLogger("edgeline.edge")
 class EdgeValidatorExecutor(BaseExecutor):
     """Inspects and measures each variant and picks the default."""
 
-    def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
+    def Do(
+        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
+    ) -> None:
         """See `EdgeValidator`."""
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         graph = artifact_utils.get_single_uri(input_dict["transform_graph"])
@@ -115,7 +118,7 @@ class EdgeValidatorSpec(ComponentSpec):
 
 
 class EdgeValidator(BaseComponent):
-    """Judges the files of `EdgeConverter`; the first variant that passes, in the preferred order, is the default.
+    """Judges the files of `EdgeConverter`; the first that passes, in the preferred order, is the default.
 
     Args:
         examples: Raw examples; the split `eval` is used.

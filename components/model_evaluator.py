@@ -1,7 +1,7 @@
-"""TFX's Evaluator with an optional production model, bounds with a minimum support, and a verdict in sentences.
+"""TFX's Evaluator with an optional production model, bounds with a minimum support, verdict in sentences.
 
-TFMA computes the metrics by slice. Its own thresholds know no minimum support and name no reason, so the bounds are
-applied here, to TFMA's numbers; the blessing is TFX's standard artifact.
+TFMA computes the metrics by slice. Its own thresholds know no minimum support and name no reason, so the
+bounds are applied here, to TFMA's numbers; the blessing is TFX's standard artifact.
 """
 
 import json
@@ -36,7 +36,9 @@ SliceMetrics = Mapping[str, Mapping[str, Mapping[str, float]]]
 class ModelEvaluatorExecutor(Executor):
     """Evaluates with TFMA, then judges."""
 
-    def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
+    def Do(
+        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
+    ) -> None:
         """See `ModelEvaluator`."""
         baseline = artifact_utils.get_single_instance(input_dict["baseline_model"])
         has_baseline = baseline.get_int_custom_property("has_model") == 1
@@ -45,10 +47,11 @@ class ModelEvaluatorExecutor(Executor):
         super().Do(input_dict, output_dict, exec_properties)
 
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
+        labels = json.loads(exec_properties["labels"])
         metrics = {
             # TFMA takes the names away where there is one model.
-            "candidate": read_metrics(evaluation, "candidate" if has_baseline else ""),
-            "baseline": read_metrics(evaluation, "baseline") if has_baseline else None,
+            "candidate": read_metrics(evaluation, "candidate" if has_baseline else "", labels),
+            "baseline": read_metrics(evaluation, "baseline", labels) if has_baseline else None,
             "baseline_version": baseline.get_int_custom_property("version"),
         }
         Path(evaluation, METRICS_FILE_NAME).write_text(json.dumps(metrics, indent=1), encoding="utf-8")
@@ -61,17 +64,27 @@ class ModelEvaluatorExecutor(Executor):
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         write_verdict(blessing.uri, verdict)
         name, value = (
-            (BLESSED_FILE_NAME, BLESSED_VALUE) if verdict.passed else (NOT_BLESSED_FILE_NAME, NOT_BLESSED_VALUE)
+            (BLESSED_FILE_NAME, BLESSED_VALUE)
+            if verdict.passed
+            else (NOT_BLESSED_FILE_NAME, NOT_BLESSED_VALUE)
         )
         Path(blessing.uri, name).touch()
         blessing.set_int_custom_property(ARTIFACT_PROPERTY_BLESSED_KEY, value)
 
 
-def read_metrics(evaluation: str, model_name: str) -> dict[str, dict[str, dict[str, float]]]:
+def read_metrics(
+    evaluation: str, model_name: str, labels: Sequence[str]
+) -> dict[str, dict[str, dict[str, float]]]:
     """TFMA's metrics of one model, by kind of slice and slice.
 
+    Args:
+        evaluation: Folder that TFMA wrote to.
+        model_name: `candidate` or `baseline`; empty where one model was evaluated.
+        labels: Class names by id: TFMA slices by the transformed label, which shadows the raw one.
+
     Returns:
-        `{"overall": {"all": {"accuracy": 0.93, "loss": 0.2, "example_count": 480.0}}, "class": {"ok": ...}, ...}`
+        `{"overall": {"all": {"accuracy": 0.93, "loss": 0.2, "example_count": 480.0}}, "class": {"ok": ...},
+            ...}`
     """
     import tensorflow_model_analysis as tfma
 
@@ -81,11 +94,12 @@ def read_metrics(evaluation: str, model_name: str) -> dict[str, dict[str, dict[s
     for slice_key, by_output in result.slicing_metrics:
         (_, by_sub_key), *_ = by_output.items()
         values = by_sub_key[""]
-        kind, name = (kinds[slice_key[0][0]], str(slice_key[0][1])) if slice_key else ("overall", "all")
+        kind, name = (kinds[slice_key[0][0]], slice_key[0][1]) if slice_key else ("overall", "all")
+        name = labels[name] if kind == "class" else str(name)
         metrics[kind][name] = {
             metric: float(value["doubleValue"]) for metric, value in values.items() if "doubleValue" in value
         }
-    return metrics
+    return {kind: dict(sorted(slices.items())) for kind, slices in metrics.items()}
 
 
 def judge(
@@ -105,7 +119,8 @@ def judge(
     reasons = [reason for bound in bounds for reason in _broken(bound, candidate, baseline)]
     overall = candidate["overall"]["all"]
     label, majority = max(
-        ((label, values["example_count"]) for label, values in candidate["class"].items()), key=lambda item: item[1]
+        ((label, values["example_count"]) for label, values in candidate["class"].items()),
+        key=lambda item: item[1],
     )
     share = majority / overall["example_count"]
     if beat_majority and overall["accuracy"] <= share:
@@ -115,28 +130,37 @@ def judge(
         )
     if reasons:
         return VerdictRecord("evaluation", "fail", tuple(reasons))
-    summary = f"Accuracy {overall['accuracy']:.3f} on {overall['example_count']:.0f} eval photos; every bound holds."
+    photos = f"{overall['example_count']:.0f} eval photos"
+    summary = f"Accuracy {overall['accuracy']:.3f} on {photos}; every bound holds."
     if baseline is None:
         return VerdictRecord(
-            "evaluation", "no_baseline", (summary, "Nothing is in production yet, so there is no baseline to compare with.")
+            "evaluation",
+            "no_baseline",
+            (summary, "Nothing is in production yet, so there is no baseline to compare with."),
         )
     before = baseline["overall"]["all"]["accuracy"]
-    return VerdictRecord("evaluation", "pass", (summary, f"The model in production has {before:.3f} on the same photos."))
+    return VerdictRecord(
+        "evaluation", "pass", (summary, f"The model in production has {before:.3f} on the same photos.")
+    )
 
 
-def _broken(bound: Mapping[str, Any], candidate: SliceMetrics, baseline: SliceMetrics | None) -> Iterator[str]:
+def _broken(
+    bound: Mapping[str, Any], candidate: SliceMetrics, baseline: SliceMetrics | None
+) -> Iterator[str]:
     kind, metric = bound["slice"], bound["metric"]
     for name, values in candidate[kind].items():
         if values["example_count"] < bound["min_support"]:
             continue
         where = metric if kind == "overall" else f"{metric} of {kind} {name}"
-        found = f"{where[0].upper()}{where[1:]} is {values[metric]:.3f} on {values['example_count']:.0f} eval photos"
+        photos = f"{values['example_count']:.0f} eval photos"
+        found = f"{where[0].upper()}{where[1:]} is {values[metric]:.3f} on {photos}"
         if bound["lower"] is not None and values[metric] < bound["lower"]:
             yield f"{found}; at least {bound['lower']:.3f} is needed."
         before = baseline[kind].get(name) if baseline else None
-        if before and bound["max_drop"] is not None and before[metric] - values[metric] > bound["max_drop"]:
+        drop = before[metric] - values[metric] if before else 0.0
+        if before and bound["max_drop"] is not None and drop > bound["max_drop"]:
             yield (
-                f"{found}, {before[metric] - values[metric]:.3f} below the model in production ({before[metric]:.3f});"
+                f"{found}, {drop:.3f} below the model in production ({before[metric]:.3f});"
                 f" at most {bound['max_drop']:.3f} is allowed."
             )
 
@@ -146,6 +170,7 @@ class ModelEvaluatorSpec(ComponentSpec):
 
     PARAMETERS = {
         "eval_config": ExecutionParameter(type=str),
+        "labels": ExecutionParameter(type=str),
         "bounds": ExecutionParameter(type=str),
         "beat_majority": ExecutionParameter(type=int),
     }
@@ -168,6 +193,7 @@ class ModelEvaluator(BaseBeamComponent):
         model: The trained model.
         baseline_model: `ProductionModel`'s output; left out of the evaluation when its `has_model` is 0.
         eval_config: A `tfma.EvalConfig` as JSON.
+        labels: Class names by id.
         bounds: See `judge`.
         beat_majority: See `judge`.
     """
@@ -181,6 +207,7 @@ class ModelEvaluator(BaseBeamComponent):
         model: BaseChannel,
         baseline_model: BaseChannel,
         eval_config: str,
+        labels: Sequence[str],
         bounds: Sequence[Mapping[str, Any]],
         beat_majority: bool,
     ) -> None:
@@ -190,6 +217,7 @@ class ModelEvaluator(BaseBeamComponent):
                 model=model,
                 baseline_model=baseline_model,
                 eval_config=eval_config,
+                labels=json.dumps(list(labels)),
                 bounds=json.dumps([dict(bound) for bound in bounds], sort_keys=True),
                 beat_majority=int(beat_majority),
                 evaluation=Channel(type=ModelEvaluation),

@@ -1,7 +1,8 @@
 """Ingest: the newest spans of labelled photos become Examples; what cannot be trained on goes to quarantine.
 
-Photos are checked one by one in Beam. Records are sharded by the hash of their pixels and sorted within a shard, so
-the same window gives the same files in the same order on any engine, and copies of a photo meet in one shard.
+Photos are checked one by one in Beam. Records are sharded by the hash of their pixels and sorted within a
+shard, so the same window gives the same files in the same order on any engine, and copies of a photo meet
+in one shard.
 """
 
 import csv
@@ -143,16 +144,23 @@ def _example(listed: Listed, photo: CheckedPhoto) -> bytes:
         "height": photo.height,
         "byte_size": photo.byte_size,
     }
-    features = {name: tf.train.Feature(bytes_list={"value": [value.encode()]}) for name, value in text.items()}
+    features = {
+        name: tf.train.Feature(bytes_list={"value": [value.encode()]}) for name, value in text.items()
+    }
     features |= {name: tf.train.Feature(int64_list={"value": [value]}) for name, value in whole.items()}
     features |= {
-        name: tf.train.Feature(float_list={"value": [getattr(photo, name)]}) for name in ("brightness", "sharpness")
+        name: tf.train.Feature(float_list={"value": [getattr(photo, name)]})
+        for name in ("brightness", "sharpness")
     }
     features["photo"] = tf.train.Feature(bytes_list={"value": [photo.jpeg]})
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(
+        deterministic=True
+    )
 
 
-def _list_photos(spans: Sequence[Span], labels: Sequence[str]) -> tuple[list[Listed], list[SetAside], Counter[str]]:
+def _list_photos(
+    spans: Sequence[Span], labels: Sequence[str]
+) -> tuple[list[Listed], list[SetAside], Counter[str]]:
     """Rows that may be opened, rows set aside, and the number of rows by span."""
     listed, aside, rows_by_span = [], [], Counter[str]()
     for span in spans:
@@ -167,12 +175,14 @@ def _list_photos(spans: Sequence[Span], labels: Sequence[str]) -> tuple[list[Lis
 class PhotoIngestExecutor(BaseBeamExecutor):
     """Reads the window, checks each photo, splits by session and writes Examples and quarantine."""
 
-    def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
+    def Do(
+        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
+    ) -> None:
         """See `PhotoIngest`.
 
         Raises:
-            DataRefused: There is no span, a labels file cannot be read, the photos cannot be split, or no photo of a
-                split can be used.
+            DataRefused: There is no span, a labels file cannot be read, the photos cannot be split, or no
+                photo of a split can be used.
         """
         options = json.loads(exec_properties["options"])
         spans = newest_spans(Path(exec_properties["data"]), options["window"])
@@ -180,7 +190,9 @@ class PhotoIngestExecutor(BaseBeamExecutor):
         listed, aside, rows_by_span = _list_photos(spans, labels)
         sessions = eval_sessions((item.row.session_id for item in listed), options["eval_fraction"])
         limits = PhotoLimits(
-            max_megapixels=options["max_megapixels"], min_side=options["min_side"], max_side=options["max_side"]
+            max_megapixels=options["max_megapixels"],
+            min_side=options["min_side"],
+            max_side=options["max_side"],
         )
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         examples.split_names = artifact_utils.encode_split_names(list(_SPLITS))
@@ -203,7 +215,8 @@ class PhotoIngestExecutor(BaseBeamExecutor):
                 checked.accepted
                 | "KeyByShard" >> beam.MapTuple(lambda digest, item: (int(digest[:8], 16) % shards, item))
                 | "GroupByShard" >> beam.GroupByKey()
-                | "WriteShards" >> beam.ParDo(WriteShard(folders, shards, sessions)).with_outputs("rejected", main="photos")
+                | "WriteShards"
+                >> beam.ParDo(WriteShard(folders, shards, sessions)).with_outputs("rejected", main="photos")
             )
             _ = (
                 (checked.rejected, written.rejected)
@@ -223,9 +236,10 @@ class PhotoIngestExecutor(BaseBeamExecutor):
         summary = _summary(spans, labels, rows_by_span, aside, counts)
         for split, photos in summary["splits"].items():
             if not photos:
-                reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(a.reason for a in aside).items())
+                by_reason = Counter(item.reason for item in aside).items()
+                reasons = ", ".join(f"{count} {reason}" for reason, count in by_reason) or "none"
                 raise DataRefused(
-                    f"No usable photo is left for the {split} split ({len(aside)} set aside: {reasons or 'none'}).",
+                    f"No usable photo is left for the {split} split ({len(aside)} set aside: {reasons}).",
                     "A model cannot be trained and judged without both splits.",
                     f"Look at the photos and labels.csv of {spans[0].name} to {spans[-1].name}.",
                 )
@@ -314,15 +328,17 @@ class PhotoIngest(BaseBeamComponent):
         data: The folder of spans.
         labels: Class names, in the order of the schema's domain.
         options: `window`, `eval_fraction`, `max_megapixels`, `min_side`, `max_side`, as in the settings.
-        window: Digest of the window's content, which keys the cache and is checked after reading; empty where the
-            engine runs each step afresh.
+        window: Digest of the window's content, which keys the cache and is checked after reading; empty
+            where the engine runs each step afresh.
         code: Digest of the code and its libraries: new code ingests, and so trains, again.
     """
 
     SPEC_CLASS = PhotoIngestSpec
     EXECUTOR_SPEC = BeamExecutorSpec(PhotoIngestExecutor)
 
-    def __init__(self, data: str, labels: Sequence[str], options: Mapping[str, Any], window: str, code: str) -> None:
+    def __init__(
+        self, data: str, labels: Sequence[str], options: Mapping[str, Any], window: str, code: str
+    ) -> None:
         super().__init__(
             PhotoIngestSpec(
                 data=data,

@@ -21,7 +21,9 @@ from release import store
 class ProductionModelExecutor(BaseExecutor):
     """Copies the production SavedModel out of the release store."""
 
-    def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
+    def Do(
+        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
+    ) -> None:
         """See `ProductionModel`."""
         artifact = artifact_utils.get_single_instance(output_dict["model"])
         release = store.current(Path(exec_properties["push"]), exec_properties["model_name"])
@@ -56,7 +58,8 @@ class ProductionModel(BaseComponent):
     Args:
         push: Root of the release store.
         model_name: Name of the model in it.
-        production: Digest of the pointer to production, which keys the cache; empty where each step runs afresh.
+        production: Digest of the pointer to production, which keys the cache; empty where each step runs
+            afresh.
     """
 
     SPEC_CLASS = ProductionModelSpec
@@ -64,5 +67,7 @@ class ProductionModel(BaseComponent):
 
     def __init__(self, push: str, model_name: str, production: str) -> None:
         super().__init__(
-            ProductionModelSpec(push=push, model_name=model_name, production=production, model=Channel(type=Model))
+            ProductionModelSpec(
+                push=push, model_name=model_name, production=production, model=Channel(type=Model)
+            )
         )

@@ -31,7 +31,9 @@ log = logging.getLogger("edgeline.push")
 class ReleasePusherExecutor(BaseExecutor):
     """Pushes when both gates passed and the model is new."""
 
-    def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
+    def Do(
+        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
+    ) -> None:
         """See `ReleasePusher`."""
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         outcome, number, reasons = _push(input_dict, exec_properties)
@@ -60,12 +62,13 @@ def _push(input_dict: Mapping[str, Any], exec_properties: Mapping[str, Any]) -> 
     if known is not None:
         current = store.current(root, name)
         if current is not None and current.version == known.version:
-            return "unchanged", known.version, [f"This very model is in production already, as version {known.version}."]
-        promote = f"edgeline promote {known.version} --reason R"
-        return "unchanged", known.version, [
-            f"This very model was pushed before, as version {known.version}, and is not in production now."
-            f" It is not pushed twice; `{promote}` puts it back."
-        ]
+            reason = f"This very model is in production already, as version {known.version}."
+        else:
+            reason = (
+                f"This very model was pushed before, as version {known.version}, and is not in"
+                f" production now. It is not pushed twice; `edgeline promote {known.version} --reason R` puts it back."
+            )
+        return "unchanged", known.version, [reason]
     release = store.push(root, name, _candidate(input_dict, saved_model, Path(edge), exec_properties))
     return "pushed", release.version, [f"Version {release.version} of {name} is in production."]
 
@@ -141,9 +144,9 @@ class ReleasePusherSpec(ComponentSpec):
 class ReleasePusher(BaseComponent):
     """Pushes a release.
 
-    Its output has the custom properties `outcome` (`pushed`, `unchanged` or `held`) and `version`. Nothing is pushed
-    when a verdict is `fail`, or when the same model was pushed before: a model that was rolled back does not come back
-    by itself.
+    Its output has the custom properties `outcome` (`pushed`, `unchanged` or `held`) and `version`. Nothing
+    is pushed when a verdict is `fail`, or when the same model was pushed before: a model that was rolled
+    back does not come back by itself.
 
     Args:
         examples: Says which spans the model was trained on.

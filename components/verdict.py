@@ -43,4 +43,6 @@ def write_verdict(folder: str, verdict: VerdictRecord) -> None:
 def read_verdict(folder: str) -> VerdictRecord:
     """Reads `verdict.json` from an artifact's folder."""
     fields = json.loads(Path(folder, FILE_NAME).read_text(encoding="utf-8"))
-    return VerdictRecord(**{**fields, "reasons": tuple(fields["reasons"]), "warnings": tuple(fields["warnings"])})
+    return VerdictRecord(
+        **{**fields, "reasons": tuple(fields["reasons"]), "warnings": tuple(fields["warnings"])}
+    )

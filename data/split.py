@@ -18,8 +18,8 @@ def session_position(session_id: str) -> float:
 def eval_sessions(session_ids: Iterable[str], eval_fraction: float) -> frozenset[str]:
     """The sessions that belong to the eval split.
 
-    These are the sessions whose position is below `eval_fraction`. Where few sessions leave one split empty, the
-    session with the lowest position goes to eval, or the one with the highest to train.
+    These are the sessions whose position is below `eval_fraction`. Where few sessions leave one split empty,
+    the session with the lowest position goes to eval, or the one with the highest to train.
 
     Args:
         session_ids: Sessions of the window; repeats are fine.
@@ -33,7 +33,8 @@ def eval_sessions(session_ids: Iterable[str], eval_fraction: float) -> frozenset
         raise DataRefused(
             f"All photos belong to one session ({', '.join(sessions) or 'none'}).",
             "They cannot be split: photos of one session must not be in both train and eval.",
-            "Give each walk its own session_id in labels.csv, or leave the cell empty where photos are unrelated.",
+            "Give each walk its own session_id in labels.csv, or leave the cell empty where photos are not"
+            " related.",
         )
     chosen = [session for session in sessions if session_position(session) < eval_fraction]
     return frozenset(chosen[: len(sessions) - 1] or sessions[:1])

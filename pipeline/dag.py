@@ -70,7 +70,9 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     statistics = StatisticsGen(examples=ingest.outputs["examples"], stats_options=statistics_options())
     inferred = SchemaGen(statistics=statistics.outputs["statistics"])
     curated = CuratedSchema(workload.schema.read_text(encoding="utf-8"))
-    anomalies = ExampleValidator(statistics=statistics.outputs["statistics"], schema=curated.outputs["schema"])
+    anomalies = ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=curated.outputs["schema"]
+    )
     gate = DataGate(
         statistics=statistics.outputs["statistics"],
         schema=curated.outputs["schema"],
@@ -113,6 +115,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         model=trainer.outputs["model"],
         baseline_model=production.outputs["model"],
         eval_config=evaluation_config(),
+        labels=labels,
         bounds=[bound.model_dump() for bound in settings.evaluation.bounds],
         beat_majority=settings.evaluation.beat_majority,
     )

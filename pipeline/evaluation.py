@@ -6,7 +6,8 @@ from components.model_evaluator import SLICE_FEATURES
 def evaluation_config() -> str:
     """The `tfma.EvalConfig` as JSON: candidate and production model, overall and by class, lane and span.
 
-    Both models get raw examples through their own Transform graph, so that each is judged with its own preprocessing.
+    Both models get raw examples through their own Transform graph, so that each is judged with its own
+    preprocessing.
     """
     import tensorflow_model_analysis as tfma
     from google.protobuf import json_format, text_format
