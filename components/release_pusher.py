@@ -65,8 +65,8 @@ def _push(input_dict: Mapping[str, Any], exec_properties: Mapping[str, Any]) -> 
             reason = f"This very model is in production already, as version {known.version}."
         else:
             reason = (
-                f"This very model was pushed before, as version {known.version}, and is not in"
-                f" production now. It is not pushed twice; `edgeline promote {known.version} --reason R` puts it back."
+                f"This very model was pushed before, as version {known.version}, and is not in production."
+                f" It is not pushed twice; `edgeline promote {known.version} --reason R` puts it back."
             )
         return "unchanged", known.version, [reason]
     release = store.push(root, name, _candidate(input_dict, saved_model, Path(edge), exec_properties))

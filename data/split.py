@@ -1,6 +1,7 @@
 """The split into train and eval: by hash of the session, so that no session is in both.
 
-Photos of one walk down a lane share light, angle and shelf; were they in both splits, eval would flatter the model.
+Photos of one walk down a lane share light, angle and shelf; were they in both splits, eval would flatter
+the model.
 """
 
 import hashlib
