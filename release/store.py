@@ -237,6 +237,7 @@ def _mend(folder: PushFolder) -> list[str]:
     pins = wanted_pins(folder)
     if pins != read_pins(folder):
         durable.make_folders(folder.scratch)
+        durable.make_folders(folder.pins.parent)
         durable.write_file(folder.scratch / "models.config", render_pins(pins))
         durable.move(folder.scratch / "models.config", folder.pins)
         mended.append(f"{folder.relative(folder.pins)}: set the pins to {pins}.")

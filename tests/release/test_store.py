@@ -150,6 +150,14 @@ def test_a_damaged_pointer_is_an_error_for_readers_and_mended_by_a_promotion(roo
     assert store.verify(root, "shelf") == []
 
 
+def test_a_serving_folder_that_somebody_removed_does_not_stop_the_next_push(root, tmp_path):
+    push_three(root, tmp_path)
+    subprocess.run(["rm", "-r", str(root / "serving")], check=True)
+    assert len(store.verify(root, "shelf")) == 3  # the pin and two files
+    assert store.push(root, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
+    assert store.verify(root, "shelf") == []
+
+
 def test_rollback_takes_well_under_a_second_and_no_tensorflow(root, tmp_path):
     push_three(root, tmp_path)
     code = (
