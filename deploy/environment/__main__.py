@@ -85,7 +85,7 @@ def make(root: Path, wanted: stamp.Stamp, uv: str) -> Iterator[str]:
     into = ("--python", venv / "bin" / "python")
     lock = stamp.lock_file(root, wanted.stack)
     # What comes as source is built with the lock's own setuptools, not with whatever is newest that day.
-    run_uv(uv, root, "pip sync --require-hashes", *into, "--build-constraints", lock, lock)
+    run_uv(uv, root, "pip sync --require-hashes", *into, "--build-constraint", lock, lock)
     yield "packages"
     run_uv(uv, root, "pip install --no-deps --no-build-isolation", *into, "--editable", ".")
     yield "project"

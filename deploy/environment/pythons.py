@@ -50,13 +50,14 @@ def find_pythons(environ: Mapping[str, str]) -> list[Interpreter]:
 
 def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
     minors = [dotted(minor) for stack in STACKS for minor in stack.pythons]
-    yield Path(sys.executable)
-    # Every folder of PATH: a pyenv shim that answers nothing may stand in front of a Python that does.
-    for folder in environ.get("PATH", "").split(os.pathsep):
-        for name in (*(f"python{minor}" for minor in minors), "python3"):
-            if folder and os.access(os.path.join(folder, name), os.X_OK):
-                yield Path(folder, name)
     pyenv = Path(environ.get("PYENV_ROOT") or Path(environ.get("HOME", "/"), ".pyenv"))
+    yield Path(sys.executable)
+    # Every folder of PATH, since the first Python of a name may not answer. pyenv's shims are slow to ask, and
+    # answer only for a version that a person has chosen; its versions folder says it all.
+    for folder in filter(None, environ.get("PATH", "").split(os.pathsep)):
+        for name in (*(f"python{minor}" for minor in minors), "python3"):
+            if Path(folder) != pyenv / "shims" and os.access(os.path.join(folder, name), os.X_OK):
+                yield Path(folder, name)
     for minor in minors:
         versions = (pyenv / "versions").glob(f"{minor}.*/bin/python{minor}")
         yield from sorted(versions, key=lambda path: _numbers(path.parts[-3]), reverse=True)
