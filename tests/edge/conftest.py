@@ -1,5 +1,11 @@
 """One small trained model, exported and converted once for all tests of the room."""
 
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge import conversion_worker
 from edge.convert import Conversion, convert
 from edge.variants import VARIANTS
 
@@ -70,10 +77,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     def serve_sine(image: Any) -> dict[str, Any]:
         return {"probabilities": model(tf.math.sin(image), training=False)}
 
+    def serve_nan(image: Any) -> dict[str, Any]:
+        return {"probabilities": tf.math.log(model(image, training=False) - 2)}
+
     archive = keras.export.ExportArchive()
     archive.track(model)
     spec = [tf.TensorSpec([None, SIZE, SIZE, 1], tf.float32, name="image")]
-    for function in (serve_image, serve_arctan, serve_sine):
+    for function in (serve_image, serve_arctan, serve_sine, serve_nan):
         archive.add_endpoint(function.__name__, function, input_signature=spec)
     folder = tmp_path_factory.mktemp("exported") / "model"
     archive.write_out(folder, verbose=False)
@@ -83,14 +93,58 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return Exported(folder, images, labels, probabilities)
 
 
+def convert_here(
+    exported: Exported,
+    signature: str,
+    variants: Sequence[str],
+    output: Path,
+    calibration: NDArray[np.uint8] | None = None,
+) -> dict[str, str | None]:
+    """Runs the worker in this process, which saves the seconds of loading TensorFlow; gives the errors."""
+    np.save(output / "calibration.npy", exported.images if calibration is None else calibration)
+    options = {"--calibration": "calibration.npy", "--output": "", "--journal": "journal"}
+    paths = [part for option, name in options.items() for part in (option, str(output / name))]
+    conversion_worker.main([str(exported.folder), signature, *variants, *paths])
+    entries = [json.loads(line) for line in (output / "journal").read_text().splitlines()]
+    return {entry["variant"]: entry["error"] for entry in entries}
+
+
 @pytest.fixture(scope="session")
 def conversions(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Conversion]:
-    calibration = photos(100, seed=3)[0]
+    """Every variant, by a worker that was killed at the first one and another that did the rest."""
     output = tmp_path_factory.mktemp("edge")
-    made = convert(exported.folder, "serve_image", list(VARIANTS), calibration, output)
+    made: list[Conversion] = []
+    calibration = photos(100, seed=3)[0]
+    run = threading.Thread(
+        target=lambda: made.extend(
+            convert(exported.folder, "serve_image", list(VARIANTS), calibration, output)
+        )
+    )
+    run.start()
+    os.kill(_worker_writing_to(output), signal.SIGKILL)
+    run.join()
     return {conversion.variant: conversion for conversion in made}
 
 
+def _worker_writing_to(output: Path) -> int:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for process in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                arguments = process.read_bytes().split(b"\0")
+            except OSError:  # it has ended meanwhile
+                continue
+            if b"edge.conversion_worker" in arguments and str(output).encode() in arguments:
+                return int(process.parent.name)
+        time.sleep(0.01)
+    raise AssertionError("no worker was started")
+
+
 @pytest.fixture(scope="session")
-def files(conversions: dict[str, Conversion]) -> dict[str, Path]:
-    return {name: conversion.file for name, conversion in conversions.items() if conversion.file}
+def files(
+    exported: Exported, conversions: dict[str, Conversion], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    made = {name: conversion.file for name, conversion in conversions.items() if conversion.file}
+    output = tmp_path_factory.mktemp("fp32")
+    assert convert_here(exported, "serve_image", ["fp32"], output) == {"fp32": None}
+    return {"fp32": output / "model_fp32.tflite", **made}
