@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 _START, _END, _SCAN, _APP0, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE
 _BASELINE, _PROGRESSIVE = 0xC0, 0xC2
-# Frame headers of every process; 0xC4 (Huffman tables), 0xC8 and 0xCC share the range and are none.
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _TABLES = frozenset({0xDB, 0xC4, 0xDD})  # quantisation, Huffman, restart interval
 _METADATA = frozenset(range(0xE0, 0xF0)) | {0xFE}
 # In entropy-coded data 0xFF00 is a stuffed 0xFF and 0xFFD0 to 0xFFD7 are restart markers.
@@ -42,19 +40,6 @@ class PlainJpeg:
     width: int
     height: int
     stripped: bytes
-
-
-def frame_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height as the first frame header gives them; None where there is none to find."""
-    position = 2
-    while match := _marker_at(data, position):
-        marker, body, position = match
-        if marker in _FRAMES and len(body) >= 5:
-            height, width = struct.unpack_from(">HH", body, 1)
-            return width, height
-        if marker in (_SCAN, _END):
-            return None
-    return None
 
 
 def parse(data: bytes) -> PlainJpeg:

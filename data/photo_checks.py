@@ -15,30 +15,23 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from data.jpeg_segments import OddJpeg, PlainJpeg, frame_size, parse
+from data.jpeg_segments import OddJpeg, PlainJpeg, parse
 from data.rejection import PhotoRejected
 
-# Formats by content. Not EPS, PDF or WMF: Pillow hands those to other programs.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+# Formats by content; MPO, which some phones write, is found as JPEG. Not EPS: Pillow runs Ghostscript on it.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # Re-encoding happens once, here; 95 is the highest that Pillow's documentation advises.
 JPEG_QUALITY = 95
 # About the size that models see: blur that is gone at that size does no harm.
 SHARPNESS_SIDE = 128
 _ORIENTATION_TAG = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_JPEG, _JPEG_END, _PNG = b"\xff\xd8\xff", b"\xff\xd9", b"\x89PNG\r\n\x1a\n"
 # What Pillow's readers raise on damaged files.
 READER_ERRORS: tuple[type[Exception], ...] = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError),
-    *(
-        Image.DecompressionBombError,
-        struct.error,
-        zlib.error,
-        RuntimeError,
-        MemoryError,
-        AssertionError,
-        Warning,
-    ),
+    *(Image.DecompressionBombError, struct.error, zlib.error),
+    *(RuntimeError, MemoryError, AssertionError, Warning),
 )
 
 
@@ -47,7 +40,8 @@ class PhotoLimits:
     """What is let in, and how large it is kept.
 
     Attributes:
-        max_megapixels: Width x height / 1e6 above which a photo is refused before it is decoded.
+        max_megapixels: Width x height / 1e6 above which a photo is refused before it is decoded. Pillow
+            refuses 179 and more by itself.
         min_side: Pixels that the shorter side must have.
         max_side: Pixels of the longer side above which a photo is scaled down.
         max_bytes: File size above which a photo is refused before it is read on.
@@ -97,17 +91,17 @@ def check_photo(data: bytes, limits: PhotoLimits) -> CheckedPhoto:
         raise PhotoRejected("zero-byte", "The file is empty.")
     if len(data) > limits.max_bytes:
         raise PhotoRejected("oversized", f"The file has {len(data)} bytes, above {limits.max_bytes}.")
-    # Ahead of Pillow, which would first warn about sizes that are refused here anyway.
-    if announced := _announced_size(data):
-        _check_size(*announced, limits)
     plain, truncated = _plain(data)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _check_image(image, data, plain, limits)
+        # Pillow warns of odd metadata and of sizes, which either do not matter or are refused here.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                return _check_image(image, data, plain, limits)
     except PhotoRejected:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PhotoRejected("oversized", f"{error}") from None
+    except Image.DecompressionBombError:
+        raise PhotoRejected("oversized", "Its header announces more pixels than Pillow reads.") from None
     except UnidentifiedImageError:
         raise _unreadable(data, truncated) from None
     except READER_ERRORS as error:
@@ -119,10 +113,10 @@ def check_photo(data: bytes, limits: PhotoLimits) -> CheckedPhoto:
 def _check_image(
     image: Image.Image, data: bytes, plain: PlainJpeg | None, limits: PhotoLimits
 ) -> CheckedPhoto:
+    _check_size(*image.size, limits)  # first: to look for a PNG's orientation, Pillow decodes it
     # A TIFF is turned by Pillow itself while it loads.
     orientation = 1 if image.format == "TIFF" else _orientation(image)
     width, height = image.size[::-1] if orientation in _SIDEWAYS else image.size
-    _check_size(width, height, limits)
     too_large = max(width, height) > limits.max_side
     if plain and orientation == 1 and not too_large and (plain.width, plain.height) == image.size:
         image.draft("L", _scaled_to(SHARPNESS_SIDE, image.size))
@@ -149,18 +143,10 @@ def _check_size(width: int, height: int, limits: PhotoLimits) -> None:
         raise PhotoRejected("too-small", f"{width} x {height} has a side below {limits.min_side} pixels.")
 
 
-def _announced_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height as a JPEG's or PNG's header has them; None for the other formats."""
-    if data.startswith(_JPEG):
-        return frame_size(data)
-    if data.startswith(_PNG) and data[12:16] == b"IHDR" and len(data) >= 24:
-        width, height = struct.unpack_from(">II", data, 16)
-        return width, height
-    return None
-
-
 def _plain(data: bytes) -> tuple[PlainJpeg | None, bool]:
-    """The file as a plain JPEG, if it is one, and whether it is a JPEG that ends too early."""
+    """The file as a plain JPEG, if it is one, and whether it is a JPEG or PNG without its end."""
+    if data.startswith(_PNG):
+        return None, b"IEND" not in data
     if not data.startswith(_JPEG):
         return None, False
     try:
@@ -172,8 +158,8 @@ def _plain(data: bytes) -> tuple[PlainJpeg | None, bool]:
 def _unreadable(data: bytes, truncated: bool) -> PhotoRejected:
     if truncated:
         return PhotoRejected("truncated", f"The file ends too early ({len(data)} bytes).")
-    if data.startswith((_JPEG, _PNG)):
-        return PhotoRejected("corrupt", "It starts like a photo, and its header cannot be read.")
+    if data.startswith((_JPEG, _PNG)) or data.endswith(_JPEG_END):
+        return PhotoRejected("corrupt", "It starts or ends like a photo, and its header cannot be read.")
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
         return PhotoRejected("not-a-photo", "It is a HEIC photo, which is not read; let the phone save JPEG.")
     return PhotoRejected("not-a-photo", f"Its content is none of {', '.join(FORMATS)}.")
@@ -182,9 +168,7 @@ def _unreadable(data: bytes, truncated: bool) -> PhotoRejected:
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; unreadable EXIF is no reason to lose a photo, and counts as 1."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            value = image.getexif().get(_ORIENTATION_TAG, 1)
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
     except READER_ERRORS:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
