@@ -56,7 +56,7 @@ def _csv_records(manifest: Path, text: str) -> Iterator[Record]:
             yield reader.line_num, row
     except csv.Error as error:
         raise DataRefused(
-            f"{manifest} line {reader.line_num} is not CSV ({error}).",
+            f"{manifest} line {reader.reader.line_num} is not CSV ({error}).",
             "It cannot be read.",
             "Mend that line.",
         ) from None

@@ -148,7 +148,7 @@ def read_labels(span: Span) -> list[LabelRow]:
         return [_label_row(span, reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise DataRefused(
-            f"{span.labels} line {reader.line_num} is not CSV ({error}).",
+            f"{span.labels} line {reader.reader.line_num} is not CSV ({error}).",
             "It cannot be read.",
             "Mend that line.",
         ) from None
