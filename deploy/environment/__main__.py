@@ -103,10 +103,11 @@ def _empty(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[None]:
-    """Holds the lock of the set-up; the kernel lets it go however the process ends."""
+    """Holds the lock of the set-up; the kernel lets it go when this process and its uv have ended."""
     import fcntl  # not on Windows, where a message says that no stack fits
 
     with (root / ".venv.lock").open("w") as file:
+        os.set_inheritable(file.fileno(), True)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

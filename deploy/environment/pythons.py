@@ -52,7 +52,7 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
     minors = [dotted(minor) for stack in STACKS for minor in stack.pythons]
     pyenv = Path(environ.get("PYENV_ROOT") or Path(environ.get("HOME", "/"), ".pyenv"))
     yield Path(sys.executable)
-    # Every folder of PATH, since the first Python of a name may not answer. pyenv's shims are slow, and answer
+    # Every folder of PATH, since the first Python of a name may not answer. pyenv's shims are slow and answer
     # only for a version that a person has chosen; its versions folder says it all.
     for folder in filter(None, environ.get("PATH", "").split(os.pathsep)):
         for name in (*(f"python{minor}" for minor in minors), "python3"):

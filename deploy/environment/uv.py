@@ -100,7 +100,9 @@ def run_uv(uv: str, root: Path, command: str, *arguments: str | Path) -> None:
     """
     # On a terminal uv draws its progress; elsewhere it would list each of the packages.
     quiet = () if sys.stderr.isatty() else ("--quiet",)
-    ended = subprocess.run([uv, *quiet, *command.split(), *arguments], cwd=root, stdin=subprocess.DEVNULL)
+    command_line = [uv, *quiet, *command.split(), *arguments]
+    # It inherits the set-up's lock, so that none begins while the uv of a killed one is still at work.
+    ended = subprocess.run(command_line, cwd=root, stdin=subprocess.DEVNULL, close_fds=False)
     if ended.returncode:
         raise InstallError(
             f"`uv {command}` ended with exit code {ended.returncode}; it says why above.",

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,10 @@ case "$1 $2" in
 "venv --no-project")
     mkdir -p .venv/bin .venv/lib/python3.10/site-packages/tfx.dist-info
     ln -s "$4" .venv/bin/python ;;
-"pip sync") sleep 0.3; [ ! -e fail ] || exit 1 ;;
+"pip sync")
+    sleep 0.3
+    [ ! -e slow ] || { rm slow; sleep 2; }
+    [ ! -e fail ] || exit 1 ;;
 esac
 echo "$1 $2" >>calls
 """
@@ -59,6 +63,13 @@ def calls(root: Path) -> list[str]:
     return made
 
 
+def start(root: Path, environ: dict[str, str]) -> subprocess.Popen[bytes]:
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pathlib import Path\n" + (
+        f"from deploy.environment.__main__ import set_up\nset_up(Path({str(root)!r}), {environ!r})"
+    )
+    return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+
+
 def test_a_second_set_up_calls_nothing(root, environ, capsys):
     set_up(root, environ)
     assert calls(root) == FROM_NOTHING
@@ -99,14 +110,23 @@ def test_an_environment_on_a_larger_disk_stays_there(root, environ):
 
 
 def test_of_two_set_ups_at_once_one_works_and_the_other_waits(root, environ):
-    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pathlib import Path\n" + (
-        f"from deploy.environment.__main__ import set_up\nset_up(Path({str(root)!r}), {environ!r})"
-    )
-    both = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) for _ in range(2)]
+    both = [start(root, environ) for _ in range(2)]
     said = [process.communicate(timeout=60)[0].decode() for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert calls(root) == FROM_NOTHING
     assert sum("waiting for it" in text for text in said) == 1
+
+
+def test_the_uv_of_a_killed_set_up_ends_before_the_next_begins(root, environ):
+    (root / "slow").touch()
+    killed = start(root, environ)
+    while not (root / "calls").exists():
+        time.sleep(0.01)
+    time.sleep(0.2)
+    killed.kill()
+    killed.wait()
+    set_up(root, environ)
+    assert calls(root) == [*FROM_NOTHING[:2], *FROM_NOTHING]
 
 
 def test_without_a_compiler_the_package_is_named(root, environ):
