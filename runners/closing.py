@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from errors import EdgelineError
+from release import store
+from release.releases import Release
 from runners import artifact_records
 from runners.progress_text import duration
+from runners.release_text import release_lines
 from runners.runs import Outcome, Run, RunFolder
 
 # Beyond the exit codes of errors.py: ended by Ctrl-C or SIGTERM, as a shell has it.
@@ -120,8 +123,6 @@ def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warni
 
 
 def _production_version(run: Run) -> int | None:
-    from release import store
-
     try:
         release = store.current(Path(run.push), run.workload)
     except EdgelineError:
@@ -162,8 +163,14 @@ def time_table(run: Run, width: int) -> Iterator[str]:
     yield f"  {'in all':<{name_width}} {duration(total):>11}"
 
 
-def last_lines(run: Run, folder: RunFolder) -> Iterator[tuple[str, str]]:
-    """What is said when a run has ended, each line with its style: verdict, reasons, what to do next."""
+def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:
+    """What is said when a run has ended, each line with its style: verdict, reasons, what to do next.
+
+    Args:
+        run: Its record.
+        folder: Where it lies.
+        release: What is in production.
+    """
     if run.warnings:
         yield "Warnings", "bold yellow"
         yield from ((f"  - {warning}", "yellow") for warning in run.warnings)
@@ -175,6 +182,8 @@ def last_lines(run: Run, folder: RunFolder) -> Iterator[tuple[str, str]]:
     }
     yield headline(run), style.get(run.outcome, "bold red")
     yield from ((f"  - {reason}", "") for reason in run.reasons)
+    if run.outcome == "pushed" and release is not None and release.version == run.version:
+        yield from ((f"  {line}", "") for line in release_lines(release))
     error = run.error or {}
     # A gate's verdict has a command to look closer instead.
     if run.look_closer is None:

@@ -1,7 +1,7 @@
 """The worker: `python -m runners.dag_process RUN_DIR` imports TFX and runs the DAG of the run recorded there.
 
-It speaks through RUN_DIR/events.jsonl; what it prints goes to the run's log. Its standard input is a pipe that
-its parent holds: when that closes, the parent is gone, and the worker ends itself and every process it started.
+It speaks through RUN_DIR/events.jsonl; what it prints goes to the log of the run. Its standard input is a
+pipe that its parent holds: when it closes, the parent is gone, and the worker ends itself and all it started.
 """
 
 import json
@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from errors import UsageError
+from pipeline.workloads import find_workload
 from runners import artifact_records
 from runners.events import EventWriter, listen
 from runners.failures import describe
@@ -46,18 +48,22 @@ def main(run_dir: str) -> int:
 
 
 def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]":
+    run = folder.read()
+    if run is None:
+        raise UsageError(
+            f"{folder.record} is not there, or no record of a run.", "", "Start runs with `edgeline run`."
+        )
+    workspace = folder.path.parent.parent
+    workload = find_workload(run.workload_source)
+
     from absl import logging as absl_logging
 
     absl_logging.set_verbosity(absl_logging.INFO)
 
     from pipeline.dag import Observed, Paths, create_pipeline
     from pipeline.settings import Settings
-    from pipeline.workloads import find_workload
     from runners.step_runner import StepRunner
 
-    run = folder.read()
-    assert run is not None, f"{folder.record} cannot be read"
-    workspace = folder.path.parent.parent
     paths = Paths(
         data=run.data,
         artifacts=str(workspace / "artifacts"),
@@ -73,7 +79,7 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
         run=run.id,
     )
     settings = Settings.model_validate_json(json.dumps(run.settings))
-    pipeline = create_pipeline(find_workload(run.workload_source), settings, paths, observed)
+    pipeline = create_pipeline(workload, settings, paths, observed)
 
     def record(artifact: artifact_records.ArtifactRecord) -> None:
         artifact_records.append(folder.artifacts, artifact)
@@ -95,4 +101,9 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    code = main(sys.argv[1])
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Python would take seconds to tidy up after TensorFlow and Beam what the system takes back at once.
+    os._exit(code)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from data.spans import Span, read_labels
 from data.window import window_digest
+from release import store
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -42,8 +43,6 @@ def lock_digest() -> str:
 
 def production_digest(push: Path, model: str) -> str:
     """The digest of what is in production, or the empty text where nothing is."""
-    from release import store
-
     release = store.current(push, model)
     return f"{release.version}-{release.manifest_sha256}" if release else ""
 

@@ -90,7 +90,7 @@ class Progress:
             if self._live:
                 return
         line = Text(self._prefix(step))
-        line.append(f"{state:<8}", _STATE_STYLE[state])
+        line.append(state if state == "running" else f"{state:<8}", _STATE_STYLE[state])
         if event.get("seconds") is not None:
             line.append(f"{duration(event['seconds']):>11}")
         self._console.print(line, soft_wrap=True)

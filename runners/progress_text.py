@@ -16,7 +16,7 @@ def duration(seconds: float) -> str:
 def epoch_text(event: Event, width: int) -> str:
     """An epoch in at most `width` columns: what matters least is left out first."""
     pieces = [f"epoch {event['epoch']}/{event['epochs']}"]
-    if event.get("eta_s") is not None:
+    if event.get("eta_s"):
         pieces.append(f"{duration(event['eta_s'])} left")
     for key, name in (
         ("val_accuracy", "eval accuracy"),

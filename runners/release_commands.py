@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from errors import EdgelineError
+from release import store
 from runners import closing, runs
 from runners.progress_text import duration
+from runners.release_text import release_lines
 from runners.runs import Run
 
 
@@ -36,8 +38,6 @@ def _store(arguments: argparse.Namespace) -> tuple[Path, str]:
 
 def status(arguments: argparse.Namespace) -> int:
     """What is in production, and how the last run ended."""
-    from release import store
-
     root, model = _store(arguments)
     last = _last_run(arguments)
     release = store.current(root, model)
@@ -59,9 +59,8 @@ def status(arguments: argparse.Namespace) -> int:
         _say(f"Nothing of {model} is in production in {root}.")
     else:
         _say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
-        for line in metric_lines(release.manifest.metrics):
+        for line in release_lines(release):
             _say(f"  {line}")
-        _say(f"  phones run {release.manifest.default_variant}: {release.default_file}")
     if last is None:
         _say(f"No run in {arguments.workspace} yet.")
     else:
@@ -69,21 +68,6 @@ def status(arguments: argparse.Namespace) -> int:
         for reason in last.reasons:
             _say(f"  - {reason}")
     return 0
-
-
-def metric_lines(metrics: Any) -> list[str]:
-    """Accuracy overall and by class, where a release has them."""
-    lines = []
-    for kind in ("overall", "class"):
-        slices = metrics.get(kind) if isinstance(metrics, dict) else None
-        for name, values in (slices or {}).items():
-            if "accuracy" in values:
-                what = "accuracy" if kind == "overall" else f"accuracy of {name}"
-                count = values.get("example_count")
-                lines.append(
-                    f"{what} {values['accuracy']:.3f}" + (f" on {count:.0f} photos" if count else "")
-                )
-    return lines
 
 
 def list_runs(arguments: argparse.Namespace) -> int:
@@ -115,7 +99,7 @@ def show(arguments: argparse.Namespace) -> int:
     if run.steps:
         for line in closing.time_table(run, 80):
             _say(line)
-    for line, _ in closing.last_lines(run, folder):
+    for line, _ in closing.last_lines(run, folder, None):
         if line != "Look closer: edgeline show latest":
             _say(line)
     for verdict in closing.read_verdicts(folder):
@@ -128,8 +112,6 @@ def show(arguments: argparse.Namespace) -> int:
 
 def verify(arguments: argparse.Namespace) -> int:
     """Compares every file of every release with its manifest."""
-    from release import store
-
     root, model = _store(arguments)
     pushed = model in store.models(root)
     problems = store.verify(root, model) if pushed else []
@@ -152,8 +134,6 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def rollback(arguments: argparse.Namespace) -> int:
     """Puts an earlier release back in production."""
-    from release import store
-
     root, model = _store(arguments)
     release = store.rollback(root, model, arguments.reason, arguments.to)
     _say(f"Version {release.version} of {model} is in production again.")
@@ -162,8 +142,6 @@ def rollback(arguments: argparse.Namespace) -> int:
 
 def promote(arguments: argparse.Namespace) -> int:
     """Puts a named release in production."""
-    from release import store
-
     root, model = _store(arguments)
     release = store.promote(root, model, arguments.version, arguments.reason)
     _say(f"Version {release.version} of {model} is in production.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.spans import newest_spans
 from errors import DataRefused
+from release import store
 from runners import artifact_records, closing, inputs, runs
 from runners.events import Event, listen, stop_listening
 from runners.failures import describe, describe_death
@@ -209,7 +210,7 @@ class _Session:
         if run.steps:
             for line in closing.time_table(run, self.console.width):
                 self.console.print(line, markup=False, soft_wrap=True)
-        for line, style in closing.last_lines(run, folder):
+        for line, style in closing.last_lines(run, folder, store.current(self.push, run.workload)):
             self.console.print(line, style=style, markup=False, soft_wrap=True)
         if self.options.as_json:
             print_json(run.to_json())
