@@ -18,6 +18,7 @@ case "$1 $2" in
     mkdir -p .venv/bin .venv/lib/python3.10/site-packages/tfx.dist-info
     ln -s "$4" .venv/bin/python ;;
 "pip sync")
+    touch syncing
     sleep 0.3
     [ ! -e slow ] || { rm slow; sleep 2; }
     [ ! -e fail ] || exit 1 ;;
@@ -120,9 +121,8 @@ def test_of_two_set_ups_at_once_one_works_and_the_other_waits(root, environ):
 def test_the_uv_of_a_killed_set_up_ends_before_the_next_begins(root, environ):
     (root / "slow").touch()
     killed = start(root, environ)
-    while not (root / "calls").exists():
+    while not (root / "syncing").exists():
         time.sleep(0.01)
-    time.sleep(0.2)
     killed.kill()
     killed.wait()
     set_up(root, environ)
