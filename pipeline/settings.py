@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -28,9 +28,8 @@ DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
 }
 VariantName = Literal["fp32", "fp16", "int8", "dynamic"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-SettingsPath = Annotated[
-    Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value)
-]
+# Taken from where the command was typed: a worker may stand elsewhere.
+SettingsPath = Annotated[Path, Field(strict=False), AfterValidator(lambda path: path.expanduser().absolute())]
 
 
 class _Group(BaseModel):

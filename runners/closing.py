@@ -113,7 +113,8 @@ def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warni
         run,
         outcome=outcome,
         exit_code=exit_code,
-        steps=folder.read_steps(),
+        # A worker that died could not say that its step failed.
+        steps=tuple(replace(s, state="failed") if s.state == "running" else s for s in folder.read_steps()),
         version=_production_version(run),
         reasons=tuple(reasons),
         warnings=_once([*warnings, *findings.warnings]),

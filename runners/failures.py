@@ -95,25 +95,27 @@ def _event(exit_code: int, found: str, why: str, do: str) -> dict[str, Any]:
     return {"event": "error", "exit_code": exit_code, "found": found, "why": why, "do": do}
 
 
-def describe_death(returncode: int, log: Path) -> dict[str, Any]:
+def describe_death(returncode: int, step: str | None, log: Path) -> dict[str, Any]:
     """A worker that ended without a word, as an error event.
 
     Args:
         returncode: As subprocess has it: minus the signal's number where a signal ended it.
+        step: The step that it was in.
         log: The run's log, asked for last words.
     """
     if shutil.disk_usage(log.parent).free < _FULL_BELOW_BYTES:
         return _full(f"The disk of {log.parent} is full.", "The run")
     words = last_words(log)
     said = f" Its log says: {words}" if words else ""
+    where = f"in the step {step}" if step else "before its first step"
     if returncode < 0:
         number = -returncode
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         why, do = _SIGNALS.get(signal.Signals(number), _CRASH) if number in set(signal.Signals) else _CRASH
-        return _event(1, f"The worker process was ended by {name}.{said}", why, do)
+        return _event(1, f"The worker process was ended by {name} {where}.{said}", why, do)
     return _event(
         1,
-        f"The worker process ended with exit code {returncode} and without a verdict.{said}",
+        f"The worker process ended with exit code {returncode} {where}, without a word.{said}",
         "Nothing was pushed by this run.",
         "Read the log for more; the same command goes on from the steps that are done.",
     )

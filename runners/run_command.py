@@ -197,7 +197,8 @@ class _Session:
             }
         if errors:
             return errors[0]
-        return describe_death(code, folder.log) if code != 0 else None
+        running = [step.name for step in folder.read_steps() if step.state == "running"]
+        return describe_death(code, running[-1] if running else None, folder.log) if code != 0 else None
 
     def _end(self, run: Run, folder: RunFolder, error: Event | None, progress: Progress) -> Run:
         run = closing.conclude(run, folder, error, progress.warnings)

@@ -1,0 +1,92 @@
+import pytest
+
+from errors import UsageError
+from pipeline.settings import load
+from pipeline.workloads import BUILT_IN, find_workload, read_labels
+
+SCHEMA = """
+feature { name: "label" type: BYTES domain: "labels" }
+string_domain { name: "labels" value: "whole" value: "broken" value: "no" }
+"""
+
+
+def write_workload(folder, text, schema=SCHEMA):
+    (folder / "photos.pbtxt").write_text(schema, encoding="utf-8")
+    path = folder / "workload.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_the_shelf_has_its_labels_in_the_order_of_the_schema():
+    assert read_labels(find_workload("shelf")) == ("ok", "misplaced", "damaged")
+
+
+@pytest.mark.parametrize("workload", BUILT_IN.values(), ids=BUILT_IN)
+def test_the_settings_of_each_built_in_workload_are_right(workload):
+    settings = load(workload.settings, labels=read_labels(workload))
+
+    assert settings.evaluation.bounds
+
+
+def test_a_workload_of_ones_own_is_read_from_its_file(tmp_path):
+    path = write_workload(
+        tmp_path,
+        "name: bottles\nschema: photos.pbtxt\nmodule: trainer_module.photos\n"
+        "settings: {trainer: {class_weights: {no: 3.0}}}\n",
+    )
+
+    workload = find_workload(path)
+
+    assert (workload.name, workload.module) == ("bottles", "trainer_module.photos")
+    assert workload.schema == tmp_path / "photos.pbtxt"
+    assert read_labels(workload) == ("whole", "broken", "no")
+    assert load(workload.settings, labels=read_labels(workload)).trainer.class_weights == {"no": 3.0}
+
+
+def test_an_unknown_name_comes_with_the_nearest_known_one():
+    with pytest.raises(UsageError, match=r"no workload 'shelff'.*Did you mean shelf\?"):
+        find_workload("shelff")
+
+
+def test_every_mistake_of_a_workload_file_is_in_the_one_error(tmp_path):
+    path = write_workload(tmp_path, "name: My Bottles\nshema: photos.pbtxt\nmodule: 3\nsettings: [1]\n")
+
+    with pytest.raises(UsageError) as refused:
+        find_workload(path)
+
+    for key in ("name: 'My Bottles'", "schema: None", "shema: not one of", "module: 3", "settings: [1]"):
+        assert key in refused.value.found
+
+
+@pytest.mark.parametrize("text", ["name: [", "", "- 1\n", "name: a\nname: b\n"])
+def test_a_file_that_is_no_workload_is_refused(tmp_path, text):
+    with pytest.raises(UsageError):
+        find_workload(write_workload(tmp_path, text))
+
+
+def test_a_missing_file_says_how_one_is_made(tmp_path):
+    with pytest.raises(UsageError, match="edgeline data import"):
+        find_workload(str(tmp_path / "workload.yaml"))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "not a schema",
+        "",
+        'feature { name: "label" type: BYTES }',
+        'feature { name: "label" domain: "labels" } string_domain { name: "labels" value: "one" }',
+    ],
+)
+def test_a_schema_without_two_labels_is_refused(tmp_path, schema):
+    path = write_workload(tmp_path, "name: a\nschema: photos.pbtxt\nmodule: m\n", schema)
+
+    with pytest.raises(UsageError):
+        read_labels(find_workload(path))
+
+
+def test_a_missing_schema_is_refused(tmp_path):
+    path = write_workload(tmp_path, "name: a\nschema: other.pbtxt\nmodule: m\n")
+
+    with pytest.raises(UsageError, match="other.pbtxt cannot be read"):
+        read_labels(find_workload(path))
