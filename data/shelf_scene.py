@@ -1,0 +1,300 @@
+"""One bay of a lane as a flat picture: boards, facings, and what is wrong with one of them.
+
+Numbers below are scene pixels and shares that were tuned by eye and by training, so that the `compact`
+model at 128x128 luma gets most photos right and not all.
+"""
+
+import random
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from data.shelf_layout import Color, Lane, Product, luma, stray
+
+MARGIN = 26
+DAMAGES = ("crushed", "torn", "leaking", "tilted")
+_NEAT_STRAYS = 0.25
+_ROUND = ("bottle", "can", "jar")
+
+Box = tuple[float, float, float, float]
+
+
+def _silhouette(product: Product, width: int, height: int) -> list[tuple[float, float]]:
+    """The outline of a package as a polygon in a box of width x height."""
+    outlines: dict[str, list[tuple[float, float]]] = {
+        "box": [(0, 0), (1, 0), (1, 1), (0, 1)],
+        "carton": [(0.5, 0), (1, 0.18), (1, 1), (0, 1), (0, 0.18)],
+        "bottle": [(0.33, 0), (0.67, 0), (0.67, 0.22), (1, 0.4), (1, 1), (0, 1), (0, 0.4), (0.33, 0.22)],
+        "can": [(0.1, 0), (0.9, 0), (1, 0.07), (1, 0.94), (0.9, 1), (0.1, 1), (0, 0.94), (0, 0.07)],
+        "jar": [(0.12, 0), (0.88, 0), (0.88, 0.15), (1, 0.24), (1, 1), (0, 1), (0, 0.24), (0.12, 0.15)],
+        "bag": [(0, 0), (0.25, 0.05), (0.5, 0), (0.75, 0.05), (1, 0), (0.92, 0.12), (1, 0.6), (0.94, 1),
+                (0.06, 1), (0, 0.6), (0.08, 0.12)],
+    }  # fmt: skip
+    return [(x * (width - 1), y * (height - 1)) for x, y in outlines[product.shape]]
+
+
+def _print_label(draw: ImageDraw.ImageDraw, product: Product, width: int, height: int) -> None:
+    top, bottom = (0.45 if product.shape == "bottle" else 0.28) * height, 0.88 * height
+    middle, tall = (top + bottom) / 2, bottom - top
+    ink = product.label
+    match product.pattern:
+        case "band":
+            draw.rectangle((0, top + 0.2 * tall, width, bottom - 0.2 * tall), ink)
+        case "stripes":
+            for left in range(0, width, width // 4):
+                draw.rectangle((left, top, left + width // 9, bottom), ink)
+        case "hoops":
+            for step in range(3):
+                draw.rectangle((0, top + step * tall / 3, width, top + (step + 0.45) * tall / 3), ink)
+        case "disc":
+            radius = min(0.38 * width, tall / 2)
+            draw.ellipse((width / 2 - radius, middle - radius, width / 2 + radius, middle + radius), ink)
+        case "chevron":
+            draw.polygon([(0, top), (width / 2, middle), (width, top), (width, middle), (width / 2, bottom),
+                          (0, middle)], ink)  # fmt: skip
+        case "checks":
+            side = width // 4
+            for row in range(int(tall // side)):
+                for column in range(row % 2, 4, 2):
+                    y = top + row * side
+                    draw.rectangle((column * side, y, (column + 1) * side - 1, y + side - 1), ink)
+        case "split":
+            draw.polygon([(0, bottom), (width, top), (width, bottom)], ink)
+        case _:
+            draw.rectangle((0.2 * width, top, 0.8 * width, top + 0.25 * tall), ink)
+    if product.shape in ("bottle", "jar", "carton"):
+        draw.rectangle((0, 0, width, (0.12 if product.shape != "carton" else 0.18) * height), ink)
+
+
+@cache
+def package(product: Product) -> Image.Image:
+    """The RGBA picture of one package, shaded and lit from the front."""
+    width, height = 2 * product.width, 2 * product.height
+    face = Image.new("RGB", (width, height), product.body)
+    _print_label(ImageDraw.Draw(face), product, width, height)
+    mask = Image.new("L", (width, height), 0)
+    ImageDraw.Draw(mask).polygon(_silhouette(product, width, height), 255)
+    across = np.linspace(-1, 1, width, dtype=np.float32)
+    if product.shape in _ROUND:
+        shade = 1.05 - 0.55 * across**2 + 0.35 * (np.abs(across + 0.35) < 0.12)
+    else:
+        shade = 1.0 - 0.08 * across - 0.3 * (np.abs(across) > 0.93)
+    lit = np.asarray(face, np.float32) * shade[None, :, None]
+    lit[-3:] *= 0.6
+    shaded = Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
+    shaded.putalpha(mask)
+    return shaded.reduce(2)
+
+
+@cache
+def _row_behind(product: Product) -> Image.Image:
+    front = package(product)
+    dim = Image.fromarray((np.asarray(front.convert("RGB"), np.float32) * 0.4).astype(np.uint8))
+    dim.putalpha(front.getchannel("A"))
+    return dim
+
+
+def _crushed(sprite: Image.Image, severity: float, rng: random.Random) -> Image.Image:
+    """The top caves in around one point, the sides buckle, and facets catch the light."""
+    pixels = np.asarray(sprite)
+    height, width = pixels.shape[:2]
+    pad = 4
+    y, x = np.mgrid[0:height, 0 : width + 2 * pad].astype(np.float32)
+    x -= pad
+    dent = np.clip(1 - np.abs(x - rng.uniform(0.2, 0.8) * width) / (0.75 * width), 0, 1)
+    top = height * (0.1 + 0.4 * severity) * (0.35 + 0.65 * dent)
+    along = (y - top) / (height - top)
+    fold = rng.uniform(0.35, 0.65)
+    buckle = (3 + 4 * severity) * (1 - np.abs(along - fold) / max(fold, 1 - fold)) * rng.choice((-1, 1))
+    from_x, from_y = np.rint(x + buckle).astype(int), np.rint(along * (height - 1)).astype(int)
+    inside = (from_x >= 0) & (from_x < width) & (from_y >= 0) & (from_y < height)
+    bent = pixels[np.clip(from_y, 0, height - 1), np.clip(from_x, 0, width - 1)].astype(np.float32)
+    crease = along + rng.choice((-0.5, 0.5)) * x / width
+    facet = np.where((crease * 3.3).astype(int) % 2 == 0, 1 + 0.35 * severity, 1 - 0.5 * severity)
+    bent[..., :3] *= facet[..., None]
+    bent[..., 3] *= inside
+    return Image.fromarray(np.clip(bent, 0, 255).astype(np.uint8))
+
+
+def _torn(sprite: Image.Image, severity: float, rng: random.Random) -> Image.Image:
+    """A ragged hole with a pale rim of paper, dark inside."""
+    torn = sprite.copy()
+    width, height = torn.size
+    reach = (0.35 + 0.25 * severity) * width
+    middle = rng.uniform(0.15, 0.85) * width, rng.uniform(0.3, 0.75) * height
+    ring = [
+        (-1, -0.4),
+        (-0.4, -1.1),
+        (0.3, -0.6),
+        (0.9, -1.0),
+        (1, 0.1),
+        (0.5, 1.2),
+        (-0.1, 0.6),
+        (-0.8, 1.0),
+    ]
+    ragged = [(x * rng.uniform(0.6, 1.2), y * rng.uniform(0.6, 1.2)) for x, y in ring]
+    draw = ImageDraw.Draw(torn)
+    for scale, color in ((1.0, (236, 230, 218)), (0.68, (28, 24, 22))):
+        draw.polygon(
+            [(middle[0] + scale * reach * x, middle[1] + scale * reach * y) for x, y in ragged], color
+        )
+    torn.putalpha(sprite.getchannel("A"))
+    return torn
+
+
+def _leak(draw: ImageDraw.ImageDraw, home: Lane, box: Box, severity: float, rng: random.Random) -> None:
+    """Liquid runs out of a package, over the board's lip, and drips into the shelf below."""
+    left, top, right, bottom = box
+    liquid: Color = (28, 18, 14) if luma(home.steel) > 120 else (232, 230, 222)
+    seam = rng.uniform(left + 5, right - 5)
+    draw.polygon([(seam - 2, top + 0.4 * (bottom - top)), (seam + 6, bottom), (seam - 6, bottom)], liquid)
+    for _ in range(3 + round(2 * severity)):
+        x, wide = rng.uniform(left - 4, right + 4), rng.uniform(1.5, 3.5)
+        end = bottom + home.lip + rng.uniform(0, 8 + 16 * severity)
+        draw.rectangle((x - wide, bottom, x + wide, end), liquid)
+        draw.ellipse((x - 1.4 * wide, end - 3, x + 1.4 * wide, end + 4), liquid)
+    spread = (0.2 + 0.5 * severity) * (right - left)
+    draw.ellipse((left - spread, bottom - 5, right + spread, bottom + 0.5 * home.lip), liquid)
+
+
+def _put(scene: Image.Image, sprite: Image.Image, middle: float, bottom: float) -> Box:
+    left, top = round(middle - sprite.width / 2), round(bottom - sprite.height)
+    scene.paste(sprite, (left, top), sprite)
+    return left, top, left + sprite.width, top + sprite.height
+
+
+def _misplace(
+    scene: Image.Image, home: Lane, beside: Product, middle: float, board: float, rng: random.Random
+) -> Box:
+    """Sets down a product of another lane: mostly in front of the row, sometimes neatly in a free place."""
+    strange = package(stray(home, beside, 3.0, rng))
+    if rng.random() < _NEAT_STRAYS:
+        return _put(scene, strange, middle, board + rng.uniform(0, 3))
+    scale = rng.uniform(1.15, 1.3)
+    strange = strange.resize((round(scale * strange.width), round(scale * strange.height)))
+    lying = rng.choice((90, 270)) if rng.random() < 0.3 else 0
+    strange = strange.rotate(lying + rng.uniform(-5, 5), Image.Resampling.BILINEAR, expand=True)
+    bottom = board + rng.uniform(0.5, 1.0) * home.lip
+    shadow = (
+        strange.getchannel("A")
+        .resize((strange.width + 8, strange.height + 4))
+        .point(lambda alpha: alpha // 2)
+    )
+    scene.paste((8, 8, 10), (round(middle - shadow.width / 2), round(bottom - shadow.height)), shadow)
+    return _put(scene, strange, middle, bottom)
+
+
+def _facings(
+    home: Lane, shelf: int, start: float, end: float, rng: random.Random
+) -> list[tuple[float, Product]]:
+    """(middle, product) of the packages on a shelf, from one edge of the scene to the other."""
+    run = [product for product, count in home.shelves[shelf % 3] for _ in range(count)]
+    index, x, placed = rng.randrange(len(run)), start - rng.uniform(0, 30), []
+    while x < end:
+        product = run[index % len(run)]
+        placed.append((x + product.width / 2, product))
+        x += product.width + rng.choice((1, 1, 2, 3))
+        index += 1
+    return placed
+
+
+def _occlude(scene: Image.Image, spare: Box | None, rng: random.Random) -> None:
+    """An arm, a trolley or a pillar in front of the shelf; never over more than a part of the `spare` box."""
+    width, height = scene.size
+    for _ in range(8):
+        x = rng.uniform(0.1, 0.9) * width
+        if spare is None or abs(x - (spare[0] + spare[2]) / 2) > 55:
+            break
+    draw = ImageDraw.Draw(scene)
+    tone = rng.randint(25, 190)
+    color = (tone, round(tone * 0.9), round(tone * 0.8))
+    kind = rng.choice(("arm", "trolley", "pillar"))
+    if kind == "arm":
+        reach = rng.uniform(0.45, 0.75) * height
+        elbow = (x + rng.uniform(-60, 60), height + 10)
+        draw.line([elbow, (x, reach)], color, width=rng.randint(18, 28))
+        draw.ellipse((x - 14, reach - 14, x + 14, reach + 14), (198, 150, 120))
+    elif kind == "trolley":
+        rail = rng.uniform(0.78, 0.9) * height
+        draw.line([(0, rail), (width, rail + rng.uniform(-12, 12))], color, width=6)
+        for post in range(rng.randint(0, 30), width, 34):
+            draw.line([(post, rail), (post + 4, height)], color, width=3)
+    else:
+        side = rng.choice((0.0, 1.0)) * width
+        reach = MARGIN + rng.uniform(5, 30)
+        draw.rectangle((side - reach, 0, side + reach, height), color)
+
+
+def draw_bay(home: Lane, size: tuple[int, int], label: str, rng: random.Random) -> Image.Image:
+    """Draws one bay of a lane.
+
+    Args:
+        home: The lane.
+        size: Width and height of the scene, a margin of `MARGIN` around what the camera frames included.
+        label: ok, misplaced or damaged: what is there to be seen.
+        rng: Decides everything that differs between two photos of one lane.
+
+    Returns:
+        An RGB picture, flat and evenly lit.
+    """
+    width, height = size
+    scene = Image.new("RGB", size, home.wall)
+    draw = ImageDraw.Draw(scene)
+    # One row at least is in the picture from top to bottom.
+    highest = MARGIN + 4 + max(product.height for product in home.products)
+    lowest = height - MARGIN - 8
+    whole = rng.uniform(highest, min(lowest, highest + home.pitch))
+    boards = [y for y in (whole + row * home.pitch for row in range(-3, 4)) if 0 < y < height + home.pitch]
+    rows = [_facings(home, shelf, 0, width, rng) for shelf in range(len(boards))]
+    framed = [
+        (shelf, index)
+        for shelf, (board, row) in enumerate(zip(boards, rows, strict=True))
+        for index, (middle, product) in enumerate(row)
+        if MARGIN + 24 < middle < width - MARGIN - 24 and board - product.height > MARGIN and board <= lowest
+    ]
+    target = rng.choice(framed) if label != "ok" else None
+    post = rng.uniform(0, home.post_spacing)
+    spare: Box | None = None
+    leak: tuple[Box, float] | None = None
+    for shelf, (board, row) in enumerate(zip(boards, rows, strict=True)):
+        deep = tuple(int(0.6 * part) for part in home.wall)
+        draw.rectangle((0, board - home.pitch + home.lip, width, board), (deep[0], deep[1], deep[2]))
+        for index, (middle, product) in enumerate(row):
+            gone = rng.random() < 0.04 and (shelf, index) != target
+            if gone and rng.random() < 0.5:
+                continue
+            _put(scene, _row_behind(product), middle, board - 4)
+            if gone or (shelf, index) == target:
+                continue
+            sprite = package(product)
+            if rng.random() < 0.05:
+                sprite = sprite.rotate(rng.uniform(-4, 4), Image.Resampling.BILINEAR, expand=True)
+            _put(scene, sprite, middle + rng.choice((-1, 0, 0, 1)), board + rng.choice((-1, 0, 0, 1)))
+        for x in range(round(post) - home.post_spacing, width, home.post_spacing):
+            draw.rectangle((x, board - home.pitch, x + 5, board), home.steel)
+        draw.rectangle((0, board, width, board + home.lip), home.steel)
+        draw.line([(0, board + home.lip), (width, board + home.lip)], (20, 20, 22), width=2)
+        for middle, _ in row[:: rng.choice((3, 4))]:
+            draw.rectangle((middle - 9, board + 2, middle + 9, board + home.lip - 2), (240, 238, 226))
+        if target is not None and target[0] == shelf:
+            middle, product = row[target[1]]
+            if label == "misplaced":
+                spare = _misplace(scene, home, product, middle, board, rng)
+            else:
+                kind, severity = rng.choice(DAMAGES), rng.uniform(0.35, 1)
+                sprite = package(product)
+                if kind == "crushed":
+                    sprite = _crushed(sprite, severity, rng)
+                elif kind == "torn":
+                    sprite = _torn(sprite, severity, rng)
+                elif kind == "tilted":
+                    turn = rng.choice((-1, 1)) * (10 + 28 * severity)
+                    sprite = sprite.rotate(turn, Image.Resampling.BILINEAR, expand=True)
+                spare = _put(scene, sprite, middle, board + 1)
+                leak = (spare, severity) if kind == "leaking" else None
+    if leak is not None:
+        _leak(draw, home, leak[0], leak[1], rng)
+    if rng.random() < 0.1:
+        _occlude(scene, spare, rng)
+    return scene
