@@ -44,6 +44,7 @@ def classifier(
             f"Set it to one of {', '.join(BACKBONES)}.",
         )
     body = BACKBONES[backbone]((image_size, image_size, channels))
+    _tune_batch_norm(body)
     if weights is not None:
         _load(body, backbone, Path(weights))
 
@@ -65,7 +66,7 @@ def _compact(shape: tuple[int, int, int]) -> keras.Model:
         if block:
             features = keras.layers.MaxPooling2D(padding="same")(features)
         features = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(features)
-        features = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)(features)
+        features = keras.layers.BatchNormalization()(features)
         features = keras.layers.ReLU()(features)
     return keras.Model(image, features, name="compact_body")
 
@@ -74,13 +75,9 @@ def _mobilenet_v3_small(shape: tuple[int, int, int]) -> keras.Model:
     """MobileNetV3-Small (Howard et al., 2019, arXiv:1905.02244) without its head and its own rescaling."""
     import keras
 
-    body = keras.applications.MobileNetV3Small(
+    return keras.applications.MobileNetV3Small(
         input_shape=shape, include_top=False, weights=None, include_preprocessing=False
     )
-    for layer in body.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = BATCH_NORM_MOMENTUM
-    return body
 
 
 BACKBONES: dict[str, Callable[[tuple[int, int, int]], keras.Model]] = {
@@ -89,12 +86,22 @@ BACKBONES: dict[str, Callable[[tuple[int, int, int]], keras.Model]] = {
 }
 
 
+def _tune_batch_norm(body: keras.Model) -> None:
+    """Short runs need fast averages; replicas, whose averages Keras lets drift apart, need shared ones."""
+    import keras
+
+    for layer in body.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = BATCH_NORM_MOMENTUM
+            layer.synchronized = True
+
+
 def _load(body: keras.Model, backbone: str, weights: Path) -> None:
     if not weights.is_file():
         raise UsageError(
             f"model.weights names {weights}, which is not a file.",
             f"{backbone} cannot start from weights that are not there.",
-            "Correct the path, or set model.weights to null to start from scratch.",
+            "Correct the path, or set model.weights to null to train from scratch.",
         )
     try:
         body.load_weights(weights)
@@ -102,7 +109,7 @@ def _load(body: keras.Model, backbone: str, weights: Path) -> None:
         first_line = str(error).strip().splitlines()[0]
         raise UsageError(
             f"model.weights names {weights}, which could not be loaded: {first_line}",
-            f"The file must hold the weights of {backbone} without its head for {body.input_shape[-1]} channels, "
-            "as Keras writes them (.weights.h5, or the .h5 of keras.applications).",
-            "Give such a file, match model.channels to it, or set model.weights to null to start from scratch.",
+            f"It must hold the weights of {backbone} without its head, for "
+            f"{body.input_shape[-1]} channels, as Keras writes them (.weights.h5, or the .h5 of keras.applications).",
+            "Give such a file, make model.channels fit it, or set model.weights to null.",
         ) from error

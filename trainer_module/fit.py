@@ -76,7 +76,7 @@ def train(
     settings: TrainerSettings,
     folder: Path,
 ) -> Outcome:
-    """Trains a compiled model until `epochs` are done or `val_loss` no longer falls, then takes the best weights.
+    """Trains a compiled model until `epochs` are done or `val_loss` stops falling; keeps the best weights.
 
     Called again after a kill with the same arguments, it goes on in the epoch that was cut off and ends with
     the weights that it would have had.
@@ -95,7 +95,7 @@ def train(
     import keras
 
     resumed = checkpoint.load(model, folder)
-    state = _Epochs(settings, folder, resumed)
+    state = _Epochs(settings, folder, resumed, _evaluation(model, evaluation))
     done = len(state.history)
     started = time.monotonic()
     if not state.finished:
@@ -106,13 +106,37 @@ def train(
             initial_epoch=done,
             epochs=settings.epochs,
             steps_per_epoch=steps,
-            validation_data=evaluation,
             callbacks=[keras.callbacks.TerminateOnNaN(), state.callback()],
             verbose=0,
         )
     model.set_weights(state.best_weights)
     seconds = time.monotonic() - started
     return Outcome(state.history, state.best_epoch, done if resumed else None, seconds)
+
+
+def _evaluation(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], dict[str, float]]:
+    """Makes what measures `val_loss` and `val_accuracy` on one device, every example once.
+
+    Keras's own evaluation under a strategy fails on a batch that the replicas cannot share evenly.
+    """
+    import keras
+    import tensorflow as tf
+
+    predict = tf.function(
+        lambda image: model(image, training=False),
+        input_signature=[tf.TensorSpec(model.input_shape, tf.float32)],
+    )
+
+    def evaluate() -> dict[str, float]:
+        loss = keras.metrics.SparseCategoricalCrossentropy()
+        accuracy = keras.metrics.SparseCategoricalAccuracy()
+        for image, label in batches:
+            probabilities = predict(image)
+            loss.update_state(label, probabilities)
+            accuracy.update_state(label, probabilities)
+        return {"val_loss": float(loss.result()), "val_accuracy": float(accuracy.result())}
+
+    return evaluate
 
 
 class _Epochs:
@@ -122,9 +146,13 @@ class _Epochs:
     """
 
     def __init__(
-        self, settings: TrainerSettings, folder: Path, resumed: checkpoint.Checkpoint | None
+        self,
+        settings: TrainerSettings,
+        folder: Path,
+        resumed: checkpoint.Checkpoint | None,
+        evaluate: Callable[[], Mapping[str, float]],
     ) -> None:
-        self.settings, self.folder = settings, folder
+        self.settings, self.folder, self.evaluate = settings, folder, evaluate
         self.history: list[Mapping[str, float]] = list(resumed.history) if resumed else []
         self.best_weights: Sequence[Any] = resumed.best_weights if resumed else ()
 
@@ -140,15 +168,15 @@ class _Epochs:
             return True
         return bool(done and patience) and done - 1 - self.best_epoch >= patience
 
-    def end(self, model: keras.Model, logs: Mapping[str, float], seconds: float) -> None:
-        logs = {name: float(value) for name, value in logs.items()}
+    def end(self, model: keras.Model, logs: Mapping[str, float], started: float) -> None:
+        logs = {name: float(value) for name, value in {**logs, **self.evaluate()}.items()}
         self._refuse_divergence(logs)
         self.history.append(logs)
         if self.best_epoch == len(self.history) - 1:
             self.best_weights = model.get_weights()
         variables = [variable.numpy() for variable in checkpoint.training_variables(model)]
         checkpoint.save(checkpoint.Checkpoint(self.history, variables, self.best_weights), self.folder)
-        self._report(logs, seconds)
+        self._report(logs, time.monotonic() - started)
         model.stop_training = self.finished
 
     def callback(self) -> keras.callbacks.Callback:
@@ -161,7 +189,7 @@ class _Epochs:
                 self.started = time.monotonic()
 
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-                state.end(self.model, logs, time.monotonic() - self.started)
+                state.end(self.model, logs, self.started)
 
         return AtEpochEnd()
 

@@ -1,7 +1,7 @@
 """From raw serialized examples, through the Transform graph, to batches that a resumed run sees again.
 
-What a run sees in epoch e depends on (seed, e) alone: the order, and for each example its flip and brightness,
-come from stateless random numbers. So a run that starts again in epoch e goes on as if it had never stopped.
+What a run sees in epoch e depends on (seed, e) alone: the order, and each example's flip and brightness, come
+from stateless random numbers. So a run that starts again in epoch e goes on as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -165,10 +165,11 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
 
     labels = tf.data.Dataset.from_tensor_slices(split.labels)
     items = _records(split.files) if split.images is None else tf.data.Dataset.range(len(split.labels))
-    return _on_this_host(
+    return (
         tf.data.Dataset.zip((items, labels))
         .batch(batch_size)
         .map(lambda item, label: (tf.cast(_images(split, item), tf.float32), label), tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
     )
 
 

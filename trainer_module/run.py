@@ -16,9 +16,9 @@ def run_fn(fn_args: Any) -> None:
 
     Args:
         fn_args: TFX's FnArgs. `custom_config` has `module` (the workload's, by dotted path), `labels` (in
-            domain order), `model` and `trainer` (the settings), `seed` and `checkpoints` (a folder that outlives
-            a kill). Of the rest: `train_files`, `eval_files`, `transform_output`, `serving_model_dir` and
-            `model_run_dir`.
+            domain order), `model` and `trainer` (the settings), `seed` and `checkpoints` (a folder that
+            outlives a kill). Of the rest it reads `train_files`, `eval_files` and `transform_output`, and
+            writes to `serving_model_dir` and `model_run_dir`.
 
     Raises:
         EdgelineError: When the settings, the machine or the data do not allow training, or it diverges.

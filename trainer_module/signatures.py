@@ -1,12 +1,12 @@
 """The SavedModel that is shipped: the model, the Transform graph, and a signature for each kind of caller.
 
-| signature          | argument                                      | result                                    |
-|--------------------|-----------------------------------------------|-------------------------------------------|
-| serving_default    | examples: string [N], serialized tf.Examples  | probabilities                             |
-| serve_jpeg         | jpeg: string [N], JPEG files                  | probabilities                             |
-| serve_image        | image: float32 [N, H, W, C] in 0..255         | probabilities, as the edge files have them |
-| serve_features     | image: uint8 [N, H, W, C]                     | probabilities                             |
-| transform_features | examples: string [N], serialized tf.Examples  | image uint8, label int64                  |
+| signature          | argument                                     | result                    |
+|--------------------|----------------------------------------------|---------------------------|
+| serving_default    | examples: string [N], serialized tf.Examples | probabilities             |
+| serve_jpeg         | jpeg: string [N], JPEG files                 | probabilities             |
+| serve_image        | image: float32 [N, H, W, C] in 0..255        | probabilities             |
+| serve_features     | image: uint8 [N, H, W, C]                    | probabilities             |
+| transform_features | examples: string [N], serialized tf.Examples | image uint8, label int64  |
 """
 
 from __future__ import annotations
