@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _PROJECT = ("setup.py", "requirements/tools.in")
 # For each lock file: what it is resolved from beside its own .in file, and for which Pythons and systems.
 _TARGETS = {
-    "tfx-1.16": (_PROJECT, "--python-version 3.10 --python-platform x86_64-manylinux2014"),
+    "tfx-1.16": (_PROJECT, "--python-version 3.10 --python-platform x86_64-manylinux_2_28"),
     # One file for Python 3.11 to 3.13, with markers where they differ.
     "tfx-1.21": (_PROJECT, "--python-version 3.11 --universal"),
     "uv": ((), "--python-version 3.8 --universal"),

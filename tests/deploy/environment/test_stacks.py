@@ -29,7 +29,7 @@ def pythons(*versions: str) -> list[Interpreter]:
         (NOBLE, ("3.11.9", "3.13.5", "3.12.3"), "tfx-1.21", "3.13.5"),
         (NOBLE, ("3.10.13", "3.11.9"), "tfx-1.21", "3.11.9"),
         (NOBLE, ("3.14.0", "3.10.13"), "tfx-1.16", "3.10.13"),
-        (Machine("Linux", "x86_64", (2, 17)), ("3.10.2",), "tfx-1.16", "3.10.2"),
+        (Machine("Linux", "x86_64", (2, 28)), ("3.10.2",), "tfx-1.16", "3.10.2"),
         (Machine("Linux", "x86_64", (3, 0)), ("3.13.5",), "tfx-1.21", "3.13.5"),
     ],
 )
@@ -66,7 +66,7 @@ def test_among_equals_the_python_found_first_is_chosen():
         (Machine("Windows", "AMD64", None), "Windows on AMD64", "wsl --install"),
         (Machine("Linux", "aarch64", (2, 41)), "Linux on aarch64 with glibc 2.41", "docker run"),
         (Machine("Linux", "x86_64", None), "a C library that is not glibc", "docker run"),
-        (Machine("Linux", "x86_64", (2, 12)), "glibc 2.12", "docker run"),
+        (Machine("Linux", "x86_64", (2, 27)), "glibc 2.27", "docker run"),
     ],
 )
 def test_a_machine_without_wheels_is_told_what_it_is_what_is_needed_and_one_command(machine, found, command):
@@ -74,7 +74,7 @@ def test_a_machine_without_wheels_is_told_what_it_is_what_is_needed_and_one_comm
         stacks_for(machine)
     first, second, third = str(refusal.value).splitlines()
     assert first.startswith("Found: ") and found in first
-    assert second.startswith("Needed: ") and "Linux on x86_64 with glibc 2.17 or newer" in second
+    assert second.startswith("Needed: ") and "Linux on x86_64 with glibc 2.28 or newer" in second
     assert third.startswith("Do: ") and command in third
     assert refusal.value.exit_code == 2
 
