@@ -1,0 +1,65 @@
+"""The whole DAG, as a person runs it: `runners/local_runner.py` in a process of its own."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Small enough that a run is mostly imports: what is tested is the weekly run, not how well a model can get.
+SMALL = (
+    "model.image_size=48",
+    "trainer.epochs=2",
+    "gate.min_examples_per_class=5",
+    "edge.calibration_photos=20",
+    # A model of two epochs has small margins, and int8 moves many photos across them.
+    "edge.min_agreement=0.5",
+    "edge.max_accuracy_drop=0.5",
+    "evaluation.beat_majority=false",
+    "evaluation.bounds=[{slice: overall, max_drop: 0.02}]",
+    # Two hundred photos of a few sessions differ from one another by chance.
+    "gate.severity={label_shift: warn}",
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+    @property
+    def states(self) -> dict[str, str]:
+        """State by step."""
+        return {step["name"]: step["state"] for step in self.json["steps"]}
+
+
+def run_arguments(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL) -> list[str]:
+    sets = [part for setting in settings for part in ("--set", setting)]
+    runner = str(ROOT / "runners" / "local_runner.py")
+    return [sys.executable, runner, "--json", "--workspace", str(workspace), *sets, *arguments]
+
+
+def end(arguments: list[str], cwd: Path) -> Ended:
+    done = subprocess.run(arguments, cwd=cwd, capture_output=True, text=True, timeout=900, check=False)
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def run_dag(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL) -> Ended:
+    return end(run_arguments(workspace, *arguments, settings=settings), workspace.parent)
+
+
+def edgeline(workspace: Path, *arguments: str) -> Ended:
+    script = "import sys; from runners.cli import main; sys.exit(main())"
+    return end(
+        [sys.executable, "-c", script, *arguments], ROOT if not workspace.exists() else workspace.parent
+    )

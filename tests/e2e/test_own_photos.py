@@ -1,0 +1,66 @@
+"""Somebody's own photos: imported, and trained on with no other file touched."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.e2e.conftest import edgeline, run_dag
+
+pytestmark = pytest.mark.e2e
+
+LABELS = {"rote Äpfel": (200, 40, 40), "no": (40, 60, 200), "peas, green": (40, 180, 60)}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder a class: colours with noise, 40 each."""
+    folder = tmp_path_factory.mktemp("own") / "photos"
+    random = np.random.default_rng(7)
+    for label, color in LABELS.items():
+        (folder / label).mkdir(parents=True)
+        for number in range(40):
+            pixels = np.clip(np.array(color) + random.normal(0, 40, (60, 80, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number}.jpg")
+    return folder
+
+
+def test_imported_photos_train_mobilenet_v3_small_and_are_pushed(photos: Path) -> None:
+    data, workspace = photos.parent / "data", photos.parent / "workspace"
+    imported = edgeline(data, "data", "import", str(photos), "--data", str(data))
+    assert imported.code == 0, imported.stderr
+    again = edgeline(data, "data", "import", str(photos), "--data", str(data))
+    assert again.code == 0, again.stderr
+    assert [span.name for span in sorted(data.glob("span-*"))] == ["span-00001"]
+
+    ended = run_dag(
+        workspace,
+        "--workload",
+        str(data / "workload.yaml"),
+        "--data",
+        str(data),
+        settings=(
+            "model.backbone=mobilenet_v3_small",
+            "model.image_size=64",
+            "trainer.epochs=2",
+            "edge.variants=[fp16, fp32]",
+            "evaluation.beat_majority=false",
+            "evaluation.bounds=[]",
+        ),
+    )
+    assert ended.code == 0, ended.stderr
+    assert ended.json["outcome"] == "pushed"
+    (labels,) = (workspace / "push" / "edge").glob("*/1/labels.txt")
+    assert sorted(labels.read_text(encoding="utf-8").splitlines()) == sorted(LABELS)
+
+
+@pytest.mark.parametrize("command", ["missing", "empty"])
+def test_a_folder_without_photos_is_refused_in_words(command: str, tmp_path: Path) -> None:
+    data = tmp_path / command
+    if command == "empty":
+        data.mkdir()
+    ended = run_dag(tmp_path / "workspace", "--data", str(data))
+    assert ended.code == 4
+    assert "edgeline data import" in ended.stderr
+    assert "Traceback" not in ended.stderr
