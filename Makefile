@@ -17,17 +17,21 @@ setup: ## make .venv from the lock file that fits this machine
 run: setup ## run the pipeline on the embedded sample; options in ARGS="..."
 	@$(BIN)/python runners/local_runner.py $(ARGS)
 
+# A file stays in one process, and with it the fixtures that its tests share; tests/conftest.py puts the long
+# files first.
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 test: lint ## lint, then all tests; pytest's options in ARGS="..."
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-fast: lint ## all but the tests that run the whole DAG
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not e2e" $(ARGS)
+	@$(PYTEST) -m "not e2e" $(ARGS)
 
 lint: setup ## ruff, mypy and the layers of imports
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 lock: ## resolve the dependencies of both stacks anew; newer ones by removing requirements/*.txt
 	@$(PYTHON) -m deploy.environment.lock

@@ -1,0 +1,1 @@
+"""The one DAG, and the settings and workloads that shape it."""
