@@ -130,7 +130,11 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
     """One sentence a mistake: dotted key, value, layer, what is allowed, and the nearest known key."""
     known = dict(_leaves(schema, schema, ""))
     sentences = []
-    for mistake in error.errors(include_url=False):
+    mistakes = error.errors(include_url=False)
+    deeper = {mistake["loc"][:depth] for mistake in mistakes for depth in range(1, len(mistake["loc"]))}
+    for mistake in mistakes:
+        if mistake["loc"] in deeper:
+            continue  # A list without its bad item is too short; the item is what has to be mended.
         keys = [str(part) for part in mistake["loc"]]
         unknown = mistake["type"] == "extra_forbidden" or keys[-1] == "[key]"
         dotted = ".".join(key for key in keys if key != "[key]")

@@ -77,8 +77,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "edgeline") -> int:
     except OSError as error:
         from runners.failures import describe
 
-        said = describe(error, None)
-        return _report(EdgelineError(said["found"], said["why"], said["do"]), "--json" in given)
+        event = describe(error, None)
+        return _report(EdgelineError(event["found"], event["why"], event["do"]), "--json" in given)
 
 
 def _report(error: EdgelineError, as_json: bool) -> int:

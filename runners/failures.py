@@ -70,6 +70,13 @@ def describe(error: BaseException, step: str | None) -> dict[str, Any]:
         if (isinstance(link, OSError) and link.errno == errno.ENOSPC) or _NO_SPACE in str(link):
             file = getattr(link, "filename", None)
             return _full(f"The disk is full{f', writing {file}' if file else ''}.", where)
+    if step is None and isinstance(error, OSError):
+        return _event(
+            1,
+            f"{error.strerror}{f': {error.filename}' if error.filename else ''}.",
+            "A file could not be read or written; production is as it was.",
+            "Mend that, and run the same command again.",
+        )
     root = list(chain(error))[-1]
     said = " ".join(line.strip() for line in str(root).splitlines() if line.strip())[:300]
     return _event(

@@ -23,12 +23,12 @@ _CODE_ROOMS = ("pipeline", "components", "trainer_module", "edge", "release", "d
 SAMPLE_WEEKS, SAMPLE_PHOTOS_PER_WEEK, SAMPLE_SEED = 8, 300, 20
 
 
-def code_digest() -> str:
+def code_digest(root: Path = ROOT) -> str:
     """SHA-256 over the Python files that a step may run."""
     digest = hashlib.sha256()
-    files = [ROOT / "errors.py", *(path for room in _CODE_ROOMS for path in (ROOT / room).rglob("*.py"))]
+    files = [root / "errors.py", *(path for room in _CODE_ROOMS for path in (root / room).rglob("*.py"))]
     for path in sorted(files):
-        digest.update(f"{path.relative_to(ROOT).as_posix()}\0".encode())
+        digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
@@ -86,25 +86,32 @@ def check_labels(spans: tuple[Span, ...]) -> None:
         read_labels(span)
 
 
-def ensure_sample(workspace: Path, say: Callable[[str], None]) -> Path:
+def ensure_sample(
+    workspace: Path,
+    say: Callable[[str], None],
+    weeks: int = SAMPLE_WEEKS,
+    photos_per_week: int = SAMPLE_PHOTOS_PER_WEEK,
+) -> Path:
     """The embedded sample of the workspace, rendered when it is not there yet.
 
     Args:
         workspace: Where it lies.
         say: Told that rendering starts.
+        weeks: How many spans.
+        photos_per_week: Photos a span.
     """
     sample = workspace / "sample"
     if not sample.is_dir():
         from data import shelf_renderer
 
-        say(f"rendering the sample: {SAMPLE_WEEKS} weeks of {SAMPLE_PHOTOS_PER_WEEK} photos, into {sample}")
+        say(f"rendering the sample: {weeks} weeks of {photos_per_week} photos, into {sample}")
         # Renamed when it is whole, so that a killed rendering never looks like a smaller sample.
         scratch = workspace / "sample.rendering"
         shutil.rmtree(scratch, ignore_errors=True)
         shelf_renderer.generate(
             scratch,
-            weeks=SAMPLE_WEEKS,
-            photos_per_week=SAMPLE_PHOTOS_PER_WEEK,
+            weeks=weeks,
+            photos_per_week=photos_per_week,
             seed=SAMPLE_SEED,
             faults={},
             workers=len(os.sched_getaffinity(0)),

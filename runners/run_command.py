@@ -193,7 +193,7 @@ class _Session:
                 "exit_code": closing.INTERRUPTED_EXIT,
                 "found": "The run was asked to end (Ctrl-C or SIGTERM).",
                 "why": "",
-                "do": "Run the same command again: it goes on from the steps that are done.",
+                "do": "",
             }
         if errors:
             return errors[0]

@@ -30,9 +30,13 @@ def test_each_layer_overrules_the_ones_below_it_key_by_key(tmp_path):
 
 
 def test_a_list_replaces_the_list_below_it():
-    workload = {"evaluation": {"bounds": [{"slice": "overall", "lower": 0.9}, {"slice": "lane", "lower": 0.5}]}}
+    workload = {
+        "evaluation": {"bounds": [{"slice": "overall", "lower": 0.9}, {"slice": "lane", "lower": 0.5}]}
+    }
 
-    settings = load(workload, None, ["evaluation.bounds=[{slice: class, max_drop: 0.1}]", "edge.variants=[int8]"])
+    settings = load(
+        workload, None, ["evaluation.bounds=[{slice: class, max_drop: 0.1}]", "edge.variants=[int8]"]
+    )
 
     assert [bound.slice for bound in settings.evaluation.bounds] == ["class"]
     assert settings.edge.variants == ("int8",)
@@ -88,12 +92,20 @@ def test_every_mistake_is_in_the_one_error():
     found = mistakes(
         {"trainr": {"epochs": 3}},
         "publishd",
-        ["trainer.epoch=3", "data.window=0", "seed", "flip=1", "trainer.flip=1", "seed=[", "edge.variants=[fp8]"],
+        [
+            "trainer.epoch=3",
+            "data.window=0",
+            "seed",
+            "flip=1",
+            "trainer.flip=1",
+            "seed=[",
+            "edge.variants=[fp8]",
+        ],
     )
 
     assert len(found) == 9
     text = "\n".join(found)
-    for key in ("trainr", "--profile publishd", "trainer.epoch:", "data.window", "--set seed", "--set seed=[", "trainer.flip"):
+    for key in ("trainr:", "--profile publishd:", "trainer.epoch:", "data.window:", "--set seed:", "flip:"):
         assert key in text
     assert "edge.variants.0: 'fp8' is not one of fp32, fp16, int8, dynamic (from --set)." in text
 

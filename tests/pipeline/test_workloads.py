@@ -88,5 +88,5 @@ def test_a_schema_without_two_labels_is_refused(tmp_path, schema):
 def test_a_missing_schema_is_refused(tmp_path):
     path = write_workload(tmp_path, "name: a\nschema: other.pbtxt\nmodule: m\n")
 
-    with pytest.raises(UsageError, match="other.pbtxt cannot be read"):
+    with pytest.raises(UsageError, match=r"other\.pbtxt cannot be read"):
         read_labels(find_workload(path))
