@@ -109,7 +109,7 @@ def _load(body: keras.Model, backbone: str, weights: Path) -> None:
         first_line = str(error).strip().splitlines()[0]
         raise UsageError(
             f"model.weights names {weights}, which could not be loaded: {first_line}",
-            f"It must hold the weights of {backbone} without its head, for "
-            f"{body.input_shape[-1]} channels, as Keras writes them (.weights.h5, or the .h5 of keras.applications).",
+            f"It must hold the weights of {backbone} without its head, for {body.input_shape[-1]} channels, "
+            "as Keras writes them (.weights.h5, or the .h5 of keras.applications).",
             "Give such a file, make model.channels fit it, or set model.weights to null.",
         ) from error

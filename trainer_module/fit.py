@@ -95,7 +95,7 @@ def train(
     import keras
 
     resumed = checkpoint.load(model, folder)
-    state = _Epochs(settings, folder, resumed, _evaluation(model, evaluation))
+    state = _Epochs(model, settings, folder, resumed, _evaluation(model, evaluation))
     done = len(state.history)
     started = time.monotonic()
     if not state.finished:
@@ -106,7 +106,10 @@ def train(
             initial_epoch=done,
             epochs=settings.epochs,
             steps_per_epoch=steps,
-            callbacks=[keras.callbacks.TerminateOnNaN(), state.callback()],
+            callbacks=[
+                keras.callbacks.TerminateOnNaN(),
+                keras.callbacks.LambdaCallback(on_epoch_begin=state.begin, on_epoch_end=state.end),
+            ],
             verbose=0,
         )
     model.set_weights(state.best_weights)
@@ -147,12 +150,13 @@ class _Epochs:
 
     def __init__(
         self,
+        model: keras.Model,
         settings: TrainerSettings,
         folder: Path,
         resumed: checkpoint.Checkpoint | None,
         evaluate: Callable[[], Mapping[str, float]],
     ) -> None:
-        self.settings, self.folder, self.evaluate = settings, folder, evaluate
+        self.model, self.settings, self.folder, self.evaluate = model, settings, folder, evaluate
         self.history: list[Mapping[str, float]] = list(resumed.history) if resumed else []
         self.best_weights: Sequence[Any] = resumed.best_weights if resumed else ()
 
@@ -168,30 +172,19 @@ class _Epochs:
             return True
         return bool(done and patience) and done - 1 - self.best_epoch >= patience
 
-    def end(self, model: keras.Model, logs: Mapping[str, float], started: float) -> None:
+    def begin(self, epoch: int, logs: Any = None) -> None:
+        self.started = time.monotonic()
+
+    def end(self, epoch: int, logs: Mapping[str, float]) -> None:
         logs = {name: float(value) for name, value in {**logs, **self.evaluate()}.items()}
         self._refuse_divergence(logs)
         self.history.append(logs)
         if self.best_epoch == len(self.history) - 1:
-            self.best_weights = model.get_weights()
-        variables = [variable.numpy() for variable in checkpoint.training_variables(model)]
+            self.best_weights = self.model.get_weights()
+        variables = [variable.numpy() for variable in checkpoint.training_variables(self.model)]
         checkpoint.save(checkpoint.Checkpoint(self.history, variables, self.best_weights), self.folder)
-        self._report(logs, time.monotonic() - started)
-        model.stop_training = self.finished
-
-    def callback(self) -> keras.callbacks.Callback:
-        import keras
-
-        state = self
-
-        class AtEpochEnd(keras.callbacks.Callback):
-            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-                self.started = time.monotonic()
-
-            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-                state.end(self.model, logs, self.started)
-
-        return AtEpochEnd()
+        self._report(logs, time.monotonic() - self.started)
+        self.model.stop_training = self.finished
 
     def _refuse_divergence(self, logs: Mapping[str, float]) -> None:
         for name in ("loss", "val_loss"):

@@ -71,12 +71,15 @@ def open_split(
     import tensorflow as tf
 
     files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
-    if not files:
-        raise _empty(name, patterns)
     label_of = _transformed(transform, photos.LABEL, photos.LABEL)
-    labels = _gather_all(_records(files).batch(READ_BATCH).map(label_of, tf.data.AUTOTUNE))
-    if not labels.size:
-        raise _empty(name, patterns)
+    batches = list(_records(files).batch(READ_BATCH).map(label_of, tf.data.AUTOTUNE).as_numpy_iterator())
+    if not batches:
+        raise EdgelineError(
+            f"The {name} split has no examples ({', '.join(patterns)}).",
+            "A model needs examples to train on and others to be measured on.",
+            "Add labelled photos from more sessions, or change data.eval_fraction.",
+        )
+    labels = np.concatenate(batches)
     if (labels < 0).any():
         raise EdgelineError(
             f"{int((labels < 0).sum())} of {labels.size} examples of the {name} split have a label that is "
@@ -93,9 +96,9 @@ def open_split(
     images = None
     shape = transform.transformed_feature_spec()[photos.IMAGE].shape
     if labels.size * int(np.prod(shape)) <= cache_limit_bytes:
-        decoded = _gather_all(_records(files).batch(READ_BATCH).map(decode, tf.data.AUTOTUNE))
+        decoded = _records(files).batch(READ_BATCH).map(decode, tf.data.AUTOTUNE).prefetch(2)
         with tf.device("/cpu:0"):
-            images = tf.constant(decoded)
+            images = tf.constant(np.concatenate(list(decoded.as_numpy_iterator())))
     return Split(files, labels, images, decode)
 
 
@@ -219,12 +222,6 @@ def _transformed(
     return lambda serialized: layer(tf.io.parse_example(serialized, spec))[transformed]
 
 
-def _gather_all(batches: tf.data.Dataset) -> np.ndarray:
-    import numpy as np
-
-    return np.concatenate(list(batches.prefetch(2).as_numpy_iterator()))
-
-
 def _on_this_host(batches: tf.data.Dataset) -> tf.data.Dataset:
     """One host feeds all its replicas, so the files are not sharded; a global batch is split among them."""
     import tensorflow as tf
@@ -233,11 +230,3 @@ def _on_this_host(batches: tf.data.Dataset) -> tf.data.Dataset:
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     options.deterministic = True
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
-
-
-def _empty(name: str, patterns: Sequence[str]) -> EdgelineError:
-    return EdgelineError(
-        f"The {name} split has no examples ({', '.join(patterns)}).",
-        "A model needs examples to train on and others to be measured on.",
-        "Add labelled photos from more sessions, or change data.eval_fraction.",
-    )

@@ -1,0 +1,91 @@
+"""A small real world for the trainer's tests: TFRecords, the graph of a real Transform, and one whole run."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.trainer_module.samples import (
+    EVAL_EXAMPLES,
+    LABELS,
+    SIZE,
+    TRAIN_EXAMPLES,
+    example,
+    render,
+    run_arguments,
+    write_records,
+)
+
+SCHEMA = """
+feature { name: "photo" type: BYTES value_count { min: 1 max: 1 } }
+feature { name: "label" type: BYTES value_count { min: 1 max: 1 } domain: "label" }
+feature { name: "lane_id" type: BYTES value_count { min: 1 max: 1 } }
+string_domain { name: "label" value: "ok" value: "misplaced" value: "damaged" }
+"""
+
+
+@pytest.fixture(scope="session")
+def examples() -> dict[str, list[bytes]]:
+    def some(count: int, first_seed: int) -> list[bytes]:
+        labels = [LABELS[i % 3] for i in range(count)]
+        return [example(render(label, first_seed + i), label) for i, label in enumerate(labels)]
+
+    return {"train": some(TRAIN_EXAMPLES, 0), "eval": some(EVAL_EXAMPLES, 1000)}
+
+
+@pytest.fixture(scope="session")
+def files(examples, tmp_path_factory) -> dict[str, str]:
+    """File patterns of the splits, each of two files."""
+    folder = tmp_path_factory.mktemp("examples")
+    for split, records in examples.items():
+        half = len(records) // 2
+        write_records(folder / f"{split}-00000-of-00002.gz", records[:half])
+        write_records(folder / f"{split}-00001-of-00002.gz", records[half:])
+    return {split: str(folder / f"{split}-*") for split in examples}
+
+
+@pytest.fixture(scope="session")
+def transform_output(tmp_path_factory) -> str:
+    """What TFX's Transform hands on, for 32x32 luma."""
+    import apache_beam as beam
+    import tensorflow_transform.beam as tft_beam
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+    from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
+    from tfx_bsl.tfxio import tf_example_record
+
+    from trainer_module import photos
+
+    folder = tmp_path_factory.mktemp("transform")
+    schema = text_format.Parse(SCHEMA, schema_pb2.Schema())
+    tfxio = tf_example_record.TFExampleBeamRecord("inmem", ["test"], schema=schema)
+    config = {"labels": LABELS, "image_size": SIZE, "channels": 1}
+    with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
+        raw = pipeline | beam.Create([], reshuffle=False) | tfxio.BeamSource(), tfxio.TensorAdapterConfig()
+        analyzed = raw | tft_beam.AnalyzeDataset(lambda inputs: photos.preprocessing_fn(inputs, config))
+        _ = analyzed | tft_beam.WriteTransformFn(str(folder / "graph"))
+    metadata_io.write_metadata(dataset_metadata.DatasetMetadata(schema), str(folder / "graph" / "metadata"))
+    return str(folder / "graph")
+
+
+@pytest.fixture(scope="session")
+def transform(transform_output):
+    import tensorflow_transform as tft
+
+    return tft.TFTransformOutput(transform_output)
+
+
+@pytest.fixture(scope="session")
+def trained(files, transform_output, tmp_path_factory) -> Path:
+    """The folder of one whole run_fn."""
+    from trainer_module import run
+
+    folder = tmp_path_factory.mktemp("trained")
+    run.run_fn(run_arguments(files, transform_output, folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def served(trained):
+    import tensorflow as tf
+
+    return tf.saved_model.load(str(trained / "Format-Serving"))

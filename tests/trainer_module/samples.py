@@ -1,0 +1,70 @@
+"""What the trainer's tests are made of: rendered JPEGs, examples, records, and the arguments of a run."""
+
+import io
+import types
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+LABELS = ["ok", "misplaced", "damaged"]
+SIZE = 32
+TRAIN_EXAMPLES, EVAL_EXAMPLES = 96, 37
+
+
+def render(label: str, seed: int) -> bytes:
+    """A JPEG whose bright part, the left, the top or the middle, tells the label."""
+    pixels = np.random.default_rng(seed).integers(0, 60, (48, 48), np.uint8)
+    bright = {"ok": np.s_[:, :24], "misplaced": np.s_[:24], "damaged": np.s_[12:36, 12:36]}[label]
+    pixels[bright] += 150
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def example(photo: bytes, label: str | None) -> bytes:
+    import tensorflow as tf
+
+    values = {"photo": photo, "lane_id": b"lane-01"} | ({} if label is None else {"label": label.encode()})
+    features = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in values.items()
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def write_records(path: Path, records: list[bytes]) -> None:
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for record in records:
+            writer.write(record)
+
+
+def run_arguments(files: dict[str, str], transform_output: str, folder: Path) -> types.SimpleNamespace:
+    """What TFX hands to run_fn; everything that is written lies under the folder."""
+    trainer = {
+        "epochs": 5,
+        "batch_size": 16,
+        "learning_rate": 0.003,
+        "class_weights": {"damaged": 2.0},
+        "flip": False,
+        "brightness": 0.15,
+        "early_stopping_patience": 0,
+        "strategy": "mirrored",
+        "require_gpu": False,
+    }
+    return types.SimpleNamespace(
+        custom_config={
+            "module": "trainer_module.photos",
+            "labels": LABELS,
+            "model": {"backbone": "compact", "image_size": SIZE, "channels": 1, "weights": None},
+            "trainer": trainer,
+            "seed": 20,
+            "checkpoints": str(folder / "checkpoints"),
+        },
+        train_files=[files["train"]],
+        eval_files=[files["eval"]],
+        transform_output=transform_output,
+        serving_model_dir=str(folder / "Format-Serving"),
+        model_run_dir=str(folder / "run"),
+    )

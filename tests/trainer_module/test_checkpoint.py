@@ -1,0 +1,63 @@
+import keras
+import numpy as np
+
+from trainer_module import checkpoint, fit
+
+CONFIG = {"seed": 1, "checkpoints": "here"}
+
+
+def model(units: int = 3) -> keras.Model:
+    image = keras.Input((4, 4, 1))
+    features = keras.layers.Dropout(0.5)(keras.layers.Flatten()(image))
+    built = keras.Model(image, keras.layers.Dense(units, activation="softmax")(features))
+    fit.compile_model(built, 0.01)
+    return built
+
+
+def state_of(one: keras.Model) -> checkpoint.Checkpoint:
+    variables = [variable.numpy() for variable in checkpoint.training_variables(one)]
+    return checkpoint.Checkpoint([{"val_loss": 0.5}], variables, one.get_weights())
+
+
+def test_what_is_saved_comes_back_equal(tmp_path):
+    first, second = model(), model()
+    first.fit(np.ones((8, 4, 4, 1)), np.zeros(8), verbose=0)
+    saved = state_of(first)
+    checkpoint.save(saved, tmp_path)
+    loaded = checkpoint.load(second, tmp_path)
+    assert loaded.history == [{"val_loss": 0.5}]
+    for ours, theirs in zip(state_of(second).variables, saved.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in zip(loaded.best_weights, saved.best_weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_seeds_of_dropout_are_part_of_the_state():
+    assert any("seed" in variable.path for variable in checkpoint.training_variables(model()))
+
+
+def test_no_checkpoint_is_no_resume(tmp_path):
+    assert checkpoint.load(model(), tmp_path / "nothing") is None
+
+
+def test_a_write_that_was_cut_off_leaves_the_checkpoint_before_it(tmp_path):
+    one = model()
+    checkpoint.save(state_of(one), tmp_path)
+    (tmp_path / "checkpoint.partial").write_bytes(b"PK half a file")
+    assert checkpoint.load(one, tmp_path).history == [{"val_loss": 0.5}]
+
+
+def test_a_checkpoint_of_another_model_is_left_alone(tmp_path):
+    checkpoint.save(state_of(model(units=5)), tmp_path)
+    other = model(units=3)
+    before = other.get_weights()
+    assert checkpoint.load(other, tmp_path) is None
+    for ours, theirs in zip(other.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_key_names_settings_and_data_and_not_the_folder():
+    key = checkpoint.training_key(CONFIG, ["a"], "t")
+    assert key == checkpoint.training_key({**CONFIG, "checkpoints": "there"}, ["a"], "t")
+    others = [({**CONFIG, "seed": 2}, ["a"], "t"), (CONFIG, ["b"], "t"), (CONFIG, ["a"], "u")]
+    assert len({key, *(checkpoint.training_key(*other) for other in others)}) == 4

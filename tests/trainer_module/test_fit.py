@@ -1,0 +1,163 @@
+import logging
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from errors import EdgelineError
+from trainer_module import backbones, checkpoint, fit
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1)).astype(np.float32)
+ENDS_BELOW = 0.05
+
+
+def settings(**changes) -> fit.TrainerSettings:
+    defaults = {
+        "epochs": 3,
+        "batch_size": 8,
+        "learning_rate": 0.01,
+        "early_stopping_patience": 0,
+        "flip": False,
+        "brightness": 0.0,
+        "strategy": "one_device",
+        "require_gpu": False,
+    }
+    return fit.TrainerSettings(**{**defaults, **changes})
+
+
+def linear(learning_rate: float = 0.01) -> keras.Model:
+    """The quickest model there is: it compiles in no time."""
+    keras.utils.set_random_seed(3)
+    image = keras.Input((8, 8, 1))
+    features = keras.layers.Dropout(0.2)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image)))
+    model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(features))
+    fit.compile_model(model, learning_rate)
+    return model
+
+
+def batches(labels, epochs: range, weights=None) -> tf.data.Dataset:
+    """Epochs of one batch each; the images of an epoch are its own."""
+    weights = np.ones(len(labels), np.float32) if weights is None else weights
+    one = tf.data.Dataset.from_tensors((IMAGES[: len(labels)], labels, weights))
+    return tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(
+        lambda epoch: one.map(
+            lambda image, label, weight: (image + tf.cast(epoch, tf.float32), label, weight)
+        )
+    )
+
+
+LABELS = np.arange(24) % 3
+
+
+def train(model, chosen, folder, labels=LABELS, weights=None) -> fit.Outcome:
+    evaluation = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(10)
+    return fit.train(model, lambda epochs: batches(labels, epochs, weights), 1, evaluation, chosen, folder)
+
+
+def test_one_batch_can_be_learned_by_heart(tmp_path):
+    keras.utils.set_random_seed(3)
+    model = backbones.classifier("compact", 8, 1, 3, None)
+    fit.compile_model(model, 0.01)
+    outcome = train(model, settings(epochs=30, learning_rate=0.01), tmp_path)
+    losses = [logs["loss"] for logs in outcome.history]
+    assert losses[-1] < ENDS_BELOW < losses[0]
+
+
+def test_the_model_ends_with_the_weights_of_its_best_epoch(tmp_path):
+    model = linear(learning_rate=0.5)
+    outcome = train(model, settings(epochs=12), tmp_path)
+    losses = [logs["val_loss"] for logs in outcome.history]
+    assert outcome.best_epoch == int(np.argmin(losses)) < 11
+    probabilities = model.predict(IMAGES, verbose=0)
+    measured = -np.log(probabilities[np.arange(24), LABELS]).mean()
+    assert measured == pytest.approx(min(losses), rel=1e-4)  # float32, summed in another order
+
+
+def test_training_stops_when_eval_has_not_improved_for_the_patience(tmp_path):
+    outcome = train(linear(learning_rate=0.5), settings(epochs=40, early_stopping_patience=2), tmp_path)
+    assert len(outcome.history) == outcome.best_epoch + 3 < 40
+
+
+def test_a_patience_of_zero_never_stops(tmp_path):
+    outcome = train(linear(learning_rate=0.5), settings(epochs=12, early_stopping_patience=0), tmp_path)
+    assert len(outcome.history) == 12
+
+
+def test_a_loss_that_is_not_finite_is_refused_in_three_parts(tmp_path):
+    weights = np.full(24, np.nan, np.float32)
+    with pytest.raises(EdgelineError, match="loss became nan in epoch 1") as refused:
+        train(linear(), settings(), tmp_path, weights=weights)
+    assert refused.value.why
+    assert "trainer.learning_rate" in refused.value.do
+
+
+def test_class_weights_move_what_the_model_believes(tmp_path):
+    """The same images labelled both 0 and 1: the belief is the share of the weight, 0.5 or 0.9."""
+    believed = {}
+    for weight in (1.0, 9.0):
+        labels = np.arange(24) % 2
+        images = np.zeros((24, 8, 8, 1), np.float32)
+        weights = np.where(labels == 1, weight, 1.0).astype(np.float32)
+        data = tf.data.Dataset.from_tensors((images, labels, weights)).repeat()
+        model = linear(learning_rate=0.3)
+        evaluation = tf.data.Dataset.from_tensors((images, labels))
+        chosen = settings(epochs=2)
+        fit.train(model, lambda epochs, data=data: data, 40, evaluation, chosen, tmp_path / str(weight))
+        model.set_weights(model.get_weights())
+        believed[weight] = float(model(images[:1])[0, 1])
+    assert believed[1.0] == pytest.approx(0.5, abs=0.03)
+    assert believed[9.0] == pytest.approx(0.9, abs=0.03)
+
+
+def test_weights_are_in_label_order_and_one_where_none_is_set():
+    assert settings(class_weights={"damaged": 2}).weights_of(["ok", "misplaced", "damaged"]) == [1, 1, 2]
+
+
+def test_a_training_that_was_cut_off_ends_as_an_unbroken_one(tmp_path, monkeypatch):
+    unbroken = linear()
+    whole = train(unbroken, settings(epochs=6), tmp_path / "whole")
+
+    save = checkpoint.save
+
+    def save_and_die(state: checkpoint.Checkpoint, folder) -> None:
+        save(state, folder)
+        if len(state.history) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(checkpoint, "save", save_and_die)
+        train(linear(), settings(epochs=6), tmp_path / "cut")
+    resumed = linear()
+    resumed.set_weights([np.zeros_like(weight) for weight in resumed.get_weights()])
+    outcome = train(resumed, settings(epochs=6), tmp_path / "cut")
+
+    assert outcome.resumed_from_epoch == 3
+    assert list(outcome.history) == list(whole.history)
+    for ours, theirs in zip(resumed.get_weights(), unbroken.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_training_that_had_already_ended_is_not_begun_again(tmp_path):
+    first = train(linear(), settings(), tmp_path)
+    model = linear()
+    again = fit.train(
+        model, lambda epochs: pytest.fail("trained"), 1, batches(LABELS, range(1)), settings(), tmp_path
+    )
+    assert list(again.history) == list(first.history)
+    assert again.resumed_from_epoch == 3
+
+
+def test_each_epoch_is_told_with_its_numbers_and_the_time_to_go(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, logger="edgeline.progress"):
+        train(linear(), settings(epochs=2), tmp_path)
+    told = [record.progress for record in caplog.records if hasattr(record, "progress")]
+    assert [(event["event"], event["epoch"], event["epochs"]) for event in told] == [
+        ("epoch", 1, 2),
+        ("epoch", 2, 2),
+    ]
+    for event in told:
+        assert all(math.isfinite(event[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy"))
+    assert told[0]["eta_s"] > 0
+    assert told[1]["eta_s"] == 0

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from errors import EdgelineError
+from tests.trainer_module.samples import EVAL_EXAMPLES, TRAIN_EXAMPLES, example, render, write_records
+from trainer_module import input_pipeline
+
+BATCH = 20
+AS_IT_IS = input_pipeline.Augmentation(flip=False, brightness=0.0)
+VARIED = input_pipeline.Augmentation(flip=True, brightness=0.15)
+EQUAL = [1.0, 1.0, 1.0]
+
+
+@pytest.fixture(scope="module", params=[input_pipeline.CACHE_LIMIT_BYTES, 0], ids=["in memory", "streamed"])
+def cache_limit(request) -> int:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def train(files, transform, cache_limit):
+    split = input_pipeline.open_split([files["train"]], transform, "train", cache_limit)
+    assert (split.images is None) == (cache_limit == 0)
+    return split
+
+
+@pytest.fixture(scope="module")
+def evaluation(files, transform, cache_limit):
+    return input_pipeline.open_split([files["eval"]], transform, "eval", cache_limit)
+
+
+def batches(split, epochs: range, augmentation=AS_IT_IS, seed: int = 20, weights=EQUAL) -> list:
+    dataset = input_pipeline.training_batches(split, BATCH, epochs, seed, augmentation, weights)
+    return list(dataset.as_numpy_iterator())
+
+
+def pixels_of(split) -> np.ndarray:
+    """All images in the order of the files, one row each."""
+    images = [image for image, _ in input_pipeline.evaluation_batches(split, 50).as_numpy_iterator()]
+    return np.concatenate(images).reshape(len(split.labels), -1)
+
+
+def rows(images: np.ndarray) -> set[bytes]:
+    return {image.tobytes() for image in images.astype(np.float32)}
+
+
+def test_eval_shows_every_example_once_and_in_order(evaluation):
+    shown = list(input_pipeline.evaluation_batches(evaluation, 8).as_numpy_iterator())
+    assert [len(label) for _, label in shown] == [8, 8, 8, 8, 5]
+    labels = np.concatenate([label for _, label in shown])
+    np.testing.assert_array_equal(labels, np.arange(EVAL_EXAMPLES) % 3)
+    assert len(rows(np.concatenate([image for image, _ in shown]))) == EVAL_EXAMPLES
+
+
+def test_an_epoch_shows_every_example_in_full_batches(train):
+    shown = batches(train, range(1))
+    assert len(shown) == input_pipeline.steps_per_epoch(train, BATCH) == 5
+    assert {image.shape for image, _, _ in shown} == {(BATCH, 32, 32, 1)}
+    assert rows(np.concatenate([image for image, _, _ in shown])) == rows(pixels_of(train))
+
+
+def test_every_image_keeps_its_label(train):
+    label_of = {pixels.tobytes(): label for pixels, label in zip(pixels_of(train), train.labels, strict=True)}
+    for image, label, _ in batches(train, range(1)):
+        assert [label_of[one.tobytes()] for one in image] == label.tolist()
+
+
+def test_a_split_smaller_than_a_batch_still_fills_one(evaluation):
+    dataset = input_pipeline.training_batches(evaluation, 64, range(2), 1, AS_IT_IS, EQUAL)
+    assert [len(label) for _, label, _ in dataset.as_numpy_iterator()] == [64, 64]
+
+
+def test_a_resumed_run_sees_what_an_unbroken_one_sees(train):
+    unbroken, resumed = batches(train, range(4), VARIED), batches(train, range(2, 4), VARIED)
+    for whole, part in zip(unbroken[10:], resumed, strict=True):
+        for ours, theirs in zip(whole, part, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_each_epoch_and_each_seed_has_its_own_order_and_variation(train):
+    first, second = batches(train, range(2), VARIED)[0][0], batches(train, range(2), VARIED)[5][0]
+    other_seed = batches(train, range(1), VARIED, seed=21)[0][0]
+    assert not rows(first) & rows(second)
+    assert not rows(first) & rows(other_seed)
+
+
+def test_flipping_mirrors_about_half_of_the_images_and_changes_nothing_else(train):
+    augmentation = input_pipeline.Augmentation(flip=True, brightness=0.0)
+    shown = np.concatenate([image for image, _, _ in batches(train, range(1), augmentation)])[:TRAIN_EXAMPLES]
+    originals = pixels_of(train).reshape(-1, 32, 32, 1)
+    plain, mirrored = rows(shown) & rows(originals), rows(shown) & rows(originals[:, :, ::-1])
+    assert len(plain) + len(mirrored) == TRAIN_EXAMPLES
+    assert 30 <= len(mirrored) <= 66  # 96 fair coins: outside with a probability below 0.001
+
+
+def test_brightness_moves_a_whole_image_within_its_bound(train):
+    augmentation = input_pipeline.Augmentation(flip=False, brightness=0.15)
+    plain, varied = batches(train, range(1)), batches(train, range(1), augmentation)
+    for (before, _, _), (after, _, _) in zip(plain, varied, strict=True):
+        assert after.min() >= 0
+        assert after.max() <= 255
+        unclipped = (after > 0) & (after < 255)
+        shift = np.where(unclipped, after - before, np.nan).reshape(BATCH, -1)
+        # float32 near 255 resolves 1.5e-5.
+        assert np.nanmax(np.nanmax(shift, axis=1) - np.nanmin(shift, axis=1)) < 1e-4
+        assert 1 < np.nanmax(np.abs(shift)) <= 0.15 * 255 + 1e-4
+
+
+def test_class_weights_become_sample_weights(train):
+    for _, label, weight in batches(train, range(1), weights=[1.0, 3.0, 2.0]):
+        np.testing.assert_array_equal(weight, np.array([1.0, 3.0, 2.0], np.float32)[label])
+
+
+def test_a_split_without_examples_is_refused(transform, tmp_path):
+    write_records(tmp_path / "empty-00000.gz", [])
+    for pattern in ("empty-*", "nothing-*"):
+        with pytest.raises(EdgelineError, match="eval split has no examples"):
+            input_pipeline.open_split([str(tmp_path / pattern)], transform, "eval")
+
+
+def test_labels_that_the_schema_does_not_know_are_refused_with_their_number(transform, tmp_path):
+    records = [example(render("ok", 1), label) for label in ("ok", "torn", None)]
+    write_records(tmp_path / "some-00000.gz", records)
+    with pytest.raises(EdgelineError, match="2 of 3 examples of the train split"):
+        input_pipeline.open_split([str(tmp_path / "some-*")], transform, "train")

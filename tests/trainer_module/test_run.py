@@ -1,0 +1,97 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.trainer_module.samples import EVAL_EXAMPLES, TRAIN_EXAMPLES, run_arguments
+from trainer_module import run
+
+ROOT = Path(__file__).parents[2]
+
+# Runs run_fn, and dies without a word in the epoch after the one that is named.
+RUN_AND_DIE = """
+import json, logging, os, signal, sys, threading, types
+
+class DieSoon(logging.Handler):
+    def emit(self, record):
+        if getattr(record, "progress", {}).get("epoch") == int(sys.argv[2]):
+            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+logger = logging.getLogger("edgeline.progress")
+logger.setLevel(logging.INFO)
+logger.addHandler(DieSoon())
+from trainer_module import run
+run.run_fn(types.SimpleNamespace(**json.loads(sys.argv[1])))
+"""
+
+
+def weights(folder: Path) -> list[np.ndarray]:
+    return [variable.numpy() for variable in tf.saved_model.load(str(folder / "Format-Serving")).variables]
+
+
+def history(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "run" / "history.jsonl").read_text().splitlines()]
+
+
+def test_the_model_has_learned_what_was_there_to_learn(trained):
+    epochs = history(trained)
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3, 4, 5]
+    assert epochs[-1]["loss"] < epochs[0]["loss"] / 2
+    assert max(epoch["val_accuracy"] for epoch in epochs) > 0.9, epochs
+
+
+def test_what_was_done_is_written_down(trained):
+    training = json.loads((trained / "run" / "training.json").read_text())
+    epochs = history(trained)
+    best = min(epochs, key=lambda epoch: epoch["val_loss"])["epoch"]
+    assert training["best_epoch"] == best
+    assert training["global_batch_size"] == 16 * training["replicas"]
+    assert training["resumed_from_epoch"] is None
+    assert (training["train_examples"], training["eval_examples"]) == (TRAIN_EXAMPLES, EVAL_EXAMPLES)
+    assert (training["strategy"], training["epochs"]) == ("mirrored", 5)
+    assert len(training["devices"]) == training["replicas"]
+    assert training["seconds"] > 0
+    assert training["examples_per_second"] > 0
+    assert training["parameters"] > 0
+
+
+def test_nothing_is_left_of_the_checkpoints(trained):
+    assert list((trained / "checkpoints").iterdir()) == []
+
+
+def test_the_saved_model_is_the_best_epochs(trained, served, examples):
+    features = served.signatures["transform_features"](examples=tf.constant(examples["eval"]))
+    probabilities = served.signatures["serve_features"](image=features["image"])["probabilities"].numpy()
+    loss = -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()]).mean()
+    assert loss == pytest.approx(min(epoch["val_loss"] for epoch in history(trained)), abs=1e-4)
+
+
+@pytest.mark.e2e
+def test_a_run_killed_in_mid_epoch_goes_on_to_the_weights_of_an_unbroken_one(
+    trained, files, transform_output, tmp_path
+):
+    """`trained` ran with the same seed in another process, so this also proves that a seed decides all."""
+    arguments = run_arguments(files, transform_output, tmp_path)
+    killed = subprocess.run(
+        [sys.executable, "-c", RUN_AND_DIE, json.dumps(vars(arguments)), "2"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=300,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert not (tmp_path / "Format-Serving").exists()
+
+    run.run_fn(arguments)
+    training = json.loads((tmp_path / "run" / "training.json").read_text())
+    assert 2 <= training["resumed_from_epoch"] < 5
+    assert history(tmp_path) == history(trained)
+    for ours, theirs in zip(weights(tmp_path), weights(trained), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert list((tmp_path / "checkpoints").iterdir()) == []
