@@ -11,7 +11,7 @@ from functools import cache
 
 LANES = 40
 SHAPES = ("box", "carton", "bottle", "can", "jar", "bag")
-TONES = (60.0, 175.0)  # Luma of a lane's packages: dark goods or light goods.
+TONES = (60.0, 175.0)  # Luma of the packages in even and in odd lanes: dark goods, light goods.
 PATTERNS = ("plain", "band", "stripes", "hoops", "disc", "chevron", "checks", "split")
 
 Color = tuple[int, int, int]
@@ -85,7 +85,7 @@ def lane(number: int) -> Lane:
     pitch = rng.randint(82, 94)
     usual_height = rng.randint(44, pitch - 27)
     shapes = rng.sample(SHAPES, 2)
-    tone = rng.choice(TONES)
+    tone = TONES[number % 2]
     products = tuple(
         _product(rng, shapes[index % 2], usual_height + rng.randint(-5, 5), tone)
         for index in range(rng.randint(4, 6))

@@ -7,6 +7,7 @@ weeks as a whole hardly, so that a drift check has nothing to find where nothing
 
 import contextlib
 import logging
+import math
 import multiprocessing
 import random
 from collections.abc import Iterator, Mapping
@@ -84,6 +85,13 @@ def _class_list(photos: int, label_shift: float, rng: random.Random) -> tuple[li
     return found, labels
 
 
+def _rounds(seed: int) -> list[int]:
+    """All lanes in the order of the rounds, light goods (odd lanes) and dark ones (even lanes) by turns."""
+    rng = random.Random(f"rounds {seed}")
+    odd, even = (rng.sample(range(first, LANES + 1, 2), LANES // 2) for first in (1, 2))
+    return [number for pair in zip(odd, even, strict=True) for number in pair]
+
+
 def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float], monday: date) -> list[Session]:
     """All sessions of one week, in the order in which they started.
 
@@ -101,17 +109,17 @@ def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float], mo
         moved = rng.randint(-2, 2) if min(sizes[index], sizes[index + 1]) > 4 else 0
         sizes[index], sizes[index + 1] = sizes[index] + moved, sizes[index + 1] - moved
     found, labels = _class_list(photos, faults.get("label-shift", 0.0), rng)
-    traits = [_spread(count, rng) for _ in range(7)]
-    rounds = random.Random(f"rounds {seed}").sample(range(1, LANES + 1), LANES)
+    traits = [_spread(count, rng) for _ in range(8)]
+    rounds = _rounds(seed)
     lanes = [rounds[((span - 1) * count + index) % LANES] for index in range(count)]
     drill = random.Random(f"faults {seed} {span}")
     spoiled = choose_photos(faults, photos, drill)
-    for index in drill.sample(range(count), count)[: -int(-faults.get("new-lane", 0.0) * count // 1)]:
+    for index in drill.sample(range(count), count)[: math.ceil(faults.get("new-lane", 0.0) * count)]:
         lanes[index] = LANES + 1 + index % _NEW_LANES
     minutes = sorted(traits[0])
     sessions, first = [], 0
     for index, size in enumerate(sizes):
-        _, phone, turn, light, softness, yaw, pitch = (trait[index] for trait in traits)
+        _, phone, turn, light, softness, yaw, pitch, quality = (trait[index] for trait in traits)
         last = first + size
         day, hour = divmod(minutes[index] * _WORKDAYS, 1)
         starts = datetime.combine(monday, time(_ROUND_STARTS), timezone.utc) + timedelta(
@@ -125,7 +133,7 @@ def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float], mo
             softness=softness,
             yaw=2 * yaw - 1,
             pitch=2 * pitch - 1,
-            quality=rng.randint(62, 92),
+            quality=round(62 + 30 * quality),
         )
         sessions.append(
             Session(seed, span, index, lanes[index], starts, camera, tuple(found[first:last]),

@@ -111,7 +111,7 @@ def _crushed(sprite: Image.Image, severity: float, rng: random.Random) -> Image.
     inside = (from_x >= 0) & (from_x < width) & (from_y >= 0) & (from_y < height)
     bent = pixels[np.clip(from_y, 0, height - 1), np.clip(from_x, 0, width - 1)].astype(np.float32)
     crease = along + rng.choice((-0.5, 0.5)) * x / width
-    facet = np.where((crease * 3.3).astype(int) % 2 == 0, 1 + 0.35 * severity, 1 - 0.5 * severity)
+    facet = np.where((crease * 3.3).astype(int) % 2 == 0, 1 + 0.5 * severity, 1 - 0.65 * severity)
     bent[..., :3] *= facet[..., None]
     bent[..., 3] *= inside
     return Image.fromarray(np.clip(bent, 0, 255).astype(np.uint8))
@@ -121,7 +121,7 @@ def _torn(sprite: Image.Image, severity: float, rng: random.Random) -> Image.Ima
     """A ragged hole with a pale rim of paper, dark inside."""
     torn = sprite.copy()
     width, height = torn.size
-    reach = (0.35 + 0.25 * severity) * width
+    reach = (0.38 + 0.25 * severity) * width
     middle = rng.uniform(0.15, 0.85) * width, rng.uniform(0.3, 0.75) * height
     ring = [
         (-1, -0.4),
@@ -261,7 +261,7 @@ def draw_bay(home: Lane, size: tuple[int, int], label: str, rng: random.Random) 
         deep = tuple(int(0.6 * part) for part in home.wall)
         draw.rectangle((0, board - home.pitch + home.lip, width, board), (deep[0], deep[1], deep[2]))
         for index, (middle, product) in enumerate(row):
-            gone = rng.random() < 0.04 and (shelf, index) != target
+            gone = rng.random() < 0.03 and (shelf, index) != target
             if gone and rng.random() < 0.5:
                 continue
             _put(scene, _row_behind(product), middle, board - 4)
@@ -282,14 +282,14 @@ def draw_bay(home: Lane, size: tuple[int, int], label: str, rng: random.Random) 
             if label == "misplaced":
                 spare = _misplace(scene, home, product, middle, board, rng)
             else:
-                kind, severity = rng.choice(DAMAGES), rng.uniform(0.35, 1)
+                kind, severity = rng.choice(DAMAGES), rng.uniform(0.5, 1)
                 sprite = package(product)
                 if kind == "crushed":
                     sprite = _crushed(sprite, severity, rng)
                 elif kind == "torn":
                     sprite = _torn(sprite, severity, rng)
                 elif kind == "tilted":
-                    turn = rng.choice((-1, 1)) * (10 + 28 * severity)
+                    turn = rng.choice((-1, 1)) * (12 + 26 * severity)
                     sprite = sprite.rotate(turn, Image.Resampling.BILINEAR, expand=True)
                 spare = _put(scene, sprite, middle, board + 1)
                 leak = (spare, severity) if kind == "leaking" else None
