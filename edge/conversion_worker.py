@@ -18,7 +18,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.runtime import interpreter_class
+from edge.runtime import load_interpreter
 from edge.variants import Variant, parse_variants
 from errors import EdgelineError
 
@@ -131,8 +131,7 @@ def _write_and_run(path: Path, content: bytes) -> None:
 
 def _run_once(path: Path) -> None:
     """Runs the file: one that converts without a word can still crash its reader, which is harmless here."""
-    interpreter = interpreter_class()[0](model_path=str(path))
-    interpreter.allocate_tensors()
+    interpreter, _ = load_interpreter(path)
     for tensor in interpreter.get_input_details():
         interpreter.set_tensor(tensor["index"], np.zeros(tensor["shape"], tensor["dtype"]))
     interpreter.invoke()

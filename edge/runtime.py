@@ -100,15 +100,33 @@ def _color_and_size(contract: Mapping[str, Any]) -> tuple[str, int]:
     return _COLORS[color][0], size  # type: ignore[index, return-value]
 
 
-def interpreter_class() -> tuple[type[Any], str]:
-    """Finds the first TFLite interpreter that is installed.
+def load_interpreter(path: Path, num_threads: int = 1) -> tuple[Any, str]:
+    """Loads an edge file into the first TFLite interpreter that is installed.
 
     Returns:
-        The class, and its distribution's name and version, such as `tensorflow 2.16.2`.
+        The interpreter with its tensors allocated, and its distribution's name and version, such as
+        `tensorflow 2.16.2`.
 
     Raises:
-        EdgelineError: None is installed.
+        EdgelineError: No interpreter is installed, or it cannot load the file.
     """
+    interpreter_class, runtime = _installed_interpreter()
+    try:
+        with warnings.catch_warnings():
+            # TensorFlow 2.21 says on each use that this class moves to ai-edge-litert, which is asked first.
+            warnings.simplefilter("ignore")
+            interpreter = interpreter_class(model_path=str(path), num_threads=num_threads)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise EdgelineError(
+            f"{path.name} cannot be loaded by {runtime}: {error}.",
+            "It is damaged, or holds operations that this runtime does not have.",
+            "Check its digest against the manifest, or convert it again.",
+        ) from error
+    return interpreter, runtime
+
+
+def _installed_interpreter() -> tuple[type[Any], str]:
     for module, distribution in _INTERPRETERS:
         try:
             version = importlib.metadata.version(distribution)
@@ -145,20 +163,7 @@ class EdgeModel:
         path = Path(path)
         if not path.is_file():
             raise EdgelineError(f"There is no file {path}.", do="Check the path of the edge file.")
-        interpreter, self.runtime = interpreter_class()
-        try:
-            with warnings.catch_warnings():
-                # TensorFlow 2.21 announces on each use that this class moves to ai-edge-litert, which is
-                # asked for first above.
-                warnings.simplefilter("ignore")
-                self._interpreter = interpreter(model_path=str(path), num_threads=num_threads)
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise EdgelineError(
-                f"{path.name} cannot be loaded by {self.runtime}: {error}.",
-                "It is damaged, or holds operations that this runtime does not have.",
-                "Check its digest against the manifest, or convert it again.",
-            ) from error
+        self._interpreter, self.runtime = load_interpreter(path, num_threads)
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         shapes = [tuple(int(size) for size in tensor["shape"]) for tensor in (*inputs, *outputs)]
         if [len(shape) for shape in shapes] != [4, 2] or {shape[0] for shape in shapes} != {1}:
