@@ -32,7 +32,7 @@ class Findings:
     Attributes:
         outcome: The Pusher's `pushed`, `unchanged` or `held`; None where no Pusher ran.
         failed: Reasons of each verdict that is a fail.
-        notes: Reasons of the Pusher, and of each verdict that had no baseline.
+        notes: Reasons of the Pusher, and of each verdict that is no fail.
         warnings: Of all verdicts.
         look_closer: The command of the first verdict that is a fail.
     """
@@ -55,7 +55,7 @@ def read_findings(folder: RunFolder) -> Findings:
         if verdict.get("result") == "fail":
             failed += verdict.get("reasons", [])
             look_closer = look_closer or verdict.get("look_closer")
-        elif verdict.get("result") == "no_baseline":
+        else:
             notes += verdict.get("reasons", [])
         warnings += verdict.get("warnings", [])
     for record in artifact_records.read(folder.artifacts):

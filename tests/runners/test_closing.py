@@ -60,6 +60,7 @@ def test_a_push_without_a_baseline_says_both(folder, put_out, make_run):
     assert (run.outcome, run.exit_code, run.error) == ("pushed", 0, None)
     assert run.reasons == (
         "Version 1 of shelf is in production.",
+        "150 of 150 photos were accepted.",
         "There is no production model to compare with.",
     )
     assert run.warnings == ("Lane 7 has 3 photos.",)
