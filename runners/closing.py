@@ -1,6 +1,7 @@
 """How a run ended: its outcome, read from what the steps put out, and the last lines that a person sees."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +17,9 @@ from runners.runs import Outcome, Run, RunFolder
 
 # Beyond the exit codes of errors.py: ended by Ctrl-C or SIGTERM, as a shell has it.
 INTERRUPTED_EXIT = 130
+LOOK_CLOSER = "Look closer: "
 _OUTCOME_OF_ERROR: dict[int, Outcome] = {3: "held", 4: "refused", INTERRUPTED_EXIT: "interrupted"}
-_NEXT = {
-    "pushed": "edgeline status",
-    "unchanged": "edgeline status",
-    "held": "edgeline show latest",
-    "refused": "edgeline show latest",
-}
+_NEXT = {"pushed": "edgeline status", "unchanged": "edgeline status"}
 
 
 @dataclass(frozen=True)
@@ -164,6 +161,16 @@ def time_table(run: Run, width: int) -> Iterator[str]:
     yield f"  {'in all':<{name_width}} {duration(total):>11}"
 
 
+def _with_workspace(command: str, workspace: Path) -> str:
+    """A command of ours as it has to be typed here: gates do not know which workspace they run in."""
+    if (
+        not command.startswith(("edgeline show", "edgeline status"))
+        or workspace == Path("workspace").absolute()
+    ):
+        return command
+    return f"{command} --workspace {shlex.quote(str(workspace))}"
+
+
 def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:
     """What is said when a run has ended, each line with its style: verdict, reasons, what to do next.
 
@@ -191,6 +198,6 @@ def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator
         yield from ((f"  {part}", "") for part in (error.get("why"), error.get("do")) if part)
     look = run.look_closer or _NEXT.get(run.outcome)
     if look:
-        yield f"Look closer: {look}", ""
+        yield f"{LOOK_CLOSER}{_with_workspace(look, folder.path.parent.parent)}", ""
     if folder.log.exists() and run.outcome not in ("pushed", "unchanged"):
         yield f"Log: {folder.log}", ""

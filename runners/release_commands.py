@@ -100,7 +100,7 @@ def show(arguments: argparse.Namespace) -> int:
         for line in closing.time_table(run, 80):
             _say(line)
     for line, _ in closing.last_lines(run, folder, None):
-        if line != "Look closer: edgeline show latest":
+        if not line.startswith(closing.LOOK_CLOSER):
             _say(line)
     for verdict in closing.read_verdicts(folder):
         _say(f"Gate {verdict['gate']}: {verdict['result'].replace('_', ' ')}")

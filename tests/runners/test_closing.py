@@ -146,7 +146,7 @@ def test_the_last_lines_repeat_warnings_reasons_and_the_command_to_look_closer(f
         "  - span-00007 is dark.",
         "Held back: the model was trained and not pushed; version 2 stays in production.",
         "  - Accuracy is 0.8.",
-        "Look closer: edgeline show latest",
+        f"Look closer: edgeline show latest --workspace {folder.path.parent.parent}",
         f"Log: {folder.log}",
     ]
 
@@ -159,3 +159,12 @@ def test_data_that_was_refused_without_a_gate_says_why_and_what_to_do(folder, ma
 
     assert "  - labels.csv is missing." in lines
     assert lines.index("  Nothing can be learned.") < lines.index("  Write it.")
+
+
+def test_in_the_usual_workspace_the_command_to_look_closer_is_short(tmp_path, monkeypatch, make_run):
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder(tmp_path / "workspace" / "runs" / "20261005-091233")
+
+    lines = [line for line, _ in closing.last_lines(make_run(outcome="pushed", version=3), folder, None)]
+
+    assert lines[-1] == "Look closer: edgeline status"
