@@ -85,7 +85,7 @@ def convert(
         )
     output.mkdir(parents=True, exist_ok=True)
     for variant in wanted:
-        (output / variant.file_name).unlink(missing_ok=True)
+        _remove(variant, output)
     done: dict[str, Conversion] = {}
     with tempfile.TemporaryDirectory(prefix="edge-convert-") as folder:
         calibration_file = _calibration_file(calibration, Path(folder))
@@ -162,7 +162,14 @@ def _run_worker(
         tail = "\n".join(text.splitlines()[-_LOG_LINES:])
         error = f"The conversion process {ended} while it made {lost.name}. Its log ends with:\n{tail}"
         result[lost.name] = Conversion(lost.name, None, seconds, error)
+        _remove(lost, output)
     return result
+
+
+def _remove(variant: Variant, output: Path) -> None:
+    """Removes what an earlier run, or a worker that was killed while it wrote, has left of a variant."""
+    for file in output.glob(variant.file_name + "*"):
+        file.unlink()
 
 
 def _ended(returncode: int) -> str:

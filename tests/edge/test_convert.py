@@ -60,10 +60,14 @@ def test_an_exception_in_one_variant_does_not_stop_the_next(exported: Exported, 
     assert [file.name for file in tmp_path.glob("*.tflite*")] == ["model_fp16.tflite"]
 
 
-def test_a_variant_that_takes_too_long_says_so(exported: Exported, tmp_path: Path):
+def test_a_variant_that_takes_too_long_says_so_and_leaves_nothing(exported: Exported, tmp_path: Path):
+    (tmp_path / "model_fp32.tflite").write_bytes(b"of an earlier run")
+    (tmp_path / "model_fp32.tflite.part").write_bytes(b"half")
+
     (made,) = convert(exported.folder, "serve_image", ["fp32"], exported.images, tmp_path, timeout=0.2)
 
     assert made.file is None and made.error is not None and "took more than" in made.error
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_operation_that_phones_do_not_have_is_named(exported: Exported, tmp_path: Path):
