@@ -31,7 +31,8 @@ def folder_source(root: Path, folders: Sequence[Path]) -> Source:
             f"A class is learned from photos ({', '.join(sorted(PHOTO_SUFFIXES))}).",
             "Put photos in, or move the folders elsewhere.",
         )
-    return Source(f"a folder a class ({len(folders)})", _offers(root, photos))
+    count = sum(map(len, photos.values()))
+    return Source(f"a folder a class ({len(folders)} classes)", _offers(root, photos), count)
 
 
 def photos_below(folder: Path) -> list[Path]:

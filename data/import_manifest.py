@@ -38,7 +38,8 @@ def manifest_source(manifest: Path) -> Source:
     lines = manifest.suffix.lower() in (".jsonl", ".ndjson")
     records = list(_json_records(manifest, text) if lines else _csv_records(manifest, text))
     columns = _columns(manifest, records)
-    return Source(f"a manifest ({manifest.name}, {len(records)} rows)", _offers(manifest, records, columns))
+    layout = f"a manifest ({manifest.name}, {len(records)} rows)"
+    return Source(layout, _offers(manifest, records, columns), len(records))
 
 
 def _csv_records(manifest: Path, text: str) -> Iterator[Record]:

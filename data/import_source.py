@@ -52,11 +52,13 @@ class Source:
     Attributes:
         layout: What it is, in words.
         offers: Its photos, read one by one as they are asked for.
+        count: How many there are; None where only reading tells.
         label_order: Labels in the order that the source numbers them; empty where it does not.
     """
 
     layout: str
     offers: Offers
+    count: int | None
     label_order: tuple[str, ...] = ()
 
 

@@ -33,7 +33,7 @@ def tfrecord_source(files: Sequence[Path]) -> Source:
     """
     names = _read_names(files[0].parent / "labels.txt")
     offers = (offer for file in files for offer in _offers(file, names))
-    return Source(f"{len(files)} TFRecord file{'s' * (len(files) > 1)}", offers, tuple(names.values()))
+    return Source(f"{len(files)} TFRecord file{'s' * (len(files) > 1)}", offers, None, tuple(names.values()))
 
 
 def _read_names(path: Path) -> dict[int, str]:

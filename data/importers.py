@@ -1,5 +1,6 @@
 """Import of anyone's labelled photos as one new span, with the workload that trains on them."""
 
+import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from errors import DataRefused, EdgelineError, UsageError
 
 _EXAMPLES = 3
 _SESSION_DIGITS = 16
+_PHOTOS_A_MESSAGE = 250
+
+_progress = logging.getLogger("edgeline.progress")
 
 
 def import_photos(src: Path, data_dir: Path) -> ImportReport:
@@ -101,7 +105,10 @@ class _Walk:
         )
 
     def __iter__(self) -> Iterator[tuple[LabelRow, bytes | None]]:
-        for offer in self._source.offers:
+        for number, offer in enumerate(self._source.offers, start=1):
+            if number % _PHOTOS_A_MESSAGE == 0 and (total := self._source.count):
+                count = {"event": "count", "what": "photos", "done": number, "total": total}
+                _progress.info(f"{number} of {total} photos read", extra={"progress": count})
             if isinstance(offer, Refused):
                 self.refused[offer.reason].append(offer.where)
             elif row := self._new_row(offer):

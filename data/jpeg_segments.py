@@ -8,10 +8,12 @@ import re
 import struct
 from dataclasses import dataclass
 
-_START, _END, _SCAN, _APP0, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE
+_START, _END, _SCAN, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 _BASELINE, _PROGRESSIVE = 0xC0, 0xC2
 _TABLES = frozenset({0xDB, 0xC4, 0xDD})  # quantisation, Huffman, restart interval
 _METADATA = frozenset(range(0xE0, 0xF0)) | {0xFE}
+_EXIF = b"Exif\0\0"
+_ORIENTATION_TAG, _SHORT = 0x0112, 3
 # In entropy-coded data 0xFF00 is a stuffed 0xFF and 0xFFD0 to 0xFFD7 are restart markers.
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 # JFIF 1.01, no density, no thumbnail: without it a decoder would guess the colour space from component ids.
@@ -33,12 +35,14 @@ class PlainJpeg:
     Attributes:
         width: Pixels as stored, before any turning.
         height: Pixels as stored.
+        orientation: As EXIF has it, 1 to 8; 1 where EXIF is absent or unreadable.
         stripped: The file with its tables, frame and scans alone: no EXIF, XMP, ICC, comment, nothing after
             the end marker.
     """
 
     width: int
     height: int
+    orientation: int
     stripped: bytes
 
 
@@ -52,7 +56,7 @@ def parse(data: bytes) -> PlainJpeg:
     if data[:2] != bytes((0xFF, _START)):
         raise OddJpeg("no start marker")
     parts = [data[:2], _JFIF]
-    frame, jfif, transform, position = b"", False, None, 2
+    frame, exif, jfif, transform, position = b"", b"", False, None, 2
     scans = 0
     while True:
         match = _marker_at(data, position)
@@ -73,6 +77,8 @@ def parse(data: bytes) -> PlainJpeg:
             after = end.start()
         elif marker == _APP0 and body[:5] == b"JFIF\0":
             jfif = True
+        elif marker == _APP1 and body[:6] == _EXIF and not exif:
+            exif = body[6:]
         elif marker == _APP14 and body[:5] == b"Adobe" and len(body) >= 12:
             transform = body[11]
         elif marker not in _TABLES | _METADATA:
@@ -84,7 +90,7 @@ def parse(data: bytes) -> PlainJpeg:
         raise OddJpeg("no scan")
     width, height = _plain_frame(frame, jfif, transform)
     parts.append(bytes((0xFF, _END)))
-    return PlainJpeg(width, height, b"".join(parts))
+    return PlainJpeg(width, height, _orientation(exif), b"".join(parts))
 
 
 def _marker_at(data: bytes, position: int) -> tuple[int, bytes, int] | None:
@@ -116,3 +122,20 @@ def _plain_frame(frame: bytes, jfif: bool, transform: int | None) -> tuple[int, 
     if components != 1 and not (components == 3 and ycbcr):
         raise OddJpeg(f"{components} components that are not YCbCr")
     return width, height
+
+
+def _orientation(exif: bytes) -> int:
+    """The orientation in the first directory of EXIF: a TIFF header, then entries of 12 bytes (EXIF 2.32)."""
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None or len(exif) < 8:
+        return 1
+    (start,) = struct.unpack_from(f"{order}I", exif, 4)
+    if start + 2 > len(exif):
+        return 1
+    (entries,) = struct.unpack_from(f"{order}H", exif, start)
+    last = min(start + 2 + 12 * entries, len(exif) - 11)
+    for place in range(start + 2, last, 12):
+        tag, kind, count, value = struct.unpack_from(f"{order}HHIH", exif, place)
+        if tag == _ORIENTATION_TAG:
+            return value if kind == _SHORT and count == 1 and 1 <= value <= 8 else 1
+    return 1

@@ -96,8 +96,8 @@ def check_photo(data: bytes, limits: PhotoLimits) -> CheckedPhoto:
         # Pillow warns of odd metadata and of sizes, which either do not matter or are refused here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                return _check_image(image, data, plain, limits)
+            with Image.open(io.BytesIO(plain.stripped if plain else data), formats=FORMATS) as image:
+                return _check_image(image, len(data), plain, limits)
     except PhotoRejected:
         raise
     except Image.DecompressionBombError:
@@ -111,14 +111,13 @@ def check_photo(data: bytes, limits: PhotoLimits) -> CheckedPhoto:
 
 
 def _check_image(
-    image: Image.Image, data: bytes, plain: PlainJpeg | None, limits: PhotoLimits
+    image: Image.Image, byte_size: int, plain: PlainJpeg | None, limits: PhotoLimits
 ) -> CheckedPhoto:
     _check_size(*image.size, limits)  # first: to look for a PNG's orientation, Pillow decodes it
-    # A TIFF is turned by Pillow itself while it loads.
-    orientation = 1 if image.format == "TIFF" else _orientation(image)
+    orientation = plain.orientation if plain else _orientation(image)
     width, height = image.size[::-1] if orientation in _SIDEWAYS else image.size
     too_large = max(width, height) > limits.max_side
-    if plain and orientation == 1 and not too_large and (plain.width, plain.height) == image.size:
+    if plain and orientation == 1 and not too_large:
         image.draft("L", _scaled_to(SHARPNESS_SIDE, image.size))
         luma, jpeg = image.convert("L"), plain.stripped
     else:
@@ -131,7 +130,7 @@ def _check_image(
         luma, jpeg = upright.convert("L"), _encoded(upright)
     brightness, sharpness = _light(luma)
     digest = hashlib.sha256(jpeg).hexdigest()
-    return CheckedPhoto(jpeg, width, height, len(data), brightness, sharpness, digest)
+    return CheckedPhoto(jpeg, width, height, byte_size, brightness, sharpness, digest)
 
 
 def _check_size(width: int, height: int, limits: PhotoLimits) -> None:
@@ -167,6 +166,8 @@ def _unreadable(data: bytes, truncated: bool) -> PhotoRejected:
 
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; unreadable EXIF is no reason to lose a photo, and counts as 1."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns it by itself while it loads
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except READER_ERRORS:
@@ -205,10 +206,9 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _encoded(image: Image.Image) -> bytes:
-    clean = Image.new(image.mode, image.size)  # Pillow would write the original's comment and profile again
-    clean.paste(image)
+    image.info = {}  # Pillow would write the original's comment and profile again
     buffer = io.BytesIO()
-    clean.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue()
 
 
@@ -221,8 +221,9 @@ def _scaled_to(side: int, size: tuple[int, int]) -> tuple[int, int]:
 def _light(luma: Image.Image) -> tuple[float, float]:
     """Brightness and sharpness."""
     size = _scaled_to(SHARPNESS_SIDE, luma.size)
-    small = luma if luma.size == size else luma.resize(size, Image.Resampling.BILINEAR)
-    y = np.asarray(small, dtype=np.int16)
-    inner = y[1:-1, 1:-1]
-    laplacian = y[:-2, 1:-1] + y[2:, 1:-1] + y[1:-1, :-2] + y[1:-1, 2:] - 4 * inner
-    return float(y.mean()), float(laplacian.var())
+    small = luma if luma.size == size else luma.resize(size, Image.Resampling.BOX)
+    # Whole numbers in float64: their sums are exact, so the features are the same on every machine.
+    y = np.asarray(small, dtype=np.float64)
+    laplacian = (y[:-2, 1:-1] + y[2:, 1:-1] + y[1:-1, :-2] + y[1:-1, 2:] - 4 * y[1:-1, 1:-1]).ravel()
+    mean = laplacian.sum() / laplacian.size
+    return float(y.sum() / y.size), float(laplacian @ laplacian / laplacian.size - mean**2)
