@@ -5,19 +5,16 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from data.rejection import PhotoRejected, Reason
-
-if TYPE_CHECKING:
-    from data.spans import LabelRow
+from data.spans import LabelRow
 
 UNKNOWN_LANE = "unknown"
 
 
 def screen_rows(
-    rows: "Sequence[LabelRow]", labels: Sequence[str]
-) -> "tuple[list[LabelRow], list[tuple[LabelRow, Reason, str]]]":
+    rows: Sequence[LabelRow], labels: Sequence[str]
+) -> tuple[list[LabelRow], list[tuple[LabelRow, Reason, str]]]:
     """Parts the rows of one span into those to read photos for and those to quarantine.
 
     A row without a lane is kept with the lane `unknown`, one without a session with its photo's path as the
@@ -53,7 +50,7 @@ def screen_rows(
     return kept, rejected
 
 
-def _check(row: "LabelRow", labels: Sequence[str], labels_of: dict[str, set[str]], seen: set[str]) -> None:
+def _check(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[str]], seen: set[str]) -> None:
     if not row.photo:
         raise PhotoRejected("missing", "The photo cell is empty.")
     if not row.label:

@@ -17,8 +17,6 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path, PurePosixPath
 
 from data.rejection import PhotoRejected
-from data.screening import screen_rows as screen_rows
-from data.window import window_digest as window_digest
 from errors import DataRefused
 
 _SPAN_NAME = re.compile(r"span-(\d{5})")

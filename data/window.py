@@ -8,10 +8,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from data.spans import Span
+from data.spans import Span
 
 # A file that changed a moment ago may change again within one tick of its file system's clock (2 s on FAT,
 # the coarsest), and keep its time and size: such a span is read anew next time.
@@ -19,7 +17,7 @@ _CLOCK_TICK_NS = 2 * 10**9
 _CHUNK = 2**20
 
 
-def window_digest(spans: "Sequence[Span]", cache: Path | None = None) -> str:
+def window_digest(spans: Sequence[Span], cache: Path | None = None) -> str:
     """SHA-256 over the names and bytes of every file in the spans, the same on every machine.
 
     Args:

@@ -1,4 +1,5 @@
-from data.spans import LabelRow, screen_rows
+from data.screening import screen_rows
+from data.spans import LabelRow
 
 LABELS = ("ok", "misplaced", "damaged")
 

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from data.spans import LabelRow, find_spans, window_digest, write_span
+from data.spans import LabelRow, find_spans, write_span
+from data.window import window_digest
 
 
 @pytest.fixture
