@@ -188,6 +188,8 @@ class PhotoIngestExecutor(BaseBeamExecutor):
         spans = newest_spans(Path(exec_properties["data"]), options["window"])
         labels = json.loads(exec_properties["labels"])
         listed, aside, rows_by_span = _list_photos(spans, labels)
+        if not listed:
+            raise _nothing_left("the window", aside, spans)
         sessions = eval_sessions((item.row.session_id for item in listed), options["eval_fraction"])
         limits = PhotoLimits(
             max_megapixels=options["max_megapixels"],
@@ -236,13 +238,7 @@ class PhotoIngestExecutor(BaseBeamExecutor):
         summary = _summary(spans, labels, rows_by_span, aside, counts)
         for split, photos in summary["splits"].items():
             if not photos:
-                by_reason = Counter(item.reason for item in aside).items()
-                reasons = ", ".join(f"{count} {reason}" for reason, count in by_reason) or "none"
-                raise DataRefused(
-                    f"No usable photo is left for the {split} split ({len(aside)} set aside: {reasons}).",
-                    "A model cannot be trained and judged without both splits.",
-                    f"Look at the photos and labels.csv of {spans[0].name} to {spans[-1].name}.",
-                )
+                raise _nothing_left(f"the {split} split", aside, spans)
         found = window_digest(spans)
         if exec_properties["window"] not in ("", found):
             raise DataRefused(
@@ -257,6 +253,16 @@ class PhotoIngestExecutor(BaseBeamExecutor):
         examples.set_string_custom_property("window", found)
         if aside:
             log.warning("%d of %d photos were set aside.", len(aside), sum(rows_by_span.values()))
+
+
+def _nothing_left(where: str, aside: Sequence[SetAside], spans: Sequence[Span]) -> DataRefused:
+    by_reason = sorted(Counter(item.reason for item in aside).items())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in by_reason) or "none"
+    return DataRefused(
+        f"No usable photo is left for {where} ({len(aside)} set aside: {reasons}).",
+        "A model cannot be trained and judged without photos in both splits.",
+        f"Look at the photos and labels.csv of {spans[0].name} to {spans[-1].name}.",
+    )
 
 
 def _take_lines(folder: Path, prefix: str) -> list[Any]:

@@ -1,0 +1,117 @@
+"""Runs the executor of a step in this process, on artifacts that TFX's own types describe."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.types import standard_artifacts
+from tfx.types.artifact import Artifact
+
+from components.artifacts import Quarantine
+from components.photo_ingest import PhotoIngestExecutor
+
+LABELS = ("ok", "misplaced", "damaged")
+# TFX would pack itself for remote workers at each step, and Beam's own choice of a direct runner first tries to
+# download another engine: both cost seconds, and neither is wanted in a test.
+LOCAL = ("--runner=FnApiRunner", "--sdk_container_image=none")
+IN_MEMORY = (*LOCAL, "--direct_running_mode=in_memory", "--direct_num_workers=1")
+DATA_OPTIONS = {"window": 8, "eval_fraction": 0.2, "max_megapixels": 40.0, "min_side": 16, "max_side": 512}
+
+
+def artifact(kind: type[Artifact], folder: Path, **properties: int | str) -> Artifact:
+    """An artifact in a folder, with custom properties."""
+    made = kind()
+    made.uri = str(folder)
+    for name, value in properties.items():
+        if isinstance(value, int):
+            made.set_int_custom_property(name, value)
+        else:
+            made.set_string_custom_property(name, value)
+    return made
+
+
+def execute(
+    executor: type[BaseExecutor],
+    inputs: Mapping[str, Artifact],
+    outputs: Mapping[str, Artifact],
+    scratch: Path,
+    beam_flags: tuple[str, ...] = IN_MEMORY,
+    **properties: Any,
+) -> None:
+    """Does what TFX's launcher does: one artifact a channel, execution properties by name."""
+    about = {"tmp_dir": str(scratch / "tmp"), "unique_id": "1"}
+    if issubclass(executor, BaseBeamExecutor):
+        about["beam_pipeline_args"] = list(beam_flags)
+    executor(executor.Context(**about)).Do(
+        {name: [value] for name, value in inputs.items()},
+        {name: [value] for name, value in outputs.items()},
+        properties,
+    )
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What ingest put out."""
+
+    examples: Artifact
+    quarantine: Artifact
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return json.loads(Path(self.quarantine.uri, "ingest.json").read_text())
+
+    def set_aside(self) -> list[dict[str, str]]:
+        """The rows of quarantine.csv."""
+        with Path(self.quarantine.uri, "quarantine.csv").open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def files(self, split: str) -> dict[str, list[dict[str, Any]]]:
+        """The records of a split by file, each as {feature: value}, in their order."""
+        import tensorflow as tf
+
+        found = {}
+        for path in sorted(Path(self.examples.uri, f"Split-{split}").iterdir()):
+            records = tf.data.TFRecordDataset(str(path), compression_type="GZIP").as_numpy_iterator()
+            found[path.name] = [_features(record) for record in records]
+        return found
+
+    def records(self, split: str) -> list[dict[str, Any]]:
+        return [record for records in self.files(split).values() for record in records]
+
+
+def _features(serialized: bytes) -> dict[str, Any]:
+    import tensorflow as tf
+
+    features = {}
+    for name, feature in tf.train.Example.FromString(serialized).features.feature.items():
+        (value,) = getattr(feature, feature.WhichOneof("kind")).value
+        features[name] = value
+    return features
+
+
+def ingest(
+    data: Path, folder: Path, beam_flags: tuple[str, ...] = IN_MEMORY, seen: str = "", **options: Any
+) -> Ingested:
+    """Runs PhotoIngest; `seen` is the digest of the window that the runner saw."""
+    made = Ingested(
+        artifact(standard_artifacts.Examples, folder / "examples"),
+        artifact(Quarantine, folder / "quarantine"),
+    )
+    execute(
+        PhotoIngestExecutor,
+        {},
+        {"examples": made.examples, "quarantine": made.quarantine},
+        folder,
+        beam_flags,
+        data=str(data),
+        labels=json.dumps(LABELS),
+        options=json.dumps({**DATA_OPTIONS, **options}),
+        window=seen,
+        code="",
+    )
+    return made

@@ -1,0 +1,225 @@
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tfx.components.example_validator.executor import Executor as ExampleValidatorExecutor
+from tfx.components.statistics_gen.executor import Executor as StatisticsGenExecutor
+from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ExampleStatistics, Schema
+
+from components.artifacts import Quarantine, Verdict
+from components.curated_schema import CuratedSchemaExecutor
+from components.data_gate import DataAdmissionExecutor, DataGateExecutor, statistics_options
+from components.verdict import VerdictRecord, read_verdict, write_verdict
+from data.shelf_renderer import generate
+from errors import DataRefused
+from pipeline.settings import GateSettings
+from pipeline.workloads import BUILT_IN
+from tests.components.steps import LABELS, artifact, execute, ingest
+
+SHARES = (0.7, 0.2, 0.1)
+EVERYTHING_WARNS = dict.fromkeys(("schema", "drift", "label_shift", "class_count", "quarantine"), "warn")
+
+
+def week(span, newest, photos=400, shares=SHARES, brightness=120.0, strange_lanes=0):
+    """What ingest writes of a week, without its pixels, which the gate does not look at."""
+    rng = np.random.default_rng(span)
+    labels = np.repeat(LABELS, (np.array(shares) * photos).round().astype(int))
+    for n, label in enumerate(labels):
+        lane = "lane-77" if n < strange_lanes else f"lane-{n % 40 + 1:02d}"
+        text = {
+            "label": str(label),
+            "lane_id": lane,
+            "session_id": f"{span}-{lane}",
+            "captured_at": "2026-10-05T09:12:33Z",
+            "photo_id": f"span-{span:05d}/{n}.jpg",
+        }
+        whole = {"span": span, "newest_span": newest, "width": 640, "height": 480, "byte_size": 40_000 + n}
+        numbers = {"brightness": rng.normal(brightness, 15), "sharpness": rng.normal(300, 40)}
+        yield text, whole, numbers
+
+
+def write_examples(folder, photos):
+    import tensorflow as tf
+
+    examples = artifact(Examples, folder)
+    examples.split_names = '["train", "eval"]'
+    rows = list(photos)
+    for split in ("train", "eval"):
+        path = folder / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
+        path.parent.mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(path), options="GZIP") as writer:
+            for text, whole, numbers in rows:
+                feature = {k: tf.train.Feature(bytes_list={"value": [v.encode()]}) for k, v in text.items()}
+                feature |= {k: tf.train.Feature(int64_list={"value": [v]}) for k, v in whole.items()}
+                feature |= {k: tf.train.Feature(float_list={"value": [v]}) for k, v in numbers.items()}
+                writer.write(
+                    tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+                )
+    return examples
+
+
+class Week:
+    """Statistics, schema and anomalies of a window, as the steps before the gate put them out."""
+
+    def __init__(self, examples, folder):
+        self.statistics = artifact(ExampleStatistics, folder / "statistics")
+        execute(
+            StatisticsGenExecutor,
+            {"examples": examples},
+            {"statistics": self.statistics},
+            folder,
+            stats_options_json=statistics_options().to_json(),
+            exclude_splits="[]",
+        )
+        self.schema = artifact(Schema, folder / "schema")
+        text = BUILT_IN["shelf"].schema.read_text()
+        execute(CuratedSchemaExecutor, {}, {"schema": self.schema}, folder, text=text)
+        self.anomalies = artifact(ExampleAnomalies, folder / "anomalies")
+        execute(
+            ExampleValidatorExecutor,
+            {"statistics": self.statistics, "schema": self.schema},
+            {"anomalies": self.anomalies},
+            folder,
+            exclude_splits="[]",
+        )
+
+    def judge(self, folder, quarantine=None, **settings):
+        """The gate's verdict, and its artifact."""
+        if quarantine is None:
+            quarantine = what_ingest_counted(folder / "quarantine")
+        verdict = artifact(Verdict, folder / "verdict")
+        execute(
+            DataGateExecutor,
+            {
+                "statistics": self.statistics,
+                "schema": self.schema,
+                "anomalies": self.anomalies,
+                "quarantine": quarantine,
+            },
+            {"verdict": verdict},
+            folder,
+            rules=json.dumps(GateSettings(**settings).model_dump(mode="json")),
+        )
+        record = read_verdict(verdict.uri)
+        assert verdict.get_int_custom_property("passed") == int(record.passed)
+        return record
+
+
+def what_ingest_counted(folder, classes=(280, 80, 40), rows=400, **rejected):
+    folder.mkdir(parents=True)
+    newest = {"name": "span-00002", "number": 2, "rows": rows, "rejected": rejected}
+    newest["accepted"] = rows - sum(rejected.values())
+    counted = {"classes": dict(zip(LABELS, classes, strict=True)), "spans": [newest]}
+    (folder / "ingest.json").write_text(json.dumps(counted))
+    return artifact(Quarantine, folder)
+
+
+@pytest.fixture(scope="session")
+def calm(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("calm")
+    return Week(write_examples(folder / "examples", [*week(1, 0), *week(2, 1)]), folder)
+
+
+@pytest.fixture(scope="session")
+def strange(tmp_path_factory):
+    """The newest span has a lane that nobody knows, many damaged goods, and half the light."""
+    newest = week(2, 1, shares=(0.4, 0.2, 0.4), brightness=60.0, strange_lanes=7)
+    folder = tmp_path_factory.mktemp("strange")
+    return Week(write_examples(folder / "examples", [*week(1, 0), *newest]), folder)
+
+
+def test_a_week_like_the_one_before_passes_without_a_warning(calm, tmp_path):
+    verdict = calm.judge(tmp_path)
+    assert (verdict.gate, verdict.result, verdict.warnings) == ("data", "pass", ())
+    assert verdict.reasons == ("400 of 400 photos of span-00002 were accepted.",)
+    assert verdict.look_closer.startswith("edgeline ")
+
+
+def test_a_class_with_too_few_photos_blocks_and_is_named(calm, tmp_path):
+    quarantine = what_ingest_counted(tmp_path / "q", classes=(380, 20, 0))
+    verdict = calm.judge(tmp_path, quarantine, min_examples_per_class=20)
+    assert verdict.result == "fail"
+    assert verdict.reasons == ("Class damaged has 0 photos in the window; at least 20 are needed.",)
+
+
+def test_too_much_quarantine_in_the_newest_span_blocks_with_its_reasons(calm, tmp_path):
+    at_the_limit = what_ingest_counted(tmp_path / "at", corrupt=20)
+    assert calm.judge(tmp_path / "1", at_the_limit, max_quarantine_fraction=0.05).passed
+    above = what_ingest_counted(tmp_path / "above", corrupt=15, unlabelled=6)
+    (reason,) = calm.judge(tmp_path / "2", above, max_quarantine_fraction=0.05).reasons
+    assert "21 of 400 photos of span-00002 were set aside" in reason
+    assert "15 corrupt, 6 unlabelled" in reason
+
+
+def test_a_value_that_the_schema_does_not_know_blocks_and_is_named(strange, tmp_path):
+    verdict = strange.judge(tmp_path)
+    assert verdict.result == "fail"
+    (reason,) = (reason for reason in verdict.reasons if reason.startswith("lane_id"))
+    assert "lane-77" in reason
+    assert "train and eval" in reason
+
+
+def test_a_shift_of_the_labels_blocks_and_says_from_what_to_what(strange, tmp_path):
+    (reason,) = (reason for reason in strange.judge(tmp_path).reasons if reason.startswith("label "))
+    assert "0.300 away" in reason and "at most 0.100" in reason
+    before, now = reason.split("(at most 0.100): ")[1].split(" before, ")
+    assert "ok 70.0%" in before and "damaged 10.0%" in before
+    assert "ok 40.0%" in now and "damaged 40.0%" in now
+
+
+def test_drift_of_the_light_warns_and_says_from_what_to_what(strange, tmp_path):
+    (warning,) = strange.judge(tmp_path).warnings
+    assert warning.startswith("brightness of the newest span is")
+    # The means of 400 draws with a deviation of 15 are within 3 of 120 and 60.
+    assert re.search(r"mean 1[12]\d\.\d .* before, mean (5[789]|6[0-3])\.\d+ .* now", warning)
+
+
+def test_severity_decides_what_a_rule_does(strange, tmp_path):
+    blocked = strange.judge(tmp_path / "block")
+    warned = strange.judge(tmp_path / "warn", severity=EVERYTHING_WARNS)
+    assert warned.passed
+    assert set(warned.warnings) == {*blocked.reasons, *blocked.warnings}
+    silent = strange.judge(tmp_path / "off", severity=dict.fromkeys(EVERYTHING_WARNS, "off"))
+    assert silent.passed and silent.warnings == ()
+    drift_blocks = strange.judge(tmp_path / "drift", severity={**EVERYTHING_WARNS, "drift": "block"})
+    assert [reason.split()[0] for reason in drift_blocks.reasons] == ["brightness"]
+
+
+def test_the_first_span_has_nothing_to_be_compared_with(tmp_path):
+    first = Week(write_examples(tmp_path / "examples", week(1, 1, photos=100)), tmp_path)
+    verdict = first.judge(tmp_path)
+    assert verdict.passed and verdict.warnings == ()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(("faults", "warns_of"), [({}, set()), ({"dark-lens": 0.5}, {"brightness"})])
+def test_a_rendered_week_warns_of_a_failing_lens_and_of_nothing_else(faults, warns_of, tmp_path):
+    generate(tmp_path / "data", weeks=1, photos_per_week=600, seed=20, faults={})
+    generate(tmp_path / "data", weeks=1, photos_per_week=600, seed=20, faults=faults)
+    window = ingest(tmp_path / "data", tmp_path)
+    verdict = Week(window.examples, tmp_path).judge(tmp_path, window.quarantine)
+    assert verdict.passed
+    assert warns_of <= {warning.split()[0] for warning in verdict.warnings}
+    assert bool(verdict.warnings) == bool(warns_of), verdict.warnings
+
+
+@pytest.mark.parametrize("result", ["pass", "no_baseline"])
+def test_a_window_that_passed_is_let_in(result, tmp_path):
+    write_verdict(str(tmp_path), VerdictRecord("data", result, ("Fine.",)))
+    execute(DataAdmissionExecutor, {"verdict": artifact(Verdict, tmp_path)}, {}, tmp_path)
+
+
+def test_a_window_that_failed_is_refused_with_every_reason_and_what_to_do(tmp_path):
+    write_verdict(str(tmp_path), VerdictRecord("data", "fail", ("First reason.", "Second reason.")))
+    with pytest.raises(DataRefused) as refused:
+        execute(DataAdmissionExecutor, {"verdict": artifact(Verdict, tmp_path)}, {}, tmp_path)
+    assert refused.value.found == "First reason. Second reason."
+    assert refused.value.why == "Nothing was trained."
+    assert "edgeline" in refused.value.do
+
+
+def test_the_curated_schema_arrives_word_for_word(calm):
+    written = Path(calm.schema.uri, "schema.pbtxt").read_text(encoding="utf-8")
+    assert written == BUILT_IN["shelf"].schema.read_text(encoding="utf-8")

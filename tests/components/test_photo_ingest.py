@@ -1,0 +1,267 @@
+import io
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.faults import spoil
+from data.spans import LabelRow, find_spans, write_span
+from data.split import eval_sessions
+from data.window import window_digest
+from errors import DataRefused
+from tests.components.steps import LABELS, LOCAL, ingest
+from tests.data.photos import decoded, encode, jpeg, phone_exif, pixels
+
+TAKEN = "2026-10-05T09:12:33Z"
+
+
+def row(photo, label="ok", session="walk-1"):
+    return LabelRow(photo, label, "lane-07", session, TAKEN)
+
+
+def good(seeds, session):
+    return [
+        (row(f"{session}-{seed}.jpg", LABELS[seed % 3], session), jpeg(seed=seed, exif=phone_exif()))
+        for seed in seeds
+    ]
+
+
+def fault(name, photo, seed):
+    """One photo as `edgeline data generate --fault` makes it."""
+    return spoil(name, row(photo), jpeg(seed=seed, exif=phone_exif()), random.Random(1))
+
+
+def in_16_bits():
+    return encode(Image.fromarray((np.arange(48 * 64).reshape(48, 64) * 21).astype(np.uint16)), "PNG")
+
+
+REJECTED = {
+    "missing.jpg": "missing",
+    "corrupt.jpg": "corrupt",
+    "truncated.jpg": "truncated",
+    "empty.jpg": "zero-byte",
+    "huge.jpg": "oversized",
+    "1x1.jpg": "too-small",
+    "text.jpg": "not-a-photo",
+    "unlabelled.jpg": "unlabelled",
+    "unknown.jpg": "unknown-label",
+    "twice.jpg": "duplicate-row",
+    "other-name.jpg": "duplicate",
+    "walk-2-21.jpg": "conflicting-label",
+    "labelled-otherwise.jpg": "conflicting-label",
+    "../../span-00001/photos/walk-1-0.jpg": "outside-span",
+    "/etc/hostname": "outside-span",
+    "link.jpg": "outside-span",
+}
+ACCEPTED = ("png.jpg", "cmyk.jpg", "16-bit.png", "turned.jpg", "twice.jpg")
+
+
+@pytest.fixture(scope="session")
+def spoiled(tmp_path_factory):
+    """Two spans with everything that may be wrong with a photo; in span 2 unless said."""
+    data = tmp_path_factory.mktemp("spoiled")
+    write_span(data, [*good(range(10), "walk-1"), *good(range(10, 20), "walk-2"), *good([21], "walk-2")])
+    bad = [
+        (row("missing.jpg"), None),
+        fault("corrupt", "corrupt.jpg", 30),
+        fault("truncated", "truncated.jpg", 31),
+        (row("empty.jpg"), b""),
+        fault("huge", "huge.jpg", 32),
+        (row("1x1.jpg"), encode(Image.new("RGB", (1, 1)))),
+        (row("text.jpg"), b"<html>not found</html>"),
+        fault("unlabelled", "unlabelled.jpg", 33),
+        fault("unknown-label", "unknown.jpg", 34),
+        (row("twice.jpg"), jpeg(seed=35)),
+        (row("twice.jpg"), jpeg(seed=35)),
+        (row("other-name.jpg", "misplaced"), jpeg(seed=1)),
+        (row("labelled-otherwise.jpg", "damaged"), jpeg(seed=21)),
+        (row("../../span-00001/photos/walk-1-0.jpg"), None),
+        (row("/etc/hostname"), None),
+        (row("link.jpg"), None),
+        (row("png.jpg"), encode(pixels(seed=36), "PNG")),
+        (row("cmyk.jpg"), encode(pixels(seed=37).convert("CMYK"))),
+        (row("16-bit.png"), in_16_bits()),
+        (row("turned.jpg"), jpeg(seed=38, exif=phone_exif(orientation=6))),
+    ]
+    span = write_span(data, [*bad, *good(range(40, 50), "walk-4")])
+    outside = tmp_path_factory.mktemp("outside") / "private.jpg"
+    outside.write_bytes(jpeg(seed=39))
+    (span.photos / "link.jpg").symlink_to(outside)
+    return data
+
+
+@pytest.fixture(scope="session")
+def ingested(spoiled, tmp_path_factory):
+    return ingest(spoiled, tmp_path_factory.mktemp("ingested"))
+
+
+def by_name(ingested):
+    records = [record for split in ("train", "eval") for record in ingested.records(split)]
+    return {record["photo_id"].decode(): record for record in records}
+
+
+@pytest.mark.parametrize(("photo", "reason"), REJECTED.items())
+def test_a_bad_photo_is_set_aside_with_its_reason(ingested, photo, reason):
+    found = [item for item in ingested.set_aside() if item["photo"] == photo]
+    assert [item["reason"] for item in found] == [reason]
+    assert found[0]["detail"].endswith(".")
+    assert f"span-00002/{photo}" not in by_name(ingested) or photo in ACCEPTED
+
+
+def test_nothing_else_is_set_aside(ingested):
+    assert {item["photo"] for item in ingested.set_aside()} == set(REJECTED)
+
+
+@pytest.mark.parametrize("photo", ACCEPTED)
+def test_an_odd_photo_that_can_be_read_becomes_a_plain_jpeg(ingested, photo):
+    stored = decoded(by_name(ingested)[f"span-00002/{photo}"]["photo"])
+    assert stored.format == "JPEG"
+    assert stored.mode == ("L" if photo == "16-bit.png" else "RGB")
+
+
+def test_a_photo_that_the_phone_held_sideways_is_stored_upright(ingested):
+    record = by_name(ingested)["span-00002/turned.jpg"]
+    assert (record["width"], record["height"]) == (48, 64)
+    upright = np.asarray(decoded(record["photo"]).convert("L"), dtype=int)
+    assert upright.shape == (64, 48)
+    # Orientation 6 turns the bright left edge to the top.
+    assert upright[:6].mean() > 240 > upright[10:].mean()
+
+
+def test_of_copies_in_two_spans_the_oldest_is_kept(ingested):
+    assert "span-00001/walk-1-1.jpg" in by_name(ingested)
+    (copy,) = (item for item in ingested.set_aside() if item["reason"] == "duplicate")
+    assert (copy["span"], copy["detail"]) == ("span-00002", "A copy of span-00001/walk-1-1.jpg.")
+
+
+def test_a_photo_with_two_labels_is_in_no_split_whatever_its_name(ingested):
+    assert not {"span-00001/walk-2-21.jpg", "span-00002/labelled-otherwise.jpg"} & set(by_name(ingested))
+
+
+def test_what_is_counted_adds_up_to_the_rows(ingested, spoiled):
+    summary, aside = ingested.summary, ingested.set_aside()
+    for span in summary["spans"]:
+        reasons = Counter(item["reason"] for item in aside if item["span"] == span["name"])
+        assert span["rejected"] == reasons
+        assert span["rows"] == span["accepted"] + sum(reasons.values())
+    assert [span["rows"] for span in summary["spans"]] == [21, 30]
+    assert [span["accepted"] for span in summary["spans"]] == [20, 15]
+    records = {split: ingested.records(split) for split in ("train", "eval")}
+    assert summary["splits"] == {split: len(found) for split, found in records.items()}
+    labels = Counter(record["label"].decode() for found in records.values() for record in found)
+    assert summary["classes"] == labels
+    assert summary["window"] == window_digest(find_spans(spoiled))
+
+
+def test_the_artifacts_say_what_the_window_was(ingested):
+    examples = ingested.examples
+    assert examples.split_names == '["train", "eval"]'
+    assert examples.span == 2
+    assert examples.get_int_custom_property("first_span") == 1
+    assert examples.get_int_custom_property("last_span") == 2
+    assert examples.get_string_custom_property("window") == ingested.summary["window"]
+
+
+def test_no_session_is_in_both_splits(ingested):
+    train, evaluation = (
+        {record["session_id"] for record in ingested.records(split)} for split in ("train", "eval")
+    )
+    assert train and evaluation
+    assert not train & evaluation
+
+
+def test_a_record_has_the_features_that_statistics_and_transform_read(ingested):
+    record = by_name(ingested)["span-00002/walk-4-40.jpg"]
+    original = jpeg(seed=40, exif=phone_exif())
+    text = {"label": "misplaced", "lane_id": "lane-07", "session_id": "walk-4", "captured_at": TAKEN}
+    assert {name: record[name].decode() for name in text} == text
+    numbers = {"span": 2, "newest_span": 1, "width": 64, "height": 48, "byte_size": len(original)}
+    assert {name: record[name] for name in numbers} == numbers
+    # The mean of the luma that the decoder gives, which rounds each pixel to a whole number.
+    assert record["brightness"] == pytest.approx(np.asarray(decoded(original).convert("L")).mean(), abs=1)
+    assert record["sharpness"] > 0
+    assert set(record) == {*text, *numbers, "photo_id", "photo", "brightness", "sharpness"}
+    assert by_name(ingested)["span-00001/walk-1-0.jpg"]["newest_span"] == 0
+
+
+def test_where_and_with_what_a_photo_was_taken_is_not_stored(ingested, spoiled):
+    original = (find_spans(spoiled)[0].photos / "walk-1-0.jpg").read_bytes()
+    assert b"PhoneMaker" in original
+    for record in by_name(ingested).values():
+        stored = record["photo"]
+        assert b"PhoneMaker" not in stored and b"Exif" not in stored
+        assert not dict(Image.open(io.BytesIO(stored)).getexif())
+
+
+def test_the_same_window_gives_the_same_records_in_the_same_order_on_another_engine(
+    ingested, spoiled, tmp_path
+):
+    flags = (*LOCAL, "--direct_running_mode=multi_threading", "--direct_num_workers=2")
+    again = ingest(spoiled, tmp_path, flags)
+    for split in ("train", "eval"):
+        assert again.files(split) == ingested.files(split)
+    assert again.summary == ingested.summary
+    assert again.set_aside() == ingested.set_aside()
+
+
+def test_only_the_newest_spans_of_the_window_are_read(tmp_path):
+    for week in range(3):
+        seeds = range(week * 10, week * 10 + 6)
+        write_span(tmp_path / "data", [*good(seeds[:3], f"a{week}"), *good(seeds[3:], f"b{week}")])
+    found = ingest(tmp_path / "data", tmp_path, window=2)
+    assert [span["name"] for span in found.summary["spans"]] == ["span-00002", "span-00003"]
+    assert {record["span"] for record in by_name(found).values()} == {2, 3}
+    assert found.examples.get_int_custom_property("first_span") == 2
+    assert {record["span"] for record in by_name(found).values() if record["newest_span"]} == {3}
+
+
+def refused(data, folder, **options):
+    with pytest.raises(DataRefused) as error:
+        ingest(data, folder, **options)
+    assert error.value.found and error.value.why and error.value.do
+    return error.value
+
+
+def test_a_folder_without_a_span_is_refused(tmp_path):
+    (tmp_path / "data").mkdir()
+    assert "edgeline data import" in refused(tmp_path / "data", tmp_path).do
+    assert "edgeline data import" in refused(tmp_path / "nowhere", tmp_path).do
+
+
+def test_a_span_without_its_labels_file_is_refused(tmp_path):
+    write_span(tmp_path / "data", good(range(4), "walk-1")).labels.unlink()
+    assert "labels.csv is missing" in refused(tmp_path / "data", tmp_path).found
+
+
+def test_photos_of_one_session_cannot_be_split(tmp_path):
+    write_span(tmp_path / "data", good(range(4), "walk-1"))
+    error = refused(tmp_path / "data", tmp_path)
+    assert "one session (walk-1)" in error.found
+    assert "session_id" in error.do
+
+
+def test_a_window_without_a_single_usable_row_is_refused_for_that_reason(tmp_path):
+    rows = [(row(f"{n}.jpg", "", f"walk-{n}"), jpeg(seed=n)) for n in range(3)]
+    write_span(tmp_path / "data", rows)
+    assert "3 unlabelled" in refused(tmp_path / "data", tmp_path).found
+    write_span(tmp_path / "none", [])
+    assert "No usable" in refused(tmp_path / "none", tmp_path).found
+
+
+def test_a_split_whose_photos_all_went_to_quarantine_is_refused_and_named(tmp_path):
+    sessions = ["walk-1", "walk-2", "walk-3"]
+    lost = eval_sessions(sessions, 0.2)
+    photos = [item for n, session in enumerate(sessions) for item in good(range(n * 5, n * 5 + 5), session)]
+    write_span(tmp_path / "data", [(row, b"" if row.session_id in lost else photo) for row, photo in photos])
+    error = refused(tmp_path / "data", tmp_path)
+    assert "left for the eval split (5 set aside: 5 zero-byte)" in error.found
+
+
+def test_a_window_that_changed_since_the_runner_saw_it_is_refused(tmp_path):
+    span = write_span(tmp_path / "data", [*good(range(5), "walk-1"), *good(range(5, 10), "walk-2")])
+    seen = window_digest([span])
+    assert ingest(tmp_path / "data", tmp_path / "unchanged", seen=seen).summary["window"] == seen
+    (span.photos / "late.jpg").write_bytes(jpeg(seed=50))
+    assert "changed while they were read" in refused(tmp_path / "data", tmp_path, seen=seen).found
