@@ -10,6 +10,7 @@ from release import store
 from runners import closing, runs
 from runners.progress_text import duration
 from runners.release_text import release_lines
+from runners.run_details import detail_lines
 from runners.runs import Run
 
 
@@ -106,6 +107,8 @@ def show(arguments: argparse.Namespace) -> int:
         _say(f"Gate {verdict['gate']}: {verdict['result'].replace('_', ' ')}")
         for reason in verdict.get("reasons", []):
             _say(f"  - {reason}")
+    for line in detail_lines(folder):
+        _say(line)
     _say(f"Files: {folder.path}")
     return 0
 
@@ -113,9 +116,13 @@ def show(arguments: argparse.Namespace) -> int:
 def verify(arguments: argparse.Namespace) -> int:
     """Compares every file of every release with its manifest."""
     root, model = _store(arguments)
-    pushed = model in store.models(root)
-    problems = store.verify(root, model) if pushed else []
-    versions = [release.version for release in store.releases(root, model)] if pushed else []
+    versions: list[int] = []
+    problems: list[str] = []
+    if model in store.models(root):
+        problems = store.verify(root, model)
+        versions = [release.version for release in store.releases(root, model)]
+        for version in versions:
+            problems += [problem for problem in store.verify(root, model, version) if problem not in problems]
     if arguments.json:
         _print_json({"push": str(root), "model": model, "versions": versions, "problems": problems})
     elif not versions and not problems:
