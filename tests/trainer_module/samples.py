@@ -44,8 +44,8 @@ def run_arguments(files: dict[str, str], transform_output: str, folder: Path) ->
     """What TFX hands to run_fn; everything that is written lies under the folder."""
     trainer = {
         "epochs": 5,
-        "batch_size": 16,
-        "learning_rate": 0.003,
+        "batch_size": 8,
+        "learning_rate": 0.001,
         "class_weights": {"damaged": 2.0},
         "flip": False,
         "brightness": 0.15,

@@ -51,7 +51,7 @@ def test_what_was_done_is_written_down(trained):
     epochs = history(trained)
     best = min(epochs, key=lambda epoch: epoch["val_loss"])["epoch"]
     assert training["best_epoch"] == best
-    assert training["global_batch_size"] == 16 * training["replicas"]
+    assert training["global_batch_size"] == 8 * training["replicas"]
     assert training["resumed_from_epoch"] is None
     assert (training["train_examples"], training["eval_examples"]) == (TRAIN_EXAMPLES, EVAL_EXAMPLES)
     assert (training["strategy"], training["epochs"]) == ("mirrored", 5)
@@ -95,3 +95,34 @@ def test_a_run_killed_in_mid_epoch_goes_on_to_the_weights_of_an_unbroken_one(
     for ours, theirs in zip(weights(tmp_path), weights(trained), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+# Two replicas on one CPU; TensorFlow takes their number only before anything else is done.
+TWO_REPLICAS = """
+import json, sys, types
+import tensorflow as tf
+
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
+from trainer_module import run
+run.run_fn(types.SimpleNamespace(**json.loads(sys.argv[1])))
+"""
+
+
+@pytest.mark.e2e
+def test_two_replicas_share_a_global_batch_and_export_one_model(files, transform_output, examples, tmp_path):
+    """37 eval photos and two replicas: a number that they cannot share evenly."""
+    arguments = run_arguments(files, transform_output, tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", TWO_REPLICAS, json.dumps(vars(arguments))]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=300)
+
+    training = json.loads((tmp_path / "run" / "training.json").read_text())
+    assert training["devices"] == ["CPU:0", "CPU:1"]
+    assert training["global_batch_size"] == 16
+    served = tf.saved_model.load(str(tmp_path / "Format-Serving"))
+    features = served.signatures["transform_features"](examples=tf.constant(examples["eval"]))
+    probabilities = served.signatures["serve_features"](image=features["image"])["probabilities"].numpy()
+    loss = -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()]).mean()
+    # What was measured during training is what was exported: no replica has averages of its own.
+    assert loss == pytest.approx(min(epoch["val_loss"] for epoch in history(tmp_path)), abs=1e-4)

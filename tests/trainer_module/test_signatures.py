@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.trainer_module.samples import LABELS, SIZE, example, render
+from trainer_module import backbones
 
 TOLERANCE = 1e-6  # What is promised between any signature and the Keras model.
 
@@ -54,6 +55,16 @@ def test_all_ways_to_ask_give_one_answer(served, records, images):
     ):
         np.testing.assert_allclose(other, by_example, atol=TOLERANCE, rtol=0)
     np.testing.assert_allclose(by_example.sum(axis=1), 1.0, atol=TOLERANCE)
+
+
+def test_the_answer_is_that_of_the_keras_model(served, images):
+    model = backbones.classifier("compact", SIZE, 1, 3, None)
+    for variable, exported in zip(model.variables, served.variables, strict=True):
+        variable.assign(exported)
+    pixels = tf.cast(images, tf.float32)
+    np.testing.assert_allclose(
+        answers(served, "serve_image", image=pixels), model(pixels, training=False), atol=TOLERANCE, rtol=0
+    )
 
 
 def test_a_batch_of_any_size_answers_as_its_photos_one_by_one(served, images):
