@@ -9,7 +9,7 @@ import argparse
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def main() -> None:
 Photo = tuple[bytes, str]
 
 
-def _photos(data: Path, settings: dict[str, Any], labels: Iterable[str]) -> tuple[list[Photo], list[Photo]]:
+def _photos(data: Path, settings: Mapping[str, Any], labels: Iterable[str]) -> tuple[list[Photo], list[Photo]]:
     limits = PhotoLimits(settings["max_megapixels"], settings["min_side"], settings["max_side"])
     rows: list[tuple[Span, LabelRow]] = []
     for span in newest_spans(data, settings["window"]):
@@ -69,7 +69,7 @@ def _photos(data: Path, settings: dict[str, Any], labels: Iterable[str]) -> tupl
 
 
 def _train(
-    train: list[Photo], evaluation: list[Photo], labels: tuple[str, ...], settings: dict[str, Any]
+    train: list[Photo], evaluation: list[Photo], labels: tuple[str, ...], settings: Mapping[str, Any]
 ) -> dict[str, tuple[int, float]]:
     """Photos and accuracy, overall and by class, at the epoch with the lowest eval loss."""
     import keras

@@ -94,10 +94,9 @@ def read_metrics(
     for slice_key, by_output in result.slicing_metrics:
         (_, by_sub_key), *_ = by_output.items()
         values = by_sub_key[""]
-        kind, name = (kinds[slice_key[0][0]], slice_key[0][1]) if slice_key else ("overall", "all")
-        name = labels[name] if kind == "class" else str(name)
-        metrics[kind][name] = {
-            metric: float(value["doubleValue"]) for metric, value in values.items() if "doubleValue" in value
+        kind, value = (kinds[slice_key[0][0]], slice_key[0][1]) if slice_key else ("overall", "all")
+        metrics[kind][labels[int(value)] if kind == "class" else str(value)] = {
+            metric: float(found["doubleValue"]) for metric, found in values.items() if "doubleValue" in found
         }
     return {kind: dict(sorted(slices.items())) for kind, slices in metrics.items()}
 
