@@ -49,7 +49,9 @@ def main() -> None:
 Photo = tuple[bytes, str]
 
 
-def _photos(data: Path, settings: Mapping[str, Any], labels: Iterable[str]) -> tuple[list[Photo], list[Photo]]:
+def _photos(
+    data: Path, settings: Mapping[str, Any], labels: Iterable[str]
+) -> tuple[list[Photo], list[Photo]]:
     limits = PhotoLimits(settings["max_megapixels"], settings["min_side"], settings["max_side"])
     rows: list[tuple[Span, LabelRow]] = []
     for span in newest_spans(data, settings["window"]):
