@@ -119,7 +119,7 @@ def _check_image(
     too_large = max(width, height) > limits.max_side
     if plain and orientation == 1 and not too_large:
         image.draft("L", _scaled_to(SHARPNESS_SIDE, image.size))
-        luma, jpeg = image.convert("L"), plain.stripped
+        luma, jpeg = image, plain.stripped
     else:
         target = _scaled_to(limits.max_side, image.size) if too_large else image.size
         image.draft("RGB", target)  # lets the JPEG decoder scale by 1/2, 1/4, 1/8 while it decodes
