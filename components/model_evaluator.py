@@ -30,6 +30,9 @@ METRICS_FILE_NAME = "metrics.json"
 # What a kind of slice is called in the settings, and the feature of the examples that it is taken from.
 SLICE_FEATURES = {"class": "label", "lane": "lane_id", "span": "span"}
 
+# TFMA's accuracies are float32: 9 right of 10 come as 0.8999999762, and 6 of 10 as 0.6000000238.
+_ROUNDING = 1e-6
+
 SliceMetrics = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
@@ -122,7 +125,8 @@ def judge(
         key=lambda item: item[1],
     )
     share = majority / overall["example_count"]
-    if beat_majority and overall["accuracy"] <= share:
+    # Here and below, "not above" instead of "below": an accuracy that is not a number passes nothing.
+    if beat_majority and not overall["accuracy"] > share + _ROUNDING:
         reasons.append(
             f"Overall accuracy {overall['accuracy']:.3f} does not beat always saying {label}, which is right"
             f" for {share:.3f} of the photos."
@@ -153,11 +157,11 @@ def _broken(
         where = metric if kind == "overall" else f"{metric} of {kind} {name}"
         photos = f"{values['example_count']:.0f} eval photos"
         found = f"{where[0].upper()}{where[1:]} is {values[metric]:.3f} on {photos}"
-        if bound["lower"] is not None and values[metric] < bound["lower"]:
+        if bound["lower"] is not None and not values[metric] >= bound["lower"] - _ROUNDING:
             yield f"{found}; at least {bound['lower']:.3f} is needed."
         before = baseline[kind].get(name) if baseline else None
         drop = before[metric] - values[metric] if before else 0.0
-        if before and bound["max_drop"] is not None and drop > bound["max_drop"]:
+        if before and bound["max_drop"] is not None and not drop <= bound["max_drop"] + _ROUNDING:
             yield (
                 f"{found}, {drop:.3f} below the model in production ({before[metric]:.3f});"
                 f" at most {bound['max_drop']:.3f} is allowed."

@@ -16,8 +16,8 @@ from components.artifacts import Quarantine
 from components.photo_ingest import PhotoIngestExecutor
 
 LABELS = ("ok", "misplaced", "damaged")
-# TFX would pack itself for remote workers at each step, and Beam's own choice of a direct runner first tries to
-# download another engine: both cost seconds, and neither is wanted in a test.
+# TFX would pack itself for remote workers at each step, and Beam's own choice of a direct runner first tries
+# to download another engine: both cost seconds, and neither is wanted in a test.
 LOCAL = ("--runner=FnApiRunner", "--sdk_container_image=none")
 IN_MEMORY = (*LOCAL, "--direct_running_mode=in_memory", "--direct_num_workers=1")
 DATA_OPTIONS = {"window": 8, "eval_fraction": 0.2, "max_megapixels": 40.0, "min_side": 16, "max_side": 512}

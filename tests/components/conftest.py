@@ -1,0 +1,90 @@
+"""One small model, trained once on photos that are easy to tell apart."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from tfx.components.transform.executor import Executor as TransformExecutor
+from tfx.types.artifact import Artifact
+from tfx.types.standard_artifacts import Model, Schema, TransformGraph
+
+from components.curated_schema import CuratedSchemaExecutor
+from data.spans import LabelRow, write_span
+from pipeline.settings import TrainerSettings
+from pipeline.workloads import BUILT_IN
+from tests.components.steps import LABELS, artifact, execute, ingest
+from tests.data.photos import encode
+from trainer_module.run import run_fn
+
+LOOK = {"labels": LABELS, "image_size": 32, "channels": 1}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the steps up to the Trainer put out."""
+
+    examples: Artifact
+    transform_graph: Artifact
+    model: Artifact
+
+
+def stripes(label: int, seed: int) -> bytes:
+    """Stripes that lie, stand, or slant, a direction a label."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:64, 0:64]
+    along = (y, x, (x + y) / 1.4)[label]
+    light = 127 + 80 * np.sin(along / 3 + rng.uniform(0, 6)) + rng.normal(0, 10, along.shape)
+    return encode(Image.fromarray(light.clip(0, 255).astype(np.uint8)))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("trained")
+    photos = []
+    for n in range(160):
+        # Seven sessions of lengths that make no two classes equally frequent, in four lanes.
+        label = (0, 1, 0, 2, 0, 1, 0)[n % 7]
+        row = LabelRow(f"{n}.jpg", LABELS[label], f"lane-0{n % 4 + 1}", f"walk-{n % 9}", "")
+        photos.append((row, stripes(label, n)))
+    for week in (photos[:80], photos[80:]):
+        write_span(folder / "data", week)
+    examples = ingest(folder / "data", folder).examples
+    schema = artifact(Schema, folder / "schema")
+    execute(CuratedSchemaExecutor, {}, {"schema": schema}, folder, text=BUILT_IN["shelf"].schema.read_text())
+    graph = artifact(TransformGraph, folder / "transform")
+    execute(
+        TransformExecutor,
+        {"examples": examples, "schema": schema},
+        {"transform_graph": graph},
+        folder,
+        preprocessing_fn="trainer_module.photos.preprocessing_fn",
+        custom_config=json.dumps(LOOK),
+        force_tf_compat_v1=0,
+        disable_statistics=1,
+    )
+    model = artifact(Model, folder / "model")
+    settings = TrainerSettings(
+        epochs=2, batch_size=16, learning_rate=0.01, flip=False, brightness=0.0, strategy="one_device"
+    )
+    run_fn(
+        SimpleNamespace(
+            custom_config={
+                "module": "trainer_module.photos",
+                "labels": LABELS,
+                "model": {"backbone": "compact", "image_size": 32, "channels": 1, "weights": None},
+                "trainer": settings.model_dump(mode="json"),
+                "seed": 20,
+                "checkpoints": str(folder / "checkpoints"),
+            },
+            train_files=[f"{examples.uri}/Split-train/*"],
+            eval_files=[f"{examples.uri}/Split-eval/*"],
+            transform_output=graph.uri,
+            serving_model_dir=str(Path(model.uri, "Format-Serving")),
+            model_run_dir=str(folder / "model_run"),
+        )
+    )
+    return Trained(examples, graph, model)

@@ -1,0 +1,127 @@
+"""EdgeConverter and EdgeValidator on a small real model."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from components.artifacts import EdgeModels, Verdict
+from components.edge_converter import EdgeConverterExecutor
+from components.edge_validator import EdgeValidatorExecutor
+from components.transformed_photos import read_photos
+from components.verdict import read_verdict
+from tests.components.conftest import LABELS, LOOK
+from tests.components.steps import artifact, execute
+
+LIMITS = {"min_agreement": 0.95, "max_accuracy_drop": 0.02, "max_size_mb": 5.0, "max_latency_ms": 1000.0}
+
+
+@pytest.fixture(scope="module")
+def converted(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("converted")
+    models = artifact(EdgeModels, folder / "edge")
+    execute(
+        EdgeConverterExecutor,
+        {
+            "examples": trained.examples,
+            "transform_graph": trained.transform_graph,
+            "model": trained.model,
+        },
+        {"edge_models": models},
+        folder,
+        look=json.dumps(LOOK),
+        variants=json.dumps(["fp32", "fp16"]),
+        calibration_photos=20,
+    )
+    return models
+
+
+def validate(trained, models, folder, **limits):
+    verdict = artifact(Verdict, folder / "verdict")
+    execute(
+        EdgeValidatorExecutor,
+        {
+            "examples": trained.examples,
+            "transform_graph": trained.transform_graph,
+            "model": trained.model,
+            "edge_models": models,
+        },
+        {"verdict": verdict},
+        folder,
+        limits=json.dumps({**LIMITS, **limits}),
+    )
+    record = read_verdict(verdict.uri)
+    assert verdict.get_int_custom_property("passed") == int(record.passed)
+    return record, json.loads(Path(verdict.uri, "edge.json").read_text())
+
+
+def test_photos_are_read_as_the_model_sees_them_with_their_groups(trained):
+    photos = read_photos(trained.examples, trained.transform_graph.uri, "eval", 5_000)
+    assert photos.images.dtype == "uint8" and photos.images.shape[1:] == (32, 32, 1)
+    assert [LABELS[number] for number in photos.labels] == photos.groups["label"]
+    assert len(set(photos.groups["photo_id"])) == len(photos.images)
+    first = read_photos(trained.examples, trained.transform_graph.uri, "eval", 3)
+    assert first.groups["photo_id"] == photos.groups["photo_id"][:3]
+    assert (first.images == photos.images[:3]).all()
+
+
+def test_the_bundle_holds_what_a_phone_needs(converted):
+    folder = Path(converted.uri)
+    assert {path.name for path in folder.iterdir()} == {
+        *("model_fp32.tflite", "model_fp16.tflite", "labels.txt", "preprocessing.json"),
+        *("conversion.json", "calibration.json"),
+    }
+    assert (folder / "labels.txt").read_text().split() == list(LABELS)
+    assert json.loads((folder / "preprocessing.json").read_text()) == {
+        **{"version": 1, "image_size": 32, "channels": 1, "color": "luma", "resize": "bilinear-antialias"},
+        **{"rounding": "nearest-uint8", "orientation": "upright", "input_dtype": "float32"},
+        "input_range": [0, 255],
+    }
+
+
+def test_the_photos_that_calibrate_are_of_the_training_split_and_on_record(trained, converted):
+    calibration = json.loads(Path(converted.uri, "calibration.json").read_text())
+    train = read_photos(trained.examples, trained.transform_graph.uri, "train", 20)
+    assert calibration == {"split": "train", "photos": train.groups["photo_id"]}
+    assert len(calibration["photos"]) == 20
+
+
+def test_the_first_variant_in_the_preferred_order_is_the_default(trained, converted, tmp_path):
+    verdict, measured = validate(trained, converted, tmp_path)
+    assert (verdict.gate, verdict.result, verdict.warnings) == ("edge", "pass", ())
+    assert measured["default_variant"] == "fp32"
+    assert [variant["name"] for variant in measured["variants"]] == ["fp32", "fp16"]
+    for variant in measured["variants"]:
+        assert variant["reasons"] == []
+        assert variant["measured"]["photos"] == measured["eval_photos"]
+        assert set(variant["measured"]["groups"]) == {"class", "lane"}
+    # The converter may fuse operations of float32, not change them.
+    assert measured["variants"][0]["measured"]["max_difference"] < 1e-4
+
+
+def test_a_variant_that_fails_is_named_and_the_next_is_the_default(trained, converted, tmp_path):
+    sizes = [Path(converted.uri, f"model_{name}.tflite").stat().st_size for name in ("fp32", "fp16")]
+    verdict, measured = validate(trained, converted, tmp_path, max_size_mb=sum(sizes) / 2e6)
+    assert verdict.passed and measured["default_variant"] == "fp16"
+    assert any("fp16 is the default" in reason for reason in verdict.reasons)
+    (warning,) = verdict.warnings
+    assert warning.startswith("fp32: ")
+    assert measured["variants"][0]["reasons"] and not measured["variants"][1]["reasons"]
+
+
+def test_a_variant_that_could_not_be_made_is_named_with_the_error(trained, converted, tmp_path):
+    partial = artifact(EdgeModels, tmp_path / "edge")
+    Path(partial.uri).mkdir()
+    (tmp_path / "edge" / "model_fp16.tflite").symlink_to(Path(converted.uri, "model_fp16.tflite"))
+    records = json.loads(Path(converted.uri, "conversion.json").read_text())
+    records[0] |= {"file": None, "error": "The conversion process was ended by SIGABRT."}
+    (tmp_path / "edge" / "conversion.json").write_text(json.dumps(records))
+    verdict, measured = validate(trained, partial, tmp_path)
+    assert verdict.passed and measured["default_variant"] == "fp16"
+    assert "fp32" in verdict.warnings[0] and "SIGABRT" in verdict.warnings[0]
+
+
+def test_where_no_variant_passes_the_verdict_is_fail_with_a_reason_each(trained, converted, tmp_path):
+    verdict, measured = validate(trained, converted, tmp_path, max_size_mb=0.001)
+    assert verdict.result == "fail" and measured["default_variant"] is None
+    assert [reason.split(":")[0] for reason in verdict.reasons] == ["fp32", "fp16"]

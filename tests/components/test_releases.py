@@ -1,0 +1,232 @@
+"""ProductionModel and ReleasePusher, on either side of the release store."""
+
+import json
+import resource
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tfx.types.artifact import Artifact
+from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation, PushedModel
+
+from components.artifacts import EdgeModels, Verdict
+from components.production_model import ProductionModelExecutor
+from components.release_pusher import ReleasePusherExecutor
+from components.verdict import VerdictRecord, write_verdict
+from errors import EdgelineError
+from release import store
+from tests.components.steps import artifact, execute
+from tests.release.candidates import TENSOR, make_candidate, snapshot
+
+VARIANTS = ("fp16", "int8")
+
+Outcome = tuple[str, int, list[str]]
+
+
+@contextmanager
+def full_disk(most_bytes: int) -> Iterator[None]:
+    """Lets the system refuse to write on in a file at a size, as a full disk would in the middle of one."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def push(tmp_path):
+    return tmp_path / "push"
+
+
+@dataclass
+class Run:
+    """What the steps before the pusher put out in one run; the model's files start with `content`."""
+
+    folder: Path
+    content: str = "first"
+    evaluation: str = "pass"
+    edge: str = "pass"
+    failed_variants: tuple[str, ...] = ()
+    bytes_a_file: int = 2_000
+
+    def inputs(self) -> dict[str, Artifact]:
+        candidate = make_candidate(self.folder / "made", self.content, self.bytes_a_file)
+        model = artifact(Model, self.folder / "model")
+        (self.folder / "model").mkdir()
+        candidate.saved_model.rename(self.folder / "model" / "Format-Serving")
+        bundle = self.folder / "made" / "bundle"
+        (bundle / "labels.txt").write_text("ok\nmisplaced\ndamaged\n")
+        (bundle / "preprocessing.json").write_text('{"version": 1}')
+        metrics = {"candidate": {"overall": {"all": {"accuracy": 0.94}}}, "baseline": None}
+        for gate, result in (("evaluation", self.evaluation), ("edge", self.edge)):
+            write_verdict(
+                str(self.folder / gate), VerdictRecord(gate, result, (f"The {gate} says {result}.",))
+            )
+        (self.folder / "evaluation" / "metrics.json").write_text(json.dumps(metrics))
+        measured = {
+            "default_variant": self._passed[0],
+            "variants": [self._variant(name) for name in VARIANTS],
+        }
+        (self.folder / "edge" / "edge.json").write_text(json.dumps(measured))
+        return {
+            "examples": artifact(
+                Examples, self.folder / "examples", first_span=35, last_span=42, window="f" * 64
+            ),
+            "model": model,
+            "evaluation": artifact(ModelEvaluation, self.folder / "evaluation"),
+            "blessing": artifact(ModelBlessing, self.folder / "evaluation"),
+            "edge_models": artifact(EdgeModels, bundle),
+            "edge_verdict": artifact(Verdict, self.folder / "edge"),
+        }
+
+    @property
+    def _passed(self) -> list[str]:
+        return [name for name in VARIANTS if name not in self.failed_variants]
+
+    def _variant(self, name: str) -> dict[str, object]:
+        file = f"model_{name}.tflite"
+        return {
+            "name": name,
+            "file": file,
+            "reasons": [] if name in self._passed else ["It is too large."],
+            "inspected": {"inputs": [TENSOR], "outputs": [TENSOR]},
+            "measured": {"variant": name, "file": file, "accuracy": 0.93},
+        }
+
+    def push_to(self, root: Path, on_disk: AbstractContextManager[None] = nullcontext()) -> Outcome:
+        inputs, pushed = self.inputs(), artifact(PushedModel, self.folder / "pushed")
+        with on_disk:
+            execute(
+                ReleasePusherExecutor,
+                inputs,
+                {"pushed_model": pushed},
+                self.folder,
+                push=str(root),
+                model_name="shelf",
+                expires_days=90,
+                provenance=json.dumps({"run": "run-1", "code": "c" * 64, "lock": "d" * 64}),
+            )
+        written = json.loads((self.folder / "pushed" / "push.json").read_text())
+        assert written["outcome"] == pushed.get_string_custom_property("outcome")
+        assert written["version"] == pushed.get_int_custom_property("version")
+        return written["outcome"], written["version"], written["reasons"]
+
+
+def production_model(root, folder):
+    model = artifact(Model, folder)
+    execute(
+        ProductionModelExecutor,
+        {},
+        {"model": model},
+        folder,
+        push=str(root),
+        model_name="shelf",
+        production="",
+    )
+    return model
+
+
+def test_an_empty_store_gives_an_artifact_that_says_so_and_is_no_empty_folder(push, tmp_path):
+    model = production_model(push, tmp_path / "model")
+    assert model.get_int_custom_property("has_model") == 0
+    assert model.get_int_custom_property("version") == 0
+    assert any(path.is_file() for path in Path(model.uri).iterdir())
+    assert not push.exists()
+
+
+def test_the_model_in_production_is_put_out_whole(push, tmp_path):
+    release = store.push(push, "shelf", make_candidate(tmp_path / "made"))
+    store.push(push, "shelf", make_candidate(tmp_path / "other", "other"))
+    store.rollback(push, "shelf", "it is worse")
+    model = production_model(push, tmp_path / "model")
+    assert model.get_int_custom_property("has_model") == 1
+    assert model.get_int_custom_property("version") == release.version == 1
+    copied = Path(model.uri, "Format-Serving")
+    for path in release.serving.rglob("*"):
+        if path.is_file():
+            assert (copied / path.relative_to(release.serving)).read_bytes() == path.read_bytes()
+
+
+def test_what_both_gates_passed_goes_into_production_with_its_story(push, tmp_path):
+    outcome, version, _ = Run(tmp_path / "1", evaluation="no_baseline").push_to(push)
+    assert (outcome, version) == ("pushed", 1)
+    manifest = store.current(push, "shelf").manifest
+    assert manifest.default_variant == "fp16"
+    assert manifest.metrics["overall"]["all"]["accuracy"] == 0.94
+    assert (manifest.data["first_span"], manifest.data["last_span"]) == (35, 42)
+    assert manifest.data["fingerprint"] == "f" * 64
+    assert (manifest.run, manifest.code["digest"]) == ("run-1", "c" * 64)
+    assert manifest.code["lock_digest"] == "d" * 64
+    assert {"python", "tensorflow", "tfx"} <= set(manifest.versions)
+    assert store.verify(push, "shelf") == []
+
+
+def test_a_variant_that_failed_is_not_in_the_bundle(push, tmp_path):
+    Run(tmp_path / "1", failed_variants=("fp16",)).push_to(push)
+    release = store.current(push, "shelf")
+    assert release.manifest.default_variant == "int8"
+    assert [path.name for path in release.edge.glob("*.tflite")] == ["model_int8.tflite"]
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "edge", "reasons"),
+    [
+        ("fail", "pass", ["The evaluation says fail."]),
+        ("pass", "fail", ["The edge says fail."]),
+        ("fail", "fail", ["The evaluation says fail.", "The edge says fail."]),
+    ],
+)
+def test_what_a_gate_failed_is_held_back_and_production_stays(push, tmp_path, evaluation, edge, reasons):
+    Run(tmp_path / "1").push_to(push)
+    before = snapshot(push)
+    held = Run(tmp_path / "2", "second", evaluation, edge).push_to(push)
+    assert held == ("held", 0, reasons)
+    assert snapshot(push) == before
+
+
+def test_the_model_that_is_in_production_is_not_pushed_again(push, tmp_path):
+    Run(tmp_path / "1").push_to(push)
+    before = snapshot(push)
+    outcome, version, (reason,) = Run(tmp_path / "2").push_to(push)
+    assert (outcome, version) == ("unchanged", 1)
+    assert "in production already, as version 1" in reason
+    assert snapshot(push) == before
+
+
+def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(push, tmp_path):
+    Run(tmp_path / "1").push_to(push)
+    assert Run(tmp_path / "2", "second").push_to(push)[:2] == ("pushed", 2)
+    store.rollback(push, "shelf", "phones crash on it")
+    outcome, version, (reason,) = Run(tmp_path / "3", "second").push_to(push)
+    assert (outcome, version) == ("unchanged", 2)
+    assert "edgeline promote 2" in reason
+    assert store.current(push, "shelf").version == 1
+
+
+def test_a_push_folder_that_cannot_be_written_leaves_production_as_it_was(push, tmp_path):
+    Run(tmp_path / "1").push_to(push)
+    before = snapshot(push)
+    # A file where the writer's folder has to be; root may write into folders that forbid it.
+    (push / ".scratch").write_text("in the way")
+    with pytest.raises(EdgelineError) as error:
+        Run(tmp_path / "2", "second").push_to(push)
+    assert error.value.found and error.value.why and error.value.do
+    (push / ".scratch").unlink(missing_ok=True)
+    assert snapshot(push) == before
+    assert store.current(push, "shelf").version == 1
+    assert Run(tmp_path / "3", "second").push_to(push)[:2] == ("pushed", 2)
+
+
+def test_a_disk_that_is_full_while_pushing_leaves_production_as_it_was(push, tmp_path):
+    Run(tmp_path / "1").push_to(push)
+    before = snapshot(push)
+    large = Run(tmp_path / "2", "second", bytes_a_file=3_000_000)
+    with pytest.raises(EdgelineError) as error:
+        large.push_to(push, on_disk=full_disk(2_000_000))
+    assert error.value.found and error.value.why and error.value.do
+    assert snapshot(push) == before
+    assert store.verify(push, "shelf") == []
+    assert Run(tmp_path / "3", "second", bytes_a_file=3_000_000).push_to(push)[:2] == ("pushed", 2)
