@@ -96,9 +96,9 @@ class Run:
             "measured": {"variant": name, "file": file, "accuracy": 0.93},
         }
 
-    def push_to(self, root: Path, on_disk: AbstractContextManager[None] = nullcontext()) -> Outcome:
+    def push_to(self, root: Path, on_disk: AbstractContextManager[None] | None = None) -> Outcome:
         inputs, pushed = self.inputs(), artifact(PushedModel, self.folder / "pushed")
-        with on_disk:
+        with on_disk or nullcontext():
             execute(
                 ReleasePusherExecutor,
                 inputs,

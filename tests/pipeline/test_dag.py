@@ -1,0 +1,163 @@
+import importlib
+import re
+
+import pytest
+from google.protobuf import json_format
+from tfx.dsl.compiler.compiler import Compiler
+
+from components import artifacts
+from pipeline.dag import Observed, Paths, create_pipeline
+from pipeline.settings import Settings
+from pipeline.workloads import BUILT_IN
+
+# The picture in the README: each step, and the steps that it waits for.
+PICTURE = {
+    "PhotoIngest": set(),
+    "StatisticsGen": {"PhotoIngest"},
+    "SchemaGen": {"StatisticsGen"},
+    "CuratedSchema": set(),
+    "ExampleValidator": {"StatisticsGen", "CuratedSchema"},
+    "DataGate": {"PhotoIngest", "StatisticsGen", "CuratedSchema", "ExampleValidator"},
+    "DataAdmission": {"DataGate"},
+    "Transform": {"PhotoIngest", "CuratedSchema", "DataAdmission"},
+    "Trainer": {"PhotoIngest", "CuratedSchema", "Transform"},
+    "ProductionModel": {"DataAdmission"},
+    "ModelEvaluator": {"PhotoIngest", "Trainer", "ProductionModel"},
+    "EdgeConverter": {"PhotoIngest", "Transform", "Trainer"},
+    "EdgeValidator": {"PhotoIngest", "Transform", "Trainer", "EdgeConverter"},
+    "ReleasePusher": {"PhotoIngest", "Trainer", "ModelEvaluator", "EdgeConverter", "EdgeValidator"},
+}
+BEAM_STEPS = {"PhotoIngest", "StatisticsGen", "Transform", "ModelEvaluator"}
+# TFX's rule for the names of artifact types on Kubeflow Pipelines.
+TYPE_NAME = re.compile(r"^[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}$")
+
+
+def dag(settings=None, observed=None):
+    paths = Paths("data", "artifacts", "metadata.sqlite", "push", "checkpoints")
+    return create_pipeline(
+        BUILT_IN["shelf"], settings or Settings(), paths, observed or Observed("w", "p", "c", "l", "r")
+    )
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return dag()
+
+
+def nodes(pipeline):
+    return {
+        node.pipeline_node.node_info.id: node.pipeline_node for node in Compiler().compile(pipeline).nodes
+    }
+
+
+def deployment(pipeline):
+    """What the compiled pipeline says of how its steps are run."""
+    return json_format.MessageToDict(Compiler().compile(pipeline))["deploymentConfig"]
+
+
+def test_steps_and_their_order_are_those_of_the_picture(pipeline):
+    compiled = nodes(pipeline)
+    assert {name: set(node.upstream_nodes) for name, node in compiled.items()} == PICTURE
+
+
+def test_nothing_is_trained_before_the_data_is_admitted(pipeline):
+    compiled = nodes(pipeline)
+
+    def before(name):
+        direct = set(compiled[name].upstream_nodes)
+        return direct.union(*(before(step) for step in direct)) if direct else direct
+
+    for name in ("Transform", "Trainer", "ModelEvaluator", "EdgeConverter", "ReleasePusher"):
+        assert "DataAdmission" in before(name)
+
+
+def test_no_step_has_a_driver_of_its_own_or_is_a_resolver(pipeline):
+    assert not deployment(pipeline).get("customDriverSpecs")
+    # Only steps with an executor are run by one; a resolver has none.
+    assert set(deployment(pipeline)["executorSpecs"]) == set(PICTURE)
+
+
+def test_each_channel_carries_one_artifact(pipeline):
+    for node in nodes(pipeline).values():
+        for channel in node.inputs.inputs.values():
+            assert len(channel.channels) == 1
+
+
+def beam_flags(pipeline):
+    specs = deployment(pipeline)["executorSpecs"]
+    return {name: spec["beamPipelineArgs"] for name, spec in specs.items() if "beamPipelineArgs" in spec}
+
+
+def test_beam_flags_arrive_untouched_at_every_beam_step():
+    flags = (
+        "--runner=PortableRunner",
+        "--job_endpoint=host:8099",
+        "--name=with a blank",
+        "--twice",
+        "--twice",
+    )
+    settings = Settings.model_validate({"beam": {"flags": flags}})
+    assert beam_flags(dag(settings)) == {step: list(flags) for step in BEAM_STEPS}
+
+
+def test_without_flags_each_beam_step_runs_in_memory(pipeline):
+    found = beam_flags(pipeline)
+    assert set(found) == BEAM_STEPS
+    for flags in found.values():
+        assert {"--direct_running_mode=in_memory", "--direct_num_workers=1"} <= set(flags)
+
+
+def test_every_class_and_function_is_found_by_its_dotted_path(pipeline):
+    for spec in deployment(pipeline)["executorSpecs"].values():
+        path = spec.get("classPath") or spec["pythonExecutorSpec"]["classPath"]
+        module, _, name = path.rpartition(".")
+        assert getattr(importlib.import_module(module), name)
+    for component in pipeline.components:
+        if type(component).__module__.startswith("components."):
+            found = getattr(importlib.import_module(type(component).__module__), type(component).__name__)
+            assert found is type(component)
+    parameters = nodes(pipeline)
+    for step, parameter in (("Trainer", "run_fn"), ("Transform", "preprocessing_fn")):
+        path = parameters[step].parameters.parameters[parameter].field_value.string_value
+        module, _, name = path.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_the_cache_sees_each_change_of_the_world(pipeline):
+    """What the runner observed is in the parameters of the steps that look at the world, and nowhere else."""
+
+    def parameters(pipeline):
+        return {
+            name: {key: str(value) for key, value in node.parameters.parameters.items()}
+            for name, node in nodes(pipeline).items()
+        }
+
+    before = parameters(pipeline)
+    for changed, steps in (
+        (Observed("W", "p", "c", "l", "r"), {"PhotoIngest"}),
+        (Observed("w", "P", "c", "l", "r"), {"ProductionModel"}),
+        (Observed("w", "p", "c", "l", "R"), {"ReleasePusher"}),
+        (Observed("w", "p", "C", "l", "r"), {"PhotoIngest", "ReleasePusher"}),
+    ):
+        after = parameters(dag(observed=changed))
+        assert {name for name in before if before[name] != after[name]} == steps
+
+
+@pytest.mark.parametrize("kind", [artifacts.Quarantine, artifacts.Verdict, artifacts.EdgeModels])
+def test_own_artifact_types_can_be_found_by_their_name(kind):
+    assert TYPE_NAME.fullmatch(kind.TYPE_NAME)
+    module, _, attribute = kind.TYPE_NAME.rpartition(".")
+    assert getattr(importlib.import_module(module), attribute) is kind
+
+
+def test_those_are_all_own_artifact_types():
+    """Else the test above would miss one."""
+    assert {
+        name
+        for name, kind in vars(artifacts).items()
+        if getattr(kind, "__module__", "") == artifacts.__name__
+    } == {
+        "Quarantine",
+        "Verdict",
+        "EdgeModels",
+    }
