@@ -5,8 +5,9 @@
 | serving_default    | examples: string [N], serialized tf.Examples | probabilities             |
 | serve_jpeg         | jpeg: string [N], JPEG files                 | probabilities             |
 | serve_image        | image: float32 [N, H, W, C] in 0..255        | probabilities             |
-| serve_features     | image: uint8 [N, H, W, C]                    | probabilities             |
 | transform_features | examples: string [N], serialized tf.Examples | image uint8, label int64  |
+
+TFMA feeds serialized examples to `serving_default`, and takes the label from `transform_features`.
 """
 
 from __future__ import annotations
@@ -63,9 +64,6 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str) ->
     def serve_image(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return predict(image)
 
-    def serve_features(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return predict(tf.cast(image, tf.float32))
-
     def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         features = transformed(examples, photos.PHOTO, photos.LABEL)
         return {photos.IMAGE: tf.cast(features[photos.IMAGE], tf.uint8), photos.LABEL: features[photos.LABEL]}
@@ -78,7 +76,6 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str) ->
         (serving_default, "examples", strings, tf.string),
         (serve_jpeg, "jpeg", strings, tf.string),
         (serve_image, photos.IMAGE, shape, tf.float32),
-        (serve_features, photos.IMAGE, shape, tf.uint8),
         (transform_features, "examples", strings, tf.string),
     ):
         signature = [tf.TensorSpec(argument_shape, dtype, name=argument)]

@@ -67,7 +67,8 @@ def test_nothing_is_left_of_the_checkpoints(trained):
 
 def test_the_saved_model_is_the_best_epochs(trained, served, examples):
     features = served.signatures["transform_features"](examples=tf.constant(examples["eval"]))
-    probabilities = served.signatures["serve_features"](image=features["image"])["probabilities"].numpy()
+    answer = served.signatures["serving_default"](examples=tf.constant(examples["eval"]))
+    probabilities = answer["probabilities"].numpy()
     loss = -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()]).mean()
     assert loss == pytest.approx(min(epoch["val_loss"] for epoch in history(trained)), abs=1e-4)
 
@@ -122,7 +123,8 @@ def test_two_replicas_share_a_global_batch_and_export_one_model(files, transform
     assert training["global_batch_size"] == 16
     served = tf.saved_model.load(str(tmp_path / "Format-Serving"))
     features = served.signatures["transform_features"](examples=tf.constant(examples["eval"]))
-    probabilities = served.signatures["serve_features"](image=features["image"])["probabilities"].numpy()
+    answer = served.signatures["serving_default"](examples=tf.constant(examples["eval"]))
+    probabilities = answer["probabilities"].numpy()
     loss = -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()]).mean()
     # What was measured during training is what was exported: no replica has averages of its own.
     assert loss == pytest.approx(min(epoch["val_loss"] for epoch in history(tmp_path)), abs=1e-4)

@@ -32,7 +32,6 @@ def test_every_signature_has_the_shapes_that_are_promised(served):
         "serving_default": ({"examples": strings}, probabilities),
         "serve_jpeg": ({"jpeg": strings}, probabilities),
         "serve_image": ({"image": (image, tf.float32)}, probabilities),
-        "serve_features": ({"image": (image, tf.uint8)}, probabilities),
         "transform_features": (
             {"examples": strings},
             {"image": (image, tf.uint8), "label": ([None], tf.int64)},
@@ -51,7 +50,6 @@ def test_all_ways_to_ask_give_one_answer(served, records, images):
     for other in (
         answers(served, "serve_jpeg", jpeg=tf.constant(jpegs)),
         answers(served, "serve_image", image=tf.cast(images, tf.float32)),
-        answers(served, "serve_features", image=images),
     ):
         np.testing.assert_allclose(other, by_example, atol=TOLERANCE, rtol=0)
     np.testing.assert_allclose(by_example.sum(axis=1), 1.0, atol=TOLERANCE)
