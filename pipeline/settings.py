@@ -103,7 +103,7 @@ class TrainerSettings(_Group):
     Attributes:
         epochs: Most epochs.
         batch_size: Photos a replica and step; the global batch is this times the replicas.
-        learning_rate: Adam's, at the start.
+        learning_rate: Adam's, at the start; it falls to 0 along half a cosine by the last epoch.
         class_weights: Weight of a label's photos in the loss; 1.0 for labels not named.
         flip: Mirror training photos left to right at random.
         brightness: Largest random change of brightness, as a share of the full range.

@@ -37,11 +37,11 @@ def run_fn(fn_args: Any) -> None:
     training = input_pipeline.open_split(fn_args.train_files, transform, "train")
     evaluation = input_pipeline.open_split(fn_args.eval_files, transform, "eval")
 
+    steps = input_pipeline.steps_per_epoch(training, batch_size)
     keras.utils.set_random_seed(config["seed"])
     with replicas.scope():
         model = importlib.import_module(config["module"]).build_model(config["labels"], config["model"])
-        fit.compile_model(model, settings.learning_rate)
-    steps = input_pipeline.steps_per_epoch(training, batch_size)
+        fit.compile_model(model, settings.learning_rate, steps * settings.epochs)
     outcome = fit.train(
         model,
         lambda epochs: input_pipeline.training_batches(

@@ -10,7 +10,7 @@ def model(units: int = 3) -> keras.Model:
     image = keras.Input((4, 4, 1))
     features = keras.layers.Dropout(0.5)(keras.layers.Flatten()(image))
     built = keras.Model(image, keras.layers.Dense(units, activation="softmax")(features))
-    fit.compile_model(built, 0.01)
+    fit.compile_model(built, 0.01, 100)
     return built
 
 

@@ -33,7 +33,7 @@ def linear(learning_rate: float = 0.01) -> keras.Model:
     image = keras.Input((8, 8, 1))
     features = keras.layers.Dropout(0.2)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image)))
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(features))
-    fit.compile_model(model, learning_rate)
+    fit.compile_model(model, learning_rate, 1000)
     return model
 
 
@@ -59,7 +59,7 @@ def train(model, chosen, folder, labels=LABELS, weights=None) -> fit.Outcome:
 def test_one_batch_can_be_learned_by_heart(tmp_path):
     keras.utils.set_random_seed(3)
     model = backbones.classifier("compact", 8, 1, 3, None)
-    fit.compile_model(model, 0.01)
+    fit.compile_model(model, 0.01, 30)
     outcome = train(model, settings(epochs=30, learning_rate=0.01), tmp_path)
     losses = [logs["loss"] for logs in outcome.history]
     assert losses[-1] < ENDS_BELOW < losses[0]
