@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from data.shelf_scene import MARGIN
 
 LONG_SIDE, SHORT_SIDE = 192, 144
-_SCENE_SCALE = 1.2  # Scene pixels in one pixel of the photo.
+_SCENE_SCALE = 1.12  # Scene pixels in one pixel of the photo.
 _LOCAL_TIME = timedelta(hours=1)
 
 # EXIF tag numbers: CIPA DC-008 (Exif 2.32), tables 3 to 15.
@@ -87,13 +87,13 @@ def _expose(photo: Image.Image, camera: Camera, rng: random.Random) -> Image.Ima
     falloff = gain * (1 - 0.12 * (x * x + y * y) + rng.uniform(-0.12, 0.12) * x - rng.uniform(0, 0.2) * y)
     warmth = 0.08 * (0.5 - camera.light)
     lit = pixels * falloff.astype(np.float32)[..., None] * np.array([1 + warmth, 1, 1 - warmth], np.float32)
-    if rng.random() < 0.2:
+    if rng.random() < 0.12:
         wide, tall = rng.uniform(4, 16), rng.uniform(4, 16)
         spot = wide * (x - rng.uniform(-0.8, 0.8)) ** 2 + tall * (y - rng.uniform(-0.8, 0.8)) ** 2
-        lit += (rng.uniform(60, 150) / (1 + spot) ** 2).astype(np.float32)[..., None]
+        lit += (rng.uniform(40, 110) / (1 + spot) ** 2).astype(np.float32)[..., None]
     # Four uniform bytes added up are near enough to a normal distribution, of variance 4 * 256**2 / 12.
     grain = np.frombuffer(rng.randbytes(4 * height * width), np.int8).reshape(4, height, width)
-    sigma = 2.0 + 4.0 * (1 - camera.light)
+    sigma = 1.5 + 3.0 * (1 - camera.light)
     lit += (grain.sum(0, np.float32) * np.float32(sigma / 147.8))[..., None]
     return Image.fromarray(np.clip(np.rint(lit), 0, 255).astype(np.uint8))
 
@@ -150,7 +150,7 @@ def take_photo(
         rng: Decides what differs between two photos of one session.
     """
     photo = _project(scene, camera, rng)
-    photo = photo.filter(ImageFilter.GaussianBlur(0.25 + 0.6 * camera.softness + rng.uniform(0, 0.15)))
+    photo = photo.filter(ImageFilter.GaussianBlur(0.2 + 0.5 * camera.softness + rng.uniform(0, 0.15)))
     photo = _expose(photo, camera, rng)
     turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
     if camera.orientation in turn:

@@ -97,7 +97,7 @@ def lane(number: int) -> Lane:
         lip=rng.randint(8, 14),
         post_spacing=rng.randint(170, 300),
         wall=_color(rng, rng.uniform(90, 150), saturation=0.2),
-        steel=_color(rng, rng.uniform(70, 210), saturation=0.1),
+        steel=_color(rng, rng.uniform(115, 215), saturation=0.1),
         products=products,
         shelves=tuple(tuple((product, rng.randint(3, 5)) for product in run) for run in runs),
     )

@@ -10,11 +10,12 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from data.shelf_layout import Color, Lane, Product, luma, stray
+from data.shelf_layout import Color, Lane, Product, stray
 
 MARGIN = 26
 DAMAGES = ("crushed", "torn", "leaking", "tilted")
-_NEAT_STRAYS = 0.25
+_NEAT_STRAYS = 0.15
+_SOLD_OUT = 0.015
 _ROUND = ("bottle", "can", "jar")
 
 Box = tuple[float, float, float, float]
@@ -146,16 +147,16 @@ def _torn(sprite: Image.Image, severity: float, rng: random.Random) -> Image.Ima
 def _leak(draw: ImageDraw.ImageDraw, home: Lane, box: Box, severity: float, rng: random.Random) -> None:
     """Liquid runs out of a package, over the board's lip, and drips into the shelf below."""
     left, top, right, bottom = box
-    liquid: Color = (28, 18, 14) if luma(home.steel) > 120 else (232, 230, 222)
-    seam = rng.uniform(left + 5, right - 5)
-    draw.polygon([(seam - 2, top + 0.4 * (bottom - top)), (seam + 6, bottom), (seam - 6, bottom)], liquid)
-    for _ in range(3 + round(2 * severity)):
-        x, wide = rng.uniform(left - 4, right + 4), rng.uniform(1.5, 3.5)
-        end = bottom + home.lip + rng.uniform(0, 8 + 16 * severity)
+    liquid: Color = rng.choice(((30, 18, 12), (18, 20, 30), (36, 14, 14)))
+    seam, spread = rng.uniform(left + 6, right - 6), (0.05 + 0.35 * severity) * (right - left)
+    middle = top + 0.45 * (bottom - top)
+    draw.polygon([(seam - 2, middle), (seam + 2, middle), (seam + 8, bottom), (seam - 8, bottom)], liquid)
+    draw.ellipse((left - spread, bottom - 4, right + spread, bottom + 0.5 * home.lip), liquid)
+    for _ in range(4 + round(3 * severity)):
+        x, wide = rng.uniform(left - 0.7 * spread, right + 0.7 * spread), rng.uniform(1.5, 4.5)
+        end = bottom + home.lip + rng.uniform(-4, 8 + 16 * severity)
         draw.rectangle((x - wide, bottom, x + wide, end), liquid)
-        draw.ellipse((x - 1.4 * wide, end - 3, x + 1.4 * wide, end + 4), liquid)
-    spread = (0.2 + 0.5 * severity) * (right - left)
-    draw.ellipse((left - spread, bottom - 5, right + spread, bottom + 0.5 * home.lip), liquid)
+        draw.ellipse((x - 1.3 * wide, end - 3, x + 1.3 * wide, end + 4), liquid)
 
 
 def _put(scene: Image.Image, sprite: Image.Image, middle: float, bottom: float) -> Box:
@@ -171,15 +172,15 @@ def _misplace(
     strange = package(stray(home, beside, 3.0, rng))
     if rng.random() < _NEAT_STRAYS:
         return _put(scene, strange, middle, board + rng.uniform(0, 3))
-    scale = rng.uniform(1.15, 1.3)
+    scale = rng.uniform(1.2, 1.4)
     strange = strange.resize((round(scale * strange.width), round(scale * strange.height)))
     lying = rng.choice((90, 270)) if rng.random() < 0.3 else 0
     strange = strange.rotate(lying + rng.uniform(-5, 5), Image.Resampling.BILINEAR, expand=True)
     bottom = board + rng.uniform(0.5, 1.0) * home.lip
     shadow = (
         strange.getchannel("A")
-        .resize((strange.width + 8, strange.height + 4))
-        .point(lambda alpha: alpha // 2)
+        .resize((strange.width + 10, strange.height + 6))
+        .point(lambda alpha: 2 * alpha // 3)
     )
     scene.paste((8, 8, 10), (round(middle - shadow.width / 2), round(bottom - shadow.height)), shadow)
     return _put(scene, strange, middle, bottom)
@@ -258,14 +259,14 @@ def draw_bay(home: Lane, size: tuple[int, int], label: str, rng: random.Random) 
     spare: Box | None = None
     leak: tuple[Box, float] | None = None
     for shelf, (board, row) in enumerate(zip(boards, rows, strict=True)):
-        deep = tuple(int(0.6 * part) for part in home.wall)
+        deep = tuple(int(0.62 * part) for part in home.wall)
         draw.rectangle((0, board - home.pitch + home.lip, width, board), (deep[0], deep[1], deep[2]))
         for index, (middle, product) in enumerate(row):
-            gone = rng.random() < 0.03 and (shelf, index) != target
-            if gone and rng.random() < 0.5:
+            here = (shelf, index) == target
+            if rng.random() < _SOLD_OUT and not here:
                 continue
             _put(scene, _row_behind(product), middle, board - 4)
-            if gone or (shelf, index) == target:
+            if here:
                 continue
             sprite = package(product)
             if rng.random() < 0.05:
@@ -282,14 +283,14 @@ def draw_bay(home: Lane, size: tuple[int, int], label: str, rng: random.Random) 
             if label == "misplaced":
                 spare = _misplace(scene, home, product, middle, board, rng)
             else:
-                kind, severity = rng.choice(DAMAGES), rng.uniform(0.5, 1)
+                kind, severity = rng.choice(DAMAGES), rng.uniform(0.55, 1)
                 sprite = package(product)
                 if kind == "crushed":
                     sprite = _crushed(sprite, severity, rng)
                 elif kind == "torn":
                     sprite = _torn(sprite, severity, rng)
                 elif kind == "tilted":
-                    turn = rng.choice((-1, 1)) * (12 + 26 * severity)
+                    turn = rng.choice((-1, 1)) * (14 + 24 * severity)
                     sprite = sprite.rotate(turn, Image.Resampling.BILINEAR, expand=True)
                 spare = _put(scene, sprite, middle, board + 1)
                 leak = (spare, severity) if kind == "leaking" else None
