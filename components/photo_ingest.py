@@ -1,16 +1,13 @@
 """Ingest: the newest spans of labelled photos become Examples; what cannot be trained on goes to quarantine.
 
-Photos are checked one by one in Beam. Records are sharded by the hash of their pixels and sorted within a
-shard, so the same window gives the same files in the same order on any engine, and copies of a photo meet
-in one shard.
+Photos are checked one by one in Beam and written as `photo_shards.py` has it.
 """
 
 import csv
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,42 +20,18 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.types.standard_artifacts import Examples
 
 from components.artifacts import Quarantine
+from components.photo_shards import SPLITS, Listed, SetAside, WriteShard
 from data.photo_checks import CheckedPhoto, PhotoLimits, check_photo
 from data.rejection import PhotoRejected
 from data.screening import screen_rows
-from data.spans import LabelRow, Span, newest_spans, read_labels
+from data.spans import Span, newest_spans, read_labels
 from data.split import eval_sessions
 from data.window import window_digest
 from errors import DataRefused
 
 _PHOTOS_PER_SHARD = 2_000
-_SPLITS = ("train", "eval")
 
 log = logging.getLogger("edgeline.ingest")
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A photo that its row lets in, before its file is opened."""
-
-    span: Span
-    row: LabelRow
-    newest: bool
-
-    @property
-    def photo_id(self) -> str:
-        """Unique in the data folder, `span-00042/name.jpg`."""
-        return f"{self.span.name}/{self.row.photo}"
-
-
-@dataclass(frozen=True)
-class SetAside:
-    """A photo that goes to quarantine."""
-
-    span: str
-    photo: str
-    reason: str
-    detail: str
 
 
 class CheckPhoto(beam.DoFn):
@@ -70,7 +43,7 @@ class CheckPhoto(beam.DoFn):
     def process(self, listed: Listed) -> Iterator[Any]:
         """Yields (digest, (listed, checked photo))."""
         try:
-            photo = check_photo(listed.span.resolve(listed.row.photo).read_bytes(), self._limits)
+            photo = self._check(listed)
         except PhotoRejected as error:
             yield beam.pvalue.TaggedOutput(
                 "rejected", SetAside(listed.span.name, listed.row.photo, error.reason, error.detail)
@@ -78,84 +51,13 @@ class CheckPhoto(beam.DoFn):
         else:
             yield photo.digest, (listed, photo)
 
-
-class WriteShard(beam.DoFn):
-    """Writes one shard of each split; copies of a photo go to the output `rejected`."""
-
-    def __init__(self, folders: Mapping[str, str], shards: int, eval_session_ids: frozenset[str]) -> None:
-        self._folders, self._shards, self._eval = folders, shards, eval_session_ids
-
-    def process(self, keyed: tuple[int, Iterable[tuple[Listed, CheckedPhoto]]]) -> Iterator[Any]:
-        """Yields (split, label, span name) of each photo written."""
-        import tensorflow as tf
-
-        shard, group = keyed
-        kept, rejected = _without_copies(group)
-        for item in rejected:
-            yield beam.pvalue.TaggedOutput("rejected", item)
-        for split in _SPLITS:
-            target = Path(self._folders[split], f"data_tfrecord-{shard:05d}-of-{self._shards:05d}.gz")
-            scratch = target.with_name(f".{target.name}.writing")
-            with tf.io.TFRecordWriter(str(scratch), options="GZIP") as writer:
-                for listed, photo in kept:
-                    if (listed.row.session_id in self._eval) == (split == "eval"):
-                        writer.write(_example(listed, photo))
-                        yield split, listed.row.label, listed.span.name
-            scratch.rename(target)
-
-
-def _without_copies(
-    group: Iterable[tuple[Listed, CheckedPhoto]],
-) -> tuple[list[tuple[Listed, CheckedPhoto]], list[SetAside]]:
-    """The photos in order of digest, and the copies: all but the oldest, or all where their labels differ."""
-    ordered = sorted(group, key=lambda item: (item[1].digest, item[0].photo_id))
-    by_digest: dict[str, list[tuple[Listed, CheckedPhoto]]] = {}
-    for item in ordered:
-        by_digest.setdefault(item[1].digest, []).append(item)
-    kept, rejected = [], []
-    for copies in by_digest.values():
-        labels = sorted({listed.row.label for listed, _ in copies})
-        if len(labels) > 1:
-            detail = f"The same photo is labelled {' and '.join(labels)}."
-            rejected += [SetAside(c.span.name, c.row.photo, "conflicting-label", detail) for c, _ in copies]
-            continue
-        kept.append(copies[0])
-        detail = f"A copy of {copies[0][0].photo_id}."
-        rejected += [SetAside(c.span.name, c.row.photo, "duplicate", detail) for c, _ in copies[1:]]
-    return kept, rejected
-
-
-def _example(listed: Listed, photo: CheckedPhoto) -> bytes:
-    """A serialized tf.Example of one photo."""
-    import tensorflow as tf
-
-    row = listed.row
-    text = {
-        "label": row.label,
-        "lane_id": row.lane_id,
-        "session_id": row.session_id,
-        "captured_at": row.captured_at,
-        "photo_id": listed.photo_id,
-    }
-    whole = {
-        "span": listed.span.number,
-        "newest_span": int(listed.newest),
-        "width": photo.width,
-        "height": photo.height,
-        "byte_size": photo.byte_size,
-    }
-    features = {
-        name: tf.train.Feature(bytes_list={"value": [value.encode()]}) for name, value in text.items()
-    }
-    features |= {name: tf.train.Feature(int64_list={"value": [value]}) for name, value in whole.items()}
-    features |= {
-        name: tf.train.Feature(float_list={"value": [getattr(photo, name)]})
-        for name in ("brightness", "sharpness")
-    }
-    features["photo"] = tf.train.Feature(bytes_list={"value": [photo.jpeg]})
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(
-        deterministic=True
-    )
+    def _check(self, listed: Listed) -> CheckedPhoto:
+        path = listed.span.resolve(listed.row.photo)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise PhotoRejected("unreadable", f"It cannot be opened ({error.strerror}).") from None
+        return check_photo(content, self._limits)
 
 
 def _list_photos(
@@ -197,9 +99,9 @@ class PhotoIngestExecutor(BaseBeamExecutor):
             max_side=options["max_side"],
         )
         examples = artifact_utils.get_single_instance(output_dict["examples"])
-        examples.split_names = artifact_utils.encode_split_names(list(_SPLITS))
+        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         examples.span = spans[-1].number
-        folders = {split: artifact_utils.get_split_uri([examples], split) for split in _SPLITS}
+        folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
         quarantine = Path(artifact_utils.get_single_uri(output_dict["quarantine"]))
         quarantine.mkdir(parents=True, exist_ok=True)
         for folder in folders.values():
@@ -287,7 +189,7 @@ def _summary(
         return sum(count for key, count in counts.items() if key[position] == value)
 
     return {
-        "splits": {split: total(0, split) for split in _SPLITS},
+        "splits": {split: total(0, split) for split in SPLITS},
         "classes": {label: total(1, label) for label in labels},
         "spans": [
             {

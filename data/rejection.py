@@ -10,11 +10,13 @@ Reason = Literal[
     "too-small",
     "not-a-photo",
     "missing",
+    "unreadable",
     "outside-span",
     "unlabelled",
     "unknown-label",
     "duplicate-row",
     "conflicting-label",
+    "duplicate",
 ]
 
 
