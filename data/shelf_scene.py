@@ -165,6 +165,14 @@ def _put(scene: Image.Image, sprite: Image.Image, middle: float, bottom: float) 
     return left, top, left + sprite.width, top + sprite.height
 
 
+def _put_in_front(scene: Image.Image, sprite: Image.Image, middle: float, bottom: float) -> Box:
+    """Puts a package before the row, which it darkens around itself."""
+    shadow = sprite.getchannel("A").resize((sprite.width + 10, sprite.height + 6))
+    corner = round(middle - shadow.width / 2), round(bottom - shadow.height)
+    scene.paste((8, 8, 10), corner, shadow.point(lambda alpha: 2 * alpha // 3))
+    return _put(scene, sprite, middle, bottom)
+
+
 def _misplace(
     scene: Image.Image, home: Lane, beside: Product, middle: float, board: float, rng: random.Random
 ) -> Box:
@@ -176,14 +184,26 @@ def _misplace(
     strange = strange.resize((round(scale * strange.width), round(scale * strange.height)))
     lying = rng.choice((90, 270)) if rng.random() < 0.3 else 0
     strange = strange.rotate(lying + rng.uniform(-5, 5), Image.Resampling.BILINEAR, expand=True)
-    bottom = board + rng.uniform(0.5, 1.0) * home.lip
-    shadow = (
-        strange.getchannel("A")
-        .resize((strange.width + 10, strange.height + 6))
-        .point(lambda alpha: 2 * alpha // 3)
-    )
-    scene.paste((8, 8, 10), (round(middle - shadow.width / 2), round(bottom - shadow.height)), shadow)
-    return _put(scene, strange, middle, bottom)
+    return _put_in_front(scene, strange, middle, board + rng.uniform(0.5, 1.0) * home.lip)
+
+
+def _damage(
+    scene: Image.Image, home: Lane, product: Product, middle: float, board: float, rng: random.Random
+) -> Box:
+    """Puts down a planned product that somebody or something has spoilt."""
+    kind, severity = rng.choice(DAMAGES), rng.uniform(0.55, 1)
+    sprite = package(product)
+    if kind == "tilted":
+        turn = rng.choice((-1, 1)) * (16 + 28 * severity)
+        sprite = sprite.rotate(turn, Image.Resampling.BILINEAR, expand=True)
+        return _put_in_front(scene, sprite, middle, board + rng.uniform(0, 3))
+    if kind == "crushed":
+        return _put_in_front(scene, _crushed(sprite, severity, rng), middle, board + 1)
+    if kind == "torn":
+        return _put(scene, _torn(sprite, severity, rng), middle, board + 1)
+    box = _put(scene, sprite, middle, board + 1)
+    _leak(ImageDraw.Draw(scene), home, box, severity, rng)
+    return box
 
 
 def _facings(
@@ -256,8 +276,6 @@ def draw_bay(home: Lane, size: tuple[int, int], label: str, rng: random.Random) 
     ]
     target = rng.choice(framed) if label != "ok" else None
     post = rng.uniform(0, home.post_spacing)
-    spare: Box | None = None
-    leak: tuple[Box, float] | None = None
     for shelf, (board, row) in enumerate(zip(boards, rows, strict=True)):
         deep = tuple(int(0.62 * part) for part in home.wall)
         draw.rectangle((0, board - home.pitch + home.lip, width, board), (deep[0], deep[1], deep[2]))
@@ -278,24 +296,12 @@ def draw_bay(home: Lane, size: tuple[int, int], label: str, rng: random.Random) 
         draw.line([(0, board + home.lip), (width, board + home.lip)], (20, 20, 22), width=2)
         for middle, _ in row[:: rng.choice((3, 4))]:
             draw.rectangle((middle - 9, board + 2, middle + 9, board + home.lip - 2), (240, 238, 226))
-        if target is not None and target[0] == shelf:
-            middle, product = row[target[1]]
-            if label == "misplaced":
-                spare = _misplace(scene, home, product, middle, board, rng)
-            else:
-                kind, severity = rng.choice(DAMAGES), rng.uniform(0.55, 1)
-                sprite = package(product)
-                if kind == "crushed":
-                    sprite = _crushed(sprite, severity, rng)
-                elif kind == "torn":
-                    sprite = _torn(sprite, severity, rng)
-                elif kind == "tilted":
-                    turn = rng.choice((-1, 1)) * (14 + 24 * severity)
-                    sprite = sprite.rotate(turn, Image.Resampling.BILINEAR, expand=True)
-                spare = _put(scene, sprite, middle, board + 1)
-                leak = (spare, severity) if kind == "leaking" else None
-    if leak is not None:
-        _leak(draw, home, leak[0], leak[1], rng)
+    spare: Box | None = None
+    if target is not None:
+        shelf, index = target
+        middle, product = rows[shelf][index]
+        put = _misplace if label == "misplaced" else _damage
+        spare = put(scene, home, product, middle, boards[shelf], rng)
     if rng.random() < 0.1:
         _occlude(scene, spare, rng)
     return scene
