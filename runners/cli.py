@@ -19,6 +19,12 @@ exit codes:
   130  ended by Ctrl-C or SIGTERM
 """
 
+# Named here, because importing the renderer for a help text takes longer than the help.
+FAULTS = """\
+faults: corrupt, truncated, huge, unlabelled, unknown-label, duplicate, dark-lens,
+blurred, null-lane, new-lane, label-shift
+"""
+
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are UsageErrors that name the nearest thing known."""
@@ -166,7 +172,8 @@ def _add_data(commands: Any) -> None:
 
     data = commands.add_parser("data", help="make spans: a rendered sample, or your own photos")
     actions = data.add_subparsers(metavar="ACTION", required=True)
-    generate = _add(actions, "generate", "Renders weekly spans of shelf photos.", data_commands.generate)
+    summary = "Renders weekly spans of shelf photos."
+    generate = _add(actions, "generate", summary, data_commands.generate, epilog=FAULTS)
     generate.add_argument("--data", type=Path, required=True, metavar="DIR", help="the folder of spans")
     generate.add_argument("--weeks", type=int, default=1, metavar="N", help="spans to add (1)")
     generate.add_argument("--photos-per-week", type=int, default=300, metavar="N", help="photos a span (300)")
@@ -178,7 +185,7 @@ def _add_data(commands: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=RATE",
-        help="a fault for drills; may be repeated",
+        help="a fault for drills and its share of the photos, 0 to 1; may be repeated",
     )
     load = _add(actions, "import", "Turns labelled photos into a span.", data_commands.load)
     load.add_argument(

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from data.faults import FAULTS
 from data.spans import LabelRow, write_span
+from runners import cli
 from runners.lock import hold
 from runners.runs import RunFolder, Step
 
@@ -298,3 +300,8 @@ def test_a_pipe_that_closes_early_is_no_traceback(tmp_path, workspace):
     )
 
     assert ended.stdout == "{" and "Traceback" not in ended.stderr
+
+
+def test_the_help_names_every_fault():
+    named = cli.FAULTS.removeprefix("faults: ").replace("\n", " ").split(", ")
+    assert sorted(name.strip() for name in named) == sorted(FAULTS)
