@@ -1,15 +1,17 @@
-"""Photos a second through `check_photo`, against a bare Pillow loop over the same bytes.
+"""Photos a second through `check_photo` and the whole ingest step, against a bare Pillow loop.
 
-    python benchmarks/bench_ingest.py [--photos FOLDER] [--repeats N]
+    python -m benchmarks.bench_ingest [--data SPANS] [--repeats N]
 
 The bare loop opens each photo, decodes it and makes it gray: the least that anyone who looks at photos has
-to do. The check does the rest of ingest's work on a photo. Without a folder, photos are made in three
-sizes.
+to do. The check is what ingest does to a photo; the step reads files, runs Beam, looks for copies, writes
+TFRecords and reads the window again. Without spans, photos are made in three sizes, and checked only.
 """
 
 import argparse
 import io
+import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +19,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.photo_checks import PhotoLimits, PhotoRejected, check_photo
+from data.photo_checks import PhotoLimits, check_photo
+from data.rejection import PhotoRejected
+from data.spans import find_spans, read_labels
 
 _MADE = {"192 x 144": (192, 144, 400), "512 x 384": (512, 384, 200), "1600 x 1200": (1600, 1200, 40)}
 
@@ -45,6 +49,34 @@ def photos_a_second(work: Callable[[bytes], None], photos: Sequence[bytes]) -> f
     return len(photos) / (time.perf_counter() - start)
 
 
+def ingested_a_second(data: Path, labels: Sequence[str]) -> float:
+    """One run of the step PhotoIngest over every span in `data`."""
+    from tfx.types.standard_artifacts import Examples
+
+    from components.artifacts import Quarantine
+    from components.photo_ingest import PhotoIngestExecutor
+    from pipeline.dag import FASTEST_ON_ONE_MACHINE
+    from pipeline.settings import DataSettings
+
+    with tempfile.TemporaryDirectory() as folder:
+        examples, quarantine = Examples(), Quarantine()
+        examples.uri, quarantine.uri = f"{folder}/examples", f"{folder}/quarantine"
+        context = PhotoIngestExecutor.Context(
+            beam_pipeline_args=list(FASTEST_ON_ONE_MACHINE), tmp_dir=folder, unique_id="1"
+        )
+        properties = {
+            "data": str(data),
+            "labels": json.dumps(labels),
+            "options": json.dumps(DataSettings(window=1000).model_dump()),
+            "window": "",
+        }
+        start = time.perf_counter()
+        PhotoIngestExecutor(context).Do({}, {"examples": [examples], "quarantine": [quarantine]}, properties)
+        seconds = time.perf_counter() - start
+        summary = json.loads(Path(quarantine.uri, "ingest.json").read_text(encoding="utf-8"))
+    return sum(span["rows"] for span in summary["spans"]) / seconds
+
+
 def make_photos(width: int, height: int, count: int) -> list[bytes]:
     """Photos with detail at every scale, as JPEG at quality 88."""
     rng = np.random.default_rng(0)
@@ -63,22 +95,33 @@ def make_photos(width: int, height: int, count: int) -> list[bytes]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--photos", type=Path, help="a folder of JPEGs instead of made ones")
+    parser.add_argument("--data", type=Path, help="a folder of spans instead of made photos")
     parser.add_argument("--repeats", type=int, default=5, help="passes, of which the median counts (5)")
     options = parser.parse_args(arguments)
-    if options.photos:
-        paths = sorted(options.photos.rglob("*.jpg"))[:2000]
-        sets = {options.photos.name: [path.read_bytes() for path in paths]}
+    if options.data:
+        spans = find_spans(options.data)
+        rows = [(span, row) for span in spans for row in read_labels(span)]
+        labels = sorted({row.label for _, row in rows})
+        sets = {options.data.name: [span.resolve(row.photo).read_bytes() for span, row in rows]}
     else:
         sets = {name: make_photos(*size) for name, size in _MADE.items()}
-    sys.stdout.write(f"{'photos':<16} {'bare / s':>10} {'checked / s':>12} {'ratio':>6}\n")
+    columns = {"bare": bare, "checked": checked}
+    sys.stdout.write(f"{'photos a second':<16} {'bare':>8} {'checked':>8} {'ratio':>6}")
+    sys.stdout.write(f" {'ingested':>9} {'ratio':>6}\n" if options.data else "\n")
     for name, photos in sets.items():
-        # In turn, so that a busy machine slows both alike.
-        passes = [
-            (photos_a_second(bare, photos), photos_a_second(checked, photos)) for _ in range(options.repeats)
-        ]
-        slow, fast = (float(np.median(column)) for column in zip(*passes, strict=True))
-        sys.stdout.write(f"{name:<16} {slow:>10.0f} {fast:>12.0f} {fast / slow:>6.2f}\n")
+        # In turn, so that a busy machine slows all alike.
+        passes: dict[str, list[float]] = {column: [] for column in (*columns, "ingested")}
+        for _ in range(options.repeats):
+            for column, work in columns.items():
+                passes[column].append(photos_a_second(work, photos))
+            if options.data:
+                passes["ingested"].append(ingested_a_second(options.data, labels))
+        median = {column: float(np.median(rates)) for column, rates in passes.items() if rates}
+        line = f"{name:<16} {median['bare']:>8.0f} {median['checked']:>8.0f}"
+        line += f" {median['checked'] / median['bare']:>6.2f}"
+        if options.data:
+            line += f" {median['ingested']:>9.0f} {median['ingested'] / median['bare']:>6.2f}"
+        sys.stdout.write(line + "\n")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pipeline.evaluation import evaluation_config
 from pipeline.settings import Settings
 from pipeline.workloads import Workload, read_labels
 
-_FASTEST_ON_ONE_MACHINE = (
+FASTEST_ON_ONE_MACHINE = (
     # By name: DirectRunner tries another engine first, which Beam downloads.
     "--runner=FnApiRunner",
     "--direct_running_mode=in_memory",
@@ -178,5 +178,5 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
             pusher,
         ],
         enable_cache=True,
-        beam_pipeline_args=list(settings.beam.flags or _FASTEST_ON_ONE_MACHINE),
+        beam_pipeline_args=list(settings.beam.flags or FASTEST_ON_ONE_MACHINE),
     )
