@@ -14,7 +14,7 @@ from data.shelf_layout import Color, Lane, Product, stray
 
 MARGIN = 26
 DAMAGES = ("crushed", "torn", "leaking", "tilted")
-_NEAT_STRAYS = 0.15
+_NEAT_STRAYS = 0.22
 _SOLD_OUT = 0.015
 _ROUND = ("bottle", "can", "jar")
 
@@ -191,7 +191,7 @@ def _damage(
     scene: Image.Image, home: Lane, product: Product, middle: float, board: float, rng: random.Random
 ) -> Box:
     """Puts down a planned product that somebody or something has spoilt."""
-    kind, severity = rng.choice(DAMAGES), rng.uniform(0.55, 1)
+    kind, severity = rng.choice(DAMAGES), rng.uniform(0.5, 1)
     sprite = package(product)
     if kind == "tilted":
         turn = rng.choice((-1, 1)) * (16 + 28 * severity)
