@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
     "model.image_size=48",
     "trainer.epochs=2",
+    "trainer.batch_size=16",
     "gate.min_examples_per_class=5",
     "edge.calibration_photos=20",
     # A model of two epochs has small margins, and int8 moves many photos across them.
