@@ -98,7 +98,9 @@ def _train(
     keras.utils.set_random_seed(settings["seed"])
     model = build_model(labels, settings["model"])
     model.compile(
-        keras.optimizers.Adam(trainer["learning_rate"]), "sparse_categorical_crossentropy", ["accuracy"]
+        keras.optimizers.Adam(trainer["learning_rate"]),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
     )
     patience = trainer["early_stopping_patience"] or trainer["epochs"]
     batch = trainer["batch_size"]
