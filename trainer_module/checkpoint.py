@@ -60,7 +60,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     import numpy as np
 
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {f"variable_{i}": array for i, array in enumerate(checkpoint.variables)}
+    arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(checkpoint.variables)}
     arrays |= {f"best_{i}": array for i, array in enumerate(checkpoint.best_weights)}
     arrays["history"] = np.array(json.dumps(list(checkpoint.history)))
     partial = folder / "checkpoint.partial"
