@@ -40,9 +40,10 @@ def test_odd_labels_survive_in_their_order():
     assert read_label_domain(text) == ODD
 
 
-def test_labels_are_read_as_other_writers_of_the_format_quote_them():
-    rewritten = text_format.MessageToString(parse(schema_text(ODD, LENIENT)))
-    assert "\\303" in rewritten  # umlauts as octal escapes
+@pytest.mark.parametrize("as_utf8", [False, True], ids=["octal escapes", "utf-8"])
+def test_labels_are_read_as_other_writers_of_the_format_quote_them(as_utf8):
+    rewritten = text_format.MessageToString(parse(schema_text(ODD, LENIENT)), as_utf8=as_utf8)
+    assert ("\\303" in rewritten) is not as_utf8
     assert read_label_domain(rewritten) == ODD
 
 
