@@ -1,7 +1,5 @@
 """Photos of a split as the model sees them: read from Examples, through the Transform graph."""
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +38,8 @@ def read_photos(examples: Any, transform_graph_uri: str, split: str, limit: int)
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    layer = tft.TFTransformOutput(transform_graph_uri).transform_features_layer()
-    spec = tft.TFTransformOutput(transform_graph_uri).raw_feature_spec()
+    transform = tft.TFTransformOutput(transform_graph_uri)
+    layer, spec = transform.transform_features_layer(), transform.raw_feature_spec()
     folder = artifact_utils.get_split_uri([examples], split)
     files = sorted(str(path) for path in Path(folder).glob("data_tfrecord-*"))
     records = tf.data.TFRecordDataset(files, compression_type="GZIP").take(limit).batch(_BATCH)
@@ -51,13 +49,7 @@ def read_photos(examples: Any, transform_graph_uri: str, split: str, limit: int)
         transformed = layer(tf.io.parse_example(batch, spec))
         images.append(transformed["image"].numpy().astype(np.uint8))
         labels.append(transformed["label"].numpy())
-        for example in _parsed(batch.numpy()):
+        for example in map(tf.train.Example.FromString, batch.numpy()):
             for name, values in groups.items():
                 values.append(example.features.feature[name].bytes_list.value[0].decode())
     return TransformedPhotos(np.concatenate(images), np.concatenate(labels), groups)
-
-
-def _parsed(batch: NDArray[np.object_]) -> Iterator[Any]:
-    import tensorflow as tf
-
-    return itertools.starmap(tf.train.Example.FromString, zip(batch, strict=True))

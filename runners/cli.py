@@ -92,11 +92,10 @@ def _report(error: EdgelineError, as_json: bool) -> int:
         if part:
             sys.stderr.write(part.strip("\n") + "\n")
     if as_json:
-        import json
+        from runners.stdout import print_json
 
         parts = {"found": error.found, "why": error.why, "do": error.do}
-        json.dump({"outcome": "failed", "exit_code": error.exit_code, "error": parts}, sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        print_json({"outcome": "failed", "exit_code": error.exit_code, "error": parts})
     return error.exit_code
 
 

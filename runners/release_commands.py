@@ -1,9 +1,7 @@
 """`edgeline status, runs, show, verify, rollback, promote`: what is in production, what happened, and why."""
 
 import argparse
-import sys
 from pathlib import Path
-from typing import Any
 
 from errors import EdgelineError
 from release import store
@@ -12,17 +10,7 @@ from runners.progress_text import duration
 from runners.release_text import release_lines
 from runners.run_details import detail_lines
 from runners.runs import Run
-
-
-def _say(text: str = "") -> None:
-    sys.stdout.write(text + "\n")
-
-
-def _print_json(document: Any) -> None:
-    import json
-
-    json.dump(document, sys.stdout, indent=1)
-    _say()
+from runners.stdout import print_json, say
 
 
 def _last_run(arguments: argparse.Namespace) -> Run | None:
@@ -30,17 +18,16 @@ def _last_run(arguments: argparse.Namespace) -> Run | None:
     return known[-1] if known else None
 
 
-def _store(arguments: argparse.Namespace) -> tuple[Path, str]:
+def _store(arguments: argparse.Namespace, last: Run | None) -> tuple[Path, str]:
     """The release store and the model's name: as given, else as the last run had them."""
-    last = _last_run(arguments)
     root = arguments.push or (Path(last.push) if last else arguments.workspace / "push")
     return root, arguments.workload or (last.workload if last else "shelf")
 
 
 def status(arguments: argparse.Namespace) -> int:
     """What is in production, and how the last run ended."""
-    root, model = _store(arguments)
     last = _last_run(arguments)
+    root, model = _store(arguments, last)
     release = store.current(root, model)
     if arguments.json:
         # The keys are always there, so that a reader needs no case for the first week.
@@ -54,20 +41,20 @@ def status(arguments: argparse.Namespace) -> int:
         }
         keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
         ended = {key: getattr(last, key) if last else None for key in keys}
-        _print_json({"production": production, "last_run": ended})
+        print_json({"production": production, "last_run": ended})
         return 0
     if release is None:
-        _say(f"Nothing of {model} is in production in {root}.")
+        say(f"Nothing of {model} is in production in {root}.")
     else:
-        _say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
+        say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
         for line in release_lines(release):
-            _say(f"  {line}")
+            say(f"  {line}")
     if last is None:
-        _say(f"No run in {arguments.workspace} yet.")
+        say(f"No run in {arguments.workspace} yet.")
     else:
-        _say(f"Last run {last.id}: {closing.headline(last)}")
+        say(f"Last run {last.id}: {closing.headline(last)}")
         for reason in last.reasons:
-            _say(f"  - {reason}")
+            say(f"  - {reason}")
     return 0
 
 
@@ -76,15 +63,15 @@ def list_runs(arguments: argparse.Namespace) -> int:
     known = runs.read_runs(arguments.workspace, arguments.workload)[::-1]
     if arguments.json:
         keys = ("id", "workload", "outcome", "exit_code", "started_at", "seconds", "version", "reasons")
-        _print_json([{key: run.to_json()[key] for key in keys} for run in known])
+        print_json([{key: run.to_json()[key] for key in keys} for run in known])
         return 0
     if not known:
-        _say(f"No run in {arguments.workspace} yet.")
+        say(f"No run in {arguments.workspace} yet.")
     for run in known:
         took = duration(run.seconds) if run.seconds is not None else ""
         version = f"version {run.version}" if run.outcome == "pushed" else ""
         reason = run.reasons[0] if run.reasons and run.outcome not in ("pushed", "unchanged") else version
-        _say(f"{run.id:<18} {run.workload:<12} {run.outcome:<12} {took:>12}  {reason}".rstrip())
+        say(f"{run.id:<18} {run.workload:<12} {run.outcome:<12} {took:>12}  {reason}".rstrip())
     return 0
 
 
@@ -92,30 +79,30 @@ def show(arguments: argparse.Namespace) -> int:
     """One run: inputs, steps, verdicts."""
     folder, run = runs.find_run(arguments.workspace, arguments.run)
     if arguments.json:
-        _print_json(run.to_json())
+        print_json(run.to_json())
         return 0
-    _say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")
+    say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")
     if run.resumes:
-        _say(f"It went on from run {run.resumes}.")
+        say(f"It went on from run {run.resumes}.")
     if run.steps:
         for line in closing.time_table(run, 80):
-            _say(line)
+            say(line)
     for line, _ in closing.last_lines(run, folder, None):
         if not line.startswith(closing.LOOK_CLOSER):
-            _say(line)
+            say(line)
     for verdict in closing.read_verdicts(folder):
-        _say(f"Gate {verdict['gate']}: {verdict['result'].replace('_', ' ')}")
+        say(f"Gate {verdict['gate']}: {verdict['result'].replace('_', ' ')}")
         for reason in verdict.get("reasons", []):
-            _say(f"  - {reason}")
+            say(f"  - {reason}")
     for line in detail_lines(folder):
-        _say(line)
-    _say(f"Files: {folder.path}")
+        say(line)
+    say(f"Files: {folder.path}")
     return 0
 
 
 def verify(arguments: argparse.Namespace) -> int:
     """Compares every file of every release with its manifest."""
-    root, model = _store(arguments)
+    root, model = _store(arguments, _last_run(arguments))
     versions: list[int] = []
     problems: list[str] = []
     if model in store.models(root):
@@ -124,11 +111,11 @@ def verify(arguments: argparse.Namespace) -> int:
         for version in versions:
             problems += [problem for problem in store.verify(root, model, version) if problem not in problems]
     if arguments.json:
-        _print_json({"push": str(root), "model": model, "versions": versions, "problems": problems})
+        print_json({"push": str(root), "model": model, "versions": versions, "problems": problems})
     elif not versions and not problems:
-        _say(f"Nothing of {model} was ever pushed to {root}.")
+        say(f"Nothing of {model} was ever pushed to {root}.")
     elif not problems:
-        _say(f"{root}: every file of {len(versions)} releases of {model} is as its manifest says.")
+        say(f"{root}: every file of {len(versions)} releases of {model} is as its manifest says.")
     if problems and not arguments.json:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise EdgelineError(
@@ -141,15 +128,15 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def rollback(arguments: argparse.Namespace) -> int:
     """Puts an earlier release back in production."""
-    root, model = _store(arguments)
+    root, model = _store(arguments, _last_run(arguments))
     release = store.rollback(root, model, arguments.reason, arguments.to)
-    _say(f"Version {release.version} of {model} is in production again.")
+    say(f"Version {release.version} of {model} is in production again.")
     return 0
 
 
 def promote(arguments: argparse.Namespace) -> int:
     """Puts a named release in production."""
-    root, model = _store(arguments)
+    root, model = _store(arguments, _last_run(arguments))
     release = store.promote(root, model, arguments.version, arguments.reason)
-    _say(f"Version {release.version} of {model} is in production.")
+    say(f"Version {release.version} of {model} is in production.")
     return 0

@@ -1,9 +1,7 @@
 """One run of the DAG, seen from the light side: what needs no TensorFlow is decided here, in a second."""
 
-import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +17,7 @@ from runners.failures import describe, describe_death
 from runners.lock import WorkspaceLock, hold
 from runners.progress import Progress
 from runners.runs import Run, RunFolder
+from runners.stdout import print_json
 from runners.worker_link import run_worker
 
 if TYPE_CHECKING:
@@ -217,9 +216,3 @@ class _Session:
             print_json(run.to_json())
         assert run.exit_code is not None
         return run.exit_code
-
-
-def print_json(document: Any) -> None:
-    """A machine-readable result, on the standard output."""
-    json.dump(document, sys.stdout, indent=1)
-    sys.stdout.write("\n")
