@@ -16,11 +16,21 @@ setup(
         "tensorflow",
         "keras",
         "apache-beam",
+        "fsspec",
+        "jinja2",
+        "matplotlib",
         "numpy",
         "pillow",
         "pydantic>=2",
         "pyyaml",
         "rich",
+        "universal-pathlib",
     ],
+    extras_require={
+        # `edgeline kubeflow`, and what a step reads its inputs with on a cluster.
+        "kubeflow": ["kfp"],
+        # Data and releases in an S3 bucket; another store by its fsspec library.
+        "s3": ["s3fs"],
+    },
     entry_points={"console_scripts": ["edgeline = runners.cli:main"]},
 )

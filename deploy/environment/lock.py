@@ -10,7 +10,7 @@ from deploy.environment.stacks import SetupError
 from deploy.environment.uv import find_uv, run_uv
 
 ROOT = Path(__file__).resolve().parents[2]
-_PROJECT = ("setup.py", "requirements/tools.in")
+_PROJECT = ("setup.py", "--extra", "kubeflow", "--extra", "s3", "requirements/tools.in")
 # For each lock file: what it is resolved from beside its own .in file, and for which Pythons and systems.
 _TARGETS = {
     "tfx-1.16": (_PROJECT, "--python-version 3.10 --python-platform x86_64-manylinux_2_28"),
