@@ -106,7 +106,7 @@ def _candidate(
         },
         code={"digest": provenance["code"], "lock_digest": provenance["lock"]},
         versions={"python": platform.python_version(), **_library_versions()},
-        run=provenance["run"],
+        run=exec_properties["run"],
         expires_days=exec_properties["expires_days"],
     )
 
@@ -129,6 +129,7 @@ class ReleasePusherSpec(ComponentSpec):
         "model_name": ExecutionParameter(type=str),
         "expires_days": ExecutionParameter(type=int),
         "provenance": ExecutionParameter(type=str),
+        "run": ExecutionParameter(type=str),
     }
     INPUTS = {
         "examples": ChannelParameter(type=Examples),
@@ -158,7 +159,8 @@ class ReleasePusher(BaseComponent):
         push: Root of the release store.
         model_name: Name of the model in it.
         expires_days: Days after which a phone should no longer trust the release.
-        provenance: `run`, and digests of `code` and `lock`. The run makes each run execute this step.
+        provenance: Digests of `code` and `lock`.
+        run: Id of the run, which makes each run execute this step.
     """
 
     SPEC_CLASS = ReleasePusherSpec
@@ -176,6 +178,7 @@ class ReleasePusher(BaseComponent):
         model_name: str,
         expires_days: int,
         provenance: Mapping[str, str],
+        run: str,
     ) -> None:
         super().__init__(
             ReleasePusherSpec(
@@ -189,6 +192,7 @@ class ReleasePusher(BaseComponent):
                 model_name=model_name,
                 expires_days=expires_days,
                 provenance=json.dumps(dict(provenance), sort_keys=True),
+                run=run,
                 pushed_model=Channel(type=PushedModel),
             )
         )

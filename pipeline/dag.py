@@ -14,6 +14,7 @@ from components.edge_validator import EdgeValidator
 from components.model_evaluator import ModelEvaluator
 from components.photo_ingest import PhotoIngest
 from components.production_model import ProductionModel
+from components.release_admission import ReleaseAdmission
 from components.release_pusher import ReleasePusher
 from pipeline.evaluation import evaluation_config
 from pipeline.settings import Settings
@@ -34,11 +35,13 @@ class Paths:
     """Where a run reads and writes.
 
     Attributes:
-        data: The folder of spans.
+        data: The folder of spans, or its URL.
         artifacts: The pipeline root.
         metadata: The file of the ML Metadata store.
-        push: Root of the release store.
+        push: Root of the release store, or its URL.
         checkpoints: Where a killed training leaves what its next attempt goes on from.
+        records: Folder or URL under which each run on a cluster leaves its record; empty on one machine,
+            where the workspace has them.
     """
 
     data: str
@@ -46,6 +49,7 @@ class Paths:
     metadata: str
     push: str
     checkpoints: str
+    records: str = ""
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,14 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         push=paths.push,
         model_name=workload.name,
         expires_days=settings.push.expires_days,
-        provenance={"run": observed.run, "code": observed.code, "lock": observed.lock},
+        provenance={"code": observed.code, "lock": observed.lock},
+        run=observed.run,
+    )
+    release = ReleaseAdmission(
+        pushed_model=pusher.outputs["pushed_model"],
+        push=paths.push,
+        model_name=workload.name,
+        run=observed.run,
     )
 
     return Pipeline(
@@ -176,6 +187,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
             converter,
             validator,
             pusher,
+            release,
         ],
         enable_cache=True,
         beam_pipeline_args=list(settings.beam.flags or FASTEST_ON_ONE_MACHINE),

@@ -103,9 +103,7 @@ def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warni
         reasons = findings.failed if outcome in ("held", "refused") and findings.failed else (error["found"],)
     else:
         assert findings.outcome is not None
-        outcome = findings.outcome
-        exit_code = 3 if outcome == "held" else 0
-        reasons = findings.failed if outcome == "held" and findings.failed else findings.notes
+        outcome, exit_code, reasons = findings.outcome, 0, findings.notes
     return replace(
         run,
         outcome=outcome,

@@ -13,9 +13,10 @@ from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEv
 
 from components.artifacts import EdgeModels, Verdict
 from components.production_model import ProductionModelExecutor
+from components.release_admission import ReleaseAdmissionExecutor
 from components.release_pusher import ReleasePusherExecutor
 from components.verdict import VerdictRecord, write_verdict
-from errors import EdgelineError
+from errors import EdgelineError, HeldBack
 from release import store
 from tests.components.steps import artifact, execute
 from tests.release.candidates import TENSOR, make_candidate, snapshot
@@ -107,7 +108,8 @@ class Run:
                 push=str(root),
                 model_name="shelf",
                 expires_days=90,
-                provenance=json.dumps({"run": "run-1", "code": "c" * 64, "lock": "d" * 64}),
+                provenance=json.dumps({"code": "c" * 64, "lock": "d" * 64}),
+                run="run-1",
             )
         written = json.loads((self.folder / "pushed" / "push.json").read_text())
         assert written["outcome"] == pushed.get_string_custom_property("outcome")
@@ -230,3 +232,43 @@ def test_a_disk_that_is_full_while_pushing_leaves_production_as_it_was(push, tmp
     assert snapshot(push) == before
     assert store.verify(push, "shelf") == []
     assert Run(tmp_path / "3", "second", bytes_a_file=3_000_000).push_to(push)[:2] == ("pushed", 2)
+
+
+def admit(pushed: tuple[str, int], root: Path, folder: Path, run: str = "run-1") -> None:
+    """Runs ReleaseAdmission after a pusher that said `pushed`, an outcome and a version."""
+    folder.mkdir(parents=True)
+    record = {"outcome": pushed[0], "version": pushed[1], "reasons": ["The int8 file is too large."]}
+    (folder / "push.json").write_text(json.dumps(record))
+    execute(
+        ReleaseAdmissionExecutor,
+        {"pushed_model": artifact(PushedModel, folder)},
+        {},
+        folder,
+        push=str(root),
+        model_name="shelf",
+        run=run,
+    )
+
+
+def test_a_run_whose_model_was_held_back_ends_at_its_admission_with_the_reason(push, tmp_path):
+    with pytest.raises(HeldBack, match="The int8 file is too large") as error:
+        admit(("held", 0), push, tmp_path / "pushed")
+    assert error.value.why and error.value.do
+
+
+def test_a_run_that_pushed_is_admitted_also_after_production_moved_on(push, tmp_path):
+    outcome, version, _ = Run(tmp_path / "1").push_to(push)
+    admit((outcome, version), push, tmp_path / "pushed")
+    store.push(push, "shelf", make_candidate(tmp_path / "other", "other"))
+    admit((outcome, version), push, tmp_path / "pushed later")
+    admit(("unchanged", version), push, tmp_path / "unchanged", run="run-2")
+
+
+@pytest.mark.parametrize(
+    ("said", "run"), [(("pushed", 2), "run-1"), (("unchanged", 2), "run-1"), (("pushed", 1), "another run")]
+)
+def test_a_release_that_is_not_in_the_store_as_the_pusher_says_ends_the_run(push, tmp_path, said, run):
+    """A pod that is deleted in the middle of its push can count as done."""
+    Run(tmp_path / "1").push_to(push)
+    with pytest.raises(EdgelineError, match=f"Version {said[1]} of shelf is not in the release store"):
+        admit(said, push, tmp_path / "pushed", run)

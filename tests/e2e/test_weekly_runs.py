@@ -56,7 +56,7 @@ def test_the_first_run_pushes_and_says_that_there_is_no_baseline(first: Ended, w
     assert first.json["version"] == 1
     assert any("no baseline" in reason for reason in first.json["reasons"])
     assert set(first.states.values()) == {"done"}
-    assert len(first.states) == 14
+    assert len(first.states) == 15
 
 
 def test_what_was_pushed_is_whole_and_belongs_together(first: Ended, workspace: Path) -> None:

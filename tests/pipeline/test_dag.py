@@ -26,6 +26,7 @@ PICTURE = {
     "EdgeConverter": {"PhotoIngest", "Transform", "Trainer"},
     "EdgeValidator": {"PhotoIngest", "Transform", "Trainer", "EdgeConverter"},
     "ReleasePusher": {"PhotoIngest", "Trainer", "ModelEvaluator", "EdgeConverter", "EdgeValidator"},
+    "ReleaseAdmission": {"ReleasePusher"},
 }
 BEAM_STEPS = {"PhotoIngest", "StatisticsGen", "Transform", "ModelEvaluator"}
 # TFX's rule for the names of artifact types on Kubeflow Pipelines.
@@ -136,7 +137,7 @@ def test_the_cache_sees_each_change_of_the_world(pipeline):
     for changed, steps in (
         (Observed("W", "p", "c", "l", "r"), {"PhotoIngest"}),
         (Observed("w", "P", "c", "l", "r"), {"ProductionModel"}),
-        (Observed("w", "p", "c", "l", "R"), {"ReleasePusher"}),
+        (Observed("w", "p", "c", "l", "R"), {"ReleasePusher", "ReleaseAdmission"}),
         (Observed("w", "p", "C", "l", "r"), {"PhotoIngest", "ReleasePusher"}),
     ):
         after = parameters(dag(observed=changed))

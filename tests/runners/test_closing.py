@@ -70,8 +70,9 @@ def test_a_model_that_was_held_back_ends_with_3_and_the_reasons_of_the_gate(fold
     put_out("DataGate", verdict=DATA_PASS)
     put_out("EdgeValidator", verdict=EDGE_FAIL)
     put_out("ReleasePusher", {"outcome": "held", "version": 0}, push={"reasons": EDGE_FAIL["reasons"]})
+    admission = {"exit_code": 3, "found": EDGE_FAIL["reasons"][0], "why": "It was not pushed.", "do": "Look."}
 
-    run = closing.conclude(make_run(), folder, None, ["span-00007 is dark."])
+    run = closing.conclude(make_run(), folder, admission, ["span-00007 is dark."])
 
     assert (run.outcome, run.exit_code) == ("held", 3)
     assert run.reasons == ("fp16 is 6.1 MB; at most 5.0 MB is allowed.",)
