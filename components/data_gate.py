@@ -6,7 +6,8 @@ cluster; `DataAdmission` after it stops the run.
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Sc
 from components.artifacts import Quarantine, Verdict
 from components.verdict import VerdictRecord, read_verdict, write_verdict
 from errors import DataRefused
+
+DRIFT_FILE_NAME = "drift.json"
 
 _LABEL = "label"
 # Below this, the distance between two samples of one distribution is of the size of the thresholds
@@ -61,11 +64,12 @@ class DataGateExecutor(BaseExecutor):
         anomalies = artifact_utils.get_single_instance(input_dict["anomalies"])
         statistics = artifact_utils.get_single_instance(input_dict["statistics"])
 
+        drift = _measure_drift(statistics, schema)
         findings = [
             *_schema_findings(anomalies),
             *_class_count_findings(ingest, rules["min_examples_per_class"]),
             *_quarantine_findings(ingest, rules["max_quarantine_fraction"]),
-            *_drift_findings(statistics, schema),
+            *_drift_findings(drift),
         ]
         severity = rules["severity"]
         reasons = tuple(sentence for rule, sentence in findings if severity[rule] == "block")
@@ -80,6 +84,8 @@ class DataGateExecutor(BaseExecutor):
             log.warning(warning)
         artifact = artifact_utils.get_single_instance(output_dict["verdict"])
         write_verdict(artifact.uri, verdict)
+        measured = json.dumps([asdict(item) for item in drift], indent=1)
+        Path(artifact.uri, DRIFT_FILE_NAME).write_text(measured, encoding="utf-8")
         artifact.set_int_custom_property("passed", int(verdict.passed))
 
 
@@ -124,10 +130,31 @@ def _quarantine_findings(ingest: Mapping[str, Any], most: float) -> Iterator[Fin
         )
 
 
-def _drift_findings(statistics_artifact: Any, schema: Any) -> Iterator[Finding]:
-    """Features whose distribution in the newest span is further from older spans than the schema allows."""
+@dataclass(frozen=True)
+class Drift:
+    """How far a feature of the newest span is from the spans before it.
+
+    Attributes:
+        feature: Its name.
+        measure: The distance that the schema asks for: `l_infty` or `jensen_shannon_divergence`.
+        distance: 0..1.
+        threshold: The most that the schema allows.
+        before: Mean and deviation, or the shares of the commonest values, in the spans before.
+        now: The same in the newest span.
+    """
+
+    feature: str
+    measure: str
+    distance: float
+    threshold: float
+    before: str
+    now: str
+
+
+def _measure_drift(statistics_artifact: Any, schema: Any) -> list[Drift]:
+    """Every feature that the schema has a comparator for; none where there is too little to compare."""
     import tensorflow_data_validation as tfdv
-    from tensorflow_metadata.proto.v0 import statistics_pb2
+    from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
     folder = artifact_utils.get_split_uri([statistics_artifact], "train")
     datasets = tfdv.load_stats_binary(str(Path(folder, "FeatureStats.pb"))).datasets
@@ -141,22 +168,32 @@ def _drift_findings(statistics_artifact: Any, schema: Any) -> Iterator[Finding]:
         log.info(
             "The newest span was not compared with older ones: fewer than %d photos.", _MIN_PHOTOS_TO_COMPARE
         )
-        return
+        return []
     result = tfdv.validate_statistics(
         statistics_pb2.DatasetFeatureStatisticsList(datasets=[newest]),
         schema,
         previous_statistics=statistics_pb2.DatasetFeatureStatisticsList(datasets=[older]),
     )
+    kinds = anomalies_pb2.DriftSkewInfo.Measurement.Type
+    drifts = []
     for info in result.drift_skew_info:
         feature = ".".join(info.path.step)
-        for measure in info.drift_measurements:
-            if measure.value > measure.threshold:
-                yield (
-                    "label_shift" if feature == _LABEL else "drift",
-                    f"{feature} of the newest span is {measure.value:.3f} away from the spans before it"
-                    f" (at most {measure.threshold:.3f}): {_describe(feature, older)} before,"
-                    f" {_describe(feature, newest)} now.",
-                )
+        before, now = _describe(feature, older), _describe(feature, newest)
+        for found in info.drift_measurements:
+            measure = kinds.Name(found.type).lower()
+            drifts.append(Drift(feature, measure, found.value, found.threshold, before, now))
+    return drifts
+
+
+def _drift_findings(drifts: Iterable[Drift]) -> Iterator[Finding]:
+    """Features whose distribution in the newest span is further from older spans than the schema allows."""
+    for drift in drifts:
+        if drift.distance > drift.threshold:
+            yield (
+                "label_shift" if drift.feature == _LABEL else "drift",
+                f"{drift.feature} of the newest span is {drift.distance:.3f} away from the spans before it"
+                f" (at most {drift.threshold:.3f}): {drift.before} before, {drift.now} now.",
+            )
 
 
 def _describe(feature: str, dataset: Any) -> str:

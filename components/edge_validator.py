@@ -19,6 +19,7 @@ from tfx.utils import path_utils
 
 from components.artifacts import EdgeModels, Verdict
 from components.edge_converter import CONVERSION_FILE_NAME
+from components.predictions import write_mistakes, write_predictions
 from components.transformed_photos import TransformedPhotos, read_photos
 from components.verdict import VerdictRecord, write_verdict
 from edge.inspect import inspect, problems
@@ -35,7 +36,7 @@ log = logging.getLogger("edgeline.edge")
 
 
 class EdgeValidatorExecutor(BaseExecutor):
-    """Inspects and measures each variant and picks the default."""
+    """Inspects and measures each variant, picks the default, and keeps what the SavedModel said."""
 
     def Do(
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
@@ -60,7 +61,11 @@ class EdgeValidatorExecutor(BaseExecutor):
             log.warning(warning)
         write_verdict(artifact.uri, verdict)
         measured = {"default_variant": default, "eval_photos": len(photos.labels), "variants": variants}
-        Path(artifact.uri, MEASURED_FILE_NAME).write_text(json.dumps(measured, indent=1), encoding="utf-8")
+        folder = Path(artifact.uri)
+        (folder / MEASURED_FILE_NAME).write_text(json.dumps(measured, indent=1), encoding="utf-8")
+        labels = (bundle / "labels.txt").read_text(encoding="utf-8").splitlines()
+        write_predictions(folder, photos, reference, labels)
+        write_mistakes(folder, examples, photos, reference, labels)
         artifact.set_int_custom_property("passed", int(verdict.passed))
 
 

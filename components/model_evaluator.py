@@ -56,6 +56,7 @@ class ModelEvaluatorExecutor(Executor):
             "candidate": read_metrics(evaluation, "candidate" if has_baseline else "", labels),
             "baseline": read_metrics(evaluation, "baseline", labels) if has_baseline else None,
             "baseline_version": baseline.get_int_custom_property("version"),
+            "confusion": read_confusion(evaluation, "candidate" if has_baseline else "", labels),
         }
         Path(evaluation, METRICS_FILE_NAME).write_text(json.dumps(metrics, indent=1), encoding="utf-8")
         verdict = judge(
@@ -102,6 +103,35 @@ def read_metrics(
             metric: float(found["doubleValue"]) for metric, found in values.items() if "doubleValue" in found
         }
     return {kind: dict(sorted(slices.items())) for kind, slices in metrics.items()}
+
+
+def read_confusion(evaluation: str, model_name: str, labels: Sequence[str]) -> dict[str, Any]:
+    """TFMA's confusion matrix of one model over all eval photos.
+
+    Args:
+        evaluation: Folder that TFMA wrote to.
+        model_name: As for `read_metrics`.
+        labels: Class names by id.
+
+    Returns:
+        `{"labels": [...], "rows": [[...], ...]}`: how often a photo of the row's class was taken for the
+        column's. A photo whose probabilities are not numbers is taken for no class, and in no column.
+    """
+    import tensorflow_model_analysis as tfma
+
+    rows = [[0] * len(labels) for _ in labels]
+    for slice_key, by_output in tfma.load_eval_result(evaluation, model_name=model_name).plots:
+        if slice_key:
+            continue
+        (_, by_sub_key), *_ = by_output.items()
+        # The config asks for the threshold 0 alone: the most probable class.
+        (matrix,) = by_sub_key[""]["multiClassConfusionMatrixAtThresholds"]["matrices"]
+        for entry in matrix["entries"]:
+            # Protobuf's JSON leaves zeros out, so class 0 is no key at all.
+            predicted = entry.get("predictedClassId", 0)
+            if predicted >= 0:
+                rows[entry.get("actualClassId", 0)][predicted] += round(entry["numWeightedExamples"])
+    return {"labels": list(labels), "rows": rows}
 
 
 def judge(

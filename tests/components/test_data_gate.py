@@ -176,6 +176,16 @@ def test_drift_of_the_light_warns_and_says_from_what_to_what(strange, tmp_path):
     assert re.search(r"mean 1[12]\d\.\d .* before, mean (5[789]|6[0-3])\.\d+ .* now", warning)
 
 
+def test_the_distance_of_each_feature_that_has_a_bound_is_kept(strange, tmp_path):
+    strange.judge(tmp_path)
+    drift = {item["feature"]: item for item in json.loads((tmp_path / "verdict" / "drift.json").read_text())}
+    assert set(drift) == {"label", "lane_id", "brightness", "sharpness"}
+    assert drift["label"]["distance"] == pytest.approx(0.3, abs=0.001)
+    assert (drift["label"]["measure"], drift["label"]["threshold"]) == ("l_infty", 0.1)
+    assert drift["brightness"]["measure"] == "jensen_shannon_divergence"
+    assert drift["brightness"]["distance"] > 0.12 > drift["sharpness"]["distance"]
+
+
 def test_severity_decides_what_a_rule_does(strange, tmp_path):
     blocked = strange.judge(tmp_path / "block")
     warned = strange.judge(tmp_path / "warn", severity=EVERYTHING_WARNS)
@@ -191,6 +201,7 @@ def test_the_first_span_has_nothing_to_be_compared_with(tmp_path):
     first = Week(write_examples(tmp_path / "examples", week(1, 1, photos=100)), tmp_path)
     verdict = first.judge(tmp_path)
     assert verdict.passed and verdict.warnings == ()
+    assert json.loads((tmp_path / "verdict" / "drift.json").read_text()) == []
 
 
 @pytest.mark.e2e

@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from components.artifacts import EdgeModels, Verdict
 from components.edge_converter import EdgeConverterExecutor
 from components.edge_validator import EdgeValidatorExecutor
+from components.predictions import write_mistakes
 from components.transformed_photos import read_photos
 from components.verdict import read_verdict
 from tests.components.conftest import LABELS, LOOK
@@ -99,6 +102,52 @@ def test_the_first_variant_in_the_preferred_order_is_the_default(trained, conver
     assert measured["variants"][0]["measured"]["max_difference"] < 1e-4
 
 
+def test_what_the_saved_model_said_of_each_photo_is_kept(trained, converted, tmp_path):
+    _, measured = validate(trained, converted, tmp_path)
+    lines = (tmp_path / "verdict" / "predictions.jsonl").read_text().splitlines()
+    predictions = [json.loads(line) for line in lines]
+    photos = read_photos(trained.examples, trained.transform_graph.uri, "eval", 5_000)
+    assert [p["photo_id"] for p in predictions] == photos.groups["photo_id"]
+    assert {(p["label"], p["lane"], f"span-{p['span']:05d}") for p in predictions} == {
+        (label, lane, photo_id.split("/")[0])
+        for label, lane, photo_id in zip(
+            *map(photos.groups.get, ("label", "lane_id", "photo_id")), strict=True
+        )
+    }
+    right = [LABELS[p["probabilities"].index(max(p["probabilities"]))] == p["label"] for p in predictions]
+    reference = measured["variants"][0]["measured"]["reference_accuracy"]
+    assert sum(right) / len(right) == pytest.approx(reference)
+    # Six digits are kept of each.
+    assert all(sum(p["probabilities"]) == pytest.approx(1, abs=1e-5) for p in predictions)
+
+
+def test_the_mistakes_that_the_model_was_surest_of_are_kept_with_their_photos(trained, tmp_path):
+    photos = read_photos(trained.examples, trained.transform_graph.uri, "eval", 5_000)
+    n = len(photos.labels)
+    probabilities = np.full((n, 3), 0.0, np.float32)
+    # All wrong, and the later the surer; one is not a number.
+    sure = np.linspace(0.6, 0.9, n).astype(np.float32)
+    probabilities[np.arange(n), (photos.labels + 1) % 3] = sure
+    probabilities[np.arange(n), photos.labels] = 1 - sure
+    probabilities[-1] = np.nan
+    write_mistakes(tmp_path, trained.examples, photos, probabilities, LABELS)
+    mistakes = json.loads((tmp_path / "mistakes.json").read_text())
+    assert n > 13 and len(mistakes) == 12
+    assert [m["photo_id"] for m in mistakes] == photos.groups["photo_id"][-2:-14:-1]
+    for mistake in mistakes:
+        assert LABELS[(LABELS.index(mistake["label"]) + 1) % 3] == mistake["predicted"]
+        assert mistake["probability"] + mistake["probability_of_label"] == pytest.approx(1, abs=1e-5)
+        with Image.open(tmp_path / mistake["file"]) as image:
+            assert image.format == "JPEG" and max(image.size) == 64
+
+
+def test_a_model_without_a_mistake_leaves_an_empty_list(trained, tmp_path):
+    photos = read_photos(trained.examples, trained.transform_graph.uri, "eval", 5_000)
+    right = np.eye(3, dtype=np.float32)[photos.labels]
+    write_mistakes(tmp_path, trained.examples, photos, right, LABELS)
+    assert json.loads((tmp_path / "mistakes.json").read_text()) == []
+
+
 def test_a_variant_that_fails_is_named_and_the_next_is_the_default(trained, converted, tmp_path):
     sizes = [Path(converted.uri, f"model_{name}.tflite").stat().st_size for name in ("fp32", "fp16")]
     verdict, measured = validate(trained, converted, tmp_path, max_size_mb=sum(sizes) / 2e6)
@@ -112,7 +161,8 @@ def test_a_variant_that_fails_is_named_and_the_next_is_the_default(trained, conv
 def test_a_variant_that_could_not_be_made_is_named_with_the_error(trained, converted, tmp_path):
     partial = artifact(EdgeModels, tmp_path / "edge")
     Path(partial.uri).mkdir()
-    (tmp_path / "edge" / "model_fp16.tflite").symlink_to(Path(converted.uri, "model_fp16.tflite"))
+    for file in ("model_fp16.tflite", "labels.txt"):
+        (tmp_path / "edge" / file).symlink_to(Path(converted.uri, file))
     records = json.loads(Path(converted.uri, "conversion.json").read_text())
     records[0] |= {"file": None, "error": "The conversion process was ended by SIGABRT."}
     (tmp_path / "edge" / "conversion.json").write_text(json.dumps(records))

@@ -171,6 +171,15 @@ def test_both_models_are_in_the_metrics_file(trained, compared):
     assert written["baseline_version"] == 7
 
 
+def test_the_confusion_matrix_counts_what_each_class_was_taken_for(trained, compared):
+    labels, answers = by_hand(trained)
+    confusion = json.loads(Path(compared[0].uri, "metrics.json").read_text())["confusion"]
+    assert confusion["labels"] == list(LABELS)
+    assert confusion["rows"] == [
+        [int(((labels == actual) & (answers == said)).sum()) for said in range(3)] for actual in range(3)
+    ]
+
+
 def test_a_model_that_breaks_a_bound_is_not_blessed(compared):
     blessing = compared[1]
     assert read_verdict(blessing.uri).result == "fail"
@@ -185,6 +194,9 @@ def test_without_a_production_model_a_good_model_is_blessed_and_no_baseline_is_m
     written = json.loads(Path(evaluation.uri, "metrics.json").read_text())
     assert written["baseline"] is None and written["baseline_version"] == 0
     assert set(written["candidate"]["class"]) == set(LABELS)
+    assert (
+        sum(map(sum, written["confusion"]["rows"])) == written["candidate"]["overall"]["all"]["example_count"]
+    )
     assert read_verdict(blessing.uri).result == "no_baseline"
     assert blessing.get_int_custom_property("blessed") == 1
     assert {path.name for path in Path(blessing.uri).iterdir()} == {"verdict.json", "BLESSED"}
