@@ -197,6 +197,10 @@ def _summary(
                 "number": span.number,
                 "rows": rows_by_span[span.name],
                 "accepted": total(2, span.name),
+                "classes": {
+                    label: sum(n for key, n in counts.items() if key[1:] == (label, span.name))
+                    for label in labels
+                },
                 "rejected": dict(sorted(Counter(a.reason for a in aside if a.span == span.name).items())),
             }
             for span in spans

@@ -148,6 +148,10 @@ def test_what_is_counted_adds_up_to_the_rows(ingested, spoiled):
         assert span["rows"] == span["accepted"] + sum(reasons.values())
     assert [span["rows"] for span in summary["spans"]] == [21, 30]
     assert [span["accepted"] for span in summary["spans"]] == [20, 15]
+    for span in summary["spans"]:
+        assert sum(span["classes"].values()) == span["accepted"]
+    for label, count in summary["classes"].items():
+        assert sum(span["classes"][label] for span in summary["spans"]) == count
     records = {split: ingested.records(split) for split in ("train", "eval")}
     assert summary["splits"] == {split: len(found) for split, found in records.items()}
     labels = Counter(record["label"].decode() for found in records.values() for record in found)
