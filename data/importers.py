@@ -14,7 +14,7 @@ from data.import_report import ImportReport, Tally
 from data.import_source import PHOTO_SUFFIXES, Found, Refused, Source
 from data.known_photos import KnownPhotos, photo_hash
 from data.screening import UNKNOWN_LANE
-from data.spans import LabelRow, find_spans, write_span
+from data.spans import LabelRow, usable_spans, write_span
 from data.workload_files import write_workload
 from errors import DataRefused, EdgelineError, UsageError
 
@@ -29,9 +29,9 @@ def import_photos(src: Path, data_dir: Path) -> ImportReport:
     """Imports a folder a class, a manifest with photos, or TFRecord files as one new span: all or nothing.
 
     Photos are kept byte for byte, also those that ingest will quarantine, and named by their content's
-    hash; one that any span of `data_dir` holds already is not added again. What the source leaves open gets
-    a default: the lane `unknown`, the first 16 digits of the photo's hash as session, and as time the EXIF
-    DateTimeOriginal, else the time that the file was written.
+    hash; one that a span of `data_dir` holds already is not added again, unless that span is excluded. What
+    the source leaves open gets a default: the lane `unknown`, the first 16 digits of the photo's hash as
+    session, and as time the EXIF DateTimeOriginal, else the time that the file was written.
 
     Args:
         src: A folder or file.
@@ -49,7 +49,7 @@ def import_photos(src: Path, data_dir: Path) -> ImportReport:
             "Give a data folder outside the source.",
         )
     source = find_source(src)
-    known = KnownPhotos(find_spans(data_dir))
+    known = KnownPhotos(usable_spans(data_dir))
     walk = _Walk(source, known)
     rows = iter(walk)
     first = next(rows, None)

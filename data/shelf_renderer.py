@@ -20,7 +20,7 @@ from data.faults import check_faults, choose_photos, spoil
 from data.shelf_camera import Camera, take_photo
 from data.shelf_layout import LANES, lane
 from data.shelf_scene import draw_bay
-from data.spans import LabelRow, Span, find_spans, write_span
+from data.spans import LabelRow, Span, next_number, write_span
 from errors import UsageError
 
 CLASS_SHARES = {"ok": 0.7, "misplaced": 0.2, "damaged": 0.1}
@@ -213,8 +213,7 @@ def generate(
         least = 0 if name == "seed" else 1
         if value < least:
             raise UsageError(f"{name} is {value}.", "Nothing can be rendered so.", f"Give {least} or more.")
-    spans = find_spans(data_dir)
-    first = spans[-1].number + 1 if spans else 1
+    first = next_number(data_dir)
     total = weeks * photos_per_week
     written: list[Span] = []
     with contextlib.ExitStack() as stack:

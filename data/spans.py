@@ -16,7 +16,9 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path, PurePosixPath
 
+from data.exclusions import excluded_spans, read_decisions
 from data.rejection import PhotoRejected
+from data.span_names import describe_spans, name_span
 from errors import DataRefused
 
 _SPAN_NAME = re.compile(r"span-(\d{5})")
@@ -92,13 +94,38 @@ def find_spans(data_dir: Path) -> tuple[Span, ...]:
     return tuple(sorted((Span(int(m.group(1)), path) for m, path in matches if m), key=lambda s: s.number))
 
 
-def newest_spans(data_dir: Path, window: int) -> tuple[Span, ...]:
-    """The newest `window` spans, oldest first.
+def usable_spans(data_dir: Path) -> tuple[Span, ...]:
+    """All spans that nobody excluded, oldest first.
 
     Raises:
-        DataRefused: There is no span at all.
+        DataRefused: The file of exclusions cannot be understood.
     """
-    spans = find_spans(data_dir)[-window:]
+    spans = find_spans(data_dir)
+    excluded = excluded_spans(data_dir)
+    return tuple(span for span in spans if span.name not in excluded)
+
+
+def next_number(data_dir: Path) -> int:
+    """One more than any span has or had, as far as it is known: an excluded number is not given again."""
+    spans = find_spans(data_dir)
+    decided = (int(decision.span.removeprefix("span-")) for decision in read_decisions(data_dir))
+    return max([0, *(span.number for span in spans), *decided]) + 1
+
+
+def newest_spans(data_dir: Path, window: int) -> tuple[Span, ...]:
+    """The newest `window` spans that nobody excluded, oldest first.
+
+    Raises:
+        DataRefused: There is no span at all, or each is excluded.
+    """
+    spans = usable_spans(data_dir)[-window:]
+    if not spans and (excluded := [span.name for span in find_spans(data_dir)]):
+        raise DataRefused(
+            f"Every span of {data_dir} is excluded: {describe_spans(excluded)}.",
+            "There is nothing to train on.",
+            f"`edgeline data list --data {data_dir}` has the reasons; read one again with"
+            f" `edgeline data exclude {excluded[-1]} --undo --reason R --data {data_dir}`, or import more.",
+        )
     if not spans:
         raise DataRefused(
             f"{data_dir} holds no span-NNNNN folder.",
@@ -124,7 +151,7 @@ def read_labels(span: Span) -> list[LabelRow]:
         raise DataRefused(
             f"{span.labels} is missing.",
             "Photos without labels cannot be trained on.",
-            f"Write it with the columns {','.join(COLUMNS)}, or move {span.name} out of the data folder.",
+            f"Write it with the columns {','.join(COLUMNS)}.",
         ) from None
     except UnicodeDecodeError as error:
         raise DataRefused(
@@ -207,9 +234,8 @@ def write_span(data_dir: Path, photos: Iterable[tuple[LabelRow, bytes | None]]) 
 
 def _move_into_place(scratch: Path, data_dir: Path) -> Span:
     while True:
-        spans = find_spans(data_dir)
-        number = spans[-1].number + 1 if spans else 1
-        span = Span(number, data_dir / f"span-{number:05d}")
+        number = next_number(data_dir)
+        span = Span(number, data_dir / name_span(number))
         try:
             scratch.rename(span.path)
         except OSError as error:
