@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # A user's own packages must not mix with the pinned ones.
 unexport PYTHONPATH PYTHONHOME
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint lock clean
+.PHONY: help setup run test test-fast lint lock image clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ lint: setup ## ruff, mypy and the layers of imports
 
 lock: ## resolve the dependencies of both stacks anew; newer ones by removing requirements/*.txt
 	@$(PYTHON) -m deploy.environment.lock
+
+# A tag of its own for each commit: of `latest`, a cluster would not know that it changed.
+IMAGE ?= edgeline:$(shell git rev-parse --short=12 HEAD)
+image: ## build the container image; IMAGE=name:tag, docker's options in ARGS="--build-arg CUDA=1"
+	@docker build --file deploy/Dockerfile --tag $(IMAGE) $(ARGS) .
+	@echo "Built $(IMAGE)"
 
 clean: ## remove the environment and all caches, but no workspace
 	rm -rf .venv .uv .venv.lock *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
