@@ -169,7 +169,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _add_data(commands: Any) -> None:
     from runners import data_commands
 
-    data = commands.add_parser("data", help="make spans: a rendered sample, or your own photos")
+    data = commands.add_parser("data", help="spans: render a sample, import photos, list, exclude")
     actions = data.add_subparsers(metavar="ACTION", required=True)
     summary = "Renders weekly spans of shelf photos."
     generate = _add(actions, "generate", summary, data_commands.generate, epilog=FAULTS)
@@ -194,6 +194,16 @@ def _add_data(commands: Any) -> None:
         help="a folder a class, a CSV or JSONL manifest, or TFRecord files",
     )
     load.add_argument("--data", type=Path, required=True, metavar="DIR", help="the folder of spans")
+    summary = "The spans of a data folder, and which are excluded and why."
+    listed = _add(actions, "list", summary, data_commands.list_spans)
+    listed.add_argument("--data", required=True, metavar="DIR", help="the folder of spans, or its URL")
+    listed.add_argument("--json", action="store_true", help="machine-readable, on stdout")
+    summary = "Leaves a span out of all coming runs, for the record with who, when and why."
+    exclude = _add(actions, "exclude", summary, data_commands.exclude)
+    exclude.add_argument("span", metavar="SPAN", help="its name: span-00042")
+    exclude.add_argument("--data", required=True, metavar="DIR", help="the folder of spans, or its URL")
+    exclude.add_argument("--reason", required=True, metavar="R", help="why, for the record")
+    exclude.add_argument("--undo", action="store_true", help="read it again from now on")
 
 
 def _add_releases(commands: Any) -> None:

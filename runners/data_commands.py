@@ -1,8 +1,15 @@
-"""`edgeline data generate` and `edgeline data import`: making spans."""
+"""`edgeline data generate, import, list, exclude`: making spans, and leaving some out."""
 
 import argparse
 import os
 import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from data.exclusions import decide, excluded_spans
+from data.spans import Span, find_spans, read_labels
+from errors import DataRefused, UsageError
+from runners.stdout import print_json, say
 
 
 def generate(arguments: argparse.Namespace) -> int:
@@ -50,3 +57,68 @@ def load(arguments: argparse.Namespace) -> int:
     workload = arguments.data / "workload.yaml"
     sys.stdout.write(f"Train on it: edgeline run --workload {workload} --data {arguments.data}\n")
     return 0
+
+
+def list_spans(arguments: argparse.Namespace) -> int:
+    """The spans of a data folder: how many photos their labels name, and which are excluded and why."""
+    data = _folder(arguments.data)
+    spans = find_spans(data)
+    excluded = excluded_spans(data)
+    listed = []
+    for span in spans:
+        rows, problem = _count_rows(span)
+        decision = excluded.get(span.name)
+        why = {key: getattr(decision, key) for key in ("who", "when", "reason")} if decision else None
+        listed.append({"span": span.name, "photos": rows, "problem": problem, "excluded": why})
+    if arguments.json:
+        print_json(listed)
+        return 0
+    if not spans:
+        say(f"{data} holds no span-NNNNN folder.")
+    for entry in listed:
+        say(_line(entry))
+    return 0
+
+
+def _count_rows(span: Span) -> tuple[int | None, str | None]:
+    try:
+        return len(read_labels(span)), None
+    except DataRefused as refusal:
+        return None, refusal.found
+
+
+def _line(entry: dict[str, Any]) -> str:
+    photos = f"{entry['photos']:>6} photos" if entry["photos"] is not None else " " * 13
+    why = entry["excluded"]
+    notes = [f"excluded by {why['who']} on {why['when']}: {why['reason']}"] if why else []
+    notes += [entry["problem"]] if entry["problem"] else []
+    return f"{entry['span']} {photos}  {'; '.join(notes)}".rstrip()
+
+
+def exclude(arguments: argparse.Namespace) -> int:
+    """Leaves a span out of all coming runs, or takes it back in."""
+    data = _folder(arguments.data)
+    known = [span.name for span in find_spans(data)]
+    if not known:
+        raise UsageError(
+            f"{data} holds no span-NNNNN folder.",
+            "There is nothing to exclude.",
+            "Name the data folder that runs read with --data DIR.",
+        )
+    action: Literal["include", "exclude"] = "include" if arguments.undo else "exclude"
+    decision = decide(data, action, arguments.span, arguments.reason, known)
+    if arguments.undo:
+        say(f"Coming runs read {decision.span} of {data} again ({decision.who}: {decision.reason}).")
+    else:
+        say(f"No coming run reads {decision.span} of {data} ({decision.who}: {decision.reason}).")
+        say(f"Undo: edgeline data exclude {decision.span} --undo --reason R --data {data}")
+    return 0
+
+
+def _folder(text: str) -> Any:
+    """The data folder: a path here, or a URL of an object store."""
+    if "://" not in text:
+        return Path(text)
+    from upath import UPath
+
+    return UPath(text)
