@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -15,6 +13,8 @@ from pydantic import (
 )
 
 from errors import UsageError
+from pipeline.kubeflow_settings import KubeflowSettings
+from pipeline.settings_group import Group
 from pipeline.settings_layers import describe_mistakes, merge_layers
 
 Severity = Literal["block", "warn", "off"]
@@ -32,13 +32,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 SettingsPath = Annotated[Path, Field(strict=False), AfterValidator(lambda path: path.expanduser().absolute())]
 
 
-class _Group(BaseModel):
-    """What every group has in common: no unknown key, no silent conversion, no change afterwards."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class DataSettings(_Group):
+class DataSettings(Group):
     """Which photos are read.
 
     Attributes:
@@ -62,7 +56,7 @@ class DataSettings(_Group):
         return self
 
 
-class GateSettings(_Group):
+class GateSettings(Group):
     """What the data gate asks of a window.
 
     Attributes:
@@ -81,7 +75,7 @@ class GateSettings(_Group):
         return {**DEFAULT_SEVERITY, **severity}
 
 
-class ModelSettings(_Group):
+class ModelSettings(Group):
     """Which network is trained.
 
     Attributes:
@@ -97,7 +91,7 @@ class ModelSettings(_Group):
     weights: SettingsPath | None = None
 
 
-class TrainerSettings(_Group):
+class TrainerSettings(Group):
     """How the network is trained.
 
     Attributes:
@@ -123,7 +117,7 @@ class TrainerSettings(_Group):
     require_gpu: bool = False
 
 
-class Bound(_Group):
+class Bound(Group):
     """One bound that a model has to keep on every slice of a kind.
 
     Attributes:
@@ -147,7 +141,7 @@ class Bound(_Group):
         return self
 
 
-class EvaluationSettings(_Group):
+class EvaluationSettings(Group):
     """What a trained model has to reach.
 
     Attributes:
@@ -159,7 +153,7 @@ class EvaluationSettings(_Group):
     beat_majority: bool = True
 
 
-class EdgeSettings(_Group):
+class EdgeSettings(Group):
     """What the phone's file has to reach.
 
     Attributes:
@@ -185,7 +179,7 @@ class EdgeSettings(_Group):
         return self
 
 
-class BeamSettings(_Group):
+class BeamSettings(Group):
     """Which Beam engine runs ingest, statistics, Transform and Evaluator.
 
     Attributes:
@@ -195,7 +189,7 @@ class BeamSettings(_Group):
     flags: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
-class PushSettings(_Group):
+class PushSettings(Group):
     """Where releases go.
 
     Attributes:
@@ -207,7 +201,7 @@ class PushSettings(_Group):
     expires_days: int = Field(90, ge=1, le=3650)
 
 
-class Settings(_Group):
+class Settings(Group):
     """Every setting of a run."""
 
     seed: int = Field(20, ge=0, le=2**31 - 1)
@@ -219,6 +213,7 @@ class Settings(_Group):
     edge: EdgeSettings = EdgeSettings()
     beam: BeamSettings = BeamSettings()
     push: PushSettings = PushSettings()
+    kubeflow: KubeflowSettings = KubeflowSettings()
 
 
 def load(
@@ -226,19 +221,21 @@ def load(
     profile: str | None = None,
     overrides: Sequence[str] = (),
     labels: Sequence[str] | None = None,
+    platform: str | None = None,
 ) -> Settings:
-    """Settles defaults < workload's settings < profile < `a.b=c` overrides into one value.
+    """Settles defaults < workload's settings < profile < platform < `a.b=c` overrides into one value.
 
     Args:
         workload: The workload's own settings, nested by group.
         profile: Path of a YAML file, or the name of one in `pipeline/profiles/`.
         overrides: `a.b=c` each, `c` in YAML.
         labels: The workload's labels; class weights may name no other.
+        platform: A second file of settings, for what belongs to a cluster.
 
     Raises:
         UsageError: Something is wrong; the one error names every mistake.
     """
-    tree, mistakes = merge_layers(workload, profile, overrides)
+    tree, mistakes = merge_layers(workload, profile, platform, overrides)
     settings = None
     try:
         settings = Settings.model_validate(tree.values)

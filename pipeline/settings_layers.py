@@ -74,17 +74,18 @@ class Tree:
 
 
 def merge_layers(
-    workload: Mapping[str, object], profile: str | None, overrides: Sequence[str]
+    workload: Mapping[str, object], profile: str | None, platform: str | None, overrides: Sequence[str]
 ) -> tuple[Tree, list[str]]:
     """The layers above the defaults as one tree, and a sentence for each layer that cannot be read."""
     tree, mistakes = Tree(), []
     tree.merge(workload, "the workload")
-    if profile is not None:
-        layer = _read_profile(profile)
-        if isinstance(layer, str):
-            mistakes.append(layer)
-        else:
-            tree.merge(layer, f"the profile {profile}")
+    for option, source in (("profile", profile), ("settings", platform)):
+        if source is not None:
+            layer = _read_layer(f"--{option}", source)
+            if isinstance(layer, str):
+                mistakes.append(layer)
+            else:
+                tree.merge(layer, f"the {option} {source}")
     for override in overrides:
         dotted, equals, text = override.partition("=")
         keys = dotted.strip().split(".")
@@ -103,20 +104,21 @@ def merge_layers(
     return tree, mistakes
 
 
-def _read_profile(profile: str) -> Mapping[Any, Any] | str:
-    named = PROFILES / f"{profile}.yaml"
-    path = named if named.is_file() else Path(profile).expanduser()
+def _read_layer(option: str, source: str) -> Mapping[Any, Any] | str:
+    """What a file of settings holds, or a sentence that says why it cannot be read."""
+    named = PROFILES / f"{source}.yaml"
+    path = named if named.is_file() else Path(source).expanduser()
     try:
         layer = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         known = sorted(p.stem for p in PROFILES.glob("*.yaml"))
-        near = difflib.get_close_matches(profile, known, 1)
+        near = difflib.get_close_matches(source, known, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        return f"--profile {profile}: no readable file, and the named profiles are {', '.join(known)}.{hint}"
+        return f"{option} {source}: no readable file, and the named profiles are {', '.join(known)}.{hint}"
     except yaml.YAMLError as error:
-        return f"--profile {profile}: {path} is not YAML ({_first_line(error)})."
+        return f"{option} {source}: {path} is not YAML ({_first_line(error)})."
     if not isinstance(layer, Mapping | None):
-        return f"--profile {profile}: {path} holds no mapping of settings."
+        return f"{option} {source}: {path} holds no mapping of settings."
     return layer or {}
 
 
@@ -162,7 +164,8 @@ def _nearest(dotted: str, known: Mapping[str, str]) -> str:
     groups = list(dict.fromkeys(name.partition(".")[0] for name in names))
     if "." not in dotted and (near := difflib.get_close_matches(dotted, groups, 1)):
         return f" Did you mean {near[0]}?"
-    near = difflib.get_close_matches(dotted, names, 1, cutoff=0.75)
+    inner = {name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count("."))}
+    near = difflib.get_close_matches(dotted, [*names, *sorted(inner)], 1, cutoff=0.75)
     if not near:
         leaf = dotted.rpartition(".")[2]
         by_leaf = {name.rpartition(".")[2]: name for name in names}

@@ -59,7 +59,8 @@ def digests(
         settings: All of them.
         push: Root of the release store.
     """
-    own = {"name": workload.name, "module": workload.module, "settings": settings.model_dump(mode="json")}
+    chosen = settings.model_dump(mode="json", exclude={"kubeflow"})  # No step on this machine reads those.
+    own = {"name": workload.name, "module": workload.module, "settings": chosen}
     return {
         "window": window_digest(spans, cache),
         "settings": hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest(),

@@ -46,6 +46,10 @@ def test_another_setting_is_a_change(world):
     assert not inputs.same_inputs(world(), world(overrides=["trainer.epochs=3"]))
 
 
+def test_what_only_a_cluster_reads_is_no_change(world):
+    assert inputs.same_inputs(world(), world(overrides=["kubeflow.image=other:1"]))
+
+
 def test_another_schema_is_a_change(world, tmp_path):
     shelf = find_workload("shelf")
     schema = tmp_path / "schema.pbtxt"

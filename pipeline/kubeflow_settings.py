@@ -1,0 +1,193 @@
+"""The platform side of a run on Kubeflow Pipelines; a run on one machine reads none of it."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from pipeline.settings_group import Group
+
+# The nodes of the DAG; a step that is named wrongly in the settings is told the nearest of them.
+StepName = Literal[
+    "PhotoIngest",
+    "StatisticsGen",
+    "SchemaGen",
+    "CuratedSchema",
+    "ExampleValidator",
+    "DataGate",
+    "DataAdmission",
+    "Transform",
+    "Trainer",
+    "ProductionModel",
+    "ModelEvaluator",
+    "EdgeConverter",
+    "EdgeValidator",
+    "ReleasePusher",
+    "RunReport",
+    "ReleaseAdmission",
+]
+DEFAULT_GPU_TYPE = "nvidia.com/gpu"
+_CLAIM = re.compile(r"pvc://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)((?:/[^/]+)*)/?")
+_ROOT = re.compile(r"(s3|minio|gs)://[^/\s]+(/\S*)?")
+_BUCKET = re.compile(r"(s3|gs)://[^/\s]+(/\S*)?")
+_SECRET_KEY = re.compile(r"[a-z0-9][a-z0-9.-]*/[A-Za-z0-9._-]+")
+_GPU_TYPE = re.compile(r"[a-z0-9.-]+/[A-Za-z0-9._-]+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MOUNTS = "/mnt"
+
+
+def split_claim(location: str) -> tuple[str, str] | None:
+    """The claim of a `pvc://CLAIM/path`, and where the path is in a pod that mounts it; None for a URL."""
+    match = _CLAIM.fullmatch(location)
+    return (match[1], f"{mount_path(match[1])}{match[3]}") if match else None
+
+
+def mount_path(claim: str) -> str:
+    """Where the steps that need a claim mount it."""
+    return f"{_MOUNTS}/{claim}"
+
+
+def _root(value: str) -> str:
+    if not _ROOT.fullmatch(value):
+        raise ValueError(
+            f"{value!r} does not start with s3://BUCKET, minio://BUCKET or gs://BUCKET, and the launcher of"
+            " Kubeflow Pipelines copies artifacts to nothing else"
+        )
+    return value
+
+
+def _claim(value: str) -> str:
+    match = _CLAIM.fullmatch(value)
+    if not match or ".." in match[3].split("/"):
+        raise ValueError(f"{value!r} is not pvc://CLAIM/path")
+    return value
+
+
+def _location(value: str) -> str:
+    if value.startswith("pvc://"):
+        return _claim(value)
+    if not _BUCKET.fullmatch(value):
+        hint = "; MinIO is s3:// with the environment variable AWS_ENDPOINT_URL" if "minio" in value else ""
+        raise ValueError(
+            f"{value!r} is not pvc://CLAIM/path, s3://BUCKET/path or gs://BUCKET/path, and a step's pod sees"
+            f" nothing else{hint}"
+        )
+    return value.rstrip("/")
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"https?://\S+", value):
+        raise ValueError(f"{value!r} is not a URL, http://... or https://...")
+    return value.rstrip("/")
+
+
+Location = Annotated[str, AfterValidator(_location)]
+
+
+class Toleration(Group):
+    """A taint that a step's pod may live with, in the words of Kubernetes."""
+
+    key: str = ""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str = ""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class Placement(Group):
+    """What a step's pod may take, and where it may run.
+
+    Attributes:
+        cpu: Limit, in cores.
+        memory_gb: Limit, in 10^9 bytes; a step that takes more ends as OOMKilled.
+        gpu: How many GPUs.
+        gpu_type: Their name as a resource of Kubernetes; nvidia.com/gpu where none is named.
+        node_selector: Labels that the node has to have.
+        tolerations: Taints that the node may have; a backend before KFP 2.2 refuses them.
+    """
+
+    cpu: float | None = Field(None, gt=0, le=1024)
+    memory_gb: float | None = Field(None, gt=0, le=65_536)
+    gpu: int | None = Field(None, ge=0, le=64)
+    gpu_type: str | None = None
+    node_selector: Mapping[str, str] = Field(default_factory=dict)
+    tolerations: Annotated[tuple[Toleration, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _gpus_counted(self) -> "Placement":
+        if self.gpu_type is not None and not _GPU_TYPE.fullmatch(self.gpu_type):
+            raise ValueError(f"gpu_type {self.gpu_type!r} is not of the form vendor/name: {DEFAULT_GPU_TYPE}")
+        if self.gpu_type is not None and not self.gpu:
+            raise ValueError(f"gpu_type is {self.gpu_type}, and gpu, how many of them, is not given")
+        return self
+
+
+class KubeflowSettings(Group):
+    """How the DAG runs on Kubeflow Pipelines. Compiling asks for image, pipeline_root, data and push.
+
+    Attributes:
+        image: The image that every step runs in.
+        image_pull_policy: None leaves it to Kubernetes; a backend before KFP 2.2 refuses it.
+        image_pull_secrets: Names of secrets for the image's registry; a backend before KFP 2.2 refuses them.
+        pipeline_root: Where artifacts go: s3://, minio:// or gs://, a bucket and a path.
+        data: The folder of spans: pvc://CLAIM/path, s3:// or gs://.
+        push: Root of the release store: pvc://CLAIM/path, s3:// or gs://.
+        checkpoints: pvc://CLAIM/path where a killed training leaves what its next attempt goes on from; None
+            keeps it inside the pod, and a new pod starts over.
+        host: The API of Kubeflow Pipelines; None leaves finding it to kfp's own client.
+        namespace: The user's namespace, where Kubeflow has several.
+        experiment: Runs are filed under it; None is the default one of Kubeflow Pipelines.
+        service_account: What the steps' pods run as.
+        env: Environment variables of every step.
+        secrets: Environment variables of every step from secrets, each `NAME: secret/key`.
+        retries: How often a failed step is tried again, where that is safe: not the push, which could have
+            succeeded, and not the steps that stop a run on purpose. A backend before KFP 2.5 ignores it.
+        retry_backoff_s: Seconds before the first of them; each next one waits twice as long.
+        every_step: What every step's pod takes.
+        steps: By step, what differs from that.
+    """
+
+    image: str | None = None
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    image_pull_secrets: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    pipeline_root: Annotated[str, AfterValidator(_root)] | None = None
+    data: Location | None = None
+    push: Location | None = None
+    checkpoints: Annotated[str, AfterValidator(_claim)] | None = None
+    host: Annotated[str, AfterValidator(_host)] | None = None
+    namespace: str | None = None
+    experiment: str | None = None
+    service_account: str | None = None
+    env: Mapping[str, str] = Field(default_factory=dict)
+    secrets: Mapping[str, str] = Field(default_factory=dict)
+    retries: int = Field(2, ge=0, le=10)
+    retry_backoff_s: int = Field(30, ge=1, le=3600)
+    every_step: Placement = Placement()
+    steps: Mapping[StepName, Placement] = Field(default_factory=dict)
+
+    @field_validator("env", "secrets")
+    @classmethod
+    def _names_of_variables(cls, variables: Mapping[str, str]) -> Mapping[str, str]:
+        for name in variables:
+            if not _VARIABLE.fullmatch(name):
+                raise ValueError(f"{name!r} cannot be the name of an environment variable")
+        return variables
+
+    @field_validator("secrets")
+    @classmethod
+    def _secrets_with_keys(cls, secrets: Mapping[str, str]) -> Mapping[str, str]:
+        for name, value in secrets.items():
+            if not _SECRET_KEY.fullmatch(value):
+                raise ValueError(f"{name} is {value!r}, which is not of the form secret/key")
+        return secrets
+
+    @model_validator(mode="after")
+    def _each_variable_once(self) -> "KubeflowSettings":
+        if twice := sorted(set(self.env) & set(self.secrets)):
+            raise ValueError(f"env and secrets both set {', '.join(twice)}")
+        return self
+
+    def placement(self, step: str) -> Placement:
+        """What the pod of one step takes."""
+        own = next((placement for name, placement in self.steps.items() if name == step), Placement())
+        return self.every_step.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})

@@ -1,0 +1,102 @@
+import pytest
+
+from errors import UsageError
+from pipeline.kubeflow_settings import KubeflowSettings, Placement, mount_path, split_claim
+from pipeline.settings import load
+
+
+def kubeflow(**group):
+    return load({"kubeflow": group}).kubeflow
+
+
+def mistake(**group):
+    with pytest.raises(UsageError) as refused:
+        kubeflow(**group)
+    (sentence,) = refused.value.found.splitlines()[1:]
+    return sentence.strip()
+
+
+def test_nothing_of_it_has_to_be_set_for_a_run_on_one_machine():
+    assert load({}).kubeflow == KubeflowSettings()
+
+
+def test_the_settings_of_a_platform_lie_between_the_profile_and_what_is_typed(tmp_path):
+    profile, platform = tmp_path / "profile.yaml", tmp_path / "platform.yaml"
+    profile.write_text("trainer: {epochs: 3, batch_size: 8}\nkubeflow: {image: ours:1, namespace: us}\n")
+    platform.write_text("trainer: {batch_size: 16}\nkubeflow: {image: ours:2, retries: 5}\n")
+    settings = load({}, str(profile), ["kubeflow.retries=1"], platform=str(platform))
+    assert (settings.trainer.epochs, settings.trainer.batch_size) == (3, 16)
+    assert (settings.kubeflow.image, settings.kubeflow.namespace) == ("ours:2", "us")
+    assert settings.kubeflow.retries == 1
+
+
+def test_a_file_of_settings_that_is_not_there_is_named_with_its_option(tmp_path):
+    with pytest.raises(UsageError, match=r"--settings .*platform\.yaml: no readable file"):
+        load({}, platform=str(tmp_path / "platform.yaml"))
+
+
+@pytest.mark.parametrize("root", ["s3://bucket", "minio://mlpipeline/v2/artifacts", "gs://bucket/artifacts"])
+def test_a_pipeline_root_is_a_bucket(root):
+    assert kubeflow(pipeline_root=root).pipeline_root == root
+
+
+@pytest.mark.parametrize("root", ["/artifacts", "artifacts", "file:///artifacts", "s3://", "pvc://claim/x"])
+def test_a_pipeline_root_that_the_launcher_cannot_copy_to_is_refused(root):
+    said = mistake(pipeline_root=root)
+    assert said.startswith("kubeflow.pipeline_root: ") and root in said and "s3://BUCKET" in said
+
+
+@pytest.mark.parametrize("name", ["data", "push"])
+@pytest.mark.parametrize("location", ["pvc://store", "pvc://store/weekly/photos", "s3://bucket/photos"])
+def test_data_and_releases_are_on_a_claim_or_in_a_bucket(name, location):
+    assert getattr(kubeflow(**{name: location}), name) == location
+
+
+@pytest.mark.parametrize("location", ["/data", "minio://bucket/data", "pvc://Store/x", "pvc://store/../etc"])
+def test_what_a_pod_does_not_see_is_refused_as_data(location):
+    assert "pvc://CLAIM/path" in mistake(data=location)
+
+
+def test_checkpoints_are_only_ever_on_a_claim():
+    assert "is not pvc://CLAIM/path" in mistake(checkpoints="s3://bucket/checkpoints")
+
+
+def test_a_claim_is_mounted_where_its_paths_point():
+    assert split_claim("pvc://store/push/here") == ("store", "/mnt/store/push/here")
+    assert split_claim("pvc://store/") == ("store", mount_path("store"))
+    assert split_claim("s3://bucket/push") is None
+
+
+def test_a_gpu_type_without_a_count_is_refused():
+    said = mistake(steps={"Trainer": {"gpu_type": "nvidia.com/gpu"}})
+    assert said.startswith("kubeflow.steps.Trainer: gpu_type is nvidia.com/gpu, and gpu")
+
+
+def test_an_unknown_step_is_told_the_nearest_one():
+    assert "Did you mean kubeflow.steps.Trainer?" in mistake(steps={"Traner": {"gpu": 1}})
+
+
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        ({"secrets": {"AWS_SECRET_ACCESS_KEY": "minio"}}, "not of the form secret/key"),
+        ({"env": {"AWS-REGION": "x"}}, "'AWS-REGION' cannot be the name of an environment variable"),
+        ({"env": {"A": "x"}, "secrets": {"A": "minio/key"}}, "env and secrets both set A"),
+        ({"image_pull_policy": "Sometimes"}, "one of Always, IfNotPresent, Never"),
+        ({"host": "kfp.example"}, "is not a URL"),
+        ({"steps": {"Trainer": {"gpu": 1, "gpu_type": "nvidia"}}}, "not of the form vendor/name"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_reason(group, said):
+    assert said in mistake(**group)
+
+
+def test_a_step_takes_what_every_step_takes_but_for_what_it_says_itself():
+    group = kubeflow(
+        every_step={"cpu": 1.0, "memory_gb": 4.0, "node_selector": {"pool": "small"}},
+        steps={"Trainer": {"memory_gb": 16.0, "gpu": 1, "node_selector": {"pool": "gpu"}}},
+    )
+    assert group.placement("PhotoIngest") == group.every_step
+    assert group.placement("Trainer") == Placement(
+        cpu=1.0, memory_gb=16.0, gpu=1, node_selector={"pool": "gpu"}
+    )
