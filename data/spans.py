@@ -12,11 +12,11 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path, PurePosixPath
 
-from data.exclusions import excluded_spans, read_decisions
+from data.exclusions import Decision, excluded_spans, read_decisions
 from data.rejection import PhotoRejected
 from data.span_names import describe_spans, name_span
 from errors import DataRefused
@@ -134,6 +134,21 @@ def newest_spans(data_dir: Path, window: int) -> tuple[Span, ...]:
             f" or render a sample with `edgeline data generate --data {data_dir}`.",
         )
     return spans
+
+
+def excluded_in_window(data_dir: Path, spans: Sequence[Span], window: int) -> list[Decision]:
+    """The exclusions without which other spans than these would be the newest ones, oldest span first.
+
+    Args:
+        data_dir: The folder of spans.
+        spans: What `newest_spans` gave for it.
+        window: With how many.
+    """
+    excluded = excluded_spans(data_dir)
+    oldest = spans[0].name if len(spans) == window else ""
+    return [
+        excluded[span.name] for span in find_spans(data_dir) if span.name in excluded and span.name > oldest
+    ]
 
 
 def read_labels(span: Span) -> list[LabelRow]:

@@ -1,6 +1,7 @@
 """How a run ended: its outcome, read from what the steps put out, and the last lines that a person sees."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from errors import EdgelineError
 from release import store
 from release.releases import Release
 from runners import artifact_records
+from runners.catch_up import span_lines
 from runners.progress_text import duration
 from runners.release_text import release_lines
 from runners.runs import Outcome, Run, RunFolder
@@ -169,6 +171,20 @@ def _with_workspace(command: str, workspace: Path) -> str:
     return f"{command} --workspace {shlex.quote(str(workspace))}"
 
 
+def _suspect(run: Run) -> str | None:
+    """The span that may have stopped a run: the one that its reasons name, or a gate's newest one."""
+    if run.outcome not in ("refused", "failed") or len(run.spans) < 2:
+        return None
+    named = {name for reason in run.reasons for name in re.findall(r"span-\d{5}", reason)}
+    if len(named) == 1 and named < set(run.spans):
+        return named.pop()
+    return run.spans[-1] if run.look_closer is not None and not named else None
+
+
+def _exclude_command(run: Run, span: str) -> str:
+    return f"edgeline data exclude {span} --reason R --data {shlex.quote(run.data)}"
+
+
 def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:
     """What is said when a run has ended, each line with its style: verdict, reasons, what to do next.
 
@@ -194,6 +210,9 @@ def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator
     # A gate's verdict has a command to look closer instead.
     if run.look_closer is None:
         yield from ((f"  {part}", "") for part in (error.get("why"), error.get("do")) if part)
+    yield from ((line, "") for line in span_lines(run))
+    if (suspect := _suspect(run)) is not None:
+        yield f"To go on without a week: {_exclude_command(run, suspect)}", ""
     look = run.look_closer or _NEXT.get(run.outcome)
     if look:
         yield f"{LOOK_CLOSER}{_with_workspace(look, folder.path.parent.parent)}", ""

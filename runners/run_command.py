@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from data.spans import newest_spans
 from errors import DataRefused
 from release import store
-from runners import artifact_records, closing, inputs, runs
+from runners import artifact_records, catch_up, closing, inputs, runs
 from runners.events import Event, listen, stop_listening
 from runners.failures import describe, describe_death
 from runners.lock import WorkspaceLock, hold
@@ -86,28 +86,32 @@ class _Session:
         earlier = runs.read_runs(self.workspace, self.workload.name)
         last = earlier[-1] if earlier else None
         with Progress(self.console) as progress:
-            ended = self._attempt(last, progress)
+            ended = self._attempt(earlier, progress)
         if ended is None:
             assert last is not None
             return self._say_nothing_changed(last)
         return self._report(*ended)
 
-    def _attempt(self, last: Run | None, progress: Progress) -> tuple[Run, RunFolder] | None:
+    def _attempt(self, earlier: Sequence[Run], progress: Progress) -> tuple[Run, RunFolder] | None:
         """The run, ended and recorded; None where nothing changed and none was wanted then."""
+        last = earlier[-1] if earlier else None
         data = self._data(progress)
         digests: dict[str, str] = {}
+        looked: dict[str, Any] = {}
         try:
             spans = newest_spans(data, self.settings.data.window)
+            looked = catch_up.look(data, spans, self.settings.data.window, earlier)
             cache = self.workspace / "window.json"
             digests = inputs.digests(spans, cache, self.workload, self.settings, self.push)
             if self.options.if_changed and last is not None and self._nothing_changed(last, digests):
                 return None
             inputs.check_labels(spans)
         except DataRefused as refusal:
-            run, folder = self._begin(data, digests, None)
+            run, folder = self._begin(data, digests, looked, None)
+            self._warn_of_missed(run, progress)
             return self._end(run, folder, describe(refusal, None), progress), folder
         resumed = last if last is not None and self._resumable(last, digests) else None
-        run, folder = self._begin(data, digests, resumed)
+        run, folder = self._begin(data, digests, looked, resumed)
         self._announce(run, resumed, progress)
         error = self._follow(folder, progress)
         return self._end(run, folder, error, progress), folder
@@ -147,7 +151,9 @@ class _Session:
             print_json(unchanged.to_json())
         return 0
 
-    def _begin(self, data: Path, digests: Mapping[str, str], resumed: Run | None) -> tuple[Run, RunFolder]:
+    def _begin(
+        self, data: Path, digests: Mapping[str, str], looked: Mapping[str, Any], resumed: Run | None
+    ) -> tuple[Run, RunFolder]:
         folder = runs.create_folder(self.workspace)
         run = Run(
             id=folder.path.name,
@@ -161,6 +167,7 @@ class _Session:
             started_at=runs.utc_now(),
             inputs=digests,
             resumes=resumed.id if resumed else None,
+            **looked,
         )
         folder.write(run)
         self.lock.note(run.id)
@@ -168,11 +175,18 @@ class _Session:
 
     def _announce(self, run: Run, resumed: Run | None, progress: Progress) -> None:
         progress.say(f"run {run.id}: {self.workload.name} from {run.data}", "bold")
+        for line in catch_up.span_lines(run):
+            progress.say(line)
+        self._warn_of_missed(run, progress)
         if resumed is not None:
             done, steps = resumed.finished_steps, len(resumed.steps)
             progress.say(f"resuming run {resumed.id}: {done} of {steps} steps are done")
         for sentence in artifact_records.discard_damaged(self.workspace):
             progress.say(sentence, "yellow")
+
+    def _warn_of_missed(self, run: Run, progress: Progress) -> None:
+        if (missed := catch_up.missed_warning(run)) is not None:
+            progress.handle({"event": "warning", "text": missed})
 
     def _follow(self, folder: RunFolder, progress: Progress) -> Event | None:
         """Runs the worker to its end; returns what went wrong."""

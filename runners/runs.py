@@ -15,6 +15,8 @@ from runners.events import EventReader
 Outcome = Literal["running", "pushed", "unchanged", "held", "refused", "failed", "interrupted", "killed"]
 # These ended before a verdict, so the next run takes up what they left.
 UNFINISHED = ("failed", "interrupted", "killed")
+# Fields of a record that are tuples here and lists in JSON; the steps aside.
+_LISTS = ("spans", "new_spans", "missed_spans", "excluded_spans", "reasons", "warnings")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class Run:
         version: The version pushed, or the one that stays in production.
         start_seconds: From the start of the run to its first step: mostly importing TFX.
         resumes: The run whose finished steps were taken over.
+        spans: Names of the spans that it reads, oldest first.
+        new_since: The last run before it on this data that ended with a verdict.
+        new_spans: Those of its spans that no run with a verdict has read.
+        missed_spans: Those that came since that run and are too old for the window.
+        excluded_spans: Those that it would read, had nobody excluded them: span, who, when, reason.
     """
 
     id: str
@@ -59,6 +66,11 @@ class Run:
     start_seconds: float | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     resumes: str | None = None
+    spans: tuple[str, ...] = ()
+    new_since: str | None = None
+    new_spans: tuple[str, ...] = ()
+    missed_spans: tuple[str, ...] = ()
+    excluded_spans: tuple[Mapping[str, str], ...] = ()
     steps: tuple[Step, ...] = ()
     version: int | None = None
     reasons: tuple[str, ...] = ()
@@ -102,8 +114,7 @@ class RunFolder:
             known = {f.name for f in fields(Run)}
             values = {key: value for key, value in content.items() if key in known}
             values["steps"] = tuple(Step(**step) for step in values.get("steps", ()))
-            values["reasons"] = tuple(values.get("reasons", ()))
-            values["warnings"] = tuple(values.get("warnings", ()))
+            values |= {key: tuple(values.get(key, ())) for key in _LISTS}
             run = Run(**values)
         except (OSError, ValueError, TypeError, AttributeError):
             return None

@@ -169,3 +169,35 @@ def test_in_the_usual_workspace_the_command_to_look_closer_is_short(tmp_path, mo
     lines = [line for line, _ in closing.last_lines(make_run(outcome="pushed", version=3), folder, None)]
 
     assert lines[-1] == "Look closer: edgeline status"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reasons", "look_closer", "span"),
+    [
+        ("refused", ("9 of 90 photos of span-00002 were set aside.",), "edgeline show latest", "span-00002"),
+        ("refused", ("label of the newest span is 0.4 away.",), "edgeline show latest", "span-00003"),
+        ("refused", ("span-00001/labels.csv is missing.",), None, "span-00001"),
+        ("failed", ("The step PhotoIngest failed: span-00001 is gone.",), None, "span-00001"),
+        ("refused", ("The files of span-00001 to span-00003 changed.",), None, None),
+        ("refused", ("No photo is labelled.",), None, None),
+        ("failed", ("The disk is full.",), None, None),
+        ("held", ("span-00003: accuracy is 0.5.",), "edgeline show latest", None),
+        ("pushed", ("90 of 90 photos of span-00003 were accepted.",), None, None),
+    ],
+)
+def test_a_week_that_may_have_stopped_a_run_comes_with_the_command_that_leaves_it_out(
+    folder, make_run, outcome, reasons, look_closer, span
+):
+    spans = ("span-00001", "span-00002", "span-00003")
+    run = make_run(outcome=outcome, reasons=reasons, look_closer=look_closer, spans=spans, data="/my data")
+
+    lines = [line for line, _ in closing.last_lines(run, folder, None) if "data exclude" in line]
+
+    command = f"To go on without a week: edgeline data exclude {span} --reason R --data '/my data'"
+    assert lines == ([command] if span else [])
+
+
+def test_the_only_week_there_is_is_not_to_be_left_out(folder, make_run):
+    run = make_run(outcome="refused", reasons=("span-00001 is bad.",), spans=("span-00001",))
+
+    assert not any("data exclude" in line for line, _ in closing.last_lines(run, folder, None))

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -30,9 +31,23 @@ def test_a_record_is_read_as_it_was_written(tmp_path, make_run):
         steps=(Step("PhotoIngest", "cached", 0.1), Step("Trainer", "done", 60.0)),
         reasons=("Accuracy is 0.8.",),
         inputs={"window": "ab"},
+        spans=("span-00001", "span-00003"),
+        new_since="20260928-091233",
+        new_spans=("span-00003",),
+        excluded_spans=({"span": "span-00002", "reason": "dirty lens"},),
     )
 
     assert add_run(tmp_path, run).read() == run
+
+
+def test_a_record_of_before_the_spans_were_noted_has_none(tmp_path, make_run):
+    folder = add_run(tmp_path, make_run(ended_at="2026-10-05T09:15:00Z", outcome="pushed"))
+    content = json.loads(folder.record.read_text())
+    for key in ("spans", "new_since", "new_spans", "missed_spans", "excluded_spans"):
+        del content[key]
+    folder.record.write_text(json.dumps(content))
+
+    assert folder.read() == make_run(ended_at="2026-10-05T09:15:00Z", outcome="pushed")
 
 
 def test_a_record_of_a_newer_version_is_still_read(tmp_path, make_run):
