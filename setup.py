@@ -8,7 +8,7 @@ setup(
     description="From labelled field data to a blessed model on every phone: one TFX pipeline",
     python_requires=">=3.10,<3.14",
     packages=["runners", "pipeline", "components", "trainer_module", "edge", "release", "data"],
-    py_modules=["errors"],
+    py_modules=["errors", "locations"],
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
     package_dir={"": "."},
     install_requires=[

@@ -3,7 +3,6 @@
 It asks the release store itself; resolvers do not exist on open-source Kubeflow Pipelines.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.types.standard_artifacts import Model
 from tfx.utils import path_utils
 
+from locations import copy_tree
 from release import store
 
 
@@ -26,7 +26,7 @@ class ProductionModelExecutor(BaseExecutor):
     ) -> None:
         """See `ProductionModel`."""
         artifact = artifact_utils.get_single_instance(output_dict["model"])
-        release = store.current(Path(exec_properties["push"]), exec_properties["model_name"])
+        release = store.current(exec_properties["push"], exec_properties["model_name"])
         artifact.set_int_custom_property("has_model", int(release is not None))
         artifact.set_int_custom_property("version", release.version if release else 0)
         target = Path(path_utils.serving_model_dir(artifact.uri))
@@ -35,7 +35,7 @@ class ProductionModelExecutor(BaseExecutor):
             target.parent.mkdir(parents=True, exist_ok=True)
             (Path(artifact.uri) / "no_model_in_production").touch()
         else:
-            shutil.copytree(release.serving, target, dirs_exist_ok=True)
+            copy_tree(release.serving, target)
 
 
 class ProductionModelSpec(ComponentSpec):
@@ -56,7 +56,7 @@ class ProductionModel(BaseComponent):
     Its output has the custom properties `has_model` (1 or 0) and `version`.
 
     Args:
-        push: Root of the release store.
+        push: Root of the release store, a folder or URL.
         model_name: Name of the model in it.
         production: Digest of the pointer to production, which keys the cache; empty where each step runs
             afresh.

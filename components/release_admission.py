@@ -56,8 +56,8 @@ class ReleaseAdmissionExecutor(BaseExecutor):
 
 def _is_released(root: str, name: str, version: int, run: str | None) -> bool:
     """Whether the store has that version, and from that run where one is named."""
-    current = store.current(Path(root), name)
-    found = [current] if current and current.version == version else store.releases(Path(root), name)
+    current = store.current(root, name)
+    found = [current] if current and current.version == version else store.releases(root, name)
     return any(r.version == version and run in (None, r.manifest.run) for r in found)
 
 
@@ -78,7 +78,7 @@ class ReleaseAdmission(BaseComponent):
 
     Args:
         pushed_model: ReleasePusher's output.
-        push: Root of the release store.
+        push: Root of the release store, a folder or URL.
         model_name: Name of the model in it.
         run: Id of the run, which a release that it pushed has in its manifest.
     """

@@ -49,7 +49,7 @@ class ReleasePusherExecutor(BaseExecutor):
 
 def _push(input_dict: Mapping[str, Any], exec_properties: Mapping[str, Any]) -> tuple[str, int, list[str]]:
     """Returns `pushed`, `unchanged` or `held`, the version (0 when held), and the reasons."""
-    root, name = Path(exec_properties["push"]), exec_properties["model_name"]
+    root, name = exec_properties["push"], exec_properties["model_name"]
     blessing = artifact_utils.get_single_uri(input_dict["blessing"])
     edge = artifact_utils.get_single_uri(input_dict["edge_verdict"])
     failed = [verdict for verdict in (read_verdict(blessing), read_verdict(edge)) if not verdict.passed]
@@ -156,7 +156,7 @@ class ReleasePusher(BaseComponent):
         blessing: The evaluation's verdict.
         edge_models: The files for a phone.
         edge_verdict: Which of them passed.
-        push: Root of the release store.
+        push: Root of the release store, a folder or URL.
         model_name: Name of the model in it.
         expires_days: Days after which a phone should no longer trust the release.
         provenance: Digests of `code` and `lock`.

@@ -79,7 +79,7 @@ def check(candidate: Candidate) -> None:
         raise _refused(f"expires_days is {candidate.expires_days}", "It would have expired when pushed.")
 
 
-def stage(candidate: Candidate, folder: PushFolder, model: str, version: int) -> bytes:
+def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: int) -> bytes:
     """Copy everything into the scratch folder of this push, on the disk when this returns.
 
     Returns:

@@ -4,10 +4,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, TypeVar
 
 from errors import EdgelineError
+from locations import Location, explained
 
 T = TypeVar("T")
 
@@ -107,10 +107,11 @@ def sha256_of_bytes(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def sha256_of_file(path: Path) -> str:
-    """Hexadecimal sha256 of a file's content, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
+def measure_file(path: Location) -> tuple[int, str]:
+    """Size in bytes and hexadecimal sha256 of a file's content, read in pieces."""
+    size, digest = 0, hashlib.sha256()
+    with explained(path), path.open("rb") as file:
         while piece := file.read(1 << 20):
+            size += len(piece)
             digest.update(piece)
-    return digest.hexdigest()
+    return size, digest.hexdigest()

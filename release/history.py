@@ -12,9 +12,11 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from errors import EdgelineError
+from locations import read_bytes
 from release.documents import (
     damaged,
     digest_field,
@@ -79,7 +81,7 @@ def read_pointer(folder: PushFolder, model: str) -> Change | None:
     """
     path = folder.pointer(model)
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path)
     except FileNotFoundError:
         return None
     where = folder.relative(path)
@@ -119,7 +121,7 @@ def next_change(
         number=last.number + 1 if last else 1,
         action=action,
         when=format_time(now()),
-        who=_who(),
+        who=who(),
         from_version=last.to_version if last else None,
         to_version=version,
         manifest_sha256=manifest_sha256,
@@ -127,7 +129,7 @@ def next_change(
     )
 
 
-def catch_up(folder: PushFolder, model: str) -> bool:
+def catch_up(folder: PushFolder[Path], model: str) -> bool:
     """Append the newest change where its line is missing; only the writer may call this."""
     newest = read_history(folder, model).last
     logged, _ = _read_lines(folder, model)
@@ -157,7 +159,8 @@ def previous_version(changes: Sequence[Change]) -> int | None:
     return stack[-2] if len(stack) > 1 else None
 
 
-def _who() -> str:
+def who() -> str:
+    """This user and machine, `user@host`."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container may run under a number that has no name
@@ -168,7 +171,7 @@ def _who() -> str:
 def _read_lines(folder: PushFolder, model: str) -> tuple[list[Change], list[int]]:
     path = folder.history(model)
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        lines = read_bytes(path).split(b"\n")[:-1]
     except FileNotFoundError:
         return [], []
     changes, damaged_lines = [], []

@@ -8,86 +8,94 @@
     <push>/.scratch/                        what a writer is working on
     <push>/.lock                            held by the one writer
 
-The folder may hold any number of models.
+The folder may hold any number of models. It may be a place in an object store: readers take it as it lies
+there, a writer works on a local copy (`mirror.py`).
 """
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from errors import UsageError
+from locations import names_in
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 MANIFEST, LABELS, PREPROCESSING = "manifest.json", "labels.txt", "preprocessing.json"
 
+Place = TypeVar("Place", Path, "UPath", "Path | UPath")
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_PINS = "models.config"
+PINS, POINTER, HISTORY = "models.config", "current.json", "history.jsonl"
+_KNOWN_BY = {POINTER, HISTORY}
 _PUSH = re.compile(rf"push@({_NAME.pattern})@([1-9]\d*)")
 
 
 @dataclass(frozen=True)
-class PushFolder:
+class PushFolder(Generic[Place]):
     """The paths of one push folder."""
 
-    root: Path
+    root: Place
 
     @property
-    def lock(self) -> Path:
+    def lock(self) -> Place:
         """The file that a writer locks."""
         return self.root / ".lock"
 
     @property
-    def scratch(self) -> Path:
+    def scratch(self) -> Place:
         """The folder of unfinished work, on the same file system as what it will become."""
         return self.root / ".scratch"
 
     @property
-    def pins(self) -> Path:
+    def pins(self) -> Place:
         """TF Serving's model configuration."""
-        return self.root / "serving" / _PINS
+        return self.root / "serving" / PINS
 
-    def serving(self, model: str) -> Path:
+    def serving(self, model: str) -> Place:
         """The folder that TF Serving calls the base path of `model`."""
         return self.root / "serving" / model
 
-    def edge(self, model: str) -> Path:
+    def edge(self, model: str) -> Place:
         """The folder with the bundles of `model`."""
         return self.root / "edge" / model
 
-    def parts(self, model: str, version: int) -> dict[str, Path]:
+    def parts(self, model: str, version: int) -> dict[str, Place]:
         """The two folders of one release, by the name of its part."""
         return {"serving": self.serving(model) / str(version), "edge": self.edge(model) / str(version)}
 
-    def pointer(self, model: str) -> Path:
+    def pointer(self, model: str) -> Place:
         """The file that names the release in production."""
-        return self.edge(model) / "current.json"
+        return self.edge(model) / POINTER
 
-    def history(self, model: str) -> Path:
+    def history(self, model: str) -> Place:
         """The audit log."""
-        return self.edge(model) / "history.jsonl"
+        return self.edge(model) / HISTORY
 
-    def relative(self, path: Path) -> str:
+    def relative(self, path: Place) -> str:
         """`path` as POSIX, relative to the push folder."""
-        return path.relative_to(self.root).as_posix()
+        return path.as_posix().removeprefix(f"{self.root.as_posix()}/")
 
-    def push_scratch(self, model: str, version: int) -> Path:
+    def push_scratch(self, model: str, version: int) -> Place:
         """The scratch folder of a push; while it exists, that version may be half there."""
         return self.scratch / f"push@{model}@{version}"
 
     def unfinished_pushes(self) -> set[tuple[str, int]]:
         """Model and version of each push whose scratch folder is still there."""
-        found = (_PUSH.fullmatch(name) for name in _names(self.scratch))
+        found = (_PUSH.fullmatch(name) for name in names_in(self.scratch))
         return {(match[1], int(match[2])) for match in found if match}
 
     def version_folders(self, model: str) -> set[int]:
         """All versions with a folder under serving/ or edge/, released or not."""
-        names = _names(self.serving(model)) + _names(self.edge(model))
+        names = names_in(self.serving(model)) + names_in(self.edge(model))
         return {int(name) for name in names if name.isascii() and name.isdecimal()}
 
     def models(self) -> tuple[str, ...]:
         """The models that were ever in production here, sorted."""
-        names = [name for name in _names(self.root / "edge") if _NAME.fullmatch(name)]
-        known = (name for name in names if self.pointer(name).exists() or self.history(name).exists())
+        names = [name for name in names_in(self.root / "edge") if _NAME.fullmatch(name)]
+        known = (name for name in names if _KNOWN_BY.intersection(names_in(self.edge(name))))
         return tuple(sorted(known))
 
 
@@ -97,18 +105,11 @@ def checked_name(name: str, what: str) -> str:
     Raises:
         UsageError: It has other characters than letters, digits, `.`, `_` and `-`, or is taken.
     """
-    if not _NAME.fullmatch(name) or name == _PINS:
+    if not _NAME.fullmatch(name) or name == PINS:
         raise UsageError(
             f"The {what} is {name!r}.",
             "It becomes a name in the push folder: letters, digits, '.', '_' and '-', a letter or digit"
-            f" first, at most 100 of them, and not {_PINS}.",
+            f" first, at most 100 of them, and not {PINS}.",
             f"Choose another {what}.",
         )
     return name
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []

@@ -16,12 +16,12 @@ from release.documents import (
     damaged,
     digest_field,
     field,
+    measure_file,
     parse_object,
     parse_time,
     positive,
     render_object,
     sha256_of_bytes,
-    sha256_of_file,
     time_field,
 )
 
@@ -118,7 +118,7 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
 
 def describe_file(path: Path, name: str) -> FileEntry:
     """The entry of the file at `path` under the name `name`."""
-    return FileEntry(name, path.stat().st_size, sha256_of_file(path))
+    return FileEntry(name, *measure_file(path))
 
 
 def files_below(top: Path) -> dict[str, Path]:

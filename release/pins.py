@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 
 from errors import EdgelineError
+from locations import read_bytes
 from release.history import read_pointer
 from release.layout import PushFolder
 
@@ -42,7 +43,7 @@ def render_pins(pins: Mapping[str, int]) -> bytes:
 def read_pins(folder: PushFolder) -> dict[str, int]:
     """Model -> version as models.config has it; empty where the file is missing."""
     try:
-        text = folder.pins.read_text(errors="replace")
+        text = read_bytes(folder.pins).decode(errors="replace")
     except FileNotFoundError:
         return {}
     return {model: int(version) for model, version in _PIN.findall(text)}

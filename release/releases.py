@@ -1,9 +1,9 @@
 """What is released and what is in production, for readers: no lock, nothing written, no TensorFlow."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from errors import EdgelineError
+from locations import Location, locate, read_bytes
 from release.documents import damaged, sha256_of_bytes
 from release.history import read_history, read_pointer
 from release.layout import MANIFEST, PushFolder, checked_name
@@ -14,7 +14,7 @@ from release.manifest import Manifest, parse_manifest
 class Release:
     """One pushed version of one model."""
 
-    root: Path
+    root: Location
     manifest: Manifest
     manifest_sha256: str
 
@@ -29,40 +29,44 @@ class Release:
         return self.manifest.version
 
     @property
-    def serving(self) -> Path:
+    def serving(self) -> Location:
         """The SavedModel."""
         return PushFolder(self.root).serving(self.model) / str(self.version)
 
     @property
-    def edge(self) -> Path:
+    def edge(self) -> Location:
         """The folder with the TFLite files, labels.txt, preprocessing.json and manifest.json."""
         return PushFolder(self.root).edge(self.model) / str(self.version)
 
     @property
-    def default_file(self) -> Path:
+    def default_file(self) -> Location:
         """The TFLite file of the default variant."""
         return self.edge / self.manifest.default_file
 
 
-def models(root: Path) -> tuple[str, ...]:
-    """The models that were ever in production in the push folder `root`, sorted."""
-    return PushFolder(root).models()
+def models(root: str | Location) -> tuple[str, ...]:
+    """The models that were ever in production in the push folder `root`, sorted.
+
+    Args:
+        root: A folder, or the URL of a place in an object store; so for every reader.
+    """
+    return PushFolder(locate(root)).models()
 
 
-def current(root: Path, model: str) -> Release | None:
+def current(root: str | Location, model: str) -> Release | None:
     """The release of `model` in production, or None before the first push.
 
     Raises:
-        EdgelineError: The pointer or the manifest that it names is damaged.
+        EdgelineError: The pointer or the manifest that it names is damaged, or the store cannot be read.
     """
-    folder = PushFolder(root)
+    folder = PushFolder(locate(root))
     pointer = read_pointer(folder, checked_name(model, "model name"))
     return read_release(folder, model, pointer.to_version, pointer.manifest_sha256) if pointer else None
 
 
-def releases(root: Path, model: str) -> tuple[Release, ...]:
+def releases(root: str | Location, model: str) -> tuple[Release, ...]:
     """All releases of `model` whose manifest can be read, oldest first."""
-    folder = PushFolder(root)
+    folder = PushFolder(locate(root))
     found = []
     for version in sorted(released_versions(folder, checked_name(model, "model name"))):
         try:
@@ -72,7 +76,7 @@ def releases(root: Path, model: str) -> tuple[Release, ...]:
     return tuple(found)
 
 
-def find_model(root: Path, model: str, model_digest: str) -> Release | None:
+def find_model(root: str | Location, model: str, model_digest: str) -> Release | None:
     """The newest release with this SavedModel content (see `manifest.model_digest`), or None."""
     matches = [r for r in releases(root, model) if r.manifest.model_digest == model_digest]
     return matches[-1] if matches else None
@@ -99,7 +103,7 @@ def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: 
     path = folder.edge(model) / str(version) / MANIFEST
     where = folder.relative(path)
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path)
     except FileNotFoundError as error:
         raise damaged(where, "no file", "the manifest of that release") from error
     digest = sha256_of_bytes(raw)

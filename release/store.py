@@ -21,17 +21,22 @@ Killed before 6, production is the old release; the next writer removes the vers
 folder is left and that no pointer and no history names, and sets the pin back. Killed after 6, it is the new
 one, and the next writer does step 7. Between 5 and 6 TF Serving and phones may differ by one release, both
 whole, until then; `repair` does the same on demand. Folders without such a mark are never removed.
+
+In an object store all this happens to a local copy, and `mirror.py` writes the difference back, the pointer
+last; `lease.py` is the lock there.
 """
 
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from errors import EdgelineError, UsageError
-from release import durable
+from locations import Location, locate
+from release import durable, lease
 from release.candidate import Candidate, check, stage
 from release.documents import sha256_of_bytes
 from release.history import (
@@ -44,6 +49,7 @@ from release.history import (
     render_pointer,
 )
 from release.layout import PushFolder, checked_name
+from release.mirror import Mirror
 from release.pins import read_pins, render_pins, wanted_pins
 from release.releases import Release, current, find_model, models, read_release, released_versions, releases
 from release.verify import release_problems, verify
@@ -68,32 +74,35 @@ LOCK_WAIT_S = 60.0
 _LOG = logging.getLogger(__name__)
 
 
-def push(root: Path, model: str, candidate: Candidate) -> Release:
+def push(root: str | Location, model: str, candidate: Candidate) -> Release:
     """Release `candidate` as the next version of `model` and put it in production.
 
     Args:
-        root: The push folder; made where it is missing.
+        root: The push folder, made where it is missing; or the URL of a place in an object store, whose
+            bucket has to be there.
         model: The model's name: letters, digits, `.`, `_`, `-`.
         candidate: What to release; copied, never linked.
 
     Raises:
-        EdgelineError: The candidate cannot be released, or the disk is full, read-only or failing. Production
-            is as it was before.
+        EdgelineError: The candidate cannot be released, the disk is full, read-only or failing, or the
+            object store cannot be used. Production is as it was before.
         WorkspaceLocked: Another writer held the push folder for too long.
     """
     checked_name(model, "model name")
     check(candidate)
-    with durable.explained(root, f"Pushing {model} to {root}"):
-        durable.make_folders(root)
-    with _writer(root, f"Pushing {model} to {root}") as folder:
+    place = locate(root)
+    if isinstance(place, Path):
+        with durable.explained(place, f"Pushing {model} to {place}"):
+            durable.make_folders(place)
+    with _writer(place, f"Pushing {model} to {place}") as folder:
         version = _next_version(folder, model)
         raw = stage(candidate, folder, model, version)
         change = next_change(folder, model, "push", version, sha256_of_bytes(raw), f"run {candidate.run}")
         _put_in_production(folder, model, change, new=True)
-        return read_release(folder, model, version, change.manifest_sha256)
+    return read_release(PushFolder(place), model, version, change.manifest_sha256)
 
 
-def promote(root: Path, model: str, version: int, reason: str) -> Release:
+def promote(root: str | Location, model: str, version: int, reason: str) -> Release:
     """Put an existing release in production, newer or older than the one that is; takes milliseconds.
 
     Raises:
@@ -104,7 +113,7 @@ def promote(root: Path, model: str, version: int, reason: str) -> Release:
     return _switch_to(root, model, "promote", version, reason)
 
 
-def rollback(root: Path, model: str, reason: str, to: int | None = None) -> Release:
+def rollback(root: str | Location, model: str, reason: str, to: int | None = None) -> Release:
     """Go back to an earlier release; takes milliseconds.
 
     Args:
@@ -121,31 +130,52 @@ def rollback(root: Path, model: str, reason: str, to: int | None = None) -> Rele
     return _switch_to(root, model, "rollback", to, reason)
 
 
-def repair(root: Path) -> list[str]:
+def repair(root: str | Location) -> list[str]:
     """Mend what a crashed writer left in the push folder; every writer does this first.
 
     Returns:
         What was mended, one sentence each.
     """
-    with durable.explained(root, f"Mending {root}"), durable.only_writer(PushFolder(root).lock, LOCK_WAIT_S):
-        return _mend(PushFolder(root))
+    with _held(locate(root), f"Mending {root}") as (folder, publish):
+        mended = _mend(folder)
+        publish()
+        return mended
 
 
 @contextmanager
-def _writer(root: Path, doing: str) -> Iterator[PushFolder]:
-    folder = PushFolder(root)
-    with durable.explained(root, doing), durable.only_writer(folder.lock, LOCK_WAIT_S):
+def _held(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path], Callable[[], None]]]:
+    """The push folder as a local one that no other writer has, and what brings changes to its readers."""
+    if isinstance(place, Path):
+        folder = PushFolder(place)
+        with durable.explained(place, doing), durable.only_writer(folder.lock, LOCK_WAIT_S):
+            yield folder, lambda: None  # readers see each change as it is made
+        return
+    with (
+        lease.only_writer(PushFolder(place).lock, LOCK_WAIT_S) as held,
+        tempfile.TemporaryDirectory(prefix="edgeline-push-") as scratch,
+        durable.explained(Path(scratch), doing),
+    ):
+        mirror = Mirror(place, Path(scratch), held)
+        mirror.fetch()
+        yield mirror.folder, mirror.publish
+
+
+@contextmanager
+def _writer(place: Location, doing: str) -> Iterator[PushFolder[Path]]:
+    with _held(place, doing) as (folder, publish):
         _mend(folder)
+        publish()
         try:
             yield folder
         finally:
             try:  # clears away a failed push; after one that succeeded, appends the audit line
                 _mend(folder)
             except OSError as error:
-                _LOG.warning("%s: the next writer has to tidy up, this one could not: %s", root, error)
+                _LOG.warning("%s: the next writer has to tidy up, this one could not: %s", place, error)
+        publish()
 
 
-def _switch_to(root: Path, model: str, action: str, version: int | None, reason: str) -> Release:
+def _switch_to(root: str | Location, model: str, action: str, version: int | None, reason: str) -> Release:
     checked_name(model, "model name")
     if not reason.strip():
         raise UsageError(
@@ -153,13 +183,14 @@ def _switch_to(root: Path, model: str, action: str, version: int | None, reason:
             "The audit log says why production changed.",
             'Add --reason "WHY".',
         )
-    if model not in models(root):
+    place = locate(root)
+    if model not in models(place):
         raise UsageError(
-            f"{root} has no model {model!r}.",
-            f"It has: {', '.join(models(root)) or 'none'}.",
+            f"{place} has no model {model!r}.",
+            f"It has: {', '.join(models(place)) or 'none'}.",
             "Name one of these, or push first.",
         )
-    with _writer(root, f"{action.capitalize()} of {model}") as folder:
+    with _writer(place, f"{action.capitalize()} of {model}") as folder:
         target = previous_version(read_history(folder, model).changes) if version is None else version
         released = sorted(released_versions(folder, model))
         choice = f"Releases on the disk: {', '.join(map(str, released)) or 'none'}."
@@ -175,16 +206,16 @@ def _switch_to(root: Path, model: str, action: str, version: int | None, reason:
             raise UsageError(
                 f"{model} {target} is in production already.", choice, "Name another release, if any."
             )
-        if problems := release_problems(folder, model, target):
+        if problems := release_problems(PushFolder(place), model, target):
             raise EdgelineError(
                 f"{model} {target} is damaged: {' '.join(problems)}",
                 "Phones and servers would refuse it or misbehave. Production is as it was.",
                 f"Name another release ({choice.lower().rstrip('.')}), or restore those files from a backup.",
             )
-        digest = read_release(folder, model, target).manifest_sha256
-        change = next_change(folder, model, action, target, digest, reason.strip())
+        release = read_release(PushFolder(place), model, target)
+        change = next_change(folder, model, action, target, release.manifest_sha256, reason.strip())
         _put_in_production(folder, model, change, new=False)
-        return read_release(folder, model, target, digest)
+    return release
 
 
 def _names(folder: PushFolder, model: str, version: int) -> bool:
@@ -202,7 +233,7 @@ def _next_version(folder: PushFolder, model: str) -> int:
     return 1 + max(versions, default=0)
 
 
-def _put_in_production(folder: PushFolder, model: str, change: Change, *, new: bool) -> None:
+def _put_in_production(folder: PushFolder[Path], model: str, change: Change, *, new: bool) -> None:
     """Steps 3 to 6 of the module's docstring; `new` where the version's folders are still in scratch."""
     switch = folder.scratch / "switch"
     durable.make_folders(switch)
@@ -221,7 +252,7 @@ def _put_in_production(folder: PushFolder, model: str, change: Change, *, new: b
         _LOG.warning("%s is renamed, but perhaps not on the disk yet: %s", folder.pointer(model), error)
 
 
-def _mend(folder: PushFolder) -> list[str]:
+def _mend(folder: PushFolder[Path]) -> list[str]:
     """Bring everything in line with the pointers; only while holding the lock."""
     mended = []
     for model in folder.models():

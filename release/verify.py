@@ -1,9 +1,12 @@
 """Whether what lies in a push folder is what was pushed: recomputed and compared, file by file."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
+import locations
 from errors import EdgelineError
-from release.documents import sha256_of_file
+from locations import Location, locate
+from release.documents import measure_file
 from release.history import read_history, read_pointer
 from release.layout import MANIFEST, PushFolder, checked_name
 from release.manifest import FileEntry, digest_of, files_below, served_entries
@@ -11,16 +14,16 @@ from release.pins import read_pins
 from release.releases import read_release
 
 
-def verify(root: Path, model: str, version: int | None = None) -> list[str]:
+def verify(root: str | Location, model: str, version: int | None = None) -> list[str]:
     """Everything wrong with a release, one sentence each; empty if nothing is.
 
     Args:
-        root: The push folder.
+        root: The push folder, or its URL: each object is fetched then.
         model: The model's name.
         version: The release to check, its files alone. Defaults to the one in production, and then the
             pointer, the pin for TF Serving and the audit log are checked too.
     """
-    folder = PushFolder(root)
+    folder = PushFolder(locate(root))
     checked_name(model, "model name")
     if version is not None:
         return release_problems(folder, model, version)
@@ -64,22 +67,27 @@ def release_problems(folder: PushFolder, model: str, version: int) -> list[str]:
         problems.append(f"edge/{model}/{version}/{MANIFEST}: model_digest is not that of the files it lists.")
     known = {entry.path for entry in manifest.files} | {f"edge/{model}/{version}/{MANIFEST}"}
     for top in folder.parts(model, version).values():
-        present = {folder.relative(path) for path in files_below(top).values()}
+        present = {f"{folder.relative(top)}/{name}" for name in _names_below(top)}
         problems += [f"{path}: is not in the manifest." for path in sorted(present - known)]
     return problems
 
 
-def _file_problems(path: Path, entry: FileEntry) -> list[str]:
-    if path.is_symlink() or not path.is_file():
-        found = "something else than a file" if path.is_symlink() or path.exists() else "nothing"
-        return [f"{entry.path}: found {found}. Expected a file of {entry.size} bytes."]
+def _names_below(top: Location) -> Iterable[str]:
+    return files_below(top) if isinstance(top, Path) else locations.files_below(top)
+
+
+def _file_problems(path: Location, entry: FileEntry) -> list[str]:
+    expected = f"Expected a file of {entry.size} bytes."
+    if isinstance(path, Path) and (path.is_symlink() or (path.exists() and not path.is_file())):
+        return [f"{entry.path}: found something else than a file. {expected}"]
     try:
-        size = path.stat().st_size
-        if size != entry.size:
-            return [f"{entry.path}: found {size} bytes. Expected {entry.size}."]
-        digest = sha256_of_file(path)
+        size, digest = measure_file(path)
+    except FileNotFoundError:
+        return [f"{entry.path}: found nothing. {expected}"]
     except OSError as error:
         return [f"{entry.path}: cannot be read ({error.strerror})."]
+    if size != entry.size:
+        return [f"{entry.path}: found {size} bytes. Expected {entry.size}."]
     if digest != entry.sha256:
         return [f"{entry.path}: found sha256 {digest}. Expected {entry.sha256}."]
     return []

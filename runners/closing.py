@@ -122,7 +122,7 @@ def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warni
 
 def _production_version(run: Run) -> int | None:
     try:
-        release = store.current(Path(run.push), run.workload)
+        release = store.current(run.push, run.workload)
     except EdgelineError:
         return None
     return release.version if release else None

@@ -26,7 +26,7 @@ SAMPLE_WEEKS, SAMPLE_PHOTOS_PER_WEEK, SAMPLE_SEED = 8, 300, 20
 def code_digest(root: Path = ROOT) -> str:
     """SHA-256 over the Python files that a step may run."""
     digest = hashlib.sha256()
-    files = [root / "errors.py", *(path for room in _CODE_ROOMS for path in (root / room).rglob("*.py"))]
+    files = [root / "errors.py", root / "locations.py", *(path for room in _CODE_ROOMS for path in (root / room).rglob("*.py"))]
     for path in sorted(files):
         digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())

@@ -1,0 +1,292 @@
+"""A folder, or a place in an object store (`s3://bucket/prefix`): where photos are read and releases lie.
+
+Object stores are reached through fsspec. Endpoint, keys and region come from where their own tools take
+them, for S3 from AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the files in ~/.aws.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Union
+
+from errors import EdgelineError, UsageError
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+Location = Union[Path, "UPath"]
+
+# An endpoint that nobody answers at is told within half a minute, three attempts included.
+_S3_OPTIONS = {
+    "connect_timeout": 5,
+    "read_timeout": 9,
+    "retries": {"total_max_attempts": 3, "mode": "standard"},
+    # Many stores that speak S3 know no other checksums than S3 itself asks for.
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+}
+_REFUSED = {
+    *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "PermissionError"),
+    *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "403"),
+    *("TokenRefreshRequired", "UnauthorizedSSOTokenError", "ProfileNotFound"),
+}
+_NO_BUCKET = {"NoSuchBucket"}
+_TOO_SLOW = {"ConnectTimeoutError", "ReadTimeoutError", "FSTimeoutError", "TimeoutError", "RequestTimeout"}
+_UNREACHABLE = {"ConnectionError", "HTTPClientError", "ClientConnectionError"}
+_MISNAMED = {"ParamValidationError", "InvalidBucketName"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file below a folder.
+
+    Attributes:
+        size: In bytes.
+        version: A text that another content would not have (an ETag); empty on a disk.
+    """
+
+    size: int
+    version: str
+
+
+def is_url(place: str) -> bool:
+    """Whether `place` names an object store rather than a folder."""
+    return "://" in place and not place.startswith("file://")
+
+
+def locate(place: "str | Location") -> Location:
+    """The folder or place in a store that a text names; a Path stays what it is.
+
+    Raises:
+        UsageError: The URL's scheme is unknown, its library is not installed, or no bucket is named.
+    """
+    if not isinstance(place, str):
+        return place
+    if not is_url(place):
+        return Path(place.removeprefix("file://"))
+    scheme, _, rest = place.partition("://")
+    if not rest.strip("/"):
+        raise UsageError(
+            f"{place} names no bucket.", "There is nowhere to look then.", f"Write {scheme}://BUCKET/PREFIX."
+        )
+    from upath import UPath
+
+    options: dict[str, Any] = {"use_listings_cache": False}  # somebody else may write there at any time
+    if scheme in ("s3", "s3a"):
+        options["config_kwargs"] = _S3_OPTIONS
+    try:
+        path = UPath(place.rstrip("/"), **options)
+        path.fs  # noqa: B018 - what cannot be had is told here, not at the first file
+    except ImportError as error:
+        do = "pip install 'edgeline[s3]'" if scheme in ("s3", "s3a") else str(error)
+        raise UsageError(
+            f"{place} cannot be reached: {error}.",
+            f"The library for {scheme}:// is not installed here.",
+            f"Install it: {do}." if do != str(error) else "Install the one named above.",
+        ) from error
+    except ValueError as error:
+        raise UsageError(
+            f"{place}: no store is known for {scheme}://.",
+            "It is neither a folder nor a URL that fsspec knows.",
+            "Give a folder, or a URL such as s3://BUCKET/PREFIX (for MinIO too, with AWS_ENDPOINT_URL set).",
+        ) from error
+    return path
+
+
+def absolute(place: Location) -> Location:
+    """`place` as every process finds it, wherever that stands."""
+    return place.absolute() if isinstance(place, Path) else place
+
+
+def filesystem(place: "UPath") -> Any:
+    """The fsspec file system of a place in a store."""
+    store = place.fs
+    if hasattr(store, "retries"):
+        store.retries = 1  # s3fs would repeat what botocore has repeated already
+    return store
+
+
+def read_bytes(path: Location) -> bytes:
+    """The content of a file or object.
+
+    Raises:
+        FileNotFoundError: It is not there, while the store and its bucket are.
+        EdgelineError: The store cannot be read.
+        OSError: The file cannot be read.
+    """
+    if isinstance(path, Path):
+        return path.read_bytes()
+    with explained(path):
+        content: bytes = filesystem(path).cat_file(path.path)
+        return content
+
+
+def names_in(place: Location) -> list[str]:
+    """The names of all files and folders right below `place`; empty where it is not there."""
+    if isinstance(place, Path):
+        try:
+            return os.listdir(place)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+    return [name for name, _ in _children(place)]
+
+
+def folders_in(place: Location) -> list[str]:
+    """The names of the folders right below `place`; empty where it is not there."""
+    if isinstance(place, Path):
+        try:
+            with os.scandir(place) as entries:
+                return [entry.name for entry in entries if entry.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+    return [name for name, is_folder in _children(place) if is_folder]
+
+
+def _children(place: "UPath") -> list[tuple[str, bool]]:
+    with explained(place):
+        try:
+            infos = filesystem(place).ls(place.path, detail=True)
+        except OSError as error:
+            if is_absent(error):
+                return []
+            raise
+    top = place.path.rstrip("/") + "/"
+    found = ((info["name"].strip("/") + "/", info["type"] == "directory") for info in infos)
+    # An object named like the folder itself stands for it where somebody made it with a browser.
+    return [(name.removeprefix(top).rstrip("/"), is_folder) for name, is_folder in found if name != top]
+
+
+def files_below(place: "UPath") -> Mapping[str, Entry]:
+    """All objects below a place in a store by relative path, sorted, from its listing alone.
+
+    Objects that stand for a folder, and names that no file of a folder could have, are left out.
+    """
+    with explained(place):
+        try:
+            infos = filesystem(place).find(place.path, detail=True)
+        except OSError as error:
+            if is_absent(error):
+                return {}
+            raise
+    top = place.path.rstrip("/") + "/"
+    found = {}
+    for name, info in infos.items():
+        relative = name.removeprefix(top)
+        if info["type"] == "file" and name.startswith(top) and _is_plain(relative):
+            found[relative] = Entry(int(info["size"]), version_in(info))
+    return dict(sorted(found.items()))
+
+
+def _is_plain(relative: str) -> bool:
+    return PurePosixPath(relative).as_posix() == relative and not {".", ".."} & set(relative.split("/"))
+
+
+def version_in(info: Mapping[str, Any]) -> str:
+    """What changes with an object's content, from what fsspec says of it; empty where it says nothing."""
+    for key in ("ETag", "etag", "md5Hash", "generation", "LastModified", "last_modified", "mtime", "created"):
+        if info.get(key):
+            return str(info[key]).strip('"')
+    return ""
+
+
+def copy_tree(source: Location, target: Path) -> None:
+    """Copies all files below `source` into the folder `target`, which is made."""
+    if isinstance(source, Path):
+        shutil.copytree(source, target, dirs_exist_ok=True)
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    for relative in files_below(source):
+        (target / relative).parent.mkdir(parents=True, exist_ok=True)
+        with explained(source):
+            filesystem(source).get_file((source / relative).path, str(target / relative))
+
+
+def is_absent(error: OSError) -> bool:
+    """Whether `error` says that there is no such object, in a bucket that is there."""
+    absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+    return absent and not _signs(error) & _NO_BUCKET
+
+
+@contextmanager
+def explained(place: Location) -> Iterator[None]:
+    """Turn what a store's library raises into the three parts that people see.
+
+    A FileNotFoundError of an object goes through, and so does everything raised while a Path is used.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = None if isinstance(place, Path) else _told(error, place)
+        if told is None:
+            raise
+        raise told from error
+
+
+def _told(error: Exception, place: "UPath") -> EdgelineError | None:
+    """What `error` of a store means; None where it is no error of a store, or of one missing object only."""
+    if isinstance(error, EdgelineError):
+        return None
+    signs = _signs(error)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    at = f" at {endpoint}" if endpoint and place.protocol in ("s3", "s3a") else ""
+    bucket = place.path.strip("/").partition("/")[0]
+    said = " ".join(str(error).split())[:300] or type(error).__name__
+    if signs & _NO_BUCKET:
+        return EdgelineError(
+            f"{place}: there is no bucket {bucket!r}{at}.",
+            "Photos and releases lie in a bucket that somebody has made; it is not made here.",
+            "Check its name and AWS_ENDPOINT_URL, or make it, and run the same command again.",
+        )
+    if isinstance(error, OSError) and is_absent(error):
+        return None
+    if signs & _REFUSED:
+        return EdgelineError(
+            f"{place} was refused{at}: {said}",
+            "The keys are missing, wrong or run out, or they may not do that there.",
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_ENDPOINT_URL for another store than"
+            " AWS's own) of a user who may read and write there, and run the same command again.",
+        )
+    if signs & _MISNAMED:
+        return UsageError(
+            f"{place}: {said}", "No bucket can have that name.", "Write the URL as s3://BUCKET/PREFIX."
+        )
+    if signs & _TOO_SLOW:
+        return EdgelineError(
+            f"{place} did not answer in time{at}: {said}",
+            "The store is overloaded, or something on the way swallows what is sent to it.",
+            "Check AWS_ENDPOINT_URL and the network, and run the same command again.",
+        )
+    if signs & _UNREACHABLE:
+        return EdgelineError(
+            f"{place} cannot be reached{at}: {said}",
+            "Nothing listens there, or its name is not known here.",
+            "Check AWS_ENDPOINT_URL and the network, and run the same command again.",
+        )
+    if isinstance(error, OSError) or "ClientError" in signs or "BotoCoreError" in signs:
+        return EdgelineError(
+            f"{place}: the store answered with an error{at}: {said}",
+            "What was asked of it was not done.",
+            "Look into the store's own log, and run the same command again.",
+        )
+    if isinstance(error, ValueError) and "endpoint" in said:
+        return UsageError(
+            f"{place}: {said}.",
+            "The store's address is no URL.",
+            "Set AWS_ENDPOINT_URL to http(s)://HOST:PORT.",
+        )
+    return None
+
+
+def _signs(error: BaseException | None) -> set[str]:
+    """The names of the types of an error and of its causes, and the codes that a store gave."""
+    signs: set[str] = set()
+    while error is not None:
+        signs |= {kind.__name__ for kind in type(error).__mro__}
+        response = getattr(error, "response", None)
+        if isinstance(response, dict):
+            signs.add(str(response.get("Error", {}).get("Code", "")))
+        error = error.__cause__
+    return signs

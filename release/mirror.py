@@ -1,0 +1,143 @@
+"""A push folder in an object store, changed as a local one is: fetched, changed and written back.
+
+The local copy has every name, and of the content only what a change reads: pins, pointers and audit
+logs. `store.py` does to it what it does to a local push folder. Then the difference is written back, and
+since an object store has no rename, in an order in which a kill between any two objects is seen by
+readers as before or after, never as between:
+
+1. A mark for each new version, `.scratch/push@<model>@<version>/unfinished`: the version does not count
+   while its mark is there and no pointer or history names it, as with the scratch folder on a disk.
+2. What is left of versions that a dead writer had begun is removed.
+3. The files of the new version, its manifest last.
+4. serving/models.config.
+5. edge/<model>/current.json, only if nobody else wrote it since it was fetched: the release is in
+   production.
+6. edge/<model>/history.jsonl, and removal of the marks.
+
+A writer killed before 5 leaves a mark, by which the next one removes what it wrote; killed after 5, the
+next one does step 6.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from errors import EdgelineError
+from locations import Entry, files_below, read_bytes
+from release import objects
+from release.layout import HISTORY, MANIFEST, PINS, POINTER, PushFolder
+from release.lease import Lease
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+_PARTS = ("serving", "edge", ".scratch")
+_DOCUMENTS = (PINS, POINTER, HISTORY)  # in the order in which they are written
+_MARK = "unfinished"
+
+_LOG = logging.getLogger(__name__)
+
+
+class Mirror:
+    """The local copy of a push folder, for the one writer that holds its lock."""
+
+    def __init__(self, remote: "UPath", local: Path, lease: Lease) -> None:
+        self.folder = PushFolder(local)
+        self._remote, self._local, self._lease = remote, local, lease
+        self._entries: dict[str, Entry] = {}
+        self._documents: dict[str, bytes] = {}
+
+    def fetch(self) -> None:
+        """Fetch every name, and the content of the documents."""
+        for part in _PARTS:
+            for name, entry in files_below(self._remote / part).items():
+                self._entries[f"{part}/{name}"] = entry
+        for name in self._entries:
+            path = self._local / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if _is_document(name):
+                self._documents[name] = read_bytes(self._remote / name)
+            path.write_bytes(self._documents.get(name, b""))
+
+    def publish(self) -> None:
+        """Write back what was changed since the last time.
+
+        Raises:
+            EdgelineError: The store could not be written. Production is as it was before.
+        """
+        files = _files_of(self._local)
+        documents = {name: (self._local / name).read_bytes() for name in files if _is_document(name)}
+        new = sorted(
+            files - self._entries.keys() - documents.keys(), key=lambda name: (_is_manifest(name), name)
+        )
+        gone = sorted(self._entries.keys() - files)
+        changed = [name for name, content in documents.items() if self._documents.get(name) != content]
+        changed.sort(key=lambda name: (_DOCUMENTS.index(Path(name).name), name))
+        marks = sorted({_mark_of(name) for name in new})
+
+        for mark in marks:
+            objects.put(self._remote / mark, b"")
+        for name in gone:
+            if not name.startswith(".scratch/"):
+                objects.remove(self._remote / name)
+        for name in new:
+            objects.put_file(self._remote / name, self._local / name)
+        switched = False
+        try:
+            for name in changed:
+                if Path(name).name == POINTER:
+                    self._switch(name, documents[name])
+                    switched = True
+                else:
+                    objects.put(self._remote / name, documents[name])
+            for name in [*marks, *(name for name in gone if name.startswith(".scratch/"))]:
+                objects.remove(self._remote / name)
+        except EdgelineError as error:
+            if not switched:
+                raise
+            # Too late to say no: readers see the new release.
+            _LOG.warning("%s: the next writer has to tidy up, this one could not: %s", self._remote, error)
+        for name in gone:
+            del self._entries[name]
+        self._entries |= dict.fromkeys(files - self._entries.keys(), Entry(0, ""))
+        self._documents = documents
+
+    def _switch(self, name: str, content: bytes) -> None:
+        self._lease.renew()
+        pointer = self._remote / name
+        if name in self._entries:
+            switched = objects.replace(pointer, content, self._entries[name].version)
+        else:
+            switched = objects.create(pointer, content)
+        if not switched:
+            raise EdgelineError(
+                f"{pointer} was changed by somebody else in the meantime.",
+                "Only one may change what is in production at a time; this change was not made.",
+                "Look at what is in production with `edgeline status`, and run this again.",
+            )
+
+
+def _files_of(top: Path) -> set[str]:
+    found = (Path(folder, name) for folder, _, names in os.walk(top) for name in names)
+    return {path.relative_to(top).as_posix() for path in found}
+
+
+def _is_document(name: str) -> bool:
+    part, _, rest = name.partition("/")
+    depth = rest.count("/")
+    return (part, depth, Path(name).name) in (
+        ("serving", 0, PINS),
+        ("edge", 1, POINTER),
+        ("edge", 1, HISTORY),
+    )
+
+
+def _is_manifest(name: str) -> bool:
+    return name.startswith("edge/") and name.endswith(f"/{MANIFEST}")
+
+
+def _mark_of(name: str) -> str:
+    """The mark of the version that a file `serving/<model>/<version>/...` or `edge/...` belongs to."""
+    _, model, version = name.split("/")[:3]
+    return f"{PushFolder(Path()).push_scratch(model, int(version)).as_posix()}/{_MARK}"

@@ -1,0 +1,99 @@
+"""Writing single objects of a store: whole or not at all, and where asked, only if nobody else wrote there.
+
+S3, MinIO and Google Cloud Storage keep such a condition themselves (for S3: If-None-Match and If-Match
+of a PUT). Other file systems of fsspec look first and write then; a store that ignores the condition is
+found out by `lease.py`.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from errors import EdgelineError
+from locations import explained, filesystem, is_absent, read_bytes, version_in
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+# What S3 answers where a condition does not hold, or somebody else is writing at this moment.
+_OTHERWISE = ("PreconditionFailed", "ConditionalRequestConflict", "OperationAborted", "412", "409")
+
+
+def put(path: "UPath", content: bytes) -> None:
+    """Write an object, or replace the one that is there."""
+    with explained(path):
+        filesystem(path).pipe_file(path.path, content)
+
+
+def put_file(path: "UPath", source: Path) -> None:
+    """Write an object from a file of any size."""
+    with explained(path):
+        filesystem(path).put_file(str(source), path.path)
+
+
+def remove(path: "UPath") -> None:
+    """Remove an object; none there is fine."""
+    with explained(path):
+        try:
+            filesystem(path).rm_file(path.path)
+        except OSError as error:
+            if not is_absent(error):
+                raise
+
+
+def create(path: "UPath", content: bytes) -> bool:
+    """Write an object where none is; returns whether this writer's is there now."""
+    return _put_if(path, content, mode="create")
+
+
+def replace(path: "UPath", content: bytes, version: str) -> bool:
+    """Replace an object that still is of `version`; returns whether this writer's is there now."""
+    if path.protocol in ("s3", "s3a") and version:
+        return _put_if(path, content, IfMatch=f'"{version}"')
+    if version_of(path) != version:
+        return False
+    put(path, content)
+    return True
+
+
+def version_of(path: "UPath") -> str:
+    """What changes with an object's content, and is empty where there is none."""
+    with explained(path):
+        try:
+            info = filesystem(path).info(path.path)
+        except OSError as error:
+            if is_absent(error):
+                return ""
+            raise
+    return version_in(info)
+
+
+def _put_if(path: "UPath", content: bytes, **condition: str) -> bool:
+    try:
+        with explained(path):
+            try:
+                filesystem(path).pipe_file(path.path, content, **condition)
+            except OSError as error:
+                if is_absent(error):  # nothing is there that could be of that version
+                    return False
+                if isinstance(error, FileExistsError) or _code(error) in _OTHERWISE:
+                    return _is(path, content)
+                raise
+    except EdgelineError:
+        # The answer was lost, and perhaps not the object.
+        if _is(path, content):
+            return True
+        raise
+    return True
+
+
+def _is(path: "UPath", content: bytes) -> bool:
+    """Whether the object is what was to be written: a repeated request finds what its first attempt wrote."""
+    try:
+        return read_bytes(path) == content
+    except FileNotFoundError:
+        return False
+
+
+def _code(error: BaseException) -> str:
+    response = getattr(error.__cause__, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
