@@ -4,6 +4,7 @@ Object stores are reached through fsspec. Endpoint, keys and region come from wh
 them, for S3 from AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the files in ~/.aws.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -206,7 +207,7 @@ def copy_tree(source: Location, target: Path) -> None:
 
 def is_absent(error: OSError) -> bool:
     """Whether `error` says that there is no such object, in a bucket that is there."""
-    absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+    absent = isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno == errno.ENAMETOOLONG
     return absent and not _signs(error) & _NO_BUCKET
 
 

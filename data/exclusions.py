@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from errors import DataRefused, EdgelineError, UsageError
+from locations import explained, read_bytes
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -54,7 +55,7 @@ def read_decisions(data_dir: "Path | UPath") -> list[Decision]:
         DataRefused: The file cannot be read, or a line is no decision.
     """
     try:
-        content = (data_dir / FILE_NAME).read_bytes()
+        content = read_bytes(data_dir / FILE_NAME)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -161,8 +162,9 @@ def _append(path: "Path | UPath", line: bytes) -> None:
     """Adds a line after the last whole one; on the disk when this returns."""
     if not isinstance(path, Path):
         # An object store replaces an object whole or not at all, and knows no lock.
-        before = path.read_bytes() if path.exists() else b""
-        path.write_bytes(before[: before.rfind(b"\n") + 1] + line)
+        with explained(path):
+            before = path.read_bytes() if path.exists() else b""
+            path.write_bytes(before[: before.rfind(b"\n") + 1] + line)
         return
     with open(path, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -4,10 +4,11 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from data.rejection import PhotoRejected
 from data.spans import Span, read_labels
+from locations import Location
 
 # 128 bits of SHA-256; what imported photos are named by, so that their names are the index.
 _HASH_DIGITS = 32
@@ -35,7 +36,7 @@ class KnownPhotos:
     def __init__(self, spans: Iterable[Span]) -> None:
         self.labels: dict[str, None] = {}
         self._by_hash: dict[str, tuple[str, str]] = {}
-        self._by_size: dict[int, list[tuple[Path, tuple[str, str]]]] = defaultdict(list)
+        self._by_size: dict[int, list[tuple[Location, tuple[str, str]]]] = defaultdict(list)
         for span in spans:
             for row in read_labels(span):
                 self._add(span, row.photo, row.label)

@@ -1,7 +1,9 @@
-"""Weekly spans of labelled photos on disk: the one place that reads and writes their layout.
+"""Weekly spans of labelled photos, on a disk or in an object store: the one place that knows their layout.
 
 DIR/span-00042/labels.csv      photo,label,lane_id,session_id,captured_at
 DIR/span-00042/photos/...      what the photo column names, POSIX, relative to photos/
+
+Spans are read from both, and written to a disk alone.
 """
 
 import csv
@@ -19,7 +21,8 @@ from pathlib import Path, PurePosixPath
 from data.exclusions import Decision, excluded_spans, read_decisions
 from data.rejection import PhotoRejected
 from data.span_names import describe_spans, name_span
-from errors import DataRefused
+from errors import DataRefused, EdgelineError
+from locations import Location, folders_in, read_bytes
 
 _SPAN_NAME = re.compile(r"span-(\d{5})")
 _SCRATCH = ".writing-"
@@ -45,7 +48,7 @@ class Span:
     """One week of labelled photos."""
 
     number: int
-    path: Path
+    path: Location
 
     @property
     def name(self) -> str:
@@ -53,32 +56,60 @@ class Span:
         return self.path.name
 
     @property
-    def labels(self) -> Path:
+    def labels(self) -> Location:
         """The labels file."""
         return self.path / "labels.csv"
 
     @property
-    def photos(self) -> Path:
+    def photos(self) -> Location:
         """The folder that the photo column is relative to."""
         return self.path / "photos"
 
-    def resolve(self, photo: str) -> Path:
+    def read(self, photo: str) -> bytes:
+        """The content of the file that a `photo` cell names.
+
+        Raises:
+            PhotoRejected: outside-span or missing, as for `resolve`; unreadable.
+            EdgelineError: The object store cannot be read at all.
+        """
+        path = self.resolve(photo)
+        try:
+            return read_bytes(path)
+        except FileNotFoundError:
+            raise self._missing(photo) from None
+        except OSError as error:
+            raise PhotoRejected("unreadable", f"It cannot be opened ({error.strerror}).") from None
+        except EdgelineError as error:
+            if isinstance(error.__cause__, PermissionError):  # of this object: the labels could be read
+                raise PhotoRejected("unreadable", f"It cannot be opened ({error.__cause__}).") from None
+            raise
+
+    def resolve(self, photo: str) -> Location:
         """The file that a `photo` cell names, with every link followed.
 
         Raises:
             PhotoRejected: outside-span, where the cell is absolute, has a `..`, or is a link that leads out
-                of the span's folder; missing, where it is empty, or no file is there.
+                of the span's folder; missing, where it is empty, or no file is there. An object store is not
+                asked: `read` finds out.
         """
         if not photo:
             raise PhotoRejected("missing", "The photo cell is empty.")
         if not _stays_below(photo):
             raise PhotoRejected("outside-span", f"{photo!r} is not a plain relative path below photos/.")
-        path = os.path.realpath(self.photos / photo)
+        if not isinstance(self.path, Path):
+            relative = PurePosixPath(photo).as_posix()  # an object's name has no ./ and no //
+            if relative == ".":
+                raise self._missing(photo)
+            return self.photos / relative
+        path = os.path.realpath(self.path / "photos" / photo)
         if not path.startswith(os.path.realpath(self.path) + os.sep):
             raise PhotoRejected("outside-span", f"{photo!r} is a link that leads out of {self.name}.")
         if not os.path.isfile(path):
-            raise PhotoRejected("missing", f"{self.name}/photos/{photo} is not there.")
+            raise self._missing(photo)
         return Path(path)
+
+    def _missing(self, photo: str) -> PhotoRejected:
+        return PhotoRejected("missing", f"{self.name}/photos/{photo} is not there.")
 
 
 def _stays_below(photo: str) -> bool:
@@ -86,15 +117,13 @@ def _stays_below(photo: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts and "\0" not in photo
 
 
-def find_spans(data_dir: Path) -> tuple[Span, ...]:
+def find_spans(data_dir: Location) -> tuple[Span, ...]:
     """All spans under `data_dir`, oldest first; empty where the folder is missing or has none."""
-    if not data_dir.is_dir():
-        return ()
-    matches = ((_SPAN_NAME.fullmatch(entry.name), entry) for entry in data_dir.iterdir() if entry.is_dir())
-    return tuple(sorted((Span(int(m.group(1)), path) for m, path in matches if m), key=lambda s: s.number))
+    matches = (_SPAN_NAME.fullmatch(name) for name in sorted(folders_in(data_dir)))
+    return tuple(Span(int(match[1]), data_dir / match[0]) for match in matches if match)
 
 
-def usable_spans(data_dir: Path) -> tuple[Span, ...]:
+def usable_spans(data_dir: Location) -> tuple[Span, ...]:
     """All spans that nobody excluded, oldest first.
 
     Raises:
@@ -112,7 +141,7 @@ def next_number(data_dir: Path) -> int:
     return max([0, *(span.number for span in spans), *decided]) + 1
 
 
-def newest_spans(data_dir: Path, window: int) -> tuple[Span, ...]:
+def newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
     """The newest `window` spans that nobody excluded, oldest first.
 
     Raises:
@@ -161,7 +190,7 @@ def read_labels(span: Span) -> list[LabelRow]:
             cells.
     """
     try:
-        text = span.labels.read_text(encoding="utf-8-sig")
+        text = io.TextIOWrapper(io.BytesIO(read_bytes(span.labels)), encoding="utf-8-sig").read()
     except FileNotFoundError:
         raise DataRefused(
             f"{span.labels} is missing.",
@@ -250,15 +279,15 @@ def write_span(data_dir: Path, photos: Iterable[tuple[LabelRow, bytes | None]]) 
 def _move_into_place(scratch: Path, data_dir: Path) -> Span:
     while True:
         number = next_number(data_dir)
-        span = Span(number, data_dir / name_span(number))
+        path = data_dir / name_span(number)
         try:
-            scratch.rename(span.path)
+            scratch.rename(path)
         except OSError as error:
             # Another writer took this number between the look and the move.
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
         else:
-            return span
+            return Span(number, path)
 
 
 def _remove_abandoned(data_dir: Path) -> None:

@@ -5,11 +5,16 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.spans import Span
+from locations import files_below
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 # A file that changed a moment ago may change again within one tick of its file system's clock (2 s on FAT,
 # the coarsest), and keep its time and size: such a span is read anew next time.
@@ -19,6 +24,8 @@ _CHUNK = 2**20
 
 def window_digest(spans: Sequence[Span], cache: Path | None = None) -> str:
     """SHA-256 over the names and bytes of every file in the spans, the same on every machine.
+
+    Of an object store, the bytes are told by sizes and ETags as it lists them, and nothing is downloaded.
 
     Args:
         spans: The window, oldest first.
@@ -33,16 +40,30 @@ def window_digest(spans: Sequence[Span], cache: Path | None = None) -> str:
     fresh: dict[str, dict[str, str]] = {}
     digest = hashlib.sha256()
     for span in spans:
-        started_ns = time.time_ns()
-        signature, newest_ns = _signature(span.path)
-        entry = known.get(str(span.path.absolute()), {})
-        content = entry.get("content") if entry.get("signature") == signature else None
-        content = content or _content(span.path)
-        if newest_ns < started_ns - _CLOCK_TICK_NS:
-            fresh[str(span.path.absolute())] = {"signature": signature, "content": content}
+        path = span.path
+        content = _remembered(path, known, fresh) if isinstance(path, Path) else _listed(path)
         digest.update(f"{span.name}\0{content}\n".encode())
     if cache is not None and fresh != known:
         _write(cache, fresh)
+    return digest.hexdigest()
+
+
+def _remembered(root: Path, known: Mapping[str, dict[str, str]], fresh: dict[str, dict[str, str]]) -> str:
+    """The content of a span, from `known` where its files are untouched; noted in `fresh` if it will last."""
+    started_ns = time.time_ns()
+    signature, newest_ns = _signature(root)
+    entry = known.get(str(root.absolute()), {})
+    content = entry.get("content") if entry.get("signature") == signature else None
+    content = content or _content(root)
+    if newest_ns < started_ns - _CLOCK_TICK_NS:
+        fresh[str(root.absolute())] = {"signature": signature, "content": content}
+    return content
+
+
+def _listed(root: "UPath") -> str:
+    digest = hashlib.sha256()
+    for name, entry in files_below(root).items():
+        digest.update(f"{name}\0{entry.size}\0{entry.version}\n".encode())
     return digest.hexdigest()
 
 
