@@ -37,7 +37,7 @@ class Paths:
     Attributes:
         data: The folder of spans, or its URL.
         artifacts: The pipeline root.
-        metadata: The file of the ML Metadata store.
+        metadata: The file of the ML Metadata store; empty where the engine has one of its own.
         push: Root of the release store, or its URL.
         checkpoints: Where a killed training leaves what its next attempt goes on from.
         records: Folder or URL under which each run on a cluster leaves its record; empty on one machine,
@@ -169,9 +169,12 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     )
 
     return Pipeline(
-        pipeline_name=workload.name,
+        # Kubeflow Pipelines takes no underscore.
+        pipeline_name=workload.name.replace("_", "-"),
         pipeline_root=paths.artifacts,
-        metadata_connection_config=sqlite_metadata_connection_config(paths.metadata),
+        metadata_connection_config=(
+            sqlite_metadata_connection_config(paths.metadata) if paths.metadata else None
+        ),
         components=[
             ingest,
             statistics,

@@ -110,6 +110,7 @@ def _parser(prog: str) -> _Parser:
     _add_run(commands, prog)
     _add_data(commands)
     _add_releases(commands)
+    _add_kubeflow(commands)
     return parser
 
 
@@ -232,6 +233,38 @@ def _add_releases(commands: Any) -> None:
     promote.add_argument("version", type=int, metavar="V", help="the version")
     for parser in (rollback, promote):
         parser.add_argument("--reason", required=True, metavar="R", help="why, for the audit log")
+
+
+def _add_kubeflow(commands: Any) -> None:
+    from runners import kubeflow_commands as does
+
+    kubeflow = commands.add_parser("kubeflow", help="the same DAG on Kubeflow Pipelines")
+    actions = kubeflow.add_subparsers(metavar="ACTION", required=True)
+
+    def add(name: str, summary: str, call: Any) -> _Parser:
+        parser = _add(actions, name, summary, call)
+        parser.add_argument(
+            "--workload", default="shelf", metavar="W", help="a built-in name or a workload.yaml (shelf)"
+        )
+        parser.add_argument(
+            "--profile", metavar="P", help="a YAML file of settings, or the name of one: published"
+        )
+        parser.add_argument(
+            "--settings", metavar="FILE", help="a YAML file laid over the profile, for what is the cluster's"
+        )
+        parser.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="a.b=c",
+            help="one setting, in YAML; may be repeated",
+        )
+        return parser
+
+    output = add("compile", "Writes the DAG as a pipeline of Kubeflow.", does.compile_dag)
+    output.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE", help="the pipeline, as YAML"
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,127 @@
+"""What the container of each step runs on Kubeflow, in front of TFX's own runner.
+
+`python -m runners.kubeflow_entry --step STEP` and then what TFX gives its runner. The log ends with one line
+that says how the step ended: `Done: ...`, `Held back: ...`, `Data refused: ...` or `Failed: ...`.
+"""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from errors import EdgelineError
+from runners import inputs, kubeflow_pages
+from runners.failures import chain, describe
+from runners.kubeflow_handover import Locations, hand_back, prepare, run_id, take_foreign_outputs
+from runners.kubeflow_spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
+
+# As a shell has it: 128 and the signal's number.
+_TERMINATED = 128 + signal.SIGTERM
+_HEADLINES = {3: "Held back", 4: "Data refused"}
+
+
+def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
+    """Runs one step; returns its exit code.
+
+    Args:
+        arguments: The command line.
+        root: Below it are the folders that the launcher copies from and to.
+    """
+    options, flags = _parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    started = time.monotonic()
+    try:
+        _run(options, flags, Locations(root))
+    except Exception as error:
+        event = describe(error, options.step)
+        if not any(isinstance(link, EdgelineError) for link in chain(error)):
+            logging.getLogger("edgeline.kubeflow").exception("%s failed", options.step)
+            event["do"] = "Read the log above; `edgeline kubeflow retry RUN` goes on from this step."
+        exit_code = int(event["exit_code"])
+        _say(event["why"], event["do"], f"{_HEADLINES.get(exit_code, 'Failed')}: {event['found']}")
+        return exit_code
+    _say(f"Done: {options.step} in {time.monotonic() - started:.1f} s.")
+    return 0
+
+
+def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
+    """Our options and those of TFX's runner; what is left are the flags of Beam."""
+    parser = argparse.ArgumentParser(prog="runners.kubeflow_entry", allow_abbrev=False)
+    parser.add_argument("--step", required=True)
+    parser.add_argument("--executor_class_path", required=True)
+    parser.add_argument("--json_serialized_invocation_args", required=True)
+    parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
+    return parser.parse_known_args(arguments)
+
+
+def _run(options: Namespace, flags: list[str], locations: Locations) -> None:
+    executor_input = json.loads(options.json_serialized_invocation_args)
+    started, clock = datetime.now(timezone.utc), time.monotonic()
+    run = run_id(executor_input, options.step)
+    foreign = take_foreign_outputs(executor_input)
+    fillings = {RUN_ID: run, CODE_OF_IMAGE: inputs.code_digest(), LOCK_OF_IMAGE: inputs.lock_digest()}
+    prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), locations, fillings)
+
+    # Only here, so that a step whose input is wrong says so at once.
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+
+    handed_on = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
+    kubeflow_v2_run_executor.main((Namespace(**handed_on), flags))
+
+    seconds = round(time.monotonic() - clock, 3)
+    file = Path(executor_input["outputs"]["outputFile"])
+    output = json.loads(file.read_text(encoding="utf-8"))
+    hand_back(output, locations, {"step_started": started.isoformat(), "step_seconds": seconds})
+    shown = kubeflow_pages.show(options.step, foreign, executor_input, locations)
+    output.setdefault("artifacts", {}).update(shown)
+    file.write_text(json.dumps(output), encoding="utf-8")
+
+
+def _say(*lines: str) -> None:
+    """Writes the last lines of the log, each on one line."""
+    sys.stdout.flush()
+    for line in lines:
+        sys.stderr.write(" ".join(line.split()) + "\n")
+    sys.stderr.flush()
+
+
+def _end_when_terminated() -> None:
+    """Ends the process at SIGTERM, with an exit code: Argo can take "ended by a signal" for success.
+
+    A thread waits for it, because Python's own handlers wait for native code to return, minutes in training.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+
+    def wait() -> None:
+        while os.read(reader, 1) != bytes([signal.SIGTERM]):
+            pass
+        sys.stderr.write("Failed: the pod was told to end (SIGTERM) before the step was done.\n")
+        sys.stderr.flush()
+        os._exit(_TERMINATED)
+
+    threading.Thread(target=wait, daemon=True).start()
+    os.register_at_fork(after_in_child=_as_usual)
+
+
+def _as_usual() -> None:
+    """A process that ours forks ends by itself, and not ours, when it is terminated."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+if __name__ == "__main__":
+    _end_when_terminated()
+    code = main(sys.argv[1:])
+    # Python would take seconds to tidy up after TensorFlow and Beam what the system takes back at once.
+    os._exit(code)
