@@ -3,7 +3,6 @@
 Photos are checked one by one in Beam and written as `photo_shards.py` has it.
 """
 
-import csv
 import json
 import logging
 from collections import Counter
@@ -21,6 +20,7 @@ from tfx.types.standard_artifacts import Examples
 
 from components.artifacts import Quarantine
 from components.photo_shards import SPLITS, Listed, SetAside, WriteShard
+from components.quarantine import write_quarantine
 from data.photo_checks import CheckedPhoto, PhotoLimits, check_photo
 from data.rejection import PhotoRejected
 from data.screening import screen_rows
@@ -28,6 +28,7 @@ from data.spans import Span, newest_spans, read_labels
 from data.split import eval_sessions
 from data.window import window_digest
 from errors import DataRefused
+from locations import locate
 
 _PHOTOS_PER_SHARD = 2_000
 
@@ -52,12 +53,7 @@ class CheckPhoto(beam.DoFn):
             yield photo.digest, (listed, photo)
 
     def _check(self, listed: Listed) -> CheckedPhoto:
-        path = listed.span.resolve(listed.row.photo)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise PhotoRejected("unreadable", f"It cannot be opened ({error.strerror}).") from None
-        return check_photo(content, self._limits)
+        return check_photo(listed.span.read(listed.row.photo), self._limits)
 
 
 def _list_photos(
@@ -87,7 +83,7 @@ class PhotoIngestExecutor(BaseBeamExecutor):
                 photo of a split can be used.
         """
         options = json.loads(exec_properties["options"])
-        spans = newest_spans(Path(exec_properties["data"]), options["window"])
+        spans = newest_spans(locate(exec_properties["data"]), options["window"])
         labels = json.loads(exec_properties["labels"])
         listed, aside, rows_by_span = _list_photos(spans, labels)
         if not listed:
@@ -149,7 +145,7 @@ class PhotoIngestExecutor(BaseBeamExecutor):
                 "Run again once nothing writes to the data folder any more.",
             )
         summary["window"] = found
-        _write_quarantine(quarantine, aside, summary)
+        write_quarantine(quarantine, aside, spans, summary)
         for name, value in (("first_span", spans[0].number), ("last_span", spans[-1].number)):
             examples.set_int_custom_property(name, value)
         examples.set_string_custom_property("window", found)
@@ -208,14 +204,6 @@ def _summary(
     }
 
 
-def _write_quarantine(folder: Path, aside: Sequence[SetAside], summary: Mapping[str, Any]) -> None:
-    with (folder / "quarantine.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("span", "photo", "reason", "detail"))
-        writer.writerows(sorted((a.span, a.photo, a.reason, a.detail) for a in aside))
-    (folder / "ingest.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
-
-
 class PhotoIngestSpec(ComponentSpec):
     """Parameters and channels of `PhotoIngest`."""
 
@@ -237,7 +225,7 @@ class PhotoIngest(BaseBeamComponent):
     """Ingests the newest spans.
 
     Args:
-        data: The folder of spans.
+        data: The folder of spans, or its URL.
         labels: Class names, in the order of the schema's domain.
         options: `window`, `eval_fraction`, `max_megapixels`, `min_side`, `max_side`, as in the settings.
         window: Digest of the window's content, which keys the cache and is checked after reading; empty

@@ -51,7 +51,11 @@ class ReleaseAdmissionExecutor(BaseExecutor):
                 f"ReleasePusher ended with {pushed['outcome']!r}, so this run should have left it there.",
                 "Look at the store with `edgeline verify`, and start the run again.",
             )
-        log.info("Version %d of %s is in the release store.", version, name)
+        # Whoever follows the run from outside a cluster has no more of it than this line.
+        if run is None:
+            log.info("Nothing new to push: version %d of %s is in %s already.", version, name, root)
+        else:
+            log.info("Pushed version %d of %s to %s", version, name, root)
 
 
 def _is_released(root: str, name: str, version: int, run: str | None) -> bool:

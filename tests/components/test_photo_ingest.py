@@ -1,6 +1,8 @@
 import io
+import json
 import random
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,6 +190,38 @@ def test_a_record_has_the_features_that_statistics_and_transform_read(ingested):
     assert record["sharpness"] > 0
     assert set(record) == {*text, *numbers, "photo_id", "photo", "brightness", "sharpness"}
     assert by_name(ingested)["span-00001/walk-1-0.jpg"]["newest_span"] == 0
+
+
+def test_what_was_set_aside_and_can_be_opened_is_there_to_look_at_without_its_metadata(ingested):
+    folder = Path(ingested.quarantine.uri)
+    listed = json.loads((folder / "thumbnails.json").read_text())
+    known = {(item["span"], item["photo"], item["reason"]) for item in ingested.set_aside()}
+    assert {(item["span"], item["photo"], item["reason"]) for item in listed} <= known
+    opened = {
+        "1x1.jpg",
+        "unlabelled.jpg",
+        "unknown.jpg",
+        "twice.jpg",
+        "other-name.jpg",
+        "labelled-otherwise.jpg",
+    }
+    assert opened <= {item["photo"] for item in listed}
+    assert not {"missing.jpg", "text.jpg", "link.jpg", "/etc/hostname"} & {item["photo"] for item in listed}
+    for item in listed:
+        photo = (folder / item["file"]).read_bytes()
+        assert max(decoded(photo).size) <= 96 and b"PhoneMaker" not in photo
+    assert len(list((folder / "thumbnails").iterdir())) == len(listed)
+
+
+def test_of_many_photos_set_aside_the_newest_are_shown_each_reason_in_turn(tmp_path):
+    sets = [[(row(f"{week}-{n}.jpg", "", f"s-{n}"), jpeg(seed=n)) for n in range(20)] for week in range(2)]
+    for week, unlabelled in enumerate(sets):
+        span = write_span(tmp_path / "data", [*unlabelled, (row(f"{week}-odd.jpg", "odd"), jpeg(seed=99))])
+    write_span(tmp_path / "data", [*good(range(30, 35), "walk-1"), *good(range(35, 40), "walk-2")])
+    found = ingest(tmp_path / "data", tmp_path)
+    listed = json.loads(Path(found.quarantine.uri, "thumbnails.json").read_text())
+    assert len(listed) == 24 and {item["span"] for item in listed[:21]} == {span.name}
+    assert [item["reason"] for item in listed[:3]] == ["unknown-label", "unlabelled", "unlabelled"]
 
 
 def test_where_and_with_what_a_photo_was_taken_is_not_stored(ingested, spoiled):
