@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +23,13 @@ exit codes:
 FAULTS = """\
 faults: corrupt, truncated, huge, unlabelled, unknown-label, duplicate, dark-lens,
 blurred, null-lane, new-lane, label-shift
+"""
+
+ACCESS = """\
+who asks: KFP_TOKEN (a bearer token), KFP_COOKIES (of a session in a browser), or the token
+that a pod is given (KF_PIPELINES_SA_TOKEN_PATH); else what kfp's own client finds.
+SSL_CERT_FILE names certificates to trust, KF_PIPELINES_UI_ENDPOINT the user interface where
+that is another host.
 """
 
 
@@ -108,6 +115,7 @@ def _parser(prog: str) -> _Parser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_run(commands, prog)
+    _add_schedule(commands)
     _add_data(commands)
     _add_releases(commands)
     _add_kubeflow(commands)
@@ -134,6 +142,15 @@ def _add_run(commands: Any, prog: str) -> None:
     name = {} if prog == "edgeline" else {"prog": prog}
     summary = "One run of the DAG: from labelled photos to a pushed model, or to why not."
     parser = _add(commands, "run", summary, _run, epilog=EXIT_CODES, **name)
+    _run_options(parser)
+    parser.add_argument("--if-changed", action="store_true", help="end at once when nothing changed")
+    parser.add_argument(
+        "--json", action="store_true", help="the result on stdout as JSON, progress on stderr"
+    )
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    """What a run depends on, for those who start one and those who have it started."""
     parser.add_argument(
         "--workload", default="shelf", metavar="W", help="a built-in name or a workload.yaml (shelf)"
     )
@@ -144,10 +161,6 @@ def _add_run(commands: Any, prog: str) -> None:
     _workspace(parser)
     parser.add_argument(
         "--set", action="append", default=[], metavar="a.b=c", help="one setting, in YAML; may be repeated"
-    )
-    parser.add_argument("--if-changed", action="store_true", help="end at once when nothing changed")
-    parser.add_argument(
-        "--json", action="store_true", help="the result on stdout as JSON, progress on stderr"
     )
 
 
@@ -165,6 +178,23 @@ def _run(arguments: argparse.Namespace) -> int:
             as_json=arguments.json,
         )
     )
+
+
+def _add_schedule(commands: Any) -> None:
+    from runners import schedule
+
+    summary = "Starts a run every week, by systemd or cron; prints what would be installed."
+    parser = _add(commands, "schedule", summary, schedule.schedule)
+    by = parser.add_mutually_exclusive_group(required=True)
+    by.add_argument("--systemd", action="store_true", help="a service and a timer of systemd")
+    by.add_argument("--cron", action="store_true", help="lines of your crontab")
+    parser.add_argument(
+        "--at", default="Mon 03:00", metavar="T", help="'Mon 03:00', 'Mon..Fri 03:00', or '03:00' (Mon 03:00)"
+    )
+    does = parser.add_mutually_exclusive_group()
+    does.add_argument("--install", action="store_true", help="put it in place, instead of the one before")
+    does.add_argument("--remove", action="store_true", help="take it away again")
+    _run_options(parser)
 
 
 def _add_data(commands: Any) -> None:
@@ -265,6 +295,58 @@ def _add_kubeflow(commands: Any) -> None:
     output.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help="the pipeline, as YAML"
     )
+    _add_cluster(add)
+
+
+def _add_cluster(add: Callable[..., _Parser]) -> None:
+    """What speaks with a cluster; `add` makes a parser with the options for settings."""
+    from runners import kubeflow_runs as does
+    from runners.kubeflow_schedule import schedule
+
+    def reach(name: str, summary: str, call: Any) -> _Parser:
+        parser = add(name, summary, call)
+        parser.epilog = ACCESS
+        parser.add_argument("--host", metavar="URL", help="Kubeflow Pipelines (kubeflow.host, or KFP_ENDPOINT)")
+        parser.add_argument("--json", action="store_true", help="machine-readable, on stdout")
+        return parser
+
+    def package(parser: _Parser) -> None:
+        help_ = "what `compile` wrote, instead of compiling now"
+        parser.add_argument("--package", type=Path, metavar="FILE", help=help_)
+
+    def waiting(parser: _Parser, option: bool = True) -> None:
+        if option:
+            parser.add_argument("--wait", action="store_true", help="follow it to its end, which is the exit code's")
+        parser.add_argument(
+            "--timeout", type=_seconds, metavar="S", help="stop following after so many seconds; the run goes on"
+        )
+        parser.epilog = f"{EXIT_CODES}\n{ACCESS}"
+
+    submit = reach("submit", "Uploads the DAG and starts a run of it.", does.submit)
+    package(submit)
+    waiting(submit)
+    watch = reach("watch", "Follows a run to its end.", does.watch)
+    watch.add_argument("run", metavar="RUN", help="the id that submit printed")
+    waiting(watch, option=False)
+    retry = reach("retry", "Lets a failed run go on from the steps that failed.", does.retry)
+    retry.add_argument("run", metavar="RUN", help="the id that submit printed")
+    waiting(retry)
+    recurring = reach("schedule", "One recurring run a workload and experiment.", schedule)
+    package(recurring)
+    does_what = recurring.add_mutually_exclusive_group(required=True)
+    cron = "when, in six fields, seconds first: '0 0 3 * * 1' is Monday 03:00; replaces what is there"
+    does_what.add_argument("--cron", metavar="C", help=cron)
+    does_what.add_argument("--list", action="store_true", help="all that were made by this command")
+    does_what.add_argument("--disable", action="store_true", help="keep it from firing")
+    does_what.add_argument("--enable", action="store_true", help="let it fire again")
+    does_what.add_argument("--delete", action="store_true", help="remove it; its runs stay")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
 
 
 if __name__ == "__main__":

@@ -47,6 +47,18 @@ def run(options: RunOptions) -> int:
     started = time.monotonic()
     from rich.console import Console
 
+    source, workload, settings = settle(options)
+    console = Console(stderr=options.as_json, highlight=False)
+    with hold(options.workspace) as lock:
+        return _Session(options, source, workload, settings, lock, console, started).run()
+
+
+def settle(options: RunOptions) -> "tuple[str, Workload, Settings]":
+    """Reads the workload and the settings of a run; the first is what names the workload from any folder.
+
+    Raises:
+        UsageError: Something in them is wrong.
+    """
     from pipeline import settings as settings_module
     from pipeline import workloads
 
@@ -55,10 +67,11 @@ def run(options: RunOptions) -> int:
         source = str(Path(source).absolute())
     workload = workloads.find_workload(source)
     labels = workloads.read_labels(workload)
-    settings = settings_module.load(workload.settings, options.profile, options.overrides, labels)
-    console = Console(stderr=options.as_json, highlight=False)
-    with hold(options.workspace) as lock:
-        return _Session(options, source, workload, settings, lock, console, started).run()
+    return (
+        source,
+        workload,
+        settings_module.load(workload.settings, options.profile, options.overrides, labels),
+    )
 
 
 class _Session:

@@ -1,10 +1,17 @@
 import os
 import socket
+import sys
 from dataclasses import replace
 
 import pytest
 
 from runners.runs import Run
+from runners.scheduled_run import ScheduledRun
+from runners.weekly_time import parse_weekly_time
+
+# What a path or a setting may well have in it, and systemd, cron or a shell would replace, split or swallow.
+ODD = "a \"b\" 'c' 100% $HOME ${HOME} \\ ü"
+ODD_ARGUMENTS = (ODD, "x={a: [1, 2]}", ";", "%h", "$$", "", "a\\tb", "-x", "'", '"', "#no comment")
 
 
 @pytest.fixture
@@ -26,3 +33,29 @@ def make_run():
         return replace(run, **values)
 
     return make
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A scheduled run, its folder and arguments odd, of a program that writes down how it was called."""
+    folder, programs = tmp_path / ODD, tmp_path / "100% $HOME ü"
+    folder.mkdir()
+    programs.mkdir()
+    (folder / "work space").mkdir()
+    program = programs / "edgeline"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import json, os, sys\n"
+        "json.dump([os.getcwd(), sys.argv[1:]], open('called.json', 'w'))\n"
+        "print('said by the run')\n"
+        "sys.exit(int(os.environ.get('CODE', '0')))\n"
+    )
+    program.chmod(0o755)
+    return ScheduledRun(
+        name="edgeline-shelf-0123abcd",
+        workload="shelf",
+        command=(str(program), *ODD_ARGUMENTS),
+        folder=folder,
+        workspace=folder / "work space",
+        at=parse_weekly_time("Mon 03:00"),
+    )

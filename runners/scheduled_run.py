@@ -1,0 +1,75 @@
+"""The run that a timer starts: one command line, the same from whatever folder and with whatever PATH."""
+
+import hashlib
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from errors import EdgelineError, UsageError
+from runners.weekly_time import WeeklyTime
+
+
+@dataclass(frozen=True)
+class ScheduledRun:
+    """A run of one workload in one workspace, at some times of every week.
+
+    Attributes:
+        name: Of the units or lines that start it: one for each workload and workspace.
+        workload: The model's name.
+        command: Program and arguments; every path is absolute.
+        folder: Where it runs, as relative paths in settings are meant.
+        workspace: Where its runs live.
+        at: When it starts.
+    """
+
+    name: str
+    workload: str
+    command: tuple[str, ...]
+    folder: Path
+    workspace: Path
+    at: WeeklyTime
+
+    def __post_init__(self) -> None:
+        for text in (*self.command, str(self.folder)):
+            _check_text(text)
+
+
+def schedule_name(workload: str, workspace: Path) -> str:
+    """The name of a workload's schedule in a workspace: the same one however the workspace is written."""
+    digest = hashlib.sha256(os.fsencode(workspace.resolve())).hexdigest()
+    return f"edgeline-{workload}-{digest[:8]}"
+
+
+def program() -> str:
+    """The `edgeline` of the environment that runs this.
+
+    Raises:
+        EdgelineError: It is not there.
+    """
+    path = Path(sys.prefix, "bin", "edgeline")
+    if shutil.which(path) is None:
+        raise EdgelineError(
+            f"{path} is not there.",
+            "A schedule starts the edgeline command of its environment.",
+            "Make the environment with `make setup`, and schedule with its .venv/bin/edgeline.",
+        )
+    return str(path)
+
+
+def _check_text(text: str) -> None:
+    """Refuses what neither a unit nor a crontab can hold, however it is quoted."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        found = "is not UTF-8"
+    else:
+        if text.isprintable() and text == text.strip() and not text.endswith("\\"):
+            return
+        found = "has a line end or another control character, a blank at an end, or a backslash at its end"
+    raise UsageError(
+        f"{text!r} {found}.",
+        "A timer could not pass it on as it is.",
+        "Rename the file or folder; a setting can stand in a profile, a YAML file, instead.",
+    )

@@ -1,0 +1,88 @@
+"""When a schedule fires: days of the week and a time of day, as systemd and as cron write it."""
+
+import difflib
+import re
+from dataclasses import dataclass
+
+from errors import UsageError
+
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_SHORT = tuple(day[:3] for day in _DAYS)
+_FORM = re.compile(r"(?:(?P<days>[^\s0-9]+)\s+)?(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})")
+
+
+@dataclass(frozen=True)
+class WeeklyTime:
+    """A time on some days of every week, in the machine's time zone.
+
+    Attributes:
+        days: 0 (Monday) to 6 (Sunday), in this order, at least one.
+        hour: 0 to 23.
+        minute: 0 to 59.
+    """
+
+    days: tuple[int, ...]
+    hour: int
+    minute: int
+
+    def __str__(self) -> str:
+        return f"{self._names or 'every day'} {self.hour:02}:{self.minute:02}"
+
+    @property
+    def calendar(self) -> str:
+        """As systemd's OnCalendar has it, in the form that systemd itself prints (systemd.time(7))."""
+        return f"{self._names} *-*-* {self.hour:02}:{self.minute:02}:00".strip()
+
+    @property
+    def cron(self) -> str:
+        """The five fields of a crontab line; Sunday is 0 there (crontab(5))."""
+        every_day = len(self.days) == len(_DAYS)
+        days = (
+            "*" if every_day else ",".join(str(number) for number in sorted((d + 1) % 7 for d in self.days))
+        )
+        return f"{self.minute} {self.hour} * * {days}"
+
+    @property
+    def _names(self) -> str:
+        return "" if len(self.days) == len(_DAYS) else ",".join(_SHORT[day] for day in self.days)
+
+
+def parse_weekly_time(text: str) -> WeeklyTime:
+    """Reads `Mon 03:00`, `Mon,Thu 3:00`, `Mon..Fri 03:00`, or `03:00` for every day.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    match = _FORM.fullmatch(text.strip())
+    if match is None:
+        raise _wrong(text, "It is not days of the week and a time of day.")
+    hour, minute = int(match["hour"]), int(match["minute"])
+    if hour > 23 or minute > 59:
+        raise _wrong(text, f"{match['hour']}:{match['minute']} is no time of day.")
+    if match["days"] is None:
+        return WeeklyTime(tuple(range(len(_DAYS))), hour, minute)
+    days: set[int] = set()
+    for part in match["days"].split(","):
+        first, dots, last = part.partition("..")
+        start, end = _day(first, text), _day(last, text) if dots else None
+        # Sat..Mon goes over the end of the week.
+        length = 1 if end is None else (end - start) % len(_DAYS) + 1
+        days |= {(start + offset) % len(_DAYS) for offset in range(length)}
+    return WeeklyTime(tuple(sorted(days)), hour, minute)
+
+
+def _day(word: str, text: str) -> int:
+    for number, day in enumerate(_DAYS):
+        if word.lower() in (day.lower(), day[:3].lower()):
+            return number
+    near = difflib.get_close_matches(word.capitalize(), (*_SHORT, *_DAYS), 1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise _wrong(text, f"{word!r} is no day of the week.{hint}")
+
+
+def _wrong(text: str, why: str) -> UsageError:
+    return UsageError(
+        f"--at {text!r} cannot be understood.",
+        why,
+        "Write it as 'Mon 03:00', 'Mon,Thu 03:00', 'Mon..Fri 03:00', or '03:00' for every day.",
+    )
