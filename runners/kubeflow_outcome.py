@@ -1,0 +1,219 @@
+"""How a run on Kubeflow Pipelines ended: by what was pushed, and not only by its state.
+
+A run can be green and have done nothing: all of its steps came from the cache, or the cluster took a step
+that was killed for one that was done. So a run counts as pushed only when its last step says so, which has
+looked for the release in the store, and where the store can be read from here, only when it names the run.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from errors import DataRefused, EdgelineError, HeldBack
+from locations import is_url
+from runners.kubeflow_client import Cluster
+from runners.kubeflow_pods import Pod, ending, read_pods
+from runners.kubeflow_steps import Step
+
+Ending = Literal["pushed", "unchanged", "held", "refused", "failed"]
+EXIT_CODES: Mapping[Ending, int] = {
+    "pushed": 0,
+    "unchanged": 0,
+    "held": HeldBack.exit_code,
+    "refused": DataRefused.exit_code,
+    "failed": EdgelineError.exit_code,
+}
+# The steps that end a run on purpose, and what it means when they do.
+_GATES: Mapping[str, Ending] = {"DataAdmission": "refused", "ReleaseAdmission": "held"}
+_LAST, _PUSHER = "ReleaseAdmission", "ReleasePusher"
+# The line with which a step of ours says how it ended, alone or as a log record.
+_WORDS = re.compile(
+    r"^(?:\S+ \S+ INFO edgeline\.push: )?"
+    r"(?P<head>Pushed version (?P<version>\d+) of|Nothing new to push:|Held back:|Data refused:|Failed:)"
+    r"\s*(?P<rest>.*)$"
+)
+_ENDINGS: Mapping[str, Ending] = {
+    "Pushed": "pushed",
+    "Nothing": "unchanged",
+    "Held": "held",
+    "Data": "refused",
+    "Failed": "failed",
+}
+# What KFP's launcher says when it could not even start a step or bring its outputs away.
+_LAUNCHER = re.compile(r"^F\d{4} .*\] (?:failed to execute component: )?(?P<rest>.*)$")
+_MOST_CHARACTERS = 1000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        ending: In one word.
+        version: That was pushed; None where none was.
+        reasons: A sentence each.
+        do: What to do next; empty where nothing is to be done.
+    """
+
+    ending: Ending
+    version: int | None
+    reasons: tuple[str, ...]
+    do: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """As a local run that ends so has it."""
+        return EXIT_CODES[self.ending]
+
+
+@dataclass(frozen=True)
+class _Words:
+    ending: Ending
+    rest: str
+    version: int | None
+
+
+def conclude(
+    cluster: Cluster, run: str, state: str, steps: Sequence[Step], model: str, push: str | None
+) -> Outcome:
+    """The outcome of a run that has ended.
+
+    Args:
+        cluster: Where it ran.
+        run: Its id.
+        state: Its own state.
+        steps: Its steps.
+        model: The model's name in the release store.
+        push: The release store, as `kubeflow.push` names it.
+    """
+    pods = read_pods(cluster.pods(run))
+    reader = _Reader(cluster, run, pods)
+    released, unread = _released_by(run, model, push)
+    if state == "SUCCEEDED":
+        return _of_success(run, reader, steps, released, unread, push)
+    outcome = _of_failure(run, reader, steps, pods)
+    if released is None:
+        return outcome
+    note = f"It had pushed version {released} of {model} to {push} before."
+    return Outcome(outcome.ending, released, (*outcome.reasons, note), outcome.do)
+
+
+class _Reader:
+    """Reads the logs of a run's steps."""
+
+    def __init__(self, cluster: Cluster, run: str, pods: Sequence[Pod]) -> None:
+        self._cluster, self._run, self._pods = cluster, run, pods
+
+    def log(self, step: Step) -> list[str]:
+        """The log of the step's last attempt; empty where it is gone."""
+        own = [pod for pod in self._pods if pod.step == step.name and pod.runs_step]
+        names = [own[-1].id, own[-1].name] if own else step.pods[-1:]
+        for name in names:
+            if lines := self._cluster.log(self._run, name):
+                return lines
+        return []
+
+    def words(self, step: Step | None) -> _Words | None:
+        """The last line in which the step says how it ended."""
+        for line in reversed(self.log(step) if step else []):
+            if match := _WORDS.match(line):
+                version = int(match["version"]) if match["version"] else None
+                ending = _ENDINGS[match["head"].split(maxsplit=1)[0].rstrip(":")]
+                return _Words(ending, match["rest"].strip()[:_MOST_CHARACTERS], version)
+        return None
+
+
+def _of_success(
+    run: str,
+    reader: _Reader,
+    steps: Sequence[Step],
+    released: int | None,
+    unread: str,
+    push: str | None,
+) -> Outcome:
+    by_name = {step.name: step for step in steps}
+    idle = [
+        name
+        for name in (_PUSHER, _LAST)
+        if name not in by_name or by_name[name].state in ("cached", "waiting")
+    ]
+    if idle:
+        return Outcome(
+            "failed",
+            None,
+            (
+                f"Run {run} is green and pushed nothing: {' and '.join(idle)} did not run.",
+                "The cluster served it from its cache, or the pipeline is not that of this project.",
+            ),
+            "Submit it again with `edgeline kubeflow submit`, which compiles it without caching.",
+        )
+    words = reader.words(by_name[_LAST]) or reader.words(by_name[_PUSHER])
+    if released is not None:
+        return Outcome("pushed", released, ())
+    if words is not None and words.ending == "unchanged":
+        return Outcome("unchanged", None, (words.rest,))
+    if words is not None and words.ending == "pushed":
+        if push is None or not is_url(push) or push.startswith("pvc://"):
+            return Outcome("pushed", words.version, ())
+        if unread:
+            return Outcome("pushed", words.version, (f"{push} could not be read from here: {unread}",))
+        reason = f"{_LAST} says that version {words.version} was pushed, and {push} has none of run {run}."
+        return Outcome("failed", None, (reason,), "Look at the store with `edgeline verify --store URL`.")
+    if words is not None:
+        return Outcome(words.ending, None, (words.rest,))
+    return Outcome(
+        "failed",
+        None,
+        (
+            f"Run {run} is green, and nothing says that a model was pushed: the log of {_LAST} cannot be read"
+            " or is cut off.",
+            unread and f"{push} could not be read from here: {unread}",
+        )[: 2 if unread else 1],
+        "Look at what is in production with `edgeline status --store`, and submit the run again when it is"
+        " not this run's.",
+    )
+
+
+def _of_failure(run: str, reader: _Reader, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
+    again = f"`edgeline kubeflow retry {run}` goes on from the steps that failed."
+    failed = [step for step in steps if step.state == "failed"]
+    if not failed:
+        said = [
+            pod.message
+            for pod in pods
+            if pod.phase in ("Error", "Failed") and pod.message and not pod.ended_by_itself
+        ]
+        reasons = tuple(said) or (f"Run {run} ended before its first step, without a word.",)
+        return Outcome("failed", None, reasons, "Its page, and `kubectl get workflows`, may say more.")
+    step = failed[0]
+    last = next((pod for pod in reversed(pods) if pod.step == step.name and pod.phase != "Succeeded"), None)
+    words = reader.words(step)
+    if words is not None and words.ending in ("held", "refused", "failed"):
+        reason = words.rest if words.ending != "failed" else f"{step.name} failed: {words.rest}"
+        return Outcome(words.ending, None, (reason,), again if words.ending == "failed" else "")
+    if last is not None and not last.ended_by_itself:
+        reason, do = ending(last)
+        return Outcome("failed", None, (reason,), do or again)
+    if step.name in _GATES:
+        reason = f"{step.name} stopped the run; its log, which says why, cannot be read from here."
+        return Outcome(_GATES[step.name], None, (reason,))
+    launcher = [match["rest"] for line in reader.log(step) if (match := _LAUNCHER.match(line))]
+    reason = f"{step.name} failed: {launcher[-1]}" if launcher else f"{step.name} failed without a word."
+    pod = f" `kubectl logs {last.id} -c main` has its log." if last is not None else ""
+    return Outcome("failed", None, (reason[:_MOST_CHARACTERS],), f"{again}{pod}")
+
+
+def _released_by(run: str, model: str, push: str | None) -> tuple[int | None, str]:
+    """The version that a run released, and why that cannot be known where the store cannot be read."""
+    from release import store
+
+    if push is None or not is_url(push) or push.startswith("pvc://"):
+        return None, ""
+    try:
+        current = store.current(push, model)
+        found: list[Any] = [current] if current and current.manifest.run == run else []
+        found = found or [release for release in store.releases(push, model) if release.manifest.run == run]
+    except (EdgelineError, OSError) as error:
+        return None, getattr(error, "found", None) or str(error)
+    return (found[-1].version if found else None), ""

@@ -1,0 +1,157 @@
+"""`edgeline kubeflow submit, watch, retry`: start a run on a cluster, follow it, and pick it up again."""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from errors import EdgelineError
+from runners.kubeflow_outcome import Outcome, conclude
+from runners.kubeflow_steps import Step, plan, read_steps
+from runners.kubeflow_target import Target, target, upload
+from runners.kubeflow_watch import Patience, follow
+from runners.stdout import print_json, say
+
+# States of a run that can go on from the steps that failed.
+_RETRYABLE = {"FAILED", "CANCELED", "ERROR"}
+_STYLES = {"pushed": "bold green", "unchanged": "bold green", "held": "bold yellow", "refused": "bold yellow"}
+
+
+def submit(arguments: argparse.Namespace, patience: Patience | None = None) -> int:
+    """Uploads the pipeline and starts a run; returns the exit code."""
+    where = target(arguments)
+    version = upload(where, arguments.package)
+    kubeflow = where.settings.kubeflow
+    experiment = where.cluster.experiment(where.experiment)
+    name = f"{where.workload.name} {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S}"
+    root, account = kubeflow.pipeline_root, kubeflow.service_account
+    run = where.cluster.start(version, name, experiment, root, account)
+    if arguments.wait:
+        names = plan(where.cluster.spec(version.pipeline_id, version.id))
+        return _watch(where, run, names, arguments, patience)
+    url = where.cluster.run_url(run)
+    if arguments.json:
+        print_json({"run": run, "url": url, "pipeline_version": version.name})
+    else:
+        say(f"Started run {run} of version {version.name}: {url}")
+        say(f"Follow it: edgeline kubeflow watch {run}")
+    return 0
+
+
+def watch(arguments: argparse.Namespace, patience: Patience | None = None) -> int:
+    """Follows a run to its end; returns its exit code."""
+    where = target(arguments)
+    return _watch(where, arguments.run, _names(where, arguments.run), arguments, patience)
+
+
+def retry(arguments: argparse.Namespace, patience: Patience | None = None) -> int:
+    """Starts a failed run again from the steps that failed; returns the exit code.
+
+    Raises:
+        EdgelineError: There is no such run, or it has not failed.
+    """
+    where = target(arguments)
+    run = where.cluster.run(arguments.run)
+    if run.state not in _RETRYABLE:
+        going = run.state not in ("SUCCEEDED", "SKIPPED")
+        raise EdgelineError(
+            f"Run {run.run_id} has not failed: its state is {run.state}.",
+            "Only a run that failed can go on from the steps that failed.",
+            f"Follow it with `edgeline kubeflow watch {run.run_id}`."
+            if going
+            else "Start another one with `edgeline kubeflow submit`.",
+        )
+    where.cluster.retry(run.run_id)
+    if arguments.wait:
+        return _watch(where, run.run_id, _names(where, run.run_id), arguments, patience)
+    url = where.cluster.run_url(run.run_id)
+    if arguments.json:
+        print_json({"run": run.run_id, "url": url})
+    else:
+        say(f"Run {run.run_id} goes on: {url}")
+        say(f"Follow it: edgeline kubeflow watch {run.run_id}")
+    return 0
+
+
+def _names(where: Target, run_id: str) -> list[str]:
+    """The steps of a run, from the pipeline that it was started from."""
+    run = where.cluster.run(run_id)
+    reference = run.pipeline_version_reference
+    spec: Any = run.pipeline_spec or {}
+    if reference is not None and reference.pipeline_version_id:
+        spec = where.cluster.spec(reference.pipeline_id, reference.pipeline_version_id)
+    return plan(spec)
+
+
+def _watch(
+    where: Target, run_id: str, names: list[str], arguments: argparse.Namespace, patience: Patience | None
+) -> int:
+    """Follows a run with the progress of a local one, and says how it ended."""
+    from rich.console import Console
+
+    from runners.progress import Progress
+
+    patience = replace(patience or Patience(), timeout_s=arguments.timeout)
+    console = Console(stderr=arguments.json, highlight=False)
+    cluster, began = where.cluster, time.monotonic()
+    with Progress(console, "waiting for the cluster") as progress:
+        progress.say(f"run {run_id}: {where.workload.name} on {cluster.host}", "bold")
+        progress.say(cluster.run_url(run_id))
+        run = _until_interrupted(
+            lambda: follow(cluster, run_id, names, progress.handle, patience), run_id, progress
+        )
+        steps = read_steps(run, names)
+        outcome = conclude(
+            cluster, run_id, run.state, steps, where.workload.name, where.settings.kubeflow.push
+        )
+    for line, style in _last_lines(where, run_id, outcome):
+        console.print(line, style=style, markup=False, soft_wrap=True)
+    if arguments.json:
+        print_json(_document(where, run, steps, outcome, time.monotonic() - began, progress.warnings))
+    return outcome.exit_code
+
+
+def _until_interrupted(wait: Callable[[], Any], run_id: str, progress: Any) -> Any:
+    try:
+        return wait()
+    except KeyboardInterrupt:
+        progress.say(f"The run goes on. Follow it again with `edgeline kubeflow watch {run_id}`.", "yellow")
+        raise
+
+
+def _last_lines(where: Target, run_id: str, outcome: Outcome) -> Iterator[tuple[str, str]]:
+    model, push = where.workload.name, where.settings.kubeflow.push
+    headline = {
+        "pushed": f"Pushed version {outcome.version} of {model}{f' to {push}' if push else ''}",
+        "unchanged": "Nothing new to push.",
+        "held": "Held back: the model was trained and not pushed; production stays as it was.",
+        "refused": "Data refused: nothing was trained or pushed; production stays as it was.",
+        "failed": "Failed.",
+    }[outcome.ending]
+    yield headline, _STYLES.get(outcome.ending, "bold red")
+    yield from ((f"  - {reason}", "") for reason in outcome.reasons)
+    if outcome.do:
+        yield f"  {outcome.do}", ""
+    if outcome.ending not in ("pushed", "unchanged"):
+        yield f"Look closer: {where.cluster.run_url(run_id)}", ""
+
+
+def _document(
+    where: Target, run: Any, steps: list[Step], outcome: Outcome, seconds: float, warnings: list[str]
+) -> dict[str, Any]:
+    return {
+        "run": run.run_id,
+        "url": where.cluster.run_url(run.run_id),
+        "workload": where.workload.name,
+        "state": run.state,
+        "outcome": outcome.ending,
+        "exit_code": outcome.exit_code,
+        "version": outcome.version,
+        "reasons": list(outcome.reasons),
+        "do": outcome.do,
+        "warnings": warnings,
+        "watched_seconds": round(seconds, 1),
+        "steps": [{"name": step.name, "state": step.state, "seconds": step.seconds} for step in steps],
+    }
