@@ -97,11 +97,6 @@ def locate(place: "str | Location") -> Location:
     return path
 
 
-def absolute(place: Location) -> Location:
-    """`place` as every process finds it, wherever that stands."""
-    return place.absolute() if isinstance(place, Path) else place
-
-
 def filesystem(place: "UPath") -> Any:
     """The fsspec file system of a place in a store."""
     store = place.fs

@@ -165,7 +165,7 @@ def newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
     return spans
 
 
-def excluded_in_window(data_dir: Path, spans: Sequence[Span], window: int) -> list[Decision]:
+def excluded_in_window(data_dir: Location, spans: Sequence[Span], window: int) -> list[Decision]:
     """The exclusions without which other spans than these would be the newest ones, oldest span first.
 
     Args:

@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from errors import UsageError
+from locations import is_url
 from pipeline.kubeflow_settings import KubeflowSettings
 from pipeline.settings_group import Group
 from pipeline.settings_layers import describe_mistakes, merge_layers
@@ -30,6 +31,11 @@ VariantName = Literal["fp32", "fp16", "int8", "dynamic"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 # Taken from where the command was typed: a worker may stand elsewhere.
 SettingsPath = Annotated[Path, Field(strict=False), AfterValidator(lambda path: path.expanduser().absolute())]
+SettingsPlace = Annotated[
+    str,
+    Field(json_schema_extra={"format": "path"}),
+    AfterValidator(lambda place: place if is_url(place) else str(Path(place).expanduser().absolute())),
+]
 
 
 class DataSettings(Group):
@@ -193,11 +199,12 @@ class PushSettings(Group):
     """Where releases go.
 
     Attributes:
-        destination: Root of the release store; None means `push/` in the workspace.
+        destination: Root of the release store, a folder or a URL such as s3://BUCKET/PREFIX; None means
+            `push/` in the workspace.
         expires_days: Days after the push from which a phone should no longer trust the release.
     """
 
-    destination: SettingsPath | None = None
+    destination: SettingsPlace | None = None
     expires_days: int = Field(90, ge=1, le=3650)
 
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from data.span_names import describe_spans
 from data.spans import Span, excluded_in_window, usable_spans
+from locations import Location
 from runners.runs import UNFINISHED, Run
 
 
-def look(data: Path, spans: Sequence[Span], window: int, earlier: Sequence[Run]) -> dict[str, Any]:
+def look(data: Location, spans: Sequence[Span], window: int, earlier: Sequence[Run]) -> dict[str, Any]:
     """The fields of a run's record that say which spans it reads and which of them are new.
 
     Args:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from errors import EdgelineError, UsageError
+from locations import is_url, locate
 
 EXIT_CODES = """\
 exit codes:
@@ -157,7 +158,9 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", metavar="P", help="a YAML file of settings, or the name of one: published"
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="spans of photos (a sample, rendered once)")
+    parser.add_argument(
+        "--data", type=locate, metavar="DIR_OR_URL", help="spans of photos (a sample, rendered once)"
+    )
     _workspace(parser)
     parser.add_argument(
         "--set", action="append", default=[], metavar="a.b=c", help="one setting, in YAML; may be repeated"
@@ -204,7 +207,9 @@ def _add_data(commands: Any) -> None:
     actions = data.add_subparsers(metavar="ACTION", required=True)
     summary = "Renders weekly spans of shelf photos."
     generate = _add(actions, "generate", summary, data_commands.generate, epilog=FAULTS)
-    generate.add_argument("--data", type=Path, required=True, metavar="DIR", help="the folder of spans")
+    generate.add_argument(
+        "--data", type=_folder_here, required=True, metavar="DIR", help="the folder of spans"
+    )
     generate.add_argument("--weeks", type=int, default=1, metavar="N", help="spans to add (1)")
     generate.add_argument("--photos-per-week", type=int, default=300, metavar="N", help="photos a span (300)")
     generate.add_argument(
@@ -224,17 +229,28 @@ def _add_data(commands: Any) -> None:
         metavar="SRC",
         help="a folder a class, a CSV or JSONL manifest, or TFRecord files",
     )
-    load.add_argument("--data", type=Path, required=True, metavar="DIR", help="the folder of spans")
+    load.add_argument("--data", type=_folder_here, required=True, metavar="DIR", help="the folder of spans")
     summary = "The spans of a data folder, and which are excluded and why."
     listed = _add(actions, "list", summary, data_commands.list_spans)
-    listed.add_argument("--data", required=True, metavar="DIR", help="the folder of spans, or its URL")
+    listed.add_argument("--data", type=locate, required=True, metavar="DIR_OR_URL", help="the spans")
     listed.add_argument("--json", action="store_true", help="machine-readable, on stdout")
     summary = "Leaves a span out of all coming runs, for the record with who, when and why."
     exclude = _add(actions, "exclude", summary, data_commands.exclude)
     exclude.add_argument("span", metavar="SPAN", help="its name: span-00042")
-    exclude.add_argument("--data", required=True, metavar="DIR", help="the folder of spans, or its URL")
+    exclude.add_argument("--data", type=locate, required=True, metavar="DIR_OR_URL", help="the spans")
     exclude.add_argument("--reason", required=True, metavar="R", help="why, for the record")
     exclude.add_argument("--undo", action="store_true", help="read it again from now on")
+
+
+def _folder_here(text: str) -> Path:
+    """A folder to write spans to: on a disk that is one rename, in an object store it could end halfway."""
+    if is_url(text):
+        raise UsageError(
+            f"--data is {text}.",
+            "Spans are written to a folder on this machine, each whole or not at all.",
+            f"Name a folder, and copy its new span to {text} afterwards, labels.csv last.",
+        )
+    return Path(text)
 
 
 def _add_releases(commands: Any) -> None:
@@ -246,7 +262,7 @@ def _add_releases(commands: Any) -> None:
         parser.add_argument("--workload", metavar="W", help="name of the model (that of the last run)")
         if store:
             parser.add_argument(
-                "--push", type=Path, metavar="DIR", help="the release store (that of the last run)"
+                "--store", metavar="DIR_OR_URL", help="where releases lie (where the last run pushed)"
             )
         if as_json:
             parser.add_argument("--json", action="store_true", help="machine-readable, on stdout")
@@ -306,7 +322,9 @@ def _add_cluster(add: Callable[..., _Parser]) -> None:
     def reach(name: str, summary: str, call: Any) -> _Parser:
         parser = add(name, summary, call)
         parser.epilog = ACCESS
-        parser.add_argument("--host", metavar="URL", help="Kubeflow Pipelines (kubeflow.host, or KFP_ENDPOINT)")
+        parser.add_argument(
+            "--host", metavar="URL", help="Kubeflow Pipelines (kubeflow.host, or KFP_ENDPOINT)"
+        )
         parser.add_argument("--json", action="store_true", help="machine-readable, on stdout")
         return parser
 
@@ -316,9 +334,14 @@ def _add_cluster(add: Callable[..., _Parser]) -> None:
 
     def waiting(parser: _Parser, option: bool = True) -> None:
         if option:
-            parser.add_argument("--wait", action="store_true", help="follow it to its end, which is the exit code's")
+            parser.add_argument(
+                "--wait", action="store_true", help="follow it to its end, which is the exit code's"
+            )
         parser.add_argument(
-            "--timeout", type=_seconds, metavar="S", help="stop following after so many seconds; the run goes on"
+            "--timeout",
+            type=_seconds,
+            metavar="S",
+            help="stop following after so many seconds; the run goes on",
         )
         parser.epilog = f"{EXIT_CODES}\n{ACCESS}"
 

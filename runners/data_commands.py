@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import Any, Literal
 
 from data.exclusions import decide, excluded_spans
@@ -61,7 +60,7 @@ def load(arguments: argparse.Namespace) -> int:
 
 def list_spans(arguments: argparse.Namespace) -> int:
     """The spans of a data folder: how many photos their labels name, and which are excluded and why."""
-    data = _folder(arguments.data)
+    data = arguments.data
     spans = find_spans(data)
     excluded = excluded_spans(data)
     listed = []
@@ -97,7 +96,7 @@ def _line(entry: dict[str, Any]) -> str:
 
 def exclude(arguments: argparse.Namespace) -> int:
     """Leaves a span out of all coming runs, or takes it back in."""
-    data = _folder(arguments.data)
+    data = arguments.data
     known = [span.name for span in find_spans(data)]
     if not known:
         raise UsageError(
@@ -113,12 +112,3 @@ def exclude(arguments: argparse.Namespace) -> int:
         say(f"No coming run reads {decision.span} of {data} ({decision.who}: {decision.reason}).")
         say(f"Undo: edgeline data exclude {decision.span} --undo --reason R --data {data}")
     return 0
-
-
-def _folder(text: str) -> Any:
-    """The data folder: a path here, or a URL of an object store."""
-    if "://" not in text:
-        return Path(text)
-    from upath import UPath
-
-    return UPath(text)

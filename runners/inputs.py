@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.workloads import Workload
 
 ROOT = Path(__file__).resolve().parent.parent
+_CODE_FILES = ("errors.py", "locations.py")
 _CODE_ROOMS = ("pipeline", "components", "trainer_module", "edge", "release", "data")
 # The embedded sample: eight weeks, as many photos as train in a minute or two on two cores.
 SAMPLE_WEEKS, SAMPLE_PHOTOS_PER_WEEK, SAMPLE_SEED = 8, 300, 20
@@ -26,7 +27,8 @@ SAMPLE_WEEKS, SAMPLE_PHOTOS_PER_WEEK, SAMPLE_SEED = 8, 300, 20
 def code_digest(root: Path = ROOT) -> str:
     """SHA-256 over the Python files that a step may run."""
     digest = hashlib.sha256()
-    files = [root / "errors.py", root / "locations.py", *(path for room in _CODE_ROOMS for path in (root / room).rglob("*.py"))]
+    files = [root / name for name in _CODE_FILES]
+    files += [path for room in _CODE_ROOMS for path in (root / room).rglob("*.py")]
     for path in sorted(files):
         digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -41,14 +43,14 @@ def lock_digest() -> str:
     return digest.hexdigest()
 
 
-def production_digest(push: Path, model: str) -> str:
+def production_digest(push: str, model: str) -> str:
     """The digest of what is in production, or the empty text where nothing is."""
     release = store.current(push, model)
     return f"{release.version}-{release.manifest_sha256}" if release else ""
 
 
 def digests(
-    spans: tuple[Span, ...], cache: Path, workload: "Workload", settings: "Settings", push: Path
+    spans: tuple[Span, ...], cache: Path, workload: "Workload", settings: "Settings", push: str
 ) -> dict[str, str]:
     """The digest of each thing that a run depends on.
 
@@ -57,7 +59,7 @@ def digests(
         cache: Where digests of unchanged spans are kept.
         workload: Its schema counts, and its module's name.
         settings: All of them.
-        push: Root of the release store.
+        push: Root of the release store, a folder or URL.
     """
     chosen = settings.model_dump(mode="json", exclude={"kubeflow"})  # No step on this machine reads those.
     own = {"name": workload.name, "module": workload.module, "settings": chosen}
@@ -67,7 +69,7 @@ def digests(
         "schema": hashlib.sha256(workload.schema.read_bytes()).hexdigest(),
         "code": code_digest(),
         "lock": lock_digest(),
-        "destination": str(push),
+        "destination": push,
         "production": production_digest(push, workload.name),
     }
 

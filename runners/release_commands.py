@@ -1,7 +1,6 @@
 """`edgeline status, runs, show, verify, rollback, promote`: what is in production, what happened, and why."""
 
 import argparse
-from pathlib import Path
 
 from errors import EdgelineError
 from release import store
@@ -18,9 +17,9 @@ def _last_run(arguments: argparse.Namespace) -> Run | None:
     return known[-1] if known else None
 
 
-def _store(arguments: argparse.Namespace, last: Run | None) -> tuple[Path, str]:
+def _store(arguments: argparse.Namespace, last: Run | None) -> tuple[str, str]:
     """The release store and the model's name: as given, else as the last run had them."""
-    root = arguments.push or (Path(last.push) if last else arguments.workspace / "push")
+    root = arguments.store or (last.push if last else str(arguments.workspace / "push"))
     return root, arguments.workload or (last.workload if last else "shelf")
 
 
@@ -111,7 +110,7 @@ def verify(arguments: argparse.Namespace) -> int:
         for version in versions:
             problems += [problem for problem in store.verify(root, model, version) if problem not in problems]
     if arguments.json:
-        print_json({"push": str(root), "model": model, "versions": versions, "problems": problems})
+        print_json({"push": root, "model": model, "versions": versions, "problems": problems})
     elif not versions and not problems:
         say(f"Nothing of {model} was ever pushed to {root}.")
     elif not problems:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.spans import newest_spans
 from errors import DataRefused
+from locations import Location
 from release import store
 from runners import artifact_records, catch_up, closing, inputs, runs
 from runners.events import Event, listen, stop_listening
@@ -31,7 +32,7 @@ class RunOptions:
 
     workload: str
     profile: str | None
-    data: Path | None
+    data: Location | None
     workspace: Path
     overrides: Sequence[str]
     if_changed: bool
@@ -90,7 +91,7 @@ class _Session:
         self.options, self.source, self.workload, self.settings = options, source, workload, settings
         self.lock, self.console, self.started = lock, console, started
         self.workspace = options.workspace.absolute()
-        self.push = (settings.push.destination or self.workspace / "push").absolute()
+        self.push = settings.push.destination or str(self.workspace / "push")
         self.start_seconds: float | None = None
 
     def run(self) -> int:
@@ -129,7 +130,7 @@ class _Session:
         error = self._follow(folder, progress)
         return self._end(run, folder, error, progress), folder
 
-    def _data(self, progress: Progress) -> Path:
+    def _data(self, progress: Progress) -> Location:
         if self.options.data is not None:
             return self.options.data.absolute()
         handler = listen(progress.handle)
@@ -165,7 +166,7 @@ class _Session:
         return 0
 
     def _begin(
-        self, data: Path, digests: Mapping[str, str], looked: Mapping[str, Any], resumed: Run | None
+        self, data: Location, digests: Mapping[str, str], looked: Mapping[str, Any], resumed: Run | None
     ) -> tuple[Run, RunFolder]:
         folder = runs.create_folder(self.workspace)
         run = Run(
@@ -173,7 +174,7 @@ class _Session:
             workload=self.workload.name,
             workload_source=self.source,
             data=str(data),
-            push=str(self.push),
+            push=self.push,
             settings=self.settings.model_dump(mode="json"),
             pid=os.getpid(),
             host=socket.gethostname(),
