@@ -7,6 +7,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from components.quarantine import write_quarantine
 from data.photo_checks import CheckedPhoto, PhotoLimits, check_photo
 from data.rejection import PhotoRejected
 from data.screening import screen_rows
-from data.spans import Span, newest_spans, read_labels
+from data.spans import Span, excluded_in_window, newest_spans, read_labels
 from data.split import eval_sessions
 from data.window import window_digest
 from errors import DataRefused
@@ -83,7 +84,8 @@ class PhotoIngestExecutor(BaseBeamExecutor):
                 photo of a split can be used.
         """
         options = json.loads(exec_properties["options"])
-        spans = newest_spans(locate(exec_properties["data"]), options["window"])
+        data = locate(exec_properties["data"])
+        spans = newest_spans(data, options["window"])
         labels = json.loads(exec_properties["labels"])
         listed, aside, rows_by_span = _list_photos(spans, labels)
         if not listed:
@@ -145,6 +147,7 @@ class PhotoIngestExecutor(BaseBeamExecutor):
                 "Run again once nothing writes to the data folder any more.",
             )
         summary["window"] = found
+        summary["excluded"] = [asdict(item) for item in excluded_in_window(data, spans, options["window"])]
         write_quarantine(quarantine, aside, spans, summary)
         for name, value in (("first_span", spans[0].number), ("last_span", spans[-1].number)):
             examples.set_int_custom_property(name, value)

@@ -16,13 +16,10 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from errors import DataRefused, EdgelineError, UsageError
-from locations import explained, read_bytes
-
-if TYPE_CHECKING:
-    from upath import UPath
+from locations import Location, explained, read_bytes
 
 FILE_NAME = "excluded.jsonl"
 _ACTIONS = ("exclude", "include")
@@ -46,7 +43,7 @@ class Decision:
     reason: str
 
 
-def read_decisions(data_dir: "Path | UPath") -> list[Decision]:
+def read_decisions(data_dir: Location) -> list[Decision]:
     """Every decision of a data folder, oldest first.
 
     A last line without its line end counts as not written: the command that wrote it did not end well.
@@ -68,7 +65,7 @@ def read_decisions(data_dir: "Path | UPath") -> list[Decision]:
     return [_parse(line, data_dir, number) for number, line in enumerate(lines, start=1)]
 
 
-def _parse(line: bytes, data_dir: "Path | UPath", number: int) -> Decision:
+def _parse(line: bytes, data_dir: Location, number: int) -> Decision:
     try:
         decision = Decision(**json.loads(line))
         texts = all(isinstance(getattr(decision, field.name), str) for field in fields(Decision))
@@ -83,7 +80,7 @@ def _parse(line: bytes, data_dir: "Path | UPath", number: int) -> Decision:
     return decision
 
 
-def excluded_spans(data_dir: "Path | UPath") -> dict[str, Decision]:
+def excluded_spans(data_dir: Location) -> dict[str, Decision]:
     """The spans that no run reads, by name.
 
     Raises:
@@ -94,7 +91,7 @@ def excluded_spans(data_dir: "Path | UPath") -> dict[str, Decision]:
 
 
 def decide(
-    data_dir: "Path | UPath",
+    data_dir: Location,
     action: Literal["exclude", "include"],
     span: str,
     reason: str,
@@ -158,12 +155,15 @@ def _who() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _append(path: "Path | UPath", line: bytes) -> None:
+def _append(path: Location, line: bytes) -> None:
     """Adds a line after the last whole one; on the disk when this returns."""
     if not isinstance(path, Path):
         # An object store replaces an object whole or not at all, and knows no lock.
+        try:
+            before = read_bytes(path)
+        except FileNotFoundError:
+            before = b""
         with explained(path):
-            before = path.read_bytes() if path.exists() else b""
             path.write_bytes(before[: before.rfind(b"\n") + 1] + line)
         return
     with open(path, "a+b") as file:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.exclusions import decide
 from data.faults import spoil
 from data.spans import LabelRow, find_spans, write_span
 from data.split import eval_sessions
@@ -253,6 +254,19 @@ def test_only_the_newest_spans_of_the_window_are_read(tmp_path):
     assert {record["span"] for record in by_name(found).values()} == {2, 3}
     assert found.examples.get_int_custom_property("first_span") == 2
     assert {record["span"] for record in by_name(found).values() if record["newest_span"]} == {3}
+
+
+def test_an_excluded_span_is_not_read_and_named_in_the_summary(tmp_path):
+    for week in range(3):
+        seeds = range(week * 10, week * 10 + 6)
+        write_span(tmp_path / "data", [*good(seeds[:3], f"a{week}"), *good(seeds[3:], f"b{week}")])
+    known = [span.name for span in find_spans(tmp_path / "data")]
+    decide(tmp_path / "data", "exclude", "span-00003", "dirty lens", known)
+    found = ingest(tmp_path / "data", tmp_path, window=2)
+    assert [span["name"] for span in found.summary["spans"]] == ["span-00001", "span-00002"]
+    assert [(item["span"], item["reason"]) for item in found.summary["excluded"]] == [
+        ("span-00003", "dirty lens")
+    ]
 
 
 def refused(data, folder, **options):
