@@ -19,6 +19,8 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
 from components.artifacts import Quarantine, Verdict
+from components.run_record import PARAMETERS as RECORD_PARAMETERS
+from components.run_record import leave_record
 from components.verdict import VerdictRecord, read_verdict, write_verdict
 from errors import DataRefused
 
@@ -254,7 +256,7 @@ class DataGate(BaseComponent):
 
 
 class DataAdmissionExecutor(BaseExecutor):
-    """Stops the run when the data gate's verdict is `fail`."""
+    """Stops the run when the data gate's verdict is `fail`, on a cluster with a record of it."""
 
     def Do(
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
@@ -266,16 +268,29 @@ class DataAdmissionExecutor(BaseExecutor):
         """
         verdict = read_verdict(artifact_utils.get_single_uri(input_dict["verdict"]))
         if not verdict.passed:
+            # One machine's runner makes the page of every run when it has ended.
+            if exec_properties["records"]:
+                inputs = {**input_dict, "data_verdict": input_dict["verdict"]}
+                del inputs["verdict"]
+                leave_record(inputs, exec_properties, "refused", verdict.reasons)
             raise DataRefused(
-                " ".join(verdict.reasons), "Nothing was trained.", f"Look closer: `{verdict.look_closer}`."
+                " ".join(verdict.reasons),
+                "Nothing was trained.",
+                f"Look closer: `{verdict.look_closer}`. Mend the week, or go on without it:"
+                " `edgeline data exclude SPAN --reason R --data DIR`.",
             )
 
 
 class DataAdmissionSpec(ComponentSpec):
-    """Channels of `DataAdmission`."""
+    """Parameters and channels of `DataAdmission`."""
 
-    PARAMETERS: dict[str, ExecutionParameter] = {}
-    INPUTS = {"verdict": ChannelParameter(type=Verdict)}
+    PARAMETERS = {name: ExecutionParameter(type=str) for name in RECORD_PARAMETERS}
+    INPUTS = {
+        "verdict": ChannelParameter(type=Verdict),
+        "statistics": ChannelParameter(type=ExampleStatistics),
+        "anomalies": ChannelParameter(type=ExampleAnomalies),
+        "quarantine": ChannelParameter(type=Quarantine),
+    }
     OUTPUTS: dict[str, ChannelParameter] = {}
 
 
@@ -284,10 +299,25 @@ class DataAdmission(BaseComponent):
 
     Args:
         verdict: The data gate's.
+        statistics: What the verdict rests on; like the next two, for the record of a run that is stopped.
+        anomalies: The same.
+        quarantine: The same.
+        **about: As for `RunReport`: `run`, `model_name`, `data`, `settings` and `records`.
     """
 
     SPEC_CLASS = DataAdmissionSpec
     EXECUTOR_SPEC = ExecutorClassSpec(DataAdmissionExecutor)
 
-    def __init__(self, verdict: BaseChannel) -> None:
-        super().__init__(DataAdmissionSpec(verdict=verdict))
+    def __init__(
+        self,
+        verdict: BaseChannel,
+        statistics: BaseChannel,
+        anomalies: BaseChannel,
+        quarantine: BaseChannel,
+        **about: str,
+    ) -> None:
+        super().__init__(
+            DataAdmissionSpec(
+                verdict=verdict, statistics=statistics, anomalies=anomalies, quarantine=quarantine, **about
+            )
+        )

@@ -228,7 +228,8 @@ def test_a_window_that_failed_is_refused_with_every_reason_and_what_to_do(tmp_pa
         execute(DataAdmissionExecutor, {"verdict": artifact(Verdict, tmp_path)}, {}, tmp_path)
     assert refused.value.found == "First reason. Second reason."
     assert refused.value.why == "Nothing was trained."
-    assert "edgeline" in refused.value.do
+    assert "edgeline show latest" in refused.value.do
+    assert "edgeline data exclude SPAN" in refused.value.do
 
 
 def test_the_curated_schema_arrives_word_for_word(calm):
