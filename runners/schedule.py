@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from errors import EdgelineError, UsageError
+from locations import is_url
 from runners import crontab, systemd_units
 from runners.scheduled_run import ScheduledRun, program, schedule_name
 from runners.stdout import say
@@ -54,8 +55,14 @@ def _plan(arguments: argparse.Namespace) -> ScheduledRun:
     if options.data is not None:
         from data.spans import newest_spans
 
-        inputs.check_labels(newest_spans(options.data.absolute(), settings.data.window))
-        command += ["--data", str(options.data.absolute())]
+        data = options.data.absolute()
+        inputs.check_labels(newest_spans(data, settings.data.window))
+        command += ["--data", str(data)]
+    if is_url(str(options.data)) or is_url(str(settings.push.destination)):
+        _note(
+            "A timer does not see the AWS_... variables of this shell: keys belong in ~/.aws/credentials, and"
+            " an endpoint (endpoint_url = ...) in ~/.aws/config."
+        )
     for override in options.overrides:
         command += ["--set", override]
     return ScheduledRun(
