@@ -7,7 +7,9 @@ setup(
     version="0.1.0",
     description="From labelled field data to a blessed model on every phone: one TFX pipeline",
     python_requires=">=3.10,<3.14",
-    packages=["runners", "pipeline", "components", "trainer_module", "edge", "release", "data"],
+    packages=["runners", "pipeline", "components", "trainer_module", "edge", "release", "data", "report"],
+    # The templates and the style of the report's pages.
+    package_data={"report": ["templates/*"]},
     py_modules=["errors", "locations"],
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
     package_dir={"": "."},

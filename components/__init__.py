@@ -6,7 +6,7 @@ are found here without importing TFX before they are asked for.
 
 from typing import Any
 
-_ARTIFACT_TYPES = ("Quarantine", "Verdict", "EdgeModels")
+_ARTIFACT_TYPES = ("Quarantine", "Verdict", "EdgeModels", "RunReportPage")
 
 
 def __getattr__(name: str) -> Any:

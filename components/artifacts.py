@@ -19,3 +19,9 @@ class EdgeModels(Artifact):
     """The files for a phone: `model_*.tflite`, `labels.txt`, `preprocessing.json` and how they were made."""
 
     TYPE_NAME = "components.EdgeModels"
+
+
+class RunReportPage(Artifact):
+    """The page of a run (`report.html`), and what it shows (`facts.json`)."""
+
+    TYPE_NAME = "components.RunReportPage"

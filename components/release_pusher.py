@@ -2,9 +2,7 @@
 
 import json
 import logging
-import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +16,11 @@ from tfx.utils import path_utils
 
 from components.artifacts import EdgeModels, Verdict
 from components.edge_validator import MEASURED_FILE_NAME
+from components.library_versions import library_versions
 from components.model_evaluator import METRICS_FILE_NAME
 from components.verdict import read_verdict
 from release import store
 from release.manifest import model_digest
-
-_LIBRARIES = ("tensorflow", "keras", "tfx", "tensorflow-transform", "apache-beam", "numpy", "pillow")
 
 log = logging.getLogger("edgeline.push")
 
@@ -105,20 +102,10 @@ def _candidate(
             "fingerprint": examples.get_string_custom_property("window"),
         },
         code={"digest": provenance["code"], "lock_digest": provenance["lock"]},
-        versions={"python": platform.python_version(), **_library_versions()},
+        versions=library_versions(),
         run=exec_properties["run"],
         expires_days=exec_properties["expires_days"],
     )
-
-
-def _library_versions() -> dict[str, str]:
-    found = {}
-    for library in _LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 class ReleasePusherSpec(ComponentSpec):

@@ -1,5 +1,6 @@
 """The DAG, top to bottom as the picture in the README. Both engines run it as it stands here."""
 
+import json
 from dataclasses import dataclass
 
 from tfx.components import ExampleValidator, SchemaGen, StatisticsGen, Trainer, Transform
@@ -16,9 +17,11 @@ from components.photo_ingest import PhotoIngest
 from components.production_model import ProductionModel
 from components.release_admission import ReleaseAdmission
 from components.release_pusher import ReleasePusher
+from components.run_report import RunReport
 from pipeline.evaluation import evaluation_config
 from pipeline.settings import Settings
 from pipeline.workloads import Workload, read_labels
+from report.facts import by_dotted_name
 
 FASTEST_ON_ONE_MACHINE = (
     # By name: DirectRunner tries another engine first, which Beam downloads.
@@ -75,6 +78,14 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     """Builds the DAG of a workload."""
     labels = list(read_labels(workload))
     model = settings.model.model_dump(mode="json")
+    about = {
+        "run": observed.run,
+        "model_name": workload.name,
+        "data": paths.data,
+        # What runs the DAG changes no model.
+        "settings": json.dumps(by_dotted_name(settings.model_dump(mode="json", exclude={"kubeflow"}))),
+        "records": paths.records,
+    }
     look = {"labels": labels, "image_size": settings.model.image_size, "channels": settings.model.channels}
 
     ingest = PhotoIngest(paths.data, labels, settings.data.model_dump(), observed.window, observed.code)
@@ -91,7 +102,13 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         quarantine=ingest.outputs["quarantine"],
         rules=settings.gate.model_dump(mode="json"),
     )
-    admission = DataAdmission(verdict=gate.outputs["verdict"])
+    admission = DataAdmission(
+        verdict=gate.outputs["verdict"],
+        statistics=statistics.outputs["statistics"],
+        anomalies=anomalies.outputs["anomalies"],
+        quarantine=ingest.outputs["quarantine"],
+        **about,
+    )
 
     transform = Transform(
         examples=ingest.outputs["examples"],
@@ -161,12 +178,26 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         provenance={"code": observed.code, "lock": observed.lock},
         run=observed.run,
     )
+    report = RunReport(
+        quarantine=ingest.outputs["quarantine"],
+        statistics=statistics.outputs["statistics"],
+        anomalies=anomalies.outputs["anomalies"],
+        data_verdict=gate.outputs["verdict"],
+        model_run=trainer.outputs["model_run"],
+        evaluation=evaluator.outputs["evaluation"],
+        blessing=evaluator.outputs["blessing"],
+        edge_models=converter.outputs["edge_models"],
+        edge_verdict=validator.outputs["verdict"],
+        pushed_model=pusher.outputs["pushed_model"],
+        **about,
+    )
     release = ReleaseAdmission(
         pushed_model=pusher.outputs["pushed_model"],
         push=paths.push,
         model_name=workload.name,
         run=observed.run,
     )
+    release.add_upstream_node(report)
 
     return Pipeline(
         # Kubeflow Pipelines takes no underscore.
@@ -190,6 +221,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
             converter,
             validator,
             pusher,
+            report,
             release,
         ],
         enable_cache=True,

@@ -18,7 +18,7 @@ PICTURE = {
     "CuratedSchema": set(),
     "ExampleValidator": {"StatisticsGen", "CuratedSchema"},
     "DataGate": {"PhotoIngest", "StatisticsGen", "CuratedSchema", "ExampleValidator"},
-    "DataAdmission": {"DataGate"},
+    "DataAdmission": {"PhotoIngest", "StatisticsGen", "ExampleValidator", "DataGate"},
     "Transform": {"PhotoIngest", "CuratedSchema", "DataAdmission"},
     "Trainer": {"PhotoIngest", "CuratedSchema", "Transform"},
     "ProductionModel": {"DataAdmission"},
@@ -26,7 +26,11 @@ PICTURE = {
     "EdgeConverter": {"PhotoIngest", "Transform", "Trainer"},
     "EdgeValidator": {"PhotoIngest", "Transform", "Trainer", "EdgeConverter"},
     "ReleasePusher": {"PhotoIngest", "Trainer", "ModelEvaluator", "EdgeConverter", "EdgeValidator"},
-    "ReleaseAdmission": {"ReleasePusher"},
+    "RunReport": {
+        *("PhotoIngest", "StatisticsGen", "ExampleValidator", "DataGate", "Trainer", "ModelEvaluator"),
+        *("EdgeConverter", "EdgeValidator", "ReleasePusher"),
+    },
+    "ReleaseAdmission": {"ReleasePusher", "RunReport"},
 }
 BEAM_STEPS = {"PhotoIngest", "StatisticsGen", "Transform", "ModelEvaluator"}
 # TFX's rule for the names of artifact types on Kubeflow Pipelines.
@@ -137,14 +141,19 @@ def test_the_cache_sees_each_change_of_the_world(pipeline):
     for changed, steps in (
         (Observed("W", "p", "c", "l", "r"), {"PhotoIngest"}),
         (Observed("w", "P", "c", "l", "r"), {"ProductionModel"}),
-        (Observed("w", "p", "c", "l", "R"), {"ReleasePusher", "ReleaseAdmission"}),
+        (
+            Observed("w", "p", "c", "l", "R"),
+            {"ReleasePusher", "ReleaseAdmission", "DataAdmission", "RunReport"},
+        ),
         (Observed("w", "p", "C", "l", "r"), {"PhotoIngest", "ReleasePusher"}),
     ):
         after = parameters(dag(observed=changed))
         assert {name for name in before if before[name] != after[name]} == steps
 
 
-@pytest.mark.parametrize("kind", [artifacts.Quarantine, artifacts.Verdict, artifacts.EdgeModels])
+@pytest.mark.parametrize(
+    "kind", [artifacts.Quarantine, artifacts.Verdict, artifacts.EdgeModels, artifacts.RunReportPage]
+)
 def test_own_artifact_types_can_be_found_by_their_name(kind):
     assert TYPE_NAME.fullmatch(kind.TYPE_NAME)
     module, _, attribute = kind.TYPE_NAME.rpartition(".")
@@ -161,4 +170,5 @@ def test_those_are_all_own_artifact_types():
         "Quarantine",
         "Verdict",
         "EdgeModels",
+        "RunReportPage",
     }

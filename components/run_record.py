@@ -1,0 +1,119 @@
+"""The record that a step of the DAG makes of its run: from the artifacts it reads, page and facts.
+
+On a cluster no parent process sees the whole run: the last step that can write makes the record.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from tfx.types import artifact_utils
+from tfx.types.artifact import Artifact
+
+from components.library_versions import library_versions
+from locations import locate
+from report import facts as values
+from report import records
+from report.collect import collect, pictures
+from report.page import render_run
+from report.sources import OUTPUTS, Sources
+
+# What a step that leaves a record has to be told. The run is no part of a larger text: on a cluster it is
+# filled in when the run begins.
+PARAMETERS = ("run", "model_name", "data", "settings", "records")
+
+# Stamped onto each output by the entry point of a cluster's steps; on one machine the runner keeps the time.
+SECONDS, STARTED = "step_seconds", "step_started"
+
+_STEPS = {name: step for (step, _), name in OUTPUTS.items()}
+
+log = logging.getLogger("edgeline.report")
+
+_Inputs = Mapping[str, Sequence[Artifact]]
+
+
+def leave_record(
+    inputs: _Inputs,
+    about: Mapping[str, Any],
+    outcome: values.Outcome,
+    reasons: Sequence[str],
+    version: int | None = None,
+    folder: Path | None = None,
+) -> None:
+    """Writes page and facts of a run; whatever goes wrong is a warning, for a page decides nothing.
+
+    Args:
+        inputs: The artifacts that the step reads, by the names of `Sources`.
+        about: The step's parameters, those of `PARAMETERS` among them.
+        outcome: How the run ended.
+        reasons: Of that.
+        version: In production afterwards, where known.
+        folder: Of the step's own output, where it has one.
+    """
+    try:
+        sources = _sources(inputs)
+        facts = collect(sources, _about(inputs, about, outcome, reasons, version))
+        root = locate(about["records"]) if about["records"] else None
+        earlier = [found for _, found in records.read_all(root)][::-1] if root is not None else []
+        page = render_run(
+            facts, pictures(sources), records.before(about["run"], about["model_name"], earlier)
+        )
+        if folder is not None:
+            records.write(folder, facts, page)
+        if root is not None:
+            records.write(root / about["run"], facts, page)
+            log.info("The report of this run is %s", root / about["run"] / records.PAGE)
+    except Exception as error:
+        log.warning("There is no report of this run: %s: %s", type(error).__name__, error)
+
+
+def _sources(inputs: _Inputs) -> Sources:
+    return Sources(**{name: Path(artifact.uri) for name, artifact in _single(inputs).items()})
+
+
+def _single(inputs: _Inputs) -> dict[str, Artifact]:
+    return {name: artifact_utils.get_single_instance(list(found)) for name, found in inputs.items() if found}
+
+
+def _about(
+    inputs: _Inputs,
+    about: Mapping[str, Any],
+    outcome: values.Outcome,
+    reasons: Sequence[str],
+    version: int | None,
+) -> values.About:
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    steps = _steps(inputs)
+    started = steps[0].started if steps and steps[0].started else now.isoformat()
+    return values.About(
+        run=about["run"],
+        model=about["model_name"],
+        engine="kubeflow" if about["records"] else "local",
+        outcome=outcome,
+        version=version,
+        started_at=started,
+        ended_at=now.isoformat(),
+        seconds=(now - datetime.fromisoformat(started)).total_seconds(),
+        reasons=tuple(reasons),
+        data=about["data"],
+        settings=json.loads(about["settings"]),
+        libraries=library_versions(),
+        steps=steps,
+        artifacts=tuple(
+            values.Artifact(_STEPS[name], name, artifact.uri) for name, artifact in _single(inputs).items()
+        ),
+    )
+
+
+def _steps(inputs: _Inputs) -> tuple[values.Step, ...]:
+    """The steps that put out what this one reads, in the order of their start."""
+    found: dict[str, values.Step] = {}
+    for name, artifact in _single(inputs).items():
+        seconds = artifact.get_float_custom_property(SECONDS)
+        started = artifact.get_string_custom_property(STARTED)
+        if started:
+            found[_STEPS[name]] = values.Step(_STEPS[name], "done", seconds, started)
+    return tuple(sorted(found.values(), key=lambda step: step.started or ""))

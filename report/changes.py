@@ -1,0 +1,80 @@
+"""What is different from the run before: data, settings, code, and what came of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from report.facts import Facts
+from report.words import count, megabytes, percent
+
+_DIGESTS = {"code": "Code", "lock": "Libraries' lock file", "schema": "Curated schema"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference: what, and its text before and now."""
+
+    what: str
+    before: str
+    now: str
+
+
+def find_changes(facts: Facts, before: Facts) -> tuple[Change, ...]:
+    """The differences that a person would ask about, causes first.
+
+    Args:
+        facts: The run.
+        before: An earlier one of the same model.
+    """
+    found = (*_data(facts, before), *_inputs(facts, before), *_results(facts, before))
+    return tuple(change for change in found if change.before != change.now)
+
+
+def _data(facts: Facts, before: Facts) -> Iterator[Change]:
+    if facts.data is None or before.data is None:
+        return
+    then, now = before.data, facts.data
+    if then.spans and now.spans:
+        yield Change("Newest span", then.spans[-1].name, now.spans[-1].name)
+        yield Change("Spans in the window", str(len(then.spans)), str(len(now.spans)))
+    for split in now.splits:
+        yield Change(f"Photos in {split}", count(then.splits.get(split, 0)), count(now.splits[split]))
+    for label in {**then.classes, **now.classes}:
+        counted = (count(side.classes.get(label, 0)) for side in (then, now))
+        yield Change(f"Photos of {label}", *counted)
+    aside = (count(sum(span.set_aside for span in side.spans)) for side in (then, now))
+    yield Change("Photos set aside", *aside)
+
+
+def _inputs(facts: Facts, before: Facts) -> Iterator[Change]:
+    then, now = before.about, facts.about
+    for name in sorted({*then.settings, *now.settings}):
+        yield Change(f"Setting {name}", then.settings.get(name, "not set"), now.settings.get(name, "not set"))
+    for name, what in _DIGESTS.items():
+        if then.inputs.get(name) and now.inputs.get(name):
+            yield Change(what, then.inputs[name][:12], now.inputs[name][:12])
+    for name in sorted({*then.libraries, *now.libraries}):
+        yield Change(name, then.libraries.get(name, "none"), now.libraries.get(name, "none"))
+
+
+def _results(facts: Facts, before: Facts) -> Iterator[Change]:
+    yield Change("Outcome", before.about.outcome, facts.about.outcome)
+    yield Change("In production", _version(before), _version(facts))
+    if facts.evaluation and before.evaluation:
+        for kind in ("overall", "class"):
+            then = {item.name: item for item in before.evaluation.of(kind)}
+            for item in facts.evaluation.of(kind):
+                of = "" if kind == "overall" else f" of {item.name}"
+                what = f"Accuracy{of}, each on its own eval photos"
+                if item.name in then:
+                    yield Change(what, percent(then[item.name].accuracy), percent(item.accuracy))
+    if facts.edge and before.edge:
+        yield Change("Default edge file", before.edge.default or "none", facts.edge.default or "none")
+        by_name = {variant.name: variant for variant in before.edge.variants}
+        for variant in facts.edge.variants:
+            if variant.name == facts.edge.default and variant.name in by_name:
+                was = megabytes(by_name[variant.name].size_bytes)
+                yield Change(f"Size of {variant.name}", was, megabytes(variant.size_bytes))
+
+
+def _version(facts: Facts) -> str:
+    return f"version {facts.about.version}" if facts.about.version else "nothing known"

@@ -1,0 +1,322 @@
+"""The charts of the report: SVG made by matplotlib, with the page's own font and its colours in both themes.
+
+matplotlib draws with stand-in colours, which then become the CSS variables of the page, so that one drawing
+is right in light, dark and print. One unit is one CSS pixel, and no chart but the wide timeline is wider than
+a phone.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from report.facts import Epoch, Feature, Span
+from report.measures import Reliability
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH, _SMALL = 330, 270
+_PIXELS_PER_INCH = 72  # One point of matplotlib's SVG is one unit of its viewBox.
+
+# Stand-ins for the variables of templates/style.css.
+_STAND_INS = {
+    "#000001": "var(--ink)",
+    "#000002": "var(--muted)",
+    "#000003": "var(--line)",
+    "#000004": "var(--accent)",
+    "#000005": "var(--before)",
+    "#000006": "var(--warn)",
+    "#000007": "var(--good)",
+    "#000008": "var(--bad)",
+    "#000009": "var(--surface)",
+    **{f"#00001{number}": f"var(--class-{number})" for number in range(6)},
+}
+_INK, _MUTED, _LINE, _ACCENT, _BEFORE, _WARN, _GOOD, _BAD, _SURFACE = list(_STAND_INS)[:9]
+CLASS_COLOURS = tuple(f"var(--class-{number})" for number in range(6))
+_CLASSES = [stand_in for stand_in, variable in _STAND_INS.items() if variable in CLASS_COLOURS]
+
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    # Labels come from people, and a dollar sign is no formula.
+    "text.parse_math": False,
+    "text.color": _INK,
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _MUTED,
+    "axes.linewidth": 1,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": _LINE,
+    "grid.linewidth": 1,
+    "xtick.color": _LINE,
+    "ytick.color": _LINE,
+    "xtick.labelcolor": _MUTED,
+    "ytick.labelcolor": _MUTED,
+    "xtick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.major.size": 0,
+    "lines.solid_capstyle": "round",
+    "lines.solid_joinstyle": "round",
+}
+
+
+class _Drawing:
+    """One chart while it is drawn."""
+
+    def __init__(self, name: str, alt: str) -> None:
+        self.name, self.alt, self.svg = name, alt, ""
+
+
+@contextmanager
+def _draw(name: str, alt: str, width: int = WIDTH, height: int = 190) -> "Iterator[tuple[Axes, _Drawing]]":
+    """Gives axes to draw on; afterwards the drawing's `svg` is ready.
+
+    Args:
+        name: Unique in its page; ids in the SVG begin with it.
+        alt: What the chart shows, for those who cannot see it.
+        width: In CSS pixels.
+        height: In CSS pixels.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    drawing = _Drawing(name, alt)
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        # The browser has the letters that matplotlib's own font lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        size = (width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH)
+        layout = ConstrainedLayoutEngine(w_pad=2 / _PIXELS_PER_INCH, h_pad=2 / _PIXELS_PER_INCH)
+        figure = Figure(figsize=size, dpi=_PIXELS_PER_INCH, layout=layout)
+        yield figure.add_subplot(), drawing
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    drawing.svg = _for_the_page(file.getvalue(), drawing, width, height)
+
+
+def _for_the_page(svg: str, drawing: _Drawing, width: int, height: int) -> str:
+    """An SVG of matplotlib as an element of a page: no prologue, its own ids, the page's colours and font."""
+    from html import escape
+
+    body = svg[svg.index("<svg") :]
+    body = body[body.index(">") + 1 :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'\bid="([^"]+)"', rf'id="{drawing.name}-\1"', body)
+    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{drawing.name}-\1)", body)
+    body = re.sub(r'href="#([^"]+)"', rf'href="#{drawing.name}-\1"', body)
+    # `font: 11px 'DejaVu Sans', ...` becomes the size alone; the family comes from the page.
+    body = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", body)
+    body = re.sub(r"font-family: [^;\"]*;?", "", body)
+    for stand_in, variable in _STAND_INS.items():
+        body = body.replace(stand_in, variable)
+    # Several rules of one name would style one another's charts.
+    body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
+    body = "\n".join(line.strip() for line in body.splitlines() if line.strip())
+    label = escape(drawing.alt, quote=True)
+    head = f'<svg class="chart" viewBox="0 0 {width} {height}" style="max-width: {width}px" role="img"'
+    return f'{head} aria-label="{label}">\n{body}'
+
+
+def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> str:
+    """Photos of each span, stacked by class, those set aside on top.
+
+    Args:
+        name: Unique in its page.
+        spans: Oldest first.
+        classes: Whose photos get a colour each; those of other classes share the last one.
+    """
+    with _draw(name, f"Photos of {len(spans)} spans by class, and set aside") as (axes, drawing):
+        places = range(len(spans))
+        bottom = [0] * len(spans)
+        for label, colour in zip([*classes, None], [*_CLASSES[: len(classes)], _BEFORE], strict=True):
+            if label is None:
+                counts = [span.accepted - sum(span.classes.get(c, 0) for c in classes) for span in spans]
+            else:
+                counts = [span.classes.get(label, 0) for span in spans]
+            axes.bar(places, counts, 0.68, bottom=bottom, color=colour)
+            bottom = [below + count for below, count in zip(bottom, counts, strict=True)]
+        aside = [span.set_aside for span in spans]
+        axes.bar(places, aside, 0.68, bottom=bottom, color=_SURFACE, edgecolor=_WARN, hatch="////")
+        # Every name where there is room for it, else the first and the last.
+        step = 1 if len(spans) <= 9 else max(1, len(spans) - 1)
+        axes.set_xticks(list(places)[::step], [str(span.number) for span in spans][::step])
+        axes.set_xlabel("span")
+        axes.margins(x=0.02)
+    return drawing.svg
+
+
+def feature(name: str, of: Feature) -> str:
+    """The newest span's distribution of one feature over that of the spans before it."""
+    alt = f"Distribution of {of.name}: the newest span and those before"
+    with _draw(name, alt, _SMALL, height=140) as (axes, drawing):
+        if of.now.values:
+            _draw_values(axes, of)
+        else:
+            _draw_bins(axes, of)
+    return drawing.svg
+
+
+def _draw_bins(axes: "Axes", of: Feature) -> None:
+    """Densities, because the two have bins of different widths."""
+    for distribution, colour, filled in ((of.before, _BEFORE, True), (of.now, _ACCENT, False)):
+        if distribution is None or not distribution.bins:
+            continue
+        widest = max((high - low for low, high, _ in distribution.bins), default=0.0) or 1.0
+        x, y = [distribution.bins[0][0]], [0.0]
+        for low, high, share in distribution.bins:
+            density = share / ((high - low) or widest)
+            x += [low, high if high > low else low + widest]
+            y += [density, density]
+        x.append(x[-1])
+        y.append(0.0)
+        if filled:
+            axes.fill(x, y, color=colour, linewidth=0)
+        else:
+            axes.plot(x, y, color=colour, linewidth=2)
+    axes.set_yticks([])
+    axes.grid(False)
+    axes.margins(x=0.01)
+    axes.locator_params(axis="x", nbins=5)
+
+
+def _draw_values(axes: "Axes", of: Feature, most: int = 6) -> None:
+    """The values whose shares differ most, or the commonest where there is nothing to compare with."""
+    now, before = dict(of.now.values), dict(of.before.values) if of.before else {}
+    names = {**now, **before}
+    if before:
+        shown = sorted(names, key=lambda v: -abs(now.get(v, 0.0) - before.get(v, 0.0)))[:most]
+    else:
+        shown = list(now)[:most]
+    for place, value in enumerate(shown):
+        axes.barh(place, before.get(value, 0.0) * 100, 0.76, color=_BEFORE)
+        axes.barh(place, now.get(value, 0.0) * 100, 0.30, color=_ACCENT)
+    axes.set_yticks(range(len(shown)), [_shorten(value) for value in shown], color=_INK)
+    axes.invert_yaxis()
+    axes.grid(False)
+    axes.grid(True, axis="x")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+    axes.locator_params(axis="x", nbins=4)
+
+
+def _shorten(text: str, most: int = 16) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) -> str:
+    """One figure over the epochs, on training and on eval photos.
+
+    Args:
+        name: Unique in its page.
+        epochs: Their logs.
+        figure: `loss` or `accuracy`.
+        best: The epoch whose weights were kept.
+    """
+    nan = float("nan")
+    with _draw(name, f"{figure} over {len(epochs)} epochs") as (axes, drawing):
+        numbers = [epoch.epoch for epoch in epochs]
+        marker = "o" if len(epochs) <= 20 else None
+        for key, colour in ((figure, _BEFORE), (f"val_{figure}", _ACCENT)):
+            values = [getattr(epoch, key) for epoch in epochs]
+            axes.plot(
+                numbers,
+                [nan if v is None else v for v in values],
+                color=colour,
+                linewidth=2,
+                marker=marker,
+                markersize=3.5,
+            )
+        if best is not None:
+            axes.axvline(best, color=_MUTED, linewidth=1, linestyle=(0, (2, 3)))
+        if figure == "accuracy":
+            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+        axes.locator_params(axis="x", integer=True)
+        axes.locator_params(axis="y", nbins=5)
+        axes.set_xlabel("epoch")
+    return drawing.svg
+
+
+def reliability(name: str, of: Reliability) -> str:
+    """Accuracy over confidence; on the dotted line, what the model says is what is true."""
+    with _draw(name, "Accuracy over confidence, in ten bins", height=250) as (axes, drawing):
+        axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, linestyle=(0, (2, 3)))
+        for found in of.bins:
+            axes.plot([found.confidence] * 2, [found.confidence, found.accuracy], color=_WARN, linewidth=2)
+        sizes = [20 + 160 * found.photos / of.photos for found in of.bins]
+        axes.scatter(
+            [b.confidence for b in of.bins], [b.accuracy for b in of.bins], sizes, color=_ACCENT, zorder=3
+        )
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+        axes.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.08), xlabel="probability of the answer", ylabel="right")
+        axes.grid(True, axis="both")
+    return drawing.svg
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run on the timeline.
+
+    Attributes:
+        at: Its start.
+        outcome: How it ended.
+        accuracy: Of its model, 0..1.
+        before: Of the model in production, on the same photos.
+    """
+
+    at: datetime
+    outcome: str
+    accuracy: float | None = None
+    before: float | None = None
+
+
+def timeline(name: str, width: int, points: Sequence[Point]) -> str:
+    """Accuracy of each run's model over time, beside that of the model in production.
+
+    Args:
+        name: Unique in its page.
+        width: In CSS pixels.
+        points: Oldest first.
+    """
+    from matplotlib.dates import date2num
+
+    colours = {"pushed": _GOOD, "held": _WARN, "unchanged": _BEFORE}
+    with _draw(name, f"Accuracy of {len(points)} runs over time", width, height=230) as (axes, drawing):
+        compared = [(date2num(point.at), point.before) for point in points if point.before is not None]
+        axes.plot([at for at, _ in compared], [value for _, value in compared], color=_BEFORE, linewidth=2)
+        known = [value for point in points for value in (point.accuracy, point.before) if value is not None]
+        low, high = min(known, default=0.0), max(known, default=1.0)
+        # A run without a model has a day and no height: it stands at the foot.
+        foot = low - max(0.01, 0.15 * (high - low))
+        for point in points:
+            at = date2num(point.at)
+            if point.accuracy is not None:
+                colour = colours.get(point.outcome, _BAD)
+                axes.plot([at], [point.accuracy], "o", color=colour, markersize=6, zorder=3)
+            else:
+                colour = _WARN if point.outcome == "refused" else _BAD
+                axes.plot([at], [foot], "x", color=colour, markersize=6, zorder=3)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+        axes.locator_params(axis="y", nbins=5)
+        _label_days(axes, width)
+    return drawing.svg
+
+
+def _label_days(axes: "Axes", width: int) -> None:
+    from matplotlib.dates import num2date
+    from matplotlib.ticker import MaxNLocator
+
+    days = axes.get_xlim()[1] - axes.get_xlim()[0]
+    form = "%H:%M" if days < 2 else "%d %b" if days < 300 else "%b %Y"
+    axes.xaxis.set_major_locator(MaxNLocator(max(2, width // 110)))
+    axes.xaxis.set_major_formatter(lambda value, _: num2date(value).strftime(form))
+    axes.margins(x=0.03)

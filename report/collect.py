@@ -1,0 +1,235 @@
+"""From the folders of a run's artifacts to its facts. What cannot be read is named, and the rest is shown."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from report import facts
+from report.measures import Reliability, reliability, wilson
+from report.sources import Sources, read_json, read_lines
+from report.statistics import read_anomalies, read_features
+
+_Part = TypeVar("_Part")
+# What reading a file that was torn, cut or written by another version ends in.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+# A thumbnail is 2 to 20 kB; what is larger is none, and a page has to stay small.
+_LARGEST_PICTURE = 100_000
+
+
+def collect(sources: Sources, about: facts.About) -> facts.Facts:
+    """Reads all that the steps of a run put out.
+
+    Args:
+        sources: Their folders.
+        about: What the engine knows of the run.
+    """
+    unreadable: list[str] = []
+
+    def part(name: str, read: Callable[[Sources], _Part | None]) -> _Part | None:
+        try:
+            return read(sources)
+        except Exception as error:
+            # protobuf's DecodeError has no base of its own that could be named without importing protobuf.
+            if not isinstance(error, _UNREADABLE) and type(error).__name__ != "DecodeError":
+                raise
+            unreadable.append(f"{name} could not be read: {type(error).__name__}: {error}")
+            return None
+
+    return facts.Facts(
+        about=about,
+        data=part("The data of the window", _data),
+        training=part("The training", _training),
+        evaluation=part("The evaluation", _evaluation),
+        reliability=part("The predictions", _reliability),
+        mistakes=part("The worst mistakes", _mistakes),
+        edge=part("The edge files", _edge),
+        gates=part("The verdicts", _gates) or (),
+        unreadable=tuple(unreadable),
+    )
+
+
+def pictures(sources: Sources) -> dict[str, bytes]:
+    """The thumbnails by their name in the artifact, `thumbnails/01.jpg` and `mistakes/01.jpg`."""
+    found = {}
+    for folder, kind in ((sources.quarantine, "thumbnails"), (sources.edge_verdict, "mistakes")):
+        for path in sorted((folder / kind).glob("*")) if folder is not None else ():
+            if path.suffix in (".jpg", ".png") and path.stat().st_size <= _LARGEST_PICTURE:
+                found[f"{kind}/{path.name}"] = path.read_bytes()
+    return found
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None: JSON as Python writes it may say NaN."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else round(number)
+
+
+def _data(sources: Sources) -> facts.Data | None:
+    ingest = read_json(sources.quarantine, "ingest.json")
+    if (ingest, sources.statistics, sources.anomalies) == (None, None, None):
+        return None
+    ingest = ingest or {"splits": {}, "classes": {}, "spans": ()}
+    drift = {item["feature"]: item for item in read_json(sources.data_verdict, "drift.json") or ()}
+    return facts.Data(
+        window=ingest.get("window", ""),
+        splits=ingest["splits"],
+        classes=ingest["classes"],
+        spans=tuple(
+            facts.Span(
+                name=span["name"],
+                number=span["number"],
+                rows=span["rows"],
+                accepted=span["accepted"],
+                classes=span.get("classes", {}),
+                rejected=span["rejected"],
+            )
+            for span in ingest["spans"]
+        ),
+        features=read_features(sources.statistics, drift) if sources.statistics else (),
+        anomalies=read_anomalies(sources.anomalies) if sources.anomalies else (),
+        set_aside=tuple(
+            facts.SetAside(item["file"], item["span"], item["photo"], item["reason"], item.get("detail", ""))
+            for item in read_json(sources.quarantine, "thumbnails.json") or ()
+        ),
+    )
+
+
+def _training(sources: Sources) -> facts.Training | None:
+    training = read_json(sources.model_run, "training.json")
+    epochs = tuple(
+        facts.Epoch(
+            epoch=int(line["epoch"]),
+            loss=_number(line.get("loss")),
+            accuracy=_number(line.get("accuracy")),
+            val_loss=_number(line.get("val_loss")),
+            val_accuracy=_number(line.get("val_accuracy")),
+        )
+        for line in read_lines(sources.model_run, "history.jsonl")
+    )
+    if training is None and not epochs:
+        return None
+    training = training or {}
+    return facts.Training(
+        epochs=epochs,
+        best_epoch=_whole(training.get("best_epoch")),
+        resumed_from_epoch=_whole(training.get("resumed_from_epoch")),
+        seconds=_number(training.get("seconds")),
+        devices=tuple(training.get("devices", ())),
+        global_batch_size=_whole(training.get("global_batch_size")),
+        train_examples=_whole(training.get("train_examples")),
+        eval_examples=_whole(training.get("eval_examples")),
+        parameters=_whole(training.get("parameters")),
+    )
+
+
+def _evaluation(sources: Sources) -> facts.Evaluation | None:
+    metrics = read_json(sources.evaluation, "metrics.json")
+    if metrics is None:
+        return None
+    baseline = metrics.get("baseline") or {}
+    confusion = metrics.get("confusion")
+    return facts.Evaluation(
+        slices=tuple(
+            _slice(kind, name, values, baseline.get(kind, {}).get(name, {}))
+            for kind, slices in metrics["candidate"].items()
+            for name, values in slices.items()
+        ),
+        baseline_version=(_whole(metrics.get("baseline_version")) or None) if baseline else None,
+        confusion=facts.Confusion(tuple(confusion["labels"]), tuple(tuple(row) for row in confusion["rows"]))
+        if confusion
+        else None,
+    )
+
+
+def _slice(kind: str, name: str, values: Mapping[str, Any], before: Mapping[str, Any]) -> facts.Slice:
+    photos, accuracy = _whole(values.get("example_count")) or 0, _number(values.get("accuracy"))
+    low, high = wilson(round(accuracy * photos), photos) if accuracy is not None else (0.0, 1.0)
+    return facts.Slice(
+        kind=kind,
+        name=name,
+        photos=photos,
+        accuracy=accuracy,
+        low=low,
+        high=high,
+        loss=_number(values.get("loss")),
+        before=_number(before.get("accuracy")),
+    )
+
+
+def _reliability(sources: Sources) -> Reliability | None:
+    answers, labels = [], _labels(sources)
+    for line in read_lines(sources.edge_verdict, "predictions.jsonl"):
+        probabilities = line["probabilities"]
+        if labels and None not in probabilities:
+            confidence = max(probabilities)
+            answers.append((confidence, labels[probabilities.index(confidence)] == line["label"]))
+    return reliability(answers)
+
+
+def _labels(sources: Sources) -> list[str]:
+    """Class names by id, from whichever step before the EdgeValidator says them."""
+    if sources.edge_models is not None and (sources.edge_models / "labels.txt").is_file():
+        return (sources.edge_models / "labels.txt").read_text(encoding="utf-8").splitlines()
+    ingest = read_json(sources.quarantine, "ingest.json") or {}
+    return list(ingest.get("classes", ()))
+
+
+def _mistakes(sources: Sources) -> tuple[facts.Mistake, ...] | None:
+    found = read_json(sources.edge_verdict, "mistakes.json")
+    if found is None:
+        return None
+    return tuple(
+        facts.Mistake(
+            file=item["file"],
+            photo_id=item["photo_id"],
+            label=item["label"],
+            predicted=item["predicted"],
+            probability=float(item["probability"]),
+            probability_of_label=float(item.get("probability_of_label", 0.0)),
+            lane=item.get("lane", ""),
+            span=_whole(item.get("span")),
+        )
+        for item in found
+    )
+
+
+def _edge(sources: Sources) -> facts.Edge | None:
+    edge = read_json(sources.edge_verdict, "edge.json")
+    if edge is None:
+        return None
+    return facts.Edge(edge["default_variant"], edge["eval_photos"], tuple(map(_variant, edge["variants"])))
+
+
+def _variant(variant: Mapping[str, Any]) -> facts.Variant:
+    measured = variant.get("measured") or {}
+    latency, machine = measured.get("latency", {}), measured.get("machine", {})
+    lanes = measured.get("groups", {}).get("lane", {})
+    worst = min(lanes, key=lambda lane: (lanes[lane]["accuracy"], lane), default=None)
+    return facts.Variant(
+        name=variant["name"],
+        file=variant.get("file"),
+        reasons=tuple(variant["reasons"]),
+        size_bytes=_whole(measured.get("size_bytes")),
+        accuracy=_number(measured.get("accuracy")),
+        reference_accuracy=_number(measured.get("reference_accuracy")),
+        agreement=_number(measured.get("agreement")),
+        max_difference=_number(measured.get("max_difference")),
+        p50_ms=_number(latency.get("p50_ms")),
+        p99_ms=_number(latency.get("p99_ms")),
+        worst_lane=worst,
+        worst_lane_accuracy=_number(lanes[worst]["accuracy"]) if worst is not None else None,
+        machine=", ".join(str(machine[key]) for key in ("cpu", "runtime") if machine.get(key)),
+    )
+
+
+def _gates(sources: Sources) -> tuple[facts.Gate, ...]:
+    folders = (sources.data_verdict, sources.blessing, sources.edge_verdict)
+    verdicts = [verdict for folder in folders if (verdict := read_json(folder, "verdict.json")) is not None]
+    return tuple(
+        facts.Gate(v["gate"], v["result"], tuple(v["reasons"]), tuple(v.get("warnings", ())))
+        for v in verdicts
+    )

@@ -1,0 +1,156 @@
+"""The page of all runs of a model: accuracy over the weeks, what was pushed, what was held back and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from report import charts, words
+from report.facts import Facts
+from report.page import Figure, environment
+from report.verdict import BADGES
+
+_WIDE = 880
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run in the table; None stands for what it did not get to.
+
+    Attributes:
+        run: Its id.
+        link: Where its page is, relative to the index or absolute; None where there is none.
+        outcome: How it ended.
+        started_at: UTC, ISO 8601.
+        accuracy: Of its model on its eval photos, 0..1.
+        before: Of the model in production, on the same photos.
+        weakest: The class with the lowest accuracy, and that.
+        photos: In its window.
+        set_aside: Of the newest span.
+        version: Pushed by it.
+        seconds: Wall time.
+        reason: Why it ended as it did, where that was no push.
+    """
+
+    run: str
+    link: str | None
+    outcome: str
+    started_at: str
+    accuracy: float | None = None
+    before: float | None = None
+    weakest: str | None = None
+    photos: int | None = None
+    set_aside: int | None = None
+    version: int | None = None
+    seconds: float | None = None
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its id, and its day where the id does not say it."""
+        stamp = self.started_at[:10].replace("-", "")
+        return (
+            self.run if stamp and self.run.startswith(stamp) else f"{words.day(self.started_at)} {self.run}"
+        )
+
+    @property
+    def badge(self) -> str:
+        """Its outcome in words."""
+        return BADGES[self.outcome][0]
+
+    @property
+    def tone(self) -> str:
+        """The colour of its outcome."""
+        return BADGES[self.outcome][1]
+
+
+def make_row(facts: Facts, link: str | None) -> Row:
+    """The row of a run.
+
+    Args:
+        facts: What is known of it.
+        link: Where its page is.
+    """
+    about, overall = facts.about, facts.evaluation.overall if facts.evaluation else None
+    worst = facts.evaluation.worst("class") if facts.evaluation else None
+    return Row(
+        run=about.run,
+        link=link,
+        outcome=about.outcome,
+        started_at=about.started_at,
+        accuracy=overall.accuracy if overall else None,
+        before=overall.before if overall else None,
+        weakest=f"{worst.name} {words.percent(worst.accuracy)}" if worst else None,
+        photos=sum(facts.data.splits.values()) if facts.data else None,
+        set_aside=facts.data.spans[-1].set_aside if facts.data and facts.data.spans else None,
+        version=about.version if about.outcome == "pushed" else None,
+        seconds=about.seconds,
+        reason="" if about.outcome == "pushed" else " ".join(about.reasons[:1]),
+    )
+
+
+def render_index(model: str, rows: Sequence[Row]) -> str:
+    """The page.
+
+    Args:
+        model: The model's name.
+        rows: Oldest first.
+    """
+    points = [
+        charts.Point(at, row.outcome, row.accuracy, row.before)
+        for row in rows
+        if (at := _moment(row.started_at)) is not None
+    ]
+    drawn = any(point.accuracy is not None for point in points)
+    return str(
+        environment()
+        .get_template("index.html")
+        .render(
+            model=model,
+            sentence=_sentence(model, rows),
+            figures=_figures(rows),
+            rows=rows[::-1],
+            bare=any(point.accuracy is None for point in points),
+            wide=_chart("wide", _WIDE, points) if drawn else "",
+            narrow=_chart("narrow", charts.WIDTH, points) if drawn else "",
+        )
+    )
+
+
+def _chart(name: str, width: int, points: Sequence[charts.Point]) -> object:
+    from markupsafe import Markup
+
+    return Markup(charts.timeline(name, width, points))
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
+
+
+def _sentence(model: str, rows: Sequence[Row]) -> str:
+    pushed = [row for row in rows if row.outcome == "pushed"]
+    if not rows:
+        return f"No run of {model} yet."
+    if not pushed:
+        return f"None of {len(rows)} runs pushed a version of {model}."
+    last = pushed[-1]
+    since = len(rows) - 1 - max(number for number, row in enumerate(rows) if row.outcome == "pushed")
+    runs = f"{since} run{'s' if since != 1 else ''}"
+    later = "by the last run" if not since else f"{runs} ago" if since else ""
+    return f"Version {last.version} of {model} was pushed {later}, on {words.day(last.started_at)}."
+
+
+def _figures(rows: Sequence[Row]) -> list[Figure]:
+    by_outcome: Mapping[str, int] = {
+        outcome: sum(row.outcome == outcome for row in rows) for outcome in BADGES
+    }
+    figures = [Figure("Runs", words.count(len(rows)))]
+    figures += [
+        Figure(BADGES[outcome][0].capitalize(), words.count(number))
+        for outcome, number in by_outcome.items()
+        if number
+    ]
+    return figures if rows else []

@@ -1,0 +1,235 @@
+"""From facts to HTML: one self-contained page, without a script and without a request.
+
+Everything that comes from people (labels, file names, reasons) is escaped by the templates; only the charts,
+which escape what they are given themselves, go in as they are.
+"""
+
+import base64
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from report import charts, words
+from report.changes import find_changes
+from report.facts import Facts
+from report.verdict import BADGES, other_reasons, other_warnings, sentence
+
+# In the order of the page, with their titles; `templates/sections.html` has a macro for each.
+SECTIONS = {
+    "gates": "Gates",
+    "changes": "What changed",
+    "data": "Data",
+    "features": "Drift",
+    "quarantine": "Set aside",
+    "training": "Training",
+    "metrics": "Metrics",
+    "confusion": "Confusion",
+    "mistakes": "Worst mistakes",
+    "reliability": "Reliability",
+    "edge": "Edge files",
+    "steps": "Time",
+    "lineage": "Lineage",
+}
+# Classes that get a colour of their own in the chart of weeks.
+_MOST_CLASSES = len(charts.CLASS_COLOURS)
+
+
+def render_run(facts: Facts, pictures: Mapping[str, bytes], before: Facts | None) -> str:
+    """The page of a run.
+
+    Args:
+        facts: What is known of it.
+        pictures: The thumbnails by the names that the facts have for them.
+        before: The run that it is compared with.
+    """
+    view = View(facts, pictures, before)
+    return str(environment().get_template("run.html").render(view=view))
+
+
+def render_part(title: str, text: str, sections: Collection[str], view: "View | None") -> str:
+    """A page with some of the sections.
+
+    Args:
+        title: What the page is about.
+        text: A sentence under it.
+        sections: Keys of `SECTIONS`; those that the facts have nothing for are left out.
+        view: What they are drawn from.
+    """
+    shown = [name for name in sections if view is not None and view.has(name)]
+    template = environment().get_template("part.html")
+    return str(template.render(title=title, text=text, sections=shown, view=view))
+
+
+@cache
+def environment() -> Any:
+    """The templates, with escaping on and our words as filters."""
+    import jinja2
+
+    loader = jinja2.PackageLoader("report", "templates")
+    made = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    for name in ("percent", "points", "count", "megabytes", "milliseconds", "seconds", "moment", "day"):
+        made.filters[name] = getattr(words, name)
+    made.globals |= {"titles": SECTIONS, "unknown": words.UNKNOWN}
+    return made
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One of the figures at the top: what, how much, and a line under it."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+class View:
+    """What the templates ask of one run."""
+
+    def __init__(self, facts: Facts, pictures: Mapping[str, bytes], before: Facts | None = None) -> None:
+        self.facts, self.before, self._pictures = facts, before, pictures
+        self.about = facts.about
+        self.badge, self.tone = BADGES[facts.about.outcome]
+        self.sentence = sentence(facts)
+        self.reasons, self.warnings = other_reasons(facts), other_warnings(facts)
+        self.changes = find_changes(facts, before) if before else ()
+
+    @property
+    def sections(self) -> list[str]:
+        """Those that there is something for."""
+        return [name for name in SECTIONS if self.has(name)]
+
+    @property
+    def absent(self) -> list[str]:
+        """Titles of what the run did not get to."""
+        parts = ("data", "training", "metrics", "edge")
+        return [SECTIONS[name].lower() for name in parts if not self.has(name)]
+
+    def has(self, section: str) -> bool:
+        """Whether there is something to show in a section."""
+        facts = self.facts
+        return {
+            "gates": bool(facts.gates),
+            "changes": self.before is not None,
+            "data": facts.data is not None and bool(facts.data.spans),
+            "features": facts.data is not None and bool(facts.data.features or facts.data.anomalies),
+            "quarantine": facts.data is not None and any(span.set_aside for span in facts.data.spans),
+            "training": facts.training is not None and bool(facts.training.epochs),
+            "metrics": facts.evaluation is not None,
+            "confusion": facts.evaluation is not None and facts.evaluation.confusion is not None,
+            "mistakes": facts.mistakes is not None,
+            "reliability": facts.reliability is not None,
+            "edge": facts.edge is not None,
+            "steps": bool(self.about.steps),
+            "lineage": bool(self.about.inputs or self.about.libraries or self.about.artifacts),
+        }[section]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """The few figures that a person looks for first."""
+        facts, found = self.facts, []
+        evaluation = facts.evaluation
+        if evaluation and evaluation.overall:
+            overall = evaluation.overall
+            note = f"{words.percent(overall.low)} to {words.percent(overall.high)}"
+            if overall.before is not None and overall.accuracy is not None:
+                version = evaluation.baseline_version
+                note = f"{words.points(overall.accuracy - overall.before)} to version {version}"
+            found.append(Figure("Eval accuracy", words.percent(overall.accuracy), note))
+            worst = evaluation.worst("class")
+            if worst:
+                found.append(Figure("Weakest class", words.percent(worst.accuracy), worst.name))
+        if facts.edge and facts.edge.default:
+            default = next(v for v in facts.edge.variants if v.name == facts.edge.default)
+            note = f"{default.name}, {words.milliseconds(default.p50_ms)}"
+            found.append(Figure("File for phones", words.megabytes(default.size_bytes), note))
+        if facts.data and facts.data.spans:
+            newest = facts.data.spans[-1]
+            note = f"{words.count(newest.set_aside)} of {words.count(newest.rows)} set aside"
+            found.append(Figure("New photos", words.count(newest.accepted), note))
+        if self.about.seconds is not None:
+            found.append(Figure("Time", words.seconds(self.about.seconds), words.day(self.about.started_at)))
+        return found
+
+    def picture(self, file: str) -> str | None:
+        """A thumbnail as a data URI; None where there is none."""
+        content = self._pictures.get(file)
+        if content is None:
+            return None
+        kind = "png" if file.endswith(".png") else "jpeg"
+        return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+    # The charts. Each name is unique in a page.
+
+    @property
+    def coloured_classes(self) -> list[tuple[str, str]]:
+        """The most frequent classes with their colours."""
+        assert self.facts.data is not None
+        most = sorted(self.facts.data.classes, key=lambda c: -self.facts.data.classes[c])  # type: ignore[union-attr]
+        return list(zip(most, charts.CLASS_COLOURS, strict=False))
+
+    def weeks_chart(self) -> Any:
+        """Photos of each span."""
+        assert self.facts.data is not None
+        classes = [name for name, _ in self.coloured_classes]
+        return _markup(charts.weeks("weeks", self.facts.data.spans, classes))
+
+    def class_shares(self) -> list[tuple[str, int, float, float | None]]:
+        """Of each class: photos in the newest span, its share there, and its share in the spans before."""
+        assert self.facts.data is not None
+        *older, newest = self.facts.data.spans
+        before = sum(span.accepted for span in older)
+        return [
+            (
+                label,
+                newest.classes.get(label, 0),
+                newest.classes.get(label, 0) / max(1, newest.accepted),
+                sum(span.classes.get(label, 0) for span in older) / before if before else None,
+            )
+            for label in self.facts.data.classes
+        ]
+
+    def feature_charts(self) -> list[tuple[Any, Any]]:
+        """Each feature with its chart."""
+        assert self.facts.data is not None
+        return [
+            (feature, _markup(charts.feature(f"feature-{number}", feature)))
+            for number, feature in enumerate(self.facts.data.features)
+        ]
+
+    def training_chart(self, figure: str) -> Any:
+        """`loss` or `accuracy` over the epochs."""
+        assert self.facts.training is not None
+        made = charts.training(
+            f"training-{figure}", self.facts.training.epochs, figure, self.facts.training.best_epoch
+        )
+        return _markup(made)
+
+    def reliability_chart(self) -> Any:
+        """Accuracy over confidence."""
+        assert self.facts.reliability is not None
+        return _markup(charts.reliability("reliability", self.facts.reliability))
+
+    def rejected(self) -> list[tuple[str, list[int]]]:
+        """Each reason of quarantine with its photos by span."""
+        assert self.facts.data is not None
+        spans = self.facts.data.spans
+        reasons = sorted({reason for span in spans for reason in span.rejected})
+        return [(reason, [span.rejected.get(reason, 0) for span in spans]) for reason in reasons]
+
+    @property
+    def floor(self) -> float:
+        """Where the scale of all slices begins: the tenth under the lowest end of any."""
+        assert self.facts.evaluation is not None
+        slices = self.facts.evaluation.slices
+        ends = [min(item.low, item.before if item.before is not None else 1.0) for item in slices]
+        return min(0.9, math.floor(min(ends, default=0.0) * 10) / 10)
+
+
+def _markup(svg: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(svg)

@@ -1,0 +1,80 @@
+"""The record of a run that outlives it: `report.html` and `facts.json`, in a folder or an object store."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from locations import Location, explained, filesystem, folders_in, read_bytes
+from report.facts import Facts
+
+PAGE, FACTS = "report.html", "facts.json"
+
+# A store answers in tens of milliseconds, and a year has 52 weeks.
+_READERS = 16
+
+
+def write(folder: Location, facts: Facts, page: str) -> Location:
+    """Writes both, each whole or not at all; returns where the page is.
+
+    Args:
+        folder: Of the run.
+        facts: What is known of it.
+        page: The page that shows that.
+
+    Raises:
+        EdgelineError: The store cannot be written.
+        OSError: The folder cannot be written.
+    """
+    for name, content in ((FACTS, facts.to_json()), (PAGE, page.encode())):
+        if isinstance(folder, Path):
+            write_file(folder / name, content)
+        else:
+            # An object appears when it is whole.
+            with explained(folder):
+                filesystem(folder).pipe_file((folder / name).path, content)
+    return folder / PAGE
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, and its folder where that is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.writing")
+    scratch.write_bytes(content)
+    os.replace(scratch, path)
+
+
+def read(folder: Location) -> Facts | None:
+    """The facts of a run; None where there are none, or none that can be read.
+
+    Raises:
+        EdgelineError: The store cannot be read.
+    """
+    try:
+        return Facts.from_json(read_bytes(folder / FACTS))
+    except (OSError, ValueError):
+        return None
+
+
+def read_all(root: Location) -> list[tuple[Location, Facts]]:
+    """The folder and facts of every run below `root`, oldest first.
+
+    Raises:
+        EdgelineError: The store cannot be read.
+    """
+    folders = [root / name for name in folders_in(root)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = [
+            (folder, facts)
+            for folder, facts in zip(folders, pool.map(read, folders), strict=True)
+            if facts is not None
+        ]
+    return sorted(found, key=lambda item: (item[1].about.started_at, item[1].about.run))
+
+
+def before(run: str, model: str, newest_first: Iterable[Facts]) -> Facts | None:
+    """The run to compare with: the newest other one of the model that got as far as its data."""
+    for facts in newest_first:
+        if facts.about.run != run and facts.about.model == model and facts.data is not None:
+            return facts
+    return None

@@ -1,0 +1,101 @@
+"""The distributions of features, from what StatisticsGen and ExampleValidator wrote; without TensorFlow."""
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from report.facts import Distribution, Feature
+
+# Different for each photo, or made by ingest: their distribution says nothing of the world.
+_BOOKKEEPING = frozenset({"photo_id", "session_id", "captured_at", "span", "newest_span"})
+# Names of StatisticsGen's slices by the feature `newest_span`.
+_WHOLE_WINDOW, _NEWEST, _BEFORE = "All Examples", "newest_span_1", "newest_span_0"
+_MOST_VALUES = 200
+
+
+def read_features(statistics: Path, drift: Mapping[str, Mapping[str, Any]]) -> tuple[Feature, ...]:
+    """The features of the training photos, those first that the gate measured the drift of.
+
+    Args:
+        statistics: Folder of the statistics artifact.
+        drift: What the gate measured, by feature: `measure`, `distance`, `threshold`.
+    """
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    file = statistics / "Split-train" / "FeatureStats.pb"
+    if not file.is_file():
+        return ()
+    content = file.read_bytes()
+    datasets = {d.name: d for d in statistics_pb2.DatasetFeatureStatisticsList.FromString(content).datasets}
+    newest = datasets.get(_NEWEST) or datasets.get(_WHOLE_WINDOW)
+    if newest is None:
+        return ()
+    now = dict(_distributions(newest))
+    before = dict(_distributions(datasets[_BEFORE])) if _BEFORE in datasets else {}
+    features = [
+        Feature(
+            name=name,
+            now=distribution,
+            before=before.get(name),
+            measure=drift.get(name, {}).get("measure"),
+            distance=drift.get(name, {}).get("distance"),
+            threshold=drift.get(name, {}).get("threshold"),
+        )
+        for name, distribution in now.items()
+    ]
+    return tuple(sorted(features, key=lambda feature: (feature.distance is None, feature.name)))
+
+
+def _distributions(dataset: Any) -> Iterator[tuple[str, Distribution]]:
+    for stats in dataset.features:
+        name = stats.name or ".".join(stats.path.step)
+        if name in _BOOKKEEPING:
+            continue
+        kind = stats.WhichOneof("stats")
+        if kind == "num_stats":
+            yield name, _numbers(stats.num_stats)
+        elif kind == "string_stats":
+            yield name, _texts(stats.string_stats)
+
+
+def _numbers(stats: Any) -> Distribution:
+    # The first histogram has bins of equal width; the second one's are quantiles.
+    buckets = [
+        (bucket.low_value, bucket.high_value, bucket.sample_count)
+        for histogram in stats.histograms[:1]
+        for bucket in histogram.buckets
+        if math.isfinite(bucket.low_value) and math.isfinite(bucket.high_value)
+    ]
+    total = sum(count for _, _, count in buckets) or 1.0
+    return Distribution(
+        photos=int(stats.common_stats.num_non_missing),
+        mean=stats.mean if math.isfinite(stats.mean) else None,
+        deviation=stats.std_dev if math.isfinite(stats.std_dev) else None,
+        bins=tuple((low, high, count / total) for low, high, count in buckets),
+    )
+
+
+def _texts(stats: Any) -> Distribution:
+    counted = sorted(((b.sample_count, b.label) for b in stats.rank_histogram.buckets), reverse=True)
+    total = sum(count for count, _ in counted) or 1.0
+    return Distribution(
+        photos=int(stats.common_stats.num_non_missing),
+        values=tuple((label, count / total) for count, label in counted[:_MOST_VALUES]),
+    )
+
+
+def read_anomalies(anomalies: Path) -> tuple[str, ...]:
+    """What ExampleValidator found against the curated schema, a sentence a feature and split.
+
+    Args:
+        anomalies: Folder of the anomalies artifact.
+    """
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    found: dict[str, list[str]] = {}
+    for file in sorted(anomalies.glob("Split-*/SchemaDiff.pb")):
+        split = file.parent.name.removeprefix("Split-")
+        for feature, info in anomalies_pb2.Anomalies.FromString(file.read_bytes()).anomaly_info.items():
+            found.setdefault(f"{feature}: {info.description.rstrip('. ')}", []).append(split)
+    return tuple(f"{text} (in {' and '.join(splits)})." for text, splits in found.items())

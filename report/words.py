@@ -1,0 +1,63 @@
+"""Numbers and moments as the page writes them; an en dash stands for what is not known."""
+
+from datetime import datetime
+
+UNKNOWN = "\u2013"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """0.9412 as `94.1 %`."""
+    return UNKNOWN if share is None else f"{100 * share:.{digits}f}\u00a0%"
+
+
+def points(difference: float | None) -> str:
+    """A difference of shares in percentage points, signed: 0.012 as `+1.2`."""
+    if difference is None:
+        return UNKNOWN
+    rounded = round(100 * difference, 1)
+    return f"{rounded:+.1f}".replace("-", "\u2212") if rounded else "±0.0"
+
+
+def count(number: float | None) -> str:
+    """12345 as `12,345`."""
+    return UNKNOWN if number is None else f"{number:,.0f}"
+
+
+def megabytes(size: float | None) -> str:
+    """Bytes as megabytes of 10^6."""
+    return UNKNOWN if size is None else f"{size / 1e6:.2f}\u00a0MB"
+
+
+def milliseconds(time: float | None) -> str:
+    """Milliseconds with two digits that mean something."""
+    if time is None:
+        return UNKNOWN
+    return f"{time:.2f}\u00a0ms" if time < 10 else f"{time:.0f}\u00a0ms"
+
+
+def seconds(time: float | None) -> str:
+    """Seconds as a person says them: `4.2 s`, `3 min 20 s`, `2 h 05 min`."""
+    if time is None:
+        return UNKNOWN
+    if time < 60:
+        return f"{time:.1f}\u00a0s"
+    minutes, rest = divmod(round(time), 60)
+    if minutes < 60:
+        return f"{minutes}\u00a0min {rest:02d}\u00a0s"
+    return f"{minutes // 60}\u00a0h {minutes % 60:02d}\u00a0min"
+
+
+def moment(text: str | None) -> str:
+    """An ISO 8601 time as `Mon 5 Oct 2026, 09:12 UTC`; as it came where it is none."""
+    if not text:
+        return UNKNOWN
+    try:
+        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return text
+    return f"{at:%a} {at.day} {at:%b %Y, %H:%M} UTC"
+
+
+def day(text: str | None) -> str:
+    """An ISO 8601 time as `2026-10-05`."""
+    return (text or UNKNOWN)[:10]
