@@ -95,6 +95,10 @@ def _data(sources: Sources) -> facts.Data | None:
             facts.SetAside(item["file"], item["span"], item["photo"], item["reason"], item.get("detail", ""))
             for item in read_json(sources.quarantine, "thumbnails.json") or ()
         ),
+        excluded=tuple(
+            facts.Excluded(item["span"], item.get("who", ""), item.get("when", ""), item.get("reason", ""))
+            for item in ingest.get("excluded", ())
+        ),
     )
 
 

@@ -59,6 +59,7 @@ class About:
         resumes: The run whose finished steps it took over.
         reasons: Of the outcome, a sentence each.
         warnings: What a person should look at although it blocked nothing.
+        notes: On the spans that it read, a sentence each.
         problem: What ended it before its last step.
         log: File with everything that was printed.
         data: Where the photos came from.
@@ -81,6 +82,7 @@ class About:
     resumes: str | None = None
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     problem: Problem | None = None
     log: str | None = None
     data: str = ""
@@ -165,6 +167,16 @@ class SetAside:
 
 
 @dataclass(frozen=True)
+class Excluded:
+    """A span that somebody took out of all runs."""
+
+    span: str
+    who: str = ""
+    when: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Data:
     """The window of data.
 
@@ -176,6 +188,7 @@ class Data:
         features: In the order of the schema's comparators first, then by name.
         anomalies: What breaks the schema, a sentence each.
         set_aside: Some of the photos in quarantine.
+        excluded: The spans that the window would hold, had nobody excluded them.
     """
 
     window: str = ""
@@ -185,6 +198,7 @@ class Data:
     features: tuple[Feature, ...] = ()
     anomalies: tuple[str, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 from report import charts, words
 from report.changes import find_changes
 from report.facts import Facts
-from report.verdict import BADGES, other_reasons, other_warnings, sentence
+from report.verdict import BADGES, notes, other_reasons, other_warnings, sentence
 
 # In the order of the page, with their titles; `templates/sections.html` has a macro for each.
 SECTIONS = {
@@ -95,6 +95,7 @@ class View:
         self.badge, self.tone = BADGES[facts.about.outcome]
         self.sentence = sentence(facts)
         self.reasons, self.warnings = other_reasons(facts), other_warnings(facts)
+        self.notes = notes(facts, before)
         self.changes = find_changes(facts, before) if before else ()
 
     @property

@@ -71,6 +71,22 @@ def other_reasons(facts: Facts) -> tuple[str, ...]:
     return tuple(reason for reason in facts.about.reasons if reason not in said)
 
 
+def notes(facts: Facts, before: Facts | None) -> tuple[str, ...]:
+    """Which spans are new, and which were excluded: as the runner says, else as the data says."""
+    if facts.about.notes or facts.data is None:
+        return facts.about.notes
+    found = []
+    if before is not None and before.data is not None:
+        seen = {span.name for span in before.data.spans}
+        new = [span.name for span in facts.data.spans if span.name not in seen]
+        since = f"since run {before.about.run}"
+        found.append(f"New {since}: {', '.join(new)}." if new else f"No new span {since}.")
+    found += [
+        f"Excluded: {item.span}, by {item.who} on {item.when}: {item.reason}" for item in facts.data.excluded
+    ]
+    return tuple(found)
+
+
 def other_warnings(facts: Facts) -> tuple[str, ...]:
     """The warnings that no gate says already."""
     said = {warning for gate in facts.gates for warning in gate.warnings}

@@ -272,6 +272,11 @@ def _add_releases(commands: Any) -> None:
     add("runs", "All runs, newest first.", does.list_runs, store=False)
     show = add("show", "One run: steps, verdicts, reasons.", does.show, store=False)
     show.add_argument("run", metavar="RUN", help="the id of a run, or latest")
+    report = add("report", "The page of a run: makes it where it is missing, prints its path.", _report_page)
+    report.add_argument(
+        "run", nargs="?", default="latest", metavar="RUN", help="the id of a run, or latest (latest)"
+    )
+    report.add_argument("--index", action="store_true", help="one page of all runs instead")
     add("verify", "Compares every file of every release with its manifest.", does.verify)
     rollback = add("rollback", "Puts an earlier release back in production.", does.rollback, as_json=False)
     rollback.add_argument("--to", type=int, metavar="V", help="the version (the one before)")
@@ -279,6 +284,12 @@ def _add_releases(commands: Any) -> None:
     promote.add_argument("version", type=int, metavar="V", help="the version")
     for parser in (rollback, promote):
         parser.add_argument("--reason", required=True, metavar="R", help="why, for the audit log")
+
+
+def _report_page(arguments: argparse.Namespace) -> int:
+    from runners.report_command import report
+
+    return report(arguments)
 
 
 def _add_kubeflow(commands: Any) -> None:

@@ -234,13 +234,27 @@ class _Session:
         folder.write(run)
         return run
 
+    def _leave_report(self, run: Run, folder: RunFolder) -> Path | None:
+        """The page of the run; whatever keeps it from being made changes nothing of how the run ended."""
+        try:
+            from runners.run_report import write_report
+
+            page = write_report(run, folder)
+        except (Exception, KeyboardInterrupt) as error:
+            text = f"There is no report of this run: {type(error).__name__}: {error}"
+            self.console.print(text, style="yellow", markup=False, soft_wrap=True)
+            return None
+        self.console.print(f"Report: {page}", markup=False, soft_wrap=True)
+        return page
+
     def _report(self, run: Run, folder: RunFolder) -> int:
         if run.steps:
             for line in closing.time_table(run, self.console.width):
                 self.console.print(line, markup=False, soft_wrap=True)
         for line, style in closing.last_lines(run, folder, store.current(self.push, run.workload)):
             self.console.print(line, style=style, markup=False, soft_wrap=True)
+        page = self._leave_report(run, folder)
         if self.options.as_json:
-            print_json(run.to_json())
+            print_json({**run.to_json(), "report": str(page) if page else None})
         assert run.exit_code is not None
         return run.exit_code

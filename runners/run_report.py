@@ -9,6 +9,7 @@ from report.facts import About, Artifact, Facts, Problem, Step, by_dotted_name
 from report.page import render_run
 from report.sources import OUTPUTS, Sources
 from runners import artifact_records, runs
+from runners.catch_up import span_lines
 from runners.runs import Run, RunFolder
 
 
@@ -51,6 +52,7 @@ def about(run: Run, folder: RunFolder) -> About:
         resumes=run.resumes,
         reasons=run.reasons,
         warnings=run.warnings,
+        notes=tuple(span_lines(run)),
         # What a gate found has its place beside the gate.
         problem=Problem(**error) if error and run.outcome not in ("held", "refused", "interrupted") else None,
         log=str(folder.log) if folder.log.exists() else None,
