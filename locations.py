@@ -69,7 +69,7 @@ def locate(place: "str | Location") -> Location:
     if not is_url(place):
         return Path(place.removeprefix("file://"))
     scheme, _, rest = place.partition("://")
-    if not rest.strip("/"):
+    if not rest or rest.startswith("/"):
         raise UsageError(
             f"{place} names no bucket.", "There is nowhere to look then.", f"Write {scheme}://BUCKET/PREFIX."
         )
@@ -149,7 +149,7 @@ def _children(place: "UPath") -> list[tuple[str, bool]]:
             if is_absent(error):
                 return []
             raise
-    top = place.path.rstrip("/") + "/"
+    top = place.path.strip("/") + "/"
     found = ((info["name"].strip("/") + "/", info["type"] == "directory") for info in infos)
     # An object named like the folder itself stands for it where somebody made it with a browser.
     return [(name.removeprefix(top).rstrip("/"), is_folder) for name, is_folder in found if name != top]
@@ -167,9 +167,10 @@ def files_below(place: "UPath") -> Mapping[str, Entry]:
             if is_absent(error):
                 return {}
             raise
-    top = place.path.rstrip("/") + "/"
+    top = place.path.strip("/") + "/"
     found = {}
     for name, info in infos.items():
+        name = name.lstrip("/")
         relative = name.removeprefix(top)
         if info["type"] == "file" and name.startswith(top) and _is_plain(relative):
             found[relative] = Entry(int(info["size"]), version_in(info))

@@ -1,8 +1,13 @@
-"""What all tests share: a quiet TensorFlow, and the order in which they end soonest."""
+"""What all tests share: a quiet TensorFlow, an S3 server, and the order in which they end soonest."""
 
+import logging
 import os
+import uuid
+from collections.abc import Iterator
 
 import pytest
+
+from tests.s3 import point_to
 
 # Read when TensorFlow is first imported; 2 keeps its errors.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -11,3 +16,28 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Minutes each: begun last, one would run alone at the end while the other cores wait.
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 server of this module's own, which the environment points to."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    with pytest.MonkeyPatch.context() as patch:
+        point_to(address, patch)
+        yield address
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str) -> str:
+    """The URL of a new bucket."""
+    from locations import filesystem, locate
+
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    filesystem(locate(f"s3://{name}")).mkdir(name)
+    return f"s3://{name}"
