@@ -1,0 +1,189 @@
+"""Runs to make pages of: as rich as a real one gets, with what people may write in it."""
+
+from dataclasses import replace
+from io import BytesIO
+
+from PIL import Image
+
+from report.facts import (
+    About,
+    Artifact,
+    Confusion,
+    Data,
+    Distribution,
+    Edge,
+    Epoch,
+    Evaluation,
+    Excluded,
+    Facts,
+    Feature,
+    Gate,
+    Mistake,
+    Problem,
+    SetAside,
+    Slice,
+    Span,
+    Step,
+    Training,
+    Variant,
+)
+from report.measures import reliability, wilson
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def picture() -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (96, 72), (40, 120, 90)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def a_slice(kind: str, name: str, right: int, photos: int, before: float | None = 0.9) -> Slice:
+    low, high = wilson(right, photos)
+    return Slice(kind, name, photos, right / photos, low, high, 0.3, before)
+
+
+def spans(number: int, labels: tuple[str, ...]) -> tuple[Span, ...]:
+    classes = {label: 200 // (place + 1) for place, label in enumerate(labels)}
+    accepted = sum(classes.values())
+    return tuple(
+        Span(f"span-{n:05d}", n, accepted + 7, accepted, classes, {"corrupt": 5, "duplicate": 2})
+        for n in range(1, number + 1)
+    )
+
+
+def a_run(
+    labels: tuple[str, ...] = ("ok", "misplaced", "damaged"),
+    lanes: int = 40,
+    weeks: int = 8,
+    **about: object,
+) -> Facts:
+    """A pushed run with every section."""
+    window = spans(weeks, labels)
+    lane_names = [f"lane-{n:02d}" for n in range(1, lanes + 1)]
+    shares = tuple((name, 1 / lanes) for name in lane_names)
+    bins = tuple((float(low), low + 10.0, 0.1) for low in range(0, 100, 10))
+    now, before = Distribution(200, 90.0, 20.0, bins), Distribution(900, 110.0, 22.0, bins)
+    lanes_now, lanes_before = Distribution(200, values=shares), Distribution(900, values=shares[::-1])
+    confused = [[90 if row == column else 5 for column in labels] for row in labels]
+    fp16 = Variant(
+        name="fp16",
+        file="model_fp16.tflite",
+        size_bytes=390_000,
+        accuracy=0.92,
+        reference_accuracy=0.925,
+        agreement=0.99,
+        max_difference=1e-3,
+        p50_ms=0.3,
+        p99_ms=0.5,
+        worst_lane="lane-03",
+        worst_lane_accuracy=0.7,
+        machine="A processor, tensorflow 2.16.2",
+    )
+    return Facts(
+        about=About(
+            **{
+                "run": "20261005-030000",
+                "model": "shelf",
+                "outcome": "pushed",
+                "version": 3,
+                "started_at": "2026-10-05T03:00:00Z",
+                "ended_at": "2026-10-05T03:04:10Z",
+                "seconds": 250.4,
+                "start_seconds": 9.1,
+                "reasons": ("Version 3 of shelf is in production.",),
+                "warnings": ("14 of 2828 photos were set aside.",),
+                "notes": ("1 new span since run 20260928-030000: span-00008.",),
+                "data": "/data/photos",
+                "inputs": {"window": "ab" * 32, "code": "cd" * 32},
+                "settings": {"trainer.epochs": "16", "seed": "20"},
+                "libraries": {"tensorflow": "2.16.2"},
+                "steps": (Step("PhotoIngest", "cached", 0.1), Step("Trainer", "done", 101.2)),
+                "artifacts": (Artifact("Trainer", "model", "/workspace/artifacts/Trainer/model/25"),),
+                **about,
+            }
+        ),
+        data=Data(
+            window="ab" * 32,
+            splits={"train": 1500, "eval": 400},
+            classes={label: 8 * 200 // (place + 1) for place, label in enumerate(labels)},
+            spans=window,
+            features=(
+                Feature("brightness", now, before, "jensen_shannon_divergence", 0.2, 0.12),
+                Feature("lane_id", lanes_now, lanes_before, "l_infty", 0.02, 0.1),
+                Feature("width", Distribution(200, 640.0, 0.0, ((640.0, 640.0, 1.0),))),
+            ),
+            anomalies=("lane_id: Unexpected string values: lane-77 (in train and eval).",),
+            set_aside=tuple(
+                SetAside(f"thumbnails/{n:02d}.jpg", "span-00008", f"{n}.jpg", "duplicate", "A copy of 1.jpg.")
+                for n in range(1, 25)
+            ),
+            excluded=(Excluded("span-00004", "ada@host", "2026-09-30T08:00:00Z", "A phone was broken."),),
+        ),
+        training=Training(
+            tuple(Epoch(n, 1 / n, 1 - 0.5 / n, 1.1 / n, 0.95 - 0.5 / n) for n in range(1, 17)),
+            12,
+            None,
+            101.0,
+            ("CPU:0",),
+            32,
+            1500,
+            400,
+            190803,
+        ),
+        evaluation=Evaluation(
+            (
+                a_slice("overall", "all", 370, 400, 0.93),
+                *(a_slice("class", label, 90, 100) for label in labels),
+                *(a_slice("lane", lane, 9, 10, None) for lane in lane_names),
+                *(a_slice("span", str(span.number), 45, 50) for span in window),
+            ),
+            2,
+            Confusion(labels, tuple(map(tuple, confused))),
+        ),
+        reliability=reliability([(0.55, True), (0.65, False), (0.95, True), (0.99, True)] * 100),
+        mistakes=tuple(
+            Mistake(
+                f"mistakes/{n:02d}.jpg",
+                f"span-00008/{n}.jpg",
+                labels[0],
+                labels[-1],
+                0.9,
+                0.005,
+                "lane-04",
+                8,
+            )
+            for n in range(1, 13)
+        ),
+        edge=Edge("fp16", 400, (fp16, Variant("int8", None, ("It could not be converted: SIGABRT.",)))),
+        gates=(
+            Gate("data", "pass", ("200 photos were accepted.",), ("brightness has drifted.",)),
+            Gate("evaluation", "pass", ("Accuracy 0.925 on 400 eval photos; every bound holds.",)),
+            Gate("edge", "pass", ("fp16 is the default variant.",), ("int8: It could not be converted.",)),
+        ),
+    )
+
+
+def pictures() -> dict[str, bytes]:
+    return {f"{kind}/{n:02d}.jpg": picture() for kind in ("thumbnails", "mistakes") for n in range(1, 25)}
+
+
+def a_failed_run() -> Facts:
+    """A run that ended before its first step."""
+    problem = Problem(f"The disk of {HOSTILE} is full.", "The run could not write.", "Free some space.")
+    return Facts(about=replace(a_run().about, outcome="failed", problem=problem, steps=(), artifacts=()))
+
+
+def a_hostile_run() -> Facts:
+    """Everything that people write is markup."""
+    facts = a_run((HOSTILE, "a & b $x_1$", "損傷 «é»"), lanes=3, weeks=2)
+    assert facts.data and facts.mistakes
+    about = replace(facts.about, model=HOSTILE, reasons=(HOSTILE,), warnings=(HOSTILE,), data=HOSTILE)
+    aside = (SetAside("thumbnails/01.jpg", "span-00002", f"{HOSTILE}.jpg", "corrupt", HOSTILE),)
+    feature = Feature(HOSTILE, Distribution(9, values=((HOSTILE, 0.5), ("</svg><img src=x>", 0.5))))
+    return replace(
+        facts,
+        about=about,
+        data=replace(facts.data, set_aside=aside, anomalies=(HOSTILE,), features=(feature,)),
+        mistakes=(replace(facts.mistakes[0], photo_id='"><img src="https://example.org/x.png">'),),
+    )

@@ -1,0 +1,64 @@
+import re
+from dataclasses import replace
+
+import pytest
+
+from report.index import make_row, render_index
+from tests.report.runs import HOSTILE, a_failed_run, a_run
+
+
+def weeks(number: int):
+    """Rows of as many Mondays: every fifth model is held back, and the data of every seventh week refused."""
+    for week in range(number):
+        day = f"2026{1 + week // 28:02d}{1 + week % 28:02d}"
+        about = {"run": f"{day}-030000", "started_at": f"{day[:4]}-{day[4:6]}-{day[6:]}T03:00:00Z"}
+        facts = a_run(version=week + 1, **about)
+        if week % 7 == 6:
+            facts = replace(
+                facts, evaluation=None, about=replace(facts.about, outcome="refused", reasons=("Too dark.",))
+            )
+        elif week % 5 == 4:
+            facts = replace(facts, about=replace(facts.about, outcome="held", reasons=("Worse.",)))
+        yield make_row(facts, f"{about['run']}/report.html")
+
+
+def test_every_run_has_a_row_newest_first_with_why_it_was_not_pushed():
+    page = render_index("shelf", list(weeks(10)))
+    links = re.findall(r'href="(\d+-\d+)/report.html"', page)
+    assert links == [f"202601{day:02d}-030000" for day in range(10, 0, -1)]
+    assert page.count("Worse.") == 2 and page.count("Too dark.") == 1
+    assert "Version 9 of shelf was pushed 1 run ago, on 2026-01-09." in page
+
+
+def test_sixty_weeks_are_a_small_page_with_a_chart_for_each_width():
+    page = render_index("shelf", list(weeks(60)))
+    assert page.count("<svg") == 2 and len(page) < 500_000
+
+
+def test_outcomes_are_counted():
+    page = render_index("shelf", list(weeks(10)))
+    counted = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", page))
+    assert counted == {"Runs": "10", "Pushed": "7", "Held back": "2", "Data refused": "1"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], "No run of shelf yet."),
+        ([make_row(a_failed_run(), None)], "None of 1 runs pushed a version of shelf."),
+    ],
+)
+def test_without_a_model_there_is_no_chart(rows, said):
+    page = render_index("shelf", rows)
+    assert said in page and "<svg" not in page
+
+
+def test_markup_in_a_reason_stays_text():
+    facts = a_run(outcome="held", reasons=(HOSTILE,))
+    assert HOSTILE not in render_index("shelf", [make_row(facts, None)])
+
+
+def test_a_run_of_a_cluster_is_named_by_its_day_too():
+    row = make_row(a_run(run="0a1b2c3d-1111-2222-3333-444455556666"), None)
+    assert row.name == "2026-10-05 0a1b2c3d-1111-2222-3333-444455556666"
+    assert make_row(a_run(), None).name == "20261005-030000"

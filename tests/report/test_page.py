@@ -1,0 +1,148 @@
+"""The HTML of a run. How it looks in a browser is `test_in_chromium.py`'s."""
+
+import math
+import re
+import xml.dom.minidom
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from report import charts
+from report.facts import Data, Distribution, Epoch, Evaluation, Facts, Feature, Slice, Training
+from report.page import SECTIONS, View, render_run
+from tests.report.runs import HOSTILE, a_failed_run, a_hostile_run, a_run, pictures
+
+
+class Tags(HTMLParser):
+    """The tags of a page, its ids and whatever it would load."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.loads: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            if name in ("src", "href", "xlink:href", "srcset", "data") and value[:1] != "#":
+                self.loads.append(value)
+
+
+def sections(page: str) -> list[str]:
+    return re.findall(r'<section id="([^"]+)">', page)
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render_run(a_run(), pictures(), a_run(run="20260928-030000", weeks=7))
+
+
+def test_a_whole_run_has_every_section_in_order(page):
+    assert sections(page) == list(SECTIONS)
+    assert page.index("Version 3 of shelf is in production") < page.index("<section")
+
+
+def test_the_page_holds_all_that_it_shows(page):
+    tags = Tags(page)
+    assert not {"script", "iframe", "object", "embed", "base", "form"} & set(tags.tags)
+    assert all(load.startswith("data:") for load in tags.loads)
+    assert tags.tags.count("img") == 24 + 12
+    # Of style.css and of the charts.
+    assert not re.search(r"url\((?!#)|@import", page)
+
+
+def test_ids_are_unique_in_a_page(page):
+    ids = Tags(page).ids
+    assert len(ids) > 50 and len(set(ids)) == len(ids)
+
+
+def test_the_same_run_gives_the_same_bytes(page):
+    assert render_run(a_run(), pictures(), a_run(run="20260928-030000", weeks=7)) == page
+
+
+def test_charts_are_well_formed_and_know_no_colour_of_their_own(page):
+    drawn = re.findall(r"<svg class=.chart.*?</svg>", page, flags=re.DOTALL)
+    assert len(drawn) == 1 + 3 + 2 + 1
+    for svg in drawn:
+        xml.dom.minidom.parseString(
+            svg.replace("<svg ", '<svg xmlns:xlink="http://www.w3.org/1999/xlink" ', 1)
+        )
+        assert not re.search(r"#[0-9a-fA-F]{6}\b", re.sub(r'(?:id|href)="[^"]*"|url\([^)]*\)', "", svg))
+        assert "DejaVu" not in svg and "var(--" in svg
+
+
+def test_markup_in_labels_names_and_reasons_stays_text():
+    page = render_run(a_hostile_run(), pictures(), a_hostile_run())
+    assert "<script" not in page and "&lt;script&gt;" in page
+    tags = Tags(page)
+    assert set(tags.loads) == {load for load in tags.loads if load.startswith("data:")}
+    assert tags.tags.count("img") == 2 and "script" not in tags.tags
+    assert "a &amp; b $x_1$" in page
+
+
+def test_a_run_that_failed_before_its_first_step_says_so_in_three_parts():
+    page = render_run(a_failed_run(), {}, None)
+    for part in ("The run failed before its first step", "is full.", "could not write.", "Free some space."):
+        assert part in page
+    assert HOSTILE not in page
+    assert "did not get that far: data, training, metrics, edge files" in page
+
+
+@pytest.mark.parametrize("part", ["data", "evaluation", "mistakes", "edge", "gates"])
+def test_any_part_may_be_missing(part):
+    facts = replace(a_run(), training=None, reliability=None)
+    assert facts.data is not None
+    # Charts are what takes the time.
+    facts = replace(facts, data=replace(facts.data, features=()))
+    whole = View(facts, {}).sections
+    without = replace(facts, **{part: () if part == "gates" else None})
+    shown = sections(render_run(without, {}, None))
+    assert shown and set(shown) < set(whole)
+
+
+def test_a_window_without_a_photo_has_a_page():
+    empty = Data(
+        splits={"train": 0, "eval": 0},
+        classes={"ok": 0},
+        spans=(replace(a_run().data.spans[0], rows=0, accepted=0, classes={}, rejected={}),),
+    )
+    assert "0 photos to train on" in render_run(replace(a_run(), data=empty), {}, None)
+
+
+def test_figures_that_are_no_numbers_are_dashes():
+    facts = Facts(
+        about=a_run().about,
+        training=Training(epochs=(Epoch(1), Epoch(2, val_loss=0.5))),
+        evaluation=Evaluation((Slice("overall", "all", 0), Slice("class", "ok", 0))),
+        data=Data(
+            features=(Feature("brightness", Distribution(0)), Feature("lane_id", Distribution(0, values=()))),
+            spans=a_run().data.spans,
+        ),
+    )
+    page = render_run(facts, {}, facts)
+    assert not re.search(r"\bnan\b", page, flags=re.IGNORECASE)
+    assert ">\u2013<" in page
+
+
+def test_a_model_without_a_mistake_says_so():
+    assert "It made none on the eval photos." in render_run(replace(a_run(), mistakes=()), {}, None)
+
+
+def test_forty_classes_and_forty_lanes_stay_a_small_page():
+    facts = a_run(tuple(f"class {n}" for n in range(40)), lanes=40, weeks=26)
+    assert len(render_run(facts, pictures(), None)) < 1_500_000
+
+
+def test_one_picture_that_is_missing_leaves_its_text():
+    page = render_run(a_run(), {}, None)
+    assert "<img" not in page and "A copy of 1.jpg." in page
+
+
+def test_a_training_that_resumed_or_never_improved_is_drawn():
+    nothing = (Epoch(1, math.nan), Epoch(2, None))
+    assert charts.training("t", nothing, "loss", None).startswith("<svg")

@@ -1,0 +1,63 @@
+import os
+
+import pytest
+
+from errors import EdgelineError
+from locations import locate
+from report import records
+from tests.report.runs import a_failed_run, a_run
+
+
+@pytest.fixture(params=["folder", "store"])
+def root(request, tmp_path):
+    """Where records lie: a folder, or an object store."""
+    if request.param == "folder":
+        return tmp_path / "runs" / "shelf"
+    return locate(request.getfixturevalue("bucket") + "/push/runs/shelf")
+
+
+def test_records_come_back_oldest_first(root):
+    for run, day in (("b", "02"), ("a", "03"), ("c", "01")):
+        facts = a_run(run=run, started_at=f"2026-10-{day}T03:00:00Z")
+        place = records.write(root / run, facts, f"<p>{run}")
+        assert place.name == "report.html" and place.read_bytes() == f"<p>{run}".encode()
+    assert [facts.about.run for _, facts in records.read_all(root)] == ["c", "b", "a"]
+    assert records.read(root / "a") == a_run(run="a", started_at="2026-10-03T03:00:00Z")
+
+
+def test_where_nothing_was_written_nothing_is_found(root):
+    assert records.read_all(root) == [] and records.read(root / "a") is None
+
+
+def test_a_bucket_that_is_not_there_is_said(s3_server):
+    with pytest.raises(EdgelineError, match="no bucket"):
+        records.write(locate("s3://nowhere-at-all/runs/1"), a_run(), "")
+    with pytest.raises(EdgelineError, match="no bucket"):
+        records.read_all(locate("s3://nowhere-at-all/runs"))
+
+
+def test_a_record_that_cannot_be_read_is_as_none(tmp_path):
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "facts.json").write_text('{"about": {"run"')
+    records.write(tmp_path / "whole", a_run(), "")
+    assert [facts.about.run for _, facts in records.read_all(tmp_path)] == [a_run().about.run]
+
+
+def test_a_disk_that_fills_up_leaves_the_page_before_it(tmp_path, monkeypatch):
+    records.write(tmp_path, a_run(), "first")
+
+    def full(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        records.write(tmp_path, a_run(), "second")
+    assert (tmp_path / "report.html").read_text() == "first"
+
+
+def test_a_run_is_compared_with_the_newest_other_one_of_its_model_that_had_data():
+    older, newest = a_run(run="1"), a_run(run="4")
+    others = [newest, a_run(run="3", model="other"), a_failed_run(), older]
+    assert records.before("4", "shelf", others) == older
+    assert records.before("5", "shelf", others) == newest
+    assert records.before("5", "else", others) is None
