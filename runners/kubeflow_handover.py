@@ -110,7 +110,7 @@ def prepare(
             for key, value in metadata.items()
             if key not in _NOTES_OF_THE_STORE
         }
-    names = set()
+    names: set[str] = set()
     for _, artifact in (*artifacts(inputs), *artifacts(outputs)):
         # TFX makes an artifact's id of its name.
         if artifact.get("name", "") in ("", *names):

@@ -4,9 +4,7 @@ Works on the pipeline spec as nested dictionaries, with the names that its JSON 
 are written in the fields that every KFP 2 backend reads.
 """
 
-import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount_path, split_claim
@@ -18,6 +16,12 @@ _STEPS_WITH_CONFUSION = ("ModelEvaluator",)
 # A push that failed may have happened, and an admission that stops a run does so on purpose.
 NEVER_REPEATED = ("DataAdmission", "ReleasePusher", "ReleaseAdmission")
 _LONGEST_WAIT_S = 3600
+# The steps that open what a setting points to; others only tell a person where it is.
+_READERS = {
+    "data": ("PhotoIngest",),
+    "push": ("DataAdmission", "ProductionModel", "ReleasePusher", "RunReport", "ReleaseAdmission"),
+    "checkpoints": ("Trainer",),
+}
 # Parameters that only a pod knows. A backend from KFP 2.5 on fills in the first itself, our entry the others.
 RUN_ID = "{{$.pipeline_job_uuid}}"
 CODE_OF_IMAGE, LOCK_OF_IMAGE = "code-of-the-image", "lock-of-the-image"
@@ -52,7 +56,7 @@ def finish(spec: Spec, settings: KubeflowSettings) -> tuple[Spec, Spec]:
                 "backoffMaxDuration": f"{_LONGEST_WAIT_S}s",
             }
         _complete_container(step, executors[label]["container"], settings)
-        if config := _kubernetes_config(step, task, settings):
+        if config := _kubernetes_config(step, settings):
             platform[label] = config
     if not platform:
         return spec, {}
@@ -86,7 +90,7 @@ def _complete_container(step: str, container: Spec, settings: KubeflowSettings) 
         container["resources"] = resources
 
 
-def _kubernetes_config(step: str, task: Spec, settings: KubeflowSettings) -> Spec:
+def _kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
     placement = settings.placement(step)
     by_secret: dict[str, list[Spec]] = {}
     for name, place in sorted(settings.secrets.items()):
@@ -94,9 +98,7 @@ def _kubernetes_config(step: str, task: Spec, settings: KubeflowSettings) -> Spe
         by_secret.setdefault(secret, []).append({"secretKey": key, "envVar": name})
     config = {
         "pvcMount": [
-            {"constant": claim, "mountPath": mount_path(claim)}
-            for claim in _claims(settings)
-            if _reads(task, mount_path(claim))
+            {"constant": claim, "mountPath": mount_path(claim)} for claim in _claims(step, settings)
         ],
         "secretAsEnv": [{"secretName": name, "keyToEnv": keys} for name, keys in by_secret.items()],
         "nodeSelector": {"labels": dict(placement.node_selector)} if placement.node_selector else None,
@@ -110,14 +112,8 @@ def _kubernetes_config(step: str, task: Spec, settings: KubeflowSettings) -> Spe
     return {name: value for name, value in config.items() if value}
 
 
-def _claims(settings: KubeflowSettings) -> Iterator[str]:
-    """Each claim once: a pod that mounts one twice is refused."""
-    locations = [settings.data, settings.push, settings.checkpoints]
+def _claims(step: str, settings: KubeflowSettings) -> Iterator[str]:
+    """The claims that a step needs, each once: a pod that mounts one twice is refused."""
+    locations = [getattr(settings, name) for name, readers in _READERS.items() if step in readers]
     found = [split_claim(location) for location in locations if location]
     yield from dict.fromkeys(claim[0] for claim in found if claim)
-
-
-def _reads(task: Mapping[str, Any], mount: str) -> bool:
-    """Whether a parameter of the task names something below the mount."""
-    parameters = json.dumps(task.get("inputs", {}).get("parameters", {}))
-    return re.search(re.escape(mount) + r"(?![A-Za-z0-9.-])", parameters) is not None
