@@ -132,6 +132,20 @@ def test_a_bad_week_ends_at_its_admission_before_anything_is_trained(cluster, fi
     assert store.current(cluster.push, "shelf").version == 1
 
 
+def test_the_same_settings_give_the_same_bytes_in_every_process(tmp_path):
+    script = "import sys; from runners.cli import main; sys.exit(main(sys.argv[1:]))"
+    sets = [part for setting in PLATFORM for part in ("--set", setting)]
+    for seed in ("1", "2"):
+        command = [sys.executable, "-c", script, "kubeflow", "compile", *sets, "-o", f"{seed}.yaml"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"Wrote {seed}.yaml: shelf, 16 steps, ")
+    assert (tmp_path / "1.yaml").read_bytes() == (tmp_path / "2.yaml").read_bytes()
+
+
 def test_a_step_as_its_container_starts_it(first, tmp_path):
     """With folders in place of URIs, which the entry leaves as they are."""
     executor_input = first.executor_input("CuratedSchema", tmp_path)

@@ -30,7 +30,10 @@ def old(step="Trainer", kind=EXAMPLES):
         metadata={"display_name": "examples", "first_span": 1.0, "lanes": {"list": ["a", "b"]}},
     )
     return {
-        "inputs": {"parameterValues": {"run": "{{$.pipeline_job_uuid}}", "count": 3.0}, "artifacts": {"examples": given}},
+        "inputs": {
+            "parameterValues": {"run": "{{$.pipeline_job_uuid}}", "count": 3.0},
+            "artifacts": {"examples": given},
+        },
         "outputs": {
             "artifacts": {
                 "model": artifact(f"{root}/{step}/model", kind),
@@ -38,7 +41,7 @@ def old(step="Trainer", kind=EXAMPLES):
             },
             "outputFile": "/tmp/kfp_outputs/output_metadata.json",
         },
-    }  # fmt: skip
+    }
 
 
 def new():

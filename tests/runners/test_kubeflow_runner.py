@@ -102,12 +102,6 @@ def test_both_documents_are_those_that_the_backend_parses(text, tasks):
     json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
 
 
-def test_the_settings_of_kubernetes_are_those_that_its_driver_parses(kubernetes):
-    kubernetes_pb2 = pytest.importorskip("kfp.kubernetes.kubernetes_executor_config_pb2")
-    for config in kubernetes.values():
-        json_format.ParseDict(config, kubernetes_pb2.KubernetesExecutorConfig())
-
-
 def test_the_steps_are_those_that_the_settings_can_name(tasks):
     assert set(tasks) == set(get_args(StepName))
 
