@@ -79,7 +79,7 @@ class Lease:
             if not self._wrote(found) or not objects.replace(self._lock, self._content(), version):
                 raise EdgelineError(
                     f"The lock {self._lock} was taken over by {_owner(self._read())}.",
-                    f"This writer was not heard of for {LEASE_S:.0f} s, and counted as dead. It changed"
+                    f"This writer was not heard of for {LEASE_S:g} s, and counted as dead. It changed"
                     " nothing in production.",
                     "Run it again.",
                 )
@@ -103,7 +103,7 @@ class Lease:
         if self._read() != seen or not objects.replace(self._lock, self._content(), version):
             return False
         _LOG.warning(
-            "%s was not heard of for %.0f s and counts as dead; its lock %s is taken over.",
+            "%s was not heard of for %g s and counts as dead; its lock %s is taken over.",
             _owner(seen),
             LEASE_S,
             self._lock,

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import EdgelineError
-from locations import Entry, files_below, read_bytes
+from locations import files_below, read_bytes
 from release import objects
 from release.layout import HISTORY, MANIFEST, PINS, POINTER, PushFolder
 from release.lease import Lease
@@ -45,17 +45,19 @@ class Mirror:
     def __init__(self, remote: "UPath", local: Path, lease: Lease) -> None:
         self.folder = PushFolder(local)
         self._remote, self._local, self._lease = remote, local, lease
-        self._entries: dict[str, Entry] = {}
+        self._names: set[str] = set()
         self._documents: dict[str, bytes] = {}
+        self._versions: dict[str, str] = {}  # of the pointers, as they were before this writer
 
     def fetch(self) -> None:
         """Fetch every name, and the content of the documents."""
         for part in _PARTS:
-            for name, entry in files_below(self._remote / part).items():
-                self._entries[f"{part}/{name}"] = entry
-        for name in self._entries:
+            self._names |= {f"{part}/{name}" for name in files_below(self._remote / part)}
+        for name in self._names:
             path = self._local / name
             path.parent.mkdir(parents=True, exist_ok=True)
+            if Path(name).name == POINTER:
+                self._versions[name] = objects.version_of(self._remote / name)
             if _is_document(name):
                 self._documents[name] = read_bytes(self._remote / name)
             path.write_bytes(self._documents.get(name, b""))
@@ -68,10 +70,8 @@ class Mirror:
         """
         files = _files_of(self._local)
         documents = {name: (self._local / name).read_bytes() for name in files if _is_document(name)}
-        new = sorted(
-            files - self._entries.keys() - documents.keys(), key=lambda name: (_is_manifest(name), name)
-        )
-        gone = sorted(self._entries.keys() - files)
+        new = sorted(files - self._names - documents.keys(), key=lambda name: (_is_manifest(name), name))
+        gone = sorted(self._names - files)
         changed = [name for name, content in documents.items() if self._documents.get(name) != content]
         changed.sort(key=lambda name: (_DOCUMENTS.index(Path(name).name), name))
         marks = sorted({_mark_of(name) for name in new})
@@ -98,16 +98,13 @@ class Mirror:
                 raise
             # Too late to say no: readers see the new release.
             _LOG.warning("%s: the next writer has to tidy up, this one could not: %s", self._remote, error)
-        for name in gone:
-            del self._entries[name]
-        self._entries |= dict.fromkeys(files - self._entries.keys(), Entry(0, ""))
-        self._documents = documents
+        self._names, self._documents = files, documents
 
     def _switch(self, name: str, content: bytes) -> None:
         self._lease.renew()
         pointer = self._remote / name
-        if name in self._entries:
-            switched = objects.replace(pointer, content, self._entries[name].version)
+        if name in self._versions:
+            switched = objects.replace(pointer, content, self._versions[name])
         else:
             switched = objects.create(pointer, content)
         if not switched:

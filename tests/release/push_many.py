@@ -1,4 +1,4 @@
-"""Push a candidate a number of times, in a process of its own: ROOT WORK_FOLDER CONTENT TIMES."""
+"""Push a candidate a number of times, in a process of its own: ROOT_OR_URL WORK_FOLDER CONTENT TIMES."""
 
 import sys
 from pathlib import Path
@@ -9,4 +9,4 @@ from tests.release.candidates import make_candidate
 if __name__ == "__main__":
     root, work, content, times = sys.argv[1:]
     for _ in range(int(times)):
-        store.push(Path(root), "shelf", make_candidate(Path(work) / content, content))
+        store.push(root, "shelf", make_candidate(Path(work) / content, content))
