@@ -24,9 +24,17 @@ def block(run: ScheduledRun) -> str:
     command = (
         f"cd {shlex.quote(str(run.folder))} && {{ {shlex.join(run.command)} >{log} 2>&1 || cat {log}; }}"
     )
-    # cron would make a line end of a plain % (crontab(5)).
-    line = f"{run.at.cron} {command}".replace("%", "\\%")
+    line = f"{run.at.cron} {_for_cron(command)}"
     return "\n".join((_BEGIN.format(name=run.name), line, _END.format(name=run.name))) + "\n"
+
+
+def _for_cron(command: str) -> str:
+    """A quoted command as a crontab has it, in which a plain % would be a line end (crontab(5)).
+
+    Some crons also take two backslashes for one. Each stands within single quotes, which end and begin anew
+    after one that another or a % follows: then no cron takes it for more than it is.
+    """
+    return re.sub(r"\\(?=[\\%])", r"\\''", command).replace("%", "\\%")
 
 
 def installed() -> list[str]:
@@ -35,7 +43,7 @@ def installed() -> list[str]:
     Raises:
         EdgelineError: There is no crontab command, or it fails.
     """
-    marks = (_MARK.match(line) for line in _read().splitlines())
+    marks = (_MARK.match(line) for line in _read().split("\n"))
     return sorted({mark[1] for mark in marks if mark})
 
 
@@ -63,7 +71,7 @@ def _parted(crontab: str, name: str) -> tuple[str, str]:
     """What stands before and after the lines of a schedule; all of it before, where there are none."""
     if crontab and not crontab.endswith("\n"):
         crontab += "\n"
-    lines = crontab.splitlines(keepends=True)
+    lines = [line + "\n" for line in crontab.split("\n")[:-1]]
     marks = [
         (mark[2], number)
         for number, line in enumerate(lines)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from errors import EdgelineError, UsageError
 from runners.weekly_time import WeeklyTime
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class ScheduledRun:
     def __post_init__(self) -> None:
         for text in (*self.command, str(self.folder)):
             _check_text(text)
+        # systemd takes a folder's name as it stands in the line, and knows no quotes there.
+        if str(self.folder).endswith((" ", "\\")):
+            raise _unfit(str(self.folder), "ends in a blank or a backslash")
 
 
 def schedule_name(workload: str, workspace: Path) -> str:
@@ -63,13 +69,14 @@ def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        found = "is not UTF-8"
-    else:
-        if text.isprintable() and text == text.strip() and not text.endswith("\\"):
-            return
-        found = "has a line end or another control character, a blank at an end, or a backslash at its end"
-    raise UsageError(
-        f"{text!r} {found}.",
+        raise _unfit(text, "is not UTF-8") from None
+    if _CONTROL.search(text):
+        raise _unfit(text, "has a line end or another control character in it")
+
+
+def _unfit(text: str, is_what: str) -> UsageError:
+    return UsageError(
+        f"{text!r} {is_what}.",
         "A timer could not pass it on as it is.",
         "Rename the file or folder; a setting can stand in a profile, a YAML file, instead.",
     )

@@ -11,7 +11,21 @@ from runners.weekly_time import parse_weekly_time
 
 # What a path or a setting may well have in it, and systemd, cron or a shell would replace, split or swallow.
 ODD = "a \"b\" 'c' 100% $HOME ${HOME} \\ ü"
-ODD_ARGUMENTS = (ODD, "x={a: [1, 2]}", ";", "%h", "$$", "", "a\\tb", "-x", "'", '"', "#no comment")
+ODD_ARGUMENTS = (
+    ODD,
+    "x={a: [1, 2]}",
+    ";",
+    "%h",
+    "$$",
+    "",
+    "a\\tb",
+    "\\",
+    " x ",
+    "-x",
+    "'",
+    '"',
+    "#no comment",
+)
 
 
 @pytest.fixture
