@@ -5,7 +5,8 @@ On a cluster no parent process sees the whole run: the last step that can write 
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
 from components.library_versions import library_versions
-from locations import locate
+from locations import Location, locate
 from report import facts as values
 from report import records
 from report.collect import collect, pictures
@@ -53,21 +54,30 @@ def leave_record(
         version: In production afterwards, where known.
         folder: Of the step's own output, where it has one.
     """
-    try:
+    place: Location | None = None
+    earlier: list[values.Facts] = []
+    with _warns("Earlier runs cannot be read"):
+        place = locate(about["records"]) if about["records"] else None
+        earlier = [found for _, found in records.read_all(place)][::-1] if place is not None else []
+    with _warns("There is no report of this run"):
         sources = _sources(inputs)
         facts = collect(sources, _about(inputs, about, outcome, reasons, version))
-        root = locate(about["records"]) if about["records"] else None
-        earlier = [found for _, found in records.read_all(root)][::-1] if root is not None else []
         page = render_run(
             facts, pictures(sources), records.before(about["run"], about["model_name"], earlier)
         )
         if folder is not None:
             records.write(folder, facts, page)
-        if root is not None:
-            records.write(root / about["run"], facts, page)
-            log.info("The report of this run is %s", root / about["run"] / records.PAGE)
+        if place is not None:
+            page_at = records.write(place / about["run"], facts, page)
+            log.info("The report of this run is %s", page_at)
+
+
+@contextmanager
+def _warns(what: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
-        log.warning("There is no report of this run: %s: %s", type(error).__name__, error)
+        log.warning("%s: %s: %s", what, type(error).__name__, error)
 
 
 def _sources(inputs: _Inputs) -> Sources:

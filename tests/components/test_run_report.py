@@ -1,0 +1,130 @@
+"""What a step of a cluster leaves of its run: RunReport of one that ended, DataAdmission of one it stops."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, PushedModel
+
+from components.artifacts import Quarantine, RunReportPage, Verdict
+from components.data_gate import DataAdmissionExecutor
+from components.run_report import RunReportExecutor
+from components.verdict import VerdictRecord, write_verdict
+from errors import DataRefused
+from report import records
+from tests.components.steps import artifact, execute
+
+
+def window(folder: Path, spans: int):
+    """What ingest leaves of a window, stamped as a cluster's entry point does."""
+    folder.mkdir(parents=True)
+    counted = [
+        {"name": f"span-{n:05d}", "number": n, "rows": 100, "accepted": 90, "rejected": {"corrupt": 10}}
+        for n in range(1, spans + 1)
+    ]
+    ingest = {"splits": {"train": 80, "eval": 10}, "classes": {"ok": 90}, "spans": counted, "window": "ab"}
+    (folder / "ingest.json").write_text(json.dumps(ingest))
+    made = artifact(Quarantine, folder, step_started="2026-10-05T03:00:10+00:00")
+    made.set_float_custom_property("step_seconds", 12.5)
+    return made
+
+
+def about(run: str, place: object) -> dict[str, str]:
+    return {
+        "run": run,
+        "model_name": "shelf",
+        "data": "/data",
+        "settings": '{"seed": "20"}',
+        "records": str(place),
+    }
+
+
+def leave(folder: Path, run: str, place: object, spans: int = 2, outcome: str = "pushed"):
+    """Runs RunReport; returns its output folder."""
+    pushed = artifact(PushedModel, folder / run / "pushed")
+    Path(pushed.uri).mkdir(parents=True)
+    push = {"outcome": outcome, "version": 3 if outcome == "pushed" else 0, "reasons": ["So it is."]}
+    Path(pushed.uri, "push.json").write_text(json.dumps(push))
+    report = artifact(RunReportPage, folder / run / "report")
+    execute(
+        RunReportExecutor,
+        {"quarantine": window(folder / run / "quarantine", spans), "pushed_model": pushed},
+        {"report": report},
+        folder,
+        **about(run, place),
+    )
+    return Path(report.uri)
+
+
+def test_the_page_is_in_the_artifact_and_in_the_records(tmp_path):
+    output = leave(tmp_path, "run-1", tmp_path / "records")
+    for name in ("report.html", "facts.json"):
+        assert (output / name).read_bytes() == (tmp_path / "records" / "run-1" / name).read_bytes()
+    facts = records.read(output)
+    assert facts is not None
+    assert (facts.about.run, facts.about.engine, facts.about.outcome) == ("run-1", "kubeflow", "pushed")
+    assert (facts.about.version, facts.about.reasons) == (3, ("So it is.",))
+    assert facts.about.settings == {"seed": "20"}
+    assert "Version 3 of shelf is in production" in (output / "report.html").read_text()
+
+
+def test_times_come_from_what_the_steps_were_stamped_with(tmp_path):
+    facts = records.read(leave(tmp_path, "run-1", tmp_path / "records"))
+    assert facts is not None
+    (step,) = facts.about.steps
+    assert (step.name, step.seconds, step.started) == ("PhotoIngest", 12.5, "2026-10-05T03:00:10+00:00")
+    assert facts.about.started_at == step.started
+
+
+def test_the_next_run_is_compared_with_the_record_of_the_one_before(tmp_path):
+    leave(tmp_path, "run-1", tmp_path / "records")
+    page = (leave(tmp_path, "run-2", tmp_path / "records", spans=3) / "report.html").read_text()
+    assert "Since run run-1" in page and "New since run run-1: span-00003." in page
+
+
+def test_on_one_machine_nothing_is_recorded_elsewhere(tmp_path):
+    output = leave(tmp_path, "run-1", "")
+    assert (output / "report.html").is_file() and not (tmp_path / "records").exists()
+    facts = records.read(output)
+    assert facts is not None and facts.about.engine == "local"
+
+
+@pytest.mark.parametrize("place", ["a-file", "nothing://known"])
+def test_records_that_cannot_be_written_are_a_warning(tmp_path, caplog, place):
+    (tmp_path / "a-file").write_text("no folder")
+    with caplog.at_level(logging.WARNING, logger="edgeline.report"):
+        output = leave(tmp_path, "run-1", tmp_path / place if place == "a-file" else place)
+    assert caplog.text
+    assert (output / "report.html").is_file()
+
+
+def refuse(folder: Path, place: object) -> None:
+    verdict = artifact(Verdict, folder / "verdict")
+    write_verdict(verdict.uri, VerdictRecord("data", "fail", ("Far too dark.",)))
+    nothing = {
+        "statistics": artifact(ExampleStatistics, folder / "statistics"),
+        "anomalies": artifact(ExampleAnomalies, folder / "anomalies"),
+    }
+    with pytest.raises(DataRefused, match="Far too dark"):
+        execute(
+            DataAdmissionExecutor,
+            {"verdict": verdict, "quarantine": window(folder / "quarantine", 2), **nothing},
+            {},
+            folder,
+            **about("run-9", place),
+        )
+
+
+def test_a_run_whose_data_is_refused_leaves_its_record_before_it_ends(tmp_path):
+    refuse(tmp_path, tmp_path / "records")
+    facts = records.read(tmp_path / "records" / "run-9")
+    assert facts is not None and facts.about.outcome == "refused"
+    assert facts.gates[0].reasons == ("Far too dark.",)
+    page = (tmp_path / "records" / "run-9" / "report.html").read_text()
+    assert "The data was refused" in page and "Far too dark." in page
+
+
+def test_data_is_refused_also_where_no_record_can_be_left(tmp_path):
+    (tmp_path / "a-file").write_text("no folder")
+    refuse(tmp_path, tmp_path / "a-file")
