@@ -124,6 +124,8 @@ def test_a_better_model_of_the_next_week_takes_over(first: Ended, data: Path, wo
     assert better.json["outcome"] == "pushed"
     assert production(workspace)["version"] == 2
     assert any("model in production has" in reason for reason in better.json["reasons"])
+    assert better.json["new_spans"] == ["span-00003"]
+    assert "1 new span since run" in better.stderr
 
 
 def test_a_worse_model_is_held_back_and_production_stays(first: Ended, data: Path, workspace: Path) -> None:
@@ -143,6 +145,18 @@ def test_a_bad_week_is_refused_before_training(first: Ended, data: Path, workspa
     assert refused.json["outcome"] == "refused"
     assert any("unknown-label" in reason and "corrupt" in reason for reason in refused.json["reasons"])
     assert "Trainer" not in {step for step, state in refused.states.items() if state in ("done", "cached")}
+    assert production(workspace)["version"] == 2
+
+
+def test_without_the_bad_week_the_next_run_works_on_what_is_good(
+    first: Ended, data: Path, workspace: Path
+) -> None:
+    excluded = edgeline(data, "data", "exclude", "span-00004", "--reason", "drill", "--data", str(data))
+    assert excluded.code == 0, excluded.stderr
+    good = run_dag(workspace, "--data", str(data), "--if-changed")
+    assert good.code == 0, good.stderr
+    assert good.json["spans"] == ["span-00001", "span-00002", "span-00003"]
+    assert [decision["reason"] for decision in good.json["excluded_spans"]] == ["drill"]
     assert production(workspace)["version"] == 2
 
 
