@@ -95,12 +95,15 @@ class Span:
         if not photo:
             raise PhotoRejected("missing", "The photo cell is empty.")
         if not _stays_below(photo):
-            raise PhotoRejected("outside-span", f"{photo!r} is not a plain relative path below photos/.")
+            raise _outside(photo)
         if not isinstance(self.path, Path):
             relative = PurePosixPath(photo).as_posix()  # an object's name has no ./ and no //
             if relative == ".":
                 raise self._missing(photo)
-            return self.photos / relative
+            try:
+                return self.photos / relative
+            except ValueError:  # it looks like a place in another store
+                raise _outside(photo) from None
         path = os.path.realpath(self.path / "photos" / photo)
         if not path.startswith(os.path.realpath(self.path) + os.sep):
             raise PhotoRejected("outside-span", f"{photo!r} is a link that leads out of {self.name}.")
@@ -110,6 +113,10 @@ class Span:
 
     def _missing(self, photo: str) -> PhotoRejected:
         return PhotoRejected("missing", f"{self.name}/photos/{photo} is not there.")
+
+
+def _outside(photo: str) -> PhotoRejected:
+    return PhotoRejected("outside-span", f"{photo!r} is not a plain relative path below photos/.")
 
 
 def _stays_below(photo: str) -> bool:

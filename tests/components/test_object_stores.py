@@ -1,0 +1,76 @@
+"""Ingest, ProductionModel and ReleasePusher where data and releases lie in a bucket."""
+
+from pathlib import Path
+
+import pytest
+
+from data.spans import write_span
+from errors import EdgelineError
+from locations import filesystem, locate
+from release import store
+from tests.components.steps import ingest
+from tests.components.test_photo_ingest import good, row
+from tests.components.test_releases import Run, production_model
+from tests.data.photos import jpeg
+from tests.release.candidates import make_candidate
+
+
+def upload(folder, url):
+    place = locate(url)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        filesystem(place).put_file(str(path), f"{place.path}/{path.relative_to(folder).as_posix()}")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A folder of spans with photos that pass, one that is missing and one that is none."""
+    photos = [*good(range(5), "walk-1"), *good(range(5, 10), "walk-2")]
+    write_span(tmp_path / "data", [*photos, (row("missing.jpg"), None), (row("text.jpg"), b"<html>")])
+    write_span(tmp_path / "data", [*good(range(20, 25), "walk-3"), (row("odd.jpg", "odd"), jpeg(seed=30))])
+    return tmp_path / "data"
+
+
+def test_ingest_makes_of_a_bucket_what_it_makes_of_a_folder(data, bucket, tmp_path):
+    upload(data, f"{bucket}/data")
+    place = locate(f"{bucket}/data")
+    for marker in ("", "span-00001/", "span-00001/photos/"):
+        filesystem(place).pipe_file(f"{place.path}/{marker}", b"")
+    here, there = ingest(data, tmp_path / "here"), ingest(f"{bucket}/data", tmp_path / "there")
+    for split in ("train", "eval"):
+        assert there.files(split) == here.files(split) and there.records(split)
+    assert there.set_aside() == here.set_aside() and len(here.set_aside()) == 3
+    assert [path.name for path in Path(there.quarantine.uri, "thumbnails").iterdir()] == ["01.jpg"]
+    windows = [made.summary.pop("window") for made in (here, there)]
+    assert {**there.summary, "window": ""} == {**here.summary, "window": ""} and all(windows)
+
+
+def test_a_bucket_that_vanishes_while_photos_are_read_stops_ingest_and_says_so(
+    data, bucket, tmp_path, monkeypatch
+):
+    from data import spans as module
+
+    upload(data, f"{bucket}/data")
+    client, read = filesystem(locate(bucket)), module.read_bytes
+
+    def remove_and_read(path):
+        if path.name.endswith(".jpg") and client.exists(bucket):
+            client.rm(bucket, recursive=True)
+        return read(path)
+
+    monkeypatch.setattr(module, "read_bytes", remove_and_read)
+    with pytest.raises(EdgelineError, match="there is no bucket .* AWS_ENDPOINT_URL"):
+        ingest(f"{bucket}/data", tmp_path)
+
+
+def test_what_is_pushed_to_a_bucket_is_put_out_as_the_model_in_production(bucket, tmp_path):
+    url = f"{bucket}/push"
+    assert production_model(url, tmp_path / "none").get_int_custom_property("has_model") == 0
+    assert Run(tmp_path / "1").push_to(url)[:2] == ("pushed", 1)
+    assert Run(tmp_path / "2").push_to(url)[:2] == ("unchanged", 1)
+    model = production_model(url, tmp_path / "model")
+    assert model.get_int_custom_property("version") == 1
+    candidate = make_candidate(tmp_path / "made").saved_model
+    for path in (path for path in candidate.rglob("*") if path.is_file()):
+        copied = Path(model.uri, "Format-Serving", path.relative_to(candidate))
+        assert copied.read_bytes() == path.read_bytes()
+    assert store.verify(url, "shelf") == []
