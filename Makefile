@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # A user's own packages must not mix with the pinned ones.
 unexport PYTHONPATH PYTHONHOME
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint lock image clean
+.PHONY: help setup run test test-fast test-cluster lint lock image clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,10 +22,10 @@ run: setup ## run the pipeline on the embedded sample; options in ARGS="..."
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test: lint ## lint, then all tests; pytest's options in ARGS="..."
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) -m "not cluster" $(ARGS)
 
 test-fast: lint ## all but the tests that run the whole DAG
-	@$(PYTEST) -m "not e2e" $(ARGS)
+	@$(PYTEST) -m "not e2e and not cluster" $(ARGS)
 
 lint: setup ## ruff, mypy and the layers of imports
 	@$(BIN)/ruff check --quiet
@@ -38,9 +38,15 @@ lock: ## resolve the dependencies of both stacks anew; newer ones by removing re
 
 # A tag of its own for each commit: of `latest`, a cluster would not know that it changed.
 IMAGE ?= edgeline:$(shell git rev-parse --short=12 HEAD)
-image: ## build the container image; IMAGE=name:tag, docker's options in ARGS="--build-arg CUDA=1"
-	@docker build --file deploy/Dockerfile --tag $(IMAGE) $(ARGS) .
+image: ## build the container image; IMAGE=name:tag, docker's options in BUILD="--build-arg CUDA=1"
+	@docker build --file deploy/Dockerfile --tag $(IMAGE) $(BUILD) .
 	@echo "Built $(IMAGE)"
+
+# How the image gets to the cluster's nodes.
+LOAD ?= docker push
+test-cluster: setup ## the image, built and loaded by LOAD="kind load docker-image", on KUBECONFIG and KFP_ENDPOINT
+	@if [ -n "$$KUBECONFIG" ] && [ -n "$$KFP_ENDPOINT" ]; then $(MAKE) image && $(LOAD) $(IMAGE); fi
+	@IMAGE=$(IMAGE) $(BIN)/python -m pytest tests/cluster $(ARGS)
 
 clean: ## remove the environment and all caches, but no workspace
 	rm -rf .venv .uv .venv.lock *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,189 @@
+"""A real cluster with Kubeflow Pipelines, seen through kubectl and its API; whatever cluster that is.
+
+KUBECONFIG, KFP_ENDPOINT and IMAGE (with a tag, and on the nodes already) come from `make test-cluster`;
+KFP_NAMESPACE (kubeflow) is where the pipelines' pods run. Everything made here has a name of its own.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import SMALL, Ended, edgeline
+
+NEEDED = ("KUBECONFIG", "KFP_ENDPOINT", "IMAGE")
+NAMESPACE = os.environ.get("KFP_NAMESPACE", "kubeflow")
+# Three short weeks: a run is mostly starting pods.
+WEEKS, PHOTOS = 3, 80
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = [name for name in NEEDED if not os.environ.get(name)]
+    if not missing and shutil.which("kubectl") is None:
+        missing = ["kubectl"]
+    for item in items:
+        if "tests/cluster" in str(item.path):
+            item.add_marker(pytest.mark.timeout(3600))
+            if missing:
+                reason = f"needs a cluster with Kubeflow Pipelines; missing: {', '.join(missing)}"
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def kubectl(*arguments: str, manifest: object = None, check: bool = True) -> str:
+    done = subprocess.run(
+        ["kubectl", "--namespace", NAMESPACE, *arguments],
+        input=None if manifest is None else json.dumps(manifest),
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    if check and done.returncode:
+        raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
+    return done.stdout
+
+
+class Place:
+    """Where one test's spans and releases lie, and a way to run `edgeline` beside them.
+
+    Args:
+        name: Unique on the cluster.
+        data: `pvc://...` or `s3://...`, as the settings have it.
+        push: The same.
+        claim: The claim to mount; None where there is none.
+        env: Environment of pods, in the words of Kubernetes.
+    """
+
+    def __init__(
+        self, name: str, data: str, push: str, claim: str | None, env: list[dict[str, Any]], folder: Path
+    ) -> None:
+        self.name, self.data, self.push, self.claim, self.env = name, data, push, claim, env
+        self.folder = folder
+
+    def in_pod(self, command: str) -> Ended:
+        """Runs a shell command in the image, on the cluster."""
+        pod = f"edgeline-test-{uuid.uuid4().hex[:8]}"
+        mounts = [{"name": "claim", "mountPath": f"/mnt/{self.claim}"}] if self.claim else []
+        claim = {"name": "claim", "persistentVolumeClaim": {"claimName": self.claim}}
+        container = {
+            "name": "main",
+            "image": os.environ["IMAGE"],
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["sh", "-c", command],
+            "env": self.env,
+            "volumeMounts": mounts,
+        }
+        spec = {"restartPolicy": "Never", "containers": [container], "volumes": [claim] if self.claim else []}
+        kubectl("create", "-f", "-", manifest=_object("v1", "Pod", pod, spec=spec))
+        phase = ""
+        try:
+            end = time.monotonic() + 600
+            while phase not in ("Succeeded", "Failed"):
+                assert time.monotonic() < end, kubectl("describe", "pod", pod)
+                time.sleep(1)
+                phase = kubectl("get", "pod", pod, "-o", "jsonpath={.status.phase}")
+            output = kubectl("logs", pod)
+        finally:
+            kubectl("delete", "pod", pod, "--wait=false", check=False)
+        return Ended(0 if phase == "Succeeded" else 1, output, "")
+
+    def at(self, location: str) -> str:
+        """A location of the settings as a pod sees it."""
+        return location.replace("pvc://", "/mnt/")
+
+    def generate(self, weeks: int = 1, fault: str = "") -> None:
+        """Adds weeks of photos to the data."""
+        target = self.at(self.data)
+        local = target if self.claim else "/tmp/data"
+        command = f"python -m runners.cli data generate --data {local} --weeks {weeks}"
+        command += f" --photos-per-week {PHOTOS}" + (f" --fault {fault}" if fault else "")
+        if not self.claim:
+            copy = "import fsspec, sys; fsspec.filesystem('s3').{}(*sys.argv[1:], recursive=True)"
+            existing = f"""python -c "{copy.format("get")}" {target}/ {local}/ 2>/dev/null || true"""
+            command = f"""{existing}; {command} && python -c "{copy.format("put")}" {local}/ {target}/"""
+        ended = self.in_pod(command)
+        assert ended.code == 0, ended.stdout
+
+    def production(self) -> dict[str, Any]:
+        """What `edgeline status` says is in production."""
+        ended = self.in_pod(f"python -m runners.cli status --json --store {self.at(self.push)} 2>&1")
+        assert ended.code == 0, ended.stdout
+        production: dict[str, Any] = json.loads(ended.stdout)["production"]
+        return production
+
+    def verify(self) -> Ended:
+        """`edgeline verify` on what was pushed."""
+        store = self.at(self.push)
+        return self.in_pod(f"python -m runners.cli verify --workload shelf --store {store} 2>&1")
+
+    def settings(self) -> Path:
+        """The file for `--settings`."""
+        path = self.folder / "kubeflow.yaml"
+        kubeflow = {
+            "image": os.environ["IMAGE"],
+            "pipeline_root": os.environ.get("KFP_PIPELINE_ROOT", "minio://mlpipeline/v2/artifacts"),
+            "data": self.data,
+            "push": self.push,
+            "host": os.environ["KFP_ENDPOINT"],
+            "experiment": self.name,
+            "env": {item["name"]: item["value"] for item in self.env if "value" in item},
+            "secrets": {
+                item["name"]: "{name}/{key}".format(**item["valueFrom"]["secretKeyRef"])
+                for item in self.env
+                if "valueFrom" in item
+            },
+        }
+        path.write_text(json.dumps({"kubeflow": kubeflow}), encoding="utf-8")
+        return path
+
+    def kubeflow(self, command: str, *arguments: str, settings: tuple[str, ...] = SMALL) -> Ended:
+        """`edgeline kubeflow COMMAND` on this machine."""
+        sets = [part for setting in settings for part in ("--set", setting)]
+        return edgeline(
+            self.folder, "kubeflow", command, "--settings", str(self.settings()), *sets, *arguments
+        )
+
+
+def _object(version: str, kind: str, name: str, **content: Any) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **content}
+
+
+@pytest.fixture(scope="module")
+def on_claim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Data and releases on one volume claim."""
+    name = f"edgeline-test-{uuid.uuid4().hex[:8]}"
+    size = {"requests": {"storage": "2Gi"}}
+    spec = {"accessModes": [os.environ.get("KFP_ACCESS_MODE", "ReadWriteOnce")], "resources": size}
+    kubectl("create", "-f", "-", manifest=_object("v1", "PersistentVolumeClaim", name, spec=spec))
+    place = Place(name, f"pvc://{name}/data", f"pvc://{name}/push", name, [], tmp_path_factory.mktemp(name))
+    try:
+        # A new volume may belong to root; the image runs as another user.
+        place.generate(WEEKS)
+        yield place
+    finally:
+        kubectl("delete", "pvc", name, "--wait=false", check=False)
+
+
+@pytest.fixture(scope="module")
+def on_bucket(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Data and releases in an object store: by default the one that Kubeflow Pipelines itself brings."""
+    name = f"edgeline-test-{uuid.uuid4().hex[:8]}"
+    secret = os.environ.get("S3_SECRET", "mlpipeline-minio-artifact")
+    bucket = os.environ.get("S3_BUCKET", "mlpipeline")
+    env: list[dict[str, Any]] = [
+        {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+        for variable, key in (("AWS_ACCESS_KEY_ID", "accesskey"), ("AWS_SECRET_ACCESS_KEY", "secretkey"))
+    ]
+    endpoint = os.environ.get("S3_ENDPOINT", f"http://minio-service.{NAMESPACE}:9000")
+    env.append({"name": "AWS_ENDPOINT_URL", "value": endpoint})
+    root = f"s3://{bucket}/{name}"
+    place = Place(name, f"{root}/data", f"{root}/push", None, env, tmp_path_factory.mktemp(name))
+    place.generate(WEEKS)
+    return place
