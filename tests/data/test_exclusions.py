@@ -9,7 +9,6 @@ from data.importers import import_photos
 from data.spans import LabelRow, find_spans, newest_spans, write_span
 from data.window import window_digest
 from errors import DataRefused, EdgelineError, UsageError
-from locations import filesystem, locate
 from tests.data.photos import jpeg
 
 KNOWN = ("span-00001", "span-00002", "span-00003")
@@ -190,24 +189,3 @@ def test_a_decision_that_is_written_by_half_is_told_and_counts_as_none(data):
 
     assert failed.value.why and failed.value.do
     assert set(excluded_spans(data)) == {"span-00002"}
-
-
-def test_the_spans_of_an_object_store_are_excluded_there(bucket):
-    data = locate(f"{bucket}/photos")
-    for name in KNOWN:
-        filesystem(data).pipe_file(f"{data.path}/{name}/labels.csv", b"")
-
-    assert excluded_spans(data) == {}
-    exclude(data, "span-00003")
-    exclude(data, "span-00001")
-    include(data, "span-00001")
-
-    assert names(newest_spans(data, 8)) == ["span-00001", "span-00002"]
-    lines = filesystem(data).cat_file(f"{data.path}/{FILE_NAME}").splitlines()
-    assert [json.loads(line)["action"] for line in lines] == ["exclude", "exclude", "include"]
-
-
-def test_a_store_that_cannot_be_reached_is_told_in_words(bucket):
-    with pytest.raises(EdgelineError) as refused:
-        exclude(locate(f"{bucket}-which-nobody-made/photos"), "span-00003")
-    assert "no bucket" in refused.value.found and refused.value.do

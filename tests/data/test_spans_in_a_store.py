@@ -1,9 +1,11 @@
 """Spans in an object store: read as from a folder, with one listing or one object at a time."""
 
+import json
 import pickle
 
 import pytest
 
+from data.exclusions import decide, excluded_spans
 from data.rejection import PhotoRejected
 from data.spans import LabelRow, Span, find_spans, newest_spans, read_labels, write_span
 from data.window import window_digest
@@ -119,3 +121,18 @@ def test_the_digest_of_a_window_tells_every_change_without_fetching_an_object(sp
     put(span.path, "photos/")
     monkeypatch.setattr(type(filesystem(span.path)), "_cat_file", None)
     assert window_digest(spans) == digests[-1]
+
+
+def test_a_span_is_excluded_by_an_object_beside_it(data):
+    known = ("span-00001", "span-00002", "span-00003")
+    for name in known:
+        put(data, f"{name}/labels.csv")
+
+    assert excluded_spans(data) == {}
+    decide(data, "exclude", "span-00003", "dirty lens", known)
+    decide(data, "exclude", "span-00001", "dirty lens too", known)
+    decide(data, "include", "span-00001", "it was not", known)
+
+    assert [span.name for span in newest_spans(data, 8)] == ["span-00001", "span-00002"]
+    lines = filesystem(data).cat_file(f"{data.path}/excluded.jsonl").splitlines()
+    assert [json.loads(line)["action"] for line in lines] == ["exclude", "exclude", "include"]
