@@ -23,7 +23,7 @@ Location = Union[Path, "UPath"]
 # An endpoint that nobody answers at is told within half a minute, three attempts included.
 _S3_OPTIONS = {
     "connect_timeout": 5,
-    "read_timeout": 9,
+    "read_timeout": 8,
     "retries": {"total_max_attempts": 3, "mode": "standard"},
     # Many stores that speak S3 know no other checksums than S3 itself asks for.
     "request_checksum_calculation": "when_required",

@@ -58,7 +58,7 @@ def test_a_bucket_that_vanishes_while_photos_are_read_stops_ingest_and_says_so(
         return read(path)
 
     monkeypatch.setattr(module, "read_bytes", remove_and_read)
-    with pytest.raises(EdgelineError, match="there is no bucket .* AWS_ENDPOINT_URL"):
+    with pytest.raises(EdgelineError, match=r"there is no bucket .* AWS_ENDPOINT_URL"):
         ingest(f"{bucket}/data", tmp_path)
 
 
