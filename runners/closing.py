@@ -171,18 +171,20 @@ def _with_workspace(command: str, workspace: Path) -> str:
     return f"{command} --workspace {shlex.quote(str(workspace))}"
 
 
-def _suspect(run: Run) -> str | None:
-    """The span that may have stopped a run: the one that its reasons name, or a gate's newest one."""
+def way_on(run: Run) -> str | None:
+    """How to go on without the span that may have stopped a run; None where none stands out.
+
+    That is the span that its reasons name; where the data gate names none, the newest.
+    """
     if run.outcome not in ("refused", "failed") or len(run.spans) < 2:
         return None
     named = {name for reason in run.reasons for name in re.findall(r"span-\d{5}", reason)}
-    if len(named) == 1 and named < set(run.spans):
-        return named.pop()
-    return run.spans[-1] if run.look_closer is not None and not named else None
-
-
-def _exclude_command(run: Run, span: str) -> str:
-    return f"edgeline data exclude {span} --reason R --data {shlex.quote(run.data)}"
+    if not named and run.look_closer is not None:
+        named = {run.spans[-1]}
+    if len(named) != 1 or not named < set(run.spans):
+        return None
+    data = shlex.quote(run.data)
+    return f"To go on without a week: edgeline data exclude {named.pop()} --reason R --data {data}"
 
 
 def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:
@@ -211,8 +213,8 @@ def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator
     if run.look_closer is None:
         yield from ((f"  {part}", "") for part in (error.get("why"), error.get("do")) if part)
     yield from ((line, "") for line in span_lines(run))
-    if (suspect := _suspect(run)) is not None:
-        yield f"To go on without a week: {_exclude_command(run, suspect)}", ""
+    if (way := way_on(run)) is not None:
+        yield way, ""
     look = run.look_closer or _NEXT.get(run.outcome)
     if look:
         yield f"{LOOK_CLOSER}{_with_workspace(look, folder.path.parent.parent)}", ""

@@ -155,13 +155,23 @@ class _Session:
             "held": "which held its model back",
             "refused": "which refused the data",
         }[last.outcome]
-        text = f"Nothing changed since run {last.id} ({ended})."
+        text = f"Nothing changed since run {last.id} ({ended}): the same photos, settings and code."
         self.console.print(text, style="bold green", soft_wrap=True)
         if last.outcome in ("held", "refused"):
             for reason in last.reasons:
                 self.console.print(f"  - {reason}", markup=False, soft_wrap=True)
+        if (way := closing.way_on(last)) is not None:
+            self.console.print(way, markup=False, soft_wrap=True)
         if self.options.as_json:
-            unchanged = replace(last, outcome="unchanged", exit_code=0, reasons=(text, *last.reasons))
+            unchanged = replace(
+                last,
+                outcome="unchanged",
+                exit_code=0,
+                reasons=(text, *last.reasons),
+                new_since=last.id,
+                new_spans=(),
+                missed_spans=(),
+            )
             print_json(unchanged.to_json())
         return 0
 

@@ -159,6 +159,10 @@ def test_a_refused_week_names_the_way_on_and_the_next_run_works_on_what_is_good(
     said = capsys.readouterr().out
     assert "Spans: span-00001, span-00002." in said
     assert f"To go on without a week: {command}" in said
+    assert main(["run", "--data", "my data", "--if-changed"]) == 0
+    said = capsys.readouterr().out
+    assert "Nothing changed since run" in said and "the same photos, settings and code" in said
+    assert f"To go on without a week: {command}" in said
 
     assert main(["data", "exclude", "span-00002", "--reason", "no lanes", "--data", str(data)]) == 0
     # The week before is broken too, so that this ends without training.
@@ -204,3 +208,6 @@ def test_a_window_that_no_longer_holds_the_new_weeks_is_warned_of_in_the_record(
     assert result["new_spans"] == ["span-00003", "span-00004"]
     assert result["missed_spans"] == ["span-00002"]
     assert any("trained on span-00002." in warning for warning in result["warnings"])
+    main([*arguments, "--if-changed"])
+    again = json.loads(capsys.readouterr().out)
+    assert (again["new_since"], again["new_spans"], again["missed_spans"]) == (result["id"], [], [])

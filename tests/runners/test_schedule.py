@@ -137,6 +137,60 @@ def test_a_machine_without_the_one_is_told_of_the_other(team, tmp_path, capsys, 
     assert not (tmp_path / "system").exists() and not (tmp_path / "config").exists()
 
 
+def put(folder, name, script):
+    """A command in the place of the machine's own."""
+    (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "bin" / name).chmod(0o755)
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_a_timer_is_installed_with_what_to_look_at_and_removed(team, tmp_path, capsys, monkeypatch, user):
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    put(tmp_path, "systemctl", "exit 0")
+    folder = tmp_path / "config" / "systemd" / "user" if user else tmp_path / "system"
+    name = schedule_name("shelf", team / "workspace")
+
+    assert main(["schedule", "--systemd", "--install", "--data", "photos"]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == [f"{name}.service", f"{name}.timer"]
+    scope = " --user" if user else ""
+    said = capsys.readouterr().out
+    assert f"journalctl{scope} -u {name}.service" in said and f"systemctl{scope} start {name}.service" in said
+
+    assert main(["schedule", "--systemd", "--remove", "--workspace", "elsewhere"]) == 2
+    assert f"Installed are: {name}." in capsys.readouterr().err
+    assert main(["schedule", "--systemd", "--remove"]) == 0
+    assert list(folder.iterdir()) == []
+
+
+def test_a_line_of_the_crontab_is_installed_with_what_to_look_at_and_removed(team, tmp_path, capsys):
+    lines = tmp_path / "crontab"
+    put(
+        tmp_path,
+        "crontab",
+        f'[ "$1" = - ] && exec /bin/cat > {lines}\n'
+        f"[ -e {lines} ] || {{ echo no crontab for me >&2; exit 1; }}\nexec /bin/cat {lines}",
+    )
+
+    assert main(["schedule", "--cron", "--install", "--data", "photos", "--at", "03:00"]) == 0
+    assert "\n0 3 * * * cd " in lines.read_text()
+    assert f"{team}/workspace/schedule-shelf.log" in capsys.readouterr().out
+    assert (team / "workspace").is_dir()
+
+    assert main(["schedule", "--cron", "--remove"]) == 0
+    assert lines.read_text() == ""
+
+
+def test_a_schedule_of_a_workload_whose_file_is_gone_is_removed_by_its_name(team, tmp_path):
+    put(tmp_path, "systemctl", "exit 0")
+    schema = ROOT / "schema" / "shelf.pbtxt"
+    (team / "w.yaml").write_text(f"name: bottles\nschema: {schema}\nmodule: trainer_module.photos\n")
+    assert main(["schedule", "--systemd", "--install", "--workload", "w.yaml"]) == 0
+    (team / "w.yaml").unlink()
+
+    assert main(["schedule", "--systemd", "--remove", "--workload", "bottles"]) == 0
+    assert systemd_units.installed() == []
+
+
 def test_one_of_the_two_forms_has_to_be_named(team, capsys):
     assert main(["schedule"]) == 2
     assert "--systemd --cron" in capsys.readouterr().err
