@@ -8,10 +8,9 @@ looked for the release in the store, and where the store can be read from here, 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from errors import DataRefused, EdgelineError, HeldBack
-from locations import is_url
 from runners.kubeflow_client import Cluster
 from runners.kubeflow_pods import Pod, ending, read_pods
 from runners.kubeflow_steps import Step
@@ -26,7 +25,7 @@ EXIT_CODES: Mapping[Ending, int] = {
 }
 # The steps that end a run on purpose, and what it means when they do.
 _GATES: Mapping[str, Ending] = {"DataAdmission": "refused", "ReleaseAdmission": "held"}
-_LAST, _PUSHER = "ReleaseAdmission", "ReleasePusher"
+_LAST, PUSHER = "ReleaseAdmission", "ReleasePusher"
 # The line with which a step of ours says how it ended, alone or as a log record.
 _WORDS = re.compile(
     r"^(?:\S+ \S+ INFO edgeline\.push: )?"
@@ -68,6 +67,15 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class _Seen:
+    """What was seen in the release store: whether it could be read, the run's version, and why not."""
+
+    looked: bool
+    version: int | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _Words:
     ending: Ending
     rest: str
@@ -89,14 +97,14 @@ def conclude(
     """
     pods = read_pods(cluster.pods(run))
     reader = _Reader(cluster, run, pods)
-    released, unread = _released_by(run, model, push)
+    seen = _look_into_store(run, model, push)
     if state == "SUCCEEDED":
-        return _of_success(run, reader, steps, released, unread, push)
+        return _of_success(run, reader, {step.name: step for step in steps}, seen)
     outcome = _of_failure(run, reader, steps, pods)
-    if released is None:
+    if seen.version is None:
         return outcome
-    note = f"It had pushed version {released} of {model} to {push} before."
-    return Outcome(outcome.ending, released, (*outcome.reasons, note), outcome.do)
+    note = f"It had pushed version {seen.version} of {model} to {push} before."
+    return Outcome(outcome.ending, seen.version, (*outcome.reasons, note), outcome.do)
 
 
 class _Reader:
@@ -124,19 +132,9 @@ class _Reader:
         return None
 
 
-def _of_success(
-    run: str,
-    reader: _Reader,
-    steps: Sequence[Step],
-    released: int | None,
-    unread: str,
-    push: str | None,
-) -> Outcome:
-    by_name = {step.name: step for step in steps}
+def _of_success(run: str, reader: _Reader, steps: Mapping[str, Step], seen: _Seen) -> Outcome:
     idle = [
-        name
-        for name in (_PUSHER, _LAST)
-        if name not in by_name or by_name[name].state in ("cached", "waiting")
+        name for name in (PUSHER, _LAST) if name not in steps or steps[name].state in ("cached", "waiting")
     ]
     if idle:
         return Outcome(
@@ -148,31 +146,24 @@ def _of_success(
             ),
             "Submit it again with `edgeline kubeflow submit`, which compiles it without caching.",
         )
-    words = reader.words(by_name[_LAST]) or reader.words(by_name[_PUSHER])
-    if released is not None:
-        return Outcome("pushed", released, ())
-    if words is not None and words.ending == "unchanged":
-        return Outcome("unchanged", None, (words.rest,))
-    if words is not None and words.ending == "pushed":
-        if push is None or not is_url(push) or push.startswith("pvc://"):
-            return Outcome("pushed", words.version, ())
-        if unread:
-            return Outcome("pushed", words.version, (f"{push} could not be read from here: {unread}",))
-        reason = f"{_LAST} says that version {words.version} was pushed, and {push} has none of run {run}."
+    if seen.version is not None:
+        return Outcome("pushed", seen.version, ())
+    words = reader.words(steps[_LAST]) or reader.words(steps[PUSHER])
+    if words is None:
+        unread = f"{_LAST} has left no word of it in a log that can be read from here."
+        return Outcome(
+            "failed",
+            None,
+            (f"Run {run} is green, and nothing says that a model was pushed.", unread, *seen.notes),
+            "Look at what is in production with `edgeline status --store`, and submit the run again when it"
+            " is not this run's.",
+        )
+    if words.ending == "pushed" and seen.looked:
+        reason = f"{_LAST} says that version {words.version} was pushed; the store has none of run {run}."
         return Outcome("failed", None, (reason,), "Look at the store with `edgeline verify --store URL`.")
-    if words is not None:
-        return Outcome(words.ending, None, (words.rest,))
-    return Outcome(
-        "failed",
-        None,
-        (
-            f"Run {run} is green, and nothing says that a model was pushed: the log of {_LAST} cannot be read"
-            " or is cut off.",
-            unread and f"{push} could not be read from here: {unread}",
-        )[: 2 if unread else 1],
-        "Look at what is in production with `edgeline status --store`, and submit the run again when it is"
-        " not this run's.",
-    )
+    if words.ending == "pushed":
+        return Outcome("pushed", words.version, seen.notes)
+    return Outcome(words.ending, None, (words.rest,))
 
 
 def _of_failure(run: str, reader: _Reader, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
@@ -204,16 +195,17 @@ def _of_failure(run: str, reader: _Reader, steps: Sequence[Step], pods: Sequence
     return Outcome("failed", None, (reason[:_MOST_CHARACTERS],), f"{again}{pod}")
 
 
-def _released_by(run: str, model: str, push: str | None) -> tuple[int | None, str]:
-    """The version that a run released, and why that cannot be known where the store cannot be read."""
+def _look_into_store(run: str, model: str, push: str | None) -> _Seen:
+    """What the release store knows of a run; a volume of the cluster cannot be read from here."""
     from release import store
 
-    if push is None or not is_url(push) or push.startswith("pvc://"):
-        return None, ""
+    if push is None or push.startswith("pvc://"):
+        return _Seen(False, None, ())
     try:
         current = store.current(push, model)
-        found: list[Any] = [current] if current and current.manifest.run == run else []
+        found = [current] if current and current.manifest.run == run else []
         found = found or [release for release in store.releases(push, model) if release.manifest.run == run]
     except (EdgelineError, OSError) as error:
-        return None, getattr(error, "found", None) or str(error)
-    return (found[-1].version if found else None), ""
+        said = getattr(error, "found", None) or str(error)
+        return _Seen(False, None, (f"The release store could not be read from here: {said}",))
+    return _Seen(True, found[-1].version if found else None, ())

@@ -57,11 +57,15 @@ def read_pods(nodes: Sequence[Mapping[str, Any]]) -> list[Pod]:
                 step="" if step == "root" else step,
                 runs_step=not prepares,
                 phase=str(node.get("phase")),
-                message=" ".join(str(node.get("message") or "").split())[:_MOST_CHARACTERS],
+                message=_shortened(" ".join(str(node.get("message") or "").split())),
                 started=str(node.get("startedAt") or ""),
             )
         )
     return sorted(found, key=lambda pod: pod.started)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def troubles(pods: Sequence[Pod]) -> Iterator[Trouble]:
         if pod.phase != "Pending" or not pod.message:
             continue
         who = f"{pod.step}'s pod" if pod.step else f"The pod {pod.id}"
-        found = f"{who} does not start: {pod.message}"
+        found = f"{who} does not start: {pod.message.rstrip('.')}."
         for pattern, kind, why, do in _TROUBLES:
             if re.search(pattern, pod.message):
                 yield Trouble((pod.id, kind), found, why, do, kind not in _PASSES)

@@ -8,18 +8,19 @@ from datetime import datetime, timezone
 from typing import Any
 
 from errors import EdgelineError
-from runners.kubeflow_outcome import Outcome, conclude
+from runners.kubeflow_outcome import PUSHER, Outcome, conclude
 from runners.kubeflow_steps import Step, plan, read_steps
 from runners.kubeflow_target import Target, target, upload
 from runners.kubeflow_watch import Patience, follow
 from runners.stdout import print_json, say
 
+PATIENCE = Patience()
 # States of a run that can go on from the steps that failed.
 _RETRYABLE = {"FAILED", "CANCELED", "ERROR"}
 _STYLES = {"pushed": "bold green", "unchanged": "bold green", "held": "bold yellow", "refused": "bold yellow"}
 
 
-def submit(arguments: argparse.Namespace, patience: Patience | None = None) -> int:
+def submit(arguments: argparse.Namespace) -> int:
     """Uploads the pipeline and starts a run; returns the exit code."""
     where = target(arguments)
     version = upload(where, arguments.package)
@@ -30,7 +31,7 @@ def submit(arguments: argparse.Namespace, patience: Patience | None = None) -> i
     run = where.cluster.start(version, name, experiment, root, account)
     if arguments.wait:
         names = plan(where.cluster.spec(version.pipeline_id, version.id))
-        return _watch(where, run, names, arguments, patience)
+        return _watch(where, run, names, arguments)
     url = where.cluster.run_url(run)
     if arguments.json:
         print_json({"run": run, "url": url, "pipeline_version": version.name})
@@ -40,13 +41,13 @@ def submit(arguments: argparse.Namespace, patience: Patience | None = None) -> i
     return 0
 
 
-def watch(arguments: argparse.Namespace, patience: Patience | None = None) -> int:
+def watch(arguments: argparse.Namespace) -> int:
     """Follows a run to its end; returns its exit code."""
     where = target(arguments)
-    return _watch(where, arguments.run, _names(where, arguments.run), arguments, patience)
+    return _watch(where, arguments.run, _names(where, arguments.run), arguments)
 
 
-def retry(arguments: argparse.Namespace, patience: Patience | None = None) -> int:
+def retry(arguments: argparse.Namespace) -> int:
     """Starts a failed run again from the steps that failed; returns the exit code.
 
     Raises:
@@ -65,7 +66,7 @@ def retry(arguments: argparse.Namespace, patience: Patience | None = None) -> in
         )
     where.cluster.retry(run.run_id)
     if arguments.wait:
-        return _watch(where, run.run_id, _names(where, run.run_id), arguments, patience)
+        return _watch(where, run.run_id, _names(where, run.run_id), arguments)
     url = where.cluster.run_url(run.run_id)
     if arguments.json:
         print_json({"run": run.run_id, "url": url})
@@ -85,15 +86,13 @@ def _names(where: Target, run_id: str) -> list[str]:
     return plan(spec)
 
 
-def _watch(
-    where: Target, run_id: str, names: list[str], arguments: argparse.Namespace, patience: Patience | None
-) -> int:
+def _watch(where: Target, run_id: str, names: list[str], arguments: argparse.Namespace) -> int:
     """Follows a run with the progress of a local one, and says how it ended."""
     from rich.console import Console
 
     from runners.progress import Progress
 
-    patience = replace(patience or Patience(), timeout_s=arguments.timeout)
+    patience = replace(PATIENCE, timeout_s=arguments.timeout)
     console = Console(stderr=arguments.json, highlight=False)
     cluster, began = where.cluster, time.monotonic()
     with Progress(console, "waiting for the cluster") as progress:
@@ -106,7 +105,7 @@ def _watch(
         outcome = conclude(
             cluster, run_id, run.state, steps, where.workload.name, where.settings.kubeflow.push
         )
-    for line, style in _last_lines(where, run_id, outcome):
+    for line, style in _last_lines(where, run_id, outcome, steps):
         console.print(line, style=style, markup=False, soft_wrap=True)
     if arguments.json:
         print_json(_document(where, run, steps, outcome, time.monotonic() - began, progress.warnings))
@@ -121,14 +120,16 @@ def _until_interrupted(wait: Callable[[], Any], run_id: str, progress: Any) -> A
         raise
 
 
-def _last_lines(where: Target, run_id: str, outcome: Outcome) -> Iterator[tuple[str, str]]:
+def _last_lines(where: Target, run_id: str, outcome: Outcome, steps: list[Step]) -> Iterator[tuple[str, str]]:
     model, push = where.workload.name, where.settings.kubeflow.push
+    # Before the Pusher has begun, nothing can have changed.
+    safe = any(step.name == PUSHER and step.state == "waiting" for step in steps)
     headline = {
         "pushed": f"Pushed version {outcome.version} of {model}{f' to {push}' if push else ''}",
         "unchanged": "Nothing new to push.",
         "held": "Held back: the model was trained and not pushed; production stays as it was.",
         "refused": "Data refused: nothing was trained or pushed; production stays as it was.",
-        "failed": "Failed.",
+        "failed": f"Failed{': nothing was pushed; production stays as it was' if safe else ''}.",
     }[outcome.ending]
     yield headline, _STYLES.get(outcome.ending, "bold red")
     yield from ((f"  - {reason}", "") for reason in outcome.reasons)

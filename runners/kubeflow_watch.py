@@ -22,6 +22,7 @@ class Patience:
         poll_s: Between two looks.
         start_s: After this without a change, a pod that has not begun is looked into, and again each time.
         hopeless_s: After this without a change, one that time alone will not mend ends the waiting.
+        quiet_s: After this without a change, a step that runs is worth a look.
         outage_s: So long the API may be away while a run is followed.
         timeout_s: For the whole run; None waits to its end.
     """
@@ -29,6 +30,7 @@ class Patience:
     poll_s: float = 5.0
     start_s: float = 45.0
     hopeless_s: float = 180.0
+    quiet_s: float = 1800.0
     outage_s: float = 300.0
     timeout_s: float | None = None
 
@@ -62,6 +64,7 @@ class _Follower:
         self.states: dict[str, str] = {}
         self.told: set[tuple[str, str]] = set()
         self.seen: tuple[Any, ...] | None = None
+        self.hopeless: Trouble | None = None
         self.since = self.looked = time.monotonic()
 
     def follow(self, names: Sequence[str]) -> Any:
@@ -78,6 +81,8 @@ class _Follower:
             self._watch_for_standstill(run)
             timeout = self.patience.timeout_s
             if timeout is not None and time.monotonic() - began > timeout:
+                if self.hopeless is not None:
+                    raise self._give_up(self.hopeless)
                 raise EdgelineError(
                     f"Run {self.run} has not ended after {duration(timeout)}; its state is {run.state}.",
                     "Only the waiting ended: the run itself goes on.",
@@ -123,6 +128,7 @@ class _Follower:
         if signature(run) != self.seen:
             self.seen = signature(run)
             self.since = self.looked = now
+            self.hopeless = None
             return
         if now - self.looked < self.patience.start_s:
             return
@@ -133,13 +139,21 @@ class _Follower:
                 f"The cluster has not begun with the run for {duration(now - self.since)}:"
                 " is Argo's workflow-controller up?",
             )
-        elif is_pending(run):
+        elif not is_pending(run):
+            # A pod whose memory ran out can look as if it ran, for as long as one waits (Argo 3.3).
+            if now - self.since >= self.patience.quiet_s:
+                self._warn(
+                    ("", "quiet"),
+                    f"Nothing has changed for {duration(now - self.since)}. That may be a long training;"
+                    " `kubectl get pods` in the run's namespace shows whether its pod was OOMKilled.",
+                )
+        else:
             found = list(troubles(read_pods(self.cluster.pods(self.run))))
             for trouble in found:
                 self._warn(trouble.key, f"{trouble.found} {trouble.do}")
-            hopeless = [trouble for trouble in found if trouble.hopeless]
-            if hopeless and now - self.since >= self.patience.hopeless_s:
-                raise self._give_up(hopeless[0])
+            self.hopeless = next((trouble for trouble in found if trouble.hopeless), None)
+            if self.hopeless is not None and now - self.since >= self.patience.hopeless_s:
+                raise self._give_up(self.hopeless)
             if not found:
                 self._warn(
                     ("", "pending"),
