@@ -1,6 +1,5 @@
 """The whole DAG as Kubeflow runs it, from the compiled YAML, each step through our entry; only no cluster."""
 
-import json
 import os
 import subprocess
 import sys
@@ -138,6 +137,7 @@ def test_the_same_settings_give_the_same_bytes_in_every_process(tmp_path):
     for seed in ("1", "2"):
         command = [sys.executable, "-c", script, "kubeflow", "compile", *sets, "-o", f"{seed}.yaml"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
+        environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # The command has to choose it.
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
@@ -148,13 +148,18 @@ def test_the_same_settings_give_the_same_bytes_in_every_process(tmp_path):
 
 def test_a_step_as_its_container_starts_it(first, tmp_path):
     """With folders in place of URIs, which the entry leaves as they are."""
-    executor_input = first.executor_input("CuratedSchema", tmp_path)
-    for listed in executor_input["outputs"]["artifacts"].values():
-        (artifact,) = listed["artifacts"]
-        artifact["uri"] = artifact["uri"].replace("minio:/", str(tmp_path))
-    arguments = first.arguments("CuratedSchema", executor_input)
+    executor_input = first.executor_input("ReleaseAdmission", tmp_path)
+    (pushed,) = executor_input["inputs"]["artifacts"]["pushed_model"]["artifacts"]
+    pushed["uri"] = str(first.stored(pushed["uri"]))
+    (page,) = executor_input["outputs"]["artifacts"]["page"]["artifacts"]
+    page["uri"] = page["uri"].replace("minio:/", str(tmp_path))
     done = subprocess.run(
-        [sys.executable, "-m", "runners.kubeflow_entry", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "runners.kubeflow_entry",
+            *first.arguments("ReleaseAdmission", executor_input),
+        ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -162,8 +167,6 @@ def test_a_step_as_its_container_starts_it(first, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1].startswith("Done: CuratedSchema in ")
-    (schema,) = json.loads(Path(executor_input["outputs"]["outputFile"]).read_text())["artifacts"]["schema"][
-        "artifacts"
-    ]
-    assert (Path(schema["uri"]) / "schema.pbtxt").read_text() == find_workload("shelf").schema.read_text()
+    assert done.stderr.splitlines()[-1].startswith("Done: ReleaseAdmission in ")
+    assert " INFO edgeline.push: Pushed version 1 of shelf to " in done.stderr
+    assert Path(page["uri"]).is_file()
