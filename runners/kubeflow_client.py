@@ -339,16 +339,20 @@ def connect(access: Access) -> Cluster:
     class Client(kfp.client.Client):
         """kfp's client, which asks once where that of kfp sleeps and repeats, and never waits without end."""
 
+        health: Any = None
+
         def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
-            api = self._run_api.api_client
-            _bound(api.rest_client)
-            return api.call_api(
-                "/apis/v2beta1/healthz",
-                "GET",
-                response_type="V2beta1GetHealthzResponse",
-                auth_settings=["Bearer"],
-                _return_http_data_only=True,
-            )
+            if self.health is None:
+                api = self._run_api.api_client
+                _bound(api.rest_client)
+                self.health = api.call_api(
+                    "/apis/v2beta1/healthz",
+                    "GET",
+                    response_type="V2beta1GetHealthzResponse",
+                    auth_settings=["Bearer"],
+                    _return_http_data_only=True,
+                )
+            return self.health
 
     options: dict[str, Any] = {"host": access.host, "existing_token": access.token, "cookies": access.cookies}
     if access.namespace:

@@ -21,7 +21,7 @@ _MARK = "Made by `edgeline kubeflow schedule`"
 def schedule(arguments: argparse.Namespace) -> int:
     """Makes, lists, enables, disables or deletes a recurring run; returns the exit code."""
     # Before anything is asked or sent.
-    cron = parse_cron(arguments.cron) if arguments.cron else None
+    cron = parse_cron(arguments.cron) if arguments.cron is not None else None
     where = target(arguments)
     if cron is not None:
         return _replace(where, cron, arguments)
