@@ -94,6 +94,8 @@ class View:
         self.about = facts.about
         self.badge, self.tone = BADGES[facts.about.outcome]
         self.sentence = sentence(facts)
+        # What a gate found has its place beside the gate.
+        self.problem = None if any(gate.result == "fail" for gate in facts.gates) else facts.about.problem
         self.reasons, self.warnings = other_reasons(facts), other_warnings(facts)
         self.notes = notes(facts, before)
         self.changes = find_changes(facts, before) if before else ()
@@ -215,9 +217,9 @@ class View:
         return _markup(charts.reliability("reliability", self.facts.reliability))
 
     def rejected(self) -> list[tuple[str, list[int]]]:
-        """Each reason of quarantine with its photos by span."""
+        """Each reason of quarantine with its photos by span, the newest first."""
         assert self.facts.data is not None
-        spans = self.facts.data.spans
+        spans = self.facts.data.spans[::-1]
         reasons = sorted({reason for span in spans for reason in span.rejected})
         return [(reason, [span.rejected.get(reason, 0) for span in spans]) for reason in reasons]
 

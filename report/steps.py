@@ -24,6 +24,7 @@ _STEPS: dict[str, tuple[tuple[str, ...], str]] = {
     "EdgeConverter": ((), "Converts the model to files for phones."),
     "EdgeValidator": (("gates", "edge", "mistakes", "reliability"), "Measures the files that would ship."),
     "ReleasePusher": ((), "Pushes model and files as one version, or neither."),
+    "RunReport": ((), "Makes the page of the run."),
     "ReleaseAdmission": ((), "Ends a run whose model was held back, and looks whether a push arrived."),
 }
 

@@ -66,7 +66,7 @@ def other_reasons(facts: Facts) -> tuple[str, ...]:
     if facts.about.outcome == "pushed":
         return ()
     said = {reason for gate in facts.gates for reason in gate.reasons}
-    if facts.about.problem:
+    if facts.about.problem is not None:
         said.add(facts.about.problem.found)
     return tuple(reason for reason in facts.about.reasons if reason not in said)
 

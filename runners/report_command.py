@@ -28,8 +28,7 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def _from_workspace(arguments: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
-    known = runs.read_runs(arguments.workspace, arguments.workload)
-    wanted = known[-1].id if arguments.run == "latest" and known else arguments.run
+    wanted = _known(arguments)[-1].id if arguments.run == "latest" else arguments.run
     folder, run = runs.find_run(arguments.workspace, wanted)
     page = folder.path.absolute() / "report.html"
     facts = _read(folder.path / "facts.json")
@@ -41,6 +40,23 @@ def _from_workspace(arguments: argparse.Namespace) -> tuple[Path, dict[str, Any]
         facts = _read(folder.path / "facts.json")
     assert facts is not None
     return page, facts
+
+
+def _known(arguments: argparse.Namespace) -> list[runs.Run]:
+    """The runs of the workspace, of one model where it is named.
+
+    Raises:
+        UsageError: There are none.
+    """
+    known = runs.read_runs(arguments.workspace, arguments.workload)
+    if not known:
+        _, run = runs.find_run(arguments.workspace, "latest")
+        raise UsageError(
+            f"The workspace {arguments.workspace} holds no run of {arguments.workload}.",
+            f"Its newest run is one of {run.workload}.",
+            "`edgeline runs` lists what it holds.",
+        )
+    return known
 
 
 def _read(file: Path) -> dict[str, Any] | None:
@@ -126,14 +142,7 @@ def _rows_of_workspace(arguments: argparse.Namespace) -> "tuple[Path, str, list[
     from report.index import make_row
     from runners.run_report import about, find_sources
 
-    known = runs.read_runs(arguments.workspace, arguments.workload)
-    if not known:
-        runs.find_run(arguments.workspace, "latest")  # says so where there is no run at all
-        raise UsageError(
-            f"The workspace {arguments.workspace} holds no run of {arguments.workload}.",
-            "",
-            "`edgeline runs` lists what it holds.",
-        )
+    known = _known(arguments)
     model = known[-1].workload
     rows = []
     for run in known:

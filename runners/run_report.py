@@ -53,8 +53,7 @@ def about(run: Run, folder: RunFolder) -> About:
         reasons=run.reasons,
         warnings=run.warnings,
         notes=tuple(span_lines(run)),
-        # What a gate found has its place beside the gate.
-        problem=Problem(**error) if error and run.outcome not in ("held", "refused", "interrupted") else None,
+        problem=Problem(**error) if error and run.outcome != "interrupted" else None,
         log=str(folder.log) if folder.log.exists() else None,
         data=run.data,
         inputs=dict(run.inputs),

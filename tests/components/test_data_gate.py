@@ -16,6 +16,9 @@ from data.shelf_renderer import generate
 from errors import DataRefused
 from pipeline.settings import GateSettings
 from pipeline.workloads import BUILT_IN
+from report.collect import collect
+from report.facts import About
+from report.sources import Sources
 from tests.components.steps import LABELS, artifact, execute, ingest
 
 SHARES = (0.7, 0.2, 0.1)
@@ -184,6 +187,25 @@ def test_the_distance_of_each_feature_that_has_a_bound_is_kept(strange, tmp_path
     assert (drift["label"]["measure"], drift["label"]["threshold"]) == ("l_infty", 0.1)
     assert drift["brightness"]["measure"] == "jensen_shannon_divergence"
     assert drift["brightness"]["distance"] > 0.12 > drift["sharpness"]["distance"]
+
+
+def test_the_report_finds_what_it_shows_of_the_data(strange, tmp_path):
+    strange.judge(tmp_path)
+    folders = {"statistics": strange.statistics.uri, "anomalies": strange.anomalies.uri}
+    folders |= {"quarantine": tmp_path / "quarantine", "data_verdict": tmp_path / "verdict"}
+    counted = json.loads((tmp_path / "quarantine" / "ingest.json").read_text())
+    counted["splits"] = {"train": 320, "eval": 80}
+    (tmp_path / "quarantine" / "ingest.json").write_text(json.dumps(counted))
+    found = collect(Sources(**{n: Path(f) for n, f in folders.items()}), About(run="1", model="shelf"))
+    assert found.unreadable == () and found.data is not None
+    features = {feature.name: feature for feature in found.data.features}
+    assert [name for name, feature in features.items() if feature.drifted] == ["brightness", "label"]
+    assert features["label"].distance == pytest.approx(0.3, abs=0.001)
+    assert features["label"].before is not None
+    assert dict(features["label"].before.values) == pytest.approx(dict(zip(LABELS, SHARES, strict=True)))
+    # The means of 400 draws with a deviation of 15.
+    assert features["brightness"].now.mean == pytest.approx(60, abs=3)
+    assert "lane-77" in " ".join(found.data.anomalies)
 
 
 def test_severity_decides_what_a_rule_does(strange, tmp_path):

@@ -13,6 +13,9 @@ from components.edge_validator import EdgeValidatorExecutor
 from components.predictions import write_mistakes
 from components.transformed_photos import read_photos
 from components.verdict import read_verdict
+from report.collect import collect
+from report.facts import About
+from report.sources import Sources
 from tests.components.conftest import LABELS, LOOK
 from tests.components.steps import artifact, execute
 
@@ -119,6 +122,23 @@ def test_what_the_saved_model_said_of_each_photo_is_kept(trained, converted, tmp
     assert sum(right) / len(right) == pytest.approx(reference)
     # Six digits are kept of each.
     assert all(sum(p["probabilities"]) == pytest.approx(1, abs=1e-5) for p in predictions)
+
+
+def test_the_report_finds_what_it_shows_of_the_files_for_phones(trained, converted, tmp_path):
+    _, measured = validate(trained, converted, tmp_path, max_size_mb=0.001)
+    sources = Sources(edge_models=Path(converted.uri), edge_verdict=tmp_path / "verdict")
+    facts = collect(sources, About(run="1", model="shelf"))
+    assert facts.unreadable == ()
+    assert facts.edge is not None and facts.reliability is not None and facts.mistakes is not None
+    assert [variant.name for variant in facts.edge.variants] == ["fp32", "fp16"]
+    for variant, found in zip(facts.edge.variants, measured["variants"], strict=True):
+        assert variant.reasons == tuple(found["reasons"]) and variant.reasons
+        assert variant.accuracy == pytest.approx(found["measured"]["accuracy"])
+        assert None not in (variant.size_bytes, variant.p50_ms, variant.worst_lane, variant.agreement)
+    assert facts.reliability.photos == measured["eval_photos"] == facts.edge.photos
+    right = sum(b.accuracy * b.photos for b in facts.reliability.bins) / facts.reliability.photos
+    assert right == pytest.approx(measured["variants"][0]["measured"]["reference_accuracy"])
+    assert facts.gates[0].result == "fail"
 
 
 def test_the_mistakes_that_the_model_was_surest_of_are_kept_with_their_photos(trained, tmp_path):

@@ -8,6 +8,9 @@ from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
 from components.model_evaluator import ModelEvaluatorExecutor, judge, read_metrics
 from components.verdict import read_verdict
 from pipeline.evaluation import evaluation_config
+from report.collect import collect
+from report.facts import About
+from report.sources import Sources
 from tests.components.conftest import LABELS
 from tests.components.steps import artifact, execute
 
@@ -178,6 +181,22 @@ def test_the_confusion_matrix_counts_what_each_class_was_taken_for(trained, comp
     assert confusion["rows"] == [
         [int(((labels == actual) & (answers == said)).sum()) for said in range(3)] for actual in range(3)
     ]
+
+
+def test_the_report_finds_what_it_shows_of_the_evaluation(compared):
+    evaluation, blessing = (Path(artifact.uri) for artifact in compared)
+    found = collect(Sources(evaluation=evaluation, blessing=blessing), About(run="1", model="shelf"))
+    assert found.unreadable == () and found.gates[0].result == "fail"
+    assert found.evaluation is not None and found.evaluation.overall is not None
+    overall, classes = found.evaluation.overall, found.evaluation.of("class")
+    assert found.evaluation.baseline_version == 7 and overall.before == pytest.approx(overall.accuracy)
+    assert {item.name for item in classes} == set(LABELS)
+    assert sum(item.photos for item in classes) == overall.photos
+    assert overall.low < overall.accuracy <= overall.high
+    confusion = found.evaluation.confusion
+    assert confusion is not None and confusion.labels == LABELS
+    right = sum(confusion.rows[place][place] for place in range(3)) / overall.photos
+    assert right == pytest.approx(overall.accuracy, abs=1e-6)
 
 
 def test_a_model_that_breaks_a_bound_is_not_blessed(compared):
