@@ -52,8 +52,6 @@ def sources(tmp_path):
         edge_models=put(tmp_path / "edge_models", conversion_json=conversions),
         edge_verdict=put(tmp_path / "edge_verdict", edge_json=edge),
         pushed_model=put(tmp_path / "pushed", push_json=push),
-            tmp_path / "pushed", push_json={"outcome": "held", "version": 0, "reasons": ["Bad."]}
-        ),
         report=put(tmp_path / "report", report_html="<p>The page of the run"),
     )
 
