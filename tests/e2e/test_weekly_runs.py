@@ -1,6 +1,7 @@
 """Five weeks of one team: each test is the next thing that happens in one workspace."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -44,6 +45,13 @@ def production(workspace: Path) -> dict[str, object]:
     return edgeline(workspace, "status", "--json", "--workspace", str(workspace)).json["production"]
 
 
+def report_of(ended: Ended) -> str:
+    """The page of a run; a small one."""
+    page = Path(ended.json["report"])
+    assert page.stat().st_size < 3_000_000
+    return page.read_text(encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def first(data: Path, workspace: Path) -> Ended:
     add_week(data, weeks=2)
@@ -56,7 +64,18 @@ def test_the_first_run_pushes_and_says_that_there_is_no_baseline(first: Ended, w
     assert first.json["version"] == 1
     assert any("no baseline" in reason for reason in first.json["reasons"])
     assert set(first.states.values()) == {"done"}
-    assert len(first.states) == 15
+    assert len(first.states) == 16
+
+
+def test_each_run_leaves_a_page_with_its_verdict_first(first: Ended) -> None:
+    page = report_of(first)
+    assert "Version 1 of shelf is in production: right on" in page
+    assert re.findall(r'<section id="([^"]+)">', page) == [
+        *("gates", "data", "features", "training", "metrics", "confusion", "mistakes", "reliability"),
+        *("edge", "steps", "lineage"),
+    ]
+    assert "could not be read" not in page
+    assert first.json["report"] in first.stderr
 
 
 def test_what_was_pushed_is_whole_and_belongs_together(first: Ended, workspace: Path) -> None:
@@ -135,6 +154,9 @@ def test_a_worse_model_is_held_back_and_production_stays(first: Ended, data: Pat
     assert any("below the model in production" in reason for reason in worse.json["reasons"])
     assert worse.states["PhotoIngest"] == "cached"
     assert "edgeline show" in worse.stderr
+    page = report_of(worse)
+    assert "held back by its evaluation; version 2 stays in production." in page
+    assert "below the model in production" in page and "Since run" in page
     assert production(workspace)["version"] == 2
 
 
@@ -145,6 +167,10 @@ def test_a_bad_week_is_refused_before_training(first: Ended, data: Path, workspa
     assert refused.json["outcome"] == "refused"
     assert any("unknown-label" in reason and "corrupt" in reason for reason in refused.json["reasons"])
     assert "Trainer" not in {step for step, state in refused.states.items() if state in ("done", "cached")}
+    page = report_of(refused)
+    assert "The data was refused, so nothing was trained; version 2 stays in production." in page
+    # Thumbnails of what was set aside.
+    assert page.count("<b>unknown-label</b>") > 0 and "data:image/jpeg;base64," in page
     assert production(workspace)["version"] == 2
 
 
