@@ -57,7 +57,8 @@ def about(run: Run, folder: RunFolder) -> About:
         log=str(folder.log) if folder.log.exists() else None,
         data=run.data,
         inputs=dict(run.inputs),
-        settings=by_dotted_name(run.settings),
+        # What runs the DAG elsewhere is no setting of this run.
+        settings=by_dotted_name({name: v for name, v in run.settings.items() if name != "kubeflow"}),
         libraries=library_versions(),
         steps=tuple(Step(step.name, step.state, step.seconds) for step in run.steps),
         artifacts=tuple(

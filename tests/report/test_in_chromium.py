@@ -122,6 +122,9 @@ def test_it_prints_in_light_colours_with_every_row(browser, pages, tmp_path):
             ".filter(box => box.scrollHeight > box.clientHeight + 1).length"
         )
         assert cut == 0
+        # The width of an A4 page between its margins.
+        opened.page.set_viewport_size({"width": 718, "height": 1000})
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == 718
         paper = tmp_path / "report.pdf"
         opened.page.pdf(path=str(paper), format="A4")
         assert paper.read_bytes().startswith(b"%PDF") and paper.stat().st_size > 20_000
