@@ -34,6 +34,7 @@ _REFUSED = {
     *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "403"),
     *("TokenRefreshRequired", "UnauthorizedSSOTokenError", "ProfileNotFound"),
 }
+_OF_THIS_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE)
 _NO_BUCKET = {"NoSuchBucket"}
 _TOO_SLOW = {"ConnectTimeoutError", "ReadTimeoutError", "FSTimeoutError", "TimeoutError", "RequestTimeout"}
 _UNREACHABLE = {"ConnectionError", "HTTPClientError", "ClientConnectionError"}
@@ -223,7 +224,7 @@ def explained(place: Location) -> Iterator[None]:
 
 
 def _told(error: Exception, place: "UPath") -> EdgelineError | None:
-    """What `error` of a store means; None where it is no error of a store, or of one missing object only."""
+    """What `error` of a store means; None where it is of one missing object only, or of a file here."""
     if isinstance(error, EdgelineError):
         return None
     signs = _signs(error)
@@ -237,7 +238,7 @@ def _told(error: Exception, place: "UPath") -> EdgelineError | None:
             "Photos and releases lie in a bucket that somebody has made; it is not made here.",
             "Check its name and AWS_ENDPOINT_URL, or make it, and run the same command again.",
         )
-    if isinstance(error, OSError) and is_absent(error):
+    if isinstance(error, OSError) and (is_absent(error) or error.filename or error.errno in _OF_THIS_MACHINE):
         return None
     if signs & _REFUSED:
         return EdgelineError(

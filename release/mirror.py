@@ -103,10 +103,18 @@ class Mirror:
     def _switch(self, name: str, content: bytes) -> None:
         self._lease.renew()
         pointer = self._remote / name
-        if name in self._versions:
-            switched = objects.replace(pointer, content, self._versions[name])
-        else:
-            switched = objects.create(pointer, content)
+        try:
+            if name in self._versions:
+                switched = objects.replace(pointer, content, self._versions[name])
+            else:
+                switched = objects.create(pointer, content)
+        except EdgelineError as error:
+            raise EdgelineError(
+                error.found,
+                "That was the one write that switches production, and its answer was lost: what is in"
+                " production now is the old release or the new one, and either is whole.",
+                f"Look with `edgeline status --store {self._remote}`, and run this again.",
+            ) from error
         if not switched:
             raise EdgelineError(
                 f"{pointer} was changed by somebody else in the meantime.",

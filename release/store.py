@@ -152,8 +152,8 @@ def _held(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path], Calla
         return
     with (
         lease.only_writer(PushFolder(place).lock, LOCK_WAIT_S) as held,
+        durable.explained(Path(tempfile.gettempdir()), doing),
         tempfile.TemporaryDirectory(prefix="edgeline-push-") as scratch,
-        durable.explained(Path(scratch), doing),
     ):
         mirror = Mirror(place, Path(scratch), held)
         mirror.fetch()
