@@ -113,9 +113,18 @@ def _about(
         libraries=library_versions(),
         steps=steps,
         artifacts=tuple(
-            values.Artifact(_STEPS[name], name, artifact.uri) for name, artifact in _single(inputs).items()
+            values.Artifact(_STEPS[name], name, _address(artifact.uri))
+            for name, artifact in _single(inputs).items()
         ),
     )
+
+
+def _address(uri: str) -> str:
+    """Where an artifact is for those outside the pod: its launcher works on copies in local folders."""
+    for folder, scheme in (("/minio/", "minio://"), ("/s3/", "s3://"), ("/gcs/", "gs://")):
+        if uri.startswith(folder):
+            return scheme + uri.removeprefix(folder)
+    return uri
 
 
 def _steps(inputs: _Inputs) -> tuple[values.Step, ...]:

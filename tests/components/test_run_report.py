@@ -9,6 +9,7 @@ from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Pu
 
 from components.artifacts import Quarantine, RunReportPage, Verdict
 from components.data_gate import DataAdmissionExecutor
+from components.run_record import leave_record
 from components.run_report import RunReportExecutor
 from components.verdict import VerdictRecord, write_verdict
 from errors import DataRefused
@@ -75,6 +76,18 @@ def test_times_come_from_what_the_steps_were_stamped_with(tmp_path):
     (step,) = facts.about.steps
     assert (step.name, step.seconds, step.started) == ("PhotoIngest", 12.5, "2026-10-05T03:00:10+00:00")
     assert facts.about.started_at == step.started
+
+
+def test_artifacts_have_the_address_that_they_have_outside_the_pod(tmp_path):
+    missing = artifact(ExampleStatistics, Path("/minio/mlpipeline/v2/shelf/run-1/StatisticsGen/statistics"))
+    leave_record({"statistics": missing}, about("run-1", ""), "pushed", (), None, tmp_path)
+    facts = records.read(tmp_path)
+    assert facts is not None
+    (found,) = facts.about.artifacts
+    assert (found.step, found.uri) == (
+        "StatisticsGen",
+        "minio://mlpipeline/v2/shelf/run-1/StatisticsGen/statistics",
+    )
 
 
 def test_the_next_run_is_compared_with_the_record_of_the_one_before(tmp_path):
