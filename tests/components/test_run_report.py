@@ -80,7 +80,7 @@ def test_times_come_from_what_the_steps_were_stamped_with(tmp_path):
 
 def test_artifacts_have_the_address_that_they_have_outside_the_pod(tmp_path):
     missing = artifact(ExampleStatistics, Path("/minio/mlpipeline/v2/shelf/run-1/StatisticsGen/statistics"))
-    leave_record({"statistics": missing}, about("run-1", ""), "pushed", (), None, tmp_path)
+    leave_record({"statistics": [missing]}, about("run-1", ""), "pushed", (), None, tmp_path)
     facts = records.read(tmp_path)
     assert facts is not None
     (found,) = facts.about.artifacts
