@@ -79,9 +79,8 @@ def on_write(monkeypatch):
     return install
 
 
-@pytest.mark.parametrize("store_url", ["s3_url", "url"])
-def test_releases_in_a_store_have_the_life_that_they_have_on_a_disk(store_url, request, tmp_path):
-    url = request.getfixturevalue(store_url)
+# tests/runners/test_release_commands.py has the same in S3, through the commands.
+def test_releases_in_a_store_have_the_life_that_they_have_on_a_disk(url, tmp_path):
     candidates = [make_candidate(tmp_path / name, name, SMALL) for name in ("one", "two")]
     assert store.current(url, "shelf") is None and store.models(url) == ()
     assert [store.push(url, "shelf", candidate).version for candidate in candidates] == [1, 2]
