@@ -112,15 +112,15 @@ class _Follower:
             time.sleep(self.patience.poll_s)
 
     def _tell(self, step: Step, ended: bool) -> None:
-        state = step.state
+        state, seconds = step.state, step.seconds
         # Right after a retry the API still shows the failure before it. So a failure is told at the end,
         # which comes as soon as the steps beside it are done.
         if state == "failed" and not ended:
-            state = "running"
+            state, seconds = "running", None
         if state == "waiting" or self.states.get(step.name) == state:
             return
         self.states[step.name] = state
-        self.handle({"event": "step", "step": step.name, "state": state, "seconds": step.seconds})
+        self.handle({"event": "step", "step": step.name, "state": state, "seconds": seconds})
 
     def _watch_for_standstill(self, run: Any) -> None:
         """Looks into what does not begin, and tells why."""

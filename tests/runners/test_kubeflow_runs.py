@@ -317,6 +317,7 @@ def test_a_lost_step_is_picked_up_again_by_retry(server, edgeline):
     assert "Pushed version 7" in again.out
     # What the server still shows of the first attempt is no news.
     assert "failed" not in again.out
+    assert "[ 3/5] Trainer                 running\n" in again.out
     assert len(server.runs) == 1
 
 
