@@ -38,6 +38,11 @@ def _command(container: dict[str, list[str]]) -> str:
     return " ".join([*container.get("command", []), *container.get("args", [])])
 
 
+def uid(pod: str) -> str:
+    """Tells a pod from the one that a retry makes anew under the same name."""
+    return kubectl("get", "pod", pod, "-o", "jsonpath={.metadata.uid}")
+
+
 def log_of(pod: str) -> str:
     return kubectl("logs", pod, "-c", "main", check=False)
 
@@ -71,17 +76,18 @@ def test_a_lost_trainer_is_picked_up_by_retry_and_nothing_is_pushed_by_half(on_c
     submitted = on_claim.kubeflow("submit", settings=SLOW)
     assert submitted.code == 0, submitted.stderr
     run = run_id(submitted)
-    lost_pod = _training(run)
-    kubectl("delete", "pod", lost_pod, "--grace-period=5")
-    lost = on_claim.kubeflow("watch", run)
-    assert lost.code == 1, lost.stdout + lost.stderr
+    pod = _training(run)
+    lost = uid(pod)
+    kubectl("delete", "pod", pod, "--grace-period=5")
+    ended = on_claim.kubeflow("watch", run)
+    assert ended.code == 1, ended.stdout + ended.stderr
     assert on_claim.production()["version"] == 1
     assert on_claim.verify().code == 0
 
     again = on_claim.kubeflow("retry", run, "--wait")
     assert again.code == 0, again.stdout + again.stderr
     assert "Pushed version 2" in again.stdout
-    assert trainers()[run] != lost_pod
+    assert uid(trainers()[run]) != lost
     verified = on_claim.verify()
     assert verified.code == 0, verified.stdout
 
