@@ -6,10 +6,11 @@ from the cache has no pod, so it ends in the second in which it starts; its stat
 """
 
 import graphlib
+import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 State = Literal["waiting", "running", "done", "cached", "failed"]
 # States of a run after which nothing happens any more.
@@ -44,14 +45,26 @@ class Step:
 
 
 def plan(spec: Mapping[str, Any]) -> list[str]:
-    """The names of the steps in an order in which they can run.
+    """The names of the steps in an order in which they can run: that of the DAG as far as it is known.
 
     Args:
         spec: A pipeline as it was uploaded; one with a platform part has the pipeline below `pipeline_spec`.
     """
+    from pipeline.kubeflow_settings import StepName
+
     spec = spec.get("pipeline_spec") or spec
     tasks = spec.get("root", {}).get("dag", {}).get("tasks", {})
-    return list(graphlib.TopologicalSorter({name: _upstream(tasks[name]) for name in tasks}).static_order())
+    known = {name: number for number, name in enumerate(get_args(StepName))}
+    waiting = graphlib.TopologicalSorter({name: _upstream(tasks[name]) for name in tasks})
+    waiting.prepare()
+    order: list[str] = []
+    ready: list[tuple[int, str]] = []
+    while waiting.is_active():
+        for name in waiting.get_ready():
+            heapq.heappush(ready, (known.get(name, len(known)), name))
+        order.append(heapq.heappop(ready)[1])
+        waiting.done(order[-1])
+    return order
 
 
 def _upstream(task: Mapping[str, Any]) -> set[str]:

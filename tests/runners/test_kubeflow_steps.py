@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import kfp_server_api
 import pytest
 
+from pipeline.kubeflow_settings import StepName
 from runners.kubeflow_pods import Pod, ending, read_pods, troubles
 from runners.kubeflow_steps import is_pending, plan, read_steps, signature
 
@@ -104,6 +106,12 @@ def test_the_plan_follows_artifacts_parameters_and_order_alone():
     assert plan(spec) == ["D", "C", "B", "A"]
     assert plan({"pipeline_spec": spec, "platform_spec": {}}) == ["D", "C", "B", "A"]
     assert plan({}) == []
+
+
+def test_what_could_run_at_once_comes_as_in_the_dag():
+    names = get_args(StepName)
+    tasks = {name: {} for name in sorted(names)} | {"Transform": {"dependentTasks": ["DataAdmission"]}}
+    assert plan({"root": {"dag": {"tasks": tasks}}}) == list(names)
 
 
 def test_pods_are_known_by_their_step():
