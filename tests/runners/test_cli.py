@@ -24,6 +24,8 @@ LIGHT = [
     ["runs", "--json"],
     ["verify", "--json"],
     ["rollback", "--help"],
+    ["report", "latest"],
+    ["report", "--json"],
 ]
 
 
@@ -63,6 +65,8 @@ def workspace(tmp_path, make_run):
     folder = RunFolder(tmp_path / "workspace" / "runs" / run.id)
     folder.path.mkdir(parents=True)
     folder.write(run)
+    (folder.path / "report.html").write_text("<!DOCTYPE html>")
+    (folder.path / "facts.json").write_text('{"about": {"outcome": "held"}}')
     return tmp_path / "workspace"
 
 
