@@ -66,7 +66,7 @@ def workspace(tmp_path, make_run):
     folder.path.mkdir(parents=True)
     folder.write(run)
     (folder.path / "report.html").write_text("<!DOCTYPE html>")
-    (folder.path / "facts.json").write_text('{"about": {"outcome": "held"}}')
+    (folder.path / "facts.json").write_text('{"about": {"run": "1", "outcome": "held"}}')
     return tmp_path / "workspace"
 
 
