@@ -185,7 +185,7 @@ class Data:
         splits: Photos by split.
         classes: Photos by class.
         spans: Oldest first.
-        features: In the order of the schema's comparators first, then by name.
+        features: Those whose drift was measured first, each kind by name.
         anomalies: What breaks the schema, a sentence each.
         set_aside: Some of the photos in quarantine.
         excluded: The spans that the window would hold, had nobody excluded them.

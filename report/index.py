@@ -1,6 +1,7 @@
 """The page of all runs of a model: accuracy over the weeks, what was pushed, what was held back and why."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -135,22 +136,20 @@ def _sentence(model: str, rows: Sequence[Row]) -> str:
     if not rows:
         return f"No run of {model} yet."
     if not pushed:
-        return f"None of {len(rows)} runs pushed a version of {model}."
+        return f"No run of {model} has pushed a version yet; there were {len(rows)}."
     last = pushed[-1]
     since = len(rows) - 1 - max(number for number, row in enumerate(rows) if row.outcome == "pushed")
-    runs = f"{since} run{'s' if since != 1 else ''}"
-    later = "by the last run" if not since else f"{runs} ago" if since else ""
-    return f"Version {last.version} of {model} was pushed {later}, on {words.day(last.started_at)}."
+    when = f"{since} run{'s' if since > 1 else ''} ago" if since else "by the last run"
+    return f"Version {last.version} of {model} was pushed {when}, on {words.day(last.started_at)}."
 
 
 def _figures(rows: Sequence[Row]) -> list[Figure]:
-    by_outcome: Mapping[str, int] = {
-        outcome: sum(row.outcome == outcome for row in rows) for outcome in BADGES
-    }
-    figures = [Figure("Runs", words.count(len(rows)))]
-    figures += [
-        Figure(BADGES[outcome][0].capitalize(), words.count(number))
-        for outcome, number in by_outcome.items()
-        if number
+    counted = Counter(row.outcome for row in rows)
+    return [
+        Figure("Runs", words.count(len(rows))),
+        *(
+            Figure(badge.capitalize(), words.count(counted[outcome]))
+            for outcome, (badge, _) in BADGES.items()
+            if counted[outcome]
+        ),
     ]
-    return figures if rows else []

@@ -45,7 +45,7 @@ def test_outcomes_are_counted():
     ("rows", "said"),
     [
         ([], "No run of shelf yet."),
-        ([make_row(a_failed_run(), None)], "None of 1 runs pushed a version of shelf."),
+        ([make_row(a_failed_run(), None)], "No run of shelf has pushed a version yet; there were 1."),
     ],
 )
 def test_without_a_model_there_is_no_chart(rows, said):
