@@ -346,7 +346,7 @@ def _add_cluster(add: Callable[..., _Parser]) -> None:
     def waiting(parser: _Parser, option: bool = True) -> None:
         if option:
             parser.add_argument(
-                "--wait", action="store_true", help="follow it to its end, which is the exit code's"
+                "--wait", action="store_true", help="follow it to its end; the exit code is how it ended"
             )
         parser.add_argument(
             "--timeout",

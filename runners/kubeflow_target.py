@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,6 +70,7 @@ def _compiled(target: Target, package: Path | None) -> Iterator[Path]:
     from runners.kubeflow_runner import compile_pipeline
 
     quiet_libraries()
+    sys.stderr.write("Compiling the DAG, which takes about half a minute.\n")
     with tempfile.TemporaryDirectory() as folder:
         yield compile_pipeline(target.workload, target.settings, Path(folder) / "pipeline.yaml").path
 
