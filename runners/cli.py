@@ -373,7 +373,7 @@ def _add_cluster(add: Callable[..., _Parser]) -> None:
     does_what.add_argument("--list", action="store_true", help="all that were made by this command")
     does_what.add_argument("--disable", action="store_true", help="keep it from firing")
     does_what.add_argument("--enable", action="store_true", help="let it fire again")
-    does_what.add_argument("--delete", action="store_true", help="remove it; its runs stay")
+    does_what.add_argument("--delete", action="store_true", help="remove it, unless a run of it is going on")
 
 
 def _seconds(text: str) -> float:

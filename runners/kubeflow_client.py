@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from errors import EdgelineError, UsageError
 from runners.kubeflow_errors import LoginPage, explained
+from runners.kubeflow_steps import ENDED
 
 if TYPE_CHECKING:
     from pipeline.kubeflow_settings import KubeflowSettings
@@ -20,7 +21,7 @@ _CONNECT_S = 10.0
 # The server answers within a second; an upload, or the log of a long step, may take some.
 _ANSWER_S = 60.0
 _PAGE = 100
-_MOST_VERSIONS_OF_A_NAME = 9
+_MOST_VERSIONS_OF_A_NAME = 50
 # kfp's client prints links of its own.
 _SILENT = contextlib.redirect_stdout(None)
 # What the API files runs under that name no experiment.
@@ -148,7 +149,7 @@ class Cluster:
         Args:
             package: The YAML file.
             pipeline: Its name.
-            version: The wanted name of the version; `-2`, `-3` and so on are added to one that is taken.
+            version: The wanted name of the version; `-2`, `-3` up to `-50` are added to one that is taken.
         """
         pipeline_id = self._find_pipeline(pipeline) or self._make_pipeline(pipeline)
         for number in range(1, _MOST_VERSIONS_OF_A_NAME + 1):
@@ -269,6 +270,19 @@ class Cluster:
             if not token:
                 return found
 
+    def fired(self, experiment: str) -> dict[str, str]:
+        """The runs of an experiment that are going on, by the recurring run that fired them."""
+        with self._asking("listing the runs"):
+            # The one that is going on is among the newest: a recurring run has one at a time.
+            page = self._client.list_runs(
+                page_size=_PAGE,
+                sort_by="created_at desc",
+                experiment_id=experiment,
+                namespace=self._namespace,
+            )
+        going = [run for run in page.runs or [] if run.recurring_run_id and run.state not in ENDED]
+        return {str(run.recurring_run_id): str(run.run_id) for run in going}
+
     def schedule(self, version: Version, name: str, experiment: str, cron: str, **options: Any) -> str:
         """Makes a recurring run, one at a time and without catching up; returns its id.
 
@@ -303,7 +317,11 @@ class Cluster:
             self._client.disable_recurring_run(schedule)
 
     def delete_schedule(self, schedule: str) -> None:
-        """Removes a recurring run; its runs stay. One that is gone already is fine."""
+        """Removes a recurring run; one that is gone already is fine.
+
+        With it goes the workflow of a run that it fired and that has not ended: Kubernetes removes what a
+        recurring run owns, and the run stays RUNNING for good.
+        """
         with self._asking("deleting a recurring run"), _gone_is_fine():
             self._client.delete_recurring_run(schedule)
 

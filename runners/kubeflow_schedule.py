@@ -2,6 +2,9 @@
 
 It is replaced by making the new one first and removing the old ones after. Killed in between, both fire until
 the next call removes the old one: a run too many. The other way round a week would be lost.
+
+Deleting a recurring run would end a run that it has fired and that is going on, in the middle of whatever it
+does. So one with such a run is disabled, and stays until a later call finds the run ended.
 """
 
 import argparse
@@ -48,10 +51,11 @@ def _replace(where: Target, cron: Cron, arguments: argparse.Namespace) -> int:
     )
     # Asked after the new one is there: also those that a killed call or somebody else made meanwhile.
     old = [each for each in _ours(where, experiment) if each.recurring_run_id != made]
-    _remove(where, old)
+    going = _remove(where, experiment, old)
     fires = cron.next(datetime.now(timezone.utc))
     if arguments.json:
-        _print_change(where, "scheduled", made, cron=cron.text, version=version.name, replaced=len(old))
+        more = {"cron": cron.text, "version": version.name, "replaced": len(old), "going_on": going}
+        _print_change(where, "scheduled", made, **more)
         return 0
     say(f"Scheduled {name} at '{cron.text}', version {version.name}, in the experiment {where.experiment}.")
     if fires is not None:
@@ -59,22 +63,34 @@ def _replace(where: Target, cron: Cron, arguments: argparse.Namespace) -> int:
     say("One run at a time; what was missed is not caught up on, since ingest reads all new weeks anyway.")
     if old:
         say(f"It replaces what was scheduled before: {', '.join(_when(each) for each in old)}")
+    _say_kept(going)
     return 0
 
 
-def _remove(where: Target, old: Sequence[Any]) -> None:
+def _remove(where: Target, experiment: str, old: Sequence[Any]) -> list[str]:
+    """Keeps recurring runs from firing, and deletes those without a run; returns the runs of the others."""
+    if not old:
+        return []
     try:
         for each in old:
-            # Disabled first: once is enough for it never to fire again, should deleting fail.
             where.cluster.disable_schedule(each.recurring_run_id)
+        # Asked after that, so that none of them can fire another.
+        fired = where.cluster.fired(experiment)
         for each in old:
-            where.cluster.delete_schedule(each.recurring_run_id)
+            if each.recurring_run_id not in fired:
+                where.cluster.delete_schedule(each.recurring_run_id)
     except EdgelineError as error:
         raise EdgelineError(
             error.found,
             f"{error.why} The new recurring run is there, and one before it too.",
             "Run the same command again, which removes the older ones.",
         ) from error
+    return [fired[each.recurring_run_id] for each in old if each.recurring_run_id in fired]
+
+
+def _say_kept(going: Sequence[str]) -> None:
+    for run in going:
+        say(f"Run {run} of the one before goes on. That one is disabled, and the next call removes it.")
 
 
 def _list(where: Target, as_json: bool) -> int:
@@ -97,8 +113,15 @@ def _list(where: Target, as_json: bool) -> int:
 
 def _delete(where: Target, as_json: bool) -> int:
     ours = _found(where)
-    for each in ours:
-        where.cluster.delete_schedule(each.recurring_run_id)
+    going = _remove(where, ours[0].experiment_id, ours)
+    if going:
+        raise EdgelineError(
+            f"{where.workload.name} does not fire any more; it is not deleted, since its run {going[0]} is"
+            " going on.",
+            "Kubernetes would end that run along with the recurring run, wherever it is.",
+            f"Run the same command again when it has ended: `edgeline kubeflow watch {going[0]}`. Or"
+            f" terminate it on its page first: {where.cluster.run_url(going[0])}",
+        )
     if as_json:
         _print_change(where, "deleted", ours[0].recurring_run_id)
     else:
@@ -108,8 +131,9 @@ def _delete(where: Target, as_json: bool) -> int:
 
 def _switch(where: Target, enable: bool, as_json: bool) -> int:
     newest, *older = _found(where)
+    going: list[str] = []
     if enable:
-        _remove(where, older)
+        going = _remove(where, newest.experiment_id, older)
         where.cluster.enable_schedule(newest.recurring_run_id)
     else:
         for each in (newest, *older):
@@ -118,6 +142,7 @@ def _switch(where: Target, enable: bool, as_json: bool) -> int:
         _print_change(where, "enabled" if enable else "disabled", newest.recurring_run_id)
     elif enable:
         say(f"{where.workload.name} fires again: {_when(newest)}")
+        _say_kept(going)
     else:
         say(f"{where.workload.name} does not fire any more; `edgeline kubeflow schedule --enable` undoes it.")
     return 0

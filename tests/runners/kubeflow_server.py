@@ -76,6 +76,7 @@ class Server:
         self.runs: dict[str, dict[str, Any]] = {}
         self.recurring: dict[str, dict[str, Any]] = {}
         self.stories: dict[str, Story] = {}
+        self.lost_runs: list[str] = []
         self.looks: dict[str, int] = {}
         self.next_story = until("ReleaseAdmission", "SUCCEEDED", "SUCCEEDED")
         self.requests: list[tuple[str, str]] = []
@@ -114,6 +115,20 @@ class Server:
     def asked(self, what: str) -> int:
         """How many requests were `METHOD path`, a regular expression."""
         return sum(bool(re.search(what, f"{method} {path}")) for method, path in self.requests)
+
+    def fire(self, recurring: str, state: str = "RUNNING") -> str:
+        """A run of a recurring run, as its time has come; returns its id."""
+        run = str(uuid.uuid4())
+        self.runs[run] = {
+            "run_id": run,
+            "experiment_id": self.recurring[recurring]["experiment_id"],
+            "display_name": f"shelf-{run[:5]}",
+            "recurring_run_id": recurring,
+            "state": state,
+            "created_at": self.now(),
+        }
+        self.stories[run] = Story([(state, {})])
+        return run
 
     def now(self) -> str:
         self.clock += timedelta(seconds=1)
@@ -290,6 +305,13 @@ class Answer(BaseHTTPRequestHandler):
         self.state.stories[made["run_id"]] = self.state.next_story
         self.send(200, made)
 
+    def list_runs(self) -> None:
+        runs = [
+            run for run in self.state.runs.values() if run["experiment_id"] == self.query["experiment_id"]
+        ]
+        page = runs[::-1][: int(self.query["page_size"])]
+        self.send(200, {"runs": page, "total_size": len(runs)} if page else {})
+
     def get_run(self, identity: str) -> None:
         if identity in self.state.runs:
             look = self.state.looks.get(identity, 0)
@@ -375,6 +397,10 @@ class Answer(BaseHTTPRequestHandler):
             inner = f"Job {identity} not found"
             self.refuse(404, 5, f"Failed to disable a recurring run: ResourceNotFoundError: {inner}", inner)
             return
+        for run in self.state.runs.values():
+            # Its workflow is gone, and nobody tells the server.
+            if run.get("recurring_run_id") == identity and run["state"] == "RUNNING":
+                self.state.lost_runs.append(run["run_id"])
         self.send(200, {})
 
 
@@ -390,6 +416,7 @@ ROUTES = [
     ("POST", f"{_V2}/pipelines/upload_version", Answer.upload_version),
     ("GET", f"{_V2}/pipelines/{_ID}/versions/{_ID}", Answer.get_version),
     ("POST", f"{_V2}/runs", Answer.make_run),
+    ("GET", f"{_V2}/runs", Answer.list_runs),
     ("GET", f"{_V2}/runs/{_ID}", Answer.get_run),
     ("POST", f"{_V2}/runs/{_ID}:retry", Answer.retry_run),
     ("GET", f"/apis/v1beta1/runs/{_ID}", Answer.get_old_run),

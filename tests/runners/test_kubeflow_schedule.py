@@ -1,9 +1,11 @@
 """`edgeline kubeflow schedule`: one recurring run, replaced in place, whatever happens on the way."""
 
 import itertools
+from datetime import datetime, timedelta
 
 import pytest
 
+from runners import kubeflow_target
 from tests.runners.kubeflow_commands_run import ROOT, Terminal
 from tests.runners.kubeflow_server import done_but_hang_up, hang_up, serving, status
 
@@ -20,6 +22,16 @@ def server():
 def edgeline(server, tmp_path, capsys, monkeypatch):
     for name in ("KFP_ENDPOINT", "KFP_TOKEN", "KFP_COOKIES"):
         monkeypatch.delenv(name, raising=False)
+    seconds = itertools.count()
+
+    class Clock(datetime):
+        """A second passes from one upload to the next; versions of one second need another name."""
+
+        @classmethod
+        def now(cls, zone):
+            return datetime(2026, 10, 5, tzinfo=zone) + timedelta(seconds=next(seconds))
+
+    monkeypatch.setattr(kubeflow_target, "datetime", Clock)
     return Terminal(server, tmp_path, capsys)
 
 
@@ -163,6 +175,31 @@ def test_delete_removes_it(server, edgeline):
     assert edgeline("schedule", "--delete").code == 0
     assert server.recurring == {}
     assert "No recurring run" in edgeline("schedule", "--list").out
+
+
+def test_a_run_that_is_going_on_is_not_ended_by_a_replacement(server, edgeline):
+    edgeline("schedule", "--cron", MONDAY)
+    [old] = server.recurring
+    server.fire(old, "SUCCEEDED")
+    run = server.fire(old)
+    ended = edgeline("schedule", "--cron", TUESDAY)
+    assert ended.code == 0 and f"Run {run} of the one before goes on" in ended.out
+    assert server.lost_runs == [] and enabled(server) == [TUESDAY] and len(server.recurring) == 2
+    # The next call finds it ended.
+    server.runs[run]["state"] = "SUCCEEDED"
+    assert edgeline("schedule", "--cron", TUESDAY).code == 0
+    assert enabled(server) == [TUESDAY] and len(server.recurring) == 1
+
+
+def test_a_run_that_is_going_on_is_not_ended_by_deleting(server, edgeline):
+    edgeline("schedule", "--cron", MONDAY)
+    [ours] = server.recurring
+    run = server.fire(ours)
+    ended = edgeline("schedule", "--delete")
+    assert ended.code == 1 and f"its run {run} is going on" in ended.err
+    assert server.lost_runs == [] and enabled(server) == []
+    server.runs[run]["state"] = "FAILED"
+    assert edgeline("schedule", "--delete").code == 0 and server.recurring == {}
 
 
 @pytest.mark.parametrize("action", ["--disable", "--enable", "--delete"])
