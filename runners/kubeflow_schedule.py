@@ -103,7 +103,7 @@ def _list(where: Target, as_json: bool) -> int:
         say(f"No recurring run was made by edgeline on {where.cluster.host}.")
     for each in ours:
         record = _record(each, names[each.experiment_id])
-        line = f"{record['name']:<16} {record['cron']:<20} {record['state']:<9} {record['experiment']:<16}"
+        line = f"{record['name']:<16} {record['cron']:<20} {record['state']:<9} {record['experiment']:<24}"
         say(f"{line} since {record['created_at']}")
     twice = [(e.display_name, e.experiment_id) for e in ours if _is_enabled(e)]
     for name, experiment in sorted({pair for pair in twice if twice.count(pair) > 1}):
