@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
-from runners.kubeflow_client import DEFAULT_EXPERIMENT, Access, Cluster, Version, connect
+from runners.kubeflow_access import Access, connect
+from runners.kubeflow_client import DEFAULT_EXPERIMENT, Cluster, Version
 from runners.kubeflow_commands import quiet_libraries, read_settings
 
 if TYPE_CHECKING:

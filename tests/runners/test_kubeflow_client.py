@@ -10,8 +10,8 @@ import pytest
 
 from errors import EdgelineError, UsageError
 from pipeline.kubeflow_settings import KubeflowSettings
-from runners import kubeflow_client
-from runners.kubeflow_client import Access, connect
+from runners import kubeflow_access
+from runners.kubeflow_access import Access, connect
 from runners.kubeflow_errors import message
 from tests.runners.kubeflow_commands_run import Terminal
 from tests.runners.kubeflow_server import GO_STACK, hang, hang_up, serving, status
@@ -63,14 +63,14 @@ def test_a_server_that_will_not_is_told_in_three_parts_at_once(server, edgeline,
 
 
 def test_a_server_that_never_answers_is_not_waited_for_without_end(server, edgeline, monkeypatch):
-    monkeypatch.setattr(kubeflow_client, "_ANSWER_S", 0.1)
+    monkeypatch.setattr(kubeflow_access, "_ANSWER_S", 0.1)
     server.break_("healthz", hang(2.0))
     ended = edgeline("submit")
     assert ended.code == 1 and "did not answer in time" in ended.err
 
 
 def test_a_run_that_may_have_been_started_is_not_started_twice(server, edgeline, monkeypatch):
-    monkeypatch.setattr(kubeflow_client, "_ANSWER_S", 0.1)
+    monkeypatch.setattr(kubeflow_access, "_ANSWER_S", 0.1)
     server.break_(r"POST .*/runs$", hang(0.5))
     ended = edgeline("submit")
     assert ended.code == 1 and "is not known" in ended.err

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from runners import kubeflow_runs, kubeflow_watch
-from runners.kubeflow_client import Access, connect
+from runners.kubeflow_access import Access, connect
 from runners.kubeflow_outcome import conclude
 from runners.kubeflow_steps import Step
 from runners.kubeflow_watch import Patience
