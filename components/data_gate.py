@@ -23,6 +23,7 @@ from components.run_record import PARAMETERS as RECORD_PARAMETERS
 from components.run_record import leave_record
 from components.verdict import VerdictRecord, read_verdict, write_verdict
 from errors import DataRefused
+from report.facts import Outcome
 
 DRIFT_FILE_NAME = "drift.json"
 
@@ -256,7 +257,7 @@ class DataGate(BaseComponent):
 
 
 class DataAdmissionExecutor(BaseExecutor):
-    """Stops the run when the data gate's verdict is `fail`, on a cluster with a record of it."""
+    """Stops the run when the data gate's verdict is `fail`; on a cluster leaves a record of the run."""
 
     def Do(
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
@@ -267,12 +268,14 @@ class DataAdmissionExecutor(BaseExecutor):
             DataRefused: The verdict is `fail`.
         """
         verdict = read_verdict(artifact_utils.get_single_uri(input_dict["verdict"]))
+        # One machine's runner makes the page of every run when it has ended. On a cluster, what is known so
+        # far stays the record of a run that comes to no end.
+        if exec_properties["records"]:
+            inputs = {**input_dict, "data_verdict": input_dict["verdict"]}
+            del inputs["verdict"]
+            outcome: Outcome = "running" if verdict.passed else "refused"
+            leave_record(inputs, exec_properties, outcome, () if verdict.passed else verdict.reasons)
         if not verdict.passed:
-            # One machine's runner makes the page of every run when it has ended.
-            if exec_properties["records"]:
-                inputs = {**input_dict, "data_verdict": input_dict["verdict"]}
-                del inputs["verdict"]
-                leave_record(inputs, exec_properties, "refused", verdict.reasons)
             raise DataRefused(
                 " ".join(verdict.reasons),
                 "Nothing was trained.",

@@ -132,6 +132,8 @@ class KubeflowSettings(Group):
         pipeline_root: Where artifacts go: s3://, minio:// or gs://, a bucket and a path.
         data: The folder of spans: pvc://CLAIM/path, s3:// or gs://.
         push: Root of the release store: pvc://CLAIM/path, s3:// or gs://.
+        push_in_every_step: Mounts the claim of push in every step, so that one that fails leaves the page of
+            the run there; for a claim that several nodes can mount at once. A bucket is always within reach.
         checkpoints: pvc://CLAIM/path where a killed training leaves what its next attempt goes on from; None
             keeps it inside the pod, and a new pod starts over.
         host: The API of Kubeflow Pipelines; None leaves finding it to kfp's own client.
@@ -153,6 +155,7 @@ class KubeflowSettings(Group):
     pipeline_root: Annotated[str, AfterValidator(_root)] | None = None
     data: Location | None = None
     push: Location | None = None
+    push_in_every_step: bool = False
     checkpoints: Annotated[str, AfterValidator(_claim)] | None = None
     host: Annotated[str, AfterValidator(_host)] | None = None
     namespace: str | None = None

@@ -1,7 +1,7 @@
 """What the container of each step runs on Kubeflow, in front of TFX's own runner.
 
-`python -m runners.kubeflow_entry --step STEP` and then what TFX gives its runner. The log ends with one line
-that says how the step ended: `Done: ...`, `Held back: ...`, `Data refused: ...` or `Failed: ...`.
+`python -m runners.kubeflow_entry --records PLACE --step STEP` and then what TFX gives its runner. The log
+ends with one line that says how the step ended: `Done: ...`, `Held back: ...`, `Data refused: ...`, `Failed: ...`.
 """
 
 import argparse
@@ -20,7 +20,8 @@ from pathlib import Path
 from errors import EdgelineError
 from runners import inputs, kubeflow_pages
 from runners.failures import chain, describe
-from runners.kubeflow_handover import Locations, hand_back, prepare, run_id, take_foreign_outputs
+from runners.kubeflow_handover import Json, Locations, hand_back, prepare, run_id, take_foreign_outputs
+from runners.kubeflow_record import leave_failure
 from runners.kubeflow_spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 
 # As a shell has it: 128 and the signal's number.
@@ -38,14 +39,19 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     options, flags = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     started = time.monotonic()
+    executor_input = json.loads(options.json_serialized_invocation_args)
+    run = ""
     try:
-        _run(options, flags, Locations(root))
+        run = run_id(executor_input, options.step)
+        _run(options, flags, executor_input, run, Locations(root))
     except Exception as error:
         event = describe(error, options.step)
         if not any(isinstance(link, EdgelineError) for link in chain(error)):
             logging.getLogger("edgeline.kubeflow").exception("%s failed", options.step)
             event["do"] = "Read the log above; `edgeline kubeflow retry RUN` goes on from this step."
         exit_code = int(event["exit_code"])
+        if run and exit_code not in _HEADLINES:  # the gates leave a record themselves
+            leave_failure(options.step, run, options.records, event)
         _say(event["why"], event["do"], f"{_HEADLINES.get(exit_code, 'Failed')}: {event['found']}")
         return exit_code
     _say(f"Done: {options.step} in {time.monotonic() - started:.1f} s.")
@@ -55,6 +61,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
 def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     """Our options and those of TFX's runner; what is left are the flags of Beam."""
     parser = argparse.ArgumentParser(prog="runners.kubeflow_entry", allow_abbrev=False)
+    parser.add_argument("--records", required=True)
     parser.add_argument("--step", required=True)
     parser.add_argument("--executor_class_path", required=True)
     parser.add_argument("--json_serialized_invocation_args", required=True)
@@ -62,10 +69,8 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     return parser.parse_known_args(arguments)
 
 
-def _run(options: Namespace, flags: list[str], locations: Locations) -> None:
-    executor_input = json.loads(options.json_serialized_invocation_args)
+def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, locations: Locations) -> None:
     started, clock = datetime.now(timezone.utc), time.monotonic()
-    run = run_id(executor_input, options.step)
     foreign = take_foreign_outputs(executor_input)
     fillings = {RUN_ID: run, CODE_OF_IMAGE: inputs.code_digest(), LOCK_OF_IMAGE: inputs.lock_digest()}
     prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), locations, fillings)

@@ -119,7 +119,9 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
     )
     observed = Observed(code=CODE_OF_IMAGE, lock=LOCK_OF_IMAGE, run=RUN_ID)
     config = KubeflowV2DagRunnerConfig(
-        default_image=kubeflow.image, default_commands=list(ENTRY), use_pipeline_spec_2_1=True
+        default_image=kubeflow.image,
+        default_commands=[*ENTRY, "--records", paths.records],
+        use_pipeline_spec_2_1=True,
     )
     pipeline = create_pipeline(workload, settings, paths, observed)
     job = KubeflowV2DagRunner(config).run(pipeline, write_out=False)

@@ -115,5 +115,6 @@ def _kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
 def _claims(step: str, settings: KubeflowSettings) -> Iterator[str]:
     """The claims that a step needs, each once: a pod that mounts one twice is refused."""
     locations = [getattr(settings, name) for name, readers in _READERS.items() if step in readers]
+    locations += [settings.push] if settings.push_in_every_step else []
     found = [split_claim(location) for location in locations if location]
     yield from dict.fromkeys(claim[0] for claim in found if claim)

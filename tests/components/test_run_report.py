@@ -14,6 +14,7 @@ from components.run_report import RunReportExecutor
 from components.verdict import VerdictRecord, write_verdict
 from errors import DataRefused
 from report import records
+from runners.kubeflow_record import leave_failure
 from tests.components.steps import artifact, execute
 
 
@@ -112,21 +113,41 @@ def test_records_that_cannot_be_written_are_a_warning(tmp_path, caplog, place):
     assert (output / "report.html").is_file()
 
 
-def refuse(folder: Path, place: object) -> None:
+def admit(folder: Path, place: object, record: VerdictRecord) -> None:
     verdict = artifact(Verdict, folder / "verdict")
-    write_verdict(verdict.uri, VerdictRecord("data", "fail", ("Far too dark.",)))
+    write_verdict(verdict.uri, record)
     nothing = {
         "statistics": artifact(ExampleStatistics, folder / "statistics"),
         "anomalies": artifact(ExampleAnomalies, folder / "anomalies"),
     }
+    quarantine = window(folder / "quarantine", 2)
+    inputs = {"verdict": verdict, "quarantine": quarantine, **nothing}
+    execute(DataAdmissionExecutor, inputs, {}, folder, **about("run-9", place))
+
+
+def refuse(folder: Path, place: object) -> None:
     with pytest.raises(DataRefused, match="Far too dark"):
-        execute(
-            DataAdmissionExecutor,
-            {"verdict": verdict, "quarantine": window(folder / "quarantine", 2), **nothing},
-            {},
-            folder,
-            **about("run-9", place),
-        )
+        admit(folder, place, VerdictRecord("data", "fail", ("Far too dark.",)))
+
+
+def test_a_run_that_goes_on_leaves_what_is_known_of_it_should_it_come_to_no_end(tmp_path):
+    admit(tmp_path, tmp_path / "records", VerdictRecord("data", "pass", ("All is well.",)))
+    facts = records.read(tmp_path / "records" / "run-9")
+    assert facts is not None and facts.about.outcome == "running"
+    assert facts.data is not None and facts.about.reasons == ()
+    page = (tmp_path / "records" / "run-9" / "report.html").read_text()
+    assert "The run is going on." in page
+
+
+def test_a_step_that_fails_later_ends_that_record_and_keeps_what_it_knew(tmp_path):
+    admit(tmp_path, tmp_path / "records", VerdictRecord("data", "pass", ("All is well.",)))
+    event = {"found": "No room on the disk.", "why": "", "do": ""}
+    leave_failure("Trainer", "run-9", str(tmp_path / "records"), event)
+    facts = records.read(tmp_path / "records" / "run-9")
+    assert facts is not None and facts.about.outcome == "failed"
+    assert facts.about.reasons == ("No room on the disk.",)
+    assert facts.data is not None and facts.about.steps[-1].name == "Trainer"
+    assert "failed in Trainer" in (tmp_path / "records" / "run-9" / "report.html").read_text()
 
 
 def test_a_run_whose_data_is_refused_leaves_its_record_before_it_ends(tmp_path):

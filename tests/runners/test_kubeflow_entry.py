@@ -43,7 +43,8 @@ def run_step(root, step, executor, parameters, **inputs):
         "artifacts": {name: {"artifactType": {"schemaTitle": "tfx.PushedModel"}} for name in inputs},
         "parameters": {name: {"parameterType": "STRING"} for name in parameters},
     }
-    arguments = ["--step", step, "--executor_class_path", executor]
+    arguments = ["--records", str(root / "push/runs/shelf"), "--step", step]
+    arguments += ["--executor_class_path", executor]
     arguments += ["--json_serialized_invocation_args", json.dumps(executor_input)]
     arguments += ["--json_serialized_inputs_spec_args", json.dumps(spec), "--direct_num_workers=1"]
     return kubeflow_entry.main(arguments, root)
@@ -93,6 +94,21 @@ def test_an_error_of_ours_ends_with_its_three_parts(tmp_path, capfd):
     *_, why, do, last = capfd.readouterr().err.splitlines()
     assert last.startswith("Failed: Version 3 of shelf is not in the release store")
     assert why and do
+
+
+def test_a_step_that_fails_leaves_the_page_of_the_run(tmp_path):
+    assert admit(tmp_path, outcome="pushed", version=3, reasons=[]) == 1
+    record = tmp_path / "push/runs/shelf/run-1"
+    facts = json.loads((record / "facts.json").read_text())["about"]
+    assert (facts["run"], facts["model"], facts["outcome"]) == ("run-1", "shelf", "failed")
+    assert [step["name"] for step in facts["steps"]] == ["ReleaseAdmission"]
+    assert "Version 3 of shelf is not in the release store" in (record / "report.html").read_text()
+
+
+def test_a_step_that_fails_where_it_cannot_write_still_says_why(tmp_path, capfd):
+    (tmp_path / "push").touch()
+    assert run_step(tmp_path, "CuratedSchema", SCHEMA, {}) == 1
+    assert capfd.readouterr().err.splitlines()[-1].startswith("Failed: The step CuratedSchema failed")
 
 
 def test_any_other_error_ends_in_one_line_with_its_traceback_above(tmp_path, capfd, caplog):

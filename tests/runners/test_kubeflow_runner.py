@@ -139,7 +139,8 @@ def test_a_failed_step_is_tried_again_but_not_the_push_and_not_what_stops_a_run(
 def test_every_step_runs_our_entry_in_the_image_under_its_own_name(spec):
     for step, container in containers(spec).items():
         assert container["image"] == "registry.example/edgeline:7"
-        assert container["command"] == ["python", "-m", "runners.kubeflow_entry", "--step", step]
+        entry = ["python", "-m", "runners.kubeflow_entry"]
+        assert container["command"] == [*entry, "--records", "/mnt/releases/push/runs/shelf", "--step", step]
         assert "--json_serialized_inputs_spec_args" in container["args"]
 
 
@@ -182,6 +183,16 @@ def test_one_claim_for_everything_is_mounted_once(tmp_path):
     _, platform = yaml.safe_load_all(path.read_text())
     for config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
         assert config.get("pvcMount", []) in ([], [{"constant": "all", "mountPath": "/mnt/all"}])
+
+
+def test_the_claim_of_releases_is_mounted_everywhere_where_a_failed_step_shall_leave_its_page(tmp_path):
+    path = tmp_path / "pipeline.yaml"
+    compile_pipeline(find_workload("shelf"), settings(push_in_every_step=True), path)
+    _, platform = yaml.safe_load_all(path.read_text())
+    releases = {"constant": "releases", "mountPath": "/mnt/releases"}
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    assert all(releases in config["pvcMount"] for config in executors)
+    assert len(executors) == 16
 
 
 def test_the_trainer_alone_waits_for_the_node_with_a_gpu(kubernetes):
