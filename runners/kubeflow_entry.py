@@ -1,7 +1,7 @@
 """What the container of each step runs on Kubeflow, in front of TFX's own runner.
 
-`python -m runners.kubeflow_entry --records PLACE --step STEP` and then what TFX gives its runner. The log
-ends with one line that says how the step ended: `Done: ...`, `Held back: ...`, `Data refused: ...`, `Failed: ...`.
+`python -m runners.kubeflow_entry --records PLACE --step STEP` and then what TFX gives its runner. The last
+line of the log says how the step ended: `Done: ...`, `Held back: ...`, `Data refused: ...` or `Failed: ...`.
 """
 
 import argparse
