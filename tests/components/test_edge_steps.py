@@ -19,6 +19,8 @@ from report.sources import Sources
 from tests.components.conftest import LABELS, LOOK
 from tests.components.steps import artifact, execute
 
+pytestmark = pytest.mark.e2e
+
 LIMITS = {"min_agreement": 0.95, "max_accuracy_drop": 0.02, "max_size_mb": 5.0, "max_latency_ms": 1000.0}
 
 

@@ -145,6 +145,7 @@ def compared(trained, tmp_path_factory):
     return evaluate(trained, production, folder, [bound("class", lower=1.01)])
 
 
+@pytest.mark.e2e
 def test_tfma_measures_what_the_saved_model_answers(trained, compared):
     labels, answers = by_hand(trained)
     found = read_metrics(compared[0].uri, "candidate", LABELS)
@@ -165,6 +166,7 @@ def test_tfma_measures_what_the_saved_model_answers(trained, compared):
     }
 
 
+@pytest.mark.e2e
 def test_both_models_are_in_the_metrics_file(trained, compared):
     written = json.loads(Path(compared[0].uri, "metrics.json").read_text())
     assert written["candidate"] == read_metrics(compared[0].uri, "candidate", LABELS)
@@ -174,6 +176,7 @@ def test_both_models_are_in_the_metrics_file(trained, compared):
     assert written["baseline_version"] == 7
 
 
+@pytest.mark.e2e
 def test_the_confusion_matrix_counts_what_each_class_was_taken_for(trained, compared):
     labels, answers = by_hand(trained)
     confusion = json.loads(Path(compared[0].uri, "metrics.json").read_text())["confusion"]
@@ -183,6 +186,7 @@ def test_the_confusion_matrix_counts_what_each_class_was_taken_for(trained, comp
     ]
 
 
+@pytest.mark.e2e
 def test_the_report_finds_what_it_shows_of_the_evaluation(compared):
     evaluation, blessing = (Path(artifact.uri) for artifact in compared)
     found = collect(Sources(evaluation=evaluation, blessing=blessing), About(run="1", model="shelf"))
@@ -199,6 +203,7 @@ def test_the_report_finds_what_it_shows_of_the_evaluation(compared):
     assert right == pytest.approx(overall.accuracy, abs=1e-6)
 
 
+@pytest.mark.e2e
 def test_a_model_that_breaks_a_bound_is_not_blessed(compared):
     blessing = compared[1]
     assert read_verdict(blessing.uri).result == "fail"
@@ -207,6 +212,7 @@ def test_a_model_that_breaks_a_bound_is_not_blessed(compared):
     assert {path.name for path in Path(blessing.uri).iterdir()} == {"verdict.json", "NOT_BLESSED"}
 
 
+@pytest.mark.e2e
 def test_without_a_production_model_a_good_model_is_blessed_and_no_baseline_is_measured(trained, tmp_path):
     nothing = artifact(Model, tmp_path / "nothing", has_model=0, version=0)
     evaluation, blessing = evaluate(trained, nothing, tmp_path, [bound(max_drop=0.01)])

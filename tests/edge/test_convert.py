@@ -10,6 +10,8 @@ from edge.variants import VARIANTS
 from errors import EdgelineError, UsageError
 from tests.edge.conftest import Exported, convert_here
 
+pytestmark = pytest.mark.e2e
+
 # Measured on this model: fp32 3e-7 (another order of summation), fp16 1e-3 (11 bits of mantissa), dynamic and
 # int8 0.03 (steps of 1/127 of each layer's range). The bounds leave a factor of three or more for other CPUs.
 _TOLERANCE = {"fp32": 1e-5, "fp16": 5e-3, "dynamic": 0.1, "int8": 0.1}

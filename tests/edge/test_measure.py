@@ -11,6 +11,8 @@ from edge.variants import VARIANTS
 from errors import EdgelineError
 from tests.edge.conftest import Exported, convert_here
 
+pytestmark = pytest.mark.e2e
+
 LIMITS = EdgeLimits(min_agreement=0.95, max_accuracy_drop=0.02, max_size_mb=5.0, max_latency_ms=50.0)
 
 

@@ -12,6 +12,8 @@ import tensorflow as tf
 from tests.trainer_module.samples import EVAL_EXAMPLES, TRAIN_EXAMPLES, run_arguments
 from trainer_module import run
 
+pytestmark = pytest.mark.e2e
+
 ROOT = Path(__file__).parents[2]
 
 # Runs run_fn, and dies without a word in the epoch after the one that is named.
