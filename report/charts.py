@@ -92,7 +92,8 @@ def _draw(name: str, alt: str, width: int = WIDTH, height: int = 190) -> "Iterat
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     drawing = _Drawing(name, alt)
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+    style: Any = {**_STYLE, "svg.hashsalt": name}  # newer matplotlibs type the names of all their settings
+    with matplotlib.rc_context(style), warnings.catch_warnings():
         # The browser has the letters that matplotlib's own font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         size = (width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH)
