@@ -2,8 +2,11 @@
 
 import argparse
 import os
+import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from runners.stdout import say
@@ -35,14 +38,29 @@ def compile_dag(arguments: argparse.Namespace) -> int:
 
     started = time.monotonic()
     workload, settings = read_settings(arguments)
-    quiet_libraries()
-    done = compile_pipeline(workload, settings, arguments.output)
+    with quiet_libraries():
+        done = compile_pipeline(workload, settings, arguments.output)
     seconds = time.monotonic() - started
     say(f"Wrote {done.path}: {done.name}, {done.steps} steps, {done.size / 1000:.0f} kB, in {seconds:.0f} s.")
     return 0
 
 
-def quiet_libraries() -> None:
-    """Keeps what TFX's libraries say while they are imported, which nobody can act on, off the terminal."""
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keeps what TFX's libraries say while they are imported, which nobody can act on, off the terminal.
+
+    TensorFlow 2.21 heeds no setting for it, so what is written to standard error is dropped meanwhile; errors
+    are raised, and told later.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -70,10 +70,11 @@ def _compiled(target: Target, package: Path | None) -> Iterator[Path]:
         return
     from runners.kubeflow_runner import compile_pipeline
 
-    quiet_libraries()
     sys.stderr.write("Compiling the DAG, which takes about half a minute.\n")
     with tempfile.TemporaryDirectory() as folder:
-        yield compile_pipeline(target.workload, target.settings, Path(folder) / "pipeline.yaml").path
+        with quiet_libraries():
+            path = compile_pipeline(target.workload, target.settings, Path(folder) / "pipeline.yaml").path
+        yield path
 
 
 def _pipeline_name(path: Path, content: bytes) -> str:
