@@ -30,12 +30,13 @@ def trainers() -> dict[str, str]:
     return {
         pod["metadata"]["labels"]["pipeline/runid"]: pod["metadata"]["name"]
         for pod in pods
-        if any("runners.kubeflow_entry --step Trainer" in _command(c) for c in pod["spec"]["containers"])
+        if any(_runs_trainer(c) for c in pod["spec"]["containers"])
     }
 
 
-def _command(container: dict[str, list[str]]) -> str:
-    return " ".join([*container.get("command", []), *container.get("args", [])])
+def _runs_trainer(container: dict[str, list[str]]) -> bool:
+    command = " ".join([*container.get("command", []), *container.get("args", [])])
+    return "runners.kubeflow_entry" in command and "--step Trainer" in command
 
 
 def uid(pod: str) -> str:
