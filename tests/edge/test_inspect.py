@@ -8,6 +8,8 @@ import pytest
 from edge.inspect import TensorContract, inspect, problems
 from errors import EdgelineError
 
+pytestmark = pytest.mark.e2e
+
 
 def test_weights_are_stored_as_the_variant_promises(files: dict[str, Path]):
     main_dtype = {name: next(iter(inspect(file).weight_dtypes)) for name, file in files.items()}

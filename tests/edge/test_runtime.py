@@ -122,6 +122,7 @@ def test_a_contract_that_this_runtime_does_not_know_is_refused_with_every_reason
         preprocess(jpeg(64, 64), contract(version=2, resize="area", channels=3))
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("variant", ["fp32", "int8"])
 def test_probabilities_come_out_as_float_and_sum_to_one(
     variant: str, files: dict[str, Path], exported: Exported
@@ -135,6 +136,7 @@ def test_probabilities_come_out_as_float_and_sum_to_one(
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5 if variant == "fp32" else 2 / 256)
 
 
+@pytest.mark.e2e
 def test_white_and_black_do_not_wrap_around_in_int8(files: dict[str, Path]):
     extremes = np.stack([np.full((32, 32, 1), level, np.uint8) for level in (0, 255)])
 
@@ -151,6 +153,7 @@ def test_white_and_black_do_not_wrap_around_in_int8(files: dict[str, Path]):
         np.zeros((1, 32, 32, 1), np.float32),
     ],
 )
+@pytest.mark.e2e
 def test_images_of_another_shape_or_dtype_are_refused(images: Any, files: dict[str, Path]):
     with pytest.raises(EdgelineError, match=r"uint8 \['n', 32, 32, 1\]"):
         EdgeModel(files["fp32"]).predict(images)

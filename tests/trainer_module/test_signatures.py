@@ -5,6 +5,8 @@ import tensorflow as tf
 from tests.trainer_module.samples import LABELS, SIZE, example, render
 from trainer_module import backbones
 
+pytestmark = pytest.mark.e2e
+
 TOLERANCE = 1e-6  # What is promised between any signature and the Keras model.
 
 
