@@ -1,4 +1,4 @@
-"""The page of a run that failed on a cluster, left by the step that failed, where that can write it."""
+"""The page of a run that did not come to its end on a cluster, left by the step that ended it, if it can."""
 
 import logging
 from collections.abc import Mapping
@@ -8,19 +8,20 @@ from typing import Any
 
 from locations import locate
 from report import records
-from report.facts import About, Facts, Problem, Step
+from report.facts import About, Facts, Outcome, Problem, Step
 from report.page import render_run
 
 _log = logging.getLogger("edgeline.kubeflow")
 
 
-def leave_failure(step: str, run: str, place: str, event: Mapping[str, Any]) -> None:
+def leave_end(step: str, run: str, place: str, outcome: Outcome, event: Mapping[str, Any]) -> None:
     """Adds to what DataAdmission left of the run, if it came so far, how it ended.
 
     Args:
-        step: What failed.
+        step: What ended it.
         run: Id of the run.
         place: Folder or URL of the records of the model, which it is named after.
+        outcome: How it ended.
         event: `found`, `why` and `do`.
     """
     try:
@@ -30,7 +31,7 @@ def leave_failure(step: str, run: str, place: str, event: Mapping[str, Any]) -> 
         facts = known or Facts(About(run, root.name, engine="kubeflow", started_at=now))
         about = replace(
             facts.about,
-            outcome="failed",
+            outcome=outcome,
             ended_at=now,
             reasons=(event["found"],),
             problem=Problem(event["found"], event["why"], event["do"]),

@@ -14,7 +14,7 @@ from components.run_report import RunReportExecutor
 from components.verdict import VerdictRecord, write_verdict
 from errors import DataRefused
 from report import records
-from runners.kubeflow_record import leave_failure
+from runners.kubeflow_record import leave_end
 from tests.components.steps import artifact, execute
 
 
@@ -139,10 +139,19 @@ def test_a_run_that_goes_on_leaves_what_is_known_of_it_should_it_come_to_no_end(
     assert "The run is going on." in page
 
 
+def test_data_that_ingest_itself_refuses_leaves_a_record_too(tmp_path):
+    event = {"found": "There is no span.", "why": "Nothing to train on.", "do": "Import photos."}
+    leave_end("PhotoIngest", "run-9", str(tmp_path / "shelf"), "refused", event)
+    facts = records.read(tmp_path / "shelf" / "run-9")
+    assert facts is not None and (facts.about.model, facts.about.outcome) == ("shelf", "refused")
+    page = (tmp_path / "shelf" / "run-9" / "report.html").read_text()
+    assert "There is no span." in page and "Import photos." in page
+
+
 def test_a_step_that_fails_later_ends_that_record_and_keeps_what_it_knew(tmp_path):
     admit(tmp_path, tmp_path / "records", VerdictRecord("data", "pass", ("All is well.",)))
     event = {"found": "No room on the disk.", "why": "", "do": ""}
-    leave_failure("Trainer", "run-9", str(tmp_path / "records"), event)
+    leave_end("Trainer", "run-9", str(tmp_path / "records"), "failed", event)
     facts = records.read(tmp_path / "records" / "run-9")
     assert facts is not None and facts.about.outcome == "failed"
     assert facts.about.reasons == ("No room on the disk.",)

@@ -87,6 +87,8 @@ def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceba
     assert why and do
     assert "Traceback" not in log
     assert not (tmp_path / "output.json").exists()
+    # RunReport has left the record of such a run, with all that is known of it.
+    assert not (tmp_path / "push").exists()
 
 
 def test_an_error_of_ours_ends_with_its_three_parts(tmp_path, capfd):
