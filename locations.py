@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Location = Union[Path, "UPath"]
 
+# Where the launcher of Kubeflow Pipelines puts its copies of a store's objects in a step's pod, below /.
+LAUNCHER_FOLDERS: Mapping[str, str] = {"minio://": "minio", "s3://": "s3", "gs://": "gcs"}
+
 # An endpoint that nobody answers at is told within half a minute, three attempts included.
 _S3_OPTIONS = {
     "connect_timeout": 5,

@@ -267,14 +267,12 @@ class DataAdmissionExecutor(BaseExecutor):
         Raises:
             DataRefused: The verdict is `fail`.
         """
-        verdict = read_verdict(artifact_utils.get_single_uri(input_dict["verdict"]))
+        verdict = read_verdict(artifact_utils.get_single_uri(input_dict["data_verdict"]))
         # One machine's runner makes the page of every run when it has ended. On a cluster, what is known so
         # far stays the record of a run that comes to no end.
         if exec_properties["records"]:
-            inputs = {**input_dict, "data_verdict": input_dict["verdict"]}
-            del inputs["verdict"]
             outcome: Outcome = "running" if verdict.passed else "refused"
-            leave_record(inputs, exec_properties, outcome, () if verdict.passed else verdict.reasons)
+            leave_record(input_dict, exec_properties, outcome, () if verdict.passed else verdict.reasons)
         if not verdict.passed:
             raise DataRefused(
                 " ".join(verdict.reasons),
@@ -289,7 +287,7 @@ class DataAdmissionSpec(ComponentSpec):
 
     PARAMETERS = {name: ExecutionParameter(type=str) for name in RECORD_PARAMETERS}
     INPUTS = {
-        "verdict": ChannelParameter(type=Verdict),
+        "data_verdict": ChannelParameter(type=Verdict),
         "statistics": ChannelParameter(type=ExampleStatistics),
         "anomalies": ChannelParameter(type=ExampleAnomalies),
         "quarantine": ChannelParameter(type=Quarantine),
@@ -301,7 +299,7 @@ class DataAdmission(BaseComponent):
     """Lets the run go on to training, or stops it.
 
     Args:
-        verdict: The data gate's.
+        data_verdict: The data gate's.
         statistics: What the verdict rests on; like the next two, for the record of a run that is stopped.
         anomalies: The same.
         quarantine: The same.
@@ -313,7 +311,7 @@ class DataAdmission(BaseComponent):
 
     def __init__(
         self,
-        verdict: BaseChannel,
+        data_verdict: BaseChannel,
         statistics: BaseChannel,
         anomalies: BaseChannel,
         quarantine: BaseChannel,
@@ -321,6 +319,10 @@ class DataAdmission(BaseComponent):
     ) -> None:
         super().__init__(
             DataAdmissionSpec(
-                verdict=verdict, statistics=statistics, anomalies=anomalies, quarantine=quarantine, **about
+                data_verdict=data_verdict,
+                statistics=statistics,
+                anomalies=anomalies,
+                quarantine=quarantine,
+                **about,
             )
         )

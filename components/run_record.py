@@ -15,7 +15,7 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
 from components.library_versions import library_versions
-from locations import Location, locate
+from locations import LAUNCHER_FOLDERS, Location, locate
 from report import facts as values
 from report import records
 from report.collect import collect, pictures
@@ -121,9 +121,9 @@ def _about(
 
 def _address(uri: str) -> str:
     """Where an artifact is for those outside the pod: its launcher works on copies in local folders."""
-    for folder, scheme in (("/minio/", "minio://"), ("/s3/", "s3://"), ("/gcs/", "gs://")):
-        if uri.startswith(folder):
-            return scheme + uri.removeprefix(folder)
+    for scheme, folder in LAUNCHER_FOLDERS.items():
+        if uri.startswith(f"/{folder}/"):
+            return scheme + uri.removeprefix(f"/{folder}/")
     return uri
 
 

@@ -103,7 +103,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         rules=settings.gate.model_dump(mode="json"),
     )
     admission = DataAdmission(
-        verdict=gate.outputs["verdict"],
+        data_verdict=gate.outputs["verdict"],
         statistics=statistics.outputs["statistics"],
         anomalies=anomalies.outputs["anomalies"],
         quarantine=ingest.outputs["quarantine"],

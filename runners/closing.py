@@ -20,7 +20,7 @@ from runners.runs import Outcome, Run, RunFolder
 # Beyond the exit codes of errors.py: ended by Ctrl-C or SIGTERM, as a shell has it.
 INTERRUPTED_EXIT = 130
 LOOK_CLOSER = "Look closer: "
-_OUTCOME_OF_ERROR: dict[int, Outcome] = {3: "held", 4: "refused", INTERRUPTED_EXIT: "interrupted"}
+OUTCOME_OF_ERROR: dict[int, Outcome] = {3: "held", 4: "refused", INTERRUPTED_EXIT: "interrupted"}
 _NEXT = {"pushed": "edgeline status", "unchanged": "edgeline status"}
 
 
@@ -100,7 +100,7 @@ def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warni
             "do": "Read the log of the run.",
         }
     if error is not None:
-        outcome = _OUTCOME_OF_ERROR.get(error["exit_code"], "failed")
+        outcome = OUTCOME_OF_ERROR.get(error["exit_code"], "failed")
         exit_code = int(error["exit_code"])
         reasons = findings.failed if outcome in ("held", "refused") and findings.failed else (error["found"],)
     else:

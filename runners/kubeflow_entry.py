@@ -13,13 +13,13 @@ import sys
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 from errors import EdgelineError
-from report.facts import Outcome
 from runners import inputs, kubeflow_pages
+from runners.closing import OUTCOME_OF_ERROR
 from runners.failures import chain, describe
 from runners.kubeflow_handover import Json, Locations, hand_back, prepare, run_id, take_foreign_outputs
 from runners.kubeflow_record import leave_end
@@ -28,7 +28,6 @@ from runners.kubeflow_spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 # As a shell has it: 128 and the signal's number.
 _TERMINATED = 128 + signal.SIGTERM
 _HEADLINES = {3: "Held back", 4: "Data refused"}
-_OUTCOMES: Mapping[int, Outcome] = {3: "held", 4: "refused"}
 # What a gate stops has its whole record already: DataAdmission's, or RunReport's.
 _LEAVE_THEIR_OWN = {("DataAdmission", 4), ("ReleaseAdmission", 3)}
 
@@ -55,7 +54,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
             event["do"] = "Read the log above; `edgeline kubeflow retry RUN` goes on from this step."
         exit_code = int(event["exit_code"])
         if run and (options.step, exit_code) not in _LEAVE_THEIR_OWN:
-            leave_end(options.step, run, options.records, _OUTCOMES.get(exit_code, "failed"), event)
+            leave_end(options.step, run, options.records, OUTCOME_OF_ERROR.get(exit_code, "failed"), event)
         _say(event["why"], event["do"], f"{_HEADLINES.get(exit_code, 'Failed')}: {event['found']}")
         return exit_code
     _say(f"Done: {options.step} in {time.monotonic() - started:.1f} s.")

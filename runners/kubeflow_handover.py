@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 import yaml
 
 from errors import EdgelineError
+from locations import LAUNCHER_FOLDERS
 
 Json = dict[str, Any]
 
-_LOCAL_FOLDERS = {"minio://": "minio", "s3://": "s3", "gs://": "gcs"}
 # The stores' own notes on an artifact, which no step may pass on as if they were about its outputs.
 _NOTES_OF_THE_STORE = ("display_name", "store_session_info")
 
@@ -37,7 +37,7 @@ class Locations:
     """
 
     def __init__(self, root: Path) -> None:
-        self._folders = {scheme: f"{root / name}/" for scheme, name in _LOCAL_FOLDERS.items()}
+        self._folders = {scheme: f"{root / name}/" for scheme, name in LAUNCHER_FOLDERS.items()}
 
     def local(self, uri: str) -> str:
         """The folder of a URI; what is no object store's stays as it is."""

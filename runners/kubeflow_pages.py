@@ -84,8 +84,7 @@ def _sources(step: str, executor_input: Json) -> Any:
 
     def folders() -> Iterator[tuple[str, str]]:
         for name, artifact in artifacts(executor_input.get("inputs", {})):
-            # The verdict that a step reads under that name is the data gate's.
-            yield ("data_verdict" if name == "verdict" else name), artifact["uri"]
+            yield name, artifact["uri"]
         for name, artifact in artifacts(executor_input.get("outputs", {})):
             yield OUTPUTS.get((step, name), ""), artifact["uri"]
 

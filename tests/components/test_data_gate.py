@@ -241,13 +241,15 @@ def test_a_rendered_week_warns_of_a_failing_lens_and_of_nothing_else(faults, war
 @pytest.mark.parametrize("result", ["pass", "no_baseline"])
 def test_a_window_that_passed_is_let_in(result, tmp_path):
     write_verdict(str(tmp_path), VerdictRecord("data", result, ("Fine.",)))
-    execute(DataAdmissionExecutor, {"verdict": artifact(Verdict, tmp_path)}, {}, tmp_path, records="")
+    execute(DataAdmissionExecutor, {"data_verdict": artifact(Verdict, tmp_path)}, {}, tmp_path, records="")
 
 
 def test_a_window_that_failed_is_refused_with_every_reason_and_what_to_do(tmp_path):
     write_verdict(str(tmp_path), VerdictRecord("data", "fail", ("First reason.", "Second reason.")))
     with pytest.raises(DataRefused) as refused:
-        execute(DataAdmissionExecutor, {"verdict": artifact(Verdict, tmp_path)}, {}, tmp_path, records="")
+        execute(
+            DataAdmissionExecutor, {"data_verdict": artifact(Verdict, tmp_path)}, {}, tmp_path, records=""
+        )
     assert refused.value.found == "First reason. Second reason."
     assert refused.value.why == "Nothing was trained."
     assert "edgeline show latest" in refused.value.do

@@ -121,7 +121,7 @@ def admit(folder: Path, place: object, record: VerdictRecord) -> None:
         "anomalies": artifact(ExampleAnomalies, folder / "anomalies"),
     }
     quarantine = window(folder / "quarantine", 2)
-    inputs = {"verdict": verdict, "quarantine": quarantine, **nothing}
+    inputs = {"data_verdict": verdict, "quarantine": quarantine, **nothing}
     execute(DataAdmissionExecutor, inputs, {}, folder, **about("run-9", place))
 
 
