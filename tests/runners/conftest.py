@@ -8,6 +8,8 @@ import pytest
 from runners.runs import Run
 from runners.scheduled_run import ScheduledRun
 from runners.weekly_time import parse_weekly_time
+from tests.runners.kubeflow_commands_run import Terminal
+from tests.runners.kubeflow_server import serving
 
 # What a path or a setting may well have in it, and systemd, cron or a shell would replace, split or swallow.
 ODD = "a \"b\" 'c' 100% $HOME ${HOME} \\ ü"
@@ -26,6 +28,21 @@ ODD_ARGUMENTS = (
     '"',
     "#no comment",
 )
+
+
+@pytest.fixture
+def server():
+    """A server that answers as Kubeflow Pipelines does."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def edgeline(server, tmp_path, capsys, monkeypatch):
+    """`edgeline kubeflow` in a terminal where nothing but that server is known."""
+    for name in ("KFP_ENDPOINT", "KFP_TOKEN", "KFP_COOKIES", "KF_PIPELINES_UI_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    return Terminal(server, tmp_path, capsys)
 
 
 @pytest.fixture

@@ -14,23 +14,10 @@ from runners import kubeflow_access
 from runners.kubeflow_access import Access, connect
 from runners.kubeflow_errors import message
 from tests.runners.kubeflow_commands_run import Terminal
-from tests.runners.kubeflow_server import GO_STACK, hang, hang_up, serving, status
+from tests.runners.kubeflow_server import GO_STACK, hang, hang_up, status
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGIN = "<!doctype html><title>Sign in</title>" + "<p>x</p>" * 500
-
-
-@pytest.fixture
-def server():
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture
-def edgeline(server, tmp_path, capsys, monkeypatch):
-    for name in ("KFP_ENDPOINT", "KFP_TOKEN", "KFP_COOKIES", "KF_PIPELINES_UI_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
-    return Terminal(server, tmp_path, capsys)
 
 
 def test_the_server_is_asked_once_whether_it_is_there(server):

@@ -11,8 +11,8 @@ from runners.kubeflow_outcome import conclude
 from runners.kubeflow_steps import Step
 from runners.kubeflow_watch import Patience
 from tests.release.candidates import make_candidate
-from tests.runners.kubeflow_commands_run import ROOT, Terminal
-from tests.runners.kubeflow_server import STEPS, Story, hang_up, serving, status, until
+from tests.runners.kubeflow_commands_run import ROOT
+from tests.runners.kubeflow_server import STEPS, Story, hang_up, status, until
 
 QUICK = Patience(poll_s=0.002, start_s=0.03, hopeless_s=0.1, quiet_s=60.0, outage_s=0.3)
 LAUNCHER = "I1120 12:51:43 23 launcher_v2.go:90] input ComponentSpec:{\n"
@@ -34,17 +34,9 @@ STEP_BY_STEP = until("ReleaseAdmission", "SUCCEEDED", "SUCCEEDED", slowly=True, 
 
 
 @pytest.fixture
-def server():
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture
-def edgeline(server, tmp_path, capsys, monkeypatch):
-    for name in ("KFP_ENDPOINT", "KFP_TOKEN", "KFP_COOKIES", "KF_PIPELINES_UI_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
+def edgeline(edgeline, monkeypatch):
     monkeypatch.setattr(kubeflow_runs, "PATIENCE", QUICK)
-    return Terminal(server, tmp_path, capsys)
+    return edgeline
 
 
 def the_run(server):

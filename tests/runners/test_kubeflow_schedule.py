@@ -6,22 +6,14 @@ from datetime import datetime, timedelta
 import pytest
 
 from runners import kubeflow_target
-from tests.runners.kubeflow_commands_run import ROOT, Terminal
-from tests.runners.kubeflow_server import done_but_hang_up, hang_up, serving, status
+from tests.runners.kubeflow_commands_run import ROOT
+from tests.runners.kubeflow_server import done_but_hang_up, hang_up, status
 
 MONDAY, TUESDAY = "0 0 3 * * 1", "0 0 3 * * 2"
 
 
 @pytest.fixture
-def server():
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture
-def edgeline(server, tmp_path, capsys, monkeypatch):
-    for name in ("KFP_ENDPOINT", "KFP_TOKEN", "KFP_COOKIES"):
-        monkeypatch.delenv(name, raising=False)
+def edgeline(edgeline, monkeypatch):
     seconds = itertools.count()
 
     class Clock(datetime):
@@ -32,7 +24,7 @@ def edgeline(server, tmp_path, capsys, monkeypatch):
             return datetime(2026, 10, 5, tzinfo=zone) + timedelta(seconds=next(seconds))
 
     monkeypatch.setattr(kubeflow_target, "datetime", Clock)
-    return Terminal(server, tmp_path, capsys)
+    return edgeline
 
 
 def enabled(server):
