@@ -10,7 +10,7 @@ setup(
     packages=["runners", "pipeline", "components", "trainer_module", "edge", "release", "data", "report"],
     # The templates and the style of the report's pages.
     package_data={"report": ["templates/*"]},
-    py_modules=["errors", "locations"],
+    py_modules=["errors", "labels", "locations"],
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
     package_dir={"": "."},
     install_requires=[

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.workloads import Workload
 
 ROOT = Path(__file__).resolve().parent.parent
-_CODE_FILES = ("errors.py", "locations.py")
+_CODE_FILES = ("errors.py", "labels.py", "locations.py")
 _CODE_ROOMS = ("pipeline", "components", "trainer_module", "edge", "release", "data")
 # The embedded sample: eight weeks, as many photos as train in a minute or two on two cores.
 SAMPLE_WEEKS, SAMPLE_PHOTOS_PER_WEEK, SAMPLE_SEED = 8, 300, 20

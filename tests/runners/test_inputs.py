@@ -63,7 +63,7 @@ def test_what_a_push_changes_is_no_change(world):
 
 
 def test_another_line_of_code_is_a_change(tmp_path):
-    for name in ("errors.py", "locations.py"):
+    for name in ("errors.py", "labels.py", "locations.py"):
         (tmp_path / name).write_text("")
     (tmp_path / "components").mkdir()
     (tmp_path / "components" / "gate.py").write_text("LIMIT = 1\n")

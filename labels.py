@@ -1,0 +1,94 @@
+"""What a label may be, and labels.txt: a label a line, in the order of the model's outputs.
+
+Whoever reads that file on a phone splits it by some idea of a line end. So a label holds nothing that any
+reader takes for one, and no reader here uses `str.splitlines`, which knows ten of them.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+from errors import EdgelineError, UsageError
+
+# Control characters, line and paragraph separators, halves of a character (Unicode's general categories).
+_NOT_IN_A_LINE = ("Cc", "Zl", "Zp", "Cs")
+
+
+def fault_of(label: str) -> str:
+    """Why a text cannot be a label, for the end of a sentence; empty where it can."""
+    if not label:
+        return "it is empty"
+    if found := next((c for c in label if unicodedata.category(c) in _NOT_IN_A_LINE), None):
+        return f"it holds the control character U+{ord(found):04X}"
+    return "it begins or ends with a blank" if label != label.strip() else ""
+
+
+def check_labels(labels: Sequence[str], where: str) -> None:
+    """Refuses what could not be told apart, or not be read back from labels.txt.
+
+    Args:
+        labels: All labels, in the order of the model's outputs.
+        where: What has them, for the error.
+
+    Raises:
+        UsageError: A label is empty, is there twice, has a blank at an end, or holds a control character.
+    """
+    faults = [f"{label!a}: {fault}" for label in labels if (fault := fault_of(label))]
+    faults += [f"{label!a}: it is there {n} times" for label, n in Counter(labels).items() if n > 1]
+    if faults:
+        raise UsageError(
+            f"{where} has labels that cannot be used: {'; '.join(faults)}.",
+            "Each output of the model has one label, and phones read them as the lines of a file.",
+            "Correct them there, and in the data that uses them.",
+        )
+
+
+def render_labels(labels: Sequence[str]) -> bytes:
+    """The content of labels.txt, UTF-8; the labels are checked."""
+    return "".join(f"{label}\n" for label in labels).encode()
+
+
+def parse_labels(raw: bytes, where: str) -> tuple[str, ...]:
+    r"""The labels in the content of labels.txt, split at `\n` alone.
+
+    Raises:
+        EdgelineError: It is not what `render_labels` writes of good labels.
+    """
+    try:
+        labels = tuple(raw.decode().split("\n")[:-1])
+        check_labels(labels, where)
+    except (UnicodeDecodeError, UsageError) as error:
+        raise _damaged(
+            where, getattr(error, "found", f"It is not UTF-8 (byte {getattr(error, 'start', 0)}).")
+        ) from error
+    if not labels or render_labels(labels) != raw:
+        raise _damaged(where, "Its last line has no end.")
+    return labels
+
+
+def compare_labels(found: Sequence[str], expected: Sequence[str], outputs: int, where: str) -> None:
+    """Compares labels in number and value with what the model was trained for.
+
+    Args:
+        found: Of labels.txt.
+        expected: Of the schema, in its order.
+        outputs: Of the model.
+        where: The file, for the error.
+
+    Raises:
+        EdgelineError: They differ.
+    """
+    if tuple(found) != tuple(expected) or len(found) != outputs:
+        raise _damaged(
+            where,
+            f"It has {len(found)} labels ({', '.join(map(ascii, found))}), the schema {len(expected)}"
+            f" ({', '.join(map(ascii, expected))}), and the model {outputs} outputs.",
+        )
+
+
+def _damaged(where: str, found: str) -> EdgelineError:
+    return EdgelineError(
+        f"{where} does not fit the model. {found}",
+        "A phone would name what the model sees by another label.",
+        "Run the pipeline again, which writes it from the schema.",
+    )

@@ -1,0 +1,49 @@
+import pytest
+
+from errors import EdgelineError, UsageError
+from labels import check_labels, compare_labels, fault_of, parse_labels, render_labels
+
+# Every character at which str.splitlines breaks a line, beside \n and \r.
+LINE_ENDS = ("\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
+
+
+@pytest.mark.parametrize("end", LINE_ENDS, ids=ascii)
+def test_a_label_with_any_kind_of_line_end_is_refused_by_name(end):
+    with pytest.raises(UsageError, match="control character U") as refused:
+        check_labels(["ok", f"da{end}maged"], "The schema")
+    assert end not in refused.value.found
+
+
+@pytest.mark.parametrize("label", ["\0", "\x1b[31mred", "\ud800", "", " ok", "ok\u3000", "ok\t"], ids=ascii)
+def test_what_no_reader_could_tell_from_another_label_is_refused(label):
+    assert fault_of(label)
+
+
+@pytest.mark.parametrize("label", ["ok", "größe 2", "日本語", "👩‍🔧", "a, b: c", "שלום", "-1"])
+def test_labels_of_any_language_are_kept_through_labels_txt(label):
+    labels = (label, "other")
+    assert parse_labels(render_labels(labels), "labels.txt") == labels
+
+
+def test_a_label_that_is_there_twice_is_refused():
+    with pytest.raises(UsageError, match="'ok': it is there 2 times"):
+        check_labels(["ok", "bad", "ok"], "The schema")
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"ok\nbad", b"ok\n\nbad\n", b"ok\r\nbad\r\n", b"ok\nok\n", b"\xff\n", b"a\xc2\x85b\n"]
+)
+def test_a_labels_file_that_was_not_written_so_is_damaged(raw):
+    with pytest.raises(EdgelineError, match="labels.txt does not fit the model"):
+        parse_labels(raw, "labels.txt")
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "outputs"),
+    [(("a", "b"), ("b", "a"), 2), (("a", "b"), ("a", "b"), 3), (("a", "b", "c"), ("a", "b"), 2)],
+    ids=["another order", "another number of outputs", "one more"],
+)
+def test_labels_have_to_be_those_of_the_schema_and_as_many_as_the_model_has_outputs(found, expected, outputs):
+    with pytest.raises(EdgelineError, match="does not fit the model"):
+        compare_labels(found, expected, outputs, "labels.txt")
+    compare_labels(expected, expected, len(expected), "labels.txt")
