@@ -34,7 +34,7 @@ def test_a_label_that_is_there_twice_is_refused():
     "raw", [b"", b"ok\nbad", b"ok\n\nbad\n", b"ok\r\nbad\r\n", b"ok\nok\n", b"\xff\n", b"a\xc2\x85b\n"]
 )
 def test_a_labels_file_that_was_not_written_so_is_damaged(raw):
-    with pytest.raises(EdgelineError, match="labels.txt does not fit the model"):
+    with pytest.raises(EdgelineError, match="does not fit the model"):
         parse_labels(raw, "labels.txt")
 
 
