@@ -48,42 +48,34 @@ def render_labels(labels: Sequence[str]) -> bytes:
     return "".join(f"{label}\n" for label in labels).encode()
 
 
-def parse_labels(raw: bytes, where: str) -> tuple[str, ...]:
+def parse_labels(
+    raw: bytes, where: str, outputs: int | None = None, schema: Sequence[str] | None = None
+) -> tuple[str, ...]:
     r"""The labels in the content of labels.txt, split at `\n` alone.
 
+    Args:
+        raw: The content.
+        where: The file, for the error.
+        outputs: How many the model has; not compared where None.
+        schema: The labels in the order of the schema; not compared where None.
+
     Raises:
-        EdgelineError: It is not what `render_labels` writes of good labels.
+        EdgelineError: It is not what `render_labels` writes, or not of that model or schema.
     """
     try:
         labels = tuple(raw.decode().split("\n")[:-1])
         check_labels(labels, where)
-    except (UnicodeDecodeError, UsageError) as error:
-        raise _damaged(
-            where, getattr(error, "found", f"It is not UTF-8 (byte {getattr(error, 'start', 0)}).")
-        ) from error
+    except UnicodeDecodeError as error:
+        raise _damaged(where, f"It is not UTF-8 (byte {error.start}).") from error
+    except UsageError as error:
+        raise _damaged(where, error.found) from error
     if not labels or render_labels(labels) != raw:
-        raise _damaged(where, "Its last line has no end.")
+        raise _damaged(where, "It holds no label, or its last line has no end.")
+    if outputs not in (None, len(labels)):
+        raise _damaged(where, f"It has {len(labels)} labels, and the model {outputs} outputs.")
+    if schema is not None and labels != tuple(schema):
+        raise _damaged(where, f"It has the labels {list(labels)!a}, and the schema {list(schema)!a}.")
     return labels
-
-
-def compare_labels(found: Sequence[str], expected: Sequence[str], outputs: int, where: str) -> None:
-    """Compares labels in number and value with what the model was trained for.
-
-    Args:
-        found: Of labels.txt.
-        expected: Of the schema, in its order.
-        outputs: Of the model.
-        where: The file, for the error.
-
-    Raises:
-        EdgelineError: They differ.
-    """
-    if tuple(found) != tuple(expected) or len(found) != outputs:
-        raise _damaged(
-            where,
-            f"It has {len(found)} labels ({', '.join(map(ascii, found))}), the schema {len(expected)}"
-            f" ({', '.join(map(ascii, expected))}), and the model {outputs} outputs.",
-        )
 
 
 def _damaged(where: str, found: str) -> EdgelineError:

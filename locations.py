@@ -1,11 +1,12 @@
 """A folder, or a place in an object store (`s3://bucket/prefix`): where photos are read and releases lie.
 
-Object stores are reached through fsspec. Endpoint, keys and region come from where their own tools take
-them, for S3 from AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the files in ~/.aws.
+An object store is S3 or what speaks like it, reached through fsspec. Endpoint, keys and region come from
+where its own tools take them: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or ~/.aws.
 """
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ _S3_OPTIONS = {
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
 }
+# Two letters at least: C:/b is a folder's name. A `::` would chain another file system of fsspec behind it.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+:/")
+_BUCKET = re.compile(r"(?!.*::)s3://[^/.]")
 _REFUSED = {
     *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "PermissionError"),
     *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "403"),
@@ -58,45 +62,38 @@ class Entry:
 
 
 def is_url(place: str) -> bool:
-    """Whether `place` names an object store rather than a folder."""
-    return "://" in place and not place.startswith("file://")
+    """Whether `place` names an object store rather than a folder, also where it misses a slash."""
+    return bool(_URL.match(place)) and not place.startswith("file://")
 
 
 def locate(place: "str | Location") -> Location:
     """The folder or place in a store that a text names; a Path stays what it is.
 
     Raises:
-        UsageError: The URL's scheme is unknown, its library is not installed, or no bucket is named.
+        UsageError: It is a URL of another kind than s3://BUCKET, or the library for that is not installed.
     """
     if not isinstance(place, str):
         return place
     if not is_url(place):
         return Path(place.removeprefix("file://"))
-    scheme, _, rest = place.partition("://")
-    if not rest or rest.startswith("/"):
+    if not _BUCKET.match(place):
         raise UsageError(
-            f"{place} names no bucket.", "There is nowhere to look then.", f"Write {scheme}://BUCKET/PREFIX."
+            f"{place} is neither a folder nor s3://BUCKET/PREFIX.",
+            "Data and releases lie only where it was proven that nothing is lost: in folders, and in S3 or"
+            " what speaks like it (MinIO, with AWS_ENDPOINT_URL set).",
+            "Give one of these.",
         )
     from upath import UPath
 
-    options: dict[str, Any] = {"use_listings_cache": False}  # somebody else may write there at any time
-    if scheme in ("s3", "s3a"):
-        options["config_kwargs"] = _S3_OPTIONS
     try:
-        path = UPath(place.rstrip("/"), **options)
+        # Somebody else may write there at any time.
+        path = UPath(place.rstrip("/"), use_listings_cache=False, config_kwargs=_S3_OPTIONS)
         path.fs  # noqa: B018 - what cannot be had is told here, not at the first file
     except ImportError as error:
-        do = "pip install 'edgeline[s3]'" if scheme in ("s3", "s3a") else str(error)
         raise UsageError(
             f"{place} cannot be reached: {error}.",
-            f"The library for {scheme}:// is not installed here.",
-            f"Install it: {do}." if do != str(error) else "Install the one named above.",
-        ) from error
-    except ValueError as error:
-        raise UsageError(
-            f"{place}: no store is known for {scheme}://.",
-            "It is neither a folder nor a URL that fsspec knows.",
-            "Give a folder, or a URL such as s3://BUCKET/PREFIX (for MinIO too, with AWS_ENDPOINT_URL set).",
+            "The library for s3:// is not installed here.",
+            "Install it: pip install 'edgeline[s3]'.",
         ) from error
     return path
 
@@ -232,7 +229,7 @@ def _told(error: Exception, place: "UPath") -> EdgelineError | None:
         return None
     signs = _signs(error)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    at = f" at {endpoint}" if endpoint and place.protocol in ("s3", "s3a") else ""
+    at = f" at {endpoint}" if endpoint and place.protocol == "s3" else ""
     bucket = place.path.strip("/").partition("/")[0]
     said = " ".join(str(error).split())[:300] or type(error).__name__
     if signs & _NO_BUCKET:

@@ -18,6 +18,7 @@ from tfx.utils import path_utils
 from components.artifacts import EdgeModels
 from components.transformed_photos import read_photos
 from edge.convert import convert
+from labels import render_labels
 
 CONVERSION_FILE_NAME = "conversion.json"
 CALIBRATION_FILE_NAME = "calibration.json"
@@ -56,9 +57,7 @@ class EdgeConverterExecutor(BaseExecutor):
         ]
         _write_json(folder / CONVERSION_FILE_NAME, records)
         _write_json(folder / CALIBRATION_FILE_NAME, {"split": "train", "photos": photos.groups["photo_id"]})
-        (folder / "labels.txt").write_text(
-            "".join(f"{label}\n" for label in look["labels"]), encoding="utf-8"
-        )
+        (folder / "labels.txt").write_bytes(render_labels(look["labels"]))
         _write_json(folder / "preprocessing.json", _preprocessing(look))
 
 

@@ -24,6 +24,7 @@ from components.transformed_photos import TransformedPhotos, read_photos
 from components.verdict import VerdictRecord, write_verdict
 from edge.inspect import inspect, problems
 from edge.measure import EdgeLimits, judge, measure
+from labels import parse_labels
 
 MEASURED_FILE_NAME = "edge.json"
 
@@ -41,16 +42,23 @@ class EdgeValidatorExecutor(BaseExecutor):
     def Do(
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
     ) -> None:
-        """See `EdgeValidator`."""
+        """See `EdgeValidator`.
+
+        Raises:
+            EdgelineError: The labels are not those of the schema, one for each output of the model.
+        """
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         graph = artifact_utils.get_single_uri(input_dict["transform_graph"])
         model = artifact_utils.get_single_instance(input_dict["model"])
         bundle = Path(artifact_utils.get_single_uri(input_dict["edge_models"]))
         artifact = artifact_utils.get_single_instance(output_dict["verdict"])
         limits = EdgeLimits(**json.loads(exec_properties["limits"]))
+        schema = json.loads(exec_properties["labels"])
 
         photos = read_photos(examples, graph, "eval", _MOST_PHOTOS)
         reference = _probabilities(path_utils.serving_model_path(model.uri), photos.images)
+        file = bundle / "labels.txt"
+        labels = parse_labels(file.read_bytes(), file.name, reference.shape[1], schema)
         variants = [
             _validate(bundle, conversion, photos, reference, limits)
             for conversion in json.loads((bundle / CONVERSION_FILE_NAME).read_text(encoding="utf-8"))
@@ -63,7 +71,6 @@ class EdgeValidatorExecutor(BaseExecutor):
         measured = {"default_variant": default, "eval_photos": len(photos.labels), "variants": variants}
         folder = Path(artifact.uri)
         (folder / MEASURED_FILE_NAME).write_text(json.dumps(measured, indent=1), encoding="utf-8")
-        labels = (bundle / "labels.txt").read_text(encoding="utf-8").splitlines()
         write_predictions(folder, photos, reference, labels)
         write_mistakes(folder, examples, photos, reference, labels)
         artifact.set_int_custom_property("passed", int(verdict.passed))
@@ -112,7 +119,7 @@ def _verdict(variants: Sequence[Mapping[str, Any]], default: str | None) -> Verd
 class EdgeValidatorSpec(ComponentSpec):
     """Parameters and channels of `EdgeValidator`."""
 
-    PARAMETERS = {"limits": ExecutionParameter(type=str)}
+    PARAMETERS = {"labels": ExecutionParameter(type=str), "limits": ExecutionParameter(type=str)}
     INPUTS = {
         "examples": ChannelParameter(type=Examples),
         "transform_graph": ChannelParameter(type=TransformGraph),
@@ -130,6 +137,7 @@ class EdgeValidator(BaseComponent):
         transform_graph: How the model sees them.
         model: The SavedModel that the files were made from.
         edge_models: The files.
+        labels: Class names, in the order of the schema's domain.
         limits: The fields of `EdgeLimits`, as in the settings.
     """
 
@@ -142,6 +150,7 @@ class EdgeValidator(BaseComponent):
         transform_graph: BaseChannel,
         model: BaseChannel,
         edge_models: BaseChannel,
+        labels: Sequence[str],
         limits: Mapping[str, Any],
     ) -> None:
         super().__init__(
@@ -150,6 +159,7 @@ class EdgeValidator(BaseComponent):
                 transform_graph=transform_graph,
                 model=model,
                 edge_models=edge_models,
+                labels=json.dumps(list(labels)),
                 limits=json.dumps(dict(limits), sort_keys=True),
                 verdict=Channel(type=Verdict),
             )

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from components.edge_validator import MEASURED_FILE_NAME
 from components.library_versions import library_versions
 from components.model_evaluator import METRICS_FILE_NAME
 from components.verdict import read_verdict
+from labels import parse_labels
 from release import store
 from release.manifest import model_digest
 
@@ -80,10 +81,12 @@ def _candidate(
     metrics = json.loads((evaluation / METRICS_FILE_NAME).read_text(encoding="utf-8"))["candidate"]
     provenance = json.loads(exec_properties["provenance"])
     passed = [variant for variant in measured["variants"] if not variant["reasons"]]
+    file, outputs = bundle / "labels.txt", passed[0]["inspected"]["outputs"][0]["shape"][-1]
+    labels = parse_labels(file.read_bytes(), file.name, outputs, json.loads(exec_properties["labels"]))
     return store.Candidate(
         saved_model=saved_model,
         edge_files={variant["file"]: bundle / variant["file"] for variant in passed},
-        labels=tuple((bundle / "labels.txt").read_text(encoding="utf-8").splitlines()),
+        labels=labels,
         preprocessing=json.loads((bundle / "preprocessing.json").read_text(encoding="utf-8")),
         default_variant=measured["default_variant"],
         variants=tuple(
@@ -112,6 +115,7 @@ class ReleasePusherSpec(ComponentSpec):
     """Parameters and channels of `ReleasePusher`."""
 
     PARAMETERS = {
+        "labels": ExecutionParameter(type=str),
         "push": ExecutionParameter(type=str),
         "model_name": ExecutionParameter(type=str),
         "expires_days": ExecutionParameter(type=int),
@@ -143,6 +147,7 @@ class ReleasePusher(BaseComponent):
         blessing: The evaluation's verdict.
         edge_models: The files for a phone.
         edge_verdict: Which of them passed.
+        labels: Class names, in the order of the schema's domain, which labels.txt has to have.
         push: Root of the release store, a folder or URL.
         model_name: Name of the model in it.
         expires_days: Days after which a phone should no longer trust the release.
@@ -161,6 +166,7 @@ class ReleasePusher(BaseComponent):
         blessing: BaseChannel,
         edge_models: BaseChannel,
         edge_verdict: BaseChannel,
+        labels: Sequence[str],
         push: str,
         model_name: str,
         expires_days: int,
@@ -175,6 +181,7 @@ class ReleasePusher(BaseComponent):
                 blessing=blessing,
                 edge_models=edge_models,
                 edge_verdict=edge_verdict,
+                labels=json.dumps(list(labels)),
                 push=push,
                 model_name=model_name,
                 expires_days=expires_days,

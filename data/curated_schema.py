@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from errors import UsageError
+from labels import check_labels
 
 _HEADER = """\
 # The curated schema: what a window of labelled photos must look like before a model is trained on it. People
@@ -83,7 +84,8 @@ def read_label_domain(text: str) -> tuple[str, ...]:
     """The labels of a schema in their order, read without protocol buffers.
 
     Raises:
-        UsageError: There is no `string_domain` named label that holds nothing but its values.
+        UsageError: There is no `string_domain` named label that holds nothing but its values, or one of them
+            cannot be a label.
     """
     match = _LABEL_DOMAIN.search(text)
     if match is None:
@@ -92,7 +94,9 @@ def read_label_domain(text: str) -> tuple[str, ...]:
             "Labels are numbered by their order there.",
             'Write string_domain { name: "label" value: "first" value: "second" } into it.',
         )
-    return tuple(_unquoted(value) for value in _VALUE.findall(match["values"]))
+    labels = tuple(_unquoted(value) for value in _VALUE.findall(match["values"]))
+    check_labels(labels, "The schema")
+    return labels
 
 
 def with_labels(text: str, labels: Iterable[str]) -> str:

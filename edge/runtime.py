@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from errors import EdgelineError
+from labels import parse_labels
 
 # First the runtimes that load in well under a second, then TensorFlow, which takes some seven.
 _INTERPRETERS = (
@@ -174,6 +175,21 @@ class EdgeModel:
             )
         self._input, self._output = inputs[0], outputs[0]
         self.input_shape, self.classes = shapes[0][1:], shapes[1][1]
+
+    def read_labels(self, path: Path) -> tuple[str, ...]:
+        """The label of each probability, from the labels.txt of the file's bundle.
+
+        Raises:
+            EdgelineError: It is missing, damaged, or has another number of labels than the model has classes.
+        """
+        try:
+            return parse_labels(path.read_bytes(), path.name, self.classes)
+        except OSError as error:
+            raise EdgelineError(
+                f"{path} cannot be read ({error.strerror}).",
+                "What the model sees has no name then.",
+                "Take the whole bundle.",
+            ) from error
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Gives the probabilities of each photo.

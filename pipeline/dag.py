@@ -161,6 +161,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         transform_graph=transform.outputs["transform_graph"],
         model=trainer.outputs["model"],
         edge_models=converter.outputs["edge_models"],
+        labels=labels,
         limits=settings.edge.model_dump(
             include={"min_agreement", "max_accuracy_drop", "max_size_mb", "max_latency_ms"}
         ),
@@ -172,6 +173,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         blessing=evaluator.outputs["blessing"],
         edge_models=converter.outputs["edge_models"],
         edge_verdict=validator.outputs["verdict"],
+        labels=labels,
         push=paths.push,
         model_name=workload.name,
         expires_days=settings.push.expires_days,

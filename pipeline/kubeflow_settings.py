@@ -30,7 +30,7 @@ StepName = Literal[
 DEFAULT_GPU_TYPE = "nvidia.com/gpu"
 _CLAIM = re.compile(r"pvc://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)((?:/[^/]+)*)/?")
 _ROOT = re.compile(r"(s3|minio|gs)://[^/\s]+(/\S*)?")
-_BUCKET = re.compile(r"(s3|gs)://[^/\s]+(/\S*)?")
+_BUCKET = re.compile(r"s3://[^/\s]+(/\S*)?")
 _SECRET_KEY = re.compile(r"[a-z0-9][a-z0-9.-]*/[A-Za-z0-9._-]+")
 _GPU_TYPE = re.compile(r"[a-z0-9.-]+/[A-Za-z0-9._-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -70,8 +70,8 @@ def _location(value: str) -> str:
     if not _BUCKET.fullmatch(value):
         hint = "; MinIO is s3:// with the environment variable AWS_ENDPOINT_URL" if "minio" in value else ""
         raise ValueError(
-            f"{value!r} is not pvc://CLAIM/path, s3://BUCKET/path or gs://BUCKET/path, and a step's pod sees"
-            f" nothing else{hint}"
+            f"{value!r} is neither pvc://CLAIM/path nor s3://BUCKET/path, and a step's pod sees nothing"
+            f" else{hint}"
         )
     return value.rstrip("/")
 
@@ -130,8 +130,8 @@ class KubeflowSettings(Group):
         image_pull_policy: None leaves it to Kubernetes; a backend before KFP 2.2 refuses it.
         image_pull_secrets: Names of secrets for the image's registry; a backend before KFP 2.2 refuses them.
         pipeline_root: Where artifacts go: s3://, minio:// or gs://, a bucket and a path.
-        data: The folder of spans: pvc://CLAIM/path, s3:// or gs://.
-        push: Root of the release store: pvc://CLAIM/path, s3:// or gs://.
+        data: The folder of spans: pvc://CLAIM/path or s3://.
+        push: Root of the release store: pvc://CLAIM/path or s3://.
         push_in_every_step: Mounts the claim of push in every step, so that one that fails leaves the page of
             the run there; for a claim that several nodes can mount at once. A bucket is always within reach.
         checkpoints: pvc://CLAIM/path where a killed training leaves what its next attempt goes on from; None

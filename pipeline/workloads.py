@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import UsageError
+from labels import check_labels
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -142,7 +143,8 @@ def read_labels(workload: Workload) -> tuple[str, ...]:
     """The workload's labels, in the order of the schema's domain, which is the order of the model's outputs.
 
     Raises:
-        UsageError: The schema cannot be read, or its feature `label` has fewer than two values.
+        UsageError: The schema cannot be read, its feature `label` has fewer than two values, or one of them
+            cannot be a label.
     """
     schema = read_schema(workload)
     domains = {domain.name: domain for domain in schema.string_domain}
@@ -150,6 +152,7 @@ def read_labels(workload: Workload) -> tuple[str, ...]:
         if feature.name == "label":
             domain = domains.get(feature.domain) if feature.domain else feature.string_domain
             labels = tuple(domain.value) if domain is not None else ()
+            check_labels(labels, f"The schema {workload.schema}")
             if len(labels) > 1:
                 return labels
     raise UsageError(

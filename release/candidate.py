@@ -6,7 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from errors import EdgelineError
+from errors import EdgelineError, UsageError
+from labels import check_labels, render_labels
 from release import durable
 from release.documents import format_time, now, render_object
 from release.layout import LABELS, MANIFEST, PREPROCESSING, PushFolder, checked_name
@@ -68,13 +69,12 @@ def check(candidate: Candidate) -> None:
             raise _refused(f"The bundle has a file {name!r}", "The push writes that file itself.")
         if not path.is_file():
             raise _refused(f"The bundle's {name} should come from {path}, and that is no file", "")
-    labels = candidate.labels
-    if (
-        not labels
-        or len(set(labels)) != len(labels)
-        or any(label.splitlines() != [label] for label in labels)
-    ):
-        raise _refused(f"The labels are {list(labels)}", "Each output needs its own label of one line.")
+    try:
+        check_labels(candidate.labels, "The candidate")
+    except UsageError as error:
+        raise _refused(error.found.rstrip("."), error.why) from error
+    if not candidate.labels:
+        raise _refused("The candidate has no labels", "Each output needs one.")
     if candidate.expires_days < 1:
         raise _refused(f"expires_days is {candidate.expires_days}", "It would have expired when pushed.")
 
@@ -97,9 +97,7 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
         durable.copy_file(source, target)
     for name, source in candidate.edge_files.items():
         durable.copy_file(source, scratch / "edge" / name)
-    durable.write_file(
-        scratch / "edge" / LABELS, "".join(f"{label}\n" for label in candidate.labels).encode()
-    )
+    durable.write_file(scratch / "edge" / LABELS, render_labels(candidate.labels))
     preprocessing = render_object(candidate.preprocessing, "The preprocessing contract")
     durable.write_file(scratch / "edge" / PREPROCESSING, preprocessing)
     raw = _manifest_of(candidate, scratch, model, version).render()

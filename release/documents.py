@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from errors import EdgelineError
-from locations import Location, explained
+from locations import Location, explained, read_bytes
 
 T = TypeVar("T")
 
@@ -24,11 +24,26 @@ def damaged(where: str, found: str, expected: str) -> EdgelineError:
     )
 
 
+def read_document(path: Location, where: str) -> bytes:
+    """The content of a document; `where` names it in errors.
+
+    Raises:
+        FileNotFoundError: It is not there.
+        EdgelineError: It cannot be read.
+    """
+    try:
+        return read_bytes(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise damaged(where, f"what cannot be read ({error.strerror or error})", "a file") from error
+
+
 def parse_object(raw: bytes, where: str) -> dict[str, Any]:
     """The JSON object in `raw`; `where` names its file in errors."""
     try:
         document = json.loads(raw)
-    except ValueError as error:  # also UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError
         raise damaged(where, f"no JSON ({error})", "a JSON object") from error
     if not isinstance(document, dict):
         raise damaged(where, f"a JSON {type(document).__name__}", "a JSON object")

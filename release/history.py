@@ -4,6 +4,9 @@ A change is written twice: inside current.json, where the rename that makes it t
 then as a line at the end of history.jsonl. So a crash between the two loses nothing: readers add the change
 that current.json holds, and the next writer appends it. A line torn by a crash or a full disk counts as not
 written.
+
+Each change has the digest of the line before its own, so current.json, which has the newest change, vouches
+for every line of the log, and those for the manifest of every release. Lines of before this was so have none.
 """
 
 import getpass
@@ -16,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from errors import EdgelineError
-from locations import read_bytes
 from release.documents import (
     damaged,
     digest_field,
@@ -25,12 +27,15 @@ from release.documents import (
     now,
     parse_object,
     positive,
+    read_document,
     render_object,
+    sha256_of_bytes,
     time_field,
 )
 from release.layout import PushFolder
 
 ACTIONS = ("push", "promote", "rollback")
+_WRITTEN_NEXT = "the next push, promote or rollback writes it from current.json"
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,11 @@ class Change:
     to_version: int
     manifest_sha256: str
     reason: str
+    previous_sha256: str | None = None  # of the line before, its line end left out; the first has none
 
     def to_document(self) -> dict[str, Any]:
         """As it stands in history.jsonl."""
-        return {
+        document = {
             "number": self.number,
             "action": self.action,
             "when": self.when,
@@ -58,19 +64,38 @@ class Change:
             "manifest_sha256": self.manifest_sha256,
             "reason": self.reason,
         }
+        return (
+            document
+            if self.previous_sha256 is None
+            else {**document, "previous_sha256": self.previous_sha256}
+        )
+
+    def to_line(self) -> bytes:
+        """Its line in history.jsonl, without the line end."""
+        return json.dumps(self.to_document(), allow_nan=False).encode()
 
 
 @dataclass(frozen=True)
 class History:
-    """All changes of one model, oldest first, and the numbers of the lines that cannot be read."""
+    """All changes of one model that can be read, oldest first, and what is wrong with the log.
+
+    Attributes:
+        changes: The one that current.json holds included, whether or not its line was written.
+        problems: A sentence each.
+    """
 
     changes: tuple[Change, ...] = ()
-    damaged_lines: tuple[int, ...] = ()
+    problems: tuple[str, ...] = ()
 
     @property
     def last(self) -> Change | None:
         """The newest change."""
         return self.changes[-1] if self.changes else None
+
+    @property
+    def manifests(self) -> dict[int, str]:
+        """The digest of the manifest of each version that was ever in production."""
+        return {change.to_version: change.manifest_sha256 for change in self.changes}
 
 
 def read_pointer(folder: PushFolder, model: str) -> Change | None:
@@ -80,11 +105,11 @@ def read_pointer(folder: PushFolder, model: str) -> Change | None:
         EdgelineError: The file is damaged.
     """
     path = folder.pointer(model)
+    where = folder.relative(path)
     try:
-        raw = read_bytes(path)
+        raw = read_document(path, where)
     except FileNotFoundError:
         return None
-    where = folder.relative(path)
     document = parse_object(raw, where)
     change = _parse_change(field(document, "change", dict, where), where)
     version = positive(document, "version", where)
@@ -101,15 +126,62 @@ def render_pointer(change: Change) -> bytes:
 
 
 def read_history(folder: PushFolder, model: str) -> History:
-    """All changes, the one that current.json holds included, whether or not its line was written."""
-    changes, damaged_lines = _read_lines(folder, model)
+    """All changes of one model."""
+    lines, torn = _read_lines(folder, model)
+    name = folder.relative(folder.history(model))
+    changes: list[Change] = []
+    problems: list[str] = []
+    before: Change | None = None
+    for number, line in enumerate(lines, start=1):
+        try:
+            change = _parse_change(parse_object(line, name), name)
+        except EdgelineError:
+            problems.append(f"{name}: line {number} cannot be read.")
+            before = None
+            continue
+        if fault := _fault_of(change, line, changes, before, first=number == 1):
+            problems.append(f"{name}: line {number} {fault}")
+        changes.append(change)
+        before = change
+    if torn:
+        problems.append(f"{name}: its last line is torn; {_WRITTEN_NEXT}.")
     try:
         pointer = read_pointer(folder, model)
     except EdgelineError:  # verify reports it; what the log knows is worth having without it
         pointer = None
-    if pointer and (not changes or pointer.number > changes[-1].number):
-        changes.append(pointer)
-    return History(tuple(changes), tuple(damaged_lines))
+    if pointer and pointer != before:
+        problems.append(f"{name}: {_end_of(changes, pointer)}")
+        if not changes or pointer.number >= changes[-1].number:
+            changes = [change for change in changes if change.number < pointer.number] + [pointer]
+    return History(tuple(changes), tuple(problems))
+
+
+def _fault_of(
+    change: Change, line: bytes, earlier: Sequence[Change], before: Change | None, first: bool
+) -> str:
+    """What is wrong with a line that can be read; `before` is that of the line before, if it can be."""
+    if change.to_line() != line:
+        return "is not as it was written."
+    if first and change.number != 1:
+        return f"is change {change.number}: those before it are missing."
+    if before is None:
+        return ""
+    chained = any(each.previous_sha256 for each in earlier)
+    expected = sha256_of_bytes(before.to_line()) if change.previous_sha256 or chained else None
+    if change.number != before.number + 1 or change.previous_sha256 != expected:
+        return "does not follow the one before it: one of them was changed, or some between them are missing."
+    return ""
+
+
+def _end_of(changes: Sequence[Change], pointer: Change) -> str:
+    """What is wrong with a log that does not end with the change of current.json."""
+    last = changes[-1] if changes else None
+    if pointer.number == (last.number if last else 0) + 1:
+        return f"change {pointer.number} is missing; {_WRITTEN_NEXT}."
+    if last and last.number == pointer.number:
+        return "its last line is not the change that current.json has."
+    found = f"it ends with change {last.number}" if last else "it holds no change"
+    return f"{found}. Expected change {pointer.number}, as current.json has it."
 
 
 def next_change(
@@ -126,19 +198,19 @@ def next_change(
         to_version=version,
         manifest_sha256=manifest_sha256,
         reason=reason,
+        previous_sha256=sha256_of_bytes(last.to_line()) if last else None,
     )
 
 
 def catch_up(folder: PushFolder[Path], model: str) -> bool:
     """Append the newest change where its line is missing; only the writer may call this."""
     newest = read_history(folder, model).last
-    logged, _ = _read_lines(folder, model)
-    if newest is None or (logged and logged[-1] == newest):
+    if newest is None or _read_lines(folder, model)[0][-1:] == [newest.to_line()]:
         return False
     with folder.history(model).open("a+b") as file:
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)
-        file.write(json.dumps(newest.to_document(), allow_nan=False).encode() + b"\n")
+        file.write(newest.to_line() + b"\n")
         file.flush()
         os.fsync(file.fileno())
     return True
@@ -168,19 +240,14 @@ def who() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _read_lines(folder: PushFolder, model: str) -> tuple[list[Change], list[int]]:
-    path = folder.history(model)
+def _read_lines(folder: PushFolder, model: str) -> tuple[list[bytes], bytes]:
+    """The whole lines of history.jsonl, and what is behind the last line end."""
     try:
-        lines = read_bytes(path).split(b"\n")[:-1]
+        path = folder.history(model)
+        *lines, torn = read_document(path, folder.relative(path)).split(b"\n")
     except FileNotFoundError:
-        return [], []
-    changes, damaged_lines = [], []
-    for number, line in enumerate(lines, start=1):
-        try:
-            changes.append(_parse_change(parse_object(line, folder.relative(path)), folder.relative(path)))
-        except EdgelineError:
-            damaged_lines.append(number)
-    return changes, damaged_lines
+        return [], b""
+    return lines, torn
 
 
 def _parse_change(document: Mapping[str, Any], where: str) -> Change:
@@ -196,4 +263,7 @@ def _parse_change(document: Mapping[str, Any], where: str) -> Change:
         to_version=positive(document, "to", where),
         manifest_sha256=digest_field(document, "manifest_sha256", where),
         reason=field(document, "reason", str, where),
+        previous_sha256=(
+            digest_field(document, "previous_sha256", where) if "previous_sha256" in document else None
+        ),
     )

@@ -30,7 +30,8 @@ Place = TypeVar("Place", Path, "UPath", "Path | UPath")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PINS, POINTER, HISTORY = "models.config", "current.json", "history.jsonl"
 _KNOWN_BY = {POINTER, HISTORY}
-_PUSH = re.compile(rf"push@({_NAME.pattern})@([1-9]\d*)")
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+_PUSH = re.compile(rf"push@({_NAME.pattern})@({_VERSION.pattern})")
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class PushFolder(Generic[Place]):
     def version_folders(self, model: str) -> set[int]:
         """All versions with a folder under serving/ or edge/, released or not."""
         names = names_in(self.serving(model)) + names_in(self.edge(model))
-        return {int(name) for name in names if name.isascii() and name.isdecimal()}
+        return {int(name) for name in names if _VERSION.fullmatch(name)}
 
     def models(self) -> tuple[str, ...]:
         """The models that were ever in production here, sorted."""

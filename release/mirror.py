@@ -7,15 +7,16 @@ readers as before or after, never as between:
 
 1. A mark for each new version, `.scratch/push@<model>@<version>/unfinished`: the version does not count
    while its mark is there and no pointer or history names it, as with the scratch folder on a disk.
-2. What is left of versions that a dead writer had begun is removed.
-3. The files of the new version, its manifest last.
-4. serving/models.config.
-5. edge/<model>/current.json, only if nobody else wrote it since it was fetched: the release is in
+2. The files of the new version, its manifest last.
+3. serving/models.config.
+4. edge/<model>/current.json, only if nobody else wrote it since it was fetched: the release is in
    production.
-6. edge/<model>/history.jsonl, and removal of the marks.
+5. edge/<model>/history.jsonl.
+6. What is left of versions that a dead writer had begun is removed, which no pin names any more, and then
+   the marks.
 
-A writer killed before 5 leaves a mark, by which the next one removes what it wrote; killed after 5, the
-next one does step 6.
+A writer killed before 4 leaves a mark, by which the next one removes what it wrote; killed after 4, the
+next one does what is left to do.
 """
 
 import logging
@@ -78,9 +79,6 @@ class Mirror:
 
         for mark in marks:
             objects.put(self._remote / mark, b"")
-        for name in gone:
-            if not name.startswith(".scratch/"):
-                objects.remove(self._remote / name)
         for name in new:
             objects.put_file(self._remote / name, self._local / name)
         switched = False
@@ -91,7 +89,7 @@ class Mirror:
                     switched = True
                 else:
                     objects.put(self._remote / name, documents[name])
-            for name in [*marks, *(name for name in gone if name.startswith(".scratch/"))]:
+            for name in [*sorted(gone, key=_is_scratch), *marks]:
                 objects.remove(self._remote / name)
         except EdgelineError as error:
             if not switched:
@@ -140,6 +138,10 @@ def _is_document(name: str) -> bool:
 
 def _is_manifest(name: str) -> bool:
     return name.startswith("edge/") and name.endswith(f"/{MANIFEST}")
+
+
+def _is_scratch(name: str) -> bool:
+    return name.startswith(".scratch/")
 
 
 def _mark_of(name: str) -> str:

@@ -1,8 +1,7 @@
 """Writing single objects of a store: whole or not at all, and where asked, only if nobody else wrote there.
 
-S3, MinIO and Google Cloud Storage keep such a condition themselves (for S3: If-None-Match and If-Match
-of a PUT). Other file systems of fsspec look first and write then; a store that ignores the condition is
-found out by `lease.py`.
+S3 and MinIO keep such a condition themselves (If-None-Match and If-Match of a PUT). Other file systems of
+fsspec look first and write then; a store that ignores the condition is found out by `lease.py`.
 """
 
 from pathlib import Path
@@ -47,7 +46,7 @@ def create(path: "UPath", content: bytes) -> bool:
 
 def replace(path: "UPath", content: bytes, version: str) -> bool:
     """Replace an object that still is of `version`; returns whether this writer's is there now."""
-    if path.protocol in ("s3", "s3a") and version:
+    if path.protocol == "s3" and version:
         return _put_if(path, content, IfMatch=f'"{version}"')
     if version_of(path) != version:
         return False

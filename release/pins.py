@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 
 from errors import EdgelineError
-from locations import read_bytes
-from release.history import read_pointer
+from release.documents import read_document
+from release.history import read_history, read_pointer
 from release.layout import PushFolder
 
 # TF Serving takes absolute paths only, and its image looks for models here: mount <push>/serving at this
@@ -31,6 +31,7 @@ _HEAD = f"""# Written by Edgeline with every push, promote and rollback; changes
 # docker run -v <push>/serving:{SERVING_MOUNT}:ro tensorflow/serving \\
 #   --model_config_file={SERVING_MOUNT}/models.config --model_config_file_poll_wait_seconds=30
 """
+_WRITTEN_NEXT = "the next push, promote or rollback writes it again"
 _PIN = re.compile(r'\bname:\s*"([^"]+)".*?\bversions:\s*(\d+)', re.DOTALL)
 
 
@@ -43,22 +44,43 @@ def render_pins(pins: Mapping[str, int]) -> bytes:
 def read_pins(folder: PushFolder) -> dict[str, int]:
     """Model -> version as models.config has it; empty where the file is missing."""
     try:
-        text = read_bytes(folder.pins).decode(errors="replace")
+        text = read_document(folder.pins, folder.relative(folder.pins)).decode(errors="replace")
     except FileNotFoundError:
         return {}
     return {model: int(version) for model, version in _PIN.findall(text)}
 
 
 def wanted_pins(folder: PushFolder) -> dict[str, int]:
-    """Model -> version as the pointers have it; where a pointer is damaged, the pin stays as it is."""
+    """Model -> version as the pointers have it, and where one is damaged or missing, as the audit log has it.
+
+    Where that cannot be read either, the pin stays as it is.
+    """
     pins, written = {}, read_pins(folder)
     for model in folder.models():
         try:
             pointer = read_pointer(folder, model)
         except EdgelineError:
-            if model in written:
-                pins[model] = written[model]
-        else:
-            if pointer:
-                pins[model] = pointer.to_version
+            pointer = None
+        newest = pointer or read_history(folder, model).last
+        version = newest.to_version if newest else written.get(model)
+        if version is not None:
+            pins[model] = version
     return pins
+
+
+def pins_problem(folder: PushFolder, model: str) -> str:
+    """What is wrong with models.config, seen from one model; empty where it is what it has to be."""
+    name = folder.relative(folder.pins)
+    wanted, found = wanted_pins(folder), read_pins(folder)
+    if found.get(model) != wanted.get(model):
+        was, expected = (f"version {pins[model]}" if model in pins else "no pin" for pins in (found, wanted))
+        return f"{name}: found {was}. Expected {expected}, as current.json has it; {_WRITTEN_NEXT}."
+    return "" if pins_are(folder, wanted) else f"{name}: is not as it was written; {_WRITTEN_NEXT}."
+
+
+def pins_are(folder: PushFolder, pins: Mapping[str, int]) -> bool:
+    """Whether models.config is, byte for byte, what pins these."""
+    try:
+        return read_document(folder.pins, folder.relative(folder.pins)) == render_pins(pins)
+    except FileNotFoundError:
+        return not pins

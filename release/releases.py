@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from errors import EdgelineError
-from locations import Location, locate, read_bytes
-from release.documents import damaged, sha256_of_bytes
+from locations import Location, locate
+from release.documents import damaged, read_document, sha256_of_bytes
 from release.history import read_history, read_pointer
 from release.layout import MANIFEST, PushFolder, checked_name
 from release.manifest import Manifest, parse_manifest
@@ -90,8 +90,7 @@ def released_versions(folder: PushFolder, model: str) -> set[int]:
     """
     versions = folder.version_folders(model)
     unfinished = {version for name, version in folder.unfinished_pushes() if name == model}
-    named = {change.to_version for change in read_history(folder, model).changes}
-    return versions - (unfinished - named)
+    return versions - (unfinished - set(read_history(folder, model).manifests))
 
 
 def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: str | None = None) -> Release:
@@ -103,7 +102,7 @@ def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: 
     path = folder.edge(model) / str(version) / MANIFEST
     where = folder.relative(path)
     try:
-        raw = read_bytes(path)
+        raw = read_document(path, where)
     except FileNotFoundError as error:
         raise damaged(where, "no file", "the manifest of that release") from error
     digest = sha256_of_bytes(raw)

@@ -4,7 +4,7 @@ What a reader sees. `edge/<model>/current.json` is the truth: a release is in pr
 which that file names it, and it is replaced by one rename. So every step before that rename is invisible to
 whoever starts there, and every step after it is bookkeeping that can be redone:
 
-1. Lock the push folder (flock, which the system frees when a process ends) and mend what a crashed writer
+1. Lock the push folder (flock, which the system frees when a process ends) and fix what a crashed writer
    left.
 2. Copy everything into `.scratch/push@<model>@<version>/`, then the manifest. Files, then folders, are synced
    to disk. Nearly everything that can fail for want of space fails here, where nothing is visible yet.
@@ -17,10 +17,11 @@ whoever starts there, and every step after it is bookkeeping that can be redone:
 6. Rename current.json into place: the release is in production.
 7. Append the audit line (current.json already holds it), and remove the scratch folders.
 
-Killed before 6, production is the old release; the next writer removes the version of each push whose scratch
-folder is left and that no pointer and no history names, and sets the pin back. Killed after 6, it is the new
-one, and the next writer does step 7. Between 5 and 6 TF Serving and phones may differ by one release, both
-whole, until then; `repair` does the same on demand. Folders without such a mark are never removed.
+Killed before 6, production is the old release; the next writer sets the pin back, and then removes the
+version of each push whose scratch folder is left and that no pointer and no history names. Killed after 6, it
+is the new one, and the next writer does step 7. Between 5 and 6 TF Serving and phones may differ by one
+release, both whole, until then; `repair` does the same on demand. Folders without such a mark are never
+removed.
 
 In an object store all this happens to a local copy, and `mirror.py` writes the difference back, the pointer
 last; `lease.py` is the lock there.
@@ -50,15 +51,16 @@ from release.history import (
 )
 from release.layout import PushFolder, checked_name
 from release.mirror import Mirror
-from release.pins import read_pins, render_pins, wanted_pins
+from release.pins import pins_are, render_pins, wanted_pins
 from release.releases import Release, current, find_model, models, read_release, released_versions, releases
-from release.verify import release_problems, verify
+from release.verify import known_versions, nothing_of, release_problems, verify
 
 __all__ = [
     "Candidate",
     "Release",
     "current",
     "find_model",
+    "known_versions",
     "models",
     "promote",
     "push",
@@ -185,19 +187,17 @@ def _switch_to(root: str | Location, model: str, action: str, version: int | Non
         )
     place = locate(root)
     if model not in models(place):
-        raise UsageError(
-            f"{place} has no model {model!r}.",
-            f"It has: {', '.join(models(place)) or 'none'}.",
-            "Name one of these, or push first.",
-        )
+        raise nothing_of(PushFolder(place), model)
     with _writer(place, f"{action.capitalize()} of {model}") as folder:
-        target = previous_version(read_history(folder, model).changes) if version is None else version
+        history = read_history(folder, model)
+        target = previous_version(history.changes) if version is None else version
         released = sorted(released_versions(folder, model))
+        whole = " ".join(history.problems) or "The audit log is whole."
         choice = f"Releases on the disk: {', '.join(map(str, released)) or 'none'}."
         if target is None:
             raise EdgelineError(
                 f"{model} has no release in production before the current one.",
-                f"A rollback returns to what was in production before. {choice}",
+                f"A rollback returns to what was in production before. {whole} {choice}",
                 "Name one with `edgeline rollback --to V --reason R`, or run the pipeline for a better one.",
             )
         if target not in released:
@@ -206,7 +206,7 @@ def _switch_to(root: str | Location, model: str, action: str, version: int | Non
             raise UsageError(
                 f"{model} {target} is in production already.", choice, "Name another release, if any."
             )
-        if problems := release_problems(PushFolder(place), model, target):
+        if problems := release_problems(PushFolder(place), model, target, history):
             raise EdgelineError(
                 f"{model} {target} is damaged: {' '.join(problems)}",
                 "Phones and servers would refuse it or misbehave. Production is as it was.",
@@ -258,20 +258,20 @@ def _mend(folder: PushFolder[Path]) -> list[str]:
     for model in folder.models():
         if catch_up(folder, model):
             mended.append(f"{model}: appended the last change to the audit log.")
-    for model, version in sorted(folder.unfinished_pushes()):
-        if version not in {change.to_version for change in read_history(folder, model).changes}:
-            for part in folder.parts(model, version).values():
-                if part.exists():
-                    shutil.rmtree(part)
-                    durable.sync_folder(part.parent)
-            mended.append(f"{model} {version}: removed a push that was not finished.")
     pins = wanted_pins(folder)
-    if pins != read_pins(folder):
+    if not pins_are(folder, pins):  # before anything is removed that TF Serving may have been told to load
         durable.make_folders(folder.scratch)
         durable.make_folders(folder.pins.parent)
         durable.write_file(folder.scratch / "models.config", render_pins(pins))
         durable.move(folder.scratch / "models.config", folder.pins)
         mended.append(f"{folder.relative(folder.pins)}: set the pins to {pins}.")
+    for model, version in sorted(folder.unfinished_pushes()):
+        if version not in read_history(folder, model).manifests:
+            for part in folder.parts(model, version).values():
+                if part.exists():
+                    shutil.rmtree(part)
+                    durable.sync_folder(part.parent)
+            mended.append(f"{model} {version}: removed a push that was not finished.")
     if folder.scratch.exists():
         shutil.rmtree(folder.scratch)
     return mended

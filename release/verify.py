@@ -1,58 +1,75 @@
-"""Whether what lies in a push folder is what was pushed: recomputed and compared, file by file."""
+"""Whether what lies in a push folder is what was pushed: recomputed and compared, file by file.
+
+`current.json` has the newest change, that the digest of the line of the audit log before its own, and so on
+to the first; each change has the digest of a manifest, and a manifest those of the files of a release. So
+nothing can be changed, taken away or added without that something else does not fit.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 import locations
-from errors import EdgelineError
-from locations import Location, locate
+from errors import EdgelineError, UsageError
+from locations import Location, locate, names_in, read_bytes
 from release.documents import measure_file
-from release.history import read_history, read_pointer
-from release.layout import MANIFEST, PushFolder, checked_name
+from release.history import History, read_history, read_pointer, render_pointer
+from release.layout import HISTORY, MANIFEST, POINTER, PushFolder, checked_name
 from release.manifest import FileEntry, digest_of, files_below, served_entries
-from release.pins import read_pins
-from release.releases import read_release
+from release.pins import pins_problem
+from release.releases import read_release, released_versions
 
 
 def verify(root: str | Location, model: str, version: int | None = None) -> list[str]:
-    """Everything wrong with a release, one sentence each; empty if nothing is.
+    """Everything wrong with the releases of a model, one sentence each; empty if nothing is.
 
     Args:
         root: The push folder, or its URL: each object is fetched then.
         model: The model's name.
-        version: The release to check, its files alone. Defaults to the one in production, and then the
-            pointer, the pin for TF Serving and the audit log are checked too.
+        version: The release to check, its files alone. Defaults to every release that is there or that the
+            audit log has, and then the pointer, the pins for TF Serving and the audit log are checked too.
+
+    Raises:
+        UsageError: There is no such model, so nothing could be checked.
+        EdgelineError: The object store cannot be read.
     """
     folder = PushFolder(locate(root))
-    checked_name(model, "model name")
+    if checked_name(model, "model name") not in folder.models():
+        raise nothing_of(folder, model)
+    history = read_history(folder, model)
     if version is not None:
-        return release_problems(folder, model, version)
-    problems = [
-        f"{folder.relative(folder.history(model))}: line {line} cannot be read."
-        for line in read_history(folder, model).damaged_lines
-    ]
-    try:
-        pointer = read_pointer(folder, model)
-    except EdgelineError as error:
-        return [*problems, f"{error.found} {error.why}"]
-    if pointer is None:
-        missing = folder.relative(folder.pointer(model))
-        return [*problems, f"{missing}: missing, so nothing is in production."]
-    pin = read_pins(folder).get(model)
-    if pin != pointer.to_version:
-        found = "no pin" if pin is None else f"version {pin}"
-        problems.append(
-            f"{folder.relative(folder.pins)}: found {found}. Expected version {pointer.to_version}, as"
-            " current.json has it; the next push, promote or rollback mends this."
-        )
-    return problems + release_problems(folder, model, pointer.to_version)
+        return release_problems(folder, model, version, history)
+    problems = [*history.problems, *_pointer_problems(folder, model)]
+    problems += [problem for problem in (pins_problem(folder, model),) if problem]
+    problems += _stray_names(folder, model)
+    for each in known_versions(root, model):
+        if each not in history.manifests:
+            problems.append(f"edge/{model}/{each}: no line of {HISTORY} says that it was pushed.")
+        problems += release_problems(folder, model, each, history)
+    return problems
 
 
-def release_problems(folder: PushFolder, model: str, version: int) -> list[str]:
+def known_versions(root: str | Location, model: str) -> tuple[int, ...]:
+    """Every version that folders or the audit log have, rising; not that of a push that has not ended."""
+    folder = PushFolder(locate(root))
+    return tuple(sorted({*released_versions(folder, model), *read_history(folder, model).manifests}))
+
+
+def nothing_of(folder: PushFolder, model: str) -> UsageError:
+    """The error of a model that a push folder has never had, with what is there."""
+    there = ", ".join(folder.models())
+    return UsageError(
+        f"{folder.root} has no model {model!r}.",
+        f"It has: {there}."
+        if there
+        else "It has none: nothing was ever pushed there, or it is another place.",
+        "Name one of these with --workload." if there else "Name the place with --store, or push first.",
+    )
+
+
+def release_problems(folder: PushFolder, model: str, version: int, history: History) -> list[str]:
     """Everything wrong with the files of one release, one sentence each."""
-    digests = {c.to_version: c.manifest_sha256 for c in read_history(folder, model).changes}
     try:
-        manifest = read_release(folder, model, version, digests.get(version)).manifest
+        manifest = read_release(folder, model, version, history.manifests.get(version)).manifest
     except EdgelineError as error:
         return [f"{error.found} {error.why}"]
     problems = []
@@ -70,6 +87,33 @@ def release_problems(folder: PushFolder, model: str, version: int) -> list[str]:
         present = {f"{folder.relative(top)}/{name}" for name in _names_below(top)}
         problems += [f"{path}: is not in the manifest." for path in sorted(present - known)]
     return problems
+
+
+def _pointer_problems(folder: PushFolder, model: str) -> list[str]:
+    path = folder.pointer(model)
+    try:
+        pointer = read_pointer(folder, model)
+    except EdgelineError as error:
+        return [f"{error.found} {error.why}"]
+    if pointer is None:
+        return [f"{folder.relative(path)}: missing, so nothing is in production."]
+    return (
+        []
+        if read_bytes(path) == render_pointer(pointer)
+        else [f"{folder.relative(path)}: is not as it was written."]
+    )
+
+
+def _stray_names(folder: PushFolder, model: str) -> list[str]:
+    """What lies beside the releases and is none."""
+    versions = {str(version) for version in folder.version_folders(model)}
+    strays = [
+        f"{folder.relative(top)}/{name}: is no part of a release."
+        for top, known in ((folder.serving(model), set()), (folder.edge(model), {POINTER, HISTORY}))
+        for name in names_in(top)
+        if name not in versions | known
+    ]
+    return sorted(strays)
 
 
 def _names_below(top: Location) -> Iterable[str]:

@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
+from errors import EdgelineError
+from labels import parse_labels
 from report import facts
 from report.measures import Reliability, reliability, wilson
 from report.sources import Sources, read_json, read_lines
@@ -176,8 +179,9 @@ def _reliability(sources: Sources) -> Reliability | None:
 
 def _labels(sources: Sources) -> list[str]:
     """Class names by id, from whichever step before the EdgeValidator says them."""
-    if sources.edge_models is not None and (sources.edge_models / "labels.txt").is_file():
-        return (sources.edge_models / "labels.txt").read_text(encoding="utf-8").splitlines()
+    if sources.edge_models is not None:
+        with suppress(OSError, EdgelineError):
+            return list(parse_labels((sources.edge_models / "labels.txt").read_bytes(), "labels.txt"))
     ingest = read_json(sources.quarantine, "ingest.json") or {}
     return list(ingest.get("classes", ()))
 

@@ -30,6 +30,7 @@ class Findings:
 
     Attributes:
         outcome: The Pusher's `pushed`, `unchanged` or `held`; None where no Pusher ran.
+        version: That was pushed; None where none was.
         failed: Reasons of each verdict that is a fail.
         notes: Reasons of the Pusher, and of each verdict that is no fail.
         warnings: Of all verdicts.
@@ -37,6 +38,7 @@ class Findings:
     """
 
     outcome: Outcome | None
+    version: int | None
     failed: tuple[str, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -46,6 +48,7 @@ class Findings:
 def read_findings(folder: RunFolder) -> Findings:
     """Reads verdicts and the Pusher's outcome from the artifacts that a run recorded."""
     outcome: Outcome | None = None
+    version: int | None = None
     look_closer: str | None = None
     failed: list[str] = []
     notes: list[str] = []
@@ -60,8 +63,10 @@ def read_findings(folder: RunFolder) -> Findings:
     for record in artifact_records.read(folder.artifacts):
         if record.properties.get("outcome") in ("pushed", "unchanged", "held"):
             outcome = record.properties["outcome"]
-            notes = _read_json(Path(record.uri) / "push.json").get("reasons", []) + notes
-    return Findings(outcome, _once(failed), _once(notes), _once(warnings), look_closer)
+            push = _read_json(Path(record.uri) / "push.json")
+            version = push.get("version") if outcome == "pushed" else None
+            notes = push.get("reasons", []) + notes
+    return Findings(outcome, version, _once(failed), _once(notes), _once(warnings), look_closer)
 
 
 def read_verdicts(folder: RunFolder) -> list[dict[str, Any]]:
@@ -112,7 +117,7 @@ def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warni
         exit_code=exit_code,
         # A worker that died could not say that its step failed.
         steps=tuple(replace(s, state="failed") if s.state == "running" else s for s in folder.read_steps()),
-        version=_production_version(run),
+        version=findings.version or _production_version(run),
         reasons=tuple(reasons),
         warnings=_once([*warnings, *findings.warnings]),
         look_closer=findings.look_closer,

@@ -43,7 +43,8 @@ def status(arguments: argparse.Namespace) -> int:
         print_json({"production": production, "last_run": ended})
         return 0
     if release is None:
-        say(f"Nothing of {model} is in production in {root}.")
+        there = ", ".join(store.models(root))
+        say(f"Nothing of {model} is in production in {root}{f', which has {there}' if there else ''}.")
     else:
         say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
         for line in release_lines(release):
@@ -100,29 +101,28 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    """Compares every file of every release with its manifest."""
+    """Compares every file of every release with its manifest, and all else in the store with the audit log.
+
+    Raises:
+        UsageError: The store has no such model, so nothing could be checked.
+        EdgelineError: Something is not as it was pushed.
+    """
     root, model = _store(arguments, _last_run(arguments))
-    versions: list[int] = []
-    problems: list[str] = []
-    if model in store.models(root):
-        problems = store.verify(root, model)
-        versions = [release.version for release in store.releases(root, model)]
-        for version in versions:
-            problems += [problem for problem in store.verify(root, model, version) if problem not in problems]
+    problems = store.verify(root, model)
+    versions = store.known_versions(root, model)
     if arguments.json:
         print_json({"push": root, "model": model, "versions": versions, "problems": problems})
-    elif not versions and not problems:
-        say(f"Nothing of {model} was ever pushed to {root}.")
-    elif not problems:
-        say(f"{root}: every file of {len(versions)} releases of {model} is as its manifest says.")
-    if problems and not arguments.json:
+        return 1 if problems else 0
+    if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise EdgelineError(
-            f"{root} is damaged:\n{listed}",
-            "\nA release has to be what was judged, byte by byte.",
-            "Go back to a whole one with `edgeline rollback --to V --reason R`, or push anew.",
+            f"{root} is not as it was pushed:\n{listed}",
+            "\nA release has to be what was judged, byte by byte, and its audit log without a gap.",
+            "If production is damaged, go to a whole release with `edgeline rollback --to V --reason R`."
+            " Put back from a backup what the next writer does not write again.",
         )
-    return 1 if problems else 0
+    say(f"{root}: {len(versions)} releases of {model}, every file, pin and line of history, are as pushed.")
+    return 0
 
 
 def rollback(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """EdgeConverter and EdgeValidator on a small real model."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from components.edge_validator import EdgeValidatorExecutor
 from components.predictions import write_mistakes
 from components.transformed_photos import read_photos
 from components.verdict import read_verdict
+from errors import EdgelineError
 from report.collect import collect
 from report.facts import About
 from report.sources import Sources
@@ -44,7 +46,7 @@ def converted(trained, tmp_path_factory):
     return models
 
 
-def validate(trained, models, folder, **limits):
+def validate(trained, models, folder, labels=LABELS, **limits):
     verdict = artifact(Verdict, folder / "verdict")
     execute(
         EdgeValidatorExecutor,
@@ -56,6 +58,7 @@ def validate(trained, models, folder, **limits):
         },
         {"verdict": verdict},
         folder,
+        labels=json.dumps(labels),
         limits=json.dumps({**LIMITS, **limits}),
     )
     record = read_verdict(verdict.uri)
@@ -178,6 +181,22 @@ def test_a_variant_that_fails_is_named_and_the_next_is_the_default(trained, conv
     (warning,) = verdict.warnings
     assert warning.startswith("fp32: ")
     assert measured["variants"][0]["reasons"] and not measured["variants"][1]["reasons"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("ok\nmisplaced\ndam\naged\n", "It has 4 labels, and the model 3 outputs"),
+        ("ok\ndamaged\nmisplaced\n", "and the schema"),
+        ("ok\nmisplaced\u2028\ndamaged\n", r"control character U\+2028"),
+    ],
+)
+def test_labels_that_are_not_those_of_the_schema_are_an_error(trained, converted, tmp_path, content, message):
+    spoilt = artifact(EdgeModels, tmp_path / "edge")
+    shutil.copytree(converted.uri, spoilt.uri)
+    (tmp_path / "edge" / "labels.txt").write_text(content, encoding="utf-8")
+    with pytest.raises(EdgelineError, match=message):
+        validate(trained, spoilt, tmp_path)
 
 
 def test_a_variant_that_could_not_be_made_is_named_with_the_error(trained, converted, tmp_path):

@@ -52,6 +52,7 @@ class Run:
     edge: str = "pass"
     failed_variants: tuple[str, ...] = ()
     bytes_a_file: int = 2_000
+    labels: str = "ok\nmisplaced\ndamaged\n"
 
     def inputs(self) -> dict[str, Artifact]:
         candidate = make_candidate(self.folder / "made", self.content, self.bytes_a_file)
@@ -59,7 +60,7 @@ class Run:
         (self.folder / "model").mkdir()
         candidate.saved_model.rename(self.folder / "model" / "Format-Serving")
         bundle = self.folder / "made" / "bundle"
-        (bundle / "labels.txt").write_text("ok\nmisplaced\ndamaged\n")
+        (bundle / "labels.txt").write_text(self.labels)
         (bundle / "preprocessing.json").write_text('{"version": 1}')
         metrics = {"candidate": {"overall": {"all": {"accuracy": 0.94}}}, "baseline": None}
         for gate, result in (("evaluation", self.evaluation), ("edge", self.edge)):
@@ -93,7 +94,7 @@ class Run:
             "name": name,
             "file": file,
             "reasons": [] if name in self._passed else ["It is too large."],
-            "inspected": {"inputs": [TENSOR], "outputs": [TENSOR]},
+            "inspected": {"inputs": [TENSOR], "outputs": [{**TENSOR, "shape": [1, 3]}]},
             "measured": {"variant": name, "file": file, "accuracy": 0.93},
         }
 
@@ -105,6 +106,7 @@ class Run:
                 inputs,
                 {"pushed_model": pushed},
                 self.folder,
+                labels=json.dumps(["ok", "misplaced", "damaged"]),
                 push=str(root),
                 model_name="shelf",
                 expires_days=90,
@@ -232,6 +234,15 @@ def test_a_disk_that_is_full_while_pushing_leaves_production_as_it_was(push, tmp
     assert snapshot(push) == before
     assert store.verify(push, "shelf") == []
     assert Run(tmp_path / "3", "second", bytes_a_file=3_000_000).push_to(push)[:2] == ("pushed", 2)
+
+
+@pytest.mark.parametrize("labels", ["ok\nmis\nplaced\ndamaged\n", "ok\ndamaged\nmisplaced\n", "ok\n", ""])
+def test_labels_that_are_not_those_of_the_schema_and_the_model_are_not_pushed(push, tmp_path, labels):
+    Run(tmp_path / "1").push_to(push)
+    before = snapshot(push)
+    with pytest.raises(EdgelineError, match=r"labels\.txt does not fit the model"):
+        Run(tmp_path / "2", "second", labels=labels).push_to(push)
+    assert snapshot(push) == before
 
 
 def admit(pushed: tuple[str, int], root: Path, folder: Path, run: str = "run-1") -> None:

@@ -8,6 +8,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from data.curated_schema import LENIENT, DriftLimits, read_label_domain, schema_text, with_labels
 from errors import UsageError
+from labels import fault_of
 
 SHELF = Path(__file__).parents[2] / "schema" / "shelf.pbtxt"
 ODD = (
@@ -21,7 +22,6 @@ ODD = (
     "it's",
     "两",
     "#5",
-    "a\nb",
     "value: x }",
 )
 
@@ -47,10 +47,16 @@ def test_labels_are_read_as_other_writers_of_the_format_quote_them(as_utf8):
     assert read_label_domain(rewritten) == ODD
 
 
-@given(st.lists(st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), min_size=1)))
+@given(st.lists(st.text().filter(lambda label: not fault_of(label)), unique=True))
 def test_any_labels_survive(labels):
     text = schema_text(labels, LENIENT)
     assert list(parse(text).string_domain[0].value) == labels == list(read_label_domain(text))
+
+
+@pytest.mark.parametrize("labels", [("a\nb", "c"), ("a", "b", "a"), ("a", " b"), ("a", "")])
+def test_labels_that_could_not_be_told_apart_are_refused(labels):
+    with pytest.raises(UsageError, match="labels that cannot be used"):
+        read_label_domain(schema_text(labels, LENIENT))
 
 
 def test_new_labels_go_to_the_end_and_nothing_else_changes():

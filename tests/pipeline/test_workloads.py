@@ -3,6 +3,7 @@ import pytest
 from errors import UsageError
 from pipeline.settings import load
 from pipeline.workloads import BUILT_IN, find_workload, read_labels
+from runners.cli import main
 
 SCHEMA = """
 feature { name: "label" type: BYTES domain: "labels" }
@@ -83,6 +84,28 @@ def test_a_schema_without_two_labels_is_refused(tmp_path, schema):
 
     with pytest.raises(UsageError):
         read_labels(find_workload(path))
+
+
+@pytest.mark.parametrize(
+    ("labels", "fault"),
+    [
+        (("ok", "bad", "ok"), "'ok': it is there 2 times"),
+        (("ok", "bad\\nworse"), "control character U+000A"),
+        (("ok", "bad\u2028worse"), "control character U+2028"),
+        (("ok", ""), "'': it is empty"),
+        (("ok", "bad "), "'bad ': it begins or ends with a blank"),
+    ],
+)
+def test_labels_that_phones_could_not_tell_apart_are_refused_before_anything_runs(
+    tmp_path, capsys, labels, fault
+):
+    values = " ".join(f'value: "{label}"' for label in labels)
+    schema = f'feature {{ name: "label" domain: "labels" }} string_domain {{ name: "labels" {values} }}'
+    path = write_workload(tmp_path, "name: a\nschema: photos.pbtxt\nmodule: m\n", schema)
+    assert main(["run", "--workload", path, "--workspace", str(tmp_path / "workspace")]) == 2
+    said = capsys.readouterr().err
+    assert fault in said and "photos.pbtxt has labels that cannot be used" in said
+    assert not (tmp_path / "workspace").exists()
 
 
 def test_a_missing_schema_is_refused(tmp_path):

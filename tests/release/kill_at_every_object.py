@@ -3,7 +3,7 @@
     python -m tests.release.kill_at_every_object URL WORK_FOLDER push|rollback|repair
 
 A process of its own, with one thread, because it forks: everything that speaks to the store happens in a
-child. Each round goes on with the store that the round before left. Prints how many kills there were, and how
+child. Each round starts with a copy of the same releases. Prints how many kills there were, and how
 many of the rounds ended with the old release.
 """
 
@@ -16,11 +16,12 @@ from pathlib import Path
 
 import s3fs
 
-from locations import files_below, locate
+from locations import files_below, filesystem, locate
 from release import lease, store
 from release.history import read_history
 from release.layout import PushFolder
 from tests.release.candidates import make_candidate
+from tests.release.kill_at_every_step import check_what_tf_serving_loads
 
 WRITES = {
     "put_object",
@@ -66,27 +67,27 @@ def kill_before_write(number: int) -> None:
     s3fs.S3FileSystem._call_s3 = counted
 
 
-def check(root: str, new, was: tuple[int, int], round_number: int, tell: Path) -> None:
-    """What readers and the next writer find; `was` has the old version and the number of changes."""
+def check(root: str, new, at: str, tell: Path) -> None:
+    """What readers and the next writer find in a store that had version 2 and two changes."""
     lease.LEASE_S = 0.1  # the killed writer cannot come back
     place = locate(root)
-    old_version, changes = was
     release = store.current(root, "shelf")
     assert release is not None
-    assert store.verify(root, "shelf", release.version) == []
-    assert all("models.config" in problem for problem in store.verify(root, "shelf"))
-    assert store.verify(root, "other") == []
+    check_what_tf_serving_loads(root, at)
+    assert store.verify(root, "shelf", release.version) == [], at
+    assert all("writes it" in problem for problem in store.verify(root, "shelf")), at
+    assert all("models.config" in problem for problem in store.verify(root, "other")), at
     listed = [each.version for each in store.releases(root, "shelf")]
-    if round_number % 2:
+    if tell.stat().st_size % 2:
         store.repair(root)
-        assert store.verify(root, "shelf") == []
+        assert store.verify(root, "shelf") == [], at
         assert store.current(root, "shelf") == release
         assert [each.version for each in store.releases(root, "shelf")] == listed
     following = store.push(root, "shelf", new)
-    assert following.version == 1 + max(listed), listed
-    assert store.current(root, "shelf") == following and store.verify(root, "shelf") == []
+    assert following.version == 1 + max(listed), (at, listed)
+    assert store.current(root, "shelf") == following and store.verify(root, "shelf") == [], at
     history = read_history(PushFolder(place), "shelf")
-    expected = changes + (release.version != old_version) + 1
+    expected = 2 + (release.version != 2) + 1
     assert [change.number for change in history.changes] == list(range(1, expected + 1))
     names = set(files_below(place))
     assert not {name for name in names if name.startswith((".scratch", ".lock"))}
@@ -94,47 +95,53 @@ def check(root: str, new, was: tuple[int, int], round_number: int, tell: Path) -
         *listed,
         following.version,
     }
-    tell.write_text(f"{following.version} {expected} {release.version == old_version}")
+    with tell.open("a") as file:
+        file.write("o" if release.version == 2 else "n")
 
 
 def main(root: str, work: Path, action: str) -> None:
     candidate = make_candidate(work / "candidate", size=100)
     told = work / "told"
+    told.touch()
 
     def begin() -> None:
         for model in ("other", "shelf", "shelf"):
-            store.push(root, model, candidate)
+            store.push(f"{root}/base", model, candidate)
 
-    def leave_half_a_push() -> None:
-        kill_before_write(8)  # its mark and some of its files are there
-        store.push(root, "shelf", candidate)
+    def copy_to(place: str) -> None:
+        base = locate(f"{root}/base")
+        for name in files_below(base):
+            filesystem(base).copy(f"{base.path}/{name}", f"{locate(place).path}/{name}")
 
-    def write() -> None:
-        lease.LEASE_S = 0.1 if action == "repair" else lease.LEASE_S
+    def leave_half_a_push(place: str) -> None:
+        # In turn: its mark and some files are there; models.config names it, and current.json does not.
+        kill_before_write((8, 13)[kills % 2])
+        store.push(place, "shelf", candidate)
+
+    def write(place: str) -> None:
         if action == "repair":
+            lease.LEASE_S = 0.1
             lease.Lease.keep = lambda self, stop: None
         kill_before_write(kills + 1)
         if action == "push":
-            store.push(root, "shelf", candidate)
+            store.push(place, "shelf", candidate)
         elif action == "rollback":
-            store.rollback(root, "shelf", "drill")
+            store.rollback(place, "shelf", "drill")
         else:
-            assert store.repair(root) == [f"shelf {version + 1}: removed a push that was not finished."]
+            assert "shelf 3: removed a push that was not finished." in store.repair(place)
 
     assert not in_child(begin)
-    version, changes, kills, old = 2, 2, 0, 0
-    killed = True
+    kills, killed = 0, True
     while killed:
+        place = f"{root}/{kills}"
+        assert not in_child(partial(copy_to, place))
         if action == "repair":
-            assert in_child(leave_half_a_push)
-        killed = in_child(write)
+            assert in_child(partial(leave_half_a_push, place))
+        killed = in_child(partial(write, place))
         kills += killed
-        in_child(partial(check, root, candidate, (version, changes), kills, told))
-        numbers = told.read_text().split()
-        version, changes = int(numbers[0]), int(numbers[1])
-        old += numbers[2] == "True"
-        assert killed or action == "repair" or numbers[2] == "False"
-    print(kills, old)
+        in_child(partial(check, place, candidate, f"killed before write {kills}", told))
+        assert killed or action == "repair" or told.read_text()[-1] == "n"
+    print(kills, told.read_text().count("o"))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
 A process of its own, with one thread, because it forks: the child gets an audit hook, which Python calls
 before each operation and which cannot be taken off again. Each time it starts from a copy of the same push
-folder; for a repair, a push to that folder was killed when both of its parts were there and nothing named
-them. Prints how many kills there were, and how many of the rounds ended with the old release.
+folder; for a repair, a push to that folder was killed when models.config named it, and current.json did not.
+Prints how many kills there were, and how many of the rounds ended with the old release.
 """
 
 import os
@@ -15,9 +15,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from locations import locate
 from release import store
 from release.history import read_history
 from release.layout import PushFolder
+from release.pins import read_pins
 from tests.release.candidates import make_candidate, snapshot
 
 FILE_OPERATIONS = {
@@ -56,13 +58,19 @@ def run_killed(write: Callable[[], object], at: int) -> bool:
 
 
 def leave_half_a_push(root: Path, candidate: store.Candidate) -> None:
-    parts = PushFolder(root).parts("shelf", 3).values()
     at = 1
     while run_killed(lambda: store.push(root, "shelf", candidate), at):
-        if all(part.exists() for part in parts):
+        if read_pins(PushFolder(root))["shelf"] == 3:
+            assert store.current(root, "shelf").version == 2
             return
         at += 1
-    raise AssertionError("no kill left both parts of a push that was not finished")
+    raise AssertionError("no kill left a push that models.config names and current.json does not")
+
+
+def check_what_tf_serving_loads(root: str | Path, context: str = "") -> None:
+    """Whatever models.config names is there and whole."""
+    for model, version in read_pins(PushFolder(locate(root))).items():
+        assert store.verify(root, model, version) == [], (context, model, version)
 
 
 def main(work: Path, action: str) -> None:
@@ -94,9 +102,10 @@ def main(work: Path, action: str) -> None:
         assert release is not None and release.version in (old_version, new_version), context
         assert killed or release.version == new_version
         old += release.version == old_version
+        check_what_tf_serving_loads(root, context)
         assert store.verify(root, "shelf", release.version) == [], context
-        assert all("models.config" in problem for problem in store.verify(root, "shelf")), context
-        assert store.verify(root, "other") == [], context
+        assert all("writes it" in problem for problem in store.verify(root, "shelf")), context
+        assert all("models.config" in problem for problem in store.verify(root, "other")), context
         listed = [release.version for release in store.releases(root, "shelf")]
         assert listed == ([1, 2, 3] if release.version == 3 else [1, 2]), (context, listed)
 

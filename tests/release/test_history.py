@@ -50,7 +50,8 @@ def test_a_line_that_cannot_be_read_hides_no_other(root, candidate):
     first, second = log_of(root).read_text().splitlines()
     log_of(root).write_text(f"{first[:20]}\n{second}\n")
     history = read_history(PushFolder(root), "shelf")
-    assert history.damaged_lines == (1,) and [change.to_version for change in history.changes] == [2]
+    assert history.problems == ("edge/shelf/history.jsonl: line 1 cannot be read.",)
+    assert [change.to_version for change in history.changes] == [2]
     assert store.push(root, "shelf", candidate).version == 3
 
 

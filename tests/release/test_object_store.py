@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from upath import UPath
 
 from errors import EdgelineError, UsageError, WorkspaceLocked
 from locations import files_below, filesystem, locate, read_bytes
@@ -20,7 +21,7 @@ SMALL = 100
 @pytest.fixture
 def url():
     """A place in fsspec's own store in memory, for what has to hold in any store."""
-    return f"memory://{uuid.uuid4().hex}/deep/push"
+    return UPath(f"memory://{uuid.uuid4().hex}/deep/push")
 
 
 @pytest.fixture
@@ -185,8 +186,12 @@ def test_a_store_that_fails_after_the_pointer_undoes_nothing(url, candidate, on_
     assert store.push(url, "shelf", candidate).version == 2
     mend()
     assert "the next writer has to tidy up" in caplog.text
-    assert store.current(url, "shelf").version == 2 and store.verify(url, "shelf") == []
+    assert store.current(url, "shelf").version == 2
+    assert [problem.partition(";")[0] for problem in store.verify(url, "shelf")] == [
+        "edge/shelf/history.jsonl: change 2 is missing"
+    ]
     assert store.repair(url) == ["shelf: appended the last change to the audit log."]
+    assert store.verify(url, "shelf") == []
     assert len(content(url)["edge/shelf/history.jsonl"].splitlines()) == 2
 
 

@@ -153,9 +153,9 @@ def test_a_damaged_pointer_is_an_error_for_readers_and_mended_by_a_promotion(roo
 def test_a_serving_folder_that_somebody_removed_does_not_stop_the_next_push(root, tmp_path):
     push_three(root, tmp_path)
     subprocess.run(["rm", "-r", str(root / "serving")], check=True)
-    assert len(store.verify(root, "shelf")) == 3  # the pin and two files
+    assert len(store.verify(root, "shelf")) == 7  # the pins, and two files of each release
     assert store.push(root, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
-    assert store.verify(root, "shelf") == []
+    assert len(store.verify(root, "shelf")) == 6 and store.verify(root, "shelf", 4) == []
 
 
 def test_rollback_takes_well_under_a_second_and_no_tensorflow(root, tmp_path):

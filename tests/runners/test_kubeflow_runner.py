@@ -272,8 +272,8 @@ def test_a_pipeline_that_needs_nothing_of_kubernetes_is_one_document(tmp_path):
             "kubeflow": {
                 "image": "edgeline:1",
                 "pipeline_root": "gs://bucket",
-                "data": "gs://bucket/data",
-                "push": "gs://bucket/push",
+                "data": "s3://bucket/data",
+                "push": "s3://bucket/push",
             }
         }
     )

@@ -42,14 +42,25 @@ def test_what_is_in_production_in_a_bucket_is_seen_checked_and_changed_from_anyw
     assert "version 1 is in production" in edgeline("status", "--store", url)[1]
     assert edgeline("promote", "2", "--store", url, "--reason", "it was not")[0] == 0
     code, said = edgeline("verify", "--store", url)
-    assert (code, said) == (0, f"{url}: every file of 2 releases of shelf is as its manifest says.\n")
+    assert code == 0 and said.startswith(f"{url}: 2 releases of shelf, every file, pin and line")
 
 
 def test_a_bucket_without_a_release_says_so(edgeline, bucket):
     assert edgeline("status", "--store", bucket)[1].startswith(
         f"Nothing of shelf is in production in {bucket}"
     )
-    assert edgeline("verify", "--store", bucket) == (0, f"Nothing of shelf was ever pushed to {bucket}.\n")
+    code, said = edgeline("verify", "--store", bucket)
+    assert code == 2 and f"{bucket}/ has no model 'shelf'" in said
+
+
+def test_verify_of_what_is_not_there_is_bad_usage_and_names_what_is(edgeline, url, tmp_path):
+    code, said = edgeline("verify", "--store", url, "--workload", "shelv")
+    assert code == 2 and "has no model 'shelv'" in said and "It has: shelf." in said
+    code, said = edgeline("verify", "--store", str(tmp_path / "elsewhere"))
+    assert code == 2 and "nothing was ever pushed there, or it is another place" in said
+    code, said = edgeline("verify")
+    assert code == 2 and "workspace/push has no model 'shelf'" in said
+    assert "which has shelf" in edgeline("status", "--store", url, "--workload", "shelv")[1]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +83,7 @@ def test_an_endpoint_that_nobody_listens_at_ends_a_command_with_three_parts(edge
 
 def test_a_store_that_nobody_knows_is_bad_usage(edgeline):
     code, said = edgeline("status", "--store", "nosuch://bucket/push")
-    assert code == 2 and "no store is known for nosuch://" in said
+    assert code == 2 and "nosuch://bucket/push is neither a folder nor s3://BUCKET" in said
 
 
 def test_spans_are_not_written_to_an_object_store(tmp_path, capsys):
