@@ -24,6 +24,8 @@ from data.span_names import describe_spans, name_span
 from errors import DataRefused, EdgelineError
 from locations import Location, folders_in, read_bytes
 
+# A million rows are a third of it; a larger file is none that somebody wrote labels into.
+MOST_TEXT_BYTES = 256 * 2**20
 _SPAN_NAME = re.compile(r"span-(\d{5})")
 _SCRATCH = ".writing-"
 _SCRATCH_MAX_AGE_S = 24 * 3600
@@ -65,19 +67,25 @@ class Span:
         """The folder that the photo column is relative to."""
         return self.path / "photos"
 
-    def read(self, photo: str) -> bytes:
+    def read(self, photo: str, most: int | None = None) -> bytes:
         """The content of the file that a `photo` cell names.
 
+        Args:
+            photo: The cell.
+            most: Bytes above which the file is not read.
+
         Raises:
-            PhotoRejected: outside-span or missing, as for `resolve`; unreadable.
+            PhotoRejected: outside-span or missing, as for `resolve`; unreadable; oversized.
             EdgelineError: The object store cannot be read at all.
         """
         path = self.resolve(photo)
         try:
-            return read_bytes(path)
+            return read_bytes(path, most)
         except FileNotFoundError:
             raise self._missing(photo) from None
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise PhotoRejected("oversized", f"The file has more than {most} bytes.") from None
             raise PhotoRejected("unreadable", f"It cannot be opened ({error.strerror}).") from None
         except EdgelineError as error:
             if isinstance(error.__cause__, PermissionError):  # of this object: the labels could be read
@@ -197,7 +205,8 @@ def read_labels(span: Span) -> list[LabelRow]:
             cells.
     """
     try:
-        text = io.TextIOWrapper(io.BytesIO(read_bytes(span.labels)), encoding="utf-8-sig").read()
+        raw = read_bytes(span.labels, MOST_TEXT_BYTES)
+        text = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig").read()
     except FileNotFoundError:
         raise DataRefused(
             f"{span.labels} is missing.",

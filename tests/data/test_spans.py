@@ -157,3 +157,22 @@ def test_a_missing_labels_file_is_refused(span):
     span.labels.mkdir()
     with pytest.raises(DataRefused, match="cannot be read"):
         read_labels(span)
+
+
+@pytest.mark.timeout(20)
+def test_a_labels_file_that_is_a_pipe_or_enormous_is_refused(span):
+    span.labels.unlink()
+    os.mkfifo(span.labels)
+    with pytest.raises(DataRefused, match="not a regular file"):
+        read_labels(span)
+    span.labels.unlink()
+    span.labels.touch()
+    os.truncate(span.labels, 2**40)
+    with pytest.raises(DataRefused, match="more than 268435456 bytes"):
+        read_labels(span)
+
+
+def test_a_photo_is_not_read_where_it_is_larger_than_allowed(span):
+    os.truncate(span.photos / "a.jpg", 2**40)
+    with pytest.raises(PhotoRejected, match="oversized: The file has more than 1048576 bytes"):
+        span.read("a.jpg", 2**20)
