@@ -9,6 +9,7 @@ Reason = Literal[
     "oversized",
     "too-small",
     "not-a-photo",
+    "unsafe",
     "missing",
     "unreadable",
     "outside-span",
