@@ -14,6 +14,7 @@ Reason = Literal[
     "unreadable",
     "outside-span",
     "unlabelled",
+    "control-character",
     "unknown-label",
     "duplicate-row",
     "conflicting-label",
