@@ -4,11 +4,12 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from data.rejection import PhotoRejected
 from data.spans import Span, read_labels
-from locations import Location
 
 # 128 bits of SHA-256; what imported photos are named by, so that their names are the index.
 _HASH_DIGITS = 32
@@ -18,6 +19,15 @@ _HASH_NAME = re.compile(rf"[0-9a-f]{{{_HASH_DIGITS}}}")
 def photo_hash(photo: bytes) -> str:
     """What an imported photo is named by: the first 32 hexadecimal digits of its file's SHA-256."""
     return hashlib.sha256(photo).hexdigest()[:_HASH_DIGITS]
+
+
+@dataclass(frozen=True)
+class KnownPhoto:
+    """A row of a span's labels."""
+
+    span: Span
+    photo: str
+    label: str
 
 
 class KnownPhotos:
@@ -35,27 +45,25 @@ class KnownPhotos:
 
     def __init__(self, spans: Iterable[Span]) -> None:
         self.labels: dict[str, None] = {}
-        self._by_hash: dict[str, tuple[str, str]] = {}
-        self._by_size: dict[int, list[tuple[Location, tuple[str, str]]]] = defaultdict(list)
+        self._by_hash: dict[str, KnownPhoto] = {}
+        self._by_size: dict[int, list[KnownPhoto]] = defaultdict(list)
         for span in spans:
             for row in read_labels(span):
-                self._add(span, row.photo, row.label)
+                self._add(KnownPhoto(span, row.photo, row.label))
 
-    def _add(self, span: Span, photo: str, label: str) -> None:
-        if label:
-            self.labels[label] = None
-        stem = PurePosixPath(photo).stem
+    def _add(self, known: KnownPhoto) -> None:
+        if known.label:
+            self.labels[known.label] = None
+        stem = PurePosixPath(known.photo).stem
         if _HASH_NAME.fullmatch(stem):
-            self._by_hash[stem] = label, span.name
+            self._by_hash[stem] = known
             return
-        try:
-            path = span.resolve(photo)
-        except PhotoRejected:
-            return
-        self._by_size[path.stat().st_size].append((path, (label, span.name)))
+        with suppress(PhotoRejected):
+            self._by_size[known.span.resolve(known.photo).stat().st_size].append(known)
 
-    def find(self, photo: bytes, digest: str) -> tuple[str, str] | None:
-        """Label and span of the photo with these bytes and this `photo_hash`; None for a new one."""
-        for path, where in self._by_size.pop(len(photo), ()):
-            self._by_hash.setdefault(photo_hash(path.read_bytes()), where)
+    def find(self, photo: bytes, digest: str) -> KnownPhoto | None:
+        """The photo with these bytes and this `photo_hash`; None for a new one."""
+        for known in self._by_size.pop(len(photo), ()):
+            with suppress(PhotoRejected):
+                self._by_hash.setdefault(photo_hash(known.span.read(known.photo)), known)
         return self._by_hash.get(digest)

@@ -310,6 +310,33 @@ def write_span(data_dir: Path, photos: Iterable[tuple[LabelRow, bytes | None]]) 
         raise
 
 
+def restore_photo(span: Span, photo: str, content: bytes) -> bool:
+    """Writes the file of a row where it is gone; whether it was. What is there is not overwritten."""
+    target = Path(str(span.photos), photo)
+    try:
+        span.resolve(photo)
+        return False
+    except PhotoRejected as rejected:
+        if rejected.reason != "missing" or os.path.lexists(target):
+            return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(target, content)
+    return True
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes all of a file or none of it, in place of what may be there."""
+    descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(scratch, 0o644)
+        os.replace(scratch, path)
+    except BaseException:
+        os.unlink(scratch)
+        raise
+
+
 def _move_into_place(scratch: Path, data_dir: Path) -> Span:
     while True:
         number = next_number(data_dir)
