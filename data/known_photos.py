@@ -6,14 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from data.rejection import PhotoRejected
 from data.spans import Span, read_labels
 
 # 128 bits of SHA-256; what imported photos are named by, so that their names are the index.
 _HASH_DIGITS = 32
-_HASH_NAME = re.compile(rf"[0-9a-f]{{{_HASH_DIGITS}}}")
+_HASH_NAME = re.compile(rf"([0-9a-f]{{{_HASH_DIGITS}}})\.[a-z]{{3,4}}")
 
 
 def photo_hash(photo: bytes) -> str:
@@ -54,9 +53,8 @@ class KnownPhotos:
     def _add(self, known: KnownPhoto) -> None:
         if known.label:
             self.labels[known.label] = None
-        stem = PurePosixPath(known.photo).stem
-        if _HASH_NAME.fullmatch(stem):
-            self._by_hash[stem] = known
+        if match := _HASH_NAME.fullmatch(known.photo):
+            self._by_hash[match[1]] = known
             return
         with suppress(PhotoRejected):
             self._by_size[known.span.resolve(known.photo).stat().st_size].append(known)

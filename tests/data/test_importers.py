@@ -371,6 +371,14 @@ def test_a_photo_is_not_put_back_through_a_link_out_of_its_span(src, data_dir, t
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+def test_a_row_that_no_file_can_be_put_back_for_does_not_stop_an_import(src, data_dir):
+    span = import_photos(src, data_dir).span
+    text = span.labels.read_text(encoding="utf-8").replace(".jpg", "." + "x" * 300)
+    span.labels.write_text(text, encoding="utf-8")
+    report = import_photos(src, data_dir)
+    assert (report.added, report.restored) == ({"fruit": 2}, 0)
+
+
 @pytest.mark.timeout(60)
 def test_after_the_last_number_of_a_span_nothing_is_imported(src, data_dir):
     (data_dir / "span-99999").mkdir(parents=True)
