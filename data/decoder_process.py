@@ -80,8 +80,9 @@ class DecoderProcess:
             ours.send((self._work, self._seconds, self._gigabytes))
             ours.recv_bytes()
         except (EOFError, OSError) as error:
+            code = self.close()
             raise EdgelineError(
-                f"The process that decodes photos did not start ({error or f'code {self.close()}'}).",
+                f"The process that decodes photos did not start ({str(error) or f'code {code}'}).",
                 "No photo can be read without it.",
                 "What it printed stands above; where memory or processes are short, give the run more.",
             ) from None

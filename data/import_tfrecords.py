@@ -116,8 +116,10 @@ def _records(file: Path) -> Iterator[dict[str, Sequence[Any]]]:
         with file.open("rb") as head:
             packed = head.read(2) == _GZIP
         records = tf.data.TFRecordDataset(str(file), compression_type="GZIP" if packed else "")
-        # The lengths go first, record by record.
-        for _, record in zip(_check_lengths(file, packed), records.as_numpy_iterator(), strict=False):
+        options = tf.data.Options()
+        options.experimental_optimization.inject_prefetch = False  # no record before its length was checked
+        examples = records.with_options(options).as_numpy_iterator()
+        for _, record in zip(_check_lengths(file, packed), examples, strict=False):
             features = tf.train.Example.FromString(record).features.feature
             kinds = {name: feature.WhichOneof("kind") for name, feature in features.items()}
             values = {name: getattr(features[name], kind).value for name, kind in kinds.items() if kind}
