@@ -130,11 +130,10 @@ class _Walk:
     def _new_row(self, found: Found) -> LabelRow | None:
         digest = photo_hash(found.data)
         if there := self._known_photos.find(found.data, digest):
-            self.restored += restore_photo(there.span, there.photo, found.data)
-            if there.label != found.label:
-                self.relabelled.append(
-                    f"{found.where} is {there.label!r} in {there.span.name}, {found.label!r} here"
-                )
+            span, row = there
+            self.restored += restore_photo(span, row.photo, found.data)
+            if row.label != found.label:
+                self.relabelled.append(f"{found.where} is {row.label!r} in {span.name}, {found.label!r} here")
                 return None
         if there or found.label in self.labels_of[digest]:
             self.known += 1

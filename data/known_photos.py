@@ -5,10 +5,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from data.rejection import PhotoRejected
-from data.spans import Span, read_labels
+from data.spans import LabelRow, Span, read_labels
 
 # 128 bits of SHA-256; what imported photos are named by, so that their names are the index.
 _HASH_DIGITS = 32
@@ -18,15 +17,6 @@ _HASH_NAME = re.compile(rf"([0-9a-f]{{{_HASH_DIGITS}}})\.[a-z]{{3,4}}")
 def photo_hash(photo: bytes) -> str:
     """What an imported photo is named by: the first 32 hexadecimal digits of its file's SHA-256."""
     return hashlib.sha256(photo).hexdigest()[:_HASH_DIGITS]
-
-
-@dataclass(frozen=True)
-class KnownPhoto:
-    """A row of a span's labels."""
-
-    span: Span
-    photo: str
-    label: str
 
 
 class KnownPhotos:
@@ -44,24 +34,24 @@ class KnownPhotos:
 
     def __init__(self, spans: Iterable[Span]) -> None:
         self.labels: dict[str, None] = {}
-        self._by_hash: dict[str, KnownPhoto] = {}
-        self._by_size: dict[int, list[KnownPhoto]] = defaultdict(list)
+        self._by_hash: dict[str, tuple[Span, LabelRow]] = {}
+        self._by_size: dict[int, list[tuple[Span, LabelRow]]] = defaultdict(list)
         for span in spans:
             for row in read_labels(span):
-                self._add(KnownPhoto(span, row.photo, row.label))
+                self._add(span, row)
 
-    def _add(self, known: KnownPhoto) -> None:
-        if known.label:
-            self.labels[known.label] = None
-        if match := _HASH_NAME.fullmatch(known.photo):
-            self._by_hash[match[1]] = known
+    def _add(self, span: Span, row: LabelRow) -> None:
+        if row.label:
+            self.labels[row.label] = None
+        if match := _HASH_NAME.fullmatch(row.photo):
+            self._by_hash[match[1]] = span, row
             return
         with suppress(PhotoRejected):
-            self._by_size[known.span.resolve(known.photo).stat().st_size].append(known)
+            self._by_size[span.resolve(row.photo).stat().st_size].append((span, row))
 
-    def find(self, photo: bytes, digest: str) -> KnownPhoto | None:
-        """The photo with these bytes and this `photo_hash`; None for a new one."""
-        for known in self._by_size.pop(len(photo), ()):
+    def find(self, photo: bytes, digest: str) -> tuple[Span, LabelRow] | None:
+        """The span and row of the photo with these bytes and this `photo_hash`; None for a new one."""
+        for span, row in self._by_size.pop(len(photo), ()):
             with suppress(PhotoRejected):
-                self._by_hash.setdefault(photo_hash(known.span.read(known.photo)), known)
+                self._by_hash.setdefault(photo_hash(span.read(row.photo)), (span, row))
         return self._by_hash.get(digest)
