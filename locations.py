@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,19 +107,33 @@ def filesystem(place: "UPath") -> Any:
     return store
 
 
-def read_bytes(path: Location) -> bytes:
-    """The content of a file or object.
+def read_bytes(path: Location, most: int | None = None) -> bytes:
+    """The content of a file or object, if it has at most `most` bytes.
 
     Raises:
         FileNotFoundError: It is not there, while the store and its bucket are.
         EdgelineError: The store cannot be read.
-        OSError: The file cannot be read.
+        OSError: The file cannot be read, or is a pipe or device; EFBIG where it is too large.
     """
     if isinstance(path, Path):
-        return path.read_bytes()
+        # Not blocking, so that a pipe that nobody writes to is opened at once, and told from a file.
+        with open(path, "rb", buffering=0, opener=lambda p, flags: os.open(p, flags | os.O_NONBLOCK)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", str(path))
+            _check_size(status.st_size, most, path)
+            return file.readall()
+    store = filesystem(path)
     with explained(path):
-        content: bytes = filesystem(path).cat_file(path.path)
+        size = None if most is None else store.size(path.path)
+        _check_size(size or 0, most, path)
+        content: bytes = store.cat_file(path.path, end=size or None)
         return content
+
+
+def _check_size(size: int, most: int | None, path: Location) -> None:
+    if most is not None and size > most:
+        raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
 
 
 def names_in(place: Location) -> list[str]:

@@ -5,10 +5,13 @@ import itertools
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from components.photo_shards import SetAside
+from data.decoder_process import DecoderProcess
+from data.photo_checks import PhotoLimits
 from data.rejection import PhotoRejected
 from data.spans import Span
 from data.thumbnails import thumbnail
@@ -17,6 +20,8 @@ from errors import EdgelineError
 _MOST_THUMBNAILS = 24
 # Many photos that cannot be opened, in a store that is slow, must not hold up the run.
 _MOST_TRIES = 100
+# Of CPU time and memory for one thumbnail, which is worth less than the photo.
+_SECONDS, _GIGABYTES = 2, 2
 
 log = logging.getLogger("edgeline.ingest")
 
@@ -50,16 +55,17 @@ def write_quarantine(
 def _thumbnails(aside: Sequence[SetAside], spans: Sequence[Span]) -> Iterator[tuple[SetAside, bytes]]:
     """The photos that can be opened with their thumbnails, in the order in which a person should see them."""
     by_name = {span.name: span for span in spans}
-    for item in itertools.islice(_by_interest(aside), _MOST_TRIES):
-        try:
-            small = thumbnail(by_name[item.span].read(item.photo))
-        except PhotoRejected:
-            continue
-        except EdgelineError as error:  # The run can do without pictures.
-            log.warning("No more thumbnails of photos that were set aside: %s", error)
-            return
-        if small is not None:
-            yield item, small
+    with closing(DecoderProcess(thumbnail, _SECONDS, _GIGABYTES)) as make:
+        for item in itertools.islice(_by_interest([a for a in aside if a.reason != "unsafe"]), _MOST_TRIES):
+            try:
+                small = make(by_name[item.span].read(item.photo, PhotoLimits.max_bytes))
+            except PhotoRejected:
+                continue
+            except EdgelineError as error:  # The run can do without pictures.
+                log.warning("No more thumbnails of photos that were set aside: %s", error)
+                return
+            if small is not None:
+                yield item, small
 
 
 def _by_interest(aside: Sequence[SetAside]) -> Iterator[SetAside]:

@@ -69,7 +69,7 @@ def _parse(line: bytes, data_dir: Location, number: int) -> Decision:
     try:
         decision = Decision(**json.loads(line))
         texts = all(isinstance(getattr(decision, field.name), str) for field in fields(Decision))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         texts = False
     if not texts or decision.action not in _ACTIONS or not _SPAN_NAME.fullmatch(decision.span):
         raise DataRefused(

@@ -8,6 +8,8 @@ from PIL import Image
 
 from data.photo_checks import FORMATS, READER_ERRORS
 
+# How a TIFF begins, and what stands before EXIF in a JPEG, a PNG (two ways) and a WebP.
+_TIFF, _MARKS = (b"II", b"MM"), (b"Exif", b"eXIf", b"Raw profile type ", b"EXIF")
 # Tags of the EXIF 2.32 standard.
 _EXIF, _TAKEN, _OFFSET = 0x8769, 0x9003, 0x9011
 
@@ -15,6 +17,11 @@ _EXIF, _TAKEN, _OFFSET = 0x8769, 0x9003, 0x9011
 def utc_text(moment: datetime) -> str:
     """ISO 8601 to the second, `2026-10-05T09:12:33Z`."""
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def may_have_exif(photo: bytes) -> bool:
+    """Whether it is worth the time to open a photo for its EXIF."""
+    return photo.startswith(_TIFF) or any(mark in photo for mark in _MARKS)
 
 
 def taken_at(photo: bytes) -> str | None:

@@ -1,10 +1,10 @@
 """Photos in a folder a class: SRC/<label>/**.jpg."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data.import_source import PHOTO_SUFFIXES, Found, Offers, Refused, Source, clean_label, read_within
+from data.import_source import PHOTO_SUFFIXES, Found, Offers, Refused, Source, clean_text, read_within
 from errors import DataRefused
 
 _SPLITS = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"))
@@ -15,7 +15,9 @@ def folder_source(root: Path, folders: Sequence[Path]) -> Source:
 
     Raises:
         DataRefused: A class folder has no photo, or the folders are splits and not classes.
+        UsageError: The name of a folder cannot be a label.
     """
+    labels = {folder: clean_text(folder.name, f"The name of a folder in {root}") for folder in folders}
     photos = {folder: photos_below(folder) for folder in folders}
     splits = [folder.name for folder in folders if folder.name.lower() in _SPLITS]
     if splits and len(splits) == len(folders) and not any(_has_photos(folder) for folder in folders):
@@ -32,18 +34,19 @@ def folder_source(root: Path, folders: Sequence[Path]) -> Source:
             "Put photos in, or move the folders elsewhere.",
         )
     count = sum(map(len, photos.values()))
-    return Source(f"a folder a class ({len(folders)} classes)", _offers(root, photos), count)
+    return Source(f"a folder a class ({len(folders)} classes)", _offers(root, photos, labels), count)
 
 
 def photos_below(folder: Path) -> list[Path]:
-    """Photos and links below a folder by name, hidden ones left out; links to folders are not followed."""
-    found = []
-    for path, folders, names in os.walk(folder):
+    """Photos, links and unreadable folders below a folder, hidden ones left out; links are not followed."""
+    found: list[Path] = []
+    unreadable: list[OSError] = []
+    for path, folders, names in os.walk(folder, onerror=unreadable.append):
         links = [name for name in folders if os.path.islink(os.path.join(path, name))]
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in links)
         found += [Path(path, name) for name in sorted(names) if is_photo(name)]
         found += [Path(path, name) for name in sorted(links)]
-    return found
+    return found + [Path(error.filename) for error in unreadable]
 
 
 def is_photo(name: str) -> bool:
@@ -55,13 +58,12 @@ def _has_photos(folder: Path) -> bool:
     return any(is_photo(entry.name) for entry in folder.iterdir())
 
 
-def _offers(root: Path, photos: dict[Path, list[Path]]) -> Offers:
+def _offers(root: Path, photos: Mapping[Path, list[Path]], labels: Mapping[Path, str]) -> Offers:
     for folder, paths in photos.items():
-        label = clean_label(folder.name)
         for path in paths:
             where = path.relative_to(root).as_posix()
-            if path.is_symlink() and path.is_dir():
-                yield Refused(where, "linked-folder")
+            if os.path.isdir(path):
+                yield Refused(where, "linked-folder" if os.path.islink(path) else "unreadable-folder")
                 continue
-            read = read_within(path, root)
-            yield Refused(where, read) if isinstance(read, str) else Found(where, *read, label=label)
+            read = read_within(path, root) if labels[folder] else "unlabelled"
+            yield Refused(where, read) if isinstance(read, str) else Found(where, *read, label=labels[folder])

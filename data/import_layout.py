@@ -17,16 +17,27 @@ def find_source(src: Path) -> Source:
     """Recognises a folder or file.
 
     Raises:
-        UsageError: There is no such file or folder.
-        DataRefused: No layout fits, or more than one does.
+        UsageError: There is no such file or folder, or a label cannot be one.
+        DataRefused: No layout fits, or more than one does, or it cannot be read.
     """
+    try:
+        return _find_source(src)
+    except OSError as error:
+        raise DataRefused(
+            f"{error.filename or src} cannot be read ({error.strerror}).",
+            "What is in it cannot be told.",
+            "Give this user the right to read it, and import again.",
+        ) from None
+
+
+def _find_source(src: Path) -> Source:
     if src.is_file():
         return _file_source(src)
-    if not src.is_dir():
+    if not src.exists():
         raise UsageError(f"{src} does not exist.", "There is nothing to import.", _KNOWN)
     entries = sorted(entry for entry in src.iterdir() if not entry.name.startswith((".", "__MACOSX")))
     manifests = [entry for entry in entries if entry.suffix.lower() in import_manifest.SUFFIXES]
-    records = [entry for entry in entries if entry.is_file() and import_tfrecords.is_tfrecord(entry)]
+    records = [entry for entry in entries if not entry.is_dir() and import_tfrecords.is_tfrecord(entry)]
     folders = [entry for entry in entries if entry.is_dir()]
     loose = [entry for entry in entries if entry.is_file() and is_photo(entry.name)]
     if len(manifests) > 1:

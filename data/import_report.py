@@ -28,6 +28,7 @@ class ImportReport:
         span: The new span; None when there was nothing new.
         added: New photos by label.
         known: Photos that were there already, in a span or earlier in the source, under the same label.
+        restored: Photos of which a span had the label and no longer the file; it is there again.
         relabelled: Photos that a span has under another label; they were left alone.
         conflicting: New photos that the source gives two labels; both rows are kept, and ingest sets them
             aside.
@@ -41,6 +42,7 @@ class ImportReport:
     span: Span | None
     added: Mapping[str, int]
     known: int
+    restored: int
     relabelled: Tally
     conflicting: int
     refused: Mapping[str, Tally]
@@ -57,6 +59,8 @@ class ImportReport:
             lines.append("Nothing is new, and nothing was added.")
         if self.known:
             lines.append(f"{self.known} photos were there already.")
+        if self.restored:
+            lines.append(f"{self.restored} photos were gone from their spans, and are back.")
         if self.relabelled.count:
             lines.append(
                 f"{self.relabelled.count} photos are there under another label and were left alone"

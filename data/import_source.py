@@ -1,10 +1,16 @@
 """What a source of photos offers the importer, one photo at a time, and what it had to refuse."""
 
+import errno
 import os
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from data.photo_checks import PhotoLimits
+from errors import UsageError
+from labels import fault_of
+from locations import read_bytes
 
 PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -62,21 +68,31 @@ class Source:
     label_order: tuple[str, ...] = ()
 
 
-def clean_label(value: object) -> str:
-    """A label as text without blanks around it, umlauts composed (macOS takes them apart); "" for none."""
-    return "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
+def clean_text(value: object, where: str) -> str:
+    """A label, lane, session or time without blanks around it, umlauts composed (macOS takes them apart).
+
+    Raises:
+        UsageError: It holds a control character or half a character; `where` begins the sentence.
+    """
+    text = "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
+    if text and (fault := fault_of(text)):
+        raise UsageError(
+            f"{where} is {text!a}: {fault}.",
+            "Phones read labels as the lines of a file, and reports show them beside lanes and sessions.",
+            "Correct it in the source, and import again; nothing was imported.",
+        )
+    return text
 
 
 def read_within(path: Path, root: Path) -> tuple[bytes, float] | str:
     """The bytes of a file below `root` and when it was modified, or the slug that says why not."""
-    real = os.path.realpath(path)
-    if not real.startswith(os.path.realpath(root) + os.sep):
-        return "outside-source"
     try:
-        with open(real, "rb") as file:
-            data, modified = file.read(), os.fstat(file.fileno()).st_mtime
-    except (FileNotFoundError, NotADirectoryError):
+        real = os.path.realpath(path)
+        if not real.startswith(os.path.realpath(root) + os.sep):
+            return "outside-source"
+        data, modified = read_bytes(Path(real), PhotoLimits.max_bytes), os.stat(real).st_mtime
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # of names that no file can have
         return "missing"
-    except OSError:
-        return "unreadable"
+    except OSError as error:
+        return "oversized" if error.errno == errno.EFBIG else "unreadable"
     return (data, modified) if data else "zero-byte"

@@ -4,23 +4,30 @@ import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path, PurePath
 
-from data.exif_time import taken_at, utc_text
+from data.decoder_process import DecoderProcess
+from data.exif_time import may_have_exif, taken_at, utc_text
 from data.import_layout import find_source
 from data.import_report import ImportReport, Tally
 from data.import_source import PHOTO_SUFFIXES, Found, Refused, Source
 from data.known_photos import KnownPhotos, photo_hash
+from data.rejection import PhotoRejected
 from data.screening import UNKNOWN_LANE
-from data.spans import LabelRow, usable_spans, write_span
-from data.workload_files import write_workload
+from data.spans import LabelRow, restore_photo, usable_spans, write_span
+from data.workload_files import read_schema, write_workload
 from errors import DataRefused, EdgelineError, UsageError
+from labels import fault_of
 
 _EXAMPLES = 3
 _SESSION_DIGITS = 16
 _PHOTOS_A_MESSAGE = 250
+_LAST_TIME = 253_402_300_799  # of the year 9999; file systems know later ones
+# Of CPU time and memory for the metadata of one photo.
+_SECONDS, _GIGABYTES = 2, 1
 
 _progress = logging.getLogger("edgeline.progress")
 
@@ -29,16 +36,18 @@ def import_photos(src: Path, data_dir: Path) -> ImportReport:
     """Imports a folder a class, a manifest with photos, or TFRecord files as one new span: all or nothing.
 
     Photos are kept byte for byte, also those that ingest will quarantine, and named by their content's
-    hash; one that a span of `data_dir` holds already is not added again, unless that span is excluded. What
-    the source leaves open gets a default: the lane `unknown`, the first 16 digits of the photo's hash as
-    session, and as time the EXIF DateTimeOriginal, else the time that the file was written.
+    hash; one that a span of `data_dir` holds already is not added again, unless that span is excluded, and
+    is put back where its file is gone. What the source leaves open gets a default: the lane `unknown`, the
+    first 16 digits of the photo's hash as session, and as time the EXIF DateTimeOriginal, else the time that
+    the file was written.
 
     Args:
         src: A folder or file.
         data_dir: The folder of spans; made when missing.
 
     Raises:
-        UsageError: `src` does not exist, or holds `data_dir`, or the schema there has no labels to add to.
+        UsageError: `src` does not exist, or holds `data_dir`; a label, lane, session or time holds a control
+            character; the schema there has no labels to add to; the last number of a span is taken.
         DataRefused: `src` has no layout that is known, or nothing in it can be imported.
         EdgelineError: The span cannot be written.
     """
@@ -48,13 +57,15 @@ def import_photos(src: Path, data_dir: Path) -> ImportReport:
             "The next import would take its spans for photos to import.",
             "Give a data folder outside the source.",
         )
+    read_schema(data_dir)  # one that cannot be added to is told before anything is written
     source = find_source(src)
     known = KnownPhotos(usable_spans(data_dir))
-    walk = _Walk(source, known)
-    rows = iter(walk)
-    first = next(rows, None)
     try:
-        span = write_span(data_dir, chain([first], rows)) if first else None
+        with closing(DecoderProcess(taken_at, _SECONDS, _GIGABYTES)) as when_taken:
+            walk = _Walk(source, known, when_taken)
+            rows = iter(walk)
+            first = next(rows, None)
+            span = write_span(data_dir, chain([first], rows)) if first else None
     except OSError as error:
         raise EdgelineError(
             f"{data_dir} cannot take the photos ({error.strerror}).",
@@ -70,13 +81,15 @@ def import_photos(src: Path, data_dir: Path) -> ImportReport:
             "There is nothing to train on.",
             "A photo needs a label, and a file below the source that is not empty.",
         )
-    written, new_labels = write_workload(data_dir, walk.labels(), in_spans=sorted(known.labels, key=_natural))
+    in_spans = sorted((label for label in known.labels if not fault_of(label)), key=_natural)
+    written, new_labels = write_workload(data_dir, walk.labels(), in_spans)
     return ImportReport(
         source=src,
         layout=source.layout,
         span=span,
         added={label: walk.added[label] for label in sorted(walk.added, key=_natural)},
         known=walk.known,
+        restored=walk.restored,
         relabelled=_tally(walk.relabelled),
         conflicting=sum(len(labels) > 1 for labels in walk.labels_of.values()),
         refused={reason: _tally(places) for reason, places in walk.refused.items()},
@@ -88,11 +101,10 @@ def import_photos(src: Path, data_dir: Path) -> ImportReport:
 class _Walk:
     """One walk through a source: gives the rows and photos of the new span, and counts what it meets."""
 
-    def __init__(self, source: Source, known_photos: KnownPhotos) -> None:
-        self._source = source
-        self._known_photos = known_photos
+    def __init__(self, source: Source, known_photos: KnownPhotos, when_taken: DecoderProcess) -> None:
+        self._source, self._known_photos, self._when_taken = source, known_photos, when_taken
         self.added: Counter[str] = Counter()
-        self.known = 0
+        self.known = self.restored = 0
         self.relabelled: list[str] = []
         self.refused: dict[str, list[str]] = defaultdict(list)
         self.labels_of: dict[str, set[str]] = defaultdict(set)
@@ -118,9 +130,10 @@ class _Walk:
     def _new_row(self, found: Found) -> LabelRow | None:
         digest = photo_hash(found.data)
         if there := self._known_photos.find(found.data, digest):
-            label, span = there
-            if label != found.label:
-                self.relabelled.append(f"{found.where} is {label!r} in {span}, {found.label!r} here")
+            span, row = there
+            self.restored += restore_photo(span, row.photo, found.data)
+            if row.label != found.label:
+                self.relabelled.append(f"{found.where} is {row.label!r} in {span.name}, {found.label!r} here")
                 return None
         if there or found.label in self.labels_of[digest]:
             self.known += 1
@@ -129,14 +142,21 @@ class _Walk:
         self.labels_of[digest].add(found.label)
         self._labels.add(found.label)
         self.added[found.label] += 1
-        written_at = utc_text(datetime.fromtimestamp(found.modified, timezone.utc))
+        modified = min(max(found.modified, 0), _LAST_TIME)
+        written_at = utc_text(datetime.fromtimestamp(modified, timezone.utc))
         return LabelRow(
             photo=digest + _suffix(found.where),
             label=found.label,
             lane_id=found.lane_id or UNKNOWN_LANE,
             session_id=found.session_id or digest[:_SESSION_DIGITS],
-            captured_at=found.captured_at or taken_at(found.data) or written_at,
+            captured_at=found.captured_at or self._taken_at(found.data) or written_at,
         )
+
+    def _taken_at(self, photo: bytes) -> str | None:
+        try:
+            return self._when_taken(photo) if may_have_exif(photo) else None
+        except PhotoRejected:  # ingest will judge it
+            return None
 
 
 def _suffix(where: str) -> str:
@@ -148,7 +168,7 @@ def _tally(places: list[str]) -> Tally:
     return Tally(len(places), tuple(places[:_EXAMPLES]))
 
 
-def _natural(label: str) -> list[tuple[bool, int, str]]:
-    """A key that sorts 2 before 10."""
-    parts = re.split(r"(\d+)", label)
-    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+def _natural(label: str) -> list[tuple[bool, int, str, str]]:
+    """A key that sorts 2 before 10, and takes any number of digits."""
+    parts = ((part.isdecimal(), part.lstrip("0"), part) for part in re.split(r"(\d+)", label))
+    return [(not number, len(digits) * number, digits, part) for number, digits, part in parts]

@@ -15,7 +15,7 @@ _METADATA = frozenset(range(0xE0, 0xF0)) | {0xFE}
 _EXIF = b"Exif\0\0"
 _ORIENTATION_TAG, _SHORT = 0x0112, 3
 # In entropy-coded data 0xFF00 is a stuffed 0xFF and 0xFFD0 to 0xFFD7 are restart markers.
-_END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 # JFIF 1.01, no density, no thumbnail: without it a decoder would guess the colour space from component ids.
 _JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 
@@ -36,6 +36,7 @@ class PlainJpeg:
         width: Pixels as stored, before any turning.
         height: Pixels as stored.
         orientation: As EXIF has it, 1 to 8; 1 where EXIF is absent or unreadable.
+        scans: How many there are.
         stripped: The file with its tables, frame and scans alone: no EXIF, XMP, ICC, comment, nothing after
             the end marker.
     """
@@ -43,6 +44,7 @@ class PlainJpeg:
     width: int
     height: int
     orientation: int
+    scans: int
     stripped: bytes
 
 
@@ -71,7 +73,7 @@ def parse(data: bytes) -> PlainJpeg:
             frame = body
         elif marker == _SCAN and frame:
             scans += 1
-            end = _END_OF_SCAN.search(data, after)
+            end = _NEXT_MARKER.search(data, after)
             if end is None:
                 raise OddJpeg("the last scan has no end", truncated=True)
             after = end.start()
@@ -90,7 +92,16 @@ def parse(data: bytes) -> PlainJpeg:
         raise OddJpeg("no scan")
     width, height = _plain_frame(frame, jfif, transform)
     parts.append(bytes((0xFF, _END)))
-    return PlainJpeg(width, height, _orientation(exif), b"".join(parts))
+    return PlainJpeg(width, height, _orientation(exif), scans, b"".join(parts))
+
+
+def count_scans(data: bytes) -> int:
+    """How many scans libjpeg would read of a file that may be odd: it skips what stands between segments."""
+    scans, position = 0, 2
+    while (match := _NEXT_MARKER.search(data, position)) and (marker := data[match.end() - 1]) != _END:
+        scans += marker == _SCAN
+        position = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
+    return scans
 
 
 def _marker_at(data: bytes, position: int) -> tuple[int, bytes, int] | None:

@@ -4,15 +4,14 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from contextlib import suppress
 
 from data.rejection import PhotoRejected
-from data.spans import Span, read_labels
-from locations import Location
+from data.spans import LabelRow, Span, read_labels
 
 # 128 bits of SHA-256; what imported photos are named by, so that their names are the index.
 _HASH_DIGITS = 32
-_HASH_NAME = re.compile(rf"[0-9a-f]{{{_HASH_DIGITS}}}")
+_HASH_NAME = re.compile(rf"([0-9a-f]{{{_HASH_DIGITS}}})\.[a-z]{{3,4}}")
 
 
 def photo_hash(photo: bytes) -> str:
@@ -35,27 +34,24 @@ class KnownPhotos:
 
     def __init__(self, spans: Iterable[Span]) -> None:
         self.labels: dict[str, None] = {}
-        self._by_hash: dict[str, tuple[str, str]] = {}
-        self._by_size: dict[int, list[tuple[Location, tuple[str, str]]]] = defaultdict(list)
+        self._by_hash: dict[str, tuple[Span, LabelRow]] = {}
+        self._by_size: dict[int, list[tuple[Span, LabelRow]]] = defaultdict(list)
         for span in spans:
             for row in read_labels(span):
-                self._add(span, row.photo, row.label)
+                self._add(span, row)
 
-    def _add(self, span: Span, photo: str, label: str) -> None:
-        if label:
-            self.labels[label] = None
-        stem = PurePosixPath(photo).stem
-        if _HASH_NAME.fullmatch(stem):
-            self._by_hash[stem] = label, span.name
+    def _add(self, span: Span, row: LabelRow) -> None:
+        if row.label:
+            self.labels[row.label] = None
+        if match := _HASH_NAME.fullmatch(row.photo):
+            self._by_hash[match[1]] = span, row
             return
-        try:
-            path = span.resolve(photo)
-        except PhotoRejected:
-            return
-        self._by_size[path.stat().st_size].append((path, (label, span.name)))
+        with suppress(PhotoRejected):
+            self._by_size[span.resolve(row.photo).stat().st_size].append((span, row))
 
-    def find(self, photo: bytes, digest: str) -> tuple[str, str] | None:
-        """Label and span of the photo with these bytes and this `photo_hash`; None for a new one."""
-        for path, where in self._by_size.pop(len(photo), ()):
-            self._by_hash.setdefault(photo_hash(path.read_bytes()), where)
+    def find(self, photo: bytes, digest: str) -> tuple[Span, LabelRow] | None:
+        """The span and row of the photo with these bytes and this `photo_hash`; None for a new one."""
+        for span, row in self._by_size.pop(len(photo), ()):
+            with suppress(PhotoRejected):
+                self._by_hash.setdefault(photo_hash(span.read(row.photo)), (span, row))
         return self._by_hash.get(digest)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from data.jpeg_segments import OddJpeg, PlainJpeg, parse
+from data.jpeg_segments import OddJpeg, PlainJpeg, count_scans, parse
 from data.rejection import PhotoRejected
 
 # Formats by content; MPO, which some phones write, is found as JPEG. Not EPS: Pillow runs Ghostscript on it.
@@ -25,13 +25,16 @@ JPEG_QUALITY = 95
 # About the size that models see: blur that is gone at that size does no harm.
 SHARPNESS_SIDE = 128
 _ORIENTATION_TAG = 0x0112
+# The decoder goes over all pixels once a scan, however little a scan holds. What Chromium's decoder takes too
+# (ProgressMonitor in its jpeg_image_decoder.cc); libjpeg's own script for progressive photos has 10.
+_MOST_SCANS = 100
 _SIDEWAYS = (5, 6, 7, 8)
 _JPEG, _JPEG_END, _PNG = b"\xff\xd8\xff", b"\xff\xd9", b"\x89PNG\r\n\x1a\n"
 # What Pillow's readers raise on damaged files.
 READER_ERRORS: tuple[type[Exception], ...] = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError),
     *(Image.DecompressionBombError, struct.error, zlib.error),
-    *(RuntimeError, MemoryError, AssertionError, Warning),
+    *(RuntimeError, AssertionError, Warning),
 )
 
 
@@ -84,8 +87,9 @@ def check_photo(data: bytes, limits: PhotoLimits) -> CheckedPhoto:
     reads is turned upright, laid on white where it is transparent, scaled down and encoded anew.
 
     Raises:
-        PhotoRejected: zero-byte, corrupt, truncated, oversized, too-small or not-a-photo. Nothing else is
-            raised, whatever the bytes.
+        PhotoRejected: zero-byte, corrupt, truncated, oversized, too-small, not-a-photo or unsafe.
+        MemoryError: The photo takes more than there is. Nothing else is raised, whatever the bytes; how long
+            it takes, and a decoder that crashes, are up to `DecoderProcess`.
     """
     if not data:
         raise PhotoRejected("zero-byte", "The file is empty.")
@@ -148,10 +152,15 @@ def _plain(data: bytes) -> tuple[PlainJpeg | None, bool]:
         return None, b"IEND" not in data
     if not data.startswith(_JPEG):
         return None, False
+    plain, truncated = None, False
     try:
-        return parse(data), False
+        plain = parse(data)
     except OddJpeg as odd:
-        return None, odd.truncated
+        truncated = odd.truncated
+    scans = plain.scans if plain else count_scans(data)
+    if scans > _MOST_SCANS:
+        raise PhotoRejected("unsafe", f"It has {scans} scans, above {_MOST_SCANS}.")
+    return plain, truncated
 
 
 def _unreadable(data: bytes, truncated: bool) -> PhotoRejected:

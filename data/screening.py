@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from data.rejection import PhotoRejected, Reason
 from data.spans import LabelRow
+from labels import fault_of
 
 UNKNOWN_LANE = "unknown"
 
@@ -28,7 +29,7 @@ def screen_rows(
 
     Returns:
         Kept rows in their order, and rejected ones as (row, slug, sentence): missing, unlabelled,
-        unknown-label, duplicate-row or conflicting-label.
+        control-character, unknown-label, duplicate-row or conflicting-label.
     """
     known = frozenset(labels)
     labels_of: dict[str, set[str]] = defaultdict(set)
@@ -55,6 +56,9 @@ def _check(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[str]],
         raise PhotoRejected("missing", "The photo cell is empty.")
     if not row.label:
         raise PhotoRejected("unlabelled", f"{row.photo} has no label.")
+    for name in ("lane_id", "session_id", "captured_at"):
+        if (cell := getattr(row, name)) and (fault := fault_of(cell)):
+            raise PhotoRejected("control-character", f"{row.photo} has the {name} {cell!a}: {fault}.")
     photo = posixpath.normpath(row.photo)
     if row.label not in labels:
         near = difflib.get_close_matches(row.label, labels, n=1)

@@ -205,7 +205,7 @@ def generate(
         The new spans, oldest first.
 
     Raises:
-        UsageError: A number or a fault is out of range.
+        UsageError: A number or a fault is out of range, or there are not as many numbers left.
     """
     check_faults(faults)
     numbers = {"weeks": weeks, "photos per week": photos_per_week, "workers": workers, "seed": seed}
@@ -213,7 +213,7 @@ def generate(
         least = 0 if name == "seed" else 1
         if value < least:
             raise UsageError(f"{name} is {value}.", "Nothing can be rendered so.", f"Give {least} or more.")
-    first = next_number(data_dir)
+    first = next_number(data_dir, weeks)
     total = weeks * photos_per_week
     written: list[Span] = []
     with contextlib.ExitStack() as stack:

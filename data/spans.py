@@ -21,10 +21,13 @@ from pathlib import Path, PurePosixPath
 from data.exclusions import Decision, excluded_spans, read_decisions
 from data.rejection import PhotoRejected
 from data.span_names import describe_spans, name_span
-from errors import DataRefused, EdgelineError
+from errors import DataRefused, EdgelineError, UsageError
 from locations import Location, folders_in, read_bytes
 
+# A million rows are a third of it; a larger file is none that somebody wrote labels into.
+MOST_TEXT_BYTES = 256 * 2**20
 _SPAN_NAME = re.compile(r"span-(\d{5})")
+_LAST_NUMBER = 99_999
 _SCRATCH = ".writing-"
 _SCRATCH_MAX_AGE_S = 24 * 3600
 
@@ -65,19 +68,21 @@ class Span:
         """The folder that the photo column is relative to."""
         return self.path / "photos"
 
-    def read(self, photo: str) -> bytes:
-        """The content of the file that a `photo` cell names.
+    def read(self, photo: str, most: int | None = None) -> bytes:
+        """The content of the file that a `photo` cell names, if it has at most `most` bytes.
 
         Raises:
-            PhotoRejected: outside-span or missing, as for `resolve`; unreadable.
+            PhotoRejected: outside-span or missing, as for `resolve`; unreadable; oversized.
             EdgelineError: The object store cannot be read at all.
         """
         path = self.resolve(photo)
         try:
-            return read_bytes(path)
+            return read_bytes(path, most)
         except FileNotFoundError:
             raise self._missing(photo) from None
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise PhotoRejected("oversized", f"The file has more than {most} bytes.") from None
             raise PhotoRejected("unreadable", f"It cannot be opened ({error.strerror}).") from None
         except EdgelineError as error:
             if isinstance(error.__cause__, PermissionError):  # of this object: the labels could be read
@@ -141,11 +146,22 @@ def usable_spans(data_dir: Location) -> tuple[Span, ...]:
     return tuple(span for span in spans if span.name not in excluded)
 
 
-def next_number(data_dir: Path) -> int:
-    """One more than any span has or had, as far as it is known: an excluded number is not given again."""
+def next_number(data_dir: Path, count: int = 1) -> int:
+    """One more than any span has or had, as far as it is known: an excluded number is not given again.
+
+    Raises:
+        UsageError: There are not `count` numbers left.
+    """
     spans = find_spans(data_dir)
     decided = (int(decision.span.removeprefix("span-")) for decision in read_decisions(data_dir))
-    return max([0, *(span.number for span in spans), *decided]) + 1
+    last = max([0, *(span.number for span in spans), *decided])
+    if last + count > _LAST_NUMBER:
+        raise UsageError(
+            f"{data_dir} holds or held {name_span(last)}.",
+            f"The number of a span has five digits: {name_span(_LAST_NUMBER)} is the last one.",
+            "Give spans with a high number a lower one, or begin a new data folder.",
+        )
+    return last + 1
 
 
 def newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
@@ -193,11 +209,12 @@ def read_labels(span: Span) -> list[LabelRow]:
     A byte order mark, CRLF line ends, quoted commas and columns in any order are fine.
 
     Raises:
-        DataRefused: The file is missing, is not UTF-8, lacks a column, or a row has too few or too many
-            cells.
+        DataRefused: The file is missing, is not UTF-8, lacks a column or has it twice, or a row has too few
+            or too many cells.
     """
     try:
-        text = io.TextIOWrapper(io.BytesIO(read_bytes(span.labels)), encoding="utf-8-sig").read()
+        raw = read_bytes(span.labels, MOST_TEXT_BYTES)
+        text = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig").read()
     except FileNotFoundError:
         raise DataRefused(
             f"{span.labels} is missing.",
@@ -231,6 +248,12 @@ def read_labels(span: Span) -> list[LabelRow]:
 
 
 def _check_header(span: Span, header: list[str]) -> None:
+    if twice := [column for column in COLUMNS if header.count(column) > 1]:
+        raise DataRefused(
+            f"{span.labels} has the column {', '.join(twice)} twice.",
+            "Which of them counts cannot be told.",
+            "Remove or rename one.",
+        )
     if missing := [column for column in COLUMNS if column not in header]:
         found = ", ".join(header) or "an empty file"
         raise DataRefused(
@@ -259,7 +282,11 @@ def write_span(data_dir: Path, photos: Iterable[tuple[LabelRow, bytes | None]]) 
 
     Returns:
         The new span, numbered one higher than the last one that is there.
+
+    Raises:
+        UsageError: There is no number left for it.
     """
+    next_number(data_dir)  # before anything is written
     data_dir.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(data_dir)
     scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=data_dir))
@@ -280,6 +307,33 @@ def write_span(data_dir: Path, photos: Iterable[tuple[LabelRow, bytes | None]]) 
         return _move_into_place(scratch, data_dir)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def restore_photo(span: Span, photo: str, content: bytes) -> bool:
+    """Writes the file of a row where it is gone; whether it was. What is there is not overwritten."""
+    target = Path(str(span.photos), photo)
+    try:
+        span.resolve(photo)
+        return False
+    except PhotoRejected as rejected:
+        if rejected.reason != "missing" or os.path.lexists(target):
+            return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(target, content)
+    return True
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes all of a file or none of it, in place of what may be there."""
+    descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(scratch, 0o644)
+        os.replace(scratch, path)
+    except BaseException:
+        os.unlink(scratch)
         raise
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.spans import Span
+from data.spans import MOST_TEXT_BYTES, Span
 from locations import files_below
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def _content(root: Path) -> str:
 
 def _file_digest(path: str) -> bytes:
     digest = hashlib.sha256()
+    if (size := os.path.getsize(path)) > MOST_TEXT_BYTES:  # nothing reads it; the limit of photos is lower
+        return f"{size} bytes".encode()
     with open(path, "rb", buffering=0) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)

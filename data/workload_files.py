@@ -1,14 +1,15 @@
 """The workload beside imported photos, `workload.yaml` and `schema.pbtxt`: a run needs no other file."""
 
 import json
-import os
 import re
-import tempfile
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from data.curated_schema import LENIENT, read_label_domain, schema_text, with_labels
+from data.spans import MOST_TEXT_BYTES, write_whole
+from errors import UsageError
+from locations import read_bytes
 
 WORKLOAD, SCHEMA = "workload.yaml", "schema.pbtxt"
 
@@ -33,6 +34,24 @@ settings:
 """
 
 
+def read_schema(data_dir: Path) -> str | None:
+    """The schema beside imported photos, None where there is none.
+
+    Raises:
+        UsageError: It has no domain of labels to add to, or cannot be read.
+    """
+    try:
+        text = read_bytes(data_dir / SCHEMA, MOST_TEXT_BYTES).decode()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{data_dir / SCHEMA} cannot be read ({error}).", "Labels are added to it.", "Correct it."
+        ) from None
+    read_label_domain(text)
+    return text
+
+
 def write_workload(
     data_dir: Path, labels: Sequence[str], in_spans: Sequence[str] = ()
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
@@ -48,22 +67,22 @@ def write_workload(
         The files that were written or changed, and the labels that were added to an existing schema.
 
     Raises:
-        UsageError: The schema that is there has no domain of labels to add to.
+        UsageError: See `read_schema`.
     """
     written, added = [], []
     schema, workload = data_dir / SCHEMA, data_dir / WORKLOAD
-    if not schema.exists():
-        _write(schema, schema_text(tuple(dict.fromkeys([*in_spans, *labels])), LENIENT))
+    if (text := read_schema(data_dir)) is None:
+        write_whole(schema, schema_text(tuple(dict.fromkeys([*in_spans, *labels])), LENIENT).encode())
         written.append(schema)
     else:
-        text = schema.read_text(encoding="utf-8")
         known = read_label_domain(text)
         if added := [label for label in labels if label not in known]:
-            _write(schema, with_labels(text, added))
+            write_whole(schema, with_labels(text, added).encode())
             written.append(schema)
     if not workload.exists():
         # JSON quotes are YAML's, so that a folder named `no` or `2026` stays a text.
-        _write(workload, _TEMPLATE.format(name=json.dumps(_slug(data_dir.resolve().name)), schema=SCHEMA))
+        text = _TEMPLATE.format(name=json.dumps(_slug(data_dir.resolve().name)), schema=SCHEMA)
+        write_whole(workload, text.encode())
         written.append(workload)
     return tuple(written), tuple(added)
 
@@ -72,16 +91,3 @@ def _slug(name: str) -> str:
     """A model's name: 1 to 64 of a-z, 0-9, _ and -."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9_]+", "-", plain).strip("-_")[:64] or "photos"
-
-
-def _write(path: Path, text: str) -> None:
-    """All of the file or none of it."""
-    descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, path)
-    except BaseException:
-        os.unlink(scratch)
-        raise

@@ -1,3 +1,5 @@
+import errno
+import os
 import socket
 import subprocess
 import sys
@@ -59,6 +61,36 @@ def test_a_place_in_a_store_has_the_names_and_files_of_a_folder(place):
     sizes = {name: entry.size for name, entry in files_below(place).items()}
     assert sizes == {"a/1.txt": 7, "a/deep/2.txt": 12, "b.txt": 5}
     assert read_bytes(place / "a" / "1.txt") == b"a/1.txt"
+
+
+def test_no_more_is_read_of_a_place_than_was_allowed(place):
+    fill(place, ["five!"])
+    filesystem(place).pipe_file(f"{place.path}/empty", b"")
+    assert read_bytes(place / "five!", most=5) == b"five!" and read_bytes(place / "empty", most=5) == b""
+    with pytest.raises(OSError) as refused:
+        read_bytes(place / "five!", most=4)
+    assert refused.value.errno == errno.EFBIG
+    with pytest.raises(FileNotFoundError):
+        read_bytes(place / "missing", most=4)
+
+
+def test_a_large_file_is_refused_before_it_is_read(tmp_path):
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 2**40)
+    with pytest.raises(OSError) as refused:
+        read_bytes(tmp_path / "large", most=2**20)
+    assert refused.value.errno == errno.EFBIG
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    for name in ("pipe", "socket", "zeros", "."):
+        with pytest.raises(OSError):
+            read_bytes(tmp_path / name)
 
 
 def test_what_is_not_there_is_empty_or_missing_as_on_a_disk(place):

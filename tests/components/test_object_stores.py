@@ -52,10 +52,10 @@ def test_a_bucket_that_vanishes_while_photos_are_read_stops_ingest_and_says_so(
     upload(data, f"{bucket}/data")
     client, read = filesystem(locate(bucket)), module.read_bytes
 
-    def remove_and_read(path):
+    def remove_and_read(path, most=None):
         if path.name.endswith(".jpg") and client.exists(bucket):
             client.rm(bucket, recursive=True)
-        return read(path)
+        return read(path, most)
 
     monkeypatch.setattr(module, "read_bytes", remove_and_read)
     with pytest.raises(EdgelineError, match=r"there is no bucket .* AWS_ENDPOINT_URL"):

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -15,7 +16,7 @@ from data.split import eval_sessions
 from data.window import window_digest
 from errors import DataRefused
 from tests.components.steps import LABELS, LOCAL, ingest
-from tests.data.photos import decoded, encode, jpeg, phone_exif, pixels
+from tests.data.photos import decoded, encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
 
 TAKEN = "2026-10-05T09:12:33Z"
 
@@ -223,6 +224,20 @@ def test_of_many_photos_set_aside_the_newest_are_shown_each_reason_in_turn(tmp_p
     listed = json.loads(Path(found.quarantine.uri, "thumbnails.json").read_text())
     assert len(listed) == 24 and {item["span"] for item in listed[:21]} == {span.name}
     assert [item["reason"] for item in listed[:3]] == ["unknown-label", "unlabelled", "unlabelled"]
+
+
+def test_a_photo_that_is_too_much_for_its_decoder_costs_only_itself_and_is_not_opened_again(tmp_path):
+    bad = [(row("memory.tif"), memory_bomb()), (row("scans.jpg"), with_scans(101)), (row("large.jpg"), b"")]
+    span = write_span(tmp_path / "data", [*good(range(5), "walk-1"), *bad, *good(range(5, 10), "walk-2")])
+    os.truncate(span.photos / "large.jpg", 2**32)
+    found = ingest(tmp_path / "data", tmp_path, max_megapixels=1.0)
+    assert len(by_name(found)) == 10
+    assert {item["photo"]: (item["reason"], item["detail"]) for item in found.set_aside()} == {
+        "memory.tif": ("unsafe", "Its decoding takes more than 1.032 GB of memory."),
+        "scans.jpg": ("unsafe", "It has 101 scans, above 100."),
+        "large.jpg": ("oversized", "The file has more than 67108864 bytes."),
+    }
+    assert json.loads(Path(found.quarantine.uri, "thumbnails.json").read_text()) == []
 
 
 def test_where_and_with_what_a_photo_was_taken_is_not_stored(ingested, spoiled):

@@ -1,6 +1,7 @@
 """Small photos for tests."""
 
 import io
+import struct
 
 import numpy as np
 from PIL import Image
@@ -35,3 +36,29 @@ def phone_exif(orientation=1, taken="2026:10:05 09:12:33"):
 
 def decoded(data):
     return Image.open(io.BytesIO(data))
+
+
+def with_scans(scans, mode="L"):
+    """A progressive JPEG whose last scan is there again until there are so many; each costs a few bytes."""
+    data = encode(Image.new(mode, (64, 48), 128), progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * (scans - data.count(b"\xff\xda")) + data[-2:]
+
+
+def memory_bomb():
+    """A TIFF of 1 MB whose 40,000 tags all point to the same 500 kB: read as announced, they are 20 GB."""
+    count, length = 40_000, 500_000
+    place = 8 + 2 + 12 * count + 4
+    tags = b"".join(struct.pack("<HHII", tag, 7, length, place) for tag in range(1, count + 1))
+    return b"II*\0" + struct.pack("<IH", 8, count) + tags + bytes(4 + length)
+
+
+def slow_photo():
+    """A plain-text PPM, which Pillow reads in Python: 12 s of CPU time for 54 MB."""
+    return b"P3 3000 3000 255 " + b"1 " * 27_000_000
+
+
+def as_exif(tiff, photo):
+    """A JPEG with a TIFF's tags as EXIF, in as many segments as they need: a reader joins them."""
+    parts = [b"Exif\0\0" + tiff[at : at + 65_000] for at in range(0, len(tiff), 65_000)]
+    return photo[:2] + b"".join(struct.pack(">HH", 0xFFE1, len(p) + 2) + p for p in parts) + photo[2:]

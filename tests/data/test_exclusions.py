@@ -136,7 +136,8 @@ def test_a_line_that_a_crash_tore_counts_as_not_written_and_is_written_over(data
 
 @pytest.mark.parametrize(
     "line",
-    ["", "{", "[]", "{}", '{"action": "exclude", "span": "span-00003"}', "\xff"],
+    ["", "{", "[]", "{}", '{"action": "exclude", "span": "span-00003"}', "\xff", "[" * 200_000],
+    ids=lambda line: line[:40],
 )
 def test_a_line_that_is_no_decision_stops_every_run(data, line):
     exclude(data, "span-00003")

@@ -9,7 +9,7 @@ import yaml
 
 from data.curated_schema import read_label_domain
 from data.importers import import_photos
-from data.spans import find_spans, read_labels, write_span
+from data.spans import LabelRow, find_spans, read_labels, write_span
 from errors import DataRefused, EdgelineError, UsageError
 from tests.data.photos import jpeg, phone_exif
 
@@ -298,7 +298,7 @@ def test_tfrecords_with_text_labels(tmp_path, data_dir, compress):
     [
         (None, ("class-2", "class-10")),
         ("0:zero\n2:b\n10:a\n", ("b", "a")),
-        ("x\ny\nb\n" + "z\n" * 7 + "a\n", ("b", "a")),
+        ("x\r\ny\nb\n" + "".join(f"z{n}\n" for n in range(7)) + "a\n\n", ("b", "a")),
     ],
 )
 def test_tfrecords_with_number_labels(tmp_path, data_dir, names, expected):
@@ -334,3 +334,79 @@ def test_a_damaged_tfrecord_file_is_refused_whole(tmp_path, data_dir, compress):
     with pytest.raises(DataRefused, match="nothing was imported"):
         import_photos(path, data_dir)
     assert not list(data_dir.glob("*"))
+
+
+def test_a_photo_whose_file_is_gone_is_put_back_into_its_span(src, data_dir):
+    span = import_photos(src, data_dir).span
+    gone = {row.photo: span.resolve(row.photo).read_bytes() for row in read_labels(span)}
+    shutil.rmtree(span.photos)
+    report = import_photos(src, data_dir)
+    assert (report.span, report.known, report.restored) == (None, 3, 3)
+    assert "3 photos were gone from their spans, and are back." in report.sentences()
+    assert {path.name: path.read_bytes() for path in span.photos.iterdir()} == gone
+    assert {path.stat().st_mode & 0o777 for path in span.photos.iterdir()} == {0o644}
+    assert import_photos(src, data_dir).restored == 0
+
+
+def test_what_is_there_in_place_of_a_photo_is_not_overwritten(src, data_dir, tmp_path):
+    span = import_photos(src, data_dir).span
+    first, second, third = (span.resolve(row.photo) for row in read_labels(span))
+    for path in (first, second, third):
+        path.unlink()
+    first.mkdir()
+    second.symlink_to(tmp_path / "nowhere.jpg")
+    third.write_bytes(b"cut short")
+    report = import_photos(src, data_dir)
+    assert (report.known, report.restored) == (3, 0)
+    assert first.is_dir() and second.is_symlink() and third.read_bytes() == b"cut short"
+    assert not (tmp_path / "nowhere.jpg").exists()
+
+
+def test_a_photo_is_not_put_back_through_a_link_out_of_its_span(src, data_dir, tmp_path):
+    span = import_photos(src, data_dir).span
+    shutil.rmtree(span.photos)
+    (tmp_path / "elsewhere").mkdir()
+    span.photos.symlink_to(tmp_path / "elsewhere")
+    assert import_photos(src, data_dir).restored == 0
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_row_that_no_file_can_be_put_back_for_does_not_stop_an_import(src, data_dir):
+    span = import_photos(src, data_dir).span
+    text = span.labels.read_text(encoding="utf-8").replace(".jpg", "." + "x" * 300)
+    span.labels.write_text(text, encoding="utf-8")
+    report = import_photos(src, data_dir)
+    assert (report.added, report.restored) == ({"fruit": 2}, 0)
+
+
+@pytest.mark.timeout(60)
+def test_after_the_last_number_of_a_span_nothing_is_imported(src, data_dir):
+    (data_dir / "span-99999").mkdir(parents=True)
+    (data_dir / "span-99999" / "labels.csv").write_text("photo,label,lane_id,session_id,captured_at\n")
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"span-99999\. The number of a span has five digits"):
+            import_photos(src, data_dir)
+        assert os.listdir(data_dir) == ["span-99999"]
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"feature { }"], ids=ascii)
+def test_a_schema_that_labels_cannot_be_added_to_is_told_before_anything_is_written(src, data_dir, content):
+    write(data_dir, {"schema.pbtxt": content})
+    with pytest.raises(UsageError):
+        import_photos(src, data_dir)
+    assert os.listdir(data_dir) == ["schema.pbtxt"]
+
+
+def test_labels_of_a_span_that_cannot_be_labels_do_not_get_into_a_new_schema(src, data_dir):
+    row = LabelRow("1.jpg", "fru\u2028it", "", "", "")
+    write_span(data_dir, [(row, jpeg(seed=9))])
+    import_photos(src, data_dir)
+    assert labels(data_dir) == ("Gemüse, grün", "fruit")
+
+
+def test_no_number_of_digits_in_a_label_is_too_many(tmp_path, data_dir):
+    long = "1" * 5000
+    lines = [["a.jpg", long], ["b.jpg", "9"]]
+    src = write(tmp_path / "src", {"a.jpg": jpeg(), "b.jpg": jpeg(seed=1)})
+    import_photos(manifest_source(src, ["photo", "label"], lines), data_dir)
+    assert labels(data_dir) == ("9", long)

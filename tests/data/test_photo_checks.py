@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter, ImageOps
 
 from data.photo_checks import PhotoLimits, PhotoRejected, check_photo
-from tests.data.photos import decoded, encode, jpeg, phone_exif, pixels
+from tests.data.photos import decoded, encode, jpeg, phone_exif, pixels, with_scans
 
 LIMITS = PhotoLimits()
 
@@ -186,6 +186,16 @@ def test_sizes_beyond_what_pillow_takes_are_refused_too():
 )
 def test_what_cannot_be_used_has_its_reason(data, expected):
     assert reason(data) == expected
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_photo_has_at_most_100_scans(mode):
+    data = with_scans(101, mode)
+    odd = data.replace(b"\xff\xda", b"\0\xff\xda", 1)  # libjpeg skips what stands between segments
+    for photo in (data, odd):
+        with pytest.raises(PhotoRejected, match=r"unsafe: It has 101 scans, above 100\."):
+            check_photo(photo, LIMITS)
+    assert check_photo(with_scans(100, mode), LIMITS).width == 64
 
 
 def test_a_file_above_the_size_limit_is_refused():

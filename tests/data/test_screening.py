@@ -27,6 +27,18 @@ def test_an_unlabelled_or_unknown_row_is_rejected_and_the_nearest_label_named():
     assert "known are 'ok', 'misplaced', 'damaged'" in rejected[2][2]
 
 
+def test_a_control_character_in_a_lane_session_or_time_is_rejected_and_shown_as_its_code():
+    odd = [
+        row("a.jpg", "ok", lane="lane\n1"),
+        row("b.jpg", "ok", session="a\u2028b"),
+        LabelRow("c.jpg", "ok", "", "", "2026\x85"),
+    ]
+    kept, rejected = screen_rows([*odd, row("d.jpg", "ok")], LABELS)
+    assert [item.photo for item in kept] == ["d.jpg"]
+    assert {reason for _, reason, _ in rejected} == {"control-character"}
+    assert rejected[0][2] == r"a.jpg has the lane_id 'lane\n1': it holds the control character U+000A."
+
+
 def test_of_rows_that_say_the_same_the_first_is_kept():
     again = row("./a.jpg", "ok", lane="lane-02")
     assert reasons(row("a.jpg", "ok"), row("b.jpg", "ok"), again) == (

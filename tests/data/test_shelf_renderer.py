@@ -140,6 +140,13 @@ def test_a_number_out_of_range_is_refused_before_anything_is_written(
     assert not (tmp_path / "data").exists()
 
 
+def test_more_weeks_than_there_are_numbers_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "span-99998").mkdir()
+    with pytest.raises(UsageError, match="span-99999 is the last one"):
+        generate(tmp_path, weeks=2, photos_per_week=10, seed=1, faults={})
+    assert [path.name for path in tmp_path.iterdir()] == ["span-99998"]
+
+
 def test_the_first_monday_is_a_choice(tmp_path: Path) -> None:
     (span,) = generate(
         tmp_path, weeks=1, photos_per_week=10, seed=1, faults={}, first_week_monday=date(2030, 3, 4)

@@ -1,10 +1,12 @@
 import os
+import shutil
 import time
 
 import pytest
 
+from data.exclusions import decide
 from data.spans import LabelRow, PhotoRejected, Span, find_spans, newest_spans, read_labels, write_span
-from errors import DataRefused
+from errors import DataRefused, UsageError
 
 ROW = LabelRow("a.jpg", "ok", "lane-01", "walk-1", "2026-10-05T09:12:33Z")
 HEADER = "photo,label,lane_id,session_id,captured_at"
@@ -35,6 +37,17 @@ def test_spans_are_numbered_on_and_found_oldest_first(tmp_path):
     assert write_span(tmp_path, [(ROW, b"1")]).number == 8
     assert [span.number for span in find_spans(tmp_path)] == [7, 8]
     assert [span.number for span in newest_spans(tmp_path, 1)] == [8]
+
+
+def test_after_the_last_number_no_span_is_written_also_where_it_was_excluded(tmp_path):
+    (tmp_path / "span-99998").mkdir()
+    assert write_span(tmp_path, [(ROW, b"1")]).number == 99_999
+    decide(tmp_path, "exclude", "span-99999", "r", ["span-99999"])
+    shutil.rmtree(tmp_path / "span-99999")
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(UsageError, match="span-99999 is the last one"):
+        write_span(tmp_path, [(ROW, b"1")])
+    assert sorted(os.listdir(tmp_path)) == before
 
 
 def test_no_span_is_refused_with_what_to_do(tmp_path):
@@ -130,6 +143,8 @@ def test_a_byte_order_mark_crlf_quotes_and_another_order_are_fine(span):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (HEADER + ",label\na.jpg,ok,lane-01,w,t,bad\n", "the column label twice"),
+        (HEADER.replace("lane_id", " label ") + "\na.jpg,ok,bad,w,t\n", "the column label twice"),
         ("photo,lane_id,session_id,captured_at\n", "no column label; found: photo, lane_id"),
         ("", "found: an empty file"),
         (HEADER.replace(",", ";") + "\n", "no column photo, label"),
@@ -157,3 +172,22 @@ def test_a_missing_labels_file_is_refused(span):
     span.labels.mkdir()
     with pytest.raises(DataRefused, match="cannot be read"):
         read_labels(span)
+
+
+@pytest.mark.timeout(20)
+def test_a_labels_file_that_is_a_pipe_or_enormous_is_refused(span):
+    span.labels.unlink()
+    os.mkfifo(span.labels)
+    with pytest.raises(DataRefused, match="not a regular file"):
+        read_labels(span)
+    span.labels.unlink()
+    span.labels.touch()
+    os.truncate(span.labels, 2**40)
+    with pytest.raises(DataRefused, match="more than 268435456 bytes"):
+        read_labels(span)
+
+
+def test_a_photo_is_not_read_where_it_is_larger_than_allowed(span):
+    os.truncate(span.photos / "a.jpg", 2**40)
+    with pytest.raises(PhotoRejected, match="oversized: The file has more than 1048576 bytes"):
+        span.read("a.jpg", 2**20)
