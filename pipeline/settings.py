@@ -29,12 +29,21 @@ DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
 }
 VariantName = Literal["fp32", "fp16", "int8", "dynamic"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-# Taken from where the command was typed: a worker may stand elsewhere.
-SettingsPath = Annotated[Path, Field(strict=False), AfterValidator(lambda path: path.expanduser().absolute())]
+
+
+def _absolute(path: Path) -> Path:
+    """Taken from where the command was typed: a worker may stand elsewhere."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(f"{path} cannot be found: {error}") from None
+
+
+SettingsPath = Annotated[Path, Field(strict=False), AfterValidator(_absolute)]
 SettingsPlace = Annotated[
     str,
     Field(json_schema_extra={"format": "path"}),
-    AfterValidator(lambda place: place if is_url(place) else str(Path(place).expanduser().absolute())),
+    AfterValidator(lambda place: place if is_url(place) else str(_absolute(Path(place)))),
 ]
 
 

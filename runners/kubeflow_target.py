@@ -83,7 +83,7 @@ def _pipeline_name(path: Path, content: bytes) -> str:
     try:
         document: Any = next(yaml.load_all(content, getattr(yaml, "CSafeLoader", yaml.SafeLoader)), None)
         return str(document["pipelineInfo"]["name"])
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{path} is no compiled pipeline.",
             "It has no name in pipelineInfo.",

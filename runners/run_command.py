@@ -64,7 +64,7 @@ def settle(options: RunOptions) -> "tuple[str, Workload, Settings]":
     from pipeline import workloads
 
     source = options.workload
-    if source not in workloads.BUILT_IN and Path(source).exists():
+    if source not in workloads.BUILT_IN and os.path.exists(source):
         source = str(Path(source).absolute())
     workload = workloads.find_workload(source)
     labels = workloads.read_labels(workload)
