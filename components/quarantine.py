@@ -17,6 +17,8 @@ from errors import EdgelineError
 _MOST_THUMBNAILS = 24
 # Many photos that cannot be opened, in a store that is slow, must not hold up the run.
 _MOST_TRIES = 100
+# How a formula begins (OWASP, CSV Injection), the full-width signs of some languages among it, and our mark.
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20'")
 
 log = logging.getLogger("edgeline.ingest")
 
@@ -25,6 +27,8 @@ def write_quarantine(
     folder: Path, aside: Sequence[SetAside], spans: Sequence[Span], summary: Mapping[str, Any]
 ) -> None:
     """Writes quarantine.csv, ingest.json, thumbnails.json and thumbnails/NN.jpg.
+
+    In quarantine.csv, what a spreadsheet would take for a formula, or what begins with ', has a ' before it.
 
     Args:
         folder: The artifact.
@@ -35,7 +39,8 @@ def write_quarantine(
     with (folder / "quarantine.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("span", "photo", "reason", "detail"))
-        writer.writerows(sorted((a.span, a.photo, a.reason, a.detail) for a in aside))
+        rows = sorted((a.span, a.photo, a.reason, a.detail) for a in aside)
+        writer.writerows([_as_text(cell) for cell in row] for row in rows)
     (folder / "ingest.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
     (folder / "thumbnails").mkdir(exist_ok=True)
     records: list[dict[str, str]] = []
@@ -45,6 +50,10 @@ def write_quarantine(
         records.append({"file": name, **vars(item)})
     text = json.dumps(records, indent=1, ensure_ascii=False)
     (folder / "thumbnails.json").write_text(text, encoding="utf-8")
+
+
+def _as_text(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _thumbnails(aside: Sequence[SetAside], spans: Sequence[Span]) -> Iterator[tuple[SetAside, bytes]]:
