@@ -1,10 +1,8 @@
 """Where settings come from: layers of nested mappings merged key by key, and mistakes in a person's words."""
 
 import difflib
-import errno
 import os
 import re
-import stat
 import unicodedata
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +11,8 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+
+from report.reading import regular_file
 
 PROFILES = Path(__file__).parent / "profiles"
 # Far beyond what any person writes, and read in less than a second.
@@ -118,15 +118,8 @@ def read_yaml(path: Path | str) -> object:
         OSError: It cannot be read, or is a folder or a pipe.
         yaml.YAMLError: See `parse_yaml`.
     """
-    with open(path, "rb", opener=_open_now) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    with open(path, "rb", opener=regular_file) as file:
         return parse_yaml(file.read(_MOST_BYTES + 1))
-
-
-def _open_now(path: str, flags: int) -> int:
-    """A pipe is opened without waiting for the one who writes to it."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 @dataclass

@@ -91,8 +91,8 @@ def show(arguments: argparse.Namespace) -> int:
         if not line.startswith(closing.LOOK_CLOSER):
             say(line)
     for verdict in closing.read_verdicts(folder):
-        say(f"Gate {verdict['gate']}: {verdict['result'].replace('_', ' ')}")
-        for reason in verdict.get("reasons", []):
+        say(f"Gate {verdict.gate}: {verdict.result.replace('_', ' ')}")
+        for reason in verdict.reasons:
             say(f"  - {reason}")
     for line in detail_lines(folder):
         say(line)

@@ -1,5 +1,6 @@
 """The page of a local run: `report.html` and `facts.json` in the folder of the run."""
 
+import os
 from pathlib import Path
 
 from components.library_versions import library_versions
@@ -32,14 +33,14 @@ def find_sources(folder: RunFolder) -> Sources:
     found = {
         OUTPUTS[record.step, record.key]: Path(record.uri)
         for record in artifact_records.read(folder.artifacts)
-        if (record.step, record.key) in OUTPUTS and Path(record.uri).is_dir()
+        if (record.step, record.key) in OUTPUTS and os.path.isdir(record.uri)
     }
     return Sources(**found)
 
 
 def about(run: Run, folder: RunFolder) -> About:
     """The record of a run as the report has it."""
-    error = run.error or {}
+    error = {key: str((run.error or {}).get(key, "")) for key in ("found", "why", "do")}
     return About(
         run=run.id,
         model=run.workload,
@@ -53,7 +54,7 @@ def about(run: Run, folder: RunFolder) -> About:
         reasons=run.reasons,
         warnings=run.warnings,
         notes=tuple(span_lines(run)),
-        problem=Problem(**error) if error and run.outcome != "interrupted" else None,
+        problem=Problem(**error) if run.error and run.outcome != "interrupted" else None,
         log=str(folder.log) if folder.log.exists() else None,
         data=run.data,
         inputs=dict(run.inputs),

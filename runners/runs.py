@@ -4,19 +4,20 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
+from data.span_names import describe_spans
 from errors import UsageError
+from report.reading import fit, read_as
 from runners.events import EventReader
 
 Outcome = Literal["running", "pushed", "unchanged", "held", "refused", "failed", "interrupted", "killed"]
 # These ended before a verdict, so the next run takes up what they left.
 UNFINISHED = ("failed", "interrupted", "killed")
-# Fields of a record that are tuples here and lists in JSON; the steps aside.
-_LISTS = ("spans", "new_spans", "missed_spans", "excluded_spans", "reasons", "warnings")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Run:
     """The record of one run, whole in run.json.
 
     Attributes:
-        id: Sorts by time, unique in its workspace.
+        id: The name of its folder.
         workload: The model's name.
         workload_source: What was given to --workload.
         outcome: `running` until it ends.
@@ -78,9 +79,17 @@ class Run:
     look_closer: str | None = None
     error: Mapping[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        describe_spans((*self.spans, *self.new_spans, *self.missed_spans))  # Refuses what names no span.
+
     def to_json(self) -> dict[str, Any]:
         """The record as run.json and `--json` have it."""
         return asdict(self)
+
+    @property
+    def has_verdict(self) -> bool:
+        """Whether it got as far as saying what the data or the model is worth."""
+        return self.outcome not in ("running", *UNFINISHED)
 
     @property
     def finished_steps(self) -> int:
@@ -108,16 +117,11 @@ class RunFolder:
         os.replace(scratch, self.record)
 
     def read(self) -> Run | None:
-        """The record, or None where there is none that can be read."""
-        try:
-            content = json.loads(self.record.read_text(encoding="utf-8"))
-            known = {f.name for f in fields(Run)}
-            values = {key: value for key, value in content.items() if key in known}
-            values["steps"] = tuple(Step(**step) for step in values.get("steps", ()))
-            values |= {key: tuple(values.get(key, ())) for key in _LISTS}
-            run = Run(**values)
-        except (OSError, ValueError, TypeError, AttributeError):
+        """The record; None where there is none, or, with a warning, none that can be read."""
+        run: Run | None = read_as(self.record, Run)
+        if run is None:
             return None
+        run = replace(run, id=self.path.name)
         if run.outcome != "running":
             return run
         steps = self.read_steps()
@@ -129,17 +133,20 @@ class RunFolder:
         """The steps as the events have them."""
         steps: dict[str, Step] = {}
         for event in EventReader(self.events):
-            if event.get("event") == "plan":
-                steps |= {name: Step(name, "queued") for name in event["steps"]}
-            elif event.get("event") == "step":
-                steps[event["step"]] = Step(event["step"], event["state"], event.get("seconds"))
+            with suppress(ValueError):  # As torn as a line that is none.
+                if event.get("event") == "plan":
+                    names = fit(event.get("steps"), tuple[str, ...])
+                    steps |= {name: Step(name, "queued") for name in names}
+                elif event.get("event") == "step":
+                    step = fit({**event, "name": event.get("step")}, Step)
+                    steps[step.name] = step
         return tuple(steps.values())
 
 
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
