@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from errors import EdgelineError, UsageError
-from locations import is_url, locate
+from locations import Location, is_url, locate
 from runners.stdout import note, print_json, speaking
 
 EXIT_CODES = """\
@@ -163,12 +163,25 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         "--profile", metavar="P", help="a YAML file of settings, or the name of one: published"
     )
     parser.add_argument(
-        "--data", type=locate, metavar="DIR_OR_URL", help="spans of photos (a sample, rendered once)"
+        "--data", type=_recorded, metavar="DIR_OR_URL", help="spans of photos (a sample, rendered once)"
     )
     _workspace(parser)
     parser.add_argument(
         "--set", action="append", default=[], metavar="a.b=c", help="one setting, in YAML; may be repeated"
     )
+
+
+def _recorded(text: str) -> Location:
+    """A place to read from, which every run records."""
+    from pipeline.secret_values import names_user
+
+    if names_user(text):
+        raise UsageError(
+            "--data has a user or password before an @.",
+            "Every run records where its photos came from.",
+            "Take it out; keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws.",
+        )
+    return locate(text)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -185,7 +185,8 @@ class _Session:
             workload_source=self.source,
             data=str(data),
             push=self.push,
-            settings=self.settings.model_dump(mode="json"),
+            # No step on this machine reads what is there for a cluster.
+            settings=self.settings.model_dump(mode="json", exclude={"kubeflow"}),
             pid=os.getpid(),
             host=socket.gethostname(),
             started_at=runs.utc_now(),

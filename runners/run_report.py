@@ -58,7 +58,7 @@ def about(run: Run, folder: RunFolder) -> About:
         log=str(folder.log) if folder.log.exists() else None,
         data=run.data,
         inputs=dict(run.inputs),
-        # What runs the DAG elsewhere is no setting of this run.
+        # Runs of before recorded what runs the DAG elsewhere.
         settings=by_dotted_name({name: v for name, v in run.settings.items() if name != "kubeflow"}),
         libraries=library_versions(),
         steps=tuple(Step(step.name, step.state, step.seconds) for step in run.steps),

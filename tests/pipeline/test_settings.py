@@ -306,3 +306,17 @@ def test_a_name_that_no_file_can_have_is_a_mistake(name):
     (found,) = mistakes(profile=name)
 
     assert found.startswith("--profile ") and "no readable file" in found
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "push.destination=s3://me:hunter2@bucket/push",
+        "beam.flags=[--runner=FlinkRunner, --s3_secret_access_key=hunter2]",
+        "beam.flags=[--job_endpoint=http://me:hunter2@flink:8099]",
+    ],
+)
+def test_what_every_run_would_record_holds_no_secret(override):
+    (found,) = mistakes(overrides=[override])
+
+    assert "every run would record" in found and "hunter2" not in found

@@ -311,3 +311,30 @@ def test_a_pipe_that_closes_early_is_no_traceback(tmp_path, workspace):
 def test_the_help_names_every_fault():
     named = cli.FAULTS.removeprefix("faults: ").replace("\n", " ").split(", ")
     assert sorted(name.strip() for name in named) == sorted(FAULTS)
+
+
+def test_a_password_in_the_place_of_the_data_is_refused_before_a_run_records_it(tmp_path, capsys):
+    workspace = tmp_path / "workspace"
+    for command in (["run"], ["schedule", "--cron"]):
+        code = cli.main([*command, "--data", "s3://me:hunter2@bucket/x", "--workspace", str(workspace)])
+
+        said = capsys.readouterr()
+        assert code == 2 and "AWS_ACCESS_KEY_ID" in said.err and "hunter2" not in said.out + said.err
+    assert not workspace.exists()
+
+
+def test_a_record_has_nothing_of_what_is_there_for_a_cluster(tmp_path, capsys):
+    arguments = ["--data", str(tmp_path / "none"), "--workspace", str(tmp_path)]
+    cli.main(["run", "--set", "kubeflow.env={GREETING: hunter2}", *arguments, "--json"])
+    shown = [capsys.readouterr().out]
+    for command in (
+        ["show", "latest"],
+        ["show", "latest", "--json"],
+        ["report", "--json"],
+        ["report", "--index", "--json"],
+    ):
+        assert cli.main([*command, "--workspace", str(tmp_path)]) == 0
+        shown.append(capsys.readouterr().out)
+
+    files = [path.read_text() for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert len(files) >= 4 and all("hunter2" not in text for text in (*files, *shown))
