@@ -49,6 +49,7 @@ class About:
     Attributes:
         run: Its id.
         model: The model's name.
+        number: Its place in the order in which the runs of its model were made; 0 where that was not noted.
         engine: Where it ran.
         outcome: How it ended.
         version: In production afterwards; None where nothing is, or where that is not known.
@@ -72,6 +73,7 @@ class About:
 
     run: str
     model: str
+    number: int = 0
     engine: Literal["local", "kubeflow"] = "local"
     outcome: Outcome = "running"
     version: int | None = None

@@ -178,9 +178,11 @@ class _Session:
     def _begin(
         self, data: Location, digests: Mapping[str, str], looked: Mapping[str, Any], resumed: Run | None
     ) -> tuple[Run, RunFolder]:
+        number = max((run.number for run in runs.read_runs(self.workspace)), default=0) + 1
         folder = runs.create_folder(self.workspace)
         run = Run(
             id=folder.path.name,
+            number=number,
             workload=self.workload.name,
             workload_source=self.source,
             data=str(data),

@@ -1,6 +1,7 @@
 """The page of a local run: `report.html` and `facts.json` in the folder of the run."""
 
 import os
+from itertools import takewhile
 from pathlib import Path
 
 from components.library_versions import library_versions
@@ -44,6 +45,7 @@ def about(run: Run, folder: RunFolder) -> About:
     return About(
         run=run.id,
         model=run.workload,
+        number=run.number,
         outcome=run.outcome,
         version=run.version,
         started_at=run.started_at,
@@ -70,6 +72,6 @@ def about(run: Run, folder: RunFolder) -> About:
 
 
 def _before(run: Run, folder: RunFolder) -> Facts | None:
-    known = [known.path for known in runs.folders(folder.path.parent.parent)]
-    earlier = reversed(known[: known.index(folder.path)])
-    return records.before(run.id, run.workload, filter(None, map(records.read, earlier)))
+    earlier = [*takewhile(lambda known: known[1].id != run.id, runs.read_all(folder.path.parent.parent))]
+    facts = (records.read(known.path) for known, _ in reversed(earlier))
+    return records.before(run.id, run.workload, filter(None, facts))

@@ -35,6 +35,8 @@ class Run:
 
     Attributes:
         id: The name of its folder.
+        number: Its place in the order in which the runs of its workspace were made: a clock may be wrong. 0
+            for those of before it was noted, which come first, by their ids.
         workload: The model's name.
         workload_source: What was given to --workload.
         outcome: `running` until it ends.
@@ -57,6 +59,7 @@ class Run:
     data: str
     push: str
     settings: Mapping[str, Any]
+    number: int = 0
     outcome: Outcome = "running"
     exit_code: int | None = None
     pid: int = 0
@@ -173,7 +176,7 @@ def create_folder(workspace: Path) -> RunFolder:
 
 
 def folders(workspace: Path) -> list[RunFolder]:
-    """All run folders of a workspace, oldest first."""
+    """All run folders of a workspace, by their names."""
     runs = workspace / "runs"
     if not runs.is_dir():
         return []
@@ -182,13 +185,18 @@ def folders(workspace: Path) -> list[RunFolder]:
 
 def _age(path: Path) -> tuple[str, int]:
     second, number = path.name[:15], path.name[16:]
-    return second, int(number) if number.isdigit() else 1
+    return second, int(number) if number.isdecimal() else 1
+
+
+def read_all(workspace: Path) -> list[tuple[RunFolder, Run]]:
+    """All readable runs of a workspace with their folders, in the order in which they were made."""
+    found = [(folder, run) for folder in folders(workspace) if (run := folder.read()) is not None]
+    return sorted(found, key=lambda item: item[1].number)
 
 
 def read_runs(workspace: Path, workload: str | None = None) -> list[Run]:
     """All readable runs of a workspace, oldest first; of one workload where it is named."""
-    runs = [run for folder in folders(workspace) if (run := folder.read()) is not None]
-    return [run for run in runs if workload in (None, run.workload)]
+    return [run for _, run in read_all(workspace) if workload in (None, run.workload)]
 
 
 def find_run(workspace: Path, run_id: str) -> tuple[RunFolder, Run]:
@@ -197,7 +205,7 @@ def find_run(workspace: Path, run_id: str) -> tuple[RunFolder, Run]:
     Raises:
         UsageError: There is none.
     """
-    runs = {run.id: (folder, run) for folder in folders(workspace) if (run := folder.read()) is not None}
+    runs = {run.id: (folder, run) for folder, run in read_all(workspace)}
     if not runs:
         raise UsageError(
             f"The workspace {workspace} holds no run.",
@@ -225,10 +233,9 @@ def mark_killed(workspace: Path) -> list[Run]:
         The runs that were marked.
     """
     marked = []
-    for folder in folders(workspace):
-        run = folder.read()
+    for folder, run in read_all(workspace):
         # Whoever holds the lock knows that nobody else runs here, even where the number is in use again.
-        if run is not None and run.ended_at is None:
+        if run.ended_at is None:
             run = replace(run, outcome="killed", exit_code=1, ended_at=utc_now(), steps=folder.read_steps())
             folder.write(run)
             marked.append(run)

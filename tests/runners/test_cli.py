@@ -338,3 +338,30 @@ def test_a_record_has_nothing_of_what_is_there_for_a_cluster(tmp_path, capsys):
 
     files = [path.read_text() for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     assert len(files) >= 4 and all("hunter2" not in text for text in (*files, *shown))
+
+
+def test_after_a_run_of_a_clock_that_was_ahead_the_next_run_is_the_latest(tmp_path, make_run, capsys):
+    folder = RunFolder(tmp_path / "runs" / "20991231-000000")
+    folder.path.mkdir(parents=True)
+    folder.write(
+        make_run(
+            number=1, outcome="pushed", started_at="2099-12-31T00:00:00Z", ended_at="2099-12-31T00:01:00Z"
+        )
+    )
+    workspace = ["--workspace", str(tmp_path)]
+
+    assert cli.main(["run", "--data", str(tmp_path / "none"), *workspace]) == 4
+    capsys.readouterr()
+    newest = json.loads(said(capsys, "runs", "--json", *workspace))[0]["id"]
+
+    assert newest != "20991231-000000"
+    assert json.loads(said(capsys, "status", "--json", *workspace))["last_run"]["id"] == newest
+    assert json.loads(said(capsys, "show", "latest", "--json", *workspace))["number"] == 2
+    assert json.loads(said(capsys, "report", "--json", *workspace))["run"] == newest
+    rows = json.loads(said(capsys, "report", "--index", "--json", *workspace))["runs"]
+    assert [row["run"] for row in rows] == ["20991231-000000", newest]
+
+
+def said(capsys, *command):
+    assert cli.main([*command]) == 0
+    return capsys.readouterr().out
