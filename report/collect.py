@@ -36,7 +36,7 @@ class _Reader:
             # protobuf's DecodeError has no base of its own that could be named without importing protobuf.
             if not isinstance(error, _UNREADABLE) and type(error).__name__ != "DecodeError":
                 raise
-            self.unreadable.append(f"{name} could not be read: {type(error).__name__}: {error}")
+            self.unreadable.append(fit(f"{name} could not be read: {type(error).__name__}: {error}", str))
             return default
 
 

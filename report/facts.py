@@ -261,6 +261,10 @@ class Confusion:
     labels: tuple[str, ...]
     rows: tuple[tuple[int, ...], ...]
 
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.labels) for row in (self.labels, self.rows, *self.rows)):
+            raise ValueError(f"the confusion matrix has not a row and a column for each of {self.labels}")
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -341,6 +345,10 @@ class Edge:
     default: str | None = None
     photos: int = 0
     variants: tuple[Variant, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.default is not None and self.default not in {variant.name for variant in self.variants}:
+            raise ValueError(f"the default {self.default} is none of the files")
 
 
 @dataclass(frozen=True)

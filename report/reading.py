@@ -91,6 +91,8 @@ def fit(value: Any, kind: Any, name: str = "it") -> Any:
     Raises:
         ValueError: It is of another type, or a number that is none.
     """
+    if kind is str and type(value) is str and value.isascii():  # By far the commonest.
+        return value
     origin, inner, parts_of = _looked_into(kind)
     if parts_of:
         given = vars(value) if isinstance(value, kind) else value
@@ -100,8 +102,10 @@ def fit(value: Any, kind: Any, name: str = "it") -> Any:
                 return kind(**parts)
     elif origin in (Union, UnionType):
         for option in inner:
-            with suppress(ValueError):
+            try:
                 return fit(value, option, name)
+            except ValueError:
+                continue
     elif origin is tuple and isinstance(value, list | tuple):
         kinds = repeat(inner[0]) if inner[-1] is Ellipsis else inner
         if inner[-1] is Ellipsis or len(inner) == len(value):

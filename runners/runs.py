@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +19,7 @@ from runners.events import EventReader
 Outcome = Literal["running", "pushed", "unchanged", "held", "refused", "failed", "interrupted", "killed"]
 # These ended before a verdict, so the next run takes up what they left.
 UNFINISHED = ("failed", "interrupted", "killed")
+_MODEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,10 @@ class Run:
     error: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        describe_spans((*self.spans, *self.new_spans, *self.missed_spans))  # Refuses what names no span.
+        # Both become parts of paths and sentences, and a record may be damaged.
+        if not _MODEL.fullmatch(self.workload):
+            raise ValueError(f"workload is {self.workload!r}")
+        describe_spans((*self.spans, *self.new_spans, *self.missed_spans))
 
     def to_json(self) -> dict[str, Any]:
         """The record as run.json and `--json` have it."""

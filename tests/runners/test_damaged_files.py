@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import time
 
 import pytest
 
@@ -11,6 +13,7 @@ from runners.artifact_records import ArtifactRecord
 from runners.cli import main
 from runners.events import EventWriter
 from runners.runs import RunFolder, Step
+from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value
 
 EARLIER, RUN = "20261005-091233", "20261012-091233"
 OF_ARTIFACTS = {
@@ -228,3 +231,48 @@ def test_the_next_run_starts(edgeline, workspace, file):
         assert code == 4 and "Traceback" not in err
         assert "Data refused" in out and "report.html" in out
         assert isinstance(artifact_records.discard_damaged(workspace), list)
+
+
+@pytest.mark.parametrize("page", [False, True])
+def test_whatever_chance_writes_into_the_files_of_a_run_breaks_no_command(edgeline, workspace, page):
+    chance = random.Random(SEED)
+    slowest = 0.0
+    wholes = {file: (workspace / "runs" / RUN / file).read_bytes() for file in FILES[:-3]}
+    facts = edgeline("report", RUN, "--json")[1]
+    wholes["facts.json"] = json.dumps(json.loads(facts)["facts"]).encode()
+    for _ in range(ROUNDS // 5 if page else ROUNDS):
+        file, whole = chance.choice(list(wholes.items()))
+        path = workspace / "runs" / RUN / file
+        path.write_bytes(damaged_content(chance, whole))
+        commands = [["report", RUN], ["report", "--index"]] if page else [["show", RUN], ["status"], ["runs"]]
+        for command in commands:
+            started = time.process_time()
+            code, out, err = edgeline(*command)
+            slowest = max(slowest, time.process_time() - started)
+
+            # The record says where releases lie, and nothing may be there that could be read.
+            lost = command == ["status"] and file == "run.json"
+            assert code in ((0, 1) if lost else (0, 2)) and "Traceback" not in out + err, (command, file, err)
+            assert "\x1b" not in out + err
+        path.write_bytes(whole)
+        if file != "facts.json" and page:
+            (workspace / "runs" / RUN / "facts.json").unlink(missing_ok=True)
+
+    assert slowest < (9 if page else 3)
+
+
+def damaged_content(chance, whole):
+    if chance.random() < 0.3:
+        return damaged_text(
+            chance, whole.decode(), ["\0", "{", "[", '"', ",", "9", "\ud800", "-", "e9"]
+        ).encode(errors="surrogatepass")
+    try:
+        return json.dumps(damaged_value(chance, json.loads(whole))).encode()
+    except ValueError:  # One value a line.
+        lines = [json.loads(line) for line in whole.splitlines()]
+        return "\n".join(json.dumps(line) for line in map_one(chance, lines)).encode() + b"\n"
+
+
+def map_one(chance, lines):
+    number = chance.randrange(len(lines))
+    return [damaged_value(chance, line) if n == number else line for n, line in enumerate(lines)]
