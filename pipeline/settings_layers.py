@@ -3,7 +3,6 @@
 import difflib
 import os
 import re
-import unicodedata
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,8 @@ _DEEPEST = 20
 # Of thousands nobody reads more, and to look for the nearest key takes milliseconds each.
 _MOST_MISTAKES = 50
 _LONGEST_SHOWN = 200
+# Control characters but for blanks, and halves of a character: no path and no text of ours has them.
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class _Loader(yaml.SafeLoader):
@@ -38,14 +39,15 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise _refused(f"an alias, *{event.anchor}: write out what it stands for", event)
         if getattr(event, "tag", None) is not None:
-            raise _refused(f"a value with the tag {_name_tag(event.tag)}: write it without", event)
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!", 1)
+            raise _refused(f"a value with the tag {tag}: write it without", event)
         if self.depth > _DEEPEST:
             raise _refused(f"values that are nested more than {_DEEPEST} deep", event)
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
-        if isinstance(node, yaml.ScalarNode) and (fault := _fault(node.value)):
-            raise _refused(fault, node)
+        if isinstance(node, yaml.ScalarNode) and (unfit := _UNFIT.search(node.value)):
+            raise _refused(f"the character U+{ord(unfit[0]):04X}", node)
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -63,10 +65,6 @@ def _refused(what: str, where: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=what, problem_mark=where.start_mark)
 
 
-def _name_tag(tag: str) -> str:
-    return tag.replace("tag:yaml.org,2002:", "!!", 1)
-
-
 def _shown(text: str) -> str:
     """A text as a sentence can have it: printable, and not too long."""
     return _cut(repr(text)[1:-1])
@@ -74,14 +72,6 @@ def _shown(text: str) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
-
-
-def _fault(text: str) -> str:
-    """The first character that neither a path nor a text of ours has; empty where there is none."""
-    for character in text:
-        if character not in "\t\r\n" and unicodedata.category(character) in ("Cc", "Cs"):
-            return f"the character U+{ord(character):04X}"
-    return ""
 
 
 for _tag, _pattern, _first in (
@@ -167,15 +157,13 @@ def merge_layers(
     for override in overrides:
         dotted, equals, text = override.partition("=")
         keys = dotted.strip().split(".")
-        if not equals or not all(keys):
-            mistakes.append(f"--set {_shown(override)}: not of the form a.b=c.")
-            continue
-        if len(keys) > _DEEPEST:
-            mistakes.append(f"--set {_shown(override)}: a key that is nested {len(keys):,} deep.")
-            continue
         try:
-            if fault := _fault(dotted):
-                raise yaml.YAMLError(f"{fault} in its key")
+            if not equals or not all(keys):
+                raise yaml.YAMLError("it is not of the form a.b=c")
+            if len(keys) > _DEEPEST:
+                raise yaml.YAMLError(f"a key that is nested {len(keys):,} deep")
+            if unfit := _UNFIT.search(dotted):
+                raise yaml.YAMLError(f"the character U+{ord(unfit[0]):04X} in its key")
             value = parse_yaml(text)
         except yaml.YAMLError as error:
             mistakes.append(f"--set {_shown(override)}: {_first_line(error)}.")

@@ -15,7 +15,7 @@ from report.statistics import read_anomalies, read_features
 
 _Part = TypeVar("_Part")
 # What reading a file that was torn, cut or written by another version ends in.
-_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 # A thumbnail is 2 to 20 kB; what is larger is none, and a page has to stay small.
 _LARGEST_PICTURE = 100_000
 PARTS = ("data", "training", "evaluation", "reliability", "mistakes", "edge", "gates")

@@ -8,8 +8,9 @@ import errno
 import json
 import logging
 import os
+import reprlib
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -43,22 +44,10 @@ def read_json(path: Path) -> Any:
     Raises:
         OSError: It cannot be read.
         ValueError: It is no JSON.
+        RecursionError: It is nested too deep.
     """
     with open(path, "rb", opener=regular_file) as file:
-        return _parse(file.read())
-
-
-def read_lines(path: Path) -> Iterator[Any]:
-    """What a file with one JSON value a line holds.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: A line is no JSON.
-    """
-    with open(path, "rb", opener=regular_file) as file:
-        for line in file:
-            if line.strip():
-                yield _parse(line)
+        return json.loads(file.read())
 
 
 def read_as(path: Path, kind: Any) -> Any:
@@ -67,16 +56,9 @@ def read_as(path: Path, kind: Any) -> Any:
         return fit(read_json(path), kind)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         log.warning("%s cannot be read: %s", path, error)
         return None
-
-
-def _parse(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
 
 
 def fit(value: Any, kind: Any, name: str = "it") -> Any:
@@ -120,7 +102,7 @@ def fit(value: Any, kind: Any, name: str = "it") -> Any:
             return value
     elif kind is Any or (kind in (bool, NoneType) and isinstance(value, kind)):
         return value
-    raise ValueError(f"{name} is {repr(value)[:100]}")
+    raise ValueError(f"{name} is {reprlib.repr(value)}")
 
 
 @cache

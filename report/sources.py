@@ -1,5 +1,6 @@
 """Where the report reads from: the folders that the steps of one run put out."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,5 +74,7 @@ def read_json(folder: Path | None, name: str) -> Any:
 
 def read_lines(folder: Path | None, name: str) -> Iterator[Any]:
     """The objects of a file with one JSON object a line; nothing where it is not there."""
-    if folder is not None and (folder / name).exists():
-        yield from reading.read_lines(folder / name)
+    if folder is None or not (folder / name).exists():
+        return
+    with open(folder / name, "rb", opener=reading.regular_file) as file:
+        yield from (json.loads(line) for line in file if line.strip())

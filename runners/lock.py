@@ -69,5 +69,5 @@ def _holder(path: Path) -> str:
         holder = read_json(path)
         run = f"run {holder['run']}" if holder["run"] else "a run that is about to start"
         return f"{run}, process {holder['pid']} on {holder['host']}, since {holder['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "a process that has not said yet who it is"

@@ -110,6 +110,9 @@ DAMAGE = {
     "values of null": lambda whole: json.dumps(dict.fromkeys(_keys(whole))).encode(),
     "not UTF-8": b"\xff\xfe\xfd{",
     "nested": b"[" * 100_000,
+    "values nested as deep as JSON can be": lambda whole: (
+        json.dumps(dict.fromkeys(_keys(whole), "X")).replace('"X"', "[" * 700 + "]" * 700).encode()
+    ),
     "a huge number": lambda whole: json.dumps(dict.fromkeys(_keys(whole), 10**400)).encode(),
     "no number": lambda whole: json.dumps(dict.fromkeys(_keys(whole), float("nan"))).encode(),
     "a folder": os.mkdir,
