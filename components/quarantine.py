@@ -22,6 +22,8 @@ _MOST_THUMBNAILS = 24
 _MOST_TRIES = 100
 # Of CPU time and memory for one thumbnail, which is worth less than the photo.
 _SECONDS, _GIGABYTES = 2, 2
+# How a formula begins (OWASP, CSV Injection), the full-width signs of some languages among it, and our mark.
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20'")
 
 log = logging.getLogger("edgeline.ingest")
 
@@ -30,6 +32,8 @@ def write_quarantine(
     folder: Path, aside: Sequence[SetAside], spans: Sequence[Span], summary: Mapping[str, Any]
 ) -> None:
     """Writes quarantine.csv, ingest.json, thumbnails.json and thumbnails/NN.jpg.
+
+    In quarantine.csv, what a spreadsheet would take for a formula, or what begins with ', has a ' before it.
 
     Args:
         folder: The artifact.
@@ -40,7 +44,8 @@ def write_quarantine(
     with (folder / "quarantine.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("span", "photo", "reason", "detail"))
-        writer.writerows(sorted((a.span, a.photo, a.reason, a.detail) for a in aside))
+        rows = sorted((a.span, a.photo, a.reason, a.detail) for a in aside)
+        writer.writerows([_as_text(cell) for cell in row] for row in rows)
     (folder / "ingest.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
     (folder / "thumbnails").mkdir(exist_ok=True)
     records: list[dict[str, str]] = []
@@ -50,6 +55,10 @@ def write_quarantine(
         records.append({"file": name, **vars(item)})
     text = json.dumps(records, indent=1, ensure_ascii=False)
     (folder / "thumbnails.json").write_text(text, encoding="utf-8")
+
+
+def _as_text(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _thumbnails(aside: Sequence[SetAside], spans: Sequence[Span]) -> Iterator[tuple[SetAside, bytes]]:

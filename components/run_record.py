@@ -61,7 +61,8 @@ def leave_record(
         earlier = [found for _, found in records.read_all(place)][::-1] if place is not None else []
     with _warns("There is no report of this run"):
         sources = _sources(inputs)
-        facts = collect(sources, _about(inputs, about, outcome, reasons, version))
+        number = records.number_of(about["run"], earlier) if place is not None else 0
+        facts = collect(sources, _about(inputs, about, outcome, reasons, version, number))
         page = render_run(
             facts, pictures(sources), records.before(about["run"], about["model_name"], earlier)
         )
@@ -94,6 +95,7 @@ def _about(
     outcome: values.Outcome,
     reasons: Sequence[str],
     version: int | None,
+    number: int,
 ) -> values.About:
     now = datetime.now(timezone.utc).replace(microsecond=0)
     steps = _steps(inputs)
@@ -101,6 +103,7 @@ def _about(
     return values.About(
         run=about["run"],
         model=about["model_name"],
+        number=number,
         engine="kubeflow" if about["records"] else "local",
         outcome=outcome,
         version=version,

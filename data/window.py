@@ -114,8 +114,8 @@ def _files(root: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 def _read(cache: Path | None) -> dict[str, dict[str, str]]:
     try:
-        known = json.loads(cache.read_text(encoding="utf-8")) if cache else {}
-    except (OSError, ValueError):
+        known = json.loads(cache.read_text(encoding="utf-8")) if cache and cache.is_file() else {}
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(known, dict):
         return {}

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from pipeline.secret_values import names_secret, names_user, refuse_user
 from pipeline.settings_group import Group
 
 # The nodes of the DAG; a step that is named wrongly in the settings is told the nearest of them.
@@ -79,10 +80,21 @@ def _location(value: str) -> str:
 def _host(value: str) -> str:
     if not re.fullmatch(r"https?://\S+", value):
         raise ValueError(f"{value!r} is not a URL, http://... or https://...")
+    if names_user(value):
+        raise ValueError("it has a user or password before an @; give a token as KFP_TOKEN, or KFP_COOKIES")
     return value.rstrip("/")
 
 
-Location = Annotated[str, AfterValidator(_location)]
+def _image(value: str) -> str:
+    registry, slash, _ = value.partition("/")
+    if names_user(value) or (slash and "@" in registry):
+        raise ValueError(
+            "it has a user or password before an @; name a secret in kubeflow.image_pull_secrets"
+        )
+    return value
+
+
+Location = Annotated[str, AfterValidator(refuse_user), AfterValidator(_location)]
 
 
 class Toleration(Group):
@@ -140,7 +152,7 @@ class KubeflowSettings(Group):
         namespace: The user's namespace, where Kubeflow has several.
         experiment: Runs are filed under it; None is the default one of Kubeflow Pipelines.
         service_account: What the steps' pods run as.
-        env: Environment variables of every step.
+        env: Environment variables of every step, for all who see a run to read; no secrets.
         secrets: Environment variables of every step from secrets, each `NAME: secret/key`.
         retries: How often a failed step is tried again, where that is safe: not the push, which could have
             succeeded, and not the steps that stop a run on purpose. A backend before KFP 2.5 ignores it.
@@ -149,10 +161,10 @@ class KubeflowSettings(Group):
         steps: By step, what differs from that.
     """
 
-    image: str | None = None
+    image: Annotated[str, AfterValidator(_image)] | None = None
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     image_pull_secrets: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    pipeline_root: Annotated[str, AfterValidator(_root)] | None = None
+    pipeline_root: Annotated[str, AfterValidator(refuse_user), AfterValidator(_root)] | None = None
     data: Location | None = None
     push: Location | None = None
     push_in_every_step: bool = False
@@ -167,6 +179,17 @@ class KubeflowSettings(Group):
     retry_backoff_s: int = Field(30, ge=1, le=3600)
     every_step: Placement = Placement()
     steps: Mapping[StepName, Placement] = Field(default_factory=dict)
+
+    @field_validator("env", mode="before")
+    @classmethod
+    def _no_secrets(cls, env: object) -> object:
+        given = env.items() if isinstance(env, Mapping) else ()
+        if secret := [name for name, value in given if names_secret(str(name)) or names_user(str(value))]:
+            raise ValueError(
+                f"{', '.join(secret)}: a secret, which the compiled pipeline would show to all who see it."
+                f" Name it in kubeflow.secrets: {{{secret[0]}: SECRET/KEY}}"
+            )
+        return env
 
     @field_validator("env", "secrets")
     @classmethod

@@ -15,6 +15,7 @@ from pydantic import (
 from errors import UsageError
 from locations import is_url
 from pipeline.kubeflow_settings import KubeflowSettings
+from pipeline.secret_values import names_secret, names_user, refuse_user
 from pipeline.settings_group import Group
 from pipeline.settings_layers import describe_mistakes, merge_layers
 
@@ -29,12 +30,21 @@ DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
 }
 VariantName = Literal["fp32", "fp16", "int8", "dynamic"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-# Taken from where the command was typed: a worker may stand elsewhere.
-SettingsPath = Annotated[Path, Field(strict=False), AfterValidator(lambda path: path.expanduser().absolute())]
+
+
+def _absolute(path: Path) -> Path:
+    """Taken from where the command was typed: a worker may stand elsewhere."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(f"{path} cannot be found: {error}") from None
+
+
+SettingsPath = Annotated[Path, Field(strict=False), AfterValidator(_absolute)]
 SettingsPlace = Annotated[
     str,
     Field(json_schema_extra={"format": "path"}),
-    AfterValidator(lambda place: place if is_url(place) else str(Path(place).expanduser().absolute())),
+    AfterValidator(lambda place: refuse_user(place) if is_url(place) else str(_absolute(Path(place)))),
 ]
 
 
@@ -193,6 +203,18 @@ class BeamSettings(Group):
     """
 
     flags: Annotated[tuple[str, ...], Field(strict=False)] = ()
+
+    @field_validator("flags")
+    @classmethod
+    def _no_secrets(cls, flags: tuple[str, ...]) -> tuple[str, ...]:
+        for flag in flags:
+            name = flag.partition("=")[0]
+            if names_secret(name) or names_user(flag):
+                raise ValueError(
+                    f"{name} has a secret, which every run would record. Its library also takes it from where"
+                    " its own tools do, such as AWS_SECRET_ACCESS_KEY or ~/.aws"
+                )
+        return flags
 
 
 class PushSettings(Group):

@@ -1,8 +1,9 @@
 """Where settings come from: layers of nested mappings merged key by key, and mistakes in a person's words."""
 
 import difflib
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,38 +11,105 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from report.reading import regular_file
+
 PROFILES = Path(__file__).parent / "profiles"
+# Far beyond what any person writes, and read in less than a second.
+_MOST_BYTES = 2**15
+_DEEPEST = 20
+# Of thousands nobody reads more, and to look for the nearest key takes milliseconds each.
+_MOST_MISTAKES = 50
+_LONGEST_SHOWN = 200
+# Control characters but for blanks, and halves of a character: no path and no text of ours has them.
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with 1.2's scalars: `off` and `no` stay words (a severity, a label), and `1e-3` is a number."""
+    """YAML with 1.2's scalars: `off` and `no` stay words (a severity, a label), and `1e-3` is a number.
+
+    No setting needs an alias (a few of which stand for billions of values) or a tag: they are refused. A key
+    is the text that stands there.
+    """
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own hook, a class attribute)
+    depth = 0
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{key} is there twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            raise _refused(f"an alias, *{event.anchor}: write out what it stands for", event)
+        if getattr(event, "tag", None) is not None:
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!", 1)
+            raise _refused(f"a value with the tag {tag}: write it without", event)
+        if self.depth > _DEEPEST:
+            raise _refused(f"values that are nested more than {_DEEPEST} deep", event)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        if isinstance(node, yaml.ScalarNode) and (unfit := _UNFIT.search(node.value)):
+            raise _refused(f"the character U+{ord(unfit[0]):04X}", node)
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        found: dict[Hashable, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _refused("a key that is no text", key)
+            if key.value in found:
+                raise _refused(f"{_shown(key.value)} is there twice", key)
+            found[key.value] = self.construct_object(value, deep=deep)
+        return found
+
+
+def _refused(what: str, where: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=what, problem_mark=where.start_mark)
+
+
+def _shown(text: str) -> str:
+    """A text as a sentence can have it: printable, and not too long."""
+    return _cut(repr(text)[1:-1])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)", list("-+0123456789")),
+    # Of more digits than any setting has, a number stays a word: Python refuses to read thousands of them.
+    ("int", r"[-+]?(?:0|[1-9][0-9]{0,18})", list("-+0123456789")),
     ("float", r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
 
 
-def parse_yaml(text: str) -> object:
+def parse_yaml(text: str | bytes) -> object:
     """The value of a YAML text.
 
     Raises:
-        yaml.YAMLError: It is not YAML, or a mapping has a key twice.
+        yaml.YAMLError: It is not YAML, or holds what no setting needs.
     """
-    return yaml.load(text, _Loader)
+    if len(text) > _MOST_BYTES:
+        raise yaml.YAMLError(f"more than {_MOST_BYTES // 1024} KiB")
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.reader.ReaderError as error:
+        what = f"U+{error.character:04X}" if error.encoding == "unicode" else f"that is no {error.encoding}"
+        raise yaml.YAMLError(f"the character {what}, at position {error.position}") from None
+    except (ValueError, OverflowError):  # Of PyYAML's scanner, which asks Python for it.
+        raise yaml.YAMLError("a character that there is none of") from None
+
+
+def read_yaml(path: Path | str) -> object:
+    """The value of a YAML file.
+
+    Raises:
+        OSError: It cannot be read, or is a folder or a pipe.
+        yaml.YAMLError: See `parse_yaml`.
+    """
+    with open(path, "rb", opener=regular_file) as file:
+        return parse_yaml(file.read(_MOST_BYTES + 1))
 
 
 @dataclass
@@ -89,13 +157,16 @@ def merge_layers(
     for override in overrides:
         dotted, equals, text = override.partition("=")
         keys = dotted.strip().split(".")
-        if not equals or not all(keys):
-            mistakes.append(f"--set {override}: not of the form a.b=c.")
-            continue
         try:
+            if not equals or not all(keys):
+                raise yaml.YAMLError("it is not of the form a.b=c")
+            if len(keys) > _DEEPEST:
+                raise yaml.YAMLError(f"a key that is nested {len(keys):,} deep")
+            if unfit := _UNFIT.search(dotted):
+                raise yaml.YAMLError(f"the character U+{ord(unfit[0]):04X} in its key")
             value = parse_yaml(text)
         except yaml.YAMLError as error:
-            mistakes.append(f"--set {override}: {text!r} is not YAML ({_first_line(error)}).")
+            mistakes.append(f"--set {_shown(override)}: {_first_line(error)}.")
             continue
         for key in reversed(keys):
             value = {key: value}
@@ -107,25 +178,25 @@ def merge_layers(
 def _read_layer(option: str, source: str) -> Mapping[Any, Any] | str:
     """What a file of settings holds, or a sentence that says why it cannot be read."""
     named = PROFILES / f"{source}.yaml"
-    path = named if named.is_file() else Path(source).expanduser()
     try:
-        layer = parse_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
+        layer = read_yaml(str(named) if os.path.isfile(named) else os.path.expanduser(source))
+    except yaml.YAMLError as error:
+        return f"{option} {_shown(source)}: {_first_line(error)}."
+    except (OSError, ValueError):  # No name of a file has a null byte.
         known = sorted(p.stem for p in PROFILES.glob("*.yaml"))
         near = difflib.get_close_matches(source, known, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        return f"{option} {source}: no readable file, and the named profiles are {', '.join(known)}.{hint}"
-    except yaml.YAMLError as error:
-        return f"{option} {source}: {path} is not YAML ({_first_line(error)})."
+        profiles = ", ".join(known)
+        return f"{option} {_shown(source)}: no readable file, and the named profiles are {profiles}.{hint}"
     if not isinstance(layer, Mapping | None):
-        return f"{option} {source}: {path} holds no mapping of settings."
+        return f"{option} {_shown(source)}: it holds no mapping of settings."
     return layer or {}
 
 
 def _first_line(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f", line {mark.line + 1}" if mark else ""
-    return f"{getattr(error, 'problem', None) or 'not readable'}{where}"
+    return f"it cannot be read: {getattr(error, 'problem', None) or error}{where}"
 
 
 def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: Tree) -> list[str]:
@@ -134,12 +205,13 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
     sentences = []
     mistakes = error.errors(include_url=False)
     deeper = {mistake["loc"][:depth] for mistake in mistakes for depth in range(1, len(mistake["loc"]))}
-    for mistake in mistakes:
-        if mistake["loc"] in deeper:
-            continue  # A list without its bad item is too short; the item is what has to be mended.
+    # A list without its bad item is too short; the item is what has to be corrected.
+    mistakes = [mistake for mistake in mistakes if mistake["loc"] not in deeper]
+    for mistake in mistakes[:_MOST_MISTAKES]:
         keys = [str(part) for part in mistake["loc"]]
         unknown = mistake["type"] == "extra_forbidden" or keys[-1] == "[key]"
-        dotted = ".".join(key for key in keys if key != "[key]")
+        dotted = _shown(".".join(key for key in keys if key != "[key]"))
+        value = _cut(repr(mistake["input"]))
         where = f" (from {tree.origin(dotted)})"
         if unknown:
             sentences.append(f"{dotted}: there is no such setting{where}.{_nearest(dotted, known)}")
@@ -151,12 +223,13 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
         elif mistake["type"] == "missing":
             reason = f"it has to be given: {allowed}"
         elif allowed:
-            reason = f"{mistake['input']!r} is not {allowed}"
+            reason = f"{value} is not {allowed}"
         else:
             group = [key for key in known if key.startswith(f"{dotted}.") and "[]" not in key]
-            reason = f"{mistake['input']!r} is not a group of settings: {', '.join(group)}"
+            reason = f"{value} is not a group of settings: {', '.join(group)}"
         sentences.append(f"{dotted}: {reason}{where}.")
-    return sentences
+    more = len(mistakes) - _MOST_MISTAKES
+    return [*sentences, f"and {more:,} more."] if more > 0 else sentences
 
 
 def _nearest(dotted: str, known: Mapping[str, str]) -> str:

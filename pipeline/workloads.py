@@ -1,5 +1,6 @@
 """What a workload is: a name, a curated schema, the module that TFX loads, and the settings that it wants."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,8 +64,8 @@ def find_workload(name: str) -> Workload:
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
-    path = Path(name).expanduser()
-    if path.suffix in (".yaml", ".yml") or path.is_file():
+    path = Path(os.path.expanduser(name))
+    if path.suffix in (".yaml", ".yml") or os.path.isfile(path):
         return _read_workload(path)
     import difflib
 
@@ -79,17 +80,17 @@ def find_workload(name: str) -> Workload:
 def _read_workload(path: Path) -> Workload:
     import yaml
 
-    from pipeline.settings_layers import parse_yaml
+    from pipeline.settings_layers import read_yaml
 
     try:
-        content = parse_yaml(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read ({error.strerror}).",
             "A workload is a name, a schema and a module.",
             "`edgeline data import SRC --data DIR` writes DIR/workload.yaml.",
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
         raise UsageError(f"{path} is not YAML.", str(error), "Mend it.") from None
     entries = content if isinstance(content, Mapping) else {}
     mistakes = [
@@ -113,7 +114,7 @@ def _read_workload(path: Path) -> Workload:
         raise UsageError(
             f"{path}: {'; '.join(mistakes)}.", "A workload is a name, a schema and a module.", "Mend it."
         )
-    schema = (path.parent / entries["schema"]).resolve()
+    schema = Path(os.path.realpath(path.parent / entries["schema"]))
     return Workload(entries["name"], schema, entries["module"], dict(entries.get("settings", {})))
 
 

@@ -286,20 +286,23 @@ def timeline(name: str, width: int, points: Sequence[Point]) -> str:
     Args:
         name: Unique in its page.
         width: In CSS pixels.
-        points: Oldest first.
+        points: Oldest first. Where a clock says otherwise, they stand side by side in this order.
     """
     from matplotlib.dates import date2num
 
     colours = {"pushed": _GOOD, "held": _WARN, "unchanged": _BEFORE}
     with _draw(name, f"Accuracy of {len(points)} runs over time", width, height=230) as (axes, drawing):
-        compared = [(date2num(point.at), point.before) for point in points if point.before is not None]
+        days = [float(date2num(point.at)) for point in points]
+        places = days if days == sorted(days) else [float(number) for number in range(len(points))]
+        compared = [
+            (at, point.before) for at, point in zip(places, points, strict=True) if point.before is not None
+        ]
         axes.plot([at for at, _ in compared], [value for _, value in compared], color=_BEFORE, linewidth=2)
         known = [value for point in points for value in (point.accuracy, point.before) if value is not None]
         low, high = min(known, default=0.0), max(known, default=1.0)
         # A run without a model has a day and no height: it stands at the foot.
         foot = low - max(0.01, 0.15 * (high - low))
-        for point in points:
-            at = date2num(point.at)
+        for at, point in zip(places, points, strict=True):
             if point.accuracy is not None:
                 colour = colours.get(point.outcome, _BAD)
                 axes.plot([at], [point.accuracy], "o", color=colour, markersize=6, zorder=3)
@@ -308,7 +311,11 @@ def timeline(name: str, width: int, points: Sequence[Point]) -> str:
                 axes.plot([at], [foot], "x", color=colour, markersize=6, zorder=3)
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         axes.locator_params(axis="y", nbins=5)
-        _label_days(axes, width)
+        if places is days:
+            _label_days(axes, width)
+        else:
+            axes.set_xticks([])
+            axes.set_xlabel("in the order of the runs, whose clocks disagree")
     return drawing.svg
 
 

@@ -1,7 +1,7 @@
 """From the folders of a run's artifacts to its facts. What cannot be read is named, and the rest is shown."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -9,45 +9,60 @@ from errors import EdgelineError
 from labels import parse_labels
 from report import facts
 from report.measures import Reliability, reliability, wilson
+from report.reading import fit
 from report.sources import Sources, read_json, read_lines
 from report.statistics import read_anomalies, read_features
 
 _Part = TypeVar("_Part")
 # What reading a file that was torn, cut or written by another version ends in.
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 # A thumbnail is 2 to 20 kB; what is larger is none, and a page has to stay small.
 _LARGEST_PICTURE = 100_000
+PARTS = ("data", "training", "evaluation", "reliability", "mistakes", "edge", "gates")
 
 
-def collect(sources: Sources, about: facts.About) -> facts.Facts:
-    """Reads all that the steps of a run put out.
+class _Reader:
+    """Reads part by part; remembers, a sentence each, which could not be read."""
 
-    Args:
-        sources: Their folders.
-        about: What the engine knows of the run.
-    """
-    unreadable: list[str] = []
+    def __init__(self) -> None:
+        self.unreadable: list[str] = []
 
-    def part(name: str, read: Callable[[Sources], _Part | None]) -> _Part | None:
+    def __call__(self, name: str, kind: Any, read: Callable[[], _Part], default: _Part) -> _Part:
+        """What `read` returns, checked to be of the type `kind`; the default where it cannot be read."""
         try:
-            return read(sources)
+            found: _Part = fit(read(), kind)
+            return found
         except Exception as error:
             # protobuf's DecodeError has no base of its own that could be named without importing protobuf.
             if not isinstance(error, _UNREADABLE) and type(error).__name__ != "DecodeError":
                 raise
-            unreadable.append(f"{name} could not be read: {type(error).__name__}: {error}")
-            return None
+            self.unreadable.append(fit(f"{name} could not be read: {type(error).__name__}: {error}", str))
+            return default
+
+
+def collect(sources: Sources, about: facts.About, parts: Collection[str] = PARTS) -> facts.Facts:
+    """Reads what the steps of a run put out.
+
+    Args:
+        sources: Their folders.
+        about: What the engine knows of the run.
+        parts: Fields of `Facts`; the others are left empty. All of them where none is named.
+    """
+    reader = _Reader()
+
+    def part(field: str, name: str, kind: Any, read: Callable[[Sources], Any], default: Any = None) -> Any:
+        return reader(name, kind, lambda: read(sources), default) if field in parts else default
 
     return facts.Facts(
         about=about,
-        data=part("The data of the window", _data),
-        training=part("The training", _training),
-        evaluation=part("The evaluation", _evaluation),
-        reliability=part("The predictions", _reliability),
-        mistakes=part("The worst mistakes", _mistakes),
-        edge=part("The edge files", _edge),
-        gates=part("The verdicts", _gates) or (),
-        unreadable=tuple(unreadable),
+        data=part("data", "The data of the window", facts.Data | None, lambda s: _data(s, reader)),
+        training=part("training", "The training", facts.Training | None, _training),
+        evaluation=part("evaluation", "The evaluation", facts.Evaluation | None, _evaluation),
+        reliability=part("reliability", "The predictions", Reliability | None, _reliability),
+        mistakes=part("mistakes", "The worst mistakes", tuple[facts.Mistake, ...] | None, _mistakes),
+        edge=part("edge", "The edge files", facts.Edge | None, _edge),
+        gates=part("gates", "The verdicts", tuple[facts.Gate, ...], _gates, ()),
+        unreadable=tuple(reader.unreadable),
     )
 
 
@@ -56,7 +71,9 @@ def pictures(sources: Sources) -> dict[str, bytes]:
     found = {}
     for folder, kind in ((sources.quarantine, "thumbnails"), (sources.edge_verdict, "mistakes")):
         for path in sorted((folder / kind).glob("*")) if folder is not None else ():
-            if path.suffix in (".jpg", ".png") and path.stat().st_size <= _LARGEST_PICTURE:
+            if path.suffix not in (".jpg", ".png") or not path.is_file():
+                continue
+            if path.stat().st_size <= _LARGEST_PICTURE:
                 found[f"{kind}/{path.name}"] = path.read_bytes()
     return found
 
@@ -71,37 +88,31 @@ def _whole(value: Any) -> int | None:
     return None if number is None else round(number)
 
 
-def _data(sources: Sources) -> facts.Data | None:
+def _data(sources: Sources, reader: _Reader) -> facts.Data | None:
     ingest = read_json(sources.quarantine, "ingest.json")
     if (ingest, sources.statistics, sources.anomalies) == (None, None, None):
         return None
     ingest = ingest or {"splits": {}, "classes": {}, "spans": ()}
-    drift = {item["feature"]: item for item in read_json(sources.data_verdict, "drift.json") or ()}
+
+    def features() -> tuple[facts.Feature, ...]:
+        drift = {item["feature"]: item for item in read_json(sources.data_verdict, "drift.json") or ()}
+        return read_features(sources.statistics, drift) if sources.statistics else ()
+
+    def anomalies() -> tuple[str, ...]:
+        return read_anomalies(sources.anomalies) if sources.anomalies else ()
+
+    def set_aside() -> Any:
+        return read_json(sources.quarantine, "thumbnails.json") or ()
+
     return facts.Data(
         window=ingest.get("window", ""),
         splits=ingest["splits"],
         classes=ingest["classes"],
-        spans=tuple(
-            facts.Span(
-                name=span["name"],
-                number=span["number"],
-                rows=span["rows"],
-                accepted=span["accepted"],
-                classes=span.get("classes", {}),
-                rejected=span["rejected"],
-            )
-            for span in ingest["spans"]
-        ),
-        features=read_features(sources.statistics, drift) if sources.statistics else (),
-        anomalies=read_anomalies(sources.anomalies) if sources.anomalies else (),
-        set_aside=tuple(
-            facts.SetAside(item["file"], item["span"], item["photo"], item["reason"], item.get("detail", ""))
-            for item in read_json(sources.quarantine, "thumbnails.json") or ()
-        ),
-        excluded=tuple(
-            facts.Excluded(item["span"], item.get("who", ""), item.get("when", ""), item.get("reason", ""))
-            for item in ingest.get("excluded", ())
-        ),
+        spans=ingest["spans"],
+        features=reader("The statistics", tuple[facts.Feature, ...], features, ()),
+        anomalies=reader("The anomalies", tuple[str, ...], anomalies, ()),
+        set_aside=reader("The thumbnails", tuple[facts.SetAside, ...], set_aside, ()),
+        excluded=ingest.get("excluded", ()),
     )
 
 
@@ -186,23 +197,8 @@ def _labels(sources: Sources) -> list[str]:
     return list(ingest.get("classes", ()))
 
 
-def _mistakes(sources: Sources) -> tuple[facts.Mistake, ...] | None:
-    found = read_json(sources.edge_verdict, "mistakes.json")
-    if found is None:
-        return None
-    return tuple(
-        facts.Mistake(
-            file=item["file"],
-            photo_id=item["photo_id"],
-            label=item["label"],
-            predicted=item["predicted"],
-            probability=float(item["probability"]),
-            probability_of_label=float(item.get("probability_of_label", 0.0)),
-            lane=item.get("lane", ""),
-            span=_whole(item.get("span")),
-        )
-        for item in found
-    )
+def _mistakes(sources: Sources) -> Any:
+    return read_json(sources.edge_verdict, "mistakes.json")
 
 
 def _edge(sources: Sources) -> facts.Edge | None:
@@ -234,10 +230,6 @@ def _variant(variant: Mapping[str, Any]) -> facts.Variant:
     )
 
 
-def _gates(sources: Sources) -> tuple[facts.Gate, ...]:
+def _gates(sources: Sources) -> Any:
     folders = (sources.data_verdict, sources.blessing, sources.edge_verdict)
-    verdicts = [verdict for folder in folders if (verdict := read_json(folder, "verdict.json")) is not None]
-    return tuple(
-        facts.Gate(v["gate"], v["result"], tuple(v["reasons"]), tuple(v.get("warnings", ())))
-        for v in verdicts
-    )
+    return [verdict for folder in folders if (verdict := read_json(folder, "verdict.json")) is not None]

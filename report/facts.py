@@ -49,6 +49,7 @@ class About:
     Attributes:
         run: Its id.
         model: The model's name.
+        number: Its place in the order in which the runs of its model were made; 0 where that was not noted.
         engine: Where it ran.
         outcome: How it ended.
         version: In production afterwards; None where nothing is, or where that is not known.
@@ -72,6 +73,7 @@ class About:
 
     run: str
     model: str
+    number: int = 0
     engine: Literal["local", "kubeflow"] = "local"
     outcome: Outcome = "running"
     version: int | None = None
@@ -259,6 +261,10 @@ class Confusion:
     labels: tuple[str, ...]
     rows: tuple[tuple[int, ...], ...]
 
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.labels) for row in (self.labels, self.rows, *self.rows)):
+            raise ValueError(f"the confusion matrix has not a row and a column for each of {self.labels}")
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -339,6 +345,10 @@ class Edge:
     default: str | None = None
     photos: int = 0
     variants: tuple[Variant, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.default is not None and self.default not in {variant.name for variant in self.variants}:
+            raise ValueError(f"the default {self.default} is none of the files")
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,8 @@ def _moment(text: str) -> datetime | None:
         at = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         return None
+    if not 1900 < at.year < 2200:  # Axes beyond have days that Python cannot name.
+        return None
     return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
 
 

@@ -57,7 +57,7 @@ def read(folder: Location) -> Facts | None:
 
 
 def read_all(root: Location) -> list[tuple[Location, Facts]]:
-    """The folder and facts of every run below `root`, oldest first.
+    """The folder and facts of every run below `root`, in the order in which they were made.
 
     Raises:
         EdgelineError: The store cannot be read.
@@ -69,7 +69,13 @@ def read_all(root: Location) -> list[tuple[Location, Facts]]:
             for folder, facts in zip(folders, pool.map(read, folders), strict=True)
             if facts is not None
         ]
-    return sorted(found, key=lambda item: (item[1].about.started_at, item[1].about.run))
+    return sorted(found, key=lambda item: (item[1].about.number, item[1].about.started_at, item[1].about.run))
+
+
+def number_of(run: str, known: Iterable[Facts]) -> int:
+    """The place of a run in the order of those whose records are known: the one that it has, or the next."""
+    numbers = {facts.about.run: facts.about.number for facts in known}
+    return numbers.get(run) or max(numbers.values(), default=0) + 1
 
 
 def before(run: str, model: str, newest_first: Iterable[Facts]) -> Facts | None:

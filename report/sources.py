@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from report import reading
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -64,19 +66,15 @@ def read_json(folder: Path | None, name: str) -> Any:
         OSError: It is there and cannot be read.
         ValueError: It is no JSON.
     """
-    if folder is None:
-        return None
     try:
-        return json.loads((folder / name).read_text(encoding="utf-8"))
+        return None if folder is None else reading.read_json(folder / name)
     except FileNotFoundError:
         return None
 
 
 def read_lines(folder: Path | None, name: str) -> Iterator[Any]:
     """The objects of a file with one JSON object a line; nothing where it is not there."""
-    if folder is None or not (folder / name).is_file():
+    if folder is None or not (folder / name).exists():
         return
-    with (folder / name).open(encoding="utf-8") as file:
-        for line in file:
-            if line.strip():
-                yield json.loads(line)
+    with open(folder / name, "rb", opener=reading.regular_file) as file:
+        yield from (json.loads(line) for line in file if line.strip())

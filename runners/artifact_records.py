@@ -4,6 +4,7 @@ TFX reuses a cached step when its output folders exist; whether they are whole i
 """
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from report.reading import fit, regular_file
 from runners import runs
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,16 +54,22 @@ def append(path: Path, record: ArtifactRecord) -> None:
 
 
 def read(path: Path) -> Iterator[ArtifactRecord]:
-    """The records of an artifacts.jsonl; lines that a crash tore are left out."""
+    """The records of an artifacts.jsonl; what a crash tore is left out, with a warning."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with open(path, "rb", opener=regular_file) as file:
+            lines = file.read().splitlines()
     except FileNotFoundError:
         return
-    for line in lines:
+    except OSError as error:
+        log.warning("%s cannot be read: %s", path, error)
+        return
+    for number, line in enumerate(lines, start=1):
         try:
-            yield ArtifactRecord(**json.loads(line))
-        except (ValueError, TypeError):
+            record: ArtifactRecord = fit(json.loads(line), ArtifactRecord)
+        except (ValueError, RecursionError) as error:
+            log.warning("%s line %d is left out: %s", path, number, error)
             continue
+        yield record
 
 
 def discard_damaged(workspace: Path) -> list[str]:
@@ -75,7 +85,7 @@ def discard_damaged(workspace: Path) -> list[str]:
     sentences = []
     for record in newest.values():
         path = Path(record.uri)
-        if not path.is_dir() or root not in path.resolve().parents:
+        if not os.path.isdir(path) or root not in path.resolve().parents:
             continue
         found, expected = list_files(record.uri), record.files or {}
         wrong = sorted(name for name, size in expected.items() if found.get(name) != size)

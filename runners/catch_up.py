@@ -7,7 +7,7 @@ from typing import Any
 from data.span_names import describe_spans
 from data.spans import Span, excluded_in_window, usable_spans
 from locations import Location
-from runners.runs import UNFINISHED, Run
+from runners.runs import Run
 
 
 def look(data: Location, spans: Sequence[Span], window: int, earlier: Sequence[Run]) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def look(data: Location, spans: Sequence[Span], window: int, earlier: Sequence[R
         "spans": names,
         "excluded_spans": tuple(asdict(decision) for decision in excluded_in_window(data, spans, window)),
     }
-    judged = [run for run in earlier if run.spans and run.data == str(data) and _has_verdict(run)]
+    judged = [run for run in earlier if run.spans and run.data == str(data) and run.has_verdict]
     if judged:
         seen = {name for run in judged for name in run.spans}
         last = judged[-1]
@@ -35,10 +35,6 @@ def look(data: Location, spans: Sequence[Span], window: int, earlier: Sequence[R
             span.name for span in usable_spans(data) if max(last.spans) < span.name < names[0]
         )
     return fields
-
-
-def _has_verdict(run: Run) -> bool:
-    return run.outcome != "running" and run.outcome not in UNFINISHED
 
 
 def span_lines(run: Run) -> list[str]:
@@ -58,7 +54,8 @@ def span_lines(run: Run) -> list[str]:
 
 
 def _excluded_line(decision: Mapping[str, Any]) -> str:
-    return f"Excluded: {decision['span']}, by {decision['who']} on {decision['when']}: {decision['reason']}"
+    span, who, when, reason = (decision.get(key, "?") for key in ("span", "who", "when", "reason"))
+    return f"Excluded: {span}, by {who} on {when}: {reason}"
 
 
 def missed_warning(run: Run) -> str | None:

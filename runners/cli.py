@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from errors import EdgelineError, UsageError
-from locations import is_url, locate
+from locations import Location, is_url, locate
+from runners.stdout import note, print_json, speaking
 
 EXIT_CODES = """\
 exit codes:
@@ -76,13 +77,18 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None, prog: str = "edgeline") -> int:
     """Runs one command; returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with speaking():
+        return _main(given, prog)
+
+
+def _main(given: list[str], prog: str) -> int:
     try:
         parsed = _parser(prog).parse_args(given)
         return int(parsed.call(parsed))
     except EdgelineError as error:
         return _report(error, "--json" in given)
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted.\n")
+        note("Interrupted.")
         return 130
     except BrokenPipeError:
         # The reader of a pipe has seen enough; without this, Python complains while it ends.
@@ -98,10 +104,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "edgeline") -> int:
 def _report(error: EdgelineError, as_json: bool) -> int:
     for part in (error.found, error.why, error.do):
         if part:
-            sys.stderr.write(part.strip("\n") + "\n")
+            note(part.strip("\n"))
     if as_json:
-        from runners.stdout import print_json
-
         parts = {"found": error.found, "why": error.why, "do": error.do}
         print_json({"outcome": "failed", "exit_code": error.exit_code, "error": parts})
     return error.exit_code
@@ -159,12 +163,25 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         "--profile", metavar="P", help="a YAML file of settings, or the name of one: published"
     )
     parser.add_argument(
-        "--data", type=locate, metavar="DIR_OR_URL", help="spans of photos (a sample, rendered once)"
+        "--data", type=_recorded, metavar="DIR_OR_URL", help="spans of photos (a sample, rendered once)"
     )
     _workspace(parser)
     parser.add_argument(
         "--set", action="append", default=[], metavar="a.b=c", help="one setting, in YAML; may be repeated"
     )
+
+
+def _recorded(text: str) -> Location:
+    """A place to read from, which every run records."""
+    from pipeline.secret_values import names_user
+
+    if names_user(text):
+        raise UsageError(
+            "--data has a user or password before an @.",
+            "Every run records where its photos came from.",
+            "Take it out; keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws.",
+        )
+    return locate(text)
 
 
 def _run(arguments: argparse.Namespace) -> int:

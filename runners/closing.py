@@ -1,6 +1,5 @@
 """How a run ended: its outcome, read from what the steps put out, and the last lines that a person sees."""
 
-import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from components.verdict import FILE_NAME, VerdictRecord
 from errors import EdgelineError
 from release import store
 from release.releases import Release
+from report.reading import read_as
 from runners import artifact_records
 from runners.catch_up import span_lines
 from runners.progress_text import duration
@@ -45,6 +46,14 @@ class Findings:
     look_closer: str | None
 
 
+@dataclass(frozen=True)
+class _Push:
+    """Of push.json, what a person is told."""
+
+    version: int | None = None
+    reasons: tuple[str, ...] = ()
+
+
 def read_findings(folder: RunFolder) -> Findings:
     """Reads verdicts and the Pusher's outcome from the artifacts that a run recorded."""
     outcome: Outcome | None = None
@@ -54,33 +63,25 @@ def read_findings(folder: RunFolder) -> Findings:
     notes: list[str] = []
     warnings: list[str] = []
     for verdict in read_verdicts(folder):
-        if verdict.get("result") == "fail":
-            failed += verdict.get("reasons", [])
-            look_closer = look_closer or verdict.get("look_closer")
+        if verdict.passed:
+            notes += verdict.reasons
         else:
-            notes += verdict.get("reasons", [])
-        warnings += verdict.get("warnings", [])
+            failed += verdict.reasons
+            look_closer = look_closer or verdict.look_closer
+        warnings += verdict.warnings
     for record in artifact_records.read(folder.artifacts):
         if record.properties.get("outcome") in ("pushed", "unchanged", "held"):
             outcome = record.properties["outcome"]
-            push = _read_json(Path(record.uri) / "push.json")
-            version = push.get("version") if outcome == "pushed" else None
-            notes = push.get("reasons", []) + notes
+            push: _Push = read_as(Path(record.uri) / "push.json", _Push) or _Push()
+            version = push.version if outcome == "pushed" else None
+            notes = [*push.reasons, *notes]
     return Findings(outcome, version, _once(failed), _once(notes), _once(warnings), look_closer)
 
 
-def read_verdicts(folder: RunFolder) -> list[dict[str, Any]]:
+def read_verdicts(folder: RunFolder) -> list[VerdictRecord]:
     """The verdicts of a run, in the order of its steps."""
-    verdicts = (_read_json(Path(r.uri) / "verdict.json") for r in artifact_records.read(folder.artifacts))
-    return [verdict for verdict in verdicts if verdict]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    places = (Path(record.uri) for record in artifact_records.read(folder.artifacts))
+    return [found for place in places if (found := read_as(place / FILE_NAME, VerdictRecord)) is not None]
 
 
 def _once(sentences: Sequence[str]) -> tuple[str, ...]:
@@ -160,7 +161,7 @@ def time_table(run: Run, width: int) -> Iterator[str]:
     for name, seconds, state in rows:
         share = f"{100 * seconds / total:4.0f} %" if total else ""
         line = f"  {name[:name_width]:<{name_width}} {duration(seconds):>11} {share:>6}"
-        bar = "#" * round(24 * seconds / total) if total and width >= 80 else ""
+        bar = "#" * round(24 * min(1, seconds / total)) if total and width >= 80 else ""
         tail = f"  {'cached' if state == 'cached' else bar}"
         yield (line + tail if len(line + tail) <= width else line).rstrip()
     yield f"  {'in all':<{name_width}} {duration(total):>11}"

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from typing import Any, Literal
 
 from data.exclusions import decide, excluded_spans
@@ -33,7 +32,7 @@ def generate(arguments: argparse.Namespace) -> int:
         finally:
             stop_listening(handler)
     for span in spans:
-        sys.stdout.write(f"{span.path}\n")
+        say(str(span.path))
     return 0
 
 
@@ -52,9 +51,9 @@ def load(arguments: argparse.Namespace) -> int:
         finally:
             stop_listening(handler)
     for sentence in report.sentences():
-        sys.stdout.write(f"{sentence}\n")
+        say(sentence)
     workload = arguments.data / "workload.yaml"
-    sys.stdout.write(f"Train on it: edgeline run --workload {workload} --data {arguments.data}\n")
+    say(f"Train on it: edgeline run --workload {workload} --data {arguments.data}")
     return 0
 
 

@@ -15,6 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from report.reading import regular_file
+
+log = logging.getLogger(__name__)
+
 Event = dict[str, Any]
 
 
@@ -43,17 +47,20 @@ class EventReader:
     def __iter__(self) -> Iterator[Event]:
         """The new events; a line that is not whole yet waits for the next look."""
         try:
-            with self._path.open("rb") as file:
+            with open(self._path, "rb", opener=regular_file) as file:
                 file.seek(self._offset)
                 content = file.read()
         except FileNotFoundError:
+            return
+        except OSError as error:
+            log.warning("%s cannot be read: %s", self._path, error)
             return
         whole = content[: content.rfind(b"\n") + 1]
         self._offset += len(whole)
         for line in whole.splitlines():
             try:
                 event = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue  # Torn by a full disk or a crash; what came before it counts.
             if isinstance(event, dict):
                 yield event

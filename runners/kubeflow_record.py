@@ -31,6 +31,7 @@ def leave_end(step: str, run: str, place: str, outcome: Outcome, event: Mapping[
         facts = known or Facts(About(run, root.name, engine="kubeflow", started_at=now))
         about = replace(
             facts.about,
+            number=records.number_of(run, [earlier for _, earlier in records.read_all(root)]),
             outcome=outcome,
             ended_at=now,
             reasons=(event["found"],),

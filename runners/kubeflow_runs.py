@@ -90,7 +90,7 @@ def _watch(where: Target, run_id: str, names: list[str], arguments: argparse.Nam
     """Follows a run with the progress of a local one, and says how it ended."""
     from rich.console import Console
 
-    from runners.progress import Progress
+    from runners.progress import Progress, print_line
 
     patience = replace(PATIENCE, timeout_s=arguments.timeout)
     console = Console(stderr=arguments.json, highlight=False)
@@ -106,7 +106,7 @@ def _watch(where: Target, run_id: str, names: list[str], arguments: argparse.Nam
             cluster, run_id, run.state, steps, where.workload.name, where.settings.kubeflow.push
         )
     for line, style in _last_lines(where, run_id, outcome, steps):
-        console.print(line, style=style, markup=False, soft_wrap=True)
+        print_line(console, line, style)
     if arguments.json:
         print_json(_document(where, run, steps, outcome, time.monotonic() - began, progress.warnings))
     return outcome.exit_code

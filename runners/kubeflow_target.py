@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from errors import UsageError
 from runners.kubeflow_access import Access, connect
 from runners.kubeflow_client import DEFAULT_EXPERIMENT, Cluster, Version
 from runners.kubeflow_commands import quiet_libraries, read_settings
+from runners.stdout import note
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -70,7 +70,7 @@ def _compiled(target: Target, package: Path | None) -> Iterator[Path]:
         return
     from runners.kubeflow_runner import compile_pipeline
 
-    sys.stderr.write("Compiling the DAG, which takes about half a minute.\n")
+    note("Compiling the DAG, which takes about half a minute.")
     with tempfile.TemporaryDirectory() as folder:
         with quiet_libraries():
             path = compile_pipeline(target.workload, target.settings, Path(folder) / "pipeline.yaml").path
@@ -83,7 +83,7 @@ def _pipeline_name(path: Path, content: bytes) -> str:
     try:
         document: Any = next(yaml.load_all(content, getattr(yaml, "CSafeLoader", yaml.SafeLoader)), None)
         return str(document["pipelineInfo"]["name"])
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{path} is no compiled pipeline.",
             "It has no name in pipelineInfo.",

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from errors import EdgelineError, WorkspaceLocked
+from report.reading import read_json
 
 
 class WorkspaceLock:
@@ -65,8 +66,8 @@ def hold(workspace: Path) -> Iterator[WorkspaceLock]:
 
 def _holder(path: Path) -> str:
     try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
+        holder = read_json(path)
         run = f"run {holder['run']}" if holder["run"] else "a run that is about to start"
         return f"{run}, process {holder['pid']} on {holder['host']}, since {holder['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "a process that has not said yet who it is"

@@ -13,12 +13,18 @@ from rich.text import Text
 
 from runners.events import Event
 from runners.progress_text import count_text, duration, epoch_text
+from runners.stdout import visible
 
 _STATE_STYLE = {"done": "green", "cached": "cyan", "failed": "bold red", "running": ""}
 # In plain lines, a count is repeated at most so often, and a long training says at most so many epochs.
 _COUNT_EVERY_S = 5.0
 _MOST_EPOCH_LINES = 50
 _BAR_WIDTH, _BAR_FROM_WIDTH = 16, 70
+
+
+def print_line(console: Console, text: str, style: str = "") -> None:
+    """One line of text, whatever people have written in it."""
+    console.print(Text(visible(text), style=style), soft_wrap=True)
 
 
 class Progress:
@@ -59,7 +65,7 @@ class Progress:
 
     def say(self, text: str, style: str = "") -> None:
         """One permanent line."""
-        self._console.print(Text(text, style=style), soft_wrap=True)
+        print_line(self._console, text, style)
 
     def handle(self, event: Event) -> None:
         """Renders one event; unknown ones are passed over."""
@@ -98,7 +104,7 @@ class Progress:
     def _prefix(self, step: str) -> str:
         number = self._steps.index(step) + 1 if step in self._steps else 0
         width = min(22, max(8, self._console.width - 29))
-        return f"[{number:>2}/{len(self._steps)}] {step[:width]:<{width}}  "
+        return f"[{number:>2}/{len(self._steps)}] {visible(step)[:width]:<{width}}  "
 
     def _status(self) -> RenderableType:
         """The live line: what runs, for how long, and how far it is."""
@@ -124,4 +130,4 @@ class Progress:
         if self._now and room > 10:
             more = epoch_text(self._now, room) if self._now["event"] == "epoch" else count_text(self._now)
             text += f"  {more}" if len(more) <= room else ""
-        return text
+        return visible(text)

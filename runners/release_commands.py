@@ -7,7 +7,6 @@ from release import store
 from runners import closing, runs
 from runners.progress_text import duration
 from runners.release_text import release_lines
-from runners.run_details import detail_lines
 from runners.runs import Run
 from runners.stdout import print_json, say
 
@@ -77,6 +76,8 @@ def list_runs(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """One run: inputs, steps, verdicts."""
+    from runners.run_details import detail_lines
+
     folder, run = runs.find_run(arguments.workspace, arguments.run)
     if arguments.json:
         print_json(run.to_json())
@@ -91,8 +92,8 @@ def show(arguments: argparse.Namespace) -> int:
         if not line.startswith(closing.LOOK_CLOSER):
             say(line)
     for verdict in closing.read_verdicts(folder):
-        say(f"Gate {verdict['gate']}: {verdict['result'].replace('_', ' ')}")
-        for reason in verdict.get("reasons", []):
+        say(f"Gate {verdict.gate}: {verdict.result.replace('_', ' ')}")
+        for reason in verdict.reasons:
             say(f"  - {reason}")
     for line in detail_lines(folder):
         say(line)

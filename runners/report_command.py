@@ -2,11 +2,13 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
+from report.reading import read_as
 from runners import runs
 from runners.stdout import print_json, say
 
@@ -21,7 +23,7 @@ def report(arguments: argparse.Namespace) -> int:
         return _of_all_runs(arguments)
     page, facts = _from_store(arguments) if arguments.store else _from_workspace(arguments)
     if arguments.json:
-        print_json({"run": facts["about"]["run"], "report": str(page), "facts": facts})
+        print_json({"run": facts["about"].get("run"), "report": str(page), "facts": facts})
     else:
         say(str(page))
     return 0
@@ -31,13 +33,13 @@ def _from_workspace(arguments: argparse.Namespace) -> tuple[Path, dict[str, Any]
     wanted = _known(arguments)[-1].id if arguments.run == "latest" else arguments.run
     folder, run = runs.find_run(arguments.workspace, wanted)
     page = folder.path.absolute() / "report.html"
-    facts = _read(folder.path / "facts.json")
+    facts = _read(folder)
     # A page that was made while the run went on is not the page of the run that ended.
     if facts is None or facts["about"]["outcome"] != run.outcome or not page.is_file():
         from runners.run_report import write_report
 
         write_report(run, folder)
-        facts = _read(folder.path / "facts.json")
+        facts = _read(folder)
     assert facts is not None
     return page, facts
 
@@ -59,13 +61,11 @@ def _known(arguments: argparse.Namespace) -> list[runs.Run]:
     return known
 
 
-def _read(file: Path) -> dict[str, Any] | None:
+def _read(folder: runs.RunFolder) -> dict[str, Any] | None:
     """The facts as they are written: whoever asks for a path alone need not wait until they are checked."""
-    try:
-        facts = json.loads(file.read_bytes())
-        return facts if facts["about"]["outcome"] else None
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
+    facts: dict[str, Any] = read_as(folder.path / "facts.json", Mapping[str, Any]) or {}
+    about = facts.get("about")
+    return facts if isinstance(about, Mapping) and about.get("outcome") else None
 
 
 def _from_store(arguments: argparse.Namespace) -> tuple[Path, dict[str, Any]]:

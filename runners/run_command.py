@@ -16,7 +16,7 @@ from runners import artifact_records, catch_up, closing, inputs, runs
 from runners.events import Event, listen, stop_listening
 from runners.failures import describe, describe_death
 from runners.lock import WorkspaceLock, hold
-from runners.progress import Progress
+from runners.progress import Progress, print_line
 from runners.runs import Run, RunFolder
 from runners.stdout import print_json
 from runners.worker_link import run_worker
@@ -64,7 +64,7 @@ def settle(options: RunOptions) -> "tuple[str, Workload, Settings]":
     from pipeline import workloads
 
     source = options.workload
-    if source not in workloads.BUILT_IN and Path(source).exists():
+    if source not in workloads.BUILT_IN and os.path.exists(source):
         source = str(Path(source).absolute())
     workload = workloads.find_workload(source)
     labels = workloads.read_labels(workload)
@@ -140,7 +140,7 @@ class _Session:
             stop_listening(handler)
 
     def _nothing_changed(self, last: Run, digests: Mapping[str, str]) -> bool:
-        if last.outcome in runs.UNFINISHED or not inputs.same_inputs(last.inputs, digests):
+        if not last.has_verdict or not inputs.same_inputs(last.inputs, digests):
             return False
         return bool(digests["production"]) or last.outcome not in ("pushed", "unchanged")
 
@@ -156,12 +156,12 @@ class _Session:
             "refused": "which refused the data",
         }[last.outcome]
         text = f"Nothing changed since run {last.id} ({ended}): the same photos, settings and code."
-        self.console.print(text, style="bold green", soft_wrap=True)
+        print_line(self.console, text, "bold green")
         if last.outcome in ("held", "refused"):
             for reason in last.reasons:
-                self.console.print(f"  - {reason}", markup=False, soft_wrap=True)
+                print_line(self.console, f"  - {reason}")
         if (way := closing.way_on(last)) is not None:
-            self.console.print(way, markup=False, soft_wrap=True)
+            print_line(self.console, way)
         if self.options.as_json:
             unchanged = replace(
                 last,
@@ -178,14 +178,17 @@ class _Session:
     def _begin(
         self, data: Location, digests: Mapping[str, str], looked: Mapping[str, Any], resumed: Run | None
     ) -> tuple[Run, RunFolder]:
+        number = max((run.number for run in runs.read_runs(self.workspace)), default=0) + 1
         folder = runs.create_folder(self.workspace)
         run = Run(
             id=folder.path.name,
+            number=number,
             workload=self.workload.name,
             workload_source=self.source,
             data=str(data),
             push=self.push,
-            settings=self.settings.model_dump(mode="json"),
+            # No step on this machine reads what is there for a cluster.
+            settings=self.settings.model_dump(mode="json", exclude={"kubeflow"}),
             pid=os.getpid(),
             host=socket.gethostname(),
             started_at=runs.utc_now(),
@@ -252,17 +255,17 @@ class _Session:
             page = write_report(run, folder)
         except (Exception, KeyboardInterrupt) as error:
             text = f"There is no report of this run: {type(error).__name__}: {error}"
-            self.console.print(text, style="yellow", markup=False, soft_wrap=True)
+            print_line(self.console, text, "yellow")
             return None
-        self.console.print(f"Report: {page}", markup=False, soft_wrap=True)
+        print_line(self.console, f"Report: {page}")
         return page
 
     def _report(self, run: Run, folder: RunFolder) -> int:
         if run.steps:
             for line in closing.time_table(run, self.console.width):
-                self.console.print(line, markup=False, soft_wrap=True)
+                print_line(self.console, line)
         for line, style in closing.last_lines(run, folder, store.current(self.push, run.workload)):
-            self.console.print(line, style=style, markup=False, soft_wrap=True)
+            print_line(self.console, line, style)
         page = self._leave_report(run, folder)
         if self.options.as_json:
             print_json({**run.to_json(), "report": str(page) if page else None})

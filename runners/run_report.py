@@ -1,5 +1,7 @@
 """The page of a local run: `report.html` and `facts.json` in the folder of the run."""
 
+import os
+from itertools import takewhile
 from pathlib import Path
 
 from components.library_versions import library_versions
@@ -32,17 +34,18 @@ def find_sources(folder: RunFolder) -> Sources:
     found = {
         OUTPUTS[record.step, record.key]: Path(record.uri)
         for record in artifact_records.read(folder.artifacts)
-        if (record.step, record.key) in OUTPUTS and Path(record.uri).is_dir()
+        if (record.step, record.key) in OUTPUTS and os.path.isdir(record.uri)
     }
     return Sources(**found)
 
 
 def about(run: Run, folder: RunFolder) -> About:
     """The record of a run as the report has it."""
-    error = run.error or {}
+    error = {key: str((run.error or {}).get(key, "")) for key in ("found", "why", "do")}
     return About(
         run=run.id,
         model=run.workload,
+        number=run.number,
         outcome=run.outcome,
         version=run.version,
         started_at=run.started_at,
@@ -53,11 +56,11 @@ def about(run: Run, folder: RunFolder) -> About:
         reasons=run.reasons,
         warnings=run.warnings,
         notes=tuple(span_lines(run)),
-        problem=Problem(**error) if error and run.outcome != "interrupted" else None,
+        problem=Problem(**error) if run.error and run.outcome != "interrupted" else None,
         log=str(folder.log) if folder.log.exists() else None,
         data=run.data,
         inputs=dict(run.inputs),
-        # What runs the DAG elsewhere is no setting of this run.
+        # Runs of before recorded what runs the DAG elsewhere.
         settings=by_dotted_name({name: v for name, v in run.settings.items() if name != "kubeflow"}),
         libraries=library_versions(),
         steps=tuple(Step(step.name, step.state, step.seconds) for step in run.steps),
@@ -69,6 +72,6 @@ def about(run: Run, folder: RunFolder) -> About:
 
 
 def _before(run: Run, folder: RunFolder) -> Facts | None:
-    known = [known.path for known in runs.folders(folder.path.parent.parent)]
-    earlier = reversed(known[: known.index(folder.path)])
-    return records.before(run.id, run.workload, filter(None, map(records.read, earlier)))
+    earlier = [*takewhile(lambda known: known[1].id != run.id, runs.read_all(folder.path.parent.parent))]
+    facts = (records.read(known.path) for known, _ in reversed(earlier))
+    return records.before(run.id, run.workload, filter(None, facts))

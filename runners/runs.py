@@ -2,21 +2,24 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
+from data.span_names import describe_spans
 from errors import UsageError
+from report.reading import fit, read_as
 from runners.events import EventReader
 
 Outcome = Literal["running", "pushed", "unchanged", "held", "refused", "failed", "interrupted", "killed"]
 # These ended before a verdict, so the next run takes up what they left.
 UNFINISHED = ("failed", "interrupted", "killed")
-# Fields of a record that are tuples here and lists in JSON; the steps aside.
-_LISTS = ("spans", "new_spans", "missed_spans", "excluded_spans", "reasons", "warnings")
+_MODEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,9 @@ class Run:
     """The record of one run, whole in run.json.
 
     Attributes:
-        id: Sorts by time, unique in its workspace.
+        id: The name of its folder.
+        number: Its place in the order in which the runs of its workspace were made: a clock may be wrong. 0
+            for those of before it was noted, which come first, by their ids.
         workload: The model's name.
         workload_source: What was given to --workload.
         outcome: `running` until it ends.
@@ -56,6 +61,7 @@ class Run:
     data: str
     push: str
     settings: Mapping[str, Any]
+    number: int = 0
     outcome: Outcome = "running"
     exit_code: int | None = None
     pid: int = 0
@@ -78,9 +84,20 @@ class Run:
     look_closer: str | None = None
     error: Mapping[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        # Both become parts of paths and sentences, and a record may be damaged.
+        if not _MODEL.fullmatch(self.workload):
+            raise ValueError(f"workload is {self.workload!r}")
+        describe_spans((*self.spans, *self.new_spans, *self.missed_spans))
+
     def to_json(self) -> dict[str, Any]:
         """The record as run.json and `--json` have it."""
         return asdict(self)
+
+    @property
+    def has_verdict(self) -> bool:
+        """Whether it got as far as saying what the data or the model is worth."""
+        return self.outcome not in ("running", *UNFINISHED)
 
     @property
     def finished_steps(self) -> int:
@@ -108,16 +125,11 @@ class RunFolder:
         os.replace(scratch, self.record)
 
     def read(self) -> Run | None:
-        """The record, or None where there is none that can be read."""
-        try:
-            content = json.loads(self.record.read_text(encoding="utf-8"))
-            known = {f.name for f in fields(Run)}
-            values = {key: value for key, value in content.items() if key in known}
-            values["steps"] = tuple(Step(**step) for step in values.get("steps", ()))
-            values |= {key: tuple(values.get(key, ())) for key in _LISTS}
-            run = Run(**values)
-        except (OSError, ValueError, TypeError, AttributeError):
+        """The record; None where there is none, or, with a warning, none that can be read."""
+        run: Run | None = read_as(self.record, Run)
+        if run is None:
             return None
+        run = replace(run, id=self.path.name)
         if run.outcome != "running":
             return run
         steps = self.read_steps()
@@ -129,17 +141,20 @@ class RunFolder:
         """The steps as the events have them."""
         steps: dict[str, Step] = {}
         for event in EventReader(self.events):
-            if event.get("event") == "plan":
-                steps |= {name: Step(name, "queued") for name in event["steps"]}
-            elif event.get("event") == "step":
-                steps[event["step"]] = Step(event["step"], event["state"], event.get("seconds"))
+            with suppress(ValueError):  # As torn as a line that is none.
+                if event.get("event") == "plan":
+                    names = fit(event.get("steps"), tuple[str, ...])
+                    steps |= {name: Step(name, "queued") for name in names}
+                elif event.get("event") == "step":
+                    step = fit({**event, "name": event.get("step")}, Step)
+                    steps[step.name] = step
         return tuple(steps.values())
 
 
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
@@ -166,7 +181,7 @@ def create_folder(workspace: Path) -> RunFolder:
 
 
 def folders(workspace: Path) -> list[RunFolder]:
-    """All run folders of a workspace, oldest first."""
+    """All run folders of a workspace, by their names."""
     runs = workspace / "runs"
     if not runs.is_dir():
         return []
@@ -175,13 +190,18 @@ def folders(workspace: Path) -> list[RunFolder]:
 
 def _age(path: Path) -> tuple[str, int]:
     second, number = path.name[:15], path.name[16:]
-    return second, int(number) if number.isdigit() else 1
+    return second, int(number) if number.isdecimal() else 1
+
+
+def read_all(workspace: Path) -> list[tuple[RunFolder, Run]]:
+    """All readable runs of a workspace with their folders, in the order in which they were made."""
+    found = [(folder, run) for folder in folders(workspace) if (run := folder.read()) is not None]
+    return sorted(found, key=lambda item: item[1].number)
 
 
 def read_runs(workspace: Path, workload: str | None = None) -> list[Run]:
     """All readable runs of a workspace, oldest first; of one workload where it is named."""
-    runs = [run for folder in folders(workspace) if (run := folder.read()) is not None]
-    return [run for run in runs if workload in (None, run.workload)]
+    return [run for _, run in read_all(workspace) if workload in (None, run.workload)]
 
 
 def find_run(workspace: Path, run_id: str) -> tuple[RunFolder, Run]:
@@ -190,7 +210,7 @@ def find_run(workspace: Path, run_id: str) -> tuple[RunFolder, Run]:
     Raises:
         UsageError: There is none.
     """
-    runs = {run.id: (folder, run) for folder in folders(workspace) if (run := folder.read()) is not None}
+    runs = {run.id: (folder, run) for folder, run in read_all(workspace)}
     if not runs:
         raise UsageError(
             f"The workspace {workspace} holds no run.",
@@ -218,10 +238,9 @@ def mark_killed(workspace: Path) -> list[Run]:
         The runs that were marked.
     """
     marked = []
-    for folder in folders(workspace):
-        run = folder.read()
+    for folder, run in read_all(workspace):
         # Whoever holds the lock knows that nobody else runs here, even where the number is in use again.
-        if run is not None and run.ended_at is None:
+        if run.ended_at is None:
             run = replace(run, outcome="killed", exit_code=1, ended_at=utc_now(), steps=folder.read_steps())
             folder.write(run)
             marked.append(run)

@@ -3,7 +3,6 @@
 import argparse
 import getpass
 import os
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +10,7 @@ from errors import EdgelineError, UsageError
 from locations import is_url
 from runners import crontab, systemd_units
 from runners.scheduled_run import ScheduledRun, program, schedule_name
-from runners.stdout import say
+from runners.stdout import note, say
 from runners.weekly_time import parse_weekly_time
 
 
@@ -59,7 +58,7 @@ def _plan(arguments: argparse.Namespace) -> ScheduledRun:
         inputs.check_labels(newest_spans(data, settings.data.window))
         command += ["--data", str(data)]
     if is_url(str(options.data)) or is_url(str(settings.push.destination)):
-        _note(
+        note(
             "A timer does not see the AWS_... variables of this shell: keys belong in ~/.aws/credentials, and"
             " an endpoint (endpoint_url = ...) in ~/.aws/config."
         )
@@ -82,7 +81,7 @@ def _systemd(run: ScheduledRun, install: bool) -> int:
         for name, text in systemd_units.unit_texts(run).items():
             say(f"# {folder / name}")
             say(text)
-        _note("Nothing was installed; the same command with --install does that.")
+        note("Nothing was installed; the same command with --install does that.")
         return 0
     systemd_units.install(run)
     say(f"{run.name}.timer starts `edgeline run` for {run.workload}, {run.at}.")
@@ -104,9 +103,9 @@ def _cron(run: ScheduledRun, install: bool) -> int:
         say(f"Its last output: {run.workspace / f'schedule-{run.workload}.log'}")
         say("cron mails that output when the exit code is not 0, where the machine can send mail.")
     else:
-        sys.stdout.write(crontab.block(run))
-        _note("Nothing was installed; the same command with --install does that.")
-    _note(
+        say(crontab.block(run).rstrip("\n"))
+        note("Nothing was installed; the same command with --install does that.")
+    note(
         "cron does not catch up on a time at which the machine was off. A line for every day (--at 03:00)"
         " costs seconds a day, since --if-changed ends at once when nothing is new."
     )
@@ -137,8 +136,3 @@ def _model(workload: str) -> str:
         return find_workload(workload).name
     except EdgelineError:
         return workload
-
-
-def _note(text: str) -> None:
-    """A line that is not part of what was printed to be installed."""
-    sys.stderr.write(f"{text}\n")

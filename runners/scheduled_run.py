@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import EdgelineError, UsageError
+from runners.stdout import visible
 from runners.weekly_time import WeeklyTime
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LINE_END = re.compile(r"[\t\n]")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise _unfit(text, "is not UTF-8") from None
-    if _CONTROL.search(text):
+    if visible(text) != text or _LINE_END.search(text):
         raise _unfit(text, "has a line end or another control character in it")
 
 

@@ -1,11 +1,14 @@
 """The parent's end of the worker process: starts it, follows its events, and makes sure that it ends."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 from runners.events import Event, EventReader
@@ -33,7 +36,7 @@ def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None]) ->
     """
     reader = EventReader(folder.events)
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": _python_path()}
-    with folder.log.open("ab") as log, _end_signals_interrupt():
+    with folder.log.open("ab") as log, _end_signals_interrupt(), _temporary_folder(lock) as temporary:
         worker = subprocess.Popen(
             [sys.executable, "-m", "runners.dag_process", str(folder.path)],
             # Relative imports of the project win over whatever lies in the folder that the person stands in.
@@ -41,7 +44,7 @@ def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None]) ->
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=environment | {"TMPDIR": temporary},
             pass_fds=(lock,),
             # A group of its own: Ctrl-C reaches this process alone, which then ends all of the group.
             start_new_session=True,
@@ -57,6 +60,24 @@ def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None]) ->
                     return worker.returncode
         finally:
             _end(worker)
+
+
+@contextmanager
+def _temporary_folder(lock: int) -> Iterator[str]:
+    """A folder for what the worker, which ends without tidying up, and its libraries leave behind.
+
+    It is named after the workspace's lock: whoever holds that may remove what a killed run left. It is not in
+    the workspace, because the path of a socket in it has at most 107 bytes.
+    """
+    inode = os.fstat(lock)
+    prefix = f"edgeline-{inode.st_dev:x}-{inode.st_ino:x}-"
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=prefix)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _python_path() -> str:

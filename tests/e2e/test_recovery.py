@@ -4,8 +4,9 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def workspace(data: Path) -> Path:
     return data.parent / "workspace"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def temporary() -> Iterator[Path]:
+    """The temporary folder of all runs here; its path is short, because sockets lie in it."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        yield Path(folder)
 
 
 def kill_when(
@@ -113,16 +122,38 @@ def test_training_went_on_at_the_epoch_that_the_killed_run_had_reached(killed: s
     assert json.loads(summary.read_text())["resumed_from_epoch"] >= 2
 
 
-def test_the_next_run_says_that_it_resumes_and_pushes(killed: str, data: Path, workspace: Path) -> None:
+def test_the_next_run_says_that_it_resumes_and_pushes(
+    killed: str, data: Path, workspace: Path, temporary: Path
+) -> None:
     ended = run_dag(workspace, "--data", str(data), settings=SETTINGS)
     assert ended.code == 0, ended.stderr
     assert "resuming run" in ended.stderr
     assert ended.states["Trainer"] == "cached"
+    # Of this run, which ended well, and of those before, which were killed.
+    assert list(temporary.iterdir()) == []
     assert edgeline(workspace, "verify", "--workspace", str(workspace)).code == 0
     assert (
         edgeline(workspace, "status", "--json", "--workspace", str(workspace)).json["production"]["version"]
         == 1
     )
+
+
+def test_runs_leave_nothing_in_the_temporary_folder_however_they_end(
+    killed: str, data: Path, workspace: Path, temporary: Path
+) -> None:
+    arguments = run_arguments(workspace, "--data", str(data), settings=(*SETTINGS, "seed=21"))
+    run = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not any(temporary.glob("edgeline-*/*")):
+        assert run.poll() is None, "it ended without a temporary file"
+        time.sleep(0.1)
+    for worker in children(run.pid):
+        os.kill(worker, signal.SIGKILL)
+    assert run.wait() == 1
+    assert list(temporary.iterdir()) == []
+
+    failed = run_dag(workspace, "--data", str(data), "--set", "trainer.require_gpu=true", settings=SETTINGS)
+    assert failed.code == 1, failed.stderr
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_cached_step_whose_file_is_gone_runs_again(killed: str, data: Path, workspace: Path) -> None:

@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from errors import UsageError
 from pipeline.kubeflow_settings import KubeflowSettings, Placement, mount_path, split_claim
 from pipeline.settings import load
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def kubeflow(**group):
@@ -100,3 +104,83 @@ def test_a_step_takes_what_every_step_takes_but_for_what_it_says_itself():
     assert group.placement("Trainer") == Placement(
         cpu=1.0, memory_gb=16.0, gpu=1, node_selector={"pool": "gpu"}
     )
+
+
+SECRETS = [
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "HF_TOKEN",
+    "PGPASSWORD_PASSWD",
+    "MYSQL_PWD",
+    "api_key",
+]
+SECRETS += [
+    "WANDB_API_KEY",
+    "SESSION_COOKIE",
+    "BASIC_AUTH",
+    "GCP_CREDENTIALS",
+    "password",
+    "KEY",
+    "X_PASSPHRASE",
+]
+NO_SECRETS = ["GOOGLE_APPLICATION_CREDENTIALS", "AWS_ENDPOINT_URL", "AWS_WEB_IDENTITY_TOKEN_FILE", "AUTH_URL"]
+NO_SECRETS += [
+    "SSL_CERT_FILE",
+    "SSH_KEY_PATH",
+    "TOKENIZERS_PARALLELISM",
+    "KEYCLOAK_HOST",
+    "MONKEY",
+    "AWS_REGION",
+]
+NO_SECRETS += ["SECRETS_DIR", "KMS_KEY", "SSH_PUBLIC_KEY", "PATH", "TF_FORCE_GPU_ALLOW_GROWTH", "COMPASS"]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("value", ["hunter2", 7])
+def test_a_variable_that_is_a_secret_is_refused_without_its_value(name, value):
+    said = mistake(env={"AWS_REGION": "x", name: value})
+
+    assert said.startswith("kubeflow.env: ") and f"kubeflow.secrets: {{{name}: SECRET/KEY}}" in said
+    assert "hunter2" not in said and "7" not in said.replace(name, "")
+
+
+@pytest.mark.parametrize("name", NO_SECRETS)
+def test_paths_and_addresses_are_no_secrets(name):
+    assert kubeflow(env={name: "http://minio:9000/a@b"}).env == {name: "http://minio:9000/a@b"}
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        {"env": {"HTTPS_PROXY": "http://me:hunter2@proxy:3128"}},
+        {"host": "https://me:hunter2@kfp.example"},
+        {"image": "me:hunter2@registry.example/edgeline:1"},
+        {"image": "https://me:hunter2@registry.example/edgeline:1"},
+        {"data": "s3://me:hunter2@bucket/data"},
+        {"push": "s3://me:hunter2@bucket/push"},
+        {"pipeline_root": "s3://me:hunter2@bucket/root"},
+    ],
+)
+def test_a_user_in_an_address_is_refused_without_the_password(group):
+    said = mistake(**group)
+
+    assert "@" in said or "kubeflow.secrets" in said
+    assert "hunter2" not in said
+
+
+def test_an_image_is_named_by_its_digest_too():
+    image = "registry.example/edgeline:1@sha256:0123456789abcdef"
+    assert kubeflow(image=image).image == image
+    assert kubeflow(image="edgeline@sha256:0123").image == "edgeline@sha256:0123"
+
+
+def test_the_example_of_a_cluster_is_right_with_and_without_what_it_proposes(tmp_path):
+    text = (ROOT / "deploy" / "kubeflow" / "settings.example.yaml").read_text()
+    path = tmp_path / "cluster.yaml"
+    path.write_text(text)
+    assert load({}, platform=str(path)).kubeflow.data == "pvc://edgeline/data"
+    lines = [line for line in text.splitlines() if not line.startswith(("  data: pvc", "  push: pvc"))]
+    path.write_text("\n".join(lines).replace("#   ", ""))
+    found = load({}, platform=str(path)).kubeflow
+    assert found.data == "s3://BUCKET/data" and found.placement("Trainer").gpu == 1
+    assert set(found.secrets) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} and found.env

@@ -1,4 +1,7 @@
 import json
+import os
+import time
+import tracemalloc
 
 import pytest
 
@@ -169,10 +172,151 @@ def test_a_key_that_a_profile_has_twice_is_refused(tmp_path):
 
     (found,) = mistakes(profile=str(profile))
 
-    assert "epochs is there twice, line 2" in found
+    assert "epochs is there twice, line 3" in found
 
 
 def test_a_class_weight_for_a_label_that_the_schema_lacks_is_refused():
     (found,) = mistakes({"trainer": {"class_weights": {"broken": 2.0}}}, labels=["ok", "damaged"])
 
     assert found == "trainer.class_weights.broken: the schema has no label 'broken'; its labels: ok, damaged."
+
+
+BOMB = "\n".join(
+    [
+        "a: &a {x: 1}",
+        *(f"{b}: &{b} [{', '.join([f'*{a}'] * 20)}]" for a, b in zip("abcdef", "bcdefg", strict=True)),
+    ]
+)
+CANNOT_BE_READ = {
+    "an int that is none": ("!!int abc", "a value with the tag !!int"),
+    "a float that is none": ("!!float abc", "a value with the tag !!float"),
+    "a date that is none": ("!!timestamp 99", "a value with the tag !!timestamp"),
+    "bytes": ("!!binary '@'", "a value with the tag !!binary"),
+    "a set": ("!!set {a}", "a value with the tag !!set"),
+    "code": ("!!python/object/apply:os.getpid []", "a value with the tag !!python/object/apply:os.getpid"),
+    "a tag of nobody": ("!mine 1", "a value with the tag !mine"),
+    "an alias of itself": ("&a [*a]", "an alias, *a"),
+    "a merge of itself": ("&a {<<: *a}", "an alias, *a"),
+    "a bomb of aliases": (BOMB, "an alias, *a"),
+    "brackets without end": ("[" * 9000, "nested more than 20 deep"),
+    "braces without end": ("{" * 9000, "nested more than 20 deep"),
+    "dashes without end": ("- " * 9000, "nested more than 20 deep"),
+    "a key that is a list": ("{[a]: 1}", "a key that is no text"),
+    "a null byte": ("a\0b", "the character U+0000"),
+    "a null byte in other words": (r'"a\0b"', "the character U+0000"),
+    "an escape sequence": (r'"\e[2J"', "the character U+001B"),
+    "half of a character": (r'"\ud800"', "the character U+D800"),
+    "a character beyond the last": (r'"\UFFFFFFFF"', "a character that there is none of"),
+    "half of a character, raw": ("\ud800", "the character U+D800"),
+    "more than any person writes": ("[" + "1, " * 30_000 + "1]", "more than 32 KiB"),
+    "many lines that are keys": ("".join(f"a{i}: 1\n" for i in range(30_000)), "more than 32 KiB"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), CANNOT_BE_READ.values(), ids=CANNOT_BE_READ)
+@pytest.mark.parametrize("layer", ["--set", "--profile"])
+def test_yaml_that_no_setting_needs_is_a_mistake_of_its_layer_at_once(layer, text, said, tmp_path):
+    profile = tmp_path / "night.yaml"
+    profile.write_text(text, encoding="utf-8", errors="surrogatepass")
+    given = {"overrides": [f"seed={text}"]} if layer == "--set" else {"profile": str(profile)}
+    started = time.process_time()
+    tracemalloc.start()
+
+    found = mistakes({"data": {"window": 0}}, **given)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == 2 and found[0].startswith(layer) and len(found[0]) < 400
+    assert said in found[0] or (text == "\ud800" and "that is no utf-8" in found[0])
+    # Tracing memory takes most of it.
+    assert time.process_time() - started < 5 and peak < 20e6
+
+
+def test_a_key_that_is_nested_thousands_deep_is_a_mistake():
+    (found,) = mistakes(overrides=[".".join(["a"] * 5000) + "=1"])
+
+    assert found.startswith("--set a.a.a.") and "nested 5,000 deep" in found and len(found) < 400
+
+
+def test_a_key_is_the_text_that_stands_there():
+    weights = load({}, None, ["trainer.class_weights={1e3: 1, true: 2, 2026-10-05: 3, ~: 4, <<: 5}"])
+
+    assert list(weights.trainer.class_weights) == ["1e3", "true", "2026-10-05", "~", "<<"]
+
+
+@pytest.mark.parametrize("key", ["tr\udcffiner.epochs", "a\x1b[2J.b", "a\0"])
+def test_a_key_with_what_no_key_has_is_a_mistake_that_can_be_printed(key):
+    (found,) = mistakes(overrides=[f"{key}=1"])
+
+    assert "U+" in found
+    assert found.isprintable()
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 5000, "1e999", "-1e999"])
+@pytest.mark.parametrize("key", ["seed", "trainer.learning_rate", "trainer.brightness", "model.channels"])
+def test_a_number_beyond_all_bounds_is_a_mistake_in_a_few_words(key, number):
+    (found,) = mistakes(overrides=[f"{key}={number}"])
+
+    assert found.startswith(f"{key}: ") and len(found) < 400
+
+
+@pytest.mark.parametrize("key", ["model.weights", "push.destination"])
+def test_a_home_folder_that_is_not_there_is_a_mistake(key):
+    (found,) = mistakes(overrides=[f"{key}=~nobody-of-that-name/x"])
+
+    assert found.startswith(f"{key}: ") and "~nobody-of-that-name" in found
+
+
+def test_of_thousands_of_mistakes_the_first_are_told_and_the_rest_counted():
+    started = time.process_time()
+
+    found = mistakes(overrides=["{}={{{}}}".format(group, ", ".join(f"a{i}: 1" for i in range(3000)))
+                                for group in ("trainer.class_weights", "data", "model")],
+                     labels=["ok"])  # fmt: skip
+
+    assert len(found) == 51 and found[-1] == "and 5,950 more."
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("option", ["profile", "platform"])
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.mkdir(), "no readable file"),
+        (os.mkfifo, "no readable file"),
+        (lambda path: path.symlink_to("/dev/zero"), "no readable file"),
+        (lambda path: path.symlink_to(path.name), "no readable file"),
+        (lambda path: path.write_bytes(b"a: \xff"), "that is no utf-8"),
+        (lambda path: (path.touch(), os.truncate(path, 2**40)), "more than 32 KiB"),
+    ],
+    ids=["folder", "fifo", "device", "circle", "not UTF-8", "terabyte"],
+)
+def test_a_file_of_settings_that_is_none_is_said_at_once(option, make, said, tmp_path):
+    path = tmp_path / "night.yaml"
+    make(path)
+
+    with pytest.raises(UsageError) as refused:
+        load({"data": {"window": 0}}, **{option: str(path)})
+
+    assert said in refused.value.found and "data.window: 0" in refused.value.found
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "~nobody-of-that-name/x", "a\0b", ""])
+def test_a_name_that_no_file_can_have_is_a_mistake(name):
+    (found,) = mistakes(profile=name)
+
+    assert found.startswith("--profile ") and "no readable file" in found
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "push.destination=s3://me:hunter2@bucket/push",
+        "beam.flags=[--runner=FlinkRunner, --s3_secret_access_key=hunter2]",
+        "beam.flags=[--job_endpoint=http://me:hunter2@flink:8099]",
+    ],
+)
+def test_what_every_run_would_record_holds_no_secret(override):
+    (found,) = mistakes(overrides=[override])
+
+    assert "every run would record" in found and "hunter2" not in found

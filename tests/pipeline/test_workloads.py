@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from errors import UsageError
@@ -59,7 +61,31 @@ def test_every_mistake_of_a_workload_file_is_in_the_one_error(tmp_path):
         assert key in refused.value.found
 
 
-@pytest.mark.parametrize("text", ["name: [", "", "- 1\n", "name: a\nname: b\n"])
+@pytest.mark.parametrize("name", ["~nobody-of-that-name", "~nobody-of-that-name/a.yaml", "a" * 5000])
+def test_a_name_that_no_file_can_have_is_refused(name):
+    with pytest.raises(UsageError):
+        find_workload(name)
+
+
+def test_a_pipe_is_no_workload_and_nobody_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "workload.yaml")
+
+    with pytest.raises(UsageError, match="no regular file"):
+        find_workload(str(tmp_path / "workload.yaml"))
+
+
+def test_a_schema_that_is_a_link_to_itself_is_refused(tmp_path):
+    path = write_workload(tmp_path, "name: a\nschema: circle.pbtxt\nmodule: m\n")
+    (tmp_path / "circle.pbtxt").symlink_to("circle.pbtxt")
+
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_labels(find_workload(path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["name: [", "", "- 1\n", "name: a\nname: b\n", "a: &a [*a]", "name: !!int a", "[" * 9000, "a: \x00"],
+)
 def test_a_file_that_is_no_workload_is_refused(tmp_path, text):
     with pytest.raises(UsageError):
         find_workload(write_workload(tmp_path, text))

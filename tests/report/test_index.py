@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -62,3 +63,33 @@ def test_a_run_of_a_cluster_is_named_by_its_day_too():
     row = make_row(a_run(run="0a1b2c3d-1111-2222-3333-444455556666"), None)
     assert row.name == "2026-10-05 0a1b2c3d-1111-2222-3333-444455556666"
     assert make_row(a_run(), None).name == "20261005-030000"
+
+
+def test_where_the_clocks_disagree_with_the_order_the_order_is_drawn():
+    rows = list(weeks(8))
+    rows[3] = replace(rows[3], started_at="2099-01-01T03:00:00Z")
+    rows[5] = replace(rows[5], started_at="1970-01-01T00:00:00Z")
+    page = render_index("shelf", rows)
+    assert page.count("in the order of the runs, whose clocks disagree") == 2
+    chart = page[page.index("<svg") : page.index("</svg>")]
+    # The dots stand apart from each other, from left to right.
+    places = [float(x) for x in re.findall(r'<use [^>]*\bx="([\d.]+)"', chart)][:6]
+    assert places == sorted(places) and min(b - a for a, b in pairwise(places)) > 20
+    assert "disagree" not in render_index("shelf", list(weeks(8)))
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "9999-12-31T23:59:59Z",
+        "2199-12-31T23:59:59Z",
+        "1901-01-01T00:00:00+14:00",
+        "0001-01-01T00:00:00+14:00",
+        "yesterday",
+        "",
+    ],
+)
+def test_a_time_that_is_none_breaks_no_page(moment):
+    rows = [*weeks(3), replace(next(weeks(1)), started_at=moment)]
+    assert "<svg" in render_index("shelf", rows)
+    assert rows[-1].name in render_index("shelf", rows[-1:])

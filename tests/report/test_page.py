@@ -1,5 +1,6 @@
 """The HTML of a run. How it looks in a browser is `test_in_chromium.py`'s."""
 
+import json
 import math
 import re
 import xml.dom.minidom
@@ -9,8 +10,23 @@ from html.parser import HTMLParser
 import pytest
 
 from report import charts
-from report.facts import Data, Distribution, Epoch, Evaluation, Facts, Feature, Slice, Training
+from report.facts import (
+    Data,
+    Distribution,
+    Epoch,
+    Evaluation,
+    Facts,
+    Feature,
+    Gate,
+    SetAside,
+    Slice,
+    Step,
+    Training,
+)
+from report.index import make_row, render_index
 from report.page import SECTIONS, View, render_run
+from report.sources import Sources
+from report.steps import step_page
 from tests.report.runs import HOSTILE, a_failed_run, a_hostile_run, a_run, pictures
 
 
@@ -22,11 +38,14 @@ class Tags(HTMLParser):
         self.tags: list[str] = []
         self.ids: list[str] = []
         self.loads: list[str] = []
+        self.handlers: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         for name, value in attrs:
+            if name.startswith("on"):
+                self.handlers.append(name)
             if name == "id":
                 self.ids.append(value)
             if name in ("src", "href", "xlink:href", "srcset", "data") and value[:1] != "#":
@@ -83,6 +102,33 @@ def test_markup_in_labels_names_and_reasons_stays_text():
     assert set(tags.loads) == {load for load in tags.loads if load.startswith("data:")}
     assert tags.tags.count("img") == 2 and "script" not in tags.tags
     assert "a &amp; b $x_1$" in page
+
+
+def test_a_quote_ends_no_attribute_of_any_page(tmp_path):
+    quoted = "\"'><img src=x onerror=alert(1)>"
+    facts = a_run((quoted, f"b{quoted}"), lanes=2, weeks=2, run=quoted, model=quoted)
+    assert facts.data and facts.edge and facts.mistakes
+    feature = Feature(quoted, Distribution(9, values=((quoted, 1.0),)))
+    steps = (Step(quoted, quoted, 1.0),)
+    facts = replace(
+        facts,
+        about=replace(facts.about, steps=steps, libraries={quoted: quoted}, settings={quoted: quoted}),
+        data=replace(facts.data, features=(feature,), set_aside=(SetAside(quoted, quoted, quoted, quoted),)),
+        mistakes=(replace(facts.mistakes[0], label=quoted, predicted=quoted, lane=quoted),),
+        gates=(Gate(quoted, quoted, (quoted,)),),
+    )
+    (tmp_path / "verdict.json").write_text(
+        json.dumps({"gate": quoted, "result": "fail", "reasons": [quoted]})
+    )
+    pages = [
+        render_run(facts, {quoted: b"jpeg"}, facts),
+        render_index(quoted, [make_row(facts, f"file:///{quoted}")]),
+        step_page("DataGate", Sources(data_verdict=tmp_path)),
+    ]
+    for page in pages:
+        tags = Tags(page)
+        assert "&lt;img" in page and not tags.handlers
+        assert set(tags.loads) <= {f"file:///{quoted}", *(load for load in tags.loads if load[:5] == "data:")}
 
 
 def test_a_run_that_failed_before_its_first_step_says_so_in_three_parts():

@@ -25,6 +25,18 @@ def test_records_come_back_oldest_first(root):
     assert records.read(root / "a") == a_run(run="a", started_at="2026-10-03T03:00:00Z")
 
 
+def test_a_record_of_a_clock_that_was_years_ahead_is_the_newest_until_the_next(root):
+    # One of before the order was noted, then three by clocks that are right, wrong, and right again.
+    for run, number, year in (("old", 0, 2026), ("a", 1, 2026), ("b", 2, 2099), ("c", 3, 2026)):
+        facts = a_run(run=run, number=number, started_at=f"{year}-10-02T03:00:00Z")
+        records.write(root / run, facts, "")
+    known = records.read_all(root)
+    assert [facts.about.run for _, facts in known] == ["old", "a", "b", "c"]
+    assert records.number_of("d", [facts for _, facts in known]) == 4
+    assert records.number_of("b", [facts for _, facts in known]) == 2
+    assert records.number_of("first", []) == 1
+
+
 def test_where_nothing_was_written_nothing_is_found(root):
     assert records.read_all(root) == [] and records.read(root / "a") is None
 

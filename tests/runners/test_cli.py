@@ -311,3 +311,57 @@ def test_a_pipe_that_closes_early_is_no_traceback(tmp_path, workspace):
 def test_the_help_names_every_fault():
     named = cli.FAULTS.removeprefix("faults: ").replace("\n", " ").split(", ")
     assert sorted(name.strip() for name in named) == sorted(FAULTS)
+
+
+def test_a_password_in_the_place_of_the_data_is_refused_before_a_run_records_it(tmp_path, capsys):
+    workspace = tmp_path / "workspace"
+    for command in (["run"], ["schedule", "--cron"]):
+        code = cli.main([*command, "--data", "s3://me:hunter2@bucket/x", "--workspace", str(workspace)])
+
+        said = capsys.readouterr()
+        assert code == 2 and "AWS_ACCESS_KEY_ID" in said.err and "hunter2" not in said.out + said.err
+    assert not workspace.exists()
+
+
+def test_a_record_has_nothing_of_what_is_there_for_a_cluster(tmp_path, capsys):
+    arguments = ["--data", str(tmp_path / "none"), "--workspace", str(tmp_path)]
+    cli.main(["run", "--set", "kubeflow.env={GREETING: hunter2}", *arguments, "--json"])
+    shown = [capsys.readouterr().out]
+    for command in (
+        ["show", "latest"],
+        ["show", "latest", "--json"],
+        ["report", "--json"],
+        ["report", "--index", "--json"],
+    ):
+        assert cli.main([*command, "--workspace", str(tmp_path)]) == 0
+        shown.append(capsys.readouterr().out)
+
+    files = [path.read_text() for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert len(files) >= 4 and all("hunter2" not in text for text in (*files, *shown))
+
+
+def test_after_a_run_of_a_clock_that_was_ahead_the_next_run_is_the_latest(tmp_path, make_run, capsys):
+    folder = RunFolder(tmp_path / "runs" / "20991231-000000")
+    folder.path.mkdir(parents=True)
+    folder.write(
+        make_run(
+            number=1, outcome="pushed", started_at="2099-12-31T00:00:00Z", ended_at="2099-12-31T00:01:00Z"
+        )
+    )
+    workspace = ["--workspace", str(tmp_path)]
+
+    assert cli.main(["run", "--data", str(tmp_path / "none"), *workspace]) == 4
+    capsys.readouterr()
+    newest = json.loads(said(capsys, "runs", "--json", *workspace))[0]["id"]
+
+    assert newest != "20991231-000000"
+    assert json.loads(said(capsys, "status", "--json", *workspace))["last_run"]["id"] == newest
+    assert json.loads(said(capsys, "show", "latest", "--json", *workspace))["number"] == 2
+    assert json.loads(said(capsys, "report", "--json", *workspace))["run"] == newest
+    rows = json.loads(said(capsys, "report", "--index", "--json", *workspace))["runs"]
+    assert [row["run"] for row in rows] == ["20991231-000000", newest]
+
+
+def said(capsys, *command):
+    assert cli.main([*command]) == 0
+    return capsys.readouterr().out

@@ -338,8 +338,9 @@ def test_only_a_run_that_failed_can_be_retried(server, edgeline, state, next_):
     assert not server.asked(":retry")
 
 
-def test_a_package_that_is_no_pipeline_is_refused_before_it_is_sent(server, edgeline):
-    edgeline.package.write_text("a: 1\n")
+@pytest.mark.parametrize("text", ["a: 1\n", "a: !!int b\n", "[" * 9000])
+def test_a_package_that_is_no_pipeline_is_refused_before_it_is_sent(server, edgeline, text):
+    edgeline.package.write_text(text)
     ended = edgeline("submit")
     assert ended.code == 2 and "is no compiled pipeline" in ended.err
     assert not server.asked("POST")

@@ -138,3 +138,21 @@ def test_runs_can_be_asked_for_by_workload(tmp_path, make_run):
     add_run(tmp_path, make_run(id="20261005-000000", workload="bottles", outcome="held"))
 
     assert [run.workload for run in runs.read_runs(tmp_path, "bottles")] == ["bottles"]
+
+
+def test_a_run_of_a_clock_that_was_years_ahead_is_the_latest_until_the_next_one_is_made(tmp_path, make_run):
+    # Two of before the order was noted, one of a clock that went wrong, and one of after it was set right.
+    ids = ["20261004-000000", "20261005-000000", "20991231-000000", "20261006-000000"]
+    for number, name in zip((0, 0, 1, 2), ids, strict=True):
+        add_run(tmp_path, make_run(id=name, outcome="pushed", number=number))
+
+    assert [run.id for run in runs.read_runs(tmp_path)] == ids
+    assert runs.find_run(tmp_path, "latest")[1].id == "20261006-000000"
+
+
+@pytest.mark.parametrize("name", ["20261005-091233-²", "20261005-091233-x", "x", "ü" * 80])
+def test_a_folder_that_no_run_made_is_no_obstacle(tmp_path, make_run, name):
+    (tmp_path / "runs" / name).mkdir(parents=True)
+    add_run(tmp_path, make_run(id="20261005-091233", outcome="pushed"))
+
+    assert [run.id for run in runs.read_runs(tmp_path)] == ["20261005-091233"]

@@ -92,6 +92,8 @@ def test_each_workload_and_workspace_has_a_schedule_of_its_own(tmp_path):
         (["--data", "nowhere"], 4, "holds no span-NNNNN folder"),
         (["--install", "--remove"], 2, "not allowed with"),
         (["--data", "photos", "--set", "push.destination=a\nb"], 2, "control character"),
+        (["--data", "photos", "--workspace", "a\x9b2J"], 2, "control character"),
+        (["--data", "photos", "--workspace", "a\u202eb"], 2, "control character"),
         (["--data", "photos", "--workspace", "a\udce4b"], 2, "not UTF-8"),
         (["--remove"], 2, "schedule"),
     ],

@@ -1,0 +1,80 @@
+"""Damage by chance, the same for the same seed: to texts, and to values within JSON."""
+
+import copy
+import os
+import random
+from collections.abc import Sequence
+from typing import Any
+
+# How many times a test damages something; a large run sets it to thousands.
+ROUNDS, SEED = int(os.environ.get("FUZZ_ROUNDS", "150")), int(os.environ.get("FUZZ_SEED", "20"))
+VALUES = (
+    *(
+        None,
+        True,
+        False,
+        0,
+        -1,
+        1,
+        2**31,
+        2**63,
+        10**300,
+        10**4200,
+        0.5,
+        -0.0,
+        1e308,
+        float("nan"),
+        float("inf"),
+    ),
+    *(
+        "",
+        "x",
+        "fp16",
+        "pushed",
+        "\ud800",
+        "\x1b[2J",
+        "\0",
+        "a\nb",
+        "é" * 300,
+        "=1",
+        "../..",
+        "9999-99-99",
+        "span-x",
+    ),
+    *([], {}, [[]], [{}], {"": None}, {"all": 1}, [None, "a", 1.5], ["a"] * 500),
+)
+
+
+def damaged_text(chance: random.Random, text: str, tokens: Sequence[str]) -> str:
+    """A text after one to four pieces were put in, taken out, repeated, turned round or cut off."""
+    for _ in range(chance.randint(1, 4)):
+        start = chance.randint(0, len(text))
+        before, piece, after = text[:start], text[start : start + 20], text[start + 20 :]
+        token = chance.choice(tokens) * chance.choice((1, 1, 1, 2, 50, 3000))
+        middle = (token + piece, token, "", piece * chance.choice((2, 3, 400)), piece[::-1])
+        text = before + chance.choice(middle) + chance.choice((after, after, after, ""))
+    return text
+
+
+def damaged_value(chance: random.Random, value: Any) -> Any:
+    """A value of JSON with one to three of the values in it replaced, added or gone."""
+    value = copy.deepcopy(value)
+    for _ in range(chance.randint(1, 3)):
+        inner: Any = value
+        while isinstance(inner, dict | list) and inner:
+            key = chance.choice(list(inner) if isinstance(inner, dict) else range(len(inner)))
+            if not isinstance(inner[key], dict | list) or not inner[key] or chance.random() < 0.3:
+                how = chance.random()
+                if how < 0.7:
+                    inner[key] = copy.deepcopy(chance.choice(VALUES))
+                elif how < 0.85:
+                    del inner[key]
+                elif isinstance(inner, dict):
+                    inner[chance.choice(["", "extra", "\ud800", "all"])] = inner[key]
+                else:
+                    inner.append(inner[key])
+                break
+            inner = inner[key]
+        else:
+            value = copy.deepcopy(chance.choice(VALUES))
+    return value

@@ -1,0 +1,87 @@
+"""Settings and workloads that chance wrote: a UsageError or a value, at once."""
+
+import json
+import random
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from errors import UsageError
+from pipeline.settings import load
+from pipeline.workloads import find_workload, read_labels
+from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = 'feature { name: "label" domain: "l" } string_domain { name: "l" value: "a" value: "b" }'
+WORKLOAD = """\
+name: "bottles"
+schema: schema.pbtxt
+module: trainer_module.photos
+settings:
+  evaluation:
+    bounds:
+      - {slice: overall, metric: accuracy, max_drop: 0.02, min_support: 50}
+"""
+PROFILE = """\
+seed: 7
+data: {window: 8, max_megapixels: 1e3}
+gate: {severity: {drift: off}}
+model: {weights: ~, image_size: 64}
+trainer:
+  learning_rate: 0.001
+  class_weights: {"a": 2.0, b: 1}
+edge:
+  variants: [fp16, int8]
+beam: {flags: [--runner=FlinkRunner]}
+push: {destination: s3://bucket/push}
+"""
+TOKENS = (
+    *("!!int ", "!!float ", "!!binary ", "!!set ", "!!timestamp ", "!x ", "&a ", "*a", "<<: ", "? ", "- "),
+    *(": ", ", ", "{", "}", "[", "]", '"', "'", "|\n", ">\n", "%YAML 1.2\n", "---\n", "...\n", "#", "\n"),
+    *("\t", "\r", "  ", "\0", "\x1b", "\x85", "\u2028", "\ufeff", "\ud800", r'"\ud800"', r'"\0"', "é"),
+    *(r'"\UFFFFFFFF"', "~", "~nobody/", "9", "1e999", ".nan", "-.inf", "0x1F", "0o7", "1_000", "null"),
+    *("true", "2026-10-05", "kubeflow", "trainer", "a."),
+)  # fmt: skip
+
+
+@pytest.fixture
+def refuse(tmp_path):
+    """Loads what is given; a UsageError is as good as settings, and nothing takes a second."""
+    (tmp_path / "schema.pbtxt").write_text(SCHEMA)
+
+    def load_all(profile=None, override=None, workload=None):
+        started = time.process_time()
+        try:
+            if workload is not None:
+                found = find_workload(str(workload))
+                load(found.settings, labels=read_labels(found))
+            load(
+                {}, str(profile) if profile else None, [override] if override is not None else (), ["a", "b"]
+            )
+        except UsageError as error:
+            assert error.exit_code == 2 and len(str(error)) < 100_000
+        return time.process_time() - started
+
+    return load_all
+
+
+@pytest.mark.parametrize("kind", ["profile", "platform", "workload", "override"])
+def test_whatever_chance_writes_is_a_value_or_a_mistake(refuse, tmp_path, kind):
+    chance = random.Random(SEED)
+    platform = (ROOT / "deploy" / "kubeflow" / "settings.example.yaml").read_text().replace("  #   ", "  ")
+    text = {"profile": PROFILE, "platform": platform, "workload": WORKLOAD, "override": "edge=[1, 2]"}[kind]
+    values = yaml.safe_load(text if kind != "override" else "{a: 1, b: [c]}")
+    path = tmp_path / "settings.yaml"
+    slowest = 0.0
+    for _ in range(ROUNDS):
+        if chance.random() < 0.5:
+            damaged = damaged_text(chance, text, TOKENS)
+        else:  # JSON is YAML, and so is right as far as that goes.
+            damaged = ("edge=" if kind == "override" else "") + json.dumps(damaged_value(chance, values))
+        path.write_bytes(damaged.encode(errors=chance.choice(["surrogatepass", "replace"])))
+        given = {"override": damaged} if kind == "override" else {"profile": path}
+        slowest = max(slowest, refuse(**({"workload": path} if kind == "workload" else given)))
+
+    assert slowest < 3  # One on an idle machine.
