@@ -25,8 +25,8 @@ from runners.kubeflow_handover import Json, Locations, hand_back, prepare, run_i
 from runners.kubeflow_record import leave_end
 from runners.kubeflow_spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 
-# As a shell has it: 128 and the signal's number.
-_TERMINATED = 128 + signal.SIGTERM
+# The image's own stop signal (see deploy/Dockerfile), and what Argo sends to end a run.
+_TOLD_TO_END = (signal.SIGQUIT, signal.SIGTERM)
 _HEADLINES = {3: "Held back", 4: "Data refused"}
 # What a gate stops has its whole record already: DataAdmission's, or RunReport's.
 _LEAVE_THEIR_OWN = {("DataAdmission", 4), ("ReleaseAdmission", 3)}
@@ -101,35 +101,39 @@ def _say(*lines: str) -> None:
     sys.stderr.flush()
 
 
-def _end_when_terminated() -> None:
-    """Ends the process at SIGTERM, with an exit code: Argo can take "ended by a signal" for success.
+def _end_when_told_to() -> None:
+    """Ends the process when its pod is deleted or its run terminated, with a last word and an exit code.
 
     A thread waits for it, because Python's own handlers wait for native code to return, minutes in training.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)
-    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    for number in _TOLD_TO_END:
+        signal.signal(number, lambda number, frame: None)
 
     def wait() -> None:
-        while os.read(reader, 1) != bytes([signal.SIGTERM]):
+        while (number := os.read(reader, 1)[0]) not in _TOLD_TO_END:
             pass
-        sys.stderr.write("Failed: the pod was told to end (SIGTERM) before the step was done.\n")
+        name = signal.Signals(number).name
+        sys.stderr.write(f"Failed: the pod was told to end ({name}) before the step was done.\n")
         sys.stderr.flush()
-        os._exit(_TERMINATED)
+        # As a shell has it.
+        os._exit(128 + number)
 
     threading.Thread(target=wait, daemon=True).start()
     os.register_at_fork(after_in_child=_as_usual)
 
 
 def _as_usual() -> None:
-    """A process that ours forks ends by itself, and not ours, when it is terminated."""
+    """A process that ours forks ends by itself, and not ours, when it is told to."""
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in _TOLD_TO_END:
+        signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":
-    _end_when_terminated()
+    _end_when_told_to()
     code = main(sys.argv[1:])
     # Python would take seconds to tidy up after TensorFlow and Beam what the system takes back at once.
     os._exit(code)

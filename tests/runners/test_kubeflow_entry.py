@@ -153,7 +153,7 @@ def test_figures_that_are_no_numbers_do_not_reach_the_ui(tmp_path):
 NATIVE = """
 import hashlib, os, sys
 from runners import kubeflow_entry
-kubeflow_entry._end_when_terminated()
+kubeflow_entry._end_when_told_to()
 if sys.argv[1] == "fork" and os.fork() == 0:
     os.write(1, b"%d\\n" % os.getpid())
     __import__("time").sleep(60)
@@ -172,18 +172,20 @@ def start(kind):
     )
 
 
-def test_a_pod_that_is_deleted_ends_its_step_with_a_failure_also_in_the_middle_of_native_code():
+@pytest.mark.parametrize("told", [signal.SIGQUIT, signal.SIGTERM])
+def test_a_pod_that_is_deleted_ends_its_step_with_a_failure_also_in_the_middle_of_native_code(told):
     process = start("alone")
-    os.kill(int(process.stdout.readline()), signal.SIGTERM)
+    os.kill(int(process.stdout.readline()), told)
     _, log = process.communicate(timeout=20)
-    assert process.returncode == 143
-    assert log.splitlines()[-1].startswith("Failed: the pod was told to end")
+    assert process.returncode == 128 + told
+    assert log.splitlines()[-1] == f"Failed: the pod was told to end ({told.name}) before the step was done."
 
 
-def test_a_process_that_a_step_forked_can_be_ended_without_ending_the_step():
+@pytest.mark.parametrize("told", [signal.SIGQUIT, signal.SIGTERM])
+def test_a_process_that_a_step_forked_can_be_ended_without_ending_the_step(told):
     process = start("fork")
     for pid in {int(process.stdout.readline()), int(process.stdout.readline())} - {process.pid}:
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, told)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=1)
     process.kill()
