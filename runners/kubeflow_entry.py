@@ -8,9 +8,7 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
-import threading
 import time
 from argparse import Namespace
 from collections.abc import Sequence
@@ -24,9 +22,8 @@ from runners.failures import chain, describe
 from runners.kubeflow_handover import Json, Locations, hand_back, prepare, run_id, take_foreign_outputs
 from runners.kubeflow_record import leave_end
 from runners.kubeflow_spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
+from runners.kubeflow_stop import end_when_told_to
 
-# The image's own stop signal (see deploy/Dockerfile), and what Argo sends to end a run.
-_TOLD_TO_END = (signal.SIGQUIT, signal.SIGTERM)
 _HEADLINES = {3: "Held back", 4: "Data refused"}
 # What a gate stops has its whole record already: DataAdmission's, or RunReport's.
 _LEAVE_THEIR_OWN = {("DataAdmission", 4), ("ReleaseAdmission", 3)}
@@ -101,39 +98,8 @@ def _say(*lines: str) -> None:
     sys.stderr.flush()
 
 
-def _end_when_told_to() -> None:
-    """Ends the process when its pod is deleted or its run terminated, with a last word and an exit code.
-
-    A thread waits for it, because Python's own handlers wait for native code to return, minutes in training.
-    """
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer)
-    for number in _TOLD_TO_END:
-        signal.signal(number, lambda number, frame: None)
-
-    def wait() -> None:
-        while (number := os.read(reader, 1)[0]) not in _TOLD_TO_END:
-            pass
-        name = signal.Signals(number).name
-        sys.stderr.write(f"Failed: the pod was told to end ({name}) before the step was done.\n")
-        sys.stderr.flush()
-        # As a shell has it.
-        os._exit(128 + number)
-
-    threading.Thread(target=wait, daemon=True).start()
-    os.register_at_fork(after_in_child=_as_usual)
-
-
-def _as_usual() -> None:
-    """A process that ours forks ends by itself, and not ours, when it is told to."""
-    signal.set_wakeup_fd(-1)
-    for number in _TOLD_TO_END:
-        signal.signal(number, signal.SIG_DFL)
-
-
 if __name__ == "__main__":
-    _end_when_told_to()
+    end_when_told_to()
     code = main(sys.argv[1:])
     # Python would take seconds to tidy up after TensorFlow and Beam what the system takes back at once.
     os._exit(code)

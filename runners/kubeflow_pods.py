@@ -8,7 +8,7 @@ from typing import Any
 _DRIVER = "-driver"
 # A container that ended by itself: what it was, its log has to say.
 _BY_ITSELF = re.compile(r"^(Error|main: Error) \(exit code \d+\)")
-# KFP's launcher ends so when its pod is deleted: of SIGQUIT (see deploy/Dockerfile) with 2, else above 128.
+# KFP's launcher ends so when its pod is deleted: of SIGQUIT (see kubeflow_stop.py) with 2, else above 128.
 _TOLD_TO_END = re.compile(r"^(Error|main: Error) \(exit code (2|1[2-9]\d)\)")
 _MOST_CHARACTERS = 300
 

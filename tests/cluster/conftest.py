@@ -94,12 +94,22 @@ def working(run: str, step: str, sign: str) -> str:
     raise AssertionError(kubectl("get", "pods", "-l", f"pipeline/runid={run}"))
 
 
+# All that Argo's own first process in a container has started.
+_SIGTERM = """
+import glob, os
+for path in glob.glob("/proc/[0-9]*/stat"):
+    pid, (_, parent, *_) = int(path.split("/")[2]), open(path).read().rpartition(")")[2].split()[:3]
+    if parent == "1":
+        os.killpg(pid, 15)
+"""
+
+
 def end_by_sigterm(pod: str) -> None:
-    """Has Argo end the program in a pod as its own `wait` container does: with SIGTERM to KFP's launcher.
+    """Ends the program in a pod as Argo does, with SIGTERM to KFP's launcher and what it started.
 
     Where an image names no other stop signal, a pod that is deleted gets the same.
     """
-    kubectl("exec", pod, "-c", "main", "--", "sh", "-c", "printf 15 > /var/run/argo/ctr/main/signal")
+    kubectl("exec", pod, "-c", "main", "--", "python", "-c", _SIGTERM)
 
 
 class Place:
