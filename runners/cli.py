@@ -379,7 +379,9 @@ def _add_cluster(add: Callable[..., _Parser]) -> None:
     watch = reach("watch", "Follows a run to its end.", does.watch)
     watch.add_argument("run", metavar="RUN", help="the id that submit printed")
     waiting(watch, option=False)
-    retry = reach("retry", "Lets a failed run go on from the steps that failed.", does.retry)
+    retry = reach(
+        "retry", "Makes the steps of a run again that failed or were lost, and goes on from them.", does.retry
+    )
     retry.add_argument("run", metavar="RUN", help="the id that submit printed")
     waiting(retry)
     recurring = reach("schedule", "One recurring run a workload and experiment.", schedule)

@@ -145,6 +145,25 @@ class Cluster:
             )
         return str(made.run_id)
 
+    def start_again(self, run: Any, name: str) -> str:
+        """Starts another run of the same pipeline with the same settings; returns its id.
+
+        Args:
+            run: A `V2beta1Run`.
+            name: Of the new one.
+        """
+        again = {
+            "display_name": name,
+            "experiment_id": run.experiment_id,
+            "pipeline_version_reference": run.pipeline_version_reference,
+            "pipeline_spec": None if run.pipeline_version_reference else run.pipeline_spec,
+            "runtime_config": run.runtime_config,
+            "service_account": run.service_account,
+        }
+        with self._asking(f"starting the run {run.run_id} again"):
+            made = self._ask("POST", "/apis/v2beta1/runs", body={k: v for k, v in again.items() if v})
+        return str(made["run_id"])
+
     def run(self, run: str) -> Any:
         """A run with its tasks, a `V2beta1Run`.
 

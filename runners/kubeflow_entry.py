@@ -8,9 +8,7 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
-import threading
 import time
 from argparse import Namespace
 from collections.abc import Sequence
@@ -24,9 +22,8 @@ from runners.failures import chain, describe
 from runners.kubeflow_handover import Json, Locations, hand_back, prepare, run_id, take_foreign_outputs
 from runners.kubeflow_record import leave_end
 from runners.kubeflow_spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
+from runners.kubeflow_stop import end_when_told_to
 
-# As a shell has it: 128 and the signal's number.
-_TERMINATED = 128 + signal.SIGTERM
 _HEADLINES = {3: "Held back", 4: "Data refused"}
 # What a gate stops has its whole record already: DataAdmission's, or RunReport's.
 _LEAVE_THEIR_OWN = {("DataAdmission", 4), ("ReleaseAdmission", 3)}
@@ -101,35 +98,8 @@ def _say(*lines: str) -> None:
     sys.stderr.flush()
 
 
-def _end_when_terminated() -> None:
-    """Ends the process at SIGTERM, with an exit code: Argo can take "ended by a signal" for success.
-
-    A thread waits for it, because Python's own handlers wait for native code to return, minutes in training.
-    """
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer)
-    signal.signal(signal.SIGTERM, lambda number, frame: None)
-
-    def wait() -> None:
-        while os.read(reader, 1) != bytes([signal.SIGTERM]):
-            pass
-        sys.stderr.write("Failed: the pod was told to end (SIGTERM) before the step was done.\n")
-        sys.stderr.flush()
-        os._exit(_TERMINATED)
-
-    threading.Thread(target=wait, daemon=True).start()
-    os.register_at_fork(after_in_child=_as_usual)
-
-
-def _as_usual() -> None:
-    """A process that ours forks ends by itself, and not ours, when it is terminated."""
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 if __name__ == "__main__":
-    _end_when_terminated()
+    end_when_told_to()
     code = main(sys.argv[1:])
     # Python would take seconds to tidy up after TensorFlow and Beam what the system takes back at once.
     os._exit(code)

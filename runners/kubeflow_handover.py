@@ -5,7 +5,8 @@ The open-source driver and launcher differ from what TFX was written for, and fr
 
 - Input artifacts come without a type, with an empty one, or as `system.Artifact`.
 - URIs name an object store; the launcher has copied the inputs to a local folder and takes outputs from one.
-- Outputs come that no TFX component has: what the UI shows, and the launcher's own log.
+- Outputs come that no TFX component has: what the UI shows, and the launcher's own log. So does an input that
+  only holds a step back (see `kubeflow_spec`).
 - Input artifacts have properties of the store itself, and lists are wrapped.
 - Before KFP 2.5 the placeholder for the run's id is handed on as it is.
 
@@ -100,9 +101,11 @@ def prepare(
     """
     declared = inputs_spec.get("artifacts", {})
     inputs, outputs = executor_input.get("inputs", {}), executor_input.get("outputs", {})
+    if given := inputs.get("artifacts"):
+        inputs["artifacts"] = {name: listed for name, listed in given.items() if name in declared}
     for name, artifact in artifacts(inputs):
         title = _title(artifact.get("type"))
-        if name in declared and (not title or title.startswith("system.")):
+        if not title or title.startswith("system."):
             artifact["type"] = declared[name]["artifactType"]
         metadata = artifact.get("metadata", {})
         artifact["metadata"] = {

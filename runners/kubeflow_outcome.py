@@ -5,17 +5,16 @@ that was killed for one that was done. So a run counts as pushed only when its l
 looked for the release in the store, and where the store can be read from here, only when it names the run.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 from errors import DataRefused, EdgelineError, HeldBack
 from runners.kubeflow_client import Cluster
+from runners.kubeflow_logs import MOST_CHARACTERS, Ending, Logs, fatal
+from runners.kubeflow_lost import Lost, find_lost
 from runners.kubeflow_pods import Pod, ending, read_pods
 from runners.kubeflow_steps import Step
 
-Ending = Literal["pushed", "unchanged", "held", "refused", "failed"]
 EXIT_CODES: Mapping[Ending, int] = {
     "pushed": 0,
     "unchanged": 0,
@@ -26,22 +25,6 @@ EXIT_CODES: Mapping[Ending, int] = {
 # The steps that end a run on purpose, and what it means when they do.
 _GATES: Mapping[str, Ending] = {"DataAdmission": "refused", "ReleaseAdmission": "held"}
 _LAST, PUSHER = "ReleaseAdmission", "ReleasePusher"
-# The line with which a step of ours says how it ended, alone or as a log record.
-_WORDS = re.compile(
-    r"^(?:\S+ \S+ INFO edgeline\.push: )?"
-    r"(?P<head>Pushed version (?P<version>\d+) of|Nothing new to push:|Held back:|Data refused:|Failed:)"
-    r"\s*(?P<rest>.*)$"
-)
-_ENDINGS: Mapping[str, Ending] = {
-    "Pushed": "pushed",
-    "Nothing": "unchanged",
-    "Held": "held",
-    "Data": "refused",
-    "Failed": "failed",
-}
-# What KFP's launcher says when it could not even start a step or bring its outputs away.
-_LAUNCHER = re.compile(r"^F\d{4} .*\] (?:failed to execute component: )?(?P<rest>.*)$")
-_MOST_CHARACTERS = 1000
 
 
 @dataclass(frozen=True)
@@ -53,12 +36,14 @@ class Outcome:
         version: That was pushed; None where none was.
         reasons: A sentence each.
         do: What to do next; empty where nothing is to be done.
+        lost: The step that has to be made again though it counts as done, which takes another run.
     """
 
     ending: Ending
     version: int | None
     reasons: tuple[str, ...]
     do: str = ""
+    lost: Lost | None = None
 
     @property
     def exit_code(self) -> int:
@@ -75,13 +60,6 @@ class _Seen:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Words:
-    ending: Ending
-    rest: str
-    version: int | None
-
-
 def conclude(
     cluster: Cluster, run: str, state: str, steps: Sequence[Step], model: str, push: str | None
 ) -> Outcome:
@@ -96,45 +74,21 @@ def conclude(
         push: The release store, as `kubeflow.push` names it.
     """
     pods = read_pods(cluster.pods(run))
-    reader = _Reader(cluster, run, pods)
+    logs = Logs(cluster, run, pods)
     seen = _look_into_store(run, model, push)
     if state == "SUCCEEDED":
-        return _of_success(run, reader, {step.name: step for step in steps}, seen)
-    outcome = _of_failure(run, reader, steps, pods)
+        return _of_success(run, logs, steps, seen)
+    outcome = _of_failure(run, logs, steps, pods)
     if seen.version is None:
         return outcome
     note = f"It had pushed version {seen.version} of {model} to {push} before."
-    return Outcome(outcome.ending, seen.version, (*outcome.reasons, note), outcome.do)
+    return replace(outcome, version=seen.version, reasons=(*outcome.reasons, note))
 
 
-class _Reader:
-    """Reads the logs of a run's steps."""
-
-    def __init__(self, cluster: Cluster, run: str, pods: Sequence[Pod]) -> None:
-        self._cluster, self._run, self._pods = cluster, run, pods
-
-    def log(self, step: Step) -> list[str]:
-        """The log of the step's last attempt; empty where it is gone."""
-        own = [pod for pod in self._pods if pod.step == step.name and pod.runs_step]
-        names = [own[-1].id, own[-1].name] if own else step.pods[-1:]
-        for name in names:
-            if lines := self._cluster.log(self._run, name):
-                return lines
-        return []
-
-    def words(self, step: Step | None) -> _Words | None:
-        """The last line in which the step says how it ended."""
-        for line in reversed(self.log(step) if step else []):
-            if match := _WORDS.match(line):
-                version = int(match["version"]) if match["version"] else None
-                ending = _ENDINGS[match["head"].split(maxsplit=1)[0].rstrip(":")]
-                return _Words(ending, match["rest"].strip()[:_MOST_CHARACTERS], version)
-        return None
-
-
-def _of_success(run: str, reader: _Reader, steps: Mapping[str, Step], seen: _Seen) -> Outcome:
+def _of_success(run: str, logs: Logs, steps: Sequence[Step], seen: _Seen) -> Outcome:
+    named = {step.name: step for step in steps}
     idle = [
-        name for name in (PUSHER, _LAST) if name not in steps or steps[name].state in ("cached", "waiting")
+        name for name in (PUSHER, _LAST) if name not in named or named[name].state in ("cached", "waiting")
     ]
     if idle:
         return Outcome(
@@ -148,7 +102,9 @@ def _of_success(run: str, reader: _Reader, steps: Mapping[str, Step], seen: _See
         )
     if seen.version is not None:
         return Outcome("pushed", seen.version, ())
-    words = reader.words(steps[_LAST]) or reader.words(steps[PUSHER])
+    words = logs.words(named[_LAST]) or logs.words(named[PUSHER])
+    if (words is None or words.ending == "failed") and (lost := find_lost(steps, logs)):
+        return _of_loss(run, lost)
     if words is None:
         unread = f"{_LAST} has left no word of it in a log that can be read from here."
         return Outcome(
@@ -166,7 +122,14 @@ def _of_success(run: str, reader: _Reader, steps: Mapping[str, Step], seen: _See
     return Outcome(words.ending, None, (words.rest,))
 
 
-def _of_failure(run: str, reader: _Reader, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
+def _of_loss(run: str, lost: Lost) -> Outcome:
+    do = f"`edgeline kubeflow retry {run}` makes it again, in a new run with the same pipeline and settings."
+    return Outcome("failed", None, (str(lost),), do, lost)
+
+
+def _of_failure(run: str, logs: Logs, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
+    if lost := find_lost(steps, logs):
+        return _of_loss(run, lost)
     again = f"`edgeline kubeflow retry {run}` goes on from the steps that failed."
     failed = [step for step in steps if step.state == "failed"]
     if not failed:
@@ -179,20 +142,20 @@ def _of_failure(run: str, reader: _Reader, steps: Sequence[Step], pods: Sequence
         return Outcome("failed", None, reasons, "Its page, and `kubectl get workflows`, may say more.")
     step = failed[0]
     last = next((pod for pod in reversed(pods) if pod.step == step.name and pod.phase != "Succeeded"), None)
-    words = reader.words(step)
+    words = logs.words(step)
     if words is not None and words.ending in ("held", "refused", "failed"):
         reason = words.rest if words.ending != "failed" else f"{step.name} failed: {words.rest}"
         return Outcome(words.ending, None, (reason,), again if words.ending == "failed" else "")
     if last is not None and not last.ended_by_itself:
         reason, do = ending(last)
         return Outcome("failed", None, (reason,), do or again)
-    if step.name in _GATES:
+    if step.name in _GATES and (last is None or last.runs_step):
         reason = f"{step.name} stopped the run; its log, which says why, cannot be read from here."
         return Outcome(_GATES[step.name], None, (reason,))
-    launcher = [match["rest"] for line in reader.log(step) if (match := _LAUNCHER.match(line))]
-    reason = f"{step.name} failed: {launcher[-1]}" if launcher else f"{step.name} failed without a word."
+    said_by_kfp = fatal(logs.of(step)) or fatal(logs.of_driver(step))
+    reason = f"{step.name} failed: {said_by_kfp}" if said_by_kfp else f"{step.name} failed without a word."
     pod = f" `kubectl logs {last.id} -c main` has its log." if last is not None else ""
-    return Outcome("failed", None, (reason[:_MOST_CHARACTERS],), f"{again}{pod}")
+    return Outcome("failed", None, (reason[:MOST_CHARACTERS],), f"{again}{pod}")
 
 
 def _look_into_store(run: str, model: str, push: str | None) -> _Seen:

@@ -8,6 +8,8 @@ from typing import Any
 _DRIVER = "-driver"
 # A container that ended by itself: what it was, its log has to say.
 _BY_ITSELF = re.compile(r"^(Error|main: Error) \(exit code \d+\)")
+# KFP's launcher ends so when its pod is deleted: of SIGQUIT (see kubeflow_stop.py) with 2, else above 128.
+_TOLD_TO_END = re.compile(r"^(Error|main: Error) \(exit code (2|1[2-9]\d)\)")
 _MOST_CHARACTERS = 300
 
 
@@ -36,7 +38,8 @@ class Pod:
     @property
     def ended_by_itself(self) -> bool:
         """Whether its program ended with an exit code of its own, and was not ended from outside."""
-        return not self.message or bool(_BY_ITSELF.match(self.message))
+        by_itself = _BY_ITSELF.match(self.message) and not _TOLD_TO_END.match(self.message)
+        return not self.message or bool(by_itself)
 
 
 def read_pods(nodes: Sequence[Mapping[str, Any]]) -> list[Pod]:
@@ -157,6 +160,8 @@ def ending(pod: Pod) -> tuple[str, str]:
         pod: One that failed, and not by itself.
     """
     who = pod.step or "The run's own pod"
+    if _TOLD_TO_END.match(pod.message):
+        return f"{who} lost its pod, which was told to end: {pod.message}.", ""
     if "OOMKilled" in pod.message or "exit code 137" in pod.message:
         return (
             f"{who} ran out of memory ({pod.message}).",

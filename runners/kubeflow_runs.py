@@ -1,6 +1,7 @@
 """`edgeline kubeflow submit, watch, retry`: start a run on a cluster, follow it, and pick it up again."""
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import Any
 
 from errors import EdgelineError
 from runners.kubeflow_outcome import PUSHER, Outcome, conclude
-from runners.kubeflow_steps import Step, plan, read_steps
+from runners.kubeflow_steps import ENDED, Step, plan, read_steps
 from runners.kubeflow_target import Target, target, upload
 from runners.kubeflow_watch import Patience, follow
 from runners.stdout import print_json, say
@@ -26,9 +27,8 @@ def submit(arguments: argparse.Namespace) -> int:
     version = upload(where, arguments.package)
     kubeflow = where.settings.kubeflow
     experiment = where.cluster.experiment(where.experiment)
-    name = f"{where.workload.name} {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S}"
     root, account = kubeflow.pipeline_root, kubeflow.service_account
-    run = where.cluster.start(version, name, experiment, root, account)
+    run = where.cluster.start(version, _run_name(where), experiment, root, account)
     if arguments.wait:
         names = plan(where.cluster.spec(version.pipeline_id, version.id))
         return _watch(where, run, names, arguments)
@@ -44,18 +44,24 @@ def submit(arguments: argparse.Namespace) -> int:
 def watch(arguments: argparse.Namespace) -> int:
     """Follows a run to its end; returns its exit code."""
     where = target(arguments)
-    return _watch(where, arguments.run, _names(where, arguments.run), arguments)
+    return _watch(where, arguments.run, _names(where, where.cluster.run(arguments.run)), arguments)
 
 
 def retry(arguments: argparse.Namespace) -> int:
-    """Starts a failed run again from the steps that failed; returns the exit code.
+    """Picks a run up again at the steps that failed; returns the exit code.
+
+    Behind a step that counts as done and left nothing a run cannot go on, and the API starts no such step
+    again: another run with the same pipeline and settings takes its place.
 
     Raises:
-        EdgelineError: There is no such run, or it has not failed.
+        EdgelineError: There is no such run, or nothing of it is to be made again.
     """
     where = target(arguments)
     run = where.cluster.run(arguments.run)
-    if run.state not in _RETRYABLE:
+    names = _names(where, run)
+    outcome = _conclude(where, run, read_steps(run, names)) if run.state in ENDED else None
+    lost = outcome.lost if outcome else None
+    if lost is None and run.state not in _RETRYABLE:
         going = run.state not in ("SUCCEEDED", "SKIPPED")
         raise EdgelineError(
             f"Run {run.run_id} has not failed: its state is {run.state}.",
@@ -64,21 +70,31 @@ def retry(arguments: argparse.Namespace) -> int:
             if going
             else "Start another one with `edgeline kubeflow submit`.",
         )
-    where.cluster.retry(run.run_id)
-    if arguments.wait:
-        return _watch(where, run.run_id, _names(where, run.run_id), arguments)
-    url = where.cluster.run_url(run.run_id)
-    if arguments.json:
-        print_json({"run": run.run_id, "url": url})
+    if lost is None:
+        where.cluster.retry(run.run_id)
+        again, begins = run.run_id, f"Run {run.run_id} goes on"
     else:
-        say(f"Run {run.run_id} goes on: {url}")
-        say(f"Follow it: edgeline kubeflow watch {run.run_id}")
+        again = where.cluster.start_again(run, _run_name(where))
+        begins = f"Run {again} takes its place, with the same pipeline and settings"
+        sys.stderr.write(f"{lost} Kubeflow Pipelines starts no step again that counts as done.\n")
+        sys.stderr.write(f"{begins}.\n" if arguments.wait else "")
+    if arguments.wait:
+        return _watch(where, again, names, arguments)
+    url = where.cluster.run_url(again)
+    if arguments.json:
+        print_json({"run": again, "url": url})
+    else:
+        say(f"{begins}: {url}")
+        say(f"Follow it: edgeline kubeflow watch {again}")
     return 0
 
 
-def _names(where: Target, run_id: str) -> list[str]:
+def _run_name(where: Target) -> str:
+    return f"{where.workload.name} {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S}"
+
+
+def _names(where: Target, run: Any) -> list[str]:
     """The steps of a run, from the pipeline that it was started from."""
-    run = where.cluster.run(run_id)
     reference = run.pipeline_version_reference
     spec: Any = run.pipeline_spec or {}
     if reference is not None and reference.pipeline_version_id:
@@ -102,14 +118,17 @@ def _watch(where: Target, run_id: str, names: list[str], arguments: argparse.Nam
             lambda: follow(cluster, run_id, names, progress.handle, patience), run_id, progress
         )
         steps = read_steps(run, names)
-        outcome = conclude(
-            cluster, run_id, run.state, steps, where.workload.name, where.settings.kubeflow.push
-        )
+        outcome = _conclude(where, run, steps)
     for line, style in _last_lines(where, run_id, outcome, steps):
         print_line(console, line, style)
     if arguments.json:
         print_json(_document(where, run, steps, outcome, time.monotonic() - began, progress.warnings))
     return outcome.exit_code
+
+
+def _conclude(where: Target, run: Any, steps: list[Step]) -> Outcome:
+    push = where.settings.kubeflow.push
+    return conclude(where.cluster, run.run_id, run.state, steps, where.workload.name, push)
 
 
 def _until_interrupted(wait: Callable[[], Any], run_id: str, progress: Any) -> Any:

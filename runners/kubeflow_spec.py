@@ -13,6 +13,9 @@ PAGE, METRICS, CONFUSION = "page", "metrics", "confusion"
 _UI_TYPES = {PAGE: "system.HTML", METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
 _STEPS_WITH_METRICS = ("Trainer", "ModelEvaluator", "EdgeValidator")
 _STEPS_WITH_CONFUSION = ("ModelEvaluator",)
+# A cluster can count a step as done whose pod was lost. So what the admission lets begin also needs its page,
+# which it leaves only when it ended well.
+_ADMISSION, _ADMISSION_INPUT = "DataAdmission", "admission"
 # A push that failed may have happened, and an admission that stops a run does so on purpose.
 NEVER_REPEATED = ("DataAdmission", "ReleasePusher", "ReleaseAdmission")
 _LONGEST_WAIT_S = 3600
@@ -46,6 +49,7 @@ def finish(spec: Spec, settings: KubeflowSettings) -> tuple[Spec, Spec]:
         component = spec["components"][task["componentRef"]["name"]]
         label = component["executorLabel"]
         _add_ui_outputs(step, component)
+        _need_admission(task, component)
         # A step that is served from the cache of last week looks at nothing; see also kubeflow_runner.py.
         task["cachingOptions"] = {"enableCache": False}
         if settings.retries and step not in NEVER_REPEATED:
@@ -70,7 +74,20 @@ def _add_ui_outputs(step: str, component: Spec) -> None:
     artifacts = component.setdefault("outputDefinitions", {}).setdefault("artifacts", {})
     for name in names:
         assert name not in artifacts, f"{step} has an output {name} of its own"
-        artifacts[name] = {"artifactType": {"schemaTitle": _UI_TYPES[name], "schemaVersion": "0.0.1"}}
+        artifacts[name] = {"artifactType": _artifact_type(name)}
+
+
+def _need_admission(task: Spec, component: Spec) -> None:
+    if _ADMISSION not in task.get("dependentTasks", ()):
+        return
+    page = {"taskOutputArtifact": {"producerTask": _ADMISSION, "outputArtifactKey": PAGE}}
+    task.setdefault("inputs", {}).setdefault("artifacts", {})[_ADMISSION_INPUT] = page
+    artifacts = component.setdefault("inputDefinitions", {}).setdefault("artifacts", {})
+    artifacts[_ADMISSION_INPUT] = {"artifactType": _artifact_type(PAGE)}
+
+
+def _artifact_type(name: str) -> Spec:
+    return {"schemaTitle": _UI_TYPES[name], "schemaVersion": "0.0.1"}
 
 
 def _complete_container(step: str, container: Spec, settings: KubeflowSettings) -> None:

@@ -100,12 +100,12 @@ def _end(worker: "subprocess.Popen[bytes]") -> None:
 
 @contextmanager
 def _end_signals_interrupt() -> Iterator[None]:
-    """SIGTERM (a service manager) and SIGHUP (a closed terminal) end a run as Ctrl-C does."""
+    """SIGTERM (a service manager), SIGQUIT (our image) and SIGHUP (a closed terminal) end a run as Ctrl-C."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield

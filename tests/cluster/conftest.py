@@ -6,6 +6,7 @@ KFP_NAMESPACE (kubeflow) is where the pipelines' pods run. Everything made here 
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -30,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         missing = ["kubectl"]
     for item in items:
         if "tests/cluster" in str(item.path):
-            item.add_marker(pytest.mark.timeout(3600))
+            item.add_marker(pytest.mark.timeout(5400))
             if missing:
                 reason = f"needs a cluster with Kubeflow Pipelines; missing: {', '.join(missing)}"
                 item.add_marker(pytest.mark.skip(reason=reason))
@@ -48,6 +49,68 @@ def kubectl(*arguments: str, manifest: object = None, check: bool = True) -> str
     if check and done.returncode:
         raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
     return done.stdout
+
+
+def run_id(ended: Ended) -> str:
+    """The id of the last run in the URLs that a command printed."""
+    found = re.findall(r"runs/details/([0-9a-f-]{36})", ended.stdout + ended.stderr)
+    assert found, ended.stdout + ended.stderr
+    return str(found[-1])
+
+
+def pods_of(step: str, run: str = "") -> dict[str, str]:
+    """The pod that runs a step in our entry, by the id of its run: of all runs, or of one."""
+    label = f"pipeline/runid={run}" if run else "pipeline/runid"
+    pods = json.loads(kubectl("get", "pods", "-l", label, "-o", "json"))["items"]
+    return {
+        pod["metadata"]["labels"]["pipeline/runid"]: pod["metadata"]["name"]
+        for pod in pods
+        if any(_runs(step, container) for container in pod["spec"]["containers"])
+    }
+
+
+def _runs(step: str, container: dict[str, list[str]]) -> bool:
+    command = " ".join([*container.get("command", []), *container.get("args", []), ""])
+    return "runners.kubeflow_entry" in command and f"--step {step} " in command
+
+
+def uid(pod: str) -> str:
+    """Tells a pod from the one that a retry makes under the same name."""
+    return kubectl("get", "pod", pod, "-o", "jsonpath={.metadata.uid}")
+
+
+def log_of(pod: str) -> str:
+    return kubectl("logs", pod, "-c", "main", check=False)
+
+
+def working(run: str, step: str, sign: str) -> str:
+    """The pod of a step of a run, as soon as its log has the sign that it is at work."""
+    end = time.monotonic() + 1800
+    while time.monotonic() < end:
+        pod = pods_of(step, run).get(run)
+        if pod is not None and sign in log_of(pod):
+            return pod
+        time.sleep(2)
+    raise AssertionError(kubectl("get", "pods", "-l", f"pipeline/runid={run}"))
+
+
+# All that Argo's own first process in a container has started.
+_SIGTERM = """
+import glob, os
+for path in glob.glob("/proc/[0-9]*/stat"):
+    pid, (_, parent, *_) = int(path.split("/")[2]), open(path).read().rpartition(")")[2].split()[:3]
+    if parent == "1":
+        os.killpg(pid, 15)
+"""
+
+
+def end_by_sigterm(pod: str) -> None:
+    """Ends the program in a pod as Argo does, with SIGTERM to KFP's launcher and what it started.
+
+    Where an image names no other stop signal, a pod that is deleted gets the same.
+    """
+    # It may go down with the container.
+    kubectl("exec", pod, "-c", "main", "--", "python", "-c", _SIGTERM, check=False)
 
 
 class Place:

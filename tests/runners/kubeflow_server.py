@@ -35,8 +35,9 @@ class Story:
     """How a run goes.
 
     Attributes:
-        frames: The state of the run and of its steps, a frame a look; the last one stays.
-        logs: The log of each step.
+        frames: The state of the run and of its steps, a frame a look; the last one stays. A step whose driver
+            failed is UNPREPARED.
+        logs: The log of each step, and of each driver as `STEP-driver`.
         messages: What Kubernetes says about a step's pod.
         retried: The story after a retry.
     """
@@ -290,7 +291,8 @@ class Answer(BaseHTTPRequestHandler):
             inner = f"Experiment {body['experiment_id']} not found"
             self.refuse(404, 5, f"Failed to create a new run: ResourceNotFoundError: {inner}", inner)
             return
-        assert body["pipeline_version_reference"]["pipeline_version_id"] in self.state.versions
+        reference = body.get("pipeline_version_reference")
+        assert reference["pipeline_version_id"] in self.state.versions if reference else body["pipeline_spec"]
         made = {
             **body,
             "run_id": str(uuid.uuid4()),
@@ -353,7 +355,9 @@ class Answer(BaseHTTPRequestHandler):
         self.send(200, {"run": {"id": identity}, "pipeline_runtime": {"workflow_manifest": manifest}})
 
     def read_log(self, run: str, node: str) -> None:
-        step = next((step for step in STEPS if node == f"{run}-{step}-pod"), None)
+        pods = {f"{run}-{step}-pod": step for step in STEPS}
+        pods |= {f"{run}-{step}-driver-pod": f"{step}-driver" for step in STEPS}
+        step = pods.get(node)
         text = self.state.stories[run].logs.get(step or "") if run in self.state.stories else None
         if text is None:
             # Its answer has begun with 200 before it looks for the pod.
@@ -451,7 +455,14 @@ def _task_details(run: str, steps: Mapping[str, str]) -> Iterator[dict[str, Any]
         # A step from the cache is SUCCEEDED, and over in the second in which it started.
         over = start if state == "SKIPPED" else over
         own = {"SKIPPED": "SUCCEEDED", "PENDING": "RUNNING"}.get(state, state)
-        yield task(f"{step}-driver", f"{step}-d", "SUCCEEDED", f"{run}-{step}", end)
+        driver = "FAILED" if state == "UNPREPARED" else "SUCCEEDED"
+        yield task(f"{step}-driver", f"{step}-d", driver, f"{run}-{step}", end)
+        if state == "UNPREPARED":
+            # A node that was omitted has a task without a state, and no pod.
+            omitted = task(step, f"{step}-s", "", f"{run}-next", end)
+            del omitted["state"]
+            yield omitted
+            continue
         yield task(step, f"{step}-s", own, f"{run}-{step}-pod", over)
         yield task("executor", f"{step}-e", state, f"{run}-next", over)
 
@@ -460,6 +471,19 @@ def _nodes(run: str, steps: Mapping[str, str], messages: Mapping[str, str]) -> I
     for step, state in steps.items():
         phase = state.capitalize()
         common = {"phase": phase, "startedAt": "2026-10-05T03:00:10Z", "finishedAt": "2026-10-05T03:00:22Z"}
+        driver = {"id": f"{run}-{step}-driver-pod", "displayName": f"{step}-driver", "type": "Pod"}
+        driver |= {"boundaryID": run, "templateName": "system-container-driver"}
+        if state == "UNPREPARED":
+            yield {**common, **driver, "phase": "Failed", "message": "Error (exit code 1)"}
+            yield {
+                **common,
+                "id": f"{run}-{step}",
+                "displayName": step,
+                "type": "Skipped",
+                "phase": "Omitted",
+            }
+            continue
+        yield {**common, **driver, "phase": "Succeeded"}
         yield {**common, "id": f"{run}-{step}", "displayName": step, "type": "DAG", "boundaryID": run}
         pod = {
             "id": f"{run}-{step}-pod",

@@ -260,7 +260,7 @@ def wait_until_gone(tmp_path, seconds):
     return not worker_of(tmp_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT], ids=str)
 def test_a_run_that_is_asked_to_end_takes_its_worker_along_and_is_recorded(tmp_path, number):
     process, _ = start_run(tmp_path)
     process.send_signal(number)

@@ -2,13 +2,8 @@
 
 import json
 import math
-import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from runners import kubeflow_entry, kubeflow_pages
 from runners.kubeflow_handover import Locations
@@ -148,43 +143,3 @@ def test_figures_that_are_no_numbers_do_not_reach_the_ui(tmp_path):
         "annotationSpecs": [{"displayName": "ok"}, {"displayName": "bad"}],
         "rows": [{"row": [4, 1]}, {"row": [2, 3]}],
     }
-
-
-NATIVE = """
-import hashlib, os, sys
-from runners import kubeflow_entry
-kubeflow_entry._end_when_terminated()
-if sys.argv[1] == "fork" and os.fork() == 0:
-    os.write(1, b"%d\\n" % os.getpid())
-    __import__("time").sleep(60)
-os.write(1, b"%d\\n" % os.getpid())
-hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000)
-"""
-
-
-def start(kind):
-    return subprocess.Popen(
-        [sys.executable, "-c", NATIVE, kind],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def test_a_pod_that_is_deleted_ends_its_step_with_a_failure_also_in_the_middle_of_native_code():
-    process = start("alone")
-    os.kill(int(process.stdout.readline()), signal.SIGTERM)
-    _, log = process.communicate(timeout=20)
-    assert process.returncode == 143
-    assert log.splitlines()[-1].startswith("Failed: the pod was told to end")
-
-
-def test_a_process_that_a_step_forked_can_be_ended_without_ending_the_step():
-    process = start("fork")
-    for pid in {int(process.stdout.readline()), int(process.stdout.readline())} - {process.pid}:
-        os.kill(pid, signal.SIGTERM)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(timeout=1)
-    process.kill()
-    process.communicate()

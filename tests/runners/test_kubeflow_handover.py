@@ -118,6 +118,12 @@ def test_the_outputs_for_the_ui_and_the_launchers_log_are_taken_off():
     assert set(take_foreign_outputs(new())) == {"page", "executor-logs"}
 
 
+def test_an_input_that_the_component_does_not_declare_is_taken_off():
+    given = old()
+    given["inputs"]["artifacts"]["admission"] = artifact("minio://b/DataAdmission/page", HTML)
+    assert set(prepared(given)["inputs"]["artifacts"]) == {"examples"}
+
+
 def test_a_step_without_inputs_and_one_without_outputs_of_its_own():
     given = old()
     given["inputs"] = {}

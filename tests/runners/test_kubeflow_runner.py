@@ -122,7 +122,19 @@ def test_dependencies_and_wiring_are_those_of_the_dag_on_one_machine(tasks):
     for step, task in tasks.items():
         artifacts = task.get("inputs", {}).get("artifacts", {})
         found = {(name, *sorted(given["taskOutputArtifact"].values())) for name, given in artifacts.items()}
+        found -= {("admission", "DataAdmission", "page")}
         assert found == {(name, *sorted(pair)) for name, *pair in wired[step]}
+
+
+def test_what_the_data_gate_lets_begin_needs_the_page_of_its_admission_and_not_only_its_end(spec, tasks):
+    """An admission whose pod was lost can count as done: it has admitted nothing, and left no page."""
+    behind = {step for step, task in tasks.items() if "DataAdmission" in task.get("dependentTasks", ())}
+    assert behind == {"Transform", "ProductionModel"}
+    for step in behind:
+        given = {"producerTask": "DataAdmission", "outputArtifactKey": "page"}
+        assert tasks[step]["inputs"]["artifacts"]["admission"] == {"taskOutputArtifact": given}
+        declared = spec["components"][step]["inputDefinitions"]["artifacts"]["admission"]["artifactType"]
+        assert declared["schemaTitle"] == "system.HTML"
 
 
 def test_no_step_is_ever_served_from_a_cache(tasks):
