@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 from runners.events import Event, EventReader
 from runners.inputs import ROOT
@@ -36,7 +36,7 @@ def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None]) ->
     """
     reader = EventReader(folder.events)
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": _python_path()}
-    with folder.log.open("ab") as log, _end_signals_interrupt(), _temporary_folder(lock) as temporary:
+    with folder.log.open("ab") as log, _end_signals() as asked, _temporary_folder(lock) as temporary:
         worker = subprocess.Popen(
             [sys.executable, "-m", "runners.dag_process", str(folder.path)],
             # Relative imports of the project win over whatever lies in the folder that the person stands in.
@@ -50,7 +50,7 @@ def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None]) ->
             start_new_session=True,
         )
         try:
-            while True:
+            while not asked:
                 with suppress(subprocess.TimeoutExpired):
                     worker.wait(POLL_S)
                 ended = worker.returncode is not None
@@ -58,8 +58,9 @@ def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None]) ->
                     handle(event)
                 if ended:
                     return worker.returncode
+            raise KeyboardInterrupt
         finally:
-            _end(worker)
+            _end(worker, asked)
 
 
 @contextmanager
@@ -85,12 +86,13 @@ def _python_path() -> str:
     return f"{ROOT}{os.pathsep}{inherited}" if inherited else str(ROOT)
 
 
-def _end(worker: "subprocess.Popen[bytes]") -> None:
+def _end(worker: "subprocess.Popen[bytes]", asked: list[int]) -> None:
     """Ends the worker, politely first, and then whatever is left of its group."""
     if worker.poll() is None:
         worker.terminate()
-        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # A second Ctrl-C cuts this short.
-            worker.wait(GRACE_S)
+        until = time.monotonic() + GRACE_S
+        while worker.poll() is None and time.monotonic() < until and len(asked) < 2:  # A second Ctrl-C.
+            time.sleep(POLL_S)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(worker.pid, signal.SIGKILL)
     worker.wait()
@@ -99,16 +101,19 @@ def _end(worker: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def _end_signals_interrupt() -> Iterator[None]:
-    """SIGTERM (a service manager), SIGQUIT (our image) and SIGHUP (a closed terminal) end a run as Ctrl-C."""
+def _end_signals() -> Iterator[list[int]]:
+    """The signals that end a run, as they come.
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in numbers}
+    Ctrl-C, SIGTERM (a service manager), SIGQUIT (our image), SIGHUP (a closed terminal). They are noted and not raised: an exception in the midst of `subprocess` can lose the worker or leave a
+    lock of its own taken, for which the next wait would wait for ever.
+    """
+    asked: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
+    # What `nohup` or a shell's background told this process to ignore stays ignored.
+    heeded = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: asked.append(number)) for number in heeded}
     try:
-        yield
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
