@@ -104,8 +104,9 @@ def _end(worker: "subprocess.Popen[bytes]", asked: list[int]) -> None:
 def _end_signals() -> Iterator[list[int]]:
     """The signals that end a run, as they come.
 
-    Ctrl-C, SIGTERM (a service manager), SIGQUIT (our image), SIGHUP (a closed terminal). They are noted and not raised: an exception in the midst of `subprocess` can lose the worker or leave a
-    lock of its own taken, for which the next wait would wait for ever.
+    Ctrl-C, SIGTERM (a service manager), SIGQUIT (our image), SIGHUP (a closed terminal). They are noted and
+    not raised: an exception in the midst of `subprocess` can lose the worker or leave a lock of its own
+    taken, for which the next wait would wait for ever.
     """
     asked: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
