@@ -94,6 +94,12 @@ def is_pending(run: Any) -> bool:
     return any(task.state == "PENDING" for task in _tasks(run))
 
 
+def is_settled(run: Any) -> bool:
+    """Whether all of a run has ended; the server writes down the run first, and its tasks after."""
+    going = ("PENDING", "RUNNING")
+    return run.state in ENDED and not any(task.state in going for task in _tasks(run))
+
+
 def signature(run: Any) -> tuple[Any, ...]:
     """What differs as soon as something has happened in the run."""
     return (run.state, *sorted((task.task_id, str(task.state)) for task in _tasks(run)))

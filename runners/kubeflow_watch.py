@@ -10,7 +10,7 @@ from runners.events import Event
 from runners.kubeflow_client import Cluster
 from runners.kubeflow_errors import Unavailable
 from runners.kubeflow_pods import Trouble, read_pods, troubles
-from runners.kubeflow_steps import ENDED, Step, is_pending, read_steps, signature
+from runners.kubeflow_steps import ENDED, Step, is_pending, is_settled, read_steps, signature
 from runners.progress_text import duration
 
 
@@ -23,6 +23,7 @@ class Patience:
         start_s: After this without a change, a pod that has not begun is looked into, and again each time.
         hopeless_s: After this without a change, one that time alone will not mend ends the waiting.
         quiet_s: After this without a change, a step that runs is worth a look.
+        settle_s: So long the tasks of a run that has ended may take to end too.
         outage_s: So long the API may be away while a run is followed.
         timeout_s: For the whole run; None waits to its end.
     """
@@ -31,6 +32,7 @@ class Patience:
     start_s: float = 45.0
     hopeless_s: float = 180.0
     quiet_s: float = 1800.0
+    settle_s: float = 60.0
     outage_s: float = 300.0
     timeout_s: float | None = None
 
@@ -70,10 +72,12 @@ class _Follower:
     def follow(self, names: Sequence[str]) -> Any:
         """See `follow`."""
         began = time.monotonic()
+        over = None
         self.handle({"event": "plan", "steps": list(names)})
         while True:
             run = self._look()
-            ended = run.state in ENDED
+            over = (over or time.monotonic()) if run.state in ENDED else None
+            ended = is_settled(run) or (over is not None and time.monotonic() - over > self.patience.settle_s)
             for step in read_steps(run, names):
                 self._tell(step, ended)
             if ended:

@@ -14,7 +14,7 @@ from tests.release.candidates import make_candidate
 from tests.runners.kubeflow_commands_run import ROOT
 from tests.runners.kubeflow_server import STEPS, Story, hang_up, status, until
 
-QUICK = Patience(poll_s=0.002, start_s=0.03, hopeless_s=0.1, quiet_s=60.0, outage_s=0.3)
+QUICK = Patience(poll_s=0.002, start_s=0.03, hopeless_s=0.1, quiet_s=60.0, settle_s=0.2, outage_s=0.3)
 LAUNCHER = "I1120 12:51:43 23 launcher_v2.go:90] input ComponentSpec:{\n"
 SAID = {
     "pushed": "2026-10-05 03:01:02,003 INFO edgeline.push: Pushed version 7 of shelf to /mnt/edgeline/push",
@@ -185,6 +185,22 @@ def test_progress_is_that_of_a_local_run(server, edgeline):
         for words in (["[", f"{number}/5]", step, "running"], ["[", f"{number}/5]", step, "done"])
     ]
     assert lines[-1] == "Pushed version 7 of shelf to pvc://edgeline/push"
+
+
+def test_a_run_that_has_ended_is_judged_by_its_steps_once_the_server_knows_how_they_ended(server, edgeline):
+    """It writes down the run first, and its tasks after."""
+    stale = ("FAILED", {**dict.fromkeys(STEPS[:2], "SUCCEEDED"), "Trainer": "RUNNING"})
+    failed = until("Trainer", "FAILED", "FAILED", logs=logs(Trainer="Failed: No GPU was found."))
+    server.next_story = Story([stale, stale, *failed.frames], logs=failed.logs)
+    ended = edgeline("submit", "--wait")
+    assert "Trainer failed: No GPU was found." in ended.out
+    assert "[ 3/5] Trainer                 failed" in ended.out
+
+
+def test_a_run_whose_steps_never_end_is_told_all_the_same(server, edgeline):
+    server.next_story = Story([("FAILED", {"PhotoIngest": "RUNNING"})])
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 1 and "Failed" in ended.out
 
 
 def test_a_server_without_the_old_api_is_followed_all_the_same(server, edgeline):
