@@ -97,7 +97,7 @@ def is_there(pid):
         return False
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_it_ends_with_the_process_that_it_works_for(end):
     code = (
         "from tests.data.test_decoder_process import *\n"
