@@ -1,7 +1,6 @@
 """`edgeline kubeflow submit, watch, retry`: start a run on a cluster, follow it, and pick it up again."""
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,7 +12,7 @@ from runners.kubeflow_outcome import PUSHER, Outcome, conclude
 from runners.kubeflow_steps import ENDED, Step, plan, read_steps
 from runners.kubeflow_target import Target, target, upload
 from runners.kubeflow_watch import Patience, follow
-from runners.stdout import print_json, say
+from runners.stdout import note, print_json, say
 
 PATIENCE = Patience()
 # States of a run that can go on from the steps that failed.
@@ -76,8 +75,9 @@ def retry(arguments: argparse.Namespace) -> int:
     else:
         again = where.cluster.start_again(run, _run_name(where))
         begins = f"Run {again} takes its place, with the same pipeline and settings"
-        sys.stderr.write(f"{lost} Kubeflow Pipelines starts no step again that counts as done.\n")
-        sys.stderr.write(f"{begins}.\n" if arguments.wait else "")
+        note(f"{lost} Kubeflow Pipelines starts no step again that counts as done.")
+        if arguments.wait:
+            note(f"{begins}.")
     if arguments.wait:
         return _watch(where, again, names, arguments)
     url = where.cluster.run_url(again)

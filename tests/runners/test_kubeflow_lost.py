@@ -156,6 +156,20 @@ def test_a_driver_that_fails_for_another_reason_is_started_again_in_the_same_run
     assert server.asked(":retry") == 1
 
 
+@pytest.mark.parametrize("more", [[], ["--wait"]])
+def test_no_line_of_a_log_steers_the_terminal_of_the_one_who_follows(server, edgeline, more):
+    said = NO_MODEL.replace('artifact key "model"', 'artifact key "\x1b[2J\u202emodel"')
+    server.next_story = until(
+        "ReleasePusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "ReleasePusher-driver": said}
+    )
+    followed = edgeline("submit", "--wait")
+    server.next_story = PUSHED
+    again = edgeline("retry", the_run(server), *more)
+    for ended in (followed, again):
+        assert r"left no \x1b[2J\u202emodel" in ended.out + ended.err
+        assert not {"\x1b", "\u202e"} & {*ended.out, *ended.err}
+
+
 def test_an_admission_that_was_never_prepared_has_stopped_nothing(server, edgeline):
     server.next_story = until("ReleaseAdmission", "UNPREPARED", "FAILED", logs=ALL_DONE)
     ended = edgeline("submit", "--wait")
