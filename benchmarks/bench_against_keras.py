@@ -13,14 +13,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data.photo_checks import PhotoLimits, check_photo
-from data.rejection import PhotoRejected
-from data.screening import screen_rows
-from data.spans import LabelRow, Span, newest_spans, read_labels
-from data.split import eval_sessions
+from data.photos.checks import PhotoLimits, check_photo
+from data.photos.screening import screen_rows
+from data.spans.layout import LabelRow, Span, newest_spans, read_labels
+from data.spans.rejection import PhotoRejected
+from data.spans.split import eval_sessions
 from pipeline.workloads import find_workload
 from pipeline.workloads import read_labels as workload_labels
-from runners import runs
+from runners.shared import runs
 
 
 def main() -> None:

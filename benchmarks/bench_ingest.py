@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.photo_checks import PhotoLimits, check_photo
-from data.rejection import PhotoRejected
-from data.spans import find_spans, read_labels
+from data.photos.checks import PhotoLimits, check_photo
+from data.spans.layout import find_spans, read_labels
+from data.spans.rejection import PhotoRejected
 
 _MADE = {"192 x 144": (192, 144, 400), "512 x 384": (512, 384, 200), "1600 x 1200": (1600, 1200, 40)}
 

@@ -23,13 +23,13 @@ from tfx.types.standard_artifacts import Examples
 from components.artifacts import Quarantine
 from components.photo_shards import SPLITS, Listed, SetAside, WriteShard
 from components.quarantine import write_quarantine
-from data.decoder_process import DecoderProcess
-from data.photo_checks import PhotoLimits, check_photo
-from data.rejection import PhotoRejected
-from data.screening import screen_rows
-from data.spans import Span, excluded_in_window, newest_spans, read_labels
-from data.split import eval_sessions
-from data.window import window_digest
+from data.photos.checks import PhotoLimits, check_photo
+from data.photos.decoder_process import DecoderProcess
+from data.photos.screening import screen_rows
+from data.spans.layout import Span, excluded_in_window, newest_spans, read_labels
+from data.spans.rejection import PhotoRejected
+from data.spans.split import eval_sessions
+from data.spans.window import window_digest
 from errors import DataRefused
 from locations import locate
 

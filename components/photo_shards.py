@@ -11,9 +11,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from data.photo_checks import CheckedPhoto
-from data.rejection import Reason
-from data.spans import LabelRow, Span
+from data.photos.checks import CheckedPhoto
+from data.spans.layout import LabelRow, Span
+from data.spans.rejection import Reason
 
 SPLITS = ("train", "eval")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from components.photo_shards import SetAside
-from data.decoder_process import DecoderProcess
-from data.photo_checks import PhotoLimits
-from data.rejection import PhotoRejected
-from data.spans import Span
-from data.thumbnails import thumbnail
+from data.photos.checks import PhotoLimits
+from data.photos.decoder_process import DecoderProcess
+from data.photos.thumbnails import thumbnail
+from data.spans.layout import Span
+from data.spans.rejection import PhotoRejected
 from errors import EdgelineError
 
 _MOST_THUMBNAILS = 24

@@ -13,11 +13,11 @@ from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import Model, Schema, TransformGraph
 
 from components.curated_schema import CuratedSchemaExecutor
-from data.spans import LabelRow, write_span
+from data.spans.layout import LabelRow, write_span
 from pipeline.settings import TrainerSettings
 from pipeline.workloads import BUILT_IN
 from tests.components.steps import LABELS, artifact, execute, ingest
-from tests.data.photos import encode
+from tests.data.sample_photos import encode
 from trainer_module.run import run_fn
 
 LOOK = {"labels": LABELS, "image_size": 32, "channels": 1}

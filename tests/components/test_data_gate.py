@@ -12,7 +12,7 @@ from components.artifacts import Quarantine, Verdict
 from components.curated_schema import CuratedSchemaExecutor
 from components.data_gate import DataAdmissionExecutor, DataGateExecutor, statistics_options
 from components.verdict import VerdictRecord, read_verdict, write_verdict
-from data.shelf_renderer import generate
+from data.shelf.renderer import generate
 from errors import DataRefused
 from pipeline.settings import GateSettings
 from pipeline.workloads import BUILT_IN

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.exclusions import decide
-from data.faults import spoil
-from data.spans import LabelRow, find_spans, write_span
-from data.split import eval_sessions
-from data.window import window_digest
+from data.shelf.faults import spoil
+from data.spans.exclusions import decide
+from data.spans.layout import LabelRow, find_spans, write_span
+from data.spans.split import eval_sessions
+from data.spans.window import window_digest
 from errors import DataRefused
 from tests.components.steps import LABELS, LOCAL, ingest
-from tests.data.photos import decoded, encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
+from tests.data.sample_photos import decoded, encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
 
 TAKEN = "2026-10-05T09:12:33Z"
 

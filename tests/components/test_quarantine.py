@@ -4,7 +4,7 @@ import pytest
 
 from components.photo_shards import SetAside
 from components.quarantine import write_quarantine
-from data.spans import LabelRow, write_span
+from data.spans.layout import LabelRow, write_span
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠1", "'=1", "''"]  # noqa: RUF001
 TEXTS = ["a.jpg", "a=b.jpg", "größe-1.jpg", "a'b", " =1", "1-2"]

@@ -14,7 +14,7 @@ from components.run_report import RunReportExecutor
 from components.verdict import VerdictRecord, write_verdict
 from errors import DataRefused
 from report import records
-from runners.kubeflow_record import leave_end
+from runners.kubeflow.pod.record import leave_end
 from tests.components.steps import artifact, execute
 
 

@@ -123,7 +123,7 @@ def test_if_changed_ends_at_once_without_tensorflow(first: Ended, data: Path, wo
     for setting in USELESS:
         arguments += ["--set", setting]
     script = (
-        "import sys\nfrom runners.cli import main\ncode = main(sys.argv[1:])\n"
+        "import sys\nfrom runners.cli.main import main\ncode = main(sys.argv[1:])\n"
         "sys.exit(99 if {'tensorflow', 'tfx'} & set(sys.modules) else code)"
     )
     started = time.monotonic()

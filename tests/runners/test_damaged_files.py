@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from data.spans import LabelRow, write_span
-from runners import artifact_records
-from runners.artifact_records import ArtifactRecord
-from runners.cli import main
-from runners.events import EventWriter
-from runners.runs import RunFolder, Step
+from data.spans.layout import LabelRow, write_span
+from runners.cli.main import main
+from runners.local import artifact_records
+from runners.local.artifact_records import ArtifactRecord
+from runners.shared.events import EventWriter
+from runners.shared.runs import RunFolder, Step
 from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value
 
 EARLIER, RUN = "20261005-091233", "20261012-091233"

@@ -1,0 +1,143 @@
+"""`edgeline status, runs, show, verify, rollback, promote`: what is in production, what happened, and why."""
+
+import argparse
+
+from errors import EdgelineError
+from release import store
+from runners.local import closing
+from runners.shared import runs
+from runners.shared.progress_text import duration
+from runners.shared.release_text import release_lines
+from runners.shared.runs import Run
+from runners.shared.stdout import print_json, say
+
+
+def _last_run(arguments: argparse.Namespace) -> Run | None:
+    known = runs.read_runs(arguments.workspace, arguments.workload)
+    return known[-1] if known else None
+
+
+def _store(arguments: argparse.Namespace, last: Run | None) -> tuple[str, str]:
+    """The release store and the model's name: as given, else as the last run had them."""
+    root = arguments.store or (last.push if last else str(arguments.workspace / "push"))
+    return root, arguments.workload or (last.workload if last else "shelf")
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """What is in production, and how the last run ended."""
+    last = _last_run(arguments)
+    root, model = _store(arguments, last)
+    release = store.current(root, model)
+    if arguments.json:
+        # The keys are always there, so that a reader needs no case for the first week.
+        manifest = release.manifest if release else None
+        production = {
+            "model": model,
+            "version": manifest.version if manifest else None,
+            "pushed_at": manifest.created if manifest else None,
+            "metrics": manifest.metrics if manifest else None,
+            "default_variant": manifest.default_variant if manifest else None,
+        }
+        keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
+        ended = {key: getattr(last, key) if last else None for key in keys}
+        print_json({"production": production, "last_run": ended})
+        return 0
+    if release is None:
+        there = ", ".join(store.models(root))
+        say(f"Nothing of {model} is in production in {root}{f', which has {there}' if there else ''}.")
+    else:
+        say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
+        for line in release_lines(release):
+            say(f"  {line}")
+    if last is None:
+        say(f"No run in {arguments.workspace} yet.")
+    else:
+        say(f"Last run {last.id}: {closing.headline(last)}")
+        for reason in last.reasons:
+            say(f"  - {reason}")
+    return 0
+
+
+def list_runs(arguments: argparse.Namespace) -> int:
+    """All runs of a workspace, newest first."""
+    known = runs.read_runs(arguments.workspace, arguments.workload)[::-1]
+    if arguments.json:
+        keys = ("id", "workload", "outcome", "exit_code", "started_at", "seconds", "version", "reasons")
+        print_json([{key: run.to_json()[key] for key in keys} for run in known])
+        return 0
+    if not known:
+        say(f"No run in {arguments.workspace} yet.")
+    for run in known:
+        took = duration(run.seconds) if run.seconds is not None else ""
+        version = f"version {run.version}" if run.outcome == "pushed" else ""
+        reason = run.reasons[0] if run.reasons and run.outcome not in ("pushed", "unchanged") else version
+        say(f"{run.id:<18} {run.workload:<12} {run.outcome:<12} {took:>12}  {reason}".rstrip())
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """One run: inputs, steps, verdicts."""
+    from runners.local.details import detail_lines
+
+    folder, run = runs.find_run(arguments.workspace, arguments.run)
+    if arguments.json:
+        print_json(run.to_json())
+        return 0
+    say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")
+    if run.resumes:
+        say(f"It went on from run {run.resumes}.")
+    if run.steps:
+        for line in closing.time_table(run, 80):
+            say(line)
+    for line, _ in closing.last_lines(run, folder, None):
+        if not line.startswith(closing.LOOK_CLOSER):
+            say(line)
+    for verdict in closing.read_verdicts(folder):
+        say(f"Gate {verdict.gate}: {verdict.result.replace('_', ' ')}")
+        for reason in verdict.reasons:
+            say(f"  - {reason}")
+    for line in detail_lines(folder):
+        say(line)
+    say(f"Files: {folder.path}")
+    return 0
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Compares every file of every release with its manifest, and all else in the store with the audit log.
+
+    Raises:
+        UsageError: The store has no such model, so nothing could be checked.
+        EdgelineError: Something is not as it was pushed.
+    """
+    root, model = _store(arguments, _last_run(arguments))
+    problems = store.verify(root, model)
+    versions = store.known_versions(root, model)
+    if arguments.json:
+        print_json({"push": root, "model": model, "versions": versions, "problems": problems})
+        return 1 if problems else 0
+    if problems:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise EdgelineError(
+            f"{root} is not as it was pushed:\n{listed}",
+            "\nA release has to be what was judged, byte by byte, and its audit log without a gap.",
+            "If production is damaged, go to a whole release with `edgeline rollback --to V --reason R`."
+            " Put back from a backup what the next writer does not write again.",
+        )
+    say(f"{root}: {len(versions)} releases of {model}, every file, pin and line of history, are as pushed.")
+    return 0
+
+
+def rollback(arguments: argparse.Namespace) -> int:
+    """Puts an earlier release back in production."""
+    root, model = _store(arguments, _last_run(arguments))
+    release = store.rollback(root, model, arguments.reason, arguments.to)
+    say(f"Version {release.version} of {model} is in production again.")
+    return 0
+
+
+def promote(arguments: argparse.Namespace) -> int:
+    """Puts a named release in production."""
+    root, model = _store(arguments, _last_run(arguments))
+    release = store.promote(root, model, arguments.version, arguments.reason)
+    say(f"Version {release.version} of {model} is in production.")
+    return 0
