@@ -2,7 +2,10 @@
 
 from setuptools import find_packages, setup
 
-ROOMS = ("runners", "pipeline", "components", "trainer_module", "edge", "release", "data", "report")
+ROOMS = (
+    *("runners", "pipeline", "components"),
+    *("trainer_module", "edge", "release", "gates", "data", "report", "records"),
+)
 
 setup(
     name="edgeline",
@@ -12,7 +15,7 @@ setup(
     packages=find_packages(include=[pattern for room in ROOMS for pattern in (room, f"{room}.*")]),
     # The templates and the style of the report's pages.
     package_data={"report": ["templates/*"]},
-    py_modules=["errors", "labels", "locations"],
+    py_modules=["errors", "labels", "locations", "settings_group"],
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
     package_dir={"": "."},
     install_requires=[
@@ -23,6 +26,7 @@ setup(
         "fsspec",
         "jinja2",
         "matplotlib",
+        "msgspec",
         "numpy",
         "pillow",
         "pydantic>=2",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.photos.checks import PhotoLimits
+from data.photos.checks import MOST_BYTES
 from errors import UsageError
 from labels import fault_of
 from locations import read_bytes
@@ -90,7 +90,7 @@ def read_within(path: Path, root: Path) -> tuple[bytes, float] | str:
         real = os.path.realpath(path)
         if not real.startswith(os.path.realpath(root) + os.sep):
             return "outside-source"
-        data, modified = read_bytes(Path(real), PhotoLimits.max_bytes), os.stat(real).st_mtime
+        data, modified = read_bytes(Path(real), MOST_BYTES), os.stat(real).st_mtime
     except (FileNotFoundError, NotADirectoryError, ValueError):  # of names that no file can have
         return "missing"
     except OSError as error:

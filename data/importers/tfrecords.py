@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data.importers.source import Found, Offers, Refused, Source, clean_text
-from data.photos.checks import PhotoLimits
+from data.photos.checks import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
 from errors import DataRefused
 from labels import check_labels
@@ -24,7 +24,7 @@ _LABEL = ("label", "image/class/label", "class", "label_id")
 _OPTIONAL = ("lane_id", "session_id", "captured_at")
 _GZIP = b"\x1f\x8b"
 # TensorFlow takes a record's announced length from memory before it looks what is there, and aborts without.
-_MOST_RECORD_BYTES = 4 * PhotoLimits.max_bytes
+_MOST_RECORD_BYTES = 4 * MOST_BYTES
 
 
 def is_tfrecord(path: Path) -> bool:
@@ -100,7 +100,7 @@ def _offers(file: Path, names: Mapping[int, str]) -> Offers:
         texts = {name: _text(features[name][0], f"{file}, record {number}: the {name}") for name in more}
         if not photo:
             yield Refused(where, "zero-byte")
-        elif len(photo) > PhotoLimits.max_bytes:
+        elif len(photo) > MOST_BYTES:
             yield Refused(where, "oversized")
         elif not label:
             yield Refused(where, "unlabelled")

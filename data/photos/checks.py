@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from data.photos.jpeg_segments import OddJpeg, PlainJpeg, count_scans, parse
+from data.settings import DataSettings
 from data.spans.rejection import PhotoRejected
 
 # Formats by content; MPO, which some phones write, is found as JPEG. Not EPS: Pillow runs Ghostscript on it.
@@ -24,6 +25,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 JPEG_QUALITY = 95
 # About the size that models see: blur that is gone at that size does no harm.
 SHARPNESS_SIDE = 128
+# A larger file is refused before it is read on. Pillow itself refuses 179 megapixels and more.
+MOST_BYTES = 64 * 2**20
 _ORIENTATION_TAG = 0x0112
 # The decoder goes over all pixels once a scan, however little a scan holds. What Chromium's decoder takes too
 # (ProgressMonitor in its jpeg_image_decoder.cc); libjpeg's own script for progressive photos has 10.
@@ -36,24 +39,6 @@ READER_ERRORS: tuple[type[Exception], ...] = (
     *(Image.DecompressionBombError, struct.error, zlib.error),
     *(RuntimeError, AssertionError, Warning),
 )
-
-
-@dataclass(frozen=True)
-class PhotoLimits:
-    """What is let in, and how large it is kept.
-
-    Attributes:
-        max_megapixels: Width x height / 1e6 above which a photo is refused before it is decoded. Pillow
-            refuses 179 and more by itself.
-        min_side: Pixels that the shorter side must have.
-        max_side: Pixels of the longer side above which a photo is scaled down.
-        max_bytes: File size above which a photo is refused before it is read on.
-    """
-
-    max_megapixels: float = 40.0
-    min_side: int = 16
-    max_side: int = 512
-    max_bytes: int = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -80,7 +65,7 @@ class CheckedPhoto:
     digest: str
 
 
-def check_photo(data: bytes, limits: PhotoLimits) -> CheckedPhoto:
+def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
     """Checks a photo by its content and cleans it; its pixels are decoded once.
 
     A plain upright JPEG within `max_side` keeps its compressed pixels untouched. Anything else that Pillow
@@ -93,8 +78,8 @@ def check_photo(data: bytes, limits: PhotoLimits) -> CheckedPhoto:
     """
     if not data:
         raise PhotoRejected("zero-byte", "The file is empty.")
-    if len(data) > limits.max_bytes:
-        raise PhotoRejected("oversized", f"The file has {len(data)} bytes, above {limits.max_bytes}.")
+    if len(data) > MOST_BYTES:
+        raise PhotoRejected("oversized", f"The file has {len(data)} bytes, above {MOST_BYTES}.")
     plain, truncated = _plain(data)
     try:
         # Pillow warns of odd metadata and of sizes, which either do not matter or are refused here.
@@ -115,7 +100,7 @@ def check_photo(data: bytes, limits: PhotoLimits) -> CheckedPhoto:
 
 
 def _check_image(
-    image: Image.Image, byte_size: int, plain: PlainJpeg | None, limits: PhotoLimits
+    image: Image.Image, byte_size: int, plain: PlainJpeg | None, limits: DataSettings
 ) -> CheckedPhoto:
     _check_size(*image.size, limits)  # first: to look for a PNG's orientation, Pillow decodes it
     orientation = plain.orientation if plain else _orientation(image)
@@ -137,7 +122,7 @@ def _check_image(
     return CheckedPhoto(jpeg, width, height, byte_size, brightness, sharpness, digest)
 
 
-def _check_size(width: int, height: int, limits: PhotoLimits) -> None:
+def _check_size(width: int, height: int, limits: DataSettings) -> None:
     if width * height > limits.max_megapixels * 1e6:
         megapixels = width * height / 1e6
         found = f"{width} x {height} is {megapixels:.1f} megapixels, above {limits.max_megapixels:g}."

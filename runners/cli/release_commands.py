@@ -3,12 +3,13 @@
 import argparse
 
 from errors import EdgelineError
+from records.json_file import to_builtins
+from records.run import Run
 from release import store
 from runners.local import closing
 from runners.shared import runs
 from runners.shared.progress_text import duration
 from runners.shared.release_text import release_lines
-from runners.shared.runs import Run
 from runners.shared.stdout import print_json, say
 
 
@@ -63,7 +64,7 @@ def list_runs(arguments: argparse.Namespace) -> int:
     known = runs.read_runs(arguments.workspace, arguments.workload)[::-1]
     if arguments.json:
         keys = ("id", "workload", "outcome", "exit_code", "started_at", "seconds", "version", "reasons")
-        print_json([{key: run.to_json()[key] for key in keys} for run in known])
+        print_json([{key: getattr(run, key) for key in keys} for run in known])
         return 0
     if not known:
         say(f"No run in {arguments.workspace} yet.")
@@ -81,7 +82,7 @@ def show(arguments: argparse.Namespace) -> int:
 
     folder, run = runs.find_run(arguments.workspace, arguments.run)
     if arguments.json:
-        print_json(run.to_json())
+        print_json(to_builtins(run))
         return 0
     say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")
     if run.resumes:
@@ -90,7 +91,7 @@ def show(arguments: argparse.Namespace) -> int:
         for line in closing.time_table(run, 80):
             say(line)
     for line, _ in closing.last_lines(run, folder, None):
-        if not line.startswith(closing.LOOK_CLOSER):
+        if not line.startswith(closing.DETAILS):
             say(line)
     for verdict in closing.read_verdicts(folder):
         say(f"Gate {verdict.gate}: {verdict.result.replace('_', ' ')}")

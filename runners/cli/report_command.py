@@ -1,19 +1,20 @@
 """`edgeline report RUN` and `edgeline report --index`: where the page of a run, or of all runs, is."""
 
 import argparse
-import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
-from report.reading import read_as
+from records.json_file import to_builtins
+from records.run import Run
+from report import records
 from runners.shared import runs
 from runners.shared.stdout import print_json, say
 
 if TYPE_CHECKING:
     from locations import Location
+    from report.facts import Facts
     from report.index import Row
 
 
@@ -23,28 +24,28 @@ def report(arguments: argparse.Namespace) -> int:
         return _of_all_runs(arguments)
     page, facts = _from_store(arguments) if arguments.store else _from_workspace(arguments)
     if arguments.json:
-        print_json({"run": facts["about"].get("run"), "report": str(page), "facts": facts})
+        print_json({"run": facts.about.run, "report": str(page), "facts": to_builtins(facts)})
     else:
         say(str(page))
     return 0
 
 
-def _from_workspace(arguments: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
+def _from_workspace(arguments: argparse.Namespace) -> "tuple[Path, Facts]":
     wanted = _known(arguments)[-1].id if arguments.run == "latest" else arguments.run
     folder, run = runs.find_run(arguments.workspace, wanted)
     page = folder.path.absolute() / "report.html"
-    facts = _read(folder)
+    facts = records.read(folder.path)
     # A page that was made while the run went on is not the page of the run that ended.
-    if facts is None or facts["about"]["outcome"] != run.outcome or not page.is_file():
+    if facts is None or facts.about.outcome != run.outcome or not page.is_file():
         from runners.local.report import write_report
 
         write_report(run, folder)
-        facts = _read(folder)
+        facts = records.read(folder.path)
     assert facts is not None
     return page, facts
 
 
-def _known(arguments: argparse.Namespace) -> list[runs.Run]:
+def _known(arguments: argparse.Namespace) -> list[Run]:
     """The runs of the workspace, of one model where it is named.
 
     Raises:
@@ -61,17 +62,9 @@ def _known(arguments: argparse.Namespace) -> list[runs.Run]:
     return known
 
 
-def _read(folder: runs.RunFolder) -> dict[str, Any] | None:
-    """The facts as they are written: whoever asks for a path alone need not wait until they are checked."""
-    facts: dict[str, Any] = read_as(folder.path / "facts.json", Mapping[str, Any]) or {}
-    about = facts.get("about")
-    return facts if isinstance(about, Mapping) and about.get("outcome") else None
-
-
-def _from_store(arguments: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
+def _from_store(arguments: argparse.Namespace) -> "tuple[Path, Facts]":
     """The page of a run on a cluster; from an object store it is brought here."""
     from locations import read_bytes
-    from report import records
 
     root, model = _records(arguments)
     found = records.read_all(root)
@@ -83,12 +76,11 @@ def _from_store(arguments: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
             "`edgeline report --index --store ...` shows them.",
         )
     folder, facts = chosen[-1]
-    content = json.loads(facts.to_json())
     if isinstance(folder, Path):
-        return (folder / records.PAGE).absolute(), content
+        return (folder / records.PAGE).absolute(), facts
     page = _brought(arguments, model, facts.about.run)
     records.write_file(page, read_bytes(folder / records.PAGE))
-    return page, content
+    return page, facts
 
 
 def _records(arguments: argparse.Namespace) -> "tuple[Location, str]":

@@ -120,7 +120,7 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
     observed = Observed(code=CODE_OF_IMAGE, lock=LOCK_OF_IMAGE, run=RUN_ID)
     config = KubeflowV2DagRunnerConfig(
         default_image=kubeflow.image,
-        default_commands=[*ENTRY, "--records", paths.records],
+        default_commands=[*ENTRY, "--records", paths.records, "--module", workload.module],
         use_pipeline_spec_2_1=True,
     )
     pipeline = create_pipeline(workload, settings, paths, observed)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from errors import DataRefused, EdgelineError, HeldBack
+from records.steps import STEPS
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.logs import MOST_CHARACTERS, Ending, Logs, fatal
 from runners.kubeflow.lost import Lost, find_lost
@@ -22,8 +23,6 @@ EXIT_CODES: Mapping[Ending, int] = {
     "refused": DataRefused.exit_code,
     "failed": EdgelineError.exit_code,
 }
-# The steps that end a run on purpose, and what it means when they do.
-_GATES: Mapping[str, Ending] = {"DataAdmission": "refused", "ReleaseAdmission": "held"}
 _LAST, PUSHER = "ReleaseAdmission", "ReleasePusher"
 
 
@@ -149,9 +148,10 @@ def _of_failure(run: str, logs: Logs, steps: Sequence[Step], pods: Sequence[Pod]
     if last is not None and not last.ended_by_itself:
         reason, do = ending(last)
         return Outcome("failed", None, (reason,), do or again)
-    if step.name in _GATES and (last is None or last.runs_step):
+    stops_as = STEPS[step.name].stops_as if step.name in STEPS else None
+    if stops_as is not None and (last is None or last.runs_step):
         reason = f"{step.name} stopped the run; its log, which says why, cannot be read from here."
-        return Outcome(_GATES[step.name], None, (reason,))
+        return Outcome(stops_as, None, (reason,))
     said_by_kfp = fatal(logs.of(step)) or fatal(logs.of_driver(step))
     reason = f"{step.name} failed: {said_by_kfp}" if said_by_kfp else f"{step.name} failed without a word."
     pod = f" `kubectl logs {last.id} -c main` has its log." if last is not None else ""

@@ -8,23 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount_path, split_claim
+from records.steps import STEPS
 
 PAGE, METRICS, CONFUSION = "page", "metrics", "confusion"
 _UI_TYPES = {PAGE: "system.HTML", METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
-_STEPS_WITH_METRICS = ("Trainer", "ModelEvaluator", "EdgeValidator")
-_STEPS_WITH_CONFUSION = ("ModelEvaluator",)
 # A cluster can count a step as done whose pod was lost. So what the admission lets begin also needs its page,
 # which it leaves only when it ended well.
 _ADMISSION, _ADMISSION_INPUT = "DataAdmission", "admission"
-# A push that failed may have happened, and an admission that stops a run does so on purpose.
-NEVER_REPEATED = ("DataAdmission", "ReleasePusher", "ReleaseAdmission")
 _LONGEST_WAIT_S = 3600
-# The steps that open what a setting points to; others only tell a person where it is.
-_READERS = {
-    "data": ("PhotoIngest",),
-    "push": ("DataAdmission", "ProductionModel", "ReleasePusher", "RunReport", "ReleaseAdmission"),
-    "checkpoints": ("Trainer",),
-}
 # Parameters that only a pod knows. A backend from KFP 2.5 on fills in the first itself, our entry the others.
 RUN_ID = "{{$.pipeline_job_uuid}}"
 CODE_OF_IMAGE, LOCK_OF_IMAGE = "code-of-the-image", "lock-of-the-image"
@@ -52,7 +43,7 @@ def finish(spec: Spec, settings: KubeflowSettings) -> tuple[Spec, Spec]:
         _need_admission(task, component)
         # A step that is served from the cache of last week looks at nothing; see also compiler.py.
         task["cachingOptions"] = {"enableCache": False}
-        if settings.retries and step not in NEVER_REPEATED:
+        if settings.retries and STEPS[step].repeatable:
             task["retryPolicy"] = {
                 "maxRetryCount": settings.retries,
                 "backoffDuration": f"{settings.retry_backoff_s}s",
@@ -68,11 +59,8 @@ def finish(spec: Spec, settings: KubeflowSettings) -> tuple[Spec, Spec]:
 
 
 def _add_ui_outputs(step: str, component: Spec) -> None:
-    names = [PAGE]
-    names += [METRICS] if step in _STEPS_WITH_METRICS else []
-    names += [CONFUSION] if step in _STEPS_WITH_CONFUSION else []
     artifacts = component.setdefault("outputDefinitions", {}).setdefault("artifacts", {})
-    for name in names:
+    for name in (PAGE, *STEPS[step].figures):
         assert name not in artifacts, f"{step} has an output {name} of its own"
         artifacts[name] = {"artifactType": _artifact_type(name)}
 
@@ -130,8 +118,8 @@ def _kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
 
 
 def _claims(step: str, settings: KubeflowSettings) -> Iterator[str]:
-    """The claims that a step needs, each once: a pod that mounts one twice is refused."""
-    locations = [getattr(settings, name) for name, readers in _READERS.items() if step in readers]
+    """The claims of what a step opens, each once: a pod that mounts one twice is refused."""
+    locations = [getattr(settings, name) for name in STEPS[step].opens]
     locations += [settings.push] if settings.push_in_every_step else []
     found = [split_claim(location) for location in locations if location]
     yield from dict.fromkeys(claim[0] for claim in found if claim)

@@ -3,16 +3,15 @@
 TFX reuses a cached step when its output folders exist; whether they are whole it does not ask.
 """
 
-import json
 import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from report.reading import fit, regular_file
+from records.json_file import decode, encode, regular_file
 from runners.shared import runs
 
 log = logging.getLogger(__name__)
@@ -49,8 +48,8 @@ def list_files(uri: str) -> dict[str, int]:
 
 def append(path: Path, record: ArtifactRecord) -> None:
     """Adds a record to an artifacts.jsonl."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(record)) + "\n")
+    with path.open("ab") as file:
+        file.write(encode(record) + b"\n")
 
 
 def read(path: Path) -> Iterator[ArtifactRecord]:
@@ -65,7 +64,7 @@ def read(path: Path) -> Iterator[ArtifactRecord]:
         return
     for number, line in enumerate(lines, start=1):
         try:
-            record: ArtifactRecord = fit(json.loads(line), ArtifactRecord)
+            record: ArtifactRecord = decode(line, ArtifactRecord)
         except (ValueError, RecursionError) as error:
             log.warning("%s line %d is left out: %s", path, number, error)
             continue

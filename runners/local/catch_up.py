@@ -7,7 +7,7 @@ from typing import Any
 from data.spans.layout import Span, excluded_in_window, usable_spans
 from data.spans.names import describe_spans
 from locations import Location
-from runners.shared.runs import Run
+from records.run import Run
 
 
 def look(data: Location, spans: Sequence[Span], window: int, earlier: Sequence[Run]) -> dict[str, Any]:

@@ -1,24 +1,25 @@
 """How a run ended: its outcome, read from what the steps put out, and the last lines that a person sees."""
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from components.verdict import FILE_NAME, VerdictRecord
 from errors import EdgelineError
+from records.push import PUSH
+from records.run import Outcome, Problem, Run
+from records.verdict import VERDICT, Verdict
 from release import store
 from release.releases import Release
-from report.reading import read_as
 from runners.local import artifact_records
 from runners.local.catch_up import span_lines
 from runners.shared.progress_text import duration
 from runners.shared.release_text import release_lines
-from runners.shared.runs import OUTCOME_OF_ERROR, Outcome, Run, RunFolder
+from runners.shared.runs import OUTCOME_OF_ERROR, RunFolder
 
-LOOK_CLOSER = "Look closer: "
+DETAILS = "Details: "
+_SHOW = "edgeline show latest"
 _NEXT = {"pushed": "edgeline status", "unchanged": "edgeline status"}
 
 
@@ -32,7 +33,7 @@ class Findings:
         failed: Reasons of each verdict that is a fail.
         notes: Reasons of the Pusher, and of each verdict that is no fail.
         warnings: Of all verdicts.
-        look_closer: The command of the first verdict that is a fail.
+        spans: That the failed verdicts blame.
     """
 
     outcome: Outcome | None
@@ -40,22 +41,14 @@ class Findings:
     failed: tuple[str, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
-    look_closer: str | None
-
-
-@dataclass(frozen=True)
-class _Push:
-    """Of push.json, what a person is told."""
-
-    version: int | None = None
-    reasons: tuple[str, ...] = ()
+    spans: tuple[str, ...]
 
 
 def read_findings(folder: RunFolder) -> Findings:
     """Reads verdicts and the Pusher's outcome from the artifacts that a run recorded."""
     outcome: Outcome | None = None
     version: int | None = None
-    look_closer: str | None = None
+    spans: list[str] = []
     failed: list[str] = []
     notes: list[str] = []
     warnings: list[str] = []
@@ -64,21 +57,21 @@ def read_findings(folder: RunFolder) -> Findings:
             notes += verdict.reasons
         else:
             failed += verdict.reasons
-            look_closer = look_closer or verdict.look_closer
+            spans += verdict.spans
         warnings += verdict.warnings
     for record in artifact_records.read(folder.artifacts):
         if record.properties.get("outcome") in ("pushed", "unchanged", "held"):
             outcome = record.properties["outcome"]
-            push: _Push = read_as(Path(record.uri) / "push.json", _Push) or _Push()
-            version = push.version if outcome == "pushed" else None
-            notes = [*push.reasons, *notes]
-    return Findings(outcome, version, _once(failed), _once(notes), _once(warnings), look_closer)
+            push = PUSH.find_readable(Path(record.uri))
+            version = push.version if push and outcome == "pushed" else None
+            notes = [*(push.reasons if push else ()), *notes]
+    return Findings(outcome, version, _once(failed), _once(notes), _once(warnings), _once(spans))
 
 
-def read_verdicts(folder: RunFolder) -> list[VerdictRecord]:
+def read_verdicts(folder: RunFolder) -> list[Verdict]:
     """The verdicts of a run, in the order of its steps."""
     places = (Path(record.uri) for record in artifact_records.read(folder.artifacts))
-    return [found for place in places if (found := read_as(place / FILE_NAME, VerdictRecord)) is not None]
+    return [found for place in places if (found := VERDICT.find_readable(place)) is not None]
 
 
 def _once(sentences: Sequence[str]) -> tuple[str, ...]:
@@ -118,8 +111,9 @@ def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warni
         version=findings.version or _production_version(run),
         reasons=tuple(reasons),
         warnings=_once([*warnings, *findings.warnings]),
-        look_closer=findings.look_closer,
-        error={key: error[key] for key in ("found", "why", "do")} if error is not None else None,
+        blamed_spans=findings.spans or tuple(error.get("spans", ()) if error is not None else ()),
+        details=_SHOW if findings.failed else None,
+        error=Problem(error["found"], error["why"], error["do"]) if error is not None else None,
     )
 
 
@@ -175,19 +169,13 @@ def _with_workspace(command: str, workspace: Path) -> str:
 
 
 def way_on(run: Run) -> str | None:
-    """How to go on without the span that may have stopped a run; None where none stands out.
-
-    That is the span that its reasons name; where the data gate names none, the newest.
-    """
+    """How to go on without the span that stopped a run; None where none stands out."""
     if run.outcome not in ("refused", "failed") or len(run.spans) < 2:
         return None
-    named = {name for reason in run.reasons for name in re.findall(r"span-\d{5}", reason)}
-    if not named and run.look_closer is not None:
-        named = {run.spans[-1]}
-    if len(named) != 1 or not named < set(run.spans):
+    if len(run.blamed_spans) != 1 or run.blamed_spans[0] not in run.spans:
         return None
     data = shlex.quote(run.data)
-    return f"To go on without a week: edgeline data exclude {named.pop()} --reason R --data {data}"
+    return f"To go on without a week: edgeline data exclude {run.blamed_spans[0]} --reason R --data {data}"
 
 
 def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:
@@ -211,15 +199,13 @@ def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator
     yield from ((f"  - {reason}", "") for reason in run.reasons)
     if run.outcome == "pushed" and release is not None and release.version == run.version:
         yield from ((f"  {line}", "") for line in release_lines(release))
-    error = run.error or {}
-    # A gate's verdict has a command to look closer instead.
-    if run.look_closer is None:
-        yield from ((f"  {part}", "") for part in (error.get("why"), error.get("do")) if part)
+    # A gate's verdict has a command that shows more instead.
+    if run.details is None and run.error is not None:
+        yield from ((f"  {part}", "") for part in (run.error.why, run.error.do) if part)
     yield from ((line, "") for line in span_lines(run))
     if (way := way_on(run)) is not None:
         yield way, ""
-    look = run.look_closer or _NEXT.get(run.outcome)
-    if look:
-        yield f"{LOOK_CLOSER}{_with_workspace(look, folder.path.parent.parent)}", ""
+    if command := run.details or _NEXT.get(run.outcome):
+        yield f"{DETAILS}{_with_workspace(command, folder.path.parent.parent)}", ""
     if folder.log.exists() and run.outcome not in ("pushed", "unchanged"):
         yield f"Log: {folder.log}", ""

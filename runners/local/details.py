@@ -1,10 +1,11 @@
-"""What `edgeline show` tells beyond the verdicts: photos set aside, accuracy by slice, edge variants."""
+"""What `edgeline show` tells beyond the verdicts: photos quarantined, accuracy by slice, edge variants."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
+from records.edge import EdgeFiles
 from report.collect import collect
-from report.facts import About, Data, Edge, Evaluation
+from report.facts import About, Data, Evaluation
 from runners.local.report import find_sources
 from runners.shared.runs import RunFolder
 
@@ -36,7 +37,7 @@ def _quarantine(data: Data, listed: str) -> Iterator[str]:
     for span in data.spans:
         if span.rejected:
             reasons = ", ".join(f"{count} {reason}" for reason, count in span.rejected.items())
-            yield f"  {span.name}: {span.set_aside} of {span.rows} set aside: {reasons}"
+            yield f"  {span.name}: {span.quarantined} of {span.rows} quarantined: {reasons}"
     if any(span.rejected for span in data.spans):
         yield f"  each with its reason: {listed}"
 
@@ -48,17 +49,17 @@ def _slices(evaluation: Evaluation) -> Iterator[str]:
         yield f"  {item.kind:<8} {item.name[:17]:<17} {item.photos:>6} {now:>6}{before:>12}"
 
 
-def _variants(edge: Edge) -> Iterator[str]:
-    yield f"{'Edge files':<12} {'MB':>6} {'accuracy':>9} {'agreement':>10} {'most apart':>11} {'ms':>7}"
+def _variants(edge: EdgeFiles) -> Iterator[str]:
+    yield f"{'Edge files':<12} {'MB':>6} {'accuracy':>9} {'agreement':>10} {'max diff':>11} {'ms':>7}"
     for variant in edge.variants:
-        if variant.size_bytes is None:
+        if (found := variant.measured) is None:
             yield f"  {variant.name:<10} could not be made"
             continue
-        mark = " (default)" if variant.name == edge.default else ""
+        mark = " (default)" if variant.name == edge.default_variant else ""
         yield (
-            f"  {variant.name:<10} {variant.size_bytes / 1e6:>6.2f} {_number(variant.accuracy, '.3f'):>9}"
-            f" {_number(variant.agreement, '.3f'):>10} {_number(variant.max_difference, '.1e'):>11}"
-            f" {_number(variant.p50_ms, '.2f'):>7}{mark}"
+            f"  {variant.name:<10} {found.size_bytes / 1e6:>6.2f} {found.accuracy:>9.3f}"
+            f" {found.agreement:>10.3f} {_number(found.max_difference, '.1e'):>11}"
+            f" {found.latency.p50_ms:>7.2f}{mark}"
         )
 
 

@@ -1,16 +1,29 @@
 """One run at a time a workspace: a lock that the operating system gives back when its holder dies."""
 
 import fcntl
-import json
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from errors import EdgelineError, WorkspaceLocked
-from report.reading import read_json
+from records.json_file import UNREADABLE, JsonFile
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock, and for which run; None while that is about to start."""
+
+    pid: int
+    run: str | None
+    host: str
+    since: str
+
+
+HOLDER = JsonFile[Holder]("lock", Holder)
 
 
 class WorkspaceLock:
@@ -25,9 +38,9 @@ class WorkspaceLock:
 
     def note(self, run: str | None = None) -> None:
         """Writes into the file who holds it, for the one who comes second."""
-        holder = {"pid": os.getpid(), "run": run, "host": socket.gethostname(), "since": self._since}
+        holder = Holder(os.getpid(), run, socket.gethostname(), self._since)
         os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, json.dumps(holder).encode(), 0)
+        os.pwrite(self.descriptor, HOLDER.to_bytes(holder), 0)
 
 
 @contextmanager
@@ -38,7 +51,7 @@ def hold(workspace: Path) -> Iterator[WorkspaceLock]:
         WorkspaceLocked: Another process holds it.
         EdgelineError: The workspace cannot be written to.
     """
-    path = workspace / "lock"
+    path = workspace / HOLDER.name
     try:
         workspace.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -53,7 +66,7 @@ def hold(workspace: Path) -> Iterator[WorkspaceLock]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise WorkspaceLocked(
-                f"Another run holds the workspace {workspace}: {_holder(path)}.",
+                f"Another run holds the workspace {workspace}: {_holder(workspace)}.",
                 "Two runs would write the same steps.",
                 "Wait for it, or use another workspace with --workspace DIR.",
             ) from None
@@ -64,10 +77,10 @@ def hold(workspace: Path) -> Iterator[WorkspaceLock]:
         os.close(descriptor)
 
 
-def _holder(path: Path) -> str:
+def _holder(workspace: Path) -> str:
     try:
-        holder = read_json(path)
-        run = f"run {holder['run']}" if holder["run"] else "a run that is about to start"
-        return f"{run}, process {holder['pid']} on {holder['host']}, since {holder['since']}"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        holder = HOLDER.read(workspace)
+        run = f"run {holder.run}" if holder.run else "a run that is about to start"
+        return f"{run}, process {holder.pid} on {holder.host}, since {holder.since}"
+    except UNREADABLE:
         return "a process that has not said yet who it is"

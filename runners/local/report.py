@@ -5,15 +5,16 @@ from itertools import takewhile
 from pathlib import Path
 
 from components.library_versions import library_versions
+from records.run import Run
 from report import records
 from report.collect import collect, pictures
-from report.facts import About, Artifact, Facts, Problem, Step, by_dotted_name
+from report.facts import About, Artifact, Facts, by_dotted_name
 from report.page import render_run
 from report.sources import OUTPUTS, Sources
 from runners.local import artifact_records
 from runners.local.catch_up import span_lines
 from runners.shared import runs
-from runners.shared.runs import Run, RunFolder
+from runners.shared.runs import RunFolder
 
 
 def write_report(run: Run, folder: RunFolder) -> Path:
@@ -42,7 +43,6 @@ def find_sources(folder: RunFolder) -> Sources:
 
 def about(run: Run, folder: RunFolder) -> About:
     """The record of a run as the report has it."""
-    error = {key: str((run.error or {}).get(key, "")) for key in ("found", "why", "do")}
     return About(
         run=run.id,
         model=run.workload,
@@ -57,14 +57,14 @@ def about(run: Run, folder: RunFolder) -> About:
         reasons=run.reasons,
         warnings=run.warnings,
         notes=tuple(span_lines(run)),
-        problem=Problem(**error) if run.error and run.outcome != "interrupted" else None,
+        problem=run.error if run.outcome != "interrupted" else None,
         log=str(folder.log) if folder.log.exists() else None,
         data=run.data,
         inputs=dict(run.inputs),
         # Runs of before recorded what runs the DAG elsewhere.
         settings=by_dotted_name({name: v for name, v in run.settings.items() if name != "kubeflow"}),
         libraries=library_versions(),
-        steps=tuple(Step(step.name, step.state, step.seconds) for step in run.steps),
+        steps=run.steps,
         artifacts=tuple(
             Artifact(record.step, record.key, record.uri, record.properties)
             for record in artifact_records.read(folder.artifacts)

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 from data.spans.layout import newest_spans
 from errors import DataRefused
 from locations import Location
+from records.json_file import to_builtins
+from records.run import UNFINISHED, Run
 from release import store
 from runners.local import artifact_records, catch_up, closing
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import run_worker
 from runners.shared import inputs, runs
+from runners.shared.code import step_digests
 from runners.shared.events import Event, listen, stop_listening
 from runners.shared.failures import describe, describe_death
 from runners.shared.progress import Progress, print_line
-from runners.shared.runs import Run, RunFolder
+from runners.shared.runs import RunFolder
 from runners.shared.stdout import print_json
 
 if TYPE_CHECKING:
@@ -94,6 +97,7 @@ class _Session:
         self.workspace = options.workspace.absolute()
         self.push = settings.push.destination or str(self.workspace / "push")
         self.start_seconds: float | None = None
+        self.step_code: Mapping[str, str] = {}
 
     def run(self) -> int:
         """Decides, runs the worker, and says how it ended."""
@@ -117,7 +121,8 @@ class _Session:
             spans = newest_spans(data, self.settings.data.window)
             looked = catch_up.look(data, spans, self.settings.data.window, earlier)
             cache = self.workspace / "window.json"
-            digests = inputs.digests(spans, cache, self.workload, self.settings, self.push)
+            self.step_code = step_digests(self.workload.module)
+            digests = inputs.digests(spans, cache, self.workload, self.settings, self.push, self.step_code)
             if self.options.if_changed and last is not None and self._nothing_changed(last, digests):
                 return None
             inputs.check_labels(spans)
@@ -147,7 +152,7 @@ class _Session:
 
     def _resumable(self, last: Run, digests: Mapping[str, str]) -> bool:
         same = inputs.same_inputs(last.inputs, digests)
-        return last.outcome in runs.UNFINISHED and last.finished_steps > 0 and same
+        return last.outcome in UNFINISHED and last.finished_steps > 0 and same
 
     def _say_nothing_changed(self, last: Run) -> int:
         ended = {
@@ -173,7 +178,7 @@ class _Session:
                 new_spans=(),
                 missed_spans=(),
             )
-            print_json(unchanged.to_json())
+            print_json(to_builtins(unchanged))
         return 0
 
     def _begin(
@@ -194,6 +199,7 @@ class _Session:
             host=socket.gethostname(),
             started_at=runs.utc_now(),
             inputs=digests,
+            step_code=self.step_code,
             resumes=resumed.id if resumed else None,
             **looked,
         )
@@ -269,6 +275,6 @@ class _Session:
             print_line(self.console, line, style)
         page = self._leave_report(run, folder)
         if self.options.as_json:
-            print_json({**run.to_json(), "report": str(page) if page else None})
+            print_json({**to_builtins(run), "report": str(page) if page else None})
         assert run.exit_code is not None
         return run.exit_code

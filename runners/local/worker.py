@@ -75,6 +75,7 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
         window=run.inputs["window"],
         production=run.inputs["production"],
         code=run.inputs["code"],
+        step_code=run.step_code,
         lock=run.inputs["lock"],
         run=run.id,
     )

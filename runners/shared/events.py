@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from report.reading import regular_file
+from records.json_file import regular_file
 
 log = logging.getLogger(__name__)
 

@@ -12,27 +12,14 @@ from typing import TYPE_CHECKING
 from data.spans.layout import Span, read_labels
 from data.spans.window import window_digest
 from release import store
+from runners.shared.code import ROOT, whole_digest
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
     from pipeline.workloads import Workload
 
-ROOT = Path(__file__).resolve().parents[2]
-_CODE_FILES = ("errors.py", "labels.py", "locations.py")
-_CODE_ROOMS = ("pipeline", "components", "trainer_module", "edge", "release", "data")
 # The embedded sample: eight weeks, as many photos as train in a minute or two on two cores.
 SAMPLE_WEEKS, SAMPLE_PHOTOS_PER_WEEK, SAMPLE_SEED = 8, 300, 20
-
-
-def code_digest(root: Path = ROOT) -> str:
-    """SHA-256 over the Python files that a step may run."""
-    digest = hashlib.sha256()
-    files = [root / name for name in _CODE_FILES]
-    files += [path for room in _CODE_ROOMS for path in (root / room).rglob("*.py")]
-    for path in sorted(files):
-        digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
 
 
 def lock_digest() -> str:
@@ -50,7 +37,12 @@ def production_digest(push: str, model: str) -> str:
 
 
 def digests(
-    spans: tuple[Span, ...], cache: Path, workload: "Workload", settings: "Settings", push: str
+    spans: tuple[Span, ...],
+    cache: Path,
+    workload: "Workload",
+    settings: "Settings",
+    push: str,
+    code: Mapping[str, str],
 ) -> dict[str, str]:
     """The digest of each thing that a run depends on.
 
@@ -60,6 +52,7 @@ def digests(
         workload: Its schema counts, and its module's name.
         settings: All of them.
         push: Root of the release store, a folder or URL.
+        code: Digests of the code by step.
     """
     chosen = settings.model_dump(mode="json", exclude={"kubeflow"})  # No step on this machine reads those.
     own = {"name": workload.name, "module": workload.module, "settings": chosen}
@@ -67,7 +60,7 @@ def digests(
         "window": window_digest(spans, cache),
         "settings": hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest(),
         "schema": hashlib.sha256(workload.schema.read_bytes()).hexdigest(),
-        "code": code_digest(),
+        "code": whole_digest(code),
         "lock": lock_digest(),
         "destination": push,
         "production": production_digest(push, workload.name),

@@ -1,111 +1,20 @@
 """What a run is on disk: `runs/<id>/` with run.json, events.jsonl, artifacts.jsonl and run.log."""
 
-import json
 import os
-import re
 import socket
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
 
-from data.spans.names import describe_spans
 from errors import UsageError
-from report.reading import fit, read_as
+from records.json_file import convert
+from records.run import RUN, Outcome, Run, Step
 from runners.shared.events import EventReader
 
-Outcome = Literal["running", "pushed", "unchanged", "held", "refused", "failed", "interrupted", "killed"]
 # Beyond the exit codes of errors.py: ended by Ctrl-C or SIGTERM, as a shell has it.
 INTERRUPTED_EXIT = 130
 OUTCOME_OF_ERROR: dict[int, Outcome] = {3: "held", 4: "refused", INTERRUPTED_EXIT: "interrupted"}
-# These ended before a verdict, so the next run takes up what they left.
-UNFINISHED = ("failed", "interrupted", "killed")
-_MODEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One node of the DAG in one run."""
-
-    name: str
-    state: Literal["queued", "running", "cached", "done", "failed"]
-    seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Run:
-    """The record of one run, whole in run.json.
-
-    Attributes:
-        id: The name of its folder.
-        number: Its place in the order in which the runs of its workspace were made: a clock may be wrong. 0
-            for those of before it was noted, which come first, by their ids.
-        workload: The model's name.
-        workload_source: What was given to --workload.
-        outcome: `running` until it ends.
-        started_at: UTC, ISO 8601.
-        seconds: Wall time.
-        inputs: Digests of what the run depends on: window, settings, schema, code; production (not compared).
-        version: The version pushed, or the one that stays in production.
-        start_seconds: From the start of the run to its first step: mostly importing TFX.
-        resumes: The run whose finished steps were taken over.
-        spans: Names of the spans that it reads, oldest first.
-        new_since: The last run before it on this data that ended with a verdict.
-        new_spans: Those of its spans that no run with a verdict has read.
-        missed_spans: Those that came since that run and are too old for the window.
-        excluded_spans: Those that it would read, had nobody excluded them: span, who, when, reason.
-    """
-
-    id: str
-    workload: str
-    workload_source: str
-    data: str
-    push: str
-    settings: Mapping[str, Any]
-    number: int = 0
-    outcome: Outcome = "running"
-    exit_code: int | None = None
-    pid: int = 0
-    host: str = ""
-    started_at: str = ""
-    ended_at: str | None = None
-    seconds: float | None = None
-    start_seconds: float | None = None
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    resumes: str | None = None
-    spans: tuple[str, ...] = ()
-    new_since: str | None = None
-    new_spans: tuple[str, ...] = ()
-    missed_spans: tuple[str, ...] = ()
-    excluded_spans: tuple[Mapping[str, str], ...] = ()
-    steps: tuple[Step, ...] = ()
-    version: int | None = None
-    reasons: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    look_closer: str | None = None
-    error: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        # Both become parts of paths and sentences, and a record may be damaged.
-        if not _MODEL.fullmatch(self.workload):
-            raise ValueError(f"workload is {self.workload!r}")
-        describe_spans((*self.spans, *self.new_spans, *self.missed_spans))
-
-    def to_json(self) -> dict[str, Any]:
-        """The record as run.json and `--json` have it."""
-        return asdict(self)
-
-    @property
-    def has_verdict(self) -> bool:
-        """Whether it got as far as saying what the data or the model is worth."""
-        return self.outcome not in ("running", *UNFINISHED)
-
-    @property
-    def finished_steps(self) -> int:
-        """How many steps a later run need not do again."""
-        return sum(step.state in ("done", "cached") for step in self.steps)
 
 
 class RunFolder:
@@ -113,7 +22,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.record = path / "run.json"
+        self.record = path / RUN.name
         self.events = path / "events.jsonl"
         self.artifacts = path / "artifacts.jsonl"
         self.log = path / "run.log"
@@ -121,15 +30,15 @@ class RunFolder:
     def write(self, run: Run) -> None:
         """Replaces the record, whole or not at all."""
         scratch = self.record.with_suffix(".json.new")
-        with scratch.open("w", encoding="utf-8") as file:
-            json.dump(run.to_json(), file, indent=1)
+        with scratch.open("wb") as file:
+            file.write(RUN.to_bytes(run))
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, self.record)
 
     def read(self) -> Run | None:
         """The record; None where there is none, or, with a warning, none that can be read."""
-        run: Run | None = read_as(self.record, Run)
+        run = RUN.find_readable(self.path)
         if run is None:
             return None
         run = replace(run, id=self.path.name)
@@ -146,10 +55,10 @@ class RunFolder:
         for event in EventReader(self.events):
             with suppress(ValueError):  # As torn as a line that is none.
                 if event.get("event") == "plan":
-                    names = fit(event.get("steps"), tuple[str, ...])
+                    names = convert(event.get("steps"), tuple[str, ...])
                     steps |= {name: Step(name, "queued") for name in names}
                 elif event.get("event") == "step":
-                    step = fit({**event, "name": event.get("step")}, Step)
+                    step = convert({**event, "name": event.get("step")}, Step)
                     steps[step.name] = step
         return tuple(steps.values())
 

@@ -38,7 +38,7 @@ def test_ingest_makes_of_a_bucket_what_it_makes_of_a_folder(data, bucket, tmp_pa
     here, there = ingest(data, tmp_path / "here"), ingest(f"{bucket}/data", tmp_path / "there")
     for split in ("train", "eval"):
         assert there.files(split) == here.files(split) and there.records(split)
-    assert there.set_aside() == here.set_aside() and len(here.set_aside()) == 3
+    assert there.quarantined() == here.quarantined() and len(here.quarantined()) == 3
     assert [path.name for path in Path(there.quarantine.uri, "thumbnails").iterdir()] == ["01.jpg"]
     windows = [made.summary.pop("window") for made in (here, there)]
     assert {**there.summary, "window": ""} == {**here.summary, "window": ""} and all(windows)

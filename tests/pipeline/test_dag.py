@@ -9,6 +9,7 @@ from components import artifacts
 from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.settings import Settings
 from pipeline.workloads import BUILT_IN
+from records.steps import STEPS
 
 # The picture in the README: each step, and the steps that it waits for.
 PICTURE = {
@@ -32,6 +33,7 @@ PICTURE = {
     },
     "ReleaseAdmission": {"ReleasePusher", "RunReport"},
 }
+KEYED_BY_CODE = {step for step, info in STEPS.items() if info.code or info.runs_workload}
 BEAM_STEPS = {"PhotoIngest", "StatisticsGen", "Transform", "ModelEvaluator"}
 # TFX's rule for the names of artifact types on Kubeflow Pipelines.
 TYPE_NAME = re.compile(r"^[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}$")
@@ -145,7 +147,9 @@ def test_the_cache_sees_each_change_of_the_world(pipeline):
             Observed("w", "p", "c", "l", "R"),
             {"ReleasePusher", "ReleaseAdmission", "DataAdmission", "RunReport"},
         ),
-        (Observed("w", "p", "C", "l", "r"), {"PhotoIngest", "ReleasePusher"}),
+        (Observed("w", "p", "C", "l", "r"), {*KEYED_BY_CODE, "ReleasePusher"}),
+        (Observed("w", "p", "c", "L", "r"), {*KEYED_BY_CODE, "ReleasePusher"}),
+        *((Observed("w", "p", "c", "l", "r", step_code={step: "edited"}), {step}) for step in KEYED_BY_CODE),
     ):
         after = parameters(dag(observed=changed))
         assert {name for name in before if before[name] != after[name]} == steps

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from runners.shared.runs import Run
+from records.run import Run
 from runners.timers.scheduled_run import ScheduledRun
 from runners.timers.weekly_time import parse_weekly_time
 from tests.runners.kubeflow.commands_run import Terminal

@@ -1,8 +1,8 @@
 """What the container of each step runs on Kubeflow, in front of TFX's own runner.
 
-`python -m runners.kubeflow.pod.entry --records PLACE --step STEP` and then what TFX gives its runner. The
-last line of the log says how the step ended: `Done: ...`, `Held back: ...`, `Data refused: ...` or
-`Failed: ...`.
+`python -m runners.kubeflow.pod.entry --records PLACE --module MODULE --step STEP`, and then what TFX gives
+its runner. The last line of the log says how the step ended: `Done: ...`, `Held back: ...`,
+`Data refused: ...` or `Failed: ...`.
 """
 
 import argparse
@@ -17,18 +17,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from errors import EdgelineError
+from records.steps import STEPS
 from runners.kubeflow.pod import pages
 from runners.kubeflow.pod.handover import Json, Locations, hand_back, prepare, run_id, take_foreign_outputs
 from runners.kubeflow.pod.record import leave_end
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.shared import inputs
+from runners.shared.code import step_digests, whole_digest
 from runners.shared.failures import chain, describe
 from runners.shared.runs import OUTCOME_OF_ERROR
 
 _HEADLINES = {3: "Held back", 4: "Data refused"}
-# What a gate stops has its whole record already: DataAdmission's, or RunReport's.
-_LEAVE_THEIR_OWN = {("DataAdmission", 4), ("ReleaseAdmission", 3)}
 
 
 def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
@@ -52,8 +52,10 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
             logging.getLogger("edgeline.kubeflow").exception("%s failed", options.step)
             event["do"] = "Read the log above; `edgeline kubeflow retry RUN` goes on from this step."
         exit_code = int(event["exit_code"])
-        if run and (options.step, exit_code) not in _LEAVE_THEIR_OWN:
-            leave_end(options.step, run, options.records, OUTCOME_OF_ERROR.get(exit_code, "failed"), event)
+        outcome = OUTCOME_OF_ERROR.get(exit_code, "failed")
+        # What a gate stops has its whole record already: DataAdmission's, or RunReport's.
+        if run and (options.step not in STEPS or STEPS[options.step].stops_as != outcome):
+            leave_end(options.step, run, options.records, outcome, event)
         _say(event["why"], event["do"], f"{_HEADLINES.get(exit_code, 'Failed')}: {event['found']}")
         return exit_code
     _say(f"Done: {options.step} in {time.monotonic() - started:.1f} s.")
@@ -65,6 +67,7 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     parser = argparse.ArgumentParser(prog="runners.kubeflow.pod.entry", allow_abbrev=False)
     parser.add_argument("--records", required=True)
     parser.add_argument("--step", required=True)
+    parser.add_argument("--module", required=True)
     parser.add_argument("--executor_class_path", required=True)
     parser.add_argument("--json_serialized_invocation_args", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
@@ -74,7 +77,11 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
 def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, locations: Locations) -> None:
     started, clock = datetime.now(timezone.utc), time.monotonic()
     foreign = take_foreign_outputs(executor_input)
-    fillings = {RUN_ID: run, CODE_OF_IMAGE: inputs.code_digest(), LOCK_OF_IMAGE: inputs.lock_digest()}
+    fillings = {
+        RUN_ID: run,
+        CODE_OF_IMAGE: whole_digest(step_digests(options.module)),
+        LOCK_OF_IMAGE: inputs.lock_digest(),
+    }
     prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), locations, fillings)
 
     # Only here, so that a step whose input is wrong says so at once.

@@ -7,8 +7,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 from locations import locate
+from records.run import Outcome, Problem, Step
 from report import records
-from report.facts import About, Facts, Outcome, Problem, Step
+from report.facts import About, Facts
 from report.page import render_run
 
 _log = logging.getLogger("edgeline.kubeflow")

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from data.importers.importing import import_photos
-from data.photos.checks import PhotoLimits, check_photo
+from data.photos.checks import check_photo
 from data.photos.exif_time import taken_at
 from data.photos.screening import screen_rows
 from data.photos.thumbnails import thumbnail
+from data.settings import DataSettings
 from data.spans.layout import find_spans, read_labels
 from data.spans.rejection import PhotoRejected
 from errors import EdgelineError
@@ -140,7 +141,7 @@ def tfrecord(rng, folder):
 def photo(rng, folder):
     data = mutated(rng, rng.choice(PHOTOS))
     assert isinstance(taken_at(data), str | None) and isinstance(thumbnail(data), bytes | None)
-    check_photo(data, PhotoLimits(min_side=1))
+    check_photo(data, DataSettings(min_side=1))
 
 
 KINDS = (manifest, folders, span, tfrecord, photo)

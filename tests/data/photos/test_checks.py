@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter, ImageOps
 
-from data.photos.checks import PhotoLimits, PhotoRejected, check_photo
+from data.photos.checks import MOST_BYTES, PhotoRejected, check_photo
+from data.settings import DataSettings
 from tests.data.sample_photos import decoded, encode, jpeg, phone_exif, pixels, with_scans
 
-LIMITS = PhotoLimits()
+LIMITS = DataSettings()
 
 
 def reason(data, limits=LIMITS):
@@ -199,7 +200,7 @@ def test_a_photo_has_at_most_100_scans(mode):
 
 
 def test_a_file_above_the_size_limit_is_refused():
-    assert reason(jpeg(), PhotoLimits(max_bytes=100)) == "oversized"
+    assert reason(jpeg() + bytes(MOST_BYTES)) == "oversized"
 
 
 def test_a_heic_photo_is_named():
@@ -257,7 +258,7 @@ def damaged_photos(draw):
 @given(damaged_photos())
 def test_damage_ends_in_a_photo_or_a_rejection(data):
     try:
-        checked = check_photo(data, PhotoLimits(min_side=1))
+        checked = check_photo(data, DataSettings(min_side=1))
     except PhotoRejected:
         return
     clean = decoded(checked.jpeg)
@@ -291,7 +292,7 @@ def test_tensorflow_decodes_whatever_is_let_through():
         data = bytearray(SEEDS[number % 4])
         data[rng.integers(2, len(data))] = rng.integers(256)
         try:
-            clean = check_photo(bytes(data), PhotoLimits(min_side=1)).jpeg
+            clean = check_photo(bytes(data), DataSettings(min_side=1)).jpeg
         except PhotoRejected:
             continue
         accepted += 1

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from data.photos.checks import PhotoLimits, check_photo
+from data.photos.checks import check_photo
 from data.photos.decoder_process import DecoderProcess
 from data.photos.exif_time import taken_at
 from data.photos.thumbnails import thumbnail
+from data.settings import DataSettings
 from data.spans.rejection import PhotoRejected
 from errors import EdgelineError
 from tests.data.sample_photos import as_exif, jpeg, memory_bomb, phone_exif, slow_photo
 
-CHECK = partial(check_photo, limits=PhotoLimits())
+CHECK = partial(check_photo, limits=DataSettings())
 
 
 def unsafe(decoder, photo):

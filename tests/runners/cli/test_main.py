@@ -10,9 +10,10 @@ import pytest
 
 from data.shelf.faults import FAULTS
 from data.spans.layout import LabelRow, write_span
+from records.run import Step
 from runners.cli import main as cli
 from runners.local.lock import hold
-from runners.shared.runs import RunFolder, Step
+from runners.shared.runs import RunFolder
 
 ROOT = Path(__file__).resolve().parents[3]
 HEAVY = {"tensorflow", "tfx", "apache_beam", "ml_metadata", "keras", "numpy", "pydantic"}
@@ -60,7 +61,7 @@ def workspace(tmp_path, make_run):
         steps=(Step("PhotoIngest", "done", 5.0), Step("Trainer", "done", 60.0)),
         reasons=("Accuracy is 0.8 on 400 eval photos; at least 0.850 is needed.",),
         warnings=("span-00007 is dark.",),
-        look_closer="edgeline show latest",
+        details="edgeline show latest",
     )
     folder = RunFolder(tmp_path / "workspace" / "runs" / run.id)
     folder.path.mkdir(parents=True)

@@ -3,9 +3,10 @@ import shutil
 
 import pytest
 
+from records.run import Step
 from report import records
 from runners.cli.main import main
-from runners.shared.runs import RunFolder, Step
+from runners.shared.runs import RunFolder
 from tests.report.runs import a_run
 
 
@@ -49,7 +50,7 @@ def test_it_makes_the_page_where_it_is_missing_and_prints_its_path(report, works
     assert page.read_text() == "as it was"
 
 
-def test_a_page_from_before_the_run_had_ended_is_made_anew(report, workspace):
+def test_a_page_from_before_the_run_had_ended_is_made_again(report, workspace):
     page = workspace / "runs" / "20261005-091233" / "report.html"
     records.write(page.parent, a_run(outcome="running"), "early")
     report("20261005-091233")

@@ -152,7 +152,8 @@ def test_every_step_runs_our_entry_in_the_image_under_its_own_name(spec):
     for step, container in containers(spec).items():
         assert container["image"] == "registry.example/edgeline:7"
         entry = ["python", "-m", "runners.kubeflow.pod.entry"]
-        assert container["command"] == [*entry, "--records", "/mnt/releases/push/runs/shelf", "--step", step]
+        told = ["--records", "/mnt/releases/push/runs/shelf", "--module", "trainer_module.photos"]
+        assert container["command"] == [*entry, *told, "--step", step]
         assert "--json_serialized_inputs_spec_args" in container["args"]
 
 

@@ -1,15 +1,18 @@
 """The page of a local run, made from its record and from what its steps left."""
 
-import json
 from dataclasses import replace
 
 import pytest
 
+from records.evaluation import METRICS
+from records.ingest import INGEST, Ingest, Span
+from records.run import Problem, Step
+from records.verdict import VERDICT, Verdict
 from report import records
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
 from runners.local.report import about, find_sources, write_report
-from runners.shared.runs import RunFolder, Step
+from runners.shared.runs import RunFolder
 
 
 @pytest.fixture
@@ -20,7 +23,7 @@ def workspace(tmp_path, make_run):
         folder = RunFolder(tmp_path / "runs" / name)
         folder.path.mkdir(parents=True)
         if spans:
-            leave(folder, "PhotoIngest", "quarantine", "ingest.json", ingest(spans))
+            leave(folder, "PhotoIngest", "quarantine", INGEST.name, INGEST.to_bytes(ingest(spans)))
         ended = make_run(id=name, outcome="failed", exit_code=1, **values)
         folder.write(ended)
         return ended, folder
@@ -29,22 +32,19 @@ def workspace(tmp_path, make_run):
 
 
 def ingest(spans):
-    counted = [
-        {"name": f"span-{n:05d}", "number": n, "rows": 9, "accepted": 9, "rejected": {}}
-        for n in range(1, spans + 1)
-    ]
-    return {"splits": {"train": 7, "eval": 2}, "classes": {"ok": 9}, "spans": counted}
+    counted = tuple(Span(f"span-{n:05d}", n, rows=9, accepted=9) for n in range(1, spans + 1))
+    return Ingest({"train": 7, "eval": 2}, {"ok": 9}, counted)
 
 
 def leave(folder, step, output, file, content):
     place = folder.path / "artifacts" / step / output
     place.mkdir(parents=True)
-    (place / file).write_text(content if isinstance(content, str) else json.dumps(content))
+    (place / file).write_bytes(content)
     artifact_records.append(folder.artifacts, ArtifactRecord(step, output, str(place), {}, {}))
 
 
 def test_the_record_of_the_run_is_on_the_page(workspace):
-    problem = {"found": "The disk is full.", "why": "Nothing could be written.", "do": "Free some space."}
+    problem = Problem("The disk is full.", "Nothing could be written.", "Free some space.")
     steps = (Step("PhotoIngest", "done", 3.0), Step("Trainer", "failed", 2.0))
     run, folder = workspace(
         "20261005-091233", error=problem, steps=steps, settings={"trainer": {"epochs": 3}}
@@ -52,13 +52,13 @@ def test_the_record_of_the_run_is_on_the_page(workspace):
     page = write_report(run, folder).read_text()
     assert write_report(run, folder) == folder.path / "report.html"
     assert "The run failed in Trainer" in page
-    for text in (*problem.values(), "trainer.epochs", "20261005-091233", "span-00002"):
+    for text in (problem.found, problem.why, problem.do, "trainer.epochs", "20261005-091233", "span-00002"):
         assert text in page
 
 
 def test_folders_that_are_gone_are_left_out(workspace):
     _, folder = workspace("20261005-091233")
-    leave(folder, "DataGate", "verdict", "verdict.json", {})
+    leave(folder, "DataGate", "verdict", VERDICT.name, b"{}")
     artifact_records.append(folder.artifacts, ArtifactRecord("Trainer", "model_run", "/gone", {}, {}))
     found = find_sources(folder)
     assert found.quarantine and found.data_verdict and found.model_run is None
@@ -66,9 +66,9 @@ def test_folders_that_are_gone_are_left_out(workspace):
 
 def test_a_torn_file_is_named_and_the_rest_is_shown(workspace):
     run, folder = workspace("20261005-091233")
-    leave(folder, "ModelEvaluator", "evaluation", "metrics.json", '{"candidate": {"overall"')
+    leave(folder, "ModelEvaluator", "evaluation", METRICS.name, b'{"candidate": {"overall"')
     page = write_report(run, folder).read_text()
-    assert "The evaluation could not be read: JSONDecodeError" in page
+    assert "The evaluation could not be read: DecodeError" in page
     assert "2 spans in the window" in page
 
 
@@ -80,14 +80,14 @@ def test_it_is_compared_with_the_newest_earlier_run_that_had_data(workspace):
 
 
 def test_what_a_gate_found_stands_beside_the_gate_alone(workspace):
-    error = {"found": "Far too dark.", "why": "Nothing was trained.", "do": "Look closer."}
+    error = Problem("Far too dark.", "Nothing was trained.", "Fix the week.")
     run, folder = workspace("20261005-091233", error=error, reasons=("Far too dark.",))
     run = replace(run, outcome="refused", exit_code=4)
-    assert "Look closer." in write_report(run, folder).read_text()
-    verdict = {"gate": "data", "result": "fail", "reasons": ["Far too dark."]}
-    leave(folder, "DataGate", "verdict", "verdict.json", verdict)
+    assert "Fix the week." in write_report(run, folder).read_text()
+    verdict = Verdict("data", "fail", ("Far too dark.",))
+    leave(folder, "DataGate", "verdict", VERDICT.name, VERDICT.to_bytes(verdict))
     page = write_report(run, folder).read_text()
-    assert page.count("Far too dark.") == 1 and "Look closer." not in page
+    assert page.count("Far too dark.") == 1 and "Fix the week." not in page
 
 
 def test_facts_of_the_record_can_be_read_back(workspace):

@@ -8,6 +8,8 @@ from pipeline.settings import load
 from pipeline.workloads import find_workload
 from runners.shared import inputs
 
+CODE = {"Trainer": "a" * 64}
+
 
 def add_week(data, label="ok"):
     row = LabelRow("a.jpg", label, "lane-01", "s1", "2026-10-05T09:12:33Z")
@@ -20,11 +22,11 @@ def world(tmp_path):
     data = tmp_path / "data"
     add_week(data)
 
-    def digests(workload=None, overrides=()):
+    def digests(workload=None, overrides=(), code=CODE):
         workload = workload or find_workload("shelf")
         settings = load(workload.settings, None, overrides)
         return inputs.digests(
-            find_spans(data), tmp_path / "window.json", workload, settings, tmp_path / "push"
+            find_spans(data), tmp_path / "window.json", workload, settings, tmp_path / "push", code
         )
 
     return digests
@@ -62,15 +64,8 @@ def test_what_a_push_changes_is_no_change(world):
     assert inputs.same_inputs(world(), {**world(), "production": "2-abc"})
 
 
-def test_another_line_of_code_is_a_change(tmp_path):
-    for name in ("errors.py", "labels.py", "locations.py"):
-        (tmp_path / name).write_text("")
-    (tmp_path / "components").mkdir()
-    (tmp_path / "components" / "gate.py").write_text("LIMIT = 1\n")
-    before = inputs.code_digest(tmp_path)
-    (tmp_path / "components" / "gate.py").write_text("LIMIT = 2\n")
-
-    assert inputs.code_digest(tmp_path) != before
+def test_another_line_of_code_is_a_change(world):
+    assert not inputs.same_inputs(world(), world(code={"Trainer": "b" * 64}))
 
 
 def test_a_labels_file_that_lacks_a_column_is_refused_before_anything_runs(tmp_path):

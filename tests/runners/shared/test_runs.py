@@ -5,9 +5,10 @@ import sys
 import pytest
 
 from errors import UsageError
+from records.run import Problem, Step
 from runners.shared import runs
 from runners.shared.events import EventWriter
-from runners.shared.runs import RunFolder, Step
+from runners.shared.runs import RunFolder
 
 
 def dead_pid():
@@ -34,10 +35,61 @@ def test_a_record_is_read_as_it_was_written(tmp_path, make_run):
         spans=("span-00001", "span-00003"),
         new_since="20260928-091233",
         new_spans=("span-00003",),
+        blamed_spans=("span-00003",),
+        details="edgeline show latest",
+        error=Problem("Accuracy is 0.8.", "w", "d"),
         excluded_spans=({"span": "span-00002", "reason": "dirty lens"},),
     )
 
     assert add_run(tmp_path, run).read() == run
+
+
+def test_a_record_of_before_the_files_had_types_is_still_read(tmp_path, make_run):
+    error = {"found": "Too dark.", "why": "Nothing was trained.", "do": "Look closer."}
+    content = {
+        "id": "20261005-091233",
+        "workload": "shelf",
+        "workload_source": "shelf",
+        "data": "/data",
+        "push": "/push",
+        "settings": {"seed": 20, "trainer": {"epochs": 3, "class_weights": {"ok": 0.5}}, "kubeflow": None},
+        "number": 3,
+        "outcome": "refused",
+        "exit_code": 4,
+        "pid": 7,
+        "host": "desk",
+        "started_at": "2026-10-05T09:12:33Z",
+        "ended_at": "2026-10-05T09:15:00Z",
+        "seconds": 95,
+        "start_seconds": 9.5,
+        "inputs": {"window": "ab"},
+        "resumes": None,
+        "spans": ["span-00001", "span-00003"],
+        "new_since": "20260928-091233",
+        "new_spans": ["span-00003"],
+        "missed_spans": [],
+        "excluded_spans": [{"span": "span-00002", "who": "a", "when": "b", "reason": "dirty lens"}],
+        "steps": [{"name": "DataGate", "state": "cached", "seconds": 0.1}],
+        "version": None,
+        "reasons": ["Too dark."],
+        "warnings": ["Late."],
+        "look_closer": "edgeline show latest",
+        "error": error,
+    }
+    folder = add_run(tmp_path, make_run())
+    folder.record.write_text(json.dumps(content, indent=1))
+    plain = {key: value for key, value in content.items() if not isinstance(value, list)}
+    del plain["look_closer"]
+
+    assert folder.read() == make_run(
+        **{**plain, "error": Problem(**error)},
+        spans=("span-00001", "span-00003"),
+        new_spans=("span-00003",),
+        excluded_spans=({"span": "span-00002", "who": "a", "when": "b", "reason": "dirty lens"},),
+        steps=(Step("DataGate", "cached", 0.1),),
+        reasons=("Too dark.",),
+        warnings=("Late.",),
+    )
 
 
 def test_a_record_of_before_the_spans_were_noted_has_none(tmp_path, make_run):

@@ -10,11 +10,12 @@ from rich.console import Console
 
 from data.spans.exclusions import decide
 from data.spans.layout import LabelRow, write_span
+from records.run import Problem, Step
 from runners.cli.main import main
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
 from runners.shared.progress import Progress
-from runners.shared.runs import RunFolder, Step
+from runners.shared.runs import RunFolder
 from runners.shared.stdout import visible
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -90,7 +91,7 @@ def workspace(tmp_path, make_run):
         reasons=(HOSTILE,),
         warnings=(HOSTILE,),
         excluded_spans=spans,
-        error={"found": HOSTILE, "why": HOSTILE, "do": HOSTILE},
+        error=Problem(HOSTILE, HOSTILE, HOSTILE),
         ended_at="2026-10-05T09:15:00Z",
     )
     folder = RunFolder(tmp_path / "runs" / run.id)

@@ -1,0 +1,120 @@
+"""What is known of each step of the DAG, beside its code: the one table of steps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """One step.
+
+    Attributes:
+        purpose: What it is there for, a sentence.
+        code: Modules of ours that it runs; their digest is in the key of its cache.
+        runs_workload: Whether it runs the workload's module too.
+        outputs: Those that the report reads, each under the report's name for it.
+        sections: Of the report, that its own page shows.
+        figures: What a UI shows of it beside its page: `metrics`, `confusion`.
+        opens: What it opens of the places that settings point to: `data`, `push`, `checkpoints`.
+        repeatable: Whether it can be tried again by itself: not a push, which may have happened before it
+            failed, nor what stops a run on purpose.
+        stops_as: How a run ends that it stops on purpose; the record of that run is there already.
+    """
+
+    purpose: str
+    code: tuple[str, ...] = ()
+    runs_workload: bool = False
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    sections: tuple[str, ...] = ()
+    figures: tuple[Literal["metrics", "confusion"], ...] = ()
+    opens: tuple[Literal["data", "push", "checkpoints"], ...] = ()
+    repeatable: bool = True
+    stops_as: Literal["refused", "held"] | None = None
+
+
+# In an order in which they can run.
+STEPS: Mapping[str, StepInfo] = {
+    "PhotoIngest": StepInfo(
+        "Reads the newest spans and quarantines what cannot be used.",
+        code=("components.photo_ingest",),
+        outputs={"quarantine": "quarantine"},
+        sections=("data", "quarantine"),
+        opens=("data",),
+    ),
+    "StatisticsGen": StepInfo(
+        "Counts what the photos of the window are like.",
+        outputs={"statistics": "statistics"},
+        sections=("features",),
+    ),
+    "SchemaGen": StepInfo("Infers a schema from the statistics, to compare the curated one with."),
+    "CuratedSchema": StepInfo(
+        "Puts out the schema that people review; the window is held against it.",
+        outputs={"schema": "schema"},
+    ),
+    "ExampleValidator": StepInfo(
+        "Holds the statistics against the curated schema.", outputs={"anomalies": "anomalies"}
+    ),
+    "DataGate": StepInfo(
+        "Judges the window of data.",
+        code=("components.data_gate",),
+        outputs={"verdict": "data_verdict"},
+        sections=("gates", "features"),
+    ),
+    "DataAdmission": StepInfo(
+        "Lets the run go on to training, or stops it.",
+        sections=("gates",),
+        opens=("push",),
+        repeatable=False,
+        stops_as="refused",
+    ),
+    "Transform": StepInfo(
+        "Makes the graph of decoding and resizing that ships inside the model.", runs_workload=True
+    ),
+    "Trainer": StepInfo(
+        "Trains the model.",
+        code=("trainer_module.run",),
+        runs_workload=True,
+        outputs={"model_run": "model_run"},
+        sections=("training",),
+        figures=("metrics",),
+        opens=("checkpoints",),
+    ),
+    "ProductionModel": StepInfo(
+        "Fetches the model in production, to compare with.",
+        code=("components.production_model",),
+        opens=("push",),
+    ),
+    "ModelEvaluator": StepInfo(
+        "Measures the model by slice, and judges it.",
+        code=("components.model_evaluator",),
+        outputs={"evaluation": "evaluation", "blessing": "blessing"},
+        sections=("gates", "metrics", "confusion"),
+        figures=("metrics", "confusion"),
+    ),
+    "EdgeConverter": StepInfo(
+        "Converts the model to files for phones.",
+        code=("components.edge_converter", "edge.conversion_worker"),
+        outputs={"edge_models": "edge_models"},
+    ),
+    "EdgeValidator": StepInfo(
+        "Measures the files that would ship.",
+        code=("components.edge_validator",),
+        outputs={"verdict": "edge_verdict"},
+        sections=("gates", "edge", "mistakes", "reliability"),
+        figures=("metrics",),
+    ),
+    "ReleasePusher": StepInfo(
+        "Pushes model and files as one version, or neither.",
+        outputs={"pushed_model": "pushed_model"},
+        opens=("push",),
+        repeatable=False,
+    ),
+    "RunReport": StepInfo("Makes the page of the run.", outputs={"report": "report"}, opens=("push",)),
+    "ReleaseAdmission": StepInfo(
+        "Ends a run whose model was held back, and looks whether a push arrived.",
+        opens=("push",),
+        repeatable=False,
+        stops_as="held",
+    ),
+}
