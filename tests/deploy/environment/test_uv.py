@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.environment.stacks import InstallError, SetupError
+from deploy.environment.stacks import SetupError
 from deploy.environment.uv import find_uv, provide_python, run_uv, uv_version
 
 
@@ -49,14 +49,14 @@ def test_where_no_python_makes_environments_debians_package_is_named(root, tmp_p
 
 def test_a_uv_that_fails_ends_the_set_up_with_the_command_that_goes_on(root, tmp_path):
     uv = uv_that(tmp_path / "path", "exit 2")
-    with pytest.raises(InstallError, match=r"`uv pip sync --strict` ended with exit code 2") as failure:
+    with pytest.raises(SetupError, match=r"`uv pip sync --strict` ended with exit code 2") as failure:
         run_uv(uv, root, "pip sync --strict", root)
     assert failure.value.exit_code == 1
     assert "make setup" in str(failure.value)
 
 
 def test_uv_is_asked_only_for_a_python_of_its_own(tmp_path):
-    uv = uv_that(tmp_path, '[ "$2" = install ] || echo "/$UV_PYTHON_PREFERENCE/$4"')
+    uv = uv_that(tmp_path, '[ "$2" = install ] || echo "/$UV_PYTHON_PREFERENCE/$3"')
     assert provide_python(uv, (3, 10)) == ("/only-managed/3.10", "")
 
 
