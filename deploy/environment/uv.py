@@ -51,12 +51,8 @@ def _capture(*command: str, **variables: str) -> subprocess.CompletedProcess[str
 
 
 def _install(root: Path, pythons: Sequence[str]) -> None:
-    folder = root / ".uv"
-    for python in pythons:
-        shutil.rmtree(folder, ignore_errors=True)
-        if _capture(python, "-m", "venv", str(folder)).returncode == 0:
-            break
-    else:
+    folder = str(root / ".uv")
+    if not any(_capture(python, "-m", "venv", "--clear", folder).returncode == 0 for python in pythons):
         # Debian and Ubuntu ship Python without ensurepip.
         raise SetupError(
             f"no uv {dotted(OLDEST_UV)} or newer on PATH, and no Python that can make a virtual environment.",
@@ -67,7 +63,6 @@ def _install(root: Path, pythons: Sequence[str]) -> None:
     pip = (f"{folder}/bin/python", "-m", "pip", "install", *options)
     got = _capture(*pip, "-r", f"{root}/requirements/uv.txt")
     if got.returncode:
-        shutil.rmtree(folder, ignore_errors=True)
         raise SetupError(
             f"pip could not install uv; it said: {(got.stderr.splitlines() or ['nothing'])[-1]}",
             "access to the Python package index that pip is set to.",
