@@ -64,7 +64,7 @@ def _install(root: Path, pythons: Sequence[str]) -> None:
     got = _capture(*pip, "-r", f"{root}/requirements/uv.txt")
     if got.returncode:
         raise SetupError(
-            f"pip could not install uv; it said: {(got.stderr.splitlines() or ['nothing'])[-1]}",
+            f"pip could not install uv; it said: {(got.stderr.strip().splitlines() or ['nothing'])[-1]}",
             "access to the Python package index that pip is set to.",
             "make setup    (again, where the download is allowed)",
             exit_code=1,
