@@ -220,18 +220,21 @@ def read_labels(span: Span) -> list[LabelRow]:
             f"{span.labels} is missing.",
             "Photos without labels cannot be trained on.",
             f"Write it with the columns {','.join(COLUMNS)}.",
+            (span.name,),
         ) from None
     except UnicodeDecodeError as error:
         raise DataRefused(
             f"{span.labels} is not UTF-8 (byte {error.start}).",
             "Labels would be misread.",
             "Save it as UTF-8.",
+            (span.name,),
         ) from None
     except OSError as error:
         raise DataRefused(
             f"{span.labels} cannot be read ({error.strerror}).",
             "The photos have no labels then.",
             "Mend the file.",
+            (span.name,),
         ) from None
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
@@ -244,6 +247,7 @@ def read_labels(span: Span) -> list[LabelRow]:
             f"{span.labels} line {reader.reader.line_num} is not CSV ({error}).",
             "It cannot be read.",
             "Mend that line.",
+            (span.name,),
         ) from None
 
 
@@ -253,6 +257,7 @@ def _check_header(span: Span, header: list[str]) -> None:
             f"{span.labels} has the column {', '.join(twice)} twice.",
             "Which of them counts cannot be told.",
             "Remove or rename one.",
+            (span.name,),
         )
     if missing := [column for column in COLUMNS if column not in header]:
         found = ", ".join(header) or "an empty file"
@@ -260,6 +265,7 @@ def _check_header(span: Span, header: list[str]) -> None:
             f"{span.labels} has no column {', '.join(missing)}; found: {found}.",
             "Each photo needs a label, a lane and a session.",
             f"The header is {','.join(COLUMNS)}.",
+            (span.name,),
         )
 
 
@@ -269,6 +275,7 @@ def _label_row(span: Span, line: int, cells: dict[str, str]) -> LabelRow:
             f"{span.labels} line {line} does not have as many cells as its header.",
             "Its cells cannot be told apart.",
             "Quote cells that hold a comma, and fill empty cells with nothing between two commas.",
+            (span.name,),
         )
     return LabelRow(*(cells[column].strip() for column in COLUMNS))
 

@@ -64,7 +64,7 @@ def describe(error: BaseException, step: str | None) -> dict[str, Any]:
     for link in chain(error):
         if isinstance(link, EdgelineError):
             found = re.sub(r" \[while running '.*?'\]", "", link.found)  # Beam adds where it was.
-            return _event(link.exit_code, found, link.why, link.do)
+            return {**_event(link.exit_code, found, link.why, link.do), "spans": link.spans}
     where = f"The step {step}" if step else "The run"
     for link in chain(error):
         if (isinstance(link, OSError) and link.errno == errno.ENOSPC) or _NO_SPACE in str(link):
