@@ -20,6 +20,7 @@ setup(
         "tensorflow",
         "keras",
         "apache-beam",
+        "click",
         "fsspec",
         "jinja2",
         "matplotlib",
