@@ -16,8 +16,9 @@ from runners.local import artifact_records, catch_up, closing
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import run_worker
 from runners.shared import inputs, runs
-from runners.shared.events import Event, listen, stop_listening
+from runners.shared.events import Event, listen
 from runners.shared.failures import describe, describe_death
+from runners.shared.named_settings import NamedSettings
 from runners.shared.progress import Progress, print_line
 from runners.shared.runs import Run, RunFolder
 from runners.shared.stdout import print_json
@@ -31,11 +32,9 @@ if TYPE_CHECKING:
 class RunOptions:
     """The options of `edgeline run`."""
 
-    workload: str
-    profile: str | None
+    named: NamedSettings
     data: Location | None
     workspace: Path
-    overrides: Sequence[str]
     if_changed: bool
     as_json: bool
 
@@ -49,31 +48,11 @@ def run(options: RunOptions) -> int:
     started = time.monotonic()
     from rich.console import Console
 
-    source, workload, settings = settle(options)
+    options = replace(options, named=options.named.with_whole_path())
+    workload, settings = options.named.load()
     console = Console(stderr=options.as_json, highlight=False)
     with hold(options.workspace) as lock:
-        return _Session(options, source, workload, settings, lock, console, started).run()
-
-
-def settle(options: RunOptions) -> "tuple[str, Workload, Settings]":
-    """Reads the workload and the settings of a run; the first is what names the workload from any folder.
-
-    Raises:
-        UsageError: Something in them is wrong.
-    """
-    from pipeline import settings as settings_module
-    from pipeline import workloads
-
-    source = options.workload
-    if source not in workloads.BUILT_IN and os.path.exists(source):
-        source = str(Path(source).absolute())
-    workload = workloads.find_workload(source)
-    labels = workloads.read_labels(workload)
-    return (
-        source,
-        workload,
-        settings_module.load(workload.settings, options.profile, options.overrides, labels),
-    )
+        return _Session(options, workload, settings, lock, console, started).run()
 
 
 class _Session:
@@ -82,14 +61,13 @@ class _Session:
     def __init__(
         self,
         options: RunOptions,
-        source: str,
         workload: "Workload",
         settings: "Settings",
         lock: WorkspaceLock,
         console: Any,
         started: float,
     ) -> None:
-        self.options, self.source, self.workload, self.settings = options, source, workload, settings
+        self.options, self.workload, self.settings = options, workload, settings
         self.lock, self.console, self.started = lock, console, started
         self.workspace = options.workspace.absolute()
         self.push = settings.push.destination or str(self.workspace / "push")
@@ -134,11 +112,8 @@ class _Session:
     def _data(self, progress: Progress) -> Location:
         if self.options.data is not None:
             return self.options.data.absolute()
-        handler = listen(progress.handle)
-        try:
+        with listen(progress.handle):
             return inputs.ensure_sample(self.workspace, progress.say)
-        finally:
-            stop_listening(handler)
 
     def _nothing_changed(self, last: Run, digests: Mapping[str, str]) -> bool:
         if not last.has_verdict or not inputs.same_inputs(last.inputs, digests):
@@ -185,7 +160,7 @@ class _Session:
             id=folder.path.name,
             number=number,
             workload=self.workload.name,
-            workload_source=self.source,
+            workload_source=self.options.named.workload,
             data=str(data),
             push=self.push,
             # No step on this machine reads what is there for a cluster.
