@@ -15,7 +15,7 @@ from runners.kubeflow import schedule as recurring
 from runners.kubeflow.cron import Cron, parse_cron
 from runners.kubeflow.runs import Following
 from runners.kubeflow.target import Target, target
-from runners.shared.named_settings import NamedSettings
+from runners.shared.run_options import NamedSettings
 from runners.shared.stdout import say
 
 ACCESS = """\

@@ -10,7 +10,7 @@ import click
 
 from errors import UsageError
 from locations import Location, locate
-from runners.shared.named_settings import NamedSettings
+from runners.shared.run_options import NamedSettings
 
 EXIT_CODES = """\
 \b
@@ -67,10 +67,10 @@ def _recorded(text: str) -> Location:
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="machine-readable, on stdout")
-workspace = click.option(
+_workspace = click.option(
     "--workspace", metavar="DIR", type=Path, default="workspace", help="where runs live (./workspace)"
 )
-data = click.option(
+_data = click.option(
     "--data", metavar="DIR_OR_URL", type=_recorded, help="spans of photos (a sample, rendered once)"
 )
 _workload = click.option(
@@ -93,5 +93,7 @@ _store = click.option("--store", metavar="DIR_OR_URL", help="where releases lie 
 
 settings = gathered("named", NamedSettings, _workload, _profile, _overrides)
 cluster_settings = gathered("named", NamedSettings, _workload, _profile, _platform, _overrides)
-runs_of = gathered("place", Place, workspace, _model)
-releases_of = gathered("place", Place, workspace, _model, _store)
+# What a run depends on, for those who start one and those who have it started.
+RUN = (settings, _data, _workspace)
+runs_of = gathered("place", Place, _workspace, _model)
+releases_of = gathered("place", Place, _workspace, _model, _store)

@@ -8,10 +8,10 @@ from types import ModuleType
 import click
 
 from errors import EdgelineError, UsageError
-from locations import Location, is_url
+from locations import is_url
 from runners.cli import options
 from runners.cli.commands import Command
-from runners.shared.named_settings import NamedSettings
+from runners.shared.run_options import RunOptions
 from runners.shared.stdout import note, say
 from runners.timers import crontab, systemd_units
 from runners.timers.scheduled_run import ScheduledRun, program, schedule_name
@@ -26,31 +26,20 @@ from runners.timers.weekly_time import WeeklyTime, parse_weekly_time
 )
 @click.option("--install", is_flag=True, help="put it in place, instead of the one before")
 @click.option("--remove", is_flag=True, help="take it away again")
-@options.settings
-@options.data
-@options.workspace
-def schedule(
-    systemd: bool,
-    cron: bool,
-    at: str,
-    install: bool,
-    remove: bool,
-    named: NamedSettings,
-    data: Location | None,
-    workspace: Path,
-) -> int:
+@options.gathered("wanted", RunOptions, *options.RUN)
+def schedule(systemd: bool, cron: bool, at: str, install: bool, remove: bool, wanted: RunOptions) -> int:
     """Starts a run every week, by systemd or cron; prints what would be installed."""
     if systemd == cron:
         raise click.UsageError("One of the options --systemd --cron is required, and not both.")
     if install and remove:
         raise click.UsageError("Option '--remove' is not allowed with '--install'.")
     if remove:
-        return _remove(systemd_units if systemd else crontab, named.workload, workspace)
-    run = _plan(parse_weekly_time(at), named, data, workspace)
+        return _remove(systemd_units if systemd else crontab, wanted.named.workload, wanted.workspace)
+    run = _plan(parse_weekly_time(at), wanted)
     return _systemd(run, install) if systemd else _cron(run, install)
 
 
-def _plan(at: WeeklyTime, named: NamedSettings, data: Location | None, workspace: Path) -> ScheduledRun:
+def _plan(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
     """The run that is to be started, checked as far as a run is before its first step.
 
     Raises:
@@ -59,7 +48,7 @@ def _plan(at: WeeklyTime, named: NamedSettings, data: Location | None, workspace
     from pipeline.settings_layers import PROFILES
     from runners.shared import inputs
 
-    named, workspace = named.with_whole_path(), workspace.absolute()
+    named, data, workspace = wanted.named.with_whole_path(), wanted.data, wanted.workspace.absolute()
     workload, settings = named.load()
     command = [program(), "run", "--if-changed", "--workload", named.workload]
     command += ["--workspace", str(workspace)]

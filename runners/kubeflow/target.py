@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from errors import UsageError
 from runners.kubeflow.access import Access, connect
 from runners.kubeflow.client import DEFAULT_EXPERIMENT, Cluster, Version
-from runners.shared.named_settings import NamedSettings
+from runners.shared.run_options import NamedSettings
 from runners.shared.stdout import note
 
 if TYPE_CHECKING:

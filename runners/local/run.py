@@ -18,25 +18,14 @@ from runners.local.worker_link import run_worker
 from runners.shared import inputs, runs
 from runners.shared.events import Event, listen
 from runners.shared.failures import describe, describe_death
-from runners.shared.named_settings import NamedSettings
 from runners.shared.progress import Progress, print_line
+from runners.shared.run_options import RunOptions
 from runners.shared.runs import Run, RunFolder
 from runners.shared.stdout import print_json
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
     from pipeline.workloads import Workload
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """The options of `edgeline run`."""
-
-    named: NamedSettings
-    data: Location | None
-    workspace: Path
-    if_changed: bool
-    as_json: bool
 
 
 def run(options: RunOptions) -> int:
@@ -55,23 +44,21 @@ def run(options: RunOptions) -> int:
         return _Session(options, workload, settings, lock, console, started).run()
 
 
+@dataclass
 class _Session:
     """What the parts of one run share while the workspace is held."""
 
-    def __init__(
-        self,
-        options: RunOptions,
-        workload: "Workload",
-        settings: "Settings",
-        lock: WorkspaceLock,
-        console: Any,
-        started: float,
-    ) -> None:
-        self.options, self.workload, self.settings = options, workload, settings
-        self.lock, self.console, self.started = lock, console, started
-        self.workspace = options.workspace.absolute()
-        self.push = settings.push.destination or str(self.workspace / "push")
-        self.start_seconds: float | None = None
+    options: RunOptions
+    workload: "Workload"
+    settings: "Settings"
+    lock: WorkspaceLock
+    console: Any
+    started: float
+    start_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        self.workspace = self.options.workspace.absolute()
+        self.push = self.settings.push.destination or str(self.workspace / "push")
 
     def run(self) -> int:
         """Decides, runs the worker, and says how it ended."""

@@ -1,9 +1,11 @@
-"""What settings a command names."""
+"""What a command names: settings, and a run with them."""
 
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from locations import Location
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -45,3 +47,14 @@ class NamedSettings:
         workload = workloads.find_workload(self.workload)
         labels = workloads.read_labels(workload)
         return workload, settings.load(workload.settings, self.profile, self.overrides, labels, self.platform)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of `edgeline run`."""
+
+    named: NamedSettings
+    data: Location | None
+    workspace: Path
+    if_changed: bool = False
+    as_json: bool = False
