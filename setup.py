@@ -23,6 +23,7 @@ setup(
         "tensorflow",
         "keras",
         "apache-beam",
+        "click",
         "fsspec",
         "jinja2",
         "matplotlib",

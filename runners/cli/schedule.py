@@ -1,75 +1,80 @@
 """`edgeline schedule`: a run every week without a cluster, started by systemd or by cron."""
 
-import argparse
 import getpass
 import os
 from pathlib import Path
 from types import ModuleType
 
+import click
+
 from errors import EdgelineError, UsageError
 from locations import is_url
+from runners.cli import options
+from runners.cli.commands import Command
+from runners.shared.run_options import RunOptions
 from runners.shared.stdout import note, say
 from runners.timers import crontab, systemd_units
 from runners.timers.scheduled_run import ScheduledRun, program, schedule_name
-from runners.timers.weekly_time import parse_weekly_time
+from runners.timers.weekly_time import WeeklyTime, parse_weekly_time
 
 
-def schedule(arguments: argparse.Namespace) -> int:
-    """Prints, installs or removes a schedule."""
-    if arguments.remove:
-        return _remove(arguments)
-    run = _plan(arguments)
-    if arguments.systemd:
-        return _systemd(run, arguments.install)
-    return _cron(run, arguments.install)
+@click.command(cls=Command, options_metavar="(--systemd | --cron) [--install | --remove] [OPTIONS]")
+@click.option("--systemd", is_flag=True, help="a service and a timer of systemd")
+@click.option("--cron", is_flag=True, help="lines of your crontab")
+@click.option(
+    "--at", metavar="T", default="Mon 03:00", help="'Mon 03:00', 'Mon..Fri 03:00', or '03:00' (Mon 03:00)"
+)
+@click.option("--install", is_flag=True, help="put it in place, instead of the one before")
+@click.option("--remove", is_flag=True, help="take it away again")
+@options.gathered("wanted", RunOptions, *options.RUN)
+def schedule(systemd: bool, cron: bool, at: str, install: bool, remove: bool, wanted: RunOptions) -> int:
+    """Starts a run every week, by systemd or cron; prints what would be installed."""
+    if systemd == cron:
+        raise click.UsageError("One of the options --systemd --cron is required, and not both.")
+    if install and remove:
+        raise click.UsageError("Option '--remove' is not allowed with '--install'.")
+    if remove:
+        return _remove(systemd_units if systemd else crontab, wanted.named.workload, wanted.workspace)
+    run = _plan(parse_weekly_time(at), wanted)
+    return _systemd(run, install) if systemd else _cron(run, install)
 
 
-def _plan(arguments: argparse.Namespace) -> ScheduledRun:
+def _plan(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
     """The run that is to be started, checked as far as a run is before its first step.
 
     Raises:
         EdgelineError: It could not start now, so it could not on Monday.
     """
     from pipeline.settings_layers import PROFILES
-    from runners.local.run import RunOptions, settle
     from runners.shared import inputs
 
-    at = parse_weekly_time(arguments.at)
-    options = RunOptions(
-        workload=arguments.workload,
-        profile=arguments.profile,
-        data=arguments.data,
-        workspace=arguments.workspace,
-        overrides=arguments.set,
-        if_changed=True,
-        as_json=False,
-    )
-    source, workload, settings = settle(options)
-    command = [program(), "run", "--if-changed", "--workload", source]
-    command += ["--workspace", str(options.workspace.absolute())]
-    if options.profile is not None:
-        named = (PROFILES / f"{options.profile}.yaml").is_file()
-        profile = options.profile if named else str(Path(options.profile).expanduser().absolute())
+    named, data, workspace = wanted.named.with_whole_path(), wanted.data, wanted.workspace.absolute()
+    workload, settings = named.load()
+    command = [program(), "run", "--if-changed", "--workload", named.workload]
+    command += ["--workspace", str(workspace)]
+    if named.profile is not None:
+        built_in = (PROFILES / f"{named.profile}.yaml").is_file()
+        profile = named.profile if built_in else str(Path(named.profile).expanduser().absolute())
         command += ["--profile", profile]
-    if options.data is not None:
+    if data is not None:
         from data.spans.layout import newest_spans
 
-        data = options.data.absolute()
+        data = data.absolute()
         inputs.check_labels(newest_spans(data, settings.data.window))
         command += ["--data", str(data)]
-    if is_url(str(options.data)) or is_url(str(settings.push.destination)):
+    if is_url(str(data)) or is_url(str(settings.push.destination)):
         note(
             "A timer does not see the AWS_... variables of this shell: keys belong in ~/.aws/credentials, and"
             " an endpoint (endpoint_url = ...) in ~/.aws/config."
         )
-    for override in options.overrides:
+    for override in named.overrides:
         command += ["--set", override]
     return ScheduledRun(
-        name=schedule_name(workload.name, options.workspace),
+        name=schedule_name(workload.name, workspace),
         workload=workload.name,
         command=tuple(command),
         folder=Path.cwd(),
-        workspace=options.workspace.absolute(),
+        workspace=workspace,
         at=at,
     )
 
@@ -112,9 +117,8 @@ def _cron(run: ScheduledRun, install: bool) -> int:
     return 0
 
 
-def _remove(arguments: argparse.Namespace) -> int:
-    manager: ModuleType = systemd_units if arguments.systemd else crontab
-    model, workspace = _model(arguments.workload), arguments.workspace.absolute()
+def _remove(manager: ModuleType, workload: str, workspace: Path) -> int:
+    model, workspace = _model(workload), workspace.absolute()
     name = schedule_name(model, workspace)
     known = manager.installed()
     if name not in known:

@@ -6,6 +6,10 @@ cache, and a recurring run whose steps are all served from it ends well without 
 
 import importlib.util
 import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +60,8 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
             or kfp is not installed.
     """
     _check(workload, settings.kubeflow)
-    spec = _compile(workload, settings)
+    with _quiet_libraries():
+        spec = _compile(workload, settings)
     spec, platform = finish(spec, settings.kubeflow)
     documents = [spec, platform] if platform else [spec]
     text = yaml.dump_all(documents, sort_keys=True, allow_unicode=True, Dumper=yaml.SafeDumper)
@@ -127,6 +132,27 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
     job = KubeflowV2DagRunner(config).run(pipeline, write_out=False)
     spec: dict[str, Any] = job["pipelineSpec"]
     return spec
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keeps what TFX's libraries say while they are imported, which nobody can act on, off the terminal.
+
+    TensorFlow 2.21 heeds no setting for it, so what is written to standard error is dropped meanwhile; errors
+    are raised, and told later.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.simplefilter("ignore")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _in_pod(location: str | None) -> str:

@@ -1,16 +1,16 @@
 """`edgeline kubeflow submit, watch, retry`: start a run on a cluster, follow it, and pick it up again."""
 
-import argparse
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from errors import EdgelineError
 from runners.kubeflow.outcome import PUSHER, Outcome, conclude
 from runners.kubeflow.steps import ENDED, Step, plan, read_steps
-from runners.kubeflow.target import Target, target, upload
+from runners.kubeflow.target import Target, upload
 from runners.kubeflow.watch import Patience, follow
 from runners.shared.stdout import note, print_json, say
 
@@ -20,33 +20,35 @@ _RETRYABLE = {"FAILED", "CANCELED", "ERROR"}
 _STYLES = {"pushed": "bold green", "unchanged": "bold green", "held": "bold yellow", "refused": "bold yellow"}
 
 
-def submit(arguments: argparse.Namespace) -> int:
+@dataclass(frozen=True)
+class Following:
+    """Whether a run is followed to its end, for how many seconds at most, and how that is told."""
+
+    timeout: float | None
+    as_json: bool
+    wait: bool = True
+
+
+def submit(where: Target, package: Path | None, following: Following) -> int:
     """Uploads the pipeline and starts a run; returns the exit code."""
-    where = target(arguments)
-    version = upload(where, arguments.package)
+    version = upload(where, package)
     kubeflow = where.settings.kubeflow
     experiment = where.cluster.experiment(where.experiment)
     root, account = kubeflow.pipeline_root, kubeflow.service_account
     run = where.cluster.start(version, _run_name(where), experiment, root, account)
-    if arguments.wait:
+    if following.wait:
         names = plan(where.cluster.spec(version.pipeline_id, version.id))
-        return _watch(where, run, names, arguments)
-    url = where.cluster.run_url(run)
-    if arguments.json:
-        print_json({"run": run, "url": url, "pipeline_version": version.name})
-    else:
-        say(f"Started run {run} of version {version.name}: {url}")
-        say(f"Follow it: edgeline kubeflow watch {run}")
-    return 0
+        return _watch(where, run, names, following)
+    more = {"pipeline_version": version.name}
+    return _tell(where, run, f"Started run {run} of version {version.name}", following, **more)
 
 
-def watch(arguments: argparse.Namespace) -> int:
+def watch(where: Target, run_id: str, following: Following) -> int:
     """Follows a run to its end; returns its exit code."""
-    where = target(arguments)
-    return _watch(where, arguments.run, _names(where, where.cluster.run(arguments.run)), arguments)
+    return _watch(where, run_id, _names(where, where.cluster.run(run_id)), following)
 
 
-def retry(arguments: argparse.Namespace) -> int:
+def retry(where: Target, run_id: str, following: Following) -> int:
     """Picks a run up again at the steps that failed; returns the exit code.
 
     Behind a step that counts as done and left nothing a run cannot go on, and the API starts no such step
@@ -55,8 +57,7 @@ def retry(arguments: argparse.Namespace) -> int:
     Raises:
         EdgelineError: There is no such run, or nothing of it is to be made again.
     """
-    where = target(arguments)
-    run = where.cluster.run(arguments.run)
+    run = where.cluster.run(run_id)
     names = _names(where, run)
     outcome = _conclude(where, run, read_steps(run, names)) if run.state in ENDED else None
     lost = outcome.lost if outcome else None
@@ -76,16 +77,20 @@ def retry(arguments: argparse.Namespace) -> int:
         again = where.cluster.start_again(run, _run_name(where))
         begins = f"Run {again} takes its place, with the same pipeline and settings"
         note(f"{lost} Kubeflow Pipelines starts no step again that counts as done.")
-        if arguments.wait:
+        if following.wait:
             note(f"{begins}.")
-    if arguments.wait:
-        return _watch(where, again, names, arguments)
-    url = where.cluster.run_url(again)
-    if arguments.json:
-        print_json({"run": again, "url": url})
+    if following.wait:
+        return _watch(where, again, names, following)
+    return _tell(where, again, begins, following)
+
+
+def _tell(where: Target, run: str, begins: str, following: Following, **more: str) -> int:
+    url = where.cluster.run_url(run)
+    if following.as_json:
+        print_json({"run": run, "url": url, **more})
     else:
         say(f"{begins}: {url}")
-        say(f"Follow it: edgeline kubeflow watch {again}")
+        say(f"Follow it: edgeline kubeflow watch {run}")
     return 0
 
 
@@ -102,14 +107,14 @@ def _names(where: Target, run: Any) -> list[str]:
     return plan(spec)
 
 
-def _watch(where: Target, run_id: str, names: list[str], arguments: argparse.Namespace) -> int:
+def _watch(where: Target, run_id: str, names: list[str], following: Following) -> int:
     """Follows a run with the progress of a local one, and says how it ended."""
     from rich.console import Console
 
     from runners.shared.progress import Progress, print_line
 
-    patience = replace(PATIENCE, timeout_s=arguments.timeout)
-    console = Console(stderr=arguments.json, highlight=False)
+    patience = replace(PATIENCE, timeout_s=following.timeout)
+    console = Console(stderr=following.as_json, highlight=False)
     cluster, began = where.cluster, time.monotonic()
     with Progress(console, "waiting for the cluster") as progress:
         progress.say(f"run {run_id}: {where.workload.name} on {cluster.host}", "bold")
@@ -121,7 +126,7 @@ def _watch(where: Target, run_id: str, names: list[str], arguments: argparse.Nam
         outcome = _conclude(where, run, steps)
     for line, style in _last_lines(where, run_id, outcome, steps):
         print_line(console, line, style)
-    if arguments.json:
+    if following.as_json:
         print_json(_document(where, run, steps, outcome, time.monotonic() - began, progress.warnings))
     return outcome.exit_code
 

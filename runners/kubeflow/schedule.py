@@ -7,39 +7,26 @@ Deleting a recurring run would end a run that it has fired and that is going on,
 does. So one with such a run is disabled, and stays until a later call finds the run ended.
 """
 
-import argparse
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from errors import EdgelineError
-from runners.kubeflow.cron import Cron, parse_cron
-from runners.kubeflow.target import Target, target, upload
+from runners.kubeflow.cron import Cron
+from runners.kubeflow.target import Target, upload
 from runners.shared.stdout import print_json, say
 
 # How ours are told from what others scheduled under the same name.
 _MARK = "Made by `edgeline kubeflow schedule`"
 
 
-def schedule(arguments: argparse.Namespace) -> int:
-    """Makes, lists, enables, disables or deletes a recurring run; returns the exit code."""
-    # Before anything is asked or sent.
-    cron = parse_cron(arguments.cron) if arguments.cron is not None else None
-    where = target(arguments)
-    if cron is not None:
-        return _replace(where, cron, arguments)
-    if arguments.list:
-        return _list(where, arguments.json)
-    if arguments.delete:
-        return _delete(where, arguments.json)
-    return _switch(where, arguments.enable, arguments.json)
-
-
-def _replace(where: Target, cron: Cron, arguments: argparse.Namespace) -> int:
+def replace(where: Target, cron: Cron, package: Path | None, as_json: bool) -> int:
+    """Makes the recurring run, instead of those before; returns the exit code."""
     cluster, name, kubeflow = where.cluster, where.workload.name, where.settings.kubeflow
     experiment = cluster.experiment(where.experiment)
     _refuse_a_taken_name(where, experiment)
-    version = upload(where, arguments.package)
+    version = upload(where, package)
     made = cluster.schedule(
         version,
         name,
@@ -53,7 +40,7 @@ def _replace(where: Target, cron: Cron, arguments: argparse.Namespace) -> int:
     old = [each for each in _ours(where, experiment) if each.recurring_run_id != made]
     going = _remove(where, experiment, old)
     fires = cron.next(datetime.now(timezone.utc))
-    if arguments.json:
+    if as_json:
         more = {"cron": cron.text, "version": version.name, "replaced": len(old), "going_on": going}
         _print_change(where, "scheduled", made, **more)
         return 0
@@ -93,7 +80,8 @@ def _say_kept(going: Sequence[str]) -> None:
         say(f"Run {run} of the one before goes on. That one is disabled, and the next call removes it.")
 
 
-def _list(where: Target, as_json: bool) -> int:
+def show_all(where: Target, as_json: bool) -> int:
+    """Lists all recurring runs on the cluster that were made here; returns the exit code."""
     ours = [each for each in where.cluster.schedules() if _is_ours(each)]
     names = {each.experiment_id: where.cluster.experiment_name(each.experiment_id) for each in ours}
     if as_json:
@@ -111,7 +99,12 @@ def _list(where: Target, as_json: bool) -> int:
     return 0
 
 
-def _delete(where: Target, as_json: bool) -> int:
+def delete(where: Target, as_json: bool) -> int:
+    """Removes the recurring run; returns the exit code.
+
+    Raises:
+        EdgelineError: There is none, or a run of it is going on.
+    """
     ours = _found(where)
     going = _remove(where, ours[0].experiment_id, ours)
     if going:
@@ -129,7 +122,8 @@ def _delete(where: Target, as_json: bool) -> int:
     return 0
 
 
-def _switch(where: Target, enable: bool, as_json: bool) -> int:
+def switch(where: Target, enable: bool, as_json: bool) -> int:
+    """Lets the recurring run fire, or keeps it from that; returns the exit code."""
     newest, *older = _found(where)
     going: list[str] = []
     if enable:

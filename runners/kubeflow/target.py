@@ -1,6 +1,5 @@
 """What the commands of a cluster have in common: settings, the way in, and a compiled pipeline to upload."""
 
-import argparse
 import hashlib
 import os
 import tempfile
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from errors import UsageError
 from runners.kubeflow.access import Access, connect
 from runners.kubeflow.client import DEFAULT_EXPERIMENT, Cluster, Version
-from runners.kubeflow.commands import quiet_libraries, read_settings
+from runners.shared.run_options import NamedSettings
 from runners.shared.stdout import note
 
 if TYPE_CHECKING:
@@ -36,14 +35,14 @@ class Target:
         return self.settings.kubeflow.experiment or DEFAULT_EXPERIMENT
 
 
-def target(arguments: argparse.Namespace) -> Target:
+def target(named: NamedSettings, host: str | None) -> Target:
     """Settles everything and opens the API.
 
     Raises:
         EdgelineError: A setting is wrong, or nobody answers.
     """
-    workload, settings = read_settings(arguments)
-    return Target(workload, settings, connect(Access.settle(settings.kubeflow, arguments.host, os.environ)))
+    workload, settings = named.load()
+    return Target(workload, settings, connect(Access.settle(settings.kubeflow, host, os.environ)))
 
 
 def upload(target: Target, package: Path | None) -> Version:
@@ -72,9 +71,7 @@ def _compiled(target: Target, package: Path | None) -> Iterator[Path]:
 
     note("Compiling the DAG, which takes about half a minute.")
     with tempfile.TemporaryDirectory() as folder:
-        with quiet_libraries():
-            path = compile_pipeline(target.workload, target.settings, Path(folder) / "pipeline.yaml").path
-        yield path
+        yield compile_pipeline(target.workload, target.settings, Path(folder) / "pipeline.yaml").path
 
 
 def _pipeline_name(path: Path, content: bytes) -> str:

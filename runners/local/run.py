@@ -4,7 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,28 +19,16 @@ from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import run_worker
 from runners.shared import inputs, runs
 from runners.shared.code import step_digests
-from runners.shared.events import Event, listen, stop_listening
+from runners.shared.events import Event, listen
 from runners.shared.failures import describe, describe_death
 from runners.shared.progress import Progress, print_line
+from runners.shared.run_options import RunOptions
 from runners.shared.runs import RunFolder
 from runners.shared.stdout import print_json
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
     from pipeline.workloads import Workload
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """The options of `edgeline run`."""
-
-    workload: str
-    profile: str | None
-    data: Location | None
-    workspace: Path
-    overrides: Sequence[str]
-    if_changed: bool
-    as_json: bool
 
 
 def run(options: RunOptions) -> int:
@@ -52,52 +40,29 @@ def run(options: RunOptions) -> int:
     started = time.monotonic()
     from rich.console import Console
 
-    source, workload, settings = settle(options)
+    options = replace(options, named=options.named.with_whole_path())
+    workload, settings = options.named.load()
     console = Console(stderr=options.as_json, highlight=False)
     with hold(options.workspace) as lock:
-        return _Session(options, source, workload, settings, lock, console, started).run()
+        return _Session(options, workload, settings, lock, console, started).run()
 
 
-def settle(options: RunOptions) -> "tuple[str, Workload, Settings]":
-    """Reads the workload and the settings of a run; the first is what names the workload from any folder.
-
-    Raises:
-        UsageError: Something in them is wrong.
-    """
-    from pipeline import settings as settings_module
-    from pipeline import workloads
-
-    source = options.workload
-    if source not in workloads.BUILT_IN and os.path.exists(source):
-        source = str(Path(source).absolute())
-    workload = workloads.find_workload(source)
-    labels = workloads.read_labels(workload)
-    return (
-        source,
-        workload,
-        settings_module.load(workload.settings, options.profile, options.overrides, labels),
-    )
-
-
+@dataclass
 class _Session:
     """What the parts of one run share while the workspace is held."""
 
-    def __init__(
-        self,
-        options: RunOptions,
-        source: str,
-        workload: "Workload",
-        settings: "Settings",
-        lock: WorkspaceLock,
-        console: Any,
-        started: float,
-    ) -> None:
-        self.options, self.source, self.workload, self.settings = options, source, workload, settings
-        self.lock, self.console, self.started = lock, console, started
-        self.workspace = options.workspace.absolute()
-        self.push = settings.push.destination or str(self.workspace / "push")
-        self.start_seconds: float | None = None
-        self.step_code: Mapping[str, str] = {}
+    options: RunOptions
+    workload: "Workload"
+    settings: "Settings"
+    lock: WorkspaceLock
+    console: Any
+    started: float
+    start_seconds: float | None = None
+    step_code: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.workspace = self.options.workspace.absolute()
+        self.push = self.settings.push.destination or str(self.workspace / "push")
 
     def run(self) -> int:
         """Decides, runs the worker, and says how it ended."""
@@ -139,11 +104,8 @@ class _Session:
     def _data(self, progress: Progress) -> Location:
         if self.options.data is not None:
             return self.options.data.absolute()
-        handler = listen(progress.handle)
-        try:
+        with listen(progress.handle):
             return inputs.ensure_sample(self.workspace, progress.say)
-        finally:
-            stop_listening(handler)
 
     def _nothing_changed(self, last: Run, digests: Mapping[str, str]) -> bool:
         if not last.has_verdict or not inputs.same_inputs(last.inputs, digests):
@@ -190,7 +152,7 @@ class _Session:
             id=folder.path.name,
             number=number,
             workload=self.workload.name,
-            workload_source=self.source,
+            workload_source=self.options.named.workload,
             data=str(data),
             push=self.push,
             # No step on this machine reads what is there for a cluster.

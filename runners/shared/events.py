@@ -81,21 +81,22 @@ class LogHandler(logging.Handler):
         elif record.levelno >= logging.WARNING:
             self._sink({"event": "warning", "text": record.getMessage()})
 
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        for name in LOGGERS:
+            logging.getLogger(name).removeHandler(self)
+
 
 # The loggers that the code of the project speaks through: by topic, or by the name of the module.
 LOGGERS = ("edgeline", "data", "release", "edge", "trainer_module", "components", "pipeline")
 
 
 def listen(sink: Callable[[Event], None]) -> LogHandler:
-    """Sends what our loggers say to `sink`; `LOGGERS` names them."""
+    """Sends what our loggers say to `sink`, until a `with` of it ends; `LOGGERS` names them."""
     handler = LogHandler(sink)
     for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO)
         logging.getLogger(name).addHandler(handler)
     return handler
-
-
-def stop_listening(handler: LogHandler) -> None:
-    """Takes the handler away again."""
-    for name in LOGGERS:
-        logging.getLogger(name).removeHandler(handler)

@@ -116,8 +116,8 @@ def read_runs(workspace: Path, workload: str | None = None) -> list[Run]:
     return [run for _, run in read_all(workspace) if workload in (None, run.workload)]
 
 
-def find_run(workspace: Path, run_id: str) -> tuple[RunFolder, Run]:
-    """The run of that id, or the newest one for `latest`.
+def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple[RunFolder, Run]:
+    """The run of that id, or the newest one for `latest`, of one workload where it is named.
 
     Raises:
         UsageError: There is none.
@@ -130,7 +130,15 @@ def find_run(workspace: Path, run_id: str) -> tuple[RunFolder, Run]:
             "Run `python runners/local_runner.py`, or name another workspace with --workspace DIR.",
         )
     if run_id == "latest":
-        return list(runs.values())[-1]
+        newest = list(runs.values())[-1]
+        found = [item for item in runs.values() if workload in (None, item[1].workload)]
+        if not found:
+            raise UsageError(
+                f"The workspace {workspace} holds no run of {workload}.",
+                f"Its newest run is one of {newest[1].workload}.",
+                "`edgeline runs` lists what it holds.",
+            )
+        return found[-1]
     if run_id not in runs:
         import difflib
 

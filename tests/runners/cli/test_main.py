@@ -1,21 +1,13 @@
-import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from data.shelf.faults import FAULTS
-from data.spans.layout import LabelRow, write_span
-from records.run import Step
-from runners.cli import main as cli
-from runners.local.lock import hold
-from runners.shared.runs import RunFolder
+from runners.cli.main import COMMANDS, load
+from tests.runners.cli.process import ROOT, edgeline
 
-ROOT = Path(__file__).resolve().parents[3]
 HEAVY = {"tensorflow", "tfx", "apache_beam", "ml_metadata", "keras", "numpy", "pydantic"}
 LIGHT = [
     ["--help"],
@@ -30,57 +22,12 @@ LIGHT = [
 ]
 
 
-def edgeline(*arguments, cwd):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-m", "runners.cli", *map(str, arguments)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-def add_week(data, labels="photo,label,lane_id,session_id,captured_at"):
-    row = LabelRow("a.jpg", "ok", "lane-01", "s1", "2026-10-05T09:12:33Z")
-    span = write_span(data, [(row, b"not decoded by a light command")])
-    span.labels.write_text(f"{labels}\na.jpg,ok,lane-01,s1,2026-10-05T09:12:33Z\n")
-    return span
-
-
-@pytest.fixture
-def workspace(tmp_path, make_run):
-    """A workspace with one run in it, which was held back."""
-    run = make_run(
-        outcome="held",
-        exit_code=3,
-        push=str(tmp_path / "workspace" / "push"),
-        seconds=95.0,
-        ended_at="2026-10-05T09:15:00Z",
-        steps=(Step("PhotoIngest", "done", 5.0), Step("Trainer", "done", 60.0)),
-        reasons=("Accuracy is 0.8 on 400 eval photos; at least 0.850 is needed.",),
-        warnings=("span-00007 is dark.",),
-        details="edgeline show latest",
-    )
-    folder = RunFolder(tmp_path / "workspace" / "runs" / run.id)
-    folder.path.mkdir(parents=True)
-    folder.write(run)
-    (folder.path / "report.html").write_text("<!DOCTYPE html>")
-    (folder.path / "facts.json").write_text('{"about": {"run": "1", "outcome": "held"}}')
-    return tmp_path / "workspace"
-
-
 @pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
 def test_light_commands_import_no_tensorflow_and_start_at_once(tmp_path, workspace, arguments):
     script = (
         "import resource, sys\n"
         "from runners.cli.main import main\n"
-        "code = 0\n"
-        "try:\n"
-        "    code = main(sys.argv[1:])\n"
-        "except SystemExit as ended:\n"
-        "    code = ended.code\n"
+        "code = main(sys.argv[1:])\n"
         f"heavy = {HEAVY} & set(sys.modules)\n"
         "used = resource.getrusage(resource.RUSAGE_SELF)\n"
         "print(code, sorted(heavy), used.ru_utime + used.ru_stime, file=sys.stderr)\n"
@@ -100,211 +47,80 @@ def test_light_commands_import_no_tensorflow_and_start_at_once(tmp_path, workspa
     assert float(seconds) < 0.5
 
 
-def test_status_of_an_empty_workspace_has_all_its_keys(tmp_path):
-    status = json.loads(edgeline("status", "--json", cwd=tmp_path).stdout)
-
-    assert set(status["production"]) == {"model", "version", "pushed_at", "metrics", "default_variant"}
-    assert status["production"]["version"] is None
-    assert {"id", "outcome", "reasons"} <= set(status["last_run"])
-
-
-def test_status_names_the_last_run_its_outcome_and_its_reasons(tmp_path, workspace):
-    last = json.loads(edgeline("status", "--json", cwd=tmp_path).stdout)["last_run"]
-    said = edgeline("status", cwd=tmp_path).stdout
-
-    assert (last["id"], last["outcome"]) == ("20261005-091233", "held")
-    assert last["reasons"] == ["Accuracy is 0.8 on 400 eval photos; at least 0.850 is needed."]
-    assert "Held back" in said and "at least 0.850 is needed" in said
-    assert "Nothing of shelf is in production" in said
-
-
-def test_runs_and_show_tell_of_the_run(tmp_path, workspace):
-    listed = edgeline("runs", cwd=tmp_path).stdout
-    shown = edgeline("show", "latest", cwd=tmp_path).stdout
-
-    assert "20261005-091233" in listed and "held" in listed and "1 min 35 s" in listed
-    for text in ("Trainer", "1 min 00 s", "span-00007 is dark.", "at least 0.850 is needed"):
-        assert text in shown
-    assert json.loads(edgeline("show", "20261005-091233", "--json", cwd=tmp_path).stdout)["exit_code"] == 3
-    assert [run["id"] for run in json.loads(edgeline("runs", "--json", cwd=tmp_path).stdout)] == [
-        "20261005-091233"
-    ]
-
-
 @pytest.mark.parametrize(
-    ("arguments", "hint"),
-    [
-        (["stauts"], "Did you mean status?"),
-        (["run", "--dta", "x"], "Did you mean --data?"),
-        (["run", "--if-change"], "Did you mean --if-changed?"),
-        (["data", "genrate"], "Did you mean generate?"),
-        (["show"], "RUN"),
-        (["rollback"], "--reason"),
-        (["promote", "three", "--reason", "r"], "three"),
-        ([], "COMMAND"),
-        (["run", "--workload", "shelff"], "Did you mean shelf?"),
-        (["run", "--set", "trainer.epoch=3"], "Did you mean trainer.epochs?"),
-        (["run", "--profile", "publishd"], "Did you mean published?"),
-        (["show", "20261005-091234"], "Did you mean 20261005-091233?"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+    ("arguments", "imported"),
+    [(["--help"], set()), (["stauts"], set()), (["status"], {"releases"}), (["data", "--help"], {"data"})],
+    ids=str,
 )
-def test_bad_usage_ends_with_2_and_a_hint_and_no_traceback(tmp_path, workspace, arguments, hint):
-    ended = edgeline(*arguments, cwd=tmp_path)
-
-    assert ended.returncode == 2
-    assert hint in ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
-def test_bad_usage_with_json_is_json_too(tmp_path):
-    ended = edgeline("run", "--json", "--set", "trainer.epoch=3", cwd=tmp_path)
-
-    assert json.loads(ended.stdout)["exit_code"] == ended.returncode == 2
-
-
-@pytest.mark.parametrize("make", [lambda data: None, lambda data: data.mkdir()], ids=["missing", "empty"])
-def test_a_folder_without_spans_ends_with_4_and_says_what_to_do(tmp_path, make):
-    make(tmp_path / "photos")
-
-    ended = edgeline("run", "--data", "photos", cwd=tmp_path)
-
-    assert ended.returncode == 4
-    for part in ("holds no span-NNNNN folder", "nothing to train on", "edgeline data import"):
-        assert part in ended.stdout + ended.stderr
-
-
-@pytest.mark.parametrize(
-    ("labels", "said"), [("photo,label", "has no column lane_id"), ("", "has no column photo")]
-)
-def test_a_bad_labels_file_ends_with_4_in_a_second_and_is_recorded(tmp_path, labels, said):
-    add_week(tmp_path / "photos", labels)
-
-    ended = edgeline("run", "--data", "photos", "--json", cwd=tmp_path)
-    status = json.loads(edgeline("status", "--json", cwd=tmp_path).stdout)
-
-    assert ended.returncode == 4
-    assert json.loads(ended.stdout)["outcome"] == status["last_run"]["outcome"] == "refused"
-    assert said in status["last_run"]["reasons"][0]
-
-
-def test_if_changed_ends_at_once_and_repeats_what_the_last_run_said(tmp_path):
-    add_week(tmp_path / "photos", "photo,label")
-    first = edgeline("run", "--data", "photos", cwd=tmp_path)
-
-    second = edgeline("run", "--data", "photos", "--if-changed", cwd=tmp_path)
-    add_week(tmp_path / "photos", "photo,label")
-    third = edgeline("run", "--data", "photos", "--if-changed", cwd=tmp_path)
-
-    assert (first.returncode, second.returncode, third.returncode) == (4, 0, 4)
-    assert "Nothing changed since run" in second.stdout
-    assert "has no column lane_id" in second.stdout
-    assert len(json.loads(edgeline("runs", "--json", cwd=tmp_path).stdout)) == 2
-
-
-def test_a_second_run_of_a_workspace_ends_with_5_and_names_the_first(tmp_path):
-    with hold(tmp_path / "workspace") as lock:
-        lock.note("20261005-091233")
-        ended = edgeline("run", "--data", "photos", cwd=tmp_path)
-
-    assert ended.returncode == 5
-    assert f"run 20261005-091233, process {os.getpid()}" in ended.stderr
-
-
-def test_a_workspace_that_cannot_be_made_ends_with_1_before_anything_else(tmp_path):
-    (tmp_path / "workspace").write_text("")
-
-    ended = edgeline("run", "--data", "photos", cwd=tmp_path)
-
-    assert ended.returncode == 1
-    assert "cannot be written to" in ended.stderr and "Traceback" not in ended.stderr
-
-
-def start_run(tmp_path, hangup=signal.SIG_DFL):
-    """A run whose worker has just begun to import TFX."""
-    add_week(tmp_path / "photos")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "runners.cli", "run", "--data", "photos"],
+def test_of_the_commands_only_the_called_one_is_imported(tmp_path, arguments, imported):
+    script = (
+        "import sys\nfrom runners.cli.main import COMMANDS, main\nmain(sys.argv[1:])\n"
+        "found = {file for file, _ in COMMANDS.values() if f'runners.cli.{file}' in sys.modules}\n"
+        "print(sorted(found), 'runners.kubeflow' in sys.modules, file=sys.stderr)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
-        # Tests that a shell started in its background ignore Ctrl-C, and what they start would too.
-        preexec_fn=lambda: (
-            signal.signal(signal.SIGINT, signal.SIG_DFL),
-            signal.signal(signal.SIGHUP, hangup),
+    )
+
+    assert ended.stderr.splitlines()[-1] == f"{sorted(imported)} False"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_in_the_list_of_commands_is_that_of_the_command(name):
+    command = load(name)
+
+    assert (command.name, command.help) == (name, COMMANDS[name][1])
+
+
+def test_the_help_lists_every_command_and_tells_the_exit_codes(tmp_path):
+    help_ = edgeline("--help", cwd=tmp_path).stdout
+
+    assert edgeline("-h", cwd=tmp_path).stdout == help_
+    for name, (_, summary) in COMMANDS.items():
+        assert f"  {name:<8}  {summary}\n" in help_
+    for line in ("exit codes:", "0  pushed, or nothing changed", "130  ended by Ctrl-C or SIGTERM"):
+        assert line in map(str.strip, help_.splitlines())
+    assert "completion" not in help_
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (["run"], ["4  data refused before training", "--set a.b=c", "--profile P", "--data DIR_OR_URL"]),
+        (["schedule"], ["(--systemd | --cron) [--install | --remove] [OPTIONS]", "--at T"]),
+        (["report"], ["[OPTIONS] [RUN]", "--store DIR_OR_URL", "--index"]),
+        (["data", "generate"], ["--fault NAME=RATE", "[required]"]),
+        (["kubeflow", "compile"], ["-o, --output FILE", "--settings FILE"]),
+        (
+            ["kubeflow", "submit"],
+            ["who asks: KFP_TOKEN (a bearer token)", "3  trained, and held back by a gate"],
         ),
-    )
-    deadline = time.monotonic() + 30
-    while not worker_of(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return process, worker_of(tmp_path)[0]
+        (["kubeflow", "schedule"], ["SSL_CERT_FILE names certificates to trust", "(--cron C | --list |"]),
+    ],
+    ids=lambda value: " ".join(value) if value[0].islower() else None,
+)
+def test_the_help_of_a_command_has_its_options_and_what_stands_below_them(tmp_path, arguments, lines):
+    ended = edgeline(*arguments, "--help", cwd=tmp_path)
+
+    assert ended.returncode == 0 and ended.stdout.startswith(f"Usage: edgeline {' '.join(arguments)} ")
+    for line in lines:
+        assert line in ended.stdout
 
 
-def worker_of(tmp_path):
-    """Processes of the worker of this workspace."""
-    mark = f"runners.local.worker\0{tmp_path}".encode()
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if mark in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
+def test_the_help_names_every_fault(tmp_path):
+    words = edgeline("data", "generate", "--help", cwd=tmp_path).stdout.partition("faults: ")[2].split()
+
+    assert sorted(word.strip(",") for word in words) == sorted(FAULTS)
 
 
-def wait_until_gone(tmp_path, seconds):
-    deadline = time.monotonic() + seconds
-    while worker_of(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not worker_of(tmp_path)
+def test_a_shell_that_asks_for_completions_gets_the_command(tmp_path, monkeypatch):
+    monkeypatch.setenv("_EDGELINE_COMPLETE", "bash_source")
 
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT], ids=str)
-def test_a_run_that_is_asked_to_end_takes_its_worker_along_and_is_recorded(tmp_path, number):
-    process, _ = start_run(tmp_path)
-    process.send_signal(number)
-    said, _ = process.communicate(timeout=30)
-
-    assert process.returncode == 130
-    assert "Interrupted" in said and "Traceback" not in said
-    assert not worker_of(tmp_path)
-    assert (
-        json.loads(edgeline("status", "--json", cwd=tmp_path).stdout)["last_run"]["outcome"] == "interrupted"
-    )
-
-
-def test_a_run_under_nohup_outlives_its_terminal(tmp_path):
-    process, _ = start_run(tmp_path, hangup=signal.SIG_IGN)
-    process.send_signal(signal.SIGHUP)
-
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.communicate(timeout=1)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
-
-
-def test_a_killed_run_leaves_no_worker_no_lock_and_a_record_that_says_so(tmp_path):
-    process, _ = start_run(tmp_path)
-    process.kill()
-    process.communicate()
-
-    assert wait_until_gone(tmp_path, 10)
-    with hold(tmp_path / "workspace"):
-        pass
-    assert json.loads(edgeline("status", "--json", cwd=tmp_path).stdout)["last_run"]["outcome"] == "killed"
-
-
-def test_a_killed_worker_is_told_in_words_with_its_log(tmp_path):
-    process, worker = start_run(tmp_path)
-    os.kill(worker, signal.SIGKILL)
-    said, _ = process.communicate(timeout=30)
-
-    assert process.returncode == 1
-    assert "ended by SIGKILL before its first step" in said and "memory" in said
-    assert "run.log" in said and "Traceback" not in said
+    assert "No run in workspace yet." in edgeline("status", cwd=tmp_path).stdout
 
 
 def test_a_pipe_that_closes_early_is_no_traceback(tmp_path, workspace):
@@ -318,62 +134,3 @@ def test_a_pipe_that_closes_early_is_no_traceback(tmp_path, workspace):
     )
 
     assert ended.stdout == "{" and "Traceback" not in ended.stderr
-
-
-def test_the_help_names_every_fault():
-    named = cli.FAULTS.removeprefix("faults: ").replace("\n", " ").split(", ")
-    assert sorted(name.strip() for name in named) == sorted(FAULTS)
-
-
-def test_a_password_in_the_place_of_the_data_is_refused_before_a_run_records_it(tmp_path, capsys):
-    workspace = tmp_path / "workspace"
-    for command in (["run"], ["schedule", "--cron"]):
-        code = cli.main([*command, "--data", "s3://me:hunter2@bucket/x", "--workspace", str(workspace)])
-
-        said = capsys.readouterr()
-        assert code == 2 and "AWS_ACCESS_KEY_ID" in said.err and "hunter2" not in said.out + said.err
-    assert not workspace.exists()
-
-
-def test_a_record_has_nothing_of_what_is_there_for_a_cluster(tmp_path, capsys):
-    arguments = ["--data", str(tmp_path / "none"), "--workspace", str(tmp_path)]
-    cli.main(["run", "--set", "kubeflow.env={GREETING: hunter2}", *arguments, "--json"])
-    shown = [capsys.readouterr().out]
-    for command in (
-        ["show", "latest"],
-        ["show", "latest", "--json"],
-        ["report", "--json"],
-        ["report", "--index", "--json"],
-    ):
-        assert cli.main([*command, "--workspace", str(tmp_path)]) == 0
-        shown.append(capsys.readouterr().out)
-
-    files = [path.read_text() for path in (tmp_path / "runs").rglob("*") if path.is_file()]
-    assert len(files) >= 4 and all("hunter2" not in text for text in (*files, *shown))
-
-
-def test_after_a_run_of_a_clock_that_was_ahead_the_next_run_is_the_latest(tmp_path, make_run, capsys):
-    folder = RunFolder(tmp_path / "runs" / "20991231-000000")
-    folder.path.mkdir(parents=True)
-    folder.write(
-        make_run(
-            number=1, outcome="pushed", started_at="2099-12-31T00:00:00Z", ended_at="2099-12-31T00:01:00Z"
-        )
-    )
-    workspace = ["--workspace", str(tmp_path)]
-
-    assert cli.main(["run", "--data", str(tmp_path / "none"), *workspace]) == 4
-    capsys.readouterr()
-    newest = json.loads(said(capsys, "runs", "--json", *workspace))[0]["id"]
-
-    assert newest != "20991231-000000"
-    assert json.loads(said(capsys, "status", "--json", *workspace))["last_run"]["id"] == newest
-    assert json.loads(said(capsys, "show", "latest", "--json", *workspace))["number"] == 2
-    assert json.loads(said(capsys, "report", "--json", *workspace))["run"] == newest
-    rows = json.loads(said(capsys, "report", "--index", "--json", *workspace))["runs"]
-    assert [row["run"] for row in rows] == ["20991231-000000", newest]
-
-
-def said(capsys, *command):
-    assert cli.main([*command]) == 0
-    return capsys.readouterr().out

@@ -195,7 +195,7 @@ def test_a_schedule_of_a_workload_whose_file_is_gone_is_removed_by_its_name(team
 
 def test_one_of_the_two_forms_has_to_be_named(team, capsys):
     assert main(["schedule"]) == 2
-    assert "--systemd --cron" in capsys.readouterr().err
+    assert "One of the options --systemd --cron is required" in capsys.readouterr().err
 
 
 def test_it_is_light(team):

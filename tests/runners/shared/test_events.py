@@ -1,7 +1,7 @@
 import logging
 import threading
 
-from runners.shared.events import EventReader, EventWriter, listen, stop_listening
+from runners.shared.events import EventReader, EventWriter, listen
 
 
 def test_a_reader_gets_each_event_once(tmp_path):
@@ -55,16 +55,13 @@ def test_events_of_several_threads_do_not_mix(tmp_path):
 
 def test_progress_and_warnings_of_our_loggers_become_events_and_nothing_else_does():
     events = []
-    handler = listen(events.append)
-    try:
+    with listen(events.append):
         progress = {"event": "count", "what": "photos", "done": 3, "total": 9}
         logging.getLogger("edgeline.progress").info("3 of 9", extra={"progress": progress})
         logging.getLogger("edgeline.gate").warning("span-%05d is dark", 7)
         logging.getLogger("release.store").warning("The disk is slow.")
         logging.getLogger("edgeline.gate").info("all is well")
         logging.getLogger("tensorflow").warning("not ours")
-    finally:
-        stop_listening(handler)
     logging.getLogger("edgeline.gate").warning("nobody listens")
 
     assert events == [

@@ -7,7 +7,9 @@ import pytest
 
 from release import store
 from runners.cli.main import main
+from runners.shared.runs import RunFolder
 from tests.release.candidates import make_candidate
+from tests.runners.cli.process import edgeline as typed
 from tests.s3 import point_to
 
 
@@ -90,3 +92,46 @@ def test_spans_are_not_written_to_an_object_store(tmp_path, capsys):
     for command in (["generate"], ["import", str(tmp_path)]):
         assert main(["data", *command, "--data", "s3://bucket/data"]) == 2
         assert "labels.csv last" in capsys.readouterr().err
+
+
+def test_status_of_an_empty_workspace_has_all_its_keys(tmp_path):
+    status = json.loads(typed("status", "--json", cwd=tmp_path).stdout)
+
+    assert set(status["production"]) == {"model", "version", "pushed_at", "metrics", "default_variant"}
+    assert status["production"]["version"] is None
+    assert {"id", "outcome", "reasons"} <= set(status["last_run"])
+
+
+def test_status_names_the_last_run_its_outcome_and_its_reasons(tmp_path, workspace):
+    last = json.loads(typed("status", "--json", cwd=tmp_path).stdout)["last_run"]
+    said = typed("status", cwd=tmp_path).stdout
+
+    assert (last["id"], last["outcome"]) == ("20261005-091233", "held")
+    assert last["reasons"] == ["Accuracy is 0.8 on 400 eval photos; at least 0.850 is needed."]
+    assert "Held back" in said and "at least 0.850 is needed" in said
+    assert "Nothing of shelf is in production" in said
+
+
+def test_runs_and_show_tell_of_the_run(tmp_path, workspace):
+    listed = typed("runs", cwd=tmp_path).stdout
+    shown = typed("show", "latest", cwd=tmp_path).stdout
+
+    assert "20261005-091233" in listed and "held" in listed and "1 min 35 s" in listed
+    for text in ("Trainer", "1 min 00 s", "span-00007 is dark.", "at least 0.850 is needed"):
+        assert text in shown
+    assert json.loads(typed("show", "20261005-091233", "--json", cwd=tmp_path).stdout)["exit_code"] == 3
+    assert [run["id"] for run in json.loads(typed("runs", "--json", cwd=tmp_path).stdout)] == [
+        "20261005-091233"
+    ]
+
+
+def test_the_latest_run_that_is_shown_is_one_of_the_model_that_was_named(edgeline, tmp_path, make_run):
+    for name, model in (("20261005-091233", "shelf"), ("20261006-091233", "bottles")):
+        folder = RunFolder(tmp_path / "workspace" / "runs" / name)
+        folder.path.mkdir(parents=True)
+        folder.write(make_run(id=name, workload=model))
+
+    assert json.loads(edgeline("show", "latest", "--json")[1])["workload"] == "bottles"
+    assert json.loads(edgeline("show", "latest", "--json", "--workload", "shelf")[1])["workload"] == "shelf"
+    code, said = edgeline("show", "latest", "--workload", "crates")
+    assert code == 2 and "holds no run of crates" in said

@@ -1,35 +1,39 @@
 """`edgeline status, runs, show, verify, rollback, promote`: what is in production, what happened, and why."""
 
-import argparse
+import click
 
 from errors import EdgelineError
 from records.json_file import to_builtins
 from records.run import Run
 from release import store
+from runners.cli import options
+from runners.cli.commands import Command
+from runners.cli.options import Place
 from runners.local import closing
-from runners.shared import runs
 from runners.shared.progress_text import duration
 from runners.shared.release_text import release_lines
+from runners.shared.runs import find_run, read_runs
 from runners.shared.stdout import print_json, say
 
-
-def _last_run(arguments: argparse.Namespace) -> Run | None:
-    known = runs.read_runs(arguments.workspace, arguments.workload)
-    return known[-1] if known else None
+_reason = click.option("--reason", required=True, metavar="R", help="why, for the audit log")
 
 
-def _store(arguments: argparse.Namespace, last: Run | None) -> tuple[str, str]:
-    """The release store and the model's name: as given, else as the last run had them."""
-    root = arguments.store or (last.push if last else str(arguments.workspace / "push"))
-    return root, arguments.workload or (last.workload if last else "shelf")
+def _settle(place: Place) -> tuple[Run | None, str, str]:
+    """The last run; the release store and the model's name, as given or as that run had them."""
+    known = read_runs(place.workspace, place.workload)
+    last = known[-1] if known else None
+    root = place.store or (last.push if last else str(place.workspace / "push"))
+    return last, root, place.workload or (last.workload if last else "shelf")
 
 
-def status(arguments: argparse.Namespace) -> int:
+@click.command(cls=Command)
+@options.releases_of
+@options.as_json
+def status(place: Place, as_json: bool) -> int:
     """What is in production, and how the last run ended."""
-    last = _last_run(arguments)
-    root, model = _store(arguments, last)
+    last, root, model = _settle(place)
     release = store.current(root, model)
-    if arguments.json:
+    if as_json:
         # The keys are always there, so that a reader needs no case for the first week.
         manifest = release.manifest if release else None
         production = {
@@ -51,7 +55,7 @@ def status(arguments: argparse.Namespace) -> int:
         for line in release_lines(release):
             say(f"  {line}")
     if last is None:
-        say(f"No run in {arguments.workspace} yet.")
+        say(f"No run in {place.workspace} yet.")
     else:
         say(f"Last run {last.id}: {closing.headline(last)}")
         for reason in last.reasons:
@@ -59,15 +63,18 @@ def status(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def list_runs(arguments: argparse.Namespace) -> int:
-    """All runs of a workspace, newest first."""
-    known = runs.read_runs(arguments.workspace, arguments.workload)[::-1]
-    if arguments.json:
+@click.command(cls=Command)
+@options.runs_of
+@options.as_json
+def runs(place: Place, as_json: bool) -> int:
+    """All runs, newest first."""
+    known = read_runs(place.workspace, place.workload)[::-1]
+    if as_json:
         keys = ("id", "workload", "outcome", "exit_code", "started_at", "seconds", "version", "reasons")
         print_json([{key: getattr(run, key) for key in keys} for run in known])
         return 0
     if not known:
-        say(f"No run in {arguments.workspace} yet.")
+        say(f"No run in {place.workspace} yet.")
     for run in known:
         took = duration(run.seconds) if run.seconds is not None else ""
         version = f"version {run.version}" if run.outcome == "pushed" else ""
@@ -76,12 +83,16 @@ def list_runs(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def show(arguments: argparse.Namespace) -> int:
-    """One run: inputs, steps, verdicts."""
+@click.command(cls=Command)
+@click.argument("run_id", metavar="RUN", help="the id of a run, or latest")
+@options.runs_of
+@options.as_json
+def show(run_id: str, place: Place, as_json: bool) -> int:
+    """One run: steps, verdicts, reasons."""
     from runners.local.details import detail_lines
 
-    folder, run = runs.find_run(arguments.workspace, arguments.run)
-    if arguments.json:
+    folder, run = find_run(place.workspace, run_id, place.workload)
+    if as_json:
         print_json(to_builtins(run))
         return 0
     say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")
@@ -103,17 +114,15 @@ def show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def verify(arguments: argparse.Namespace) -> int:
-    """Compares every file of every release with its manifest, and all else in the store with the audit log.
-
-    Raises:
-        UsageError: The store has no such model, so nothing could be checked.
-        EdgelineError: Something is not as it was pushed.
-    """
-    root, model = _store(arguments, _last_run(arguments))
+@click.command(cls=Command)
+@options.releases_of
+@options.as_json
+def verify(place: Place, as_json: bool) -> int:
+    """Compares every file of every release with its manifest."""
+    _, root, model = _settle(place)
     problems = store.verify(root, model)
     versions = store.known_versions(root, model)
-    if arguments.json:
+    if as_json:
         print_json({"push": root, "model": model, "versions": versions, "problems": problems})
         return 1 if problems else 0
     if problems:
@@ -128,17 +137,25 @@ def verify(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def rollback(arguments: argparse.Namespace) -> int:
+@click.command(cls=Command)
+@options.releases_of
+@click.option("--to", type=int, metavar="V", help="the version (the one before)")
+@_reason
+def rollback(place: Place, to: int | None, reason: str) -> int:
     """Puts an earlier release back in production."""
-    root, model = _store(arguments, _last_run(arguments))
-    release = store.rollback(root, model, arguments.reason, arguments.to)
+    _, root, model = _settle(place)
+    release = store.rollback(root, model, reason, to)
     say(f"Version {release.version} of {model} is in production again.")
     return 0
 
 
-def promote(arguments: argparse.Namespace) -> int:
+@click.command(cls=Command)
+@click.argument("version", type=int, metavar="V", help="the version")
+@options.releases_of
+@_reason
+def promote(version: int, place: Place, reason: str) -> int:
     """Puts a named release in production."""
-    root, model = _store(arguments, _last_run(arguments))
-    release = store.promote(root, model, arguments.version, arguments.reason)
+    _, root, model = _settle(place)
+    release = store.promote(root, model, version, reason)
     say(f"Version {release.version} of {model} is in production.")
     return 0
