@@ -114,7 +114,7 @@ def load(
         raise UsageError(
             "\n".join([f"{count} wrong:", *(f"  {mistake}" for mistake in mistakes)]),
             "\nNothing was run.",
-            "Mend them in the command, the profile or the workload, and run the same command again.",
+            "Fix them in the command, the profile or the workload, and run the same command again.",
         )
     return settings
 

@@ -11,7 +11,7 @@ class Sources:
     """The folders of a run's artifacts; None for a step that put out nothing.
 
     Attributes:
-        quarantine: PhotoIngest's: counts of the window, what was set aside, thumbnails of it.
+        quarantine: PhotoIngest's: counts of the window, what was quarantined, thumbnails of it.
         statistics: StatisticsGen's: one folder a split.
         anomalies: ExampleValidator's: one folder a split.
         data_verdict: DataGate's: its verdict, and how far each feature drifted.

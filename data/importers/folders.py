@@ -23,7 +23,7 @@ def folder_source(root: Path, folders: Sequence[Path]) -> Source:
     if splits and len(splits) == len(folders) and not any(_has_photos(folder) for folder in folders):
         raise DataRefused(
             f"The folders of {root} are splits, not classes: {', '.join(splits)}.",
-            "The split is made anew from the sessions, so that no session is on both sides.",
+            "The split is made again from the sessions, so that no session is on both sides.",
             f"Import the photos of one, for example `edgeline data import {root / splits[0]} --data DIR`.",
         )
     empty = [folder.name for folder in folders if not photos[folder]]

@@ -69,7 +69,7 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
     """Checks a photo by its content and cleans it; its pixels are decoded once.
 
     A plain upright JPEG within `max_side` keeps its compressed pixels untouched. Anything else that Pillow
-    reads is turned upright, laid on white where it is transparent, scaled down and encoded anew.
+    reads is turned upright, laid on white where it is transparent, scaled down and encoded again.
 
     Raises:
         PhotoRejected: zero-byte, corrupt, truncated, oversized, too-small, not-a-photo or unsafe.

@@ -59,7 +59,7 @@ def read_decisions(data_dir: Location) -> list[Decision]:
         raise DataRefused(
             f"{data_dir / FILE_NAME} cannot be read ({error.strerror or error}).",
             "A span that somebody excluded would be trained on.",
-            "Mend the file.",
+            "Fix the file.",
         ) from None
     lines = content.split(b"\n")[:-1]
     return [_parse(line, data_dir, number) for number, line in enumerate(lines, start=1)]
@@ -75,7 +75,7 @@ def _parse(line: bytes, data_dir: Location, number: int) -> Decision:
         raise DataRefused(
             f"{data_dir / FILE_NAME} line {number} is no decision on a span.",
             "A span that somebody excluded would be trained on.",
-            "Mend that line, or take it out.",
+            "Fix that line, or take it out.",
         )
     return decision
 

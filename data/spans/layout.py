@@ -233,7 +233,7 @@ def read_labels(span: Span) -> list[LabelRow]:
         raise DataRefused(
             f"{span.labels} cannot be read ({error.strerror}).",
             "The photos have no labels then.",
-            "Mend the file.",
+            "Fix the file.",
             (span.name,),
         ) from None
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
@@ -246,7 +246,7 @@ def read_labels(span: Span) -> list[LabelRow]:
         raise DataRefused(
             f"{span.labels} line {reader.reader.line_num} is not CSV ({error}).",
             "It cannot be read.",
-            "Mend that line.",
+            "Fix that line.",
             (span.name,),
         ) from None
 

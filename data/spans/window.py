@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
 # A file that changed a moment ago may change again within one tick of its file system's clock (2 s on FAT,
-# the coarsest), and keep its time and size: such a span is read anew next time.
+# the coarsest), and keep its time and size: such a span is read again next time.
 _CLOCK_TICK_NS = 2 * 10**9
 _CHUNK = 2**20
 
@@ -30,7 +30,7 @@ def window_digest(spans: Sequence[Span], cache: Path | None = None) -> str:
     Args:
         spans: The window, oldest first.
         cache: A JSON file that remembers each span's content by its files' sizes, times and inodes, so that a
-            span whose files are untouched is not read again. A damaged one is made anew; one that cannot be
+            span whose files are untouched is not read again. A damaged one is made again; one that cannot be
             written only costs time.
 
     Returns:

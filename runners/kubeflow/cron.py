@@ -93,7 +93,7 @@ def parse_cron(text: str) -> Cron:
     cron = Cron(" ".join(words), seconds, minutes, hours, days, months, weekdays, any_day, any_weekday)
     if cron.next(datetime(2024, 1, 1)) is None:
         raise UsageError(
-            f"--cron {text!r} never fires.", "No month has that day.", "Mend the day of month or the month."
+            f"--cron {text!r} never fires.", "No month has that day.", "Fix the day of month or the month."
         )
     return cron
 

@@ -57,7 +57,7 @@ def _told(error: Exception, host: str, doing: str) -> EdgelineError | None:
         return EdgelineError(
             f"{error.strerror}: {error.filename}.",
             f"It was needed while {doing}.",
-            "Mend that, and run the same command again.",
+            "Fix that, and run the same command again.",
         )
     return None
 
@@ -90,7 +90,7 @@ def _refused(error: Any, host: str, doing: str) -> EdgelineError:
     return EdgelineError(
         found,
         "Kubeflow Pipelines refused what it was asked for, and nothing was changed by it.",
-        "Mend what it names, and run the same command again.",
+        "Fix what it names, and run the same command again.",
     )
 
 

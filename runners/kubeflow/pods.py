@@ -80,7 +80,7 @@ class Trouble:
         found: What was found.
         why: Why that keeps it from starting.
         do: What to do.
-        hopeless: Whether time alone will not mend it.
+        hopeless: Whether time alone will not fix it.
     """
 
     key: tuple[str, str]
@@ -117,7 +117,7 @@ _TROUBLES = (
         r"CreateContainerConfigError|secret \S+ not found|configmap \S+ not found",
         "secret",
         "The step's environment comes from a secret that is not there, or lacks the key.",
-        "Make it in the namespace of the run, or mend kubeflow.secrets.",
+        "Make it in the namespace of the run, or fix kubeflow.secrets.",
     ),
     (
         r"Insufficient (\S+?)[.,;]?( |$)",
@@ -129,7 +129,7 @@ _TROUBLES = (
         r"node\(s\) had untolerated taint|didn't match Pod's node affinity/selector",
         "node",
         "No node fits the step's node selector and tolerations.",
-        "Mend node_selector and tolerations in kubeflow.steps.",
+        "Fix node_selector and tolerations in kubeflow.steps.",
     ),
 )
 _PASSES = {"room", "volume"}

@@ -160,7 +160,7 @@ def _last_lines(where: Target, run_id: str, outcome: Outcome, steps: list[Step])
     if outcome.do:
         yield f"  {outcome.do}", ""
     if outcome.ending not in ("pushed", "unchanged"):
-        yield f"Look closer: {where.cluster.run_url(run_id)}", ""
+        yield f"Details: {where.cluster.run_url(run_id)}", ""
 
 
 def _document(

@@ -21,7 +21,7 @@ class Patience:
     Attributes:
         poll_s: Between two looks.
         start_s: After this without a change, a pod that has not begun is looked into, and again each time.
-        hopeless_s: After this without a change, one that time alone will not mend ends the waiting.
+        hopeless_s: After this without a change, one that time alone will not fix ends the waiting.
         quiet_s: After this without a change, a step that runs is worth a look.
         settle_s: So long the tasks of a run that has ended may take to end too.
         outage_s: So long the API may be away while a run is followed.
@@ -95,7 +95,7 @@ class _Follower:
             time.sleep(self.patience.poll_s)
 
     def _look(self) -> Any:
-        """The run; the API may be away for a while, as it is when a port-forward is set up anew."""
+        """The run; the API may be away for a while, as it is when a port-forward is set up again."""
         away_since = time.monotonic()
         while True:
             try:

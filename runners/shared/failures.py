@@ -75,7 +75,7 @@ def describe(error: BaseException, step: str | None) -> dict[str, Any]:
             1,
             f"{error.strerror}{f': {error.filename}' if error.filename else ''}.",
             "A file could not be read or written; production is as it was.",
-            "Mend that, and run the same command again.",
+            "Fix that, and run the same command again.",
         )
     root = list(chain(error))[-1]
     said = " ".join(line.strip() for line in str(root).splitlines() if line.strip())[:300]

@@ -31,7 +31,7 @@ def block(run: ScheduledRun) -> str:
 def _for_cron(command: str) -> str:
     """A quoted command as a crontab has it, in which a plain % would be a line end (crontab(5)).
 
-    Some crons also take two backslashes for one. Each stands within single quotes, which end and begin anew
+    Some crons also take two backslashes for one. Each stands within single quotes, which end and begin again
     after one that another or a % follows: then no cron takes it for more than it is.
     """
     return re.sub(r"\\(?=[\\%])", r"\\''", command).replace("%", "\\%")
@@ -125,7 +125,7 @@ def _failed(command: str, ended: "subprocess.CompletedProcess[bytes]") -> Edgeli
     return EdgelineError(
         f"`{command}` failed: {said.rstrip('.')}.",
         "The crontab is as it was.",
-        "Mend that and run the same command again; where a line is too long for cron, put settings into a"
+        "Fix that and run the same command again; where a line is too long for cron, put settings into a"
         " profile, a YAML file.",
     )
 

@@ -72,7 +72,7 @@ def unit_texts(run: ScheduledRun) -> dict[str, str]:
         raise UsageError(
             f"{run.command[0]} has a quote or a backslash in it.",
             "systemd starts no program with such a path.",
-            "Use --cron, or move the project to another folder and make its environment anew.",
+            "Use --cron, or move the project to another folder and make its environment again.",
         )
     system = _is_system()
     mounts = " ".join(_quote_path(str(path)) for path in dict.fromkeys((run.folder, run.workspace)))
@@ -145,7 +145,7 @@ def install(run: ScheduledRun) -> None:
         _write(texts)
         _systemctl("daemon-reload")
         _systemctl("enable", f"{run.name}.timer")
-        # A timer that ran before takes its new time only when it starts anew.
+        # A timer that ran before takes its new time only when it starts again.
         _systemctl("restart", f"{run.name}.timer")
     except BaseException:
         with suppress(EdgelineError, OSError):

@@ -107,14 +107,14 @@ def by_name(ingested):
 
 
 @pytest.mark.parametrize(("photo", "reason"), REJECTED.items())
-def test_a_bad_photo_is_set_aside_with_its_reason(ingested, photo, reason):
+def test_a_bad_photo_is_quarantined_with_its_reason(ingested, photo, reason):
     found = [item for item in ingested.quarantined() if item["photo"] == photo]
     assert [item["reason"] for item in found] == [reason]
     assert found[0]["detail"].endswith(".")
     assert f"span-00002/{photo}" not in by_name(ingested) or photo in ACCEPTED
 
 
-def test_nothing_else_is_set_aside(ingested):
+def test_nothing_else_is_quarantined(ingested):
     assert {item["photo"] for item in ingested.quarantined()} == set(REJECTED)
 
 
@@ -194,7 +194,7 @@ def test_a_record_has_the_features_that_statistics_and_transform_read(ingested):
     assert by_name(ingested)["span-00001/walk-1-0.jpg"]["newest_span"] == 0
 
 
-def test_what_was_set_aside_and_can_be_opened_is_there_to_look_at_without_its_metadata(ingested):
+def test_what_was_quarantined_and_can_be_opened_is_there_to_look_at_without_its_metadata(ingested):
     folder = Path(ingested.quarantine.uri)
     listed = json.loads((folder / "thumbnails.json").read_text())
     known = {(item["span"], item["photo"], item["reason"]) for item in ingested.quarantined()}
@@ -215,7 +215,7 @@ def test_what_was_set_aside_and_can_be_opened_is_there_to_look_at_without_its_me
     assert len(list((folder / "thumbnails").iterdir())) == len(listed)
 
 
-def test_of_many_photos_set_aside_the_newest_are_shown_each_reason_in_turn(tmp_path):
+def test_of_many_photos_quarantined_the_newest_are_shown_each_reason_in_turn(tmp_path):
     sets = [[(row(f"{week}-{n}.jpg", "", f"s-{n}"), jpeg(seed=n)) for n in range(20)] for week in range(2)]
     for week, unlabelled in enumerate(sets):
         span = write_span(tmp_path / "data", [*unlabelled, (row(f"{week}-odd.jpg", "odd"), jpeg(seed=99))])

@@ -169,7 +169,7 @@ def test_a_bad_week_is_refused_before_training(first: Ended, data: Path, workspa
     assert "Trainer" not in {step for step, state in refused.states.items() if state in ("done", "cached")}
     page = report_of(refused)
     assert "The data was refused, so nothing was trained; version 2 stays in production." in page
-    # Thumbnails of what was set aside.
+    # Thumbnails of what was quarantined.
     assert page.count("<b>unknown-label</b>") > 0 and "data:image/jpeg;base64," in page
     assert production(workspace)["version"] == 2
 

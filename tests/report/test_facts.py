@@ -28,7 +28,7 @@ BEFORE = {
         "start_seconds": None,
         "resumes": None,
         "reasons": ["Worse."],
-        "warnings": ["14 of 2828 photos were set aside."],
+        "warnings": ["14 of 2828 photos were quarantined."],
         "notes": [],
         "problem": {"found": "It broke.", "why": "w", "do": "d"},
         "log": None,
@@ -80,7 +80,7 @@ BEFORE = {
             }
         ],
         "anomalies": ["lane_id: Unexpected values."],
-        "set_aside": [
+        "quarantined": [
             {
                 "file": "thumbnails/01.jpg",
                 "span": "span-00007",

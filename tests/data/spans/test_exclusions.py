@@ -114,13 +114,13 @@ def test_a_number_that_was_excluded_is_not_given_to_another_week(data):
 
 
 def test_photos_of_an_excluded_span_can_be_imported_again(data, tmp_path):
-    (tmp_path / "mended" / "ok").mkdir(parents=True)
-    (tmp_path / "mended" / "ok" / "a.jpg").write_bytes(jpeg(seed=2))
-    assert import_photos(tmp_path / "mended", data).span is None
+    (tmp_path / "fixed" / "ok").mkdir(parents=True)
+    (tmp_path / "fixed" / "ok" / "a.jpg").write_bytes(jpeg(seed=2))
+    assert import_photos(tmp_path / "fixed", data).span is None
 
     exclude(data, "span-00003")
 
-    assert import_photos(tmp_path / "mended", data).span.name == "span-00004"
+    assert import_photos(tmp_path / "fixed", data).span.name == "span-00004"
 
 
 def test_a_line_that_a_crash_tore_counts_as_not_written_and_is_written_over(data):

@@ -99,7 +99,7 @@ class Server:
         """
         self._faults.append((what, do, [after, times]))
 
-    def mend(self) -> None:
+    def fix(self) -> None:
         """From now on all goes well again."""
         self._faults.clear()
 

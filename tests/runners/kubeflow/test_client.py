@@ -194,7 +194,7 @@ def test_a_log_that_is_gone_is_empty(server):
     assert cluster.log("nope", "pod") == []
     server.break_("/log", status(404, "Not Found\n", "text/plain"))
     assert cluster.log("nope", "pod") == []
-    server.mend()
+    server.fix()
     server.break_("/log", status(200, "line 1\nZürich\n", "text/plain"))
     assert cluster.log("nope", "pod") == ["line 1", "Zürich"]
 

@@ -70,13 +70,13 @@ def test_interrupted_at_any_request_it_never_stops_firing_and_the_next_call_mend
     for request in itertools.count():
         server.break_(".", fault, after=request)
         interrupted = edgeline("schedule", "--cron", MONDAY)
-        server.mend()
+        server.fix()
         if interrupted.code == 0:
             break
         assert interrupted.code == 1 and "Traceback" not in interrupted.err
         assert enabled(server), f"nothing fires after request {request}"
-        mended = edgeline("schedule", "--cron", TUESDAY)
-        assert mended.code == 0, mended.err
+        fixed = edgeline("schedule", "--cron", TUESDAY)
+        assert fixed.code == 0, fixed.err
         assert enabled(server) == [TUESDAY] and len(server.recurring) == 1
     assert request > 8 and enabled(server) == [MONDAY]
 
@@ -89,7 +89,7 @@ def test_an_old_one_that_cannot_be_removed_is_told(server, edgeline):
     assert (
         "etcd is full" in ended.err and "one before it too" in ended.err and "same command again" in ended.err
     )
-    server.mend()
+    server.fix()
     assert "shelf fires more than once in weekly" in edgeline("schedule", "--list").out
 
 
@@ -147,7 +147,7 @@ def test_enabling_leaves_one_where_a_replacement_was_interrupted(server, edgelin
     edgeline("schedule", "--cron", MONDAY)
     server.break_(":disable", hang_up)
     edgeline("schedule", "--cron", TUESDAY)
-    server.mend()
+    server.fix()
     assert sorted(enabled(server)) == [MONDAY, TUESDAY]
     assert edgeline("schedule", "--enable").code == 0
     assert enabled(server) == [TUESDAY] and len(server.recurring) == 1
@@ -157,7 +157,7 @@ def test_disabling_stops_all_of_them(server, edgeline):
     edgeline("schedule", "--cron", MONDAY)
     server.break_(":disable", hang_up)
     edgeline("schedule", "--cron", TUESDAY)
-    server.mend()
+    server.fix()
     assert edgeline("schedule", "--disable").code == 0
     assert enabled(server) == []
 

@@ -23,7 +23,7 @@ def Write(schema: OutputArtifact[Schema], text: Parameter[str]):
 @component
 def Judge(schema: InputArtifact[Schema], model: OutputArtifact[Model]):
     if "bad" in open(schema.uri + "/schema.pbtxt").read():
-        raise HeldBack("It is bad.", "Bad is not good.", "Mend it.")
+        raise HeldBack("It is bad.", "Bad is not good.", "Fix it.")
     open(model.uri + "/model", "w").write("good")
 """
 DRILL = """
@@ -116,5 +116,5 @@ def test_a_step_that_refuses_is_told_as_failed_and_its_error_keeps_its_parts(run
         "exit_code": 3,
         "found": "It is bad.",
         "why": "Bad is not good.",
-        "do": "Mend it.",
+        "do": "Fix it.",
     }
