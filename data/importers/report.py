@@ -30,8 +30,8 @@ class ImportReport:
         known: Photos that were there already, in a span or earlier in the source, under the same label.
         restored: Photos of which a span had the label and no longer the file; it is there again.
         relabelled: Photos that a span has under another label; they were left alone.
-        conflicting: New photos that the source gives two labels; both rows are kept, and ingest sets them
-            aside.
+        conflicting: New photos that the source gives two labels; both rows are kept, and ingest
+            quarantines them.
         refused: What could not be imported, by slug.
         written: Workload files that were written or changed.
         new_labels: Labels that were added at the end of an existing schema.
@@ -68,7 +68,7 @@ class ImportReport:
             )
         if self.conflicting:
             lines.append(
-                f"{self.conflicting} photos have two labels in the source; a run will set them aside."
+                f"{self.conflicting} photos have two labels in the source; a run will quarantine them."
             )
         for reason, tally in self.refused.items():
             lines.append(f"{tally.count} refused as {reason}: {tally}.")
