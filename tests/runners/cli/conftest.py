@@ -1,6 +1,7 @@
 import pytest
 
 from records.run import Step
+from report.facts import About, Facts
 from runners.shared.runs import RunFolder
 
 
@@ -22,5 +23,6 @@ def workspace(tmp_path, make_run):
     folder.path.mkdir(parents=True)
     folder.write(run)
     (folder.path / "report.html").write_text("<!DOCTYPE html>")
-    (folder.path / "facts.json").write_text('{"about": {"run": "1", "outcome": "held"}}')
+    facts = Facts(About(run.id, "shelf", outcome="held"))
+    (folder.path / "facts.json").write_bytes(facts.to_json())
     return tmp_path / "workspace"
