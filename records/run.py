@@ -112,3 +112,5 @@ class Run:
 
 
 RUN = JsonFile[Run]("run.json", Run)
+# The digest of each file that a step runs, by step and module.
+CODE = JsonFile[Mapping[str, Mapping[str, str]]]("code.json", Mapping[str, Mapping[str, str]])

@@ -1,4 +1,4 @@
-"""`edgeline run`: one run of the DAG on this machine."""
+"""`edgeline run` and `edgeline plan`: one run of the DAG on this machine, and what it would do."""
 
 import click
 
@@ -19,3 +19,12 @@ def run(wanted: RunOptions) -> int:
     from runners.local import run as local
 
     return local.run(wanted)
+
+
+@click.command(cls=Command)
+@options.gathered("wanted", RunOptions, *options.RUN, options.as_json)
+def plan(wanted: RunOptions) -> int:
+    """Which steps a run would take from the cache, and which would run, and why."""
+    from runners.local import plan as local
+
+    return local.plan(wanted)

@@ -12,13 +12,13 @@ from data.spans.layout import newest_spans
 from errors import DataRefused
 from locations import Location
 from records.json_file import to_builtins
-from records.run import UNFINISHED, Run
+from records.run import CODE, UNFINISHED, Run
 from release import store
 from runners.local import artifact_records, catch_up, closing
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import run_worker
 from runners.shared import inputs, runs
-from runners.shared.code import step_digests
+from runners.shared.code import digest, step_files
 from runners.shared.events import Event, listen
 from runners.shared.failures import describe, describe_death
 from runners.shared.progress import Progress, print_line
@@ -58,7 +58,7 @@ class _Session:
     console: Any
     started: float
     start_seconds: float | None = None
-    step_code: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.workspace = self.options.workspace.absolute()
@@ -86,8 +86,8 @@ class _Session:
             spans = newest_spans(data, self.settings.data.window)
             looked = catch_up.look(data, spans, self.settings.data.window, earlier)
             cache = self.workspace / "window.json"
-            self.step_code = step_digests(self.workload.module)
-            digests = inputs.digests(spans, cache, self.workload, self.settings, self.push, self.step_code)
+            self.code = step_files(self.workload.module)
+            digests = inputs.digests(spans, cache, self.workload, self.settings, self.push, self.code)
             if self.options.if_changed and last is not None and self._nothing_changed(last, digests):
                 return None
             inputs.check_labels(spans)
@@ -161,10 +161,11 @@ class _Session:
             host=socket.gethostname(),
             started_at=runs.utc_now(),
             inputs=digests,
-            step_code=self.step_code,
+            step_code={step: digest(files) for step, files in self.code.items()},
             resumes=resumed.id if resumed else None,
             **looked,
         )
+        CODE.write(folder.path, self.code)
         folder.write(run)
         self.lock.note(run.id)
         return run, folder

@@ -8,7 +8,7 @@ import ast
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,8 +35,8 @@ class Place:
         return next((file for file in files if file.is_file()), None)
 
 
-def step_digests(workload: str) -> dict[str, str]:
-    """The digest of the code of each step that has code of ours to run.
+def step_files(workload: str) -> dict[str, dict[str, str]]:
+    """The digest of each file that a step runs, by the name of its module; of steps that run code of ours.
 
     Args:
         workload: Dotted path of the workload's module.
@@ -46,23 +46,15 @@ def step_digests(workload: str) -> dict[str, str]:
     """
     places, imports = (Place(ROOT), _place_of(workload)), cache(_imports)
     return {
-        step: _digest(_files((*info.code, workload) if info.runs_workload else info.code, places, imports))
+        step: _files((*info.code, workload) if info.runs_workload else info.code, places, imports)
         for step, info in STEPS.items()
         if info.code or info.runs_workload
     }
 
 
-def whole_digest(steps: Mapping[str, str]) -> str:
-    """One digest of the code of all steps."""
-    return hashlib.sha256(json.dumps(steps, sort_keys=True).encode()).hexdigest()
-
-
-def _digest(files: Mapping[str, Path]) -> str:
-    """SHA-256 over files by the names of their modules."""
-    found = hashlib.sha256()
-    for module, path in sorted(files.items()):
-        found.update(f"{module}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    return found.hexdigest()
+def digest(files: object) -> str:
+    """One digest of those of the files of a step, or of all steps."""
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
 def _place_of(module: str) -> Place:
@@ -89,9 +81,9 @@ def _not_found(module: str, why: str) -> UsageError:
 
 def _files(
     modules: Iterable[str], places: Iterable[Place], imports: Callable[[Path, str], Iterable[str]]
-) -> dict[str, Path]:
-    """The files of modules and of all that they import, by name."""
-    found: dict[str, Path] = {}
+) -> dict[str, str]:
+    """The digests of the files of modules and of all that they import, by name."""
+    found: dict[str, str] = {}
     left = list(modules)
     while left:
         module = left.pop()
@@ -99,7 +91,7 @@ def _files(
             continue
         file = next((path for place in places if (path := place.find(module)) is not None), None)
         if file is not None:
-            found[module] = file
+            found[module] = hashlib.sha256(file.read_bytes()).hexdigest()
             left += imports(file, module)
             left += [module.rpartition(".")[0]] if "." in module else []
     return found

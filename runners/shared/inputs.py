@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from data.spans.layout import Span, read_labels
 from data.spans.window import window_digest
 from release import store
-from runners.shared.code import ROOT, whole_digest
+from runners.shared.code import ROOT, digest
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -38,11 +38,11 @@ def production_digest(push: str, model: str) -> str:
 
 def digests(
     spans: tuple[Span, ...],
-    cache: Path,
+    cache: Path | None,
     workload: "Workload",
     settings: "Settings",
     push: str,
-    code: Mapping[str, str],
+    code: Mapping[str, Mapping[str, str]],
 ) -> dict[str, str]:
     """The digest of each thing that a run depends on.
 
@@ -52,15 +52,18 @@ def digests(
         workload: Its schema counts, and its module's name.
         settings: All of them.
         push: Root of the release store, a folder or URL.
-        code: Digests of the code by step.
+        code: Digests of the files that each step runs.
     """
+    from pipeline import workloads
+
     chosen = settings.model_dump(mode="json", exclude={"kubeflow"})  # No step on this machine reads those.
     own = {"name": workload.name, "module": workload.module, "settings": chosen}
     return {
         "window": window_digest(spans, cache),
         "settings": hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest(),
+        "labels": digest(workloads.read_labels(workload)),
         "schema": hashlib.sha256(workload.schema.read_bytes()).hexdigest(),
-        "code": whole_digest(code),
+        "code": digest(code),
         "lock": lock_digest(),
         "destination": push,
         "production": production_digest(push, workload.name),

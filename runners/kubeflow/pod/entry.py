@@ -24,7 +24,7 @@ from runners.kubeflow.pod.record import leave_end
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.shared import inputs
-from runners.shared.code import step_digests, whole_digest
+from runners.shared.code import digest, step_files
 from runners.shared.failures import chain, describe
 from runners.shared.runs import OUTCOME_OF_ERROR
 
@@ -79,7 +79,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
     foreign = take_foreign_outputs(executor_input)
     fillings = {
         RUN_ID: run,
-        CODE_OF_IMAGE: whole_digest(step_digests(options.module)),
+        CODE_OF_IMAGE: digest(step_files(options.module)),
         LOCK_OF_IMAGE: inputs.lock_digest(),
     }
     prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), locations, fillings)

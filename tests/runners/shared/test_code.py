@@ -4,7 +4,7 @@ import pytest
 
 from errors import UsageError
 from records.steps import STEPS
-from runners.shared.code import step_digests, whole_digest
+from runners.shared.code import digest, step_files
 
 SHELF = "trainer_module.photos"
 
@@ -23,27 +23,27 @@ def module(tmp_path, monkeypatch):
 
 
 def test_every_step_names_code_that_is_there():
-    digests = step_digests(SHELF)
+    found = step_files(SHELF)
 
-    assert set(digests) == {step for step, info in STEPS.items() if info.code or info.runs_workload}
-    assert step_digests(SHELF) == digests and len(set(digests.values())) == len(digests)
+    assert set(found) == {step for step, info in STEPS.items() if info.code or info.runs_workload}
+    assert step_files(SHELF) == found and len(set(map(digest, found.values()))) == len(found)
 
 
 @pytest.mark.parametrize("file", ["leaves.py", "greens/shades.py"])
 def test_an_edit_of_a_workload_of_ones_own_changes_what_runs_it_and_nothing_else(module, tmp_path, file):
-    before = step_digests(module)
+    before = step_files(module)
     path = tmp_path / file
     path.write_text(path.read_text() + "# another line\n")
 
-    after = step_digests(module)
+    after = step_files(module)
 
     assert {step for step in before if before[step] != after[step]} == {"Transform", "Trainer"}
-    assert whole_digest(before) != whole_digest(after)
+    assert digest(before) != digest(after)
 
 
 def test_a_module_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UsageError, match="no_such_module cannot be loaded") as refused:
-        step_digests("no_such_module")
+        step_files("no_such_module")
     assert "PYTHONPATH" in refused.value.do
 
 
@@ -53,7 +53,7 @@ def test_a_package_that_raises_when_it_is_imported_is_named_with_its_error(tmp_p
     (tmp_path / "broken_package" / "__init__.py").write_text("1 / 0\n")
 
     with pytest.raises(UsageError, match=r"broken_package\.model cannot be loaded") as refused:
-        step_digests("broken_package.model")
+        step_files("broken_package.model")
     assert "ZeroDivisionError" in refused.value.why
 
 
@@ -62,7 +62,7 @@ def test_a_module_that_is_no_python_is_named_with_its_line(tmp_path, monkeypatch
     (tmp_path / "half_written.py").write_text("X = 1\ndef (\n")
 
     with pytest.raises(UsageError, match=r"half_written\.py, line 2"):
-        step_digests("half_written")
+        step_files("half_written")
 
 
 def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch):
@@ -76,7 +76,7 @@ def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch
     for file in code.ROOT.glob("*.py"):
         shutil.copy(file, tmp_path)
     monkeypatch.setattr(code, "ROOT", tmp_path)
-    before = step_digests(SHELF)
+    before = step_files(SHELF)
     for edited, steps in {
         "release/store.py": {"ProductionModel"},
         "gates/bounds.py": {"ModelEvaluator"},
@@ -85,6 +85,6 @@ def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch
         path = tmp_path / edited
         text = path.read_text()
         path.write_text(f"{text}# another line\n")
-        after = step_digests(SHELF)
+        after = step_files(SHELF)
         path.write_text(text)
         assert {step for step in before if before[step] != after[step]} == steps, edited

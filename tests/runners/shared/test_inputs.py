@@ -8,7 +8,7 @@ from pipeline.settings import load
 from pipeline.workloads import find_workload
 from runners.shared import inputs
 
-CODE = {"Trainer": "a" * 64}
+CODE = {"Trainer": {"trainer_module.run": "a" * 64}}
 
 
 def add_week(data, label="ok"):
@@ -65,7 +65,7 @@ def test_what_a_push_changes_is_no_change(world):
 
 
 def test_another_line_of_code_is_a_change(world):
-    assert not inputs.same_inputs(world(), world(code={"Trainer": "b" * 64}))
+    assert not inputs.same_inputs(world(), world(code={"Trainer": {"trainer_module.run": "b" * 64}}))
 
 
 def test_a_labels_file_that_lacks_a_column_is_refused_before_anything_runs(tmp_path):
