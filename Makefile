@@ -33,8 +33,8 @@ lint: setup ## ruff, mypy and the layers of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-lock: ## resolve the dependencies of both stacks anew; newer ones by removing requirements/*.txt
-	@$(PYTHON) -m deploy.environment.lock
+lock: ## resolve the dependencies of both stacks again; newer ones by removing requirements/*.txt
+	@$(PYTHON) -m deploy.environment lock
 
 # A tag of its own for each commit: of `latest`, a cluster would not know that it changed.
 IMAGE ?= edgeline:$(shell git rev-parse --short=12 HEAD)

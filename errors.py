@@ -11,16 +11,17 @@ class EdgelineError(Exception):
         found: What was found, with the value.
         why: Why that cannot work.
         do: What to do next, where possible a command.
+        spans: Names of the spans that are to blame.
     """
 
     exit_code = 1
 
-    def __init__(self, found: str, why: str = "", do: str = "") -> None:
+    def __init__(self, found: str, why: str = "", do: str = "", spans: tuple[str, ...] = ()) -> None:
         super().__init__(" ".join(part for part in (found, why, do) if part))
-        self.found, self.why, self.do = found, why, do
+        self.found, self.why, self.do, self.spans = found, why, do, spans
 
-    def __reduce__(self) -> tuple[type["EdgelineError"], tuple[str, str, str]]:
-        return type(self), (self.found, self.why, self.do)
+    def __reduce__(self) -> tuple[type["EdgelineError"], tuple[str, str, str, tuple[str, ...]]]:
+        return type(self), (self.found, self.why, self.do, self.spans)
 
 
 class UsageError(EdgelineError):

@@ -1,16 +1,21 @@
 """What the project is made of and needs; the pins stand in requirements/, tool settings in pyproject.toml."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
+
+ROOMS = (
+    *("runners", "pipeline", "components"),
+    *("trainer_module", "edge", "release", "gates", "data", "report", "records"),
+)
 
 setup(
     name="edgeline",
     version="0.1.0",
     description="From labelled field data to a blessed model on every phone: one TFX pipeline",
     python_requires=">=3.10,<3.14",
-    packages=["runners", "pipeline", "components", "trainer_module", "edge", "release", "data", "report"],
+    packages=find_packages(include=[pattern for room in ROOMS for pattern in (room, f"{room}.*")]),
     # The templates and the style of the report's pages.
     package_data={"report": ["templates/*"]},
-    py_modules=["errors", "labels", "locations"],
+    py_modules=["errors", "labels", "locations", "settings_group"],
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
     package_dir={"": "."},
     install_requires=[
@@ -18,9 +23,11 @@ setup(
         "tensorflow",
         "keras",
         "apache-beam",
+        "click",
         "fsspec",
         "jinja2",
         "matplotlib",
+        "msgspec",
         "numpy",
         "pillow",
         "pydantic>=2",
@@ -34,5 +41,5 @@ setup(
         # Data and releases in an S3 bucket; another store by its fsspec library.
         "s3": ["s3fs"],
     },
-    entry_points={"console_scripts": ["edgeline = runners.cli:main"]},
+    entry_points={"console_scripts": ["edgeline = runners.cli.main:main"]},
 )

@@ -9,18 +9,20 @@ import argparse
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from data.photo_checks import PhotoLimits, check_photo
-from data.rejection import PhotoRejected
-from data.screening import screen_rows
-from data.spans import LabelRow, Span, newest_spans, read_labels
-from data.split import eval_sessions
+from data.photos.checks import check_photo
+from data.photos.screening import screen_rows
+from data.settings import DataSettings
+from data.spans.layout import LabelRow, Span, newest_spans, read_labels
+from data.spans.rejection import PhotoRejected
+from data.spans.split import eval_sessions
+from pipeline.settings import Settings
 from pipeline.workloads import find_workload
 from pipeline.workloads import read_labels as workload_labels
-from runners import runs
+from runners.shared import runs
 
 
 def main() -> None:
@@ -35,9 +37,10 @@ def main() -> None:
     metrics = json.loads(manifest.read_text())["metrics"]
     labels = workload_labels(find_workload(run.workload_source))
 
-    train, evaluation = _photos(Path(run.data), run.settings["data"], labels)
+    settings = Settings.model_validate_json(json.dumps(run.settings))
+    train, evaluation = _photos(Path(run.data), settings.data, labels)
     started = time.monotonic()
-    bare = _train(train, evaluation, labels, run.settings)
+    bare = _train(train, evaluation, labels, settings)
     print(f"{len(train)} train and {len(evaluation)} eval photos; script {time.monotonic() - started:.0f} s")
     print(f"{'':12} {'eval photos':>11} {'pipeline':>9} {'script':>7} {'difference':>11}")
     piped = {"overall": metrics["overall"]["all"], **metrics["class"]}
@@ -49,19 +52,16 @@ def main() -> None:
 Photo = tuple[bytes, str]
 
 
-def _photos(
-    data: Path, settings: Mapping[str, Any], labels: Iterable[str]
-) -> tuple[list[Photo], list[Photo]]:
-    limits = PhotoLimits(settings["max_megapixels"], settings["min_side"], settings["max_side"])
+def _photos(data: Path, settings: DataSettings, labels: Iterable[str]) -> tuple[list[Photo], list[Photo]]:
     rows: list[tuple[Span, LabelRow]] = []
-    for span in newest_spans(data, settings["window"]):
+    for span in newest_spans(data, settings.window):
         rows += [(span, row) for row in screen_rows(read_labels(span), list(labels))[0]]
-    held_out = eval_sessions((row.session_id for _, row in rows), settings["eval_fraction"])
+    held_out = eval_sessions((row.session_id for _, row in rows), settings.eval_fraction)
     seen: set[str] = set()
     splits: dict[bool, list[Photo]] = defaultdict(list)
     for span, row in rows:
         try:
-            photo = check_photo(span.resolve(row.photo).read_bytes(), limits)
+            photo = check_photo(span.resolve(row.photo).read_bytes(), settings)
         except PhotoRejected:
             continue
         if photo.digest not in seen:
@@ -71,7 +71,7 @@ def _photos(
 
 
 def _train(
-    train: list[Photo], evaluation: list[Photo], labels: tuple[str, ...], settings: Mapping[str, Any]
+    train: list[Photo], evaluation: list[Photo], labels: tuple[str, ...], settings: Settings
 ) -> dict[str, tuple[int, float]]:
     """Photos and accuracy, overall and by class, at the epoch with the lowest eval loss."""
     import keras
@@ -80,8 +80,8 @@ def _train(
 
     from trainer_module.photos import build_model
 
-    size, channels = settings["model"]["image_size"], settings["model"]["channels"]
-    trainer = settings["trainer"]
+    size, channels = settings.model.image_size, settings.model.channels
+    trainer = settings.trainer
 
     def dataset(photos: list[Photo]) -> Any:
         def decode(jpeg: Any, label: Any) -> Any:
@@ -91,24 +91,24 @@ def _train(
         return tf.data.Dataset.from_tensor_slices(([jpeg for jpeg, _ in photos], ids)).map(decode).cache()
 
     def vary(image: Any, label: Any) -> Any:
-        image = tf.image.random_flip_left_right(image) if trainer["flip"] else image
-        image = tf.image.random_brightness(image, 255.0 * trainer["brightness"] + 1e-6)
+        image = tf.image.random_flip_left_right(image) if trainer.flip else image
+        image = tf.image.random_brightness(image, 255.0 * trainer.brightness + 1e-6)
         return tf.clip_by_value(image, 0.0, 255.0), label
 
-    keras.utils.set_random_seed(settings["seed"])
-    model = build_model(labels, settings["model"])
+    keras.utils.set_random_seed(settings.seed)
+    model = build_model(labels, settings.model)
     model.compile(
-        keras.optimizers.Adam(trainer["learning_rate"]),
+        keras.optimizers.Adam(trainer.learning_rate),
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    patience = trainer["early_stopping_patience"] or trainer["epochs"]
-    batch = trainer["batch_size"]
+    patience = trainer.early_stopping_patience or trainer.epochs
+    batch = trainer.batch_size
     model.fit(
         dataset(train).shuffle(len(train)).map(vary).batch(batch).prefetch(2),
         validation_data=dataset(evaluation).batch(batch),
-        epochs=trainer["epochs"],
-        class_weight={i: trainer["class_weights"].get(label, 1.0) for i, label in enumerate(labels)},
+        epochs=trainer.epochs,
+        class_weight={i: trainer.class_weights.get(label, 1.0) for i, label in enumerate(labels)},
         callbacks=[keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)],
         verbose=0,
     )

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.photo_checks import PhotoLimits, check_photo
-from data.rejection import PhotoRejected
-from data.spans import find_spans, read_labels
+from data.photos.checks import check_photo
+from data.settings import DataSettings
+from data.spans.layout import find_spans, read_labels
+from data.spans.rejection import PhotoRejected
 
 _MADE = {"192 x 144": (192, 144, 400), "512 x 384": (512, 384, 200), "1600 x 1200": (1600, 1200, 40)}
 
@@ -36,7 +37,7 @@ def bare(photo: bytes) -> None:
 def checked(photo: bytes) -> None:
     """What ingest does to a photo."""
     try:
-        check_photo(photo, PhotoLimits())
+        check_photo(photo, DataSettings())
     except PhotoRejected as rejected:
         sys.stderr.write(f"{rejected}\n")
 
@@ -54,27 +55,29 @@ def ingested_a_second(data: Path, labels: Sequence[str]) -> float:
     from tfx.types.standard_artifacts import Examples
 
     from components.artifacts import Quarantine
-    from components.photo_ingest import PhotoIngestExecutor
+    from components.photo_ingest import PhotoIngest
     from pipeline.dag import FASTEST_ON_ONE_MACHINE
-    from pipeline.settings import DataSettings
+    from records.ingest import INGEST
 
     with tempfile.TemporaryDirectory() as folder:
         examples, quarantine = Examples(), Quarantine()
         examples.uri, quarantine.uri = f"{folder}/examples", f"{folder}/quarantine"
-        context = PhotoIngestExecutor.Context(
+        executor = PhotoIngest.EXECUTOR_SPEC.executor_class
+        context = executor.Context(
             beam_pipeline_args=list(FASTEST_ON_ONE_MACHINE), tmp_dir=folder, unique_id="1"
         )
         properties = {
             "data": str(data),
             "labels": json.dumps(labels),
-            "options": json.dumps(DataSettings(window=1000).model_dump()),
+            "settings": DataSettings(window=1000).model_dump_json(),
             "window": "",
+            "code": "",
         }
         start = time.perf_counter()
-        PhotoIngestExecutor(context).Do({}, {"examples": [examples], "quarantine": [quarantine]}, properties)
+        executor(context).Do({}, {"examples": [examples], "quarantine": [quarantine]}, properties)
         seconds = time.perf_counter() - start
-        summary = json.loads(Path(quarantine.uri, "ingest.json").read_text(encoding="utf-8"))
-    return sum(span["rows"] for span in summary["spans"]) / seconds
+        summary = INGEST.read(Path(quarantine.uri))
+    return sum(span.rows for span in summary.spans) / seconds
 
 
 def make_photos(width: int, height: int, count: int) -> list[bytes]:

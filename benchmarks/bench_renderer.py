@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from data.shelf_renderer import generate
+from data.shelf.renderer import generate
 
 TARGET_PHOTOS, TARGET_SECONDS = 18_000, 180.0
 

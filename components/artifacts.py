@@ -4,7 +4,7 @@ from tfx.types.artifact import Artifact
 
 
 class Quarantine(Artifact):
-    """Photos that ingest set aside (`quarantine.csv`), and the counts of the window (`ingest.json`)."""
+    """Photos that ingest quarantined (`quarantine.csv`), and the counts of the window (`ingest.json`)."""
 
     TYPE_NAME = "components.Quarantine"
 

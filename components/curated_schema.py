@@ -5,45 +5,20 @@ would have to exist in the step's container. This component takes the schema's t
 """
 
 from pathlib import Path
-from typing import Any
 
-from tfx.dsl.components.base.base_component import BaseComponent
-from tfx.dsl.components.base.base_executor import BaseExecutor
-from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
-from tfx.types import Channel, artifact_utils
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Schema
 
 
-class CuratedSchemaExecutor(BaseExecutor):
-    """Writes `schema.pbtxt`, the file name that TFX's readers of a Schema artifact expect."""
-
-    def Do(
-        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
-    ) -> None:
-        """See `CuratedSchema`."""
-        folder = Path(artifact_utils.get_single_uri(output_dict["schema"]))
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "schema.pbtxt").write_text(exec_properties["text"], encoding="utf-8")
-
-
-class CuratedSchemaSpec(ComponentSpec):
-    """Parameters and channels of `CuratedSchema`."""
-
-    PARAMETERS = {"text": ExecutionParameter(type=str)}
-    INPUTS: dict[str, ChannelParameter] = {}
-    OUTPUTS = {"schema": ChannelParameter(type=Schema)}
-
-
-class CuratedSchema(BaseComponent):
-    """Puts out the curated schema.
+@component
+def CuratedSchema(schema: OutputArtifact[Schema], text: Parameter[str]) -> None:
+    """Puts out the curated schema as `schema.pbtxt`, the name that TFX's readers of a Schema expect.
 
     Args:
-        text: The schema as a text protocol buffer.
+        schema: The curated schema.
+        text: The same as a text protocol buffer.
     """
-
-    SPEC_CLASS = CuratedSchemaSpec
-    EXECUTOR_SPEC = ExecutorClassSpec(CuratedSchemaExecutor)
-
-    def __init__(self, text: str) -> None:
-        super().__init__(CuratedSchemaSpec(text=text, schema=Channel(type=Schema)))
+    folder = Path(schema.uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "schema.pbtxt").write_text(text, encoding="utf-8")

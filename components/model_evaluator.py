@@ -1,11 +1,10 @@
 """TFX's Evaluator with an optional production model, bounds with a minimum support, verdict in sentences.
 
-TFMA computes the metrics by slice. Its own thresholds know no minimum support and name no reason, so the
-bounds are applied here, to TFMA's numbers; the blessing is TFX's standard artifact.
+TFMA computes the metrics by slice, `gates/bounds.py` judges them; the blessing is TFX's standard artifact.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +22,13 @@ from tfx.types import BaseChannel, Channel, artifact_utils
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation
 
-from components.verdict import VerdictRecord, write_verdict
-
-METRICS_FILE_NAME = "metrics.json"
+from gates.bounds import judge
+from gates.settings import EvaluationSettings
+from records.evaluation import METRICS, Confusion, Metrics
+from records.verdict import VERDICT
 
 # What a kind of slice is called in the settings, and the feature of the examples that it is taken from.
 SLICE_FEATURES = {"class": "label", "lane": "lane_id", "span": "span"}
-
-# TFMA's accuracies are float32: 9 right of 10 come as 0.8999999762, and 6 of 10 as 0.6000000238.
-_ROUNDING = 1e-6
-
-SliceMetrics = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
 class ModelEvaluatorExecutor(Executor):
@@ -51,22 +46,18 @@ class ModelEvaluatorExecutor(Executor):
 
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         labels = json.loads(exec_properties["labels"])
-        metrics = {
-            # TFMA takes the names away where there is one model.
-            "candidate": read_metrics(evaluation, "candidate" if has_baseline else "", labels),
-            "baseline": read_metrics(evaluation, "baseline", labels) if has_baseline else None,
-            "baseline_version": baseline.get_int_custom_property("version"),
-            "confusion": read_confusion(evaluation, "candidate" if has_baseline else "", labels),
-        }
-        Path(evaluation, METRICS_FILE_NAME).write_text(json.dumps(metrics, indent=1), encoding="utf-8")
-        verdict = judge(
-            metrics["candidate"],
-            metrics["baseline"],
-            json.loads(exec_properties["bounds"]),
-            bool(exec_properties["beat_majority"]),
+        # TFMA takes the names away where there is one model.
+        candidate = "candidate" if has_baseline else ""
+        metrics = Metrics(
+            candidate=read_metrics(evaluation, candidate, labels),
+            baseline=read_metrics(evaluation, "baseline", labels) if has_baseline else None,
+            baseline_version=baseline.get_int_custom_property("version"),
+            confusion=read_confusion(evaluation, candidate, labels),
         )
+        METRICS.write(Path(evaluation), metrics)
+        verdict = judge(metrics, EvaluationSettings.model_validate_json(exec_properties["settings"]))
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        write_verdict(blessing.uri, verdict)
+        VERDICT.write(Path(blessing.uri), verdict)
         name, value = (
             (BLESSED_FILE_NAME, BLESSED_VALUE)
             if verdict.passed
@@ -105,17 +96,13 @@ def read_metrics(
     return {kind: dict(sorted(slices.items())) for kind, slices in metrics.items()}
 
 
-def read_confusion(evaluation: str, model_name: str, labels: Sequence[str]) -> dict[str, Any]:
+def read_confusion(evaluation: str, model_name: str, labels: Sequence[str]) -> Confusion:
     """TFMA's confusion matrix of one model over all eval photos.
 
     Args:
         evaluation: Folder that TFMA wrote to.
         model_name: As for `read_metrics`.
         labels: Class names by id.
-
-    Returns:
-        `{"labels": [...], "rows": [[...], ...]}`: how often a photo of the row's class was taken for the
-        column's. A photo whose probabilities are not numbers is taken for no class, and in no column.
     """
     import tensorflow_model_analysis as tfma
 
@@ -131,71 +118,7 @@ def read_confusion(evaluation: str, model_name: str, labels: Sequence[str]) -> d
             predicted = entry.get("predictedClassId", 0)
             if predicted >= 0:
                 rows[entry.get("actualClassId", 0)][predicted] += round(entry["numWeightedExamples"])
-    return {"labels": list(labels), "rows": rows}
-
-
-def judge(
-    candidate: SliceMetrics,
-    baseline: SliceMetrics | None,
-    bounds: Sequence[Mapping[str, Any]],
-    beat_majority: bool,
-) -> VerdictRecord:
-    """Applies the bounds to every slice with enough photos.
-
-    Args:
-        candidate: Metrics of the trained model, as `read_metrics` gives them.
-        baseline: The same of the production model, on the same photos; None when nothing is in production.
-        bounds: `slice`, `metric`, `lower`, `max_drop` and `min_support`, as in the settings.
-        beat_majority: Whether overall accuracy has to be above always saying the most frequent class.
-    """
-    reasons = [reason for bound in bounds for reason in _broken(bound, candidate, baseline)]
-    overall = candidate["overall"]["all"]
-    label, majority = max(
-        ((label, values["example_count"]) for label, values in candidate["class"].items()),
-        key=lambda item: item[1],
-    )
-    share = majority / overall["example_count"]
-    # Here and below, "not above" instead of "below": an accuracy that is not a number passes nothing.
-    if beat_majority and not overall["accuracy"] > share + _ROUNDING:
-        reasons.append(
-            f"Overall accuracy {overall['accuracy']:.3f} does not beat always saying {label}, which is right"
-            f" for {share:.3f} of the photos."
-        )
-    if reasons:
-        return VerdictRecord("evaluation", "fail", tuple(reasons))
-    photos = f"{overall['example_count']:.0f} eval photos"
-    summary = f"Accuracy {overall['accuracy']:.3f} on {photos}; every bound holds."
-    if baseline is None:
-        return VerdictRecord(
-            "evaluation",
-            "no_baseline",
-            (summary, "Nothing is in production yet, so there is no baseline to compare with."),
-        )
-    before = baseline["overall"]["all"]["accuracy"]
-    return VerdictRecord(
-        "evaluation", "pass", (summary, f"The model in production has {before:.3f} on the same photos.")
-    )
-
-
-def _broken(
-    bound: Mapping[str, Any], candidate: SliceMetrics, baseline: SliceMetrics | None
-) -> Iterator[str]:
-    kind, metric = bound["slice"], bound["metric"]
-    for name, values in candidate[kind].items():
-        if values["example_count"] < bound["min_support"]:
-            continue
-        where = metric if kind == "overall" else f"{metric} of {kind} {name}"
-        photos = f"{values['example_count']:.0f} eval photos"
-        found = f"{where[0].upper()}{where[1:]} is {values[metric]:.3f} on {photos}"
-        if bound["lower"] is not None and not values[metric] >= bound["lower"] - _ROUNDING:
-            yield f"{found}; at least {bound['lower']:.3f} is needed."
-        before = baseline[kind].get(name) if baseline else None
-        drop = before[metric] - values[metric] if before else 0.0
-        if before and bound["max_drop"] is not None and not drop <= bound["max_drop"] + _ROUNDING:
-            yield (
-                f"{found}, {drop:.3f} below the model in production ({before[metric]:.3f});"
-                f" at most {bound['max_drop']:.3f} is allowed."
-            )
+    return Confusion(tuple(labels), tuple(map(tuple, rows)))
 
 
 class ModelEvaluatorSpec(ComponentSpec):
@@ -204,8 +127,8 @@ class ModelEvaluatorSpec(ComponentSpec):
     PARAMETERS = {
         "eval_config": ExecutionParameter(type=str),
         "labels": ExecutionParameter(type=str),
-        "bounds": ExecutionParameter(type=str),
-        "beat_majority": ExecutionParameter(type=int),
+        "settings": ExecutionParameter(type=str),
+        "code": ExecutionParameter(type=str),
     }
     INPUTS = {
         "examples": ChannelParameter(type=Examples),
@@ -227,8 +150,8 @@ class ModelEvaluator(BaseBeamComponent):
         baseline_model: `ProductionModel`'s output; left out of the evaluation when its `has_model` is 0.
         eval_config: A `tfma.EvalConfig` as JSON.
         labels: Class names by id.
-        bounds: See `judge`.
-        beat_majority: See `judge`.
+        settings: `EvaluationSettings` as JSON.
+        code: Digest of the code that this runs, which keys the cache.
     """
 
     SPEC_CLASS = ModelEvaluatorSpec
@@ -241,8 +164,8 @@ class ModelEvaluator(BaseBeamComponent):
         baseline_model: BaseChannel,
         eval_config: str,
         labels: Sequence[str],
-        bounds: Sequence[Mapping[str, Any]],
-        beat_majority: bool,
+        settings: str,
+        code: str,
     ) -> None:
         super().__init__(
             ModelEvaluatorSpec(
@@ -251,8 +174,8 @@ class ModelEvaluator(BaseBeamComponent):
                 baseline_model=baseline_model,
                 eval_config=eval_config,
                 labels=json.dumps(list(labels)),
-                bounds=json.dumps([dict(bound) for bound in bounds], sort_keys=True),
-                beat_majority=int(beat_majority),
+                settings=settings,
+                code=code,
                 evaluation=Channel(type=ModelEvaluation),
                 blessing=Channel(type=ModelBlessing),
             )

@@ -11,9 +11,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from data.photo_checks import CheckedPhoto
-from data.rejection import Reason
-from data.spans import LabelRow, Span
+from data.photos.checks import CheckedPhoto
+from data.spans.layout import LabelRow, Span
+from data.spans.rejection import Reason
 
 SPLITS = ("train", "eval")
 
@@ -33,7 +33,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class SetAside:
+class Quarantined:
     """A photo that goes to quarantine."""
 
     span: str
@@ -69,7 +69,7 @@ class WriteShard(beam.DoFn):
 
 def _without_copies(
     group: Iterable[tuple[Listed, CheckedPhoto]],
-) -> tuple[list[tuple[Listed, CheckedPhoto]], list[SetAside]]:
+) -> tuple[list[tuple[Listed, CheckedPhoto]], list[Quarantined]]:
     """The photos in order of digest, and the copies: all but the oldest, or all where their labels differ."""
     ordered = sorted(group, key=lambda item: (item[1].digest, item[0].photo_id))
     by_digest: dict[str, list[tuple[Listed, CheckedPhoto]]] = {}
@@ -80,11 +80,13 @@ def _without_copies(
         labels = sorted({listed.row.label for listed, _ in copies})
         if len(labels) > 1:
             detail = f"The same photo is labelled {' and '.join(labels)}."
-            rejected += [SetAside(c.span.name, c.row.photo, "conflicting-label", detail) for c, _ in copies]
+            rejected += [
+                Quarantined(c.span.name, c.row.photo, "conflicting-label", detail) for c, _ in copies
+            ]
             continue
         kept.append(copies[0])
         detail = f"A copy of {copies[0][0].photo_id}."
-        rejected += [SetAside(c.span.name, c.row.photo, "duplicate", detail) for c, _ in copies[1:]]
+        rejected += [Quarantined(c.span.name, c.row.photo, "duplicate", detail) for c, _ in copies[1:]]
     return kept, rejected
 
 

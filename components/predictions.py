@@ -1,7 +1,6 @@
 """What the SavedModel said of each eval photo, and its worst mistakes with a thumbnail each."""
 
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.transformed_photos import TransformedPhotos, read_jpegs
-
-PREDICTIONS_FILE_NAME = "predictions.jsonl"
-MISTAKES_FILE_NAME = "mistakes.json"
+from records.edge import MISTAKES, PREDICTIONS, Mistake, Prediction
 
 _MOST_MISTAKES = 12
 # Pixels of the longer side: enough to see what is on it, and a dozen of them stay under 100 kB.
@@ -31,17 +28,20 @@ def write_predictions(
         probabilities: Float32 [n, classes].
         labels: Class names by id.
     """
-    with (folder / PREDICTIONS_FILE_NAME).open("w", encoding="utf-8") as file:
-        for number, row in enumerate(probabilities):
-            line = {
-                "photo_id": photos.groups["photo_id"][number],
-                "label": labels[photos.labels[number]],
-                "lane": photos.groups["lane_id"][number],
-                "span": photos.spans[number],
+    PREDICTIONS.write(
+        folder,
+        (
+            Prediction(
+                photo_id=photos.groups["photo_id"][number],
+                label=labels[photos.labels[number]],
+                lane=photos.groups["lane_id"][number],
+                span=photos.spans[number],
                 # JSON knows no NaN.
-                "probabilities": [round(float(p), _DIGITS) if np.isfinite(p) else None for p in row],
-            }
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                probabilities=tuple(round(float(p), _DIGITS) if np.isfinite(p) else None for p in row),
+            )
+            for number, row in enumerate(probabilities)
+        ),
+    )
 
 
 def write_mistakes(
@@ -65,27 +65,25 @@ def write_mistakes(
     worst = _worst(photos.labels, probabilities)
     jpegs = read_jpegs(examples, "eval", {photos.groups["photo_id"][number] for number in worst})
     (folder / "mistakes").mkdir(exist_ok=True)
-    records = []
+    mistakes = []
     for place, number in enumerate(worst, start=1):
         file = f"mistakes/{place:02d}.jpg"
         row, photo_id = probabilities[number], photos.groups["photo_id"][number]
         with Image.open(io.BytesIO(jpegs[photo_id])) as image:
             image.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
             image.save(folder / file, quality=80)
-        records.append(
-            {
-                "file": file,
-                "photo_id": photo_id,
-                "label": labels[photos.labels[number]],
-                "predicted": labels[row.argmax()],
-                "probability": round(float(row.max()), _DIGITS),
-                "probability_of_label": round(float(row[photos.labels[number]]), _DIGITS),
-                "lane": photos.groups["lane_id"][number],
-                "span": photos.spans[number],
-            }
+        mistake = Mistake(
+            file=file,
+            photo_id=photo_id,
+            label=labels[photos.labels[number]],
+            predicted=labels[row.argmax()],
+            probability=round(float(row.max()), _DIGITS),
+            probability_of_label=round(float(row[photos.labels[number]]), _DIGITS),
+            lane=photos.groups["lane_id"][number],
+            span=photos.spans[number],
         )
-    text = json.dumps(records, indent=1, ensure_ascii=False)
-    (folder / MISTAKES_FILE_NAME).write_text(text, encoding="utf-8")
+        mistakes.append(mistake)
+    MISTAKES.write(folder, tuple(mistakes))
 
 
 def _worst(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> list[int]:

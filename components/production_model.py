@@ -4,13 +4,9 @@ It asks the release store itself; resolvers do not exist on open-source Kubeflow
 """
 
 from pathlib import Path
-from typing import Any
 
-from tfx.dsl.components.base.base_component import BaseComponent
-from tfx.dsl.components.base.base_executor import BaseExecutor
-from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
-from tfx.types import Channel, artifact_utils
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Model
 from tfx.utils import path_utils
 
@@ -18,56 +14,31 @@ from locations import copy_tree
 from release import store
 
 
-class ProductionModelExecutor(BaseExecutor):
-    """Copies the production SavedModel out of the release store."""
-
-    def Do(
-        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
-    ) -> None:
-        """See `ProductionModel`."""
-        artifact = artifact_utils.get_single_instance(output_dict["model"])
-        release = store.current(exec_properties["push"], exec_properties["model_name"])
-        artifact.set_int_custom_property("has_model", int(release is not None))
-        artifact.set_int_custom_property("version", release.version if release else 0)
-        target = Path(path_utils.serving_model_dir(artifact.uri))
-        if release is None:
-            # An empty folder would not exist at its consumer on a cluster.
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (Path(artifact.uri) / "no_model_in_production").touch()
-        else:
-            copy_tree(release.serving, target)
-
-
-class ProductionModelSpec(ComponentSpec):
-    """Parameters and channels of `ProductionModel`."""
-
-    PARAMETERS = {
-        "push": ExecutionParameter(type=str),
-        "model_name": ExecutionParameter(type=str),
-        "production": ExecutionParameter(type=str),
-    }
-    INPUTS: dict[str, ChannelParameter] = {}
-    OUTPUTS = {"model": ChannelParameter(type=Model)}
-
-
-class ProductionModel(BaseComponent):
-    """Puts out the model in production.
-
-    Its output has the custom properties `has_model` (1 or 0) and `version`.
+@component
+def ProductionModel(
+    model: OutputArtifact[Model],
+    push: Parameter[str],
+    model_name: Parameter[str],
+    production: Parameter[str],
+    code: Parameter[str],
+) -> None:
+    """Copies the production SavedModel out of the release store.
 
     Args:
+        model: The model in production; its custom properties are `has_model` (1 or 0) and `version`.
         push: Root of the release store, a folder or URL.
         model_name: Name of the model in it.
         production: Digest of the pointer to production, which keys the cache; empty where each step runs
             afresh.
+        code: Digest of the code that this runs, which keys the cache.
     """
-
-    SPEC_CLASS = ProductionModelSpec
-    EXECUTOR_SPEC = ExecutorClassSpec(ProductionModelExecutor)
-
-    def __init__(self, push: str, model_name: str, production: str) -> None:
-        super().__init__(
-            ProductionModelSpec(
-                push=push, model_name=model_name, production=production, model=Channel(type=Model)
-            )
-        )
+    release = store.current(push, model_name)
+    model.set_int_custom_property("has_model", int(release is not None))
+    model.set_int_custom_property("version", release.version if release else 0)
+    target = Path(path_utils.serving_model_dir(model.uri))
+    if release is None:
+        # An empty folder would not exist at its consumer on a cluster.
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (Path(model.uri) / "no_model_in_production").touch()
+    else:
+        copy_tree(release.serving, target)

@@ -7,24 +7,20 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
-from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
 from components.library_versions import library_versions
 from locations import LAUNCHER_FOLDERS, Location, locate
+from records.run import Outcome, Step
 from report import facts as values
 from report import records
 from report.collect import collect, pictures
 from report.page import render_run
 from report.sources import OUTPUTS, Sources
-
-# What a step that leaves a record has to be told. The run is no part of a larger text: on a cluster it is
-# filled in when the run begins.
-PARAMETERS = ("run", "model_name", "data", "settings", "records")
 
 # Stamped onto each output by the entry point of a cluster's steps; on one machine the runner keeps the time.
 SECONDS, STARTED = "step_seconds", "step_started"
@@ -33,13 +29,22 @@ _STEPS = {name: step for (step, _), name in OUTPUTS.items()}
 
 log = logging.getLogger("edgeline.report")
 
-_Inputs = Mapping[str, Sequence[Artifact]]
+
+@dataclass(frozen=True)
+class About:
+    """What a step that leaves a record is told: its parameters of these names."""
+
+    run: str
+    model_name: str
+    data: str
+    settings: str
+    records: str
 
 
 def leave_record(
-    inputs: _Inputs,
-    about: Mapping[str, Any],
-    outcome: values.Outcome,
+    inputs: Mapping[str, Artifact],
+    about: About,
+    outcome: Outcome,
     reasons: Sequence[str],
     version: int | None = None,
     folder: Path | None = None,
@@ -48,7 +53,7 @@ def leave_record(
 
     Args:
         inputs: The artifacts that the step reads, by the names of `Sources`.
-        about: The step's parameters, those of `PARAMETERS` among them.
+        about: The run.
         outcome: How the run ended.
         reasons: Of that.
         version: In production afterwards, where known.
@@ -57,19 +62,17 @@ def leave_record(
     place: Location | None = None
     earlier: list[values.Facts] = []
     with _warns("Earlier runs cannot be read"):
-        place = locate(about["records"]) if about["records"] else None
+        place = locate(about.records) if about.records else None
         earlier = [found for _, found in records.read_all(place)][::-1] if place is not None else []
     with _warns("There is no report of this run"):
         sources = _sources(inputs)
-        number = records.number_of(about["run"], earlier) if place is not None else 0
+        number = records.number_of(about.run, earlier) if place is not None else 0
         facts = collect(sources, _about(inputs, about, outcome, reasons, version, number))
-        page = render_run(
-            facts, pictures(sources), records.before(about["run"], about["model_name"], earlier)
-        )
+        page = render_run(facts, pictures(sources), records.before(about.run, about.model_name, earlier))
         if folder is not None:
             records.write(folder, facts, page)
         if place is not None:
-            page_at = records.write(place / about["run"], facts, page)
+            page_at = records.write(place / about.run, facts, page)
             log.info("The report of this run is %s", page_at)
 
 
@@ -81,18 +84,14 @@ def _warns(what: str) -> Iterator[None]:
         log.warning("%s: %s: %s", what, type(error).__name__, error)
 
 
-def _sources(inputs: _Inputs) -> Sources:
-    return Sources(**{name: Path(artifact.uri) for name, artifact in _single(inputs).items()})
-
-
-def _single(inputs: _Inputs) -> dict[str, Artifact]:
-    return {name: artifact_utils.get_single_instance(list(found)) for name, found in inputs.items() if found}
+def _sources(inputs: Mapping[str, Artifact]) -> Sources:
+    return Sources(**{name: Path(artifact.uri) for name, artifact in inputs.items()})
 
 
 def _about(
-    inputs: _Inputs,
-    about: Mapping[str, Any],
-    outcome: values.Outcome,
+    inputs: Mapping[str, Artifact],
+    about: About,
+    outcome: Outcome,
     reasons: Sequence[str],
     version: int | None,
     number: int,
@@ -101,23 +100,22 @@ def _about(
     steps = _steps(inputs)
     started = steps[0].started if steps and steps[0].started else now.isoformat()
     return values.About(
-        run=about["run"],
-        model=about["model_name"],
+        run=about.run,
+        model=about.model_name,
         number=number,
-        engine="kubeflow" if about["records"] else "local",
+        engine="kubeflow" if about.records else "local",
         outcome=outcome,
         version=version,
         started_at=started,
         ended_at=now.isoformat(),
         seconds=(now - datetime.fromisoformat(started)).total_seconds(),
         reasons=tuple(reasons),
-        data=about["data"],
-        settings=json.loads(about["settings"]),
+        data=about.data,
+        settings=json.loads(about.settings),
         libraries=library_versions(),
         steps=steps,
         artifacts=tuple(
-            values.Artifact(_STEPS[name], name, _address(artifact.uri))
-            for name, artifact in _single(inputs).items()
+            values.Artifact(_STEPS[name], name, _address(artifact.uri)) for name, artifact in inputs.items()
         ),
     )
 
@@ -130,12 +128,12 @@ def _address(uri: str) -> str:
     return uri
 
 
-def _steps(inputs: _Inputs) -> tuple[values.Step, ...]:
+def _steps(inputs: Mapping[str, Artifact]) -> tuple[Step, ...]:
     """The steps that put out what this one reads, in the order of their start."""
-    found: dict[str, values.Step] = {}
-    for name, artifact in _single(inputs).items():
+    found: dict[str, Step] = {}
+    for name, artifact in inputs.items():
         seconds = artifact.get_float_custom_property(SECONDS)
         started = artifact.get_string_custom_property(STARTED)
         if started:
-            found[_STEPS[name]] = values.Step(_STEPS[name], "done", seconds, started)
+            found[_STEPS[name]] = Step(_STEPS[name], "done", seconds, started)
     return tuple(sorted(found.values(), key=lambda step: step.started or ""))

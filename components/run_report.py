@@ -4,15 +4,10 @@ It comes before the step that stops a run whose model was held back, because a s
 output on a cluster. `DataAdmission` makes the page of a run whose data was refused.
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
-from tfx.dsl.components.base.base_component import BaseComponent
-from tfx.dsl.components.base.base_executor import BaseExecutor
-from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
-from tfx.types import BaseChannel, Channel, artifact_utils
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import (
     ExampleAnomalies,
     ExampleStatistics,
@@ -23,70 +18,64 @@ from tfx.types.standard_artifacts import (
 )
 
 from components.artifacts import EdgeModels, Quarantine, RunReportPage, Verdict
-from components.run_record import PARAMETERS, leave_record
+from components.run_record import About, leave_record
+from records.push import PUSH
 
 
-class RunReportExecutor(BaseExecutor):
-    """Makes the page; it always succeeds."""
-
-    def Do(
-        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
-    ) -> None:
-        """See `RunReport`."""
-        folder = Path(artifact_utils.get_single_uri(output_dict["report"]))
-        folder.mkdir(parents=True, exist_ok=True)
-        pushed = Path(artifact_utils.get_single_uri(input_dict["pushed_model"]), "push.json")
-        push = json.loads(pushed.read_text(encoding="utf-8"))
-        version = push["version"] or None
-        leave_record(input_dict, exec_properties, push["outcome"], push["reasons"], version, folder)
-
-
-class RunReportSpec(ComponentSpec):
-    """Parameters and channels of `RunReport`."""
-
-    PARAMETERS = {name: ExecutionParameter(type=str) for name in PARAMETERS}
-    INPUTS = {
-        "quarantine": ChannelParameter(type=Quarantine),
-        "statistics": ChannelParameter(type=ExampleStatistics),
-        "anomalies": ChannelParameter(type=ExampleAnomalies),
-        "data_verdict": ChannelParameter(type=Verdict),
-        "model_run": ChannelParameter(type=ModelRun),
-        "evaluation": ChannelParameter(type=ModelEvaluation),
-        "blessing": ChannelParameter(type=ModelBlessing),
-        "edge_models": ChannelParameter(type=EdgeModels),
-        "edge_verdict": ChannelParameter(type=Verdict),
-        "pushed_model": ChannelParameter(type=PushedModel),
-    }
-    OUTPUTS = {"report": ChannelParameter(type=RunReportPage)}
-
-
-class RunReport(BaseComponent):
-    """Makes one self-contained HTML page of a run, from what its steps put out.
+@component
+def RunReport(
+    quarantine: InputArtifact[Quarantine],
+    statistics: InputArtifact[ExampleStatistics],
+    anomalies: InputArtifact[ExampleAnomalies],
+    data_verdict: InputArtifact[Verdict],
+    model_run: InputArtifact[ModelRun],
+    evaluation: InputArtifact[ModelEvaluation],
+    blessing: InputArtifact[ModelBlessing],
+    edge_models: InputArtifact[EdgeModels],
+    edge_verdict: InputArtifact[Verdict],
+    pushed_model: InputArtifact[PushedModel],
+    report: OutputArtifact[RunReportPage],
+    run: Parameter[str],
+    model_name: Parameter[str],
+    data: Parameter[str],
+    settings: Parameter[str],
+    records: Parameter[str],
+) -> None:
+    """Makes one self-contained HTML page of a run, from what its steps put out; it always succeeds.
 
     Args:
-        run: Id of the run.
+        quarantine: Ingest's.
+        statistics: StatisticsGen's.
+        anomalies: ExampleValidator's.
+        data_verdict: DataGate's.
+        model_run: Trainer's.
+        evaluation: ModelEvaluator's.
+        blessing: The same.
+        edge_models: EdgeConverter's.
+        edge_verdict: EdgeValidator's.
+        pushed_model: ReleasePusher's.
+        report: The page and the facts.
+        run: Id of the run. It is no part of a larger text: on a cluster it is filled in when the run begins.
         model_name: Name of the model.
         data: The folder of spans.
-        settings: By dotted name.
+        settings: By dotted name, as JSON.
         records: Folder or URL that page and facts are copied to, and that earlier facts are read from; empty
             where the runner keeps the records.
-        **channels: What the steps put out, by the names of `report.sources.Sources`.
     """
-
-    SPEC_CLASS = RunReportSpec
-    EXECUTOR_SPEC = ExecutorClassSpec(RunReportExecutor)
-
-    def __init__(
-        self, run: str, model_name: str, data: str, settings: str, records: str, **channels: BaseChannel
-    ) -> None:
-        super().__init__(
-            RunReportSpec(
-                run=run,
-                model_name=model_name,
-                data=data,
-                settings=settings,
-                records=records,
-                report=Channel(type=RunReportPage),
-                **channels,
-            )
-        )
+    folder = Path(report.uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    push = PUSH.read(Path(pushed_model.uri))
+    inputs = {
+        "quarantine": quarantine,
+        "statistics": statistics,
+        "anomalies": anomalies,
+        "data_verdict": data_verdict,
+        "model_run": model_run,
+        "evaluation": evaluation,
+        "blessing": blessing,
+        "edge_models": edge_models,
+        "edge_verdict": edge_verdict,
+        "pushed_model": pushed_model,
+    }
+    about = About(run, model_name, data, settings, records)
+    leave_record(inputs, about, push.outcome, push.reasons, push.version or None, folder)

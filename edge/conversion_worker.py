@@ -6,14 +6,13 @@ Started by `edge.convert` as `python -m edge.conversion_worker`.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,8 @@ from numpy.typing import NDArray
 from edge.runtime import load_interpreter
 from edge.variants import Variant, parse_variants
 from errors import EdgelineError
+from records.edge import Conversion
+from records.json_file import encode
 
 _REASON_LINES = 8
 
@@ -35,11 +36,11 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--journal", type=Path, required=True)
     arguments = parser.parse_args(argv)
-    with arguments.journal.open("a") as journal:
+    with arguments.journal.open("ab") as journal:
         _work(arguments, journal)
 
 
-def _work(arguments: argparse.Namespace, journal: TextIO) -> None:
+def _work(arguments: argparse.Namespace, journal: BinaryIO) -> None:
     make: Callable[[Variant], bytes] | None = None
     for variant in parse_variants(arguments.variants):
         began, error = time.monotonic(), None
@@ -50,8 +51,9 @@ def _work(arguments: argparse.Namespace, journal: TextIO) -> None:
             _write_and_run(arguments.output / variant.file_name, make(variant))
         except Exception as caught:  # whatever one variant meets, the others are still made
             error = _summary(caught)
-        entry = {"variant": variant.name, "seconds": round(time.monotonic() - began, 3), "error": error}
-        journal.write(json.dumps(entry) + "\n")
+        seconds = round(time.monotonic() - began, 3)
+        file = None if error else variant.file_name
+        journal.write(encode(Conversion(variant.name, file, seconds, error)) + b"\n")
         journal.flush()
 
 

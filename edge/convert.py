@@ -8,7 +8,6 @@ does the rest.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -17,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +24,13 @@ from numpy.typing import NDArray
 
 from edge.variants import Variant, parse_variants
 from errors import EdgelineError
+from records.edge import Conversion
+from records.json_file import decode
 
 _log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
 _LOG_LINES = 8
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """What became of one variant.
-
-    Attributes:
-        variant: Its name.
-        file: The file that was made; None if it could not be.
-        seconds: Wall time that it took, without loading TensorFlow and the SavedModel.
-        error: Why there is no file, with the last lines of the converter's log; None if there is one.
-    """
-
-    variant: str
-    file: Path | None
-    seconds: float
-    error: str | None
 
 
 def convert(
@@ -145,18 +128,8 @@ def _run_worker(
             worker.wait()
     text = log.read_text(errors="replace")
     _log.info("Log of the edge conversion:\n%s", text)
-    done = {entry["variant"]: entry for entry in _entries(journal)}
-    result = {
-        variant.name: Conversion(
-            variant.name,
-            output / variant.file_name if done[variant.name]["error"] is None else None,
-            done[variant.name]["seconds"],
-            done[variant.name]["error"],
-        )
-        for variant in left
-        if variant.name in done
-    }
-    lost = next((variant for variant in left if variant.name not in done), None)
+    result = {entry.variant: entry for entry in _entries(journal)}
+    lost = next((variant for variant in left if variant.name not in result), None)
     if lost is not None:
         ended = f"took more than {timeout:.0f} s" if timed_out else _ended(worker.returncode)
         tail = "\n".join(text.splitlines()[-_LOG_LINES:])
@@ -178,7 +151,7 @@ def _ended(returncode: int) -> str:
     return f"ended with exit code {returncode}"
 
 
-def _entries(journal: Path) -> Iterator[dict[str, Any]]:
+def _entries(journal: Path) -> Iterator[Conversion]:
     for line in journal.read_text().splitlines(keepends=True):
         if line.endswith("\n"):  # a kill can leave half a line
-            yield json.loads(line)
+            yield decode(line.encode(), Conversion)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +16,7 @@ from typing import Any
 
 from edge.variants import VARIANTS
 from errors import EdgelineError
+from records.edge import FileReport, TensorContract
 
 # Where the schema's generated reader lies inside the distributions that have it.
 _SCHEMAS = (
@@ -25,50 +25,6 @@ _SCHEMAS = (
 )
 # https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
 _IDENTIFIER = b"TFL3"
-
-
-@dataclass(frozen=True)
-class TensorContract:
-    """What goes into or comes out of a file.
-
-    Attributes:
-        name: Name in the file's signature.
-        shape: Sizes; -1 where the file leaves one open.
-        dtype: As numpy spells it.
-        scale: Real value of one quantisation step; None in float tensors.
-        zero_point: Quantised value that stands for 0.0; None in float tensors.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    scale: float | None
-    zero_point: int | None
-
-
-@dataclass(frozen=True)
-class FileReport:
-    """What an edge file holds.
-
-    Attributes:
-        size_bytes: Size of the file.
-        ops: Count of each operation, by its name in the schema; custom ones by their own.
-        custom_ops: Names of the operations that are not TFLite's own, Flex ones left out.
-        flex_ops: Names of the TensorFlow operations that would need the Flex delegate.
-        inputs: What goes in.
-        outputs: What comes out.
-        weight_dtypes: Share of each dtype in the bytes of all constants, 0..1.
-        tensor_dtypes: Count of tensors by dtype, constants and activations.
-    """
-
-    size_bytes: int
-    ops: Mapping[str, int]
-    custom_ops: tuple[str, ...]
-    flex_ops: tuple[str, ...]
-    inputs: tuple[TensorContract, ...]
-    outputs: tuple[TensorContract, ...]
-    weight_dtypes: Mapping[str, float]
-    tensor_dtypes: Mapping[str, int]
 
 
 def inspect(path: Path) -> FileReport:

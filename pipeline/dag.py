@@ -1,7 +1,8 @@
 """The DAG, top to bottom as the picture in the README. Both engines run it as it stands here."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tfx.components import ExampleValidator, SchemaGen, StatisticsGen, Trainer, Transform
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
@@ -9,7 +10,8 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
 
 from components.curated_schema import CuratedSchema
-from components.data_gate import DataAdmission, DataGate, statistics_options
+from components.data_admission import DataAdmission
+from components.data_gate import DataGate
 from components.edge_converter import EdgeConverter
 from components.edge_validator import EdgeValidator
 from components.model_evaluator import ModelEvaluator
@@ -18,8 +20,11 @@ from components.production_model import ProductionModel
 from components.release_admission import ReleaseAdmission
 from components.release_pusher import ReleasePusher
 from components.run_report import RunReport
+from edge.settings import ConversionSettings
+from gates.drift import statistics_options
+from gates.settings import EdgeLimits
 from pipeline.evaluation import evaluation_config
-from pipeline.settings import Settings
+from pipeline.settings import Settings, part
 from pipeline.workloads import Workload, read_labels
 from report.facts import by_dotted_name
 
@@ -63,6 +68,7 @@ class Observed:
         window: Digest of the content of the newest spans.
         production: Digest of the pointer to production; empty when nothing is.
         code: Digest of the code that the steps run.
+        step_code: The same by step; of a step that is not named, that of all.
         lock: Digest of the installed lock file.
         run: Id of the run.
     """
@@ -72,12 +78,17 @@ class Observed:
     code: str = ""
     lock: str = ""
     run: str = ""
+    step_code: Mapping[str, str] = field(default_factory=dict)
+
+    def code_of(self, step: str) -> str:
+        """The digest for the cache key of a step: of its code, and of the libraries that this calls."""
+        return f"{self.step_code.get(step, self.code)} {self.lock}"
 
 
 def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observed: Observed) -> Pipeline:
     """Builds the DAG of a workload."""
     labels = list(read_labels(workload))
-    model = settings.model.model_dump(mode="json")
+    labels_json, model = json.dumps(labels), settings.model.model_dump_json()
     about = {
         "run": observed.run,
         "model_name": workload.name,
@@ -88,10 +99,16 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     }
     look = {"labels": labels, "image_size": settings.model.image_size, "channels": settings.model.channels}
 
-    ingest = PhotoIngest(paths.data, labels, settings.data.model_dump(), observed.window, observed.code)
+    ingest = PhotoIngest(
+        data=paths.data,
+        labels=labels_json,
+        settings=settings.data.model_dump_json(),
+        window=observed.window,
+        code=observed.code_of("PhotoIngest"),
+    )
     statistics = StatisticsGen(examples=ingest.outputs["examples"], stats_options=statistics_options())
     inferred = SchemaGen(statistics=statistics.outputs["statistics"])
-    curated = CuratedSchema(workload.schema.read_text(encoding="utf-8"))
+    curated = CuratedSchema(text=workload.schema.read_text(encoding="utf-8"))
     anomalies = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=curated.outputs["schema"]
     )
@@ -100,7 +117,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         schema=curated.outputs["schema"],
         anomalies=anomalies.outputs["anomalies"],
         quarantine=ingest.outputs["quarantine"],
-        rules=settings.gate.model_dump(mode="json"),
+        settings=settings.gate.model_dump_json(),
+        code=observed.code_of("DataGate"),
     )
     admission = DataAdmission(
         data_verdict=gate.outputs["verdict"],
@@ -114,7 +132,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         examples=ingest.outputs["examples"],
         schema=curated.outputs["schema"],
         preprocessing_fn=f"{workload.module}.preprocessing_fn",
-        custom_config=look,
+        custom_config={**look, "code": observed.code_of("Transform")},
         materialize=False,
         disable_analyzer_cache=True,
         disable_statistics=True,
@@ -131,12 +149,18 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
             "module": workload.module,
             "labels": labels,
             "model": model,
-            "trainer": settings.trainer.model_dump(mode="json"),
+            "trainer": settings.trainer.model_dump_json(),
             "seed": settings.seed,
             "checkpoints": paths.checkpoints,
+            "code": observed.code_of("Trainer"),
         },
     )
-    production = ProductionModel(paths.push, workload.name, observed.production)
+    production = ProductionModel(
+        push=paths.push,
+        model_name=workload.name,
+        production=observed.production,
+        code=observed.code_of("ProductionModel"),
+    )
     production.add_upstream_node(admission)
     evaluator = ModelEvaluator(
         examples=ingest.outputs["examples"],
@@ -144,27 +168,27 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         baseline_model=production.outputs["model"],
         eval_config=evaluation_config(),
         labels=labels,
-        bounds=[bound.model_dump() for bound in settings.evaluation.bounds],
-        beat_majority=settings.evaluation.beat_majority,
+        settings=settings.evaluation.model_dump_json(),
+        code=observed.code_of("ModelEvaluator"),
     )
 
     converter = EdgeConverter(
         examples=ingest.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         model=trainer.outputs["model"],
-        look=look,
-        variants=settings.edge.variants,
-        calibration_photos=settings.edge.calibration_photos,
+        labels=labels_json,
+        look=model,
+        settings=part(settings.edge, ConversionSettings),
+        code=observed.code_of("EdgeConverter"),
     )
     validator = EdgeValidator(
         examples=ingest.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         model=trainer.outputs["model"],
         edge_models=converter.outputs["edge_models"],
-        labels=labels,
-        limits=settings.edge.model_dump(
-            include={"min_agreement", "max_accuracy_drop", "max_size_mb", "max_latency_ms"}
-        ),
+        labels=labels_json,
+        limits=part(settings.edge, EdgeLimits),
+        code=observed.code_of("EdgeValidator"),
     )
     pusher = ReleasePusher(
         examples=ingest.outputs["examples"],
@@ -173,11 +197,12 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         blessing=evaluator.outputs["blessing"],
         edge_models=converter.outputs["edge_models"],
         edge_verdict=validator.outputs["verdict"],
-        labels=labels,
+        labels=labels_json,
         push=paths.push,
         model_name=workload.name,
         expires_days=settings.push.expires_days,
-        provenance={"code": observed.code, "lock": observed.lock},
+        code=observed.code,
+        lock=observed.lock,
         run=observed.run,
     )
     report = RunReport(

@@ -2,32 +2,19 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipeline.secret_values import names_secret, names_user, refuse_user
-from pipeline.settings_group import Group
+from records.steps import STEPS
+from settings_group import Group
 
-# The nodes of the DAG; a step that is named wrongly in the settings is told the nearest of them.
-StepName = Literal[
-    "PhotoIngest",
-    "StatisticsGen",
-    "SchemaGen",
-    "CuratedSchema",
-    "ExampleValidator",
-    "DataGate",
-    "DataAdmission",
-    "Transform",
-    "Trainer",
-    "ProductionModel",
-    "ModelEvaluator",
-    "EdgeConverter",
-    "EdgeValidator",
-    "ReleasePusher",
-    "RunReport",
-    "ReleaseAdmission",
-]
+if TYPE_CHECKING:
+    StepName = str
+else:
+    # A step that is named wrongly in the settings is told the nearest of them.
+    StepName = Literal[tuple(STEPS)]
 DEFAULT_GPU_TYPE = "nvidia.com/gpu"
 _CLAIM = re.compile(r"pvc://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)((?:/[^/]+)*)/?")
 _ROOT = re.compile(r"(s3|minio|gs)://[^/\s]+(/\S*)?")

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from report.reading import regular_file
+from records.json_file import regular_file
 
 PROFILES = Path(__file__).parent / "profiles"
 # Far beyond what any person writes, and read in less than a second.

@@ -91,7 +91,7 @@ def _read_workload(path: Path) -> Workload:
             "`edgeline data import SRC --data DIR` writes DIR/workload.yaml.",
         ) from None
     except yaml.YAMLError as error:
-        raise UsageError(f"{path} is not YAML.", str(error), "Mend it.") from None
+        raise UsageError(f"{path} is not YAML.", str(error), "Fix it.") from None
     entries = content if isinstance(content, Mapping) else {}
     mistakes = [
         f"{key}: {entries.get(key)!r} is not a text"
@@ -112,7 +112,7 @@ def _read_workload(path: Path) -> Workload:
         mistakes.append(f"settings: {entries['settings']!r} is not a mapping of settings")
     if mistakes:
         raise UsageError(
-            f"{path}: {'; '.join(mistakes)}.", "A workload is a name, a schema and a module.", "Mend it."
+            f"{path}: {'; '.join(mistakes)}.", "A workload is a name, a schema and a module.", "Fix it."
         )
     schema = Path(os.path.realpath(path.parent / entries["schema"]))
     return Workload(entries["name"], schema, entries["module"], dict(entries.get("settings", {})))
@@ -134,10 +134,10 @@ def read_schema(workload: Workload) -> "schema_pb2.Schema":
         raise UsageError(
             f"The schema {workload.schema} cannot be read ({error.strerror}).",
             f"The workload {workload.name} takes its labels from it.",
-            "Mend the path in the workload's file.",
+            "Fix the path in the workload's file.",
         ) from None
     except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise UsageError(f"{workload.schema} is no text proto of a schema.", str(error), "Mend it.") from None
+        raise UsageError(f"{workload.schema} is no text proto of a schema.", str(error), "Fix it.") from None
 
 
 def read_labels(workload: Workload) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ def damaged(where: str, found: str, expected: str) -> EdgelineError:
     return EdgelineError(
         f"{where}: found {found}.",
         f"Expected {expected}.",
-        "Look closer with `edgeline verify`; put a whole release in production with"
+        "Details with `edgeline verify`; put a whole release in production with"
         " `edgeline promote V --reason R`.",
     )
 

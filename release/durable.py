@@ -92,7 +92,7 @@ def explained(root: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why, do = f"The push folder {root} cannot be used as it is.", "Mend that and run this again."
+        why, do = f"The push folder {root} cannot be used as it is.", "Fix that and run this again."
         if error.errno in _FULL:
             why = f"There is no room left for it on the disk of {root}."
             do = "Free some space there and run this again."

@@ -1,6 +1,6 @@
 """One writer at a time in an object store, which has no lock that a system would free.
 
-A writer creates the object `.lock`, on the condition that none is there, and writes it anew every few
+A writer creates the object `.lock`, on the condition that none is there, and writes it again every few
 seconds while it works. One that stays the same for longer than a lease is that of a dead writer: whoever
 watched it for that long takes it over, on the condition that it still is the same. No clock of one
 machine is compared with that of another.

@@ -133,15 +133,15 @@ def rollback(root: str | Location, model: str, reason: str, to: int | None = Non
 
 
 def repair(root: str | Location) -> list[str]:
-    """Mend what a crashed writer left in the push folder; every writer does this first.
+    """Fix what a crashed writer left in the push folder; every writer does this first.
 
     Returns:
-        What was mended, one sentence each.
+        What was fixed, one sentence each.
     """
-    with _held(locate(root), f"Mending {root}") as (folder, publish):
-        mended = _mend(folder)
+    with _held(locate(root), f"Fixing {root}") as (folder, publish):
+        fixed = _fix(folder)
         publish()
-        return mended
+        return fixed
 
 
 @contextmanager
@@ -165,13 +165,13 @@ def _held(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path], Calla
 @contextmanager
 def _writer(place: Location, doing: str) -> Iterator[PushFolder[Path]]:
     with _held(place, doing) as (folder, publish):
-        _mend(folder)
+        _fix(folder)
         publish()
         try:
             yield folder
         finally:
             try:  # clears away a failed push; after one that succeeded, appends the audit line
-                _mend(folder)
+                _fix(folder)
             except OSError as error:
                 _LOG.warning("%s: the next writer has to tidy up, this one could not: %s", place, error)
         publish()
@@ -221,7 +221,7 @@ def _switch_to(root: str | Location, model: str, action: str, version: int | Non
 def _names(folder: PushFolder, model: str, version: int) -> bool:
     try:
         pointer = read_pointer(folder, model)
-    except EdgelineError:  # promoting a release is how a damaged pointer is mended
+    except EdgelineError:  # promoting a release is how a damaged pointer is fixed
         return False
     return pointer is not None and pointer.to_version == version
 
@@ -252,26 +252,26 @@ def _put_in_production(folder: PushFolder[Path], model: str, change: Change, *, 
         _LOG.warning("%s is renamed, but perhaps not on the disk yet: %s", folder.pointer(model), error)
 
 
-def _mend(folder: PushFolder[Path]) -> list[str]:
+def _fix(folder: PushFolder[Path]) -> list[str]:
     """Bring everything in line with the pointers; only while holding the lock."""
-    mended = []
+    fixed = []
     for model in folder.models():
         if catch_up(folder, model):
-            mended.append(f"{model}: appended the last change to the audit log.")
+            fixed.append(f"{model}: appended the last change to the audit log.")
     pins = wanted_pins(folder)
     if not pins_are(folder, pins):  # before anything is removed that TF Serving may have been told to load
         durable.make_folders(folder.scratch)
         durable.make_folders(folder.pins.parent)
         durable.write_file(folder.scratch / "models.config", render_pins(pins))
         durable.move(folder.scratch / "models.config", folder.pins)
-        mended.append(f"{folder.relative(folder.pins)}: set the pins to {pins}.")
+        fixed.append(f"{folder.relative(folder.pins)}: set the pins to {pins}.")
     for model, version in sorted(folder.unfinished_pushes()):
         if version not in read_history(folder, model).manifests:
             for part in folder.parts(model, version).values():
                 if part.exists():
                     shutil.rmtree(part)
                     durable.sync_folder(part.parent)
-            mended.append(f"{model} {version}: removed a push that was not finished.")
+            fixed.append(f"{model} {version}: removed a push that was not finished.")
     if folder.scratch.exists():
         shutil.rmtree(folder.scratch)
-    return mended
+    return fixed

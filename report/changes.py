@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from records.edge import EdgeFiles
 from report.facts import Facts
 from report.words import count, megabytes, percent
 
@@ -41,8 +42,8 @@ def _data(facts: Facts, before: Facts) -> Iterator[Change]:
     for label in {**then.classes, **now.classes}:
         counted = (count(side.classes.get(label, 0)) for side in (then, now))
         yield Change(f"Photos of {label}", *counted)
-    aside = (count(sum(span.set_aside for span in side.spans)) for side in (then, now))
-    yield Change("Photos set aside", *aside)
+    quarantined = (count(sum(span.quarantined for span in side.spans)) for side in (then, now))
+    yield Change("Photos quarantined", *quarantined)
 
 
 def _inputs(facts: Facts, before: Facts) -> Iterator[Change]:
@@ -67,13 +68,16 @@ def _results(facts: Facts, before: Facts) -> Iterator[Change]:
                 what = f"Accuracy{of}, each on its own eval photos"
                 if item.name in then:
                     yield Change(what, percent(then[item.name].accuracy), percent(item.accuracy))
-    if facts.edge and before.edge:
-        yield Change("Default edge file", before.edge.default or "none", facts.edge.default or "none")
-        by_name = {variant.name: variant for variant in before.edge.variants}
-        for variant in facts.edge.variants:
-            if variant.name == facts.edge.default and variant.name in by_name:
-                was = megabytes(by_name[variant.name].size_bytes)
-                yield Change(f"Size of {variant.name}", was, megabytes(variant.size_bytes))
+    if facts.edge and before.edge and before.edge.eval_photos:  # Facts of before had other names for these.
+        default = facts.edge.default_variant
+        yield Change("Default edge file", before.edge.default_variant or "none", default or "none")
+        earlier, now = _sizes(before.edge), _sizes(facts.edge)
+        if default in earlier:
+            yield Change(f"Size of {default}", megabytes(earlier[default]), megabytes(now[default]))
+
+
+def _sizes(edge: EdgeFiles) -> dict[str | None, int]:
+    return {v.name: v.measured.size_bytes for v in edge.variants if v.measured}
 
 
 def _version(facts: Facts) -> str:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from report.facts import Epoch, Feature, Span
+from records.ingest import Span
+from records.training import Epoch
+from report.facts import Feature
 from report.measures import Reliability
 
 if TYPE_CHECKING:
@@ -129,14 +131,14 @@ def _for_the_page(svg: str, drawing: _Drawing, width: int, height: int) -> str:
 
 
 def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> str:
-    """Photos of each span, stacked by class, those set aside on top.
+    """Photos of each span, stacked by class, those quarantined on top.
 
     Args:
         name: Unique in its page.
         spans: Oldest first.
         classes: Whose photos get a colour each; those of other classes share the last one.
     """
-    with _draw(name, f"Photos of {len(spans)} spans by class, and set aside") as (axes, drawing):
+    with _draw(name, f"Photos of {len(spans)} spans by class, and quarantined") as (axes, drawing):
         places = range(len(spans))
         bottom = [0] * len(spans)
         for label, colour in zip([*classes, None], [*_CLASSES[: len(classes)], _BEFORE], strict=True):
@@ -146,8 +148,8 @@ def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> str:
                 counts = [span.classes.get(label, 0) for span in spans]
             axes.bar(places, counts, 0.68, bottom=bottom, color=colour)
             bottom = [below + count for below, count in zip(bottom, counts, strict=True)]
-        aside = [span.set_aside for span in spans]
-        axes.bar(places, aside, 0.68, bottom=bottom, color=_SURFACE, edgecolor=_WARN, hatch="////")
+        quarantined = [span.quarantined for span in spans]
+        axes.bar(places, quarantined, 0.68, bottom=bottom, color=_SURFACE, edgecolor=_WARN, hatch="////")
         # Every name where there is room for it, else the first and the last.
         step = 1 if len(spans) <= 9 else max(1, len(spans) - 1)
         axes.set_xticks(list(places)[::step], [str(span.number) for span in spans][::step])

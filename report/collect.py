@@ -1,21 +1,26 @@
 """From the folders of a run's artifacts to its facts. What cannot be read is named, and the rest is shown."""
 
-import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from errors import EdgelineError
 from labels import parse_labels
+from records.drift import DRIFT
+from records.edge import EDGE_FILES, LABELS_FILE_NAME, MISTAKES, PREDICTIONS
+from records.evaluation import METRICS
+from records.ingest import INGEST, THUMBNAILS, Ingest
+from records.json_file import UNREADABLE
+from records.training import EPOCHS, TRAINING, TrainingSummary
+from records.verdict import VERDICT, Verdict
 from report import facts
 from report.measures import Reliability, reliability, wilson
-from report.reading import fit
-from report.sources import Sources, read_json, read_lines
+from report.sources import Sources
 from report.statistics import read_anomalies, read_features
 
 _Part = TypeVar("_Part")
-# What reading a file that was torn, cut or written by another version ends in.
-_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+# What a file ends in whose values are of the right type and mean nothing.
+_SENSELESS = (LookupError, ArithmeticError)
 # A thumbnail is 2 to 20 kB; what is larger is none, and a page has to stay small.
 _LARGEST_PICTURE = 100_000
 PARTS = ("data", "training", "evaluation", "reliability", "mistakes", "edge", "gates")
@@ -27,16 +32,15 @@ class _Reader:
     def __init__(self) -> None:
         self.unreadable: list[str] = []
 
-    def __call__(self, name: str, kind: Any, read: Callable[[], _Part], default: _Part) -> _Part:
-        """What `read` returns, checked to be of the type `kind`; the default where it cannot be read."""
+    def __call__(self, name: str, read: Callable[[], _Part], default: _Part) -> _Part:
+        """What `read` returns; the default where it cannot be read."""
         try:
-            found: _Part = fit(read(), kind)
-            return found
+            return read()
         except Exception as error:
             # protobuf's DecodeError has no base of its own that could be named without importing protobuf.
-            if not isinstance(error, _UNREADABLE) and type(error).__name__ != "DecodeError":
+            if not isinstance(error, (*UNREADABLE, *_SENSELESS)) and type(error).__name__ != "DecodeError":
                 raise
-            self.unreadable.append(fit(f"{name} could not be read: {type(error).__name__}: {error}", str))
+            self.unreadable.append(f"{name} could not be read: {type(error).__name__}: {error}")
             return default
 
 
@@ -50,18 +54,18 @@ def collect(sources: Sources, about: facts.About, parts: Collection[str] = PARTS
     """
     reader = _Reader()
 
-    def part(field: str, name: str, kind: Any, read: Callable[[Sources], Any], default: Any = None) -> Any:
-        return reader(name, kind, lambda: read(sources), default) if field in parts else default
+    def part(field: str, name: str, read: Callable[[Sources], _Part], default: _Part) -> _Part:
+        return reader(name, lambda: read(sources), default) if field in parts else default
 
     return facts.Facts(
         about=about,
-        data=part("data", "The data of the window", facts.Data | None, lambda s: _data(s, reader)),
-        training=part("training", "The training", facts.Training | None, _training),
-        evaluation=part("evaluation", "The evaluation", facts.Evaluation | None, _evaluation),
-        reliability=part("reliability", "The predictions", Reliability | None, _reliability),
-        mistakes=part("mistakes", "The worst mistakes", tuple[facts.Mistake, ...] | None, _mistakes),
-        edge=part("edge", "The edge files", facts.Edge | None, _edge),
-        gates=part("gates", "The verdicts", tuple[facts.Gate, ...], _gates, ()),
+        data=part("data", "The data of the window", lambda s: _data(s, reader), None),
+        training=part("training", "The training", _training, None),
+        evaluation=part("evaluation", "The evaluation", _evaluation, None),
+        reliability=part("reliability", "The predictions", _reliability, None),
+        mistakes=part("mistakes", "The worst mistakes", lambda s: MISTAKES.find(s.edge_verdict), None),
+        edge=part("edge", "The edge files", lambda s: EDGE_FILES.find(s.edge_verdict), None),
+        gates=part("gates", "The verdicts", _gates, ()),
         unreadable=tuple(reader.unreadable),
     )
 
@@ -78,93 +82,51 @@ def pictures(sources: Sources) -> dict[str, bytes]:
     return found
 
 
-def _number(value: Any) -> float | None:
-    """A finite number, or None: JSON as Python writes it may say NaN."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _whole(value: Any) -> int | None:
-    number = _number(value)
-    return None if number is None else round(number)
-
-
 def _data(sources: Sources, reader: _Reader) -> facts.Data | None:
-    ingest = read_json(sources.quarantine, "ingest.json")
+    ingest = INGEST.find(sources.quarantine)
     if (ingest, sources.statistics, sources.anomalies) == (None, None, None):
         return None
-    ingest = ingest or {"splits": {}, "classes": {}, "spans": ()}
 
     def features() -> tuple[facts.Feature, ...]:
-        drift = {item["feature"]: item for item in read_json(sources.data_verdict, "drift.json") or ()}
+        drift = {item.feature: item for item in DRIFT.find(sources.data_verdict) or ()}
         return read_features(sources.statistics, drift) if sources.statistics else ()
 
     def anomalies() -> tuple[str, ...]:
         return read_anomalies(sources.anomalies) if sources.anomalies else ()
 
-    def set_aside() -> Any:
-        return read_json(sources.quarantine, "thumbnails.json") or ()
-
     return facts.Data(
-        window=ingest.get("window", ""),
-        splits=ingest["splits"],
-        classes=ingest["classes"],
-        spans=ingest["spans"],
-        features=reader("The statistics", tuple[facts.Feature, ...], features, ()),
-        anomalies=reader("The anomalies", tuple[str, ...], anomalies, ()),
-        set_aside=reader("The thumbnails", tuple[facts.SetAside, ...], set_aside, ()),
-        excluded=ingest.get("excluded", ()),
+        **vars(ingest or Ingest()),
+        features=reader("The statistics", features, ()),
+        anomalies=reader("The anomalies", anomalies, ()),
+        thumbnails=reader("The thumbnails", lambda: THUMBNAILS.find(sources.quarantine) or (), ()),
     )
 
 
 def _training(sources: Sources) -> facts.Training | None:
-    training = read_json(sources.model_run, "training.json")
-    epochs = tuple(
-        facts.Epoch(
-            epoch=int(line["epoch"]),
-            loss=_number(line.get("loss")),
-            accuracy=_number(line.get("accuracy")),
-            val_loss=_number(line.get("val_loss")),
-            val_accuracy=_number(line.get("val_accuracy")),
-        )
-        for line in read_lines(sources.model_run, "history.jsonl")
-    )
-    if training is None and not epochs:
-        return None
-    training = training or {}
-    return facts.Training(
-        epochs=epochs,
-        best_epoch=_whole(training.get("best_epoch")),
-        resumed_from_epoch=_whole(training.get("resumed_from_epoch")),
-        seconds=_number(training.get("seconds")),
-        devices=tuple(training.get("devices", ())),
-        global_batch_size=_whole(training.get("global_batch_size")),
-        train_examples=_whole(training.get("train_examples")),
-        eval_examples=_whole(training.get("eval_examples")),
-        parameters=_whole(training.get("parameters")),
-    )
+    summary, epochs = TRAINING.find(sources.model_run), tuple(EPOCHS.read(sources.model_run))
+    return facts.Training(epochs, summary or TrainingSummary()) if summary or epochs else None
 
 
 def _evaluation(sources: Sources) -> facts.Evaluation | None:
-    metrics = read_json(sources.evaluation, "metrics.json")
+    metrics = METRICS.find(sources.evaluation)
     if metrics is None:
         return None
-    baseline = metrics.get("baseline") or {}
-    confusion = metrics.get("confusion")
+    baseline = metrics.baseline or {}
     return facts.Evaluation(
         slices=tuple(
             _slice(kind, name, values, baseline.get(kind, {}).get(name, {}))
-            for kind, slices in metrics["candidate"].items()
+            for kind, slices in metrics.candidate.items()
             for name, values in slices.items()
         ),
-        baseline_version=(_whole(metrics.get("baseline_version")) or None) if baseline else None,
-        confusion=facts.Confusion(tuple(confusion["labels"]), tuple(tuple(row) for row in confusion["rows"]))
-        if confusion
-        else None,
+        baseline_version=(metrics.baseline_version or None) if baseline else None,
+        confusion=metrics.confusion,
     )
 
 
-def _slice(kind: str, name: str, values: Mapping[str, Any], before: Mapping[str, Any]) -> facts.Slice:
-    photos, accuracy = _whole(values.get("example_count")) or 0, _number(values.get("accuracy"))
+def _slice(
+    kind: str, name: str, values: Mapping[str, float | None], before: Mapping[str, float | None]
+) -> facts.Slice:
+    photos, accuracy = round(values.get("example_count") or 0), values.get("accuracy")
     low, high = wilson(round(accuracy * photos), photos) if accuracy is not None else (0.0, 1.0)
     return facts.Slice(
         kind=kind,
@@ -173,18 +135,18 @@ def _slice(kind: str, name: str, values: Mapping[str, Any], before: Mapping[str,
         accuracy=accuracy,
         low=low,
         high=high,
-        loss=_number(values.get("loss")),
-        before=_number(before.get("accuracy")),
+        loss=values.get("loss"),
+        before=before.get("accuracy"),
     )
 
 
 def _reliability(sources: Sources) -> Reliability | None:
     answers, labels = [], _labels(sources)
-    for line in read_lines(sources.edge_verdict, "predictions.jsonl"):
-        probabilities = line["probabilities"]
-        if labels and None not in probabilities:
-            confidence = max(probabilities)
-            answers.append((confidence, labels[probabilities.index(confidence)] == line["label"]))
+    for line in PREDICTIONS.read(sources.edge_verdict):
+        known = [p for p in line.probabilities if p is not None]
+        if labels and len(known) == len(line.probabilities):
+            confidence = max(known)
+            answers.append((confidence, labels[known.index(confidence)] == line.label))
     return reliability(answers)
 
 
@@ -192,44 +154,11 @@ def _labels(sources: Sources) -> list[str]:
     """Class names by id, from whichever step before the EdgeValidator says them."""
     if sources.edge_models is not None:
         with suppress(OSError, EdgelineError):
-            return list(parse_labels((sources.edge_models / "labels.txt").read_bytes(), "labels.txt"))
-    ingest = read_json(sources.quarantine, "ingest.json") or {}
-    return list(ingest.get("classes", ()))
+            return list(parse_labels((sources.edge_models / LABELS_FILE_NAME).read_bytes(), LABELS_FILE_NAME))
+    ingest = INGEST.find(sources.quarantine)
+    return list(ingest.classes) if ingest else []
 
 
-def _mistakes(sources: Sources) -> Any:
-    return read_json(sources.edge_verdict, "mistakes.json")
-
-
-def _edge(sources: Sources) -> facts.Edge | None:
-    edge = read_json(sources.edge_verdict, "edge.json")
-    if edge is None:
-        return None
-    return facts.Edge(edge["default_variant"], edge["eval_photos"], tuple(map(_variant, edge["variants"])))
-
-
-def _variant(variant: Mapping[str, Any]) -> facts.Variant:
-    measured = variant.get("measured") or {}
-    latency, machine = measured.get("latency", {}), measured.get("machine", {})
-    lanes = measured.get("groups", {}).get("lane", {})
-    worst = min(lanes, key=lambda lane: (lanes[lane]["accuracy"], lane), default=None)
-    return facts.Variant(
-        name=variant["name"],
-        file=variant.get("file"),
-        reasons=tuple(variant["reasons"]),
-        size_bytes=_whole(measured.get("size_bytes")),
-        accuracy=_number(measured.get("accuracy")),
-        reference_accuracy=_number(measured.get("reference_accuracy")),
-        agreement=_number(measured.get("agreement")),
-        max_difference=_number(measured.get("max_difference")),
-        p50_ms=_number(latency.get("p50_ms")),
-        p99_ms=_number(latency.get("p99_ms")),
-        worst_lane=worst,
-        worst_lane_accuracy=_number(lanes[worst]["accuracy"]) if worst is not None else None,
-        machine=", ".join(str(machine[key]) for key in ("cpu", "runtime") if machine.get(key)),
-    )
-
-
-def _gates(sources: Sources) -> Any:
+def _gates(sources: Sources) -> tuple[Verdict, ...]:
     folders = (sources.data_verdict, sources.blessing, sources.edge_verdict)
-    return [verdict for folder in folders if (verdict := read_json(folder, "verdict.json")) is not None]
+    return tuple(verdict for folder in folders if (verdict := VERDICT.find(folder)) is not None)

@@ -5,22 +5,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Literal
 
+from records.edge import EdgeFiles, Mistake
+from records.evaluation import Confusion
+from records.ingest import Ingest, Thumbnail
+from records.json_file import decode, encode
+from records.run import Outcome, Problem, Step
+from records.training import Epoch, TrainingSummary
+from records.verdict import Verdict
 from report.measures import Reliability
-
-Outcome = Literal["running", "pushed", "unchanged", "held", "refused", "failed", "interrupted", "killed"]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of the DAG: its state, wall time in seconds, and start (UTC, ISO 8601), where known."""
-
-    name: str
-    state: str = "done"
-    seconds: float | None = None
-    started: str | None = None
 
 
 @dataclass(frozen=True)
@@ -31,15 +25,6 @@ class Artifact:
     output: str
     uri: str
     properties: Mapping[str, str | int | float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What ended a run: what was found, why it cannot work, what to do."""
-
-    found: str
-    why: str = ""
-    do: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,23 +81,6 @@ class About:
 
 
 @dataclass(frozen=True)
-class Span:
-    """One week of the window: rows of its labels, photos accepted, by class, and set aside by reason."""
-
-    name: str
-    number: int
-    rows: int = 0
-    accepted: int = 0
-    classes: Mapping[str, int] = field(default_factory=dict)
-    rejected: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def set_aside(self) -> int:
-        """Photos of it in quarantine."""
-        return sum(self.rejected.values())
-
-
-@dataclass(frozen=True)
 class Distribution:
     """The values of one feature over some photos.
 
@@ -158,75 +126,26 @@ class Feature:
 
 
 @dataclass(frozen=True)
-class SetAside:
-    """A photo in quarantine that there is a thumbnail of."""
-
-    file: str
-    span: str
-    photo: str
-    reason: str
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Excluded:
-    """A span that somebody took out of all runs."""
-
-    span: str
-    who: str = ""
-    when: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Data:
-    """The window of data.
+class Data(Ingest):
+    """The window of data, as ingest has it, and what was found in it.
 
     Attributes:
-        window: Digest of its content.
-        splits: Photos by split.
-        classes: Photos by class.
-        spans: Oldest first.
         features: Those whose drift was measured first, each kind by name.
         anomalies: What breaks the schema, a sentence each.
-        set_aside: Some of the photos in quarantine.
-        excluded: The spans that the window would hold, had nobody excluded them.
+        thumbnails: Some of the photos in quarantine.
     """
 
-    window: str = ""
-    splits: Mapping[str, int] = field(default_factory=dict)
-    classes: Mapping[str, int] = field(default_factory=dict)
-    spans: tuple[Span, ...] = ()
     features: tuple[Feature, ...] = ()
     anomalies: tuple[str, ...] = ()
-    set_aside: tuple[SetAside, ...] = ()
-    excluded: tuple[Excluded, ...] = ()
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """The logs of one epoch; None where a figure was no number."""
-
-    epoch: int
-    loss: float | None = None
-    accuracy: float | None = None
-    val_loss: float | None = None
-    val_accuracy: float | None = None
+    thumbnails: tuple[Thumbnail, ...] = ()
 
 
 @dataclass(frozen=True)
 class Training:
-    """How the model was trained; `best_epoch` counts from 1 and is the one whose weights were kept."""
+    """How the model was trained."""
 
     epochs: tuple[Epoch, ...] = ()
-    best_epoch: int | None = None
-    resumed_from_epoch: int | None = None
-    seconds: float | None = None
-    devices: tuple[str, ...] = ()
-    global_batch_size: int | None = None
-    train_examples: int | None = None
-    eval_examples: int | None = None
-    parameters: int | None = None
+    summary: TrainingSummary = field(default_factory=TrainingSummary)
 
 
 @dataclass(frozen=True)
@@ -255,18 +174,6 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Confusion:
-    """How often a photo of the row's class was taken for the column's."""
-
-    labels: tuple[str, ...]
-    rows: tuple[tuple[int, ...], ...]
-
-    def __post_init__(self) -> None:
-        if any(len(row) != len(self.labels) for row in (self.labels, self.rows, *self.rows)):
-            raise ValueError(f"the confusion matrix has not a row and a column for each of {self.labels}")
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """Metrics of the trained model, beside those of the one in production where there is one."""
 
@@ -287,78 +194,6 @@ class Evaluation:
         """The slice of a kind with the lowest accuracy."""
         known = [item for item in self.of(kind) if item.accuracy is not None]
         return min(known, key=lambda item: (item.accuracy or 0.0, item.name), default=None)
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A wrong answer that the model was sure of."""
-
-    file: str
-    photo_id: str
-    label: str
-    predicted: str
-    probability: float
-    probability_of_label: float = 0.0
-    lane: str = ""
-    span: int | None = None
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One edge file as it was measured; it passed where `reasons` is empty.
-
-    Attributes:
-        name: `fp32`, `fp16`, `dynamic` or `int8`.
-        file: None where it could not be made.
-        reasons: Why it may not ship.
-        size_bytes: Its size.
-        accuracy: 0..1.
-        reference_accuracy: The SavedModel's on the same photos.
-        agreement: Share of photos with the SavedModel's answer.
-        max_difference: Largest difference of a probability.
-        p50_ms: Median time of one photo, milliseconds.
-        p99_ms: The time that 99 of 100 photos stay under.
-        worst_lane: The lane with the lowest accuracy.
-        worst_lane_accuracy: That.
-        machine: Where the times were measured.
-    """
-
-    name: str
-    file: str | None = None
-    reasons: tuple[str, ...] = ()
-    size_bytes: int | None = None
-    accuracy: float | None = None
-    reference_accuracy: float | None = None
-    agreement: float | None = None
-    max_difference: float | None = None
-    p50_ms: float | None = None
-    p99_ms: float | None = None
-    worst_lane: str | None = None
-    worst_lane_accuracy: float | None = None
-    machine: str = ""
-
-
-@dataclass(frozen=True)
-class Edge:
-    """The files for phones."""
-
-    default: str | None = None
-    photos: int = 0
-    variants: tuple[Variant, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.default is not None and self.default not in {variant.name for variant in self.variants}:
-            raise ValueError(f"the default {self.default} is none of the files")
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A gate's verdict: `pass`, `fail` or `no_baseline`."""
-
-    gate: str
-    result: str
-    reasons: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -383,13 +218,13 @@ class Facts:
     evaluation: Evaluation | None = None
     reliability: Reliability | None = None
     mistakes: tuple[Mistake, ...] | None = None
-    edge: Edge | None = None
-    gates: tuple[Gate, ...] = ()
+    edge: EdgeFiles | None = None
+    gates: tuple[Verdict, ...] = ()
     unreadable: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
         """The content of facts.json."""
-        return bytes(_adapter().dump_json(self, indent=1)) + b"\n"
+        return encode(self) + b"\n"
 
     @staticmethod
     def from_json(content: bytes) -> "Facts":
@@ -398,7 +233,7 @@ class Facts:
         Raises:
             ValueError: It is none.
         """
-        found: Facts = _adapter().validate_json(content)
+        found: Facts = decode(content, Facts)
         return found
 
 
@@ -411,10 +246,3 @@ def by_dotted_name(settings: Mapping[str, Any], prefix: str = "") -> dict[str, s
         else:
             found[f"{prefix}{name}"] = str(value)
     return found
-
-
-@cache
-def _adapter() -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Facts)

@@ -26,7 +26,7 @@ class Row:
         before: Of the model in production, on the same photos.
         weakest: The class with the lowest accuracy, and that.
         photos: In its window.
-        set_aside: Of the newest span.
+        quarantined: Of the newest span.
         version: Pushed by it.
         seconds: Wall time.
         reason: Why it ended as it did, where that was no push.
@@ -40,7 +40,7 @@ class Row:
     before: float | None = None
     weakest: str | None = None
     photos: int | None = None
-    set_aside: int | None = None
+    quarantined: int | None = None
     version: int | None = None
     seconds: float | None = None
     reason: str = ""
@@ -82,7 +82,7 @@ def make_row(facts: Facts, link: str | None) -> Row:
         before=overall.before if overall else None,
         weakest=f"{worst.name} {words.percent(worst.accuracy)}" if worst else None,
         photos=sum(facts.data.splits.values()) if facts.data else None,
-        set_aside=facts.data.spans[-1].set_aside if facts.data and facts.data.spans else None,
+        quarantined=facts.data.spans[-1].quarantined if facts.data and facts.data.spans else None,
         version=about.version if about.outcome == "pushed" else None,
         seconds=about.seconds,
         reason="" if about.outcome == "pushed" else " ".join(about.reasons[:1]),

@@ -22,7 +22,7 @@ SECTIONS = {
     "changes": "What changed",
     "data": "Data",
     "features": "Drift",
-    "quarantine": "Set aside",
+    "quarantine": "Quarantine",
     "training": "Training",
     "metrics": "Metrics",
     "confusion": "Confusion",
@@ -119,7 +119,7 @@ class View:
             "changes": self.before is not None,
             "data": facts.data is not None and bool(facts.data.spans),
             "features": facts.data is not None and bool(facts.data.features or facts.data.anomalies),
-            "quarantine": facts.data is not None and any(span.set_aside for span in facts.data.spans),
+            "quarantine": facts.data is not None and any(span.quarantined for span in facts.data.spans),
             "training": facts.training is not None and bool(facts.training.epochs),
             "metrics": facts.evaluation is not None,
             "confusion": facts.evaluation is not None and facts.evaluation.confusion is not None,
@@ -145,13 +145,12 @@ class View:
             worst = evaluation.worst("class")
             if worst:
                 found.append(Figure("Weakest class", words.percent(worst.accuracy), worst.name))
-        if facts.edge and facts.edge.default:
-            default = next(v for v in facts.edge.variants if v.name == facts.edge.default)
-            note = f"{default.name}, {words.milliseconds(default.p50_ms)}"
-            found.append(Figure("File for phones", words.megabytes(default.size_bytes), note))
+        if facts.edge and (measured := facts.edge.default_measured):
+            note = f"{facts.edge.default_variant}, {words.milliseconds(measured.latency.p50_ms)}"
+            found.append(Figure("File for phones", words.megabytes(measured.size_bytes), note))
         if facts.data and facts.data.spans:
             newest = facts.data.spans[-1]
-            note = f"{words.count(newest.set_aside)} of {words.count(newest.rows)} set aside"
+            note = f"{words.count(newest.quarantined)} of {words.count(newest.rows)} quarantined"
             found.append(Figure("New photos", words.count(newest.accepted), note))
         if self.about.seconds is not None:
             found.append(Figure("Time", words.seconds(self.about.seconds), words.day(self.about.started_at)))
@@ -207,7 +206,7 @@ class View:
         """`loss` or `accuracy` over the epochs."""
         assert self.facts.training is not None
         made = charts.training(
-            f"training-{figure}", self.facts.training.epochs, figure, self.facts.training.best_epoch
+            f"training-{figure}", self.facts.training.epochs, figure, self.facts.training.summary.best_epoch
         )
         return _markup(made)
 

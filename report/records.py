@@ -1,12 +1,16 @@
 """The record of a run that outlives it: `report.html` and `facts.json`, in a folder or an object store."""
 
+import logging
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from locations import Location, explained, filesystem, folders_in, read_bytes
+from records.json_file import UNREADABLE
 from report.facts import Facts
+
+log = logging.getLogger(__name__)
 
 PAGE, FACTS = "report.html", "facts.json"
 
@@ -45,14 +49,17 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def read(folder: Location) -> Facts | None:
-    """The facts of a run; None where there are none, or none that can be read.
+    """The facts of a run; None where there are none, or, with a warning, none that can be read.
 
     Raises:
         EdgelineError: The store cannot be read.
     """
     try:
         return Facts.from_json(read_bytes(folder / FACTS))
-    except (OSError, ValueError):
+    except FileNotFoundError:
+        return None
+    except UNREADABLE as error:
+        log.warning("%s cannot be read: %s", folder / FACTS, error)
         return None
 
 

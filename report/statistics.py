@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from records.drift import Drift
 from report.facts import Distribution, Feature
 
 # Different for each photo, or made by ingest: their distribution says nothing of the world.
@@ -14,12 +15,12 @@ _WHOLE_WINDOW, _NEWEST, _BEFORE = "All Examples", "newest_span_1", "newest_span_
 _MOST_VALUES = 200
 
 
-def read_features(statistics: Path, drift: Mapping[str, Mapping[str, Any]]) -> tuple[Feature, ...]:
+def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature, ...]:
     """The features of the training photos, those first that the gate measured the drift of.
 
     Args:
         statistics: Folder of the statistics artifact.
-        drift: What the gate measured, by feature: `measure`, `distance`, `threshold`.
+        drift: What the gate measured, by feature.
     """
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
@@ -38,13 +39,17 @@ def read_features(statistics: Path, drift: Mapping[str, Mapping[str, Any]]) -> t
             name=name,
             now=distribution,
             before=before.get(name),
-            measure=drift.get(name, {}).get("measure"),
-            distance=drift.get(name, {}).get("distance"),
-            threshold=drift.get(name, {}).get("threshold"),
+            **_measured(drift.get(name)),
         )
         for name, distribution in now.items()
     ]
     return tuple(sorted(features, key=lambda feature: (feature.distance is None, feature.name)))
+
+
+def _measured(drift: Drift | None) -> dict[str, Any]:
+    if drift is None:
+        return {}
+    return {"measure": drift.measure, "distance": drift.distance, "threshold": drift.threshold}
 
 
 def _distributions(dataset: Any) -> Iterator[tuple[str, Distribution]]:

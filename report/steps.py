@@ -2,31 +2,14 @@
 
 from typing import Any
 
+from records.edge import CONVERSIONS
+from records.push import PUSH
+from records.steps import STEPS
 from report.collect import collect, pictures
 from report.facts import About, Facts
 from report.page import View, render_part
 from report.records import PAGE
-from report.sources import Sources, read_json
-
-# The sections of a step's page, and what the step is there for.
-_STEPS: dict[str, tuple[tuple[str, ...], str]] = {
-    "PhotoIngest": (("data", "quarantine"), "Reads the newest spans and sets aside what cannot be used."),
-    "StatisticsGen": (("features",), "Counts what the photos of the window are like."),
-    "SchemaGen": ((), "Infers a schema from the statistics, to compare the curated one with."),
-    "CuratedSchema": ((), "Puts out the schema that people review; the window is held against it."),
-    "ExampleValidator": ((), "Holds the statistics against the curated schema."),
-    "DataGate": (("gates", "features"), "Judges the window of data."),
-    "DataAdmission": (("gates",), "Lets the run go on to training, or stops it."),
-    "Transform": ((), "Makes the graph of decoding and resizing that ships inside the model."),
-    "Trainer": (("training",), "Trains the model."),
-    "ProductionModel": ((), "Fetches the model in production, to compare with."),
-    "ModelEvaluator": (("gates", "metrics", "confusion"), "Measures the model by slice, and judges it."),
-    "EdgeConverter": ((), "Converts the model to files for phones."),
-    "EdgeValidator": (("gates", "edge", "mistakes", "reliability"), "Measures the files that would ship."),
-    "ReleasePusher": ((), "Pushes model and files as one version, or neither."),
-    "RunReport": ((), "Makes the page of the run."),
-    "ReleaseAdmission": ((), "Ends a run whose model was held back, and looks whether a push arrived."),
-}
+from report.sources import Sources
 
 
 def step_page(step: str, sources: Sources) -> str:
@@ -38,11 +21,11 @@ def step_page(step: str, sources: Sources) -> str:
     """
     if step == "RunReport" and sources.report is not None and (sources.report / PAGE).is_file():
         return (sources.report / PAGE).read_text(encoding="utf-8")
-    sections, purpose = _STEPS.get(step, ((), ""))
+    info = STEPS[step]
     facts = collect(sources, About(run="", model=""))
     said = _said(step, sources, facts)
-    view = View(facts, pictures(sources)) if sections else None
-    return render_part(step, " ".join(text for text in (purpose, said) if text), sections, view)
+    view = View(facts, pictures(sources)) if info.sections else None
+    return render_part(step, " ".join(text for text in (info.purpose, said) if text), info.sections, view)
 
 
 def _said(step: str, sources: Sources, facts: Facts) -> str:
@@ -50,16 +33,13 @@ def _said(step: str, sources: Sources, facts: Facts) -> str:
     if step == "ExampleValidator" and sources.anomalies is not None:
         return " ".join(facts.data.anomalies if facts.data else ()) or "It found nothing that breaks it."
     if step == "EdgeConverter":
-        variants = read_json(sources.edge_models, "conversion.json") or ()
         return " ".join(
-            f"{item['variant']} could not be made: {item['error']}"
-            if item["error"]
-            else f"Made {item['file']}."
-            for item in variants
+            f"{item.variant} could not be made: {item.error}" if item.error else f"Made {item.file}."
+            for item in CONVERSIONS.find(sources.edge_models) or ()
         )
     if step in ("ReleasePusher", "ReleaseAdmission"):
-        pushed = read_json(sources.pushed_model, "push.json") or {}
-        return " ".join([f"Outcome: {pushed['outcome']}.", *pushed["reasons"]]) if pushed else ""
+        push = PUSH.find(sources.pushed_model)
+        return " ".join([f"Outcome: {push.outcome}.", *push.reasons]) if push else ""
     return ""
 
 
@@ -74,12 +54,13 @@ def step_metrics(step: str, sources: Sources) -> dict[str, float]:
     found: dict[str, Any] = {}
     if step == "Trainer" and facts.training and facts.training.epochs:
         training = facts.training
-        kept = next((e for e in training.epochs if e.epoch == training.best_epoch), training.epochs[-1])
+        best = training.summary.best_epoch
+        kept = next((e for e in training.epochs if e.epoch == best), training.epochs[-1])
         found = {
             "eval_accuracy": kept.val_accuracy,
             "eval_loss": kept.val_loss,
             "epochs": len(training.epochs),
-            "seconds": training.seconds,
+            "seconds": training.summary.seconds,
         }
     elif step == "ModelEvaluator" and facts.evaluation:
         evaluation = facts.evaluation
@@ -96,11 +77,12 @@ def step_metrics(step: str, sources: Sources) -> dict[str, float]:
         }
     elif step == "EdgeValidator" and facts.edge:
         for variant in facts.edge.variants:
-            found |= {
-                f"{variant.name}_accuracy": variant.accuracy,
-                f"{variant.name}_size_mb": variant.size_bytes and variant.size_bytes / 1e6,
-                f"{variant.name}_median_ms": variant.p50_ms,
-            }
+            if (measured := variant.measured) is not None:
+                found |= {
+                    f"{variant.name}_accuracy": measured.accuracy,
+                    f"{variant.name}_size_mb": measured.size_bytes / 1e6,
+                    f"{variant.name}_median_ms": measured.latency.p50_ms,
+                }
     return {name: float(value) for name, value in found.items() if value is not None}
 
 

@@ -44,6 +44,6 @@ if __name__ == "__main__":
     # Python puts this file's folder first; the project is the one above.
     sys.path[0] = ROOT
 
-    from runners.cli import main
+    from runners.cli.main import load, main
 
-    sys.exit(main(["run", *sys.argv[1:]], prog="local_runner.py"))
+    sys.exit(main(prog="local_runner.py", command=load("run")))

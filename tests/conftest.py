@@ -6,9 +6,13 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.s3 import point_to
 
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 # Read when TensorFlow is first imported; 2 keeps its errors.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

@@ -18,7 +18,7 @@ DROPOUT = 0.2
 
 
 def classifier(
-    backbone: str, image_size: int, channels: int, classes: int, weights: str | None
+    backbone: str, image_size: int, channels: int, classes: int, weights: Path | None
 ) -> keras.Model:
     """Builds a classifier on one of `BACKBONES`.
 
@@ -46,7 +46,7 @@ def classifier(
     body = BACKBONES[backbone]((image_size, image_size, channels))
     _tune_batch_norm(body)
     if weights is not None:
-        _load(body, backbone, Path(weights))
+        _load(body, backbone, weights)
 
     image = keras.Input((image_size, image_size, channels), name="image")
     features = body(keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image))

@@ -6,37 +6,19 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import EdgelineError
 from trainer_module import checkpoint
+from trainer_module.settings import TrainerSettings
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
 _progress = logging.getLogger("edgeline.progress")
-
-
-@dataclass(frozen=True)
-class TrainerSettings:
-    """The settings under `trainer`; the batch is that of one replica, a patience of 0 never stops early."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    early_stopping_patience: int
-    flip: bool
-    brightness: float
-    strategy: str
-    require_gpu: bool
-    class_weights: Mapping[str, float] = field(default_factory=dict)
-
-    def weights_of(self, labels: Sequence[str]) -> list[float]:
-        """The sample weight of each class in label order; 1 where none is set."""
-        return [float(self.class_weights.get(label, 1.0)) for label in labels]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from trainer_module.settings import ModelSettings
+
 PHOTO = "photo"
 LABEL = "label"
 IMAGE = "image"
@@ -39,12 +41,12 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     }
 
 
-def build_model(labels: Sequence[str], model_settings: Mapping[str, Any]) -> keras.Model:
+def build_model(labels: Sequence[str], settings: ModelSettings) -> keras.Model:
     """Builds the classifier: float32 [N, H, W, C] holding 0..255 to probabilities, float32 [N, labels].
 
     Args:
         labels: Class names; their order is the order of the outputs.
-        model_settings: `backbone`, `image_size`, `channels` and `weights` (a path, or None).
+        settings: Which network.
 
     Raises:
         UsageError: When the backbone is unknown or the weights file does not fit it.
@@ -52,11 +54,11 @@ def build_model(labels: Sequence[str], model_settings: Mapping[str, Any]) -> ker
     from trainer_module import backbones
 
     return backbones.classifier(
-        backbone=model_settings["backbone"],
-        image_size=model_settings["image_size"],
-        channels=model_settings["channels"],
+        backbone=settings.backbone,
+        image_size=settings.image_size,
+        channels=settings.channels,
         classes=len(labels),
-        weights=model_settings["weights"],
+        weights=settings.weights,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+from records.training import EPOCHS, TRAINING, Epoch, TrainingSummary
 from trainer_module import checkpoint, fit, input_pipeline, signatures, strategy
+from trainer_module.settings import ModelSettings, TrainerSettings
 
 
 def run_fn(fn_args: Any) -> None:
@@ -16,9 +17,9 @@ def run_fn(fn_args: Any) -> None:
 
     Args:
         fn_args: TFX's FnArgs. `custom_config` has `module` (the workload's, by dotted path), `labels` (in
-            domain order), `model` and `trainer` (the settings), `seed` and `checkpoints` (a folder that
-            outlives a kill). Of the rest it reads `train_files`, `eval_files` and `transform_output`, and
-            writes to `serving_model_dir` and `model_run_dir`.
+            domain order), `model` and `trainer` (their settings as JSON), `seed`, `code` (the digest of what
+            trains) and `checkpoints` (a folder that outlives a kill). Of the rest it reads `train_files`,
+            `eval_files` and `transform_output`, and writes to `serving_model_dir` and `model_run_dir`.
 
     Raises:
         EdgelineError: When the settings, the machine or the data do not allow training, or it diverges.
@@ -27,7 +28,7 @@ def run_fn(fn_args: Any) -> None:
     import tensorflow_transform as tft
 
     config = fn_args.custom_config
-    settings = fit.TrainerSettings(**config["trainer"])
+    settings = TrainerSettings.model_validate_json(config["trainer"])
     key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_output)
     checkpoints = Path(config["checkpoints"]) / key
 
@@ -40,7 +41,9 @@ def run_fn(fn_args: Any) -> None:
     steps = input_pipeline.steps_per_epoch(training, batch_size)
     keras.utils.set_random_seed(config["seed"])
     with replicas.scope():
-        model = importlib.import_module(config["module"]).build_model(config["labels"], config["model"])
+        model = importlib.import_module(config["module"]).build_model(
+            config["labels"], ModelSettings.model_validate_json(config["model"])
+        )
         fit.compile_model(model, settings.learning_rate, steps * settings.epochs)
     outcome = fit.train(
         model,
@@ -60,29 +63,21 @@ def run_fn(fn_args: Any) -> None:
     signatures.export(model, transform, fn_args.serving_model_dir)
 
     epochs_here = len(outcome.history) - (outcome.resumed_from_epoch or 0)
-    _write_records(
-        Path(fn_args.model_run_dir),
-        outcome.history,
-        {
-            "strategy": settings.strategy,
-            "replicas": replicas.num_replicas_in_sync,
-            "devices": strategy.device_names(replicas),
-            "global_batch_size": batch_size,
-            "epochs": len(outcome.history),
-            "best_epoch": outcome.best_epoch + 1,
-            "resumed_from_epoch": outcome.resumed_from_epoch,
-            "seconds": round(outcome.seconds, 3),
-            "examples_per_second": round(epochs_here * steps * batch_size / outcome.seconds, 1),
-            "train_examples": len(training.labels),
-            "eval_examples": len(evaluation.labels),
-            "parameters": model.count_params(),
-        },
+    folder = Path(fn_args.model_run_dir)
+    EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in enumerate(outcome.history, start=1)))
+    summary = TrainingSummary(
+        strategy=settings.strategy,
+        replicas=replicas.num_replicas_in_sync,
+        devices=tuple(strategy.device_names(replicas)),
+        global_batch_size=batch_size,
+        epochs=len(outcome.history),
+        best_epoch=outcome.best_epoch + 1,
+        resumed_from_epoch=outcome.resumed_from_epoch,
+        seconds=round(outcome.seconds, 3),
+        examples_per_second=round(epochs_here * steps * batch_size / outcome.seconds, 1),
+        train_examples=len(training.labels),
+        eval_examples=len(evaluation.labels),
+        parameters=model.count_params(),
     )
+    TRAINING.write(folder, summary)
     shutil.rmtree(checkpoints)
-
-
-def _write_records(folder: Path, history: Any, training: dict[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps({"epoch": number, **logs}) for number, logs in enumerate(history, start=1)]
-    (folder / "history.jsonl").write_text("\n".join(lines) + "\n")
-    (folder / "training.json").write_text(json.dumps(training, indent=2) + "\n")

@@ -1,104 +1,113 @@
-"""`python3 -m deploy.environment`: brings `.venv` to what the lock file says, if it is not there yet."""
+"""`python3 -m deploy.environment`: brings `.venv` to what the lock file says, if it is not there yet.
+
+What an environment was made from is written into it last: by this stamp the next set-up knows what is left.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
-import platform
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from deploy.environment import stamp
-from deploy.environment.pythons import ask, find_pythons
-from deploy.environment.stacks import (
-    Choice,
-    Machine,
-    SetupError,
-    choose,
-    dotted,
-    no_python,
-    stacks_for,
-)
+from deploy.environment import stacks
+from deploy.environment.lock import lock
 from deploy.environment.uv import find_uv, provide_python, run_uv
 
 ROOT = Path(__file__).resolve().parents[2]
+STAMP = ".venv/edgeline.json"
 
 
-def this_machine() -> Machine:
-    """Asks the kernel and the C library what this machine is."""
-    glibc = None
-    with contextlib.suppress(AttributeError, OSError, ValueError):
-        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
-        if name == "glibc":
-            major, minor = version.split(".")[:2]
-            glibc = int(major), int(minor)
-    return Machine(platform.system(), platform.machine(), glibc)
+@dataclass(frozen=True)
+class Stamp:
+    """What an environment is made from; one whose stamp differs from what is there now is stale."""
+
+    stack: str
+    python: str
+    root: str  # stands in the environment's scripts
+    machine: str
+    sha256: str  # of the lock file and setup.py
+    packages: list[str]  # the names of the folders of their metadata
 
 
-def choose_here(root: Path, machine: Machine, environ: Mapping[str, str]) -> Choice:
-    """The stack and the Python for this machine; where none is there, uv is asked for one.
+def expected(root: Path, machine: stacks.Machine, stack: str, python: str) -> Stamp:
+    """The stamp of the environment that is there, were it made now."""
+    sources = (root / "requirements" / f"{stack}.txt", root / "setup.py")
+    sha256 = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
+    packages = sorted(path.name for path in root.glob(".venv/lib/python3.*/site-packages/*.dist-info"))
+    return Stamp(stack, python, str(root), str(machine), sha256, packages)
 
-    Raises:
-        SetupError: No stack fits, or no Python does and none could be downloaded, or nothing compiles C++.
-    """
-    stacks = stacks_for(machine)
-    pythons = find_pythons(environ)
-    choice = choose(stacks, pythons)
-    if not choice:
-        uv = find_uv(root, [python.path for python in pythons], environ.get("PATH", ""))
-        reasons = []
-        for stack in stacks:
-            print(f"No fitting Python here; asking uv for Python {dotted(stack.pythons[0])}.", flush=True)
-            path, reason = provide_python(uv, stack.pythons[0])
-            reasons.append(reason)
-            provided = ask(Path(path)) if path else None
-            choice = choose([stack], [provided] if provided else [])
-            if choice:
-                break
-        else:
-            raise no_python(machine, stacks, pythons, uv, reasons[0])
-    if not any(shutil.which(name, path=environ.get("PATH")) for name in ("c++", "g++", "clang++")):
-        raise SetupError(
+
+def read_stamp(root: Path) -> Stamp | None:
+    """The stamp that is there; None where the environment was never finished, or its Python is gone."""
+    try:
+        (root / ".venv" / "bin" / "python").stat()
+        return Stamp(**json.loads((root / STAMP).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def is_current(root: Path, machine: stacks.Machine) -> bool:
+    """Whether `root/.venv` is whole, and made from what is there now."""
+    stamp = read_stamp(root)
+    if not stamp or not (root / "requirements" / f"{stamp.stack}.txt").exists():
+        return False
+    now = expected(root, machine, stamp.stack, stamp.python)
+    return set(stamp.packages) <= set(now.packages) and stamp == replace(now, packages=stamp.packages)
+
+
+def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Iterator[str]:
+    """Makes the environment, unless it is current, and yields the name of each phase when it is done."""
+    if is_current(root, machine):
+        return
+    search_path = environ.get("PATH", "")
+    if not any(shutil.which(name, path=search_path) for name in ("c++", "g++", "clang++")):
+        raise stacks.SetupError(
             "no C++ compiler.",
             "one, for a dependency that comes as source.",
             "sudo apt-get install g++ && make setup",
         )
-    return choice
-
-
-def make(root: Path, wanted: stamp.Stamp, uv: str) -> Iterator[str]:
-    """Makes the environment that a stamp describes, and yields the name of each phase when it is done.
-
-    Raises:
-        InstallError: uv failed; it has said why.
-    """
-    venv = root / ".venv"
-    before = stamp.read(venv)
-    stamp.remove(venv)
-    # A finished environment is brought up to date in place; one that was interrupted may hold anything.
-    if not before or not before.same_interpreter(wanted) or not (venv / "bin" / "python").exists():
-        _empty(venv)
-        run_uv(uv, root, "venv --no-project --python", wanted.python, venv)
-    into = ("--python", venv / "bin" / "python")
-    lock = stamp.lock_file(root, wanted.stack)
+    fitting, pythons = stacks.stacks_for(machine), stacks.find_pythons(environ)
+    choice = stacks.choose(fitting, pythons)
+    yield "Python"
+    whole_first = sorted(pythons, key=lambda python: python.defect != "")
+    uv = find_uv(root, [python.path for python in whole_first], search_path)
+    yield "uv"
+    if not choice:
+        minor = fitting[0].pythons[0]
+        print(f"No fitting Python here; asking uv for Python {stacks.dotted(minor)}.", flush=True)
+        path, reason = provide_python(uv, minor)
+        provided = stacks.ask(path)
+        choice = stacks.choose(fitting, [provided] if provided else [])
+        if not choice:
+            raise stacks.no_python(machine, pythons, uv, reason)
+        yield "download"
+    stack, python = choice
+    print(f"Setting up {stack.name} on {python} in .venv", flush=True)
+    before, wanted = read_stamp(root), expected(root, machine, stack.name, python.path)
+    (root / STAMP).unlink(missing_ok=True)
+    # A finished environment is brought up to date in place; one that was interrupted may hold anything, and
+    # uv would not clear it. The folder itself stays: it may be a link to a larger disk.
+    if not before or (before.python, before.root) != (wanted.python, wanted.root):
+        for left in (root / ".venv").glob("*"):
+            remove = shutil.rmtree if left.is_dir() and not left.is_symlink() else os.unlink
+            remove(left)
+        run_uv(uv, root, "venv --no-project --python", python.path, ".venv")
     # What comes as source is built with the lock's own setuptools, not with whatever is newest that day.
-    run_uv(uv, root, "pip sync --require-hashes", *into, "--build-constraint", lock, lock)
+    into, pins = ("--python", ".venv/bin/python"), f"requirements/{stack.name}.txt"
+    run_uv(uv, root, "pip sync --require-hashes", *into, "--build-constraint", pins, pins)
     yield "packages"
     run_uv(uv, root, "pip install --no-deps --no-build-isolation", *into, "--editable", ".")
+    installed = expected(root, machine, stack.name, python.path).packages
+    (root / f"{STAMP}.new").write_text(json.dumps(asdict(replace(wanted, packages=installed)), indent=1))
+    (root / f"{STAMP}.new").replace(root / STAMP)
     yield "project"
-    stamp.write(venv, wanted)
-
-
-def _empty(folder: Path) -> None:
-    """Empties a folder but keeps it: it may be a link to a larger disk."""
-    for path in folder.iterdir() if folder.exists() else ():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 @contextlib.contextmanager
@@ -117,36 +126,23 @@ def _alone(root: Path) -> Iterator[None]:
 
 
 def set_up(root: Path, environ: Mapping[str, str]) -> None:
-    """Brings `root/.venv` to what the lock file and setup.py say, and prints where the time went.
-
-    Raises:
-        SetupError: No stack fits this machine, or installing it failed.
-    """
-    machine = this_machine()
-    stacks_for(machine)
-    laps = [("", time.monotonic())]
-    if not stamp.is_current(root, machine):
+    """Brings `root/.venv` to what the lock file and setup.py say, and prints where the time went."""
+    machine, ends, phases = stacks.this_machine(), [time.monotonic()], []
+    stacks.stacks_for(machine)
+    if not is_current(root, machine):
         with _alone(root):
-            if not stamp.is_current(root, machine):
-                choice = choose_here(root, machine, environ)
-                laps.append(("Python", time.monotonic()))
-                uv = find_uv(root, [choice.interpreter.path, sys.executable], environ.get("PATH", ""))
-                laps.append(("uv", time.monotonic()))
-                print(f"Setting up {choice.stack.name} on {choice.interpreter} in .venv", flush=True)
-                wanted = stamp.expected(root, choice.stack.name, choice.interpreter.path, machine)
-                laps.extend((phase, time.monotonic()) for phase in make(root, wanted, uv))
-    if len(laps) == 1:
-        print(".venv is ready.")
-        return
-    phases = [f"{name} {end - start:.1f} s" for (_, start), (name, end) in zip(laps, laps[1:])]
-    print(f"Set up in {laps[-1][1] - laps[0][1]:.1f} s: {', '.join(phases)}")
+            for phase in make(root, machine, environ):
+                ends.append(time.monotonic())
+                phases.append(f"{phase} {ends[-1] - ends[-2]:.1f} s")
+    done = f"Set up in {ends[-1] - ends[0]:.1f} s: {', '.join(phases)}"
+    print(done if phases else ".venv is ready.")
 
 
 def main() -> int:
-    """Sets up this checkout and returns the exit code: 2 where no stack fits, 1 where installing failed."""
+    """Sets up this checkout, or writes its lock files, and returns the exit code."""
     try:
-        set_up(ROOT, os.environ)
-    except SetupError as error:
+        lock(ROOT, os.environ.get("PATH", "")) if sys.argv[1:] == ["lock"] else set_up(ROOT, os.environ)
+    except stacks.SetupError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:

@@ -1,15 +1,12 @@
-"""`python3 -m deploy.environment.lock`: resolves the requirements of both stacks into their lock files."""
+"""`python3 -m deploy.environment lock`: resolves the requirements of both stacks into their lock files."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
-from deploy.environment.stacks import SetupError
 from deploy.environment.uv import find_uv, run_uv
 
-ROOT = Path(__file__).resolve().parents[2]
 _PROJECT = ("setup.py", "--extra", "kubeflow", "--extra", "s3")
 _TOOLS = "requirements/tools.in"
 # For each lock file: what it is resolved from beside its own .in file, and for which Pythons and systems.
@@ -25,22 +22,10 @@ _TARGETS = {
 
 
 def lock(root: Path, search_path: str) -> None:
-    """Writes the lock files, keeping the pins that still hold; always with the pinned uv.
-
-    Raises:
-        SetupError: uv is missing, or a set of requirements cannot be resolved.
-    """
+    """Writes the lock files, keeping the pins that still hold; always with the pinned uv."""
     uv = find_uv(root, [sys.executable], search_path, pinned_only=True)
     for name, (sources, target) in _TARGETS.items():
         print(f"Resolving requirements/{name}.txt", flush=True)
         output = ("--custom-compile-command", "make lock", "--output-file", f"requirements/{name}.txt")
         options = f"pip compile --quiet --generate-hashes --no-emit-index-url {target}"
         run_uv(uv, root, options, *output, *sources, f"requirements/{name}.in")
-
-
-if __name__ == "__main__":
-    try:
-        lock(ROOT, os.environ.get("PATH", ""))
-    except SetupError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)

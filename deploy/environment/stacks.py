@@ -1,29 +1,73 @@
-"""Which of the two TFX stacks fits a machine, decided from facts alone; runs under any Python from 3.8 on."""
+"""Which of the two TFX stacks this machine and its Pythons carry; runs under any Python from 3.8 on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-NO_HEADERS = "without its C headers"
+WSL = "wsl --install -d Ubuntu-24.04    (and go on in there)"
 CONTAINER = (
     'docker run --rm -it --platform linux/amd64 -v "$PWD":/project -w /project python:3.13-trixie make run'
 )
+# pyfarmhash, which TFDV needs, is compiled at installation.
+NO_HEADERS = "without its C headers"
+# Runs in the Python that is asked. A venv's Python answers for the one it was made from.
+_QUESTION = f"""
+import json, os, platform, sys, sysconfig
+missing = []
+for module in ("bz2", "ctypes", "lzma", "sqlite3", "ssl", "zlib"):
+    try:
+        __import__(module)
+    except ImportError:
+        missing.append(module)
+kind = platform.python_implementation()
+print(json.dumps([
+    getattr(sys, "_base_executable", None) or sys.executable,
+    sys.version_info[:3],
+    kind + ", not CPython" if kind != "CPython"
+    else "32-bit" if sys.maxsize < 2**32
+    else "free-threaded" if sysconfig.get_config_var("Py_GIL_DISABLED")
+    else "built without " + ", ".join(missing) if missing
+    else "" if os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))
+    else "{NO_HEADERS}",
+]))
+"""
+
+
+class SetupError(Exception):
+    """The environment cannot be made: what was found, what is needed, and the one command that gets it.
+
+    It is not in the project's tree of errors, which this Python may be too old to import. Its exit code is 2
+    where no stack fits this machine, 1 where one does and installing it failed.
+    """
+
+    def __init__(self, found: str, needed: str, do: str, exit_code: int = 2) -> None:
+        super().__init__(f"Found:  {found}\nNeeded: {needed}\nDo:     {do}")
+        self.exit_code = exit_code
+
+
+def dotted(version: Sequence[int]) -> str:
+    """Writes a version as text: (3, 10) is 3.10."""
+    return ".".join(map(str, version))
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A TFX release with the Pythons and the C library that its wheels are made for.
-
-    Args:
-        name: Names the lock file, `requirements/NAME.txt`.
-        pythons: Minor versions, the one to prefer first.
-        glibc: The oldest C library that all wheels of the lock file accept.
-    """
+    """A TFX release, the Pythons it runs on, best first, and the oldest glibc that all its wheels accept."""
 
     name: str
     pythons: tuple[tuple[int, int], ...]
     glibc: tuple[int, int]
+
+    def __str__(self) -> str:
+        return f"Python {' or '.join(map(dotted, self.pythons))}"
 
 
 # The one to prefer first. The ml-metadata and TFDV wheels of TFX 1.21 ask for glibc 2.39; in the other lock
@@ -40,14 +84,13 @@ class Machine:
 
     system: str
     architecture: str
-    glibc: tuple[int, int] | None
+    glibc: tuple[int, ...] | None
 
     def __str__(self) -> str:
-        name = {"Darwin": "macOS"}.get(self.system, self.system)
         if self.system != "Linux":
-            return f"{name} on {self.architecture}"
+            return f"{self.system.replace('Darwin', 'macOS')} on {self.architecture}"
         library = f"glibc {dotted(self.glibc)}" if self.glibc else "a C library that is not glibc"
-        return f"{name} on {self.architecture} with {library}"
+        return f"Linux on {self.architecture} with {library}"
 
 
 @dataclass(frozen=True)
@@ -55,95 +98,79 @@ class Interpreter:
     """A Python that was found and asked; `defect`, unless empty, says why it cannot carry a stack."""
 
     path: str
-    version: tuple[int, int, int]
+    version: tuple[int, ...]
     defect: str = ""
 
     def __str__(self) -> str:
-        defect = f", {self.defect}" if self.defect else ""
-        return f"Python {dotted(self.version)} ({self.path}{defect})"
+        return f"Python {dotted(self.version)} ({', '.join(filter(None, (self.path, self.defect)))})"
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The stack to install, and the Python to make its environment with."""
-
-    stack: Stack
-    interpreter: Interpreter
-
-
-class SetupError(Exception):
-    """The environment cannot be made: what was found, what is needed, and the one command that gets it.
-
-    It is not in the project's tree of errors, which this Python may be too old to import.
-    """
-
-    exit_code = 2
-
-    def __init__(self, found: str, needed: str, do: str) -> None:
-        super().__init__(f"Found:  {found}\nNeeded: {needed}\nDo:     {do}")
+def this_machine() -> Machine:
+    """Asks the kernel and the C library what this machine is."""
+    library, version = platform.libc_ver()
+    glibc = tuple(map(int, version.split(".")[:2])) if library == "glibc" else None
+    return Machine(platform.system(), platform.machine(), glibc)
 
 
-class InstallError(SetupError):
-    """A stack fits, and installing it failed."""
-
-    exit_code = 1
-
-
-def dotted(version: Sequence[int]) -> str:
-    """Writes a version as text: (3, 10) is 3.10."""
-    return ".".join(map(str, version))
-
-
-def stacks_for(machine: Machine) -> tuple[Stack, ...]:
-    """The stacks whose wheels this machine can run, the one to prefer first.
-
-    Raises:
-        SetupError: There is none.
-    """
-    runs_wheels = machine.system == "Linux" and machine.architecture in ("x86_64", "AMD64") and machine.glibc
-    stacks = tuple(
-        stack for stack in STACKS if runs_wheels and machine.glibc and machine.glibc >= stack.glibc
-    )
+def stacks_for(machine: Machine) -> list[Stack]:
+    """The stacks whose wheels this machine can run, the one to prefer first; a SetupError where none is."""
+    glibc = machine.glibc if (machine.system, machine.architecture) == ("Linux", "x86_64") else None
+    stacks = [stack for stack in STACKS if glibc and glibc >= stack.glibc]
     if not stacks:
-        oldest = dotted(min(stack.glibc for stack in STACKS))
-        raise SetupError(
-            f"{machine}.",
-            f"Linux on x86_64 with glibc {oldest} or newer: TFX's native parts are published only for it.",
-            "wsl --install -d Ubuntu-24.04    (and go on in there)"
-            if machine.system == "Windows"
-            else CONTAINER,
-        )
+        needed = f"Linux on x86_64 with glibc {dotted(STACKS[-1].glibc)} or newer"
+        needed += ": TFX's native parts are published only for it."
+        raise SetupError(f"{machine}.", needed, WSL if machine.system == "Windows" else CONTAINER)
     return stacks
 
 
-def choose(stacks: Sequence[Stack], interpreters: Sequence[Interpreter]) -> Choice | None:
+def find_pythons(environ: Mapping[str, str]) -> list[Interpreter]:
+    """All Pythons that are found and answer, each once: the running one, then PATH's, then pyenv's.
+
+    uv's own search stops at a pyenv shim that does not answer, does not know pyenv's versions folder, and
+    takes a Python that lacks sqlite3 or its headers; so uv is asked for one only where none fits.
+    """
+    minors = [dotted(minor) for stack in STACKS for minor in stack.pythons]
+    pyenv = Path(environ.get("PYENV_ROOT") or Path(environ.get("HOME", "/"), ".pyenv"))
+    search_path = environ.get("PATH", "").split(os.pathsep)
+    # Every folder of PATH, since the first Python of a name may not answer. pyenv's shims are slow and answer
+    # only for a version that a person has chosen; its versions folder says it all.
+    folders = [folder for folder in search_path if Path(folder) != pyenv / "shims"]
+    on_path = (shutil.which(f"python{minor}", path=folder) for folder in folders for minor in (*minors, "3"))
+    in_pyenv = (path for minor in minors for path in pyenv.glob(f"versions/{minor}.*/bin/python{minor}"))
+    first = [ask(path) for path in (sys.executable, *on_path) if path]
+    newest_first = sorted(filter(None, map(ask, in_pyenv)), key=lambda python: python.version, reverse=True)
+    return list(dict.fromkeys(filter(None, (*first, *newest_first))))
+
+
+def ask(python: str | Path) -> Interpreter | None:
+    """Runs a Python to learn what it is; None where it does not start or does not answer."""
+    question = (python, "-I", "-c", _QUESTION)
+    try:
+        said = subprocess.run(question, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=True)
+        path, version, defect = json.loads(said.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    # Resolved, since `python3` may mean another Python after the next upgrade of the system.
+    return Interpreter(os.path.realpath(path), tuple(version), defect)
+
+
+def choose(stacks: Sequence[Stack], pythons: Sequence[Interpreter]) -> tuple[Stack, Interpreter] | None:
     """The best stack that one of the Pythons can carry; among equals the Python that was found first."""
-    for stack in stacks:
-        for minor in stack.pythons:
-            for interpreter in interpreters:
-                if interpreter.version[:2] == minor and not interpreter.defect:
-                    return Choice(stack, interpreter)
-    return None
+    whole = [python for python in pythons if not python.defect]
+    fits = ((s, p) for s in stacks for minor in s.pythons for p in whole if p.version[:2] == minor)
+    return next(fits, None)
 
 
-def no_python(
-    machine: Machine, stacks: Sequence[Stack], interpreters: Sequence[Interpreter], uv: str, reason: str
-) -> SetupError:
+def no_python(machine: Machine, pythons: Sequence[Interpreter], uv: str, reason: str) -> SetupError:
     """The error to raise where no Python fits and uv could not provide one, for `reason`."""
-    found = "; ".join(map(str, interpreters)) or "no Python"
-    needed = ", or ".join(
-        f"Python {' or '.join(map(dotted, stack.pythons))} for {stack.name.replace('tfx-', 'TFX ')}"
-        for stack in stacks
-    )
+    stacks, newest = stacks_for(machine), STACKS[0]
     minors = [minor for stack in stacks for minor in stack.pythons]
-    if any(python.defect == NO_HEADERS and python.version[:2] in minors for python in interpreters):
-        do = "sudo apt-get install python3-dev && make setup"
-    else:
-        do = f"{uv} python install {dotted(minors[0])} && make setup    (where the download is allowed)"
-    newest = STACKS[0]
+    needed = ", or ".join(f"{stack} for {stack.name.replace('tfx-', 'TFX ')}" for stack in stacks)
     if newest not in stacks:
-        needed += (
-            f" (or a system with glibc {dotted(newest.glibc)} or newer and Python"
-            f" {' or '.join(map(dotted, newest.pythons))}, as Debian 13 and Ubuntu 24.04 are)"
-        )
+        system = f"a system with glibc {dotted(newest.glibc)} or newer and {newest}"
+        needed += f" (or {system}, as Debian 13 and Ubuntu 24.04 are)"
+    do = f"{uv} python install {dotted(minors[0])} && make setup    (where the download is allowed)"
+    if any(python.defect == NO_HEADERS and python.version[:2] in minors for python in pythons):
+        do = "sudo apt-get install python3-dev && make setup"
+    found = "; ".join(map(str, pythons)) or "no Python"
     return SetupError(f"{machine}, and {found}.", f"{needed}. uv could not download one: {reason}", do)

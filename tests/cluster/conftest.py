@@ -71,7 +71,7 @@ def pods_of(step: str, run: str = "") -> dict[str, str]:
 
 def _runs(step: str, container: dict[str, list[str]]) -> bool:
     command = " ".join([*container.get("command", []), *container.get("args", []), ""])
-    return "runners.kubeflow_entry" in command and f"--step {step} " in command
+    return "runners.kubeflow.pod.entry" in command and f"--step {step} " in command
 
 
 def uid(pod: str) -> str:

@@ -14,7 +14,8 @@ _PUSHED = "2026-10-05 03:01:02,003 INFO edgeline.push: Pushed version 1 of shelf
 _TRAINER = {
     "command": [
         *("sh", "-c", 'printf %s "$TRAINING" > stand_in_training.py && exec "$@"', "sh"),
-        *("python", "-m", "runners.kubeflow_entry", "--records", "/tmp/records", "--step", "Trainer"),
+        *("python", "-m", "runners.kubeflow.pod.entry", "--records", "/tmp/records"),
+        *("--module", "trainer_module.photos", "--step", "Trainer"),
     ],
     "args": [
         *("--executor_class_path", "stand_in_training.Training"),

@@ -12,14 +12,15 @@ from tfx.components.transform.executor import Executor as TransformExecutor
 from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import Model, Schema, TransformGraph
 
-from components.curated_schema import CuratedSchemaExecutor
-from data.spans import LabelRow, write_span
-from pipeline.settings import TrainerSettings
+from components.curated_schema import CuratedSchema
+from data.spans.layout import LabelRow, write_span
 from pipeline.workloads import BUILT_IN
 from tests.components.steps import LABELS, artifact, execute, ingest
-from tests.data.photos import encode
+from tests.data.sample_photos import encode
 from trainer_module.run import run_fn
+from trainer_module.settings import ModelSettings, TrainerSettings
 
+MODEL = ModelSettings(image_size=32)
 LOOK = {"labels": LABELS, "image_size": 32, "channels": 1}
 
 
@@ -54,7 +55,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         write_span(folder / "data", week)
     examples = ingest(folder / "data", folder).examples
     schema = artifact(Schema, folder / "schema")
-    execute(CuratedSchemaExecutor, {}, {"schema": schema}, folder, text=BUILT_IN["shelf"].schema.read_text())
+    execute(CuratedSchema, {}, {"schema": schema}, folder, text=BUILT_IN["shelf"].schema.read_text())
     graph = artifact(TransformGraph, folder / "transform")
     execute(
         TransformExecutor,
@@ -75,8 +76,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
             custom_config={
                 "module": "trainer_module.photos",
                 "labels": LABELS,
-                "model": {"backbone": "compact", "image_size": 32, "channels": 1, "weights": None},
-                "trainer": settings.model_dump(mode="json"),
+                "model": MODEL.model_dump_json(),
+                "trainer": settings.model_dump_json(),
                 "seed": 20,
                 "checkpoints": str(folder / "checkpoints"),
             },

@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
-from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact
 
 from components.artifacts import Quarantine
-from components.photo_ingest import PhotoIngestExecutor
+from components.photo_ingest import PhotoIngest
+from data.settings import DataSettings
 
 LABELS = ("ok", "misplaced", "damaged")
 # TFX would pack itself for remote workers at each step, and Beam's own choice of a direct runner first tries
 # to download another engine: both cost seconds, and neither is wanted in a test.
 LOCAL = ("--runner=FnApiRunner", "--sdk_container_image=none")
 IN_MEMORY = (*LOCAL, "--direct_running_mode=in_memory", "--direct_num_workers=1")
-DATA_OPTIONS = {"window": 8, "eval_fraction": 0.2, "max_megapixels": 40.0, "min_side": 16, "max_side": 512}
 
 
 def artifact(kind: type[Artifact], folder: Path, **properties: int | str) -> Artifact:
@@ -36,14 +35,18 @@ def artifact(kind: type[Artifact], folder: Path, **properties: int | str) -> Art
 
 
 def execute(
-    executor: type[BaseExecutor],
+    step: Any,
     inputs: Mapping[str, Artifact],
     outputs: Mapping[str, Artifact],
     scratch: Path,
     beam_flags: tuple[str, ...] = IN_MEMORY,
     **properties: Any,
 ) -> None:
-    """Does what TFX's launcher does: one artifact a channel, execution properties by name."""
+    """Does what TFX's launcher does: one artifact a channel, execution properties by name.
+
+    `step` is a component, or the executor of one of TFX's.
+    """
+    executor = step.EXECUTOR_SPEC.executor_class if hasattr(step, "EXECUTOR_SPEC") else step
     about = {"tmp_dir": str(scratch / "tmp"), "unique_id": "1"}
     if issubclass(executor, BaseBeamExecutor):
         about["beam_pipeline_args"] = list(beam_flags)
@@ -65,7 +68,7 @@ class Ingested:
     def summary(self) -> dict[str, Any]:
         return json.loads(Path(self.quarantine.uri, "ingest.json").read_text())
 
-    def set_aside(self) -> list[dict[str, str]]:
+    def quarantined(self) -> list[dict[str, str]]:
         """The rows of quarantine.csv."""
         with Path(self.quarantine.uri, "quarantine.csv").open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
@@ -103,14 +106,14 @@ def ingest(
         artifact(Quarantine, folder / "quarantine"),
     )
     execute(
-        PhotoIngestExecutor,
+        PhotoIngest,
         {},
         {"examples": made.examples, "quarantine": made.quarantine},
         folder,
         beam_flags,
         data=str(data),
         labels=json.dumps(LABELS),
-        options=json.dumps({**DATA_OPTIONS, **options}),
+        settings=DataSettings(**options).model_dump_json(),
         window=seen,
         code="",
     )

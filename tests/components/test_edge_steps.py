@@ -9,16 +9,18 @@ import pytest
 from PIL import Image
 
 from components.artifacts import EdgeModels, Verdict
-from components.edge_converter import EdgeConverterExecutor
-from components.edge_validator import EdgeValidatorExecutor
+from components.edge_converter import EdgeConverter
+from components.edge_validator import EdgeValidator
 from components.predictions import write_mistakes
 from components.transformed_photos import read_photos
-from components.verdict import read_verdict
+from edge.settings import ConversionSettings
 from errors import EdgelineError
+from gates.settings import EdgeLimits
+from records.verdict import VERDICT
 from report.collect import collect
 from report.facts import About
 from report.sources import Sources
-from tests.components.conftest import LABELS, LOOK
+from tests.components.conftest import LABELS, MODEL
 from tests.components.steps import artifact, execute
 
 pytestmark = pytest.mark.e2e
@@ -31,7 +33,7 @@ def converted(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("converted")
     models = artifact(EdgeModels, folder / "edge")
     execute(
-        EdgeConverterExecutor,
+        EdgeConverter,
         {
             "examples": trained.examples,
             "transform_graph": trained.transform_graph,
@@ -39,9 +41,10 @@ def converted(trained, tmp_path_factory):
         },
         {"edge_models": models},
         folder,
-        look=json.dumps(LOOK),
-        variants=json.dumps(["fp32", "fp16"]),
-        calibration_photos=20,
+        labels=json.dumps(LABELS),
+        look=MODEL.model_dump_json(),
+        settings=ConversionSettings(variants=("fp32", "fp16"), calibration_photos=20).model_dump_json(),
+        code="",
     )
     return models
 
@@ -49,7 +52,7 @@ def converted(trained, tmp_path_factory):
 def validate(trained, models, folder, labels=LABELS, **limits):
     verdict = artifact(Verdict, folder / "verdict")
     execute(
-        EdgeValidatorExecutor,
+        EdgeValidator,
         {
             "examples": trained.examples,
             "transform_graph": trained.transform_graph,
@@ -59,9 +62,10 @@ def validate(trained, models, folder, labels=LABELS, **limits):
         {"verdict": verdict},
         folder,
         labels=json.dumps(labels),
-        limits=json.dumps({**LIMITS, **limits}),
+        limits=EdgeLimits(**{**LIMITS, **limits}).model_dump_json(),
+        code="",
     )
-    record = read_verdict(verdict.uri)
+    record = VERDICT.read(Path(verdict.uri))
     assert verdict.get_int_custom_property("passed") == int(record.passed)
     return record, json.loads(Path(verdict.uri, "edge.json").read_text())
 
@@ -138,9 +142,9 @@ def test_the_report_finds_what_it_shows_of_the_files_for_phones(trained, convert
     assert [variant.name for variant in facts.edge.variants] == ["fp32", "fp16"]
     for variant, found in zip(facts.edge.variants, measured["variants"], strict=True):
         assert variant.reasons == tuple(found["reasons"]) and variant.reasons
-        assert variant.accuracy == pytest.approx(found["measured"]["accuracy"])
-        assert None not in (variant.size_bytes, variant.p50_ms, variant.worst_lane, variant.agreement)
-    assert facts.reliability.photos == measured["eval_photos"] == facts.edge.photos
+        assert variant.measured is not None and variant.measured.worst("lane") is not None
+        assert variant.measured.accuracy == pytest.approx(found["measured"]["accuracy"])
+    assert facts.reliability.photos == measured["eval_photos"] == facts.edge.eval_photos
     right = sum(b.accuracy * b.photos for b in facts.reliability.bins) / facts.reliability.photos
     assert right == pytest.approx(measured["variants"][0]["measured"]["reference_accuracy"])
     assert facts.gates[0].result == "fail"

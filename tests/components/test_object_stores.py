@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from data.spans import write_span
+from data.spans.layout import write_span
 from errors import EdgelineError
 from locations import filesystem, locate
 from release import store
 from tests.components.steps import ingest
 from tests.components.test_photo_ingest import good, row
 from tests.components.test_releases import Run, production_model
-from tests.data.photos import jpeg
+from tests.data.sample_photos import jpeg
 from tests.release.candidates import make_candidate
 
 
@@ -38,7 +38,7 @@ def test_ingest_makes_of_a_bucket_what_it_makes_of_a_folder(data, bucket, tmp_pa
     here, there = ingest(data, tmp_path / "here"), ingest(f"{bucket}/data", tmp_path / "there")
     for split in ("train", "eval"):
         assert there.files(split) == here.files(split) and there.records(split)
-    assert there.set_aside() == here.set_aside() and len(here.set_aside()) == 3
+    assert there.quarantined() == here.quarantined() and len(here.quarantined()) == 3
     assert [path.name for path in Path(there.quarantine.uri, "thumbnails").iterdir()] == ["01.jpg"]
     windows = [made.summary.pop("window") for made in (here, there)]
     assert {**there.summary, "window": ""} == {**here.summary, "window": ""} and all(windows)
@@ -47,7 +47,7 @@ def test_ingest_makes_of_a_bucket_what_it_makes_of_a_folder(data, bucket, tmp_pa
 def test_a_bucket_that_vanishes_while_photos_are_read_stops_ingest_and_says_so(
     data, bucket, tmp_path, monkeypatch
 ):
-    from data import spans as module
+    from data.spans import layout as module
 
     upload(data, f"{bucket}/data")
     client, read = filesystem(locate(bucket)), module.read_bytes

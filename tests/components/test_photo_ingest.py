@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.exclusions import decide
-from data.faults import spoil
-from data.spans import LabelRow, find_spans, write_span
-from data.split import eval_sessions
-from data.window import window_digest
+from data.shelf.faults import spoil
+from data.spans.exclusions import decide
+from data.spans.layout import LabelRow, find_spans, write_span
+from data.spans.split import eval_sessions
+from data.spans.window import window_digest
 from errors import DataRefused
 from tests.components.steps import LABELS, LOCAL, ingest
-from tests.data.photos import decoded, encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
+from tests.data.sample_photos import decoded, encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
 
 TAKEN = "2026-10-05T09:12:33Z"
 
@@ -107,15 +107,15 @@ def by_name(ingested):
 
 
 @pytest.mark.parametrize(("photo", "reason"), REJECTED.items())
-def test_a_bad_photo_is_set_aside_with_its_reason(ingested, photo, reason):
-    found = [item for item in ingested.set_aside() if item["photo"] == photo]
+def test_a_bad_photo_is_quarantined_with_its_reason(ingested, photo, reason):
+    found = [item for item in ingested.quarantined() if item["photo"] == photo]
     assert [item["reason"] for item in found] == [reason]
     assert found[0]["detail"].endswith(".")
     assert f"span-00002/{photo}" not in by_name(ingested) or photo in ACCEPTED
 
 
-def test_nothing_else_is_set_aside(ingested):
-    assert {item["photo"] for item in ingested.set_aside()} == set(REJECTED)
+def test_nothing_else_is_quarantined(ingested):
+    assert {item["photo"] for item in ingested.quarantined()} == set(REJECTED)
 
 
 @pytest.mark.parametrize("photo", ACCEPTED)
@@ -136,7 +136,7 @@ def test_a_photo_that_the_phone_held_sideways_is_stored_upright(ingested):
 
 def test_of_copies_in_two_spans_the_oldest_is_kept(ingested):
     assert "span-00001/walk-1-1.jpg" in by_name(ingested)
-    (copy,) = (item for item in ingested.set_aside() if item["reason"] == "duplicate")
+    (copy,) = (item for item in ingested.quarantined() if item["reason"] == "duplicate")
     assert (copy["span"], copy["detail"]) == ("span-00002", "A copy of span-00001/walk-1-1.jpg.")
 
 
@@ -145,7 +145,7 @@ def test_a_photo_with_two_labels_is_in_no_split_whatever_its_name(ingested):
 
 
 def test_what_is_counted_adds_up_to_the_rows(ingested, spoiled):
-    summary, aside = ingested.summary, ingested.set_aside()
+    summary, aside = ingested.summary, ingested.quarantined()
     for span in summary["spans"]:
         reasons = Counter(item["reason"] for item in aside if item["span"] == span["name"])
         assert span["rejected"] == reasons
@@ -194,10 +194,10 @@ def test_a_record_has_the_features_that_statistics_and_transform_read(ingested):
     assert by_name(ingested)["span-00001/walk-1-0.jpg"]["newest_span"] == 0
 
 
-def test_what_was_set_aside_and_can_be_opened_is_there_to_look_at_without_its_metadata(ingested):
+def test_what_was_quarantined_and_can_be_opened_is_there_to_look_at_without_its_metadata(ingested):
     folder = Path(ingested.quarantine.uri)
     listed = json.loads((folder / "thumbnails.json").read_text())
-    known = {(item["span"], item["photo"], item["reason"]) for item in ingested.set_aside()}
+    known = {(item["span"], item["photo"], item["reason"]) for item in ingested.quarantined()}
     assert {(item["span"], item["photo"], item["reason"]) for item in listed} <= known
     opened = {
         "1x1.jpg",
@@ -215,7 +215,7 @@ def test_what_was_set_aside_and_can_be_opened_is_there_to_look_at_without_its_me
     assert len(list((folder / "thumbnails").iterdir())) == len(listed)
 
 
-def test_of_many_photos_set_aside_the_newest_are_shown_each_reason_in_turn(tmp_path):
+def test_of_many_photos_quarantined_the_newest_are_shown_each_reason_in_turn(tmp_path):
     sets = [[(row(f"{week}-{n}.jpg", "", f"s-{n}"), jpeg(seed=n)) for n in range(20)] for week in range(2)]
     for week, unlabelled in enumerate(sets):
         span = write_span(tmp_path / "data", [*unlabelled, (row(f"{week}-odd.jpg", "odd"), jpeg(seed=99))])
@@ -232,7 +232,7 @@ def test_a_photo_that_is_too_much_for_its_decoder_costs_only_itself_and_is_not_o
     os.truncate(span.photos / "large.jpg", 2**32)
     found = ingest(tmp_path / "data", tmp_path, max_megapixels=1.0)
     assert len(by_name(found)) == 10
-    assert {item["photo"]: (item["reason"], item["detail"]) for item in found.set_aside()} == {
+    assert {item["photo"]: (item["reason"], item["detail"]) for item in found.quarantined()} == {
         "memory.tif": ("unsafe", "Its decoding takes more than 1.032 GB of memory."),
         "scans.jpg": ("unsafe", "It has 101 scans, above 100."),
         "large.jpg": ("oversized", "The file has more than 67108864 bytes."),
@@ -257,7 +257,7 @@ def test_the_same_window_gives_the_same_records_in_the_same_order_on_another_eng
     for split in ("train", "eval"):
         assert again.files(split) == ingested.files(split)
     assert again.summary == ingested.summary
-    assert again.set_aside() == ingested.set_aside()
+    assert again.quarantined() == ingested.quarantined()
 
 
 def test_only_the_newest_spans_of_the_window_are_read(tmp_path):
@@ -323,7 +323,7 @@ def test_a_split_whose_photos_all_went_to_quarantine_is_refused_and_named(tmp_pa
     photos = [item for n, session in enumerate(sessions) for item in good(range(n * 5, n * 5 + 5), session)]
     write_span(tmp_path / "data", [(row, b"" if row.session_id in lost else photo) for row, photo in photos])
     error = refused(tmp_path / "data", tmp_path)
-    assert "left for the eval split (5 set aside: 5 zero-byte)" in error.found
+    assert "left for the eval split (5 quarantined: 5 zero-byte)" in error.found
 
 
 def test_a_window_that_changed_since_the_runner_saw_it_is_refused(tmp_path):

@@ -4,7 +4,7 @@ import json
 import resource
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,16 +12,30 @@ from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation, PushedModel
 
 from components.artifacts import EdgeModels, Verdict
-from components.production_model import ProductionModelExecutor
-from components.release_admission import ReleaseAdmissionExecutor
-from components.release_pusher import ReleasePusherExecutor
-from components.verdict import VerdictRecord, write_verdict
+from components.production_model import ProductionModel
+from components.release_admission import ReleaseAdmission
+from components.release_pusher import ReleasePusher
 from errors import EdgelineError, HeldBack
+from records.edge import (
+    EDGE_FILES,
+    PREPROCESSING,
+    EdgeFiles,
+    FileReport,
+    Preprocessing,
+    TensorContract,
+    Variant,
+)
+from records.evaluation import METRICS, Metrics
+from records.verdict import VERDICT
+from records.verdict import Verdict as Found
 from release import store
 from tests.components.steps import artifact, execute
-from tests.release.candidates import TENSOR, make_candidate, snapshot
+from tests.gates.test_edge import GOOD
+from tests.release.candidates import make_candidate, snapshot
 
 VARIANTS = ("fp16", "int8")
+
+HELD = FileReport(2_000, {}, (), (), (), (), {}, {})
 
 Outcome = tuple[str, int, list[str]]
 
@@ -61,18 +75,14 @@ class Run:
         candidate.saved_model.rename(self.folder / "model" / "Format-Serving")
         bundle = self.folder / "made" / "bundle"
         (bundle / "labels.txt").write_text(self.labels)
-        (bundle / "preprocessing.json").write_text('{"version": 1}')
-        metrics = {"candidate": {"overall": {"all": {"accuracy": 0.94}}}, "baseline": None}
+        contract = Preprocessing(1, 128, 1, "luma", "bilinear", "nearest", "upright", "float32", (0, 255))
+        PREPROCESSING.write(bundle, contract)
         for gate, result in (("evaluation", self.evaluation), ("edge", self.edge)):
-            write_verdict(
-                str(self.folder / gate), VerdictRecord(gate, result, (f"The {gate} says {result}.",))
-            )
-        (self.folder / "evaluation" / "metrics.json").write_text(json.dumps(metrics))
-        measured = {
-            "default_variant": self._passed[0],
-            "variants": [self._variant(name) for name in VARIANTS],
-        }
-        (self.folder / "edge" / "edge.json").write_text(json.dumps(measured))
+            VERDICT.write(self.folder / gate, Found(gate, result, (f"The {gate} says {result}.",)))
+        METRICS.write(self.folder / "evaluation", Metrics({"overall": {"all": {"accuracy": 0.94}}}))
+        EDGE_FILES.write(
+            self.folder / "edge", EdgeFiles(self._passed[0], 100, tuple(map(self._variant, VARIANTS)))
+        )
         return {
             "examples": artifact(
                 Examples, self.folder / "examples", first_span=35, last_span=42, window="f" * 64
@@ -88,21 +98,17 @@ class Run:
     def _passed(self) -> list[str]:
         return [name for name in VARIANTS if name not in self.failed_variants]
 
-    def _variant(self, name: str) -> dict[str, object]:
-        file = f"model_{name}.tflite"
-        return {
-            "name": name,
-            "file": file,
-            "reasons": [] if name in self._passed else ["It is too large."],
-            "inspected": {"inputs": [TENSOR], "outputs": [{**TENSOR, "shape": [1, 3]}]},
-            "measured": {"variant": name, "file": file, "accuracy": 0.93},
-        }
+    def _variant(self, name: str) -> Variant:
+        file, reasons = f"model_{name}.tflite", () if name in self._passed else ("It is too large.",)
+        tensor = TensorContract("image", (1, 16, 16, 1), "float32", None, None)
+        inspected = replace(HELD, inputs=(tensor,), outputs=(replace(tensor, shape=(1, 3)),))
+        return Variant(name, file, reasons, inspected, replace(GOOD, variant=name, file=file, accuracy=0.93))
 
     def push_to(self, root: Path, on_disk: AbstractContextManager[None] | None = None) -> Outcome:
         inputs, pushed = self.inputs(), artifact(PushedModel, self.folder / "pushed")
         with on_disk or nullcontext():
             execute(
-                ReleasePusherExecutor,
+                ReleasePusher,
                 inputs,
                 {"pushed_model": pushed},
                 self.folder,
@@ -110,7 +116,8 @@ class Run:
                 push=str(root),
                 model_name="shelf",
                 expires_days=90,
-                provenance=json.dumps({"code": "c" * 64, "lock": "d" * 64}),
+                code="c" * 64,
+                lock="d" * 64,
                 run="run-1",
             )
         written = json.loads((self.folder / "pushed" / "push.json").read_text())
@@ -122,12 +129,13 @@ class Run:
 def production_model(root, folder):
     model = artifact(Model, folder)
     execute(
-        ProductionModelExecutor,
+        ProductionModel,
         {},
         {"model": model},
         folder,
         push=str(root),
         model_name="shelf",
+        code="",
         production="",
     )
     return model
@@ -251,7 +259,7 @@ def admit(pushed: tuple[str, int], root: Path, folder: Path, run: str = "run-1")
     record = {"outcome": pushed[0], "version": pushed[1], "reasons": ["The int8 file is too large."]}
     (folder / "push.json").write_text(json.dumps(record))
     execute(
-        ReleaseAdmissionExecutor,
+        ReleaseAdmission,
         {"pushed_model": artifact(PushedModel, folder)},
         {},
         folder,

@@ -5,16 +5,24 @@ import logging
 from pathlib import Path
 
 import pytest
-from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, PushedModel
+from tfx.types.standard_artifacts import (
+    ExampleAnomalies,
+    ExampleStatistics,
+    ModelBlessing,
+    ModelEvaluation,
+    ModelRun,
+    PushedModel,
+)
 
-from components.artifacts import Quarantine, RunReportPage, Verdict
-from components.data_gate import DataAdmissionExecutor
-from components.run_record import leave_record
-from components.run_report import RunReportExecutor
-from components.verdict import VerdictRecord, write_verdict
+from components.artifacts import EdgeModels, Quarantine, RunReportPage, Verdict
+from components.data_admission import DataAdmission
+from components.run_record import About, leave_record
+from components.run_report import RunReport
 from errors import DataRefused
+from records.verdict import VERDICT
+from records.verdict import Verdict as Found
 from report import records
-from runners.kubeflow_record import leave_end
+from runners.kubeflow.pod.record import leave_end
 from tests.components.steps import artifact, execute
 
 
@@ -42,6 +50,22 @@ def about(run: str, place: object) -> dict[str, str]:
     }
 
 
+# Steps that left nothing to read.
+NOTHING = {
+    name: artifact(kind, Path("nowhere"))
+    for name, kind in {
+        "statistics": ExampleStatistics,
+        "anomalies": ExampleAnomalies,
+        "data_verdict": Verdict,
+        "model_run": ModelRun,
+        "evaluation": ModelEvaluation,
+        "blessing": ModelBlessing,
+        "edge_models": EdgeModels,
+        "edge_verdict": Verdict,
+    }.items()
+}
+
+
 def leave(folder: Path, run: str, place: object, spans: int = 2, outcome: str = "pushed"):
     """Runs RunReport; returns its output folder."""
     pushed = artifact(PushedModel, folder / run / "pushed")
@@ -50,8 +74,8 @@ def leave(folder: Path, run: str, place: object, spans: int = 2, outcome: str = 
     Path(pushed.uri, "push.json").write_text(json.dumps(push))
     report = artifact(RunReportPage, folder / run / "report")
     execute(
-        RunReportExecutor,
-        {"quarantine": window(folder / run / "quarantine", spans), "pushed_model": pushed},
+        RunReport,
+        {**NOTHING, "quarantine": window(folder / run / "quarantine", spans), "pushed_model": pushed},
         {"report": report},
         folder,
         **about(run, place),
@@ -81,7 +105,7 @@ def test_times_come_from_what_the_steps_were_stamped_with(tmp_path):
 
 def test_artifacts_have_the_address_that_they_have_outside_the_pod(tmp_path):
     missing = artifact(ExampleStatistics, Path("/minio/mlpipeline/v2/shelf/run-1/StatisticsGen/statistics"))
-    leave_record({"statistics": [missing]}, about("run-1", ""), "pushed", (), None, tmp_path)
+    leave_record({"statistics": missing}, About(**about("run-1", "")), "pushed", (), None, tmp_path)
     facts = records.read(tmp_path)
     assert facts is not None
     (found,) = facts.about.artifacts
@@ -113,25 +137,25 @@ def test_records_that_cannot_be_written_are_a_warning(tmp_path, caplog, place):
     assert (output / "report.html").is_file()
 
 
-def admit(folder: Path, place: object, record: VerdictRecord) -> None:
+def admit(folder: Path, place: object, record: Found) -> None:
     verdict = artifact(Verdict, folder / "verdict")
-    write_verdict(verdict.uri, record)
+    VERDICT.write(Path(verdict.uri), record)
     nothing = {
         "statistics": artifact(ExampleStatistics, folder / "statistics"),
         "anomalies": artifact(ExampleAnomalies, folder / "anomalies"),
     }
     quarantine = window(folder / "quarantine", 2)
     inputs = {"data_verdict": verdict, "quarantine": quarantine, **nothing}
-    execute(DataAdmissionExecutor, inputs, {}, folder, **about("run-9", place))
+    execute(DataAdmission, inputs, {}, folder, **about("run-9", place))
 
 
 def refuse(folder: Path, place: object) -> None:
     with pytest.raises(DataRefused, match="Far too dark"):
-        admit(folder, place, VerdictRecord("data", "fail", ("Far too dark.",)))
+        admit(folder, place, Found("data", "fail", ("Far too dark.",)))
 
 
 def test_a_run_that_goes_on_leaves_what_is_known_of_it_should_it_come_to_no_end(tmp_path):
-    admit(tmp_path, tmp_path / "records", VerdictRecord("data", "pass", ("All is well.",)))
+    admit(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
     facts = records.read(tmp_path / "records" / "run-9")
     assert facts is not None and facts.about.outcome == "running"
     assert facts.data is not None and facts.about.reasons == ()
@@ -149,7 +173,7 @@ def test_data_that_ingest_itself_refuses_leaves_a_record_too(tmp_path):
 
 
 def test_a_step_that_fails_later_ends_that_record_and_keeps_what_it_knew(tmp_path):
-    admit(tmp_path, tmp_path / "records", VerdictRecord("data", "pass", ("All is well.",)))
+    admit(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
     event = {"found": "No room on the disk.", "why": "", "do": ""}
     leave_end("Trainer", "run-9", str(tmp_path / "records"), "failed", event)
     facts = records.read(tmp_path / "records" / "run-9")

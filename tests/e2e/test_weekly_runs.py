@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def add_week(data: Path, *faults: str, photos: int = 120, weeks: int = 1) -> Non
 
 def production(workspace: Path) -> dict[str, object]:
     return edgeline(workspace, "status", "--json", "--workspace", str(workspace)).json["production"]
+
+
+def plan(data: Path, workspace: Path, settings: Sequence[str]) -> dict[str, str]:
+    """What `edgeline plan` says that each step would do, as the states of a run have it."""
+    arguments = ["--data", str(data), "--workspace", str(workspace)]
+    for setting in settings:
+        arguments += ["--set", setting]
+    ended = edgeline(workspace.parent, "plan", "--json", *arguments)
+    assert ended.code == 0, ended.stderr
+    return {step["name"]: "cached" if step["cached"] else "done" for step in ended.json["steps"]}
 
 
 def report_of(ended: Ended) -> str:
@@ -110,9 +121,11 @@ def test_the_noise_of_libraries_is_in_the_log_of_the_run_and_nowhere_else(
 def test_a_second_run_with_nothing_changed_says_so_and_trains_nothing(
     first: Ended, data: Path, workspace: Path
 ) -> None:
+    planned = plan(data, workspace, USELESS)
     again = run_dag(workspace, "--data", str(data), settings=USELESS)
     assert again.code == 0, again.stderr
     assert again.json["outcome"] == "unchanged"
+    assert planned == again.states
     assert again.states["Trainer"] == "cached"
     assert again.states["EdgeConverter"] == "cached"
     assert production(workspace)["version"] == 1
@@ -123,7 +136,7 @@ def test_if_changed_ends_at_once_without_tensorflow(first: Ended, data: Path, wo
     for setting in USELESS:
         arguments += ["--set", setting]
     script = (
-        "import sys\nfrom runners.cli import main\ncode = main(sys.argv[1:])\n"
+        "import sys\nfrom runners.cli.main import main\ncode = main(sys.argv[1:])\n"
         "sys.exit(99 if {'tensorflow', 'tfx'} & set(sys.modules) else code)"
     )
     started = time.monotonic()
@@ -169,7 +182,7 @@ def test_a_bad_week_is_refused_before_training(first: Ended, data: Path, workspa
     assert "Trainer" not in {step for step, state in refused.states.items() if state in ("done", "cached")}
     page = report_of(refused)
     assert "The data was refused, so nothing was trained; version 2 stays in production." in page
-    # Thumbnails of what was set aside.
+    # Thumbnails of what was quarantined.
     assert page.count("<b>unknown-label</b>") > 0 and "data:image/jpeg;base64," in page
     assert production(workspace)["version"] == 2
 

@@ -15,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from edge import conversion_worker
-from edge.convert import Conversion, convert
+from edge.convert import convert
 from edge.variants import VARIANTS
+from records.edge import Conversion
 
 SIZE = 32
 CLASSES = 3
@@ -110,9 +111,14 @@ def convert_here(
 
 
 @pytest.fixture(scope="session")
-def conversions(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Conversion]:
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `conversions` are made."""
+    return tmp_path_factory.mktemp("edge")
+
+
+@pytest.fixture(scope="session")
+def conversions(exported: Exported, output: Path) -> dict[str, Conversion]:
     """Every variant, by a worker that was killed at the first one and another that did the rest."""
-    output = tmp_path_factory.mktemp("edge")
     made: list[Conversion] = []
     calibration = photos(100, seed=3)[0]
     run = threading.Thread(
@@ -142,9 +148,12 @@ def _worker_writing_to(output: Path) -> int:
 
 @pytest.fixture(scope="session")
 def files(
-    exported: Exported, conversions: dict[str, Conversion], tmp_path_factory: pytest.TempPathFactory
+    exported: Exported,
+    conversions: dict[str, Conversion],
+    output: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Path]:
-    made = {name: conversion.file for name, conversion in conversions.items() if conversion.file}
-    output = tmp_path_factory.mktemp("fp32")
-    assert convert_here(exported, "serve_image", ["fp32"], output) == {"fp32": None}
-    return {"fp32": output / "model_fp32.tflite", **made}
+    made = {name: output / conversion.file for name, conversion in conversions.items() if conversion.file}
+    folder = tmp_path_factory.mktemp("fp32")
+    assert convert_here(exported, "serve_image", ["fp32"], folder) == {"fp32": None}
+    return {"fp32": folder / "model_fp32.tflite", **made}

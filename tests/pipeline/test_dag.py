@@ -9,6 +9,7 @@ from components import artifacts
 from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.settings import Settings
 from pipeline.workloads import BUILT_IN
+from records.steps import STEPS
 
 # The picture in the README: each step, and the steps that it waits for.
 PICTURE = {
@@ -32,6 +33,7 @@ PICTURE = {
     },
     "ReleaseAdmission": {"ReleasePusher", "RunReport"},
 }
+KEYED_BY_CODE = {step for step, info in STEPS.items() if info.code or info.runs_workload}
 BEAM_STEPS = {"PhotoIngest", "StatisticsGen", "Transform", "ModelEvaluator"}
 # TFX's rule for the names of artifact types on Kubeflow Pipelines.
 TYPE_NAME = re.compile(r"^[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}$")
@@ -131,12 +133,6 @@ def test_every_class_and_function_is_found_by_its_dotted_path(pipeline):
 def test_the_cache_sees_each_change_of_the_world(pipeline):
     """What the runner observed is in the parameters of the steps that look at the world, and nowhere else."""
 
-    def parameters(pipeline):
-        return {
-            name: {key: str(value) for key, value in node.parameters.parameters.items()}
-            for name, node in nodes(pipeline).items()
-        }
-
     before = parameters(pipeline)
     for changed, steps in (
         (Observed("W", "p", "c", "l", "r"), {"PhotoIngest"}),
@@ -145,10 +141,60 @@ def test_the_cache_sees_each_change_of_the_world(pipeline):
             Observed("w", "p", "c", "l", "R"),
             {"ReleasePusher", "ReleaseAdmission", "DataAdmission", "RunReport"},
         ),
-        (Observed("w", "p", "C", "l", "r"), {"PhotoIngest", "ReleasePusher"}),
+        (Observed("w", "p", "C", "l", "r"), {*KEYED_BY_CODE, "ReleasePusher"}),
+        (Observed("w", "p", "c", "L", "r"), {*KEYED_BY_CODE, "ReleasePusher"}),
+        *((Observed("w", "p", "c", "l", "r", step_code={step: "edited"}), {step}) for step in KEYED_BY_CODE),
     ):
         after = parameters(dag(observed=changed))
         assert {name for name in before if before[name] != after[name]} == steps
+
+
+def parameters(pipeline):
+    return {
+        name: {key: str(value) for key, value in node.parameters.parameters.items()}
+        for name, node in nodes(pipeline).items()
+    }
+
+
+def test_the_table_of_steps_has_what_each_step_reads(pipeline):
+    for step in pipeline.components:
+        read = {channel.producer_component_id for channel in step.inputs.values()}
+        assert read == set(STEPS[step.id].after), step.id
+    assert {step.id for step in pipeline.components} == set(STEPS)
+    order = list(STEPS)
+    assert all(order.index(before) < order.index(step) for step in order for before in STEPS[step].after)
+
+
+OTHER = {
+    "seed": 21,
+    "data.window": 4,
+    "gate.min_examples_per_class": 7,
+    "model.image_size": 64,
+    "model.backbone": "mobilenet_v3_small",
+    "trainer.epochs": 3,
+    "evaluation.beat_majority": False,
+    "edge.variants": ["int8"],
+    "edge.calibration_photos": 7,
+    "edge.min_agreement": 0.5,
+    "edge.max_size_mb": 1.0,
+    "push.expires_days": 7,
+    "beam.flags": ["--direct_num_workers=2"],
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_the_table_of_steps_has_the_settings_that_are_in_the_key_of_each(pipeline, name):
+    group, _, leaf = name.partition(".")
+    changed = {group: {leaf: OTHER[name]}} if leaf else {group: OTHER[name]}
+    before, after = parameters(pipeline), parameters(dag(settings=Settings.model_validate(changed)))
+    keyed = {
+        step
+        for step, info in STEPS.items()
+        if info.each_run is False
+        and any(name == begin or name.startswith((f"{begin}.", f"{begin}_")) for begin in info.settings)
+    }
+    different = {step for step in before if before[step] != after[step]}
+    assert different - {step for step, info in STEPS.items() if info.each_run} == keyed
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 import json
 
 from components.model_evaluator import SLICE_FEATURES
+from gates.settings import Bound
 from pipeline.evaluation import evaluation_config
-from pipeline.settings import Bound
 
 
 def test_candidate_and_baseline_are_asked_through_the_signatures_that_ship():

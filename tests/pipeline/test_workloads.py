@@ -5,7 +5,7 @@ import pytest
 from errors import UsageError
 from pipeline.settings import load
 from pipeline.workloads import BUILT_IN, find_workload, read_labels
-from runners.cli import main
+from runners.cli.main import main
 
 SCHEMA = """
 feature { name: "label" type: BYTES domain: "labels" }

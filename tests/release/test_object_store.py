@@ -80,7 +80,7 @@ def on_write(monkeypatch):
     return install
 
 
-# tests/runners/test_release_commands.py has the same in S3, through the commands.
+# tests/runners/cli/test_releases.py has the same in S3, through the commands.
 def test_releases_in_a_store_have_the_life_that_they_have_on_a_disk(url, tmp_path):
     candidates = [make_candidate(tmp_path / name, name, SMALL) for name in ("one", "two")]
     assert store.current(url, "shelf") is None and store.models(url) == ()
@@ -162,10 +162,10 @@ def test_a_store_that_fails_midway_leaves_the_old_release_and_the_next_push_tidi
         if number >= failing:
             raise OSError(5, "We encountered an internal error.")
 
-    mend = on_write(fail)
+    fix = on_write(fail)
     with pytest.raises(EdgelineError, match="answered with an error") as caught:
         store.push(url, "shelf", make_candidate(tmp_path / "new", "new", SMALL))
-    mend()
+    fix()
     assert caught.value.found and caught.value.why and caught.value.do
     assert store.current(url, "shelf").version == 1 and store.verify(url, "shelf", 1) == []
     assert [each.version for each in store.releases(url, "shelf")] == [1]
@@ -182,9 +182,9 @@ def test_a_store_that_fails_after_the_pointer_undoes_nothing(url, candidate, on_
         if path.endswith("history.jsonl"):
             raise OSError(5, "We encountered an internal error.")
 
-    mend = on_write(fail)
+    fix = on_write(fail)
     assert store.push(url, "shelf", candidate).version == 2
-    mend()
+    fix()
     assert "the next writer has to tidy up" in caplog.text
     assert store.current(url, "shelf").version == 2
     assert [problem.partition(";")[0] for problem in store.verify(url, "shelf")] == [

@@ -89,7 +89,7 @@ def test_a_second_rollback_goes_further_back_and_not_to_the_bad_release(root, tm
 
 def test_a_promotion_puts_a_release_back_and_can_be_rolled_back(root, tmp_path):
     push_three(root, tmp_path)
-    assert store.promote(root, "shelf", 1, "the lens is mended").version == 1
+    assert store.promote(root, "shelf", 1, "the lens is fixed").version == 1
     assert store.rollback(root, "shelf", "it was not").version == 3
 
 

@@ -5,28 +5,13 @@ from io import BytesIO
 
 from PIL import Image
 
-from report.facts import (
-    About,
-    Artifact,
-    Confusion,
-    Data,
-    Distribution,
-    Edge,
-    Epoch,
-    Evaluation,
-    Excluded,
-    Facts,
-    Feature,
-    Gate,
-    Mistake,
-    Problem,
-    SetAside,
-    Slice,
-    Span,
-    Step,
-    Training,
-    Variant,
-)
+from records.edge import EdgeFiles, GroupAccuracy, Latency, Machine, Measurement, Mistake, Variant
+from records.evaluation import Confusion
+from records.ingest import Excluded, Span, Thumbnail
+from records.run import Problem, Step
+from records.training import Epoch, TrainingSummary
+from records.verdict import Verdict
+from report.facts import About, Artifact, Data, Distribution, Evaluation, Facts, Feature, Slice, Training
 from report.measures import reliability, wilson
 
 HOSTILE = "<script>alert(1)</script>"
@@ -66,19 +51,24 @@ def a_run(
     now, before = Distribution(200, 90.0, 20.0, bins), Distribution(900, 110.0, 22.0, bins)
     lanes_now, lanes_before = Distribution(200, values=shares), Distribution(900, values=shares[::-1])
     confused = [[90 if row == column else 5 for column in labels] for row in labels]
-    fp16 = Variant(
-        name="fp16",
+    fp16 = Measurement(
+        variant="fp16",
         file="model_fp16.tflite",
         size_bytes=390_000,
-        accuracy=0.92,
-        reference_accuracy=0.925,
+        photos=400,
         agreement=0.99,
         max_difference=1e-3,
-        p50_ms=0.3,
-        p99_ms=0.5,
-        worst_lane="lane-03",
-        worst_lane_accuracy=0.7,
-        machine="A processor, tensorflow 2.16.2",
+        mean_difference=1e-4,
+        accuracy=0.92,
+        reference_accuracy=0.925,
+        groups={"lane": {"lane-02": GroupAccuracy(10, 0.9, 0.9), "lane-03": GroupAccuracy(10, 0.7, 0.8)}},
+        finite=True,
+        latency=Latency(p50_ms=0.3, p90_ms=0.4, p99_ms=0.5, runs=100, threads=1),
+        machine=Machine("A processor", 2, "tensorflow 2.16.2"),
+    )
+    files = (
+        Variant("fp16", "model_fp16.tflite", measured=fp16),
+        Variant("int8", None, ("It could not be converted: SIGABRT.",)),
     )
     return Facts(
         about=About(
@@ -92,7 +82,7 @@ def a_run(
                 "seconds": 250.4,
                 "start_seconds": 9.1,
                 "reasons": ("Version 3 of shelf is in production.",),
-                "warnings": ("14 of 2828 photos were set aside.",),
+                "warnings": ("14 of 2828 photos were quarantined.",),
                 "notes": ("1 new span since run 20260928-030000: span-00008.",),
                 "data": "/data/photos",
                 "inputs": {"window": "ab" * 32, "code": "cd" * 32},
@@ -114,22 +104,25 @@ def a_run(
                 Feature("width", Distribution(200, 640.0, 0.0, ((640.0, 640.0, 1.0),))),
             ),
             anomalies=("lane_id: Unexpected string values: lane-77 (in train and eval).",),
-            set_aside=tuple(
-                SetAside(f"thumbnails/{n:02d}.jpg", "span-00008", f"{n}.jpg", "duplicate", "A copy of 1.jpg.")
+            thumbnails=tuple(
+                Thumbnail(
+                    f"thumbnails/{n:02d}.jpg", "span-00008", f"{n}.jpg", "duplicate", "A copy of 1.jpg."
+                )
                 for n in range(1, 25)
             ),
             excluded=(Excluded("span-00004", "ada@host", "2026-09-30T08:00:00Z", "A phone was broken."),),
         ),
         training=Training(
             tuple(Epoch(n, 1 / n, 1 - 0.5 / n, 1.1 / n, 0.95 - 0.5 / n) for n in range(1, 17)),
-            12,
-            None,
-            101.0,
-            ("CPU:0",),
-            32,
-            1500,
-            400,
-            190803,
+            TrainingSummary(
+                devices=("CPU:0",),
+                global_batch_size=32,
+                best_epoch=12,
+                seconds=101.0,
+                train_examples=1500,
+                eval_examples=400,
+                parameters=190803,
+            ),
         ),
         evaluation=Evaluation(
             (
@@ -155,11 +148,11 @@ def a_run(
             )
             for n in range(1, 13)
         ),
-        edge=Edge("fp16", 400, (fp16, Variant("int8", None, ("It could not be converted: SIGABRT.",)))),
+        edge=EdgeFiles("fp16", 400, files),
         gates=(
-            Gate("data", "pass", ("200 photos were accepted.",), ("brightness has drifted.",)),
-            Gate("evaluation", "pass", ("Accuracy 0.925 on 400 eval photos; every bound holds.",)),
-            Gate("edge", "pass", ("fp16 is the default variant.",), ("int8: It could not be converted.",)),
+            Verdict("data", "pass", ("200 photos were accepted.",), ("brightness has drifted.",)),
+            Verdict("evaluation", "pass", ("Accuracy 0.925 on 400 eval photos; every bound holds.",)),
+            Verdict("edge", "pass", ("fp16 is the default variant.",), ("int8: It could not be converted.",)),
         ),
     )
 
@@ -179,11 +172,11 @@ def a_hostile_run() -> Facts:
     facts = a_run((HOSTILE, "a & b $x_1$", "損傷 «é»"), lanes=3, weeks=2)
     assert facts.data and facts.mistakes
     about = replace(facts.about, model=HOSTILE, reasons=(HOSTILE,), warnings=(HOSTILE,), data=HOSTILE)
-    aside = (SetAside("thumbnails/01.jpg", "span-00002", f"{HOSTILE}.jpg", "corrupt", HOSTILE),)
+    thumbnails = (Thumbnail("thumbnails/01.jpg", "span-00002", f"{HOSTILE}.jpg", "corrupt", HOSTILE),)
     feature = Feature(HOSTILE, Distribution(9, values=((HOSTILE, 0.5), ("</svg><img src=x>", 0.5))))
     return replace(
         facts,
         about=about,
-        data=replace(facts.data, set_aside=aside, anomalies=(HOSTILE,), features=(feature,)),
+        data=replace(facts.data, thumbnails=thumbnails, anomalies=(HOSTILE,), features=(feature,)),
         mistakes=(replace(facts.mistakes[0], photo_id='"><img src="https://example.org/x.png">'),),
     )

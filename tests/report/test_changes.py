@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+from records.edge import EdgeFiles, Variant
 from report.changes import find_changes
 from report.facts import Facts
 from tests.report.runs import a_run, a_slice
@@ -32,7 +33,7 @@ def test_data_settings_code_and_what_came_of_them_are_named():
     assert named(now, before) == {
         "Newest span": ("span-00007", "span-00008"),
         "Spans in the window": ("7", "8"),
-        "Photos set aside": ("49", "56"),
+        "Photos quarantined": ("49", "56"),
         "Setting trainer.epochs": ("16", "3"),
         "Code": ("cdcdcdcdcdcd", "efefefefefef"),
         "tensorflow": ("2.16.2", "2.17.0"),
@@ -40,6 +41,17 @@ def test_data_settings_code_and_what_came_of_them_are_named():
         "In production": ("version 2", "version 3"),
         "Accuracy, each on its own eval photos": ("92.5 %", "95.0 %"),
     }
+
+
+def test_files_for_phones_are_compared():
+    before, now = a_run(), a_run()
+    assert before.edge is not None and before.edge.default_measured is not None
+    larger = replace(before.edge.default_measured, size_bytes=1_200_000)
+    bigger = replace(before.edge, variants=(Variant("fp16", "model_fp16.tflite", measured=larger),))
+    assert named(now, replace(before, edge=bigger)) == {"Size of fp16": ("1.20 MB", "0.39 MB")}
+    none = EdgeFiles(None, 400, (Variant("fp16", None, ("It could not be converted: SIGABRT.",)),))
+    assert named(now, replace(before, edge=none)) == {"Default edge file": ("none", "fp16")}
+    assert named(replace(now, edge=none), before) == {"Default edge file": ("fp16", "none")}
 
 
 def test_a_run_without_a_model_is_compared_in_what_it_has():

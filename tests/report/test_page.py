@@ -9,20 +9,12 @@ from html.parser import HTMLParser
 
 import pytest
 
+from records.ingest import Thumbnail
+from records.run import Step
+from records.training import Epoch
+from records.verdict import Verdict
 from report import charts
-from report.facts import (
-    Data,
-    Distribution,
-    Epoch,
-    Evaluation,
-    Facts,
-    Feature,
-    Gate,
-    SetAside,
-    Slice,
-    Step,
-    Training,
-)
+from report.facts import Data, Distribution, Evaluation, Facts, Feature, Slice, Training
 from report.index import make_row, render_index
 from report.page import SECTIONS, View, render_run
 from report.sources import Sources
@@ -113,12 +105,14 @@ def test_a_quote_ends_no_attribute_of_any_page(tmp_path):
     facts = replace(
         facts,
         about=replace(facts.about, steps=steps, libraries={quoted: quoted}, settings={quoted: quoted}),
-        data=replace(facts.data, features=(feature,), set_aside=(SetAside(quoted, quoted, quoted, quoted),)),
+        data=replace(
+            facts.data, features=(feature,), thumbnails=(Thumbnail(quoted, quoted, quoted, quoted),)
+        ),
         mistakes=(replace(facts.mistakes[0], label=quoted, predicted=quoted, lane=quoted),),
-        gates=(Gate(quoted, quoted, (quoted,)),),
+        gates=(Verdict(quoted, quoted, (quoted,)),),
     )
     (tmp_path / "verdict.json").write_text(
-        json.dumps({"gate": quoted, "result": "fail", "reasons": [quoted]})
+        json.dumps({"gate": "data", "result": "fail", "reasons": [quoted]})
     )
     pages = [
         render_run(facts, {quoted: b"jpeg"}, facts),

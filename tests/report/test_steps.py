@@ -1,10 +1,26 @@
 """What a UI shows of each step; here of steps with hand-written outputs."""
 
-import json
 import re
+from math import nan
 
 import pytest
 
+from records.edge import (
+    CONVERSIONS,
+    EDGE_FILES,
+    Conversion,
+    EdgeFiles,
+    Latency,
+    Machine,
+    Measurement,
+    Variant,
+)
+from records.evaluation import METRICS, Confusion, Metrics
+from records.ingest import INGEST, Ingest, Span
+from records.push import PUSH, Push
+from records.training import EPOCHS, TRAINING, Epoch, TrainingSummary
+from records.verdict import VERDICT, Verdict
+from report.records import PAGE
 from report.sources import OUTPUTS, Sources
 from report.steps import step_confusion, step_metrics, step_page
 
@@ -15,45 +31,56 @@ STEPS = (
 )
 
 
-def put(folder, **files):
-    folder.mkdir()
-    for name, content in files.items():
-        text = content if isinstance(content, str) else json.dumps(content)
-        (folder / name.replace("_json", ".json").replace("_html", ".html")).write_text(text)
-    return folder
+MEASURED = Measurement(
+    variant="fp16",
+    file="model_fp16.tflite",
+    size_bytes=400_000,
+    photos=4,
+    agreement=1.0,
+    max_difference=1e-3,
+    mean_difference=1e-4,
+    accuracy=0.75,
+    reference_accuracy=0.75,
+    groups={},
+    finite=True,
+    latency=Latency(p50_ms=0.5, p90_ms=0.6, p99_ms=0.7, runs=100, threads=1),
+    machine=Machine("x", 2, "y"),
+)
 
 
 @pytest.fixture
 def sources(tmp_path):
     """What the steps of a small run put out."""
-    span = {"name": "span-00001", "number": 1, "rows": 9, "accepted": 8, "rejected": {"corrupt": 1}}
-    ingest = {"splits": {"train": 6, "eval": 2}, "classes": {"ok": 8}, "spans": [span]}
-    overall = {"all": {"accuracy": 0.75, "example_count": 4.0}}
-    candidate = {"overall": overall, "class": {"ok": {"accuracy": 0.5, "example_count": 2.0}}, "lane": {}}
-    confusion = {"labels": ["ok", "bad"], "rows": [[1, 1], [0, 2]]}
-    metrics = {"candidate": candidate, "baseline": None, "baseline_version": 0, "confusion": confusion}
-    measured = {"size_bytes": 400_000, "accuracy": 0.75, "latency": {"p50_ms": 0.5}, "groups": {}}
-    edge = {
-        "default_variant": "fp16",
-        "eval_photos": 4,
-        "variants": [{"name": "fp16", "file": "m", "reasons": [], "measured": measured}],
-    }
-    verdict = {"gate": "data", "result": "fail", "reasons": ["Far too dark."]}
-    history = '{"epoch": 1, "val_accuracy": 0.5, "val_loss": NaN}\n{"epoch": 2, "val_accuracy": 0.75}\n'
-    model_run = put(tmp_path / "model_run", training_json={"best_epoch": 2, "seconds": 3.5})
-    (model_run / "history.jsonl").write_text(history)
-    push = {"outcome": "held", "version": 0, "reasons": ["Bad."]}
-    conversions = [{"variant": "int8", "file": None, "error": "SIGABRT."}]
-    return Sources(
-        quarantine=put(tmp_path / "quarantine", ingest_json=ingest),
-        data_verdict=put(tmp_path / "data_verdict", verdict_json=verdict),
-        model_run=model_run,
-        evaluation=put(tmp_path / "evaluation", metrics_json=metrics),
-        edge_models=put(tmp_path / "edge_models", conversion_json=conversions),
-        edge_verdict=put(tmp_path / "edge_verdict", edge_json=edge),
-        pushed_model=put(tmp_path / "pushed", push_json=push),
-        report=put(tmp_path / "report", report_html="<p>The page of the run"),
+    sources = Sources(
+        **{
+            name: tmp_path / name
+            for name in (
+                *("quarantine", "data_verdict", "model_run", "evaluation", "edge_models", "edge_verdict"),
+                *("pushed_model", "report"),
+            )
+        }
     )
+    span = Span("span-00001", 1, rows=9, accepted=8, rejected={"corrupt": 1})
+    INGEST.write(sources.quarantine, Ingest({"train": 6, "eval": 2}, {"ok": 8}, (span,)))
+    VERDICT.write(sources.data_verdict, Verdict("data", "fail", ("Far too dark.",)))
+    TRAINING.write(sources.model_run, TrainingSummary(best_epoch=2, seconds=3.5))
+    # A loss that is no number is left out.
+    EPOCHS.write(sources.model_run, [Epoch(1, val_accuracy=0.5, val_loss=nan), Epoch(2, val_accuracy=0.75)])
+    candidate = {
+        "overall": {"all": {"accuracy": 0.75, "example_count": 4.0}},
+        "class": {"ok": {"accuracy": 0.5, "example_count": 2.0}},
+        "lane": {},
+    }
+    METRICS.write(
+        sources.evaluation, Metrics(candidate, confusion=Confusion(("ok", "bad"), ((1, 1), (0, 2))))
+    )
+    CONVERSIONS.write(sources.edge_models, (Conversion("int8", None, error="SIGABRT."),))
+    fp16 = Variant("fp16", "model_fp16.tflite", measured=MEASURED)
+    EDGE_FILES.write(sources.edge_verdict, EdgeFiles("fp16", 4, (fp16,)))
+    PUSH.write(sources.pushed_model, Push("held", reasons=("Bad.",)))
+    sources.report.mkdir()
+    (sources.report / PAGE).write_text("<p>The page of the run")
+    return sources
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -94,6 +121,14 @@ def test_figures_are_those_that_a_list_of_runs_is_sorted_by(sources):
         "fp16_median_ms": 0.5,
     }
     assert step_metrics("Transform", sources) == {}
+
+
+def test_an_edge_file_that_could_not_be_made_has_no_figures(sources):
+    files = EdgeFiles(None, 4, (Variant("int8", None, ("It could not be converted: SIGABRT.",)),))
+    EDGE_FILES.write(sources.edge_verdict, files)
+    assert step_metrics("EdgeValidator", sources) == {}
+    page = step_page("EdgeValidator", sources)
+    assert "None may ship" in page and "could not be made" in page
 
 
 def test_the_confusion_matrix_is_the_evaluators(sources):

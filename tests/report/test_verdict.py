@@ -2,7 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from report.facts import Excluded, Facts, Gate, Problem, Step
+from records.ingest import Excluded
+from records.run import Problem, Step
+from records.verdict import Verdict
+from report.facts import Facts
 from report.verdict import notes, other_reasons, other_warnings, sentence
 from tests.report.runs import a_failed_run, a_run
 
@@ -21,7 +24,7 @@ def test_a_push_says_how_good_it_is_and_how_good_production_was():
 
 @pytest.mark.parametrize("gate", ["evaluation", "edge"])
 def test_a_model_that_is_held_back_names_the_gate_and_what_stays(gate):
-    facts = replace(ended("held", version=2), gates=(Gate(gate, "fail", ("Too bad.",)),))
+    facts = replace(ended("held", version=2), gates=(Verdict(gate, "fail", ("Too bad.",)),))
     said = sentence(facts)
     assert said.startswith("A model was trained and held back")
     assert ("evaluation" if gate == "evaluation" else "no file for phones") in said
@@ -43,7 +46,7 @@ def test_a_failure_names_its_step():
 
 def test_nothing_is_said_twice():
     facts = ended("held", reasons=("Too bad.", "Another."), warnings=("brightness has drifted.", "Late."))
-    facts = replace(facts, gates=(*facts.gates, Gate("evaluation", "fail", ("Too bad.",))))
+    facts = replace(facts, gates=(*facts.gates, Verdict("evaluation", "fail", ("Too bad.",))))
     assert other_reasons(facts) == ("Another.",)
     assert other_warnings(facts) == ("Late.",)
     failed = ended("failed", reasons=("It broke.",), problem=Problem("It broke."))

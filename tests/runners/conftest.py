@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from runners.runs import Run
-from runners.scheduled_run import ScheduledRun
-from runners.weekly_time import parse_weekly_time
-from tests.runners.kubeflow_commands_run import Terminal
-from tests.runners.kubeflow_server import serving
+from records.run import Run
+from runners.timers.scheduled_run import ScheduledRun
+from runners.timers.weekly_time import parse_weekly_time
+from tests.runners.kubeflow.commands_run import Terminal
+from tests.runners.kubeflow.server import serving
 
 # What a path or a setting may well have in it, and systemd, cron or a shell would replace, split or swallow.
 ODD = "a \"b\" 'c' 100% $HOME ${HOME} \\ ü"

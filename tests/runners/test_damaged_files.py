@@ -7,91 +7,92 @@ import time
 
 import pytest
 
-from data.spans import LabelRow, write_span
-from runners import artifact_records
-from runners.artifact_records import ArtifactRecord
-from runners.cli import main
-from runners.events import EventWriter
-from runners.runs import RunFolder, Step
+from data.spans.layout import LabelRow, write_span
+from records.drift import DRIFT, Drift
+from records.edge import (
+    EDGE_FILES,
+    MISTAKES,
+    PREDICTIONS,
+    EdgeFiles,
+    GroupAccuracy,
+    Latency,
+    Machine,
+    Measurement,
+    Mistake,
+    Prediction,
+    Variant,
+)
+from records.evaluation import METRICS, Confusion, Metrics
+from records.ingest import INGEST, THUMBNAILS, Ingest, Span, Thumbnail
+from records.push import PUSH, Push
+from records.run import Step
+from records.training import EPOCHS, TRAINING, Epoch, TrainingSummary
+from records.verdict import VERDICT, Verdict
+from runners.cli.main import main
+from runners.local import artifact_records
+from runners.local.artifact_records import ArtifactRecord
+from runners.local.lock import HOLDER, Holder
+from runners.shared.events import EventWriter
+from runners.shared.runs import RunFolder
 from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value
 
 EARLIER, RUN = "20261005-091233", "20261012-091233"
-OF_ARTIFACTS = {
-    "PhotoIngest/quarantine/ingest.json": {
-        "splits": {"train": 15, "eval": 4},
-        "classes": {"ok": 11, "damaged": 8},
-        "spans": [
-            {
-                "name": "span-00002",
-                "number": 2,
-                "rows": 12,
-                "accepted": 9,
-                "rejected": {"corrupt": 2, "duplicate": 1},
-            }
-        ],
+METRICS_OF_RUN = Metrics(
+    candidate={
+        "overall": {"all": {"example_count": 40, "accuracy": 0.875, "loss": 0.4}},
+        "class": {"ok": {"example_count": 20, "accuracy": 0.9}},
     },
-    "PhotoIngest/quarantine/thumbnails.json": [
-        {
-            "file": "thumbnails/01.jpg",
-            "span": "span-00002",
-            "photo": "a.jpg",
-            "reason": "corrupt",
-            "detail": "d",
-        }
-    ],
-    "DataGate/verdict/verdict.json": {
-        "gate": "data",
-        "result": "pass",
-        "reasons": ["all is well"],
-        "warnings": [],
-    },
-    "DataGate/verdict/drift.json": [{"feature": "x", "measure": "JSD", "distance": 0.1, "threshold": 0.2}],
-    "Trainer/model_run/training.json": {"best_epoch": 1, "devices": ["CPU"], "seconds": 3.0},
-    "Trainer/model_run/history.jsonl": {"epoch": 1, "loss": 0.5, "accuracy": 0.7, "val_loss": 0.6},
-    "ModelEvaluator/evaluation/metrics.json": {
-        "candidate": {
-            "overall": {"all": {"example_count": 40, "accuracy": 0.875, "loss": 0.4}},
-            "class": {"ok": {"example_count": 20, "accuracy": 0.9}},
-        },
-        "baseline": {"overall": {"all": {"accuracy": 0.85}}},
-        "baseline_version": 1,
-        "confusion": {"labels": ["ok", "damaged"], "rows": [[18, 2], [3, 17]]},
-    },
-    "ModelEvaluator/blessing/verdict.json": {"gate": "evaluation", "result": "fail", "reasons": ["too weak"]},
-    "EdgeValidator/verdict/edge.json": {
-        "default_variant": "fp16",
-        "eval_photos": 40,
-        "variants": [
-            {
-                "name": "fp16",
-                "file": "model_fp16.tflite",
-                "reasons": [],
-                "measured": {
-                    "size_bytes": 204_000,
-                    "accuracy": 0.9,
-                    "agreement": 1.0,
-                    "max_difference": 1e-3,
-                    "latency": {"p50_ms": 0.2, "p99_ms": 0.4},
-                    "groups": {"lane": {"lane-01": {"accuracy": 0.8}}},
-                    "machine": {"cpu": "x", "runtime": "y"},
-                },
-            }
-        ],
-    },
-    "EdgeValidator/verdict/predictions.jsonl": {"probabilities": [0.9, 0.1], "label": "ok"},
-    "EdgeValidator/verdict/mistakes.json": [
-        {
-            "file": "mistakes/01.jpg",
-            "photo_id": "a",
-            "label": "ok",
-            "predicted": "damaged",
-            "probability": 0.9,
-        }
-    ],
-    "ReleasePusher/pushed_model/push.json": {"outcome": "held", "version": 0, "reasons": ["held back"]},
-}
+    baseline={"overall": {"all": {"accuracy": 0.85}}},
+    baseline_version=1,
+    confusion=Confusion(("ok", "damaged"), ((18, 2), (3, 17))),
+)
+FP16 = Measurement(
+    variant="fp16",
+    file="model_fp16.tflite",
+    size_bytes=204_000,
+    photos=40,
+    agreement=1.0,
+    max_difference=1e-3,
+    mean_difference=1e-4,
+    accuracy=0.9,
+    reference_accuracy=0.9,
+    groups={"lane": {"lane-01": GroupAccuracy(5, 0.8, 0.8)}},
+    finite=True,
+    latency=Latency(p50_ms=0.2, p90_ms=0.3, p99_ms=0.4, runs=100, threads=1),
+    machine=Machine("x", 2, "y"),
+)
+OF_ARTIFACTS = [
+    (
+        "PhotoIngest/quarantine",
+        INGEST,
+        Ingest(
+            {"train": 15, "eval": 4},
+            {"ok": 11, "damaged": 8},
+            (Span("span-00002", 2, 12, 9, {"ok": 9}, {"corrupt": 2, "duplicate": 1}),),
+        ),
+    ),
+    (
+        "PhotoIngest/quarantine",
+        THUMBNAILS,
+        (Thumbnail("thumbnails/01.jpg", "span-00002", "a.jpg", "corrupt", "d"),),
+    ),
+    ("DataGate/verdict", VERDICT, Verdict("data", "pass", ("all is well",))),
+    ("DataGate/verdict", DRIFT, (Drift("x", "JSD", 0.1, 0.2),)),
+    ("Trainer/model_run", TRAINING, TrainingSummary(devices=("CPU",), best_epoch=1, seconds=3.0)),
+    ("Trainer/model_run", EPOCHS, [Epoch(1, loss=0.5, accuracy=0.7, val_loss=0.6)]),
+    ("ModelEvaluator/evaluation", METRICS, METRICS_OF_RUN),
+    ("ModelEvaluator/blessing", VERDICT, Verdict("evaluation", "fail", ("too weak",))),
+    (
+        "EdgeValidator/verdict",
+        EDGE_FILES,
+        EdgeFiles("fp16", 40, (Variant("fp16", "model_fp16.tflite", measured=FP16),)),
+    ),
+    ("EdgeValidator/verdict", PREDICTIONS, [Prediction("a", "ok", (0.9, 0.1), "lane-01", 2)]),
+    ("EdgeValidator/verdict", MISTAKES, (Mistake("mistakes/01.jpg", "a", "ok", "damaged", 0.9),)),
+    ("ReleasePusher/pushed_model", PUSH, Push("held", reasons=("held back",))),
+]
 FILES = [
-    *OF_ARTIFACTS,
+    *(f"{output}/{file.name}" for output, file, _ in OF_ARTIFACTS),
     "run.json",
     "events.jsonl",
     "artifacts.jsonl",
@@ -141,15 +142,13 @@ def workspace(tmp_path, make_run):
     tell = EventWriter(folder.events)
     tell({"event": "plan", "steps": ["Trainer"]})
     tell({"event": "step", "step": "Trainer", "state": "done", "seconds": 5.0})
-    for file, content in OF_ARTIFACTS.items():
-        path = folder.path / file
-        if not path.parent.is_dir():
-            path.parent.mkdir(parents=True)
-            step, output, _ = file.split("/")
-            artifact_records.append(folder.artifacts, ArtifactRecord(step, output, str(path.parent), {}, {}))
-        path.write_text(json.dumps(content) + "\n")
-    for name in ("window.json", "lock"):
-        (tmp_path / name).write_text('{"pid": 1}')
+    for output, file, content in OF_ARTIFACTS:
+        place = folder.path / output
+        if not place.is_dir():
+            artifact_records.append(folder.artifacts, ArtifactRecord(*output.split("/"), str(place), {}, {}))
+        file.write(place, content)
+    (tmp_path / "window.json").write_text('{"pid": 1}')
+    HOLDER.write(tmp_path, Holder(1, RUN, "desk", "2026-10-12T09:12:33+00:00"))
     return tmp_path
 
 
@@ -170,6 +169,16 @@ def damage(path, how):
         how(path)
     else:
         path.write_bytes(how(whole) if callable(how) else how)
+
+
+def test_a_whole_run_has_nothing_that_cannot_be_read(edgeline, workspace, caplog):
+    said = ""
+    for command in (["show", RUN], ["status"], ["runs"], ["report", RUN]):
+        code, out, err = edgeline(*command)
+        assert code == 0
+        said += out + err
+    said += (workspace / "runs" / RUN / "report.html").read_text()
+    assert "be read" not in said + caplog.text
 
 
 @pytest.mark.parametrize("how", DAMAGE.values(), ids=DAMAGE)
@@ -201,6 +210,29 @@ def test_a_damaged_file_leaves_a_page(edgeline, workspace, file, how):
             assert code == 1 and "facts.json" in err
         else:
             assert code == 0 and out.endswith(".html\n"), err
+        assert "Traceback" not in err
+
+
+HUGE = [
+    ("EdgeValidator/verdict/edge.json", b"204000"),
+    ("PhotoIngest/quarantine/ingest.json", b"12,"),
+    ("ModelEvaluator/evaluation/metrics.json", b"40"),
+    ("Trainer/model_run/training.json", b"3.0"),
+    ("run.json", b"9.0"),
+    ("events.jsonl", b"5.0"),
+]
+
+
+@pytest.mark.parametrize("number", [b"1" + b"0" * 320, b"-1e300", b"NaN", b"1e999"])
+@pytest.mark.parametrize(("file", "figure"), HUGE, ids=[file for file, _ in HUGE])
+def test_a_number_that_cannot_be_is_as_any_other_damage(edgeline, workspace, file, figure, number):
+    path = workspace / "runs" / RUN / file
+    whole = path.read_bytes()
+    assert figure in whole
+    path.write_bytes(whole.replace(figure, number + figure[len(figure.rstrip(b",")) :], 1))
+    for command in (["show", RUN], ["status"], ["report", RUN]):
+        code, _, err = edgeline(*command)
+        assert code == (2 if file == "run.json" and RUN in command else 0), err
         assert "Traceback" not in err
 
 

@@ -73,5 +73,22 @@ def test_inside_the_environment_it_is_edgeline_run(tmp_path):
     )
 
     assert ended.returncode == 0
-    assert ended.stdout.startswith("usage: local_runner.py [-h]")
+    assert ended.stdout.startswith("Usage: local_runner.py [OPTIONS]\n\n  One run of the DAG")
     assert "--if-changed" in ended.stdout
+
+
+def test_a_mistake_in_its_options_names_it_and_the_nearest_one(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, ROOT / "runners" / "local_runner.py", "--if-change"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        "local_runner.py: No such option '--if-change'.",
+        "Did you mean --if-changed?",
+        "See `local_runner.py --help`.",
+    ]

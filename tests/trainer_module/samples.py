@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from trainer_module.settings import ModelSettings, TrainerSettings
+
 LABELS = ["ok", "misplaced", "damaged"]
 SIZE = 32
 TRAIN_EXAMPLES, EVAL_EXAMPLES = 96, 37
@@ -42,24 +44,21 @@ def write_records(path: Path, records: list[bytes]) -> None:
 
 def run_arguments(files: dict[str, str], transform_output: str, folder: Path) -> types.SimpleNamespace:
     """What TFX hands to run_fn; everything that is written lies under the folder."""
-    trainer = {
-        "epochs": 5,
-        "batch_size": 8,
-        "learning_rate": 0.001,
-        "class_weights": {"damaged": 2.0},
-        "flip": False,
-        "brightness": 0.15,
-        "early_stopping_patience": 0,
-        "strategy": "mirrored",
-        "require_gpu": False,
-    }
+    trainer = TrainerSettings(
+        epochs=5,
+        batch_size=8,
+        class_weights={"damaged": 2.0},
+        flip=False,
+        early_stopping_patience=0,
+    )
     return types.SimpleNamespace(
         custom_config={
             "module": "trainer_module.photos",
             "labels": LABELS,
-            "model": {"backbone": "compact", "image_size": SIZE, "channels": 1, "weights": None},
-            "trainer": trainer,
+            "model": ModelSettings(image_size=SIZE).model_dump_json(),
+            "trainer": trainer.model_dump_json(),
             "seed": 20,
+            "code": "c" * 64,
             "checkpoints": str(folder / "checkpoints"),
         },
         train_files=[files["train"]],

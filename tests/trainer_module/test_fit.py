@@ -8,12 +8,13 @@ import tensorflow as tf
 
 from errors import EdgelineError
 from trainer_module import backbones, checkpoint, fit
+from trainer_module.settings import TrainerSettings
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1)).astype(np.float32)
 ENDS_BELOW = 0.05
 
 
-def settings(**changes) -> fit.TrainerSettings:
+def settings(**changes) -> TrainerSettings:
     defaults = {
         "epochs": 3,
         "batch_size": 8,
@@ -24,7 +25,7 @@ def settings(**changes) -> fit.TrainerSettings:
         "strategy": "one_device",
         "require_gpu": False,
     }
-    return fit.TrainerSettings(**{**defaults, **changes})
+    return TrainerSettings(**{**defaults, **changes})
 
 
 def linear(learning_rate: float = 0.01) -> keras.Model:

@@ -1,5 +1,7 @@
 import importlib.metadata
+import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -7,9 +9,8 @@ import pytest
 
 from deploy.environment.__main__ import ROOT
 from deploy.environment.stacks import STACKS
-from deploy.environment.stamp import lock_file
 
-LOCKS = [lock_file(ROOT, name) for name in (*(stack.name for stack in STACKS), "uv")]
+LOCKS = [ROOT / "requirements" / f"{name}.txt" for name in (*(stack.name for stack in STACKS), "uv")]
 ROOMS = ("runners", "pipeline", "components", "trainer_module", "edge", "release", "data", "errors")
 
 
@@ -23,9 +24,26 @@ def test_a_lock_pins_every_package_with_hashes_and_names_no_index_and_no_path(lo
 
 def test_the_stacks_are_locked_to_their_release_of_tfx():
     for stack in STACKS:
-        assert re.search(
-            rf"^{stack.name.replace('-', '==')}\.0 ", lock_file(ROOT, stack.name).read_text(), re.M
-        )
+        pins = (ROOT / "requirements" / f"{stack.name}.txt").read_text()
+        assert re.search(rf"^{stack.name.replace('-', '==')}\.0 ", pins, re.M)
+
+
+def test_make_lock_resolves_every_set_of_requirements_with_the_pinned_uv(tmp_path):
+    for name in ("Makefile", "deploy/environment", "requirements"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        copy(ROOT / name, tmp_path / name)
+    pinned = re.search(r"(?m)^uv==(\S+)", (tmp_path / "requirements" / "uv.txt").read_text())[1]
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "uv").write_text(f'#!/bin/sh\necho "$*" >>calls\necho uv {pinned}\n')
+    (tmp_path / "tools" / "uv").chmod(0o755)
+    environ = {**os.environ, "PATH": f"{tmp_path / 'tools'}:{os.environ['PATH']}"}
+    subprocess.run(["make", "lock", f"PYTHON={sys.executable}"], cwd=tmp_path, env=environ, check=True)
+    sets = {path.stem for path in (ROOT / "requirements").glob("*.in")} - {"tools"}
+    written = re.findall(
+        r"pip compile .* --output-file requirements/(\S+)\.txt", (tmp_path / "calls").read_text()
+    )
+    assert sorted(written) == sorted(sets)
 
 
 @pytest.mark.skipif(not sys.prefix.startswith(str(ROOT)), reason="is about the project's own environment")

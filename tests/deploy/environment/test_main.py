@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import time
@@ -5,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.environment import stamp
-from deploy.environment.__main__ import ROOT, set_up, this_machine
-from deploy.environment.stacks import SetupError
+from deploy.environment.__main__ import ROOT, STAMP, is_current, set_up
+from deploy.environment.stacks import Machine, SetupError, this_machine
 
 # Notes each call, and makes what the real one would: slowly enough for a second set-up to come in between.
 UV = """#!/bin/sh
@@ -37,8 +37,7 @@ def root(tmp_path):
     """A checkout, with what makes an environment on PATH."""
     root = tmp_path / "checkout"
     (root / "requirements").mkdir(parents=True)
-    for name in ("tfx-1.16", "tfx-1.21"):
-        stamp.lock_file(root, name).write_text("tfx\n")
+    write_locks(root, "tfx\n")
     (root / "requirements" / "uv.txt").write_text("uv==0.13.8\n")
     (root / "setup.py").write_text("setup()\n")
     tools = tmp_path / "tools"
@@ -55,6 +54,19 @@ def environ(root):
     if fitting and sys.version_info[:2] != (3, 10):
         pytest.skip("this machine's stack is made with Python 3.10")
     return {"PATH": f"{root.parent / 'tools'}:/bin", "HOME": str(root.parent)}
+
+
+@pytest.fixture
+def finished(root, environ):
+    """A checkout with an environment that is whole."""
+    set_up(root, environ)
+    calls(root)
+    return root
+
+
+def write_locks(root: Path, text: str) -> None:
+    for name in ("tfx-1.16", "tfx-1.21"):
+        (root / "requirements" / f"{name}.txt").write_text(text)
 
 
 def calls(root: Path) -> list[str]:
@@ -82,8 +94,7 @@ def test_a_second_set_up_calls_nothing(root, environ, capsys):
 def test_a_new_lock_is_installed_into_the_environment_that_is_there(root, environ):
     set_up(root, environ)
     calls(root)
-    for name in ("tfx-1.16", "tfx-1.21"):
-        stamp.lock_file(root, name).write_text("tfx\nrich\n")
+    write_locks(root, "tfx\nrich\n")
     set_up(root, environ)
     assert calls(root) == FROM_NOTHING[1:]
 
@@ -107,7 +118,7 @@ def test_an_environment_on_a_larger_disk_stays_there(root, environ):
     (root / ".venv").symlink_to(elsewhere)
     set_up(root, environ)
     assert (root / ".venv").is_symlink()
-    assert (elsewhere / stamp.FILE_NAME).exists()
+    assert (elsewhere / Path(STAMP).name).exists()
 
 
 def test_of_two_set_ups_at_once_one_works_and_the_other_waits(root, environ):
@@ -134,3 +145,67 @@ def test_without_a_compiler_the_package_is_named(root, environ):
     with pytest.raises(SetupError, match=r"apt-get install g\+\+"):
         set_up(root, {**environ, "PATH": str(root.parent / "tools")})
     assert not (root / ".venv").exists()
+
+
+def test_a_finished_environment_is_current(finished):
+    assert is_current(finished, this_machine())
+
+
+def test_more_packages_than_the_lock_has_are_a_persons_own_business(finished):
+    (finished / ".venv/lib/python3.10/site-packages/ipython-9.0.dist-info").mkdir()
+    assert is_current(finished, this_machine())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: write_locks(root, "tfx==1.16.1\n"),
+        lambda root: [lock.unlink() for lock in root.glob("requirements/tfx-*.txt")],
+        lambda root: (root / "setup.py").write_text("setup(entry_points={})\n"),
+        lambda root: (root / ".venv/bin/python").rename(root / ".venv/bin/python-gone"),
+        lambda root: (root / ".venv/lib/python3.10/site-packages/tfx.dist-info").rmdir(),
+        lambda root: (root / STAMP).unlink(),
+        lambda root: (root / STAMP).write_text("{"),
+        lambda root: (root / STAMP).write_text('{"packages": [], "stack": "tfx-1.16"}'),
+    ],
+    ids=[
+        "lock",
+        "no lock",
+        "setup.py",
+        "python gone",
+        "package gone",
+        "interrupted",
+        "torn",
+        "other version",
+    ],
+)
+def test_an_environment_is_stale_when_what_it_is_made_from_changed(finished, change):
+    change(finished)
+    assert not is_current(finished, this_machine())
+
+
+def test_an_environment_is_stale_on_another_system_and_in_a_moved_checkout(finished, tmp_path):
+    assert not is_current(finished, Machine("Linux", "x86_64", (2, 99)))
+    moved = finished.rename(tmp_path / "moved")
+    assert not is_current(moved, this_machine())
+
+
+def test_a_moved_checkout_has_its_environment_made_again(finished, tmp_path, environ):
+    moved = finished.rename(tmp_path / "moved")
+    set_up(moved, environ)
+    assert calls(moved) == FROM_NOTHING
+
+
+def test_a_new_lock_for_another_python_has_the_environment_made_again(finished, environ):
+    stamp = json.loads((finished / STAMP).read_text())
+    (finished / STAMP).write_text(json.dumps({**stamp, "python": "/other/python3.10"}))
+    write_locks(finished, "tfx==1.16.1\n")
+    set_up(finished, environ)
+    assert calls(finished) == FROM_NOTHING
+
+
+def test_an_environment_whose_python_is_gone_is_made_again(finished, environ):
+    (finished / ".venv/bin/python").unlink()
+    (finished / ".venv/bin/python").symlink_to("/gone")
+    set_up(finished, environ)
+    assert calls(finished) == FROM_NOTHING

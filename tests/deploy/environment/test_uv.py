@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.environment.stacks import InstallError, SetupError
+from deploy.environment.stacks import SetupError
 from deploy.environment.uv import find_uv, provide_python, run_uv, uv_version
 
 
@@ -47,16 +47,31 @@ def test_where_no_python_makes_environments_debians_package_is_named(root, tmp_p
     assert refusal.value.exit_code == 2
 
 
+def test_a_uv_that_pip_cannot_download_is_installed_by_the_next_set_up(root, tmp_path):
+    new = uv_that(tmp_path / "new", "echo uv 0.13.8")
+    allowed = tmp_path / "allowed"
+    # What the Python of the small environment does when it is asked to run pip, and what makes it.
+    installs = f"[ -e {allowed} ] || {{ echo 'ERROR: no route' >&2; exit 1; }}; cp {new} {root}/.uv/bin/uv"
+    pip = uv_that(tmp_path / "pip", installs)
+    python = uv_that(tmp_path / "python", f'mkdir -p "$4/bin" && cp {pip} "$4/bin/python"')
+    bare = uv_that(tmp_path / "bare", "exit 1")
+    with pytest.raises(SetupError, match=r"pip could not install uv; it said: ERROR: no route") as failure:
+        find_uv(root, [bare, python], "")
+    assert failure.value.exit_code == 1
+    allowed.touch()
+    assert uv_version(str(root / find_uv(root, [bare, python], ""))) == (0, 13, 8)
+
+
 def test_a_uv_that_fails_ends_the_set_up_with_the_command_that_goes_on(root, tmp_path):
     uv = uv_that(tmp_path / "path", "exit 2")
-    with pytest.raises(InstallError, match=r"`uv pip sync --strict` ended with exit code 2") as failure:
+    with pytest.raises(SetupError, match=r"`uv pip sync --strict` ended with exit code 2") as failure:
         run_uv(uv, root, "pip sync --strict", root)
     assert failure.value.exit_code == 1
     assert "make setup" in str(failure.value)
 
 
 def test_uv_is_asked_only_for_a_python_of_its_own(tmp_path):
-    uv = uv_that(tmp_path, '[ "$2" = install ] || echo "/$UV_PYTHON_PREFERENCE/$4"')
+    uv = uv_that(tmp_path, '[ "$2" = install ] || echo "/$UV_PYTHON_PREFERENCE/$3"')
     assert provide_python(uv, (3, 10)) == ("/only-managed/3.10", "")
 
 

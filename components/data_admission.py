@@ -1,0 +1,65 @@
+"""DataAdmission: stops the run at a step whose name says so, and leaves a record of it on a cluster."""
+
+from pathlib import Path
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics
+
+from components.artifacts import Quarantine, Verdict
+from components.run_record import About, leave_record
+from errors import DataRefused
+from records.verdict import VERDICT
+
+
+@component
+def DataAdmission(
+    data_verdict: InputArtifact[Verdict],
+    statistics: InputArtifact[ExampleStatistics],
+    anomalies: InputArtifact[ExampleAnomalies],
+    quarantine: InputArtifact[Quarantine],
+    run: Parameter[str],
+    model_name: Parameter[str],
+    data: Parameter[str],
+    settings: Parameter[str],
+    records: Parameter[str],
+) -> None:
+    """Lets the run go on to training, or stops it.
+
+    Args:
+        data_verdict: The data gate's.
+        statistics: What the verdict rests on; like the next two, for the record of a run that is stopped.
+        anomalies: The same.
+        quarantine: The same.
+        run: Id of the run. It is no part of a larger text: on a cluster it is filled in when the run begins.
+        model_name: Name of the model.
+        data: The folder of spans.
+        settings: By dotted name, as JSON.
+        records: Folder or URL that page and facts are copied to, and that earlier facts are read from; empty
+            where the runner keeps the records.
+
+    Raises:
+        DataRefused: The verdict is `fail`.
+    """
+    verdict = VERDICT.read(Path(data_verdict.uri))
+    # One machine's runner makes the page of every run when it has ended. On a cluster, what is known so far
+    # stays the record of a run that comes to no end.
+    if records:
+        inputs = {
+            "data_verdict": data_verdict,
+            "statistics": statistics,
+            "anomalies": anomalies,
+            "quarantine": quarantine,
+        }
+        about = About(run, model_name, data, settings, records)
+        if verdict.passed:
+            leave_record(inputs, about, "running", ())
+        else:
+            leave_record(inputs, about, "refused", verdict.reasons)
+    if not verdict.passed:
+        raise DataRefused(
+            " ".join(verdict.reasons),
+            "Nothing was trained.",
+            "Details: `edgeline show latest`. Fix the week, or go on without it:"
+            " `edgeline data exclude SPAN --reason R --data DIR`.",
+        )

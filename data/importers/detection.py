@@ -1,0 +1,79 @@
+"""Which of the known layouts a source of photos has."""
+
+from pathlib import Path
+
+from data.importers import manifest, tfrecords
+from data.importers.folders import folder_source, is_photo, photos_below
+from data.importers.source import Source
+from errors import DataRefused, UsageError
+
+_KNOWN = (
+    "A source is a folder a class (SRC/<label>/*.jpg), a CSV or JSONL manifest with the columns photo and"
+    " label beside the photos, or TFRecord files with the features image and label."
+)
+
+
+def find_source(src: Path) -> Source:
+    """Recognises a folder or file.
+
+    Raises:
+        UsageError: There is no such file or folder, or a label cannot be one.
+        DataRefused: No layout fits, or more than one does, or it cannot be read.
+    """
+    try:
+        return _find_source(src)
+    except OSError as error:
+        raise DataRefused(
+            f"{error.filename or src} cannot be read ({error.strerror}).",
+            "What is in it cannot be told.",
+            "Give this user the right to read it, and import again.",
+        ) from None
+
+
+def _find_source(src: Path) -> Source:
+    if src.is_file():
+        return _file_source(src)
+    if not src.exists():
+        raise UsageError(f"{src} does not exist.", "There is nothing to import.", _KNOWN)
+    entries = sorted(entry for entry in src.iterdir() if not entry.name.startswith((".", "__MACOSX")))
+    manifests = [entry for entry in entries if entry.suffix.lower() in manifest.SUFFIXES]
+    records = [entry for entry in entries if not entry.is_dir() and tfrecords.is_tfrecord(entry)]
+    folders = [entry for entry in entries if entry.is_dir()]
+    loose = [entry for entry in entries if entry.is_file() and is_photo(entry.name)]
+    if len(manifests) > 1:
+        raise DataRefused(
+            f"{src} has {len(manifests)} manifests: {', '.join(path.name for path in manifests)}.",
+            "Which of them labels the photos cannot be told.",
+            f"Name one: `edgeline data import {manifests[0]} --data DIR`.",
+        )
+    if manifests and not records:
+        return manifest.manifest_source(manifests[0])
+    with_photos = [folder for folder in folders if photos_below(folder)]
+    kinds = [
+        *(["a manifest"] if manifests else []),
+        *(["TFRecord files"] if records else []),
+        *([f"photos of their own ({loose[0].name}, ...)"] if loose else []),
+        *([f"folders with photos ({with_photos[0].name}, ...)"] if with_photos else []),
+    ]
+    if len(kinds) > 1:
+        raise DataRefused(
+            f"{src} mixes {' and '.join(kinds)}.",
+            "Which labels count cannot be told.",
+            f"Part them. {_KNOWN}",
+        )
+    if records:
+        return tfrecords.tfrecord_source(records)
+    if with_photos:
+        return folder_source(src, folders)
+    found = f"photos ({loose[0].name}, ...) without labels" if loose else "no photo"
+    raise DataRefused(
+        f"{src} holds {found} ({len(entries)} entries).", "No layout that is known fits.", _KNOWN
+    )
+
+
+def _file_source(src: Path) -> Source:
+    if src.suffix.lower() in manifest.SUFFIXES:
+        return manifest.manifest_source(src)
+    if tfrecords.is_tfrecord(src):
+        return tfrecords.tfrecord_source([src])
+    raise DataRefused(f"{src} is neither a manifest nor a TFRecord file by its name.", _KNOWN)

@@ -1,0 +1,174 @@
+"""Import of anyone's labelled photos as one new span, with the workload that trains on them."""
+
+import logging
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime, timezone
+from itertools import chain
+from pathlib import Path, PurePath
+
+from data.importers.detection import find_source
+from data.importers.known_photos import KnownPhotos, photo_hash
+from data.importers.report import ImportReport, Tally
+from data.importers.source import PHOTO_SUFFIXES, Found, Refused, Source
+from data.importers.workload_files import read_schema, write_workload
+from data.photos.decoder_process import DecoderProcess
+from data.photos.exif_time import may_have_exif, taken_at, utc_text
+from data.photos.screening import UNKNOWN_LANE
+from data.spans.layout import LabelRow, restore_photo, usable_spans, write_span
+from data.spans.rejection import PhotoRejected
+from errors import DataRefused, EdgelineError, UsageError
+from labels import fault_of
+
+_EXAMPLES = 3
+_SESSION_DIGITS = 16
+_PHOTOS_A_MESSAGE = 250
+_LAST_TIME = 253_402_300_799  # of the year 9999; file systems know later ones
+# Of CPU time and memory for the metadata of one photo.
+_SECONDS, _GIGABYTES = 2, 1
+
+_progress = logging.getLogger("edgeline.progress")
+
+
+def import_photos(src: Path, data_dir: Path) -> ImportReport:
+    """Imports a folder a class, a manifest with photos, or TFRecord files as one new span: all or nothing.
+
+    Photos are kept byte for byte, also those that ingest will quarantine, and named by their content's
+    hash; one that a span of `data_dir` holds already is not added again, unless that span is excluded, and
+    is put back where its file is gone. What the source leaves open gets a default: the lane `unknown`, the
+    first 16 digits of the photo's hash as session, and as time the EXIF DateTimeOriginal, else the time that
+    the file was written.
+
+    Args:
+        src: A folder or file.
+        data_dir: The folder of spans; made when missing.
+
+    Raises:
+        UsageError: `src` does not exist, or holds `data_dir`; a label, lane, session or time holds a control
+            character; the schema there has no labels to add to; the last number of a span is taken.
+        DataRefused: `src` has no layout that is known, or nothing in it can be imported.
+        EdgelineError: The span cannot be written.
+    """
+    if src.resolve() in (data_dir.resolve(), *data_dir.resolve().parents):
+        raise UsageError(
+            f"{data_dir} lies in {src}.",
+            "The next import would take its spans for photos to import.",
+            "Give a data folder outside the source.",
+        )
+    read_schema(data_dir)  # one that cannot be added to is told before anything is written
+    source = find_source(src)
+    known = KnownPhotos(usable_spans(data_dir))
+    try:
+        with closing(DecoderProcess(taken_at, _SECONDS, _GIGABYTES)) as when_taken:
+            walk = _Walk(source, known, when_taken)
+            rows = iter(walk)
+            first = next(rows, None)
+            span = write_span(data_dir, chain([first], rows)) if first else None
+    except OSError as error:
+        raise EdgelineError(
+            f"{data_dir} cannot take the photos ({error.strerror}).",
+            "Nothing was imported.",
+            "Make room or give write permission there, then import again.",
+        ) from None
+    if not walk.added and not walk.known and not walk.relabelled:
+        refused = ", ".join(
+            f"{len(places)} {reason} ({places[0]}, ...)" for reason, places in walk.refused.items()
+        )
+        raise DataRefused(
+            f"{src} is {source.layout}, and no photo of it can be imported: {refused or 'it is empty'}.",
+            "There is nothing to train on.",
+            "A photo needs a label, and a file below the source that is not empty.",
+        )
+    in_spans = sorted((label for label in known.labels if not fault_of(label)), key=_natural)
+    written, new_labels = write_workload(data_dir, walk.labels(), in_spans)
+    return ImportReport(
+        source=src,
+        layout=source.layout,
+        span=span,
+        added={label: walk.added[label] for label in sorted(walk.added, key=_natural)},
+        known=walk.known,
+        restored=walk.restored,
+        relabelled=_tally(walk.relabelled),
+        conflicting=sum(len(labels) > 1 for labels in walk.labels_of.values()),
+        refused={reason: _tally(places) for reason, places in walk.refused.items()},
+        written=written,
+        new_labels=new_labels,
+    )
+
+
+class _Walk:
+    """One walk through a source: gives the rows and photos of the new span, and counts what it meets."""
+
+    def __init__(self, source: Source, known_photos: KnownPhotos, when_taken: DecoderProcess) -> None:
+        self._source, self._known_photos, self._when_taken = source, known_photos, when_taken
+        self.added: Counter[str] = Counter()
+        self.known = self.restored = 0
+        self.relabelled: list[str] = []
+        self.refused: dict[str, list[str]] = defaultdict(list)
+        self.labels_of: dict[str, set[str]] = defaultdict(set)
+        self._labels: set[str] = set()
+
+    def labels(self) -> list[str]:
+        """Labels of photos that are in a span now, in the source's order or else in natural order."""
+        return [label for label in self._source.label_order if label in self._labels] + sorted(
+            self._labels.difference(self._source.label_order), key=_natural
+        )
+
+    def __iter__(self) -> Iterator[tuple[LabelRow, bytes | None]]:
+        for number, offer in enumerate(self._source.offers, start=1):
+            if number % _PHOTOS_A_MESSAGE == 0 and (total := self._source.count):
+                count = {"event": "count", "what": "photos", "done": number, "total": total}
+                _progress.info(f"{number} of {total} photos read", extra={"progress": count})
+            if isinstance(offer, Refused):
+                self.refused[offer.reason].append(offer.where)
+            elif row := self._new_row(offer):
+                again = len(self.labels_of[photo_hash(offer.data)]) > 1
+                yield row, None if again else offer.data
+
+    def _new_row(self, found: Found) -> LabelRow | None:
+        digest = photo_hash(found.data)
+        if there := self._known_photos.find(found.data, digest):
+            span, row = there
+            self.restored += restore_photo(span, row.photo, found.data)
+            if row.label != found.label:
+                self.relabelled.append(f"{found.where} is {row.label!r} in {span.name}, {found.label!r} here")
+                return None
+        if there or found.label in self.labels_of[digest]:
+            self.known += 1
+            self._labels.add(found.label)
+            return None
+        self.labels_of[digest].add(found.label)
+        self._labels.add(found.label)
+        self.added[found.label] += 1
+        modified = min(max(found.modified, 0), _LAST_TIME)
+        written_at = utc_text(datetime.fromtimestamp(modified, timezone.utc))
+        return LabelRow(
+            photo=digest + _suffix(found.where),
+            label=found.label,
+            lane_id=found.lane_id or UNKNOWN_LANE,
+            session_id=found.session_id or digest[:_SESSION_DIGITS],
+            captured_at=found.captured_at or self._taken_at(found.data) or written_at,
+        )
+
+    def _taken_at(self, photo: bytes) -> str | None:
+        try:
+            return self._when_taken(photo) if may_have_exif(photo) else None
+        except PhotoRejected:  # ingest will judge it
+            return None
+
+
+def _suffix(where: str) -> str:
+    suffix = PurePath(where).suffix.lower()
+    return suffix if suffix in PHOTO_SUFFIXES else ".jpg"
+
+
+def _tally(places: list[str]) -> Tally:
+    return Tally(len(places), tuple(places[:_EXAMPLES]))
+
+
+def _natural(label: str) -> list[tuple[bool, int, str, str]]:
+    """A key that sorts 2 before 10, and takes any number of digits."""
+    parts = ((part.isdecimal(), part.lstrip("0"), part) for part in re.split(r"(\d+)", label))
+    return [(not number, len(digits) * number, digits, part) for number, digits, part in parts]

@@ -1,0 +1,161 @@
+"""Photos listed in a CSV or JSON Lines file that lies beside them."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data.importers.source import Found, Offers, Refused, Source, clean_text, read_within
+from data.spans.layout import MOST_TEXT_BYTES
+from errors import DataRefused
+from locations import read_bytes
+
+SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson"))
+# Names that a column may have, the first that is there counts.
+_NAMES = {
+    "photo": ("photo", "image", "path", "file", "filename", "file_name", "image_path", "filepath"),
+    "label": ("label", "class", "category"),
+    "lane_id": ("lane_id", "lane"),
+    "session_id": ("session_id", "session"),
+    "captured_at": ("captured_at",),
+}
+_KINDS: Mapping[type, str] = {list: "a list", tuple: "an object"}
+_KNOWN = frozenset(name for names in _NAMES.values() for name in names)
+
+# A line's number, and its cells by the names of their columns in lower case.
+Record = tuple[int, Mapping[str, Any]]
+
+
+def manifest_source(manifest: Path) -> Source:
+    """The photos that a manifest lists, by paths relative to its folder.
+
+    Raises:
+        DataRefused: It is no such file, has no column for the photo or the label, or has one twice, or a cell
+            is not a text, a number, true or false.
+        UsageError: A label cannot be one, or a lane, session or time holds a control character.
+    """
+    try:
+        raw = read_bytes(manifest, MOST_TEXT_BYTES)
+        text = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig").read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataRefused(
+            f"{manifest} cannot be read ({error}).", "A manifest is UTF-8 text.", "Save it as UTF-8."
+        ) from None
+    lines = manifest.suffix.lower() in (".jsonl", ".ndjson")
+    records = list(_json_records(manifest, text) if lines else _csv_records(manifest, text))
+    columns = _columns(manifest, records)
+    cells = [_cells(manifest, line, record, columns) for line, record in records]
+    return Source(f"a manifest ({manifest.name}, {len(cells)} rows)", _offers(manifest, cells), len(cells))
+
+
+def _csv_records(manifest: Path, text: str) -> Iterator[Record]:
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)  # Excel writes ; where the comma is the decimal sign
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        names = next(reader, [])
+        for row in filter(None, reader):
+            if len(row) != len(names):
+                raise DataRefused(
+                    f"{manifest} line {reader.line_num} does not have as many cells as its header.",
+                    "Its cells cannot be told apart.",
+                    f"Quote cells that hold {delimiter!r}.",
+                )
+            yield reader.line_num, _by_name(manifest, reader.line_num, zip(names, row, strict=True))
+    except csv.Error as error:
+        raise DataRefused(
+            f"{manifest} line {reader.line_num} is not CSV ({error}).", "It cannot be read.", "Fix that line."
+        ) from None
+
+
+def _json_records(manifest: Path, text: str) -> Iterator[Record]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            # An object as a tuple of its pairs, which shows a key that is there twice; numbers as written.
+            pairs = json.loads(line, object_pairs_hook=tuple, parse_int=str, parse_float=str)
+        except (ValueError, RecursionError):
+            pairs = None
+        if not isinstance(pairs, tuple):
+            raise DataRefused(
+                f"{manifest} line {number} is not a JSON object.",
+                "Each line describes one photo.",
+                'A line looks like {"photo": "a.jpg", "label": "ok"}.',
+            )
+        yield number, _by_name(manifest, number, pairs)
+
+
+def _by_name(manifest: Path, line: int, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    for name, value in pairs:
+        name = name.strip().lower()
+        if name in record and name in _KNOWN:
+            raise DataRefused(
+                f"{manifest} line {line} has the column {name} twice.",
+                "Which of them counts cannot be told.",
+                "Remove or rename one.",
+            )
+        record[name] = value
+    return record
+
+
+def _columns(manifest: Path, records: Iterable[Record]) -> dict[str, str]:
+    """The manifest's own name of each column that it has."""
+    present = dict.fromkeys(name for _, record in records for name in record)
+    found = {
+        column: next(name for name in names if name in present)
+        for column, names in _NAMES.items()
+        if present.keys() & set(names)
+    }
+    missing = [
+        f"{column} ({', '.join(_NAMES[column])})" for column in ("photo", "label") if column not in found
+    ]
+    if missing:
+        raise DataRefused(
+            f"{manifest} has no column for the {' and the '.join(missing)}.",
+            f"Its columns are {', '.join(map(ascii, present)) or 'none: it has no rows'}.",
+            "Rename the columns that hold the path of the photo and its label.",
+        )
+    return found
+
+
+def _cells(
+    manifest: Path, line: int, record: Mapping[str, Any], columns: Mapping[str, str]
+) -> tuple[str, dict[str, str]]:
+    """Where a row is, and its cells by our names of the columns."""
+    cells = {}
+    for column, own in columns.items():
+        value = record.get(own)
+        if not isinstance(value, str | bool | None):
+            raise DataRefused(
+                f"{manifest} line {line}: the {own} is {_KINDS.get(type(value), value)}.",
+                "It is a text or a number.",
+                "Fix that line.",
+            )
+        cells[column] = (
+            str(value or "").strip()
+            if column == "photo"
+            else clean_text(value, f"{manifest} line {line}: the {own}")
+        )
+    return f"{manifest.name} line {line}: {cells['photo']}", cells
+
+
+def _offers(manifest: Path, rows: Sequence[tuple[str, Mapping[str, str]]]) -> Offers:
+    for where, cells in rows:
+        photo, label = cells["photo"], cells["label"]
+        if not label:
+            yield Refused(where, "unlabelled")
+        elif not photo:
+            yield Refused(where, "missing")
+        else:
+            # A manifest made on Windows; no phone writes a backslash into a name.
+            read = read_within(manifest.parent / photo.replace("\\", "/"), manifest.parent)
+            if isinstance(read, str):
+                yield Refused(where, read)
+            else:
+                data, modified = read
+                more = {name: cell for name, cell in cells.items() if name != "photo"}
+                yield Found(where, data, modified, **more)

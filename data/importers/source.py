@@ -1,0 +1,98 @@
+"""What a source of photos offers the importer, one photo at a time, and what it had to refuse."""
+
+import errno
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.photos.checks import MOST_BYTES
+from errors import UsageError
+from labels import fault_of
+from locations import read_bytes
+
+PHOTO_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A labelled photo.
+
+    Attributes:
+        where: Where a person finds it: a path below the source, or a file and the number of its record.
+        data: The file's bytes, whatever they are.
+        modified: When the file that it came from was last written, in seconds since 1970.
+        label: Its label, clean.
+        lane_id: Empty where the source has none, as are the next two.
+        session_id: One walk, whose photos belong together.
+        captured_at: ISO 8601, UTC.
+    """
+
+    where: str
+    data: bytes
+    modified: float
+    label: str
+    lane_id: str = ""
+    session_id: str = ""
+    captured_at: str = ""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What cannot be imported, and the slug to count by: missing, zero-byte, outside-source, ..."""
+
+    where: str
+    reason: str
+
+
+Offers = Iterator[Found | Refused]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recognised source.
+
+    Attributes:
+        layout: What it is, in words.
+        offers: Its photos, read one by one as they are asked for.
+        count: How many there are; None where only reading tells.
+        label_order: Labels in the order that the source numbers them; empty where it does not.
+    """
+
+    layout: str
+    offers: Offers
+    count: int | None
+    label_order: tuple[str, ...] = ()
+
+
+def clean_text(value: object, where: str) -> str:
+    """A label, lane, session or time without blanks around it, umlauts composed (macOS takes them apart).
+
+    Raises:
+        UsageError: It holds a control character or half a character; `where` begins the sentence.
+    """
+    text = "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
+    if text and (fault := fault_of(text)):
+        raise UsageError(
+            f"{where} is {text!a}: {fault}.",
+            "Phones read labels as the lines of a file, and reports show them beside lanes and sessions.",
+            "Correct it in the source, and import again; nothing was imported.",
+        )
+    return text
+
+
+def read_within(path: Path, root: Path) -> tuple[bytes, float] | str:
+    """The bytes of a file below `root` and when it was modified, or the slug that says why not."""
+    try:
+        real = os.path.realpath(path)
+        if not real.startswith(os.path.realpath(root) + os.sep):
+            return "outside-source"
+        data, modified = read_bytes(Path(real), MOST_BYTES), os.stat(real).st_mtime
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # of names that no file can have
+        return "missing"
+    except OSError as error:
+        return "oversized" if error.errno == errno.EFBIG else "unreadable"
+    return (data, modified) if data else "zero-byte"

@@ -1,0 +1,171 @@
+"""Photos in TFRecord files of tf.train.Example, with encoded bytes and a label as text or number."""
+
+import gzip
+import math
+import os
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data.importers.source import Found, Offers, Refused, Source, clean_text
+from data.photos.checks import MOST_BYTES
+from data.spans.layout import MOST_TEXT_BYTES
+from errors import DataRefused
+from labels import check_labels
+from locations import read_bytes
+
+# Names in use, the first that an example has counts: those of TF-Slim and the Object Detection API
+# (image/encoded, image/class/...), of TensorFlow Datasets (image, label) and our own (photo).
+_PHOTO = ("image/encoded", "photo", "image", "encoded", "image_raw", "image_bytes", "jpeg")
+_LABEL_TEXT = ("image/class/text", "label_text", "label_name")
+_LABEL = ("label", "image/class/label", "class", "label_id")
+_OPTIONAL = ("lane_id", "session_id", "captured_at")
+_GZIP = b"\x1f\x8b"
+# TensorFlow takes a record's announced length from memory before it looks what is there, and aborts without.
+_MOST_RECORD_BYTES = 4 * MOST_BYTES
+
+
+def is_tfrecord(path: Path) -> bool:
+    """Whether a file is named like a TFRecord file, sharded and compressed ones included."""
+    return "tfrecord" in path.name.lower() or path.suffix.lower() == ".gz"
+
+
+def tfrecord_source(files: Sequence[Path]) -> Source:
+    """The photos in TFRecord files; numbers are named by the labels.txt beside them, else `class-<n>`.
+
+    labels.txt has one label a line, the first for 0, or lines like `0:ok`.
+
+    Raises:
+        DataRefused: The files hold no labelled photos that are known by name, or are damaged; also while
+            reading.
+        UsageError: A label cannot be one, or a lane, session or time holds a control character; also while
+            reading.
+    """
+    if odd := [file for file in files if not file.is_file()]:
+        raise DataRefused(f"{odd[0]} is no file.", "TFRecords are read from files.", "Move it elsewhere.")
+    names = _read_names(files[0].parent / "labels.txt")
+    offers = (offer for file in files for offer in _offers(file, names))
+    return Source(f"{len(files)} TFRecord file{'s' * (len(files) > 1)}", offers, None, tuple(names.values()))
+
+
+def _read_names(path: Path) -> dict[int, str]:
+    try:
+        text = read_bytes(path, MOST_TEXT_BYTES).decode("utf-8-sig")
+        lines = [clean_text(line, f"{path} line {n}") for n, line in enumerate(text.rstrip().split("\n"), 1)]
+        numbered = [re.fullmatch(r"(\d{1,18})\s*:\s*(.+)", line) for line in lines if line]
+        names = [(int(match[1]), match[2]) for match in numbered if match]
+        if len(names) < len(numbered) or not names:
+            names = list(enumerate(lines))
+        if len(dict(names)) < len(names):
+            raise ValueError("it has a number twice")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DataRefused(
+            f"{path} cannot be read ({error}).",
+            "Numbers in the records would have another name, or none.",
+            "Save it as UTF-8, a label a line.",
+        ) from None
+    check_labels([name for _, name in names], str(path))
+    return dict(names)
+
+
+def _offers(file: Path, names: Mapping[int, str]) -> Offers:
+    modified = file.stat().st_mtime
+    for number, features in enumerate(_records(file)):
+        where = f"{file.name} record {number}"
+        photo_name = _first(features, _PHOTO)
+        label_name = _first(features, (*_LABEL_TEXT, *_LABEL))
+        if photo_name is None or label_name is None:
+            wanted = _PHOTO if photo_name is None else (*_LABEL_TEXT, *_LABEL)
+            raise DataRefused(
+                f"{file}, record {number}, has the features {', '.join(sorted(features)) or 'none'}.",
+                f"A {'photo' if photo_name is None else 'label'} is looked for as {', '.join(wanted)}.",
+                "Write the records again with one of these names.",
+            )
+        photo, value = features[photo_name][0], features[label_name][0]
+        if not isinstance(photo, bytes):
+            raise DataRefused(
+                f"{file}, record {number}, holds numbers as {photo_name}.",
+                "Encoded bytes (JPEG) are imported, not raw pixels.",
+                "Encode the photos when you write the records.",
+            )
+        more = [name for name in _OPTIONAL if name in features]
+        if any(len(features[name]) > 1 for name in (photo_name, label_name, *more)):
+            yield Refused(where, "several-values")
+            continue
+        label = _label(value, names, f"{file}, record {number}: the {label_name}")
+        texts = {name: _text(features[name][0], f"{file}, record {number}: the {name}") for name in more}
+        if not photo:
+            yield Refused(where, "zero-byte")
+        elif len(photo) > MOST_BYTES:
+            yield Refused(where, "oversized")
+        elif not label:
+            yield Refused(where, "unlabelled")
+        else:
+            yield Found(where, photo, modified, label, **texts)
+
+
+def _records(file: Path) -> Iterator[dict[str, Sequence[Any]]]:
+    """The features of each example that have a value."""
+    import tensorflow as tf
+
+    try:
+        with file.open("rb") as head:
+            packed = head.read(2) == _GZIP
+        records = tf.data.TFRecordDataset(str(file), compression_type="GZIP" if packed else "")
+        options = tf.data.Options()
+        options.experimental_optimization.inject_prefetch = False  # no record before its length was checked
+        examples = records.with_options(options).as_numpy_iterator()
+        for _, record in zip(_check_lengths(file, packed), examples, strict=False):
+            features = tf.train.Example.FromString(record).features.feature
+            kinds = {name: feature.WhichOneof("kind") for name, feature in features.items()}
+            values = {name: getattr(features[name], kind).value for name, kind in kinds.items() if kind}
+            yield {name: value for name, value in values.items() if len(value)}
+    except (tf.errors.OpError, _decode_error(), OSError, EOFError, zlib.error) as error:
+        raise DataRefused(
+            f"{file} is damaged, or is no TFRecord file of tf.train.Example ({type(error).__name__}).",
+            "What follows the damage cannot be read.",
+            "Fetch or write the file again; nothing was imported.",
+        ) from None
+
+
+def _check_lengths(file: Path, packed: bool) -> Iterator[None]:
+    """Looks at each record's length: 8 bytes, before their checksum, the data and its checksum."""
+    with gzip.open(file) if packed else file.open("rb") as stream:
+        while head := stream.read(8):
+            length = int.from_bytes(head, "little")
+            if length > _MOST_RECORD_BYTES:
+                raise OSError(f"a record announces {length} bytes")
+            yield
+            stream.seek(4 + length + 4, os.SEEK_CUR)
+
+
+def _decode_error() -> type[Exception]:
+    from google.protobuf.message import DecodeError
+
+    return DecodeError
+
+
+def _first(features: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    return next((name for name in names if name in features), None)
+
+
+def _label(value: object, names: Mapping[int, str], where: str) -> str:
+    """The name of a label; "" where labels.txt leaves the number out."""
+    if isinstance(value, int):
+        return names.get(value, "") if names else f"class-{value}"
+    return _text(value, where)
+
+
+def _text(value: object, where: str) -> str:
+    try:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError
+        return clean_text(value.decode() if isinstance(value, bytes) else value, where)
+    except ValueError:
+        raise DataRefused(
+            f"{where} is {value!a}.", "It is UTF-8 text or a number.", "Write the records again."
+        ) from None

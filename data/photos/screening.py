@@ -1,0 +1,73 @@
+"""Which rows of a labels file can be used, told from the rows alone."""
+
+import difflib
+import posixpath
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from data.spans.layout import LabelRow
+from data.spans.rejection import PhotoRejected, Reason
+from labels import fault_of
+
+UNKNOWN_LANE = "unknown"
+
+
+def screen_rows(
+    rows: Sequence[LabelRow], labels: Sequence[str]
+) -> tuple[list[LabelRow], list[tuple[LabelRow, Reason, str]]]:
+    """Parts the rows of one span into those to read photos for and those to quarantine.
+
+    A row without a lane is kept with the lane `unknown`, one without a session with its photo's path as the
+    session: each such photo is then a session of its own. Among the rows with a known label, one that says
+    again what an earlier row said of the same photo is left out, and a photo with two labels is left out in
+    whole.
+
+    Args:
+        rows: The rows of one span.
+        labels: The labels that the schema knows.
+
+    Returns:
+        Kept rows in their order, and rejected ones as (row, slug, sentence): missing, unlabelled,
+        control-character, unknown-label, duplicate-row or conflicting-label.
+    """
+    known = frozenset(labels)
+    labels_of: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.label in known:
+            labels_of[posixpath.normpath(row.photo)].add(row.label)
+    kept = []
+    rejected = []
+    seen: set[str] = set()
+    for row in rows:
+        try:
+            _check(row, labels, labels_of, seen)
+        except PhotoRejected as why:
+            rejected.append((row, why.reason, why.detail))
+        else:
+            seen.add(posixpath.normpath(row.photo))
+            lane, session = row.lane_id or UNKNOWN_LANE, row.session_id or row.photo
+            kept.append(replace(row, lane_id=lane, session_id=session))
+    return kept, rejected
+
+
+def _check(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[str]], seen: set[str]) -> None:
+    if not row.photo:
+        raise PhotoRejected("missing", "The photo cell is empty.")
+    if not row.label:
+        raise PhotoRejected("unlabelled", f"{row.photo} has no label.")
+    for name in ("lane_id", "session_id", "captured_at"):
+        if (cell := getattr(row, name)) and (fault := fault_of(cell)):
+            raise PhotoRejected("control-character", f"{row.photo} has the {name} {cell!a}: {fault}.")
+    photo = posixpath.normpath(row.photo)
+    if row.label not in labels:
+        near = difflib.get_close_matches(row.label, labels, n=1)
+        hint = (
+            f"the nearest known one is {near[0]!r}" if near else f"known are {', '.join(map(repr, labels))}"
+        )
+        raise PhotoRejected("unknown-label", f"{row.photo} has the label {row.label!r}; {hint}.")
+    if len(labels_of[photo]) > 1:
+        both = " and ".join(map(repr, sorted(labels_of[photo])))
+        raise PhotoRejected("conflicting-label", f"{row.photo} is labelled {both}.")
+    if photo in seen:
+        raise PhotoRejected("duplicate-row", f"{row.photo} is listed again with the same label.")

@@ -1,0 +1,35 @@
+"""A photo as small as a person needs it to see what is wrong with it."""
+
+import io
+import warnings
+
+from PIL import Image, ImageOps
+
+from data.photos.checks import FORMATS, READER_ERRORS
+
+# Pixels of the longer side.
+SIDE = 96
+# A larger one would take a gigabyte to decode; a JPEG is scaled while it is decoded, and may have any size.
+_MOST_PIXELS = 40_000_000
+
+
+def thumbnail(photo: bytes) -> bytes | None:
+    """A JPEG of at most 96 x 96 pixels, upright and without metadata; None for what cannot be opened.
+
+    Args:
+        photo: The file, whatever it is.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata and large sizes
+            with Image.open(io.BytesIO(photo), formats=FORMATS) as image:
+                if image.format not in ("JPEG", "MPO") and image.width * image.height > _MOST_PIXELS:
+                    return None
+                image.thumbnail((SIDE, SIDE))
+                small = ImageOps.exif_transpose(image).convert("RGB")
+    except READER_ERRORS:
+        return None
+    small.info = {}  # Pillow would write the comment and profile of the original
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()

@@ -1,0 +1,29 @@
+"""Which photos are read, and what they must be."""
+
+from pydantic import Field, model_validator
+
+from settings_group import Group
+
+
+class DataSettings(Group):
+    """Which photos are read.
+
+    Attributes:
+        window: How many of the newest spans are read.
+        eval_fraction: Share of the sessions (not of the photos) that goes to the eval split.
+        max_megapixels: A larger photo is quarantined before it is decoded.
+        min_side: A photo with a shorter side, in pixels, is quarantined.
+        max_side: A photo with a longer side, in pixels, is stored scaled down to it.
+    """
+
+    window: int = Field(8, ge=1, le=1000)
+    eval_fraction: float = Field(0.2, ge=0.01, le=0.9)
+    max_megapixels: float = Field(40.0, gt=0, le=1000)
+    min_side: int = Field(16, ge=1, le=4096)
+    max_side: int = Field(512, ge=16, le=8192)
+
+    @model_validator(mode="after")
+    def _sides_in_order(self) -> "DataSettings":
+        if self.min_side > self.max_side:
+            raise ValueError(f"min_side ({self.min_side}) is larger than max_side ({self.max_side})")
+        return self

@@ -1,0 +1,134 @@
+"""Faults for drills: what goes wrong with photos and labels in the field, made on purpose.
+
+Rates are shares of a week's photos; `new-lane` is a share of its sessions.
+"""
+
+import io
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+
+from PIL import Image, ImageFilter
+
+from data.spans.layout import LabelRow
+from errors import UsageError
+
+_ONE_PHOTO = (
+    "corrupt",
+    "truncated",
+    "huge",
+    "unlabelled",
+    "unknown-label",
+    "duplicate",
+    "dark-lens",
+    "blurred",
+    "null-lane",
+)
+FAULTS = (*_ONE_PHOTO, "new-lane", "label-shift")
+
+_HUGE_SIZE = (12000, 9000)  # 108 megapixels, what the largest phone sensors save.
+_LOST_BYTES = 512
+
+
+def check_faults(faults: Mapping[str, float]) -> None:
+    """Refuses what `generate` cannot do.
+
+    Raises:
+        UsageError: A name is not in `FAULTS`, or a rate is not within 0 to 1.
+    """
+    for name, rate in faults.items():
+        if name not in FAULTS:
+            near = get_close_matches(name, FAULTS, n=1)
+            raise UsageError(
+                f"There is no fault {name!r}.",
+                f"Did you mean {near[0]!r}?" if near else "",
+                f"Known faults: {', '.join(FAULTS)}.",
+            )
+        if not 0 <= rate <= 1:
+            raise UsageError(
+                f"The rate of the fault {name!r} is {rate}.", "It is a share.", "Give a number from 0 to 1."
+            )
+
+
+def parse_faults(options: Iterable[str]) -> dict[str, float]:
+    """Reads `NAME=RATE` options.
+
+    Raises:
+        UsageError: An option has another form, names an unknown fault, or its rate is not within 0 to 1.
+    """
+    faults = {}
+    for option in options:
+        name, _, rate = option.partition("=")
+        try:
+            faults[name] = float(rate)
+        except ValueError:
+            raise UsageError(
+                f"{option!r} is not NAME=RATE.",
+                "A fault needs a name and the share of photos that it hits.",
+                f"For example {FAULTS[0]}=0.05; known faults: {', '.join(FAULTS)}.",
+            ) from None
+    check_faults(faults)
+    return faults
+
+
+def choose_photos(faults: Mapping[str, float], photos: int, rng: random.Random) -> list[tuple[str, ...]]:
+    """Which faults hit each of a week's photos: exact shares, on different photos while there are enough."""
+    hit: list[tuple[str, ...]] = [()] * photos
+    order = rng.sample(range(photos), photos)
+    start = 0
+    for name in _ONE_PHOTO:
+        count = round(faults.get(name, 0.0) * photos)
+        for place in range(start, start + count):
+            photo = order[place % photos]
+            hit[photo] = (*hit[photo], name)
+        start += count
+    return hit
+
+
+def _huge(jpeg: bytes) -> bytes:
+    """Writes another size into the frame header (SOF0 or SOF2: ITU-T T.81, B.2.2)."""
+    at = 2
+    while jpeg[at + 1] not in (0xC0, 0xC2):
+        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    width, height = _HUGE_SIZE
+    return jpeg[: at + 5] + height.to_bytes(2, "big") + width.to_bytes(2, "big") + jpeg[at + 9 :]
+
+
+def _refilmed(jpeg: bytes, name: str) -> bytes:
+    """The photo as a failing lens would have taken it."""
+    with Image.open(io.BytesIO(jpeg)) as photo:
+        seen = (
+            photo.filter(ImageFilter.GaussianBlur(4))
+            if name == "blurred"
+            else photo.point(lambda v: v * 0.35)
+        )
+        file = io.BytesIO()
+        seen.save(file, "JPEG", quality=85, exif=photo.info["exif"])
+    return file.getvalue()
+
+
+def spoil(name: str, row: LabelRow, jpeg: bytes, rng: random.Random) -> tuple[LabelRow, bytes]:
+    """One photo and its row with one fault.
+
+    `duplicate` gives the copy under its other name: the caller keeps the original beside it.
+    """
+    match name:
+        case "corrupt":
+            return row, rng.randbytes(_LOST_BYTES) + jpeg[_LOST_BYTES:]
+        case "truncated":
+            return row, jpeg[: round(len(jpeg) * rng.uniform(0.4, 0.8))]
+        case "huge":
+            return row, _huge(jpeg)
+        case "dark-lens" | "blurred":
+            return row, _refilmed(jpeg, name)
+        case "unlabelled":
+            return replace(row, label=""), jpeg
+        case "unknown-label":
+            return replace(row, label="overstock"), jpeg
+        case "null-lane":
+            return replace(row, lane_id=""), jpeg
+        case "duplicate":
+            stem, _, suffix = row.photo.rpartition(".")
+            return replace(row, photo=f"{stem}-copy.{suffix}"), jpeg
+    raise ValueError(f"{name!r} is not a fault of one photo.")

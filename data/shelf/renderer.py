@@ -1,0 +1,230 @@
+"""Renders weekly spans of shelf photos: who walked down which lane when, and what was found there.
+
+Everything follows from the seed and the number of the span, so the same two give the same bytes. Light, hands
+and phones are spread evenly over a week's sessions instead of drawn one by one: sessions differ a lot,
+weeks as a whole hardly, so that a drift check has nothing to find where nothing is wrong.
+"""
+
+import contextlib
+import logging
+import math
+import multiprocessing
+import random
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone
+from pathlib import Path
+
+from data.shelf.camera import Camera, take_photo
+from data.shelf.faults import check_faults, choose_photos, spoil
+from data.shelf.layout import LANES, lane
+from data.shelf.scene import draw_bay
+from data.spans.layout import LabelRow, Span, next_number, write_span
+from errors import UsageError
+
+CLASS_SHARES = {"ok": 0.7, "misplaced": 0.2, "damaged": 0.1}
+LABEL_NOISE = 0.01
+PHOTOS_PER_SESSION = 10
+FIRST_WEEK_MONDAY = date(2026, 1, 5)
+
+_ORIENTATIONS = ((0.78, 1), (0.82, 3), (0.94, 6), (1.0, 8))
+_ROUND_STARTS, _ROUND_HOURS, _WORKDAYS = 6, 11, 6
+_NEW_LANES = 3
+
+_progress = logging.getLogger("edgeline.progress")
+_Photo = tuple[LabelRow, bytes]
+
+
+@dataclass(frozen=True)
+class Session:
+    """One walk down a lane: a task for one process.
+
+    Attributes:
+        found: What each photo shows, in class names.
+        labels: What the auditor wrote down.
+        faults: Faults of each photo.
+    """
+
+    seed: int
+    span: int
+    index: int
+    lane: int
+    starts: datetime
+    camera: Camera
+    found: tuple[str, ...]
+    labels: tuple[str, ...]
+    faults: tuple[tuple[str, ...], ...]
+
+    @property
+    def id(self) -> str:
+        """The session as labels name it; never the same in two spans."""
+        return f"s{self.span:05d}-{self.index:04d}"
+
+
+def _spread(count: int, rng: random.Random) -> list[float]:
+    """One number from each of `count` equal parts of 0 to 1, shuffled."""
+    values = [(index + rng.random()) / count for index in range(count)]
+    rng.shuffle(values)
+    return values
+
+
+def _class_list(photos: int, label_shift: float, rng: random.Random) -> tuple[list[str], list[str]]:
+    """What a week's photos show, in exact shares, and the labels, of which a few are wrong."""
+    damaged = round(photos * CLASS_SHARES["damaged"])
+    misplaced = round(photos * CLASS_SHARES["misplaced"])
+    found = ["damaged"] * damaged + ["misplaced"] * misplaced + ["ok"] * (photos - damaged - misplaced)
+    rng.shuffle(found)
+    wrong = rng.sample(range(photos), round(LABEL_NOISE * photos))
+    sound = [index for index, label in enumerate(found) if label != "damaged"]
+    for index in rng.sample(sound, len(sound))[: round(label_shift * len(sound))]:
+        found[index] = "damaged"
+    labels = list(found)
+    for index in wrong:
+        labels[index] = rng.choice([name for name in CLASS_SHARES if name != found[index]])
+    return found, labels
+
+
+def _rounds(seed: int) -> list[int]:
+    """All lanes in the order of the rounds, light goods (odd lanes) and dark ones (even lanes) by turns."""
+    rng = random.Random(f"rounds {seed}")
+    odd, even = (rng.sample(range(first, LANES + 1, 2), LANES // 2) for first in (1, 2))
+    return [number for pair in zip(odd, even, strict=True) for number in pair]
+
+
+def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float], monday: date) -> list[Session]:
+    """All sessions of one week, in the order in which they started.
+
+    Args:
+        span: Number of the span.
+        photos: How many photos to take in all.
+        seed: Any integer from 0.
+        faults: Rates by name.
+        monday: The week's first day.
+    """
+    rng = random.Random(f"week {seed} {span}")
+    count = max(1, round(photos / PHOTOS_PER_SESSION))
+    sizes = [photos // count + (index < photos % count) for index in range(count)]
+    for index in range(0, count - 1, 2):
+        moved = rng.randint(-2, 2) if min(sizes[index], sizes[index + 1]) > 4 else 0
+        sizes[index], sizes[index + 1] = sizes[index] + moved, sizes[index + 1] - moved
+    found, labels = _class_list(photos, faults.get("label-shift", 0.0), rng)
+    traits = [_spread(count, rng) for _ in range(8)]
+    rounds = _rounds(seed)
+    lanes = [rounds[((span - 1) * count + index) % LANES] for index in range(count)]
+    drill = random.Random(f"faults {seed} {span}")
+    spoiled = choose_photos(faults, photos, drill)
+    for index in drill.sample(range(count), count)[: math.ceil(faults.get("new-lane", 0.0) * count)]:
+        lanes[index] = LANES + 1 + index % _NEW_LANES
+    minutes = sorted(traits[0])
+    sessions, first = [], 0
+    for index, size in enumerate(sizes):
+        _, phone, turn, light, softness, yaw, pitch, quality = (trait[index] for trait in traits)
+        last = first + size
+        day, hour = divmod(minutes[index] * _WORKDAYS, 1)
+        starts = datetime.combine(monday, time(_ROUND_STARTS), timezone.utc) + timedelta(
+            days=int(day), seconds=round(hour * _ROUND_HOURS * 3600)
+        )
+        daylight = 1 - (2 * hour - 1) ** 2
+        camera = Camera(
+            phone=int(4 * phone),
+            orientation=next(value for share, value in _ORIENTATIONS if turn <= share),
+            light=0.6 * daylight + 0.4 * light,
+            softness=softness,
+            yaw=2 * yaw - 1,
+            pitch=2 * pitch - 1,
+            quality=round(62 + 30 * quality),
+        )
+        sessions.append(
+            Session(seed, span, index, lanes[index], starts, camera, tuple(found[first:last]),
+                    tuple(labels[first:last]), tuple(spoiled[first:last]))
+        )  # fmt: skip
+        first = last
+    return sessions
+
+
+def render_session(session: Session) -> list[_Photo]:
+    """All photos of one session with their rows, faults included."""
+    home = lane(session.lane)
+    taken = session.starts
+    photos = []
+    for index, (found, label, faults) in enumerate(
+        zip(session.found, session.labels, session.faults, strict=True)
+    ):
+        rng = random.Random(f"photo {session.seed} {session.id} {index}")
+        taken += timedelta(seconds=rng.randint(6, 25))
+        scene = draw_bay(home, session.camera.scene_size, found, rng)
+        jpeg = take_photo(scene, session.camera, taken, session.lane, rng)
+        name = f"{session.id}-{index + 1:02d}.jpg"
+        row = LabelRow(name, label, home.id, session.id, taken.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        copies = []
+        for fault in faults:
+            if fault == "duplicate":
+                copies.append(spoil(fault, row, jpeg, rng))
+            else:
+                row, jpeg = spoil(fault, row, jpeg, rng)
+        photos += [(row, jpeg), *copies]
+    return photos
+
+
+def _render(
+    sessions: list[Session], pool: ProcessPoolExecutor | None, done: int, total: int
+) -> Iterator[_Photo]:
+    rendered = pool.map(render_session, sessions) if pool else map(render_session, sessions)
+    for session, photos in zip(sessions, rendered, strict=True):
+        yield from photos
+        done += len(session.found)
+        text = f"{done} of {total} photos rendered"
+        _progress.info(
+            text, extra={"progress": {"event": "count", "what": "photos", "done": done, "total": total}}
+        )
+
+
+def generate(
+    data_dir: Path,
+    *,
+    weeks: int,
+    photos_per_week: int,
+    seed: int,
+    faults: Mapping[str, float],
+    first_week_monday: date = FIRST_WEEK_MONDAY,
+    workers: int = 1,
+) -> list[Span]:
+    """Renders weekly spans after the last one that is there.
+
+    Args:
+        data_dir: The folder of spans; made when missing.
+        weeks: How many spans to add.
+        photos_per_week: Photos a span, before duplicates.
+        seed: Any integer from 0; the same seed and span number give the same bytes.
+        faults: Rates from 0 to 1 by the name of the fault, see `data/shelf/faults.py`.
+        first_week_monday: The first day of span 1. Defaults to 5 January 2026.
+        workers: Processes that render. Defaults to 1, this process.
+
+    Returns:
+        The new spans, oldest first.
+
+    Raises:
+        UsageError: A number or a fault is out of range, or there are not as many numbers left.
+    """
+    check_faults(faults)
+    numbers = {"weeks": weeks, "photos per week": photos_per_week, "workers": workers, "seed": seed}
+    for name, value in numbers.items():
+        least = 0 if name == "seed" else 1
+        if value < least:
+            raise UsageError(f"{name} is {value}.", "Nothing can be rendered so.", f"Give {least} or more.")
+    first = next_number(data_dir, weeks)
+    total = weeks * photos_per_week
+    written: list[Span] = []
+    with contextlib.ExitStack() as stack:
+        pool = None
+        if workers > 1:
+            # Spawned, so that it is safe beside the threads of a TensorFlow that the caller may have loaded.
+            context = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
+        for week in range(weeks):
+            number = first + week
+            monday = first_week_monday + timedelta(weeks=number - 1)
+            sessions = plan_week(number, photos_per_week, seed, faults, monday)
+            written.append(write_span(data_dir, _render(sessions, pool, week * photos_per_week, total)))
+    return written

@@ -1,0 +1,1 @@
+"""Weekly spans of labelled examples: their layout, the window, exclusions, the split."""

@@ -1,0 +1,175 @@
+"""Spans that no run reads, and who decided that, when and why.
+
+DIR/excluded.jsonl has one JSON object a line, appended and never rewritten; the newest line of a span counts:
+
+{"action": "exclude", "span": "span-00042", "when": "2026-10-05T09:12:33Z", "who": "...", "reason": "..."}
+"""
+
+import difflib
+import fcntl
+import getpass
+import json
+import os
+import re
+import socket
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Literal
+
+from errors import DataRefused, EdgelineError, UsageError
+from locations import Location, explained, read_bytes
+
+FILE_NAME = "excluded.jsonl"
+_ACTIONS = ("exclude", "include")
+_SPAN_NAME = re.compile(r"span-\d{5}")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """That a span is not to be read, or is to be read again.
+
+    Attributes:
+        when: UTC, ISO 8601.
+        who: user@host.
+        reason: In a person's words.
+    """
+
+    action: Literal["exclude", "include"]
+    span: str
+    when: str
+    who: str
+    reason: str
+
+
+def read_decisions(data_dir: Location) -> list[Decision]:
+    """Every decision of a data folder, oldest first.
+
+    A last line without its line end counts as not written: the command that wrote it did not end well.
+
+    Raises:
+        DataRefused: The file cannot be read, or a line is no decision.
+    """
+    try:
+        content = read_bytes(data_dir / FILE_NAME)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise DataRefused(
+            f"{data_dir / FILE_NAME} cannot be read ({error.strerror or error}).",
+            "A span that somebody excluded would be trained on.",
+            "Fix the file.",
+        ) from None
+    lines = content.split(b"\n")[:-1]
+    return [_parse(line, data_dir, number) for number, line in enumerate(lines, start=1)]
+
+
+def _parse(line: bytes, data_dir: Location, number: int) -> Decision:
+    try:
+        decision = Decision(**json.loads(line))
+        texts = all(isinstance(getattr(decision, field.name), str) for field in fields(Decision))
+    except (ValueError, TypeError, RecursionError):
+        texts = False
+    if not texts or decision.action not in _ACTIONS or not _SPAN_NAME.fullmatch(decision.span):
+        raise DataRefused(
+            f"{data_dir / FILE_NAME} line {number} is no decision on a span.",
+            "A span that somebody excluded would be trained on.",
+            "Fix that line, or take it out.",
+        )
+    return decision
+
+
+def excluded_spans(data_dir: Location) -> dict[str, Decision]:
+    """The spans that no run reads, by name.
+
+    Raises:
+        DataRefused: See `read_decisions`.
+    """
+    newest = {decision.span: decision for decision in read_decisions(data_dir)}
+    return {span: decision for span, decision in newest.items() if decision.action == "exclude"}
+
+
+def decide(
+    data_dir: Location,
+    action: Literal["exclude", "include"],
+    span: str,
+    reason: str,
+    known: Collection[str],
+) -> Decision:
+    """Excludes a span from all coming runs, or includes it again.
+
+    Args:
+        data_dir: The folder of spans.
+        action: What to do.
+        span: Its name.
+        reason: Why, for those who read it later.
+        known: Names of the spans that are there.
+
+    Raises:
+        UsageError: There is no such span, it is excluded or included already, or the reason is empty.
+        DataRefused: See `read_decisions`.
+        EdgelineError: The decision cannot be written.
+    """
+    excluded = excluded_spans(data_dir)
+    candidates = sorted(excluded if action == "include" else known)
+    if not reason.strip():
+        raise UsageError(
+            "The reason is empty.", "It is what the next person goes by.", "Give it with --reason R."
+        )
+    if action == "exclude" and span in excluded:
+        before = excluded[span]
+        raise UsageError(
+            f"{span} is excluded already, by {before.who} on {before.when}: {before.reason}",
+            "Nothing was changed.",
+            f"To read it again: edgeline data exclude {span} --undo --reason R --data {data_dir}",
+        )
+    if span not in candidates:
+        near = difflib.get_close_matches(span, candidates, 1, cutoff=0.5)
+        there = "excluded there" if action == "include" else "there"
+        raise UsageError(
+            f"{span} is not {there}.",
+            f"{data_dir} has {len(candidates)} spans that are {there}."
+            if candidates
+            else f"{data_dir} has no span that is {there}.",
+            f"Did you mean {near[0]}?" if near else f"`edgeline data list --data {data_dir}` lists them.",
+        )
+    when = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    decision = Decision(action, span, when, _who(), " ".join(reason.split()))
+    try:
+        _append(data_dir / FILE_NAME, json.dumps(asdict(decision)).encode() + b"\n")
+    except OSError as error:
+        raise EdgelineError(
+            f"{data_dir / FILE_NAME} cannot be written ({error.strerror or error}).",
+            "Nothing was changed.",
+            "Give this user the right to write there, and run the same command again.",
+        ) from None
+    return decision
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # A container may run under a number that has no name.
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def _append(path: Location, line: bytes) -> None:
+    """Adds a line after the last whole one; on the disk when this returns."""
+    if not isinstance(path, Path):
+        # An object store replaces an object whole or not at all, and knows no lock.
+        try:
+            before = read_bytes(path)
+        except FileNotFoundError:
+            before = b""
+        with explained(path):
+            path.write_bytes(before[: before.rfind(b"\n") + 1] + line)
+        return
+    with open(path, "a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,27 @@
+"""Which files are made for phones."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from settings_group import Group
+
+VariantName = Literal["fp32", "fp16", "int8", "dynamic"]
+
+
+class ConversionSettings(Group):
+    """How a model is converted.
+
+    Attributes:
+        variants: In the preferred order: the first that passes becomes the default.
+        calibration_photos: Training photos that calibrate int8.
+    """
+
+    variants: Annotated[tuple[VariantName, ...], Field(strict=False, min_length=1)] = ("fp16", "int8", "fp32")
+    calibration_photos: int = Field(100, ge=1, le=10_000)
+
+    @model_validator(mode="after")
+    def _variants_once(self) -> "ConversionSettings":
+        if len(set(self.variants)) != len(self.variants):
+            raise ValueError(f"variants names one twice: {', '.join(self.variants)}")
+        return self

@@ -1,0 +1,1 @@
+"""The rules of the gates: data, drift, bounds, edge limits. Records in, a verdict out. No TFX."""

@@ -1,0 +1,78 @@
+"""Whether a model's metrics keep the bounds: TFMA's own thresholds know no support and name no reason."""
+
+from collections.abc import Iterator, Mapping
+
+from gates.settings import Bound, EvaluationSettings
+from records.evaluation import Metrics, SliceMetrics
+from records.verdict import Verdict
+
+# TFMA's accuracies are float32: 9 right of 10 come as 0.8999999762, and 6 of 10 as 0.6000000238.
+_ROUNDING = 1e-6
+_NAN = float("nan")
+
+
+def judge(metrics: Metrics, settings: EvaluationSettings) -> Verdict:
+    """Applies the bounds to every slice with enough examples.
+
+    Args:
+        metrics: Of the trained model and of the one in production, on the same examples.
+        settings: The bounds.
+    """
+    broken = [
+        found for bound in settings.bounds for found in _broken(bound, metrics.candidate, metrics.baseline)
+    ]
+    overall = metrics.candidate["overall"]["all"]
+    label, majority = max(
+        ((label, _value(values, "example_count")) for label, values in metrics.candidate["class"].items()),
+        key=lambda item: item[1],
+    )
+    photos, accuracy = _value(overall, "example_count"), _value(overall, "accuracy")
+    share = majority / photos
+    # Here and below, "not above" instead of "below": an accuracy that is not a number passes nothing.
+    if settings.beat_majority and not accuracy > share + _ROUNDING:
+        reason = (
+            f"Overall accuracy {accuracy:.3f} does not beat always saying {label}, which is right for"
+            f" {share:.3f} of the photos."
+        )
+        broken.append(("overall", reason))
+    if broken:
+        slices = tuple(dict.fromkeys(name for name, _ in broken))
+        return Verdict("evaluation", "fail", tuple(reason for _, reason in broken), slices=slices)
+    summary = f"Accuracy {accuracy:.3f} on {photos:.0f} eval photos; every bound holds."
+    if metrics.baseline is None:
+        none = "Nothing is in production yet, so there is no baseline to compare with."
+        return Verdict("evaluation", "no_baseline", (summary, none))
+    before = _value(metrics.baseline["overall"]["all"], "accuracy")
+    production = f"The model in production has {before:.3f} on the same photos."
+    return Verdict("evaluation", "pass", (summary, production))
+
+
+def _broken(
+    bound: Bound, candidate: SliceMetrics, baseline: SliceMetrics | None
+) -> Iterator[tuple[str, str]]:
+    """Each slice that does not keep the bound, with the reason."""
+    kind, metric = bound.slice, bound.metric
+    for name, values in candidate[kind].items():
+        support = _value(values, "example_count")
+        if support < bound.min_support:
+            continue
+        value, slice_name = _value(values, metric), kind if kind == "overall" else f"{kind} {name}"
+        where = metric if kind == "overall" else f"{metric} of {slice_name}"
+        found = f"{where[0].upper()}{where[1:]} is {value:.3f} on {support:.0f} eval photos"
+        if bound.lower is not None and not value >= bound.lower - _ROUNDING:
+            yield slice_name, f"{found}; at least {bound.lower:.3f} required."
+        if bound.max_drop is None or baseline is None or name not in baseline[kind]:
+            continue
+        before = _value(baseline[kind][name], metric)
+        if not before - value <= bound.max_drop + _ROUNDING:
+            yield (
+                slice_name,
+                f"{found}, {before - value:.3f} below the model in production ({before:.3f});"
+                f" at most {bound.max_drop:.3f} allowed.",
+            )
+
+
+def _value(values: Mapping[str, float | None], metric: str) -> float:
+    """A metric; NaN where it was no number, which JSON does not know."""
+    value = values[metric]
+    return _NAN if value is None else value

@@ -1,0 +1,117 @@
+"""Whether a window of data may be trained on: each rule finds, and the settings say what a finding does."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gates.settings import GateRule, GateSettings
+from records.drift import Drift
+from records.ingest import Ingest
+from records.verdict import Verdict
+
+_LABEL = "label"
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """What breaks the curated schema: the feature, what is wrong with it, and the splits it was seen in."""
+
+    feature: str
+    text: str
+    splits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found: a sentence, and the span and the feature that it names, where it names one."""
+
+    rule: GateRule
+    sentence: str
+    span: str | None = None
+    feature: str | None = None
+
+
+def judge(
+    ingest: Ingest, anomalies: Iterable[Anomaly], drifts: Iterable[Drift], settings: GateSettings
+) -> Verdict:
+    """Applies the rules.
+
+    Args:
+        ingest: What the window holds.
+        anomalies: Against the curated schema.
+        drifts: Of the newest span.
+        settings: The limits, and what each rule does when it fires.
+    """
+    newest = ingest.spans[-1]
+    findings = (
+        *_schema_findings(anomalies),
+        *_class_count_findings(ingest, settings.min_examples_per_class),
+        *_quarantine_findings(ingest, settings.max_quarantine_fraction),
+        *_drift_findings(drifts, newest.name),
+    )
+    blocking = [finding for finding in findings if settings.severity[finding.rule] == "block"]
+    warnings = tuple(f.sentence for f in findings if settings.severity[f.rule] == "warn")
+    if not blocking:
+        passed = f"{newest.accepted} of {newest.rows} photos of {newest.name} were accepted."
+        return Verdict("data", "pass", (passed,), warnings)
+    return Verdict(
+        "data",
+        "fail",
+        tuple(finding.sentence for finding in blocking),
+        warnings,
+        # Every week before the newest was judged when it came.
+        spans=tuple(dict.fromkeys(f.span or newest.name for f in blocking)),
+        features=tuple(dict.fromkeys(f.feature for f in blocking if f.feature is not None)),
+    )
+
+
+def read_anomalies(folder: Path, splits: Sequence[str]) -> tuple[Anomaly, ...]:
+    """What ExampleValidator found.
+
+    Args:
+        folder: Of its output.
+        splits: Of the examples.
+    """
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    seen: dict[tuple[str, str], list[str]] = {}
+    for split in splits:
+        content = (folder / f"Split-{split}" / "SchemaDiff.pb").read_bytes()
+        for feature, info in anomalies_pb2.Anomalies.FromString(content).anomaly_info.items():
+            seen.setdefault((feature, f"{info.short_description}: {info.description}"), []).append(split)
+    return tuple(Anomaly(feature, text, tuple(found)) for (feature, text), found in seen.items())
+
+
+def _schema_findings(anomalies: Iterable[Anomaly]) -> Iterator[Finding]:
+    for item in anomalies:
+        text = f"breaks the schema in {' and '.join(item.splits)}: {item.text.rstrip('. ')}."
+        yield Finding("schema", f"{item.feature} {text}", feature=item.feature)
+
+
+def _class_count_findings(ingest: Ingest, least: int) -> Iterator[Finding]:
+    for label, found in ingest.classes.items():
+        if found < least:
+            text = f"Class {label} has {found} photos in the window; at least {least} required."
+            yield Finding("class_count", text, feature=_LABEL)
+
+
+def _quarantine_findings(ingest: Ingest, most: float) -> Iterator[Finding]:
+    newest = ingest.spans[-1]
+    if newest.rows and newest.quarantined / newest.rows > most:
+        by_reason = ", ".join(f"{count} {reason}" for reason, count in newest.rejected.items())
+        text = (
+            f"{newest.quarantined} of {newest.rows} photos of {newest.name} were quarantined"
+            f" ({newest.quarantined / newest.rows:.1%}; at most {most:.1%} allowed): {by_reason}."
+        )
+        yield Finding("quarantine", text, newest.name)
+
+
+def _drift_findings(drifts: Iterable[Drift], newest: str) -> Iterator[Finding]:
+    """Features whose distribution in the newest span is further from older spans than the schema allows."""
+    for drift in drifts:
+        if drift.distance > drift.threshold:
+            text = (
+                f"{drift.feature} of the newest span is {drift.distance:.3f} away from the spans before it"
+                f" (at most {drift.threshold:.3f} allowed): {drift.before} before, {drift.now} now."
+            )
+            yield Finding("label_shift" if drift.feature == _LABEL else "drift", text, newest, drift.feature)

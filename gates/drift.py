@@ -1,0 +1,77 @@
+"""How far the newest span is from the spans before it: TensorFlow Data Validation's distances."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from records.drift import Drift
+
+# Below this, the distance between two samples of one distribution is of the size of the thresholds
+# themselves.
+_MIN_PHOTOS_TO_COMPARE = 50
+
+log = logging.getLogger("edgeline.gate")
+
+
+def statistics_options() -> Any:
+    """What StatisticsGen computes: everything but pixels, for the window, its newest span, and the rest.
+
+    Returns:
+        A `tfdv.StatsOptions`.
+    """
+    import tensorflow_data_validation as tfdv
+    from tfx_bsl.public.proto import slicing_spec_pb2
+
+    slicing = slicing_spec_pb2.SlicingConfig()
+    slicing.slicing_specs.add().feature_keys.append("newest_span")
+    features = ["label", "lane_id", "session_id", "captured_at", "photo_id", "span", "newest_span"]
+    features += ["width", "height", "byte_size", "brightness", "sharpness"]
+    return tfdv.StatsOptions(feature_allowlist=features, slicing_config=slicing)
+
+
+def measure_drift(statistics: Path, schema: Path) -> tuple[Drift, ...]:
+    """Every feature that the schema has a comparator for; none where there is too little to compare.
+
+    Args:
+        statistics: Folder of one split of StatisticsGen's output, with the options above.
+        schema: The curated schema, a text proto.
+    """
+    import tensorflow_data_validation as tfdv
+    from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+
+    datasets = tfdv.load_stats_binary(str(statistics / "FeatureStats.pb")).datasets
+    by_name = {dataset.name: dataset for dataset in datasets}
+    newest, older = by_name.get("newest_span_1"), by_name.get("newest_span_0")
+    if (
+        newest is None
+        or older is None
+        or min(newest.num_examples, older.num_examples) < _MIN_PHOTOS_TO_COMPARE
+    ):
+        log.info(
+            "The newest span was not compared with older ones: fewer than %d photos.", _MIN_PHOTOS_TO_COMPARE
+        )
+        return ()
+    result = tfdv.validate_statistics(
+        statistics_pb2.DatasetFeatureStatisticsList(datasets=[newest]),
+        tfdv.load_schema_text(str(schema)),
+        previous_statistics=statistics_pb2.DatasetFeatureStatisticsList(datasets=[older]),
+    )
+    kinds = anomalies_pb2.DriftSkewInfo.Measurement.Type
+    drifts = []
+    for info in result.drift_skew_info:
+        feature = ".".join(info.path.step)
+        before, now = _describe(feature, older), _describe(feature, newest)
+        for found in info.drift_measurements:
+            measure = kinds.Name(found.type).lower()
+            drifts.append(Drift(feature, measure, found.value, found.threshold, before, now))
+    return tuple(drifts)
+
+
+def _describe(feature: str, dataset: Any) -> str:
+    """Mean and deviation of a number, shares of the commonest values of a text."""
+    stats = next(item for item in dataset.features if (item.name or ".".join(item.path.step)) == feature)
+    if stats.HasField("num_stats"):
+        return f"mean {stats.num_stats.mean:.4g} (deviation {stats.num_stats.std_dev:.3g})"
+    top = [(value.value, value.frequency) for value in stats.string_stats.top_values]
+    total = stats.string_stats.common_stats.num_non_missing
+    return ", ".join(f"{value} {count / total:.1%}" for value, count in top[:5])

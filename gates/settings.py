@@ -1,0 +1,89 @@
+"""What is required of data, of a model, and of its files for a phone."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from settings_group import Fraction, Group
+
+Severity = Literal["block", "warn", "off"]
+GateRule = Literal["schema", "drift", "label_shift", "class_count", "quarantine"]
+DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
+    "schema": "block",
+    "drift": "warn",
+    "label_shift": "block",
+    "class_count": "block",
+    "quarantine": "block",
+}
+
+
+class GateSettings(Group):
+    """What the data gate requires of a window.
+
+    Attributes:
+        min_examples_per_class: Photos that each class needs in the whole window, train and eval together.
+        max_quarantine_fraction: Largest share of the newest span that may be quarantined.
+        severity: What each rule does when it fires; rules that are not named keep their default.
+    """
+
+    min_examples_per_class: int = Field(20, ge=0, le=1_000_000)
+    max_quarantine_fraction: Fraction = 0.05
+    severity: Mapping[GateRule, Severity] = Field(default_factory=lambda: dict(DEFAULT_SEVERITY))
+
+    @field_validator("severity")
+    @classmethod
+    def _every_rule(cls, severity: Mapping[GateRule, Severity]) -> Mapping[GateRule, Severity]:
+        return {**DEFAULT_SEVERITY, **severity}
+
+
+class Bound(Group):
+    """One bound that a model has to keep on every slice of a kind.
+
+    Attributes:
+        slice: `overall`, or each `class`, `lane` or `span`.
+        metric: What is measured.
+        lower: Smallest allowed value.
+        max_drop: Largest allowed drop below the production model; says nothing while there is none.
+        min_support: Slices with fewer eval photos are not judged: on 50 photos one photo is two points.
+    """
+
+    slice: Literal["overall", "class", "lane", "span"]
+    metric: Literal["accuracy"] = "accuracy"
+    lower: Fraction | None = None
+    max_drop: Fraction | None = None
+    min_support: int = Field(1, ge=1, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> "Bound":
+        if self.lower is None and self.max_drop is None:
+            raise ValueError("it has neither lower nor max_drop, so it bounds nothing")
+        return self
+
+
+class EvaluationSettings(Group):
+    """What a trained model has to reach.
+
+    Attributes:
+        bounds: All of them have to hold.
+        beat_majority: Overall accuracy has to beat always saying the most frequent class.
+    """
+
+    bounds: Annotated[tuple[Bound, ...], Field(strict=False)] = ()
+    beat_majority: bool = True
+
+
+class EdgeLimits(Group):
+    """What a file for phones has to reach.
+
+    Attributes:
+        min_agreement: Smallest share of eval photos on which file and SavedModel give the same label.
+        max_accuracy_drop: Largest drop of eval accuracy from SavedModel to file.
+        max_size_mb: Largest size of a file, in 10^6 bytes.
+        max_latency_ms: Largest median of one photo on this machine, one thread, in milliseconds.
+    """
+
+    min_agreement: Fraction = 0.95
+    max_accuracy_drop: Fraction = 0.02
+    max_size_mb: float = Field(5.0, gt=0, le=10_000)
+    max_latency_ms: float = Field(50.0, gt=0, le=60_000)

@@ -1,0 +1,237 @@
+"""The files for a phone: how they were made, what they hold, and what they do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from records.json_file import JsonFile, JsonLines
+
+LABELS_FILE_NAME = "labels.txt"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What became of one variant.
+
+    Attributes:
+        variant: Its name.
+        file: Name of the file that was made; None if it could not be.
+        seconds: Wall time that it took, without loading TensorFlow and the SavedModel.
+        error: Why there is no file, with the last lines of the converter's log; None if there is one.
+    """
+
+    variant: str
+    file: str | None
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The examples that int8 took the ranges of its activations from, by their ids."""
+
+    split: str
+    photos: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a phone has to prepare a photo; the Transform graph does the same."""
+
+    version: int
+    image_size: int
+    channels: int
+    color: str
+    resize: str
+    rounding: str
+    orientation: str
+    input_dtype: str
+    input_range: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class TensorContract:
+    """What goes into or comes out of a file.
+
+    Attributes:
+        name: Name in the file's signature.
+        shape: Sizes; -1 where the file leaves one open.
+        dtype: As numpy spells it.
+        scale: Real value of one quantisation step; None in float tensors.
+        zero_point: Quantised value that stands for 0.0; None in float tensors.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None
+    zero_point: int | None
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What an edge file holds.
+
+    Attributes:
+        size_bytes: Size of the file.
+        ops: Count of each operation, by its name in the schema; custom ones by their own.
+        custom_ops: Names of the operations that are not TFLite's own, Flex ones left out.
+        flex_ops: Names of the TensorFlow operations that would need the Flex delegate.
+        inputs: What goes in.
+        outputs: What comes out.
+        weight_dtypes: Share of each dtype in the bytes of all constants, 0..1.
+        tensor_dtypes: Count of tensors by dtype, constants and activations.
+    """
+
+    size_bytes: int
+    ops: Mapping[str, int]
+    custom_ops: tuple[str, ...]
+    flex_ops: tuple[str, ...]
+    inputs: tuple[TensorContract, ...]
+    outputs: tuple[TensorContract, ...]
+    weight_dtypes: Mapping[str, float]
+    tensor_dtypes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class GroupAccuracy:
+    """Accuracy on the examples of one group, 0..1, with their number and the SavedModel's accuracy."""
+
+    support: int
+    accuracy: float
+    reference_accuracy: float
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Time of one example, input and output quantisation included, in milliseconds."""
+
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    runs: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the latency was measured."""
+
+    cpu: str
+    cores: int
+    runtime: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one edge file does on real examples.
+
+    Attributes:
+        variant: Name of the variant that the file should be.
+        file: Name of the file.
+        size_bytes: Its size.
+        photos: Number of examples.
+        agreement: Share of examples with the SavedModel's top-1 label, 0..1.
+        max_difference: Largest absolute difference of a probability; None where one is no number.
+        mean_difference: Mean absolute difference over all probabilities; None in the same case.
+        accuracy: Share of examples with the right top-1 label, 0..1.
+        reference_accuracy: The SavedModel's, on the same examples.
+        groups: Accuracy by grouping and group, such as `groups["lane"]["lane-07"]`.
+        finite: Whether every probability is a finite number.
+        latency: Of one example.
+        machine: Where that was measured.
+    """
+
+    variant: str
+    file: str
+    size_bytes: int
+    photos: int
+    agreement: float
+    max_difference: float | None
+    mean_difference: float | None
+    accuracy: float
+    reference_accuracy: float
+    groups: Mapping[str, Mapping[str, GroupAccuracy]]
+    finite: bool
+    latency: Latency
+    machine: Machine
+
+    def worst(self, grouping: str) -> tuple[str, GroupAccuracy] | None:
+        """The group with the lowest accuracy, with its name."""
+        of = self.groups.get(grouping, {})
+        return min(of.items(), key=lambda group: (group[1].accuracy, group[0]), default=None)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One edge file and the judgement on it; it passed where `reasons` is empty.
+
+    Attributes:
+        name: `fp32`, `fp16`, `dynamic` or `int8`.
+        file: None where it could not be made; nothing was inspected or measured then.
+        reasons: Why it may not ship.
+        inspected: What it holds.
+        measured: What it does.
+    """
+
+    name: str
+    file: str | None = None
+    reasons: tuple[str, ...] = ()
+    inspected: FileReport | None = None
+    measured: Measurement | None = None
+
+
+@dataclass(frozen=True)
+class EdgeFiles:
+    """The files that would ship.
+
+    Attributes:
+        default_variant: The first that passed, in the preferred order; None where none did.
+        eval_photos: Examples that they were measured on.
+        variants: In the preferred order.
+    """
+
+    default_variant: str | None = None
+    eval_photos: int = 0
+    variants: tuple[Variant, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.default_variant is not None and self.default_variant not in {v.name for v in self.variants}:
+            raise ValueError(f"the default {self.default_variant} is none of the files")
+
+    @property
+    def default_measured(self) -> Measurement | None:
+        """What the default does; None where none passed."""
+        return next((v.measured for v in self.variants if v.name == self.default_variant), None)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the SavedModel said of one eval example; a probability that is no number is None."""
+
+    photo_id: str
+    label: str
+    probabilities: tuple[float | None, ...]
+    lane: str = ""
+    span: int | None = None
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer that the model was sure of; `file` is a thumbnail beside the list."""
+
+    file: str
+    photo_id: str
+    label: str
+    predicted: str
+    probability: float
+    probability_of_label: float = 0.0
+    lane: str = ""
+    span: int | None = None
+
+
+CONVERSIONS = JsonFile[tuple[Conversion, ...]]("conversion.json", tuple[Conversion, ...])
+CALIBRATION = JsonFile[Calibration]("calibration.json", Calibration)
+PREPROCESSING = JsonFile[Preprocessing]("preprocessing.json", Preprocessing)
+EDGE_FILES = JsonFile[EdgeFiles]("edge.json", EdgeFiles)
+PREDICTIONS = JsonLines[Prediction]("predictions.jsonl", Prediction)
+MISTAKES = JsonFile[tuple[Mistake, ...]]("mistakes.json", tuple[Mistake, ...])

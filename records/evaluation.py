@@ -1,0 +1,44 @@
+"""The metrics of a trained model, by slice, beside those of the model in production."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from records.json_file import JsonFile
+
+# By kind of slice, slice and metric: `{"class": {"ok": {"accuracy": 0.93, "example_count": 48.0}}}`.
+SliceMetrics = Mapping[str, Mapping[str, Mapping[str, float | None]]]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often an example of the row's class was taken for the column's.
+
+    One whose probabilities are not numbers is taken for no class, and in no column.
+    """
+
+    labels: tuple[str, ...]
+    rows: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.labels) for row in (self.labels, self.rows, *self.rows)):
+            raise ValueError(f"the confusion matrix has not a row and a column for each of {self.labels}")
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What the evaluator measured on the eval examples.
+
+    Attributes:
+        candidate: Of the trained model.
+        baseline: Of the production model, on the same examples; None when nothing is in production.
+        baseline_version: Its version; 0 when nothing is in production.
+        confusion: Of the trained model.
+    """
+
+    candidate: SliceMetrics
+    baseline: SliceMetrics | None = None
+    baseline_version: int = 0
+    confusion: Confusion | None = None
+
+
+METRICS = JsonFile[Metrics]("metrics.json", Metrics)

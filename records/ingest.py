@@ -1,0 +1,67 @@
+"""What ingest says of the window that it read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from records.json_file import JsonFile
+
+
+@dataclass(frozen=True)
+class Span:
+    """One week of the window: rows of its labels, examples accepted, by class, and quarantined by reason."""
+
+    name: str
+    number: int
+    rows: int = 0
+    accepted: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def quarantined(self) -> int:
+        """Examples of it in quarantine."""
+        return sum(self.rejected.values())
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A span that somebody took out of all runs."""
+
+    span: str
+    who: str = ""
+    when: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """The window.
+
+    Attributes:
+        splits: Examples by split.
+        classes: Examples by class, absent ones too.
+        spans: Oldest first.
+        window: Digest of its content.
+        excluded: The spans that the window would hold, had nobody excluded them.
+    """
+
+    splits: Mapping[str, int] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    spans: tuple[Span, ...] = ()
+    window: str = ""
+    excluded: tuple[Excluded, ...] = ()
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A photo in quarantine that can be looked at: `file` lies beside the list."""
+
+    file: str
+    span: str
+    photo: str
+    reason: str
+    detail: str = ""
+
+
+INGEST = JsonFile[Ingest]("ingest.json", Ingest)
+THUMBNAILS = JsonFile[tuple[Thumbnail, ...]]("thumbnails.json", tuple[Thumbnail, ...])

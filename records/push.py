@@ -1,0 +1,24 @@
+"""What the Pusher did."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from records.json_file import JsonFile
+
+
+@dataclass(frozen=True)
+class Push:
+    """`pushed`; `unchanged`, where this very model was pushed before; or `held` by a gate.
+
+    Attributes:
+        outcome: Which of them.
+        version: Of the release; 0 when held.
+        reasons: A sentence each.
+    """
+
+    outcome: Literal["pushed", "unchanged", "held"]
+    version: int = 0
+    reasons: tuple[str, ...] = ()
+
+
+PUSH = JsonFile[Push]("push.json", Push)

@@ -1,0 +1,116 @@
+"""One run on one machine, as its record has it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from records.json_file import JsonFile
+
+Outcome = Literal["running", "pushed", "unchanged", "held", "refused", "failed", "interrupted", "killed"]
+# These ended before a verdict, so the next run takes up what they left.
+UNFINISHED = ("failed", "interrupted", "killed")
+_MODEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_SPAN = re.compile(r"span-[0-9]{5}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the DAG in one run: wall time in seconds, start as UTC in ISO 8601, where known."""
+
+    name: str
+    state: Literal["queued", "running", "cached", "done", "failed"] = "done"
+    seconds: float | None = None
+    started: str | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What ended a run: what was found, why it cannot work, what to do."""
+
+    found: str
+    why: str = ""
+    do: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The record of one run, whole in run.json.
+
+    Attributes:
+        id: The name of its folder.
+        number: Its place in the order in which the runs of its workspace were made: a clock may be wrong. 0
+            for those of before it was noted, which come first, by their ids.
+        workload: The model's name.
+        workload_source: What was given to --workload.
+        outcome: `running` until it ends.
+        started_at: UTC, ISO 8601.
+        seconds: Wall time.
+        inputs: Digests of what the run depends on: window, settings, schema, code; production (not compared).
+        step_code: Digest of the code of each step that runs code of ours.
+        version: The version pushed, or the one that stays in production.
+        start_seconds: From the start of the run to its first step: mostly importing TFX.
+        resumes: The run whose finished steps were taken over.
+        spans: Names of the spans that it reads, oldest first.
+        new_since: The last run before it on this data that ended with a verdict.
+        new_spans: Those of its spans that no run with a verdict has read.
+        missed_spans: Those that came since that run and are too old for the window.
+        excluded_spans: Those that it would read, had nobody excluded them: span, who, when, reason.
+        blamed_spans: Those that stopped it, as far as a gate or an error names them.
+        details: The command that shows more; None where the error says what to do.
+        error: What ended it before its last step.
+    """
+
+    id: str
+    workload: str
+    workload_source: str
+    data: str
+    push: str
+    settings: Mapping[str, Any]
+    number: int = 0
+    outcome: Outcome = "running"
+    exit_code: int | None = None
+    pid: int = 0
+    host: str = ""
+    started_at: str = ""
+    ended_at: str | None = None
+    seconds: float | None = None
+    start_seconds: float | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    step_code: Mapping[str, str] = field(default_factory=dict)
+    resumes: str | None = None
+    spans: tuple[str, ...] = ()
+    new_since: str | None = None
+    new_spans: tuple[str, ...] = ()
+    missed_spans: tuple[str, ...] = ()
+    excluded_spans: tuple[Mapping[str, str], ...] = ()
+    blamed_spans: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    version: int | None = None
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    details: str | None = None
+    error: Problem | None = None
+
+    def __post_init__(self) -> None:
+        # Both become parts of paths and sentences, and a record may be damaged.
+        if not _MODEL.fullmatch(self.workload):
+            raise ValueError(f"workload is {self.workload!r}")
+        for span in (*self.spans, *self.new_spans, *self.missed_spans, *self.blamed_spans):
+            if not _SPAN.fullmatch(span):
+                raise ValueError(f"a span is {span!r}")
+
+    @property
+    def has_verdict(self) -> bool:
+        """Whether it got as far as saying what the data or the model is worth."""
+        return self.outcome not in ("running", *UNFINISHED)
+
+    @property
+    def finished_steps(self) -> int:
+        """How many steps a later run need not do again."""
+        return sum(step.state in ("done", "cached") for step in self.steps)
+
+
+RUN = JsonFile[Run]("run.json", Run)
+# The digest of each file that a step runs, by step and module.
+CODE = JsonFile[Mapping[str, Mapping[str, str]]]("code.json", Mapping[str, Mapping[str, str]])

@@ -1,0 +1,170 @@
+"""What is known of each step of the DAG, beside its code: the one table of steps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """One step.
+
+    Attributes:
+        purpose: What it is there for, a sentence.
+        code: Modules of ours that it runs; their digest is in the key of its cache.
+        runs_workload: Whether it runs the workload's module too.
+        after: Steps whose outputs it reads.
+        inputs: What else is in the key of its cache, by the names in `Run.inputs`; and `data`, the folder.
+        settings: The settings in that key, each a dotted name or what one begins with.
+        each_run: Whether the run's own id is in that key, so that it is never taken from the cache.
+        outputs: Those that the report reads, each under the report's name for it.
+        sections: Of the report, that its own page shows.
+        figures: What a UI shows of it beside its page: `metrics`, `confusion`.
+        opens: What it opens of the places that settings point to: `data`, `push`, `checkpoints`.
+        repeatable: Whether it can be tried again by itself: not a push, which may have happened before it
+            failed, nor what stops a run on purpose.
+        stops_as: How a run ends that it stops on purpose; the record of that run is there already.
+    """
+
+    purpose: str
+    code: tuple[str, ...] = ()
+    runs_workload: bool = False
+    after: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    each_run: bool = False
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    sections: tuple[str, ...] = ()
+    figures: tuple[Literal["metrics", "confusion"], ...] = ()
+    opens: tuple[Literal["data", "push", "checkpoints"], ...] = ()
+    repeatable: bool = True
+    stops_as: Literal["refused", "held"] | None = None
+
+
+# In an order in which they can run.
+STEPS: Mapping[str, StepInfo] = {
+    "PhotoIngest": StepInfo(
+        "Reads the newest spans and quarantines what cannot be used.",
+        code=("components.photo_ingest",),
+        inputs=("data", "window", "labels"),
+        settings=("data",),
+        outputs={"quarantine": "quarantine"},
+        sections=("data", "quarantine"),
+        opens=("data",),
+    ),
+    "StatisticsGen": StepInfo(
+        "Counts what the photos of the window are like.",
+        after=("PhotoIngest",),
+        outputs={"statistics": "statistics"},
+        sections=("features",),
+    ),
+    "SchemaGen": StepInfo(
+        "Infers a schema from the statistics, to compare the curated one with.", after=("StatisticsGen",)
+    ),
+    "CuratedSchema": StepInfo(
+        "Puts out the schema that people review; the window is held against it.",
+        inputs=("schema",),
+        outputs={"schema": "schema"},
+    ),
+    "ExampleValidator": StepInfo(
+        "Holds the statistics against the curated schema.",
+        after=("StatisticsGen", "CuratedSchema"),
+        outputs={"anomalies": "anomalies"},
+    ),
+    "DataGate": StepInfo(
+        "Judges the window of data.",
+        code=("components.data_gate",),
+        after=("PhotoIngest", "StatisticsGen", "CuratedSchema", "ExampleValidator"),
+        settings=("gate",),
+        outputs={"verdict": "data_verdict"},
+        sections=("gates", "features"),
+    ),
+    "DataAdmission": StepInfo(
+        "Lets the run go on to training, or stops it.",
+        after=("PhotoIngest", "StatisticsGen", "ExampleValidator", "DataGate"),
+        each_run=True,
+        sections=("gates",),
+        opens=("push",),
+        repeatable=False,
+        stops_as="refused",
+    ),
+    "Transform": StepInfo(
+        "Makes the graph of decoding and resizing that ships inside the model.",
+        runs_workload=True,
+        after=("PhotoIngest", "CuratedSchema"),
+        inputs=("labels",),
+        settings=("model.image_size", "model.channels"),
+    ),
+    "Trainer": StepInfo(
+        "Trains the model.",
+        code=("trainer_module.run",),
+        runs_workload=True,
+        after=("PhotoIngest", "CuratedSchema", "Transform"),
+        inputs=("labels",),
+        settings=("model", "trainer", "seed"),
+        outputs={"model_run": "model_run"},
+        sections=("training",),
+        figures=("metrics",),
+        opens=("checkpoints",),
+    ),
+    "ProductionModel": StepInfo(
+        "Fetches the model in production, to compare with.",
+        code=("components.production_model",),
+        inputs=("production", "destination"),
+        opens=("push",),
+    ),
+    "ModelEvaluator": StepInfo(
+        "Measures the model by slice, and judges it.",
+        code=("components.model_evaluator",),
+        after=("PhotoIngest", "Trainer", "ProductionModel"),
+        inputs=("labels",),
+        settings=("evaluation",),
+        outputs={"evaluation": "evaluation", "blessing": "blessing"},
+        sections=("gates", "metrics", "confusion"),
+        figures=("metrics", "confusion"),
+    ),
+    "EdgeConverter": StepInfo(
+        "Converts the model to files for phones.",
+        code=("components.edge_converter", "edge.conversion_worker"),
+        after=("PhotoIngest", "Transform", "Trainer"),
+        inputs=("labels",),
+        settings=("model", "edge.variants", "edge.calibration_photos"),
+        outputs={"edge_models": "edge_models"},
+    ),
+    "EdgeValidator": StepInfo(
+        "Measures the files that would ship.",
+        code=("components.edge_validator",),
+        after=("PhotoIngest", "Transform", "Trainer", "EdgeConverter"),
+        inputs=("labels",),
+        settings=("edge.min_agreement", "edge.max"),
+        outputs={"verdict": "edge_verdict"},
+        sections=("gates", "edge", "mistakes", "reliability"),
+        figures=("metrics",),
+    ),
+    "ReleasePusher": StepInfo(
+        "Pushes model and files as one version, or neither.",
+        after=("PhotoIngest", "Trainer", "ModelEvaluator", "EdgeConverter", "EdgeValidator"),
+        each_run=True,
+        outputs={"pushed_model": "pushed_model"},
+        opens=("push",),
+        repeatable=False,
+    ),
+    "RunReport": StepInfo(
+        "Makes the page of the run.",
+        after=(
+            *("PhotoIngest", "StatisticsGen", "ExampleValidator", "DataGate", "Trainer", "ModelEvaluator"),
+            *("EdgeConverter", "EdgeValidator", "ReleasePusher"),
+        ),
+        each_run=True,
+        outputs={"report": "report"},
+        opens=("push",),
+    ),
+    "ReleaseAdmission": StepInfo(
+        "Ends a run whose model was held back, and looks whether a push arrived.",
+        after=("ReleasePusher",),
+        each_run=True,
+        opens=("push",),
+        repeatable=False,
+        stops_as="held",
+    ),
+}

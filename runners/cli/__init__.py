@@ -1,0 +1,1 @@
+"""The `edgeline` command, a file a group of commands."""

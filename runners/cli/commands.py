@@ -1,0 +1,55 @@
+"""Commands and groups of click, with the mistakes that people make on a command line told in our way."""
+
+import itertools
+import re
+
+import click
+
+from errors import UsageError
+
+_OPTION = re.compile(r"--?[A-Za-z]\S*")
+
+
+class Command(click.Command):
+    """A command that takes no option for the value of the one before it; `--name=-value` is one.
+
+    click would take `--reason --undo` as the reason `--undo`, and exclude a span that was to be read again.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses; every mistake names the command that it was made in."""
+        try:
+            taking = {
+                name for option in self.params if not getattr(option, "is_flag", True) for name in option.opts
+            }
+            for name, value in itertools.pairwise(args):
+                if name in taking and _OPTION.fullmatch(value):
+                    raise click.BadOptionUsage(name, f"Option {name!r} requires an argument.")
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The summary in a list of commands, in full."""
+        return self.help or ""
+
+
+class Group(Command, click.Group):
+    """Commands in the order in which they were added."""
+
+    command_class = Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands."""
+        return list(self.commands)
+
+
+def explain(error: click.UsageError) -> UsageError:
+    """A mistake that click found, in three parts, with the nearest thing known."""
+    assert error.ctx is not None
+    command, message, near = error.ctx.command_path, error.format_message(), None
+    if isinstance(error, click.NoSuchOption | click.NoSuchCommand):
+        message, near = error.message, error.possibilities
+    hint = f"Did you mean {near[0]}?" if near else ""
+    return UsageError(f"{command}: {message.rstrip('.')}.", hint, f"See `{command} --help`.")

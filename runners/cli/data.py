@@ -1,0 +1,164 @@
+"""`edgeline data generate, import, list, exclude`: making spans, and leaving some out."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from data.spans.exclusions import decide, excluded_spans
+from data.spans.layout import Span, find_spans, read_labels
+from errors import DataRefused, UsageError
+from locations import Location, is_url, locate
+from runners.cli import options
+from runners.cli.commands import Group
+from runners.shared.stdout import print_json, say
+
+# Named here, because importing the renderer for a help text takes longer than the help.
+FAULTS = """\
+\b
+faults: corrupt, truncated, huge, unlabelled, unknown-label, duplicate, dark-lens,
+blurred, null-lane, new-lane, label-shift
+"""
+
+
+def _folder_here(text: str) -> Path:
+    """A folder to write spans to: on a disk that is one rename, in an object store it could end halfway."""
+    if is_url(text):
+        raise UsageError(
+            f"--data is {text}.",
+            "Spans are written to a folder on this machine, each whole or not at all.",
+            f"Name a folder, and copy its new span to {text} afterwards, labels.csv last.",
+        )
+    return Path(text)
+
+
+_written = click.option("--data", type=_folder_here, required=True, metavar="DIR", help="the folder of spans")
+_spans = click.option("--data", type=locate, required=True, metavar="DIR_OR_URL", help="the spans")
+
+
+@click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
+def data() -> None:
+    """Spans: render a sample, import photos, list, exclude."""
+
+
+@data.command(epilog=FAULTS)
+@_written
+@click.option("--weeks", type=int, default=1, metavar="N", help="spans to add (1)")
+@click.option("--photos-per-week", type=int, default=300, metavar="N", help="photos a span (300)")
+@click.option("--seed", type=int, default=20, metavar="N", help="the same seed, the same bytes (20)")
+@click.option(
+    "--fault",
+    "rates",
+    multiple=True,
+    metavar="NAME=RATE",
+    help="a fault for drills and its share of the photos, 0 to 1; may be repeated",
+)
+def generate(data: Path, weeks: int, photos_per_week: int, seed: int, rates: tuple[str, ...]) -> int:
+    """Renders weekly spans of shelf photos."""
+    from data.shelf import faults, renderer
+
+    with _progress("rendering"):
+        spans = renderer.generate(
+            data,
+            weeks=weeks,
+            photos_per_week=photos_per_week,
+            seed=seed,
+            faults=faults.parse_faults(rates),
+            workers=len(os.sched_getaffinity(0)),
+        )
+    for span in spans:
+        say(str(span.path))
+    return 0
+
+
+@data.command("import")
+@click.argument(
+    "source", type=Path, metavar="SRC", help="a folder a class, a CSV or JSONL manifest, or TFRecord files"
+)
+@_written
+def load(source: Path, data: Path) -> int:
+    """Turns labelled photos into a span."""
+    from data.importers import importing
+
+    with _progress("importing"):
+        report = importing.import_photos(source, data)
+    for sentence in report.sentences():
+        say(sentence)
+    say(f"Train on it: edgeline run --workload {data / 'workload.yaml'} --data {data}")
+    return 0
+
+
+@contextmanager
+def _progress(doing: str) -> Iterator[None]:
+    from rich.console import Console
+
+    from runners.shared.events import listen
+    from runners.shared.progress import Progress
+
+    with Progress(Console(stderr=True, highlight=False), doing) as progress, listen(progress.handle):
+        yield
+
+
+@data.command("list")
+@_spans
+@options.as_json
+def list_spans(data: Location, as_json: bool) -> int:
+    """The spans of a data folder, and which are excluded and why."""
+    spans = find_spans(data)
+    excluded = excluded_spans(data)
+    listed = []
+    for span in spans:
+        rows, problem = _count_rows(span)
+        decision = excluded.get(span.name)
+        why = {key: getattr(decision, key) for key in ("who", "when", "reason")} if decision else None
+        listed.append({"span": span.name, "photos": rows, "problem": problem, "excluded": why})
+    if as_json:
+        print_json(listed)
+        return 0
+    if not spans:
+        say(f"{data} holds no span-NNNNN folder.")
+    for entry in listed:
+        say(_line(entry))
+    return 0
+
+
+def _count_rows(span: Span) -> tuple[int | None, str | None]:
+    try:
+        return len(read_labels(span)), None
+    except DataRefused as refusal:
+        return None, refusal.found
+
+
+def _line(entry: dict[str, Any]) -> str:
+    photos = f"{entry['photos']:>6} photos" if entry["photos"] is not None else " " * 13
+    why = entry["excluded"]
+    notes = [f"excluded by {why['who']} on {why['when']}: {why['reason']}"] if why else []
+    notes += [entry["problem"]] if entry["problem"] else []
+    return f"{entry['span']} {photos}  {'; '.join(notes)}".rstrip()
+
+
+@data.command()
+@click.argument("span", metavar="SPAN", help="its name: span-00042")
+@_spans
+@click.option("--reason", required=True, metavar="R", help="why, for the record")
+@click.option("--undo", is_flag=True, help="read it again from now on")
+def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
+    """Leaves a span out of all coming runs, for the record with who, when and why."""
+    known = [span.name for span in find_spans(data)]
+    if not known:
+        raise UsageError(
+            f"{data} holds no span-NNNNN folder.",
+            "There is nothing to exclude.",
+            "Name the data folder that runs read with --data DIR.",
+        )
+    action: Literal["include", "exclude"] = "include" if undo else "exclude"
+    decision = decide(data, action, span, reason, known)
+    if undo:
+        say(f"Coming runs read {decision.span} of {data} again ({decision.who}: {decision.reason}).")
+    else:
+        say(f"No coming run reads {decision.span} of {data} ({decision.who}: {decision.reason}).")
+        say(f"Undo: edgeline data exclude {decision.span} --undo --reason R --data {data}")
+    return 0

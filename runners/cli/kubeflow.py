@@ -1,0 +1,147 @@
+"""`edgeline kubeflow`: the DAG on Kubeflow Pipelines."""
+
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runners.cli import options
+from runners.cli.commands import Group
+from runners.kubeflow import runs
+from runners.kubeflow import schedule as recurring
+from runners.kubeflow.cron import Cron, parse_cron
+from runners.kubeflow.runs import Following
+from runners.kubeflow.target import Target, target
+from runners.shared.run_options import NamedSettings
+from runners.shared.stdout import say
+
+ACCESS = """\
+\b
+who asks: KFP_TOKEN (a bearer token), KFP_COOKIES (of a session in a browser), or the token
+that a pod is given (KF_PIPELINES_SA_TOKEN_PATH); else what kfp's own client finds.
+SSL_CERT_FILE names certificates to trust, KF_PIPELINES_UI_ENDPOINT the user interface where
+that is another host.
+"""
+_ENDINGS = f"{options.EXIT_CODES}\n{ACCESS}"
+
+
+def _seconds(text: str) -> float:
+    try:
+        if 0 < (seconds := float(text)) < float("inf"):
+            return seconds
+    except ValueError:
+        pass
+    raise click.BadParameter(f"{text!r} is no number of seconds above 0.")
+
+
+_run = click.argument("run_id", metavar="RUN", help="the id that submit printed")
+_host = click.option("--host", metavar="URL", help="Kubeflow Pipelines (kubeflow.host, or KFP_ENDPOINT)")
+_package = click.option(
+    "--package", metavar="FILE", type=Path, help="what `compile` wrote, instead of compiling now"
+)
+_wait = click.option("--wait", is_flag=True, help="follow it to its end; the exit code is how it ended")
+_timeout = click.option(
+    "--timeout", metavar="S", type=_seconds, help="stop following after so many seconds; the run goes on"
+)
+_watching = options.gathered("following", Following, options.as_json, _timeout)
+_following = options.gathered("following", Following, options.as_json, _wait, _timeout)
+
+
+def _on_cluster(command: Callable[..., int]) -> Callable[..., int]:
+    """Decorates a command by the options that name a cluster, which it gets as `where`."""
+
+    @functools.wraps(command)
+    def call(named: NamedSettings, host: str | None, **given: Any) -> int:
+        return command(where=target(named, host), **given)
+
+    return options.cluster_settings(_host(call))
+
+
+@click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
+def kubeflow() -> None:
+    """The same DAG on Kubeflow Pipelines."""
+
+
+@kubeflow.command("compile")
+@options.cluster_settings
+@click.option("-o", "--output", metavar="FILE", type=Path, required=True, help="the pipeline, as YAML")
+def compile_dag(named: NamedSettings, output: Path) -> int:
+    """Writes the DAG as a pipeline of Kubeflow."""
+    from runners.kubeflow.compiler import compile_pipeline
+
+    started = time.monotonic()
+    done = compile_pipeline(*named.load(), output)
+    seconds = time.monotonic() - started
+    say(f"Wrote {done.path}: {done.name}, {done.steps} steps, {done.size / 1000:.0f} kB, in {seconds:.0f} s.")
+    return 0
+
+
+@kubeflow.command(epilog=_ENDINGS)
+@_on_cluster
+@_package
+@_following
+def submit(where: Target, package: Path | None, following: Following) -> int:
+    """Uploads the DAG and starts a run of it."""
+    return runs.submit(where, package, following)
+
+
+@kubeflow.command(epilog=_ENDINGS)
+@_run
+@_on_cluster
+@_watching
+def watch(where: Target, run_id: str, following: Following) -> int:
+    """Follows a run to its end."""
+    return runs.watch(where, run_id, following)
+
+
+@kubeflow.command(epilog=_ENDINGS)
+@_run
+@_on_cluster
+@_following
+def retry(where: Target, run_id: str, following: Following) -> int:
+    """Makes the steps of a run again that failed or were lost, and goes on from them."""
+    return runs.retry(where, run_id, following)
+
+
+@kubeflow.command(
+    epilog=ACCESS, options_metavar="(--cron C | --list | --disable | --enable | --delete) [OPTIONS]"
+)
+@options.cluster_settings
+@_host
+@options.as_json
+@_package
+@click.option(
+    "--cron",
+    metavar="C",
+    type=parse_cron,
+    help="when, in six fields, seconds first: '0 0 3 * * 1' is Monday 03:00; replaces what is there",
+)
+@click.option("--list", "listed", is_flag=True, help="all that were made by this command")
+@click.option("--disable", is_flag=True, help="keep it from firing")
+@click.option("--enable", is_flag=True, help="let it fire again")
+@click.option("--delete", is_flag=True, help="remove it, unless a run of it is going on")
+def schedule(
+    named: NamedSettings,
+    host: str | None,
+    as_json: bool,
+    package: Path | None,
+    cron: Cron | None,
+    listed: bool,
+    disable: bool,
+    enable: bool,
+    delete: bool,
+) -> int:
+    """One recurring run a workload and experiment."""
+    if [cron is not None, listed, disable, enable, delete].count(True) != 1:
+        raise click.UsageError("One of --cron --list --disable --enable --delete is required, and no two.")
+    where = target(named, host)
+    if cron is not None:
+        return recurring.replace(where, cron, package, as_json)
+    if listed:
+        return recurring.show_all(where, as_json)
+    if delete:
+        return recurring.delete(where, as_json)
+    return recurring.switch(where, enable, as_json)

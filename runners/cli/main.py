@@ -1,0 +1,96 @@
+"""The `edgeline` command: imports the command that was called, calls it, turns errors into exit codes."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from errors import EdgelineError
+from runners.cli.commands import Command, Group, explain
+from runners.cli.options import EXIT_CODES
+from runners.shared.stdout import note, print_json, speaking
+
+# For each command its file here, and the summary that its function has too: shown without importing it.
+COMMANDS = {
+    "run": ("run", "One run of the DAG: from labelled photos to a pushed model, or to why not."),
+    "plan": ("run", "Which steps a run would take from the cache, and which would run, and why."),
+    "schedule": ("schedule", "Starts a run every week, by systemd or cron; prints what would be installed."),
+    "data": ("data", "Spans: render a sample, import photos, list, exclude."),
+    "status": ("releases", "What is in production, and how the last run ended."),
+    "runs": ("releases", "All runs, newest first."),
+    "show": ("releases", "One run: steps, verdicts, reasons."),
+    "report": ("report", "The page of a run: makes it where it is missing, prints its path."),
+    "verify": ("releases", "Compares every file of every release with its manifest."),
+    "rollback": ("releases", "Puts an earlier release back in production."),
+    "promote": ("releases", "Puts a named release in production."),
+    "kubeflow": ("kubeflow", "The same DAG on Kubeflow Pipelines."),
+}
+
+
+class _Commands(Group):
+    """Knows its commands by name and summary until one of them is called."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Imports the command that is called."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name else None, rest
+
+
+def load(name: str) -> click.Command:
+    """The command of that name."""
+    command: click.Command = getattr(import_module(f"runners.cli.{COMMANDS[name][0]}"), name)
+    return command
+
+
+_ALL = _Commands(
+    commands=[Command(name, help=summary) for name, (_, summary) in COMMANDS.items()],
+    help="From labelled field data to a blessed model on every phone.",
+    epilog=EXIT_CODES,
+    no_args_is_help=False,
+    subcommand_metavar="COMMAND ...",
+)
+
+
+@speaking()
+def main(
+    arguments: Sequence[str] | None = None, prog: str = "edgeline", command: click.Command = _ALL
+) -> int:
+    """Runs one command; returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in given
+    settings: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    try:
+        with command.make_context(prog, given, **settings) as context:
+            return int(command.invoke(context))
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.UsageError as error:
+        return _report(explain(error), as_json)
+    except EdgelineError as error:
+        return _report(error, as_json)
+    except KeyboardInterrupt:
+        note("Interrupted.")
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; without this, Python complains while it ends.
+        sys.stdout = None
+        return 1
+    except OSError as error:
+        from runners.shared.failures import describe
+
+        event = describe(error, None)
+        return _report(EdgelineError(event["found"], event["why"], event["do"]), as_json)
+
+
+def _report(error: EdgelineError, as_json: bool) -> int:
+    for part in (error.found, error.why, error.do):
+        if part:
+            note(part.strip("\n"))
+    if as_json:
+        parts = {"found": error.found, "why": error.why, "do": error.do}
+        print_json({"outcome": "failed", "exit_code": error.exit_code, "error": parts})
+    return error.exit_code

@@ -1,0 +1,99 @@
+"""The options that several commands have."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from errors import UsageError
+from locations import Location, locate
+from runners.shared.run_options import NamedSettings
+
+EXIT_CODES = """\
+\b
+exit codes:
+  0  pushed, or nothing changed
+  1  failed
+  2  bad usage or settings
+  3  trained, and held back by a gate
+  4  data refused before training
+  5  another run holds the workspace
+  130  ended by Ctrl-C or SIGTERM
+"""
+
+Decorator = Callable[[Callable[..., int]], Callable[..., int]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs and releases lie, and of which model; None is what the last run had."""
+
+    workspace: Path
+    workload: str | None
+    store: str | None = None
+
+
+def gathered(name: str, into: Any, *options: Decorator) -> Decorator:
+    """Decorates a command by options that it gets as one value: a dataclass whose fields they are."""
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def call(**given: Any) -> int:
+            values = {field.name: given.pop(field.name) for field in fields(into) if field.name in given}
+            return command(**{name: into(**values)}, **given)
+
+        decorated: Callable[..., int] = call
+        for add in reversed(options):
+            decorated = add(decorated)
+        return decorated
+
+    return decorate
+
+
+def _recorded(text: str) -> Location:
+    """A place to read from, which every run records."""
+    from pipeline.secret_values import names_user
+
+    if names_user(text):
+        raise UsageError(
+            "--data has a user or password before an @.",
+            "Every run records where its photos came from.",
+            "Take it out; keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws.",
+        )
+    return locate(text)
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="machine-readable, on stdout")
+_workspace = click.option(
+    "--workspace", metavar="DIR", type=Path, default="workspace", help="where runs live (./workspace)"
+)
+_data = click.option(
+    "--data", metavar="DIR_OR_URL", type=_recorded, help="spans of photos (a sample, rendered once)"
+)
+_workload = click.option(
+    "--workload", metavar="W", default="shelf", help="a built-in name or a workload.yaml (shelf)"
+)
+_profile = click.option(
+    "--profile", metavar="P", help="a YAML file of settings, or the name of one: published"
+)
+_overrides = click.option(
+    "--set", "overrides", metavar="a.b=c", multiple=True, help="one setting, in YAML; may be repeated"
+)
+_platform = click.option(
+    "--settings",
+    "platform",
+    metavar="FILE",
+    help="a YAML file laid over the profile, for what is the cluster's",
+)
+_model = click.option("--workload", metavar="W", help="name of the model (that of the last run)")
+_store = click.option("--store", metavar="DIR_OR_URL", help="where releases lie (where the last run pushed)")
+
+settings = gathered("named", NamedSettings, _workload, _profile, _overrides)
+cluster_settings = gathered("named", NamedSettings, _workload, _profile, _platform, _overrides)
+# What a run depends on, for those who start one and those who have it started.
+RUN = (settings, _data, _workspace)
+runs_of = gathered("place", Place, _workspace, _model)
+releases_of = gathered("place", Place, _workspace, _model, _store)

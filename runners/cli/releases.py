@@ -1,0 +1,161 @@
+"""`edgeline status, runs, show, verify, rollback, promote`: what is in production, what happened, and why."""
+
+import click
+
+from errors import EdgelineError
+from records.json_file import to_builtins
+from records.run import Run
+from release import store
+from runners.cli import options
+from runners.cli.commands import Command
+from runners.cli.options import Place
+from runners.local import closing
+from runners.shared.progress_text import duration
+from runners.shared.release_text import release_lines
+from runners.shared.runs import find_run, read_runs
+from runners.shared.stdout import print_json, say
+
+_reason = click.option("--reason", required=True, metavar="R", help="why, for the audit log")
+
+
+def _settle(place: Place) -> tuple[Run | None, str, str]:
+    """The last run; the release store and the model's name, as given or as that run had them."""
+    known = read_runs(place.workspace, place.workload)
+    last = known[-1] if known else None
+    root = place.store or (last.push if last else str(place.workspace / "push"))
+    return last, root, place.workload or (last.workload if last else "shelf")
+
+
+@click.command(cls=Command)
+@options.releases_of
+@options.as_json
+def status(place: Place, as_json: bool) -> int:
+    """What is in production, and how the last run ended."""
+    last, root, model = _settle(place)
+    release = store.current(root, model)
+    if as_json:
+        # The keys are always there, so that a reader needs no case for the first week.
+        manifest = release.manifest if release else None
+        production = {
+            "model": model,
+            "version": manifest.version if manifest else None,
+            "pushed_at": manifest.created if manifest else None,
+            "metrics": manifest.metrics if manifest else None,
+            "default_variant": manifest.default_variant if manifest else None,
+        }
+        keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
+        ended = {key: getattr(last, key) if last else None for key in keys}
+        print_json({"production": production, "last_run": ended})
+        return 0
+    if release is None:
+        there = ", ".join(store.models(root))
+        say(f"Nothing of {model} is in production in {root}{f', which has {there}' if there else ''}.")
+    else:
+        say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
+        for line in release_lines(release):
+            say(f"  {line}")
+    if last is None:
+        say(f"No run in {place.workspace} yet.")
+    else:
+        say(f"Last run {last.id}: {closing.headline(last)}")
+        for reason in last.reasons:
+            say(f"  - {reason}")
+    return 0
+
+
+@click.command(cls=Command)
+@options.runs_of
+@options.as_json
+def runs(place: Place, as_json: bool) -> int:
+    """All runs, newest first."""
+    known = read_runs(place.workspace, place.workload)[::-1]
+    if as_json:
+        keys = ("id", "workload", "outcome", "exit_code", "started_at", "seconds", "version", "reasons")
+        print_json([{key: getattr(run, key) for key in keys} for run in known])
+        return 0
+    if not known:
+        say(f"No run in {place.workspace} yet.")
+    for run in known:
+        took = duration(run.seconds) if run.seconds is not None else ""
+        version = f"version {run.version}" if run.outcome == "pushed" else ""
+        reason = run.reasons[0] if run.reasons and run.outcome not in ("pushed", "unchanged") else version
+        say(f"{run.id:<18} {run.workload:<12} {run.outcome:<12} {took:>12}  {reason}".rstrip())
+    return 0
+
+
+@click.command(cls=Command)
+@click.argument("run_id", metavar="RUN", help="the id of a run, or latest")
+@options.runs_of
+@options.as_json
+def show(run_id: str, place: Place, as_json: bool) -> int:
+    """One run: steps, verdicts, reasons."""
+    from runners.local.details import detail_lines
+
+    folder, run = find_run(place.workspace, run_id, place.workload)
+    if as_json:
+        print_json(to_builtins(run))
+        return 0
+    say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")
+    if run.resumes:
+        say(f"It went on from run {run.resumes}.")
+    if run.steps:
+        for line in closing.time_table(run, 80):
+            say(line)
+    for line, _ in closing.last_lines(run, folder, None):
+        if not line.startswith(closing.DETAILS):
+            say(line)
+    for verdict in closing.read_verdicts(folder):
+        say(f"Gate {verdict.gate}: {verdict.result.replace('_', ' ')}")
+        for reason in verdict.reasons:
+            say(f"  - {reason}")
+    for line in detail_lines(folder):
+        say(line)
+    say(f"Files: {folder.path}")
+    return 0
+
+
+@click.command(cls=Command)
+@options.releases_of
+@options.as_json
+def verify(place: Place, as_json: bool) -> int:
+    """Compares every file of every release with its manifest."""
+    _, root, model = _settle(place)
+    problems = store.verify(root, model)
+    versions = store.known_versions(root, model)
+    if as_json:
+        print_json({"push": root, "model": model, "versions": versions, "problems": problems})
+        return 1 if problems else 0
+    if problems:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise EdgelineError(
+            f"{root} is not as it was pushed:\n{listed}",
+            "\nA release has to be what was judged, byte by byte, and its audit log without a gap.",
+            "If production is damaged, go to a whole release with `edgeline rollback --to V --reason R`."
+            " Put back from a backup what the next writer does not write again.",
+        )
+    say(f"{root}: {len(versions)} releases of {model}, every file, pin and line of history, are as pushed.")
+    return 0
+
+
+@click.command(cls=Command)
+@options.releases_of
+@click.option("--to", type=int, metavar="V", help="the version (the one before)")
+@_reason
+def rollback(place: Place, to: int | None, reason: str) -> int:
+    """Puts an earlier release back in production."""
+    _, root, model = _settle(place)
+    release = store.rollback(root, model, reason, to)
+    say(f"Version {release.version} of {model} is in production again.")
+    return 0
+
+
+@click.command(cls=Command)
+@click.argument("version", type=int, metavar="V", help="the version")
+@options.releases_of
+@_reason
+def promote(version: int, place: Place, reason: str) -> int:
+    """Puts a named release in production."""
+    _, root, model = _settle(place)
+    release = store.promote(root, model, version, reason)
+    say(f"Version {release.version} of {model} is in production.")
+    return 0

@@ -1,0 +1,30 @@
+"""`edgeline run` and `edgeline plan`: one run of the DAG on this machine, and what it would do."""
+
+import click
+
+from runners.cli import options
+from runners.cli.commands import Command
+from runners.shared.run_options import RunOptions
+
+_if_changed = click.option("--if-changed", is_flag=True, help="end at once when nothing changed")
+_as_json = click.option(
+    "--json", "as_json", is_flag=True, help="the result on stdout as JSON, progress on stderr"
+)
+
+
+@click.command(cls=Command, epilog=options.EXIT_CODES)
+@options.gathered("wanted", RunOptions, *options.RUN, _if_changed, _as_json)
+def run(wanted: RunOptions) -> int:
+    """One run of the DAG: from labelled photos to a pushed model, or to why not."""
+    from runners.local import run as local
+
+    return local.run(wanted)
+
+
+@click.command(cls=Command)
+@options.gathered("wanted", RunOptions, *options.RUN, options.as_json)
+def plan(wanted: RunOptions) -> int:
+    """Which steps a run would take from the cache, and which would run, and why."""
+    from runners.local import plan as local
+
+    return local.plan(wanted)

@@ -1,0 +1,142 @@
+"""`edgeline schedule`: a run every week without a cluster, started by systemd or by cron."""
+
+import getpass
+import os
+from pathlib import Path
+from types import ModuleType
+
+import click
+
+from errors import EdgelineError, UsageError
+from locations import is_url
+from runners.cli import options
+from runners.cli.commands import Command
+from runners.shared.run_options import RunOptions
+from runners.shared.stdout import note, say
+from runners.timers import crontab, systemd_units
+from runners.timers.scheduled_run import ScheduledRun, program, schedule_name
+from runners.timers.weekly_time import WeeklyTime, parse_weekly_time
+
+
+@click.command(cls=Command, options_metavar="(--systemd | --cron) [--install | --remove] [OPTIONS]")
+@click.option("--systemd", is_flag=True, help="a service and a timer of systemd")
+@click.option("--cron", is_flag=True, help="lines of your crontab")
+@click.option(
+    "--at", metavar="T", default="Mon 03:00", help="'Mon 03:00', 'Mon..Fri 03:00', or '03:00' (Mon 03:00)"
+)
+@click.option("--install", is_flag=True, help="put it in place, instead of the one before")
+@click.option("--remove", is_flag=True, help="take it away again")
+@options.gathered("wanted", RunOptions, *options.RUN)
+def schedule(systemd: bool, cron: bool, at: str, install: bool, remove: bool, wanted: RunOptions) -> int:
+    """Starts a run every week, by systemd or cron; prints what would be installed."""
+    if systemd == cron:
+        raise click.UsageError("One of the options --systemd --cron is required, and not both.")
+    if install and remove:
+        raise click.UsageError("Option '--remove' is not allowed with '--install'.")
+    if remove:
+        return _remove(systemd_units if systemd else crontab, wanted.named.workload, wanted.workspace)
+    run = _plan(parse_weekly_time(at), wanted)
+    return _systemd(run, install) if systemd else _cron(run, install)
+
+
+def _plan(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
+    """The run that is to be started, checked as far as a run is before its first step.
+
+    Raises:
+        EdgelineError: It could not start now, so it could not on Monday.
+    """
+    from pipeline.settings_layers import PROFILES
+    from runners.shared import inputs
+
+    named, data, workspace = wanted.named.with_whole_path(), wanted.data, wanted.workspace.absolute()
+    workload, settings = named.load()
+    command = [program(), "run", "--if-changed", "--workload", named.workload]
+    command += ["--workspace", str(workspace)]
+    if named.profile is not None:
+        built_in = (PROFILES / f"{named.profile}.yaml").is_file()
+        profile = named.profile if built_in else str(Path(named.profile).expanduser().absolute())
+        command += ["--profile", profile]
+    if data is not None:
+        from data.spans.layout import newest_spans
+
+        data = data.absolute()
+        inputs.check_labels(newest_spans(data, settings.data.window))
+        command += ["--data", str(data)]
+    if is_url(str(data)) or is_url(str(settings.push.destination)):
+        note(
+            "A timer does not see the AWS_... variables of this shell: keys belong in ~/.aws/credentials, and"
+            " an endpoint (endpoint_url = ...) in ~/.aws/config."
+        )
+    for override in named.overrides:
+        command += ["--set", override]
+    return ScheduledRun(
+        name=schedule_name(workload.name, workspace),
+        workload=workload.name,
+        command=tuple(command),
+        folder=Path.cwd(),
+        workspace=workspace,
+        at=at,
+    )
+
+
+def _systemd(run: ScheduledRun, install: bool) -> int:
+    folder = systemd_units.unit_folder()
+    user = "" if os.geteuid() == 0 else " --user"
+    if not install:
+        for name, text in systemd_units.unit_texts(run).items():
+            say(f"# {folder / name}")
+            say(text)
+        note("Nothing was installed; the same command with --install does that.")
+        return 0
+    systemd_units.install(run)
+    say(f"{run.name}.timer starts `edgeline run` for {run.workload}, {run.at}.")
+    say(f"Its next time:  systemctl{user} list-timers {run.name}.timer")
+    say(f"Run it now:     systemctl{user} start {run.name}.service")
+    say(f"Its log:        journalctl{user} -u {run.name}.service")
+    who = getpass.getuser()
+    if user and not Path("/var/lib/systemd/linger", who).exists():
+        say(f"It runs while you are logged in; to have it run always: loginctl enable-linger {who}")
+    return 0
+
+
+def _cron(run: ScheduledRun, install: bool) -> int:
+    if install:
+        # The shell opens the log before the run could make its folder.
+        run.workspace.mkdir(parents=True, exist_ok=True)
+        crontab.install(run)
+        say(f"cron starts `edgeline run` for {run.workload}, {run.at}: see `crontab -l`.")
+        say(f"Its last output: {run.workspace / f'schedule-{run.workload}.log'}")
+        say("cron mails that output when the exit code is not 0, where the machine can send mail.")
+    else:
+        say(crontab.block(run).rstrip("\n"))
+        note("Nothing was installed; the same command with --install does that.")
+    note(
+        "cron does not catch up on a time at which the machine was off. A line for every day (--at 03:00)"
+        " costs seconds a day, since --if-changed ends at once when nothing is new."
+    )
+    return 0
+
+
+def _remove(manager: ModuleType, workload: str, workspace: Path) -> int:
+    model, workspace = _model(workload), workspace.absolute()
+    name = schedule_name(model, workspace)
+    known = manager.installed()
+    if name not in known:
+        raise UsageError(
+            f"There is no schedule {name}, of {model} in {workspace}.",
+            f"Installed are: {', '.join(known)}." if known else "None is installed for this user.",
+            "Name the --workload and --workspace that it was installed with, as the same user.",
+        )
+    manager.remove(name)
+    say(f"Removed {name}; runs and releases stay.")
+    return 0
+
+
+def _model(workload: str) -> str:
+    """The model's name; that of a workload whose file is gone is what was given."""
+    from pipeline.workloads import find_workload
+
+    try:
+        return find_workload(workload).name
+    except EdgelineError:
+        return workload

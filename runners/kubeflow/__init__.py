@@ -1,0 +1,1 @@
+"""The DAG on Kubeflow Pipelines: compiled, started, followed, scheduled."""

@@ -1,0 +1,150 @@
+"""The way in to Kubeflow Pipelines: where its API is, who asks, and an open connection."""
+
+import contextlib
+import re
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from errors import UsageError
+from runners.kubeflow.client import Cluster
+from runners.kubeflow.errors import LoginPage, explained
+
+if TYPE_CHECKING:
+    from pipeline.kubeflow_settings import KubeflowSettings
+
+# Nobody answers in this time: the host is wrong, or something on the way swallows what is sent.
+_CONNECT_S = 10.0
+# The server answers within a second; an upload, or the log of a long step, may take some.
+_ANSWER_S = 60.0
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the API is, and what it is told who asks.
+
+    What kfp's client finds by itself is not here: in a cluster its service and its service account's token,
+    elsewhere the kubeconfig, `~/.config/kfp/context.json`, and the OAuth client of KF_PIPELINES_IAP_*.
+
+    Attributes:
+        host: URL of the API or of the user interface; None lets kfp's client look for it.
+        namespace: The user's namespace, where Kubeflow has several.
+        token: A bearer token.
+        cookies: The cookies of a session that exists, as a browser sends them.
+        service_account: Send the token that the kubelet renews in the file KF_PIPELINES_SA_TOKEN_PATH.
+        ca_file: Certificates to trust instead of Mozilla's.
+        page: URL of the user interface, where it is another than the host.
+    """
+
+    host: str | None
+    namespace: str | None = None
+    token: str | None = None
+    cookies: str | None = None
+    service_account: bool = False
+    ca_file: str | None = None
+    page: str | None = None
+
+    @staticmethod
+    def settle(settings: "KubeflowSettings", host: str | None, environ: Mapping[str, str]) -> "Access":
+        """From an option, the settings and the environment, in this order.
+
+        Raises:
+            UsageError: The host is no URL.
+        """
+        host = host or settings.host or environ.get("KFP_ENDPOINT") or environ.get("KF_PIPELINES_ENDPOINT")
+        if host and not re.fullmatch(r"https?://[^\s/]+\S*", host):
+            raise UsageError(
+                f"{host!r} is not the URL of a Kubeflow Pipelines.",
+                "A host is reached by http:// or https://.",
+                "Give it as --host, kubeflow.host or KFP_ENDPOINT, such as http://127.0.0.1:8888.",
+            )
+        return Access(
+            host=host.rstrip("/") if host else None,
+            namespace=settings.namespace,
+            token=environ.get("KFP_TOKEN"),
+            cookies=environ.get("KFP_COOKIES"),
+            service_account=bool(environ.get("KF_PIPELINES_SA_TOKEN_PATH")),
+            ca_file=environ.get("SSL_CERT_FILE"),
+            page=environ.get("KF_PIPELINES_UI_ENDPOINT"),
+        )
+
+
+def connect(access: Access) -> Cluster:
+    """Opens the API and asks it once whether it is there.
+
+    Raises:
+        UsageError: kfp is not installed, or a namespace is missing where Kubeflow has several.
+        EdgelineError: Nobody answers there, or not to us.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import kfp.client
+    except ImportError as error:
+        raise UsageError(
+            f"kfp cannot be imported: {error}.",
+            "It is the client of Kubeflow Pipelines, and only `edgeline kubeflow` needs it.",
+            "Install it with `pip install 'edgeline[kubeflow]'`, or run `make setup` again.",
+        ) from error
+
+    class Client(kfp.client.Client):
+        """kfp's client, which asks once where that of kfp sleeps and repeats, and never waits without end."""
+
+        health: Any = None
+
+        def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
+            if self.health is None:
+                api = self._run_api.api_client
+                _bound(api.rest_client)
+                self.health = api.call_api(
+                    "/apis/v2beta1/healthz",
+                    "GET",
+                    response_type="V2beta1GetHealthzResponse",
+                    auth_settings=["Bearer"],
+                    _return_http_data_only=True,
+                )
+            return self.health
+
+    options: dict[str, Any] = {"host": access.host, "existing_token": access.token, "cookies": access.cookies}
+    if access.namespace:
+        options["namespace"] = access.namespace
+    if access.ca_file:
+        options["ssl_ca_cert"] = access.ca_file
+    if access.service_account and not access.token:
+        options["credentials"] = kfp.client.ServiceAccountTokenVolumeCredentials()
+    host = access.host or "what kfp's client finds by itself"
+    with explained(host, "connecting"), warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+        # What kfp's client prints here may be a question: an OAuth flow asks for a code.
+        warnings.simplefilter("ignore")
+        client = Client(**options)
+        host = access.host or str(client._run_api.api_client.configuration.host)
+    with explained(host, "connecting"):
+        health = client.get_kfp_healthz()
+    namespace = access.namespace or client.get_user_namespace() or None
+    if health.multi_user and not namespace:
+        raise UsageError(
+            f"{host} serves several users, and no namespace is named.",
+            "Experiments and runs belong to a namespace there.",
+            "Name yours: --set kubeflow.namespace=NAME.",
+        )
+    return Cluster(client, host, (access.page or host).rstrip("/"), namespace)
+
+
+def _bound(rest: Any) -> None:
+    """Gives each request of kfp's client an end in time, and no second attempt that nobody asked for."""
+    import urllib3
+
+    ask: Callable[..., Any] = rest.request
+    # Redirects are followed: to a login page too, which is told below.
+    rest.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(connect=0, read=0, status=0, other=0)
+
+    def request(*arguments: Any, **options: Any) -> Any:
+        options["_request_timeout"] = options.get("_request_timeout") or (_CONNECT_S, _ANSWER_S)
+        response = ask(*arguments, **options)
+        if "html" in (response.getheader("content-type") or ""):
+            raise LoginPage
+        return response
+
+    rest.request = request

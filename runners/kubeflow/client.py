@@ -1,0 +1,321 @@
+"""The API of Kubeflow Pipelines as the commands use it, through kfp's own client."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from errors import EdgelineError, UsageError
+from runners.kubeflow.errors import explained
+from runners.kubeflow.steps import ENDED
+
+_PAGE = 100
+_MOST_VERSIONS_OF_A_NAME = 50
+# kfp's client prints links of its own.
+_SILENT = contextlib.redirect_stdout(None)
+# What the API files runs under that name no experiment.
+DEFAULT_EXPERIMENT = "Default"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One uploaded version of a pipeline."""
+
+    pipeline_id: str
+    id: str
+    name: str
+
+
+class Cluster:
+    """One Kubeflow Pipelines, and somebody who may use it. Each method may raise EdgelineError.
+
+    Attributes:
+        host: Its URL, for messages.
+    """
+
+    def __init__(self, client: Any, host: str, page: str, namespace: str | None) -> None:
+        self._client = client
+        self._api = client._run_api.api_client
+        self._namespace = namespace
+        self._page = page
+        self.host = host
+
+    def run_url(self, run: str) -> str:
+        """The run's page in the user interface."""
+        return f"{self._page}/#/runs/details/{run}"
+
+    def find_experiment(self, name: str) -> str | None:
+        """The id of an experiment; None where there is none of that name."""
+        with self._asking(f"looking for the experiment {name!r}"):
+            try:
+                found = self._client.get_experiment(experiment_name=name, namespace=self._namespace)
+            except ValueError as error:
+                if "Multiple" not in str(error):
+                    return None
+                raise _ambiguous("experiments", name, "kubeflow.experiment") from None
+        return str(found.experiment_id)
+
+    def experiment(self, name: str) -> str:
+        """The id of an experiment, which is made where it is missing."""
+        found = self.find_experiment(name)
+        if found is not None:
+            return found
+        with self._asking(f"making the experiment {name!r}"), _SILENT:
+            try:
+                return str(self._client.create_experiment(name, namespace=self._namespace).experiment_id)
+            except Exception as error:
+                if getattr(error, "status", None) != 409:
+                    raise
+        # Somebody else made it between the two questions.
+        found = self.find_experiment(name)
+        if found is None:
+            raise EdgelineError(
+                f"The experiment {name!r} can neither be found nor made on {self.host}.",
+                "Its name is taken, maybe in a namespace that you may not look into.",
+                "Name another one with kubeflow.experiment.",
+            )
+        return found
+
+    def experiment_name(self, experiment: str) -> str:
+        """The name of an experiment; its id where it is gone."""
+        with contextlib.suppress(EdgelineError), self._asking("asking for an experiment"):
+            return str(self._client.get_experiment(experiment_id=experiment).display_name)
+        return experiment
+
+    def upload(self, package: Path, pipeline: str, version: str) -> Version:
+        """Makes a compiled pipeline a new version of `pipeline`, which is made where it is missing.
+
+        Args:
+            package: The YAML file.
+            pipeline: Its name.
+            version: The wanted name of the version; `-2`, `-3` up to `-50` are added to one that is taken.
+        """
+        pipeline_id = self._find_pipeline(pipeline) or self._make_pipeline(pipeline)
+        for number in range(1, _MOST_VERSIONS_OF_A_NAME + 1):
+            name = version if number == 1 else f"{version}-{number}"
+            with self._asking(f"uploading version {name} of the pipeline {pipeline!r}"), _SILENT:
+                try:
+                    made = self._client.upload_pipeline_version(str(package), name, pipeline_id=pipeline_id)
+                except Exception as error:
+                    if number == _MOST_VERSIONS_OF_A_NAME or not _taken(error):
+                        raise
+                else:
+                    return Version(pipeline_id, str(made.pipeline_version_id), name)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _find_pipeline(self, name: str) -> str | None:
+        with self._asking(f"looking for the pipeline {name!r}"):
+            try:
+                return self._client.get_pipeline_id(name) or None
+            except ValueError:
+                raise _ambiguous("pipelines", name, "") from None
+
+    def _make_pipeline(self, name: str) -> str:
+        """An empty pipeline: an upload would name its first version like the pipeline."""
+        with self._asking(f"making the pipeline {name!r}"):
+            try:
+                made = self._ask("POST", "/apis/v2beta1/pipelines", body={"display_name": name})
+                return str(made["pipeline_id"])
+            except Exception as error:
+                # Somebody else made one of that name between the two questions.
+                found = self._find_pipeline(name) if _taken(error) else None
+                if found is None:
+                    raise
+                return found
+
+    def spec(self, pipeline_id: str, version_id: str) -> Mapping[str, Any]:
+        """What was compiled, as it was uploaded."""
+        with self._asking("reading the pipeline"):
+            version = self._client.get_pipeline_version(pipeline_id, version_id)
+        return version.pipeline_spec or {}
+
+    def start(
+        self, version: Version, name: str, experiment: str, root: str | None, service_account: str | None
+    ) -> str:
+        """Starts a run; returns its id."""
+        with self._asking("starting a run"), _SILENT:
+            made = self._client.run_pipeline(
+                experiment,
+                name,
+                pipeline_id=version.pipeline_id,
+                version_id=version.id,
+                pipeline_root=root,
+                service_account=service_account,
+            )
+        return str(made.run_id)
+
+    def start_again(self, run: Any, name: str) -> str:
+        """Starts another run of the same pipeline with the same settings; returns its id.
+
+        Args:
+            run: A `V2beta1Run`.
+            name: Of the new one.
+        """
+        again = {
+            "display_name": name,
+            "experiment_id": run.experiment_id,
+            "pipeline_version_reference": run.pipeline_version_reference,
+            "pipeline_spec": None if run.pipeline_version_reference else run.pipeline_spec,
+            "runtime_config": run.runtime_config,
+            "service_account": run.service_account,
+        }
+        with self._asking(f"starting the run {run.run_id} again"):
+            made = self._ask("POST", "/apis/v2beta1/runs", body={k: v for k, v in again.items() if v})
+        return str(made["run_id"])
+
+    def run(self, run: str) -> Any:
+        """A run with its tasks, a `V2beta1Run`.
+
+        Raises:
+            UsageError: There is no such run.
+        """
+        with self._asking(f"asking for the run {run}"):
+            try:
+                return self._client.get_run(run)
+            except Exception as error:
+                if not _absent(error):
+                    raise
+                raise UsageError(
+                    f"There is no run {run} on {self.host}.",
+                    "A run is named by its id, which `edgeline kubeflow submit` printed and its page shows.",
+                    f"Look at the list of runs: {self._page}/#/runs",
+                ) from error
+
+    def retry(self, run: str) -> None:
+        """Starts a failed run again from the steps that failed."""
+        with self._asking(f"retrying the run {run}"):
+            self._ask("POST", f"/apis/v2beta1/runs/{run}:retry")
+
+    def pods(self, run: str) -> list[Mapping[str, Any]]:
+        """What the cluster knows of the pods of a run, nodes of an Argo workflow; none where it will not say.
+
+        Only the older API has it, and the newer one has nothing that says why a pod does not start.
+        """
+        import json
+
+        with contextlib.suppress(EdgelineError), self._asking(f"asking for the pods of the run {run}"):
+            answer = self._ask("GET", f"/apis/v1beta1/runs/{run}")
+            try:
+                manifest = json.loads(answer["pipeline_runtime"]["workflow_manifest"])
+                return list(manifest["status"]["nodes"].values())
+            except (KeyError, TypeError, ValueError):
+                return []
+        return []
+
+    def log(self, run: str, pod: str) -> list[str]:
+        """The log of a pod, line by line; empty where it is gone or the server will not say."""
+        with contextlib.suppress(EdgelineError), self._asking(f"reading the log of {pod}"):
+            path = f"/apis/v1alpha1/runs/{run}/nodes/{pod}/log"
+            text = self._ask("GET", path, _preload_content=False).data.decode("utf-8", "replace")
+            # Said with status 200: the server begins its answer before it looks for the pod.
+            return [] if text.startswith('{"error_message"') else text.splitlines()
+        return []
+
+    def schedules(self) -> list[Any]:
+        """All recurring runs that one may see, `V2beta1RecurringRun` each, the newest first."""
+        found: list[Any] = []
+        token = ""
+        while True:
+            with self._asking("listing the recurring runs"):
+                page = self._client.list_recurring_runs(
+                    page_token=token,
+                    page_size=_PAGE,
+                    sort_by="created_at desc",
+                    namespace=self._namespace,
+                )
+            found += page.recurring_runs or []
+            token = page.next_page_token or ""
+            if not token:
+                return found
+
+    def fired(self, experiment: str) -> dict[str, str]:
+        """The runs of an experiment that are going on, by the recurring run that fired them."""
+        with self._asking("listing the runs"):
+            # The one that is going on is among the newest: a recurring run has one at a time.
+            page = self._client.list_runs(
+                page_size=_PAGE,
+                sort_by="created_at desc",
+                experiment_id=experiment,
+                namespace=self._namespace,
+            )
+        going = [run for run in page.runs or [] if run.recurring_run_id and run.state not in ENDED]
+        return {str(run.recurring_run_id): str(run.run_id) for run in going}
+
+    def schedule(self, version: Version, name: str, experiment: str, cron: str, **options: Any) -> str:
+        """Makes a recurring run, one at a time and without catching up; returns its id.
+
+        Args:
+            version: What is run.
+            name: Of the recurring run.
+            experiment: Id of the experiment.
+            cron: When, in six fields.
+            **options: `description`, `pipeline_root`, `service_account`.
+        """
+        with self._asking(f"making the recurring run {name!r}"):
+            made = self._client.create_recurring_run(
+                experiment,
+                name,
+                cron_expression=cron,
+                max_concurrency=1,
+                no_catchup=True,
+                pipeline_id=version.pipeline_id,
+                version_id=version.id,
+                **options,
+            )
+        return str(made.recurring_run_id)
+
+    def enable_schedule(self, schedule: str) -> None:
+        """Lets a recurring run fire."""
+        with self._asking("enabling a recurring run"):
+            self._client.enable_recurring_run(schedule)
+
+    def disable_schedule(self, schedule: str) -> None:
+        """Keeps a recurring run from firing; one that is gone already is fine."""
+        with self._asking("disabling a recurring run"), _gone_is_fine():
+            self._client.disable_recurring_run(schedule)
+
+    def delete_schedule(self, schedule: str) -> None:
+        """Removes a recurring run; one that is gone already is fine.
+
+        With it goes the workflow of a run that it fired and that has not ended: Kubernetes removes what a
+        recurring run owns, and the run stays RUNNING for good.
+        """
+        with self._asking("deleting a recurring run"), _gone_is_fine():
+            self._client.delete_recurring_run(schedule)
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
+        """What kfp's client has no method for, or another one in each version."""
+        options = {"response_type": "object", "_return_http_data_only": True, **options}
+        if "body" in options:
+            options["header_params"] = {"Content-Type": "application/json"}
+        return self._api.call_api(path, method, auth_settings=["Bearer"], **options)
+
+    def _asking(self, doing: str) -> contextlib.AbstractContextManager[None]:
+        return explained(self.host, doing)
+
+
+def _taken(error: Exception) -> bool:
+    """Whether a name is in use. An upload answers so with status 500, the rest of the API with 409."""
+    return getattr(error, "status", None) == 409 or "already exist" in str(getattr(error, "body", ""))
+
+
+def _absent(error: Exception) -> bool:
+    return getattr(error, "status", None) == 404 and "not found" in str(getattr(error, "body", ""))
+
+
+@contextlib.contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not _absent(error):
+            raise
+
+
+def _ambiguous(kind: str, name: str, setting: str) -> EdgelineError:
+    return EdgelineError(
+        f"There are several {kind} with the name {name!r}.",
+        "Which of them is meant cannot be told by a name.",
+        f"Rename or delete all but one of them{f', or name another one with {setting}' if setting else ''}.",
+    )

@@ -1,0 +1,162 @@
+"""Compiles the DAG for Kubeflow Pipelines: `pipeline/dag.py` through TFX's own runner, then `spec.py`.
+
+Nothing is ever cached on a cluster: the steps that look at the world have nothing there that could key their
+cache, and a recurring run whose steps are all served from it ends well without having trained.
+"""
+
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from errors import UsageError
+from pipeline.kubeflow_settings import KubeflowSettings, split_claim
+from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID, finish
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+    from pipeline.workloads import Workload
+
+ENTRY = ("python", "-m", "runners.kubeflow.pod.entry")
+# Where a training leaves its state when it has no claim to leave it on: gone with the pod.
+_CHECKPOINTS_IN_POD = "/tmp/edgeline/checkpoints"
+_REQUIRED = ("image", "pipeline_root", "data", "push")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled pipeline.
+
+    Attributes:
+        path: The file.
+        name: The pipeline's name.
+        steps: How many steps it has.
+        size: Bytes of the file.
+    """
+
+    path: Path
+    name: str
+    steps: int
+    size: int
+
+
+def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -> Compiled:
+    """Writes the pipeline of a workload as YAML; the same input gives the same bytes.
+
+    Args:
+        workload: What is learned; the text of its schema becomes part of the pipeline.
+        settings: All of them; `kubeflow` says where the pipeline runs.
+        output: The file, replaced at once when it exists.
+
+    Raises:
+        UsageError: A setting that a cluster needs is missing, the workload's module cannot be in the image,
+            or kfp is not installed.
+    """
+    _check(workload, settings.kubeflow)
+    with _quiet_libraries():
+        spec = _compile(workload, settings)
+    spec, platform = finish(spec, settings.kubeflow)
+    documents = [spec, platform] if platform else [spec]
+    text = yaml.dump_all(documents, sort_keys=True, allow_unicode=True, Dumper=yaml.SafeDumper)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    scratch = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(output)
+    finally:
+        scratch.unlink(missing_ok=True)
+    steps = len(spec["root"]["dag"]["tasks"])
+    return Compiled(output, spec["pipelineInfo"]["name"], steps, len(text.encode()))
+
+
+def _check(workload: "Workload", kubeflow: KubeflowSettings) -> None:
+    missing = [f"kubeflow.{name}" for name in _REQUIRED if getattr(kubeflow, name) is None]
+    if missing:
+        raise UsageError(
+            f"Not set: {', '.join(missing)}.",
+            "The steps run in pods of a cluster, and have nothing from this machine.",
+            "Give them in a file, `--settings FILE`, or with `--set`, for example"
+            " `--set kubeflow.push=pvc://edgeline/push`.",
+        )
+    if importlib.util.find_spec("kfp") is None:
+        raise UsageError(
+            "kfp, the client library of Kubeflow Pipelines, is not installed.",
+            "TFX compiles pipelines with it.",
+            "Install it: `pip install 'edgeline[kubeflow]'`.",
+        )
+    try:
+        found = importlib.util.find_spec(workload.module)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise UsageError(
+            f"The module {workload.module} of the workload {workload.name} is not found.",
+            f"Transform and Trainer import it from the image {kubeflow.image}, which holds what is here.",
+            "Put it into one of the rooms, such as trainer_module/, and build the image again.",
+        )
+
+
+def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
+    """TFX's pipeline spec, as nested dictionaries."""
+    from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
+        KubeflowV2DagRunner,
+        KubeflowV2DagRunnerConfig,
+    )
+
+    from pipeline.dag import Observed, Paths, create_pipeline
+
+    kubeflow = settings.kubeflow
+    push = _in_pod(kubeflow.push)
+    paths = Paths(
+        data=_in_pod(kubeflow.data),
+        artifacts=str(kubeflow.pipeline_root),
+        metadata="",
+        push=push,
+        checkpoints=_in_pod(kubeflow.checkpoints) if kubeflow.checkpoints else _CHECKPOINTS_IN_POD,
+        records=f"{push}/runs/{workload.name}",
+    )
+    observed = Observed(code=CODE_OF_IMAGE, lock=LOCK_OF_IMAGE, run=RUN_ID)
+    config = KubeflowV2DagRunnerConfig(
+        default_image=kubeflow.image,
+        default_commands=[*ENTRY, "--records", paths.records, "--module", workload.module],
+        use_pipeline_spec_2_1=True,
+    )
+    pipeline = create_pipeline(workload, settings, paths, observed)
+    job = KubeflowV2DagRunner(config).run(pipeline, write_out=False)
+    spec: dict[str, Any] = job["pipelineSpec"]
+    return spec
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keeps what TFX's libraries say while they are imported, which nobody can act on, off the terminal.
+
+    TensorFlow 2.21 heeds no setting for it, so what is written to standard error is dropped meanwhile; errors
+    are raised, and told later.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.simplefilter("ignore")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _in_pod(location: str | None) -> str:
+    """Where the steps find a location: below a mount, or its URL."""
+    assert location is not None
+    claim = split_claim(location)
+    return claim[1] if claim else location

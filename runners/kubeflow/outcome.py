@@ -1,0 +1,174 @@
+"""How a run on Kubeflow Pipelines ended: by what was pushed, and not only by its state.
+
+A run can be green and have done nothing: all of its steps came from the cache, or the cluster took a step
+that was killed for one that was done. So a run counts as pushed only when its last step says so, which has
+looked for the release in the store, and where the store can be read from here, only when it names the run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from errors import DataRefused, EdgelineError, HeldBack
+from records.steps import STEPS
+from runners.kubeflow.client import Cluster
+from runners.kubeflow.logs import MOST_CHARACTERS, Ending, Logs, fatal
+from runners.kubeflow.lost import Lost, find_lost
+from runners.kubeflow.pods import Pod, ending, read_pods
+from runners.kubeflow.steps import Step
+
+EXIT_CODES: Mapping[Ending, int] = {
+    "pushed": 0,
+    "unchanged": 0,
+    "held": HeldBack.exit_code,
+    "refused": DataRefused.exit_code,
+    "failed": EdgelineError.exit_code,
+}
+_LAST, PUSHER = "ReleaseAdmission", "ReleasePusher"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        ending: In one word.
+        version: That was pushed; None where none was.
+        reasons: A sentence each.
+        do: What to do next; empty where nothing is to be done.
+        lost: The step that has to be made again though it counts as done, which takes another run.
+    """
+
+    ending: Ending
+    version: int | None
+    reasons: tuple[str, ...]
+    do: str = ""
+    lost: Lost | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """As a local run that ends so has it."""
+        return EXIT_CODES[self.ending]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was seen in the release store: whether it could be read, the run's version, and why not."""
+
+    looked: bool
+    version: int | None
+    notes: tuple[str, ...]
+
+
+def conclude(
+    cluster: Cluster, run: str, state: str, steps: Sequence[Step], model: str, push: str | None
+) -> Outcome:
+    """The outcome of a run that has ended.
+
+    Args:
+        cluster: Where it ran.
+        run: Its id.
+        state: Its own state.
+        steps: Its steps.
+        model: The model's name in the release store.
+        push: The release store, as `kubeflow.push` names it.
+    """
+    pods = read_pods(cluster.pods(run))
+    logs = Logs(cluster, run, pods)
+    seen = _look_into_store(run, model, push)
+    if state == "SUCCEEDED":
+        return _of_success(run, logs, steps, seen)
+    outcome = _of_failure(run, logs, steps, pods)
+    if seen.version is None:
+        return outcome
+    note = f"It had pushed version {seen.version} of {model} to {push} before."
+    return replace(outcome, version=seen.version, reasons=(*outcome.reasons, note))
+
+
+def _of_success(run: str, logs: Logs, steps: Sequence[Step], seen: _Seen) -> Outcome:
+    named = {step.name: step for step in steps}
+    idle = [
+        name for name in (PUSHER, _LAST) if name not in named or named[name].state in ("cached", "waiting")
+    ]
+    if idle:
+        return Outcome(
+            "failed",
+            None,
+            (
+                f"Run {run} is green and pushed nothing: {' and '.join(idle)} did not run.",
+                "The cluster served it from its cache, or the pipeline is not that of this project.",
+            ),
+            "Submit it again with `edgeline kubeflow submit`, which compiles it without caching.",
+        )
+    if seen.version is not None:
+        return Outcome("pushed", seen.version, ())
+    words = logs.words(named[_LAST]) or logs.words(named[PUSHER])
+    if (words is None or words.ending == "failed") and (lost := find_lost(steps, logs)):
+        return _of_loss(run, lost)
+    if words is None:
+        unread = f"{_LAST} has left no word of it in a log that can be read from here."
+        return Outcome(
+            "failed",
+            None,
+            (f"Run {run} is green, and nothing says that a model was pushed.", unread, *seen.notes),
+            "Look at what is in production with `edgeline status --store`, and submit the run again when it"
+            " is not this run's.",
+        )
+    if words.ending == "pushed" and seen.looked:
+        reason = f"{_LAST} says that version {words.version} was pushed; the store has none of run {run}."
+        return Outcome("failed", None, (reason,), "Look at the store with `edgeline verify --store URL`.")
+    if words.ending == "pushed":
+        return Outcome("pushed", words.version, seen.notes)
+    return Outcome(words.ending, None, (words.rest,))
+
+
+def _of_loss(run: str, lost: Lost) -> Outcome:
+    do = f"`edgeline kubeflow retry {run}` makes it again, in a new run with the same pipeline and settings."
+    return Outcome("failed", None, (str(lost),), do, lost)
+
+
+def _of_failure(run: str, logs: Logs, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
+    if lost := find_lost(steps, logs):
+        return _of_loss(run, lost)
+    again = f"`edgeline kubeflow retry {run}` goes on from the steps that failed."
+    failed = [step for step in steps if step.state == "failed"]
+    if not failed:
+        said = [
+            pod.message
+            for pod in pods
+            if pod.phase in ("Error", "Failed") and pod.message and not pod.ended_by_itself
+        ]
+        reasons = tuple(said) or (f"Run {run} ended before its first step, without a word.",)
+        return Outcome("failed", None, reasons, "Its page, and `kubectl get workflows`, may say more.")
+    step = failed[0]
+    last = next((pod for pod in reversed(pods) if pod.step == step.name and pod.phase != "Succeeded"), None)
+    words = logs.words(step)
+    if words is not None and words.ending in ("held", "refused", "failed"):
+        reason = words.rest if words.ending != "failed" else f"{step.name} failed: {words.rest}"
+        return Outcome(words.ending, None, (reason,), again if words.ending == "failed" else "")
+    if last is not None and not last.ended_by_itself:
+        reason, do = ending(last)
+        return Outcome("failed", None, (reason,), do or again)
+    stops_as = STEPS[step.name].stops_as if step.name in STEPS else None
+    if stops_as is not None and (last is None or last.runs_step):
+        reason = f"{step.name} stopped the run; its log, which says why, cannot be read from here."
+        return Outcome(stops_as, None, (reason,))
+    said_by_kfp = fatal(logs.of(step)) or fatal(logs.of_driver(step))
+    reason = f"{step.name} failed: {said_by_kfp}" if said_by_kfp else f"{step.name} failed without a word."
+    pod = f" `kubectl logs {last.id} -c main` has its log." if last is not None else ""
+    return Outcome("failed", None, (reason[:MOST_CHARACTERS],), f"{again}{pod}")
+
+
+def _look_into_store(run: str, model: str, push: str | None) -> _Seen:
+    """What the release store knows of a run; a volume of the cluster cannot be read from here."""
+    from release import store
+
+    if push is None or push.startswith("pvc://"):
+        return _Seen(False, None, ())
+    try:
+        current = store.current(push, model)
+        found = [current] if current and current.manifest.run == run else []
+        found = found or [release for release in store.releases(push, model) if release.manifest.run == run]
+    except (EdgelineError, OSError) as error:
+        said = getattr(error, "found", None) or str(error)
+        return _Seen(False, None, (f"The release store could not be read from here: {said}",))
+    return _Seen(True, found[-1].version if found else None, ())

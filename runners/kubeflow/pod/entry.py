@@ -1,0 +1,114 @@
+"""What the container of each step runs on Kubeflow, in front of TFX's own runner.
+
+`python -m runners.kubeflow.pod.entry --records PLACE --module MODULE --step STEP`, and then what TFX gives
+its runner. The last line of the log says how the step ended: `Done: ...`, `Held back: ...`,
+`Data refused: ...` or `Failed: ...`.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from errors import EdgelineError
+from records.steps import STEPS
+from runners.kubeflow.pod import pages
+from runners.kubeflow.pod.handover import Json, Locations, hand_back, prepare, run_id, take_foreign_outputs
+from runners.kubeflow.pod.record import leave_end
+from runners.kubeflow.pod.stop import end_when_told_to
+from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
+from runners.shared import inputs
+from runners.shared.code import digest, step_files
+from runners.shared.failures import chain, describe
+from runners.shared.runs import OUTCOME_OF_ERROR
+
+_HEADLINES = {3: "Held back", 4: "Data refused"}
+
+
+def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
+    """Runs one step; returns its exit code.
+
+    Args:
+        arguments: The command line.
+        root: Below it are the folders that the launcher copies from and to.
+    """
+    options, flags = _parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    started = time.monotonic()
+    executor_input = json.loads(options.json_serialized_invocation_args)
+    run = ""
+    try:
+        run = run_id(executor_input, options.step)
+        _run(options, flags, executor_input, run, Locations(root))
+    except Exception as error:
+        event = describe(error, options.step)
+        if not any(isinstance(link, EdgelineError) for link in chain(error)):
+            logging.getLogger("edgeline.kubeflow").exception("%s failed", options.step)
+            event["do"] = "Read the log above; `edgeline kubeflow retry RUN` goes on from this step."
+        exit_code = int(event["exit_code"])
+        outcome = OUTCOME_OF_ERROR.get(exit_code, "failed")
+        # What a gate stops has its whole record already: DataAdmission's, or RunReport's.
+        if run and (options.step not in STEPS or STEPS[options.step].stops_as != outcome):
+            leave_end(options.step, run, options.records, outcome, event)
+        _say(event["why"], event["do"], f"{_HEADLINES.get(exit_code, 'Failed')}: {event['found']}")
+        return exit_code
+    _say(f"Done: {options.step} in {time.monotonic() - started:.1f} s.")
+    return 0
+
+
+def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
+    """Our options and those of TFX's runner; what is left are the flags of Beam."""
+    parser = argparse.ArgumentParser(prog="runners.kubeflow.pod.entry", allow_abbrev=False)
+    parser.add_argument("--records", required=True)
+    parser.add_argument("--step", required=True)
+    parser.add_argument("--module", required=True)
+    parser.add_argument("--executor_class_path", required=True)
+    parser.add_argument("--json_serialized_invocation_args", required=True)
+    parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
+    return parser.parse_known_args(arguments)
+
+
+def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, locations: Locations) -> None:
+    started, clock = datetime.now(timezone.utc), time.monotonic()
+    foreign = take_foreign_outputs(executor_input)
+    fillings = {
+        RUN_ID: run,
+        CODE_OF_IMAGE: digest(step_files(options.module)),
+        LOCK_OF_IMAGE: inputs.lock_digest(),
+    }
+    prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), locations, fillings)
+
+    # Only here, so that a step whose input is wrong says so at once.
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+
+    handed_on = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
+    kubeflow_v2_run_executor.main((Namespace(**handed_on), flags))
+
+    seconds = round(time.monotonic() - clock, 3)
+    file = Path(executor_input["outputs"]["outputFile"])
+    output = json.loads(file.read_text(encoding="utf-8"))
+    hand_back(output, locations, {"step_started": started.isoformat(), "step_seconds": seconds})
+    shown = pages.show(options.step, foreign, executor_input, locations)
+    output.setdefault("artifacts", {}).update(shown)
+    file.write_text(json.dumps(output), encoding="utf-8")
+
+
+def _say(*lines: str) -> None:
+    """Writes the last lines of the log, each on one line."""
+    sys.stdout.flush()
+    for line in lines:
+        sys.stderr.write(" ".join(line.split()) + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    end_when_told_to()
+    code = main(sys.argv[1:])
+    # Python would take seconds to tidy up after TensorFlow and Beam what the system takes back at once.
+    os._exit(code)

@@ -1,0 +1,92 @@
+"""What the UI of Kubeflow Pipelines shows of a step: a page, its figures, a confusion matrix.
+
+A page that cannot be made is no reason to lose a step that did its work.
+"""
+
+import html
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from runners.kubeflow.pod.handover import Json, Locations, artifacts
+from runners.kubeflow.spec import CONFUSION, METRICS, PAGE
+
+_log = logging.getLogger("edgeline.kubeflow")
+
+
+def show(
+    step: str, wanted: Mapping[str, Json], executor_input: Json, locations: Locations
+) -> dict[str, Json]:
+    """Writes what the UI shows of a step that ended well.
+
+    Args:
+        step: Its name.
+        wanted: The outputs for the UI by name, as the backend handed them over.
+        executor_input: The step's, as TFX saw it.
+        locations: Where the launcher takes outputs from.
+
+    Returns:
+        What goes into the executor output, by name.
+    """
+    shown: dict[str, Json] = {}
+    if PAGE in wanted:
+        page = Path(locations.local(wanted[PAGE]["uri"]))
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(_page(step, executor_input), encoding="utf-8")
+        shown[PAGE] = {}
+    for name, figures in ((METRICS, _metrics), (CONFUSION, _confusion)):
+        if name in wanted:
+            try:
+                shown[name] = figures(step, executor_input)
+            except Exception:
+                _log.exception("The UI will show no %s of %s", name, step)
+                shown[name] = {}
+    return {
+        name: {"artifacts": [{"uri": wanted[name]["uri"], "metadata": metadata}]}
+        for name, metadata in shown.items()
+    }
+
+
+def _page(step: str, executor_input: Json) -> str:
+    try:
+        from report.steps import step_page
+
+        return step_page(step, _sources(step, executor_input))
+    except Exception as error:
+        _log.exception("The page of %s could not be made", step)
+        reason = html.escape(f"{type(error).__name__}: {error}")
+        return f"<!doctype html><p>{step} ended well. Its page could not be made: {reason}</p>\n"
+
+
+def _metrics(step: str, executor_input: Json) -> Json:
+    from report.steps import step_metrics
+
+    metrics = step_metrics(step, _sources(step, executor_input))
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _confusion(step: str, executor_input: Json) -> Json:
+    from report.steps import step_confusion
+
+    confusion = step_confusion(_sources(step, executor_input))
+    if confusion is None:
+        return {}
+    labels = [{"displayName": label} for label in confusion["labels"]]
+    rows = [{"row": list(row)} for row in confusion["rows"]]
+    return {"confusionMatrix": {"annotationSpecs": labels, "rows": rows}}
+
+
+def _sources(step: str, executor_input: Json) -> Any:
+    """The folders that the step read and wrote, under the report's names for them."""
+    from report.sources import OUTPUTS, Sources
+
+    def folders() -> Iterator[tuple[str, str]]:
+        for name, artifact in artifacts(executor_input.get("inputs", {})):
+            yield name, artifact["uri"]
+        for name, artifact in artifacts(executor_input.get("outputs", {})):
+            yield OUTPUTS.get((step, name), ""), artifact["uri"]
+
+    known = Sources.__dataclass_fields__
+    return Sources(**{name: Path(folder) for name, folder in folders() if name in known})

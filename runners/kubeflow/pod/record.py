@@ -1,0 +1,47 @@
+"""The page of a run that did not come to its end on a cluster, left by the step that ended it, if it can."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from locations import locate
+from records.run import Outcome, Problem, Step
+from report import records
+from report.facts import About, Facts
+from report.page import render_run
+
+_log = logging.getLogger("edgeline.kubeflow")
+
+
+def leave_end(step: str, run: str, place: str, outcome: Outcome, event: Mapping[str, Any]) -> None:
+    """Adds to what DataAdmission left of the run, if it came so far, how it ended.
+
+    Args:
+        step: What ended it.
+        run: Id of the run.
+        place: Folder or URL of the records of the model, which it is named after.
+        outcome: How it ended.
+        event: `found`, `why` and `do`.
+    """
+    try:
+        root = locate(place)
+        now = datetime.now(timezone.utc).replace(microsecond=0).isoformat()
+        known = records.read(root / run)
+        facts = known or Facts(About(run, root.name, engine="kubeflow", started_at=now))
+        about = replace(
+            facts.about,
+            number=records.number_of(run, [earlier for _, earlier in records.read_all(root)]),
+            outcome=outcome,
+            ended_at=now,
+            reasons=(event["found"],),
+            problem=Problem(event["found"], event["why"], event["do"]),
+            steps=(*facts.about.steps, Step(step, "failed")),
+        )
+        facts = replace(facts, about=about)
+        _log.info(
+            "The report of this run is %s", records.write(root / run, facts, render_run(facts, {}, None))
+        )
+    except Exception as error:  # Mostly a step that does not mount the claim; a page decides nothing.
+        _log.warning("There is no report of this run: %s: %s", type(error).__name__, error)

@@ -1,0 +1,182 @@
+"""`edgeline kubeflow submit, watch, retry`: start a run on a cluster, follow it, and pick it up again."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from errors import EdgelineError
+from runners.kubeflow.outcome import PUSHER, Outcome, conclude
+from runners.kubeflow.steps import ENDED, Step, plan, read_steps
+from runners.kubeflow.target import Target, upload
+from runners.kubeflow.watch import Patience, follow
+from runners.shared.stdout import note, print_json, say
+
+PATIENCE = Patience()
+# States of a run that can go on from the steps that failed.
+_RETRYABLE = {"FAILED", "CANCELED", "ERROR"}
+_STYLES = {"pushed": "bold green", "unchanged": "bold green", "held": "bold yellow", "refused": "bold yellow"}
+
+
+@dataclass(frozen=True)
+class Following:
+    """Whether a run is followed to its end, for how many seconds at most, and how that is told."""
+
+    timeout: float | None
+    as_json: bool
+    wait: bool = True
+
+
+def submit(where: Target, package: Path | None, following: Following) -> int:
+    """Uploads the pipeline and starts a run; returns the exit code."""
+    version = upload(where, package)
+    kubeflow = where.settings.kubeflow
+    experiment = where.cluster.experiment(where.experiment)
+    root, account = kubeflow.pipeline_root, kubeflow.service_account
+    run = where.cluster.start(version, _run_name(where), experiment, root, account)
+    if following.wait:
+        names = plan(where.cluster.spec(version.pipeline_id, version.id))
+        return _watch(where, run, names, following)
+    more = {"pipeline_version": version.name}
+    return _tell(where, run, f"Started run {run} of version {version.name}", following, **more)
+
+
+def watch(where: Target, run_id: str, following: Following) -> int:
+    """Follows a run to its end; returns its exit code."""
+    return _watch(where, run_id, _names(where, where.cluster.run(run_id)), following)
+
+
+def retry(where: Target, run_id: str, following: Following) -> int:
+    """Picks a run up again at the steps that failed; returns the exit code.
+
+    Behind a step that counts as done and left nothing a run cannot go on, and the API starts no such step
+    again: another run with the same pipeline and settings takes its place.
+
+    Raises:
+        EdgelineError: There is no such run, or nothing of it is to be made again.
+    """
+    run = where.cluster.run(run_id)
+    names = _names(where, run)
+    outcome = _conclude(where, run, read_steps(run, names)) if run.state in ENDED else None
+    lost = outcome.lost if outcome else None
+    if lost is None and run.state not in _RETRYABLE:
+        going = run.state not in ("SUCCEEDED", "SKIPPED")
+        raise EdgelineError(
+            f"Run {run.run_id} has not failed: its state is {run.state}.",
+            "Only a run that failed can go on from the steps that failed.",
+            f"Follow it with `edgeline kubeflow watch {run.run_id}`."
+            if going
+            else "Start another one with `edgeline kubeflow submit`.",
+        )
+    if lost is None:
+        where.cluster.retry(run.run_id)
+        again, begins = run.run_id, f"Run {run.run_id} goes on"
+    else:
+        again = where.cluster.start_again(run, _run_name(where))
+        begins = f"Run {again} takes its place, with the same pipeline and settings"
+        note(f"{lost} Kubeflow Pipelines starts no step again that counts as done.")
+        if following.wait:
+            note(f"{begins}.")
+    if following.wait:
+        return _watch(where, again, names, following)
+    return _tell(where, again, begins, following)
+
+
+def _tell(where: Target, run: str, begins: str, following: Following, **more: str) -> int:
+    url = where.cluster.run_url(run)
+    if following.as_json:
+        print_json({"run": run, "url": url, **more})
+    else:
+        say(f"{begins}: {url}")
+        say(f"Follow it: edgeline kubeflow watch {run}")
+    return 0
+
+
+def _run_name(where: Target) -> str:
+    return f"{where.workload.name} {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S}"
+
+
+def _names(where: Target, run: Any) -> list[str]:
+    """The steps of a run, from the pipeline that it was started from."""
+    reference = run.pipeline_version_reference
+    spec: Any = run.pipeline_spec or {}
+    if reference is not None and reference.pipeline_version_id:
+        spec = where.cluster.spec(reference.pipeline_id, reference.pipeline_version_id)
+    return plan(spec)
+
+
+def _watch(where: Target, run_id: str, names: list[str], following: Following) -> int:
+    """Follows a run with the progress of a local one, and says how it ended."""
+    from rich.console import Console
+
+    from runners.shared.progress import Progress, print_line
+
+    patience = replace(PATIENCE, timeout_s=following.timeout)
+    console = Console(stderr=following.as_json, highlight=False)
+    cluster, began = where.cluster, time.monotonic()
+    with Progress(console, "waiting for the cluster") as progress:
+        progress.say(f"run {run_id}: {where.workload.name} on {cluster.host}", "bold")
+        progress.say(cluster.run_url(run_id))
+        run = _until_interrupted(
+            lambda: follow(cluster, run_id, names, progress.handle, patience), run_id, progress
+        )
+        steps = read_steps(run, names)
+        outcome = _conclude(where, run, steps)
+    for line, style in _last_lines(where, run_id, outcome, steps):
+        print_line(console, line, style)
+    if following.as_json:
+        print_json(_document(where, run, steps, outcome, time.monotonic() - began, progress.warnings))
+    return outcome.exit_code
+
+
+def _conclude(where: Target, run: Any, steps: list[Step]) -> Outcome:
+    push = where.settings.kubeflow.push
+    return conclude(where.cluster, run.run_id, run.state, steps, where.workload.name, push)
+
+
+def _until_interrupted(wait: Callable[[], Any], run_id: str, progress: Any) -> Any:
+    try:
+        return wait()
+    except KeyboardInterrupt:
+        progress.say(f"The run goes on. Follow it again with `edgeline kubeflow watch {run_id}`.", "yellow")
+        raise
+
+
+def _last_lines(where: Target, run_id: str, outcome: Outcome, steps: list[Step]) -> Iterator[tuple[str, str]]:
+    model, push = where.workload.name, where.settings.kubeflow.push
+    # Before the Pusher has begun, nothing can have changed.
+    safe = any(step.name == PUSHER and step.state == "waiting" for step in steps)
+    headline = {
+        "pushed": f"Pushed version {outcome.version} of {model}{f' to {push}' if push else ''}",
+        "unchanged": "Nothing new to push.",
+        "held": "Held back: the model was trained and not pushed; production stays as it was.",
+        "refused": "Data refused: nothing was trained or pushed; production stays as it was.",
+        "failed": f"Failed{': nothing was pushed; production stays as it was' if safe else ''}.",
+    }[outcome.ending]
+    yield headline, _STYLES.get(outcome.ending, "bold red")
+    yield from ((f"  - {reason}", "") for reason in outcome.reasons)
+    if outcome.do:
+        yield f"  {outcome.do}", ""
+    if outcome.ending not in ("pushed", "unchanged"):
+        yield f"Details: {where.cluster.run_url(run_id)}", ""
+
+
+def _document(
+    where: Target, run: Any, steps: list[Step], outcome: Outcome, seconds: float, warnings: list[str]
+) -> dict[str, Any]:
+    return {
+        "run": run.run_id,
+        "url": where.cluster.run_url(run.run_id),
+        "workload": where.workload.name,
+        "state": run.state,
+        "outcome": outcome.ending,
+        "exit_code": outcome.exit_code,
+        "version": outcome.version,
+        "reasons": list(outcome.reasons),
+        "do": outcome.do,
+        "warnings": warnings,
+        "watched_seconds": round(seconds, 1),
+        "steps": [{"name": step.name, "state": step.state, "seconds": step.seconds} for step in steps],
+    }

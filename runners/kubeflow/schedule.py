@@ -1,0 +1,209 @@
+"""`edgeline kubeflow schedule`: a recurring run on a cluster, one of each workload and experiment.
+
+It is replaced by making the new one first and removing the old ones after. Killed in between, both fire until
+the next call removes the old one: a run too many. The other way round a week would be lost.
+
+Deleting a recurring run would end a run that it has fired and that is going on, in the middle of whatever it
+does. So one with such a run is disabled, and stays until a later call finds the run ended.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from errors import EdgelineError
+from runners.kubeflow.cron import Cron
+from runners.kubeflow.target import Target, upload
+from runners.shared.stdout import print_json, say
+
+# How ours are told from what others scheduled under the same name.
+_MARK = "Made by `edgeline kubeflow schedule`"
+
+
+def replace(where: Target, cron: Cron, package: Path | None, as_json: bool) -> int:
+    """Makes the recurring run, instead of those before; returns the exit code."""
+    cluster, name, kubeflow = where.cluster, where.workload.name, where.settings.kubeflow
+    experiment = cluster.experiment(where.experiment)
+    _refuse_a_taken_name(where, experiment)
+    version = upload(where, package)
+    made = cluster.schedule(
+        version,
+        name,
+        experiment,
+        cron.text,
+        description=f"{_MARK} from version {version.name}.",
+        pipeline_root=kubeflow.pipeline_root,
+        service_account=kubeflow.service_account,
+    )
+    # Asked after the new one is there: also those that a killed call or somebody else made meanwhile.
+    old = [each for each in _ours(where, experiment) if each.recurring_run_id != made]
+    going = _remove(where, experiment, old)
+    fires = cron.next(datetime.now(timezone.utc))
+    if as_json:
+        more = {"cron": cron.text, "version": version.name, "replaced": len(old), "going_on": going}
+        _print_change(where, "scheduled", made, **more)
+        return 0
+    say(f"Scheduled {name} at '{cron.text}', version {version.name}, in the experiment {where.experiment}.")
+    if fires is not None:
+        say(f"Next: {fires:%A %Y-%m-%d %H:%M:%S} UTC (or the zone that the scheduler is set to).")
+    say("One run at a time; what was missed is not caught up on, since ingest reads all new weeks anyway.")
+    if old:
+        say(f"It replaces what was scheduled before: {', '.join(_when(each) for each in old)}")
+    _say_kept(going)
+    return 0
+
+
+def _remove(where: Target, experiment: str, old: Sequence[Any]) -> list[str]:
+    """Keeps recurring runs from firing, and deletes those without a run; returns the runs of the others."""
+    if not old:
+        return []
+    try:
+        for each in old:
+            where.cluster.disable_schedule(each.recurring_run_id)
+        # Asked after that, so that none of them can fire another.
+        fired = where.cluster.fired(experiment)
+        for each in old:
+            if each.recurring_run_id not in fired:
+                where.cluster.delete_schedule(each.recurring_run_id)
+    except EdgelineError as error:
+        raise EdgelineError(
+            error.found,
+            f"{error.why} The new recurring run is there, and one before it too.",
+            "Run the same command again, which removes the older ones.",
+        ) from error
+    return [fired[each.recurring_run_id] for each in old if each.recurring_run_id in fired]
+
+
+def _say_kept(going: Sequence[str]) -> None:
+    for run in going:
+        say(f"Run {run} of the one before goes on. That one is disabled, and the next call removes it.")
+
+
+def show_all(where: Target, as_json: bool) -> int:
+    """Lists all recurring runs on the cluster that were made here; returns the exit code."""
+    ours = [each for each in where.cluster.schedules() if _is_ours(each)]
+    names = {each.experiment_id: where.cluster.experiment_name(each.experiment_id) for each in ours}
+    if as_json:
+        print_json([_record(each, names[each.experiment_id]) for each in ours])
+        return 0
+    if not ours:
+        say(f"No recurring run was made by edgeline on {where.cluster.host}.")
+    for each in ours:
+        record = _record(each, names[each.experiment_id])
+        line = f"{record['name']:<16} {record['cron']:<20} {record['state']:<9} {record['experiment']:<24}"
+        say(f"{line} since {record['created_at']}")
+    twice = [(e.display_name, e.experiment_id) for e in ours if _is_enabled(e)]
+    for name, experiment in sorted({pair for pair in twice if twice.count(pair) > 1}):
+        say(f"{name} fires more than once in {names[experiment]}: `--cron` again leaves one of them.")
+    return 0
+
+
+def delete(where: Target, as_json: bool) -> int:
+    """Removes the recurring run; returns the exit code.
+
+    Raises:
+        EdgelineError: There is none, or a run of it is going on.
+    """
+    ours = _found(where)
+    going = _remove(where, ours[0].experiment_id, ours)
+    if going:
+        raise EdgelineError(
+            f"{where.workload.name} does not fire any more; it is not deleted, since its run {going[0]} is"
+            " going on.",
+            "Kubernetes would end that run along with the recurring run, wherever it is.",
+            f"Run the same command again when it has ended: `edgeline kubeflow watch {going[0]}`. Or"
+            f" terminate it on its page first: {where.cluster.run_url(going[0])}",
+        )
+    if as_json:
+        _print_change(where, "deleted", ours[0].recurring_run_id)
+    else:
+        say(f"{where.workload.name} is no longer scheduled in the experiment {where.experiment}.")
+    return 0
+
+
+def switch(where: Target, enable: bool, as_json: bool) -> int:
+    """Lets the recurring run fire, or keeps it from that; returns the exit code."""
+    newest, *older = _found(where)
+    going: list[str] = []
+    if enable:
+        going = _remove(where, newest.experiment_id, older)
+        where.cluster.enable_schedule(newest.recurring_run_id)
+    else:
+        for each in (newest, *older):
+            where.cluster.disable_schedule(each.recurring_run_id)
+    if as_json:
+        _print_change(where, "enabled" if enable else "disabled", newest.recurring_run_id)
+    elif enable:
+        say(f"{where.workload.name} fires again: {_when(newest)}")
+        _say_kept(going)
+    else:
+        say(f"{where.workload.name} does not fire any more; `edgeline kubeflow schedule --enable` undoes it.")
+    return 0
+
+
+def _found(where: Target) -> list[Any]:
+    """What is scheduled of the workload, the newest first.
+
+    Raises:
+        EdgelineError: Nothing is.
+    """
+    experiment = where.cluster.find_experiment(where.experiment)
+    ours = _ours(where, experiment) if experiment is not None else []
+    if not ours:
+        no = "has no recurring run of it" if experiment is not None else "does not exist"
+        raise EdgelineError(
+            f"{where.workload.name} is not scheduled: the experiment {where.experiment} on"
+            f" {where.cluster.host} {no}.",
+            "A recurring run is known by the workload's name and its experiment.",
+            "See all of them with `edgeline kubeflow schedule --list`.",
+        )
+    return ours
+
+
+def _ours(where: Target, experiment: str) -> list[Any]:
+    return [
+        each
+        for each in where.cluster.schedules()
+        if _is_ours(each) and (each.display_name, each.experiment_id) == (where.workload.name, experiment)
+    ]
+
+
+def _refuse_a_taken_name(where: Target, experiment: str) -> None:
+    name = where.workload.name
+    for each in where.cluster.schedules():
+        if (each.display_name, each.experiment_id) == (name, experiment) and not _is_ours(each):
+            raise EdgelineError(
+                f"The experiment {where.experiment} has a recurring run {name!r} already, which was not made"
+                " by this command.",
+                "Two of one name would both fire, and this one is not ours to replace.",
+                "Delete or rename it, or name another experiment: --set kubeflow.experiment=NAME",
+            )
+
+
+def _is_ours(each: Any) -> bool:
+    return bool(each.description) and str(each.description).startswith(_MARK)
+
+
+def _is_enabled(each: Any) -> bool:
+    return str(each.status) == "ENABLED"
+
+
+def _when(each: Any) -> str:
+    schedule = each.trigger.cron_schedule if each.trigger else None
+    return f"'{schedule.cron}'" if schedule else "by an interval"
+
+
+def _record(each: Any, experiment: str) -> dict[str, Any]:
+    return {
+        "id": each.recurring_run_id,
+        "name": each.display_name,
+        "cron": _when(each).strip("'"),
+        "state": "enabled" if _is_enabled(each) else "disabled",
+        "experiment": experiment,
+        "created_at": f"{each.created_at:%Y-%m-%d %H:%M}" if each.created_at else None,
+    }
+
+
+def _print_change(where: Target, what: str, recurring_run: str, **more: Any) -> None:
+    print_json({"workload": where.workload.name, "outcome": what, "recurring_run": recurring_run, **more})

@@ -1,0 +1,125 @@
+"""What TFX leaves out of a pipeline for Kubeflow: what the UI shows, and what the platform has to know.
+
+Works on the pipeline spec as nested dictionaries, with the names that its JSON has. The measures of a pod
+are written in the fields that every KFP 2 backend reads.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount_path, split_claim
+from records.steps import STEPS
+
+PAGE, METRICS, CONFUSION = "page", "metrics", "confusion"
+_UI_TYPES = {PAGE: "system.HTML", METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
+# A cluster can count a step as done whose pod was lost. So what the admission lets begin also needs its page,
+# which it leaves only when it ended well.
+_ADMISSION, _ADMISSION_INPUT = "DataAdmission", "admission"
+_LONGEST_WAIT_S = 3600
+# Parameters that only a pod knows. A backend from KFP 2.5 on fills in the first itself, our entry the others.
+RUN_ID = "{{$.pipeline_job_uuid}}"
+CODE_OF_IMAGE, LOCK_OF_IMAGE = "code-of-the-image", "lock-of-the-image"
+
+Spec = dict[str, Any]
+
+
+def finish(spec: Spec, settings: KubeflowSettings) -> tuple[Spec, Spec]:
+    """Completes a pipeline spec in place.
+
+    Args:
+        spec: What TFX compiled.
+        settings: The platform's side.
+
+    Returns:
+        The spec, and the document that goes beside it for Kubernetes; the latter empty where nothing is set.
+    """
+    executors = spec["deploymentSpec"]["executors"]
+    platform = {}
+    spec["defaultPipelineRoot"] = settings.pipeline_root
+    for step, task in spec["root"]["dag"]["tasks"].items():
+        component = spec["components"][task["componentRef"]["name"]]
+        label = component["executorLabel"]
+        _add_ui_outputs(step, component)
+        _need_admission(task, component)
+        # A step that is served from the cache of last week looks at nothing; see also compiler.py.
+        task["cachingOptions"] = {"enableCache": False}
+        if settings.retries and STEPS[step].repeatable:
+            task["retryPolicy"] = {
+                "maxRetryCount": settings.retries,
+                "backoffDuration": f"{settings.retry_backoff_s}s",
+                "backoffFactor": 2.0,
+                "backoffMaxDuration": f"{_LONGEST_WAIT_S}s",
+            }
+        _complete_container(step, executors[label]["container"], settings)
+        if config := _kubernetes_config(step, settings):
+            platform[label] = config
+    if not platform:
+        return spec, {}
+    return spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}}
+
+
+def _add_ui_outputs(step: str, component: Spec) -> None:
+    artifacts = component.setdefault("outputDefinitions", {}).setdefault("artifacts", {})
+    for name in (PAGE, *STEPS[step].figures):
+        assert name not in artifacts, f"{step} has an output {name} of its own"
+        artifacts[name] = {"artifactType": _artifact_type(name)}
+
+
+def _need_admission(task: Spec, component: Spec) -> None:
+    if _ADMISSION not in task.get("dependentTasks", ()):
+        return
+    page = {"taskOutputArtifact": {"producerTask": _ADMISSION, "outputArtifactKey": PAGE}}
+    task.setdefault("inputs", {}).setdefault("artifacts", {})[_ADMISSION_INPUT] = page
+    artifacts = component.setdefault("inputDefinitions", {}).setdefault("artifacts", {})
+    artifacts[_ADMISSION_INPUT] = {"artifactType": _artifact_type(PAGE)}
+
+
+def _artifact_type(name: str) -> Spec:
+    return {"schemaTitle": _UI_TYPES[name], "schemaVersion": "0.0.1"}
+
+
+def _complete_container(step: str, container: Spec, settings: KubeflowSettings) -> None:
+    container["command"] += ["--step", step]
+    if settings.env:
+        container["env"] = [{"name": name, "value": value} for name, value in sorted(settings.env.items())]
+    placement = settings.placement(step)
+    resources: Spec = {}
+    if placement.cpu is not None:
+        resources["cpuLimit"] = placement.cpu
+    if placement.memory_gb is not None:
+        resources["memoryLimit"] = placement.memory_gb
+    if placement.gpu:
+        kind = placement.gpu_type or DEFAULT_GPU_TYPE
+        resources["accelerator"] = {"type": kind, "count": str(placement.gpu)}
+    if resources:
+        container["resources"] = resources
+
+
+def _kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
+    placement = settings.placement(step)
+    by_secret: dict[str, list[Spec]] = {}
+    for name, place in sorted(settings.secrets.items()):
+        secret, _, key = place.partition("/")
+        by_secret.setdefault(secret, []).append({"secretKey": key, "envVar": name})
+    config = {
+        "pvcMount": [
+            {"constant": claim, "mountPath": mount_path(claim)} for claim in _claims(step, settings)
+        ],
+        "secretAsEnv": [{"secretName": name, "keyToEnv": keys} for name, keys in by_secret.items()],
+        "nodeSelector": {"labels": dict(placement.node_selector)} if placement.node_selector else None,
+        "tolerations": [
+            {key: value for key, value in toleration.model_dump().items() if value}
+            for toleration in placement.tolerations
+        ],
+        "imagePullPolicy": settings.image_pull_policy,
+        "imagePullSecret": [{"secretName": name} for name in settings.image_pull_secrets],
+    }
+    return {name: value for name, value in config.items() if value}
+
+
+def _claims(step: str, settings: KubeflowSettings) -> Iterator[str]:
+    """The claims of what a step opens, each once: a pod that mounts one twice is refused."""
+    locations = [getattr(settings, name) for name in STEPS[step].opens]
+    locations += [settings.push] if settings.push_in_every_step else []
+    found = [split_claim(location) for location in locations if location]
+    yield from dict.fromkeys(claim[0] for claim in found if claim)

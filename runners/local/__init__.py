@@ -1,0 +1,1 @@
+"""One run on one machine: the worker process, the lock, how it ended."""

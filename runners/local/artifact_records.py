@@ -1,0 +1,96 @@
+"""What each step left on disk, file by file, so that a cached step whose files are gone runs again.
+
+TFX reuses a cached step when its output folders exist; whether they are whole it does not ask.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from records.json_file import decode, encode, regular_file
+from runners.shared import runs
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ArtifactRecord:
+    """One output artifact of one step of one run.
+
+    Attributes:
+        step: The node's id.
+        key: The output's name.
+        uri: Its folder.
+        properties: Its custom properties.
+        files: POSIX relative path to size in bytes; None where an earlier run wrote them.
+    """
+
+    step: str
+    key: str
+    uri: str
+    properties: Mapping[str, Any]
+    files: Mapping[str, int] | None = None
+
+
+def list_files(uri: str) -> dict[str, int]:
+    """Every file below a folder, POSIX relative path to size in bytes."""
+    sizes = {}
+    for folder, _, names in os.walk(uri):
+        for name in names:
+            path = Path(folder, name)
+            sizes[path.relative_to(uri).as_posix()] = path.stat().st_size
+    return sizes
+
+
+def append(path: Path, record: ArtifactRecord) -> None:
+    """Adds a record to an artifacts.jsonl."""
+    with path.open("ab") as file:
+        file.write(encode(record) + b"\n")
+
+
+def read(path: Path) -> Iterator[ArtifactRecord]:
+    """The records of an artifacts.jsonl; what a crash tore is left out, with a warning."""
+    try:
+        with open(path, "rb", opener=regular_file) as file:
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("%s cannot be read: %s", path, error)
+        return
+    for number, line in enumerate(lines, start=1):
+        try:
+            record: ArtifactRecord = decode(line, ArtifactRecord)
+        except (ValueError, RecursionError) as error:
+            log.warning("%s line %d is left out: %s", path, number, error)
+            continue
+        yield record
+
+
+def discard_damaged(workspace: Path) -> list[str]:
+    """Removes the folder of each artifact that lost files or bytes, so that its step runs again.
+
+    Returns:
+        One sentence an artifact. Folders that are gone altogether are not named: TFX sees that by itself.
+    """
+    root = (workspace / "artifacts").resolve()
+    newest: dict[str, ArtifactRecord] = {}
+    for folder in runs.folders(workspace):
+        newest |= {record.uri: record for record in read(folder.artifacts) if record.files is not None}
+    sentences = []
+    for record in newest.values():
+        path = Path(record.uri)
+        if not os.path.isdir(path) or root not in path.resolve().parents:
+            continue
+        found, expected = list_files(record.uri), record.files or {}
+        wrong = sorted(name for name, size in expected.items() if found.get(name) != size)
+        if wrong:
+            shutil.rmtree(path)
+            what = "is gone" if wrong[0] not in found else "has another size"
+            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+            sentences.append(f"{record.step} runs again: {wrong[0]} of its {record.key} {what}{more}.")
+    return sentences

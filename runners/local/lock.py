@@ -1,0 +1,86 @@
+"""One run at a time a workspace: a lock that the operating system gives back when its holder dies."""
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from errors import EdgelineError, WorkspaceLocked
+from records.json_file import UNREADABLE, JsonFile
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock, and for which run; None while that is about to start."""
+
+    pid: int
+    run: str | None
+    host: str
+    since: str
+
+
+HOLDER = JsonFile[Holder]("lock", Holder)
+
+
+class WorkspaceLock:
+    """A held lock.
+
+    It belongs to the open file, so a process that inherits `descriptor` holds it too, until both are gone.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._since = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def note(self, run: str | None = None) -> None:
+        """Writes into the file who holds it, for the one who comes second."""
+        holder = Holder(os.getpid(), run, socket.gethostname(), self._since)
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, HOLDER.to_bytes(holder), 0)
+
+
+@contextmanager
+def hold(workspace: Path) -> Iterator[WorkspaceLock]:
+    """Holds the workspace's lock; makes the workspace where it is missing.
+
+    Raises:
+        WorkspaceLocked: Another process holds it.
+        EdgelineError: The workspace cannot be written to.
+    """
+    path = workspace / HOLDER.name
+    try:
+        workspace.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise EdgelineError(
+            f"The workspace {workspace} cannot be written to ({error.strerror}: {error.filename}).",
+            "Each run writes its steps, its log and its lock there.",
+            "Give it write permission, or name another one with --workspace DIR.",
+        ) from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WorkspaceLocked(
+                f"Another run holds the workspace {workspace}: {_holder(workspace)}.",
+                "Two runs would write the same steps.",
+                "Wait for it, or use another workspace with --workspace DIR.",
+            ) from None
+        lock = WorkspaceLock(descriptor)
+        lock.note()
+        yield lock
+    finally:
+        os.close(descriptor)
+
+
+def _holder(workspace: Path) -> str:
+    try:
+        holder = HOLDER.read(workspace)
+        run = f"run {holder.run}" if holder.run else "a run that is about to start"
+        return f"{run}, process {holder.pid} on {holder.host}, since {holder.since}"
+    except UNREADABLE:
+        return "a process that has not said yet who it is"

@@ -1,0 +1,175 @@
+"""What a run would do, told in a second: which steps come from the cache, which run, and why."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from data.spans.layout import newest_spans
+from records.json_file import to_builtins
+from records.run import CODE, Run
+from records.steps import STEPS
+from report.facts import by_dotted_name
+from runners.local import artifact_records
+from runners.shared import inputs, runs
+from runners.shared.code import digest, step_files
+from runners.shared.run_options import RunOptions
+from runners.shared.runs import RunFolder
+from runners.shared.stdout import print_json, say
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+    from pipeline.workloads import Workload
+
+Code = Mapping[str, Mapping[str, str]]
+# Of the value of a setting, such as a list of bounds.
+_LONGEST = 60
+_WORDS = {
+    "data": "the data folder",
+    "window": "the photos of the window",
+    "labels": "the labels",
+    "schema": "the curated schema",
+    "production": "what is in production",
+    "destination": "where releases go",
+    "lock": "the libraries",
+}
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One step: whether it comes from the cache, and else why it runs, a few words each."""
+
+    name: str
+    cached: bool
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class World:
+    """What the steps of one run depend on.
+
+    Attributes:
+        inputs: Digests, and the data folder, by name.
+        settings: By dotted name.
+        code: Digests of the files of each step.
+    """
+
+    inputs: Mapping[str, str]
+    settings: Mapping[str, str]
+    code: Code
+
+    def of(self, step: str) -> dict[str, str]:
+        """All that is in the cache's key of a step but the outputs of other steps."""
+        info = STEPS[step]
+        found = {name: self.inputs.get(name, "") for name in info.inputs}
+        for name, value in self.settings.items():
+            if any(name == begin or name.startswith((f"{begin}.", f"{begin}_")) for begin in info.settings):
+                found[f"setting {name}"] = value
+        if info.code or info.runs_workload:
+            found |= {f"code of {module}": value for module, value in self.code.get(step, {}).items()}
+            found["lock"] = self.inputs.get("lock", "")
+        return found
+
+    def keys(self) -> dict[str, str]:
+        """The key of each step, those of the steps before it among it."""
+        keys: dict[str, str] = {}
+        for step, info in STEPS.items():
+            keys[step] = digest([self.of(step), [keys[before] for before in info.after]])
+        return keys
+
+
+def plan(options: RunOptions) -> int:
+    """Tells what a run with these options would do; returns the exit code.
+
+    Raises:
+        UsageError: Something in the options is wrong.
+        DataRefused: There is no data to read.
+    """
+    named = options.named.with_whole_path()
+    workload, settings = named.load()
+    workspace = options.workspace.absolute()
+    earlier = [item for item in runs.read_all(workspace) if item[1].workload == workload.name]
+    steps = make_plan(_world_now(options, workload, settings), earlier)
+    if options.as_json:
+        print_json({"last_run": earlier[-1][1].id if earlier else None, "steps": to_builtins(steps)})
+        return 0
+    for step in steps:
+        say(f"  {step.name:<16} {'cached' if step.cached else 'runs: ' + '; '.join(step.why)}")
+    return 0
+
+
+def make_plan(now: World, earlier: Sequence[tuple[RunFolder, Run]]) -> list[PlannedStep]:
+    """What each step would do.
+
+    Args:
+        now: What a run would depend on.
+        earlier: The runs of its model in its workspace, in their order.
+    """
+    known: dict[str, set[str]] = {step: set() for step in STEPS}
+    last: dict[str, World] = {}
+    for folder, run in earlier:
+        world = _world_of(folder, run)
+        keys, there = world.keys(), _kept(folder)
+        for step in run.steps:
+            if step.name in STEPS and step.state in ("done", "cached"):
+                last[step.name] = world
+                if step.name in there:
+                    known[step.name].add(keys[step.name])
+    planned: dict[str, PlannedStep] = {}
+    keys = now.keys()
+    for name, info in STEPS.items():
+        after = [before for before in info.after if not planned[before].cached]
+        if info.each_run:
+            planned[name] = PlannedStep(name, False, ("each run does it",))
+        elif keys[name] in known[name] and not after:
+            planned[name] = PlannedStep(name, True)
+        else:
+            why = [*_why(name, now, last.get(name)), *([f"after {', '.join(after)}"] if after else [])]
+            planned[name] = PlannedStep(name, False, tuple(why or ["what it left is gone"]))
+    return list(planned.values())
+
+
+def _why(step: str, now: World, before: World | None) -> Iterator[str]:
+    """What changed for a step since it was done last."""
+    if before is None:
+        yield "it was not done yet"
+        return
+    ours, theirs = now.of(step), before.of(step)
+    changed = [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)]
+    files = [name.removeprefix("code of ") for name in changed if name.startswith("code of ")]
+    for name in changed:
+        if name.startswith("setting "):
+            values = theirs.get(name, "not set"), ours.get(name, "not set")
+            yield f"{name.removeprefix('setting ')} {' -> '.join(value[:_LONGEST] for value in values)}"
+        elif not name.startswith("code of "):
+            yield f"{_WORDS[name]} changed"
+    if files:
+        more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+        yield f"code of {', '.join(files[:3])}{more} changed"
+
+
+def _kept(folder: RunFolder) -> set[str]:
+    """The steps of a run whose outputs are all still there."""
+    kept: dict[str, bool] = {}
+    for record in artifact_records.read(folder.artifacts):
+        kept[record.step] = kept.get(record.step, True) and os.path.isdir(record.uri)
+    return {step for step, whole in kept.items() if whole}
+
+
+def _world_of(folder: RunFolder, run: Run) -> World:
+    code = CODE.find_readable(folder.path) or {}
+    return World({**run.inputs, "data": run.data}, by_dotted_name(run.settings), code)
+
+
+def _world_now(options: RunOptions, workload: "Workload", settings: "Settings") -> World:
+    workspace = options.workspace.absolute()
+    push = settings.push.destination or str(workspace / "push")
+    data = options.data.absolute() if options.data is not None else workspace / "sample"
+    code = step_files(workload.module)
+    rendered = options.data is not None or (workspace / "sample").is_dir()
+    spans = newest_spans(data, settings.data.window) if rendered else ()
+    # A workspace is made by its first run.
+    cache = workspace / "window.json" if workspace.is_dir() else None
+    seen = inputs.digests(spans, cache, workload, settings, push, code)
+    chosen = settings.model_dump(mode="json", exclude={"kubeflow"})
+    return World({**seen, "data": str(data)}, by_dotted_name(chosen), code)

@@ -1,0 +1,78 @@
+"""The page of a local run: `report.html` and `facts.json` in the folder of the run."""
+
+import os
+from itertools import takewhile
+from pathlib import Path
+
+from components.library_versions import library_versions
+from records.run import Run
+from report import records
+from report.collect import collect, pictures
+from report.facts import About, Artifact, Facts, by_dotted_name
+from report.page import render_run
+from report.sources import OUTPUTS, Sources
+from runners.local import artifact_records
+from runners.local.catch_up import span_lines
+from runners.shared import runs
+from runners.shared.runs import RunFolder
+
+
+def write_report(run: Run, folder: RunFolder) -> Path:
+    """Builds the page of a run from what its steps put out; returns its path.
+
+    Args:
+        run: Its record, ended.
+        folder: Where it lies.
+    """
+    sources = find_sources(folder)
+    facts = collect(sources, about(run, folder))
+    page = render_run(facts, pictures(sources), _before(run, folder))
+    records.write(folder.path, facts, page)
+    return folder.path / records.PAGE
+
+
+def find_sources(folder: RunFolder) -> Sources:
+    """The folders of the artifacts that a run recorded."""
+    found = {
+        OUTPUTS[record.step, record.key]: Path(record.uri)
+        for record in artifact_records.read(folder.artifacts)
+        if (record.step, record.key) in OUTPUTS and os.path.isdir(record.uri)
+    }
+    return Sources(**found)
+
+
+def about(run: Run, folder: RunFolder) -> About:
+    """The record of a run as the report has it."""
+    return About(
+        run=run.id,
+        model=run.workload,
+        number=run.number,
+        outcome=run.outcome,
+        version=run.version,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        seconds=run.seconds,
+        start_seconds=run.start_seconds,
+        resumes=run.resumes,
+        reasons=run.reasons,
+        warnings=run.warnings,
+        notes=tuple(span_lines(run)),
+        problem=run.error if run.outcome != "interrupted" else None,
+        log=str(folder.log) if folder.log.exists() else None,
+        data=run.data,
+        inputs=dict(run.inputs),
+        # Runs of before recorded what runs the DAG elsewhere.
+        settings=by_dotted_name({name: v for name, v in run.settings.items() if name != "kubeflow"}),
+        libraries=library_versions(),
+        steps=run.steps,
+        artifacts=tuple(
+            Artifact(record.step, record.key, record.uri, record.properties)
+            for record in artifact_records.read(folder.artifacts)
+        ),
+    )
+
+
+def _before(run: Run, folder: RunFolder) -> Facts | None:
+    earlier = [*takewhile(lambda known: known[1].id != run.id, runs.read_all(folder.path.parent.parent))]
+    facts = (records.read(known.path) for known, _ in reversed(earlier))
+    return records.before(run.id, run.workload, filter(None, facts))

@@ -1,0 +1,243 @@
+"""One run of the DAG, seen from the light side: what needs no TensorFlow is decided here, in a second."""
+
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.spans.layout import newest_spans
+from errors import DataRefused
+from locations import Location
+from records.json_file import to_builtins
+from records.run import CODE, UNFINISHED, Run
+from release import store
+from runners.local import artifact_records, catch_up, closing
+from runners.local.lock import WorkspaceLock, hold
+from runners.local.worker_link import run_worker
+from runners.shared import inputs, runs
+from runners.shared.code import digest, step_files
+from runners.shared.events import Event, listen
+from runners.shared.failures import describe, describe_death
+from runners.shared.progress import Progress, print_line
+from runners.shared.run_options import RunOptions
+from runners.shared.runs import RunFolder
+from runners.shared.stdout import print_json
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+    from pipeline.workloads import Workload
+
+
+def run(options: RunOptions) -> int:
+    """Runs the DAG once, or says that nothing changed; returns the exit code.
+
+    Raises:
+        EdgelineError: The run could not start; one that started reports its end itself.
+    """
+    started = time.monotonic()
+    from rich.console import Console
+
+    options = replace(options, named=options.named.with_whole_path())
+    workload, settings = options.named.load()
+    console = Console(stderr=options.as_json, highlight=False)
+    with hold(options.workspace) as lock:
+        return _Session(options, workload, settings, lock, console, started).run()
+
+
+@dataclass
+class _Session:
+    """What the parts of one run share while the workspace is held."""
+
+    options: RunOptions
+    workload: "Workload"
+    settings: "Settings"
+    lock: WorkspaceLock
+    console: Any
+    started: float
+    start_seconds: float | None = None
+    code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.workspace = self.options.workspace.absolute()
+        self.push = self.settings.push.destination or str(self.workspace / "push")
+
+    def run(self) -> int:
+        """Decides, runs the worker, and says how it ended."""
+        runs.mark_killed(self.workspace)
+        earlier = runs.read_runs(self.workspace, self.workload.name)
+        last = earlier[-1] if earlier else None
+        with Progress(self.console) as progress:
+            ended = self._attempt(earlier, progress)
+        if ended is None:
+            assert last is not None
+            return self._say_nothing_changed(last)
+        return self._report(*ended)
+
+    def _attempt(self, earlier: Sequence[Run], progress: Progress) -> tuple[Run, RunFolder] | None:
+        """The run, ended and recorded; None where nothing changed and none was wanted then."""
+        last = earlier[-1] if earlier else None
+        data = self._data(progress)
+        digests: dict[str, str] = {}
+        looked: dict[str, Any] = {}
+        try:
+            spans = newest_spans(data, self.settings.data.window)
+            looked = catch_up.look(data, spans, self.settings.data.window, earlier)
+            cache = self.workspace / "window.json"
+            self.code = step_files(self.workload.module)
+            digests = inputs.digests(spans, cache, self.workload, self.settings, self.push, self.code)
+            if self.options.if_changed and last is not None and self._nothing_changed(last, digests):
+                return None
+            inputs.check_labels(spans)
+        except DataRefused as refusal:
+            run, folder = self._begin(data, digests, looked, None)
+            self._warn_of_missed(run, progress)
+            return self._end(run, folder, describe(refusal, None), progress), folder
+        resumed = last if last is not None and self._resumable(last, digests) else None
+        run, folder = self._begin(data, digests, looked, resumed)
+        self._announce(run, resumed, progress)
+        error = self._follow(folder, progress)
+        return self._end(run, folder, error, progress), folder
+
+    def _data(self, progress: Progress) -> Location:
+        if self.options.data is not None:
+            return self.options.data.absolute()
+        with listen(progress.handle):
+            return inputs.ensure_sample(self.workspace, progress.say)
+
+    def _nothing_changed(self, last: Run, digests: Mapping[str, str]) -> bool:
+        if not last.has_verdict or not inputs.same_inputs(last.inputs, digests):
+            return False
+        return bool(digests["production"]) or last.outcome not in ("pushed", "unchanged")
+
+    def _resumable(self, last: Run, digests: Mapping[str, str]) -> bool:
+        same = inputs.same_inputs(last.inputs, digests)
+        return last.outcome in UNFINISHED and last.finished_steps > 0 and same
+
+    def _say_nothing_changed(self, last: Run) -> int:
+        ended = {
+            "pushed": f"pushed version {last.version}",
+            "unchanged": f"version {last.version} stayed in production",
+            "held": "which held its model back",
+            "refused": "which refused the data",
+        }[last.outcome]
+        text = f"Nothing changed since run {last.id} ({ended}): the same photos, settings and code."
+        print_line(self.console, text, "bold green")
+        if last.outcome in ("held", "refused"):
+            for reason in last.reasons:
+                print_line(self.console, f"  - {reason}")
+        if (way := closing.way_on(last)) is not None:
+            print_line(self.console, way)
+        if self.options.as_json:
+            unchanged = replace(
+                last,
+                outcome="unchanged",
+                exit_code=0,
+                reasons=(text, *last.reasons),
+                new_since=last.id,
+                new_spans=(),
+                missed_spans=(),
+            )
+            print_json(to_builtins(unchanged))
+        return 0
+
+    def _begin(
+        self, data: Location, digests: Mapping[str, str], looked: Mapping[str, Any], resumed: Run | None
+    ) -> tuple[Run, RunFolder]:
+        number = max((run.number for run in runs.read_runs(self.workspace)), default=0) + 1
+        folder = runs.create_folder(self.workspace)
+        run = Run(
+            id=folder.path.name,
+            number=number,
+            workload=self.workload.name,
+            workload_source=self.options.named.workload,
+            data=str(data),
+            push=self.push,
+            # No step on this machine reads what is there for a cluster.
+            settings=self.settings.model_dump(mode="json", exclude={"kubeflow"}),
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            started_at=runs.utc_now(),
+            inputs=digests,
+            step_code={step: digest(files) for step, files in self.code.items()},
+            resumes=resumed.id if resumed else None,
+            **looked,
+        )
+        CODE.write(folder.path, self.code)
+        folder.write(run)
+        self.lock.note(run.id)
+        return run, folder
+
+    def _announce(self, run: Run, resumed: Run | None, progress: Progress) -> None:
+        progress.say(f"run {run.id}: {self.workload.name} from {run.data}", "bold")
+        for line in catch_up.span_lines(run):
+            progress.say(line)
+        self._warn_of_missed(run, progress)
+        if resumed is not None:
+            done, steps = resumed.finished_steps, len(resumed.steps)
+            progress.say(f"resuming run {resumed.id}: {done} of {steps} steps are done")
+        for sentence in artifact_records.discard_damaged(self.workspace):
+            progress.say(sentence, "yellow")
+
+    def _warn_of_missed(self, run: Run, progress: Progress) -> None:
+        if (missed := catch_up.missed_warning(run)) is not None:
+            progress.handle({"event": "warning", "text": missed})
+
+    def _follow(self, folder: RunFolder, progress: Progress) -> Event | None:
+        """Runs the worker to its end; returns what went wrong."""
+        errors: list[Event] = []
+
+        def handle(event: Event) -> None:
+            if event.get("event") == "error":
+                errors.append(event)
+            elif event.get("event") == "plan":
+                self.start_seconds = round(time.monotonic() - self.started, 3)
+            progress.handle(event)
+
+        try:
+            code = run_worker(folder, self.lock.descriptor, handle)
+        except KeyboardInterrupt:
+            return {
+                "exit_code": runs.INTERRUPTED_EXIT,
+                "found": "The run was asked to end (Ctrl-C or SIGTERM).",
+                "why": "",
+                "do": "",
+            }
+        if errors:
+            return errors[0]
+        running = [step.name for step in folder.read_steps() if step.state == "running"]
+        return describe_death(code, running[-1] if running else None, folder.log) if code != 0 else None
+
+    def _end(self, run: Run, folder: RunFolder, error: Event | None, progress: Progress) -> Run:
+        run = closing.conclude(run, folder, error, progress.warnings)
+        seconds = round(time.monotonic() - self.started, 3)
+        run = replace(run, ended_at=runs.utc_now(), seconds=seconds, start_seconds=self.start_seconds)
+        folder.write(run)
+        return run
+
+    def _leave_report(self, run: Run, folder: RunFolder) -> Path | None:
+        """The page of the run; whatever keeps it from being made changes nothing of how the run ended."""
+        try:
+            from runners.local.report import write_report
+
+            page = write_report(run, folder)
+        except (Exception, KeyboardInterrupt) as error:
+            text = f"There is no report of this run: {type(error).__name__}: {error}"
+            print_line(self.console, text, "yellow")
+            return None
+        print_line(self.console, f"Report: {page}")
+        return page
+
+    def _report(self, run: Run, folder: RunFolder) -> int:
+        if run.steps:
+            for line in closing.time_table(run, self.console.width):
+                print_line(self.console, line)
+        for line, style in closing.last_lines(run, folder, store.current(self.push, run.workload)):
+            print_line(self.console, line, style)
+        page = self._leave_report(run, folder)
+        if self.options.as_json:
+            print_json({**to_builtins(run), "report": str(page) if page else None})
+        assert run.exit_code is not None
+        return run.exit_code

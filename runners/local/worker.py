@@ -1,0 +1,110 @@
+"""The worker: `python -m runners.local.worker RUN_DIR` imports TFX and runs the DAG of the run in there.
+
+It speaks through RUN_DIR/events.jsonl; what it prints goes to the log of the run. Its standard input is a
+pipe that its parent holds: when it closes, the parent is gone, and the worker ends itself and all it started.
+"""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from errors import UsageError
+from pipeline.workloads import find_workload
+from runners.local import artifact_records
+from runners.shared.events import EventWriter, listen
+from runners.shared.failures import describe
+from runners.shared.runs import RunFolder
+
+if TYPE_CHECKING:
+    from runners.local.step_runner import StepRunner
+
+
+def main(run_dir: str) -> int:
+    """Runs the DAG; returns the exit code."""
+    folder = RunFolder(Path(run_dir))
+    tell = EventWriter(folder.events)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides, and sends SIGTERM.
+    listen(tell)
+    runner: StepRunner | None = None
+    try:
+        runner, pipeline = _prepare(folder, tell)
+        runner.run(pipeline)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        logging.getLogger(__name__).exception("The run failed")
+        event = describe(error, runner.step if runner else None)
+        tell(event)
+        return int(event["exit_code"])
+    return 0
+
+
+def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]":
+    run = folder.read()
+    if run is None:
+        raise UsageError(
+            f"{folder.record} is not there, or no record of a run.", "", "Start runs with `edgeline run`."
+        )
+    workspace = folder.path.parent.parent
+    workload = find_workload(run.workload_source)
+
+    from absl import logging as absl_logging
+
+    absl_logging.set_verbosity(absl_logging.INFO)
+
+    from pipeline.dag import Observed, Paths, create_pipeline
+    from pipeline.settings import Settings
+    from runners.local.step_runner import StepRunner
+
+    paths = Paths(
+        data=run.data,
+        artifacts=str(workspace / "artifacts"),
+        metadata=str(workspace / "metadata.sqlite"),
+        push=run.push,
+        checkpoints=str(workspace / "checkpoints"),
+    )
+    observed = Observed(
+        window=run.inputs["window"],
+        production=run.inputs["production"],
+        code=run.inputs["code"],
+        step_code=run.step_code,
+        lock=run.inputs["lock"],
+        run=run.id,
+    )
+    settings = Settings.model_validate_json(json.dumps(run.settings))
+    pipeline = create_pipeline(workload, settings, paths, observed)
+
+    def record(artifact: artifact_records.ArtifactRecord) -> None:
+        artifact_records.append(folder.artifacts, artifact)
+
+    return StepRunner(run.id, tell, record), pipeline
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _die_with_parent() -> None:
+    while os.read(0, 4096):
+        pass
+    # The parent made this process lead a group of its own: Beam's and the converter's processes go with it.
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1])
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Python would take seconds to tidy up after TensorFlow and Beam what the system takes back at once.
+    os._exit(code)

@@ -1,0 +1,1 @@
+"""What every engine needs: runs on disk, events, progress, failures, digests."""

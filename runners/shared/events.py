@@ -1,0 +1,102 @@
+"""What the worker tells its parent while it runs: one JSON object a line, appended, never rewritten.
+
+{"event": "plan", "steps": ["PhotoIngest", ...]}
+{"event": "step", "step": "Trainer", "state": "running" | "done" | "cached" | "failed", "seconds": 12.3}
+{"event": "epoch", "epoch": 3, "epochs": 16, "loss": ..., "accuracy": ..., "val_accuracy": ..., "eta_s": ...}
+{"event": "count", "what": "photos", "done": 1200, "total": 2400}
+{"event": "warning", "text": "..."}
+{"event": "error", "exit_code": 1, "found": "...", "why": "...", "do": "..."}
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from records.json_file import regular_file
+
+log = logging.getLogger(__name__)
+
+Event = dict[str, Any]
+
+
+class EventWriter:
+    """Appends events to a file; safe to call from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        """Appends one event."""
+        # One write a line: a reader never sees half of one followed by another.
+        line = json.dumps(event, default=str) + "\n"
+        with self._lock:
+            self._file.write(line)
+
+
+class EventReader:
+    """Reads the events that were appended since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def __iter__(self) -> Iterator[Event]:
+        """The new events; a line that is not whole yet waits for the next look."""
+        try:
+            with open(self._path, "rb", opener=regular_file) as file:
+                file.seek(self._offset)
+                content = file.read()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            log.warning("%s cannot be read: %s", self._path, error)
+            return
+        whole = content[: content.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            try:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
+                continue  # Torn by a full disk or a crash; what came before it counts.
+            if isinstance(event, dict):
+                yield event
+
+
+class LogHandler(logging.Handler):
+    """Turns records of our loggers into events: progress as it is, warnings and errors as their text."""
+
+    def __init__(self, sink: Callable[[Event], None]) -> None:
+        super().__init__()
+        self._sink = sink
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Passes the record on, when it is progress or a warning."""
+        progress = getattr(record, "progress", None)
+        if progress is not None:
+            self._sink(dict(progress))
+        elif record.levelno >= logging.WARNING:
+            self._sink({"event": "warning", "text": record.getMessage()})
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        for name in LOGGERS:
+            logging.getLogger(name).removeHandler(self)
+
+
+# The loggers that the code of the project speaks through: by topic, or by the name of the module.
+LOGGERS = ("edgeline", "data", "release", "edge", "trainer_module", "components", "pipeline")
+
+
+def listen(sink: Callable[[Event], None]) -> LogHandler:
+    """Sends what our loggers say to `sink`, until a `with` of it ends; `LOGGERS` names them."""
+    handler = LogHandler(sink)
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.INFO)
+        logging.getLogger(name).addHandler(handler)
+    return handler

@@ -1,0 +1,140 @@
+"""What went wrong, in a person's words: from an exception in the worker, or from how its process ended."""
+
+import errno
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from errors import EdgelineError
+
+# With less than this, a worker can no longer say what happened to it.
+_FULL_BELOW_BYTES = 64 * 1024
+_NO_SPACE = "No space left on device"
+_SIGNALS = {
+    signal.SIGKILL: (
+        "Nobody here asked for that; mostly the system ended it because memory ran out.",
+        "Close other programs or lower trainer.batch_size, and run the same command again:"
+        " it goes on from the steps that are done.",
+    ),
+    signal.SIGABRT: (
+        "A native library gave up; its last words are in the log.",
+        "Read them, and run the same command again: it goes on from the steps that are done.",
+    ),
+    signal.SIGBUS: (
+        "A file that was mapped into memory got shorter, mostly because a disk or /dev/shm is full.",
+        "Free some space, and run the same command again: it goes on from the steps that are done.",
+    ),
+    signal.SIGILL: (
+        "This processor lacks an instruction that TensorFlow was built with, mostly AVX.",
+        "Use a machine with AVX.",
+    ),
+}
+_CRASH = (
+    "A native library crashed.",
+    "Run the same command again: it goes on from the steps that are done. If it crashes again, read the log.",
+)
+# What a line of TensorFlow, absl, glibc or Python looks like when it says why a process is about to end.
+_LAST_WORDS = re.compile(
+    r"^F\d{4} |\bFATAL\b|^Fatal|Check failed|terminate called|Aborted|MemoryError|^\w*(Error|Exception)\b: "
+)
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, and everything that it was raised from or during."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        this = waiting.pop(0)
+        if this is not None and id(this) not in seen:
+            seen.add(id(this))
+            yield this
+            waiting += [this.__cause__, this.__context__]
+
+
+def describe(error: BaseException, step: str | None) -> dict[str, Any]:
+    """An exception as an event: the exit code, and the three parts.
+
+    Args:
+        error: What was raised.
+        step: The step that it was raised in.
+    """
+    for link in chain(error):
+        if isinstance(link, EdgelineError):
+            found = re.sub(r" \[while running '.*?'\]", "", link.found)  # Beam adds where it was.
+            return {**_event(link.exit_code, found, link.why, link.do), "spans": link.spans}
+    where = f"The step {step}" if step else "The run"
+    for link in chain(error):
+        if (isinstance(link, OSError) and link.errno == errno.ENOSPC) or _NO_SPACE in str(link):
+            file = getattr(link, "filename", None)
+            return _full(f"The disk is full{f', writing {file}' if file else ''}.", where)
+    if step is None and isinstance(error, OSError):
+        return _event(
+            1,
+            f"{error.strerror}{f': {error.filename}' if error.filename else ''}.",
+            "A file could not be read or written; production is as it was.",
+            "Fix that, and run the same command again.",
+        )
+    root = list(chain(error))[-1]
+    said = " ".join(line.strip() for line in str(root).splitlines() if line.strip())[:300]
+    return _event(
+        1,
+        f"{where} failed: {type(root).__name__}: {said}"
+        if said
+        else f"{where} failed: {type(root).__name__}",
+        "Nothing was pushed by this run.",
+        "Read the log for more; the same command goes on from the steps that are done.",
+    )
+
+
+def _full(found: str, who: str) -> dict[str, Any]:
+    return _event(
+        1,
+        found,
+        f"{who} could not write what it made; production is as it was.",
+        "Free some space, and run the same command again: it goes on from the steps that are done.",
+    )
+
+
+def _event(exit_code: int, found: str, why: str, do: str) -> dict[str, Any]:
+    return {"event": "error", "exit_code": exit_code, "found": found, "why": why, "do": do}
+
+
+def describe_death(returncode: int, step: str | None, log: Path) -> dict[str, Any]:
+    """A worker that ended without a word, as an error event.
+
+    Args:
+        returncode: As subprocess has it: minus the signal's number where a signal ended it.
+        step: The step that it was in.
+        log: The run's log, asked for last words.
+    """
+    if shutil.disk_usage(log.parent).free < _FULL_BELOW_BYTES:
+        return _full(f"The disk of {log.parent} is full.", "The run")
+    words = last_words(log)
+    said = f" Its log says: {words}" if words else ""
+    where = f"in the step {step}" if step else "before its first step"
+    if returncode < 0:
+        number = -returncode
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        why, do = _SIGNALS.get(signal.Signals(number), _CRASH) if number in set(signal.Signals) else _CRASH
+        return _event(1, f"The worker process was ended by {name} {where}.{said}", why, do)
+    return _event(
+        1,
+        f"The worker process ended with exit code {returncode} {where}, without a word.{said}",
+        "Nothing was pushed by this run.",
+        "Read the log for more; the same command goes on from the steps that are done.",
+    )
+
+
+def last_words(log: Path) -> str:
+    """The last line of a log that says why a process ended, at most 300 characters; empty where none does."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 200_000))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    matching = [line.strip() for line in lines if _LAST_WORDS.search(line)]
+    return matching[-1][:300] if matching else ""

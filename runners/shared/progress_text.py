@@ -1,0 +1,41 @@
+"""Durations, epochs and counts in words. Light: `status` and `runs` need these too."""
+
+from runners.shared.events import Event
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `4.2 s`, `3 min 05 s` or `2 h 03 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def epoch_text(event: Event, width: int) -> str:
+    """An epoch in at most `width` columns: what matters least is left out first."""
+    pieces = [f"epoch {event['epoch']}/{event['epochs']}"]
+    if event.get("eta_s"):
+        pieces.append(f"{duration(event['eta_s'])} left")
+    for key, name in (
+        ("val_accuracy", "eval accuracy"),
+        ("loss", "loss"),
+        ("accuracy", "accuracy"),
+        ("val_loss", "eval loss"),
+    ):
+        if event.get(key) is not None:
+            pieces.append(f"{name} {event[key]:.3f}")
+    text = pieces[0]
+    for piece in pieces[1:]:
+        if len(text) + 2 + len(piece) <= width:
+            text += f"  {piece}"
+    return text
+
+
+def count_text(event: Event) -> str:
+    """A count, `1,200 of 2,400 photos`."""
+    total = event.get("total")
+    return (
+        f"{event['done']:,} of {total:,} {event['what']}" if total else f"{event['done']:,} {event['what']}"
+    )

@@ -1,0 +1,60 @@
+"""What a command names: settings, and a run with them."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from locations import Location
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+    from pipeline.workloads import Workload
+
+
+@dataclass(frozen=True)
+class NamedSettings:
+    """A workload and what is laid over its settings.
+
+    Attributes:
+        workload: A built-in name, or the path of a workload.yaml.
+        profile: The path of a YAML file of settings, or the name of one.
+        overrides: Single settings, `a.b=c` each.
+        platform: The path of a YAML file for what is the cluster's.
+    """
+
+    workload: str
+    profile: str | None
+    overrides: tuple[str, ...]
+    platform: str | None = None
+
+    def with_whole_path(self) -> "NamedSettings":
+        """The same, with a workload that is a file named so that it is found from any folder."""
+        from pipeline.workloads import BUILT_IN
+
+        if self.workload in BUILT_IN or not os.path.exists(self.workload):
+            return self
+        return replace(self, workload=str(Path(self.workload).absolute()))
+
+    def load(self) -> "tuple[Workload, Settings]":
+        """Reads the workload and all settings.
+
+        Raises:
+            UsageError: One of them is wrong.
+        """
+        from pipeline import settings, workloads
+
+        workload = workloads.find_workload(self.workload)
+        labels = workloads.read_labels(workload)
+        return workload, settings.load(workload.settings, self.profile, self.overrides, labels, self.platform)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of `edgeline run`."""
+
+    named: NamedSettings
+    data: Location | None
+    workspace: Path
+    if_changed: bool = False
+    as_json: bool = False

@@ -1,0 +1,167 @@
+"""What a run is on disk: `runs/<id>/` with run.json, events.jsonl, artifacts.jsonl and run.log."""
+
+import os
+import socket
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from errors import UsageError
+from records.json_file import convert
+from records.run import RUN, Outcome, Run, Step
+from runners.shared.events import EventReader
+
+# Beyond the exit codes of errors.py: ended by Ctrl-C or SIGTERM, as a shell has it.
+INTERRUPTED_EXIT = 130
+OUTCOME_OF_ERROR: dict[int, Outcome] = {3: "held", 4: "refused", INTERRUPTED_EXIT: "interrupted"}
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record = path / RUN.name
+        self.events = path / "events.jsonl"
+        self.artifacts = path / "artifacts.jsonl"
+        self.log = path / "run.log"
+
+    def write(self, run: Run) -> None:
+        """Replaces the record, whole or not at all."""
+        scratch = self.record.with_suffix(".json.new")
+        with scratch.open("wb") as file:
+            file.write(RUN.to_bytes(run))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, self.record)
+
+    def read(self) -> Run | None:
+        """The record; None where there is none, or, with a warning, none that can be read."""
+        run = RUN.find_readable(self.path)
+        if run is None:
+            return None
+        run = replace(run, id=self.path.name)
+        if run.outcome != "running":
+            return run
+        steps = self.read_steps()
+        if run.host == socket.gethostname() and not _alive(run.pid):
+            return replace(run, outcome="killed", steps=steps)
+        return replace(run, steps=steps)
+
+    def read_steps(self) -> tuple[Step, ...]:
+        """The steps as the events have them."""
+        steps: dict[str, Step] = {}
+        for event in EventReader(self.events):
+            with suppress(ValueError):  # As torn as a line that is none.
+                if event.get("event") == "plan":
+                    names = convert(event.get("steps"), tuple[str, ...])
+                    steps |= {name: Step(name, "queued") for name in names}
+                elif event.get("event") == "step":
+                    step = convert({**event, "name": event.get("step")}, Step)
+                    steps[step.name] = step
+        return tuple(steps.values())
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def utc_now() -> str:
+    """Now, as records write it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def create_folder(workspace: Path) -> RunFolder:
+    """A new run's folder, named by the second it was made in."""
+    base = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+    (workspace / "runs").mkdir(parents=True, exist_ok=True)
+    for number in range(1, 1000):
+        path = workspace / "runs" / (base if number == 1 else f"{base}-{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return RunFolder(path)
+    raise AssertionError("a thousand runs in one second")
+
+
+def folders(workspace: Path) -> list[RunFolder]:
+    """All run folders of a workspace, by their names."""
+    runs = workspace / "runs"
+    if not runs.is_dir():
+        return []
+    return [RunFolder(path) for path in sorted(runs.iterdir(), key=_age) if path.is_dir()]
+
+
+def _age(path: Path) -> tuple[str, int]:
+    second, number = path.name[:15], path.name[16:]
+    return second, int(number) if number.isdecimal() else 1
+
+
+def read_all(workspace: Path) -> list[tuple[RunFolder, Run]]:
+    """All readable runs of a workspace with their folders, in the order in which they were made."""
+    found = [(folder, run) for folder in folders(workspace) if (run := folder.read()) is not None]
+    return sorted(found, key=lambda item: item[1].number)
+
+
+def read_runs(workspace: Path, workload: str | None = None) -> list[Run]:
+    """All readable runs of a workspace, oldest first; of one workload where it is named."""
+    return [run for _, run in read_all(workspace) if workload in (None, run.workload)]
+
+
+def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple[RunFolder, Run]:
+    """The run of that id, or the newest one for `latest`, of one workload where it is named.
+
+    Raises:
+        UsageError: There is none.
+    """
+    runs = {run.id: (folder, run) for folder, run in read_all(workspace)}
+    if not runs:
+        raise UsageError(
+            f"The workspace {workspace} holds no run.",
+            "Nothing has been run there yet.",
+            "Run `python runners/local_runner.py`, or name another workspace with --workspace DIR.",
+        )
+    if run_id == "latest":
+        newest = list(runs.values())[-1]
+        found = [item for item in runs.values() if workload in (None, item[1].workload)]
+        if not found:
+            raise UsageError(
+                f"The workspace {workspace} holds no run of {workload}.",
+                f"Its newest run is one of {newest[1].workload}.",
+                "`edgeline runs` lists what it holds.",
+            )
+        return found[-1]
+    if run_id not in runs:
+        import difflib
+
+        near = difflib.get_close_matches(run_id, runs, 1, cutoff=0.5)
+        raise UsageError(
+            f"There is no run {run_id!r} in {workspace}.",
+            f"It holds {len(runs)} runs; the newest is {list(runs)[-1]}.",
+            f"Did you mean {near[0]}?" if near else "`edgeline runs` lists them.",
+        )
+    return runs[run_id]
+
+
+def mark_killed(workspace: Path) -> list[Run]:
+    """Ends the records of runs that never did; only for the one who holds the workspace's lock.
+
+    Returns:
+        The runs that were marked.
+    """
+    marked = []
+    for folder, run in read_all(workspace):
+        # Whoever holds the lock knows that nobody else runs here, even where the number is in use again.
+        if run.ended_at is None:
+            run = replace(run, outcome="killed", exit_code=1, ended_at=utc_now(), steps=folder.read_steps())
+            folder.write(run)
+            marked.append(run)
+    return marked

@@ -1,0 +1,1 @@
+"""A weekly run without a cluster: systemd and cron."""

@@ -1,0 +1,160 @@
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from data.importers.importing import import_photos
+from errors import DataRefused, UsageError
+from tests.data.importers.test_importing import rows, write
+from tests.data.sample_photos import as_exif, encode, jpeg, memory_bomb, phone_exif, pixels
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (b"da\nmaged", r"'da\nmaged': it holds the control character U+000A"),
+        ("da\u2028maged".encode(), r"'da\u2028maged': it holds the control character U+2028"),
+        ("da\x85maged".encode(), r"'da\x85maged': it holds the control character U+0085"),
+        (b"da\x0bmaged", r"'da\x0bmaged': it holds the control character U+000B"),
+        (b"gr\xfcn", r"'gr\udcfcn': it holds the control character U+DCFC"),
+    ],
+    ids=ascii,
+)
+def test_a_folder_whose_name_is_no_label_is_refused_by_name_and_nothing_is_written(
+    tmp_path, data_dir, name, said
+):
+    src = write(tmp_path / "src", {"ok/1.jpg": jpeg()})
+    folder = os.path.join(os.fsencode(src), name)
+    os.mkdir(folder)
+    Path(os.fsdecode(folder), "2.jpg").write_bytes(jpeg(seed=1))
+    with pytest.raises(UsageError) as refused:
+        import_photos(src, data_dir)
+    assert f"The name of a folder in {src} is {said}." in refused.value.found
+    assert not data_dir.exists()
+
+
+def test_blanks_around_a_folders_name_are_trimmed_and_a_blank_name_is_no_label(tmp_path, data_dir):
+    photos = {" ok /1.jpg": jpeg(), "\u3000/2.jpg": jpeg(seed=1)}
+    report = import_photos(write(tmp_path / "src", photos), data_dir)
+    assert report.added == {"ok": 1}
+    assert report.refused["unlabelled"].examples == ("\u3000/2.jpg",)
+
+
+def test_photos_have_names_of_any_bytes(tmp_path, data_dir):
+    src = write(tmp_path / "src", {"ok/1.jpg": jpeg()})
+    for number, name in enumerate((b"gr\xfcn.jpg", b"a\nb.jpg", b"e\xcc\x81.jpg")):
+        Path(os.fsdecode(os.path.join(os.fsencode(src), b"ok", name))).write_bytes(jpeg(seed=number + 1))
+    assert import_photos(src, data_dir).added == {"ok": 4}
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_file_or_too_large_for_a_photo_is_refused_and_counted(tmp_path, data_dir):
+    src = write(tmp_path / "src", {"ok/1.jpg": jpeg(), "ok/large.jpg": b"", "ok/limit.jpg": jpeg(seed=1)})
+    os.truncate(src / "ok" / "large.jpg", 2**33)
+    os.truncate(src / "ok" / "limit.jpg", 2**26)
+    os.mkfifo(src / "ok" / "pipe.jpg")
+    (src / "ok" / "zeros.jpg").symlink_to("/dev/zero")
+    report = import_photos(src, data_dir)
+    assert report.added == {"ok": 2}
+    assert {reason: tally.examples for reason, tally in report.refused.items()} == {
+        "oversized": ("ok/large.jpg",),
+        "unreadable": ("ok/pipe.jpg",),
+        "outside-source": ("ok/zeros.jpg",),
+    }
+
+
+@pytest.mark.timeout(60)
+def test_a_source_that_is_a_pipe_is_refused(tmp_path, data_dir):
+    os.mkfifo(tmp_path / "src")
+    with pytest.raises(DataRefused):
+        import_photos(tmp_path / "src", data_dir)
+
+
+def as_ordinary_user(code, *arguments):
+    """Runs code without root's right to read everything."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root may read anywhere")
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert not done.returncode, done.stderr
+    return done.stdout.splitlines()
+
+
+IMPORT = """
+import sys
+from pathlib import Path
+from data.importers.importing import import_photos
+from errors import EdgelineError
+try:
+    print(*import_photos(*map(Path, sys.argv[1:])).sentences(), sep="\\n")
+except EdgelineError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_folders_and_photos_that_cannot_be_read_are_refused_counted_and_named(tmp_path, data_dir):
+    photos = {
+        f"{name}.jpg": jpeg(seed=n) for n, name in enumerate(["a/1", "a/deep/2", "b/3", "a/4", "a/list/5"])
+    }
+    src = write(tmp_path / "src", photos)
+    modes = {"a/deep": 0, "b": 0, "a/4.jpg": 0, "a/list": 0o444}
+    for name, mode in modes.items():
+        (src / name).chmod(mode)
+    try:
+        said = as_ordinary_user(IMPORT, src, data_dir)
+    finally:
+        for name in modes:
+            (src / name).chmod(0o755)
+    assert f"{data_dir}/span-00001 holds 1 new photos: 1 a." in said
+    assert "2 refused as unreadable-folder: a/deep; b." in said
+    assert "2 refused as unreadable: a/4.jpg; a/list/5.jpg." in said
+
+
+@pytest.mark.parametrize("mode", [0, 0o444])
+def test_a_source_that_cannot_be_read_is_refused(tmp_path, data_dir, mode):
+    src = write(tmp_path / "src", {"a/1.jpg": jpeg()})
+    src.chmod(mode)
+    try:
+        [said] = as_ordinary_user(IMPORT, src, data_dir)
+    finally:
+        src.chmod(0o755)
+    assert said.startswith("DataRefused") and "cannot be read (Permission denied)" in said
+
+
+def test_a_photo_that_is_a_bomb_when_its_metadata_is_read_is_imported_with_the_time_of_its_file(
+    tmp_path, data_dir
+):
+    src = write(tmp_path / "src", {"a/1.jpg": as_exif(memory_bomb(), jpeg())})
+    os.utime(src / "a" / "1.jpg", (0, 86_400))
+    import_photos(src, data_dir)
+    assert [row.captured_at for row in rows(data_dir)] == ["1970-01-02T00:00:00Z"]
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "MPO"])
+def test_the_time_is_read_from_each_format_that_has_exif(tmp_path, data_dir, form):
+    photo = encode(pixels(), form, exif=phone_exif())
+    import_photos(write(tmp_path / "src", {"a/1.jpg": photo}), data_dir)
+    assert [row.captured_at for row in rows(data_dir)] == ["2026-10-05T09:12:33Z"]
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="a disk's own limits are narrower")
+def test_a_file_of_a_year_that_no_date_has_is_imported(data_dir):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        src = write(Path(folder), {"a/1.jpg": jpeg(), "a/2.jpg": jpeg(seed=1)})
+        for name, time in (("1", 1e15), ("2", -1e15)):
+            os.utime(src / "a" / f"{name}.jpg", (time, time))
+        import_photos(src, data_dir)
+    assert [row.captured_at for row in rows(data_dir)] == ["9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z"]

@@ -1,0 +1,181 @@
+"""Mutated inputs with a fixed seed: whatever the bytes, the end is a span, a refusal or a rejection.
+
+More of them: `python -m tests.data.importers.test_fuzz COUNT [SEED]`.
+"""
+
+import gzip
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from data.importers.importing import import_photos
+from data.photos.checks import check_photo
+from data.photos.exif_time import taken_at
+from data.photos.screening import screen_rows
+from data.photos.thumbnails import thumbnail
+from data.settings import DataSettings
+from data.spans.layout import find_spans, read_labels
+from data.spans.rejection import PhotoRejected
+from errors import EdgelineError
+from labels import fault_of
+from tests.data.sample_photos import encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
+
+TOKENS = [
+    *(
+        b"\0",
+        b"\n",
+        b"\r",
+        b"\x0b",
+        b"\x85",
+        b'"',
+        b",",
+        b";",
+        b"\t",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b"null",
+        b"NaN",
+    ),
+    *(
+        "\u2028".encode(),
+        "\x85".encode(),
+        "é".encode(),
+        b"\xed\xa0\x80",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        rb"\ud800",
+    ),
+    *(rb"\u0000", b"1e999", b"-Infinity", b"9" * 5000, b"[" * 5000, b"label", b"photo", b"../", b"a.jpg"),
+    *(b"span-99999", b"\xff\xda", b"\xff\xd8\xff", b"Exif\0\0", b"IEND", b"\xff" * 8, b"x" * 300),
+]
+PHOTO = jpeg()
+CSV = b"photo,label,lane_id,session_id,captured_at\na.jpg,ok,l1,s1,2026-01-02T03:04:05Z\nb.jpg,bad,l2,s2,\n"
+JSONL = (
+    b'{"photo": "a.jpg", "label": "ok", "lane": "l1", "session": 7}\n'
+    b'{"photo": "b.jpg", "label": 2, "lane": null, "session": "s2"}\n'
+)
+PHOTOS = [
+    *(jpeg(exif=phone_exif()), jpeg(progressive=True), with_scans(30, "CMYK"), memory_bomb()[:3000]),
+    *(encode(pixels(), form, exif=phone_exif()) for form in ("PNG", "WEBP", "TIFF")),
+    *(encode(pixels().convert("P"), form) for form in ("GIF", "BMP", "PNG")),
+    *(encode(pixels(), "PPM"), encode(pixels(), "MPO", save_all=True, append_images=[pixels(seed=1)])),
+]
+
+
+def mutated(rng, content):
+    data = bytearray(content)
+    for _ in range(rng.randint(1, 4)):
+        start = rng.randrange(len(data) + 1)
+        end = min(len(data), start + rng.choice((0, 0, 1, 1, 4, 40)))
+        data[start:end] = rng.choice(
+            (rng.choice(TOKENS), rng.randbytes(rng.randint(0, 4)), data[start:end] * 2, b"")
+        )
+    return bytes(data if rng.random() < 0.95 else data[: rng.randrange(len(data) + 1)])
+
+
+def fill(folder, **files):
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name.replace("_", ".")).write_bytes(content)
+    return folder
+
+
+def imported(src, data):
+    """What is imported can be read again, and has labels that are some."""
+    import_photos(src, data)
+    for span in find_spans(data):
+        assert not any(fault_of(row.label) for row in read_labels(span))
+
+
+def manifest(rng, folder):
+    text, name = rng.choice(((CSV, "m_csv"), (JSONL, "m_jsonl"), (CSV.replace(b",", b"\t"), "m_tsv")))
+    files = {"a_jpg": PHOTO, "b_jpg": b"no photo", name: mutated(rng, text)}
+    imported(fill(folder / "src", **files), folder / "data")
+
+
+def folders(rng, folder):
+    for name in (b"ok", mutated(rng, b"bad")[:200].replace(b"/", b"").replace(b"\0", b"") or b" "):
+        target = os.path.join(os.fsencode(folder), b"src", name)
+        if name not in (b".", b".."):
+            os.makedirs(target, exist_ok=True)
+            Path(os.fsdecode(target), "a.jpg").write_bytes(mutated(rng, PHOTO))
+    imported(folder / "src", folder / "data")
+
+
+def span(rng, folder):
+    fill(folder / "src", a_jpg=PHOTO, b_jpg=b"no photo", m_csv=CSV)
+    imported(folder / "src", folder / "data")
+    labels = folder / "data" / "span-00001" / "labels.csv"
+    labels.write_bytes(mutated(rng, labels.read_bytes()))
+    import_photos(folder / "src", folder / "data")
+    kept, rejected = screen_rows(read_labels(find_spans(folder / "data")[0]), ["ok", "bad"])
+    assert not any(fault_of(row.lane_id) for row in kept) and all(str(detail) for _, _, detail in rejected)
+
+
+def tfrecord(rng, folder):
+    import tensorflow as tf
+
+    example = tf.train.Example()
+    for name, value in (("image", PHOTO), ("label", b"ok"), ("session_id", b"s1")):
+        example.features.feature[name].bytes_list.value.append(value)
+    if rng.random() < 0.5:
+        example.features.feature["label"].int64_list.value.append(rng.randint(-1, 2))
+    fill(folder / "src", **({"labels_txt": mutated(rng, b"0:ok\n1:bad\n")} if rng.random() < 0.5 else {}))
+    path = folder / "src" / "a.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(example.SerializeToString())
+        writer.write(mutated(rng, example.SerializeToString()))
+    content = path.read_bytes() if rng.random() < 0.7 else mutated(rng, path.read_bytes())
+    path.write_bytes(gzip.compress(content) if rng.random() < 0.3 else content)
+    imported(folder / "src", folder / "data")
+
+
+def photo(rng, folder):
+    data = mutated(rng, rng.choice(PHOTOS))
+    assert isinstance(taken_at(data), str | None) and isinstance(thumbnail(data), bytes | None)
+    check_photo(data, DataSettings(min_side=1))
+
+
+KINDS = (manifest, folders, span, tfrecord, photo)
+
+
+def run(kind, count, seed):
+    """How many of so many inputs were taken, refused by name and how long the longest took, in seconds."""
+    taken, longest = 0, 0.0
+    for number in range(count):
+        folder = Path(tempfile.mkdtemp())
+        started = time.monotonic()
+        try:
+            kind(random.Random(f"{kind.__name__} {seed} {number}"), folder)
+            taken += 1
+        except EdgelineError as error:
+            assert error.found and error.exit_code in (2, 4), error
+        except PhotoRejected as rejected:
+            assert rejected.detail
+        except Exception as error:
+            raise AssertionError(f"{kind.__name__} {seed} {number}") from error
+        finally:
+            longest = max(longest, time.monotonic() - started)
+            shutil.rmtree(folder)
+    return taken, count - taken, longest
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_whatever_the_bytes_the_end_is_an_import_or_a_refusal(kind):
+    taken, refused, _ = run(kind, 60, seed=1)
+    assert taken > 3 and refused > 3
+
+
+if __name__ == "__main__":
+    for kind in KINDS:
+        taken, refused, longest = run(kind, int(sys.argv[1]), *(sys.argv[2:] or ["1"]))
+        print(f"{kind.__name__}: {taken} taken, {refused} refused, the longest {longest:.1f} s", flush=True)

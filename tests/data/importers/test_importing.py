@@ -1,0 +1,412 @@
+import csv
+import gzip
+import json
+import os
+import shutil
+
+import pytest
+import yaml
+
+from data.importers.curated_schema import read_label_domain
+from data.importers.importing import import_photos
+from data.spans.layout import LabelRow, find_spans, read_labels, write_span
+from errors import DataRefused, EdgelineError, UsageError
+from tests.data.sample_photos import jpeg, phone_exif
+
+PHOTOS = {"fruit/a.jpg": jpeg(seed=1), "fruit/deep/b.JPG": jpeg(seed=2), "Gemüse, grün/c.png": jpeg(seed=3)}
+
+
+def write(root, files):
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return root
+
+
+def rows(data_dir, number=-1):
+    return read_labels(find_spans(data_dir)[number])
+
+
+def labels(data_dir):
+    return read_label_domain((data_dir / "schema.pbtxt").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def src(tmp_path):
+    return write(tmp_path / "src", PHOTOS)
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    return tmp_path / "My Photos, 2026"
+
+
+def test_a_folder_a_class_becomes_a_span(src, data_dir):
+    report = import_photos(src, data_dir)
+    assert report.added == {"Gemüse, grün": 1, "fruit": 2}
+    span = report.span
+    assert span.name == "span-00001"
+    by_content = {span.resolve(row.photo).read_bytes(): row for row in read_labels(span)}
+    assert {content: row.label for content, row in by_content.items()} == {
+        content: name.split("/")[0] for name, content in PHOTOS.items()
+    }
+    assert {row.lane_id for row in by_content.values()} == {"unknown"}
+    assert all(row.photo.startswith(row.session_id) for row in by_content.values())
+    assert {len(row.session_id) for row in by_content.values()} == {16}
+    assert by_content[PHOTOS["Gemüse, grün/c.png"]].photo.endswith(".png")
+
+
+def test_a_second_import_adds_nothing_and_says_so(src, data_dir):
+    import_photos(src, data_dir)
+    before = {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")}
+    report = import_photos(src, data_dir)
+    assert report.span is None
+    assert report.known == 3
+    assert "Nothing is new, and nothing was added." in report.sentences()
+    assert {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")} == before
+
+
+def test_only_what_is_new_is_added_also_against_spans_of_other_origin(src, data_dir):
+    import_photos(src, data_dir)
+    by_hand = rows(data_dir)[0].__class__("walk/IMG_1.jpg", "fruit", "lane-01", "w", "")
+    write_span(data_dir, [(by_hand, jpeg(seed=4))])
+    write(src, {"fruit/again.jpg": jpeg(seed=4), "fruit/new.jpg": jpeg(seed=5), "nuts/n.jpg": jpeg(seed=6)})
+    report = import_photos(src, data_dir)
+    assert (report.added, report.known) == ({"fruit": 1, "nuts": 1}, 4)
+    assert report.span.number == 3
+
+
+def test_new_labels_go_to_the_end_of_the_schema(src, data_dir):
+    import_photos(src, data_dir)
+    assert labels(data_dir) == ("Gemüse, grün", "fruit")
+    write(src, {"apples/n.jpg": jpeg(seed=6)})
+    report = import_photos(src, data_dir)
+    assert report.new_labels == ("apples",)
+    assert labels(data_dir) == ("Gemüse, grün", "fruit", "apples")
+
+
+def test_the_workload_names_a_schema_and_a_slug(src, data_dir):
+    import_photos(src, data_dir)
+    workload = yaml.safe_load((data_dir / "workload.yaml").read_text(encoding="utf-8"))
+    assert workload["name"] == "my-photos-2026"
+    assert (data_dir / workload["schema"]).is_file()
+    assert workload["module"] == "trainer_module.photos"
+    assert workload["settings"]["model"] == {"channels": 3}
+
+
+def test_files_that_are_there_are_not_overwritten(src, data_dir):
+    write(data_dir, {"workload.yaml": "name: mine\n"})
+    import_photos(src, data_dir)
+    assert (data_dir / "workload.yaml").read_text() == "name: mine\n"
+
+
+@pytest.mark.parametrize("name", ["no", "null", "2026", "日本"])
+def test_a_folder_with_a_yaml_like_name_gives_a_name(src, tmp_path, name):
+    import_photos(src, tmp_path / name)
+    found = yaml.safe_load((tmp_path / name / "workload.yaml").read_text(encoding="utf-8"))["name"]
+    assert found == ("photos" if name == "日本" else name)
+
+
+def test_number_labels_are_sorted_as_numbers_and_yaml_like_ones_stay_text(tmp_path, data_dir):
+    names = ["10", "9", "0", "no", "null"]
+    files = {f"{name}/a.jpg": jpeg(seed=seed) for seed, name in enumerate(names)}
+    import_photos(write(tmp_path / "src", files), data_dir)
+    assert labels(data_dir) == ("0", "9", "10", "no", "null")
+
+
+def test_the_time_is_the_phones_and_else_the_files(tmp_path, data_dir):
+    src = write(tmp_path / "src", {"a/1.jpg": jpeg(exif=phone_exif()), "a/2.jpg": jpeg(seed=1)})
+    offset = phone_exif()
+    offset.get_ifd(0x8769)[0x9011] = "+02:00"
+    write(src, {"a/3.jpg": jpeg(exif=offset), "a/4.jpg": jpeg(exif=phone_exif(taken="0000:00:00 00:00:00"))})
+    for name in ("2", "4"):
+        os.utime(src / "a" / f"{name}.jpg", (0, 86_400))
+    import_photos(src, data_dir)
+    assert [row.captured_at for row in rows(data_dir)] == [
+        "2026-10-05T09:12:33Z",
+        "1970-01-02T00:00:00Z",
+        "2026-10-05T07:12:33Z",
+        "1970-01-02T00:00:00Z",
+    ]
+
+
+def test_a_photo_that_is_there_under_another_label_is_left_alone_and_reported(src, data_dir):
+    import_photos(src, data_dir)
+    (src / "nuts").mkdir()
+    shutil.move(src / "fruit" / "a.jpg", src / "nuts" / "a.jpg")
+    report = import_photos(src, data_dir)
+    assert (report.span, report.relabelled.count) == (None, 1)
+    assert "nuts/a.jpg is 'fruit' in span-00001, 'nuts' here" in "\n".join(report.sentences())
+    assert labels(data_dir) == ("Gemüse, grün", "fruit")
+
+
+def test_a_new_photo_with_two_labels_keeps_both_rows_for_ingest_to_judge(tmp_path, data_dir):
+    photo, other = jpeg(), jpeg(seed=1)
+    files = {"a/1.jpg": photo, "a/copy.jpg": photo, "b/1.jpg": photo, "b/2.jpg": other}
+    report = import_photos(write(tmp_path / "src", files), data_dir)
+    assert (report.conflicting, report.known) == (1, 1)
+    assert sorted(row.label for row in rows(data_dir)) == ["a", "b", "b"]
+    assert len(list(report.span.photos.iterdir())) == 2
+
+
+def test_damaged_photos_are_kept_and_empty_ones_refused(tmp_path, data_dir):
+    src = write(tmp_path / "src", {"a/1.jpg": jpeg(), "a/2.jpg": jpeg()[:200], "a/3.jpg": b""})
+    report = import_photos(src, data_dir)
+    assert report.added == {"a": 2}
+    assert (report.refused["zero-byte"].count, report.refused["zero-byte"].examples) == (1, ("a/3.jpg",))
+
+
+def test_links_out_of_the_source_are_refused(tmp_path, data_dir):
+    write(tmp_path, {"secret/s.jpg": jpeg(seed=9)})
+    src = write(tmp_path / "src", {"a/1.jpg": jpeg()})
+    (src / "a" / "link.jpg").symlink_to(tmp_path / "secret" / "s.jpg")
+    (src / "a" / "folder").symlink_to(tmp_path / "secret")
+    (src / "b").symlink_to(tmp_path / "secret")
+    report = import_photos(src, data_dir)
+    assert report.added == {"a": 1}
+    assert report.refused["outside-source"].examples == ("a/link.jpg", "b/s.jpg")
+    assert report.refused["linked-folder"].examples == ("a/folder",)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "holds no photo"),
+        ({"notes.txt": "x"}, "holds no photo"),
+        ({"1.jpg": b"x"}, "without labels"),
+        ({"a/1.jpg": b"x", "b/notes.txt": "x"}, "class folders without a photo: b"),
+        ({"a/1.jpg": b"x", "2.jpg": b"x"}, "mixes photos of their own"),
+        ({"a/1.jpg": b"x", "t.tfrecord": b"x"}, "mixes TFRecord files and folders with photos"),
+        ({"a.csv": "x", "b.jsonl": "x"}, "2 manifests: a.csv, b.jsonl"),
+        ({"a.csv": "x", "t.tfrecord": b"x"}, "mixes a manifest and TFRecord files"),
+        ({"train/a/1.jpg": b"x", "val/a/2.jpg": b"x"}, "splits, not classes: train, val"),
+        ({"a/1.jpg": b""}, "1 zero-byte"),
+        ({"m.csv": "photo,label\n"}, "no column for the photo .* it has no rows"),
+        ({"m.csv": "photo,tag\na.jpg,x\n"}, r"no column for the label \(label, class, category\)"),
+        ({"m.csv": "photo,label\na.jpg,x\n"}, "1 missing"),
+        ({"m.csv": 'photo,label\n"a.jpg,x\n'}, "is not CSV"),
+        ({"m.csv": "photo,label\na.jpg,x,y\n"}, "line 2 does not have as many cells"),
+        ({"m.csv": "photo,label\n".encode("utf-16")}, "UTF-8"),
+        ({"m.jsonl": '{"photo": "a.jpg"\n'}, "line 1 is not a JSON object"),
+        ({"t.tfrecord": b"no record" * 9}, "is damaged, or is no TFRecord"),
+    ],
+)
+def test_what_cannot_be_imported_is_refused_and_nothing_is_written(tmp_path, data_dir, files, message):
+    src = write(tmp_path / "src", files)
+    src.mkdir(exist_ok=True)
+    with pytest.raises(DataRefused, match=message) as refused:
+        import_photos(src, data_dir)
+    assert refused.value.why
+    assert refused.value.do
+    assert not list(data_dir.glob("*"))
+
+
+def test_a_source_that_does_not_exist_or_is_no_source_is_refused(tmp_path, data_dir):
+    with pytest.raises(UsageError, match="does not exist"):
+        import_photos(tmp_path / "missing", data_dir)
+    with pytest.raises(DataRefused, match="neither a manifest nor a TFRecord file"):
+        import_photos(write(tmp_path, {"a.txt": "x"}) / "a.txt", data_dir)
+
+
+def test_a_data_folder_within_the_source_is_refused(src):
+    with pytest.raises(UsageError, match="lies in"):
+        import_photos(src, src / "data")
+
+
+def test_a_data_folder_that_cannot_be_written_is_an_error(src, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(EdgelineError, match="cannot take the photos"):
+        import_photos(src, tmp_path / "file" / "data")
+
+
+def manifest_source(root, header, lines, delimiter=","):
+    root.mkdir(exist_ok=True)
+    with (root / "manifest.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=delimiter, lineterminator="\r\n").writerows([header, *lines])
+    return root
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_csv_manifest_with_bom_crlf_and_quotes(tmp_path, data_dir, delimiter):
+    header = ["Class", " Image ", "lane_id", "session_id", "captured_at", "note"]
+    line = ["ok, really", "x/a, 1;\t.jpg", "lane-07", "walk 3", "2026-01-02T03:04:05Z", "none"]
+    src = manifest_source(write(tmp_path / "src", {line[1]: jpeg()}), header, [line], delimiter)
+    assert import_photos(src, data_dir).added == {"ok, really": 1}
+    [row] = rows(data_dir)
+    assert (row.lane_id, row.session_id, row.captured_at) == ("lane-07", "walk 3", "2026-01-02T03:04:05Z")
+    assert import_photos(src / "manifest.csv", data_dir).known == 1
+
+
+def test_a_jsonl_manifest(tmp_path, data_dir):
+    lines = [{"path": "a.jpg", "label": 3, "lane": "L1"}, {"path": "b.jpg", "label": "no", "session": None}]
+    text = "\n\n".join(json.dumps(line) for line in lines) + "\n"
+    src = write(tmp_path / "src", {"list.jsonl": text, "a.jpg": jpeg(), "b.jpg": jpeg(seed=1)})
+    assert import_photos(src, data_dir).added == {"3": 1, "no": 1}
+    assert [row.lane_id for row in rows(data_dir)] == ["L1", "unknown"]
+
+
+def test_a_manifest_reaches_nothing_outside_its_folder(tmp_path, data_dir):
+    secret = write(tmp_path, {"secret.jpg": jpeg(seed=9)}) / "secret.jpg"
+    src = write(tmp_path / "src", {"a.jpg": jpeg(), "zero.jpg": b""})
+    (src / "link.jpg").symlink_to(secret)
+    paths = ["a.jpg", "../secret.jpg", str(secret), "link.jpg", "..\\secret.jpg", "gone.jpg", "", "zero.jpg"]
+    lines = [*([path, "ok"] for path in paths), ["a.jpg", ""]]
+    report = import_photos(manifest_source(src, ["photo", "label"], lines), data_dir)
+    assert report.added == {"ok": 1}
+    counts = {reason: tally.count for reason, tally in report.refused.items()}
+    assert counts == {"outside-source": 4, "missing": 2, "zero-byte": 1, "unlabelled": 1}
+    assert "manifest.csv line 3: ../secret.jpg" in report.refused["outside-source"].examples
+
+
+def tfrecord(path, examples, compress=False):
+    tf = pytest.importorskip("tensorflow")
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for features in examples:
+            example = tf.train.Example()
+            for name, value in features.items():
+                if isinstance(value, int):
+                    example.features.feature[name].int64_list.value.append(value)
+                else:
+                    example.features.feature[name].bytes_list.value.append(value)
+            writer.write(example.SerializeToString())
+    if compress:
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    return path
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_tfrecords_with_text_labels(tmp_path, data_dir, compress):
+    examples = [
+        {"image/encoded": jpeg(), "image/class/text": "grün".encode(), "image/class/label": 7},
+        {"image/encoded": jpeg(seed=1), "image/class/text": b"red", "lane_id": b"L1", "session_id": b"../w"},
+        {"image/encoded": b"", "image/class/text": b"red"},
+        {"image/encoded": jpeg(seed=2), "image/class/text": b""},
+    ]
+    name = "photos.tfrecord-00000-of-00001" + ".gz" * compress
+    report = import_photos(tfrecord(tmp_path / name, examples, compress), data_dir)
+    assert report.added == {"grün": 1, "red": 1}
+    assert [(row.lane_id, row.session_id) for row in rows(data_dir)][1] == ("L1", "../w")
+    assert {reason: tally.examples for reason, tally in report.refused.items()} == {
+        "zero-byte": (f"{name} record 2",),
+        "unlabelled": (f"{name} record 3",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (None, ("class-2", "class-10")),
+        ("0:zero\n2:b\n10:a\n", ("b", "a")),
+        ("x\r\ny\nb\n" + "".join(f"z{n}\n" for n in range(7)) + "a\n\n", ("b", "a")),
+    ],
+)
+def test_tfrecords_with_number_labels(tmp_path, data_dir, names, expected):
+    src = tmp_path / "src"
+    src.mkdir()
+    tfrecord(src / "a.tfrecords", [{"image": jpeg(), "label": 10}, {"image": jpeg(seed=1), "label": 2}])
+    if names:
+        (src / "labels.txt").write_text(names)
+    import_photos(src, data_dir)
+    assert labels(data_dir) == expected  # in the order of the numbers, which are the ids
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        ({"pixels": b"x", "label": 1}, "has the features label, pixels. A photo is looked for as"),
+        ({"image": b"x", "tag": 1}, "A label is looked for as"),
+        ({"image": 5, "label": 1}, "holds numbers as image"),
+    ],
+)
+def test_tfrecords_of_another_kind_are_refused_whole(tmp_path, data_dir, example, message):
+    path = tfrecord(tmp_path / "a.tfrecord", [{"image": jpeg(), "label": 1}, example])
+    with pytest.raises(DataRefused, match=message):
+        import_photos(path, data_dir)
+    assert not list(data_dir.glob("*"))
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_damaged_tfrecord_file_is_refused_whole(tmp_path, data_dir, compress):
+    examples = [{"image": jpeg(seed=n), "label": n} for n in range(3)]
+    path = tfrecord(tmp_path / "a.tfrecord", examples, compress)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(DataRefused, match="nothing was imported"):
+        import_photos(path, data_dir)
+    assert not list(data_dir.glob("*"))
+
+
+def test_a_photo_whose_file_is_gone_is_put_back_into_its_span(src, data_dir):
+    span = import_photos(src, data_dir).span
+    gone = {row.photo: span.resolve(row.photo).read_bytes() for row in read_labels(span)}
+    shutil.rmtree(span.photos)
+    report = import_photos(src, data_dir)
+    assert (report.span, report.known, report.restored) == (None, 3, 3)
+    assert "3 photos were gone from their spans, and are back." in report.sentences()
+    assert {path.name: path.read_bytes() for path in span.photos.iterdir()} == gone
+    assert {path.stat().st_mode & 0o777 for path in span.photos.iterdir()} == {0o644}
+    assert import_photos(src, data_dir).restored == 0
+
+
+def test_what_is_there_in_place_of_a_photo_is_not_overwritten(src, data_dir, tmp_path):
+    span = import_photos(src, data_dir).span
+    first, second, third = (span.resolve(row.photo) for row in read_labels(span))
+    for path in (first, second, third):
+        path.unlink()
+    first.mkdir()
+    second.symlink_to(tmp_path / "nowhere.jpg")
+    third.write_bytes(b"cut short")
+    report = import_photos(src, data_dir)
+    assert (report.known, report.restored) == (3, 0)
+    assert first.is_dir() and second.is_symlink() and third.read_bytes() == b"cut short"
+    assert not (tmp_path / "nowhere.jpg").exists()
+
+
+def test_a_photo_is_not_put_back_through_a_link_out_of_its_span(src, data_dir, tmp_path):
+    span = import_photos(src, data_dir).span
+    shutil.rmtree(span.photos)
+    (tmp_path / "elsewhere").mkdir()
+    span.photos.symlink_to(tmp_path / "elsewhere")
+    assert import_photos(src, data_dir).restored == 0
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_row_that_no_file_can_be_put_back_for_does_not_stop_an_import(src, data_dir):
+    span = import_photos(src, data_dir).span
+    text = span.labels.read_text(encoding="utf-8").replace(".jpg", "." + "x" * 300)
+    span.labels.write_text(text, encoding="utf-8")
+    report = import_photos(src, data_dir)
+    assert (report.added, report.restored) == ({"fruit": 2}, 0)
+
+
+@pytest.mark.timeout(60)
+def test_after_the_last_number_of_a_span_nothing_is_imported(src, data_dir):
+    (data_dir / "span-99999").mkdir(parents=True)
+    (data_dir / "span-99999" / "labels.csv").write_text("photo,label,lane_id,session_id,captured_at\n")
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"span-99999\. The number of a span has five digits"):
+            import_photos(src, data_dir)
+        assert os.listdir(data_dir) == ["span-99999"]
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"feature { }"], ids=ascii)
+def test_a_schema_that_labels_cannot_be_added_to_is_told_before_anything_is_written(src, data_dir, content):
+    write(data_dir, {"schema.pbtxt": content})
+    with pytest.raises(UsageError):
+        import_photos(src, data_dir)
+    assert os.listdir(data_dir) == ["schema.pbtxt"]
+
+
+def test_labels_of_a_span_that_cannot_be_labels_do_not_get_into_a_new_schema(src, data_dir):
+    row = LabelRow("1.jpg", "fru\u2028it", "", "", "")
+    write_span(data_dir, [(row, jpeg(seed=9))])
+    import_photos(src, data_dir)
+    assert labels(data_dir) == ("Gemüse, grün", "fruit")
+
+
+def test_no_number_of_digits_in_a_label_is_too_many(tmp_path, data_dir):
+    long = "1" * 5000
+    lines = [["a.jpg", long], ["b.jpg", "9"]]
+    src = write(tmp_path / "src", {"a.jpg": jpeg(), "b.jpg": jpeg(seed=1)})
+    import_photos(manifest_source(src, ["photo", "label"], lines), data_dir)
+    assert labels(data_dir) == ("9", long)

@@ -1,0 +1,147 @@
+import json
+import os
+
+import pytest
+
+from data.importers.importing import import_photos
+from data.spans.layout import read_labels
+from errors import DataRefused, UsageError
+from tests.data.importers.test_importing import write
+from tests.data.sample_photos import jpeg
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    return tmp_path / "data"
+
+
+def source(tmp_path, name, text):
+    return write(tmp_path / "src", {name: text, "a.jpg": jpeg(), "b.jpg": jpeg(seed=1)})
+
+
+def lines(**cells):
+    """A manifest whose second line has these cells."""
+    return '{"photo": "a.jpg", "label": "ok"}\n' + json.dumps({"photo": "b.jpg", "label": "ok"} | cells)
+
+
+@pytest.mark.parametrize(
+    ("column", "character"),
+    [
+        *(("label", character) for character in ("\n", "\u2028", "\x85", "\x0b", "\0", "\ud800")),
+        *((column, "\n") for column in ("lane", "session", "captured_at")),
+        ("session", "\ud800"),
+    ],
+    ids=ascii,
+)
+def test_a_control_character_is_refused_by_line_and_column(tmp_path, data_dir, column, character):
+    text = f"a{character}b"
+    src = source(tmp_path, "m.jsonl", lines(**{column: text}))
+    with pytest.raises(UsageError) as refused:
+        import_photos(src, data_dir)
+    where = f"{src / 'm.jsonl'} line 2: the {column} is {text!a}: it holds the control character"
+    assert refused.value.found.startswith(where)
+    assert not data_dir.exists()
+
+
+@pytest.mark.parametrize("label", ['"a\nb"', "a\x0bb", "a\u2029b"], ids=ascii)
+def test_a_control_character_in_csv_is_refused_too(tmp_path, data_dir, label):
+    src = source(tmp_path, "m.csv", f"photo,label\na.jpg,ok\nb.jpg,{label}\n")
+    with pytest.raises(UsageError, match=r"m\.csv line \d: the label is 'a"):
+        import_photos(src, data_dir)
+    assert not data_dir.exists()
+
+
+def test_nul_in_csv_is_an_error_on_every_python(tmp_path, data_dir):
+    with pytest.raises((UsageError, DataRefused), match="line 2"):
+        import_photos(source(tmp_path, "m.csv", "photo,label\na.jpg,o\0k\n"), data_dir)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("NaN", "nan"),
+        ("-Infinity", "-inf"),
+        ("[]", "a list"),
+        ('["ok"]', "a list"),
+        ("{}", "an object"),
+        ('{"name": "ok"}', "an object"),
+        ("[" * 900 + "]" * 900, "a list"),
+    ],
+    ids=lambda value: value[:10],
+)
+@pytest.mark.parametrize("column", ["photo", "label", "session_id"])
+def test_what_is_no_text_and_no_number_is_refused_by_line(tmp_path, data_dir, value, said, column):
+    cells = {"photo": '"a.jpg"', "label": '"ok"'} | {column: value}
+    line = "{" + ", ".join(f'"{name}": {cell}' for name, cell in cells.items()) + "}"
+    src = source(tmp_path, "m.jsonl", f'{{"photo": "b.jpg", "label": "ok"}}\n{line}\n')
+    with pytest.raises(DataRefused, match=f"line 2: the {column} is {said}\\."):
+        import_photos(src, data_dir)
+
+
+def test_columns_that_are_not_read_may_hold_anything(tmp_path, data_dir):
+    text = '{"photo": "a.jpg", "label": "ok", "box": [1, NaN], "more": {"label": {}}}\n'
+    assert import_photos(source(tmp_path, "m.jsonl", text), data_dir).added == {"ok": 1}
+
+
+def test_numbers_and_truths_are_labels_as_they_are_written(tmp_path, data_dir):
+    text = '{"photo": "a.jpg", "label": 1.50, "lane": 7}\n{"photo": "b.jpg", "label": true}\n'
+    report = import_photos(source(tmp_path, "m.jsonl", text), data_dir)
+    assert report.added == {"1.50": 1, "True": 1}
+    assert [row.lane_id for row in read_labels(report.span)] == ["7", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("m.csv", "photo,label,label\na.jpg,ok,bad\n"),
+        ("m.csv", "photo,label, Label \na.jpg,ok,bad\n"),
+        ("m.jsonl", '{"photo": "a.jpg", "label": "ok", "label": "bad"}\n'),
+        ("m.jsonl", '{"photo": "a.jpg", "label": "ok", "LABEL ": "bad"}\n'),
+    ],
+)
+def test_a_column_that_is_there_twice_is_refused_by_name(tmp_path, data_dir, name, text):
+    with pytest.raises(DataRefused, match="has the column label twice"):
+        import_photos(source(tmp_path, name, text), data_dir)
+
+
+def test_a_column_that_is_not_read_may_be_there_twice(tmp_path, data_dir):
+    src = source(tmp_path, "m.csv", "photo,label,note,note,,\na.jpg,ok,x,y,,\n")
+    assert import_photos(src, data_dir).added == {"ok": 1}
+
+
+def test_columns_may_be_spelled_otherwise_in_each_line(tmp_path, data_dir):
+    text = '{"photo": "a.jpg", "label": "ok"}\n{"Photo": "b.jpg", " Label": "bad"}\n'
+    assert import_photos(source(tmp_path, "m.jsonl", text), data_dir).added == {"bad": 1, "ok": 1}
+
+
+@pytest.mark.parametrize("depth", [200_000, 990, 20_000])
+def test_a_line_that_is_nested_too_deep_is_refused(tmp_path, data_dir, depth):
+    text = f'{{"photo": "a.jpg", "label": {"[" * depth}{"]" * depth}}}'
+    with pytest.raises(DataRefused, match="line 1"):
+        import_photos(source(tmp_path, "m.jsonl", text), data_dir)
+
+
+def test_a_number_of_any_length_is_a_label(tmp_path, data_dir):
+    text = f'{{"photo": "a.jpg", "label": {"7" * 5000}}}'
+    assert import_photos(source(tmp_path, "m.jsonl", text), data_dir).added == {"7" * 5000: 1}
+
+
+@pytest.mark.parametrize("path", ["\ud800.jpg", "a\0.jpg", "x" * 5000, "x/" * 5000, "\udcff.jpg"], ids=len)
+def test_a_path_that_no_file_can_have_is_missing(tmp_path, data_dir, path):
+    report = import_photos(source(tmp_path, "m.jsonl", lines(photo=path)), data_dir)
+    assert report.added == {"ok": 1}
+    assert [tally.count for tally in report.refused.values()] == [1]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl"])
+def test_a_manifest_that_is_a_pipe_or_enormous_is_refused(tmp_path, data_dir, name):
+    (tmp_path / "src").mkdir()
+    os.mkfifo(tmp_path / "src" / name)
+    with pytest.raises(DataRefused, match="not a regular file"):
+        import_photos(tmp_path / "src", data_dir)
+    (tmp_path / "src" / name).unlink()
+    (tmp_path / "src" / name).touch()
+    os.truncate(tmp_path / "src" / name, 2**40)
+    with pytest.raises(DataRefused, match="more than 268435456 bytes"):
+        import_photos(tmp_path / "src", data_dir)

@@ -1,0 +1,141 @@
+import os
+import struct
+
+import pytest
+
+from data.importers.importing import import_photos
+from errors import DataRefused, UsageError
+from tests.data.importers.test_importing import labels
+from tests.data.sample_photos import jpeg
+
+tf = pytest.importorskip("tensorflow")
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    return tmp_path / "data"
+
+
+def record(**features):
+    """An Example; a feature's value is one value or a list of them."""
+    example = tf.train.Example()
+    for name, value in features.items():
+        values = value if isinstance(value, list) else [value]
+        kind = {bytes: "bytes_list", int: "int64_list", float: "float_list"}[type(values[0])]
+        getattr(example.features.feature[name], kind).value.extend(values)
+    return example.SerializeToString()
+
+
+def source(tmp_path, *records, names=None):
+    (tmp_path / "src").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "src" / "a.tfrecord")) as writer:
+        for content in records:
+            writer.write(content)
+    if names is not None:
+        (tmp_path / "src" / "labels.txt").write_bytes(names)
+    return tmp_path / "src"
+
+
+def test_an_example_with_several_values_is_refused_by_record(tmp_path, data_dir):
+    src = source(
+        tmp_path,
+        record(image=jpeg(), label=b"ok"),
+        record(image=[jpeg(seed=1), jpeg(seed=2)], label=b"ok"),
+        record(image=jpeg(seed=3), label=[b"ok", b"bad"]),
+        record(image=jpeg(seed=4), label=[1, 2]),
+        record(image=jpeg(seed=5), label=b"ok", session_id=[b"1", b"2"]),
+        record(image=jpeg(seed=6), label=b"ok", more=[b"1", b"2"]),
+    )
+    report = import_photos(src, data_dir)
+    assert report.added == {"ok": 2}
+    assert (report.refused["several-values"].count, report.refused["several-values"].examples) == (
+        4,
+        ("a.tfrecord record 1", "a.tfrecord record 2", "a.tfrecord record 3"),
+    )
+
+
+@pytest.mark.parametrize("name", ["label", "lane_id", "session_id", "captured_at"])
+@pytest.mark.parametrize("character", ["\n", "\u2028", "\0"], ids=ascii)
+def test_a_control_character_is_refused_by_record_and_nothing_is_left(tmp_path, data_dir, name, character):
+    bad = {"image": jpeg(seed=1), "label": b"ok"} | {name: f"a{character}b".encode()}
+    src = source(tmp_path, record(image=jpeg(), label=b"ok"), record(**bad))
+    with pytest.raises(UsageError, match=f"a.tfrecord, record 1: the {name} is 'a"):
+        import_photos(src, data_dir)
+    assert not list(data_dir.glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(b"gr\xfcn", r"b'gr\\xfcn'"), (float("nan"), "nan"), (float("inf"), "inf")]
+)
+def test_what_is_no_text_and_no_number_is_no_label(tmp_path, data_dir, value, said):
+    with pytest.raises(DataRefused, match=f"record 0: the label is {said}"):
+        import_photos(source(tmp_path, record(image=jpeg(), label=value)), data_dir)
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "said"),
+    [
+        ("gr\xfcn\n".encode("latin-1"), DataRefused, "labels.txt cannot be read"),
+        ("a\u2028b\nc\n".encode(), UsageError, r"labels.txt line 1 is 'a\\u2028b'"),
+        (b"a\n\nb\n", UsageError, "'': it is empty"),
+        (b"a\nb\na\n", UsageError, "'a': it is there 2 times"),
+        (b"0:a\n0:b\n", DataRefused, "it has a number twice"),
+        (b"1" * 5000 + b":a\n", None, ""),
+        (b"", UsageError, "'': it is empty"),
+    ],
+    ids=ascii,
+)
+def test_a_labels_file_that_would_give_numbers_another_name_is_refused(
+    tmp_path, data_dir, names, error, said
+):
+    src = source(tmp_path, record(image=jpeg(), label=0), names=names)
+    if error is None:
+        assert import_photos(src, data_dir).span
+        return
+    with pytest.raises(error, match=said):
+        import_photos(src, data_dir)
+
+
+def test_labels_are_split_at_line_feeds_alone(tmp_path, data_dir):
+    src = source(tmp_path, record(image=jpeg(), label=1), names="\ufeffa \r\n grün\r\nc\n\n".encode())
+    import_photos(src, data_dir)
+    assert labels(data_dir) == ("grün",)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["labels.txt", "b.tfrecord"])
+def test_what_is_a_pipe_is_refused(tmp_path, data_dir, name):
+    src = source(tmp_path, record(image=jpeg(), label=1))
+    os.mkfifo(src / name)
+    with pytest.raises(DataRefused, match=name):
+        import_photos(src, data_dir)
+
+
+def checksum(data):
+    """CRC-32C, masked as TFRecord files have it."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0x82F63B78 * (crc & 1)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_record_that_announces_more_than_any_memory_is_damage(tmp_path, data_dir, packed):
+    import gzip
+
+    src = source(tmp_path, record(image=jpeg(), label=b"ok"))
+    length = struct.pack("<Q", 2**40)
+    content = (src / "a.tfrecord").read_bytes() + length + struct.pack("<I", checksum(length)) + b"abc"
+    (src / "a.tfrecord").write_bytes(gzip.compress(content) if packed else content)
+    with pytest.raises(DataRefused, match="is damaged"):
+        import_photos(src, data_dir)
+    assert not list(data_dir.glob("*"))
+
+
+def test_a_photo_in_a_record_has_the_limit_of_a_file(tmp_path, data_dir):
+    src = source(tmp_path, record(image=jpeg(), label=b"ok"), record(image=bytes(2**26 + 1), label=b"ok"))
+    report = import_photos(src, data_dir)
+    assert (report.added, report.refused["oversized"].count) == ({"ok": 1}, 1)

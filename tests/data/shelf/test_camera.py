@@ -1,0 +1,61 @@
+"""A photo is the file that a phone would have saved."""
+
+import io
+import random
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from data.shelf.camera import Camera, take_photo
+
+LANDSCAPE = Camera(phone=1, orientation=1, light=0.8, softness=0.3, yaw=0.2, pitch=-0.1, quality=90)
+TAKEN = datetime(2026, 10, 5, 9, 12, 33, tzinfo=timezone.utc)
+
+
+def shoot(camera: Camera) -> Image.Image:
+    """A scene that is white above and black below."""
+    scene = Image.new("RGB", camera.scene_size, (0, 0, 0))
+    scene.paste((255, 255, 255), (0, 0, scene.width, scene.height // 2))
+    return Image.open(io.BytesIO(take_photo(scene, camera, TAKEN, 7, random.Random(1))))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_orientation_tag_turns_the_pixels_upright(orientation: int) -> None:
+    camera = replace(LANDSCAPE, orientation=orientation)
+    photo = shoot(camera)
+    assert photo.size == (192, 144)
+    assert photo.getexif()[0x0112] == orientation
+    upright = ImageOps.exif_transpose(photo)
+    assert upright.size == camera.size == ((144, 192) if orientation in (6, 8) else (192, 144))
+    gray = np.asarray(upright.convert("L"), np.float32)
+    assert gray[: len(gray) // 3].mean() > 150 > 50 > gray[-len(gray) // 3 :].mean()
+
+
+def test_exif_says_what_phones_say() -> None:
+    exif = shoot(LANDSCAPE).getexif()
+    details, position = exif.get_ifd(0x8769), exif.get_ifd(0x8825)
+    assert (exif[0x010F], exif[0x0110]) == ("Google", "Pixel 7a")
+    assert (details[0x9003], details[0x9011]) == ("2026:10:05 10:12:33", "+01:00")
+    assert 0.001 < float(details[0x829A]) < 0.05
+    assert (details[0xA002], details[0xA003]) == (192, 144)
+    assert (position[1], position[3], position[29]) == ("N", "E", "2026:10:05")
+    assert [float(part) for part in position[2][:2]] == [51, 26]
+
+
+def test_more_light_is_brighter_and_less_noisy() -> None:
+    bright, dim = (
+        np.asarray(shoot(replace(LANDSCAPE, light=light)).convert("L"), np.float32) for light in (1.0, 0.0)
+    )
+    assert bright.mean() > 1.1 * dim.mean()
+    assert bright[100:].std() < dim[100:].std()
+
+
+def test_a_soft_hand_blurs_edges() -> None:
+    sharp, soft = (
+        np.asarray(shoot(replace(LANDSCAPE, softness=softness)).convert("L"), np.float32)
+        for softness in (0.0, 1.0)
+    )
+    assert np.abs(np.diff(soft, axis=0)).max() < np.abs(np.diff(sharp, axis=0)).max()

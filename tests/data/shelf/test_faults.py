@@ -1,0 +1,138 @@
+"""Each fault does what its name says, and nothing else is accepted."""
+
+import io
+import random
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.shelf.faults import FAULTS, choose_photos, parse_faults, spoil
+from data.shelf.renderer import generate, plan_week, render_session
+from data.spans.layout import LabelRow, read_labels
+from errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def photo() -> tuple[LabelRow, bytes]:
+    session = plan_week(1, 10, 3, {}, date(2026, 1, 5))[0]
+    return render_session(session)[0]
+
+
+def spoiled(name: str, photo: tuple[LabelRow, bytes]) -> tuple[LabelRow, bytes]:
+    return spoil(name, *photo, random.Random(1))
+
+
+def gray(jpeg: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("L"), np.float32)
+
+
+def test_options_become_rates() -> None:
+    assert parse_faults(["corrupt=0.05", "new-lane=1"]) == {"corrupt": 0.05, "new-lane": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [("corupt=0.1", "'corrupt'"), ("zebra=0.1", "Known faults: corrupt,"), ("huge=1.5", "0 to 1"),
+     ("huge=nan", "0 to 1"), ("huge=-0.1", "0 to 1"), ("huge", "NAME=RATE"), ("huge=often", "NAME=RATE")],
+)  # fmt: skip
+def test_a_wrong_option_is_refused_with_a_hint(option: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=hint):
+        parse_faults([option])
+
+
+def test_shares_are_exact_and_fall_on_different_photos() -> None:
+    hit = choose_photos({"corrupt": 0.1, "null-lane": 0.25}, 200, random.Random(5))
+    assert [sum(name in names for names in hit) for name in ("corrupt", "null-lane", "huge")] == [20, 50, 0]
+    assert max(map(len, hit)) == 1
+
+
+def test_a_corrupt_photo_is_no_image(photo: tuple[LabelRow, bytes]) -> None:
+    row, jpeg = spoiled("corrupt", photo)
+    assert row == photo[0] and len(jpeg) == len(photo[1])
+    with pytest.raises(Image.UnidentifiedImageError):
+        Image.open(io.BytesIO(jpeg))
+
+
+def test_a_truncated_photo_opens_and_does_not_load(photo: tuple[LabelRow, bytes]) -> None:
+    _, jpeg = spoiled("truncated", photo)
+    with Image.open(io.BytesIO(jpeg)) as image, pytest.raises(OSError, match="truncated"):
+        image.load()
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_huge_photo_is_over_100_megapixels_in_a_small_file(photo: tuple[LabelRow, bytes]) -> None:
+    _, jpeg = spoiled("huge", photo)
+    with Image.open(io.BytesIO(jpeg)) as image:
+        assert image.width * image.height > 100e6
+    assert len(jpeg) == len(photo[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [("unlabelled", "label", ""), ("unknown-label", "label", "overstock"), ("null-lane", "lane_id", "")],
+)
+def test_a_row_fault_leaves_the_photo_alone(
+    photo: tuple[LabelRow, bytes], name: str, column: str, value: str
+) -> None:
+    row, jpeg = spoiled(name, photo)
+    assert jpeg == photo[1]
+    assert vars(row) == {**vars(photo[0]), column: value}
+
+
+def test_a_dark_lens_takes_most_of_the_light_and_keeps_the_exif(photo: tuple[LabelRow, bytes]) -> None:
+    _, jpeg = spoiled("dark-lens", photo)
+    assert gray(jpeg).mean() < 0.45 * gray(photo[1]).mean()
+    assert Image.open(io.BytesIO(jpeg)).getexif() == Image.open(io.BytesIO(photo[1])).getexif()
+
+
+def test_a_blurred_photo_keeps_its_light_and_loses_its_edges(photo: tuple[LabelRow, bytes]) -> None:
+    before, after = gray(photo[1]), gray(spoiled("blurred", photo)[1])
+    assert abs(after.mean() - before.mean()) < 3
+    assert np.diff(after, n=2).var() < 0.1 * np.diff(before, n=2).var()
+
+
+def test_a_duplicate_is_the_same_photo_under_another_name(tmp_path: Path) -> None:
+    (span,) = generate(tmp_path, weeks=1, photos_per_week=20, seed=3, faults={"duplicate": 0.1})
+    rows = read_labels(span)
+    copies = [row for row in rows if row.photo.endswith("-copy.jpg")]
+    assert len(rows) == 22 and len(copies) == 2
+    for copy in copies:
+        original = span.photos / copy.photo.replace("-copy", "")
+        assert original.read_bytes() == (span.photos / copy.photo).read_bytes()
+
+
+def test_new_lanes_come_as_whole_sessions() -> None:
+    plain, shifted = (plan_week(2, 100, 3, faults, date(2026, 1, 5)) for faults in ({}, {"new-lane": 0.2}))
+    assert max(session.lane for session in plain) <= 40
+    assert sum(session.lane > 40 for session in shifted) == 2
+    assert {row.lane_id for row, _ in render_session(max(shifted, key=lambda s: s.lane))} < {
+        "lane-41",
+        "lane-42",
+        "lane-43",
+    }
+
+
+def test_label_shift_moves_class_shares_towards_damaged() -> None:
+    shifted = plan_week(2, 500, 3, {"label-shift": 0.5}, date(2026, 1, 5))
+    found = [label for session in shifted for label in session.found]
+    assert found.count("damaged") == 50 + 225
+
+
+def test_a_fault_leaves_all_other_photos_as_they_were() -> None:
+    week = {
+        name: [
+            photo
+            for session in plan_week(2, 30, 3, faults, date(2026, 1, 5))
+            for photo in render_session(session)
+        ]
+        for name, faults in {"clean": {}, "blurred": {"blurred": 0.2}}.items()
+    }
+    same = [one == other for one, other in zip(week["clean"], week["blurred"], strict=True)]
+    assert same.count(False) == 6
+
+
+def test_every_fault_is_known_to_the_parser() -> None:
+    assert parse_faults(f"{name}=0.5" for name in FAULTS) == dict.fromkeys(FAULTS, 0.5)

@@ -1,0 +1,154 @@
+"""The sample is the same everywhere, looks like what a phone saves, and is stable from week to week."""
+
+import hashlib
+import logging
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.shelf.layout import LANES
+from data.shelf.renderer import FIRST_WEEK_MONDAY, Session, generate, plan_week, render_session
+from data.spans.layout import Span, find_spans, read_labels
+from errors import UsageError
+
+ROOT = Path(__file__).parents[3]
+
+
+def week(number: int, photos: int, seed: int = 20) -> list[Session]:
+    return plan_week(number, photos, seed, {}, FIRST_WEEK_MONDAY + timedelta(weeks=number - 1))
+
+
+def digest(spans: Iterable[Span]) -> str:
+    sha = hashlib.sha256()
+    for path in sorted(path for span in spans for path in span.path.rglob("*") if path.is_file()):
+        sha.update(path.name.encode() + path.read_bytes())
+    return sha.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def spans(tmp_path_factory: pytest.TempPathFactory) -> list[Span]:
+    return generate(tmp_path_factory.mktemp("data"), weeks=2, photos_per_week=40, seed=20, faults={})
+
+
+def test_another_process_renders_the_same_bytes(spans: list[Span], tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from data.shelf.renderer import generate\n"
+        "generate(Path(sys.argv[1]), weeks=2, photos_per_week=40, seed=20, faults={})"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, check=True)
+    assert digest(find_spans(tmp_path)) == digest(spans)
+
+
+def test_several_workers_render_the_same_bytes(spans: list[Span], tmp_path: Path) -> None:
+    parallel = generate(tmp_path, weeks=2, photos_per_week=40, seed=20, faults={}, workers=2)
+    assert digest(parallel) == digest(spans)
+
+
+def test_a_second_call_goes_on_after_the_last_span_and_changes_nothing_before_it(tmp_path: Path) -> None:
+    first = generate(tmp_path, weeks=1, photos_per_week=10, seed=1, faults={})
+    before = digest(first)
+    second = generate(tmp_path, weeks=2, photos_per_week=10, seed=1, faults={})
+    assert [span.number for span in find_spans(tmp_path)] == [1, 2, 3]
+    assert digest(first) == before
+    dates = [min(row.captured_at for row in read_labels(span)) for span in (*first, *second)]
+    assert dates == sorted(set(dates))
+
+
+def test_other_seeds_and_other_spans_differ() -> None:
+    seen = {render_session(week(number, 10, seed)[0])[0][1] for number, seed in ((1, 1), (1, 2), (2, 1))}
+    assert len(seen) == 3
+
+
+def test_a_week_holds_the_promised_shares_and_one_per_cent_of_wrong_labels() -> None:
+    sessions = week(1, 1000)
+    found = [label for session in sessions for label in session.found]
+    labels = [label for session in sessions for label in session.labels]
+    assert Counter(found) == {"ok": 700, "misplaced": 200, "damaged": 100}
+    assert sum(one != other for one, other in zip(found, labels, strict=True)) == 10
+
+
+def test_a_session_is_one_walk_down_one_lane(spans: list[Span]) -> None:
+    for span in spans:
+        rows = read_labels(span)
+        assert len(rows) == 40
+        for session in {row.session_id for row in rows}:
+            walk = [row for row in rows if row.session_id == session]
+            times = [row.captured_at for row in walk]
+            assert len({row.lane_id for row in walk}) == 1
+            assert 8 <= len(walk) <= 12
+            assert times == sorted(set(times))
+
+
+def test_all_lanes_are_visited_in_two_weeks_of_the_sample() -> None:
+    assert {session.lane for number in (1, 2) for session in week(number, 300)} == set(range(1, LANES + 1))
+
+
+def test_photos_are_colour_jpegs_of_the_week_that_they_were_taken_in(spans: list[Span]) -> None:
+    for span in spans:
+        for row in read_labels(span):
+            with Image.open(span.photos / row.photo) as photo:
+                assert (photo.format, photo.mode, photo.size) == ("JPEG", "RGB", (192, 144))
+                taken = datetime.strptime(photo.getexif()[0x0132], "%Y:%m:%d %H:%M:%S")
+            assert taken - datetime.strptime(row.captured_at, "%Y-%m-%dT%H:%M:%SZ") == timedelta(hours=1)
+            assert taken.date().isocalendar().week == FIRST_WEEK_MONDAY.isocalendar().week + span.number - 1
+
+
+def test_all_orientations_of_a_phone_occur_every_week() -> None:
+    assert {session.camera.orientation for session in week(1, 300)} == {1, 3, 6, 8}
+
+
+def test_the_class_cannot_be_read_from_the_size_of_the_file() -> None:
+    sizes: dict[str, list[int]] = {}
+    for session in week(1, 250):
+        for (_, jpeg), found in zip(render_session(session), session.found, strict=True):
+            sizes.setdefault(found, []).append(len(jpeg))
+    means = {label: np.mean(values) for label, values in sizes.items()}
+    spread = np.std(np.concatenate(list(sizes.values())))
+    assert max(means.values()) - min(means.values()) < 0.5 * spread
+
+
+def test_weeks_are_equally_bright_as_a_whole() -> None:
+    light = [np.mean([session.camera.light for session in week(number, 300)]) for number in range(1, 9)]
+    sessions = [session.camera.light for session in week(1, 300)]
+    assert np.std(light) < 0.1 * np.std(sessions)
+
+
+def test_progress_counts_photos_to_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="edgeline.progress"):
+        generate(tmp_path, weeks=2, photos_per_week=20, seed=1, faults={})
+    events = [vars(record)["progress"] for record in caplog.records]
+    assert events[-1] == {"event": "count", "what": "photos", "done": 40, "total": 40}
+    assert [event["done"] for event in events] == sorted(event["done"] for event in events)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("weeks", 0), ("photos_per_week", 0), ("seed", -1), ("workers", 0)]
+)
+def test_a_number_out_of_range_is_refused_before_anything_is_written(
+    tmp_path: Path, name: str, value: int
+) -> None:
+    settings = {"weeks": 1, "photos_per_week": 10, "seed": 1, "workers": 1, name: value}
+    with pytest.raises(UsageError, match=str(value)):
+        generate(tmp_path / "data", faults={}, **settings)
+    assert not (tmp_path / "data").exists()
+
+
+def test_more_weeks_than_there_are_numbers_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "span-99998").mkdir()
+    with pytest.raises(UsageError, match="span-99999 is the last one"):
+        generate(tmp_path, weeks=2, photos_per_week=10, seed=1, faults={})
+    assert [path.name for path in tmp_path.iterdir()] == ["span-99998"]
+
+
+def test_the_first_monday_is_a_choice(tmp_path: Path) -> None:
+    (span,) = generate(
+        tmp_path, weeks=1, photos_per_week=10, seed=1, faults={}, first_week_monday=date(2030, 3, 4)
+    )
+    assert {row.captured_at[:7] for row in read_labels(span)} == {"2030-03"}

@@ -1,0 +1,192 @@
+import json
+import resource
+import threading
+
+import pytest
+
+from data.importers.importing import import_photos
+from data.spans.exclusions import FILE_NAME, decide, excluded_spans, read_decisions
+from data.spans.layout import LabelRow, find_spans, newest_spans, write_span
+from data.spans.window import window_digest
+from errors import DataRefused, EdgelineError, UsageError
+from tests.data.sample_photos import jpeg
+
+KNOWN = ("span-00001", "span-00002", "span-00003")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three weeks of one photo each."""
+    for week in range(3):
+        write_span(tmp_path / "data", [(LabelRow("a.jpg", "ok", "", "", ""), jpeg(seed=week))])
+    return tmp_path / "data"
+
+
+def exclude(data, span, reason="blurred"):
+    return decide(data, "exclude", span, reason, KNOWN)
+
+
+def include(data, span, reason="looked at again"):
+    return decide(data, "include", span, reason, KNOWN)
+
+
+def names(spans):
+    return [span.name for span in spans]
+
+
+def test_an_excluded_span_is_not_read_and_an_older_one_takes_its_place(data):
+    before = window_digest(newest_spans(data, 2))
+
+    exclude(data, "span-00003")
+
+    assert names(newest_spans(data, 2)) == ["span-00001", "span-00002"]
+    assert window_digest(newest_spans(data, 2)) != before
+    assert names(find_spans(data)) == list(KNOWN)
+
+
+def test_an_included_span_is_read_again(data):
+    exclude(data, "span-00003")
+    include(data, "span-00003")
+
+    assert names(newest_spans(data, 2)) == ["span-00002", "span-00003"]
+    assert excluded_spans(data) == {}
+
+
+def test_the_file_says_who_when_and_why_and_is_only_ever_appended_to(data):
+    exclude(data, "span-00003", "the lens\nwas dirty")
+    before = (data / FILE_NAME).read_bytes()
+    include(data, "span-00003")
+    after = (data / FILE_NAME).read_bytes()
+
+    assert after.startswith(before)
+    first, second = (json.loads(line) for line in after.splitlines())
+    assert (first["action"], first["span"], first["reason"]) == (
+        "exclude",
+        "span-00003",
+        "the lens was dirty",
+    )
+    assert second["action"] == "include"
+    assert "@" in first["who"] and first["when"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("span", "hint"),
+    [
+        ("span-0003", "Did you mean span-00003?"),
+        ("spam-00002", "Did you mean span-00002?"),
+        ("x", "data list"),
+    ],
+)
+def test_an_unknown_span_is_refused_with_the_nearest_name(data, span, hint):
+    with pytest.raises(UsageError) as refused:
+        exclude(data, span)
+
+    assert span in refused.value.found and hint in refused.value.do
+    assert not (data / FILE_NAME).exists()
+
+
+def test_what_would_change_nothing_is_refused(data):
+    with pytest.raises(UsageError, match="reason is empty"):
+        exclude(data, "span-00003", "  ")
+    with pytest.raises(UsageError, match="not excluded"):
+        include(data, "span-00003")
+    made = exclude(data, "span-00003", "dirty lens")
+    with pytest.raises(UsageError, match=f"excluded already, by {made.who}.*dirty lens"):
+        exclude(data, "span-00003")
+    assert len(read_decisions(data)) == 1
+
+
+def test_when_every_span_is_excluded_they_are_named_with_the_way_back(data):
+    for span in KNOWN:
+        exclude(data, span)
+
+    with pytest.raises(DataRefused, match=r"span-00001 to span-00003.*--undo"):
+        newest_spans(data, 8)
+
+
+def test_a_number_that_was_excluded_is_not_given_to_another_week(data):
+    exclude(data, "span-00003")
+    for path in sorted((data / "span-00003").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (data / "span-00003").rmdir()
+
+    assert write_span(data, []).name == "span-00004"
+
+
+def test_photos_of_an_excluded_span_can_be_imported_again(data, tmp_path):
+    (tmp_path / "fixed" / "ok").mkdir(parents=True)
+    (tmp_path / "fixed" / "ok" / "a.jpg").write_bytes(jpeg(seed=2))
+    assert import_photos(tmp_path / "fixed", data).span is None
+
+    exclude(data, "span-00003")
+
+    assert import_photos(tmp_path / "fixed", data).span.name == "span-00004"
+
+
+def test_a_line_that_a_crash_tore_counts_as_not_written_and_is_written_over(data):
+    exclude(data, "span-00002")
+    with (data / FILE_NAME).open("ab") as file:
+        file.write(b'{"action": "exclude", "span": "span-0')
+    assert set(excluded_spans(data)) == {"span-00002"}
+
+    exclude(data, "span-00003")
+
+    assert set(excluded_spans(data)) == {"span-00002", "span-00003"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "{", "[]", "{}", '{"action": "exclude", "span": "span-00003"}', "\xff", "[" * 200_000],
+    ids=lambda line: line[:40],
+)
+def test_a_line_that_is_no_decision_stops_every_run(data, line):
+    exclude(data, "span-00003")
+    with (data / FILE_NAME).open("ab") as file:
+        file.write(line.encode("latin-1") + b"\n")
+
+    with pytest.raises(DataRefused, match="line 2 is no decision"):
+        newest_spans(data, 8)
+
+
+@pytest.mark.parametrize(("key", "value"), [("action", "drop"), ("span", "../x"), ("who", None)])
+def test_a_decision_with_a_wrong_value_is_none(data, key, value):
+    exclude(data, "span-00003")
+    written = json.loads((data / FILE_NAME).read_text())
+    (data / FILE_NAME).write_text(json.dumps({**written, key: value}) + "\n")
+
+    with pytest.raises(DataRefused, match="line 1 is no decision"):
+        excluded_spans(data)
+
+
+def test_people_who_decide_at_the_same_time_lose_nothing(data):
+    known = [f"span-{number:05d}" for number in range(20)]
+    threads = [
+        threading.Thread(target=decide, args=(data, "exclude", span, "drill", known)) for span in known
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert set(excluded_spans(data)) == set(known)
+
+
+def test_a_file_that_cannot_be_read_stops_every_run(data):
+    (data / FILE_NAME).mkdir()
+
+    with pytest.raises(DataRefused, match=r"excluded.jsonl cannot be read"):
+        newest_spans(data, 8)
+
+
+def test_a_decision_that_is_written_by_half_is_told_and_counts_as_none(data):
+    exclude(data, "span-00002")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((data / FILE_NAME).stat().st_size + 10, hard))
+    try:
+        with pytest.raises(EdgelineError, match="cannot be written") as failed:
+            exclude(data, "span-00003")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert failed.value.why and failed.value.do
+    assert set(excluded_spans(data)) == {"span-00002"}

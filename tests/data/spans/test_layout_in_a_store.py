@@ -1,0 +1,138 @@
+"""Spans in an object store: read as from a folder, with one listing or one object at a time."""
+
+import json
+import pickle
+
+import pytest
+
+from data.spans.exclusions import decide, excluded_spans
+from data.spans.layout import LabelRow, Span, find_spans, newest_spans, read_labels, write_span
+from data.spans.rejection import PhotoRejected
+from data.spans.window import window_digest
+from errors import DataRefused, EdgelineError
+from locations import filesystem, locate
+
+ROW = LabelRow("b/ü, b.jpg", "ok", "lane-01", "walk-1", "2026-10-05T09:12:33Z")
+
+
+@pytest.fixture
+def data(bucket):
+    return locate(f"{bucket}/photos/shelf")
+
+
+def upload(data, folder):
+    """What `aws s3 sync` does."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            put(data, path.relative_to(folder).as_posix(), path.read_bytes())
+
+
+def put(data, name, content=b""):
+    filesystem(data).pipe_file(f"{data.path}/{name}", content)
+
+
+@pytest.fixture
+def span(data, tmp_path):
+    write_span(tmp_path / "data", [(ROW, b"photo b")])
+    upload(data, tmp_path / "data")
+    return find_spans(data)[0]
+
+
+def test_spans_are_found_oldest_first_whatever_objects_stand_for_folders(data):
+    for name in (
+        "",
+        "span-00009/",
+        "span-00008/labels.csv",
+        "span-00010/photos/a.jpg",
+        "span-7/x",
+        "span-00011",
+    ):
+        put(data, name)
+    assert [span.name for span in find_spans(data)] == ["span-00008", "span-00009", "span-00010"]
+    assert [span.number for span in newest_spans(data, 2)] == [9, 10]
+
+
+def test_what_was_uploaded_is_read_also_by_a_worker_that_got_it_pickled(span):
+    assert read_labels(span) == [ROW]
+    assert pickle.loads(pickle.dumps(span)) == span
+    assert pickle.loads(pickle.dumps(span)).read("b/ü, b.jpg") == b"photo b"
+    assert span.read("./b//ü, b.jpg") == b"photo b"
+
+
+@pytest.mark.parametrize(
+    ("photo", "reason"),
+    [
+        ("/etc/hostname", "outside-span"),
+        ("../labels.csv", "outside-span"),
+        ("b/../../labels.csv", "outside-span"),
+        ("a\0.jpg", "outside-span"),
+        ("file:///etc/hostname", "outside-span"),
+        ("s3://other/x.jpg", "missing"),
+        ("memory://x::b.jpg", "outside-span"),
+        ("data:text/plain,x", "outside-span"),
+        ("x::memory", "missing"),
+        ("b.jpg?versionId=1", "missing"),
+        ("*", "missing"),
+        ("", "missing"),
+        (".", "missing"),
+        ("b", "missing"),
+        ("x" * 2000, "missing"),
+    ],
+)
+def test_a_cell_names_an_object_below_photos_or_nothing(span, photo, reason):
+    with pytest.raises(PhotoRejected) as rejected:
+        span.read(photo)
+    assert rejected.value.reason == reason
+
+
+def test_a_labels_file_that_is_not_there_or_bad_is_refused(span):
+    put(span.path, "labels.csv", b"photo,label\n")
+    with pytest.raises(DataRefused, match=r"s3://.*labels.csv has no column lane_id"):
+        read_labels(span)
+    filesystem(span.path).rm_file(span.labels.path)
+    with pytest.raises(DataRefused, match=r"labels.csv is missing"):
+        read_labels(span)
+
+
+def test_no_span_is_refused_and_no_bucket_is_an_error(bucket):
+    with pytest.raises(DataRefused, match="holds no span"):
+        newest_spans(locate(f"{bucket}/nothing"), 8)
+    gone = locate("s3://no-such-bucket/data")
+    for read in (
+        lambda: newest_spans(gone, 8),
+        lambda: read_labels(Span(1, gone / "span-00001")),
+        lambda: Span(1, gone / "span-00001").read("a.jpg"),
+        lambda: window_digest([Span(1, gone / "span-00001")]),
+    ):
+        with pytest.raises(EdgelineError, match="there is no bucket") as caught:
+            read()
+        assert caught.value.why and caught.value.do and not isinstance(caught.value, DataRefused)
+
+
+def test_the_digest_of_a_window_tells_every_change_without_fetching_an_object(span, monkeypatch):
+    spans = [span]
+    digests = [window_digest(spans)]
+    for name, content in (("photos/new.jpg", b"new"), ("photos/new.jpg", b"wen"), ("labels.csv", b"x")):
+        put(span.path, name, content)
+        digests.append(window_digest(spans))
+    filesystem(span.path).rm_file((span.photos / "new.jpg").path)
+    digests.append(window_digest(spans))
+    assert len(set(digests)) == len(digests)
+    put(span.path, "photos/")
+    monkeypatch.setattr(type(filesystem(span.path)), "_cat_file", None)
+    assert window_digest(spans) == digests[-1]
+
+
+def test_a_span_is_excluded_by_an_object_beside_it(data):
+    known = ("span-00001", "span-00002", "span-00003")
+    for name in known:
+        put(data, f"{name}/labels.csv")
+
+    assert excluded_spans(data) == {}
+    decide(data, "exclude", "span-00003", "dirty lens", known)
+    decide(data, "exclude", "span-00001", "dirty lens too", known)
+    decide(data, "include", "span-00001", "it was not", known)
+
+    assert [span.name for span in newest_spans(data, 8)] == ["span-00001", "span-00002"]
+    lines = filesystem(data).cat_file(f"{data.path}/excluded.jsonl").splitlines()
+    assert [json.loads(line)["action"] for line in lines] == ["exclude", "exclude", "include"]

@@ -1,0 +1,98 @@
+import json
+import os
+import shutil
+import time
+
+import pytest
+
+from data.spans.layout import LabelRow, find_spans, write_span
+from data.spans.window import window_digest
+
+
+@pytest.fixture
+def spans(tmp_path):
+    for week in range(3):
+        rows = [(LabelRow(f"{n}.jpg", "ok", "", "", ""), b"photo %d of %d" % (n, week)) for n in range(4)]
+        settled(write_span(tmp_path / "data", rows).path)
+    return find_spans(tmp_path / "data")
+
+
+def settled(root):
+    """Makes files old enough that their times can be relied on."""
+    for path in root.rglob("*"):
+        os.utime(path, (time.time() - 60, time.time() - 60))
+
+
+def test_the_digest_is_of_the_content_alone(spans, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(spans[0].path.parent, copy)
+    assert window_digest(find_spans(copy)) == window_digest(spans)
+
+
+def test_the_cache_changes_nothing_but_time(spans, tmp_path):
+    cache = tmp_path / "deep" / "cache.json"
+    plain = window_digest(spans)
+    assert window_digest(spans, cache) == plain
+    assert len(json.loads(cache.read_text())) == 3
+    assert window_digest(spans, cache) == plain
+
+
+@pytest.mark.parametrize("change", ["edit", "same size", "add", "remove", "rename", "label", "link"])
+def test_every_change_is_seen(spans, tmp_path, change):
+    cache = tmp_path / "cache.json"
+    before = window_digest(spans, cache)
+    photo = spans[1].photos / "1.jpg"
+    times = photo.stat()
+    if change == "edit":
+        photo.write_bytes(b"another photo")
+    elif change == "same size":  # and with the old time put back, as rsync does
+        photo.write_bytes(photo.read_bytes()[::-1])
+        os.utime(photo, ns=(times.st_atime_ns, times.st_mtime_ns))
+    elif change == "add":
+        (spans[1].photos / "new.jpg").write_bytes(b"new")
+    elif change == "remove":
+        photo.unlink()
+    elif change == "rename":
+        photo.rename(photo.with_name("z.jpg"))
+    elif change == "label":
+        spans[1].labels.write_text(spans[1].labels.read_text().replace("ok", "no"))
+    elif change == "link":
+        (spans[1].photos / "link.jpg").symlink_to("1.jpg")
+    assert window_digest(spans, cache) != before
+    assert window_digest(spans, cache) == window_digest(spans)
+
+
+def test_another_window_has_another_digest(spans):
+    assert len({window_digest(spans), window_digest(spans[1:]), window_digest(spans[:-1])}) == 3
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"a": 1}', b"\xff\xfe", b"null"])
+def test_a_damaged_cache_is_made_anew(spans, tmp_path, damage):
+    cache = tmp_path / "cache.json"
+    cache.write_bytes(damage)
+    assert window_digest(spans, cache) == window_digest(spans)
+    assert len(json.loads(cache.read_text())) == 3
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(spans, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert window_digest(spans, tmp_path / "file" / "cache.json") == window_digest(spans)
+    assert window_digest(spans, tmp_path) == window_digest(spans)
+    assert not list(tmp_path.parent.glob(f".{tmp_path.name}-*"))
+
+
+def test_a_file_of_this_very_moment_is_not_remembered(spans, tmp_path):
+    cache = tmp_path / "cache.json"
+    (spans[2].photos / "new.jpg").write_bytes(b"may change again within one tick of the clock")
+    window_digest(spans, cache)
+    assert [os.path.basename(path) for path in json.loads(cache.read_text())] == ["span-00001", "span-00002"]
+
+
+@pytest.mark.timeout(20)
+def test_a_file_that_is_too_large_for_any_reader_is_told_by_its_size(spans):
+    digests = []
+    for size in (2**40, 2**40 + 1):
+        (spans[0].photos / "0.jpg").touch()
+        os.truncate(spans[0].photos / "0.jpg", size)
+        digests.append(window_digest(spans))
+    assert digests[0] != digests[1]

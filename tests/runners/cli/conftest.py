@@ -1,0 +1,28 @@
+import pytest
+
+from records.run import Step
+from report.facts import About, Facts
+from runners.shared.runs import RunFolder
+
+
+@pytest.fixture
+def workspace(tmp_path, make_run):
+    """A workspace with one run in it, which was held back."""
+    run = make_run(
+        outcome="held",
+        exit_code=3,
+        push=str(tmp_path / "workspace" / "push"),
+        seconds=95.0,
+        ended_at="2026-10-05T09:15:00Z",
+        steps=(Step("PhotoIngest", "done", 5.0), Step("Trainer", "done", 60.0)),
+        reasons=("Accuracy is 0.8 on 400 eval photos; at least 0.850 is needed.",),
+        warnings=("span-00007 is dark.",),
+        details="edgeline show latest",
+    )
+    folder = RunFolder(tmp_path / "workspace" / "runs" / run.id)
+    folder.path.mkdir(parents=True)
+    folder.write(run)
+    (folder.path / "report.html").write_text("<!DOCTYPE html>")
+    facts = Facts(About(run.id, "shelf", outcome="held"))
+    (folder.path / "facts.json").write_bytes(facts.to_json())
+    return tmp_path / "workspace"

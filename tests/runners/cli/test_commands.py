@@ -1,0 +1,96 @@
+"""What click finds wrong on a command line, told in three parts; and what it must not take for a value."""
+
+import json
+
+import pytest
+
+from data.spans.exclusions import excluded_spans
+from runners.cli.main import main
+from tests.runners.cli.process import add_week, edgeline
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["stauts"], "Did you mean status?"),
+        (["run", "--dta", "x"], "Did you mean --data?"),
+        (["run", "--if-change"], "Did you mean --if-changed?"),
+        (["data", "genrate"], "Did you mean generate?"),
+        (["show"], "RUN"),
+        (["rollback"], "--reason"),
+        (["promote", "three", "--reason", "r"], "three"),
+        (["rollback", "--reason", "r", "--to", "three"], "'three' is not a valid integer."),
+        ([], "edgeline: Missing command."),
+        (["data"], "edgeline data: Missing command."),
+        (["run", "extra"], "unexpected extra argument (extra)."),
+        (["run", "--if-changed=yes"], "edgeline run: Option '--if-changed' does not take a value."),
+        (["run", "--set"], "edgeline run: Option '--set' requires an argument."),
+        (["status", "--work", "shelf"], "Did you mean --workload?"),
+        (["kubeflow", "compile"], "Missing option '-o' / '--output'."),
+        (["kubeflow", "submitt"], "Did you mean submit?"),
+        (["kubeflow", "watch", "r", "--timeout", "nan"], "'nan' is no number of seconds above 0."),
+        (["kubeflow", "schedule"], "One of --cron --list --disable --enable --delete is required"),
+        (["kubeflow", "schedule", "--list", "--delete"], "and no two."),
+        (["schedule", "--systemd", "--cron"], "and not both."),
+        (["run", "--workload", "shelff"], "Did you mean shelf?"),
+        (["run", "--set", "trainer.epoch=3"], "Did you mean trainer.epochs?"),
+        (["run", "--profile", "publishd"], "Did you mean published?"),
+        (["show", "20261005-091234"], "Did you mean 20261005-091233?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_usage_ends_with_2_and_a_hint_and_no_traceback(tmp_path, workspace, arguments, hint):
+    ended = edgeline(*arguments, cwd=tmp_path)
+
+    assert ended.returncode == 2
+    assert hint in ended.stderr
+    assert "Traceback" not in ended.stderr and len(ended.stderr.splitlines()) in (2, 3, 4)
+
+
+def test_bad_usage_with_json_is_json_too(tmp_path):
+    ended = edgeline("run", "--json", "--set", "trainer.epoch=3", cwd=tmp_path)
+
+    assert json.loads(ended.stdout)["exit_code"] == ended.returncode == 2
+
+
+def test_a_mistake_on_the_command_line_has_three_parts_also_as_json(tmp_path):
+    ended = edgeline("status", "--json", "--worksapce", "x", cwd=tmp_path)
+
+    assert ended.returncode == 2
+    assert json.loads(ended.stdout) == {
+        "outcome": "failed",
+        "exit_code": 2,
+        "error": {
+            "found": "edgeline status: No such option '--worksapce'.",
+            "why": "Did you mean --workspace?",
+            "do": "See `edgeline status --help`.",
+        },
+    }
+
+
+@pytest.mark.parametrize("reason", ["--undo", "--data", "-x", "--und"])
+def test_an_option_is_never_taken_for_the_value_of_the_one_before(tmp_path, capsys, reason):
+    add_week(tmp_path)
+
+    assert main(["data", "exclude", "span-00001", "--data", str(tmp_path), "--reason", reason]) == 2
+
+    assert "Option '--reason' requires an argument." in capsys.readouterr().err
+    assert not excluded_spans(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "given", [["--reason=-x"], ["--reason", "-5 °C"], ["--reason", "-1"], ["--reason", "-"]]
+)
+def test_a_value_may_begin_with_a_dash(tmp_path, given):
+    add_week(tmp_path)
+
+    assert main(["data", "exclude", "span-00001", "--data", str(tmp_path), *given]) == 0
+
+    assert excluded_spans(tmp_path)["span-00001"].reason == given[-1].removeprefix("--reason=")
+
+
+def test_of_a_setting_that_is_given_twice_both_count(tmp_path, capsys):
+    assert main(["run", "--set", "trainer.epoch=3", "--set=data.windw=2"]) == 2
+
+    said = capsys.readouterr().err
+    assert "trainer.epochs" in said and "data.window" in said

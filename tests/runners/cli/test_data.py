@@ -1,0 +1,67 @@
+import json
+
+import pytest
+
+from data.spans.layout import LabelRow, write_span
+from runners.cli.main import main
+
+
+@pytest.fixture
+def data(tmp_path):
+    for week in range(2):
+        rows = [LabelRow(f"{number}.jpg", "ok", "", "", "") for number in range(week + 1)]
+        write_span(tmp_path / "my data", [(row, b"not decoded here") for row in rows])
+    return tmp_path / "my data"
+
+
+def test_an_excluded_span_is_listed_with_who_and_why(data, capsys):
+    assert main(["data", "exclude", "span-00002", "--reason", "dirty lens", "--data", str(data)]) == 0
+    said = capsys.readouterr().out
+    assert "No coming run reads span-00002" in said and "dirty lens" in said
+    assert "--undo" in said
+
+    assert main(["data", "list", "--data", str(data)]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.split() == ["span-00001", "1", "photos"]
+    assert "2 photos  excluded by" in second and second.endswith(": dirty lens")
+
+
+def test_an_exclusion_can_be_undone(data, capsys):
+    main(["data", "exclude", "span-00002", "--reason", "dirty lens", "--data", str(data)])
+    assert (
+        main(["data", "exclude", "span-00002", "--undo", "--reason", "it was not", "--data", str(data)]) == 0
+    )
+    assert "again" in capsys.readouterr().out
+
+    main(["data", "list", "--data", str(data), "--json"])
+    assert [entry["excluded"] for entry in json.loads(capsys.readouterr().out)] == [None, None]
+
+
+def test_a_span_whose_labels_cannot_be_read_is_listed_with_that(data, capsys):
+    (data / "span-00002" / "labels.csv").unlink()
+
+    main(["data", "list", "--data", str(data)])
+
+    assert "labels.csv is missing" in capsys.readouterr().out.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["span-0002", "--reason", "r"], "Did you mean span-00002?"),
+        (["span-00002", "--reason", ""], "The reason is empty."),
+        (["span-00002"], "--reason"),
+        (["span-00002", "--reason", "r", "--undo"], "not excluded"),
+    ],
+)
+def test_bad_usage_ends_with_2_and_changes_nothing(data, capsys, arguments, hint):
+    assert main(["data", "exclude", *arguments, "--data", str(data)]) == 2
+    assert hint in capsys.readouterr().err
+    assert not (data / "excluded.jsonl").exists()
+
+
+def test_a_folder_without_spans_has_nothing_to_exclude(tmp_path, capsys):
+    assert main(["data", "exclude", "span-00001", "--reason", "r", "--data", str(tmp_path)]) == 2
+    assert "holds no span-NNNNN folder" in capsys.readouterr().err
+    assert main(["data", "list", "--data", str(tmp_path)]) == 0
+    assert "holds no span-NNNNN folder" in capsys.readouterr().out

@@ -1,0 +1,136 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from data.shelf.faults import FAULTS
+from runners.cli.main import COMMANDS, load
+from tests.runners.cli.process import ROOT, edgeline
+
+HEAVY = {"tensorflow", "tfx", "apache_beam", "ml_metadata", "keras", "numpy", "pydantic"}
+LIGHT = [
+    ["--help"],
+    ["run", "--help"],
+    ["status"],
+    ["status", "--json"],
+    ["runs", "--json"],
+    ["verify", "--json"],
+    ["rollback", "--help"],
+    ["report", "latest"],
+    ["report", "--json"],
+]
+
+
+@pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
+def test_light_commands_import_no_tensorflow_and_start_at_once(tmp_path, workspace, arguments):
+    script = (
+        "import resource, sys\n"
+        "from runners.cli.main import main\n"
+        "code = main(sys.argv[1:])\n"
+        f"heavy = {HEAVY} & set(sys.modules)\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "print(code, sorted(heavy), used.ru_utime + used.ru_stime, file=sys.stderr)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    code, *heavy, seconds = ended.stderr.splitlines()[-1].split(" ")
+
+    # There is no store to verify in this workspace.
+    assert (code, heavy) == ("2" if arguments[0] == "verify" else "0", ["[]"])
+    # Processor time, which other tests beside this one do not stretch as they do the wall's.
+    assert float(seconds) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "imported"),
+    [(["--help"], set()), (["stauts"], set()), (["status"], {"releases"}), (["data", "--help"], {"data"})],
+    ids=str,
+)
+def test_of_the_commands_only_the_called_one_is_imported(tmp_path, arguments, imported):
+    script = (
+        "import sys\nfrom runners.cli.main import COMMANDS, main\nmain(sys.argv[1:])\n"
+        "found = {file for file, _ in COMMANDS.values() if f'runners.cli.{file}' in sys.modules}\n"
+        "print(sorted(found), 'runners.kubeflow' in sys.modules, file=sys.stderr)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert ended.stderr.splitlines()[-1] == f"{sorted(imported)} False"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_in_the_list_of_commands_is_that_of_the_command(name):
+    command = load(name)
+
+    assert (command.name, command.help) == (name, COMMANDS[name][1])
+
+
+def test_the_help_lists_every_command_and_tells_the_exit_codes(tmp_path):
+    help_ = edgeline("--help", cwd=tmp_path).stdout
+
+    assert edgeline("-h", cwd=tmp_path).stdout == help_
+    for name, (_, summary) in COMMANDS.items():
+        assert f"  {name:<8}  {summary}\n" in help_
+    for line in ("exit codes:", "0  pushed, or nothing changed", "130  ended by Ctrl-C or SIGTERM"):
+        assert line in map(str.strip, help_.splitlines())
+    assert "completion" not in help_
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (["run"], ["4  data refused before training", "--set a.b=c", "--profile P", "--data DIR_OR_URL"]),
+        (["schedule"], ["(--systemd | --cron) [--install | --remove] [OPTIONS]", "--at T"]),
+        (["report"], ["[OPTIONS] [RUN]", "--store DIR_OR_URL", "--index"]),
+        (["data", "generate"], ["--fault NAME=RATE", "[required]"]),
+        (["kubeflow", "compile"], ["-o, --output FILE", "--settings FILE"]),
+        (
+            ["kubeflow", "submit"],
+            ["who asks: KFP_TOKEN (a bearer token)", "3  trained, and held back by a gate"],
+        ),
+        (["kubeflow", "schedule"], ["SSL_CERT_FILE names certificates to trust", "(--cron C | --list |"]),
+    ],
+    ids=lambda value: " ".join(value) if value[0].islower() else None,
+)
+def test_the_help_of_a_command_has_its_options_and_what_stands_below_them(tmp_path, arguments, lines):
+    ended = edgeline(*arguments, "--help", cwd=tmp_path)
+
+    assert ended.returncode == 0 and ended.stdout.startswith(f"Usage: edgeline {' '.join(arguments)} ")
+    for line in lines:
+        assert line in ended.stdout
+
+
+def test_the_help_names_every_fault(tmp_path):
+    words = edgeline("data", "generate", "--help", cwd=tmp_path).stdout.partition("faults: ")[2].split()
+
+    assert sorted(word.strip(",") for word in words) == sorted(FAULTS)
+
+
+def test_a_shell_that_asks_for_completions_gets_the_command(tmp_path, monkeypatch):
+    monkeypatch.setenv("_EDGELINE_COMPLETE", "bash_source")
+
+    assert "No run in workspace yet." in edgeline("status", cwd=tmp_path).stdout
+
+
+def test_a_pipe_that_closes_early_is_no_traceback(tmp_path, workspace):
+    ended = subprocess.run(
+        f"{sys.executable} -m runners.cli show latest --json | head -c 1",
+        shell=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert ended.stdout == "{" and "Traceback" not in ended.stderr

@@ -1,0 +1,140 @@
+import json
+import shutil
+
+import pytest
+
+from records.run import Step
+from report import records
+from runners.cli.main import main
+from runners.shared.runs import RunFolder
+from tests.report.runs import a_run
+
+
+@pytest.fixture
+def workspace(tmp_path, make_run):
+    """A workspace with two runs of one model, whose pages were not made yet."""
+    for name, outcome in (("20261005-091233", "pushed"), ("20261012-091233", "failed")):
+        folder = RunFolder(tmp_path / "workspace" / "runs" / name)
+        folder.path.mkdir(parents=True)
+        started = f"{name[:4]}-{name[4:6]}-{name[6:8]}T09:12:33Z"
+        run = make_run(
+            id=name,
+            outcome=outcome,
+            exit_code=int(outcome == "failed"),
+            started_at=started,
+            version=1,
+            steps=(Step("PhotoIngest", "failed", 1.0),),
+        )
+        folder.write(run)
+    return tmp_path / "workspace"
+
+
+@pytest.fixture
+def report(workspace, capsys):
+    """Runs `edgeline report`; returns its exit code and what it printed on both streams."""
+
+    def call(*arguments):
+        code = main(["report", *map(str, arguments), "--workspace", str(workspace)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_it_makes_the_page_where_it_is_missing_and_prints_its_path(report, workspace):
+    page = workspace / "runs" / "20261012-091233" / "report.html"
+    assert report() == (0, f"{page}\n", "")
+    assert "The run failed in PhotoIngest" in page.read_text()
+    page.write_text("as it was")
+    assert report("20261012-091233") == (0, f"{page}\n", "")
+    assert page.read_text() == "as it was"
+
+
+def test_a_page_from_before_the_run_had_ended_is_made_again(report, workspace):
+    page = workspace / "runs" / "20261005-091233" / "report.html"
+    records.write(page.parent, a_run(outcome="running"), "early")
+    report("20261005-091233")
+    assert "early" not in page.read_text()
+
+
+def test_as_json_it_gives_the_facts(report):
+    code, out, _ = report("latest", "--json")
+    found = json.loads(out)
+    assert (code, found["run"], found["facts"]["about"]["outcome"]) == (0, "20261012-091233", "failed")
+    assert found["report"].endswith("20261012-091233/report.html")
+
+
+def test_the_index_has_a_row_for_every_run_and_links_where_there_is_a_page(report, workspace):
+    report("20261005-091233")
+    code, out, _ = report("--index")
+    page = workspace / "runs" / "index-shelf.html"
+    assert (code, out) == (0, f"{page}\n")
+    assert 'href="20261005-091233/report.html"' in page.read_text()
+    assert "20261012-091233" in page.read_text() and 'href="20261012-091233' not in page.read_text()
+    rows = json.loads(report("--index", "--json")[1])["runs"]
+    assert [(row["run"], row["outcome"]) for row in rows] == [
+        ("20261005-091233", "pushed"),
+        ("20261012-091233", "failed"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nope"], ["latest", "--workload", "other"], ["--index", "--workload", "x"]]
+)
+def test_a_run_that_is_not_there_is_said_in_three_parts(report, arguments):
+    code, out, err = report(*arguments)
+    assert (code, out) == (2, "") and len(err.splitlines()) >= 2
+    assert "Traceback" not in err
+
+
+def test_a_workspace_without_a_run_is_said(report, workspace):
+    shutil.rmtree(workspace)
+    for arguments in ([], ["--index"]):
+        code, _, err = report(*arguments)
+        assert code == 2 and "holds no run" in err
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request, tmp_path):
+    """Where a cluster pushes to, with the records of three of its runs."""
+    from locations import locate
+
+    place = str(tmp_path / "push") if request.param == "folder" else request.getfixturevalue("bucket")
+    for number in (1, 2, 3):
+        facts = a_run(run=f"{number}{number}-uuid", started_at=f"2026-10-0{number}T03:00:00Z")
+        records.write(locate(place) / "runs" / "shelf" / facts.about.run, facts, f"<p>run {number}")
+    return place
+
+
+def test_the_page_of_a_run_on_a_cluster_comes_from_its_store(report, store):
+    from pathlib import Path
+
+    code, out, _ = report("--store", store)
+    assert code == 0 and Path(out.strip()).read_text() == "<p>run 3"
+    code, out, _ = report("11-uuid", "--store", store)
+    assert code == 0 and Path(out.strip()).read_text() == "<p>run 1"
+    assert json.loads(report("11-uuid", "--store", store, "--json")[1])["facts"]["about"]["run"] == "11-uuid"
+
+
+def test_the_index_of_a_store_has_all_runs(report, store, workspace):
+    report("22-uuid", "--store", store)
+    code, out, _ = report("--index", "--store", store)
+    page = workspace / "reports" / "shelf" / "index.html"
+    assert (code, out) == (0, f"{page}\n")
+    assert page.read_text().count("-uuid</") == 3
+    # A link only where a page can be opened from here.
+    assert 'href="file://' in page.read_text()
+
+
+def test_a_store_without_records_or_without_that_run_is_said(report, store, tmp_path):
+    for arguments in (["--store", tmp_path / "empty"], ["44-uuid", "--store", store]):
+        code, out, err = report(*arguments)
+        assert (code, out) == (2, "") and len(err.splitlines()) == 3
+
+
+def test_of_several_models_one_has_to_be_named(report, tmp_path):
+    for model in ("shelf", "crates"):
+        records.write(tmp_path / "runs" / model / "1", a_run(model=model), f"<p>{model}")
+    code, _, err = report("--store", tmp_path)
+    assert code == 2 and "crates and shelf" in err and "--workload crates" in err
+    assert report("--store", tmp_path, "--workload", "shelf")[0] == 0

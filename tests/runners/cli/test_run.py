@@ -1,0 +1,212 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runners.cli.main import main
+from runners.local.lock import hold
+from runners.shared.runs import RunFolder
+from tests.runners.cli.process import ROOT, add_week, edgeline
+
+
+@pytest.mark.parametrize("make", [lambda data: None, lambda data: data.mkdir()], ids=["missing", "empty"])
+def test_a_folder_without_spans_ends_with_4_and_says_what_to_do(tmp_path, make):
+    make(tmp_path / "photos")
+
+    ended = edgeline("run", "--data", "photos", cwd=tmp_path)
+
+    assert ended.returncode == 4
+    for part in ("holds no span-NNNNN folder", "nothing to train on", "edgeline data import"):
+        assert part in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"), [("photo,label", "has no column lane_id"), ("", "has no column photo")]
+)
+def test_a_bad_labels_file_ends_with_4_in_a_second_and_is_recorded(tmp_path, labels, said):
+    add_week(tmp_path / "photos", labels)
+
+    ended = edgeline("run", "--data", "photos", "--json", cwd=tmp_path)
+    status = json.loads(edgeline("status", "--json", cwd=tmp_path).stdout)
+
+    assert ended.returncode == 4
+    assert json.loads(ended.stdout)["outcome"] == status["last_run"]["outcome"] == "refused"
+    assert said in status["last_run"]["reasons"][0]
+
+
+def test_if_changed_ends_at_once_and_repeats_what_the_last_run_said(tmp_path):
+    add_week(tmp_path / "photos", "photo,label")
+    first = edgeline("run", "--data", "photos", cwd=tmp_path)
+
+    second = edgeline("run", "--data", "photos", "--if-changed", cwd=tmp_path)
+    add_week(tmp_path / "photos", "photo,label")
+    third = edgeline("run", "--data", "photos", "--if-changed", cwd=tmp_path)
+
+    assert (first.returncode, second.returncode, third.returncode) == (4, 0, 4)
+    assert "Nothing changed since run" in second.stdout
+    assert "has no column lane_id" in second.stdout
+    assert len(json.loads(edgeline("runs", "--json", cwd=tmp_path).stdout)) == 2
+
+
+def test_a_second_run_of_a_workspace_ends_with_5_and_names_the_first(tmp_path):
+    with hold(tmp_path / "workspace") as lock:
+        lock.note("20261005-091233")
+        ended = edgeline("run", "--data", "photos", cwd=tmp_path)
+
+    assert ended.returncode == 5
+    assert f"run 20261005-091233, process {os.getpid()}" in ended.stderr
+
+
+def test_a_workspace_that_cannot_be_made_ends_with_1_before_anything_else(tmp_path):
+    (tmp_path / "workspace").write_text("")
+
+    ended = edgeline("run", "--data", "photos", cwd=tmp_path)
+
+    assert ended.returncode == 1
+    assert "cannot be written to" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def start_run(tmp_path, hangup=signal.SIG_DFL):
+    """A run whose worker has just begun to import TFX."""
+    add_week(tmp_path / "photos")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runners.cli", "run", "--data", "photos"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # Tests that a shell started in its background ignore Ctrl-C, and what they start would too.
+        preexec_fn=lambda: (
+            signal.signal(signal.SIGINT, signal.SIG_DFL),
+            signal.signal(signal.SIGHUP, hangup),
+        ),
+    )
+    deadline = time.monotonic() + 30
+    while not worker_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process, worker_of(tmp_path)[0]
+
+
+def worker_of(tmp_path):
+    """Processes of the worker of this workspace."""
+    mark = f"runners.local.worker\0{tmp_path}".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if mark in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def wait_until_gone(tmp_path, seconds):
+    deadline = time.monotonic() + seconds
+    while worker_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not worker_of(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT], ids=str)
+def test_a_run_that_is_asked_to_end_takes_its_worker_along_and_is_recorded(tmp_path, number):
+    process, _ = start_run(tmp_path)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert "Interrupted" in said and "Traceback" not in said
+    assert not worker_of(tmp_path)
+    assert (
+        json.loads(edgeline("status", "--json", cwd=tmp_path).stdout)["last_run"]["outcome"] == "interrupted"
+    )
+
+
+def test_a_run_under_nohup_outlives_its_terminal(tmp_path):
+    process, _ = start_run(tmp_path, hangup=signal.SIG_IGN)
+    process.send_signal(signal.SIGHUP)
+
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.communicate(timeout=1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+
+def test_a_killed_run_leaves_no_worker_no_lock_and_a_record_that_says_so(tmp_path):
+    process, _ = start_run(tmp_path)
+    process.kill()
+    process.communicate()
+
+    assert wait_until_gone(tmp_path, 10)
+    with hold(tmp_path / "workspace"):
+        pass
+    assert json.loads(edgeline("status", "--json", cwd=tmp_path).stdout)["last_run"]["outcome"] == "killed"
+
+
+def test_a_killed_worker_is_told_in_words_with_its_log(tmp_path):
+    process, worker = start_run(tmp_path)
+    os.kill(worker, signal.SIGKILL)
+    said, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    assert "ended by SIGKILL before its first step" in said and "memory" in said
+    assert "run.log" in said and "Traceback" not in said
+
+
+def test_a_password_in_the_place_of_the_data_is_refused_before_a_run_records_it(tmp_path, capsys):
+    workspace = tmp_path / "workspace"
+    for command in (["run"], ["schedule", "--cron"]):
+        code = main([*command, "--data", "s3://me:hunter2@bucket/x", "--workspace", str(workspace)])
+
+        said = capsys.readouterr()
+        assert code == 2 and "AWS_ACCESS_KEY_ID" in said.err and "hunter2" not in said.out + said.err
+    assert not workspace.exists()
+
+
+def test_a_record_has_nothing_of_what_is_there_for_a_cluster(tmp_path, capsys):
+    arguments = ["--data", str(tmp_path / "none"), "--workspace", str(tmp_path)]
+    main(["run", "--set", "kubeflow.env={GREETING: hunter2}", *arguments, "--json"])
+    shown = [capsys.readouterr().out]
+    for command in (
+        ["show", "latest"],
+        ["show", "latest", "--json"],
+        ["report", "--json"],
+        ["report", "--index", "--json"],
+    ):
+        assert main([*command, "--workspace", str(tmp_path)]) == 0
+        shown.append(capsys.readouterr().out)
+
+    files = [path.read_text() for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert len(files) >= 4 and all("hunter2" not in text for text in (*files, *shown))
+
+
+def test_after_a_run_of_a_clock_that_was_ahead_the_next_run_is_the_latest(tmp_path, make_run, capsys):
+    folder = RunFolder(tmp_path / "runs" / "20991231-000000")
+    folder.path.mkdir(parents=True)
+    folder.write(
+        make_run(
+            number=1, outcome="pushed", started_at="2099-12-31T00:00:00Z", ended_at="2099-12-31T00:01:00Z"
+        )
+    )
+    workspace = ["--workspace", str(tmp_path)]
+
+    assert main(["run", "--data", str(tmp_path / "none"), *workspace]) == 4
+    capsys.readouterr()
+    newest = json.loads(said(capsys, "runs", "--json", *workspace))[0]["id"]
+
+    assert newest != "20991231-000000"
+    assert json.loads(said(capsys, "status", "--json", *workspace))["last_run"]["id"] == newest
+    assert json.loads(said(capsys, "show", "latest", "--json", *workspace))["number"] == 2
+    assert json.loads(said(capsys, "report", "--json", *workspace))["run"] == newest
+    rows = json.loads(said(capsys, "report", "--index", "--json", *workspace))["runs"]
+    assert [row["run"] for row in rows] == ["20991231-000000", newest]
+
+
+def said(capsys, *command):
+    assert main([*command]) == 0
+    return capsys.readouterr().out

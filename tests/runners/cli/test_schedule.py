@@ -1,0 +1,220 @@
+"""`edgeline schedule` as a person uses it; systemd_units and crontab have tests of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data.spans.layout import LabelRow, write_span
+from runners.cli.main import main
+from runners.timers import systemd_units
+from runners.timers.scheduled_run import schedule_name
+
+ROOT = Path(__file__).resolve().parents[3]
+EDGELINE = f"{sys.prefix}/bin/edgeline"
+
+
+@pytest.fixture
+def team(tmp_path, monkeypatch):
+    """A team's folder with a week of photos, and no way to this machine's own systemd and cron."""
+    folder = tmp_path / "a team"
+    folder.mkdir()
+    write_span(folder / "photos", [(LabelRow("a.jpg", "ok", "", "", ""), b"not decoded here")])
+    (tmp_path / "bin").mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(systemd_units, "SYSTEM_FOLDER", tmp_path / "system")
+    return folder
+
+
+def command_of(printed):
+    """The words after ExecStart=, which hold no blank here but in quotes."""
+    (line,) = [line for line in printed.splitlines() if line.startswith("ExecStart=")]
+    return line.removeprefix("ExecStart=")
+
+
+def test_the_units_start_this_environments_command_with_absolute_paths(team, capsys):
+    (team / "mine.yaml").write_text("trainer: {epochs: 3}\n")
+
+    assert main(["schedule", "--systemd", "--data", "photos", "--profile", "mine.yaml"]) == 0
+
+    said = capsys.readouterr()
+    assert command_of(said.out) == (
+        f'{EDGELINE} run --if-changed --workload shelf --workspace "{team}/workspace"'
+        f' --profile "{team}/mine.yaml" --data "{team}/photos"'
+    )
+    assert f"WorkingDirectory={team}\n" in said.out
+    assert {"OnCalendar=Mon *-*-* 03:00:00", "Persistent=true", "Type=oneshot"} <= set(said.out.splitlines())
+    assert "--install" in said.err
+
+
+def test_a_workload_of_ones_own_is_named_by_its_whole_path_and_a_named_profile_by_its_name(team, capsys):
+    schema = ROOT / "schema" / "shelf.pbtxt"
+    (team / "w.yaml").write_text(f"name: bottles\nschema: {schema}\nmodule: trainer_module.photos\n")
+
+    assert main(["schedule", "--cron", "--workload", "w.yaml", "--profile", "published"]) == 0
+
+    printed = capsys.readouterr().out
+    assert f"--workload '{team}/w.yaml'" in printed and "--profile published" in printed
+    assert printed.startswith(f"# {schedule_name('bottles', team / 'workspace')}: begin")
+
+
+def test_cron_gets_the_same_time_and_what_it_lacks_is_said(team, capsys):
+    assert main(["schedule", "--cron", "--at", "Tue,Fri 14:30", "--data", "photos"]) == 0
+
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1].startswith("30 14 * * 2,5 cd ")
+    assert "does not catch up" in said.err and "--at 03:00" in said.err
+
+
+def test_each_workload_and_workspace_has_a_schedule_of_its_own(tmp_path):
+    names = {
+        schedule_name("shelf", tmp_path / "a"),
+        schedule_name("shelf", tmp_path / "b"),
+        schedule_name("bottles", tmp_path / "a"),
+    }
+
+    assert len(names) == 3
+    assert schedule_name("shelf", tmp_path / "b" / ".." / "a") in names
+
+
+@pytest.mark.parametrize("form", ["--systemd", "--cron"])
+@pytest.mark.parametrize(
+    ("arguments", "code", "hint"),
+    [
+        (["--at", "Mom 03:00"], 2, "Did you mean Mon?"),
+        (["--workload", "shelff"], 2, "Did you mean shelf?"),
+        (["--set", "trainer.epoch=3"], 2, "Did you mean trainer.epochs?"),
+        (["--profile", "publishd"], 2, "Did you mean published?"),
+        (["--data", "nowhere"], 4, "holds no span-NNNNN folder"),
+        (["--install", "--remove"], 2, "not allowed with"),
+        (["--data", "photos", "--set", "push.destination=a\nb"], 2, "control character"),
+        (["--data", "photos", "--workspace", "a\x9b2J"], 2, "control character"),
+        (["--data", "photos", "--workspace", "a\u202eb"], 2, "control character"),
+        (["--data", "photos", "--workspace", "a\udce4b"], 2, "not UTF-8"),
+        (["--remove"], 2, "schedule"),
+    ],
+    ids=lambda value: (
+        " ".join(value).encode("ascii", "replace").decode() if isinstance(value, list) else None
+    ),
+)
+def test_what_could_not_run_on_monday_is_refused_today(team, capsys, form, arguments, code, hint):
+    if form == "--cron" and arguments == ["--remove"]:
+        code, hint = 1, "no crontab command"
+
+    assert main(["schedule", form, *arguments]) == code
+
+    said = capsys.readouterr()
+    assert hint in said.err and said.out == ""
+    assert len([line for line in said.err.splitlines() if line]) >= 2
+
+
+def test_a_folder_that_systemd_could_not_go_to_is_told(team, capsys, monkeypatch):
+    (team / "ends in \\").mkdir()
+    monkeypatch.chdir(team / "ends in \\")
+
+    assert main(["schedule", "--systemd"]) == 2
+    assert "ends in a blank or a backslash" in capsys.readouterr().err
+
+
+def test_a_week_that_a_run_would_refuse_is_told_before_anything_is_installed(team, capsys):
+    (team / "photos" / "span-00001" / "labels.csv").write_text("photo,label\n")
+
+    assert main(["schedule", "--systemd", "--install", "--data", "photos"]) == 4
+    assert "has no column lane_id" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("form", "found"),
+    [("--systemd", "There is no systemctl on this machine."), ("--cron", "There is no crontab command")],
+)
+def test_a_machine_without_the_one_is_told_of_the_other(team, tmp_path, capsys, form, found):
+    assert main(["schedule", form, "--install", "--data", "photos"]) == 1
+
+    said = capsys.readouterr().err
+    assert found in said and ("--cron" if form == "--systemd" else "--systemd") in said
+    assert not (tmp_path / "system").exists() and not (tmp_path / "config").exists()
+
+
+def put(folder, name, script):
+    """A command in the place of the machine's own."""
+    (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "bin" / name).chmod(0o755)
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_a_timer_is_installed_with_what_to_look_at_and_removed(team, tmp_path, capsys, monkeypatch, user):
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    put(tmp_path, "systemctl", "exit 0")
+    folder = tmp_path / "config" / "systemd" / "user" if user else tmp_path / "system"
+    name = schedule_name("shelf", team / "workspace")
+
+    assert main(["schedule", "--systemd", "--install", "--data", "photos"]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == [f"{name}.service", f"{name}.timer"]
+    scope = " --user" if user else ""
+    said = capsys.readouterr().out
+    assert f"journalctl{scope} -u {name}.service" in said and f"systemctl{scope} start {name}.service" in said
+
+    assert main(["schedule", "--systemd", "--remove", "--workspace", "elsewhere"]) == 2
+    assert f"Installed are: {name}." in capsys.readouterr().err
+    assert main(["schedule", "--systemd", "--remove"]) == 0
+    assert list(folder.iterdir()) == []
+
+
+def test_a_line_of_the_crontab_is_installed_with_what_to_look_at_and_removed(team, tmp_path, capsys):
+    lines = tmp_path / "crontab"
+    put(
+        tmp_path,
+        "crontab",
+        f'[ "$1" = - ] && exec /bin/cat > {lines}\n'
+        f"[ -e {lines} ] || {{ echo no crontab for me >&2; exit 1; }}\nexec /bin/cat {lines}",
+    )
+
+    assert main(["schedule", "--cron", "--install", "--data", "photos", "--at", "03:00"]) == 0
+    assert "\n0 3 * * * cd " in lines.read_text()
+    assert f"{team}/workspace/schedule-shelf.log" in capsys.readouterr().out
+    assert (team / "workspace").is_dir()
+
+    assert main(["schedule", "--cron", "--remove"]) == 0
+    assert lines.read_text() == ""
+
+
+def test_a_schedule_of_a_workload_whose_file_is_gone_is_removed_by_its_name(team, tmp_path):
+    put(tmp_path, "systemctl", "exit 0")
+    schema = ROOT / "schema" / "shelf.pbtxt"
+    (team / "w.yaml").write_text(f"name: bottles\nschema: {schema}\nmodule: trainer_module.photos\n")
+    assert main(["schedule", "--systemd", "--install", "--workload", "w.yaml"]) == 0
+    (team / "w.yaml").unlink()
+
+    assert main(["schedule", "--systemd", "--remove", "--workload", "bottles"]) == 0
+    assert systemd_units.installed() == []
+
+
+def test_one_of_the_two_forms_has_to_be_named(team, capsys):
+    assert main(["schedule"]) == 2
+    assert "One of the options --systemd --cron is required" in capsys.readouterr().err
+
+
+def test_it_is_light(team):
+    script = (
+        "import resource, sys\n"
+        "from runners.cli.main import main\n"
+        "code = main(['schedule', '--systemd', '--data', 'photos'])\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "heavy = sorted({'tensorflow', 'tfx', 'kfp', 's3fs', 'matplotlib', 'numpy'} & set(sys.modules))\n"
+        "print(code, heavy, used.ru_utime + used.ru_stime, file=sys.stderr)\n"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+    code, heavy, seconds = ended.stderr.splitlines()[-1].split(" ")
+    assert (code, heavy) == ("0", "[]")
+    assert float(seconds) < 1.0

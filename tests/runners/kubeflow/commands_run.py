@@ -1,0 +1,74 @@
+"""`edgeline kubeflow` as a person types it, against the small server, with a pipeline that needs no TFX."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runners.cli import main as cli
+from tests.runners.kubeflow.server import STEPS, Server
+
+ROOT = "minio://mlpipeline/v2"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Terminal:
+    """Types commands.
+
+    Args:
+        server: The cluster.
+        folder: Where settings and the pipeline lie.
+        capture: Takes what is printed.
+    """
+
+    def __init__(self, server: Server, folder: Path, capture: Any) -> None:
+        self.server, self.folder, self.capture = server, folder, capture
+        self.package = folder / "pipeline.yaml"
+        self.settings = folder / "settings.yaml"
+        self.write_package()
+        self.write_settings()
+
+    def write_package(self, name: str = "shelf") -> None:
+        """A pipeline of five steps, one behind the other, with the document of the platform."""
+        tasks = {
+            step: {"taskInfo": {"name": step}, "dependentTasks": [before] if before else []}
+            for before, step in zip((None, *STEPS), STEPS, strict=False)
+        }
+        spec = {"pipelineInfo": {"name": name}, "root": {"dag": {"tasks": tasks}}, "schemaVersion": "2.1.0"}
+        platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}
+        self.package.write_text(yaml.safe_dump_all([spec, platform]))
+
+    def write_settings(self, **kubeflow: Any) -> None:
+        """The settings of the cluster's side."""
+        kubeflow = {
+            "image": "edgeline:1",
+            "pipeline_root": ROOT,
+            "data": "pvc://edgeline/data",
+            "push": "pvc://edgeline/push",
+            "experiment": "weekly",
+            "service_account": "edgeline",
+            "host": self.server.url,
+            **kubeflow,
+        }
+        self.settings.write_text(yaml.safe_dump({"kubeflow": kubeflow}))
+
+    def __call__(self, command: str, *arguments: str) -> Ended:
+        packages = ["--package", str(self.package)] if command in ("submit", "schedule") else []
+        given = ["kubeflow", command, "--settings", str(self.settings), *packages, *arguments]
+        code = cli.main(given)
+        out, err = self.capture.readouterr()
+        return Ended(code, out, err)

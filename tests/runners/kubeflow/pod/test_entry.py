@@ -1,0 +1,144 @@
+"""How a step ends on Kubeflow: its exit code, and what its log says last."""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+from records.evaluation import METRICS, Confusion, Metrics
+from records.push import PUSH, Push
+from runners.kubeflow.pod import entry as kubeflow_entry
+from runners.kubeflow.pod import pages as kubeflow_pages
+from runners.kubeflow.pod.handover import Locations
+
+ROOT = Path(__file__).resolve().parents[4]
+ADMISSION = "components.release_admission.ReleaseAdmission_Executor"
+SCHEMA = "components.curated_schema.CuratedSchema_Executor"
+FOLDER = "minio://bucket/shelf/run-1"
+OUTPUTS = {SCHEMA: {"page": "system.HTML", "schema": "tfx.Schema"}}
+
+
+def run_step(root, step, executor, parameters, **inputs):
+    """Runs a step through the entry; each input is a folder that the launcher has copied."""
+    outputs = OUTPUTS.get(executor, {"page": "system.HTML"})
+    executor_input = {
+        "inputs": {
+            "parameterValues": parameters,
+            "artifacts": {
+                name: {"artifacts": [{"uri": f"{FOLDER}/{folder}", "name": "7"}]}
+                for name, folder in inputs.items()
+            },
+        },
+        "outputs": {
+            "artifacts": {
+                name: {"artifacts": [{"uri": f"{FOLDER}/{step}/{name}", "type": {"schemaTitle": title}}]}
+                for name, title in outputs.items()
+            },
+            "outputFile": str(root / "output.json"),
+        },
+    }
+    spec = {
+        "artifacts": {name: {"artifactType": {"schemaTitle": "tfx.PushedModel"}} for name in inputs},
+        "parameters": {name: {"parameterType": "STRING"} for name in parameters},
+    }
+    arguments = ["--records", str(root / "push/runs/shelf"), "--step", step]
+    arguments += ["--module", "trainer_module.photos"]
+    arguments += ["--executor_class_path", executor]
+    arguments += ["--json_serialized_invocation_args", json.dumps(executor_input)]
+    arguments += ["--json_serialized_inputs_spec_args", json.dumps(spec), "--direct_num_workers=1"]
+    return kubeflow_entry.main(arguments, root)
+
+
+def local(root, *parts):
+    return root.joinpath("minio/bucket/shelf/run-1", *parts)
+
+
+def admit(root, push):
+    PUSH.write(local(root, "ReleasePusher/pushed_model"), push)
+    store = {"push": str(root / "push"), "model_name": "shelf", "run": "run-1"}
+    return run_step(root, "ReleaseAdmission", ADMISSION, store, pushed_model="ReleasePusher/pushed_model")
+
+
+def output(root, name):
+    (found,) = json.loads((root / "output.json").read_text())["artifacts"][name]["artifacts"]
+    return found
+
+
+def test_a_step_that_ends_well_says_so_and_leaves_its_outputs_where_the_launcher_looks(tmp_path, capfd):
+    assert run_step(tmp_path, "CuratedSchema", SCHEMA, {"text": "feature { name: 'a' }"}) == 0
+    assert capfd.readouterr().err.splitlines()[-1].startswith("Done: CuratedSchema in ")
+    assert local(tmp_path, "CuratedSchema/schema/schema.pbtxt").read_text() == "feature { name: 'a' }"
+    schema = output(tmp_path, "schema")
+    assert schema["uri"] == f"{FOLDER}/CuratedSchema/schema"
+    assert schema["metadata"]["step_seconds"] >= 0
+    assert output(tmp_path, "page")["uri"] == f"{FOLDER}/CuratedSchema/page"
+    assert local(tmp_path, "CuratedSchema/page").read_text().lower().startswith("<!doctype html>")
+
+
+def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceback(tmp_path, capfd):
+    reasons = ("Accuracy is 0.71;\n0.85 is needed.", "int8 is too large.")
+    assert admit(tmp_path, Push("held", reasons=reasons)) == 3
+    log = capfd.readouterr().err
+    *_, why, do, last = log.splitlines()
+    assert last == "Held back: Accuracy is 0.71; 0.85 is needed. int8 is too large."
+    assert why and do
+    assert "Traceback" not in log
+    assert not (tmp_path / "output.json").exists()
+    # RunReport has left the record of such a run, with all that is known of it.
+    assert not (tmp_path / "push").exists()
+
+
+def test_an_error_of_ours_ends_with_its_three_parts(tmp_path, capfd):
+    assert admit(tmp_path, Push("pushed", 3)) == 1
+    *_, why, do, last = capfd.readouterr().err.splitlines()
+    assert last.startswith("Failed: Version 3 of shelf is not in the release store")
+    assert why and do
+
+
+def test_a_step_that_fails_leaves_the_page_of_the_run(tmp_path):
+    assert admit(tmp_path, Push("pushed", 3)) == 1
+    record = tmp_path / "push/runs/shelf/run-1"
+    facts = json.loads((record / "facts.json").read_text())["about"]
+    assert (facts["run"], facts["model"], facts["outcome"]) == ("run-1", "shelf", "failed")
+    assert [step["name"] for step in facts["steps"]] == ["ReleaseAdmission"]
+    assert "Version 3 of shelf is not in the release store" in (record / "report.html").read_text()
+
+
+def test_a_step_that_fails_where_it_cannot_write_still_says_why(tmp_path, capfd):
+    (tmp_path / "push").touch()
+    assert run_step(tmp_path, "CuratedSchema", SCHEMA, {}) == 1
+    assert capfd.readouterr().err.splitlines()[-1].startswith("Failed: The step CuratedSchema failed")
+
+
+def test_any_other_error_ends_in_one_line_with_its_traceback_above(tmp_path, capfd, caplog):
+    assert run_step(tmp_path, "CuratedSchema", SCHEMA, {}) == 1
+    *_, do, last = capfd.readouterr().err.splitlines()
+    assert last.startswith("Failed: The step CuratedSchema failed: ValueError: ") and "'text'" in last
+    assert "edgeline kubeflow retry" in do
+    assert "Traceback" in caplog.text
+
+
+def test_a_page_that_cannot_be_made_costs_no_step_its_work(tmp_path, monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "report.steps", None)  # As where an image lacks it.
+    assert run_step(tmp_path, "CuratedSchema", SCHEMA, {"text": ""}) == 0
+    assert "could not be made" in local(tmp_path, "CuratedSchema/page").read_text()
+    assert output(tmp_path, "schema")["uri"] == f"{FOLDER}/CuratedSchema/schema"
+
+
+def test_figures_that_are_no_numbers_do_not_reach_the_ui(tmp_path):
+    """A training that diverged has them, and the launcher takes none."""
+    folder = tmp_path / "minio/bucket/evaluation"
+    overall = {"all": {"accuracy": 0.5, "loss": math.nan, "example_count": 10.0}}
+    candidate = {"overall": overall, "class": {"ok": {"accuracy": 0.5, "example_count": 10.0}}, "lane": {}}
+    METRICS.write(folder, Metrics(candidate, confusion=Confusion(("ok", "bad"), ((4, 1), (2, 3)))))
+    given = {"outputs": {"artifacts": {"evaluation": {"artifacts": [{"uri": str(folder)}]}}}}
+    wanted = {name: {"uri": f"minio://bucket/{name}"} for name in ("metrics", "confusion")}
+    shown = kubeflow_pages.show("ModelEvaluator", wanted, given, Locations(tmp_path))
+    (figures,) = shown["metrics"]["artifacts"]
+    assert figures["uri"] == "minio://bucket/metrics"
+    assert figures["metadata"] and all(math.isfinite(value) for value in figures["metadata"].values())
+    (matrix,) = shown["confusion"]["artifacts"]
+    assert matrix["metadata"]["confusionMatrix"] == {
+        "annotationSpecs": [{"displayName": "ok"}, {"displayName": "bad"}],
+        "rows": [{"row": [4, 1]}, {"row": [2, 3]}],
+    }

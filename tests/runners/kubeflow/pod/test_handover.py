@@ -1,0 +1,173 @@
+"""What a backend hands over, as the sources of KFP 2.0.5 and 2.17 have it, becomes what TFX reads."""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+
+from errors import EdgelineError
+from runners.kubeflow.pod.handover import Locations, hand_back, prepare, run_id, take_foreign_outputs
+
+EXAMPLES = {"instanceSchema": "title: tfx.Examples\ntype: object\n"}
+SPEC = {"artifacts": {"examples": {"artifactType": EXAMPLES}, "model": {"artifactType": EXAMPLES}}}
+HTML = {"schemaTitle": "system.HTML", "schemaVersion": "0.0.1"}
+LOCATIONS = Locations(Path("/"))
+
+
+def artifact(uri, kind=None, **more):
+    made = {"uri": uri, **more}
+    return {"artifacts": [made if kind is None else {**made, "type": kind}]}
+
+
+def old(step="Trainer", kind=EXAMPLES):
+    """2.0.5: a fixed output file, folders named by run and step, ids as names, types of inputs empty."""
+    root = "minio://mlpipeline/v2/artifacts/shelf/0e7f"
+    given = artifact(
+        f"{root}/PhotoIngest/examples",
+        {"instanceSchema": ""},
+        name="12",
+        metadata={"display_name": "examples", "first_span": 1.0, "lanes": {"list": ["a", "b"]}},
+    )
+    return {
+        "inputs": {
+            "parameterValues": {"run": "{{$.pipeline_job_uuid}}", "count": 3.0},
+            "artifacts": {"examples": given},
+        },
+        "outputs": {
+            "artifacts": {
+                "model": artifact(f"{root}/{step}/model", kind),
+                "page": artifact(f"{root}/{step}/page", HTML),
+            },
+            "outputFile": "/tmp/kfp_outputs/output_metadata.json",
+        },
+    }
+
+
+def new():
+    """2.15 and later: a folder an attempt, names of outputs, notes of the store, the launcher's log."""
+    made = old()
+    given = made["inputs"]["artifacts"]["examples"]["artifacts"][0]
+    given["metadata"]["store_session_info"] = "{}"
+    made["inputs"]["parameterValues"]["run"] = "0e7f"
+    for name, listed in made["outputs"]["artifacts"].items():
+        (output,) = listed["artifacts"]
+        output["uri"] = output["uri"].replace(f"/{name}", f"/9b1c/{name}")
+        output["name"] = name
+    log = "minio://mlpipeline/v2/artifacts/shelf/0e7f/Trainer/9b1c/executor-logs"
+    made["outputs"]["artifacts"]["executor-logs"] = artifact(log, {"schemaTitle": "system.Artifact"})
+    return made
+
+
+def prepared(executor_input):
+    run = run_id(executor_input, "Trainer")
+    take_foreign_outputs(executor_input)
+    prepare(executor_input, SPEC, LOCATIONS, {"{{$.pipeline_job_uuid}}": run})
+    return executor_input
+
+
+def only(side, name):
+    (found,) = side["artifacts"][name]["artifacts"]
+    return found
+
+
+@pytest.mark.parametrize("given", [old(), new()], ids=["2.0.5", "2.17"])
+def test_what_either_backend_hands_over_is_the_same_to_tfx(given):
+    found = prepared(deepcopy(given))
+    example = only(found["inputs"], "examples")
+    assert example["type"] == EXAMPLES
+    assert example["uri"] == "/minio/mlpipeline/v2/artifacts/shelf/0e7f/PhotoIngest/examples"
+    assert example["metadata"] == {"first_span": 1.0, "lanes": ["a", "b"]}
+    assert found["inputs"]["parameterValues"] == {"run": "0e7f", "count": 3.0}
+    assert set(found["outputs"]["artifacts"]) == {"model"}
+    assert only(found["outputs"], "model")["uri"].startswith(
+        "/minio/mlpipeline/v2/artifacts/shelf/0e7f/Trainer/"
+    )
+    assert found["outputs"]["outputFile"] == given["outputs"]["outputFile"]
+
+
+@pytest.mark.parametrize("kind", [None, {}, {"instanceSchema": ""}, {"schemaTitle": "system.Artifact"}])
+def test_a_type_that_says_nothing_is_taken_from_the_inputs_spec(kind):
+    given = old()
+    given["inputs"]["artifacts"]["examples"] = artifact("minio://b/x/examples", kind)
+    assert only(prepared(given)["inputs"], "examples")["type"] == EXAMPLES
+
+
+@pytest.mark.parametrize("kind", [{"schemaTitle": "tfx.Other"}, {"instanceSchema": "title: tfx.Other\n"}])
+def test_a_type_that_says_something_stays(kind):
+    given = old()
+    given["inputs"]["artifacts"]["examples"] = artifact("minio://b/x/examples", kind)
+    assert only(prepared(given)["inputs"], "examples")["type"] == kind
+
+
+def test_artifacts_without_a_name_or_with_the_same_one_are_told_apart():
+    given = old()
+    given["inputs"]["artifacts"] = {
+        "examples": artifact("minio://b/one", name="model"),
+        "model": artifact("minio://b/two", name="model"),
+    }
+    found = prepared(given)
+    names = [only(found["inputs"], name)["name"] for name in ("examples", "model")]
+    names.append(only(found["outputs"], "model")["name"])
+    assert len(set(names)) == 3 and all(names)
+    assert names[0] == "model"
+
+
+def test_the_outputs_for_the_ui_and_the_launchers_log_are_taken_off():
+    assert set(take_foreign_outputs(old())) == {"page"}
+    assert set(take_foreign_outputs(new())) == {"page", "executor-logs"}
+
+
+def test_an_input_that_the_component_does_not_declare_is_taken_off():
+    given = old()
+    given["inputs"]["artifacts"]["admission"] = artifact("minio://b/DataAdmission/page", HTML)
+    assert set(prepared(given)["inputs"]["artifacts"]) == {"examples"}
+
+
+def test_a_step_without_inputs_and_one_without_outputs_of_its_own():
+    given = old()
+    given["inputs"] = {}
+    del given["outputs"]["artifacts"]["model"]
+    found = prepared(given)
+    assert found["inputs"] == {} and found["outputs"]["artifacts"] == {}
+
+
+@pytest.mark.parametrize(("given", "step"), [(old(), "Trainer"), (new(), "Trainer"), (old("shelf"), "shelf")])
+def test_the_id_of_the_run_stands_before_the_step_in_the_outputs(given, step):
+    assert run_id(given, step) == "0e7f"
+
+
+def test_outputs_that_name_no_step_are_no_guess_at_a_run():
+    with pytest.raises(EdgelineError, match="not below a folder of its name") as error:
+        run_id(old(), "PhotoIngest")
+    assert error.value.why and error.value.do
+
+
+def test_placeholders_are_filled_also_inside_of_a_text():
+    given = old()
+    given["inputs"]["parameterValues"] = {"provenance": json.dumps({"code": "code-here", "lock": ""})}
+    prepare(given, SPEC, LOCATIONS, {"code-here": "c" * 64})
+    assert json.loads(given["inputs"]["parameterValues"]["provenance"])["code"] == "c" * 64
+
+
+@pytest.mark.parametrize(
+    ("uri", "local"),
+    [
+        ("minio://bucket/a/b", "/minio/bucket/a/b"),
+        ("s3://bucket/a", "/s3/bucket/a"),
+        ("gs://bucket/a", "/gcs/bucket/a"),
+        ("/already/local", "/already/local"),
+    ],
+)
+def test_a_uri_is_found_where_the_launcher_put_it_and_goes_back(uri, local):
+    assert LOCATIONS.local(uri) == local
+    assert LOCATIONS.remote(local) == uri
+
+
+def test_outputs_go_back_with_their_uris_and_notes_about_the_step():
+    output = {"artifacts": {"model": artifact("/s3/bucket/x/model", metadata={"version": 3.0}), "page": {}}}
+    hand_back(output, LOCATIONS, {"step_seconds": 2.5})
+    assert only(output, "model") == {
+        "uri": "s3://bucket/x/model",
+        "metadata": {"version": 3.0, "step_seconds": 2.5},
+    }

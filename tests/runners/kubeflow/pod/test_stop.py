@@ -1,0 +1,64 @@
+"""How a step ends that is told to, in processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[4]
+NATIVE = """
+import hashlib, os, pathlib, sys
+from runners.kubeflow.pod.stop import end_when_told_to
+end_when_told_to(pathlib.Path(sys.argv[2]))
+if sys.argv[1] == "fork" and os.fork() == 0:
+    os.write(1, b"%d\\n" % os.getpid())
+    __import__("time").sleep(60)
+os.write(1, b"%d\\n" % os.getpid())
+hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000)
+"""
+LAUNCHER = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
+SAID = "Failed: the pod was told to end ({}) before the step was done."
+
+
+def start(tmp_path, kind, *launcher):
+    return subprocess.Popen(
+        [*launcher, sys.executable, "-c", NATIVE, kind, str(tmp_path / "signal")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("told", [signal.SIGQUIT, signal.SIGTERM], ids=str)
+def test_a_pod_that_is_deleted_ends_its_step_with_a_failure_also_in_the_middle_of_native_code(tmp_path, told):
+    process = start(tmp_path, "alone")
+    os.kill(int(process.stdout.readline()), told)
+    _, log = process.communicate(timeout=20)
+    assert process.returncode == 128 + told
+    assert log.splitlines()[-1] == SAID.format(told.name)
+
+
+def test_what_argo_asks_for_in_its_file_ends_the_launcher_too_before_argo_does(tmp_path):
+    launcher = start(tmp_path, "alone", sys.executable, "-c", LAUNCHER)
+    launcher.stdout.readline()
+    assert launcher.poll() is None
+    (tmp_path / "signal").write_text("15")
+    _, log = launcher.communicate(timeout=20)
+    assert launcher.returncode == -signal.SIGQUIT
+    assert log.splitlines()[-1] == SAID.format("SIGQUIT")
+
+
+@pytest.mark.parametrize("told", [signal.SIGQUIT, signal.SIGTERM], ids=str)
+def test_a_process_that_a_step_forked_can_be_ended_without_ending_the_step(tmp_path, told):
+    process = start(tmp_path, "fork")
+    for pid in {int(process.stdout.readline()), int(process.stdout.readline())} - {process.pid}:
+        os.kill(pid, told)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
+    process.kill()
+    process.communicate()

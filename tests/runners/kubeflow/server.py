@@ -1,0 +1,543 @@
+"""A small Kubeflow Pipelines: the endpoints that kfp's client and our commands call, over real HTTP.
+
+Bodies, status codes and headers are as the API server 2.0.5 answered: uploads say 500 where the rest says
+409, lists are `recurringRuns` but `pipeline_versions`, empty lists are `{}`, and a log that cannot be read
+comes with status 200. A run goes through its `Story`, a frame a look.
+"""
+
+import json
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from email import message_from_bytes
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+
+STEPS = ("PhotoIngest", "DataAdmission", "Trainer", "ReleasePusher", "ReleaseAdmission")
+NEVER = "0001-01-01T00:00:00Z"
+# What follows the first line of a real answer with status 500.
+GO_STACK = "\n".join(
+    f"github.com/kubeflow/pipelines/backend/src/apiserver/resource.(*ResourceManager).Frame{n}\n\t/go/src/x.go:{n}"
+    for n in range(200)
+)
+
+
+@dataclass
+class Story:
+    """How a run goes.
+
+    Attributes:
+        frames: The state of the run and of its steps, a frame a look; the last one stays. A step whose driver
+            failed is UNPREPARED.
+        logs: The log of each step, and of each driver as `STEP-driver`.
+        messages: What Kubernetes says about a step's pod.
+        retried: The story after a retry.
+    """
+
+    frames: Sequence[tuple[str, Mapping[str, str]]]
+    logs: Mapping[str, str] = field(default_factory=dict)
+    messages: Mapping[str, str] = field(default_factory=dict)
+    retried: "Story | None" = None
+
+
+def until(last: str, state: str, run_state: str, slowly: bool = False, **options: Any) -> Story:
+    """The steps are done up to `last`, which ends in `state`, and with it the run.
+
+    Args:
+        last: A step.
+        state: How it ends.
+        run_state: How the run ends.
+        slowly: With a look at each state of each step; else at the end alone.
+        **options: Of `Story`.
+    """
+    frames: list[tuple[str, Mapping[str, str]]] = [("PENDING", {})] if slowly else []
+    done: dict[str, str] = {}
+    for step in STEPS[: STEPS.index(last) + 1]:
+        if slowly:
+            frames += [("RUNNING", {**done, step: now}) for now in ("PENDING", "RUNNING")]
+        done[step] = "SUCCEEDED" if step != last else state
+    return Story([*frames, (run_state, done)], **options)
+
+
+class Server:
+    """The server's state, and what to get wrong."""
+
+    def __init__(self) -> None:
+        self.experiments: dict[str, dict[str, Any]] = {}
+        self.pipelines: dict[str, dict[str, Any]] = {}
+        self.versions: dict[str, dict[str, Any]] = {}
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.recurring: dict[str, dict[str, Any]] = {}
+        self.stories: dict[str, Story] = {}
+        self.lost_runs: list[str] = []
+        self.looks: dict[str, int] = {}
+        self.next_story = until("ReleaseAdmission", "SUCCEEDED", "SUCCEEDED")
+        self.requests: list[tuple[str, str]] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.has_old_api = True
+        self.multi_user = False
+        self.clock = datetime(2026, 10, 5, 3, 0, 0, tzinfo=timezone.utc)
+        self._faults: list[tuple[str, Callable[[Answer], None], list[int]]] = []
+        self.url = ""
+
+    def break_(self, what: str, do: Callable[["Answer"], None], times: int = 10**6, after: int = 0) -> None:
+        """Has requests answered by `do`.
+
+        Args:
+            what: Regular expression of `METHOD path`.
+            do: Answers.
+            times: So often.
+            after: Letting so many through first.
+        """
+        self._faults.append((what, do, [after, times]))
+
+    def fix(self) -> None:
+        """From now on all goes well again."""
+        self._faults.clear()
+
+    def fault(self, request: str) -> Callable[["Answer"], None] | None:
+        for what, do, left in self._faults:
+            if re.search(what, request):
+                if left[0] > 0:
+                    left[0] -= 1
+                elif left[1] > 0:
+                    left[1] -= 1
+                    return do
+        return None
+
+    def asked(self, what: str) -> int:
+        """How many requests were `METHOD path`, a regular expression."""
+        return sum(bool(re.search(what, f"{method} {path}")) for method, path in self.requests)
+
+    def fire(self, recurring: str, state: str = "RUNNING") -> str:
+        """A run of a recurring run, as its time has come; returns its id."""
+        run = str(uuid.uuid4())
+        self.runs[run] = {
+            "run_id": run,
+            "experiment_id": self.recurring[recurring]["experiment_id"],
+            "display_name": f"shelf-{run[:5]}",
+            "recurring_run_id": recurring,
+            "state": state,
+            "created_at": self.now(),
+        }
+        self.stories[run] = Story([(state, {})])
+        return run
+
+    def now(self) -> str:
+        self.clock += timedelta(seconds=1)
+        return f"{self.clock:%Y-%m-%dT%H:%M:%SZ}"
+
+
+class Answer(BaseHTTPRequestHandler):
+    """Answers one request."""
+
+    server_version, protocol_version = "ml-pipeline", "HTTP/1.1"
+    wbufsize = -1  # A header and a body in two packets would wait for each other.
+    state: Server
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing on the terminal."""
+
+    def _handle(self) -> None:
+        url = urlsplit(self.path)
+        self.state.requests.append((self.command, url.path))
+        self.state.headers.append(dict(self.headers))
+        self.query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        self.content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fault = self.state.fault(f"{self.command} {url.path}")
+        if fault is not None:
+            fault(self)
+            return
+        for method, pattern, answer in ROUTES:
+            match = re.fullmatch(pattern, url.path)
+            if match and method == self.command:
+                answer(self, *match.groups())
+                return
+        self.send(404, "Not Found\n", "text/plain; charset=utf-8")
+
+    do_GET = do_POST = do_DELETE = _handle
+
+    def send(self, status: int, body: Any, kind: str = "application/json") -> None:
+        """Sends JSON, or text as it is."""
+        content = (body if isinstance(body, str) else json.dumps(body)).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def refuse(self, status: int, code: int, chain: str, inner: str) -> None:
+        """An error as the gRPC gateway words it: the whole chain, and the innermost part again."""
+        details = [{"@type": "type.googleapis.com/google.rpc.Status", "code": code, "message": inner}]
+        self.send(status, {"error": chain, "code": code, "message": chain, "details": details})
+
+    def refuse_upload(self, status: int, chain: str) -> None:
+        """An error as the upload server words it."""
+        body = json.dumps({"error_message": chain, "error_details": chain})
+        self.send(status, body, "text/plain; charset=utf-8")
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.content)
+
+    def filtered(self, things: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+        """The things of the display name that the filter asks for."""
+        found = list(things.values())
+        if self.query.get("filter"):
+            [predicate] = json.loads(self.query["filter"])["predicates"]
+            assert predicate["key"] == "display_name" and predicate["operation"] in (1, "EQUALS")
+            found = [thing for thing in found if thing["display_name"] == predicate["stringValue"]]
+        return found
+
+    # Each of these answers one endpoint.
+
+    def healthz(self) -> None:
+        self.send(200, {"commit_sha": "unknown", "tag_name": "2.0.5", "multi_user": self.state.multi_user})
+
+    def list_experiments(self) -> None:
+        found = self.filtered(self.state.experiments)
+        self.send(200, {"experiments": found, "total_size": len(found)} if found else {})
+
+    def make_experiment(self) -> None:
+        name = self.body["display_name"]
+        if any(each["display_name"] == name for each in self.state.experiments.values()):
+            inner = f"Failed to create a new experiment. The name {name} already exists. Please specify a new"
+            self.refuse(409, 6, f"Failed to create a experiment: Already exist error: {inner}", inner)
+            return
+        made = {
+            "experiment_id": str(uuid.uuid4()),
+            "display_name": name,
+            "created_at": self.state.now(),
+            "storage_state": "AVAILABLE",
+        }
+        self.state.experiments[made["experiment_id"]] = made
+        self.send(200, made)
+
+    def get_experiment(self, identity: str) -> None:
+        self._get(self.state.experiments, identity, "Experiment")
+
+    def _get(self, things: Mapping[str, Any], identity: str, kind: str) -> None:
+        if identity in things:
+            self.send(200, things[identity])
+            return
+        inner = f"{kind} {identity} not found"
+        self.refuse(404, 5, f"Failed to get it: ResourceNotFoundError: {inner}", inner)
+
+    def list_pipelines(self) -> None:
+        found = self.filtered(self.state.pipelines)
+        self.send(200, {"pipelines": found, "total_size": len(found)} if found else {})
+
+    def make_pipeline(self) -> None:
+        name = self.body["display_name"]
+        if any(each["display_name"] == name for each in self.state.pipelines.values()):
+            inner = (
+                f"Failed to create a new pipeline. The name {name} already exist. Please specify a new name"
+            )
+            chain = f"Failed to create a pipeline due to server error: Already exist error: {inner}"
+            self.refuse(409, 6, chain, inner)
+            return
+        made = {
+            "pipeline_id": str(uuid.uuid4()),
+            "display_name": name,
+            "created_at": self.state.now(),
+        }
+        self.state.pipelines[made["pipeline_id"]] = made
+        self.send(200, made)
+
+    def upload_version(self) -> None:
+        head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+        [part] = message_from_bytes(head + self.content).get_payload()
+        assert part.get_param("name", header="content-disposition") == "uploadfile"
+        spec, *platform = yaml.safe_load_all(part.get_payload(decode=True))
+        name, pipeline = self.query["name"], self.query["pipelineid"]
+        if pipeline not in self.state.pipelines:
+            self.refuse_upload(400, f"Failed to create a pipeline version: Pipeline {pipeline} not found")
+            return
+        if not isinstance(spec, dict) or "pipelineInfo" not in spec:
+            why = "InvalidInputError: unknown template format: pipeline spec is invalid"
+            self.refuse_upload(500, f"Failed to create a pipeline version: {why}")
+            return
+        own = [each for each in self.state.versions.values() if each["pipeline_id"] == pipeline]
+        if any(each["display_name"] == name for each in own):
+            why = (
+                f"Already exist error: Failed to create a new pipeline version. The name {name} already exist"
+            )
+            self.refuse_upload(500, f"Failed to create a pipeline version: {why}. Specify a new name")
+            return
+        made = {
+            "pipeline_id": pipeline,
+            "pipeline_version_id": str(uuid.uuid4()),
+            "display_name": name,
+            "created_at": self.state.now(),
+            "pipeline_spec": {"pipeline_spec": spec, "platform_spec": platform[0]} if platform else spec,
+        }
+        self.state.versions[made["pipeline_version_id"]] = made
+        self.send(200, made)
+
+    def get_version(self, _: str, identity: str) -> None:
+        self._get(self.state.versions, identity, "PipelineVersion")
+
+    def make_run(self) -> None:
+        body = self.body
+        if body["experiment_id"] not in self.state.experiments:
+            inner = f"Experiment {body['experiment_id']} not found"
+            self.refuse(404, 5, f"Failed to create a new run: ResourceNotFoundError: {inner}", inner)
+            return
+        reference = body.get("pipeline_version_reference")
+        assert reference["pipeline_version_id"] in self.state.versions if reference else body["pipeline_spec"]
+        made = {
+            **body,
+            "run_id": str(uuid.uuid4()),
+            "storage_state": "AVAILABLE",
+            "service_account": body.get("service_account", "pipeline-runner"),
+            "created_at": self.state.now(),
+            "scheduled_at": self.state.now(),
+            "finished_at": "1970-01-01T00:00:00Z",
+            "state": "PENDING",
+        }
+        self.state.runs[made["run_id"]] = made
+        self.state.stories[made["run_id"]] = self.state.next_story
+        self.send(200, made)
+
+    def list_runs(self) -> None:
+        runs = [
+            run for run in self.state.runs.values() if run["experiment_id"] == self.query["experiment_id"]
+        ]
+        page = runs[::-1][: int(self.query["page_size"])]
+        self.send(200, {"runs": page, "total_size": len(runs)} if page else {})
+
+    def get_run(self, identity: str) -> None:
+        if identity in self.state.runs:
+            look = self.state.looks.get(identity, 0)
+            frames = self.state.stories[identity].frames
+            state, steps = frames[min(look, len(frames) - 1)]
+            self.state.looks[identity] = look + 1
+            details = list(_task_details(identity, steps))
+            self.state.runs[identity] |= {"state": state, "run_details": {"task_details": details}}
+        self._get(self.state.runs, identity, "Run")
+
+    def retry_run(self, identity: str) -> None:
+        run = self.state.runs.get(identity)
+        if run is None:
+            self._get(self.state.runs, identity, "Run")
+        elif run["state"] != "FAILED":
+            inner = "Workflow must be Failed/Error to retry"
+            self.refuse(409, 10, f"Failed to retry a run: BadRequestError: {inner}: it cannot be", inner)
+        else:
+            story = self.state.stories[identity]
+            assert story.retried is not None
+            # Until the cluster has looked again, the tasks are as they were before.
+            stale = ("RUNNING", story.frames[-1][1])
+            retried = story.retried
+            self.state.stories[identity] = Story(
+                [stale, *retried.frames], retried.logs, retried.messages, retried.retried
+            )
+            self.state.looks[identity] = 0
+            self.send(200, {})
+
+    def get_old_run(self, identity: str) -> None:
+        if not self.state.has_old_api or identity not in self.state.runs:
+            self.send(404, "Not Found\n", "text/plain; charset=utf-8")
+            return
+        story = self.state.stories[identity]
+        look = self.state.looks.get(identity, 1)
+        steps = story.frames[min(look, len(story.frames)) - 1][1]
+        nodes = {node["id"]: node for node in _nodes(identity, steps, story.messages)}
+        manifest = json.dumps({"status": {"phase": "Running", "nodes": nodes}})
+        self.send(200, {"run": {"id": identity}, "pipeline_runtime": {"workflow_manifest": manifest}})
+
+    def read_log(self, run: str, node: str) -> None:
+        pods = {f"{run}-{step}-pod": step for step in STEPS}
+        pods |= {f"{run}-{step}-driver-pod": f"{step}-driver" for step in STEPS}
+        step = pods.get(node)
+        text = self.state.stories[run].logs.get(step or "") if run in self.state.stories else None
+        if text is None:
+            # Its answer has begun with 200 before it looks for the pod.
+            failed = f"BadRequestError: Failed to read logs for run {run}"
+            text = json.dumps({"error_message": failed, "error_details": failed})
+        self.send(200, text, "text/plain; charset=utf-8")
+
+    def list_recurring(self) -> None:
+        newest_first = list(self.state.recurring.values())[::-1]
+        start, size = int(self.query.get("page_token") or 0), int(self.query.get("page_size") or 10)
+        page = newest_first[start : start + size]
+        body: dict[str, Any] = {"recurringRuns": page, "total_size": len(newest_first)} if page else {}
+        if start + size < len(newest_first):
+            body["next_page_token"] = str(start + size)
+        self.send(200, body)
+
+    def make_recurring(self) -> None:
+        body = self.body
+        enabled = body.get("mode") == "ENABLE"
+        made = {
+            **body,
+            "recurring_run_id": str(uuid.uuid4()),
+            "max_concurrency": str(body["max_concurrency"]),
+            "created_at": self.state.now(),
+            "status": "ENABLED" if enabled else "DISABLED",
+            "namespace": "kubeflow",
+        }
+        self.state.recurring[made["recurring_run_id"]] = made
+        self.send(200, made)
+
+    def switch_recurring(self, identity: str, mode: str) -> None:
+        if identity not in self.state.recurring:
+            inner = f"Job {identity} not found"
+            self.refuse(404, 5, f"Failed to {mode} a recurring run: ResourceNotFoundError: {inner}", inner)
+            return
+        self.state.recurring[identity] |= {"mode": mode.upper(), "status": f"{mode.upper()}D"}
+        self.send(200, {})
+
+    def delete_recurring(self, identity: str) -> None:
+        if self.state.recurring.pop(identity, None) is None:
+            inner = f"Job {identity} not found"
+            self.refuse(404, 5, f"Failed to disable a recurring run: ResourceNotFoundError: {inner}", inner)
+            return
+        for run in self.state.runs.values():
+            # Its workflow is gone, and nobody tells the server.
+            if run.get("recurring_run_id") == identity and run["state"] == "RUNNING":
+                self.state.lost_runs.append(run["run_id"])
+        self.send(200, {})
+
+
+_ID = r"([\w-]+)"
+_V2 = "/apis/v2beta1"
+ROUTES = [
+    ("GET", f"{_V2}/healthz", Answer.healthz),
+    ("GET", f"{_V2}/experiments", Answer.list_experiments),
+    ("POST", f"{_V2}/experiments", Answer.make_experiment),
+    ("GET", f"{_V2}/experiments/{_ID}", Answer.get_experiment),
+    ("GET", f"{_V2}/pipelines", Answer.list_pipelines),
+    ("POST", f"{_V2}/pipelines", Answer.make_pipeline),
+    ("POST", f"{_V2}/pipelines/upload_version", Answer.upload_version),
+    ("GET", f"{_V2}/pipelines/{_ID}/versions/{_ID}", Answer.get_version),
+    ("POST", f"{_V2}/runs", Answer.make_run),
+    ("GET", f"{_V2}/runs", Answer.list_runs),
+    ("GET", f"{_V2}/runs/{_ID}", Answer.get_run),
+    ("POST", f"{_V2}/runs/{_ID}:retry", Answer.retry_run),
+    ("GET", f"/apis/v1beta1/runs/{_ID}", Answer.get_old_run),
+    ("GET", f"/apis/v1alpha1/runs/{_ID}/nodes/{_ID}/log", Answer.read_log),
+    ("GET", f"{_V2}/recurringruns", Answer.list_recurring),
+    ("POST", f"{_V2}/recurringruns", Answer.make_recurring),
+    ("POST", f"{_V2}/recurringruns/{_ID}:(enable|disable)", Answer.switch_recurring),
+    ("DELETE", f"{_V2}/recurringruns/{_ID}", Answer.delete_recurring),
+]
+
+
+def _task_details(run: str, steps: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Three tasks a step: its driver, the step, and its pod, which is called `executor` in each of them."""
+    ended = {"SUCCEEDED", "FAILED", "SKIPPED"}
+    start, end = "2026-10-05T03:00:10Z", "2026-10-05T03:00:22Z"
+
+    def task(name: str, identity: str, state: str, child: str, over: str) -> dict[str, Any]:
+        return {
+            "run_id": run,
+            "task_id": identity,
+            "display_name": name,
+            "create_time": start,
+            "start_time": start,
+            "end_time": over,
+            "state": state,
+            "state_history": [{"update_time": start, "state": "RUNNING"}],
+            "child_tasks": [{"pod_name": child}],
+        }
+
+    for step, state in steps.items():
+        over = end if state in ended else NEVER
+        # A step from the cache is SUCCEEDED, and over in the second in which it started.
+        over = start if state == "SKIPPED" else over
+        own = {"SKIPPED": "SUCCEEDED", "PENDING": "RUNNING"}.get(state, state)
+        driver = "FAILED" if state == "UNPREPARED" else "SUCCEEDED"
+        yield task(f"{step}-driver", f"{step}-d", driver, f"{run}-{step}", end)
+        if state == "UNPREPARED":
+            # A node that was omitted has a task without a state, and no pod.
+            omitted = task(step, f"{step}-s", "", f"{run}-next", end)
+            del omitted["state"]
+            yield omitted
+            continue
+        yield task(step, f"{step}-s", own, f"{run}-{step}-pod", over)
+        yield task("executor", f"{step}-e", state, f"{run}-next", over)
+
+
+def _nodes(run: str, steps: Mapping[str, str], messages: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    for step, state in steps.items():
+        phase = state.capitalize()
+        common = {"phase": phase, "startedAt": "2026-10-05T03:00:10Z", "finishedAt": "2026-10-05T03:00:22Z"}
+        driver = {"id": f"{run}-{step}-driver-pod", "displayName": f"{step}-driver", "type": "Pod"}
+        driver |= {"boundaryID": run, "templateName": "system-container-driver"}
+        if state == "UNPREPARED":
+            yield {**common, **driver, "phase": "Failed", "message": "Error (exit code 1)"}
+            yield {
+                **common,
+                "id": f"{run}-{step}",
+                "displayName": step,
+                "type": "Skipped",
+                "phase": "Omitted",
+            }
+            continue
+        yield {**common, **driver, "phase": "Succeeded"}
+        yield {**common, "id": f"{run}-{step}", "displayName": step, "type": "DAG", "boundaryID": run}
+        pod = {
+            "id": f"{run}-{step}-pod",
+            "displayName": "executor",
+            "type": "Pod",
+            "boundaryID": f"{run}-{step}",
+        }
+        message = messages.get(step, "Error (exit code 1)" if state == "FAILED" else None)
+        yield {**common, **pod, "templateName": "system-container-impl", "message": message}
+
+
+def status(code: int, body: Any, kind: str = "application/json") -> Callable[[Answer], None]:
+    """A fault: this answer to everything."""
+    return lambda answer: answer.send(code, body, kind)
+
+
+def hang(seconds: float) -> Callable[[Answer], None]:
+    """A fault: no answer for so long, then none at all."""
+
+    def do(answer: Answer) -> None:
+        time.sleep(seconds)
+        answer.close_connection = True
+
+    return do
+
+
+def hang_up(answer: Answer) -> None:
+    """A fault: the connection is closed without an answer."""
+    answer.close_connection = True
+
+
+def done_but_hang_up(answer: Answer) -> None:
+    """A fault: what was asked is done, and the answer is lost."""
+    send = answer.send
+    answer.send = lambda *arguments, **options: None  # type: ignore[method-assign]
+    for method, pattern, do in ROUTES:
+        match = re.fullmatch(pattern, urlsplit(answer.path).path)
+        if match and method == answer.command:
+            do(answer, *match.groups())
+    answer.send = send  # type: ignore[method-assign]
+    answer.close_connection = True
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    """The server on a free port."""
+    state = Server()
+    handler = type("Handler", (Answer,), {"state": state})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        state.url = f"http://127.0.0.1:{server.server_address[1]}"
+        yield state
+        server.shutdown()
+        thread.join()

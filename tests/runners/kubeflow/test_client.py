@@ -1,0 +1,226 @@
+"""Connecting to Kubeflow Pipelines, and everything that can be wrong with that."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from errors import EdgelineError, UsageError
+from pipeline.kubeflow_settings import KubeflowSettings
+from runners.kubeflow import access as kubeflow_access
+from runners.kubeflow.access import Access, connect
+from runners.kubeflow.errors import message
+from tests.runners.kubeflow.commands_run import Terminal
+from tests.runners.kubeflow.server import GO_STACK, hang, hang_up, status
+
+ROOT = Path(__file__).resolve().parents[3]
+LOGIN = "<!doctype html><title>Sign in</title>" + "<p>x</p>" * 500
+
+
+def test_the_server_is_asked_once_whether_it_is_there(server):
+    connect(Access(server.url))
+    assert server.requests == [("GET", "/apis/v2beta1/healthz")]
+
+
+@pytest.mark.parametrize(
+    ("fault", "parts"),
+    [
+        (status(200, LOGIN, "text/html; charset=utf-8"), ["a web page", "login page", "KFP_TOKEN"]),
+        (status(401, "Jwt is expired", "text/plain"), ["401", "Jwt is expired", "has run out", "KFP_TOKEN"]),
+        (status(403, "RBAC: access denied", "text/plain"), ["403", "RBAC: access denied", "KFP_TOKEN"]),
+        (status(404, "404 page not found\n", "text/plain"), ["404", "not the API", "--host"]),
+        (status(500, f"no space left\n{GO_STACK}", "text/plain"), ["500", "no space left", "kubectl logs"]),
+        (status(502, f"<html>{LOGIN}", "text/html"), ["502", "not well"]),
+        (hang_up, ["cannot be reached", "port-forward"]),
+    ],
+)
+def test_a_server_that_will_not_is_told_in_three_parts_at_once(server, edgeline, fault, parts):
+    server.break_("healthz", fault)
+    started = time.monotonic()
+    ended = edgeline("submit")
+    # kfp's own client would ask five times and sleep five seconds between them.
+    assert time.monotonic() - started < 4 and server.asked("healthz") == 1
+    assert ended.code == 1
+    for part in parts:
+        assert part in ended.err
+    assert len(ended.err) < 1500 and "Traceback" not in ended.err and "\n\t/go/src" not in ended.err
+
+
+def test_a_server_that_never_answers_is_not_waited_for_without_end(server, edgeline, monkeypatch):
+    monkeypatch.setattr(kubeflow_access, "_ANSWER_S", 0.1)
+    server.break_("healthz", hang(2.0))
+    ended = edgeline("submit")
+    assert ended.code == 1 and "did not answer in time" in ended.err
+
+
+def test_a_run_that_may_have_been_started_is_not_started_twice(server, edgeline, monkeypatch):
+    monkeypatch.setattr(kubeflow_access, "_ANSWER_S", 0.1)
+    server.break_(r"POST .*/runs$", hang(0.5))
+    ended = edgeline("submit")
+    assert ended.code == 1 and "is not known" in ended.err
+    assert server.asked(r"POST .*/runs$") == 1
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:1", "https://127.0.0.1:1"])
+def test_a_host_where_nobody_listens_is_told_at_once(edgeline, host):
+    ended = edgeline("submit", "--host", host)
+    assert ended.code == 1
+    assert f"{host} cannot be reached" in ended.err and "Connection refused" in ended.err
+
+
+def test_https_to_a_server_that_speaks_none_is_told(server, edgeline):
+    ended = edgeline("submit", "--host", server.url.replace("http:", "https:"))
+    assert ended.code == 1 and "cannot be spoken to in private" in ended.err and "SSL_CERT_FILE" in ended.err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8888", "ftp://x", "http://", "my cluster"])
+def test_a_host_that_is_no_url_is_bad_usage(edgeline, host):
+    ended = edgeline("submit", "--host", host)
+    assert ended.code == 2 and "is not the URL of a Kubeflow Pipelines" in ended.err
+
+
+def test_the_host_comes_from_the_option_then_the_settings_then_the_environment():
+    settings = KubeflowSettings(host="http://settings")
+    environ = {"KFP_ENDPOINT": "http://environment/", "KF_PIPELINES_ENDPOINT": "http://of-kfp"}
+    assert Access.settle(settings, "http://option/", environ).host == "http://option"
+    assert Access.settle(settings, None, environ).host == "http://settings"
+    assert Access.settle(KubeflowSettings(), None, environ).host == "http://environment"
+    assert Access.settle(KubeflowSettings(), None, {}).host is None
+
+
+def test_who_asks_is_passed_on(server, tmp_path, monkeypatch):
+    def sent(access):
+        connect(access)
+        return {name.lower(): value for name, value in server.headers[-1].items()}
+
+    assert "authorization" not in sent(Access(server.url))
+    token = Access.settle(KubeflowSettings(), server.url, {"KFP_TOKEN": "t-1"})
+    assert sent(token)["authorization"] == "Bearer t-1"
+    session = Access.settle(KubeflowSettings(), server.url, {"KFP_COOKIES": "authservice_session=s-1"})
+    assert sent(session)["cookie"] == "authservice_session=s-1"
+    file = tmp_path / "token"
+    file.write_text("from-the-kubelet\n")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(file))
+    account = Access.settle(KubeflowSettings(), server.url, {"KF_PIPELINES_SA_TOKEN_PATH": str(file)})
+    assert sent(account)["authorization"] == "Bearer from-the-kubelet"
+
+
+def test_a_token_file_that_is_not_there_is_told(server, edgeline, tmp_path, monkeypatch):
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "none"))
+    ended = edgeline("submit")
+    assert ended.code == 1 and str(tmp_path / "none") in ended.err and "Traceback" not in ended.err
+
+
+def test_several_users_need_a_namespace(server, edgeline):
+    server.multi_user = True
+    ended = edgeline("submit")
+    assert ended.code == 2 and "kubeflow.namespace" in ended.err
+    edgeline.write_settings(namespace="team-a")
+    assert edgeline("submit").code == 0
+    [experiment] = server.experiments.values()
+    assert experiment["display_name"] == "weekly"
+
+
+def test_an_experiment_that_somebody_else_makes_at_the_same_time_is_taken(server):
+    cluster = connect(Access(server.url))
+    theirs = cluster.experiment("weekly")
+    server.break_(r"GET .*/experiments$", status(200, {}), times=2)
+    assert cluster.experiment("weekly") == theirs
+    assert server.asked(r"POST .*/experiments$") == 2
+
+
+def test_a_pipeline_that_somebody_else_makes_at_the_same_time_is_taken(server, tmp_path):
+    cluster = connect(Access(server.url))
+    package = Terminal(server, tmp_path, None).package
+    theirs = cluster.upload(package, "shelf", "v1")
+    server.break_(r"GET .*/pipelines$", status(200, {}), times=1)
+    ours = cluster.upload(package, "shelf", "v1")
+    assert ours.pipeline_id == theirs.pipeline_id
+    # The name of the version was taken too.
+    assert (theirs.name, ours.name) == ("v1", "v1-2") and ours.id != theirs.id
+
+
+def test_two_pipelines_of_one_name_are_told(server, edgeline):
+    for number in (1, 2):
+        server.pipelines[str(number)] = {"pipeline_id": str(number), "display_name": "shelf"}
+    ended = edgeline("submit")
+    assert ended.code == 1 and "several pipelines with the name 'shelf'" in ended.err
+    assert not server.asked("POST")
+
+
+def test_two_experiments_of_one_name_are_told(server, edgeline):
+    for number in (1, 2):
+        server.experiments[str(number)] = {"experiment_id": str(number), "display_name": "weekly"}
+    ended = edgeline("submit")
+    assert ended.code == 1 and "kubeflow.experiment" in ended.err
+
+
+def test_what_the_server_refuses_is_told_in_its_own_words(server, edgeline):
+    inner = "Experiment 5 is archived"
+    body = {"error": f"Failed to create a new run: {inner}", "code": 9, "details": [{"message": inner}]}
+    server.break_(r"POST .*/runs$", status(400, body))
+    ended = edgeline("submit")
+    assert ended.code == 1
+    assert f"answered 400 (Bad Request) while starting a run: {inner}\n" in ended.err
+
+
+def test_of_an_error_only_the_innermost_first_line_is_shown():
+    chain = "Failed to create a new run: InternalServerError: Failed to fetch: PipelineVersion 7 not found"
+    # The short form of a 500 says nothing.
+    vague = {"error": chain, "details": [{"message": "Internal Server Error"}]}
+    assert message(json.dumps(vague)) == message(json.dumps({"error": chain})) == chain
+    assert message('{"error": "a: b", "details": [{"message": "b"}]}') == "b"
+    assert message('{"error_message": "name taken", "error_details": "x"}') == "name taken"
+    assert message(f"panic: nil\n{GO_STACK}") == "panic: nil"
+    assert message(b"\xff plain") == "\ufffd plain"
+    assert message(None) == ""
+    assert len(message("x" * 5000)) < 310
+
+
+def test_a_run_that_is_unknown_is_told_from_an_api_that_is_unknown(server):
+    cluster = connect(Access(server.url))
+    with pytest.raises(UsageError, match="There is no run nope"):
+        cluster.run("nope")
+    server.break_("/runs/", status(404, "Not Found\n", "text/plain"))
+    with pytest.raises(EdgelineError, match="not the API of Kubeflow Pipelines"):
+        cluster.run("nope")
+
+
+def test_a_log_that_is_gone_is_empty(server):
+    cluster = connect(Access(server.url))
+    assert cluster.log("nope", "pod") == []
+    server.break_("/log", status(404, "Not Found\n", "text/plain"))
+    assert cluster.log("nope", "pod") == []
+    server.fix()
+    server.break_("/log", status(200, "line 1\nZürich\n", "text/plain"))
+    assert cluster.log("nope", "pod") == ["line 1", "Zürich"]
+
+
+def test_kfp_prints_nothing_of_its_own(server, edgeline):
+    ended = edgeline("submit", "--json")
+    assert set(ended.json) == {"run", "url", "pipeline_version"}
+
+
+def test_without_kfp_the_extra_is_named(server, edgeline, monkeypatch):
+    for name in ("kfp", "kfp.client"):
+        monkeypatch.setitem(sys.modules, name, None)
+    ended = edgeline("submit")
+    assert ended.code == 2 and "edgeline[kubeflow]" in ended.err
+
+
+def test_help_is_light():
+    script = (
+        "import sys\nfrom runners.cli.main import main\n"
+        "for command in ('submit', 'watch', 'retry', 'schedule'):\n"
+        "    main(['kubeflow', command, '--help'])\n"
+        "heavy = {'kfp', 'tensorflow', 'tfx', 'pydantic', 'yaml', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Usage: edgeline kubeflow") == 4

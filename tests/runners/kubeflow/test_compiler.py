@@ -1,0 +1,328 @@
+"""The compiled pipeline: what Kubeflow would read in it."""
+
+import json
+import sys
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp import components
+from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx.dsl.compiler.compiler import Compiler
+
+from errors import UsageError
+from pipeline.dag import Observed, Paths, create_pipeline
+from pipeline.kubeflow_settings import StepName
+from pipeline.settings import Settings, load
+from pipeline.workloads import find_workload
+from runners.kubeflow.compiler import compile_pipeline
+
+PLATFORM = {
+    "image": "registry.example/edgeline:7",
+    "image_pull_policy": "IfNotPresent",
+    "image_pull_secrets": ["registry"],
+    "pipeline_root": "minio://mlpipeline/v2/artifacts",
+    "data": "pvc://weeks/photos",
+    "push": "pvc://releases/push",
+    "checkpoints": "pvc://scratch",
+    "env": {"AWS_ENDPOINT_URL": "http://minio:9000"},
+    "secrets": {"AWS_ACCESS_KEY_ID": "minio/user", "AWS_SECRET_ACCESS_KEY": "minio/password"},
+    "retries": 3,
+    "retry_backoff_s": 20,
+    "every_step": {"cpu": 1.5, "memory_gb": 4.0},
+    "steps": {
+        "Trainer": {
+            "memory_gb": 16.0,
+            "gpu": 1,
+            "node_selector": {"pool": "gpu"},
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        }
+    },
+}
+STORE_STEPS = {"ProductionModel", "ReleasePusher", "ReleaseAdmission", "RunReport", "DataAdmission"}
+UI_TYPES = {"system.HTML", "system.Metrics", "system.ClassificationMetrics"}
+
+
+def settings(**changes):
+    workload = find_workload("shelf")
+    return load({**workload.settings, "kubeflow": {**PLATFORM, **changes}})
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
+    done = compile_pipeline(find_workload("shelf"), settings(), path)
+    assert (done.name, done.steps, done.size) == ("shelf", len(get_args(StepName)), path.stat().st_size)
+    return path.read_text()
+
+
+@pytest.fixture(scope="module")
+def spec(text):
+    return next(yaml.safe_load_all(text))
+
+
+@pytest.fixture(scope="module")
+def tasks(spec):
+    return spec["root"]["dag"]["tasks"]
+
+
+@pytest.fixture(scope="module")
+def kubernetes(text):
+    """What the platform document says, by step."""
+    _, platform = yaml.safe_load_all(text)
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    return {label.removesuffix("_executor"): config for label, config in executors.items()}
+
+
+def containers(spec):
+    executors = spec["deploymentSpec"]["executors"]
+    return {step: executors[c["executorLabel"]]["container"] for step, c in spec["components"].items()}
+
+
+def outputs(spec, step):
+    """Name and type of each output of a step."""
+    found = {}
+    for name, definition in spec["components"][step]["outputDefinitions"]["artifacts"].items():
+        kind = definition["artifactType"]
+        found[name] = kind.get("schemaTitle") or yaml.safe_load(kind["instanceSchema"])["title"]
+    return found
+
+
+def test_the_loader_of_kfp_takes_it(text):
+    assert components.load_component_from_text(text).name == "shelf"
+
+
+def test_both_documents_are_those_that_the_backend_parses(text, tasks):
+    spec, platform = yaml.safe_load_all(text)
+    parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    assert set(parsed.root.dag.tasks) == set(tasks)
+    assert parsed.schema_version == "2.1.0"
+    json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
+
+
+def test_the_steps_are_those_that_the_settings_can_name(tasks):
+    assert set(tasks) == set(get_args(StepName))
+
+
+def test_dependencies_and_wiring_are_those_of_the_dag_on_one_machine(tasks):
+    paths = Paths("data", "artifacts", "metadata.sqlite", "push", "checkpoints")
+    local = Compiler().compile(create_pipeline(find_workload("shelf"), Settings(), paths, Observed()))
+    expected, wired = {}, {}
+    for node in (node.pipeline_node for node in local.nodes):
+        step = node.node_info.id
+        expected[step] = set(node.upstream_nodes)
+        wired[step] = {
+            (name, channel.producer_node_query.id, channel.output_key)
+            for name, given in node.inputs.inputs.items()
+            for channel in given.channels
+        }
+    assert {step: set(task.get("dependentTasks", ())) for step, task in tasks.items()} == expected
+    for step, task in tasks.items():
+        artifacts = task.get("inputs", {}).get("artifacts", {})
+        found = {(name, *sorted(given["taskOutputArtifact"].values())) for name, given in artifacts.items()}
+        found -= {("admission", "DataAdmission", "page")}
+        assert found == {(name, *sorted(pair)) for name, *pair in wired[step]}
+
+
+def test_what_the_data_gate_lets_begin_needs_the_page_of_its_admission_and_not_only_its_end(spec, tasks):
+    """An admission whose pod was lost can count as done: it has admitted nothing, and left no page."""
+    behind = {step for step, task in tasks.items() if "DataAdmission" in task.get("dependentTasks", ())}
+    assert behind == {"Transform", "ProductionModel"}
+    for step in behind:
+        given = {"producerTask": "DataAdmission", "outputArtifactKey": "page"}
+        assert tasks[step]["inputs"]["artifacts"]["admission"] == {"taskOutputArtifact": given}
+        declared = spec["components"][step]["inputDefinitions"]["artifacts"]["admission"]["artifactType"]
+        assert declared["schemaTitle"] == "system.HTML"
+
+
+def test_no_step_is_ever_served_from_a_cache(tasks):
+    assert {task["cachingOptions"]["enableCache"] for task in tasks.values()} == {False}
+
+
+def test_a_failed_step_is_tried_again_but_not_the_push_and_not_what_stops_a_run(tasks):
+    never = {step for step, task in tasks.items() if "retryPolicy" not in task}
+    assert never == {"ReleasePusher", "DataAdmission", "ReleaseAdmission"}
+    policy = tasks["Trainer"]["retryPolicy"]
+    assert (policy["maxRetryCount"], policy["backoffDuration"], policy["backoffFactor"]) == (3, "20s", 2.0)
+
+
+def test_every_step_runs_our_entry_in_the_image_under_its_own_name(spec):
+    for step, container in containers(spec).items():
+        assert container["image"] == "registry.example/edgeline:7"
+        entry = ["python", "-m", "runners.kubeflow.pod.entry"]
+        told = ["--records", "/mnt/releases/push/runs/shelf", "--module", "trainer_module.photos"]
+        assert container["command"] == [*entry, *told, "--step", step]
+        assert "--json_serialized_inputs_spec_args" in container["args"]
+
+
+def test_pods_have_the_limits_of_the_settings_and_only_the_trainer_a_gpu(spec):
+    found = {step: container["resources"] for step, container in containers(spec).items()}
+    gpu = {"type": "nvidia.com/gpu", "count": "1"}
+    assert found.pop("Trainer") == {"cpuLimit": 1.5, "memoryLimit": 16.0, "accelerator": gpu}
+    assert all(limits == {"cpuLimit": 1.5, "memoryLimit": 4.0} for limits in found.values())
+
+
+def test_a_claim_is_mounted_in_the_steps_that_need_it_and_in_no_other(kubernetes):
+    mounted = {
+        (mount["constant"], mount["mountPath"], step)
+        for step, config in kubernetes.items()
+        for mount in config.get("pvcMount", ())
+    }
+    releases = {("releases", "/mnt/releases", step) for step in STORE_STEPS}
+    assert mounted == releases | {
+        ("weeks", "/mnt/weeks", "PhotoIngest"),
+        ("scratch", "/mnt/scratch", "Trainer"),
+    }
+
+
+def test_a_step_that_is_told_of_a_claim_mounts_it_or_only_shows_where_it_is(tasks, kubernetes):
+    """A step that is new to the DAG and opens what it is told of has to be given its mount."""
+    for mount, shown_by in (
+        ("/mnt/weeks", {"DataAdmission", "RunReport"}),
+        ("/mnt/releases", set()),
+        ("/mnt/scratch", set()),
+    ):
+        told = {step for step, task in tasks.items() if mount in json.dumps(task.get("inputs", {}))}
+        mounted = {step for step, config in kubernetes.items() if mount in json.dumps(config)}
+        assert told - mounted == shown_by
+
+
+def test_one_claim_for_everything_is_mounted_once(tmp_path):
+    path = tmp_path / "pipeline.yaml"
+    one = settings(data="pvc://all/photos", push="pvc://all/push", checkpoints=None)
+    compile_pipeline(find_workload("shelf"), one, path)
+    _, platform = yaml.safe_load_all(path.read_text())
+    for config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+        assert config.get("pvcMount", []) in ([], [{"constant": "all", "mountPath": "/mnt/all"}])
+
+
+def test_the_claim_of_releases_is_mounted_everywhere_where_a_failed_step_shall_leave_its_page(tmp_path):
+    path = tmp_path / "pipeline.yaml"
+    compile_pipeline(find_workload("shelf"), settings(push_in_every_step=True), path)
+    _, platform = yaml.safe_load_all(path.read_text())
+    releases = {"constant": "releases", "mountPath": "/mnt/releases"}
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    assert all(releases in config["pvcMount"] for config in executors)
+    assert len(executors) == 16
+
+
+def test_the_trainer_alone_waits_for_the_node_with_a_gpu(kubernetes):
+    assert {step for step, config in kubernetes.items() if "nodeSelector" in config} == {"Trainer"}
+    trainer = kubernetes["Trainer"]
+    assert trainer["nodeSelector"] == {"labels": {"pool": "gpu"}}
+    assert trainer["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+
+
+def test_every_step_has_the_environment_the_secrets_and_the_way_to_its_image(spec, kubernetes):
+    for step, container in containers(spec).items():
+        assert container["env"] == [{"name": "AWS_ENDPOINT_URL", "value": "http://minio:9000"}]
+        (secret,) = kubernetes[step]["secretAsEnv"]
+        assert secret["secretName"] == "minio"
+        assert {(key["envVar"], key["secretKey"]) for key in secret["keyToEnv"]} == {
+            ("AWS_ACCESS_KEY_ID", "user"),
+            ("AWS_SECRET_ACCESS_KEY", "password"),
+        }
+        assert kubernetes[step]["imagePullPolicy"] == "IfNotPresent"
+        assert kubernetes[step]["imagePullSecret"] == [{"secretName": "registry"}]
+
+
+def test_each_step_puts_out_what_the_ui_shows(spec):
+    shown = {
+        step: {kind for kind in outputs(spec, step).values() if kind in UI_TYPES}
+        for step in get_args(StepName)
+    }
+    assert shown.pop("ModelEvaluator") == UI_TYPES
+    for step in ("Trainer", "EdgeValidator"):
+        assert shown.pop(step) == {"system.HTML", "system.Metrics"}
+    assert all(kinds == {"system.HTML"} for kinds in shown.values())
+
+
+def test_artifacts_keep_the_types_of_tfx_and_our_own(spec):
+    titles = {
+        (step, name): kind
+        for step in get_args(StepName)
+        for name, kind in outputs(spec, step).items()
+        if kind not in UI_TYPES
+    }
+    assert titles["PhotoIngest", "examples"] == "tfx.Examples"
+    assert titles["PhotoIngest", "quarantine"] == "components.Quarantine"
+    assert titles["Trainer", "model"] == titles["ProductionModel", "model"] == "tfx.Model"
+    assert titles["EdgeValidator", "verdict"] == "components.Verdict"
+    assert all(kind.startswith(("tfx.", "components.")) for kind in titles.values())
+
+
+def test_the_text_of_the_schema_is_in_it_and_no_path_of_this_machine(text, tasks):
+    workload = find_workload("shelf")
+    (constant,) = (
+        p["runtimeValue"]["constant"] for p in tasks["CuratedSchema"]["inputs"]["parameters"].values()
+    )
+    assert constant == workload.schema.read_text()
+    assert str(workload.schema.parent.parent) not in text
+
+
+def test_a_location_in_an_object_store_reaches_the_steps_as_it_is(tmp_path):
+    path = tmp_path / "pipeline.yaml"
+    bucket = settings(data="s3://photos/weeks", push="s3://releases/", checkpoints=None, secrets={})
+    compile_pipeline(find_workload("shelf"), bucket, path)
+    spec, platform = yaml.safe_load_all(path.read_text())
+    tasks = spec["root"]["dag"]["tasks"]
+
+    def constant(step, name):
+        return tasks[step]["inputs"]["parameters"][name]["runtimeValue"]["constant"]
+
+    assert constant("PhotoIngest", "data") == "s3://photos/weeks"
+    assert constant("ReleasePusher", "push") == "s3://releases"
+    assert constant("RunReport", "records") == "s3://releases/runs/shelf"
+    assert "pvcMount" not in json.dumps(platform)
+
+
+def test_a_pipeline_that_needs_nothing_of_kubernetes_is_one_document(tmp_path):
+    path = tmp_path / "pipeline.yaml"
+    least = load(
+        {
+            "kubeflow": {
+                "image": "edgeline:1",
+                "pipeline_root": "gs://bucket",
+                "data": "s3://bucket/data",
+                "push": "s3://bucket/push",
+            }
+        }
+    )
+    compile_pipeline(find_workload("shelf"), least, path)
+    assert len(list(yaml.safe_load_all(path.read_text()))) == 1
+
+
+def test_a_workload_of_ones_own_compiles_under_a_name_that_kubeflow_takes(tmp_path):
+    shelf = find_workload("shelf")
+    path = tmp_path / "pipeline.yaml"
+    done = compile_pipeline(replace(shelf, name="my_bottles"), settings(), path)
+    assert done.name == "my-bottles"
+    parameters = next(yaml.safe_load_all(path.read_text()))["root"]["dag"]["tasks"]["ReleasePusher"][
+        "inputs"
+    ]["parameters"]
+    assert parameters["model_name"]["runtimeValue"]["constant"] == "my_bottles"
+
+
+def test_a_module_that_is_not_here_is_refused_because_it_is_not_in_the_image_either(tmp_path):
+    with pytest.raises(UsageError, match=r"my_bottles\.photos .* is not found") as refused:
+        compile_pipeline(
+            replace(find_workload("shelf"), module="my_bottles.photos"), settings(), tmp_path / "p.yaml"
+        )
+    assert refused.value.why and refused.value.do
+    assert not list(tmp_path.iterdir())
+
+
+def test_everything_that_a_cluster_needs_and_is_not_set_is_named_at_once(tmp_path):
+    with pytest.raises(UsageError) as refused:
+        compile_pipeline(find_workload("shelf"), Settings(), tmp_path / "pipeline.yaml")
+    for name in ("image", "pipeline_root", "data", "push"):
+        assert f"kubeflow.{name}" in refused.value.found
+
+
+def test_without_kfp_the_extra_is_named_that_brings_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kfp", None)  # As where it was never installed.
+    with pytest.raises(UsageError, match="not installed") as refused:
+        compile_pipeline(find_workload("shelf"), settings(), tmp_path / "pipeline.yaml")
+    assert "edgeline[kubeflow]" in refused.value.do

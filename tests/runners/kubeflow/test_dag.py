@@ -1,0 +1,172 @@
+"""The whole DAG as Kubeflow runs it, from the compiled YAML, each step through our entry; only no cluster."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from data.shelf import renderer
+from pipeline.settings import load
+from pipeline.workloads import find_workload
+from release import store
+from runners.kubeflow.compiler import compile_pipeline
+from tests.e2e.conftest import ROOT, SMALL
+from tests.runners.kubeflow.backend import Backend
+
+pytestmark = pytest.mark.e2e
+
+PLATFORM = (
+    "kubeflow.image=edgeline:1",
+    "kubeflow.pipeline_root=minio://mlpipeline/v2",
+    "kubeflow.data=pvc://weeks/photos",
+    "kubeflow.push=pvc://releases/push",
+    "kubeflow.checkpoints=pvc://releases/checkpoints",
+)
+# Always answers `damaged`, which is right for a tenth of the photos.
+USELESS = ("trainer.class_weights={damaged: 1000.0}", "trainer.epochs=1", "trainer.batch_size=4")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One cluster with its claims, on which runs follow one another."""
+
+    folder: Path
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "claims" / "weeks" / "photos"
+
+    @property
+    def push(self) -> Path:
+        return self.folder / "claims" / "releases" / "push"
+
+    def add_weeks(self, weeks: int, **faults: float) -> None:
+        rates = {name.replace("_", "-"): rate for name, rate in faults.items()}
+        renderer.generate(
+            self.data, weeks=weeks, photos_per_week=120, seed=20, faults=rates, workers=os.cpu_count() or 1
+        )
+
+    def run(self, name: str, *settings: str, version: str = "2.0.5") -> Backend:
+        workload = find_workload("shelf")
+        pipeline = self.folder / f"{name}.yaml"
+        compile_pipeline(workload, load(workload.settings, None, [*SMALL, *PLATFORM, *settings]), pipeline)
+        run = Backend(pipeline, self.folder, name, version)
+        run.go_on()
+        return run
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    made.add_weeks(2)
+    return made
+
+
+@pytest.fixture(scope="module")
+def first(cluster):
+    return cluster.run("run-1")
+
+
+def said(run):
+    return {step: ended.log for step, ended in run.ended.items() if ended.code}
+
+
+def test_every_step_ends_well_and_a_release_is_in_production(cluster, first):
+    assert not said(first)
+    assert set(first.ended) == set(first.tasks)
+    assert {ended.last_line.split()[0] for ended in first.ended.values()} == {"Done:"}
+    release = store.current(cluster.push, "shelf")
+    assert (release.version, release.manifest.run) == (1, "run-1")
+    assert store.verify(cluster.push, "shelf") == []
+
+
+def test_the_release_says_what_code_of_which_image_made_it(cluster, first):
+    code = store.current(cluster.push, "shelf").manifest.code
+    assert {len(code["digest"]), len(code["lock_digest"])} == {64}
+
+
+def test_each_step_shows_a_page_and_the_measured_ones_their_figures(first):
+    for step in first.tasks:
+        page = first.stored(first.outputs[step, "page"]["uri"]).read_text()
+        assert "<" in page and "could not be made" not in page, step
+    for step in ("Trainer", "ModelEvaluator", "EdgeValidator"):
+        figures = first.outputs[step, "metrics"]["metadata"]
+        assert figures and all(isinstance(value, float | int) for value in figures.values())
+    matrix = first.outputs["ModelEvaluator", "confusion"]["metadata"]["confusionMatrix"]
+    assert [item["displayName"] for item in matrix["annotationSpecs"]] == ["ok", "misplaced", "damaged"]
+    assert [len(item["row"]) for item in matrix["rows"]] == [3, 3, 3]
+
+
+def test_outputs_are_where_the_launcher_looks_and_say_how_long_their_step_took(first):
+    for (step, name), artifact in first.outputs.items():
+        assert artifact["uri"].startswith(f"minio://mlpipeline/v2/shelf/run-1/{step}/")
+        if name not in ("page", "metrics", "confusion"):
+            assert artifact["metadata"]["step_seconds"] > 0
+            assert artifact["metadata"]["step_started"].startswith("20")
+            assert "display_name" not in artifact["metadata"]
+
+
+def test_a_worse_model_is_held_back_at_the_last_step_in_so_many_words(cluster, first):
+    """On the newest backend known, so that both ways to hand over have seen every step."""
+    run = cluster.run("run-2", *USELESS, version="2.17")
+    assert set(said(run)) == {"ReleaseAdmission"}
+    admission = run.ended["ReleaseAdmission"]
+    assert admission.code == 3
+    assert admission.last_line.startswith("Held back: ")
+    assert "below the model in production" in admission.last_line
+    assert "Traceback" not in admission.log
+    assert store.current(cluster.push, "shelf").version == 1
+
+
+def test_a_bad_week_ends_at_its_admission_before_anything_is_trained(cluster, first):
+    cluster.add_weeks(1, corrupt=0.3)
+    run = cluster.run("run-3", version="2.17")
+    assert set(said(run)) == {"DataAdmission"}
+    assert run.ended["DataAdmission"].code == 4
+    assert run.ended["DataAdmission"].last_line.startswith("Data refused: ")
+    assert not {"Transform", "Trainer", "ReleasePusher"} & set(run.ended)
+    assert store.current(cluster.push, "shelf").version == 1
+
+
+def test_the_same_settings_give_the_same_bytes_in_every_process(tmp_path):
+    script = "import sys; from runners.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    sets = [part for setting in PLATFORM for part in ("--set", setting)]
+    for seed in ("1", "2"):
+        command = [sys.executable, "-c", script, "kubeflow", "compile", *sets, "-o", f"{seed}.yaml"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
+        environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # The command has to choose it.
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"Wrote {seed}.yaml: shelf, 16 steps, ")
+    assert (tmp_path / "1.yaml").read_bytes() == (tmp_path / "2.yaml").read_bytes()
+
+
+def test_a_step_as_its_container_starts_it(first, tmp_path):
+    """With folders in place of URIs, which the entry leaves as they are."""
+    executor_input = first.executor_input("ReleaseAdmission", tmp_path)
+    (pushed,) = executor_input["inputs"]["artifacts"]["pushed_model"]["artifacts"]
+    pushed["uri"] = str(first.stored(pushed["uri"]))
+    (page,) = executor_input["outputs"]["artifacts"]["page"]["artifacts"]
+    page["uri"] = page["uri"].replace("minio:/", str(tmp_path))
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "runners.kubeflow.pod.entry",
+            *first.arguments("ReleaseAdmission", executor_input),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Done: ReleaseAdmission in ")
+    assert " INFO edgeline.push: Pushed version 1 of shelf to " in done.stderr
+    assert Path(page["uri"]).is_file()

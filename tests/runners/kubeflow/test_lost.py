@@ -1,0 +1,199 @@
+"""A step whose pod was lost and that the cluster counts as done, from what a real API server answered."""
+
+import json
+
+import pytest
+
+from runners.kubeflow import runs as kubeflow_runs
+from runners.kubeflow.access import Access, connect
+from runners.kubeflow.outcome import conclude
+from runners.kubeflow.steps import read_steps
+from tests.runners.kubeflow.server import STEPS, Story, status, until
+from tests.runners.kubeflow.test_runs import DONE, LAUNCHER, PUSHED, QUICK, SAID, logs, the_run
+from tests.runners.kubeflow.test_steps import ANSWERS, answer
+
+NO_MODEL = (
+    "I1120 18:44:39.006098      12 driver.go:775] parent DAG input parameters: map[], artifacts: map[]\n"
+    "F1120 18:44:39.064541      12 main.go:76] KFP driver: driver.Container(pipelineName=shelf, runID=4a2c,"
+    ' task="ReleasePusher", component="ReleasePusher", dagExecutionID=5, componentSpec) failed: failed to'
+    " resolve inputs: failed to resolve input artifact model with spec task_output_artifact:{"
+    'producer_task:"Trainer" output_artifact_key:"model"}: cannot find output artifact key "model" in'
+    ' producer task "Trainer"\n'
+)
+TOLD_TO_END = f"{LAUNCHER}Failed: the pod was told to end (SIGTERM) before the step was done.\n"
+ALL_DONE = {step: f"{LAUNCHER}{DONE.format(step)}" for step in STEPS}
+BEHIND_A_LOST_TRAINER = until(
+    "ReleasePusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "ReleasePusher-driver": NO_MODEL}
+)
+GREEN_WITH_A_LOST_LAST_STEP = until(
+    "ReleaseAdmission", "SUCCEEDED", "SUCCEEDED", logs={**ALL_DONE, "ReleaseAdmission": TOLD_TO_END}
+)
+
+
+@pytest.fixture
+def edgeline(edgeline, monkeypatch):
+    monkeypatch.setattr(kubeflow_runs, "PATIENCE", QUICK)
+    return edgeline
+
+
+def replay(server, name):
+    """Has the server answer what the real one answered about a run; returns the run."""
+    document = json.loads((ANSWERS / f"{name}.json").read_text())
+    run = document["run"]
+    run["run_details"]["task_details"] = document["tasks"]
+    manifest = json.dumps({"status": {"nodes": {node["id"]: node for node in document["nodes"]}}})
+    server.break_(f"v2beta1/runs/{run['run_id']}$", status(200, run))
+    runtime = {"pipeline_runtime": {"workflow_manifest": manifest}}
+    server.break_(f"v1beta1/runs/{run['run_id']}$", status(200, runtime))
+    for node, text in document["logs"].items():
+        server.break_(f"nodes/{node}/log$", status(200, text, "text/plain"))
+    return answer(name)[0]
+
+
+def test_a_real_run_behind_a_lost_trainer_is_told_from_the_log_of_the_driver_that_missed_its_model(server):
+    run = replay(server, "counted_as_done")
+    names = ["Trainer", "ModelEvaluator", "ReleasePusher", "ReleaseAdmission"]
+    steps = read_steps(run, names)
+    assert [step.state for step in steps] == ["done", "failed", "waiting", "waiting"]
+    outcome = conclude(connect(Access(server.url)), run.run_id, run.state, steps, "shelf", None)
+    assert outcome.reasons == ("Trainer was counted as done and left no model: its pod was lost.",)
+    assert (outcome.ending, outcome.exit_code) == ("failed", 1)
+    assert f"edgeline kubeflow retry {run.run_id}" in outcome.do and "new run" in outcome.do
+
+
+@pytest.mark.parametrize(
+    ("story", "found"),
+    [
+        (BEHIND_A_LOST_TRAINER, "Trainer was counted as done and left no model: its pod was lost."),
+        (GREEN_WITH_A_LOST_LAST_STEP, "ReleaseAdmission was counted as done and had not ended"),
+        # The driver's log is gone, or words it as no version that is known.
+        (
+            until("ReleasePusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Trainer": TOLD_TO_END}),
+            "Trainer was counted as done and had not ended: its pod was lost.",
+        ),
+        # No node is red.
+        (
+            Story(
+                [("FAILED", dict.fromkeys(STEPS[:3], "SUCCEEDED"))],
+                logs={**ALL_DONE, "Trainer": f"{LAUNCHER}epoch 3\n"},
+            ),
+            "Trainer was counted as done and had not ended: its pod was lost.",
+        ),
+    ],
+    ids=["red", "green", "without the driver's log", "without a red node"],
+)
+def test_watch_names_the_lost_step_and_retry_makes_it_in_a_new_run_that_is_pushed(
+    server, edgeline, story, found
+):
+    server.next_story = story
+    lost = edgeline("submit", "--wait")
+    assert lost.code == 1
+    assert found in lost.out and f"`edgeline kubeflow retry {the_run(server)}`" in lost.out
+
+    server.next_story = PUSHED
+    again = edgeline("retry", the_run(server), "--wait")
+    assert again.code == 0, again.err
+    assert found in again.err and "takes its place" in again.err
+    assert "Pushed version 7" in again.out
+    first, second = server.runs.values()
+    kept = ("experiment_id", "pipeline_version_reference", "runtime_config", "service_account")
+    assert {name: second[name] for name in kept} == {name: first[name] for name in kept}
+    assert not server.asked(":retry")
+
+
+def test_retry_without_waiting_names_the_run_that_takes_the_place_of_the_lost_one(server, edgeline):
+    server.next_story = BEHIND_A_LOST_TRAINER
+    edgeline("submit", "--wait")
+    lost = the_run(server)
+    ended = edgeline("retry", lost, "--json")
+    _, new = server.runs
+    assert (ended.code, ended.json["run"]) == (0, new) and new in ended.json["url"]
+    told = edgeline("retry", lost)
+    assert "with the same pipeline and settings: http" in told.out
+    assert f"edgeline kubeflow watch {list(server.runs)[-1]}" in told.out
+
+
+def test_a_run_of_a_pipeline_that_was_never_uploaded_is_started_again_with_what_it_was_made_of(
+    server, edgeline
+):
+    server.next_story = BEHIND_A_LOST_TRAINER
+    edgeline("submit", "--wait")
+    run = server.runs[the_run(server)]
+    [version] = server.versions.values()
+    del run["pipeline_version_reference"]
+    run["pipeline_spec"] = version["pipeline_spec"]
+    run["runtime_config"]["parameters"] = {"span": 7}
+    assert edgeline("retry", run["run_id"]).code == 0
+    made = list(server.runs.values())[-1]
+    assert made["pipeline_spec"] == version["pipeline_spec"]
+    assert made["runtime_config"] == {
+        "pipeline_root": run["runtime_config"]["pipeline_root"],
+        "parameters": {"span": 7},
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "F1120 18:44:39.064541      12 main.go:76] KFP driver: failed: connection refused\n",
+            "ReleasePusher failed: KFP driver: failed: connection refused",
+        ),
+        # What it needs was never to be made.
+        (NO_MODEL.replace("Trainer", "Elsewhere"), "ReleasePusher failed: KFP driver: "),
+    ],
+)
+def test_a_driver_that_fails_for_another_reason_is_started_again_in_the_same_run(
+    server, edgeline, said, reason
+):
+    story = until("ReleasePusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "ReleasePusher-driver": said})
+    story.retried = PUSHED
+    server.next_story = story
+    failed = edgeline("submit", "--wait")
+    assert failed.code == 1 and reason in failed.out
+    again = edgeline("retry", the_run(server), "--wait")
+    assert again.code == 0, again.err
+    assert server.asked(":retry") == 1
+
+
+@pytest.mark.parametrize("more", [[], ["--wait"]])
+def test_no_line_of_a_log_steers_the_terminal_of_the_one_who_follows(server, edgeline, more):
+    said = NO_MODEL.replace('artifact key "model"', 'artifact key "\x1b[2J\u202emodel"')
+    server.next_story = until(
+        "ReleasePusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "ReleasePusher-driver": said}
+    )
+    followed = edgeline("submit", "--wait")
+    server.next_story = PUSHED
+    again = edgeline("retry", the_run(server), *more)
+    for ended in (followed, again):
+        assert r"left no \x1b[2J\u202emodel" in ended.out + ended.err
+        assert not {"\x1b", "\u202e"} & {*ended.out, *ended.err}
+
+
+def test_an_admission_that_was_never_prepared_has_stopped_nothing(server, edgeline):
+    server.next_story = until("ReleaseAdmission", "UNPREPARED", "FAILED", logs=ALL_DONE)
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 1 and "ReleaseAdmission failed" in ended.out
+
+
+@pytest.mark.parametrize("code", [2, 137, 143])
+@pytest.mark.parametrize("step", ["Trainer", "DataAdmission"])
+def test_a_pod_that_was_told_to_end_is_a_lost_one_also_where_its_log_is_gone(server, edgeline, step, code):
+    server.next_story = until(step, "FAILED", "FAILED", messages={step: f"Error (exit code {code})"})
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 1
+    assert f"{step} lost its pod, which was told to end: Error (exit code {code})." in ended.out
+    assert "edgeline kubeflow retry" in ended.out
+
+
+def test_a_green_run_that_pushed_is_not_started_again(server, edgeline):
+    server.next_story = until(
+        "ReleaseAdmission",
+        "SUCCEEDED",
+        "SUCCEEDED",
+        logs={**ALL_DONE, "Trainer": TOLD_TO_END, **logs(ReleaseAdmission=SAID["pushed"])},
+    )
+    edgeline("submit", "--wait")
+    ended = edgeline("retry", the_run(server))
+    assert ended.code == 1 and "has not failed" in ended.err
+    assert len(server.runs) == 1

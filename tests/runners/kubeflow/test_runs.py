@@ -1,0 +1,424 @@
+"""`edgeline kubeflow submit, watch, retry` against a small server with the endpoints of the real one."""
+
+import json
+import re
+
+import pytest
+
+from runners.kubeflow import runs as kubeflow_runs
+from runners.kubeflow import watch as kubeflow_watch
+from runners.kubeflow.access import Access, connect
+from runners.kubeflow.outcome import conclude
+from runners.kubeflow.steps import Step
+from runners.kubeflow.watch import Patience
+from tests.release.candidates import make_candidate
+from tests.runners.kubeflow.commands_run import ROOT
+from tests.runners.kubeflow.server import STEPS, Story, hang_up, status, until
+
+QUICK = Patience(poll_s=0.002, start_s=0.03, hopeless_s=0.1, quiet_s=60.0, settle_s=0.2, outage_s=0.3)
+LAUNCHER = "I1120 12:51:43 23 launcher_v2.go:90] input ComponentSpec:{\n"
+SAID = {
+    "pushed": "2026-10-05 03:01:02,003 INFO edgeline.push: Pushed version 7 of shelf to /mnt/edgeline/push",
+    "unchanged": "2026-10-05 03:01:02,003 INFO edgeline.push: Nothing new to push: version 6 is there.",
+    "held": "Held back: Accuracy is 0.81 on 400 eval photos; at least 0.850 is needed.",
+    "refused": "Data refused: The span span-00042 has 40 % of its photos quarantined.",
+}
+DONE = "Done: {} in 3.0 s.\nI1120 12:51:44 23 launcher_v2.go:151] publish success.\n"
+
+
+def logs(**said):
+    return {step: f"{LAUNCHER}{line}\n{DONE.format(step)}" for step, line in said.items()}
+
+
+PUSHED = until("ReleaseAdmission", "SUCCEEDED", "SUCCEEDED", logs=logs(ReleaseAdmission=SAID["pushed"]))
+STEP_BY_STEP = until("ReleaseAdmission", "SUCCEEDED", "SUCCEEDED", slowly=True, logs=PUSHED.logs)
+
+
+@pytest.fixture
+def edgeline(edgeline, monkeypatch):
+    monkeypatch.setattr(kubeflow_runs, "PATIENCE", QUICK)
+    return edgeline
+
+
+def the_run(server):
+    [run] = server.runs
+    return run
+
+
+def test_submit_uploads_starts_a_run_and_prints_its_page(server, edgeline):
+    ended = edgeline("submit")
+    assert ended.code == 0, ended.err
+    run = server.runs[the_run(server)]
+    assert f"{server.url}/#/runs/details/{run['run_id']}" in ended.out
+    assert [each["display_name"] for each in server.pipelines.values()] == ["shelf"]
+    assert server.experiments[run["experiment_id"]]["display_name"] == "weekly"
+    assert run["runtime_config"]["pipeline_root"] == ROOT
+    assert run["service_account"] == "edgeline"
+    assert run["display_name"].startswith("shelf ")
+
+
+def test_submitting_again_makes_a_new_version_in_the_same_pipeline_and_experiment(server, edgeline):
+    assert edgeline("submit").code == 0
+    again = edgeline("submit", "--json")
+    assert (len(server.pipelines), len(server.experiments)) == (1, 1)
+    names = [version["display_name"] for version in server.versions.values()]
+    assert len(set(names)) == 2 and again.json["pipeline_version"] == names[-1]
+    for name in names:
+        # When, and of what: the same pipeline has the same digest.
+        assert re.fullmatch(rf"\d{{8}}-\d{{6}}-{names[0][16:24]}(-2)?", name)
+
+
+def test_the_user_interface_may_be_another_host(server, edgeline, monkeypatch):
+    monkeypatch.setenv("KF_PIPELINES_UI_ENDPOINT", "https://kubeflow.example/pipeline/")
+    assert "https://kubeflow.example/pipeline/#/runs/details/" in edgeline("submit").out
+
+
+@pytest.mark.parametrize(
+    ("story", "code", "outcome", "reason"),
+    [
+        (PUSHED, 0, "pushed", ""),
+        (
+            until(
+                "ReleaseAdmission", "SUCCEEDED", "SUCCEEDED", logs=logs(ReleaseAdmission=SAID["unchanged"])
+            ),
+            0,
+            "unchanged",
+            "version 6 is there.",
+        ),
+        (
+            until("ReleaseAdmission", "FAILED", "FAILED", logs=logs(ReleaseAdmission=SAID["held"])),
+            3,
+            "held",
+            "Accuracy is 0.81 on 400 eval photos; at least 0.850 is needed.",
+        ),
+        (
+            until("DataAdmission", "FAILED", "FAILED", logs=logs(DataAdmission=SAID["refused"])),
+            4,
+            "refused",
+            "The span span-00042 has 40 % of its photos quarantined.",
+        ),
+        (
+            until(
+                "ReleaseAdmission",
+                "FAILED",
+                "FAILED",
+                logs=logs(ReleaseAdmission="Failed: Version 7 of shelf is not in the release store."),
+            ),
+            1,
+            "failed",
+            "ReleaseAdmission failed: Version 7 of shelf is not in the release store.",
+        ),
+        (
+            until("Trainer", "FAILED", "FAILED", logs=logs(Trainer="Failed: No GPU was found.")),
+            1,
+            "failed",
+            "Trainer failed: No GPU was found.",
+        ),
+        (
+            until("Trainer", "FAILED", "FAILED", messages={"Trainer": "OOMKilled (exit code 137)"}),
+            1,
+            "failed",
+            "Trainer ran out of memory (OOMKilled (exit code 137)).",
+        ),
+        (
+            until(
+                "Trainer",
+                "FAILED",
+                "FAILED",
+                logs={"Trainer": "F1120 12:51:15 23 main.go:49] failed to execute component: no such bucket"},
+            ),
+            1,
+            "failed",
+            "Trainer failed: no such bucket",
+        ),
+        (until("ReleaseAdmission", "FAILED", "FAILED"), 3, "held", "its log, which says why, cannot be read"),
+        (until("DataAdmission", "FAILED", "FAILED"), 4, "refused", "its log, which says why, cannot be read"),
+        (
+            until("DataAdmission", "FAILED", "FAILED", messages={"DataAdmission": "pod deleted"}),
+            1,
+            "failed",
+            "DataAdmission lost its pod: pod deleted.",
+        ),
+        (Story([("FAILED", {})]), 1, "failed", "ended before its first step"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 12 else "",
+)
+def test_a_run_ends_with_the_exit_code_of_a_local_one(server, edgeline, story, code, outcome, reason):
+    server.next_story = story
+    ended = edgeline("submit", "--wait", "--json")
+    assert (ended.code, ended.json["outcome"]) == (code, outcome), ended.err
+    assert ended.json["exit_code"] == code
+    assert reason in " ".join(ended.json["reasons"])
+    assert ended.json["version"] == (7 if outcome == "pushed" else None)
+
+
+@pytest.mark.parametrize(
+    ("story", "why"),
+    [
+        # Every step from the cache, as a recurring run without `caching off` has it.
+        (Story([("SUCCEEDED", dict.fromkeys(STEPS, "SKIPPED"))]), "did not run"),
+        (
+            Story(
+                [("SUCCEEDED", {**dict.fromkeys(STEPS, "SUCCEEDED"), "ReleasePusher": "SKIPPED"})],
+                logs=logs(ReleaseAdmission=SAID["pushed"]),
+            ),
+            "ReleasePusher did not run",
+        ),
+        # The cluster takes a pod that was killed for one that was done.
+        (until("ReleaseAdmission", "SUCCEEDED", "SUCCEEDED"), "nothing says that a model was pushed"),
+        (until("Trainer", "SUCCEEDED", "SUCCEEDED"), "did not run"),
+        (Story([("SUCCEEDED", {})]), "did not run"),
+    ],
+)
+def test_a_green_run_that_pushed_nothing_is_no_success(server, edgeline, story, why):
+    server.next_story = story
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 1
+    assert "is green" in ended.out and why in ended.out
+
+
+def test_progress_is_that_of_a_local_run(server, edgeline):
+    server.next_story = STEP_BY_STEP
+    lines = edgeline("submit", "--wait").out.splitlines()
+    assert [line.split()[:4] for line in lines if line.startswith("[")] == [
+        words
+        for number, step in enumerate(STEPS, 1)
+        for words in (["[", f"{number}/5]", step, "running"], ["[", f"{number}/5]", step, "done"])
+    ]
+    assert lines[-1] == "Pushed version 7 of shelf to pvc://edgeline/push"
+
+
+def test_a_run_that_has_ended_is_judged_by_its_steps_once_the_server_knows_how_they_ended(server, edgeline):
+    """It writes down the run first, and its tasks after."""
+    stale = ("FAILED", {**dict.fromkeys(STEPS[:2], "SUCCEEDED"), "Trainer": "RUNNING"})
+    failed = until("Trainer", "FAILED", "FAILED", logs=logs(Trainer="Failed: No GPU was found."))
+    server.next_story = Story([stale, stale, *failed.frames], logs=failed.logs)
+    ended = edgeline("submit", "--wait")
+    assert "Trainer failed: No GPU was found." in ended.out
+    assert "[ 3/5] Trainer                 failed" in ended.out
+
+
+def test_a_run_whose_steps_never_end_is_told_all_the_same(server, edgeline):
+    server.next_story = Story([("FAILED", {"PhotoIngest": "RUNNING"})])
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 1 and "Failed" in ended.out
+
+
+def test_a_server_without_the_old_api_is_followed_all_the_same(server, edgeline):
+    server.has_old_api = False
+    server.next_story = PUSHED
+    assert edgeline("submit", "--wait").code == 0
+    server.runs.clear()
+    server.next_story = until(
+        "ReleaseAdmission", "FAILED", "FAILED", logs=logs(ReleaseAdmission=SAID["held"])
+    )
+    held = edgeline("submit", "--wait")
+    assert held.code == 3 and "at least 0.850 is needed" in held.out
+
+
+def test_watch_follows_a_run_that_was_submitted_before(server, edgeline):
+    server.next_story = PUSHED
+    edgeline("submit")
+    ended = edgeline("watch", the_run(server))
+    assert ended.code == 0 and "[ 3/5] Trainer" in ended.out
+
+
+def test_the_api_may_be_away_for_a_while_as_when_a_port_forward_breaks(server, edgeline):
+    server.next_story = STEP_BY_STEP
+    server.break_(r"GET .*/runs/", hang_up, times=3, after=4)
+    server.break_(r"GET .*/runs/", status(503, "upstream connect error", "text/plain"), times=2, after=6)
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 0, ended.err
+    assert "asking again" in ended.out
+
+
+def test_an_api_that_stays_away_ends_the_waiting_and_says_how_to_go_on(server, edgeline):
+    server.next_story = STEP_BY_STEP
+    server.break_(r"GET .*/runs/", hang_up, after=3)
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 1
+    assert f"edgeline kubeflow watch {the_run(server)}" in ended.err
+
+
+def test_a_token_that_runs_out_while_a_run_is_followed_says_that_the_run_goes_on(server, edgeline):
+    server.next_story = STEP_BY_STEP
+    server.break_(r"GET .*/runs/", status(401, "Jwt is expired", "text/plain"), after=3)
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 1
+    assert (
+        "Jwt is expired" in ended.err and "KFP_TOKEN" in ended.err and "The run itself goes on" in ended.err
+    )
+
+
+def test_a_time_limit_ends_the_waiting_and_not_the_run(server, edgeline):
+    server.next_story = Story([("RUNNING", {"PhotoIngest": "RUNNING"})])
+    ended = edgeline("submit", "--wait", "--timeout", "0.05")
+    assert ended.code == 1
+    assert "has not ended" in ended.err and f"edgeline kubeflow watch {the_run(server)}" in ended.err
+    assert not server.asked("terminate")
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "soon", "nan"])
+def test_a_time_limit_that_is_none_is_refused_before_anything_is_sent(server, edgeline, limit):
+    assert edgeline("submit", "--wait", "--timeout", limit).code == 2
+    assert server.requests == []
+
+
+def test_an_image_that_cannot_be_pulled_ends_the_waiting_in_three_parts(server, edgeline):
+    message = 'ImagePullBackOff: Back-off pulling image "edgeline:1"'
+    server.next_story = Story([("RUNNING", {"PhotoIngest": "PENDING"})], messages={"PhotoIngest": message})
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 1
+    found, why, do, again = ended.err.splitlines()
+    assert found == f"PhotoIngest's pod does not start: {message}."
+    assert "cannot get the image" in why and "kubeflow.image" in do and "watch" in again
+
+
+def test_a_cluster_that_is_full_is_waited_for_with_a_warning(server, edgeline):
+    message = "Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+    waits = ("RUNNING", {**dict.fromkeys(STEPS[:2], "SUCCEEDED"), "Trainer": "PENDING"})
+    server.next_story = Story(
+        [*[waits] * 15, *PUSHED.frames], logs=PUSHED.logs, messages={"Trainer": message}
+    )
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 0, ended.err
+    assert ended.out.count("Insufficient nvidia.com/gpu") == 1
+
+
+def test_a_pod_that_nobody_explains_is_told_with_where_to_look(server, edgeline):
+    server.has_old_api = False
+    server.next_story = Story([("RUNNING", {"PhotoIngest": "PENDING"})])
+    ended = edgeline("submit", "--wait", "--timeout", "0.2")
+    assert ended.code == 1 and ended.out.count("kubectl describe pod") == 1
+
+
+def test_a_cluster_that_begins_with_nothing_is_told(server, edgeline):
+    server.next_story = Story([("PENDING", {})])
+    ended = edgeline("submit", "--wait", "--timeout", "0.2")
+    assert ended.code == 1 and "workflow-controller" in ended.out
+
+
+def test_ctrl_c_leaves_the_run_alone_and_says_how_to_follow_it_again(server, edgeline, monkeypatch):
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    server.next_story = STEP_BY_STEP
+    monkeypatch.setattr(kubeflow_watch.time, "sleep", interrupt)
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 130
+    assert f"edgeline kubeflow watch {the_run(server)}" in ended.out
+    assert not server.asked("terminate|DELETE")
+
+
+def failed_then(story):
+    return until("Trainer", "FAILED", "FAILED", messages={"Trainer": "pod deleted"}, retried=story)
+
+
+def test_a_lost_step_is_picked_up_again_by_retry(server, edgeline):
+    server.next_story = failed_then(
+        Story([("RUNNING", {"Trainer": "RUNNING"}), *PUSHED.frames], logs=PUSHED.logs)
+    )
+    lost = edgeline("submit", "--wait")
+    assert lost.code == 1 and "Trainer lost its pod" in lost.out
+    assert f"`edgeline kubeflow retry {the_run(server)}`" in lost.out
+    again = edgeline("retry", the_run(server), "--wait")
+    assert again.code == 0, again.err
+    assert "Pushed version 7" in again.out
+    # What the server still shows of the first attempt is no news.
+    assert "failed" not in again.out
+    assert "[ 3/5] Trainer                 running\n" in again.out
+    assert len(server.runs) == 1
+
+
+def test_retry_without_waiting_says_how_to_follow_it(server, edgeline):
+    server.next_story = failed_then(PUSHED)
+    edgeline("submit", "--wait")
+    ended = edgeline("retry", the_run(server))
+    assert ended.code == 0 and f"edgeline kubeflow watch {the_run(server)}" in ended.out
+
+
+@pytest.mark.parametrize("command", ["retry", "watch"])
+def test_a_run_that_is_unknown_is_bad_usage(server, edgeline, command):
+    ended = edgeline(command, "5f8d1d4e-0000-0000-0000-000000000000")
+    assert ended.code == 2 and "There is no run 5f8d1d4e" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("state", "next_"), [("RUNNING", "kubeflow watch"), ("SUCCEEDED", "kubeflow submit")]
+)
+def test_only_a_run_that_failed_can_be_retried(server, edgeline, state, next_):
+    server.next_story = Story([(state, {"PhotoIngest": "RUNNING"})])
+    edgeline("submit")
+    ended = edgeline("retry", the_run(server))
+    assert ended.code == 1
+    assert f"its state is {state}" in ended.err and next_ in ended.err
+    assert not server.asked(":retry")
+
+
+@pytest.mark.parametrize("text", ["a: 1\n", "a: !!int b\n", "[" * 9000])
+def test_a_package_that_is_no_pipeline_is_refused_before_it_is_sent(server, edgeline, text):
+    edgeline.package.write_text(text)
+    ended = edgeline("submit")
+    assert ended.code == 2 and "is no compiled pipeline" in ended.err
+    assert not server.asked("POST")
+
+
+def test_a_package_that_is_not_there_is_told(server, edgeline):
+    edgeline.package.unlink()
+    ended = edgeline("submit")
+    assert ended.code == 1 and str(edgeline.package) in ended.err and "Traceback" not in ended.err
+
+
+def test_what_went_wrong_is_json_too_where_that_is_asked_for(server, edgeline):
+    ended = edgeline("watch", "nope", "--json")
+    assert ended.code == 2
+    assert set(json.loads(ended.out)["error"]) == {"found", "why", "do"}
+
+
+# What a release store that can be read from here has to say.
+
+
+ALL_DONE = [Step(step, "done", 3.0) for step in STEPS]
+
+
+@pytest.fixture
+def released(tmp_path):
+    """A store with one release, of the run `run-1`."""
+    from release import store
+
+    root = tmp_path / "push"
+    store.push(root, "shelf", make_candidate(tmp_path / "candidate", run="run-1"))
+    return str(root)
+
+
+def judge(server, run, push, said="", state="SUCCEEDED", steps=ALL_DONE):
+    server.stories[run] = Story([], logs=logs(ReleaseAdmission=said) if said else {})
+    server.runs[run] = {"run_id": run}
+    steps = [Step(step.name, step.state, step.seconds, (f"{run}-{step.name}-pod",)) for step in steps]
+    return conclude(connect(Access(server.url)), run, state, steps, "shelf", push)
+
+
+def test_a_release_in_the_store_that_names_the_run_is_the_best_witness(server, released):
+    outcome = judge(server, "run-1", released)
+    assert (outcome.ending, outcome.version, outcome.exit_code) == ("pushed", 1, 0)
+
+
+def test_a_run_that_says_pushed_and_is_not_in_the_store_is_no_success(server, released):
+    outcome = judge(server, "run-2", released, SAID["pushed"])
+    assert (outcome.ending, outcome.exit_code) == ("failed", 1)
+    assert "none of run run-2" in outcome.reasons[0]
+
+
+def test_a_store_that_cannot_be_read_from_here_leaves_the_word_of_the_last_step(server, tmp_path):
+    (tmp_path / "push" / "edge" / "shelf").mkdir(parents=True)
+    (tmp_path / "push" / "edge" / "shelf" / "current.json").write_text("{")
+    outcome = judge(server, "run-2", str(tmp_path / "push"), SAID["pushed"])
+    assert (outcome.ending, outcome.version) == ("pushed", 7)
+    assert "could not be read from here" in outcome.reasons[0]
+
+
+def test_a_run_that_failed_after_its_push_says_that_it_pushed(server, released):
+    steps = [*ALL_DONE[:-1], Step("ReleaseAdmission", "failed", 3.0)]
+    outcome = judge(server, "run-1", released, "Failed: The disk is full.", "FAILED", steps)
+    assert (outcome.ending, outcome.version) == ("failed", 1)
+    assert "had pushed version 1" in outcome.reasons[-1]

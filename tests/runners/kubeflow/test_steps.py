@@ -1,0 +1,187 @@
+"""Steps and pods, read from what a real API server answered (`answers/`)."""
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import kfp_server_api
+import pytest
+
+from pipeline.kubeflow_settings import StepName
+from runners.kubeflow.pods import Pod, ending, read_pods, troubles
+from runners.kubeflow.steps import is_pending, plan, read_steps, signature
+
+ANSWERS = Path(__file__).parent / "answers"
+NAMES = ["PhotoIngest", "Trainer", "ReleasePusher"]
+
+
+class _Response:
+    def __init__(self, document):
+        self.data = json.dumps(document)
+
+
+def answer(name):
+    """The run as kfp's client has it, and the nodes of its workflow."""
+    document = json.loads((ANSWERS / f"{name}.json").read_text())
+    run = document["run"]
+    run["run_details"]["task_details"] = document["tasks"]
+    return kfp_server_api.ApiClient().deserialize(_Response(run), "V2beta1Run"), document["nodes"]
+
+
+def states(name, names=()):
+    return {step.name: step.state for step in read_steps(answer(name)[0], names)}
+
+
+def test_a_step_is_one_line_however_many_tasks_the_server_makes_of_it():
+    assert states("pushed") == {"PhotoIngest": "done", "ReleasePusher": "done", "ReleaseAdmission": "done"}
+    assert states("held") == {"PhotoIngest": "done", "ReleasePusher": "done", "ReleaseAdmission": "failed"}
+
+
+def test_steps_come_in_the_order_of_the_plan_and_wait_until_they_are_heard_of():
+    names = ["PhotoIngest", "Transform", "ReleasePusher", "ReleaseAdmission"]
+    found = read_steps(answer("pushed")[0], names)
+    assert [step.name for step in found] == names
+    assert found[1].state == "waiting" and found[1].seconds is None
+
+
+def test_a_step_has_its_own_time_without_that_of_its_driver():
+    [ingest] = read_steps(answer("pushed")[0], ["PhotoIngest"])
+    assert ingest.seconds == 9.0
+
+
+def test_a_step_from_the_cache_is_told_from_one_that_ran_though_both_succeeded():
+    run, _ = answer("served_from_the_cache")
+    assert run.state == "SUCCEEDED"
+    assert states("served_from_the_cache") == {"PhotoIngest": "cached", "ReleasePusher": "cached"}
+
+
+def test_steps_behind_a_failed_one_have_not_run():
+    assert states("trainer_failed", NAMES) == {
+        "PhotoIngest": "done",
+        "Trainer": "failed",
+        "ReleasePusher": "waiting",
+    }
+
+
+def test_right_after_a_retry_the_server_still_shows_the_failure():
+    # What the follower has to live with: the run is RUNNING, the task that runs again is FAILED.
+    run, _ = answer("just_retried")
+    assert run.state == "RUNNING"
+    assert states("just_retried", NAMES)["Trainer"] == "failed"
+
+
+def test_a_retried_step_takes_as_long_as_its_last_attempt():
+    run, _ = answer("trainer_failed")
+    [task] = [task for task in run.run_details.task_details if task.display_name == "Trainer"]
+    first = task.state_history[0]
+    later = kfp_server_api.V2beta1RuntimeStatus(update_time=task.end_time, state="RUNNING")
+    task.state_history = [first, later]
+    [step] = read_steps(run, ["Trainer"])
+    assert step.seconds == 0.0
+
+
+def test_a_run_that_has_not_begun_has_no_steps():
+    run, _ = answer("pushed")
+    run.run_details = None
+    assert [step.state for step in read_steps(run, NAMES)] == ["waiting"] * 3
+    assert read_steps(run, []) == []
+
+
+def test_any_change_of_a_task_changes_the_signature():
+    run, _ = answer("waiting_for_an_image")
+    before = signature(run)
+    assert is_pending(run) and signature(answer("waiting_for_an_image")[0]) == before
+    next(task for task in run.run_details.task_details if task.state == "PENDING").state = "RUNNING"
+    assert signature(run) != before and not is_pending(run)
+
+
+def test_the_plan_follows_artifacts_parameters_and_order_alone():
+    tasks = {
+        "A": {"dependentTasks": ["B"]},
+        "B": {"inputs": {"artifacts": {"x": {"taskOutputArtifact": {"producerTask": "C"}}}}},
+        "C": {"inputs": {"parameters": {"y": {"taskOutputParameter": {"producerTask": "D"}}}}},
+        "D": {"inputs": {"parameters": {"z": {"runtimeValue": {"constant": 1}}}}},
+    }
+    spec = {"root": {"dag": {"tasks": tasks}}}
+    assert plan(spec) == ["D", "C", "B", "A"]
+    assert plan({"pipeline_spec": spec, "platform_spec": {}}) == ["D", "C", "B", "A"]
+    assert plan({}) == []
+
+
+def test_what_could_run_at_once_comes_as_in_the_dag():
+    names = get_args(StepName)
+    tasks = {name: {} for name in sorted(names)} | {"Transform": {"dependentTasks": ["DataAdmission"]}}
+    assert plan({"root": {"dag": {"tasks": tasks}}}) == list(names)
+
+
+def test_pods_are_known_by_their_step():
+    pods = read_pods(answer("held")[1])
+    own = [(pod.step, pod.runs_step, pod.phase) for pod in pods if pod.step]
+    assert own == [
+        ("PhotoIngest", False, "Succeeded"),
+        ("PhotoIngest", True, "Succeeded"),
+        ("ReleasePusher", False, "Succeeded"),
+        ("ReleasePusher", True, "Succeeded"),
+        ("ReleaseAdmission", False, "Succeeded"),
+        ("ReleaseAdmission", True, "Failed"),
+    ]
+    assert pods[-1].ended_by_itself and pods[-1].message == "Error (exit code 1)"
+
+
+def test_newer_versions_of_argo_put_the_template_into_the_name_of_a_pod():
+    pod = read_pods(answer("held")[1])[-1]
+    workflow, number = pod.id.rsplit("-", 1)
+    assert pod.name == f"{workflow}-system-container-impl-{number}"
+
+
+def test_an_image_that_cannot_be_pulled_is_told_with_its_step():
+    [trouble] = troubles(read_pods(answer("waiting_for_an_image")[1]))
+    assert trouble.found.startswith("Trainer's pod does not start: ")
+    assert (
+        "localhost/not-there:7" in trouble.found and "image" in trouble.why and "kubeflow.image" in trouble.do
+    )
+    assert trouble.hopeless
+
+
+# Each as Kubernetes 1.34 worded it, and what of it helps.
+MESSAGES = [
+    (
+        'Unschedulable: 0/1 nodes are available: persistentvolumeclaim "edgeline" not found. not found',
+        "kubectl apply",
+        True,
+    ),
+    ('CreateContainerConfigError: secret "no-such-secret" not found', "kubeflow.secrets", True),
+    (
+        "Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu. no new claims to deallocate,"
+        " preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
+        "device plugin",
+        False,
+    ),
+    ("Unschedulable: 0/3 nodes are available: 3 node(s) had untolerated taint {gpu: }.", "tolerations", True),
+    ("Unschedulable: something that nobody has seen yet", "kubectl describe pod", False),
+]
+
+
+def pod(message, phase="Pending", step="Trainer"):
+    return Pod("shelf-1-2", "shelf-1-x-2", step, True, phase, message, "")
+
+
+@pytest.mark.parametrize(("message", "advice", "hopeless"), MESSAGES)
+def test_what_keeps_a_pod_from_starting_is_told_with_what_to_do(message, advice, hopeless):
+    [trouble] = troubles([pod(message)])
+    assert advice in trouble.do and trouble.hopeless == hopeless
+
+
+def test_a_pod_that_is_just_starting_is_no_trouble():
+    assert not list(troubles([pod("ContainerCreating"), pod("PodInitializing"), pod("")]))
+    assert not list(troubles([pod("ImagePullBackOff: again", phase="Running")]))
+
+
+def test_memory_that_ran_out_is_told_with_the_setting_to_raise():
+    found, do = ending(pod("OOMKilled (exit code 137)", "Failed"))
+    assert "out of memory" in found and "kubeflow.steps.Trainer.memory_gb" in do
+
+
+def test_a_run_that_was_terminated_says_so():
+    *_, last = (p for p in read_pods(answer("terminated")[1]) if p.runs_step)
+    assert not last.ended_by_itself and "was stopped" in ending(last)[0]

@@ -1,0 +1,65 @@
+from pathlib import Path
+from typing import Any
+
+from records.edge import EDGE_FILES, EdgeFiles, Variant
+from records.evaluation import METRICS, Metrics
+from records.ingest import INGEST, Ingest, Span
+from records.json_file import JsonFile
+from runners.local import artifact_records
+from runners.local.artifact_records import ArtifactRecord
+from runners.local.details import detail_lines
+from runners.shared.runs import RunFolder
+from tests.report.runs import a_run
+
+
+def leave(folder: RunFolder, step: str, output: str, file: JsonFile[Any], content: object) -> None:
+    place = folder.path / step
+    file.write(place, content)
+    artifact_records.append(folder.artifacts, ArtifactRecord(step, output, str(place), {}, {}))
+
+
+def text(folder: RunFolder) -> str:
+    return "\n".join(detail_lines(folder))
+
+
+def test_quarantined_photos_are_counted_by_span_and_the_file_with_reasons_is_named(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    spans = (
+        Span("span-00001", 1, rows=10),
+        Span("span-00002", 2, rows=12, rejected={"corrupt": 2, "duplicate": 1}),
+    )
+    ingest = Ingest({"train": 15, "eval": 4}, {"ok": 11, "damaged": 8}, spans)
+    leave(folder, "PhotoIngest", "quarantine", INGEST, ingest)
+    assert "15 train, 4 eval (11 ok, 8 damaged)" in text(folder)
+    assert "span-00002: 3 of 12 quarantined: 2 corrupt, 1 duplicate" in text(folder)
+    assert str(folder.path / "PhotoIngest" / "quarantine.csv") in text(folder)
+    assert "span-00001" not in text(folder)
+
+
+def test_accuracy_by_slice_stands_beside_that_of_production(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    now = {"overall": {"all": {"example_count": 40, "accuracy": 0.9}}, "class": {}}
+    before = {"overall": {"all": {"example_count": 40, "accuracy": 0.85}}}
+    leave(folder, "ModelEvaluator", "evaluation", METRICS, Metrics(now, before))
+    (line,) = [line for line in detail_lines(folder) if "overall" in line]
+    assert line.split() == ["overall", "all", "40", "0.900", "0.850"]
+
+
+def test_without_production_the_column_is_empty(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    now = {"overall": {"all": {"example_count": 40, "accuracy": 0.9}}}
+    leave(folder, "ModelEvaluator", "evaluation", METRICS, Metrics(now))
+    (line,) = [line for line in detail_lines(folder) if "overall" in line]
+    assert line.split()[-1] == "-"
+
+
+def test_every_edge_file_is_listed_with_the_default_marked(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    known = a_run().edge
+    assert known is not None
+    fp16 = Variant("fp16", "model_fp16.tflite", measured=known.default_measured)
+    int8 = Variant("int8", None, ("It could not be converted.",))
+    leave(folder, "EdgeValidator", "verdict", EDGE_FILES, EdgeFiles("fp16", 40, (fp16, int8)))
+    (line,) = [line for line in detail_lines(folder) if "(default)" in line]
+    assert line.split() == ["fp16", "0.39", "0.920", "0.990", "1.0e-03", "0.30", "(default)"]
+    assert "int8       could not be made" in text(folder)

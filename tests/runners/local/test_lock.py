@@ -1,0 +1,132 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from errors import EdgelineError, WorkspaceLocked
+from runners.local.lock import hold
+
+ROOT = Path(__file__).resolve().parents[3]
+
+HOLD = """
+import subprocess, sys, time
+from pathlib import Path
+from runners.local.lock import hold
+with hold(Path(sys.argv[1])) as lock:
+    lock.note("20261005-091233")
+    if "child" in sys.argv:
+        child = subprocess.Popen(["sleep", "60"], pass_fds=(lock.descriptor,))
+        print(child.pid, flush=True)
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder():
+    started = []
+
+    def start(workspace, *options):
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(workspace), *options],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def wait_until_held(process):
+    while (line := process.stdout.readline().strip()) != "held":
+        assert line, "the holder died"
+
+
+def test_a_second_process_is_refused_and_told_who_holds_the_workspace(tmp_path, holder):
+    first = holder(tmp_path)
+    wait_until_held(first)
+
+    with pytest.raises(WorkspaceLocked) as refused, hold(tmp_path):
+        pass
+
+    assert refused.value.exit_code == 5
+    assert f"run 20261005-091233, process {first.pid} on " in refused.value.found
+
+
+def test_the_lock_of_a_killed_process_is_free_again(tmp_path, holder):
+    first = holder(tmp_path)
+    wait_until_held(first)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+
+    with hold(tmp_path) as lock:
+        assert lock.descriptor > 0
+
+
+def test_a_child_that_inherited_the_lock_keeps_it_when_its_parent_is_killed(tmp_path, holder):
+    first = holder(tmp_path, "child")
+    child = int(first.stdout.readline())
+    wait_until_held(first)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    try:
+        with pytest.raises(WorkspaceLocked), hold(tmp_path):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_the_lock_can_be_taken_again_after_it_was_given_back(tmp_path):
+    for _ in range(2):
+        with hold(tmp_path) as lock:
+            lock.note("20261005-091233")
+
+
+def test_the_note_of_an_earlier_holder_does_not_outlive_it(tmp_path):
+    with hold(tmp_path) as lock:
+        lock.note("a-run-with-a-very-long-name")
+    with hold(tmp_path):
+        pass
+
+    assert "very-long-name" not in (tmp_path / "lock").read_text()
+
+
+def test_a_workspace_that_is_a_file_is_refused_in_three_parts(tmp_path):
+    (tmp_path / "workspace").write_text("")
+
+    with pytest.raises(EdgelineError) as refused, hold(tmp_path / "workspace"):
+        pass
+
+    assert "cannot be written to" in refused.value.found
+    assert refused.value.why
+    assert "--workspace" in refused.value.do
+
+
+def test_a_read_only_workspace_is_refused_in_three_parts(tmp_path):
+    (tmp_path / "workspace").mkdir(mode=0o555)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        if os.getuid() == 0:  # Root may write anywhere.
+            os.setuid(65534)
+        try:
+            with hold(Path("workspace")):
+                pass
+        except EdgelineError as refused:
+            os.write(writer, f"{refused.exit_code} {refused}".encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        assert said.read().startswith("1 The workspace workspace cannot be written to (Permission denied")

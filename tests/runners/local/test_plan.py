@@ -1,0 +1,116 @@
+from dataclasses import replace
+
+import pytest
+
+from records.run import CODE, Step
+from records.steps import STEPS
+from runners.local import artifact_records
+from runners.local.artifact_records import ArtifactRecord
+from runners.local.plan import World, make_plan
+from runners.shared.runs import RunFolder
+
+INPUTS = {
+    **dict.fromkeys(("window", "labels", "schema", "production", "destination", "lock"), "a"),
+    "data": "/data",
+}
+SETTINGS = {"trainer": {"epochs": 3}, "gate": {"min_examples_per_class": 20}, "seed": 20}
+FLAT = {"trainer.epochs": "3", "gate.min_examples_per_class": "20", "seed": "20"}
+CODES = {step: {f"code_of.{step}": "a"} for step, info in STEPS.items() if info.code or info.runs_workload}
+NOW = World(INPUTS, FLAT, CODES)
+EACH_RUN = {step for step, info in STEPS.items() if info.each_run}
+
+
+@pytest.fixture
+def done(tmp_path, make_run):
+    """A run whose steps are all done, with what they left."""
+    folder = RunFolder(tmp_path / "runs" / "20261005-091233")
+    folder.path.mkdir(parents=True)
+    inputs = {name: value for name, value in INPUTS.items() if name != "data"}
+    run = make_run(
+        outcome="pushed",
+        data="/data",
+        inputs=inputs,
+        settings=SETTINGS,
+        steps=tuple(Step(step, "done") for step in STEPS),
+    )
+    folder.write(run)
+    CODE.write(folder.path, CODES)
+    for step in STEPS:
+        left = tmp_path / "artifacts" / step
+        left.mkdir(parents=True)
+        artifact_records.append(folder.artifacts, ArtifactRecord(step, "output", str(left), {}))
+    return folder, run
+
+
+def running(plan):
+    return {step.name for step in plan if not step.cached} - EACH_RUN
+
+
+def why(plan, name):
+    return next(step.why for step in plan if step.name == name)
+
+
+def test_before_the_first_run_every_step_runs():
+    plan = make_plan(NOW, [])
+
+    assert [step.name for step in plan] == list(STEPS) and not any(step.cached for step in plan)
+    assert why(plan, "PhotoIngest") == ("it was not done yet",)
+
+
+def test_where_nothing_changed_only_what_each_run_does_runs(done):
+    plan = make_plan(NOW, [done])
+
+    assert running(plan) == set()
+    assert why(plan, "ReleasePusher") == ("each run does it",)
+
+
+def test_another_setting_runs_the_steps_that_have_it_and_those_after_them(done):
+    plan = make_plan(replace(NOW, settings={**FLAT, "trainer.epochs": "5"}), [done])
+
+    assert running(plan) == {"Trainer", "ModelEvaluator", "EdgeConverter", "EdgeValidator"}
+    assert why(plan, "Trainer") == ("trainer.epochs 3 -> 5",)
+    assert why(plan, "EdgeValidator") == ("after Trainer, EdgeConverter",)
+
+
+def test_new_photos_run_all_but_what_fetches_schema_and_production(done):
+    plan = make_plan(replace(NOW, inputs={**INPUTS, "window": "b"}), [done])
+
+    assert {step.name for step in plan if step.cached} == {"CuratedSchema", "ProductionModel"}
+    assert why(plan, "PhotoIngest") == ("the photos of the window changed",)
+
+
+def test_an_edit_names_the_file_and_runs_only_what_runs_it(done):
+    edited = {**CODES, "EdgeValidator": {"code_of.EdgeValidator": "b"}}
+    plan = make_plan(replace(NOW, code=edited), [done])
+
+    assert running(plan) == {"EdgeValidator"}
+    assert why(plan, "EdgeValidator") == ("code of code_of.EdgeValidator changed",)
+
+
+def test_what_an_earlier_run_than_the_last_did_is_taken_from_the_cache(done, tmp_path, make_run):
+    folder = RunFolder(tmp_path / "runs" / "20261006-091233")
+    folder.path.mkdir()
+    other = replace(done[1], id="20261006-091233", settings={**SETTINGS, "seed": 21})
+    folder.write(other)
+    CODE.write(folder.path, CODES)
+
+    assert running(make_plan(NOW, [done, (folder, other)])) == set()
+
+
+def test_a_step_whose_output_is_gone_runs_and_so_does_what_reads_it(done, tmp_path):
+    (tmp_path / "artifacts" / "Trainer").rmdir()
+
+    plan = make_plan(NOW, [done])
+
+    assert running(plan) == {"Trainer", "ModelEvaluator", "EdgeConverter", "EdgeValidator"}
+    assert why(plan, "Trainer") == ("what it left is gone",)
+
+
+def test_a_step_that_did_not_get_done_runs(done):
+    folder, run = done
+    steps = tuple(Step(s.name, "failed" if s.name == "EdgeConverter" else "done") for s in run.steps)
+
+    plan = make_plan(NOW, [(folder, replace(run, steps=steps))])
+
+    assert running(plan) == {"EdgeConverter", "EdgeValidator"}
+    assert why(plan, "EdgeConverter") == ("it was not done yet",)

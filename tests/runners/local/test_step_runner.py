@@ -1,0 +1,120 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# A module of its own, since TFX imports executors by name.
+NODES = """
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.standard_artifacts import Model, Schema
+from errors import HeldBack
+
+@component
+def Write(schema: OutputArtifact[Schema], text: Parameter[str]):
+    open(schema.uri + "/schema.pbtxt", "w").write(text)
+    schema.set_string_custom_property("author", "Write")
+
+@component
+def Judge(schema: InputArtifact[Schema], model: OutputArtifact[Model]):
+    if "bad" in open(schema.uri + "/schema.pbtxt").read():
+        raise HeldBack("It is bad.", "Bad is not good.", "Fix it.")
+    open(model.uri + "/model", "w").write("good")
+"""
+DRILL = """
+import json, sys
+from dataclasses import asdict
+from nodes import Judge, Write
+from runners.shared.failures import describe
+from runners.local.step_runner import StepRunner
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
+
+def run(name, text):
+    said, records = [], []
+    write = Write(text=text)
+    judge = Judge(schema=write.outputs["schema"])
+    metadata = sqlite_metadata_connection_config(sys.argv[1] + "/metadata.sqlite")
+    pipeline = Pipeline(
+        "drill", sys.argv[1] + "/artifacts", metadata, components=[write, judge], enable_cache=True
+    )
+    runner = StepRunner(name, said.append, records.append)
+    error = None
+    try:
+        runner.run(pipeline)
+    except Exception as raised:
+        error = describe(raised, runner.step)
+    return {"said": said, "records": [asdict(record) for record in records], "error": error}
+
+print(json.dumps([run("one", "good"), run("two", "good"), run("three", "bad")]))
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Three runs of a DAG of two nodes: a first one, the same again, and one whose second node refuses."""
+    folder = tmp_path_factory.mktemp("drill")
+    (folder / "nodes.py").write_text(NODES)
+    ended = subprocess.run(
+        [sys.executable, "-c", DRILL, str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+def states(run):
+    return [(event["step"], event["state"]) for event in run["said"] if event["event"] == "step"]
+
+
+@pytest.mark.e2e
+def test_steps_are_told_as_they_run_and_their_outputs_recorded_file_by_file(runs):
+    first = runs[0]
+
+    assert first["said"][0] == {"event": "plan", "steps": ["Write", "Judge"]}
+    assert states(first) == [("Write", "running"), ("Write", "done"), ("Judge", "running"), ("Judge", "done")]
+    written, judged = first["records"]
+    assert (written["step"], written["key"], written["files"]) == ("Write", "schema", {"schema.pbtxt": 4})
+    assert written["properties"]["author"] == "Write"
+    assert (judged["step"], judged["files"]) == ("Judge", {"model": 4})
+
+
+@pytest.mark.e2e
+def test_the_same_again_is_cached_with_the_outputs_of_the_first_run(runs):
+    first, second, _ = runs
+
+    assert states(second) == [
+        ("Write", "running"),
+        ("Write", "cached"),
+        ("Judge", "running"),
+        ("Judge", "cached"),
+    ]
+    assert [record["uri"] for record in second["records"]] == [record["uri"] for record in first["records"]]
+    assert [record["files"] for record in second["records"]] == [None, None]
+
+
+@pytest.mark.e2e
+def test_a_step_that_refuses_is_told_as_failed_and_its_error_keeps_its_parts(runs):
+    third = runs[2]
+
+    assert states(third) == [
+        ("Write", "running"),
+        ("Write", "done"),
+        ("Judge", "running"),
+        ("Judge", "failed"),
+    ]
+    assert third["error"] == {
+        "event": "error",
+        "exit_code": 3,
+        "found": "It is bad.",
+        "why": "Bad is not good.",
+        "do": "Fix it.",
+    }

@@ -1,0 +1,109 @@
+"""What the worker's process leaves, here one that ends before TFX; tests/e2e has the whole DAG."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from errors import WorkspaceLocked
+from runners.local.lock import hold
+from runners.local.worker_link import run_worker
+from runners.shared.runs import RunFolder
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# Run by Python in each process before all else: the worker leaves a file, and ends as the test wants it to.
+LEAVES_A_FILE = """\
+import os, sys, tempfile
+if "runners.local.worker" in sys.orig_argv:
+    place = os.path.join(tempfile.gettempdir(), "__autograph_generated_file.py")
+    open(place, "w").close()
+    os.mkdir(tempfile.mkdtemp() + "/deeper")
+    print("left", place, flush=True)
+    {end}
+"""
+ENDS = {
+    "fails": "pass",
+    "is killed": "os.kill(os.getpid(), 9)",
+    "exits": "os._exit(7)",
+    "waits for its parent": "os._exit(os.read(0, 1) and 1)",
+}
+PARENT = """\
+import sys
+from pathlib import Path
+from runners.local.lock import hold
+from runners.shared.runs import RunFolder
+from runners.local.worker_link import run_worker
+folder = RunFolder(Path(sys.argv[1]))
+with hold(folder.path.parent.parent) as lock:
+    run_worker(folder, lock.descriptor, print)
+"""
+
+
+@pytest.fixture
+def start(tmp_path, make_run, monkeypatch):
+    """Prepares a run whose worker ends in one of those ways; returns its folder and the temporary folder."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def prepare(name, end):
+        (tmp_path / "sitecustomize.py").write_text(LEAVES_A_FILE.format(end=ENDS[end]))
+        # Deeper than a socket's path may be long.
+        folder = RunFolder(tmp_path / ("a" * 100) / "runs" / name)
+        folder.path.mkdir(parents=True)
+        folder.write(make_run(id=name, workload_source="no-such-workload"))
+        return folder
+
+    return prepare, temporary
+
+
+def link(folder):
+    with hold(folder.path.parent.parent) as lock:
+        return run_worker(folder, lock.descriptor, lambda event: None)
+
+
+@pytest.mark.parametrize(("end", "code"), [("fails", 2), ("exits", 7), ("is killed", -signal.SIGKILL)])
+def test_a_run_leaves_nothing_in_the_temporary_folder_however_its_worker_ends(start, end, code):
+    prepare, temporary = start
+    folder = prepare("20261005-091233", end)
+
+    assert link(folder) == code
+    place = Path(next(line for line in folder.log.read_text().splitlines() if line.startswith("left"))[5:])
+    assert temporary in place.parents
+    # A socket in it has a path that the system takes.
+    assert len(str(place.parent.relative_to(temporary))) < 48
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_a_killed_parent_left_is_removed_by_the_next_run_of_its_workspace_alone(start):
+    prepare, temporary = start
+    folder = prepare("20261005-091233", "waits for its parent")
+    (temporary / "edgeline-1-2-of-another").mkdir()
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(folder.path)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ['PYTHONPATH']}"},
+    )
+    deadline = time.monotonic() + 60
+    while "left" not in (folder.log.read_text() if folder.log.exists() else ""):
+        assert time.monotonic() < deadline and parent.poll() is None
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    assert len(list(temporary.iterdir())) == 2
+
+    next_run = prepare("20261005-091234", "fails")
+    code = None
+    while code is None:
+        assert time.monotonic() < deadline
+        with suppress(WorkspaceLocked):  # Until the worker has seen that its parent is gone.
+            code = link(next_run)
+    assert code == 2
+    assert [path.name for path in temporary.iterdir()] == ["edgeline-1-2-of-another"]

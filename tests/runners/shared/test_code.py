@@ -1,0 +1,90 @@
+import sys
+
+import pytest
+
+from errors import UsageError
+from records.steps import STEPS
+from runners.shared.code import digest, step_files
+
+SHELF = "trainer_module.photos"
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A workload's module of somebody's own, beside a file that it imports in one of its functions."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "leaves.py").write_text("def preprocessing_fn(inputs):\n    from greens import shades\n")
+    (tmp_path / "greens").mkdir()
+    (tmp_path / "greens" / "__init__.py").write_text("from . import shades\n")
+    (tmp_path / "greens" / "shades.py").write_text("DARK = 1\n")
+    yield "leaves"
+    for name in ("greens", "greens.shades", "leaves"):
+        sys.modules.pop(name, None)
+
+
+def test_every_step_names_code_that_is_there():
+    found = step_files(SHELF)
+
+    assert set(found) == {step for step, info in STEPS.items() if info.code or info.runs_workload}
+    assert step_files(SHELF) == found and len(set(map(digest, found.values()))) == len(found)
+
+
+@pytest.mark.parametrize("file", ["leaves.py", "greens/shades.py"])
+def test_an_edit_of_a_workload_of_ones_own_changes_what_runs_it_and_nothing_else(module, tmp_path, file):
+    before = step_files(module)
+    path = tmp_path / file
+    path.write_text(path.read_text() + "# another line\n")
+
+    after = step_files(module)
+
+    assert {step for step in before if before[step] != after[step]} == {"Transform", "Trainer"}
+    assert digest(before) != digest(after)
+
+
+def test_a_module_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match="no_such_module cannot be loaded") as refused:
+        step_files("no_such_module")
+    assert "PYTHONPATH" in refused.value.do
+
+
+def test_a_package_that_raises_when_it_is_imported_is_named_with_its_error(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "broken_package").mkdir()
+    (tmp_path / "broken_package" / "__init__.py").write_text("1 / 0\n")
+
+    with pytest.raises(UsageError, match=r"broken_package\.model cannot be loaded") as refused:
+        step_files("broken_package.model")
+    assert "ZeroDivisionError" in refused.value.why
+
+
+def test_a_module_that_is_no_python_is_named_with_its_line(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "half_written.py").write_text("X = 1\ndef (\n")
+
+    with pytest.raises(UsageError, match=r"half_written\.py, line 2"):
+        step_files("half_written")
+
+
+def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch):
+    """The project's own files, copied, with another line in one of them."""
+    import shutil
+
+    from runners.shared import code
+
+    for name in ("components", "data", "edge", "gates", "records", "release", "trainer_module"):
+        shutil.copytree(code.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in code.ROOT.glob("*.py"):
+        shutil.copy(file, tmp_path)
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+    before = step_files(SHELF)
+    for edited, steps in {
+        "release/store.py": {"ProductionModel"},
+        "gates/bounds.py": {"ModelEvaluator"},
+        "data/spans/split.py": {"PhotoIngest"},
+    }.items():
+        path = tmp_path / edited
+        text = path.read_text()
+        path.write_text(f"{text}# another line\n")
+        after = step_files(SHELF)
+        path.write_text(text)
+        assert {step for step in before if before[step] != after[step]} == steps, edited

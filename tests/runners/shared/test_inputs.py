@@ -1,0 +1,90 @@
+from dataclasses import replace
+
+import pytest
+
+from data.spans.layout import LabelRow, find_spans, write_span
+from errors import DataRefused
+from pipeline.settings import load
+from pipeline.workloads import find_workload
+from runners.shared import inputs
+
+CODE = {"Trainer": {"trainer_module.run": "a" * 64}}
+
+
+def add_week(data, label="ok"):
+    row = LabelRow("a.jpg", label, "lane-01", "s1", "2026-10-05T09:12:33Z")
+    return write_span(data, [(row, b"not decoded here")])
+
+
+@pytest.fixture
+def world(tmp_path):
+    """What a run depends on, with a way to ask for its digests after a change."""
+    data = tmp_path / "data"
+    add_week(data)
+
+    def digests(workload=None, overrides=(), code=CODE):
+        workload = workload or find_workload("shelf")
+        settings = load(workload.settings, None, overrides)
+        return inputs.digests(
+            find_spans(data), tmp_path / "window.json", workload, settings, tmp_path / "push", code
+        )
+
+    return digests
+
+
+def test_the_same_world_has_the_same_digests(world):
+    assert inputs.same_inputs(world(), world())
+    assert world()["production"] == ""
+
+
+def test_new_data_is_a_change(world, tmp_path):
+    before = world()
+    add_week(tmp_path / "data")
+
+    assert not inputs.same_inputs(before, world())
+
+
+def test_another_setting_is_a_change(world):
+    assert not inputs.same_inputs(world(), world(overrides=["trainer.epochs=3"]))
+
+
+def test_what_only_a_cluster_reads_is_no_change(world):
+    assert inputs.same_inputs(world(), world(overrides=["kubeflow.image=other:1"]))
+
+
+def test_another_schema_is_a_change(world, tmp_path):
+    shelf = find_workload("shelf")
+    schema = tmp_path / "schema.pbtxt"
+    schema.write_text(shelf.schema.read_text() + "\n# looked at\n")
+
+    assert not inputs.same_inputs(world(), world(replace(shelf, schema=schema)))
+
+
+def test_what_a_push_changes_is_no_change(world):
+    assert inputs.same_inputs(world(), {**world(), "production": "2-abc"})
+
+
+def test_another_line_of_code_is_a_change(world):
+    assert not inputs.same_inputs(world(), world(code={"Trainer": {"trainer_module.run": "b" * 64}}))
+
+
+def test_a_labels_file_that_lacks_a_column_is_refused_before_anything_runs(tmp_path):
+    span = add_week(tmp_path)
+    span.labels.write_text("photo,label\na.jpg,ok\n")
+
+    with pytest.raises(DataRefused, match="has no column lane_id, session_id"):
+        inputs.check_labels((span,))
+
+
+def test_the_sample_is_rendered_once_and_not_from_what_a_killed_rendering_left(tmp_path):
+    add_week(tmp_path / "sample.rendering")
+    said = []
+
+    sample, again = (
+        inputs.ensure_sample(tmp_path, said.append, weeks=2, photos_per_week=4) for _ in range(2)
+    )
+
+    assert sample == again == tmp_path / "sample"
+    assert [span.number for span in find_spans(sample)] == [1, 2]
+    assert len(said) == 1 and "2 weeks of 4 photos" in said[0]
+    assert not (tmp_path / "sample.rendering").exists()

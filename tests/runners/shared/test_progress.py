@@ -1,0 +1,185 @@
+import contextlib
+import io
+import os
+import pty
+import re
+
+import pytest
+from rich.console import Console
+
+from runners.shared.progress import Progress
+from runners.shared.progress_text import count_text, duration, epoch_text
+
+EPOCH = {
+    "event": "epoch",
+    "epoch": 3,
+    "epochs": 16,
+    "loss": 0.5123,
+    "accuracy": 0.8342,
+    "val_loss": 0.612,
+    "val_accuracy": 0.8121,
+    "eta_s": 65.0,
+}
+RUN = [
+    {"event": "plan", "steps": ["PhotoIngest", "StatisticsGen", "Trainer", "ReleasePusher"]},
+    {"event": "step", "step": "PhotoIngest", "state": "running"},
+    {"event": "count", "what": "photos", "done": 600, "total": 2400},
+    {"event": "count", "what": "photos", "done": 2400, "total": 2400},
+    {"event": "step", "step": "PhotoIngest", "state": "done", "seconds": 12.34},
+    {"event": "step", "step": "StatisticsGen", "state": "running"},
+    {"event": "step", "step": "StatisticsGen", "state": "cached", "seconds": 0.1},
+    {"event": "step", "step": "Trainer", "state": "running"},
+    EPOCH,
+    {"event": "warning", "text": "span-00007 is dark."},
+    {"event": "warning", "text": "span-00007 is dark."},
+    {"event": "step", "step": "Trainer", "state": "failed", "seconds": 185.0},
+    {"event": "what a later version may say"},
+]
+
+
+def plain(events, width):
+    """What comes out where there is no terminal."""
+    out = io.StringIO()
+    with Progress(Console(file=out, width=width, highlight=False)) as progress:
+        for event in events:
+            progress.handle(event)
+    return out.getvalue().splitlines()
+
+
+def in_a_terminal(events, width, **environment):
+    """All bytes that a real terminal of that width gets."""
+    controller, terminal = pty.openpty()
+    with os.fdopen(terminal, "w") as file:
+        console = Console(
+            file=file,
+            width=width,
+            height=20,
+            highlight=False,
+            _environ={"TERM": "xterm-256color", **environment},
+        )
+        with Progress(console) as progress:
+            for event in events:
+                progress.handle(event)
+                if progress._live:
+                    progress._live.refresh()
+    return all_of(controller)
+
+
+def all_of(controller):
+    """What a terminal got until it was closed."""
+    said = b""
+    with contextlib.suppress(OSError):  # How Linux says that it is closed.
+        while piece := os.read(controller, 65536):
+            said += piece
+    os.close(controller)
+    return said.decode()
+
+
+def frames(said):
+    """The lines of a terminal, without its control sequences."""
+    return [
+        line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said)) if line.strip()
+    ]
+
+
+def test_without_a_terminal_there_are_plain_lines_with_state_and_time():
+    assert plain(RUN, 80) == [
+        "[ 1/4] PhotoIngest             running",
+        "         600 of 2,400 photos",
+        "         2,400 of 2,400 photos",
+        "[ 1/4] PhotoIngest             done         12.3 s",
+        "[ 2/4] StatisticsGen           running",
+        "[ 2/4] StatisticsGen           cached        0.1 s",
+        "[ 3/4] Trainer                 running",
+        "         epoch 3/16  1 min 05 s left  eval accuracy 0.812  loss 0.512",
+        "warning: span-00007 is dark.",
+        "[ 3/4] Trainer                 failed   3 min 05 s",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 120])
+def test_no_line_of_a_step_is_wider_than_the_screen(width):
+    steps = ["ModelEvaluator", "AVeryLongNameOfAStepThatSomebodyWrote"]
+    events = [{"event": "plan", "steps": steps}]
+    events += [{"event": "step", "step": step, "state": "done", "seconds": 3599.0} for step in steps]
+
+    lines = plain([*events, EPOCH], width)
+
+    assert all(len(line) <= width for line in lines)
+    assert all("done" in line and "59 min 59 s" in line for line in lines[:2])
+    assert lines[2].strip().startswith("epoch 3/16  1 min 05 s left")
+
+
+@pytest.mark.parametrize("width", [40, 120])
+def test_a_terminal_has_a_live_line_that_fits(width):
+    lines = frames(in_a_terminal(RUN, width))
+
+    assert all(len(line) <= width for line in lines)
+    assert any("Trainer" in line and "s" in line.split()[-1] for line in lines)
+    assert any("done" in line and "12.3 s" in line for line in lines)
+
+
+def test_a_wide_terminal_shows_epoch_and_bar_in_the_live_line():
+    live = [line for line in frames(in_a_terminal(RUN, 120)) if "Trainer" in line and "epoch 3/16" in line]
+
+    assert live
+    assert "━" in live[-1]
+
+
+def test_a_terminal_gets_its_cursor_back_when_a_run_breaks():
+    controller, terminal = pty.openpty()
+    with os.fdopen(terminal, "w") as file:
+        console = Console(file=file, width=80, _environ={"TERM": "xterm"})
+        with pytest.raises(RuntimeError), Progress(console) as progress:
+            progress.handle(RUN[0])
+            raise RuntimeError("the disk is gone")
+    said = all_of(controller)
+
+    assert said.rindex("\x1b[?25h") > said.rindex("\x1b[?25l")
+
+
+def test_no_color_is_honoured():
+    assert "\x1b[32m" in in_a_terminal(RUN, 80)
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", in_a_terminal(RUN, 80, NO_COLOR="1"))
+
+
+def test_a_dumb_terminal_gets_plain_lines():
+    assert "\x1b[?25l" not in in_a_terminal(RUN, 80, TERM="dumb")
+
+
+def test_a_warning_is_said_once_and_kept_for_the_end():
+    out = io.StringIO()
+    with Progress(Console(file=out, width=80)) as progress:
+        for event in RUN:
+            progress.handle(event)
+
+    assert out.getvalue().count("span-00007 is dark.") == 1
+    assert progress.warnings == ["span-00007 is dark."]
+
+
+def test_a_long_training_is_at_most_fifty_lines():
+    events = [RUN[0], *({**EPOCH, "epoch": epoch, "epochs": 1000} for epoch in range(1, 1001))]
+
+    lines = plain(events, 80)
+
+    assert len(lines) == 50
+    assert "epoch 1000/1000" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (60, "1 min 00 s"), (7384, "2 h 03 min")]
+)
+def test_durations_read_as_a_person_says_them(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("width", range(20, 100, 10))
+def test_an_epoch_always_fits_and_keeps_what_matters_most(width):
+    text = epoch_text(EPOCH, width)
+
+    assert len(text) <= width
+    assert text.startswith("epoch 3/16")
+
+
+def test_a_count_without_a_total_is_a_count():
+    assert count_text({"done": 1200, "what": "photos"}) == "1,200 photos"

@@ -1,0 +1,236 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from errors import EdgelineError, UsageError
+from runners.timers import systemd_units
+from runners.timers.weekly_time import parse_weekly_time
+
+MANAGER = "/lib/systemd/systemd"
+needs_analyze = pytest.mark.skipif(
+    not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed"
+)
+
+
+@pytest.fixture(params=["root", "user"])
+def scope(request, tmp_path, monkeypatch):
+    """Root's units or a user's, in folders of the test."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if request.param == "root" else 1000)
+    monkeypatch.setattr(systemd_units, "SYSTEM_FOLDER", tmp_path / "system")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return request.param
+
+
+@needs_analyze
+def test_systemd_accepts_the_units_without_a_word(run, scope, tmp_path):
+    for name, text in systemd_units.unit_texts(run).items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "runtime").mkdir(mode=0o700)
+    flags = ["--man=no", "--recursive-errors=no", *(["--user"] if scope == "user" else [])]
+
+    ended = subprocess.run(
+        ["systemd-analyze", "verify", *flags, *(tmp_path / name for name in systemd_units.unit_texts(run))],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")},
+        capture_output=True,
+        text=True,
+    )
+
+    assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "")
+
+
+@needs_analyze
+def test_systemd_does_complain_of_what_is_wrong(run, tmp_path):
+    for name, text in systemd_units.unit_texts(run).items():
+        (tmp_path / name).write_text(text.replace("Mon *-*-*", "Mom *-*-*"))
+
+    ended = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", tmp_path / f"{run.name}.timer"],
+        capture_output=True,
+        text=True,
+    )
+
+    assert "Mom" in ended.stderr
+
+
+def test_a_program_that_systemd_would_not_start_is_told_before(run):
+    with pytest.raises(UsageError, match="quote or a backslash"):
+        systemd_units.unit_texts(replace(run, command=("/home/o'neil/edgeline",)))
+
+
+def test_roots_units_run_as_the_one_whom_the_workspace_belongs_to(run, scope):
+    import pwd
+
+    service = systemd_units.unit_texts(run)[f"{run.name}.service"]
+
+    owner = pwd.getpwuid(run.folder.stat().st_uid).pw_name
+    assert (f"\nUser={owner}\n" in service) == (scope == "root")
+    assert ("network-online.target" in service) == (scope == "root")
+
+
+@pytest.fixture
+def systemctl(tmp_path, monkeypatch):
+    """In the place of systemctl: writes down what it is asked; fails at what FAIL_AT names."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    asked = tmp_path / "asked"
+    (folder / "systemctl").write_text(
+        f'#!/bin/sh\necho "$*" >> {asked}\n'
+        'case "$*" in *"$FAIL_AT"*) [ -n "$FAIL_AT" ] && { echo "no bus here" >&2; exit 1; };; esac\nexit 0\n'
+    )
+    (folder / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return asked
+
+
+def test_installing_again_replaces_and_leaves_other_schedules_alone(run, scope, systemctl):
+    other = replace(run, name="edgeline-bottles-0123abcd", workload="bottles")
+    systemd_units.install(other)
+    systemd_units.install(run)
+    systemd_units.install(replace(run, at=parse_weekly_time("Tue 04:00")))
+
+    assert systemd_units.installed() == ["edgeline-bottles-0123abcd", "edgeline-shelf-0123abcd"]
+    folder = systemd_units.unit_folder()
+    assert "OnCalendar=Tue *-*-* 04:00:00" in (folder / f"{run.name}.timer").read_text()
+    assert "OnCalendar=Mon *-*-* 03:00:00" in (folder / f"{other.name}.timer").read_text()
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [*systemd_units.unit_texts(run), *systemd_units.unit_texts(other)]
+    )
+    user = "" if scope == "root" else "--user "
+    assert systemctl.read_text().splitlines()[-4:] == [
+        f"{user}daemon-reload",
+        f"{user}daemon-reload",
+        f"{user}enable {run.name}.timer",
+        f"{user}restart {run.name}.timer",
+    ]
+
+
+def test_removing_takes_one_schedule_away(run, scope, systemctl):
+    other = replace(run, name="edgeline-bottles-0123abcd")
+    systemd_units.install(other)
+    systemd_units.install(run)
+
+    systemd_units.remove(run.name)
+
+    assert systemd_units.installed() == ["edgeline-bottles-0123abcd"]
+    assert not list(systemd_units.unit_folder().glob("edgeline-shelf*"))
+    assert f"disable --now {run.name}.timer" in systemctl.read_text()
+
+
+@pytest.mark.parametrize("step", ["daemon-reload", "enable", "restart"])
+def test_what_systemd_refuses_leaves_the_schedule_of_before(run, scope, systemctl, monkeypatch, step):
+    later = replace(run, at=parse_weekly_time("Tue 04:00"))
+    monkeypatch.setenv("FAIL_AT", step)
+    with pytest.raises(EdgelineError, match="no bus here") as refused:
+        systemd_units.install(run)
+    assert refused.value.why and "--cron" in refused.value.do
+    assert systemd_units.installed() == []
+
+    monkeypatch.setenv("FAIL_AT", "")
+    systemd_units.install(run)
+    monkeypatch.setenv("FAIL_AT", step)
+    with pytest.raises(EdgelineError):
+        systemd_units.install(later)
+    assert "OnCalendar=Mon" in (systemd_units.unit_folder() / f"{run.name}.timer").read_text()
+
+
+@pytest.fixture
+def manager(tmp_path, monkeypatch):
+    """A user's own systemd, which runs for this test alone."""
+    if os.geteuid() != 0 or not os.access(MANAGER, os.X_OK) or not shutil.which("unshare"):
+        pytest.skip("a systemd of one's own needs root, unshare and systemd")
+    home = Path(tempfile.mkdtemp(prefix="edgeline-systemd-"))  # Short, as it holds the path of a socket.
+    environment = {
+        "XDG_RUNTIME_DIR": str(home),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "HOME": str(home),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    # It starts only where the machine was booted by systemd; a folder in a view of its own says so.
+    booted = "mount --make-rprivate / && mount -t tmpfs none /run/systemd && mkdir /run/systemd/system"
+    process = subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", f"{booted} && exec {MANAGER} --user"],
+        env={**os.environ, "SYSTEMD_LOG_TARGET": "console"},
+        stdout=(tmp_path / "manager.log").open("w"),
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        deadline = time.monotonic() + 10
+        while not ask("show", "--property=Version"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.skip(f"systemd does not start here: {(tmp_path / 'manager.log').read_text()[-300:]}")
+            time.sleep(0.1)
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def ask(*arguments):
+    ended = subprocess.run(["systemctl", "--user", *arguments], capture_output=True, text=True)
+    return ended.stdout.strip()
+
+
+def state(unit):
+    return ask("show", unit, "--property=Result,ExecMainStatus", "--value").split()
+
+
+def test_a_real_systemd_waits_for_monday_and_runs_the_command_word_by_word(run, manager):
+    systemd_units.install(run)
+
+    assert ask("is-active", f"{run.name}.timer") == "active"
+    assert ask("is-enabled", f"{run.name}.timer") == "enabled"
+    assert "Mon " in ask("show", f"{run.name}.timer", "--property=NextElapseUSecRealtime", "--value")
+    assert not (run.folder / "called.json").exists()
+    ask("start", f"{run.name}.service")
+    assert state(f"{run.name}.service") in (["success", "0"], ["0", "success"])
+    assert json.loads((run.folder / "called.json").read_text()) == [str(run.folder), [*run.command[1:]]]
+
+    systemd_units.remove(run.name)
+    assert ask("is-active", f"{run.name}.timer") == "inactive"
+
+
+def test_a_machine_that_was_off_on_monday_runs_once_it_is_up_again(run, manager):
+    systemd_units.install(run)
+    ask("stop", f"{run.name}.timer")
+    (stamp,) = Path(os.environ["HOME"]).rglob(f"stamp-{run.name}.timer")
+    long_ago = time.time() - 8 * 24 * 3600
+    os.utime(stamp, (long_ago, long_ago))
+
+    ask("start", f"{run.name}.timer")
+
+    deadline = time.monotonic() + 10
+    while not (run.folder / "called.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert (run.folder / "called.json").exists()
+
+
+def test_a_week_that_is_held_back_or_refused_fails_the_unit_and_calls_for_somebody(run, manager, tmp_path):
+    systemd_units.install(run)
+    folder = systemd_units.unit_folder()
+    (folder / "call.service").write_text(
+        f"[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo called >> {tmp_path}/called'\n"
+    )
+    (folder / f"{run.name}.service.d").mkdir()
+    for code in (3, 4, 1, 0):
+        (folder / f"{run.name}.service.d" / "mine.conf").write_text(
+            f"[Unit]\nOnFailure=call.service\n[Service]\nEnvironment=CODE={code}\n"
+        )
+        ask("daemon-reload")
+        (tmp_path / "called").unlink(missing_ok=True)
+        ask("start", f"{run.name}.service")
+        assert sorted(state(f"{run.name}.service")) == sorted([str(code), "exit-code" if code else "success"])
+        deadline = time.monotonic() + 5
+        while code and not (tmp_path / "called").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert (tmp_path / "called").exists() == bool(code)
