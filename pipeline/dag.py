@@ -93,8 +93,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "run": observed.run,
         "model_name": workload.name,
         "data": paths.data,
-        # What runs the DAG changes no model.
-        "settings": json.dumps(by_dotted_name(settings.model_dump(mode="json", exclude={"kubeflow"}))),
+        "settings": json.dumps(by_dotted_name(settings.recorded())),
         "records": paths.records,
     }
     look = {"labels": labels, "image_size": settings.model.image_size, "channels": settings.model.channels}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
@@ -62,6 +62,10 @@ class PushSettings(Group):
     destination: SettingsPlace | None = None
     expires_days: int = Field(90, ge=1, le=3650)
 
+    def root(self, workspace: Path) -> str:
+        """Where the releases of a workspace go."""
+        return self.destination or str(workspace / "push")
+
 
 class Settings(Group):
     """Every setting of a run."""
@@ -76,6 +80,10 @@ class Settings(Group):
     beam: BeamSettings = BeamSettings()
     push: PushSettings = PushSettings()
     kubeflow: KubeflowSettings = KubeflowSettings()
+
+    def recorded(self) -> dict[str, Any]:
+        """What a run records of them: all but what runs the DAG on a cluster, which changes no model."""
+        return self.model_dump(mode="json", exclude={"kubeflow"})
 
 
 def load(

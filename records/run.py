@@ -47,7 +47,6 @@ class Run:
         started_at: UTC, ISO 8601.
         seconds: Wall time.
         inputs: Digests of what the run depends on: window, settings, schema, code; production (not compared).
-        step_code: Digest of the code of each step that runs code of ours.
         version: The version pushed, or the one that stays in production.
         start_seconds: From the start of the run to its first step: mostly importing TFX.
         resumes: The run whose finished steps were taken over.
@@ -77,7 +76,6 @@ class Run:
     seconds: float | None = None
     start_seconds: float | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
-    step_code: Mapping[str, str] = field(default_factory=dict)
     resumes: str | None = None
     spans: tuple[str, ...] = ()
     new_since: str | None = None

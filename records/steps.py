@@ -40,6 +40,19 @@ class StepInfo:
     repeatable: bool = True
     stops_as: Literal["refused", "held"] | None = None
 
+    @property
+    def has_code(self) -> bool:
+        """Whether it runs code of ours or of the workload."""
+        return bool(self.code) or self.runs_workload
+
+    def modules(self, workload: str) -> tuple[str, ...]:
+        """Where its code begins, for a workload of that module."""
+        return (*self.code, workload) if self.runs_workload else self.code
+
+    def takes(self, setting: str) -> bool:
+        """Whether a setting, by its dotted name, is in the key of its cache."""
+        return any(setting == name or setting.startswith((f"{name}.", f"{name}_")) for name in self.settings)
+
 
 # In an order in which they can run.
 STEPS: Mapping[str, StepInfo] = {

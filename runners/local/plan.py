@@ -62,10 +62,8 @@ class World:
         """All that is in the cache's key of a step but the outputs of other steps."""
         info = STEPS[step]
         found = {name: self.inputs.get(name, "") for name in info.inputs}
-        for name, value in self.settings.items():
-            if any(name == begin or name.startswith((f"{begin}.", f"{begin}_")) for begin in info.settings):
-                found[f"setting {name}"] = value
-        if info.code or info.runs_workload:
+        found |= {f"setting {name}": value for name, value in self.settings.items() if info.takes(name)}
+        if info.has_code:
             found |= {f"code of {module}": value for module, value in self.code.get(step, {}).items()}
             found["lock"] = self.inputs.get("lock", "")
         return found
@@ -163,7 +161,7 @@ def _world_of(folder: RunFolder, run: Run) -> World:
 
 def _world_now(options: RunOptions, workload: "Workload", settings: "Settings") -> World:
     workspace = options.workspace.absolute()
-    push = settings.push.destination or str(workspace / "push")
+    push = settings.push.root(workspace)
     data = options.data.absolute() if options.data is not None else workspace / "sample"
     code = step_files(workload.module)
     rendered = options.data is not None or (workspace / "sample").is_dir()
@@ -171,5 +169,4 @@ def _world_now(options: RunOptions, workload: "Workload", settings: "Settings") 
     # A workspace is made by its first run.
     cache = workspace / "window.json" if workspace.is_dir() else None
     seen = inputs.digests(spans, cache, workload, settings, push, code)
-    chosen = settings.model_dump(mode="json", exclude={"kubeflow"})
-    return World({**seen, "data": str(data)}, by_dotted_name(chosen), code)
+    return World({**seen, "data": str(data)}, by_dotted_name(settings.recorded()), code)

@@ -18,7 +18,7 @@ from runners.local import artifact_records, catch_up, closing
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import run_worker
 from runners.shared import inputs, runs
-from runners.shared.code import digest, step_files
+from runners.shared.code import step_files
 from runners.shared.events import Event, listen
 from runners.shared.failures import describe, describe_death
 from runners.shared.progress import Progress, print_line
@@ -62,7 +62,7 @@ class _Session:
 
     def __post_init__(self) -> None:
         self.workspace = self.options.workspace.absolute()
-        self.push = self.settings.push.destination or str(self.workspace / "push")
+        self.push = self.settings.push.root(self.workspace)
 
     def run(self) -> int:
         """Decides, runs the worker, and says how it ended."""
@@ -155,13 +155,11 @@ class _Session:
             workload_source=self.options.named.workload,
             data=str(data),
             push=self.push,
-            # No step on this machine reads what is there for a cluster.
-            settings=self.settings.model_dump(mode="json", exclude={"kubeflow"}),
+            settings=self.settings.recorded(),
             pid=os.getpid(),
             host=socket.gethostname(),
             started_at=runs.utc_now(),
             inputs=digests,
-            step_code={step: digest(files) for step, files in self.code.items()},
             resumes=resumed.id if resumed else None,
             **looked,
         )

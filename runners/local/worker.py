@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from errors import UsageError
 from pipeline.workloads import find_workload
+from records.run import CODE
 from runners.local import artifact_records
+from runners.shared.code import digest
 from runners.shared.events import EventWriter, listen
 from runners.shared.failures import describe
 from runners.shared.runs import RunFolder
@@ -75,7 +77,7 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
         window=run.inputs["window"],
         production=run.inputs["production"],
         code=run.inputs["code"],
-        step_code=run.step_code,
+        step_code={step: digest(files) for step, files in CODE.read(folder.path).items()},
         lock=run.inputs["lock"],
         run=run.id,
     )

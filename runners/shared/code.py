@@ -46,9 +46,7 @@ def step_files(workload: str) -> dict[str, dict[str, str]]:
     """
     places, imports = (Place(ROOT), _place_of(workload)), cache(_imports)
     return {
-        step: _files((*info.code, workload) if info.runs_workload else info.code, places, imports)
-        for step, info in STEPS.items()
-        if info.code or info.runs_workload
+        step: _files(info.modules(workload), places, imports) for step, info in STEPS.items() if info.has_code
     }
 
 

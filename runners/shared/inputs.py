@@ -56,8 +56,7 @@ def digests(
     """
     from pipeline import workloads
 
-    chosen = settings.model_dump(mode="json", exclude={"kubeflow"})  # No step on this machine reads those.
-    own = {"name": workload.name, "module": workload.module, "settings": chosen}
+    own = {"name": workload.name, "module": workload.module, "settings": settings.recorded()}
     return {
         "window": window_digest(spans, cache),
         "settings": hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest(),

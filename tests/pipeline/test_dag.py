@@ -33,7 +33,7 @@ PICTURE = {
     },
     "ReleaseAdmission": {"ReleasePusher", "RunReport"},
 }
-KEYED_BY_CODE = {step for step, info in STEPS.items() if info.code or info.runs_workload}
+KEYED_BY_CODE = {step for step, info in STEPS.items() if info.has_code}
 BEAM_STEPS = {"PhotoIngest", "StatisticsGen", "Transform", "ModelEvaluator"}
 # TFX's rule for the names of artifact types on Kubeflow Pipelines.
 TYPE_NAME = re.compile(r"^[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}$")
@@ -187,12 +187,7 @@ def test_the_table_of_steps_has_the_settings_that_are_in_the_key_of_each(pipelin
     group, _, leaf = name.partition(".")
     changed = {group: {leaf: OTHER[name]}} if leaf else {group: OTHER[name]}
     before, after = parameters(pipeline), parameters(dag(settings=Settings.model_validate(changed)))
-    keyed = {
-        step
-        for step, info in STEPS.items()
-        if info.each_run is False
-        and any(name == begin or name.startswith((f"{begin}.", f"{begin}_")) for begin in info.settings)
-    }
+    keyed = {step for step, info in STEPS.items() if info.each_run is False and info.takes(name)}
     different = {step for step in before if before[step] != after[step]}
     assert different - {step for step, info in STEPS.items() if info.each_run} == keyed
 

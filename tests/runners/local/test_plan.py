@@ -15,7 +15,7 @@ INPUTS = {
 }
 SETTINGS = {"trainer": {"epochs": 3}, "gate": {"min_examples_per_class": 20}, "seed": 20}
 FLAT = {"trainer.epochs": "3", "gate.min_examples_per_class": "20", "seed": "20"}
-CODES = {step: {f"code_of.{step}": "a"} for step, info in STEPS.items() if info.code or info.runs_workload}
+CODES = {step: {f"code_of.{step}": "a"} for step, info in STEPS.items() if info.has_code}
 NOW = World(INPUTS, FLAT, CODES)
 EACH_RUN = {step for step, info in STEPS.items() if info.each_run}
 

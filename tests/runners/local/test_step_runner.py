@@ -117,4 +117,5 @@ def test_a_step_that_refuses_is_told_as_failed_and_its_error_keeps_its_parts(run
         "found": "It is bad.",
         "why": "Bad is not good.",
         "do": "Fix it.",
+        "spans": [],
     }
