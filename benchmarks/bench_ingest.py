@@ -51,18 +51,18 @@ def photos_a_second(work: Callable[[bytes], None], photos: Sequence[bytes]) -> f
 
 
 def ingested_a_second(data: Path, labels: Sequence[str]) -> float:
-    """One run of the step PhotoIngest over every span in `data`."""
+    """One run of the step SpanExampleGen over every span in `data`."""
     from tfx.types.standard_artifacts import Examples
 
     from components.artifacts import Quarantine
-    from components.photo_ingest import PhotoIngest
+    from components.example_gen import SpanExampleGen
     from pipeline.dag import FASTEST_ON_ONE_MACHINE
     from records.ingest import INGEST
 
     with tempfile.TemporaryDirectory() as folder:
         examples, quarantine = Examples(), Quarantine()
         examples.uri, quarantine.uri = f"{folder}/examples", f"{folder}/quarantine"
-        executor = PhotoIngest.EXECUTOR_SPEC.executor_class
+        executor = SpanExampleGen.EXECUTOR_SPEC.executor_class
         context = executor.Context(
             beam_pipeline_args=list(FASTEST_ON_ONE_MACHINE), tmp_dir=folder, unique_id="1"
         )

@@ -1,61 +1,65 @@
-"""DataGate: judges a week of data before a second of training is spent.
+"""DataGate: stops the run at a step whose name says so, and leaves a record of it on a cluster."""
 
-The gate itself always succeeds and puts out a verdict, because a step that fails keeps no output on a
-cluster; `DataAdmission` after it stops the run.
-"""
-
-import logging
 from pathlib import Path
 
-from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types import artifact_utils
-from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
+from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics
 
 from components.artifacts import Quarantine, Verdict
-from gates.data import judge, read_anomalies
-from gates.drift import measure_drift
-from gates.settings import GateSettings
-from records.drift import DRIFT
-from records.ingest import INGEST
+from components.run_record import About, leave_record
+from errors import DataRefused
 from records.verdict import VERDICT
-
-log = logging.getLogger("edgeline.gate")
 
 
 @component
 def DataGate(
+    data_verdict: InputArtifact[Verdict],
     statistics: InputArtifact[ExampleStatistics],
-    schema: InputArtifact[Schema],
     anomalies: InputArtifact[ExampleAnomalies],
     quarantine: InputArtifact[Quarantine],
-    verdict: OutputArtifact[Verdict],
+    run: Parameter[str],
+    model_name: Parameter[str],
+    data: Parameter[str],
     settings: Parameter[str],
-    code: Parameter[str],
+    records: Parameter[str],
 ) -> None:
-    """Judges a window of data.
+    """Lets the run go on to training, or stops it.
 
     Args:
-        statistics: With the options of `gates.drift.statistics_options`.
-        schema: The curated schema, with drift comparators.
-        anomalies: What ExampleValidator found against that schema.
-        quarantine: What ingest quarantined, and what the window holds.
-        verdict: The verdict, and the drift of each feature.
-        settings: `GateSettings` as JSON.
-        code: Digest of the code that this runs, which keys the cache.
+        data_verdict: The data gate's.
+        statistics: What the verdict rests on; like the next two, for the record of a run that is stopped.
+        anomalies: The same.
+        quarantine: The same.
+        run: Id of the run. It is no part of a larger text: on a cluster it is filled in when the run begins.
+        model_name: Name of the model.
+        data: The folder of spans.
+        settings: By dotted name, as JSON.
+        records: Folder or URL that page and facts are copied to, and that earlier facts are read from; empty
+            where the runner keeps the records.
+
+    Raises:
+        DataRefused: The verdict is `fail`.
     """
-    drift = measure_drift(
-        Path(artifact_utils.get_split_uri([statistics], "train")), next(Path(schema.uri).glob("*.pbtxt"))
-    )
-    found = judge(
-        INGEST.read(Path(quarantine.uri)),
-        read_anomalies(Path(anomalies.uri), artifact_utils.decode_split_names(anomalies.split_names)),
-        drift,
-        GateSettings.model_validate_json(settings),
-    )
-    for warning in found.warnings:
-        log.warning(warning)
-    folder = Path(verdict.uri)
-    VERDICT.write(folder, found)
-    DRIFT.write(folder, drift)
-    verdict.set_int_custom_property("passed", int(found.passed))
+    verdict = VERDICT.read(Path(data_verdict.uri))
+    # One machine's runner makes the page of every run when it has ended. On a cluster, what is known so far
+    # stays the record of a run that comes to no end.
+    if records:
+        inputs = {
+            "data_verdict": data_verdict,
+            "statistics": statistics,
+            "anomalies": anomalies,
+            "quarantine": quarantine,
+        }
+        about = About(run, model_name, data, settings, records)
+        if verdict.passed:
+            leave_record(inputs, about, "running", ())
+        else:
+            leave_record(inputs, about, "refused", verdict.reasons)
+    if not verdict.passed:
+        raise DataRefused(
+            " ".join(verdict.reasons),
+            "Nothing was trained.",
+            "Details: `edgeline show latest`. Fix the week, or go on without it:"
+            " `edgeline data exclude SPAN --reason R --data DIR`.",
+        )

@@ -1,4 +1,4 @@
-"""What PhotoIngest leaves of quarantined photos: a list with reasons, and thumbnails to look at."""
+"""What ExampleGen leaves of quarantined photos: a list with reasons, and thumbnails to look at."""
 
 import csv
 import itertools

@@ -16,16 +16,17 @@ from tfx.types.artifact import Artifact
 from components.library_versions import library_versions
 from locations import LAUNCHER_FOLDERS, Location, locate
 from records.run import Outcome, Step
+from records.steps import STEPS
 from report import facts as values
 from report import records
 from report.collect import collect, pictures
 from report.page import render_run
-from report.sources import OUTPUTS, Sources
+from report.sources import Sources
 
 # Stamped onto each output by the entry point of a cluster's steps; on one machine the runner keeps the time.
 SECONDS, STARTED = "step_seconds", "step_started"
 
-_STEPS = {name: step for (step, _), name in OUTPUTS.items()}
+_STEPS = {name: step for step, info in STEPS.items() for name in info.outputs.values()}
 
 log = logging.getLogger("edgeline.report")
 

@@ -1,7 +1,7 @@
 """RunReport: the page of the run, and the facts that later runs are compared with.
 
 It comes before the step that stops a run whose model was held back, because a step that fails keeps no
-output on a cluster. `DataAdmission` makes the page of a run whose data was refused.
+output on a cluster. `DataGate` makes the page of a run whose data was refused.
 """
 
 from pathlib import Path
@@ -47,13 +47,13 @@ def RunReport(
         quarantine: Ingest's.
         statistics: StatisticsGen's.
         anomalies: ExampleValidator's.
-        data_verdict: DataGate's.
+        data_verdict: DataValidator's.
         model_run: Trainer's.
-        evaluation: ModelEvaluator's.
+        evaluation: Evaluator's.
         blessing: The same.
         edge_models: EdgeConverter's.
         edge_verdict: EdgeValidator's.
-        pushed_model: ReleasePusher's.
+        pushed_model: Pusher's.
         report: The page and the facts.
         run: Id of the run. It is no part of a larger text: on a cluster it is filled in when the run begins.
         model_name: Name of the model.

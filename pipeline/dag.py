@@ -9,16 +9,16 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
 
-from components.curated_schema import CuratedSchema
-from components.data_admission import DataAdmission
 from components.data_gate import DataGate
+from components.data_validator import DataValidator
 from components.edge_converter import EdgeConverter
 from components.edge_validator import EdgeValidator
-from components.model_evaluator import ModelEvaluator
-from components.photo_ingest import PhotoIngest
+from components.evaluator import Evaluator
+from components.example_gen import SpanExampleGen
+from components.import_schema_gen import ImportSchemaGen
 from components.production_model import ProductionModel
-from components.release_admission import ReleaseAdmission
-from components.release_pusher import ReleasePusher
+from components.pusher import Pusher
+from components.release_gate import ReleaseGate
 from components.run_report import RunReport
 from edge.settings import ConversionSettings
 from gates.drift import statistics_options
@@ -98,29 +98,29 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     }
     look = {"labels": labels, "image_size": settings.model.image_size, "channels": settings.model.channels}
 
-    ingest = PhotoIngest(
+    ingest = SpanExampleGen(
         data=paths.data,
         labels=labels_json,
         settings=settings.data.model_dump_json(),
         window=observed.window,
-        code=observed.code_of("PhotoIngest"),
-    )
+        code=observed.code_of("ExampleGen"),
+    ).with_id("ExampleGen")
     statistics = StatisticsGen(examples=ingest.outputs["examples"], stats_options=statistics_options())
     inferred = SchemaGen(statistics=statistics.outputs["statistics"])
-    curated = CuratedSchema(text=workload.schema.read_text(encoding="utf-8"))
+    curated = ImportSchemaGen(text=workload.schema.read_text(encoding="utf-8"))
     anomalies = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=curated.outputs["schema"]
     )
-    gate = DataGate(
+    validator = DataValidator(
         statistics=statistics.outputs["statistics"],
         schema=curated.outputs["schema"],
         anomalies=anomalies.outputs["anomalies"],
         quarantine=ingest.outputs["quarantine"],
         settings=settings.gate.model_dump_json(),
-        code=observed.code_of("DataGate"),
+        code=observed.code_of("DataValidator"),
     )
-    admission = DataAdmission(
-        data_verdict=gate.outputs["verdict"],
+    gate = DataGate(
+        data_verdict=validator.outputs["verdict"],
         statistics=statistics.outputs["statistics"],
         anomalies=anomalies.outputs["anomalies"],
         quarantine=ingest.outputs["quarantine"],
@@ -136,7 +136,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         disable_analyzer_cache=True,
         disable_statistics=True,
     )
-    transform.add_upstream_node(admission)
+    transform.add_upstream_node(gate)
     trainer = Trainer(
         run_fn="trainer_module.run.run_fn",
         examples=ingest.outputs["examples"],
@@ -160,15 +160,15 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         production=observed.production,
         code=observed.code_of("ProductionModel"),
     )
-    production.add_upstream_node(admission)
-    evaluator = ModelEvaluator(
+    production.add_upstream_node(gate)
+    evaluator = Evaluator(
         examples=ingest.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=production.outputs["model"],
         eval_config=evaluation_config(),
         labels=labels,
         settings=settings.evaluation.model_dump_json(),
-        code=observed.code_of("ModelEvaluator"),
+        code=observed.code_of("Evaluator"),
     )
 
     converter = EdgeConverter(
@@ -180,7 +180,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         settings=part(settings.edge, ConversionSettings),
         code=observed.code_of("EdgeConverter"),
     )
-    validator = EdgeValidator(
+    edge_validator = EdgeValidator(
         examples=ingest.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         model=trainer.outputs["model"],
@@ -189,13 +189,13 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         limits=part(settings.edge, EdgeLimits),
         code=observed.code_of("EdgeValidator"),
     )
-    pusher = ReleasePusher(
+    pusher = Pusher(
         examples=ingest.outputs["examples"],
         model=trainer.outputs["model"],
         evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
         edge_models=converter.outputs["edge_models"],
-        edge_verdict=validator.outputs["verdict"],
+        edge_verdict=edge_validator.outputs["verdict"],
         labels=labels_json,
         push=paths.push,
         model_name=workload.name,
@@ -208,16 +208,16 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         quarantine=ingest.outputs["quarantine"],
         statistics=statistics.outputs["statistics"],
         anomalies=anomalies.outputs["anomalies"],
-        data_verdict=gate.outputs["verdict"],
+        data_verdict=validator.outputs["verdict"],
         model_run=trainer.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
         edge_models=converter.outputs["edge_models"],
-        edge_verdict=validator.outputs["verdict"],
+        edge_verdict=edge_validator.outputs["verdict"],
         pushed_model=pusher.outputs["pushed_model"],
         **about,
     )
-    release = ReleaseAdmission(
+    release = ReleaseGate(
         pushed_model=pusher.outputs["pushed_model"],
         push=paths.push,
         model_name=workload.name,
@@ -238,14 +238,14 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
             inferred,
             curated,
             anomalies,
+            validator,
             gate,
-            admission,
             transform,
             trainer,
             production,
             evaluator,
             converter,
-            validator,
+            edge_validator,
             pusher,
             report,
             release,

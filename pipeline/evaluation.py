@@ -1,6 +1,6 @@
 """What is measured of a trained model: the slices and metrics that TFMA computes."""
 
-from components.model_evaluator import SLICE_FEATURES
+from components.evaluator import SLICE_FEATURES
 
 
 def evaluation_config() -> str:

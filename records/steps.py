@@ -56,9 +56,9 @@ class StepInfo:
 
 # In an order in which they can run.
 STEPS: Mapping[str, StepInfo] = {
-    "PhotoIngest": StepInfo(
+    "ExampleGen": StepInfo(
         "Reads the newest spans and quarantines what cannot be used.",
-        code=("components.photo_ingest",),
+        code=("components.example_gen",),
         inputs=("data", "window", "labels"),
         settings=("data",),
         outputs={"quarantine": "quarantine"},
@@ -67,34 +67,34 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "StatisticsGen": StepInfo(
         "Counts what the photos of the window are like.",
-        after=("PhotoIngest",),
+        after=("ExampleGen",),
         outputs={"statistics": "statistics"},
         sections=("features",),
     ),
     "SchemaGen": StepInfo(
         "Infers a schema from the statistics, to compare the curated one with.", after=("StatisticsGen",)
     ),
-    "CuratedSchema": StepInfo(
+    "ImportSchemaGen": StepInfo(
         "Puts out the schema that people review; the window is held against it.",
         inputs=("schema",),
         outputs={"schema": "schema"},
     ),
     "ExampleValidator": StepInfo(
         "Holds the statistics against the curated schema.",
-        after=("StatisticsGen", "CuratedSchema"),
+        after=("StatisticsGen", "ImportSchemaGen"),
         outputs={"anomalies": "anomalies"},
     ),
-    "DataGate": StepInfo(
+    "DataValidator": StepInfo(
         "Judges the window of data.",
-        code=("components.data_gate",),
-        after=("PhotoIngest", "StatisticsGen", "CuratedSchema", "ExampleValidator"),
+        code=("components.data_validator",),
+        after=("ExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator"),
         settings=("gate",),
         outputs={"verdict": "data_verdict"},
         sections=("gates", "features"),
     ),
-    "DataAdmission": StepInfo(
+    "DataGate": StepInfo(
         "Lets the run go on to training, or stops it.",
-        after=("PhotoIngest", "StatisticsGen", "ExampleValidator", "DataGate"),
+        after=("ExampleGen", "StatisticsGen", "ExampleValidator", "DataValidator"),
         each_run=True,
         sections=("gates",),
         opens=("push",),
@@ -104,7 +104,7 @@ STEPS: Mapping[str, StepInfo] = {
     "Transform": StepInfo(
         "Makes the graph of decoding and resizing that ships inside the model.",
         runs_workload=True,
-        after=("PhotoIngest", "CuratedSchema"),
+        after=("ExampleGen", "ImportSchemaGen"),
         inputs=("labels",),
         settings=("model.image_size", "model.channels"),
     ),
@@ -112,7 +112,7 @@ STEPS: Mapping[str, StepInfo] = {
         "Trains the model.",
         code=("trainer_module.run",),
         runs_workload=True,
-        after=("PhotoIngest", "CuratedSchema", "Transform"),
+        after=("ExampleGen", "ImportSchemaGen", "Transform"),
         inputs=("labels",),
         settings=("model", "trainer", "seed"),
         outputs={"model_run": "model_run"},
@@ -126,10 +126,10 @@ STEPS: Mapping[str, StepInfo] = {
         inputs=("production", "destination"),
         opens=("push",),
     ),
-    "ModelEvaluator": StepInfo(
+    "Evaluator": StepInfo(
         "Measures the model by slice, and judges it.",
-        code=("components.model_evaluator",),
-        after=("PhotoIngest", "Trainer", "ProductionModel"),
+        code=("components.evaluator",),
+        after=("ExampleGen", "Trainer", "ProductionModel"),
         inputs=("labels",),
         settings=("evaluation",),
         outputs={"evaluation": "evaluation", "blessing": "blessing"},
@@ -139,7 +139,7 @@ STEPS: Mapping[str, StepInfo] = {
     "EdgeConverter": StepInfo(
         "Converts the model to files for phones.",
         code=("components.edge_converter", "edge.conversion_worker"),
-        after=("PhotoIngest", "Transform", "Trainer"),
+        after=("ExampleGen", "Transform", "Trainer"),
         inputs=("labels",),
         settings=("model", "edge.variants", "edge.calibration_photos"),
         outputs={"edge_models": "edge_models"},
@@ -147,16 +147,16 @@ STEPS: Mapping[str, StepInfo] = {
     "EdgeValidator": StepInfo(
         "Measures the files that would ship.",
         code=("components.edge_validator",),
-        after=("PhotoIngest", "Transform", "Trainer", "EdgeConverter"),
+        after=("ExampleGen", "Transform", "Trainer", "EdgeConverter"),
         inputs=("labels",),
         settings=("edge.min_agreement", "edge.max"),
         outputs={"verdict": "edge_verdict"},
         sections=("gates", "edge", "mistakes", "reliability"),
         figures=("metrics",),
     ),
-    "ReleasePusher": StepInfo(
+    "Pusher": StepInfo(
         "Pushes model and files as one version, or neither.",
-        after=("PhotoIngest", "Trainer", "ModelEvaluator", "EdgeConverter", "EdgeValidator"),
+        after=("ExampleGen", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"),
         each_run=True,
         outputs={"pushed_model": "pushed_model"},
         opens=("push",),
@@ -165,16 +165,16 @@ STEPS: Mapping[str, StepInfo] = {
     "RunReport": StepInfo(
         "Makes the page of the run.",
         after=(
-            *("PhotoIngest", "StatisticsGen", "ExampleValidator", "DataGate", "Trainer", "ModelEvaluator"),
-            *("EdgeConverter", "EdgeValidator", "ReleasePusher"),
+            *("ExampleGen", "StatisticsGen", "ExampleValidator", "DataValidator", "Trainer", "Evaluator"),
+            *("EdgeConverter", "EdgeValidator", "Pusher"),
         ),
         each_run=True,
         outputs={"report": "report"},
         opens=("push",),
     ),
-    "ReleaseAdmission": StepInfo(
+    "ReleaseGate": StepInfo(
         "Ends a run whose model was held back, and looks whether a push arrived.",
-        after=("ReleasePusher",),
+        after=("Pusher",),
         each_run=True,
         opens=("push",),
         repeatable=False,

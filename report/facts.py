@@ -204,7 +204,7 @@ class Facts:
         about: The run itself.
         data: The window.
         training: The Trainer's.
-        evaluation: The ModelEvaluator's.
+        evaluation: The Evaluator's.
         reliability: Of the SavedModel's probabilities on eval photos.
         mistakes: The surest wrong answers.
         edge: The EdgeValidator's.

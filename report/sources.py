@@ -11,17 +11,17 @@ class Sources:
     """The folders of a run's artifacts; None for a step that put out nothing.
 
     Attributes:
-        quarantine: PhotoIngest's: counts of the window, what was quarantined, thumbnails of it.
+        quarantine: ExampleGen's: counts of the window, what was quarantined, thumbnails of it.
         statistics: StatisticsGen's: one folder a split.
         anomalies: ExampleValidator's: one folder a split.
-        data_verdict: DataGate's: its verdict, and how far each feature drifted.
-        schema: CuratedSchema's.
+        data_verdict: DataValidator's: its verdict, and how far each feature drifted.
+        schema: ImportSchemaGen's.
         model_run: Trainer's: the logs of each epoch.
-        evaluation: ModelEvaluator's: metrics by slice, and the confusion matrix.
-        blessing: ModelEvaluator's verdict.
+        evaluation: Evaluator's: metrics by slice, and the confusion matrix.
+        blessing: Evaluator's verdict.
         edge_models: EdgeConverter's: how each variant was made.
         edge_verdict: EdgeValidator's: its verdict, measurements, predictions and worst mistakes.
-        pushed_model: ReleasePusher's outcome.
+        pushed_model: Pusher's outcome.
         report: RunReport's page.
     """
 
@@ -39,5 +39,17 @@ class Sources:
     report: Path | None = None
 
 
+# What steps were called in workspaces of before.
+_FORMERLY = {
+    "ExampleGen": "PhotoIngest",
+    "DataValidator": "DataGate",
+    "Evaluator": "ModelEvaluator",
+    "Pusher": "ReleasePusher",
+}
 # The step and the output that each folder of `Sources` comes from.
-OUTPUTS = {(step, output): name for step, info in STEPS.items() for output, name in info.outputs.items()}
+OUTPUTS = {
+    (name, output): source
+    for step, info in STEPS.items()
+    for output, source in info.outputs.items()
+    for name in (step, _FORMERLY.get(step, step))
+}

@@ -37,7 +37,7 @@ def _said(step: str, sources: Sources, facts: Facts) -> str:
             f"{item.variant} could not be made: {item.error}" if item.error else f"Made {item.file}."
             for item in CONVERSIONS.find(sources.edge_models) or ()
         )
-    if step in ("ReleasePusher", "ReleaseAdmission"):
+    if step in ("Pusher", "ReleaseGate"):
         push = PUSH.find(sources.pushed_model)
         return " ".join([f"Outcome: {push.outcome}.", *push.reasons]) if push else ""
     return ""
@@ -62,7 +62,7 @@ def step_metrics(step: str, sources: Sources) -> dict[str, float]:
             "epochs": len(training.epochs),
             "seconds": training.summary.seconds,
         }
-    elif step == "ModelEvaluator" and facts.evaluation:
+    elif step == "Evaluator" and facts.evaluation:
         evaluation = facts.evaluation
         overall = evaluation.overall
         found = {

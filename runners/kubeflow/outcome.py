@@ -23,7 +23,7 @@ EXIT_CODES: Mapping[Ending, int] = {
     "refused": DataRefused.exit_code,
     "failed": EdgelineError.exit_code,
 }
-_LAST, PUSHER = "ReleaseAdmission", "ReleasePusher"
+_LAST, PUSHER = "ReleaseGate", "Pusher"
 
 
 @dataclass(frozen=True)

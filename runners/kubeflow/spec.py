@@ -12,9 +12,9 @@ from records.steps import STEPS
 
 PAGE, METRICS, CONFUSION = "page", "metrics", "confusion"
 _UI_TYPES = {PAGE: "system.HTML", METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
-# A cluster can count a step as done whose pod was lost. So what the admission lets begin also needs its page,
+# A cluster can count a step as done whose pod was lost. So what the gate lets begin also needs its page,
 # which it leaves only when it ended well.
-_ADMISSION, _ADMISSION_INPUT = "DataAdmission", "admission"
+_GATE, _GATE_PAGE = "DataGate", "gate"
 _LONGEST_WAIT_S = 3600
 # Parameters that only a pod knows. A backend from KFP 2.5 on fills in the first itself, our entry the others.
 RUN_ID = "{{$.pipeline_job_uuid}}"
@@ -40,7 +40,7 @@ def finish(spec: Spec, settings: KubeflowSettings) -> tuple[Spec, Spec]:
         component = spec["components"][task["componentRef"]["name"]]
         label = component["executorLabel"]
         _add_ui_outputs(step, component)
-        _need_admission(task, component)
+        _need_gate(task, component)
         # A step that is served from the cache of last week looks at nothing; see also compiler.py.
         task["cachingOptions"] = {"enableCache": False}
         if settings.retries and STEPS[step].repeatable:
@@ -65,13 +65,13 @@ def _add_ui_outputs(step: str, component: Spec) -> None:
         artifacts[name] = {"artifactType": _artifact_type(name)}
 
 
-def _need_admission(task: Spec, component: Spec) -> None:
-    if _ADMISSION not in task.get("dependentTasks", ()):
+def _need_gate(task: Spec, component: Spec) -> None:
+    if _GATE not in task.get("dependentTasks", ()):
         return
-    page = {"taskOutputArtifact": {"producerTask": _ADMISSION, "outputArtifactKey": PAGE}}
-    task.setdefault("inputs", {}).setdefault("artifacts", {})[_ADMISSION_INPUT] = page
+    page = {"taskOutputArtifact": {"producerTask": _GATE, "outputArtifactKey": PAGE}}
+    task.setdefault("inputs", {}).setdefault("artifacts", {})[_GATE_PAGE] = page
     artifacts = component.setdefault("inputDefinitions", {}).setdefault("artifacts", {})
-    artifacts[_ADMISSION_INPUT] = {"artifactType": _artifact_type(PAGE)}
+    artifacts[_GATE_PAGE] = {"artifactType": _artifact_type(PAGE)}
 
 
 def _artifact_type(name: str) -> Spec:

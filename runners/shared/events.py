@@ -1,6 +1,6 @@
 """What the worker tells its parent while it runs: one JSON object a line, appended, never rewritten.
 
-{"event": "plan", "steps": ["PhotoIngest", ...]}
+{"event": "plan", "steps": ["ExampleGen", ...]}
 {"event": "step", "step": "Trainer", "state": "running" | "done" | "cached" | "failed", "seconds": 12.3}
 {"event": "epoch", "epoch": 3, "epochs": 16, "loss": ..., "accuracy": ..., "val_accuracy": ..., "eta_s": ...}
 {"event": "count", "what": "photos", "done": 1200, "total": 2400}

@@ -23,7 +23,7 @@ _TRAINER = {
     ],
     "env": [{"name": "TRAINING", "value": _TRAINING.read_text(encoding="utf-8")}],
 }
-_SAID = {"ModelEvaluator": "", "ReleasePusher": "", "ReleaseAdmission": _PUSHED}
+_SAID = {"Evaluator": "", "Pusher": "", "ReleaseGate": _PUSHED}
 
 
 def pipeline(image: str, secret: str) -> tuple[dict[str, Any], dict[str, Any]]:

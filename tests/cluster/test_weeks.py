@@ -60,26 +60,26 @@ def test_a_lost_trainer_is_picked_up_by_retry_and_nothing_is_pushed_by_half(on_c
     assert verified.code == 0, verified.stdout
 
 
-def test_an_admission_whose_pod_was_lost_lets_nothing_begin_and_retry_makes_it_in_a_new_run(
+def test_an_gate_whose_pod_was_lost_lets_nothing_begin_and_retry_makes_it_in_a_new_run(
     on_claim: Place,
 ) -> None:
     """Argo before 3.4 counts it as done; a later one says that it failed."""
     submitted = on_claim.kubeflow("submit", settings=NO_BOUNDS)
     assert submitted.code == 0, submitted.stderr
     run = run_id(submitted)
-    end_by_sigterm(working(run, "DataAdmission", "launcher"))
+    end_by_sigterm(working(run, "DataGate", "launcher"))
     ended = on_claim.kubeflow("watch", run, "--json")
     assert ended.code == 1, ended.stdout + ended.stderr
     states = ended.states
-    assert not {states[step] for step in ("Trainer", "ReleasePusher")} - {"waiting"}
-    if states["DataAdmission"] == "done":
-        said = "DataAdmission was counted as done and left no page: its pod was lost."
+    assert not {states[step] for step in ("Trainer", "Pusher")} - {"waiting"}
+    if states["DataGate"] == "done":
+        said = "DataGate was counted as done and left no page: its pod was lost."
         assert ended.json["reasons"] == [said]
 
     again = on_claim.kubeflow("retry", run, "--wait", settings=NO_BOUNDS)
     assert again.code == 0, again.stdout + again.stderr
     assert "Pushed version 3" in again.stdout
-    assert (run_id(again) != run) == (states["DataAdmission"] == "done")
+    assert (run_id(again) != run) == (states["DataGate"] == "done")
 
 
 def test_a_recurring_run_trains_each_time_it_fires(on_claim: Place) -> None:

@@ -12,7 +12,7 @@ from tfx.components.transform.executor import Executor as TransformExecutor
 from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import Model, Schema, TransformGraph
 
-from components.curated_schema import CuratedSchema
+from components.import_schema_gen import ImportSchemaGen
 from data.spans.layout import LabelRow, write_span
 from pipeline.workloads import BUILT_IN
 from tests.components.steps import LABELS, artifact, execute, ingest
@@ -55,7 +55,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         write_span(folder / "data", week)
     examples = ingest(folder / "data", folder).examples
     schema = artifact(Schema, folder / "schema")
-    execute(CuratedSchema, {}, {"schema": schema}, folder, text=BUILT_IN["shelf"].schema.read_text())
+    execute(ImportSchemaGen, {}, {"schema": schema}, folder, text=BUILT_IN["shelf"].schema.read_text())
     graph = artifact(TransformGraph, folder / "transform")
     execute(
         TransformExecutor,

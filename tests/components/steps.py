@@ -12,7 +12,7 @@ from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact
 
 from components.artifacts import Quarantine
-from components.photo_ingest import PhotoIngest
+from components.example_gen import SpanExampleGen
 from data.settings import DataSettings
 
 LABELS = ("ok", "misplaced", "damaged")
@@ -100,13 +100,13 @@ def _features(serialized: bytes) -> dict[str, Any]:
 def ingest(
     data: Path, folder: Path, beam_flags: tuple[str, ...] = IN_MEMORY, seen: str = "", **options: Any
 ) -> Ingested:
-    """Runs PhotoIngest; `seen` is the digest of the window that the runner saw."""
+    """Runs ExampleGen; `seen` is the digest of the window that the runner saw."""
     made = Ingested(
         artifact(standard_artifacts.Examples, folder / "examples"),
         artifact(Quarantine, folder / "quarantine"),
     )
     execute(
-        PhotoIngest,
+        SpanExampleGen,
         {},
         {"examples": made.examples, "quarantine": made.quarantine},
         folder,

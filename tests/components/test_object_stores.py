@@ -1,4 +1,4 @@
-"""Ingest, ProductionModel and ReleasePusher where data and releases lie in a bucket."""
+"""Ingest, ProductionModel and Pusher where data and releases lie in a bucket."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from errors import EdgelineError
 from locations import filesystem, locate
 from release import store
 from tests.components.steps import ingest
-from tests.components.test_photo_ingest import good, row
+from tests.components.test_example_gen import good, row
 from tests.components.test_releases import Run, production_model
 from tests.data.sample_photos import jpeg
 from tests.release.candidates import make_candidate

@@ -1,4 +1,4 @@
-"""ProductionModel and ReleasePusher, on either side of the release store."""
+"""ProductionModel and Pusher, on either side of the release store."""
 
 import json
 import resource
@@ -13,8 +13,8 @@ from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEv
 
 from components.artifacts import EdgeModels, Verdict
 from components.production_model import ProductionModel
-from components.release_admission import ReleaseAdmission
-from components.release_pusher import ReleasePusher
+from components.pusher import Pusher
+from components.release_gate import ReleaseGate
 from errors import EdgelineError, HeldBack
 from records.edge import (
     EDGE_FILES,
@@ -108,7 +108,7 @@ class Run:
         inputs, pushed = self.inputs(), artifact(PushedModel, self.folder / "pushed")
         with on_disk or nullcontext():
             execute(
-                ReleasePusher,
+                Pusher,
                 inputs,
                 {"pushed_model": pushed},
                 self.folder,
@@ -254,12 +254,12 @@ def test_labels_that_are_not_those_of_the_schema_and_the_model_are_not_pushed(pu
 
 
 def admit(pushed: tuple[str, int], root: Path, folder: Path, run: str = "run-1") -> None:
-    """Runs ReleaseAdmission after a pusher that said `pushed`, an outcome and a version."""
+    """Runs ReleaseGate after a pusher that said `pushed`, an outcome and a version."""
     folder.mkdir(parents=True)
     record = {"outcome": pushed[0], "version": pushed[1], "reasons": ["The int8 file is too large."]}
     (folder / "push.json").write_text(json.dumps(record))
     execute(
-        ReleaseAdmission,
+        ReleaseGate,
         {"pushed_model": artifact(PushedModel, folder)},
         {},
         folder,
@@ -269,7 +269,7 @@ def admit(pushed: tuple[str, int], root: Path, folder: Path, run: str = "run-1")
     )
 
 
-def test_a_run_whose_model_was_held_back_ends_at_its_admission_with_the_reason(push, tmp_path):
+def test_a_run_whose_model_was_held_back_ends_at_its_gate_with_the_reason(push, tmp_path):
     with pytest.raises(HeldBack, match="The int8 file is too large") as error:
         admit(("held", 0), push, tmp_path / "pushed")
     assert error.value.why and error.value.do

@@ -1,4 +1,4 @@
-"""What a step of a cluster leaves of its run: RunReport of one that ended, DataAdmission of one it stops."""
+"""What a step of a cluster leaves of its run: RunReport of one that ended, DataGate of one it stops."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from tfx.types.standard_artifacts import (
 )
 
 from components.artifacts import EdgeModels, Quarantine, RunReportPage, Verdict
-from components.data_admission import DataAdmission
+from components.data_gate import DataGate
 from components.run_record import About, leave_record
 from components.run_report import RunReport
 from errors import DataRefused
@@ -99,7 +99,7 @@ def test_times_come_from_what_the_steps_were_stamped_with(tmp_path):
     facts = records.read(leave(tmp_path, "run-1", tmp_path / "records"))
     assert facts is not None
     (step,) = facts.about.steps
-    assert (step.name, step.seconds, step.started) == ("PhotoIngest", 12.5, "2026-10-05T03:00:10+00:00")
+    assert (step.name, step.seconds, step.started) == ("ExampleGen", 12.5, "2026-10-05T03:00:10+00:00")
     assert facts.about.started_at == step.started
 
 
@@ -146,7 +146,7 @@ def admit(folder: Path, place: object, record: Found) -> None:
     }
     quarantine = window(folder / "quarantine", 2)
     inputs = {"data_verdict": verdict, "quarantine": quarantine, **nothing}
-    execute(DataAdmission, inputs, {}, folder, **about("run-9", place))
+    execute(DataGate, inputs, {}, folder, **about("run-9", place))
 
 
 def refuse(folder: Path, place: object) -> None:
@@ -165,7 +165,7 @@ def test_a_run_that_goes_on_leaves_what_is_known_of_it_should_it_come_to_no_end(
 
 def test_data_that_ingest_itself_refuses_leaves_a_record_too(tmp_path):
     event = {"found": "There is no span.", "why": "Nothing to train on.", "do": "Import photos."}
-    leave_end("PhotoIngest", "run-9", str(tmp_path / "shelf"), "refused", event)
+    leave_end("ExampleGen", "run-9", str(tmp_path / "shelf"), "refused", event)
     facts = records.read(tmp_path / "shelf" / "run-9")
     assert facts is not None and (facts.about.model, facts.about.outcome) == ("shelf", "refused")
     page = (tmp_path / "shelf" / "run-9" / "report.html").read_text()

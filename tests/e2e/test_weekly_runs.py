@@ -113,7 +113,7 @@ def test_the_noise_of_libraries_is_in_the_log_of_the_run_and_nowhere_else(
     first: Ended, workspace: Path
 ) -> None:
     log = (workspace / "runs" / first.json["id"] / "run.log").read_text()
-    assert "Component PhotoIngest is running" in log
+    assert "Component ExampleGen is running" in log
     assert "absl" not in first.stderr
     assert "tensorflow" not in first.stderr.lower()
 
@@ -165,7 +165,7 @@ def test_a_worse_model_is_held_back_and_production_stays(first: Ended, data: Pat
     assert worse.code == 3, worse.stderr
     assert worse.json["outcome"] == "held"
     assert any("below the model in production" in reason for reason in worse.json["reasons"])
-    assert worse.states["PhotoIngest"] == "cached"
+    assert worse.states["ExampleGen"] == "cached"
     assert "edgeline show" in worse.stderr
     page = report_of(worse)
     assert "held back by its evaluation; version 2 stays in production." in page

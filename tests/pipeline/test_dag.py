@@ -13,28 +13,28 @@ from records.steps import STEPS
 
 # The picture in the README: each step, and the steps that it waits for.
 PICTURE = {
-    "PhotoIngest": set(),
-    "StatisticsGen": {"PhotoIngest"},
+    "ExampleGen": set(),
+    "StatisticsGen": {"ExampleGen"},
     "SchemaGen": {"StatisticsGen"},
-    "CuratedSchema": set(),
-    "ExampleValidator": {"StatisticsGen", "CuratedSchema"},
-    "DataGate": {"PhotoIngest", "StatisticsGen", "CuratedSchema", "ExampleValidator"},
-    "DataAdmission": {"PhotoIngest", "StatisticsGen", "ExampleValidator", "DataGate"},
-    "Transform": {"PhotoIngest", "CuratedSchema", "DataAdmission"},
-    "Trainer": {"PhotoIngest", "CuratedSchema", "Transform"},
-    "ProductionModel": {"DataAdmission"},
-    "ModelEvaluator": {"PhotoIngest", "Trainer", "ProductionModel"},
-    "EdgeConverter": {"PhotoIngest", "Transform", "Trainer"},
-    "EdgeValidator": {"PhotoIngest", "Transform", "Trainer", "EdgeConverter"},
-    "ReleasePusher": {"PhotoIngest", "Trainer", "ModelEvaluator", "EdgeConverter", "EdgeValidator"},
+    "ImportSchemaGen": set(),
+    "ExampleValidator": {"StatisticsGen", "ImportSchemaGen"},
+    "DataValidator": {"ExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator"},
+    "DataGate": {"ExampleGen", "StatisticsGen", "ExampleValidator", "DataValidator"},
+    "Transform": {"ExampleGen", "ImportSchemaGen", "DataGate"},
+    "Trainer": {"ExampleGen", "ImportSchemaGen", "Transform"},
+    "ProductionModel": {"DataGate"},
+    "Evaluator": {"ExampleGen", "Trainer", "ProductionModel"},
+    "EdgeConverter": {"ExampleGen", "Transform", "Trainer"},
+    "EdgeValidator": {"ExampleGen", "Transform", "Trainer", "EdgeConverter"},
+    "Pusher": {"ExampleGen", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"},
     "RunReport": {
-        *("PhotoIngest", "StatisticsGen", "ExampleValidator", "DataGate", "Trainer", "ModelEvaluator"),
-        *("EdgeConverter", "EdgeValidator", "ReleasePusher"),
+        *("ExampleGen", "StatisticsGen", "ExampleValidator", "DataValidator", "Trainer", "Evaluator"),
+        *("EdgeConverter", "EdgeValidator", "Pusher"),
     },
-    "ReleaseAdmission": {"ReleasePusher", "RunReport"},
+    "ReleaseGate": {"Pusher", "RunReport"},
 }
 KEYED_BY_CODE = {step for step, info in STEPS.items() if info.has_code}
-BEAM_STEPS = {"PhotoIngest", "StatisticsGen", "Transform", "ModelEvaluator"}
+BEAM_STEPS = {"ExampleGen", "StatisticsGen", "Transform", "Evaluator"}
 # TFX's rule for the names of artifact types on Kubeflow Pipelines.
 TYPE_NAME = re.compile(r"^[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}$")
 
@@ -74,8 +74,8 @@ def test_nothing_is_trained_before_the_data_is_admitted(pipeline):
         direct = set(compiled[name].upstream_nodes)
         return direct.union(*(before(step) for step in direct)) if direct else direct
 
-    for name in ("Transform", "Trainer", "ModelEvaluator", "EdgeConverter", "ReleasePusher"):
-        assert "DataAdmission" in before(name)
+    for name in ("Transform", "Trainer", "Evaluator", "EdgeConverter", "Pusher"):
+        assert "DataGate" in before(name)
 
 
 def test_no_step_has_a_driver_of_its_own_or_is_a_resolver(pipeline):
@@ -135,14 +135,14 @@ def test_the_cache_sees_each_change_of_the_world(pipeline):
 
     before = parameters(pipeline)
     for changed, steps in (
-        (Observed("W", "p", "c", "l", "r"), {"PhotoIngest"}),
+        (Observed("W", "p", "c", "l", "r"), {"ExampleGen"}),
         (Observed("w", "P", "c", "l", "r"), {"ProductionModel"}),
         (
             Observed("w", "p", "c", "l", "R"),
-            {"ReleasePusher", "ReleaseAdmission", "DataAdmission", "RunReport"},
+            {"Pusher", "ReleaseGate", "DataGate", "RunReport"},
         ),
-        (Observed("w", "p", "C", "l", "r"), {*KEYED_BY_CODE, "ReleasePusher"}),
-        (Observed("w", "p", "c", "L", "r"), {*KEYED_BY_CODE, "ReleasePusher"}),
+        (Observed("w", "p", "C", "l", "r"), {*KEYED_BY_CODE, "Pusher"}),
+        (Observed("w", "p", "c", "L", "r"), {*KEYED_BY_CODE, "Pusher"}),
         *((Observed("w", "p", "c", "l", "r", step_code={step: "edited"}), {step}) for step in KEYED_BY_CODE),
     ):
         after = parameters(dag(observed=changed))

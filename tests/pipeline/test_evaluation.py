@@ -1,6 +1,6 @@
 import json
 
-from components.model_evaluator import SLICE_FEATURES
+from components.evaluator import SLICE_FEATURES
 from gates.settings import Bound
 from pipeline.evaluation import evaluation_config
 

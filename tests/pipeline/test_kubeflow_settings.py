@@ -100,7 +100,7 @@ def test_a_step_takes_what_every_step_takes_but_for_what_it_says_itself():
         every_step={"cpu": 1.0, "memory_gb": 4.0, "node_selector": {"pool": "small"}},
         steps={"Trainer": {"memory_gb": 16.0, "gpu": 1, "node_selector": {"pool": "gpu"}}},
     )
-    assert group.placement("PhotoIngest") == group.every_step
+    assert group.placement("ExampleGen") == group.every_step
     assert group.placement("Trainer") == Placement(
         cpu=1.0, memory_gb=16.0, gpu=1, node_selector={"pool": "gpu"}
     )

@@ -88,7 +88,7 @@ def a_run(
                 "inputs": {"window": "ab" * 32, "code": "cd" * 32},
                 "settings": {"trainer.epochs": "16", "seed": "20"},
                 "libraries": {"tensorflow": "2.16.2"},
-                "steps": (Step("PhotoIngest", "cached", 0.1), Step("Trainer", "done", 101.2)),
+                "steps": (Step("ExampleGen", "cached", 0.1), Step("Trainer", "done", 101.2)),
                 "artifacts": (Artifact("Trainer", "model", "/workspace/artifacts/Trainer/model/25"),),
                 **about,
             }

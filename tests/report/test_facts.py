@@ -37,7 +37,7 @@ BEFORE = {
         "settings": {"trainer.epochs": "16", "trainer.class_weights": "{}"},
         "libraries": {"tensorflow": "2.16.2"},
         "steps": [
-            {"name": "PhotoIngest", "state": "cached", "seconds": 0.1, "started": None},
+            {"name": "ExampleGen", "state": "cached", "seconds": 0.1, "started": None},
             {"name": "Trainer", "state": "failed", "seconds": None, "started": None},
         ],
         "artifacts": [
@@ -185,7 +185,7 @@ def test_facts_of_before_the_files_had_types_are_read_and_compared_with():
     found = Facts.from_json(json.dumps(BEFORE).encode())
     assert (found.about.run, found.about.outcome, found.about.version) == ("20260928-030000", "held", 2)
     assert found.about.problem == Problem("It broke.", "w", "d")
-    assert found.about.steps == (Step("PhotoIngest", "cached", 0.1), Step("Trainer", "failed"))
+    assert found.about.steps == (Step("ExampleGen", "cached", 0.1), Step("Trainer", "failed"))
     assert found.data is not None
     assert found.data.spans == (Span("span-00007", 7, 9, 7, {"ok": 7}, {"corrupt": 2}),)
     assert found.data.excluded == (Excluded("span-00004", "ada@host", "2026-09-30", "Broken."),)

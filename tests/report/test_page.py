@@ -117,7 +117,7 @@ def test_a_quote_ends_no_attribute_of_any_page(tmp_path):
     pages = [
         render_run(facts, {quoted: b"jpeg"}, facts),
         render_index(quoted, [make_row(facts, f"file:///{quoted}")]),
-        step_page("DataGate", Sources(data_verdict=tmp_path)),
+        step_page("DataValidator", Sources(data_verdict=tmp_path)),
     ]
     for page in pages:
         tags = Tags(page)

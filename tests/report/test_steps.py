@@ -25,9 +25,9 @@ from report.sources import OUTPUTS, Sources
 from report.steps import step_confusion, step_metrics, step_page
 
 STEPS = (
-    *("PhotoIngest", "StatisticsGen", "SchemaGen", "CuratedSchema", "ExampleValidator", "DataGate"),
-    *("DataAdmission", "Transform", "Trainer", "ProductionModel", "ModelEvaluator", "EdgeConverter"),
-    *("EdgeValidator", "ReleasePusher", "RunReport", "ReleaseAdmission"),
+    *("ExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator", "DataValidator"),
+    *("DataGate", "Transform", "Trainer", "ProductionModel", "Evaluator", "EdgeConverter"),
+    *("EdgeValidator", "Pusher", "RunReport", "ReleaseGate"),
 )
 
 
@@ -94,13 +94,13 @@ def test_every_step_has_a_page_with_a_sentence_even_without_an_output(step):
 @pytest.mark.parametrize(
     ("step", "shown"),
     [
-        ("PhotoIngest", "corrupt"),
-        ("DataGate", "Far too dark."),
+        ("ExampleGen", "corrupt"),
+        ("DataValidator", "Far too dark."),
         ("Trainer", "Accuracy"),
-        ("ModelEvaluator", "75.0"),
+        ("Evaluator", "75.0"),
         ("EdgeConverter", "int8 could not be made: SIGABRT."),
         ("EdgeValidator", "0.40"),
-        ("ReleasePusher", "Outcome: held. Bad."),
+        ("Pusher", "Outcome: held. Bad."),
         ("RunReport", "The page of the run"),
     ],
 )
@@ -110,7 +110,7 @@ def test_the_page_of_a_step_shows_what_it_put_out(sources, step, shown):
 
 def test_figures_are_those_that_a_list_of_runs_is_sorted_by(sources):
     assert step_metrics("Trainer", sources) == {"eval_accuracy": 0.75, "epochs": 2.0, "seconds": 3.5}
-    assert step_metrics("ModelEvaluator", sources) == {
+    assert step_metrics("Evaluator", sources) == {
         "accuracy": 0.75,
         "eval_photos": 4.0,
         "worst_class_accuracy": 0.5,

@@ -39,7 +39,7 @@ def test_refused_data_says_that_nothing_was_trained():
 
 
 def test_a_failure_names_its_step():
-    steps = (Step("PhotoIngest"), Step("Trainer", "failed", 3.0), Step("EdgeConverter", "queued"))
+    steps = (Step("ExampleGen"), Step("Trainer", "failed", 3.0), Step("EdgeConverter", "queued"))
     assert sentence(ended("failed", steps=steps)).startswith("The run failed in Trainer,")
     assert sentence(a_failed_run()).startswith("The run failed before its first step,")
 

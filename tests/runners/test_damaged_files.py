@@ -63,7 +63,7 @@ FP16 = Measurement(
 )
 OF_ARTIFACTS = [
     (
-        "PhotoIngest/quarantine",
+        "ExampleGen/quarantine",
         INGEST,
         Ingest(
             {"train": 15, "eval": 4},
@@ -72,16 +72,16 @@ OF_ARTIFACTS = [
         ),
     ),
     (
-        "PhotoIngest/quarantine",
+        "ExampleGen/quarantine",
         THUMBNAILS,
         (Thumbnail("thumbnails/01.jpg", "span-00002", "a.jpg", "corrupt", "d"),),
     ),
-    ("DataGate/verdict", VERDICT, Verdict("data", "pass", ("all is well",))),
-    ("DataGate/verdict", DRIFT, (Drift("x", "JSD", 0.1, 0.2),)),
+    ("DataValidator/verdict", VERDICT, Verdict("data", "pass", ("all is well",))),
+    ("DataValidator/verdict", DRIFT, (Drift("x", "JSD", 0.1, 0.2),)),
     ("Trainer/model_run", TRAINING, TrainingSummary(devices=("CPU",), best_epoch=1, seconds=3.0)),
     ("Trainer/model_run", EPOCHS, [Epoch(1, loss=0.5, accuracy=0.7, val_loss=0.6)]),
-    ("ModelEvaluator/evaluation", METRICS, METRICS_OF_RUN),
-    ("ModelEvaluator/blessing", VERDICT, Verdict("evaluation", "fail", ("too weak",))),
+    ("Evaluator/evaluation", METRICS, METRICS_OF_RUN),
+    ("Evaluator/blessing", VERDICT, Verdict("evaluation", "fail", ("too weak",))),
     (
         "EdgeValidator/verdict",
         EDGE_FILES,
@@ -89,7 +89,7 @@ OF_ARTIFACTS = [
     ),
     ("EdgeValidator/verdict", PREDICTIONS, [Prediction("a", "ok", (0.9, 0.1), "lane-01", 2)]),
     ("EdgeValidator/verdict", MISTAKES, (Mistake("mistakes/01.jpg", "a", "ok", "damaged", 0.9),)),
-    ("ReleasePusher/pushed_model", PUSH, Push("held", reasons=("held back",))),
+    ("Pusher/pushed_model", PUSH, Push("held", reasons=("held back",))),
 ]
 FILES = [
     *(f"{output}/{file.name}" for output, file, _ in OF_ARTIFACTS),
@@ -215,8 +215,8 @@ def test_a_damaged_file_leaves_a_page(edgeline, workspace, file, how):
 
 HUGE = [
     ("EdgeValidator/verdict/edge.json", b"204000"),
-    ("PhotoIngest/quarantine/ingest.json", b"12,"),
-    ("ModelEvaluator/evaluation/metrics.json", b"40"),
+    ("ExampleGen/quarantine/ingest.json", b"12,"),
+    ("Evaluator/evaluation/metrics.json", b"40"),
     ("Trainer/model_run/training.json", b"3.0"),
     ("run.json", b"9.0"),
     ("events.jsonl", b"5.0"),

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
             event["do"] = "Read the log above; `edgeline kubeflow retry RUN` goes on from this step."
         exit_code = int(event["exit_code"])
         outcome = OUTCOME_OF_ERROR.get(exit_code, "failed")
-        # What a gate stops has its whole record already: DataAdmission's, or RunReport's.
+        # What a gate stops has its whole record already: DataGate's, or RunReport's.
         if run and (options.step not in STEPS or STEPS[options.step].stops_as != outcome):
             leave_end(options.step, run, options.records, outcome, event)
         _say(event["why"], event["do"], f"{_HEADLINES.get(exit_code, 'Failed')}: {event['found']}")

@@ -16,7 +16,7 @@ _log = logging.getLogger("edgeline.kubeflow")
 
 
 def leave_end(step: str, run: str, place: str, outcome: Outcome, event: Mapping[str, Any]) -> None:
-    """Adds to what DataAdmission left of the run, if it came so far, how it ended.
+    """Adds to what DataGate left of the run, if it came so far, how it ended.
 
     Args:
         step: What ended it.

@@ -23,7 +23,7 @@ def workspace(tmp_path, make_run):
             exit_code=int(outcome == "failed"),
             started_at=started,
             version=1,
-            steps=(Step("PhotoIngest", "failed", 1.0),),
+            steps=(Step("ExampleGen", "failed", 1.0),),
         )
         folder.write(run)
     return tmp_path / "workspace"
@@ -44,7 +44,7 @@ def report(workspace, capsys):
 def test_it_makes_the_page_where_it_is_missing_and_prints_its_path(report, workspace):
     page = workspace / "runs" / "20261012-091233" / "report.html"
     assert report() == (0, f"{page}\n", "")
-    assert "The run failed in PhotoIngest" in page.read_text()
+    assert "The run failed in ExampleGen" in page.read_text()
     page.write_text("as it was")
     assert report("20261012-091233") == (0, f"{page}\n", "")
     assert page.read_text() == "as it was"

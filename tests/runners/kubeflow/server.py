@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-STEPS = ("PhotoIngest", "DataAdmission", "Trainer", "ReleasePusher", "ReleaseAdmission")
+STEPS = ("ExampleGen", "DataGate", "Trainer", "Pusher", "ReleaseGate")
 NEVER = "0001-01-01T00:00:00Z"
 # What follows the first line of a real answer with status 500.
 GO_STACK = "\n".join(
@@ -79,7 +79,7 @@ class Server:
         self.stories: dict[str, Story] = {}
         self.lost_runs: list[str] = []
         self.looks: dict[str, int] = {}
-        self.next_story = until("ReleaseAdmission", "SUCCEEDED", "SUCCEEDED")
+        self.next_story = until("ReleaseGate", "SUCCEEDED", "SUCCEEDED")
         self.requests: list[tuple[str, str]] = []
         self.headers: list[Mapping[str, str]] = []
         self.has_old_api = True

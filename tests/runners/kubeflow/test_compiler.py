@@ -41,7 +41,7 @@ PLATFORM = {
         }
     },
 }
-STORE_STEPS = {"ProductionModel", "ReleasePusher", "ReleaseAdmission", "RunReport", "DataAdmission"}
+STORE_STEPS = {"ProductionModel", "Pusher", "ReleaseGate", "RunReport", "DataGate"}
 UI_TYPES = {"system.HTML", "system.Metrics", "system.ClassificationMetrics"}
 
 
@@ -122,18 +122,18 @@ def test_dependencies_and_wiring_are_those_of_the_dag_on_one_machine(tasks):
     for step, task in tasks.items():
         artifacts = task.get("inputs", {}).get("artifacts", {})
         found = {(name, *sorted(given["taskOutputArtifact"].values())) for name, given in artifacts.items()}
-        found -= {("admission", "DataAdmission", "page")}
+        found -= {("gate", "DataGate", "page")}
         assert found == {(name, *sorted(pair)) for name, *pair in wired[step]}
 
 
-def test_what_the_data_gate_lets_begin_needs_the_page_of_its_admission_and_not_only_its_end(spec, tasks):
-    """An admission whose pod was lost can count as done: it has admitted nothing, and left no page."""
-    behind = {step for step, task in tasks.items() if "DataAdmission" in task.get("dependentTasks", ())}
+def test_what_the_data_gate_lets_begin_needs_the_page_of_its_gate_and_not_only_its_end(spec, tasks):
+    """A gate whose pod was lost can count as done: it has admitted nothing, and left no page."""
+    behind = {step for step, task in tasks.items() if "DataGate" in task.get("dependentTasks", ())}
     assert behind == {"Transform", "ProductionModel"}
     for step in behind:
-        given = {"producerTask": "DataAdmission", "outputArtifactKey": "page"}
-        assert tasks[step]["inputs"]["artifacts"]["admission"] == {"taskOutputArtifact": given}
-        declared = spec["components"][step]["inputDefinitions"]["artifacts"]["admission"]["artifactType"]
+        given = {"producerTask": "DataGate", "outputArtifactKey": "page"}
+        assert tasks[step]["inputs"]["artifacts"]["gate"] == {"taskOutputArtifact": given}
+        declared = spec["components"][step]["inputDefinitions"]["artifacts"]["gate"]["artifactType"]
         assert declared["schemaTitle"] == "system.HTML"
 
 
@@ -143,7 +143,7 @@ def test_no_step_is_ever_served_from_a_cache(tasks):
 
 def test_a_failed_step_is_tried_again_but_not_the_push_and_not_what_stops_a_run(tasks):
     never = {step for step, task in tasks.items() if "retryPolicy" not in task}
-    assert never == {"ReleasePusher", "DataAdmission", "ReleaseAdmission"}
+    assert never == {"Pusher", "DataGate", "ReleaseGate"}
     policy = tasks["Trainer"]["retryPolicy"]
     assert (policy["maxRetryCount"], policy["backoffDuration"], policy["backoffFactor"]) == (3, "20s", 2.0)
 
@@ -172,7 +172,7 @@ def test_a_claim_is_mounted_in_the_steps_that_need_it_and_in_no_other(kubernetes
     }
     releases = {("releases", "/mnt/releases", step) for step in STORE_STEPS}
     assert mounted == releases | {
-        ("weeks", "/mnt/weeks", "PhotoIngest"),
+        ("weeks", "/mnt/weeks", "ExampleGen"),
         ("scratch", "/mnt/scratch", "Trainer"),
     }
 
@@ -180,7 +180,7 @@ def test_a_claim_is_mounted_in_the_steps_that_need_it_and_in_no_other(kubernetes
 def test_a_step_that_is_told_of_a_claim_mounts_it_or_only_shows_where_it_is(tasks, kubernetes):
     """A step that is new to the DAG and opens what it is told of has to be given its mount."""
     for mount, shown_by in (
-        ("/mnt/weeks", {"DataAdmission", "RunReport"}),
+        ("/mnt/weeks", {"DataGate", "RunReport"}),
         ("/mnt/releases", set()),
         ("/mnt/scratch", set()),
     ):
@@ -233,7 +233,7 @@ def test_each_step_puts_out_what_the_ui_shows(spec):
         step: {kind for kind in outputs(spec, step).values() if kind in UI_TYPES}
         for step in get_args(StepName)
     }
-    assert shown.pop("ModelEvaluator") == UI_TYPES
+    assert shown.pop("Evaluator") == UI_TYPES
     for step in ("Trainer", "EdgeValidator"):
         assert shown.pop(step) == {"system.HTML", "system.Metrics"}
     assert all(kinds == {"system.HTML"} for kinds in shown.values())
@@ -246,8 +246,8 @@ def test_artifacts_keep_the_types_of_tfx_and_our_own(spec):
         for name, kind in outputs(spec, step).items()
         if kind not in UI_TYPES
     }
-    assert titles["PhotoIngest", "examples"] == "tfx.Examples"
-    assert titles["PhotoIngest", "quarantine"] == "components.Quarantine"
+    assert titles["ExampleGen", "examples"] == "tfx.Examples"
+    assert titles["ExampleGen", "quarantine"] == "components.Quarantine"
     assert titles["Trainer", "model"] == titles["ProductionModel", "model"] == "tfx.Model"
     assert titles["EdgeValidator", "verdict"] == "components.Verdict"
     assert all(kind.startswith(("tfx.", "components.")) for kind in titles.values())
@@ -256,7 +256,7 @@ def test_artifacts_keep_the_types_of_tfx_and_our_own(spec):
 def test_the_text_of_the_schema_is_in_it_and_no_path_of_this_machine(text, tasks):
     workload = find_workload("shelf")
     (constant,) = (
-        p["runtimeValue"]["constant"] for p in tasks["CuratedSchema"]["inputs"]["parameters"].values()
+        p["runtimeValue"]["constant"] for p in tasks["ImportSchemaGen"]["inputs"]["parameters"].values()
     )
     assert constant == workload.schema.read_text()
     assert str(workload.schema.parent.parent) not in text
@@ -272,8 +272,8 @@ def test_a_location_in_an_object_store_reaches_the_steps_as_it_is(tmp_path):
     def constant(step, name):
         return tasks[step]["inputs"]["parameters"][name]["runtimeValue"]["constant"]
 
-    assert constant("PhotoIngest", "data") == "s3://photos/weeks"
-    assert constant("ReleasePusher", "push") == "s3://releases"
+    assert constant("ExampleGen", "data") == "s3://photos/weeks"
+    assert constant("Pusher", "push") == "s3://releases"
     assert constant("RunReport", "records") == "s3://releases/runs/shelf"
     assert "pvcMount" not in json.dumps(platform)
 
@@ -299,9 +299,9 @@ def test_a_workload_of_ones_own_compiles_under_a_name_that_kubeflow_takes(tmp_pa
     path = tmp_path / "pipeline.yaml"
     done = compile_pipeline(replace(shelf, name="my_bottles"), settings(), path)
     assert done.name == "my-bottles"
-    parameters = next(yaml.safe_load_all(path.read_text()))["root"]["dag"]["tasks"]["ReleasePusher"][
-        "inputs"
-    ]["parameters"]
+    parameters = next(yaml.safe_load_all(path.read_text()))["root"]["dag"]["tasks"]["Pusher"]["inputs"][
+        "parameters"
+    ]
     assert parameters["model_name"]["runtimeValue"]["constant"] == "my_bottles"
 
 

@@ -92,10 +92,10 @@ def test_each_step_shows_a_page_and_the_measured_ones_their_figures(first):
     for step in first.tasks:
         page = first.stored(first.outputs[step, "page"]["uri"]).read_text()
         assert "<" in page and "could not be made" not in page, step
-    for step in ("Trainer", "ModelEvaluator", "EdgeValidator"):
+    for step in ("Trainer", "Evaluator", "EdgeValidator"):
         figures = first.outputs[step, "metrics"]["metadata"]
         assert figures and all(isinstance(value, float | int) for value in figures.values())
-    matrix = first.outputs["ModelEvaluator", "confusion"]["metadata"]["confusionMatrix"]
+    matrix = first.outputs["Evaluator", "confusion"]["metadata"]["confusionMatrix"]
     assert [item["displayName"] for item in matrix["annotationSpecs"]] == ["ok", "misplaced", "damaged"]
     assert [len(item["row"]) for item in matrix["rows"]] == [3, 3, 3]
 
@@ -112,22 +112,22 @@ def test_outputs_are_where_the_launcher_looks_and_say_how_long_their_step_took(f
 def test_a_worse_model_is_held_back_at_the_last_step_in_so_many_words(cluster, first):
     """On the newest backend known, so that both ways to hand over have seen every step."""
     run = cluster.run("run-2", *USELESS, version="2.17")
-    assert set(said(run)) == {"ReleaseAdmission"}
-    admission = run.ended["ReleaseAdmission"]
-    assert admission.code == 3
-    assert admission.last_line.startswith("Held back: ")
-    assert "below the model in production" in admission.last_line
-    assert "Traceback" not in admission.log
+    assert set(said(run)) == {"ReleaseGate"}
+    gate = run.ended["ReleaseGate"]
+    assert gate.code == 3
+    assert gate.last_line.startswith("Held back: ")
+    assert "below the model in production" in gate.last_line
+    assert "Traceback" not in gate.log
     assert store.current(cluster.push, "shelf").version == 1
 
 
-def test_a_bad_week_ends_at_its_admission_before_anything_is_trained(cluster, first):
+def test_a_bad_week_ends_at_its_gate_before_anything_is_trained(cluster, first):
     cluster.add_weeks(1, corrupt=0.3)
     run = cluster.run("run-3", version="2.17")
-    assert set(said(run)) == {"DataAdmission"}
-    assert run.ended["DataAdmission"].code == 4
-    assert run.ended["DataAdmission"].last_line.startswith("Data refused: ")
-    assert not {"Transform", "Trainer", "ReleasePusher"} & set(run.ended)
+    assert set(said(run)) == {"DataGate"}
+    assert run.ended["DataGate"].code == 4
+    assert run.ended["DataGate"].last_line.startswith("Data refused: ")
+    assert not {"Transform", "Trainer", "Pusher"} & set(run.ended)
     assert store.current(cluster.push, "shelf").version == 1
 
 
@@ -148,7 +148,7 @@ def test_the_same_settings_give_the_same_bytes_in_every_process(tmp_path):
 
 def test_a_step_as_its_container_starts_it(first, tmp_path):
     """With folders in place of URIs, which the entry leaves as they are."""
-    executor_input = first.executor_input("ReleaseAdmission", tmp_path)
+    executor_input = first.executor_input("ReleaseGate", tmp_path)
     (pushed,) = executor_input["inputs"]["artifacts"]["pushed_model"]["artifacts"]
     pushed["uri"] = str(first.stored(pushed["uri"]))
     (page,) = executor_input["outputs"]["artifacts"]["page"]["artifacts"]
@@ -158,7 +158,7 @@ def test_a_step_as_its_container_starts_it(first, tmp_path):
             sys.executable,
             "-m",
             "runners.kubeflow.pod.entry",
-            *first.arguments("ReleaseAdmission", executor_input),
+            *first.arguments("ReleaseGate", executor_input),
         ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -167,6 +167,6 @@ def test_a_step_as_its_container_starts_it(first, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1].startswith("Done: ReleaseAdmission in ")
+    assert done.stderr.splitlines()[-1].startswith("Done: ReleaseGate in ")
     assert " INFO edgeline.push: Pushed version 1 of shelf to " in done.stderr
     assert Path(page["uri"]).is_file()

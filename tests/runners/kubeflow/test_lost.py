@@ -15,18 +15,16 @@ from tests.runners.kubeflow.test_steps import ANSWERS, answer
 NO_MODEL = (
     "I1120 18:44:39.006098      12 driver.go:775] parent DAG input parameters: map[], artifacts: map[]\n"
     "F1120 18:44:39.064541      12 main.go:76] KFP driver: driver.Container(pipelineName=shelf, runID=4a2c,"
-    ' task="ReleasePusher", component="ReleasePusher", dagExecutionID=5, componentSpec) failed: failed to'
+    ' task="Pusher", component="Pusher", dagExecutionID=5, componentSpec) failed: failed to'
     " resolve inputs: failed to resolve input artifact model with spec task_output_artifact:{"
     'producer_task:"Trainer" output_artifact_key:"model"}: cannot find output artifact key "model" in'
     ' producer task "Trainer"\n'
 )
 TOLD_TO_END = f"{LAUNCHER}Failed: the pod was told to end (SIGTERM) before the step was done.\n"
 ALL_DONE = {step: f"{LAUNCHER}{DONE.format(step)}" for step in STEPS}
-BEHIND_A_LOST_TRAINER = until(
-    "ReleasePusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "ReleasePusher-driver": NO_MODEL}
-)
+BEHIND_A_LOST_TRAINER = until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": NO_MODEL})
 GREEN_WITH_A_LOST_LAST_STEP = until(
-    "ReleaseAdmission", "SUCCEEDED", "SUCCEEDED", logs={**ALL_DONE, "ReleaseAdmission": TOLD_TO_END}
+    "ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs={**ALL_DONE, "ReleaseGate": TOLD_TO_END}
 )
 
 
@@ -52,7 +50,7 @@ def replay(server, name):
 
 def test_a_real_run_behind_a_lost_trainer_is_told_from_the_log_of_the_driver_that_missed_its_model(server):
     run = replay(server, "counted_as_done")
-    names = ["Trainer", "ModelEvaluator", "ReleasePusher", "ReleaseAdmission"]
+    names = ["Trainer", "Evaluator", "Pusher", "ReleaseGate"]
     steps = read_steps(run, names)
     assert [step.state for step in steps] == ["done", "failed", "waiting", "waiting"]
     outcome = conclude(connect(Access(server.url)), run.run_id, run.state, steps, "shelf", None)
@@ -65,10 +63,10 @@ def test_a_real_run_behind_a_lost_trainer_is_told_from_the_log_of_the_driver_tha
     ("story", "found"),
     [
         (BEHIND_A_LOST_TRAINER, "Trainer was counted as done and left no model: its pod was lost."),
-        (GREEN_WITH_A_LOST_LAST_STEP, "ReleaseAdmission was counted as done and had not ended"),
+        (GREEN_WITH_A_LOST_LAST_STEP, "ReleaseGate was counted as done and had not ended"),
         # The driver's log is gone, or words it as no version that is known.
         (
-            until("ReleasePusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Trainer": TOLD_TO_END}),
+            until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Trainer": TOLD_TO_END}),
             "Trainer was counted as done and had not ended: its pod was lost.",
         ),
         # No node is red.
@@ -137,16 +135,16 @@ def test_a_run_of_a_pipeline_that_was_never_uploaded_is_started_again_with_what_
     [
         (
             "F1120 18:44:39.064541      12 main.go:76] KFP driver: failed: connection refused\n",
-            "ReleasePusher failed: KFP driver: failed: connection refused",
+            "Pusher failed: KFP driver: failed: connection refused",
         ),
         # What it needs was never to be made.
-        (NO_MODEL.replace("Trainer", "Elsewhere"), "ReleasePusher failed: KFP driver: "),
+        (NO_MODEL.replace("Trainer", "Elsewhere"), "Pusher failed: KFP driver: "),
     ],
 )
 def test_a_driver_that_fails_for_another_reason_is_started_again_in_the_same_run(
     server, edgeline, said, reason
 ):
-    story = until("ReleasePusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "ReleasePusher-driver": said})
+    story = until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": said})
     story.retried = PUSHED
     server.next_story = story
     failed = edgeline("submit", "--wait")
@@ -159,9 +157,7 @@ def test_a_driver_that_fails_for_another_reason_is_started_again_in_the_same_run
 @pytest.mark.parametrize("more", [[], ["--wait"]])
 def test_no_line_of_a_log_steers_the_terminal_of_the_one_who_follows(server, edgeline, more):
     said = NO_MODEL.replace('artifact key "model"', 'artifact key "\x1b[2J\u202emodel"')
-    server.next_story = until(
-        "ReleasePusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "ReleasePusher-driver": said}
-    )
+    server.next_story = until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": said})
     followed = edgeline("submit", "--wait")
     server.next_story = PUSHED
     again = edgeline("retry", the_run(server), *more)
@@ -170,14 +166,14 @@ def test_no_line_of_a_log_steers_the_terminal_of_the_one_who_follows(server, edg
         assert not {"\x1b", "\u202e"} & {*ended.out, *ended.err}
 
 
-def test_an_admission_that_was_never_prepared_has_stopped_nothing(server, edgeline):
-    server.next_story = until("ReleaseAdmission", "UNPREPARED", "FAILED", logs=ALL_DONE)
+def test_an_gate_that_was_never_prepared_has_stopped_nothing(server, edgeline):
+    server.next_story = until("ReleaseGate", "UNPREPARED", "FAILED", logs=ALL_DONE)
     ended = edgeline("submit", "--wait")
-    assert ended.code == 1 and "ReleaseAdmission failed" in ended.out
+    assert ended.code == 1 and "ReleaseGate failed" in ended.out
 
 
 @pytest.mark.parametrize("code", [2, 137, 143])
-@pytest.mark.parametrize("step", ["Trainer", "DataAdmission"])
+@pytest.mark.parametrize("step", ["Trainer", "DataGate"])
 def test_a_pod_that_was_told_to_end_is_a_lost_one_also_where_its_log_is_gone(server, edgeline, step, code):
     server.next_story = until(step, "FAILED", "FAILED", messages={step: f"Error (exit code {code})"})
     ended = edgeline("submit", "--wait")
@@ -188,10 +184,10 @@ def test_a_pod_that_was_told_to_end_is_a_lost_one_also_where_its_log_is_gone(ser
 
 def test_a_green_run_that_pushed_is_not_started_again(server, edgeline):
     server.next_story = until(
-        "ReleaseAdmission",
+        "ReleaseGate",
         "SUCCEEDED",
         "SUCCEEDED",
-        logs={**ALL_DONE, "Trainer": TOLD_TO_END, **logs(ReleaseAdmission=SAID["pushed"])},
+        logs={**ALL_DONE, "Trainer": TOLD_TO_END, **logs(ReleaseGate=SAID["pushed"])},
     )
     edgeline("submit", "--wait")
     ended = edgeline("retry", the_run(server))

@@ -30,8 +30,8 @@ def logs(**said):
     return {step: f"{LAUNCHER}{line}\n{DONE.format(step)}" for step, line in said.items()}
 
 
-PUSHED = until("ReleaseAdmission", "SUCCEEDED", "SUCCEEDED", logs=logs(ReleaseAdmission=SAID["pushed"]))
-STEP_BY_STEP = until("ReleaseAdmission", "SUCCEEDED", "SUCCEEDED", slowly=True, logs=PUSHED.logs)
+PUSHED = until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs=logs(ReleaseGate=SAID["pushed"]))
+STEP_BY_STEP = until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", slowly=True, logs=PUSHED.logs)
 
 
 @pytest.fixture
@@ -78,35 +78,33 @@ def test_the_user_interface_may_be_another_host(server, edgeline, monkeypatch):
     [
         (PUSHED, 0, "pushed", ""),
         (
-            until(
-                "ReleaseAdmission", "SUCCEEDED", "SUCCEEDED", logs=logs(ReleaseAdmission=SAID["unchanged"])
-            ),
+            until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs=logs(ReleaseGate=SAID["unchanged"])),
             0,
             "unchanged",
             "version 6 is there.",
         ),
         (
-            until("ReleaseAdmission", "FAILED", "FAILED", logs=logs(ReleaseAdmission=SAID["held"])),
+            until("ReleaseGate", "FAILED", "FAILED", logs=logs(ReleaseGate=SAID["held"])),
             3,
             "held",
             "Accuracy is 0.81 on 400 eval photos; at least 0.850 is needed.",
         ),
         (
-            until("DataAdmission", "FAILED", "FAILED", logs=logs(DataAdmission=SAID["refused"])),
+            until("DataGate", "FAILED", "FAILED", logs=logs(DataGate=SAID["refused"])),
             4,
             "refused",
             "The span span-00042 has 40 % of its photos quarantined.",
         ),
         (
             until(
-                "ReleaseAdmission",
+                "ReleaseGate",
                 "FAILED",
                 "FAILED",
-                logs=logs(ReleaseAdmission="Failed: Version 7 of shelf is not in the release store."),
+                logs=logs(ReleaseGate="Failed: Version 7 of shelf is not in the release store."),
             ),
             1,
             "failed",
-            "ReleaseAdmission failed: Version 7 of shelf is not in the release store.",
+            "ReleaseGate failed: Version 7 of shelf is not in the release store.",
         ),
         (
             until("Trainer", "FAILED", "FAILED", logs=logs(Trainer="Failed: No GPU was found.")),
@@ -131,13 +129,13 @@ def test_the_user_interface_may_be_another_host(server, edgeline, monkeypatch):
             "failed",
             "Trainer failed: no such bucket",
         ),
-        (until("ReleaseAdmission", "FAILED", "FAILED"), 3, "held", "its log, which says why, cannot be read"),
-        (until("DataAdmission", "FAILED", "FAILED"), 4, "refused", "its log, which says why, cannot be read"),
+        (until("ReleaseGate", "FAILED", "FAILED"), 3, "held", "its log, which says why, cannot be read"),
+        (until("DataGate", "FAILED", "FAILED"), 4, "refused", "its log, which says why, cannot be read"),
         (
-            until("DataAdmission", "FAILED", "FAILED", messages={"DataAdmission": "pod deleted"}),
+            until("DataGate", "FAILED", "FAILED", messages={"DataGate": "pod deleted"}),
             1,
             "failed",
-            "DataAdmission lost its pod: pod deleted.",
+            "DataGate lost its pod: pod deleted.",
         ),
         (Story([("FAILED", {})]), 1, "failed", "ended before its first step"),
     ],
@@ -159,13 +157,13 @@ def test_a_run_ends_with_the_exit_code_of_a_local_one(server, edgeline, story, c
         (Story([("SUCCEEDED", dict.fromkeys(STEPS, "SKIPPED"))]), "did not run"),
         (
             Story(
-                [("SUCCEEDED", {**dict.fromkeys(STEPS, "SUCCEEDED"), "ReleasePusher": "SKIPPED"})],
-                logs=logs(ReleaseAdmission=SAID["pushed"]),
+                [("SUCCEEDED", {**dict.fromkeys(STEPS, "SUCCEEDED"), "Pusher": "SKIPPED"})],
+                logs=logs(ReleaseGate=SAID["pushed"]),
             ),
-            "ReleasePusher did not run",
+            "Pusher did not run",
         ),
         # The cluster takes a pod that was killed for one that was done.
-        (until("ReleaseAdmission", "SUCCEEDED", "SUCCEEDED"), "nothing says that a model was pushed"),
+        (until("ReleaseGate", "SUCCEEDED", "SUCCEEDED"), "nothing says that a model was pushed"),
         (until("Trainer", "SUCCEEDED", "SUCCEEDED"), "did not run"),
         (Story([("SUCCEEDED", {})]), "did not run"),
     ],
@@ -199,7 +197,7 @@ def test_a_run_that_has_ended_is_judged_by_its_steps_once_the_server_knows_how_t
 
 
 def test_a_run_whose_steps_never_end_is_told_all_the_same(server, edgeline):
-    server.next_story = Story([("FAILED", {"PhotoIngest": "RUNNING"})])
+    server.next_story = Story([("FAILED", {"ExampleGen": "RUNNING"})])
     ended = edgeline("submit", "--wait")
     assert ended.code == 1 and "Failed" in ended.out
 
@@ -209,9 +207,7 @@ def test_a_server_without_the_old_api_is_followed_all_the_same(server, edgeline)
     server.next_story = PUSHED
     assert edgeline("submit", "--wait").code == 0
     server.runs.clear()
-    server.next_story = until(
-        "ReleaseAdmission", "FAILED", "FAILED", logs=logs(ReleaseAdmission=SAID["held"])
-    )
+    server.next_story = until("ReleaseGate", "FAILED", "FAILED", logs=logs(ReleaseGate=SAID["held"]))
     held = edgeline("submit", "--wait")
     assert held.code == 3 and "at least 0.850 is needed" in held.out
 
@@ -251,7 +247,7 @@ def test_a_token_that_runs_out_while_a_run_is_followed_says_that_the_run_goes_on
 
 
 def test_a_time_limit_ends_the_waiting_and_not_the_run(server, edgeline):
-    server.next_story = Story([("RUNNING", {"PhotoIngest": "RUNNING"})])
+    server.next_story = Story([("RUNNING", {"ExampleGen": "RUNNING"})])
     ended = edgeline("submit", "--wait", "--timeout", "0.05")
     assert ended.code == 1
     assert "has not ended" in ended.err and f"edgeline kubeflow watch {the_run(server)}" in ended.err
@@ -266,11 +262,11 @@ def test_a_time_limit_that_is_none_is_refused_before_anything_is_sent(server, ed
 
 def test_an_image_that_cannot_be_pulled_ends_the_waiting_in_three_parts(server, edgeline):
     message = 'ImagePullBackOff: Back-off pulling image "edgeline:1"'
-    server.next_story = Story([("RUNNING", {"PhotoIngest": "PENDING"})], messages={"PhotoIngest": message})
+    server.next_story = Story([("RUNNING", {"ExampleGen": "PENDING"})], messages={"ExampleGen": message})
     ended = edgeline("submit", "--wait")
     assert ended.code == 1
     found, why, do, again = ended.err.splitlines()
-    assert found == f"PhotoIngest's pod does not start: {message}."
+    assert found == f"ExampleGen's pod does not start: {message}."
     assert "cannot get the image" in why and "kubeflow.image" in do and "watch" in again
 
 
@@ -287,7 +283,7 @@ def test_a_cluster_that_is_full_is_waited_for_with_a_warning(server, edgeline):
 
 def test_a_pod_that_nobody_explains_is_told_with_where_to_look(server, edgeline):
     server.has_old_api = False
-    server.next_story = Story([("RUNNING", {"PhotoIngest": "PENDING"})])
+    server.next_story = Story([("RUNNING", {"ExampleGen": "PENDING"})])
     ended = edgeline("submit", "--wait", "--timeout", "0.2")
     assert ended.code == 1 and ended.out.count("kubectl describe pod") == 1
 
@@ -347,7 +343,7 @@ def test_a_run_that_is_unknown_is_bad_usage(server, edgeline, command):
     ("state", "next_"), [("RUNNING", "kubeflow watch"), ("SUCCEEDED", "kubeflow submit")]
 )
 def test_only_a_run_that_failed_can_be_retried(server, edgeline, state, next_):
-    server.next_story = Story([(state, {"PhotoIngest": "RUNNING"})])
+    server.next_story = Story([(state, {"ExampleGen": "RUNNING"})])
     edgeline("submit")
     ended = edgeline("retry", the_run(server))
     assert ended.code == 1
@@ -392,7 +388,7 @@ def released(tmp_path):
 
 
 def judge(server, run, push, said="", state="SUCCEEDED", steps=ALL_DONE):
-    server.stories[run] = Story([], logs=logs(ReleaseAdmission=said) if said else {})
+    server.stories[run] = Story([], logs=logs(ReleaseGate=said) if said else {})
     server.runs[run] = {"run_id": run}
     steps = [Step(step.name, step.state, step.seconds, (f"{run}-{step.name}-pod",)) for step in steps]
     return conclude(connect(Access(server.url)), run, state, steps, "shelf", push)
@@ -418,7 +414,7 @@ def test_a_store_that_cannot_be_read_from_here_leaves_the_word_of_the_last_step(
 
 
 def test_a_run_that_failed_after_its_push_says_that_it_pushed(server, released):
-    steps = [*ALL_DONE[:-1], Step("ReleaseAdmission", "failed", 3.0)]
+    steps = [*ALL_DONE[:-1], Step("ReleaseGate", "failed", 3.0)]
     outcome = judge(server, "run-1", released, "Failed: The disk is full.", "FAILED", steps)
     assert (outcome.ending, outcome.version) == ("failed", 1)
     assert "had pushed version 1" in outcome.reasons[-1]

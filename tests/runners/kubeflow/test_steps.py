@@ -12,7 +12,7 @@ from runners.kubeflow.pods import Pod, ending, read_pods, troubles
 from runners.kubeflow.steps import is_pending, plan, read_steps, signature
 
 ANSWERS = Path(__file__).parent / "answers"
-NAMES = ["PhotoIngest", "Trainer", "ReleasePusher"]
+NAMES = ["ExampleGen", "Trainer", "Pusher"]
 
 
 class _Response:
@@ -33,33 +33,33 @@ def states(name, names=()):
 
 
 def test_a_step_is_one_line_however_many_tasks_the_server_makes_of_it():
-    assert states("pushed") == {"PhotoIngest": "done", "ReleasePusher": "done", "ReleaseAdmission": "done"}
-    assert states("held") == {"PhotoIngest": "done", "ReleasePusher": "done", "ReleaseAdmission": "failed"}
+    assert states("pushed") == {"ExampleGen": "done", "Pusher": "done", "ReleaseGate": "done"}
+    assert states("held") == {"ExampleGen": "done", "Pusher": "done", "ReleaseGate": "failed"}
 
 
 def test_steps_come_in_the_order_of_the_plan_and_wait_until_they_are_heard_of():
-    names = ["PhotoIngest", "Transform", "ReleasePusher", "ReleaseAdmission"]
+    names = ["ExampleGen", "Transform", "Pusher", "ReleaseGate"]
     found = read_steps(answer("pushed")[0], names)
     assert [step.name for step in found] == names
     assert found[1].state == "waiting" and found[1].seconds is None
 
 
 def test_a_step_has_its_own_time_without_that_of_its_driver():
-    [ingest] = read_steps(answer("pushed")[0], ["PhotoIngest"])
+    [ingest] = read_steps(answer("pushed")[0], ["ExampleGen"])
     assert ingest.seconds == 9.0
 
 
 def test_a_step_from_the_cache_is_told_from_one_that_ran_though_both_succeeded():
     run, _ = answer("served_from_the_cache")
     assert run.state == "SUCCEEDED"
-    assert states("served_from_the_cache") == {"PhotoIngest": "cached", "ReleasePusher": "cached"}
+    assert states("served_from_the_cache") == {"ExampleGen": "cached", "Pusher": "cached"}
 
 
 def test_steps_behind_a_failed_one_have_not_run():
     assert states("trainer_failed", NAMES) == {
-        "PhotoIngest": "done",
+        "ExampleGen": "done",
         "Trainer": "failed",
-        "ReleasePusher": "waiting",
+        "Pusher": "waiting",
     }
 
 
@@ -110,7 +110,7 @@ def test_the_plan_follows_artifacts_parameters_and_order_alone():
 
 def test_what_could_run_at_once_comes_as_in_the_dag():
     names = get_args(StepName)
-    tasks = {name: {} for name in sorted(names)} | {"Transform": {"dependentTasks": ["DataAdmission"]}}
+    tasks = {name: {} for name in sorted(names)} | {"Transform": {"dependentTasks": ["DataGate"]}}
     assert plan({"root": {"dag": {"tasks": tasks}}}) == list(names)
 
 
@@ -118,12 +118,12 @@ def test_pods_are_known_by_their_step():
     pods = read_pods(answer("held")[1])
     own = [(pod.step, pod.runs_step, pod.phase) for pod in pods if pod.step]
     assert own == [
-        ("PhotoIngest", False, "Succeeded"),
-        ("PhotoIngest", True, "Succeeded"),
-        ("ReleasePusher", False, "Succeeded"),
-        ("ReleasePusher", True, "Succeeded"),
-        ("ReleaseAdmission", False, "Succeeded"),
-        ("ReleaseAdmission", True, "Failed"),
+        ("ExampleGen", False, "Succeeded"),
+        ("ExampleGen", True, "Succeeded"),
+        ("Pusher", False, "Succeeded"),
+        ("Pusher", True, "Succeeded"),
+        ("ReleaseGate", False, "Succeeded"),
+        ("ReleaseGate", True, "Failed"),
     ]
     assert pods[-1].ended_by_itself and pods[-1].message == "Error (exit code 1)"
 

@@ -40,10 +40,10 @@ def put_out(tmp_path, folder):
 
 
 def test_a_push_without_a_baseline_says_both(folder, put_out, make_run):
-    put_out("DataGate", DATA_PASS)
-    put_out("ModelEvaluator", NO_BASELINE)
+    put_out("DataValidator", DATA_PASS)
+    put_out("Evaluator", NO_BASELINE)
     push = Push("pushed", 1, ("Version 1 of shelf is in production.",))
-    put_out("ReleasePusher", push, outcome="pushed", version=1)
+    put_out("Pusher", push, outcome="pushed", version=1)
 
     run = closing.conclude(make_run(), folder, None, [])
 
@@ -57,12 +57,12 @@ def test_a_push_without_a_baseline_says_both(folder, put_out, make_run):
 
 
 def test_a_model_that_was_held_back_ends_with_3_and_the_reasons_of_the_gate(folder, put_out, make_run):
-    put_out("DataGate", DATA_PASS)
+    put_out("DataValidator", DATA_PASS)
     put_out("EdgeValidator", EDGE_FAIL)
-    put_out("ReleasePusher", Push("held", reasons=EDGE_FAIL.reasons), outcome="held", version=0)
-    admission = {"exit_code": 3, "found": EDGE_FAIL.reasons[0], "why": "It was not pushed.", "do": "Look."}
+    put_out("Pusher", Push("held", reasons=EDGE_FAIL.reasons), outcome="held", version=0)
+    gate = {"exit_code": 3, "found": EDGE_FAIL.reasons[0], "why": "It was not pushed.", "do": "Look."}
 
-    run = closing.conclude(make_run(), folder, admission, ["span-00007 is dark."])
+    run = closing.conclude(make_run(), folder, gate, ["span-00007 is dark."])
 
     assert (run.outcome, run.exit_code) == ("held", 3)
     assert run.reasons == ("fp16 is 6.1 MB; at most 5.0 MB is allowed.",)
@@ -85,7 +85,7 @@ def test_an_error_decides_the_outcome(folder, make_run, exit_code, outcome):
 
 
 def test_a_dag_that_ends_without_a_verdict_has_failed(folder, put_out, make_run):
-    put_out("DataGate", DATA_PASS)
+    put_out("DataValidator", DATA_PASS)
 
     run = closing.conclude(make_run(), folder, None, [])
 
@@ -94,8 +94,8 @@ def test_a_dag_that_ends_without_a_verdict_has_failed(folder, put_out, make_run)
 
 def test_a_step_that_was_running_when_the_worker_died_counts_as_failed(folder, make_run):
     tell = EventWriter(folder.events)
-    tell({"event": "plan", "steps": ["PhotoIngest", "Trainer", "ReleasePusher"]})
-    tell({"event": "step", "step": "PhotoIngest", "state": "done", "seconds": 2.0})
+    tell({"event": "plan", "steps": ["ExampleGen", "Trainer", "Pusher"]})
+    tell({"event": "step", "step": "ExampleGen", "state": "done", "seconds": 2.0})
     tell({"event": "step", "step": "Trainer", "state": "running"})
 
     run = closing.conclude(make_run(), folder, {"exit_code": 1, "found": "", "why": "", "do": ""}, [])
@@ -106,9 +106,9 @@ def test_a_step_that_was_running_when_the_worker_died_counts_as_failed(folder, m
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_the_table_of_times_fits_and_adds_up(make_run, width):
     steps = (
-        Step("PhotoIngest", "cached", 0.5),
+        Step("ExampleGen", "cached", 0.5),
         Step("Trainer", "done", 60.0),
-        Step("ReleasePusher", "queued"),
+        Step("Pusher", "queued"),
     )
     run = make_run(steps=steps, start_seconds=20.0, seconds=90.0)
 
@@ -119,7 +119,7 @@ def test_the_table_of_times_fits_and_adds_up(make_run, width):
     assert "Trainer" in lines[3] and "1 min 00 s" in lines[3] and "67 %" in lines[3]
     assert "between and after" in lines[4][:19] or width == 40
     assert "1 min 30 s" in lines[-1]
-    assert not any("ReleasePusher" in line for line in lines)
+    assert not any("Pusher" in line for line in lines)
 
 
 def test_the_last_lines_repeat_warnings_reasons_and_the_command_that_shows_more(folder, make_run):
@@ -162,8 +162,8 @@ def test_in_the_usual_workspace_the_command_that_shows_more_is_short(tmp_path, m
 
 
 def test_the_spans_that_failed_verdicts_blame_stand_in_the_record(folder, put_out, make_run):
-    put_out("ModelEvaluator", Verdict("evaluation", "pass", spans=("span-00009",)))
-    put_out("DataGate", Verdict("data", "fail", ("Too dark.",), spans=("span-00002", "span-00003")))
+    put_out("Evaluator", Verdict("evaluation", "pass", spans=("span-00009",)))
+    put_out("DataValidator", Verdict("data", "fail", ("Too dark.",), spans=("span-00002", "span-00003")))
     put_out("EdgeValidator", Verdict("edge", "fail", ("Too large.",), spans=("span-00003",)))
     error = {"exit_code": 4, "found": "Too dark.", "why": "w", "do": "d"}
 

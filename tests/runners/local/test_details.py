@@ -29,10 +29,10 @@ def test_quarantined_photos_are_counted_by_span_and_the_file_with_reasons_is_nam
         Span("span-00002", 2, rows=12, rejected={"corrupt": 2, "duplicate": 1}),
     )
     ingest = Ingest({"train": 15, "eval": 4}, {"ok": 11, "damaged": 8}, spans)
-    leave(folder, "PhotoIngest", "quarantine", INGEST, ingest)
+    leave(folder, "ExampleGen", "quarantine", INGEST, ingest)
     assert "15 train, 4 eval (11 ok, 8 damaged)" in text(folder)
     assert "span-00002: 3 of 12 quarantined: 2 corrupt, 1 duplicate" in text(folder)
-    assert str(folder.path / "PhotoIngest" / "quarantine.csv") in text(folder)
+    assert str(folder.path / "ExampleGen" / "quarantine.csv") in text(folder)
     assert "span-00001" not in text(folder)
 
 
@@ -40,7 +40,7 @@ def test_accuracy_by_slice_stands_beside_that_of_production(tmp_path: Path) -> N
     folder = RunFolder(tmp_path)
     now = {"overall": {"all": {"example_count": 40, "accuracy": 0.9}}, "class": {}}
     before = {"overall": {"all": {"example_count": 40, "accuracy": 0.85}}}
-    leave(folder, "ModelEvaluator", "evaluation", METRICS, Metrics(now, before))
+    leave(folder, "Evaluator", "evaluation", METRICS, Metrics(now, before))
     (line,) = [line for line in detail_lines(folder) if "overall" in line]
     assert line.split() == ["overall", "all", "40", "0.900", "0.850"]
 
@@ -48,7 +48,7 @@ def test_accuracy_by_slice_stands_beside_that_of_production(tmp_path: Path) -> N
 def test_without_production_the_column_is_empty(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     now = {"overall": {"all": {"example_count": 40, "accuracy": 0.9}}}
-    leave(folder, "ModelEvaluator", "evaluation", METRICS, Metrics(now))
+    leave(folder, "Evaluator", "evaluation", METRICS, Metrics(now))
     (line,) = [line for line in detail_lines(folder) if "overall" in line]
     assert line.split()[-1] == "-"
 

@@ -54,20 +54,20 @@ def test_before_the_first_run_every_step_runs():
     plan = make_plan(NOW, [])
 
     assert [step.name for step in plan] == list(STEPS) and not any(step.cached for step in plan)
-    assert why(plan, "PhotoIngest") == ("it was not done yet",)
+    assert why(plan, "ExampleGen") == ("it was not done yet",)
 
 
 def test_where_nothing_changed_only_what_each_run_does_runs(done):
     plan = make_plan(NOW, [done])
 
     assert running(plan) == set()
-    assert why(plan, "ReleasePusher") == ("each run does it",)
+    assert why(plan, "Pusher") == ("each run does it",)
 
 
 def test_another_setting_runs_the_steps_that_have_it_and_those_after_them(done):
     plan = make_plan(replace(NOW, settings={**FLAT, "trainer.epochs": "5"}), [done])
 
-    assert running(plan) == {"Trainer", "ModelEvaluator", "EdgeConverter", "EdgeValidator"}
+    assert running(plan) == {"Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
     assert why(plan, "Trainer") == ("trainer.epochs 3 -> 5",)
     assert why(plan, "EdgeValidator") == ("after Trainer, EdgeConverter",)
 
@@ -75,8 +75,8 @@ def test_another_setting_runs_the_steps_that_have_it_and_those_after_them(done):
 def test_new_photos_run_all_but_what_fetches_schema_and_production(done):
     plan = make_plan(replace(NOW, inputs={**INPUTS, "window": "b"}), [done])
 
-    assert {step.name for step in plan if step.cached} == {"CuratedSchema", "ProductionModel"}
-    assert why(plan, "PhotoIngest") == ("the photos of the window changed",)
+    assert {step.name for step in plan if step.cached} == {"ImportSchemaGen", "ProductionModel"}
+    assert why(plan, "ExampleGen") == ("the photos of the window changed",)
 
 
 def test_an_edit_names_the_file_and_runs_only_what_runs_it(done):
@@ -102,7 +102,7 @@ def test_a_step_whose_output_is_gone_runs_and_so_does_what_reads_it(done, tmp_pa
 
     plan = make_plan(NOW, [done])
 
-    assert running(plan) == {"Trainer", "ModelEvaluator", "EdgeConverter", "EdgeValidator"}
+    assert running(plan) == {"Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
     assert why(plan, "Trainer") == ("what it left is gone",)
 
 

@@ -23,7 +23,7 @@ def workspace(tmp_path, make_run):
         folder = RunFolder(tmp_path / "runs" / name)
         folder.path.mkdir(parents=True)
         if spans:
-            leave(folder, "PhotoIngest", "quarantine", INGEST.name, INGEST.to_bytes(ingest(spans)))
+            leave(folder, "ExampleGen", "quarantine", INGEST.name, INGEST.to_bytes(ingest(spans)))
         ended = make_run(id=name, outcome="failed", exit_code=1, **values)
         folder.write(ended)
         return ended, folder
@@ -45,7 +45,7 @@ def leave(folder, step, output, file, content):
 
 def test_the_record_of_the_run_is_on_the_page(workspace):
     problem = Problem("The disk is full.", "Nothing could be written.", "Free some space.")
-    steps = (Step("PhotoIngest", "done", 3.0), Step("Trainer", "failed", 2.0))
+    steps = (Step("ExampleGen", "done", 3.0), Step("Trainer", "failed", 2.0))
     run, folder = workspace(
         "20261005-091233", error=problem, steps=steps, settings={"trainer": {"epochs": 3}}
     )
@@ -58,7 +58,7 @@ def test_the_record_of_the_run_is_on_the_page(workspace):
 
 def test_folders_that_are_gone_are_left_out(workspace):
     _, folder = workspace("20261005-091233")
-    leave(folder, "DataGate", "verdict", VERDICT.name, b"{}")
+    leave(folder, "DataValidator", "verdict", VERDICT.name, b"{}")
     artifact_records.append(folder.artifacts, ArtifactRecord("Trainer", "model_run", "/gone", {}, {}))
     found = find_sources(folder)
     assert found.quarantine and found.data_verdict and found.model_run is None
@@ -66,7 +66,7 @@ def test_folders_that_are_gone_are_left_out(workspace):
 
 def test_a_torn_file_is_named_and_the_rest_is_shown(workspace):
     run, folder = workspace("20261005-091233")
-    leave(folder, "ModelEvaluator", "evaluation", METRICS.name, b'{"candidate": {"overall"')
+    leave(folder, "Evaluator", "evaluation", METRICS.name, b'{"candidate": {"overall"')
     page = write_report(run, folder).read_text()
     assert "The evaluation could not be read: DecodeError" in page
     assert "2 spans in the window" in page
@@ -85,7 +85,7 @@ def test_what_a_gate_found_stands_beside_the_gate_alone(workspace):
     run = replace(run, outcome="refused", exit_code=4)
     assert "Fix the week." in write_report(run, folder).read_text()
     verdict = Verdict("data", "fail", ("Far too dark.",))
-    leave(folder, "DataGate", "verdict", VERDICT.name, VERDICT.to_bytes(verdict))
+    leave(folder, "DataValidator", "verdict", VERDICT.name, VERDICT.to_bytes(verdict))
     page = write_report(run, folder).read_text()
     assert page.count("Far too dark.") == 1 and "Fix the week." not in page
 

@@ -79,8 +79,8 @@ def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch
     before = step_files(SHELF)
     for edited, steps in {
         "release/store.py": {"ProductionModel"},
-        "gates/bounds.py": {"ModelEvaluator"},
-        "data/spans/split.py": {"PhotoIngest"},
+        "gates/bounds.py": {"Evaluator"},
+        "data/spans/split.py": {"ExampleGen"},
     }.items():
         path = tmp_path / edited
         text = path.read_text()

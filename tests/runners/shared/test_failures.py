@@ -31,7 +31,7 @@ def test_an_error_of_ours_keeps_its_exit_code_and_its_parts_however_deep_it_lies
         except RuntimeError:
             raise ValueError("while publishing")  # noqa: B904 (its context is what is tested)
 
-    event = describe(raised(launcher), "PhotoIngest")
+    event = describe(raised(launcher), "ExampleGen")
 
     assert (event["exit_code"], event["found"], event["why"], event["do"]) == (
         4,
@@ -44,7 +44,7 @@ def test_an_error_of_ours_keeps_its_exit_code_and_its_parts_however_deep_it_lies
 def test_what_beam_adds_to_a_message_is_taken_away():
     error = HeldBack("Too dark. [while running 'Ingest[train]/Map(clean)-ptransform-12']", "w", "d")
 
-    assert describe(error, "PhotoIngest")["found"] == "Too dark."
+    assert describe(error, "ExampleGen")["found"] == "Too dark."
 
 
 def test_an_error_of_ours_survives_a_worker_process_of_beam():

@@ -21,11 +21,11 @@ EPOCH = {
     "eta_s": 65.0,
 }
 RUN = [
-    {"event": "plan", "steps": ["PhotoIngest", "StatisticsGen", "Trainer", "ReleasePusher"]},
-    {"event": "step", "step": "PhotoIngest", "state": "running"},
+    {"event": "plan", "steps": ["ExampleGen", "StatisticsGen", "Trainer", "Pusher"]},
+    {"event": "step", "step": "ExampleGen", "state": "running"},
     {"event": "count", "what": "photos", "done": 600, "total": 2400},
     {"event": "count", "what": "photos", "done": 2400, "total": 2400},
-    {"event": "step", "step": "PhotoIngest", "state": "done", "seconds": 12.34},
+    {"event": "step", "step": "ExampleGen", "state": "done", "seconds": 12.34},
     {"event": "step", "step": "StatisticsGen", "state": "running"},
     {"event": "step", "step": "StatisticsGen", "state": "cached", "seconds": 0.1},
     {"event": "step", "step": "Trainer", "state": "running"},
@@ -84,10 +84,10 @@ def frames(said):
 
 def test_without_a_terminal_there_are_plain_lines_with_state_and_time():
     assert plain(RUN, 80) == [
-        "[ 1/4] PhotoIngest             running",
+        "[ 1/4] ExampleGen             running",
         "         600 of 2,400 photos",
         "         2,400 of 2,400 photos",
-        "[ 1/4] PhotoIngest             done         12.3 s",
+        "[ 1/4] ExampleGen             done         12.3 s",
         "[ 2/4] StatisticsGen           running",
         "[ 2/4] StatisticsGen           cached        0.1 s",
         "[ 3/4] Trainer                 running",
@@ -99,7 +99,7 @@ def test_without_a_terminal_there_are_plain_lines_with_state_and_time():
 
 @pytest.mark.parametrize("width", [40, 120])
 def test_no_line_of_a_step_is_wider_than_the_screen(width):
-    steps = ["ModelEvaluator", "AVeryLongNameOfAStepThatSomebodyWrote"]
+    steps = ["Evaluator", "AVeryLongNameOfAStepThatSomebodyWrote"]
     events = [{"event": "plan", "steps": steps}]
     events += [{"event": "step", "step": step, "state": "done", "seconds": 3599.0} for step in steps]
 

@@ -29,7 +29,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path, make_run):
         outcome="held",
         exit_code=3,
         ended_at="2026-10-05T09:15:00Z",
-        steps=(Step("PhotoIngest", "cached", 0.1), Step("Trainer", "done", 60.0)),
+        steps=(Step("ExampleGen", "cached", 0.1), Step("Trainer", "done", 60.0)),
         reasons=("Accuracy is 0.8.",),
         inputs={"window": "ab"},
         spans=("span-00001", "span-00003"),
@@ -69,7 +69,7 @@ def test_a_record_of_before_the_files_had_types_is_still_read(tmp_path, make_run
         "new_spans": ["span-00003"],
         "missed_spans": [],
         "excluded_spans": [{"span": "span-00002", "who": "a", "when": "b", "reason": "dirty lens"}],
-        "steps": [{"name": "DataGate", "state": "cached", "seconds": 0.1}],
+        "steps": [{"name": "DataValidator", "state": "cached", "seconds": 0.1}],
         "version": None,
         "reasons": ["Too dark."],
         "warnings": ["Late."],
@@ -86,7 +86,7 @@ def test_a_record_of_before_the_files_had_types_is_still_read(tmp_path, make_run
         spans=("span-00001", "span-00003"),
         new_spans=("span-00003",),
         excluded_spans=({"span": "span-00002", "who": "a", "when": "b", "reason": "dirty lens"},),
-        steps=(Step("DataGate", "cached", 0.1),),
+        steps=(Step("DataValidator", "cached", 0.1),),
         reasons=("Too dark.",),
         warnings=("Late.",),
     )
@@ -139,18 +139,18 @@ def test_new_folders_never_collide(tmp_path):
 def test_a_running_run_shows_the_steps_that_its_events_have(tmp_path, make_run):
     folder = add_run(tmp_path, make_run())
     tell = EventWriter(folder.events)
-    tell({"event": "plan", "steps": ["PhotoIngest", "Trainer", "ReleasePusher"]})
-    tell({"event": "step", "step": "PhotoIngest", "state": "running"})
-    tell({"event": "step", "step": "PhotoIngest", "state": "done", "seconds": 2.5})
+    tell({"event": "plan", "steps": ["ExampleGen", "Trainer", "Pusher"]})
+    tell({"event": "step", "step": "ExampleGen", "state": "running"})
+    tell({"event": "step", "step": "ExampleGen", "state": "done", "seconds": 2.5})
     tell({"event": "step", "step": "Trainer", "state": "running"})
 
     run = folder.read()
 
     assert run.outcome == "running"
     assert run.steps == (
-        Step("PhotoIngest", "done", 2.5),
+        Step("ExampleGen", "done", 2.5),
         Step("Trainer", "running"),
-        Step("ReleasePusher", "queued"),
+        Step("Pusher", "queued"),
     )
     assert run.finished_steps == 1
 

@@ -98,13 +98,17 @@ def workspace(tmp_path, make_run):
     folder.path.mkdir(parents=True)
     folder.write(run)
     files = {
-        ("PhotoIngest", "quarantine", "ingest.json"): {
+        ("ExampleGen", "quarantine", "ingest.json"): {
             "splits": {HOSTILE: 1},
             "classes": {HOSTILE: 1},
             "spans": [{"name": HOSTILE, "number": 1, "rows": 1, "rejected": {HOSTILE: 1}}],
         },
-        ("DataGate", "verdict", "verdict.json"): {"gate": "data", "result": "fail", "reasons": [HOSTILE]},
-        ("ModelEvaluator", "evaluation", "metrics.json"): {
+        ("DataValidator", "verdict", "verdict.json"): {
+            "gate": "data",
+            "result": "fail",
+            "reasons": [HOSTILE],
+        },
+        ("Evaluator", "evaluation", "metrics.json"): {
             "candidate": {HOSTILE: {HOSTILE: {"example_count": 1, "accuracy": 0.5}}}
         },
         ("EdgeValidator", "verdict", "edge.json"): {

@@ -12,8 +12,8 @@ from runners.kubeflow.pod import pages as kubeflow_pages
 from runners.kubeflow.pod.handover import Locations
 
 ROOT = Path(__file__).resolve().parents[4]
-ADMISSION = "components.release_admission.ReleaseAdmission_Executor"
-SCHEMA = "components.curated_schema.CuratedSchema_Executor"
+ADMISSION = "components.release_gate.ReleaseGate_Executor"
+SCHEMA = "components.import_schema_gen.ImportSchemaGen_Executor"
 FOLDER = "minio://bucket/shelf/run-1"
 OUTPUTS = {SCHEMA: {"page": "system.HTML", "schema": "tfx.Schema"}}
 
@@ -54,9 +54,9 @@ def local(root, *parts):
 
 
 def admit(root, push):
-    PUSH.write(local(root, "ReleasePusher/pushed_model"), push)
+    PUSH.write(local(root, "Pusher/pushed_model"), push)
     store = {"push": str(root / "push"), "model_name": "shelf", "run": "run-1"}
-    return run_step(root, "ReleaseAdmission", ADMISSION, store, pushed_model="ReleasePusher/pushed_model")
+    return run_step(root, "ReleaseGate", ADMISSION, store, pushed_model="Pusher/pushed_model")
 
 
 def output(root, name):
@@ -65,14 +65,14 @@ def output(root, name):
 
 
 def test_a_step_that_ends_well_says_so_and_leaves_its_outputs_where_the_launcher_looks(tmp_path, capfd):
-    assert run_step(tmp_path, "CuratedSchema", SCHEMA, {"text": "feature { name: 'a' }"}) == 0
-    assert capfd.readouterr().err.splitlines()[-1].startswith("Done: CuratedSchema in ")
-    assert local(tmp_path, "CuratedSchema/schema/schema.pbtxt").read_text() == "feature { name: 'a' }"
+    assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {"text": "feature { name: 'a' }"}) == 0
+    assert capfd.readouterr().err.splitlines()[-1].startswith("Done: ImportSchemaGen in ")
+    assert local(tmp_path, "ImportSchemaGen/schema/schema.pbtxt").read_text() == "feature { name: 'a' }"
     schema = output(tmp_path, "schema")
-    assert schema["uri"] == f"{FOLDER}/CuratedSchema/schema"
+    assert schema["uri"] == f"{FOLDER}/ImportSchemaGen/schema"
     assert schema["metadata"]["step_seconds"] >= 0
-    assert output(tmp_path, "page")["uri"] == f"{FOLDER}/CuratedSchema/page"
-    assert local(tmp_path, "CuratedSchema/page").read_text().lower().startswith("<!doctype html>")
+    assert output(tmp_path, "page")["uri"] == f"{FOLDER}/ImportSchemaGen/page"
+    assert local(tmp_path, "ImportSchemaGen/page").read_text().lower().startswith("<!doctype html>")
 
 
 def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceback(tmp_path, capfd):
@@ -100,29 +100,29 @@ def test_a_step_that_fails_leaves_the_page_of_the_run(tmp_path):
     record = tmp_path / "push/runs/shelf/run-1"
     facts = json.loads((record / "facts.json").read_text())["about"]
     assert (facts["run"], facts["model"], facts["outcome"]) == ("run-1", "shelf", "failed")
-    assert [step["name"] for step in facts["steps"]] == ["ReleaseAdmission"]
+    assert [step["name"] for step in facts["steps"]] == ["ReleaseGate"]
     assert "Version 3 of shelf is not in the release store" in (record / "report.html").read_text()
 
 
 def test_a_step_that_fails_where_it_cannot_write_still_says_why(tmp_path, capfd):
     (tmp_path / "push").touch()
-    assert run_step(tmp_path, "CuratedSchema", SCHEMA, {}) == 1
-    assert capfd.readouterr().err.splitlines()[-1].startswith("Failed: The step CuratedSchema failed")
+    assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {}) == 1
+    assert capfd.readouterr().err.splitlines()[-1].startswith("Failed: The step ImportSchemaGen failed")
 
 
 def test_any_other_error_ends_in_one_line_with_its_traceback_above(tmp_path, capfd, caplog):
-    assert run_step(tmp_path, "CuratedSchema", SCHEMA, {}) == 1
+    assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {}) == 1
     *_, do, last = capfd.readouterr().err.splitlines()
-    assert last.startswith("Failed: The step CuratedSchema failed: ValueError: ") and "'text'" in last
+    assert last.startswith("Failed: The step ImportSchemaGen failed: ValueError: ") and "'text'" in last
     assert "edgeline kubeflow retry" in do
     assert "Traceback" in caplog.text
 
 
 def test_a_page_that_cannot_be_made_costs_no_step_its_work(tmp_path, monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "report.steps", None)  # As where an image lacks it.
-    assert run_step(tmp_path, "CuratedSchema", SCHEMA, {"text": ""}) == 0
-    assert "could not be made" in local(tmp_path, "CuratedSchema/page").read_text()
-    assert output(tmp_path, "schema")["uri"] == f"{FOLDER}/CuratedSchema/schema"
+    assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {"text": ""}) == 0
+    assert "could not be made" in local(tmp_path, "ImportSchemaGen/page").read_text()
+    assert output(tmp_path, "schema")["uri"] == f"{FOLDER}/ImportSchemaGen/schema"
 
 
 def test_figures_that_are_no_numbers_do_not_reach_the_ui(tmp_path):
@@ -133,7 +133,7 @@ def test_figures_that_are_no_numbers_do_not_reach_the_ui(tmp_path):
     METRICS.write(folder, Metrics(candidate, confusion=Confusion(("ok", "bad"), ((4, 1), (2, 3)))))
     given = {"outputs": {"artifacts": {"evaluation": {"artifacts": [{"uri": str(folder)}]}}}}
     wanted = {name: {"uri": f"minio://bucket/{name}"} for name in ("metrics", "confusion")}
-    shown = kubeflow_pages.show("ModelEvaluator", wanted, given, Locations(tmp_path))
+    shown = kubeflow_pages.show("Evaluator", wanted, given, Locations(tmp_path))
     (figures,) = shown["metrics"]["artifacts"]
     assert figures["uri"] == "minio://bucket/metrics"
     assert figures["metadata"] and all(math.isfinite(value) for value in figures["metadata"].values())

@@ -24,7 +24,7 @@ def old(step="Trainer", kind=EXAMPLES):
     """2.0.5: a fixed output file, folders named by run and step, ids as names, types of inputs empty."""
     root = "minio://mlpipeline/v2/artifacts/shelf/0e7f"
     given = artifact(
-        f"{root}/PhotoIngest/examples",
+        f"{root}/ExampleGen/examples",
         {"instanceSchema": ""},
         name="12",
         metadata={"display_name": "examples", "first_span": 1.0, "lanes": {"list": ["a", "b"]}},
@@ -76,7 +76,7 @@ def test_what_either_backend_hands_over_is_the_same_to_tfx(given):
     found = prepared(deepcopy(given))
     example = only(found["inputs"], "examples")
     assert example["type"] == EXAMPLES
-    assert example["uri"] == "/minio/mlpipeline/v2/artifacts/shelf/0e7f/PhotoIngest/examples"
+    assert example["uri"] == "/minio/mlpipeline/v2/artifacts/shelf/0e7f/ExampleGen/examples"
     assert example["metadata"] == {"first_span": 1.0, "lanes": ["a", "b"]}
     assert found["inputs"]["parameterValues"] == {"run": "0e7f", "count": 3.0}
     assert set(found["outputs"]["artifacts"]) == {"model"}
@@ -120,7 +120,7 @@ def test_the_outputs_for_the_ui_and_the_launchers_log_are_taken_off():
 
 def test_an_input_that_the_component_does_not_declare_is_taken_off():
     given = old()
-    given["inputs"]["artifacts"]["admission"] = artifact("minio://b/DataAdmission/page", HTML)
+    given["inputs"]["artifacts"]["gate"] = artifact("minio://b/DataGate/page", HTML)
     assert set(prepared(given)["inputs"]["artifacts"]) == {"examples"}
 
 
@@ -139,7 +139,7 @@ def test_the_id_of_the_run_stands_before_the_step_in_the_outputs(given, step):
 
 def test_outputs_that_name_no_step_are_no_guess_at_a_run():
     with pytest.raises(EdgelineError, match="not below a folder of its name") as error:
-        run_id(old(), "PhotoIngest")
+        run_id(old(), "ExampleGen")
     assert error.value.why and error.value.do
 
 

@@ -87,7 +87,7 @@ def _list_photos(
 
 
 @component(use_beam=True)
-def PhotoIngest(
+def SpanExampleGen(
     examples: OutputArtifact[Examples],
     quarantine: OutputArtifact[Quarantine],
     data: Parameter[str],

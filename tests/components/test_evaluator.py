@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
 
-from components.model_evaluator import ModelEvaluator, read_metrics
+from components.evaluator import Evaluator, read_metrics
 from gates.settings import Bound, EvaluationSettings
 from pipeline.evaluation import evaluation_config
 from records.verdict import VERDICT
@@ -18,7 +18,7 @@ from tests.components.steps import artifact, execute
 def evaluate(trained, baseline, folder, bounds=()):
     evaluation, blessing = artifact(ModelEvaluation, folder / "e"), artifact(ModelBlessing, folder / "b")
     execute(
-        ModelEvaluator,
+        Evaluator,
         {"examples": trained.examples, "model": trained.model, "baseline_model": baseline},
         {"evaluation": evaluation, "blessing": blessing},
         folder,

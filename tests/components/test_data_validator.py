@@ -9,9 +9,9 @@ from tfx.components.statistics_gen.executor import Executor as StatisticsGenExec
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ExampleStatistics, Schema
 
 from components.artifacts import Quarantine, Verdict
-from components.curated_schema import CuratedSchema
-from components.data_admission import DataAdmission
 from components.data_gate import DataGate
+from components.data_validator import DataValidator
+from components.import_schema_gen import ImportSchemaGen
 from data.shelf.renderer import generate
 from errors import DataRefused
 from gates.drift import statistics_options
@@ -81,7 +81,7 @@ class Week:
         )
         self.schema = artifact(Schema, folder / "schema")
         text = BUILT_IN["shelf"].schema.read_text()
-        execute(CuratedSchema, {}, {"schema": self.schema}, folder, text=text)
+        execute(ImportSchemaGen, {}, {"schema": self.schema}, folder, text=text)
         self.anomalies = artifact(ExampleAnomalies, folder / "anomalies")
         execute(
             ExampleValidatorExecutor,
@@ -97,7 +97,7 @@ class Week:
             quarantine = what_ingest_counted(folder / "quarantine")
         verdict = artifact(Verdict, folder / "verdict")
         execute(
-            DataGate,
+            DataValidator,
             {
                 "statistics": self.statistics,
                 "schema": self.schema,
@@ -249,7 +249,7 @@ def admit(folder):
         "quarantine": artifact(Quarantine, folder),
     }
     about = dict.fromkeys(("run", "model_name", "data", "settings", "records"), "")
-    execute(DataAdmission, inputs, {}, folder, **about)
+    execute(DataGate, inputs, {}, folder, **about)
 
 
 @pytest.mark.parametrize("result", ["pass", "no_baseline"])

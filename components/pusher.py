@@ -1,4 +1,4 @@
-"""ReleasePusher: SavedModel and edge bundle go into production as one version, or neither does."""
+"""Pusher: SavedModel and edge bundle go into production as one version, or neither does."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ log = logging.getLogger("edgeline.push")
 
 
 @component
-def ReleasePusher(
+def Pusher(
     examples: InputArtifact[Examples],
     model: InputArtifact[Model],
     evaluation: InputArtifact[ModelEvaluation],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tfx.components.evaluator.component import Evaluator as TfxEvaluator
 from tfx.components.evaluator.constants import (
     ARTIFACT_PROPERTY_BLESSED_KEY,
     BLESSED_FILE_NAME,
@@ -31,13 +32,13 @@ from records.verdict import VERDICT
 SLICE_FEATURES = {"class": "label", "lane": "lane_id", "span": "span"}
 
 
-class ModelEvaluatorExecutor(Executor):
+class EvaluatorExecutor(Executor):
     """Evaluates with TFMA, then judges."""
 
     def Do(
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
     ) -> None:
-        """See `ModelEvaluator`."""
+        """See `Evaluator`."""
         baseline = artifact_utils.get_single_instance(input_dict["baseline_model"])
         has_baseline = baseline.get_int_custom_property("has_model") == 1
         if not has_baseline:
@@ -121,8 +122,8 @@ def read_confusion(evaluation: str, model_name: str, labels: Sequence[str]) -> C
     return Confusion(tuple(labels), tuple(map(tuple, rows)))
 
 
-class ModelEvaluatorSpec(ComponentSpec):
-    """Parameters and channels of `ModelEvaluator`."""
+class EvaluatorSpec(ComponentSpec):
+    """Parameters and channels of `Evaluator`."""
 
     PARAMETERS = {
         "eval_config": ExecutionParameter(type=str),
@@ -141,7 +142,7 @@ class ModelEvaluatorSpec(ComponentSpec):
     }
 
 
-class ModelEvaluator(BaseBeamComponent):
+class Evaluator(TfxEvaluator):
     """Evaluates a trained model by slice, next to the production model where there is one.
 
     Args:
@@ -154,8 +155,8 @@ class ModelEvaluator(BaseBeamComponent):
         code: Digest of the code that this runs, which keys the cache.
     """
 
-    SPEC_CLASS = ModelEvaluatorSpec
-    EXECUTOR_SPEC = BeamExecutorSpec(ModelEvaluatorExecutor)
+    SPEC_CLASS = EvaluatorSpec
+    EXECUTOR_SPEC = BeamExecutorSpec(EvaluatorExecutor)
 
     def __init__(
         self,
@@ -167,8 +168,10 @@ class ModelEvaluator(BaseBeamComponent):
         settings: str,
         code: str,
     ) -> None:
-        super().__init__(
-            ModelEvaluatorSpec(
+        # Past TFX's own, which has another specification.
+        BaseBeamComponent.__init__(
+            self,
+            EvaluatorSpec(
                 examples=examples,
                 model=model,
                 baseline_model=baseline_model,
@@ -178,5 +181,5 @@ class ModelEvaluator(BaseBeamComponent):
                 code=code,
                 evaluation=Channel(type=ModelEvaluation),
                 blessing=Channel(type=ModelBlessing),
-            )
+            ),
         )

@@ -12,7 +12,7 @@ from tfx.types.standard_artifacts import Schema
 
 
 @component
-def CuratedSchema(schema: OutputArtifact[Schema], text: Parameter[str]) -> None:
+def ImportSchemaGen(schema: OutputArtifact[Schema], text: Parameter[str]) -> None:
     """Puts out the curated schema as `schema.pbtxt`, the name that TFX's readers of a Schema expect.
 
     Args:

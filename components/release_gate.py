@@ -1,6 +1,6 @@
-"""ReleaseAdmission: ends a run whose model was held back, at a step whose name says so.
+"""ReleaseGate: ends a run whose model was held back, at a step whose name says so.
 
-ReleasePusher itself always succeeds, because a step that fails keeps no output on a cluster. This step also
+Pusher itself always succeeds, because a step that fails keeps no output on a cluster. This step also
 looks into the release store for what the Pusher says it put there: a pod that is deleted in the middle of
 its work can count as done.
 """
@@ -20,7 +20,7 @@ log = logging.getLogger("edgeline.push")
 
 
 @component
-def ReleaseAdmission(
+def ReleaseGate(
     pushed_model: InputArtifact[PushedModel],
     push: Parameter[str],
     model_name: Parameter[str],
@@ -29,7 +29,7 @@ def ReleaseAdmission(
     """Passes what was pushed or is in the store already, and stops at what was held back.
 
     Args:
-        pushed_model: ReleasePusher's output.
+        pushed_model: Pusher's output.
         push: Root of the release store, a folder or URL.
         model_name: Name of the model in it.
         run: Id of the run, which a release that it pushed has in its manifest.
@@ -49,7 +49,7 @@ def ReleaseAdmission(
     if not _is_released(push, model_name, pushed.version, expected):
         raise EdgelineError(
             f"Version {pushed.version} of {model_name} is not in the release store {push}.",
-            f"ReleasePusher ended with {pushed.outcome!r}, so this run should have left it there.",
+            f"Pusher ended with {pushed.outcome!r}, so this run should have left it there.",
             "Look at the store with `edgeline verify`, and start the run again.",
         )
     # Whoever follows the run from outside a cluster has no more of it than this line.

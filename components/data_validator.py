@@ -1,0 +1,61 @@
+"""DataValidator: judges a week of data before a second of training is spent.
+
+The gate itself always succeeds and puts out a verdict, because a step that fails keeps no output on a
+cluster; `DataGate` after it stops the run.
+"""
+
+import logging
+from pathlib import Path
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import artifact_utils
+from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
+
+from components.artifacts import Quarantine, Verdict
+from gates.data import judge, read_anomalies
+from gates.drift import measure_drift
+from gates.settings import GateSettings
+from records.drift import DRIFT
+from records.ingest import INGEST
+from records.verdict import VERDICT
+
+log = logging.getLogger("edgeline.gate")
+
+
+@component
+def DataValidator(
+    statistics: InputArtifact[ExampleStatistics],
+    schema: InputArtifact[Schema],
+    anomalies: InputArtifact[ExampleAnomalies],
+    quarantine: InputArtifact[Quarantine],
+    verdict: OutputArtifact[Verdict],
+    settings: Parameter[str],
+    code: Parameter[str],
+) -> None:
+    """Judges a window of data.
+
+    Args:
+        statistics: With the options of `gates.drift.statistics_options`.
+        schema: The curated schema, with drift comparators.
+        anomalies: What ExampleValidator found against that schema.
+        quarantine: What ingest quarantined, and what the window holds.
+        verdict: The verdict, and the drift of each feature.
+        settings: `GateSettings` as JSON.
+        code: Digest of the code that this runs, which keys the cache.
+    """
+    drift = measure_drift(
+        Path(artifact_utils.get_split_uri([statistics], "train")), next(Path(schema.uri).glob("*.pbtxt"))
+    )
+    found = judge(
+        INGEST.read(Path(quarantine.uri)),
+        read_anomalies(Path(anomalies.uri), artifact_utils.decode_split_names(anomalies.split_names)),
+        drift,
+        GateSettings.model_validate_json(settings),
+    )
+    for warning in found.warnings:
+        log.warning(warning)
+    folder = Path(verdict.uri)
+    VERDICT.write(folder, found)
+    DRIFT.write(folder, drift)
+    verdict.set_int_custom_property("passed", int(found.passed))
