@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from data.photos.checks import check_photo
+from data.photos.labels_file import LabelRow, PhotoSpan, read_labels
 from data.photos.screening import screen_rows
 from data.settings import DataSettings
-from data.spans.layout import LabelRow, Span, newest_spans, read_labels
-from data.spans.rejection import PhotoRejected
+from data.spans.layout import newest_spans
+from data.spans.rejection import RowRejected
 from data.spans.split import eval_sessions
 from pipeline.settings import Settings
 from pipeline.workloads import find_workload
@@ -53,16 +54,16 @@ Photo = tuple[bytes, str]
 
 
 def _photos(data: Path, settings: DataSettings, labels: Iterable[str]) -> tuple[list[Photo], list[Photo]]:
-    rows: list[tuple[Span, LabelRow]] = []
+    rows: list[tuple[PhotoSpan, LabelRow]] = []
     for span in newest_spans(data, settings.window):
-        rows += [(span, row) for row in screen_rows(read_labels(span), list(labels))[0]]
+        rows += [(PhotoSpan.of(span), row) for row in screen_rows(read_labels(span), list(labels))[0]]
     held_out = eval_sessions((row.session_id for _, row in rows), settings.eval_fraction)
     seen: set[str] = set()
     splits: dict[bool, list[Photo]] = defaultdict(list)
     for span, row in rows:
         try:
             photo = check_photo(span.resolve(row.photo).read_bytes(), settings)
-        except PhotoRejected:
+        except RowRejected:
             continue
         if photo.digest not in seen:
             seen.add(photo.digest)

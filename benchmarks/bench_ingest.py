@@ -20,9 +20,10 @@ import numpy as np
 from PIL import Image
 
 from data.photos.checks import check_photo
+from data.photos.labels_file import PhotoSpan, read_labels
 from data.settings import DataSettings
-from data.spans.layout import find_spans, read_labels
-from data.spans.rejection import PhotoRejected
+from data.spans.layout import find_spans
+from data.spans.rejection import RowRejected
 
 _MADE = {"192 x 144": (192, 144, 400), "512 x 384": (512, 384, 200), "1600 x 1200": (1600, 1200, 40)}
 
@@ -38,7 +39,7 @@ def checked(photo: bytes) -> None:
     """What ingest does to a photo."""
     try:
         check_photo(photo, DataSettings())
-    except PhotoRejected as rejected:
+    except RowRejected as rejected:
         sys.stderr.write(f"{rejected}\n")
 
 
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="passes, of which the median counts (5)")
     options = parser.parse_args(arguments)
     if options.data:
-        spans = find_spans(options.data)
+        spans = [PhotoSpan.of(span) for span in find_spans(options.data)]
         rows = [(span, row) for span in spans for row in read_labels(span)]
         labels = sorted({row.label for _, row in rows})
         sets = {options.data.name: [span.resolve(row.photo).read_bytes() for span, row in rows]}

@@ -23,10 +23,11 @@ from components.photo_shards import SPLITS, Listed, Quarantined, WriteShard
 from components.quarantine import write_quarantine
 from data.photos.checks import MOST_BYTES, check_photo
 from data.photos.decoder_process import DecoderProcess
+from data.photos.labels_file import read_labels
 from data.photos.screening import screen_rows
 from data.settings import DataSettings
-from data.spans.layout import Span, excluded_in_window, newest_spans, read_labels
-from data.spans.rejection import PhotoRejected
+from data.spans.layout import Span, excluded_in_window, newest_spans
+from data.spans.rejection import RowRejected
 from data.spans.split import eval_sessions
 from data.spans.window import window_digest
 from errors import DataRefused
@@ -64,7 +65,7 @@ class CheckPhoto(beam.DoFn):
         """Yields (digest, (listed, checked photo))."""
         try:
             photo = self._check(listed.span.read(listed.row.photo, MOST_BYTES))
-        except PhotoRejected as error:
+        except RowRejected as error:
             yield beam.pvalue.TaggedOutput(
                 "rejected", Quarantined(listed.span.name, listed.row.photo, error.reason, error.detail)
             )

@@ -12,7 +12,8 @@ from typing import Any
 import apache_beam as beam
 
 from data.photos.checks import CheckedPhoto
-from data.spans.layout import LabelRow, Span
+from data.photos.labels_file import LabelRow
+from data.spans.layout import Span
 from data.spans.rejection import Reason
 
 SPLITS = ("train", "eval")

@@ -12,7 +12,7 @@ from data.photos.checks import MOST_BYTES
 from data.photos.decoder_process import DecoderProcess
 from data.photos.thumbnails import thumbnail
 from data.spans.layout import Span
-from data.spans.rejection import PhotoRejected
+from data.spans.rejection import RowRejected
 from errors import EdgelineError
 from records.ingest import INGEST, THUMBNAILS, Ingest, Thumbnail
 
@@ -66,7 +66,7 @@ def _thumbnails(photos: Sequence[Quarantined], spans: Sequence[Span]) -> Iterato
         for item in itertools.islice(_by_interest([a for a in photos if a.reason != "unsafe"]), _MOST_TRIES):
             try:
                 small = make(by_name[item.span].read(item.photo, MOST_BYTES))
-            except PhotoRejected:
+            except RowRejected:
                 continue
             except EdgelineError as error:  # The run can do without pictures.
                 log.warning("No more thumbnails of photos that were quarantined: %s", error)

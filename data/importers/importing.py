@@ -16,9 +16,10 @@ from data.importers.source import PHOTO_SUFFIXES, Found, Refused, Source
 from data.importers.workload_files import read_schema, write_workload
 from data.photos.decoder_process import DecoderProcess
 from data.photos.exif_time import may_have_exif, taken_at, utc_text
+from data.photos.labels_file import LabelRow, restore_photo, write_span
 from data.photos.screening import UNKNOWN_LANE
-from data.spans.layout import LabelRow, restore_photo, usable_spans, write_span
-from data.spans.rejection import PhotoRejected
+from data.spans.layout import usable_spans
+from data.spans.rejection import RowRejected
 from errors import DataRefused, EdgelineError, UsageError
 from labels import fault_of
 
@@ -155,7 +156,7 @@ class _Walk:
     def _taken_at(self, photo: bytes) -> str | None:
         try:
             return self._when_taken(photo) if may_have_exif(photo) else None
-        except PhotoRejected:  # ingest will judge it
+        except RowRejected:  # ingest will judge it
             return None
 
 

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 
-from data.spans.layout import LabelRow, Span, read_labels
-from data.spans.rejection import PhotoRejected
+from data.photos.labels_file import LabelRow, PhotoSpan, read_labels
+from data.spans.layout import Span
+from data.spans.rejection import RowRejected
 
 # 128 bits of SHA-256; what imported photos are named by, so that their names are the index.
 _HASH_DIGITS = 32
@@ -34,24 +35,24 @@ class KnownPhotos:
 
     def __init__(self, spans: Iterable[Span]) -> None:
         self.labels: dict[str, None] = {}
-        self._by_hash: dict[str, tuple[Span, LabelRow]] = {}
-        self._by_size: dict[int, list[tuple[Span, LabelRow]]] = defaultdict(list)
+        self._by_hash: dict[str, tuple[PhotoSpan, LabelRow]] = {}
+        self._by_size: dict[int, list[tuple[PhotoSpan, LabelRow]]] = defaultdict(list)
         for span in spans:
             for row in read_labels(span):
-                self._add(span, row)
+                self._add(PhotoSpan.of(span), row)
 
-    def _add(self, span: Span, row: LabelRow) -> None:
+    def _add(self, span: PhotoSpan, row: LabelRow) -> None:
         if row.label:
             self.labels[row.label] = None
         if match := _HASH_NAME.fullmatch(row.photo):
             self._by_hash[match[1]] = span, row
             return
-        with suppress(PhotoRejected):
+        with suppress(RowRejected):
             self._by_size[span.resolve(row.photo).stat().st_size].append((span, row))
 
-    def find(self, photo: bytes, digest: str) -> tuple[Span, LabelRow] | None:
+    def find(self, photo: bytes, digest: str) -> tuple[PhotoSpan, LabelRow] | None:
         """The span and row of the photo with these bytes and this `photo_hash`; None for a new one."""
         for span, row in self._by_size.pop(len(photo), ()):
-            with suppress(PhotoRejected):
+            with suppress(RowRejected):
                 self._by_hash.setdefault(photo_hash(span.read(row.photo)), (span, row))
         return self._by_hash.get(digest)

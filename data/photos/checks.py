@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from data.photos.jpeg_segments import OddJpeg, PlainJpeg, count_scans, parse
 from data.settings import DataSettings
-from data.spans.rejection import PhotoRejected
+from data.spans.rejection import RowRejected
 
 # Formats by content; MPO, which some phones write, is found as JPEG. Not EPS: Pillow runs Ghostscript on it.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -72,14 +72,14 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
     reads is turned upright, laid on white where it is transparent, scaled down and encoded again.
 
     Raises:
-        PhotoRejected: zero-byte, corrupt, truncated, oversized, too-small, not-a-photo or unsafe.
+        RowRejected: zero-byte, corrupt, truncated, oversized, too-small, not-a-photo or unsafe.
         MemoryError: The photo takes more than there is. Nothing else is raised, whatever the bytes; how long
             it takes, and a decoder that crashes, are up to `DecoderProcess`.
     """
     if not data:
-        raise PhotoRejected("zero-byte", "The file is empty.")
+        raise RowRejected("zero-byte", "The file is empty.")
     if len(data) > MOST_BYTES:
-        raise PhotoRejected("oversized", f"The file has {len(data)} bytes, above {MOST_BYTES}.")
+        raise RowRejected("oversized", f"The file has {len(data)} bytes, above {MOST_BYTES}.")
     plain, truncated = _plain(data)
     try:
         # Pillow warns of odd metadata and of sizes, which either do not matter or are refused here.
@@ -87,16 +87,16 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(plain.stripped if plain else data), formats=FORMATS) as image:
                 return _check_image(image, len(data), plain, limits)
-    except PhotoRejected:
+    except RowRejected:
         raise
     except Image.DecompressionBombError:
-        raise PhotoRejected("oversized", "Its header announces more pixels than Pillow reads.") from None
+        raise RowRejected("oversized", "Its header announces more pixels than Pillow reads.") from None
     except UnidentifiedImageError:
         raise _unreadable(data, truncated) from None
     except READER_ERRORS as error:
         if truncated or "truncated" in str(error):
-            raise PhotoRejected("truncated", f"The file ends too early ({len(data)} bytes).") from None
-        raise PhotoRejected("corrupt", f"It cannot be decoded ({type(error).__name__}: {error}).") from None
+            raise RowRejected("truncated", f"The file ends too early ({len(data)} bytes).") from None
+        raise RowRejected("corrupt", f"It cannot be decoded ({type(error).__name__}: {error}).") from None
 
 
 def _check_image(
@@ -126,9 +126,9 @@ def _check_size(width: int, height: int, limits: DataSettings) -> None:
     if width * height > limits.max_megapixels * 1e6:
         megapixels = width * height / 1e6
         found = f"{width} x {height} is {megapixels:.1f} megapixels, above {limits.max_megapixels:g}."
-        raise PhotoRejected("oversized", found)
+        raise RowRejected("oversized", found)
     if min(width, height) < limits.min_side:
-        raise PhotoRejected("too-small", f"{width} x {height} has a side below {limits.min_side} pixels.")
+        raise RowRejected("too-small", f"{width} x {height} has a side below {limits.min_side} pixels.")
 
 
 def _plain(data: bytes) -> tuple[PlainJpeg | None, bool]:
@@ -144,18 +144,18 @@ def _plain(data: bytes) -> tuple[PlainJpeg | None, bool]:
         truncated = odd.truncated
     scans = plain.scans if plain else count_scans(data)
     if scans > _MOST_SCANS:
-        raise PhotoRejected("unsafe", f"It has {scans} scans, above {_MOST_SCANS}.")
+        raise RowRejected("unsafe", f"It has {scans} scans, above {_MOST_SCANS}.")
     return plain, truncated
 
 
-def _unreadable(data: bytes, truncated: bool) -> PhotoRejected:
+def _unreadable(data: bytes, truncated: bool) -> RowRejected:
     if truncated:
-        return PhotoRejected("truncated", f"The file ends too early ({len(data)} bytes).")
+        return RowRejected("truncated", f"The file ends too early ({len(data)} bytes).")
     if data.startswith((_JPEG, _PNG)) or data.endswith(_JPEG_END):
-        return PhotoRejected("corrupt", "It starts or ends like a photo, and its header cannot be read.")
+        return RowRejected("corrupt", "It starts or ends like a photo, and its header cannot be read.")
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        return PhotoRejected("not-a-photo", "It is a HEIC photo, which is not read; let the phone save JPEG.")
-    return PhotoRejected("not-a-photo", f"Its content is none of {', '.join(FORMATS)}.")
+        return RowRejected("not-a-photo", "It is a HEIC photo, which is not read; let the phone save JPEG.")
+    return RowRejected("not-a-photo", f"Its content is none of {', '.join(FORMATS)}.")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -191,7 +191,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         pixels = np.asarray(image).astype(np.int64)
         return Image.fromarray((pixels.clip(0, 65535) >> 8).astype(np.uint8))
     if image.mode == "F":
-        raise PhotoRejected("not-a-photo", "Its pixels are floating-point numbers without a range.")
+        raise RowRejected("not-a-photo", "Its pixels are floating-point numbers without a range.")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from data.spans.rejection import PhotoRejected
+from data.spans.rejection import RowRejected
 from errors import EdgelineError
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +44,7 @@ class DecoderProcess:
         """What `work` returns or raises.
 
         Raises:
-            PhotoRejected: unsafe, where the process did not survive the photo.
+            RowRejected: unsafe, where the process did not survive the photo.
             EdgelineError: The process does not start.
         """
         _, pipe = self._started or self._start()
@@ -52,7 +52,7 @@ class DecoderProcess:
             pipe.send_bytes(photo)
             outcome = pipe.recv()
         except (EOFError, OSError):
-            raise PhotoRejected("unsafe", self._cause(self.close())) from None
+            raise RowRejected("unsafe", self._cause(self.close())) from None
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from data.spans.layout import LabelRow
-from data.spans.rejection import PhotoRejected, Reason
+from data.photos.labels_file import LabelRow
+from data.spans.rejection import RowRejected
 from labels import fault_of
 
 UNKNOWN_LANE = "unknown"
@@ -15,7 +15,7 @@ UNKNOWN_LANE = "unknown"
 
 def screen_rows(
     rows: Sequence[LabelRow], labels: Sequence[str]
-) -> tuple[list[LabelRow], list[tuple[LabelRow, Reason, str]]]:
+) -> tuple[list[LabelRow], list[tuple[LabelRow, str, str]]]:
     """Parts the rows of one span into those to read photos for and those to quarantine.
 
     A row without a lane is kept with the lane `unknown`, one without a session with its photo's path as the
@@ -42,7 +42,7 @@ def screen_rows(
     for row in rows:
         try:
             _check(row, labels, labels_of, seen)
-        except PhotoRejected as why:
+        except RowRejected as why:
             rejected.append((row, why.reason, why.detail))
         else:
             seen.add(posixpath.normpath(row.photo))
@@ -53,21 +53,21 @@ def screen_rows(
 
 def _check(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[str]], seen: set[str]) -> None:
     if not row.photo:
-        raise PhotoRejected("missing", "The photo cell is empty.")
+        raise RowRejected("missing", "The photo cell is empty.")
     if not row.label:
-        raise PhotoRejected("unlabelled", f"{row.photo} has no label.")
+        raise RowRejected("unlabelled", f"{row.photo} has no label.")
     for name in ("lane_id", "session_id", "captured_at"):
         if (cell := getattr(row, name)) and (fault := fault_of(cell)):
-            raise PhotoRejected("control-character", f"{row.photo} has the {name} {cell!a}: {fault}.")
+            raise RowRejected("control-character", f"{row.photo} has the {name} {cell!a}: {fault}.")
     photo = posixpath.normpath(row.photo)
     if row.label not in labels:
         near = difflib.get_close_matches(row.label, labels, n=1)
         hint = (
             f"the nearest known one is {near[0]!r}" if near else f"known are {', '.join(map(repr, labels))}"
         )
-        raise PhotoRejected("unknown-label", f"{row.photo} has the label {row.label!r}; {hint}.")
+        raise RowRejected("unknown-label", f"{row.photo} has the label {row.label!r}; {hint}.")
     if len(labels_of[photo]) > 1:
         both = " and ".join(map(repr, sorted(labels_of[photo])))
-        raise PhotoRejected("conflicting-label", f"{row.photo} is labelled {both}.")
+        raise RowRejected("conflicting-label", f"{row.photo} is labelled {both}.")
     if photo in seen:
-        raise PhotoRejected("duplicate-row", f"{row.photo} is listed again with the same label.")
+        raise RowRejected("duplicate-row", f"{row.photo} is listed again with the same label.")

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 
 from PIL import Image, ImageFilter
 
-from data.spans.layout import LabelRow
+from data.photos.labels_file import LabelRow
 from errors import UsageError
 
 _ONE_PHOTO = (

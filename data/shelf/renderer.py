@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
 
+from data.photos.labels_file import LabelRow, write_span
 from data.shelf.camera import Camera, take_photo
 from data.shelf.faults import check_faults, choose_photos, spoil
 from data.shelf.layout import LANES, lane
 from data.shelf.scene import draw_bay
-from data.spans.layout import LabelRow, Span, next_number, write_span
+from data.spans.layout import Span, next_number
 from errors import UsageError
 
 CLASS_SHARES = {"ok": 0.7, "misplaced": 0.2, "damaged": 0.1}

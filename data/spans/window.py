@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.spans.layout import MOST_TEXT_BYTES, Span
+from data.spans.layout import Span
 from locations import files_below
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # the coarsest), and keep its time and size: such a span is read again next time.
 _CLOCK_TICK_NS = 2 * 10**9
 _CHUNK = 2**20
+# A span of ten million readings is one or two of these.
+_MOST_BYTES = 64 * 2**30
 
 
 def window_digest(spans: Sequence[Span], cache: Path | None = None) -> str:
@@ -92,7 +94,7 @@ def _content(root: Path) -> str:
 
 def _file_digest(path: str) -> bytes:
     digest = hashlib.sha256()
-    if (size := os.path.getsize(path)) > MOST_TEXT_BYTES:  # nothing reads it; the limit of photos is lower
+    if (size := os.path.getsize(path)) > _MOST_BYTES:  # nothing reads it
         return f"{size} bytes".encode()
     with open(path, "rb", buffering=0) as file:
         while chunk := file.read(_CHUNK):

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import click
 
+from data.photos.labels_file import read_labels
 from data.spans.exclusions import decide, excluded_spans
-from data.spans.layout import Span, find_spans, read_labels
+from data.spans.layout import Span, find_spans
 from errors import DataRefused, UsageError
 from locations import Location, is_url, locate
 from runners.cli import options

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.spans.layout import Span, read_labels
+from data.photos.labels_file import read_labels
+from data.spans.layout import Span
 from data.spans.window import window_digest
 from release import store
 from runners.shared.code import ROOT, digest

@@ -13,7 +13,7 @@ from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import Model, Schema, TransformGraph
 
 from components.import_schema_gen import ImportSchemaGen
-from data.spans.layout import LabelRow, write_span
+from data.photos.labels_file import LabelRow, write_span
 from pipeline.workloads import BUILT_IN
 from tests.components.steps import LABELS, artifact, execute, ingest
 from tests.data.sample_photos import encode

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.photos.labels_file import LabelRow, write_span
 from data.shelf.faults import spoil
 from data.spans.exclusions import decide
-from data.spans.layout import LabelRow, find_spans, write_span
+from data.spans.layout import find_spans
 from data.spans.split import eval_sessions
 from data.spans.window import window_digest
 from errors import DataRefused

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data.spans.layout import write_span
+from data.photos.labels_file import write_span
 from errors import EdgelineError
 from locations import filesystem, locate
 from release import store

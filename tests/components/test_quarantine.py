@@ -4,7 +4,7 @@ import pytest
 
 from components.photo_shards import Quarantined
 from components.quarantine import write_quarantine
-from data.spans.layout import LabelRow, write_span
+from data.photos.labels_file import LabelRow, write_span
 from records.ingest import Ingest
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠1", "'=1", "''"]  # noqa: RUF001

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from data.spans.layout import LabelRow, write_span
+from data.photos.labels_file import LabelRow, write_span
 from records.drift import DRIFT, Drift
 from records.edge import (
     EDGE_FILES,

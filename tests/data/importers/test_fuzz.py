@@ -17,11 +17,12 @@ import pytest
 from data.importers.importing import import_photos
 from data.photos.checks import check_photo
 from data.photos.exif_time import taken_at
+from data.photos.labels_file import read_labels
 from data.photos.screening import screen_rows
 from data.photos.thumbnails import thumbnail
 from data.settings import DataSettings
-from data.spans.layout import find_spans, read_labels
-from data.spans.rejection import PhotoRejected
+from data.spans.layout import find_spans
+from data.spans.rejection import RowRejected
 from errors import EdgelineError
 from labels import fault_of
 from tests.data.sample_photos import encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
@@ -158,7 +159,7 @@ def run(kind, count, seed):
             taken += 1
         except EdgelineError as error:
             assert error.found and error.exit_code in (2, 4), error
-        except PhotoRejected as rejected:
+        except RowRejected as rejected:
             assert rejected.detail
         except Exception as error:
             raise AssertionError(f"{kind.__name__} {seed} {number}") from error

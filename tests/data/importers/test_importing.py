@@ -9,7 +9,8 @@ import yaml
 
 from data.importers.curated_schema import read_label_domain
 from data.importers.importing import import_photos
-from data.spans.layout import LabelRow, find_spans, read_labels, write_span
+from data.photos.labels_file import LabelRow, read_labels, write_span
+from data.spans.layout import find_spans
 from errors import DataRefused, EdgelineError, UsageError
 from tests.data.sample_photos import jpeg, phone_exif
 

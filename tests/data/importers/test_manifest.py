@@ -4,7 +4,7 @@ import os
 import pytest
 
 from data.importers.importing import import_photos
-from data.spans.layout import read_labels
+from data.photos.labels_file import read_labels
 from errors import DataRefused, UsageError
 from tests.data.importers.test_importing import write
 from tests.data.sample_photos import jpeg

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter, ImageOps
 
-from data.photos.checks import MOST_BYTES, PhotoRejected, check_photo
+from data.photos.checks import MOST_BYTES, RowRejected, check_photo
 from data.settings import DataSettings
 from tests.data.sample_photos import decoded, encode, jpeg, phone_exif, pixels, with_scans
 
@@ -18,7 +18,7 @@ LIMITS = DataSettings()
 
 
 def reason(data, limits=LIMITS):
-    with pytest.raises(PhotoRejected) as rejected:
+    with pytest.raises(RowRejected) as rejected:
         check_photo(data, limits)
     return rejected.value.reason
 
@@ -194,7 +194,7 @@ def test_a_photo_has_at_most_100_scans(mode):
     data = with_scans(101, mode)
     odd = data.replace(b"\xff\xda", b"\0\xff\xda", 1)  # libjpeg skips what stands between segments
     for photo in (data, odd):
-        with pytest.raises(PhotoRejected, match=r"unsafe: It has 101 scans, above 100\."):
+        with pytest.raises(RowRejected, match=r"unsafe: It has 101 scans, above 100\."):
             check_photo(photo, LIMITS)
     assert check_photo(with_scans(100, mode), LIMITS).width == 64
 
@@ -204,7 +204,7 @@ def test_a_file_above_the_size_limit_is_refused():
 
 
 def test_a_heic_photo_is_named():
-    with pytest.raises(PhotoRejected, match="HEIC"):
+    with pytest.raises(RowRejected, match="HEIC"):
         check_photo(b"\0\0\0\x18ftypheic" + bytes(500), LIMITS)
 
 
@@ -225,7 +225,7 @@ def test_brightness_and_sharpness_see_a_failing_lens():
 
 
 def test_a_rejection_survives_pickling():
-    rejected = pickle.loads(pickle.dumps(PhotoRejected("corrupt", "It is broken.")))
+    rejected = pickle.loads(pickle.dumps(RowRejected("corrupt", "It is broken.")))
     assert (rejected.reason, rejected.detail, str(rejected)) == (
         "corrupt",
         "It is broken.",
@@ -259,7 +259,7 @@ def damaged_photos(draw):
 def test_damage_ends_in_a_photo_or_a_rejection(data):
     try:
         checked = check_photo(data, DataSettings(min_side=1))
-    except PhotoRejected:
+    except RowRejected:
         return
     clean = decoded(checked.jpeg)
     clean.load()
@@ -270,7 +270,7 @@ def test_damage_ends_in_a_photo_or_a_rejection(data):
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=400))
 def test_random_bytes_are_rejected(data):
-    with pytest.raises(PhotoRejected):
+    with pytest.raises(RowRejected):
         check_photo(data, LIMITS)
 
 
@@ -293,7 +293,7 @@ def test_tensorflow_decodes_whatever_is_let_through():
         data[rng.integers(2, len(data))] = rng.integers(256)
         try:
             clean = check_photo(bytes(data), DataSettings(min_side=1)).jpeg
-        except PhotoRejected:
+        except RowRejected:
             continue
         accepted += 1
         # Two builds of libjpeg may patch up damaged pixels differently, so only the size is compared.

@@ -14,7 +14,7 @@ from data.photos.decoder_process import DecoderProcess
 from data.photos.exif_time import taken_at
 from data.photos.thumbnails import thumbnail
 from data.settings import DataSettings
-from data.spans.rejection import PhotoRejected
+from data.spans.rejection import RowRejected
 from errors import EdgelineError
 from tests.data.sample_photos import as_exif, jpeg, memory_bomb, phone_exif, slow_photo
 
@@ -22,7 +22,7 @@ CHECK = partial(check_photo, limits=DataSettings())
 
 
 def unsafe(decoder, photo):
-    with pytest.raises(PhotoRejected) as rejected:
+    with pytest.raises(RowRejected) as rejected:
         decoder(photo)
     assert rejected.value.reason == "unsafe"
     return rejected.value.detail
@@ -32,7 +32,7 @@ def test_photos_are_checked_as_in_this_process():
     with closing(DecoderProcess(CHECK, 10, 2)) as decoder:
         for seed in range(3):
             assert decoder(jpeg(seed=seed)) == CHECK(jpeg(seed=seed))
-        with pytest.raises(PhotoRejected, match="truncated"):
+        with pytest.raises(RowRejected, match="truncated"):
             decoder(jpeg()[:200])
 
 

@@ -1,5 +1,5 @@
+from data.photos.labels_file import LabelRow
 from data.photos.screening import screen_rows
-from data.spans.layout import LabelRow
 
 LABELS = ("ok", "misplaced", "damaged")
 

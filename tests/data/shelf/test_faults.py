@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.photos.labels_file import LabelRow, read_labels
 from data.shelf.faults import FAULTS, choose_photos, parse_faults, spoil
 from data.shelf.renderer import generate, plan_week, render_session
-from data.spans.layout import LabelRow, read_labels
 from errors import UsageError
 
 

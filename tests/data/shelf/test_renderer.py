@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.photos.labels_file import read_labels
 from data.shelf.layout import LANES
 from data.shelf.renderer import FIRST_WEEK_MONDAY, Session, generate, plan_week, render_session
-from data.spans.layout import Span, find_spans, read_labels
+from data.spans.layout import Span, find_spans
 from errors import UsageError
 
 ROOT = Path(__file__).parents[3]

@@ -5,8 +5,9 @@ import threading
 import pytest
 
 from data.importers.importing import import_photos
+from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import FILE_NAME, decide, excluded_spans, read_decisions
-from data.spans.layout import LabelRow, find_spans, newest_spans, write_span
+from data.spans.layout import find_spans, newest_spans
 from data.spans.window import window_digest
 from errors import DataRefused, EdgelineError, UsageError
 from tests.data.sample_photos import jpeg

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from data.photos.labels_file import LabelRow, read_labels, write_span
 from data.spans.exclusions import decide
-from data.spans.layout import LabelRow, PhotoRejected, Span, find_spans, newest_spans, read_labels, write_span
+from data.spans.layout import RowRejected, Span, find_spans, newest_spans
 from errors import DataRefused, UsageError
 
 ROW = LabelRow("a.jpg", "ok", "lane-01", "walk-1", "2026-10-05T09:12:33Z")
@@ -95,7 +96,7 @@ def test_a_photo_is_never_written_out_of_its_span(tmp_path, photo):
 
 @pytest.mark.parametrize("photo", ["/etc/hostname", "../labels.csv", "b/../../../x.jpg", "a\0.jpg"])
 def test_paths_out_of_the_span_are_rejected(span, photo):
-    with pytest.raises(PhotoRejected) as rejected:
+    with pytest.raises(RowRejected) as rejected:
         span.resolve(photo)
     assert rejected.value.reason == "outside-span"
 
@@ -109,7 +110,7 @@ def test_links_out_of_the_span_are_rejected_and_links_within_are_followed(tmp_pa
     (span.photos / "near.jpg").symlink_to("../../span-00001x/b.jpg")
     (span.photos / "within.jpg").symlink_to("a.jpg")
     for photo in ("file.jpg", "folder/secret.jpg", "near.jpg"):
-        with pytest.raises(PhotoRejected) as rejected:
+        with pytest.raises(RowRejected) as rejected:
             span.resolve(photo)
         assert rejected.value.reason == "outside-span"
     assert span.resolve("within.jpg").read_bytes() == b"photo a"
@@ -122,13 +123,13 @@ def test_a_photos_folder_that_leads_out_is_rejected_and_a_linked_span_is_not(tmp
     foreign = Span(3, tmp_path / "span-00003")
     foreign.path.mkdir()
     foreign.photos.symlink_to(span.photos)
-    with pytest.raises(PhotoRejected, match="outside-span"):
+    with pytest.raises(RowRejected, match="outside-span"):
         foreign.resolve("a.jpg")
 
 
 @pytest.mark.parametrize("photo", ["", "b.jpg", ".", "a.jpg/b.jpg", "x" * 300])
 def test_a_missing_photo_is_rejected_as_missing(span, photo):
-    with pytest.raises(PhotoRejected) as rejected:
+    with pytest.raises(RowRejected) as rejected:
         span.resolve(photo)
     assert rejected.value.reason == "missing"
 
@@ -189,5 +190,5 @@ def test_a_labels_file_that_is_a_pipe_or_enormous_is_refused(span):
 
 def test_a_photo_is_not_read_where_it_is_larger_than_allowed(span):
     os.truncate(span.photos / "a.jpg", 2**40)
-    with pytest.raises(PhotoRejected, match="oversized: The file has more than 1048576 bytes"):
+    with pytest.raises(RowRejected, match="oversized: The file has more than 1048576 bytes"):
         span.read("a.jpg", 2**20)

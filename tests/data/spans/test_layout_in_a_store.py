@@ -5,9 +5,10 @@ import pickle
 
 import pytest
 
+from data.photos.labels_file import LabelRow, read_labels, write_span
 from data.spans.exclusions import decide, excluded_spans
-from data.spans.layout import LabelRow, Span, find_spans, newest_spans, read_labels, write_span
-from data.spans.rejection import PhotoRejected
+from data.spans.layout import Span, find_spans, newest_spans
+from data.spans.rejection import RowRejected
 from data.spans.window import window_digest
 from errors import DataRefused, EdgelineError
 from locations import filesystem, locate
@@ -80,7 +81,7 @@ def test_what_was_uploaded_is_read_also_by_a_worker_that_got_it_pickled(span):
     ],
 )
 def test_a_cell_names_an_object_below_photos_or_nothing(span, photo, reason):
-    with pytest.raises(PhotoRejected) as rejected:
+    with pytest.raises(RowRejected) as rejected:
         span.read(photo)
     assert rejected.value.reason == reason
 

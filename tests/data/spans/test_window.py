@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from data.spans.layout import LabelRow, find_spans, write_span
+from data.photos.labels_file import LabelRow, write_span
+from data.spans.layout import find_spans
 from data.spans.window import window_digest
 
 

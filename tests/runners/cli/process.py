@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from data.spans.layout import LabelRow, write_span
+from data.photos.labels_file import LabelRow, write_span
 
 ROOT = Path(__file__).resolve().parents[3]
 

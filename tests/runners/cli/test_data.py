@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from data.spans.layout import LabelRow, write_span
+from data.photos.labels_file import LabelRow, write_span
 from runners.cli.main import main
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data.spans.layout import LabelRow, write_span
+from data.photos.labels_file import LabelRow, write_span
 from runners.cli.main import main
 from runners.timers import systemd_units
 from runners.timers.scheduled_run import schedule_name

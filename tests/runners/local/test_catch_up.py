@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import decide
-from data.spans.layout import LabelRow, find_spans, newest_spans, write_span
+from data.spans.layout import find_spans, newest_spans
 from runners.cli.main import main
 from runners.local import catch_up
 

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from data.spans.layout import LabelRow, find_spans, write_span
+from data.photos.labels_file import LabelRow, write_span
+from data.spans.layout import find_spans
 from errors import DataRefused
 from pipeline.settings import load
 from pipeline.workloads import find_workload

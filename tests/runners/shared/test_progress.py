@@ -84,10 +84,10 @@ def frames(said):
 
 def test_without_a_terminal_there_are_plain_lines_with_state_and_time():
     assert plain(RUN, 80) == [
-        "[ 1/4] ExampleGen             running",
+        "[ 1/4] ExampleGen              running",
         "         600 of 2,400 photos",
         "         2,400 of 2,400 photos",
-        "[ 1/4] ExampleGen             done         12.3 s",
+        "[ 1/4] ExampleGen              done         12.3 s",
         "[ 2/4] StatisticsGen           running",
         "[ 2/4] StatisticsGen           cached        0.1 s",
         "[ 3/4] Trainer                 running",

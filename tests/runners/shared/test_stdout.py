@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import decide
-from data.spans.layout import LabelRow, write_span
 from records.run import Problem, Step
 from runners.cli.main import main
 from runners.local import artifact_records

@@ -1,0 +1,224 @@
+"""A span of labelled photos: its labels file, and the photos beside it.
+
+DIR/span-00042/labels.csv      photo,label,lane_id,session_id,captured_at
+DIR/span-00042/photos/...      what the photo column names, POSIX, relative to photos/
+"""
+
+import csv
+import errno
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path, PurePosixPath
+
+from data.spans.layout import MOST_TEXT_BYTES, Span, add_span, write_whole
+from data.spans.rejection import RowRejected
+from errors import DataRefused, EdgelineError
+from locations import Location, read_bytes
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One labelled photo, as a row of labels.csv has it."""
+
+    photo: str
+    label: str
+    lane_id: str
+    session_id: str
+    captured_at: str
+
+
+COLUMNS = tuple(field.name for field in fields(LabelRow))
+
+
+@dataclass(frozen=True)
+class PhotoSpan(Span):
+    """One week of labelled photos."""
+
+    @staticmethod
+    def of(span: Span) -> "PhotoSpan":
+        """A span as one of photos."""
+        return PhotoSpan(span.number, span.path)
+
+    @property
+    def labels(self) -> Location:
+        """The labels file."""
+        return self.path / "labels.csv"
+
+    @property
+    def photos(self) -> Location:
+        """The folder that the photo column is relative to."""
+        return self.path / "photos"
+
+    def read(self, photo: str, most: int | None = None) -> bytes:
+        """The content of the file that a `photo` cell names, if it has at most `most` bytes.
+
+        Raises:
+            RowRejected: outside-span or missing, as for `resolve`; unreadable; oversized.
+            EdgelineError: The object store cannot be read at all.
+        """
+        path = self.resolve(photo)
+        try:
+            return read_bytes(path, most)
+        except FileNotFoundError:
+            raise self._missing(photo) from None
+        except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise RowRejected("oversized", f"The file has more than {most} bytes.") from None
+            raise RowRejected("unreadable", f"It cannot be opened ({error.strerror}).") from None
+        except EdgelineError as error:
+            if isinstance(error.__cause__, PermissionError):  # of this object: the labels could be read
+                raise RowRejected("unreadable", f"It cannot be opened ({error.__cause__}).") from None
+            raise
+
+    def resolve(self, photo: str) -> Location:
+        """The file that a `photo` cell names, with every link followed.
+
+        Raises:
+            RowRejected: outside-span, where the cell is absolute, has a `..`, or is a link that leads out
+                of the span's folder; missing, where it is empty, or no file is there. An object store is not
+                asked: `read` finds out.
+        """
+        if not photo:
+            raise RowRejected("missing", "The photo cell is empty.")
+        if not _stays_below(photo):
+            raise _outside(photo)
+        if not isinstance(self.path, Path):
+            relative = PurePosixPath(photo).as_posix()  # an object's name has no ./ and no //
+            if relative == ".":
+                raise self._missing(photo)
+            try:
+                return self.photos / relative
+            except ValueError:  # it looks like a place in another store
+                raise _outside(photo) from None
+        path = os.path.realpath(self.path / "photos" / photo)
+        if not path.startswith(os.path.realpath(self.path) + os.sep):
+            raise RowRejected("outside-span", f"{photo!r} is a link that leads out of {self.name}.")
+        if not os.path.isfile(path):
+            raise self._missing(photo)
+        return Path(path)
+
+    def _missing(self, photo: str) -> RowRejected:
+        return RowRejected("missing", f"{self.name}/photos/{photo} is not there.")
+
+
+def _outside(photo: str) -> RowRejected:
+    return RowRejected("outside-span", f"{photo!r} is not a plain relative path below photos/.")
+
+
+def _stays_below(photo: str) -> bool:
+    path = PurePosixPath(photo)
+    return not path.is_absolute() and ".." not in path.parts and "\0" not in photo
+
+
+def read_labels(week: Span) -> list[LabelRow]:
+    """The rows of a span's labels.csv, cells stripped of surrounding blanks.
+
+    A byte order mark, CRLF line ends, quoted commas and columns in any order are fine.
+
+    Raises:
+        DataRefused: The file is missing, is not UTF-8, lacks a column or has it twice, or a row has too few
+            or too many cells.
+    """
+    span = PhotoSpan.of(week)
+    try:
+        raw = read_bytes(span.labels, MOST_TEXT_BYTES)
+        text = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig").read()
+    except FileNotFoundError:
+        raise DataRefused(
+            f"{span.labels} is missing.",
+            "Photos without labels cannot be trained on.",
+            f"Write it with the columns {','.join(COLUMNS)}.",
+            (span.name,),
+        ) from None
+    except UnicodeDecodeError as error:
+        raise DataRefused(
+            f"{span.labels} is not UTF-8 (byte {error.start}).",
+            "Labels would be misread.",
+            "Save it as UTF-8.",
+            (span.name,),
+        ) from None
+    except OSError as error:
+        raise DataRefused(
+            f"{span.labels} cannot be read ({error.strerror}).",
+            "The photos have no labels then.",
+            "Fix the file.",
+            (span.name,),
+        ) from None
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = header
+        _check_header(span, header)
+        return [_label_row(span, reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise DataRefused(
+            f"{span.labels} line {reader.reader.line_num} is not CSV ({error}).",
+            "It cannot be read.",
+            "Fix that line.",
+            (span.name,),
+        ) from None
+
+
+def _check_header(span: PhotoSpan, header: list[str]) -> None:
+    if twice := [column for column in COLUMNS if header.count(column) > 1]:
+        raise DataRefused(
+            f"{span.labels} has the column {', '.join(twice)} twice.",
+            "Which of them counts cannot be told.",
+            "Remove or rename one.",
+            (span.name,),
+        )
+    if missing := [column for column in COLUMNS if column not in header]:
+        found = ", ".join(header) or "an empty file"
+        raise DataRefused(
+            f"{span.labels} has no column {', '.join(missing)}; found: {found}.",
+            "Each photo needs a label, a lane and a session.",
+            f"The header is {','.join(COLUMNS)}.",
+            (span.name,),
+        )
+
+
+def _label_row(span: PhotoSpan, line: int, cells: dict[str, str]) -> LabelRow:
+    if None in cells or None in cells.values():
+        raise DataRefused(
+            f"{span.labels} line {line} does not have as many cells as its header.",
+            "Its cells cannot be told apart.",
+            "Quote cells that hold a comma, and fill empty cells with nothing between two commas.",
+            (span.name,),
+        )
+    return LabelRow(*(cells[column].strip() for column in COLUMNS))
+
+
+def write_span(data_dir: Path, photos: Iterable[tuple[LabelRow, bytes | None]]) -> PhotoSpan:
+    """Writes the next span of photos, see `add_span`; a row with None as its photo is written alone."""
+
+    def fill(folder: Path) -> None:
+        (folder / "photos").mkdir()
+        with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for row, photo in photos:
+                writer.writerow(astuple(row))
+                if photo is not None:
+                    if not _stays_below(row.photo):
+                        raise ValueError(f"{row.photo!r} is not a relative path below photos/")
+                    target = folder / "photos" / row.photo
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(photo)
+
+    return PhotoSpan.of(add_span(data_dir, fill))
+
+
+def restore_photo(span: PhotoSpan, photo: str, content: bytes) -> bool:
+    """Writes the file of a row where it is gone; whether it was. What is there is not overwritten."""
+    target = Path(str(span.photos), photo)
+    try:
+        span.resolve(photo)
+        return False
+    except RowRejected as rejected:
+        if rejected.reason != "missing" or os.path.lexists(target):
+            return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(target, content)
+    return True

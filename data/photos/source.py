@@ -1,0 +1,106 @@
+"""Labelled photos as a source: rows of labels.csv, and the clean photo that each names."""
+
+import io
+from collections.abc import Iterator, Mapping
+from functools import cached_property, partial
+from typing import Any
+
+from data.photos.checks import MOST_BYTES, check_photo
+from data.photos.decoder_process import DecoderProcess
+from data.photos.labels_file import LabelRow, PhotoSpan, read_labels
+from data.photos.screening import screen_rows
+from data.photos.thumbnails import thumbnail
+from data.settings import DataSettings
+from data.spans.layout import Span
+from data.spans.source import Example, Rejected, Row
+from records.workload import Workload
+
+# Of CPU time: 40 megapixels take 0.2 as a JPEG, and 2 at 16 bits a pixel.
+_SECONDS, _MEGAPIXELS_A_SECOND = 10, 4
+# Of address space: 16-bit and transparent photos take up to 25 bytes a pixel while they are turned into RGB.
+_GIGABYTES, _BYTES_A_PIXEL = 1, 32
+# The same for one thumbnail, which is worth less than the photo.
+_THUMBNAIL_SECONDS, _THUMBNAIL_GIGABYTES = 2, 2
+# Pixels of the longer side: enough to see what is on it, and a dozen of them stay under 100 kB.
+_SHOWN_SIDE = 128
+
+
+def open_source(workload: Workload, settings: DataSettings) -> "PhotoSource":
+    """The photos of a workload."""
+    return PhotoSource(workload.labels, settings)
+
+
+def check(span: Span, workload: Workload) -> None:
+    """Reads the labels file.
+
+    Raises:
+        DataRefused: It is missing, or is not what a labels file is.
+    """
+    read_labels(span)
+
+
+def count(span: Span) -> int:
+    """The rows of the labels file. Raises as `check` does."""
+    return len(read_labels(span))
+
+
+class PhotoSource:
+    """Reads photos; each is opened in a process with limits on time and memory. See `Source`."""
+
+    def __init__(self, labels: tuple[str, ...], settings: DataSettings) -> None:
+        self._labels, self._settings = labels, settings
+
+    def rows(self, span: Span) -> Iterator[Row | Rejected]:
+        """The rows of the labels file that may be opened, after those that may not."""
+        kept, rejected = screen_rows(read_labels(span), self._labels)
+        yield from (Rejected(row.photo, reason, detail) for row, reason, detail in rejected)
+        yield from (Row(row.photo, row.label, row.session_id, row) for row in kept)
+
+    def example(self, span: Span, row: Row) -> Example:
+        """The photo as a clean JPEG, with what is known of it."""
+        photo = self._checked(PhotoSpan.of(span).read(row.id, MOST_BYTES))
+        labelled: LabelRow = row.content
+        features = {
+            "lane_id": labelled.lane_id,
+            "session_id": labelled.session_id,
+            "captured_at": labelled.captured_at,
+            "photo": photo.jpeg,
+            "width": photo.width,
+            "height": photo.height,
+            "byte_size": photo.byte_size,
+            "brightness": photo.brightness,
+            "sharpness": photo.sharpness,
+        }
+        return Example(features, photo.digest)
+
+    def thumbnail(self, span: Span, id: str) -> bytes | None:
+        """A quarantined photo in small, where it can be opened."""
+        small: bytes | None = self._thumbnails(PhotoSpan.of(span).read(id, MOST_BYTES))
+        return small
+
+    def show(self, features: Mapping[str, Any]) -> bytes | str:
+        """The photo in small."""
+        from PIL import Image
+
+        buffer = io.BytesIO()
+        with Image.open(io.BytesIO(features["photo"][0])) as image:
+            image.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
+            image.save(buffer, "JPEG", quality=80)
+        return buffer.getvalue()
+
+    def close(self) -> None:
+        """Ends the processes that decode."""
+        for name in ("_checked", "_thumbnails"):
+            if name in vars(self):
+                vars(self).pop(name).close()
+
+    @cached_property
+    def _checked(self) -> DecoderProcess:
+        megapixels = self._settings.max_megapixels
+        seconds = max(_SECONDS, round(megapixels / _MEGAPIXELS_A_SECOND))
+        check = partial(check_photo, limits=self._settings)
+        return DecoderProcess(check, seconds, _GIGABYTES + megapixels * _BYTES_A_PIXEL / 1000)
+
+    @cached_property
+    def _thumbnails(self) -> DecoderProcess:
+        return DecoderProcess(thumbnail, _THUMBNAIL_SECONDS, _THUMBNAIL_GIGABYTES)

@@ -1,0 +1,107 @@
+"""What a workload's source is: it reads the rows of a span, and makes an example of each or says why not.
+
+A module of a source has three functions:
+
+    open_source(workload: Workload, settings: DataSettings) -> Source
+    check(span: Span, workload: Workload) -> None
+        Reads what tells in a second whether the span can be read at all. Raises DataRefused.
+    count(span: Span) -> int
+        Its rows. Raises DataRefused.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from data.spans.layout import Span
+
+# What a feature of a tf.Example may be; a text is stored as UTF-8.
+Value = bytes | str | int | float | Sequence[float] | Sequence[int] | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a span that may become an example.
+
+    Attributes:
+        id: What a person finds it by, unique in its span: the path of a photo, `readings.csv:17`.
+        label: One of the schema's.
+        group: Examples of one group are never in two splits.
+        content: What `Source.example` needs of it; it may be pickled.
+    """
+
+    id: str
+    label: str
+    group: str
+    content: Any = None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that goes to quarantine.
+
+    Attributes:
+        id: As of `Row`.
+        reason: The slug to count by.
+        detail: One sentence with what was found.
+        text: Some of the row as it came, for a person to look at; empty where it is no text.
+    """
+
+    id: str
+    reason: str
+    detail: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Example:
+    """What the DAG reads of a row.
+
+    Attributes:
+        features: By name, without label, id and span, which every example gets.
+        digest: Hexadecimal, evenly spread: the same for copies, of which one is kept, or none where their
+            labels differ.
+    """
+
+    features: Mapping[str, Value]
+    digest: str
+
+
+class Source(Protocol):
+    """Reads spans. It may be pickled before it was used; `close` ends what it has begun."""
+
+    def rows(self, span: Span) -> Iterator[Row | Rejected]:
+        """The rows of a span in the order of its files, read as they are asked for.
+
+        Raises:
+            DataRefused: The span cannot be read at all.
+        """
+        ...
+
+    def example(self, span: Span, row: Row) -> Example:
+        """What becomes of a row.
+
+        Raises:
+            RowRejected: It cannot be used.
+        """
+        ...
+
+    def thumbnail(self, span: Span, id: str) -> bytes | None:
+        """A JPEG of a quarantined row; None where there is nothing to look at.
+
+        Raises:
+            RowRejected: It cannot be made.
+        """
+        ...
+
+    def show(self, features: Mapping[str, Any]) -> bytes | str:
+        """An example as a person looks at it in the report: a JPEG, or a text of at most 300 characters.
+
+        Args:
+            features: Of `tf.Example`: lists of bytes, int or float by name.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ends the processes that it began."""
+        ...
