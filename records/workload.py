@@ -21,6 +21,9 @@ class Workload:
         slices: Beside `class` and `span`: what a slice is called in settings, and its feature.
         numbers: Features of numbers that the model reads.
         categories: Features of texts out of few that the model reads.
+        label_column: What a table calls the label.
+        group_column: The column of a table whose rows belong together, such as a machine; empty where none is.
+        time_column: The column of a table with the time of a row; empty where none is.
         unmeasured: Features that are left out of the statistics.
         normal: The label of what is no alarm; empty where no label is.
     """
@@ -35,6 +38,9 @@ class Workload:
     slices: Mapping[str, str] = field(default_factory=dict)
     numbers: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    label_column: str = "label"
+    group_column: str = ""
+    time_column: str = ""
     unmeasured: tuple[str, ...] = ()
     normal: str = ""
 

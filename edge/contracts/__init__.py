@@ -1,0 +1,1 @@
+"""What goes into a model, by kind: how a device makes it without TensorFlow."""
