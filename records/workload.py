@@ -22,8 +22,8 @@ class Workload:
         numbers: Features of numbers that the model reads.
         categories: Features of texts out of few that the model reads.
         label_column: What a table calls the label.
-        group_column: The column of a table whose rows belong together, such as a machine; empty where none is.
-        time_column: The column of a table with the time of a row; empty where none is.
+        group_column: The column of a table with what its rows belong to, such as a machine; or empty.
+        time_column: The column of a table with the time of a row; or empty.
         unmeasured: Features that are left out of the statistics.
         normal: The label of what is no alarm; empty where no label is.
     """

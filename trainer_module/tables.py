@@ -1,8 +1,8 @@
-"""The workload of tables and sensors: what Transform makes of a row or a window of rows, and the model of it.
+"""The workload of tables and sensors: what Transform makes of a row or a window of rows, and the model.
 
-Every number becomes two channels, its z-score and whether it is missing, and with `model.buckets` a third, its
-rank among the training data; every category becomes a one-hot of its vocabulary. Means, deviations, quantiles
-and vocabularies are those of the train split, and part of the graph.
+Every number becomes two channels, its z-score and whether it is missing, and with `model.buckets` a third,
+its rank among the training data; every category becomes a one-hot of its vocabulary. Means, deviations,
+quantiles and vocabularies are those of the train split, and part of the graph.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
             none) and `vocabulary` (most values of a category that are told apart).
 
     Returns:
-        `row`, float32 [N, readings, channels]; `label`, int64 [N], the index of the name in `labels`, -1 where
-        it is not in there; and what was learned of the data, the same in every example, for `edge_contract`:
-        `_means` and `_deviations`, float32 [N, numbers], `_boundaries`, float32 [N, numbers, buckets - 1].
+        `row`, float32 [N, readings, channels]; `label`, int64 [N], the index of the name in `labels`, -1
+        where it is not in there; and what was learned of the data, the same in every example, for
+        `edge_contract`: `_means` and `_deviations`, float32 [N, numbers], `_boundaries`, float32
+        [N, numbers, buckets - 1].
     """
     import tensorflow as tf
     import tensorflow_transform as tft
@@ -63,6 +64,9 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
             rank = tf.reduce_sum(above, axis=-1) * (2 / (buckets - 1)) - 1
             channels.append(tf.where(missing, 0.0, rank))
             learned["_boundaries"] = boundaries
+        # As many as numbers, so that edge_contract can ask for them without a category.
+        everyone = tf.shape(values)[0]
+        learned = {name: tf.repeat(value[tf.newaxis], everyone, axis=0) for name, value in learned.items()}
     for index, name in enumerate(categories):
         size = custom_config["vocabulary"]
         ids = tft.compute_and_apply_vocabulary(
@@ -71,12 +75,8 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
         one_hot = tf.one_hot(ids + 1, size + 1)  # the first for what is not in the vocabulary
         channels.append(tf.repeat(one_hot[:, tf.newaxis], readings, axis=1))
     row = tf.concat(channels, axis=-1)
-    everyone = tf.shape(row)[0]
-    return {
-        ROW: row,
-        LABEL: _label_ids(_one_each(inputs[LABEL]), custom_config["labels"]),
-        **{name: tf.repeat(value[tf.newaxis], everyone, axis=0) for name, value in learned.items()},
-    }
+    labels = _label_ids(_one_each(inputs[LABEL]), custom_config["labels"])
+    return {ROW: row, LABEL: labels, **learned}
 
 
 def build_model(
@@ -154,7 +154,7 @@ def _fixed(name: str, feature: Any) -> tf.Tensor:
         raise UsageError(
             f"The schema gives the feature {name} no fixed shape.",
             "How many readings a row of the model has is part of the model.",
-            "Give it `shape { dim { size: 1 } }`, or the number of readings, and presence { min_fraction: 1 }.",
+            "Give it `shape { dim { size: N } }` for N readings, and `presence { min_fraction: 1 }`.",
         )
     return feature if feature.shape.rank == 2 else feature[:, tf.newaxis]
 

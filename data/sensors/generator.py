@@ -15,6 +15,7 @@ One reading hardly tells them apart from another machine or another load; a wind
 import logging
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta, timezone
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def _lines(
 
 
 def _episodes(ticks: int, rng: Any) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Which anomaly each reading belongs to (its place in LABELS), and how strong it is, [ticks, machines]."""
+    """Which anomaly a reading belongs to (its place in LABELS), and how strong it is, [ticks, machines]."""
     kinds = np.zeros((ticks, MACHINES), np.int8)
     severity = np.zeros((ticks, MACHINES), np.float32)
     low, high = (min(length, max(1, ticks // 4)) for length in _EPISODE)
@@ -175,7 +176,7 @@ def _wander(rng: Any, ticks: int, keep: float) -> _Floats:
     """Noise of deviation 1 that keeps a share of itself from tick to tick, [ticks, machines]."""
     noise: _Floats = rng.standard_normal((ticks, MACHINES))
     noise[1:] *= np.sqrt(1 - keep * keep)
-    for before, after in zip(noise, noise[1:], strict=False):
+    for before, after in pairwise(noise):
         after += keep * before
     return noise
 

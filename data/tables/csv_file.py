@@ -1,7 +1,7 @@
 """A CSV file of a span, read row by row: memory stays flat in its rows, from a disk and from a store."""
 
 import csv
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -84,7 +84,7 @@ def count_rows(span: Span, path: Location) -> int:
     return sum(1 for _, cells in _raw_rows(span, path) if cells) - 1
 
 
-def _raw_rows(span: Span, path: Location) -> Iterator[tuple[int, list[str] | str]]:
+def _raw_rows(span: Span, path: Location) -> Generator[tuple[int, list[str] | str], None, None]:
     reader = csv.reader(_lines(span, path), strict=True)
     before = 0
     while True:

@@ -5,9 +5,9 @@ names: numbers, categories, label, and where it has them a group and a time.
 
 Which examples are never in two splits follows from the columns:
 
-- With `data.readings` above 1, an example is a window of readings of one machine (the group), and the blocks of
-  `data.block_hours` of a machine are the groups of the split. A window never reaches over the end of a block,
-  so no reading is in two splits. Two blocks of one machine may be: the model is to know the machines.
+- With `data.readings` above 1, an example is a window of readings of one machine (the group), and the blocks
+  of `data.block_hours` of a machine are the groups of the split. A window never reaches over the end of a
+  block, so no reading is in two splits. Two blocks of one machine may be: the model is to know the machines.
 - Else rows of one group, else rows of one block of time.
 - A table with neither is one of independent rows. Equal rows are in the same split, and none is dropped as a
   copy: in a table of few columns two cases may well be equal.

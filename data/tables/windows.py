@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from data.settings import DataSettings
@@ -40,7 +40,7 @@ class _Machine:
     held: Reading | None = None
     last: float = -float("inf")
     block: float = float("nan")
-    count: int = field(default=0)
+    count: int = 0
 
 
 class Windows:
@@ -54,7 +54,7 @@ class Windows:
         self._settings, self._machines = settings, dict[str, _Machine]()
 
     def add(self, reading: Reading) -> Iterator[tuple[Reading, bytes] | Rejected]:
-        """Takes the next reading; gives the newest reading and the numbers of each window that is complete."""
+        """Takes the next reading; gives the newest one and all numbers of each window that is complete."""
         machine = self._machines.get(reading.group)
         if machine is None:
             if len(self._machines) >= _MOST_MACHINES:
@@ -64,23 +64,20 @@ class Windows:
                     "Name a column of machines as the group, or set data.readings to 1.",
                 )
             machine = self._machines[reading.group] = _Machine(deque(maxlen=self._settings.readings))
-        held = machine.held
+        held, name = machine.held, reading.group or "the table"
         if held is None or reading.time > held.time:
             machine.held = reading
             if held is not None:
                 yield from self._accept(machine, held)
         elif reading.time in (held.time, machine.last):
-            yield Rejected(
-                reading.id, "duplicate", f"{reading.group or 'It'} has a reading of {_at(reading)} already."
-            )
+            detail = f"There is a reading of {name} at {_at(reading)} already."
+            yield Rejected(reading.id, "duplicate", detail)
         elif reading.time < machine.last:
-            detail = (
-                f"{_at(reading)} comes after {format_time(machine.last)} of {reading.group or 'the table'}."
-            )
+            detail = f"{_at(reading)} comes after {format_time(machine.last)}, the last one of {name}."
             yield Rejected(reading.id, "clock-backwards", detail)
         else:
             machine.held = reading
-            detail = f"{_at(held)} comes before {_at(reading)} of {reading.group or 'the table'}."
+            detail = f"{_at(held)} comes before {_at(reading)}, the next one of {name}."
             yield Rejected(held.id, "clock-backwards", detail)
 
     def end(self) -> Iterator[tuple[Reading, bytes] | Rejected]:
