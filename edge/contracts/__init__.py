@@ -1,0 +1,1 @@
+"""How a device makes what a model reads: the executable forms of preprocessing.json, without TensorFlow."""
