@@ -19,7 +19,7 @@ from data.photos.screening import screen_rows
 from data.settings import DataSettings
 from data.spans.layout import newest_spans
 from data.spans.rejection import RowRejected
-from data.spans.split import eval_sessions
+from data.spans.split import Ends
 from pipeline.settings import Settings
 from pipeline.workloads import find_workload
 from pipeline.workloads import read_labels as workload_labels
@@ -57,7 +57,9 @@ def _photos(data: Path, settings: DataSettings, labels: Iterable[str]) -> tuple[
     rows: list[tuple[PhotoSpan, LabelRow]] = []
     for span in newest_spans(data, settings.window):
         rows += [(PhotoSpan.of(span), row) for row in screen_rows(read_labels(span), list(labels))[0]]
-    held_out = eval_sessions((row.session_id for _, row in rows), settings.eval_fraction)
+    ends = Ends()
+    for _, row in rows:
+        ends = ends.with_group(row.session_id)
     seen: set[str] = set()
     splits: dict[bool, list[Photo]] = defaultdict(list)
     for span, row in rows:
@@ -67,7 +69,7 @@ def _photos(data: Path, settings: DataSettings, labels: Iterable[str]) -> tuple[
             continue
         if photo.digest not in seen:
             seen.add(photo.digest)
-            splits[row.session_id in held_out].append((photo.jpeg, row.label))
+            splits[ends.in_eval(row.session_id, settings.eval_fraction)].append((photo.jpeg, row.label))
     return splits[False], splits[True]
 
 
@@ -79,7 +81,7 @@ def _train(
     import numpy as np
     import tensorflow as tf
 
-    from trainer_module.photos import build_model
+    from trainer_module.backbones import classifier
 
     size, channels = settings.model.image_size, settings.model.channels
     trainer = settings.trainer
@@ -97,7 +99,8 @@ def _train(
         return tf.clip_by_value(image, 0.0, 255.0), label
 
     keras.utils.set_random_seed(settings.seed)
-    model = build_model(labels, settings.model)
+    network = settings.model
+    model = classifier(network.backbone, network.image_size, network.channels, len(labels), network.weights)
     model.compile(
         keras.optimizers.Adam(trainer.learning_rate),
         "sparse_categorical_crossentropy",

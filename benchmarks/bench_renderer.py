@@ -22,7 +22,7 @@ def main() -> None:
     for workers in sorted({1, 2, os.cpu_count() or 1}):
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
-            generate(Path(folder), weeks=1, photos_per_week=photos, seed=1, faults={}, workers=workers)
+            generate(Path(folder), weeks=1, per_week=photos, seed=1, faults={}, workers=workers)
             seconds = time.perf_counter() - start
         alone = alone or seconds
         rate = photos / seconds

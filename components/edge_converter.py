@@ -1,6 +1,5 @@
 """EdgeConverter: the SavedModel becomes the files for a phone, one a variant."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from tfx.types.standard_artifacts import Examples, Model, TransformGraph
 from tfx.utils import path_utils
 
 from components.artifacts import EdgeModels
-from components.transformed_photos import read_photos
+from components.transformed_examples import read_examples
 from edge.convert import convert
 from edge.settings import ConversionSettings
 from labels import render_labels
@@ -20,9 +19,10 @@ from records.edge import (
     LABELS_FILE_NAME,
     PREPROCESSING,
     Calibration,
-    Preprocessing,
 )
+from records.workload import Workload
 from trainer_module.settings import ModelSettings
+from trainer_module.workload_module import load, tensor_signature
 
 log = logging.getLogger("edgeline.edge")
 
@@ -33,56 +33,45 @@ def EdgeConverter(
     transform_graph: InputArtifact[TransformGraph],
     model: InputArtifact[Model],
     edge_models: OutputArtifact[EdgeModels],
-    labels: Parameter[str],
+    workload: Parameter[str],
     look: Parameter[str],
     settings: Parameter[str],
     code: Parameter[str],
 ) -> None:
-    """Converts each variant in a process of its own, int8 calibrated on real training photos.
+    """Converts each variant in a process of its own, int8 calibrated on real training examples.
 
     A variant that cannot be made is recorded with its error, and the others are made all the same; whether
     what is left may ship is `EdgeValidator`'s to say.
 
     Args:
-        examples: Raw examples; photos of `train` calibrate int8.
+        examples: Raw examples; those of `train` calibrate int8.
         transform_graph: How the model sees them.
         model: The trained model.
         edge_models: The files, with labels and the preprocessing contract.
-        labels: Class names, in the order of the schema's domain, as JSON.
+        workload: `Workload` as JSON.
         look: `ModelSettings` as JSON.
         settings: `ConversionSettings` as JSON.
         code: Digest of the code that this runs, which keys the cache.
     """
+    from tensorflow_transform import TFTransformOutput
+
     conversion = ConversionSettings.model_validate_json(settings)
     folder = Path(edge_models.uri)
     folder.mkdir(parents=True, exist_ok=True)
-    photos = read_photos(examples, transform_graph.uri, "train", conversion.calibration_photos)
+    about = Workload.from_json(workload)
+    sample = read_examples(examples, transform_graph.uri, "train", conversion.calibration_photos, about)
     conversions = convert(
         saved_model=Path(path_utils.serving_model_path(model.uri)),
-        signature="serve_image",
+        signature=tensor_signature(about.module),
         variants=conversion.variants,
-        calibration=photos.images,
+        calibration=sample.inputs,
         output=folder,
     )
     for item in conversions:
         if item.error:
             log.warning("The %s variant could not be made: %s", item.variant, item.error)
     CONVERSIONS.write(folder, tuple(conversions))
-    CALIBRATION.write(folder, Calibration("train", tuple(photos.groups["photo_id"])))
-    PREPROCESSING.write(folder, _preprocessing(ModelSettings.model_validate_json(look)))
-    (folder / LABELS_FILE_NAME).write_bytes(render_labels(json.loads(labels)))
-
-
-def _preprocessing(look: ModelSettings) -> Preprocessing:
-    """How a phone has to prepare a photo; the Transform graph does the same."""
-    return Preprocessing(
-        version=1,
-        image_size=look.image_size,
-        channels=look.channels,
-        color="luma" if look.channels == 1 else "rgb",
-        resize="bilinear-antialias",
-        rounding="nearest-uint8",
-        orientation="upright",
-        input_dtype="float32",
-        input_range=(0, 255),
-    )
+    CALIBRATION.write(folder, Calibration("train", tuple(sample.ids)))
+    transform, network = TFTransformOutput(transform_graph.uri), ModelSettings.model_validate_json(look)
+    PREPROCESSING.write(folder, load(about.module).edge_contract(transform, network, about))
+    (folder / LABELS_FILE_NAME).write_bytes(render_labels(about.labels))

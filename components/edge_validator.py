@@ -1,8 +1,8 @@
 """EdgeValidator: measures the very files that would ship, next to the SavedModel that they were made from."""
 
-import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from tfx.utils import path_utils
 
 from components import artifacts
 from components.predictions import write_mistakes, write_predictions
-from components.transformed_photos import TransformedPhotos, read_photos
+from components.transformed_examples import TransformedExamples, read_examples
 from edge.inspect import inspect, problems
 from edge.measure import measure
 from gates.edge import judge
@@ -21,10 +21,12 @@ from gates.settings import EdgeLimits
 from labels import parse_labels
 from records.edge import CONVERSIONS, EDGE_FILES, LABELS_FILE_NAME, Conversion, EdgeFiles, Variant
 from records.verdict import VERDICT, Verdict
+from records.workload import Workload
+from trainer_module.workload_module import tensor_signature
 
-# Bounds memory and time on a large window: 5,000 photos of 128x128x1 are 80 MB, and their share is known to
-# 0.7 points.
-_MOST_PHOTOS = 5_000
+# Bounds memory and time on a large window: 5,000 photos of 128x128x1 are 80 MB, and a share of them is known
+# to 0.7 points.
+_MOST_EXAMPLES = 5_000
 _BATCH = 64
 
 log = logging.getLogger("edgeline.edge")
@@ -37,7 +39,7 @@ def EdgeValidator(
     model: InputArtifact[Model],
     edge_models: InputArtifact[artifacts.EdgeModels],
     verdict: OutputArtifact[artifacts.Verdict],
-    labels: Parameter[str],
+    workload: Parameter[str],
     limits: Parameter[str],
     code: Parameter[str],
 ) -> None:
@@ -48,8 +50,8 @@ def EdgeValidator(
         transform_graph: How the model sees them.
         model: The SavedModel that the files were made from.
         edge_models: The files.
-        verdict: The verdict, what was measured, and what the SavedModel said of each photo.
-        labels: Class names, in the order of the schema's domain, as JSON.
+        verdict: The verdict, what was measured, and what the SavedModel said of each example.
+        workload: `Workload` as JSON.
         limits: `EdgeLimits` as JSON.
         code: Digest of the code that this runs, which keys the cache.
 
@@ -57,38 +59,42 @@ def EdgeValidator(
         EdgelineError: The labels are not those of the schema, one for each output of the model.
     """
     bundle, folder = Path(edge_models.uri), Path(verdict.uri)
-    photos = read_photos(examples, transform_graph.uri, "eval", _MOST_PHOTOS)
-    reference = _probabilities(path_utils.serving_model_path(model.uri), photos.images)
+    about = Workload.from_json(workload)
+    sample = read_examples(examples, transform_graph.uri, "eval", _MOST_EXAMPLES, about)
+    signature = tensor_signature(about.module)
+    reference = _probabilities(path_utils.serving_model_path(model.uri), signature, sample.inputs)
     raw = (bundle / LABELS_FILE_NAME).read_bytes()
-    names = parse_labels(raw, LABELS_FILE_NAME, reference.shape[1], json.loads(labels))
+    names = parse_labels(raw, LABELS_FILE_NAME, reference.shape[1], about.labels)
     required = EdgeLimits.model_validate_json(limits)
     variants = tuple(
-        _validate(bundle, conversion, photos, reference, required) for conversion in CONVERSIONS.read(bundle)
+        _validate(bundle, conversion, sample, reference, required) for conversion in CONVERSIONS.read(bundle)
     )
     default = next((variant.name for variant in variants if not variant.reasons), None)
     found = _verdict(variants, default)
     for warning in found.warnings:
         log.warning(warning)
     VERDICT.write(folder, found)
-    EDGE_FILES.write(folder, EdgeFiles(default, len(photos.labels), variants))
-    write_predictions(folder, photos, reference, names)
-    write_mistakes(folder, examples, photos, reference, names)
+    EDGE_FILES.write(folder, EdgeFiles(default, len(sample.labels), variants))
+    write_predictions(folder, sample, reference, names)
+    write_mistakes(folder, examples, sample, reference, about)
     verdict.set_int_custom_property("passed", int(found.passed))
 
 
-def _probabilities(saved_model: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _probabilities(saved_model: str, signature: str, inputs: NDArray[Any]) -> NDArray[np.float32]:
     """The SavedModel's probabilities, float32 [n, classes]."""
     import tensorflow as tf
 
-    serve = tf.saved_model.load(saved_model).signatures["serve_image"]
-    batches = (images[start : start + _BATCH].astype(np.float32) for start in range(0, len(images), _BATCH))
-    return np.concatenate([serve(image=tf.constant(batch))["probabilities"].numpy() for batch in batches])
+    serve = tf.saved_model.load(saved_model).signatures[signature]
+    ((name, spec),) = serve.structured_input_signature[1].items()
+    batches = (inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH))
+    answers = (serve(**{name: tf.cast(batch, spec.dtype)})["probabilities"] for batch in batches)
+    return np.concatenate([answer.numpy() for answer in answers])
 
 
 def _validate(
     bundle: Path,
     conversion: Conversion,
-    photos: TransformedPhotos,
+    sample: TransformedExamples,
     reference: NDArray[np.float32],
     limits: EdgeLimits,
 ) -> Variant:
@@ -98,8 +104,7 @@ def _validate(
         return Variant(name, None, (f"It could not be converted: {conversion.error}",))
     path = bundle / conversion.file
     inspected = inspect(path)
-    groups = {"class": photos.groups["label"], "lane": photos.groups["lane_id"]}
-    measured = measure(path, name, photos.images, photos.labels, reference, groups)
+    measured = measure(path, name, sample.inputs, sample.labels, reference, sample.groups)
     reasons = (*problems(inspected, name), *judge(measured, limits))
     return Variant(name, path.name, reasons, inspected, measured)
 

@@ -3,7 +3,6 @@
 TFMA computes the metrics by slice, `gates/bounds.py` judges them; the blessing is TFX's standard artifact.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,9 +26,7 @@ from gates.bounds import judge
 from gates.settings import EvaluationSettings
 from records.evaluation import METRICS, Confusion, Metrics
 from records.verdict import VERDICT
-
-# What a kind of slice is called in the settings, and the feature of the examples that it is taken from.
-SLICE_FEATURES = {"class": "label", "lane": "lane_id", "span": "span"}
+from records.workload import Workload
 
 
 class EvaluatorExecutor(Executor):
@@ -46,14 +43,14 @@ class EvaluatorExecutor(Executor):
         super().Do(input_dict, output_dict, exec_properties)
 
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
-        labels = json.loads(exec_properties["labels"])
+        workload = Workload.from_json(exec_properties["workload"])
         # TFMA takes the names away where there is one model.
         candidate = "candidate" if has_baseline else ""
         metrics = Metrics(
-            candidate=read_metrics(evaluation, candidate, labels),
-            baseline=read_metrics(evaluation, "baseline", labels) if has_baseline else None,
+            candidate=read_metrics(evaluation, candidate, workload),
+            baseline=read_metrics(evaluation, "baseline", workload) if has_baseline else None,
             baseline_version=baseline.get_int_custom_property("version"),
-            confusion=read_confusion(evaluation, candidate, labels),
+            confusion=read_confusion(evaluation, candidate, workload.labels),
         )
         METRICS.write(Path(evaluation), metrics)
         verdict = judge(metrics, EvaluationSettings.model_validate_json(exec_properties["settings"]))
@@ -69,14 +66,14 @@ class EvaluatorExecutor(Executor):
 
 
 def read_metrics(
-    evaluation: str, model_name: str, labels: Sequence[str]
+    evaluation: str, model_name: str, workload: Workload
 ) -> dict[str, dict[str, dict[str, float]]]:
     """TFMA's metrics of one model, by kind of slice and slice.
 
     Args:
         evaluation: Folder that TFMA wrote to.
         model_name: `candidate` or `baseline`; empty where one model was evaluated.
-        labels: Class names by id: TFMA slices by the transformed label, which shadows the raw one.
+        workload: Its labels by id: TFMA slices by the transformed label, which shadows the raw one.
 
     Returns:
         `{"overall": {"all": {"accuracy": 0.93, "loss": 0.2, "example_count": 480.0}}, "class": {"ok": ...},
@@ -84,21 +81,22 @@ def read_metrics(
     """
     import tensorflow_model_analysis as tfma
 
-    kinds = {feature: kind for kind, feature in SLICE_FEATURES.items()}
-    metrics: dict[str, dict[str, dict[str, float]]] = {"overall": {}, **{kind: {} for kind in SLICE_FEATURES}}
+    kinds = {feature: kind for kind, feature in workload.slice_features.items()}
+    kinds_of_all = ("overall", *workload.slice_features)
+    metrics: dict[str, dict[str, dict[str, float]]] = {kind: {} for kind in kinds_of_all}
     result = tfma.load_eval_result(evaluation, model_name=model_name)
     for slice_key, by_output in result.slicing_metrics:
         (_, by_sub_key), *_ = by_output.items()
         values = by_sub_key[""]
         kind, value = (kinds[slice_key[0][0]], slice_key[0][1]) if slice_key else ("overall", "all")
-        metrics[kind][labels[int(value)] if kind == "class" else str(value)] = {
+        metrics[kind][workload.labels[int(value)] if kind == "class" else str(value)] = {
             metric: float(found["doubleValue"]) for metric, found in values.items() if "doubleValue" in found
         }
     return {kind: dict(sorted(slices.items())) for kind, slices in metrics.items()}
 
 
 def read_confusion(evaluation: str, model_name: str, labels: Sequence[str]) -> Confusion:
-    """TFMA's confusion matrix of one model over all eval photos.
+    """TFMA's confusion matrix of one model over all eval examples.
 
     Args:
         evaluation: Folder that TFMA wrote to.
@@ -127,7 +125,7 @@ class EvaluatorSpec(ComponentSpec):
 
     PARAMETERS = {
         "eval_config": ExecutionParameter(type=str),
-        "labels": ExecutionParameter(type=str),
+        "workload": ExecutionParameter(type=str),
         "settings": ExecutionParameter(type=str),
         "code": ExecutionParameter(type=str),
     }
@@ -150,7 +148,7 @@ class Evaluator(TfxEvaluator):
         model: The trained model.
         baseline_model: `ProductionModel`'s output; left out of the evaluation when its `has_model` is 0.
         eval_config: A `tfma.EvalConfig` as JSON.
-        labels: Class names by id.
+        workload: `Workload` as JSON.
         settings: `EvaluationSettings` as JSON.
         code: Digest of the code that this runs, which keys the cache.
     """
@@ -164,7 +162,7 @@ class Evaluator(TfxEvaluator):
         model: BaseChannel,
         baseline_model: BaseChannel,
         eval_config: str,
-        labels: Sequence[str],
+        workload: str,
         settings: str,
         code: str,
     ) -> None:
@@ -176,7 +174,7 @@ class Evaluator(TfxEvaluator):
                 model=model,
                 baseline_model=baseline_model,
                 eval_config=eval_config,
-                labels=json.dumps(list(labels)),
+                workload=workload,
                 settings=settings,
                 code=code,
                 evaluation=Channel(type=ModelEvaluation),

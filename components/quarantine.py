@@ -1,4 +1,4 @@
-"""What ExampleGen leaves of quarantined photos: a list with reasons, and thumbnails to look at."""
+"""What ExampleGen leaves of quarantined rows: a list with reasons, and some to look at."""
 
 import csv
 import itertools
@@ -7,20 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from components.photo_shards import Quarantined
-from data.photos.checks import MOST_BYTES
-from data.photos.decoder_process import DecoderProcess
-from data.photos.thumbnails import thumbnail
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
+from data.spans.source import Source
 from errors import EdgelineError
-from records.ingest import INGEST, THUMBNAILS, Ingest, Thumbnail
+from records.ingest import INGEST, THUMBNAILS, Ingest, Quarantined, Thumbnail
 
-_MOST_THUMBNAILS = 24
+_MOST_SHOWN = 24
 # Many photos that cannot be opened, in a store that is slow, must not hold up the run.
 _MOST_TRIES = 100
-# Of CPU time and memory for one thumbnail, which is worth less than the photo.
-_SECONDS, _GIGABYTES = 2, 2
 # How a formula begins (OWASP, CSV Injection), the full-width signs of some languages among it, and our mark.
 _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20'")
 
@@ -28,7 +23,7 @@ log = logging.getLogger("edgeline.ingest")
 
 
 def write_quarantine(
-    folder: Path, photos: Sequence[Quarantined], spans: Sequence[Span], summary: Ingest
+    folder: Path, rows: Sequence[Quarantined], spans: Sequence[Span], source: Source, summary: Ingest
 ) -> None:
     """Writes quarantine.csv, ingest.json, thumbnails.json and thumbnails/NN.jpg.
 
@@ -36,22 +31,24 @@ def write_quarantine(
 
     Args:
         folder: The artifact.
-        photos: The photos that were quarantined.
+        rows: The rows that were quarantined, by span and id.
         spans: The window, oldest first.
+        source: What they were read by.
         summary: What the window holds, for ingest.json.
     """
     with (folder / "quarantine.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("span", "photo", "reason", "detail"))
-        rows = sorted((a.span, a.photo, a.reason, a.detail) for a in photos)
-        writer.writerows([_as_text(cell) for cell in row] for row in rows)
+        writer.writerow(("span", summary.noun, "reason", "detail"))
+        writer.writerows([_as_text(cell) for cell in (q.span, q.id, q.reason, q.detail)] for q in rows)
     INGEST.write(folder, summary)
     (folder / "thumbnails").mkdir(exist_ok=True)
     kept: list[Thumbnail] = []
-    for item, small in itertools.islice(_thumbnails(photos, spans), _MOST_THUMBNAILS):
-        name = f"thumbnails/{len(kept) + 1:02d}.jpg"
-        (folder / name).write_bytes(small)
-        kept.append(Thumbnail(name, item.span, item.photo, item.reason, item.detail))
+    for item, small in itertools.islice(_shown(rows, spans, source), _MOST_SHOWN):
+        name = ""
+        if isinstance(small, bytes):
+            name = f"thumbnails/{len(kept) + 1:02d}.jpg"
+            (folder / name).write_bytes(small)
+        kept.append(Thumbnail(name, item.span, item.id, item.reason, item.detail, item.text))
     THUMBNAILS.write(folder, tuple(kept))
 
 
@@ -59,27 +56,30 @@ def _as_text(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
-def _thumbnails(photos: Sequence[Quarantined], spans: Sequence[Span]) -> Iterator[tuple[Quarantined, bytes]]:
-    """The photos that can be opened with their thumbnails, in the order in which a person should see them."""
+def _shown(
+    rows: Sequence[Quarantined], spans: Sequence[Span], source: Source
+) -> Iterator[tuple[Quarantined, bytes | None]]:
+    """Rows with a text or a thumbnail, in the order in which a person should see them."""
     by_name = {span.name: span for span in spans}
-    with closing(DecoderProcess(thumbnail, _SECONDS, _GIGABYTES)) as make:
-        for item in itertools.islice(_by_interest([a for a in photos if a.reason != "unsafe"]), _MOST_TRIES):
+    with closing(source):
+        for item in itertools.islice(_by_interest([q for q in rows if q.reason != "unsafe"]), _MOST_TRIES):
+            if item.text:
+                yield item, None
+                continue
             try:
-                small = make(by_name[item.span].read(item.photo, MOST_BYTES))
+                small = source.thumbnail(by_name[item.span], item.id)
             except RowRejected:
                 continue
             except EdgelineError as error:  # The run can do without pictures.
-                log.warning("No more thumbnails of photos that were quarantined: %s", error)
+                log.warning("No more thumbnails of what was quarantined: %s", error)
                 return
             if small is not None:
                 yield item, small
 
 
-def _by_interest(photos: Sequence[Quarantined]) -> Iterator[Quarantined]:
-    """Each photo once: those of the newest span first, and of a span one of each reason in turn."""
-    once = {
-        (item.span, item.photo): item for item in sorted(photos, key=lambda a: (a.span, a.photo, a.reason))
-    }
+def _by_interest(rows: Sequence[Quarantined]) -> Iterator[Quarantined]:
+    """Each row once: those of the newest span first, and of a span one of each reason in turn."""
+    once = {(item.span, item.id): item for item in sorted(rows, key=lambda q: (q.span, q.id, q.reason))}
     for span in sorted({item.span for item in once.values()}, reverse=True):
         by_reason: dict[str, list[Quarantined]] = {}
         for item in once.values():

@@ -73,36 +73,36 @@ def _converter(saved_model: Path, signature: str, calibration: Path) -> Callable
     if len(inputs) != 1:
         raise EdgelineError(
             f"Signature {signature!r} has the inputs {sorted(inputs)}.",
-            "A phone gives the model one image.",
+            "A phone gives the model one tensor.",
             "Export a signature with one input.",
         )
     ((name, spec),) = inputs.items()
     shape = [1, *spec.shape.as_list()[1:]]
-    if None in shape or spec.dtype != tf.float32:
+    if None in shape or spec.dtype not in (tf.float32, tf.int32):
         raise EdgelineError(
             f"Input {name!r} of signature {signature!r} is {spec.dtype.name} {spec.shape.as_list()}.",
             "An edge file has fixed shapes, and only its batch may be open in the SavedModel.",
-            "Export the signature with float32 [None, H, W, C].",
+            "Export the signature with float32 or int32 [None, ...] of fixed sizes.",
         )
 
     # Converting the signature as a concrete function: from_saved_model aborts, or writes wrong weights
     # without a word, on Keras 3 models that were saved through tf.Module.
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=name)])
-    def batch_of_one(image: Any) -> Any:
-        return serve(**{name: image})
+    @tf.function(input_signature=[tf.TensorSpec(shape, spec.dtype, name=name)])
+    def batch_of_one(inputs: Any) -> Any:
+        return serve(**{name: inputs})
 
     concrete = batch_of_one.get_concrete_function()
 
-    def representative_dataset() -> Iterator[list[NDArray[np.float32]]]:
-        photos = np.load(calibration, mmap_mode="r")
-        if list(photos.shape[1:]) != shape[1:]:
+    def representative_dataset() -> Iterator[list[NDArray[Any]]]:
+        examples = np.load(calibration, mmap_mode="r")
+        if list(examples.shape[1:]) != shape[1:]:
             raise EdgelineError(
-                f"The calibration photos are {list(photos.shape[1:])} each.",
+                f"The calibration examples are {list(examples.shape[1:])} each.",
                 f"The model takes {shape[1:]}.",
-                "Calibrate with transformed training photos.",
+                "Calibrate with transformed training examples.",
             )
-        for photo in photos:
-            yield [photo[np.newaxis].astype(np.float32)]
+        for example in examples:
+            yield [example[np.newaxis].astype(spec.dtype.as_numpy_dtype)]
 
     def make(variant: Variant) -> bytes:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], loaded)
@@ -114,7 +114,9 @@ def _converter(saved_model: Path, signature: str, calibration: Path) -> Callable
             # This set alone: most operations without an integer kernel then fail here. A few (SIN, say) are
             # left in float without a word even so, which edge.inspect finds.
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = converter.inference_output_type = tf.int8
+            converter.inference_output_type = tf.int8
+            if spec.dtype == tf.float32:  # ids of words stay whole numbers
+                converter.inference_input_type = tf.int8
             converter.representative_dataset = representative_dataset
         return bytes(converter.convert())
 

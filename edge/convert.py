@@ -45,10 +45,10 @@ def convert(
 
     Args:
         saved_model: Folder of the SavedModel.
-        signature: Signature with one float32 input [None, H, W, C] that holds 0..255.
+        signature: Signature with one input, float32 or int32 [None, ...].
         variants: Names of variants.
-        calibration: Real photos [n, H, W, C] holding 0..255 (uint8), or the .npy file with them; int8
-            takes the ranges of its activations from these.
+        calibration: Real inputs [n, ...], or the .npy file with them; int8 takes the ranges of its
+            activations from these.
         output: Folder for the files; made if it is not there.
         timeout: Seconds that one variant may take, the loading of TensorFlow included. Defaults to 600.
 
@@ -56,7 +56,7 @@ def convert(
         One Conversion for each variant, in the order asked for. One that fails does not stop the others.
 
     Raises:
-        EdgelineError: There is nothing to convert, or no photo to calibrate with.
+        EdgelineError: There is nothing to convert, or nothing to calibrate with.
         UsageError: A variant is unknown or named twice.
     """
     wanted = list(parse_variants(variants))
@@ -84,12 +84,12 @@ def convert(
 
 
 def _calibration_file(calibration: Path | NDArray[Any], folder: Path) -> Path:
-    photos = np.load(calibration, mmap_mode="r") if isinstance(calibration, Path) else calibration
-    if photos.ndim < 2 or len(photos) == 0 or not np.issubdtype(photos.dtype, np.number):
+    examples = np.load(calibration, mmap_mode="r") if isinstance(calibration, Path) else calibration
+    if examples.ndim < 2 or len(examples) == 0 or not np.issubdtype(examples.dtype, np.number):
         raise EdgelineError(
-            f"The calibration photos are {photos.dtype} {list(photos.shape)}.",
-            "int8 takes the ranges of its activations from real photos.",
-            "Pass uint8 [n, H, W, C] with at least one photo; 100 are usual.",
+            f"The calibration examples are {examples.dtype} {list(examples.shape)}.",
+            "int8 takes the ranges of its activations from real examples.",
+            "Pass numbers [n, ...] with at least one example; 100 are usual.",
         )
     if isinstance(calibration, Path):
         return calibration.resolve()

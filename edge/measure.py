@@ -21,29 +21,29 @@ from records.edge import GroupAccuracy, Latency, Machine, Measurement
 def measure(
     tflite: Path,
     variant: str,
-    images: NDArray[np.uint8],
+    inputs: NDArray[Any],
     labels: NDArray[np.integer[Any]],
     reference: NDArray[np.float32],
     groups: Mapping[str, Sequence[str]],
     runs: int = 100,
     warm_up: int = 10,
 ) -> Measurement:
-    """Runs an edge file on photos, one at a time in one thread, beside what the SavedModel said.
+    """Runs an edge file on examples, one at a time in one thread, beside what the SavedModel said.
 
     Args:
         tflite: The file.
         variant: Name of the variant that it should be.
-        images: uint8 [n, H, W, C], as the runtime's `preprocess` makes them.
+        inputs: [n, ...], as the runtime's `preprocess` makes them.
         labels: Right class indices, [n].
-        reference: The SavedModel's probabilities of the same photos, float32 [n, classes].
-        groups: For each grouping ("lane", "label", ...) the name of each photo's group, length n.
+        reference: The SavedModel's probabilities of the same examples, float32 [n, classes].
+        groups: For each grouping ("lane", "label", ...) the name of each example's group, length n.
         runs: Timed runs. Defaults to 100; 50 is the least.
         warm_up: Runs before these that are not timed. Defaults to 10.
 
     Raises:
-        EdgelineError: No photo, arguments that do not fit together, or a file that cannot be run.
+        EdgelineError: No example, arguments that do not fit together, or a file that cannot be run.
     """
-    _check(images, labels, reference, groups)
+    _check(inputs, labels, reference, groups)
     inspect(tflite)  # on a damaged file the interpreter ends the process, where this raises
     model = EdgeModel(tflite, num_threads=1)
     if model.classes != reference.shape[1]:
@@ -52,7 +52,7 @@ def measure(
             "They are not the same model.",
             "Convert the file again from this SavedModel.",
         )
-    probabilities = model.predict(images)
+    probabilities = model.predict(inputs)
     said, expected = probabilities.argmax(axis=1), reference.argmax(axis=1)
     difference = np.abs(probabilities.astype(np.float64) - reference)
     right, reference_right = said == labels, expected == labels
@@ -60,7 +60,7 @@ def measure(
         variant=variant,
         file=tflite.name,
         size_bytes=tflite.stat().st_size,
-        photos=len(images),
+        photos=len(inputs),
         agreement=float(np.mean(said == expected)),
         max_difference=_number(difference.max()),
         mean_difference=_number(difference.mean()),
@@ -68,7 +68,7 @@ def measure(
         reference_accuracy=float(reference_right.mean()),
         groups={name: dict(_by_group(of, right, reference_right)) for name, of in groups.items()},
         finite=bool(np.isfinite(probabilities).all()),
-        latency=_latency(model, images, max(runs, 50), warm_up),
+        latency=_latency(model, inputs, max(runs, 50), warm_up),
         machine=Machine(_cpu(), len(os.sched_getaffinity(0)), model.runtime),
     )
 
@@ -78,16 +78,16 @@ def _number(value: np.floating[Any]) -> float | None:
 
 
 def _check(
-    images: NDArray[Any], labels: NDArray[Any], reference: NDArray[Any], groups: Mapping[str, Sequence[str]]
+    inputs: NDArray[Any], labels: NDArray[Any], reference: NDArray[Any], groups: Mapping[str, Sequence[str]]
 ) -> None:
-    lengths = {"images": len(images), "labels": len(labels), "reference": len(reference)}
+    lengths = {"inputs": len(inputs), "labels": len(labels), "reference": len(reference)}
     lengths |= {f"groups[{name!r}]": len(of) for name, of in groups.items()}
-    if len(images) == 0 or len(set(lengths.values())) != 1 or reference.ndim != 2:
+    if len(inputs) == 0 or len(set(lengths.values())) != 1 or reference.ndim != 2:
         found = ", ".join(f"{name}: {size}" for name, size in lengths.items())
         raise EdgelineError(
-            f"The photos to measure with are {found}.",
+            f"The examples to measure with are {found}.",
             "At least one is needed, each with its label, the SavedModel's probabilities and its groups.",
-            "Pass the same photos to all.",
+            "Pass the same examples to all.",
         )
     if not np.isfinite(reference).all():
         raise EdgelineError(
@@ -109,12 +109,12 @@ def _by_group(
         )
 
 
-def _latency(model: EdgeModel, images: NDArray[np.uint8], runs: int, warm_up: int) -> Latency:
+def _latency(model: EdgeModel, inputs: NDArray[Any], runs: int, warm_up: int) -> Latency:
     milliseconds = []
     for run in range(-warm_up, runs):
-        photo = run % len(images)
+        example = run % len(inputs)
         began = time.perf_counter()
-        model.predict(images[photo : photo + 1])
+        model.predict(inputs[example : example + 1])
         if run >= 0:
             milliseconds.append((time.perf_counter() - began) * 1e3)
     p50, p90, p99 = (float(np.percentile(milliseconds, q)) for q in (50, 90, 99))

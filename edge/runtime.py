@@ -1,14 +1,12 @@
-"""What a phone does with a photo and an edge file: numpy, Pillow and an interpreter, no TensorFlow needed.
+"""What a device does with an edge file: numpy and an interpreter, no TensorFlow needed.
 
-This is the executable form of preprocessing.json. A phone team that writes its own in Kotlin or Swift can
-compare with it, number by number.
+A team that writes its own in Kotlin, Swift or C can compare with it, number by number.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from errors import EdgelineError
 from labels import parse_labels
@@ -27,78 +24,31 @@ _INTERPRETERS = (
     ("tflite_runtime.interpreter", "tflite-runtime"),
     ("tensorflow.lite.python.interpreter", "tensorflow"),
 )
-_KNOWN = {
-    "version": (1,),
-    "resize": ("bilinear-antialias",),
-    "rounding": ("nearest-uint8",),
-    "orientation": ("upright",),
-}
-_COLORS = {"luma": ("L", 1), "rgb": ("RGB", 3)}
+_KINDS = ("image", "row", "tokens")
 
 
-def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.uint8]:
-    """Turns a photo's bytes into what the model looks at.
-
-    Decodes with the accurate integer DCT, turns upright by EXIF, takes the luma or RGB, resizes to a
-    square with an antialiased bilinear filter and rounds once, at the end, to whole grey levels. Equal to
-    `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")` with `tf.image.resize(antialias=True)`, except that
-    sums on the edge between two levels may round to the other one.
+def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
+    """Turns what a device has into what the model reads.
 
     Args:
-        image_bytes: A JPEG, or another 8-bit format that Pillow reads.
-        contract: The content of preprocessing.json.
+        content: Of an image its bytes, of a row its values by name, of a text the text.
+        contract: The content of preprocessing.json; its `kind` says which, and is `image` where it says none.
 
     Returns:
-        uint8 [1, image_size, image_size, channels].
+        One input, [1, ...].
 
     Raises:
-        EdgelineError: The contract asks for what this version does not do, or the photo cannot be read.
+        EdgelineError: The contract asks for what this version does not do, or the content cannot be read.
     """
-    mode, size = _color_and_size(contract)
-    try:
-        image: Image.Image = Image.open(io.BytesIO(image_bytes))
-        if image.mode.startswith("I") or image.mode == "F":
-            raise EdgelineError(
-                f"The photo has more than 8 bits a channel (mode {image.mode}).",
-                "The model has seen 8-bit photos only, and there is no one right way to scale it down.",
-                "Save it as an 8-bit JPEG.",
-            )
-        if mode == "L":
-            # Takes the stored Y plane itself; converting from RGB would round twice.
-            image.draft("L", None)
-        image = ImageOps.exif_transpose(image).convert(mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    kind = contract.get("kind", "image")
+    if kind not in _KINDS:
         raise EdgelineError(
-            f"The photo ({len(image_bytes):,} bytes) cannot be read: {error}.",
-            "Its bytes are damaged or are no image.",
-            "Take the photo again.",
-        ) from error
-    # In mode F, because on 8-bit images Pillow rounds between its two passes, which moves one pixel in eight.
-    planes = [
-        np.asarray(plane.convert("F").resize((size, size), Image.Resampling.BILINEAR))
-        for plane in image.split()
-    ]
-    return np.rint(np.stack(planes, axis=-1)).clip(0, 255).astype(np.uint8)[np.newaxis]
-
-
-def _color_and_size(contract: Mapping[str, Any]) -> tuple[str, int]:
-    wrong = [
-        f"{key} is {contract.get(key)!r}, not {' or '.join(map(repr, known))}"
-        for key, known in _KNOWN.items()
-        if contract.get(key) not in known
-    ]
-    color, channels, size = contract.get("color"), contract.get("channels"), contract.get("image_size")
-    if color not in _COLORS or channels != _COLORS[color][1]:
-        wrong.append(f"color {color!r} with {channels!r} channels is neither luma with 1 nor rgb with 3")
-    if not isinstance(size, int) or size < 1:
-        wrong.append(f"image_size is {size!r}, not a number of pixels")
-    if wrong:
-        raise EdgelineError(
-            f"The preprocessing contract cannot be followed: {'; '.join(wrong)}.",
-            "Guessing would show the model another image than it was trained on.",
+            f"The preprocessing contract is of kind {kind!r}, not one of {', '.join(_KINDS)}.",
+            "Guessing would show the model something else than it was trained on.",
             "Use the runtime that was released with this bundle, or verify the bundle.",
         )
-    return _COLORS[color][0], size  # type: ignore[index, return-value]
+    prepared: NDArray[Any] = importlib.import_module(f"edge.contracts.{kind}").preprocess(content, contract)
+    return prepared
 
 
 def load_interpreter(path: Path, num_threads: int = 1) -> tuple[Any, str]:
@@ -142,22 +92,22 @@ def _installed_interpreter() -> tuple[type[Any], str]:
 
 
 class EdgeModel:
-    """An edge file, ready to look at photos one at a time, as on a phone.
+    """An edge file, ready to look at examples one at a time, as on a phone.
 
     Interpreters trust their file: one whose bytes are damaged can end the process. Where it has come a long
     way, check its digest first.
 
     Args:
-        path: A .tflite file with one input [1, H, W, C] and one output [1, classes].
+        path: A .tflite file with one input [1, ...] and one output [1, classes].
         num_threads: Threads of the interpreter. Defaults to 1.
 
     Attributes:
-        input_shape: (H, W, C).
+        input_shape: Without the batch: of a photo (H, W, C).
         classes: Length of the probability vector.
         runtime: Name and version of the interpreter.
 
     Raises:
-        EdgelineError: The file is not a model that can be run, or not an image classifier of batch 1.
+        EdgelineError: The file is not a model that can be run, or not a classifier of batch 1.
     """
 
     def __init__(self, path: Path | str, num_threads: int = 1) -> None:
@@ -167,11 +117,11 @@ class EdgeModel:
         self._interpreter, self.runtime = load_interpreter(path, num_threads)
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         shapes = [tuple(int(size) for size in tensor["shape"]) for tensor in (*inputs, *outputs)]
-        if [len(shape) for shape in shapes] != [4, 2] or {shape[0] for shape in shapes} != {1}:
+        if len(shapes) != 2 or len(shapes[1]) != 2 or [shape[:1] for shape in shapes] != [(1,), (1,)]:
             raise EdgelineError(
                 f"{path.name} has {len(inputs)} inputs and {len(outputs)} outputs of shapes {shapes}.",
-                "An edge file takes one photo [1, H, W, C] and gives its probabilities [1, classes].",
-                "Convert it again from the signature that takes the image.",
+                "An edge file takes one example [1, ...] and gives its probabilities [1, classes].",
+                "Convert it again from the signature that takes what the model reads.",
             )
         self._input, self._output = inputs[0], outputs[0]
         self.input_shape, self.classes = shapes[0][1:], shapes[1][1]
@@ -191,27 +141,27 @@ class EdgeModel:
                 "Take the whole bundle.",
             ) from error
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Gives the probabilities of each photo.
+    def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """Gives the probabilities of each example.
 
         Args:
-            images: uint8 [n, H, W, C], as `preprocess` makes them.
+            inputs: Numbers [n, ...], as `preprocess` makes them.
 
         Returns:
             float32 [n, classes].
 
         Raises:
-            EdgelineError: Another dtype or shape.
+            EdgelineError: No numbers, or another shape.
         """
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != self.input_shape:
+        if inputs.dtype.kind not in "uif" or inputs.ndim < 1 or inputs.shape[1:] != self.input_shape:
             raise EdgelineError(
-                f"The images are {images.dtype} {list(images.shape)}.",
-                f"The model takes uint8 {['n', *self.input_shape]}.",
+                f"The inputs are {inputs.dtype} {list(inputs.shape)}.",
+                f"The model takes numbers {['n', *self.input_shape]}.",
                 "Pass what preprocess() returns for the model's own preprocessing.json.",
             )
-        probabilities = np.empty((len(images), self.classes), np.float32)
-        for row, image in enumerate(images):
-            self._interpreter.set_tensor(self._input["index"], _quantised(image[np.newaxis], self._input))
+        probabilities = np.empty((len(inputs), self.classes), np.float32)
+        for row, one in enumerate(inputs):
+            self._interpreter.set_tensor(self._input["index"], _quantised(one[np.newaxis], self._input))
             self._interpreter.invoke()
             output = self._interpreter.get_tensor(self._output["index"])
             probabilities[row] = _dequantised(output, self._output)[0]

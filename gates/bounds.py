@@ -26,24 +26,24 @@ def judge(metrics: Metrics, settings: EvaluationSettings) -> Verdict:
         ((label, _value(values, "example_count")) for label, values in metrics.candidate["class"].items()),
         key=lambda item: item[1],
     )
-    photos, accuracy = _value(overall, "example_count"), _value(overall, "accuracy")
-    share = majority / photos
+    examples, accuracy = _value(overall, "example_count"), _value(overall, "accuracy")
+    share = majority / examples
     # Here and below, "not above" instead of "below": an accuracy that is not a number passes nothing.
     if settings.beat_majority and not accuracy > share + _ROUNDING:
         reason = (
             f"Overall accuracy {accuracy:.3f} does not beat always saying {label}, which is right for"
-            f" {share:.3f} of the photos."
+            f" {share:.3f} of the examples."
         )
         broken.append(("overall", reason))
     if broken:
         slices = tuple(dict.fromkeys(name for name, _ in broken))
         return Verdict("evaluation", "fail", tuple(reason for _, reason in broken), slices=slices)
-    summary = f"Accuracy {accuracy:.3f} on {photos:.0f} eval photos; every bound holds."
+    summary = f"Accuracy {accuracy:.3f} on {examples:.0f} eval examples; every bound holds."
     if metrics.baseline is None:
         none = "Nothing is in production yet, so there is no baseline to compare with."
         return Verdict("evaluation", "no_baseline", (summary, none))
     before = _value(metrics.baseline["overall"]["all"], "accuracy")
-    production = f"The model in production has {before:.3f} on the same photos."
+    production = f"The model in production has {before:.3f} on the same examples."
     return Verdict("evaluation", "pass", (summary, production))
 
 
@@ -58,7 +58,7 @@ def _broken(
             continue
         value, slice_name = _value(values, metric), kind if kind == "overall" else f"{kind} {name}"
         where = metric if kind == "overall" else f"{metric} of {slice_name}"
-        found = f"{where[0].upper()}{where[1:]} is {value:.3f} on {support:.0f} eval photos"
+        found = f"{where[0].upper()}{where[1:]} is {value:.3f} on {support:.0f} eval examples"
         if bound.lower is not None and not value >= bound.lower - _ROUNDING:
             yield slice_name, f"{found}; at least {bound.lower:.3f} required."
         if bound.max_drop is None or baseline is None or name not in baseline[kind]:

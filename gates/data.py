@@ -52,7 +52,7 @@ def judge(
     blocking = [finding for finding in findings if settings.severity[finding.rule] == "block"]
     warnings = tuple(f.sentence for f in findings if settings.severity[f.rule] == "warn")
     if not blocking:
-        passed = f"{newest.accepted} of {newest.rows} photos of {newest.name} were accepted."
+        passed = f"{newest.accepted} of {newest.rows} {ingest.noun}s of {newest.name} were accepted."
         return Verdict("data", "pass", (passed,), warnings)
     return Verdict(
         "data",
@@ -91,7 +91,7 @@ def _schema_findings(anomalies: Iterable[Anomaly]) -> Iterator[Finding]:
 def _class_count_findings(ingest: Ingest, least: int) -> Iterator[Finding]:
     for label, found in ingest.classes.items():
         if found < least:
-            text = f"Class {label} has {found} photos in the window; at least {least} required."
+            text = f"Class {label} has {found} {ingest.noun}s in the window; at least {least} required."
             yield Finding("class_count", text, feature=_LABEL)
 
 
@@ -100,7 +100,7 @@ def _quarantine_findings(ingest: Ingest, most: float) -> Iterator[Finding]:
     if newest.rows and newest.quarantined / newest.rows > most:
         by_reason = ", ".join(f"{count} {reason}" for reason, count in newest.rejected.items())
         text = (
-            f"{newest.quarantined} of {newest.rows} photos of {newest.name} were quarantined"
+            f"{newest.quarantined} of {newest.rows} {ingest.noun}s of {newest.name} were quarantined"
             f" ({newest.quarantined / newest.rows:.1%}; at most {most:.1%} allowed): {by_reason}."
         )
         yield Finding("quarantine", text, newest.name)

@@ -1,6 +1,7 @@
 """How far the newest span is from the spans before it: TensorFlow Data Validation's distances."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,16 @@ from records.drift import Drift
 
 # Below this, the distance between two samples of one distribution is of the size of the thresholds
 # themselves.
-_MIN_PHOTOS_TO_COMPARE = 50
+_LEAST_TO_COMPARE = 50
 
 log = logging.getLogger("edgeline.gate")
 
 
-def statistics_options() -> Any:
-    """What StatisticsGen computes: everything but pixels, for the window, its newest span, and the rest.
+def statistics_options(features: Sequence[str]) -> Any:
+    """What StatisticsGen computes: for the window, its newest span, and the rest.
+
+    Args:
+        features: That are measured; what is left out are pixels and long texts.
 
     Returns:
         A `tfdv.StatsOptions`.
@@ -24,9 +28,7 @@ def statistics_options() -> Any:
 
     slicing = slicing_spec_pb2.SlicingConfig()
     slicing.slicing_specs.add().feature_keys.append("newest_span")
-    features = ["label", "lane_id", "session_id", "captured_at", "photo_id", "span", "newest_span"]
-    features += ["width", "height", "byte_size", "brightness", "sharpness"]
-    return tfdv.StatsOptions(feature_allowlist=features, slicing_config=slicing)
+    return tfdv.StatsOptions(feature_allowlist=list(features), slicing_config=slicing)
 
 
 def measure_drift(statistics: Path, schema: Path) -> tuple[Drift, ...]:
@@ -42,13 +44,9 @@ def measure_drift(statistics: Path, schema: Path) -> tuple[Drift, ...]:
     datasets = tfdv.load_stats_binary(str(statistics / "FeatureStats.pb")).datasets
     by_name = {dataset.name: dataset for dataset in datasets}
     newest, older = by_name.get("newest_span_1"), by_name.get("newest_span_0")
-    if (
-        newest is None
-        or older is None
-        or min(newest.num_examples, older.num_examples) < _MIN_PHOTOS_TO_COMPARE
-    ):
+    if newest is None or older is None or min(newest.num_examples, older.num_examples) < _LEAST_TO_COMPARE:
         log.info(
-            "The newest span was not compared with older ones: fewer than %d photos.", _MIN_PHOTOS_TO_COMPARE
+            "The newest span was not compared with older ones: fewer than %d examples.", _LEAST_TO_COMPARE
         )
         return ()
     result = tfdv.validate_statistics(

@@ -13,22 +13,22 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[str]:
         measurement: What the file does.
         limits: What is required of it.
     """
-    name, photos = measurement.file, measurement.photos
+    name, examples = measurement.file, measurement.photos
     if not measurement.finite:
         # NaN wins every argmax at index 0, so the numbers below would say something about chance.
         return [f"{name} gives probabilities that are not finite numbers."]
     reasons = []
     if measurement.agreement < limits.min_agreement:
-        agreeing = round(measurement.agreement * photos)
+        agreeing = round(measurement.agreement * examples)
         reasons.append(
-            f"{name} gives the SavedModel's label on {agreeing} of {photos} photos"
+            f"{name} gives the SavedModel's label on {agreeing} of {examples} examples"
             f" ({measurement.agreement:.3f}); at least {limits.min_agreement:.3f} required. Probabilities"
             f" differ by up to {measurement.max_difference:.3f}."
         )
     drop = measurement.reference_accuracy - measurement.accuracy
     if drop > limits.max_accuracy_drop:
         reasons.append(
-            f"{name} is right on {measurement.accuracy:.3f} of {photos} photos and the SavedModel on"
+            f"{name} is right on {measurement.accuracy:.3f} of {examples} examples and the SavedModel on"
             f" {measurement.reference_accuracy:.3f}: a drop of {drop:.3f}; at most"
             f" {limits.max_accuracy_drop:.3f} allowed."
         )
@@ -37,7 +37,7 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[str]:
     if measurement.latency.p50_ms > limits.max_latency_ms:
         latency, machine = measurement.latency, measurement.machine
         reasons.append(
-            f"{name} takes {latency.p50_ms:.2f} ms for a photo (median of {latency.runs}, one thread of"
+            f"{name} takes {latency.p50_ms:.2f} ms for an example (median of {latency.runs}, one thread of"
             f" {machine.cpu}, {machine.runtime}); at most {limits.max_latency_ms:.2f} ms allowed."
         )
     return reasons

@@ -22,7 +22,7 @@ class GateSettings(Group):
     """What the data gate requires of a window.
 
     Attributes:
-        min_examples_per_class: Photos that each class needs in the whole window, train and eval together.
+        min_examples_per_class: Examples that each class needs in the whole window, train and eval together.
         max_quarantine_fraction: Largest share of the newest span that may be quarantined.
         severity: What each rule does when it fires; rules that are not named keep their default.
     """
@@ -41,14 +41,14 @@ class Bound(Group):
     """One bound that a model has to keep on every slice of a kind.
 
     Attributes:
-        slice: `overall`, or each `class`, `lane` or `span`.
+        slice: `overall`, or each `class`, each `span`, or each slice of another kind that the workload has.
         metric: What is measured.
         lower: Smallest allowed value.
         max_drop: Largest allowed drop below the production model; says nothing while there is none.
-        min_support: Slices with fewer eval photos are not judged: on 50 photos one photo is two points.
+        min_support: Slices with fewer eval examples are not judged: on 50, one is two points.
     """
 
-    slice: Literal["overall", "class", "lane", "span"]
+    slice: str
     metric: Literal["accuracy"] = "accuracy"
     lower: Fraction | None = None
     max_drop: Fraction | None = None
@@ -77,10 +77,10 @@ class EdgeLimits(Group):
     """What a file for phones has to reach.
 
     Attributes:
-        min_agreement: Smallest share of eval photos on which file and SavedModel give the same label.
+        min_agreement: Smallest share of eval examples on which file and SavedModel give the same label.
         max_accuracy_drop: Largest drop of eval accuracy from SavedModel to file.
         max_size_mb: Largest size of a file, in 10^6 bytes.
-        max_latency_ms: Largest median of one photo on this machine, one thread, in milliseconds.
+        max_latency_ms: Largest median of one example on this machine, one thread, in milliseconds.
     """
 
     min_agreement: Fraction = 0.95

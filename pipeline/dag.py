@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tfx.components import ExampleValidator, SchemaGen, StatisticsGen, Trainer, Transform
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
@@ -25,7 +26,8 @@ from gates.drift import statistics_options
 from gates.settings import EdgeLimits
 from pipeline.evaluation import evaluation_config
 from pipeline.settings import Settings, part
-from pipeline.workloads import Workload, read_labels
+from pipeline.workloads import schema_features
+from records.workload import Workload
 from report.facts import by_dotted_name
 
 FASTEST_ON_ONE_MACHINE = (
@@ -87,8 +89,8 @@ class Observed:
 
 def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observed: Observed) -> Pipeline:
     """Builds the DAG of a workload."""
-    labels = list(read_labels(workload))
-    labels_json, model = json.dumps(labels), settings.model.model_dump_json()
+    about_workload, model = workload.to_json(), settings.model.model_dump_json()
+    labels = json.dumps(workload.labels)
     about = {
         "run": observed.run,
         "model_name": workload.name,
@@ -96,18 +98,26 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "settings": json.dumps(by_dotted_name(settings.recorded())),
         "records": paths.records,
     }
-    look = {"labels": labels, "image_size": settings.model.image_size, "channels": settings.model.channels}
+    seen_by_transform = {
+        "labels": workload.labels,
+        "numbers": workload.numbers,
+        "categories": workload.categories,
+        **settings.model.model_dump(mode="json"),
+    }
 
     ingest = SpanExampleGen(
         data=paths.data,
-        labels=labels_json,
+        workload=about_workload,
         settings=settings.data.model_dump_json(),
         window=observed.window,
         code=observed.code_of("ExampleGen"),
     ).with_id("ExampleGen")
-    statistics = StatisticsGen(examples=ingest.outputs["examples"], stats_options=statistics_options())
+    measured = [name for name in schema_features(workload) if name not in workload.unmeasured]
+    statistics = StatisticsGen(
+        examples=ingest.outputs["examples"], stats_options=statistics_options(measured)
+    )
     inferred = SchemaGen(statistics=statistics.outputs["statistics"])
-    curated = ImportSchemaGen(text=workload.schema.read_text(encoding="utf-8"))
+    curated = ImportSchemaGen(text=Path(workload.schema).read_text(encoding="utf-8"))
     anomalies = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=curated.outputs["schema"]
     )
@@ -131,7 +141,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         examples=ingest.outputs["examples"],
         schema=curated.outputs["schema"],
         preprocessing_fn=f"{workload.module}.preprocessing_fn",
-        custom_config={**look, "code": observed.code_of("Transform")},
+        custom_config={**seen_by_transform, "code": observed.code_of("Transform")},
         materialize=False,
         disable_analyzer_cache=True,
         disable_statistics=True,
@@ -145,8 +155,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         train_args=TrainArgs(splits=["train"]),
         eval_args=EvalArgs(splits=["eval"]),
         custom_config={
-            "module": workload.module,
-            "labels": labels,
+            "workload": about_workload,
             "model": model,
             "trainer": settings.trainer.model_dump_json(),
             "seed": settings.seed,
@@ -165,8 +174,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         examples=ingest.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=production.outputs["model"],
-        eval_config=evaluation_config(),
-        labels=labels,
+        eval_config=evaluation_config(workload),
+        workload=about_workload,
         settings=settings.evaluation.model_dump_json(),
         code=observed.code_of("Evaluator"),
     )
@@ -175,7 +184,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         examples=ingest.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         model=trainer.outputs["model"],
-        labels=labels_json,
+        workload=about_workload,
         look=model,
         settings=part(settings.edge, ConversionSettings),
         code=observed.code_of("EdgeConverter"),
@@ -185,7 +194,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         transform_graph=transform.outputs["transform_graph"],
         model=trainer.outputs["model"],
         edge_models=converter.outputs["edge_models"],
-        labels=labels_json,
+        workload=about_workload,
         limits=part(settings.edge, EdgeLimits),
         code=observed.code_of("EdgeValidator"),
     )
@@ -196,7 +205,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         blessing=evaluator.outputs["blessing"],
         edge_models=converter.outputs["edge_models"],
         edge_verdict=edge_validator.outputs["verdict"],
-        labels=labels_json,
+        labels=labels,
         push=paths.push,
         model_name=workload.name,
         expires_days=settings.push.expires_days,

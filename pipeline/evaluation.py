@@ -1,10 +1,10 @@
 """What is measured of a trained model: the slices and metrics that TFMA computes."""
 
-from components.evaluator import SLICE_FEATURES
+from records.workload import Workload
 
 
-def evaluation_config() -> str:
-    """The `tfma.EvalConfig` as JSON: candidate and production model, overall and by class, lane and span.
+def evaluation_config(workload: Workload) -> str:
+    """The `tfma.EvalConfig` as JSON: candidate and production model, overall and by each kind of slice.
 
     Both models get raw examples through their own Transform graph, so that each is judged with its own
     preprocessing.
@@ -20,7 +20,8 @@ def evaluation_config() -> str:
         label_key: "label"
         prediction_key: "probabilities"
       }}"""
-    slices = "".join(f'slicing_specs {{ feature_keys: "{feature}" }}' for feature in SLICE_FEATURES.values())
+    features = workload.slice_features.values()
+    slices = "".join(f'slicing_specs {{ feature_keys: "{feature}" }}' for feature in features)
     config = text_format.Parse(
         model.format(name="candidate", is_baseline="false")
         + model.format(name="baseline", is_baseline="true")

@@ -1,55 +1,75 @@
-"""What a workload is: a name, a curated schema, the module that TFX loads, and the settings that it wants."""
+"""Which workloads there are: built in, or described by a YAML file."""
 
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from errors import UsageError
 from labels import check_labels
+from records.json_file import convert
+from records.workload import Workload
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
 
 ROOT = Path(__file__).resolve().parent.parent
-_REQUIRED = ("name", "schema", "module")
+# What a workload of a kind has where it says nothing else.
+KINDS: Mapping[str, Mapping[str, Any]] = {
+    "photos": {
+        "module": "trainer_module.photos",
+        "source": "data.photos.source",
+        "noun": "photo",
+        "id": "photo_id",
+        "group": "session_id",
+        "slices": {"lane": "lane_id"},
+        "reads": ("photo",),
+        "unmeasured": ("photo",),
+    },
+    "table": {"module": "trainer_module.tables", "source": "data.tables.source", "noun": "row"},
+    "text": {
+        "module": "trainer_module.texts",
+        "source": "data.texts.source",
+        "noun": "text",
+        "slices": {"source": "source", "length": "length_band"},
+        "reads": ("text",),
+        "unmeasured": ("text",),
+    },
+}
+_REQUIRED = ("name", "schema")
+# What the schema says.
+_DERIVED = ("labels", "numbers", "categories")
+_WRITTEN = ("kind", *(f.name for f in fields(Workload) if f.name not in _DERIVED))
+# Features that every example has, and that no model reads.
+_BOOKKEEPING = ("label", "span", "newest_span")
 
 
-@dataclass(frozen=True)
-class Workload:
-    """One thing that the DAG can learn.
-
-    Attributes:
-        name: The model's name in the release store.
-        schema: The curated schema, a text proto of `tensorflow.metadata.v0.Schema`.
-        module: Dotted path of the module with `preprocessing_fn` and `run_fn`.
-        settings: What differs from the defaults, nested by group.
-    """
-
-    name: str
-    schema: Path
-    module: str
-    settings: Mapping[str, object] = field(default_factory=dict)
+def _built_in(kind: str, **own: Any) -> Workload:
+    name: str = own["name"]
+    return Workload(**{**KINDS[kind], "schema": str(ROOT / "schema" / f"{name}.pbtxt"), **own})
 
 
 BUILT_IN = {
-    "shelf": Workload(
-        name="shelf",
-        schema=ROOT / "schema" / "shelf.pbtxt",
-        module="trainer_module.photos",
-        settings={
-            # Damaged goods are a tenth of the photos, and the ones an auditor is sent for.
-            "trainer": {"class_weights": {"damaged": 2.0}},
-            "evaluation": {
-                "bounds": [
-                    {"slice": "overall", "metric": "accuracy", "lower": 0.85, "max_drop": 0.02},
-                    {"slice": "class", "metric": "accuracy", "lower": 0.55, "min_support": 30},
-                    {"slice": "lane", "metric": "accuracy", "max_drop": 0.15, "min_support": 40},
-                ]
+    workload.name: workload
+    for workload in (
+        _built_in(
+            "photos",
+            name="shelf",
+            sample="data.shelf.renderer",
+            settings={
+                # Damaged goods are a tenth of the photos, and the ones an auditor is sent for.
+                "trainer": {"class_weights": {"damaged": 2.0}},
+                "evaluation": {
+                    "bounds": [
+                        {"slice": "overall", "metric": "accuracy", "lower": 0.85, "max_drop": 0.02},
+                        {"slice": "class", "metric": "accuracy", "lower": 0.55, "min_support": 30},
+                        {"slice": "lane", "metric": "accuracy", "max_drop": 0.15, "min_support": 40},
+                    ]
+                },
             },
-        },
+        ),
     )
 }
 
@@ -57,7 +77,8 @@ BUILT_IN = {
 def find_workload(name: str) -> Workload:
     """The built-in workload of that name, or the one that a YAML file describes.
 
-    The file holds `name`, `schema` (a path relative to the file), `module`, and optionally `settings`.
+    The file holds `name`, `schema` (a path relative to the file), `kind` (`photos` where it says nothing),
+    and whatever else of `Workload` differs from what that kind has.
 
     Raises:
         UsageError: There is no such workload, or its file is wrong.
@@ -87,35 +108,64 @@ def _read_workload(path: Path) -> Workload:
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read ({error.strerror}).",
-            "A workload is a name, a schema and a module.",
+            "A workload is a name, a schema and a kind.",
             "`edgeline data import SRC --data DIR` writes DIR/workload.yaml.",
         ) from None
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is not YAML.", str(error), "Fix it.") from None
-    entries = content if isinstance(content, Mapping) else {}
-    mistakes = [
-        f"{key}: {entries.get(key)!r} is not a text"
-        for key in _REQUIRED
-        if not isinstance(entries.get(key), str)
-    ]
-    mistakes += [
-        f"{key}: not one of {', '.join(_REQUIRED)}, settings"
-        for key in entries
-        if key not in (*_REQUIRED, "settings")
-    ]
+    entries = dict(content) if isinstance(content, Mapping) else {}
+    mistakes = [f"{key}: None, and it is required" for key in _REQUIRED if key not in entries]
+    mistakes += [f"{key}: not one of {', '.join(_WRITTEN)}" for key in entries if key not in _WRITTEN]
+    kind = entries.pop("kind", "photos")
+    if kind not in KINDS:
+        mistakes.append(f"kind: {kind!r} is not one of {', '.join(KINDS)}")
     name = entries.get("name")
     if isinstance(name, str) and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
         mistakes.append(
             f"name: {name!r} is not 1 to 64 of a-z, 0-9, _ and -, starting with a letter or digit"
         )
-    if not isinstance(entries.get("settings", {}), Mapping):
-        mistakes.append(f"settings: {entries['settings']!r} is not a mapping of settings")
+    kinds = get_type_hints(Workload)
+    for key in [key for key in entries if key in _WRITTEN]:
+        try:
+            entries[key] = convert(entries[key], kinds[key])
+        except ValueError as error:
+            mistakes.append(f"{key}: {entries[key]!r}: {error}")
     if mistakes:
         raise UsageError(
-            f"{path}: {'; '.join(mistakes)}.", "A workload is a name, a schema and a module.", "Fix it."
+            f"{path}: {'; '.join(mistakes)}.", "A workload is a name, a schema and a kind.", "Fix it."
         )
-    schema = Path(os.path.realpath(path.parent / entries["schema"]))
-    return Workload(entries["name"], schema, entries["module"], dict(entries.get("settings", {})))
+    found = Workload(**{**KINDS[kind], **entries})
+    return replace(found, schema=os.path.realpath(path.parent / found.schema))
+
+
+def with_features(workload: Workload) -> Workload:
+    """The workload with what its schema says: labels, and the features that a table's model reads.
+
+    Raises:
+        UsageError: See `read_labels`.
+    """
+    schema = read_schema(workload)
+    own = (*_BOOKKEEPING, workload.id, workload.group, workload.group_column, workload.time_column)
+    features = [feature for feature in schema.feature if feature.name not in own]
+    text = type(schema).DESCRIPTOR.file.enum_types_by_name["FeatureType"].values_by_name["BYTES"].number
+    numbers = tuple(feature.name for feature in features if feature.type != text)
+    categories = tuple(feature.name for feature in features if feature.type == text)
+    return replace(
+        workload,
+        labels=_labels(workload, schema),
+        numbers=numbers,
+        categories=categories,
+        reads=workload.reads or (*numbers, *categories),
+    )
+
+
+def schema_features(workload: Workload) -> list[str]:
+    """The features of the curated schema, in its order.
+
+    Raises:
+        UsageError: It cannot be read, or is no schema.
+    """
+    return [feature.name for feature in read_schema(workload).feature]
 
 
 def read_schema(workload: Workload) -> "schema_pb2.Schema":
@@ -129,7 +179,7 @@ def read_schema(workload: Workload) -> "schema_pb2.Schema":
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     try:
-        return text_format.Parse(workload.schema.read_text(encoding="utf-8"), schema_pb2.Schema())
+        return text_format.Parse(Path(workload.schema).read_text(encoding="utf-8"), schema_pb2.Schema())
     except OSError as error:
         raise UsageError(
             f"The schema {workload.schema} cannot be read ({error.strerror}).",
@@ -147,7 +197,10 @@ def read_labels(workload: Workload) -> tuple[str, ...]:
         UsageError: The schema cannot be read, its feature `label` has fewer than two values, or one of them
             cannot be a label.
     """
-    schema = read_schema(workload)
+    return _labels(workload, read_schema(workload))
+
+
+def _labels(workload: Workload, schema: "schema_pb2.Schema") -> tuple[str, ...]:
     domains = {domain.name: domain for domain in schema.string_domain}
     for feature in schema.feature:
         if feature.name == "label":

@@ -1,7 +1,8 @@
 """The files for a phone: how they were made, what they hold, and what they do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from records.json_file import JsonFile, JsonLines
 
@@ -31,21 +32,6 @@ class Calibration:
 
     split: str
     photos: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How a phone has to prepare a photo; the Transform graph does the same."""
-
-    version: int
-    image_size: int
-    channels: int
-    color: str
-    resize: str
-    rounding: str
-    orientation: str
-    input_dtype: str
-    input_range: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -155,9 +141,10 @@ class Measurement:
     latency: Latency
     machine: Machine
 
-    def worst(self, grouping: str) -> tuple[str, GroupAccuracy] | None:
-        """The group with the lowest accuracy, with its name."""
-        of = self.groups.get(grouping, {})
+    def worst(self) -> tuple[str, GroupAccuracy] | None:
+        """The group with the lowest accuracy, with its name; a class only where nothing else is grouped."""
+        of = next((groups for kind, groups in self.groups.items() if kind != "class"), None)
+        of = of if of is not None else self.groups.get("class", {})
         return min(of.items(), key=lambda group: (group[1].accuracy, group[0]), default=None)
 
 
@@ -211,13 +198,13 @@ class Prediction:
     photo_id: str
     label: str
     probabilities: tuple[float | None, ...]
-    lane: str = ""
+    slices: Mapping[str, str] = field(default_factory=dict)
     span: int | None = None
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer that the model was sure of; `file` is a thumbnail beside the list."""
+    """A wrong answer that the model was sure of, with a thumbnail beside the list, `file`, or a `text`."""
 
     file: str
     photo_id: str
@@ -225,13 +212,15 @@ class Mistake:
     predicted: str
     probability: float
     probability_of_label: float = 0.0
-    lane: str = ""
+    slices: Mapping[str, str] = field(default_factory=dict)
     span: int | None = None
+    text: str = ""
 
 
 CONVERSIONS = JsonFile[tuple[Conversion, ...]]("conversion.json", tuple[Conversion, ...])
 CALIBRATION = JsonFile[Calibration]("calibration.json", Calibration)
-PREPROCESSING = JsonFile[Preprocessing]("preprocessing.json", Preprocessing)
+# How a device makes what the model reads; `kind` names the module of `edge/contracts/` that does it.
+PREPROCESSING = JsonFile[Mapping[str, Any]]("preprocessing.json", Mapping[str, Any])
 EDGE_FILES = JsonFile[EdgeFiles]("edge.json", EdgeFiles)
 PREDICTIONS = JsonLines[Prediction]("predictions.jsonl", Prediction)
 MISTAKES = JsonFile[tuple[Mistake, ...]]("mistakes.json", tuple[Mistake, ...])

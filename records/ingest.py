@@ -43,6 +43,7 @@ class Ingest:
         spans: Oldest first.
         window: Digest of its content.
         excluded: The spans that the window would hold, had nobody excluded them.
+        noun: What an example is called.
     """
 
     splits: Mapping[str, int] = field(default_factory=dict)
@@ -50,17 +51,50 @@ class Ingest:
     spans: tuple[Span, ...] = ()
     window: str = ""
     excluded: tuple[Excluded, ...] = ()
+    noun: str = "photo"
+
+
+@dataclass(frozen=True)
+class SpanRead:
+    """One span that was read: its rows, and the ends of their groups; see `data/spans/split.py`."""
+
+    name: str
+    rows: int
+    lowest: tuple[float, str] | None = None
+    highest: tuple[float, str] | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a span could not be read, as `errors.DataRefused` has it."""
+
+    found: str
+    why: str
+    do: str
+    spans: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A row in quarantine; `text` is some of it, where it is a text."""
+
+    span: str
+    id: str
+    reason: str
+    detail: str
+    text: str = ""
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A photo in quarantine that can be looked at: `file` lies beside the list."""
+    """A row in quarantine that can be looked at: `file` lies beside the list, or `text` is some of it."""
 
     file: str
     span: str
     photo: str
     reason: str
     detail: str = ""
+    text: str = ""
 
 
 INGEST = JsonFile[Ingest]("ingest.json", Ingest)

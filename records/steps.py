@@ -12,7 +12,7 @@ class StepInfo:
     Attributes:
         purpose: What it is there for, a sentence.
         code: Modules of ours that it runs; their digest is in the key of its cache.
-        runs_workload: Whether it runs the workload's module too.
+        workload_code: Modules of the workload that it runs too: `module`, `source`.
         after: Steps whose outputs it reads.
         inputs: What else is in the key of its cache, by the names in `Run.inputs`; and `data`, the folder.
         settings: The settings in that key, each a dotted name or what one begins with.
@@ -28,7 +28,7 @@ class StepInfo:
 
     purpose: str
     code: tuple[str, ...] = ()
-    runs_workload: bool = False
+    workload_code: tuple[Literal["module", "source"], ...] = ()
     after: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
@@ -43,11 +43,11 @@ class StepInfo:
     @property
     def has_code(self) -> bool:
         """Whether it runs code of ours or of the workload."""
-        return bool(self.code) or self.runs_workload
+        return bool(self.code or self.workload_code)
 
-    def modules(self, workload: str) -> tuple[str, ...]:
-        """Where its code begins, for a workload of that module."""
-        return (*self.code, workload) if self.runs_workload else self.code
+    def modules(self, workload: Mapping[str, str]) -> tuple[str, ...]:
+        """Where its code begins, for a workload with these modules."""
+        return (*self.code, *(workload[name] for name in self.workload_code))
 
     def takes(self, setting: str) -> bool:
         """Whether a setting, by its dotted name, is in the key of its cache."""
@@ -59,14 +59,15 @@ STEPS: Mapping[str, StepInfo] = {
     "ExampleGen": StepInfo(
         "Reads the newest spans and quarantines what cannot be used.",
         code=("components.example_gen",),
-        inputs=("data", "window", "labels"),
+        workload_code=("source",),
+        inputs=("data", "window", "workload"),
         settings=("data",),
         outputs={"quarantine": "quarantine"},
         sections=("data", "quarantine"),
         opens=("data",),
     ),
     "StatisticsGen": StepInfo(
-        "Counts what the photos of the window are like.",
+        "Counts what the examples of the window are like.",
         after=("ExampleGen",),
         outputs={"statistics": "statistics"},
         sections=("features",),
@@ -102,18 +103,18 @@ STEPS: Mapping[str, StepInfo] = {
         stops_as="refused",
     ),
     "Transform": StepInfo(
-        "Makes the graph of decoding and resizing that ships inside the model.",
-        runs_workload=True,
+        "Makes the graph of preprocessing that ships inside the model.",
+        workload_code=("module",),
         after=("ExampleGen", "ImportSchemaGen"),
-        inputs=("labels",),
-        settings=("model.image_size", "model.channels"),
+        inputs=("workload",),
+        settings=("model",),
     ),
     "Trainer": StepInfo(
         "Trains the model.",
         code=("trainer_module.run",),
-        runs_workload=True,
+        workload_code=("module",),
         after=("ExampleGen", "ImportSchemaGen", "Transform"),
-        inputs=("labels",),
+        inputs=("workload",),
         settings=("model", "trainer", "seed"),
         outputs={"model_run": "model_run"},
         sections=("training",),
@@ -130,7 +131,7 @@ STEPS: Mapping[str, StepInfo] = {
         "Measures the model by slice, and judges it.",
         code=("components.evaluator",),
         after=("ExampleGen", "Trainer", "ProductionModel"),
-        inputs=("labels",),
+        inputs=("workload",),
         settings=("evaluation",),
         outputs={"evaluation": "evaluation", "blessing": "blessing"},
         sections=("gates", "metrics", "confusion"),
@@ -139,16 +140,18 @@ STEPS: Mapping[str, StepInfo] = {
     "EdgeConverter": StepInfo(
         "Converts the model to files for phones.",
         code=("components.edge_converter", "edge.conversion_worker"),
+        workload_code=("module",),
         after=("ExampleGen", "Transform", "Trainer"),
-        inputs=("labels",),
+        inputs=("workload",),
         settings=("model", "edge.variants", "edge.calibration_photos"),
         outputs={"edge_models": "edge_models"},
     ),
     "EdgeValidator": StepInfo(
         "Measures the files that would ship.",
         code=("components.edge_validator",),
+        workload_code=("source",),
         after=("ExampleGen", "Transform", "Trainer", "EdgeConverter"),
-        inputs=("labels",),
+        inputs=("workload",),
         settings=("edge.min_agreement", "edge.max"),
         outputs={"verdict": "edge_verdict"},
         sections=("gates", "edge", "mistakes", "reliability"),

@@ -1,7 +1,8 @@
 """What a workload is: one typed value, of which the steps of the DAG read what they need."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from records.json_file import decode, encode
 
@@ -12,46 +13,63 @@ class Workload:
 
     Attributes:
         name: The model's name in the release store.
-        module: Dotted path of the module with `preprocessing_fn` and `build_model`.
+        schema: The curated schema, a text proto of `tensorflow.metadata.v0.Schema`.
+        module: Dotted path of the module with `preprocessing_fn` and `build_model`; see
+            `trainer_module/workload_module.py`.
         source: Dotted path of the module that reads its spans; see `data/spans/source.py`.
-        labels: In the order of the schema's domain, which is the order of the model's outputs.
-        noun: What one example is called, `photo`; `s` makes many of it.
+        sample: Dotted path of the module whose `generate` writes spans to try it with; empty where none does.
+        sample_size: Examples a week of that sample.
+        settings: What differs from the default settings, nested by group.
+        noun: What one example is called; with an s, what several are.
         id: The feature that names an example.
         group: The feature whose values are never in two splits.
-        slices: Beside `class` and `span`: what a slice is called in settings, and its feature.
-        numbers: Features of numbers that the model reads.
-        categories: Features of texts out of few that the model reads.
-        label_column: What a table calls the label.
-        group_column: The column of a table with what its rows belong to, such as a machine; or empty.
-        time_column: The column of a table with the time of a row; or empty.
-        unmeasured: Features that are left out of the statistics.
-        normal: The label of what is no alarm; empty where no label is.
+        slices: Beside `class` and `span`, kinds of slices by name, each with its feature.
+        reads: Raw features that the model is given; of a table, its numbers and categories.
+        unmeasured: Features that the statistics leave out.
+        normal: The label that is no alarm; empty where there is none.
+        label_column: Of a table, the column with the label.
+        group_column: Of a table, the column with the machine, author or the like; empty where rows are alone.
+        time_column: Of a table, the column with the time; empty where there is none.
+        labels: In the order of the schema's domain, which is the order of the model's outputs.
+        numbers: The schema's features that a table's model reads as numbers.
+        categories: The schema's features that a table's model reads as one of few texts.
     """
 
     name: str
+    schema: str
     module: str
     source: str
-    labels: tuple[str, ...] = ()
+    sample: str = ""
+    sample_size: int = 300
+    settings: Mapping[str, Any] = field(default_factory=dict)
     noun: str = "example"
     id: str = "example_id"
     group: str = "group"
     slices: Mapping[str, str] = field(default_factory=dict)
-    numbers: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+    normal: str = ""
     label_column: str = "label"
     group_column: str = ""
     time_column: str = ""
-    unmeasured: tuple[str, ...] = ()
-    normal: str = ""
+    labels: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
     @property
     def nouns(self) -> str:
-        """More than one of them."""
+        """More than one example."""
         return f"{self.noun}s"
 
+    @property
+    def slice_features(self) -> dict[str, str]:
+        """Every kind of slice with its feature."""
+        return {"class": "label", **self.slices, "span": "span"}
+
     def to_json(self) -> str:
-        """As a parameter of a step has it."""
-        return encode(self).decode()
+        """As a parameter of a step: without what only a runner needs, which then changes no cache's key."""
+        bare = replace(self, schema="", settings={}, sample="", sample_size=0)
+        return encode(bare).decode()
 
     @staticmethod
     def from_json(text: str) -> "Workload":

@@ -38,12 +38,14 @@ def _data(facts: Facts, before: Facts) -> Iterator[Change]:
         yield Change("Newest span", then.spans[-1].name, now.spans[-1].name)
         yield Change("Spans in the window", str(len(then.spans)), str(len(now.spans)))
     for split in now.splits:
-        yield Change(f"Photos in {split}", count(then.splits.get(split, 0)), count(now.splits[split]))
+        yield Change(
+            f"{now.noun.capitalize()}s in {split}", count(then.splits.get(split, 0)), count(now.splits[split])
+        )
     for label in {**then.classes, **now.classes}:
         counted = (count(side.classes.get(label, 0)) for side in (then, now))
-        yield Change(f"Photos of {label}", *counted)
+        yield Change(f"{now.noun.capitalize()}s of {label}", *counted)
     quarantined = (count(sum(span.quarantined for span in side.spans)) for side in (then, now))
-    yield Change("Photos quarantined", *quarantined)
+    yield Change(f"{now.noun.capitalize()}s quarantined", *quarantined)
 
 
 def _inputs(facts: Facts, before: Facts) -> Iterator[Change]:
@@ -65,7 +67,7 @@ def _results(facts: Facts, before: Facts) -> Iterator[Change]:
             then = {item.name: item for item in before.evaluation.of(kind)}
             for item in facts.evaluation.of(kind):
                 of = "" if kind == "overall" else f" of {item.name}"
-                what = f"Accuracy{of}, each on its own eval photos"
+                what = f"Accuracy{of}, each on its own eval split"
                 if item.name in then:
                     yield Change(what, percent(then[item.name].accuracy), percent(item.accuracy))
     if facts.edge and before.edge and before.edge.eval_photos:  # Facts of before had other names for these.

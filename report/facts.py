@@ -153,7 +153,7 @@ class Slice:
     """Accuracy on one slice of the eval photos.
 
     Attributes:
-        kind: `overall`, `class`, `lane` or `span`.
+        kind: `overall`, `class`, `span`, or one of the workload.
         name: Within its kind.
         photos: How many.
         accuracy: 0..1; None where it was no number.
@@ -184,6 +184,12 @@ class Evaluation:
     def of(self, kind: str) -> tuple[Slice, ...]:
         """The slices of one kind."""
         return tuple(item for item in self.slices if item.kind == kind)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of slices, `overall`, `class` and `span` first."""
+        known = ("overall", "class", "span")
+        return tuple(dict.fromkeys((*known, *(item.kind for item in self.slices))))
 
     @property
     def overall(self) -> Slice | None:

@@ -101,6 +101,11 @@ class View:
         self.changes = find_changes(facts, before) if before else ()
 
     @property
+    def nouns(self) -> str:
+        """What several examples are called."""
+        return f"{self.facts.data.noun}s" if self.facts.data else "examples"
+
+    @property
     def sections(self) -> list[str]:
         """Those that there is something for."""
         return [name for name in SECTIONS if self.has(name)]
@@ -151,7 +156,7 @@ class View:
         if facts.data and facts.data.spans:
             newest = facts.data.spans[-1]
             note = f"{words.count(newest.quarantined)} of {words.count(newest.rows)} quarantined"
-            found.append(Figure("New photos", words.count(newest.accepted), note))
+            found.append(Figure(f"New {self.nouns}", words.count(newest.accepted), note))
         if self.about.seconds is not None:
             found.append(Figure("Time", words.seconds(self.about.seconds), words.day(self.about.started_at)))
         return found
@@ -174,7 +179,7 @@ class View:
         return list(zip(most, charts.CLASS_COLOURS, strict=False))
 
     def weeks_chart(self) -> Any:
-        """Photos of each span."""
+        """Examples of each span."""
         assert self.facts.data is not None
         classes = [name for name, _ in self.coloured_classes]
         return _markup(charts.weeks("weeks", self.facts.data.spans, classes))

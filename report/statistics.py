@@ -8,15 +8,17 @@ from typing import Any
 from records.drift import Drift
 from report.facts import Distribution, Feature
 
-# Different for each photo, or made by ingest: their distribution says nothing of the world.
-_BOOKKEEPING = frozenset({"photo_id", "session_id", "captured_at", "span", "newest_span"})
+# Different for each example, or made by ingest: their distribution says nothing of the world.
+_BOOKKEEPING = frozenset(
+    {"photo_id", "session_id", "captured_at", "example_id", "group", "span", "newest_span"}
+)
 # Names of StatisticsGen's slices by the feature `newest_span`.
 _WHOLE_WINDOW, _NEWEST, _BEFORE = "All Examples", "newest_span_1", "newest_span_0"
 _MOST_VALUES = 200
 
 
 def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature, ...]:
-    """The features of the training photos, those first that the gate measured the drift of.
+    """The features of the training examples, those first that the gate measured the drift of.
 
     Args:
         statistics: Folder of the statistics artifact.

@@ -68,11 +68,11 @@ def step_metrics(step: str, sources: Sources) -> dict[str, float]:
         found = {
             "accuracy": overall and overall.accuracy,
             "production_accuracy": overall and overall.before,
-            "eval_photos": overall and overall.photos,
+            "eval_examples": overall and overall.photos,
             **{
                 f"worst_{kind}_accuracy": worst.accuracy
-                for kind in ("class", "lane")
-                if (worst := evaluation.worst(kind))
+                for kind in evaluation.kinds
+                if kind not in ("overall", "span") and (worst := evaluation.worst(kind))
             },
         }
     elif step == "EdgeValidator" and facts.edge:

@@ -37,7 +37,8 @@ def _pushed(facts: Facts) -> str:
     overall = facts.evaluation.overall if facts.evaluation else None
     if facts.evaluation is None or overall is None or overall.accuracy is None:
         return f"{text}."
-    text += f": right on {percent(overall.accuracy)} of {overall.photos} eval photos"
+    noun = facts.data.noun if facts.data else "example"
+    text += f": right on {percent(overall.accuracy)} of {overall.photos} eval {noun}s"
     if overall.before is None:
         return f"{text}."
     return f"{text}, where version {facts.evaluation.baseline_version} is on {percent(overall.before)}."

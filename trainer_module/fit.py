@@ -115,15 +115,15 @@ def _evaluation(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], di
     import tensorflow as tf
 
     predict = tf.function(
-        lambda image: model(image, training=False),
-        input_signature=[tf.TensorSpec(model.input_shape, tf.float32)],
+        lambda inputs: model(inputs, training=False),
+        input_signature=[tf.TensorSpec(model.input_shape, model.inputs[0].dtype)],
     )
 
     def evaluate() -> dict[str, float]:
         loss = keras.metrics.SparseCategoricalCrossentropy()
         accuracy = keras.metrics.SparseCategoricalAccuracy()
-        for image, label in batches:
-            probabilities = predict(image)
+        for inputs, label in batches:
+            probabilities = predict(inputs)
             loss.update_state(label, probabilities)
             accuracy.update_state(label, probabilities)
         return {"val_loss": float(loss.result()), "val_accuracy": float(accuracy.result())}

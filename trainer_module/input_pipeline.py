@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from errors import EdgelineError
-from trainer_module import photos
+from records.workload import Workload
+from trainer_module.workload_module import DRAWS, LABEL, input_feature, stored_dtype
 
 if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
     import tensorflow_transform as tft
 
-# Decoded images are kept in memory up to here: 130,000 photos of 128x128x1. Beyond, each epoch decodes again.
+# Inputs are kept in memory up to here: 130,000 photos of 128x128x1. Beyond, each epoch makes them again.
 CACHE_LIMIT_BYTES = 2 * 1024**3
-# Records in the shuffle's buffer when images are not in memory; about 100 MB of JPEG.
+# Records in the shuffle's buffer when inputs are not in memory; about 100 MB of JPEG.
 SHUFFLE_BUFFER = 8192
 READ_BATCH = 128
 
@@ -32,37 +33,32 @@ class Split:
     Attributes:
         files: The gzipped TFRecord files, sorted.
         labels: Label ids, int64 [examples], in the order of the files' records.
-        images: uint8 [examples, H, W, C] in the same order, or None when they do not fit into memory.
-        decode: Serialized examples, string [N], to images, uint8 [N, H, W, C].
+        inputs: What the model reads, [examples, ...] in the same order, or None when it does not fit into
+            memory.
+        transform: Serialized examples, string [N], to that, [N, ...].
     """
 
     files: tuple[str, ...]
     labels: np.ndarray
-    images: tf.Tensor | None
-    decode: Callable[[tf.Tensor], tf.Tensor]
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How training images vary: mirrored at random, and brighter or darker by up to a share of the range."""
-
-    flip: bool
-    brightness: float
+    inputs: tf.Tensor | None
+    transform: Callable[[tf.Tensor], tf.Tensor]
 
 
 def open_split(
     patterns: Sequence[str],
     transform: tft.TFTransformOutput,
     name: str,
+    workload: Workload,
     cache_limit_bytes: int = CACHE_LIMIT_BYTES,
 ) -> Split:
-    """Reads the labels of a split, and its images too when they fit into memory.
+    """Reads the labels of a split, and what the model reads too when that fits into memory.
 
     Args:
         patterns: File patterns of gzipped TFRecord files of serialized tf.Examples.
         transform: The output of Transform.
         name: What the split is called in errors.
-        cache_limit_bytes: Decoded images are kept up to this size.
+        workload: Whose.
+        cache_limit_bytes: What the model reads is kept up to this size.
 
     Raises:
         EdgelineError: When the split is empty, or an example has a label that the schema does not know.
@@ -71,13 +67,13 @@ def open_split(
     import tensorflow as tf
 
     files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
-    label_of = _transformed(transform, photos.LABEL, photos.LABEL)
+    label_of = _transformed(transform, (LABEL,), LABEL)
     batches = list(_records(files).batch(READ_BATCH).map(label_of, tf.data.AUTOTUNE).as_numpy_iterator())
     if not batches:
         raise EdgelineError(
             f"The {name} split has no examples ({', '.join(patterns)}).",
             "A model needs examples to train on and others to be measured on.",
-            "Add labelled photos from more sessions, or change data.eval_fraction.",
+            "Add labelled examples of more groups, or change data.eval_fraction.",
         )
     labels = np.concatenate(batches)
     if (labels < 0).any():
@@ -88,18 +84,20 @@ def open_split(
             "Correct the labels, or add them to the schema's domain of `label`.",
         )
 
-    float_image = _transformed(transform, photos.PHOTO, photos.IMAGE)
+    feature = input_feature(transform)
+    spec = transform.transformed_feature_spec()[feature]
+    dtype = tf.as_dtype(stored_dtype(workload.module, feature) or spec.dtype)
+    wide = _transformed(transform, workload.reads, feature)
 
-    def decode(serialized: tf.Tensor) -> tf.Tensor:
-        return tf.cast(float_image(serialized), tf.uint8)
+    def transformed(serialized: tf.Tensor) -> tf.Tensor:
+        return tf.cast(wide(serialized), dtype)
 
-    images = None
-    shape = transform.transformed_feature_spec()[photos.IMAGE].shape
-    if labels.size * int(np.prod(shape)) <= cache_limit_bytes:
-        decoded = _records(files).batch(READ_BATCH).map(decode, tf.data.AUTOTUNE).prefetch(2)
+    inputs = None
+    if labels.size * int(np.prod(spec.shape)) * dtype.size <= cache_limit_bytes:
+        read = _records(files).batch(READ_BATCH).map(transformed, tf.data.AUTOTUNE).prefetch(2)
         with tf.device("/cpu:0"):
-            images = tf.constant(np.concatenate(list(decoded.as_numpy_iterator())))
-    return Split(files, labels, images, decode)
+            inputs = tf.constant(np.concatenate(list(read.as_numpy_iterator())))
+    return Split(files, labels, inputs, transformed)
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
@@ -112,7 +110,7 @@ def training_batches(
     batch_size: int,
     epochs: range,
     seed: int,
-    augmentation: Augmentation,
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None,
     weights: Sequence[float],
 ) -> tf.data.Dataset:
     """Batches of the given epochs, one after another, `steps_per_epoch` full batches each.
@@ -122,11 +120,11 @@ def training_batches(
         batch_size: The global batch.
         epochs: The epochs to yield; `range(3, 10)` goes on after three epochs.
         seed: With the epoch's number and the example's index it decides all that is random.
-        augmentation: What varies.
+        augment: Varies a batch by uniform draws, [batch, DRAWS]; None where nothing varies.
         weights: Sample weight of each class, in label order.
 
     Returns:
-        (image float32 [batch, H, W, C] in 0..255, label int64 [batch], sample weight float32 [batch]).
+        (what the model reads [batch, ...], label int64 [batch], sample weight float32 [batch]).
     """
     import tensorflow as tf
 
@@ -135,7 +133,7 @@ def training_batches(
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
-        draws = tf.random.stateless_uniform((examples, 2), epoch_seed)
+        draws = tf.random.stateless_uniform((examples, DRAWS), epoch_seed)
         return (
             _shuffled(split, epoch_seed)
             .repeat()
@@ -147,8 +145,9 @@ def training_batches(
         index: tf.Tensor, item: tf.Tensor, draws: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         label = tf.gather(labels, index)
-        images = _augment(tf.cast(_images(split, item), tf.float32), draws, augmentation)
-        return images, label, tf.gather(class_weights, label)
+        inputs = _inputs(split, item)
+        varied = inputs if augment is None else augment(inputs, draws)
+        return varied, label, tf.gather(class_weights, label)
 
     return _on_this_host(
         tf.data.Dataset.range(epochs.start, epochs.stop)
@@ -162,47 +161,37 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """Every example once, in the order of the files, the last batch as small as it comes out.
 
     Returns:
-        (image float32 [<=batch, H, W, C] in 0..255, label int64 [<=batch]).
+        (what the model reads [<=batch, ...], label int64 [<=batch]).
     """
     import tensorflow as tf
 
     labels = tf.data.Dataset.from_tensor_slices(split.labels)
-    items = _records(split.files) if split.images is None else tf.data.Dataset.range(len(split.labels))
+    items = _records(split.files) if split.inputs is None else tf.data.Dataset.range(len(split.labels))
     return (
         tf.data.Dataset.zip((items, labels))
         .batch(batch_size)
-        .map(lambda item, label: (tf.cast(_images(split, item), tf.float32), label), tf.data.AUTOTUNE)
+        .map(lambda item, label: (_inputs(split, item), label), tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )
-
-
-def _augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
-    """Varies images, float32 [N, H, W, C], by two uniform draws each, [N, 2]."""
-    import tensorflow as tf
-
-    draws = draws[:, :, tf.newaxis, tf.newaxis, tf.newaxis]
-    if augmentation.flip:
-        images = tf.where(draws[:, 0] < 0.5, images, tf.reverse(images, axis=[2]))
-    if augmentation.brightness:
-        images += (2.0 * draws[:, 1] - 1.0) * augmentation.brightness * 255.0
-    return tf.clip_by_value(images, 0.0, 255.0)
 
 
 def _shuffled(split: Split, seed: tf.Tensor) -> tf.data.Dataset:
     """One epoch in another order, as (index, item): the item is the index itself, or the record to decode."""
     import tensorflow as tf
 
-    if split.images is None:
+    if split.inputs is None:
         shuffled = _records(split.files).enumerate().shuffle(SHUFFLE_BUFFER, seed=seed[0])
         return shuffled
     order = tf.random.experimental.stateless_shuffle(tf.range(len(split.labels), dtype=tf.int64), seed)
     return tf.data.Dataset.from_tensor_slices((order, order))
 
 
-def _images(split: Split, items: tf.Tensor) -> tf.Tensor:
+def _inputs(split: Split, items: tf.Tensor) -> tf.Tensor:
+    """What the model reads; what is kept as whole numbers of a byte goes in as float32."""
     import tensorflow as tf
 
-    return split.decode(items) if split.images is None else tf.gather(split.images, items)
+    inputs = split.transform(items) if split.inputs is None else tf.gather(split.inputs, items)
+    return tf.cast(inputs, tf.float32) if inputs.dtype == tf.uint8 else inputs
 
 
 def _records(files: Sequence[str]) -> tf.data.Dataset:
@@ -212,12 +201,12 @@ def _records(files: Sequence[str]) -> tf.data.Dataset:
 
 
 def _transformed(
-    transform: tft.TFTransformOutput, raw: str, transformed: str
+    transform: tft.TFTransformOutput, raw: Sequence[str], transformed: str
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Serialized examples to one transformed feature, parsing only the raw feature that it is made of."""
+    """Serialized examples to one transformed feature, parsing only the raw features that it is made of."""
     import tensorflow as tf
 
-    spec = {raw: transform.raw_feature_spec()[raw]}
+    spec = {name: transform.raw_feature_spec()[name] for name in raw}
     layer = transform.transform_features_layer()
     return lambda serialized: layer(tf.io.parse_example(serialized, spec))[transformed]
 

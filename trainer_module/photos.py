@@ -9,15 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from trainer_module.workload_module import LABEL
+
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+    import tensorflow_transform as tft
 
-    from trainer_module.settings import ModelSettings
+    from records.workload import Workload
+    from trainer_module.settings import ModelSettings, TrainerSettings
 
 PHOTO = "photo"
-LABEL = "label"
 IMAGE = "image"
+# Whole numbers 0..255.
+STORED_AS = {IMAGE: "uint8"}
+RAW_SIGNATURE = ("serve_jpeg", {"jpeg": PHOTO})
+TENSOR_SIGNATURE = "serve_image"
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
@@ -41,12 +48,15 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     }
 
 
-def build_model(labels: Sequence[str], settings: ModelSettings) -> keras.Model:
+def build_model(
+    labels: Sequence[str], settings: ModelSettings, transform: tft.TFTransformOutput
+) -> keras.Model:
     """Builds the classifier: float32 [N, H, W, C] holding 0..255 to probabilities, float32 [N, labels].
 
     Args:
         labels: Class names; their order is the order of the outputs.
         settings: Which network.
+        transform: Not read: the settings have the size.
 
     Raises:
         UsageError: When the backbone is unknown or the weights file does not fit it.
@@ -60,6 +70,42 @@ def build_model(labels: Sequence[str], settings: ModelSettings) -> keras.Model:
         classes=len(labels),
         weights=settings.weights,
     )
+
+
+def edge_contract(
+    transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
+) -> dict[str, Any]:
+    """How a phone has to prepare a photo, as `edge/contracts/image.py` and the Transform graph do."""
+    return {
+        "version": 1,
+        "kind": "image",
+        "image_size": settings.image_size,
+        "channels": settings.channels,
+        "color": "luma" if settings.channels == 1 else "rgb",
+        "resize": "bilinear-antialias",
+        "rounding": "nearest-uint8",
+        "orientation": "upright",
+        "input_dtype": "float32",
+        "input_range": (0, 255),
+    }
+
+
+def augment(images: tf.Tensor, draws: tf.Tensor, settings: TrainerSettings) -> tf.Tensor:
+    """Mirrors photos at random, and makes them brighter or darker by up to a share of the range.
+
+    Args:
+        images: float32 [N, H, W, C] in 0..255.
+        draws: [N, 2] of 0..1.
+        settings: Which of it.
+    """
+    import tensorflow as tf
+
+    draws = draws[:, :, tf.newaxis, tf.newaxis, tf.newaxis]
+    if settings.flip:
+        images = tf.where(draws[:, 0] < 0.5, images, tf.reverse(images, axis=[2]))
+    if settings.brightness:
+        images += (2.0 * draws[:, 1] - 1.0) * settings.brightness * 255.0
+    return tf.clip_by_value(images, 0.0, 255.0)
 
 
 def decode_photos(photos: tf.Tensor, image_size: int, channels: int) -> tf.Tensor:

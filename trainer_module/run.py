@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from records.training import EPOCHS, TRAINING, Epoch, TrainingSummary
-from trainer_module import checkpoint, fit, input_pipeline, signatures, strategy
+from records.workload import Workload
+from trainer_module import checkpoint, fit, input_pipeline, signatures, strategy, workload_module
 from trainer_module.settings import ModelSettings, TrainerSettings
 
 
@@ -16,10 +17,10 @@ def run_fn(fn_args: Any) -> None:
     """Trains the workload's model and writes its SavedModel, `history.jsonl` and `training.json`.
 
     Args:
-        fn_args: TFX's FnArgs. `custom_config` has `module` (the workload's, by dotted path), `labels` (in
-            domain order), `model` and `trainer` (their settings as JSON), `seed`, `code` (the digest of what
-            trains) and `checkpoints` (a folder that outlives a kill). Of the rest it reads `train_files`,
-            `eval_files` and `transform_output`, and writes to `serving_model_dir` and `model_run_dir`.
+        fn_args: TFX's FnArgs. `custom_config` has `workload`, `model` and `trainer` (the last two settings,
+            each as JSON), `seed`, `code` (the digest of what trains) and `checkpoints` (a folder that
+            outlives a kill). Of the rest it reads `train_files`, `eval_files` and `transform_output`, and
+            writes to `serving_model_dir` and `model_run_dir`.
 
     Raises:
         EdgelineError: When the settings, the machine or the data do not allow training, or it diverges.
@@ -35,16 +36,20 @@ def run_fn(fn_args: Any) -> None:
     replicas = strategy.make_strategy(settings.strategy, settings.require_gpu)
     batch_size = strategy.global_batch_size(replicas, settings.batch_size)
     transform = tft.TFTransformOutput(fn_args.transform_output)
-    training = input_pipeline.open_split(fn_args.train_files, transform, "train")
-    evaluation = input_pipeline.open_split(fn_args.eval_files, transform, "eval")
+    workload = Workload.from_json(config["workload"])
+    module = workload_module.load(workload.module)
+    training = input_pipeline.open_split(fn_args.train_files, transform, "train", workload)
+    evaluation = input_pipeline.open_split(fn_args.eval_files, transform, "eval", workload)
 
     steps = input_pipeline.steps_per_epoch(training, batch_size)
     keras.utils.set_random_seed(config["seed"])
     with replicas.scope():
-        model = importlib.import_module(config["module"]).build_model(
-            config["labels"], ModelSettings.model_validate_json(config["model"])
+        model = module.build_model(
+            workload.labels, ModelSettings.model_validate_json(config["model"]), transform
         )
         fit.compile_model(model, settings.learning_rate, steps * settings.epochs)
+    varied = getattr(module, "augment", None)
+    augment = partial(varied, settings=settings) if varied is not None else None
     outcome = fit.train(
         model,
         lambda epochs: input_pipeline.training_batches(
@@ -52,15 +57,15 @@ def run_fn(fn_args: Any) -> None:
             batch_size,
             epochs,
             config["seed"],
-            input_pipeline.Augmentation(settings.flip, settings.brightness),
-            settings.weights_of(config["labels"]),
+            augment,
+            settings.weights_of(workload.labels),
         ),
         steps,
         input_pipeline.evaluation_batches(evaluation, batch_size),
         settings,
         checkpoints,
     )
-    signatures.export(model, transform, fn_args.serving_model_dir)
+    signatures.export(model, transform, fn_args.serving_model_dir, workload)
 
     epochs_here = len(outcome.history) - (outcome.resumed_from_epoch or 0)
     folder = Path(fn_args.model_run_dir)

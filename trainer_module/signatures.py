@@ -1,20 +1,22 @@
 """The SavedModel that is shipped: the model, the Transform graph, and a signature for each kind of caller.
 
-| signature          | argument                                     | result                    |
-|--------------------|----------------------------------------------|---------------------------|
-| serving_default    | examples: string [N], serialized tf.Examples | probabilities             |
-| serve_jpeg         | jpeg: string [N], JPEG files                 | probabilities             |
-| serve_image        | image: float32 [N, H, W, C] in 0..255        | probabilities             |
-| transform_features | examples: string [N], serialized tf.Examples | image uint8, label int64  |
+| signature          | argument                                            | result              |
+|--------------------|-----------------------------------------------------|---------------------|
+| serving_default    | examples: string [N], serialized tf.Examples        | probabilities       |
+| serve_raw          | raw features by name (photos: serve_jpeg, `jpeg`)   | probabilities       |
+| serve_tensors      | what the model reads (photos: serve_image, `image`) | probabilities       |
+| transform_features | examples: string [N], serialized tf.Examples        | that, label int64   |
 
 TFMA feeds serialized examples to `serving_default`, and takes the label from `transform_features`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from trainer_module import photos
+from records.workload import Workload
+from trainer_module.workload_module import LABEL, input_feature, raw_signature, stored_dtype, tensor_signature
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 PROBABILITIES = "probabilities"
 
 
-def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str) -> None:
+def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, workload: Workload) -> None:
     """Writes the SavedModel. To be called outside the scope of a distribution strategy.
 
     A signature fails rather than answers when its input has another shape or a value that is not finite.
@@ -32,52 +34,73 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str) ->
     wrong weights.
 
     Args:
-        model: float32 [N, H, W, C] in 0..255 to probabilities float32 [N, classes].
+        model: float32 or int32 [N, ...] to probabilities float32 [N, classes].
         transform: The output of Transform; its graph becomes part of the SavedModel.
         folder: Where the SavedModel is written.
+        workload: Names the signatures and the features that they take.
     """
     import keras
     import tensorflow as tf
 
-    raw_spec = transform.raw_feature_spec()
-    layer = transform.transform_features_layer()
-    shape = model.input_shape
+    spec, layer = transform.raw_feature_spec(), transform.transform_features_layer()
+    feature = input_feature(transform)
+    stored = stored_dtype(workload.module, feature)
+    shape, dtype = model.input_shape, tf.as_dtype(model.inputs[0].dtype)
+    raw_name, arguments = raw_signature(workload.module, {name: name for name in workload.reads})
 
-    def predict(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        image = tf.debugging.assert_all_finite(tf.ensure_shape(image, shape), "the image is not finite")
-        probabilities = tf.ensure_shape(model(image, training=False), model.output_shape)
+    def predict(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        inputs = tf.ensure_shape(inputs, shape)
+        if dtype.is_floating:
+            inputs = tf.debugging.assert_all_finite(inputs, f"{feature} is not finite")
+        probabilities = tf.ensure_shape(model(inputs, training=False), model.output_shape)
         finite = tf.debugging.assert_all_finite(probabilities, "the probabilities are not finite")
         return {PROBABILITIES: finite}
 
     def transformed(examples: tf.Tensor, *features: str) -> dict[str, tf.Tensor]:
-        return layer(tf.io.parse_example(examples, {name: raw_spec[name] for name in features}))
+        return layer(tf.io.parse_example(examples, {name: spec[name] for name in features}))
 
     def serving_default(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return predict(transformed(examples, photos.PHOTO)[photos.IMAGE])
+        return predict(transformed(examples, *workload.reads)[feature])
 
-    def serve_jpeg(jpeg: tf.Tensor) -> dict[str, tf.Tensor]:
-        feature = jpeg
-        if isinstance(raw_spec[photos.PHOTO], tf.io.VarLenFeature):
-            feature = tf.sparse.from_dense(jpeg[:, tf.newaxis])
-        return predict(layer({photos.PHOTO: feature})[photos.IMAGE])
+    def serve_raw(**values: tf.Tensor) -> dict[str, tf.Tensor]:
+        features = {name: values[argument] for argument, name in arguments.items()}
+        for name, value in features.items():
+            if isinstance(spec[name], tf.io.VarLenFeature):
+                features[name] = tf.sparse.from_dense(value[:, tf.newaxis])
+        return predict(layer(features)[feature])
 
-    def serve_image(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return predict(image)
+    def serve_tensors(**values: tf.Tensor) -> dict[str, tf.Tensor]:
+        return predict(values[feature])
 
     def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        features = transformed(examples, photos.PHOTO, photos.LABEL)
-        return {photos.IMAGE: tf.cast(features[photos.IMAGE], tf.uint8), photos.LABEL: features[photos.LABEL]}
+        features = transformed(examples, *workload.reads, LABEL)
+        inputs = features[feature]
+        return {feature: tf.cast(inputs, stored) if stored else inputs, LABEL: features[LABEL]}
 
-    strings = (None,)
+    def one(name: str) -> tf.TensorSpec:
+        raw = spec[name]
+        inner = () if isinstance(raw, tf.io.VarLenFeature) else raw.shape
+        return tf.TensorSpec((None, *inner), raw.dtype)
+
+    examples = [tf.TensorSpec((None,), tf.string, name="examples")]
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.transform = layer
-    for endpoint, argument, argument_shape, dtype in (
-        (serving_default, "examples", strings, tf.string),
-        (serve_jpeg, "jpeg", strings, tf.string),
-        (serve_image, photos.IMAGE, shape, tf.float32),
-        (transform_features, "examples", strings, tf.string),
-    ):
-        signature = [tf.TensorSpec(argument_shape, dtype, name=argument)]
-        archive.add_endpoint(endpoint.__name__, endpoint, input_signature=signature)
+    archive.add_endpoint("serving_default", serving_default, input_signature=examples)
+    _add(archive, raw_name, serve_raw, {argument: one(name) for argument, name in arguments.items()})
+    tensors = {feature: tf.TensorSpec(shape, dtype)}
+    _add(archive, tensor_signature(workload.module), serve_tensors, tensors)
+    archive.add_endpoint("transform_features", transform_features, input_signature=examples)
     archive.write_out(folder, verbose=False)
+
+
+def _add(
+    archive: Any, name: str, endpoint: Callable[..., Any], arguments: Mapping[str, tf.TensorSpec]
+) -> None:
+    """Adds an endpoint that takes its arguments by name."""
+    import tensorflow as tf
+
+    named = {key: tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in arguments.items()}
+    traced = tf.function(endpoint)
+    traced.get_concrete_function(**named)
+    archive.add_endpoint(name, traced)

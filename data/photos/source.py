@@ -47,6 +47,8 @@ def count(span: Span) -> int:
 class PhotoSource:
     """Reads photos; each is opened in a process with limits on time and memory. See `Source`."""
 
+    spread = True
+
     def __init__(self, labels: tuple[str, ...], settings: DataSettings) -> None:
         self._labels, self._settings = labels, settings
 

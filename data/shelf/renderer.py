@@ -185,7 +185,7 @@ def generate(
     data_dir: Path,
     *,
     weeks: int,
-    photos_per_week: int,
+    per_week: int,
     seed: int,
     faults: Mapping[str, float],
     first_week_monday: date = FIRST_WEEK_MONDAY,
@@ -196,7 +196,7 @@ def generate(
     Args:
         data_dir: The folder of spans; made when missing.
         weeks: How many spans to add.
-        photos_per_week: Photos a span, before duplicates.
+        per_week: Photos a span, before duplicates.
         seed: Any integer from 0; the same seed and span number give the same bytes.
         faults: Rates from 0 to 1 by the name of the fault, see `data/shelf/faults.py`.
         first_week_monday: The first day of span 1. Defaults to 5 January 2026.
@@ -209,13 +209,13 @@ def generate(
         UsageError: A number or a fault is out of range, or there are not as many numbers left.
     """
     check_faults(faults)
-    numbers = {"weeks": weeks, "photos per week": photos_per_week, "workers": workers, "seed": seed}
+    numbers = {"weeks": weeks, "photos per week": per_week, "workers": workers, "seed": seed}
     for name, value in numbers.items():
         least = 0 if name == "seed" else 1
         if value < least:
             raise UsageError(f"{name} is {value}.", "Nothing can be rendered so.", f"Give {least} or more.")
     first = next_number(data_dir, weeks)
-    total = weeks * photos_per_week
+    total = weeks * per_week
     written: list[Span] = []
     with contextlib.ExitStack() as stack:
         pool = None
@@ -226,6 +226,6 @@ def generate(
         for week in range(weeks):
             number = first + week
             monday = first_week_monday + timedelta(weeks=number - 1)
-            sessions = plan_week(number, photos_per_week, seed, faults, monday)
-            written.append(write_span(data_dir, _render(sessions, pool, week * photos_per_week, total)))
+            sessions = plan_week(number, per_week, seed, faults, monday)
+            written.append(write_span(data_dir, _render(sessions, pool, week * per_week, total)))
     return written

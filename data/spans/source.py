@@ -68,7 +68,13 @@ class Example:
 
 
 class Source(Protocol):
-    """Reads spans. It may be pickled before it was used; `close` ends what it has begun."""
+    """Reads spans. It may be pickled before it was used; `close` ends what it has begun.
+
+    Attributes:
+        spread: Whether an example takes so long that its row is worth being sent to another worker.
+    """
+
+    spread: bool
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """The rows of a span in the order of its files, read as they are asked for.

@@ -1,1 +1,1 @@
-"""What goes into a model, by kind: how a device makes it without TensorFlow."""
+"""How a device makes what a model reads: the executable forms of preprocessing.json, without TensorFlow."""

@@ -1,5 +1,6 @@
 """`edgeline data generate, import, list, exclude`: making spans, and leaving some out."""
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ def _folder_here(text: str) -> Path:
 
 
 _written = click.option("--data", type=_folder_here, required=True, metavar="DIR", help="the folder of spans")
+_workload = click.option("--workload", default="shelf", metavar="NAME", help="whose sample (shelf)")
 _spans = click.option("--data", type=locate, required=True, metavar="DIR_OR_URL", help="the spans")
 
 
@@ -47,27 +49,39 @@ def data() -> None:
 
 @data.command(epilog=FAULTS)
 @_written
+@_workload
 @click.option("--weeks", type=int, default=1, metavar="N", help="spans to add (1)")
-@click.option("--photos-per-week", type=int, default=300, metavar="N", help="photos a span (300)")
+@click.option(
+    "--per-week", "--photos-per-week", "per_week", type=int, metavar="N", help="examples a span (shelf: 300)"
+)
 @click.option("--seed", type=int, default=20, metavar="N", help="the same seed, the same bytes (20)")
 @click.option(
     "--fault",
     "rates",
     multiple=True,
     metavar="NAME=RATE",
-    help="a fault for drills and its share of the photos, 0 to 1; may be repeated",
+    help="a fault for drills and how much of a week it hits, 0 to 1; may be repeated",
 )
-def generate(data: Path, weeks: int, photos_per_week: int, seed: int, rates: tuple[str, ...]) -> int:
-    """Renders weekly spans of shelf photos."""
-    from data.shelf import faults, renderer
+def generate(
+    data: Path, workload: str, weeks: int, per_week: int | None, seed: int, rates: tuple[str, ...]
+) -> int:
+    """Makes weekly spans of the sample of a built-in workload."""
+    from pipeline.workloads import find_workload
 
-    with _progress("rendering"):
-        spans = renderer.generate(
+    found = find_workload(workload)
+    if not found.sample:
+        raise UsageError(
+            f"The workload {found.name} has no sample.", "Nothing can be made for it.", "Import your own data."
+        )
+    sample = importlib.import_module(found.sample)
+    faults = importlib.import_module(f"{found.sample.rpartition('.')[0]}.faults").parse_faults(rates)
+    with _progress("making"):
+        spans = sample.generate(
             data,
             weeks=weeks,
-            photos_per_week=photos_per_week,
+            per_week=found.sample_size if per_week is None else per_week,
             seed=seed,
-            faults=faults.parse_faults(rates),
+            faults=faults,
             workers=len(os.sched_getaffinity(0)),
         )
     for span in spans:

@@ -60,7 +60,7 @@ def _plan(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
         from data.spans.layout import newest_spans
 
         data = data.absolute()
-        inputs.check_labels(newest_spans(data, settings.data.window))
+        inputs.check_spans(newest_spans(data, settings.data.window), workload)
         command += ["--data", str(data)]
     if is_url(str(data)) or is_url(str(settings.push.destination)):
         note(

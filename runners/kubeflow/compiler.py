@@ -22,7 +22,7 @@ from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID, finish
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from pipeline.workloads import Workload
+    from records.workload import Workload
 
 ENTRY = ("python", "-m", "runners.kubeflow.pod.entry")
 # Where a training leaves its state when it has no claim to leave it on: gone with the pod.
@@ -125,7 +125,9 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
     observed = Observed(code=CODE_OF_IMAGE, lock=LOCK_OF_IMAGE, run=RUN_ID)
     config = KubeflowV2DagRunnerConfig(
         default_image=kubeflow.image,
-        default_commands=[*ENTRY, "--records", paths.records, "--module", workload.module],
+        default_commands=[
+            *(*ENTRY, "--records", paths.records, "--module", workload.module, "--source", workload.source)
+        ],
         use_pipeline_spec_2_1=True,
     )
     pipeline = create_pipeline(workload, settings, paths, observed)

@@ -18,7 +18,7 @@ from runners.shared.stdout import note
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from pipeline.workloads import Workload
+    from records.workload import Workload
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.spans.layout import newest_spans
@@ -19,14 +20,15 @@ from runners.shared.stdout import print_json, say
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from pipeline.workloads import Workload
+    from records.workload import Workload
 
 Code = Mapping[str, Mapping[str, str]]
 # Of the value of a setting, such as a list of bounds.
 _LONGEST = 60
 _WORDS = {
     "data": "the data folder",
-    "window": "the photos of the window",
+    "window": "the data of the window",
+    "workload": "the workload",
     "labels": "the labels",
     "schema": "the curated schema",
     "production": "what is in production",
@@ -162,10 +164,10 @@ def _world_of(folder: RunFolder, run: Run) -> World:
 def _world_now(options: RunOptions, workload: "Workload", settings: "Settings") -> World:
     workspace = options.workspace.absolute()
     push = settings.push.root(workspace)
-    data = options.data.absolute() if options.data is not None else workspace / "sample"
-    code = step_files(workload.module)
-    rendered = options.data is not None or (workspace / "sample").is_dir()
-    spans = newest_spans(data, settings.data.window) if rendered else ()
+    data = options.data.absolute() if options.data is not None else inputs.sample_folder(workspace, workload)
+    code = step_files(workload.module, workload.source)
+    there = options.data is not None or Path(str(data)).is_dir()
+    spans = newest_spans(data, settings.data.window) if there else ()
     # A workspace is made by its first run.
     cache = workspace / "window.json" if workspace.is_dir() else None
     seen = inputs.digests(spans, cache, workload, settings, push, code)

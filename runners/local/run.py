@@ -28,7 +28,7 @@ from runners.shared.stdout import print_json
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from pipeline.workloads import Workload
+    from records.workload import Workload
 
 
 def run(options: RunOptions) -> int:
@@ -86,11 +86,11 @@ class _Session:
             spans = newest_spans(data, self.settings.data.window)
             looked = catch_up.look(data, spans, self.settings.data.window, earlier)
             cache = self.workspace / "window.json"
-            self.code = step_files(self.workload.module)
+            self.code = step_files(self.workload.module, self.workload.source)
             digests = inputs.digests(spans, cache, self.workload, self.settings, self.push, self.code)
             if self.options.if_changed and last is not None and self._nothing_changed(last, digests):
                 return None
-            inputs.check_labels(spans)
+            inputs.check_spans(spans, self.workload)
         except DataRefused as refusal:
             run, folder = self._begin(data, digests, looked, None)
             self._warn_of_missed(run, progress)
@@ -105,7 +105,7 @@ class _Session:
         if self.options.data is not None:
             return self.options.data.absolute()
         with listen(progress.handle):
-            return inputs.ensure_sample(self.workspace, progress.say)
+            return inputs.ensure_sample(self.workspace, self.workload, progress.say)
 
     def _nothing_changed(self, last: Run, digests: Mapping[str, str]) -> bool:
         if not last.has_verdict or not inputs.same_inputs(last.inputs, digests):
@@ -123,7 +123,7 @@ class _Session:
             "held": "which held its model back",
             "refused": "which refused the data",
         }[last.outcome]
-        text = f"Nothing changed since run {last.id} ({ended}): the same photos, settings and code."
+        text = f"Nothing changed since run {last.id} ({ended}): the same data, settings and code."
         print_line(self.console, text, "bold green")
         if last.outcome in ("held", "refused"):
             for reason in last.reasons:

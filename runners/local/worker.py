@@ -15,7 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from errors import UsageError
-from pipeline.workloads import find_workload
+from pipeline.workloads import find_workload, with_features
 from records.run import CODE
 from runners.local import artifact_records
 from runners.shared.code import digest
@@ -56,7 +56,7 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
             f"{folder.record} is not there, or no record of a run.", "", "Start runs with `edgeline run`."
         )
     workspace = folder.path.parent.parent
-    workload = find_workload(run.workload_source)
+    workload = with_features(find_workload(run.workload_source))
 
     from absl import logging as absl_logging
 

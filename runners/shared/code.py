@@ -35,16 +35,19 @@ class Place:
         return next((file for file in files if file.is_file()), None)
 
 
-def step_files(workload: str) -> dict[str, dict[str, str]]:
+def step_files(module: str, source: str) -> dict[str, dict[str, str]]:
     """The digest of each file that a step runs, by the name of its module; of steps that run code of ours.
 
     Args:
-        workload: Dotted path of the workload's module.
+        module: Dotted path of the workload's module.
+        source: Of the module that reads its spans.
 
     Raises:
-        UsageError: The workload's module cannot be found, or a file of it is no Python.
+        UsageError: One of them cannot be found, or a file of it is no Python.
     """
-    places, imports = (Place(ROOT), _place_of(workload)), cache(_imports)
+    workload = {"module": module, "source": source}
+    places = (Place(ROOT), *dict.fromkeys(map(_place_of, workload.values())))
+    imports = cache(_imports)
     return {
         step: _files(info.modules(workload), places, imports) for step, info in STEPS.items() if info.has_code
     }

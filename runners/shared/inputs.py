@@ -1,6 +1,7 @@
 """What a run depends on, as digests: the window of spans, settings, schema, code, lock, production."""
 
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -9,18 +10,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.photos.labels_file import read_labels
 from data.spans.layout import Span
 from data.spans.window import window_digest
+from errors import UsageError
 from release import store
 from runners.shared.code import ROOT, digest
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from pipeline.workloads import Workload
+    from records.workload import Workload
 
-# The embedded sample: eight weeks, as many photos as train in a minute or two on two cores.
-SAMPLE_WEEKS, SAMPLE_PHOTOS_PER_WEEK, SAMPLE_SEED = 8, 300, 20
+# The embedded sample: eight weeks. How many examples a week has is the workload's to say.
+SAMPLE_WEEKS, SAMPLE_SEED = 8, 20
 
 
 def lock_digest() -> str:
@@ -55,14 +56,13 @@ def digests(
         push: Root of the release store, a folder or URL.
         code: Digests of the files that each step runs.
     """
-    from pipeline import workloads
-
-    own = {"name": workload.name, "module": workload.module, "settings": settings.recorded()}
+    own = {"workload": workload.to_json(), "settings": settings.recorded()}
     return {
         "window": window_digest(spans, cache),
         "settings": hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest(),
-        "labels": digest(workloads.read_labels(workload)),
-        "schema": hashlib.sha256(workload.schema.read_bytes()).hexdigest(),
+        "workload": digest(workload.to_json()),
+        "labels": digest(workload.labels),
+        "schema": hashlib.sha256(Path(workload.schema).read_bytes()).hexdigest(),
         "code": digest(code),
         "lock": lock_digest(),
         "destination": push,
@@ -75,42 +75,57 @@ def same_inputs(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     return {**one, "production": ""} == {**other, "production": ""}
 
 
-def check_labels(spans: tuple[Span, ...]) -> None:
-    """Reads every labels file of the window, a second's work, before TFX is imported for minutes of it.
+def check_spans(spans: tuple[Span, ...], workload: "Workload") -> None:
+    """Looks into every span of the window, a second's work, before TFX is imported for minutes of it.
 
     Raises:
-        DataRefused: A file is missing, or is not what a labels file is.
+        DataRefused: One cannot be read.
     """
+    source = importlib.import_module(workload.source)
     for span in spans:
-        read_labels(span)
+        source.check(span, workload)
+
+
+def sample_folder(workspace: Path, workload: "Workload") -> Path:
+    """Where the embedded sample of a workload lies in a workspace.
+
+    Raises:
+        UsageError: It has none.
+    """
+    if not workload.sample:
+        raise UsageError(
+            f"The workload {workload.name} has no sample, and --data is not given.",
+            "There is nothing to train on.",
+            "Name the folder of its spans: --data DIR.",
+        )
+    return workspace / ("sample" if workload.name == "shelf" else f"sample-{workload.name}")
 
 
 def ensure_sample(
-    workspace: Path,
-    say: Callable[[str], None],
-    weeks: int = SAMPLE_WEEKS,
-    photos_per_week: int = SAMPLE_PHOTOS_PER_WEEK,
+    workspace: Path, workload: "Workload", say: Callable[[str], None], weeks: int = SAMPLE_WEEKS
 ) -> Path:
-    """The embedded sample of the workspace, rendered when it is not there yet.
+    """The embedded sample of a workload, made when it is not there yet.
 
     Args:
         workspace: Where it lies.
-        say: Told that rendering starts.
+        workload: Whose.
+        say: Told that it is being made.
         weeks: How many spans.
-        photos_per_week: Photos a span.
-    """
-    sample = workspace / "sample"
-    if not sample.is_dir():
-        from data.shelf import renderer
 
-        say(f"rendering the sample: {weeks} weeks of {photos_per_week} photos, into {sample}")
-        # Renamed when it is whole, so that a killed rendering never looks like a smaller sample.
-        scratch = workspace / "sample.rendering"
+    Raises:
+        UsageError: See `sample_folder`.
+    """
+    sample = sample_folder(workspace, workload)
+    if not sample.is_dir():
+        per_week = workload.sample_size
+        say(f"making the sample: {weeks} weeks of {per_week} {workload.nouns}, into {sample}")
+        # Renamed when it is whole, so that one whose making was killed never looks like a smaller sample.
+        scratch = sample.with_name(f"{sample.name}.writing")
         shutil.rmtree(scratch, ignore_errors=True)
-        renderer.generate(
+        importlib.import_module(workload.sample).generate(
             scratch,
             weeks=weeks,
-            photos_per_week=photos_per_week,
+            per_week=per_week,
             seed=SAMPLE_SEED,
             faults={},
             workers=len(os.sched_getaffinity(0)),

@@ -9,7 +9,7 @@ from locations import Location
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
-    from pipeline.workloads import Workload
+    from records.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class NamedSettings:
         """
         from pipeline import settings, workloads
 
-        workload = workloads.find_workload(self.workload)
-        labels = workloads.read_labels(workload)
-        return workload, settings.load(workload.settings, self.profile, self.overrides, labels, self.platform)
+        workload = workloads.with_features(workloads.find_workload(self.workload))
+        layers = (workload.settings, self.profile, self.overrides, workload.labels, self.platform)
+        return workload, settings.load(*layers)
 
 
 @dataclass(frozen=True)

@@ -232,8 +232,8 @@ def test_the_first_span_has_nothing_to_be_compared_with(tmp_path):
 @pytest.mark.e2e
 @pytest.mark.parametrize(("faults", "warns_of"), [({}, set()), ({"dark-lens": 0.5}, {"brightness"})])
 def test_a_rendered_week_warns_of_a_failing_lens_and_of_nothing_else(faults, warns_of, tmp_path):
-    generate(tmp_path / "data", weeks=1, photos_per_week=600, seed=20, faults={})
-    generate(tmp_path / "data", weeks=1, photos_per_week=600, seed=20, faults=faults)
+    generate(tmp_path / "data", weeks=1, per_week=600, seed=20, faults={})
+    generate(tmp_path / "data", weeks=1, per_week=600, seed=20, faults=faults)
     window = ingest(tmp_path / "data", tmp_path)
     verdict = Week(window.examples, tmp_path).judge(tmp_path, window.quarantine)
     assert verdict.passed

@@ -32,7 +32,7 @@ def judged(candidate, baseline=None, bounds=(), beat_majority=True):
 def test_the_first_model_that_keeps_its_bounds_passes_without_a_baseline_and_says_so():
     verdict = judged(metrics(), None, [bound(lower=0.85, max_drop=0.02)], beat_majority=True)
     assert verdict.result == "no_baseline" and verdict.passed
-    assert "Accuracy 0.900 on 100 eval photos" in verdict.reasons[0]
+    assert "Accuracy 0.900 on 100 eval examples" in verdict.reasons[0]
     assert "no baseline" in verdict.reasons[1]
 
 
@@ -49,7 +49,7 @@ def test_each_slice_below_its_lower_bound_is_named():
         "Accuracy of class damaged",
         "Accuracy of lane lane-01",
     ]
-    assert "0.500 on 40 eval photos" in verdict.reasons[0]
+    assert "0.500 on 40 eval examples" in verdict.reasons[0]
     assert "0.550" in verdict.reasons[0]
     assert verdict.slices == ("class damaged", "lane lane-01")
 

@@ -41,7 +41,7 @@ def test_a_workload_of_ones_own_is_read_from_its_file(tmp_path):
     workload = find_workload(path)
 
     assert (workload.name, workload.module) == ("bottles", "trainer_module.photos")
-    assert workload.schema == tmp_path / "photos.pbtxt"
+    assert workload.schema == str(tmp_path / "photos.pbtxt")
     assert read_labels(workload) == ("whole", "broken", "no")
     assert load(workload.settings, labels=read_labels(workload)).trainer.class_weights == {"no": 3.0}
 

@@ -151,7 +151,7 @@ def a_run(
         edge=EdgeFiles("fp16", 400, files),
         gates=(
             Verdict("data", "pass", ("200 photos were accepted.",), ("brightness has drifted.",)),
-            Verdict("evaluation", "pass", ("Accuracy 0.925 on 400 eval photos; every bound holds.",)),
+            Verdict("evaluation", "pass", ("Accuracy 0.925 on 400 eval examples; every bound holds.",)),
             Verdict("edge", "pass", ("fp16 is the default variant.",), ("int8: It could not be converted.",)),
         ),
     )

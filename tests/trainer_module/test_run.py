@@ -114,7 +114,7 @@ run.run_fn(types.SimpleNamespace(**json.loads(sys.argv[1])))
 
 @pytest.mark.e2e
 def test_two_replicas_share_a_global_batch_and_export_one_model(files, transform_output, examples, tmp_path):
-    """37 eval photos and two replicas: a number that they cannot share evenly."""
+    """37 eval examples and two replicas: a number that they cannot share evenly."""
     arguments = run_arguments(files, transform_output, tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", TWO_REPLICAS, json.dumps(vars(arguments))]

@@ -1,7 +1,7 @@
 """What the container of each step runs on Kubeflow, in front of TFX's own runner.
 
-`python -m runners.kubeflow.pod.entry --records PLACE --module MODULE --step STEP`, and then what TFX gives
-its runner. The last line of the log says how the step ended: `Done: ...`, `Held back: ...`,
+`python -m runners.kubeflow.pod.entry --records PLACE --module M --source M --step STEP`, and then what TFX
+gives its runner. The last line of the log says how the step ended: `Done: ...`, `Held back: ...`,
 `Data refused: ...` or `Failed: ...`.
 """
 
@@ -68,6 +68,7 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     parser.add_argument("--records", required=True)
     parser.add_argument("--step", required=True)
     parser.add_argument("--module", required=True)
+    parser.add_argument("--source", required=True)
     parser.add_argument("--executor_class_path", required=True)
     parser.add_argument("--json_serialized_invocation_args", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
@@ -79,7 +80,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
     foreign = take_foreign_outputs(executor_input)
     fillings = {
         RUN_ID: run,
-        CODE_OF_IMAGE: digest(step_files(options.module)),
+        CODE_OF_IMAGE: digest(step_files(options.module, options.source)),
         LOCK_OF_IMAGE: inputs.lock_digest(),
     }
     prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), locations, fillings)

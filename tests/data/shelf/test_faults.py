@@ -95,7 +95,7 @@ def test_a_blurred_photo_keeps_its_light_and_loses_its_edges(photo: tuple[LabelR
 
 
 def test_a_duplicate_is_the_same_photo_under_another_name(tmp_path: Path) -> None:
-    (span,) = generate(tmp_path, weeks=1, photos_per_week=20, seed=3, faults={"duplicate": 0.1})
+    (span,) = generate(tmp_path, weeks=1, per_week=20, seed=3, faults={"duplicate": 0.1})
     rows = read_labels(span)
     copies = [row for row in rows if row.photo.endswith("-copy.jpg")]
     assert len(rows) == 22 and len(copies) == 2

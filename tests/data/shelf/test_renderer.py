@@ -35,27 +35,27 @@ def digest(spans: Iterable[Span]) -> str:
 
 @pytest.fixture(scope="module")
 def spans(tmp_path_factory: pytest.TempPathFactory) -> list[Span]:
-    return generate(tmp_path_factory.mktemp("data"), weeks=2, photos_per_week=40, seed=20, faults={})
+    return generate(tmp_path_factory.mktemp("data"), weeks=2, per_week=40, seed=20, faults={})
 
 
 def test_another_process_renders_the_same_bytes(spans: list[Span], tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from data.shelf.renderer import generate\n"
-        "generate(Path(sys.argv[1]), weeks=2, photos_per_week=40, seed=20, faults={})"
+        "generate(Path(sys.argv[1]), weeks=2, per_week=40, seed=20, faults={})"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, check=True)
     assert digest(find_spans(tmp_path)) == digest(spans)
 
 
 def test_several_workers_render_the_same_bytes(spans: list[Span], tmp_path: Path) -> None:
-    parallel = generate(tmp_path, weeks=2, photos_per_week=40, seed=20, faults={}, workers=2)
+    parallel = generate(tmp_path, weeks=2, per_week=40, seed=20, faults={}, workers=2)
     assert digest(parallel) == digest(spans)
 
 
 def test_a_second_call_goes_on_after_the_last_span_and_changes_nothing_before_it(tmp_path: Path) -> None:
-    first = generate(tmp_path, weeks=1, photos_per_week=10, seed=1, faults={})
+    first = generate(tmp_path, weeks=1, per_week=10, seed=1, faults={})
     before = digest(first)
-    second = generate(tmp_path, weeks=2, photos_per_week=10, seed=1, faults={})
+    second = generate(tmp_path, weeks=2, per_week=10, seed=1, faults={})
     assert [span.number for span in find_spans(tmp_path)] == [1, 2, 3]
     assert digest(first) == before
     dates = [min(row.captured_at for row in read_labels(span)) for span in (*first, *second)]
@@ -123,19 +123,17 @@ def test_weeks_are_equally_bright_as_a_whole() -> None:
 
 def test_progress_counts_photos_to_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="edgeline.progress"):
-        generate(tmp_path, weeks=2, photos_per_week=20, seed=1, faults={})
+        generate(tmp_path, weeks=2, per_week=20, seed=1, faults={})
     events = [vars(record)["progress"] for record in caplog.records]
     assert events[-1] == {"event": "count", "what": "photos", "done": 40, "total": 40}
     assert [event["done"] for event in events] == sorted(event["done"] for event in events)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("weeks", 0), ("photos_per_week", 0), ("seed", -1), ("workers", 0)]
-)
+@pytest.mark.parametrize(("name", "value"), [("weeks", 0), ("per_week", 0), ("seed", -1), ("workers", 0)])
 def test_a_number_out_of_range_is_refused_before_anything_is_written(
     tmp_path: Path, name: str, value: int
 ) -> None:
-    settings = {"weeks": 1, "photos_per_week": 10, "seed": 1, "workers": 1, name: value}
+    settings = {"weeks": 1, "per_week": 10, "seed": 1, "workers": 1, name: value}
     with pytest.raises(UsageError, match=str(value)):
         generate(tmp_path / "data", faults={}, **settings)
     assert not (tmp_path / "data").exists()
@@ -144,12 +142,10 @@ def test_a_number_out_of_range_is_refused_before_anything_is_written(
 def test_more_weeks_than_there_are_numbers_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     (tmp_path / "span-99998").mkdir()
     with pytest.raises(UsageError, match="span-99999 is the last one"):
-        generate(tmp_path, weeks=2, photos_per_week=10, seed=1, faults={})
+        generate(tmp_path, weeks=2, per_week=10, seed=1, faults={})
     assert [path.name for path in tmp_path.iterdir()] == ["span-99998"]
 
 
 def test_the_first_monday_is_a_choice(tmp_path: Path) -> None:
-    (span,) = generate(
-        tmp_path, weeks=1, photos_per_week=10, seed=1, faults={}, first_week_monday=date(2030, 3, 4)
-    )
+    (span,) = generate(tmp_path, weeks=1, per_week=10, seed=1, faults={}, first_week_monday=date(2030, 3, 4))
     assert {row.captured_at[:7] for row in read_labels(span)} == {"2030-03"}

@@ -15,7 +15,7 @@ def workspace(tmp_path, make_run):
         seconds=95.0,
         ended_at="2026-10-05T09:15:00Z",
         steps=(Step("ExampleGen", "done", 5.0), Step("Trainer", "done", 60.0)),
-        reasons=("Accuracy is 0.8 on 400 eval photos; at least 0.850 is needed.",),
+        reasons=("Accuracy is 0.8 on 400 eval examples; at least 0.850 is needed.",),
         warnings=("span-00007 is dark.",),
         details="edgeline show latest",
     )

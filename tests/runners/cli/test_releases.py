@@ -107,7 +107,7 @@ def test_status_names_the_last_run_its_outcome_and_its_reasons(tmp_path, workspa
     said = typed("status", cwd=tmp_path).stdout
 
     assert (last["id"], last["outcome"]) == ("20261005-091233", "held")
-    assert last["reasons"] == ["Accuracy is 0.8 on 400 eval photos; at least 0.850 is needed."]
+    assert last["reasons"] == ["Accuracy is 0.8 on 400 eval examples; at least 0.850 is needed."]
     assert "Held back" in said and "at least 0.850 is needed" in said
     assert "Nothing of shelf is in production" in said
 

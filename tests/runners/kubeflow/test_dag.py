@@ -46,7 +46,7 @@ class Cluster:
     def add_weeks(self, weeks: int, **faults: float) -> None:
         rates = {name.replace("_", "-"): rate for name, rate in faults.items()}
         renderer.generate(
-            self.data, weeks=weeks, photos_per_week=120, seed=20, faults=rates, workers=os.cpu_count() or 1
+            self.data, weeks=weeks, per_week=120, seed=20, faults=rates, workers=os.cpu_count() or 1
         )
 
     def run(self, name: str, *settings: str, version: str = "2.0.5") -> Backend:

@@ -20,7 +20,7 @@ LAUNCHER = "I1120 12:51:43 23 launcher_v2.go:90] input ComponentSpec:{\n"
 SAID = {
     "pushed": "2026-10-05 03:01:02,003 INFO edgeline.push: Pushed version 7 of shelf to /mnt/edgeline/push",
     "unchanged": "2026-10-05 03:01:02,003 INFO edgeline.push: Nothing new to push: version 6 is there.",
-    "held": "Held back: Accuracy is 0.81 on 400 eval photos; at least 0.850 is needed.",
+    "held": "Held back: Accuracy is 0.81 on 400 eval examples; at least 0.850 is needed.",
     "refused": "Data refused: The span span-00042 has 40 % of its photos quarantined.",
 }
 DONE = "Done: {} in 3.0 s.\nI1120 12:51:44 23 launcher_v2.go:151] publish success.\n"
@@ -87,7 +87,7 @@ def test_the_user_interface_may_be_another_host(server, edgeline, monkeypatch):
             until("ReleaseGate", "FAILED", "FAILED", logs=logs(ReleaseGate=SAID["held"])),
             3,
             "held",
-            "Accuracy is 0.81 on 400 eval photos; at least 0.850 is needed.",
+            "Accuracy is 0.81 on 400 eval examples; at least 0.850 is needed.",
         ),
         (
             until("DataGate", "FAILED", "FAILED", logs=logs(DataGate=SAID["refused"])),

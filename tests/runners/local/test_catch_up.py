@@ -162,7 +162,7 @@ def test_a_refused_week_names_the_way_on_and_the_next_run_works_on_what_is_good(
     assert f"To go on without a week: {command}" in said
     assert main(["run", "--data", "my data", "--if-changed"]) == 0
     said = capsys.readouterr().out
-    assert "Nothing changed since run" in said and "the same photos, settings and code" in said
+    assert "Nothing changed since run" in said and "the same data, settings and code" in said
     assert f"To go on without a week: {command}" in said
 
     assert main(["data", "exclude", "span-00002", "--reason", "no lanes", "--data", str(data)]) == 0

@@ -6,7 +6,7 @@ from errors import UsageError
 from records.steps import STEPS
 from runners.shared.code import digest, step_files
 
-SHELF = "trainer_module.photos"
+SHELF = ("trainer_module.photos", "data.photos.source")
 
 
 @pytest.fixture
@@ -23,19 +23,19 @@ def module(tmp_path, monkeypatch):
 
 
 def test_every_step_names_code_that_is_there():
-    found = step_files(SHELF)
+    found = step_files(*SHELF)
 
     assert set(found) == {step for step, info in STEPS.items() if info.has_code}
-    assert step_files(SHELF) == found and len(set(map(digest, found.values()))) == len(found)
+    assert step_files(*SHELF) == found and len(set(map(digest, found.values()))) == len(found)
 
 
 @pytest.mark.parametrize("file", ["leaves.py", "greens/shades.py"])
 def test_an_edit_of_a_workload_of_ones_own_changes_what_runs_it_and_nothing_else(module, tmp_path, file):
-    before = step_files(module)
+    before = step_files(module, SHELF[1])
     path = tmp_path / file
     path.write_text(path.read_text() + "# another line\n")
 
-    after = step_files(module)
+    after = step_files(module, SHELF[1])
 
     assert {step for step in before if before[step] != after[step]} == {"Transform", "Trainer"}
     assert digest(before) != digest(after)
@@ -43,7 +43,7 @@ def test_an_edit_of_a_workload_of_ones_own_changes_what_runs_it_and_nothing_else
 
 def test_a_module_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UsageError, match="no_such_module cannot be loaded") as refused:
-        step_files("no_such_module")
+        step_files("no_such_module", SHELF[1])
     assert "PYTHONPATH" in refused.value.do
 
 
@@ -53,7 +53,7 @@ def test_a_package_that_raises_when_it_is_imported_is_named_with_its_error(tmp_p
     (tmp_path / "broken_package" / "__init__.py").write_text("1 / 0\n")
 
     with pytest.raises(UsageError, match=r"broken_package\.model cannot be loaded") as refused:
-        step_files("broken_package.model")
+        step_files("broken_package.model", SHELF[1])
     assert "ZeroDivisionError" in refused.value.why
 
 
@@ -62,7 +62,7 @@ def test_a_module_that_is_no_python_is_named_with_its_line(tmp_path, monkeypatch
     (tmp_path / "half_written.py").write_text("X = 1\ndef (\n")
 
     with pytest.raises(UsageError, match=r"half_written\.py, line 2"):
-        step_files("half_written")
+        step_files("half_written", SHELF[1])
 
 
 def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch):
@@ -76,7 +76,7 @@ def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch
     for file in code.ROOT.glob("*.py"):
         shutil.copy(file, tmp_path)
     monkeypatch.setattr(code, "ROOT", tmp_path)
-    before = step_files(SHELF)
+    before = step_files(*SHELF)
     for edited, steps in {
         "release/store.py": {"ProductionModel"},
         "gates/bounds.py": {"Evaluator"},
@@ -85,6 +85,6 @@ def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch
         path = tmp_path / edited
         text = path.read_text()
         path.write_text(f"{text}# another line\n")
-        after = step_files(SHELF)
+        after = step_files(*SHELF)
         path.write_text(text)
         assert {step for step in before if before[step] != after[step]} == steps, edited

@@ -74,15 +74,16 @@ def test_a_labels_file_that_lacks_a_column_is_refused_before_anything_runs(tmp_p
     span.labels.write_text("photo,label\na.jpg,ok\n")
 
     with pytest.raises(DataRefused, match="has no column lane_id, session_id"):
-        inputs.check_labels((span,))
+        inputs.check_spans((span,), find_workload("shelf"))
 
 
 def test_the_sample_is_rendered_once_and_not_from_what_a_killed_rendering_left(tmp_path):
-    add_week(tmp_path / "sample.rendering")
+    add_week(tmp_path / "sample.writing")
     said = []
 
     sample, again = (
-        inputs.ensure_sample(tmp_path, said.append, weeks=2, photos_per_week=4) for _ in range(2)
+        inputs.ensure_sample(tmp_path, replace(find_workload("shelf"), sample_size=4), said.append, weeks=2)
+        for _ in range(2)
     )
 
     assert sample == again == tmp_path / "sample"

@@ -1,0 +1,106 @@
+"""Examples of a split as the model sees them: read as Examples, through the Transform graph."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tfx.types import artifact_utils
+
+from records.workload import Workload
+from trainer_module.workload_module import LABEL, input_feature, stored_dtype
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class TransformedExamples:
+    """Examples of a split.
+
+    Attributes:
+        inputs: What goes into the model, [n, ...].
+        labels: int64 [n], positions in the schema's domain.
+        ids: Their names, n values.
+        groups: By kind of slice, the n values.
+        spans: The number of the span that each came with, n values.
+    """
+
+    inputs: NDArray[Any]
+    labels: NDArray[np.int64]
+    ids: list[str]
+    groups: Mapping[str, Sequence[str]]
+    spans: list[int]
+
+
+def read_examples(
+    examples: Any, transform_graph_uri: str, split: str, limit: int, workload: Workload
+) -> TransformedExamples:
+    """Reads the first `limit` examples of a split, in file order, which is by digest of their content.
+
+    Args:
+        examples: The Examples artifact.
+        transform_graph_uri: Folder of the TransformGraph artifact.
+        split: `train` or `eval`.
+        limit: Most examples to read.
+        workload: Whose.
+    """
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    transform = tft.TFTransformOutput(transform_graph_uri)
+    layer, spec = transform.transform_features_layer(), transform.raw_feature_spec()
+    name = input_feature(transform)
+    dtype = stored_dtype(workload.module, name)
+    features = {kind: feature for kind, feature in workload.slice_features.items() if kind != "span"}
+    groups: dict[str, list[str]] = {kind: [] for kind in features}
+    inputs, labels, ids, spans = [], [], [], []
+    for batch in _records(examples, split).take(limit).batch(_BATCH):
+        transformed = layer(tf.io.parse_example(batch, spec))
+        found = transformed[name].numpy()
+        inputs.append(found.astype(dtype) if dtype else found)
+        labels.append(transformed[LABEL].numpy())
+        for record in batch.numpy():
+            raw = tf.train.Example.FromString(record).features.feature
+            ids.append(raw[workload.id].bytes_list.value[0].decode())
+            spans.append(raw["span"].int64_list.value[0])
+            for kind, feature in features.items():
+                groups[kind].append(_text(raw[feature]))
+    return TransformedExamples(np.concatenate(inputs), np.concatenate(labels), ids, groups, spans)
+
+
+def read_raw(
+    examples: Any, split: str, ids: Collection[str], workload: Workload
+) -> dict[str, dict[str, Any]]:
+    """The raw features of a few examples of a split by id, each feature as a list of its values."""
+    import tensorflow as tf
+
+    found: dict[str, dict[str, Any]] = {}
+    for record in _records(examples, split).as_numpy_iterator():
+        if len(found) == len(ids):
+            break
+        features = tf.train.Example.FromString(record).features.feature
+        id = features[workload.id].bytes_list.value[0].decode()
+        if id in ids:
+            found[id] = {name: _values(feature) for name, feature in features.items()}
+    return found
+
+
+def _values(feature: Any) -> list[Any]:
+    kind = feature.WhichOneof("kind")
+    return list(getattr(feature, kind).value) if kind else []
+
+
+def _text(feature: Any) -> str:
+    value = next(iter(_values(feature)), "")
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _records(examples: Any, split: str) -> Any:
+    """The serialized examples of a split, in file order, as a `tf.data.Dataset`."""
+    import tensorflow as tf
+
+    folder = artifact_utils.get_split_uri([examples], split)
+    files = sorted(str(path) for path in Path(folder).glob("data_tfrecord-*"))
+    return tf.data.TFRecordDataset(files, compression_type="GZIP")

@@ -1,0 +1,92 @@
+"""What the module of a workload gives, and what it may leave out.
+
+It has, in the module that `Workload.module` names:
+
+    preprocessing_fn(inputs, custom_config) -> dict
+        What Transform runs. `custom_config` has `labels`, `numbers` and `categories` of the workload, and the
+        settings of `model`. Gives `label`, int64 [N], -1 where it is unknown, and the one feature that the
+        model reads; what begins with _ is no feature, but what `edge_contract` reads back.
+    build_model(labels, settings, transform) -> keras.Model
+        From that feature, float32 or int32 [N, ...], to probabilities, float32 [N, labels].
+    edge_contract(transform, settings, workload) -> dict
+        The content of preprocessing.json: how a device makes that feature. `kind` names the module of
+        `edge/contracts/` that does it.
+
+and it may have:
+
+    augment(features, draws, settings) -> tensor
+        What varies in training: features float32 [N, ...], draws [N, DRAWS] of 0..1.
+    STORED_AS: a dtype that the feature is kept in memory as, where a smaller one holds it.
+    RAW_SIGNATURE: (name, {argument: raw feature}) of the signature that takes raw values.
+    TENSOR_SIGNATURE: name of the one that takes the feature itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from errors import UsageError
+
+if TYPE_CHECKING:
+    import tensorflow_transform as tft
+
+LABEL = "label"
+DRAWS = 2
+TENSOR_SIGNATURE = "serve_tensors"
+_RAW_SIGNATURE = "serve_raw"
+_REQUIRED = ("preprocessing_fn", "build_model", "edge_contract")
+
+
+def load(module: str) -> Any:
+    """The module of a workload.
+
+    Raises:
+        UsageError: It lacks a function.
+    """
+    found = importlib.import_module(module)
+    if missing := [name for name in _REQUIRED if not callable(getattr(found, name, None))]:
+        raise UsageError(
+            f"The module {module} has no {' and no '.join(missing)}.",
+            "A workload's module has " + ", ".join(_REQUIRED) + ".",
+            "Write them as `trainer_module/workload_module.py` says.",
+        )
+    return found
+
+
+def input_feature(transform: tft.TFTransformOutput) -> str:
+    """The transformed feature that the model reads.
+
+    Raises:
+        UsageError: There is none, or several.
+    """
+    names = [name for name in transform.transformed_feature_spec() if name != LABEL and name[0] != "_"]
+    if len(names) != 1:
+        raise UsageError(
+            f"preprocessing_fn gives the features {', '.join(sorted(names)) or 'none'} beside the label.",
+            "A model reads one tensor, as a phone gives it one.",
+            "Put together what the model reads, and begin the names of the others with _.",
+        )
+    return names[0]
+
+
+def stored_dtype(module: str, feature: str) -> str | None:
+    """The dtype that a feature is kept in memory as; None where it is kept as it is."""
+    return getattr(load(module), "STORED_AS", {}).get(feature)
+
+
+def tensor_signature(module: str) -> str:
+    """Name of the signature that takes the model's input."""
+    return str(getattr(load(module), "TENSOR_SIGNATURE", TENSOR_SIGNATURE))
+
+
+def raw_signature(module: str, features: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """Name of the signature that takes raw values, and its arguments with the raw feature of each.
+
+    Args:
+        module: The workload's.
+        features: Raw features that the transformed one is made of, by name.
+    """
+    name, arguments = getattr(load(module), "RAW_SIGNATURE", (_RAW_SIGNATURE, {f: f for f in features}))
+    return name, arguments
