@@ -42,8 +42,8 @@ ANOMALIES = 0.05
 FIRST_WEEK_MONDAY = date(2026, 1, 5)
 
 _WEEK_S = 7 * 86_400
-_EPISODE = (24, 72)  # Readings that an anomaly lasts.
-_RAMP = 8
+_EPISODE = (16, 48)  # Readings that an anomaly lasts.
+_RAMP = 6
 _SERVICED_EVERY = 12  # weeks
 _MISSING, _SPIKES, _STUCK = 0.008, 0.001, 0.002  # Shares of the readings of one sensor.
 _STUCK_FOR = 24
@@ -167,7 +167,7 @@ def _episodes(ticks: int, rng: Any) -> tuple[NDArray[np.int8], NDArray[np.float3
         here = slice(begin, min(begin + length, ticks))
         kinds[here, machine] = 1 + index % 3
         ramp = np.minimum(1, np.arange(1, length + 1) / _RAMP)[: here.stop - here.start]
-        severity[here, machine] = rng.uniform(0.4, 1.0) * ramp
+        severity[here, machine] = rng.uniform(0.5, 1.0) * ramp
         left -= length
     return kinds, severity
 
@@ -202,14 +202,14 @@ def _readings(
     shift = 0.85 + 0.12 * np.sin(2 * np.pi * (day - 0.3))
     load = np.clip(shift + 0.07 * _wander(rng, ticks, 0.9), 0.3, 1.2)
     ambient = 20 + 2.5 * np.sin(2 * np.pi * (day - 0.4)) + 2 * np.sin(2 * np.pi * (year - 0.3))
-    temperature = ambient + warm + 22 * load + 1.2 * _wander(rng, ticks, 0.95) + 0.5 * noise() + 5 * bearing
+    temperature = ambient + warm + 22 * load + 1.2 * _wander(rng, ticks, 0.95) + 0.5 * noise() + 6 * bearing
     wear = 1 + 0.015 * ((span + worn) % _SERVICED_EVERY)
-    spread = 0.12 + 0.35 * bearing
+    spread = 0.12 + 0.45 * bearing
     vibration = [
         base[:, axis] * wear * load**1.5 * np.exp(spread * noise()) * (1 + across * imbalance * load**2)
-        for axis, across in enumerate((0.7, 0.6, 0.0))
+        for axis, across in enumerate((0.8, 0.7, 0.0))
     ]
-    pressure = filled * (0.92 + 0.08 * load) * (1 + 0.012 * _wander(rng, ticks, 0.8)) * (1 - 0.12 * leak)
+    pressure = filled * (0.92 + 0.08 * load) * (1 + 0.012 * _wander(rng, ticks, 0.8)) * (1 - 0.14 * leak)
     flow = pumped * load * (1 + 0.02 * noise()) * (1 + 0.12 * leak)
     current = drawn * (0.3 + 0.6 * load + 0.05 * _wander(rng, ticks, 0.8)) + 0.1 * noise()
     speed = rated * load * (1 + 0.004 * noise())

@@ -95,6 +95,8 @@ def _files(span: Span) -> list[Any]:
 class TableSource:
     """Reads tables. See `Source`."""
 
+    spread = False
+
     def __init__(self, workload: Workload, settings: DataSettings) -> None:
         self._workload, self._settings = workload, settings
         self._pack = struct.Struct(f"<{len(workload.numbers)}f").pack

@@ -12,6 +12,7 @@ from records.workload import Workload
 
 SENSOR = Workload(
     "sensor",
+    "schema/sensor.pbtxt",
     "trainer_module.tables",
     "data.tables.source",
     labels=LABELS,

@@ -15,6 +15,7 @@ from records.workload import Workload
 
 SENSOR = Workload(
     "sensor",
+    "schema/sensor.pbtxt",
     "trainer_module.tables",
     "data.tables.source",
     labels=("normal", "leak"),
@@ -173,7 +174,7 @@ def test_readings_go_on_from_one_file_to_the_next(tmp_path: Path) -> None:
 def test_copies_have_one_digest_where_there_is_a_time_and_are_two_cases_where_there_is_none(
     tmp_path: Path,
 ) -> None:
-    timeless = Workload("t", "m", "s", labels=("a", "b"), numbers=("x",), categories=("c",))
+    timeless = Workload("t", "", "m", "s", labels=("a", "b"), numbers=("x",), categories=("c",))
     span = span_of(tmp_path / "t", "1,u,a", "1,u,b", "2,u,a", header="x,c,label")
     source = open_source(timeless, DataSettings())
     rows = list(source.rows(span))
@@ -246,7 +247,7 @@ def test_a_span_without_a_table_is_refused(tmp_path: Path) -> None:
 
 def test_windows_of_rows_without_a_time_are_refused() -> None:
     with pytest.raises(UsageError, match="no time_column"):
-        open_source(Workload("t", "m", "s", numbers=("x",)), DataSettings(readings=2))
+        open_source(Workload("t", "", "m", "s", numbers=("x",)), DataSettings(readings=2))
 
 
 def test_a_table_of_more_machines_than_can_be_held_is_refused(tmp_path: Path, monkeypatch) -> None:
@@ -257,7 +258,7 @@ def test_a_table_of_more_machines_than_can_be_held_is_refused(tmp_path: Path, mo
 
 def test_memory_is_flat_in_the_rows(tmp_path: Path) -> None:
     workload = Workload(
-        "sensor", "m", "s", labels=LABELS, numbers=NUMBERS, categories=("machine_id",),
+        "sensor", "", "m", "s", labels=LABELS, numbers=NUMBERS, categories=("machine_id",),
         label_column="fault_label", group_column="machine_id", time_column="timestamp",
     )  # fmt: skip
     peaks = []
