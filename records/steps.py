@@ -54,6 +54,9 @@ class StepInfo:
         return any(setting == name or setting.startswith((f"{name}.", f"{name}_")) for name in self.settings)
 
 
+# The step after which a run says what it pushed.
+RELEASE_GATE = "ReleaseGate"
+
 # In an order in which they can run.
 STEPS: Mapping[str, StepInfo] = {
     "ExampleGen": StepInfo(

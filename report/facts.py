@@ -11,7 +11,8 @@ from records.edge import EdgeFiles, Mistake
 from records.evaluation import Confusion
 from records.ingest import Ingest, Thumbnail
 from records.json_file import decode, encode
-from records.run import Outcome, Problem, Step
+from records.outcome import Ending
+from records.run import Problem, Step
 from records.training import Epoch, TrainingSummary
 from records.verdict import Verdict
 from report.measures import Reliability
@@ -60,7 +61,7 @@ class About:
     model: str
     number: int = 0
     engine: Literal["local", "kubeflow"] = "local"
-    outcome: Outcome = "running"
+    outcome: Ending = "running"
     version: int | None = None
     started_at: str = ""
     ended_at: str | None = None

@@ -71,7 +71,9 @@ def generate(
     found = find_workload(workload)
     if not found.sample:
         raise UsageError(
-            f"The workload {found.name} has no sample.", "Nothing can be made for it.", "Import your own data."
+            f"The workload {found.name} has no sample.",
+            "Nothing can be made for it.",
+            "Import your own data.",
         )
     sample = importlib.import_module(found.sample)
     faults = importlib.import_module(f"{found.sample.rpartition('.')[0]}.faults").parse_faults(rates)
