@@ -76,6 +76,8 @@ BUILT_IN = {
             sample="data.sensors.generator",
             sample_size=10_000,
             noun="reading",
+            id="window_id",
+            group="block",
             slices={"machine": "machine_id"},
             normal="normal",
             label_column="fault_label",
@@ -169,7 +171,9 @@ def with_features(workload: Workload) -> Workload:
         UsageError: See `read_labels`.
     """
     schema = read_schema(workload)
-    own = (*_BOOKKEEPING, workload.id, workload.group, workload.group_column, workload.time_column)
+    own = {*_BOOKKEEPING, workload.id, workload.group, workload.time_column}
+    # Machines, which the schema lists, are what a model knows; authors, of whom more come, are not.
+    own |= {f.name for f in schema.feature if f.name == workload.group_column and not f.domain}
     features = [feature for feature in schema.feature if feature.name not in own]
     text = type(schema).DESCRIPTOR.file.enum_types_by_name["FeatureType"].values_by_name["BYTES"].number
     numbers = tuple(feature.name for feature in features if feature.type != text)
