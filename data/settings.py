@@ -1,4 +1,4 @@
-"""Which photos are read, and what they must be."""
+"""Which spans are read, and what becomes an example."""
 
 from pydantic import Field, model_validator
 
@@ -6,7 +6,7 @@ from settings_group import Group
 
 
 class DataSettings(Group):
-    """Which photos are read.
+    """Which spans are read, and what becomes an example.
 
     Attributes:
         window: How many of the newest spans are read.
@@ -14,6 +14,10 @@ class DataSettings(Group):
         max_megapixels: A larger photo is quarantined before it is decoded.
         min_side: A photo with a shorter side, in pixels, is quarantined.
         max_side: A photo with a longer side, in pixels, is stored scaled down to it.
+        readings: Of a table: how many rows of one group, up to the row that is judged, make an example.
+        stride: Of a table with more readings than one: every how many rows of a group an example ends.
+        block_hours: Of a table with more readings than one: the time of a group that is split as one; no
+            example reaches over its end.
     """
 
     window: int = Field(8, ge=1, le=1000)
@@ -21,6 +25,9 @@ class DataSettings(Group):
     max_megapixels: float = Field(40.0, gt=0, le=1000)
     min_side: int = Field(16, ge=1, le=4096)
     max_side: int = Field(512, ge=16, le=8192)
+    readings: int = Field(1, ge=1, le=4096)
+    stride: int = Field(1, ge=1, le=4096)
+    block_hours: int = Field(24, ge=1, le=8760)
 
     @model_validator(mode="after")
     def _sides_in_order(self) -> "DataSettings":

@@ -8,8 +8,6 @@ from typing import Any, Literal
 from records.json_file import JsonFile
 from records.outcome import Ending
 
-# As components/run_record.py calls it.
-Outcome = Ending
 # These ended before a verdict, so the next run takes up what they left.
 UNFINISHED = ("failed", "interrupted", "killed")
 _MODEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

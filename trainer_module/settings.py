@@ -16,12 +16,19 @@ class ModelSettings(Group):
         image_size: Height and width of the model's input, in pixels.
         channels: 1 for luma, 3 for RGB.
         weights: A Keras weights file to start from; None starts from random weights.
+        hidden: Of a table: the width of the network.
+        buckets: Of a table: quantiles that a number is ranked by beside its z-score; 0 for no rank. Worth it
+            where numbers have heavy tails.
+        vocabulary: Of a table: most values of one category that are told apart.
     """
 
     backbone: Literal["compact", "mobilenet_v3_small"] = "compact"
     image_size: int = Field(128, ge=32, le=512)
     channels: Literal[1, 3] = 1
     weights: SettingsPath | None = None
+    hidden: int = Field(48, ge=8, le=1024)
+    buckets: Literal[0, 4, 8, 16, 32, 64, 128] = 0
+    vocabulary: int = Field(32, ge=1, le=10_000)
 
 
 class TrainerSettings(Group):

@@ -85,7 +85,7 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, wo
     examples = [tf.TensorSpec((None,), tf.string, name="examples")]
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.transform = layer
+    archive.track(layer)
     archive.add_endpoint("serving_default", serving_default, input_signature=examples)
     _add(archive, raw_name, serve_raw, {argument: one(name) for argument, name in arguments.items()})
     tensors = {feature: tf.TensorSpec(shape, dtype)}

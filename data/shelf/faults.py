@@ -7,12 +7,11 @@ import io
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 
 from PIL import Image, ImageFilter
 
 from data.photos.labels_file import LabelRow
-from errors import UsageError
+from data.spans.fault_rates import check_rates, parse_rates
 
 _ONE_PHOTO = (
     "corrupt",
@@ -32,44 +31,13 @@ _LOST_BYTES = 512
 
 
 def check_faults(faults: Mapping[str, float]) -> None:
-    """Refuses what `generate` cannot do.
-
-    Raises:
-        UsageError: A name is not in `FAULTS`, or a rate is not within 0 to 1.
-    """
-    for name, rate in faults.items():
-        if name not in FAULTS:
-            near = get_close_matches(name, FAULTS, n=1)
-            raise UsageError(
-                f"There is no fault {name!r}.",
-                f"Did you mean {near[0]!r}?" if near else "",
-                f"Known faults: {', '.join(FAULTS)}.",
-            )
-        if not 0 <= rate <= 1:
-            raise UsageError(
-                f"The rate of the fault {name!r} is {rate}.", "It is a share.", "Give a number from 0 to 1."
-            )
+    """Refuses what `generate` cannot do. Raises as `check_rates` does."""
+    check_rates(faults, FAULTS)
 
 
 def parse_faults(options: Iterable[str]) -> dict[str, float]:
-    """Reads `NAME=RATE` options.
-
-    Raises:
-        UsageError: An option has another form, names an unknown fault, or its rate is not within 0 to 1.
-    """
-    faults = {}
-    for option in options:
-        name, _, rate = option.partition("=")
-        try:
-            faults[name] = float(rate)
-        except ValueError:
-            raise UsageError(
-                f"{option!r} is not NAME=RATE.",
-                "A fault needs a name and the share of photos that it hits.",
-                f"For example {FAULTS[0]}=0.05; known faults: {', '.join(FAULTS)}.",
-            ) from None
-    check_faults(faults)
-    return faults
+    """Reads `NAME=RATE` options. Raises as `parse_rates` does."""
+    return parse_rates(options, FAULTS)
 
 
 def choose_photos(faults: Mapping[str, float], photos: int, rng: random.Random) -> list[tuple[str, ...]]:

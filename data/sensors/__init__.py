@@ -1,0 +1,1 @@
+"""The sample of sensors: weeks of readings of machines, generated, with faults for drills."""

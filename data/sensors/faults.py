@@ -1,0 +1,93 @@
+"""Faults for drills: what goes wrong with sensors and their tables in the field, made on purpose.
+
+`nulls` is a share of a week's numbers; the faults of `_ROW` are shares of its rows; the others are shares of
+its machines.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.spans.fault_rates import parse_rates
+
+_ROW = ("out-of-range", "unlabelled", "unknown-label", "ragged", "decimal-comma", "duplicate")
+_MACHINE = ("stuck-sensor", "swapped-columns", "fahrenheit", "missing-machine", "clock-backwards")
+FAULTS = ("nulls", *_ROW, *_MACHINE)
+
+_SET_BACK_S = 3 * 3600
+_NO_READING = -999.0  # What many loggers write where a sensor does not answer.
+_TEMPERATURE, _PRESSURE, _FLOW = 0, 4, 6
+
+
+def parse_faults(options: Iterable[str]) -> dict[str, float]:
+    """Reads `NAME=RATE` options. Raises as `parse_rates` does."""
+    return parse_rates(options, FAULTS)
+
+
+def spoil_machines(
+    values: NDArray[np.float64], times: NDArray[np.int64], faults: Mapping[str, float], rng: Any
+) -> NDArray[np.bool_]:
+    """Puts the faults of machines and `nulls` into a week, in place.
+
+    Args:
+        values: Readings, [ticks, machines, numbers].
+        times: Seconds, [ticks, machines].
+        faults: Rates by name.
+        rng: Chooses the machines.
+
+    Returns:
+        Which machines report at all, [machines].
+    """
+    machines = values.shape[1]
+    hit = {
+        name: rng.permutation(machines)[: int(np.ceil(faults.get(name, 0) * machines))] for name in _MACHINE
+    }
+    for machine in hit["stuck-sensor"]:
+        sensor = rng.integers(values.shape[2])
+        values[:, machine, sensor] = np.nanmedian(values[:, machine, sensor])
+    for machine in hit["swapped-columns"]:
+        values[:, machine, [_PRESSURE, _FLOW]] = values[:, machine, [_FLOW, _PRESSURE]]
+    values[:, hit["fahrenheit"], _TEMPERATURE] = values[:, hit["fahrenheit"], _TEMPERATURE] * 1.8 + 32
+    times[len(times) // 2 :, hit["clock-backwards"]] -= _SET_BACK_S
+    if rate := faults.get("nulls", 0):
+        values[rng.random(values.shape) < rate] = np.nan
+    return ~np.isin(np.arange(machines), hit["missing-machine"])
+
+
+def choose_rows(faults: Mapping[str, float], rows: int, rng: Any) -> dict[int, list[str]]:
+    """Which faults hit which rows: exact shares, on different rows while there are enough."""
+    hit: dict[int, list[str]] = {}
+    order = rng.permutation(rows)
+    start = 0
+    for name in _ROW:
+        count = round(faults.get(name, 0) * rows)
+        for place in range(start, start + count):
+            hit.setdefault(int(order[place % rows]), []).append(name)
+        start += count
+    return hit
+
+
+def spoil_line(name: str, line: str) -> str:
+    """A line of the table with one fault of a row.
+
+    Args:
+        name: One of `_ROW`.
+        line: Time, machine, numbers and label, without the line's end.
+    """
+    *cells, label = line.split(",")
+    match name:
+        case "out-of-range":
+            cells[2 + _TEMPERATURE] = str(_NO_READING)
+        case "unlabelled":
+            label = ""
+        case "unknown-label":
+            label = "vandalism"
+        case "ragged":
+            cells = cells[:-1]
+        case "decimal-comma":
+            cells[2 + _PRESSURE] = f'"{cells[2 + _PRESSURE].replace(".", ",") or "6,1"}"'
+        case "duplicate":
+            return f"{line}\n{line}"
+    return ",".join([*cells, label])

@@ -1,0 +1,228 @@
+"""Generates weekly spans of sensor readings: twenty machines, each read at an even interval.
+
+Everything follows from the seed and the number of the span. Load and temperature have a day, temperature a
+year; vibration grows with wear until a machine is serviced; readings are lost, spike, and stand still for a
+while, and none of that is an anomaly. About a twentieth of the readings belong to an anomaly, which lasts for
+some dozens of readings and grows over the first few of them:
+
+    bearing    knocks: vibration spreads on all axes, and the machine warms up
+    leak       pressure falls while flow rises
+    imbalance  vibration across the shaft (x, y) grows with the square of the speed
+
+One reading hardly tells them apart from another machine or another load; a window of readings does.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, time, timedelta, timezone
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.sensors.faults import FAULTS, choose_rows, spoil_line, spoil_machines
+from data.spans.fault_rates import check_rates
+from data.spans.layout import Span, add_span, next_number
+from errors import UsageError
+
+NUMBERS = (
+    "temperature",  # degrees Celsius
+    *("vibration_x", "vibration_y", "vibration_z"),  # mm/s
+    "pressure",  # bar
+    "current",  # A
+    "flow",  # l/min
+    "speed",  # 1/min
+)
+COLUMNS = ("timestamp", "machine_id", *NUMBERS, "fault_label")
+LABELS = ("normal", "bearing", "leak", "imbalance")
+MACHINES = 20
+ANOMALIES = 0.05
+FIRST_WEEK_MONDAY = date(2026, 1, 5)
+
+_WEEK_S = 7 * 86_400
+_EPISODE = (24, 72)  # Readings that an anomaly lasts.
+_RAMP = 8
+_SERVICED_EVERY = 12  # weeks
+_MISSING, _SPIKES, _STUCK = 0.008, 0.001, 0.002  # Shares of the readings of one sensor.
+_STUCK_FOR = 24
+_CHUNK = 4096  # Ticks that are made at once: memory stays flat in the length of a week.
+_FORMAT = "%s,%s,%.1f,%.2f,%.2f,%.2f,%.2f,%.2f,%.1f,%.0f,%s"
+
+_progress = logging.getLogger("edgeline.progress")
+_Floats = NDArray[np.float64]
+
+
+def generate(
+    data_dir: Path,
+    *,
+    weeks: int,
+    per_week: int,
+    seed: int,
+    faults: Mapping[str, float],
+    first_week_monday: date = FIRST_WEEK_MONDAY,
+    workers: int = 1,
+) -> list[Span]:
+    """Generates weekly spans after the last one that is there.
+
+    Args:
+        data_dir: The folder of spans; made when missing.
+        weeks: How many spans to add.
+        per_week: Rows a span, at most one a second of a machine.
+        seed: Any integer from 0; the same seed and span number give the same bytes.
+        faults: Rates from 0 to 1 by the name of the fault, see `data/sensors/faults.py`.
+        first_week_monday: The first day of span 1. Defaults to 5 January 2026.
+        workers: As every generator of a sample takes it; one process makes 200,000 rows a second.
+
+    Returns:
+        The new spans, oldest first.
+
+    Raises:
+        UsageError: A number or a fault is out of range, or there are not as many numbers left.
+    """
+    check_rates(faults, FAULTS)
+    numbers = {"weeks": weeks, "rows per week": per_week, "workers": workers, "seed": seed}
+    for name, value in numbers.items():
+        least, most = 0 if name == "seed" else 1, MACHINES * _WEEK_S
+        if not least <= value <= most:
+            raise UsageError(
+                f"{name} is {value}.", "Nothing can be generated so.", f"Give {least} to {most}."
+            )
+    first = next_number(data_dir, weeks)
+    spans = []
+    for number in range(first, first + weeks):
+        monday = first_week_monday + timedelta(weeks=number - 1)
+
+        def fill(folder: Path, number: int = number, monday: date = monday) -> None:
+            with (folder / "readings.csv").open("w", encoding="utf-8", newline="") as file:
+                file.write(",".join(COLUMNS) + "\n")
+                file.writelines(_week(number, per_week, seed, faults, monday))
+
+        spans.append(add_span(data_dir, fill))
+        done, total = len(spans) * per_week, weeks * per_week
+        _progress.info(
+            f"{done} of {total} rows generated",
+            extra={"progress": {"event": "count", "what": "rows", "done": done, "total": total}},
+        )
+    return spans
+
+
+def _week(span: int, rows: int, seed: int, faults: Mapping[str, float], monday: date) -> Iterator[str]:
+    """The lines of one week in the order of their times."""
+    start = int(datetime.combine(monday, time(), timezone.utc).timestamp())
+    ticks = -(-rows // MACHINES)
+    interval = _WEEK_S / ticks
+    kinds, severity = _episodes(ticks, np.random.default_rng([seed, span, 0]))
+    drill = np.random.default_rng([seed, span, 1])
+    spoiled = choose_rows(faults, rows, drill)
+    machine_faults = drill.integers(2**31)
+    for first in range(0, ticks, _CHUNK):
+        tick = np.arange(first, min(first + _CHUNK, ticks))
+        times = np.asarray(start + (tick[:, None] + np.arange(MACHINES) / MACHINES) * interval, np.int64)
+        rng = np.random.default_rng([seed, span, 2, first])
+        values = _readings(times, span, kinds[tick], severity[tick], rng)
+        _disturb(values, rng)
+        # The same machines in every chunk of the week.
+        reporting = spoil_machines(values, times, faults, np.random.default_rng(machine_faults))
+        yield from _lines(times, values, kinds[tick], reporting, first * MACHINES, rows, spoiled)
+
+
+def _lines(
+    times: NDArray[np.int64],
+    values: _Floats,
+    kinds: NDArray[np.int8],
+    reporting: NDArray[np.bool_],
+    first: int,
+    rows: int,
+    spoiled: Mapping[int, list[str]],
+) -> Iterator[str]:
+    stamps = np.datetime_as_string(times.ravel().astype("datetime64[s]"), timezone="UTC").tolist()
+    columns = values.reshape(-1, len(NUMBERS)).T.tolist()
+    machines = [f"m-{1 + machine:02d}" for machine in range(MACHINES)] * len(times)
+    labels = np.array(LABELS)[kinds.ravel()].tolist()
+    reports = reporting.tolist() * len(times)
+    cells = zip(stamps, machines, *columns, labels, strict=True)
+    for row, (here, line) in enumerate(zip(reports, cells, strict=True), first):
+        if here and row < rows:
+            text = (_FORMAT % line).replace("nan", "")
+            for fault in spoiled.get(row, ()):
+                text = spoil_line(fault, text)
+            yield text + "\n"
+
+
+def _episodes(ticks: int, rng: Any) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Which anomaly a reading belongs to (its place in LABELS), and how strong it is, [ticks, machines]."""
+    kinds = np.zeros((ticks, MACHINES), np.int8)
+    severity = np.zeros((ticks, MACHINES), np.float32)
+    low, high = (min(length, max(1, ticks // 4)) for length in _EPISODE)
+    slots = max(1, ticks // (2 * high))
+    left = round(ANOMALIES * ticks * MACHINES)
+    for index, place in enumerate(rng.permutation(slots * MACHINES)):
+        if left <= 0:
+            break
+        slot, machine = divmod(int(place), MACHINES)
+        length = min(left, int(rng.integers(low, high + 1)))
+        begin = slot * ticks // slots + int(rng.integers(high))
+        here = slice(begin, min(begin + length, ticks))
+        kinds[here, machine] = 1 + index % 3
+        ramp = np.minimum(1, np.arange(1, length + 1) / _RAMP)[: here.stop - here.start]
+        severity[here, machine] = rng.uniform(0.4, 1.0) * ramp
+        left -= length
+    return kinds, severity
+
+
+def _wander(rng: Any, ticks: int, keep: float) -> _Floats:
+    """Noise of deviation 1 that keeps a share of itself from tick to tick, [ticks, machines]."""
+    noise: _Floats = rng.standard_normal((ticks, MACHINES))
+    noise[1:] *= np.sqrt(1 - keep * keep)
+    for before, after in pairwise(noise):
+        after += keep * before
+    return noise
+
+
+def _readings(
+    times: NDArray[np.int64], span: int, kinds: NDArray[np.int8], severity: NDArray[np.float32], rng: Any
+) -> _Floats:
+    """What sound sensors say, [ticks, machines, numbers]."""
+    ticks = len(times)
+    built = np.random.default_rng(20260105)  # The machines are the same for every seed.
+    rated, drawn, pumped, filled = (
+        built.uniform(low, high, MACHINES) for low, high in ((1400, 1600), (11, 15), (110, 130), (5.5, 6.5))
+    )
+    warm, worn = built.normal(0, 3, MACHINES), built.permutation(MACHINES) % _SERVICED_EVERY
+    base = built.uniform((1.5, 1.5, 0.9), (2.3, 2.3, 1.5), (MACHINES, 3))
+    bearing, leak, imbalance = (severity * (kinds == kind) for kind in (1, 2, 3))
+
+    def noise() -> _Floats:
+        drawn: _Floats = rng.standard_normal((ticks, MACHINES))
+        return drawn
+
+    day, year = times / 86_400 % 1, times / (365.25 * 86_400) % 1
+    shift = 0.85 + 0.12 * np.sin(2 * np.pi * (day - 0.3))
+    load = np.clip(shift + 0.07 * _wander(rng, ticks, 0.9), 0.3, 1.2)
+    ambient = 20 + 2.5 * np.sin(2 * np.pi * (day - 0.4)) + 2 * np.sin(2 * np.pi * (year - 0.3))
+    temperature = ambient + warm + 22 * load + 1.2 * _wander(rng, ticks, 0.95) + 0.5 * noise() + 5 * bearing
+    wear = 1 + 0.015 * ((span + worn) % _SERVICED_EVERY)
+    spread = 0.12 + 0.35 * bearing
+    vibration = [
+        base[:, axis] * wear * load**1.5 * np.exp(spread * noise()) * (1 + across * imbalance * load**2)
+        for axis, across in enumerate((0.7, 0.6, 0.0))
+    ]
+    pressure = filled * (0.92 + 0.08 * load) * (1 + 0.012 * _wander(rng, ticks, 0.8)) * (1 - 0.12 * leak)
+    flow = pumped * load * (1 + 0.02 * noise()) * (1 + 0.12 * leak)
+    current = drawn * (0.3 + 0.6 * load + 0.05 * _wander(rng, ticks, 0.8)) + 0.1 * noise()
+    speed = rated * load * (1 + 0.004 * noise())
+    pressure = pressure + 0.04 * noise()
+    return np.stack([temperature, *vibration, pressure, current, flow, speed], axis=-1)
+
+
+def _disturb(values: _Floats, rng: Any) -> None:
+    """What sensors do without being faulty enough for anyone to care: stand still, spike, say nothing."""
+    ticks = len(values)
+    for _ in range(round(_STUCK * values.size / _STUCK_FOR)):
+        at, machine, sensor = (int(rng.integers(size)) for size in values.shape)
+        values[at : min(at + _STUCK_FOR, ticks), machine, sensor] = values[at, machine, sensor]
+    spikes = rng.random(values.shape) < _SPIKES
+    values[spikes] *= rng.uniform(1.3, 1.9, int(spikes.sum()))
+    values[rng.random(values.shape) < _MISSING] = np.nan

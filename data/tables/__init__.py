@@ -1,0 +1,1 @@
+"""Tables of rows: what a CSV file must be, and the examples that its rows become."""

@@ -1,0 +1,253 @@
+"""A table as a source: rows of CSV, one an example or, of sensors, the last N readings of a machine.
+
+A span holds one or more `*.csv` files, read in the order of their names, with the columns that the workload
+names: numbers, categories, label, and where it has them a group and a time.
+
+Which examples are never in two splits follows from the columns:
+
+- With `data.readings` above 1, an example is a window of readings of one machine (the group), and the blocks
+  of `data.block_hours` of a machine are the groups of the split. A window never reaches over the end of a
+  block, so no reading is in two splits. Two blocks of one machine may be: the model is to know the machines.
+- Else rows of one group, else rows of one block of time.
+- A table with neither is one of independent rows. Equal rows are in the same split, and none is dropped as a
+  copy: in a table of few columns two cases may well be equal.
+"""
+
+import hashlib
+import math
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data.settings import DataSettings
+from data.spans.layout import Span
+from data.spans.rejection import RowRejected
+from data.spans.source import Example, Rejected, Row, Value
+from data.tables.csv_file import count_rows, csv_files, read_header, read_rows
+from data.tables.times import format_time, parse_time
+from data.tables.windows import Reading, Windows
+from errors import DataRefused, UsageError
+from records.workload import Workload
+
+_MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-"))
+_LARGEST = 3.4028234e38  # float32
+_TEXT = 300
+
+
+class Content(NamedTuple):
+    """What an example is made of: float32 numbers [readings, numbers], and the newest of all else."""
+
+    numbers: bytes
+    categories: tuple[str, ...]
+    group: str
+    time: float
+
+
+def open_source(workload: Workload, settings: DataSettings) -> "TableSource":
+    """The rows of a workload's tables.
+
+    Raises:
+        UsageError: The workload reads no column, or windows are wanted of rows without a time.
+    """
+    if settings.readings > 1 and not workload.time_column:
+        raise UsageError(
+            f"data.readings is {settings.readings}, and the workload {workload.name} has no time_column.",
+            "Which readings are the last ones before another cannot be told.",
+            "Name the column in the workload, or set data.readings to 1.",
+        )
+    return TableSource(workload, settings)
+
+
+def check(span: Span, workload: Workload) -> None:
+    """Reads the headers.
+
+    Raises:
+        DataRefused: There is no table, or one has other columns than the workload.
+    """
+    for path in _files(span):
+        read_header(span, path, columns_of(workload))
+
+
+def count(span: Span) -> int:
+    """The rows of its files. Raises DataRefused where one cannot be read to its end."""
+    return sum(count_rows(span, path) for path in _files(span))
+
+
+def columns_of(workload: Workload) -> list[str]:
+    """The columns of its tables."""
+    names = (workload.time_column, workload.group_column, *workload.categories, *workload.numbers)
+    return [name for name in dict.fromkeys((*names, workload.label_column)) if name]
+
+
+def _files(span: Span) -> list[Any]:
+    if files := csv_files(span):
+        return files
+    raise DataRefused(
+        f"{span.path} holds no .csv file.",
+        "A span of a table is one or more of them.",
+        "Write one, or import the table with `edgeline data import`.",
+        (span.name,),
+    )
+
+
+class TableSource:
+    """Reads tables. See `Source`."""
+
+    spread = False
+
+    def __init__(self, workload: Workload, settings: DataSettings) -> None:
+        self._workload, self._settings = workload, settings
+        self._format = f"<{len(workload.numbers)}f"
+
+    def rows(self, span: Span) -> Iterator[Row | Rejected]:
+        """The rows, or windows of them, in the order of the files; memory is flat in their number."""
+        windows = Windows(self._settings) if self._settings.readings > 1 else None
+        for reading in self._readings(span):
+            if isinstance(reading, Rejected):
+                yield reading
+            elif windows is None:
+                yield self._single(reading)
+            else:
+                yield from map(self._window, windows.add(reading))
+        if windows is not None:
+            yield from map(self._window, windows.end())
+
+    def example(self, span: Span, row: Row) -> Example:
+        """Lists of numbers, NaN where one is missing, and the texts of the newest reading.
+
+        `missing_share` is the share of the numbers that are missing, and `stuck_share` that of the columns
+        which are the same number in all readings: what a rule about data has to see, and the model does not.
+        """
+        content: Content = row.content
+        workload, readings = self._workload, self._settings.readings
+        numbers = np.frombuffer(content.numbers, "<f4").reshape(readings, -1)
+        features: dict[str, Value] = {
+            name: column.tolist() for name, column in zip(workload.numbers, numbers.T, strict=True)
+        }
+        features |= dict(zip(workload.categories, content.categories, strict=True))
+        features["missing_share"] = float(np.isnan(numbers).mean()) if numbers.size else 0.0
+        if readings > 1:
+            features["stuck_share"] = float((numbers == numbers[0]).all(axis=0).mean())
+        if workload.group_column:
+            features[workload.group_column] = content.group
+        key = [content.group, *content.categories]
+        if workload.time_column:
+            features[workload.time_column] = format_time(content.time)
+            key.append(repr(content.time))
+        else:
+            key.append(f"{span.name}/{row.id}")
+        return Example(features, _digest(key, content.numbers))
+
+    def thumbnail(self, span: Span, id: str) -> bytes | None:
+        """None: a row is no picture."""
+        return None
+
+    def show(self, features: Mapping[str, Any]) -> bytes | str:
+        """The newest reading, and in brackets what its window reaches from and to."""
+        workload = self._workload
+        names = dict.fromkeys((workload.group_column, workload.time_column, *workload.categories))
+        parts = [_text(features[name]) for name in names if name and name in features]
+        for name in workload.numbers:
+            values = [value for value in features.get(name, ()) if not math.isnan(value)]
+            newest = f"{features[name][-1]:.6g}" if name in features else "nan"
+            around = f" ({min(values):.6g} to {max(values):.6g})" if len(values) > 1 else ""
+            parts.append(f"{name} {newest.replace('nan', 'missing')}{around}")
+        return ", ".join(parts)[:_TEXT]
+
+    def close(self) -> None:
+        """Nothing was begun."""
+
+    def _readings(self, span: Span) -> Iterator[Reading | Rejected]:
+        for path in _files(span):
+            header = read_header(span, path, columns_of(self._workload))
+            places = {name: place for place, name in enumerate(header)}
+            for line, cells in read_rows(span, path, header):
+                id = f"{path.name}:{line}"
+                if isinstance(cells, str):
+                    yield Rejected(id, "ragged", cells)
+                    continue
+                try:
+                    if len(cells) != len(header):
+                        detail = f"It has {len(cells)} cells, and the header {len(header)}."
+                        raise RowRejected("ragged", detail)
+                    yield self._reading(id, cells, places)
+                except RowRejected as error:
+                    yield Rejected(id, error.reason, error.detail, ",".join(cells)[:_TEXT])
+
+    def _reading(self, id: str, cells: list[str], places: Mapping[str, int]) -> Reading:
+        workload = self._workload
+        label = cells[places[workload.label_column]].strip()
+        if not label:
+            raise RowRejected("unlabelled", f"The cell {workload.label_column} is empty.")
+        if label not in workload.labels:
+            known = ", ".join(workload.labels)
+            raise RowRejected("unknown-label", f"{label[:60]!r} is not a label of the schema ({known}).")
+        group, time = "", 0.0
+        if workload.group_column:
+            group = cells[places[workload.group_column]].strip()
+            if not group:
+                raise RowRejected("no-group", f"The cell {workload.group_column} is empty.")
+        if workload.time_column:
+            try:
+                time = parse_time(cells[places[workload.time_column]].strip())
+            except ValueError as error:
+                raise RowRejected("unreadable-time", f"{workload.time_column}: {error}.") from None
+        numbers = [_number(name, cells[places[name]]) for name in workload.numbers]
+        categories = tuple(cells[places[name]].strip() for name in workload.categories)
+        return Reading(id, label, group, time, categories, struct.pack(self._format, *numbers))
+
+    def _single(self, reading: Reading) -> Row:
+        content = Content(reading.numbers, reading.categories, reading.group, reading.time)
+        group = reading.group
+        if not group and self._workload.time_column:
+            group = format_time(reading.time // self._block * self._block)
+        elif not group:
+            group = _digest(reading.categories, reading.numbers)[:16]
+        return Row(reading.id, reading.label, group, content)
+
+    @property
+    def _block(self) -> int:
+        return self._settings.block_hours * 3600
+
+    def _window(self, found: "tuple[Reading, bytes] | Rejected") -> Row | Rejected:
+        if isinstance(found, Rejected):
+            return found
+        newest, numbers = found
+        block = format_time(newest.time // self._block * self._block)
+        content = Content(numbers, newest.categories, newest.group, newest.time)
+        return Row(newest.id, newest.label, f"{newest.group}/{block}", content)
+
+
+def _number(name: str, cell: str) -> float:
+    """The number of a cell; NaN where it says that there is none.
+
+    Raises:
+        RowRejected: not-a-number.
+    """
+    try:
+        value = float(cell)
+    except ValueError:
+        if cell.strip().lower() in _MISSING:
+            return math.nan
+        value = math.inf
+    if -_LARGEST <= value <= _LARGEST and "_" not in cell:
+        return value
+    if value != value:
+        return math.nan
+    text = cell.strip()
+    comma = text.replace(",", "", 1).lstrip("+-").isdecimal()
+    hint = "a number with a decimal comma; write a point" if comma and "," in text else "not a number"
+    raise RowRejected("not-a-number", f"{name} is {text[:60]!r}, {hint}.")
+
+
+def _digest(texts: "tuple[str, ...] | list[str]", numbers: bytes) -> str:
+    digest = hashlib.sha256("\0".join(texts).encode())
+    digest.update(b"\0" + numbers)
+    return digest.hexdigest()
+
+
+def _text(values: Any) -> str:
+    value = values[0] if values else ""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

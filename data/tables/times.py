@@ -1,0 +1,38 @@
+"""Times of rows: ISO 8601, and what else a cell was meant to be."""
+
+import re
+from datetime import datetime, timezone
+
+_ISO = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,6})\d*)?(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
+)
+_OTHERS = (
+    (re.compile(r"\d{1,2}\.\d{1,2}\.\d{2,4}.*"), "a date as day.month.year"),
+    (re.compile(r"\d{1,4}/\d{1,2}/\d{1,4}.*"), "a date with slashes, of which nobody can tell day and month"),
+    (re.compile(r"\d{9,10}([.,]\d*)?"), "seconds since 1970"),
+    (re.compile(r"\d{12,19}"), "a count of milliseconds or less since 1970"),
+)
+
+
+def parse_time(text: str) -> float:
+    """Seconds since 1970 of an ISO 8601 time; one without a zone is in UTC.
+
+    Raises:
+        ValueError: It is none; says what it looks like.
+    """
+    match = _ISO.fullmatch(text)
+    if match is None:
+        meant = next((kind for form, kind in _OTHERS if form.fullmatch(text)), "no time that is known here")
+        raise ValueError(f"{text[:60]!r} is {meant}; times are ISO 8601, as 2026-01-05T06:00:00Z")
+    day, minute, second, fraction, zone = match.groups(default="")
+    zone = "+00:00" if zone in ("", "Z") else f"{zone[:3]}:{zone[3:].lstrip(':') or '00'}"
+    try:
+        whole = datetime.fromisoformat(f"{day}T{minute or '00:00'}{second or ':00'}{zone}").timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is a time that does not exist") from None
+    return whole + float(f"0.{fraction or 0}")
+
+
+def format_time(seconds: float) -> str:
+    """The time in UTC, as `parse_time` reads it."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat().replace("+00:00", "Z")

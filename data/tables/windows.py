@@ -1,0 +1,103 @@
+"""Windows of the last N readings of each machine, and the machines whose clock goes backwards."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from data.settings import DataSettings
+from data.spans.source import Rejected
+from data.tables.times import format_time
+from errors import DataRefused
+
+# Of a machine its last readings are held: 64 of them in eight columns are 4 kB.
+_MOST_MACHINES = 100_000
+
+
+class Reading(NamedTuple):
+    """One row of a table.
+
+    Attributes:
+        id: File and line.
+        label: One of the schema's.
+        group: The machine.
+        time: Seconds since 1970; 0 where the table has none.
+        categories: In the order of the workload.
+        numbers: float32, little-endian, in the order of the workload.
+    """
+
+    id: str
+    label: str
+    group: str
+    time: float
+    categories: tuple[str, ...]
+    numbers: bytes
+
+
+@dataclass
+class _Machine:
+    recent: deque[bytes]
+    held: Reading | None = None
+    last: float = -float("inf")
+    block: float = float("nan")
+    count: int = 0
+
+
+class Windows:
+    """Makes windows of readings as they come.
+
+    A reading is held until the next one of its machine: where that is earlier, but later than the one before
+    both, it is the held one whose clock was wrong, and one wrong date does not cost all readings after it.
+    """
+
+    def __init__(self, settings: DataSettings) -> None:
+        self._settings, self._machines = settings, dict[str, _Machine]()
+
+    def add(self, reading: Reading) -> Iterator[tuple[Reading, bytes] | Rejected]:
+        """Takes the next reading; gives the newest one and all numbers of each window that is complete."""
+        machine = self._machines.get(reading.group)
+        if machine is None:
+            if len(self._machines) >= _MOST_MACHINES:
+                raise DataRefused(
+                    f"There are more than {_MOST_MACHINES:,} groups ({reading.id}: {reading.group[:60]!r}).",
+                    "The last readings of each are held while a span is read.",
+                    "Name a column of machines as the group, or set data.readings to 1.",
+                )
+            machine = self._machines[reading.group] = _Machine(deque(maxlen=self._settings.readings))
+        held, name = machine.held, reading.group or "the table"
+        if held is None or reading.time > held.time:
+            machine.held = reading
+            if held is not None:
+                yield from self._accept(machine, held)
+        elif reading.time in (held.time, machine.last):
+            detail = f"There is a reading of {name} at {_at(reading)} already."
+            yield Rejected(reading.id, "duplicate", detail)
+        elif reading.time < machine.last:
+            detail = f"{_at(reading)} comes after {format_time(machine.last)}, the last one of {name}."
+            yield Rejected(reading.id, "clock-backwards", detail)
+        else:
+            machine.held = reading
+            detail = f"{_at(held)} comes before {_at(reading)}, the next one of {name}."
+            yield Rejected(held.id, "clock-backwards", detail)
+
+    def end(self) -> Iterator[tuple[Reading, bytes] | Rejected]:
+        """What was held, at the end of a span."""
+        for machine in self._machines.values():
+            if machine.held is not None:
+                yield from self._accept(machine, machine.held)
+
+    def _accept(self, machine: _Machine, reading: Reading) -> Iterator[tuple[Reading, bytes]]:
+        machine.last = reading.time
+        block = reading.time // (self._settings.block_hours * 3600)
+        if block != machine.block:
+            machine.block, machine.count = block, 0
+            machine.recent.clear()
+        machine.recent.append(reading.numbers)
+        machine.count += 1
+        beyond = machine.count - self._settings.readings
+        if beyond >= 0 and beyond % self._settings.stride == 0:
+            yield reading, b"".join(machine.recent)
+
+
+def _at(reading: Reading) -> str:
+    return format_time(reading.time)

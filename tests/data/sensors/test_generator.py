@@ -1,0 +1,137 @@
+"""The generated weeks: the same from the same seed, and each fault shows."""
+
+import csv
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.sensors.faults import FAULTS, parse_faults
+from data.sensors.generator import COLUMNS, LABELS, NUMBERS, generate
+from errors import UsageError
+
+ROWS = 20_000
+
+
+def rows_of(folder: Path, faults: dict[str, float] | None = None, **options: int) -> list[dict[str, str]]:
+    numbers = {"weeks": 1, "per_week": ROWS, "seed": 1} | options
+    span = generate(folder, **numbers, faults=faults or {})[-1]
+    with (span.path / "readings.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    return rows_of(tmp_path_factory.mktemp("sound"))
+
+
+def numbers(rows: list[dict[str, str]], name: str, **where: str) -> np.ndarray:
+    kept = [row for row in rows if all(row[key] == value for key, value in where.items())]
+    return np.array([float(row[name] or "nan") for row in kept])
+
+
+def test_the_same_seed_and_span_give_the_same_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
+    def content(name: str, seed: int, weeks: int) -> list[bytes]:
+        spans = generate(tmp_path / name, weeks=weeks, per_week=2000, seed=seed, faults={})
+        return [(span.path / "readings.csv").read_bytes() for span in spans]
+
+    once = content("once", 1, 2)
+    assert content("again", 1, 1) + content("again", 1, 1) == once
+    assert len({*once, *content("other", 2, 2)}) == 4
+
+
+def test_rows_are_in_time_order_for_every_machine_and_a_twentieth_is_no_normal_reading(sound) -> None:
+    assert tuple(sound[0]) == COLUMNS and len(sound) == ROWS
+    times = [row["timestamp"] for row in sound]
+    assert times == sorted(times) and times[0] == "2026-01-05T00:00:00Z" and times[-1] < "2026-01-12"
+    assert len({row["machine_id"] for row in sound}) == 20
+    shares = {label: sum(row["fault_label"] == label for row in sound) / ROWS for label in LABELS}
+    assert sum(shares[label] for label in LABELS[1:]) == pytest.approx(0.05, abs=0.005)
+    assert min(shares.values()) > 0.01
+
+
+def test_sensors_miss_spike_and_stand_still_now_and_then(sound) -> None:
+    missing = np.mean([row[name] == "" for row in sound for name in NUMBERS])
+    assert 0.004 < missing < 0.015
+    pressure = numbers(sound, "pressure")
+    assert np.nanmax(pressure) > 1.2 * np.nanmedian(pressure)
+    runs = [
+        "".join("=" if a == b else " " for a, b in pairwise(values))
+        for machine in {row["machine_id"] for row in sound}
+        for values in [[row["flow"] for row in sound if row["machine_id"] == machine]]
+    ]
+    assert any("=" * 10 in run for run in runs)
+
+
+def test_each_anomaly_shows_where_a_machine_would_have_it(sound) -> None:
+    def mean(name: str, label: str) -> float:
+        return float(np.nanmean(numbers(sound, name, fault_label=label)))
+
+    def spread(name: str, label: str) -> float:
+        return float(np.nanstd(numbers(sound, name, fault_label=label)))
+
+    assert mean("temperature", "bearing") > mean("temperature", "normal") + 1
+    assert spread("vibration_z", "bearing") > 1.2 * spread("vibration_z", "normal")
+    assert mean("pressure", "leak") < 0.95 * mean("pressure", "normal")
+    assert mean("flow", "leak") > mean("flow", "normal")
+    assert mean("vibration_x", "imbalance") > 1.15 * mean("vibration_x", "normal")
+    assert mean("vibration_z", "imbalance") < 1.1 * mean("vibration_z", "normal")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_does_what_its_name_says(fault: str, sound, tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, {fault: 0.1})
+    # Of one length but for two faults.
+    changed = [(row, twin) for row, twin in zip(rows, sound, strict=False) if row != twin]
+    match fault:
+        case "nulls":
+            assert 0.1 < np.mean([row[name] == "" for row in rows for name in NUMBERS]) < 0.12
+        case "out-of-range":
+            assert sum(row["temperature"] == "-999.0" for row in rows) == ROWS // 10 == len(changed)
+        case "unlabelled":
+            assert sum(row["fault_label"] == "" for row in rows) == ROWS // 10 == len(changed)
+        case "unknown-label":
+            assert sum(row["fault_label"] == "vandalism" for row in rows) == ROWS // 10
+        case "ragged":
+            assert sum(row["fault_label"] is None for row in rows) == ROWS // 10
+        case "decimal-comma":
+            assert sum("," in row["pressure"] for row in rows) == ROWS // 10 == len(changed)
+        case "duplicate":
+            assert len(rows) == ROWS * 1.1
+            assert len({tuple(row.values()) for row in rows}) == ROWS
+        case "stuck-sensor":
+            machines = {row["machine_id"] for row, _ in changed}
+            columns = [[numbers(rows, name, machine_id=m) for name in NUMBERS] for m in machines]
+            assert [sum(np.nanmin(c) == np.nanmax(c) for c in of) for of in columns] == [1, 1]
+        case "swapped-columns":
+            assert len({row["machine_id"] for row, _ in changed}) == 2
+            assert all(
+                (row["pressure"] or "0") > "" and float(row["pressure"] or 99) > 30 for row, _ in changed
+            )
+        case "fahrenheit":
+            assert len({row["machine_id"] for row, _ in changed}) == 2
+            assert all(
+                float(row["temperature"]) == pytest.approx(1.8 * float(twin["temperature"]) + 32, abs=0.2)
+                for row, twin in changed
+            )
+        case "missing-machine":
+            assert len({row["machine_id"] for row in rows}) == 18
+        case "clock-backwards":
+            assert len({row["machine_id"] for row, _ in changed}) == 2
+            assert min(row["timestamp"] for row, _ in changed) < min(twin["timestamp"] for _, twin in changed)
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"), [("null=0.1", "'nulls'"), ("ragged=2", "0 to 1"), ("ragged", "nulls=0.05")]
+)
+def test_a_wrong_option_is_refused_with_a_hint(option: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=hint):
+        parse_faults([option])
+
+
+@pytest.mark.parametrize("numbers", [{"weeks": 0}, {"per_week": 0}, {"seed": -1}, {"per_week": 20_000_000}])
+def test_what_cannot_be_generated_is_refused(numbers: dict[str, int], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"Give [01] to"):
+        rows_of(tmp_path / "none", **numbers)
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,273 @@
+"""Rows of tables, windows of readings, and what is rejected with which reason."""
+
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from data.sensors.generator import LABELS, NUMBERS, generate
+from data.settings import DataSettings
+from data.spans.layout import Span
+from data.spans.source import Rejected, Row
+from data.tables.source import check, columns_of, count, open_source
+from errors import DataRefused, UsageError
+from records.workload import Workload
+
+SENSOR = Workload(
+    "sensor",
+    "trainer_module.tables",
+    "data.tables.source",
+    labels=("normal", "leak"),
+    numbers=("temperature", "pressure"),
+    categories=("machine_id",),
+    label_column="fault_label",
+    group_column="machine_id",
+    time_column="timestamp",
+)
+HEADER = "timestamp,machine_id,temperature,pressure,fault_label"
+WINDOWS = DataSettings(readings=3)
+
+
+def span_of(folder: Path, *lines: str, header: str = HEADER, name: str = "readings.csv") -> Span:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return Span(1, folder)
+
+
+def line(minute: int, machine: str = "m-01", temperature: str = "", label: str = "normal") -> str:
+    hour, minute = divmod(minute, 60)
+    return f"2026-01-05T{hour:02d}:{minute:02d}:00Z,{machine},{temperature or 20 + minute},6.1,{label}"
+
+
+def read(span: Span, settings: DataSettings = DataSettings(), workload: Workload = SENSOR) -> list:  # noqa: B008
+    return list(open_source(workload, settings).rows(span))
+
+
+def rejected(items: list) -> list[tuple[str, str]]:
+    return [(item.id, item.reason) for item in items if isinstance(item, Rejected)]
+
+
+def ids(items: list) -> list[str]:
+    return [item.id for item in items if isinstance(item, Row)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason", "detail"),
+    [
+        ("2026-01-05T00:00:00Z,m-01,20,6.1", "ragged", "4 cells, and the header 5"),
+        ("2026-01-05T00:00:00Z,m-01,20,6.1,normal,7", "ragged", "6 cells, and the header 5"),
+        ('2026-01-05T00:00:00Z,m-01,"20" 6.1,normal', "ragged", "not CSV"),
+        ("2026-01-05T00:00:00Z,m-01,20,6.1,", "unlabelled", "fault_label is empty"),
+        ("2026-01-05T00:00:00Z,m-01,20,6.1,lek", "unknown-label", "'lek' is not a label"),
+        ("2026-01-05T00:00:00Z,,20,6.1,normal", "no-group", "machine_id is empty"),
+        ('2026-01-05T00:00:00Z,m-01,20,"6,1",normal', "not-a-number", "pressure is '6,1', a number with a"),
+        ("2026-01-05T00:00:00Z,m-01,warm,6.1,normal", "not-a-number", "temperature is 'warm', not a number"),
+        ("2026-01-05T00:00:00Z,m-01,inf,6.1,normal", "not-a-number", "temperature is 'inf'"),
+        ("2026-01-05T00:00:00Z,m-01,1e39,6.1,normal", "not-a-number", "temperature is '1e39'"),
+        ("2026-01-05T00:00:00Z,m-01,1_0,6.1,normal", "not-a-number", "temperature is '1_0'"),
+        ("05.01.2026 06:00,m-01,20,6.1,normal", "unreadable-time", "day.month.year; times are ISO 8601"),
+        ("01/05/2026,m-01,20,6.1,normal", "unreadable-time", "a date with slashes"),
+        ("1767571200,m-01,20,6.1,normal", "unreadable-time", "seconds since 1970"),
+        ("2026-02-30T00:00:00Z,m-01,20,6.1,normal", "unreadable-time", "a time that does not exist"),
+    ],
+)  # fmt: skip
+def test_a_bad_row_goes_to_quarantine_with_its_reason_and_the_others_go_on(
+    cells: str, reason: str, detail: str, tmp_path: Path
+) -> None:
+    found = read(span_of(tmp_path, line(0), cells, line(2)))
+    assert rejected(found) == [("readings.csv:3", reason)]
+    assert detail in found[1].detail
+    assert ids(found) == ["readings.csv:2", "readings.csv:4"]
+
+
+@pytest.mark.parametrize("cell", ["", " ", "NA", "NaN", "null", "-"])
+def test_a_missing_number_is_nan_and_counted(cell: str, tmp_path: Path) -> None:
+    span = span_of(tmp_path, line(0, temperature=cell or " "))
+    source = open_source(SENSOR, DataSettings())
+    features = source.example(span, next(iter(source.rows(span)))).features
+    assert str(features["temperature"]) == "[nan]"
+    assert features["missing_share"] == 0.5
+
+
+def test_an_example_has_the_newest_texts_and_a_time_in_utc(tmp_path: Path) -> None:
+    span = span_of(tmp_path, "2026-01-05 07:00:00+01:00,m-02,21.5,6,leak")
+    source = open_source(SENSOR, DataSettings())
+    (row,) = source.rows(span)
+    features = source.example(span, row).features
+    assert (row.label, row.group) == ("leak", "m-02")
+    assert features["timestamp"] == "2026-01-05T06:00:00Z"
+    assert (features["machine_id"], features["temperature"], features["pressure"]) == ("m-02", [21.5], [6.0])
+
+
+def test_a_window_is_the_last_readings_of_one_machine_with_the_label_of_the_newest(tmp_path: Path) -> None:
+    lines = [line(m, machine) for m in range(4) for machine in ("m-01", "m-02")]
+    span = span_of(tmp_path, *lines, line(4, "m-01", label="leak"))
+    source = open_source(SENSOR, WINDOWS)
+    rows = list(source.rows(span))
+    # The last one of each machine is known to be in order only at the end.
+    assert ids(rows) == [
+        "readings.csv:6",
+        "readings.csv:7",
+        "readings.csv:8",
+        "readings.csv:10",
+        "readings.csv:9",
+    ]
+    newest = next(row for row in rows if row.id == "readings.csv:10")
+    assert newest.label == "leak"
+    assert source.example(span, newest).features["temperature"] == [22.0, 23.0, 24.0]
+    assert "temperature 24 (22 to 24)" in source.show(
+        {k: v if isinstance(v, list) else [v] for k, v in source.example(span, newest).features.items()}
+    )
+
+
+def test_no_window_reaches_into_another_block_and_no_reading_is_in_two_groups(tmp_path: Path) -> None:
+    settings = DataSettings(readings=3, block_hours=1)
+    span = span_of(tmp_path, *(line(m) for m in range(50, 70)))
+    source = open_source(SENSOR, settings)
+    rows = [row for row in source.rows(span) if isinstance(row, Row)]
+    seen: dict[float, set[str]] = {}
+    for row in rows:
+        for value in source.example(span, row).features["temperature"]:
+            seen.setdefault(value, set()).add(row.group)
+    assert {row.group for row in rows} == {"m-01/2026-01-05T00:00:00Z", "m-01/2026-01-05T01:00:00Z"}
+    assert all(len(groups) == 1 for groups in seen.values())
+    assert len(rows) == 20 - 2 * 2
+
+
+def test_a_stride_leaves_windows_out(tmp_path: Path) -> None:
+    span = span_of(tmp_path, *(line(m) for m in range(10)))
+    found = ids(read(span, DataSettings(readings=3, stride=3)))
+    assert found == ["readings.csv:4", "readings.csv:7", "readings.csv:10"]
+
+
+def test_a_clock_set_back_rejects_what_comes_until_it_has_caught_up(tmp_path: Path) -> None:
+    minutes = [0, 1, 2, 10, 11, 3, 4, 11, 12, 13]
+    found = read(span_of(tmp_path, *map(line, minutes)), WINDOWS)
+    assert rejected(found) == [
+        ("readings.csv:7", "clock-backwards"),
+        ("readings.csv:8", "clock-backwards"),
+        ("readings.csv:9", "duplicate"),
+    ]
+    assert "2026-01-05T00:03:00Z comes after 2026-01-05T00:10:00Z, the last one of m-01" in found[2].detail
+
+
+def test_one_date_in_the_future_costs_one_row(tmp_path: Path) -> None:
+    lines = [line(0), line(1), "2062-01-05T00:02:00Z,m-01,22,6.1,normal", *map(line, (3, 4, 5))]
+    found = read(span_of(tmp_path, *lines), WINDOWS)
+    assert rejected(found) == [("readings.csv:4", "clock-backwards")]
+    assert ids(found) == ["readings.csv:5", "readings.csv:6", "readings.csv:7"]
+
+
+def test_the_clock_of_one_machine_is_nothing_to_another(tmp_path: Path) -> None:
+    lines = [line(m, "m-01") for m in (30, 31, 32)] + [line(m, "m-02") for m in (0, 1, 2)]
+    assert rejected(read(span_of(tmp_path, *lines), WINDOWS)) == []
+
+
+def test_readings_go_on_from_one_file_to_the_next(tmp_path: Path) -> None:
+    span_of(tmp_path, line(0), line(1), name="a.csv")
+    span = span_of(tmp_path, line(2), line(2), name="b.csv")
+    found = read(span, WINDOWS)
+    assert (ids(found), rejected(found)) == (["b.csv:2"], [("b.csv:3", "duplicate")])
+
+
+def test_copies_have_one_digest_where_there_is_a_time_and_are_two_cases_where_there_is_none(
+    tmp_path: Path,
+) -> None:
+    timeless = Workload("t", "m", "s", labels=("a", "b"), numbers=("x",), categories=("c",))
+    span = span_of(tmp_path / "t", "1,u,a", "1,u,b", "2,u,a", header="x,c,label")
+    source = open_source(timeless, DataSettings())
+    rows = list(source.rows(span))
+    digests = [source.example(span, row).digest for row in rows]
+    assert len(set(digests)) == 3
+    assert rows[0].group == rows[1].group != rows[2].group
+    span = span_of(tmp_path / "s", line(0), line(0), line(1))
+    source = open_source(SENSOR, DataSettings())
+    digests = [source.example(span, row).digest for row in source.rows(span)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_column_that_stands_still_is_counted(tmp_path: Path) -> None:
+    span = span_of(tmp_path, *(line(m) for m in range(3)))
+    source = open_source(SENSOR, WINDOWS)
+    assert source.example(span, next(iter(source.rows(span)))).features["stuck_share"] == 0.5
+
+
+def test_columns_may_stand_in_any_order_and_a_mark_may_come_first(tmp_path: Path) -> None:
+    header = "\ufefffault_label,pressure,machine_id, temperature,timestamp"
+    span = span_of(tmp_path, "normal,6,m-01,20,2026-01-05", header=header)
+    check(span, SENSOR)
+    assert ids(read(span)) == ["readings.csv:2"]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "is empty"),
+        (f"{HEADER}\n".encode(), "has a header and no row"),
+        (f"{HEADER},speed\n1,2,3,4,5,6\n".encode(), "has 'speed', which the workload does not know"),
+        (b"timestamp,machine_id,temperature,fault_label\n1,2,3,4\n", "lacks 'pressure'"),
+        (f"{HEADER.replace(',', ';')}\n1;2;3;4;5\n".encode(), "separated by ';'"),
+        (f"{HEADER},pressure\n1,2,3,4,5,6\n".encode(), "has the column 'pressure' twice"),
+        (f"{HEADER}\n".encode("utf-16"), "line 1 is not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_refused_before_a_row_is_read(
+    content: bytes, found: str, tmp_path: Path
+) -> None:
+    (tmp_path / "readings.csv").write_bytes(content)
+    with pytest.raises(DataRefused, match=found) as refused:
+        check(Span(7, tmp_path), SENSOR)
+    assert refused.value.spans == (tmp_path.name,) and refused.value.why and refused.value.do
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        (HEADER.encode(), "line 3 is its header again"),
+        (line(1).encode().replace(b"m-01", b"m\xe4-01"), r"line 3 is not UTF-8 \(byte 23 of .* 0xe4\)"),
+        (b'2026-01-05T00:00:00Z,"m-01,20,6.1,normal\n' + b"2026,m-01,20\n" * 10_000, "line 3 is not CSV"),
+        (b"2026" * 300_000, "line 3 has more than 1,048,576 bytes"),
+    ],
+    ids=["header", "encoding", "quote", "long"],
+)  # fmt: skip
+def test_a_file_that_breaks_off_being_a_table_is_refused_with_the_line(
+    row: bytes, found: str, tmp_path: Path
+) -> None:
+    (tmp_path / "readings.csv").write_bytes(f"{HEADER}\n{line(0)}\n".encode() + row + b"\n")
+    with pytest.raises(DataRefused, match=found) as refused:
+        read(Span(7, tmp_path))
+    assert refused.value.spans == (tmp_path.name,)
+
+
+def test_a_span_without_a_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataRefused, match=r"holds no \.csv file"):
+        check(Span(1, tmp_path), SENSOR)
+
+
+def test_windows_of_rows_without_a_time_are_refused() -> None:
+    with pytest.raises(UsageError, match="no time_column"):
+        open_source(Workload("t", "m", "s", numbers=("x",)), DataSettings(readings=2))
+
+
+def test_a_table_of_more_machines_than_can_be_held_is_refused(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("data.tables.windows._MOST_MACHINES", 2)
+    with pytest.raises(DataRefused, match="more than 2 groups"):
+        read(span_of(tmp_path, *(line(0, f"m-{n}") for n in range(3))), WINDOWS)
+
+
+def test_memory_is_flat_in_the_rows(tmp_path: Path) -> None:
+    workload = Workload(
+        "sensor", "m", "s", labels=LABELS, numbers=NUMBERS, categories=("machine_id",),
+        label_column="fault_label", group_column="machine_id", time_column="timestamp",
+    )  # fmt: skip
+    peaks = []
+    for rows in (10_000, 40_000):
+        (span,) = generate(tmp_path / str(rows), weeks=1, per_week=rows, seed=1, faults={})
+        source = open_source(workload, DataSettings(readings=16))
+        assert count(span) == rows and len(columns_of(workload)) == 11
+        tracemalloc.start()
+        windows = sum(isinstance(row, Row) for row in source.rows(span))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert windows > rows / 2
+    assert peaks[1] < 1.2 * peaks[0] < 2e6

@@ -1,0 +1,198 @@
+"""The workload of tables and sensors: what Transform makes of a row or a window of rows, and the model.
+
+Every number becomes two channels, its z-score and whether it is missing, and with `model.buckets` a third,
+its rank among the training data; every category becomes a one-hot of its vocabulary. Means, deviations,
+quantiles and vocabularies are those of the train split, and part of the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from errors import UsageError
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    from records.workload import Workload
+    from trainer_module.settings import ModelSettings
+
+LABEL = "label"
+ROW = "row"
+# A spike must not take the int8 steps of all other values: 12 deviations in 256 of them.
+CLIP = 6.0
+
+
+def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+    """Turns raw features into what the model is trained on. Called by TFX's Transform.
+
+    Args:
+        inputs: Raw features by name: numbers as dense float32 [N, readings] with NaN where one is missing,
+            categories and `label` as strings. Without the label, as at serving, `label` is left out.
+        custom_config: `labels`, `numbers` and `categories` (names), `buckets` (quantiles of a number, 0 for
+            none) and `vocabulary` (most values of a category that are told apart).
+
+    Returns:
+        `row`, float32 [N, readings, channels]; `label`, int64 [N], the index of the name in `labels`, -1
+        where it is not in there; and what was learned of the data, the same in every example, for
+        `edge_contract`: `_means` and `_deviations`, float32 [N, numbers], `_boundaries`, float32
+        [N, numbers, buckets - 1].
+    """
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    numbers, categories = custom_config["numbers"], custom_config["categories"]
+    channels, learned = [], {}
+    readings = 1
+    if numbers:
+        values = tf.stack([_fixed(name, inputs[name]) for name in numbers], axis=-1)
+        readings = values.shape[1]
+        rows = tf.reshape(tf.cast(values, tf.float64), [-1, len(numbers)])  # analyzers leave NaN out
+        mean = _finite(tft.mean(rows, reduce_instance_dims=False))
+        deviation = tf.sqrt(_finite(tft.var(rows, reduce_instance_dims=False)))
+        deviation = tf.where(deviation > 0, deviation, tf.ones_like(deviation))
+        missing = tf.math.is_nan(values)
+        scores = tf.clip_by_value((values - mean) / deviation, -CLIP, CLIP)
+        channels += [tf.where(missing, 0.0, scores), tf.cast(missing, tf.float32)]
+        learned = {"_means": mean, "_deviations": deviation}
+        if buckets := custom_config["buckets"]:
+            boundaries = tf.stack([_quantiles(values[:, :, i], buckets) for i in range(len(numbers))])
+            above = tf.cast(values[..., tf.newaxis] >= boundaries, tf.float32)
+            rank = tf.reduce_sum(above, axis=-1) * (2 / (buckets - 1)) - 1
+            channels.append(tf.where(missing, 0.0, rank))
+            learned["_boundaries"] = boundaries
+        # As many as numbers, so that edge_contract can ask for them without a category.
+        everyone = tf.shape(values)[0]
+        learned = {name: tf.repeat(value[tf.newaxis], everyone, axis=0) for name, value in learned.items()}
+    for index, name in enumerate(categories):
+        size = custom_config["vocabulary"]
+        ids = tft.compute_and_apply_vocabulary(
+            _one_each(inputs[name]), top_k=size, vocab_filename=_vocabulary(index)
+        )
+        one_hot = tf.one_hot(ids + 1, size + 1)  # the first for what is not in the vocabulary
+        channels.append(tf.repeat(one_hot[:, tf.newaxis], readings, axis=1))
+    row = tf.concat(channels, axis=-1)
+    labels = _label_ids(_one_each(inputs[LABEL]), custom_config["labels"])
+    return {ROW: row, LABEL: labels, **learned}
+
+
+def build_model(
+    labels: Sequence[str], settings: ModelSettings, transform: tft.TFTransformOutput
+) -> keras.Model:
+    """Builds the classifier: float32 [N, readings, channels] to probabilities, float32 [N, labels].
+
+    One reading is seen by two dense layers, a window by three convolutions along its time: whole numbers all
+    through once it is quantised, and only operations that TensorFlow Lite Micro has.
+
+    Args:
+        labels: Class names; their order is the order of the outputs.
+        settings: Which network.
+        transform: What Transform made; it says how long and wide a row is.
+    """
+    import keras
+    from keras import layers
+
+    readings, channels = transform.transformed_feature_spec()[ROW].shape
+    row = keras.Input((readings, channels), name=ROW)
+    if readings == 1:
+        x = layers.Reshape((channels,))(row)
+        for _ in range(2):
+            x = layers.Dropout(0.1)(layers.Dense(settings.hidden, activation="relu")(x))
+    else:
+        x = layers.Reshape((readings, 1, channels))(row)
+        for filters, stride in ((settings.hidden // 2, 1), (settings.hidden // 2, 2), (settings.hidden, 2)):
+            x = layers.Conv2D(filters, (3, 1), strides=(stride, 1), padding="same", use_bias=False)(x)
+            x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+        x = layers.Dropout(0.2)(layers.Flatten()(x))
+        x = layers.Dense(settings.hidden // 2, activation="relu")(x)
+    return keras.Model(row, layers.Dense(len(labels), activation="softmax", name="probabilities")(x))
+
+
+def edge_contract(
+    transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
+) -> dict[str, Any]:
+    """What a device needs to make `row` itself; `edge/contracts/row.py` is this in numpy."""
+    import tensorflow as tf
+
+    readings, channels = transform.transformed_feature_spec()[ROW].shape
+    raw = {name: tf.zeros([1, readings]) for name in workload.numbers}
+    learned = transform.transform_features_layer()(raw) if raw else {}
+    constants = {name: value.numpy()[0] for name, value in learned.items() if name.startswith("_")}
+    numbers = [
+        {"name": name, "mean": float(mean), "deviation": float(deviation)}
+        for name, mean, deviation in zip(
+            workload.numbers, constants.get("_means", ()), constants.get("_deviations", ()), strict=True
+        )
+    ]
+    for number, boundaries in zip(numbers, constants.get("_boundaries", ()), strict=False):
+        number["boundaries"] = boundaries.tolist()
+    categories = [
+        {"name": name, "vocabulary": [v.decode() for v in transform.vocabulary_by_name(_vocabulary(index))]}
+        for index, name in enumerate(workload.categories)
+    ]
+    return {
+        "version": 1,
+        "kind": "row",
+        "readings": readings,
+        "channels": channels,
+        "clip": CLIP,
+        "numbers": numbers,
+        "categories": categories,
+        "vocabulary_size": settings.vocabulary,
+        "input_dtype": "float32",
+    }
+
+
+def _fixed(name: str, feature: Any) -> tf.Tensor:
+    """A number as [N, readings]."""
+    import tensorflow as tf
+
+    if isinstance(feature, tf.SparseTensor):
+        raise UsageError(
+            f"The schema gives the feature {name} no fixed shape.",
+            "How many readings a row of the model has is part of the model.",
+            "Give it `shape { dim { size: N } }` for N readings, and `presence { min_fraction: 1 }`.",
+        )
+    return feature if feature.shape.rank == 2 else feature[:, tf.newaxis]
+
+
+def _finite(value: tf.Tensor) -> tf.Tensor:
+    """As float32; 0 where no number was there to learn it from."""
+    import tensorflow as tf
+
+    return tf.where(tf.math.is_finite(value), tf.cast(value, tf.float32), 0.0)
+
+
+def _quantiles(values: tf.Tensor, buckets: int) -> tf.Tensor:
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    present = tf.boolean_mask(values, tf.logical_not(tf.math.is_nan(values)))
+    return tf.ensure_shape(tft.quantiles(present, buckets, epsilon=0.01)[0], [buckets - 1])
+
+
+def _vocabulary(index: int) -> str:
+    """The file of a category's vocabulary; a column's name may hold what no file's name may."""
+    return f"category_{index}"
+
+
+def _one_each(feature: Any) -> tf.Tensor:
+    """One string an example, [N]."""
+    import tensorflow as tf
+
+    if isinstance(feature, tf.SparseTensor):
+        # One column, also where every example of the batch lacks the feature.
+        one_column = tf.stack([feature.dense_shape[0], tf.maximum(feature.dense_shape[1], 1)])
+        feature = tf.sparse.to_dense(tf.sparse.reset_shape(feature, one_column))[:, 0]
+    return tf.reshape(feature, [-1])
+
+
+def _label_ids(names: tf.Tensor, labels: Sequence[str]) -> tf.Tensor:
+    import tensorflow as tf
+
+    matches = tf.equal(names[:, tf.newaxis], tf.constant(list(labels))[tf.newaxis, :])
+    index = tf.argmax(tf.cast(matches, tf.int32), axis=1, output_type=tf.int64)
+    return tf.where(tf.reduce_any(matches, axis=1), index, tf.constant(-1, tf.int64))
