@@ -108,7 +108,7 @@ def test_a_quote_ends_no_attribute_of_any_page(tmp_path):
         data=replace(
             facts.data, features=(feature,), thumbnails=(Thumbnail(quoted, quoted, quoted, quoted),)
         ),
-        mistakes=(replace(facts.mistakes[0], label=quoted, predicted=quoted, lane=quoted),),
+        mistakes=(replace(facts.mistakes[0], label=quoted, predicted=quoted, slices={quoted: quoted}),),
         gates=(Verdict(quoted, quoted, (quoted,)),),
     )
     (tmp_path / "verdict.json").write_text(
