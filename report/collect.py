@@ -23,6 +23,7 @@ _Part = TypeVar("_Part")
 _SENSELESS = (LookupError, ArithmeticError)
 # A thumbnail is 2 to 20 kB; what is larger is none, and a page has to stay small.
 _LARGEST_PICTURE = 100_000
+_MEASURES = ("recall", "precision", "f1", "auc", "recall_at_false_alarms")
 PARTS = ("data", "training", "evaluation", "reliability", "mistakes", "edge", "gates")
 
 
@@ -137,6 +138,7 @@ def _slice(
         high=high,
         loss=values.get("loss"),
         before=before.get("accuracy"),
+        measures={name: found for name in _MEASURES if (found := values.get(name)) is not None},
     )
 
 

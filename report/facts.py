@@ -161,7 +161,8 @@ class Slice:
         low: Lower end of its 95 % confidence interval.
         high: Upper end.
         loss: Cross-entropy.
-        before: The production model's accuracy on the same photos.
+        before: The production model's accuracy on the same examples.
+        measures: What else was measured: `recall`, `precision`, `f1`, `auc`, `recall_at_false_alarms`.
     """
 
     kind: str
@@ -172,6 +173,7 @@ class Slice:
     high: float = 1.0
     loss: float | None = None
     before: float | None = None
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

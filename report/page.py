@@ -147,6 +147,16 @@ class View:
                 version = evaluation.baseline_version
                 note = f"{words.points(overall.accuracy - overall.before)} to version {version}"
             found.append(Figure("Eval accuracy", words.percent(overall.accuracy), note))
+            alarms = overall.measures.get("recall_at_false_alarms")
+            if alarms is not None:
+                auc = overall.measures.get("auc", math.nan)
+                found.append(
+                    Figure(
+                        "Alarms found",
+                        words.percent(alarms),
+                        f"at the allowed rate of false ones; AUC {auc:.3f}",
+                    )
+                )
             worst = evaluation.worst("class")
             if worst:
                 found.append(Figure("Weakest class", words.percent(worst.accuracy), worst.name))
