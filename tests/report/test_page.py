@@ -170,7 +170,7 @@ def test_figures_that_are_no_numbers_are_dashes():
 
 
 def test_a_model_without_a_mistake_says_so():
-    assert "It made none on the eval examples." in render_run(replace(a_run(), mistakes=()), {}, None)
+    assert "It made none on the eval photos." in render_run(replace(a_run(), mistakes=()), {}, None)
 
 
 def test_forty_classes_and_forty_lanes_stay_a_small_page():

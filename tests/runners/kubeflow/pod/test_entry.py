@@ -47,7 +47,7 @@ def run_step(root, step, executor, parameters, **inputs):
         "parameters": {name: {"parameterType": "STRING"} for name in parameters},
     }
     arguments = ["--records", str(root / "push/runs/shelf"), "--step", step]
-    arguments += ["--module", "trainer_module.photos"]
+    arguments += ["--module", "trainer_module.photos", "--source", "data.photos.source"]
     arguments += ["--executor_class_path", executor]
     arguments += ["--json_serialized_invocation_args", json.dumps(executor_input)]
     arguments += ["--json_serialized_inputs_spec_args", json.dumps(spec), "--direct_num_workers=1"]
