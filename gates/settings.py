@@ -9,13 +9,14 @@ from settings_group import Fraction, Group
 
 Metric = Literal["accuracy", "recall", "precision", "f1", "loss", "auc", "recall_at_false_alarms"]
 Severity = Literal["block", "warn", "off"]
-GateRule = Literal["schema", "drift", "label_shift", "class_count", "quarantine"]
+GateRule = Literal["schema", "drift", "label_shift", "class_count", "quarantine", "missing_value"]
 DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
     "schema": "block",
     "drift": "warn",
     "label_shift": "block",
     "class_count": "block",
     "quarantine": "block",
+    "missing_value": "warn",
 }
 
 

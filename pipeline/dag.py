@@ -134,6 +134,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         statistics=statistics.outputs["statistics"],
         anomalies=anomalies.outputs["anomalies"],
         quarantine=ingest.outputs["quarantine"],
+        schema=curated.outputs["schema"],
+        inferred=inferred.outputs["schema"],
         **about,
     )
 
@@ -217,6 +219,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         quarantine=ingest.outputs["quarantine"],
         statistics=statistics.outputs["statistics"],
         anomalies=anomalies.outputs["anomalies"],
+        schema=curated.outputs["schema"],
+        inferred=inferred.outputs["schema"],
         data_verdict=validator.outputs["verdict"],
         model_run=trainer.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],

@@ -37,6 +37,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         "reads": ("text",),
         "unmeasured": ("text",),
     },
+    "own": {},
 }
 _REQUIRED = ("name", "schema")
 # What the schema says.
@@ -143,8 +144,10 @@ def _read_workload(path: Path) -> Workload:
     mistakes = [f"{key}: None, and it is required" for key in _REQUIRED if key not in entries]
     mistakes += [f"{key}: not one of {', '.join(_WRITTEN)}" for key in entries if key not in _WRITTEN]
     kind = entries.pop("kind", "photos")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         mistakes.append(f"kind: {kind!r} is not one of {', '.join(KINDS)}")
+    elif lacking := [key for key in ("module", "source") if key not in {**KINDS[kind], **entries}]:
+        mistakes += [f"{key}: None, and kind {kind} has none of its own" for key in lacking]
     name = entries.get("name")
     if isinstance(name, str) and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
         mistakes.append(

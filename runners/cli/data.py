@@ -43,7 +43,7 @@ _spans = click.option("--data", type=locate, required=True, metavar="DIR_OR_URL"
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
 def data() -> None:
-    """Spans: render a sample, import photos, list, exclude."""
+    """Spans: make a sample, import your own, list, exclude."""
 
 
 @data.command(epilog=FAULTS)
