@@ -21,7 +21,7 @@ def evaluate(trained, baseline, folder, bounds=()):
         {"examples": trained.examples, "model": trained.model, "baseline_model": baseline},
         {"evaluation": evaluation, "blessing": blessing},
         folder,
-        eval_config=evaluation_config(SHELF),
+        eval_config=evaluation_config(SHELF, 0.05),
         workload=SHELF.to_json(),
         settings=EvaluationSettings(bounds=bounds, beat_majority=False).model_dump_json(),
         code="",
