@@ -49,7 +49,7 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, wo
     raw_name, arguments = raw_signature(workload.module, {name: name for name in workload.reads})
 
     def predict(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs = tf.ensure_shape(inputs, shape)
+        inputs = tf.ensure_shape(tf.cast(inputs, dtype), shape)  # Transform knows no int32
         if dtype.is_floating:
             inputs = tf.debugging.assert_all_finite(inputs, f"{feature} is not finite")
         probabilities = tf.ensure_shape(model(inputs, training=False), model.output_shape)
