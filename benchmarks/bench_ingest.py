@@ -9,11 +9,11 @@ TFRecords and reads the window again. Without spans, photos are made in three si
 
 import argparse
 import io
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,7 @@ def ingested_a_second(data: Path, labels: Sequence[str]) -> float:
     from components.artifacts import Quarantine
     from components.example_gen import SpanExampleGen
     from pipeline.dag import FASTEST_ON_ONE_MACHINE
+    from pipeline.workloads import BUILT_IN
     from records.ingest import INGEST
 
     with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +70,7 @@ def ingested_a_second(data: Path, labels: Sequence[str]) -> float:
         )
         properties = {
             "data": str(data),
-            "labels": json.dumps(labels),
+            "workload": replace(BUILT_IN["shelf"], labels=tuple(labels)).to_json(),
             "settings": DataSettings(window=1000).model_dump_json(),
             "window": "",
             "code": "",

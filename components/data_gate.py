@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics
+from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
 from components.artifacts import Quarantine, Verdict
 from components.run_record import About, leave_record
@@ -18,6 +18,8 @@ def DataGate(
     statistics: InputArtifact[ExampleStatistics],
     anomalies: InputArtifact[ExampleAnomalies],
     quarantine: InputArtifact[Quarantine],
+    schema: InputArtifact[Schema],
+    inferred: InputArtifact[Schema],
     run: Parameter[str],
     model_name: Parameter[str],
     data: Parameter[str],
@@ -28,9 +30,11 @@ def DataGate(
 
     Args:
         data_verdict: The data gate's.
-        statistics: What the verdict rests on; like the next two, for the record of a run that is stopped.
+        statistics: What the verdict rests on; like the next four, for the record of a run that is stopped.
         anomalies: The same.
         quarantine: The same.
+        schema: The curated one; the same.
+        inferred: That of the window; the same.
         run: Id of the run. It is no part of a larger text: on a cluster it is filled in when the run begins.
         model_name: Name of the model.
         data: The folder of spans.
@@ -50,6 +54,8 @@ def DataGate(
             "statistics": statistics,
             "anomalies": anomalies,
             "quarantine": quarantine,
+            "schema": schema,
+            "inferred": inferred,
         }
         about = About(run, model_name, data, settings, records)
         if verdict.passed:

@@ -11,6 +11,7 @@ from tfx.utils import path_utils
 from components.artifacts import EdgeModels
 from components.transformed_examples import read_examples
 from edge.convert import convert
+from edge.micro import write_c_array
 from edge.settings import ConversionSettings
 from labels import render_labels
 from records.edge import (
@@ -47,7 +48,8 @@ def EdgeConverter(
         examples: Raw examples; those of `train` calibrate int8.
         transform_graph: How the model sees them.
         model: The trained model.
-        edge_models: The files, with labels and the preprocessing contract.
+        edge_models: The files, with labels and the preprocessing contract; of rows, which microcontrollers
+            read too, int8 as C source.
         workload: `Workload` as JSON.
         look: `ModelSettings` as JSON.
         settings: `ConversionSettings` as JSON.
@@ -70,8 +72,13 @@ def EdgeConverter(
     for item in conversions:
         if item.error:
             log.warning("The %s variant could not be made: %s", item.variant, item.error)
-    CONVERSIONS.write(folder, tuple(conversions))
-    CALIBRATION.write(folder, Calibration("train", tuple(sample.ids)))
     transform, network = TFTransformOutput(transform_graph.uri), ModelSettings.model_validate_json(look)
-    PREPROCESSING.write(folder, load(about.module).edge_contract(transform, network, about))
+    CONVERSIONS.write(folder, tuple(conversions))
+    contract = load(about.module).edge_contract(transform, network, about)
+    if contract["kind"] == "row":
+        for item in conversions:
+            if item.variant == "int8" and item.file:
+                write_c_array(folder / item.file, folder)
+    CALIBRATION.write(folder, Calibration("train", tuple(sample.ids)))
+    PREPROCESSING.write(folder, contract)
     (folder / LABELS_FILE_NAME).write_bytes(render_labels(about.labels))

@@ -28,6 +28,8 @@ from records.evaluation import METRICS, Confusion, Metrics
 from records.verdict import VERDICT
 from records.workload import Workload
 
+_OF_ALARMS = ("auc", "recall_at_false_alarms")
+
 
 class EvaluatorExecutor(Executor):
     """Evaluates with TFMA, then judges."""
@@ -68,7 +70,7 @@ class EvaluatorExecutor(Executor):
 def read_metrics(
     evaluation: str, model_name: str, workload: Workload
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """TFMA's metrics of one model, by kind of slice and slice.
+    """TFMA's metrics of one model, by kind of slice and slice, with what follows from its confusion matrices.
 
     Args:
         evaluation: Folder that TFMA wrote to.
@@ -81,17 +83,27 @@ def read_metrics(
     """
     import tensorflow_model_analysis as tfma
 
-    kinds = {feature: kind for kind, feature in workload.slice_features.items()}
-    kinds_of_all = ("overall", *workload.slice_features)
-    metrics: dict[str, dict[str, dict[str, float]]] = {kind: {} for kind in kinds_of_all}
     result = tfma.load_eval_result(evaluation, model_name=model_name)
-    for slice_key, by_output in result.slicing_metrics:
+    matrices = {_slice(key, workload): _matrix(plots, workload.labels) for key, plots in result.plots}
+    metrics: dict[str, dict[str, dict[str, float]]] = {
+        kind: {} for kind in ("overall", *workload.slice_features)
+    }
+    for key, by_output in result.slicing_metrics:
         (_, by_sub_key), *_ = by_output.items()
-        values = by_sub_key[""]
-        kind, value = (kinds[slice_key[0][0]], slice_key[0][1]) if slice_key else ("overall", "all")
-        metrics[kind][workload.labels[int(value)] if kind == "class" else str(value)] = {
-            metric: float(found["doubleValue"]) for metric, found in values.items() if "doubleValue" in found
+        kind, name = _slice(key, workload)
+        matrix = matrices[kind, name]
+        found = {
+            metric: float(value["doubleValue"])
+            for values in by_sub_key.values()
+            for metric, value in values.items()
+            if "doubleValue" in value
         }
+        if not _has_both(matrix, workload):
+            found = {metric: value for metric, value in found.items() if metric not in _OF_ALARMS}
+        of_class = workload.labels.index(name) if kind == "class" else None
+        metrics[kind][name] = found | by_class(
+            matrices["overall", "all"] if kind == "class" else matrix, of_class
+        )
     return {kind: dict(sorted(slices.items())) for kind, slices in metrics.items()}
 
 
@@ -105,19 +117,56 @@ def read_confusion(evaluation: str, model_name: str, labels: Sequence[str]) -> C
     """
     import tensorflow_model_analysis as tfma
 
-    rows = [[0] * len(labels) for _ in labels]
-    for slice_key, by_output in tfma.load_eval_result(evaluation, model_name=model_name).plots:
-        if slice_key:
-            continue
-        (_, by_sub_key), *_ = by_output.items()
-        # The config asks for the threshold 0 alone: the most probable class.
-        (matrix,) = by_sub_key[""]["multiClassConfusionMatrixAtThresholds"]["matrices"]
-        for entry in matrix["entries"]:
-            # Protobuf's JSON leaves zeros out, so class 0 is no key at all.
-            predicted = entry.get("predictedClassId", 0)
-            if predicted >= 0:
-                rows[entry.get("actualClassId", 0)][predicted] += round(entry["numWeightedExamples"])
+    plots = tfma.load_eval_result(evaluation, model_name=model_name).plots
+    rows = next(_matrix(found, labels) for key, found in plots if not key)
     return Confusion(tuple(labels), tuple(map(tuple, rows)))
+
+
+def by_class(matrix: Sequence[Sequence[int]], of_class: int | None) -> dict[str, float]:
+    """Recall, precision and F1 of one class, or the means over those that have examples.
+
+    Args:
+        matrix: How often an example of the row's class was taken for the column's.
+        of_class: Which one; None for the means.
+    """
+    found = []
+    for number, row in enumerate(matrix):
+        right, there, said = row[number], sum(row), sum(other[number] for other in matrix)
+        if there and of_class in (None, number):
+            found.append((right / there, right / said if said else 0.0, 2 * right / (there + said)))
+    if not found:
+        return {}
+    recall, precision, f1 = (sum(values) / len(found) for values in zip(*found, strict=True))
+    return {"recall": recall, "precision": precision, "f1": f1}
+
+
+def _slice(key: Sequence[tuple[str, Any]], workload: Workload) -> tuple[str, str]:
+    """The kind of slice and the slice."""
+    if not key:
+        return "overall", "all"
+    ((feature, value),) = key
+    kind = next(kind for kind, of in workload.slice_features.items() if of == feature)
+    return kind, workload.labels[int(value)] if kind == "class" else str(value)
+
+
+def _matrix(by_output: Any, labels: Sequence[str]) -> list[list[int]]:
+    rows = [[0] * len(labels) for _ in labels]
+    (_, by_sub_key), *_ = by_output.items()
+    # The config asks for the threshold 0 alone: the most probable class.
+    (matrix,) = by_sub_key[""]["multiClassConfusionMatrixAtThresholds"]["matrices"]
+    for entry in matrix["entries"]:
+        # Protobuf's JSON leaves zeros out, so class 0 is no key at all.
+        predicted = entry.get("predictedClassId", 0)
+        if predicted >= 0:
+            rows[entry.get("actualClassId", 0)][predicted] += round(entry["numWeightedExamples"])
+    return rows
+
+
+def _has_both(matrix: Sequence[Sequence[int]], workload: Workload) -> bool:
+    """Whether there are both alarms and what is normal."""
+    sums = dict(zip(workload.labels, map(sum, matrix), strict=True))
+    normal = sums.get(workload.normal, 0)
+    return 0 < normal < sum(sums.values())
 
 
 class EvaluatorSpec(ComponentSpec):

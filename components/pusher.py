@@ -12,6 +12,7 @@ from tfx.utils import path_utils
 
 from components.artifacts import EdgeModels, Verdict
 from components.library_versions import library_versions
+from edge.micro import HEADER, SOURCE
 from labels import parse_labels
 from records.edge import EDGE_FILES, LABELS_FILE_NAME, PREPROCESSING, EdgeFiles
 from records.evaluation import METRICS
@@ -112,8 +113,11 @@ def _bundle(folder: Path, edge: EdgeFiles, labels: list[str]) -> dict[str, Any]:
         if held is not None
     ]
     raw, outputs = (folder / LABELS_FILE_NAME).read_bytes(), contracts[0]["outputs"][0].shape[-1]
+    files = [v.file for v, _, _ in passed if v.file is not None]
+    if any(v.name == "int8" for v, _, _ in passed):  # the same as C source, where it was written
+        files += [name for name in (SOURCE, HEADER) if (folder / name).is_file()]
     return {
-        "edge_files": {v.file: folder / v.file for v, _, _ in passed if v.file is not None},
+        "edge_files": {name: folder / name for name in files},
         "labels": parse_labels(raw, LABELS_FILE_NAME, outputs, labels),
         "preprocessing": to_builtins(PREPROCESSING.read(folder)),
         "default_variant": edge.default_variant,

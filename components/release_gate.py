@@ -5,7 +5,6 @@ looks into the release store for what the Pusher says it put there: a pod that i
 its work can count as done.
 """
 
-import logging
 from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
@@ -15,8 +14,6 @@ from tfx.types.standard_artifacts import PushedModel
 from errors import EdgelineError, HeldBack
 from records.push import PUSH
 from release import store
-
-log = logging.getLogger("edgeline.push")
 
 
 @component
@@ -52,11 +49,6 @@ def ReleaseGate(
             f"Pusher ended with {pushed.outcome!r}, so this run should have left it there.",
             "Look at the store with `edgeline verify`, and start the run again.",
         )
-    # Whoever follows the run from outside a cluster has no more of it than this line.
-    if pushed.outcome == "pushed":
-        log.info("Pushed version %d of %s to %s", pushed.version, model_name, push)
-    else:
-        log.info("Nothing new to push: version %d of %s is in %s already.", pushed.version, model_name, push)
 
 
 def _is_released(root: str, name: str, version: int, run: str | None) -> bool:

@@ -15,7 +15,8 @@ from tfx.types.artifact import Artifact
 
 from components.library_versions import library_versions
 from locations import LAUNCHER_FOLDERS, Location, locate
-from records.run import Outcome, Step
+from records.outcome import Ending
+from records.run import Step
 from records.steps import STEPS
 from report import facts as values
 from report import records
@@ -45,7 +46,7 @@ class About:
 def leave_record(
     inputs: Mapping[str, Artifact],
     about: About,
-    outcome: Outcome,
+    outcome: Ending,
     reasons: Sequence[str],
     version: int | None = None,
     folder: Path | None = None,
@@ -92,7 +93,7 @@ def _sources(inputs: Mapping[str, Artifact]) -> Sources:
 def _about(
     inputs: Mapping[str, Artifact],
     about: About,
-    outcome: Outcome,
+    outcome: Ending,
     reasons: Sequence[str],
     version: int | None,
     number: int,

@@ -15,6 +15,7 @@ from tfx.types.standard_artifacts import (
     ModelEvaluation,
     ModelRun,
     PushedModel,
+    Schema,
 )
 
 from components.artifacts import EdgeModels, Quarantine, RunReportPage, Verdict
@@ -34,6 +35,8 @@ def RunReport(
     edge_models: InputArtifact[EdgeModels],
     edge_verdict: InputArtifact[Verdict],
     pushed_model: InputArtifact[PushedModel],
+    schema: InputArtifact[Schema],
+    inferred: InputArtifact[Schema],
     report: OutputArtifact[RunReportPage],
     run: Parameter[str],
     model_name: Parameter[str],
@@ -54,6 +57,8 @@ def RunReport(
         edge_models: EdgeConverter's.
         edge_verdict: EdgeValidator's.
         pushed_model: Pusher's.
+        schema: ImportSchemaGen's.
+        inferred: SchemaGen's.
         report: The page and the facts.
         run: Id of the run. It is no part of a larger text: on a cluster it is filled in when the run begins.
         model_name: Name of the model.
@@ -67,6 +72,8 @@ def RunReport(
     push = PUSH.read(Path(pushed_model.uri))
     inputs = {
         "quarantine": quarantine,
+        "schema": schema,
+        "inferred": inferred,
         "statistics": statistics,
         "anomalies": anomalies,
         "data_verdict": data_verdict,

@@ -9,6 +9,11 @@ from records.verdict import Verdict
 # TFMA's accuracies are float32: 9 right of 10 come as 0.8999999762, and 6 of 10 as 0.6000000238.
 _ROUNDING = 1e-6
 _NAN = float("nan")
+_WORDS = {
+    "auc": "AUC",
+    "f1": "F1",
+    "recall_at_false_alarms": "recall of alarms at the allowed rate of false ones",
+}
 
 
 def judge(metrics: Metrics, settings: EvaluationSettings) -> Verdict:
@@ -54,25 +59,29 @@ def _broken(
     kind, metric = bound.slice, bound.metric
     for name, values in candidate[kind].items():
         support = _value(values, "example_count")
-        if support < bound.min_support:
+        if support < bound.min_support or metric not in values:
             continue
         value, slice_name = _value(values, metric), kind if kind == "overall" else f"{kind} {name}"
-        where = metric if kind == "overall" else f"{metric} of {slice_name}"
+        words = _WORDS.get(metric, metric)
+        where = words if kind == "overall" else f"{words} of {slice_name}"
         found = f"{where[0].upper()}{where[1:]} is {value:.3f} on {support:.0f} eval examples"
         if bound.lower is not None and not value >= bound.lower - _ROUNDING:
             yield slice_name, f"{found}; at least {bound.lower:.3f} required."
-        if bound.max_drop is None or baseline is None or name not in baseline[kind]:
+        if bound.upper is not None and not value <= bound.upper + _ROUNDING:
+            yield slice_name, f"{found}; at most {bound.upper:.3f} allowed."
+        if bound.max_drop is None or baseline is None or metric not in baseline[kind].get(name, {}):
             continue
         before = _value(baseline[kind][name], metric)
-        if not before - value <= bound.max_drop + _ROUNDING:
+        worse, side = (value - before, "above") if metric == "loss" else (before - value, "below")
+        if not worse <= bound.max_drop + _ROUNDING:
             yield (
                 slice_name,
-                f"{found}, {before - value:.3f} below the model in production ({before:.3f});"
+                f"{found}, {worse:.3f} {side} the model in production ({before:.3f});"
                 f" at most {bound.max_drop:.3f} allowed.",
             )
 
 
 def _value(values: Mapping[str, float | None], metric: str) -> float:
     """A metric; NaN where it was no number, which JSON does not know."""
-    value = values[metric]
+    value = values.get(metric)
     return _NAN if value is None else value

@@ -109,6 +109,10 @@ def _quarantine_findings(ingest: Ingest, most: float) -> Iterator[Finding]:
 def _drift_findings(drifts: Iterable[Drift], newest: str) -> Iterator[Finding]:
     """Features whose distribution in the newest span is further from older spans than the schema allows."""
     for drift in drifts:
+        if drift.gone:
+            gone = ", ".join(drift.gone)
+            text = f"{drift.feature} of the newest span has no {gone}, which the spans before it had."
+            yield Finding("missing_value", text, newest, drift.feature)
         if drift.distance > drift.threshold:
             text = (
                 f"{drift.feature} of the newest span is {drift.distance:.3f} away from the spans before it"

@@ -61,13 +61,35 @@ def measure_drift(statistics: Path, schema: Path) -> tuple[Drift, ...]:
         before, now = _describe(feature, older), _describe(feature, newest)
         for found in info.drift_measurements:
             measure = kinds.Name(found.type).lower()
-            drifts.append(Drift(feature, measure, found.value, found.threshold, before, now))
+            gone = _gone(feature, older, newest)
+            drifts.append(Drift(feature, measure, found.value, found.threshold, before, now, gone))
     return tuple(drifts)
+
+
+def _gone(feature: str, older: Any, newest: Any) -> tuple[str, ...]:
+    """Texts that the newest span lacks, though it should have many by their share before."""
+    before, now = (
+        {
+            bucket.label: bucket.sample_count
+            for bucket in _stats(feature, of).string_stats.rank_histogram.buckets
+        }
+        for of in (older, newest)
+    )
+    scale = newest.num_examples / max(1, older.num_examples)
+    return tuple(
+        sorted(
+            text for text, count in before.items() if count * scale >= _LEAST_TO_COMPARE and text not in now
+        )
+    )
+
+
+def _stats(feature: str, dataset: Any) -> Any:
+    return next(item for item in dataset.features if (item.name or ".".join(item.path.step)) == feature)
 
 
 def _describe(feature: str, dataset: Any) -> str:
     """Mean and deviation of a number, shares of the commonest values of a text."""
-    stats = next(item for item in dataset.features if (item.name or ".".join(item.path.step)) == feature)
+    stats = _stats(feature, dataset)
     if stats.HasField("num_stats"):
         return f"mean {stats.num_stats.mean:.4g} (deviation {stats.num_stats.std_dev:.3g})"
     top = [(value.value, value.frequency) for value in stats.string_stats.top_values]

@@ -7,14 +7,16 @@ from pydantic import Field, field_validator, model_validator
 
 from settings_group import Fraction, Group
 
+Metric = Literal["accuracy", "recall", "precision", "f1", "loss", "auc", "recall_at_false_alarms"]
 Severity = Literal["block", "warn", "off"]
-GateRule = Literal["schema", "drift", "label_shift", "class_count", "quarantine"]
+GateRule = Literal["schema", "drift", "label_shift", "class_count", "quarantine", "missing_value"]
 DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
     "schema": "block",
     "drift": "warn",
     "label_shift": "block",
     "class_count": "block",
     "quarantine": "block",
+    "missing_value": "warn",
 }
 
 
@@ -42,22 +44,27 @@ class Bound(Group):
 
     Attributes:
         slice: `overall`, or each `class`, each `span`, or each slice of another kind that the workload has.
-        metric: What is measured.
+        metric: What is measured. Of a slice of several classes, `recall`, `precision` and `f1` are the means
+            over those that it has. `auc`, and `recall_at_false_alarms` at `false_alarm_rate`, tell alarms
+            from what is normal; a slice that has only one of them is not judged by these.
         lower: Smallest allowed value.
-        max_drop: Largest allowed drop below the production model; says nothing while there is none.
+        upper: Largest allowed value.
+        max_drop: Most that the value may be worse than that of the production model; says nothing while there
+            is none.
         min_support: Slices with fewer eval examples are not judged: on 50, one is two points.
     """
 
     slice: str
-    metric: Literal["accuracy"] = "accuracy"
+    metric: Metric = "accuracy"
     lower: Fraction | None = None
+    upper: Annotated[float, Field(ge=0)] | None = None
     max_drop: Fraction | None = None
     min_support: int = Field(1, ge=1, le=1_000_000)
 
     @model_validator(mode="after")
     def _bounds_something(self) -> "Bound":
-        if self.lower is None and self.max_drop is None:
-            raise ValueError("it has neither lower nor max_drop, so it bounds nothing")
+        if (self.lower, self.upper, self.max_drop) == (None, None, None):
+            raise ValueError("it has neither lower nor upper nor max_drop, so it bounds nothing")
         return self
 
 
@@ -67,10 +74,13 @@ class EvaluationSettings(Group):
     Attributes:
         bounds: All of them have to hold.
         beat_majority: Overall accuracy has to beat always saying the most frequent class.
+        false_alarm_rate: Share of what is normal that may be taken for an alarm, for the metric
+            `recall_at_false_alarms` of a workload that has a normal label.
     """
 
     bounds: Annotated[tuple[Bound, ...], Field(strict=False)] = ()
     beat_majority: bool = True
+    false_alarm_rate: Fraction = 0.01
 
 
 class EdgeLimits(Group):

@@ -134,6 +134,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         statistics=statistics.outputs["statistics"],
         anomalies=anomalies.outputs["anomalies"],
         quarantine=ingest.outputs["quarantine"],
+        schema=curated.outputs["schema"],
+        inferred=inferred.outputs["schema"],
         **about,
     )
 
@@ -174,7 +176,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         examples=ingest.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=production.outputs["model"],
-        eval_config=evaluation_config(workload),
+        eval_config=evaluation_config(workload, settings.evaluation.false_alarm_rate),
         workload=about_workload,
         settings=settings.evaluation.model_dump_json(),
         code=observed.code_of("Evaluator"),
@@ -217,6 +219,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         quarantine=ingest.outputs["quarantine"],
         statistics=statistics.outputs["statistics"],
         anomalies=anomalies.outputs["anomalies"],
+        schema=curated.outputs["schema"],
+        inferred=inferred.outputs["schema"],
         data_verdict=validator.outputs["verdict"],
         model_run=trainer.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],

@@ -1,6 +1,6 @@
 """The settings of a run: typed, frozen values, checked once; `settings_layers.py` has their sources."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,6 +92,7 @@ def load(
     overrides: Sequence[str] = (),
     labels: Sequence[str] | None = None,
     platform: str | None = None,
+    slices: Collection[str] | None = None,
 ) -> Settings:
     """Settles defaults < workload's settings < profile < platform < `a.b=c` overrides into one value.
 
@@ -101,6 +102,7 @@ def load(
         overrides: `a.b=c` each, `c` in YAML.
         labels: The workload's labels; class weights may name no other.
         platform: A second file of settings, for what belongs to a cluster.
+        slices: The kinds of slices that the workload has; bounds may name no other.
 
     Raises:
         UsageError: Something is wrong; the one error names every mistake.
@@ -116,6 +118,12 @@ def load(
         f"trainer.class_weights.{label}: the schema has no label {label!r}; its labels: {', '.join(labels)}."
         for label in weighted
         if labels is not None and label not in labels
+    ]
+    kinds = ("overall", *(slices or ()))
+    mistakes += [
+        f"evaluation.bounds.{number}.slice: {bound.slice!r} is not one of {', '.join(kinds)}."
+        for number, bound in enumerate(settings.evaluation.bounds if settings else ())
+        if slices is not None and bound.slice not in kinds
     ]
     if mistakes or settings is None:
         count = "One setting is" if len(mistakes) == 1 else f"{len(mistakes)} settings are"

@@ -289,7 +289,7 @@ def _allowed(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
         low = (
             f"from {node['minimum']:g}" if "minimum" in node else f"above {node.get('exclusiveMinimum', 0):g}"
         )
-        return f"{name} {low} to {node['maximum']:,.10g}"
+        return f"{name} {low}" + (f" to {node['maximum']:,.10g}" if "maximum" in node else "")
     if kind == "array":
         return f"a list, [a, b], of {_allowed(schema, node['items'])}"
     if kind == "object":

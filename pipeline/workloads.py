@@ -37,13 +37,14 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         "reads": ("text",),
         "unmeasured": ("text",),
     },
+    "own": {},
 }
 _REQUIRED = ("name", "schema")
 # What the schema says.
 _DERIVED = ("labels", "numbers", "categories")
 _WRITTEN = ("kind", *(f.name for f in fields(Workload) if f.name not in _DERIVED))
-# Features that every example has, and that no model reads.
-_BOOKKEEPING = ("label", "span", "newest_span")
+# Features that no model reads: those that every example has, and what the source of tables adds.
+_BOOKKEEPING = ("label", "span", "newest_span", "missing_share", "stuck_share")
 
 
 def _built_in(kind: str, **own: Any) -> Workload:
@@ -68,6 +69,32 @@ BUILT_IN = {
                         {"slice": "lane", "metric": "accuracy", "max_drop": 0.15, "min_support": 40},
                     ]
                 },
+            },
+        ),
+        _built_in(
+            "table",
+            name="sensor",
+            sample="data.sensors.generator",
+            sample_size=10_000,
+            noun="reading",
+            id="window_id",
+            group="block",
+            slices={"machine": "machine_id"},
+            normal="normal",
+            label_column="fault_label",
+            group_column="machine_id",
+            time_column="timestamp",
+            settings={
+                "data": {"readings": 16, "stride": 4},
+                "trainer": {"class_weights": {"bearing": 2.0, "leak": 2.0, "imbalance": 2.0}},
+                "evaluation": {
+                    "bounds": [
+                        {"slice": "overall", "metric": "recall_at_false_alarms", "lower": 0.5},
+                        {"slice": "overall", "metric": "recall", "lower": 0.5, "max_drop": 0.05},
+                        {"slice": "machine", "metric": "accuracy", "max_drop": 0.1, "min_support": 100},
+                    ]
+                },
+                "edge": {"variants": ["int8", "fp32"], "max_size_mb": 0.1},
             },
         ),
     )
@@ -117,8 +144,10 @@ def _read_workload(path: Path) -> Workload:
     mistakes = [f"{key}: None, and it is required" for key in _REQUIRED if key not in entries]
     mistakes += [f"{key}: not one of {', '.join(_WRITTEN)}" for key in entries if key not in _WRITTEN]
     kind = entries.pop("kind", "photos")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         mistakes.append(f"kind: {kind!r} is not one of {', '.join(KINDS)}")
+    elif lacking := [key for key in ("module", "source") if key not in {**KINDS[kind], **entries}]:
+        mistakes += [f"{key}: None, and kind {kind} has none of its own" for key in lacking]
     name = entries.get("name")
     if isinstance(name, str) and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
         mistakes.append(
@@ -145,7 +174,9 @@ def with_features(workload: Workload) -> Workload:
         UsageError: See `read_labels`.
     """
     schema = read_schema(workload)
-    own = (*_BOOKKEEPING, workload.id, workload.group, workload.group_column, workload.time_column)
+    own = {*_BOOKKEEPING, workload.id, workload.group, workload.time_column}
+    # Machines, which the schema lists, are what a model knows; authors, of whom more come, are not.
+    own |= {f.name for f in schema.feature if f.name == workload.group_column and not f.domain}
     features = [feature for feature in schema.feature if feature.name not in own]
     text = type(schema).DESCRIPTOR.file.enum_types_by_name["FeatureType"].values_by_name["BYTES"].number
     numbers = tuple(feature.name for feature in features if feature.type != text)

@@ -16,6 +16,7 @@ class Drift:
         threshold: The most that the schema allows.
         before: Mean and deviation, or the shares of the commonest values, in the spans before.
         now: The same in the newest span.
+        gone: Values that were common enough before to be expected in the newest span, and are not there.
     """
 
     feature: str
@@ -24,6 +25,7 @@ class Drift:
     threshold: float
     before: str = ""
     now: str = ""
+    gone: tuple[str, ...] = ()
 
 
 DRIFT = JsonFile[tuple[Drift, ...]]("drift.json", tuple[Drift, ...])

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from records.json_file import JsonFile
+from records.outcome import Ending
 
-Outcome = Literal["running", "pushed", "unchanged", "held", "refused", "failed", "interrupted", "killed"]
 # These ended before a verdict, so the next run takes up what they left.
 UNFINISHED = ("failed", "interrupted", "killed")
 _MODEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -67,7 +67,7 @@ class Run:
     push: str
     settings: Mapping[str, Any]
     number: int = 0
-    outcome: Outcome = "running"
+    outcome: Ending = "running"
     exit_code: int | None = None
     pid: int = 0
     host: str = ""

@@ -54,6 +54,9 @@ class StepInfo:
         return any(setting == name or setting.startswith((f"{name}.", f"{name}_")) for name in self.settings)
 
 
+# The step after which a run says what it pushed.
+RELEASE_GATE = "ReleaseGate"
+
 # In an order in which they can run.
 STEPS: Mapping[str, StepInfo] = {
     "ExampleGen": StepInfo(
@@ -73,7 +76,10 @@ STEPS: Mapping[str, StepInfo] = {
         sections=("features",),
     ),
     "SchemaGen": StepInfo(
-        "Infers a schema from the statistics, to compare the curated one with.", after=("StatisticsGen",)
+        "Infers a schema from the statistics, which the report compares with the curated one.",
+        after=("StatisticsGen",),
+        outputs={"schema": "inferred"},
+        sections=("schema",),
     ),
     "ImportSchemaGen": StepInfo(
         "Puts out the schema that people review; the window is held against it.",
@@ -95,7 +101,10 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "DataGate": StepInfo(
         "Lets the run go on to training, or stops it.",
-        after=("ExampleGen", "StatisticsGen", "ExampleValidator", "DataValidator"),
+        after=(
+            *("ExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator"),
+            "DataValidator",
+        ),
         each_run=True,
         sections=("gates",),
         opens=("push",),
@@ -168,7 +177,8 @@ STEPS: Mapping[str, StepInfo] = {
     "RunReport": StepInfo(
         "Makes the page of the run.",
         after=(
-            *("ExampleGen", "StatisticsGen", "ExampleValidator", "DataValidator", "Trainer", "Evaluator"),
+            *("ExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator"),
+            *("DataValidator", "Trainer", "Evaluator"),
             *("EdgeConverter", "EdgeValidator", "Pusher"),
         ),
         each_run=True,

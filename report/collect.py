@@ -11,10 +11,12 @@ from records.edge import EDGE_FILES, LABELS_FILE_NAME, MISTAKES, PREDICTIONS
 from records.evaluation import METRICS
 from records.ingest import INGEST, THUMBNAILS, Ingest
 from records.json_file import UNREADABLE
+from records.schema import Difference
 from records.training import EPOCHS, TRAINING, TrainingSummary
 from records.verdict import VERDICT, Verdict
 from report import facts
 from report.measures import Reliability, reliability, wilson
+from report.schema import differences
 from report.sources import Sources
 from report.statistics import read_anomalies, read_features
 
@@ -23,6 +25,7 @@ _Part = TypeVar("_Part")
 _SENSELESS = (LookupError, ArithmeticError)
 # A thumbnail is 2 to 20 kB; what is larger is none, and a page has to stay small.
 _LARGEST_PICTURE = 100_000
+_MEASURES = ("recall", "precision", "f1", "auc", "recall_at_false_alarms")
 PARTS = ("data", "training", "evaluation", "reliability", "mistakes", "edge", "gates")
 
 
@@ -94,10 +97,16 @@ def _data(sources: Sources, reader: _Reader) -> facts.Data | None:
     def anomalies() -> tuple[str, ...]:
         return read_anomalies(sources.anomalies) if sources.anomalies else ()
 
+    def schema() -> tuple[Difference, ...]:
+        if sources.schema is None or sources.inferred is None or sources.statistics is None:
+            return ()
+        return differences(sources.schema, sources.inferred, sources.statistics)
+
     return facts.Data(
         **vars(ingest or Ingest()),
         features=reader("The statistics", features, ()),
         anomalies=reader("The anomalies", anomalies, ()),
+        schema=reader("The schema of the window", schema, ()),
         thumbnails=reader("The thumbnails", lambda: THUMBNAILS.find(sources.quarantine) or (), ()),
     )
 
@@ -137,6 +146,7 @@ def _slice(
         high=high,
         loss=values.get("loss"),
         before=before.get("accuracy"),
+        measures={name: found for name in _MEASURES if (found := values.get(name)) is not None},
     )
 
 

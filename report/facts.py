@@ -11,7 +11,9 @@ from records.edge import EdgeFiles, Mistake
 from records.evaluation import Confusion
 from records.ingest import Ingest, Thumbnail
 from records.json_file import decode, encode
-from records.run import Outcome, Problem, Step
+from records.outcome import Ending
+from records.run import Problem, Step
+from records.schema import Difference
 from records.training import Epoch, TrainingSummary
 from records.verdict import Verdict
 from report.measures import Reliability
@@ -60,7 +62,7 @@ class About:
     model: str
     number: int = 0
     engine: Literal["local", "kubeflow"] = "local"
-    outcome: Outcome = "running"
+    outcome: Ending = "running"
     version: int | None = None
     started_at: str = ""
     ended_at: str | None = None
@@ -132,12 +134,14 @@ class Data(Ingest):
     Attributes:
         features: Those whose drift was measured first, each kind by name.
         anomalies: What breaks the schema, a sentence each.
-        thumbnails: Some of the photos in quarantine.
+        thumbnails: Some of what is in quarantine.
+        schema: How the window differs from the curated schema.
     """
 
     features: tuple[Feature, ...] = ()
     anomalies: tuple[str, ...] = ()
     thumbnails: tuple[Thumbnail, ...] = ()
+    schema: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,8 @@ class Slice:
         low: Lower end of its 95 % confidence interval.
         high: Upper end.
         loss: Cross-entropy.
-        before: The production model's accuracy on the same photos.
+        before: The production model's accuracy on the same examples.
+        measures: What else was measured: `recall`, `precision`, `f1`, `auc`, `recall_at_false_alarms`.
     """
 
     kind: str
@@ -171,6 +176,7 @@ class Slice:
     high: float = 1.0
     loss: float | None = None
     before: float | None = None
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

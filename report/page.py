@@ -22,6 +22,7 @@ SECTIONS = {
     "changes": "What changed",
     "data": "Data",
     "features": "Drift",
+    "schema": "Schema",
     "quarantine": "Quarantine",
     "training": "Training",
     "metrics": "Metrics",
@@ -124,6 +125,7 @@ class View:
             "changes": self.before is not None,
             "data": facts.data is not None and bool(facts.data.spans),
             "features": facts.data is not None and bool(facts.data.features or facts.data.anomalies),
+            "schema": facts.data is not None and bool(facts.data.schema),
             "quarantine": facts.data is not None and any(span.quarantined for span in facts.data.spans),
             "training": facts.training is not None and bool(facts.training.epochs),
             "metrics": facts.evaluation is not None,
@@ -147,6 +149,16 @@ class View:
                 version = evaluation.baseline_version
                 note = f"{words.points(overall.accuracy - overall.before)} to version {version}"
             found.append(Figure("Eval accuracy", words.percent(overall.accuracy), note))
+            alarms = overall.measures.get("recall_at_false_alarms")
+            if alarms is not None:
+                auc = overall.measures.get("auc", math.nan)
+                found.append(
+                    Figure(
+                        "Alarms found",
+                        words.percent(alarms),
+                        f"at the allowed rate of false ones; AUC {auc:.3f}",
+                    )
+                )
             worst = evaluation.worst("class")
             if worst:
                 found.append(Figure("Weakest class", words.percent(worst.accuracy), worst.name))

@@ -16,6 +16,7 @@ class Sources:
         anomalies: ExampleValidator's: one folder a split.
         data_verdict: DataValidator's: its verdict, and how far each feature drifted.
         schema: ImportSchemaGen's.
+        inferred: SchemaGen's.
         model_run: Trainer's: the logs of each epoch.
         evaluation: Evaluator's: metrics by slice, and the confusion matrix.
         blessing: Evaluator's verdict.
@@ -30,6 +31,7 @@ class Sources:
     anomalies: Path | None = None
     data_verdict: Path | None = None
     schema: Path | None = None
+    inferred: Path | None = None
     model_run: Path | None = None
     evaluation: Path | None = None
     blessing: Path | None = None

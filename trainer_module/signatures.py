@@ -49,7 +49,7 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, wo
     raw_name, arguments = raw_signature(workload.module, {name: name for name in workload.reads})
 
     def predict(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs = tf.ensure_shape(inputs, shape)
+        inputs = tf.ensure_shape(tf.cast(inputs, dtype), shape)  # Transform knows no int32
         if dtype.is_floating:
             inputs = tf.debugging.assert_all_finite(inputs, f"{feature} is not finite")
         probabilities = tf.ensure_shape(model(inputs, training=False), model.output_shape)
@@ -85,7 +85,7 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, wo
     examples = [tf.TensorSpec((None,), tf.string, name="examples")]
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.transform = layer
+    archive.track(layer)
     archive.add_endpoint("serving_default", serving_default, input_signature=examples)
     _add(archive, raw_name, serve_raw, {argument: one(name) for argument, name in arguments.items()})
     tensors = {feature: tf.TensorSpec(shape, dtype)}

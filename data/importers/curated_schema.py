@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from errors import UsageError
 from labels import check_labels
+from records.schema import Difference
 
 _HEADER = """\
 # The curated schema: what a window of labelled photos must look like before a model is trained on it. People
@@ -110,6 +111,58 @@ def with_labels(text: str, labels: Iterable[str]) -> str:
     match = _LABEL_DOMAIN.search(text)
     assert match is not None  # read_label_domain has found it
     return text[: match.end("values")] + added + text[match.end("values") :]
+
+
+def widened(text: str, difference: Difference, comment: str) -> str:
+    """The schema with what a window had of one feature; nothing else of the text is touched.
+
+    Args:
+        text: The text proto.
+        difference: What it is widened by.
+        comment: A line that says who widened it when and why.
+
+    Raises:
+        UsageError: The feature, its domain or its bounds are not written as this reads them.
+    """
+    if difference.kind == "feature":
+        block = _block("feature", [f'name: "{difference.feature}"', f"type: {difference.type}", _ONE_VALUE])
+        return f"{text.rstrip()}\n# {comment}\n{block}\n"
+    start, end = _find_block(text, "feature", difference.feature)
+    if difference.kind == "range":
+        assert difference.bounds is not None
+        match = re.search(r"(int|float)_domain\s*\{([^}]*)\}", text[start:end])
+        if match is None:
+            raise _not_found(f"bounds of {difference.feature}")
+        low, high = difference.bounds
+        bounds = re.sub(r"min:\s*(\S+)", lambda old: f"min: {min(float(old[1]), low):.9g}", match[2])
+        bounds = re.sub(r"max:\s*(\S+)", lambda old: f"max: {max(float(old[1]), high):.9g}", bounds)
+        new = f"{match[1]}_domain {{{bounds}}}"
+        place = start + match.start()
+        return f"{text[:start]}# {comment}\n{text[start:place]}{new}{text[start + match.end() :]}"
+    domain = re.search(r'\bdomain:\s*"([^"]+)"', text[start:end])
+    if domain is None:
+        raise _not_found(f"domain of {difference.feature}")
+    start, end = _find_block(text, "string_domain", domain[1])
+    added = "".join(f"\n  value: {_quoted(value)}" for value in difference.values)
+    return f"{text[: end - 1].rstrip()}\n  # {comment}{added}\n{text[end - 1 :]}"
+
+
+def _find_block(text: str, kind: str, name: str) -> tuple[int, int]:
+    """Where the block of that name begins and ends."""
+    for match in re.finditer(rf"^{kind}\s*:?\s*\{{", text, re.MULTILINE):
+        depth, end = 1, match.end()
+        while depth and end < len(text):
+            depth += {"{": 1, "}": -1}.get(text[end], 0)
+            end += 1
+        if re.search(rf'\bname:\s*"{re.escape(name)}"', text[match.end() : end]):
+            return match.start(), end
+    raise _not_found(f"{kind} {name}")
+
+
+def _not_found(what: str) -> UsageError:
+    return UsageError(
+        f"The schema has no {what} that can be widened.", "It is written in another way.", "Edit it by hand."
+    )
 
 
 def _string_domain(name: str, values: Sequence[str]) -> str:

@@ -5,11 +5,9 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any
 
-from data.photos.checks import MOST_BYTES, check_photo
 from data.photos.decoder_process import DecoderProcess
 from data.photos.labels_file import LabelRow, PhotoSpan, read_labels
 from data.photos.screening import screen_rows
-from data.photos.thumbnails import thumbnail
 from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.source import Example, Rejected, Row
@@ -60,6 +58,8 @@ class PhotoSource:
 
     def example(self, span: Span, row: Row) -> Example:
         """The photo as a clean JPEG, with what is known of it."""
+        from data.photos.checks import MOST_BYTES
+
         photo = self._checked(PhotoSpan.of(span).read(row.id, MOST_BYTES))
         labelled: LabelRow = row.content
         features = {
@@ -77,6 +77,8 @@ class PhotoSource:
 
     def thumbnail(self, span: Span, id: str) -> bytes | None:
         """A quarantined photo in small, where it can be opened."""
+        from data.photos.checks import MOST_BYTES
+
         small: bytes | None = self._thumbnails(PhotoSpan.of(span).read(id, MOST_BYTES))
         return small
 
@@ -98,6 +100,9 @@ class PhotoSource:
 
     @cached_property
     def _checked(self) -> DecoderProcess:
+        # numpy and Pillow, which `edgeline schedule` needs not wait for.
+        from data.photos.checks import check_photo
+
         megapixels = self._settings.max_megapixels
         seconds = max(_SECONDS, round(megapixels / _MEGAPIXELS_A_SECOND))
         check = partial(check_photo, limits=self._settings)
@@ -105,4 +110,6 @@ class PhotoSource:
 
     @cached_property
     def _thumbnails(self) -> DecoderProcess:
+        from data.photos.thumbnails import thumbnail
+
         return DecoderProcess(thumbnail, _THUMBNAIL_SECONDS, _THUMBNAIL_GIGABYTES)

@@ -99,7 +99,7 @@ class TableSource:
 
     def __init__(self, workload: Workload, settings: DataSettings) -> None:
         self._workload, self._settings = workload, settings
-        self._pack = struct.Struct(f"<{len(workload.numbers)}f").pack
+        self._format = f"<{len(workload.numbers)}f"
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """The rows, or windows of them, in the order of the files; memory is flat in their number."""
@@ -196,7 +196,7 @@ class TableSource:
                 raise RowRejected("unreadable-time", f"{workload.time_column}: {error}.") from None
         numbers = [_number(name, cells[places[name]]) for name in workload.numbers]
         categories = tuple(cells[places[name]].strip() for name in workload.categories)
-        return Reading(id, label, group, time, categories, self._pack(*numbers))
+        return Reading(id, label, group, time, categories, struct.pack(self._format, *numbers))
 
     def _single(self, reading: Reading) -> Row:
         content = Content(reading.numbers, reading.categories, reading.group, reading.time)

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import click
 
-from data.photos.labels_file import read_labels
 from data.spans.exclusions import decide, excluded_spans
 from data.spans.layout import Span, find_spans
 from errors import DataRefused, UsageError
@@ -44,7 +43,7 @@ _spans = click.option("--data", type=locate, required=True, metavar="DIR_OR_URL"
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
 def data() -> None:
-    """Spans: render a sample, import photos, list, exclude."""
+    """Spans: make a sample, import your own, list, exclude."""
 
 
 @data.command(epilog=FAULTS)
@@ -121,40 +120,48 @@ def _progress(doing: str) -> Iterator[None]:
 
 @data.command("list")
 @_spans
+@click.option("--workload", metavar="NAME_OR_FILE", help="whose they are (DIR/workload.yaml, else shelf)")
 @options.as_json
-def list_spans(data: Location, as_json: bool) -> int:
+def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
     """The spans of a data folder, and which are excluded and why."""
+    from pipeline.workloads import find_workload
+
+    own = data / "workload.yaml"
+    if workload is None:
+        workload = str(own) if isinstance(own, Path) and own.is_file() else "shelf"
+    whose = find_workload(workload)
     spans = find_spans(data)
     excluded = excluded_spans(data)
     listed = []
     for span in spans:
-        rows, problem = _count_rows(span)
+        rows, problem = _count_rows(span, whose.source)
         decision = excluded.get(span.name)
         why = {key: getattr(decision, key) for key in ("who", "when", "reason")} if decision else None
-        listed.append({"span": span.name, "photos": rows, "problem": problem, "excluded": why})
+        listed.append({"span": span.name, whose.nouns: rows, "problem": problem, "excluded": why})
     if as_json:
         print_json(listed)
         return 0
     if not spans:
         say(f"{data} holds no span-NNNNN folder.")
     for entry in listed:
-        say(_line(entry))
+        say(_line(entry, whose.nouns))
     return 0
 
 
-def _count_rows(span: Span) -> tuple[int | None, str | None]:
+def _count_rows(span: Span, source: str) -> tuple[int | None, str | None]:
     try:
-        return len(read_labels(span)), None
+        return importlib.import_module(source).count(span), None
     except DataRefused as refusal:
         return None, refusal.found
 
 
-def _line(entry: dict[str, Any]) -> str:
-    photos = f"{entry['photos']:>6} photos" if entry["photos"] is not None else " " * 13
+def _line(entry: dict[str, Any], nouns: str) -> str:
+    width = 7 + len(nouns)
+    rows = f"{entry[nouns]:>6} {nouns}" if entry[nouns] is not None else " " * width
     why = entry["excluded"]
     notes = [f"excluded by {why['who']} on {why['when']}: {why['reason']}"] if why else []
     notes += [entry["problem"]] if entry["problem"] else []
-    return f"{entry['span']} {photos}  {'; '.join(notes)}".rstrip()
+    return f"{entry['span']} {rows}  {'; '.join(notes)}".rstrip()
 
 
 @data.command()

@@ -14,10 +14,11 @@ from runners.shared.stdout import note, print_json, speaking
 
 # For each command its file here, and the summary that its function has too: shown without importing it.
 COMMANDS = {
-    "run": ("run", "One run of the DAG: from labelled photos to a pushed model, or to why not."),
+    "run": ("run", "One run of the DAG: from labelled data to a pushed model, or to why not."),
     "plan": ("run", "Which steps a run would take from the cache, and which would run, and why."),
     "schedule": ("schedule", "Starts a run every week, by systemd or cron; prints what would be installed."),
-    "data": ("data", "Spans: render a sample, import photos, list, exclude."),
+    "data": ("data", "Spans: make a sample, import your own, list, exclude."),
+    "schema": ("schema", "The curated schema: what a window has that it lacks, and widening it."),
     "status": ("releases", "What is in production, and how the last run ended."),
     "runs": ("releases", "All runs, newest first."),
     "show": ("releases", "One run: steps, verdicts, reasons."),

@@ -9,7 +9,7 @@ from release import store
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.options import Place
-from runners.local import closing
+from runners.local import artifact_records, closing
 from runners.shared.progress_text import duration
 from runners.shared.release_text import release_lines
 from runners.shared.runs import find_run, read_runs
@@ -104,7 +104,7 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
     for line, _ in closing.last_lines(run, folder, None):
         if not line.startswith(closing.DETAILS):
             say(line)
-    for verdict in closing.read_verdicts(folder):
+    for verdict in closing.read_verdicts(artifact_records.read(folder.artifacts)):
         say(f"Gate {verdict.gate}: {verdict.result.replace('_', ' ')}")
         for reason in verdict.reasons:
             say(f"  - {reason}")

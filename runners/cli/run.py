@@ -15,7 +15,7 @@ _as_json = click.option(
 @click.command(cls=Command, epilog=options.EXIT_CODES)
 @options.gathered("wanted", RunOptions, *options.RUN, _if_changed, _as_json)
 def run(wanted: RunOptions) -> int:
-    """One run of the DAG: from labelled photos to a pushed model, or to why not."""
+    """One run of the DAG: from labelled data to a pushed model, or to why not."""
     from runners.local import run as local
 
     return local.run(wanted)

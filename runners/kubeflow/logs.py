@@ -1,46 +1,17 @@
 """What the logs of a run's steps say, as far as they can be read from here."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import replace
 
+from records.outcome import Outcome, find_in
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.pods import Pod
 from runners.kubeflow.steps import Step
 
-Ending = Literal["pushed", "unchanged", "held", "refused", "failed"]
-# The line with which a step of ours says how it ended, alone or as a log record.
-_WORDS = re.compile(
-    r"^(?:\S+ \S+ INFO edgeline\.push: )?"
-    r"(?P<head>Pushed version (?P<version>\d+) of|Nothing new to push:|Held back:|Data refused:|Failed:)"
-    r"\s*(?P<rest>.*)$"
-)
-_ENDINGS: Mapping[str, Ending] = {
-    "Pushed": "pushed",
-    "Nothing": "unchanged",
-    "Held": "held",
-    "Data": "refused",
-    "Failed": "failed",
-}
 # What KFP's driver and launcher say when they could not even start a step or bring its outputs away.
 _FATAL = re.compile(r"^F\d{4} .*?\] (?:failed to execute component: )?(?P<rest>.*)$")
 MOST_CHARACTERS = 1000
-
-
-@dataclass(frozen=True)
-class Words:
-    """The last line in which a step says how it ended.
-
-    Attributes:
-        ending: How.
-        rest: What follows in that line.
-        version: Of the release that it names; None where it names none.
-    """
-
-    ending: Ending
-    rest: str
-    version: int | None
 
 
 class Logs:
@@ -74,14 +45,12 @@ class Logs:
     def _read(self, names: Sequence[str]) -> list[str]:
         return next((lines for name in names if (lines := self._cluster.log(self._run, name))), [])
 
-    def words(self, step: Step | None) -> Words | None:
-        """The last line in which the step says how it ended."""
-        for line in reversed(self.of(step) if step else []):
-            if match := _WORDS.match(line):
-                version = int(match["version"]) if match["version"] else None
-                ending = _ENDINGS[match["head"].split(maxsplit=1)[0].rstrip(":")]
-                return Words(ending, match["rest"].strip()[:MOST_CHARACTERS], version)
-        return None
+    def outcome(self, step: Step) -> Outcome | None:
+        """How the step says that it ended, each reason on one line; None where no log says it."""
+        if (said := find_in(self.of(step), step.name)) is None:
+            return None
+        reasons = (" ".join(reason.split())[:MOST_CHARACTERS] for reason in said.reasons)
+        return replace(said, reasons=tuple(reasons))
 
 
 def fatal(log: Sequence[str]) -> str:

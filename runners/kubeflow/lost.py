@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from records.outcome import find_in
 from runners.kubeflow.logs import Logs
 from runners.kubeflow.steps import Step
 
@@ -51,8 +52,8 @@ def find_lost(steps: Sequence[Step], logs: Logs) -> Lost | None:
                 return Lost(match["step"], match["output"])
         if logs.has_pod(step) or logs.of(step):
             return None  # It began, and failed by itself.
-    for step in done:
-        # What our entry says last in a step that ended well.
-        if (log := logs.of(step)) and not any(line.startswith(f"Done: {step.name} ") for line in log):
-            return Lost(step.name)
-    return None
+    said = {step.name: find_in(log, step.name) for step in done if (log := logs.of(step))}
+    if not any(said.values()):
+        return None  # An image of before says it in no step.
+    lost = (name for name, outcome in said.items() if outcome is None or outcome.exit_code)
+    return next(map(Lost, lost), None)

@@ -5,49 +5,25 @@ that was killed for one that was done. So a run counts as pushed only when its l
 looked for the release in the store, and where the store can be read from here, only when it names the run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from errors import DataRefused, EdgelineError, HeldBack
-from records.steps import STEPS
+from errors import EdgelineError
+from records.outcome import Outcome
+from records.steps import RELEASE_GATE, STEPS
 from runners.kubeflow.client import Cluster
-from runners.kubeflow.logs import MOST_CHARACTERS, Ending, Logs, fatal
+from runners.kubeflow.logs import MOST_CHARACTERS, Logs, fatal
 from runners.kubeflow.lost import Lost, find_lost
 from runners.kubeflow.pods import Pod, ending, read_pods
 from runners.kubeflow.steps import Step
 
-EXIT_CODES: Mapping[Ending, int] = {
-    "pushed": 0,
-    "unchanged": 0,
-    "held": HeldBack.exit_code,
-    "refused": DataRefused.exit_code,
-    "failed": EdgelineError.exit_code,
-}
-_LAST, PUSHER = "ReleaseGate", "Pusher"
+PUSHER = "Pusher"
+_OLDER = "or the image is older than this edgeline: build it again, and submit the run with it."
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-        ending: In one word.
-        version: That was pushed; None where none was.
-        reasons: A sentence each.
-        do: What to do next; empty where nothing is to be done.
-        lost: The step that has to be made again though it counts as done, which takes another run.
-    """
-
-    ending: Ending
-    version: int | None
-    reasons: tuple[str, ...]
-    do: str = ""
-    lost: Lost | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """As a local run that ends so has it."""
-        return EXIT_CODES[self.ending]
+class StepLost(Outcome):
+    """The run failed, and a step that has to be made again counts as done, which takes another run."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +63,9 @@ def conclude(
 def _of_success(run: str, logs: Logs, steps: Sequence[Step], seen: _Seen) -> Outcome:
     named = {step.name: step for step in steps}
     idle = [
-        name for name in (PUSHER, _LAST) if name not in named or named[name].state in ("cached", "waiting")
+        name
+        for name in (PUSHER, RELEASE_GATE)
+        if name not in named or named[name].state in ("cached", "waiting")
     ]
     if idle:
         return Outcome(
@@ -100,12 +78,12 @@ def _of_success(run: str, logs: Logs, steps: Sequence[Step], seen: _Seen) -> Out
             "Submit it again with `edgeline kubeflow submit`, which compiles it without caching.",
         )
     if seen.version is not None:
-        return Outcome("pushed", seen.version, ())
-    words = logs.words(named[_LAST]) or logs.words(named[PUSHER])
-    if (words is None or words.ending == "failed") and (lost := find_lost(steps, logs)):
+        return Outcome("pushed", seen.version)
+    said = logs.outcome(named[RELEASE_GATE])
+    if (said is None or said.outcome == "failed") and (lost := find_lost(steps, logs)):
         return _of_loss(run, lost)
-    if words is None:
-        unread = f"{_LAST} has left no word of it in a log that can be read from here."
+    if said is None or said.outcome == "done":
+        unread = f"{RELEASE_GATE} has left no word of it in a log that can be read from here, {_OLDER}"
         return Outcome(
             "failed",
             None,
@@ -113,17 +91,19 @@ def _of_success(run: str, logs: Logs, steps: Sequence[Step], seen: _Seen) -> Out
             "Look at what is in production with `edgeline status --store`, and submit the run again when it"
             " is not this run's.",
         )
-    if words.ending == "pushed" and seen.looked:
-        reason = f"{_LAST} says that version {words.version} was pushed; the store has none of run {run}."
+    if said.outcome == "pushed" and seen.looked:
+        reason = (
+            f"{RELEASE_GATE} says that version {said.version} was pushed; the store has none of run {run}."
+        )
         return Outcome("failed", None, (reason,), "Look at the store with `edgeline verify --store URL`.")
-    if words.ending == "pushed":
-        return Outcome("pushed", words.version, seen.notes)
-    return Outcome(words.ending, None, (words.rest,))
+    if said.outcome == "pushed":
+        return replace(said, reasons=seen.notes)
+    return replace(said, version=None, do="")
 
 
 def _of_loss(run: str, lost: Lost) -> Outcome:
     do = f"`edgeline kubeflow retry {run}` makes it again, in a new run with the same pipeline and settings."
-    return Outcome("failed", None, (str(lost),), do, lost)
+    return StepLost("failed", None, (str(lost),), do)
 
 
 def _of_failure(run: str, logs: Logs, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
@@ -132,30 +112,34 @@ def _of_failure(run: str, logs: Logs, steps: Sequence[Step], pods: Sequence[Pod]
     again = f"`edgeline kubeflow retry {run}` goes on from the steps that failed."
     failed = [step for step in steps if step.state == "failed"]
     if not failed:
-        said = [
+        said_of_pods = [
             pod.message
             for pod in pods
             if pod.phase in ("Error", "Failed") and pod.message and not pod.ended_by_itself
         ]
-        reasons = tuple(said) or (f"Run {run} ended before its first step, without a word.",)
+        reasons = tuple(said_of_pods) or (f"Run {run} ended before its first step, without a word.",)
         return Outcome("failed", None, reasons, "Its page, and `kubectl get workflows`, may say more.")
     step = failed[0]
     last = next((pod for pod in reversed(pods) if pod.step == step.name and pod.phase != "Succeeded"), None)
-    words = logs.words(step)
-    if words is not None and words.ending in ("held", "refused", "failed"):
-        reason = words.rest if words.ending != "failed" else f"{step.name} failed: {words.rest}"
-        return Outcome(words.ending, None, (reason,), again if words.ending == "failed" else "")
+    said = logs.outcome(step)
+    if said is not None and said.outcome == "failed":
+        reason = f"{step.name} failed: {' '.join(said.reasons)}"
+        return replace(said, reasons=(reason,), do=said.do or again)
+    if said is not None and said.exit_code:
+        return replace(said, do="")
     if last is not None and not last.ended_by_itself:
         reason, do = ending(last)
         return Outcome("failed", None, (reason,), do or again)
+    log = logs.of(step)
     stops_as = STEPS[step.name].stops_as if step.name in STEPS else None
-    if stops_as is not None and (last is None or last.runs_step):
+    if stops_as is not None and not log and (last is None or last.runs_step):
         reason = f"{step.name} stopped the run; its log, which says why, cannot be read from here."
         return Outcome(stops_as, None, (reason,))
-    said_by_kfp = fatal(logs.of(step)) or fatal(logs.of_driver(step))
+    said_by_kfp = fatal(log) or fatal(logs.of_driver(step))
     reason = f"{step.name} failed: {said_by_kfp}" if said_by_kfp else f"{step.name} failed without a word."
+    silent = (f"Its program ended before it could say why, {_OLDER}",) if log and said is None else ()
     pod = f" `kubectl logs {last.id} -c main` has its log." if last is not None else ""
-    return Outcome("failed", None, (reason[:MOST_CHARACTERS],), f"{again}{pod}")
+    return Outcome("failed", None, (reason[:MOST_CHARACTERS], *silent), f"{again}{pod}")
 
 
 def _look_into_store(run: str, model: str, push: str | None) -> _Seen:

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from errors import EdgelineError
-from runners.kubeflow.outcome import PUSHER, Outcome, conclude
+from records.outcome import Outcome
+from runners.kubeflow.outcome import PUSHER, StepLost, conclude
 from runners.kubeflow.steps import ENDED, Step, plan, read_steps
 from runners.kubeflow.target import Target, upload
 from runners.kubeflow.watch import Patience, follow
+from runners.shared.outcome_text import verdict_lines
 from runners.shared.stdout import note, print_json, say
 
 PATIENCE = Patience()
 # States of a run that can go on from the steps that failed.
 _RETRYABLE = {"FAILED", "CANCELED", "ERROR"}
-_STYLES = {"pushed": "bold green", "unchanged": "bold green", "held": "bold yellow", "refused": "bold yellow"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def retry(where: Target, run_id: str, following: Following) -> int:
     run = where.cluster.run(run_id)
     names = _names(where, run)
     outcome = _conclude(where, run, read_steps(run, names)) if run.state in ENDED else None
-    lost = outcome.lost if outcome else None
+    lost = outcome if isinstance(outcome, StepLost) else None
     if lost is None and run.state not in _RETRYABLE:
         going = run.state not in ("SUCCEEDED", "SKIPPED")
         raise EdgelineError(
@@ -76,7 +77,7 @@ def retry(where: Target, run_id: str, following: Following) -> int:
     else:
         again = where.cluster.start_again(run, _run_name(where))
         begins = f"Run {again} takes its place, with the same pipeline and settings"
-        note(f"{lost} Kubeflow Pipelines starts no step again that counts as done.")
+        note(f"{lost.reasons[0]} Kubeflow Pipelines starts no step again that counts as done.")
         if following.wait:
             note(f"{begins}.")
     if following.wait:
@@ -148,18 +149,11 @@ def _last_lines(where: Target, run_id: str, outcome: Outcome, steps: list[Step])
     model, push = where.workload.name, where.settings.kubeflow.push
     # Before the Pusher has begun, nothing can have changed.
     safe = any(step.name == PUSHER and step.state == "waiting" for step in steps)
-    headline = {
-        "pushed": f"Pushed version {outcome.version} of {model}{f' to {push}' if push else ''}",
-        "unchanged": "Nothing new to push.",
-        "held": "Held back: the model was trained and not pushed; production stays as it was.",
-        "refused": "Data refused: nothing was trained or pushed; production stays as it was.",
-        "failed": f"Failed{': nothing was pushed; production stays as it was' if safe else ''}.",
-    }[outcome.ending]
-    yield headline, _STYLES.get(outcome.ending, "bold red")
-    yield from ((f"  - {reason}", "") for reason in outcome.reasons)
+    stays = "production stays as it was" if safe or outcome.outcome in ("held", "refused") else ""
+    yield from verdict_lines(outcome, outcome.headline(model, push, stays))
     if outcome.do:
         yield f"  {outcome.do}", ""
-    if outcome.ending not in ("pushed", "unchanged"):
+    if outcome.exit_code:
         yield f"Details: {where.cluster.run_url(run_id)}", ""
 
 
@@ -171,7 +165,7 @@ def _document(
         "url": where.cluster.run_url(run.run_id),
         "workload": where.workload.name,
         "state": run.state,
-        "outcome": outcome.ending,
+        "outcome": outcome.outcome,
         "exit_code": outcome.exit_code,
         "version": outcome.version,
         "reasons": list(outcome.reasons),

@@ -1,80 +1,53 @@
 """How a run ended: its outcome, read from what the steps put out, and the last lines that a person sees."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from errors import EdgelineError
+from records.outcome import Outcome
 from records.push import PUSH
-from records.run import Outcome, Problem, Run
+from records.run import Problem, Run
 from records.verdict import VERDICT, Verdict
 from release import store
 from release.releases import Release
 from runners.local import artifact_records
+from runners.local.artifact_records import ArtifactRecord
 from runners.local.catch_up import span_lines
+from runners.shared.outcome_text import verdict_lines
 from runners.shared.progress_text import duration
 from runners.shared.release_text import release_lines
-from runners.shared.runs import OUTCOME_OF_ERROR, RunFolder
+from runners.shared.runs import RunFolder
 
 DETAILS = "Details: "
-_SHOW = "edgeline show latest"
-_NEXT = {"pushed": "edgeline status", "unchanged": "edgeline status"}
+_SHOW, _STATUS = "edgeline show latest", "edgeline status"
+_UNSAID: Mapping[str, Any] = {
+    "exit_code": 1,
+    "found": "Every step ended, and none said whether a model was pushed.",
+    "why": "The last step of the DAG puts that out.",
+    "do": "Read the log of the run.",
+}
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What the output artifacts of a run say.
-
-    Attributes:
-        outcome: The Pusher's `pushed`, `unchanged` or `held`; None where no Pusher ran.
-        version: That was pushed; None where none was.
-        failed: Reasons of each verdict that is a fail.
-        notes: Reasons of the Pusher, and of each verdict that is no fail.
-        warnings: Of all verdicts.
-        spans: That the failed verdicts blame.
-    """
-
-    outcome: Outcome | None
-    version: int | None
-    failed: tuple[str, ...]
-    notes: tuple[str, ...]
-    warnings: tuple[str, ...]
-    spans: tuple[str, ...]
-
-
-def read_findings(folder: RunFolder) -> Findings:
-    """Reads verdicts and the Pusher's outcome from the artifacts that a run recorded."""
-    outcome: Outcome | None = None
-    version: int | None = None
-    spans: list[str] = []
-    failed: list[str] = []
-    notes: list[str] = []
-    warnings: list[str] = []
-    for verdict in read_verdicts(folder):
-        if verdict.passed:
-            notes += verdict.reasons
-        else:
-            failed += verdict.reasons
-            spans += verdict.spans
-        warnings += verdict.warnings
-    for record in artifact_records.read(folder.artifacts):
-        if record.properties.get("outcome") in ("pushed", "unchanged", "held"):
-            outcome = record.properties["outcome"]
-            push = PUSH.find_readable(Path(record.uri))
-            version = push.version if push and outcome == "pushed" else None
-            notes = [*(push.reasons if push else ()), *notes]
-    return Findings(outcome, version, _once(failed), _once(notes), _once(warnings), _once(spans))
-
-
-def read_verdicts(folder: RunFolder) -> list[Verdict]:
-    """The verdicts of a run, in the order of its steps."""
-    places = (Path(record.uri) for record in artifact_records.read(folder.artifacts))
+def read_verdicts(artifacts: Iterable[ArtifactRecord]) -> list[Verdict]:
+    """The verdicts among the artifacts of a run, in the order of its steps."""
+    places = (Path(record.uri) for record in artifacts)
     return [found for place in places if (found := VERDICT.find_readable(place)) is not None]
 
 
-def _once(sentences: Sequence[str]) -> tuple[str, ...]:
+def _pushed(artifacts: Iterable[ArtifactRecord]) -> Outcome | None:
+    """What the Pusher says; None where none ran."""
+    for record in artifacts:
+        if (word := record.properties.get("outcome")) in ("pushed", "unchanged", "held"):
+            push = PUSH.find_readable(Path(record.uri))
+            version = push.version if push and word == "pushed" else None
+            return Outcome(word, version, push.reasons if push else (), _STATUS)
+    return None
+
+
+def _once(sentences: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sentences))
 
 
@@ -87,32 +60,31 @@ def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warni
         error: The event that ended it before its last step; None where every step ended well.
         warnings: What was warned of on the way.
     """
-    findings = read_findings(folder)
-    if error is None and findings.outcome is None:
-        error = {
-            "exit_code": 1,
-            "found": "Every step ended, and none said whether a model was pushed.",
-            "why": "The last step of the DAG puts that out.",
-            "do": "Read the log of the run.",
-        }
-    if error is not None:
-        outcome = OUTCOME_OF_ERROR.get(error["exit_code"], "failed")
-        exit_code = int(error["exit_code"])
-        reasons = findings.failed if outcome in ("held", "refused") and findings.failed else (error["found"],)
+    artifacts = list(artifact_records.read(folder.artifacts))
+    verdicts, pushed = read_verdicts(artifacts), _pushed(artifacts)
+    failed = [verdict for verdict in verdicts if not verdict.passed]
+    if error is None and pushed is not None:
+        notes = (reason for verdict in verdicts if verdict.passed for reason in verdict.reasons)
+        outcome = replace(pushed, reasons=_once([*pushed.reasons, *notes]))
     else:
-        assert findings.outcome is not None
-        outcome, exit_code, reasons = findings.outcome, 0, findings.notes
+        error = error or _UNSAID
+        outcome = Outcome.of_error(int(error["exit_code"]), error["found"], error["do"])
+        outcome = replace(outcome, version=pushed.version if pushed else None)
+        if outcome.outcome in ("held", "refused") and failed:
+            outcome = replace(outcome, reasons=_once(reason for each in failed for reason in each.reasons))
+    assert outcome.outcome != "done"
     return replace(
         run,
-        outcome=outcome,
-        exit_code=exit_code,
+        outcome=outcome.outcome,
+        exit_code=outcome.exit_code,
         # A worker that died could not say that its step failed.
         steps=tuple(replace(s, state="failed") if s.state == "running" else s for s in folder.read_steps()),
-        version=findings.version or _production_version(run),
-        reasons=tuple(reasons),
-        warnings=_once([*warnings, *findings.warnings]),
-        blamed_spans=findings.spans or tuple(error.get("spans", ()) if error is not None else ()),
-        details=_SHOW if findings.failed else None,
+        version=outcome.version or _production_version(run),
+        reasons=outcome.reasons,
+        warnings=_once([*warnings, *(warning for verdict in verdicts for warning in verdict.warnings)]),
+        blamed_spans=_once(span for verdict in failed for span in verdict.spans)
+        or tuple(error.get("spans", ()) if error is not None else ()),
+        details=_SHOW if failed else None,
         error=Problem(error["found"], error["why"], error["do"]) if error is not None else None,
     )
 
@@ -125,19 +97,19 @@ def _production_version(run: Run) -> int | None:
     return release.version if release else None
 
 
+def ended(run: Run) -> Outcome:
+    """The outcome of a run, from its record."""
+    do = run.details or (run.error.do if run.error is not None else _STATUS)
+    code = run.exit_code or EdgelineError.exit_code
+    return Outcome(run.outcome, run.version, run.reasons, do, error_code=code)
+
+
 def headline(run: Run) -> str:
     """The outcome of a run in one sentence."""
+    if run.outcome == "running":
+        return f"Run {run.id} is running."
     stays = f"version {run.version} stays in production" if run.version else "nothing is in production"
-    return {
-        "running": f"Run {run.id} is running.",
-        "pushed": f"Pushed version {run.version} of {run.workload} to {run.push}",
-        "unchanged": f"Nothing new to push: {stays}.",
-        "held": f"Held back: the model was trained and not pushed; {stays}.",
-        "refused": f"Data refused: nothing was trained or pushed; {stays}.",
-        "failed": f"Failed: nothing was pushed; {stays}.",
-        "interrupted": "Interrupted: the same command goes on from the steps that are done.",
-        "killed": "Killed: the same command goes on from the steps that are done.",
-    }[run.outcome]
+    return ended(run).headline(run.workload, run.push, stays)
 
 
 def time_table(run: Run, width: int) -> Iterator[str]:
@@ -189,23 +161,17 @@ def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator
     if run.warnings:
         yield "Warnings", "bold yellow"
         yield from ((f"  - {warning}", "yellow") for warning in run.warnings)
-    style = {
-        "pushed": "bold green",
-        "unchanged": "bold green",
-        "held": "bold yellow",
-        "refused": "bold yellow",
-    }
-    yield headline(run), style.get(run.outcome, "bold red")
-    yield from ((f"  - {reason}", "") for reason in run.reasons)
+    outcome = ended(run)
+    yield from verdict_lines(outcome, headline(run))
     if run.outcome == "pushed" and release is not None and release.version == run.version:
         yield from ((f"  {line}", "") for line in release_lines(release))
     # A gate's verdict has a command that shows more instead.
-    if run.details is None and run.error is not None:
-        yield from ((f"  {part}", "") for part in (run.error.why, run.error.do) if part)
+    if run.error is not None and run.details is None:
+        yield from ((f"  {part}", "") for part in (run.error.why, outcome.do) if part)
     yield from ((line, "") for line in span_lines(run))
     if (way := way_on(run)) is not None:
         yield way, ""
-    if command := run.details or _NEXT.get(run.outcome):
-        yield f"{DETAILS}{_with_workspace(command, folder.path.parent.parent)}", ""
-    if folder.log.exists() and run.outcome not in ("pushed", "unchanged"):
+    if run.error is None or run.details is not None:
+        yield f"{DETAILS}{_with_workspace(outcome.do, folder.path.parent.parent)}", ""
+    if folder.log.exists() and outcome.exit_code:
         yield f"Log: {folder.log}", ""

@@ -33,7 +33,7 @@ def detail_lines(folder: RunFolder) -> Iterator[str]:
 def _quarantine(data: Data, listed: str) -> Iterator[str]:
     classes = ", ".join(f"{count} {label}" for label, count in data.classes.items())
     splits = ", ".join(f"{count} {split}" for split, count in data.splits.items())
-    yield f"Photos: {splits} ({classes})"
+    yield f"{data.noun.capitalize()}s: {splits} ({classes})"
     for span in data.spans:
         if span.rejected:
             reasons = ", ".join(f"{count} {reason}" for reason, count in span.rejected.items())
@@ -43,7 +43,7 @@ def _quarantine(data: Data, listed: str) -> Iterator[str]:
 
 
 def _slices(evaluation: Evaluation) -> Iterator[str]:
-    yield f"{'Accuracy by slice':<28} {'photos':>6} {'now':>6}{'production':>12}"
+    yield f"{'Accuracy by slice':<28} {'count':>6} {'now':>6}{'production':>12}"
     for item in evaluation.slices:
         now, before = _number(item.accuracy, ".3f"), _number(item.before, ".3f")
         yield f"  {item.kind:<8} {item.name[:17]:<17} {item.photos:>6} {now:>6}{before:>12}"

@@ -12,6 +12,7 @@ from data.spans.layout import newest_spans
 from errors import DataRefused
 from locations import Location
 from records.json_file import to_builtins
+from records.outcome import INTERRUPTED_EXIT
 from records.run import CODE, UNFINISHED, Run
 from release import store
 from runners.local import artifact_records, catch_up, closing
@@ -198,7 +199,7 @@ class _Session:
             code = run_worker(folder, self.lock.descriptor, handle)
         except KeyboardInterrupt:
             return {
-                "exit_code": runs.INTERRUPTED_EXIT,
+                "exit_code": INTERRUPTED_EXIT,
                 "found": "The run was asked to end (Ctrl-C or SIGTERM).",
                 "why": "",
                 "do": "",

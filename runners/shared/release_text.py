@@ -13,8 +13,8 @@ def release_lines(release: Release) -> Iterator[str]:
         for name, values in release.manifest.metrics.get(kind, {}).items():
             if "accuracy" in values:
                 what = "eval accuracy" if kind == "overall" else f"  {name}"
-                photos = f" on {values['example_count']:.0f} photos" if "example_count" in values else ""
-                yield f"{what} {values['accuracy']:.3f}{photos}"
+                count = f" on {values['example_count']:.0f} examples" if "example_count" in values else ""
+                yield f"{what} {values['accuracy']:.3f}{count}"
     for variant in release.manifest.variants:
         if variant["name"] == release.manifest.default_variant:
             size = f", {variant['size_bytes'] / _BYTES_PER_MB:.2f} MB" if "size_bytes" in variant else ""

@@ -46,7 +46,7 @@ class NamedSettings:
 
         workload = workloads.with_features(workloads.find_workload(self.workload))
         layers = (workload.settings, self.profile, self.overrides, workload.labels, self.platform)
-        return workload, settings.load(*layers)
+        return workload, settings.load(*layers, slices=workload.slice_features)
 
 
 @dataclass(frozen=True)

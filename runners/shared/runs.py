@@ -9,12 +9,8 @@ from pathlib import Path
 
 from errors import UsageError
 from records.json_file import convert
-from records.run import RUN, Outcome, Run, Step
+from records.run import RUN, Run, Step
 from runners.shared.events import EventReader
-
-# Beyond the exit codes of errors.py: ended by Ctrl-C or SIGTERM, as a shell has it.
-INTERRUPTED_EXIT = 130
-OUTCOME_OF_ERROR: dict[int, Outcome] = {3: "held", 4: "refused", INTERRUPTED_EXIT: "interrupted"}
 
 
 class RunFolder:

@@ -7,10 +7,11 @@ which the Trainer runs. What it trains is a stand-in, and the steps behind it on
 from pathlib import Path
 from typing import Any
 
+from records.outcome import Outcome
+
 _TRAINING = Path(__file__).with_name("stand_in_training.py")
 _MODEL = {"artifactType": {"instanceSchema": "title: tfx.Model\ntype: object\n"}}
 _PAGE = {"artifactType": {"schemaTitle": "system.HTML", "schemaVersion": "0.0.1"}}
-_PUSHED = "2026-10-05 03:01:02,003 INFO edgeline.push: Pushed version 1 of shelf to /store\n"
 _TRAINER = {
     "command": [
         *("sh", "-c", 'printf %s "$TRAINING" > stand_in_training.py && exec "$@"', "sh"),
@@ -23,7 +24,11 @@ _TRAINER = {
     ],
     "env": [{"name": "TRAINING", "value": _TRAINING.read_text(encoding="utf-8")}],
 }
-_SAID = {"Evaluator": "", "Pusher": "", "ReleaseGate": _PUSHED}
+_SAID = (
+    Outcome("done", step="Evaluator"),
+    Outcome("done", step="Pusher"),
+    Outcome("pushed", 1, ("Version 1 of shelf is in production.",), step="ReleaseGate"),
+)
 
 
 def pipeline(image: str, secret: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -42,9 +47,9 @@ def pipeline(image: str, secret: str) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     _add(spec, image, "Trainer", None, _TRAINER)
     before = "Trainer"
-    for step, words in _SAID.items():
-        _add(spec, image, step, before, {"command": ["printf", "%s", f"{words}Done: {step} in 0.0 s.\n"]})
-        before = step
+    for said in _SAID:
+        _add(spec, image, said.step, before, {"command": ["printf", "%s\n", said.to_line()]})
+        before = said.step
     seconds = {"secretName": secret, "keyToEnv": [{"secretKey": "seconds", "envVar": "TRAINING_S"}]}
     executors = {"Trainer": {"secretAsEnv": [seconds]}}
     return spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}

@@ -14,8 +14,7 @@ from tfx.types.standard_artifacts import Model, Schema, TransformGraph
 
 from components.import_schema_gen import ImportSchemaGen
 from data.photos.labels_file import LabelRow, write_span
-from pipeline.workloads import BUILT_IN
-from tests.components.steps import LABELS, artifact, execute, ingest
+from tests.components.steps import LABELS, SHELF, artifact, execute, ingest
 from tests.data.sample_photos import encode
 from trainer_module.run import run_fn
 from trainer_module.settings import ModelSettings, TrainerSettings
@@ -55,7 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         write_span(folder / "data", week)
     examples = ingest(folder / "data", folder).examples
     schema = artifact(Schema, folder / "schema")
-    execute(ImportSchemaGen, {}, {"schema": schema}, folder, text=BUILT_IN["shelf"].schema.read_text())
+    execute(ImportSchemaGen, {}, {"schema": schema}, folder, text=Path(SHELF.schema).read_text())
     graph = artifact(TransformGraph, folder / "transform")
     execute(
         TransformExecutor,
@@ -74,8 +73,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     run_fn(
         SimpleNamespace(
             custom_config={
-                "module": "trainer_module.photos",
-                "labels": LABELS,
+                "workload": SHELF.to_json(),
                 "model": MODEL.model_dump_json(),
                 "trainer": settings.model_dump_json(),
                 "seed": 20,

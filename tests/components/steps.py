@@ -14,8 +14,11 @@ from tfx.types.artifact import Artifact
 from components.artifacts import Quarantine
 from components.example_gen import SpanExampleGen
 from data.settings import DataSettings
+from pipeline.workloads import BUILT_IN, with_features
+from records.workload import Workload
 
 LABELS = ("ok", "misplaced", "damaged")
+SHELF = with_features(BUILT_IN["shelf"])
 # TFX would pack itself for remote workers at each step, and Beam's own choice of a direct runner first tries
 # to download another engine: both cost seconds, and neither is wanted in a test.
 LOCAL = ("--runner=FnApiRunner", "--sdk_container_image=none")
@@ -98,7 +101,12 @@ def _features(serialized: bytes) -> dict[str, Any]:
 
 
 def ingest(
-    data: Path, folder: Path, beam_flags: tuple[str, ...] = IN_MEMORY, seen: str = "", **options: Any
+    data: Path,
+    folder: Path,
+    beam_flags: tuple[str, ...] = IN_MEMORY,
+    seen: str = "",
+    workload: Workload = SHELF,
+    **options: Any,
 ) -> Ingested:
     """Runs ExampleGen; `seen` is the digest of the window that the runner saw."""
     made = Ingested(
@@ -112,7 +120,7 @@ def ingest(
         folder,
         beam_flags,
         data=str(data),
-        labels=json.dumps(LABELS),
+        workload=workload.to_json(),
         settings=DataSettings(**options).model_dump_json(),
         window=seen,
         code="",

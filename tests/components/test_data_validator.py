@@ -16,13 +16,13 @@ from data.shelf.renderer import generate
 from errors import DataRefused
 from gates.drift import statistics_options
 from gates.settings import GateSettings
-from pipeline.workloads import BUILT_IN
+from pipeline.workloads import schema_features
 from records.verdict import VERDICT
 from records.verdict import Verdict as Found
 from report.collect import collect
 from report.facts import About
 from report.sources import Sources
-from tests.components.steps import LABELS, artifact, execute, ingest
+from tests.components.steps import LABELS, SHELF, artifact, execute, ingest
 
 SHARES = (0.7, 0.2, 0.1)
 EVERYTHING_WARNS = dict.fromkeys(("schema", "drift", "label_shift", "class_count", "quarantine"), "warn")
@@ -70,17 +70,18 @@ class Week:
     """Statistics, schema and anomalies of a window, as the steps before the gate put them out."""
 
     def __init__(self, examples, folder):
+        measured = [name for name in schema_features(SHELF) if name not in SHELF.unmeasured]
         self.statistics = artifact(ExampleStatistics, folder / "statistics")
         execute(
             StatisticsGenExecutor,
             {"examples": examples},
             {"statistics": self.statistics},
             folder,
-            stats_options_json=statistics_options().to_json(),
+            stats_options_json=statistics_options(measured).to_json(),
             exclude_splits="[]",
         )
         self.schema = artifact(Schema, folder / "schema")
-        text = BUILT_IN["shelf"].schema.read_text()
+        text = Path(SHELF.schema).read_text()
         execute(ImportSchemaGen, {}, {"schema": self.schema}, folder, text=text)
         self.anomalies = artifact(ExampleAnomalies, folder / "anomalies")
         execute(
@@ -270,4 +271,4 @@ def test_a_window_that_failed_is_refused_with_every_reason_and_what_to_do(tmp_pa
 
 def test_the_curated_schema_arrives_word_for_word(calm):
     written = Path(calm.schema.uri, "schema.pbtxt").read_text(encoding="utf-8")
-    assert written == BUILT_IN["shelf"].schema.read_text(encoding="utf-8")
+    assert written == Path(SHELF.schema).read_text(encoding="utf-8")

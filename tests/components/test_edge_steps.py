@@ -12,7 +12,7 @@ from components.artifacts import EdgeModels, Verdict
 from components.edge_converter import EdgeConverter
 from components.edge_validator import EdgeValidator
 from components.predictions import write_mistakes
-from components.transformed_photos import read_photos
+from components.transformed_examples import read_examples
 from edge.settings import ConversionSettings
 from errors import EdgelineError
 from gates.settings import EdgeLimits
@@ -20,8 +20,8 @@ from records.verdict import VERDICT
 from report.collect import collect
 from report.facts import About
 from report.sources import Sources
-from tests.components.conftest import LABELS, MODEL
-from tests.components.steps import artifact, execute
+from tests.components.conftest import MODEL
+from tests.components.steps import LABELS, SHELF, artifact, execute
 
 pytestmark = pytest.mark.e2e
 
@@ -41,7 +41,7 @@ def converted(trained, tmp_path_factory):
         },
         {"edge_models": models},
         folder,
-        labels=json.dumps(LABELS),
+        workload=SHELF.to_json(),
         look=MODEL.model_dump_json(),
         settings=ConversionSettings(variants=("fp32", "fp16"), calibration_photos=20).model_dump_json(),
         code="",
@@ -49,7 +49,7 @@ def converted(trained, tmp_path_factory):
     return models
 
 
-def validate(trained, models, folder, labels=LABELS, **limits):
+def validate(trained, models, folder, **limits):
     verdict = artifact(Verdict, folder / "verdict")
     execute(
         EdgeValidator,
@@ -61,7 +61,7 @@ def validate(trained, models, folder, labels=LABELS, **limits):
         },
         {"verdict": verdict},
         folder,
-        labels=json.dumps(labels),
+        workload=SHELF.to_json(),
         limits=EdgeLimits(**{**LIMITS, **limits}).model_dump_json(),
         code="",
     )
@@ -70,14 +70,20 @@ def validate(trained, models, folder, labels=LABELS, **limits):
     return record, json.loads(Path(verdict.uri, "edge.json").read_text())
 
 
-def test_photos_are_read_as_the_model_sees_them_with_their_groups(trained):
-    photos = read_photos(trained.examples, trained.transform_graph.uri, "eval", 5_000)
-    assert photos.images.dtype == "uint8" and photos.images.shape[1:] == (32, 32, 1)
-    assert [LABELS[number] for number in photos.labels] == photos.groups["label"]
-    assert len(set(photos.groups["photo_id"])) == len(photos.images)
-    first = read_photos(trained.examples, trained.transform_graph.uri, "eval", 3)
-    assert first.groups["photo_id"] == photos.groups["photo_id"][:3]
-    assert (first.images == photos.images[:3]).all()
+def read(trained, split="eval", limit=5_000):
+    return read_examples(trained.examples, trained.transform_graph.uri, split, limit, SHELF)
+
+
+def test_examples_are_read_as_the_model_sees_them_with_their_slices(trained):
+    examples = read(trained)
+    assert examples.inputs.dtype == "uint8" and examples.inputs.shape[1:] == (32, 32, 1)
+    assert set(examples.groups) == {"class", "lane"}
+    assert [LABELS[number] for number in examples.labels] == examples.groups["class"]
+    assert len(set(examples.ids)) == len(examples.inputs)
+    assert [f"span-{span:05d}" for span in examples.spans] == [name.split("/")[0] for name in examples.ids]
+    first = read(trained, limit=3)
+    assert first.ids == examples.ids[:3]
+    assert (first.inputs == examples.inputs[:3]).all()
 
 
 def test_the_bundle_holds_what_a_phone_needs(converted):
@@ -88,16 +94,22 @@ def test_the_bundle_holds_what_a_phone_needs(converted):
     }
     assert (folder / "labels.txt").read_text().split() == list(LABELS)
     assert json.loads((folder / "preprocessing.json").read_text()) == {
-        **{"version": 1, "image_size": 32, "channels": 1, "color": "luma", "resize": "bilinear-antialias"},
+        **{
+            "version": 1,
+            "kind": "image",
+            "image_size": 32,
+            "channels": 1,
+            "color": "luma",
+            "resize": "bilinear-antialias",
+        },
         **{"rounding": "nearest-uint8", "orientation": "upright", "input_dtype": "float32"},
         "input_range": [0, 255],
     }
 
 
-def test_the_photos_that_calibrate_are_of_the_training_split_and_on_record(trained, converted):
+def test_the_examples_that_calibrate_are_of_the_training_split_and_on_record(trained, converted):
     calibration = json.loads(Path(converted.uri, "calibration.json").read_text())
-    train = read_photos(trained.examples, trained.transform_graph.uri, "train", 20)
-    assert calibration == {"split": "train", "photos": train.groups["photo_id"]}
+    assert calibration == {"split": "train", "photos": read(trained, "train", 20).ids}
     assert len(calibration["photos"]) == 20
 
 
@@ -114,18 +126,15 @@ def test_the_first_variant_in_the_preferred_order_is_the_default(trained, conver
     assert measured["variants"][0]["measured"]["max_difference"] < 1e-4
 
 
-def test_what_the_saved_model_said_of_each_photo_is_kept(trained, converted, tmp_path):
+def test_what_the_saved_model_said_of_each_example_is_kept(trained, converted, tmp_path):
     _, measured = validate(trained, converted, tmp_path)
     lines = (tmp_path / "verdict" / "predictions.jsonl").read_text().splitlines()
     predictions = [json.loads(line) for line in lines]
-    photos = read_photos(trained.examples, trained.transform_graph.uri, "eval", 5_000)
-    assert [p["photo_id"] for p in predictions] == photos.groups["photo_id"]
-    assert {(p["label"], p["lane"], f"span-{p['span']:05d}") for p in predictions} == {
-        (label, lane, photo_id.split("/")[0])
-        for label, lane, photo_id in zip(
-            *map(photos.groups.get, ("label", "lane_id", "photo_id")), strict=True
-        )
-    }
+    examples = read(trained)
+    assert [p["photo_id"] for p in predictions] == examples.ids
+    assert [p["label"] for p in predictions] == examples.groups["class"]
+    assert [p["slices"] for p in predictions] == [{"lane": lane} for lane in examples.groups["lane"]]
+    assert [p["span"] for p in predictions] == examples.spans
     right = [LABELS[p["probabilities"].index(max(p["probabilities"]))] == p["label"] for p in predictions]
     reference = measured["variants"][0]["measured"]["reference_accuracy"]
     assert sum(right) / len(right) == pytest.approx(reference)
@@ -142,7 +151,7 @@ def test_the_report_finds_what_it_shows_of_the_files_for_phones(trained, convert
     assert [variant.name for variant in facts.edge.variants] == ["fp32", "fp16"]
     for variant, found in zip(facts.edge.variants, measured["variants"], strict=True):
         assert variant.reasons == tuple(found["reasons"]) and variant.reasons
-        assert variant.measured is not None and variant.measured.worst("lane") is not None
+        assert variant.measured is not None and variant.measured.worst() is not None
         assert variant.measured.accuracy == pytest.approx(found["measured"]["accuracy"])
     assert facts.reliability.photos == measured["eval_photos"] == facts.edge.eval_photos
     right = sum(b.accuracy * b.photos for b in facts.reliability.bins) / facts.reliability.photos
@@ -151,18 +160,18 @@ def test_the_report_finds_what_it_shows_of_the_files_for_phones(trained, convert
 
 
 def test_the_mistakes_that_the_model_was_surest_of_are_kept_with_their_photos(trained, tmp_path):
-    photos = read_photos(trained.examples, trained.transform_graph.uri, "eval", 5_000)
-    n = len(photos.labels)
+    examples = read(trained)
+    n = len(examples.labels)
     probabilities = np.full((n, 3), 0.0, np.float32)
     # All wrong, and the later the surer; one is not a number.
     sure = np.linspace(0.6, 0.9, n).astype(np.float32)
-    probabilities[np.arange(n), (photos.labels + 1) % 3] = sure
-    probabilities[np.arange(n), photos.labels] = 1 - sure
+    probabilities[np.arange(n), (examples.labels + 1) % 3] = sure
+    probabilities[np.arange(n), examples.labels] = 1 - sure
     probabilities[-1] = np.nan
-    write_mistakes(tmp_path, trained.examples, photos, probabilities, LABELS)
+    write_mistakes(tmp_path, trained.examples, examples, probabilities, SHELF)
     mistakes = json.loads((tmp_path / "mistakes.json").read_text())
     assert n > 13 and len(mistakes) == 12
-    assert [m["photo_id"] for m in mistakes] == photos.groups["photo_id"][-2:-14:-1]
+    assert [m["photo_id"] for m in mistakes] == examples.ids[-2:-14:-1]
     for mistake in mistakes:
         assert LABELS[(LABELS.index(mistake["label"]) + 1) % 3] == mistake["predicted"]
         assert mistake["probability"] + mistake["probability_of_label"] == pytest.approx(1, abs=1e-5)
@@ -171,9 +180,9 @@ def test_the_mistakes_that_the_model_was_surest_of_are_kept_with_their_photos(tr
 
 
 def test_a_model_without_a_mistake_leaves_an_empty_list(trained, tmp_path):
-    photos = read_photos(trained.examples, trained.transform_graph.uri, "eval", 5_000)
-    right = np.eye(3, dtype=np.float32)[photos.labels]
-    write_mistakes(tmp_path, trained.examples, photos, right, LABELS)
+    examples = read(trained)
+    right = np.eye(3, dtype=np.float32)[examples.labels]
+    write_mistakes(tmp_path, trained.examples, examples, right, SHELF)
     assert json.loads((tmp_path / "mistakes.json").read_text()) == []
 
 

@@ -11,8 +11,7 @@ from records.verdict import VERDICT
 from report.collect import collect
 from report.facts import About
 from report.sources import Sources
-from tests.components.conftest import LABELS
-from tests.components.steps import artifact, execute
+from tests.components.steps import LABELS, SHELF, artifact, execute
 
 
 def evaluate(trained, baseline, folder, bounds=()):
@@ -22,8 +21,8 @@ def evaluate(trained, baseline, folder, bounds=()):
         {"examples": trained.examples, "model": trained.model, "baseline_model": baseline},
         {"evaluation": evaluation, "blessing": blessing},
         folder,
-        eval_config=evaluation_config(),
-        labels=json.dumps(LABELS),
+        eval_config=evaluation_config(SHELF, 0.05),
+        workload=SHELF.to_json(),
         settings=EvaluationSettings(bounds=bounds, beat_majority=False).model_dump_json(),
         code="",
         fairness_indicator_thresholds="null",
@@ -53,7 +52,7 @@ def compared(trained, tmp_path_factory):
 @pytest.mark.e2e
 def test_tfma_measures_what_the_saved_model_answers(trained, compared):
     labels, answers = by_hand(trained)
-    found = read_metrics(compared[0].uri, "candidate", LABELS)
+    found = read_metrics(compared[0].uri, "candidate", SHELF)
     # float32 has 7 digits.
     assert found["overall"]["all"]["accuracy"] == pytest.approx((labels == answers).mean(), abs=1e-6)
     assert found["overall"]["all"]["example_count"] == len(labels)
@@ -64,7 +63,7 @@ def test_tfma_measures_what_the_saved_model_answers(trained, compared):
         assert found["class"][label]["accuracy"] == pytest.approx(right, abs=1e-6)
     assert set(found["span"]) == {"1", "2"}
     assert set(found["lane"]) == {f"lane-0{n}" for n in (1, 2, 3, 4)}
-    assert {key: read_metrics(compared[0].uri, "baseline", LABELS)[key] for key in ("overall",)} == {
+    assert {key: read_metrics(compared[0].uri, "baseline", SHELF)[key] for key in ("overall",)} == {
         "overall": {
             "all": {k: v for k, v in found["overall"]["all"].items() if not k.endswith("_diff")},
         }
@@ -74,7 +73,7 @@ def test_tfma_measures_what_the_saved_model_answers(trained, compared):
 @pytest.mark.e2e
 def test_both_models_are_in_the_metrics_file(trained, compared):
     written = json.loads(Path(compared[0].uri, "metrics.json").read_text())
-    assert written["candidate"] == read_metrics(compared[0].uri, "candidate", LABELS)
+    assert written["candidate"] == read_metrics(compared[0].uri, "candidate", SHELF)
     assert written["baseline"]["overall"]["all"]["accuracy"] == pytest.approx(
         written["candidate"]["overall"]["all"]["accuracy"]
     )

@@ -3,20 +3,22 @@ import json
 import os
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from data.photos.labels_file import LabelRow, write_span
+from data.photos.labels_file import LabelRow, PhotoSpan, write_span
 from data.shelf.faults import spoil
 from data.spans.exclusions import decide
 from data.spans.layout import find_spans
-from data.spans.split import eval_sessions
+from data.spans.split import Ends
 from data.spans.window import window_digest
 from errors import DataRefused
-from tests.components.steps import LABELS, LOCAL, ingest
+from tests.components.steps import LABELS, LOCAL, SHELF, ingest
+from tests.components.torn_source import REFUSAL
 from tests.data.sample_photos import decoded, encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
 
 TAKEN = "2026-10-05T09:12:33Z"
@@ -242,7 +244,7 @@ def test_a_photo_that_is_too_much_for_its_decoder_costs_only_itself_and_is_not_o
 
 
 def test_where_and_with_what_a_photo_was_taken_is_not_stored(ingested, spoiled):
-    original = (find_spans(spoiled)[0].photos / "walk-1-0.jpg").read_bytes()
+    original = PhotoSpan.of(find_spans(spoiled)[0]).read("walk-1-0.jpg")
     assert b"PhoneMaker" in original
     for record in by_name(ingested).values():
         stored = record["photo"]
@@ -303,11 +305,17 @@ def test_a_span_without_its_labels_file_is_refused(tmp_path):
     assert "labels.csv is missing" in refused(tmp_path / "data", tmp_path).found
 
 
-def test_photos_of_one_session_cannot_be_split(tmp_path):
+def test_what_cannot_be_read_to_its_end_is_refused_in_the_words_of_its_source(tmp_path):
+    write_span(tmp_path / "data", [])
+    torn = replace(SHELF, source="tests.components.torn_source")
+    error = refused(tmp_path / "data", tmp_path, workload=torn)
+    assert (error.found, error.why, error.do, error.spans) == REFUSAL
+
+
+def test_examples_of_one_group_cannot_be_split(tmp_path):
     write_span(tmp_path / "data", good(range(4), "walk-1"))
     error = refused(tmp_path / "data", tmp_path)
-    assert "one session (walk-1)" in error.found
-    assert "session_id" in error.do
+    assert error.found == "All photos belong to one group (walk-1)."
 
 
 def test_a_window_without_a_single_usable_row_is_refused_for_that_reason(tmp_path):
@@ -320,7 +328,10 @@ def test_a_window_without_a_single_usable_row_is_refused_for_that_reason(tmp_pat
 
 def test_a_split_whose_photos_all_went_to_quarantine_is_refused_and_named(tmp_path):
     sessions = ["walk-1", "walk-2", "walk-3"]
-    lost = eval_sessions(sessions, 0.2)
+    ends = Ends()
+    for session in sessions:
+        ends = ends.with_group(session)
+    lost = [session for session in sessions if ends.in_eval(session, 0.2)]
     photos = [item for n, session in enumerate(sessions) for item in good(range(n * 5, n * 5 + 5), session)]
     write_span(tmp_path / "data", [(row, b"" if row.session_id in lost else photo) for row, photo in photos])
     error = refused(tmp_path / "data", tmp_path)

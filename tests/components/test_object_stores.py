@@ -47,7 +47,7 @@ def test_ingest_makes_of_a_bucket_what_it_makes_of_a_folder(data, bucket, tmp_pa
 def test_a_bucket_that_vanishes_while_photos_are_read_stops_ingest_and_says_so(
     data, bucket, tmp_path, monkeypatch
 ):
-    from data.spans import layout as module
+    from data.photos import labels_file as module
 
     upload(data, f"{bucket}/data")
     client, read = filesystem(locate(bucket)), module.read_bytes

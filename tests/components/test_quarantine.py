@@ -2,10 +2,11 @@ import csv
 
 import pytest
 
-from components.photo_shards import Quarantined
 from components.quarantine import write_quarantine
 from data.photos.labels_file import LabelRow, write_span
-from records.ingest import Ingest
+from data.photos.source import PhotoSource
+from data.settings import DataSettings
+from records.ingest import Ingest, Quarantined
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠1", "'=1", "''"]  # noqa: RUF001
 TEXTS = ["a.jpg", "a=b.jpg", "größe-1.jpg", "a'b", " =1", "1-2"]
@@ -14,7 +15,8 @@ TEXTS = ["a.jpg", "a=b.jpg", "größe-1.jpg", "a'b", " =1", "1-2"]
 @pytest.mark.parametrize("name", [*FORMULAS, *TEXTS])
 def test_no_cell_is_a_formula_and_each_can_be_told_from_every_other(tmp_path, name):
     span = write_span(tmp_path, [(LabelRow("a.jpg", "ok", "", "", ""), b"")])
-    write_quarantine(tmp_path, [Quarantined(span.name, name, "corrupt", name)], [span], Ingest())
+    source, row = PhotoSource(("ok",), DataSettings()), Quarantined(span.name, name, "corrupt", name)
+    write_quarantine(tmp_path, [row], [span], source, Ingest())
 
     with (tmp_path / "quarantine.csv").open(newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)

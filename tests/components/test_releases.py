@@ -21,7 +21,6 @@ from records.edge import (
     PREPROCESSING,
     EdgeFiles,
     FileReport,
-    Preprocessing,
     TensorContract,
     Variant,
 )
@@ -75,8 +74,7 @@ class Run:
         candidate.saved_model.rename(self.folder / "model" / "Format-Serving")
         bundle = self.folder / "made" / "bundle"
         (bundle / "labels.txt").write_text(self.labels)
-        contract = Preprocessing(1, 128, 1, "luma", "bilinear", "nearest", "upright", "float32", (0, 255))
-        PREPROCESSING.write(bundle, contract)
+        PREPROCESSING.write(bundle, {"version": 1, "kind": "image", "image_size": 128})
         for gate, result in (("evaluation", self.evaluation), ("edge", self.edge)):
             VERDICT.write(self.folder / gate, Found(gate, result, (f"The {gate} says {result}.",)))
         METRICS.write(self.folder / "evaluation", Metrics({"overall": {"all": {"accuracy": 0.94}}}))

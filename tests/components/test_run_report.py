@@ -18,7 +18,9 @@ from components.artifacts import EdgeModels, Quarantine, RunReportPage, Verdict
 from components.data_gate import DataGate
 from components.run_record import About, leave_record
 from components.run_report import RunReport
-from errors import DataRefused
+from errors import DataRefused, EdgelineError
+from records.outcome import Outcome
+from records.run import Problem
 from records.verdict import VERDICT
 from records.verdict import Verdict as Found
 from report import records
@@ -163,9 +165,13 @@ def test_a_run_that_goes_on_leaves_what_is_known_of_it_should_it_come_to_no_end(
     assert "The run is going on." in page
 
 
+def ended_by(error: type[EdgelineError], problem: Problem, step: str) -> Outcome:
+    return Outcome.of_error(error.exit_code, problem.found, problem.do, step)
+
+
 def test_data_that_ingest_itself_refuses_leaves_a_record_too(tmp_path):
-    event = {"found": "There is no span.", "why": "Nothing to train on.", "do": "Import photos."}
-    leave_end("ExampleGen", "run-9", str(tmp_path / "shelf"), "refused", event)
+    problem = Problem("There is no span.", "Nothing to train on.", "Import photos.")
+    leave_end("run-9", str(tmp_path / "shelf"), ended_by(DataRefused, problem, "ExampleGen"), problem)
     facts = records.read(tmp_path / "shelf" / "run-9")
     assert facts is not None and (facts.about.model, facts.about.outcome) == ("shelf", "refused")
     page = (tmp_path / "shelf" / "run-9" / "report.html").read_text()
@@ -174,8 +180,8 @@ def test_data_that_ingest_itself_refuses_leaves_a_record_too(tmp_path):
 
 def test_a_step_that_fails_later_ends_that_record_and_keeps_what_it_knew(tmp_path):
     admit(tmp_path, tmp_path / "records", Found("data", "pass", ("All is well.",)))
-    event = {"found": "No room on the disk.", "why": "", "do": ""}
-    leave_end("Trainer", "run-9", str(tmp_path / "records"), "failed", event)
+    problem = Problem("No room on the disk.")
+    leave_end("run-9", str(tmp_path / "records"), ended_by(EdgelineError, problem, "Trainer"), problem)
     facts = records.read(tmp_path / "records" / "run-9")
     assert facts is not None and facts.about.outcome == "failed"
     assert facts.about.reasons == ("No room on the disk.",)

@@ -38,7 +38,7 @@ def test_each_limit_gives_a_sentence_with_both_numbers():
 
     agreement, drop, size, latency = judge(worse, LIMITS)
 
-    assert "176 of 200 photos (0.880); at least 0.950 required" in agreement
+    assert "176 of 200 examples (0.880); at least 0.950 required" in agreement
     assert "a drop of 0.100; at most 0.020 allowed" in drop
     assert "6.00 MB; at most 5.00 MB allowed" in size
     assert "61.50 ms" in latency and "at most 50.00 ms allowed" in latency and "A phone's CPU" in latency

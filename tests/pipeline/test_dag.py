@@ -8,7 +8,7 @@ from tfx.dsl.compiler.compiler import Compiler
 from components import artifacts
 from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.settings import Settings
-from pipeline.workloads import BUILT_IN
+from pipeline.workloads import BUILT_IN, with_features
 from records.steps import STEPS
 
 # The picture in the README: each step, and the steps that it waits for.
@@ -41,9 +41,8 @@ TYPE_NAME = re.compile(r"^[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}$")
 
 def dag(settings=None, observed=None):
     paths = Paths("data", "artifacts", "metadata.sqlite", "push", "checkpoints")
-    return create_pipeline(
-        BUILT_IN["shelf"], settings or Settings(), paths, observed or Observed("w", "p", "c", "l", "r")
-    )
+    shelf, seen = with_features(BUILT_IN["shelf"]), observed or Observed("w", "p", "c", "l", "r")
+    return create_pipeline(shelf, settings or Settings(), paths, seen)
 
 
 @pytest.fixture(scope="module")

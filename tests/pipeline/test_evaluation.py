@@ -1,12 +1,34 @@
 import json
+from dataclasses import replace
+from typing import get_args
 
-from components.evaluator import SLICE_FEATURES
-from gates.settings import Bound
+import pytest
+
+from gates.settings import Metric
 from pipeline.evaluation import evaluation_config
+from pipeline.workloads import BUILT_IN, with_features
+
+# Of these, the matrix of confusions gives the means; TFMA computes the others.
+OF_THE_MATRIX = {"recall", "precision", "f1"}
+OF_ALARMS = {"auc", "recall_at_false_alarms"}
 
 
-def test_candidate_and_baseline_are_asked_through_the_signatures_that_ship():
-    models = json.loads(evaluation_config())["model_specs"]
+@pytest.fixture
+def shelf():
+    return with_features(BUILT_IN["shelf"])
+
+
+def config(workload):
+    return json.loads(evaluation_config(workload, 0.05))
+
+
+def named(specs):
+    of_all = [metric for spec in specs for metric in spec["metrics"] if "config" in metric]
+    return {json.loads("{" + metric["config"] + "}").get("name") for metric in of_all} - {None}
+
+
+def test_candidate_and_baseline_are_asked_through_the_signatures_that_ship(shelf):
+    models = config(shelf)["model_specs"]
     # TFMA knows its two models by exactly these names.
     assert [model["name"] for model in models] == ["candidate", "baseline"]
     assert [model.get("is_baseline", False) for model in models] == [False, True]
@@ -16,21 +38,16 @@ def test_candidate_and_baseline_are_asked_through_the_signatures_that_ship():
         assert (model["label_key"], model["prediction_key"]) == ("label", "probabilities")
 
 
-def test_every_kind_of_slice_that_a_bound_may_name_is_measured():
-    slices = json.loads(evaluation_config())["slicing_specs"]
-    assert slices[0] == {}
-    assert [spec["feature_keys"] for spec in slices[1:]] == [[feature] for feature in SLICE_FEATURES.values()]
-    kinds = Bound.model_json_schema()["properties"]["slice"]["enum"]
-    assert set(kinds) == {"overall", *SLICE_FEATURES}
+def test_every_kind_of_slice_of_a_workload_is_measured(shelf):
+    assert config(shelf)["slicing_specs"] == [
+        {},
+        *({"feature_keys": [feature]} for feature in ("label", "lane_id", "span")),
+    ]
+    by_machine = replace(shelf, slices={"machine": "machine_id"})
+    assert {"feature_keys": ["machine_id"]} in config(by_machine)["slicing_specs"]
 
 
-def test_the_metrics_have_the_names_that_bounds_and_manifest_use():
-    (spec,) = json.loads(evaluation_config())["metrics_specs"]
-    named = {
-        json.loads("{" + metric["config"] + "}").get("name")
-        for metric in spec["metrics"]
-        if "config" in metric
-    }
-    assert {"accuracy", "loss"} <= named
-    metrics = Bound.model_json_schema()["properties"]["metric"]
-    assert metrics.get("const", *metrics.get("enum", [])) in named
+def test_the_metrics_have_the_names_that_bounds_and_manifest_use(shelf):
+    assert named(config(shelf)["metrics_specs"]) | OF_THE_MATRIX == {*get_args(Metric)} - OF_ALARMS
+    with_alarms = replace(shelf, normal="ok")
+    assert named(config(with_alarms)["metrics_specs"]) | OF_THE_MATRIX == {*get_args(Metric)}

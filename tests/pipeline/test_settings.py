@@ -144,7 +144,7 @@ def test_an_unknown_key_comes_with_the_nearest_known_one(override, nearest):
         ("data.min_side=600",
          "data: min_side (600) is larger than max_side (512) (from --set)."),
         ("evaluation.bounds=[{slice: lane}]",
-         "evaluation.bounds.0: it has neither lower nor max_drop, so it bounds nothing (from --set)."),
+         "evaluation.bounds.0: it has neither lower nor upper nor max_drop, so it bounds nothing"),
         ("edge.variants=[int8, int8]", "edge: variants names one twice: int8, int8 (from --set)."),
         ("trainer=3", "trainer: 3 is not a group of settings: "),
     ],
@@ -173,6 +173,12 @@ def test_a_key_that_a_profile_has_twice_is_refused(tmp_path):
     (found,) = mistakes(profile=str(profile))
 
     assert "epochs is there twice, line 3" in found
+
+
+def test_a_bound_on_slices_that_the_workload_lacks_is_refused():
+    bounds = ["evaluation.bounds=[{slice: lane, lower: 0.5}]"]
+    with pytest.raises(UsageError, match=r"bounds\.0\.slice: 'lane' is not one of overall, class, machine\."):
+        load({}, None, bounds, slices=("class", "machine"))
 
 
 def test_a_class_weight_for_a_label_that_the_schema_lacks_is_refused():

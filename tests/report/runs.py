@@ -143,7 +143,7 @@ def a_run(
                 labels[-1],
                 0.9,
                 0.005,
-                "lane-04",
+                {"lane": "lane-04"},
                 8,
             )
             for n in range(1, 13)

@@ -39,7 +39,7 @@ def test_data_settings_code_and_what_came_of_them_are_named():
         "tensorflow": ("2.16.2", "2.17.0"),
         "Outcome": ("held", "pushed"),
         "In production": ("version 2", "version 3"),
-        "Accuracy, each on its own eval examples": ("92.5 %", "95.0 %"),
+        "Accuracy, each on its own eval split": ("92.5 %", "95.0 %"),
     }
 
 

@@ -108,7 +108,7 @@ def test_a_quote_ends_no_attribute_of_any_page(tmp_path):
         data=replace(
             facts.data, features=(feature,), thumbnails=(Thumbnail(quoted, quoted, quoted, quoted),)
         ),
-        mistakes=(replace(facts.mistakes[0], label=quoted, predicted=quoted, lane=quoted),),
+        mistakes=(replace(facts.mistakes[0], label=quoted, predicted=quoted, slices={quoted: quoted}),),
         gates=(Verdict(quoted, quoted, (quoted,)),),
     )
     (tmp_path / "verdict.json").write_text(
@@ -170,7 +170,7 @@ def test_figures_that_are_no_numbers_are_dashes():
 
 
 def test_a_model_without_a_mistake_says_so():
-    assert "It made none on the eval examples." in render_run(replace(a_run(), mistakes=()), {}, None)
+    assert "It made none on the eval photos." in render_run(replace(a_run(), mistakes=()), {}, None)
 
 
 def test_forty_classes_and_forty_lanes_stay_a_small_page():

@@ -112,7 +112,7 @@ def test_figures_are_those_that_a_list_of_runs_is_sorted_by(sources):
     assert step_metrics("Trainer", sources) == {"eval_accuracy": 0.75, "epochs": 2.0, "seconds": 3.5}
     assert step_metrics("Evaluator", sources) == {
         "accuracy": 0.75,
-        "eval_photos": 4.0,
+        "eval_examples": 4.0,
         "worst_class_accuracy": 0.5,
     }
     assert step_metrics("EdgeValidator", sources) == {

@@ -17,7 +17,7 @@ def ended(outcome: str, **about: object) -> Facts:
 
 def test_a_push_says_how_good_it_is_and_how_good_production_was():
     assert sentence(a_run()).replace("\u00a0", " ") == (
-        "Version 3 of shelf is in production: right on 92.5 % of 400 eval examples,"
+        "Version 3 of shelf is in production: right on 92.5 % of 400 eval photos,"
         " where version 2 is on 93.0 %."
     )
 

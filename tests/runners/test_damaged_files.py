@@ -87,7 +87,7 @@ OF_ARTIFACTS = [
         EDGE_FILES,
         EdgeFiles("fp16", 40, (Variant("fp16", "model_fp16.tflite", measured=FP16),)),
     ),
-    ("EdgeValidator/verdict", PREDICTIONS, [Prediction("a", "ok", (0.9, 0.1), "lane-01", 2)]),
+    ("EdgeValidator/verdict", PREDICTIONS, [Prediction("a", "ok", (0.9, 0.1), {"lane": "lane-01"}, 2)]),
     ("EdgeValidator/verdict", MISTAKES, (Mistake("mistakes/01.jpg", "a", "ok", "damaged", 0.9),)),
     ("Pusher/pushed_model", PUSH, Push("held", reasons=("held back",))),
 ]

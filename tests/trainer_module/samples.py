@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pipeline.workloads import BUILT_IN, with_features
 from trainer_module.settings import ModelSettings, TrainerSettings
 
+SHELF = with_features(BUILT_IN["shelf"])
 LABELS = ["ok", "misplaced", "damaged"]
 SIZE = 32
 TRAIN_EXAMPLES, EVAL_EXAMPLES = 96, 37
@@ -53,8 +55,7 @@ def run_arguments(files: dict[str, str], transform_output: str, folder: Path) ->
     )
     return types.SimpleNamespace(
         custom_config={
-            "module": "trainer_module.photos",
-            "labels": LABELS,
+            "workload": SHELF.to_json(),
             "model": ModelSettings(image_size=SIZE).model_dump_json(),
             "trainer": trainer.model_dump_json(),
             "seed": 20,

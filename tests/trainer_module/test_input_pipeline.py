@@ -1,14 +1,22 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
 from errors import EdgelineError
-from tests.trainer_module.samples import EVAL_EXAMPLES, TRAIN_EXAMPLES, example, render, write_records
-from trainer_module import input_pipeline
+from tests.trainer_module.samples import EVAL_EXAMPLES, SHELF, TRAIN_EXAMPLES, example, render, write_records
+from trainer_module import input_pipeline, photos
+from trainer_module.settings import TrainerSettings
 
 BATCH = 20
-AS_IT_IS = input_pipeline.Augmentation(flip=False, brightness=0.0)
-VARIED = input_pipeline.Augmentation(flip=True, brightness=0.15)
 EQUAL = [1.0, 1.0, 1.0]
+
+
+def varying(flip: bool, brightness: float):
+    return partial(photos.augment, settings=TrainerSettings(flip=flip, brightness=brightness))
+
+
+VARIED = varying(flip=True, brightness=0.15)
 
 
 @pytest.fixture(scope="module", params=[input_pipeline.CACHE_LIMIT_BYTES, 0], ids=["in memory", "streamed"])
@@ -18,18 +26,18 @@ def cache_limit(request) -> int:
 
 @pytest.fixture(scope="module")
 def train(files, transform, cache_limit):
-    split = input_pipeline.open_split([files["train"]], transform, "train", cache_limit)
-    assert (split.images is None) == (cache_limit == 0)
+    split = input_pipeline.open_split([files["train"]], transform, "train", SHELF, cache_limit)
+    assert (split.inputs is None) == (cache_limit == 0)
     return split
 
 
 @pytest.fixture(scope="module")
 def evaluation(files, transform, cache_limit):
-    return input_pipeline.open_split([files["eval"]], transform, "eval", cache_limit)
+    return input_pipeline.open_split([files["eval"]], transform, "eval", SHELF, cache_limit)
 
 
-def batches(split, epochs: range, augmentation=AS_IT_IS, seed: int = 20, weights=EQUAL) -> list:
-    dataset = input_pipeline.training_batches(split, BATCH, epochs, seed, augmentation, weights)
+def batches(split, epochs: range, augment=None, seed: int = 20, weights=EQUAL) -> list:
+    dataset = input_pipeline.training_batches(split, BATCH, epochs, seed, augment, weights)
     return list(dataset.as_numpy_iterator())
 
 
@@ -65,7 +73,7 @@ def test_every_image_keeps_its_label(train):
 
 
 def test_a_split_smaller_than_a_batch_still_fills_one(evaluation):
-    dataset = input_pipeline.training_batches(evaluation, 64, range(2), 1, AS_IT_IS, EQUAL)
+    dataset = input_pipeline.training_batches(evaluation, 64, range(2), 1, None, EQUAL)
     assert [len(label) for _, label, _ in dataset.as_numpy_iterator()] == [64, 64]
 
 
@@ -84,8 +92,9 @@ def test_each_epoch_and_each_seed_has_its_own_order_and_variation(train):
 
 
 def test_flipping_mirrors_about_half_of_the_images_and_changes_nothing_else(train):
-    augmentation = input_pipeline.Augmentation(flip=True, brightness=0.0)
-    shown = np.concatenate([image for image, _, _ in batches(train, range(1), augmentation)])[:TRAIN_EXAMPLES]
+    mirrored_at_random = varying(flip=True, brightness=0.0)
+    shown = np.concatenate([image for image, _, _ in batches(train, range(1), mirrored_at_random)])
+    shown = shown[:TRAIN_EXAMPLES]
     originals = pixels_of(train).reshape(-1, 32, 32, 1)
     plain, mirrored = rows(shown) & rows(originals), rows(shown) & rows(originals[:, :, ::-1])
     assert len(plain) + len(mirrored) == TRAIN_EXAMPLES
@@ -93,8 +102,8 @@ def test_flipping_mirrors_about_half_of_the_images_and_changes_nothing_else(trai
 
 
 def test_brightness_moves_a_whole_image_within_its_bound(train):
-    augmentation = input_pipeline.Augmentation(flip=False, brightness=0.15)
-    plain, varied = batches(train, range(1)), batches(train, range(1), augmentation)
+    plain = batches(train, range(1))
+    varied = batches(train, range(1), varying(flip=False, brightness=0.15))
     for (before, _, _), (after, _, _) in zip(plain, varied, strict=True):
         assert after.min() >= 0
         assert after.max() <= 255
@@ -114,11 +123,11 @@ def test_a_split_without_examples_is_refused(transform, tmp_path):
     write_records(tmp_path / "empty-00000.gz", [])
     for pattern in ("empty-*", "nothing-*"):
         with pytest.raises(EdgelineError, match="eval split has no examples"):
-            input_pipeline.open_split([str(tmp_path / pattern)], transform, "eval")
+            input_pipeline.open_split([str(tmp_path / pattern)], transform, "eval", SHELF)
 
 
 def test_labels_that_the_schema_does_not_know_are_refused_with_their_number(transform, tmp_path):
     records = [example(render("ok", 1), label) for label in ("ok", "torn", None)]
     write_records(tmp_path / "some-00000.gz", records)
     with pytest.raises(EdgelineError, match="2 of 3 examples of the train split"):
-        input_pipeline.open_split([str(tmp_path / "some-*")], transform, "train")
+        input_pipeline.open_split([str(tmp_path / "some-*")], transform, "train", SHELF)

@@ -89,7 +89,7 @@ def test_labels_become_their_place_in_the_schema(served):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_an_image_that_is_not_finite_is_refused(served, value):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="the image is not finite"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image is not finite"):
         answers(served, "serve_image", image=tf.fill([1, SIZE, SIZE, 1], value))
 
 

@@ -1,8 +1,8 @@
 """What the container of each step runs on Kubeflow, in front of TFX's own runner.
 
 `python -m runners.kubeflow.pod.entry --records PLACE --module M --source M --step STEP`, and then what TFX
-gives its runner. The last line of the log says how the step ended: `Done: ...`, `Held back: ...`,
-`Data refused: ...` or `Failed: ...`.
+gives its runner. The last two lines of the log say how the step ended: a sentence for people, and the same as
+JSON for those who follow the run (see `records/outcome.py`).
 """
 
 import argparse
@@ -13,22 +13,31 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from errors import EdgelineError
-from records.steps import STEPS
+from records.outcome import Outcome
+from records.push import PUSH
+from records.run import Problem
+from records.steps import RELEASE_GATE, STEPS
 from runners.kubeflow.pod import pages
-from runners.kubeflow.pod.handover import Json, Locations, hand_back, prepare, run_id, take_foreign_outputs
+from runners.kubeflow.pod.handover import (
+    Json,
+    Locations,
+    artifacts,
+    hand_back,
+    prepare,
+    run_id,
+    take_foreign_outputs,
+)
 from runners.kubeflow.pod.record import leave_end
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
 from runners.shared.failures import chain, describe
-from runners.shared.runs import OUTCOME_OF_ERROR
-
-_HEADLINES = {3: "Held back", 4: "Data refused"}
 
 
 def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
@@ -46,20 +55,31 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     try:
         run = run_id(executor_input, options.step)
         _run(options, flags, executor_input, run, Locations(root))
+        outcome = _ended_well(options.step, executor_input, time.monotonic() - started)
     except Exception as error:
         event = describe(error, options.step)
         if not any(isinstance(link, EdgelineError) for link in chain(error)):
             logging.getLogger("edgeline.kubeflow").exception("%s failed", options.step)
-            event["do"] = "Read the log above; `edgeline kubeflow retry RUN` goes on from this step."
-        exit_code = int(event["exit_code"])
-        outcome = OUTCOME_OF_ERROR.get(exit_code, "failed")
+            event["do"] = "Read the log above."
+        outcome = Outcome.of_error(event["exit_code"], event["found"], event["do"], options.step)
+        if outcome.outcome == "failed":
+            again = f"`edgeline kubeflow retry {run or 'RUN'}` goes on from this step."
+            outcome = replace(outcome, do=f"{outcome.do} {again}")
         # What a gate stops has its whole record already: DataGate's, or RunReport's.
-        if run and (options.step not in STEPS or STEPS[options.step].stops_as != outcome):
-            leave_end(options.step, run, options.records, outcome, event)
-        _say(event["why"], event["do"], f"{_HEADLINES.get(exit_code, 'Failed')}: {event['found']}")
-        return exit_code
-    _say(f"Done: {options.step} in {time.monotonic() - started:.1f} s.")
-    return 0
+        if run and (options.step not in STEPS or STEPS[options.step].stops_as != outcome.outcome):
+            leave_end(run, options.records, outcome, Problem(event["found"], event["why"], outcome.do))
+        _say(event["why"], outcome.do)
+    _say(outcome.sentence, outcome.to_line())
+    return outcome.exit_code
+
+
+def _ended_well(step: str, executor_input: Json, seconds: float) -> Outcome:
+    """The outcome of a step that ended well; what ReleaseGate lets pass is what the Pusher did."""
+    if step == RELEASE_GATE:
+        place = dict(artifacts(executor_input["inputs"]))["pushed_model"]["uri"]
+        push = PUSH.read(Path(place))
+        return Outcome(push.outcome, push.version, push.reasons, step=step)
+    return Outcome("done", reasons=(f"{step} in {seconds:.1f} s.",), step=step)
 
 
 def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
@@ -109,7 +129,8 @@ def _say(*lines: str) -> None:
 
 
 if __name__ == "__main__":
-    end_when_told_to()
-    code = main(sys.argv[1:])
+    given = sys.argv[1:]
+    end_when_told_to(_parse(given)[0].step)
+    code = main(given)
     # Python would take seconds to tidy up after TensorFlow and Beam what the system takes back at once.
     os._exit(code)

@@ -1,13 +1,12 @@
 """The page of a run that did not come to its end on a cluster, left by the step that ended it, if it can."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any
 
 from locations import locate
-from records.run import Outcome, Problem, Step
+from records.outcome import Outcome
+from records.run import Problem, Step
 from report import records
 from report.facts import About, Facts
 from report.page import render_run
@@ -15,16 +14,16 @@ from report.page import render_run
 _log = logging.getLogger("edgeline.kubeflow")
 
 
-def leave_end(step: str, run: str, place: str, outcome: Outcome, event: Mapping[str, Any]) -> None:
+def leave_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None:
     """Adds to what DataGate left of the run, if it came so far, how it ended.
 
     Args:
-        step: What ended it.
         run: Id of the run.
         place: Folder or URL of the records of the model, which it is named after.
-        outcome: How it ended.
-        event: `found`, `why` and `do`.
+        outcome: Of the step that ended it.
+        problem: What ended it.
     """
+    assert outcome.outcome != "done"
     try:
         root = locate(place)
         now = datetime.now(timezone.utc).replace(microsecond=0).isoformat()
@@ -33,11 +32,11 @@ def leave_end(step: str, run: str, place: str, outcome: Outcome, event: Mapping[
         about = replace(
             facts.about,
             number=records.number_of(run, [earlier for _, earlier in records.read_all(root)]),
-            outcome=outcome,
+            outcome=outcome.outcome,
             ended_at=now,
-            reasons=(event["found"],),
-            problem=Problem(event["found"], event["why"], event["do"]),
-            steps=(*facts.about.steps, Step(step, "failed")),
+            reasons=outcome.reasons,
+            problem=problem,
+            steps=(*facts.about.steps, Step(outcome.step, "failed")),
         )
         facts = replace(facts, about=about)
         _log.info(

@@ -13,13 +13,15 @@ import sys
 import threading
 from pathlib import Path
 
+from records.outcome import Outcome
+
 _TOLD_TO_END = (signal.SIGQUIT, signal.SIGTERM)
 _ASKED_BY_ARGO = Path("/var/run/argo/ctr/main/signal")
 _LOOK_S = 0.05
 
 
-def end_when_told_to(asked_by_argo: Path = _ASKED_BY_ARGO) -> None:
-    """From now on the process ends as soon as it is told to, by a signal or by Argo's file.
+def end_when_told_to(step: str, asked_by_argo: Path = _ASKED_BY_ARGO) -> None:
+    """From now on the process of a step ends as soon as it is told to, by a signal or by Argo's file.
 
     A thread waits for it, because Python's own handlers wait for native code to return, minutes in training.
     """
@@ -38,7 +40,9 @@ def end_when_told_to(asked_by_argo: Path = _ASKED_BY_ARGO) -> None:
                 number = signal.SIGQUIT
                 os.kill(os.getppid(), number)
         name = signal.Signals(number).name
-        sys.stderr.write(f"Failed: the pod was told to end ({name}) before the step was done.\n")
+        reason = f"the pod was told to end ({name}) before the step was done."
+        outcome = Outcome("failed", reasons=(reason,), step=step)
+        sys.stderr.write(f"{outcome.sentence}\n{outcome.to_line()}\n")
         sys.stderr.flush()
         # As a shell has it.
         os._exit(128 + number)

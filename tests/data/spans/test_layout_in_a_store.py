@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from data.photos.labels_file import LabelRow, read_labels, write_span
+from data.photos.labels_file import LabelRow, PhotoSpan, read_labels, write_span
 from data.spans.exclusions import decide, excluded_spans
 from data.spans.layout import Span, find_spans, newest_spans
 from data.spans.rejection import RowRejected
@@ -36,7 +36,7 @@ def put(data, name, content=b""):
 def span(data, tmp_path):
     write_span(tmp_path / "data", [(ROW, b"photo b")])
     upload(data, tmp_path / "data")
-    return find_spans(data)[0]
+    return PhotoSpan.of(find_spans(data)[0])
 
 
 def test_spans_are_found_oldest_first_whatever_objects_stand_for_folders(data):
@@ -102,7 +102,7 @@ def test_no_span_is_refused_and_no_bucket_is_an_error(bucket):
     for read in (
         lambda: newest_spans(gone, 8),
         lambda: read_labels(Span(1, gone / "span-00001")),
-        lambda: Span(1, gone / "span-00001").read("a.jpg"),
+        lambda: PhotoSpan(1, gone / "span-00001").read("a.jpg"),
         lambda: window_digest([Span(1, gone / "span-00001")]),
     ):
         with pytest.raises(EdgelineError, match="there is no bucket") as caught:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from data.photos.labels_file import LabelRow, write_span
+from data.photos.labels_file import LabelRow, PhotoSpan, write_span
 from data.spans.layout import find_spans
 from data.spans.window import window_digest
 
@@ -15,7 +15,7 @@ def spans(tmp_path):
     for week in range(3):
         rows = [(LabelRow(f"{n}.jpg", "ok", "", "", ""), b"photo %d of %d" % (n, week)) for n in range(4)]
         settled(write_span(tmp_path / "data", rows).path)
-    return find_spans(tmp_path / "data")
+    return [PhotoSpan.of(span) for span in find_spans(tmp_path / "data")]
 
 
 def settled(root):
@@ -68,7 +68,7 @@ def test_another_window_has_another_digest(spans):
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"a": 1}', b"\xff\xfe", b"null"])
-def test_a_damaged_cache_is_made_anew(spans, tmp_path, damage):
+def test_a_damaged_cache_is_made_again(spans, tmp_path, damage):
     cache = tmp_path / "cache.json"
     cache.write_bytes(damage)
     assert window_digest(spans, cache) == window_digest(spans)

@@ -32,8 +32,8 @@ class Ended:
     log: str
 
     @property
-    def last_line(self) -> str:
-        return self.log.splitlines()[-1]
+    def sentence(self) -> str:
+        return self.log.splitlines()[-2]
 
 
 @dataclass

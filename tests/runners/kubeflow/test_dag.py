@@ -10,7 +10,8 @@ import pytest
 
 from data.shelf import renderer
 from pipeline.settings import load
-from pipeline.workloads import find_workload
+from pipeline.workloads import find_workload, with_features
+from records.outcome import Outcome
 from release import store
 from runners.kubeflow.compiler import compile_pipeline
 from tests.e2e.conftest import ROOT, SMALL
@@ -50,7 +51,7 @@ class Cluster:
         )
 
     def run(self, name: str, *settings: str, version: str = "2.0.5") -> Backend:
-        workload = find_workload("shelf")
+        workload = with_features(find_workload("shelf"))
         pipeline = self.folder / f"{name}.yaml"
         compile_pipeline(workload, load(workload.settings, None, [*SMALL, *PLATFORM, *settings]), pipeline)
         run = Backend(pipeline, self.folder, name, version)
@@ -77,7 +78,8 @@ def said(run):
 def test_every_step_ends_well_and_a_release_is_in_production(cluster, first):
     assert not said(first)
     assert set(first.ended) == set(first.tasks)
-    assert {ended.last_line.split()[0] for ended in first.ended.values()} == {"Done:"}
+    words = {step: ended.sentence.split()[0] for step, ended in first.ended.items()}
+    assert words.pop("ReleaseGate") == "Pushed:" and set(words.values()) == {"Done:"}
     release = store.current(cluster.push, "shelf")
     assert (release.version, release.manifest.run) == (1, "run-1")
     assert store.verify(cluster.push, "shelf") == []
@@ -115,8 +117,8 @@ def test_a_worse_model_is_held_back_at_the_last_step_in_so_many_words(cluster, f
     assert set(said(run)) == {"ReleaseGate"}
     gate = run.ended["ReleaseGate"]
     assert gate.code == 3
-    assert gate.last_line.startswith("Held back: ")
-    assert "below the model in production" in gate.last_line
+    assert gate.sentence.startswith("Held back: ")
+    assert "below the model in production" in gate.sentence
     assert "Traceback" not in gate.log
     assert store.current(cluster.push, "shelf").version == 1
 
@@ -126,7 +128,7 @@ def test_a_bad_week_ends_at_its_gate_before_anything_is_trained(cluster, first):
     run = cluster.run("run-3", version="2.17")
     assert set(said(run)) == {"DataGate"}
     assert run.ended["DataGate"].code == 4
-    assert run.ended["DataGate"].last_line.startswith("Data refused: ")
+    assert run.ended["DataGate"].sentence.startswith("Data refused: ")
     assert not {"Transform", "Trainer", "Pusher"} & set(run.ended)
     assert store.current(cluster.push, "shelf").version == 1
 
@@ -167,6 +169,7 @@ def test_a_step_as_its_container_starts_it(first, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1].startswith("Done: ReleaseGate in ")
-    assert " INFO edgeline.push: Pushed version 1 of shelf to " in done.stderr
+    reason = "Version 1 of shelf is in production."
+    outcome = Outcome("pushed", 1, (reason,), step="ReleaseGate")
+    assert done.stderr.splitlines()[-2:] == [f"Pushed: {reason}", outcome.to_line()]
     assert Path(page["uri"]).is_file()

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
+from records.outcome import Outcome
 from runners.kubeflow import runs as kubeflow_runs
 from runners.kubeflow.access import Access, connect
 from runners.kubeflow.outcome import conclude
 from runners.kubeflow.steps import read_steps
 from tests.runners.kubeflow.server import STEPS, Story, status, until
-from tests.runners.kubeflow.test_runs import DONE, LAUNCHER, PUSHED, QUICK, SAID, logs, the_run
+from tests.runners.kubeflow.test_runs import LAUNCHER, PUSHED, QUICK, SAID, failed, logs, the_run
 from tests.runners.kubeflow.test_steps import ANSWERS, answer
 
 NO_MODEL = (
@@ -20,11 +21,11 @@ NO_MODEL = (
     'producer_task:"Trainer" output_artifact_key:"model"}: cannot find output artifact key "model" in'
     ' producer task "Trainer"\n'
 )
-TOLD_TO_END = f"{LAUNCHER}Failed: the pod was told to end (SIGTERM) before the step was done.\n"
-ALL_DONE = {step: f"{LAUNCHER}{DONE.format(step)}" for step in STEPS}
+TOLD_TO_END = failed("the pod was told to end (SIGTERM) before the step was done.")
+ALL_DONE = logs(**dict.fromkeys(STEPS, Outcome("done", reasons=("It took 3.0 s.",))))
 BEHIND_A_LOST_TRAINER = until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": NO_MODEL})
 GREEN_WITH_A_LOST_LAST_STEP = until(
-    "ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs={**ALL_DONE, "ReleaseGate": TOLD_TO_END}
+    "ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs={**ALL_DONE, **logs(ReleaseGate=TOLD_TO_END)}
 )
 
 
@@ -55,7 +56,7 @@ def test_a_real_run_behind_a_lost_trainer_is_told_from_the_log_of_the_driver_tha
     assert [step.state for step in steps] == ["done", "failed", "waiting", "waiting"]
     outcome = conclude(connect(Access(server.url)), run.run_id, run.state, steps, "shelf", None)
     assert outcome.reasons == ("Trainer was counted as done and left no model: its pod was lost.",)
-    assert (outcome.ending, outcome.exit_code) == ("failed", 1)
+    assert (outcome.outcome, outcome.exit_code) == ("failed", 1)
     assert f"edgeline kubeflow retry {run.run_id}" in outcome.do and "new run" in outcome.do
 
 
@@ -66,7 +67,7 @@ def test_a_real_run_behind_a_lost_trainer_is_told_from_the_log_of_the_driver_tha
         (GREEN_WITH_A_LOST_LAST_STEP, "ReleaseGate was counted as done and had not ended"),
         # The driver's log is gone, or words it as no version that is known.
         (
-            until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Trainer": TOLD_TO_END}),
+            until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, **logs(Trainer=TOLD_TO_END)}),
             "Trainer was counted as done and had not ended: its pod was lost.",
         ),
         # No node is red.
@@ -187,7 +188,7 @@ def test_a_green_run_that_pushed_is_not_started_again(server, edgeline):
         "ReleaseGate",
         "SUCCEEDED",
         "SUCCEEDED",
-        logs={**ALL_DONE, "Trainer": TOLD_TO_END, **logs(ReleaseGate=SAID["pushed"])},
+        logs={**ALL_DONE, **logs(Trainer=TOLD_TO_END, ReleaseGate=SAID["pushed"])},
     )
     edgeline("submit", "--wait")
     ended = edgeline("retry", the_run(server))

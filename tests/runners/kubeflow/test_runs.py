@@ -2,9 +2,11 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
+from records.outcome import Outcome
 from runners.kubeflow import runs as kubeflow_runs
 from runners.kubeflow import watch as kubeflow_watch
 from runners.kubeflow.access import Access, connect
@@ -17,17 +19,27 @@ from tests.runners.kubeflow.server import STEPS, Story, hang_up, status, until
 
 QUICK = Patience(poll_s=0.002, start_s=0.03, hopeless_s=0.1, quiet_s=60.0, settle_s=0.2, outage_s=0.3)
 LAUNCHER = "I1120 12:51:43 23 launcher_v2.go:90] input ComponentSpec:{\n"
+PUBLISHED = "I1120 12:51:44 23 launcher_v2.go:151] publish success.\n"
 SAID = {
-    "pushed": "2026-10-05 03:01:02,003 INFO edgeline.push: Pushed version 7 of shelf to /mnt/edgeline/push",
-    "unchanged": "2026-10-05 03:01:02,003 INFO edgeline.push: Nothing new to push: version 6 is there.",
-    "held": "Held back: Accuracy is 0.81 on 400 eval examples; at least 0.850 is needed.",
-    "refused": "Data refused: The span span-00042 has 40 % of its photos quarantined.",
+    "pushed": Outcome("pushed", 7, ("Version 7 of shelf is in production.",)),
+    "unchanged": Outcome("unchanged", 6, ("This very model is in production already, as version 6.",)),
+    "held": Outcome("held", reasons=("Accuracy is 0.81 on 400 eval examples; at least 0.850 is needed.",)),
+    "refused": Outcome("refused", reasons=("The span span-00042 has 40 % of its photos quarantined.",)),
 }
-DONE = "Done: {} in 3.0 s.\nI1120 12:51:44 23 launcher_v2.go:151] publish success.\n"
+
+
+def failed(reason, **more):
+    return Outcome("failed", reasons=(reason,), **more)
+
+
+def log_of(step, said):
+    """What our entry and KFP's launcher leave of a step."""
+    said = replace(said, step=step)
+    return f"{LAUNCHER}{said.sentence}\n{said.to_line()}\n{PUBLISHED}"
 
 
 def logs(**said):
-    return {step: f"{LAUNCHER}{line}\n{DONE.format(step)}" for step, line in said.items()}
+    return {step: log_of(step, outcome) for step, outcome in said.items()}
 
 
 PUSHED = until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs=logs(ReleaseGate=SAID["pushed"]))
@@ -81,7 +93,7 @@ def test_the_user_interface_may_be_another_host(server, edgeline, monkeypatch):
             until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs=logs(ReleaseGate=SAID["unchanged"])),
             0,
             "unchanged",
-            "version 6 is there.",
+            "already, as version 6.",
         ),
         (
             until("ReleaseGate", "FAILED", "FAILED", logs=logs(ReleaseGate=SAID["held"])),
@@ -100,14 +112,14 @@ def test_the_user_interface_may_be_another_host(server, edgeline, monkeypatch):
                 "ReleaseGate",
                 "FAILED",
                 "FAILED",
-                logs=logs(ReleaseGate="Failed: Version 7 of shelf is not in the release store."),
+                logs=logs(ReleaseGate=failed("Version 7 of shelf is not in the release store.")),
             ),
             1,
             "failed",
             "ReleaseGate failed: Version 7 of shelf is not in the release store.",
         ),
         (
-            until("Trainer", "FAILED", "FAILED", logs=logs(Trainer="Failed: No GPU was found.")),
+            until("Trainer", "FAILED", "FAILED", logs=logs(Trainer=failed("No GPU was found."))),
             1,
             "failed",
             "Trainer failed: No GPU was found.",
@@ -189,8 +201,8 @@ def test_progress_is_that_of_a_local_run(server, edgeline):
 def test_a_run_that_has_ended_is_judged_by_its_steps_once_the_server_knows_how_they_ended(server, edgeline):
     """It writes down the run first, and its tasks after."""
     stale = ("FAILED", {**dict.fromkeys(STEPS[:2], "SUCCEEDED"), "Trainer": "RUNNING"})
-    failed = until("Trainer", "FAILED", "FAILED", logs=logs(Trainer="Failed: No GPU was found."))
-    server.next_story = Story([stale, stale, *failed.frames], logs=failed.logs)
+    ended = until("Trainer", "FAILED", "FAILED", logs=logs(Trainer=failed("No GPU was found.")))
+    server.next_story = Story([stale, stale, *ended.frames], logs=ended.logs)
     ended = edgeline("submit", "--wait")
     assert "Trainer failed: No GPU was found." in ended.out
     assert "[ 3/5] Trainer                 failed" in ended.out
@@ -387,7 +399,7 @@ def released(tmp_path):
     return str(root)
 
 
-def judge(server, run, push, said="", state="SUCCEEDED", steps=ALL_DONE):
+def judge(server, run, push, said=None, state="SUCCEEDED", steps=ALL_DONE):
     server.stories[run] = Story([], logs=logs(ReleaseGate=said) if said else {})
     server.runs[run] = {"run_id": run}
     steps = [Step(step.name, step.state, step.seconds, (f"{run}-{step.name}-pod",)) for step in steps]
@@ -396,12 +408,12 @@ def judge(server, run, push, said="", state="SUCCEEDED", steps=ALL_DONE):
 
 def test_a_release_in_the_store_that_names_the_run_is_the_best_witness(server, released):
     outcome = judge(server, "run-1", released)
-    assert (outcome.ending, outcome.version, outcome.exit_code) == ("pushed", 1, 0)
+    assert (outcome.outcome, outcome.version, outcome.exit_code) == ("pushed", 1, 0)
 
 
 def test_a_run_that_says_pushed_and_is_not_in_the_store_is_no_success(server, released):
     outcome = judge(server, "run-2", released, SAID["pushed"])
-    assert (outcome.ending, outcome.exit_code) == ("failed", 1)
+    assert (outcome.outcome, outcome.exit_code) == ("failed", 1)
     assert "none of run run-2" in outcome.reasons[0]
 
 
@@ -409,12 +421,12 @@ def test_a_store_that_cannot_be_read_from_here_leaves_the_word_of_the_last_step(
     (tmp_path / "push" / "edge" / "shelf").mkdir(parents=True)
     (tmp_path / "push" / "edge" / "shelf" / "current.json").write_text("{")
     outcome = judge(server, "run-2", str(tmp_path / "push"), SAID["pushed"])
-    assert (outcome.ending, outcome.version) == ("pushed", 7)
+    assert (outcome.outcome, outcome.version) == ("pushed", 7)
     assert "could not be read from here" in outcome.reasons[0]
 
 
 def test_a_run_that_failed_after_its_push_says_that_it_pushed(server, released):
     steps = [*ALL_DONE[:-1], Step("ReleaseGate", "failed", 3.0)]
-    outcome = judge(server, "run-1", released, "Failed: The disk is full.", "FAILED", steps)
-    assert (outcome.ending, outcome.version) == ("failed", 1)
+    outcome = judge(server, "run-1", released, failed("The disk is full."), "FAILED", steps)
+    assert (outcome.outcome, outcome.version) == ("failed", 1)
     assert "had pushed version 1" in outcome.reasons[-1]

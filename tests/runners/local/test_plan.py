@@ -76,7 +76,7 @@ def test_new_photos_run_all_but_what_fetches_schema_and_production(done):
     plan = make_plan(replace(NOW, inputs={**INPUTS, "window": "b"}), [done])
 
     assert {step.name for step in plan if step.cached} == {"ImportSchemaGen", "ProductionModel"}
-    assert why(plan, "ExampleGen") == ("the photos of the window changed",)
+    assert why(plan, "ExampleGen") == ("the data of the window changed",)
 
 
 def test_an_edit_names_the_file_and_runs_only_what_runs_it(done):

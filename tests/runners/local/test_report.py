@@ -64,6 +64,22 @@ def test_folders_that_are_gone_are_left_out(workspace):
     assert found.quarantine and found.data_verdict and found.model_run is None
 
 
+@pytest.mark.parametrize(
+    ("step", "output", "found_as"),
+    [
+        ("PhotoIngest", "quarantine", "quarantine"),
+        ("DataGate", "verdict", "data_verdict"),
+        ("ModelEvaluator", "evaluation", "evaluation"),
+        ("ModelEvaluator", "blessing", "blessing"),
+        ("ReleasePusher", "pushed_model", "pushed_model"),
+    ],
+)
+def test_what_a_step_left_when_it_had_another_name_is_still_found(workspace, step, output, found_as):
+    _, folder = workspace("20261005-091233", spans=0)
+    leave(folder, step, output, "some.json", b"{}")
+    assert getattr(find_sources(folder), found_as) == folder.path / "artifacts" / step / output
+
+
 def test_a_torn_file_is_named_and_the_rest_is_shown(workspace):
     run, folder = workspace("20261005-091233")
     leave(folder, "Evaluator", "evaluation", METRICS.name, b'{"candidate": {"overall"')

@@ -37,7 +37,11 @@ def test_an_edit_of_a_workload_of_ones_own_changes_what_runs_it_and_nothing_else
 
     after = step_files(module, SHELF[1])
 
-    assert {step for step in before if before[step] != after[step]} == {"Transform", "Trainer"}
+    assert {step for step in before if before[step] != after[step]} == {
+        "Transform",
+        "Trainer",
+        "EdgeConverter",
+    }
     assert digest(before) != digest(after)
 
 

@@ -5,11 +5,16 @@ import math
 import sys
 from pathlib import Path
 
+import pytest
+
 from records.evaluation import METRICS, Confusion, Metrics
+from records.outcome import Outcome, find_in
 from records.push import PUSH, Push
+from release import store
 from runners.kubeflow.pod import entry as kubeflow_entry
 from runners.kubeflow.pod import pages as kubeflow_pages
 from runners.kubeflow.pod.handover import Locations
+from tests.release.candidates import make_candidate
 
 ROOT = Path(__file__).resolve().parents[4]
 ADMISSION = "components.release_gate.ReleaseGate_Executor"
@@ -42,7 +47,7 @@ def run_step(root, step, executor, parameters, **inputs):
         "parameters": {name: {"parameterType": "STRING"} for name in parameters},
     }
     arguments = ["--records", str(root / "push/runs/shelf"), "--step", step]
-    arguments += ["--module", "trainer_module.photos"]
+    arguments += ["--module", "trainer_module.photos", "--source", "data.photos.source"]
     arguments += ["--executor_class_path", executor]
     arguments += ["--json_serialized_invocation_args", json.dumps(executor_input)]
     arguments += ["--json_serialized_inputs_spec_args", json.dumps(spec), "--direct_num_workers=1"]
@@ -66,7 +71,10 @@ def output(root, name):
 
 def test_a_step_that_ends_well_says_so_and_leaves_its_outputs_where_the_launcher_looks(tmp_path, capfd):
     assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {"text": "feature { name: 'a' }"}) == 0
-    assert capfd.readouterr().err.splitlines()[-1].startswith("Done: ImportSchemaGen in ")
+    *_, sentence, line = capfd.readouterr().err.splitlines()
+    assert sentence.startswith("Done: ImportSchemaGen in ")
+    outcome = find_in([line], "ImportSchemaGen")
+    assert (outcome.outcome, outcome.exit_code, outcome.version) == ("done", 0, None)
     assert local(tmp_path, "ImportSchemaGen/schema/schema.pbtxt").read_text() == "feature { name: 'a' }"
     schema = output(tmp_path, "schema")
     assert schema["uri"] == f"{FOLDER}/ImportSchemaGen/schema"
@@ -79,9 +87,10 @@ def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceba
     reasons = ("Accuracy is 0.71;\n0.85 is needed.", "int8 is too large.")
     assert admit(tmp_path, Push("held", reasons=reasons)) == 3
     log = capfd.readouterr().err
-    *_, why, do, last = log.splitlines()
-    assert last == "Held back: Accuracy is 0.71; 0.85 is needed. int8 is too large."
+    *_, why, do, sentence, last = log.splitlines()
+    assert sentence == "Held back: Accuracy is 0.71; 0.85 is needed. int8 is too large."
     assert why and do
+    assert find_in([last], "ReleaseGate") == Outcome("held", None, (" ".join(reasons),), do, "ReleaseGate", 3)
     assert "Traceback" not in log
     assert not (tmp_path / "output.json").exists()
     # RunReport has left the record of such a run, with all that is known of it.
@@ -90,9 +99,20 @@ def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceba
 
 def test_an_error_of_ours_ends_with_its_three_parts(tmp_path, capfd):
     assert admit(tmp_path, Push("pushed", 3)) == 1
-    *_, why, do, last = capfd.readouterr().err.splitlines()
-    assert last.startswith("Failed: Version 3 of shelf is not in the release store")
-    assert why and do
+    *_, why, do, sentence, last = capfd.readouterr().err.splitlines()
+    assert sentence.startswith("Failed: Version 3 of shelf is not in the release store")
+    assert why and "edgeline verify" in do and "`edgeline kubeflow retry run-1`" in do
+    outcome = find_in([last], "ReleaseGate")
+    assert (outcome.outcome, outcome.exit_code, outcome.do) == ("failed", 1, do)
+
+
+@pytest.mark.parametrize("word", ["pushed", "unchanged"])
+def test_what_the_last_step_lets_pass_is_its_outcome_with_the_version(tmp_path, capfd, word):
+    candidate = make_candidate(tmp_path / "candidate", run="run-1")
+    version = store.push(str(tmp_path / "push"), "shelf", candidate).version
+    assert admit(tmp_path, Push(word, version, ("Version 1 is new.",))) == 0
+    outcome = find_in(capfd.readouterr().err.splitlines()[-1:], "ReleaseGate")
+    assert outcome == Outcome(word, 1, ("Version 1 is new.",), step="ReleaseGate")
 
 
 def test_a_step_that_fails_leaves_the_page_of_the_run(tmp_path):
@@ -107,13 +127,14 @@ def test_a_step_that_fails_leaves_the_page_of_the_run(tmp_path):
 def test_a_step_that_fails_where_it_cannot_write_still_says_why(tmp_path, capfd):
     (tmp_path / "push").touch()
     assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {}) == 1
-    assert capfd.readouterr().err.splitlines()[-1].startswith("Failed: The step ImportSchemaGen failed")
+    assert capfd.readouterr().err.splitlines()[-2].startswith("Failed: The step ImportSchemaGen failed")
 
 
 def test_any_other_error_ends_in_one_line_with_its_traceback_above(tmp_path, capfd, caplog):
     assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {}) == 1
-    *_, do, last = capfd.readouterr().err.splitlines()
-    assert last.startswith("Failed: The step ImportSchemaGen failed: ValueError: ") and "'text'" in last
+    *_, do, sentence, _ = capfd.readouterr().err.splitlines()
+    assert sentence.startswith("Failed: The step ImportSchemaGen failed: ValueError: ")
+    assert "'text'" in sentence
     assert "edgeline kubeflow retry" in do
     assert "Traceback" in caplog.text
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from records.outcome import Outcome
+
 ROOT = Path(__file__).resolve().parents[4]
 NATIVE = """
 import hashlib, os, pathlib, sys
 from runners.kubeflow.pod.stop import end_when_told_to
-end_when_told_to(pathlib.Path(sys.argv[2]))
+end_when_told_to("Trainer", pathlib.Path(sys.argv[2]))
 if sys.argv[1] == "fork" and os.fork() == 0:
     os.write(1, b"%d\\n" % os.getpid())
     __import__("time").sleep(60)
@@ -20,7 +22,13 @@ os.write(1, b"%d\\n" % os.getpid())
 hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000)
 """
 LAUNCHER = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
-SAID = "Failed: the pod was told to end ({}) before the step was done."
+
+
+def assert_said(log, name):
+    """A sentence for people, and the same for whoever follows the run."""
+    reason = f"the pod was told to end ({name}) before the step was done."
+    outcome = Outcome("failed", reasons=(reason,), step="Trainer")
+    assert log.splitlines()[-2:] == [f"Failed: {reason}", outcome.to_line()]
 
 
 def start(tmp_path, kind, *launcher):
@@ -40,7 +48,7 @@ def test_a_pod_that_is_deleted_ends_its_step_with_a_failure_also_in_the_middle_o
     os.kill(int(process.stdout.readline()), told)
     _, log = process.communicate(timeout=20)
     assert process.returncode == 128 + told
-    assert log.splitlines()[-1] == SAID.format(told.name)
+    assert_said(log, told.name)
 
 
 def test_what_argo_asks_for_in_its_file_ends_the_launcher_too_before_argo_does(tmp_path):
@@ -50,7 +58,7 @@ def test_what_argo_asks_for_in_its_file_ends_the_launcher_too_before_argo_does(t
     (tmp_path / "signal").write_text("15")
     _, log = launcher.communicate(timeout=20)
     assert launcher.returncode == -signal.SIGQUIT
-    assert log.splitlines()[-1] == SAID.format("SIGQUIT")
+    assert_said(log, "SIGQUIT")
 
 
 @pytest.mark.parametrize("told", [signal.SIGQUIT, signal.SIGTERM], ids=str)

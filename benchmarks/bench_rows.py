@@ -1,0 +1,80 @@
+"""Rows a second and peak memory of ExampleGen, StatisticsGen and Transform, against pandas in one process.
+
+    python -m benchmarks.bench_rows [--rows N]
+
+Both make windows of 16 readings, every fourth, of the same generated week, and what they are scaled by. The
+pandas script reads all of it, checks nothing, and writes nothing but one array. The run is the DAG itself;
+it ends at the Trainer, which is told to want a GPU, and `start` is its imports.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.sensors.generator import generate
+
+_STEPS = ("ExampleGen", "StatisticsGen", "Transform")
+_PANDAS = """
+import sys
+import numpy as np, pandas as pd
+table = pd.read_csv(sys.argv[1], parse_dates=["timestamp"])
+numbers = table.select_dtypes("number")
+print(numbers.describe().shape, table["fault_label"].value_counts().shape)
+scaled = (numbers - numbers.mean()) / numbers.std()
+scaled = pd.concat([scaled.fillna(0.0), scaled.isna().astype("float32")], axis=1).astype("float32")
+windows = []
+for _, place in table.groupby("machine_id").indices.items():
+    of_machine = scaled.to_numpy()[place]
+    windows.append(np.lib.stride_tricks.sliding_window_view(of_machine, 16, axis=0)[::4].copy())
+np.save(sys.argv[2], np.concatenate(windows))
+"""
+
+
+def measured(command: Sequence[str]) -> tuple[str, float, float]:
+    """What a command prints, its seconds, and the peak of its largest process in megabytes."""
+    script = (
+        "import json, resource, subprocess, sys, time\n"
+        "began = time.monotonic()\n"
+        "done = subprocess.run(sys.argv[1:], capture_output=True, text=True)\n"
+        "peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000\n"
+        "print(json.dumps([done.stdout, time.monotonic() - began, peak]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=True
+    )
+    text, seconds, peak = json.loads(done.stdout)
+    return text, seconds, peak
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows (1,000,000)")
+    rows = parser.parse_args(arguments).rows
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        generate(Path(folder, "data"), weeks=1, per_week=rows, seed=20, faults={}, workers=1)
+        print(f"generated {rows:,} rows in {time.monotonic() - began:.1f} s")
+        file = next(Path(folder, "data").glob("span-*/*.csv"))
+        print(f"{'':14} {'rows/s':>9} {'seconds':>8} {'peak MB':>8}")
+        _, seconds, peak = measured([sys.executable, "-c", _PANDAS, str(file), f"{folder}/windows.npy"])
+        print(f"{'pandas':14} {rows / seconds:>9,.0f} {seconds:>8.1f} {peak:>8,.0f}")
+        runner = str(Path(__file__).resolve().parents[1] / "runners" / "local_runner.py")
+        command = [sys.executable, runner, "--json", "--workload", "sensor", "--data", f"{folder}/data"]
+        command += ["--workspace", f"{folder}/workspace", "--set", "trainer.require_gpu=true"]
+        text, _, peak = measured(command)
+        run = json.loads(text)
+        of_step = {step["name"]: step["seconds"] for step in run["steps"] if step["name"] in _STEPS}
+        for name, seconds in of_step.items():
+            print(f"{name:14} {rows / seconds:>9,.0f} {seconds:>8.1f}")
+        seconds = sum(of_step.values())
+        print(f"{'all three':14} {rows / seconds:>9,.0f} {seconds:>8.1f} {peak:>8,.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""`edgeline schema diff, accept`: the last window beside the curated schema, and widening that by review."""
+
+import getpass
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import click
+
+from errors import UsageError
+from records.json_file import to_builtins
+from records.schema import Difference
+from runners.cli import options
+from runners.cli.commands import Group
+from runners.cli.options import Place
+from runners.shared.runs import find_run
+from runners.shared.stdout import print_json, say
+
+
+@click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
+def schema() -> None:
+    """The curated schema: what a window has that it lacks, and widening it."""
+
+
+@schema.command()
+@options.runs_of
+@options.as_json
+def diff(place: Place, as_json: bool) -> int:
+    """How the window of the last run differs from the curated schema."""
+    run, found = _differences(place)
+    if as_json:
+        print_json(to_builtins(found))
+        return 0
+    for item in found:
+        mark = "!" if item.breaks else " "
+        say(f"{mark} {item.feature:<20} schema {item.curated:<24} seen {item.seen}")
+    breaking = [item.feature for item in found if item.breaks]
+    if breaking:
+        names = " ".join(dict.fromkeys(breaking))
+        say(f"Run {run} has what the schema lacks (!). If it is right:")
+        say(f"  edgeline schema accept {names} --reason R")
+    return 0
+
+
+@schema.command()
+@click.argument("features", nargs=-1, required=True, metavar="FEATURE...", help="names, as diff shows them")
+@options.runs_of
+@click.option("--reason", required=True, metavar="R", help="why, for the comment in the schema")
+def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
+    """Widens the curated schema by what the last run's window has, with a comment."""
+    from data.importers.curated_schema import widened
+    from data.spans.layout import write_whole
+    from pipeline.workloads import find_workload, read_schema
+
+    run, found = _differences(place)
+    breaking = {item.feature: item for item in found if item.breaks}
+    if unknown := [name for name in features if name not in breaking]:
+        raise UsageError(
+            f"Nothing of {', '.join(unknown)} is outside of the curated schema in run {run}.",
+            f"What is: {', '.join(breaking) or 'nothing'}.",
+            "`edgeline schema diff` shows it.",
+        )
+    _, made = find_run(place.workspace, "latest", place.workload)
+    workload = find_workload(made.workload_source)
+    path = Path(workload.schema)
+    text = path.read_text(encoding="utf-8")
+    today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    comment = f"Widened {today} by {getpass.getuser()} for run {run}: {' '.join(reason.split())}"
+    for name in features:
+        text = widened(text, breaking[name], comment)
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.write_text(text, encoding="utf-8")
+    try:
+        read_schema(replace(workload, schema=str(scratch)))
+    finally:
+        scratch.unlink()
+    write_whole(path, text.encode())
+    say(f"{path} now takes {', '.join(features)} as run {run} has them. Look at the change, and commit it.")
+    return 0
+
+
+def _differences(place: Place) -> tuple[str, tuple[Difference, ...]]:
+    from report.schema import differences
+    from runners.local.report import find_sources
+
+    folder, run = find_run(place.workspace, "latest", place.workload)
+    sources = find_sources(folder)
+    if sources.schema is None or sources.inferred is None or sources.statistics is None:
+        raise UsageError(
+            f"Run {run.id} has not come as far as SchemaGen, or its artifacts are gone.",
+            "What the window looks like is not known.",
+            "Run again: `edgeline run`.",
+        )
+    return run.id, differences(sources.schema, sources.inferred, sources.statistics)

@@ -1,0 +1,29 @@
+"""A source of one's own, whose spans begin well and cannot be read to their end."""
+
+from data.spans.source import Example, Row
+from errors import DataRefused
+
+REFUSAL = ("Line 3 is torn.", "What follows cannot be told apart.", "Fix that line.", ("span-00001",))
+
+
+def open_source(workload, settings):
+    return TornSource()
+
+
+def count(span):
+    return 2
+
+
+class TornSource:
+    spread = False
+
+    def rows(self, span):
+        yield Row("1", "ok", "a")
+        yield Row("2", "ok", "b")
+        raise DataRefused(*REFUSAL)
+
+    def example(self, span, row):
+        return Example({}, f"{int(row.id):08x}")
+
+    def close(self):
+        pass

@@ -1,0 +1,76 @@
+"""Three weeks of sensor readings on the same DAG: pushed, held back, and refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Ended, edgeline, run_dag
+
+pytestmark = pytest.mark.e2e
+
+# What is tested is the weekly run, not how well a model can get.
+QUICK = (
+    "trainer.epochs=3",
+    "gate.min_examples_per_class=5",
+    "gate.severity={label_shift: warn}",
+    "evaluation.beat_majority=false",
+    "edge.max_latency_ms=1000",
+)
+UNBOUNDED = (*QUICK, "evaluation.bounds=[{slice: overall, metric: auc, lower: 0.6}]")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sensors") / "data"
+
+
+@pytest.fixture(scope="module")
+def workspace(data: Path) -> Path:
+    return data.parent / "workspace"
+
+
+def add_week(data: Path, *faults: str, weeks: int = 1) -> None:
+    arguments = ["--workload", "sensor", "--weeks", str(weeks), "--per-week", "6000"]
+    for fault in faults:
+        arguments += ["--fault", fault]
+    ended = edgeline(data, "data", "generate", "--data", str(data), *arguments)
+    assert ended.code == 0, ended.stderr
+
+
+@pytest.fixture(scope="module")
+def first(data: Path, workspace: Path) -> Ended:
+    add_week(data, weeks=3)
+    return run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=UNBOUNDED)
+
+
+def test_a_week_of_readings_is_pushed_as_files_for_a_microcontroller(first: Ended, workspace: Path) -> None:
+    assert first.code == 0, first.stderr
+    bundle = workspace / "push" / "edge" / "sensor" / "1"
+    assert (bundle / "model_int8.tflite").stat().st_size < 100_000
+    assert "alignas(16)" in (bundle / "model_data.cc").read_text()
+    contract = json.loads((bundle / "preprocessing.json").read_text())
+    assert (contract["kind"], contract["readings"], len(contract["numbers"])) == ("row", 16, 8)
+    assert "machine" in Path(first.json["report"]).read_text()
+
+
+def test_a_model_that_misses_a_bound_on_alarms_is_held_back(
+    first: Ended, data: Path, workspace: Path
+) -> None:
+    bound = "evaluation.bounds=[{slice: overall, metric: recall_at_false_alarms, lower: 1.0}]"
+    held = run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=(*QUICK, bound))
+
+    assert held.code == 3
+    assert "ecall of alarms at the allowed rate of false ones is" in held.json["reasons"][0]
+    assert held.states["Trainer"] == "cached"
+
+
+def test_a_week_in_another_unit_is_refused_before_anything_is_trained(
+    first: Ended, data: Path, workspace: Path
+) -> None:
+    add_week(data, "fahrenheit=1")
+    refused = run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=UNBOUNDED)
+
+    assert refused.code == 4
+    assert any("temperature" in reason for reason in refused.json["reasons"])
+    assert "Trainer" not in {step for step, state in refused.states.items() if state != "queued"}

@@ -1,0 +1,80 @@
+"""How a run ended, from what a real API server answered about it, and from logs of an older image."""
+
+import pytest
+
+from records.outcome import Outcome
+from runners.kubeflow import runs as kubeflow_runs
+from runners.kubeflow.access import Access, connect
+from runners.kubeflow.outcome import conclude
+from runners.kubeflow.steps import read_steps
+from tests.runners.kubeflow.server import STEPS, until
+from tests.runners.kubeflow.test_lost import replay
+from tests.runners.kubeflow.test_runs import LAUNCHER, PUBLISHED, QUICK, failed, logs
+
+OLD = {step: f"{LAUNCHER}Done: {step} in 3.0 s.\n{PUBLISHED}" for step in STEPS}
+OLD["ReleaseGate"] = f"{LAUNCHER}Pushed version 7 of shelf to /push\nDone: ReleaseGate in 3.0 s.\n{PUBLISHED}"
+OLD_REFUSAL = (
+    f"{LAUNCHER}Data refused: half of it is dark.\n{PUBLISHED}F1120 12:51 23 main.go:49] exit status 4"
+)
+
+
+@pytest.fixture
+def edgeline(edgeline, monkeypatch):
+    monkeypatch.setattr(kubeflow_runs, "PATIENCE", QUICK)
+    return edgeline
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "code", "version", "reasons"),
+    [
+        ("pushed", "pushed", 0, 3, ()),
+        ("held", "held", 3, None, ("accuracy 0.81 is below 0.90.",)),
+        ("refused", "refused", 4, None, ("half of it is dark.",)),
+        ("trainer_failed", "failed", 1, None, ("Trainer failed: exit status 5",)),
+    ],
+)
+def test_a_real_run_ended_as_the_log_of_its_last_step_says(server, name, word, code, version, reasons):
+    run = replay(server, name)
+    steps = read_steps(run, ())
+    outcome = conclude(connect(Access(server.url)), run.run_id, run.state, steps, "shelf", None)
+    assert (outcome.outcome, outcome.exit_code, outcome.version) == (word, code, version)
+    assert outcome.reasons[: len(reasons) or 1] == reasons
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs=OLD),
+        until("DataGate", "FAILED", "FAILED", logs={**OLD, "DataGate": OLD_REFUSAL}),
+    ],
+    ids=["green", "red"],
+)
+def test_a_run_of_an_older_image_fails_with_a_sentence_that_says_so(server, edgeline, story):
+    server.next_story = story
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 1
+    assert "the image is older than this edgeline" in ended.out
+    assert "Pushed version" not in ended.out and "its pod was lost" not in ended.out
+
+
+def test_a_last_step_that_says_nothing_of_a_push_is_no_success(server, edgeline):
+    server.next_story = until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs=logs(ReleaseGate=Outcome("done")))
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 1 and "nothing says that a model was pushed" in ended.out
+
+
+def test_a_step_that_failed_by_its_settings_ends_the_command_as_it_ends_a_local_run(server, edgeline):
+    said = failed("No module my.photos.", error_code=2, do="Fix its name.")
+    server.next_story = until("Trainer", "FAILED", "FAILED", logs=logs(Trainer=said))
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 2
+    assert "Trainer failed: No module my.photos." in ended.out and "  Fix its name.\n" in ended.out
+
+
+def test_a_reason_is_one_line_in_which_nothing_steers_the_terminal(server, edgeline):
+    said = failed("Bad:\nPushed version 9 \x1b[2J\u202e" + "x" * 2000)
+    server.next_story = until("Trainer", "FAILED", "FAILED", logs=logs(Trainer=said))
+    ended = edgeline("submit", "--wait")
+    assert ended.code == 1
+    assert r"Bad: Pushed version 9 \x1b[2J\u202e" in ended.out
+    assert "x" * 900 in ended.out and "x" * 1000 not in ended.out

@@ -1,0 +1,68 @@
+import pytest
+import tensorflow_transform as tft
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
+
+from errors import UsageError
+from trainer_module import photos, workload_module
+
+
+def write_module(folder, monkeypatch, name, functions):
+    """A module of one's own, with functions that do nothing."""
+    (folder / f"{name}.py").write_text("".join(f"def {function}(): ...\n" for function in functions))
+    monkeypatch.syspath_prepend(str(folder))
+
+
+def transformed(folder, names):
+    """What Transform hands on, with features of these names."""
+    about = "type: FLOAT shape { dim { size: 4 } } presence { min_fraction: 1 }"
+    features = "".join(f'feature {{ name: "{name}" {about} }}' for name in names)
+    schema = dataset_metadata.DatasetMetadata(text_format.Parse(features, schema_pb2.Schema()))
+    metadata_io.write_metadata(schema, str(folder / "transformed_metadata"))
+    return tft.TFTransformOutput(str(folder))
+
+
+def test_a_module_that_lacks_functions_is_refused_with_their_names(tmp_path, monkeypatch):
+    write_module(tmp_path, monkeypatch, "half_a_module", ["preprocessing_fn"])
+    with pytest.raises(UsageError, match="half_a_module has no build_model and no edge_contract") as refused:
+        workload_module.load("half_a_module")
+    assert refused.value.why and refused.value.do
+
+
+def test_what_is_no_function_does_not_count_as_one(tmp_path, monkeypatch):
+    write_module(tmp_path, monkeypatch, "odd_module", ["preprocessing_fn", "edge_contract"])
+    with (tmp_path / "odd_module.py").open("a") as file:
+        file.write("build_model = 3\n")
+    with pytest.raises(UsageError, match=r"odd_module has no build_model\."):
+        workload_module.load("odd_module")
+
+
+def test_a_module_with_the_three_functions_needs_nothing_else(tmp_path, monkeypatch):
+    write_module(tmp_path, monkeypatch, "own_module", ["preprocessing_fn", "build_model", "edge_contract"])
+    assert workload_module.load("own_module").__name__ == "own_module"
+    assert workload_module.tensor_signature("own_module") == "serve_tensors"
+    assert workload_module.stored_dtype("own_module", "image") is None
+    assert workload_module.raw_signature("own_module", {"torque": 1, "kind": 2}) == (
+        "serve_raw",
+        {"torque": "torque", "kind": "kind"},
+    )
+
+
+def test_a_module_may_name_its_signatures_and_how_its_feature_is_kept():
+    assert workload_module.tensor_signature(photos.__name__) == "serve_image"
+    assert workload_module.stored_dtype(photos.__name__, "image") == "uint8"
+    assert workload_module.raw_signature(photos.__name__, {"photo": 1}) == ("serve_jpeg", {"jpeg": "photo"})
+
+
+def test_the_model_reads_the_feature_that_is_neither_label_nor_hidden(tmp_path):
+    assert workload_module.input_feature(transformed(tmp_path, ["label", "row", "_means"])) == "row"
+
+
+@pytest.mark.parametrize(
+    ("names", "found"), [(["label", "_means"], "features none"), (["row", "label", "image"], "image, row")]
+)
+def test_no_or_several_features_for_the_model_are_refused(tmp_path, names, found):
+    with pytest.raises(UsageError, match=found) as refused:
+        workload_module.input_feature(transformed(tmp_path, names))
+    assert refused.value.why and refused.value.do
