@@ -7,7 +7,6 @@ import random
 from collections.abc import Mapping
 
 from data.reviews.phrases import Style
-from errors import UsageError
 
 _ONE_REVIEW = (
     *("unlabelled", "unknown-label", "duplicate", "empty", "control-character", "huge"),
@@ -16,23 +15,6 @@ _ONE_REVIEW = (
 FAULTS = (*_ONE_REVIEW, "vocabulary-drift", "label-shift")
 _HUGE_CHARACTERS = 20_000
 _LONG_CLAUSES = 12
-
-
-def check_faults(faults: Mapping[str, float]) -> None:
-    """Refuses what `generate` cannot do.
-
-    Raises:
-        UsageError: A name is not in `FAULTS`, or a rate is not within 0 to 1.
-    """
-    for name, rate in faults.items():
-        if name not in FAULTS:
-            raise UsageError(
-                f"There is no fault {name!r} of reviews.", "", f"Known faults: {', '.join(FAULTS)}."
-            )
-        if not 0 <= rate <= 1:
-            raise UsageError(
-                f"The rate of the fault {name!r} is {rate}.", "It is a share.", "Give a number from 0 to 1."
-            )
 
 
 def choose_reviews(faults: Mapping[str, float], count: int, rng: random.Random) -> list[tuple[str, ...]]:

@@ -14,8 +14,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
-from data.reviews.faults import check_faults, choose_reviews, spoil, styled
+from data.reviews.faults import FAULTS, choose_reviews, spoil, styled
 from data.reviews.phrases import BAD, GOOD, Style, write_review
+from data.spans.fault_rates import check_rates
 from data.spans.layout import Span, add_span, next_number
 from errors import UsageError
 
@@ -57,7 +58,7 @@ def generate(
     Raises:
         UsageError: A number or a fault is out of range, or there are not as many numbers left.
     """
-    check_faults(faults)
+    check_rates(faults, FAULTS)
     for name, value in {"weeks": weeks, "reviews per week": per_week, "workers": workers}.items():
         if value < 1:
             raise UsageError(f"{name} is {value}.", "Nothing can be written so.", "Give 1 or more.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from data.spans.layout import Span
 from data.spans.source import Rejected
 from errors import DataRefused
-from locations import Location, explained, filesystem, names_in
+from locations import Location, explained, names_in
 
 REQUIRED, OPTIONAL = ("text", "label"), ("source", "group")
 _SUFFIXES = (".csv", ".jsonl")
@@ -118,8 +118,7 @@ def _as_text(value: object) -> str | None:
 def _lines(span: Span, file: Location) -> Iterator[str]:
     """Lines with their ends, a byte order mark left out."""
     number, at = 0, 0
-    local = isinstance(file, Path)
-    with explained(file), open(file, "rb") if local else filesystem(file).open(file.path, "rb") as stream:
+    with explained(file), file.open("rb") as stream:
         while raw := stream.readline(_MOST_LINE_BYTES + 1):
             number += 1
             if len(raw) > _MOST_LINE_BYTES:
