@@ -81,6 +81,36 @@ def schema_text(labels: Sequence[str], drift: DriftLimits, lanes: Sequence[str] 
     return "\n".join(parts) + "\n"
 
 
+def table_schema(
+    labels: Sequence[str], numbers: Sequence[str], categories: Sequence[str], group: str = "", time: str = ""
+) -> str:
+    """The schema of a table with these columns; bounds are for people to add.
+
+    Args:
+        labels: Label names; their order is the order of the model's outputs.
+        numbers: Columns of numbers.
+        categories: Columns of texts out of few.
+        group: The column of groups; empty where there is none.
+        time: The column of times; the same.
+    """
+    light = f"drift_comparator {{ jensen_shannon_divergence {{ threshold: {LENIENT.light:g} }} }}"
+    texts = [name for name in ("group", "example_id", group, time) if name]
+    return "\n".join(
+        [
+            _HEADER.replace("labelled photos", "rows"),
+            _string_domain("label", labels),
+            _feature("label", "BYTES", 'domain: "label"', _share_drift(LENIENT.label)),
+            *(_feature(name, "BYTES") for name in dict.fromkeys(texts)),
+            _feature("span", "INT", "int_domain { min: 1 }"),
+            _feature("newest_span", "INT", "int_domain { min: 0 max: 1 }"),
+            _feature("missing_share", "FLOAT", "float_domain { min: 0 max: 1 }", light),
+            *(_feature_of_numbers(name, light) for name in numbers),
+            *(_feature(name, "BYTES", _share_drift(LENIENT.lane)) for name in categories),
+            "",
+        ]
+    )
+
+
 def read_label_domain(text: str) -> tuple[str, ...]:
     """The labels of a schema in their order, read without protocol buffers.
 
@@ -170,7 +200,12 @@ def _string_domain(name: str, values: Sequence[str]) -> str:
 
 
 def _feature(name: str, kind: str, *more: str) -> str:
-    return _block("feature", [f'name: "{name}"', f"type: {kind}", _ONE_VALUE, _ALWAYS, *more])
+    return _block("feature", [f"name: {_quoted(name)}", f"type: {kind}", _ONE_VALUE, _ALWAYS, *more])
+
+
+def _feature_of_numbers(name: str, drift: str) -> str:
+    shape = "shape { dim { size: 1 } }"
+    return _block("feature", [f"name: {_quoted(name)}", "type: FLOAT", shape, _ALWAYS, drift])
 
 
 def _share_drift(threshold: float) -> str:

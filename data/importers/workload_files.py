@@ -81,13 +81,13 @@ def write_workload(
             written.append(schema)
     if not workload.exists():
         # JSON quotes are YAML's, so that a folder named `no` or `2026` stays a text.
-        text = _TEMPLATE.format(name=json.dumps(_slug(data_dir.resolve().name)), schema=SCHEMA)
+        text = _TEMPLATE.format(name=json.dumps(slug(data_dir.resolve().name)), schema=SCHEMA)
         write_whole(workload, text.encode())
         written.append(workload)
     return tuple(written), tuple(added)
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """A model's name: 1 to 64 of a-z, 0-9, _ and -."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9_]+", "-", plain).strip("-_")[:64] or "photos"

@@ -93,15 +93,27 @@ def generate(
 
 @data.command("import")
 @click.argument(
-    "source", type=Path, metavar="SRC", help="a folder a class, a CSV or JSONL manifest, or TFRecord files"
+    "source",
+    type=Path,
+    metavar="SRC",
+    help="photos: a folder a class, a CSV or JSONL manifest, TFRecord files; or a table: CSV or Parquet",
 )
 @_written
-def load(source: Path, data: Path) -> int:
-    """Turns labelled photos into a span."""
-    from data.importers import importing
-
+@click.option("--label", metavar="COLUMN", help="of a table: the column to learn")
+@click.option("--group", default="", metavar="COLUMN", help="of a table: values that are never in two splits")
+@click.option("--time", default="", metavar="COLUMN", help="of a table: times, ISO 8601")
+def load(source: Path, data: Path, label: str | None, group: str, time: str) -> int:
+    """Turns labelled photos, or a table, into a span and a workload."""
+    report: Any
     with _progress("importing"):
-        report = importing.import_photos(source, data)
+        if label is not None:
+            from data.importers.tables import import_table
+
+            report = import_table(source, data, label, group, time)
+        else:
+            from data.importers.importing import import_photos
+
+            report = import_photos(source, data)
     for sentence in report.sentences():
         say(sentence)
     say(f"Train on it: edgeline run --workload {data / 'workload.yaml'} --data {data}")
