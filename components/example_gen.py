@@ -90,6 +90,7 @@ def SpanExampleGen(
         newest=spans[-1].name,
         eval_fraction=limits.eval_fraction,
     )
+    shutil.rmtree(plan.scratch, ignore_errors=True)  # of an attempt that was killed
     for needed in (plan.scratch, *map(Path, plan.folders.values())):
         needed.mkdir(parents=True, exist_ok=True)
     _run(beam_pipeline, plan, spans)

@@ -84,8 +84,8 @@ class ReadRows(beam.DoFn):
             except DataRefused as error:
                 # Beam would raise something else that begins with its words.
                 refusal = Refusal(error.found, error.why, error.do, error.spans)
-                _write(plan.scratch, REFUSED, refusal)
-        _write(plan.scratch, READ, SpanRead(span.name, rows, ends.lowest, ends.highest))
+                _write(plan.scratch, REFUSED, span.name, refusal)
+        _write(plan.scratch, READ, span.name, SpanRead(span.name, rows, ends.lowest, ends.highest))
         yield beam.pvalue.TaggedOutput("ends", ends)
 
 
@@ -161,7 +161,7 @@ class MergeShard(beam.DoFn):
                         writer.write(part.example)
                         counts[split, part.label, part.span] += 1
             scratch.rename(target)
-        _write(plan.scratch, COUNTS, [(*key, count) for key, count in counts.items()])
+        _write(plan.scratch, COUNTS, str(shard), [(*key, count) for key, count in counts.items()])
 
 
 def read_all(scratch: Path, pattern: str, kind: Any) -> list[Any]:
@@ -211,8 +211,8 @@ def _quarantine(scratch: Path) -> Any:
     return _whole(scratch / QUARANTINED.replace("*", uuid.uuid4().hex))
 
 
-def _write(scratch: Path, pattern: str, value: Any) -> None:
-    with _whole(scratch / pattern.replace("*", uuid.uuid4().hex)) as file:
+def _write(scratch: Path, pattern: str, name: str, value: Any) -> None:
+    with _whole(scratch / pattern.replace("*", name)) as file:
         file.write(msgspec.json.encode(value) + b"\n")
 
 

@@ -18,6 +18,7 @@ class DataSettings(Group):
         stride: Of a table with more readings than one: every how many rows of a group an example ends.
         block_hours: Of a table with more readings than one: the time of a group that is split as one; no
             example reaches over its end.
+        max_characters: A longer text is quarantined.
     """
 
     window: int = Field(8, ge=1, le=1000)
@@ -28,6 +29,7 @@ class DataSettings(Group):
     readings: int = Field(1, ge=1, le=4096)
     stride: int = Field(1, ge=1, le=4096)
     block_hours: int = Field(24, ge=1, le=8760)
+    max_characters: int = Field(10_000, ge=1, le=1_000_000)
 
     @model_validator(mode="after")
     def _sides_in_order(self) -> "DataSettings":

@@ -57,7 +57,7 @@ class Bound(Group):
     slice: str
     metric: Metric = "accuracy"
     lower: Fraction | None = None
-    upper: Annotated[float, Field(ge=0)] | None = None
+    upper: Annotated[float, Field(ge=0, le=1000)] | None = None
     max_drop: Fraction | None = None
     min_support: int = Field(1, ge=1, le=1_000_000)
 

@@ -97,6 +97,22 @@ BUILT_IN = {
                 "edge": {"variants": ["int8", "fp32"], "max_size_mb": 0.1},
             },
         ),
+        _built_in(
+            "text",
+            name="text",
+            sample="data.reviews.generator",
+            sample_size=600,
+            settings={
+                "evaluation": {
+                    "bounds": [
+                        {"slice": "overall", "metric": "accuracy", "lower": 0.75, "max_drop": 0.02},
+                        {"slice": "class", "metric": "recall", "lower": 0.6, "min_support": 50},
+                        {"slice": "source", "metric": "accuracy", "max_drop": 0.1, "min_support": 100},
+                    ]
+                },
+                "edge": {"variants": ["dynamic", "fp16", "fp32"]},
+            },
+        ),
     )
 }
 

@@ -23,6 +23,8 @@ from report.statistics import read_anomalies, read_features
 _Part = TypeVar("_Part")
 # What a file ends in whose values are of the right type and mean nothing.
 _SENSELESS = (LookupError, ArithmeticError)
+# Protobuf's errors have no base of their own that could be named without importing protobuf.
+_PROTOBUF = ("DecodeError", "ParseError")
 # A thumbnail is 2 to 20 kB; what is larger is none, and a page has to stay small.
 _LARGEST_PICTURE = 100_000
 _MEASURES = ("recall", "precision", "f1", "auc", "recall_at_false_alarms")
@@ -40,8 +42,7 @@ class _Reader:
         try:
             return read()
         except Exception as error:
-            # protobuf's DecodeError has no base of its own that could be named without importing protobuf.
-            if not isinstance(error, (*UNREADABLE, *_SENSELESS)) and type(error).__name__ != "DecodeError":
+            if not isinstance(error, (*UNREADABLE, *_SENSELESS)) and type(error).__name__ not in _PROTOBUF:
                 raise
             self.unreadable.append(f"{name} could not be read: {type(error).__name__}: {error}")
             return default

@@ -21,7 +21,7 @@ def differences(curated: Path, inferred: Path, statistics: Path) -> tuple[Differ
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     known, seen = (
-        text_format.Parse(next(folder.glob("*.pbtxt")).read_text(encoding="utf-8"), schema_pb2.Schema())
+        text_format.Parse((folder / "schema.pbtxt").read_text(encoding="utf-8"), schema_pb2.Schema())
         for folder in (curated, inferred)
     )
     found = (*_new_features(known, seen), *_new_values(known, seen), *_ranges(known, statistics))

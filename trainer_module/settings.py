@@ -20,6 +20,12 @@ class ModelSettings(Group):
         buckets: Of a table: quantiles that a number is ranked by beside its z-score; 0 for no rank. Worth it
             where numbers have heavy tails.
         vocabulary: Of a table: most values of one category that are told apart.
+        vocabulary_size: Of texts: most words that the model knows; the most frequent ones.
+        vocabulary_min_count: Of texts: how often a word has to be there to be known.
+        text_length: Of texts: how many of a text's first words are read.
+        embedding_size: Of texts: numbers that stand for a word.
+        embedding_dropout: Of texts: share of these that training leaves out at random.
+        lstm_units: Of texts: numbers that the LSTM carries in each direction.
     """
 
     backbone: Literal["compact", "mobilenet_v3_small"] = "compact"
@@ -29,6 +35,12 @@ class ModelSettings(Group):
     hidden: int = Field(48, ge=8, le=1024)
     buckets: Literal[0, 4, 8, 16, 32, 64, 128] = 0
     vocabulary: int = Field(32, ge=1, le=10_000)
+    vocabulary_size: int = Field(20_000, ge=10, le=500_000)
+    vocabulary_min_count: int = Field(2, ge=1, le=1_000_000)
+    text_length: int = Field(64, ge=2, le=1024)
+    embedding_size: int = Field(64, ge=2, le=1024)
+    embedding_dropout: float = Field(0.6, ge=0, le=0.95)
+    lstm_units: int = Field(24, ge=2, le=1024)
 
 
 class TrainerSettings(Group):

@@ -4,13 +4,11 @@
 its machines.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from data.spans.fault_rates import parse_rates
 
 _ROW = ("out-of-range", "unlabelled", "unknown-label", "ragged", "decimal-comma", "duplicate")
 _MACHINE = ("stuck-sensor", "swapped-columns", "fahrenheit", "missing-machine", "clock-backwards")
@@ -19,11 +17,6 @@ FAULTS = ("nulls", *_ROW, *_MACHINE)
 _SET_BACK_S = 3 * 3600
 _NO_READING = -999.0  # What many loggers write where a sensor does not answer.
 _TEMPERATURE, _PRESSURE, _FLOW = 0, 4, 6
-
-
-def parse_faults(options: Iterable[str]) -> dict[str, float]:
-    """Reads `NAME=RATE` options. Raises as `parse_rates` does."""
-    return parse_rates(options, FAULTS)
 
 
 def spoil_machines(

@@ -5,13 +5,12 @@ Rates are shares of a week's photos; `new-lane` is a share of its sessions.
 
 import io
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from PIL import Image, ImageFilter
 
 from data.photos.labels_file import LabelRow
-from data.spans.fault_rates import check_rates, parse_rates
 
 _ONE_PHOTO = (
     "corrupt",
@@ -28,16 +27,6 @@ FAULTS = (*_ONE_PHOTO, "new-lane", "label-shift")
 
 _HUGE_SIZE = (12000, 9000)  # 108 megapixels, what the largest phone sensors save.
 _LOST_BYTES = 512
-
-
-def check_faults(faults: Mapping[str, float]) -> None:
-    """Refuses what `generate` cannot do. Raises as `check_rates` does."""
-    check_rates(faults, FAULTS)
-
-
-def parse_faults(options: Iterable[str]) -> dict[str, float]:
-    """Reads `NAME=RATE` options. Raises as `parse_rates` does."""
-    return parse_rates(options, FAULTS)
 
 
 def choose_photos(faults: Mapping[str, float], photos: int, rng: random.Random) -> list[tuple[str, ...]]:

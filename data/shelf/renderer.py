@@ -18,9 +18,10 @@ from pathlib import Path
 
 from data.photos.labels_file import LabelRow, write_span
 from data.shelf.camera import Camera, take_photo
-from data.shelf.faults import check_faults, choose_photos, spoil
+from data.shelf.faults import FAULTS, choose_photos, spoil
 from data.shelf.layout import LANES, lane
 from data.shelf.scene import draw_bay
+from data.spans.fault_rates import check_rates
 from data.spans.layout import Span, next_number
 from errors import UsageError
 
@@ -208,7 +209,7 @@ def generate(
     Raises:
         UsageError: A number or a fault is out of range, or there are not as many numbers left.
     """
-    check_faults(faults)
+    check_rates(faults, FAULTS)
     numbers = {"weeks": weeks, "photos per week": per_week, "workers": workers, "seed": seed}
     for name, value in numbers.items():
         least = 0 if name == "seed" else 1

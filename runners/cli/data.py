@@ -65,6 +65,7 @@ def generate(
     data: Path, workload: str, weeks: int, per_week: int | None, seed: int, rates: tuple[str, ...]
 ) -> int:
     """Makes weekly spans of the sample of a built-in workload."""
+    from data.spans.fault_rates import parse_rates
     from pipeline.workloads import find_workload
 
     found = find_workload(workload)
@@ -75,14 +76,14 @@ def generate(
             "Import your own data.",
         )
     sample = importlib.import_module(found.sample)
-    faults = importlib.import_module(f"{found.sample.rpartition('.')[0]}.faults").parse_faults(rates)
+    faults = importlib.import_module(f"{found.sample.rpartition('.')[0]}.faults")
     with _progress("making"):
         spans = sample.generate(
             data,
             weeks=weeks,
             per_week=found.sample_size if per_week is None else per_week,
             seed=seed,
-            faults=faults,
+            faults=parse_rates(rates, faults.FAULTS),
             workers=len(os.sched_getaffinity(0)),
         )
     for span in spans:

@@ -248,6 +248,8 @@ def admit(folder):
         "statistics": artifact(ExampleStatistics, folder),
         "anomalies": artifact(ExampleAnomalies, folder),
         "quarantine": artifact(Quarantine, folder),
+        "schema": artifact(Schema, folder),
+        "inferred": artifact(Schema, folder),
     }
     about = dict.fromkeys(("run", "model_name", "data", "settings", "records"), "")
     execute(DataGate, inputs, {}, folder, **about)

@@ -12,6 +12,7 @@ from tfx.types.standard_artifacts import (
     ModelEvaluation,
     ModelRun,
     PushedModel,
+    Schema,
 )
 
 from components.artifacts import EdgeModels, Quarantine, RunReportPage, Verdict
@@ -64,6 +65,8 @@ NOTHING = {
         "blessing": ModelBlessing,
         "edge_models": EdgeModels,
         "edge_verdict": Verdict,
+        "schema": Schema,
+        "inferred": Schema,
     }.items()
 }
 
@@ -145,6 +148,8 @@ def admit(folder: Path, place: object, record: Found) -> None:
     nothing = {
         "statistics": artifact(ExampleStatistics, folder / "statistics"),
         "anomalies": artifact(ExampleAnomalies, folder / "anomalies"),
+        "schema": artifact(Schema, folder / "schema"),
+        "inferred": artifact(Schema, folder / "inferred"),
     }
     quarantine = window(folder / "quarantine", 2)
     inputs = {"data_verdict": verdict, "quarantine": quarantine, **nothing}

@@ -82,8 +82,8 @@ def test_each_run_leaves_a_page_with_its_verdict_first(first: Ended) -> None:
     page = report_of(first)
     assert "Version 1 of shelf is in production: right on" in page
     assert re.findall(r'<section id="([^"]+)">', page) == [
-        *("gates", "data", "features", "training", "metrics", "confusion", "mistakes", "reliability"),
-        *("edge", "steps", "lineage"),
+        *("gates", "data", "features", "schema", "training", "metrics", "confusion", "mistakes"),
+        *("reliability", "edge", "steps", "lineage"),
     ]
     assert "could not be read" not in page
     assert first.json["report"] in first.stderr

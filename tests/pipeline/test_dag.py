@@ -19,7 +19,10 @@ PICTURE = {
     "ImportSchemaGen": set(),
     "ExampleValidator": {"StatisticsGen", "ImportSchemaGen"},
     "DataValidator": {"ExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator"},
-    "DataGate": {"ExampleGen", "StatisticsGen", "ExampleValidator", "DataValidator"},
+    "DataGate": {
+        *("ExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator"),
+        "DataValidator",
+    },
     "Transform": {"ExampleGen", "ImportSchemaGen", "DataGate"},
     "Trainer": {"ExampleGen", "ImportSchemaGen", "Transform"},
     "ProductionModel": {"DataGate"},
@@ -28,7 +31,8 @@ PICTURE = {
     "EdgeValidator": {"ExampleGen", "Transform", "Trainer", "EdgeConverter"},
     "Pusher": {"ExampleGen", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"},
     "RunReport": {
-        *("ExampleGen", "StatisticsGen", "ExampleValidator", "DataValidator", "Trainer", "Evaluator"),
+        *("ExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator"),
+        *("DataValidator", "Trainer", "Evaluator"),
         *("EdgeConverter", "EdgeValidator", "Pusher"),
     },
     "ReleaseGate": {"Pusher", "RunReport"},

@@ -9,6 +9,7 @@ from records.edge import EdgeFiles, GroupAccuracy, Latency, Machine, Measurement
 from records.evaluation import Confusion
 from records.ingest import Excluded, Span, Thumbnail
 from records.run import Problem, Step
+from records.schema import Difference
 from records.training import Epoch, TrainingSummary
 from records.verdict import Verdict
 from report.facts import About, Artifact, Data, Distribution, Evaluation, Facts, Feature, Slice, Training
@@ -102,6 +103,11 @@ def a_run(
                 Feature("brightness", now, before, "jensen_shannon_divergence", 0.2, 0.12),
                 Feature("lane_id", lanes_now, lanes_before, "l_infty", 0.02, 0.1),
                 Feature("width", Distribution(200, 640.0, 0.0, ((640.0, 640.0, 1.0),))),
+            ),
+            schema=(
+                Difference(
+                    "lane_id", "values", "40 values", "also lane-77", breaks=True, values=("lane-77",)
+                ),
             ),
             anomalies=("lane_id: Unexpected string values: lane-77 (in train and eval).",),
             thumbnails=tuple(

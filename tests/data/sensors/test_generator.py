@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.sensors.faults import FAULTS, parse_faults
+from data.sensors.faults import FAULTS
 from data.sensors.generator import COLUMNS, LABELS, NUMBERS, generate
+from data.spans.fault_rates import parse_rates
 from errors import UsageError
 
 ROWS = 20_000
@@ -127,7 +128,7 @@ def test_each_fault_does_what_its_name_says(fault: str, sound, tmp_path: Path) -
 )
 def test_a_wrong_option_is_refused_with_a_hint(option: str, hint: str) -> None:
     with pytest.raises(UsageError, match=hint):
-        parse_faults([option])
+        parse_rates([option], FAULTS)
 
 
 @pytest.mark.parametrize("numbers", [{"weeks": 0}, {"per_week": 0}, {"seed": -1}, {"per_week": 20_000_000}])

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from data.photos.labels_file import LabelRow, read_labels
-from data.shelf.faults import FAULTS, choose_photos, parse_faults, spoil
+from data.shelf.faults import FAULTS, choose_photos, spoil
 from data.shelf.renderer import generate, plan_week, render_session
+from data.spans.fault_rates import parse_rates
 from errors import UsageError
 
 
@@ -30,7 +31,7 @@ def gray(jpeg: bytes) -> np.ndarray:
 
 
 def test_options_become_rates() -> None:
-    assert parse_faults(["corrupt=0.05", "new-lane=1"]) == {"corrupt": 0.05, "new-lane": 1.0}
+    assert parse_rates(["corrupt=0.05", "new-lane=1"], FAULTS) == {"corrupt": 0.05, "new-lane": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_options_become_rates() -> None:
 )  # fmt: skip
 def test_a_wrong_option_is_refused_with_a_hint(option: str, hint: str) -> None:
     with pytest.raises(UsageError, match=hint):
-        parse_faults([option])
+        parse_rates([option], FAULTS)
 
 
 def test_shares_are_exact_and_fall_on_different_photos() -> None:
@@ -135,4 +136,4 @@ def test_a_fault_leaves_all_other_photos_as_they_were() -> None:
 
 
 def test_every_fault_is_known_to_the_parser() -> None:
-    assert parse_faults(f"{name}=0.5" for name in FAULTS) == dict.fromkeys(FAULTS, 0.5)
+    assert parse_rates((f"{name}=0.5" for name in FAULTS), FAULTS) == dict.fromkeys(FAULTS, 0.5)

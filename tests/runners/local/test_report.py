@@ -88,6 +88,17 @@ def test_a_torn_file_is_named_and_the_rest_is_shown(workspace):
     assert "2 spans in the window" in page
 
 
+@pytest.mark.parametrize("inferred", [b"feature {", b"\xff", None])
+def test_a_schema_that_is_torn_or_gone_is_named_and_the_rest_is_shown(workspace, inferred):
+    run, folder = workspace("20261005-091233")
+    leave(folder, "StatisticsGen", "statistics", "some.txt", b"")
+    leave(folder, "ImportSchemaGen", "schema", "schema.pbtxt", b'feature { name: "label" }')
+    leave(folder, "SchemaGen", "schema", "schema.pbtxt" if inferred else "other.txt", inferred or b"")
+    page = write_report(run, folder).read_text()
+    assert "The schema of the window could not be read" in page
+    assert "2 spans in the window" in page
+
+
 def test_it_is_compared_with_the_newest_earlier_run_that_had_data(workspace):
     for name, spans in (("20261001-000000", 1), ("20261002-000000", 0), ("20261009-000000", 5)):
         write_report(*workspace(name, spans))
