@@ -131,6 +131,19 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
         return content
 
 
+def open_read(path: Location) -> Any:
+    """A binary stream of a file or object, read as it is asked for; within `explained`.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file.
+    """
+    if not isinstance(path, Path):
+        return filesystem(path).open(path.path, "rb")
+    if not path.is_file():
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    return path.open("rb")
+
+
 def _check_size(size: int, most: int | None, path: Location) -> None:
     if most is not None and size > most:
         raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))

@@ -4,19 +4,12 @@ import csv
 from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 
 from data.spans.layout import Span
 from errors import DataRefused
-from locations import Location, explained, filesystem, names_in
+from locations import Location, explained, open_read
 
 _MOST_LINE_BYTES = 2**20
-
-
-def csv_files(span: Span) -> list[Location]:
-    """The CSV files of a span, by name."""
-    names = sorted(name for name in names_in(span.path) if name.lower().endswith(".csv"))
-    return [span.path / name for name in names if not name.startswith(".")]
 
 
 def read_header(span: Span, path: Location, columns: Collection[str]) -> list[str]:
@@ -111,9 +104,7 @@ def _raw_rows(span: Span, path: Location) -> Generator[tuple[int, list[str] | st
 def _lines(span: Span, path: Location) -> Iterator[str]:
     """Decoded one by one, so that what is not UTF-8 has a line and a byte."""
     try:
-        if isinstance(path, Path) and not path.is_file():
-            raise OSError(0, "it is no file")
-        with explained(path), _open(path) as file:
+        with explained(path), open_read(path) as file:
             for number, raw in enumerate(iter(partial(file.readline, _MOST_LINE_BYTES + 1), b""), 1):
                 if len(raw) > _MOST_LINE_BYTES:
                     raise _refused(
@@ -135,10 +126,6 @@ def _lines(span: Span, path: Location) -> Iterator[str]:
         raise _refused(
             span, f"{path} cannot be read ({error.strerror or error}).", "", "Look at the file."
         ) from None
-
-
-def _open(path: Location):  # type: ignore[no-untyped-def]
-    return open(path, "rb") if isinstance(path, Path) else filesystem(path).open(path.path, "rb")
 
 
 def _refused(span: Span, found: str, why: str, do: str) -> DataRefused:

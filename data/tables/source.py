@@ -1,7 +1,8 @@
 """A table as a source: rows of CSV, one an example or, of sensors, the last N readings of a machine.
 
 A span holds one or more `*.csv` files, read in the order of their names, with the columns that the workload
-names: numbers, categories, label, and where it has them a group and a time.
+names: numbers, categories, label, and where it has them a group and a time; or `*.tfrecord` files, see
+`tfrecord_file.py`.
 
 Which examples are never in two splits follows from the columns:
 
@@ -25,13 +26,16 @@ from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
 from data.spans.source import Example, Rejected, Row, Value
-from data.tables.csv_file import count_rows, csv_files, read_header, read_rows
+from data.tables.csv_file import count_rows, read_header, read_rows
+from data.tables.tfrecord_file import read_records
 from data.tables.times import format_time, parse_time
 from data.tables.windows import Reading, Windows
 from errors import DataRefused, UsageError
+from locations import Location, names_in
 from records.workload import Workload
 
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-"))
+_TFRECORDS = (".tfrecord", ".tfrecord.gz")
 _LARGEST = 3.4028234e38  # float32
 _TEXT = 300
 
@@ -66,13 +70,20 @@ def check(span: Span, workload: Workload) -> None:
     Raises:
         DataRefused: There is no table, or one has other columns than the workload.
     """
+    columns = columns_of(workload)
     for path in _files(span):
-        read_header(span, path, columns_of(workload))
+        if _is_csv(path):
+            read_header(span, path, columns)
+        else:
+            next(read_records(span, path, columns, workload.numbers), None)
 
 
 def count(span: Span) -> int:
     """The rows of its files. Raises DataRefused where one cannot be read to its end."""
-    return sum(count_rows(span, path) for path in _files(span))
+    return sum(
+        count_rows(span, path) if _is_csv(path) else sum(1 for _ in read_records(span, path, (), ()))
+        for path in _files(span)
+    )
 
 
 def columns_of(workload: Workload) -> list[str]:
@@ -81,15 +92,20 @@ def columns_of(workload: Workload) -> list[str]:
     return [name for name in dict.fromkeys((*names, workload.label_column)) if name]
 
 
-def _files(span: Span) -> list[Any]:
-    if files := csv_files(span):
+def _files(span: Span) -> list[Location]:
+    names = sorted(name for name in names_in(span.path) if not name.startswith("."))
+    if files := [span.path / name for name in names if name.lower().endswith((".csv", *_TFRECORDS))]:
         return files
     raise DataRefused(
-        f"{span.path} holds no .csv file.",
+        f"{span.path} holds no .csv or .tfrecord file.",
         "A span of a table is one or more of them.",
         "Write one, or import the table with `edgeline data import`.",
         (span.name,),
     )
+
+
+def _is_csv(path: Location) -> bool:
+    return path.name.lower().endswith(".csv")
 
 
 class TableSource:
@@ -129,7 +145,9 @@ class TableSource:
         features |= dict(zip(workload.categories, content.categories, strict=True))
         features["missing_share"] = float(np.isnan(numbers).mean()) if numbers.size else 0.0
         if readings > 1:
-            features["stuck_share"] = float((numbers == numbers[0]).all(axis=0).mean())
+            features["stuck_share"] = float(
+                (numbers == numbers[0]).all(axis=0).sum() / max(1, numbers.shape[1])
+            )
         if workload.group_column:
             features[workload.group_column] = content.group
         key = [content.group, *content.categories]
@@ -161,9 +179,14 @@ class TableSource:
 
     def _readings(self, span: Span) -> Iterator[Reading | Rejected]:
         for path in _files(span):
-            header = read_header(span, path, columns_of(self._workload))
+            header = columns_of(self._workload)
+            if _is_csv(path):
+                header = read_header(span, path, header)
+                rows = read_rows(span, path, header)
+            else:
+                rows = read_records(span, path, header, self._workload.numbers)
             places = {name: place for place, name in enumerate(header)}
-            for line, cells in read_rows(span, path, header):
+            for line, cells in rows:
                 id = f"{path.name}:{line}"
                 if isinstance(cells, str):
                     yield Rejected(id, "ragged", cells)

@@ -241,7 +241,7 @@ def test_a_file_that_breaks_off_being_a_table_is_refused_with_the_line(
 
 
 def test_a_span_without_a_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataRefused, match=r"holds no \.csv file"):
+    with pytest.raises(DataRefused, match=r"holds no \.csv or"):
         check(Span(1, tmp_path), SENSOR)
 
 
@@ -272,3 +272,80 @@ def test_memory_is_flat_in_the_rows(tmp_path: Path) -> None:
         tracemalloc.stop()
         assert windows > rows / 2
     assert peaks[1] < 1.2 * peaks[0] < 2e6
+
+
+def record(numbers: list[float], **texts: str) -> bytes:
+    import tensorflow as tf
+
+    feature = {name: tf.train.Feature(bytes_list={"value": [text.encode()]}) for name, text in texts.items()}
+    feature["sensor_reading"] = tf.train.Feature(float_list={"value": numbers})
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def write_records(path: Path, *records: bytes) -> Span:
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(path), "GZIP" if path.suffix == ".gz" else "") as writer:
+        for one in records:
+            writer.write(one)
+    return Span(1, path.parent)
+
+
+ALONE = Workload(
+    "t", "", "m", "s", labels=("normal", "leak"), numbers=("temperature", "flow"), label_column="fault_label"
+)
+
+
+@pytest.mark.parametrize("name", ["a.tfrecord", "a.tfrecord.gz"])
+def test_records_of_readings_are_rows_too(name: str, tmp_path: Path) -> None:
+    nan = float("nan")
+    span = write_records(
+        tmp_path / name,
+        record([20.5, nan], fault_label="leak"),
+        record([1.0], fault_label="leak"),
+        record([1.0, 2.0]),
+        record([1.0, float("inf")], fault_label="leak"),
+    )
+    check(span, ALONE)
+    assert count(span) == 4
+    found = read(span, workload=ALONE)
+    assert rejected(found) == [
+        (f"{name}:2", "ragged"),
+        (f"{name}:3", "unlabelled"),
+        (f"{name}:4", "not-a-number"),
+    ]
+    features = open_source(ALONE, DataSettings()).example(span, found[0]).features
+    assert (features["temperature"], str(features["flow"]), found[0].label) == ([20.5], "[nan]", "leak")
+
+
+def test_records_with_machine_and_time_make_windows(tmp_path: Path) -> None:
+    texts = {"machine_id": "m-01", "fault_label": "normal"}
+    records = [record([m, 6.0], timestamp=f"2026-01-05T00:0{m}:00Z", **texts) for m in range(4)]
+    found = read(write_records(tmp_path / "a.tfrecord", *records), WINDOWS)
+    assert ids(found) == ["a.tfrecord:3", "a.tfrecord:4"]
+
+
+@pytest.mark.parametrize("cut", [5, -3])
+def test_a_damaged_record_is_refused_by_its_number(cut: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.tfrecord"
+    span = write_records(path, record([1.0, 2.0], fault_label="leak"))
+    whole = path.read_bytes()
+    path.write_bytes(whole + (whole[:cut]))
+    with pytest.raises(DataRefused, match="record 2 cannot be read") as refused:
+        read(span, workload=ALONE)
+    assert refused.value.spans == (tmp_path.name,)
+    path.write_bytes(whole[:20] + b"x" + whole[21:])
+    with pytest.raises(DataRefused, match="record 1 cannot be read: its checksum"):
+        check(span, ALONE)
+
+
+def test_tables_are_read_from_a_store_as_from_a_disk(tmp_path: Path) -> None:
+    from upath import UPath
+
+    span_of(tmp_path, line(0), line(1), header=HEADER)
+    place = UPath("memory://tables/span-00001")
+    (place / "readings.csv").write_bytes((tmp_path / "readings.csv").read_bytes())
+    assert ids(read(Span(1, place))) == ["readings.csv:2", "readings.csv:3"]
+    (place / "readings.csv").write_bytes(b"")
+    with pytest.raises(DataRefused, match="is empty"):
+        check(Span(1, place), SENSOR)
