@@ -110,7 +110,7 @@ BUILT_IN = {
                         {"slice": "source", "metric": "accuracy", "max_drop": 0.1, "min_support": 100},
                     ]
                 },
-                "edge": {"variants": ["dynamic", "fp16", "fp32"]},
+                "edge": {"variants": ["fp16", "dynamic", "fp32"]},
             },
         ),
     )

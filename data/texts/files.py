@@ -8,11 +8,12 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from data.spans.layout import Span
 from data.spans.source import Rejected
 from errors import DataRefused
-from locations import Location, explained, names_in
+from locations import Location, explained, filesystem, names_in
 
 REQUIRED, OPTIONAL = ("text", "label"), ("source", "group")
 _SUFFIXES = (".csv", ".jsonl")
@@ -118,7 +119,7 @@ def _as_text(value: object) -> str | None:
 def _lines(span: Span, file: Location) -> Iterator[str]:
     """Lines with their ends, a byte order mark left out."""
     number, at = 0, 0
-    with explained(file), file.open("rb") as stream:
+    with explained(file), _open(file) as stream:
         while raw := stream.readline(_MOST_LINE_BYTES + 1):
             number += 1
             if len(raw) > _MOST_LINE_BYTES:
@@ -139,6 +140,13 @@ def _lines(span: Span, file: Location) -> Iterator[str]:
                 ) from None
             at += len(raw)
             yield text.removeprefix("\ufeff") if number == 1 else text
+
+
+def _open(file: Location) -> BinaryIO:
+    if isinstance(file, Path):
+        return file.open("rb")
+    stream: BinaryIO = filesystem(file).open(file.path, "rb")
+    return stream
 
 
 def _check_columns(span: Span, file: Location, columns: list[str]) -> None:

@@ -15,7 +15,7 @@ QUICK = (
     "trainer.epochs=2",
     "trainer.batch_size=32",
     "gate.min_examples_per_class=5",
-    "edge.variants=[dynamic]",
+    "edge.variants=[fp16]",
 )
 EASY = (
     *QUICK,
@@ -41,7 +41,7 @@ def test_the_pushed_bundle_reads_a_text_without_tensorflow(first: Ended, workspa
     assert first.code == 0, first.stderr
     bundle = workspace / "push" / "edge" / "text" / "1"
     contract = json.loads((bundle / "preprocessing.json").read_text(encoding="utf-8"))
-    model = EdgeModel(bundle / "model_dynamic.tflite")
+    model = EdgeModel(bundle / "model_fp16.tflite")
 
     probabilities = model.predict(preprocess("Great value, would buy it again! 👍", contract))
 

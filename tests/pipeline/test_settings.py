@@ -54,6 +54,7 @@ def test_one_rule_of_the_gate_can_be_switched_without_naming_the_others():
         "label_shift": "block",
         "class_count": "block",
         "quarantine": "block",
+        "missing_value": "warn",
     }
 
 

@@ -21,7 +21,7 @@ def transform(tmp_path_factory):
 @pytest.fixture(scope="module")
 def contract(transform):
     """As a bundle has it: through JSON."""
-    workload = Workload("text", "trainer_module.texts", "data.texts.source")
+    workload = Workload("text", "", "trainer_module.texts", "data.texts.source")
     return json.loads(json.dumps(texts.edge_contract(transform, ModelSettings(**SETTINGS), workload)))
 
 
