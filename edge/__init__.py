@@ -1,1 +1,1 @@
-"""What a phone does, and what is asked of the file it is given."""
+"""What a phone does, and what is required of the file it is given."""

@@ -62,7 +62,8 @@ def _broken(
         if support < bound.min_support or metric not in values:
             continue
         value, slice_name = _value(values, metric), kind if kind == "overall" else f"{kind} {name}"
-        words = _WORDS.get(metric, metric)
+        # Of the examples of one class, the share that is right is its recall.
+        words = "recall" if (kind, metric) == ("class", "accuracy") else _WORDS.get(metric, metric)
         where = words if kind == "overall" else f"{words} of {slice_name}"
         found = f"{where[0].upper()}{where[1:]} is {value:.3f} on {support:.0f} eval examples"
         if bound.lower is not None and not value >= bound.lower - _ROUNDING:

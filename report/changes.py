@@ -67,7 +67,7 @@ def _results(facts: Facts, before: Facts) -> Iterator[Change]:
             then = {item.name: item for item in before.evaluation.of(kind)}
             for item in facts.evaluation.of(kind):
                 of = "" if kind == "overall" else f" of {item.name}"
-                what = f"Accuracy{of}, each on its own eval split"
+                what = f"{'Accuracy' if kind == 'overall' else 'Recall'}{of}, each on its own eval split"
                 if item.name in then:
                     yield Change(what, percent(then[item.name].accuracy), percent(item.accuracy))
     if facts.edge and before.edge and before.edge.eval_photos:  # Facts of before had other names for these.

@@ -65,7 +65,7 @@ def schema_text(labels: Sequence[str], drift: DriftLimits, lanes: Sequence[str] 
         _HEADER,
         _string_domain("label", labels),
         *([_string_domain("lane_id", lanes)] if lanes else []),
-        "# JPEG bytes. Pixels are left out of the statistics, so nothing is asked of its presence.",
+        "# JPEG bytes. Pixels are left out of the statistics, so its presence is not required.",
         _block("feature", ['name: "photo"', "type: BYTES", _ONE_VALUE]),
         _feature("label", "BYTES", 'domain: "label"', _share_drift(drift.label)),
         _feature("lane_id", "BYTES", *lane_domain, _share_drift(drift.lane)),

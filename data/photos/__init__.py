@@ -1,1 +1,1 @@
-"""What is asked of one photo, and how it is opened in safety."""
+"""What is required of one photo, and how it is opened in safety."""

@@ -8,7 +8,7 @@ _BYTES_PER_MB = 10**6
 
 
 def release_lines(release: Release) -> Iterator[str]:
-    """Eval accuracy overall and by class, and the default variant; whatever of it the manifest has."""
+    """Eval accuracy overall, recall by class, and the default variant; whatever of it the manifest has."""
     for kind in ("overall", "class"):
         for name, values in release.manifest.metrics.get(kind, {}).items():
             if "accuracy" in values:

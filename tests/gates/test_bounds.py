@@ -46,7 +46,7 @@ def test_each_slice_below_its_lower_bound_is_named():
     verdict = judged(metrics(damaged=0.5, lane=0.4), None, [bound("class", 0.55), bound("lane", 0.5)], True)
     assert verdict.result == "fail"
     assert [reason.split(" is ")[0] for reason in verdict.reasons] == [
-        "Accuracy of class damaged",
+        "Recall of class damaged",
         "Accuracy of lane lane-01",
     ]
     assert "0.500 on 40 eval examples" in verdict.reasons[0]

@@ -22,7 +22,7 @@ def test_a_damaged_pointer_of_one_model_leaves_its_pin_and_stops_no_other_model(
     assert read_pins(PushFolder(root)) == {"sentiment": 1, "shelf": 2}
 
 
-def test_a_pin_changed_by_hand_is_mended_by_the_next_writer(root, candidate):
+def test_a_pin_changed_by_hand_is_fixed_by_the_next_writer(root, candidate):
     store.push(root, "shelf", candidate)
     PushFolder(root).pins.write_bytes(render_pins({"shelf": 7, "ghost": 1}))
     assert store.repair(root) == ["serving/models.config: set the pins to {'shelf': 1}."]

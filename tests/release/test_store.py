@@ -141,7 +141,7 @@ def test_a_damaged_release_is_not_rolled_back_to(root, tmp_path):
     assert store.rollback(root, "shelf", "three is worse", to=1).version == 1
 
 
-def test_a_damaged_pointer_is_an_error_for_readers_and_mended_by_a_promotion(root, tmp_path):
+def test_a_damaged_pointer_is_an_error_for_readers_and_fixed_by_a_promotion(root, tmp_path):
     push_three(root, tmp_path)
     (root / "edge/shelf/current.json").write_text('{"version": 3')
     with pytest.raises(EdgelineError, match="found no JSON"):

@@ -99,7 +99,7 @@ def test_a_new_lock_is_installed_into_the_environment_that_is_there(root, enviro
     assert calls(root) == FROM_NOTHING[1:]
 
 
-def test_an_interrupted_set_up_is_made_anew_by_the_next(root, environ):
+def test_an_interrupted_set_up_is_made_again_by_the_next(root, environ):
     (root / "fail").touch()
     with pytest.raises(SetupError):
         set_up(root, environ)
