@@ -12,8 +12,10 @@ pytestmark = pytest.mark.e2e
 
 # What is tested is the weekly run, not how well a model can get.
 QUICK = (
+    "model.text_length=16",
+    "model.lstm_units=4",
     "trainer.epochs=2",
-    "trainer.batch_size=32",
+    "trainer.batch_size=64",
     "gate.min_examples_per_class=5",
     "edge.variants=[fp16]",
 )
