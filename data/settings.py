@@ -14,6 +14,7 @@ class DataSettings(Group):
         max_megapixels: A larger photo is quarantined before it is decoded.
         min_side: A photo with a shorter side, in pixels, is quarantined.
         max_side: A photo with a longer side, in pixels, is stored scaled down to it.
+        max_characters: A longer text is quarantined.
     """
 
     window: int = Field(8, ge=1, le=1000)
@@ -21,6 +22,7 @@ class DataSettings(Group):
     max_megapixels: float = Field(40.0, gt=0, le=1000)
     min_side: int = Field(16, ge=1, le=4096)
     max_side: int = Field(512, ge=16, le=8192)
+    max_characters: int = Field(10_000, ge=1, le=1_000_000)
 
     @model_validator(mode="after")
     def _sides_in_order(self) -> "DataSettings":

@@ -16,12 +16,24 @@ class ModelSettings(Group):
         image_size: Height and width of the model's input, in pixels.
         channels: 1 for luma, 3 for RGB.
         weights: A Keras weights file to start from; None starts from random weights.
+        vocabulary_size: Of texts: most words that the model knows; the most frequent ones.
+        vocabulary_min_count: Of texts: how often a word has to be there to be known.
+        text_length: Of texts: how many of a text's first words are read.
+        embedding_size: Of texts: numbers that stand for a word.
+        embedding_dropout: Of texts: share of these that training leaves out at random.
+        lstm_units: Of texts: numbers that the LSTM carries in each direction.
     """
 
     backbone: Literal["compact", "mobilenet_v3_small"] = "compact"
     image_size: int = Field(128, ge=32, le=512)
     channels: Literal[1, 3] = 1
     weights: SettingsPath | None = None
+    vocabulary_size: int = Field(20_000, ge=10, le=500_000)
+    vocabulary_min_count: int = Field(2, ge=1, le=1_000_000)
+    text_length: int = Field(64, ge=2, le=1024)
+    embedding_size: int = Field(64, ge=2, le=1024)
+    embedding_dropout: float = Field(0.6, ge=0, le=0.95)
+    lstm_units: int = Field(24, ge=2, le=1024)
 
 
 class TrainerSettings(Group):

@@ -1,0 +1,142 @@
+"""Writes weekly spans of customers' reviews: labelled short texts, with a few labels wrong.
+
+Everything follows from the seed and the number of the span, so the same two give the same bytes. Moods,
+sources and lengths come in exact shares, so that a drift check has nothing to find where nothing is wrong.
+"""
+
+import csv
+import logging
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
+
+from data.reviews.faults import check_faults, choose_reviews, spoil, styled
+from data.reviews.phrases import BAD, GOOD, Style, write_review
+from data.spans.layout import Span, add_span, next_number
+from errors import UsageError
+
+LABELS = {BAD: "negative", GOOD: "positive"}
+LABEL_NOISE = 0.03
+SOURCES = {"app": 0.5, "web": 0.3, "mail": 0.2}
+FILE, COLUMNS = "reviews.csv", ("text", "label", "source", "group")
+_GOOD_SHARE = 0.55
+# Clauses of a review, in the shares in which they come.
+_CLAUSES = (1, 1, 2, 2, 2, 3, 3, 4, 5, 6)
+_REVIEWS_PER_CUSTOMER = 3
+
+_T = TypeVar("_T")
+_progress = logging.getLogger("edgeline.progress")
+
+
+def generate(
+    data_dir: Path,
+    *,
+    weeks: int,
+    per_week: int,
+    seed: int,
+    faults: Mapping[str, float],
+    workers: int = 1,
+) -> list[Span]:
+    """Writes weekly spans after the last one that is there.
+
+    Args:
+        data_dir: The folder of spans; made when missing.
+        weeks: How many spans to add.
+        per_week: Reviews a span, before duplicates.
+        seed: Any integer from 0; the same seed and span number give the same bytes.
+        faults: Rates from 0 to 1 by the name of the fault, see `data/reviews/faults.py`.
+        workers: Processes that write. Defaults to 1, this process.
+
+    Returns:
+        The new spans, oldest first.
+
+    Raises:
+        UsageError: A number or a fault is out of range, or there are not as many numbers left.
+    """
+    check_faults(faults)
+    for name, value in {"weeks": weeks, "reviews per week": per_week, "workers": workers}.items():
+        if value < 1:
+            raise UsageError(f"{name} is {value}.", "Nothing can be written so.", "Give 1 or more.")
+    if seed < 0:
+        raise UsageError(f"seed is {seed}.", "Nothing can be written so.", "Give 0 or more.")
+    first = next_number(data_dir, weeks)
+    numbers = range(first, first + weeks)
+    week = partial(write_week, reviews=per_week, seed=seed, faults=faults)
+    if workers == 1 or weeks == 1:
+        return list(_add(data_dir, map(week, numbers), per_week, weeks))
+    # Spawned, so that it is safe beside the threads of a TensorFlow that the caller may have loaded.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(_add(data_dir, pool.map(week, numbers), per_week, weeks))
+
+
+def write_week(span: int, reviews: int, seed: int, faults: Mapping[str, float]) -> list[dict[str, str]]:
+    """The rows of one week, faults included."""
+    rng = random.Random(f"reviews {seed} {span}")
+    good = round(reviews * _GOOD_SHARE)
+    moods = _shuffled([GOOD] * good + [BAD] * (reviews - good), rng)
+    shifted = round(faults.get("label-shift", 0.0) * good)
+    for index in [index for index, mood in enumerate(moods) if mood == GOOD][:shifted]:
+        moods[index] = BAD
+    wrong = set(rng.sample(range(reviews), round(LABEL_NOISE * reviews)))
+    clauses = _spread(_CLAUSES, reviews, rng)
+    sources = _spread(
+        [name for name, share in SOURCES.items() for _ in range(round(10 * share))], reviews, rng
+    )
+    spoiled = choose_reviews(faults, reviews, random.Random(f"faults {seed} {span}"))
+    rows = []
+    for index, mood in enumerate(moods):
+        one = random.Random(f"review {seed} {span} {index}")
+        style = Style(
+            clauses[index],
+            new_words=faults.get("vocabulary-drift", 0.0),
+            emoji=sources[index] == "app" and one.random() < 0.3,
+            shouts=one.random() < 0.03,
+        )
+        row = {
+            "text": write_review(mood, styled(style, spoiled[index]), one),
+            "label": LABELS[-mood if index in wrong else mood],
+            "source": sources[index],
+            "group": f"customer-{span:05d}-{index // _REVIEWS_PER_CUSTOMER:05d}",
+        }
+        copies = []
+        for fault in spoiled[index]:
+            if fault == "duplicate":
+                copies.append(spoil(fault, row, one))
+            else:
+                row = spoil(fault, row, one)
+        rows += [row, *copies]
+    return rows
+
+
+def _add(
+    data_dir: Path, written: Iterator[list[dict[str, str]]], per_week: int, weeks: int
+) -> Iterator[Span]:
+    total = weeks * per_week
+    for week, rows in enumerate(written, start=1):
+        yield add_span(data_dir, partial(_write, rows))
+        done = week * per_week
+        _progress.info(
+            f"{done} of {total} reviews written",
+            extra={"progress": {"event": "count", "what": "reviews", "done": done, "total": total}},
+        )
+
+
+def _write(rows: list[dict[str, str]], folder: Path) -> None:
+    with (folder / FILE).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _spread(values: Sequence[_T], count: int, rng: random.Random) -> list[_T]:
+    """`count` of the values in their shares, shuffled."""
+    return _shuffled([values[index % len(values)] for index in range(count)], rng)
+
+
+def _shuffled(values: list[_T], rng: random.Random) -> list[_T]:
+    rng.shuffle(values)
+    return values

@@ -1,0 +1,122 @@
+"""Labelled texts as a source: rows of CSV and JSON lines, each checked before it becomes an example."""
+
+import difflib
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from data.settings import DataSettings
+from data.spans.layout import Span
+from data.spans.rejection import RowRejected
+from data.spans.source import Example, Rejected, Row
+from data.texts.files import read_rows, text_files
+from labels import fault_of
+from records.workload import Workload
+
+UNKNOWN_SOURCE = "unknown"
+# The longest text of a band, in words.
+LENGTH_BANDS: Mapping[str, int] = {"short": 12, "medium": 30}
+LONGEST_BAND = "long"
+_SHOWN = 300
+# Enough to see another vocabulary by; a long text would otherwise be stored twice.
+_MOST_WORDS = 200
+_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+# Control characters but tab and line ends, and halves of a character. Those from U+0080 on are what text of
+# another encoding becomes when it is read as Latin-1.
+_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def open_source(workload: Workload, settings: DataSettings) -> "TextSource":
+    """The texts of a workload."""
+    return TextSource(workload.labels, settings.max_characters)
+
+
+def check(span: Span, workload: Workload) -> None:
+    """Reads the first rows of each file.
+
+    Raises:
+        DataRefused: There is no file, or one is empty, lacks a column or is not UTF-8 at its beginning.
+    """
+    for file in text_files(span):
+        for _ in islice(read_rows(span, file), 1):
+            pass
+
+
+def count(span: Span) -> int:
+    """The rows of all files. Raises as `TextSource.rows` does."""
+    return sum(1 for file in text_files(span) for _ in read_rows(span, file))
+
+
+class TextSource:
+    """Reads texts; see `Source`. Nothing of it lives longer than a row."""
+
+    spread = False
+
+    def __init__(self, labels: tuple[str, ...], max_characters: int) -> None:
+        self._labels, self._max_characters = labels, max_characters
+
+    def rows(self, span: Span) -> Iterator[Row | Rejected]:
+        """The rows of the files in the order of their names."""
+        for file in text_files(span):
+            for item in read_rows(span, file):
+                if isinstance(item, Rejected):
+                    yield item
+                    continue
+                row_id, cells = item
+                try:
+                    yield self._row(span, row_id, cells)
+                except RowRejected as rejected:
+                    yield Rejected(row_id, rejected.reason, rejected.detail, cells["text"][:_SHOWN])
+
+    def example(self, span: Span, row: Row) -> Example:
+        """The text with what is known of it; copies are found whatever their case and spacing."""
+        text, source = row.content
+        words = len(text.split())
+        features = {
+            "text": text,
+            "source": source,
+            "length": words,
+            "length_band": next((band for band, most in LENGTH_BANDS.items() if words <= most), LONGEST_BAND),
+            "words": _WORD.findall(text.lower())[:_MOST_WORDS],
+        }
+        plain = " ".join(unicodedata.normalize("NFC", text.casefold()).split())
+        return Example(features, hashlib.sha256(plain.encode()).hexdigest())
+
+    def thumbnail(self, span: Span, id: str) -> bytes | None:
+        """Nothing: a quarantined text is there as text."""
+        return None
+
+    def show(self, features: Mapping[str, Any]) -> bytes | str:
+        """The text, cut."""
+        text: str = features["text"][0].decode()
+        return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+    def close(self) -> None:
+        """Nothing was begun."""
+
+    def _row(self, span: Span, row_id: str, cells: Mapping[str, str]) -> Row:
+        text, label = cells["text"], cells["label"].strip()
+        source, group = (cells.get(name, "").strip() for name in ("source", "group"))
+        if len(text) > self._max_characters:  # before anything reads all of it
+            limit = f"{self._max_characters:,} are allowed"
+            raise RowRejected("oversized", f"The text has {len(text):,} characters; {limit}.")
+        if found := _CONTROL.search(text):
+            raise RowRejected("control-character", f"It holds the control character U+{ord(found[0]):04X}.")
+        for name, cell in (("source", source), ("group", group)):
+            if cell and (fault := fault_of(cell)):
+                raise RowRejected("control-character", f"The {name} is {cell[:_SHOWN]!a}: {fault}.")
+        # Marks that join letters or turn the direction are no text of their own.
+        if all(c.isspace() or unicodedata.category(c) == "Cf" for c in text):
+            raise RowRejected("empty", "There is no text.")
+        if not label:
+            raise RowRejected("unlabelled", "The text has no label.")
+        if label not in self._labels:
+            near = difflib.get_close_matches(label, self._labels, n=1)
+            known = f"known are {', '.join(map(repr, self._labels))}"
+            hint = f"the nearest known one is {near[0]!r}" if near else known
+            raise RowRejected("unknown-label", f"The label is {label[:_SHOWN]!r}; {hint}.")
+        content = (unicodedata.normalize("NFC", text), source or UNKNOWN_SOURCE)
+        return Row(row_id, label, group or f"{span.name}/{row_id}", content)

@@ -1,0 +1,73 @@
+"""What a phone does with a text: numpy and `re`, no TensorFlow needed.
+
+The executable form of a preprocessing.json of the kind `tokens`; `trainer_module/tokens.py` says the rules in
+words. Equal to the Transform graph id by id.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import EdgelineError
+
+
+def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.int32]:
+    """Turns a text into token ids.
+
+    Args:
+        content: The text; bytes are UTF-8, and what is not counts as a separator.
+        contract: The content of preprocessing.json.
+
+    Returns:
+        int32 [1, length].
+
+    Raises:
+        EdgelineError: The contract asks for what this version does not do.
+    """
+    _check(contract)
+    text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
+    ids = np.full((1, contract["length"]), contract["padding"], np.int32)
+    places = _places(tuple(contract["vocabulary"]))
+    for column, word in enumerate(split_words(text, contract["tokenizer"])[: contract["length"]]):
+        place = places.get(word)
+        ids[0, column] = contract["unknown"] if place is None else place + contract["first"]
+    return ids
+
+
+def split_words(text: str, tokenizer: Mapping[str, str]) -> list[str]:
+    """The words of a text, by the rules of a contract."""
+    plain = text.translate(str.maketrans(tokenizer["fold_from"], tokenizer["fold_to"]))
+    for rule, instead in (("separators", " "), ("alone", r" \1 "), ("leading", " "), ("trailing", " ")):
+        plain = re.sub(tokenizer[rule], instead, plain)
+    return [word for word in plain.split(" ") if word]
+
+
+@lru_cache(maxsize=4)
+def _places(vocabulary: tuple[str, ...]) -> Mapping[str, int]:
+    return {word: place for place, word in enumerate(vocabulary)}
+
+
+def _check(contract: Mapping[str, Any]) -> None:
+    found = {**contract, "tokenizer.version": contract.get("tokenizer", {}).get("version")}
+    wrong = [
+        f"{key} is {found.get(key)!r}, not {known!r}"
+        for key, known in {"version": 1, "kind": "tokens", "tokenizer.version": 1}.items()
+        if found.get(key) != known
+    ]
+    length = contract.get("length")
+    if not isinstance(length, int) or length < 1:
+        wrong.append(f"length is {length!r}, not a number of words")
+    if not isinstance(contract.get("vocabulary"), list):
+        wrong.append("vocabulary is no list of words")
+    if wrong:
+        raise EdgelineError(
+            f"The preprocessing contract cannot be followed: {'; '.join(wrong)}.",
+            "Guessing would show the model other words than it was trained on.",
+            "Use the runtime that was released with this bundle, or verify the bundle.",
+        )

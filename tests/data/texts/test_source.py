@@ -1,0 +1,229 @@
+import csv
+import json
+
+import pytest
+
+from data.settings import DataSettings
+from data.spans.layout import Span
+from data.spans.source import Rejected, Row
+from data.texts.source import check, count, open_source
+from errors import DataRefused
+from records.workload import Workload
+
+WORKLOAD = Workload("text", "trainer_module.texts", "data.texts.source", labels=("negative", "positive"))
+
+
+@pytest.fixture
+def span(tmp_path):
+    (tmp_path / "span-00007").mkdir()
+    return Span(7, tmp_path / "span-00007")
+
+
+def write_csv(span, *rows, header=("text", "label"), name="a.csv"):
+    with (span.path / name).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def read(span, **settings):
+    return list(open_source(WORKLOAD, DataSettings(**settings)).rows(span))
+
+
+def example(span, row):
+    return open_source(WORKLOAD, DataSettings()).example(span, row)
+
+
+def reasons(span, **settings):
+    return [item.reason if isinstance(item, Rejected) else "kept" for item in read(span, **settings)]
+
+
+def test_rows_of_all_files_come_in_the_order_of_their_names_and_lines(span):
+    write_csv(span, ("good", "positive"), ("two\nlines", "negative"), ("last", "negative"), name="b.csv")
+    (span.path / "a.jsonl").write_text(
+        '{"label": "positive", "text": "first"}\n\n{"text": "x", "label": "positive"}\n'
+    )
+    (span.path / "notes.txt").write_text("not read")
+    ids = [item.id for item in read(span)]
+    assert ids == ["a.jsonl:1", "a.jsonl:3", "b.csv:2", "b.csv:3", "b.csv:5"]
+    assert count(span) == 5
+
+
+def test_an_example_has_the_text_its_source_and_its_length(span):
+    write_csv(
+        span,
+        ("mail", "positive", "Très bien, isn't it? 👍", "anna"),
+        header=("source", "label", "text", "group"),
+    )
+    (row,) = read(span)
+    assert (row.label, row.group) == ("positive", "anna")
+    features = dict(example(span, row).features)
+    assert features.pop("words") == ["très", "bien", "isn't", "it"]
+    assert features == {
+        "text": "Très bien, isn't it? 👍",
+        "source": "mail",
+        "length": 5,
+        "length_band": "short",
+    }
+
+
+def test_without_source_and_group_the_source_is_unknown_and_the_row_is_a_group_of_its_own(span):
+    write_csv(span, ("a", "positive"), ("b", "positive"))
+    rows = read(span)
+    assert [row.group for row in rows] == ["span-00007/a.csv:2", "span-00007/a.csv:3"]
+    assert example(span, rows[0]).features["source"] == "unknown"
+
+
+def test_copies_are_found_whatever_their_case_spacing_and_composition(span):
+    write_csv(
+        span,
+        *(
+            (text, "positive")
+            for text in ("Café  straße", " cafe\u0301 STRASSE\n", "CAFÉ STRASSE", "cafe strasse")
+        ),
+    )
+    digests = [example(span, row).digest for row in read(span)]
+    assert digests[0] == digests[1] == digests[2] != digests[3]
+
+
+@pytest.mark.parametrize(
+    "words, band", [(12, "short"), (13, "medium"), (30, "medium"), (31, "long"), (3000, "long")]
+)
+def test_a_texts_band_follows_from_its_words(span, words, band):
+    write_csv(span, ("w " * words, "positive"))
+    (row,) = read(span)
+    assert (example(span, row).features["length"], example(span, row).features["length_band"]) == (
+        words,
+        band,
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["مرحبا بالعالم", "שלום", "👍", "👨‍👩‍👧 ❤️", "e\u0301", "tab\tand\r\nnewline", "我很喜欢"]
+)
+def test_emoji_and_every_script_are_texts(span, text):
+    write_csv(span, (text, "positive"))
+    assert reasons(span) == ["kept"]
+
+
+def test_what_cannot_be_trained_on_is_rejected_with_a_reason_each(span):
+    rows = {
+        ("", "positive"): "empty",
+        (" \n\u200b\ufeff", "positive"): "empty",
+        ("a", " "): "unlabelled",
+        ("a", "postive"): "unknown-label",
+        ("a",): "ragged",
+        ("a", "positive", "b"): "ragged",
+        ("bell \x07", "positive"): "control-character",
+        ("NUL", "positive"): "control-character",
+        ("c1 \x93quoted\x94", "positive"): "control-character",
+        ("x" * 101, "positive"): "oversized",
+        ("x" * 100, "positive"): "kept",
+    }
+    write_csv(span, *rows)
+    file = span.path / "a.csv"
+    file.write_bytes(file.read_bytes().replace(b"NUL", b"\0"))
+    assert reasons(span, max_characters=100) == list(rows.values())
+
+
+def test_a_rejected_row_is_shown_as_it_came_with_the_nearest_label(span):
+    write_csv(span, ("nice " * 100, "postive"))
+    (rejected,) = read(span)
+    assert rejected.id == "a.csv:2"
+    assert "nearest known one is 'positive'" in rejected.detail
+    assert rejected.text == ("nice " * 100)[:300]
+
+
+def test_a_text_of_ten_megabytes_costs_its_row_alone(span):
+    write_csv(span, ("long " * 2_000_000, "positive"), ("good", "positive"))
+    assert reasons(span) == ["oversized", "kept"]
+
+
+def test_broken_lines_of_json_cost_themselves_alone(span):
+    lines = [
+        '{"text": "a", "label": "positive"}',
+        '{"text": "a", "label": ',
+        '["a", "positive"]',
+        '{"text": 5.5, "label": "positive"}',
+        '{"text": "\\ud83d", "label": "positive"}',
+        '{"text": "a", "label": null}',
+        '{"label": "positive"}',
+        "[" * 100_000,
+        '{"text": "b", "label": "positive", "source": null}',
+    ]
+    (span.path / "a.jsonl").write_text("\n".join(lines))
+    assert reasons(span) == [
+        *("kept", "broken-line", "broken-line", "broken-line", "control-character", "unlabelled", "empty"),
+        *("broken-line", "kept"),
+    ]
+
+
+def test_labels_that_are_numbers_in_json_are_texts(span):
+    (span.path / "a.jsonl").write_text(json.dumps({"text": "a", "label": 1}))
+    source = open_source(Workload("t", "", "", labels=("0", "1")), DataSettings())
+    (row,) = source.rows(span)
+    assert isinstance(row, Row) and row.label == "1"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "is empty"),
+        (b"text,lable\na,positive\n", "has no column label; found: text, lable"),
+        (b"text,label,text\n", "has the column text twice"),
+        (b'text,label\n"a,positive\n', "line 2 is not CSV"),
+        ("text,label\nna\u00efve,positive\n".encode("latin-1"), r"line 2 is not UTF-8 \(byte 13\)"),
+        ("text,label\na,positive\n".encode("utf-16"), r"line 1 is not UTF-8 \(byte 0\)"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_before_it_is_ingested(span, content, found):
+    (span.path / "a.csv").write_bytes(content)
+    for refuses in (lambda: check(span, WORKLOAD), lambda: read(span), lambda: count(span)):
+        with pytest.raises(DataRefused, match=found) as refused:
+            refuses()
+        assert refused.value.spans == ("span-00007",)
+        assert refused.value.why and refused.value.do
+
+
+def test_an_error_far_into_a_file_names_its_line_and_byte(span):
+    write_csv(span, *[("a", "positive")] * 20_000)
+    with (span.path / "a.csv").open("ab") as file:
+        place = file.tell()
+        file.write(b"b\xff,positive\n")
+    check(span, WORKLOAD)
+    with pytest.raises(DataRefused, match=rf"line 20002 is not UTF-8 \(byte {place + 1}\)"):
+        read(span)
+
+
+@pytest.mark.parametrize("content", ["", "\n \n", '{"txt": "a", "label": "positive"}'])
+def test_json_lines_without_texts_are_refused(span, content):
+    (span.path / "a.jsonl").write_text(content)
+    with pytest.raises(DataRefused, match=r"is empty|has no column text"):
+        check(span, WORKLOAD)
+
+
+def test_a_span_without_texts_is_refused(span):
+    (span.path / "labels.txt").write_text("")
+    with pytest.raises(DataRefused, match=r"holds no \.csv and no \.jsonl file"):
+        check(span, WORKLOAD)
+    (span.path / "a.csv").mkdir()
+    with pytest.raises(DataRefused, match="is not a file"):
+        check(span, WORKLOAD)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_fine(span):
+    (span.path / "a.csv").write_bytes("\ufefftext,label\r\na,positive\r\n".encode())
+    assert [row.content[0] for row in read(span)] == ["a"]
+
+
+def test_spans_are_read_from_an_object_store(span):
+    from upath import UPath
+
+    place = UPath("memory://texts/span-00007")
+    (place / "a.csv").write_bytes(b"text,label\na,positive\n")
+    stored = Span(7, place)
+    check(stored, WORKLOAD)
+    assert [row.id for row in read(stored)] == ["a.csv:2"]
+
+
+def test_a_long_text_is_shown_cut(span):
+    shown = open_source(WORKLOAD, DataSettings()).show({"text": ["é".encode() * 400]})
+    assert len(shown) == 300 and shown.startswith("éé")

@@ -1,0 +1,134 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from edge.runtime import load_interpreter
+from tests.trainer_module.text_samples import LABELS, REVIEWS, SETTINGS, hostile_texts, transform_texts
+from trainer_module import texts
+from trainer_module.settings import ModelSettings
+
+MODEL = ModelSettings(**SETTINGS, embedding_size=8, lstm_units=4)
+
+
+@pytest.fixture(scope="module")
+def transform(tmp_path_factory):
+    return tft.TFTransformOutput(transform_texts(REVIEWS, tmp_path_factory.mktemp("texts")))
+
+
+@pytest.fixture(scope="module")
+def tokens(transform):
+    layer = transform.transform_features_layer()
+
+    def of(contents):
+        raw = {"text": tf.sparse.from_dense([[content] for content in contents])}
+        return layer(raw)["tokens"].numpy()
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def model(transform, tokens):
+    """Trained for a moment, so that its probabilities differ."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    model = texts.build_model(LABELS, MODEL, transform)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    ids = tokens([row["text"].encode() for row in REVIEWS]).astype(np.int32)
+    model.fit(ids, np.array([LABELS.index(row["label"]) for row in REVIEWS]), epochs=3, verbose=0)
+    return model
+
+
+def test_a_words_id_is_its_place_in_the_vocabulary_and_a_short_text_is_filled_up(transform, tokens):
+    vocabulary = [word.decode() for word in transform.vocabulary_by_name("words")]
+    ids = tokens([b"The STAFF, unheardof!"])
+    known = [2 + vocabulary.index(word) for word in ("the", "staff", "!")]
+    assert ids.shape == (1, 32)
+    assert ids[0].tolist() == [*known[:2], 1, known[2], *[0] * 28]
+
+
+def test_the_vocabulary_keeps_the_most_frequent_words_when_it_would_grow_past_its_limit(tmp_path):
+    rows = [{"text": f"often often usual usual word{i} word{i}", "label": "positive"} for i in range(300)]
+    found = tft.TFTransformOutput(transform_texts(rows, tmp_path, vocabulary_size=10))
+    words = [word.decode() for word in found.vocabulary_by_name("words")]
+    assert len(words) == 10
+    assert words[:2] == ["usual", "often"]
+
+
+def test_an_empty_text_is_all_padding_and_a_long_one_is_cut(tokens):
+    ids = tokens([b"", b"\xff\xfe", b"the staff " * 5000])
+    assert not ids[:2].any()
+    assert (ids[2] > 1).all()
+
+
+def test_label_ids_follow_the_given_order_and_unknown_ones_are_minus_one(transform):
+    raw = {"text": [[b"a"]] * 3, "label": [["positive"], ["negative"], ["torn"]]}
+    sparse = {name: tf.sparse.from_dense(values) for name, values in raw.items()}
+    assert transform.transform_features_layer()(sparse)["label"].numpy().ravel().tolist() == [1, 0, -1]
+
+
+def test_tokens_do_not_depend_on_the_locale():
+    """`tf.strings.lower` gives a dotless i for I in a Turkish one."""
+    code = (
+        "import tensorflow as tf; from trainer_module.tokens import split_words;"
+        "print(split_words(tf.constant(['I İi'])).to_list()[0])"
+    )
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "LC_ALL": locale, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for locale in ("C.UTF-8", "tr_TR.UTF-8")
+    ]
+    assert printed == [b"[b'i', b'ii']\n"] * 2
+
+
+def test_the_model_gives_the_same_for_a_text_whatever_follows_its_end(model, tokens):
+    """Padding is masked: a model for longer texts with the same weights says the same of a short one."""
+    import keras
+
+    longer = keras.models.clone_model(
+        model, input_tensors=keras.Input((48,), dtype="int32"), clone_function=lambda layer: layer
+    )
+    ids = tokens([b"The staff is great!", b"", b"slow"]).astype(np.int32)
+    padded = np.pad(ids, ((0, 0), (0, 16)))
+    np.testing.assert_allclose(longer(padded).numpy(), model(ids).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("variant", "tolerance"), [("fp32", 1e-5), ("fp16", 2e-3), ("dynamic", 5e-2)])
+def test_the_edge_file_needs_builtin_operations_alone_and_says_what_the_model_says(
+    model, tokens, tmp_path, variant, tolerance
+):
+    import keras
+
+    from edge.convert import convert
+    from edge.inspect import inspect
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "serve_tensors",
+        lambda tokens: {"probabilities": model(tokens, training=False)},
+        input_signature=[tf.TensorSpec((None, 32), tf.int32, name="tokens")],
+    )
+    archive.write_out(str(tmp_path / "saved"), verbose=False)
+    ids = tokens([row["text"].encode() for row in REVIEWS[:50]] + hostile_texts()[:50]).astype(np.int32)
+    (made,) = convert(tmp_path / "saved", "serve_tensors", [variant], ids, tmp_path)
+    assert made.error is None
+    report = inspect(tmp_path / made.file)
+    assert (report.custom_ops, report.flex_ops) == ((), ())
+    interpreter, _ = load_interpreter(tmp_path / made.file)
+    ((given,), (out,)) = interpreter.get_input_details(), interpreter.get_output_details()
+    said = []
+    for row in ids:
+        interpreter.set_tensor(given["index"], row[np.newaxis])
+        interpreter.invoke()
+        said.append(interpreter.get_tensor(out["index"])[0])
+    np.testing.assert_allclose(said, model(ids).numpy(), atol=tolerance)
