@@ -19,8 +19,9 @@ class ModelSettings(Group):
         vocabulary_size: Of texts: most words that the model knows; the most frequent ones.
         vocabulary_min_count: Of texts: how often a word has to be there to be known.
         text_length: Of texts: how many of a text's first words are read.
-        embedding_size: Of texts: numbers that stand for a word.
+        embedding_size: Of texts: numbers that stand for a word; the LSTM reads a quarter as many.
         embedding_dropout: Of texts: share of these that training leaves out at random.
+        word_dropout: Of texts: share of whole words that training leaves out at random.
         lstm_units: Of texts: numbers that the LSTM carries in each direction.
     """
 
@@ -32,8 +33,9 @@ class ModelSettings(Group):
     vocabulary_min_count: int = Field(2, ge=1, le=1_000_000)
     text_length: int = Field(64, ge=2, le=1024)
     embedding_size: int = Field(64, ge=2, le=1024)
-    embedding_dropout: float = Field(0.6, ge=0, le=0.95)
-    lstm_units: int = Field(24, ge=2, le=1024)
+    embedding_dropout: float = Field(0.5, ge=0, le=0.95)
+    word_dropout: float = Field(0.2, ge=0, le=0.95)
+    lstm_units: int = Field(8, ge=2, le=1024)
 
 
 class TrainerSettings(Group):

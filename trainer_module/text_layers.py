@@ -52,7 +52,9 @@ class BidirectionalLSTM(keras.layers.Layer):
         def both(step: tf.Tensor, ahead: list[tf.Tensor], back: list[tf.Tensor]) -> tuple[Any, ...]:
             return step + 1, one(self.ahead, step, ahead), one(self.back, length - 1 - step, back)
 
-        nothing = tf.zeros((tf.shape(sequence)[0], self.units), steps.dtype)
+        # Neither here nor in PooledWords a constant of floats: float16 files dequantise it, and with XNNPACK
+        # (TensorFlow 2.16) operations that it leaves to others then read something else: NaN for no text.
+        nothing = tf.repeat(tf.zeros_like(sequence[:, 0, :1]), self.units, axis=1)
         start = (tf.constant(0), [nothing, nothing], [nothing, nothing])
         _, ahead, back = tf.while_loop(lambda step, *_: step < length, both, start, maximum_iterations=length)
         return tf.concat([ahead[0], back[0]], axis=1)
@@ -66,28 +68,29 @@ class BidirectionalLSTM(keras.layers.Layer):
 
 
 class PooledWords(keras.layers.Layer):
-    """The sum of a masked sequence over the root of its length, and its largest numbers.
+    """The sum of a masked sequence over the root of its length; where all is masked, 0.
 
-    The root keeps a long text from looking like no text, and a short one from looking certain. Where all is
-    masked, both are 0.
+    The root keeps a long text from looking like no text, and a short one from looking certain.
+
+    Args:
+        largest: Give the largest numbers of the sequence too.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, largest: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.supports_masking = True
+        self.largest = largest
 
     def call(self, sequence: tf.Tensor, mask: Any = None) -> tf.Tensor:
-        """Float32 [N, length, E] to [N, 2 * E]."""
-        present = tf.cast(mask, sequence.dtype)[:, :, tf.newaxis]
-        words = sequence * present
-        length = tf.maximum(tf.reduce_sum(present, axis=1), 1.0)
-        return tf.concat(
-            [tf.reduce_sum(words, axis=1) / tf.sqrt(length), tf.reduce_max(words, axis=1)], axis=1
-        )
+        """Float32 [N, length, E] to [N, E], or [N, 2 * E]."""
+        words = sequence * tf.cast(mask, sequence.dtype)[:, :, tf.newaxis]
+        length = tf.maximum(tf.reduce_sum(tf.cast(mask, tf.int32), axis=1, keepdims=True), 1)
+        mean = tf.reduce_sum(words, axis=1) * tf.math.rsqrt(tf.cast(length, sequence.dtype))
+        return tf.concat([mean, tf.reduce_max(words, axis=1)], axis=1) if self.largest else mean
 
     def compute_mask(self, sequence: Any, mask: Any = None) -> None:
         """None: what is given is no sequence."""
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
-        """Both."""
-        return input_shape[0], 2 * input_shape[2]
+        """One number of each kind, or two."""
+        return input_shape[0], input_shape[2] * (2 if self.largest else 1)

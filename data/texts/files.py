@@ -143,7 +143,9 @@ def _lines(span: Span, file: Location) -> Iterator[str]:
 
 
 def _open(file: Location) -> BinaryIO:
-    stream: BinaryIO = open(file, "rb") if isinstance(file, Path) else filesystem(file).open(file.path, "rb")
+    if isinstance(file, Path):
+        return file.open("rb")
+    stream: BinaryIO = filesystem(file).open(file.path, "rb")
     return stream
 
 
