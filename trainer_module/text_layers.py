@@ -52,8 +52,8 @@ class BidirectionalLSTM(keras.layers.Layer):
         def both(step: tf.Tensor, ahead: list[tf.Tensor], back: list[tf.Tensor]) -> tuple[Any, ...]:
             return step + 1, one(self.ahead, step, ahead), one(self.back, length - 1 - step, back)
 
-        # Neither here nor in PooledWords a constant of floats: in a float16 file it is dequantised, and then
-        # XNNPACK (TensorFlow 2.16) hands what it does not run itself, as WHILE, whatever lies in memory.
+        # Neither here nor in PooledWords a constant of floats: float16 files dequantise it, and with XNNPACK
+        # (TensorFlow 2.16) operations that it leaves to others then read something else: NaN for no text.
         nothing = tf.repeat(tf.zeros_like(sequence[:, 0, :1]), self.units, axis=1)
         start = (tf.constant(0), [nothing, nothing], [nothing, nothing])
         _, ahead, back = tf.while_loop(lambda step, *_: step < length, both, start, maximum_iterations=length)

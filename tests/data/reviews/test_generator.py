@@ -1,0 +1,97 @@
+import csv
+
+import pytest
+
+from data.reviews.faults import FAULTS
+from data.reviews.generator import LABELS, generate, write_week
+from data.settings import DataSettings
+from data.spans.source import Rejected
+from data.texts.source import open_source
+from errors import UsageError
+from records.workload import Workload
+
+WORKLOAD = Workload("text", "trainer_module.texts", "data.texts.source", labels=tuple(LABELS.values()))
+
+
+def texts_of(rows):
+    return [row["text"] for row in rows]
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_workers(tmp_path):
+    spans = [
+        generate(tmp_path / name, weeks=2, per_week=40, seed=3, faults={}, workers=workers)
+        for name, workers in (("one", 1), ("two", 2))
+    ]
+    contents = [[(span.path / "reviews.csv").read_bytes() for span in of] for of in spans]
+    assert contents[0] == contents[1]
+    assert contents[0][0] != contents[0][1]
+    assert [span.number for span in generate(tmp_path / "one", weeks=1, per_week=5, seed=3, faults={})] == [3]
+
+
+def test_a_week_without_faults_is_read_whole(tmp_path):
+    (span,) = generate(tmp_path, weeks=1, per_week=300, seed=3, faults={})
+    items = list(open_source(WORKLOAD, DataSettings()).rows(span))
+    assert len(items) == 300 and not any(isinstance(item, Rejected) for item in items)
+    assert {item.content[1] for item in items} == {"app", "web", "mail"}
+    assert {item.label for item in items} == {"negative", "positive"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("unlabelled", "unlabelled"),
+        ("unknown-label", "unknown-label"),
+        ("empty", "empty"),
+        ("control-character", "control-character"),
+        ("huge", "oversized"),
+    ],
+)
+def test_a_fault_that_is_rejected_hits_its_share(tmp_path, fault, reason):
+    (span,) = generate(tmp_path, weeks=1, per_week=100, seed=3, faults={fault: 0.1})
+    items = open_source(WORKLOAD, DataSettings()).rows(span)
+    assert [item.reason for item in items if isinstance(item, Rejected)] == [reason] * 10
+
+
+def test_a_duplicate_is_typed_otherwise_and_found_by_its_digest(tmp_path):
+    (span,) = generate(tmp_path, weeks=1, per_week=100, seed=3, faults={"duplicate": 0.1})
+    source = open_source(WORKLOAD, DataSettings())
+    digests = [source.example(span, row).digest for row in source.rows(span)]
+    assert len(digests) == 110
+    assert len(set(digests)) <= 100
+    assert len(set(texts_of(csv.DictReader((span.path / "reviews.csv").open(encoding="utf-8"))))) >= 105
+
+
+def test_drift_changes_what_it_is_named_for_and_nothing_else():
+    clean = write_week(1, 200, 3, {})
+    mean = sum(len(text.split()) for text in texts_of(clean)) / 200
+    longer = write_week(1, 200, 3, {"length-shift": 0.3})
+    assert sum(len(text.split()) for text in texts_of(longer)) / 200 > 1.5 * mean
+    known = {word for text in texts_of(clean) for word in text.lower().split()}
+    for fault in ("vocabulary-drift", "unknown-tokens"):
+        words = [
+            word for text in texts_of(write_week(1, 200, 3, {fault: 0.3})) for word in text.lower().split()
+        ]
+        assert sum(word not in known for word in words) / len(words) > 0.08
+    shifted = write_week(1, 200, 3, {"label-shift": 0.5})
+    positive = [sum(row["label"] == "positive" for row in rows) / 200 for rows in (clean, shifted)]
+    assert positive[0] - positive[1] > 0.2
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_known_fault_changes_a_week(fault):
+    assert write_week(1, 60, 3, {fault: 0.2}) != write_week(1, 60, 3, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"faults": {"dark-lens": 0.1}}, "no fault 'dark-lens'"),
+        ({"faults": {"empty": 2.0}}, "is 2.0"),
+        ({"weeks": 0}, "weeks is 0"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_what_cannot_be_generated_is_refused_and_writes_nothing(tmp_path, change, found):
+    with pytest.raises(UsageError, match=found):
+        generate(tmp_path / "data", **{"weeks": 1, "per_week": 5, "seed": 1, "faults": {}, **change})
+    assert not (tmp_path / "data").exists()
