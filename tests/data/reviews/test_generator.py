@@ -10,7 +10,7 @@ from data.texts.source import open_source
 from errors import UsageError
 from records.workload import Workload
 
-WORKLOAD = Workload("text", "trainer_module.texts", "data.texts.source", labels=tuple(LABELS.values()))
+WORKLOAD = Workload("text", "", "trainer_module.texts", "data.texts.source", labels=tuple(LABELS.values()))
 
 
 def texts_of(rows):
