@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trainer_module.settings import ModelSettings
 
 TEXT, LABEL, TOKENS = "text", "label", "tokens"
-VOCABULARY, COUNTS = "words", "ids_by_label"
+VOCABULARY, COUNTS = "words", "words_by_label"
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
 # Transform knows no int32, and no phone needs more.
 STORED_AS = {TOKENS: "int32"}
@@ -54,9 +54,9 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
         vocab_filename=VOCABULARY,
     )
     label = _label_ids(_one_each(inputs[LABEL]), custom_config["labels"])
+    _count_words_by_label(words, label, custom_config)
     known = tf.where(places.values < 0, tf.constant(UNKNOWN, tf.int64), places.values + FIRST_WORD)
     ids = tf.RaggedTensor.from_row_lengths(known, words.row_lengths())
-    _count_by_label(ids, label, custom_config)
     return {
         TOKENS: ids.to_tensor(PADDING, shape=(None, length)),
         LABEL: label,
@@ -70,8 +70,8 @@ def build_model(
 
     Three readings of a text vote: how much more often its words are in texts of each label, as naive Bayes
     counts and training corrects (Wang and Manning, 2012); the mean and the largest of their embeddings; and
-    the ends of a bidirectional LSTM, which knows their order. The LSTM reads embeddings of its own, smaller
-    ones, and loses most of its states in training: from few texts it otherwise learns these by heart.
+    the ends of a bidirectional LSTM, which knows their order. It reads smaller embeddings of its own, and
+    loses most of its states in training: from few texts it otherwise learns these by heart.
 
     Args:
         labels: Class names; their order is the order of the outputs.
@@ -102,29 +102,36 @@ def build_model(
     return keras.Model(ids, keras.layers.Softmax(name="probabilities")(votes))
 
 
-def _count_by_label(ids: tf.RaggedTensor, label: tf.Tensor, config: Mapping[str, Any]) -> None:
-    """Has Transform count each id by label: a file of lines `COUNT LABEL_ID ID`."""
+def _count_words_by_label(words: tf.RaggedTensor, label: tf.Tensor, config: Mapping[str, Any]) -> None:
+    """Has Transform count each word by label: a file of lines `COUNT LABEL_ID WORD`.
+
+    Words and not their ids, which another analyzer has to find first: with the Beam of its lock file,
+    Transform 1.16 cannot look at its input a second time.
+    """
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    of_id = tf.repeat(tf.strings.as_string(label), ids.row_lengths())
+    of_word = tf.repeat(tf.strings.as_string(label), words.row_lengths())
     tft.vocabulary(
-        tf.strings.join([of_id, tf.strings.as_string(ids.flat_values)], " "),
-        top_k=(config["vocabulary_size"] + FIRST_WORD) * len(config["labels"]),
+        tf.strings.join([of_word, words.flat_values], " "),
+        top_k=config["vocabulary_size"] * len(config["labels"]),
+        frequency_threshold=config["vocabulary_min_count"],  # what somebody wrote once is not shipped
         vocab_filename=COUNTS,
         store_frequency=True,
     )
 
 
 def _log_shares(transform: tft.TFTransformOutput, labels: int) -> NDArray[np.float32]:
-    """The logarithm of each id's share of the words of each label, above its mean; float32 [ids, labels]."""
+    """The logarithm of each word's share of the words of a label, above its mean; float32 [ids, labels]."""
     import numpy as np
 
-    counts = np.ones((FIRST_WORD + transform.vocabulary_size_by_name(VOCABULARY), labels))
+    words = transform.vocabulary_by_name(VOCABULARY)
+    places = {word: place for place, word in enumerate(words, FIRST_WORD)}
+    counts = np.ones((FIRST_WORD + len(places), labels))
     for line in transform.vocabulary_by_name(COUNTS):
-        count, label, word = map(int, line.split(b" "))
-        if label >= 0:
-            counts[word, label] += count
+        count, label, word = line.split(b" ", 2)
+        if int(label) >= 0:
+            counts[places.get(word, UNKNOWN), int(label)] += int(count)
     logs = np.log(counts / counts.sum(axis=0))
     return (logs - logs.mean(axis=1, keepdims=True)).astype(np.float32)
 
