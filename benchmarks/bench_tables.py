@@ -1,0 +1,92 @@
+"""The model of a table against scikit-learn's gradient boosting: `python -m benchmarks.bench_tables TABLE.csv --label L`.
+
+The table is imported as anyone's and goes through the DAG; `HistGradientBoostingClassifier` as it comes then
+learns from the train split that ExampleGen made, and both are measured on its eval split. What import left
+out, neither sees. scikit-learn comes with another library here; where it does not,
+`python -m pip install scikit-learn`.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from pipeline.workloads import find_workload
+from records.evaluation import METRICS
+from records.workload import Workload
+
+_RUNNER = str(Path(__file__).resolve().parents[1] / "runners" / "local_runner.py")
+_CLI = "import sys; from runners.cli.main import main; sys.exit(main())"
+
+
+def main() -> None:
+    """Runs both, and prints accuracy and the mean of the classes' recalls side by side."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", type=Path, help="a CSV or Parquet file")
+    parser.add_argument("--label", required=True, help="the column to learn")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the run")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        data, workspace = f"{folder}/data", Path(folder, "workspace")
+        imported = ["data", "import", str(arguments.table), "--label", arguments.label, "--data", data]
+        subprocess.run([sys.executable, "-c", _CLI, *imported], check=True)
+        began = time.monotonic()
+        command = [sys.executable, _RUNNER, "--workload", f"{data}/workload.yaml", "--data", data]
+        sets = [part for setting in arguments.set for part in ("--set", setting)]
+        subprocess.run([*command, "--workspace", str(workspace), *sets], check=False)
+        ours = METRICS.read(next(workspace.glob("artifacts/Evaluator/*/*/metrics.json")).parent).candidate
+        recalls = [of_class["recall"] or 0.0 for of_class in ours["class"].values()]
+        (overall,) = ours["overall"].values()
+        print(f"{'':20} {'accuracy':>8} {'macro recall':>12} {'seconds':>7}")
+        shown("the DAG", overall["accuracy"], sum(recalls) / len(recalls), time.monotonic() - began)
+        workload = find_workload(f"{data}/workload.yaml")
+        train, test = (
+            examples(next(workspace.glob(f"artifacts/ExampleGen/examples/*/Split-{split}")), workload)
+            for split in ("train", "eval")
+        )
+        began = time.monotonic()
+        shown("gradient boosting", *boosted(train, test, workload), time.monotonic() - began)
+
+
+def shown(name: str, accuracy: Any, recall: float, seconds: float) -> None:
+    """Prints a line of the table."""
+    print(f"{name:20} {accuracy:>8.4f} {recall:>12.4f} {seconds:>7.0f}", flush=True)
+
+
+def examples(split: Path, workload: Workload) -> Any:
+    """The examples of a split as a data frame: numbers, categories and the label."""
+    import pandas as pd
+    import tensorflow as tf
+
+    rows = []
+    for record in tf.data.TFRecordDataset([str(path) for path in split.glob("*.gz")], "GZIP"):
+        feature = tf.train.Example.FromString(record.numpy()).features.feature
+        row: dict[str, Any] = {name: feature[name].float_list.value[0] for name in workload.numbers}
+        names = (*workload.categories, "label")
+        rows.append(row | {name: feature[name].bytes_list.value[0].decode() for name in names})
+    return pd.DataFrame(rows)
+
+
+def boosted(train: Any, test: Any, workload: Workload) -> tuple[float, float]:
+    """Accuracy and macro recall on `test`."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.metrics import accuracy_score, recall_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OrdinalEncoder
+
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, max_categories=255)
+    prepared = make_column_transformer((encoder, list(workload.categories)), remainder="passthrough")
+    model = HistGradientBoostingClassifier(
+        categorical_features=range(len(workload.categories)), random_state=0
+    )
+    fitted = make_pipeline(prepared, model).fit(train.drop(columns="label"), train["label"])
+    said = fitted.predict(test.drop(columns="label"))
+    return accuracy_score(test["label"], said), recall_score(test["label"], said, average="macro")
+
+
+if __name__ == "__main__":
+    main()
