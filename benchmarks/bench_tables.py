@@ -1,4 +1,6 @@
-"""The model of a table against scikit-learn's gradient boosting: `python -m benchmarks.bench_tables TABLE.csv --label L`.
+"""The model of a table against scikit-learn's gradient boosting.
+
+    python -m benchmarks.bench_tables TABLE.csv --label COLUMN
 
 The table is imported as anyone's and goes through the DAG; `HistGradientBoostingClassifier` as it comes then
 learns from the train split that ExampleGen made, and both are measured on its eval split. What import left
@@ -27,7 +29,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("table", type=Path, help="a CSV or Parquet file")
     parser.add_argument("--label", required=True, help="the column to learn")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the run")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the run"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data, workspace = f"{folder}/data", Path(folder, "workspace")
