@@ -25,8 +25,8 @@ import numpy as np
 from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
+from data.spans.rows import Cells, check_once, read_header, read_rows
 from data.spans.source import Example, Rejected, Row, Value
-from data.tables.csv_file import count_rows, read_header, read_rows
 from data.tables.tfrecord_file import read_records
 from data.tables.times import format_time, parse_time
 from data.tables.windows import Reading, Windows
@@ -72,17 +72,21 @@ def check(span: Span, workload: Workload) -> None:
     """
     columns = columns_of(workload)
     for path in _files(span):
-        if _is_csv(path):
-            read_header(span, path, columns)
-        else:
-            next(read_records(span, path, columns, workload.numbers), None)
+        if next(_read(span, path, columns, workload.numbers), None) is None and _is_csv(path):
+            raise DataRefused(
+                f"{path} has a header and no row.",
+                "There is nothing in it to learn from.",
+                "Remove the file, or write it again.",
+                (span.name,),
+            )
 
 
 def count(span: Span) -> int:
     """The rows of its files. Raises DataRefused where one cannot be read to its end."""
     return sum(
-        count_rows(span, path) if _is_csv(path) else sum(1 for _ in read_records(span, path, (), ()))
+        1
         for path in _files(span)
+        for _ in (read_rows(path, (), (span.name,)) if _is_csv(path) else read_records(span, path, (), ()))
     )
 
 
@@ -106,6 +110,27 @@ def _files(span: Span) -> list[Location]:
 
 def _is_csv(path: Location) -> bool:
     return path.name.lower().endswith(".csv")
+
+
+def _read(
+    span: Span, path: Location, columns: list[str], numbers: tuple[str, ...]
+) -> Iterator[Cells | Rejected]:
+    """The rows of a file, after a look at its header. Raises as `check` does."""
+    spans = (span.name,)
+    if not _is_csv(path):
+        return read_records(span, path, columns, numbers)
+    header = read_header(path, spans)
+    check_once(path, header, header, spans)
+    missing = [name for name in columns if name not in header]
+    unknown = [name for name in header if name not in columns]
+    if missing or unknown:
+        found = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
+        found += [f"has {', '.join(map(repr, unknown))}, which the workload does not know"] if unknown else []
+        other = next((c for c in ";\t|" if len(header) == 1 and c in header[0]), "")
+        why = f"Its cells are separated by {other!r}." if other else "The rows cannot be what was learned."
+        expected = f"The header holds, in any order: {','.join(columns)}."
+        raise DataRefused(f"{path} {' and '.join(found)}.", why, expected, spans)
+    return read_rows(path, columns, spans)
 
 
 class TableSource:
@@ -178,30 +203,21 @@ class TableSource:
         """Nothing was begun."""
 
     def _readings(self, span: Span) -> Iterator[Reading | Rejected]:
+        columns = columns_of(self._workload)
         for path in _files(span):
-            header = columns_of(self._workload)
-            if _is_csv(path):
-                header = read_header(span, path, header)
-                rows = read_rows(span, path, header)
-            else:
-                rows = read_records(span, path, header, self._workload.numbers)
-            places = {name: place for place, name in enumerate(header)}
-            for line, cells in rows:
-                id = f"{path.name}:{line}"
-                if isinstance(cells, str):
-                    yield Rejected(id, "ragged", cells)
+            for item in _read(span, path, columns, self._workload.numbers):
+                if isinstance(item, Rejected):
+                    yield item
                     continue
+                id, cells = item
                 try:
-                    if len(cells) != len(header):
-                        detail = f"It has {len(cells)} cells, and the header {len(header)}."
-                        raise RowRejected("ragged", detail)
-                    yield self._reading(id, cells, places)
+                    yield self._reading(id, cells)
                 except RowRejected as error:
-                    yield Rejected(id, error.reason, error.detail, ",".join(cells)[:_TEXT])
+                    yield Rejected(id, error.reason, error.detail, ",".join(cells.values())[:_TEXT])
 
-    def _reading(self, id: str, cells: list[str], places: Mapping[str, int]) -> Reading:
+    def _reading(self, id: str, cells: Mapping[str, str]) -> Reading:
         workload = self._workload
-        label = cells[places[workload.label_column]].strip()
+        label = cells[workload.label_column].strip()
         if not label:
             raise RowRejected("unlabelled", f"The cell {workload.label_column} is empty.")
         if label not in workload.labels:
@@ -209,16 +225,16 @@ class TableSource:
             raise RowRejected("unknown-label", f"{label[:60]!r} is not a label of the schema ({known}).")
         group, time = "", 0.0
         if workload.group_column:
-            group = cells[places[workload.group_column]].strip()
+            group = cells[workload.group_column].strip()
             if not group:
                 raise RowRejected("no-group", f"The cell {workload.group_column} is empty.")
         if workload.time_column:
             try:
-                time = parse_time(cells[places[workload.time_column]].strip())
+                time = parse_time(cells[workload.time_column].strip())
             except ValueError as error:
                 raise RowRejected("unreadable-time", f"{workload.time_column}: {error}.") from None
-        numbers = [_number(name, cells[places[name]]) for name in workload.numbers]
-        categories = tuple(cells[places[name]].strip() for name in workload.categories)
+        numbers = [_number(name, cells[name]) for name in workload.numbers]
+        categories = tuple(cells[name].strip() for name in workload.categories)
         return Reading(id, label, group, time, categories, struct.pack(self._format, *numbers))
 
     def _single(self, reading: Reading) -> Row:

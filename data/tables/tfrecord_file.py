@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 
 from data.spans.layout import Span
+from data.spans.rows import Cells
+from data.spans.source import Rejected
 from errors import DataRefused
 from locations import Location, explained, open_read
 
@@ -21,11 +23,11 @@ _GZIP = b"\x1f\x8b"
 
 def read_records(
     span: Span, path: Location, columns: Sequence[str], numbers: Sequence[str]
-) -> Iterator[tuple[int, list[str] | str]]:
-    """The cells of each record in the order of `columns`, and its number from 1.
+) -> Iterator[Cells | Rejected]:
+    """The cells `columns` of each record, and its place: the file and its number from 1.
 
     The numbers come from the float list `sensor_reading`, in the order of `numbers`; texts from the features
-    that are called as the columns, empty where one is absent. A text in place of cells says what is wrong.
+    that are called as the columns, empty where one is absent.
 
     Raises:
         DataRefused: The file is damaged, or is none of tf.train.Example.
@@ -38,9 +40,11 @@ def read_records(
             features = Example.FromString(record).features.feature
         except DecodeError as error:
             raise _damaged(span, path, number, f"it is no tf.train.Example ({error})") from None
+        place = f"{path.name}:{number}"
         values = features[READINGS].float_list.value
         if len(values) != len(numbers):
-            yield number, f"{READINGS} has {len(values)} numbers, and the workload {len(numbers)}."
+            detail = f"{READINGS} has {len(values)} numbers, and the workload {len(numbers)}."
+            yield Rejected(place, "ragged", detail)
             continue
         cells = {name: repr(value) for name, value in zip(numbers, values, strict=True)}
         try:
@@ -48,9 +52,9 @@ def read_records(
                 if name not in cells:
                     cells[name] = b"".join(features[name].bytes_list.value[:1]).decode()
         except UnicodeDecodeError:
-            yield number, f"{name} is not UTF-8."
+            yield Rejected(place, "ragged", f"{name} is not UTF-8.")
             continue
-        yield number, [cells[name] for name in columns]
+        yield place, cells
 
 
 def _records(span: Span, path: Location) -> Iterator[bytes]:

@@ -227,7 +227,7 @@ def test_a_file_that_is_no_such_table_is_refused_before_a_row_is_read(
         (HEADER.encode(), "line 3 is its header again"),
         (line(1).encode().replace(b"m-01", b"m\xe4-01"), r"line 3 is not UTF-8 \(byte 23 of .* 0xe4\)"),
         (b'2026-01-05T00:00:00Z,"m-01,20,6.1,normal\n' + b"2026,m-01,20\n" * 10_000, "line 3 is not CSV"),
-        (b"2026" * 300_000, "line 3 has more than 1,048,576 bytes"),
+        (b"2026" * 17_000_000, "line 3 has more than 67,108,864 bytes"),
     ],
     ids=["header", "encoding", "quote", "long"],
 )  # fmt: skip
