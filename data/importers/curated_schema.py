@@ -1,4 +1,4 @@
-"""The curated schema of photo workloads as text: what ingest writes, and how far a week may drift.
+"""The curated schema of imported data as text: what ingest writes, and how far a week may drift.
 
 A text proto of `tensorflow_metadata.v0.Schema`, which people review and edit: labels are added to it in
 place, and nothing else of it is touched.
@@ -59,19 +59,15 @@ def schema_text(labels: Sequence[str], drift: DriftLimits, lanes: Sequence[str] 
     Returns:
         The text proto.
     """
-    light = f"drift_comparator {{ jensen_shannon_divergence {{ threshold: {drift.light:g} }} }}"
+    light = _jensen_shannon(drift.light)
     lane_domain = ['domain: "lane_id"'] if lanes else []
     parts = [
-        _HEADER,
-        _string_domain("label", labels),
+        *_of_all("labelled photos", labels, drift.label),
         *([_string_domain("lane_id", lanes)] if lanes else []),
         "# JPEG bytes. Pixels are left out of the statistics, so its presence is not required.",
         _block("feature", ['name: "photo"', "type: BYTES", _ONE_VALUE]),
-        _feature("label", "BYTES", 'domain: "label"', _share_drift(drift.label)),
         _feature("lane_id", "BYTES", *lane_domain, _share_drift(drift.lane)),
         *(_feature(name, "BYTES") for name in ("session_id", "captured_at", "photo_id")),
-        _feature("span", "INT", "int_domain { min: 1 }"),
-        _feature("newest_span", "INT", "int_domain { min: 0 max: 1 }"),
         "# Of the photo as it came, in pixels and bytes.",
         *(_feature(name, "INT", "int_domain { min: 1 }") for name in ("width", "height", "byte_size")),
         "# Mean luma, and the variance of its Laplacian: a dark or a blurred lens shows here.",
@@ -93,22 +89,38 @@ def table_schema(
         group: The column of groups; empty where there is none.
         time: The column of times; the same.
     """
-    light = f"drift_comparator {{ jensen_shannon_divergence {{ threshold: {LENIENT.light:g} }} }}"
+    light = _jensen_shannon(LENIENT.light)
     texts = [name for name in ("group", "example_id", group, time) if name]
-    return "\n".join(
-        [
-            _HEADER.replace("labelled photos", "rows"),
-            _string_domain("label", labels),
-            _feature("label", "BYTES", 'domain: "label"', _share_drift(LENIENT.label)),
-            *(_feature(name, "BYTES") for name in dict.fromkeys(texts)),
-            _feature("span", "INT", "int_domain { min: 1 }"),
-            _feature("newest_span", "INT", "int_domain { min: 0 max: 1 }"),
-            _feature("missing_share", "FLOAT", "float_domain { min: 0 max: 1 }", light),
-            *(_feature_of_numbers(name, light) for name in numbers),
-            *(_feature(name, "BYTES", _share_drift(LENIENT.lane)) for name in categories),
-            "",
-        ]
-    )
+    parts = [
+        *_of_all("rows", labels, LENIENT.label),
+        *(_feature(name, "BYTES") for name in dict.fromkeys(texts)),
+        _feature("missing_share", "FLOAT", "float_domain { min: 0 max: 1 }", light),
+        *(_feature_of_numbers(name, light) for name in numbers),
+        *(_feature(name, "BYTES", _share_drift(LENIENT.lane)) for name in categories),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def text_schema(labels: Sequence[str]) -> str:
+    """The schema of texts with these labels."""
+    light = _jensen_shannon(LENIENT.light)
+    parts = [
+        *_of_all("labelled texts", labels, LENIENT.label),
+        "# Left out of the statistics, as nearly each is another one; `words` stands for it there.",
+        _block("feature", ['name: "text"', "type: BYTES", _ONE_VALUE]),
+        _feature("source", "BYTES", _share_drift(LENIENT.lane)),
+        *(_feature(name, "BYTES") for name in ("group", "example_id", "length_band")),
+        "# Of the text, in words, and the first of these in small letters; a text of emoji alone has none.",
+        _feature("length", "INT", "int_domain { min: 1 }", light),
+        _block("feature", ['name: "words"', "type: BYTES", "value_count { min: 0 }", light]),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def feature_names(text: str) -> list[str]:
+    """The features of a schema, sorted, read without protocol buffers."""
+    found = re.findall(rf"^feature\s*:?\s*{{\s*name:\s*({_TEXT})", text, re.MULTILINE | re.VERBOSE)
+    return sorted(_unquoted(name) for name in found)
 
 
 def read_label_domain(text: str) -> tuple[str, ...]:
@@ -206,6 +218,21 @@ def _feature(name: str, kind: str, *more: str) -> str:
 def _feature_of_numbers(name: str, drift: str) -> str:
     shape = "shape { dim { size: 1 } }"
     return _block("feature", [f"name: {_quoted(name)}", "type: FLOAT", shape, _ALWAYS, drift])
+
+
+def _of_all(what: str, labels: Sequence[str], drift: float) -> list[str]:
+    """What every schema has: the labels, and the number of the span."""
+    return [
+        _HEADER.replace("labelled photos", what),
+        _string_domain("label", labels),
+        _feature("label", "BYTES", 'domain: "label"', _share_drift(drift)),
+        _feature("span", "INT", "int_domain { min: 1 }"),
+        _feature("newest_span", "INT", "int_domain { min: 0 max: 1 }"),
+    ]
+
+
+def _jensen_shannon(threshold: float) -> str:
+    return f"drift_comparator {{ jensen_shannon_divergence {{ threshold: {threshold:g} }} }}"
 
 
 def _share_drift(threshold: float) -> str:

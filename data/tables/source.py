@@ -34,7 +34,8 @@ from errors import DataRefused, UsageError
 from locations import Location, names_in
 from records.workload import Workload
 
-_MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-"))
+# What stands for no number, in small letters.
+MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-", "?"))
 _TFRECORDS = (".tfrecord", ".tfrecord.gz")
 _LARGEST = 3.4028234e38  # float32
 _TEXT = 300
@@ -268,7 +269,7 @@ def _number(name: str, cell: str) -> float:
     try:
         value = float(cell)
     except ValueError:
-        if cell.strip().lower() in _MISSING:
+        if cell.strip().lower() in MISSING:
             return math.nan
         value = math.inf
     if -_LARGEST <= value <= _LARGEST and "_" not in cell:
