@@ -1,8 +1,8 @@
 """A table as a source: rows of CSV, one an example or, of sensors, the last N readings of a machine.
 
 A span holds one or more `*.csv` files, read in the order of their names, with the columns that the workload
-names: numbers, categories, label, and where it has them a group and a time; or `*.tfrecord` files, see
-`tfrecord_file.py`.
+names: numbers, categories, label, and where it has them a group and a time; or `*.tfrecord` files, whose
+examples have `sensor_reading`, the label, and texts called as the columns.
 
 Which examples are never in two splits follows from the columns:
 
@@ -17,7 +17,7 @@ Which examples are never in two splits follows from the columns:
 import hashlib
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ from data.spans.layout import Span
 from data.spans.rejection import RowRejected
 from data.spans.rows import Cells, check_once, read_header, read_rows
 from data.spans.source import Example, Rejected, Row, Value
-from data.tables.tfrecord_file import read_records
+from data.spans.tfrecords import read_examples
 from data.tables.times import format_time, parse_time
 from data.tables.windows import Reading, Windows
 from errors import DataRefused, UsageError
@@ -36,7 +36,8 @@ from records.workload import Workload
 
 # What stands for no number, in small letters.
 MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-", "?"))
-_TFRECORDS = (".tfrecord", ".tfrecord.gz")
+_TFRECORDS, _READINGS = (".tfrecord", ".tfrecord.gz"), "sensor_reading"
+_MOST_RECORD_BYTES = 2**20
 _LARGEST = 3.4028234e38  # float32
 _TEXT = 300
 
@@ -84,11 +85,13 @@ def check(span: Span, workload: Workload) -> None:
 
 def count(span: Span) -> int:
     """The rows of its files. Raises DataRefused where one cannot be read to its end."""
-    return sum(
-        1
-        for path in _files(span)
-        for _ in (read_rows(path, (), (span.name,)) if _is_csv(path) else read_records(span, path, (), ()))
-    )
+    rows = 0
+    for path in _files(span):
+        if _is_csv(path):
+            rows += sum(1 for _ in read_rows(path, (), (span.name,)))
+        else:
+            rows += sum(1 for _ in read_examples(path, _MOST_RECORD_BYTES, (span.name,)))
+    return rows
 
 
 def columns_of(workload: Workload) -> list[str]:
@@ -119,7 +122,7 @@ def _read(
     """The rows of a file, after a look at its header. Raises as `check` does."""
     spans = (span.name,)
     if not _is_csv(path):
-        return read_records(span, path, columns, numbers)
+        return _read_records(span, path, columns, numbers)
     header = read_header(path, spans)
     check_once(path, header, header, spans)
     missing = [name for name in columns if name not in header]
@@ -132,6 +135,32 @@ def _read(
         expected = f"The header holds, in any order: {','.join(columns)}."
         raise DataRefused(f"{path} {' and '.join(found)}.", why, expected, spans)
     return read_rows(path, columns, spans)
+
+
+def _read_records(
+    span: Span, path: Location, columns: Sequence[str], numbers: Sequence[str]
+) -> Iterator[Cells | Rejected]:
+    """The cells that a CSV file would have, so that the same checks hold for both.
+
+    The numbers come from the float list `sensor_reading`, in the order of `numbers`; texts from the features
+    that are called as the columns, empty where one is absent.
+    """
+    for number, features in read_examples(path, _MOST_RECORD_BYTES, (span.name,)):
+        place = f"{path.name}:{number}"
+        values = features[_READINGS].float_list.value
+        if len(values) != len(numbers):
+            detail = f"{_READINGS} has {len(values)} numbers, and the workload {len(numbers)}."
+            yield Rejected(place, "ragged", detail)
+            continue
+        cells = {name: repr(value) for name, value in zip(numbers, values, strict=True)}
+        try:
+            for name in columns:
+                if name not in cells:
+                    cells[name] = b"".join(features[name].bytes_list.value[:1]).decode()
+        except UnicodeDecodeError:
+            yield Rejected(place, "ragged", f"{name} is not UTF-8.")
+        else:
+            yield place, cells
 
 
 class TableSource:
