@@ -3,9 +3,9 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import combinations, pairwise
 
 from data.tables.times import parse_time
@@ -19,44 +19,38 @@ _ROWS_A_VALUE = 5
 # and 50 irises). Of 20 rows one would lie in the other's range, with 95 % certainty, if every seventh
 # row of that label did (1 - 0.05^(1/20)); below 200 rows in all nothing is left out for that.
 _APART_ROWS, _APART_ROWS_A_LABEL = 200, 20
+_TAKEN = ("", "label", "group", "span", "newest_span", "example_id", "missing_share", "stuck_share")
 _COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", re.ASCII)
-_DATE = re.compile(r"(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?!\d)(.*)", re.ASCII)
+_DATE = re.compile(r"(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?:([T ])(\d)?(\d:.*))?", re.ASCII)
+# How a cell can be read, by what the column then holds.
+NUMBERS = NUMBER, COMMA = ("a number", "a number with a decimal comma")
+TIMES = {"year-month-day": "ymd", "day.month.year": "dmy", "month/day/year": "mdy"}
 
 
-def _number(cell: str) -> float:
-    value = float(cell)
-    if math.isfinite(value) and "_" not in cell:
-        return value
-    raise ValueError(cell)
+def readings(cell: str, comma: bool) -> dict[str, float]:
+    """What a cell is in each form in which it can be read, dates as seconds since 1970.
 
-
-def _comma_number(cell: str) -> float:
-    if _COMMA.fullmatch(cell):
-        return float(cell.replace(".", "").replace(",", "."))
-    raise ValueError(cell)
-
-
-def _time(order: str, marks: str, cell: str) -> float:
-    """Seconds since 1970 of a date whose three parts come in that order, and of the time behind it."""
-    match = _DATE.fullmatch(cell)
-    if match is None or match[2] not in marks:
-        raise ValueError(cell)
-    parts = dict(zip(order, (match[1], match[3], match[4]), strict=True))
-    if len(parts["y"]) != 4:
-        raise ValueError(cell)
-    clock = re.sub(r"^([T ])(\d:)", r"\g<1>0\2", match[5])
-    return parse_time(f"{parts['y']}-{parts['m']:0>2}-{parts['d']:0>2}{clock}")
-
-
-COMMA = "numbers with a decimal comma"
-# How a cell can be read, by what the column then holds; the first that fits is taken.
-NUMBERS: Mapping[str, Callable[[str], float]] = {"numbers": _number, COMMA: _comma_number}
-TIMES: Mapping[str, Callable[[str], float]] = {
-    "dates as year-month-day": partial(_time, "ymd", "-./"),
-    "dates as day.month.year": partial(_time, "dmy", "-./"),
-    "dates as month/day/year": partial(_time, "mdy", "-/"),
-}
-READERS = {**NUMBERS, **TIMES}
+    Args:
+        cell: Not empty.
+        comma: Whether a number may have a decimal comma.
+    """
+    found = {}
+    try:
+        if math.isfinite(value := float(cell)) and "_" not in cell:
+            found[NUMBER] = value
+    except ValueError:
+        pass
+    if comma and _COMMA.fullmatch(cell):
+        found[COMMA] = float(cell.replace(".", "").replace(",", "."))
+    if not found and (match := _DATE.fullmatch(cell)):
+        first, mark, second, third, between, hour, clock = match.groups(default="")
+        rest = f"{between}{hour or '0'}{clock}" if between else ""
+        for form, order in TIMES.items():
+            parts = dict(zip(order, (first, second, third), strict=True))
+            if len(parts["y"]) == 4 and not (order == "mdy" and mark == "."):
+                with suppress(ValueError):
+                    found[form] = parse_time(f"{parts['y']}-{parts['m']:0>2}-{parts['d']:0>2}{rest}")
+    return found
 
 
 @dataclass
@@ -64,18 +58,18 @@ class Column:
     """What was seen of a column: how many cells hold something, and what, with which labels.
 
     Attributes:
-        forms: How cells can be read here, of `READERS`.
+        comma: Whether its numbers may have a decimal comma; None where they are names, and not read.
         read: For each set of forms that fits a cell, how many there are, and the first one with its place.
         ranges: For each form and label, the lowest and highest number, and of how many.
     """
 
     name: str
-    forms: tuple[str, ...] = ()
+    comma: bool | None = False
     there: int = 0
     values: dict[str, Counter[str]] | None = field(default_factory=dict)
     longest: int = 0
     read: dict[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
-    ranges: dict[str, dict[str, tuple[float, float, int]]] = field(default_factory=dict)
+    ranges: dict[tuple[str, str], tuple[float, float, int]] = field(default_factory=dict)
 
     def add(self, cell: str, label: str, place: str) -> None:
         """One cell that holds something."""
@@ -85,35 +79,27 @@ class Column:
             self.values.setdefault(cell, Counter())[label] += 1
             if len(self.values) > _MOST_CATEGORIES:
                 self.values = None
-        fitting: list[str] = []
-        for form in self.forms:
-            if form in TIMES and ((fitting and fitting[0] in NUMBERS) or len(cell) < 8):
-                break
-            try:
-                value = READERS[form](cell)
-            except ValueError:
-                continue
-            fitting.append(form)
-            ranges = self.ranges.setdefault(form, {})
-            low, high, count = ranges.get(label, (value, value, 0))
-            ranges[label] = (min(low, value), max(high, value), count + 1)
-        count, first = self.read.get(tuple(fitting)) or (0, f"{cell[:60]!r} in {place}")
-        self.read[tuple(fitting)] = (count + 1, first)
+        if self.comma is None:
+            return
+        found = readings(cell, self.comma)
+        for form, value in found.items():
+            low, high, count = self.ranges.get((form, label)) or (value, value, 0)
+            self.ranges[form, label] = (min(low, value), max(high, value), count + 1)
+        count, first = self.read.get(forms := tuple(found)) or (0, f"{cell[:60]!r} in {place}")
+        self.read[forms] = (count + 1, first)
 
     def form(self) -> str:
-        """How nearly all cells can be read; empty where they are no numbers and no dates, or `mixed()`."""
-        counts = {form: self._count((form,)) for form in self.forms}
-        best = max(counts, key=lambda form: counts[form], default="")
-        clear = best and counts[best] >= MOSTLY * max(self.there, 1)
-        return best if clear and not self._day_or_month(best, counts) else ""
+        """How nearly all cells can be read; empty where in no way, or in two that say another day."""
+        counts = {form: self._count((form,)) for form in (*NUMBERS, *TIMES)}
+        best = max(counts, key=lambda form: counts[form])
+        clear = best in NUMBERS or list(counts.values()).count(counts[best]) == 1
+        return best if clear and 0 < counts[best] >= MOSTLY * self.there else ""
 
     def mixed(self) -> str:
         """Where cells are numbers, or dates, but in no one form: two that cannot both be; else empty."""
-        for group in (NUMBERS, TIMES):
-            if not self.form() and self._count(group) >= MOSTLY * max(self.there, 1):
-                some = [(set(forms), first) for forms, (_, first) in self.read.items() if forms]
-                apart = (f"{one[1]}, {two[1]}" for one, two in combinations(some, 2) if not one[0] & two[0])
-                return next(apart, "")
+        if not self.form() and max(map(self._count, (NUMBERS, TIMES))) >= MOSTLY * max(self.there, 1):
+            pairs = combinations([(set(forms), first) for forms, (_, first) in self.read.items() if forms], 2)
+            return next((f"{one[1]}, {two[1]}" for one, two in pairs if not one[0] & two[0]), "")
         return ""
 
     def kind(self, rows: int) -> str:
@@ -121,11 +107,11 @@ class Column:
         form = self.form()
         if self.there == 0 or (self.values is not None and len(self.values) == 1):
             return "has one value"
-        if not self.name:
-            return "has no name"
+        if self.name in _TAKEN:
+            return "has no name, or one that every example has for something else"
         if self.values is not None and self._gives_label_away(self.values):
             return "gives the label away"
-        if form and self._parts_labels(self.ranges[form].values()):
+        if form and self._parts_labels([found for (own, _), found in self.ranges.items() if own == form]):
             return "gives the label away: each label has a range of its own"
         if form:
             return "time" if form in TIMES else "number"
@@ -135,12 +121,8 @@ class Column:
             return "is different in nearly every row" if self.longest <= 40 else "is text of many words"
         return "category"
 
-    def _count(self, forms: Iterable[str]) -> int:
-        return sum(count for fitting, (count, _) in self.read.items() if {*forms} & {*fitting})
-
-    def _day_or_month(self, best: str, counts: Mapping[str, int]) -> bool:
-        """Whether each date can be read in two ways."""
-        return best in TIMES and list(counts.values()).count(counts[best]) > 1
+    def _count(self, forms: Collection[str]) -> int:
+        return sum(count for found, (count, _) in self.read.items() if {*forms} & {*found})
 
     def _gives_label_away(self, values: Mapping[str, Counter[str]]) -> bool:
         labels = {label for counted in values.values() for label in counted}
@@ -148,7 +130,7 @@ class Column:
         return pure and len(labels) > 1 and self.there >= _ROWS_A_VALUE * len(values)
 
     @staticmethod
-    def _parts_labels(ranges: Iterable[tuple[float, float, int]]) -> bool:
+    def _parts_labels(ranges: list[tuple[float, float, int]]) -> bool:
         counts = sorted(count for _, _, count in ranges)
         enough = len(counts) > 1 and counts[-2] >= _APART_ROWS_A_LABEL and sum(counts) >= _APART_ROWS
         return enough and all(one[1] < two[0] for one, two in pairwise(sorted(ranges)))

@@ -6,16 +6,16 @@ many words.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from data.importers.columns import COMMA, MOSTLY, READERS, TIMES, Column
+from data.importers.columns import COMMA, MOSTLY, NUMBER, TIMES, Column, readings
 from data.importers.curated_schema import table_schema, text_schema
 from data.importers.typed_rows import write_parquet, write_query
-from data.importers.workload_files import SCHEMA, add_files, check_schema
-from data.spans.layout import Span, add_span
+from data.importers.workload_files import add_files, check_schema
+from data.spans.layout import Span, add_span, find_spans
 from data.spans.rows import check_once, read_header, read_lines, read_rows
 from data.spans.source import Rejected
 from data.tables.source import MISSING
@@ -127,10 +127,12 @@ def import_table(
                 "Name one of these.",
             )
         check_once(table.shown, table.header, given if text else table.header, ())
-        seen = _profile(table, given if text else table.header, label, group, time)
+        seen = _profile(table, given if text else table.header, label, {label, group, text})
         _check_label(table.shown, label, seen.columns[label], seen.rows)
-        if group and not (data_dir / SCHEMA).exists():
-            _check_group(table.shown, seen.columns[group], seen.columns[label].there)
+        # Where texts have no group, they stand alone; other weeks may have other groups.
+        if group and seen.columns[group].there == seen.columns[label].there and not find_spans(data_dir):
+            why = "Rows of one group are never in two splits, so there would be none to evaluate with."
+            _check_several(table.shown, seen.columns[group], why, "groups")
         kinds = {} if text else _kinds(table.shown, seen, given, time)
         return _write(table, data_dir, seen, kinds, (label, group, time, text))
 
@@ -155,9 +157,8 @@ def _write(
     forms = {name: seen.columns[name].form() for name in (*numbers, *([time] if time else []))}
 
     def fill(folder: Path) -> None:
-        with (folder / ("texts.csv" if text else "table.csv")).open(
-            "w", encoding="utf-8", newline=""
-        ) as file:
+        path = folder / ("texts.csv" if text else "table.csv")
+        with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(kept)
             for item in table.rows(list(seen.columns)):
@@ -178,8 +179,8 @@ def _write(
 def _open(src: str, query: str, label: str, texts: bool, rows: Path) -> _Table:
     if is_url(src) != bool(query):
         raise UsageError(
-            "--query is given without a database." if query else "A database is given without --query.",
-            "Rows of a database are those that a query finds.",
+            "--query is given without the URL of a database." if query else "A URL is given without --query.",
+            "What is imported is a file here, or what a query finds in a database.",
             "Write: edgeline data import 'sqlite:///plant.db' --query 'SELECT ...' --label COLUMN --data DIR",
         )
     path = Path(src)
@@ -203,9 +204,9 @@ def _open(src: str, query: str, label: str, texts: bool, rows: Path) -> _Table:
     return _Table(rows, src, ",", read_header(rows))
 
 
-def _profile(table: _Table, names: Sequence[str], label: str, group: str, time: str) -> _Seen:
-    forms = tuple(form for form in READERS if form != COMMA or table.separator == ";")
-    columns = {name: Column(name, () if name in (label, group) else forms) for name in names}
+def _profile(table: _Table, names: Sequence[str], label: str, texts: Collection[str]) -> _Seen:
+    comma = table.separator == ";"
+    columns = {name: Column(name, None if name in texts else comma) for name in names}
     rows, damaged, refused = 0, 0, list[str]()
     for item in table.rows(names):
         rows += 1
@@ -218,7 +219,7 @@ def _profile(table: _Table, names: Sequence[str], label: str, group: str, time: 
         for name, column in columns.items():
             cell = cells[name]
             # What has no label is quarantined later. A class may well be called `none`.
-            if own and (cell if name in (label, group) else cell.lower() not in MISSING):
+            if own and (cell if name in texts else cell.lower() not in MISSING):
                 column.add(cell, own, place)
         if columns[label].values is None:
             break
@@ -262,29 +263,14 @@ def _kinds(shown: str, seen: _Seen, given: Sequence[str], time: str) -> dict[str
     return kinds
 
 
-def _check_group(shown: str, column: Column, rows: int) -> None:
-    values = column.values
-    if values is not None and len(values) < 2 and column.there in (0, rows):
-        raise UsageError(
-            f"The column {column.name} of {shown} is {next(iter(values), 'empty')!r} in every row.",
-            "Rows of one group are never in two splits, so there would be none to evaluate with.",
-            "Name another column, leave --group out, or import rows of other groups too.",
-        )
-
-
 def _check_label(shown: str, label: str, column: Column, rows: int) -> None:
+    _check_several(shown, column, "There is nothing to tell apart.", "classes")
     values = column.values
     if values is None or len(values) > _MOST_LABELS or len(values) == column.there:
         raise UsageError(
             f"The column {label} of {shown} has a label for nearly each of its {rows} rows.",
             "A class needs many rows to be learned from.",
             "Name a column with few values, or put its values into classes.",
-        )
-    if len(values) < 2:
-        raise UsageError(
-            f"The column {label} of {shown} is {next(iter(values), 'empty')!r} in every row.",
-            "There is nothing to tell apart.",
-            "Name another column, or import rows of the other classes too.",
         )
     if faults := [f"{value!a}: {fault}" for value in values if (fault := fault_of(value))]:
         raise UsageError(
@@ -294,14 +280,22 @@ def _check_label(shown: str, label: str, column: Column, rows: int) -> None:
         )
 
 
+def _check_several(shown: str, column: Column, why: str, others: str) -> None:
+    if column.values is not None and len(column.values) < 2:
+        raise UsageError(
+            f"The column {column.name} of {shown} is {next(iter(column.values), 'empty')!r} in every row.",
+            why,
+            f"Name another column, or import rows of other {others} too.",
+        )
+
+
 def _converted(cell: str, form: str, is_time: bool) -> str:
     """A number or time as models read it, a date as days since 1970; what is neither is quarantined later."""
     if cell.lower() in MISSING:
         return ""
-    try:
-        value = READERS[form](cell)
-    except ValueError:
+    value = None if form == NUMBER else readings(cell, form == COMMA).get(form)
+    if value is None:
         return cell
     if is_time:
         return format_time(value)
-    return f"{value / _DAY_S:.9g}" if form in TIMES else repr(value) if form == COMMA else cell
+    return f"{value / _DAY_S:.9g}" if form in TIMES else repr(value)

@@ -116,7 +116,7 @@ def load(source: str, data: Path, label: str | None, text: str, group: str, time
             from data.importers.tables import import_table
 
             report = import_table(source, data, label, group, time, text, query)
-        elif text or group or time or query:
+        elif text or group or time or query or is_url(source):
             raise UsageError(
                 "--label is missing.",
                 "Of a table or texts one column is learned.",

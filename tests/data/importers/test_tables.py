@@ -87,6 +87,7 @@ def test_a_parquet_file_gives_the_same_as_its_csv(tmp_path):
     ("column", "values", "found"),
     [
         ("paid", ["yes"], r"is 'yes' in every row"),
+        ("paid", [""], r"is 'empty' in every row"),
         ("id", None, r"a label for nearly each"),
         ("nothing", None, r"no column nothing.*id, age"),
     ],
@@ -276,3 +277,11 @@ def test_a_class_may_be_called_none(tmp_path):
     content = [(n, ("none", "leak")[n * n % 7 == 1]) for n in range(300)]
     report = import_table(table(tmp_path / "a.csv", content, ("age", "fault")), tmp_path / "data", "fault")
     assert report.labels == ("leak", "none")
+
+
+def test_a_column_that_is_called_as_a_feature_of_every_example_is_left_out_and_named(tmp_path):
+    content = column([*range(300)], span=["x", "y", "z"] * 100, group=["x", "y", "z"] * 100)
+    src = table(tmp_path / "a.csv", content, ("age", "span", "group", "paid"))
+    report = import_table(src, tmp_path / "data", "paid", "group")
+    assert [name for name, _ in report.left_out] == ["span"]
+    assert with_features(find_workload(str(tmp_path / "data" / "workload.yaml"))).reads == ("age",)

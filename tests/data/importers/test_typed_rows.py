@@ -128,7 +128,7 @@ def test_a_missing_database_is_not_made(tmp_path):
 
 @pytest.mark.parametrize(
     ("source", "query", "found"),
-    [("sqlite:///a.db", "", "without --query"), ("a.csv", "SELECT 1", "--query is given without a database")],
+    [("sqlite:///a.db", "", "without --query"), ("a.csv", "SELECT 1", "--query is given without the URL")],
 )
 def test_a_query_and_a_database_belong_together(tmp_path, source, query, found):
     with pytest.raises(UsageError, match=found):
