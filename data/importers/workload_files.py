@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.importers.curated_schema import LENIENT, feature_names, read_label_domain, schema_text, with_labels
+from data.importers.curated_schema import feature_names, photo_schema, read_label_domain, with_labels
 from data.spans.layout import MOST_TEXT_BYTES, write_whole
 from errors import UsageError
 from locations import read_bytes
@@ -79,7 +79,7 @@ def write_workload(
     written, added = [], []
     schema = data_dir / SCHEMA
     if (text := read_schema(data_dir)) is None:
-        write_whole(schema, schema_text(tuple(dict.fromkeys([*in_spans, *labels])), LENIENT).encode())
+        write_whole(schema, photo_schema(tuple(dict.fromkeys([*in_spans, *labels]))).encode())
         written.append(schema)
     else:
         known = read_label_domain(text)

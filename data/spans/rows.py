@@ -5,9 +5,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+from data.spans.layout import Span
 from data.spans.source import Rejected
 from errors import DataRefused
-from locations import Location, explained, open_read
+from locations import Location, explained, names_in, open_read
 
 # Of one line, and of one cell: a larger one is a quote that nobody closed, or no text file at all.
 _MOST_LINE_BYTES = 64 * 2**20
@@ -15,6 +16,19 @@ _SHOWN = 300
 
 # Its place, `readings.csv:17` with the line where it begins, and its cells by the names of the columns.
 Cells = tuple[str, Mapping[str, str]]
+
+
+def find_files(span: Span, *suffixes: str) -> list[Location]:
+    """The files of a span whose names end so, by name. Raises DataRefused where there is none."""
+    names = sorted(name for name in names_in(span.path) if not name.startswith("."))
+    if files := [span.path / name for name in names if name.lower().endswith(suffixes)]:
+        return files
+    raise DataRefused(
+        f"{span.path} holds no {' or '.join(suffixes[:2])} file.",
+        "A span is one or more of them.",
+        "Write one, or import your data with `edgeline data import`.",
+        (span.name,),
+    )
 
 
 def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",") -> list[str]:

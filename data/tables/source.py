@@ -25,18 +25,18 @@ import numpy as np
 from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
-from data.spans.rows import Cells, check_once, read_header, read_rows
+from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
 from data.spans.source import Example, Rejected, Row, Value
 from data.spans.tfrecords import read_examples
 from data.tables.times import format_time, parse_time
 from data.tables.windows import Reading, Windows
 from errors import DataRefused, UsageError
-from locations import Location, names_in
+from locations import Location
 from records.workload import Workload
 
 # What stands for no number, in small letters.
 MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-", "?"))
-_TFRECORDS, _READINGS = (".tfrecord", ".tfrecord.gz"), "sensor_reading"
+_SUFFIXES, _READINGS = (".csv", ".tfrecord", ".tfrecord.gz"), "sensor_reading"
 _MOST_RECORD_BYTES = 2**20
 _LARGEST = 3.4028234e38  # float32
 _TEXT = 300
@@ -73,7 +73,7 @@ def check(span: Span, workload: Workload) -> None:
         DataRefused: There is no table, or one has other columns than the workload.
     """
     columns = columns_of(workload)
-    for path in _files(span):
+    for path in find_files(span, *_SUFFIXES):
         if next(_read(span, path, columns, workload.numbers), None) is None and _is_csv(path):
             raise DataRefused(
                 f"{path} has a header and no row.",
@@ -86,7 +86,7 @@ def check(span: Span, workload: Workload) -> None:
 def count(span: Span) -> int:
     """The rows of its files. Raises DataRefused where one cannot be read to its end."""
     rows = 0
-    for path in _files(span):
+    for path in find_files(span, *_SUFFIXES):
         if _is_csv(path):
             rows += sum(1 for _ in read_rows(path, (), (span.name,)))
         else:
@@ -98,18 +98,6 @@ def columns_of(workload: Workload) -> list[str]:
     """The columns of its tables."""
     names = (workload.time_column, workload.group_column, *workload.categories, *workload.numbers)
     return [name for name in dict.fromkeys((*names, workload.label_column)) if name]
-
-
-def _files(span: Span) -> list[Location]:
-    names = sorted(name for name in names_in(span.path) if not name.startswith("."))
-    if files := [span.path / name for name in names if name.lower().endswith((".csv", *_TFRECORDS))]:
-        return files
-    raise DataRefused(
-        f"{span.path} holds no .csv or .tfrecord file.",
-        "A span of a table is one or more of them.",
-        "Write one, or import the table with `edgeline data import`.",
-        (span.name,),
-    )
 
 
 def _is_csv(path: Location) -> bool:
@@ -234,7 +222,7 @@ class TableSource:
 
     def _readings(self, span: Span) -> Iterator[Reading | Rejected]:
         columns = columns_of(self._workload)
-        for path in _files(span):
+        for path in find_files(span, *_SUFFIXES):
             for item in _read(span, path, columns, self._workload.numbers):
                 if isinstance(item, Rejected):
                     yield item

@@ -10,20 +10,20 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
-from data.spans.rows import Cells, check_once, read_header, read_rows
+from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
 from data.spans.source import Example, Rejected, Row
 from errors import DataRefused
 from labels import fault_of
-from locations import Location, names_in
+from locations import Location
 from records.workload import Workload
 
 _REQUIRED, _OPTIONAL = ("text", "label"), ("source", "group")
+_SUFFIXES = (".csv", ".jsonl")
 UNKNOWN_SOURCE = "unknown"
 # The longest text of a band, in words.
 LENGTH_BANDS: Mapping[str, int] = {"short": 12, "medium": 30}
@@ -48,28 +48,14 @@ def check(span: Span, workload: Workload) -> None:
     Raises:
         DataRefused: There is no file, or one is empty, lacks a column or is not UTF-8 at its beginning.
     """
-    for file in _files(span):
+    for file in find_files(span, *_SUFFIXES):
         for _ in islice(_read(span, file), 1):
             pass
 
 
 def count(span: Span) -> int:
     """The rows of all files. Raises as `TextSource.rows` does."""
-    return sum(1 for file in _files(span) for _ in _read(span, file))
-
-
-def _files(span: Span) -> list[Location]:
-    names = sorted(name for name in names_in(span.path) if name.lower().endswith((".csv", ".jsonl")))
-    files = [span.path / name for name in names]
-    folder = next((file for file in files if isinstance(file, Path) and not file.is_file()), None)
-    if folder or not files:
-        raise DataRefused(
-            f"{folder} is not a file." if folder else f"{span.path} holds no .csv and no .jsonl file.",
-            "Texts are read from these.",
-            "Remove it." if folder else "Write one with the columns text and label.",
-            (span.name,),
-        )
-    return files
+    return sum(1 for file in find_files(span, *_SUFFIXES) for _ in _read(span, file))
 
 
 def _read(span: Span, file: Location) -> Iterator[Cells | Rejected]:
@@ -95,7 +81,7 @@ class TextSource:
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """The rows of the files in the order of their names."""
-        for file in _files(span):
+        for file in find_files(span, *_SUFFIXES):
             for item in _read(span, file):
                 if isinstance(item, Rejected):
                     yield item

@@ -202,10 +202,10 @@ def test_json_lines_without_texts_are_refused(span, content):
 
 def test_a_span_without_texts_is_refused(span):
     (span.path / "labels.txt").write_text("")
-    with pytest.raises(DataRefused, match=r"holds no \.csv and no \.jsonl file"):
+    with pytest.raises(DataRefused, match=r"holds no \.csv or \.jsonl file"):
         check(span, WORKLOAD)
     (span.path / "a.csv").mkdir()
-    with pytest.raises(DataRefused, match="is not a file"):
+    with pytest.raises(DataRefused, match="it is no file"):
         check(span, WORKLOAD)
 
 
