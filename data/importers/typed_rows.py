@@ -74,6 +74,7 @@ def write_query(address: str, query: str, target: Path) -> str:
     shown = url.set(query={}).render_as_string(hide_password=True)
     try:
         engine = create_engine(_read_only(url))
+        connection = engine.connect()
     except (exc.NoSuchModuleError, ImportError) as error:
         missing = getattr(error, "name", None)
         install = f"pip install '{_DRIVERS.get(missing, missing)}'" if missing else "see sqlalchemy.org"
@@ -82,10 +83,6 @@ def write_query(address: str, query: str, target: Path) -> str:
             "The driver of that database is not installed here.",
             f"Install it: {install}. For PostgreSQL write postgresql+psycopg://, which needs psycopg.",
         ) from None
-    except (exc.ArgumentError, TypeError, ValueError) as error:
-        raise _failed(url, f"{shown} cannot be used", error, "Correct the URL.", UsageError) from None
-    try:
-        connection = engine.connect()
     except (exc.SQLAlchemyError, TypeError, ValueError) as error:
         do = "Check host, port, name, user and password with the database's own client."
         raise _failed(url, f"{shown} cannot be opened", error, do, EdgelineError) from None
@@ -110,7 +107,10 @@ def _parse(address: str) -> "URL":
     from sqlalchemy.engine import make_url
 
     try:
-        return make_url(address)
+        url = make_url(address)
+        if "@" in (url.host or ""):  # the end of a password that holds one
+            raise ValueError
+        return url
     except (exc.ArgumentError, ValueError):  # whose message may hold the password
         raise UsageError(
             "The URL of the database cannot be understood.",
@@ -124,9 +124,11 @@ def _read_only(url: "URL") -> "URL":
     """Of SQLite, which would otherwise make a file that is not there."""
     from urllib.parse import quote
 
-    if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith(("file:", ":")):
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return url
-    return url.set(database=f"file:{quote(url.database)}", query={**url.query, "mode": "ro", "uri": "true"})
+    name = str(url.database)
+    name = name if name.startswith("file:") else f"file:{quote(name)}"
+    return url.set(database=name, query={**url.query, "mode": "ro", "uri": "true"})
 
 
 def _failed(url: "URL", what: str, error: Exception, do: str, kind: type[EdgelineError]) -> EdgelineError:
