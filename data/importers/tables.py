@@ -158,7 +158,8 @@ def _write(
 
     def fill(folder: Path) -> None:
         path = folder / ("texts.csv" if text else "table.csv")
-        with path.open("w", encoding="utf-8", newline="") as file:
+        # Half a character, which JSON can hold, becomes a question mark.
+        with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(kept)
             for item in table.rows(list(seen.columns)):

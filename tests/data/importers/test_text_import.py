@@ -79,9 +79,11 @@ def test_json_lines_are_texts_too_and_a_broken_line_of_many_is_named(tmp_path):
         for n in range(200)
     ]
     lines[6] = '{"review": "text"'
+    lines[7] = '{"review": "half a smile: \\ud83d", "stars": 1}'
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     report = import_table(tmp_path / "a.jsonl", tmp_path / "data", "stars", text="review")
-    _, items, _ = read(tmp_path / "data")
+    _, items, features = read(tmp_path / "data")
+    assert features[6]["text"] == "half a smile: ?"
     assert report.labels == ("0", "1", "2") and report.rows == len(items) == 199
     assert report.sentences()[1].startswith("Not imported: a.jsonl:7: The line is not JSON")
 
