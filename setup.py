@@ -30,9 +30,11 @@ setup(
         "msgspec",
         "numpy",
         "pillow",
+        "pyarrow",
         "pydantic>=2",
         "pyyaml",
         "rich",
+        "sqlalchemy>=2",
         "universal-pathlib",
     ],
     extras_require={

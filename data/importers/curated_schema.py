@@ -1,4 +1,4 @@
-"""The curated schema of photo workloads as text: what ingest writes, and how far a week may drift.
+"""The curated schema of imported data as text: what ingest writes, and how far a week may drift.
 
 A text proto of `tensorflow_metadata.v0.Schema`, which people review and edit: labels are added to it in
 place, and nothing else of it is touched.
@@ -6,7 +6,6 @@ place, and nothing else of it is touched.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from errors import UsageError
 from labels import check_labels
@@ -19,6 +18,10 @@ _HEADER = """\
 _ONE_VALUE = "value_count { min: 1 max: 1 }"
 _ALWAYS = "presence { min_fraction: 1 min_count: 1 }"
 
+# Nobody knows yet how even the weeks of imported data are: say something only when they are another kind.
+_LABEL_DRIFT = "drift_comparator { infinity_norm { threshold: 0.3 } }"
+_SHARE_DRIFT = "drift_comparator { infinity_norm { threshold: 0.5 } }"
+_DRIFT = "drift_comparator { jensen_shannon_divergence { threshold: 0.5 } }"
 _TEXT = r""" "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' """
 _LABEL_DOMAIN = re.compile(
     rf"""string_domain \s* :? \s* {{ \s* name: \s* ["']label["']
@@ -29,54 +32,19 @@ _VALUE = re.compile(rf"value: \s* ({_TEXT})", re.VERBOSE)
 _ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r"}
 
 
-@dataclass(frozen=True)
-class DriftLimits:
-    """How far the newest span may be from the spans before it; each in 0 to 1.
-
-    Attributes:
-        label: Largest change of any label's share (L-infinity norm).
-        lane: Largest change of any lane's share (L-infinity norm).
-        light: Jensen-Shannon divergence of brightness and of sharpness.
-    """
-
-    label: float
-    lane: float
-    light: float
-
-
-# Nobody knows yet how even the weeks of imported photos are: say something only when they are another kind.
-LENIENT = DriftLimits(label=0.3, lane=0.5, light=0.5)
-
-
-def schema_text(labels: Sequence[str], drift: DriftLimits, lanes: Sequence[str] = ()) -> str:
-    """The schema of photos with these labels.
-
-    Args:
-        labels: Label names; their order is the order of the model's outputs.
-        drift: Thresholds of the drift comparators.
-        lanes: The lanes that there are; any lane is fine when empty.
-
-    Returns:
-        The text proto.
-    """
-    light = f"drift_comparator {{ jensen_shannon_divergence {{ threshold: {drift.light:g} }} }}"
-    lane_domain = ['domain: "lane_id"'] if lanes else []
+def photo_schema(labels: Sequence[str]) -> str:
+    """The schema of photos with these labels; their order is the order of the model's outputs."""
     parts = [
-        _HEADER,
-        _string_domain("label", labels),
-        *([_string_domain("lane_id", lanes)] if lanes else []),
+        *_of_all("labelled photos", labels),
         "# JPEG bytes. Pixels are left out of the statistics, so its presence is not required.",
         _block("feature", ['name: "photo"', "type: BYTES", _ONE_VALUE]),
-        _feature("label", "BYTES", 'domain: "label"', _share_drift(drift.label)),
-        _feature("lane_id", "BYTES", *lane_domain, _share_drift(drift.lane)),
+        _feature("lane_id", "BYTES", _SHARE_DRIFT),
         *(_feature(name, "BYTES") for name in ("session_id", "captured_at", "photo_id")),
-        _feature("span", "INT", "int_domain { min: 1 }"),
-        _feature("newest_span", "INT", "int_domain { min: 0 max: 1 }"),
         "# Of the photo as it came, in pixels and bytes.",
         *(_feature(name, "INT", "int_domain { min: 1 }") for name in ("width", "height", "byte_size")),
         "# Mean luma, and the variance of its Laplacian: a dark or a blurred lens shows here.",
-        _feature("brightness", "FLOAT", "float_domain { min: 0 max: 255 }", light),
-        _feature("sharpness", "FLOAT", "float_domain { min: 0 }", light),
+        _feature("brightness", "FLOAT", "float_domain { min: 0 max: 255 }", _DRIFT),
+        _feature("sharpness", "FLOAT", "float_domain { min: 0 }", _DRIFT),
     ]
     return "\n".join(parts) + "\n"
 
@@ -93,22 +61,36 @@ def table_schema(
         group: The column of groups; empty where there is none.
         time: The column of times; the same.
     """
-    light = f"drift_comparator {{ jensen_shannon_divergence {{ threshold: {LENIENT.light:g} }} }}"
     texts = [name for name in ("group", "example_id", group, time) if name]
-    return "\n".join(
-        [
-            _HEADER.replace("labelled photos", "rows"),
-            _string_domain("label", labels),
-            _feature("label", "BYTES", 'domain: "label"', _share_drift(LENIENT.label)),
-            *(_feature(name, "BYTES") for name in dict.fromkeys(texts)),
-            _feature("span", "INT", "int_domain { min: 1 }"),
-            _feature("newest_span", "INT", "int_domain { min: 0 max: 1 }"),
-            _feature("missing_share", "FLOAT", "float_domain { min: 0 max: 1 }", light),
-            *(_feature_of_numbers(name, light) for name in numbers),
-            *(_feature(name, "BYTES", _share_drift(LENIENT.lane)) for name in categories),
-            "",
-        ]
-    )
+    parts = [
+        *_of_all("rows", labels),
+        *(_feature(name, "BYTES") for name in dict.fromkeys(texts)),
+        _feature("missing_share", "FLOAT", "float_domain { min: 0 max: 1 }", _DRIFT),
+        *(_feature_of_numbers(name, _DRIFT) for name in numbers),
+        *(_feature(name, "BYTES", _SHARE_DRIFT) for name in categories),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def text_schema(labels: Sequence[str]) -> str:
+    """The schema of texts with these labels."""
+    parts = [
+        *_of_all("labelled texts", labels),
+        "# Left out of the statistics, as nearly each is another one; `words` stands for it there.",
+        _block("feature", ['name: "text"', "type: BYTES", _ONE_VALUE]),
+        _feature("source", "BYTES", _SHARE_DRIFT),
+        *(_feature(name, "BYTES") for name in ("group", "example_id", "length_band")),
+        "# Of the text, in words, and the first of these in small letters; a text of emoji alone has none.",
+        _feature("length", "INT", "int_domain { min: 1 }", _DRIFT),
+        _block("feature", ['name: "words"', "type: BYTES", "value_count { min: 0 }", _DRIFT]),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def feature_names(text: str) -> list[str]:
+    """The features of a schema, sorted, read without protocol buffers."""
+    found = re.findall(rf"^feature\s*:?\s*{{\s*name:\s*({_TEXT})", text, re.MULTILINE | re.VERBOSE)
+    return sorted(_unquoted(name) for name in found)
 
 
 def read_label_domain(text: str) -> tuple[str, ...]:
@@ -208,8 +190,15 @@ def _feature_of_numbers(name: str, drift: str) -> str:
     return _block("feature", [f"name: {_quoted(name)}", "type: FLOAT", shape, _ALWAYS, drift])
 
 
-def _share_drift(threshold: float) -> str:
-    return f"drift_comparator {{ infinity_norm {{ threshold: {threshold:g} }} }}"
+def _of_all(what: str, labels: Sequence[str]) -> list[str]:
+    """What every schema has: the labels, and the number of the span."""
+    return [
+        _HEADER.replace("labelled photos", what),
+        _string_domain("label", labels),
+        _feature("label", "BYTES", 'domain: "label"', _LABEL_DRIFT),
+        _feature("span", "INT", "int_domain { min: 1 }"),
+        _feature("newest_span", "INT", "int_domain { min: 0 max: 1 }"),
+    ]
 
 
 def _block(name: str, lines: Sequence[str]) -> str:

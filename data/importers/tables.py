@@ -1,292 +1,302 @@
-"""Import of anyone's table as one new span, with the workload that trains on it.
+"""Import of anyone's table or texts as one new span, with the workload that trains on it.
 
-Read twice, chunk by chunk: once to learn what each column is, once to write it. What no model should see is
-left out and named: columns that are one value, that tell rows apart, that give the label away, or that are
-text of many words.
+Read twice, row by row: once to learn what each column is, once to write it. What no model should see is left
+out and named: columns that are one value, that tell rows apart, that give the label away, or that are text of
+many words.
 """
 
 import csv
-import json
-import math
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import pandas as pd
-
-from data.importers.curated_schema import table_schema
-from data.importers.workload_files import SCHEMA, WORKLOAD, slug
-from data.spans.layout import Span, add_span, write_whole
-from data.tables.times import parse_time
+from data.importers.columns import COMMA, MOSTLY, NUMBER, TIMES, Column, readings
+from data.importers.curated_schema import table_schema, text_schema
+from data.importers.typed_rows import write_parquet, write_query
+from data.importers.workload_files import add_files, check_schema
+from data.spans.layout import Span, add_span, find_spans
+from data.spans.rows import check_once, read_header, read_lines, read_rows
+from data.spans.source import Rejected
+from data.tables.source import MISSING
+from data.tables.times import format_time
 from errors import DataRefused, UsageError
 from labels import fault_of
+from locations import is_url
 
-_CHUNK = 50_000
-_MISSING = ("", "nan", "NaN", "NA", "N/A", "null", "NULL", "None", "?")
-# Of the cells that are there: a few typing errors are quarantined later, and do not make a column a text.
-_MOSTLY = 0.99
-_MOST_LABELS, _MOST_CATEGORIES = 1_000, 1_000
-# A value that many rows share and that always comes with one label, in every column value: no coincidence.
-_ROWS_A_VALUE = 5
+_MOST_LABELS = 1_000
+# Of bad rows this many are named.
+_EXAMPLES = 3
+# Where texts come from this few places, the report has a slice for each.
+_MOST_SOURCES = 50
 _DAY_S = 86_400
-_TEMPLATE = """\
-# The table beside this file as a workload:
-#   python runners/local_runner.py --workload FOLDER/workload.yaml --data FOLDER
-name: {name}
-kind: table
-schema: {schema}
-label_column: {label}
-group_column: {group}
-time_column: {time}
-settings:
-  data:
-    window: 8
-  model:
-    buckets: 16
-    hidden: 96
-  evaluation:
-    # What is good enough depends on the table: add `lower` bounds once you know. Until then a model has to
-    # beat always saying the most frequent label, and must not fall behind the one in production.
-    beat_majority: true
-    bounds:
-      - {{slice: overall, metric: accuracy, max_drop: 0.02, min_support: 50}}
-      - {{slice: class, metric: recall, max_drop: 0.1, min_support: 50}}
-  edge:
-    variants: [fp32, int8]
-"""
-
-
-@dataclass
-class Column:
-    """What was seen of a column: how many cells hold something, a number, a time, and with which labels."""
-
-    name: str
-    there: int = 0
-    numbers: int = 0
-    times: int = 0
-    values: dict[str, Counter[str]] | None = field(default_factory=dict)
-    longest: int = 0
-
-    def add(self, cells: Sequence[str], labels: Sequence[str]) -> None:
-        """One chunk."""
-        for cell, label in zip(cells, labels, strict=True):
-            if cell in _MISSING:
-                continue
-            self.there += 1
-            self.numbers += _is_number(cell)
-            self.times += _is_time(cell)
-            self.longest = max(self.longest, len(cell))
-            if self.values is not None:
-                self.values.setdefault(cell, Counter())[label] += 1
-                if len(self.values) > _MOST_CATEGORIES:
-                    self.values = None
-
-    def kind(self, rows: int) -> str:
-        """`number`, `time`, `category`, or why it is left out."""
-        if self.there == 0 or (self.values is not None and len(self.values) == 1):
-            return "has one value"
-        if self.values is not None and self._gives_label_away():
-            return "gives the label away"
-        if self.times >= _MOSTLY * self.there:
-            return "time"
-        if self.numbers >= _MOSTLY * self.there:
-            return "number"
-        if self.values is None or len(self.values) > rows / 2:
-            return "is different in nearly every row" if self.longest <= 40 else "is text of many words"
-        return "category"
-
-    def _gives_label_away(self) -> bool:
-        assert self.values is not None
-        labels = {label for counted in self.values.values() for label in counted}
-        pure = all(len(counted) == 1 for counted in self.values.values())
-        return pure and len(labels) > 1 and self.there >= _ROWS_A_VALUE * len(self.values)
 
 
 @dataclass(frozen=True)
 class TableReport:
-    """What an import of a table did."""
+    """What an import of a table, or of texts, did."""
 
-    source: Path
+    source: str
     span: Span
+    noun: str
     rows: int
     labels: tuple[str, ...]
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
+    refused: tuple[str, ...]
 
     def sentences(self) -> list[str]:
         """For people, a sentence a line."""
         shown = ", ".join(self.labels[:8]) + (", ..." if len(self.labels) > 8 else "")
-        counted = f"{self.rows} rows of {self.source}, with {len(self.labels)} labels"
+        counted = f"{self.rows} {self.noun}s of {self.source}, with {len(self.labels)} labels"
         lines = [f"{self.span.path} holds {counted}: {shown}."]
         for what, names in (("Numbers", self.numbers), ("Categories", self.categories)):
             if names:
                 lines.append(f"{what}: {', '.join(names)}.")
-        lines += [f"Left out: {name}, which {why}." for name, why in self.left_out]
-        return lines
+        lines += [f"Left out: {name or 'a column'}, which {why}." for name, why in self.left_out]
+        return lines + [f"Not imported: {row}" for row in self.refused]
 
 
-def import_table(src: Path, data_dir: Path, label: str, group: str = "", time: str = "") -> TableReport:
-    """Imports a CSV or Parquet file as one new span: all or nothing.
+@dataclass(frozen=True)
+class _Table:
+    """The rows of what is imported, and what people know it by."""
+
+    path: Path
+    shown: str
+    separator: str
+    header: Sequence[str]
+
+    def rows(self, names: Sequence[str]) -> Iterator[tuple[str, dict[str, str]] | Rejected]:
+        own = str(self.path) == self.shown
+        for number, item in enumerate(read_rows(self.path, names, separator=self.separator), 1):
+            if isinstance(item, Rejected):
+                yield item
+            else:
+                place = item[0] if own else f"row {number}"
+                yield place, {name: item[1][name].strip() for name in names}
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the first look at a table found."""
+
+    columns: dict[str, Column]
+    rows: int
+    refused: tuple[str, ...]
+
+
+def import_table(
+    src: str | Path,
+    data_dir: Path,
+    label: str,
+    group: str = "",
+    time: str = "",
+    text: str = "",
+    query: str = "",
+) -> TableReport:
+    """Imports a table, or texts, as one new span: all or nothing.
 
     Args:
-        src: The file; a CSV has a header and is UTF-8.
+        src: A file: CSV, Parquet, or of texts also JSON lines; or the URL of a database, as SQLAlchemy has
+            it. A CSV has a header, is UTF-8, and separates cells by `,`, `;`, tab or `|`.
         data_dir: The folder of spans; made when missing. A table beside the schema of an earlier import has
             to have its columns.
         label: The column to learn.
         group: A column whose values are never in two splits, such as the customer; empty where there is none.
-        time: A column of ISO 8601 times; empty where there is none.
+        time: A column of dates; empty where there is none.
+        text: The column of texts; empty where the whole row is to be learned from.
+        query: Of a database: a SELECT.
 
     Raises:
-        UsageError: The file or a column is not there, or the label is one value, or different in each row.
-        DataRefused: The file cannot be read.
+        UsageError: The file, database or a column is not there, or the label is one value, or different in
+            each row.
+        DataRefused: The file cannot be read, too many of its rows are damaged, or a column is in two forms.
     """
-    columns, rows = _profile(src, label, (group, time))
-    counted = columns[label].values or {}
-    _check_label(src, label, columns[label], rows)
-    given = {label, group, time}
-    kinds = {name: column.kind(rows) for name, column in columns.items() if name not in given}
-    numbers = tuple(name for name, kind in kinds.items() if kind in ("number", "time"))
-    categories = tuple(name for name, kind in kinds.items() if kind == "category")
-    if not numbers and not categories:
-        raise DataRefused(
-            f"{src} has no column beside {label} that a model could learn from.",
-            "; ".join(f"{name} {kind}" for name, kind in kinds.items()) or "It has no other column.",
-            "Give a table with numbers or categories.",
-        )
-    labels = tuple(sorted(counted))
-    times = {name for name, kind in kinds.items() if kind == "time"}
-    kept = [name for name in (time, group, *numbers, *categories, label) if name]
-
-    def fill(folder: Path) -> None:
-        with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(kept)
-            for chunk in _chunks(src):
-                for name in times:
-                    chunk[name] = [_days(cell) for cell in chunk[name]]
-                writer.writerows(chunk[kept].itertuples(index=False, name=None))
-
-    schema = data_dir / SCHEMA
-    text = table_schema(labels, numbers, categories, group, time)
-    if schema.exists() and schema.read_text(encoding="utf-8") != text:
+    if text and time:
         raise UsageError(
-            f"{data_dir} has a schema already, and {src} is another table by columns or labels.",
-            "A model reads one kind of table.",
-            "Import it into a folder of its own.",
+            "--time is given with --text.", "Texts are not ordered by it.", "Leave one of them out."
         )
-    span = add_span(data_dir, fill)
-    write_whole(schema, text.encode())
-    if not (data_dir / WORKLOAD).exists():
-        names = {"label": label, "group": group, "time": time}
-        quoted = {key: json.dumps(name) for key, name in names.items()}
-        name = json.dumps(slug(data_dir.resolve().name))
-        write_whole(data_dir / WORKLOAD, _TEMPLATE.format(name=name, schema=SCHEMA, **quoted).encode())
-    left_out = tuple((n, kind) for n, kind in kinds.items() if n not in (*numbers, *categories))
-    return TableReport(src, span, rows, labels, numbers, categories, left_out)
-
-
-def _chunks(src: Path) -> Iterator[pd.DataFrame]:
-    """The table as texts, chunk by chunk."""
-    try:
-        if src.suffix == ".parquet":
-            import pyarrow.parquet
-
-            for batch in pyarrow.parquet.ParquetFile(src).iter_batches(_CHUNK):
-                yield (
-                    batch.to_pandas().map(_as_text)
-                    if hasattr(pd.DataFrame, "map")
-                    else (batch.to_pandas().applymap(_as_text))
-                )
-            return
-        yield from pd.read_csv(
-            src,
-            dtype=str,
-            keep_default_na=False,
-            chunksize=_CHUNK,
-            skipinitialspace=True,
-            encoding="utf-8-sig",
-        )
-    except FileNotFoundError:
-        raise UsageError(f"{src} does not exist.", "There is nothing to import.", "Name the file.") from None
-    except UnicodeDecodeError as error:
-        raise DataRefused(
-            f"{src} is not UTF-8 (byte {error.start}).", "Cells would be misread.", "Save it as UTF-8."
-        ) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError, ValueError) as error:
-        raise DataRefused(
-            f"{src} cannot be read: {error}", "Its cells cannot be told apart.", "Fix it."
-        ) from None
-
-
-def _as_text(value: object) -> str:
-    """A cell of a typed table; whole numbers of a column that lacks some come as floats."""
-    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NaT:
-        return ""
-    if isinstance(value, pd.Timestamp):
-        return value.isoformat()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _profile(src: Path, label: str, others: Sequence[str]) -> tuple[dict[str, Column], int]:
-    columns: dict[str, Column] = {}
-    rows = 0
-    for chunk in _chunks(src):
-        names = list(chunk.columns)
-        if missing := [name for name in (label, *others) if name and name not in names]:
+    with TemporaryDirectory() as scratch:
+        table = _open(str(src), query, label, bool(text), Path(scratch) / "rows.csv")
+        given = list(dict.fromkeys(name for name in (text, label, group, time) if name))
+        if missing := [name for name in given if name not in table.header]:
             raise UsageError(
-                f"{src} has no column {', '.join(missing)}.",
-                f"It has: {', '.join(names)}.",
+                f"{table.shown} has no column {', '.join(missing)}.",
+                f"It has: {', '.join(table.header)}.",
                 "Name one of these.",
             )
-        rows += len(chunk)
-        for name in names:
-            columns.setdefault(name, Column(name)).add(chunk[name].tolist(), chunk[label].tolist())
+        check_once(table.shown, table.header, given if text else table.header, ())
+        seen = _profile(table, given if text else table.header, label, {label, group, text})
+        _check_label(table.shown, label, seen.columns[label], seen.rows)
+        # Where texts have no group, they stand alone; other weeks may have other groups.
+        if group and seen.columns[group].there == seen.columns[label].there and not find_spans(data_dir):
+            why = "Rows of one group are never in two splits, so there would be none to evaluate with."
+            _check_several(table.shown, seen.columns[group], why, "groups")
+        kinds = {} if text else _kinds(table.shown, seen, given, time)
+        return _write(table, data_dir, seen, kinds, (label, group, time, text))
+
+
+def _write(
+    table: _Table, data_dir: Path, seen: _Seen, kinds: dict[str, str], given: tuple[str, str, str, str]
+) -> TableReport:
+    label, group, time, text = given
+    labels = tuple(sorted(seen.columns[label].values or {}))
+    numbers = tuple(name for name, kind in kinds.items() if kind in ("number", "time"))
+    categories = tuple(name for name, kind in kinds.items() if kind == "category")
+    if text:
+        few = group and len(seen.columns[group].values or ()) in range(1, _MOST_SOURCES + 1)
+        kept = {"text": text, "label": label} | ({"group": group} if group else {})
+        kept |= {"source": group} if few else {}
+        schema, columns = text_schema(labels), {}
+    else:
+        kept = {name: name for name in (time, group, *numbers, *categories, label) if name}
+        schema = table_schema(labels, numbers, categories, group, time)
+        columns = {"label_column": label, "group_column": group, "time_column": time}
+    check_schema(data_dir, schema, table.shown)
+    forms = {name: seen.columns[name].form() for name in (*numbers, *([time] if time else []))}
+
+    def fill(folder: Path) -> None:
+        path = folder / ("texts.csv" if text else "table.csv")
+        # Half a character, which JSON can hold, becomes a question mark.
+        with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(kept)
+            for item in table.rows(list(seen.columns)):
+                if not isinstance(item, Rejected):
+                    cells = item[1]
+                    for name, form in forms.items():
+                        cells[name] = _converted(cells[name], form, name == time)
+                    writer.writerow([cells[name] for name in kept.values()])
+
+    span = add_span(data_dir, fill)
+    noun = "text" if text else "row"
+    add_files(data_dir, schema, noun, **columns)
+    left_out = tuple((n, kind) for n, kind in kinds.items() if n not in (*numbers, *categories))
+    count = seen.rows
+    return TableReport(table.shown, span, noun, count, labels, numbers, categories, left_out, seen.refused)
+
+
+def _open(src: str, query: str, label: str, texts: bool, rows: Path) -> _Table:
+    if is_url(src) != bool(query):
+        raise UsageError(
+            "--query is given without the URL of a database." if query else "A URL is given without --query.",
+            "What is imported is a file here, or what a query finds in a database.",
+            "Write: edgeline data import 'sqlite:///plant.db' --query 'SELECT ...' --label COLUMN --data DIR",
+        )
+    path = Path(src)
+    if query:
+        src = write_query(src, query, rows)
+    elif not path.exists():
+        raise UsageError(f"{src} does not exist.", "There is nothing to import.", "Name the file.")
+    elif path.suffix.lower() == ".parquet":
+        write_parquet(path, rows)
+    elif path.suffix.lower() in (".jsonl", ".ndjson") and not texts:
+        raise UsageError(
+            f"{src} is JSON lines, and no column of texts is named.",
+            "Tables are read from CSV, Parquet and databases.",
+            "Name the column with --text COLUMN, or write the table as CSV.",
+        )
+    else:
+        first = next(read_lines(path), "")
+        names = {mark: [name.strip('" \r\n') for name in first.split(mark)] for mark in ",;\t|"}
+        separator = max(names, key=lambda mark: (label in names[mark], len(names[mark])))
+        return _Table(path, src, separator, read_header(path, separator=separator))
+    return _Table(rows, src, ",", read_header(rows))
+
+
+def _profile(table: _Table, names: Sequence[str], label: str, texts: Collection[str]) -> _Seen:
+    comma = table.separator == ";"
+    columns = {name: Column(name, None if name in texts else comma) for name in names}
+    rows, damaged, refused = 0, 0, list[str]()
+    for item in table.rows(names):
+        rows += 1
+        if isinstance(item, Rejected):
+            damaged += 1
+            refused += [f"{item.id}: {item.detail}"] if damaged <= _EXAMPLES else []
+            continue
+        place, cells = item
+        own = cells[label]
+        for name, column in columns.items():
+            cell = cells[name]
+            # What has no label is quarantined later. A class may well be called `none`.
+            if own and (cell if name in texts else cell.lower() not in MISSING):
+                column.add(cell, own, place)
+        if columns[label].values is None:
+            break
     if rows == 0:
-        raise DataRefused(f"{src} has no row.", "There is nothing to learn from.", "Give a table with rows.")
-    return columns, rows
+        raise DataRefused(
+            f"{table.shown} has no row.", "There is nothing to learn from.", "Give a table with rows."
+        )
+    if damaged > (1 - MOSTLY) * rows:
+        raise DataRefused(
+            f"{table.shown}, {refused[0]}",
+            f"{damaged} of {rows} rows are like that: too many to leave out.",
+            "Correct them; a cell that holds the separator is quoted.",
+        )
+    more = [f"... and {damaged - _EXAMPLES} more rows."] if damaged > _EXAMPLES else []
+    return _Seen(columns, rows - damaged, (*refused, *more))
 
 
-def _check_label(src: Path, label: str, column: Column, rows: int) -> None:
+def _kinds(shown: str, seen: _Seen, given: Sequence[str], time: str) -> dict[str, str]:
+    """What each column is that nobody named. Raises as `import_table` does."""
+    for name, column in seen.columns.items():
+        if found := column.mixed():
+            raise DataRefused(
+                f"The column {name} of {shown} is in several forms: {found}.",
+                "Which form a cell of it has cannot be told.",
+                "Write all of it in one form, dates best as 2026-01-05, or leave it out.",
+            )
+    if time and seen.columns[time].form() not in TIMES:
+        some = next((first for _, first in seen.columns[time].read.values()), "it is empty")
+        raise UsageError(
+            f"The column {time} of {shown} holds no times that can be read: {some}.",
+            "Times are ISO 8601, as 2026-01-05T06:00:00Z, or dates of which day and month can be told.",
+            "Name another column, or write it so.",
+        )
+    kinds = {name: column.kind(seen.rows) for name, column in seen.columns.items() if name not in given}
+    if not {"number", "time", "category"} & set(kinds.values()):
+        raise DataRefused(
+            f"{shown} has no column beside {', '.join(given)} that a model could learn from.",
+            "; ".join(f"{name} {kind}" for name, kind in kinds.items()) or "It has no other column.",
+            "Give a table with numbers or categories, or name a column of texts with --text.",
+        )
+    return kinds
+
+
+def _check_label(shown: str, label: str, column: Column, rows: int) -> None:
+    _check_several(shown, column, "There is nothing to tell apart.", "classes")
     values = column.values
     if values is None or len(values) > _MOST_LABELS or len(values) == column.there:
         raise UsageError(
-            f"The column {label} of {src} has a label for nearly each of its {rows} rows.",
+            f"The column {label} of {shown} has a label for nearly each of its {rows} rows.",
             "A class needs many rows to be learned from.",
             "Name a column with few values, or put its values into classes.",
         )
-    if len(values) < 2:
-        raise UsageError(
-            f"The column {label} of {src} is {next(iter(values), 'empty')!r} in every row.",
-            "There is nothing to tell apart.",
-            "Name another column, or import rows of the other classes too.",
-        )
     if faults := [f"{value!a}: {fault}" for value in values if (fault := fault_of(value))]:
         raise UsageError(
-            f"The column {label} of {src} has labels that cannot be used: {'; '.join(faults[:3])}.",
+            f"The column {label} of {shown} has labels that cannot be used: {'; '.join(faults[:3])}.",
             "Phones read labels as the lines of a file.",
             "Correct them in the table.",
         )
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        return math.isfinite(float(cell)) and "_" not in cell
-    except ValueError:
-        return False
+def _check_several(shown: str, column: Column, why: str, others: str) -> None:
+    if column.values is not None and len(column.values) < 2:
+        raise UsageError(
+            f"The column {column.name} of {shown} is {next(iter(column.values), 'empty')!r} in every row.",
+            why,
+            f"Name another column, or import rows of other {others} too.",
+        )
 
 
-def _is_time(cell: str) -> bool:
-    if len(cell) < 10 or cell[4] != "-":
-        return False
-    try:
-        parse_time(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _days(cell: str) -> str:
-    """A time as days since 1970, which a model can read as a number."""
-    return f"{parse_time(cell) / _DAY_S:.6g}" if _is_time(cell) else ""
+def _converted(cell: str, form: str, is_time: bool) -> str:
+    """A number or time as models read it, a date as days since 1970; what is neither is quarantined later."""
+    if cell.lower() in MISSING:
+        return ""
+    value = None if form == NUMBER else readings(cell, form == COMMA).get(form)
+    if value is None:
+        return cell
+    if is_time:
+        return format_time(value)
+    return f"{value / _DAY_S:.9g}" if form in TIMES else repr(value)

@@ -1,17 +1,15 @@
 """Photos in TFRecord files of tf.train.Example, with encoded bytes and a label as text or number."""
 
-import gzip
 import math
-import os
 import re
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.importers.source import Found, Offers, Refused, Source, clean_text
 from data.photos.checks import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
+from data.spans.tfrecords import read_examples
 from errors import DataRefused
 from labels import check_labels
 from locations import read_bytes
@@ -22,8 +20,6 @@ _PHOTO = ("image/encoded", "photo", "image", "encoded", "image_raw", "image_byte
 _LABEL_TEXT = ("image/class/text", "label_text", "label_name")
 _LABEL = ("label", "image/class/label", "class", "label_id")
 _OPTIONAL = ("lane_id", "session_id", "captured_at")
-_GZIP = b"\x1f\x8b"
-# TensorFlow takes a record's announced length from memory before it looks what is there, and aborts without.
 _MOST_RECORD_BYTES = 4 * MOST_BYTES
 
 
@@ -74,7 +70,8 @@ def _read_names(path: Path) -> dict[int, str]:
 
 def _offers(file: Path, names: Mapping[int, str]) -> Offers:
     modified = file.stat().st_mtime
-    for number, features in enumerate(_records(file)):
+    for number, example in read_examples(file, _MOST_RECORD_BYTES):
+        features = _values(example)
         where = f"{file.name} record {number}"
         photo_name = _first(features, _PHOTO)
         label_name = _first(features, (*_LABEL_TEXT, *_LABEL))
@@ -108,45 +105,11 @@ def _offers(file: Path, names: Mapping[int, str]) -> Offers:
             yield Found(where, photo, modified, label, **texts)
 
 
-def _records(file: Path) -> Iterator[dict[str, Sequence[Any]]]:
-    """The features of each example that have a value."""
-    import tensorflow as tf
-
-    try:
-        with file.open("rb") as head:
-            packed = head.read(2) == _GZIP
-        records = tf.data.TFRecordDataset(str(file), compression_type="GZIP" if packed else "")
-        options = tf.data.Options()
-        options.experimental_optimization.inject_prefetch = False  # no record before its length was checked
-        examples = records.with_options(options).as_numpy_iterator()
-        for _, record in zip(_check_lengths(file, packed), examples, strict=False):
-            features = tf.train.Example.FromString(record).features.feature
-            kinds = {name: feature.WhichOneof("kind") for name, feature in features.items()}
-            values = {name: getattr(features[name], kind).value for name, kind in kinds.items() if kind}
-            yield {name: value for name, value in values.items() if len(value)}
-    except (tf.errors.OpError, _decode_error(), OSError, EOFError, zlib.error) as error:
-        raise DataRefused(
-            f"{file} is damaged, or is no TFRecord file of tf.train.Example ({type(error).__name__}).",
-            "What follows the damage cannot be read.",
-            "Fetch or write the file again; nothing was imported.",
-        ) from None
-
-
-def _check_lengths(file: Path, packed: bool) -> Iterator[None]:
-    """Looks at each record's length: 8 bytes, before their checksum, the data and its checksum."""
-    with gzip.open(file) if packed else file.open("rb") as stream:
-        while head := stream.read(8):
-            length = int.from_bytes(head, "little")
-            if length > _MOST_RECORD_BYTES:
-                raise OSError(f"a record announces {length} bytes")
-            yield
-            stream.seek(4 + length + 4, os.SEEK_CUR)
-
-
-def _decode_error() -> type[Exception]:
-    from google.protobuf.message import DecodeError
-
-    return DecodeError
+def _values(features: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    """Of the features that have a value."""
+    kinds = {name: feature.WhichOneof("kind") for name, feature in features.items()}
+    values = {name: getattr(features[name], kind).value for name, kind in kinds.items() if kind}
+    return {name: value for name, value in values.items() if len(value)}
 
 
 def _first(features: Mapping[str, Any], names: Sequence[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""The workload beside imported photos, `workload.yaml` and `schema.pbtxt`: a run needs no other file."""
+"""The workload beside what was imported, `workload.yaml` and `schema.pbtxt`: a run needs no other file."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.importers.curated_schema import LENIENT, read_label_domain, schema_text, with_labels
+from data.importers.curated_schema import feature_names, photo_schema, read_label_domain, with_labels
 from data.spans.layout import MOST_TEXT_BYTES, write_whole
 from errors import UsageError
 from locations import read_bytes
@@ -14,24 +14,31 @@ from locations import read_bytes
 WORKLOAD, SCHEMA = "workload.yaml", "schema.pbtxt"
 
 _TEMPLATE = """\
-# The photos beside this file as a workload:
+# The {noun}s beside this file as a workload:
 #   python runners/local_runner.py --workload FOLDER/workload.yaml --data FOLDER
 name: {name}
 schema: {schema}
-module: trainer_module.photos
+{own}
 settings:
-  model:
-    channels: 3
   data:
-    window: 8
+    window: 8{settings}
   evaluation:
-    # What is good enough depends on the photos: add `lower` bounds once you know. Until then a model has to
+    # What is good enough depends on the {noun}s: add `lower` bounds once you know. Until then a model has to
     # beat always saying the most frequent label, and must not fall behind the one in production.
     beat_majority: true
     bounds:
       - {{slice: overall, metric: accuracy, max_drop: 0.02, min_support: 50}}
-      - {{slice: class, metric: accuracy, max_drop: 0.1, min_support: 50}}
+      - {{slice: class, metric: recall, max_drop: 0.1, min_support: 50}}
 """
+# Of each kind what its workload says of itself, and which of its settings differ.
+_KINDS = {
+    "photo": ("module: trainer_module.photos", "\n  model:\n    channels: 3"),
+    "row": (
+        "kind: table",
+        "\n  model:\n    buckets: 16\n    hidden: 96\n  edge:\n    variants: [fp32, int8]",
+    ),
+    "text": ("kind: text", "\n  edge:\n    variants: [fp16, dynamic, fp32]"),
+}
 
 
 def read_schema(data_dir: Path) -> str | None:
@@ -70,24 +77,66 @@ def write_workload(
         UsageError: See `read_schema`.
     """
     written, added = [], []
-    schema, workload = data_dir / SCHEMA, data_dir / WORKLOAD
+    schema = data_dir / SCHEMA
     if (text := read_schema(data_dir)) is None:
-        write_whole(schema, schema_text(tuple(dict.fromkeys([*in_spans, *labels])), LENIENT).encode())
+        write_whole(schema, photo_schema(tuple(dict.fromkeys([*in_spans, *labels]))).encode())
         written.append(schema)
     else:
         known = read_label_domain(text)
         if added := [label for label in labels if label not in known]:
             write_whole(schema, with_labels(text, added).encode())
             written.append(schema)
-    if not workload.exists():
-        # JSON quotes are YAML's, so that a folder named `no` or `2026` stays a text.
-        text = _TEMPLATE.format(name=json.dumps(slug(data_dir.resolve().name)), schema=SCHEMA)
-        write_whole(workload, text.encode())
-        written.append(workload)
+    if _add_workload(data_dir, "photo"):
+        written.append(data_dir / WORKLOAD)
     return tuple(written), tuple(added)
 
 
-def slug(name: str) -> str:
+def check_schema(data_dir: Path, text: str, source: str) -> None:
+    """Refuses rows of `source` beside a schema of other columns or labels; bounds may have been added to it.
+
+    Raises:
+        UsageError: They differ, or see `read_schema`.
+    """
+    there = read_schema(data_dir)
+    if there is not None and (
+        feature_names(there) != feature_names(text)
+        or not {*read_label_domain(text)} <= {*read_label_domain(there)}
+    ):
+        raise UsageError(
+            f"{data_dir} has a schema already, and {source} is another table by columns or labels.",
+            "A model reads one kind of table.",
+            "Import it into a folder of its own.",
+        )
+
+
+def add_files(data_dir: Path, schema: str, noun: str, **columns: str) -> None:
+    """Writes both files where they are absent.
+
+    Args:
+        data_dir: The folder of spans.
+        schema: The text proto.
+        noun: What one example is: row or text.
+        columns: What else the workload says of itself, such as `label_column`.
+    """
+    if not (data_dir / SCHEMA).exists():
+        write_whole(data_dir / SCHEMA, schema.encode())
+    _add_workload(data_dir, noun, **columns)
+
+
+def _add_workload(data_dir: Path, noun: str, **columns: str) -> bool:
+    workload = data_dir / WORKLOAD
+    if workload.exists():
+        return False
+    own, settings = _KINDS[noun]
+    # JSON quotes are YAML's, so that a folder named `no` or `2026` stays a text.
+    own += "".join(f"\n{key}: {json.dumps(column)}" for key, column in columns.items())
+    name = json.dumps(_slug(data_dir.resolve().name))
+    text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, own=own, settings=settings)
+    write_whole(workload, text.encode())
+    return True
+
+
+def _slug(name: str) -> str:
     """A model's name: 1 to 64 of a-z, 0-9, _ and -."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9_]+", "-", plain).strip("-_")[:64] or "photos"

@@ -1,8 +1,8 @@
 """A table as a source: rows of CSV, one an example or, of sensors, the last N readings of a machine.
 
 A span holds one or more `*.csv` files, read in the order of their names, with the columns that the workload
-names: numbers, categories, label, and where it has them a group and a time; or `*.tfrecord` files, see
-`tfrecord_file.py`.
+names: numbers, categories, label, and where it has them a group and a time; or `*.tfrecord` files, whose
+examples have `sensor_reading`, the label, and texts called as the columns.
 
 Which examples are never in two splits follows from the columns:
 
@@ -17,7 +17,7 @@ Which examples are never in two splits follows from the columns:
 import hashlib
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,17 +25,19 @@ import numpy as np
 from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
+from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
 from data.spans.source import Example, Rejected, Row, Value
-from data.tables.csv_file import count_rows, read_header, read_rows
-from data.tables.tfrecord_file import read_records
+from data.spans.tfrecords import read_examples
 from data.tables.times import format_time, parse_time
 from data.tables.windows import Reading, Windows
 from errors import DataRefused, UsageError
-from locations import Location, names_in
+from locations import Location
 from records.workload import Workload
 
-_MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-"))
-_TFRECORDS = (".tfrecord", ".tfrecord.gz")
+# What stands for no number, in small letters.
+MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-", "?"))
+_SUFFIXES, _READINGS = (".csv", ".tfrecord", ".tfrecord.gz"), "sensor_reading"
+_MOST_RECORD_BYTES = 2**20
 _LARGEST = 3.4028234e38  # float32
 _TEXT = 300
 
@@ -71,19 +73,25 @@ def check(span: Span, workload: Workload) -> None:
         DataRefused: There is no table, or one has other columns than the workload.
     """
     columns = columns_of(workload)
-    for path in _files(span):
-        if _is_csv(path):
-            read_header(span, path, columns)
-        else:
-            next(read_records(span, path, columns, workload.numbers), None)
+    for path in find_files(span, *_SUFFIXES):
+        if next(_read(span, path, columns, workload.numbers), None) is None and _is_csv(path):
+            raise DataRefused(
+                f"{path} has a header and no row.",
+                "There is nothing in it to learn from.",
+                "Remove the file, or write it again.",
+                (span.name,),
+            )
 
 
 def count(span: Span) -> int:
     """The rows of its files. Raises DataRefused where one cannot be read to its end."""
-    return sum(
-        count_rows(span, path) if _is_csv(path) else sum(1 for _ in read_records(span, path, (), ()))
-        for path in _files(span)
-    )
+    rows = 0
+    for path in find_files(span, *_SUFFIXES):
+        if _is_csv(path):
+            rows += sum(1 for _ in read_rows(path, (), (span.name,)))
+        else:
+            rows += sum(1 for _ in read_examples(path, _MOST_RECORD_BYTES, (span.name,)))
+    return rows
 
 
 def columns_of(workload: Workload) -> list[str]:
@@ -92,20 +100,55 @@ def columns_of(workload: Workload) -> list[str]:
     return [name for name in dict.fromkeys((*names, workload.label_column)) if name]
 
 
-def _files(span: Span) -> list[Location]:
-    names = sorted(name for name in names_in(span.path) if not name.startswith("."))
-    if files := [span.path / name for name in names if name.lower().endswith((".csv", *_TFRECORDS))]:
-        return files
-    raise DataRefused(
-        f"{span.path} holds no .csv or .tfrecord file.",
-        "A span of a table is one or more of them.",
-        "Write one, or import the table with `edgeline data import`.",
-        (span.name,),
-    )
-
-
 def _is_csv(path: Location) -> bool:
     return path.name.lower().endswith(".csv")
+
+
+def _read(
+    span: Span, path: Location, columns: list[str], numbers: tuple[str, ...]
+) -> Iterator[Cells | Rejected]:
+    """The rows of a file, after a look at its header. Raises as `check` does."""
+    spans = (span.name,)
+    if not _is_csv(path):
+        return _read_records(span, path, columns, numbers)
+    header = read_header(path, spans)
+    check_once(path, header, header, spans)
+    missing = [name for name in columns if name not in header]
+    unknown = [name for name in header if name not in columns]
+    if missing or unknown:
+        found = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
+        found += [f"has {', '.join(map(repr, unknown))}, which the workload does not know"] if unknown else []
+        other = next((c for c in ";\t|" if len(header) == 1 and c in header[0]), "")
+        why = f"Its cells are separated by {other!r}." if other else "The rows cannot be what was learned."
+        expected = f"The header holds, in any order: {','.join(columns)}."
+        raise DataRefused(f"{path} {' and '.join(found)}.", why, expected, spans)
+    return read_rows(path, columns, spans)
+
+
+def _read_records(
+    span: Span, path: Location, columns: Sequence[str], numbers: Sequence[str]
+) -> Iterator[Cells | Rejected]:
+    """The cells that a CSV file would have, so that the same checks hold for both.
+
+    The numbers come from the float list `sensor_reading`, in the order of `numbers`; texts from the features
+    that are called as the columns, empty where one is absent.
+    """
+    for number, features in read_examples(path, _MOST_RECORD_BYTES, (span.name,)):
+        place = f"{path.name}:{number}"
+        values = features[_READINGS].float_list.value
+        if len(values) != len(numbers):
+            detail = f"{_READINGS} has {len(values)} numbers, and the workload {len(numbers)}."
+            yield Rejected(place, "ragged", detail)
+            continue
+        cells = {name: repr(value) for name, value in zip(numbers, values, strict=True)}
+        try:
+            for name in columns:
+                if name not in cells:
+                    cells[name] = b"".join(features[name].bytes_list.value[:1]).decode()
+        except UnicodeDecodeError:
+            yield Rejected(place, "ragged", f"{name} is not UTF-8.")
+        else:
+            yield place, cells
 
 
 class TableSource:
@@ -178,30 +221,21 @@ class TableSource:
         """Nothing was begun."""
 
     def _readings(self, span: Span) -> Iterator[Reading | Rejected]:
-        for path in _files(span):
-            header = columns_of(self._workload)
-            if _is_csv(path):
-                header = read_header(span, path, header)
-                rows = read_rows(span, path, header)
-            else:
-                rows = read_records(span, path, header, self._workload.numbers)
-            places = {name: place for place, name in enumerate(header)}
-            for line, cells in rows:
-                id = f"{path.name}:{line}"
-                if isinstance(cells, str):
-                    yield Rejected(id, "ragged", cells)
+        columns = columns_of(self._workload)
+        for path in find_files(span, *_SUFFIXES):
+            for item in _read(span, path, columns, self._workload.numbers):
+                if isinstance(item, Rejected):
+                    yield item
                     continue
+                id, cells = item
                 try:
-                    if len(cells) != len(header):
-                        detail = f"It has {len(cells)} cells, and the header {len(header)}."
-                        raise RowRejected("ragged", detail)
-                    yield self._reading(id, cells, places)
+                    yield self._reading(id, cells)
                 except RowRejected as error:
-                    yield Rejected(id, error.reason, error.detail, ",".join(cells)[:_TEXT])
+                    yield Rejected(id, error.reason, error.detail, ",".join(cells.values())[:_TEXT])
 
-    def _reading(self, id: str, cells: list[str], places: Mapping[str, int]) -> Reading:
+    def _reading(self, id: str, cells: Mapping[str, str]) -> Reading:
         workload = self._workload
-        label = cells[places[workload.label_column]].strip()
+        label = cells[workload.label_column].strip()
         if not label:
             raise RowRejected("unlabelled", f"The cell {workload.label_column} is empty.")
         if label not in workload.labels:
@@ -209,16 +243,16 @@ class TableSource:
             raise RowRejected("unknown-label", f"{label[:60]!r} is not a label of the schema ({known}).")
         group, time = "", 0.0
         if workload.group_column:
-            group = cells[places[workload.group_column]].strip()
+            group = cells[workload.group_column].strip()
             if not group:
                 raise RowRejected("no-group", f"The cell {workload.group_column} is empty.")
         if workload.time_column:
             try:
-                time = parse_time(cells[places[workload.time_column]].strip())
+                time = parse_time(cells[workload.time_column].strip())
             except ValueError as error:
                 raise RowRejected("unreadable-time", f"{workload.time_column}: {error}.") from None
-        numbers = [_number(name, cells[places[name]]) for name in workload.numbers]
-        categories = tuple(cells[places[name]].strip() for name in workload.categories)
+        numbers = [_number(name, cells[name]) for name in workload.numbers]
+        categories = tuple(cells[name].strip() for name in workload.categories)
         return Reading(id, label, group, time, categories, struct.pack(self._format, *numbers))
 
     def _single(self, reading: Reading) -> Row:
@@ -252,7 +286,7 @@ def _number(name: str, cell: str) -> float:
     try:
         value = float(cell)
     except ValueError:
-        if cell.strip().lower() in _MISSING:
+        if cell.strip().lower() in MISSING:
             return math.nan
         value = math.inf
     if -_LARGEST <= value <= _LARGEST and "_" not in cell:

@@ -6,6 +6,8 @@ from datetime import datetime, timezone
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,6})\d*)?(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
 )
+# The years 5 to 9999 in UTC, whatever zone a time is in and whatever block it lies in.
+_FIRST, _END = -62_000_000_000, 253_402_300_800
 _OTHERS = (
     (re.compile(r"\d{1,2}\.\d{1,2}\.\d{2,4}.*"), "a date as day.month.year"),
     (re.compile(r"\d{1,4}/\d{1,2}/\d{1,4}.*"), "a date with slashes, of which nobody can tell day and month"),
@@ -28,9 +30,12 @@ def parse_time(text: str) -> float:
     zone = "+00:00" if zone in ("", "Z") else f"{zone[:3]}:{zone[3:].lstrip(':') or '00'}"
     try:
         whole = datetime.fromisoformat(f"{day}T{minute or '00:00'}{second or ':00'}{zone}").timestamp()
+        seconds = whole + float(f"0.{fraction or 0}")
+        if not _FIRST < seconds < _END:
+            raise ValueError
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is a time that does not exist") from None
-    return whole + float(f"0.{fraction or 0}")
+    return seconds
 
 
 def format_time(seconds: float) -> str:

@@ -1,4 +1,8 @@
-"""Labelled texts as a source: rows of CSV and JSON lines, each checked before it becomes an example."""
+"""Labelled texts as a source: rows of CSV and JSON lines, each checked before it becomes an example.
+
+DIR/span-00042/*.csv      columns text, label, optionally source and group, in any order among others
+DIR/span-00042/*.jsonl    an object a line with the same names
+"""
 
 import difflib
 import hashlib
@@ -11,11 +15,15 @@ from typing import Any
 from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
+from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
 from data.spans.source import Example, Rejected, Row
-from data.texts.files import read_rows, text_files
+from errors import DataRefused
 from labels import fault_of
+from locations import Location
 from records.workload import Workload
 
+_REQUIRED, _OPTIONAL = ("text", "label"), ("source", "group")
+_SUFFIXES = (".csv", ".jsonl")
 UNKNOWN_SOURCE = "unknown"
 # The longest text of a band, in words.
 LENGTH_BANDS: Mapping[str, int] = {"short": 12, "medium": 30}
@@ -40,14 +48,27 @@ def check(span: Span, workload: Workload) -> None:
     Raises:
         DataRefused: There is no file, or one is empty, lacks a column or is not UTF-8 at its beginning.
     """
-    for file in text_files(span):
-        for _ in islice(read_rows(span, file), 1):
+    for file in find_files(span, *_SUFFIXES):
+        for _ in islice(_read(span, file), 1):
             pass
 
 
 def count(span: Span) -> int:
     """The rows of all files. Raises as `TextSource.rows` does."""
-    return sum(1 for file in text_files(span) for _ in read_rows(span, file))
+    return sum(1 for file in find_files(span, *_SUFFIXES) for _ in _read(span, file))
+
+
+def _read(span: Span, file: Location) -> Iterator[Cells | Rejected]:
+    header, names, spans = read_header(file, (span.name,)), (*_REQUIRED, *_OPTIONAL), (span.name,)
+    check_once(file, header, names, spans)
+    if missing := [name for name in _REQUIRED if name not in header]:
+        raise DataRefused(
+            f"{file} has no column {', '.join(missing)}; found: {', '.join(header)[:_SHOWN]}.",
+            "Each text needs a label.",
+            f"Name the columns {' and '.join(_REQUIRED)}.",
+            spans,
+        )
+    return read_rows(file, names, spans)
 
 
 class TextSource:
@@ -60,8 +81,8 @@ class TextSource:
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """The rows of the files in the order of their names."""
-        for file in text_files(span):
-            for item in read_rows(span, file):
+        for file in find_files(span, *_SUFFIXES):
+            for item in _read(span, file):
                 if isinstance(item, Rejected):
                     yield item
                     continue

@@ -94,26 +94,38 @@ def generate(
 @data.command("import")
 @click.argument(
     "source",
-    type=Path,
     metavar="SRC",
-    help="photos: a folder a class, a CSV or JSONL manifest, TFRecord files; or a table: CSV or Parquet",
+    help="photos: a folder a class, a CSV or JSONL manifest, TFRecord files; a table: CSV, Parquet, or the"
+    " URL of a database; texts: the same, or JSONL",
 )
 @_written
-@click.option("--label", metavar="COLUMN", help="of a table: the column to learn")
-@click.option("--group", default="", metavar="COLUMN", help="of a table: values that are never in two splits")
-@click.option("--time", default="", metavar="COLUMN", help="of a table: times, ISO 8601")
-def load(source: Path, data: Path, label: str | None, group: str, time: str) -> int:
-    """Turns labelled photos, or a table, into a span and a workload."""
+@click.option("--label", metavar="COLUMN", help="of a table or texts: the column to learn")
+@click.option(
+    "--text", default="", metavar="COLUMN", help="the column of texts, which then is all that is read"
+)
+@click.option(
+    "--group", default="", metavar="COLUMN", help="values that are never in two splits: customer, author"
+)
+@click.option("--time", default="", metavar="COLUMN", help="of a table: dates or times, ISO 8601 best")
+@click.option("--query", default="", metavar="SQL", help="of a database: the SELECT that gives the rows")
+def load(source: str, data: Path, label: str | None, text: str, group: str, time: str, query: str) -> int:
+    """Turns labelled photos, a table or texts into a span and a workload."""
     report: Any
     with _progress("importing"):
         if label is not None:
             from data.importers.tables import import_table
 
-            report = import_table(source, data, label, group, time)
+            report = import_table(source, data, label, group, time, text, query)
+        elif text or group or time or query or is_url(source):
+            raise UsageError(
+                "--label is missing.",
+                "Of a table or texts one column is learned.",
+                "Name it: --label COLUMN.",
+            )
         else:
             from data.importers.importing import import_photos
 
-            report = import_photos(source, data)
+            report = import_photos(Path(source), data)
     for sentence in report.sentences():
         say(sentence)
     say(f"Train on it: edgeline run --workload {data / 'workload.yaml'} --data {data}")

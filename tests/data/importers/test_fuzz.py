@@ -4,6 +4,8 @@ More of them: `python -m tests.data.importers.test_fuzz COUNT [SEED]`.
 """
 
 import gzip
+import importlib
+import json
 import os
 import random
 import shutil
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from data.importers.importing import import_photos
+from data.importers.tables import import_table
 from data.photos.checks import check_photo
 from data.photos.exif_time import taken_at
 from data.photos.labels_file import read_labels
@@ -23,8 +26,10 @@ from data.photos.thumbnails import thumbnail
 from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.rejection import RowRejected
+from data.spans.source import Row
 from errors import EdgelineError
 from labels import fault_of
+from pipeline.workloads import find_workload, with_features
 from tests.data.sample_photos import encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
 
 TOKENS = [
@@ -63,6 +68,10 @@ JSONL = (
     b'{"photo": "a.jpg", "label": "ok", "lane": "l1", "session": 7}\n'
     b'{"photo": "b.jpg", "label": 2, "lane": null, "session": "s2"}\n'
 )
+ROWS = [
+    *((";", "csv", {}), (",", "csv", {"group": "id"}), ("\t", "csv", {"time": "when"})),
+    *((",", "csv", {"text": "id", "group": "when"}), ("", "jsonl", {"text": "id"})),
+]
 PHOTOS = [
     *(jpeg(exif=phone_exif()), jpeg(progressive=True), with_scans(30, "CMYK"), memory_bomb()[:3000]),
     *(encode(pixels(), form, exif=phone_exif()) for form in ("PNG", "WEBP", "TIFF")),
@@ -145,7 +154,27 @@ def photo(rng, folder):
     check_photo(data, DataSettings(min_side=1))
 
 
-KINDS = (manifest, folders, span, tfrecord, photo)
+def table(rng, folder):
+    """Whatever is imported is read again, row by row; what is wrong with one is said of it alone."""
+    separator, suffix, given = rng.choice(ROWS)
+    lines = [["id", "when", "size", "label"]]
+    lines += [[f"K{n}", f"{n % 28 + 1:02}.01.2026", f"{n % 90}.5", "ab"[n % 2]] for n in range(150)]
+    content = "\n".join(separator.join(line) for line in lines)
+    if suffix == "jsonl":
+        content = "\n".join(json.dumps(dict(zip(lines[0], line, strict=True))) for line in lines[1:])
+    (folder / f"a.{suffix}").write_bytes(mutated(rng, content.encode()))
+    report = import_table(folder / f"a.{suffix}", folder / "data", "label", **given)
+    workload = with_features(find_workload(str(folder / "data" / "workload.yaml")))
+    source = importlib.import_module(workload.source)
+    (span,) = find_spans(folder / "data")
+    source.check(span, workload)
+    opened = source.open_source(workload, DataSettings())
+    items = list(opened.rows(span))
+    assert len(items) == report.rows == source.count(span)
+    assert all(opened.example(span, item).digest for item in items if isinstance(item, Row))
+
+
+KINDS = (manifest, folders, span, tfrecord, table, photo)
 
 
 def run(kind, count, seed):

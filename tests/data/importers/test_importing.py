@@ -190,7 +190,7 @@ def test_links_out_of_the_source_are_refused(tmp_path, data_dir):
         ({"m.csv": "photo,label\na.jpg,x,y\n"}, "line 2 does not have as many cells"),
         ({"m.csv": "photo,label\n".encode("utf-16")}, "UTF-8"),
         ({"m.jsonl": '{"photo": "a.jpg"\n'}, "line 1 is not a JSON object"),
-        ({"t.tfrecord": b"no record" * 9}, "is damaged, or is no TFRecord"),
+        ({"t.tfrecord": b"no record" * 9}, "record 1 cannot be read: its length is damaged"),
     ],
 )
 def test_what_cannot_be_imported_is_refused_and_nothing_is_written(tmp_path, data_dir, files, message):
@@ -289,8 +289,8 @@ def test_tfrecords_with_text_labels(tmp_path, data_dir, compress):
     assert report.added == {"grün": 1, "red": 1}
     assert [(row.lane_id, row.session_id) for row in rows(data_dir)][1] == ("L1", "../w")
     assert {reason: tally.examples for reason, tally in report.refused.items()} == {
-        "zero-byte": (f"{name} record 2",),
-        "unlabelled": (f"{name} record 3",),
+        "zero-byte": (f"{name} record 3",),
+        "unlabelled": (f"{name} record 4",),
     }
 
 
@@ -332,7 +332,7 @@ def test_a_damaged_tfrecord_file_is_refused_whole(tmp_path, data_dir, compress):
     examples = [{"image": jpeg(seed=n), "label": n} for n in range(3)]
     path = tfrecord(tmp_path / "a.tfrecord", examples, compress)
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(DataRefused, match="nothing was imported"):
+    with pytest.raises(DataRefused, match=r"record \d cannot be read"):
         import_photos(path, data_dir)
     assert not list(data_dir.glob("*"))
 

@@ -70,6 +70,8 @@ def ids(items: list) -> list[str]:
         ("01/05/2026,m-01,20,6.1,normal", "unreadable-time", "a date with slashes"),
         ("1767571200,m-01,20,6.1,normal", "unreadable-time", "seconds since 1970"),
         ("2026-02-30T00:00:00Z,m-01,20,6.1,normal", "unreadable-time", "a time that does not exist"),
+        ("9999-12-31T23:59:59-01:00,m-01,20,6.1,normal", "unreadable-time", "a time that does not exist"),
+        ("0001-01-01,m-01,20,6.1,normal", "unreadable-time", "a time that does not exist"),
     ],
 )  # fmt: skip
 def test_a_bad_row_goes_to_quarantine_with_its_reason_and_the_others_go_on(
@@ -79,6 +81,13 @@ def test_a_bad_row_goes_to_quarantine_with_its_reason_and_the_others_go_on(
     assert rejected(found) == [("readings.csv:3", reason)]
     assert detail in found[1].detail
     assert ids(found) == ["readings.csv:2", "readings.csv:4"]
+
+
+def test_the_last_second_that_databases_write_for_never_is_a_time(tmp_path: Path) -> None:
+    span = span_of(tmp_path, "9999-12-31 23:59:59.999,m-01,20,6.1,normal")
+    source = open_source(SENSOR, DataSettings())
+    (row,) = source.rows(span)
+    assert str(source.example(span, row).features["timestamp"]).startswith("9999-12-31T23:59:59.99")
 
 
 @pytest.mark.parametrize("cell", ["", " ", "NA", "NaN", "null", "-"])
@@ -227,7 +236,7 @@ def test_a_file_that_is_no_such_table_is_refused_before_a_row_is_read(
         (HEADER.encode(), "line 3 is its header again"),
         (line(1).encode().replace(b"m-01", b"m\xe4-01"), r"line 3 is not UTF-8 \(byte 23 of .* 0xe4\)"),
         (b'2026-01-05T00:00:00Z,"m-01,20,6.1,normal\n' + b"2026,m-01,20\n" * 10_000, "line 3 is not CSV"),
-        (b"2026" * 300_000, "line 3 has more than 1,048,576 bytes"),
+        (b"2026" * 17_000_000, "line 3 has more than 67,108,864 bytes"),
     ],
     ids=["header", "encoding", "quote", "long"],
 )  # fmt: skip

@@ -111,6 +111,7 @@ def test_what_cannot_be_trained_on_is_rejected_with_a_reason_each(span):
         ("a", " "): "unlabelled",
         ("a", "postive"): "unknown-label",
         ("a",): "ragged",
+        ("QUOTE", "positive"): "ragged",
         ("a", "positive", "b"): "ragged",
         ("bell \x07", "positive"): "control-character",
         ("NUL", "positive"): "control-character",
@@ -120,7 +121,7 @@ def test_what_cannot_be_trained_on_is_rejected_with_a_reason_each(span):
     }
     write_csv(span, *rows)
     file = span.path / "a.csv"
-    file.write_bytes(file.read_bytes().replace(b"NUL", b"\0"))
+    file.write_bytes(file.read_bytes().replace(b"NUL", b"\0").replace(b"QUOTE", b'"a" b'))
     assert reasons(span, max_characters=100) == list(rows.values())
 
 
@@ -168,10 +169,10 @@ def test_labels_that_are_numbers_in_json_are_texts(span):
     [
         (b"", "is empty"),
         (b"text,lable\na,positive\n", "has no column label; found: text, lable"),
-        (b"text,label,text\n", "has the column text twice"),
-        (b'text,label\n"a,positive\n', "line 2 is not CSV"),
-        ("text,label\nna\u00efve,positive\n".encode("latin-1"), r"line 2 is not UTF-8 \(byte 13\)"),
-        ("text,label\na,positive\n".encode("utf-16"), r"line 1 is not UTF-8 \(byte 0\)"),
+        (b"text,label,text\n", "has the column 'text' twice"),
+        (b'text,label\n"a,positive\nb,positive\n', "line 2 is not CSV"),
+        ("text,label\nna\u00efve,positive\n".encode("latin-1"), r"line 2 is not UTF-8 \(byte 3 .* 0xef\)"),
+        ("text,label\na,positive\n".encode("utf-16"), r"line 1 is not UTF-8 \(byte 1 .* 0xff\)"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_before_it_is_ingested(span, content, found):
@@ -186,10 +187,9 @@ def test_a_file_that_cannot_be_read_is_refused_before_it_is_ingested(span, conte
 def test_an_error_far_into_a_file_names_its_line_and_byte(span):
     write_csv(span, *[("a", "positive")] * 20_000)
     with (span.path / "a.csv").open("ab") as file:
-        place = file.tell()
         file.write(b"b\xff,positive\n")
     check(span, WORKLOAD)
-    with pytest.raises(DataRefused, match=rf"line 20002 is not UTF-8 \(byte {place + 1}\)"):
+    with pytest.raises(DataRefused, match=r"line 20002 is not UTF-8 \(byte 2 "):
         read(span)
 
 
@@ -202,10 +202,10 @@ def test_json_lines_without_texts_are_refused(span, content):
 
 def test_a_span_without_texts_is_refused(span):
     (span.path / "labels.txt").write_text("")
-    with pytest.raises(DataRefused, match=r"holds no \.csv and no \.jsonl file"):
+    with pytest.raises(DataRefused, match=r"holds no \.csv or \.jsonl file"):
         check(span, WORKLOAD)
     (span.path / "a.csv").mkdir()
-    with pytest.raises(DataRefused, match="is not a file"):
+    with pytest.raises(DataRefused, match="it is no file"):
         check(span, WORKLOAD)
 
 

@@ -65,3 +65,25 @@ def test_a_folder_without_spans_has_nothing_to_exclude(tmp_path, capsys):
     assert "holds no span-NNNNN folder" in capsys.readouterr().err
     assert main(["data", "list", "--data", str(tmp_path)]) == 0
     assert "holds no span-NNNNN folder" in capsys.readouterr().out
+
+
+def test_texts_are_imported_and_listed(tmp_path, capsys):
+    lines = [f"{n};text {n};{'good' if n % 2 else 'bad'}" for n in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(["id;body;stars", *lines]))
+    data = str(tmp_path / "data")
+    given = ["--text", "body", "--label", "stars", "--data", data]
+    assert main(["data", "import", str(tmp_path / "a.csv"), *given]) == 0
+    assert "holds 40 texts" in capsys.readouterr().out
+    assert main(["data", "list", "--data", data]) == 0
+    assert capsys.readouterr().out.split() == ["span-00001", "40", "texts"]
+
+
+@pytest.mark.parametrize(
+    "given", [[], ["--label", "a"], ["--query", "SELECT 1"], ["--label", "a", "--query", "SELECT 1"]]
+)
+def test_a_password_in_a_url_is_never_printed(tmp_path, capsys, given):
+    url = "postgresql+psycopg://me:geheim@127.0.0.1:1/db"
+    assert main(["data", "import", url, "--data", str(tmp_path / "data"), *given]) in (1, 2)
+    captured = capsys.readouterr()
+    assert captured.err and "geheim" not in captured.out + captured.err
+    assert len(captured.err.splitlines()) <= 4 and not (tmp_path / "data").exists()

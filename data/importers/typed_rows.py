@@ -1,0 +1,159 @@
+"""Rows whose cells have types, of a Parquet file or a database, as a CSV file that is read like any other.
+
+A query is run once, and its rows are written before any is looked at: an import reads rows twice, and a
+database may change in between.
+"""
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.spans.rows import check_once
+from errors import DataRefused, EdgelineError, UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+_ROWS_A_TIME = 10_000
+# What a query begins with, behind comments and brackets.
+_READS = re.compile(r"(\s|\(|--[^\n]*(\n|$)|/\*.*?\*/)*(select|with)\b", re.IGNORECASE | re.DOTALL)
+_DRIVERS: Mapping[str, str] = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
+
+
+def write_parquet(src: Path, target: Path) -> None:
+    """Writes the rows of a Parquet file.
+
+    Raises:
+        UsageError: It is not there.
+        DataRefused: It cannot be read, or has a column twice.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with closing(pyarrow.parquet.ParquetFile(src)) as file:
+            batches = file.iter_batches(_ROWS_A_TIME)
+            rows = (row.values() for batch in batches for row in batch.to_pylist())
+            _write(src, target, file.schema_arrow.names, rows)
+    except FileNotFoundError:
+        raise UsageError(f"{src} does not exist.", "There is nothing to import.", "Name the file.") from None
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataRefused(f"{src} cannot be read: {error}", "It is no Parquet file.", "Fix it.") from None
+
+
+def write_query(address: str, query: str, target: Path) -> str:
+    """Writes what a query finds, streamed: memory is flat in its rows.
+
+    Args:
+        address: A URL of SQLAlchemy, `sqlite:///plant.db` or `postgresql+psycopg://...`.
+        query: One that only reads.
+        target: The CSV file.
+
+    Returns:
+        The URL without password and options.
+
+    Raises:
+        UsageError: The URL is none, its driver is not installed, or the query does not only read, or fails.
+        EdgelineError: The database cannot be reached.
+        DataRefused: Two columns of it have one name.
+    """
+    from sqlalchemy import create_engine, exc
+
+    if not _READS.match(query):
+        raise UsageError(
+            f"The query begins with {' '.join(query.split())[:30]!r}.",
+            "An import only reads: it takes one SELECT, or WITH ... SELECT.",
+            "Give such a query.",
+        )
+    url = _parse(address)
+    shown = url.set(query={}).render_as_string(hide_password=True)
+    try:
+        engine = create_engine(_read_only(url))
+        connection = engine.connect()
+    except (exc.NoSuchModuleError, ImportError) as error:
+        missing = getattr(error, "name", None)
+        install = f"pip install '{_DRIVERS.get(missing, missing)}'" if missing else "see sqlalchemy.org"
+        raise UsageError(
+            f"{shown} cannot be opened: {error}.",
+            "The driver of that database is not installed here.",
+            f"Install it: {install}. For PostgreSQL write postgresql+psycopg://, which needs psycopg.",
+        ) from None
+    except (exc.SQLAlchemyError, TypeError, ValueError) as error:
+        do = "Check host, port, name, user and password with the database's own client."
+        raise _failed(url, f"{shown} cannot be opened", error, do, EdgelineError) from None
+    try:
+        with connection:
+            # Nothing in the query stands for a parameter: neither `%` nor `:name`.
+            options = {"stream_results": True, "yield_per": _ROWS_A_TIME, "no_parameters": True}
+            if engine.dialect.name == "postgresql":
+                options["postgresql_readonly"] = True
+            found = connection.execution_options(**options).exec_driver_sql(query.rstrip().rstrip(";"))
+            _write(shown, target, list(found.keys()), found)
+    except (exc.SQLAlchemyError, engine.dialect.loaded_dbapi.Warning) as error:
+        do = "Try it with the database's own client; a view or CAST helps where a type cannot be read."
+        raise _failed(url, f"The query failed on {shown}", error, do, UsageError) from None
+    finally:
+        engine.dispose()
+    return shown
+
+
+def _parse(address: str) -> "URL":
+    from sqlalchemy import exc
+    from sqlalchemy.engine import make_url
+
+    try:
+        url = make_url(address)
+        if "@" in (url.host or ""):  # the end of a password that holds one
+            raise ValueError
+        return url
+    except (exc.ArgumentError, ValueError):  # whose message may hold the password
+        raise UsageError(
+            "The URL of the database cannot be understood.",
+            "It is DIALECT://USER:PASSWORD@HOST:PORT/NAME, or sqlite:///FILE; `@`, `:` and `/` in a password"
+            " are written as %40, %3A and %2F.",
+            "Correct it.",
+        ) from None
+
+
+def _read_only(url: "URL") -> "URL":
+    """Of SQLite, which would otherwise make a file that is not there."""
+    from urllib.parse import quote
+
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return url
+    name = str(url.database)
+    name = name if name.startswith("file:") else f"file:{quote(name)}"
+    return url.set(database=name, query={**url.query, "mode": "ro", "uri": "true"})
+
+
+def _failed(url: "URL", what: str, error: Exception, do: str, kind: type[EdgelineError]) -> EdgelineError:
+    said = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+    for secret in (url.password, *(value for key, value in url.query.items() if "pass" in key)):
+        said = said.replace(str(secret), "***") if secret else said
+    return kind(f"{what}: {said.rstrip('.')}.", "The database, or its driver, said so.", do)
+
+
+def _write(where: object, target: Path, names: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    check_once(where, names, names, ())
+    with target.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        writer.writerows([_as_text(value) for value in row] for row in rows)
+
+
+def _as_text(value: object) -> str:
+    """A cell; whole numbers of a column that lacks some come as floats, and times with a zone in UTC."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, datetime):  # a pandas.Timestamp, which Parquet may give, is one
+        if value != value:
+            return ""
+        return (value.astimezone(timezone.utc) if value.tzinfo else value).isoformat()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,0 +1,207 @@
+"""Rows of CSV files and JSON lines: memory stays flat in their number, from a disk and from a store."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+from data.spans.layout import Span
+from data.spans.source import Rejected
+from errors import DataRefused
+from locations import Location, explained, names_in, open_read
+
+# Of one line, and of one cell: a larger one is a quote that nobody closed, or no text file at all.
+_MOST_LINE_BYTES = 64 * 2**20
+_SHOWN = 300
+
+# Its place, `readings.csv:17` with the line where it begins, and its cells by the names of the columns.
+Cells = tuple[str, Mapping[str, str]]
+
+
+def find_files(span: Span, *suffixes: str) -> list[Location]:
+    """The files of a span whose names end so, by name. Raises DataRefused where there is none."""
+    names = sorted(name for name in names_in(span.path) if not name.startswith("."))
+    if files := [span.path / name for name in names if name.lower().endswith(suffixes)]:
+        return files
+    raise DataRefused(
+        f"{span.path} holds no {' or '.join(suffixes[:2])} file.",
+        "A span is one or more of them.",
+        "Write one, or import your data with `edgeline data import`.",
+        (span.name,),
+    )
+
+
+def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",") -> list[str]:
+    """The names of the columns in their order: the first line, or the keys of the first JSON object.
+
+    Args:
+        path: The file.
+        spans: The names of the spans that are to blame for what is wrong with it.
+        separator: Between the cells of a CSV file.
+
+    Raises:
+        DataRefused: It is empty, or see `read_rows`.
+    """
+    if _is_json(path):
+        objects = (row for _, _, row in _json_objects(path, spans) if isinstance(row, dict))
+        header = list(next(objects, {}))
+    else:
+        header = [name.strip() for name in next(_csv_rows(path, spans, separator), (0, []))[1]]
+    if not any(header):
+        raise DataRefused(
+            f"{path} is empty.",
+            "There is nothing in it to learn from.",
+            "Remove the file, or write it again.",
+            spans,
+        )
+    return header
+
+
+def check_once(where: object, header: Sequence[str], names: Sequence[str], spans: tuple[str, ...]) -> None:
+    """Refuses a header that has one of `names` twice. Raises DataRefused."""
+    if twice := [name for name in dict.fromkeys(names) if header.count(name) > 1]:
+        raise DataRefused(
+            f"{where} has the column {', '.join(map(repr, twice))} twice.",
+            "Which of them counts cannot be told.",
+            "Remove or rename one.",
+            spans,
+        )
+
+
+def read_rows(
+    path: Location, names: Sequence[str], spans: tuple[str, ...] = (), separator: str = ","
+) -> Iterator[Cells | Rejected]:
+    """The rows below the header; of JSON objects the cells `names`, of CSV those of all columns.
+
+    Args:
+        path: See `read_header`, as of the next two.
+        names: The columns that are wanted.
+        spans: As there.
+        separator: As there.
+
+    Raises:
+        DataRefused: The file cannot be read to its end, is not UTF-8 or not CSV, or has its header again.
+    """
+    if _is_json(path):
+        yield from _json_rows(path, names, spans)
+        return
+    rows = _csv_rows(path, spans, separator)
+    _, first = next(rows)
+    header = [name.strip() for name in first]
+    for line, cells in rows:
+        place = f"{path.name}:{line}"
+        if isinstance(cells, str):
+            yield Rejected(place, "ragged", cells)
+        elif cells == first:
+            raise DataRefused(
+                f"{path} line {line} is its header again.",
+                "Files were joined, and it is unknown what of them was meant.",
+                "Write one file for each header, or remove that line.",
+                spans,
+            )
+        elif len(cells) != len(header):
+            detail = f"It has {len(cells)} cells, and the header {len(header)}."
+            yield Rejected(place, "ragged", detail, ",".join(cells)[:_SHOWN])
+        else:
+            yield place, dict(zip(header, cells, strict=True))
+
+
+def read_lines(path: Location, spans: tuple[str, ...] = ()) -> Iterator[str]:
+    """The lines with their ends, a byte order mark left out, decoded one by one.
+
+    Raises:
+        DataRefused: The file cannot be read, or a line is not UTF-8 or too long.
+    """
+    try:
+        with explained(path), open_read(path) as file:
+            for number, raw in enumerate(iter(partial(file.readline, _MOST_LINE_BYTES + 1), b""), 1):
+                if len(raw) > _MOST_LINE_BYTES:
+                    raise DataRefused(
+                        f"{path} line {number} has more than {_MOST_LINE_BYTES:,} bytes.",
+                        "No row is that long.",
+                        "Write a row a line.",
+                        spans,
+                    )
+                yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataRefused(
+            f"{path} line {number} is not UTF-8 (byte {error.start + 1} of the line is"
+            f" 0x{error.object[error.start]:02x}).",
+            "The file has another encoding, or several.",
+            "Save it as UTF-8.",
+            spans,
+        ) from None
+    except OSError as error:
+        raise DataRefused(
+            f"{path} cannot be read ({error.strerror or error}).", "", "Look at the file.", spans
+        ) from None
+
+
+def _csv_rows(
+    path: Location, spans: tuple[str, ...], separator: str
+) -> Iterator[tuple[int, list[str] | str]]:
+    """The line where a row begins, and its cells or why it has none; an empty line is no row."""
+    # The limit is one of the process; it is only ever raised here.
+    csv.field_size_limit(max(csv.field_size_limit(), _MOST_LINE_BYTES))
+    # Python 3.10 refuses a file for a NUL, later ones do not: as another control character it costs its row.
+    lines = (line.replace("\0", "\1") for line in read_lines(path, spans))
+    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
+    while True:
+        begins = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            # The reader goes on with the next line: rows are lost only where a quote ran over several.
+            if 1 < begins == reader.line_num:
+                yield begins, f"It is not CSV ({error})."
+                continue
+            raise DataRefused(
+                f"{path} line {begins} is not CSV ({error}).",
+                "Where its cells end, and which rows follow it, cannot be told.",
+                f"Quote cells that hold {separator!r}, and double the quotes inside them.",
+                spans,
+            ) from None
+        if cells is None:
+            return
+        if cells:
+            yield begins, cells
+
+
+def _json_rows(path: Location, names: Sequence[str], spans: tuple[str, ...]) -> Iterator[Cells | Rejected]:
+    for number, line, row in _json_objects(path, spans):
+        place, problem = f"{path.name}:{number}", row
+        if isinstance(row, dict):
+            cells = {name: _as_text(row.get(name)) for name in names}
+            wrong = next((name for name, cell in cells.items() if cell is None), None)
+            if wrong is None:
+                yield place, {name: cell or "" for name, cell in cells.items()}
+                continue
+            problem = f"{wrong} is neither a text nor a whole number."
+        yield Rejected(place, "broken-line", str(problem), line[:_SHOWN])
+
+
+def _json_objects(
+    path: Location, spans: tuple[str, ...]
+) -> Iterator[tuple[int, str, dict[str, object] | str]]:
+    """The number and text of each line that is not empty, and its object or what is wrong with it."""
+    for number, line in enumerate(read_lines(path, spans), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            # The message of a JSON error names the place; its line is always 1.
+            yield number, line, f"The line is not JSON ({getattr(error, 'msg', 'nested too deeply')})."
+        else:
+            yield number, line, row if isinstance(row, dict) else "The line is not a JSON object."
+
+
+def _as_text(value: object) -> str | None:
+    """A cell of a JSON value; labels are often numbers there. None where it can be none."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _is_json(path: Location) -> bool:
+    return path.name.lower().endswith((".jsonl", ".ndjson"))

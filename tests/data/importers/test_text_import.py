@@ -1,0 +1,122 @@
+import csv
+import json
+
+import pytest
+
+from data.importers.tables import import_table
+from data.settings import DataSettings
+from data.spans.layout import find_spans
+from data.spans.source import Rejected
+from data.texts.source import open_source
+from errors import DataRefused, UsageError
+from pipeline.workloads import find_workload, with_features
+
+TEXTS = [
+    ("r1", "I liked it; much\nand more", "good", "anna"),
+    ("r2", "Nie wieder, äußerst schlecht", "bad", "ben"),
+    ("r3", "", "bad", "ben"),
+    ("r4", "fine", "", "anna"),
+    ("r5", "fine", "good", "carl"),
+]
+HEADER = ("id", "review", "stars", "author")
+
+
+def write(path, texts=TEXTS, separator=","):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=separator).writerows([HEADER, *texts])
+    return path
+
+
+def read(data_dir):
+    workload = with_features(find_workload(str(data_dir / "workload.yaml")))
+    (span,) = find_spans(data_dir)
+    source = open_source(workload, DataSettings())
+    items = list(source.rows(span))
+    return workload, items, [source.example(span, row).features for row in items if hasattr(row, "content")]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_texts_of_any_columns_are_a_span_and_a_workload_whose_source_reads_them(tmp_path, separator):
+    report = import_table(
+        write(tmp_path / "a.csv", separator=separator), tmp_path / "data", "stars", "author", text="review"
+    )
+    workload, items, features = read(tmp_path / "data")
+    assert report.sentences() == [
+        f"{tmp_path / 'data' / 'span-00001'} holds 5 texts of {tmp_path / 'a.csv'}, with 2 labels: bad, good."
+    ]
+    assert (workload.module, workload.labels, workload.reads) == (
+        "trainer_module.texts",
+        ("bad", "good"),
+        ("text",),
+    )
+    assert [item.reason for item in items if isinstance(item, Rejected)] == ["empty", "unlabelled"]
+    assert [item.group for item in items if not isinstance(item, Rejected)] == ["anna", "ben", "carl"]
+    assert [(text["text"], text["source"]) for text in features] == [
+        (TEXTS[0][1], "anna"),
+        (TEXTS[1][1], "ben"),
+        ("fine", "carl"),
+    ]
+
+
+def test_without_a_group_a_text_stands_for_itself(tmp_path):
+    import_table(write(tmp_path / "a.csv"), tmp_path / "data", "stars", text="review")
+    _, items, features = read(tmp_path / "data")
+    assert len({item.group for item in items if not isinstance(item, Rejected)}) == 3
+    assert {text["source"] for text in features} == {"unknown"}
+
+
+def test_groups_of_many_values_are_no_sources(tmp_path):
+    texts = [(f"r{n}", f"text {n}", ("good", "bad")[n % 2], f"author {n}") for n in range(60)]
+    import_table(write(tmp_path / "a.csv", texts), tmp_path / "data", "stars", "author", text="review")
+    _, items, features = read(tmp_path / "data")
+    assert len({item.group for item in items}) == 60
+    assert {text["source"] for text in features} == {"unknown"}
+
+
+def test_json_lines_are_texts_too_and_a_broken_line_of_many_is_named(tmp_path):
+    lines = [
+        json.dumps({"meta": {"a": [1]}, "review": f"text {n}\n", "stars": n % 3, "more": 1.5})
+        for n in range(200)
+    ]
+    lines[6] = '{"review": "text"'
+    lines[7] = '{"review": "half a smile: \\ud83d", "stars": 1}'
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    report = import_table(tmp_path / "a.jsonl", tmp_path / "data", "stars", text="review")
+    _, items, features = read(tmp_path / "data")
+    assert features[6]["text"] == "half a smile: ?"
+    assert report.labels == ("0", "1", "2") and report.rows == len(items) == 199
+    assert report.sentences()[1].startswith("Not imported: a.jsonl:7: The line is not JSON")
+
+
+def test_more_texts_and_labels_that_are_there_are_another_span_and_new_labels_are_refused(tmp_path):
+    import_table(write(tmp_path / "a.csv"), tmp_path / "data", "stars", text="review")
+    import_table(write(tmp_path / "a.csv"), tmp_path / "data", "stars", text="review")
+    assert len(find_spans(tmp_path / "data")) == 2
+    other = [
+        (*text[:2], "so so" if text[2] == "good" else text[2], *text[3:]) for text in [*TEXTS, TEXTS[-1]]
+    ]
+    with pytest.raises(UsageError, match="another table by columns or labels"):
+        import_table(write(tmp_path / "a.csv", other), tmp_path / "data", "stars", text="review")
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "found"),
+    [
+        ({"text": "body"}, UsageError, "no column body.*It has: id, review"),
+        ({"text": "review", "time": "id"}, UsageError, "--time is given with --text"),
+        ({"text": "review", "label": "id"}, UsageError, "a label for nearly each"),
+        ({}, DataRefused, "name a column of texts with --text"),
+    ],
+)
+def test_texts_that_cannot_be_learned_are_refused(tmp_path, given, kind, found):
+    texts = [(f"r{n}", f"a text of many words, {n} " * 4, ("good", "bad")[n % 2], "x") for n in range(60)]
+    with pytest.raises(kind, match=found) as refused:
+        import_table(write(tmp_path / "a.csv", texts), tmp_path / "data", **{"label": "stars", **given})
+    assert refused.value.why and refused.value.do
+    assert not (tmp_path / "data").exists()
+
+
+def test_json_lines_without_a_column_of_texts_are_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"age": 3, "stars": 1}')
+    with pytest.raises(UsageError, match="no column of texts is named"):
+        import_table(tmp_path / "a.jsonl", tmp_path / "data", "stars")
