@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline.workloads import find_workload
+from pipeline.workloads import find_workload, with_features
 from records.evaluation import METRICS
 from records.workload import Workload
 
@@ -46,7 +46,7 @@ def main() -> None:
         (overall,) = ours["overall"].values()
         print(f"{'':20} {'accuracy':>8} {'macro recall':>12} {'seconds':>7}")
         shown("the DAG", overall["accuracy"], sum(recalls) / len(recalls), time.monotonic() - began)
-        workload = find_workload(f"{data}/workload.yaml")
+        workload = with_features(find_workload(f"{data}/workload.yaml"))
         train, test = (
             examples(next(workspace.glob(f"artifacts/ExampleGen/examples/*/Split-{split}")), workload)
             for split in ("train", "eval")

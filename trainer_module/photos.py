@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from trainer_module.raw_features import label_ids, one_string_each
 from trainer_module.workload_module import LABEL
 
 if TYPE_CHECKING:
@@ -41,10 +42,12 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     """
     import tensorflow as tf
 
-    pixels = decode_photos(_one_each(inputs[PHOTO]), custom_config["image_size"], custom_config["channels"])
+    pixels = decode_photos(
+        one_string_each(inputs[PHOTO]), custom_config["image_size"], custom_config["channels"]
+    )
     return {
         IMAGE: tf.cast(pixels, tf.float32),
-        LABEL: _label_ids(_one_each(inputs[LABEL]), custom_config["labels"]),
+        LABEL: label_ids(one_string_each(inputs[LABEL]), custom_config["labels"]),
     }
 
 
@@ -124,22 +127,3 @@ def decode_photos(photos: tf.Tensor, image_size: int, channels: int) -> tf.Tenso
     shape = (image_size, image_size, channels)
     images = tf.map_fn(decode, photos, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
     return tf.ensure_shape(images, (None, *shape))
-
-
-def _one_each(feature: Any) -> tf.Tensor:
-    """Makes one string an example, [N], of a feature that the schema gives no shape."""
-    import tensorflow as tf
-
-    if isinstance(feature, tf.SparseTensor):
-        # One column, also where every example of the batch lacks the feature.
-        one_column = tf.stack([feature.dense_shape[0], tf.maximum(feature.dense_shape[1], 1)])
-        feature = tf.sparse.to_dense(tf.sparse.reset_shape(feature, one_column))[:, 0]
-    return tf.reshape(feature, [-1])
-
-
-def _label_ids(names: tf.Tensor, labels: Sequence[str]) -> tf.Tensor:
-    import tensorflow as tf
-
-    matches = tf.equal(names[:, tf.newaxis], tf.constant(list(labels))[tf.newaxis, :])
-    index = tf.argmax(tf.cast(matches, tf.int32), axis=1, output_type=tf.int64)
-    return tf.where(tf.reduce_any(matches, axis=1), index, tf.constant(-1, tf.int64))

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
+from trainer_module.raw_features import label_ids, one_string_each
 
 if TYPE_CHECKING:
     import keras
@@ -70,12 +71,12 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     for index, name in enumerate(categories):
         size = custom_config["vocabulary"]
         ids = tft.compute_and_apply_vocabulary(
-            _one_each(inputs[name]), top_k=size, vocab_filename=_vocabulary(index)
+            one_string_each(inputs[name]), top_k=size, vocab_filename=_vocabulary(index)
         )
         one_hot = tf.one_hot(ids + 1, size + 1)  # the first for what is not in the vocabulary
         channels.append(tf.repeat(one_hot[:, tf.newaxis], readings, axis=1))
     row = tf.concat(channels, axis=-1)
-    labels = _label_ids(_one_each(inputs[LABEL]), custom_config["labels"])
+    labels = label_ids(one_string_each(inputs[LABEL]), custom_config["labels"])
     return {ROW: row, LABEL: labels, **learned}
 
 
@@ -84,8 +85,8 @@ def build_model(
 ) -> keras.Model:
     """Builds the classifier: float32 [N, readings, channels] to probabilities, float32 [N, labels].
 
-    One reading is seen by two dense layers, a window by three convolutions along its time: whole numbers all
-    through once it is quantised, and only operations that TensorFlow Lite Micro has.
+    One reading is seen by three dense layers, a window by three convolutions along its time: whole numbers
+    all through once it is quantised, and only operations that TensorFlow Lite Micro has.
 
     Args:
         labels: Class names; their order is the order of the outputs.
@@ -99,8 +100,9 @@ def build_model(
     row = keras.Input((readings, channels), name=ROW)
     if readings == 1:
         x = layers.Reshape((channels,))(row)
-        for _ in range(2):
-            x = layers.Dropout(0.1)(layers.Dense(settings.hidden, activation="relu")(x))
+        for _ in range(3):
+            x = layers.BatchNormalization(momentum=0.9)(layers.Dense(settings.hidden, use_bias=False)(x))
+            x = layers.Dropout(0.1)(layers.ReLU()(x))
     else:
         x = layers.Reshape((readings, 1, channels))(row)
         for filters, stride in ((settings.hidden // 2, 1), (settings.hidden // 2, 2), (settings.hidden, 2)):
@@ -177,22 +179,3 @@ def _quantiles(values: tf.Tensor, buckets: int) -> tf.Tensor:
 def _vocabulary(index: int) -> str:
     """The file of a category's vocabulary; a column's name may hold what no file's name may."""
     return f"category_{index}"
-
-
-def _one_each(feature: Any) -> tf.Tensor:
-    """One string an example, [N]."""
-    import tensorflow as tf
-
-    if isinstance(feature, tf.SparseTensor):
-        # One column, also where every example of the batch lacks the feature.
-        one_column = tf.stack([feature.dense_shape[0], tf.maximum(feature.dense_shape[1], 1)])
-        feature = tf.sparse.to_dense(tf.sparse.reset_shape(feature, one_column))[:, 0]
-    return tf.reshape(feature, [-1])
-
-
-def _label_ids(names: tf.Tensor, labels: Sequence[str]) -> tf.Tensor:
-    import tensorflow as tf
-
-    matches = tf.equal(names[:, tf.newaxis], tf.constant(list(labels))[tf.newaxis, :])
-    index = tf.argmax(tf.cast(matches, tf.int32), axis=1, output_type=tf.int64)
-    return tf.where(tf.reduce_any(matches, axis=1), index, tf.constant(-1, tf.int64))

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainer_module import tokens
+from trainer_module.raw_features import label_ids, one_string_each
 
 if TYPE_CHECKING:
     import keras
@@ -46,14 +47,14 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     import tensorflow_transform as tft
 
     length = custom_config["text_length"]
-    words = tokens.split_words(_one_each(inputs[TEXT]))[:, :length]
+    words = tokens.split_words(one_string_each(inputs[TEXT]))[:, :length]
     places = tft.compute_and_apply_vocabulary(
         words.to_sparse(),
         top_k=custom_config["vocabulary_size"],
         frequency_threshold=custom_config["vocabulary_min_count"],
         vocab_filename=VOCABULARY,
     )
-    label = _label_ids(_one_each(inputs[LABEL]), custom_config["labels"])
+    label = label_ids(one_string_each(inputs[LABEL]), custom_config["labels"])
     _count_words_by_label(words, label, custom_config)
     known = tf.where(places.values < 0, tf.constant(UNKNOWN, tf.int64), places.values + FIRST_WORD)
     ids = tf.RaggedTensor.from_row_lengths(known, words.row_lengths())
@@ -159,22 +160,3 @@ def edge_contract(
             "trailing": tokens.TRAILING,
         },
     }
-
-
-def _one_each(feature: Any) -> tf.Tensor:
-    """Makes one string an example, [N], of a feature that the schema gives no shape."""
-    import tensorflow as tf
-
-    if isinstance(feature, tf.SparseTensor):
-        # One column, also where every example of the batch lacks the feature.
-        one_column = tf.stack([feature.dense_shape[0], tf.maximum(feature.dense_shape[1], 1)])
-        feature = tf.sparse.to_dense(tf.sparse.reset_shape(feature, one_column))[:, 0]
-    return tf.reshape(feature, [-1])
-
-
-def _label_ids(names: tf.Tensor, labels: Sequence[str]) -> tf.Tensor:
-    import tensorflow as tf
-
-    matches = tf.equal(names[:, tf.newaxis], tf.constant(list(labels))[tf.newaxis, :])
-    index = tf.argmax(tf.cast(matches, tf.int32), axis=1, output_type=tf.int64)
-    return tf.where(tf.reduce_any(matches, axis=1), index, tf.constant(-1, tf.int64))
