@@ -17,7 +17,7 @@ from errors import UsageError
 from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.kubeflow_settings import StepName
 from pipeline.settings import Settings, load
-from pipeline.workloads import find_workload
+from pipeline.workloads import find_workload, with_features
 from runners.kubeflow.compiler import compile_pipeline
 
 PLATFORM = {
@@ -294,6 +294,29 @@ def test_a_pipeline_that_needs_nothing_of_kubernetes_is_one_document(tmp_path):
     )
     compile_pipeline(find_workload("shelf"), least, path)
     assert len(list(yaml.safe_load_all(path.read_text()))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "source"),
+    [
+        ("sensor", "trainer_module.tables", "data.tables.source"),
+        ("text", "trainer_module.texts", "data.texts.source"),
+    ],
+)
+def test_sensors_and_texts_compile_to_the_same_steps_of_their_own_code(tmp_path, name, module, source):
+    workload = with_features(find_workload(name))
+    path = tmp_path / "pipeline.yaml"
+    done = compile_pipeline(workload, load({**workload.settings, "kubeflow": PLATFORM}), path)
+    assert (done.name, done.steps) == (name, len(get_args(StepName)))
+    compiled = next(yaml.safe_load_all(path.read_text()))
+    json_format.ParseDict(compiled, pipeline_spec_pb2.PipelineSpec())
+    for container in containers(compiled).values():
+        given = [*container["command"], *container["args"]]
+        assert given[given.index("--module") + 1] == module
+        assert given[given.index("--source") + 1] == source
+    parameters = compiled["root"]["dag"]["tasks"]["ExampleGen"]["inputs"]["parameters"]
+    columns = json.loads(parameters["workload"]["runtimeValue"]["constant"])
+    assert tuple(columns["labels"]) == workload.labels
 
 
 def test_a_workload_of_ones_own_compiles_under_a_name_that_kubeflow_takes(tmp_path):
