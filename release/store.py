@@ -41,6 +41,7 @@ from release import durable, lease
 from release.candidate import Candidate, check, stage
 from release.documents import sha256_of_bytes
 from release.history import (
+    Action,
     Change,
     catch_up,
     next_change,
@@ -177,7 +178,7 @@ def _writer(place: Location, doing: str) -> Iterator[PushFolder[Path]]:
         publish()
 
 
-def _switch_to(root: str | Location, model: str, action: str, version: int | None, reason: str) -> Release:
+def _switch_to(root: str | Location, model: str, action: Action, version: int | None, reason: str) -> Release:
     checked_name(model, "model name")
     if not reason.strip():
         raise UsageError(
