@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.runtime import load_interpreter
-from edge.variants import Variant, parse_variants
+from edge.variants import VARIANTS, Variant
 from errors import EdgelineError
 from records.edge import Conversion
 from records.json_file import encode
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _work(arguments: argparse.Namespace, journal: BinaryIO) -> None:
     make: Callable[[Variant], bytes] | None = None
-    for variant in parse_variants(arguments.variants):
+    for variant in (VARIANTS[name] for name in arguments.variants):
         began, error = time.monotonic(), None
         try:
             if make is None:
