@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ from records.json_file import decode
 
 _log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 0.1
 _LOG_LINES = 8
 
 
@@ -77,13 +75,11 @@ def convert(
     with tempfile.TemporaryDirectory(prefix="edge-convert-") as folder:
         np.save(Path(folder) / "calibration.npy", calibration)
         while left := [variant for variant in wanted if variant.name not in done]:
-            command = [
-                *(sys.executable, "-m", "edge.conversion_worker", str(saved_model), signature),
-                *(variant.name for variant in left),
-                *("--calibration", f"{folder}/calibration.npy", "--output", str(output)),
-                *("--journal", str(Path(folder) / f"journal-{len(done)}")),
-            ]
-            done |= _run_worker(command, left, output, Path(command[-1]), timeout)
+            journal = Path(folder) / f"journal-{len(done)}"
+            given = (saved_model, signature, Path(folder) / "calibration.npy", output, journal, timeout)
+            command = [sys.executable, "-m", "edge.conversion_worker", *map(str, given)]
+            command += [variant.name for variant in left]
+            done |= _run_worker(command, left, output, journal, timeout)
     return [done[variant.name] for variant in wanted]
 
 
@@ -96,26 +92,15 @@ def _run_worker(
     journal.touch()
     log = journal.with_suffix(".log")
     with log.open("wb") as stream:
-        worker = subprocess.Popen(
+        worker = subprocess.run(
             command,
+            check=False,
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
             # The GPU's memory belongs to the process that trains.
             env={**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1"},
         )
-        try:
-            seconds, lines, timed_out = 0.0, 0, False
-            began = time.monotonic()
-            while worker.poll() is None and not timed_out:
-                time.sleep(_POLL_SECONDS)
-                if (now := journal.read_bytes().count(b"\n")) > lines:
-                    lines, began = now, time.monotonic()
-                seconds = time.monotonic() - began
-                timed_out = seconds > timeout
-        finally:
-            worker.kill()
-            worker.wait()
     text = log.read_text(errors="replace")
     _log.info("Log of the edge conversion:\n%s", text)
     # A kill can leave half a line.
@@ -123,10 +108,10 @@ def _run_worker(
     result = {entry.variant: entry for line in ended_well for entry in [decode(line, Conversion)]}
     lost = next((variant for variant in left if variant.name not in result), None)
     if lost is not None:
-        ended = f"took more than {timeout:.0f} s" if timed_out else _ended(worker.returncode)
         tail = "\n".join(text.splitlines()[-_LOG_LINES:])
+        ended = _ended(worker.returncode, timeout)
         error = f"The conversion process {ended} while it made {lost.name}. Its log ends with:\n{tail}"
-        result[lost.name] = Conversion(lost.name, None, seconds, error)
+        result[lost.name] = Conversion(lost.name, None, error=error)
         _remove(lost, output)
     return result
 
@@ -137,7 +122,9 @@ def _remove(variant: Variant, output: Path) -> None:
         file.unlink()
 
 
-def _ended(returncode: int) -> str:
+def _ended(returncode: int, timeout: float) -> str:
+    if returncode == -signal.SIGALRM:  # which the worker asks for
+        return f"took more than {timeout:g} s"
     if returncode < 0:
         return f"was ended by {signal.Signals(-returncode).name}"
     return f"ended with exit code {returncode}"

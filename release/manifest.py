@@ -6,7 +6,6 @@ can be mixed with a part of another.
 
 import os
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -70,10 +69,6 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
         names = [variant.name for variant in variants]
         if len(set(names)) != len(names) or self.default_variant not in names:
             raise ValueError(f"default_variant {self.default_variant!r} is not one of the variants, {names}")
-
-    def expired(self, moment: datetime) -> bool:
-        """Whether `moment` (aware) is at or after `expires`."""
-        return moment >= parse_time(self.expires)
 
     @property
     def default_file(self) -> str:

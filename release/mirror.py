@@ -71,7 +71,9 @@ class Mirror:
         """
         files = _files_of(self._local)
         documents = {name: (self._local / name).read_bytes() for name in files if _is_document(name)}
-        new = sorted(files - self._names - documents.keys(), key=lambda name: (_is_manifest(name), name))
+        new = sorted(
+            files - self._names - documents.keys(), key=lambda name: (Path(name).name == MANIFEST, name)
+        )
         gone = sorted(self._names - files)
         changed = [name for name, content in documents.items() if self._documents.get(name) != content]
         changed.sort(key=lambda name: (_DOCUMENTS.index(Path(name).name), name))
@@ -89,7 +91,7 @@ class Mirror:
                     switched = True
                 else:
                     objects.put(self._remote / name, documents[name])
-            for name in [*sorted(gone, key=_is_scratch), *marks]:
+            for name in [*sorted(gone, key=lambda name: name.startswith(".scratch/")), *marks]:
                 objects.remove(self._remote / name)
         except EdgelineError as error:
             if not switched:
@@ -134,14 +136,6 @@ def _is_document(name: str) -> bool:
         ("edge", 1, POINTER),
         ("edge", 1, HISTORY),
     )
-
-
-def _is_manifest(name: str) -> bool:
-    return name.startswith("edge/") and name.endswith(f"/{MANIFEST}")
-
-
-def _is_scratch(name: str) -> bool:
-    return name.startswith(".scratch/")
 
 
 def _mark_of(name: str) -> str:
