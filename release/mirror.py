@@ -20,13 +20,12 @@ next one does what is left to do.
 """
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import EdgelineError
 from locations import files_below, read_bytes
-from release import objects
+from release import manifest, objects
 from release.layout import HISTORY, MANIFEST, PINS, POINTER, PushFolder
 from release.lease import Lease
 
@@ -69,7 +68,7 @@ class Mirror:
         Raises:
             EdgelineError: The store could not be written. Production is as it was before.
         """
-        files = _files_of(self._local)
+        files = set(manifest.files_below(self._local))
         documents = {name: (self._local / name).read_bytes() for name in files if _is_document(name)}
         new = sorted(
             files - self._names - documents.keys(), key=lambda name: (Path(name).name == MANIFEST, name)
@@ -121,11 +120,6 @@ class Mirror:
                 "Only one may change what is in production at a time; this change was not made.",
                 "Look at what is in production with `edgeline status`, and run this again.",
             )
-
-
-def _files_of(top: Path) -> set[str]:
-    found = (Path(folder, name) for folder, _, names in os.walk(top) for name in names)
-    return {path.relative_to(top).as_posix() for path in found}
 
 
 def _is_document(name: str) -> bool:
