@@ -10,6 +10,7 @@ from msgspec import Meta
 from errors import EdgelineError
 from locations import Location, explained, read_bytes
 from records.json_file import convert, to_builtins
+from release.layout import PushFolder
 
 T = TypeVar("T")
 Positive = Annotated[int, Meta(ge=1)]
@@ -28,19 +29,19 @@ def damaged(where: str, found: str, expected: str) -> EdgelineError:
     )
 
 
-def read_document(path: Location, where: str) -> bytes:
-    """The content of a document; `where` names it in errors.
+def read_document(folder: PushFolder, path: Location) -> bytes | None:
+    """The content of a document of a push folder; None where it is not there.
 
     Raises:
-        FileNotFoundError: It is not there.
         EdgelineError: It cannot be read.
     """
     try:
         return read_bytes(path)
     except FileNotFoundError:
-        raise
+        return None
     except OSError as error:
-        raise damaged(where, f"what cannot be read ({error.strerror or error})", "a file") from error
+        found = f"what cannot be read ({error.strerror or error})"
+        raise damaged(folder.relative(path), found, "a file") from error
 
 
 def parse(raw: bytes, kind: type[T], where: str) -> T:

@@ -14,6 +14,7 @@ import json
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -100,15 +101,20 @@ def read_pointer(folder: PushFolder, model: str) -> Change | None:
     """
     path = folder.pointer(model)
     where = folder.relative(path)
-    try:
-        raw = read_document(path, where)
-    except FileNotFoundError:
+    if (raw := read_document(folder, path)) is None:
         return None
     pointer = parse(raw, _Pointer, where)
     if pointer != _pointer_to(pointer.change):
         expected = f"version {pointer.change.to_version}, as its 'change' says"
         raise damaged(where, f"version {pointer.version}", expected)
     return pointer.change
+
+
+def find_pointer(folder: PushFolder, model: str) -> Change | None:
+    """The same; None also where the file is damaged, which `verify` reports."""
+    with suppress(EdgelineError):
+        return read_pointer(folder, model)
+    return None
 
 
 def render_pointer(change: Change) -> bytes:
@@ -140,10 +146,7 @@ def read_history(folder: PushFolder, model: str) -> History:
         before = change
     if torn:
         problems.append(f"{name}: its last line is torn; {_WRITTEN_NEXT}.")
-    try:
-        pointer = read_pointer(folder, model)
-    except EdgelineError:  # verify reports it; what the log knows is worth having without it
-        pointer = None
+    pointer = find_pointer(folder, model)
     if pointer and pointer != before:
         problems.append(f"{name}: {_end_of(changes, pointer)}")
         if not changes or pointer.number >= changes[-1].number:
@@ -237,9 +240,5 @@ def who() -> str:
 
 def _read_lines(folder: PushFolder, model: str) -> tuple[list[bytes], bytes]:
     """The whole lines of history.jsonl, and what is behind the last line end."""
-    try:
-        path = folder.history(model)
-        *lines, torn = read_document(path, folder.relative(path)).split(b"\n")
-    except FileNotFoundError:
-        return [], b""
+    *lines, torn = (read_document(folder, folder.history(model)) or b"").split(b"\n")
     return lines, torn

@@ -101,10 +101,8 @@ def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: 
     """
     path = folder.edge(model) / str(version) / MANIFEST
     where = folder.relative(path)
-    try:
-        raw = read_document(path, where)
-    except FileNotFoundError as error:
-        raise damaged(where, "no file", "the manifest of that release") from error
+    if (raw := read_document(folder, path)) is None:
+        raise damaged(where, "no file", "the manifest of that release")
     digest = sha256_of_bytes(raw)
     if manifest_sha256 not in (None, digest):
         raise damaged(where, f"sha256 {digest}", f"{manifest_sha256}, with which it went into production")
