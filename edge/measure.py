@@ -101,10 +101,8 @@ def _by_group(
     names = np.asarray(of)
     for name in sorted(set(of)):
         here = names == name
-        yield (
-            name,
-            GroupAccuracy(int(here.sum()), float(right[here].mean()), float(reference_right[here].mean())),
-        )
+        accuracy, reference_accuracy = float(right[here].mean()), float(reference_right[here].mean())
+        yield name, GroupAccuracy(int(here.sum()), accuracy, reference_accuracy)
 
 
 def _latency(model: EdgeModel, inputs: NDArray[Any]) -> Latency:

@@ -148,8 +148,5 @@ def digest_of(entries: Iterable[FileEntry]) -> str:
 def served_entries(files: Iterable[FileEntry], model: str, version: int) -> list[FileEntry]:
     """The SavedModel's entries among `files`, by path inside the SavedModel."""
     prefix = f"serving/{model}/{version}/"
-    return [
-        FileEntry(entry.path[len(prefix) :], entry.size, entry.sha256)
-        for entry in files
-        if entry.path.startswith(prefix)
-    ]
+    served = (entry for entry in files if entry.path.startswith(prefix))
+    return [FileEntry(entry.path.removeprefix(prefix), entry.size, entry.sha256) for entry in served]

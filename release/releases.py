@@ -78,8 +78,8 @@ def releases(root: str | Location, model: str) -> tuple[Release, ...]:
 
 def find_model(root: str | Location, model: str, model_digest: str) -> Release | None:
     """The newest release with this SavedModel content (see `manifest.model_digest`), or None."""
-    matches = [r for r in releases(root, model) if r.manifest.model_digest == model_digest]
-    return matches[-1] if matches else None
+    newest_first = reversed(releases(root, model))
+    return next((found for found in newest_first if found.manifest.model_digest == model_digest), None)
 
 
 def released_versions(folder: PushFolder, model: str) -> set[int]:

@@ -123,12 +123,10 @@ def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> "Markup":
 
     def draw(axes: "Axes") -> None:
         places = range(len(spans))
+        by_class = [[span.classes.get(label, 0) for span in spans] for label in classes]
+        others = [span.accepted - sum(span.classes.get(label, 0) for label in classes) for span in spans]
         bottom = [0] * len(spans)
-        for label, colour in zip([*classes, None], [*_CLASSES[: len(classes)], _BEFORE], strict=True):
-            if label is None:
-                counts = [span.accepted - sum(span.classes.get(c, 0) for c in classes) for span in spans]
-            else:
-                counts = [span.classes.get(label, 0) for span in spans]
+        for counts, colour in zip([*by_class, others], [*_CLASSES[: len(classes)], _BEFORE], strict=True):
             axes.bar(places, counts, 0.68, bottom=bottom, color=colour)
             bottom = [below + count for below, count in zip(bottom, counts, strict=True)]
         quarantined = [span.quarantined for span in spans]

@@ -49,9 +49,8 @@ class Row:
     def name(self) -> str:
         """Its id, and its day where the id does not say it."""
         stamp = self.started_at[:10].replace("-", "")
-        return (
-            self.run if stamp and self.run.startswith(stamp) else f"{words.day(self.started_at)} {self.run}"
-        )
+        known = stamp and self.run.startswith(stamp)
+        return self.run if known else f"{words.day(self.started_at)} {self.run}"
 
     @property
     def badge(self) -> str:
