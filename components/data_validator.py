@@ -13,9 +13,10 @@ from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
 from components.artifacts import Quarantine, Verdict
-from gates.data import judge, read_anomalies
+from gates.data import judge
 from gates.drift import measure_drift
 from gates.settings import GateSettings
+from records.anomalies import read_anomalies
 from records.drift import DRIFT
 from records.ingest import INGEST
 from records.verdict import VERDICT

@@ -5,20 +5,20 @@ Started by `edge.convert` as `python -m edge.conversion_worker`.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.runtime import load_interpreter
-from edge.variants import Variant, parse_variants
+from edge.variants import VARIANTS, Variant
 from errors import EdgelineError
 from records.edge import Conversion
 from records.json_file import encode
@@ -27,34 +27,30 @@ _REASON_LINES = 8
 
 
 def main(argv: Sequence[str]) -> None:
-    """The worker's entry: one line of JSON in the journal for each variant that ended."""
-    parser = argparse.ArgumentParser(prog="python -m edge.conversion_worker", description=__doc__)
-    parser.add_argument("saved_model", type=Path)
-    parser.add_argument("signature")
-    parser.add_argument("variants", nargs="+")
-    parser.add_argument("--calibration", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--journal", type=Path, required=True)
-    arguments = parser.parse_args(argv)
-    with arguments.journal.open("ab") as journal:
-        _work(arguments, journal)
+    """The worker's entry: one line of JSON in the journal for each variant that ended.
 
-
-def _work(arguments: argparse.Namespace, journal: BinaryIO) -> None:
+    Args:
+        argv: SavedModel, its signature, file with calibration examples, folder for the files, journal,
+            seconds that one variant may take, and the names of variants.
+    """
+    saved_model, signature, calibration, output, journal, timeout, *variants = argv
     make: Callable[[Variant], bytes] | None = None
-    for variant in parse_variants(arguments.variants):
+    for variant in (VARIANTS[name] for name in variants):
+        # Ends the process, wherever the converter is; nobody handles this signal.
+        signal.setitimer(signal.ITIMER_REAL, float(timeout))
         began, error = time.monotonic(), None
         try:
             if make is None:
-                make = _converter(arguments.saved_model, arguments.signature, arguments.calibration)
+                make = _converter(Path(saved_model), signature, Path(calibration))
                 began = time.monotonic()
-            _write_and_run(arguments.output / variant.file_name, make(variant))
+            _write_and_run(Path(output) / variant.file_name, make(variant))
         except Exception as caught:  # whatever one variant meets, the others are still made
             error = _summary(caught)
         seconds = round(time.monotonic() - began, 3)
         file = None if error else variant.file_name
-        journal.write(encode(Conversion(variant.name, file, seconds, error)) + b"\n")
-        journal.flush()
+        with open(journal, "ab") as entries:
+            entries.write(encode(Conversion(variant.name, file, seconds, error)) + b"\n")
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _converter(saved_model: Path, signature: str, calibration: Path) -> Callable[[Variant], bytes]:

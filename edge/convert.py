@@ -14,22 +14,20 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.variants import Variant, parse_variants
+from edge.variants import VARIANTS, Variant
 from errors import EdgelineError
 from records.edge import Conversion
 from records.json_file import decode
 
 _log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 0.1
 _LOG_LINES = 8
 
 
@@ -37,7 +35,7 @@ def convert(
     saved_model: Path,
     signature: str,
     variants: Sequence[str],
-    calibration: Path | NDArray[Any],
+    calibration: NDArray[Any],
     output: Path,
     timeout: float = 600.0,
 ) -> list[Conversion]:
@@ -46,9 +44,8 @@ def convert(
     Args:
         saved_model: Folder of the SavedModel.
         signature: Signature with one input, float32 or int32 [None, ...].
-        variants: Names of variants.
-        calibration: Real inputs [n, ...], or the .npy file with them; int8 takes the ranges of its
-            activations from these.
+        variants: Names of variants, each once.
+        calibration: Real inputs [n, ...]; int8 takes the ranges of its activations from these.
         output: Folder for the files; made if it is not there.
         timeout: Seconds that one variant may take, the loading of TensorFlow included. Defaults to 600.
 
@@ -57,44 +54,33 @@ def convert(
 
     Raises:
         EdgelineError: There is nothing to convert, or nothing to calibrate with.
-        UsageError: A variant is unknown or named twice.
     """
-    wanted = list(parse_variants(variants))
+    wanted = [VARIANTS[name] for name in variants]
     if not (saved_model / "saved_model.pb").is_file():
         raise EdgelineError(
             f"There is no SavedModel in {saved_model}.",
             "Edge files are converted from the SavedModel, never from a checkpoint.",
             "Export the model first.",
         )
+    if calibration.ndim < 2 or len(calibration) == 0 or not np.issubdtype(calibration.dtype, np.number):
+        raise EdgelineError(
+            f"The calibration examples are {calibration.dtype} {list(calibration.shape)}.",
+            "int8 takes the ranges of its activations from real examples.",
+            "Pass numbers [n, ...] with at least one example; 100 are usual.",
+        )
     output.mkdir(parents=True, exist_ok=True)
     for variant in wanted:
         _remove(variant, output)
     done: dict[str, Conversion] = {}
     with tempfile.TemporaryDirectory(prefix="edge-convert-") as folder:
-        calibration_file = _calibration_file(calibration, Path(folder))
+        np.save(Path(folder) / "calibration.npy", calibration)
         while left := [variant for variant in wanted if variant.name not in done]:
-            command = [
-                *(sys.executable, "-m", "edge.conversion_worker", str(saved_model), signature),
-                *(variant.name for variant in left),
-                *("--calibration", str(calibration_file), "--output", str(output)),
-                *("--journal", str(Path(folder) / f"journal-{len(done)}")),
-            ]
-            done |= _run_worker(command, left, output, Path(command[-1]), timeout)
+            journal = Path(folder) / f"journal-{len(done)}"
+            given = (saved_model, signature, Path(folder) / "calibration.npy", output, journal, timeout)
+            command = [sys.executable, "-m", "edge.conversion_worker", *map(str, given)]
+            command += [variant.name for variant in left]
+            done |= _run_worker(command, left, output, journal, timeout)
     return [done[variant.name] for variant in wanted]
-
-
-def _calibration_file(calibration: Path | NDArray[Any], folder: Path) -> Path:
-    examples = np.load(calibration, mmap_mode="r") if isinstance(calibration, Path) else calibration
-    if examples.ndim < 2 or len(examples) == 0 or not np.issubdtype(examples.dtype, np.number):
-        raise EdgelineError(
-            f"The calibration examples are {examples.dtype} {list(examples.shape)}.",
-            "int8 takes the ranges of its activations from real examples.",
-            "Pass numbers [n, ...] with at least one example; 100 are usual.",
-        )
-    if isinstance(calibration, Path):
-        return calibration.resolve()
-    np.save(folder / "calibration.npy", calibration)
-    return folder / "calibration.npy"
 
 
 def _run_worker(
@@ -106,35 +92,26 @@ def _run_worker(
     journal.touch()
     log = journal.with_suffix(".log")
     with log.open("wb") as stream:
-        worker = subprocess.Popen(
+        worker = subprocess.run(
             command,
+            check=False,
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
             # The GPU's memory belongs to the process that trains.
             env={**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1"},
         )
-        try:
-            seconds, lines, timed_out = 0.0, 0, False
-            began = time.monotonic()
-            while worker.poll() is None and not timed_out:
-                time.sleep(_POLL_SECONDS)
-                if (now := journal.read_bytes().count(b"\n")) > lines:
-                    lines, began = now, time.monotonic()
-                seconds = time.monotonic() - began
-                timed_out = seconds > timeout
-        finally:
-            worker.kill()
-            worker.wait()
     text = log.read_text(errors="replace")
     _log.info("Log of the edge conversion:\n%s", text)
-    result = {entry.variant: entry for entry in _entries(journal)}
+    # A kill can leave half a line.
+    ended_well = journal.read_bytes().rpartition(b"\n")[0].splitlines()
+    result = {entry.variant: entry for line in ended_well for entry in [decode(line, Conversion)]}
     lost = next((variant for variant in left if variant.name not in result), None)
     if lost is not None:
-        ended = f"took more than {timeout:.0f} s" if timed_out else _ended(worker.returncode)
         tail = "\n".join(text.splitlines()[-_LOG_LINES:])
+        ended = _ended(worker.returncode, timeout)
         error = f"The conversion process {ended} while it made {lost.name}. Its log ends with:\n{tail}"
-        result[lost.name] = Conversion(lost.name, None, seconds, error)
+        result[lost.name] = Conversion(lost.name, None, error=error)
         _remove(lost, output)
     return result
 
@@ -145,13 +122,9 @@ def _remove(variant: Variant, output: Path) -> None:
         file.unlink()
 
 
-def _ended(returncode: int) -> str:
+def _ended(returncode: int, timeout: float) -> str:
+    if returncode == -signal.SIGALRM:  # which the worker asks for
+        return f"took more than {timeout:g} s"
     if returncode < 0:
         return f"was ended by {signal.Signals(-returncode).name}"
     return f"ended with exit code {returncode}"
-
-
-def _entries(journal: Path) -> Iterator[Conversion]:
-    for line in journal.read_text().splitlines(keepends=True):
-        if line.endswith("\n"):  # a kill can leave half a line
-            yield decode(line.encode(), Conversion)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -41,7 +41,7 @@ def inspect(path: Path) -> FileReport:
             "Convert the model again.",
         )
     try:
-        return _report(_schema().Model.GetRootAsModel(content, 0), len(content))
+        return _report(_schema().ModelT.InitFromPackedBuf(content), len(content))
     except EdgelineError:
         raise
     except Exception as error:  # offsets into nowhere show as any of a dozen exceptions
@@ -108,72 +108,54 @@ def _report(model: Any, size: int) -> FileReport:
     custom: set[str] = set()
     tensors: Counter[str] = Counter()
     weights: dict[int, tuple[str, int]] = {}
-    for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
-        for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
-            code = model.OperatorCodes(operator.OpcodeIndex())
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
             # Codes above 126 live in a field that was added later, smaller ones in both.
-            builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+            builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
             name = op_names[builtin]
             if builtin == schema.BuiltinOperator.CUSTOM:
-                name = code.CustomCode().decode()
+                name = code.customCode.decode()
                 custom.add(name)
             ops[name] += 1
-        for tensor in (graph.Tensors(i) for i in range(graph.TensorsLength())):
-            dtype = dtypes[tensor.Type()].lower()
+        for tensor in graph.tensors:
+            dtype = dtypes[tensor.type].lower()
             tensors[dtype] += 1
-            if data_bytes := model.Buffers(tensor.Buffer()).DataLength():
-                weights[tensor.Buffer()] = (dtype, data_bytes)
+            if (data := model.buffers[tensor.buffer].data) is not None:
+                weights[tensor.buffer] = (dtype, len(data))
     sizes: Counter[str] = Counter()
     for dtype, data_bytes in weights.values():
         sizes[dtype] += data_bytes
     total = sum(sizes.values())
-    inputs, outputs = _contracts(model, dtypes)
+    graph, (signature, *_) = model.subgraphs[0], model.signatureDefs or [None]
+    maps = (*signature.inputs, *signature.outputs) if signature else ()
+    named = {entry.tensorIndex: entry.name for entry in maps}
+
+    def contracts(indices: Iterable[int]) -> tuple[TensorContract, ...]:
+        return tuple(_contract(graph.tensors[i], named.get(i), dtypes) for i in indices)
+
     return FileReport(
         size_bytes=size,
         ops=dict(ops.most_common()),
         custom_ops=tuple(sorted(name for name in custom if not name.startswith("Flex"))),
         flex_ops=tuple(sorted(name for name in custom if name.startswith("Flex"))),
-        inputs=inputs,
-        outputs=outputs,
+        inputs=contracts(graph.inputs),
+        outputs=contracts(graph.outputs),
         weight_dtypes={dtype: part / total for dtype, part in sizes.most_common()},
         tensor_dtypes=dict(tensors.most_common()),
     )
 
 
-def _contracts(
-    model: Any, dtypes: Mapping[int, str]
-) -> tuple[tuple[TensorContract, ...], tuple[TensorContract, ...]]:
-    graph = model.Subgraphs(0)
-    named = {}
-    if model.SignatureDefsLength():
-        signature = model.SignatureDefs(0)
-        for maps in (
-            [signature.Inputs(i) for i in range(signature.InputsLength())],
-            [signature.Outputs(i) for i in range(signature.OutputsLength())],
-        ):
-            named.update({entry.TensorIndex(): entry.Name().decode() for entry in maps})
-
-    def contract(index: int) -> TensorContract:
-        tensor = graph.Tensors(index)
-        open_shape = tensor.ShapeSignatureLength() > 0
-        length, size = (
-            (tensor.ShapeSignatureLength(), tensor.ShapeSignature)
-            if open_shape
-            else (tensor.ShapeLength(), tensor.Shape)
-        )
-        levels = tensor.Quantization()
-        quantised = levels is not None and levels.ScaleLength() == 1
-        return TensorContract(
-            name=named.get(index) or tensor.Name().decode(),
-            shape=tuple(int(size(i)) for i in range(length)),
-            dtype=dtypes[tensor.Type()].lower(),
-            scale=float(levels.Scale(0)) if quantised else None,
-            zero_point=int(levels.ZeroPoint(0)) if quantised else None,
-        )
-
-    return (
-        tuple(contract(graph.Inputs(i)) for i in range(graph.InputsLength())),
-        tuple(contract(graph.Outputs(i)) for i in range(graph.OutputsLength())),
+def _contract(tensor: Any, name: bytes | None, dtypes: Mapping[int, str]) -> TensorContract:
+    sizes = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
+    levels = tensor.quantization
+    quantised = levels is not None and levels.scale is not None and len(levels.scale) == 1
+    return TensorContract(
+        name=(name or tensor.name).decode(),
+        shape=tuple(int(size) for size in (sizes if sizes is not None else ())),
+        dtype=dtypes[tensor.type].lower(),
+        scale=float(levels.scale[0]) if quantised else None,
+        zero_point=int(levels.zeroPoint[0]) if quantised else None,
     )
 
 

@@ -17,6 +17,8 @@ from edge.runtime import EdgeModel
 from errors import EdgelineError
 from records.edge import GroupAccuracy, Latency, Machine, Measurement
 
+_RUNS, _WARM_UP = 100, 10
+
 
 def measure(
     tflite: Path,
@@ -25,8 +27,6 @@ def measure(
     labels: NDArray[np.integer[Any]],
     reference: NDArray[np.float32],
     groups: Mapping[str, Sequence[str]],
-    runs: int = 100,
-    warm_up: int = 10,
 ) -> Measurement:
     """Runs an edge file on examples, one at a time in one thread, beside what the SavedModel said.
 
@@ -37,8 +37,6 @@ def measure(
         labels: Right class indices, [n].
         reference: The SavedModel's probabilities of the same examples, float32 [n, classes].
         groups: For each grouping ("lane", "label", ...) the name of each example's group, length n.
-        runs: Timed runs. Defaults to 100; 50 is the least.
-        warm_up: Runs before these that are not timed. Defaults to 10.
 
     Raises:
         EdgelineError: No example, arguments that do not fit together, or a file that cannot be run.
@@ -68,7 +66,7 @@ def measure(
         reference_accuracy=float(reference_right.mean()),
         groups={name: dict(_by_group(of, right, reference_right)) for name, of in groups.items()},
         finite=bool(np.isfinite(probabilities).all()),
-        latency=_latency(model, inputs, max(runs, 50), warm_up),
+        latency=_latency(model, inputs),
         machine=Machine(_cpu(), len(os.sched_getaffinity(0)), model.runtime),
     )
 
@@ -103,22 +101,20 @@ def _by_group(
     names = np.asarray(of)
     for name in sorted(set(of)):
         here = names == name
-        yield (
-            name,
-            GroupAccuracy(int(here.sum()), float(right[here].mean()), float(reference_right[here].mean())),
-        )
+        accuracy, reference_accuracy = float(right[here].mean()), float(reference_right[here].mean())
+        yield name, GroupAccuracy(int(here.sum()), accuracy, reference_accuracy)
 
 
-def _latency(model: EdgeModel, inputs: NDArray[Any], runs: int, warm_up: int) -> Latency:
+def _latency(model: EdgeModel, inputs: NDArray[Any]) -> Latency:
     milliseconds = []
-    for run in range(-warm_up, runs):
+    for run in range(-_WARM_UP, _RUNS):
         example = run % len(inputs)
         began = time.perf_counter()
         model.predict(inputs[example : example + 1])
         if run >= 0:
             milliseconds.append((time.perf_counter() - began) * 1e3)
     p50, p90, p99 = (float(np.percentile(milliseconds, q)) for q in (50, 90, 99))
-    return Latency(p50, p90, p99, runs, threads=1)
+    return Latency(p50, p90, p99, _RUNS, threads=1)
 
 
 def _cpu() -> str:

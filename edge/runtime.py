@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import contracts
 from errors import EdgelineError
 from labels import parse_labels
 
@@ -42,11 +43,7 @@ def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
     """
     kind = contract.get("kind", "image")
     if kind not in _KINDS:
-        raise EdgelineError(
-            f"The preprocessing contract is of kind {kind!r}, not one of {', '.join(_KINDS)}.",
-            "Guessing would show the model something else than it was trained on.",
-            "Use the runtime that was released with this bundle, or verify the bundle.",
-        )
+        raise contracts.refused(f"kind is {kind!r}, not one of {', '.join(_KINDS)}")
     prepared: NDArray[Any] = importlib.import_module(f"edge.contracts.{kind}").preprocess(content, contract)
     return prepared
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-
-from errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -39,38 +35,12 @@ class Variant:
         return f"model_{self.name}.tflite"
 
 
-VARIANTS: Mapping[str, Variant] = MappingProxyType(
-    {
-        variant.name: variant
-        for variant in (
-            Variant("fp32", io_dtype="float32", weight_dtype="float32", min_weight_share=0.9),
-            Variant("fp16", io_dtype="float32", weight_dtype="float16", min_weight_share=0.9),
-            Variant("dynamic", io_dtype="float32", weight_dtype="int8", min_weight_share=0.5),
-            Variant("int8", io_dtype="int8", weight_dtype="int8", min_weight_share=0.5, integer_only=True),
-        )
-    }
-)
-
-
-def parse_variants(names: Iterable[str]) -> tuple[Variant, ...]:
-    """Reads variant names, in the order that prefers the first.
-
-    Raises:
-        UsageError: No name, a name twice, or one that is not a variant.
-    """
-    names = tuple(names)
-    unknown = [name for name in names if name not in VARIANTS]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], VARIANTS, n=1)
-        raise UsageError(
-            f"Unknown edge variant {', '.join(map(repr, unknown))}.",
-            f"The variants are {', '.join(VARIANTS)}.",
-            f"Did you mean {near[0]!r}?" if near else "Name one of these.",
-        )
-    if not names or len(set(names)) != len(names):
-        raise UsageError(
-            f"The edge variants are {list(names)}.",
-            "At least one is needed, and each makes one file.",
-            "List each variant once, the preferred one first.",
-        )
-    return tuple(VARIANTS[name] for name in names)
+VARIANTS: Mapping[str, Variant] = {
+    variant.name: variant
+    for variant in (
+        Variant("fp32", io_dtype="float32", weight_dtype="float32", min_weight_share=0.9),
+        Variant("fp16", io_dtype="float32", weight_dtype="float16", min_weight_share=0.9),
+        Variant("dynamic", io_dtype="float32", weight_dtype="int8", min_weight_share=0.5),
+        Variant("int8", io_dtype="int8", weight_dtype="int8", min_weight_share=0.5, integer_only=True),
+    )
+}

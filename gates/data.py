@@ -1,24 +1,15 @@
 """Whether a window of data may be trained on: each rule finds, and the settings say what a finding does."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from gates.settings import GateRule, GateSettings
+from records.anomalies import Anomaly
 from records.drift import Drift
 from records.ingest import Ingest
 from records.verdict import Verdict
 
 _LABEL = "label"
-
-
-@dataclass(frozen=True)
-class Anomaly:
-    """What breaks the curated schema: the feature, what is wrong with it, and the splits it was seen in."""
-
-    feature: str
-    text: str
-    splits: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,7 @@ def judge(
     """
     newest = ingest.spans[-1]
     findings = (
-        *_schema_findings(anomalies),
+        *(Finding("schema", item.sentence, feature=item.feature) for item in anomalies),
         *_class_count_findings(ingest, settings.min_examples_per_class),
         *_quarantine_findings(ingest, settings.max_quarantine_fraction),
         *_drift_findings(drifts, newest.name),
@@ -63,29 +54,6 @@ def judge(
         spans=tuple(dict.fromkeys(f.span or newest.name for f in blocking)),
         features=tuple(dict.fromkeys(f.feature for f in blocking if f.feature is not None)),
     )
-
-
-def read_anomalies(folder: Path, splits: Sequence[str]) -> tuple[Anomaly, ...]:
-    """What ExampleValidator found.
-
-    Args:
-        folder: Of its output.
-        splits: Of the examples.
-    """
-    from tensorflow_metadata.proto.v0 import anomalies_pb2
-
-    seen: dict[tuple[str, str], list[str]] = {}
-    for split in splits:
-        content = (folder / f"Split-{split}" / "SchemaDiff.pb").read_bytes()
-        for feature, info in anomalies_pb2.Anomalies.FromString(content).anomaly_info.items():
-            seen.setdefault((feature, f"{info.short_description}: {info.description}"), []).append(split)
-    return tuple(Anomaly(feature, text, tuple(found)) for (feature, text), found in seen.items())
-
-
-def _schema_findings(anomalies: Iterable[Anomaly]) -> Iterator[Finding]:
-    for item in anomalies:
-        text = f"breaks the schema in {' and '.join(item.splits)}: {item.text.rstrip('. ')}."
-        yield Finding("schema", f"{item.feature} {text}", feature=item.feature)
 
 
 def _class_count_findings(ingest: Ingest, least: int) -> Iterator[Finding]:

@@ -68,19 +68,13 @@ def measure_drift(statistics: Path, schema: Path) -> tuple[Drift, ...]:
 
 def _gone(feature: str, older: Any, newest: Any) -> tuple[str, ...]:
     """Texts that the newest span lacks, though it should have many by their share before."""
-    before, now = (
-        {
-            bucket.label: bucket.sample_count
-            for bucket in _stats(feature, of).string_stats.rank_histogram.buckets
-        }
-        for of in (older, newest)
-    )
-    scale = newest.num_examples / max(1, older.num_examples)
-    return tuple(
-        sorted(
-            text for text, count in before.items() if count * scale >= _LEAST_TO_COMPARE and text not in now
-        )
-    )
+    counts: list[dict[str, float]] = []
+    for dataset in (older, newest):
+        buckets = _stats(feature, dataset).string_stats.rank_histogram.buckets
+        counts.append({bucket.label: bucket.sample_count for bucket in buckets})
+    before, now = counts
+    least = _LEAST_TO_COMPARE * max(1, older.num_examples) / newest.num_examples
+    return tuple(sorted(text for text, count in before.items() if count >= least and text not in now))
 
 
 def _stats(feature: str, dataset: Any) -> Any:

@@ -33,23 +33,48 @@ class Problem:
     do: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """How a run went, whatever tells of it.
+
+    Attributes:
+        number: Its place in the order in which the runs of its model were made: a clock may be wrong. 0 for
+            those of before it was noted, which come first, by their ids.
+        outcome: `running` until it ends.
+        version: The version pushed, or the one that stays in production; None where that is not known.
+        started_at: UTC, ISO 8601.
+        ended_at: The same.
+        seconds: Wall time.
+        start_seconds: From the start of the run to its first step: mostly importing TFX.
+        resumes: The run whose finished steps were taken over.
+        inputs: Digests of what the run depends on: window, settings, schema, code; production (not compared).
+        steps: In their order.
+        reasons: Of the outcome, a sentence each.
+        warnings: What a person should look at although it blocked nothing.
+    """
+
+    number: int = 0
+    outcome: Ending = "running"
+    version: int | None = None
+    started_at: str = ""
+    ended_at: str | None = None
+    seconds: float | None = None
+    start_seconds: float | None = None
+    resumes: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
-class Run:
+class Run(Course):
     """The record of one run, whole in run.json.
 
     Attributes:
         id: The name of its folder.
-        number: Its place in the order in which the runs of its workspace were made: a clock may be wrong. 0
-            for those of before it was noted, which come first, by their ids.
         workload: The model's name.
         workload_source: What was given to --workload.
-        outcome: `running` until it ends.
-        started_at: UTC, ISO 8601.
-        seconds: Wall time.
-        inputs: Digests of what the run depends on: window, settings, schema, code; production (not compared).
-        version: The version pushed, or the one that stays in production.
-        start_seconds: From the start of the run to its first step: mostly importing TFX.
-        resumes: The run whose finished steps were taken over.
         spans: Names of the spans that it reads, oldest first.
         new_since: The last run before it on this data that ended with a verdict.
         new_spans: Those of its spans that no run with a verdict has read.
@@ -66,27 +91,15 @@ class Run:
     data: str
     push: str
     settings: Mapping[str, Any]
-    number: int = 0
-    outcome: Ending = "running"
     exit_code: int | None = None
     pid: int = 0
     host: str = ""
-    started_at: str = ""
-    ended_at: str | None = None
-    seconds: float | None = None
-    start_seconds: float | None = None
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    resumes: str | None = None
     spans: tuple[str, ...] = ()
     new_since: str | None = None
     new_spans: tuple[str, ...] = ()
     missed_spans: tuple[str, ...] = ()
     excluded_spans: tuple[Mapping[str, str], ...] = ()
     blamed_spans: tuple[str, ...] = ()
-    steps: tuple[Step, ...] = ()
-    version: int | None = None
-    reasons: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
     details: str | None = None
     error: Problem | None = None
 

@@ -9,17 +9,18 @@ from typing import Any
 from errors import EdgelineError, UsageError
 from labels import check_labels, render_labels
 from release import durable
-from release.documents import format_time, now, render_object
+from release.documents import format_time, now, render
 from release.layout import LABELS, MANIFEST, PREPROCESSING, PushFolder, checked_name
 from release.manifest import (
     SCHEMA_VERSION,
-    Manifest,
     describe_file,
     digest_of,
     files_below,
     parse_manifest,
     served_entries,
 )
+
+_SAID_BY_THE_CANDIDATE = ("run", "default_variant", "variants", "metrics", "data", "code", "versions")
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,9 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
     for name, source in candidate.edge_files.items():
         durable.copy_file(source, scratch / "edge" / name)
     durable.write_file(scratch / "edge" / LABELS, render_labels(candidate.labels))
-    preprocessing = render_object(candidate.preprocessing, "The preprocessing contract")
+    preprocessing = render(candidate.preprocessing, "The preprocessing contract")
     durable.write_file(scratch / "edge" / PREPROCESSING, preprocessing)
-    raw = _manifest_of(candidate, scratch, model, version).render()
+    raw = render(_manifest_of(candidate, scratch, model, version), "The manifest")
     try:
         parse_manifest(raw, "The new manifest")
     except EdgelineError as error:
@@ -110,30 +111,25 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
     return raw
 
 
-def _manifest_of(candidate: Candidate, scratch: Path, model: str, version: int) -> Manifest:
-    files = tuple(
+def _manifest_of(candidate: Candidate, scratch: Path, model: str, version: int) -> dict[str, Any]:
+    files = [
         describe_file(path, f"{part}/{model}/{version}/{name}")
         for part in ("serving", "edge")
         for name, path in files_below(scratch / part).items()
-    )
+    ]
     created = now()
-    return Manifest(
-        schema_version=SCHEMA_VERSION,
-        min_reader_version=1,
-        model=model,
-        version=version,
-        run=candidate.run,
-        created=format_time(created),
-        expires=format_time(created + timedelta(days=candidate.expires_days)),
-        files=files,
-        model_digest=digest_of(served_entries(files, model, version)),
-        default_variant=candidate.default_variant,
-        variants=tuple(dict(variant) for variant in candidate.variants),
-        metrics=dict(candidate.metrics),
-        data=dict(candidate.data),
-        code=dict(candidate.code),
-        versions=dict(candidate.versions),
-    )
+    said = {name: getattr(candidate, name) for name in _SAID_BY_THE_CANDIDATE}
+    return {
+        **said,
+        "schema_version": SCHEMA_VERSION,
+        "min_reader_version": 1,
+        "model": model,
+        "version": version,
+        "created": format_time(created),
+        "expires": format_time(created + timedelta(days=candidate.expires_days)),
+        "files": files,
+        "model_digest": digest_of(served_entries(files, model, version)),
+    }
 
 
 def _refused(found: str, why: str) -> EdgelineError:

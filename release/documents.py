@@ -2,14 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from typing import Annotated, TypeVar
+
+from msgspec import Meta
 
 from errors import EdgelineError
 from locations import Location, explained, read_bytes
+from records.json_file import convert, to_builtins
+from release.layout import PushFolder
 
 T = TypeVar("T")
+Positive = Annotated[int, Meta(ge=1)]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -24,82 +29,48 @@ def damaged(where: str, found: str, expected: str) -> EdgelineError:
     )
 
 
-def read_document(path: Location, where: str) -> bytes:
-    """The content of a document; `where` names it in errors.
+def read_document(folder: PushFolder, path: Location) -> bytes | None:
+    """The content of a document of a push folder; None where it is not there.
 
     Raises:
-        FileNotFoundError: It is not there.
         EdgelineError: It cannot be read.
     """
     try:
         return read_bytes(path)
     except FileNotFoundError:
-        raise
+        return None
     except OSError as error:
-        raise damaged(where, f"what cannot be read ({error.strerror or error})", "a file") from error
+        found = f"what cannot be read ({error.strerror or error})"
+        raise damaged(folder.relative(path), found, "a file") from error
 
 
-def parse_object(raw: bytes, where: str) -> dict[str, Any]:
-    """The JSON object in `raw`; `where` names its file in errors."""
+def parse(raw: bytes, kind: type[T], where: str) -> T:
+    """The JSON object in `raw` as the type `kind`; `where` names its file in errors."""
     try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError
-        raise damaged(where, f"no JSON ({error})", "a JSON object") from error
-    if not isinstance(document, dict):
-        raise damaged(where, f"a JSON {type(document).__name__}", "a JSON object")
-    return document
+        found: T = convert(json.loads(raw), kind)
+    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError, and what `kind` refuses
+        what = kind.__name__.strip("_").lower()
+        raise damaged(
+            where, f"no JSON of a {what} ({error})", "a JSON object as Edgeline writes it"
+        ) from error
+    return found
 
 
-def render_object(document: Mapping[str, Any], what: str) -> bytes:
-    """`document` as indented JSON with sorted keys.
+def render(document: object, what: str) -> bytes:
+    """A value of our types, or a mapping, as indented JSON with sorted keys.
 
     Raises:
         EdgelineError: A value is not finite or not a JSON type (such as a NumPy number).
     """
     try:
-        return (json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+        plain = to_builtins(document)
+        return (json.dumps(plain, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
     except (TypeError, ValueError) as error:
         raise EdgelineError(
             f"{what} cannot be written as JSON: {error}.",
             "A reader of a release must be able to parse it, and JSON has no NaN and no NumPy types.",
             "Give plain, finite Python numbers, strings, lists and mappings.",
         ) from error
-
-
-def field(document: Mapping[str, Any], key: str, kind: type[T], where: str) -> T:
-    """`document[key]`, which must be of type `kind` (a bool is no int)."""
-    if key not in document:
-        raise damaged(where, f"no {key!r}", f"{key!r} of type {kind.__name__}")
-    value = document[key]
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise damaged(where, f"{key!r} = {value!r} ({type(value).__name__})", f"type {kind.__name__}")
-    return value
-
-
-def positive(document: Mapping[str, Any], key: str, where: str) -> int:
-    """`document[key]`, which must be an integer of at least 1."""
-    value = field(document, key, int, where)
-    if value < 1:
-        raise damaged(where, f"{key!r} = {value}", "an integer of at least 1")
-    return value
-
-
-def digest_field(document: Mapping[str, Any], key: str, where: str) -> str:
-    """`document[key]`, which must be a sha256 in lower-case hexadecimal."""
-    value = field(document, key, str, where)
-    if len(value) != 64 or set(value) - set("0123456789abcdef"):
-        raise damaged(where, f"{key!r} = {value!r}", "64 hexadecimal digits")
-    return value
-
-
-def time_field(document: Mapping[str, Any], key: str, where: str) -> str:
-    """`document[key]`, which must be a UTC time such as 2026-10-05T09:12:33Z."""
-    value = field(document, key, str, where)
-    try:
-        parse_time(value)
-    except ValueError as error:
-        raise damaged(where, f"{key!r} = {value!r}", "a UTC time such as 2026-10-05T09:12:33Z") from error
-    return value
 
 
 def parse_time(text: str) -> datetime:

@@ -13,66 +13,61 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from msgspec import Struct
 
 from errors import EdgelineError
+from records.json_file import to_builtins
 from release.documents import (
+    Digest,
+    Positive,
     damaged,
-    digest_field,
-    field,
     format_time,
     now,
-    parse_object,
-    positive,
+    parse,
+    parse_time,
     read_document,
-    render_object,
+    render,
     sha256_of_bytes,
-    time_field,
 )
 from release.layout import PushFolder
 
-ACTIONS = ("push", "promote", "rollback")
+Action = Literal["push", "promote", "rollback"]
 _WRITTEN_NEXT = "the next push, promote or rollback writes it from current.json"
 
 
-@dataclass(frozen=True)
-class Change:
-    """One change of what is in production."""
+class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "from", "to_version": "to"}):
+    """One change of what is in production, with the keys of a line of history.jsonl."""
 
-    number: int  # rises by one with each change, also a rollback: a device can tell new from replayed
-    action: str
+    number: Positive  # rises by one with each change, also a rollback: a device can tell new from replayed
+    action: Action
     when: str
     who: str
-    from_version: int | None
-    to_version: int
-    manifest_sha256: str
+    from_version: Positive | None
+    to_version: Positive
+    manifest_sha256: Digest
     reason: str
-    previous_sha256: str | None = None  # of the line before, its line end left out; the first has none
+    previous_sha256: Digest | None = None  # of the line before, its line end left out; the first has none
 
-    def to_document(self) -> dict[str, Any]:
-        """As it stands in history.jsonl."""
-        document = {
-            "number": self.number,
-            "action": self.action,
-            "when": self.when,
-            "who": self.who,
-            "from": self.from_version,
-            "to": self.to_version,
-            "manifest_sha256": self.manifest_sha256,
-            "reason": self.reason,
-        }
-        return (
-            document
-            if self.previous_sha256 is None
-            else {**document, "previous_sha256": self.previous_sha256}
-        )
+    def __post_init__(self) -> None:
+        parse_time(self.when)
 
     def to_line(self) -> bytes:
         """Its line in history.jsonl, without the line end."""
-        return json.dumps(self.to_document(), allow_nan=False).encode()
+        return json.dumps(to_builtins(self)).encode()
+
+
+class _Pointer(Struct, frozen=True):
+    """What current.json holds."""
+
+    version: Positive
+    manifest_sha256: Digest
+    change: Change
 
 
 @dataclass(frozen=True)
@@ -106,23 +101,29 @@ def read_pointer(folder: PushFolder, model: str) -> Change | None:
     """
     path = folder.pointer(model)
     where = folder.relative(path)
-    try:
-        raw = read_document(path, where)
-    except FileNotFoundError:
+    if (raw := read_document(folder, path)) is None:
         return None
-    document = parse_object(raw, where)
-    change = _parse_change(field(document, "change", dict, where), where)
-    version = positive(document, "version", where)
-    digest = digest_field(document, "manifest_sha256", where)
-    if (version, digest) != (change.to_version, change.manifest_sha256):
-        raise damaged(where, f"version {version}", f"version {change.to_version}, as its 'change' says")
-    return change
+    pointer = parse(raw, _Pointer, where)
+    if pointer != _pointer_to(pointer.change):
+        expected = f"version {pointer.change.to_version}, as its 'change' says"
+        raise damaged(where, f"version {pointer.version}", expected)
+    return pointer.change
+
+
+def find_pointer(folder: PushFolder, model: str) -> Change | None:
+    """The same; None also where the file is damaged, which `verify` reports."""
+    with suppress(EdgelineError):
+        return read_pointer(folder, model)
+    return None
 
 
 def render_pointer(change: Change) -> bytes:
     """The content of current.json."""
-    document = {"version": change.to_version, "manifest_sha256": change.manifest_sha256}
-    return render_object({**document, "change": change.to_document()}, "current.json")
+    return render(_pointer_to(change), "current.json")
+
+
+def _pointer_to(change: Change) -> _Pointer:
+    return _Pointer(change.to_version, change.manifest_sha256, change)
 
 
 def read_history(folder: PushFolder, model: str) -> History:
@@ -134,7 +135,7 @@ def read_history(folder: PushFolder, model: str) -> History:
     before: Change | None = None
     for number, line in enumerate(lines, start=1):
         try:
-            change = _parse_change(parse_object(line, name), name)
+            change = parse(line, Change, name)
         except EdgelineError:
             problems.append(f"{name}: line {number} cannot be read.")
             before = None
@@ -145,10 +146,7 @@ def read_history(folder: PushFolder, model: str) -> History:
         before = change
     if torn:
         problems.append(f"{name}: its last line is torn; {_WRITTEN_NEXT}.")
-    try:
-        pointer = read_pointer(folder, model)
-    except EdgelineError:  # verify reports it; what the log knows is worth having without it
-        pointer = None
+    pointer = find_pointer(folder, model)
     if pointer and pointer != before:
         problems.append(f"{name}: {_end_of(changes, pointer)}")
         if not changes or pointer.number >= changes[-1].number:
@@ -185,7 +183,7 @@ def _end_of(changes: Sequence[Change], pointer: Change) -> str:
 
 
 def next_change(
-    folder: PushFolder, model: str, action: str, version: int, manifest_sha256: str, reason: str
+    folder: PushFolder, model: str, action: Action, version: int, manifest_sha256: str, reason: str
 ) -> Change:
     """The change that this user makes now, numbered after the last one; nothing is written."""
     last = read_history(folder, model).last
@@ -242,28 +240,5 @@ def who() -> str:
 
 def _read_lines(folder: PushFolder, model: str) -> tuple[list[bytes], bytes]:
     """The whole lines of history.jsonl, and what is behind the last line end."""
-    try:
-        path = folder.history(model)
-        *lines, torn = read_document(path, folder.relative(path)).split(b"\n")
-    except FileNotFoundError:
-        return [], b""
+    *lines, torn = (read_document(folder, folder.history(model)) or b"").split(b"\n")
     return lines, torn
-
-
-def _parse_change(document: Mapping[str, Any], where: str) -> Change:
-    action = field(document, "action", str, where)
-    if action not in ACTIONS:
-        raise damaged(where, f"action {action!r}", f"one of {', '.join(ACTIONS)}")
-    return Change(
-        number=positive(document, "number", where),
-        action=action,
-        when=time_field(document, "when", where),
-        who=field(document, "who", str, where),
-        from_version=None if document.get("from") is None else positive(document, "from", where),
-        to_version=positive(document, "to", where),
-        manifest_sha256=digest_field(document, "manifest_sha256", where),
-        reason=field(document, "reason", str, where),
-        previous_sha256=(
-            digest_field(document, "previous_sha256", where) if "previous_sha256" in document else None
-        ),
-    )

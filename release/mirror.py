@@ -20,13 +20,12 @@ next one does what is left to do.
 """
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import EdgelineError
 from locations import files_below, read_bytes
-from release import objects
+from release import manifest, objects
 from release.layout import HISTORY, MANIFEST, PINS, POINTER, PushFolder
 from release.lease import Lease
 
@@ -69,9 +68,11 @@ class Mirror:
         Raises:
             EdgelineError: The store could not be written. Production is as it was before.
         """
-        files = _files_of(self._local)
+        files = set(manifest.files_below(self._local))
         documents = {name: (self._local / name).read_bytes() for name in files if _is_document(name)}
-        new = sorted(files - self._names - documents.keys(), key=lambda name: (_is_manifest(name), name))
+        new = sorted(
+            files - self._names - documents.keys(), key=lambda name: (Path(name).name == MANIFEST, name)
+        )
         gone = sorted(self._names - files)
         changed = [name for name, content in documents.items() if self._documents.get(name) != content]
         changed.sort(key=lambda name: (_DOCUMENTS.index(Path(name).name), name))
@@ -89,7 +90,7 @@ class Mirror:
                     switched = True
                 else:
                     objects.put(self._remote / name, documents[name])
-            for name in [*sorted(gone, key=_is_scratch), *marks]:
+            for name in [*sorted(gone, key=lambda name: name.startswith(".scratch/")), *marks]:
                 objects.remove(self._remote / name)
         except EdgelineError as error:
             if not switched:
@@ -121,11 +122,6 @@ class Mirror:
             )
 
 
-def _files_of(top: Path) -> set[str]:
-    found = (Path(folder, name) for folder, _, names in os.walk(top) for name in names)
-    return {path.relative_to(top).as_posix() for path in found}
-
-
 def _is_document(name: str) -> bool:
     part, _, rest = name.partition("/")
     depth = rest.count("/")
@@ -134,14 +130,6 @@ def _is_document(name: str) -> bool:
         ("edge", 1, POINTER),
         ("edge", 1, HISTORY),
     )
-
-
-def _is_manifest(name: str) -> bool:
-    return name.startswith("edge/") and name.endswith(f"/{MANIFEST}")
-
-
-def _is_scratch(name: str) -> bool:
-    return name.startswith(".scratch/")
 
 
 def _mark_of(name: str) -> str:

@@ -7,9 +7,8 @@ whole, from the pointers of all models in the push folder.
 import re
 from collections.abc import Mapping
 
-from errors import EdgelineError
 from release.documents import read_document
-from release.history import read_history, read_pointer
+from release.history import find_pointer, read_history
 from release.layout import PushFolder
 
 # TF Serving takes absolute paths only, and its image looks for models here: mount <push>/serving at this
@@ -43,10 +42,7 @@ def render_pins(pins: Mapping[str, int]) -> bytes:
 
 def read_pins(folder: PushFolder) -> dict[str, int]:
     """Model -> version as models.config has it; empty where the file is missing."""
-    try:
-        text = read_document(folder.pins, folder.relative(folder.pins)).decode(errors="replace")
-    except FileNotFoundError:
-        return {}
+    text = (read_document(folder, folder.pins) or b"").decode(errors="replace")
     return {model: int(version) for model, version in _PIN.findall(text)}
 
 
@@ -57,11 +53,7 @@ def wanted_pins(folder: PushFolder) -> dict[str, int]:
     """
     pins, written = {}, read_pins(folder)
     for model in folder.models():
-        try:
-            pointer = read_pointer(folder, model)
-        except EdgelineError:
-            pointer = None
-        newest = pointer or read_history(folder, model).last
+        newest = find_pointer(folder, model) or read_history(folder, model).last
         version = newest.to_version if newest else written.get(model)
         if version is not None:
             pins[model] = version
@@ -80,7 +72,5 @@ def pins_problem(folder: PushFolder, model: str) -> str:
 
 def pins_are(folder: PushFolder, pins: Mapping[str, int]) -> bool:
     """Whether models.config is, byte for byte, what pins these."""
-    try:
-        return read_document(folder.pins, folder.relative(folder.pins)) == render_pins(pins)
-    except FileNotFoundError:
-        return not pins
+    found = read_document(folder, folder.pins)
+    return not pins if found is None else found == render_pins(pins)

@@ -78,8 +78,8 @@ def releases(root: str | Location, model: str) -> tuple[Release, ...]:
 
 def find_model(root: str | Location, model: str, model_digest: str) -> Release | None:
     """The newest release with this SavedModel content (see `manifest.model_digest`), or None."""
-    matches = [r for r in releases(root, model) if r.manifest.model_digest == model_digest]
-    return matches[-1] if matches else None
+    newest_first = reversed(releases(root, model))
+    return next((found for found in newest_first if found.manifest.model_digest == model_digest), None)
 
 
 def released_versions(folder: PushFolder, model: str) -> set[int]:
@@ -101,10 +101,8 @@ def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: 
     """
     path = folder.edge(model) / str(version) / MANIFEST
     where = folder.relative(path)
-    try:
-        raw = read_document(path, where)
-    except FileNotFoundError as error:
-        raise damaged(where, "no file", "the manifest of that release") from error
+    if (raw := read_document(folder, path)) is None:
+        raise damaged(where, "no file", "the manifest of that release")
     digest = sha256_of_bytes(raw)
     if manifest_sha256 not in (None, digest):
         raise damaged(where, f"sha256 {digest}", f"{manifest_sha256}, with which it went into production")

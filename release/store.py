@@ -41,12 +41,13 @@ from release import durable, lease
 from release.candidate import Candidate, check, stage
 from release.documents import sha256_of_bytes
 from release.history import (
+    Action,
     Change,
     catch_up,
+    find_pointer,
     next_change,
     previous_version,
     read_history,
-    read_pointer,
     render_pointer,
 )
 from release.layout import PushFolder, checked_name
@@ -177,7 +178,7 @@ def _writer(place: Location, doing: str) -> Iterator[PushFolder[Path]]:
         publish()
 
 
-def _switch_to(root: str | Location, model: str, action: str, version: int | None, reason: str) -> Release:
+def _switch_to(root: str | Location, model: str, action: Action, version: int | None, reason: str) -> Release:
     checked_name(model, "model name")
     if not reason.strip():
         raise UsageError(
@@ -202,7 +203,8 @@ def _switch_to(root: str | Location, model: str, action: str, version: int | Non
             )
         if target not in released:
             raise UsageError(f"{model} has no release {target}.", choice, "Name one of these.")
-        if _names(folder, model, target):
+        pointer = find_pointer(folder, model)  # promoting a release is how a damaged one is fixed
+        if pointer is not None and pointer.to_version == target:
             raise UsageError(
                 f"{model} {target} is in production already.", choice, "Name another release, if any."
             )
@@ -216,14 +218,6 @@ def _switch_to(root: str | Location, model: str, action: str, version: int | Non
         change = next_change(folder, model, action, target, release.manifest_sha256, reason.strip())
         _put_in_production(folder, model, change, new=False)
     return release
-
-
-def _names(folder: PushFolder, model: str, version: int) -> bool:
-    try:
-        pointer = read_pointer(folder, model)
-    except EdgelineError:  # promoting a release is how a damaged pointer is fixed
-        return False
-    return pointer is not None and pointer.to_version == version
 
 
 def _next_version(folder: PushFolder, model: str) -> int:

@@ -39,7 +39,7 @@ def verify(root: str | Location, model: str, version: int | None = None) -> list
     if version is not None:
         return release_problems(folder, model, version, history)
     problems = [*history.problems, *_pointer_problems(folder, model)]
-    problems += [problem for problem in (pins_problem(folder, model),) if problem]
+    problems += filter(None, [pins_problem(folder, model)])
     problems += _stray_names(folder, model)
     for each in known_versions(root, model):
         if each not in history.manifests:
@@ -97,11 +97,8 @@ def _pointer_problems(folder: PushFolder, model: str) -> list[str]:
         return [f"{error.found} {error.why}"]
     if pointer is None:
         return [f"{folder.relative(path)}: missing, so nothing is in production."]
-    return (
-        []
-        if read_bytes(path) == render_pointer(pointer)
-        else [f"{folder.relative(path)}: is not as it was written."]
-    )
+    whole = read_bytes(path) == render_pointer(pointer)
+    return [] if whole else [f"{folder.relative(path)}: is not as it was written."]
 
 
 def _stray_names(folder: PushFolder, model: str) -> list[str]:

@@ -8,10 +8,9 @@ a phone.
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from records.ingest import Span
@@ -20,27 +19,22 @@ from report.facts import Feature
 from report.measures import Reliability
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.axes import Axes
+
+    from report.index import Row
 
 WIDTH, _SMALL = 330, 270
 _PIXELS_PER_INCH = 72  # One point of matplotlib's SVG is one unit of its viewBox.
 
 # Stand-ins for the variables of templates/style.css.
-_STAND_INS = {
-    "#000001": "var(--ink)",
-    "#000002": "var(--muted)",
-    "#000003": "var(--line)",
-    "#000004": "var(--accent)",
-    "#000005": "var(--before)",
-    "#000006": "var(--warn)",
-    "#000007": "var(--good)",
-    "#000008": "var(--bad)",
-    "#000009": "var(--surface)",
-    **{f"#00001{number}": f"var(--class-{number})" for number in range(6)},
-}
-_INK, _MUTED, _LINE, _ACCENT, _BEFORE, _WARN, _GOOD, _BAD, _SURFACE = list(_STAND_INS)[:9]
-CLASS_COLOURS = tuple(f"var(--class-{number})" for number in range(6))
-_CLASSES = [stand_in for stand_in, variable in _STAND_INS.items() if variable in CLASS_COLOURS]
+_VARIABLES = (
+    *("ink", "muted", "line", "accent", "before", "warn", "good", "bad", "surface"),
+    *(f"class-{number}" for number in range(6)),
+)
+_STAND_INS = {f"#{number:06x}": f"var(--{name})" for number, name in enumerate(_VARIABLES, start=1)}
+_INK, _MUTED, _LINE, _ACCENT, _BEFORE, _WARN, _GOOD, _BAD, _SURFACE, *_CLASSES = _STAND_INS
+CLASS_COLOURS = tuple(_STAND_INS[stand_in] for stand_in in _CLASSES)
 
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -72,28 +66,23 @@ _STYLE: dict[str, Any] = {
 }
 
 
-class _Drawing:
-    """One chart while it is drawn."""
-
-    def __init__(self, name: str, alt: str) -> None:
-        self.name, self.alt, self.svg = name, alt, ""
-
-
-@contextmanager
-def _draw(name: str, alt: str, width: int = WIDTH, height: int = 190) -> "Iterator[tuple[Axes, _Drawing]]":
-    """Gives axes to draw on; afterwards the drawing's `svg` is ready.
+def _drawn(
+    name: str, alt: str, draw: "Callable[[Axes], None]", width: int = WIDTH, height: int = 190
+) -> "Markup":
+    """An SVG element for a page.
 
     Args:
         name: Unique in its page; ids in the SVG begin with it.
         alt: What the chart shows, for those who cannot see it.
+        draw: Draws it.
         width: In CSS pixels.
         height: In CSS pixels.
     """
     import matplotlib
+    from markupsafe import Markup
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    drawing = _Drawing(name, alt)
     style: Any = {**_STYLE, "svg.hashsalt": name}  # newer matplotlibs type the names of all their settings
     with matplotlib.rc_context(style), warnings.catch_warnings():
         # The browser has the letters that matplotlib's own font lacks.
@@ -101,36 +90,29 @@ def _draw(name: str, alt: str, width: int = WIDTH, height: int = 190) -> "Iterat
         size = (width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH)
         layout = ConstrainedLayoutEngine(w_pad=2 / _PIXELS_PER_INCH, h_pad=2 / _PIXELS_PER_INCH)
         figure = Figure(figsize=size, dpi=_PIXELS_PER_INCH, layout=layout)
-        yield figure.add_subplot(), drawing
+        draw(figure.add_subplot())
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    drawing.svg = _for_the_page(file.getvalue(), drawing, width, height)
+    head = f'<svg class="chart" viewBox="0 0 {width} {height}" style="max-width: {width}px" role="img"'
+    return Markup(f'{head} aria-label="{escape(alt)}">\n{_for_the_page(file.getvalue(), name)}')
 
 
-def _for_the_page(svg: str, drawing: _Drawing, width: int, height: int) -> str:
-    """An SVG of matplotlib as an element of a page: no prologue, its own ids, the page's colours and font."""
-    from html import escape
-
+def _for_the_page(svg: str, name: str) -> str:
+    """What is in an SVG of matplotlib, with its own ids, and the page's colours and font."""
     body = svg[svg.index("<svg") :]
     body = body[body.index(">") + 1 :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r'\bid="([^"]+)"', rf'id="{drawing.name}-\1"', body)
-    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{drawing.name}-\1)", body)
-    body = re.sub(r'href="#([^"]+)"', rf'href="#{drawing.name}-\1"', body)
+    # Rules of one name in several charts would style one another's.
+    body = re.sub(r"<(metadata|style)\b.*?</\1>", "", body, flags=re.DOTALL)
+    body = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{name}-", body)
     # `font: 11px 'DejaVu Sans', ...` becomes the size alone; the family comes from the page.
     body = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", body)
     body = re.sub(r"font-family: [^;\"]*;?", "", body)
     for stand_in, variable in _STAND_INS.items():
         body = body.replace(stand_in, variable)
-    # Several rules of one name would style one another's charts.
-    body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
-    body = "\n".join(line.strip() for line in body.splitlines() if line.strip())
-    label = escape(drawing.alt, quote=True)
-    head = f'<svg class="chart" viewBox="0 0 {width} {height}" style="max-width: {width}px" role="img"'
-    return f'{head} aria-label="{label}">\n{body}'
+    return "\n".join(line.strip() for line in body.splitlines() if line.strip())
 
 
-def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> str:
+def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> "Markup":
     """Photos of each span, stacked by class, those quarantined on top.
 
     Args:
@@ -138,14 +120,13 @@ def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> str:
         spans: Oldest first.
         classes: Whose photos get a colour each; those of other classes share the last one.
     """
-    with _draw(name, f"Photos of {len(spans)} spans by class, and quarantined") as (axes, drawing):
+
+    def draw(axes: "Axes") -> None:
         places = range(len(spans))
+        by_class = [[span.classes.get(label, 0) for span in spans] for label in classes]
+        others = [span.accepted - sum(span.classes.get(label, 0) for label in classes) for span in spans]
         bottom = [0] * len(spans)
-        for label, colour in zip([*classes, None], [*_CLASSES[: len(classes)], _BEFORE], strict=True):
-            if label is None:
-                counts = [span.accepted - sum(span.classes.get(c, 0) for c in classes) for span in spans]
-            else:
-                counts = [span.classes.get(label, 0) for span in spans]
+        for counts, colour in zip([*by_class, others], [*_CLASSES[: len(classes)], _BEFORE], strict=True):
             axes.bar(places, counts, 0.68, bottom=bottom, color=colour)
             bottom = [below + count for below, count in zip(bottom, counts, strict=True)]
         quarantined = [span.quarantined for span in spans]
@@ -155,18 +136,15 @@ def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> str:
         axes.set_xticks(list(places)[::step], [str(span.number) for span in spans][::step])
         axes.set_xlabel("span")
         axes.margins(x=0.02)
-    return drawing.svg
+
+    return _drawn(name, f"Photos of {len(spans)} spans by class, and quarantined", draw)
 
 
-def feature(name: str, of: Feature) -> str:
+def feature(name: str, of: Feature) -> "Markup":
     """The newest span's distribution of one feature over that of the spans before it."""
     alt = f"Distribution of {of.name}: the newest span and those before"
-    with _draw(name, alt, _SMALL, height=140) as (axes, drawing):
-        if of.now.values:
-            _draw_values(axes, of)
-        else:
-            _draw_bins(axes, of)
-    return drawing.svg
+    draw = _draw_values if of.now.values else _draw_bins
+    return _drawn(name, alt, lambda axes: draw(axes, of), _SMALL, height=140)
 
 
 def _draw_bins(axes: "Axes", of: Feature) -> None:
@@ -215,7 +193,7 @@ def _shorten(text: str, most: int = 16) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) -> str:
+def training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) -> "Markup":
     """One figure over the epochs, on training and on eval photos.
 
     Args:
@@ -224,20 +202,13 @@ def training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) 
         figure: `loss` or `accuracy`.
         best: The epoch whose weights were kept.
     """
-    nan = float("nan")
-    with _draw(name, f"{figure} over {len(epochs)} epochs") as (axes, drawing):
+
+    def draw(axes: "Axes") -> None:
         numbers = [epoch.epoch for epoch in epochs]
         marker = "o" if len(epochs) <= 20 else None
         for key, colour in ((figure, _BEFORE), (f"val_{figure}", _ACCENT)):
             values = [getattr(epoch, key) for epoch in epochs]
-            axes.plot(
-                numbers,
-                [nan if v is None else v for v in values],
-                color=colour,
-                linewidth=2,
-                marker=marker,
-                markersize=3.5,
-            )
+            axes.plot(numbers, values, color=colour, linewidth=2, marker=marker, markersize=3.5)
         if best is not None:
             axes.axvline(best, color=_MUTED, linewidth=1, linestyle=(0, (2, 3)))
         if figure == "accuracy":
@@ -245,12 +216,14 @@ def training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) 
         axes.locator_params(axis="x", integer=True)
         axes.locator_params(axis="y", nbins=5)
         axes.set_xlabel("epoch")
-    return drawing.svg
+
+    return _drawn(name, f"{figure} over {len(epochs)} epochs", draw)
 
 
-def reliability(name: str, of: Reliability) -> str:
+def reliability(name: str, of: Reliability) -> "Markup":
     """Accuracy over confidence; on the dotted line, what the model says is what is true."""
-    with _draw(name, "Accuracy over confidence, in ten bins", height=250) as (axes, drawing):
+
+    def draw(axes: "Axes") -> None:
         axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, linestyle=(0, (2, 3)))
         for found in of.bins:
             axes.plot([found.confidence] * 2, [found.confidence, found.accuracy], color=_WARN, linewidth=2)
@@ -262,63 +235,46 @@ def reliability(name: str, of: Reliability) -> str:
             axis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         axes.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.08), xlabel="probability of the answer", ylabel="right")
         axes.grid(True, axis="both")
-    return drawing.svg
+
+    return _drawn(name, "Accuracy over confidence, in ten bins", draw, height=250)
 
 
-@dataclass(frozen=True)
-class Point:
-    """One run on the timeline.
-
-    Attributes:
-        at: Its start.
-        outcome: How it ended.
-        accuracy: Of its model, 0..1.
-        before: Of the model in production, on the same photos.
-    """
-
-    at: datetime
-    outcome: str
-    accuracy: float | None = None
-    before: float | None = None
-
-
-def timeline(name: str, width: int, points: Sequence[Point]) -> str:
+def timeline(name: str, width: int, runs: "Sequence[tuple[datetime, Row]]") -> "Markup":
     """Accuracy of each run's model over time, beside that of the model in production.
 
     Args:
         name: Unique in its page.
         width: In CSS pixels.
-        points: Oldest first. Where a clock says otherwise, they stand side by side in this order.
+        runs: With their start, oldest first. Where a clock says otherwise, they stand side by side in this
+            order.
     """
     from matplotlib.dates import date2num
 
-    colours = {"pushed": _GOOD, "held": _WARN, "unchanged": _BEFORE}
-    with _draw(name, f"Accuracy of {len(points)} runs over time", width, height=230) as (axes, drawing):
-        days = [float(date2num(point.at)) for point in points]
-        places = days if days == sorted(days) else [float(number) for number in range(len(points))]
-        compared = [
-            (at, point.before) for at, point in zip(places, points, strict=True) if point.before is not None
-        ]
+    colours = {"pushed": _GOOD, "held": _WARN, "refused": _WARN, "unchanged": _BEFORE}
+    rows = [row for _, row in runs]
+    days = [float(date2num(at)) for at, _ in runs]
+    ordered = days == sorted(days)
+    places = days if ordered else [float(number) for number in range(len(rows))]
+
+    def draw(axes: "Axes") -> None:
+        compared = [(at, row.before) for at, row in zip(places, rows, strict=True) if row.before is not None]
         axes.plot([at for at, _ in compared], [value for _, value in compared], color=_BEFORE, linewidth=2)
-        known = [value for point in points for value in (point.accuracy, point.before) if value is not None]
+        known = [value for row in rows for value in (row.accuracy, row.before) if value is not None]
         low, high = min(known, default=0.0), max(known, default=1.0)
         # A run without a model has a day and no height: it stands at the foot.
         foot = low - max(0.01, 0.15 * (high - low))
-        for at, point in zip(places, points, strict=True):
-            if point.accuracy is not None:
-                colour = colours.get(point.outcome, _BAD)
-                axes.plot([at], [point.accuracy], "o", color=colour, markersize=6, zorder=3)
-            else:
-                colour = _WARN if point.outcome == "refused" else _BAD
-                axes.plot([at], [foot], "x", color=colour, markersize=6, zorder=3)
+        for at, row in zip(places, rows, strict=True):
+            height, marker = (foot, "x") if row.accuracy is None else (row.accuracy, "o")
+            axes.plot([at], [height], marker, color=colours.get(row.outcome, _BAD), markersize=6, zorder=3)
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         axes.locator_params(axis="y", nbins=5)
-        if places is days:
+        if ordered:
             _label_days(axes, width)
         else:
             axes.set_xticks([])
             axes.set_xlabel("in the order of the runs, whose clocks disagree")
-    return drawing.svg
+
+    return _drawn(name, f"Accuracy of {len(rows)} runs over time", draw, width, height=230)
 
 
 def _label_days(axes: "Axes", width: int) -> None:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from errors import EdgelineError
 from labels import parse_labels
+from records.anomalies import read_anomalies
 from records.drift import DRIFT
 from records.edge import EDGE_FILES, LABELS_FILE_NAME, MISTAKES, PREDICTIONS
 from records.evaluation import METRICS
@@ -18,7 +19,7 @@ from report import facts
 from report.measures import Reliability, reliability, wilson
 from report.schema import differences
 from report.sources import Sources
-from report.statistics import read_anomalies, read_features
+from report.statistics import read_features
 
 _Part = TypeVar("_Part")
 # What a file ends in whose values are of the right type and mean nothing.
@@ -96,7 +97,10 @@ def _data(sources: Sources, reader: _Reader) -> facts.Data | None:
         return read_features(sources.statistics, drift) if sources.statistics else ()
 
     def anomalies() -> tuple[str, ...]:
-        return read_anomalies(sources.anomalies) if sources.anomalies else ()
+        if sources.anomalies is None:
+            return ()
+        splits = sorted(path.name.removeprefix("Split-") for path in sources.anomalies.glob("Split-*"))
+        return tuple(item.sentence for item in read_anomalies(sources.anomalies, splits))
 
     def schema() -> tuple[Difference, ...]:
         if sources.schema is None or sources.inferred is None or sources.statistics is None:
@@ -145,7 +149,6 @@ def _slice(
         accuracy=accuracy,
         low=low,
         high=high,
-        loss=values.get("loss"),
         before=before.get("accuracy"),
         measures={name: found for name in _MEASURES if (found := values.get(name)) is not None},
     )

@@ -11,8 +11,7 @@ from records.edge import EdgeFiles, Mistake
 from records.evaluation import Confusion
 from records.ingest import Ingest, Thumbnail
 from records.json_file import decode, encode
-from records.outcome import Ending
-from records.run import Problem, Step
+from records.run import Course, Problem
 from records.schema import Difference
 from records.training import Epoch, TrainingSummary
 from records.verdict import Verdict
@@ -30,55 +29,31 @@ class Artifact:
 
 
 @dataclass(frozen=True)
-class About:
+class About(Course):
     """The run itself.
 
     Attributes:
         run: Its id.
         model: The model's name.
-        number: Its place in the order in which the runs of its model were made; 0 where that was not noted.
         engine: Where it ran.
-        outcome: How it ended.
-        version: In production afterwards; None where nothing is, or where that is not known.
-        started_at: UTC, ISO 8601.
-        ended_at: The same.
-        seconds: Wall time.
-        start_seconds: Of it, from the start to the first step.
-        resumes: The run whose finished steps it took over.
-        reasons: Of the outcome, a sentence each.
-        warnings: What a person should look at although it blocked nothing.
         notes: On the spans that it read, a sentence each.
         problem: What ended it before its last step.
         log: File with everything that was printed.
         data: Where the photos came from.
-        inputs: Digests of what it depends on.
         settings: By dotted name.
         libraries: Version by name.
-        steps: In their order.
-        artifacts: What they put out.
+        artifacts: What the steps put out.
     """
 
     run: str
     model: str
-    number: int = 0
     engine: Literal["local", "kubeflow"] = "local"
-    outcome: Ending = "running"
-    version: int | None = None
-    started_at: str = ""
-    ended_at: str | None = None
-    seconds: float | None = None
-    start_seconds: float | None = None
-    resumes: str | None = None
-    reasons: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problem: Problem | None = None
     log: str | None = None
     data: str = ""
-    inputs: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     libraries: Mapping[str, str] = field(default_factory=dict)
-    steps: tuple[Step, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
 
 
@@ -89,14 +64,12 @@ class Distribution:
     Attributes:
         photos: How many.
         mean: Of numbers.
-        deviation: Of numbers.
         bins: Of numbers: (from, to, share of the photos).
         values: Of texts: (text, share of the photos), the commonest first.
     """
 
     photos: int
     mean: float | None = None
-    deviation: float | None = None
     bins: tuple[tuple[float, float, float], ...] = ()
     values: tuple[tuple[str, float], ...] = ()
 
@@ -163,7 +136,6 @@ class Slice:
         accuracy: 0..1; None where it was no number.
         low: Lower end of its 95 % confidence interval.
         high: Upper end.
-        loss: Cross-entropy.
         before: The production model's accuracy on the same examples.
         measures: What else was measured: `recall`, `precision`, `f1`, `auc`, `recall_at_false_alarms`.
     """
@@ -174,7 +146,6 @@ class Slice:
     accuracy: float | None = None
     low: float = 0.0
     high: float = 1.0
-    loss: float | None = None
     before: float | None = None
     measures: Mapping[str, float] = field(default_factory=dict)
 

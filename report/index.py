@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from report import charts, words
 from report.facts import Facts
-from report.page import Figure, environment
+from report.page import Figure, render
 from report.verdict import BADGES
 
 _WIDE = 880
@@ -49,9 +49,8 @@ class Row:
     def name(self) -> str:
         """Its id, and its day where the id does not say it."""
         stamp = self.started_at[:10].replace("-", "")
-        return (
-            self.run if stamp and self.run.startswith(stamp) else f"{words.day(self.started_at)} {self.run}"
-        )
+        known = stamp and self.run.startswith(stamp)
+        return self.run if known else f"{words.day(self.started_at)} {self.run}"
 
     @property
     def badge(self) -> str:
@@ -96,31 +95,18 @@ def render_index(model: str, rows: Sequence[Row]) -> str:
         model: The model's name.
         rows: Oldest first.
     """
-    points = [
-        charts.Point(at, row.outcome, row.accuracy, row.before)
-        for row in rows
-        if (at := _moment(row.started_at)) is not None
-    ]
-    drawn = any(point.accuracy is not None for point in points)
-    return str(
-        environment()
-        .get_template("index.html")
-        .render(
-            model=model,
-            sentence=_sentence(model, rows),
-            figures=_figures(rows),
-            rows=rows[::-1],
-            bare=any(point.accuracy is None for point in points),
-            wide=_chart("wide", _WIDE, points) if drawn else "",
-            narrow=_chart("narrow", charts.WIDTH, points) if drawn else "",
-        )
+    dated = [(at, row) for row in rows if (at := _moment(row.started_at)) is not None]
+    drawn = any(row.accuracy is not None for _, row in dated)
+    return render(
+        "index.html",
+        model=model,
+        sentence=_sentence(model, rows),
+        figures=_figures(rows),
+        rows=rows[::-1],
+        bare=any(row.accuracy is None for _, row in dated),
+        wide=charts.timeline("wide", _WIDE, dated) if drawn else "",
+        narrow=charts.timeline("narrow", charts.WIDTH, dated) if drawn else "",
     )
-
-
-def _chart(name: str, width: int, points: Sequence[charts.Point]) -> object:
-    from markupsafe import Markup
-
-    return Markup(charts.timeline(name, width, points))
 
 
 def _moment(text: str) -> datetime | None:

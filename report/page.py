@@ -13,7 +13,7 @@ from typing import Any
 
 from report import charts, words
 from report.changes import find_changes
-from report.facts import Facts
+from report.facts import Data, Facts
 from report.verdict import BADGES, notes, other_reasons, other_warnings, sentence
 
 # In the order of the page, with their titles; `templates/sections.html` has a macro for each.
@@ -33,8 +33,6 @@ SECTIONS = {
     "steps": "Time",
     "lineage": "Lineage",
 }
-# Classes that get a colour of their own in the chart of weeks.
-_MOST_CLASSES = len(charts.CLASS_COLOURS)
 
 
 def render_run(facts: Facts, pictures: Mapping[str, bytes], before: Facts | None) -> str:
@@ -46,7 +44,7 @@ def render_run(facts: Facts, pictures: Mapping[str, bytes], before: Facts | None
         before: The run that it is compared with.
     """
     view = View(facts, pictures, before)
-    return str(environment().get_template("run.html").render(view=view))
+    return render("run.html", view=view, sections=view.sections)
 
 
 def render_part(title: str, text: str, sections: Collection[str], view: "View | None") -> str:
@@ -59,12 +57,16 @@ def render_part(title: str, text: str, sections: Collection[str], view: "View | 
         view: What they are drawn from.
     """
     shown = [name for name in sections if view is not None and view.has(name)]
-    template = environment().get_template("part.html")
-    return str(template.render(title=title, text=text, sections=shown, view=view))
+    return render("part.html", title=title, text=text, sections=shown, view=view)
+
+
+def render(template: str, **values: object) -> str:
+    """A page from one of the templates."""
+    return str(_environment().get_template(template).render(values))
 
 
 @cache
-def environment() -> Any:
+def _environment() -> Any:
     """The templates, with escaping on and our words as filters."""
     import jinja2
 
@@ -100,6 +102,12 @@ class View:
         self.reasons, self.warnings = other_reasons(facts), other_warnings(facts)
         self.notes = notes(facts, before)
         self.changes = find_changes(facts, before) if before else ()
+
+    @property
+    def data(self) -> Data:
+        """The window; only sections that there is a window for ask."""
+        assert self.facts.data is not None
+        return self.facts.data
 
     @property
     def nouns(self) -> str:
@@ -186,20 +194,17 @@ class View:
     @property
     def coloured_classes(self) -> list[tuple[str, str]]:
         """The most frequent classes with their colours."""
-        assert self.facts.data is not None
-        most = sorted(self.facts.data.classes, key=lambda c: -self.facts.data.classes[c])  # type: ignore[union-attr]
+        most = sorted(self.data.classes, key=lambda label: -self.data.classes[label])
         return list(zip(most, charts.CLASS_COLOURS, strict=False))
 
     def weeks_chart(self) -> Any:
         """Examples of each span."""
-        assert self.facts.data is not None
         classes = [name for name, _ in self.coloured_classes]
-        return _markup(charts.weeks("weeks", self.facts.data.spans, classes))
+        return charts.weeks("weeks", self.data.spans, classes)
 
     def class_shares(self) -> list[tuple[str, int, float, float | None]]:
         """Of each class: photos in the newest span, its share there, and its share in the spans before."""
-        assert self.facts.data is not None
-        *older, newest = self.facts.data.spans
+        *older, newest = self.data.spans
         before = sum(span.accepted for span in older)
         return [
             (
@@ -208,34 +213,30 @@ class View:
                 newest.classes.get(label, 0) / max(1, newest.accepted),
                 sum(span.classes.get(label, 0) for span in older) / before if before else None,
             )
-            for label in self.facts.data.classes
+            for label in self.data.classes
         ]
 
     def feature_charts(self) -> list[tuple[Any, Any]]:
         """Each feature with its chart."""
-        assert self.facts.data is not None
         return [
-            (feature, _markup(charts.feature(f"feature-{number}", feature)))
-            for number, feature in enumerate(self.facts.data.features)
+            (feature, charts.feature(f"feature-{number}", feature))
+            for number, feature in enumerate(self.data.features)
         ]
 
     def training_chart(self, figure: str) -> Any:
         """`loss` or `accuracy` over the epochs."""
-        assert self.facts.training is not None
-        made = charts.training(
-            f"training-{figure}", self.facts.training.epochs, figure, self.facts.training.summary.best_epoch
-        )
-        return _markup(made)
+        training = self.facts.training
+        assert training is not None
+        return charts.training(f"training-{figure}", training.epochs, figure, training.summary.best_epoch)
 
     def reliability_chart(self) -> Any:
         """Accuracy over confidence."""
         assert self.facts.reliability is not None
-        return _markup(charts.reliability("reliability", self.facts.reliability))
+        return charts.reliability("reliability", self.facts.reliability)
 
     def rejected(self) -> list[tuple[str, list[int]]]:
         """Each reason of quarantine with its photos by span, the newest first."""
-        assert self.facts.data is not None
-        spans = self.facts.data.spans[::-1]
+        spans = self.data.spans[::-1]
         reasons = sorted({reason for span in spans for reason in span.rejected})
         return [(reason, [span.rejected.get(reason, 0) for span in spans]) for reason in reasons]
 
@@ -246,9 +247,3 @@ class View:
         slices = self.facts.evaluation.slices
         ends = [min(item.low, item.before if item.before is not None else 1.0) for item in slices]
         return min(0.9, math.floor(min(ends, default=0.0) * 10) / 10)
-
-
-def _markup(svg: str) -> Any:
-    from markupsafe import Markup
-
-    return Markup(svg)

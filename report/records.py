@@ -71,11 +71,8 @@ def read_all(root: Location) -> list[tuple[Location, Facts]]:
     """
     folders = [root / name for name in folders_in(root)]
     with ThreadPoolExecutor(_READERS) as pool:
-        found = [
-            (folder, facts)
-            for folder, facts in zip(folders, pool.map(read, folders), strict=True)
-            if facts is not None
-        ]
+        read_here = zip(folders, pool.map(read, folders), strict=True)
+        found = [(folder, facts) for folder, facts in read_here if facts is not None]
     return sorted(found, key=lambda item: (item[1].about.number, item[1].about.started_at, item[1].about.run))
 
 
@@ -87,7 +84,5 @@ def number_of(run: str, known: Iterable[Facts]) -> int:
 
 def before(run: str, model: str, newest_first: Iterable[Facts]) -> Facts | None:
     """The run to compare with: the newest other one of the model that got as far as its data."""
-    for facts in newest_first:
-        if facts.about.run != run and facts.about.model == model and facts.data is not None:
-            return facts
-    return None
+    others = (facts for facts in newest_first if facts.about.run != run and facts.about.model == model)
+    return next((facts for facts in others if facts.data is not None), None)

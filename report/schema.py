@@ -35,14 +35,13 @@ def _domain(schema: Any, feature: Any) -> list[str]:
 
 
 def _new_features(known: Any, seen: Any) -> Iterator[Difference]:
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
     names = {feature.name for feature in known.feature}
     for feature in seen.feature:
         if feature.name not in names:
-            kind = (
-                type(feature).DESCRIPTOR.file.enum_types_by_name["FeatureType"].values_by_number[feature.type]
-            )
-            text = f"of type {kind.name}"
-            yield Difference(feature.name, "feature", "not there", text, breaks=True, type=kind.name)
+            kind = schema_pb2.FeatureType.Name(feature.type)
+            yield Difference(feature.name, "feature", "not there", f"of type {kind}", breaks=True, type=kind)
 
 
 def _new_values(known: Any, seen: Any) -> Iterator[Difference]:

@@ -1,4 +1,4 @@
-"""The distributions of features, from what StatisticsGen and ExampleValidator wrote; without TensorFlow."""
+"""The distributions of features, from what StatisticsGen wrote; without TensorFlow."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -37,12 +37,7 @@ def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature
     now = dict(_distributions(newest))
     before = dict(_distributions(datasets[_BEFORE])) if _BEFORE in datasets else {}
     features = [
-        Feature(
-            name=name,
-            now=distribution,
-            before=before.get(name),
-            **_measured(drift.get(name)),
-        )
+        Feature(name, distribution, before.get(name), **_measured(drift.get(name)))
         for name, distribution in now.items()
     ]
     return tuple(sorted(features, key=lambda feature: (feature.distance is None, feature.name)))
@@ -78,7 +73,6 @@ def _numbers(stats: Any) -> Distribution:
     return Distribution(
         photos=int(stats.common_stats.num_non_missing),
         mean=stats.mean if math.isfinite(stats.mean) else None,
-        deviation=stats.std_dev if math.isfinite(stats.std_dev) else None,
         bins=tuple((low, high, count / total) for low, high, count in buckets),
     )
 
@@ -90,19 +84,3 @@ def _texts(stats: Any) -> Distribution:
         photos=int(stats.common_stats.num_non_missing),
         values=tuple((label, count / total) for count, label in counted[:_MOST_VALUES]),
     )
-
-
-def read_anomalies(anomalies: Path) -> tuple[str, ...]:
-    """What ExampleValidator found against the curated schema, a sentence a feature and split.
-
-    Args:
-        anomalies: Folder of the anomalies artifact.
-    """
-    from tensorflow_metadata.proto.v0 import anomalies_pb2
-
-    found: dict[str, list[str]] = {}
-    for file in sorted(anomalies.glob("Split-*/SchemaDiff.pb")):
-        split = file.parent.name.removeprefix("Split-")
-        for feature, info in anomalies_pb2.Anomalies.FromString(file.read_bytes()).anomaly_info.items():
-            found.setdefault(f"{feature}: {info.description.rstrip('. ')}", []).append(split)
-    return tuple(f"{text} (in {' and '.join(splits)})." for text, splits in found.items())

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from edge.contracts import refused
 from errors import EdgelineError
 
 _KNOWN = {
@@ -76,9 +77,5 @@ def _color_and_size(contract: Mapping[str, Any]) -> tuple[str, int]:
     if not isinstance(size, int) or size < 1:
         wrong.append(f"image_size is {size!r}, not a number of pixels")
     if wrong:
-        raise EdgelineError(
-            f"The preprocessing contract cannot be followed: {'; '.join(wrong)}.",
-            "Guessing would show the model another image than it was trained on.",
-            "Use the runtime that was released with this bundle, or verify the bundle.",
-        )
+        raise refused("; ".join(wrong))
     return _COLORS[color][0], size  # type: ignore[index, return-value]

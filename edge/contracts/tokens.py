@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import EdgelineError
+from edge.contracts import refused
 
 
 def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.int32]:
@@ -66,8 +66,4 @@ def _check(contract: Mapping[str, Any]) -> None:
     if not isinstance(contract.get("vocabulary"), list):
         wrong.append("vocabulary is no list of words")
     if wrong:
-        raise EdgelineError(
-            f"The preprocessing contract cannot be followed: {'; '.join(wrong)}.",
-            "Guessing would show the model other words than it was trained on.",
-            "Use the runtime that was released with this bundle, or verify the bundle.",
-        )
+        raise refused("; ".join(wrong))

@@ -103,9 +103,8 @@ def convert_here(
 ) -> dict[str, str | None]:
     """Runs the worker in this process, which saves the seconds of loading TensorFlow; gives the errors."""
     np.save(output / "calibration.npy", exported.images if calibration is None else calibration)
-    options = {"--calibration": "calibration.npy", "--output": "", "--journal": "journal"}
-    paths = [part for option, name in options.items() for part in (option, str(output / name))]
-    conversion_worker.main([str(exported.folder), signature, *variants, *paths])
+    paths = [str(output / name) for name in ("calibration.npy", "", "journal")]
+    conversion_worker.main([str(exported.folder), signature, *paths, "600", *variants])
     entries = [json.loads(line) for line in (output / "journal").read_text().splitlines()]
     return {entry["variant"]: entry["error"] for entry in entries}
 

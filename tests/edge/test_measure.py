@@ -18,7 +18,7 @@ pytestmark = pytest.mark.e2e
 def measured(exported: Exported, file: Path, variant: str) -> Measurement:
     lanes = [f"lane-{1 + number % 3:02}" for number in range(len(exported.images))]
     groups = {"label": [("ok", "misplaced", "damaged")[label] for label in exported.labels], "lane": lanes}
-    return measure(file, variant, exported.images, exported.labels, exported.probabilities, groups, runs=50)
+    return measure(file, variant, exported.images, exported.labels, exported.probabilities, groups)
 
 
 @pytest.fixture(scope="module")

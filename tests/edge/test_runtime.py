@@ -20,7 +20,7 @@ def test_a_contract_says_what_it_is_of_and_one_of_before_is_of_an_image():
 
 
 def test_a_contract_of_an_unknown_kind_is_refused():
-    with pytest.raises(EdgelineError, match=r"of kind '\.\./sound', not one of image") as refused:
+    with pytest.raises(EdgelineError, match=r"kind is '\.\./sound', not one of image") as refused:
         preprocess(b"", contract(kind="../sound"))
     assert refused.value.why and refused.value.do
 

@@ -21,15 +21,15 @@ NOWHERE = Path("nowhere")
         ({"labels": ("ok", "not\nok")}, r"control character U\+000A"),
         ({"expires_days": 0}, "expires_days is 0"),
         ({"default_variant": "int4"}, "default_variant 'int4'"),
-        ({"variants": ({"name": "fp16", "inputs": [], "outputs": []},)}, "no 'file'"),
+        ({"variants": ({"name": "fp16", "inputs": [], "outputs": []},)}, "missing required field `file`"),
         (
             {"variants": ({"name": "fp16", "file": "x.tflite", "inputs": [], "outputs": []},)},
             "file 'x.tflite'",
         ),
-        ({"data": {"first_span": 1, "last_span": 2}}, "no 'fingerprint'"),
-        ({"code": {"digest": 7, "lock_digest": "d"}}, "'digest' = 7"),
+        ({"data": {"first_span": 1, "last_span": 2}}, "missing required field `fingerprint`"),
+        ({"code": {"digest": 7, "lock_digest": "d"}}, r"Expected `str`, got `int` - at `\$\.digest`"),
         ({"metrics": {"accuracy": float("nan")}}, "cannot be written as JSON"),
-        ({"versions": {"keras": 3}}, "'keras' = 3"),
+        ({"versions": {"keras": 3}}, r"Expected `str`, got `int` - at `\$\.versions"),
     ],
 )
 def test_a_candidate_that_cannot_be_released_is_refused_and_leaves_nothing(root, tmp_path, changes, message):

@@ -26,7 +26,7 @@ def picture() -> bytes:
 
 def a_slice(kind: str, name: str, right: int, photos: int, before: float | None = 0.9) -> Slice:
     low, high = wilson(right, photos)
-    return Slice(kind, name, photos, right / photos, low, high, 0.3, before)
+    return Slice(kind, name, photos, right / photos, low, high, before)
 
 
 def spans(number: int, labels: tuple[str, ...]) -> tuple[Span, ...]:
@@ -49,7 +49,7 @@ def a_run(
     lane_names = [f"lane-{n:02d}" for n in range(1, lanes + 1)]
     shares = tuple((name, 1 / lanes) for name in lane_names)
     bins = tuple((float(low), low + 10.0, 0.1) for low in range(0, 100, 10))
-    now, before = Distribution(200, 90.0, 20.0, bins), Distribution(900, 110.0, 22.0, bins)
+    now, before = Distribution(200, 90.0, bins), Distribution(900, 110.0, bins)
     lanes_now, lanes_before = Distribution(200, values=shares), Distribution(900, values=shares[::-1])
     confused = [[90 if row == column else 5 for column in labels] for row in labels]
     fp16 = Measurement(
@@ -102,7 +102,7 @@ def a_run(
             features=(
                 Feature("brightness", now, before, "jensen_shannon_divergence", 0.2, 0.12),
                 Feature("lane_id", lanes_now, lanes_before, "l_infty", 0.02, 0.1),
-                Feature("width", Distribution(200, 640.0, 0.0, ((640.0, 640.0, 1.0),))),
+                Feature("width", Distribution(200, 640.0, ((640.0, 640.0, 1.0),))),
             ),
             schema=(
                 Difference(
