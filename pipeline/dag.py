@@ -26,7 +26,7 @@ from gates.drift import statistics_options
 from gates.settings import EdgeLimits
 from pipeline.evaluation import evaluation_config
 from pipeline.settings import Settings, part
-from pipeline.workloads import schema_features
+from pipeline.workloads import read_schema
 from records.workload import Workload
 from report.facts import by_dotted_name
 
@@ -111,7 +111,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         window=observed.window,
         code=observed.code_of("ExampleGen"),
     ).with_id("ExampleGen")
-    measured = [name for name in schema_features(workload) if name not in workload.unmeasured]
+    features = [feature.name for feature in read_schema(workload).feature]
+    measured = [name for name in features if name not in workload.unmeasured]
     statistics = StatisticsGen(
         examples=ingest.outputs["examples"], stats_options=statistics_options(measured)
     )
