@@ -1,4 +1,4 @@
-"""A folder, or a place in an object store (`s3://bucket/prefix`): where photos are read and releases lie.
+"""A folder, or a place in an object store (`s3://bucket/prefix`): where examples are read and releases lie.
 
 An object store is S3 or what speaks like it, reached through fsspec. Endpoint, keys and region come from
 where its own tools take them: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or ~/.aws.
@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -37,16 +37,42 @@ _S3_OPTIONS = {
 # Two letters at least: C:/b is a folder's name. A `::` would chain another file system of fsspec behind it.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+:/")
 _BUCKET = re.compile(r"(?!.*::)s3://[^/.]")
-_REFUSED = {
-    *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "PermissionError"),
-    *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "403"),
-    *("TokenRefreshRequired", "UnauthorizedSSOTokenError", "ProfileNotFound"),
-}
 _OF_THIS_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE)
-_NO_BUCKET = {"NoSuchBucket"}
-_TOO_SLOW = {"ConnectTimeoutError", "ReadTimeoutError", "FSTimeoutError", "TimeoutError", "RequestTimeout"}
-_UNREACHABLE = {"ConnectionError", "HTTPClientError", "ClientConnectionError"}
+_NO_BUCKET = "NoSuchBucket"
 _MISNAMED = {"ParamValidationError", "InvalidBucketName"}
+_LOOK_AT_ADDRESS = "Check AWS_ENDPOINT_URL and the network, and run the same command again."
+# By what a store's library raises, or the store answers: what was found, why, and what to do.
+_MEANINGS = (
+    (
+        {
+            *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "PermissionError"),
+            *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"),
+            *("TokenRefreshRequired", "UnauthorizedSSOTokenError", "ProfileNotFound", "403"),
+        },
+        " was refused",
+        "The keys are missing, wrong or run out, or they may not do that there.",
+        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_ENDPOINT_URL for another store than"
+        " AWS's own) of a user who may read and write there, and run the same command again.",
+    ),
+    (
+        {"ConnectTimeoutError", "ReadTimeoutError", "FSTimeoutError", "TimeoutError", "RequestTimeout"},
+        " did not answer in time",
+        "The store is overloaded, or something on the way swallows what is sent to it.",
+        _LOOK_AT_ADDRESS,
+    ),
+    (
+        {"ConnectionError", "HTTPClientError", "ClientConnectionError"},
+        " cannot be reached",
+        "Nothing listens there, or its name is not known here.",
+        _LOOK_AT_ADDRESS,
+    ),
+    (
+        {"OSError", "ClientError", "BotoCoreError"},
+        ": the store answered with an error",
+        "What was asked of it was not done.",
+        "Look into the store's own log, and run the same command again.",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -151,34 +177,22 @@ def _check_size(size: int, most: int | None, path: Location) -> None:
 
 def names_in(place: Location) -> list[str]:
     """The names of all files and folders right below `place`; empty where it is not there."""
-    if isinstance(place, Path):
-        try:
-            return os.listdir(place)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
     return [name for name, _ in _children(place)]
 
 
 def folders_in(place: Location) -> list[str]:
     """The names of the folders right below `place`; empty where it is not there."""
-    if isinstance(place, Path):
-        try:
-            with os.scandir(place) as entries:
-                return [entry.name for entry in entries if entry.is_dir()]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
     return [name for name, is_folder in _children(place) if is_folder]
 
 
-def _children(place: "UPath") -> list[tuple[str, bool]]:
-    with explained(place):
+def _children(place: Location) -> list[tuple[str, bool]]:
+    if isinstance(place, Path):
         try:
-            infos = filesystem(place).ls(place.path, detail=True)
-        except OSError as error:
-            if is_absent(error):
-                return []
-            raise
+            return [(name, os.path.isdir(place / name)) for name in os.listdir(place)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
     top = place.path.strip("/") + "/"
+    infos = _listed(place, lambda store: store.ls(place.path, detail=True))
     found = ((info["name"].strip("/") + "/", info["type"] == "directory") for info in infos)
     # An object named like the folder itself stands for it where somebody made it with a browser.
     return [(name.removeprefix(top).rstrip("/"), is_folder) for name, is_folder in found if name != top]
@@ -189,21 +203,25 @@ def files_below(place: "UPath") -> Mapping[str, Entry]:
 
     Objects that stand for a folder, and names that no file of a folder could have, are left out.
     """
-    with explained(place):
-        try:
-            infos = filesystem(place).find(place.path, detail=True)
-        except OSError as error:
-            if is_absent(error):
-                return {}
-            raise
     top = place.path.strip("/") + "/"
     found = {}
-    for name, info in infos.items():
-        name = name.lstrip("/")
+    for info in _listed(place, lambda store: store.find(place.path, detail=True).values()):
+        name = info["name"].lstrip("/")
         relative = name.removeprefix(top)
         if info["type"] == "file" and name.startswith(top) and _is_plain(relative):
             found[relative] = Entry(int(info["size"]), version_in(info))
     return dict(sorted(found.items()))
+
+
+def _listed(place: "UPath", look: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:
+    """What the file system of a place lists there; nothing where the place is not."""
+    with explained(place):
+        try:
+            return look(filesystem(place))
+        except OSError as error:
+            if is_absent(error):
+                return ()
+            raise
 
 
 def _is_plain(relative: str) -> bool:
@@ -233,7 +251,7 @@ def copy_tree(source: Location, target: Path) -> None:
 def is_absent(error: OSError) -> bool:
     """Whether `error` says that there is no such object, in a bucket that is there."""
     absent = isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno == errno.ENAMETOOLONG
-    return absent and not _signs(error) & _NO_BUCKET
+    return absent and _NO_BUCKET not in _signs(error)
 
 
 @contextmanager
@@ -260,49 +278,23 @@ def _told(error: Exception, place: "UPath") -> EdgelineError | None:
     at = f" at {endpoint}" if endpoint and place.protocol == "s3" else ""
     bucket = place.path.strip("/").partition("/")[0]
     said = " ".join(str(error).split())[:300] or type(error).__name__
-    if signs & _NO_BUCKET:
+    if _NO_BUCKET in signs:
         return EdgelineError(
             f"{place}: there is no bucket {bucket!r}{at}.",
-            "Photos and releases lie in a bucket that somebody has made; it is not made here.",
+            "Examples and releases lie in a bucket that somebody has made; it is not made here.",
             "Check its name and AWS_ENDPOINT_URL, or make it, and run the same command again.",
         )
     if isinstance(error, OSError) and (is_absent(error) or error.filename or error.errno in _OF_THIS_MACHINE):
         return None
-    if signs & _REFUSED:
-        return EdgelineError(
-            f"{place} was refused{at}: {said}",
-            "The keys are missing, wrong or run out, or they may not do that there.",
-            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_ENDPOINT_URL for another store than"
-            " AWS's own) of a user who may read and write there, and run the same command again.",
-        )
     if signs & _MISNAMED:
-        return UsageError(
-            f"{place}: {said}", "No bucket can have that name.", "Write the URL as s3://BUCKET/PREFIX."
-        )
-    if signs & _TOO_SLOW:
-        return EdgelineError(
-            f"{place} did not answer in time{at}: {said}",
-            "The store is overloaded, or something on the way swallows what is sent to it.",
-            "Check AWS_ENDPOINT_URL and the network, and run the same command again.",
-        )
-    if signs & _UNREACHABLE:
-        return EdgelineError(
-            f"{place} cannot be reached{at}: {said}",
-            "Nothing listens there, or its name is not known here.",
-            "Check AWS_ENDPOINT_URL and the network, and run the same command again.",
-        )
-    if isinstance(error, OSError) or "ClientError" in signs or "BotoCoreError" in signs:
-        return EdgelineError(
-            f"{place}: the store answered with an error{at}: {said}",
-            "What was asked of it was not done.",
-            "Look into the store's own log, and run the same command again.",
-        )
+        why, do = "No bucket can have that name.", "Write the URL as s3://BUCKET/PREFIX."
+        return UsageError(f"{place}: {said}", why, do)
+    for names, found, why, do in _MEANINGS:
+        if signs & names:
+            return EdgelineError(f"{place}{found}{at}: {said}", why, do)
     if isinstance(error, ValueError) and "endpoint" in said:
-        return UsageError(
-            f"{place}: {said}.",
-            "The store's address is no URL.",
-            "Set AWS_ENDPOINT_URL to http(s)://HOST:PORT.",
-        )
+        why, do = "The store's address is no URL.", "Set AWS_ENDPOINT_URL to http(s)://HOST:PORT."
+        return UsageError(f"{place}: {said}.", why, do)
     return None
 
 

@@ -21,8 +21,7 @@ from data.spans.layout import newest_spans
 from data.spans.rejection import RowRejected
 from data.spans.split import Ends
 from pipeline.settings import Settings
-from pipeline.workloads import find_workload
-from pipeline.workloads import read_labels as workload_labels
+from pipeline.workloads import find_workload, with_features
 from runners.shared import runs
 
 
@@ -36,7 +35,7 @@ def main() -> None:
     run = [run for run in runs.read_runs(workspace) if run.outcome == "pushed"][-1]
     (manifest,) = Path(run.push, "edge", run.workload, str(run.version)).glob("manifest.json")
     metrics = json.loads(manifest.read_text())["metrics"]
-    labels = workload_labels(find_workload(run.workload_source))
+    labels = with_features(find_workload(run.workload_source)).labels
 
     settings = Settings.model_validate_json(json.dumps(run.settings))
     train, evaluation = _photos(Path(run.data), settings.data, labels)

@@ -1,5 +1,7 @@
 """DataGate: stops the run at a step whose name says so, and leaves a record of it on a cluster."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
@@ -7,9 +9,10 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
 from components.artifacts import Quarantine, Verdict
-from components.run_record import About, leave_record
+from components.run_record import leave_record
 from errors import DataRefused
 from records.verdict import VERDICT
+from report.facts import About
 
 
 @component
@@ -57,11 +60,10 @@ def DataGate(
             "schema": schema,
             "inferred": inferred,
         }
-        about = About(run, model_name, data, settings, records)
-        if verdict.passed:
-            leave_record(inputs, about, "running", ())
-        else:
-            leave_record(inputs, about, "refused", verdict.reasons)
+        about = About(run, model_name, data=data, settings=json.loads(settings))
+        if not verdict.passed:
+            about = replace(about, outcome="refused", reasons=verdict.reasons)
+        leave_record(inputs, about, records)
     if not verdict.passed:
         raise DataRefused(
             " ".join(verdict.reasons),

@@ -14,13 +14,7 @@ from edge.convert import convert
 from edge.micro import write_c_array
 from edge.settings import ConversionSettings
 from labels import render_labels
-from records.edge import (
-    CALIBRATION,
-    CONVERSIONS,
-    LABELS_FILE_NAME,
-    PREPROCESSING,
-    Calibration,
-)
+from records.edge import CALIBRATION, CONVERSIONS, LABELS_FILE_NAME, PREPROCESSING, Calibration
 from records.workload import Workload
 from trainer_module.settings import ModelSettings
 from trainer_module.workload_module import load, tensor_signature

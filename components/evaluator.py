@@ -18,7 +18,7 @@ from tfx.components.evaluator.constants import (
 from tfx.components.evaluator.executor import Executor
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
-from tfx.types import BaseChannel, Channel, artifact_utils
+from tfx.types import Channel, artifact_utils
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation
 
@@ -205,28 +205,7 @@ class Evaluator(TfxEvaluator):
     SPEC_CLASS = EvaluatorSpec
     EXECUTOR_SPEC = BeamExecutorSpec(EvaluatorExecutor)
 
-    def __init__(
-        self,
-        examples: BaseChannel,
-        model: BaseChannel,
-        baseline_model: BaseChannel,
-        eval_config: str,
-        workload: str,
-        settings: str,
-        code: str,
-    ) -> None:
+    def __init__(self, **given: Any) -> None:
+        outputs = {name: Channel(type=channel.type) for name, channel in EvaluatorSpec.OUTPUTS.items()}
         # Past TFX's own, which has another specification.
-        BaseBeamComponent.__init__(
-            self,
-            EvaluatorSpec(
-                examples=examples,
-                model=model,
-                baseline_model=baseline_model,
-                eval_config=eval_config,
-                workload=workload,
-                settings=settings,
-                code=code,
-                evaluation=Channel(type=ModelEvaluation),
-                blessing=Channel(type=ModelBlessing),
-            ),
-        )
+        BaseBeamComponent.__init__(self, EvaluatorSpec(**given, **outputs))

@@ -4,6 +4,7 @@ It comes before the step that stops a run whose model was held back, because a s
 output on a cluster. `DataGate` makes the page of a run whose data was refused.
 """
 
+import json
 from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -19,8 +20,9 @@ from tfx.types.standard_artifacts import (
 )
 
 from components.artifacts import EdgeModels, Quarantine, RunReportPage, Verdict
-from components.run_record import About, leave_record
+from components.run_record import leave_record
 from records.push import PUSH
+from report.facts import About
 
 
 @component
@@ -84,5 +86,13 @@ def RunReport(
         "edge_verdict": edge_verdict,
         "pushed_model": pushed_model,
     }
-    about = About(run, model_name, data, settings, records)
-    leave_record(inputs, about, push.outcome, push.reasons, push.version or None, folder)
+    about = About(
+        run=run,
+        model=model_name,
+        outcome=push.outcome,
+        version=push.version or None,
+        reasons=push.reasons,
+        data=data,
+        settings=json.loads(settings),
+    )
+    leave_record(inputs, about, records, folder)

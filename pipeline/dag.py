@@ -26,7 +26,7 @@ from gates.drift import statistics_options
 from gates.settings import EdgeLimits
 from pipeline.evaluation import evaluation_config
 from pipeline.settings import Settings, part
-from pipeline.workloads import schema_features
+from pipeline.workloads import read_schema
 from records.workload import Workload
 from report.facts import by_dotted_name
 
@@ -90,7 +90,6 @@ class Observed:
 def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observed: Observed) -> Pipeline:
     """Builds the DAG of a workload."""
     about_workload, model = workload.to_json(), settings.model.model_dump_json()
-    labels = json.dumps(workload.labels)
     about = {
         "run": observed.run,
         "model_name": workload.name,
@@ -112,7 +111,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         window=observed.window,
         code=observed.code_of("ExampleGen"),
     ).with_id("ExampleGen")
-    measured = [name for name in schema_features(workload) if name not in workload.unmeasured]
+    features = [feature.name for feature in read_schema(workload).feature]
+    measured = [name for name in features if name not in workload.unmeasured]
     statistics = StatisticsGen(
         examples=ingest.outputs["examples"], stats_options=statistics_options(measured)
     )
@@ -129,15 +129,15 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         settings=settings.gate.model_dump_json(),
         code=observed.code_of("DataValidator"),
     )
-    gate = DataGate(
-        data_verdict=validator.outputs["verdict"],
-        statistics=statistics.outputs["statistics"],
-        anomalies=anomalies.outputs["anomalies"],
-        quarantine=ingest.outputs["quarantine"],
-        schema=curated.outputs["schema"],
-        inferred=inferred.outputs["schema"],
-        **about,
-    )
+    data_facts = {
+        "data_verdict": validator.outputs["verdict"],
+        "statistics": statistics.outputs["statistics"],
+        "anomalies": anomalies.outputs["anomalies"],
+        "quarantine": ingest.outputs["quarantine"],
+        "schema": curated.outputs["schema"],
+        "inferred": inferred.outputs["schema"],
+    }
+    gate = DataGate(**data_facts, **about)
 
     transform = Transform(
         examples=ingest.outputs["examples"],
@@ -207,7 +207,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         blessing=evaluator.outputs["blessing"],
         edge_models=converter.outputs["edge_models"],
         edge_verdict=edge_validator.outputs["verdict"],
-        labels=labels,
+        labels=json.dumps(workload.labels),
         push=paths.push,
         model_name=workload.name,
         expires_days=settings.push.expires_days,
@@ -216,12 +216,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         run=observed.run,
     )
     report = RunReport(
-        quarantine=ingest.outputs["quarantine"],
-        statistics=statistics.outputs["statistics"],
-        anomalies=anomalies.outputs["anomalies"],
-        schema=curated.outputs["schema"],
-        inferred=inferred.outputs["schema"],
-        data_verdict=validator.outputs["verdict"],
+        **data_facts,
         model_run=trainer.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],

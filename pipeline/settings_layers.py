@@ -250,23 +250,19 @@ def _nearest(dotted: str, known: Mapping[str, str]) -> str:
     return f" Known there: {', '.join(inside)}." if inside else ""
 
 
-def _leaves(schema: Mapping[str, Any], node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+def _leaves(schema: Mapping[str, Any], node: Mapping[str, Any], dotted: str) -> Iterator[tuple[str, str]]:
     """Each dotted key (`[]` an item of a list, `*` any key of a mapping) and what is allowed there."""
-    for key, value in node.get("properties", {}).items():
-        yield from _leaf(schema, value, f"{prefix}{key}")
-
-
-def _leaf(schema: Mapping[str, Any], node: Mapping[str, Any], dotted: str) -> Iterator[tuple[str, str]]:
     node = _dereferenced(schema, node)
     if "properties" in node:
-        yield from _leaves(schema, node, f"{dotted}.")
+        for key, value in node["properties"].items():
+            yield from _leaves(schema, value, f"{dotted}.{key}".lstrip("."))
         return
     yield dotted, _allowed(schema, node)
     if node.get("type") == "array":
-        yield from _leaf(schema, node["items"], f"{dotted}[]")
+        yield from _leaves(schema, node["items"], f"{dotted}[]")
     if node.get("type") == "object":
         for key in node.get("propertyNames", {}).get("enum", ["*"]):
-            yield from _leaf(schema, node["additionalProperties"], f"{dotted}.{key}")
+            yield from _leaves(schema, node["additionalProperties"], f"{dotted}.{key}")
 
 
 def _dereferenced(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -187,7 +187,8 @@ def with_features(workload: Workload) -> Workload:
     """The workload with what its schema says: labels, and the features that a table's model reads.
 
     Raises:
-        UsageError: See `read_labels`.
+        UsageError: The schema cannot be read, its feature `label` has fewer than two values, or one of them
+            cannot be a label.
     """
     schema = read_schema(workload)
     own = {*_BOOKKEEPING, workload.id, workload.group, workload.time_column}
@@ -204,15 +205,6 @@ def with_features(workload: Workload) -> Workload:
         categories=categories,
         reads=workload.reads or (*numbers, *categories),
     )
-
-
-def schema_features(workload: Workload) -> list[str]:
-    """The features of the curated schema, in its order.
-
-    Raises:
-        UsageError: It cannot be read, or is no schema.
-    """
-    return [feature.name for feature in read_schema(workload).feature]
 
 
 def read_schema(workload: Workload) -> "schema_pb2.Schema":
@@ -237,17 +229,8 @@ def read_schema(workload: Workload) -> "schema_pb2.Schema":
         raise UsageError(f"{workload.schema} is no text proto of a schema.", str(error), "Fix it.") from None
 
 
-def read_labels(workload: Workload) -> tuple[str, ...]:
-    """The workload's labels, in the order of the schema's domain, which is the order of the model's outputs.
-
-    Raises:
-        UsageError: The schema cannot be read, its feature `label` has fewer than two values, or one of them
-            cannot be a label.
-    """
-    return _labels(workload, read_schema(workload))
-
-
 def _labels(workload: Workload, schema: "schema_pb2.Schema") -> tuple[str, ...]:
+    """In the order of the schema's domain, which is the order of the model's outputs."""
     domains = {domain.name: domain for domain in schema.string_domain}
     for feature in schema.feature:
         if feature.name == "label":

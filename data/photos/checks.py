@@ -103,7 +103,7 @@ def _check_image(
     image: Image.Image, byte_size: int, plain: PlainJpeg | None, limits: DataSettings
 ) -> CheckedPhoto:
     _check_size(*image.size, limits)  # first: to look for a PNG's orientation, Pillow decodes it
-    orientation = plain.orientation if plain else _orientation(image)
+    orientation = _orientation(image, plain)
     width, height = image.size[::-1] if orientation in _SIDEWAYS else image.size
     too_large = max(width, height) > limits.max_side
     if plain and orientation == 1 and not too_large:
@@ -158,12 +158,15 @@ def _unreadable(data: bytes, truncated: bool) -> RowRejected:
     return RowRejected("not-a-photo", f"Its content is none of {', '.join(FORMATS)}.")
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, plain: PlainJpeg | None) -> int:
     """The EXIF orientation, 1 to 8; unreadable EXIF is no reason to lose a photo, and counts as 1."""
     if image.format == "TIFF":
         return 1  # Pillow turns it by itself while it loads
     try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
+        exif = image.getexif()
+        if plain:
+            exif.load(plain.exif)
+        value = exif.get(_ORIENTATION_TAG, 1)
     except READER_ERRORS:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -13,7 +13,6 @@ _BASELINE, _PROGRESSIVE = 0xC0, 0xC2
 _TABLES = frozenset({0xDB, 0xC4, 0xDD})  # quantisation, Huffman, restart interval
 _METADATA = frozenset(range(0xE0, 0xF0)) | {0xFE}
 _EXIF = b"Exif\0\0"
-_ORIENTATION_TAG, _SHORT = 0x0112, 3
 # In entropy-coded data 0xFF00 is a stuffed 0xFF and 0xFFD0 to 0xFFD7 are restart markers.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 # JFIF 1.01, no density, no thumbnail: without it a decoder would guess the colour space from component ids.
@@ -33,17 +32,13 @@ class PlainJpeg:
     """A baseline or progressive Huffman JPEG of 8-bit luma or YCbCr.
 
     Attributes:
-        width: Pixels as stored, before any turning.
-        height: Pixels as stored.
-        orientation: As EXIF has it, 1 to 8; 1 where EXIF is absent or unreadable.
+        exif: What it has of EXIF, from the TIFF header on; empty where it has none.
         scans: How many there are.
         stripped: The file with its tables, frame and scans alone: no EXIF, XMP, ICC, comment, nothing after
             the end marker.
     """
 
-    width: int
-    height: int
-    orientation: int
+    exif: bytes
     scans: int
     stripped: bytes
 
@@ -90,9 +85,9 @@ def parse(data: bytes) -> PlainJpeg:
         position = after
     if not scans:
         raise OddJpeg("no scan")
-    width, height = _plain_frame(frame, jfif, transform)
+    _check_frame(frame, jfif, transform)
     parts.append(bytes((0xFF, _END)))
-    return PlainJpeg(width, height, _orientation(exif), scans, b"".join(parts))
+    return PlainJpeg(exif, scans, b"".join(parts))
 
 
 def count_scans(data: bytes) -> int:
@@ -122,7 +117,7 @@ def _marker_at(data: bytes, position: int) -> tuple[int, bytes, int] | None:
     return marker, data[start + 4 : start + 2 + length], start + 2 + length
 
 
-def _plain_frame(frame: bytes, jfif: bool, transform: int | None) -> tuple[int, int]:
+def _check_frame(frame: bytes, jfif: bool, transform: int | None) -> None:
     if len(frame) < 6 or len(frame) != 6 + 3 * frame[5]:
         raise OddJpeg("a frame header of the wrong length")
     precision, height, width, components = struct.unpack_from(">BHHB", frame)
@@ -132,21 +127,3 @@ def _plain_frame(frame: bytes, jfif: bool, transform: int | None) -> tuple[int, 
     ycbcr = jfif or (transform == 1 if transform is not None else ids == b"\1\2\3")
     if components != 1 and not (components == 3 and ycbcr):
         raise OddJpeg(f"{components} components that are not YCbCr")
-    return width, height
-
-
-def _orientation(exif: bytes) -> int:
-    """The orientation in the first directory of EXIF: a TIFF header, then entries of 12 bytes (EXIF 2.32)."""
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    if order is None or len(exif) < 8:
-        return 1
-    (start,) = struct.unpack_from(f"{order}I", exif, 4)
-    if start + 2 > len(exif):
-        return 1
-    (entries,) = struct.unpack_from(f"{order}H", exif, start)
-    last = min(start + 2 + 12 * entries, len(exif) - 11)
-    for place in range(start + 2, last, 12):
-        tag, kind, count, value = struct.unpack_from(f"{order}HHIH", exif, place)
-        if tag == _ORIENTATION_TAG:
-            return value if kind == _SHORT and count == 1 and 1 <= value <= 8 else 1
-    return 1

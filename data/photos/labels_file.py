@@ -30,6 +30,7 @@ class LabelRow:
 
 
 COLUMNS = tuple(field.name for field in fields(LabelRow))
+_HEADER = ",".join(COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -126,26 +127,14 @@ def read_labels(week: Span) -> list[LabelRow]:
         raw = read_bytes(span.labels, MOST_TEXT_BYTES)
         text = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig").read()
     except FileNotFoundError:
-        raise DataRefused(
-            f"{span.labels} is missing.",
-            "Photos without labels cannot be trained on.",
-            f"Write it with the columns {','.join(COLUMNS)}.",
-            (span.name,),
-        ) from None
+        why, do = "Photos without labels cannot be trained on.", f"Write it with the columns {_HEADER}."
+        raise _refused(span, "is missing.", why, do) from None
     except UnicodeDecodeError as error:
-        raise DataRefused(
-            f"{span.labels} is not UTF-8 (byte {error.start}).",
-            "Labels would be misread.",
-            "Save it as UTF-8.",
-            (span.name,),
-        ) from None
+        what = f"is not UTF-8 (byte {error.start})."
+        raise _refused(span, what, "Labels would be misread.", "Save it as UTF-8.") from None
     except OSError as error:
-        raise DataRefused(
-            f"{span.labels} cannot be read ({error.strerror}).",
-            "The photos have no labels then.",
-            "Fix the file.",
-            (span.name,),
-        ) from None
+        what = f"cannot be read ({error.strerror})."
+        raise _refused(span, what, "The photos have no labels then.", "Fix the file.") from None
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in reader.fieldnames or ()]
@@ -153,39 +142,32 @@ def read_labels(week: Span) -> list[LabelRow]:
         _check_header(span, header)
         return [_label_row(span, reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise DataRefused(
-            f"{span.labels} line {reader.reader.line_num} is not CSV ({error}).",
-            "It cannot be read.",
-            "Fix that line.",
-            (span.name,),
-        ) from None
+        what = f"line {reader.reader.line_num} is not CSV ({error})."
+        raise _refused(span, what, "It cannot be read.", "Fix that line.") from None
+
+
+def _refused(span: PhotoSpan, what: str, why: str, do: str) -> DataRefused:
+    return DataRefused(f"{span.labels} {what}", why, do, (span.name,))
 
 
 def _check_header(span: PhotoSpan, header: list[str]) -> None:
     if twice := [column for column in COLUMNS if header.count(column) > 1]:
-        raise DataRefused(
-            f"{span.labels} has the column {', '.join(twice)} twice.",
-            "Which of them counts cannot be told.",
-            "Remove or rename one.",
-            (span.name,),
-        )
+        what = f"has the column {', '.join(twice)} twice."
+        raise _refused(span, what, "Which of them counts cannot be told.", "Remove or rename one.")
     if missing := [column for column in COLUMNS if column not in header]:
-        found = ", ".join(header) or "an empty file"
-        raise DataRefused(
-            f"{span.labels} has no column {', '.join(missing)}; found: {found}.",
-            "Each photo needs a label, a lane and a session.",
-            f"The header is {','.join(COLUMNS)}.",
-            (span.name,),
+        what = f"has no column {', '.join(missing)}; found: {', '.join(header) or 'an empty file'}."
+        raise _refused(
+            span, what, "Each photo needs a label, a lane and a session.", f"The header is {_HEADER}."
         )
 
 
 def _label_row(span: PhotoSpan, line: int, cells: dict[str, str]) -> LabelRow:
     if None in cells or None in cells.values():
-        raise DataRefused(
-            f"{span.labels} line {line} does not have as many cells as its header.",
+        raise _refused(
+            span,
+            f"line {line} does not have as many cells as its header.",
             "Its cells cannot be told apart.",
             "Quote cells that hold a comma, and fill empty cells with nothing between two commas.",
-            (span.name,),
         )
     return LabelRow(*(cells[column].strip() for column in COLUMNS))
 

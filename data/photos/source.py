@@ -1,6 +1,5 @@
 """Labelled photos as a source: rows of labels.csv, and the clean photo that each names."""
 
-import io
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any
@@ -84,13 +83,11 @@ class PhotoSource:
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:
         """The photo in small."""
-        from PIL import Image
+        from data.photos.thumbnails import thumbnail
 
-        buffer = io.BytesIO()
-        with Image.open(io.BytesIO(features["photo"][0])) as image:
-            image.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
-            image.save(buffer, "JPEG", quality=80)
-        return buffer.getvalue()
+        small = thumbnail(features["photo"][0], _SHOWN_SIDE)
+        assert small is not None, "an example's photo was decoded when it was made"
+        return small
 
     def close(self) -> None:
         """Ends the processes that decode."""

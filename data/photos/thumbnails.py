@@ -7,17 +7,16 @@ from PIL import Image, ImageOps
 
 from data.photos.checks import FORMATS, READER_ERRORS
 
-# Pixels of the longer side.
-SIDE = 96
 # A larger one would take a gigabyte to decode; a JPEG is scaled while it is decoded, and may have any size.
 _MOST_PIXELS = 40_000_000
 
 
-def thumbnail(photo: bytes) -> bytes | None:
-    """A JPEG of at most 96 x 96 pixels, upright and without metadata; None for what cannot be opened.
+def thumbnail(photo: bytes, side: int = 96) -> bytes | None:
+    """A small JPEG, upright and without metadata; None for what cannot be opened.
 
     Args:
         photo: The file, whatever it is.
+        side: Most pixels of its longer side.
     """
     try:
         with warnings.catch_warnings():
@@ -25,7 +24,7 @@ def thumbnail(photo: bytes) -> bytes | None:
             with Image.open(io.BytesIO(photo), formats=FORMATS) as image:
                 if image.format not in ("JPEG", "MPO") and image.width * image.height > _MOST_PIXELS:
                     return None
-                image.thumbnail((SIDE, SIDE))
+                image.thumbnail((side, side))
                 small = ImageOps.exif_transpose(image).convert("RGB")
     except READER_ERRORS:
         return None

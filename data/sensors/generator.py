@@ -61,7 +61,6 @@ def generate(
     per_week: int,
     seed: int,
     faults: Mapping[str, float],
-    first_week_monday: date = FIRST_WEEK_MONDAY,
     workers: int = 1,
 ) -> list[Span]:
     """Generates weekly spans after the last one that is there.
@@ -72,7 +71,6 @@ def generate(
         per_week: Rows a span, at most one a second of a machine.
         seed: Any integer from 0; the same seed and span number give the same bytes.
         faults: Rates from 0 to 1 by the name of the fault, see `data/sensors/faults.py`.
-        first_week_monday: The first day of span 1. Defaults to 5 January 2026.
         workers: As every generator of a sample takes it; one process makes 200,000 rows a second.
 
     Returns:
@@ -92,7 +90,7 @@ def generate(
     first = next_number(data_dir, weeks)
     spans = []
     for number in range(first, first + weeks):
-        monday = first_week_monday + timedelta(weeks=number - 1)
+        monday = FIRST_WEEK_MONDAY + timedelta(weeks=number - 1)
 
         def fill(folder: Path, number: int = number, monday: date = monday) -> None:
             with (folder / "readings.csv").open("w", encoding="utf-8", newline="") as file:

@@ -1,7 +1,7 @@
 """The warehouse that the sample photos show: lanes, their shelf geometry and the products planned for them.
 
 A lane depends on its number alone, so every seed photographs the same warehouse. Lengths are in scene
-pixels: the picture of a bay before the camera (`shelf_scene.py`).
+pixels: the picture of a bay before the camera (`scene.py`).
 """
 
 import colorsys
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 
 LANES = 40
-SHAPES = ("box", "carton", "bottle", "can", "jar", "bag")
+SHAPES = ("box", "bottle", "can", "bag")
+PATTERNS = ("band", "stripes", "disc")
 TONES = (60.0, 175.0)  # Luma of the packages in even and in odd lanes: dark goods, light goods.
-PATTERNS = ("plain", "band", "stripes", "hoops", "disc", "chevron", "checks", "split")
 
 Color = tuple[int, int, int]
 
@@ -42,9 +42,9 @@ class Lane:
     Attributes:
         number: From 1; photos carry it as `lane-07`.
         pitch: Distance between two shelf boards.
-        lip: Height of a board's front edge, which carries the price tags.
+        lip: Height of a board's front edge.
         post_spacing: Distance between two uprights.
-        shelves: From the top: the run of (product, facings) that repeats along each shelf.
+        shelves: From the top: the packages that repeat along each shelf.
     """
 
     number: int
@@ -54,7 +54,7 @@ class Lane:
     wall: Color
     steel: Color
     products: tuple[Product, ...]
-    shelves: tuple[tuple[tuple[Product, int], ...], ...]
+    shelves: tuple[tuple[Product, ...], ...]
 
     @property
     def id(self) -> str:
@@ -73,8 +73,7 @@ def _color(rng: random.Random, tone: float, saturation: float = 0.6) -> Color:
 def _product(rng: random.Random, shape: str, height: int, tone: float) -> Product:
     body = _color(rng, tone + rng.uniform(-18, 18))
     label = _color(rng, max(15.0, luma(body) + rng.choice((-1, 1)) * rng.uniform(22, 45)))
-    slim = 0.66 if shape == "bottle" else 0.8 if shape in ("can", "carton") else 0.95
-    width = round(slim * rng.uniform(42, 54))
+    width = round({"bottle": 0.66, "can": 0.8}.get(shape, 0.95) * rng.uniform(42, 54))
     return Product(shape, width, height, body, label, rng.choice(PATTERNS))
 
 
@@ -83,11 +82,9 @@ def lane(number: int) -> Lane:
     """The lane with this number: 1 to 40 exist from the start, higher ones are new."""
     rng = random.Random(f"shelf lane {number}")
     pitch = rng.randint(82, 94)
-    usual_height = rng.randint(44, pitch - 27)
-    shapes = rng.sample(SHAPES, 2)
-    tone = TONES[number % 2]
+    height, shapes = rng.randint(44, pitch - 27), rng.sample(SHAPES, 2)
     products = tuple(
-        _product(rng, shapes[index % 2], usual_height + rng.randint(-5, 5), tone)
+        _product(rng, shapes[index % 2], height + rng.randint(-5, 5), TONES[number % 2])
         for index in range(rng.randint(4, 6))
     )
     runs = [rng.sample(products, 3) for _ in range(3)]
@@ -99,31 +96,12 @@ def lane(number: int) -> Lane:
         wall=_color(rng, rng.uniform(90, 150), saturation=0.2),
         steel=_color(rng, rng.uniform(115, 215), saturation=0.1),
         products=products,
-        shelves=tuple(tuple((product, rng.randint(3, 5)) for product in run) for run in runs),
+        shelves=tuple(tuple(product for product in run for _ in range(rng.randint(3, 5))) for run in runs),
     )
 
 
-def difference(one: Product, other: Product) -> float:
-    """How easily a person tells two packages apart in a gray picture; 0 for the same one."""
-    return (
-        abs(one.height - other.height) / 25
-        + abs(one.width - other.width) / 25
-        + abs(luma(one.body) - luma(other.body)) / 40
-        + 0.4 * (one.shape != other.shape)
-        + 0.2 * (one.pattern != other.pattern)
-    )
-
-
-def stray(home: Lane, beside: Product, least: float, rng: random.Random) -> Product:
-    """A product of another lane that fits the shelf and differs from `beside` and from all that is planned.
-
-    Args:
-        home: The lane that the product does not belong to.
-        beside: The planned product whose place it takes.
-        least: The least `difference` from `beside`.
-        rng: Chooses among all that qualify.
-    """
-    others = [p for number in range(1, LANES + 1) if number != home.number for p in lane(number).products]
-    fitting = [p for p in others if p.height <= home.pitch - home.lip - 8]
-    strange = [p for p in fitting if min(difference(p, planned) for planned in home.products) > 0.5]
-    return rng.choice([p for p in strange if difference(p, beside) >= least] or strange)
+def stray(home: Lane, rng: random.Random) -> Product:
+    """A product that fits the shelves of a lane, and is planned where goods have the other tone."""
+    numbers = range(1 + home.number % 2, LANES + 1, 2)
+    others = (product for number in numbers for product in lane(number).products)
+    return rng.choice([product for product in others if product.height <= home.pitch - home.lip - 8])

@@ -107,11 +107,8 @@ def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float], mo
     rng = random.Random(f"week {seed} {span}")
     count = max(1, round(photos / PHOTOS_PER_SESSION))
     sizes = [photos // count + (index < photos % count) for index in range(count)]
-    for index in range(0, count - 1, 2):
-        moved = rng.randint(-2, 2) if min(sizes[index], sizes[index + 1]) > 4 else 0
-        sizes[index], sizes[index + 1] = sizes[index] + moved, sizes[index + 1] - moved
     found, labels = _class_list(photos, faults.get("label-shift", 0.0), rng)
-    traits = [_spread(count, rng) for _ in range(8)]
+    traits = [_spread(count, rng) for _ in range(5)]
     rounds = _rounds(seed)
     lanes = [rounds[((span - 1) * count + index) % LANES] for index in range(count)]
     drill = random.Random(f"faults {seed} {span}")
@@ -121,7 +118,7 @@ def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float], mo
     minutes = sorted(traits[0])
     sessions, first = [], 0
     for index, size in enumerate(sizes):
-        _, phone, turn, light, softness, yaw, pitch, quality = (trait[index] for trait in traits)
+        _, turn, light, softness, quality = (trait[index] for trait in traits)
         last = first + size
         day, hour = divmod(minutes[index] * _WORKDAYS, 1)
         starts = datetime.combine(monday, time(_ROUND_STARTS), timezone.utc) + timedelta(
@@ -129,12 +126,9 @@ def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float], mo
         )
         daylight = 1 - (2 * hour - 1) ** 2
         camera = Camera(
-            phone=int(4 * phone),
             orientation=next(value for share, value in _ORIENTATIONS if turn <= share),
             light=0.6 * daylight + 0.4 * light,
             softness=softness,
-            yaw=2 * yaw - 1,
-            pitch=2 * pitch - 1,
             quality=round(62 + 30 * quality),
         )
         sessions.append(
@@ -189,7 +183,6 @@ def generate(
     per_week: int,
     seed: int,
     faults: Mapping[str, float],
-    first_week_monday: date = FIRST_WEEK_MONDAY,
     workers: int = 1,
 ) -> list[Span]:
     """Renders weekly spans after the last one that is there.
@@ -200,7 +193,6 @@ def generate(
         per_week: Photos a span, before duplicates.
         seed: Any integer from 0; the same seed and span number give the same bytes.
         faults: Rates from 0 to 1 by the name of the fault, see `data/shelf/faults.py`.
-        first_week_monday: The first day of span 1. Defaults to 5 January 2026.
         workers: Processes that render. Defaults to 1, this process.
 
     Returns:
@@ -226,7 +218,7 @@ def generate(
             pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
         for week in range(weeks):
             number = first + week
-            monday = first_week_monday + timedelta(weeks=number - 1)
+            monday = FIRST_WEEK_MONDAY + timedelta(weeks=number - 1)
             sessions = plan_week(number, per_week, seed, faults, monday)
             written.append(write_span(data_dir, _render(sessions, pool, week * per_week, total)))
     return written

@@ -60,7 +60,7 @@ def _recorded(text: str) -> Location:
     if names_user(text):
         raise UsageError(
             "--data has a user or password before an @.",
-            "Every run records where its photos came from.",
+            "Every run records where its examples came from.",
             "Take it out; keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws.",
         )
     return locate(text)
@@ -71,7 +71,7 @@ _workspace = click.option(
     "--workspace", metavar="DIR", type=Path, default="workspace", help="where runs live (./workspace)"
 )
 _data = click.option(
-    "--data", metavar="DIR_OR_URL", type=_recorded, help="spans of photos (a sample, rendered once)"
+    "--data", metavar="DIR_OR_URL", type=_recorded, help="spans of examples (a sample, made once)"
 )
 _workload = click.option(
     "--workload", metavar="W", default="shelf", help="a built-in name or a workload.yaml (shelf)"

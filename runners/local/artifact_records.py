@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from records.json_file import decode, encode, regular_file
+from records.json_file import decode, encode
 from runners.shared import runs
+from runners.shared.events import read_from
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +55,7 @@ def append(path: Path, record: ArtifactRecord) -> None:
 
 def read(path: Path) -> Iterator[ArtifactRecord]:
     """The records of an artifacts.jsonl; what a crash tore is left out, with a warning."""
-    try:
-        with open(path, "rb", opener=regular_file) as file:
-            lines = file.read().splitlines()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        log.warning("%s cannot be read: %s", path, error)
-        return
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_from(path).splitlines(), start=1):
         try:
             record: ArtifactRecord = decode(line, ArtifactRecord)
         except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""What `edgeline show` tells beyond the verdicts: photos quarantined, accuracy by slice, edge variants."""
+"""What `edgeline show` tells beyond the verdicts: what was quarantined, accuracy by slice, edge variants."""
 
 from collections.abc import Iterator
 from dataclasses import replace

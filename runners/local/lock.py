@@ -6,11 +6,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
 from errors import EdgelineError, WorkspaceLocked
 from records.json_file import UNREADABLE, JsonFile
+from runners.shared.runs import utc_now
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class WorkspaceLock:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self._since = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._since = utc_now()
 
     def note(self, run: str | None = None) -> None:
         """Writes into the file who holds it, for the one who comes second."""

@@ -61,8 +61,7 @@ def about(run: Run, folder: RunFolder) -> About:
         log=str(folder.log) if folder.log.exists() else None,
         data=run.data,
         inputs=dict(run.inputs),
-        # Runs of before recorded what runs the DAG elsewhere.
-        settings=by_dotted_name({name: v for name, v in run.settings.items() if name != "kubeflow"}),
+        settings=by_dotted_name(run.settings),
         libraries=library_versions(),
         steps=run.steps,
         artifacts=tuple(

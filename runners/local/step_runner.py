@@ -1,17 +1,16 @@
 """TFX's LocalDagRunner, one node at a time, so that each step can be seen while it runs. Imports TFX."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.portable import runtime_parameter_utils
+from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
 from runners.local.artifact_records import ArtifactRecord, list_files
@@ -56,44 +55,37 @@ class StepRunner(LocalDagRunner):
             try:
                 super().run_with_ir(alone, run_options)
                 state = "done"
-                with _store(pipeline) as store:
-                    cached = self._look_at_outputs(store, node)
+                with _metadata_of(pipeline) as handle:
+                    cached = self._look_at_outputs(handle, node)
                 state = "cached" if cached else "done"
             finally:
                 seconds = round(time.monotonic() - started, 3)
                 self._tell({"event": "step", "step": self.step, "state": state, "seconds": seconds})
         self.step = None
 
-    def _look_at_outputs(self, store: MetadataStore, node: pipeline_pb2.PipelineNode) -> bool:
+    def _look_at_outputs(self, handle: metadata.Metadata, node: pipeline_pb2.PipelineNode) -> bool:
         """Records the node's outputs; returns whether they came from the cache."""
-        found = None
-        for spec in node.contexts.contexts:
-            context = store.get_context_by_type_and_name(spec.type.name, spec.name.field_value.string_value)
-            executions = {e.id: e for e in store.get_executions_by_context(context.id)}
-            found = (
-                executions if found is None else {key: found[key] for key in found.keys() & executions.keys()}
-            )
-        assert found, f"ML Metadata knows no execution of {self.step}"
-        execution = found[max(found)]
-        cached = execution.last_known_state == metadata_store_pb2.Execution.CACHED
-        events = [
-            event
-            for event in store.get_events_by_execution_ids([execution.id])
-            if event.type == metadata_store_pb2.Event.OUTPUT
+        contexts = [
+            handle.store.get_context_by_type_and_name(spec.type.name, spec.name.field_value.string_value)
+            for spec in node.contexts.contexts
         ]
-        artifacts = {a.id: a for a in store.get_artifacts_by_id([event.artifact_id for event in events])}
-        for event in events:
-            artifact = artifacts[event.artifact_id]
-            self._record(
-                ArtifactRecord(
-                    step=node.node_info.id,
-                    key=event.path.steps[0].key,
-                    uri=artifact.uri,
-                    properties={name: _value(value) for name, value in artifact.custom_properties.items()},
-                    # What an earlier run wrote was compared with its record before this run.
-                    files=None if cached else list_files(artifact.uri),
+        executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
+        assert executions, f"ML Metadata knows no execution of {self.step}"
+        execution = max(executions, key=lambda execution: execution.id)
+        cached: bool = execution.last_known_state == metadata_store_pb2.Execution.CACHED
+        for key, artifacts in execution_lib.get_output_artifacts(handle, execution.id).items():
+            for artifact in artifacts:
+                properties = artifact.mlmd_artifact.custom_properties
+                self._record(
+                    ArtifactRecord(
+                        step=node.node_info.id,
+                        key=key,
+                        uri=artifact.uri,
+                        properties={name: _value(value) for name, value in properties.items()},
+                        # What an earlier run wrote was compared with its record before this run.
+                        files=None if cached else list_files(artifact.uri),
+                    )
                 )
-            )
         return cached
 
 
@@ -103,9 +95,6 @@ def _value(value: metadata_store_pb2.Value) -> Any:
     return content if isinstance(content, int | float | str | bool) else str(content)
 
 
-@contextmanager
-def _store(pipeline: pipeline_pb2.Pipeline) -> Iterator[MetadataStore]:
+def _metadata_of(pipeline: pipeline_pb2.Pipeline) -> metadata.Metadata:
     connections = runner_utils.extract_local_deployment_config(pipeline).metadata_connection_config
-    connection = getattr(connections, connections.WhichOneof("connection_config"))
-    with metadata.Metadata(connection) as handle:
-        yield handle.store
+    return metadata.Metadata(getattr(connections, connections.WhichOneof("connection_config")))

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -83,11 +84,7 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
     )
     settings = Settings.model_validate_json(json.dumps(run.settings))
     pipeline = create_pipeline(workload, settings, paths, observed)
-
-    def record(artifact: artifact_records.ArtifactRecord) -> None:
-        artifact_records.append(folder.artifacts, artifact)
-
-    return StepRunner(run.id, tell, record), pipeline
+    return StepRunner(run.id, tell, partial(artifact_records.append, folder.artifacts)), pipeline
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -22,6 +22,19 @@ log = logging.getLogger(__name__)
 Event = dict[str, Any]
 
 
+def read_from(path: Path, offset: int = 0) -> bytes:
+    """What stands in an appended file from a byte on; nothing, with a warning, where it cannot be read."""
+    try:
+        with open(path, "rb", opener=regular_file) as file:
+            file.seek(offset)
+            return file.read()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        log.warning("%s cannot be read: %s", path, error)
+    return b""
+
+
 class EventWriter:
     """Appends events to a file; safe to call from several threads."""
 
@@ -46,15 +59,7 @@ class EventReader:
 
     def __iter__(self) -> Iterator[Event]:
         """The new events; a line that is not whole yet waits for the next look."""
-        try:
-            with open(self._path, "rb", opener=regular_file) as file:
-                file.seek(self._offset)
-                content = file.read()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            log.warning("%s cannot be read: %s", self._path, error)
-            return
+        content = read_from(self._path, self._offset)
         whole = content[: content.rfind(b"\n") + 1]
         self._offset += len(whole)
         for line in whole.splitlines():

@@ -13,28 +13,29 @@ from errors import EdgelineError
 # With less than this, a worker can no longer say what happened to it.
 _FULL_BELOW_BYTES = 64 * 1024
 _NO_SPACE = "No space left on device"
-_SIGNALS = {
+_AGAIN = "run the same command again: it goes on from the steps that are done."
+_SIGNALS: dict[int, tuple[str, str]] = {
     signal.SIGKILL: (
         "Nobody here asked for that; mostly the system ended it because memory ran out.",
-        "Close other programs or lower trainer.batch_size, and run the same command again:"
-        " it goes on from the steps that are done.",
+        f"Close other programs or lower trainer.batch_size, and {_AGAIN}",
     ),
     signal.SIGABRT: (
         "A native library gave up; its last words are in the log.",
-        "Read them, and run the same command again: it goes on from the steps that are done.",
+        f"Read them, and {_AGAIN}",
     ),
     signal.SIGBUS: (
         "A file that was mapped into memory got shorter, mostly because a disk or /dev/shm is full.",
-        "Free some space, and run the same command again: it goes on from the steps that are done.",
+        f"Free some space, and {_AGAIN}",
     ),
     signal.SIGILL: (
         "This processor lacks an instruction that TensorFlow was built with, mostly AVX.",
         "Use a machine with AVX.",
     ),
 }
-_CRASH = (
-    "A native library crashed.",
-    "Run the same command again: it goes on from the steps that are done. If it crashes again, read the log.",
+_CRASH = ("A native library crashed.", f"{_AGAIN.capitalize()} If it crashes again, read the log.")
+_READ_LOG = (
+    "Nothing was pushed by this run.",
+    "Read the log for more; the same command goes on from the steps that are done.",
 )
 # What a line of TensorFlow, absl, glibc or Python looks like when it says why a process is about to end.
 _LAST_WORDS = re.compile(
@@ -79,23 +80,12 @@ def describe(error: BaseException, step: str | None) -> dict[str, Any]:
         )
     root = list(chain(error))[-1]
     said = " ".join(line.strip() for line in str(root).splitlines() if line.strip())[:300]
-    return _event(
-        1,
-        f"{where} failed: {type(root).__name__}: {said}"
-        if said
-        else f"{where} failed: {type(root).__name__}",
-        "Nothing was pushed by this run.",
-        "Read the log for more; the same command goes on from the steps that are done.",
-    )
+    return _event(1, f"{where} failed: {type(root).__name__}{f': {said}' if said else ''}", *_READ_LOG)
 
 
 def _full(found: str, who: str) -> dict[str, Any]:
-    return _event(
-        1,
-        found,
-        f"{who} could not write what it made; production is as it was.",
-        "Free some space, and run the same command again: it goes on from the steps that are done.",
-    )
+    why = f"{who} could not write what it made; production is as it was."
+    return _event(1, found, why, f"Free some space, and {_AGAIN}")
 
 
 def _event(exit_code: int, found: str, why: str, do: str) -> dict[str, Any]:
@@ -118,14 +108,10 @@ def describe_death(returncode: int, step: str | None, log: Path) -> dict[str, An
     if returncode < 0:
         number = -returncode
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        why, do = _SIGNALS.get(signal.Signals(number), _CRASH) if number in set(signal.Signals) else _CRASH
+        why, do = _SIGNALS.get(number, _CRASH)
         return _event(1, f"The worker process was ended by {name} {where}.{said}", why, do)
-    return _event(
-        1,
-        f"The worker process ended with exit code {returncode} {where}, without a word.{said}",
-        "Nothing was pushed by this run.",
-        "Read the log for more; the same command goes on from the steps that are done.",
-    )
+    found = f"The worker process ended with exit code {returncode} {where}, without a word.{said}"
+    return _event(1, found, *_READ_LOG)
 
 
 def last_words(log: Path) -> str:

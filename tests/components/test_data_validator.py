@@ -16,7 +16,7 @@ from data.shelf.renderer import generate
 from errors import DataRefused
 from gates.drift import statistics_options
 from gates.settings import GateSettings
-from pipeline.workloads import schema_features
+from pipeline.workloads import read_schema
 from records.verdict import VERDICT
 from records.verdict import Verdict as Found
 from report.collect import collect
@@ -70,7 +70,7 @@ class Week:
     """Statistics, schema and anomalies of a window, as the steps before the gate put them out."""
 
     def __init__(self, examples, folder):
-        measured = [name for name in schema_features(SHELF) if name not in SHELF.unmeasured]
+        measured = [f.name for f in read_schema(SHELF).feature if f.name not in SHELF.unmeasured]
         self.statistics = artifact(ExampleStatistics, folder / "statistics")
         execute(
             StatisticsGenExecutor,

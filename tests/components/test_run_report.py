@@ -17,7 +17,7 @@ from tfx.types.standard_artifacts import (
 
 from components.artifacts import EdgeModels, Quarantine, RunReportPage, Verdict
 from components.data_gate import DataGate
-from components.run_record import About, leave_record
+from components.run_record import leave_record
 from components.run_report import RunReport
 from errors import DataRefused, EdgelineError
 from records.outcome import Outcome
@@ -25,6 +25,7 @@ from records.run import Problem
 from records.verdict import VERDICT
 from records.verdict import Verdict as Found
 from report import records
+from report.facts import About
 from runners.kubeflow.pod.record import leave_end
 from tests.components.steps import artifact, execute
 
@@ -110,7 +111,7 @@ def test_times_come_from_what_the_steps_were_stamped_with(tmp_path):
 
 def test_artifacts_have_the_address_that_they_have_outside_the_pod(tmp_path):
     missing = artifact(ExampleStatistics, Path("/minio/mlpipeline/v2/shelf/run-1/StatisticsGen/statistics"))
-    leave_record({"statistics": missing}, About(**about("run-1", "")), "pushed", (), None, tmp_path)
+    leave_record({"statistics": missing}, About("run-1", "shelf", outcome="pushed"), "", tmp_path)
     facts = records.read(tmp_path)
     assert facts is not None
     (found,) = facts.about.artifacts

@@ -10,7 +10,7 @@ import yaml
 
 from errors import UsageError
 from pipeline.settings import load
-from pipeline.workloads import find_workload, read_labels
+from pipeline.workloads import find_workload, with_features
 from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ def refuse(tmp_path):
         try:
             if workload is not None:
                 found = find_workload(str(workload))
-                load(found.settings, labels=read_labels(found))
+                load(found.settings, labels=with_features(found).labels)
             load(
                 {}, str(profile) if profile else None, [override] if override is not None else (), ["a", "b"]
             )

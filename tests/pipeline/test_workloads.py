@@ -4,7 +4,7 @@ import pytest
 
 from errors import UsageError
 from pipeline.settings import load
-from pipeline.workloads import BUILT_IN, find_workload, read_labels
+from pipeline.workloads import BUILT_IN, find_workload, with_features
 from runners.cli.main import main
 
 SCHEMA = """
@@ -21,12 +21,12 @@ def write_workload(folder, text, schema=SCHEMA):
 
 
 def test_the_shelf_has_its_labels_in_the_order_of_the_schema():
-    assert read_labels(find_workload("shelf")) == ("ok", "misplaced", "damaged")
+    assert with_features(find_workload("shelf")).labels == ("ok", "misplaced", "damaged")
 
 
 @pytest.mark.parametrize("workload", BUILT_IN.values(), ids=BUILT_IN)
 def test_the_settings_of_each_built_in_workload_are_right(workload):
-    settings = load(workload.settings, labels=read_labels(workload))
+    settings = load(workload.settings, labels=with_features(workload).labels)
 
     assert settings.evaluation.bounds
 
@@ -42,8 +42,8 @@ def test_a_workload_of_ones_own_is_read_from_its_file(tmp_path):
 
     assert (workload.name, workload.module) == ("bottles", "trainer_module.photos")
     assert workload.schema == str(tmp_path / "photos.pbtxt")
-    assert read_labels(workload) == ("whole", "broken", "no")
-    assert load(workload.settings, labels=read_labels(workload)).trainer.class_weights == {"no": 3.0}
+    assert with_features(workload).labels == ("whole", "broken", "no")
+    assert load(workload.settings, labels=with_features(workload).labels).trainer.class_weights == {"no": 3.0}
 
 
 def test_an_unknown_name_comes_with_the_nearest_known_one():
@@ -79,7 +79,7 @@ def test_a_schema_that_is_a_link_to_itself_is_refused(tmp_path):
     (tmp_path / "circle.pbtxt").symlink_to("circle.pbtxt")
 
     with pytest.raises(UsageError, match="cannot be read"):
-        read_labels(find_workload(path))
+        with_features(find_workload(path))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_schema_without_two_labels_is_refused(tmp_path, schema):
     path = write_workload(tmp_path, "name: a\nschema: photos.pbtxt\nmodule: m\n", schema)
 
     with pytest.raises(UsageError):
-        read_labels(find_workload(path))
+        with_features(find_workload(path))
 
 
 @pytest.mark.parametrize(
@@ -138,4 +138,4 @@ def test_a_missing_schema_is_refused(tmp_path):
     path = write_workload(tmp_path, "name: a\nschema: other.pbtxt\nmodule: m\n")
 
     with pytest.raises(UsageError, match=r"other\.pbtxt cannot be read"):
-        read_labels(find_workload(path))
+        with_features(find_workload(path))

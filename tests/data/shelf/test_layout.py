@@ -2,7 +2,7 @@
 
 import random
 
-from data.shelf.layout import LANES, difference, lane, luma, stray
+from data.shelf.layout import LANES, lane, luma, stray
 
 ALL = [lane(number) for number in range(1, LANES + 1)]
 
@@ -14,25 +14,18 @@ def test_lanes_plan_different_products() -> None:
 
 def test_every_facing_is_a_planned_product_that_fits_its_shelf() -> None:
     for home in (*ALL, lane(LANES + 1)):
-        for product, facings in (entry for shelf in home.shelves for entry in shelf):
-            assert product in home.products and facings >= 3
+        for product in (product for shelf in home.shelves for product in shelf):
+            assert product in home.products
             assert product.height < home.pitch - home.lip
 
 
 def test_a_stray_is_planned_elsewhere_fits_and_stands_out() -> None:
     rng = random.Random(1)
-    for home in ALL:
-        for beside in home.products:
-            found = stray(home, beside, 3.0, rng)
-            assert found not in home.products
-            assert found.height < home.pitch - home.lip
-            assert difference(found, beside) >= 3.0
-
-
-def test_a_product_does_not_differ_from_itself_and_differs_both_ways_alike() -> None:
-    one, other = ALL[0].products[0], ALL[1].products[0]
-    assert difference(one, one) == 0
-    assert difference(one, other) == difference(other, one) > 0
+    for home in (*ALL, lane(LANES + 1)):
+        found = stray(home, rng)
+        assert found not in home.products
+        assert found.height < home.pitch - home.lip
+        assert min(abs(luma(found.body) - luma(planned.body)) for planned in home.products) > 70
 
 
 def test_goods_are_light_in_odd_lanes_and_dark_in_even_ones() -> None:

@@ -1,14 +1,13 @@
-"""Damage can be seen: it changes enough of a package, and never more than its own outline."""
+"""Damage can be seen: it changes enough of a package."""
 
 import random
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from data.shelf.layout import LANES, lane
-from data.shelf.packages import crushed, package, row_behind, torn_open
+from data.shelf.packages import crushed, package
 
 PRODUCTS = [product for number in range(1, LANES + 1) for product in lane(number).products]
 
@@ -24,13 +23,6 @@ def test_a_package_is_as_large_as_planned_and_stands_on_its_base() -> None:
         assert pixels[-2, :, 3].mean() > 128
 
 
-def test_the_row_behind_is_the_same_package_in_the_dark() -> None:
-    for product in PRODUCTS[:20]:
-        front, behind = rgba(package(product)), rgba(row_behind(product))
-        assert (front[..., 3] == behind[..., 3]).all()
-        assert behind[..., :3].mean() < 0.5 * front[..., :3].mean()
-
-
 @pytest.mark.parametrize("severity", [0.5, 1.0])
 def test_a_crushed_package_loses_height(severity: float) -> None:
     for product in PRODUCTS:
@@ -40,21 +32,12 @@ def test_a_crushed_package_loses_height(severity: float) -> None:
         assert spoilt[: product.height // 8].sum() < 0.2 * whole[: product.height // 8].sum() + 1
 
 
-@pytest.mark.parametrize("damage", [crushed, torn_open])
-def test_damage_changes_a_tenth_of_a_package_at_least(
-    damage: Callable[[Image.Image, float, random.Random], Image.Image],
-) -> None:
+def test_a_crushed_package_is_changed_by_a_tenth_at_least() -> None:
     for product in PRODUCTS:
         whole = package(product)
-        spoilt = damage(whole, 0.5, random.Random(2))
+        spoilt = crushed(whole, 0.5, random.Random(2))
         left = (spoilt.width - whole.width) // 2
         same = rgba(whole)
         other = rgba(spoilt)[:, left : left + whole.width]
         changed = (np.abs(same - other)[..., :3].max(-1) > 30) & (same[..., 3] > 0)
         assert changed.mean() > 0.1
-
-
-def test_a_tear_stays_within_the_outline() -> None:
-    for product in PRODUCTS:
-        torn = torn_open(package(product), 1.0, random.Random(3))
-        assert (rgba(torn)[..., 3] == rgba(package(product))[..., 3]).all()

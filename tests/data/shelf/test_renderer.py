@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -144,8 +144,3 @@ def test_more_weeks_than_there_are_numbers_are_refused_before_anything_is_writte
     with pytest.raises(UsageError, match="span-99999 is the last one"):
         generate(tmp_path, weeks=2, per_week=10, seed=1, faults={})
     assert [path.name for path in tmp_path.iterdir()] == ["span-99998"]
-
-
-def test_the_first_monday_is_a_choice(tmp_path: Path) -> None:
-    (span,) = generate(tmp_path, weeks=1, per_week=10, seed=1, faults={}, first_week_monday=date(2030, 3, 4))
-    assert {row.captured_at[:7] for row in read_labels(span)} == {"2030-03"}
