@@ -24,6 +24,7 @@ and it may have:
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -88,5 +89,13 @@ def raw_signature(module: str, features: Mapping[str, Any]) -> tuple[str, dict[s
         module: The workload's.
         features: Raw features that the transformed one is made of, by name.
     """
-    name, arguments = getattr(load(module), "RAW_SIGNATURE", (_RAW_SIGNATURE, {f: f for f in features}))
+    arguments: dict[str, str] = {}
+    for feature in features:
+        # As TensorFlow has them: a column may be called `Temp. (°C)`.
+        argument = re.sub("[^a-zA-Z0-9]", "_", feature)
+        argument = argument if argument[0].isalpha() else f"arg_{argument}"
+        while argument in arguments:
+            argument += "_"
+        arguments[argument] = feature
+    name, arguments = getattr(load(module), "RAW_SIGNATURE", (_RAW_SIGNATURE, arguments))
     return name, arguments

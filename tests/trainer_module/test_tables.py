@@ -1,10 +1,12 @@
 """What a real Transform makes of rows, and that a device without TensorFlow makes the same of them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from data.sensors.generator import LABELS, NUMBERS
 from data.spans.split import group_position
@@ -17,6 +19,7 @@ from records.workload import Workload
 from tests.trainer_module.sensor_world import SENSOR, analyze, raw_batch, recall_at, windows
 from trainer_module import tables
 from trainer_module.settings import ModelSettings
+from trainer_module.signatures import export
 
 pytestmark = pytest.mark.e2e
 
@@ -186,8 +189,13 @@ def test_anomalies_are_found_by_a_file_without_floats_for_a_microcontroller(
     assert f"g_model_data[{report.size_bytes}]" in source.read_text()
 
 
-def test_the_network_of_one_row_has_two_dense_layers(table_transform):
+def test_a_row_is_served_whatever_its_columns_are_called(table_transform, tmp_path):
     transform, settings = table_transform
     model = tables.build_model(TABLE.labels, settings, transform)
     assert model.input.shape == (None, 1, 19) and model.output.shape == (None, 2)
-    np.testing.assert_allclose(model.predict(np.ones((3, 1, 19)), verbose=0).sum(axis=1), 1, rtol=1e-5)
+    read = replace(TABLE, reads=(*TABLE.numbers, *TABLE.categories))
+    export(model, transform, str(tmp_path / "model"), read)
+    served = tf.saved_model.load(str(tmp_path / "model")).signatures
+    numbers = {name: tf.constant([[2e3]]) for name in TABLE.numbers}
+    asked = served["serve_raw"](**numbers, city=tf.constant(["Ulm"]), any_col_umn=tf.constant(["b"]))
+    np.testing.assert_allclose(asked["probabilities"].numpy().sum(axis=1), 1, rtol=1e-5)
