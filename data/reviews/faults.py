@@ -4,9 +4,10 @@ Rates are shares of a week's reviews; for `vocabulary-drift` of the clauses, in 
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from data.reviews.phrases import Style
+from data.spans.sample import choose
 
 _ONE_REVIEW = (
     *("unlabelled", "unknown-label", "duplicate", "empty", "control-character", "huge"),
@@ -17,21 +18,12 @@ _HUGE_CHARACTERS = 20_000
 _LONG_CLAUSES = 12
 
 
-def choose_reviews(faults: Mapping[str, float], count: int, rng: random.Random) -> list[tuple[str, ...]]:
-    """Which faults hit each of a week's reviews: exact shares, on different ones while there are enough."""
-    hit: list[tuple[str, ...]] = [()] * count
-    order = rng.sample(range(count), count)
-    start = 0
-    for name in _ONE_REVIEW:
-        hits = round(faults.get(name, 0.0) * count)
-        for place in range(start, start + hits):
-            review = order[place % count]
-            hit[review] = (*hit[review], name)
-        start += hits
-    return hit
+def choose_reviews(faults: Mapping[str, float], count: int, rng: random.Random) -> dict[int, list[str]]:
+    """Which faults hit which of a week's reviews."""
+    return choose(faults, _ONE_REVIEW, rng.sample(range(count), count))
 
 
-def styled(style: Style, faults: tuple[str, ...]) -> Style:
+def styled(style: Style, faults: Collection[str]) -> Style:
     """How a review is written under its faults."""
     if "length-shift" not in faults:
         return style

@@ -5,18 +5,15 @@ sources and lengths come in exact shares, so that a drift check has nothing to f
 """
 
 import csv
-import logging
 import random
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from data.reviews.faults import FAULTS, choose_reviews, spoil, styled
 from data.reviews.phrases import BAD, GOOD, Style, write_review
-from data.spans.fault_rates import check_rates
-from data.spans.layout import Span, add_span, next_number
-from errors import UsageError
+from data.spans.layout import Span
+from data.spans.sample import add_weeks, check_numbers, check_rates
 
 LABELS = {BAD: "negative", GOOD: "positive"}
 LABEL_NOISE = 0.03
@@ -28,7 +25,6 @@ _CLAUSES = (1, 1, 2, 2, 2, 3, 3, 4, 5, 6)
 _REVIEWS_PER_CUSTOMER = 3
 
 _T = TypeVar("_T")
-_progress = logging.getLogger("edgeline.progress")
 
 
 def generate(
@@ -57,22 +53,14 @@ def generate(
         UsageError: A number or a fault is out of range, or there are not as many numbers left.
     """
     check_rates(faults, FAULTS)
-    for name, value in {"weeks": weeks, "reviews per week": per_week, "workers": workers}.items():
-        if value < 1:
-            raise UsageError(f"{name} is {value}.", "Nothing can be written so.", "Give 1 or more.")
-    if seed < 0:
-        raise UsageError(f"seed is {seed}.", "Nothing can be written so.", "Give 0 or more.")
-    first = next_number(data_dir, weeks)
-    spans, total = [], weeks * per_week
-    for number in range(first, first + weeks):
-        rows = write_week(number, per_week, seed, faults)
-        spans.append(add_span(data_dir, partial(_write, rows)))
-        done = len(spans) * per_week
-        _progress.info(
-            f"{done} of {total} reviews written",
-            extra={"progress": {"event": "count", "what": "reviews", "done": done, "total": total}},
-        )
-    return spans
+    check_numbers(weeks=weeks, per_week=per_week, seed=seed, workers=workers)
+    return add_weeks(
+        data_dir,
+        weeks,
+        per_week,
+        "reviews",
+        lambda number, folder: _write(write_week(number, per_week, seed, faults), folder),
+    )
 
 
 def write_week(span: int, reviews: int, seed: int, faults: Mapping[str, float]) -> list[dict[str, str]]:
@@ -99,13 +87,13 @@ def write_week(span: int, reviews: int, seed: int, faults: Mapping[str, float]) 
             shouts=one.random() < 0.03,
         )
         row = {
-            "text": write_review(mood, styled(style, spoiled[index]), one),
+            "text": write_review(mood, styled(style, spoiled.get(index, ())), one),
             "label": LABELS[-mood if index in wrong else mood],
             "source": sources[index],
             "group": f"customer-{span:05d}-{index // _REVIEWS_PER_CUSTOMER:05d}",
         }
         copies = []
-        for fault in spoiled[index]:
+        for fault in spoiled.get(index, ()):
             if fault == "duplicate":
                 copies.append(spoil(fault, row, one))
             else:

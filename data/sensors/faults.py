@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.spans.sample import choose
+
 _ROW = ("out-of-range", "unlabelled", "unknown-label", "ragged", "decimal-comma", "duplicate")
 _MACHINE = ("stuck-sensor", "swapped-columns", "fahrenheit", "missing-machine", "clock-backwards")
 FAULTS = ("nulls", *_ROW, *_MACHINE)
@@ -50,16 +52,8 @@ def spoil_machines(
 
 
 def choose_rows(faults: Mapping[str, float], rows: int, rng: Any) -> dict[int, list[str]]:
-    """Which faults hit which rows: exact shares, on different rows while there are enough."""
-    hit: dict[int, list[str]] = {}
-    order = rng.permutation(rows)
-    start = 0
-    for name in _ROW:
-        count = round(faults.get(name, 0) * rows)
-        for place in range(start, start + count):
-            hit.setdefault(int(order[place % rows]), []).append(name)
-        start += count
-    return hit
+    """Which faults hit which rows."""
+    return choose(faults, _ROW, rng.permutation(rows))
 
 
 def spoil_line(name: str, line: str) -> str:

@@ -12,7 +12,6 @@ some dozens of readings and grows over the first few of them:
 One reading hardly tells them apart from another machine or another load; a window of readings does.
 """
 
-import logging
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta, timezone
 from itertools import pairwise
@@ -23,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.sensors.faults import FAULTS, choose_rows, spoil_line, spoil_machines
-from data.spans.fault_rates import check_rates
-from data.spans.layout import Span, add_span, next_number
-from errors import UsageError
+from data.spans.layout import Span
+from data.spans.sample import add_weeks, check_numbers, check_rates
 
 NUMBERS = (
     "temperature",  # degrees Celsius
@@ -50,7 +48,6 @@ _STUCK_FOR = 24
 _CHUNK = 4096  # Ticks that are made at once: memory stays flat in the length of a week.
 _FORMAT = "%s,%s,%.1f,%.2f,%.2f,%.2f,%.2f,%.2f,%.1f,%.0f,%s"
 
-_progress = logging.getLogger("edgeline.progress")
 _Floats = NDArray[np.float64]
 
 
@@ -80,30 +77,15 @@ def generate(
         UsageError: A number or a fault is out of range, or there are not as many numbers left.
     """
     check_rates(faults, FAULTS)
-    numbers = {"weeks": weeks, "rows per week": per_week, "workers": workers, "seed": seed}
-    for name, value in numbers.items():
-        least, most = 0 if name == "seed" else 1, MACHINES * _WEEK_S
-        if not least <= value <= most:
-            raise UsageError(
-                f"{name} is {value}.", "Nothing can be generated so.", f"Give {least} to {most}."
-            )
-    first = next_number(data_dir, weeks)
-    spans = []
-    for number in range(first, first + weeks):
+    check_numbers(weeks=weeks, per_week=per_week, seed=seed, workers=workers, most=MACHINES * _WEEK_S)
+
+    def fill(number: int, folder: Path) -> None:
         monday = FIRST_WEEK_MONDAY + timedelta(weeks=number - 1)
+        with (folder / "readings.csv").open("w", encoding="utf-8", newline="") as file:
+            file.write(",".join(COLUMNS) + "\n")
+            file.writelines(_week(number, per_week, seed, faults, monday))
 
-        def fill(folder: Path, number: int = number, monday: date = monday) -> None:
-            with (folder / "readings.csv").open("w", encoding="utf-8", newline="") as file:
-                file.write(",".join(COLUMNS) + "\n")
-                file.writelines(_week(number, per_week, seed, faults, monday))
-
-        spans.append(add_span(data_dir, fill))
-        done, total = len(spans) * per_week, weeks * per_week
-        _progress.info(
-            f"{done} of {total} rows generated",
-            extra={"progress": {"event": "count", "what": "rows", "done": done, "total": total}},
-        )
-    return spans
+    return add_weeks(data_dir, weeks, per_week, "rows", fill)
 
 
 def _week(span: int, rows: int, seed: int, faults: Mapping[str, float], monday: date) -> Iterator[str]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from PIL import Image, ImageFilter
 
 from data.photos.labels_file import LabelRow
+from data.spans.sample import choose
 
 _ONE_PHOTO = (
     "corrupt",
@@ -29,18 +30,9 @@ _HUGE_SIZE = (12000, 9000)  # 108 megapixels, what the largest phone sensors sav
 _LOST_BYTES = 512
 
 
-def choose_photos(faults: Mapping[str, float], photos: int, rng: random.Random) -> list[tuple[str, ...]]:
-    """Which faults hit each of a week's photos: exact shares, on different photos while there are enough."""
-    hit: list[tuple[str, ...]] = [()] * photos
-    order = rng.sample(range(photos), photos)
-    start = 0
-    for name in _ONE_PHOTO:
-        count = round(faults.get(name, 0.0) * photos)
-        for place in range(start, start + count):
-            photo = order[place % photos]
-            hit[photo] = (*hit[photo], name)
-        start += count
-    return hit
+def choose_photos(faults: Mapping[str, float], photos: int, rng: random.Random) -> dict[int, list[str]]:
+    """Which faults hit which of a week's photos."""
+    return choose(faults, _ONE_PHOTO, rng.sample(range(photos), photos))
 
 
 def _huge(jpeg: bytes) -> bytes:

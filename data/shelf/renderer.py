@@ -6,7 +6,6 @@ weeks as a whole hardly, so that a drift check has nothing to find where nothing
 """
 
 import contextlib
-import logging
 import math
 import multiprocessing
 import random
@@ -21,9 +20,8 @@ from data.shelf.camera import Camera, take_photo
 from data.shelf.faults import FAULTS, choose_photos, spoil
 from data.shelf.layout import LANES, lane
 from data.shelf.scene import draw_bay
-from data.spans.fault_rates import check_rates
 from data.spans.layout import Span, next_number
-from errors import UsageError
+from data.spans.sample import check_numbers, check_rates, report_progress
 
 CLASS_SHARES = {"ok": 0.7, "misplaced": 0.2, "damaged": 0.1}
 LABEL_NOISE = 0.01
@@ -34,7 +32,6 @@ _ORIENTATIONS = ((0.78, 1), (0.82, 3), (0.94, 6), (1.0, 8))
 _ROUND_STARTS, _ROUND_HOURS, _WORKDAYS = 6, 11, 6
 _NEW_LANES = 3
 
-_progress = logging.getLogger("edgeline.progress")
 _Photo = tuple[LabelRow, bytes]
 
 
@@ -131,9 +128,10 @@ def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float], mo
             softness=softness,
             quality=round(62 + 30 * quality),
         )
+        faults_of = tuple(tuple(spoiled.get(photo, ())) for photo in range(first, last))
         sessions.append(
             Session(seed, span, index, lanes[index], starts, camera, tuple(found[first:last]),
-                    tuple(labels[first:last]), tuple(spoiled[first:last]))
+                    tuple(labels[first:last]), faults_of)
         )  # fmt: skip
         first = last
     return sessions
@@ -170,10 +168,7 @@ def _render(
     for session, photos in zip(sessions, rendered, strict=True):
         yield from photos
         done += len(session.found)
-        text = f"{done} of {total} photos rendered"
-        _progress.info(
-            text, extra={"progress": {"event": "count", "what": "photos", "done": done, "total": total}}
-        )
+        report_progress(done, total, "photos")
 
 
 def generate(
@@ -202,11 +197,7 @@ def generate(
         UsageError: A number or a fault is out of range, or there are not as many numbers left.
     """
     check_rates(faults, FAULTS)
-    numbers = {"weeks": weeks, "photos per week": per_week, "workers": workers, "seed": seed}
-    for name, value in numbers.items():
-        least = 0 if name == "seed" else 1
-        if value < least:
-            raise UsageError(f"{name} is {value}.", "Nothing can be rendered so.", f"Give {least} or more.")
+    check_numbers(weeks=weeks, per_week=per_week, seed=seed, workers=workers)
     first = next_number(data_dir, weeks)
     total = weeks * per_week
     written: list[Span] = []

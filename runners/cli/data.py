@@ -65,7 +65,7 @@ def generate(
     data: Path, workload: str, weeks: int, per_week: int | None, seed: int, rates: tuple[str, ...]
 ) -> int:
     """Makes weekly spans of the sample of a built-in workload."""
-    from data.spans.fault_rates import parse_rates
+    from data.spans.sample import parse_rates
     from pipeline.workloads import find_workload
 
     found = find_workload(workload)

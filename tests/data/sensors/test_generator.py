@@ -9,7 +9,7 @@ import pytest
 
 from data.sensors.faults import FAULTS
 from data.sensors.generator import COLUMNS, LABELS, NUMBERS, generate
-from data.spans.fault_rates import parse_rates
+from data.spans.sample import parse_rates
 from errors import UsageError
 
 ROWS = 20_000

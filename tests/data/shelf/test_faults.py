@@ -12,7 +12,7 @@ from PIL import Image
 from data.photos.labels_file import LabelRow, read_labels
 from data.shelf.faults import FAULTS, choose_photos, spoil
 from data.shelf.renderer import generate, plan_week, render_session
-from data.spans.fault_rates import parse_rates
+from data.spans.sample import parse_rates
 from errors import UsageError
 
 
@@ -46,8 +46,12 @@ def test_a_wrong_option_is_refused_with_a_hint(option: str, hint: str) -> None:
 
 def test_shares_are_exact_and_fall_on_different_photos() -> None:
     hit = choose_photos({"corrupt": 0.1, "null-lane": 0.25}, 200, random.Random(5))
-    assert [sum(name in names for names in hit) for name in ("corrupt", "null-lane", "huge")] == [20, 50, 0]
-    assert max(map(len, hit)) == 1
+    assert [sum(name in names for names in hit.values()) for name in ("corrupt", "null-lane", "huge")] == [
+        20,
+        50,
+        0,
+    ]
+    assert max(map(len, hit.values())) == 1
 
 
 def test_a_corrupt_photo_is_no_image(photo: tuple[LabelRow, bytes]) -> None:
