@@ -1,7 +1,8 @@
 """Pods that are lost in the middle of a training, on a machine that is busy with others of them.
 
 How the cluster counts a pod that was deleted is a race: it may see how the pod ended, or only that it is
-gone. A finalizer keeps every second one until it has been seen.
+gone. A finalizer keeps every second one until it has been seen. Or it makes the pod again by itself, as of
+one that it still took for waiting when it was gone; nothing is lost then, and the new one is deleted too.
 """
 
 import json
@@ -69,11 +70,12 @@ def delete(pod: str) -> None:
 
 def delete_and_hold(pod: str) -> None:
     """Deletes a pod that stays until the cluster has counted it."""
+    node = node_of(pod)
     finalize(pod, [HOLD])
     try:
         kubectl("delete", "pod", pod, "--grace-period=5", "--wait=false")
         end = time.monotonic() + 300
-        while node_phase(pod) == "Running":
+        while node.phase() == "Running":
             assert time.monotonic() < end, kubectl("describe", "pod", pod)
             time.sleep(1)
     finally:
@@ -85,19 +87,44 @@ def finalize(pod: str, finalizers: list[str] | None) -> None:
     kubectl("patch", "pod", pod, "--type=merge", "-p", patch)
 
 
-def node_phase(pod: str) -> str:
-    """The phase of a pod's node in its workflow."""
+@dataclass(frozen=True)
+class Node:
+    """A pod as its workflow knows it; one that is made again has the same name and another uid."""
+
+    pod: str
+    uid: str
+    workflow: str
+    id: str
+
+    def phase(self) -> str:
+        workflow = json.loads(kubectl("get", "workflow", self.workflow, "-o", "json"))
+        return str(workflow["status"]["nodes"][self.id]["phase"])
+
+    def came_again(self) -> bool:
+        """Whether Argo made the pod again by itself, because it had not seen yet that it ran."""
+        end = time.monotonic() + 600
+        while self.phase() in ("Pending", "Running"):
+            assert time.monotonic() < end, kubectl("get", "workflow", self.workflow, "-o", "yaml")
+            uid = kubectl("get", "pod", self.pod, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}")
+            if uid.strip() not in ("", self.uid):
+                return True
+            time.sleep(1)
+        return False
+
+
+def node_of(pod: str) -> Node:
     found = json.loads(kubectl("get", "pod", pod, "-o", "json"))["metadata"]
-    workflow = json.loads(
-        kubectl("get", "workflow", found["labels"]["workflows.argoproj.io/workflow"], "-o", "json")
-    )
-    node = found["annotations"].get("workflows.argoproj.io/node-id", pod)
-    return str(workflow["status"]["nodes"][node]["phase"])
+    workflow = found["labels"]["workflows.argoproj.io/workflow"]
+    return Node(pod, found["uid"], workflow, found["annotations"].get("workflows.argoproj.io/node-id", pod))
 
 
 def lose(place: Place, run: str, how: Callable[[str], None]) -> Loss:
     """Loses the Trainer's pod of a run."""
-    how(working(run, "Trainer", "epoch"))
+    again = True
+    while again:
+        node = node_of(working(run, "Trainer", "epoch"))
+        how(node.pod)
+        again = node.came_again()
     watched = place.kubeflow("watch", run, "--json")
     assert watched.code == 1, watched.stdout + watched.stderr
     return Loss(run, watched.states["Trainer"] == "done", " ".join(watched.json["reasons"]))

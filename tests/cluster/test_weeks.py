@@ -60,7 +60,7 @@ def test_a_lost_trainer_is_picked_up_by_retry_and_nothing_is_pushed_by_half(on_c
     assert verified.code == 0, verified.stdout
 
 
-def test_an_gate_whose_pod_was_lost_lets_nothing_begin_and_retry_makes_it_in_a_new_run(
+def test_a_gate_whose_pod_was_lost_lets_nothing_begin_and_retry_makes_it_in_a_new_run(
     on_claim: Place,
 ) -> None:
     """Argo before 3.4 counts it as done; a later one says that it failed."""
