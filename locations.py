@@ -188,7 +188,8 @@ def folders_in(place: Location) -> list[str]:
 def _children(place: Location) -> list[tuple[str, bool]]:
     if isinstance(place, Path):
         try:
-            return [(name, os.path.isdir(place / name)) for name in os.listdir(place)]
+            with os.scandir(place) as entries:
+                return [(entry.name, _is_folder(entry)) for entry in entries]
         except (FileNotFoundError, NotADirectoryError):
             return []
     top = place.path.strip("/") + "/"
@@ -196,6 +197,11 @@ def _children(place: Location) -> list[tuple[str, bool]]:
     found = ((info["name"].strip("/") + "/", info["type"] == "directory") for info in infos)
     # An object named like the folder itself stands for it where somebody made it with a browser.
     return [(name.removeprefix(top).rstrip("/"), is_folder) for name, is_folder in found if name != top]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """As the listing says; only where a link leads to has to be looked up, and may be nowhere."""
+    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry))
 
 
 def files_below(place: "UPath") -> Mapping[str, Entry]:

@@ -16,12 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from data.spans.tfrecords import read_examples
 from pipeline.workloads import find_workload, with_features
 from records.evaluation import METRICS
 from records.workload import Workload
 
-_RUNNER = str(Path(__file__).resolve().parents[1] / "runners" / "local_runner.py")
-_CLI = "import sys; from runners.cli.main import main; sys.exit(main())"
+_EDGELINE = (sys.executable, "-m", "runners.cli")
+_MOST_RECORD_BYTES = 2**20
 
 
 def main() -> None:
@@ -36,9 +37,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data, workspace = f"{folder}/data", Path(folder, "workspace")
         imported = ["data", "import", str(arguments.table), "--label", arguments.label, "--data", data]
-        subprocess.run([sys.executable, "-c", _CLI, *imported], check=True)
+        subprocess.run([*_EDGELINE, *imported], check=True)
         began = time.monotonic()
-        command = [sys.executable, _RUNNER, "--workload", f"{data}/workload.yaml", "--data", data]
+        command = [*_EDGELINE, "run", "--workload", f"{data}/workload.yaml", "--data", data]
         sets = [part for setting in arguments.set for part in ("--set", setting)]
         subprocess.run([*command, "--workspace", str(workspace), *sets], check=False)
         ours = METRICS.read(next(workspace.glob("artifacts/Evaluator/*/*/metrics.json")).parent).candidate
@@ -63,14 +64,13 @@ def shown(name: str, accuracy: Any, recall: float, seconds: float) -> None:
 def examples(split: Path, workload: Workload) -> Any:
     """The examples of a split as a data frame: numbers, categories and the label."""
     import pandas as pd
-    import tensorflow as tf
 
     rows = []
-    for record in tf.data.TFRecordDataset([str(path) for path in split.glob("*.gz")], "GZIP"):
-        feature = tf.train.Example.FromString(record.numpy()).features.feature
-        row: dict[str, Any] = {name: feature[name].float_list.value[0] for name in workload.numbers}
-        names = (*workload.categories, "label")
-        rows.append(row | {name: feature[name].bytes_list.value[0].decode() for name in names})
+    for path in split.glob("*.gz"):
+        for _, feature in read_examples(path, _MOST_RECORD_BYTES):
+            row: dict[str, Any] = {name: feature[name].float_list.value[0] for name in workload.numbers}
+            names = (*workload.categories, "label")
+            rows.append(row | {name: feature[name].bytes_list.value[0].decode() for name in names})
     return pd.DataFrame(rows)
 
 

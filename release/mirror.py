@@ -70,9 +70,7 @@ class Mirror:
         """
         files = set(manifest.files_below(self._local))
         documents = {name: (self._local / name).read_bytes() for name in files if _is_document(name)}
-        new = sorted(
-            files - self._names - documents.keys(), key=lambda name: (Path(name).name == MANIFEST, name)
-        )
+        new = sorted(files - self._names - documents.keys(), key=lambda name: (_is_manifest(name), name))
         gone = sorted(self._names - files)
         changed = [name for name, content in documents.items() if self._documents.get(name) != content]
         changed.sort(key=lambda name: (_DOCUMENTS.index(Path(name).name), name))
@@ -130,6 +128,11 @@ def _is_document(name: str) -> bool:
         ("edge", 1, POINTER),
         ("edge", 1, HISTORY),
     )
+
+
+def _is_manifest(name: str) -> bool:
+    """Whether it is a release's, and not a file of that name in a SavedModel."""
+    return name.startswith("edge/") and name.endswith(f"/{MANIFEST}")
 
 
 def _mark_of(name: str) -> str:

@@ -89,7 +89,10 @@ def raw_signature(module: str, features: Mapping[str, Any]) -> tuple[str, dict[s
         module: The workload's.
         features: Raw features that the transformed one is made of, by name.
     """
-    arguments: dict[str, str] = {}
+    if named := getattr(load(module), "RAW_SIGNATURE", None):
+        name, arguments = named
+        return name, arguments
+    arguments = {}
     for feature in features:
         # As TensorFlow has them: a column may be called `Temp. (°C)`.
         argument = re.sub("[^a-zA-Z0-9]", "_", feature)
@@ -97,5 +100,4 @@ def raw_signature(module: str, features: Mapping[str, Any]) -> tuple[str, dict[s
         while argument in arguments:
             argument += "_"
         arguments[argument] = feature
-    name, arguments = getattr(load(module), "RAW_SIGNATURE", (_RAW_SIGNATURE, arguments))
-    return name, arguments
+    return _RAW_SIGNATURE, arguments

@@ -12,7 +12,7 @@ from labels import check_labels
 from records.schema import Difference
 
 _HEADER = """\
-# The curated schema: what a window of labelled photos must look like before a model is trained on it. People
+# The curated schema: what a window of {what} must look like before a model is trained on it. People
 # review it; the DAG reads it and never writes it. A label's id is its place in the domain `label`: add new
 # labels at the end."""
 _ONE_VALUE = "value_count { min: 1 max: 1 }"
@@ -34,8 +34,9 @@ _ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r"}
 
 def photo_schema(labels: Sequence[str]) -> str:
     """The schema of photos with these labels; their order is the order of the model's outputs."""
-    parts = [
-        *_of_all("labelled photos", labels),
+    return _schema(
+        "labelled photos",
+        labels,
         "# JPEG bytes. Pixels are left out of the statistics, so its presence is not required.",
         _block("feature", ['name: "photo"', "type: BYTES", _ONE_VALUE]),
         _feature("lane_id", "BYTES", _SHARE_DRIFT),
@@ -45,8 +46,7 @@ def photo_schema(labels: Sequence[str]) -> str:
         "# Mean luma, and the variance of its Laplacian: a dark or a blurred lens shows here.",
         _feature("brightness", "FLOAT", "float_domain { min: 0 max: 255 }", _DRIFT),
         _feature("sharpness", "FLOAT", "float_domain { min: 0 }", _DRIFT),
-    ]
-    return "\n".join(parts) + "\n"
+    )
 
 
 def table_schema(
@@ -62,20 +62,21 @@ def table_schema(
         time: The column of times; the same.
     """
     texts = [name for name in ("group", "example_id", group, time) if name]
-    parts = [
-        *_of_all("rows", labels),
+    return _schema(
+        "rows",
+        labels,
         *(_feature(name, "BYTES") for name in dict.fromkeys(texts)),
         _feature("missing_share", "FLOAT", "float_domain { min: 0 max: 1 }", _DRIFT),
         *(_feature_of_numbers(name, _DRIFT) for name in numbers),
         *(_feature(name, "BYTES", _SHARE_DRIFT) for name in categories),
-    ]
-    return "\n".join(parts) + "\n"
+    )
 
 
 def text_schema(labels: Sequence[str]) -> str:
     """The schema of texts with these labels."""
-    parts = [
-        *_of_all("labelled texts", labels),
+    return _schema(
+        "labelled texts",
+        labels,
         "# Left out of the statistics, as nearly each is another one; `words` stands for it there.",
         _block("feature", ['name: "text"', "type: BYTES", _ONE_VALUE]),
         _feature("source", "BYTES", _SHARE_DRIFT),
@@ -83,8 +84,7 @@ def text_schema(labels: Sequence[str]) -> str:
         "# Of the text, in words, and the first of these in small letters; a text of emoji alone has none.",
         _feature("length", "INT", "int_domain { min: 1 }", _DRIFT),
         _block("feature", ['name: "words"', "type: BYTES", "value_count { min: 0 }", _DRIFT]),
-    ]
-    return "\n".join(parts) + "\n"
+    )
 
 
 def feature_names(text: str) -> list[str]:
@@ -190,15 +190,17 @@ def _feature_of_numbers(name: str, drift: str) -> str:
     return _block("feature", [f"name: {_quoted(name)}", "type: FLOAT", shape, _ALWAYS, drift])
 
 
-def _of_all(what: str, labels: Sequence[str]) -> list[str]:
-    """What every schema has: the labels, and the number of the span."""
-    return [
-        _HEADER.replace("labelled photos", what),
+def _schema(what: str, labels: Sequence[str], *own: str) -> str:
+    """A schema: what every one has, the labels and the number of the span, and its own features."""
+    parts = [
+        _HEADER.format(what=what),
         _string_domain("label", labels),
         _feature("label", "BYTES", 'domain: "label"', _LABEL_DRIFT),
         _feature("span", "INT", "int_domain { min: 1 }"),
         _feature("newest_span", "INT", "int_domain { min: 0 max: 1 }"),
+        *own,
     ]
+    return "\n".join(parts) + "\n"
 
 
 def _block(name: str, lines: Sequence[str]) -> str:

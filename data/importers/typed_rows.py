@@ -29,7 +29,6 @@ def write_parquet(src: Path, target: Path) -> None:
     """Writes the rows of a Parquet file.
 
     Raises:
-        UsageError: It is not there.
         DataRefused: It cannot be read, or has a column twice.
     """
     import pyarrow
@@ -40,8 +39,6 @@ def write_parquet(src: Path, target: Path) -> None:
             batches = file.iter_batches(_ROWS_A_TIME)
             rows = (row.values() for batch in batches for row in batch.to_pylist())
             _write(src, target, file.schema_arrow.names, rows)
-    except FileNotFoundError:
-        raise UsageError(f"{src} does not exist.", "There is nothing to import.", "Name the file.") from None
     except (pyarrow.ArrowException, OSError) as error:
         raise DataRefused(f"{src} cannot be read: {error}", "It is no Parquet file.", "Fix it.") from None
 
