@@ -21,18 +21,23 @@ _ROWS_A_VALUE = 5
 _APART_ROWS, _APART_ROWS_A_LABEL = 200, 20
 _TAKEN = ("", "label", "group", "span", "newest_span", "example_id", "missing_share", "stuck_share")
 _COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", re.ASCII)
+_THOUSANDS = re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?", re.ASCII)
 _DATE = re.compile(r"(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?:([T ])(\d)?(\d:.*))?", re.ASCII)
 # How a cell can be read, by what the column then holds.
-NUMBERS = NUMBER, COMMA = ("a number", "a number with a decimal comma")
+NUMBERS = NUMBER, COMMA, THOUSANDS = (
+    "number",
+    "number with decimal comma",
+    "number with commas at thousands",
+)
 TIMES = {"year-month-day": "ymd", "day.month.year": "dmy", "month/day/year": "mdy"}
 
 
-def readings(cell: str, comma: bool) -> dict[str, float]:
+def readings(cell: str, semicolons: bool) -> dict[str, float]:
     """What a cell is in each form in which it can be read, dates as seconds since 1970.
 
     Args:
         cell: Not empty.
-        comma: Whether a number may have a decimal comma.
+        semicolons: Whether `;` separates cells: there the comma is the decimal sign.
     """
     found = {}
     try:
@@ -40,8 +45,10 @@ def readings(cell: str, comma: bool) -> dict[str, float]:
             found[NUMBER] = value
     except ValueError:
         pass
-    if comma and _COMMA.fullmatch(cell):
+    if _COMMA.fullmatch(cell):
         found[COMMA] = float(cell.replace(".", "").replace(",", "."))
+    if not semicolons and _THOUSANDS.fullmatch(cell):
+        found[THOUSANDS] = float(cell.replace(",", ""))
     if not found and (match := _DATE.fullmatch(cell)):
         first, mark, second, third, between, hour, clock = match.groups(default="")
         rest = f"{between}{hour or '0'}{clock}" if between else ""
@@ -58,13 +65,13 @@ class Column:
     """What was seen of a column: how many cells hold something, and what, with which labels.
 
     Attributes:
-        comma: Whether its numbers may have a decimal comma; None where they are names, and not read.
+        semicolons: Whether `;` separates cells; None where numbers are names, and not read.
         read: For each set of forms that fits a cell, how many there are, and the first one with its place.
         ranges: For each form and label, the lowest and highest number, and of how many.
     """
 
     name: str
-    comma: bool | None = False
+    semicolons: bool | None = False
     there: int = 0
     values: dict[str, Counter[str]] | None = field(default_factory=dict)
     longest: int = 0
@@ -79,9 +86,9 @@ class Column:
             self.values.setdefault(cell, Counter())[label] += 1
             if len(self.values) > _MOST_CATEGORIES:
                 self.values = None
-        if self.comma is None:
+        if self.semicolons is None:
             return
-        found = readings(cell, self.comma)
+        found = readings(cell, self.semicolons)
         for form, value in found.items():
             low, high, count = self.ranges.get((form, label)) or (value, value, 0)
             self.ranges[form, label] = (min(low, value), max(high, value), count + 1)
@@ -89,10 +96,10 @@ class Column:
         self.read[forms] = (count + 1, first)
 
     def form(self) -> str:
-        """How nearly all cells can be read; empty where in no way, or in two that say another day."""
+        """How nearly all cells can be read; empty where in no way, or in two that say another thing."""
         counts = {form: self._count((form,)) for form in (*NUMBERS, *TIMES)}
         best = max(counts, key=lambda form: counts[form])
-        clear = best in NUMBERS or list(counts.values()).count(counts[best]) == 1
+        clear = best == NUMBER or list(counts.values()).count(counts[best]) == 1
         return best if clear and 0 < counts[best] >= MOSTLY * self.there else ""
 
     def mixed(self) -> str:
@@ -117,6 +124,8 @@ class Column:
             return "time" if form in TIMES else "number"
         if self._count(TIMES) >= MOSTLY * self.there:
             return "has dates of which nobody can tell day and month"
+        if self._count(NUMBERS) >= MOSTLY * self.there:
+            return "has numbers of which nobody can tell whether the comma is decimal"
         if self.values is None or len(self.values) > rows / 2:
             return "is different in nearly every row" if self.longest <= 40 else "is text of many words"
         return "category"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from data.importers.columns import COMMA, MOSTLY, NUMBER, TIMES, Column, readings
+from data.importers.columns import MOSTLY, NUMBER, TIMES, Column, readings
 from data.importers.curated_schema import table_schema, text_schema
 from data.importers.typed_rows import write_parquet, write_query
 from data.importers.workload_files import add_files, check_schema
@@ -206,8 +206,8 @@ def _open(src: str, query: str, label: str, texts: bool, rows: Path) -> _Table:
 
 
 def _profile(table: _Table, names: Sequence[str], label: str, texts: Collection[str]) -> _Seen:
-    comma = table.separator == ";"
-    columns = {name: Column(name, None if name in texts else comma) for name in names}
+    semicolons = table.separator == ";"
+    columns = {name: Column(name, None if name in texts else semicolons) for name in names}
     rows, damaged, refused = 0, 0, list[str]()
     for item in table.rows(names):
         rows += 1
@@ -294,7 +294,7 @@ def _converted(cell: str, form: str, is_time: bool) -> str:
     """A number or time as models read it, a date as days since 1970; what is neither is quarantined later."""
     if cell.lower() in MISSING:
         return ""
-    value = None if form == NUMBER else readings(cell, form == COMMA).get(form)
+    value = None if form == NUMBER else readings(cell, False).get(form)
     if value is None:
         return cell
     if is_time:

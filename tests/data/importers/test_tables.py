@@ -155,6 +155,25 @@ def test_numbers_with_a_decimal_comma_are_numbers_where_semicolons_separate(tmp_
     assert found[1]["size"] == "1.5"
 
 
+@pytest.mark.parametrize("separator", [",", "\t", "|"])
+def test_where_no_semicolon_separates_the_cells_of_a_column_say_what_their_comma_is(tmp_path, separator):
+    decimal = [f"{n},25" if n % 2 else n for n in range(300)]
+    content = column(
+        decimal,
+        thousands=[f"{n},250" if n % 3 else f"{n},250.5" for n in range(1, 301)],
+        either=[f"{n},250" for n in range(1, 301)],
+    )
+    src = table(tmp_path / "a.csv", content, ("price", "mass", "count", "paid"), separator)
+    report = import_table(src, tmp_path / "data", "paid")
+    assert report.numbers == ("price", "mass")
+    assert report.left_out == (
+        ("count", "has numbers of which nobody can tell whether the comma is decimal"),
+    )
+    found = written(tmp_path / "data")
+    assert [row["price"] for row in found[:3]] == ["0.0", "1.25", "2.0"]
+    assert [row["mass"] for row in found[:3]] == ["1250.0", "2250.0", "3250.5"]
+
+
 def test_numbers_with_point_and_with_comma_in_one_column_are_refused_with_a_row_of_each(tmp_path):
     cells = [f"{n}.5" if n % 3 else f"{n},5" for n in range(300)]
     src = table(tmp_path / "a.csv", column(cells), ("price", "paid"), ";")
