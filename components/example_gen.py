@@ -3,7 +3,6 @@
 Rows are read and examples made in Beam, as `example_shards.py` has it.
 """
 
-import importlib
 import logging
 import shutil
 from collections import Counter
@@ -33,6 +32,7 @@ from components.example_shards import (
 from components.quarantine import write_quarantine
 from data.settings import DataSettings
 from data.spans.layout import Span, excluded_in_window, newest_spans
+from data.spans.source import load_source
 from data.spans.split import Ends
 from data.spans.window import window_digest
 from errors import DataRefused
@@ -74,7 +74,7 @@ def SpanExampleGen(
         DataRefused: There is no span, one cannot be read, the examples cannot be split, or a split has none.
     """
     about, limits = Workload.from_json(workload), DataSettings.model_validate_json(settings)
-    module = importlib.import_module(about.source)
+    module = load_source(about.source)
     place = locate(data)
     spans = newest_spans(place, limits.window)
     rows = sum(module.count(span) for span in spans)

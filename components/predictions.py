@@ -1,6 +1,5 @@
 """What the SavedModel said of each eval example, and its worst mistakes to look at."""
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from components.transformed_examples import TransformedExamples, read_raw
 from data.settings import DataSettings
+from data.spans.source import load_source
 from records.edge import MISTAKES, PREDICTIONS, Mistake, Prediction
 from records.workload import Workload
 
@@ -62,7 +62,7 @@ def write_mistakes(
     """
     labels, worst = workload.labels, _worst(examples.labels, probabilities)
     raw = read_raw(artifact, "eval", {examples.ids[number] for number in worst}, workload)
-    source = importlib.import_module(workload.source).open_source(workload, DataSettings())
+    source = load_source(workload.source).open_source(workload, DataSettings())
     (folder / "mistakes").mkdir(exist_ok=True)
     mistakes = []
     for place, number in enumerate(worst, start=1):

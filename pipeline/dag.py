@@ -29,6 +29,7 @@ from pipeline.settings import Settings, part
 from pipeline.workloads import read_schema
 from records.workload import Workload
 from report.facts import by_dotted_name
+from trainer_module.workload_module import load
 
 FASTEST_ON_ONE_MACHINE = (
     # By name: DirectRunner tries another engine first, which Beam downloads.
@@ -88,7 +89,12 @@ class Observed:
 
 
 def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observed: Observed) -> Pipeline:
-    """Builds the DAG of a workload."""
+    """Builds the DAG of a workload.
+
+    Raises:
+        UsageError: The workload's module cannot be imported, or lacks a function.
+    """
+    load(workload.module)
     about_workload, model = workload.to_json(), settings.model.model_dump_json()
     about = {
         "run": observed.run,

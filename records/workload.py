@@ -1,9 +1,11 @@
 """What a workload is: one typed value, of which the steps of the DAG read what they need."""
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from errors import UsageError
 from records.json_file import decode, encode
 
 
@@ -76,3 +78,31 @@ class Workload:
         """What `to_json` wrote."""
         found: Workload = decode(text.encode(), Workload)
         return found
+
+
+def load_module(module: str, functions: Sequence[str], page: str) -> Any:
+    """A module that a workload names.
+
+    Args:
+        module: Dotted path.
+        functions: What it has to have.
+        page: The file that says what they do.
+
+    Raises:
+        UsageError: It raises when imported, or lacks a function.
+    """
+    try:
+        found = importlib.import_module(module)
+    except Exception as error:
+        raise UsageError(
+            f"The workload's module {module} cannot be imported: {type(error).__name__}: {error}.",
+            "Nothing can run without it.",
+            f"Correct it: python -c 'import {module}' shows where it fails.",
+        ) from error
+    if missing := [name for name in functions if not callable(getattr(found, name, None))]:
+        raise UsageError(
+            f"The module {module} has no {' and no '.join(missing)}.",
+            f"The workload's file names it as one that has {', '.join(functions)}.",
+            f"Write them as `{page}` says.",
+        )
+    return found

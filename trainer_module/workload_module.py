@@ -23,12 +23,12 @@ and it may have:
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
+from records.workload import load_module
 
 if TYPE_CHECKING:
     import tensorflow_transform as tft
@@ -44,16 +44,9 @@ def load(module: str) -> Any:
     """The module of a workload.
 
     Raises:
-        UsageError: It lacks a function.
+        UsageError: It raises when imported, or lacks a function.
     """
-    found = importlib.import_module(module)
-    if missing := [name for name in _REQUIRED if not callable(getattr(found, name, None))]:
-        raise UsageError(
-            f"The module {module} has no {' and no '.join(missing)}.",
-            "A workload's module has " + ", ".join(_REQUIRED) + ".",
-            "Write them as `trainer_module/workload_module.py` says.",
-        )
-    return found
+    return load_module(module, _REQUIRED, "trainer_module/workload_module.py")
 
 
 def input_feature(transform: tft.TFTransformOutput) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from data.spans.layout import Span
+from records.workload import load_module
 
 # What a feature of a tf.Example may be; a text is stored as UTF-8.
 Value = bytes | str | int | float | Sequence[float] | Sequence[int] | Sequence[str]
@@ -65,6 +66,15 @@ class Example:
 
     features: Mapping[str, Value]
     digest: str
+
+
+def load_source(module: str) -> Any:
+    """The module of a source.
+
+    Raises:
+        UsageError: It raises when imported, or lacks a function.
+    """
+    return load_module(module, ("open_source", "check", "count"), "data/spans/source.py")
 
 
 class Source(Protocol):

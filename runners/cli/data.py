@@ -11,6 +11,7 @@ import click
 
 from data.spans.exclusions import decide, excluded_spans
 from data.spans.layout import Span, find_spans
+from data.spans.source import load_source
 from errors import DataRefused, UsageError
 from locations import Location, is_url, locate
 from runners.cli import options
@@ -175,7 +176,7 @@ def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
 
 def _count_rows(span: Span, source: str) -> tuple[int | None, str | None]:
     try:
-        return importlib.import_module(source).count(span), None
+        return load_source(source).count(span), None
     except DataRefused as refusal:
         return None, refusal.found
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.spans.layout import Span
+from data.spans.source import load_source
 from data.spans.window import window_digest
 from errors import UsageError
 from release import store
@@ -81,7 +82,7 @@ def check_spans(spans: tuple[Span, ...], workload: "Workload") -> None:
     Raises:
         DataRefused: One cannot be read.
     """
-    source = importlib.import_module(workload.source)
+    source = load_source(workload.source)
     for span in spans:
         source.check(span, workload)
 
