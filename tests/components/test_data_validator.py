@@ -24,6 +24,8 @@ from report.facts import About
 from report.sources import Sources
 from tests.components.steps import LABELS, SHELF, artifact, execute, ingest
 
+pytestmark = pytest.mark.e2e
+
 SHARES = (0.7, 0.2, 0.1)
 EVERYTHING_WARNS = dict.fromkeys(("schema", "drift", "label_shift", "class_count", "quarantine"), "warn")
 
@@ -230,7 +232,6 @@ def test_the_first_span_has_nothing_to_be_compared_with(tmp_path):
     assert json.loads((tmp_path / "verdict" / "drift.json").read_text()) == []
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize(("faults", "warns_of"), [({}, set()), ({"dark-lens": 0.5}, {"brightness"})])
 def test_a_rendered_week_warns_of_a_failing_lens_and_of_nothing_else(faults, warns_of, tmp_path):
     generate(tmp_path / "data", weeks=1, per_week=600, seed=20, faults={})

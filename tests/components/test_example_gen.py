@@ -21,6 +21,8 @@ from tests.components.steps import LABELS, LOCAL, SHELF, ingest
 from tests.components.torn_source import REFUSAL
 from tests.data.sample_photos import decoded, encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
 
+pytestmark = pytest.mark.e2e
+
 TAKEN = "2026-10-05T09:12:33Z"
 
 

@@ -14,6 +14,8 @@ from tests.components.test_releases import Run, production_model
 from tests.data.sample_photos import jpeg
 from tests.release.candidates import make_candidate
 
+pytestmark = pytest.mark.e2e
+
 
 def upload(folder, url):
     place = locate(url)

@@ -13,6 +13,8 @@ from pipeline.settings import load
 from pipeline.workloads import find_workload, with_features
 from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value
 
+pytestmark = pytest.mark.e2e
+
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = 'feature { name: "label" domain: "l" } string_domain { name: "l" value: "a" value: "b" }'
 WORKLOAD = """\

@@ -14,6 +14,8 @@ from errors import EdgelineError, WorkspaceLocked
 from release import durable, store
 from tests.release.candidates import make_candidate, snapshot
 
+pytestmark = pytest.mark.e2e
+
 PROJECT = Path(__file__).parents[2]
 
 

@@ -14,6 +14,8 @@ from release import lease, objects, store
 from release.manifest import model_digest
 from tests.release.candidates import make_candidate
 
+pytestmark = pytest.mark.e2e
+
 PROJECT = Path(__file__).parents[2]
 SMALL = 100
 
@@ -132,7 +134,6 @@ def test_the_mark_comes_first_the_manifest_after_its_files_and_the_pointer_after
     assert written[written.index(("put", pointer)) - 1] == ("put", ".lock")
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("action", "reaches_the_new"), [("push", True), ("rollback", True), ("repair", False)]
 )

@@ -36,6 +36,8 @@ from runners.shared.events import EventWriter
 from runners.shared.runs import RunFolder
 from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value
 
+pytestmark = pytest.mark.e2e
+
 EARLIER, RUN = "20261005-091233", "20261012-091233"
 METRICS_OF_RUN = Metrics(
     candidate={

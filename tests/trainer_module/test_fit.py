@@ -10,6 +10,8 @@ from errors import EdgelineError
 from trainer_module import backbones, checkpoint, fit
 from trainer_module.settings import TrainerSettings
 
+pytestmark = pytest.mark.e2e
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1)).astype(np.float32)
 ENDS_BELOW = 0.05
 

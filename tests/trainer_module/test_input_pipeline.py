@@ -8,6 +8,8 @@ from tests.trainer_module.samples import EVAL_EXAMPLES, SHELF, TRAIN_EXAMPLES, e
 from trainer_module import input_pipeline, photos
 from trainer_module.settings import TrainerSettings
 
+pytestmark = pytest.mark.e2e
+
 BATCH = 20
 EQUAL = [1.0, 1.0, 1.0]
 

@@ -13,6 +13,8 @@ from tests.trainer_module.text_samples import LABELS, REVIEWS, SETTINGS, hostile
 from trainer_module import texts
 from trainer_module.settings import ModelSettings
 
+pytestmark = pytest.mark.e2e
+
 MODEL = ModelSettings(**SETTINGS, embedding_size=8, lstm_units=4)
 
 

@@ -18,6 +18,8 @@ from data.spans.rejection import RowRejected
 from errors import EdgelineError
 from tests.data.sample_photos import as_exif, jpeg, memory_bomb, phone_exif, slow_photo
 
+pytestmark = pytest.mark.e2e
+
 CHECK = partial(check_photo, limits=DataSettings())
 
 

@@ -13,6 +13,8 @@ from runners.local.lock import hold
 from runners.shared.runs import RunFolder
 from tests.runners.cli.process import ROOT, add_week, edgeline
 
+pytestmark = pytest.mark.e2e
+
 
 @pytest.mark.parametrize("make", [lambda data: None, lambda data: data.mkdir()], ids=["missing", "empty"])
 def test_a_folder_without_spans_ends_with_4_and_says_what_to_do(tmp_path, make):
