@@ -15,6 +15,8 @@ _BOOKKEEPING = frozenset(
 # Names of StatisticsGen's slices by the feature `newest_span`.
 _WHOLE_WINDOW, _NEWEST, _BEFORE = "All Examples", "newest_span_1", "newest_span_0"
 _MOST_VALUES = 200
+# A text none of whose values is in more of the examples than this tells them apart.
+_ID_SHARE = 0.01
 
 
 def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature, ...]:
@@ -39,6 +41,7 @@ def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature
     features = [
         Feature(name, distribution, before.get(name), **_measured(drift.get(name)))
         for name, distribution in now.items()
+        if name in drift or not distribution.values or distribution.values[0][1] > _ID_SHARE
     ]
     return tuple(sorted(features, key=lambda feature: (feature.distance is None, feature.name)))
 
