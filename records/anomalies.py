@@ -20,12 +20,7 @@ class Anomaly:
 
 
 def read_anomalies(folder: Path, splits: Iterable[str]) -> tuple[Anomaly, ...]:
-    """The anomalies of a window.
-
-    Args:
-        folder: Of ExampleValidator's output.
-        splits: Of the examples.
-    """
+    """The anomalies of a window, from the folder of ExampleValidator's output."""
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
     seen: dict[tuple[str, str], list[str]] = {}

@@ -102,24 +102,13 @@ def _within_bounds(found: Any) -> Any:
 
 @dataclass(frozen=True)
 class JsonFile(Generic[T]):
-    """One file that a step leaves in the folder of an artifact.
-
-    Attributes:
-        name: Its name.
-        kind: The type of its content: a dataclass, or a tuple of them.
-    """
+    """One file that a step leaves in the folder of an artifact."""
 
     name: str
-    kind: Any
+    kind: Any  # the type of its content: a dataclass, or a tuple of them
 
     def read(self, folder: Path) -> T:
-        """Its content.
-
-        Raises:
-            OSError: It cannot be read.
-            ValueError: It is damaged.
-            RecursionError: The same.
-        """
+        """Its content; raises one of `UNREADABLE` where it cannot be read or is damaged."""
         with open(folder / self.name, "rb", opener=regular_file) as file:
             content: T = decode(file.read(), self.kind)
             return content
