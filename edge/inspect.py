@@ -53,15 +53,7 @@ def inspect(path: Path) -> FileReport:
 
 
 def problems(report: FileReport, variant: str) -> list[str]:
-    """Says in sentences why a file is not what its variant promises, or cannot run on a phone.
-
-    Args:
-        report: What the file holds.
-        variant: Name of the variant that it should be.
-
-    Returns:
-        One sentence a problem; empty if there is none.
-    """
+    """Says, a sentence each, why a file is not what its variant promises, or cannot run on a phone."""
     promised = VARIANTS[variant]
     found = []
     if report.flex_ops:

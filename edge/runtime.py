@@ -139,13 +139,7 @@ class EdgeModel:
             ) from error
 
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Gives the probabilities of each example.
-
-        Args:
-            inputs: Numbers [n, ...], as `preprocess` makes them.
-
-        Returns:
-            float32 [n, classes].
+        """The probabilities, float32 [n, classes], of numbers [n, ...] as `preprocess` makes them.
 
         Raises:
             EdgelineError: No numbers, or another shape.

@@ -50,12 +50,9 @@ class _Reader:
 
 
 def collect(sources: Sources, about: facts.About, parts: Collection[str] = PARTS) -> facts.Facts:
-    """Reads what the steps of a run put out.
+    """Reads what the steps of a run put out, beside what the engine knows of it.
 
-    Args:
-        sources: Their folders.
-        about: What the engine knows of the run.
-        parts: Fields of `Facts`; the others are left empty. All of them where none is named.
+    `parts` are fields of `Facts`; the others are left empty.
     """
     reader = _Reader()
 

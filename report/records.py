@@ -21,11 +21,6 @@ _READERS = 16
 def write(folder: Location, facts: Facts, page: str) -> Location:
     """Writes both, each whole or not at all; returns where the page is.
 
-    Args:
-        folder: Of the run.
-        facts: What is known of it.
-        page: The page that shows that.
-
     Raises:
         EdgelineError: The store cannot be written.
         OSError: The folder cannot be written.

@@ -18,12 +18,7 @@ _MOST_VALUES = 200
 
 
 def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature, ...]:
-    """The features of the training examples, those first that the gate measured the drift of.
-
-    Args:
-        statistics: Folder of the statistics artifact.
-        drift: What the gate measured, by feature.
-    """
+    """The features of the training examples, those first whose drift the gate measured, by feature."""
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
     file = statistics / "Split-train" / "FeatureStats.pb"

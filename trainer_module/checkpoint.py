@@ -20,17 +20,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after an epoch.
+    """The state after an epoch."""
 
-    Attributes:
-        history: The logs of every epoch so far.
-        variables: All that changes in training: weights, optimizer state, and the seeds of dropout.
-        best_weights: The weights of the best epoch so far.
-    """
-
-    history: Sequence[Mapping[str, float]]
-    variables: Sequence[np.ndarray]
-    best_weights: Sequence[np.ndarray]
+    history: Sequence[Mapping[str, float]]  # the logs of every epoch so far
+    variables: Sequence[np.ndarray]  # all that training changes: weights, optimizer state, seeds of dropout
+    best_weights: Sequence[np.ndarray]  # of the best epoch so far
 
 
 def training_key(custom_config: Mapping[str, Any], train_files: Sequence[str], transform_output: str) -> str:
