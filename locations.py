@@ -77,15 +77,10 @@ _MEANINGS = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One file below a folder.
+    """One file below a folder."""
 
-    Attributes:
-        size: In bytes.
-        version: A text that another content would not have (an ETag); empty on a disk.
-    """
-
-    size: int
-    version: str
+    size: int  # in bytes
+    version: str  # a text that another content would not have (an ETag)
 
 
 def is_url(place: str) -> bool:

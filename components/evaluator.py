@@ -72,10 +72,8 @@ def read_metrics(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """TFMA's metrics of one model, by kind of slice and slice, with what follows from its confusion matrices.
 
-    Args:
-        evaluation: Folder that TFMA wrote to.
-        model_name: `candidate` or `baseline`; empty where one model was evaluated.
-        workload: Its labels by id: TFMA slices by the transformed label, which shadows the raw one.
+    `evaluation` is the folder that TFMA wrote to; `model_name` is empty where one model was evaluated. The
+    workload has the labels by id: TFMA slices by the transformed label, which shadows the raw one.
 
     Returns:
         `{"overall": {"all": {"accuracy": 0.93, "loss": 0.2, "example_count": 480.0}}, "class": {"ok": ...},
@@ -190,16 +188,9 @@ class EvaluatorSpec(ComponentSpec):
 
 
 class Evaluator(TfxEvaluator):
-    """Evaluates a trained model by slice, next to the production model where there is one.
+    """Evaluates a trained model by slice on the split `eval`, beside the production model if there is one.
 
-    Args:
-        examples: Raw examples; the split `eval` is used.
-        model: The trained model.
-        baseline_model: `ProductionModel`'s output; left out of the evaluation when its `has_model` is 0.
-        eval_config: A `tfma.EvalConfig` as JSON.
-        workload: `Workload` as JSON.
-        settings: `EvaluationSettings` as JSON.
-        code: Digest of the code that this runs, which keys the cache.
+    `eval_config` is a `tfma.EvalConfig` as JSON.
     """
 
     SPEC_CLASS = EvaluatorSpec

@@ -59,16 +59,9 @@ def SpanExampleGen(
 ) -> None:
     """Reads the newest spans, checks each row, splits by group and writes Examples and quarantine.
 
-    Args:
-        examples: Those of both splits; its custom properties are `first_span`, `last_span` and `window`.
-        quarantine: What cannot be trained on, and what the window holds.
-        data: The folder of spans, or its URL.
-        workload: `Workload` as JSON.
-        settings: `DataSettings` as JSON.
-        window: Digest of the window's content, which keys the cache and is checked after reading; empty
-            where the engine runs each step afresh.
-        code: Digest of the code that this runs and of the libraries, which keys the cache.
-        beam_pipeline: The engine of the settings.
+    `examples` has the custom properties `first_span`, `last_span` and `window`. The parameter `window` is the
+    digest of its content, which keys the cache and is checked after reading; empty where the engine runs each
+    step afresh. `code` has the libraries too.
 
     Raises:
         DataRefused: There is no span, one cannot be read, the examples cannot be split, or a split has none.

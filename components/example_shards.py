@@ -30,25 +30,15 @@ QUARANTINED, READ, REFUSED, COUNTS = "quarantined-*.jsonl", "read-*.json", "refu
 
 @dataclass(frozen=True)
 class Plan:
-    """What every worker knows.
-
-    Attributes:
-        source: Reads the spans.
-        workload: Names the features.
-        scratch: A folder for what is handed on.
-        folders: Of the Examples, by split.
-        shards: How many files a split gets.
-        newest: Name of the newest span.
-        eval_fraction: Share of the groups that goes to `eval`.
-    """
+    """What every worker knows."""
 
     source: Source
     workload: Workload
-    scratch: Path
-    folders: Mapping[str, str]
-    shards: int
-    newest: str
-    eval_fraction: float
+    scratch: Path  # a folder for what is handed on
+    folders: Mapping[str, str]  # of the Examples, by split
+    shards: int  # how many files a split gets
+    newest: str  # name of the newest span
+    eval_fraction: float  # share of the groups that goes to `eval`
 
 
 class _Part(msgspec.Struct, array_like=True, frozen=True):
@@ -137,13 +127,7 @@ class MergeShard(beam.DoFn):
         self._plan = plan
 
     def process(self, shard: int, ends: Sequence[Ends], parts: Any) -> None:
-        """Writes the files of a shard; yields nothing.
-
-        Args:
-            shard: Its number.
-            ends: Of the groups of each span.
-            parts: What is there when all parts are.
-        """
+        """Writes the files of a shard, once all `parts` are there; yields nothing. `ends` are each span's."""
         import tensorflow as tf
 
         plan, of_all = self._plan, Ends().merged(ends)

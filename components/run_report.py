@@ -48,26 +48,8 @@ def RunReport(
 ) -> None:
     """Makes one self-contained HTML page of a run, from what its steps put out; it always succeeds.
 
-    Args:
-        quarantine: Ingest's.
-        statistics: StatisticsGen's.
-        anomalies: ExampleValidator's.
-        data_verdict: DataValidator's.
-        model_run: Trainer's.
-        evaluation: Evaluator's.
-        blessing: The same.
-        edge_models: EdgeConverter's.
-        edge_verdict: EdgeValidator's.
-        pushed_model: Pusher's.
-        schema: ImportSchemaGen's.
-        inferred: SchemaGen's.
-        report: The page and the facts.
-        run: Id of the run. It is no part of a larger text: on a cluster it is filled in when the run begins.
-        model_name: Name of the model.
-        data: The folder of spans.
-        settings: By dotted name, as JSON.
-        records: Folder or URL that page and facts are copied to, and that earlier facts are read from; empty
-            where the runner keeps the records.
+    `settings` are all of them by dotted name; `records` is where page and facts are copied to, as
+    `leave_record` has it.
     """
     folder = Path(report.uri)
     folder.mkdir(parents=True, exist_ok=True)

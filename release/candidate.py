@@ -25,36 +25,20 @@ _SAID_BY_THE_CANDIDATE = ("run", "default_variant", "variants", "metrics", "data
 
 @dataclass(frozen=True)
 class Candidate:
-    """A SavedModel and its edge bundle, with what justified them.
+    """A SavedModel and its edge bundle, with what justified them; see `Manifest`."""
 
-    Args:
-        saved_model: The SavedModel folder.
-        edge_files: Name in the bundle -> file; at least the TFLite file of each variant.
-        labels: The labels in the order of the model's outputs; becomes labels.txt, a line each.
-        preprocessing: The image contract; becomes preprocessing.json.
-        default_variant: The `name` of the variant that phones take unless told otherwise.
-        variants: One mapping a variant with at least `name`, `file` (a key of `edge_files`), `inputs` and
-            `outputs` (lists of tensor contracts), and what was measured on that very file.
-        metrics: What the evaluation found.
-        data: At least `first_span` and `last_span` (int) and `fingerprint` (str) of the window trained on.
-        code: At least `digest` and `lock_digest` (str).
-        versions: Library -> version.
-        run: The id of the run.
-        expires_days: Days after the push from which a reader should no longer trust the release.
-    """
-
-    saved_model: Path
-    edge_files: Mapping[str, Path]
-    labels: tuple[str, ...]
-    preprocessing: Mapping[str, Any]
-    default_variant: str
-    variants: tuple[Mapping[str, Any], ...]
+    saved_model: Path  # the folder
+    edge_files: Mapping[str, Path]  # name in the bundle -> file; at least the TFLite file of each variant
+    labels: tuple[str, ...]  # in the order of the model's outputs; becomes labels.txt
+    preprocessing: Mapping[str, Any]  # becomes preprocessing.json
+    default_variant: str  # the `name` of the variant that phones take unless told otherwise
+    variants: tuple[Mapping[str, Any], ...]  # a `file` is a key of `edge_files`
     metrics: Mapping[str, Any]
     data: Mapping[str, Any]
     code: Mapping[str, Any]
     versions: Mapping[str, str]
     run: str
-    expires_days: int
+    expires_days: int  # days after the push from which a reader should no longer trust the release
 
 
 def check(candidate: Candidate) -> None:
@@ -81,10 +65,7 @@ def check(candidate: Candidate) -> None:
 
 
 def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: int) -> bytes:
-    """Copy everything into the scratch folder of this push, on the disk when this returns.
-
-    Returns:
-        The content of the manifest, which is also in the edge part.
+    """Copy everything into the scratch folder of this push, on the disk when this returns the manifest.
 
     Raises:
         EdgelineError: A fact that the manifest needs is missing, of the wrong type, or not JSON.

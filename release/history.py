@@ -72,15 +72,10 @@ class _Pointer(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class History:
-    """All changes of one model that can be read, oldest first, and what is wrong with the log.
+    """All changes of one model that can be read, oldest first, and what is wrong with the log."""
 
-    Attributes:
-        changes: The one that current.json holds included, whether or not its line was written.
-        problems: A sentence each.
-    """
-
-    changes: tuple[Change, ...] = ()
-    problems: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()  # that of current.json included, whether or not its line was written
+    problems: tuple[str, ...] = ()  # a sentence each
 
     @property
     def last(self) -> Change | None:

@@ -45,11 +45,7 @@ class Release:
 
 
 def models(root: str | Location) -> tuple[str, ...]:
-    """The models that were ever in production in the push folder `root`, sorted.
-
-    Args:
-        root: A folder, or the URL of a place in an object store; so for every reader.
-    """
+    """The models that were ever in production in `root`, a folder or the URL of a store, sorted."""
     return PushFolder(locate(root)).models()
 
 

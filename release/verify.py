@@ -22,11 +22,8 @@ from release.releases import read_release, released_versions
 def verify(root: str | Location, model: str, version: int | None = None) -> list[str]:
     """Everything wrong with the releases of a model, one sentence each; empty if nothing is.
 
-    Args:
-        root: The push folder, or its URL: each object is fetched then.
-        model: The model's name.
-        version: The release to check, its files alone. Defaults to every release that is there or that the
-            audit log has, and then the pointer, the pins for TF Serving and the audit log are checked too.
+    Of one version its files alone are checked; by default every release that is there or that the audit log
+    has, and then the pointer, the pins for TF Serving and the audit log too.
 
     Raises:
         UsageError: There is no such model, so nothing could be checked.
