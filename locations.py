@@ -9,11 +9,12 @@ import os
 import re
 import shutil
 import stat
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Union
 
 from errors import EdgelineError, UsageError
 
@@ -126,6 +127,24 @@ def filesystem(place: "UPath") -> Any:
     if hasattr(store, "retries"):
         store.retries = 1  # s3fs would repeat what botocore has repeated already
     return store
+
+
+@contextmanager
+def whole(path: Path, sync: bool = False) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` once all of it is written; where that fails, nothing is left.
+
+    With `sync` its content is on the disk before it is there.
+    """
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with scratch.open("wb") as file:
+            yield file
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def read_bytes(path: Location, most: int | None = None) -> bytes:

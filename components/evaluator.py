@@ -106,13 +106,7 @@ def read_metrics(
 
 
 def read_confusion(evaluation: str, model_name: str, labels: Sequence[str]) -> Confusion:
-    """TFMA's confusion matrix of one model over all eval examples.
-
-    Args:
-        evaluation: Folder that TFMA wrote to.
-        model_name: As for `read_metrics`.
-        labels: Class names by id.
-    """
+    """TFMA's confusion matrix of one model over all eval examples; as for `read_metrics`."""
     import tensorflow_model_analysis as tfma
 
     plots = tfma.load_eval_result(evaluation, model_name=model_name).plots
@@ -123,9 +117,7 @@ def read_confusion(evaluation: str, model_name: str, labels: Sequence[str]) -> C
 def by_class(matrix: Sequence[Sequence[int]], of_class: int | None) -> dict[str, float]:
     """Recall, precision and F1 of one class, or the means over those that have examples.
 
-    Args:
-        matrix: How often an example of the row's class was taken for the column's.
-        of_class: Which one; None for the means.
+    A number of the matrix is how often an example of the row's class was taken for the column's.
     """
     found = []
     for number, row in enumerate(matrix):

@@ -8,7 +8,7 @@ groups, it holds in memory as a whole.
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +21,7 @@ from data.spans.rejection import RowRejected
 from data.spans.source import Example, Rejected, Row, Source, Value
 from data.spans.split import Ends
 from errors import DataRefused
+from locations import whole
 from records.ingest import Quarantined, Refusal, SpanRead
 from records.workload import Workload
 
@@ -102,7 +103,7 @@ class MakeExamples(beam.DoFn):
             return
         shard = int(made.digest[:8], 16) % plan.shards
         if shard not in self._parts:
-            part = _whole(plan.scratch / f"part-{shard:05d}-{uuid.uuid4().hex}")
+            part = whole(plan.scratch / f"part-{shard:05d}-{uuid.uuid4().hex}")
             self._parts[shard] = self._files.enter_context(part)
         place = f"{span.name}/{row.id}"
         example = _example(span, place, row, made, plan.workload, span.name == plan.newest)
@@ -191,22 +192,13 @@ def _line(span: Span, item: Rejected) -> bytes:
     return msgspec.json.encode(found) + b"\n"
 
 
-def _quarantine(scratch: Path) -> Any:
-    return _whole(scratch / QUARANTINED.replace("*", uuid.uuid4().hex))
+def _quarantine(scratch: Path) -> AbstractContextManager[BinaryIO]:
+    return whole(scratch / QUARANTINED.replace("*", uuid.uuid4().hex))
 
 
 def _write(scratch: Path, pattern: str, name: str, value: Any) -> None:
-    with _whole(scratch / pattern.replace("*", name)) as file:
+    with whole(scratch / pattern.replace("*", name)) as file:
         file.write(msgspec.json.encode(value) + b"\n")
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that is there when all of it is."""
-    hidden = path.with_name(f".{path.name}")
-    with hidden.open("wb") as file:
-        yield file
-    hidden.rename(path)
 
 
 def _example(span: Span, place: str, row: Row, made: Example, workload: Workload, newest: bool) -> bytes:

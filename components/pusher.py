@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from msgspec import to_builtins
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation, PushedModel
@@ -16,7 +17,6 @@ from edge.micro import HEADER, SOURCE
 from labels import parse_labels
 from records.edge import EDGE_FILES, LABELS_FILE_NAME, PREPROCESSING, EdgeFiles
 from records.evaluation import METRICS
-from records.json_file import to_builtins
 from records.push import PUSH, Push
 from records.verdict import VERDICT
 from release import store

@@ -3,8 +3,6 @@
 Started by `edge.convert` as `python -m edge.conversion_worker`.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -4,8 +4,6 @@ A converter's return code says little: it leaves operations in float, or ships F
 has, without a word. This reads the file by its schema, needs no interpreter, and does not import TensorFlow.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping

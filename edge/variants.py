@@ -1,7 +1,5 @@
 """The edge files that one SavedModel is converted to, and what each must hold."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

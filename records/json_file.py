@@ -56,7 +56,7 @@ def encode(value: object) -> bytes:
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_written_out(to_builtins(value)))
+        return msgspec.json.encode(_written_out(msgspec.to_builtins(value)))
 
 
 def _written_out(value: Any) -> Any:
@@ -67,11 +67,6 @@ def _written_out(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_written_out(item) for item in value]
     return value
-
-
-def to_builtins(value: object) -> Any:
-    """A value of our types as dicts, lists, texts and numbers."""
-    return msgspec.to_builtins(value)
 
 
 def convert(value: object, kind: Any) -> Any:

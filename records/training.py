@@ -20,17 +20,12 @@ class Epoch:
 class TrainingSummary:
     """A training that ended; epochs count from 1, seconds and speed are of the process that ended it."""
 
-    strategy: str = ""  # `mirrored` or `one_device`
-    replicas: int | None = None  # that trained at once
-    devices: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()  # that held a replica, as `GPU:0`
     global_batch_size: int | None = None  # examples in one step of all replicas
-    epochs: int | None = None  # that were done, those before a resume included
     best_epoch: int | None = None  # whose weights were kept
     resumed_from_epoch: int | None = None  # epochs that were done before a kill; None where there was none
     seconds: float | None = None
     examples_per_second: float | None = None
-    train_examples: int | None = None
-    eval_examples: int | None = None
     parameters: int | None = None
 
 

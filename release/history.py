@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from errors import EdgelineError
-from records.json_file import to_builtins
 from release.documents import (
     Digest,
     Positive,

@@ -5,7 +5,6 @@ to the first; each change has the digest of a manifest, and a manifest those of 
 nothing can be changed, taken away or added without that something else does not fit.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import locations
@@ -81,7 +80,8 @@ def release_problems(folder: PushFolder, model: str, version: int, history: Hist
         problems.append(f"edge/{model}/{version}/{MANIFEST}: model_digest is not that of the files it lists.")
     known = {entry.path for entry in manifest.files} | {f"edge/{model}/{version}/{MANIFEST}"}
     for top in folder.parts(model, version).values():
-        present = {f"{folder.relative(top)}/{name}" for name in _names_below(top)}
+        names = files_below(top) if isinstance(top, Path) else locations.files_below(top)
+        present = {f"{folder.relative(top)}/{name}" for name in names}
         problems += [f"{path}: is not in the manifest." for path in sorted(present - known)]
     return problems
 
@@ -108,10 +108,6 @@ def _stray_names(folder: PushFolder, model: str) -> list[str]:
         if name not in versions | known
     ]
     return sorted(strays)
-
-
-def _names_below(top: Location) -> Iterable[str]:
-    return files_below(top) if isinstance(top, Path) else locations.files_below(top)
 
 
 def _file_problems(path: Location, entry: FileEntry) -> list[str]:

@@ -167,8 +167,7 @@ def _shuffled(split: Split, seed: tf.Tensor) -> tf.data.Dataset:
     import tensorflow as tf
 
     if split.inputs is None:
-        shuffled = _records(split.files).enumerate().shuffle(SHUFFLE_BUFFER, seed=seed[0])
-        return shuffled
+        return _records(split.files).enumerate().shuffle(SHUFFLE_BUFFER, seed=seed[0])
     order = tf.random.experimental.stateless_shuffle(tf.range(len(split.labels), dtype=tf.int64), seed)
     return tf.data.Dataset.from_tensor_slices((order, order))
 

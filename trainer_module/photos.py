@@ -61,13 +61,7 @@ def build_model(
     """
     from trainer_module import backbones
 
-    return backbones.classifier(
-        backbone=settings.backbone,
-        image_size=settings.image_size,
-        channels=settings.channels,
-        classes=len(labels),
-        weights=settings.weights,
-    )
+    return backbones.classifier(settings, len(labels))
 
 
 def edge_contract(

@@ -4,8 +4,6 @@ The executable form of a preprocessing.json of the kind `tokens`; `trainer_modul
 words. Equal to the Transform graph id by id.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from functools import lru_cache
