@@ -235,13 +235,10 @@ def files_below(place: "UPath") -> Mapping[str, Entry]:
 
 def _listed(place: "UPath", look: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:
     """What the file system of a place lists there; nothing where the place is not."""
-    with explained(place):
-        try:
-            return look(filesystem(place))
-        except OSError as error:
-            if is_absent(error):
-                return ()
-            raise
+    found: Iterable[Any] = ()
+    with if_there(place):
+        found = look(filesystem(place))
+    return found
 
 
 def _is_plain(relative: str) -> bool:
@@ -271,7 +268,7 @@ def copy_tree(source: Location, target: Path) -> None:
 def is_absent(error: OSError) -> bool:
     """Whether `error` says that there is no such object, in a bucket that is there."""
     absent = isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno == errno.ENAMETOOLONG
-    return absent and _NO_BUCKET not in _signs(error)
+    return absent and _NO_BUCKET not in signs_of(error)
 
 
 @contextmanager
@@ -289,11 +286,22 @@ def explained(place: Location) -> Iterator[None]:
         raise told from error
 
 
+@contextmanager
+def if_there(place: "UPath") -> Iterator[None]:
+    """As `explained`; a block that asks for an object that is not there ends without a word."""
+    with explained(place):
+        try:
+            yield
+        except OSError as error:
+            if not is_absent(error):
+                raise
+
+
 def _told(error: Exception, place: "UPath") -> EdgelineError | None:
     """What `error` of a store means; None where it is of one missing object only, or of a file here."""
     if isinstance(error, EdgelineError):
         return None
-    signs = _signs(error)
+    signs = signs_of(error)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     at = f" at {endpoint}" if endpoint and place.protocol == "s3" else ""
     bucket = place.path.strip("/").partition("/")[0]
@@ -318,7 +326,7 @@ def _told(error: Exception, place: "UPath") -> EdgelineError | None:
     return None
 
 
-def _signs(error: BaseException | None) -> set[str]:
+def signs_of(error: BaseException | None) -> set[str]:
     """The names of the types of an error and of its causes, and the codes that a store gave."""
     signs: set[str] = set()
     while error is not None:

@@ -37,7 +37,7 @@ from data.spans.split import Ends
 from data.spans.window import window_digest
 from errors import DataRefused
 from locations import locate
-from records.ingest import Excluded, Ingest, Quarantined, Refusal, SpanRead
+from records.ingest import Excluded, Ingest, Quarantined, SpanRead
 from records.ingest import Span as SpanCounts
 from records.workload import Workload
 
@@ -88,8 +88,8 @@ def SpanExampleGen(
         needed.mkdir(parents=True, exist_ok=True)
     _run(beam_pipeline, plan, spans)
 
-    for refusal in read_all(plan.scratch, REFUSED, Refusal):
-        raise DataRefused(refusal.found, refusal.why, refusal.do, refusal.spans)
+    for refusal in read_all(plan.scratch, REFUSED, tuple[str, str, str, tuple[str, ...]]):
+        raise DataRefused(*refusal)
     quarantined = read_all(plan.scratch, QUARANTINED, Quarantined)
     quarantined.sort(key=lambda q: (q.span, q.id, q.reason, q.detail))
     read = {item.name: item for item in read_all(plan.scratch, READ, SpanRead)}

@@ -22,7 +22,7 @@ from data.spans.source import Example, Rejected, Row, Source, Value
 from data.spans.split import Ends
 from errors import DataRefused
 from locations import whole
-from records.ingest import Quarantined, Refusal, SpanRead
+from records.ingest import Quarantined, SpanRead
 from records.workload import Workload
 
 SPLITS = ("train", "eval")
@@ -74,8 +74,7 @@ class ReadRows(beam.DoFn):
                         yield span, item
             except DataRefused as error:
                 # Beam would raise something else that begins with its words.
-                refusal = Refusal(error.found, error.why, error.do, error.spans)
-                _write(plan.scratch, REFUSED, span.name, refusal)
+                _write(plan.scratch, REFUSED, span.name, (error.found, error.why, error.do, error.spans))
         _write(plan.scratch, READ, span.name, SpanRead(span.name, rows, ends.lowest, ends.highest))
         yield beam.pvalue.TaggedOutput("ends", ends)
 

@@ -56,16 +56,6 @@ class SpanRead:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """Why a span could not be read, as `errors.DataRefused` has it."""
-
-    found: str
-    why: str
-    do: str
-    spans: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Quarantined:
     """A row in quarantine; `text` is some of it, where it is a text."""
 

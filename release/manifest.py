@@ -75,11 +75,6 @@ class Manifest(ReadBy, frozen=True, forbid_unknown_fields=True):
         if len(set(names)) != len(names) or self.default_variant not in names:
             raise ValueError(f"default_variant {self.default_variant!r} is not one of the variants, {names}")
 
-    @property
-    def default_file(self) -> str:
-        """The name of the default variant's file in the bundle."""
-        return str(next(v["file"] for v in self.variants if v["name"] == self.default_variant))
-
 
 class _Data(Struct):
     first_span: int

@@ -41,7 +41,8 @@ class Release:
     @property
     def default_file(self) -> Location:
         """The TFLite file of the default variant."""
-        return self.edge / self.manifest.default_file
+        default = self.manifest.default_variant
+        return self.edge / next(v["file"] for v in self.manifest.variants if v["name"] == default)
 
 
 def models(root: str | Location) -> tuple[str, ...]:

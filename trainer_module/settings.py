@@ -11,8 +11,8 @@ from settings_group import Fraction, Group, SettingsPath
 class ModelSettings(Group):
     """Which network is trained."""
 
-    # Of photos.
-    backbone: Literal["compact", "mobilenet_v3_small"] = "compact"  # a small CNN; keras.applications
+    # Of photos. `compact` is a small CNN, `mobilenet_v3_small` that of keras.applications.
+    backbone: Literal["compact", "mobilenet_v3_small"] = "compact"
     image_size: int = Field(128, ge=32, le=512)  # height and width of the model's input, in pixels
     channels: Literal[1, 3] = 1  # 1 for luma, 3 for RGB
     weights: SettingsPath | None = None  # a Keras weights file to start from; None starts from random weights
@@ -22,7 +22,7 @@ class ModelSettings(Group):
     buckets: Literal[0, 4, 8, 16, 32, 64, 128] = 0
     vocabulary: int = Field(32, ge=1, le=10_000)  # most values of one category that are told apart
     # Of texts.
-    vocabulary_size: int = Field(20_000, ge=10, le=500_000)  # the most frequent ones are known
+    vocabulary_size: int = Field(20_000, ge=10, le=500_000)  # most words that the model knows
     vocabulary_min_count: int = Field(2, ge=1, le=1_000_000)  # how often a word has to be there to be known
     text_length: int = Field(64, ge=2, le=1024)  # how many of a text's first words are read
     embedding_size: int = Field(64, ge=2, le=1024)  # numbers for a word; the LSTM reads a quarter as many
@@ -35,7 +35,7 @@ class TrainerSettings(Group):
     """How the network is trained."""
 
     epochs: int = Field(16, ge=1, le=10_000)  # most of them
-    batch_size: int = Field(64, ge=1, le=65_536)  # of each replica in each step
+    batch_size: int = Field(64, ge=1, le=65_536)  # examples of one replica in one step
     learning_rate: float = Field(1e-3, gt=0, le=1.0)  # Adam's; it falls to 0 along half a cosine by the end
     # Weight of a label's examples in the loss; 1.0 for labels not named.
     class_weights: Mapping[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
