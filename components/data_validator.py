@@ -16,8 +16,7 @@ from components.artifacts import Quarantine, Verdict
 from gates.data import judge
 from gates.drift import measure_drift
 from gates.settings import GateSettings
-from records.anomalies import read_anomalies
-from records.drift import DRIFT
+from records.data_checks import DRIFT, read_anomalies
 from records.ingest import INGEST
 from records.verdict import VERDICT
 

@@ -7,14 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tfx.components.evaluator import constants
 from tfx.components.evaluator.component import Evaluator as TfxEvaluator
-from tfx.components.evaluator.constants import (
-    ARTIFACT_PROPERTY_BLESSED_KEY,
-    BLESSED_FILE_NAME,
-    BLESSED_VALUE,
-    NOT_BLESSED_FILE_NAME,
-    NOT_BLESSED_VALUE,
-)
 from tfx.components.evaluator.executor import Executor
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
@@ -58,13 +52,11 @@ class EvaluatorExecutor(Executor):
         verdict = judge(metrics, EvaluationSettings.model_validate_json(exec_properties["settings"]))
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         VERDICT.write(Path(blessing.uri), verdict)
-        name, value = (
-            (BLESSED_FILE_NAME, BLESSED_VALUE)
-            if verdict.passed
-            else (NOT_BLESSED_FILE_NAME, NOT_BLESSED_VALUE)
-        )
+        name, value = constants.NOT_BLESSED_FILE_NAME, constants.NOT_BLESSED_VALUE
+        if verdict.passed:
+            name, value = constants.BLESSED_FILE_NAME, constants.BLESSED_VALUE
         Path(blessing.uri, name).touch()
-        blessing.set_int_custom_property(ARTIFACT_PROPERTY_BLESSED_KEY, value)
+        blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
 
 
 def read_metrics(

@@ -17,19 +17,9 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import Examples
 
+from components import example_shards
 from components.artifacts import Quarantine
-from components.example_shards import (
-    COUNTS,
-    QUARANTINED,
-    READ,
-    REFUSED,
-    SPLITS,
-    MakeExamples,
-    MergeShard,
-    Plan,
-    ReadRows,
-    read_all,
-)
+from components.example_shards import SPLITS, MakeExamples, MergeShard, Plan, ReadRows, read_all
 from components.quarantine import write_quarantine
 from data.settings import DataSettings
 from data.spans.layout import Span, excluded_in_window, newest_spans
@@ -88,14 +78,14 @@ def SpanExampleGen(
         needed.mkdir(parents=True, exist_ok=True)
     _run(beam_pipeline, plan, spans)
 
-    for refusal in read_all(plan.scratch, REFUSED, tuple[str, str, str, tuple[str, ...]]):
+    for refusal in read_all(plan.scratch, example_shards.REFUSED, tuple[str, str, str, tuple[str, ...]]):
         raise DataRefused(*refusal)
-    quarantined = read_all(plan.scratch, QUARANTINED, Quarantined)
+    quarantined = read_all(plan.scratch, example_shards.QUARANTINED, Quarantined)
     quarantined.sort(key=lambda q: (q.span, q.id, q.reason, q.detail))
-    read = {item.name: item for item in read_all(plan.scratch, READ, SpanRead)}
+    read = {item.name: item for item in read_all(plan.scratch, example_shards.READ, SpanRead)}
     Ends().merged(Ends(item.lowest, item.highest) for item in read.values()).check(about.nouns)
     counts: Counter[Any] = Counter()
-    for counted in read_all(plan.scratch, COUNTS, list[tuple[str, str, str, int]]):
+    for counted in read_all(plan.scratch, example_shards.COUNTS, list[tuple[str, str, str, int]]):
         counts.update({tuple(key): count for *key, count in counted})
     shutil.rmtree(plan.scratch)
     for split in SPLITS:

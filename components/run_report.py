@@ -9,15 +9,7 @@ from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.standard_artifacts import (
-    ExampleAnomalies,
-    ExampleStatistics,
-    ModelBlessing,
-    ModelEvaluation,
-    ModelRun,
-    PushedModel,
-    Schema,
-)
+from tfx.types import standard_artifacts
 
 from components.artifacts import EdgeModels, Quarantine, RunReportPage, Verdict
 from components.run_record import leave_record
@@ -28,17 +20,17 @@ from report.facts import About
 @component
 def RunReport(
     quarantine: InputArtifact[Quarantine],
-    statistics: InputArtifact[ExampleStatistics],
-    anomalies: InputArtifact[ExampleAnomalies],
+    statistics: InputArtifact[standard_artifacts.ExampleStatistics],
+    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
     data_verdict: InputArtifact[Verdict],
-    model_run: InputArtifact[ModelRun],
-    evaluation: InputArtifact[ModelEvaluation],
-    blessing: InputArtifact[ModelBlessing],
+    model_run: InputArtifact[standard_artifacts.ModelRun],
+    evaluation: InputArtifact[standard_artifacts.ModelEvaluation],
+    blessing: InputArtifact[standard_artifacts.ModelBlessing],
     edge_models: InputArtifact[EdgeModels],
     edge_verdict: InputArtifact[Verdict],
-    pushed_model: InputArtifact[PushedModel],
-    schema: InputArtifact[Schema],
-    inferred: InputArtifact[Schema],
+    pushed_model: InputArtifact[standard_artifacts.PushedModel],
+    schema: InputArtifact[standard_artifacts.Schema],
+    inferred: InputArtifact[standard_artifacts.Schema],
     report: OutputArtifact[RunReportPage],
     run: Parameter[str],
     model_name: Parameter[str],

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gates.settings import GateRule, GateSettings
-from records.anomalies import Anomaly
-from records.drift import Drift
+from records.data_checks import Anomaly, Drift
 from records.ingest import Ingest
 from records.verdict import Verdict
 

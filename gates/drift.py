@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from records.drift import Drift
+from records.data_checks import Drift
 
 # Below this, the distance between two samples of one distribution is of the size of the thresholds
 # themselves.

@@ -8,17 +8,9 @@ from typing import Any
 
 from errors import EdgelineError, UsageError
 from labels import check_labels, render_labels
-from release import durable
+from release import durable, manifest
 from release.documents import format_time, now, render
 from release.layout import LABELS, MANIFEST, PREPROCESSING, PushFolder, checked_name
-from release.manifest import (
-    SCHEMA_VERSION,
-    describe_file,
-    digest_of,
-    files_below,
-    parse_manifest,
-    served_entries,
-)
 
 _SAID_BY_THE_CANDIDATE = ("run", "default_variant", "variants", "metrics", "data", "code", "versions")
 
@@ -73,7 +65,7 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
     scratch = folder.push_scratch(model, version)
     durable.make_folders(scratch / "serving")
     durable.make_folders(scratch / "edge")
-    for name, source in files_below(candidate.saved_model).items():
+    for name, source in manifest.files_below(candidate.saved_model).items():
         target = scratch / "serving" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         durable.copy_file(source, target)
@@ -84,7 +76,7 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
     durable.write_file(scratch / "edge" / PREPROCESSING, preprocessing)
     raw = render(_manifest_of(candidate, scratch, model, version), "The manifest")
     try:
-        parse_manifest(raw, "The new manifest")
+        manifest.parse_manifest(raw, "The new manifest")
     except EdgelineError as error:
         raise _refused(error.found.rstrip("."), error.why) from error
     durable.write_file(scratch / "edge" / MANIFEST, raw)
@@ -94,22 +86,22 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
 
 def _manifest_of(candidate: Candidate, scratch: Path, model: str, version: int) -> dict[str, Any]:
     files = [
-        describe_file(path, f"{part}/{model}/{version}/{name}")
+        manifest.describe_file(path, f"{part}/{model}/{version}/{name}")
         for part in ("serving", "edge")
-        for name, path in files_below(scratch / part).items()
+        for name, path in manifest.files_below(scratch / part).items()
     ]
     created = now()
     said = {name: getattr(candidate, name) for name in _SAID_BY_THE_CANDIDATE}
     return {
         **said,
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": manifest.SCHEMA_VERSION,
         "min_reader_version": 1,
         "model": model,
         "version": version,
         "created": format_time(created),
         "expires": format_time(created + timedelta(days=candidate.expires_days)),
         "files": files,
-        "model_digest": digest_of(served_entries(files, model, version)),
+        "model_digest": manifest.digest_of(manifest.served_entries(files, model, version)),
     }
 
 

@@ -6,8 +6,7 @@ from typing import TypeVar
 
 from errors import EdgelineError
 from labels import parse_labels
-from records.anomalies import read_anomalies
-from records.drift import DRIFT
+from records.data_checks import DRIFT, read_anomalies
 from records.edge import EDGE_FILES, LABELS_FILE_NAME, MISTAKES, PREDICTIONS
 from records.evaluation import METRICS
 from records.ingest import INGEST, THUMBNAILS, Ingest

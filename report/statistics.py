@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from records.drift import Drift
+from records.data_checks import Drift
 from report.facts import Distribution, Feature
 
 # Different for each example, or made by ingest: their distribution says nothing of the world.

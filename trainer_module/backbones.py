@@ -53,14 +53,12 @@ def _compact(shape: tuple[int, int, int]) -> keras.Model:
 
     image = keras.Input(shape)
     features = image
-    for filters in (16, 32, 64, 96):
+    for filters in (16, 32, 64, 96, 128):
         features = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(features)
-        features = keras.layers.MaxPooling2D(padding="same")(features)
+        if filters < 128:  # the last one keeps its size
+            features = keras.layers.MaxPooling2D(padding="same")(features)
         features = keras.layers.BatchNormalization()(features)
         features = keras.layers.ReLU()(features)
-    features = keras.layers.Conv2D(128, 3, padding="same", use_bias=False)(features)
-    features = keras.layers.BatchNormalization()(features)
-    features = keras.layers.ReLU()(features)
     return keras.Model(image, features, name="compact_body")
 
 
