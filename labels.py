@@ -24,11 +24,7 @@ def fault_of(label: str) -> str:
 
 
 def check_labels(labels: Sequence[str], where: str) -> None:
-    """Refuses what could not be told apart, or not be read back from labels.txt.
-
-    Args:
-        labels: All labels, in the order of the model's outputs.
-        where: What has them, for the error.
+    """Refuses what could not be told apart, or not be read back from labels.txt; `where` is for the error.
 
     Raises:
         UsageError: A label is empty, is there twice, has a blank at an end, or holds a control character.
@@ -53,11 +49,7 @@ def parse_labels(
 ) -> tuple[str, ...]:
     r"""The labels in the content of labels.txt, split at `\n` alone.
 
-    Args:
-        raw: The content.
-        where: The file, for the error.
-        outputs: How many the model has; not compared where None.
-        schema: The labels in the order of the schema; not compared where None.
+    Where they are given, they are compared with the number of outputs and with the labels of the schema.
 
     Raises:
         EdgelineError: It is not what `render_labels` writes, or not of that model or schema.

@@ -9,11 +9,12 @@ import os
 import re
 import shutil
 import stat
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Union
 
 from errors import EdgelineError, UsageError
 
@@ -77,15 +78,10 @@ _MEANINGS = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One file below a folder.
+    """One file below a folder."""
 
-    Attributes:
-        size: In bytes.
-        version: A text that another content would not have (an ETag); empty on a disk.
-    """
-
-    size: int
-    version: str
+    size: int  # in bytes
+    version: str  # a text that another content would not have (an ETag)
 
 
 def is_url(place: str) -> bool:
@@ -131,6 +127,24 @@ def filesystem(place: "UPath") -> Any:
     if hasattr(store, "retries"):
         store.retries = 1  # s3fs would repeat what botocore has repeated already
     return store
+
+
+@contextmanager
+def whole(path: Path, sync: bool = False) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` once all of it is written; where that fails, nothing is left.
+
+    With `sync` its content is on the disk before it is there.
+    """
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with scratch.open("wb") as file:
+            yield file
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def read_bytes(path: Location, most: int | None = None) -> bytes:
@@ -221,13 +235,10 @@ def files_below(place: "UPath") -> Mapping[str, Entry]:
 
 def _listed(place: "UPath", look: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:
     """What the file system of a place lists there; nothing where the place is not."""
-    with explained(place):
-        try:
-            return look(filesystem(place))
-        except OSError as error:
-            if is_absent(error):
-                return ()
-            raise
+    found: Iterable[Any] = ()
+    with if_there(place):
+        found = look(filesystem(place))
+    return found
 
 
 def _is_plain(relative: str) -> bool:
@@ -257,7 +268,7 @@ def copy_tree(source: Location, target: Path) -> None:
 def is_absent(error: OSError) -> bool:
     """Whether `error` says that there is no such object, in a bucket that is there."""
     absent = isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno == errno.ENAMETOOLONG
-    return absent and _NO_BUCKET not in _signs(error)
+    return absent and _NO_BUCKET not in signs_of(error)
 
 
 @contextmanager
@@ -275,11 +286,22 @@ def explained(place: Location) -> Iterator[None]:
         raise told from error
 
 
+@contextmanager
+def if_there(place: "UPath") -> Iterator[None]:
+    """As `explained`; a block that asks for an object that is not there ends without a word."""
+    with explained(place):
+        try:
+            yield
+        except OSError as error:
+            if not is_absent(error):
+                raise
+
+
 def _told(error: Exception, place: "UPath") -> EdgelineError | None:
     """What `error` of a store means; None where it is of one missing object only, or of a file here."""
     if isinstance(error, EdgelineError):
         return None
-    signs = _signs(error)
+    signs = signs_of(error)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     at = f" at {endpoint}" if endpoint and place.protocol == "s3" else ""
     bucket = place.path.strip("/").partition("/")[0]
@@ -304,7 +326,7 @@ def _told(error: Exception, place: "UPath") -> EdgelineError | None:
     return None
 
 
-def _signs(error: BaseException | None) -> set[str]:
+def signs_of(error: BaseException | None) -> set[str]:
     """The names of the types of an error and of its causes, and the codes that a store gave."""
     signs: set[str] = set()
     while error is not None:

@@ -98,8 +98,7 @@ def _train(
         return tf.clip_by_value(image, 0.0, 255.0), label
 
     keras.utils.set_random_seed(settings.seed)
-    network = settings.model
-    model = classifier(network.backbone, network.image_size, network.channels, len(labels), network.weights)
+    model = classifier(settings.model, len(labels))
     model.compile(
         keras.optimizers.Adam(trainer.learning_rate),
         "sparse_categorical_crossentropy",

@@ -31,19 +31,8 @@ def DataGate(
 ) -> None:
     """Lets the run go on to training, or stops it.
 
-    Args:
-        data_verdict: The data gate's.
-        statistics: What the verdict rests on; like the next four, for the record of a run that is stopped.
-        anomalies: The same.
-        quarantine: The same.
-        schema: The curated one; the same.
-        inferred: That of the window; the same.
-        run: Id of the run. It is no part of a larger text: on a cluster it is filled in when the run begins.
-        model_name: Name of the model.
-        data: The folder of spans.
-        settings: By dotted name, as JSON.
-        records: Folder or URL that page and facts are copied to, and that earlier facts are read from; empty
-            where the runner keeps the records.
+    What is not the verdict is for the record of a run that is stopped: `settings` are all of them by dotted
+    name, `records` is where that is left, as `leave_record` has it.
 
     Raises:
         DataRefused: The verdict is `fail`.

@@ -16,8 +16,7 @@ from components.artifacts import Quarantine, Verdict
 from gates.data import judge
 from gates.drift import measure_drift
 from gates.settings import GateSettings
-from records.anomalies import read_anomalies
-from records.drift import DRIFT
+from records.data_checks import DRIFT, read_anomalies
 from records.ingest import INGEST
 from records.verdict import VERDICT
 
@@ -34,16 +33,10 @@ def DataValidator(
     settings: Parameter[str],
     code: Parameter[str],
 ) -> None:
-    """Judges a window of data.
+    """Judges a window of data, and leaves the drift of each feature beside the verdict.
 
-    Args:
-        statistics: With the options of `gates.drift.statistics_options`.
-        schema: The curated schema, with drift comparators.
-        anomalies: What ExampleValidator found against that schema.
-        quarantine: What ingest quarantined, and what the window holds.
-        verdict: The verdict, and the drift of each feature.
-        settings: `GateSettings` as JSON.
-        code: Digest of the code that this runs, which keys the cache.
+    The statistics are counted with `gates.drift.statistics_options`; the schema, the curated one, has drift
+    comparators.
     """
     drift = measure_drift(
         Path(artifact_utils.get_split_uri([statistics], "train")), next(Path(schema.uri).glob("*.pbtxt"))

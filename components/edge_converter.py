@@ -38,16 +38,8 @@ def EdgeConverter(
     A variant that cannot be made is recorded with its error, and the others are made all the same; whether
     what is left may ship is `EdgeValidator`'s to say.
 
-    Args:
-        examples: Raw examples; those of `train` calibrate int8.
-        transform_graph: How the model sees them.
-        model: The trained model.
-        edge_models: The files, with labels and the preprocessing contract; of rows, which microcontrollers
-            read too, int8 as C source.
-        workload: `Workload` as JSON.
-        look: `ModelSettings` as JSON.
-        settings: `ConversionSettings` as JSON.
-        code: Digest of the code that this runs, which keys the cache.
+    Beside the files lie the labels and the preprocessing contract; of rows, which microcontrollers read too,
+    int8 as C source. `look` is `ModelSettings` as JSON.
     """
     from tensorflow_transform import TFTransformOutput
 

@@ -45,15 +45,8 @@ def EdgeValidator(
 ) -> None:
     """Judges the files of `EdgeConverter`; the first that passes, in the preferred order, is the default.
 
-    Args:
-        examples: Raw examples; the split `eval` is used.
-        transform_graph: How the model sees them.
-        model: The SavedModel that the files were made from.
-        edge_models: The files.
-        verdict: The verdict, what was measured, and what the SavedModel said of each example.
-        workload: `Workload` as JSON.
-        limits: `EdgeLimits` as JSON.
-        code: Digest of the code that this runs, which keys the cache.
+    Measured on the split `eval`. Beside the verdict lie the measurements, what the SavedModel said of each
+    example, and its worst mistakes. `limits` is `EdgeLimits` as JSON.
 
     Raises:
         EdgelineError: The labels are not those of the schema, one for each output of the model.

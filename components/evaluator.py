@@ -7,14 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tfx.components.evaluator import constants
 from tfx.components.evaluator.component import Evaluator as TfxEvaluator
-from tfx.components.evaluator.constants import (
-    ARTIFACT_PROPERTY_BLESSED_KEY,
-    BLESSED_FILE_NAME,
-    BLESSED_VALUE,
-    NOT_BLESSED_FILE_NAME,
-    NOT_BLESSED_VALUE,
-)
 from tfx.components.evaluator.executor import Executor
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
@@ -58,13 +52,11 @@ class EvaluatorExecutor(Executor):
         verdict = judge(metrics, EvaluationSettings.model_validate_json(exec_properties["settings"]))
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         VERDICT.write(Path(blessing.uri), verdict)
-        name, value = (
-            (BLESSED_FILE_NAME, BLESSED_VALUE)
-            if verdict.passed
-            else (NOT_BLESSED_FILE_NAME, NOT_BLESSED_VALUE)
-        )
+        name, value = constants.NOT_BLESSED_FILE_NAME, constants.NOT_BLESSED_VALUE
+        if verdict.passed:
+            name, value = constants.BLESSED_FILE_NAME, constants.BLESSED_VALUE
         Path(blessing.uri, name).touch()
-        blessing.set_int_custom_property(ARTIFACT_PROPERTY_BLESSED_KEY, value)
+        blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
 
 
 def read_metrics(
@@ -72,10 +64,8 @@ def read_metrics(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """TFMA's metrics of one model, by kind of slice and slice, with what follows from its confusion matrices.
 
-    Args:
-        evaluation: Folder that TFMA wrote to.
-        model_name: `candidate` or `baseline`; empty where one model was evaluated.
-        workload: Its labels by id: TFMA slices by the transformed label, which shadows the raw one.
+    `evaluation` is the folder that TFMA wrote to; `model_name` is empty where one model was evaluated. The
+    workload has the labels by id: TFMA slices by the transformed label, which shadows the raw one.
 
     Returns:
         `{"overall": {"all": {"accuracy": 0.93, "loss": 0.2, "example_count": 480.0}}, "class": {"ok": ...},
@@ -108,13 +98,7 @@ def read_metrics(
 
 
 def read_confusion(evaluation: str, model_name: str, labels: Sequence[str]) -> Confusion:
-    """TFMA's confusion matrix of one model over all eval examples.
-
-    Args:
-        evaluation: Folder that TFMA wrote to.
-        model_name: As for `read_metrics`.
-        labels: Class names by id.
-    """
+    """TFMA's confusion matrix of one model over all eval examples; as for `read_metrics`."""
     import tensorflow_model_analysis as tfma
 
     plots = tfma.load_eval_result(evaluation, model_name=model_name).plots
@@ -125,9 +109,7 @@ def read_confusion(evaluation: str, model_name: str, labels: Sequence[str]) -> C
 def by_class(matrix: Sequence[Sequence[int]], of_class: int | None) -> dict[str, float]:
     """Recall, precision and F1 of one class, or the means over those that have examples.
 
-    Args:
-        matrix: How often an example of the row's class was taken for the column's.
-        of_class: Which one; None for the means.
+    A number of the matrix is how often an example of the row's class was taken for the column's.
     """
     found = []
     for number, row in enumerate(matrix):
@@ -190,16 +172,9 @@ class EvaluatorSpec(ComponentSpec):
 
 
 class Evaluator(TfxEvaluator):
-    """Evaluates a trained model by slice, next to the production model where there is one.
+    """Evaluates a trained model by slice on the split `eval`, beside the production model if there is one.
 
-    Args:
-        examples: Raw examples; the split `eval` is used.
-        model: The trained model.
-        baseline_model: `ProductionModel`'s output; left out of the evaluation when its `has_model` is 0.
-        eval_config: A `tfma.EvalConfig` as JSON.
-        workload: `Workload` as JSON.
-        settings: `EvaluationSettings` as JSON.
-        code: Digest of the code that this runs, which keys the cache.
+    `eval_config` is a `tfma.EvalConfig` as JSON.
     """
 
     SPEC_CLASS = EvaluatorSpec

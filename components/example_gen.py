@@ -16,19 +16,9 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import Examples
 
+from components import example_shards
 from components.artifacts import Quarantine
-from components.example_shards import (
-    COUNTS,
-    QUARANTINED,
-    READ,
-    REFUSED,
-    SPLITS,
-    MakeExamples,
-    MergeShard,
-    Plan,
-    ReadRows,
-    read_all,
-)
+from components.example_shards import SPLITS, MakeExamples, MergeShard, Plan, ReadRows, read_all
 from components.quarantine import write_quarantine
 from data.settings import DataSettings
 from data.spans.layout import Span, excluded_in_window, newest_spans
@@ -37,7 +27,7 @@ from data.spans.split import Ends
 from data.spans.window import window_digest
 from errors import DataRefused
 from locations import locate
-from records.ingest import Excluded, Ingest, Quarantined, Refusal, SpanRead
+from records.ingest import Excluded, Ingest, Quarantined, SpanRead
 from records.ingest import Span as SpanCounts
 from records.workload import Workload
 
@@ -59,16 +49,9 @@ def SpanExampleGen(
 ) -> None:
     """Reads the newest spans, checks each row, splits by group and writes Examples and quarantine.
 
-    Args:
-        examples: Those of both splits; its custom properties are `first_span`, `last_span` and `window`.
-        quarantine: What cannot be trained on, and what the window holds.
-        data: The folder of spans, or its URL.
-        workload: `Workload` as JSON.
-        settings: `DataSettings` as JSON.
-        window: Digest of the window's content, which keys the cache and is checked after reading; empty
-            where the engine runs each step afresh.
-        code: Digest of the code that this runs and of the libraries, which keys the cache.
-        beam_pipeline: The engine of the settings.
+    `examples` has the custom properties `first_span`, `last_span` and `window`. The parameter `window` is the
+    digest of its content, which keys the cache and is checked after reading; empty where the engine runs each
+    step afresh. `code` has the libraries too.
 
     Raises:
         DataRefused: There is no span, one cannot be read, the examples cannot be split, or a split has none.
@@ -95,14 +78,14 @@ def SpanExampleGen(
         needed.mkdir(parents=True, exist_ok=True)
     _run(beam_pipeline, plan, spans)
 
-    for refusal in read_all(plan.scratch, REFUSED, Refusal):
-        raise DataRefused(refusal.found, refusal.why, refusal.do, refusal.spans)
-    quarantined = read_all(plan.scratch, QUARANTINED, Quarantined)
+    for refusal in read_all(plan.scratch, example_shards.REFUSED, tuple[str, str, str, tuple[str, ...]]):
+        raise DataRefused(*refusal)
+    quarantined = read_all(plan.scratch, example_shards.QUARANTINED, Quarantined)
     quarantined.sort(key=lambda q: (q.span, q.id, q.reason, q.detail))
-    read = {item.name: item for item in read_all(plan.scratch, READ, SpanRead)}
+    read = {item.name: item for item in read_all(plan.scratch, example_shards.READ, SpanRead)}
     Ends().merged(Ends(item.lowest, item.highest) for item in read.values()).check(about.nouns)
     counts: Counter[Any] = Counter()
-    for counted in read_all(plan.scratch, COUNTS, list[tuple[str, str, str, int]]):
+    for counted in read_all(plan.scratch, example_shards.COUNTS, list[tuple[str, str, str, int]]):
         counts.update({tuple(key): count for *key, count in counted})
     shutil.rmtree(plan.scratch)
     for split in SPLITS:

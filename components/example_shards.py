@@ -8,7 +8,7 @@ groups, it holds in memory as a whole.
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +21,8 @@ from data.spans.rejection import RowRejected
 from data.spans.source import Example, Rejected, Row, Source, Value
 from data.spans.split import Ends
 from errors import DataRefused
-from records.ingest import Quarantined, Refusal, SpanRead
+from locations import whole
+from records.ingest import Quarantined, SpanRead
 from records.workload import Workload
 
 SPLITS = ("train", "eval")
@@ -30,25 +31,15 @@ QUARANTINED, READ, REFUSED, COUNTS = "quarantined-*.jsonl", "read-*.json", "refu
 
 @dataclass(frozen=True)
 class Plan:
-    """What every worker knows.
-
-    Attributes:
-        source: Reads the spans.
-        workload: Names the features.
-        scratch: A folder for what is handed on.
-        folders: Of the Examples, by split.
-        shards: How many files a split gets.
-        newest: Name of the newest span.
-        eval_fraction: Share of the groups that goes to `eval`.
-    """
+    """What every worker knows."""
 
     source: Source
     workload: Workload
-    scratch: Path
-    folders: Mapping[str, str]
-    shards: int
-    newest: str
-    eval_fraction: float
+    scratch: Path  # a folder for what is handed on
+    folders: Mapping[str, str]  # of the Examples, by split
+    shards: int  # how many files a split gets
+    newest: str  # name of the newest span
+    eval_fraction: float  # share of the groups that goes to `eval`
 
 
 class _Part(msgspec.Struct, array_like=True, frozen=True):
@@ -83,8 +74,7 @@ class ReadRows(beam.DoFn):
                         yield span, item
             except DataRefused as error:
                 # Beam would raise something else that begins with its words.
-                refusal = Refusal(error.found, error.why, error.do, error.spans)
-                _write(plan.scratch, REFUSED, span.name, refusal)
+                _write(plan.scratch, REFUSED, span.name, (error.found, error.why, error.do, error.spans))
         _write(plan.scratch, READ, span.name, SpanRead(span.name, rows, ends.lowest, ends.highest))
         yield beam.pvalue.TaggedOutput("ends", ends)
 
@@ -112,7 +102,7 @@ class MakeExamples(beam.DoFn):
             return
         shard = int(made.digest[:8], 16) % plan.shards
         if shard not in self._parts:
-            part = _whole(plan.scratch / f"part-{shard:05d}-{uuid.uuid4().hex}")
+            part = whole(plan.scratch / f"part-{shard:05d}-{uuid.uuid4().hex}")
             self._parts[shard] = self._files.enter_context(part)
         place = f"{span.name}/{row.id}"
         example = _example(span, place, row, made, plan.workload, span.name == plan.newest)
@@ -137,13 +127,7 @@ class MergeShard(beam.DoFn):
         self._plan = plan
 
     def process(self, shard: int, ends: Sequence[Ends], parts: Any) -> None:
-        """Writes the files of a shard; yields nothing.
-
-        Args:
-            shard: Its number.
-            ends: Of the groups of each span.
-            parts: What is there when all parts are.
-        """
+        """Writes the files of a shard, once all `parts` are there; yields nothing. `ends` are each span's."""
         import tensorflow as tf
 
         plan, of_all = self._plan, Ends().merged(ends)
@@ -207,22 +191,13 @@ def _line(span: Span, item: Rejected) -> bytes:
     return msgspec.json.encode(found) + b"\n"
 
 
-def _quarantine(scratch: Path) -> Any:
-    return _whole(scratch / QUARANTINED.replace("*", uuid.uuid4().hex))
+def _quarantine(scratch: Path) -> AbstractContextManager[BinaryIO]:
+    return whole(scratch / QUARANTINED.replace("*", uuid.uuid4().hex))
 
 
 def _write(scratch: Path, pattern: str, name: str, value: Any) -> None:
-    with _whole(scratch / pattern.replace("*", name)) as file:
+    with whole(scratch / pattern.replace("*", name)) as file:
         file.write(msgspec.json.encode(value) + b"\n")
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that is there when all of it is."""
-    hidden = path.with_name(f".{path.name}")
-    with hidden.open("wb") as file:
-        yield file
-    hidden.rename(path)
 
 
 def _example(span: Span, place: str, row: Row, made: Example, workload: Workload, newest: bool) -> bytes:

@@ -13,12 +13,7 @@ from tfx.types.standard_artifacts import Schema
 
 @component
 def ImportSchemaGen(schema: OutputArtifact[Schema], text: Parameter[str]) -> None:
-    """Puts out the curated schema as `schema.pbtxt`, the name that TFX's readers of a Schema expect.
-
-    Args:
-        schema: The curated schema.
-        text: The same as a text protocol buffer.
-    """
+    """Puts out the curated schema as `schema.pbtxt`, the name that TFX's readers of a Schema expect."""
     folder = Path(schema.uri)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "schema.pbtxt").write_text(text, encoding="utf-8")

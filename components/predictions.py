@@ -20,14 +20,7 @@ _DIGITS = 6  # Float32 has no more near 1.
 def write_predictions(
     folder: Path, examples: TransformedExamples, probabilities: NDArray[np.float32], labels: Sequence[str]
 ) -> None:
-    """Writes one JSON line an example: its id, label, slices, span and `probabilities`.
-
-    Args:
-        folder: Where to.
-        examples: The examples.
-        probabilities: Float32 [n, classes].
-        labels: Class names by id.
-    """
+    """Writes one JSON line an example: its id, label, slices, span and row of float32 [n, classes]."""
     PREDICTIONS.write(
         folder,
         (
@@ -53,12 +46,7 @@ def write_mistakes(
 ) -> None:
     """Writes the mistakes that the model was surest of: `mistakes.json`, and pictures beside it.
 
-    Args:
-        folder: Where to.
-        artifact: The Examples artifact that the examples were read from; the split `eval` is used.
-        examples: The examples.
-        probabilities: Float32 [n, classes].
-        workload: Whose.
+    The examples were read from the split `eval` of the Examples artifact.
     """
     labels, worst = workload.labels, _worst(examples.labels, probabilities)
     raw = read_raw(artifact, "eval", {examples.ids[number] for number in worst}, workload)

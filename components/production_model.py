@@ -24,13 +24,8 @@ def ProductionModel(
 ) -> None:
     """Copies the production SavedModel out of the release store.
 
-    Args:
-        model: The model in production; its custom properties are `has_model` (1 or 0) and `version`.
-        push: Root of the release store, a folder or URL.
-        model_name: Name of the model in it.
-        production: Digest of the pointer to production, which keys the cache; empty where each step runs
-            afresh.
-        code: Digest of the code that this runs, which keys the cache.
+    `model` has the custom properties `has_model` (1 or 0) and `version`. `production` is the digest of the
+    pointer to production, which keys the cache; empty where each step runs afresh.
     """
     release = store.current(push, model_name)
     model.set_int_custom_property("has_model", int(release is not None))

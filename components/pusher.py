@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from msgspec import to_builtins
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation, PushedModel
@@ -16,7 +17,6 @@ from edge.micro import HEADER, SOURCE
 from labels import parse_labels
 from records.edge import EDGE_FILES, LABELS_FILE_NAME, PREPROCESSING, EdgeFiles
 from records.evaluation import METRICS
-from records.json_file import to_builtins
 from records.push import PUSH, Push
 from records.verdict import VERDICT
 from release import store
@@ -47,21 +47,10 @@ def Pusher(
     Nothing is pushed when a verdict is `fail`, or when the same model was pushed before: a model that was
     rolled back does not come back by itself.
 
-    Args:
-        examples: Says which spans the model was trained on.
-        model: The SavedModel.
-        evaluation: The metrics that justify the push.
-        blessing: The evaluation's verdict.
-        edge_models: The files for a phone.
-        edge_verdict: Which of them passed.
-        pushed_model: Its custom properties are `outcome` (`pushed`, `unchanged` or `held`) and `version`.
-        labels: Class names, in the order of the schema's domain, which labels.txt has to have, as JSON.
-        push: Root of the release store, a folder or URL.
-        model_name: Name of the model in it.
-        expires_days: Days after which a phone should no longer trust the release.
-        code: Digest of the code.
-        lock: Digest of the lock file.
-        run: Id of the run, which makes each run execute this step.
+    `examples` says which spans the model was trained on; `pushed_model` has the custom properties `outcome`
+    (`pushed`, `unchanged` or `held`) and `version`. `labels` are class names as JSON, in the order of the
+    schema's domain, which labels.txt has to have; `lock` is the digest of the lock file. `run` makes each run
+    execute this step. After `expires_days` a phone should no longer trust the release.
     """
     verdicts = [VERDICT.read(Path(place.uri)) for place in (blessing, edge_verdict)]
     saved_model = Path(path_utils.serving_model_path(model.uri))

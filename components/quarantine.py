@@ -28,13 +28,7 @@ def write_quarantine(
     """Writes quarantine.csv, ingest.json, thumbnails.json and thumbnails/NN.jpg.
 
     In quarantine.csv, what a spreadsheet would take for a formula, or what begins with ', has a ' before it.
-
-    Args:
-        folder: The artifact.
-        rows: The rows that were quarantined, by span and id.
-        spans: The window, oldest first.
-        source: What they were read by.
-        summary: What the window holds, for ingest.json.
+    `rows` come by span and id, `spans` oldest first; `source` is what they were read by.
     """
     with (folder / "quarantine.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

@@ -25,11 +25,7 @@ def ReleaseGate(
 ) -> None:
     """Passes what was pushed or is in the store already, and stops at what was held back.
 
-    Args:
-        pushed_model: Pusher's output.
-        push: Root of the release store, a folder or URL.
-        model_name: Name of the model in it.
-        run: Id of the run, which a release that it pushed has in its manifest.
+    A release that this run pushed has its id in the manifest.
 
     Raises:
         HeldBack: A gate did not let the model pass.

@@ -39,7 +39,8 @@ def leave_record(
     Args:
         inputs: The artifacts that the step reads, by the names of `Sources`.
         about: What the step knows of the run; the rest is filled in.
-        place: Folder or URL where a cluster keeps the records of the model's runs; empty on one machine.
+        place: Folder or URL that page and facts are copied to, and that earlier facts are read from; empty on
+            one machine, where the runner keeps the records.
         folder: Of the step's own output, where it has one.
     """
     kept: Location | None = None

@@ -9,15 +9,7 @@ from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.standard_artifacts import (
-    ExampleAnomalies,
-    ExampleStatistics,
-    ModelBlessing,
-    ModelEvaluation,
-    ModelRun,
-    PushedModel,
-    Schema,
-)
+from tfx.types import standard_artifacts
 
 from components.artifacts import EdgeModels, Quarantine, RunReportPage, Verdict
 from components.run_record import leave_record
@@ -28,17 +20,17 @@ from report.facts import About
 @component
 def RunReport(
     quarantine: InputArtifact[Quarantine],
-    statistics: InputArtifact[ExampleStatistics],
-    anomalies: InputArtifact[ExampleAnomalies],
+    statistics: InputArtifact[standard_artifacts.ExampleStatistics],
+    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
     data_verdict: InputArtifact[Verdict],
-    model_run: InputArtifact[ModelRun],
-    evaluation: InputArtifact[ModelEvaluation],
-    blessing: InputArtifact[ModelBlessing],
+    model_run: InputArtifact[standard_artifacts.ModelRun],
+    evaluation: InputArtifact[standard_artifacts.ModelEvaluation],
+    blessing: InputArtifact[standard_artifacts.ModelBlessing],
     edge_models: InputArtifact[EdgeModels],
     edge_verdict: InputArtifact[Verdict],
-    pushed_model: InputArtifact[PushedModel],
-    schema: InputArtifact[Schema],
-    inferred: InputArtifact[Schema],
+    pushed_model: InputArtifact[standard_artifacts.PushedModel],
+    schema: InputArtifact[standard_artifacts.Schema],
+    inferred: InputArtifact[standard_artifacts.Schema],
     report: OutputArtifact[RunReportPage],
     run: Parameter[str],
     model_name: Parameter[str],
@@ -48,26 +40,8 @@ def RunReport(
 ) -> None:
     """Makes one self-contained HTML page of a run, from what its steps put out; it always succeeds.
 
-    Args:
-        quarantine: Ingest's.
-        statistics: StatisticsGen's.
-        anomalies: ExampleValidator's.
-        data_verdict: DataValidator's.
-        model_run: Trainer's.
-        evaluation: Evaluator's.
-        blessing: The same.
-        edge_models: EdgeConverter's.
-        edge_verdict: EdgeValidator's.
-        pushed_model: Pusher's.
-        schema: ImportSchemaGen's.
-        inferred: SchemaGen's.
-        report: The page and the facts.
-        run: Id of the run. It is no part of a larger text: on a cluster it is filled in when the run begins.
-        model_name: Name of the model.
-        data: The folder of spans.
-        settings: By dotted name, as JSON.
-        records: Folder or URL that page and facts are copied to, and that earlier facts are read from; empty
-            where the runner keeps the records.
+    `settings` are all of them by dotted name; `records` is where page and facts are copied to, as
+    `leave_record` has it.
     """
     folder = Path(report.uri)
     folder.mkdir(parents=True, exist_ok=True)

@@ -17,35 +17,19 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class TransformedExamples:
-    """Examples of a split.
+    """The n examples of a split."""
 
-    Attributes:
-        inputs: What goes into the model, [n, ...].
-        labels: int64 [n], positions in the schema's domain.
-        ids: Their names, n values.
-        groups: By kind of slice, the n values.
-        spans: The number of the span that each came with, n values.
-    """
-
-    inputs: NDArray[Any]
-    labels: NDArray[np.int64]
-    ids: list[str]
-    groups: Mapping[str, Sequence[str]]
-    spans: list[int]
+    inputs: NDArray[Any]  # what goes into the model, [n, ...]
+    labels: NDArray[np.int64]  # [n], positions in the schema's domain
+    ids: list[str]  # their names
+    groups: Mapping[str, Sequence[str]]  # by kind of slice, the n values
+    spans: list[int]  # the number of the span that each came with
 
 
 def read_examples(
     examples: Any, transform_graph_uri: str, split: str, limit: int, workload: Workload
 ) -> TransformedExamples:
-    """Reads the first `limit` examples of a split, in file order, which is by digest of their content.
-
-    Args:
-        examples: The Examples artifact.
-        transform_graph_uri: Folder of the TransformGraph artifact.
-        split: `train` or `eval`.
-        limit: Most examples to read.
-        workload: Whose.
-    """
+    """Reads the first `limit` examples of a split, in file order, which is by digest of their content."""
     import tensorflow as tf
     import tensorflow_transform as tft
 

@@ -3,8 +3,6 @@
 Started by `edge.convert` as `python -m edge.conversion_worker`.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import signal
@@ -27,12 +25,7 @@ _REASON_LINES = 8
 
 
 def main(argv: Sequence[str]) -> None:
-    """The worker's entry: one line of JSON in the journal for each variant that ended.
-
-    Args:
-        argv: SavedModel, its signature, file with calibration examples, folder for the files, journal,
-            seconds that one variant may take, and the names of variants.
-    """
+    """Takes what `edge.convert` gives; one line of JSON in the journal for each variant that ended."""
     saved_model, signature, calibration, output, journal, timeout, *variants = argv
     make: Callable[[Variant], bytes] | None = None
     for variant in (VARIANTS[name] for name in variants):

@@ -6,8 +6,6 @@ variant that ended; whatever ends the worker itself costs the one variant that i
 does the rest.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import signal
@@ -42,15 +40,12 @@ def convert(
     """Makes one edge file a variant: batch 1, fixed shapes, TFLite's builtin operations only.
 
     Args:
-        saved_model: Folder of the SavedModel.
-        signature: Signature with one input, float32 or int32 [None, ...].
-        variants: Names of variants, each once.
+        saved_model: The folder.
+        signature: One with one input, float32 or int32 [None, ...].
+        variants: Names, each once. One that fails does not stop the others.
         calibration: Real inputs [n, ...]; int8 takes the ranges of its activations from these.
         output: Folder for the files; made if it is not there.
         timeout: Seconds that one variant may take, the loading of TensorFlow included. Defaults to 600.
-
-    Returns:
-        One Conversion for each variant, in the order asked for. One that fails does not stop the others.
 
     Raises:
         EdgelineError: There is nothing to convert, or nothing to calibrate with.

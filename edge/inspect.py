@@ -4,8 +4,6 @@ A converter's return code says little: it leaves operations in float, or ships F
 has, without a word. This reads the file by its schema, needs no interpreter, and does not import TensorFlow.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -53,15 +51,7 @@ def inspect(path: Path) -> FileReport:
 
 
 def problems(report: FileReport, variant: str) -> list[str]:
-    """Says in sentences why a file is not what its variant promises, or cannot run on a phone.
-
-    Args:
-        report: What the file holds.
-        variant: Name of the variant that it should be.
-
-    Returns:
-        One sentence a problem; empty if there is none.
-    """
+    """Says, a sentence each, why a file is not what its variant promises, or cannot run on a phone."""
     promised = VARIANTS[variant]
     found = []
     if report.flex_ops:

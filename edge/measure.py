@@ -1,7 +1,5 @@
 """Measures the file that would ship: parity with the SavedModel, accuracy, latency, size."""
 
-from __future__ import annotations
-
 import os
 import platform
 import time

@@ -17,14 +17,11 @@ extern const unsigned int g_model_data_len;
 """
 
 
-def write_c_array(model: Path, folder: Path) -> tuple[Path, Path]:
+def write_c_array(model: Path, folder: Path) -> None:
     """Writes model_data.cc and model_data.h for a .tflite file.
 
     The array is aligned to 16 bytes, which the flatbuffer is read at
     (https://ai.google.dev/edge/litert/microcontrollers/build_convert).
-
-    Returns:
-        The paths of source and header.
     """
     content = model.read_bytes()
     lines = (
@@ -38,4 +35,3 @@ def write_c_array(model: Path, folder: Path) -> tuple[Path, Path]:
     )
     (folder / SOURCE).write_text(source, encoding="utf-8")
     (folder / HEADER).write_text(_HEADER, encoding="utf-8")
-    return folder / SOURCE, folder / HEADER

@@ -3,8 +3,6 @@
 A team that writes its own in Kotlin, Swift or C can compare with it, number by number.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 import warnings
@@ -17,7 +15,6 @@ from numpy.typing import NDArray
 
 from edge import contracts
 from errors import EdgelineError
-from labels import parse_labels
 
 # First the runtimes that load in well under a second, then TensorFlow, which takes some seven.
 _INTERPRETERS = (
@@ -96,7 +93,7 @@ class EdgeModel:
 
     Args:
         path: A .tflite file with one input [1, ...] and one output [1, classes].
-        num_threads: Threads of the interpreter. Defaults to 1.
+        num_threads: Of the interpreter. Defaults to 1.
 
     Attributes:
         input_shape: Without the batch: of a photo (H, W, C).
@@ -123,29 +120,8 @@ class EdgeModel:
         self._input, self._output = inputs[0], outputs[0]
         self.input_shape, self.classes = shapes[0][1:], shapes[1][1]
 
-    def read_labels(self, path: Path) -> tuple[str, ...]:
-        """The label of each probability, from the labels.txt of the file's bundle.
-
-        Raises:
-            EdgelineError: It is missing, damaged, or has another number of labels than the model has classes.
-        """
-        try:
-            return parse_labels(path.read_bytes(), path.name, self.classes)
-        except OSError as error:
-            raise EdgelineError(
-                f"{path} cannot be read ({error.strerror}).",
-                "What the model sees has no name then.",
-                "Take the whole bundle.",
-            ) from error
-
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Gives the probabilities of each example.
-
-        Args:
-            inputs: Numbers [n, ...], as `preprocess` makes them.
-
-        Returns:
-            float32 [n, classes].
+        """The probabilities, float32 [n, classes], of numbers [n, ...] as `preprocess` makes them.
 
         Raises:
             EdgelineError: No numbers, or another shape.

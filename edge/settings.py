@@ -10,15 +10,11 @@ VariantName = Literal["fp32", "fp16", "int8", "dynamic"]
 
 
 class ConversionSettings(Group):
-    """How a model is converted.
+    """How a model is converted."""
 
-    Attributes:
-        variants: In the preferred order: the first that passes becomes the default.
-        calibration_photos: Training photos that calibrate int8.
-    """
-
+    # In the preferred order: the first that passes becomes the default.
     variants: Annotated[tuple[VariantName, ...], Field(strict=False, min_length=1)] = ("fp16", "int8", "fp32")
-    calibration_photos: int = Field(100, ge=1, le=10_000)
+    calibration_photos: int = Field(100, ge=1, le=10_000)  # training examples that calibrate int8
 
     @model_validator(mode="after")
     def _variants_once(self) -> "ConversionSettings":

@@ -1,33 +1,22 @@
 """The edge files that one SavedModel is converted to, and what each must hold."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of quantising a model.
+    """One way of quantising a model."""
 
-    Attributes:
-        name: As settings, manifests and file names spell it.
-        io_dtype: Dtype of the file's inputs and outputs.
-        weight_dtype: Dtype in which the weights are stored.
-        min_weight_share: Least share of the weight bytes that must have `weight_dtype`. It is below 1 where
-            the converter leaves small things as they were: biases and per-channel scales stay float32 in
-            `dynamic`, which only quantises tensors of 1,024 elements and more
-            (https://ai.google.dev/edge/litert/models/post_training_quantization), and int8 files
-            keep biases as int32.
-        integer_only: Whether no tensor of the file may be a float, as integer-only accelerators and
-            microcontrollers need it.
-    """
-
-    name: str
-    io_dtype: str
+    name: str  # as settings, manifests and file names spell it
+    io_dtype: str  # of the file's inputs and outputs
     weight_dtype: str
+    # Least share of the weight bytes that must have `weight_dtype`. It is below 1 where the converter leaves
+    # small things as they were: biases and per-channel scales stay float32 in `dynamic`, which only quantises
+    # tensors of 1,024 elements and more (https://ai.google.dev/edge/litert/models/post_training_quantization),
+    # and int8 files keep biases as int32.
     min_weight_share: float
-    integer_only: bool = False
+    integer_only: bool = False  # no tensor may be a float, as for integer-only accelerators, microcontrollers
 
     @property
     def file_name(self) -> str:

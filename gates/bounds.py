@@ -17,12 +17,7 @@ _WORDS = {
 
 
 def judge(metrics: Metrics, settings: EvaluationSettings) -> Verdict:
-    """Applies the bounds to every slice with enough examples.
-
-    Args:
-        metrics: Of the trained model and of the one in production, on the same examples.
-        settings: The bounds.
-    """
+    """Applies the bounds to every slice with enough examples."""
     broken = [
         found for bound in settings.bounds for found in _broken(bound, metrics.candidate, metrics.baseline)
     ]

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gates.settings import GateRule, GateSettings
-from records.anomalies import Anomaly
-from records.drift import Drift
+from records.data_checks import Anomaly, Drift
 from records.ingest import Ingest
 from records.verdict import Verdict
 
@@ -25,14 +24,7 @@ class Finding:
 def judge(
     ingest: Ingest, anomalies: Iterable[Anomaly], drifts: Iterable[Drift], settings: GateSettings
 ) -> Verdict:
-    """Applies the rules.
-
-    Args:
-        ingest: What the window holds.
-        anomalies: Against the curated schema.
-        drifts: Of the newest span.
-        settings: The limits, and what each rule does when it fires.
-    """
+    """Applies the rules to what ingest, ExampleValidator and `gates.drift` found in a window."""
     newest = ingest.spans[-1]
     findings = (
         *(Finding("schema", item.sentence, feature=item.feature) for item in anomalies),

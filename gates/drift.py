@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from records.drift import Drift
+from records.data_checks import Drift
 
 # Below this, the distance between two samples of one distribution is of the size of the thresholds
 # themselves.
@@ -15,14 +15,7 @@ log = logging.getLogger("edgeline.gate")
 
 
 def statistics_options(features: Sequence[str]) -> Any:
-    """What StatisticsGen computes: for the window, its newest span, and the rest.
-
-    Args:
-        features: That are measured; what is left out are pixels and long texts.
-
-    Returns:
-        A `tfdv.StatsOptions`.
-    """
+    """A `tfdv.StatsOptions` that counts these features of the window, of its newest span, and of the rest."""
     import tensorflow_data_validation as tfdv
     from tfx_bsl.public.proto import slicing_spec_pb2
 
@@ -32,11 +25,9 @@ def statistics_options(features: Sequence[str]) -> Any:
 
 
 def measure_drift(statistics: Path, schema: Path) -> tuple[Drift, ...]:
-    """Every feature that the schema has a comparator for; none where there is too little to compare.
+    """Every feature that the schema, a text proto, has a comparator for; none where too little is there.
 
-    Args:
-        statistics: Folder of one split of StatisticsGen's output, with the options above.
-        schema: The curated schema, a text proto.
+    `statistics` is the folder of one split, counted with the options above.
     """
     import tensorflow_data_validation as tfdv
     from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2

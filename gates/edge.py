@@ -7,12 +7,7 @@ _BYTES_PER_MB = 1_000_000  # as app stores and the settings count; a mebibyte wo
 
 
 def judge(measurement: Measurement, limits: EdgeLimits) -> list[str]:
-    """Says in sentences, with the numbers, what a file does not reach; empty if it may ship.
-
-    Args:
-        measurement: What the file does.
-        limits: What is required of it.
-    """
+    """Says in sentences, with the numbers, what a file does not reach; empty if it may ship."""
     name, examples = measurement.file, measurement.photos
     if not measurement.finite:
         # NaN wins every argmax at index 0, so the numbers below would say something about chance.

@@ -21,16 +21,11 @@ DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
 
 
 class GateSettings(Group):
-    """What the data gate requires of a window.
+    """What the data gate requires of a window."""
 
-    Attributes:
-        min_examples_per_class: Examples that each class needs in the whole window, train and eval together.
-        max_quarantine_fraction: Largest share of the newest span that may be quarantined.
-        severity: What each rule does when it fires; rules that are not named keep their default.
-    """
-
-    min_examples_per_class: int = Field(20, ge=0, le=1_000_000)
-    max_quarantine_fraction: Fraction = 0.05
+    min_examples_per_class: int = Field(20, ge=0, le=1_000_000)  # in the window, train and eval together
+    max_quarantine_fraction: Fraction = 0.05  # largest share of the newest span that may be quarantined
+    # What each rule does when it fires; rules that are not named keep their default.
     severity: Mapping[GateRule, Severity] = Field(default_factory=lambda: dict(DEFAULT_SEVERITY))
 
     @field_validator("severity")
@@ -40,25 +35,18 @@ class GateSettings(Group):
 
 
 class Bound(Group):
-    """One bound that a model has to keep on every slice of a kind.
+    """One bound that a model has to keep on every slice of a kind."""
 
-    Attributes:
-        slice: `overall`, or each `class`, each `span`, or each slice of another kind that the workload has.
-        metric: What is measured. Of a slice of several classes, `recall`, `precision` and `f1` are the means
-            over those that it has. `auc`, and `recall_at_false_alarms` at `false_alarm_rate`, tell alarms
-            from what is normal; a slice that has only one of them is not judged by these.
-        lower: Smallest allowed value.
-        upper: Largest allowed value.
-        max_drop: Most that the value may be worse than that of the production model; says nothing while there
-            is none.
-        min_support: Slices with fewer eval examples are not judged: on 50, one is two points.
-    """
-
-    slice: str
+    slice: str  # `overall`, or each `class`, each `span`, or each slice of another kind that the workload has
+    # Of a slice of several classes, `recall`, `precision` and `f1` are the means over those that it has.
+    # `auc`, and `recall_at_false_alarms` at `false_alarm_rate`, tell alarms from what is normal; a slice that
+    # has only one of them is not judged by these.
     metric: Metric = "accuracy"
-    lower: Fraction | None = None
-    upper: Annotated[float, Field(ge=0, le=1000)] | None = None
+    lower: Fraction | None = None  # smallest allowed value
+    upper: Annotated[float, Field(ge=0, le=1000)] | None = None  # largest allowed value
+    # Most that the value may be worse than that of the production model; says nothing while there is none.
     max_drop: Fraction | None = None
+    # Slices with fewer eval examples are not judged: on 50, one is two points.
     min_support: int = Field(1, ge=1, le=1_000_000)
 
     @model_validator(mode="after")
@@ -69,31 +57,19 @@ class Bound(Group):
 
 
 class EvaluationSettings(Group):
-    """What a trained model has to reach.
-
-    Attributes:
-        bounds: All of them have to hold.
-        beat_majority: Overall accuracy has to beat always saying the most frequent class.
-        false_alarm_rate: Share of what is normal that may be taken for an alarm, for the metric
-            `recall_at_false_alarms` of a workload that has a normal label.
-    """
+    """What a trained model has to reach; all bounds have to hold."""
 
     bounds: Annotated[tuple[Bound, ...], Field(strict=False)] = ()
-    beat_majority: bool = True
+    beat_majority: bool = True  # overall accuracy has to beat always saying the most frequent class
+    # Share of what is normal that may be taken for an alarm, for the metric `recall_at_false_alarms` of a
+    # workload that has a normal label.
     false_alarm_rate: Fraction = 0.01
 
 
 class EdgeLimits(Group):
-    """What a file for phones has to reach.
+    """What a file for phones has to reach."""
 
-    Attributes:
-        min_agreement: Smallest share of eval examples on which file and SavedModel give the same label.
-        max_accuracy_drop: Largest drop of eval accuracy from SavedModel to file.
-        max_size_mb: Largest size of a file, in 10^6 bytes.
-        max_latency_ms: Largest median of one example on this machine, one thread, in milliseconds.
-    """
-
-    min_agreement: Fraction = 0.95
-    max_accuracy_drop: Fraction = 0.02
-    max_size_mb: float = Field(5.0, gt=0, le=10_000)
-    max_latency_ms: float = Field(50.0, gt=0, le=60_000)
+    min_agreement: Fraction = 0.95  # least share of eval examples with the label that the SavedModel gives
+    max_accuracy_drop: Fraction = 0.02  # of eval accuracy, from SavedModel to file
+    max_size_mb: float = Field(5.0, gt=0, le=10_000)  # in 10^6 bytes
+    max_latency_ms: float = Field(50.0, gt=0, le=60_000)  # median of one example here, in one thread

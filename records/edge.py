@@ -11,19 +11,12 @@ LABELS_FILE_NAME = "labels.txt"
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of one variant.
-
-    Attributes:
-        variant: Its name.
-        file: Name of the file that was made; None if it could not be.
-        seconds: Wall time that it took, without loading TensorFlow and the SavedModel.
-        error: Why there is no file, with the last lines of the converter's log; None if there is one.
-    """
+    """What became of one variant: the name of its file, or why there is none."""
 
     variant: str
     file: str | None
-    seconds: float = 0.0
-    error: str | None = None
+    seconds: float = 0.0  # wall time, without loading TensorFlow and the SavedModel
+    error: str | None = None  # with the last lines of the converter's log
 
 
 @dataclass(frozen=True)
@@ -36,46 +29,27 @@ class Calibration:
 
 @dataclass(frozen=True)
 class TensorContract:
-    """What goes into or comes out of a file.
+    """What goes into or comes out of a file; scale and zero point are None in float tensors."""
 
-    Attributes:
-        name: Name in the file's signature.
-        shape: Sizes; -1 where the file leaves one open.
-        dtype: As numpy spells it.
-        scale: Real value of one quantisation step; None in float tensors.
-        zero_point: Quantised value that stands for 0.0; None in float tensors.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    scale: float | None
-    zero_point: int | None
+    name: str  # in the file's signature
+    shape: tuple[int, ...]  # -1 where the file leaves a size open
+    dtype: str  # as numpy spells it
+    scale: float | None  # real value of one quantisation step
+    zero_point: int | None  # quantised value that stands for 0.0
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """What an edge file holds.
-
-    Attributes:
-        size_bytes: Size of the file.
-        ops: Count of each operation, by its name in the schema; custom ones by their own.
-        custom_ops: Names of the operations that are not TFLite's own, Flex ones left out.
-        flex_ops: Names of the TensorFlow operations that would need the Flex delegate.
-        inputs: What goes in.
-        outputs: What comes out.
-        weight_dtypes: Share of each dtype in the bytes of all constants, 0..1.
-        tensor_dtypes: Count of tensors by dtype, constants and activations.
-    """
+    """What an edge file holds."""
 
     size_bytes: int
-    ops: Mapping[str, int]
-    custom_ops: tuple[str, ...]
-    flex_ops: tuple[str, ...]
+    ops: Mapping[str, int]  # count by name in the schema; custom ones by their own
+    custom_ops: tuple[str, ...]  # that are not TFLite's own, Flex ones left out
+    flex_ops: tuple[str, ...]  # TensorFlow's, which would need the Flex delegate
     inputs: tuple[TensorContract, ...]
     outputs: tuple[TensorContract, ...]
-    weight_dtypes: Mapping[str, float]
-    tensor_dtypes: Mapping[str, int]
+    weight_dtypes: Mapping[str, float]  # share of each in the bytes of all constants, 0..1
+    tensor_dtypes: Mapping[str, int]  # count of tensors of each, constants and activations
 
 
 @dataclass(frozen=True)
@@ -109,35 +83,19 @@ class Machine:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one edge file does on real examples.
+    """What one edge file does on real examples; accuracies are shares of the right top-1 label, 0..1."""
 
-    Attributes:
-        variant: Name of the variant that the file should be.
-        file: Name of the file.
-        size_bytes: Its size.
-        photos: Number of examples.
-        agreement: Share of examples with the SavedModel's top-1 label, 0..1.
-        max_difference: Largest absolute difference of a probability; None where one is no number.
-        mean_difference: Mean absolute difference over all probabilities; None in the same case.
-        accuracy: Share of examples with the right top-1 label, 0..1.
-        reference_accuracy: The SavedModel's, on the same examples.
-        groups: Accuracy by grouping and group, such as `groups["lane"]["lane-07"]`.
-        finite: Whether every probability is a finite number.
-        latency: Of one example.
-        machine: Where that was measured.
-    """
-
-    variant: str
+    variant: str  # that the file should be
     file: str
     size_bytes: int
-    photos: int
-    agreement: float
-    max_difference: float | None
-    mean_difference: float | None
+    photos: int  # number of examples
+    agreement: float  # share of examples with the SavedModel's top-1 label, 0..1
+    max_difference: float | None  # largest absolute difference of a probability; None where one is no number
+    mean_difference: float | None  # over all probabilities; None in the same case
     accuracy: float
-    reference_accuracy: float
-    groups: Mapping[str, Mapping[str, GroupAccuracy]]
-    finite: bool
+    reference_accuracy: float  # the SavedModel's, on the same examples
+    groups: Mapping[str, Mapping[str, GroupAccuracy]]  # such as `groups["lane"]["lane-07"]`
+    finite: bool  # whether every probability is a finite number
     latency: Latency
     machine: Machine
 
@@ -150,35 +108,21 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Variant:
-    """One edge file and the judgement on it; it passed where `reasons` is empty.
-
-    Attributes:
-        name: `fp32`, `fp16`, `dynamic` or `int8`.
-        file: None where it could not be made; nothing was inspected or measured then.
-        reasons: Why it may not ship.
-        inspected: What it holds.
-        measured: What it does.
-    """
+    """One edge file and the judgement on it; it passed where `reasons` is empty."""
 
     name: str
-    file: str | None = None
-    reasons: tuple[str, ...] = ()
+    file: str | None = None  # None where it could not be made; nothing was inspected or measured then
+    reasons: tuple[str, ...] = ()  # why it may not ship
     inspected: FileReport | None = None
     measured: Measurement | None = None
 
 
 @dataclass(frozen=True)
 class EdgeFiles:
-    """The files that would ship.
+    """The files that would ship, in the preferred order."""
 
-    Attributes:
-        default_variant: The first that passed, in the preferred order; None where none did.
-        eval_photos: Examples that they were measured on.
-        variants: In the preferred order.
-    """
-
-    default_variant: str | None = None
-    eval_photos: int = 0
+    default_variant: str | None = None  # the first that passed
+    eval_photos: int = 0  # examples that they were measured on
     variants: tuple[Variant, ...] = ()
 
     def __post_init__(self) -> None:

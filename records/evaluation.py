@@ -26,19 +26,12 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Metrics:
-    """What the evaluator measured on the eval examples.
-
-    Attributes:
-        candidate: Of the trained model.
-        baseline: Of the production model, on the same examples; None when nothing is in production.
-        baseline_version: Its version; 0 when nothing is in production.
-        confusion: Of the trained model.
-    """
+    """What the evaluator measured of the trained model and of the one in production, on the same examples."""
 
     candidate: SliceMetrics
-    baseline: SliceMetrics | None = None
+    baseline: SliceMetrics | None = None  # None when nothing is in production
     baseline_version: int = 0
-    confusion: Confusion | None = None
+    confusion: Confusion | None = None  # of the trained model
 
 
 METRICS = JsonFile[Metrics]("metrics.json", Metrics)

@@ -35,23 +35,14 @@ class Excluded:
 
 @dataclass(frozen=True)
 class Ingest:
-    """The window.
-
-    Attributes:
-        splits: Examples by split.
-        classes: Examples by class, absent ones too.
-        spans: Oldest first.
-        window: Digest of its content.
-        excluded: The spans that the window would hold, had nobody excluded them.
-        noun: What an example is called.
-    """
+    """The window: its examples by split and by class, absent ones too, and its spans, oldest first."""
 
     splits: Mapping[str, int] = field(default_factory=dict)
     classes: Mapping[str, int] = field(default_factory=dict)
     spans: tuple[Span, ...] = ()
-    window: str = ""
-    excluded: tuple[Excluded, ...] = ()
-    noun: str = "photo"
+    window: str = ""  # digest of its content
+    excluded: tuple[Excluded, ...] = ()  # that the window would hold, had nobody excluded them
+    noun: str = "photo"  # what an example is called
 
 
 @dataclass(frozen=True)
@@ -62,16 +53,6 @@ class SpanRead:
     rows: int
     lowest: tuple[float, str] | None = None
     highest: tuple[float, str] | None = None
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a span could not be read, as `errors.DataRefused` has it."""
-
-    found: str
-    why: str
-    do: str
-    spans: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def encode(value: object) -> bytes:
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_written_out(to_builtins(value)))
+        return msgspec.json.encode(_written_out(msgspec.to_builtins(value)))
 
 
 def _written_out(value: Any) -> Any:
@@ -67,11 +67,6 @@ def _written_out(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_written_out(item) for item in value]
     return value
-
-
-def to_builtins(value: object) -> Any:
-    """A value of our types as dicts, lists, texts and numbers."""
-    return msgspec.to_builtins(value)
 
 
 def convert(value: object, kind: Any) -> Any:
@@ -102,24 +97,13 @@ def _within_bounds(found: Any) -> Any:
 
 @dataclass(frozen=True)
 class JsonFile(Generic[T]):
-    """One file that a step leaves in the folder of an artifact.
-
-    Attributes:
-        name: Its name.
-        kind: The type of its content: a dataclass, or a tuple of them.
-    """
+    """One file that a step leaves in the folder of an artifact."""
 
     name: str
-    kind: Any
+    kind: Any  # the type of its content: a dataclass, or a tuple of them
 
     def read(self, folder: Path) -> T:
-        """Its content.
-
-        Raises:
-            OSError: It cannot be read.
-            ValueError: It is damaged.
-            RecursionError: The same.
-        """
+        """Its content; raises one of `UNREADABLE` where it cannot be read or is damaged."""
         with open(folder / self.name, "rb", opener=regular_file) as file:
             content: T = decode(file.read(), self.kind)
             return content

@@ -34,23 +34,14 @@ _MARK = "edgeline: "
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a step or a run ended.
-
-    Attributes:
-        outcome: In one word; `done` is a step that ended well and decided nothing about a release.
-        version: That was pushed, or was there already; None where none is known.
-        reasons: A sentence each.
-        do: What to do next; empty where nothing is to be done.
-        step: Whose outcome it is; empty for that of a run.
-        error_code: With which exit code an error ends whose word has none of its own.
-    """
+    """How a step or a run ended; `done` is a step that ended well and decided nothing about a release."""
 
     outcome: Ending | Literal["done"]
-    version: int | None = None
-    reasons: tuple[str, ...] = ()
-    do: str = ""
-    step: str = ""
-    error_code: int = EdgelineError.exit_code
+    version: int | None = None  # that was pushed, or was there already
+    reasons: tuple[str, ...] = ()  # a sentence each
+    do: str = ""  # next; empty where nothing is to be done
+    step: str = ""  # whose outcome it is; empty for that of a run
+    error_code: int = EdgelineError.exit_code  # of an error whose word has no exit code of its own
 
     @classmethod
     def of_error(cls, exit_code: int, found: str, do: str, step: str = "") -> "Outcome":
@@ -70,10 +61,8 @@ class Outcome:
     def headline(self, model: str, push: str | None, stays: str) -> str:
         """The outcome of a run in one sentence.
 
-        Args:
-            model: Name of the model.
-            push: Where it is pushed to; None where that is not known.
-            stays: What is in production after a run that pushed nothing; empty where that is not known.
+        `push` is where it is pushed to; `stays` what is in production after a run that pushed nothing, empty
+        where that is not known.
         """
         if self.outcome == "pushed":
             return f"Pushed version {self.version} of {model}{f' to {push}' if push else ''}"

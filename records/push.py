@@ -8,13 +8,7 @@ from records.json_file import JsonFile
 
 @dataclass(frozen=True)
 class Push:
-    """`pushed`; `unchanged`, where this very model was pushed before; or `held` by a gate.
-
-    Attributes:
-        outcome: Which of them.
-        version: Of the release; 0 when held.
-        reasons: A sentence each.
-    """
+    """`pushed`; `unchanged`, where this very model was pushed before; or `held` by a gate, as version 0."""
 
     outcome: Literal["pushed", "unchanged", "held"]
     version: int = 0

@@ -35,73 +35,47 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """How a run went, whatever tells of it.
+    """How a run went, whatever tells of it; times are UTC in ISO 8601."""
 
-    Attributes:
-        number: Its place in the order in which the runs of its model were made: a clock may be wrong. 0 for
-            those of before it was noted, which come first, by their ids.
-        outcome: `running` until it ends.
-        version: The version pushed, or the one that stays in production; None where that is not known.
-        started_at: UTC, ISO 8601.
-        ended_at: The same.
-        seconds: Wall time.
-        start_seconds: From the start of the run to its first step: mostly importing TFX.
-        resumes: The run whose finished steps were taken over.
-        inputs: Digests of what the run depends on: window, settings, schema, code; production (not compared).
-        steps: In their order.
-        reasons: Of the outcome, a sentence each.
-        warnings: What a person should look at although it blocked nothing.
-    """
-
+    # Its place in the order in which the runs of its model were made: a clock may be wrong. 0 for those of
+    # before it was noted, which come first, by their ids.
     number: int = 0
     outcome: Ending = "running"
-    version: int | None = None
+    version: int | None = None  # pushed, or that stays in production; None where that is not known
     started_at: str = ""
     ended_at: str | None = None
-    seconds: float | None = None
-    start_seconds: float | None = None
-    resumes: str | None = None
+    seconds: float | None = None  # wall time
+    start_seconds: float | None = None  # from the start of the run to its first step: mostly importing TFX
+    resumes: str | None = None  # the run whose finished steps were taken over
+    # Digests of what the run depends on: window, settings, schema, code; production (not compared).
     inputs: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
-    reasons: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()  # of the outcome, a sentence each
+    warnings: tuple[str, ...] = ()  # what a person should look at although it blocked nothing
 
 
 @dataclass(frozen=True)
 class Run(Course):
-    """The record of one run, whole in run.json.
+    """The record of one run, whole in run.json; spans by their names, oldest first."""
 
-    Attributes:
-        id: The name of its folder.
-        workload: The model's name.
-        workload_source: What was given to --workload.
-        spans: Names of the spans that it reads, oldest first.
-        new_since: The last run before it on this data that ended with a verdict.
-        new_spans: Those of its spans that no run with a verdict has read.
-        missed_spans: Those that came since that run and are too old for the window.
-        excluded_spans: Those that it would read, had nobody excluded them: span, who, when, reason.
-        blamed_spans: Those that stopped it, as far as a gate or an error names them.
-        details: The command that shows more; None where the error says what to do.
-        error: What ended it before its last step.
-    """
-
-    id: str
-    workload: str
-    workload_source: str
+    id: str  # the name of its folder
+    workload: str  # the model's name
+    workload_source: str  # what was given to --workload
     data: str
     push: str
     settings: Mapping[str, Any]
     exit_code: int | None = None
     pid: int = 0
     host: str = ""
-    spans: tuple[str, ...] = ()
-    new_since: str | None = None
-    new_spans: tuple[str, ...] = ()
-    missed_spans: tuple[str, ...] = ()
+    spans: tuple[str, ...] = ()  # that it reads
+    new_since: str | None = None  # the last run before it on this data that ended with a verdict
+    new_spans: tuple[str, ...] = ()  # of its spans those that no run with a verdict has read
+    missed_spans: tuple[str, ...] = ()  # that came since that run and are too old for the window
+    # That it would read, had nobody excluded them: span, who, when, reason.
     excluded_spans: tuple[Mapping[str, str], ...] = ()
-    blamed_spans: tuple[str, ...] = ()
-    details: str | None = None
-    error: Problem | None = None
+    blamed_spans: tuple[str, ...] = ()  # that stopped it, as far as a gate or an error names them
+    details: str | None = None  # the command that shows more; None where the error says what to do
+    error: Problem | None = None  # what ended it before its last step
 
     def __post_init__(self) -> None:
         # Both become parts of paths and sentences, and a record may be damaged.

@@ -6,25 +6,13 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference.
-
-    Attributes:
-        feature: Its name.
-        kind: `feature` that the schema lacks, `values` that its domain lacks, or `range`: what was seen of a
-            number, inside or outside of its bounds.
-        curated: What the schema says, for people.
-        seen: What the window has, for people.
-        breaks: Whether the window breaks the schema.
-        values: Those that the domain lacks.
-        bounds: Least and largest number seen.
-        type: Of a feature that the schema lacks: `BYTES`, `INT` or `FLOAT`.
-    """
+    """One difference: a feature that the schema lacks, values that its domain lacks, or a number's range."""
 
     feature: str
-    kind: Literal["feature", "values", "range"]
-    curated: str
-    seen: str
-    breaks: bool = False
-    values: tuple[str, ...] = ()
-    bounds: tuple[float, float] | None = None
-    type: str = ""
+    kind: Literal["feature", "values", "range"]  # a range inside or outside of its bounds
+    curated: str  # what the schema says, for people
+    seen: str  # what the window has, for people
+    breaks: bool = False  # whether the window breaks the schema
+    values: tuple[str, ...] = ()  # that the domain lacks
+    bounds: tuple[float, float] | None = None  # least and largest number seen
+    type: str = ""  # of a feature that the schema lacks: `BYTES`, `INT` or `FLOAT`

@@ -7,37 +7,23 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class StepInfo:
-    """One step.
+    """One step: what it is there for, what is in the key of its cache, and what others show of it."""
 
-    Attributes:
-        purpose: What it is there for, a sentence.
-        code: Modules of ours that it runs; their digest is in the key of its cache.
-        workload_code: Modules of the workload that it runs too: `module`, `source`.
-        after: Steps whose outputs it reads.
-        inputs: What else is in the key of its cache, by the names in `Run.inputs`; and `data`, the folder.
-        settings: The settings in that key, each a dotted name or what one begins with.
-        each_run: Whether the run's own id is in that key, so that it is never taken from the cache.
-        outputs: Those that the report reads, each under the report's name for it.
-        sections: Of the report, that its own page shows.
-        figures: What a UI shows of it beside its page: `metrics`, `confusion`.
-        opens: What it opens of the places that settings point to: `data`, `push`, `checkpoints`.
-        repeatable: Whether it can be tried again by itself: not a push, which may have happened before it
-            failed, nor what stops a run on purpose.
-        stops_as: How a run ends that it stops on purpose; the record of that run is there already.
-    """
-
-    purpose: str
-    code: tuple[str, ...] = ()
-    workload_code: tuple[Literal["module", "source"], ...] = ()
-    after: tuple[str, ...] = ()
-    inputs: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
-    each_run: bool = False
-    outputs: Mapping[str, str] = field(default_factory=dict)
-    sections: tuple[str, ...] = ()
-    figures: tuple[Literal["metrics", "confusion"], ...] = ()
-    opens: tuple[Literal["data", "push", "checkpoints"], ...] = ()
+    purpose: str  # a sentence
+    code: tuple[str, ...] = ()  # modules of ours that it runs; their digest is in the key of its cache
+    workload_code: tuple[Literal["module", "source"], ...] = ()  # those of the workload that it runs too
+    after: tuple[str, ...] = ()  # steps whose outputs it reads
+    inputs: tuple[str, ...] = ()  # what else is in that key, as `Run.inputs` names it; and `data`, the folder
+    settings: tuple[str, ...] = ()  # in that key, each a dotted name or what one begins with
+    each_run: bool = False  # whether the run's id is in that key, so that it is never taken from the cache
+    outputs: Mapping[str, str] = field(default_factory=dict)  # that the report reads, with its names for them
+    sections: tuple[str, ...] = ()  # of the report, that its own page shows
+    figures: tuple[Literal["metrics", "confusion"], ...] = ()  # what a UI shows of it beside its page
+    opens: tuple[Literal["data", "push", "checkpoints"], ...] = ()  # of the places that settings point to
+    # Whether it can be tried again by itself: not a push, which may have happened before it failed, nor what
+    # stops a run on purpose.
     repeatable: bool = True
+    # How a run ends that it stops on purpose; the record of that run is there already.
     stops_as: Literal["refused", "held"] | None = None
 
     @property

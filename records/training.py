@@ -18,34 +18,14 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """A training that ended.
+    """A training that ended; epochs count from 1, seconds and speed are of the process that ended it."""
 
-    Attributes:
-        strategy: `mirrored` or `one_device`.
-        replicas: Devices that trained at once.
-        devices: Their names.
-        global_batch_size: Examples in one step of all replicas.
-        epochs: That were done, those before a resume included.
-        best_epoch: The one whose weights were kept, counted from 1.
-        resumed_from_epoch: Epochs that were done before a kill; None where there was none.
-        seconds: In the process that ended it.
-        examples_per_second: In that process.
-        train_examples: How many.
-        eval_examples: How many.
-        parameters: Of the model.
-    """
-
-    strategy: str = ""
-    replicas: int | None = None
-    devices: tuple[str, ...] = ()
-    global_batch_size: int | None = None
-    epochs: int | None = None
-    best_epoch: int | None = None
-    resumed_from_epoch: int | None = None
+    devices: tuple[str, ...] = ()  # that held a replica, as `GPU:0`
+    global_batch_size: int | None = None  # examples in one step of all replicas
+    best_epoch: int | None = None  # whose weights were kept
+    resumed_from_epoch: int | None = None  # epochs that were done before a kill; None where there was none
     seconds: float | None = None
     examples_per_second: float | None = None
-    train_examples: int | None = None
-    eval_examples: int | None = None
     parameters: int | None = None
 
 

@@ -8,22 +8,16 @@ from records.json_file import JsonFile
 
 @dataclass(frozen=True)
 class Verdict:
-    """A gate's verdict.
+    """A gate's verdict; reasons and warnings are a sentence each.
 
-    Attributes:
-        gate: `data`, `evaluation` or `edge`.
-        result: `no_baseline` passes: every bound held that needs no production model to compare with.
-        reasons: One sentence each: why it failed, or what the pass rests on.
-        warnings: One sentence each: what a person should look at although it does not block.
-        spans: Names of the spans that a failure comes from.
-        features: Names of the features that it comes from.
-        slices: The slices that it comes from, `kind name` each.
+    `no_baseline` passes: every bound held that needs no production model to compare with. Spans, features and
+    slices (`kind name`) are those that a failure comes from.
     """
 
     gate: Literal["data", "evaluation", "edge"]
     result: Literal["pass", "fail", "no_baseline"]
-    reasons: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()  # why it failed, or what the pass rests on
+    warnings: tuple[str, ...] = ()  # what a person should look at although it does not block
     spans: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()

@@ -11,52 +11,28 @@ from records.json_file import decode, encode
 
 @dataclass(frozen=True)
 class Workload:
-    """One thing that the DAG can learn.
+    """One thing that the DAG can learn; modules are dotted paths."""
 
-    Attributes:
-        name: The model's name in the release store.
-        schema: The curated schema, a text proto of `tensorflow.metadata.v0.Schema`.
-        module: Dotted path of the module with `preprocessing_fn` and `build_model`; see
-            `trainer_module/workload_module.py`.
-        source: Dotted path of the module that reads its spans; see `data/spans/source.py`.
-        sample: Dotted path of the module whose `generate` writes spans to try it with; empty where none does.
-        sample_size: Examples a week of that sample.
-        settings: What differs from the default settings, nested by group.
-        noun: What one example is called; with an s, what several are.
-        id: The feature that names an example.
-        group: The feature whose values are never in two splits.
-        slices: Beside `class` and `span`, kinds of slices by name, each with its feature.
-        reads: Raw features that the model is given; of a table, its numbers and categories.
-        unmeasured: Features that the statistics leave out.
-        normal: The label that is no alarm; empty where there is none.
-        label_column: Of a table, the column with the label.
-        group_column: Of a table, the column with the machine, author or the like; empty where rows are alone.
-        time_column: Of a table, the column with the time; empty where there is none.
-        labels: In the order of the schema's domain, which is the order of the model's outputs.
-        numbers: The schema's features that a table's model reads as numbers.
-        categories: The schema's features that a table's model reads as one of few texts.
-    """
-
-    name: str
-    schema: str
-    module: str
-    source: str
-    sample: str = ""
-    sample_size: int = 300
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    noun: str = "example"
-    id: str = "example_id"
-    group: str = "group"
-    slices: Mapping[str, str] = field(default_factory=dict)
-    reads: tuple[str, ...] = ()
-    unmeasured: tuple[str, ...] = ()
-    normal: str = ""
-    label_column: str = "label"
-    group_column: str = ""
-    time_column: str = ""
-    labels: tuple[str, ...] = ()
-    numbers: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
+    name: str  # the model's, in the release store
+    schema: str  # the curated one, a text proto of `tensorflow.metadata.v0.Schema`
+    module: str  # with `preprocessing_fn` and `build_model`; see `trainer_module/workload_module.py`
+    source: str  # the module that reads its spans; see `data/spans/source.py`
+    sample: str = ""  # the module whose `generate` writes spans to try it with; empty where none does
+    sample_size: int = 300  # examples a week of that sample
+    settings: Mapping[str, Any] = field(default_factory=dict)  # that differ from the default, nested by group
+    noun: str = "example"  # what one example is called; with an s, what several are
+    id: str = "example_id"  # the feature that names an example
+    group: str = "group"  # the feature whose values are never in two splits
+    slices: Mapping[str, str] = field(default_factory=dict)  # beside `class` and `span`: kind -> feature
+    reads: tuple[str, ...] = ()  # raw features that the model is given; of a table, numbers and categories
+    unmeasured: tuple[str, ...] = ()  # features that the statistics leave out
+    normal: str = ""  # the label that is no alarm; empty where there is none
+    label_column: str = "label"  # of a table, as the next two
+    group_column: str = ""  # with the machine, author or the like; empty where rows are alone
+    time_column: str = ""  # empty where there is none
+    labels: tuple[str, ...] = ()  # in the order of the schema's domain, which is that of the model's outputs
+    numbers: tuple[str, ...] = ()  # features of the schema that a table's model reads as numbers
+    categories: tuple[str, ...] = ()  # and those that it reads as one of few texts
 
     @property
     def nouns(self) -> str:

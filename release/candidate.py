@@ -8,53 +8,29 @@ from typing import Any
 
 from errors import EdgelineError, UsageError
 from labels import check_labels, render_labels
-from release import durable
+from release import durable, manifest
 from release.documents import format_time, now, render
 from release.layout import LABELS, MANIFEST, PREPROCESSING, PushFolder, checked_name
-from release.manifest import (
-    SCHEMA_VERSION,
-    describe_file,
-    digest_of,
-    files_below,
-    parse_manifest,
-    served_entries,
-)
 
 _SAID_BY_THE_CANDIDATE = ("run", "default_variant", "variants", "metrics", "data", "code", "versions")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A SavedModel and its edge bundle, with what justified them.
+    """A SavedModel and its edge bundle, with what justified them; see `Manifest`."""
 
-    Args:
-        saved_model: The SavedModel folder.
-        edge_files: Name in the bundle -> file; at least the TFLite file of each variant.
-        labels: The labels in the order of the model's outputs; becomes labels.txt, a line each.
-        preprocessing: The image contract; becomes preprocessing.json.
-        default_variant: The `name` of the variant that phones take unless told otherwise.
-        variants: One mapping a variant with at least `name`, `file` (a key of `edge_files`), `inputs` and
-            `outputs` (lists of tensor contracts), and what was measured on that very file.
-        metrics: What the evaluation found.
-        data: At least `first_span` and `last_span` (int) and `fingerprint` (str) of the window trained on.
-        code: At least `digest` and `lock_digest` (str).
-        versions: Library -> version.
-        run: The id of the run.
-        expires_days: Days after the push from which a reader should no longer trust the release.
-    """
-
-    saved_model: Path
-    edge_files: Mapping[str, Path]
-    labels: tuple[str, ...]
-    preprocessing: Mapping[str, Any]
-    default_variant: str
-    variants: tuple[Mapping[str, Any], ...]
+    saved_model: Path  # the folder
+    edge_files: Mapping[str, Path]  # name in the bundle -> file; at least the TFLite file of each variant
+    labels: tuple[str, ...]  # in the order of the model's outputs; becomes labels.txt
+    preprocessing: Mapping[str, Any]  # becomes preprocessing.json
+    default_variant: str  # the `name` of the variant that phones take unless told otherwise
+    variants: tuple[Mapping[str, Any], ...]  # a `file` is a key of `edge_files`
     metrics: Mapping[str, Any]
     data: Mapping[str, Any]
     code: Mapping[str, Any]
     versions: Mapping[str, str]
     run: str
-    expires_days: int
+    expires_days: int  # days after the push from which a reader should no longer trust the release
 
 
 def check(candidate: Candidate) -> None:
@@ -81,10 +57,7 @@ def check(candidate: Candidate) -> None:
 
 
 def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: int) -> bytes:
-    """Copy everything into the scratch folder of this push, on the disk when this returns.
-
-    Returns:
-        The content of the manifest, which is also in the edge part.
+    """Copy everything into the scratch folder of this push, on the disk when this returns the manifest.
 
     Raises:
         EdgelineError: A fact that the manifest needs is missing, of the wrong type, or not JSON.
@@ -92,7 +65,7 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
     scratch = folder.push_scratch(model, version)
     durable.make_folders(scratch / "serving")
     durable.make_folders(scratch / "edge")
-    for name, source in files_below(candidate.saved_model).items():
+    for name, source in manifest.files_below(candidate.saved_model).items():
         target = scratch / "serving" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         durable.copy_file(source, target)
@@ -103,7 +76,7 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
     durable.write_file(scratch / "edge" / PREPROCESSING, preprocessing)
     raw = render(_manifest_of(candidate, scratch, model, version), "The manifest")
     try:
-        parse_manifest(raw, "The new manifest")
+        manifest.parse_manifest(raw, "The new manifest")
     except EdgelineError as error:
         raise _refused(error.found.rstrip("."), error.why) from error
     durable.write_file(scratch / "edge" / MANIFEST, raw)
@@ -113,22 +86,22 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
 
 def _manifest_of(candidate: Candidate, scratch: Path, model: str, version: int) -> dict[str, Any]:
     files = [
-        describe_file(path, f"{part}/{model}/{version}/{name}")
+        manifest.describe_file(path, f"{part}/{model}/{version}/{name}")
         for part in ("serving", "edge")
-        for name, path in files_below(scratch / part).items()
+        for name, path in manifest.files_below(scratch / part).items()
     ]
     created = now()
     said = {name: getattr(candidate, name) for name in _SAID_BY_THE_CANDIDATE}
     return {
         **said,
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": manifest.SCHEMA_VERSION,
         "min_reader_version": 1,
         "model": model,
         "version": version,
         "created": format_time(created),
         "expires": format_time(created + timedelta(days=candidate.expires_days)),
         "files": files,
-        "model_digest": digest_of(served_entries(files, model, version)),
+        "model_digest": manifest.digest_of(manifest.served_entries(files, model, version)),
     }
 
 

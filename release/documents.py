@@ -5,11 +5,11 @@ import json
 from datetime import datetime, timezone
 from typing import Annotated, TypeVar
 
-from msgspec import Meta
+from msgspec import Meta, to_builtins
 
 from errors import EdgelineError
 from locations import Location, explained, read_bytes
-from records.json_file import convert, to_builtins
+from records.json_file import convert
 from release.layout import PushFolder
 
 T = TypeVar("T")

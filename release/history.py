@@ -19,22 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from errors import EdgelineError
-from records.json_file import to_builtins
-from release.documents import (
-    Digest,
-    Positive,
-    damaged,
-    format_time,
-    now,
-    parse,
-    parse_time,
-    read_document,
-    render,
-    sha256_of_bytes,
-)
+from release import documents
+from release.documents import Digest, Positive
 from release.layout import PushFolder
 
 Action = Literal["push", "promote", "rollback"]
@@ -55,7 +44,7 @@ class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "f
     previous_sha256: Digest | None = None  # of the line before, its line end left out; the first has none
 
     def __post_init__(self) -> None:
-        parse_time(self.when)
+        documents.parse_time(self.when)
 
     def to_line(self) -> bytes:
         """Its line in history.jsonl, without the line end."""
@@ -72,15 +61,10 @@ class _Pointer(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class History:
-    """All changes of one model that can be read, oldest first, and what is wrong with the log.
+    """All changes of one model that can be read, oldest first, and what is wrong with the log."""
 
-    Attributes:
-        changes: The one that current.json holds included, whether or not its line was written.
-        problems: A sentence each.
-    """
-
-    changes: tuple[Change, ...] = ()
-    problems: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()  # that of current.json included, whether or not its line was written
+    problems: tuple[str, ...] = ()  # a sentence each
 
     @property
     def last(self) -> Change | None:
@@ -101,12 +85,12 @@ def read_pointer(folder: PushFolder, model: str) -> Change | None:
     """
     path = folder.pointer(model)
     where = folder.relative(path)
-    if (raw := read_document(folder, path)) is None:
+    if (raw := documents.read_document(folder, path)) is None:
         return None
-    pointer = parse(raw, _Pointer, where)
+    pointer = documents.parse(raw, _Pointer, where)
     if pointer != _pointer_to(pointer.change):
         expected = f"version {pointer.change.to_version}, as its 'change' says"
-        raise damaged(where, f"version {pointer.version}", expected)
+        raise documents.damaged(where, f"version {pointer.version}", expected)
     return pointer.change
 
 
@@ -119,7 +103,7 @@ def find_pointer(folder: PushFolder, model: str) -> Change | None:
 
 def render_pointer(change: Change) -> bytes:
     """The content of current.json."""
-    return render(_pointer_to(change), "current.json")
+    return documents.render(_pointer_to(change), "current.json")
 
 
 def _pointer_to(change: Change) -> _Pointer:
@@ -135,7 +119,7 @@ def read_history(folder: PushFolder, model: str) -> History:
     before: Change | None = None
     for number, line in enumerate(lines, start=1):
         try:
-            change = parse(line, Change, name)
+            change = documents.parse(line, Change, name)
         except EdgelineError:
             problems.append(f"{name}: line {number} cannot be read.")
             before = None
@@ -165,7 +149,7 @@ def _fault_of(
     if before is None:
         return ""
     chained = any(each.previous_sha256 for each in earlier)
-    expected = sha256_of_bytes(before.to_line()) if change.previous_sha256 or chained else None
+    expected = documents.sha256_of_bytes(before.to_line()) if change.previous_sha256 or chained else None
     if change.number != before.number + 1 or change.previous_sha256 != expected:
         return "does not follow the one before it: one of them was changed, or some between them are missing."
     return ""
@@ -190,13 +174,13 @@ def next_change(
     return Change(
         number=last.number + 1 if last else 1,
         action=action,
-        when=format_time(now()),
+        when=documents.format_time(documents.now()),
         who=who(),
         from_version=last.to_version if last else None,
         to_version=version,
         manifest_sha256=manifest_sha256,
         reason=reason,
-        previous_sha256=sha256_of_bytes(last.to_line()) if last else None,
+        previous_sha256=documents.sha256_of_bytes(last.to_line()) if last else None,
     )
 
 
@@ -240,5 +224,5 @@ def who() -> str:
 
 def _read_lines(folder: PushFolder, model: str) -> tuple[list[bytes], bytes]:
     """The whole lines of history.jsonl, and what is behind the last line end."""
-    *lines, torn = (read_document(folder, folder.history(model)) or b"").split(b"\n")
+    *lines, torn = (documents.read_document(folder, folder.history(model)) or b"").split(b"\n")
     return lines, torn

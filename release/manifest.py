@@ -26,11 +26,16 @@ class FileEntry(Struct, frozen=True):
     sha256: Digest
 
 
-class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a release is and why it was pushed; `created` and `expires` are UTC times in ISO 8601."""
+class ReadBy(Struct, frozen=True):
+    """What says whether this code can read a manifest, whatever else is in there."""
 
     schema_version: Positive
     min_reader_version: Positive  # a reader that knows older schema versions only leaves the bundle alone
+
+
+class Manifest(ReadBy, frozen=True, forbid_unknown_fields=True):
+    """What a release is and why it was pushed; `created` and `expires` are UTC times in ISO 8601."""
+
     model: str
     version: Positive
     run: str
@@ -70,11 +75,6 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
         if len(set(names)) != len(names) or self.default_variant not in names:
             raise ValueError(f"default_variant {self.default_variant!r} is not one of the variants, {names}")
 
-    @property
-    def default_file(self) -> str:
-        """The name of the default variant's file in the bundle."""
-        return str(next(v["file"] for v in self.variants if v["name"] == self.default_variant))
-
 
 class _Data(Struct):
     first_span: int
@@ -94,20 +94,13 @@ class _Variant(Struct):
     outputs: list[Any]
 
 
-class _ReadBy(Struct):
-    """What says whether this code can read a manifest, whatever else is in there."""
-
-    schema_version: Positive
-    min_reader_version: Positive
-
-
 def parse_manifest(raw: bytes, where: str) -> Manifest:
     """The manifest in `raw`; `where` names its file in errors.
 
     Raises:
         EdgelineError: It is newer than this code, or a value is missing, of the wrong type or impossible.
     """
-    read_by = parse(raw, _ReadBy, where)
+    read_by = parse(raw, ReadBy, where)
     if max(read_by.schema_version, read_by.min_reader_version) > SCHEMA_VERSION:
         raise EdgelineError(
             f"{where}: found schema_version {read_by.schema_version} and min_reader_version"

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import EdgelineError
-from locations import explained, filesystem, is_absent, read_bytes, version_in
+from locations import explained, filesystem, if_there, is_absent, read_bytes, signs_of, version_in
 
 if TYPE_CHECKING:
     from upath import UPath
 
-# What S3 answers where a condition does not hold, or somebody else is writing at this moment.
-_OTHERWISE = ("PreconditionFailed", "ConditionalRequestConflict", "OperationAborted", "412", "409")
+# What is raised, or S3 answers, where a condition does not hold or somebody else is writing at this moment.
+_OTHERWISE = {
+    *("FileExistsError", "PreconditionFailed", "ConditionalRequestConflict", "OperationAborted"),
+    *("412", "409"),
+}
 
 
 def put(path: "UPath", content: bytes) -> None:
@@ -31,12 +34,8 @@ def put_file(path: "UPath", source: Path) -> None:
 
 def remove(path: "UPath") -> None:
     """Remove an object; none there is fine."""
-    with explained(path):
-        try:
-            filesystem(path).rm_file(path.path)
-        except OSError as error:
-            if not is_absent(error):
-                raise
+    with if_there(path):
+        filesystem(path).rm_file(path.path)
 
 
 def create(path: "UPath", content: bytes) -> bool:
@@ -56,14 +55,10 @@ def replace(path: "UPath", content: bytes, version: str) -> bool:
 
 def version_of(path: "UPath") -> str:
     """What changes with an object's content, and is empty where there is none."""
-    with explained(path):
-        try:
-            info = filesystem(path).info(path.path)
-        except OSError as error:
-            if is_absent(error):
-                return ""
-            raise
-    return version_in(info)
+    version = ""
+    with if_there(path):
+        version = version_in(filesystem(path).info(path.path))
+    return version
 
 
 def _put_if(path: "UPath", content: bytes, **condition: str) -> bool:
@@ -74,7 +69,7 @@ def _put_if(path: "UPath", content: bytes, **condition: str) -> bool:
             except OSError as error:
                 if is_absent(error):  # nothing is there that could be of that version
                     return False
-                if isinstance(error, FileExistsError) or _code(error) in _OTHERWISE:
+                if signs_of(error) & _OTHERWISE:
                     return _is(path, content)
                 raise
     except EdgelineError:
@@ -91,8 +86,3 @@ def _is(path: "UPath", content: bytes) -> bool:
         return read_bytes(path) == content
     except FileNotFoundError:
         return False
-
-
-def _code(error: BaseException) -> str:
-    response = getattr(error.__cause__, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))

@@ -41,15 +41,12 @@ class Release:
     @property
     def default_file(self) -> Location:
         """The TFLite file of the default variant."""
-        return self.edge / self.manifest.default_file
+        default = self.manifest.default_variant
+        return self.edge / next(v["file"] for v in self.manifest.variants if v["name"] == default)
 
 
 def models(root: str | Location) -> tuple[str, ...]:
-    """The models that were ever in production in the push folder `root`, sorted.
-
-    Args:
-        root: A folder, or the URL of a place in an object store; so for every reader.
-    """
+    """The models that were ever in production in `root`, a folder or the URL of a store, sorted."""
     return PushFolder(locate(root)).models()
 
 

@@ -78,13 +78,9 @@ _LOG = logging.getLogger(__name__)
 
 
 def push(root: str | Location, model: str, candidate: Candidate) -> Release:
-    """Release `candidate` as the next version of `model` and put it in production.
+    """Release `candidate`, copied and never linked, as the next version of `model`, and put it in production.
 
-    Args:
-        root: The push folder, made where it is missing; or the URL of a place in an object store, whose
-            bucket has to be there.
-        model: The model's name: letters, digits, `.`, `_`, `-`.
-        candidate: What to release; copied, never linked.
+    A push folder is made where it is missing; in an object store, the bucket has to be there.
 
     Raises:
         EdgelineError: The candidate cannot be released, the disk is full, read-only or failing, or the
@@ -119,12 +115,8 @@ def promote(root: str | Location, model: str, version: int, reason: str) -> Rele
 def rollback(root: str | Location, model: str, reason: str, to: int | None = None) -> Release:
     """Go back to an earlier release; takes milliseconds.
 
-    Args:
-        root: The push folder.
-        model: The model's name.
-        reason: Why, for the audit log.
-        to: The version to go back to. Defaults to the one that was in production before the current one; a
-            release that was itself rolled back is not returned to.
+    By itself it goes to the one that was in production before the current one; a release that was itself
+    rolled back is not returned to.
 
     Raises:
         UsageError: As for `promote`.

@@ -5,7 +5,6 @@ to the first; each change has the digest of a manifest, and a manifest those of 
 nothing can be changed, taken away or added without that something else does not fit.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import locations
@@ -22,11 +21,8 @@ from release.releases import read_release, released_versions
 def verify(root: str | Location, model: str, version: int | None = None) -> list[str]:
     """Everything wrong with the releases of a model, one sentence each; empty if nothing is.
 
-    Args:
-        root: The push folder, or its URL: each object is fetched then.
-        model: The model's name.
-        version: The release to check, its files alone. Defaults to every release that is there or that the
-            audit log has, and then the pointer, the pins for TF Serving and the audit log are checked too.
+    Of one version its files alone are checked; by default every release that is there or that the audit log
+    has, and then the pointer, the pins for TF Serving and the audit log too.
 
     Raises:
         UsageError: There is no such model, so nothing could be checked.
@@ -84,7 +80,8 @@ def release_problems(folder: PushFolder, model: str, version: int, history: Hist
         problems.append(f"edge/{model}/{version}/{MANIFEST}: model_digest is not that of the files it lists.")
     known = {entry.path for entry in manifest.files} | {f"edge/{model}/{version}/{MANIFEST}"}
     for top in folder.parts(model, version).values():
-        present = {f"{folder.relative(top)}/{name}" for name in _names_below(top)}
+        names = files_below(top) if isinstance(top, Path) else locations.files_below(top)
+        present = {f"{folder.relative(top)}/{name}" for name in names}
         problems += [f"{path}: is not in the manifest." for path in sorted(present - known)]
     return problems
 
@@ -111,10 +108,6 @@ def _stray_names(folder: PushFolder, model: str) -> list[str]:
         if name not in versions | known
     ]
     return sorted(strays)
-
-
-def _names_below(top: Location) -> Iterable[str]:
-    return files_below(top) if isinstance(top, Path) else locations.files_below(top)
 
 
 def _file_problems(path: Location, entry: FileEntry) -> list[str]:

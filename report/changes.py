@@ -20,12 +20,7 @@ class Change:
 
 
 def find_changes(facts: Facts, before: Facts) -> tuple[Change, ...]:
-    """The differences that a person would ask about, causes first.
-
-    Args:
-        facts: The run.
-        before: An earlier one of the same model.
-    """
+    """The differences from an earlier run of the same model that a person would ask about, causes first."""
     found = (*_data(facts, before), *_inputs(facts, before), *_results(facts, before))
     return tuple(change for change in found if change.before != change.now)
 

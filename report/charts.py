@@ -69,14 +69,9 @@ _STYLE: dict[str, Any] = {
 def _drawn(
     name: str, alt: str, draw: "Callable[[Axes], None]", width: int = WIDTH, height: int = 190
 ) -> "Markup":
-    """An SVG element for a page.
+    """An SVG element for a page, width and height in CSS pixels.
 
-    Args:
-        name: Unique in its page; ids in the SVG begin with it.
-        alt: What the chart shows, for those who cannot see it.
-        draw: Draws it.
-        width: In CSS pixels.
-        height: In CSS pixels.
+    `name` is unique in its page: ids in the SVG begin with it. `alt` is for those who cannot see the chart.
     """
     import matplotlib
     from markupsafe import Markup
@@ -113,12 +108,9 @@ def _for_the_page(svg: str, name: str) -> str:
 
 
 def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> "Markup":
-    """Photos of each span, stacked by class, those quarantined on top.
+    """Examples of each span, oldest first, stacked by class, those quarantined on top.
 
-    Args:
-        name: Unique in its page.
-        spans: Oldest first.
-        classes: Whose photos get a colour each; those of other classes share the last one.
+    `classes` get a colour each; examples of others share the last one.
     """
 
     def draw(axes: "Axes") -> None:
@@ -194,14 +186,7 @@ def _shorten(text: str, most: int = 16) -> str:
 
 
 def training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) -> "Markup":
-    """One figure over the epochs, on training and on eval photos.
-
-    Args:
-        name: Unique in its page.
-        epochs: Their logs.
-        figure: `loss` or `accuracy`.
-        best: The epoch whose weights were kept.
-    """
+    """`loss` or `accuracy` over the epochs, on training and on eval examples; a line at the best epoch."""
 
     def draw(axes: "Axes") -> None:
         numbers = [epoch.epoch for epoch in epochs]
@@ -242,11 +227,7 @@ def reliability(name: str, of: Reliability) -> "Markup":
 def timeline(name: str, width: int, runs: "Sequence[tuple[datetime, Row]]") -> "Markup":
     """Accuracy of each run's model over time, beside that of the model in production.
 
-    Args:
-        name: Unique in its page.
-        width: In CSS pixels.
-        runs: With their start, oldest first. Where a clock says otherwise, they stand side by side in this
-            order.
+    The runs come with their start, oldest first; where a clock says otherwise, they stand in this order.
     """
     from matplotlib.dates import date2num
 

@@ -6,8 +6,7 @@ from typing import TypeVar
 
 from errors import EdgelineError
 from labels import parse_labels
-from records.anomalies import read_anomalies
-from records.drift import DRIFT
+from records.data_checks import DRIFT, read_anomalies
 from records.edge import EDGE_FILES, LABELS_FILE_NAME, MISTAKES, PREDICTIONS
 from records.evaluation import METRICS
 from records.ingest import INGEST, THUMBNAILS, Ingest
@@ -50,12 +49,9 @@ class _Reader:
 
 
 def collect(sources: Sources, about: facts.About, parts: Collection[str] = PARTS) -> facts.Facts:
-    """Reads what the steps of a run put out.
+    """Reads what the steps of a run put out, beside what the engine knows of it.
 
-    Args:
-        sources: Their folders.
-        about: What the engine knows of the run.
-        parts: Fields of `Facts`; the others are left empty. All of them where none is named.
+    `parts` are fields of `Facts`; the others are left empty.
     """
     reader = _Reader()
 

@@ -30,69 +30,43 @@ class Artifact:
 
 @dataclass(frozen=True)
 class About(Course):
-    """The run itself.
+    """The run itself."""
 
-    Attributes:
-        run: Its id.
-        model: The model's name.
-        engine: Where it ran.
-        notes: On the spans that it read, a sentence each.
-        problem: What ended it before its last step.
-        log: File with everything that was printed.
-        data: Where the photos came from.
-        settings: By dotted name.
-        libraries: Version by name.
-        artifacts: What the steps put out.
-    """
-
-    run: str
+    run: str  # its id
     model: str
     engine: Literal["local", "kubeflow"] = "local"
-    notes: tuple[str, ...] = ()
-    problem: Problem | None = None
-    log: str | None = None
-    data: str = ""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    libraries: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # on the spans that it read, a sentence each
+    problem: Problem | None = None  # what ended it before its last step
+    log: str | None = None  # file with everything that was printed
+    data: str = ""  # where the examples came from
+    settings: Mapping[str, str] = field(default_factory=dict)  # by dotted name
+    libraries: Mapping[str, str] = field(default_factory=dict)  # version by name
     artifacts: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """The values of one feature over some photos.
+    """The values of one feature over some examples: numbers have a mean and bins, texts have values."""
 
-    Attributes:
-        photos: How many.
-        mean: Of numbers.
-        bins: Of numbers: (from, to, share of the photos).
-        values: Of texts: (text, share of the photos), the commonest first.
-    """
-
-    photos: int
+    photos: int  # how many examples
     mean: float | None = None
-    bins: tuple[tuple[float, float, float], ...] = ()
-    values: tuple[tuple[str, float], ...] = ()
+    bins: tuple[tuple[float, float, float], ...] = ()  # (from, to, share of the examples)
+    values: tuple[tuple[str, float], ...] = ()  # (text, share of the examples), the commonest first
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature of the training photos: the newest span, the spans before it, and how far apart they are.
+    """One feature of the training examples: the newest span, the spans before it, and how far apart they are.
 
-    Attributes:
-        name: Its name.
-        now: In the newest span; in the whole window where that is the only span.
-        before: In the spans before it.
-        measure: The distance that the schema asks for.
-        distance: 0..1; None where the schema asks for none, or too little is there to compare.
-        threshold: The most that the schema allows.
+    The last three are None where the schema asks for no distance, or too little is there to compare.
     """
 
     name: str
-    now: Distribution
+    now: Distribution  # in the newest span; in the whole window where that is the only span
     before: Distribution | None = None
-    measure: str | None = None
-    distance: float | None = None
-    threshold: float | None = None
+    measure: str | None = None  # the distance that the schema asks for
+    distance: float | None = None  # 0..1
+    threshold: float | None = None  # the most that the schema allows
 
     @property
     def drifted(self) -> bool:
@@ -102,19 +76,12 @@ class Feature:
 
 @dataclass(frozen=True)
 class Data(Ingest):
-    """The window of data, as ingest has it, and what was found in it.
+    """The window of data, as ingest has it, and what was found in it."""
 
-    Attributes:
-        features: Those whose drift was measured first, each kind by name.
-        anomalies: What breaks the schema, a sentence each.
-        thumbnails: Some of what is in quarantine.
-        schema: How the window differs from the curated schema.
-    """
-
-    features: tuple[Feature, ...] = ()
-    anomalies: tuple[str, ...] = ()
-    thumbnails: tuple[Thumbnail, ...] = ()
-    schema: tuple[Difference, ...] = ()
+    features: tuple[Feature, ...] = ()  # those whose drift was measured first, each kind by name
+    anomalies: tuple[str, ...] = ()  # what breaks the schema, a sentence each
+    thumbnails: tuple[Thumbnail, ...] = ()  # some of what is in quarantine
+    schema: tuple[Difference, ...] = ()  # how the window differs from the curated schema
 
 
 @dataclass(frozen=True)
@@ -127,26 +94,16 @@ class Training:
 
 @dataclass(frozen=True)
 class Slice:
-    """Accuracy on one slice of the eval photos.
+    """Accuracy on one slice of the eval examples, 0..1."""
 
-    Attributes:
-        kind: `overall`, `class`, `span`, or one of the workload.
-        name: Within its kind.
-        photos: How many.
-        accuracy: 0..1; None where it was no number.
-        low: Lower end of its 95 % confidence interval.
-        high: Upper end.
-        before: The production model's accuracy on the same examples.
-        measures: What else was measured: `recall`, `precision`, `f1`, `auc`, `recall_at_false_alarms`.
-    """
-
-    kind: str
-    name: str
-    photos: int
-    accuracy: float | None = None
-    low: float = 0.0
+    kind: str  # `overall`, `class`, `span`, or one of the workload
+    name: str  # within its kind
+    photos: int  # how many examples
+    accuracy: float | None = None  # None where it was no number
+    low: float = 0.0  # of its 95 % confidence interval, as `high`
     high: float = 1.0
-    before: float | None = None
+    before: float | None = None  # the production model's, on the same examples
+    # What else was measured: `recall`, `precision`, `f1`, `auc`, `recall_at_false_alarms`.
     measures: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -181,29 +138,17 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Facts:
-    """All of it; a part is None where the run did not get that far.
-
-    Attributes:
-        about: The run itself.
-        data: The window.
-        training: The Trainer's.
-        evaluation: The Evaluator's.
-        reliability: Of the SavedModel's probabilities on eval photos.
-        mistakes: The surest wrong answers.
-        edge: The EdgeValidator's.
-        gates: The verdicts, in the order of the DAG.
-        unreadable: What could not be read, a sentence each.
-    """
+    """All of it; a part is None where the run did not get that far."""
 
     about: About
     data: Data | None = None
     training: Training | None = None
     evaluation: Evaluation | None = None
-    reliability: Reliability | None = None
-    mistakes: tuple[Mistake, ...] | None = None
+    reliability: Reliability | None = None  # of the SavedModel's probabilities on eval examples
+    mistakes: tuple[Mistake, ...] | None = None  # the surest wrong answers
     edge: EdgeFiles | None = None
-    gates: tuple[Verdict, ...] = ()
-    unreadable: tuple[str, ...] = ()
+    gates: tuple[Verdict, ...] = ()  # in the order of the DAG
+    unreadable: tuple[str, ...] = ()  # what could not be read, a sentence each
 
     def to_json(self) -> bytes:
         """The content of facts.json."""

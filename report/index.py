@@ -15,35 +15,20 @@ _WIDE = 880
 
 @dataclass(frozen=True)
 class Row:
-    """One run in the table; None stands for what it did not get to.
+    """One run in the table; None stands for what it did not get to."""
 
-    Attributes:
-        run: Its id.
-        link: Where its page is, relative to the index or absolute; None where there is none.
-        outcome: How it ended.
-        started_at: UTC, ISO 8601.
-        accuracy: Of its model on its eval photos, 0..1.
-        before: Of the model in production, on the same photos.
-        weakest: The class with the lowest accuracy, and that.
-        photos: In its window.
-        quarantined: Of the newest span.
-        version: Pushed by it.
-        seconds: Wall time.
-        reason: Why it ended as it did, where that was no push.
-    """
-
-    run: str
-    link: str | None
+    run: str  # its id
+    link: str | None  # where its page is, relative to the index or absolute
     outcome: str
-    started_at: str
-    accuracy: float | None = None
-    before: float | None = None
-    weakest: str | None = None
-    photos: int | None = None
-    quarantined: int | None = None
-    version: int | None = None
-    seconds: float | None = None
-    reason: str = ""
+    started_at: str  # UTC, ISO 8601
+    accuracy: float | None = None  # of its model on its eval examples, 0..1
+    before: float | None = None  # of the model in production, on the same examples
+    weakest: str | None = None  # the class with the lowest accuracy, and that
+    photos: int | None = None  # examples in its window
+    quarantined: int | None = None  # of the newest span
+    version: int | None = None  # pushed by it
+    seconds: float | None = None  # wall time
+    reason: str = ""  # why it ended as it did, where that was no push
 
     @property
     def name(self) -> str:
@@ -64,12 +49,7 @@ class Row:
 
 
 def make_row(facts: Facts, link: str | None) -> Row:
-    """The row of a run.
-
-    Args:
-        facts: What is known of it.
-        link: Where its page is.
-    """
+    """The row of a run."""
     about, overall = facts.about, facts.evaluation.overall if facts.evaluation else None
     worst = facts.evaluation.worst("class") if facts.evaluation else None
     return Row(
@@ -89,12 +69,7 @@ def make_row(facts: Facts, link: str | None) -> Row:
 
 
 def render_index(model: str, rows: Sequence[Row]) -> str:
-    """The page.
-
-    Args:
-        model: The model's name.
-        rows: Oldest first.
-    """
+    """The page; the rows come oldest first."""
     dated = [(at, row) for row in rows if (at := _moment(row.started_at)) is not None]
     drawn = any(row.accuracy is not None for _, row in dated)
     return render(

@@ -12,11 +12,8 @@ _BINS = 10
 def wilson(right: float, photos: float) -> tuple[float, float]:
     """The 95 % confidence interval of a share (Wilson, 1927: JASA 22, 209-212).
 
-    Unlike the textbook's, it stays within 0..1 and means something for five photos or a share of 1.
-
-    Args:
-        right: How many were right.
-        photos: Of how many; (0, 1) for none.
+    Unlike the textbook's, it stays within 0..1 and means something for five photos or a share of 1. Of none
+    it is (0, 1).
     """
     if photos <= 0:
         return 0.0, 1.0
@@ -28,45 +25,30 @@ def wilson(right: float, photos: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Bin:
-    """The photos whose highest probability lies in one tenth of 0..1.
+    """The examples whose highest probability lies in one tenth of 0..1."""
 
-    Attributes:
-        low: From this probability, excluded except for 0.
-        high: To this, included.
-        photos: How many.
-        confidence: Their mean highest probability.
-        accuracy: The share of them that is right.
-    """
-
-    low: float
-    high: float
-    photos: int
-    confidence: float
-    accuracy: float
+    low: float  # excluded, except for 0
+    high: float  # included
+    photos: int  # how many examples
+    confidence: float  # their mean highest probability
+    accuracy: float  # the share of them that is right
 
 
 @dataclass(frozen=True)
 class Reliability:
     """Whether a model that says 80 % is right in 80 % of such cases.
 
-    Attributes:
-        bins: Those that hold a photo, from low to high.
-        error: The expected calibration error: the mean distance of confidence and accuracy over all photos,
-            0..1 (Naeini et al., 2015, AAAI).
-        photos: How many.
+    `error` is the expected calibration error: the mean distance of confidence and accuracy over all examples,
+    0..1 (Naeini et al., 2015, AAAI).
     """
 
-    bins: tuple[Bin, ...]
+    bins: tuple[Bin, ...]  # that hold an example, from low to high
     error: float
-    photos: int
+    photos: int  # how many examples
 
 
 def reliability(answers: Iterable[tuple[float, bool]]) -> Reliability | None:
-    """Sorts answers into ten bins of confidence; None where there are none.
-
-    Args:
-        answers: The highest probability of each photo, and whether that label is right.
-    """
+    """Sorts answers, the highest probability and whether it was right, into ten bins; None of none."""
     by_bin: list[list[tuple[float, bool]]] = [[] for _ in range(_BINS)]
     for confidence, right in answers:
         by_bin[min(_BINS - 1, max(0, math.ceil(confidence * _BINS) - 1))].append((confidence, right))

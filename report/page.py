@@ -36,26 +36,13 @@ SECTIONS = {
 
 
 def render_run(facts: Facts, pictures: Mapping[str, bytes], before: Facts | None) -> str:
-    """The page of a run.
-
-    Args:
-        facts: What is known of it.
-        pictures: The thumbnails by the names that the facts have for them.
-        before: The run that it is compared with.
-    """
+    """The page of a run, compared with one before; thumbnails by the names that the facts have for them."""
     view = View(facts, pictures, before)
     return render("run.html", view=view, sections=view.sections)
 
 
 def render_part(title: str, text: str, sections: Collection[str], view: "View | None") -> str:
-    """A page with some of the sections.
-
-    Args:
-        title: What the page is about.
-        text: A sentence under it.
-        sections: Keys of `SECTIONS`; those that the facts have nothing for are left out.
-        view: What they are drawn from.
-    """
+    """A page with a sentence under its title, and those of the sections that the view has something for."""
     shown = [name for name in sections if view is not None and view.has(name)]
     return render("part.html", title=title, text=text, sections=shown, view=view)
 

@@ -1,12 +1,11 @@
 """The record of a run that outlives it: `report.html` and `facts.json`, in a folder or an object store."""
 
 import logging
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from locations import Location, explained, filesystem, folders_in, read_bytes
+from locations import Location, explained, filesystem, folders_in, read_bytes, whole
 from records.json_file import UNREADABLE
 from report.facts import Facts
 
@@ -20,11 +19,6 @@ _READERS = 16
 
 def write(folder: Location, facts: Facts, page: str) -> Location:
     """Writes both, each whole or not at all; returns where the page is.
-
-    Args:
-        folder: Of the run.
-        facts: What is known of it.
-        page: The page that shows that.
 
     Raises:
         EdgelineError: The store cannot be written.
@@ -43,9 +37,8 @@ def write(folder: Location, facts: Facts, page: str) -> Location:
 def write_file(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all, and its folder where that is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.writing")
-    scratch.write_bytes(content)
-    os.replace(scratch, path)
+    with whole(path) as file:
+        file.write(content)
 
 
 def read(folder: Location) -> Facts | None:

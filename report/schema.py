@@ -12,10 +12,7 @@ _MOST_VALUES = 8
 def differences(curated: Path, inferred: Path, statistics: Path) -> tuple[Difference, ...]:
     """Everything that a person would look at before they change the curated schema, what breaks it first.
 
-    Args:
-        curated: Folder of the curated schema.
-        inferred: Folder of what SchemaGen inferred.
-        statistics: Folder of what StatisticsGen counted.
+    The folders are the outputs of ImportSchemaGen, SchemaGen and StatisticsGen.
     """
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2

@@ -8,35 +8,19 @@ from records.steps import STEPS
 
 @dataclass(frozen=True)
 class Sources:
-    """The folders of a run's artifacts; None for a step that put out nothing.
+    """The folders of a run's artifacts; None for a step that put out nothing. `STEPS` says whose each is."""
 
-    Attributes:
-        quarantine: ExampleGen's: counts of the window, what was quarantined, thumbnails of it.
-        statistics: StatisticsGen's: one folder a split.
-        anomalies: ExampleValidator's: one folder a split.
-        data_verdict: DataValidator's: its verdict, and how far each feature drifted.
-        schema: ImportSchemaGen's.
-        inferred: SchemaGen's.
-        model_run: Trainer's: the logs of each epoch.
-        evaluation: Evaluator's: metrics by slice, and the confusion matrix.
-        blessing: Evaluator's verdict.
-        edge_models: EdgeConverter's: how each variant was made.
-        edge_verdict: EdgeValidator's: its verdict, measurements, predictions and worst mistakes.
-        pushed_model: Pusher's outcome.
-        report: RunReport's page.
-    """
-
-    quarantine: Path | None = None
-    statistics: Path | None = None
-    anomalies: Path | None = None
-    data_verdict: Path | None = None
+    quarantine: Path | None = None  # counts of the window, what was quarantined, thumbnails of it
+    statistics: Path | None = None  # one folder a split
+    anomalies: Path | None = None  # one folder a split
+    data_verdict: Path | None = None  # and how far each feature drifted
     schema: Path | None = None
     inferred: Path | None = None
-    model_run: Path | None = None
-    evaluation: Path | None = None
+    model_run: Path | None = None  # the logs of each epoch
+    evaluation: Path | None = None  # metrics by slice, and the confusion matrix
     blessing: Path | None = None
-    edge_models: Path | None = None
-    edge_verdict: Path | None = None
+    edge_models: Path | None = None  # how each variant was made
+    edge_verdict: Path | None = None  # and measurements, predictions, worst mistakes
     pushed_model: Path | None = None
     report: Path | None = None
 

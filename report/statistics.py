@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from records.drift import Drift
+from records.data_checks import Drift
 from report.facts import Distribution, Feature
 
 # Different for each example, or made by ingest: their distribution says nothing of the world.
@@ -20,12 +20,7 @@ _ID_SHARE = 0.01
 
 
 def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature, ...]:
-    """The features of the training examples, those first that the gate measured the drift of.
-
-    Args:
-        statistics: Folder of the statistics artifact.
-        drift: What the gate measured, by feature.
-    """
+    """The features of the training examples, those first whose drift the gate measured, by feature."""
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
     file = statistics / "Split-train" / "FeatureStats.pb"

@@ -13,12 +13,7 @@ from report.sources import Sources
 
 
 def step_page(step: str, sources: Sources) -> str:
-    """A self-contained HTML page of what a step put out; a sentence at least.
-
-    Args:
-        step: The node's id.
-        sources: The folders that it read and wrote.
-    """
+    """A self-contained HTML page of what a step put out; a sentence at least."""
     if step == "RunReport" and sources.report is not None and (sources.report / PAGE).is_file():
         return (sources.report / PAGE).read_text(encoding="utf-8")
     info = STEPS[step]
@@ -44,12 +39,7 @@ def _said(step: str, sources: Sources, facts: Facts) -> str:
 
 
 def step_metrics(step: str, sources: Sources) -> dict[str, float]:
-    """The figures of a step that a list of runs can be sorted by; none for steps without.
-
-    Args:
-        step: The node's id.
-        sources: The folders that it wrote.
-    """
+    """The figures of a step that a list of runs can be sorted by; none for steps without."""
     facts = collect(sources, About(run="", model=""))
     found: dict[str, Any] = {}
     if step == "Trainer" and facts.training and facts.training.epochs:

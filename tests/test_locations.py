@@ -14,7 +14,7 @@ from upath import UPath
 
 import locations
 from errors import EdgelineError, UsageError
-from locations import files_below, filesystem, folders_in, is_url, locate, names_in, read_bytes
+from locations import files_below, filesystem, folders_in, is_url, locate, names_in, read_bytes, whole
 from tests.s3 import point_to
 
 
@@ -25,6 +25,17 @@ def told(read, kind=EdgelineError):
     assert caught.value.found and caught.value.why and caught.value.do
     assert "Traceback" not in str(caught.value)
     return caught.value
+
+
+def test_a_file_is_replaced_as_a_whole_or_stays_as_it_was(tmp_path):
+    path = tmp_path / "record.json"
+    with whole(path, sync=True) as file:
+        file.write(b"old")
+    with pytest.raises(OSError, match="full"), whole(path) as file:
+        file.write(b"half")
+        raise OSError("the disk is full")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from locations import whole
 
 if TYPE_CHECKING:
     import keras
@@ -20,32 +21,24 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after an epoch.
+    """The state after an epoch."""
 
-    Attributes:
-        history: The logs of every epoch so far.
-        variables: All that changes in training: weights, optimizer state, and the seeds of dropout.
-        best_weights: The weights of the best epoch so far.
-    """
-
-    history: Sequence[Mapping[str, float]]
-    variables: Sequence[np.ndarray]
-    best_weights: Sequence[np.ndarray]
+    history: Sequence[Mapping[str, float]]  # the logs of every epoch so far
+    variables: Sequence[np.ndarray]  # all that training changes: weights, optimizer state, seeds of dropout
+    best_weights: Sequence[np.ndarray]  # of the best epoch so far
 
 
 def training_key(custom_config: Mapping[str, Any], train_files: Sequence[str], transform_output: str) -> str:
     """Names one training: the same settings, data and code give the same key, anything else another."""
     import tensorflow as tf
 
-    digest = hashlib.sha256()
     about = {
         "config": {name: value for name, value in custom_config.items() if name != "checkpoints"},
         "train_files": list(train_files),
         "transform_output": transform_output,
         "tensorflow": tf.__version__,
     }
-    digest.update(json.dumps(about, sort_keys=True).encode())
-    return digest.hexdigest()[:16]
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def training_variables(model: keras.Model) -> list[Any]:
@@ -61,12 +54,8 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(checkpoint.variables)}
     arrays |= {f"best_{i}": array for i, array in enumerate(checkpoint.best_weights)}
     arrays["history"] = np.array(json.dumps(list(checkpoint.history)))
-    partial = folder / "checkpoint.partial"
-    with partial.open("wb") as file:
+    with whole(folder / "checkpoint.npz", sync=True) as file:
         np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / "checkpoint.npz")
 
 
 def load(model: keras.Model, folder: Path) -> Checkpoint | None:

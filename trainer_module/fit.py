@@ -23,29 +23,19 @@ _progress = logging.getLogger("edgeline.progress")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training came to.
+    """What a training came to."""
 
-    Attributes:
-        history: The logs of every epoch, those before a resume included.
-        best_epoch: The epoch, counted from 0, whose weights the model now has.
-        resumed_from_epoch: Epochs that were done before this process, or None when it began with the first.
-        seconds: What this process spent in fit.
-    """
-
-    history: Sequence[Mapping[str, float]]
-    best_epoch: int
-    resumed_from_epoch: int | None
-    seconds: float
+    history: Sequence[Mapping[str, float]]  # the logs of every epoch, those before a resume included
+    best_epoch: int  # counted from 0, whose weights the model now has
+    resumed_from_epoch: int | None  # epochs done before this process; None when it began with the first
+    seconds: float  # what this process spent in fit
 
 
 def compile_model(model: keras.Model, learning_rate: float, steps: int) -> None:
     """Compiles for integer labels with Adam, its variables built. To be called in the strategy's scope.
 
-    Args:
-        model: Not compiled yet.
-        learning_rate: Of the first step; it falls to 0 along half a cosine (Loshchilov and Hutter, 2017,
-            arXiv:1608.03983), without which the last epochs differ from one another by many points.
-        steps: In the whole training.
+    Over all `steps` of the training the learning rate falls to 0 along half a cosine (Loshchilov and Hutter,
+    2017, arXiv:1608.03983), without which the last epochs differ from one another by many points.
     """
     import keras
 
@@ -71,9 +61,9 @@ def train(
     the weights that it would have had.
 
     Args:
-        model: A compiled model.
+        model: Compiled.
         batches_of: The training batches of a range of epochs, `steps` each.
-        steps: Steps in an epoch.
+        steps: In an epoch.
         evaluation: The batches that `val_loss` is measured on.
         settings: Epochs and patience.
         folder: Where the checkpoint of this one training lies.

@@ -28,20 +28,12 @@ READ_BATCH = 128
 
 @dataclass(frozen=True)
 class Split:
-    """The examples of one split.
+    """The examples of one split, in the order of the files' records."""
 
-    Attributes:
-        files: The gzipped TFRecord files, sorted.
-        labels: Label ids, int64 [examples], in the order of the files' records.
-        inputs: What the model reads, [examples, ...] in the same order, or None when it does not fit into
-            memory.
-        transform: Serialized examples, string [N], to that, [N, ...].
-    """
-
-    files: tuple[str, ...]
-    labels: np.ndarray
-    inputs: tf.Tensor | None
-    transform: Callable[[tf.Tensor], tf.Tensor]
+    files: tuple[str, ...]  # gzipped TFRecord files, sorted
+    labels: np.ndarray  # label ids, int64 [examples]
+    inputs: tf.Tensor | None  # what the model reads, [examples, ...]; None when that does not fit into memory
+    transform: Callable[[tf.Tensor], tf.Tensor]  # serialized examples, string [N], to that, [N, ...]
 
 
 def open_split(
@@ -51,14 +43,9 @@ def open_split(
     workload: Workload,
     cache_limit_bytes: int = CACHE_LIMIT_BYTES,
 ) -> Split:
-    """Reads the labels of a split, and what the model reads too when that fits into memory.
+    """Reads the labels of a split, and what the model reads too, up to `cache_limit_bytes` of it.
 
-    Args:
-        patterns: File patterns of gzipped TFRecord files of serialized tf.Examples.
-        transform: The output of Transform.
-        name: What the split is called in errors.
-        workload: Whose.
-        cache_limit_bytes: What the model reads is kept up to this size.
+    The patterns are of gzipped TFRecord files of serialized tf.Examples; `name` is for errors.
 
     Raises:
         EdgelineError: When the split is empty, or an example has a label that the schema does not know.
@@ -116,9 +103,9 @@ def training_batches(
     """Batches of the given epochs, one after another, `steps_per_epoch` full batches each.
 
     Args:
-        split: The training split.
-        batch_size: The global batch.
-        epochs: The epochs to yield; `range(3, 10)` goes on after three epochs.
+        split: To train on.
+        batch_size: Of all replicas together.
+        epochs: To yield; `range(3, 10)` goes on after three epochs.
         seed: With the epoch's number and the example's index it decides all that is random.
         augment: Varies a batch by uniform draws, [batch, DRAWS]; None where nothing varies.
         weights: Sample weight of each class, in label order.
@@ -180,8 +167,7 @@ def _shuffled(split: Split, seed: tf.Tensor) -> tf.data.Dataset:
     import tensorflow as tf
 
     if split.inputs is None:
-        shuffled = _records(split.files).enumerate().shuffle(SHUFFLE_BUFFER, seed=seed[0])
-        return shuffled
+        return _records(split.files).enumerate().shuffle(SHUFFLE_BUFFER, seed=seed[0])
     order = tf.random.experimental.stateless_shuffle(tf.range(len(split.labels), dtype=tf.int64), seed)
     return tf.data.Dataset.from_tensor_slices((order, order))
 

@@ -56,23 +56,12 @@ def build_model(
 ) -> keras.Model:
     """Builds the classifier: float32 [N, H, W, C] holding 0..255 to probabilities, float32 [N, labels].
 
-    Args:
-        labels: Class names; their order is the order of the outputs.
-        settings: Which network.
-        transform: Not read: the settings have the size.
-
     Raises:
-        UsageError: When the backbone is unknown or the weights file does not fit it.
+        UsageError: When the weights file does not fit the backbone.
     """
     from trainer_module import backbones
 
-    return backbones.classifier(
-        backbone=settings.backbone,
-        image_size=settings.image_size,
-        channels=settings.channels,
-        classes=len(labels),
-        weights=settings.weights,
-    )
+    return backbones.classifier(settings, len(labels))
 
 
 def edge_contract(
@@ -96,10 +85,7 @@ def edge_contract(
 def augment(images: tf.Tensor, draws: tf.Tensor, settings: TrainerSettings) -> tf.Tensor:
     """Mirrors photos at random, and makes them brighter or darker by up to a share of the range.
 
-    Args:
-        images: float32 [N, H, W, C] in 0..255.
-        draws: [N, 2] of 0..1.
-        settings: Which of it.
+    Photos are float32 [N, H, W, C] in 0..255, draws [N, 2] of 0..1.
     """
     import tensorflow as tf
 

@@ -1,26 +1,22 @@
 """`run_fn`: what TFX's Trainer calls, by the dotted path `trainer_module.run.run_fn`."""
 
-from __future__ import annotations
-
 import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from errors import EdgelineError
 from records.training import EPOCHS, TRAINING, Epoch, TrainingSummary
 from records.workload import Workload
-from trainer_module import checkpoint, fit, input_pipeline, signatures, strategy, workload_module
+from trainer_module import checkpoint, fit, input_pipeline, signatures, workload_module
 from trainer_module.settings import ModelSettings, TrainerSettings
 
 
 def run_fn(fn_args: Any) -> None:
     """Trains the workload's model and writes its SavedModel, `history.jsonl` and `training.json`.
 
-    Args:
-        fn_args: TFX's FnArgs. `custom_config` has `workload`, `model` and `trainer` (the last two settings,
-            each as JSON), `seed`, `code` (the digest of what trains) and `checkpoints` (a folder that
-            outlives a kill). Of the rest it reads `train_files`, `eval_files` and `transform_output`, and
-            writes to `serving_model_dir` and `model_run_dir`.
+    `custom_config` of TFX's FnArgs has `workload`, `model` and `trainer` (settings), each as JSON, `seed`,
+    `code` (the digest of what trains) and `checkpoints` (a folder that outlives a kill).
 
     Raises:
         EdgelineError: When the settings, the machine or the data do not allow training, or it diverges.
@@ -33,8 +29,8 @@ def run_fn(fn_args: Any) -> None:
     key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_output)
     checkpoints = Path(config["checkpoints"]) / key
 
-    replicas = strategy.make_strategy(settings.strategy, settings.require_gpu)
-    batch_size = strategy.global_batch_size(replicas, settings.batch_size)
+    replicas = make_strategy(settings)
+    batch_size = settings.batch_size * replicas.num_replicas_in_sync
     transform = tft.TFTransformOutput(fn_args.transform_output)
     workload = Workload.from_json(config["workload"])
     module = workload_module.load(workload.module)
@@ -50,15 +46,11 @@ def run_fn(fn_args: Any) -> None:
         fit.compile_model(model, settings.learning_rate, steps * settings.epochs)
     varied = getattr(module, "augment", None)
     augment = partial(varied, settings=settings) if varied is not None else None
+    weights = settings.weights_of(workload.labels)
     outcome = fit.train(
         model,
         lambda epochs: input_pipeline.training_batches(
-            training,
-            batch_size,
-            epochs,
-            config["seed"],
-            augment,
-            settings.weights_of(workload.labels),
+            training, batch_size, epochs, config["seed"], augment, weights
         ),
         steps,
         input_pipeline.evaluation_batches(evaluation, batch_size),
@@ -71,18 +63,33 @@ def run_fn(fn_args: Any) -> None:
     folder = Path(fn_args.model_run_dir)
     EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in enumerate(outcome.history, start=1)))
     summary = TrainingSummary(
-        strategy=settings.strategy,
-        replicas=replicas.num_replicas_in_sync,
-        devices=tuple(strategy.device_names(replicas)),
+        devices=tuple(device.split("/device:")[-1] for device in replicas.extended.worker_devices),
         global_batch_size=batch_size,
-        epochs=len(outcome.history),
         best_epoch=outcome.best_epoch + 1,
         resumed_from_epoch=outcome.resumed_from_epoch,
         seconds=round(outcome.seconds, 3),
         examples_per_second=round(epochs_here * steps * batch_size / outcome.seconds, 1),
-        train_examples=len(training.labels),
-        eval_examples=len(evaluation.labels),
         parameters=model.count_params(),
     )
     TRAINING.write(folder, summary)
     shutil.rmtree(checkpoints)
+
+
+def make_strategy(settings: TrainerSettings) -> Any:
+    """The `tf.distribute.Strategy` for this machine: every GPU of it or one of them, else its CPU.
+
+    Raises:
+        EdgelineError: When a GPU is required and none is visible.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if settings.require_gpu and not gpus:
+        raise EdgelineError(
+            "trainer.require_gpu is true, and TensorFlow sees no GPU on this machine.",
+            "Training would silently run on the CPU, many times slower.",
+            "Check the driver with nvidia-smi and CUDA_VISIBLE_DEVICES, or set trainer.require_gpu=false.",
+        )
+    if settings.strategy == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")

@@ -9,66 +9,42 @@ from settings_group import Fraction, Group, SettingsPath
 
 
 class ModelSettings(Group):
-    """Which network is trained.
+    """Which network is trained."""
 
-    Attributes:
-        backbone: `compact` (a small CNN) or `mobilenet_v3_small` (keras.applications).
-        image_size: Height and width of the model's input, in pixels.
-        channels: 1 for luma, 3 for RGB.
-        weights: A Keras weights file to start from; None starts from random weights.
-        hidden: Of a table: the width of the network.
-        buckets: Of a table: quantiles that a number is ranked by beside its z-score; 0 for no rank. Worth it
-            where numbers have heavy tails.
-        vocabulary: Of a table: most values of one category that are told apart.
-        vocabulary_size: Of texts: most words that the model knows; the most frequent ones.
-        vocabulary_min_count: Of texts: how often a word has to be there to be known.
-        text_length: Of texts: how many of a text's first words are read.
-        embedding_size: Of texts: numbers that stand for a word; the LSTM reads a quarter as many.
-        embedding_dropout: Of texts: share of these that training leaves out at random.
-        word_dropout: Of texts: share of whole words that training leaves out at random.
-        lstm_units: Of texts: numbers that the LSTM carries in each direction.
-    """
-
+    # Of photos. `compact` is a small CNN, `mobilenet_v3_small` that of keras.applications.
     backbone: Literal["compact", "mobilenet_v3_small"] = "compact"
-    image_size: int = Field(128, ge=32, le=512)
-    channels: Literal[1, 3] = 1
-    weights: SettingsPath | None = None
-    hidden: int = Field(48, ge=8, le=1024)
+    image_size: int = Field(128, ge=32, le=512)  # height and width of the model's input, in pixels
+    channels: Literal[1, 3] = 1  # 1 for luma, 3 for RGB
+    weights: SettingsPath | None = None  # a Keras weights file to start from; None starts from random weights
+    # Of a table.
+    hidden: int = Field(48, ge=8, le=1024)  # the width of the network
+    # Quantiles that a number is ranked by beside its z-score; 0 for no rank. Worth it for heavy tails.
     buckets: Literal[0, 4, 8, 16, 32, 64, 128] = 0
-    vocabulary: int = Field(32, ge=1, le=10_000)
-    vocabulary_size: int = Field(20_000, ge=10, le=500_000)
-    vocabulary_min_count: int = Field(2, ge=1, le=1_000_000)
-    text_length: int = Field(64, ge=2, le=1024)
-    embedding_size: int = Field(64, ge=2, le=1024)
-    embedding_dropout: float = Field(0.5, ge=0, le=0.95)
-    word_dropout: float = Field(0.2, ge=0, le=0.95)
-    lstm_units: int = Field(8, ge=2, le=1024)
+    vocabulary: int = Field(32, ge=1, le=10_000)  # most values of one category that are told apart
+    # Of texts.
+    vocabulary_size: int = Field(20_000, ge=10, le=500_000)  # most words that the model knows
+    vocabulary_min_count: int = Field(2, ge=1, le=1_000_000)  # how often a word has to be there to be known
+    text_length: int = Field(64, ge=2, le=1024)  # how many of a text's first words are read
+    embedding_size: int = Field(64, ge=2, le=1024)  # numbers for a word; the LSTM reads a quarter as many
+    embedding_dropout: float = Field(0.5, ge=0, le=0.95)  # share of these that training leaves out at random
+    word_dropout: float = Field(0.2, ge=0, le=0.95)  # share of whole words that it leaves out at random
+    lstm_units: int = Field(8, ge=2, le=1024)  # numbers that the LSTM carries in each direction
 
 
 class TrainerSettings(Group):
-    """How the network is trained.
+    """How the network is trained."""
 
-    Attributes:
-        epochs: Most epochs.
-        batch_size: Photos a replica and step; the global batch is this times the replicas.
-        learning_rate: Adam's, at the start; it falls to 0 along half a cosine by the last epoch.
-        class_weights: Weight of a label's photos in the loss; 1.0 for labels not named.
-        flip: Mirror training photos left to right at random.
-        brightness: Largest random change of brightness, as a share of the full range.
-        early_stopping_patience: Epochs without a better eval loss before training stops; 0 never stops early.
-        strategy: `mirrored` (every GPU of the machine) or `one_device`.
-        require_gpu: Refuse to train on a CPU.
-    """
-
-    epochs: int = Field(16, ge=1, le=10_000)
-    batch_size: int = Field(64, ge=1, le=65_536)
-    learning_rate: float = Field(1e-3, gt=0, le=1.0)
+    epochs: int = Field(16, ge=1, le=10_000)  # most of them
+    batch_size: int = Field(64, ge=1, le=65_536)  # examples of one replica in one step
+    learning_rate: float = Field(1e-3, gt=0, le=1.0)  # Adam's; it falls to 0 along half a cosine by the end
+    # Weight of a label's examples in the loss; 1.0 for labels not named.
     class_weights: Mapping[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
-    flip: bool = True
-    brightness: Fraction = 0.15
+    flip: bool = True  # mirror training photos left to right at random
+    brightness: Fraction = 0.15  # largest random change of brightness, as a share of the full range
+    # Epochs without a better eval loss before training stops; 0 never stops early.
     early_stopping_patience: int = Field(5, ge=0, le=10_000)
-    strategy: Literal["mirrored", "one_device"] = "mirrored"
-    require_gpu: bool = False
+    strategy: Literal["mirrored", "one_device"] = "mirrored"  # every GPU of the machine, or one
+    require_gpu: bool = False  # refuse to train on a CPU
 
     def weights_of(self, labels: Sequence[str]) -> list[float]:
         """The sample weight of each class in label order; 1 where none is set."""

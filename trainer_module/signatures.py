@@ -33,11 +33,8 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, wo
     Written with Keras's ExportArchive: a Keras 3 model saved as a tf.Module makes the TFLite converter write
     wrong weights.
 
-    Args:
-        model: float32 or int32 [N, ...] to probabilities float32 [N, classes].
-        transform: The output of Transform; its graph becomes part of the SavedModel.
-        folder: Where the SavedModel is written.
-        workload: Names the signatures and the features that they take.
+    The model goes from float32 or int32 [N, ...] to probabilities float32 [N, classes]; Transform's graph
+    becomes part of the SavedModel.
     """
     import keras
     import tensorflow as tf

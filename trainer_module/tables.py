@@ -88,10 +88,7 @@ def build_model(
     One reading is seen by three dense layers, a window by three convolutions along its time: whole numbers
     all through once it is quantised, and only operations that TensorFlow Lite Micro has.
 
-    Args:
-        labels: Class names; their order is the order of the outputs.
-        settings: Which network.
-        transform: What Transform made; it says how long and wide a row is.
+    How long and wide a row is, `transform` says; the order of the labels is that of the outputs.
     """
     import keras
     from keras import layers

@@ -73,11 +73,6 @@ def build_model(
     counts and training corrects (Wang and Manning, 2012); the mean and the largest of their embeddings; and
     the ends of a bidirectional LSTM, which knows their order. It reads smaller embeddings of its own, and
     loses most of its states in training: from few texts it otherwise learns these by heart.
-
-    Args:
-        labels: Class names; their order is the order of the outputs.
-        settings: Sizes, and shares that training leaves out at random.
-        transform: Whose vocabulary and counts they are.
     """
     import keras
 

@@ -76,12 +76,7 @@ def tensor_signature(module: str) -> str:
 
 
 def raw_signature(module: str, features: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """Name of the signature that takes raw values, and its arguments with the raw feature of each.
-
-    Args:
-        module: The workload's.
-        features: Raw features that the transformed one is made of, by name.
-    """
+    """Name of the signature that takes raw values, and its arguments with the raw feature of each."""
     if named := getattr(load(module), "RAW_SIGNATURE", None):
         name, arguments = named
         return name, arguments

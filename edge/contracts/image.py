@@ -30,7 +30,7 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
 
     Args:
         image_bytes: A JPEG, or another 8-bit format that Pillow reads.
-        contract: The content of preprocessing.json.
+        contract: What preprocessing.json holds.
 
     Returns:
         uint8 [1, image_size, image_size, channels].

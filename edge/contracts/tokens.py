@@ -4,8 +4,6 @@ The executable form of a preprocessing.json of the kind `tokens`; `trainer_modul
 words. Equal to the Transform graph id by id.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -18,14 +16,7 @@ from edge.contracts import refused
 
 
 def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.int32]:
-    """Turns a text into token ids.
-
-    Args:
-        content: The text; bytes are UTF-8, and what is not counts as a separator.
-        contract: The content of preprocessing.json.
-
-    Returns:
-        int32 [1, length].
+    """Turns a text into token ids, int32 [1, length]; in bytes, what is no UTF-8 counts as a separator.
 
     Raises:
         EdgelineError: The contract asks for what this version does not do.

@@ -1,9 +1,9 @@
 """`edgeline status, runs, show, verify, rollback, promote`: what is in production, what happened, and why."""
 
 import click
+from msgspec import to_builtins
 
 from errors import EdgelineError
-from records.json_file import to_builtins
 from records.run import Run
 from release import store
 from runners.cli import options

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import to_builtins
 
 from errors import UsageError
-from records.json_file import to_builtins
 from report import records
 from runners.cli import options
 from runners.cli.commands import Command

@@ -6,9 +6,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import click
+from msgspec import to_builtins
 
 from errors import UsageError
-from records.json_file import to_builtins
 from records.schema import Difference
 from runners.cli import options
 from runners.cli.commands import Group

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import to_builtins
+
 from data.spans.layout import newest_spans
-from records.json_file import to_builtins
 from records.run import CODE, Run
 from records.steps import STEPS
 from report.facts import by_dotted_name

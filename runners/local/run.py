@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from data.spans.layout import newest_spans
 from errors import DataRefused
 from locations import Location
-from records.json_file import to_builtins
 from records.outcome import INTERRUPTED_EXIT
 from records.run import CODE, UNFINISHED, Run
 from release import store

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from errors import UsageError
+from locations import whole
 from records.json_file import convert
 from records.run import RUN, Run, Step
 from runners.shared.events import EventReader
@@ -25,12 +26,8 @@ class RunFolder:
 
     def write(self, run: Run) -> None:
         """Replaces the record, whole or not at all."""
-        scratch = self.record.with_suffix(".json.new")
-        with scratch.open("wb") as file:
+        with whole(self.record, sync=True) as file:
             file.write(RUN.to_bytes(run))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, self.record)
 
     def read(self) -> Run | None:
         """The record; None where there is none, or, with a warning, none that can be read."""

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from errors import EdgelineError, UsageError
+from locations import whole
 from runners.timers.scheduled_run import ScheduledRun
 
 # Units of the administrator; systemd.unit(5).
@@ -183,9 +184,8 @@ def _write(texts: Mapping[str, str | None]) -> None:
         if text is None:
             (folder / name).unlink(missing_ok=True)
             continue
-        scratch = folder / f".{name}.new"
-        scratch.write_text(text, encoding="utf-8")
-        os.replace(scratch, folder / name)
+        with whole(folder / name) as file:
+            file.write(text.encode())
 
 
 def _systemctl(*arguments: str) -> None:

@@ -49,7 +49,7 @@ def test_the_pushed_bundle_reads_a_text_without_tensorflow(first: Ended, workspa
 
     assert contract["kind"] == "tokens"
     assert probabilities.sum() == pytest.approx(1, abs=1e-3)
-    assert model.read_labels(bundle / "labels.txt") == ("negative", "positive")
+    assert (bundle / "labels.txt").read_text(encoding="utf-8") == "negative\npositive\n"
 
 
 def test_a_model_below_a_bound_of_a_class_is_held_back(first: Ended, workspace: Path) -> None:

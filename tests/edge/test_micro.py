@@ -26,8 +26,8 @@ int main() {
 def test_the_compiled_array_is_aligned_and_holds_the_bytes_of_the_file(length: int, tmp_path: Path) -> None:
     content = np.random.default_rng(length).bytes(length)
     (tmp_path / "model_int8.tflite").write_bytes(content)
-    source, header = write_c_array(tmp_path / "model_int8.tflite", tmp_path)
-    assert (source.name, header.name) == ("model_data.cc", "model_data.h")
+    write_c_array(tmp_path / "model_int8.tflite", tmp_path)
+    source = tmp_path / "model_data.cc"
     (tmp_path / "print.cc").write_text(PRINT)
     program = tmp_path / "print"
     strict = ["-std=c++11", "-Wall", "-Wextra", "-Werror", "-pedantic"]

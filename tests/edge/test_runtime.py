@@ -40,21 +40,6 @@ def test_probabilities_come_out_as_float_and_sum_to_one(
 
 
 @pytest.mark.e2e
-def test_the_labels_of_a_bundle_are_as_many_as_the_model_has_classes(files: dict[str, Path], tmp_path: Path):
-    model, bundle = EdgeModel(files["fp32"]), tmp_path / "labels.txt"
-    bundle.write_bytes(b"ok\nmisplaced\ndamaged\n")
-    assert model.read_labels(bundle) == ("ok", "misplaced", "damaged")
-    bundle.write_text("ok\nmis\nplaced\ndamaged\n")
-    with pytest.raises(EdgelineError, match="4 labels, and the model 3 outputs"):
-        model.read_labels(bundle)
-    bundle.write_text("ok\nmisplaced\u2028placed\ndamaged\n", encoding="utf-8")
-    with pytest.raises(EdgelineError, match=r"control character U\+2028"):
-        model.read_labels(bundle)
-    with pytest.raises(EdgelineError, match="cannot be read"):
-        model.read_labels(tmp_path / "elsewhere.txt")
-
-
-@pytest.mark.e2e
 def test_white_and_black_do_not_wrap_around_in_int8(files: dict[str, Path]):
     extremes = np.stack([np.full((32, 32, 1), level, np.uint8) for level in (0, 255)])
 

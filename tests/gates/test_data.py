@@ -1,6 +1,6 @@
 from gates.data import judge
 from gates.settings import GateSettings
-from records.drift import Drift
+from records.data_checks import Drift
 from records.ingest import Ingest, Span
 
 WINDOW = Ingest(

@@ -125,8 +125,6 @@ def a_run(
                 global_batch_size=32,
                 best_epoch=12,
                 seconds=101.0,
-                train_examples=1500,
-                eval_examples=400,
                 parameters=190803,
             ),
         ),

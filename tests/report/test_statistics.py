@@ -1,7 +1,7 @@
 import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from records.drift import Drift
+from records.data_checks import Drift
 from report.statistics import read_features
 
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from data.photos.labels_file import LabelRow, write_span
-from records.drift import DRIFT, Drift
+from records.data_checks import DRIFT, Drift
 from records.edge import (
     EDGE_FILES,
     MISTAKES,

@@ -7,12 +7,14 @@ import tensorflow as tf
 
 from errors import UsageError
 from trainer_module import backbones
+from trainer_module.settings import ModelSettings
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1)).astype(np.float32)
 
 
 def build(backbone: str = "compact", channels: int = 1, weights: Path | None = None) -> keras.Model:
-    return backbones.classifier(backbone, 32, channels, 3, weights)
+    settings = ModelSettings(backbone=backbone, image_size=32, channels=channels, weights=weights)
+    return backbones.classifier(settings, 3)
 
 
 @pytest.fixture(scope="module", params=sorted(backbones.BACKBONES))
@@ -85,8 +87,3 @@ def test_weights_for_colour_are_refused_for_luma(tmp_path):
     with pytest.raises(UsageError, match="could not be loaded") as refused:
         build(channels=1, weights=path)
     assert "for 1 channels" in refused.value.why
-
-
-def test_an_unknown_backbone_is_refused_with_the_known_ones():
-    with pytest.raises(UsageError, match="compact, mobilenet_v3_small"):
-        build("resnet")

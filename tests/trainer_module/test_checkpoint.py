@@ -40,13 +40,6 @@ def test_no_checkpoint_is_no_resume(tmp_path):
     assert checkpoint.load(model(), tmp_path / "nothing") is None
 
 
-def test_a_write_that_was_cut_off_leaves_the_checkpoint_before_it(tmp_path):
-    one = model()
-    checkpoint.save(state_of(one), tmp_path)
-    (tmp_path / "checkpoint.partial").write_bytes(b"PK half a file")
-    assert checkpoint.load(one, tmp_path).history == [{"val_loss": 0.5}]
-
-
 def test_a_checkpoint_of_another_model_is_left_alone(tmp_path):
     checkpoint.save(state_of(model(units=5)), tmp_path)
     other = model(units=3)

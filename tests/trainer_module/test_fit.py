@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from errors import EdgelineError
 from trainer_module import backbones, checkpoint, fit
-from trainer_module.settings import TrainerSettings
+from trainer_module.settings import ModelSettings, TrainerSettings
 
 pytestmark = pytest.mark.e2e
 
@@ -61,7 +61,8 @@ def train(model, chosen, folder, labels=LABELS, weights=None) -> fit.Outcome:
 
 def test_one_batch_can_be_learned_by_heart(tmp_path):
     keras.utils.set_random_seed(3)
-    model = backbones.classifier("compact", 8, 1, 3, None)
+    small = ModelSettings.model_construct(image_size=8)  # for speed, smaller than the settings allow
+    model = backbones.classifier(small, 3)
     fit.compile_model(model, 0.01, 30)
     outcome = train(model, settings(epochs=30, learning_rate=0.01), tmp_path)
     losses = [logs["loss"] for logs in outcome.history]

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tests.trainer_module.samples import LABELS, SIZE, example, render
 from trainer_module import backbones
+from trainer_module.settings import ModelSettings
 
 pytestmark = pytest.mark.e2e
 
@@ -58,7 +59,7 @@ def test_all_ways_to_ask_give_one_answer(served, records, images):
 
 
 def test_the_answer_is_that_of_the_keras_model(served, images):
-    model = backbones.classifier("compact", SIZE, 1, 3, None)
+    model = backbones.classifier(ModelSettings(image_size=SIZE), 3)
     for variable, exported in zip(model.variables, served.variables, strict=True):
         variable.assign(exported)
     pixels = tf.cast(images, tf.float32)

@@ -13,7 +13,7 @@ from data.spans.split import group_position
 from edge.contracts.row import preprocess
 from edge.convert import convert
 from edge.inspect import inspect, problems
-from edge.micro import write_c_array
+from edge.micro import SOURCE, write_c_array
 from errors import UsageError
 from records.workload import Workload
 from tests.trainer_module.sensor_world import SENSOR, analyze, raw_batch, recall_at, windows
@@ -185,7 +185,8 @@ def test_anomalies_are_found_by_a_file_without_floats_for_a_microcontroller(
     report = inspect(tmp_path / made.file)
     assert problems(report, "int8") == [] and report.size_bytes < 100_000
     assert set(report.ops) <= {"CONV_2D", "FULLY_CONNECTED", "RESHAPE", "SOFTMAX"}
-    source, _ = write_c_array(tmp_path / made.file, tmp_path)
+    write_c_array(tmp_path / made.file, tmp_path)
+    source = tmp_path / SOURCE
     assert f"g_model_data[{report.size_bytes}]" in source.read_text()
 
 

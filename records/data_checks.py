@@ -1,8 +1,10 @@
-"""What ExampleValidator found against the curated schema."""
+"""What was found in a window of data: what breaks the curated schema, and how far its newest span is away."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from records.json_file import JsonFile
 
 
 @dataclass(frozen=True)
@@ -19,13 +21,24 @@ class Anomaly:
         return f"{self.feature} breaks the schema in {' and '.join(self.splits)}: {self.text.rstrip('. ')}."
 
 
-def read_anomalies(folder: Path, splits: Iterable[str]) -> tuple[Anomaly, ...]:
-    """The anomalies of a window.
+@dataclass(frozen=True)
+class Drift:
+    """The distance of one feature from the spans before, 0..1, and the most that the schema allows."""
 
-    Args:
-        folder: Of ExampleValidator's output.
-        splits: Of the examples.
-    """
+    feature: str
+    measure: str  # that the schema asks for: `l_infty` or `jensen_shannon_divergence`
+    distance: float
+    threshold: float
+    before: str = ""  # mean and deviation, or the shares of the commonest values, in the spans before
+    now: str = ""  # the same in the newest span
+    gone: tuple[str, ...] = ()  # values common enough before to be expected in the newest span, and not there
+
+
+DRIFT = JsonFile[tuple[Drift, ...]]("drift.json", tuple[Drift, ...])
+
+
+def read_anomalies(folder: Path, splits: Iterable[str]) -> tuple[Anomaly, ...]:
+    """The anomalies of a window, from the folder of ExampleValidator's output."""
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
     seen: dict[tuple[str, str], list[str]] = {}
