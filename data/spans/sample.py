@@ -104,12 +104,9 @@ def report_progress(done: int, total: int, noun: str) -> None:
 
 
 def choose(faults: Mapping[str, float], names: Iterable[str], order: Sequence[int]) -> dict[int, list[str]]:
-    """Which faults hit which examples: exact shares, on different ones while there are enough.
+    """Which faults, of `names`, hit which examples: exact shares, on different ones while there are enough.
 
-    Args:
-        faults: Rates by name.
-        names: The faults that hit single examples.
-        order: The number of each example, shuffled.
+    `order` has the number of each example, shuffled.
     """
     hit: dict[int, list[str]] = {}
     start = 0

@@ -98,7 +98,7 @@ class Source(Protocol):
         Raises:
             RowRejected: It cannot be made.
         """
-        ...
+        return None
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:
         """An example as a person looks at it in the report: a JPEG, or a text of at most 300 characters.
@@ -110,4 +110,4 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Ends the processes that it began."""
-        ...
+        return None
