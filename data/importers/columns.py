@@ -28,12 +28,7 @@ TIMES = {"year-month-day": "ymd", "day.month.year": "dmy", "month/day/year": "md
 
 
 def readings(cell: str, comma: bool) -> dict[str, float]:
-    """What a cell is in each form in which it can be read, dates as seconds since 1970.
-
-    Args:
-        cell: Not empty.
-        comma: Whether a number may have a decimal comma.
-    """
+    """What a cell is in each form in which it can be read, dates as seconds since 1970."""
     found = {}
     try:
         if math.isfinite(value := float(cell)) and "_" not in cell:

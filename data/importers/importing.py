@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 
 from data.importers.detection import find_source
 from data.importers.known_photos import KnownPhotos, photo_hash
-from data.importers.report import ImportReport, Tally
+from data.importers.report import ImportReport
 from data.importers.source import PHOTO_SUFFIXES, Found, Refused, Source
 from data.importers.workload_files import read_schema, write_workload
 from data.photos.decoder_process import DecoderProcess
@@ -23,7 +23,6 @@ from data.spans.rejection import RowRejected
 from errors import DataRefused, EdgelineError, UsageError
 from labels import fault_of
 
-_EXAMPLES = 3
 _SESSION_DIGITS = 16
 _PHOTOS_A_MESSAGE = 250
 _LAST_TIME = 253_402_300_799  # of the year 9999; file systems know later ones
@@ -91,9 +90,9 @@ def import_photos(src: Path, data_dir: Path) -> ImportReport:
         added={label: walk.added[label] for label in sorted(walk.added, key=_natural)},
         known=walk.known,
         restored=walk.restored,
-        relabelled=_tally(walk.relabelled),
+        relabelled=tuple(walk.relabelled),
         conflicting=sum(len(labels) > 1 for labels in walk.labels_of.values()),
-        refused={reason: _tally(places) for reason, places in walk.refused.items()},
+        refused={reason: tuple(places) for reason, places in walk.refused.items()},
         written=written,
         new_labels=new_labels,
     )
@@ -163,10 +162,6 @@ class _Walk:
 def _suffix(where: str) -> str:
     suffix = PurePath(where).suffix.lower()
     return suffix if suffix in PHOTO_SUFFIXES else ".jpg"
-
-
-def _tally(places: list[str]) -> Tally:
-    return Tally(len(places), tuple(places[:_EXAMPLES]))
 
 
 def _natural(label: str) -> list[tuple[bool, int, str, str]]:

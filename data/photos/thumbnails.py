@@ -12,12 +12,7 @@ _MOST_PIXELS = 40_000_000
 
 
 def thumbnail(photo: bytes, side: int = 96) -> bytes | None:
-    """A small JPEG, upright and without metadata; None for what cannot be opened.
-
-    Args:
-        photo: The file, whatever it is.
-        side: Most pixels of its longer side.
-    """
+    """A small JPEG of any file, upright and without metadata; None for what cannot be opened."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata and large sizes
