@@ -18,6 +18,7 @@ _HEADER = """\
 # review it; the DAG reads it and never writes it. A label's id is its place in the domain `label`: add new
 # labels at the end."""
 _ONE_VALUE = "value_count { min: 1 max: 1 }"
+_ONE_NUMBER = "shape { dim { size: 1 } }"
 _ALWAYS = "presence { min_fraction: 1 min_count: 1 }"
 
 # Nobody knows yet how even the weeks of imported data are: say something only when they are another kind.
@@ -60,7 +61,10 @@ def table_schema(
         labels,
         *(_feature(name, "BYTES") for name in dict.fromkeys(texts)),
         _feature("missing_share", "FLOAT", "float_domain { min: 0 max: 1 }", _DRIFT),
-        *(_feature_of_numbers(name, _DRIFT) for name in numbers),
+        *(
+            _block("feature", [f"name: {_quoted(name)}", "type: FLOAT", _ONE_NUMBER, _ALWAYS, _DRIFT])
+            for name in numbers
+        ),
         *(_feature(name, "BYTES", _SHARE_DRIFT) for name in categories),
     )
 
@@ -164,24 +168,15 @@ def _not_found(what: str) -> UsageError:
     )
 
 
-def _string_domain(name: str, values: Sequence[str]) -> str:
-    return _block("string_domain", [f'name: "{name}"', *(f"value: {_quoted(value)}" for value in values)])
-
-
 def _feature(name: str, kind: str, *more: str) -> str:
     return _block("feature", [f"name: {_quoted(name)}", f"type: {kind}", _ONE_VALUE, _ALWAYS, *more])
-
-
-def _feature_of_numbers(name: str, drift: str) -> str:
-    shape = "shape { dim { size: 1 } }"
-    return _block("feature", [f"name: {_quoted(name)}", "type: FLOAT", shape, _ALWAYS, drift])
 
 
 def _schema(what: str, labels: Sequence[str], *own: str) -> str:
     """A schema: what every one has, the labels and the number of the span, and its own features."""
     parts = [
         _HEADER.format(what=what),
-        _string_domain("label", labels),
+        _block("string_domain", ['name: "label"', *(f"value: {_quoted(label)}" for label in labels)]),
         _feature("label", "BYTES", 'domain: "label"', _LABEL_DRIFT),
         _feature("span", "INT", "int_domain { min: 1 }"),
         _feature("newest_span", "INT", "int_domain { min: 0 max: 1 }"),

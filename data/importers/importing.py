@@ -1,6 +1,5 @@
 """Import of anyone's labelled photos as one new span, with the workload that trains on them."""
 
-import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from data.photos.labels_file import LabelRow, restore_photo, write_span
 from data.photos.screening import UNKNOWN_LANE
 from data.spans.layout import usable_spans
 from data.spans.rejection import RowRejected
+from data.spans.sample import report_progress
 from errors import DataRefused, EdgelineError, UsageError
 from labels import fault_of
 
@@ -28,8 +28,6 @@ _PHOTOS_A_MESSAGE = 250
 _LAST_TIME = 253_402_300_799  # of the year 9999; file systems know later ones
 # Of CPU time and memory for the metadata of one photo.
 _SECONDS, _GIGABYTES = 2, 1
-
-_progress = logging.getLogger("edgeline.progress")
 
 
 def import_photos(src: Path, data_dir: Path) -> ImportReport:
@@ -40,10 +38,6 @@ def import_photos(src: Path, data_dir: Path) -> ImportReport:
     is put back where its file is gone. What the source leaves open gets a default: the lane `unknown`, the
     first 16 digits of the photo's hash as session, and as time the EXIF DateTimeOriginal, else the time that
     the file was written.
-
-    Args:
-        src: A folder or file.
-        data_dir: The folder of spans; made when missing.
 
     Raises:
         UsageError: `src` does not exist, or holds `data_dir`; a label, lane, session or time holds a control
@@ -119,8 +113,7 @@ class _Walk:
     def __iter__(self) -> Iterator[tuple[LabelRow, bytes | None]]:
         for number, offer in enumerate(self._source.offers, start=1):
             if number % _PHOTOS_A_MESSAGE == 0 and (total := self._source.count):
-                count = {"event": "count", "what": "photos", "done": number, "total": total}
-                _progress.info(f"{number} of {total} photos read", extra={"progress": count})
+                report_progress(number, total, "photos")
             if isinstance(offer, Refused):
                 self.refused[offer.reason].append(offer.where)
             elif row := self._new_row(offer):
@@ -142,10 +135,11 @@ class _Walk:
         self.labels_of[digest].add(found.label)
         self._labels.add(found.label)
         self.added[found.label] += 1
+        suffix = PurePath(found.where).suffix.lower()
         modified = min(max(found.modified, 0), _LAST_TIME)
         written_at = utc_text(datetime.fromtimestamp(modified, timezone.utc))
         return LabelRow(
-            photo=digest + _suffix(found.where),
+            photo=digest + (suffix if suffix in PHOTO_SUFFIXES else ".jpg"),
             label=found.label,
             lane_id=found.lane_id or UNKNOWN_LANE,
             session_id=found.session_id or digest[:_SESSION_DIGITS],
@@ -157,11 +151,6 @@ class _Walk:
             return self._when_taken(photo) if may_have_exif(photo) else None
         except RowRejected:  # ingest will judge it
             return None
-
-
-def _suffix(where: str) -> str:
-    suffix = PurePath(where).suffix.lower()
-    return suffix if suffix in PHOTO_SUFFIXES else ".jpg"
 
 
 def _natural(label: str) -> list[tuple[bool, int, str, str]]:

@@ -23,7 +23,7 @@ from locations import Location, explained, read_bytes
 
 FILE_NAME = "excluded.jsonl"
 _ACTIONS = ("exclude", "include")
-_SPAN_NAME = re.compile(r"span-\d{5}")
+SPAN_NAME = re.compile(r"span-(\d{5})")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _parse(line: bytes, data_dir: Location, number: int) -> Decision:
         texts = all(isinstance(getattr(decision, field.name), str) for field in fields(Decision))
     except (ValueError, TypeError, RecursionError):
         texts = False
-    if not texts or decision.action not in _ACTIONS or not _SPAN_NAME.fullmatch(decision.span):
+    if not texts or decision.action not in _ACTIONS or not SPAN_NAME.fullmatch(decision.span):
         raise DataRefused(
             f"{data_dir / FILE_NAME} line {number} is no decision on a span.",
             "A span that somebody excluded would be trained on.",

@@ -5,7 +5,6 @@ Spans are read from both, and written to a disk alone. What is in one is up to i
 
 import errno
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -13,13 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.spans.exclusions import Decision, excluded_spans, read_decisions
+from data.spans.exclusions import SPAN_NAME, Decision, excluded_spans, read_decisions
 from errors import DataRefused, UsageError
 from locations import Location, folders_in
 
 # A million rows are a third of it; a larger file is none that somebody wrote labels into.
 MOST_TEXT_BYTES = 256 * 2**20
-_SPAN_NAME = re.compile(r"span-(\d{5})")
 _LAST_NUMBER = 99_999
 _SCRATCH = ".writing-"
 _SCRATCH_MAX_AGE_S = 24 * 3600
@@ -61,7 +59,7 @@ def describe_spans(names: Iterable[str]) -> str:
 
 def find_spans(data_dir: Location) -> tuple[Span, ...]:
     """All spans under `data_dir`, oldest first; empty where the folder is missing or has none."""
-    matches = (_SPAN_NAME.fullmatch(name) for name in sorted(folders_in(data_dir)))
+    matches = (SPAN_NAME.fullmatch(name) for name in sorted(folders_in(data_dir)))
     return tuple(Span(int(match[1]), data_dir / match[0]) for match in matches if match)
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from data.spans.layout import Span, add_span, next_number
 from errors import UsageError
 
-_MOST = 1_000_000_000
 _progress = logging.getLogger("edgeline.progress")
 
 
@@ -66,7 +65,7 @@ def check_wanted(
     per_week: int,
     seed: int,
     workers: int,
-    most: int = _MOST,
+    most: int = 1_000_000_000,
 ) -> None:
     """Refuses what nothing can be made of.
 
@@ -98,9 +97,9 @@ def add_weeks(
 
 
 def report_progress(done: int, total: int, noun: str) -> None:
-    """Tells how far a generator is."""
+    """Tells how far a generator or an import is."""
     event = {"event": "count", "what": noun, "done": done, "total": total}
-    _progress.info(f"{done} of {total} {noun} made", extra={"progress": event})
+    _progress.info(f"{done} of {total} {noun}", extra={"progress": event})
 
 
 def choose(faults: Mapping[str, float], names: Iterable[str], order: Sequence[int]) -> dict[int, list[str]]:

@@ -82,7 +82,6 @@ class Source(Protocol):
         Raises:
             DataRefused: The span cannot be read at all.
         """
-        ...
 
     def example(self, span: Span, row: Row) -> Example:
         """What becomes of a row.
@@ -90,7 +89,6 @@ class Source(Protocol):
         Raises:
             RowRejected: It cannot be used.
         """
-        ...
 
     def thumbnail(self, span: Span, id: str) -> bytes | None:
         """A JPEG of a quarantined row; None where there is nothing to look at.
@@ -106,7 +104,6 @@ class Source(Protocol):
         Args:
             features: Of `tf.Example`: lists of bytes, int or float by name.
         """
-        ...
 
     def close(self) -> None:
         """Ends the processes that it began."""

@@ -18,13 +18,7 @@ from runners.shared.events import Event
 
 
 class StepRunner(LocalDagRunner):
-    """Runs a DAG and reports each step and what it put out.
-
-    Args:
-        run_id: Names the run in ML Metadata.
-        tell: Gets the events `plan` and `step`.
-        record: Gets each output artifact of each step that ended well.
-    """
+    """Runs a DAG: tells the events `plan` and `step`, and records what each step that ended well put out."""
 
     def __init__(
         self, run_id: str, tell: Callable[[Event], None], record: Callable[[ArtifactRecord], None]
