@@ -35,6 +35,8 @@ class StepRunner(LocalDagRunner):
         runtime_parameter_utils.substitute_runtime_parameter(
             pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self._run_id}
         )
+        connections = runner_utils.extract_local_deployment_config(pipeline).metadata_connection_config
+        connection = getattr(connections, connections.WhichOneof("connection_config"))
         nodes = [node.pipeline_node for node in pipeline.nodes]
         self._tell({"event": "plan", "steps": [node.node_info.id for node in nodes]})
         for number, node in enumerate(nodes):
@@ -49,7 +51,7 @@ class StepRunner(LocalDagRunner):
             try:
                 super().run_with_ir(alone, run_options)
                 state = "done"
-                with _metadata_of(pipeline) as handle:
+                with metadata.Metadata(connection) as handle:
                     cached = self._look_at_outputs(handle, node)
                 state = "cached" if cached else "done"
             finally:
@@ -87,8 +89,3 @@ def _value(value: metadata_store_pb2.Value) -> Any:
     kind = value.WhichOneof("value")
     content = getattr(value, kind)
     return content if isinstance(content, int | float | str | bool) else str(content)
-
-
-def _metadata_of(pipeline: pipeline_pb2.Pipeline) -> metadata.Metadata:
-    connections = runner_utils.extract_local_deployment_config(pipeline).metadata_connection_config
-    return metadata.Metadata(getattr(connections, connections.WhichOneof("connection_config")))
