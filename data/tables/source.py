@@ -188,9 +188,8 @@ class TableSource(Source):
         features |= dict(zip(workload.categories, content.categories, strict=True))
         features["missing_share"] = float(np.isnan(numbers).mean()) if numbers.size else 0.0
         if readings > 1:
-            features["stuck_share"] = float(
-                (numbers == numbers[0]).all(axis=0).sum() / max(1, numbers.shape[1])
-            )
+            stuck = (numbers == numbers[0]).all(axis=0)
+            features["stuck_share"] = float(stuck.sum() / max(1, numbers.shape[1]))
         if workload.group_column:
             features[workload.group_column] = content.group
         key = [content.group, *content.categories]
