@@ -9,6 +9,7 @@ it ends at the Trainer, which is told to want a GPU, and `start` is its imports.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -37,18 +38,13 @@ np.save(sys.argv[2], np.concatenate(windows))
 
 def measured(command: Sequence[str]) -> tuple[str, float, float]:
     """What a command prints, its seconds, and the peak of its largest process in megabytes."""
-    script = (
-        "import json, resource, subprocess, sys, time\n"
-        "began = time.monotonic()\n"
-        "done = subprocess.run(sys.argv[1:], capture_output=True, text=True)\n"
-        "peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000\n"
-        "print(json.dumps([done.stdout, time.monotonic() - began, peak]))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=True
-    )
-    text, seconds, peak = json.loads(done.stdout)
-    return text, seconds, peak
+    with tempfile.TemporaryFile() as said:
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL)
+        _, _, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - began
+        said.seek(0)
+        return said.read().decode(), seconds, usage.ru_maxrss / 1000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

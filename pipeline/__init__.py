@@ -1,1 +1,0 @@
-"""The one DAG, and the settings and workloads that shape it."""

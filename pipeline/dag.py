@@ -239,30 +239,15 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     )
     release.add_upstream_node(report)
 
+    metadata = sqlite_metadata_connection_config(paths.metadata) if paths.metadata else None
     return Pipeline(
         # Kubeflow Pipelines takes no underscore.
         pipeline_name=workload.name.replace("_", "-"),
         pipeline_root=paths.artifacts,
-        metadata_connection_config=(
-            sqlite_metadata_connection_config(paths.metadata) if paths.metadata else None
-        ),
+        metadata_connection_config=metadata,
         components=[
-            ingest,
-            statistics,
-            inferred,
-            curated,
-            anomalies,
-            validator,
-            gate,
-            transform,
-            trainer,
-            production,
-            evaluator,
-            converter,
-            edge_validator,
-            pusher,
-            report,
-            release,
+            *(ingest, statistics, inferred, curated, anomalies, validator, gate, transform, trainer),
+            *(production, evaluator, converter, edge_validator, pusher, report, release),
         ],
         enable_cache=True,
         beam_pipeline_args=list(settings.beam.flags or FASTEST_ON_ONE_MACHINE),

@@ -22,7 +22,6 @@ _BUCKET = re.compile(r"s3://[^/\s]+(/\S*)?")
 _SECRET_KEY = re.compile(r"[a-z0-9][a-z0-9.-]*/[A-Za-z0-9._-]+")
 _GPU_TYPE = re.compile(r"[a-z0-9.-]+/[A-Za-z0-9._-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MOUNTS = "/mnt"
 
 
 def split_claim(location: str) -> tuple[str, str] | None:
@@ -33,7 +32,7 @@ def split_claim(location: str) -> tuple[str, str] | None:
 
 def mount_path(claim: str) -> str:
     """Where the steps that need a claim mount it."""
-    return f"{_MOUNTS}/{claim}"
+    return f"/mnt/{claim}"
 
 
 def _root(value: str) -> str:

@@ -102,12 +102,7 @@ def parse_yaml(text: str | bytes) -> object:
 
 
 def read_yaml(path: Path | str) -> object:
-    """The value of a YAML file.
-
-    Raises:
-        OSError: It cannot be read, or is a folder or a pipe.
-        yaml.YAMLError: See `parse_yaml`.
-    """
+    """The value of a YAML file. Raises as `parse_yaml` does, and OSError where it is no readable file."""
     with open(path, "rb", opener=regular_file) as file:
         return parse_yaml(file.read(_MOST_BYTES + 1))
 
@@ -282,9 +277,8 @@ def _allowed(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
     kind = node.get("type")
     if kind in ("integer", "number"):
         name = "a whole number" if kind == "integer" else "a number"
-        low = (
-            f"from {node['minimum']:g}" if "minimum" in node else f"above {node.get('exclusiveMinimum', 0):g}"
-        )
+        above = f"above {node.get('exclusiveMinimum', 0):g}"
+        low = f"from {node['minimum']:g}" if "minimum" in node else above
         return f"{name} {low}" + (f" to {node['maximum']:,.10g}" if "maximum" in node else "")
     if kind == "array":
         return f"a list, [a, b], of {_allowed(schema, node['items'])}"
@@ -293,9 +287,5 @@ def _allowed(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
             return f"{{{', '.join(node['properties'])}}}"
         each = _allowed(schema, node["additionalProperties"])
         return f"a mapping, {{name: value}}, each value {each}"
-    words = {
-        "boolean": "true or false",
-        "null": "null",
-        "string": "a path" if node.get("format") else "a text",
-    }
-    return words[str(kind)]
+    text = "a path" if node.get("format") else "a text"
+    return {"boolean": "true or false", "null": "null", "string": text}[str(kind)]

@@ -1,5 +1,6 @@
 """Which workloads there are: built in, or described by a YAML file."""
 
+import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -131,8 +132,6 @@ def find_workload(name: str) -> Workload:
     path = Path(os.path.expanduser(name))
     if path.suffix in (".yaml", ".yml") or os.path.isfile(path):
         return _read_workload(path)
-    import difflib
-
     near = difflib.get_close_matches(name, BUILT_IN, 1)
     raise UsageError(
         f"There is no workload {name!r}.",

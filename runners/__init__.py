@@ -1,1 +1,0 @@
-"""Running the DAG, and everything that a person types. Only the worker imports TensorFlow and TFX."""

@@ -25,10 +25,6 @@ def enter_environment():  # type: ignore[no-untyped-def]  # Parsed by whatever P
         sys.stdout.flush()
         os.execv(python, [python, os.path.abspath(__file__), *sys.argv[1:]])
     state = "has no TFX in it" if os.access(python, os.X_OK) else "is not there"
-    sys.exit(_say(state))
-
-
-def _say(state):  # type: ignore[no-untyped-def]
     version = "%d.%d" % sys.version_info[:2]  # noqa: UP031
     sys.stderr.write(
         "This Python %s (%s) has no TFX, and the environment %s %s.\n"  # noqa: UP031
@@ -36,7 +32,7 @@ def _say(state):  # type: ignore[no-untyped-def]
         "Make the environment with `make setup` in %s, and run the same command again.\n"
         % (version, sys.executable, ENVIRONMENT, state, ROOT)
     )
-    return 2
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,0 @@
-"""Anyone's labelled photos, as one new span with the workload that trains on them."""

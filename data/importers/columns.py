@@ -35,9 +35,7 @@ TIMES = {"year-month-day": "ymd", "day.month.year": "dmy", "month/day/year": "md
 def readings(cell: str, semicolons: bool) -> dict[str, float]:
     """What a cell is in each form in which it can be read, dates as seconds since 1970.
 
-    Args:
-        cell: Not empty.
-        semicolons: Whether `;` separates cells: there the comma is the decimal sign.
+    Where semicolons separate cells, the comma is the decimal sign.
     """
     found = {}
     try:

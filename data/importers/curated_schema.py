@@ -7,6 +7,8 @@ place, and nothing else of it is touched.
 import re
 from collections.abc import Iterable, Sequence
 
+from google.protobuf import text_encoding
+
 from errors import UsageError
 from labels import check_labels
 from records.schema import Difference
@@ -16,6 +18,7 @@ _HEADER = """\
 # review it; the DAG reads it and never writes it. A label's id is its place in the domain `label`: add new
 # labels at the end."""
 _ONE_VALUE = "value_count { min: 1 max: 1 }"
+_ONE_NUMBER = "shape { dim { size: 1 } }"
 _ALWAYS = "presence { min_fraction: 1 min_count: 1 }"
 
 # Nobody knows yet how even the weeks of imported data are: say something only when they are another kind.
@@ -29,7 +32,6 @@ _LABEL_DOMAIN = re.compile(
     re.VERBOSE,
 )
 _VALUE = re.compile(rf"value: \s* ({_TEXT})", re.VERBOSE)
-_ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r"}
 
 
 def photo_schema(labels: Sequence[str]) -> str:
@@ -52,22 +54,17 @@ def photo_schema(labels: Sequence[str]) -> str:
 def table_schema(
     labels: Sequence[str], numbers: Sequence[str], categories: Sequence[str], group: str = "", time: str = ""
 ) -> str:
-    """The schema of a table with these columns; bounds are for people to add.
-
-    Args:
-        labels: Label names; their order is the order of the model's outputs.
-        numbers: Columns of numbers.
-        categories: Columns of texts out of few.
-        group: The column of groups; empty where there is none.
-        time: The column of times; the same.
-    """
+    """The schema of a table with these labels in their order, and columns; bounds are for people to add."""
     texts = [name for name in ("group", "example_id", group, time) if name]
     return _schema(
         "rows",
         labels,
         *(_feature(name, "BYTES") for name in dict.fromkeys(texts)),
         _feature("missing_share", "FLOAT", "float_domain { min: 0 max: 1 }", _DRIFT),
-        *(_feature_of_numbers(name, _DRIFT) for name in numbers),
+        *(
+            _block("feature", [f"name: {_quoted(name)}", "type: FLOAT", _ONE_NUMBER, _ALWAYS, _DRIFT])
+            for name in numbers
+        ),
         *(_feature(name, "BYTES", _SHARE_DRIFT) for name in categories),
     )
 
@@ -88,13 +85,13 @@ def text_schema(labels: Sequence[str]) -> str:
 
 
 def feature_names(text: str) -> list[str]:
-    """The features of a schema, sorted, read without protocol buffers."""
+    """The features of a schema, sorted, read without parsing all of it."""
     found = re.findall(rf"^feature\s*:?\s*{{\s*name:\s*({_TEXT})", text, re.MULTILINE | re.VERBOSE)
     return sorted(_unquoted(name) for name in found)
 
 
 def read_label_domain(text: str) -> tuple[str, ...]:
-    """The labels of a schema in their order, read without protocol buffers.
+    """The labels of a schema in their order, read without parsing all of it.
 
     Raises:
         UsageError: There is no `string_domain` named label that holds nothing but its values, or one of them
@@ -115,8 +112,7 @@ def read_label_domain(text: str) -> tuple[str, ...]:
 def with_labels(text: str, labels: Iterable[str]) -> str:
     """The schema with those of `labels` that it lacks at the end of the domain: no label's id changes.
 
-    Raises:
-        UsageError: As `read_label_domain`.
+    Raises as `read_label_domain` does.
     """
     known = read_label_domain(text)
     added = "".join(f"\n  value: {_quoted(label)}" for label in labels if label not in known)
@@ -126,12 +122,7 @@ def with_labels(text: str, labels: Iterable[str]) -> str:
 
 
 def widened(text: str, difference: Difference, comment: str) -> str:
-    """The schema with what a window had of one feature; nothing else of the text is touched.
-
-    Args:
-        text: The text proto.
-        difference: What it is widened by.
-        comment: A line that says who widened it when and why.
+    """The schema with what a window had of one feature, under a comment; nothing else of the text is touched.
 
     Raises:
         UsageError: The feature, its domain or its bounds are not written as this reads them.
@@ -177,24 +168,15 @@ def _not_found(what: str) -> UsageError:
     )
 
 
-def _string_domain(name: str, values: Sequence[str]) -> str:
-    return _block("string_domain", [f'name: "{name}"', *(f"value: {_quoted(value)}" for value in values)])
-
-
 def _feature(name: str, kind: str, *more: str) -> str:
     return _block("feature", [f"name: {_quoted(name)}", f"type: {kind}", _ONE_VALUE, _ALWAYS, *more])
-
-
-def _feature_of_numbers(name: str, drift: str) -> str:
-    shape = "shape { dim { size: 1 } }"
-    return _block("feature", [f"name: {_quoted(name)}", "type: FLOAT", shape, _ALWAYS, drift])
 
 
 def _schema(what: str, labels: Sequence[str], *own: str) -> str:
     """A schema: what every one has, the labels and the number of the span, and its own features."""
     parts = [
         _HEADER.format(what=what),
-        _string_domain("label", labels),
+        _block("string_domain", ['name: "label"', *(f"value: {_quoted(label)}" for label in labels)]),
         _feature("label", "BYTES", 'domain: "label"', _LABEL_DRIFT),
         _feature("span", "INT", "int_domain { min: 1 }"),
         _feature("newest_span", "INT", "int_domain { min: 0 max: 1 }"),
@@ -215,11 +197,5 @@ def _quoted(value: str) -> str:
 
 def _unquoted(literal: str) -> str:
     """The text of a literal, with the octal and hexadecimal escapes that other writers use for UTF-8."""
-
-    def plain(match: re.Match[bytes]) -> bytes:
-        code = match[1]
-        if code[:1] in b"01234567":
-            return bytes((int(code, 8) & 0xFF,))
-        return bytes((int(code[1:], 16),)) if code[:1] in b"xX" else _ESCAPES.get(code, code)
-
-    return re.sub(rb"\\([0-7]{1,3}|[xX][0-9a-fA-F]{1,2}|.)", plain, literal[1:-1].encode()).decode("utf-8")
+    unescaped: bytes = text_encoding.CUnescape(literal[1:-1])
+    return unescaped.decode()

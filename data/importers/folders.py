@@ -20,7 +20,11 @@ def folder_source(root: Path, folders: Sequence[Path]) -> Source:
     labels = {folder: clean_text(folder.name, f"The name of a folder in {root}") for folder in folders}
     photos = {folder: photos_below(folder) for folder in folders}
     splits = [folder.name for folder in folders if folder.name.lower() in _SPLITS]
-    if splits and len(splits) == len(folders) and not any(_has_photos(folder) for folder in folders):
+    if (
+        splits
+        and len(splits) == len(folders)
+        and not any(is_photo(entry.name) for folder in folders for entry in folder.iterdir())
+    ):
         raise DataRefused(
             f"The folders of {root} are splits, not classes: {', '.join(splits)}.",
             "The split is made again from the sessions, so that no session is on both sides.",
@@ -52,10 +56,6 @@ def photos_below(folder: Path) -> list[Path]:
 def is_photo(name: str) -> bool:
     """Whether a file's name is a photo's."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
-
-
-def _has_photos(folder: Path) -> bool:
-    return any(is_photo(entry.name) for entry in folder.iterdir())
 
 
 def _offers(root: Path, photos: Mapping[Path, list[Path]], labels: Mapping[Path, str]) -> Offers:

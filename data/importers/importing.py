@@ -1,6 +1,5 @@
 """Import of anyone's labelled photos as one new span, with the workload that trains on them."""
 
-import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path, PurePath
 
 from data.importers.detection import find_source
 from data.importers.known_photos import KnownPhotos, photo_hash
-from data.importers.report import ImportReport, Tally
+from data.importers.report import ImportReport
 from data.importers.source import PHOTO_SUFFIXES, Found, Refused, Source
 from data.importers.workload_files import read_schema, write_workload
 from data.photos.decoder_process import DecoderProcess
@@ -20,17 +19,15 @@ from data.photos.labels_file import LabelRow, restore_photo, write_span
 from data.photos.screening import UNKNOWN_LANE
 from data.spans.layout import usable_spans
 from data.spans.rejection import RowRejected
+from data.spans.sample import report_progress
 from errors import DataRefused, EdgelineError, UsageError
 from labels import fault_of
 
-_EXAMPLES = 3
 _SESSION_DIGITS = 16
 _PHOTOS_A_MESSAGE = 250
 _LAST_TIME = 253_402_300_799  # of the year 9999; file systems know later ones
 # Of CPU time and memory for the metadata of one photo.
 _SECONDS, _GIGABYTES = 2, 1
-
-_progress = logging.getLogger("edgeline.progress")
 
 
 def import_photos(src: Path, data_dir: Path) -> ImportReport:
@@ -41,10 +38,6 @@ def import_photos(src: Path, data_dir: Path) -> ImportReport:
     is put back where its file is gone. What the source leaves open gets a default: the lane `unknown`, the
     first 16 digits of the photo's hash as session, and as time the EXIF DateTimeOriginal, else the time that
     the file was written.
-
-    Args:
-        src: A folder or file.
-        data_dir: The folder of spans; made when missing.
 
     Raises:
         UsageError: `src` does not exist, or holds `data_dir`; a label, lane, session or time holds a control
@@ -91,9 +84,9 @@ def import_photos(src: Path, data_dir: Path) -> ImportReport:
         added={label: walk.added[label] for label in sorted(walk.added, key=_natural)},
         known=walk.known,
         restored=walk.restored,
-        relabelled=_tally(walk.relabelled),
+        relabelled=tuple(walk.relabelled),
         conflicting=sum(len(labels) > 1 for labels in walk.labels_of.values()),
-        refused={reason: _tally(places) for reason, places in walk.refused.items()},
+        refused={reason: tuple(places) for reason, places in walk.refused.items()},
         written=written,
         new_labels=new_labels,
     )
@@ -120,8 +113,7 @@ class _Walk:
     def __iter__(self) -> Iterator[tuple[LabelRow, bytes | None]]:
         for number, offer in enumerate(self._source.offers, start=1):
             if number % _PHOTOS_A_MESSAGE == 0 and (total := self._source.count):
-                count = {"event": "count", "what": "photos", "done": number, "total": total}
-                _progress.info(f"{number} of {total} photos read", extra={"progress": count})
+                report_progress(number, total, "photos")
             if isinstance(offer, Refused):
                 self.refused[offer.reason].append(offer.where)
             elif row := self._new_row(offer):
@@ -143,10 +135,11 @@ class _Walk:
         self.labels_of[digest].add(found.label)
         self._labels.add(found.label)
         self.added[found.label] += 1
+        suffix = PurePath(found.where).suffix.lower()
         modified = min(max(found.modified, 0), _LAST_TIME)
         written_at = utc_text(datetime.fromtimestamp(modified, timezone.utc))
         return LabelRow(
-            photo=digest + _suffix(found.where),
+            photo=digest + (suffix if suffix in PHOTO_SUFFIXES else ".jpg"),
             label=found.label,
             lane_id=found.lane_id or UNKNOWN_LANE,
             session_id=found.session_id or digest[:_SESSION_DIGITS],
@@ -158,15 +151,6 @@ class _Walk:
             return self._when_taken(photo) if may_have_exif(photo) else None
         except RowRejected:  # ingest will judge it
             return None
-
-
-def _suffix(where: str) -> str:
-    suffix = PurePath(where).suffix.lower()
-    return suffix if suffix in PHOTO_SUFFIXES else ".jpg"
-
-
-def _tally(places: list[str]) -> Tally:
-    return Tally(len(places), tuple(places[:_EXAMPLES]))
 
 
 def _natural(label: str) -> list[tuple[bool, int, str, str]]:

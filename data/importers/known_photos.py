@@ -26,9 +26,6 @@ class KnownPhotos:
     Imported photos carry their hash as name. Others are hashed only once a photo of the same size is asked
     for, so nothing has to be kept beside the spans, and nothing can be lost.
 
-    Args:
-        spans: All spans of the data folder.
-
     Raises:
         DataRefused: A span's labels cannot be read.
     """

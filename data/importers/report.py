@@ -6,16 +6,7 @@ from pathlib import Path
 
 from data.spans.layout import Span
 
-
-@dataclass(frozen=True)
-class Tally:
-    """How many of a kind, and up to three of them in words."""
-
-    count: int
-    examples: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return "; ".join(self.examples) + ("; ..." if self.count > len(self.examples) else "")
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -29,10 +20,10 @@ class ImportReport:
         added: New photos by label.
         known: Photos that were there already, in a span or earlier in the source, under the same label.
         restored: Photos of which a span had the label and no longer the file; it is there again.
-        relabelled: Photos that a span has under another label; they were left alone.
+        relabelled: Photos that a span has under another label, each in words; they were left alone.
         conflicting: New photos that the source gives two labels; both rows are kept, and ingest
             quarantines them.
-        refused: What could not be imported, by slug.
+        refused: What could not be imported, each by its place, by slug.
         written: Workload files that were written or changed.
         new_labels: Labels that were added at the end of an existing schema.
     """
@@ -43,9 +34,9 @@ class ImportReport:
     added: Mapping[str, int]
     known: int
     restored: int
-    relabelled: Tally
+    relabelled: tuple[str, ...]
     conflicting: int
-    refused: Mapping[str, Tally]
+    refused: Mapping[str, tuple[str, ...]]
     written: tuple[Path, ...]
     new_labels: tuple[str, ...]
 
@@ -61,17 +52,47 @@ class ImportReport:
             lines.append(f"{self.known} photos were there already.")
         if self.restored:
             lines.append(f"{self.restored} photos were gone from their spans, and are back.")
-        if self.relabelled.count:
+        if self.relabelled:
             lines.append(
-                f"{self.relabelled.count} photos are there under another label and were left alone"
-                f" (change the label in that span's labels.csv): {self.relabelled}."
+                f"{len(self.relabelled)} photos are there under another label and were left alone"
+                f" (change the label in that span's labels.csv): {_some(self.relabelled)}."
             )
         if self.conflicting:
             lines.append(
                 f"{self.conflicting} photos have two labels in the source; a run will quarantine them."
             )
-        for reason, tally in self.refused.items():
-            lines.append(f"{tally.count} refused as {reason}: {tally}.")
+        for reason, places in self.refused.items():
+            lines.append(f"{len(places)} refused as {reason}: {_some(places)}.")
         if self.new_labels:
             lines.append(f"New at the end of the schema's labels: {', '.join(self.new_labels)}.")
         return lines + [f"{path} was written." for path in self.written]
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """What an import of a table, or of texts, did."""
+
+    source: str
+    span: Span
+    noun: str
+    rows: int
+    labels: tuple[str, ...]
+    numbers: tuple[str, ...]
+    categories: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+    refused: tuple[str, ...]
+
+    def sentences(self) -> list[str]:
+        """For people, a sentence a line."""
+        shown = ", ".join(self.labels[:8]) + (", ..." if len(self.labels) > 8 else "")
+        counted = f"{self.rows} {self.noun}s of {self.source}, with {len(self.labels)} labels"
+        lines = [f"{self.span.path} holds {counted}: {shown}."]
+        for what, names in (("Numbers", self.numbers), ("Categories", self.categories)):
+            if names:
+                lines.append(f"{what}: {', '.join(names)}.")
+        lines += [f"Left out: {name or 'a column'}, which {why}." for name, why in self.left_out]
+        return lines + [f"Not imported: {row}" for row in self.refused]
+
+
+def _some(found: tuple[str, ...]) -> str:
+    return "; ".join(found[:_EXAMPLES]) + ("; ..." if len(found) > _EXAMPLES else "")

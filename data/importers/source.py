@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.photos.checks import MOST_BYTES
+from data.photos.labels_file import MOST_BYTES
 from errors import UsageError
 from labels import fault_of
 from locations import read_bytes

@@ -13,9 +13,10 @@ from tempfile import TemporaryDirectory
 
 from data.importers.columns import MOSTLY, NUMBER, TIMES, Column, readings
 from data.importers.curated_schema import table_schema, text_schema
+from data.importers.report import TableReport
 from data.importers.typed_rows import write_parquet, write_query
 from data.importers.workload_files import add_files, check_schema
-from data.spans.layout import Span, add_span, find_spans
+from data.spans.layout import add_span, find_spans
 from data.spans.rows import check_once, read_header, read_lines, read_rows
 from data.spans.source import Rejected
 from data.tables.source import MISSING
@@ -30,32 +31,6 @@ _EXAMPLES = 3
 # Where texts come from this few places, the report has a slice for each.
 _MOST_SOURCES = 50
 _DAY_S = 86_400
-
-
-@dataclass(frozen=True)
-class TableReport:
-    """What an import of a table, or of texts, did."""
-
-    source: str
-    span: Span
-    noun: str
-    rows: int
-    labels: tuple[str, ...]
-    numbers: tuple[str, ...]
-    categories: tuple[str, ...]
-    left_out: tuple[tuple[str, str], ...]
-    refused: tuple[str, ...]
-
-    def sentences(self) -> list[str]:
-        """For people, a sentence a line."""
-        shown = ", ".join(self.labels[:8]) + (", ..." if len(self.labels) > 8 else "")
-        counted = f"{self.rows} {self.noun}s of {self.source}, with {len(self.labels)} labels"
-        lines = [f"{self.span.path} holds {counted}: {shown}."]
-        for what, names in (("Numbers", self.numbers), ("Categories", self.categories)):
-            if names:
-                lines.append(f"{what}: {', '.join(names)}.")
-        lines += [f"Left out: {name or 'a column'}, which {why}." for name, why in self.left_out]
-        return lines + [f"Not imported: {row}" for row in self.refused]
 
 
 @dataclass(frozen=True)
@@ -103,9 +78,10 @@ def import_table(
         data_dir: The folder of spans; made when missing. A table beside the schema of an earlier import has
             to have its columns.
         label: The column to learn.
-        group: A column whose values are never in two splits, such as the customer; empty where there is none.
-        time: A column of dates; empty where there is none.
-        text: The column of texts; empty where the whole row is to be learned from.
+        group: A column whose values are never in two splits, such as the customer; this and all that follow
+            are empty where there is none.
+        time: A column of dates.
+        text: The column of texts, from which alone is learned.
         query: Of a database: a SELECT.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data.importers.source import Found, Offers, Refused, Source, clean_text
-from data.photos.checks import MOST_BYTES
+from data.photos.labels_file import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
 from data.spans.tfrecords import read_examples
 from errors import DataRefused

@@ -44,12 +44,7 @@ def write_parquet(src: Path, target: Path) -> None:
 
 
 def write_query(address: str, query: str, target: Path) -> str:
-    """Writes what a query finds, streamed: memory is flat in its rows.
-
-    Args:
-        address: A URL of SQLAlchemy, `sqlite:///plant.db` or `postgresql+psycopg://...`.
-        query: One that only reads.
-        target: The CSV file.
+    """Writes what a query finds in the database of a URL, streamed: memory is flat in its rows.
 
     Returns:
         The URL without password and options.

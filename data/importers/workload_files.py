@@ -67,17 +67,11 @@ def write_workload(
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Writes both files where they are absent, and adds labels that an existing schema lacks at its end.
 
-    Args:
-        data_dir: The folder of spans.
-        labels: The labels of imported photos, in the order that a schema gets them.
-        in_spans: Labels that the spans had before. A new schema gets them too; an existing one decided
-            already which of them count.
+    A new schema also gets the labels that the spans had before; an existing one decided already which of them
+    count. Raises as `read_schema` does.
 
     Returns:
         The files that were written or changed, and the labels that were added to an existing schema.
-
-    Raises:
-        UsageError: See `read_schema`.
     """
     written, added = [], []
     schema = data_dir / SCHEMA
@@ -113,14 +107,7 @@ def check_schema(data_dir: Path, text: str, source: str) -> None:
 
 
 def add_files(data_dir: Path, schema: str, noun: str, **columns: str) -> None:
-    """Writes both files where they are absent.
-
-    Args:
-        data_dir: The folder of spans.
-        schema: The text proto.
-        noun: What one example is: row or text.
-        columns: What else the workload says of itself, such as `label_column`.
-    """
+    """Writes both files where they are absent; `columns` is what else the workload of a row or text says."""
     if not (data_dir / SCHEMA).exists():
         write_whole(data_dir / SCHEMA, schema.encode())
     _add_workload(data_dir, noun, **columns)

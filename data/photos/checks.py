@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from data.photos.jpeg_segments import OddJpeg, PlainJpeg, count_scans, parse
+from data.photos.labels_file import MOST_BYTES
 from data.settings import DataSettings
 from data.spans.rejection import RowRejected
 
@@ -25,8 +26,6 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 JPEG_QUALITY = 95
 # About the size that models see: blur that is gone at that size does no harm.
 SHARPNESS_SIDE = 128
-# A larger file is refused before it is read on. Pillow itself refuses 179 megapixels and more.
-MOST_BYTES = 64 * 2**20
 _ORIENTATION_TAG = 0x0112
 # The decoder goes over all pixels once a scan, however little a scan holds. What Chromium's decoder takes too
 # (ProgressMonitor in its jpeg_image_decoder.cc); libjpeg's own script for progressive photos has 10.
@@ -116,7 +115,7 @@ def _check_image(
         target = target[::-1] if orientation in _SIDEWAYS else target
         if upright.size != target:
             upright = upright.resize(target, Image.Resampling.BILINEAR)
-        luma, jpeg = upright.convert("L"), _encoded(upright)
+        luma, jpeg = upright.convert("L"), encoded(upright)
     brightness, sharpness = _light(luma)
     digest = hashlib.sha256(jpeg).hexdigest()
     return CheckedPhoto(jpeg, width, height, byte_size, brightness, sharpness, digest)
@@ -202,10 +201,11 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode in ("1", "LA") else "RGB")
 
 
-def _encoded(image: Image.Image) -> bytes:
+def encoded(image: Image.Image, quality: int = JPEG_QUALITY) -> bytes:
+    """The JPEG file of a picture, its pixels alone."""
     image.info = {}  # Pillow would write the original's comment and profile again
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 

@@ -17,6 +17,9 @@ from data.spans.rejection import RowRejected
 from errors import DataRefused, EdgelineError
 from locations import Location, read_bytes
 
+# Of a photo's file: a larger one is refused before it is read on.
+MOST_BYTES = 64 * 2**20
+
 
 @dataclass(frozen=True)
 class LabelRow:
@@ -52,7 +55,7 @@ class PhotoSpan(Span):
         """The folder that the photo column is relative to."""
         return self.path / "photos"
 
-    def read(self, photo: str, most: int | None = None) -> bytes:
+    def read(self, photo: str, most: int = MOST_BYTES) -> bytes:
         """The content of the file that a `photo` cell names, if it has at most `most` bytes.
 
         Raises:

@@ -23,10 +23,6 @@ def screen_rows(
     again what an earlier row said of the same photo is left out, and a photo with two labels is left out in
     whole.
 
-    Args:
-        rows: The rows of one span.
-        labels: The labels that the schema knows.
-
     Returns:
         Kept rows in their order, and rejected ones as (row, slug, sentence): missing, unlabelled,
         control-character, unknown-label, duplicate-row or conflicting-label.

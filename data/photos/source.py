@@ -57,9 +57,7 @@ class PhotoSource:
 
     def example(self, span: Span, row: Row) -> Example:
         """The photo as a clean JPEG, with what is known of it."""
-        from data.photos.checks import MOST_BYTES
-
-        photo = self._checked(PhotoSpan.of(span).read(row.id, MOST_BYTES))
+        photo = self._checked(PhotoSpan.of(span).read(row.id))
         labelled: LabelRow = row.content
         features = {
             "lane_id": labelled.lane_id,
@@ -76,9 +74,7 @@ class PhotoSource:
 
     def thumbnail(self, span: Span, id: str) -> bytes | None:
         """A quarantined photo in small, where it can be opened."""
-        from data.photos.checks import MOST_BYTES
-
-        small: bytes | None = self._thumbnails(PhotoSpan.of(span).read(id, MOST_BYTES))
+        small: bytes | None = self._thumbnails(PhotoSpan.of(span).read(id))
         return small
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:

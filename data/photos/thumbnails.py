@@ -5,19 +5,14 @@ import warnings
 
 from PIL import Image, ImageOps
 
-from data.photos.checks import FORMATS, READER_ERRORS
+from data.photos.checks import FORMATS, READER_ERRORS, encoded
 
 # A larger one would take a gigabyte to decode; a JPEG is scaled while it is decoded, and may have any size.
 _MOST_PIXELS = 40_000_000
 
 
 def thumbnail(photo: bytes, side: int = 96) -> bytes | None:
-    """A small JPEG, upright and without metadata; None for what cannot be opened.
-
-    Args:
-        photo: The file, whatever it is.
-        side: Most pixels of its longer side.
-    """
+    """A small JPEG of any file, upright and without metadata; None for what cannot be opened."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata and large sizes
@@ -28,7 +23,4 @@ def thumbnail(photo: bytes, side: int = 96) -> bytes | None:
                 small = ImageOps.exif_transpose(image).convert("RGB")
     except READER_ERRORS:
         return None
-    small.info = {}  # Pillow would write the comment and profile of the original
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
+    return encoded(small, quality=80)

@@ -4,30 +4,14 @@ Rates are shares of a week's reviews; for `vocabulary-drift` of the clauses, in 
 """
 
 import random
-from collections.abc import Collection, Mapping
 
-from data.reviews.phrases import Style
-from data.spans.sample import choose
-
-_ONE_REVIEW = (
+ONE_REVIEW = (
     *("unlabelled", "unknown-label", "duplicate", "empty", "control-character", "huge"),
     *("unknown-tokens", "length-shift"),
 )
-FAULTS = (*_ONE_REVIEW, "vocabulary-drift", "label-shift")
+FAULTS = (*ONE_REVIEW, "vocabulary-drift", "label-shift")
 _HUGE_CHARACTERS = 20_000
-_LONG_CLAUSES = 12
-
-
-def choose_reviews(faults: Mapping[str, float], count: int, rng: random.Random) -> dict[int, list[str]]:
-    """Which faults hit which of a week's reviews."""
-    return choose(faults, _ONE_REVIEW, rng.sample(range(count), count))
-
-
-def styled(style: Style, faults: Collection[str]) -> Style:
-    """How a review is written under its faults."""
-    if "length-shift" not in faults:
-        return style
-    return Style(_LONG_CLAUSES, style.new_words, style.emoji, style.shouts)
+LONG_CLAUSES = 12
 
 
 def spoil(fault: str, row: dict[str, str], rng: random.Random) -> dict[str, str]:

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from data.reviews.faults import FAULTS, choose_reviews, spoil, styled
+from data.reviews.faults import FAULTS, LONG_CLAUSES, ONE_REVIEW, spoil
 from data.reviews.phrases import BAD, GOOD, Style, write_review
 from data.spans.layout import Span
-from data.spans.sample import add_weeks, check_numbers, check_rates
+from data.spans.sample import add_weeks, check_wanted, choose
 
 LABELS = {BAD: "negative", GOOD: "positive"}
 LABEL_NOISE = 0.03
@@ -28,32 +28,10 @@ _T = TypeVar("_T")
 
 
 def generate(
-    data_dir: Path,
-    *,
-    weeks: int,
-    per_week: int,
-    seed: int,
-    faults: Mapping[str, float],
-    workers: int = 1,
+    data_dir: Path, *, weeks: int, per_week: int, seed: int, faults: Mapping[str, float], workers: int = 1
 ) -> list[Span]:
-    """Writes weekly spans after the last one that is there.
-
-    Args:
-        data_dir: The folder of spans; made when missing.
-        weeks: How many spans to add.
-        per_week: Reviews a span, before duplicates.
-        seed: Any integer from 0; the same seed and span number give the same bytes.
-        faults: Rates from 0 to 1 by the name of the fault, see `data/reviews/faults.py`.
-        workers: As every generator of a sample takes it; one process writes 18,000 reviews a second.
-
-    Returns:
-        The new spans, oldest first.
-
-    Raises:
-        UsageError: A number or a fault is out of range, or there are not as many numbers left.
-    """
-    check_rates(faults, FAULTS)
-    check_numbers(weeks=weeks, per_week=per_week, seed=seed, workers=workers)
+    """Writes weekly spans, see `data/spans/sample.py`; one process writes 18,000 reviews a second."""
+    check_wanted(faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers)
     return add_weeks(
         data_dir,
         weeks,
@@ -76,18 +54,19 @@ def write_week(span: int, reviews: int, seed: int, faults: Mapping[str, float]) 
     sources = _spread(
         [name for name, share in SOURCES.items() for _ in range(round(10 * share))], reviews, rng
     )
-    spoiled = choose_reviews(faults, reviews, random.Random(f"faults {seed} {span}"))
+    order = random.Random(f"faults {seed} {span}").sample(range(reviews), reviews)
+    spoiled = choose(faults, ONE_REVIEW, order)
     rows = []
     for index, mood in enumerate(moods):
         one = random.Random(f"review {seed} {span} {index}")
         style = Style(
-            clauses[index],
+            LONG_CLAUSES if "length-shift" in spoiled.get(index, ()) else clauses[index],
             new_words=faults.get("vocabulary-drift", 0.0),
             emoji=sources[index] == "app" and one.random() < 0.3,
             shouts=one.random() < 0.03,
         )
         row = {
-            "text": write_review(mood, styled(style, spoiled.get(index, ())), one),
+            "text": write_review(mood, style, one),
             "label": LABELS[-mood if index in wrong else mood],
             "source": sources[index],
             "group": f"customer-{span:05d}-{index // _REVIEWS_PER_CUSTOMER:05d}",

@@ -18,43 +18,14 @@ _THINGS = (
 )
 _WORDS = {
     GOOD: (
-        *(
-            "great",
-            "excellent",
-            "friendly",
-            "quick",
-            "reliable",
-            "fresh",
-            "helpful",
-            "spotless",
-            "fair",
-            "superb",
-        ),
-        *(
-            "handy",
-            "sturdy",
-            "well organised",
-            "worth every cent",
-            "smooth",
-            "delicious",
-            "generous",
-            "flawless",
-        ),
+        *("great", "excellent", "friendly", "quick", "reliable", "fresh", "helpful", "spotless", "fair"),
+        *("superb", "handy", "sturdy", "well organised", "worth every cent", "smooth", "delicious"),
+        *("generous", "flawless"),
     ),
     BAD: (
-        *(
-            "terrible",
-            "slow",
-            "rude",
-            "broken",
-            "late",
-            "overpriced",
-            "dirty",
-            "useless",
-            "stale",
-            "confusing",
-        ),
-        *("flimsy", "a mess", "a waste of money", "unreliable", "noisy", "damaged", "awful", "misleading"),
+        *("terrible", "slow", "rude", "broken", "late", "overpriced", "dirty", "useless", "stale"),
+        *("confusing", "flimsy", "a mess", "a waste of money", "unreliable", "noisy", "damaged", "awful"),
+        *("misleading",),
     ),
 }
 # Said of both moods: of a cheap price and of a cheap handle.
@@ -73,14 +44,8 @@ _FILLERS = (
 _OPENERS = ("", "", "", "honestly, ", "well, ", "ok, ", "hi, ", "update: ")
 _EMOJI = {GOOD: ("😀", "👍", "❤️"), BAD: ("😡", "👎", "🙄")}
 _NEW_THINGS = (
-    *(
-        "the drone drop",
-        "the robot till",
-        "the face scan",
-        "the smart cart",
-        "the loyalty coin",
-        "the chat agent",
-    ),
+    *("the drone drop", "the robot till", "the face scan", "the smart cart", "the loyalty coin"),
+    *("the chat agent",),
 )
 _NEW_WORDS = {
     GOOD: ("slick", "lit", "next level", "frictionless", "top notch", "a vibe"),

@@ -1,1 +1,0 @@
-"""The sample of sensors: weeks of readings of machines, generated, with faults for drills."""

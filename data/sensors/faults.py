@@ -1,6 +1,6 @@
 """Faults for drills: what goes wrong with sensors and their tables in the field, made on purpose.
 
-`nulls` is a share of a week's numbers; the faults of `_ROW` are shares of its rows; the others are shares of
+`nulls` is a share of a week's numbers; the faults of `ROW` are shares of its rows; the others are shares of
 its machines.
 """
 
@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.spans.sample import choose
-
-_ROW = ("out-of-range", "unlabelled", "unknown-label", "ragged", "decimal-comma", "duplicate")
+ROW = ("out-of-range", "unlabelled", "unknown-label", "ragged", "decimal-comma", "duplicate")
 _MACHINE = ("stuck-sensor", "swapped-columns", "fahrenheit", "missing-machine", "clock-backwards")
-FAULTS = ("nulls", *_ROW, *_MACHINE)
+FAULTS = ("nulls", *ROW, *_MACHINE)
 
 _SET_BACK_S = 3 * 3600
 _NO_READING = -999.0  # What many loggers write where a sensor does not answer.
@@ -51,18 +49,8 @@ def spoil_machines(
     return ~np.isin(np.arange(machines), hit["missing-machine"])
 
 
-def choose_rows(faults: Mapping[str, float], rows: int, rng: Any) -> dict[int, list[str]]:
-    """Which faults hit which rows."""
-    return choose(faults, _ROW, rng.permutation(rows))
-
-
 def spoil_line(name: str, line: str) -> str:
-    """A line of the table with one fault of a row.
-
-    Args:
-        name: One of `_ROW`.
-        line: Time, machine, numbers and label, without the line's end.
-    """
+    """A line of the table, time, machine, numbers and label without its end, with one of the faults `ROW`."""
     *cells, label = line.split(",")
     match name:
         case "out-of-range":

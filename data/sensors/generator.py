@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.sensors.faults import FAULTS, choose_rows, spoil_line, spoil_machines
+from data.sensors.faults import FAULTS, ROW, spoil_line, spoil_machines
 from data.spans.layout import Span
-from data.spans.sample import add_weeks, check_numbers, check_rates
+from data.spans.sample import add_weeks, check_wanted, choose
 
 NUMBERS = (
     "temperature",  # degrees Celsius
@@ -52,32 +52,12 @@ _Floats = NDArray[np.float64]
 
 
 def generate(
-    data_dir: Path,
-    *,
-    weeks: int,
-    per_week: int,
-    seed: int,
-    faults: Mapping[str, float],
-    workers: int = 1,
+    data_dir: Path, *, weeks: int, per_week: int, seed: int, faults: Mapping[str, float], workers: int = 1
 ) -> list[Span]:
-    """Generates weekly spans after the last one that is there.
-
-    Args:
-        data_dir: The folder of spans; made when missing.
-        weeks: How many spans to add.
-        per_week: Rows a span, at most one a second of a machine.
-        seed: Any integer from 0; the same seed and span number give the same bytes.
-        faults: Rates from 0 to 1 by the name of the fault, see `data/sensors/faults.py`.
-        workers: As every generator of a sample takes it; one process makes 200,000 rows a second.
-
-    Returns:
-        The new spans, oldest first.
-
-    Raises:
-        UsageError: A number or a fault is out of range, or there are not as many numbers left.
-    """
-    check_rates(faults, FAULTS)
-    check_numbers(weeks=weeks, per_week=per_week, seed=seed, workers=workers, most=MACHINES * _WEEK_S)
+    """Generates weekly spans, see `data/spans/sample.py`; one process makes 200,000 rows a second."""
+    check_wanted(
+        faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers, most=MACHINES * _WEEK_S
+    )
 
     def fill(number: int, folder: Path) -> None:
         monday = FIRST_WEEK_MONDAY + timedelta(weeks=number - 1)
@@ -95,7 +75,7 @@ def _week(span: int, rows: int, seed: int, faults: Mapping[str, float], monday: 
     interval = _WEEK_S / ticks
     kinds, severity = _episodes(ticks, np.random.default_rng([seed, span, 0]))
     drill = np.random.default_rng([seed, span, 1])
-    spoiled = choose_rows(faults, rows, drill)
+    spoiled = choose(faults, ROW, drill.permutation(rows).tolist())
     machine_faults = drill.integers(2**31)
     for first in range(0, ticks, _CHUNK):
         tick = np.arange(first, min(first + _CHUNK, ticks))

@@ -1,1 +1,0 @@
-"""The shelf audit's sample: photos of warehouse lanes, rendered, with faults for drills."""

@@ -90,12 +90,7 @@ def take_photo(
 ) -> bytes:
     """A JPEG file of the scene: pixels as the sensor holds them, EXIF that says how to turn them upright.
 
-    Args:
-        scene: RGB picture of `camera.scene_size`.
-        camera: The session's camera.
-        taken: When, in UTC.
-        lane_number: Decides the GPS position.
-        rng: Decides what differs between two photos of one session.
+    The scene is an RGB picture of `camera.scene_size`, taken in UTC where the number of the lane says.
     """
     photo = _frame(scene, camera.size, rng)
     photo = photo.filter(ImageFilter.GaussianBlur(0.2 + 0.5 * camera.softness + rng.uniform(0, 0.15)))

@@ -5,34 +5,20 @@ Rates are shares of a week's photos; `new-lane` is a share of its sessions.
 
 import io
 import random
-from collections.abc import Mapping
 from dataclasses import replace
 
 from PIL import Image, ImageFilter
 
 from data.photos.labels_file import LabelRow
-from data.spans.sample import choose
 
-_ONE_PHOTO = (
-    "corrupt",
-    "truncated",
-    "huge",
-    "unlabelled",
-    "unknown-label",
-    "duplicate",
-    "dark-lens",
-    "blurred",
-    "null-lane",
+ONE_PHOTO = (
+    *("corrupt", "truncated", "huge", "unlabelled", "unknown-label", "duplicate"),
+    *("dark-lens", "blurred", "null-lane"),
 )
-FAULTS = (*_ONE_PHOTO, "new-lane", "label-shift")
+FAULTS = (*ONE_PHOTO, "new-lane", "label-shift")
 
 _HUGE_SIZE = (12000, 9000)  # 108 megapixels, what the largest phone sensors save.
 _LOST_BYTES = 512
-
-
-def choose_photos(faults: Mapping[str, float], photos: int, rng: random.Random) -> dict[int, list[str]]:
-    """Which faults hit which of a week's photos."""
-    return choose(faults, _ONE_PHOTO, rng.sample(range(photos), photos))
 
 
 def _huge(jpeg: bytes) -> bytes:
@@ -47,11 +33,8 @@ def _huge(jpeg: bytes) -> bytes:
 def _refilmed(jpeg: bytes, name: str) -> bytes:
     """The photo as a failing lens would have taken it."""
     with Image.open(io.BytesIO(jpeg)) as photo:
-        seen = (
-            photo.filter(ImageFilter.GaussianBlur(4))
-            if name == "blurred"
-            else photo.point(lambda v: v * 0.35)
-        )
+        blurred = name == "blurred"
+        seen = photo.filter(ImageFilter.GaussianBlur(4)) if blurred else photo.point(lambda v: v * 0.35)
         file = io.BytesIO()
         seen.save(file, "JPEG", quality=85, exif=photo.info["exif"])
     return file.getvalue()

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from data.photos.labels_file import LabelRow, write_span
 from data.shelf.camera import Camera, take_photo
-from data.shelf.faults import FAULTS, choose_photos, spoil
+from data.shelf.faults import FAULTS, ONE_PHOTO, spoil
 from data.shelf.layout import LANES, lane
 from data.shelf.scene import draw_bay
 from data.spans.layout import Span, next_number
-from data.spans.sample import check_numbers, check_rates, report_progress
+from data.spans.sample import check_wanted, choose, report_progress
 
 CLASS_SHARES = {"ok": 0.7, "misplaced": 0.2, "damaged": 0.1}
 LABEL_NOISE = 0.01
@@ -92,15 +92,7 @@ def _rounds(seed: int) -> list[int]:
 
 
 def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float], monday: date) -> list[Session]:
-    """All sessions of one week, in the order in which they started.
-
-    Args:
-        span: Number of the span.
-        photos: How many photos to take in all.
-        seed: Any integer from 0.
-        faults: Rates by name.
-        monday: The week's first day.
-    """
+    """All sessions of the week that begins on `monday`, in the order in which they started."""
     rng = random.Random(f"week {seed} {span}")
     count = max(1, round(photos / PHOTOS_PER_SESSION))
     sizes = [photos // count + (index < photos % count) for index in range(count)]
@@ -109,7 +101,7 @@ def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float], mo
     rounds = _rounds(seed)
     lanes = [rounds[((span - 1) * count + index) % LANES] for index in range(count)]
     drill = random.Random(f"faults {seed} {span}")
-    spoiled = choose_photos(faults, photos, drill)
+    spoiled = choose(faults, ONE_PHOTO, drill.sample(range(photos), photos))
     for index in drill.sample(range(count), count)[: math.ceil(faults.get("new-lane", 0.0) * count)]:
         lanes[index] = LANES + 1 + index % _NEW_LANES
     minutes = sorted(traits[0])
@@ -172,32 +164,10 @@ def _render(
 
 
 def generate(
-    data_dir: Path,
-    *,
-    weeks: int,
-    per_week: int,
-    seed: int,
-    faults: Mapping[str, float],
-    workers: int = 1,
+    data_dir: Path, *, weeks: int, per_week: int, seed: int, faults: Mapping[str, float], workers: int = 1
 ) -> list[Span]:
-    """Renders weekly spans after the last one that is there.
-
-    Args:
-        data_dir: The folder of spans; made when missing.
-        weeks: How many spans to add.
-        per_week: Photos a span, before duplicates.
-        seed: Any integer from 0; the same seed and span number give the same bytes.
-        faults: Rates from 0 to 1 by the name of the fault, see `data/shelf/faults.py`.
-        workers: Processes that render. Defaults to 1, this process.
-
-    Returns:
-        The new spans, oldest first.
-
-    Raises:
-        UsageError: A number or a fault is out of range, or there are not as many numbers left.
-    """
-    check_rates(faults, FAULTS)
-    check_numbers(weeks=weeks, per_week=per_week, seed=seed, workers=workers)
+    """Renders weekly spans, see `data/spans/sample.py`, in as many processes as there are workers."""
+    check_wanted(faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers)
     first = next_number(data_dir, weeks)
     total = weeks * per_week
     written: list[Span] = []

@@ -64,16 +64,13 @@ def _facings(home: Lane, shelf: int, end: float, rng: random.Random) -> list[tup
 
 
 def draw_bay(home: Lane, size: tuple[int, int], label: str, rng: random.Random) -> Image.Image:
-    """Draws one bay of a lane.
+    """One bay of a lane as an RGB picture, flat and evenly lit.
 
     Args:
         home: The lane.
         size: Width and height of the scene, a margin of `MARGIN` around what the camera frames included.
         label: ok, misplaced or damaged: what is there to be seen.
         rng: Decides everything that differs between two photos of one lane.
-
-    Returns:
-        An RGB picture, flat and evenly lit.
     """
     width, height = size
     scene = Image.new("RGB", size, home.wall)

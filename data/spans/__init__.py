@@ -1,1 +1,0 @@
-"""Weekly spans of labelled examples: their layout, the window, exclusions, the split."""

@@ -23,7 +23,7 @@ from locations import Location, explained, read_bytes
 
 FILE_NAME = "excluded.jsonl"
 _ACTIONS = ("exclude", "include")
-_SPAN_NAME = re.compile(r"span-\d{5}")
+SPAN_NAME = re.compile(r"span-(\d{5})")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _parse(line: bytes, data_dir: Location, number: int) -> Decision:
         texts = all(isinstance(getattr(decision, field.name), str) for field in fields(Decision))
     except (ValueError, TypeError, RecursionError):
         texts = False
-    if not texts or decision.action not in _ACTIONS or not _SPAN_NAME.fullmatch(decision.span):
+    if not texts or decision.action not in _ACTIONS or not SPAN_NAME.fullmatch(decision.span):
         raise DataRefused(
             f"{data_dir / FILE_NAME} line {number} is no decision on a span.",
             "A span that somebody excluded would be trained on.",
@@ -81,34 +81,18 @@ def _parse(line: bytes, data_dir: Location, number: int) -> Decision:
 
 
 def excluded_spans(data_dir: Location) -> dict[str, Decision]:
-    """The spans that no run reads, by name.
-
-    Raises:
-        DataRefused: See `read_decisions`.
-    """
+    """The spans that no run reads, by name. Raises as `read_decisions` does."""
     newest = {decision.span: decision for decision in read_decisions(data_dir)}
     return {span: decision for span, decision in newest.items() if decision.action == "exclude"}
 
 
 def decide(
-    data_dir: Location,
-    action: Literal["exclude", "include"],
-    span: str,
-    reason: str,
-    known: Collection[str],
+    data_dir: Location, action: Literal["exclude", "include"], span: str, reason: str, known: Collection[str]
 ) -> Decision:
-    """Excludes a span from all coming runs, or includes it again.
-
-    Args:
-        data_dir: The folder of spans.
-        action: What to do.
-        span: Its name.
-        reason: Why, for those who read it later.
-        known: Names of the spans that are there.
+    """Excludes one of the `known` spans from all coming runs, or includes it again.
 
     Raises:
         UsageError: There is no such span, it is excluded or included already, or the reason is empty.
-        DataRefused: See `read_decisions`.
         EdgelineError: The decision cannot be written.
     """
     excluded = excluded_spans(data_dir)
@@ -127,11 +111,10 @@ def decide(
     if span not in candidates:
         near = difflib.get_close_matches(span, candidates, 1, cutoff=0.5)
         there = "excluded there" if action == "include" else "there"
+        many = f"{len(candidates)} spans that are" if candidates else "no span that is"
         raise UsageError(
             f"{span} is not {there}.",
-            f"{data_dir} has {len(candidates)} spans that are {there}."
-            if candidates
-            else f"{data_dir} has no span that is {there}.",
+            f"{data_dir} has {many} {there}.",
             f"Did you mean {near[0]}?" if near else f"`edgeline data list --data {data_dir}` lists them.",
         )
     when = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,22 +5,19 @@ Spans are read from both, and written to a disk alone. What is in one is up to i
 
 import errno
 import os
-import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.spans.exclusions import Decision, excluded_spans, read_decisions
-from data.spans.names import describe_spans, name_span
+from data.spans.exclusions import SPAN_NAME, Decision, excluded_spans, read_decisions
 from errors import DataRefused, UsageError
 from locations import Location, folders_in
 
 # A million rows are a third of it; a larger file is none that somebody wrote labels into.
 MOST_TEXT_BYTES = 256 * 2**20
-_SPAN_NAME = re.compile(r"span-(\d{5})")
 _LAST_NUMBER = 99_999
 _SCRATCH = ".writing-"
 _SCRATCH_MAX_AGE_S = 24 * 3600
@@ -39,9 +36,30 @@ class Span:
         return self.path.name
 
 
+def name_span(number: int) -> str:
+    """The name of a span's folder, `span-00042`."""
+    return f"span-{number:05d}"
+
+
+def describe_spans(names: Iterable[str]) -> str:
+    """Names of spans, in any order, shortened: `span-00003 to span-00005, span-00008`."""
+    groups: list[list[int]] = []
+    for number in sorted({int(name.removeprefix("span-")) for name in names}):
+        if groups and number == groups[-1][-1] + 1:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    texts = []
+    for group in groups:
+        first, last = name_span(group[0]), name_span(group[-1])
+        between = " to " if len(group) > 2 else ", "
+        texts.append(first if first == last else f"{first}{between}{last}")
+    return ", ".join(texts)
+
+
 def find_spans(data_dir: Location) -> tuple[Span, ...]:
     """All spans under `data_dir`, oldest first; empty where the folder is missing or has none."""
-    matches = (_SPAN_NAME.fullmatch(name) for name in sorted(folders_in(data_dir)))
+    matches = (SPAN_NAME.fullmatch(name) for name in sorted(folders_in(data_dir)))
     return tuple(Span(int(match[1]), data_dir / match[0]) for match in matches if match)
 
 
@@ -99,13 +117,7 @@ def newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
 
 
 def excluded_in_window(data_dir: Location, spans: Sequence[Span], window: int) -> list[Decision]:
-    """The exclusions without which other spans than these would be the newest ones, oldest span first.
-
-    Args:
-        data_dir: The folder of spans.
-        spans: What `newest_spans` gave for it.
-        window: With how many.
-    """
+    """The exclusions without which `newest_spans` would give others than `spans`, oldest span first."""
     excluded = excluded_spans(data_dir)
     oldest = spans[0].name if len(spans) == window else ""
     return [
@@ -114,14 +126,7 @@ def excluded_in_window(data_dir: Location, spans: Sequence[Span], window: int) -
 
 
 def add_span(data_dir: Path, fill: Callable[[Path], None]) -> Span:
-    """Writes the next span: all of it, or nothing. Never touches an existing one.
-
-    Args:
-        data_dir: The folder of spans; made when missing.
-        fill: Writes the content into the folder that it is given.
-
-    Returns:
-        The new span, numbered one higher than the last one that is there.
+    """Writes the next span, `fill` its content: all of it, or nothing. Never touches an existing one.
 
     Raises:
         UsageError: There is no number left for it.

@@ -2,12 +2,7 @@
 
 
 class RowRejected(Exception):
-    """One row, or what it names, cannot be used. The others go on.
-
-    Args:
-        reason: The slug to count by.
-        detail: One sentence with what was found.
-    """
+    """One row, or what it names, cannot be used: the slug to count by, and in a sentence what was found."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)

@@ -34,10 +34,7 @@ def find_files(span: Span, *suffixes: str) -> list[Location]:
 def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",") -> list[str]:
     """The names of the columns in their order: the first line, or the keys of the first JSON object.
 
-    Args:
-        path: The file.
-        spans: The names of the spans that are to blame for what is wrong with it.
-        separator: Between the cells of a CSV file.
+    The names of `spans` are those to blame for what is wrong with the file.
 
     Raises:
         DataRefused: It is empty, or see `read_rows`.
@@ -71,13 +68,7 @@ def check_once(where: object, header: Sequence[str], names: Sequence[str], spans
 def read_rows(
     path: Location, names: Sequence[str], spans: tuple[str, ...] = (), separator: str = ","
 ) -> Iterator[Cells | Rejected]:
-    """The rows below the header; of JSON objects the cells `names`, of CSV those of all columns.
-
-    Args:
-        path: See `read_header`, as of the next two.
-        names: The columns that are wanted.
-        spans: As there.
-        separator: As there.
+    """The rows below the header, see `read_header`; of JSON the cells `names`, of CSV those of all columns.
 
     Raises:
         DataRefused: The file cannot be read to its end, is not UTF-8 or not CSV, or has its header again.

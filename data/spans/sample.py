@@ -1,4 +1,13 @@
-"""What the generators of samples share: checks of what is wanted, weeks, and which examples a fault hits."""
+"""What the generators of samples share: checks of what is wanted, weeks, and which examples a fault hits.
+
+A module of a sample has a function that adds weekly spans after the last one that is there:
+
+    generate(data_dir: Path, *, weeks: int, per_week: int, seed: int, faults: Mapping[str, float],
+             workers: int = 1) -> list[Span]
+        The new spans, oldest first, of `per_week` examples each before duplicates. The same seed, from 0, and
+        number of a span give the same bytes. Faults are rates from 0 to 1 by name. Raises UsageError where
+        one of these is out of range, or there are not as many numbers of spans left.
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,16 +18,10 @@ from pathlib import Path
 from data.spans.layout import Span, add_span, next_number
 from errors import UsageError
 
-_MOST = 1_000_000_000
 _progress = logging.getLogger("edgeline.progress")
 
 
-def check_rates(faults: Mapping[str, float], known: Sequence[str]) -> None:
-    """Refuses what no generator can do.
-
-    Raises:
-        UsageError: A name is not in `known`, or a rate is not within 0 to 1.
-    """
+def _check_rates(faults: Mapping[str, float], known: Sequence[str]) -> None:
     for name, rate in faults.items():
         if name not in known:
             near = get_close_matches(name, known, n=1)
@@ -50,16 +53,27 @@ def parse_rates(options: Iterable[str], known: Sequence[str]) -> dict[str, float
                 "A fault needs a name and the share that it hits.",
                 f"For example {known[0]}=0.05; known faults: {', '.join(known)}.",
             ) from None
-    check_rates(faults, known)
+    _check_rates(faults, known)
     return faults
 
 
-def check_numbers(*, weeks: int, per_week: int, seed: int, workers: int, most: int = _MOST) -> None:
+def check_wanted(
+    faults: Mapping[str, float],
+    known: Sequence[str],
+    *,
+    weeks: int,
+    per_week: int,
+    seed: int,
+    workers: int,
+    most: int = 1_000_000_000,
+) -> None:
     """Refuses what nothing can be made of.
 
     Raises:
-        UsageError: One is below 1, the seed below 0, or one above `most`.
+        UsageError: A fault is not in `known`, or its rate not within 0 to 1; a number is below 1, the seed
+            below 0, or one above `most`.
     """
+    _check_rates(faults, known)
     for name, value in {"weeks": weeks, "per week": per_week, "seed": seed, "workers": workers}.items():
         least = 0 if name == "seed" else 1
         if not least <= value <= most:
@@ -83,18 +97,15 @@ def add_weeks(
 
 
 def report_progress(done: int, total: int, noun: str) -> None:
-    """Tells how far a generator is."""
+    """Tells how far a generator or an import is."""
     event = {"event": "count", "what": noun, "done": done, "total": total}
-    _progress.info(f"{done} of {total} {noun} made", extra={"progress": event})
+    _progress.info(f"{done} of {total} {noun}", extra={"progress": event})
 
 
 def choose(faults: Mapping[str, float], names: Iterable[str], order: Sequence[int]) -> dict[int, list[str]]:
-    """Which faults hit which examples: exact shares, on different ones while there are enough.
+    """Which faults, of `names`, hit which examples: exact shares, on different ones while there are enough.
 
-    Args:
-        faults: Rates by name.
-        names: The faults that hit single examples.
-        order: The number of each example, shuffled.
+    `order` has the number of each example, shuffled.
     """
     hit: dict[int, list[str]] = {}
     start = 0

@@ -92,7 +92,6 @@ class Source(Protocol):
         Raises:
             DataRefused: The span cannot be read at all.
         """
-        ...
 
     def example(self, span: Span, row: Row) -> Example:
         """What becomes of a row.
@@ -100,7 +99,6 @@ class Source(Protocol):
         Raises:
             RowRejected: It cannot be used.
         """
-        ...
 
     def thumbnail(self, span: Span, id: str) -> bytes | None:
         """A JPEG of a quarantined row; None where there is nothing to look at.
@@ -108,7 +106,7 @@ class Source(Protocol):
         Raises:
             RowRejected: It cannot be made.
         """
-        ...
+        return None
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:
         """An example as a person looks at it in the report: a JPEG, or a text of at most 300 characters.
@@ -116,8 +114,7 @@ class Source(Protocol):
         Args:
             features: Of `tf.Example`: lists of bytes, int or float by name.
         """
-        ...
 
     def close(self) -> None:
         """Ends the processes that it began."""
-        ...
+        return None

@@ -64,14 +64,10 @@ class Ends:
             )
 
     def in_eval(self, group: str, fraction: float) -> bool:
-        """Whether a group belongs to the eval split.
+        """Whether one of these groups belongs to the eval split, of a `fraction` in (0, 1).
 
-        Those do whose position is below `fraction`. Where that leaves one split empty, the group with the
-        lowest position goes to eval, or the one with the highest to train.
-
-        Args:
-            group: One of these.
-            fraction: Share of groups, in (0, 1).
+        Those do whose position is below it. Where that leaves one split empty, the group with the lowest
+        position goes to eval, or the one with the highest to train.
         """
         assert self.lowest is not None and self.highest is not None
         if self.lowest[0] >= fraction:

@@ -19,12 +19,9 @@ _GZIP = b"\x1f\x8b"
 def read_examples(
     path: Location, most: int, spans: tuple[str, ...] = ()
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The `tf.train.Feature` of each record by name, and its number from 1.
+    """The `tf.train.Feature` of each record by name, and its number from 1; gzip may have packed the file.
 
-    Args:
-        path: The file, which may be packed by gzip.
-        most: Bytes that a record may have.
-        spans: The names of the spans that are to blame for what is wrong with it.
+    A record may have `most` bytes; the names of `spans` are those to blame for what is wrong with the file.
 
     Raises:
         DataRefused: The file is damaged, or is none of tf.train.Example.

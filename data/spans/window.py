@@ -3,14 +3,13 @@
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.spans.layout import Span
+from data.spans.layout import Span, write_whole
 from locations import files_below
 
 if TYPE_CHECKING:
@@ -127,11 +126,4 @@ def _read(cache: Path | None) -> dict[str, dict[str, str]]:
 def _write(cache: Path, entries: dict[str, dict[str, str]]) -> None:
     with suppress(OSError):
         cache.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, scratch = tempfile.mkstemp(prefix=f".{cache.name}-", dir=cache.parent)
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                json.dump(entries, file, indent=1)
-            os.replace(scratch, cache)
-        except OSError:
-            os.unlink(scratch)
-            raise
+        write_whole(cache, json.dumps(entries, indent=1).encode())

@@ -1,1 +1,0 @@
-"""Tables of rows: what a CSV file must be, and the examples that its rows become."""

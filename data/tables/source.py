@@ -26,7 +26,7 @@ from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
 from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
-from data.spans.source import Example, Rejected, Row, Value
+from data.spans.source import Example, Rejected, Row, Source, Value
 from data.spans.tfrecords import read_examples
 from data.tables.times import format_time, parse_time
 from data.tables.windows import Reading, Windows
@@ -151,7 +151,7 @@ def _read_records(
             yield place, cells
 
 
-class TableSource:
+class TableSource(Source):
     """Reads tables. See `Source`."""
 
     spread = False
@@ -188,9 +188,8 @@ class TableSource:
         features |= dict(zip(workload.categories, content.categories, strict=True))
         features["missing_share"] = float(np.isnan(numbers).mean()) if numbers.size else 0.0
         if readings > 1:
-            features["stuck_share"] = float(
-                (numbers == numbers[0]).all(axis=0).sum() / max(1, numbers.shape[1])
-            )
+            stuck = (numbers == numbers[0]).all(axis=0)
+            features["stuck_share"] = float(stuck.sum() / max(1, numbers.shape[1]))
         if workload.group_column:
             features[workload.group_column] = content.group
         key = [content.group, *content.categories]
@@ -200,10 +199,6 @@ class TableSource:
         else:
             key.append(f"{span.name}/{row.id}")
         return Example(features, _digest(key, content.numbers))
-
-    def thumbnail(self, span: Span, id: str) -> bytes | None:
-        """None: a row is no picture."""
-        return None
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:
         """The newest reading, and in brackets what its window reaches from and to."""
@@ -216,9 +211,6 @@ class TableSource:
             around = f" ({min(values):.6g} to {max(values):.6g})" if len(values) > 1 else ""
             parts.append(f"{name} {newest.replace('nan', 'missing')}{around}")
         return ", ".join(parts)[:_TEXT]
-
-    def close(self) -> None:
-        """Nothing was begun."""
 
     def _readings(self, span: Span) -> Iterator[Reading | Rejected]:
         columns = columns_of(self._workload)
@@ -259,22 +251,21 @@ class TableSource:
         content = Content(reading.numbers, reading.categories, reading.group, reading.time)
         group = reading.group
         if not group and self._workload.time_column:
-            group = format_time(reading.time // self._block * self._block)
+            group = self._block(reading)
         elif not group:
             group = _digest(reading.categories, reading.numbers)[:16]
         return Row(reading.id, reading.label, group, content)
 
-    @property
-    def _block(self) -> int:
-        return self._settings.block_hours * 3600
+    def _block(self, reading: Reading) -> str:
+        seconds = self._settings.block_hours * 3600
+        return format_time(reading.time // seconds * seconds)
 
     def _window(self, found: "tuple[Reading, bytes] | Rejected") -> Row | Rejected:
         if isinstance(found, Rejected):
             return found
         newest, numbers = found
-        block = format_time(newest.time // self._block * self._block)
         content = Content(numbers, newest.categories, newest.group, newest.time)
-        return Row(newest.id, newest.label, f"{newest.group}/{block}", content)
+        return Row(newest.id, newest.label, f"{newest.group}/{self._block(newest)}", content)
 
 
 def _number(name: str, cell: str) -> float:
@@ -299,10 +290,8 @@ def _number(name: str, cell: str) -> float:
     raise RowRejected("not-a-number", f"{name} is {text[:60]!r}, {hint}.")
 
 
-def _digest(texts: "tuple[str, ...] | list[str]", numbers: bytes) -> str:
-    digest = hashlib.sha256("\0".join(texts).encode())
-    digest.update(b"\0" + numbers)
-    return digest.hexdigest()
+def _digest(texts: Sequence[str], numbers: bytes) -> str:
+    return hashlib.sha256("\0".join(texts).encode() + b"\0" + numbers).hexdigest()
 
 
 def _text(values: Any) -> str:

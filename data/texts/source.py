@@ -16,7 +16,7 @@ from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
 from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
-from data.spans.source import Example, Rejected, Row
+from data.spans.source import Example, Rejected, Row, Source
 from errors import DataRefused
 from labels import fault_of
 from locations import Location
@@ -71,7 +71,7 @@ def _read(span: Span, file: Location) -> Iterator[Cells | Rejected]:
     return read_rows(file, names, spans)
 
 
-class TextSource:
+class TextSource(Source):
     """Reads texts; see `Source`. Nothing of it lives longer than a row."""
 
     spread = False
@@ -106,17 +106,10 @@ class TextSource:
         plain = " ".join(unicodedata.normalize("NFC", text.casefold()).split())
         return Example(features, hashlib.sha256(plain.encode()).hexdigest())
 
-    def thumbnail(self, span: Span, id: str) -> bytes | None:
-        """Nothing: a quarantined text is there as text."""
-        return None
-
     def show(self, features: Mapping[str, Any]) -> bytes | str:
         """The text, cut."""
         text: str = features["text"][0].decode()
         return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-
-    def close(self) -> None:
-        """Nothing was begun."""
 
     def _row(self, span: Span, row_id: str, cells: Mapping[str, str]) -> Row:
         text, label = cells["text"], cells["label"].strip()

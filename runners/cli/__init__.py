@@ -1,1 +1,0 @@
-"""The `edgeline` command, a file a group of commands."""

@@ -11,7 +11,6 @@ from runners.cli.commands import Command
 from runners.cli.options import Place
 from runners.local import artifact_records, closing
 from runners.shared.progress_text import duration
-from runners.shared.release_text import release_lines
 from runners.shared.runs import find_run, read_runs
 from runners.shared.stdout import print_json, say
 
@@ -52,7 +51,7 @@ def status(place: Place, as_json: bool) -> int:
         say(f"Nothing of {model} is in production in {root}{f', which has {there}' if there else ''}.")
     else:
         say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
-        for line in release_lines(release):
+        for line in closing.release_lines(release):
             say(f"  {line}")
     if last is None:
         say(f"No run in {place.workspace} yet.")

@@ -8,6 +8,7 @@ import click
 from msgspec import to_builtins
 
 from errors import UsageError
+from locations import Location, folders_in, locate, read_bytes
 from report import records
 from runners.cli import options
 from runners.cli.commands import Command
@@ -16,7 +17,6 @@ from runners.shared.runs import find_run, read_all
 from runners.shared.stdout import print_json, say
 
 if TYPE_CHECKING:
-    from locations import Location
     from report.facts import Facts
     from report.index import Row
 
@@ -57,8 +57,6 @@ def _from_workspace(place: Place, run_id: str) -> "tuple[Path, Facts]":
 
 def _from_store(place: Place, store: str, run_id: str) -> "tuple[Path, Facts]":
     """The page of a run on a cluster; from an object store it is brought here."""
-    from locations import read_bytes
-
     root, model = _records(store, place.workload)
     found = records.read_all(root)
     chosen = [item for item in found if run_id in ("latest", item[1].about.run)]
@@ -82,8 +80,6 @@ def _records(store: str, named: str | None) -> "tuple[Location, str]":
     Raises:
         UsageError: There are none, or of several models.
     """
-    from locations import folders_in, locate
-
     root = locate(store) / "runs"
     models = sorted(folders_in(root))
     model = named or (models[0] if len(models) == 1 else None)
@@ -110,10 +106,9 @@ def _brought(place: Place, model: str, name: str) -> Path:
 
 def _of_all_runs(place: Place) -> tuple[Path, dict[str, Any]]:
     from report.index import render_index
-    from report.records import write_file
 
     page, model, rows = _rows_of_store(place, place.store) if place.store else _rows_of_workspace(place)
-    write_file(page, render_index(model, rows).encode())
+    records.write_file(page, render_index(model, rows).encode())
     return page, {"model": model, "report": str(page), "runs": [asdict(row) for row in rows]}
 
 
@@ -136,7 +131,6 @@ def _rows_of_workspace(place: Place) -> "tuple[Path, str, list[Row]]":
 
 
 def _rows_of_store(place: Place, store: str) -> "tuple[Path, str, list[Row]]":
-    from report import records
     from report.index import make_row
 
     root, model = _records(store, place.workload)

@@ -1,1 +1,0 @@
-"""One run on one machine: the worker process, the lock, how it ended."""

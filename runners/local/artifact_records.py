@@ -67,8 +67,7 @@ def read(path: Path) -> Iterator[ArtifactRecord]:
 def discard_damaged(workspace: Path) -> list[str]:
     """Removes the folder of each artifact that lost files or bytes, so that its step runs again.
 
-    Returns:
-        One sentence an artifact. Folders that are gone altogether are not named: TFX sees that by itself.
+    Gives a sentence for each. Folders that are gone altogether are not named: TFX sees that by itself.
     """
     root = (workspace / "artifacts").resolve()
     newest: dict[str, ArtifactRecord] = {}

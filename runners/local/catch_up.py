@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from data.spans.layout import Span, excluded_in_window, usable_spans
-from data.spans.names import describe_spans
+from data.spans.layout import Span, describe_spans, excluded_in_window, usable_spans
 from locations import Location
 from records.run import Run
 
@@ -13,11 +12,7 @@ from records.run import Run
 def look(data: Location, spans: Sequence[Span], window: int, earlier: Sequence[Run]) -> dict[str, Any]:
     """The fields of a run's record that say which spans it reads and which of them are new.
 
-    Args:
-        data: The folder of spans.
-        spans: Those that the run reads, oldest first.
-        window: How many it may read.
-        earlier: The runs of the workload before it, oldest first.
+    The spans of `data` that it reads, at most `window`, and the `earlier` runs of its workload: oldest first.
     """
     names = tuple(span.name for span in spans)
     fields: dict[str, Any] = {

@@ -18,11 +18,11 @@ from runners.local.artifact_records import ArtifactRecord
 from runners.local.catch_up import span_lines
 from runners.shared.outcome_text import verdict_lines
 from runners.shared.progress_text import duration
-from runners.shared.release_text import release_lines
 from runners.shared.runs import RunFolder
 
 DETAILS = "Details: "
 _SHOW, _STATUS = "edgeline show latest", "edgeline status"
+_BYTES_PER_MB = 10**6
 _UNSAID: Mapping[str, Any] = {
     "exit_code": 1,
     "found": "Every step ended, and none said whether a model was pushed.",
@@ -54,11 +54,7 @@ def _once(sentences: Iterable[str]) -> tuple[str, ...]:
 def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warnings: Sequence[str]) -> Run:
     """The record of a run whose worker ended: outcome, exit code, reasons.
 
-    Args:
-        run: The record so far.
-        folder: Where it lies.
-        error: The event that ended it before its last step; None where every step ended well.
-        warnings: What was warned of on the way.
+    `error` is the event that ended it before its last step; None where every step ended well.
     """
     artifacts = list(artifact_records.read(folder.artifacts))
     verdicts, pushed = read_verdicts(artifacts), _pushed(artifacts)
@@ -150,13 +146,26 @@ def way_on(run: Run) -> str | None:
     return f"To go on without a week: edgeline data exclude {run.blamed_spans[0]} --reason R --data {data}"
 
 
+def release_lines(release: Release) -> Iterator[str]:
+    """Eval accuracy overall, recall by class, and the default variant; whatever of it the manifest has."""
+    for kind in ("overall", "class"):
+        for name, values in release.manifest.metrics.get(kind, {}).items():
+            if "accuracy" in values:
+                what = "eval accuracy" if kind == "overall" else f"  {name}"
+                count = f" on {values['example_count']:.0f} examples" if "example_count" in values else ""
+                yield f"{what} {values['accuracy']:.3f}{count}"
+    for variant in release.manifest.variants:
+        if variant["name"] == release.manifest.default_variant:
+            size = f", {variant['size_bytes'] / _BYTES_PER_MB:.2f} MB" if "size_bytes" in variant else ""
+            median = variant.get("latency", {}).get("p50_ms")
+            latency = f", {median:.1f} ms here" if median is not None else ""
+            yield f"phones run {variant['name']}{size}{latency}: {release.default_file}"
+
+
 def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:
     """What is said when a run has ended, each line with its style: verdict, reasons, what to do next.
 
-    Args:
-        run: Its record.
-        folder: Where it lies.
-        release: What is in production.
+    The release is what is in production.
     """
     if run.warnings:
         yield "Warnings", "bold yellow"

@@ -13,11 +13,7 @@ _PARTS = ("data", "evaluation", "edge")
 
 
 def detail_lines(folder: RunFolder) -> Iterator[str]:
-    """Lines on whatever steps of a run left their files, and on what cannot be read of them.
-
-    Args:
-        folder: The run's.
-    """
+    """Lines on whatever steps of a run left their files, and on what cannot be read of them."""
     # What those hold is for the page; to read it takes longer than all else.
     sources = replace(find_sources(folder), statistics=None, anomalies=None)
     facts = collect(sources, About(run=folder.path.name, model=""), _PARTS)

@@ -100,12 +100,7 @@ def plan(options: RunOptions) -> int:
 
 
 def make_plan(now: World, earlier: Sequence[tuple[RunFolder, Run]]) -> list[PlannedStep]:
-    """What each step would do.
-
-    Args:
-        now: What a run would depend on.
-        earlier: The runs of its model in its workspace, in their order.
-    """
+    """What each step would do, by what it depends on now and the earlier runs of its model, oldest first."""
     known: dict[str, set[str]] = {step: set() for step in STEPS}
     last: dict[str, World] = {}
     for folder, run in earlier:

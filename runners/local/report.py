@@ -18,12 +18,7 @@ from runners.shared.runs import RunFolder
 
 
 def write_report(run: Run, folder: RunFolder) -> Path:
-    """Builds the page of a run from what its steps put out; returns its path.
-
-    Args:
-        run: Its record, ended.
-        folder: Where it lies.
-    """
+    """Builds the page of a run that ended from what its steps put out; returns its path."""
     sources = find_sources(folder)
     facts = collect(sources, about(run, folder))
     page = render_run(facts, pictures(sources), _before(run, folder))

@@ -133,15 +133,8 @@ class _Session:
         if (way := closing.way_on(last)) is not None:
             print_line(self.console, way)
         if self.options.as_json:
-            unchanged = replace(
-                last,
-                outcome="unchanged",
-                exit_code=0,
-                reasons=(text, *last.reasons),
-                new_since=last.id,
-                new_spans=(),
-                missed_spans=(),
-            )
+            unchanged = replace(last, outcome="unchanged", exit_code=0, reasons=(text, *last.reasons))
+            unchanged = replace(unchanged, new_since=last.id, new_spans=(), missed_spans=())
             print_json(to_builtins(unchanged))
         return 0
 
@@ -199,12 +192,8 @@ class _Session:
         try:
             code = run_worker(folder, self.lock.descriptor, handle)
         except KeyboardInterrupt:
-            return {
-                "exit_code": INTERRUPTED_EXIT,
-                "found": "The run was asked to end (Ctrl-C or SIGTERM).",
-                "why": "",
-                "do": "",
-            }
+            found = "The run was asked to end (Ctrl-C or SIGTERM)."
+            return {"exit_code": INTERRUPTED_EXIT, "found": found, "why": "", "do": ""}
         if errors:
             return errors[0]
         running = [step.name for step in folder.read_steps() if step.state == "running"]

@@ -18,13 +18,7 @@ from runners.shared.events import Event
 
 
 class StepRunner(LocalDagRunner):
-    """Runs a DAG and reports each step and what it put out.
-
-    Args:
-        run_id: Names the run in ML Metadata.
-        tell: Gets the events `plan` and `step`.
-        record: Gets each output artifact of each step that ended well.
-    """
+    """Runs a DAG: tells the events `plan` and `step`, and records what each step that ended well put out."""
 
     def __init__(
         self, run_id: str, tell: Callable[[Event], None], record: Callable[[ArtifactRecord], None]
@@ -41,6 +35,8 @@ class StepRunner(LocalDagRunner):
         runtime_parameter_utils.substitute_runtime_parameter(
             pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self._run_id}
         )
+        connections = runner_utils.extract_local_deployment_config(pipeline).metadata_connection_config
+        connection = getattr(connections, connections.WhichOneof("connection_config"))
         nodes = [node.pipeline_node for node in pipeline.nodes]
         self._tell({"event": "plan", "steps": [node.node_info.id for node in nodes]})
         for number, node in enumerate(nodes):
@@ -55,7 +51,7 @@ class StepRunner(LocalDagRunner):
             try:
                 super().run_with_ir(alone, run_options)
                 state = "done"
-                with _metadata_of(pipeline) as handle:
+                with metadata.Metadata(connection) as handle:
                     cached = self._look_at_outputs(handle, node)
                 state = "cached" if cached else "done"
             finally:
@@ -93,8 +89,3 @@ def _value(value: metadata_store_pb2.Value) -> Any:
     kind = value.WhichOneof("value")
     content = getattr(value, kind)
     return content if isinstance(content, int | float | str | bool) else str(content)
-
-
-def _metadata_of(pipeline: pipeline_pb2.Pipeline) -> metadata.Metadata:
-    connections = runner_utils.extract_local_deployment_config(pipeline).metadata_connection_config
-    return metadata.Metadata(getattr(connections, connections.WhichOneof("connection_config")))

@@ -12,7 +12,6 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from errors import UsageError
@@ -33,7 +32,7 @@ def main(run_dir: str) -> int:
     folder = RunFolder(Path(run_dir))
     tell = EventWriter(folder.events)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides, and sends SIGTERM.
     listen(tell)
     runner: StepRunner | None = None
@@ -85,10 +84,6 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
     settings = Settings.model_validate_json(json.dumps(run.settings))
     pipeline = create_pipeline(workload, settings, paths, observed)
     return StepRunner(run.id, tell, partial(artifact_records.append, folder.artifacts)), pipeline
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _die_with_parent() -> None:

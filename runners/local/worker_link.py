@@ -23,10 +23,7 @@ GRACE_S = 8.0
 def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None]) -> int:
     """Runs the DAG of a recorded run in a process of its own, and hands each of its events to `handle`.
 
-    Args:
-        folder: The run's; its log gets all that the process prints.
-        lock: Descriptor of the workspace's lock, which the worker holds too.
-        handle: Called in this thread.
+    The run's log gets all that it prints; it too holds the descriptor of the workspace's lock.
 
     Returns:
         The exit code, or minus the number of the signal that ended the process.
@@ -35,7 +32,8 @@ def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None]) ->
         KeyboardInterrupt: This process was asked to end; the worker has ended then.
     """
     reader = EventReader(folder.events)
-    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": _python_path()}
+    python_path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": python_path}
     with folder.log.open("ab") as log, _end_signals() as asked, _temporary_folder(lock) as temporary:
         worker = subprocess.Popen(
             [sys.executable, "-m", "runners.local.worker", str(folder.path)],
@@ -79,11 +77,6 @@ def _temporary_folder(lock: int) -> Iterator[str]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _python_path() -> str:
-    inherited = os.environ.get("PYTHONPATH")
-    return f"{ROOT}{os.pathsep}{inherited}" if inherited else str(ROOT)
 
 
 def _end(worker: "subprocess.Popen[bytes]", asked: list[int]) -> None:

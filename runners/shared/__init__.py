@@ -1,1 +1,0 @@
-"""What every engine needs: runs on disk, events, progress, failures, digests."""

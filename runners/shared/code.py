@@ -38,9 +38,7 @@ class Place:
 def step_files(module: str, source: str) -> dict[str, dict[str, str]]:
     """The digest of each file that a step runs, by the name of its module; of steps that run code of ours.
 
-    Args:
-        module: Dotted path of the workload's module.
-        source: Of the module that reads its spans.
+    The dotted paths are those of the workload's module and of the one that reads its spans.
 
     Raises:
         UsageError: One of them cannot be found, or a file of it is no Python.

@@ -56,12 +56,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def describe(error: BaseException, step: str | None) -> dict[str, Any]:
-    """An exception as an event: the exit code, and the three parts.
-
-    Args:
-        error: What was raised.
-        step: The step that it was raised in.
-    """
+    """An exception, raised in a step, as an event: the exit code, and the three parts."""
     for link in chain(error):
         if isinstance(link, EdgelineError):
             found = re.sub(r" \[while running '.*?'\]", "", link.found)  # Beam adds where it was.
@@ -93,12 +88,9 @@ def _event(exit_code: int, found: str, why: str, do: str) -> dict[str, Any]:
 
 
 def describe_death(returncode: int, step: str | None, log: Path) -> dict[str, Any]:
-    """A worker that ended without a word, as an error event.
+    """A worker that ended in a step without a word, as an error event.
 
-    Args:
-        returncode: As subprocess has it: minus the signal's number where a signal ended it.
-        step: The step that it was in.
-        log: The run's log, asked for last words.
+    The return code is as subprocess has it: minus the signal's number where a signal ended it.
     """
     if shutil.disk_usage(log.parent).free < _FULL_BELOW_BYTES:
         return _full(f"The disk of {log.parent} is full.", "The run")

@@ -33,12 +33,6 @@ def lock_digest() -> str:
     return digest.hexdigest()
 
 
-def production_digest(push: str, model: str) -> str:
-    """The digest of what is in production, or the empty text where nothing is."""
-    release = store.current(push, model)
-    return f"{release.version}-{release.manifest_sha256}" if release else ""
-
-
 def digests(
     spans: tuple[Span, ...],
     cache: Path | None,
@@ -47,16 +41,11 @@ def digests(
     push: str,
     code: Mapping[str, Mapping[str, str]],
 ) -> dict[str, str]:
-    """The digest of each thing that a run depends on.
+    """The digest of each thing that a run depends on; `cache` keeps those of unchanged spans.
 
-    Args:
-        spans: The window.
-        cache: Where digests of unchanged spans are kept.
-        workload: Its schema counts, and its module's name.
-        settings: All of them.
-        push: Root of the release store, a folder or URL.
-        code: Digests of the files that each step runs.
+    `push` is the root of the release store, `code` has the digests of the files that each step runs.
     """
+    production = store.current(push, workload.name)
     own = {"workload": workload.to_json(), "settings": settings.recorded()}
     return {
         "window": window_digest(spans, cache),
@@ -67,7 +56,7 @@ def digests(
         "code": digest(code),
         "lock": lock_digest(),
         "destination": push,
-        "production": production_digest(push, workload.name),
+        "production": f"{production.version}-{production.manifest_sha256}" if production else "",
     }
 
 
@@ -102,30 +91,18 @@ def sample_folder(workspace: Path, workload: "Workload") -> Path:
     return workspace / ("sample" if workload.name == "shelf" else f"sample-{workload.name}")
 
 
-def ensure_sample(
-    workspace: Path, workload: "Workload", say: Callable[[str], None], weeks: int = SAMPLE_WEEKS
-) -> Path:
-    """The embedded sample of a workload, made when it is not there yet.
-
-    Args:
-        workspace: Where it lies.
-        workload: Whose.
-        say: Told that it is being made.
-        weeks: How many spans.
-
-    Raises:
-        UsageError: See `sample_folder`.
-    """
+def ensure_sample(workspace: Path, workload: "Workload", say: Callable[[str], None]) -> Path:
+    """The embedded sample of a workload, made when it is not there yet. Raises as `sample_folder` does."""
     sample = sample_folder(workspace, workload)
     if not sample.is_dir():
         per_week = workload.sample_size
-        say(f"making the sample: {weeks} weeks of {per_week} {workload.nouns}, into {sample}")
+        say(f"making the sample: {SAMPLE_WEEKS} weeks of {per_week} {workload.nouns}, into {sample}")
         # Renamed when it is whole, so that one whose making was killed never looks like a smaller sample.
         scratch = sample.with_name(f"{sample.name}.writing")
         shutil.rmtree(scratch, ignore_errors=True)
         importlib.import_module(workload.sample).generate(
             scratch,
-            weeks=weeks,
+            weeks=SAMPLE_WEEKS,
             per_week=per_week,
             seed=SAMPLE_SEED,
             faults={},

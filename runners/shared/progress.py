@@ -2,7 +2,6 @@
 
 import math
 import time
-from types import TracebackType
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -30,9 +29,7 @@ def print_line(console: Console, text: str, style: str = "") -> None:
 class Progress:
     """Renders the events of a run; a context manager, since a terminal has to be left as it was found.
 
-    Args:
-        console: Where to. What is no terminal gets plain lines.
-        title: Said in a terminal until the first step starts.
+    A console that is no terminal gets plain lines; in one, the title is said until the first step starts.
     """
 
     def __init__(self, console: Console, title: str = "starting") -> None:
@@ -56,9 +53,7 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Removes the live line."""
         if self._live:
             self._live.stop()

@@ -1,5 +1,6 @@
 """What a run is on disk: `runs/<id>/` with run.json, events.jsonl, artifacts.jsonl and run.log."""
 
+import difflib
 import os
 import socket
 from contextlib import suppress
@@ -58,11 +59,10 @@ class RunFolder:
 
 def _alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
+        with suppress(PermissionError):
+            os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:
-        return True
     return True
 
 
@@ -133,8 +133,6 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
             )
         return found[-1]
     if run_id not in runs:
-        import difflib
-
         near = difflib.get_close_matches(run_id, runs, 1, cutoff=0.5)
         raise UsageError(
             f"There is no run {run_id!r} in {workspace}.",
@@ -145,11 +143,7 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
 
 
 def mark_killed(workspace: Path) -> list[Run]:
-    """Ends the records of runs that never did; only for the one who holds the workspace's lock.
-
-    Returns:
-        The runs that were marked.
-    """
+    """Ends the records of runs that never did, and gives them; only for who holds the workspace's lock."""
     marked = []
     for folder, run in read_all(workspace):
         # Whoever holds the lock knows that nobody else runs here, even where the number is in use again.

@@ -1,1 +1,0 @@
-"""A weekly run without a cluster: systemd and cron."""

@@ -58,11 +58,7 @@ def install(run: ScheduledRun) -> None:
 
 
 def remove(name: str) -> None:
-    """Takes the lines of a schedule out of this user's crontab.
-
-    Raises:
-        EdgelineError: As `install`.
-    """
+    """Takes the lines of a schedule out of this user's crontab. Raises as `install` does."""
     before, after = _parted(_read(), name)
     _write(before + after)
 
@@ -115,9 +111,7 @@ def _crontab(argument: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[
             "Install cron (`apt-get install cron`), use --systemd, or print the lines without --install.",
         )
     environment = {**os.environ, "LC_ALL": "C"}
-    return subprocess.run(
-        ["crontab", argument], input=stdin, capture_output=True, env=environment, check=False
-    )
+    return subprocess.run(["crontab", argument], input=stdin, capture_output=True, env=environment)
 
 
 def _failed(command: str, ended: "subprocess.CompletedProcess[bytes]") -> EdgelineError:

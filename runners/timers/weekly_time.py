@@ -36,11 +36,8 @@ class WeeklyTime:
     @property
     def cron(self) -> str:
         """The five fields of a crontab line; Sunday is 0 there (crontab(5))."""
-        every_day = len(self.days) == len(_DAYS)
-        days = (
-            "*" if every_day else ",".join(str(number) for number in sorted((d + 1) % 7 for d in self.days))
-        )
-        return f"{self.minute} {self.hour} * * {days}"
+        numbers = ",".join(str(number) for number in sorted((day + 1) % 7 for day in self.days))
+        return f"{self.minute} {self.hour} * * {numbers if self._names else '*'}"
 
     @property
     def _names(self) -> str:

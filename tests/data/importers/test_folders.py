@@ -48,7 +48,7 @@ def test_blanks_around_a_folders_name_are_trimmed_and_a_blank_name_is_no_label(t
     photos = {" ok /1.jpg": jpeg(), "\u3000/2.jpg": jpeg(seed=1)}
     report = import_photos(write(tmp_path / "src", photos), data_dir)
     assert report.added == {"ok": 1}
-    assert report.refused["unlabelled"].examples == ("\u3000/2.jpg",)
+    assert report.refused["unlabelled"] == ("\u3000/2.jpg",)
 
 
 def test_photos_have_names_of_any_bytes(tmp_path, data_dir):
@@ -67,7 +67,7 @@ def test_what_is_no_file_or_too_large_for_a_photo_is_refused_and_counted(tmp_pat
     (src / "ok" / "zeros.jpg").symlink_to("/dev/zero")
     report = import_photos(src, data_dir)
     assert report.added == {"ok": 2}
-    assert {reason: tally.examples for reason, tally in report.refused.items()} == {
+    assert dict(report.refused) == {
         "oversized": ("ok/large.jpg",),
         "unreadable": ("ok/pipe.jpg",),
         "outside-source": ("ok/zeros.jpg",),

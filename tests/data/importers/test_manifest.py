@@ -130,7 +130,7 @@ def test_a_number_of_any_length_is_a_label(tmp_path, data_dir):
 def test_a_path_that_no_file_can_have_is_missing(tmp_path, data_dir, path):
     report = import_photos(source(tmp_path, "m.jsonl", lines(photo=path)), data_dir)
     assert report.added == {"ok": 1}
-    assert [tally.count for tally in report.refused.values()] == [1]
+    assert [len(places) for places in report.refused.values()] == [1]
 
 
 @pytest.mark.timeout(60)

@@ -48,10 +48,7 @@ def test_an_example_with_several_values_is_refused_by_record(tmp_path, data_dir)
     )
     report = import_photos(src, data_dir)
     assert report.added == {"ok": 2}
-    assert (report.refused["several-values"].count, report.refused["several-values"].examples) == (
-        4,
-        ("a.tfrecord record 2", "a.tfrecord record 3", "a.tfrecord record 4"),
-    )
+    assert report.refused["several-values"] == tuple(f"a.tfrecord record {number}" for number in (2, 3, 4, 5))
 
 
 @pytest.mark.parametrize("name", ["label", "lane_id", "session_id", "captured_at"])
@@ -138,4 +135,4 @@ def test_a_record_that_announces_more_than_any_memory_is_damage(tmp_path, data_d
 def test_a_photo_in_a_record_has_the_limit_of_a_file(tmp_path, data_dir):
     src = source(tmp_path, record(image=jpeg(), label=b"ok"), record(image=bytes(2**26 + 1), label=b"ok"))
     report = import_photos(src, data_dir)
-    assert (report.added, report.refused["oversized"].count) == ({"ok": 1}, 1)
+    assert (report.added, len(report.refused["oversized"])) == ({"ok": 1}, 1)

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from data.photos.labels_file import LabelRow, read_labels
-from data.shelf.faults import FAULTS, choose_photos, spoil
+from data.shelf.faults import FAULTS, ONE_PHOTO, spoil
 from data.shelf.renderer import generate, plan_week, render_session
-from data.spans.sample import parse_rates
+from data.spans.sample import choose, parse_rates
 from errors import UsageError
 
 
@@ -45,7 +45,7 @@ def test_a_wrong_option_is_refused_with_a_hint(option: str, hint: str) -> None:
 
 
 def test_shares_are_exact_and_fall_on_different_photos() -> None:
-    hit = choose_photos({"corrupt": 0.1, "null-lane": 0.25}, 200, random.Random(5))
+    hit = choose({"corrupt": 0.1, "null-lane": 0.25}, ONE_PHOTO, random.Random(5).sample(range(200), 200))
     assert [sum(name in names for names in hit.values()) for name in ("corrupt", "null-lane", "huge")] == [
         20,
         50,

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from data.spans.exclusions import decide
-from data.spans.layout import add_span, find_spans, newest_spans
+from data.spans.layout import add_span, describe_spans, find_spans, newest_spans
 from errors import DataRefused, UsageError
 
 
@@ -76,3 +76,17 @@ def test_what_a_killed_writer_left_goes_after_a_day(tmp_path):
     add_span(tmp_path, fill)
     assert fresh.exists()
     assert not old.exists()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ([], ""),
+        ([7], "span-00007"),
+        ([7, 8], "span-00007, span-00008"),
+        ([9, 8, 7], "span-00007 to span-00009"),
+        ([1, 3, 4, 5, 99999], "span-00001, span-00003 to span-00005, span-99999"),
+    ],
+)
+def test_spans_in_a_row_are_named_by_the_first_and_the_last(numbers, text):
+    assert describe_spans(f"span-{number:05d}" for number in numbers) == text

@@ -83,11 +83,11 @@ def test_the_sample_is_rendered_once_and_not_from_what_a_killed_rendering_left(t
     said = []
 
     sample, again = (
-        inputs.ensure_sample(tmp_path, replace(find_workload("shelf"), sample_size=4), said.append, weeks=2)
+        inputs.ensure_sample(tmp_path, replace(find_workload("shelf"), sample_size=4), said.append)
         for _ in range(2)
     )
 
     assert sample == again == tmp_path / "sample"
-    assert [span.number for span in find_spans(sample)] == [1, 2]
-    assert len(said) == 1 and "2 weeks of 4 photos" in said[0]
+    assert [span.number for span in find_spans(sample)] == [*range(1, 9)]
+    assert len(said) == 1 and "8 weeks of 4 photos" in said[0]
     assert not (tmp_path / "sample.rendering").exists()
