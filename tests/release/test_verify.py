@@ -204,6 +204,7 @@ def test_damage_behind_production_is_found_and_named(root, tmp_path, damage, mes
     assert store.verify(root, "shelf")[0].startswith(message)
 
 
+@pytest.mark.e2e
 def test_of_many_mutations_of_a_push_folder_none_is_missed(root):
     root.parent.joinpath("work").mkdir()
     tried, missed = mutate(480, 8, root.parent / "work")

@@ -173,6 +173,7 @@ def test_a_model_without_a_mistake_says_so():
     assert "It made none on the eval photos." in render_run(replace(a_run(), mistakes=()), {}, None)
 
 
+@pytest.mark.e2e
 def test_forty_classes_and_forty_lanes_stay_a_small_page():
     facts = a_run(tuple(f"class {n}" for n in range(40)), lanes=40, weeks=26)
     assert len(render_run(facts, pictures(), None)) < 1_500_000

@@ -9,6 +9,8 @@ from errors import UsageError
 from trainer_module import backbones
 from trainer_module.settings import ModelSettings
 
+pytestmark = pytest.mark.e2e
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1)).astype(np.float32)
 
 

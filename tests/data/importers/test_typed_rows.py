@@ -147,6 +147,7 @@ def test_a_query_that_finds_nothing_is_refused(plant, tmp_path):
         import_table(url(plant), tmp_path / "data", "fault", query="SELECT * FROM readings WHERE heat < 0")
 
 
+@pytest.mark.e2e
 def test_memory_is_flat_in_the_rows_of_sqlite(tmp_path):
     sqlite3.connect(tmp_path / "a.db").close()
     query = (
@@ -249,6 +250,7 @@ def test_a_wrong_password_is_told_and_not_shown(postgres, tmp_path):
     assert "wrong-one" not in str(refused.value) and refused.value.do
 
 
+@pytest.mark.e2e
 def test_memory_is_flat_in_the_rows_of_postgresql(postgres, tmp_path):
     query = "SELECT n, repeat('x', 40) AS t FROM generate_series(1, {}) n"
     peaks = [peak_mb(postgres, query.format(n), tmp_path / "a.csv") for n in (20_000, 600_000)]

@@ -265,6 +265,7 @@ def test_a_table_of_more_machines_than_can_be_held_is_refused(tmp_path: Path, mo
         read(span_of(tmp_path, *(line(0, f"m-{n}") for n in range(3))), WINDOWS)
 
 
+@pytest.mark.e2e
 def test_memory_is_flat_in_the_rows(tmp_path: Path) -> None:
     workload = Workload(
         "sensor", "", "m", "s", labels=LABELS, numbers=NUMBERS, categories=("machine_id",),

@@ -27,9 +27,12 @@ echo "$1 $2" >>calls
 """
 FROM_NOTHING = ["venv --no-project", "pip sync", "pip install"]
 
-pytestmark = pytest.mark.skipif(
-    not (3, 10) <= sys.version_info < (3, 14), reason="chooses the Python that runs the tests"
-)
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        not (3, 10) <= sys.version_info < (3, 14), reason="chooses the Python that runs the tests"
+    ),
+]
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from tests.trainer_module.text_samples import REVIEWS, SETTINGS, hostile_texts, 
 from trainer_module import texts
 from trainer_module.settings import ModelSettings
 
+pytestmark = pytest.mark.e2e
+
 
 @pytest.fixture(scope="module")
 def transform(tmp_path_factory):

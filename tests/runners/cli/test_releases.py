@@ -34,6 +34,7 @@ def url(bucket, tmp_path):
     return f"{bucket}/push"
 
 
+@pytest.mark.e2e
 def test_what_is_in_production_in_a_bucket_is_seen_checked_and_changed_from_anywhere(edgeline, url):
     code, said = edgeline("status", "--store", url)
     assert code == 0 and "shelf: version 2 is in production" in said
