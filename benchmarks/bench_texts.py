@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.workloads import BUILT_IN
 from trainer_module.settings import ModelSettings, TrainerSettings
 
 Texts = list[tuple[str, str]]
@@ -72,7 +73,7 @@ def _model(train: Texts, chosen_on: Texts, test: Texts, labels: Sequence[str], s
     from trainer_module import texts
     from trainer_module.fit import compile_model
 
-    settings, trainer = ModelSettings(), TrainerSettings()
+    settings, trainer = ModelSettings(), TrainerSettings(**BUILT_IN["text"].settings["trainer"])
     with tempfile.TemporaryDirectory() as folder:
         transform = _transform(train, labels, settings, Path(folder))
         layer = transform.transform_features_layer()

@@ -111,6 +111,7 @@ BUILT_IN = {
                         {"slice": "source", "metric": "accuracy", "max_drop": 0.1, "min_support": 100},
                     ]
                 },
+                "trainer": {"learning_rate": 0.002},
                 "edge": {"variants": ["fp16", "dynamic", "fp32"]},
             },
         ),

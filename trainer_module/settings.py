@@ -27,7 +27,7 @@ class ModelSettings(Group):
     text_length: int = Field(64, ge=2, le=1024)  # how many of a text's first words are read
     embedding_size: int = Field(64, ge=2, le=1024)  # numbers for a word; the LSTM reads a quarter as many
     embedding_dropout: float = Field(0.5, ge=0, le=0.95)  # share of these that training leaves out at random
-    word_dropout: float = Field(0.2, ge=0, le=0.95)  # share of whole words that it leaves out at random
+    word_dropout: float = Field(0.2, ge=0, le=0.95)  # share of words that all but the LSTM leave out
     lstm_units: int = Field(8, ge=2, le=1024)  # numbers that the LSTM carries in each direction
 
 

@@ -71,8 +71,8 @@ def build_model(
 
     Three readings of a text vote: how much more often its words are in texts of each label, as naive Bayes
     counts and training corrects (Wang and Manning, 2012); the mean and the largest of their embeddings; and
-    the ends of a bidirectional LSTM, which knows their order. It reads smaller embeddings of its own, and
-    loses most of its states in training: from few texts it otherwise learns these by heart.
+    the ends of a bidirectional LSTM, which knows their order. It reads smaller embeddings of its own, of
+    which no whole word is left out: without its "not" a text says something else.
     """
     import keras
 
@@ -81,19 +81,18 @@ def build_model(
     ids = keras.Input((settings.text_length,), dtype="int32", name=TOKENS)
     shares = _log_shares(transform, len(labels))
 
-    def embedded(size: int, dropout: float, start: Any = "uniform") -> keras.KerasTensor:
-        words = keras.layers.Embedding(len(shares), size, embeddings_initializer=start, mask_zero=True)(ids)
-        whole = keras.layers.Dropout(settings.word_dropout, noise_shape=(None, settings.text_length, 1))(
-            words
-        )
-        return keras.layers.Dropout(dropout)(whole)
+    def embedded(size: int, start: Any = "uniform") -> keras.KerasTensor:
+        return keras.layers.Embedding(len(shares), size, embeddings_initializer=start, mask_zero=True)(ids)
 
-    size, dropout = settings.embedding_size, settings.embedding_dropout
-    counted = PooledWords()(embedded(len(labels), 0.0, keras.initializers.Constant(shares)))
-    meant = PooledWords(largest=True)(embedded(size, dropout))
-    ordered = BidirectionalLSTM(settings.lstm_units)(embedded(max(size // 4, 2), dropout))
-    read = [keras.layers.Dropout(0.5)(meant), keras.layers.Dropout(0.7)(ordered)]
-    votes = keras.layers.Dense(len(labels))(keras.layers.Concatenate()(read))
+    def without_words(words: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.layers.Dropout(settings.word_dropout, noise_shape=(None, settings.text_length, 1))(words)
+
+    size, left_out = settings.embedding_size, keras.layers.Dropout(settings.embedding_dropout)
+    counted = PooledWords()(without_words(embedded(len(labels), keras.initializers.Constant(shares))))
+    meant = PooledWords(largest=True)(left_out(without_words(embedded(size))))
+    ordered = BidirectionalLSTM(settings.lstm_units)(left_out(embedded(max(size // 4, 2))))
+    read = keras.layers.Dropout(0.5)(keras.layers.Concatenate()([meant, ordered]))
+    votes = keras.layers.Dense(len(labels))(read)
     votes = keras.layers.Add()([votes, counted])
     return keras.Model(ids, keras.layers.Softmax(name="probabilities")(votes))
 

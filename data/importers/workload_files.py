@@ -40,7 +40,10 @@ _KINDS = {
         "\n  trainer:\n    batch_size: 128\n    epochs: 30\n    learning_rate: 0.003"
         "\n  edge:\n    variants: [fp32, int8]",
     ),
-    "text": ("kind: text", "\n  edge:\n    variants: [fp16, dynamic, fp32]"),
+    "text": (
+        "kind: text",
+        "\n  trainer:\n    learning_rate: 0.002\n  edge:\n    variants: [fp16, dynamic, fp32]",
+    ),
 }
 
 

@@ -10,6 +10,10 @@ def open_source(workload, settings):
     return TornSource()
 
 
+def check(span, workload):
+    pass
+
+
 def count(span):
     return 2
 
