@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data.spans.exclusions import SPAN_NAME, Decision, excluded_spans, read_decisions
 from errors import DataRefused, UsageError
-from locations import Location, folders_in
+from locations import Location, folders_in, whole
 
 # A million rows are a third of it; a larger file is none that somebody wrote labels into.
 MOST_TEXT_BYTES = 256 * 2**20
@@ -146,15 +146,9 @@ def add_span(data_dir: Path, fill: Callable[[Path], None]) -> Span:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes all of a file or none of it, in place of what may be there."""
-    descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, path)
-    except BaseException:
-        os.unlink(scratch)
-        raise
+    with whole(path) as file:
+        os.chmod(file.fileno(), 0o644)
+        file.write(content)
 
 
 def _move_into_place(scratch: Path, data_dir: Path) -> Span:
