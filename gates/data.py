@@ -30,7 +30,7 @@ def judge(
         *(Finding("schema", item.sentence, feature=item.feature) for item in anomalies),
         *_class_count_findings(ingest, settings.min_examples_per_class),
         *_quarantine_findings(ingest, settings.max_quarantine_fraction),
-        *_drift_findings(drifts, newest.name),
+        *_drift_findings(drifts, newest.name, settings.max_unknown_token_fraction),
     )
     blocking = [finding for finding in findings if settings.severity[finding.rule] == "block"]
     warnings = tuple(f.sentence for f in findings if settings.severity[f.rule] == "warn")
@@ -66,13 +66,19 @@ def _quarantine_findings(ingest: Ingest, most: float) -> Iterator[Finding]:
         yield Finding("quarantine", text, newest.name)
 
 
-def _drift_findings(drifts: Iterable[Drift], newest: str) -> Iterator[Finding]:
-    """Features whose distribution in the newest span is further from older spans than the schema allows."""
+def _drift_findings(drifts: Iterable[Drift], newest: str, most_unknown: float) -> Iterator[Finding]:
+    """What is gone from a feature or new in it, and distances beyond those that the schema allows."""
     for drift in drifts:
         if drift.gone:
             gone = ", ".join(drift.gone)
             text = f"{drift.feature} of the newest span has no {gone}, which the spans before it had."
             yield Finding("missing_value", text, newest, drift.feature)
+        if drift.unseen > drift.expected_unseen + most_unknown:
+            text = (
+                f"{drift.unseen:.1%} of {drift.feature} in the newest span are in no span before it (at most"
+                f" {drift.expected_unseen + most_unknown:.1%} allowed), most often {', '.join(drift.new)}."
+            )
+            yield Finding("unknown_tokens", text, newest, drift.feature)
         if drift.distance > drift.threshold:
             text = (
                 f"{drift.feature} of the newest span is {drift.distance:.3f} away from the spans before it"

@@ -1,5 +1,6 @@
 """How far the newest span is from the spans before it: TensorFlow Data Validation's distances."""
 
+import heapq
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,10 @@ from records.data_checks import Drift
 # themselves.
 _LEAST_TO_COMPARE = 50
 
+# Texts of a feature that are counted by name: enough for the words of a language, a few MB a split.
+_MOST_TEXTS = 100_000
+_MOST_SHOWN = 5
+
 log = logging.getLogger("edgeline.gate")
 
 
@@ -21,7 +26,9 @@ def statistics_options(features: Sequence[str]) -> Any:
 
     slicing = slicing_spec_pb2.SlicingConfig()
     slicing.slicing_specs.add().feature_keys.append("newest_span")
-    return tfdv.StatsOptions(feature_allowlist=list(features), slicing_config=slicing)
+    return tfdv.StatsOptions(
+        feature_allowlist=list(features), slicing_config=slicing, num_rank_histogram_buckets=_MOST_TEXTS
+    )
 
 
 def measure_drift(statistics: Path, schema: Path) -> tuple[Drift, ...]:
@@ -49,34 +56,61 @@ def measure_drift(statistics: Path, schema: Path) -> tuple[Drift, ...]:
     drifts = []
     for info in result.drift_skew_info:
         feature = ".".join(info.path.step)
-        before, now = _describe(feature, older), _describe(feature, newest)
+        then, today = _stats(feature, older), _stats(feature, newest)
         for found in info.drift_measurements:
-            measure = kinds.Name(found.type).lower()
-            gone = _gone(feature, older, newest)
-            drifts.append(Drift(feature, measure, found.value, found.threshold, before, now, gone))
+            drifts.append(
+                Drift(
+                    feature,
+                    kinds.Name(found.type).lower(),
+                    found.value,
+                    found.threshold,
+                    _describe(then),
+                    _describe(today),
+                    _gone(then, today, older.num_examples / newest.num_examples),
+                    *_unseen(then, today),
+                )
+            )
     return tuple(drifts)
 
 
-def _gone(feature: str, older: Any, newest: Any) -> tuple[str, ...]:
+def _gone(older: Any, newest: Any, ratio: float) -> tuple[str, ...]:
     """Texts that the newest span lacks, though it should have many by their share before."""
-    counts: list[dict[str, float]] = []
-    for dataset in (older, newest):
-        buckets = _stats(feature, dataset).string_stats.rank_histogram.buckets
-        counts.append({bucket.label: bucket.sample_count for bucket in buckets})
-    before, now = counts
-    least = _LEAST_TO_COMPARE * max(1, older.num_examples) / newest.num_examples
-    return tuple(sorted(text for text, count in before.items() if count >= least and text not in now))
+    now, least = _counts(newest), _LEAST_TO_COMPARE * ratio
+    return tuple(sorted(text for text, count in _counts(older).items() if count >= least and text not in now))
+
+
+def _unseen(older: Any, newest: Any) -> tuple[float, float, tuple[str, ...]]:
+    """The share of words that no older span has, the share to be expected, and the commonest of them.
+
+    A word that is new is as likely as one that was there once (I. J. Good, The Population Frequencies of
+    Species and the Estimation of Population Parameters, Biometrika 40, 1953). Of categories, one an example,
+    this does not hold: a week that comes from two new places is not another world.
+    """
+    before, now = _counts(older), _counts(newest)
+    if not before or newest.string_stats.common_stats.max_num_values <= 1:
+        return 0.0, 0.0, ()
+    unseen = {word: count for word, count in now.items() if word not in before}
+    # Words beyond those counted by name would be taken for new ones: they count as there once.
+    again = sum(count for count in before.values() if count > 1) / _total(older)
+    commonest = heapq.nlargest(_MOST_SHOWN, sorted(unseen), key=unseen.__getitem__)
+    return sum(unseen.values()) / _total(newest), 1 - again, tuple(commonest)
+
+
+def _counts(stats: Any) -> dict[str, float]:
+    return {bucket.label: bucket.sample_count for bucket in stats.string_stats.rank_histogram.buckets}
+
+
+def _total(stats: Any) -> int:
+    return int(stats.string_stats.common_stats.tot_num_values)
 
 
 def _stats(feature: str, dataset: Any) -> Any:
     return next(item for item in dataset.features if (item.name or ".".join(item.path.step)) == feature)
 
 
-def _describe(feature: str, dataset: Any) -> str:
+def _describe(stats: Any) -> str:
     """Mean and deviation of a number, shares of the commonest values of a text."""
-    stats = _stats(feature, dataset)
     if stats.HasField("num_stats"):
         return f"mean {stats.num_stats.mean:.4g} (deviation {stats.num_stats.std_dev:.3g})"
     top = [(value.value, value.frequency) for value in stats.string_stats.top_values]
-    total = stats.string_stats.common_stats.num_non_missing
-    return ", ".join(f"{value} {count / total:.1%}" for value, count in top[:5])
+    return ", ".join(f"{value} {count / _total(stats):.1%}" for value, count in top[:_MOST_SHOWN])

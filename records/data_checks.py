@@ -32,6 +32,9 @@ class Drift:
     before: str = ""  # mean and deviation, or the shares of the commonest values, in the spans before
     now: str = ""  # the same in the newest span
     gone: tuple[str, ...] = ()  # values common enough before to be expected in the newest span, and not there
+    unseen: float = 0.0  # share of the newest span's words that the spans before lack
+    expected_unseen: float = 0.0  # what it would be if nothing had changed
+    new: tuple[str, ...] = ()  # the commonest of those unseen
 
 
 DRIFT = JsonFile[tuple[Drift, ...]]("drift.json", tuple[Drift, ...])

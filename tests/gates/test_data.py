@@ -25,6 +25,20 @@ def test_a_machine_that_is_gone_is_warned_of_by_name_and_blocks_where_settings_s
     assert (strict.reasons, strict.spans, strict.features) == ((sentence,), ("span-00002",), ("machine_id",))
 
 
+def test_more_new_words_than_are_to_be_expected_are_warned_of_with_the_commonest():
+    words = Drift("words", "l_infty", 0.02, 0.1, unseen=0.16, expected_unseen=0.1, new=("qzx", "vvw"))
+    settings = GateSettings(min_examples_per_class=1)
+    lenient = GateSettings(min_examples_per_class=1, max_unknown_token_fraction=0.06)
+
+    found = judge(WINDOW, (), [words], settings)
+
+    assert found.passed and found.warnings == (
+        "16.0% of words in the newest span are in no span before it (at most 15.0% allowed), most often qzx,"
+        " vvw.",
+    )
+    assert judge(WINDOW, (), [words], lenient).warnings == ()
+
+
 def test_sentences_use_the_noun_of_the_workload():
     found = judge(WINDOW, (), (), GateSettings(min_examples_per_class=20))
 

@@ -8,11 +8,21 @@ from data.reviews.generator import LABELS, SOURCES, generate
 from data.settings import DataSettings
 from data.spans.source import Row
 from data.texts.source import LENGTH_BANDS, LONGEST_BAND, UNKNOWN_SOURCE, open_source
+from gates.data import judge
+from gates.drift import measure_drift, statistics_options
+from gates.settings import DEFAULT_SEVERITY, GateSettings
+from records.ingest import Ingest, Span
 from records.workload import Workload
 
 SCHEMA = Path("schema/text.pbtxt")
 WORKLOAD = Workload("text", "", "trainer_module.texts", "data.texts.source", labels=tuple(LABELS.values()))
 WEEK = 300
+WINDOW = Ingest(splits={}, classes={}, spans=(Span("span-00008", 8, WEEK, WEEK),), noun="text")
+
+
+def only(rule):
+    """Settings under which this rule alone does something."""
+    return GateSettings(severity={**dict.fromkeys(DEFAULT_SEVERITY, "off"), rule: "block"})
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +45,14 @@ def test_the_schema_has_the_domains_that_source_and_generator_know(schema):
 @pytest.mark.e2e
 def test_faults_that_drift_are_found_by_what_they_change_and_a_clean_week_by_nothing(schema, tmp_path):
     import pyarrow as pa
-    import tensorflow_data_validation as tfdv
     from tensorflow_data_validation.statistics import stats_impl
+    from tensorflow_metadata.proto.v0 import statistics_pb2
 
     source = open_source(WORKLOAD, DataSettings())
+    options = statistics_options([feature.name for feature in schema.feature])
 
-    def statistics(folder, weeks, faults):
-        spans = generate(tmp_path / folder, weeks=weeks, per_week=WEEK, seed=20, faults=faults)
+    def statistics(name, weeks, faults):
+        spans = generate(tmp_path / "weeks", weeks=weeks, per_week=WEEK, seed=20, faults=faults)
         rows = [(span, row) for span in spans for row in source.rows(span) if isinstance(row, Row)]
         found = [{**source.example(span, row).features, "label": row.label} for span, row in rows]
         columns = {
@@ -52,24 +63,24 @@ def test_faults_that_drift_are_found_by_what_they_change_and_a_clean_week_by_not
             if name != "text"
         }
         batch = pa.record_batch([pa.array(values) for values in columns.values()], list(columns))
-        options = tfdv.StatsOptions(schema=schema)
-        return stats_impl.generate_statistics_in_memory(batch, options)
+        (counted,) = stats_impl.generate_statistics_in_memory(batch, options).datasets
+        counted.name = name
+        return counted
 
-    before = statistics("before", 7, {})
+    before = statistics("newest_span_0", 7, {})
 
-    def drifted(**faults):
+    def found(**faults):
         faults = {name.replace("_", "-"): rate for name, rate in faults.items()}
-        week = statistics("before", 1, faults)
-        found = tfdv.validate_statistics(week, schema, previous_statistics=before).drift_skew_info
-        limits = {
-            feature.name: feature.drift_comparator.jensen_shannon_divergence.threshold
-            or feature.drift_comparator.infinity_norm.threshold
-            for feature in schema.feature
-        }
-        return {d.path.step[0] for d in found if d.drift_measurements[0].value > limits[d.path.step[0]]}
+        week = statistics("newest_span_1", 1, faults)
+        both = statistics_pb2.DatasetFeatureStatisticsList(datasets=[before, week])
+        (tmp_path / "FeatureStats.pb").write_bytes(both.SerializeToString())
+        drifts = measure_drift(tmp_path, SCHEMA)
+        rules = ("drift", "label_shift", "unknown_tokens", "missing_value")
+        judged = {rule: judge(WINDOW, (), drifts, only(rule)).features for rule in rules}
+        return {rule: set(features) for rule, features in judged.items() if features}
 
-    assert drifted() == set()
-    assert drifted(vocabulary_drift=0.2) == {"words"}
-    assert drifted(unknown_tokens=0.1) == {"words"}
-    assert drifted(length_shift=0.2) == {"length"}
-    assert drifted(label_shift=0.3) == {"label"}
+    assert found() == {}
+    assert found(vocabulary_drift=0.2) == {"drift": {"words"}, "unknown_tokens": {"words"}}
+    assert found(unknown_tokens=0.1) == {"drift": {"words"}, "unknown_tokens": {"words"}}
+    assert found(length_shift=0.2) == {"drift": {"length"}}
+    assert found(label_shift=0.3) == {"label_shift": {"label"}}
