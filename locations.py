@@ -167,7 +167,8 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
     with explained(path):
         size = None if most is None else store.size(path.path)
         _check_size(size or 0, most, path)
-        content: bytes = store.cat_file(path.path, end=size or None)
+        # Of several requests at once s3fs would ask for the size first, each time.
+        content: bytes = store.cat_file(path.path, end=size or None, max_concurrency=1)
         return content
 
 

@@ -44,7 +44,7 @@ def test_imported_photos_train_mobilenet_v3_small_and_are_pushed(photos: Path) -
             "model.backbone=mobilenet_v3_small",
             "model.image_size=64",
             "trainer.epochs=2",
-            "edge.variants=[fp16, fp32]",
+            "edge.variants=[fp16]",
             "evaluation.beat_majority=false",
             "evaluation.bounds=[]",
         ),

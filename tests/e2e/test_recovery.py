@@ -16,7 +16,7 @@ from tests.e2e.conftest import SMALL, edgeline, run_arguments, run_dag
 
 pytestmark = pytest.mark.e2e
 
-SETTINGS = (*SMALL, "trainer.epochs=6", "trainer.early_stopping_patience=0")
+SETTINGS = (*SMALL, "trainer.epochs=6", "trainer.early_stopping_patience=0", "edge.variants=[fp16]")
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,6 @@ def check(root: str, new, at: str, tell: Path) -> None:
     release = store.current(root, "shelf")
     assert release is not None
     check_what_tf_serving_loads(root, at)
-    assert store.verify(root, "shelf", release.version) == [], at
     assert all("writes it" in problem for problem in store.verify(root, "shelf")), at
     assert all("models.config" in problem for problem in store.verify(root, "other")), at
     listed = [each.version for each in store.releases(root, "shelf")]
