@@ -84,10 +84,31 @@ def text_schema(labels: Sequence[str]) -> str:
     )
 
 
-def feature_names(text: str) -> list[str]:
-    """The features of a schema, sorted, read without parsing all of it."""
-    found = re.findall(rf"^feature\s*:?\s*{{\s*name:\s*({_TEXT})", text, re.MULTILINE | re.VERBOSE)
-    return sorted(_unquoted(name) for name in found)
+def columns_beside(text: str, other: str) -> dict[str, str]:
+    """What each feature of a schema that `other` lacks is to a model: `number` or `category`.
+
+    Raises:
+        UsageError: It cannot be read, or lacks a feature that `other` has.
+    """
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    try:
+        schema = text_format.Parse(text, schema_pb2.Schema())
+    except text_format.ParseError as error:
+        raise UsageError(f"The schema is none: {error}.", "Columns are found by it.", "Correct it.") from None
+    known = {feature.name for feature in text_format.Parse(other, schema_pb2.Schema()).feature}
+    if lacks := sorted(known - {feature.name for feature in schema.feature}):
+        raise UsageError(
+            f"The schema has no feature {', '.join(lacks)}.",
+            "What lies in this folder is of another kind, or has other columns of group and time.",
+            "Import with the options of the first time, or into a folder of its own.",
+        )
+    return {
+        feature.name: "category" if feature.type == schema_pb2.BYTES else "number"
+        for feature in schema.feature
+        if feature.name not in known
+    }
 
 
 def read_label_domain(text: str) -> tuple[str, ...]:

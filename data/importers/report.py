@@ -1,6 +1,6 @@
 """What an import did, for people and programs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,8 +63,7 @@ class ImportReport:
             )
         for reason, places in self.refused.items():
             lines.append(f"{len(places)} refused as {reason}: {_some(places)}.")
-        if self.new_labels:
-            lines.append(f"New at the end of the schema's labels: {', '.join(self.new_labels)}.")
+        lines += _added(self.new_labels)
         return lines + [f"{path} was written." for path in self.written]
 
 
@@ -77,6 +76,7 @@ class TableReport:
     noun: str
     rows: int
     labels: tuple[str, ...]
+    new_labels: tuple[str, ...]  # that were added at the end of an existing schema
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
@@ -90,8 +90,13 @@ class TableReport:
         for what, names in (("Numbers", self.numbers), ("Categories", self.categories)):
             if names:
                 lines.append(f"{what}: {', '.join(names)}.")
+        lines += _added(self.new_labels)
         lines += [f"Left out: {name or 'a column'}, which {why}." for name, why in self.left_out]
         return lines + [f"Not imported: {row}" for row in self.refused]
+
+
+def _added(labels: Sequence[str]) -> list[str]:
+    return [f"New at the end of the schema's labels: {', '.join(labels)}."] if labels else []
 
 
 def _some(found: tuple[str, ...]) -> str:

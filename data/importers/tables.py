@@ -6,16 +6,16 @@ many words.
 """
 
 import csv
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from data.importers.columns import MOSTLY, NUMBER, TIMES, Column, readings
-from data.importers.curated_schema import table_schema, text_schema
+from data.importers.curated_schema import columns_beside, table_schema, text_schema
 from data.importers.report import TableReport
 from data.importers.typed_rows import write_parquet, write_query
-from data.importers.workload_files import add_files, check_schema
+from data.importers.workload_files import add_files, read_schema
 from data.spans.layout import add_span, find_spans
 from data.spans.rows import check_once, read_header, read_lines, read_rows
 from data.spans.source import Rejected
@@ -75,8 +75,8 @@ def import_table(
     Args:
         src: A file: CSV, Parquet, or of texts also JSON lines; or the URL of a database, as SQLAlchemy has
             it. A CSV has a header, is UTF-8, and separates cells by `,`, `;`, tab or `|`.
-        data_dir: The folder of spans; made when missing. A table beside the schema of an earlier import has
-            to have its columns.
+        data_dir: The folder of spans; made when missing. Of a table beside the schema of an earlier import
+            the columns of that schema are taken, and its new labels are added to it.
         label: The column to learn.
         group: A column whose values are never in two splits, such as the customer; this and all that follow
             are empty where there is none.
@@ -104,12 +104,20 @@ def import_table(
             )
         check_once(table.shown, table.header, given if text else table.header, ())
         seen = _profile(table, given if text else table.header, label, {label, group, text})
-        _check_label(table.shown, label, seen.columns[label], seen.rows)
+        first = not find_spans(data_dir)
+        _check_label(table.shown, seen.columns[label], seen.rows, first)
         # Where texts have no group, they stand alone; other weeks may have other groups.
-        if group and seen.columns[group].there == seen.columns[label].there and not find_spans(data_dir):
+        if first and group and seen.columns[group].there == seen.columns[label].there:
             why = "Rows of one group are never in two splits, so there would be none to evaluate with."
             _check_several(table.shown, seen.columns[group], why, "groups")
-        kinds = {} if text else _kinds(table.shown, seen, given, time)
+        own = text_schema(()) if text else table_schema((), (), (), group, time)
+        known = None if (there := read_schema(data_dir)) is None else columns_beside(there, own)
+        if not text:
+            _check_forms(table.shown, seen, time)
+        if known is not None:
+            kinds = _kinds_again(table, seen, known, given)
+        else:
+            kinds = {} if text else _kinds(table.shown, seen, given)
         return _write(table, data_dir, seen, kinds, (label, group, time, text))
 
 
@@ -129,7 +137,6 @@ def _write(
         kept = {name: name for name in (time, group, *numbers, *categories, label) if name}
         schema = table_schema(labels, numbers, categories, group, time)
         columns = {"label_column": label, "group_column": group, "time_column": time}
-    check_schema(data_dir, schema, table.shown)
     forms = {name: seen.columns[name].form() for name in (*numbers, *([time] if time else []))}
 
     def fill(folder: Path) -> None:
@@ -147,10 +154,10 @@ def _write(
 
     span = add_span(data_dir, fill)
     noun = "text" if text else "row"
-    add_files(data_dir, schema, noun, **columns)
+    new_labels = add_files(data_dir, schema, noun, **columns)
     left_out = tuple((n, kind) for n, kind in kinds.items() if n not in (*numbers, *categories))
-    count = seen.rows
-    return TableReport(table.shown, span, noun, count, labels, numbers, categories, left_out, seen.refused)
+    found = (seen.rows, labels, new_labels, numbers, categories, left_out, seen.refused)
+    return TableReport(table.shown, span, noun, *found)
 
 
 def _open(src: str, query: str, label: str, texts: bool, rows: Path) -> _Table:
@@ -214,8 +221,7 @@ def _profile(table: _Table, names: Sequence[str], label: str, texts: Collection[
     return _Seen(columns, rows - damaged, (*refused, *more))
 
 
-def _kinds(shown: str, seen: _Seen, given: Sequence[str], time: str) -> dict[str, str]:
-    """What each column is that nobody named. Raises as `import_table` does."""
+def _check_forms(shown: str, seen: _Seen, time: str) -> None:
     for name, column in seen.columns.items():
         if found := column.mixed():
             raise DataRefused(
@@ -230,6 +236,10 @@ def _kinds(shown: str, seen: _Seen, given: Sequence[str], time: str) -> dict[str
             "Times are ISO 8601, as 2026-01-05T06:00:00Z, or dates of which day and month can be told.",
             "Name another column, or write it so.",
         )
+
+
+def _kinds(shown: str, seen: _Seen, given: Sequence[str]) -> dict[str, str]:
+    """What each column is that nobody named. Raises as `import_table` does."""
     kinds = {name: column.kind(seen.rows) for name, column in seen.columns.items() if name not in given}
     if not {"number", "time", "category"} & set(kinds.values()):
         raise DataRefused(
@@ -240,10 +250,32 @@ def _kinds(shown: str, seen: _Seen, given: Sequence[str], time: str) -> dict[str
     return kinds
 
 
-def _check_label(shown: str, label: str, column: Column, rows: int) -> None:
-    _check_several(shown, column, "There is nothing to tell apart.", "classes")
-    values = column.values
-    if values is None or len(values) > _MOST_LABELS or len(values) == column.there:
+def _kinds_again(
+    table: _Table, seen: _Seen, known: Mapping[str, str], given: Sequence[str]
+) -> dict[str, str]:
+    """What each column was when the folder got its schema. Raises as `import_table` does."""
+    if missing := [name for name in known if name not in table.header]:
+        raise UsageError(
+            f"{table.shown} has no column {', '.join(missing)}, which the spans before it have.",
+            "A model reads the same columns each week.",
+            "Add it, cells may be empty; a table of another kind goes into a folder of its own.",
+        )
+    for name, column in seen.columns.items():
+        if known.get(name) == "number" and column.there and not column.form():
+            raise DataRefused(
+                f"The column {name} of {table.shown} cannot be read as numbers, which it has in the spans"
+                f" before: {max(column.read.values())[1]}.",
+                "All of its rows would be quarantined.",
+                "Write it as before.",
+            )
+    return {name: known.get(name, "the schema does not have") for name in seen.columns if name not in given}
+
+
+def _check_label(shown: str, column: Column, rows: int, first: bool) -> None:
+    if first:
+        _check_several(shown, column, "There is nothing to tell apart.", "classes")
+    label, values = column.name, column.values
+    if values is None or len(values) > _MOST_LABELS or (first and len(values) == column.there):
         raise UsageError(
             f"The column {label} of {shown} has a label for nearly each of its {rows} rows.",
             "A class needs many rows to be learned from.",

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.importers.curated_schema import feature_names, photo_schema, read_label_domain, with_labels
+from data.importers.curated_schema import photo_schema, read_label_domain, with_labels
 from data.spans.layout import MOST_TEXT_BYTES, write_whole
 from errors import UsageError
 from locations import read_bytes
@@ -48,7 +48,7 @@ _KINDS = {
 
 
 def read_schema(data_dir: Path) -> str | None:
-    """The schema beside imported photos, None where there is none.
+    """The schema beside what was imported, None where there is none.
 
     Raises:
         UsageError: It has no domain of labels to add to, or cannot be read.
@@ -91,29 +91,20 @@ def write_workload(
     return tuple(written), tuple(added)
 
 
-def check_schema(data_dir: Path, text: str, source: str) -> None:
-    """Refuses rows of `source` beside a schema of other columns or labels; bounds may have been added to it.
+def add_files(data_dir: Path, schema: str, noun: str, **columns: str) -> tuple[str, ...]:
+    """Writes both files where they are absent; `columns` is what else the workload of a row or text says.
 
-    Raises:
-        UsageError: They differ, or see `read_schema`.
+    Returns:
+        Labels of `schema` that an existing one lacked, and that were added at its end.
     """
-    there = read_schema(data_dir)
-    if there is not None and (
-        feature_names(there) != feature_names(text)
-        or not {*read_label_domain(text)} <= {*read_label_domain(there)}
-    ):
-        raise UsageError(
-            f"{data_dir} has a schema already, and {source} is another table by columns or labels.",
-            "A model reads one kind of table.",
-            "Import it into a folder of its own.",
-        )
-
-
-def add_files(data_dir: Path, schema: str, noun: str, **columns: str) -> None:
-    """Writes both files where they are absent; `columns` is what else the workload of a row or text says."""
-    if not (data_dir / SCHEMA).exists():
+    there, added = read_schema(data_dir), list[str]()
+    if there is not None:
+        added = [label for label in read_label_domain(schema) if label not in read_label_domain(there)]
+        schema = with_labels(there, added)
+    if there is None or added:
         write_whole(data_dir / SCHEMA, schema.encode())
     _add_workload(data_dir, noun, **columns)
+    return tuple(added)
 
 
 def _add_workload(data_dir: Path, noun: str, **columns: str) -> bool:

@@ -117,15 +117,51 @@ def test_a_file_that_is_no_table_is_refused(tmp_path, content, found):
         import_table(tmp_path / "a.csv", tmp_path / "data", "paid")
 
 
-def test_another_table_is_not_mixed_into_a_folder_and_the_same_one_is_another_week(tmp_path):
-    for name, content in (("a.csv", rows()), ("b.csv", rows())):
-        import_table(table(tmp_path / name, content), tmp_path / "data", "paid")
-    assert len(find_spans(tmp_path / "data")) == 2
+def again(tmp_path, content, header=HEADER, **given):
+    """A second week into the folder of a first one."""
+    import_table(table(tmp_path / "a.csv", rows()), tmp_path / "data", "paid")
+    return import_table(table(tmp_path / "b.csv", content, header), tmp_path / "data", "paid", **given)
 
-    with pytest.raises(UsageError, match="another table by columns or labels"):
-        import_table(
-            table(tmp_path / "c.csv", rows(), (*HEADER[:2], "city", *HEADER[3:])), tmp_path / "data", "paid"
-        )
+
+def test_another_week_has_the_columns_of_the_first_whatever_it_would_be_taken_for(tmp_path):
+    week = [(f"Q{n}", n + 20, "A", "2025-03-15", n, n * 1.5, "yes") for n in range(30)]
+    report = again(tmp_path, week)
+
+    # One town, one day and one label tell nothing alone, and `fixed` and `code` would be numbers here.
+    assert (report.numbers, report.categories) == (("age", "since"), ("town",))
+    assert dict(report.left_out) == dict.fromkeys(("id", "fixed", "code"), "the schema does not have")
+    _, span = find_spans(tmp_path / "data")
+    with (span.path / "table.csv").open(newline="", encoding="utf-8") as file:
+        assert next(csv.DictReader(file)) == {"age": "20", "town": "A", "since": "20162", "paid": "yes"}
+
+
+def test_a_label_that_is_new_goes_to_the_end_of_the_schema_and_is_told(tmp_path):
+    report = again(tmp_path, [*rows(), *[("K", 30, "A", "2024-01-15", "x", 1, "late")] * 20])
+
+    assert report.new_labels == ("late",)
+    assert "New at the end of the schema's labels: late." in report.sentences()
+    workload = with_features(find_workload(str(tmp_path / "data" / "workload.yaml")))
+    assert workload.labels == ("no", "yes", "late")
+
+
+@pytest.mark.parametrize(
+    ("header", "given", "found"),
+    [
+        ((*HEADER[:2], "city", *HEADER[3:]), {}, "b.csv has no column town, which the spans before it have"),
+        (HEADER, {"group": "id"}, "The schema has no feature id"),
+        (HEADER, {"text": "id"}, "The schema has no feature length"),
+    ],
+)
+def test_another_table_is_not_mixed_into_a_folder(tmp_path, header, given, found):
+    with pytest.raises(UsageError, match=found):
+        again(tmp_path, rows(), header, **given)
+    assert len(find_spans(tmp_path / "data")) == 1
+
+
+def test_a_column_of_numbers_that_became_words_is_refused_with_one_of_them(tmp_path):
+    with pytest.raises(DataRefused, match=r"column age of .* cannot be read as numbers.*'young' in .*b.csv"):
+        again(tmp_path, [(row[0], "young", *row[2:]) for row in rows()])
+    assert len(find_spans(tmp_path / "data")) == 1
 
 
 def test_bounds_that_a_person_adds_to_the_schema_do_not_make_it_another_table(tmp_path):

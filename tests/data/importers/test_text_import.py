@@ -88,15 +88,15 @@ def test_json_lines_are_texts_too_and_a_broken_line_of_many_is_named(tmp_path):
     assert report.sentences()[1].startswith("Not imported: a.jsonl:7: The line is not JSON")
 
 
-def test_more_texts_and_labels_that_are_there_are_another_span_and_new_labels_are_refused(tmp_path):
+def test_more_texts_and_labels_that_are_there_are_another_span_and_new_labels_are_told(tmp_path):
     import_table(write(tmp_path / "a.csv"), tmp_path / "data", "stars", text="review")
     import_table(write(tmp_path / "a.csv"), tmp_path / "data", "stars", text="review")
     assert len(find_spans(tmp_path / "data")) == 2
     other = [
         (*text[:2], "so so" if text[2] == "good" else text[2], *text[3:]) for text in [*TEXTS, TEXTS[-1]]
     ]
-    with pytest.raises(UsageError, match="another table by columns or labels"):
-        import_table(write(tmp_path / "a.csv", other), tmp_path / "data", "stars", text="review")
+    report = import_table(write(tmp_path / "a.csv", other), tmp_path / "data", "stars", text="review")
+    assert report.new_labels == ("so so",)
 
 
 @pytest.mark.parametrize(
