@@ -5,7 +5,6 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
@@ -21,63 +20,36 @@ _CONNECT_S = 10.0
 _ANSWER_S = 60.0
 
 
-@dataclass(frozen=True)
-class Access:
-    """Where the API is, and what it is told who asks.
+def find_host(settings: "KubeflowSettings", host: str | None, environ: Mapping[str, str]) -> str | None:
+    """URL of the API or of the user interface: an option, the settings or the environment, in this order.
 
-    What kfp's client finds by itself is not here: in a cluster its service and its service account's token,
-    elsewhere the kubeconfig, `~/.config/kfp/context.json`, and the OAuth client of KF_PIPELINES_IAP_*.
-
-    Attributes:
-        host: URL of the API or of the user interface; None lets kfp's client look for it.
-        namespace: The user's namespace, where Kubeflow has several.
-        token: A bearer token.
-        cookies: The cookies of a session that exists, as a browser sends them.
-        service_account: Send the token that the kubelet renews in the file KF_PIPELINES_SA_TOKEN_PATH.
-        ca_file: Certificates to trust instead of Mozilla's.
-        page: URL of the user interface, where it is another than the host.
-    """
-
-    host: str | None
-    namespace: str | None = None
-    token: str | None = None
-    cookies: str | None = None
-    service_account: bool = False
-    ca_file: str | None = None
-    page: str | None = None
-
-    @staticmethod
-    def settle(settings: "KubeflowSettings", host: str | None, environ: Mapping[str, str]) -> "Access":
-        """From an option, the settings and the environment, in this order.
-
-        Raises:
-            UsageError: The host is no URL.
-        """
-        host = host or settings.host or environ.get("KFP_ENDPOINT") or environ.get("KF_PIPELINES_ENDPOINT")
-        if host and not re.fullmatch(r"https?://[^\s/]+\S*", host):
-            raise UsageError(
-                f"{host!r} is not the URL of a Kubeflow Pipelines.",
-                "A host is reached by http:// or https://.",
-                "Give it as --host, kubeflow.host or KFP_ENDPOINT, such as http://127.0.0.1:8888.",
-            )
-        return Access(
-            host=host.rstrip("/") if host else None,
-            namespace=settings.namespace,
-            token=environ.get("KFP_TOKEN"),
-            cookies=environ.get("KFP_COOKIES"),
-            service_account=bool(environ.get("KF_PIPELINES_SA_TOKEN_PATH")),
-            ca_file=environ.get("SSL_CERT_FILE"),
-            page=environ.get("KF_PIPELINES_UI_ENDPOINT"),
-        )
-
-
-def connect(access: Access) -> Cluster:
-    """Opens the API and asks it once whether it is there.
+    None lets kfp's client look for it.
 
     Raises:
-        UsageError: kfp is not installed, or a namespace is missing where Kubeflow has several.
+        UsageError: It is no URL.
+    """
+    host = host or settings.host or environ.get("KFP_ENDPOINT") or environ.get("KF_PIPELINES_ENDPOINT")
+    if host and not re.fullmatch(r"https?://[^\s/]+\S*", host):
+        raise UsageError(
+            f"{host!r} is not the URL of a Kubeflow Pipelines.",
+            "A host is reached by http:// or https://.",
+            "Give it as --host, kubeflow.host or KFP_ENDPOINT, such as http://127.0.0.1:8888.",
+        )
+    return host.rstrip("/") if host else None
+
+
+def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str, str]) -> Cluster:
+    """Opens the API and asks it once whether it is there.
+
+    What the environment says of who asks is what `edgeline kubeflow submit --help` lists. What neither it nor
+    the settings say, kfp's client finds by itself: in a cluster its service and its service account's token,
+    elsewhere the kubeconfig, `~/.config/kfp/context.json`, and the OAuth client of KF_PIPELINES_IAP_*.
+
+    Raises:
+        UsageError: The host is no URL, kfp is not installed, or one of several namespaces has to be named.
         EdgelineError: Nobody answers there, or not to us.
     """
+    given = find_host(settings, host, environ)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -107,29 +79,31 @@ def connect(access: Access) -> Cluster:
                 )
             return self.health
 
-    options: dict[str, Any] = {"host": access.host, "existing_token": access.token, "cookies": access.cookies}
-    if access.namespace:
-        options["namespace"] = access.namespace
-    if access.ca_file:
-        options["ssl_ca_cert"] = access.ca_file
-    if access.service_account and not access.token:
+    token = environ.get("KFP_TOKEN")
+    options: dict[str, Any] = {"host": given, "existing_token": token, "cookies": environ.get("KFP_COOKIES")}
+    if settings.namespace:
+        options["namespace"] = settings.namespace
+    if certificates := environ.get("SSL_CERT_FILE"):
+        options["ssl_ca_cert"] = certificates
+    if environ.get("KF_PIPELINES_SA_TOKEN_PATH") and not token:
         options["credentials"] = kfp.client.ServiceAccountTokenVolumeCredentials()
-    host = access.host or "what kfp's client finds by itself"
-    with explained(host, "connecting"), warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+    url = given or "what kfp's client finds by itself"
+    with explained(url, "connecting"), warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
         # What kfp's client prints here may be a question: an OAuth flow asks for a code.
         warnings.simplefilter("ignore")
         client = Client(**options)
-        host = access.host or str(client._run_api.api_client.configuration.host)
-    with explained(host, "connecting"):
+        url = given or str(client._run_api.api_client.configuration.host)
+    with explained(url, "connecting"):
         health = client.get_kfp_healthz()
-    namespace = access.namespace or client.get_user_namespace() or None
+    namespace = settings.namespace or client.get_user_namespace() or None
     if health.multi_user and not namespace:
         raise UsageError(
-            f"{host} serves several users, and no namespace is named.",
+            f"{url} serves several users, and no namespace is named.",
             "Experiments and runs belong to a namespace there.",
             "Name yours: --set kubeflow.namespace=NAME.",
         )
-    return Cluster(client, host, (access.page or host).rstrip("/"), namespace)
+    page = environ.get("KF_PIPELINES_UI_ENDPOINT") or url
+    return Cluster(client, url, page.rstrip("/"), namespace)
 
 
 def _bound(rest: Any) -> None:

@@ -1,21 +1,22 @@
 """The API of Kubeflow Pipelines as the commands use it, through kfp's own client."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from errors import EdgelineError, UsageError
 from runners.kubeflow.errors import explained
 from runners.kubeflow.steps import ENDED
 
-_PAGE = 100
+if TYPE_CHECKING:
+    from pipeline.kubeflow_settings import KubeflowSettings
+
 _MOST_VERSIONS_OF_A_NAME = 50
 # kfp's client prints links of its own.
 _SILENT = contextlib.redirect_stdout(None)
-# What the API files runs under that name no experiment.
-DEFAULT_EXPERIMENT = "Default"
 
 
 @dataclass(frozen=True)
@@ -28,18 +29,14 @@ class Version:
 
 
 class Cluster:
-    """One Kubeflow Pipelines, and somebody who may use it. Each method may raise EdgelineError.
-
-    Attributes:
-        host: Its URL, for messages.
-    """
+    """One Kubeflow Pipelines, and somebody who may use it. Each method may raise EdgelineError."""
 
     def __init__(self, client: Any, host: str, page: str, namespace: str | None) -> None:
         self._client = client
         self._api = client._run_api.api_client
         self._namespace = namespace
         self._page = page
-        self.host = host
+        self.host = host  # its URL, for messages
 
     def run_url(self, run: str) -> str:
         """The run's page in the user interface."""
@@ -58,8 +55,7 @@ class Cluster:
 
     def experiment(self, name: str) -> str:
         """The id of an experiment, which is made where it is missing."""
-        found = self.find_experiment(name)
-        if found is not None:
+        if (found := self.find_experiment(name)) is not None:
             return found
         with self._asking(f"making the experiment {name!r}"), _SILENT:
             try:
@@ -68,8 +64,7 @@ class Cluster:
                 if getattr(error, "status", None) != 409:
                     raise
         # Somebody else made it between the two questions.
-        found = self.find_experiment(name)
-        if found is None:
+        if (found := self.find_experiment(name)) is None:
             raise EdgelineError(
                 f"The experiment {name!r} can neither be found nor made on {self.host}.",
                 "Its name is taken, maybe in a namespace that you may not look into.",
@@ -84,12 +79,9 @@ class Cluster:
         return experiment
 
     def upload(self, package: Path, pipeline: str, version: str) -> Version:
-        """Makes a compiled pipeline a new version of `pipeline`, which is made where it is missing.
+        """Makes a compiled pipeline, a YAML file, a new version of `pipeline`, made where it is missing.
 
-        Args:
-            package: The YAML file.
-            pipeline: Its name.
-            version: The wanted name of the version; `-2`, `-3` up to `-50` are added to one that is taken.
+        `version` is the wanted name; `-2`, `-3` up to `-50` are added to one that is taken.
         """
         pipeline_id = self._find_pipeline(pipeline) or self._make_pipeline(pipeline)
         for number in range(1, _MOST_VERSIONS_OF_A_NAME + 1):
@@ -97,11 +89,10 @@ class Cluster:
             with self._asking(f"uploading version {name} of the pipeline {pipeline!r}"), _SILENT:
                 try:
                     made = self._client.upload_pipeline_version(str(package), name, pipeline_id=pipeline_id)
+                    return Version(pipeline_id, str(made.pipeline_version_id), name)
                 except Exception as error:
                     if number == _MOST_VERSIONS_OF_A_NAME or not _taken(error):
                         raise
-                else:
-                    return Version(pipeline_id, str(made.pipeline_version_id), name)
         raise AssertionError("the last attempt returns or raises")
 
     def _find_pipeline(self, name: str) -> str | None:
@@ -119,8 +110,7 @@ class Cluster:
                 return str(made["pipeline_id"])
             except Exception as error:
                 # Somebody else made one of that name between the two questions.
-                found = self._find_pipeline(name) if _taken(error) else None
-                if found is None:
+                if not _taken(error) or (found := self._find_pipeline(name)) is None:
                     raise
                 return found
 
@@ -130,28 +120,14 @@ class Cluster:
             version = self._client.get_pipeline_version(pipeline_id, version_id)
         return version.pipeline_spec or {}
 
-    def start(
-        self, version: Version, name: str, experiment: str, root: str | None, service_account: str | None
-    ) -> str:
-        """Starts a run; returns its id."""
+    def start(self, version: Version, name: str, experiment: str, settings: "KubeflowSettings") -> str:
+        """Starts a run in an experiment, by its id; returns the run's id."""
         with self._asking("starting a run"), _SILENT:
-            made = self._client.run_pipeline(
-                experiment,
-                name,
-                pipeline_id=version.pipeline_id,
-                version_id=version.id,
-                pipeline_root=root,
-                service_account=service_account,
-            )
+            made = self._client.run_pipeline(experiment, name, **_options(version, settings))
         return str(made.run_id)
 
     def start_again(self, run: Any, name: str) -> str:
-        """Starts another run of the same pipeline with the same settings; returns its id.
-
-        Args:
-            run: A `V2beta1Run`.
-            name: Of the new one.
-        """
+        """Starts another run of the pipeline of a `V2beta1Run` with the same settings; returns its id."""
         again = {
             "display_name": name,
             "experiment_id": run.experiment_id,
@@ -192,15 +168,11 @@ class Cluster:
 
         Only the older API has it, and the newer one has nothing that says why a pod does not start.
         """
-        import json
-
-        with contextlib.suppress(EdgelineError), self._asking(f"asking for the pods of the run {run}"):
+        unsaid = (EdgelineError, KeyError, TypeError, ValueError)
+        with contextlib.suppress(*unsaid), self._asking(f"asking for the pods of the run {run}"):
             answer = self._ask("GET", f"/apis/v1beta1/runs/{run}")
-            try:
-                manifest = json.loads(answer["pipeline_runtime"]["workflow_manifest"])
-                return list(manifest["status"]["nodes"].values())
-            except (KeyError, TypeError, ValueError):
-                return []
+            manifest = json.loads(answer["pipeline_runtime"]["workflow_manifest"])
+            return list(manifest["status"]["nodes"].values())
         return []
 
     def log(self, run: str, pod: str) -> list[str]:
@@ -215,54 +187,32 @@ class Cluster:
     def schedules(self) -> list[Any]:
         """All recurring runs that one may see, `V2beta1RecurringRun` each, the newest first."""
         found: list[Any] = []
-        token = ""
-        while True:
+        token: str | None = ""
+        while token is not None:
             with self._asking("listing the recurring runs"):
-                page = self._client.list_recurring_runs(
-                    page_token=token,
-                    page_size=_PAGE,
-                    sort_by="created_at desc",
-                    namespace=self._namespace,
-                )
+                page = self._client.list_recurring_runs(page_token=token, **self._newest_first())
             found += page.recurring_runs or []
-            token = page.next_page_token or ""
-            if not token:
-                return found
+            token = page.next_page_token or None
+        return found
 
     def fired(self, experiment: str) -> dict[str, str]:
         """The runs of an experiment that are going on, by the recurring run that fired them."""
         with self._asking("listing the runs"):
             # The one that is going on is among the newest: a recurring run has one at a time.
-            page = self._client.list_runs(
-                page_size=_PAGE,
-                sort_by="created_at desc",
-                experiment_id=experiment,
-                namespace=self._namespace,
-            )
+            page = self._client.list_runs(experiment_id=experiment, **self._newest_first())
         going = [run for run in page.runs or [] if run.recurring_run_id and run.state not in ENDED]
         return {str(run.recurring_run_id): str(run.run_id) for run in going}
 
-    def schedule(self, version: Version, name: str, experiment: str, cron: str, **options: Any) -> str:
+    def schedule(
+        self, version: Version, name: str, experiment: str, settings: "KubeflowSettings", **more: str
+    ) -> str:
         """Makes a recurring run, one at a time and without catching up; returns its id.
 
-        Args:
-            version: What is run.
-            name: Of the recurring run.
-            experiment: Id of the experiment.
-            cron: When, in six fields.
-            **options: `description`, `pipeline_root`, `service_account`.
+        Beyond what `start` takes it has a `description`, and a `cron_expression` in six fields.
         """
+        options = {**_options(version, settings), **more, "max_concurrency": 1, "no_catchup": True}
         with self._asking(f"making the recurring run {name!r}"):
-            made = self._client.create_recurring_run(
-                experiment,
-                name,
-                cron_expression=cron,
-                max_concurrency=1,
-                no_catchup=True,
-                pipeline_id=version.pipeline_id,
-                version_id=version.id,
-                **options,
-            )
+            made = self._client.create_recurring_run(experiment, name, **options)
         return str(made.recurring_run_id)
 
     def enable_schedule(self, schedule: str) -> None:
@@ -272,8 +222,7 @@ class Cluster:
 
     def disable_schedule(self, schedule: str) -> None:
         """Keeps a recurring run from firing; one that is gone already is fine."""
-        with self._asking("disabling a recurring run"), _gone_is_fine():
-            self._client.disable_recurring_run(schedule)
+        self._unless_gone("disabling a recurring run", self._client.disable_recurring_run, schedule)
 
     def delete_schedule(self, schedule: str) -> None:
         """Removes a recurring run; one that is gone already is fine.
@@ -281,8 +230,18 @@ class Cluster:
         With it goes the workflow of a run that it fired and that has not ended: Kubernetes removes what a
         recurring run owns, and the run stays RUNNING for good.
         """
-        with self._asking("deleting a recurring run"), _gone_is_fine():
-            self._client.delete_recurring_run(schedule)
+        self._unless_gone("deleting a recurring run", self._client.delete_recurring_run, schedule)
+
+    def _unless_gone(self, doing: str, do: Callable[[str], Any], schedule: str) -> None:
+        with self._asking(doing):
+            try:
+                do(schedule)
+            except Exception as error:
+                if not _absent(error):
+                    raise
+
+    def _newest_first(self) -> dict[str, Any]:
+        return {"page_size": 100, "sort_by": "created_at desc", "namespace": self._namespace}
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         """What kfp's client has no method for, or another one in each version."""
@@ -295,6 +254,16 @@ class Cluster:
         return explained(self.host, doing)
 
 
+def _options(version: Version, settings: "KubeflowSettings") -> dict[str, Any]:
+    """What a run is made of, in the words of kfp's client."""
+    return {
+        "pipeline_id": version.pipeline_id,
+        "version_id": version.id,
+        "pipeline_root": settings.pipeline_root,
+        "service_account": settings.service_account,
+    }
+
+
 def _taken(error: Exception) -> bool:
     """Whether a name is in use. An upload answers so with status 500, the rest of the API with 409."""
     return getattr(error, "status", None) == 409 or "already exist" in str(getattr(error, "body", ""))
@@ -302,15 +271,6 @@ def _taken(error: Exception) -> bool:
 
 def _absent(error: Exception) -> bool:
     return getattr(error, "status", None) == 404 and "not found" in str(getattr(error, "body", ""))
-
-
-@contextlib.contextmanager
-def _gone_is_fine() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if not _absent(error):
-            raise
 
 
 def _ambiguous(kind: str, name: str, setting: str) -> EdgelineError:

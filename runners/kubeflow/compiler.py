@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from errors import UsageError
+from locations import whole
 from pipeline.kubeflow_settings import KubeflowSettings, split_claim
 from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID, finish
 
@@ -24,36 +25,24 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
     from records.workload import Workload
 
-ENTRY = ("python", "-m", "runners.kubeflow.pod.entry")
 # Where a training leaves its state when it has no claim to leave it on: gone with the pod.
 _CHECKPOINTS_IN_POD = "/tmp/edgeline/checkpoints"
-_REQUIRED = ("image", "pipeline_root", "data", "push")
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled pipeline.
-
-    Attributes:
-        path: The file.
-        name: The pipeline's name.
-        steps: How many steps it has.
-        size: Bytes of the file.
-    """
+    """A compiled pipeline."""
 
     path: Path
     name: str
     steps: int
-    size: int
+    size: int  # bytes of the file
 
 
 def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -> Compiled:
-    """Writes the pipeline of a workload as YAML; the same input gives the same bytes.
+    """Writes the pipeline of a workload as YAML, in place of a file that exists.
 
-    Args:
-        workload: What is learned; the text of its schema becomes part of the pipeline.
-        settings: All of them; `kubeflow` says where the pipeline runs.
-        output: The file, replaced at once when it exists.
+    The same input gives the same bytes; the text of the workload's schema becomes part of the pipeline.
 
     Raises:
         UsageError: A setting that a cluster needs is missing, the workload's module cannot be in the image,
@@ -61,24 +50,18 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
     """
     _check(workload, settings.kubeflow)
     with _quiet_libraries():
-        spec = _compile(workload, settings)
-    spec, platform = finish(spec, settings.kubeflow)
+        spec, platform = finish(_compile(workload, settings), settings.kubeflow)
     documents = [spec, platform] if platform else [spec]
-    text = yaml.dump_all(documents, sort_keys=True, allow_unicode=True, Dumper=yaml.SafeDumper)
+    text = yaml.dump_all(documents, sort_keys=True, allow_unicode=True, Dumper=yaml.SafeDumper).encode()
     output.parent.mkdir(parents=True, exist_ok=True)
-    scratch = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(output)
-    finally:
-        scratch.unlink(missing_ok=True)
-    steps = len(spec["root"]["dag"]["tasks"])
-    return Compiled(output, spec["pipelineInfo"]["name"], steps, len(text.encode()))
+    with whole(output) as file:
+        file.write(text)
+    return Compiled(output, spec["pipelineInfo"]["name"], len(spec["root"]["dag"]["tasks"]), len(text))
 
 
 def _check(workload: "Workload", kubeflow: KubeflowSettings) -> None:
-    missing = [f"kubeflow.{name}" for name in _REQUIRED if getattr(kubeflow, name) is None]
-    if missing:
+    required = ("image", "pipeline_root", "data", "push")
+    if missing := [f"kubeflow.{name}" for name in required if getattr(kubeflow, name) is None]:
         raise UsageError(
             f"Not set: {', '.join(missing)}.",
             "The steps run in pods of a cluster, and have nothing from this machine.",
@@ -123,17 +106,13 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
         records=f"{push}/runs/{workload.name}",
     )
     observed = Observed(code=CODE_OF_IMAGE, lock=LOCK_OF_IMAGE, run=RUN_ID)
+    entry = ["python", "-m", "runners.kubeflow.pod.entry", "--records", paths.records]
+    entry += ["--module", workload.module, "--source", workload.source]
     config = KubeflowV2DagRunnerConfig(
-        default_image=kubeflow.image,
-        default_commands=[
-            *(*ENTRY, "--records", paths.records, "--module", workload.module, "--source", workload.source)
-        ],
-        use_pipeline_spec_2_1=True,
+        default_image=kubeflow.image, default_commands=entry, use_pipeline_spec_2_1=True
     )
     pipeline = create_pipeline(workload, settings, paths, observed)
-    job = KubeflowV2DagRunner(config).run(pipeline, write_out=False)
-    spec: dict[str, Any] = job["pipelineSpec"]
-    return spec
+    return KubeflowV2DagRunner(config).run(pipeline, write_out=False)["pipelineSpec"]
 
 
 @contextmanager

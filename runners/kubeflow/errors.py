@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from errors import EdgelineError
@@ -22,17 +22,11 @@ class Unavailable(EdgelineError):
 
 @contextmanager
 def explained(host: str, doing: str) -> Iterator[None]:
-    """Turns what kfp's client raises into the three parts that people see.
-
-    Args:
-        host: Who was asked.
-        doing: What was under way, such as `starting a run`.
-    """
+    """Turns what kfp's client raises while `doing` something into the three parts that people see."""
     try:
         yield
     except Exception as error:
-        told = _told(error, host, doing)
-        if told is None:
+        if (told := _told(error, host, doing)) is None:
             raise
         raise told from error
 
@@ -63,18 +57,17 @@ def _told(error: Exception, host: str, doing: str) -> EdgelineError | None:
 
 
 def _refused(error: Any, host: str, doing: str) -> EdgelineError:
-    said = message(error.body)
-    what = f"{host} answered {error.status} ({error.reason}) while {doing}"
-    found = f"{what}: {said}" if said else f"{what}."
     if not error.status:
         return _certificate(str(error.reason), host)
+    said = message(error.body)
+    found = f"{host} answered {error.status} ({error.reason}) while {doing}{f': {said}' if said else '.'}"
     if error.status in (401, 403):
         return EdgelineError(
             found,
             "The token or session is missing, has run out, or may not do that.",
             "Get a new one and set KFP_TOKEN (or KFP_COOKIES), and run the same command again.",
         )
-    if error.status == 404 and not _is_json(error.body):
+    if error.status == 404 and _document(error.body) is None:
         return EdgelineError(
             found,
             "Somebody answers there, but not the API of Kubeflow Pipelines, version 2.",
@@ -127,25 +120,20 @@ def _certificate(said: str, host: str) -> EdgelineError:
 def message(body: Any) -> str:
     """The first line of what a server said: of the innermost of its errors, at most 300 characters."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
-    try:
-        document = json.loads(text)
-    except ValueError:
-        document = None
-    if isinstance(document, dict):
+    if (document := _document(text)) is not None:
         details = document.get("details")
         inner = details[0].get("message") if isinstance(details, list) and details else None
         outer = document.get("error") or document.get("error_message") or document.get("message")
         # The short form of a 500 is "Internal Server Error", which says nothing.
         text = str(outer if not inner or inner == "Internal Server Error" else inner)
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    if len(line) > _MOST_CHARACTERS:
-        # Each wrapper repeats the one inside it; the end is the cause.
-        line = f"... {line[-_MOST_CHARACTERS:]}"
-    return line
+    # Each wrapper repeats the one inside it; the end is the cause.
+    return line if len(line) <= _MOST_CHARACTERS else f"... {line[-_MOST_CHARACTERS:]}"
 
 
-def _is_json(body: Any) -> bool:
-    try:
-        return isinstance(json.loads(body), dict)
-    except (TypeError, ValueError):
-        return False
+def _document(body: Any) -> dict[str, Any] | None:
+    """What a server said, where that is an object of JSON."""
+    with suppress(TypeError, ValueError):
+        if isinstance(document := json.loads(body), dict):
+            return document
+    return None

@@ -15,13 +15,7 @@ MOST_CHARACTERS = 1000
 
 
 class Logs:
-    """Reads the logs of a run's steps.
-
-    Args:
-        cluster: Where it ran.
-        run: Its id.
-        pods: Its pods, in the order in which they started.
-    """
+    """Reads the logs of a run's steps; its pods come in the order in which they started."""
 
     def __init__(self, cluster: Cluster, run: str, pods: Sequence[Pod]) -> None:
         self._cluster, self._run, self._pods = cluster, run, pods

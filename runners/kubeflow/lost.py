@@ -7,7 +7,6 @@ The API starts no step again that counts as done.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from records.outcome import find_in
 from runners.kubeflow.logs import Logs
@@ -18,42 +17,21 @@ _MISSING = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Lost:
-    """A step that counts as done and is not.
-
-    Attributes:
-        step: Its name.
-        output: What is known to be missing; empty where nothing is.
-    """
-
-    step: str
-    output: str = ""
-
-    def __str__(self) -> str:
-        left = f"left no {self.output}" if self.output else "had not ended"
-        return f"{self.step} was counted as done and {left}: its pod was lost."
-
-
-def find_lost(steps: Sequence[Step], logs: Logs) -> Lost | None:
-    """The step of a run that has ended because of which it pushed nothing; None where there is none.
-
-    Args:
-        steps: Of the run.
-        logs: Of the run.
-    """
-    done = [step for step in steps if step.state == "done"]
-    for step in steps:
-        if step.state != "failed":
-            continue
+def find_lost(steps: Sequence[Step], logs: Logs) -> str | None:
+    """Because of which step a run that has ended pushed nothing, in a sentence; None where there is none."""
+    done = {step.name: step for step in steps if step.state == "done"}
+    for step in (step for step in steps if step.state == "failed"):
         for line in logs.of_driver(step):
-            match = _MISSING.search(line)
-            if match and match["step"] in {other.name for other in done}:
-                return Lost(match["step"], match["output"])
+            if (match := _MISSING.search(line)) and match["step"] in done:
+                return _sentence(match["step"], f"left no {match['output']}")
         if logs.has_pod(step) or logs.of(step):
             return None  # It began, and failed by itself.
-    said = {step.name: find_in(log, step.name) for step in done if (log := logs.of(step))}
+    said = {name: find_in(log, name) for name, step in done.items() if (log := logs.of(step))}
     if not any(said.values()):
         return None  # An image of before says it in no step.
     lost = (name for name, outcome in said.items() if outcome is None or outcome.exit_code)
-    return next(map(Lost, lost), None)
+    return next((_sentence(name, "had not ended") for name in lost), None)
+
+
+def _sentence(step: str, left: str) -> str:
+    return f"{step} was counted as done and {left}: its pod was lost."

@@ -13,7 +13,7 @@ from records.outcome import Outcome
 from records.steps import RELEASE_GATE, STEPS
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.logs import MOST_CHARACTERS, Logs, fatal
-from runners.kubeflow.lost import Lost, find_lost
+from runners.kubeflow.lost import find_lost
 from runners.kubeflow.pods import Pod, ending, read_pods
 from runners.kubeflow.steps import Step
 
@@ -30,23 +30,17 @@ class StepLost(Outcome):
 class _Seen:
     """What was seen in the release store: whether it could be read, the run's version, and why not."""
 
-    looked: bool
-    version: int | None
-    notes: tuple[str, ...]
+    looked: bool = False
+    version: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def conclude(
     cluster: Cluster, run: str, state: str, steps: Sequence[Step], model: str, push: str | None
 ) -> Outcome:
-    """The outcome of a run that has ended.
+    """The outcome of a run, by its id, that has ended in a state of its own.
 
-    Args:
-        cluster: Where it ran.
-        run: Its id.
-        state: Its own state.
-        steps: Its steps.
-        model: The model's name in the release store.
-        push: The release store, as `kubeflow.push` names it.
+    `model` is the model's name in the release store, and `push` that store, as `kubeflow.push` names it.
     """
     pods = read_pods(cluster.pods(run))
     logs = Logs(cluster, run, pods)
@@ -61,36 +55,28 @@ def conclude(
 
 
 def _of_success(run: str, logs: Logs, steps: Sequence[Step], seen: _Seen) -> Outcome:
-    named = {step.name: step for step in steps}
-    idle = [
-        name
-        for name in (PUSHER, RELEASE_GATE)
-        if name not in named or named[name].state in ("cached", "waiting")
-    ]
-    if idle:
-        return Outcome(
-            "failed",
-            None,
-            (
-                f"Run {run} is green and pushed nothing: {' and '.join(idle)} did not run.",
-                "The cluster served it from its cache, or the pipeline is not that of this project.",
-            ),
-            "Submit it again with `edgeline kubeflow submit`, which compiles it without caching.",
+    ran = [step.name for step in steps if step.state not in ("cached", "waiting")]
+    if idle := [name for name in (PUSHER, RELEASE_GATE) if name not in ran]:
+        reasons: tuple[str, ...] = (
+            f"Run {run} is green and pushed nothing: {' and '.join(idle)} did not run.",
+            "The cluster served it from its cache, or the pipeline is not that of this project.",
         )
+        do = "Submit it again with `edgeline kubeflow submit`, which compiles it without caching."
+        return Outcome("failed", None, reasons, do)
     if seen.version is not None:
         return Outcome("pushed", seen.version)
-    said = logs.outcome(named[RELEASE_GATE])
+    [last] = (step for step in steps if step.name == RELEASE_GATE)
+    said = logs.outcome(last)
     if (said is None or said.outcome == "failed") and (lost := find_lost(steps, logs)):
         return _of_loss(run, lost)
     if said is None or said.outcome == "done":
         unread = f"{RELEASE_GATE} has left no word of it in a log that can be read from here, {_OLDER}"
-        return Outcome(
-            "failed",
-            None,
-            (f"Run {run} is green, and nothing says that a model was pushed.", unread, *seen.notes),
+        reasons = (f"Run {run} is green, and nothing says that a model was pushed.", unread, *seen.notes)
+        do = (
             "Look at what is in production with `edgeline status --store`, and submit the run again when it"
-            " is not this run's.",
+            " is not this run's."
         )
+        return Outcome("failed", None, reasons, do)
     if said.outcome == "pushed" and seen.looked:
         reason = (
             f"{RELEASE_GATE} says that version {said.version} was pushed; the store has none of run {run}."
@@ -101,25 +87,21 @@ def _of_success(run: str, logs: Logs, steps: Sequence[Step], seen: _Seen) -> Out
     return replace(said, version=None, do="")
 
 
-def _of_loss(run: str, lost: Lost) -> Outcome:
+def _of_loss(run: str, lost: str) -> Outcome:
     do = f"`edgeline kubeflow retry {run}` makes it again, in a new run with the same pipeline and settings."
-    return StepLost("failed", None, (str(lost),), do)
+    return StepLost("failed", None, (lost,), do)
 
 
 def _of_failure(run: str, logs: Logs, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
     if lost := find_lost(steps, logs):
         return _of_loss(run, lost)
     again = f"`edgeline kubeflow retry {run}` goes on from the steps that failed."
-    failed = [step for step in steps if step.state == "failed"]
-    if not failed:
-        said_of_pods = [
-            pod.message
-            for pod in pods
-            if pod.phase in ("Error", "Failed") and pod.message and not pod.ended_by_itself
-        ]
-        reasons = tuple(said_of_pods) or (f"Run {run} ended before its first step, without a word.",)
+    step = next((step for step in steps if step.state == "failed"), None)
+    if step is None:
+        ended = (pod for pod in pods if pod.phase in ("Error", "Failed") and not pod.ended_by_itself)
+        unsaid = f"Run {run} ended before its first step, without a word."
+        reasons = tuple(pod.message for pod in ended) or (unsaid,)
         return Outcome("failed", None, reasons, "Its page, and `kubectl get workflows`, may say more.")
-    step = failed[0]
     last = next((pod for pod in reversed(pods) if pod.step == step.name and pod.phase != "Succeeded"), None)
     said = logs.outcome(step)
     if said is not None and said.outcome == "failed":
@@ -147,12 +129,12 @@ def _look_into_store(run: str, model: str, push: str | None) -> _Seen:
     from release import store
 
     if push is None or push.startswith("pvc://"):
-        return _Seen(False, None, ())
+        return _Seen()
     try:
         current = store.current(push, model)
         found = [current] if current and current.manifest.run == run else []
         found = found or [release for release in store.releases(push, model) if release.manifest.run == run]
     except (EdgelineError, OSError) as error:
         said = getattr(error, "found", None) or str(error)
-        return _Seen(False, None, (f"The release store could not be read from here: {said}",))
-    return _Seen(True, found[-1].version if found else None, ())
+        return _Seen(notes=(f"The release store could not be read from here: {said}",))
+    return _Seen(True, found[-1].version if found else None)

@@ -15,25 +15,14 @@ _MOST_CHARACTERS = 300
 
 @dataclass(frozen=True)
 class Pod:
-    """One pod of a run.
+    """One pod of a run."""
 
-    Attributes:
-        id: Of its node in the workflow.
-        name: In Kubernetes: the id, with the template in it from Argo 3.4 on.
-        step: The step that it works for; empty for the run's own.
-        runs_step: Whether it runs the step itself, and does not prepare it.
-        phase: `Pending`, `Running`, `Succeeded`, `Failed`, `Error`, or `Omitted` where it never was.
-        message: What Kubernetes or Argo says about it.
-        started: ISO time; empty where it has not.
-    """
-
-    id: str
-    name: str
-    step: str
-    runs_step: bool
-    phase: str
-    message: str
-    started: str
+    id: str  # of its node in the workflow
+    name: str  # in Kubernetes: the id, with the template in it from Argo 3.4 on
+    step: str  # that it works for; empty for the run's own
+    runs_step: bool  # whether it runs the step itself, and does not prepare it
+    phase: str  # Pending, Running, Succeeded, Failed, Error, or Omitted where it never was
+    message: str  # what Kubernetes or Argo says about it
 
     @property
     def ended_by_itself(self) -> bool:
@@ -43,16 +32,17 @@ class Pod:
 
 
 def read_pods(nodes: Sequence[Mapping[str, Any]]) -> list[Pod]:
-    """The pods among the nodes of an Argo workflow, in the order in which they started."""
+    """The pods among the nodes of an Argo workflow, in the order in which they started, as ISO times say."""
     names = {node.get("id"): str(node.get("displayName", "")) for node in nodes}
     found = []
-    for node in nodes:
+    for node in sorted(nodes, key=lambda node: str(node.get("startedAt") or "")):
         if node.get("type") != "Pod":
             continue
         own = names[node.get("id")]
         prepares = own.endswith(_DRIVER)
         step = own.removesuffix(_DRIVER) if prepares else names.get(node.get("boundaryID"), "")
         workflow, _, number = str(node.get("id")).rpartition("-")
+        message = " ".join(str(node.get("message") or "").split())
         found.append(
             Pod(
                 id=str(node.get("id")),
@@ -60,34 +50,21 @@ def read_pods(nodes: Sequence[Mapping[str, Any]]) -> list[Pod]:
                 step="" if step == "root" else step,
                 runs_step=not prepares,
                 phase=str(node.get("phase")),
-                message=_shortened(" ".join(str(node.get("message") or "").split())),
-                started=str(node.get("startedAt") or ""),
+                message=message if len(message) <= _MOST_CHARACTERS else f"{message[:_MOST_CHARACTERS]}...",
             )
         )
-    return sorted(found, key=lambda pod: pod.started)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
+    return found
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """A pod that does not start, explained.
+    """A pod that does not start, explained."""
 
-    Attributes:
-        key: The same for the same trouble, however its wording changes.
-        found: What was found.
-        why: Why that keeps it from starting.
-        do: What to do.
-        hopeless: Whether time alone will not fix it.
-    """
-
-    key: tuple[str, str]
+    key: tuple[str, str]  # the same for the same trouble, however its wording changes
     found: str
-    why: str
+    why: str  # that keeps it from starting
     do: str
-    hopeless: bool
+    hopeless: bool  # whether time alone will not fix it
 
 
 # What Kubernetes says, what kind of trouble that is, why, and what to do.
@@ -131,14 +108,21 @@ _TROUBLES = (
         "No node fits the step's node selector and tolerations.",
         "Fix node_selector and tolerations in kubeflow.steps.",
     ),
+    # One word alone, such as ContainerCreating or PodInitializing, is what every pod says while it starts.
+    (
+        " ",
+        "other",
+        "The cluster does not say more.",
+        "Look at `kubectl describe pod` in the namespace of the run.",
+    ),
 )
-_PASSES = {"room", "volume"}
+_PASSES = {"room", "volume", "other"}
 
 
 def troubles(pods: Sequence[Pod]) -> Iterator[Trouble]:
     """What keeps pods of a run from starting, where Kubernetes says so."""
     for pod in pods:
-        if pod.phase != "Pending" or not pod.message:
+        if pod.phase != "Pending":
             continue
         who = f"{pod.step}'s pod" if pod.step else f"The pod {pod.id}"
         found = f"{who} does not start: {pod.message.rstrip('.')}."
@@ -146,19 +130,10 @@ def troubles(pods: Sequence[Pod]) -> Iterator[Trouble]:
             if re.search(pattern, pod.message):
                 yield Trouble((pod.id, kind), found, why, do, kind not in _PASSES)
                 break
-        else:
-            # Such as ContainerCreating or PodInitializing: what every pod says while it starts.
-            if " " in pod.message:
-                do = "Look at `kubectl describe pod` in the namespace of the run."
-                yield Trouble((pod.id, "other"), found, "The cluster does not say more.", do, False)
 
 
 def ending(pod: Pod) -> tuple[str, str]:
-    """How a pod was ended from outside: the sentence, and what to do.
-
-    Args:
-        pod: One that failed, and not by itself.
-    """
+    """How a pod that failed, and not by itself, was ended from outside: the sentence, and what to do."""
     who = pod.step or "The run's own pod"
     if _TOLD_TO_END.match(pod.message):
         return f"{who} lost its pod, which was told to end: {pod.message}.", ""

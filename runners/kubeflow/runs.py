@@ -1,7 +1,7 @@
 """`edgeline kubeflow submit, watch, retry`: start a run on a cluster, follow it, and pick it up again."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,20 +12,20 @@ from records.outcome import Outcome
 from runners.kubeflow.outcome import PUSHER, StepLost, conclude
 from runners.kubeflow.steps import ENDED, Step, plan, read_steps
 from runners.kubeflow.target import Target, upload
-from runners.kubeflow.watch import Patience, follow
+from runners.kubeflow.watch import Follower, Patience
 from runners.shared.outcome_text import verdict_lines
 from runners.shared.stdout import note, print_json, say
 
 PATIENCE = Patience()
 # States of a run that can go on from the steps that failed.
-_RETRYABLE = {"FAILED", "CANCELED", "ERROR"}
+_RETRYABLE = ENDED - {"SUCCEEDED", "SKIPPED"}
 
 
 @dataclass(frozen=True)
 class Following:
-    """Whether a run is followed to its end, for how many seconds at most, and how that is told."""
+    """Whether a run is followed to its end, and how that is told."""
 
-    timeout: float | None
+    timeout: float | None  # after which waiting for its end is given up, in seconds
     as_json: bool
     wait: bool = True
 
@@ -33,15 +33,12 @@ class Following:
 def submit(where: Target, package: Path | None, following: Following) -> int:
     """Uploads the pipeline and starts a run; returns the exit code."""
     version = upload(where, package)
-    kubeflow = where.settings.kubeflow
     experiment = where.cluster.experiment(where.experiment)
-    root, account = kubeflow.pipeline_root, kubeflow.service_account
-    run = where.cluster.start(version, _run_name(where), experiment, root, account)
+    run = where.cluster.start(version, _run_name(where), experiment, where.settings.kubeflow)
     if following.wait:
-        names = plan(where.cluster.spec(version.pipeline_id, version.id))
-        return _watch(where, run, names, following)
-    more = {"pipeline_version": version.name}
-    return _tell(where, run, f"Started run {run} of version {version.name}", following, **more)
+        return _watch(where, run, plan(where.cluster.spec(version.pipeline_id, version.id)), following)
+    begins = f"Started run {run} of version {version.name}"
+    return _tell(where, run, begins, following, pipeline_version=version.name)
 
 
 def watch(where: Target, run_id: str, following: Following) -> int:
@@ -61,25 +58,23 @@ def retry(where: Target, run_id: str, following: Following) -> int:
     run = where.cluster.run(run_id)
     names = _names(where, run)
     outcome = _conclude(where, run, read_steps(run, names)) if run.state in ENDED else None
-    lost = outcome if isinstance(outcome, StepLost) else None
-    if lost is None and run.state not in _RETRYABLE:
-        going = run.state not in ("SUCCEEDED", "SKIPPED")
-        raise EdgelineError(
-            f"Run {run.run_id} has not failed: its state is {run.state}.",
-            "Only a run that failed can go on from the steps that failed.",
-            f"Follow it with `edgeline kubeflow watch {run.run_id}`."
-            if going
-            else "Start another one with `edgeline kubeflow submit`.",
-        )
-    if lost is None:
+    if isinstance(outcome, StepLost):
+        again = where.cluster.start_again(run, _run_name(where))
+        begins = f"Run {again} takes its place, with the same pipeline and settings"
+        note(f"{outcome.reasons[0]} Kubeflow Pipelines starts no step again that counts as done.")
+        if following.wait:
+            note(f"{begins}.")
+    elif run.state in _RETRYABLE:
         where.cluster.retry(run.run_id)
         again, begins = run.run_id, f"Run {run.run_id} goes on"
     else:
-        again = where.cluster.start_again(run, _run_name(where))
-        begins = f"Run {again} takes its place, with the same pipeline and settings"
-        note(f"{lost.reasons[0]} Kubeflow Pipelines starts no step again that counts as done.")
-        if following.wait:
-            note(f"{begins}.")
+        raise EdgelineError(
+            f"Run {run.run_id} has not failed: its state is {run.state}.",
+            "Only a run that failed can go on from the steps that failed.",
+            "Start another one with `edgeline kubeflow submit`."
+            if run.state in ENDED
+            else f"Follow it with `edgeline kubeflow watch {run.run_id}`.",
+        )
     if following.wait:
         return _watch(where, again, names, following)
     return _tell(where, again, begins, following)
@@ -102,10 +97,9 @@ def _run_name(where: Target) -> str:
 def _names(where: Target, run: Any) -> list[str]:
     """The steps of a run, from the pipeline that it was started from."""
     reference = run.pipeline_version_reference
-    spec: Any = run.pipeline_spec or {}
     if reference is not None and reference.pipeline_version_id:
-        spec = where.cluster.spec(reference.pipeline_id, reference.pipeline_version_id)
-    return plan(spec)
+        return plan(where.cluster.spec(reference.pipeline_id, reference.pipeline_version_id))
+    return plan(run.pipeline_spec or {})
 
 
 def _watch(where: Target, run_id: str, names: list[str], following: Following) -> int:
@@ -120,29 +114,38 @@ def _watch(where: Target, run_id: str, names: list[str], following: Following) -
     with Progress(console, "waiting for the cluster") as progress:
         progress.say(f"run {run_id}: {where.workload.name} on {cluster.host}", "bold")
         progress.say(cluster.run_url(run_id))
-        run = _until_interrupted(
-            lambda: follow(cluster, run_id, names, progress.handle, patience), run_id, progress
-        )
+        follower = Follower(cluster, run_id, progress.handle, patience)
+        try:
+            run = follower.follow(names)
+        except KeyboardInterrupt:
+            progress.say(f"The run goes on. {follower.again}", "yellow")
+            raise
         steps = read_steps(run, names)
         outcome = _conclude(where, run, steps)
     for line, style in _last_lines(where, run_id, outcome, steps):
         print_line(console, line, style)
     if following.as_json:
-        print_json(_document(where, run, steps, outcome, time.monotonic() - began, progress.warnings))
+        document = {
+            "run": run.run_id,
+            "url": cluster.run_url(run.run_id),
+            "workload": where.workload.name,
+            "state": run.state,
+            "outcome": outcome.outcome,
+            "exit_code": outcome.exit_code,
+            "version": outcome.version,
+            "reasons": list(outcome.reasons),
+            "do": outcome.do,
+            "warnings": progress.warnings,
+            "watched_seconds": round(time.monotonic() - began, 1),
+            "steps": [{"name": step.name, "state": step.state, "seconds": step.seconds} for step in steps],
+        }
+        print_json(document)
     return outcome.exit_code
 
 
 def _conclude(where: Target, run: Any, steps: list[Step]) -> Outcome:
     push = where.settings.kubeflow.push
     return conclude(where.cluster, run.run_id, run.state, steps, where.workload.name, push)
-
-
-def _until_interrupted(wait: Callable[[], Any], run_id: str, progress: Any) -> Any:
-    try:
-        return wait()
-    except KeyboardInterrupt:
-        progress.say(f"The run goes on. Follow it again with `edgeline kubeflow watch {run_id}`.", "yellow")
-        raise
 
 
 def _last_lines(where: Target, run_id: str, outcome: Outcome, steps: list[Step]) -> Iterator[tuple[str, str]]:
@@ -155,22 +158,3 @@ def _last_lines(where: Target, run_id: str, outcome: Outcome, steps: list[Step])
         yield f"  {outcome.do}", ""
     if outcome.exit_code:
         yield f"Details: {where.cluster.run_url(run_id)}", ""
-
-
-def _document(
-    where: Target, run: Any, steps: list[Step], outcome: Outcome, seconds: float, warnings: list[str]
-) -> dict[str, Any]:
-    return {
-        "run": run.run_id,
-        "url": where.cluster.run_url(run.run_id),
-        "workload": where.workload.name,
-        "state": run.state,
-        "outcome": outcome.outcome,
-        "exit_code": outcome.exit_code,
-        "version": outcome.version,
-        "reasons": list(outcome.reasons),
-        "do": outcome.do,
-        "warnings": warnings,
-        "watched_seconds": round(seconds, 1),
-        "steps": [{"name": step.name, "state": step.state, "seconds": step.seconds} for step in steps],
-    }

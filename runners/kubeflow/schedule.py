@@ -23,35 +23,32 @@ _MARK = "Made by `edgeline kubeflow schedule`"
 
 def replace(where: Target, cron: Cron, package: Path | None, as_json: bool) -> int:
     """Makes the recurring run, instead of those before; returns the exit code."""
-    cluster, name, kubeflow = where.cluster, where.workload.name, where.settings.kubeflow
+    cluster, name = where.cluster, where.workload.name
     experiment = cluster.experiment(where.experiment)
-    _refuse_a_taken_name(where, experiment)
+    if not all(_is_ours(each) for each in _named(where, experiment)):
+        raise EdgelineError(
+            f"The experiment {where.experiment} has a recurring run {name!r} already, which was not made"
+            " by this command.",
+            "Two of one name would both fire, and this one is not ours to replace.",
+            "Delete or rename it, or name another experiment: --set kubeflow.experiment=NAME",
+        )
     version = upload(where, package)
-    made = cluster.schedule(
-        version,
-        name,
-        experiment,
-        cron.text,
-        description=f"{_MARK} from version {version.name}.",
-        pipeline_root=kubeflow.pipeline_root,
-        service_account=kubeflow.service_account,
-    )
+    trigger = {"cron_expression": cron.text, "description": f"{_MARK} from version {version.name}."}
+    made = cluster.schedule(version, name, experiment, where.settings.kubeflow, **trigger)
     # Asked after the new one is there: also those that a killed call or somebody else made meanwhile.
     old = [each for each in _ours(where, experiment) if each.recurring_run_id != made]
     going = _remove(where, experiment, old)
+    # A cron that never fires was refused when it was read.
     fires = cron.next(datetime.now(timezone.utc))
-    if as_json:
-        more = {"cron": cron.text, "version": version.name, "replaced": len(old), "going_on": going}
-        _print_change(where, "scheduled", made, **more)
-        return 0
-    say(f"Scheduled {name} at '{cron.text}', version {version.name}, in the experiment {where.experiment}.")
-    if fires is not None:
-        say(f"Next: {fires:%A %Y-%m-%d %H:%M:%S} UTC (or the zone that the scheduler is set to).")
-    say("One run at a time; what was missed is not caught up on, since ingest reads all new weeks anyway.")
+    lines = [
+        f"Scheduled {name} at '{cron.text}', version {version.name}, in the experiment {where.experiment}.",
+        f"Next: {fires:%A %Y-%m-%d %H:%M:%S} UTC (or the zone that the scheduler is set to).",
+        "One run at a time; what was missed is not caught up on, since ingest reads all new weeks anyway.",
+    ]
     if old:
-        say(f"It replaces what was scheduled before: {', '.join(_when(each) for each in old)}")
-    _say_kept(going)
-    return 0
+        lines.append(f"It replaces what was scheduled before: {', '.join(_when(each) for each in old)}")
+    more = {"cron": cron.text, "version": version.name, "replaced": len(old), "going_on": going}
+    return _tell(where, "scheduled", made, [*lines, *_kept(going)], as_json, **more)
 
 
 def _remove(where: Target, experiment: str, old: Sequence[Any]) -> list[str]:
@@ -75,22 +72,22 @@ def _remove(where: Target, experiment: str, old: Sequence[Any]) -> list[str]:
     return [fired[each.recurring_run_id] for each in old if each.recurring_run_id in fired]
 
 
-def _say_kept(going: Sequence[str]) -> None:
-    for run in going:
-        say(f"Run {run} of the one before goes on. That one is disabled, and the next call removes it.")
+def _kept(going: Sequence[str]) -> list[str]:
+    of_before = "of the one before goes on. That one is disabled, and the next call removes it."
+    return [f"Run {run} {of_before}" for run in going]
 
 
 def show_all(where: Target, as_json: bool) -> int:
     """Lists all recurring runs on the cluster that were made here; returns the exit code."""
     ours = [each for each in where.cluster.schedules() if _is_ours(each)]
     names = {each.experiment_id: where.cluster.experiment_name(each.experiment_id) for each in ours}
+    records = [_record(each, names[each.experiment_id]) for each in ours]
     if as_json:
-        print_json([_record(each, names[each.experiment_id]) for each in ours])
+        print_json(records)
         return 0
     if not ours:
         say(f"No recurring run was made by edgeline on {where.cluster.host}.")
-    for each in ours:
-        record = _record(each, names[each.experiment_id])
+    for record in records:
         line = f"{record['name']:<16} {record['cron']:<20} {record['state']:<9} {record['experiment']:<24}"
         say(f"{line} since {record['created_at']}")
     twice = [(e.display_name, e.experiment_id) for e in ours if _is_enabled(e)]
@@ -106,8 +103,7 @@ def delete(where: Target, as_json: bool) -> int:
         EdgelineError: There is none, or a run of it is going on.
     """
     ours = _found(where)
-    going = _remove(where, ours[0].experiment_id, ours)
-    if going:
+    if going := _remove(where, ours[0].experiment_id, ours):
         raise EdgelineError(
             f"{where.workload.name} does not fire any more; it is not deleted, since its run {going[0]} is"
             " going on.",
@@ -115,39 +111,27 @@ def delete(where: Target, as_json: bool) -> int:
             f"Run the same command again when it has ended: `edgeline kubeflow watch {going[0]}`. Or"
             f" terminate it on its page first: {where.cluster.run_url(going[0])}",
         )
-    if as_json:
-        _print_change(where, "deleted", ours[0].recurring_run_id)
-    else:
-        say(f"{where.workload.name} is no longer scheduled in the experiment {where.experiment}.")
-    return 0
+    gone = f"{where.workload.name} is no longer scheduled in the experiment {where.experiment}."
+    return _tell(where, "deleted", ours[0].recurring_run_id, [gone], as_json)
 
 
 def switch(where: Target, enable: bool, as_json: bool) -> int:
     """Lets the recurring run fire, or keeps it from that; returns the exit code."""
     newest, *older = _found(where)
-    going: list[str] = []
+    name = where.workload.name
     if enable:
         going = _remove(where, newest.experiment_id, older)
         where.cluster.enable_schedule(newest.recurring_run_id)
+        lines = [f"{name} fires again: {_when(newest)}", *_kept(going)]
     else:
         for each in (newest, *older):
             where.cluster.disable_schedule(each.recurring_run_id)
-    if as_json:
-        _print_change(where, "enabled" if enable else "disabled", newest.recurring_run_id)
-    elif enable:
-        say(f"{where.workload.name} fires again: {_when(newest)}")
-        _say_kept(going)
-    else:
-        say(f"{where.workload.name} does not fire any more; `edgeline kubeflow schedule --enable` undoes it.")
-    return 0
+        lines = [f"{name} does not fire any more; `edgeline kubeflow schedule --enable` undoes it."]
+    return _tell(where, "enabled" if enable else "disabled", newest.recurring_run_id, lines, as_json)
 
 
 def _found(where: Target) -> list[Any]:
-    """What is scheduled of the workload, the newest first.
-
-    Raises:
-        EdgelineError: Nothing is.
-    """
+    """What is scheduled of the workload, the newest first; an EdgelineError where nothing is."""
     experiment = where.cluster.find_experiment(where.experiment)
     ours = _ours(where, experiment) if experiment is not None else []
     if not ours:
@@ -162,27 +146,17 @@ def _found(where: Target) -> list[Any]:
 
 
 def _ours(where: Target, experiment: str) -> list[Any]:
-    return [
-        each
-        for each in where.cluster.schedules()
-        if _is_ours(each) and (each.display_name, each.experiment_id) == (where.workload.name, experiment)
-    ]
+    return [each for each in _named(where, experiment) if _is_ours(each)]
 
 
-def _refuse_a_taken_name(where: Target, experiment: str) -> None:
-    name = where.workload.name
-    for each in where.cluster.schedules():
-        if (each.display_name, each.experiment_id) == (name, experiment) and not _is_ours(each):
-            raise EdgelineError(
-                f"The experiment {where.experiment} has a recurring run {name!r} already, which was not made"
-                " by this command.",
-                "Two of one name would both fire, and this one is not ours to replace.",
-                "Delete or rename it, or name another experiment: --set kubeflow.experiment=NAME",
-            )
+def _named(where: Target, experiment: str) -> list[Any]:
+    """What is scheduled under the workload's name in an experiment, whoever made it."""
+    name = (where.workload.name, experiment)
+    return [each for each in where.cluster.schedules() if (each.display_name, each.experiment_id) == name]
 
 
 def _is_ours(each: Any) -> bool:
-    return bool(each.description) and str(each.description).startswith(_MARK)
+    return str(each.description).startswith(_MARK)
 
 
 def _is_enabled(each: Any) -> bool:
@@ -205,5 +179,9 @@ def _record(each: Any, experiment: str) -> dict[str, Any]:
     }
 
 
-def _print_change(where: Target, what: str, recurring_run: str, **more: Any) -> None:
-    print_json({"workload": where.workload.name, "outcome": what, "recurring_run": recurring_run, **more})
+def _tell(where: Target, what: str, identity: str, lines: Sequence[str], as_json: bool, **more: Any) -> int:
+    if as_json:
+        print_json({"workload": where.workload.name, "outcome": what, "recurring_run": identity, **more})
+    else:
+        say("\n".join(lines))
+    return 0

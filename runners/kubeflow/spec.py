@@ -4,7 +4,7 @@ Works on the pipeline spec as nested dictionaries, with the names that its JSON 
 are written in the fields that every KFP 2 backend reads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount_path, split_claim
@@ -15,7 +15,6 @@ _UI_TYPES = {PAGE: "system.HTML", METRICS: "system.Metrics", CONFUSION: "system.
 # A cluster can count a step as done whose pod was lost. So what the gate lets begin also needs its page,
 # which it leaves only when it ended well.
 _GATE, _GATE_PAGE = "DataGate", "gate"
-_LONGEST_WAIT_S = 3600
 # Parameters that only a pod knows. A backend from KFP 2.5 on fills in the first itself, our entry the others.
 RUN_ID = "{{$.pipeline_job_uuid}}"
 CODE_OF_IMAGE, LOCK_OF_IMAGE = "code-of-the-image", "lock-of-the-image"
@@ -24,14 +23,9 @@ Spec = dict[str, Any]
 
 
 def finish(spec: Spec, settings: KubeflowSettings) -> tuple[Spec, Spec]:
-    """Completes a pipeline spec in place.
+    """Completes, in place, the pipeline spec that TFX compiled.
 
-    Args:
-        spec: What TFX compiled.
-        settings: The platform's side.
-
-    Returns:
-        The spec, and the document that goes beside it for Kubernetes; the latter empty where nothing is set.
+    Returns it, and the document that goes beside it for Kubernetes; the latter empty where nothing is set.
     """
     executors = spec["deploymentSpec"]["executors"]
     platform = {}
@@ -48,14 +42,13 @@ def finish(spec: Spec, settings: KubeflowSettings) -> tuple[Spec, Spec]:
                 "maxRetryCount": settings.retries,
                 "backoffDuration": f"{settings.retry_backoff_s}s",
                 "backoffFactor": 2.0,
-                "backoffMaxDuration": f"{_LONGEST_WAIT_S}s",
+                "backoffMaxDuration": "3600s",
             }
         _complete_container(step, executors[label]["container"], settings)
         if config := _kubernetes_config(step, settings):
             platform[label] = config
-    if not platform:
-        return spec, {}
-    return spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}}
+    beside = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}}
+    return spec, beside if platform else {}
 
 
 def _add_ui_outputs(step: str, component: Spec) -> None:
@@ -83,16 +76,14 @@ def _complete_container(step: str, container: Spec, settings: KubeflowSettings) 
     if settings.env:
         container["env"] = [{"name": name, "value": value} for name, value in sorted(settings.env.items())]
     placement = settings.placement(step)
-    resources: Spec = {}
-    if placement.cpu is not None:
-        resources["cpuLimit"] = placement.cpu
-    if placement.memory_gb is not None:
-        resources["memoryLimit"] = placement.memory_gb
-    if placement.gpu:
-        kind = placement.gpu_type or DEFAULT_GPU_TYPE
-        resources["accelerator"] = {"type": kind, "count": str(placement.gpu)}
-    if resources:
-        container["resources"] = resources
+    kind, count = placement.gpu_type or DEFAULT_GPU_TYPE, placement.gpu
+    resources = {
+        "cpuLimit": placement.cpu,
+        "memoryLimit": placement.memory_gb,
+        "accelerator": {"type": kind, "count": str(count)} if count else None,
+    }
+    if given := {name: value for name, value in resources.items() if value}:
+        container["resources"] = given
 
 
 def _kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
@@ -102,9 +93,7 @@ def _kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
         secret, _, key = place.partition("/")
         by_secret.setdefault(secret, []).append({"secretKey": key, "envVar": name})
     config = {
-        "pvcMount": [
-            {"constant": claim, "mountPath": mount_path(claim)} for claim in _claims(step, settings)
-        ],
+        "pvcMount": [{"constant": each, "mountPath": mount_path(each)} for each in _claims(step, settings)],
         "secretAsEnv": [{"secretName": name, "keyToEnv": keys} for name, keys in by_secret.items()],
         "nodeSelector": {"labels": dict(placement.node_selector)} if placement.node_selector else None,
         "tolerations": [
@@ -117,9 +106,9 @@ def _kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
     return {name: value for name, value in config.items() if value}
 
 
-def _claims(step: str, settings: KubeflowSettings) -> Iterator[str]:
+def _claims(step: str, settings: KubeflowSettings) -> Iterable[str]:
     """The claims of what a step opens, each once: a pod that mounts one twice is refused."""
     locations = [getattr(settings, name) for name in STEPS[step].opens]
     locations += [settings.push] if settings.push_in_every_step else []
     found = [split_claim(location) for location in locations if location]
-    yield from dict.fromkeys(claim[0] for claim in found if claim)
+    return dict.fromkeys(claim[0] for claim in found if claim)

@@ -6,11 +6,11 @@ from the cache has no pod, so it ends in the second in which it starts; its stat
 """
 
 import graphlib
-import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal
+
+from records.steps import STEPS
 
 State = Literal["waiting", "running", "done", "cached", "failed"]
 # States of a run after which nothing happens any more.
@@ -29,40 +29,30 @@ _STATES: Mapping[str, State] = {
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a run.
+    """One step of a run."""
 
-    Attributes:
-        name: As in `pipeline/dag.py`.
-        state: `cached` where it was served from the cache.
-        seconds: From the start of its last attempt to its end, once it has ended.
-        pods: Ids of its pods, the last attempt last.
-    """
-
-    name: str
-    state: State
-    seconds: float | None = None
-    pods: tuple[str, ...] = ()
+    name: str  # as in `pipeline/dag.py`
+    state: State  # `cached` where it was served from the cache
+    seconds: float | None = None  # from the start of its last attempt to its end, once it has ended
+    pods: tuple[str, ...] = ()  # ids of its pods, the last attempt last
 
 
 def plan(spec: Mapping[str, Any]) -> list[str]:
     """The names of the steps in an order in which they can run: that of the DAG as far as it is known.
 
-    Args:
-        spec: A pipeline as it was uploaded; one with a platform part has the pipeline below `pipeline_spec`.
+    The pipeline is as it was uploaded; one with a platform part has the pipeline below `pipeline_spec`.
     """
-    from pipeline.kubeflow_settings import StepName
-
     spec = spec.get("pipeline_spec") or spec
     tasks = spec.get("root", {}).get("dag", {}).get("tasks", {})
-    known = {name: number for number, name in enumerate(get_args(StepName))}
+    known = {name: number for number, name in enumerate(STEPS)}
     waiting = graphlib.TopologicalSorter({name: _upstream(tasks[name]) for name in tasks})
     waiting.prepare()
     order: list[str] = []
-    ready: list[tuple[int, str]] = []
+    ready: set[str] = set()
     while waiting.is_active():
-        for name in waiting.get_ready():
-            heapq.heappush(ready, (known.get(name, len(known)), name))
-        order.append(heapq.heappop(ready)[1])
+        ready |= {*waiting.get_ready()}
+        order.append(min(ready, key=lambda name: (known.get(name, len(known)), name)))
+        ready.remove(order[-1])
         waiting.done(order[-1])
     return order
 
@@ -77,11 +67,9 @@ def _upstream(task: Mapping[str, Any]) -> set[str]:
 
 
 def read_steps(run: Any, names: Sequence[str]) -> list[Step]:
-    """The steps of a run, in the order of `names`; those that nothing is known of are waiting.
+    """The steps of a `V2beta1Run`, in the order of `names`; those that nothing is known of are waiting.
 
-    Args:
-        run: A `V2beta1Run`.
-        names: The plan; empty takes what the run itself shows.
+    Without names it is what the run itself shows.
     """
     tasks = {task.display_name: task for task in _tasks(run) if task.display_name}
     found = [name.removesuffix(_DRIVER) for name in tasks if name.endswith(_DRIVER)]
@@ -96,8 +84,7 @@ def is_pending(run: Any) -> bool:
 
 def is_settled(run: Any) -> bool:
     """Whether all of a run has ended; the server writes down the run first, and its tasks after."""
-    going = ("PENDING", "RUNNING")
-    return run.state in ENDED and not any(task.state in going for task in _tasks(run))
+    return run.state in ENDED and not any(task.state in ("PENDING", "RUNNING") for task in _tasks(run))
 
 
 def signature(run: Any) -> tuple[Any, ...]:
@@ -105,8 +92,8 @@ def signature(run: Any) -> tuple[Any, ...]:
     return (run.state, *sorted((task.task_id, str(task.state)) for task in _tasks(run)))
 
 
-def _tasks(run: Any) -> Iterator[Any]:
-    yield from (run.run_details.task_details if run.run_details else None) or []
+def _tasks(run: Any) -> Sequence[Any]:
+    return (run.run_details.task_details if run.run_details else None) or ()
 
 
 def _step(name: str, task: Any, driver: Any) -> Step:
@@ -117,21 +104,12 @@ def _step(name: str, task: Any, driver: Any) -> Step:
         return Step(name, "running" if state == "done" else state)
     state = _STATES[task.state]
     pods = tuple(child.pod_name for child in task.child_tasks or () if child.pod_name)
-    if state == "running" or not _is_time(task.end_time):
+    # The API says year 1 or 1970 where it has not ended.
+    if state == "running" or task.end_time is None or task.end_time.year <= 1970:
         return Step(name, state, None, pods)
-    seconds = (task.end_time - _started(task)).total_seconds()
     if state == "done" and task.end_time == task.start_time:
         return Step(name, "cached", 0.0, pods)
-    return Step(name, state, max(0.0, seconds), pods)
-
-
-def _started(task: Any) -> datetime:
-    """When the last attempt started: a step that was retried keeps its first start time."""
+    # A step that was retried keeps its first start time.
     starts = [entry.update_time for entry in task.state_history or () if entry.state == "RUNNING"]
-    started: datetime = starts[-1] if len(starts) > 1 else task.start_time
-    return started
-
-
-def _is_time(moment: datetime | None) -> bool:
-    """Whether something has happened: the API says year 1 or 1970 where it has not."""
-    return moment is not None and moment.year > 1970
+    started = starts[-1] if len(starts) > 1 else task.start_time
+    return Step(name, state, max(0.0, (task.end_time - started).total_seconds()), pods)

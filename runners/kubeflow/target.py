@@ -3,16 +3,14 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
-from runners.kubeflow.access import Access, connect
-from runners.kubeflow.client import DEFAULT_EXPERIMENT, Cluster, Version
+from runners.kubeflow.access import connect
+from runners.kubeflow.client import Cluster, Version
 from runners.shared.run_options import NamedSettings
 from runners.shared.stdout import note
 
@@ -31,8 +29,8 @@ class Target:
 
     @property
     def experiment(self) -> str:
-        """The name of the experiment that runs are filed under."""
-        return self.settings.kubeflow.experiment or DEFAULT_EXPERIMENT
+        """The name of the experiment that runs are filed under; `Default` is what the API itself takes."""
+        return self.settings.kubeflow.experiment or "Default"
 
 
 def target(named: NamedSettings, host: str | None) -> Target:
@@ -42,36 +40,25 @@ def target(named: NamedSettings, host: str | None) -> Target:
         EdgelineError: A setting is wrong, or nobody answers.
     """
     workload, settings = named.load()
-    return Target(workload, settings, connect(Access.settle(settings.kubeflow, host, os.environ)))
+    return Target(workload, settings, connect(settings.kubeflow, host, os.environ))
 
 
 def upload(target: Target, package: Path | None) -> Version:
-    """Compiles the DAG, or takes what was compiled before, and uploads it as a new version.
-
-    Args:
-        target: What and where to.
-        package: The YAML that `edgeline kubeflow compile` wrote; None compiles.
+    """Compiles the DAG, or takes the YAML that `edgeline kubeflow compile` wrote; uploads a new version.
 
     Raises:
         EdgelineError: It does not compile, the file is none of ours, or the server refuses it.
     """
-    with _compiled(target, package) as path:
-        content = path.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        if package is None:
+            from runners.kubeflow.compiler import compile_pipeline
+
+            note("Compiling the DAG, which takes about half a minute.")
+            package = compile_pipeline(target.workload, target.settings, Path(folder, "pipeline.yaml")).path
+        content = package.read_bytes()
         # The time sorts versions, the digest says which are the same.
         name = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{hashlib.sha256(content).hexdigest()[:8]}"
-        return target.cluster.upload(path, _pipeline_name(path, content), name)
-
-
-@contextmanager
-def _compiled(target: Target, package: Path | None) -> Iterator[Path]:
-    if package is not None:
-        yield package
-        return
-    from runners.kubeflow.compiler import compile_pipeline
-
-    note("Compiling the DAG, which takes about half a minute.")
-    with tempfile.TemporaryDirectory() as folder:
-        yield compile_pipeline(target.workload, target.settings, Path(folder) / "pipeline.yaml").path
+        return target.cluster.upload(package, _pipeline_name(package, content), name)
 
 
 def _pipeline_name(path: Path, content: bytes) -> str:

@@ -16,61 +16,43 @@ from runners.shared.progress_text import duration
 
 @dataclass(frozen=True)
 class Patience:
-    """How long what is waited for, in seconds.
+    """How long what is waited for, in seconds."""
 
-    Attributes:
-        poll_s: Between two looks.
-        start_s: After this without a change, a pod that has not begun is looked into, and again each time.
-        hopeless_s: After this without a change, one that time alone will not fix ends the waiting.
-        quiet_s: After this without a change, a step that runs is worth a look.
-        settle_s: So long the tasks of a run that has ended may take to end too.
-        outage_s: So long the API may be away while a run is followed.
-        timeout_s: For the whole run; None waits to its end.
-    """
-
-    poll_s: float = 5.0
+    poll_s: float = 5.0  # between two looks
+    # After this without a change, a pod that has not begun is looked into, and again each time.
     start_s: float = 45.0
+    # After this without a change, one that time alone will not fix ends the waiting.
     hopeless_s: float = 180.0
-    quiet_s: float = 1800.0
-    settle_s: float = 60.0
-    outage_s: float = 300.0
-    timeout_s: float | None = None
+    quiet_s: float = 1800.0  # after this without a change, a step that runs is worth a look
+    settle_s: float = 60.0  # so long the tasks of a run that has ended may take to end too
+    outage_s: float = 300.0  # so long the API may be away while a run is followed
+    timeout_s: float | None = None  # for the whole run; None waits to its end
 
 
-def follow(
-    cluster: Cluster, run: str, names: Sequence[str], handle: Callable[[Event], None], patience: Patience
-) -> Any:
-    """Waits for the end of a run; returns it as it was last seen, a `V2beta1Run`.
+class Follower:
+    """Waits for the end of one run, by its id, and knows what has been seen of it so far.
 
-    Args:
-        cluster: Where it runs.
-        run: Its id.
-        names: Its steps.
-        handle: Is told of each step, and of what keeps one from starting.
-        patience: How long.
-
-    Raises:
-        EdgelineError: It did not end in time, a step can never start, or nobody answers any more. The run
-            itself is left as it is.
+    `handle` is told of each step, and of what keeps one from starting.
     """
-    return _Follower(cluster, run, handle, patience).follow(names)
-
-
-class _Follower:
-    """What has been seen of one run so far."""
 
     def __init__(
         self, cluster: Cluster, run: str, handle: Callable[[Event], None], patience: Patience
     ) -> None:
         self.cluster, self.run, self.handle, self.patience = cluster, run, handle, patience
         self.states: dict[str, str] = {}
-        self.told: set[tuple[str, str]] = set()
+        self.told: set[object] = set()
         self.seen: tuple[Any, ...] | None = None
         self.hopeless: Trouble | None = None
         self.since = self.looked = time.monotonic()
+        self.again = f"Follow it again with `edgeline kubeflow watch {run}`."
 
     def follow(self, names: Sequence[str]) -> Any:
-        """See `follow`."""
+        """Follows the run, with steps of these names; returns it as it was last seen, a `V2beta1Run`.
+
+        Raises:
+            EdgelineError: It did not end in time, a step can never start, or nobody answers any more. The run
+                itself is left as it is.
+        """
         began = time.monotonic()
         over = None
         self.handle({"event": "plan", "steps": list(names)})
@@ -90,7 +72,7 @@ class _Follower:
                 raise EdgelineError(
                     f"Run {self.run} has not ended after {duration(timeout)}; its state is {run.state}.",
                     "Only the waiting ended: the run itself goes on.",
-                    _again(self.run),
+                    self.again,
                 )
             time.sleep(self.patience.poll_s)
 
@@ -102,17 +84,14 @@ class _Follower:
                 return self.cluster.run(self.run)
             except Unavailable as error:
                 if time.monotonic() - away_since > self.patience.outage_s:
-                    raise Unavailable(
-                        error.found, f"{error.why} The run itself may go on.", _again(self.run)
-                    ) from error
-                warning = f"{self.cluster.host} is away; asking again."
-                self.handle({"event": "warning", "text": warning})
+                    why = f"{error.why} The run itself may go on."
+                    raise Unavailable(error.found, why, self.again) from error
+                self.handle({"event": "warning", "text": f"{self.cluster.host} is away; asking again."})
             except EdgelineError as error:
                 if self.seen is None:
                     raise
-                raise EdgelineError(
-                    error.found, f"{error.why} The run itself goes on.", f"{error.do} {_again(self.run)}"
-                ) from error
+                why, do = f"{error.why} The run itself goes on.", f"{error.do} {self.again}"
+                raise EdgelineError(error.found, why, do) from error
             time.sleep(self.patience.poll_s)
 
     def _tell(self, step: Step, ended: bool) -> None:
@@ -137,47 +116,42 @@ class _Follower:
         if now - self.looked < self.patience.start_s:
             return
         self.looked = now
+        quiet_s = now - self.since
         if not self.states:
-            self._warn(
-                ("", "start"),
-                f"The cluster has not begun with the run for {duration(now - self.since)}:"
-                " is Argo's workflow-controller up?",
-            )
-        elif not is_pending(run):
+            begun = f"The cluster has not begun with the run for {duration(quiet_s)}"
+            self._warn("start", f"{begun}: is Argo's workflow-controller up?")
+            return
+        if not is_pending(run):
             # A pod whose memory ran out can look as if it ran, for as long as one waits (Argo 3.3).
-            if now - self.since >= self.patience.quiet_s:
+            if quiet_s >= self.patience.quiet_s:
                 self._warn(
-                    ("", "quiet"),
-                    f"Nothing has changed for {duration(now - self.since)}. That may be a long training;"
+                    "quiet",
+                    f"Nothing has changed for {duration(quiet_s)}. That may be a long training;"
                     " `kubectl get pods` in the run's namespace shows whether its pod was OOMKilled.",
                 )
-        else:
-            found = list(troubles(read_pods(self.cluster.pods(self.run))))
-            for trouble in found:
-                self._warn(trouble.key, f"{trouble.found} {trouble.do}")
-            self.hopeless = next((trouble for trouble in found if trouble.hopeless), None)
-            if self.hopeless is not None and now - self.since >= self.patience.hopeless_s:
-                raise self._give_up(self.hopeless)
-            if not found:
-                self._warn(
-                    ("", "pending"),
-                    f"A pod of the run has not begun for {duration(now - self.since)}. `kubectl get pods` in"
-                    " its namespace shows which, and `kubectl describe pod` why.",
-                )
+            return
+        found = list(troubles(read_pods(self.cluster.pods(self.run))))
+        for trouble in found:
+            self._warn(trouble.key, f"{trouble.found} {trouble.do}")
+        self.hopeless = next((trouble for trouble in found if trouble.hopeless), None)
+        if self.hopeless is not None and quiet_s >= self.patience.hopeless_s:
+            raise self._give_up(self.hopeless)
+        if not found:
+            self._warn(
+                "pending",
+                f"A pod of the run has not begun for {duration(quiet_s)}. `kubectl get pods` in"
+                " its namespace shows which, and `kubectl describe pod` why.",
+            )
 
     def _give_up(self, trouble: Trouble) -> EdgelineError:
         return EdgelineError(
             trouble.found,
             f"{trouble.why} Nothing was pushed by this run so far, which waits on the cluster.",
             f"{trouble.do} The run then goes on by itself, unless you terminate it on its page:"
-            f" {self.cluster.run_url(self.run)}\n{_again(self.run)}",
+            f" {self.cluster.run_url(self.run)}\n{self.again}",
         )
 
-    def _warn(self, key: tuple[str, str], text: str) -> None:
+    def _warn(self, key: object, text: str) -> None:
         if key not in self.told:
             self.told.add(key)
             self.handle({"event": "warning", "text": text})
-
-
-def _again(run: str) -> str:
-    return f"Follow it again with `edgeline kubeflow watch {run}`."

@@ -6,11 +6,14 @@ from dataclasses import replace
 import pytest
 
 from records.run import Run
+from runners.kubeflow import runs as kubeflow_runs
+from runners.kubeflow.watch import Patience
 from runners.timers.scheduled_run import ScheduledRun
 from runners.timers.weekly_time import parse_weekly_time
 from tests.runners.kubeflow.commands_run import Terminal
 from tests.runners.kubeflow.server import serving
 
+QUICK = Patience(poll_s=0.002, start_s=0.03, hopeless_s=0.1, quiet_s=60.0, settle_s=0.2, outage_s=0.3)
 # What a path or a setting may well have in it, and systemd, cron or a shell would replace, split or swallow.
 ODD = "a \"b\" 'c' 100% $HOME ${HOME} \\ ü"
 ODD_ARGUMENTS = (
@@ -40,6 +43,7 @@ def server():
 @pytest.fixture
 def edgeline(server, tmp_path, capsys, monkeypatch):
     """`edgeline kubeflow` in a terminal where nothing but that server is known."""
+    monkeypatch.setattr(kubeflow_runs, "PATIENCE", QUICK)
     for name in ("KFP_ENDPOINT", "KFP_TOKEN", "KFP_COOKIES", "KF_PIPELINES_UI_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     return Terminal(server, tmp_path, capsys)

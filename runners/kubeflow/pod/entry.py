@@ -22,16 +22,8 @@ from records.outcome import Outcome
 from records.push import PUSH
 from records.run import Problem
 from records.steps import RELEASE_GATE, STEPS
-from runners.kubeflow.pod import pages
-from runners.kubeflow.pod.handover import (
-    Json,
-    Locations,
-    artifacts,
-    hand_back,
-    prepare,
-    run_id,
-    take_foreign_outputs,
-)
+from runners.kubeflow.pod import handover, pages
+from runners.kubeflow.pod.handover import Json, Locations
 from runners.kubeflow.pod.record import leave_end
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
@@ -41,19 +33,14 @@ from runners.shared.failures import chain, describe
 
 
 def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
-    """Runs one step; returns its exit code.
-
-    Args:
-        arguments: The command line.
-        root: Below it are the folders that the launcher copies from and to.
-    """
+    """Runs one step; returns its exit code. Below `root` the launcher copies from and to."""
     options, flags = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     started = time.monotonic()
     executor_input = json.loads(options.json_serialized_invocation_args)
     run = ""
     try:
-        run = run_id(executor_input, options.step)
+        run = handover.run_id(executor_input, options.step)
         _run(options, flags, executor_input, run, Locations(root))
         outcome = _ended_well(options.step, executor_input, time.monotonic() - started)
     except Exception as error:
@@ -76,7 +63,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
 def _ended_well(step: str, executor_input: Json, seconds: float) -> Outcome:
     """The outcome of a step that ended well; what ReleaseGate lets pass is what the Pusher did."""
     if step == RELEASE_GATE:
-        place = dict(artifacts(executor_input["inputs"]))["pushed_model"]["uri"]
+        place = dict(handover.artifacts(executor_input["inputs"]))["pushed_model"]["uri"]
         push = PUSH.read(Path(place))
         return Outcome(push.outcome, push.version, push.reasons, step=step)
     return Outcome("done", reasons=(f"{step} in {seconds:.1f} s.",), step=step)
@@ -85,25 +72,23 @@ def _ended_well(step: str, executor_input: Json, seconds: float) -> Outcome:
 def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     """Our options and those of TFX's runner; what is left are the flags of Beam."""
     parser = argparse.ArgumentParser(prog="runners.kubeflow.pod.entry", allow_abbrev=False)
-    parser.add_argument("--records", required=True)
-    parser.add_argument("--step", required=True)
-    parser.add_argument("--module", required=True)
-    parser.add_argument("--source", required=True)
-    parser.add_argument("--executor_class_path", required=True)
-    parser.add_argument("--json_serialized_invocation_args", required=True)
+    required = ("records", "step", "module", "source", "executor_class_path")
+    for name in (*required, "json_serialized_invocation_args"):
+        parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
     return parser.parse_known_args(arguments)
 
 
 def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, locations: Locations) -> None:
     started, clock = datetime.now(timezone.utc), time.monotonic()
-    foreign = take_foreign_outputs(executor_input)
+    foreign = handover.take_foreign_outputs(executor_input)
     fillings = {
         RUN_ID: run,
         CODE_OF_IMAGE: digest(step_files(options.module, options.source)),
         LOCK_OF_IMAGE: inputs.lock_digest(),
     }
-    prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), locations, fillings)
+    inputs_spec = json.loads(options.json_serialized_inputs_spec_args)
+    handover.prepare(executor_input, inputs_spec, locations, fillings)
 
     # Only here, so that a step whose input is wrong says so at once.
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
@@ -114,7 +99,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
     seconds = round(time.monotonic() - clock, 3)
     file = Path(executor_input["outputs"]["outputFile"])
     output = json.loads(file.read_text(encoding="utf-8"))
-    hand_back(output, locations, {"step_started": started.isoformat(), "step_seconds": seconds})
+    handover.hand_back(output, locations, {"step_started": started.isoformat(), "step_seconds": seconds})
     shown = pages.show(options.step, foreign, executor_input, locations)
     output.setdefault("artifacts", {}).update(shown)
     file.write_text(json.dumps(output), encoding="utf-8")

@@ -31,11 +31,7 @@ _NOTES_OF_THE_STORE = ("display_name", "store_session_info")
 
 
 class Locations:
-    """Which local folder the launcher uses for a URI, and back.
-
-    Args:
-        root: Below it are the launcher's folders; `/` in a pod.
-    """
+    """Which local folder the launcher uses for a URI, and back; below `root`, which is `/` in a pod."""
 
     def __init__(self, root: Path) -> None:
         self._folders = {scheme: f"{root / name}/" for scheme, name in LAUNCHER_FOLDERS.items()}
@@ -93,11 +89,8 @@ def prepare(
 ) -> None:
     """Changes an executor input, its foreign outputs taken, so that TFX's runner can read it.
 
-    Args:
-        executor_input: What the backend handed over.
-        inputs_spec: The component's input definitions, which have the type of each input.
-        locations: Where the launcher's copies are.
-        fillings: What stands for each placeholder in the parameters.
+    `inputs_spec` has the component's input definitions, which have the type of each input; `fillings` what
+    stands for each placeholder in the parameters.
     """
     declared = inputs_spec.get("artifacts", {})
     inputs, outputs = executor_input.get("inputs", {}), executor_input.get("outputs", {})
@@ -107,10 +100,9 @@ def prepare(
         title = _title(artifact.get("type"))
         if not title or title.startswith("system."):
             artifact["type"] = declared[name]["artifactType"]
-        metadata = artifact.get("metadata", {})
         artifact["metadata"] = {
             key: value["list"] if isinstance(value, dict) and list(value) == ["list"] else value
-            for key, value in metadata.items()
+            for key, value in artifact.get("metadata", {}).items()
             if key not in _NOTES_OF_THE_STORE
         }
     names: set[str] = set()
@@ -121,21 +113,13 @@ def prepare(
         names.add(artifact["name"])
         artifact["uri"] = locations.local(artifact["uri"])
     values = inputs.get("parameterValues", {})
-    for key, value in values.items():
-        if isinstance(value, str):
-            for placeholder, filling in fillings.items():
-                value = value.replace(placeholder, filling)
-            values[key] = value
+    for key in (key for key, value in values.items() if isinstance(value, str)):
+        for placeholder, filling in fillings.items():
+            values[key] = values[key].replace(placeholder, filling)
 
 
 def hand_back(executor_output: Json, locations: Locations, stamps: Mapping[str, Any]) -> None:
-    """Gives the outputs of a step the URIs that the launcher knows, and notes about the step.
-
-    Args:
-        executor_output: What TFX's runner wrote.
-        locations: As for `prepare`.
-        stamps: Custom properties for each output.
-    """
+    """Gives what TFX's runner wrote the launcher's URIs, and each output the properties `stamps`."""
     for _, artifact in artifacts(executor_output):
         artifact["uri"] = locations.remote(artifact["uri"])
         artifact.setdefault("metadata", {}).update(stamps)

@@ -6,7 +6,7 @@ A page that cannot be made is no reason to lose a step that did its work.
 import html
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,8 @@ def show(
 ) -> dict[str, Json]:
     """Writes what the UI shows of a step that ended well.
 
-    Args:
-        step: Its name.
-        wanted: The outputs for the UI by name, as the backend handed them over.
-        executor_input: The step's, as TFX saw it.
-        locations: Where the launcher takes outputs from.
-
-    Returns:
-        What goes into the executor output, by name.
+    `wanted` are the outputs for it by name, as the backend handed them over; `executor_input` is the step's,
+    as TFX saw it. Returns what goes into the executor output, by name.
     """
     shown: dict[str, Json] = {}
     if PAGE in wanted:
@@ -82,11 +76,8 @@ def _sources(step: str, executor_input: Json) -> Any:
     """The folders that the step read and wrote, under the report's names for them."""
     from report.sources import OUTPUTS, Sources
 
-    def folders() -> Iterator[tuple[str, str]]:
-        for name, artifact in artifacts(executor_input.get("inputs", {})):
-            yield name, artifact["uri"]
-        for name, artifact in artifacts(executor_input.get("outputs", {})):
-            yield OUTPUTS.get((step, name), ""), artifact["uri"]
-
+    found = dict(artifacts(executor_input.get("inputs", {})))
+    for name, artifact in artifacts(executor_input.get("outputs", {})):
+        found[OUTPUTS.get((step, name), "")] = artifact
     known = Sources.__dataclass_fields__
-    return Sources(**{name: Path(folder) for name, folder in folders() if name in known})
+    return Sources(**{name: Path(artifact["uri"]) for name, artifact in found.items() if name in known})

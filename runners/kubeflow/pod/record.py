@@ -15,13 +15,9 @@ _log = logging.getLogger("edgeline.kubeflow")
 
 
 def leave_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None:
-    """Adds to what DataGate left of the run, if it came so far, how it ended.
+    """Adds to what DataGate left of the run, if it came so far, with what outcome a step ended it, and why.
 
-    Args:
-        run: Id of the run.
-        place: Folder or URL of the records of the model, which it is named after.
-        outcome: Of the step that ended it.
-        problem: What ended it.
+    `place` is the folder or URL of the records of the model, which it is named after.
     """
     assert outcome.outcome != "done"
     try:

@@ -11,7 +11,7 @@ import pytest
 from errors import EdgelineError, UsageError
 from pipeline.kubeflow_settings import KubeflowSettings
 from runners.kubeflow import access as kubeflow_access
-from runners.kubeflow.access import Access, connect
+from runners.kubeflow.access import connect, find_host
 from runners.kubeflow.errors import message
 from tests.runners.kubeflow.commands_run import Terminal
 from tests.runners.kubeflow.server import GO_STACK, hang, hang_up, status
@@ -21,7 +21,7 @@ LOGIN = "<!doctype html><title>Sign in</title>" + "<p>x</p>" * 500
 
 
 def test_the_server_is_asked_once_whether_it_is_there(server):
-    connect(Access(server.url))
+    connect(KubeflowSettings(), server.url, {})
     assert server.requests == [("GET", "/apis/v2beta1/healthz")]
 
 
@@ -85,27 +85,25 @@ def test_a_host_that_is_no_url_is_bad_usage(edgeline, host):
 def test_the_host_comes_from_the_option_then_the_settings_then_the_environment():
     settings = KubeflowSettings(host="http://settings")
     environ = {"KFP_ENDPOINT": "http://environment/", "KF_PIPELINES_ENDPOINT": "http://of-kfp"}
-    assert Access.settle(settings, "http://option/", environ).host == "http://option"
-    assert Access.settle(settings, None, environ).host == "http://settings"
-    assert Access.settle(KubeflowSettings(), None, environ).host == "http://environment"
-    assert Access.settle(KubeflowSettings(), None, {}).host is None
+    assert find_host(settings, "http://option/", environ) == "http://option"
+    assert find_host(settings, None, environ) == "http://settings"
+    assert find_host(KubeflowSettings(), None, environ) == "http://environment"
+    assert find_host(KubeflowSettings(), None, {}) is None
 
 
 def test_who_asks_is_passed_on(server, tmp_path, monkeypatch):
-    def sent(access):
-        connect(access)
+    def sent(**environ):
+        connect(KubeflowSettings(), server.url, environ)
         return {name.lower(): value for name, value in server.headers[-1].items()}
 
-    assert "authorization" not in sent(Access(server.url))
-    token = Access.settle(KubeflowSettings(), server.url, {"KFP_TOKEN": "t-1"})
-    assert sent(token)["authorization"] == "Bearer t-1"
-    session = Access.settle(KubeflowSettings(), server.url, {"KFP_COOKIES": "authservice_session=s-1"})
-    assert sent(session)["cookie"] == "authservice_session=s-1"
+    assert "authorization" not in sent()
+    assert sent(KFP_TOKEN="t-1")["authorization"] == "Bearer t-1"
+    assert sent(KFP_COOKIES="authservice_session=s-1")["cookie"] == "authservice_session=s-1"
     file = tmp_path / "token"
     file.write_text("from-the-kubelet\n")
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(file))
-    account = Access.settle(KubeflowSettings(), server.url, {"KF_PIPELINES_SA_TOKEN_PATH": str(file)})
-    assert sent(account)["authorization"] == "Bearer from-the-kubelet"
+    account = sent(KF_PIPELINES_SA_TOKEN_PATH=str(file))
+    assert account["authorization"] == "Bearer from-the-kubelet"
 
 
 def test_a_token_file_that_is_not_there_is_told(server, edgeline, tmp_path, monkeypatch):
@@ -125,7 +123,7 @@ def test_several_users_need_a_namespace(server, edgeline):
 
 
 def test_an_experiment_that_somebody_else_makes_at_the_same_time_is_taken(server):
-    cluster = connect(Access(server.url))
+    cluster = connect(KubeflowSettings(), server.url, {})
     theirs = cluster.experiment("weekly")
     server.break_(r"GET .*/experiments$", status(200, {}), times=2)
     assert cluster.experiment("weekly") == theirs
@@ -133,7 +131,7 @@ def test_an_experiment_that_somebody_else_makes_at_the_same_time_is_taken(server
 
 
 def test_a_pipeline_that_somebody_else_makes_at_the_same_time_is_taken(server, tmp_path):
-    cluster = connect(Access(server.url))
+    cluster = connect(KubeflowSettings(), server.url, {})
     package = Terminal(server, tmp_path, None).package
     theirs = cluster.upload(package, "shelf", "v1")
     server.break_(r"GET .*/pipelines$", status(200, {}), times=1)
@@ -181,7 +179,7 @@ def test_of_an_error_only_the_innermost_first_line_is_shown():
 
 
 def test_a_run_that_is_unknown_is_told_from_an_api_that_is_unknown(server):
-    cluster = connect(Access(server.url))
+    cluster = connect(KubeflowSettings(), server.url, {})
     with pytest.raises(UsageError, match="There is no run nope"):
         cluster.run("nope")
     server.break_("/runs/", status(404, "Not Found\n", "text/plain"))
@@ -190,7 +188,7 @@ def test_a_run_that_is_unknown_is_told_from_an_api_that_is_unknown(server):
 
 
 def test_a_log_that_is_gone_is_empty(server):
-    cluster = connect(Access(server.url))
+    cluster = connect(KubeflowSettings(), server.url, {})
     assert cluster.log("nope", "pod") == []
     server.break_("/log", status(404, "Not Found\n", "text/plain"))
     assert cluster.log("nope", "pod") == []

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
+from pipeline.kubeflow_settings import KubeflowSettings
 from records.outcome import Outcome
-from runners.kubeflow import runs as kubeflow_runs
-from runners.kubeflow.access import Access, connect
+from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
 from runners.kubeflow.steps import read_steps
 from tests.runners.kubeflow.server import STEPS, Story, status, until
-from tests.runners.kubeflow.test_runs import LAUNCHER, PUSHED, QUICK, SAID, failed, logs, the_run
+from tests.runners.kubeflow.test_runs import LAUNCHER, PUSHED, SAID, failed, logs, the_run
 from tests.runners.kubeflow.test_steps import ANSWERS, answer
 
 NO_MODEL = (
@@ -27,12 +27,6 @@ BEHIND_A_LOST_TRAINER = until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE
 GREEN_WITH_A_LOST_LAST_STEP = until(
     "ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs={**ALL_DONE, **logs(ReleaseGate=TOLD_TO_END)}
 )
-
-
-@pytest.fixture
-def edgeline(edgeline, monkeypatch):
-    monkeypatch.setattr(kubeflow_runs, "PATIENCE", QUICK)
-    return edgeline
 
 
 def replay(server, name):
@@ -54,7 +48,9 @@ def test_a_real_run_behind_a_lost_trainer_is_told_from_the_log_of_the_driver_tha
     names = ["Trainer", "Evaluator", "Pusher", "ReleaseGate"]
     steps = read_steps(run, names)
     assert [step.state for step in steps] == ["done", "failed", "waiting", "waiting"]
-    outcome = conclude(connect(Access(server.url)), run.run_id, run.state, steps, "shelf", None)
+    outcome = conclude(
+        connect(KubeflowSettings(), server.url, {}), run.run_id, run.state, steps, "shelf", None
+    )
     assert outcome.reasons == ("Trainer was counted as done and left no model: its pod was lost.",)
     assert (outcome.outcome, outcome.exit_code) == ("failed", 1)
     assert f"edgeline kubeflow retry {run.run_id}" in outcome.do and "new run" in outcome.do

@@ -2,26 +2,20 @@
 
 import pytest
 
+from pipeline.kubeflow_settings import KubeflowSettings
 from records.outcome import Outcome
-from runners.kubeflow import runs as kubeflow_runs
-from runners.kubeflow.access import Access, connect
+from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
 from runners.kubeflow.steps import read_steps
 from tests.runners.kubeflow.server import STEPS, until
 from tests.runners.kubeflow.test_lost import replay
-from tests.runners.kubeflow.test_runs import LAUNCHER, PUBLISHED, QUICK, failed, logs
+from tests.runners.kubeflow.test_runs import LAUNCHER, PUBLISHED, failed, logs
 
 OLD = {step: f"{LAUNCHER}Done: {step} in 3.0 s.\n{PUBLISHED}" for step in STEPS}
 OLD["ReleaseGate"] = f"{LAUNCHER}Pushed version 7 of shelf to /push\nDone: ReleaseGate in 3.0 s.\n{PUBLISHED}"
 OLD_REFUSAL = (
     f"{LAUNCHER}Data refused: half of it is dark.\n{PUBLISHED}F1120 12:51 23 main.go:49] exit status 4"
 )
-
-
-@pytest.fixture
-def edgeline(edgeline, monkeypatch):
-    monkeypatch.setattr(kubeflow_runs, "PATIENCE", QUICK)
-    return edgeline
 
 
 @pytest.mark.parametrize(
@@ -36,7 +30,9 @@ def edgeline(edgeline, monkeypatch):
 def test_a_real_run_ended_as_the_log_of_its_last_step_says(server, name, word, code, version, reasons):
     run = replay(server, name)
     steps = read_steps(run, ())
-    outcome = conclude(connect(Access(server.url)), run.run_id, run.state, steps, "shelf", None)
+    outcome = conclude(
+        connect(KubeflowSettings(), server.url, {}), run.run_id, run.state, steps, "shelf", None
+    )
     assert (outcome.outcome, outcome.exit_code, outcome.version) == (word, code, version)
     assert outcome.reasons[: len(reasons) or 1] == reasons
 

@@ -6,18 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.kubeflow_settings import KubeflowSettings
 from records.outcome import Outcome
-from runners.kubeflow import runs as kubeflow_runs
 from runners.kubeflow import watch as kubeflow_watch
-from runners.kubeflow.access import Access, connect
+from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
 from runners.kubeflow.steps import Step
-from runners.kubeflow.watch import Patience
 from tests.release.candidates import make_candidate
 from tests.runners.kubeflow.commands_run import ROOT
 from tests.runners.kubeflow.server import STEPS, Story, hang_up, status, until
 
-QUICK = Patience(poll_s=0.002, start_s=0.03, hopeless_s=0.1, quiet_s=60.0, settle_s=0.2, outage_s=0.3)
 LAUNCHER = "I1120 12:51:43 23 launcher_v2.go:90] input ComponentSpec:{\n"
 PUBLISHED = "I1120 12:51:44 23 launcher_v2.go:151] publish success.\n"
 SAID = {
@@ -44,12 +42,6 @@ def logs(**said):
 
 PUSHED = until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", logs=logs(ReleaseGate=SAID["pushed"]))
 STEP_BY_STEP = until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", slowly=True, logs=PUSHED.logs)
-
-
-@pytest.fixture
-def edgeline(edgeline, monkeypatch):
-    monkeypatch.setattr(kubeflow_runs, "PATIENCE", QUICK)
-    return edgeline
 
 
 def the_run(server):
@@ -403,7 +395,7 @@ def judge(server, run, push, said=None, state="SUCCEEDED", steps=ALL_DONE):
     server.stories[run] = Story([], logs=logs(ReleaseGate=said) if said else {})
     server.runs[run] = {"run_id": run}
     steps = [Step(step.name, step.state, step.seconds, (f"{run}-{step.name}-pod",)) for step in steps]
-    return conclude(connect(Access(server.url)), run, state, steps, "shelf", push)
+    return conclude(connect(KubeflowSettings(), server.url, {}), run, state, steps, "shelf", push)
 
 
 def test_a_release_in_the_store_that_names_the_run_is_the_best_witness(server, released):

@@ -163,7 +163,7 @@ MESSAGES = [
 
 
 def pod(message, phase="Pending", step="Trainer"):
-    return Pod("shelf-1-2", "shelf-1-x-2", step, True, phase, message, "")
+    return Pod("shelf-1-2", "shelf-1-x-2", step, True, phase, message)
 
 
 @pytest.mark.parametrize(("message", "advice", "hopeless"), MESSAGES)
