@@ -2,11 +2,14 @@
 
 import heapq
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from records.data_checks import Drift
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import schema_pb2
 
 # Below this, the distance between two samples of one distribution is of the size of the thresholds
 # themselves.
@@ -19,15 +22,30 @@ _MOST_SHOWN = 5
 log = logging.getLogger("edgeline.gate")
 
 
-def statistics_options(features: Sequence[str]) -> Any:
-    """A `tfdv.StatsOptions` that counts these features of the window, of its newest span, and of the rest."""
+def statistics_options(schema: "schema_pb2.Schema", unmeasured: Collection[str] = ()) -> Any:
+    """A `tfdv.StatsOptions` for the features of a schema: of the window, of its newest span, and of the rest.
+
+    Texts of whose values the schema says nothing, ids and times, are measured without counting each value:
+    that would hold all of them in memory.
+    """
     import tensorflow_data_validation as tfdv
+    from tensorflow_metadata.proto.v0 import schema_pb2
     from tfx_bsl.public.proto import slicing_spec_pb2
 
     slicing = slicing_spec_pb2.SlicingConfig()
     slicing.slicing_specs.add().feature_keys.append("newest_span")
+    measured = [feature for feature in schema.feature if feature.name not in unmeasured]
+    uncounted = schema_pb2.Schema()
+    for feature in measured:
+        told = feature.WhichOneof("domain_info") or feature.HasField("drift_comparator")
+        if feature.type == schema_pb2.BYTES and not told:
+            # What TFDV takes for an image it takes for bytes.
+            uncounted.feature.add(name=feature.name, type=schema_pb2.BYTES).image_domain.SetInParent()
     return tfdv.StatsOptions(
-        feature_allowlist=list(features), slicing_config=slicing, num_rank_histogram_buckets=_MOST_TEXTS
+        feature_allowlist=[feature.name for feature in measured],
+        schema=uncounted,
+        slicing_config=slicing,
+        num_rank_histogram_buckets=_MOST_TEXTS,
     )
 
 

@@ -117,10 +117,9 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         window=observed.window,
         code=observed.code_of("ExampleGen"),
     ).with_id("ExampleGen")
-    features = [feature.name for feature in read_schema(workload).feature]
-    measured = [name for name in features if name not in workload.unmeasured]
     statistics = StatisticsGen(
-        examples=ingest.outputs["examples"], stats_options=statistics_options(measured)
+        examples=ingest.outputs["examples"],
+        stats_options=statistics_options(read_schema(workload), workload.unmeasured),
     )
     inferred = SchemaGen(statistics=statistics.outputs["statistics"])
     curated = ImportSchemaGen(text=Path(workload.schema).read_text(encoding="utf-8"))

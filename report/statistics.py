@@ -8,15 +8,11 @@ from typing import Any
 from records.data_checks import Drift
 from report.facts import Distribution, Feature
 
-# Different for each example, or made by ingest: their distribution says nothing of the world.
-_BOOKKEEPING = frozenset(
-    {"photo_id", "session_id", "captured_at", "example_id", "group", "span", "newest_span"}
-)
+# Made by ingest: their distribution says nothing of the world.
+_BOOKKEEPING = frozenset({"span", "newest_span"})
 # Names of StatisticsGen's slices by the feature `newest_span`.
 _WHOLE_WINDOW, _NEWEST, _BEFORE = "All Examples", "newest_span_1", "newest_span_0"
 _MOST_VALUES = 200
-# A text none of whose values is in more of the examples than this tells them apart.
-_ID_SHARE = 0.01
 
 
 def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature, ...]:
@@ -36,7 +32,6 @@ def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature
     features = [
         Feature(name, distribution, before.get(name), **_measured(drift.get(name)))
         for name, distribution in now.items()
-        if name in drift or not distribution.values or distribution.values[0][1] > _ID_SHARE
     ]
     return tuple(sorted(features, key=lambda feature: (feature.distance is None, feature.name)))
 

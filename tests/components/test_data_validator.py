@@ -72,14 +72,13 @@ class Week:
     """Statistics, schema and anomalies of a window, as the steps before the gate put them out."""
 
     def __init__(self, examples, folder):
-        measured = [f.name for f in read_schema(SHELF).feature if f.name not in SHELF.unmeasured]
         self.statistics = artifact(ExampleStatistics, folder / "statistics")
         execute(
             StatisticsGenExecutor,
             {"examples": examples},
             {"statistics": self.statistics},
             folder,
-            stats_options_json=statistics_options(measured).to_json(),
+            stats_options_json=statistics_options(read_schema(SHELF), SHELF.unmeasured).to_json(),
             exclude_splits="[]",
         )
         self.schema = artifact(Schema, folder / "schema")

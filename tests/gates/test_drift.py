@@ -18,15 +18,16 @@ feature {
 def measured(tmp_path):
     """Measures texts of the newest span against those before."""
     import pyarrow as pa
+    from google.protobuf import text_format
     from tensorflow_data_validation.statistics import stats_impl
-    from tensorflow_metadata.proto.v0 import statistics_pb2
+    from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
     schema = tmp_path / "schema.pbtxt"
     schema.write_text(SCHEMA)
 
     def counted(name, texts):
         batch = pa.record_batch([pa.array([text.split() for text in texts])], ["words"])
-        options = statistics_options(["words"])
+        options = statistics_options(text_format.Parse(SCHEMA, schema_pb2.Schema()))
         (found,) = stats_impl.generate_statistics_in_memory(batch, options).datasets
         found.name = name
         return found
@@ -63,3 +64,19 @@ def test_words_beyond_those_that_are_counted_by_name_are_not_taken_for_new_ones(
 
     assert drift.unseen <= drift.expected_unseen
     assert drift.expected_unseen == pytest.approx(0.5 * 51 / 100)
+
+
+def test_ids_are_counted_without_their_values():
+    import pyarrow as pa
+    from google.protobuf import text_format
+    from tensorflow_data_validation.statistics import stats_impl
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    schema = text_format.Parse(SCHEMA + 'feature { name: "id" type: BYTES }', schema_pb2.Schema())
+    batch = pa.record_batch([pa.array([["a"]] * 9)] * 2, ["words", "id"])
+
+    (found,) = stats_impl.generate_statistics_in_memory(batch, statistics_options(schema)).datasets
+
+    kinds = {feature.path.step[0]: feature.WhichOneof("stats") for feature in found.features}
+    assert kinds == {"words": "string_stats", "id": "bytes_stats"}
+    assert {feature.bytes_stats.common_stats.num_non_missing for feature in found.features} == {0, 9}

@@ -47,15 +47,5 @@ def test_each_feature_has_its_distribution_now_and_before_and_its_distance(stati
     assert brightness.before is not None and brightness.before.mean is None
 
 
-def test_texts_that_tell_examples_apart_are_left_out_unless_their_drift_was_measured(tmp_path):
-    made = statistics_pb2.DatasetFeatureStatisticsList()
-    dataset(made, "All Examples", {f"row {n}": 1 for n in range(1000)}, (100.0, 9.0))
-    (tmp_path / "Split-train").mkdir()
-    (tmp_path / "Split-train" / "FeatureStats.pb").write_bytes(made.SerializeToString())
-    assert [feature.name for feature in read_features(tmp_path, {})] == ["brightness"]
-    drift = {"lane_id": Drift("lane_id", "l_infty", 0.75, 0.1)}
-    assert [feature.name for feature in read_features(tmp_path, drift)] == ["lane_id", "brightness"]
-
-
 def test_without_statistics_there_is_no_feature(tmp_path):
     assert read_features(tmp_path, {}) == ()

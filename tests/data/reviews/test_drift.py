@@ -49,7 +49,7 @@ def test_faults_that_drift_are_found_by_what_they_change_and_a_clean_week_by_not
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
     source = open_source(WORKLOAD, DataSettings())
-    options = statistics_options([feature.name for feature in schema.feature])
+    options = statistics_options(schema)
 
     def statistics(name, weeks, faults):
         spans = generate(tmp_path / "weeks", weeks=weeks, per_week=WEEK, seed=20, faults=faults)
