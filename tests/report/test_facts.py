@@ -196,7 +196,7 @@ def test_facts_of_before_the_files_had_types_are_read_and_compared_with():
     assert found.mistakes is not None and found.mistakes[0].span == 8
 
     row = make_row(found, None)
-    assert (row.accuracy, row.photos, row.quarantined) == (0.925, 1900, 2)
+    assert (row.accuracy, row.examples, row.quarantined) == (0.925, 1900, 2)
     changed = {change.what for change in find_changes(a_run(), found)}
     assert "Photos quarantined" in changed and not any("edge" in what or "Size" in what for what in changed)
     assert "Since run 20260928-030000" in render_run(a_run(), {}, found)
