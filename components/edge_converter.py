@@ -47,7 +47,7 @@ def EdgeConverter(
     folder = Path(edge_models.uri)
     folder.mkdir(parents=True, exist_ok=True)
     about = Workload.from_json(workload)
-    sample = read_examples(examples, transform_graph.uri, "train", conversion.calibration_photos, about)
+    sample = read_examples(examples, transform_graph.uri, "train", conversion.calibration_examples, about)
     conversions = convert(
         saved_model=Path(path_utils.serving_model_path(model.uri)),
         signature=tensor_signature(about.module),

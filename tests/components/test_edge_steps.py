@@ -43,7 +43,7 @@ def converted(trained, tmp_path_factory):
         folder,
         workload=SHELF.to_json(),
         look=MODEL.model_dump_json(),
-        settings=ConversionSettings(variants=("fp32", "fp16"), calibration_photos=20).model_dump_json(),
+        settings=ConversionSettings(variants=("fp32", "fp16"), calibration_examples=20).model_dump_json(),
         code="",
     )
     return models
