@@ -7,18 +7,15 @@ DIR/excluded.jsonl has one JSON object a line, appended and never rewritten; the
 
 import difflib
 import fcntl
-import getpass
 import json
-import os
 import re
-import socket
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
 from errors import DataRefused, EdgelineError, UsageError
+from journal import append_line, utc_now, who
 from locations import Location, explained, read_bytes
 
 FILE_NAME = "excluded.jsonl"
@@ -117,8 +114,7 @@ def decide(
             f"{data_dir} has {many} {there}.",
             f"Did you mean {near[0]}?" if near else f"`edgeline data list --data {data_dir}` lists them.",
         )
-    when = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    decision = Decision(action, span, when, _who(), " ".join(reason.split()))
+    decision = Decision(action, span, utc_now(), who(), " ".join(reason.split()))
     try:
         _append(data_dir / FILE_NAME, json.dumps(asdict(decision)).encode() + b"\n")
     except OSError as error:
@@ -128,14 +124,6 @@ def decide(
             "Give this user the right to write there, and run the same command again.",
         ) from None
     return decision
-
-
-def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # A container may run under a number that has no name.
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 def _append(path: Location, line: bytes) -> None:
@@ -151,8 +139,4 @@ def _append(path: Location, line: bytes) -> None:
         return
     with open(path, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+        append_line(file, line)
