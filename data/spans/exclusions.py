@@ -10,16 +10,16 @@ import fcntl
 import json
 import re
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from errors import DataRefused, EdgelineError, UsageError
 from journal import append_line, utc_now, who
 from locations import Location, explained, read_bytes
+from records.json_file import convert
 
 FILE_NAME = "excluded.jsonl"
-_ACTIONS = ("exclude", "include")
 SPAN_NAME = re.compile(r"span-(\d{5})")
 
 
@@ -64,17 +64,16 @@ def read_decisions(data_dir: Location) -> list[Decision]:
 
 def _parse(line: bytes, data_dir: Location, number: int) -> Decision:
     try:
-        decision = Decision(**json.loads(line))
-        texts = all(isinstance(getattr(decision, field.name), str) for field in fields(Decision))
-    except (ValueError, TypeError, RecursionError):
-        texts = False
-    if not texts or decision.action not in _ACTIONS or not SPAN_NAME.fullmatch(decision.span):
+        decision: Decision = convert(json.loads(line), Decision)
+        if not SPAN_NAME.fullmatch(decision.span):
+            raise ValueError
+        return decision
+    except (ValueError, RecursionError):
         raise DataRefused(
             f"{data_dir / FILE_NAME} line {number} is no decision on a span.",
             "A span that somebody excluded would be trained on.",
             "Fix that line, or take it out.",
-        )
-    return decision
+        ) from None
 
 
 def excluded_spans(data_dir: Location) -> dict[str, Decision]:
