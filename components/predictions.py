@@ -66,7 +66,6 @@ def write_mistakes(
             probability=round(float(row.max()), _DIGITS),
             probability_of_label=round(float(row[examples.labels[number]]), _DIGITS),
             slices=_slices(examples, number),
-            span=examples.spans[number],
             text="" if isinstance(shown, bytes) else shown,
         )
         mistakes.append(mistake)

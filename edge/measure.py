@@ -19,7 +19,6 @@ _RUNS, _WARM_UP = 100, 10
 
 def measure(
     tflite: Path,
-    variant: str,
     inputs: NDArray[Any],
     labels: NDArray[np.integer[Any]],
     reference: NDArray[np.float32],
@@ -29,7 +28,6 @@ def measure(
 
     Args:
         tflite: The file.
-        variant: Name of the variant that it should be.
         inputs: [n, ...], as the runtime's `preprocess` makes them.
         labels: Right class indices, [n].
         reference: The SavedModel's probabilities of the same examples, float32 [n, classes].
@@ -52,7 +50,6 @@ def measure(
     difference = np.abs(probabilities.astype(np.float64) - reference)
     right = said == labels
     return Measurement(
-        variant=variant,
         file=tflite.name,
         size_bytes=tflite.stat().st_size,
         examples=len(inputs),

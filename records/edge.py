@@ -35,7 +35,6 @@ class TensorContract:
 class FileReport:
     """What an edge file holds."""
 
-    size_bytes: int
     ops: Mapping[str, int]  # count by name in the schema; custom ones by their own
     custom_ops: tuple[str, ...]  # that are not TFLite's own, Flex ones left out
     flex_ops: tuple[str, ...]  # TensorFlow's, which would need the Flex delegate
@@ -73,7 +72,6 @@ class Machine:
 class Measurement(Struct, frozen=True):
     """What one edge file does on real examples; accuracies are shares of the right top-1 label, 0..1."""
 
-    variant: str  # that the file should be
     file: str
     size_bytes: int
     examples: int = field(name="photos")  # how many
@@ -141,7 +139,6 @@ class Mistake(Struct, frozen=True):
     probability: float
     probability_of_label: float = 0.0
     slices: Mapping[str, str] = field(default_factory=dict)
-    span: int | None = None
     text: str = ""
 
 

@@ -59,13 +59,12 @@ class Distribution:
 class Feature:
     """One feature of the training examples: the newest span, the spans before it, and how far apart they are.
 
-    The last three are None where the schema asks for no distance, or too little is there to compare.
+    The last two are None where the schema asks for no distance, or too little is there to compare.
     """
 
     name: str
     now: Distribution  # in the newest span; in the whole window where that is the only span
     before: Distribution | None = None
-    measure: str | None = None  # the distance that the schema asks for
     distance: float | None = None  # 0..1
     threshold: float | None = None  # the most that the schema allows
 

@@ -44,7 +44,7 @@ def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature
 def _measured(drift: Drift | None) -> dict[str, Any]:
     if drift is None:
         return {}
-    return {"measure": drift.measure, "distance": drift.distance, "threshold": drift.threshold}
+    return {"distance": drift.distance, "threshold": drift.threshold}
 
 
 def _distributions(dataset: Any) -> Iterator[tuple[str, Distribution]]:

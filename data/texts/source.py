@@ -8,7 +8,6 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 from data.settings import DataSettings
@@ -48,8 +47,7 @@ def check(span: Span, workload: Workload) -> None:
         DataRefused: There is no file, or one is empty, lacks a column or is not UTF-8 at its beginning.
     """
     for file in find_files(span, *_SUFFIXES):
-        for _ in islice(_read(span, file), 1):
-            pass
+        next(_read(span, file), None)
 
 
 def count(span: Span) -> int:

@@ -16,15 +16,15 @@ from tests.edge.conftest import Exported, convert_here
 pytestmark = pytest.mark.e2e
 
 
-def measured(exported: Exported, file: Path, variant: str) -> Measurement:
+def measured(exported: Exported, file: Path) -> Measurement:
     lanes = [f"lane-{1 + number % 3:02}" for number in range(len(exported.images))]
     groups = {"label": [("ok", "misplaced", "damaged")[label] for label in exported.labels], "lane": lanes}
-    return measure(file, variant, exported.images, exported.labels, exported.probabilities, groups)
+    return measure(file, exported.images, exported.labels, exported.probabilities, groups)
 
 
 @pytest.fixture(scope="module")
 def measurements(exported: Exported, files: dict[str, Path]) -> dict[str, Measurement]:
-    return {variant: measured(exported, file, variant) for variant, file in files.items()}
+    return {variant: measured(exported, file) for variant, file in files.items()}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -61,7 +61,7 @@ def test_latency_comes_with_its_machine_and_all_is_json(measurements: dict[str, 
 def test_a_file_that_answers_nan_is_told_from_one_that_is_wrong(exported: Exported, tmp_path: Path):
     assert convert_here(exported, "serve_nan", ["fp32"], tmp_path) == {"fp32": None}
 
-    measurement = measured(exported, tmp_path / "model_fp32.tflite", "fp32")
+    measurement = measured(exported, tmp_path / "model_fp32.tflite")
 
     assert not measurement.finite
     assert measurement.max_difference is None
@@ -70,7 +70,7 @@ def test_a_file_that_answers_nan_is_told_from_one_that_is_wrong(exported: Export
 def test_a_file_of_a_wrong_model_agrees_on_nothing(exported: Exported, files: dict[str, Path]):
     rolled = replace(exported, probabilities=np.roll(exported.probabilities, 1, axis=1))
 
-    assert measured(rolled, files["fp16"], "fp16").agreement == 0.0
+    assert measured(rolled, files["fp16"]).agreement == 0.0
 
 
 def test_a_damaged_file_is_refused_before_an_interpreter_sees_it(
@@ -80,13 +80,13 @@ def test_a_damaged_file_is_refused_before_an_interpreter_sees_it(
     cut.write_bytes(files["fp32"].read_bytes()[:-200])
 
     with pytest.raises(EdgelineError, match="damaged"):
-        measured(exported, cut, "fp32")
+        measured(exported, cut)
 
 
 def test_photos_that_do_not_fit_together_are_refused(exported: Exported, files: dict[str, Path]):
     with pytest.raises(EdgelineError, match="labels: 3"):
-        measured(replace(exported, labels=exported.labels[:3]), files["fp32"], "fp32")
+        measured(replace(exported, labels=exported.labels[:3]), files["fp32"])
     with pytest.raises(EdgelineError, match="not finite"):
-        measured(replace(exported, probabilities=exported.probabilities * np.nan), files["fp32"], "fp32")
+        measured(replace(exported, probabilities=exported.probabilities * np.nan), files["fp32"])
     with pytest.raises(EdgelineError, match="3 probabilities, the SavedModel 2"):
-        measured(replace(exported, probabilities=exported.probabilities[:, :2]), files["fp32"], "fp32")
+        measured(replace(exported, probabilities=exported.probabilities[:, :2]), files["fp32"])

@@ -8,7 +8,6 @@ from records.edge import Latency, Machine, Measurement
 
 LIMITS = EdgeLimits(min_agreement=0.95, max_accuracy_drop=0.02, max_size_mb=5.0, max_latency_ms=50.0)
 GOOD = Measurement(
-    variant="fp32",
     file="model_fp32.tflite",
     size_bytes=3_800_000,
     examples=200,

@@ -5,7 +5,6 @@ import pytest
 from records.edge import EDGE_FILES, EdgeFiles, GroupAccuracy, Latency, Machine, Measurement, Variant
 
 MEASURED = Measurement(
-    variant="fp16",
     file="model_fp16.tflite",
     size_bytes=400_000,
     examples=40,
@@ -30,7 +29,7 @@ def test_a_file_with_facts_that_are_measured_no_more_is_read(tmp_path):
     measured = old["variants"][0]["measured"]
     measured["latency"] |= {"p90_ms": 0.6, "threads": 1}
     measured["machine"]["cores"] = 2
-    measured["mean_difference"] = 1e-4
+    measured |= {"mean_difference": 1e-4, "variant": "fp16"}
     measured["groups"]["lane"]["lane-01"]["reference_accuracy"] = 0.8
     (tmp_path / EDGE_FILES.name).write_text(json.dumps(old))
     assert EDGE_FILES.read(tmp_path) == FILES

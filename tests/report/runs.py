@@ -54,7 +54,6 @@ def a_run(
     lanes_now, lanes_before = Distribution(values=shares), Distribution(values=shares[::-1])
     confused = [[90 if row == column else 5 for column in labels] for row in labels]
     fp16 = Measurement(
-        variant="fp16",
         file="model_fp16.tflite",
         size_bytes=390_000,
         examples=400,
@@ -100,8 +99,8 @@ def a_run(
             classes={label: 8 * 200 // (place + 1) for place, label in enumerate(labels)},
             spans=window,
             features=(
-                Feature("brightness", now, before, "jensen_shannon_divergence", 0.2, 0.12),
-                Feature("lane_id", lanes_now, lanes_before, "l_infty", 0.02, 0.1),
+                Feature("brightness", now, before, 0.2, 0.12),
+                Feature("lane_id", lanes_now, lanes_before, 0.02, 0.1),
                 Feature("width", Distribution(640.0, ((640.0, 640.0, 1.0),))),
             ),
             schema=(
@@ -149,7 +148,6 @@ def a_run(
                 0.9,
                 0.005,
                 {"lane": "lane-04"},
-                8,
             )
             for n in range(1, 13)
         ),

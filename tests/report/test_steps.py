@@ -32,7 +32,6 @@ STEPS = (
 
 
 MEASURED = Measurement(
-    variant="fp16",
     file="model_fp16.tflite",
     size_bytes=400_000,
     examples=4,

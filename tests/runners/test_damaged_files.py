@@ -49,7 +49,6 @@ METRICS_OF_RUN = Metrics(
     confusion=Confusion(("ok", "damaged"), ((18, 2), (3, 17))),
 )
 FP16 = Measurement(
-    variant="fp16",
     file="model_fp16.tflite",
     size_bytes=204_000,
     examples=40,
