@@ -14,7 +14,7 @@ from edge.convert import convert
 from edge.micro import write_c_array
 from edge.settings import ConversionSettings
 from labels import render_labels
-from records.edge import CALIBRATION, CONVERSIONS, LABELS_FILE_NAME, PREPROCESSING, Calibration
+from records.edge import CONVERSIONS, LABELS_FILE_NAME, PREPROCESSING
 from records.workload import Workload
 from trainer_module.settings import ModelSettings
 from trainer_module.workload_module import load, tensor_signature
@@ -47,7 +47,7 @@ def EdgeConverter(
     folder = Path(edge_models.uri)
     folder.mkdir(parents=True, exist_ok=True)
     about = Workload.from_json(workload)
-    sample = read_examples(examples, transform_graph.uri, "train", conversion.calibration_photos, about)
+    sample = read_examples(examples, transform_graph.uri, "train", conversion.calibration_examples, about)
     conversions = convert(
         saved_model=Path(path_utils.serving_model_path(model.uri)),
         signature=tensor_signature(about.module),
@@ -65,6 +65,5 @@ def EdgeConverter(
         for item in conversions:
             if item.variant == "int8" and item.file:
                 write_c_array(folder / item.file, folder)
-    CALIBRATION.write(folder, Calibration("train", tuple(sample.ids)))
     PREPROCESSING.write(folder, contract)
     (folder / LABELS_FILE_NAME).write_bytes(render_labels(about.labels))

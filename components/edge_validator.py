@@ -97,7 +97,7 @@ def _validate(
         return Variant(name, None, (f"It could not be converted: {conversion.error}",))
     path = bundle / conversion.file
     inspected = inspect(path)
-    measured = measure(path, name, sample.inputs, sample.labels, reference, sample.groups)
+    measured = measure(path, sample.inputs, sample.labels, reference, sample.groups)
     reasons = (*problems(inspected, name), *judge(measured, limits))
     return Variant(name, path.name, reasons, inspected, measured)
 

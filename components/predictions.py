@@ -25,7 +25,7 @@ def write_predictions(
         folder,
         (
             Prediction(
-                photo_id=examples.ids[number],
+                example_id=examples.ids[number],
                 label=labels[examples.labels[number]],
                 slices=_slices(examples, number),
                 span=examples.spans[number],
@@ -60,13 +60,12 @@ def write_mistakes(
             (folder / file).write_bytes(shown)
         mistake = Mistake(
             file=file,
-            photo_id=examples.ids[number],
+            example_id=examples.ids[number],
             label=labels[examples.labels[number]],
             predicted=labels[row.argmax()],
             probability=round(float(row.max()), _DIGITS),
             probability_of_label=round(float(row[examples.labels[number]]), _DIGITS),
             slices=_slices(examples, number),
-            span=examples.spans[number],
             text="" if isinstance(shown, bytes) else shown,
         )
         mistakes.append(mistake)

@@ -97,7 +97,10 @@ def _bundle(folder: Path, edge: EdgeFiles, labels: list[str]) -> dict[str, Any]:
     """The part of a candidate that is for phones: the files that passed, and what goes with them."""
     passed = [(v, v.inspected, v.measured) for v in edge.variants if not v.reasons and v.file is not None]
     contracts = [
-        {"name": v.name, "inputs": held.inputs, "outputs": held.outputs, **to_builtins(measured)}
+        {
+            **{"name": v.name, "inputs": held.inputs, "outputs": held.outputs, "ops": held.ops},
+            **to_builtins(measured),
+        }
         for v, held, measured in passed
         if held is not None
     ]

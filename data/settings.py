@@ -10,7 +10,7 @@ class DataSettings(Group):
 
     Attributes:
         window: How many of the newest spans are read.
-        eval_fraction: Share of the sessions (not of the photos) that goes to the eval split.
+        eval_fraction: Share of the groups (not of the examples) that goes to the eval split.
         max_megapixels: A larger photo is quarantined before it is decoded.
         min_side: A photo with a shorter side, in pixels, is quarantined.
         max_side: A photo with a longer side, in pixels, is stored scaled down to it.

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,18 +30,16 @@ def main(argv: Sequence[str]) -> None:
     for variant in (VARIANTS[name] for name in variants):
         # Ends the process, wherever the converter is; nobody handles this signal.
         signal.setitimer(signal.ITIMER_REAL, float(timeout))
-        began, error = time.monotonic(), None
+        error = None
         try:
             if make is None:
                 make = _converter(Path(saved_model), signature, Path(calibration))
-                began = time.monotonic()
             _write_and_run(Path(output) / variant.file_name, make(variant))
         except Exception as caught:  # whatever one variant meets, the others are still made
             error = _summary(caught)
-        seconds = round(time.monotonic() - began, 3)
         file = None if error else variant.file_name
         with open(journal, "ab") as entries:
-            entries.write(encode(Conversion(variant.name, file, seconds, error)) + b"\n")
+            entries.write(encode(Conversion(variant.name, file, error)) + b"\n")
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 

@@ -39,7 +39,7 @@ def inspect(path: Path) -> FileReport:
             "Convert the model again.",
         )
     try:
-        return _report(_schema().ModelT.InitFromPackedBuf(content), len(content))
+        return _report(_schema().ModelT.InitFromPackedBuf(content))
     except EdgelineError:
         raise
     except Exception as error:  # offsets into nowhere show as any of a dozen exceptions
@@ -90,7 +90,7 @@ def _tensor_problems(kind: str, tensor: TensorContract, dtype: str) -> Iterator[
         yield f"The {kind} {tensor.name} is {dtype} without a quantisation scale, so its values mean nothing."
 
 
-def _report(model: Any, size: int) -> FileReport:
+def _report(model: Any) -> FileReport:
     schema = _schema()
     op_names = _names(schema.BuiltinOperator)
     dtypes = _names(schema.TensorType)
@@ -125,7 +125,6 @@ def _report(model: Any, size: int) -> FileReport:
         return tuple(_contract(graph.tensors[i], named.get(i), dtypes) for i in indices)
 
     return FileReport(
-        size_bytes=size,
         ops=dict(ops.most_common()),
         custom_ops=tuple(sorted(name for name in custom if not name.startswith("Flex"))),
         flex_ops=tuple(sorted(name for name in custom if name.startswith("Flex"))),

@@ -1,6 +1,5 @@
 """Measures the file that would ship: parity with the SavedModel, accuracy, latency, size."""
 
-import os
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,6 @@ _RUNS, _WARM_UP = 100, 10
 
 def measure(
     tflite: Path,
-    variant: str,
     inputs: NDArray[Any],
     labels: NDArray[np.integer[Any]],
     reference: NDArray[np.float32],
@@ -30,7 +28,6 @@ def measure(
 
     Args:
         tflite: The file.
-        variant: Name of the variant that it should be.
         inputs: [n, ...], as the runtime's `preprocess` makes them.
         labels: Right class indices, [n].
         reference: The SavedModel's probabilities of the same examples, float32 [n, classes].
@@ -51,21 +48,19 @@ def measure(
     probabilities = model.predict(inputs)
     said, expected = probabilities.argmax(axis=1), reference.argmax(axis=1)
     difference = np.abs(probabilities.astype(np.float64) - reference)
-    right, reference_right = said == labels, expected == labels
+    right = said == labels
     return Measurement(
-        variant=variant,
         file=tflite.name,
         size_bytes=tflite.stat().st_size,
-        photos=len(inputs),
+        examples=len(inputs),
         agreement=float(np.mean(said == expected)),
         max_difference=_number(difference.max()),
-        mean_difference=_number(difference.mean()),
         accuracy=float(right.mean()),
-        reference_accuracy=float(reference_right.mean()),
-        groups={name: dict(_by_group(of, right, reference_right)) for name, of in groups.items()},
+        reference_accuracy=float((expected == labels).mean()),
+        groups={name: dict(_by_group(of, right)) for name, of in groups.items()},
         finite=bool(np.isfinite(probabilities).all()),
         latency=_latency(model, inputs),
-        machine=Machine(_cpu(), len(os.sched_getaffinity(0)), model.runtime),
+        machine=Machine(_cpu(), model.runtime),
     )
 
 
@@ -93,14 +88,11 @@ def _check(
         )
 
 
-def _by_group(
-    of: Sequence[str], right: NDArray[np.bool_], reference_right: NDArray[np.bool_]
-) -> Iterator[tuple[str, GroupAccuracy]]:
+def _by_group(of: Sequence[str], right: NDArray[np.bool_]) -> Iterator[tuple[str, GroupAccuracy]]:
     names = np.asarray(of)
     for name in sorted(set(of)):
         here = names == name
-        accuracy, reference_accuracy = float(right[here].mean()), float(reference_right[here].mean())
-        yield name, GroupAccuracy(int(here.sum()), accuracy, reference_accuracy)
+        yield name, GroupAccuracy(int(here.sum()), float(right[here].mean()))
 
 
 def _latency(model: EdgeModel, inputs: NDArray[Any]) -> Latency:
@@ -111,8 +103,8 @@ def _latency(model: EdgeModel, inputs: NDArray[Any]) -> Latency:
         model.predict(inputs[example : example + 1])
         if run >= 0:
             milliseconds.append((time.perf_counter() - began) * 1e3)
-    p50, p90, p99 = (float(np.percentile(milliseconds, q)) for q in (50, 90, 99))
-    return Latency(p50, p90, p99, _RUNS, threads=1)
+    p50, p99 = (float(np.percentile(milliseconds, q)) for q in (50, 99))
+    return Latency(p50, p99, _RUNS)
 
 
 def _cpu() -> str:

@@ -14,7 +14,7 @@ class ConversionSettings(Group):
 
     # In the preferred order: the first that passes becomes the default.
     variants: Annotated[tuple[VariantName, ...], Field(strict=False, min_length=1)] = ("fp16", "int8", "fp32")
-    calibration_photos: int = Field(100, ge=1, le=10_000)  # training examples that calibrate int8
+    calibration_examples: int = Field(100, ge=1, le=10_000)  # of the train split, that calibrate int8
 
     @model_validator(mode="after")
     def _variants_once(self) -> "ConversionSettings":

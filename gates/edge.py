@@ -8,7 +8,7 @@ _BYTES_PER_MB = 1_000_000  # as app stores and the settings count; a mebibyte wo
 
 def judge(measurement: Measurement, limits: EdgeLimits) -> list[str]:
     """Says in sentences, with the numbers, what a file does not reach; empty if it may ship."""
-    name, examples = measurement.file, measurement.photos
+    name, examples = measurement.file, measurement.examples
     if not measurement.finite:
         # NaN wins every argmax at index 0, so the numbers below would say something about chance.
         return [f"{name} gives probabilities that are not finite numbers."]

@@ -97,7 +97,7 @@ def load(
     """Settles defaults < workload's settings < profile < platform < `a.b=c` overrides into one value.
 
     Args:
-        workload: Its own settings, nested by group.
+        workload: Its settings, those of its kind below them, nested by group.
         profile: Path of a YAML file, or the name of one in `pipeline/profiles/`.
         overrides: `a.b=c` each, `c` in YAML.
         labels: The workload's labels; class weights may name no other.

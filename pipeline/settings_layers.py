@@ -20,6 +20,8 @@ _DEEPEST = 20
 # Of thousands nobody reads more, and to look for the nearest key takes milliseconds each.
 _MOST_MISTAKES = 50
 _LONGEST_SHOWN = 200
+# Settings by the names that they had: files that have these are still read.
+_RENAMED = {"edge.calibration_photos": "calibration_examples"}
 # Control characters but for blanks, and halves of a character: no path and no text of ours has them.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -121,6 +123,7 @@ class Tree:
     def _merged(self, below: object, above: Mapping[Any, Any], origin: str, prefix: str) -> dict[str, Any]:
         merged = dict(below) if isinstance(below, Mapping) else {}
         for key, value in above.items():
+            key = _RENAMED.get(f"{prefix}{key}", key)
             dotted = f"{prefix}{key}"
             self.origins[dotted] = origin
             if isinstance(value, Mapping):

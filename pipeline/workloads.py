@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
 
 ROOT = Path(__file__).resolve().parent.parent
-# What a workload of a kind has where it says nothing else.
+_TABLE = {"module": "trainer_module.tables", "source": "data.tables.source"}
+# What a workload of a kind has where it says nothing else; its settings lie below the workload's own.
 KINDS: Mapping[str, Mapping[str, Any]] = {
     "photos": {
         "module": "trainer_module.photos",
@@ -29,7 +30,27 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         "reads": ("photo",),
         "unmeasured": ("photo",),
     },
-    "table": {"module": "trainer_module.tables", "source": "data.tables.source", "noun": "row"},
+    "table": {
+        **_TABLE,
+        "noun": "row",
+        "settings": {
+            # As good as gradient boosting on tables of 500 to 60,000 rows: benchmarks/bench_tables.py.
+            "model": {"buckets": 16, "hidden": 128},
+            "trainer": {"batch_size": 128, "epochs": 30, "learning_rate": 0.003},
+            "edge": {"variants": ["fp32", "int8"]},
+        },
+    },
+    # A table of which some rows in time make one example, for a device with little memory.
+    "sensor": {
+        **_TABLE,
+        "noun": "reading",
+        "id": "window_id",
+        "group": "block",
+        "settings": {
+            "data": {"readings": 16, "stride": 4},
+            "edge": {"variants": ["int8", "fp32"], "max_size_mb": 0.1},
+        },
+    },
     "text": {
         "module": "trainer_module.texts",
         "source": "data.texts.source",
@@ -37,6 +58,10 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         "slices": {"source": "source", "length": "length_band"},
         "reads": ("text",),
         "unmeasured": ("text",),
+        "settings": {
+            "trainer": {"learning_rate": 0.002},
+            "edge": {"variants": ["fp16", "dynamic", "fp32"]},
+        },
     },
     "own": {},
 }
@@ -48,9 +73,17 @@ _WRITTEN = ("kind", *(f.name for f in fields(Workload) if f.name not in _DERIVED
 _BOOKKEEPING = ("label", "span", "newest_span", "missing_share", "stuck_share")
 
 
+def _of_kind(kind: str, own: Mapping[str, Any]) -> Workload:
+    """A workload of what it says itself, and of what its kind has beside that."""
+    settings = dict(KINDS[kind].get("settings", {}))
+    for group, values in own.get("settings", {}).items():
+        below = settings.get(group, {})
+        settings[group] = {**below, **values} if isinstance(values, Mapping) else values
+    return Workload(**{**KINDS[kind], **own, "settings": settings})
+
+
 def _built_in(kind: str, **own: Any) -> Workload:
-    name: str = own["name"]
-    return Workload(**{**KINDS[kind], "schema": str(ROOT / "schema" / f"{name}.pbtxt"), **own})
+    return _of_kind(kind, {"schema": str(ROOT / "schema" / f"{own['name']}.pbtxt"), **own})
 
 
 BUILT_IN = {
@@ -73,20 +106,16 @@ BUILT_IN = {
             },
         ),
         _built_in(
-            "table",
+            "sensor",
             name="sensor",
             sample="data.sensors.generator",
             sample_size=10_000,
-            noun="reading",
-            id="window_id",
-            group="block",
             slices={"machine": "machine_id"},
             normal="normal",
             label_column="fault_label",
             group_column="machine_id",
             time_column="timestamp",
             settings={
-                "data": {"readings": 16, "stride": 4},
                 "trainer": {"class_weights": {"bearing": 2.0, "leak": 2.0, "imbalance": 2.0}},
                 "evaluation": {
                     "bounds": [
@@ -95,7 +124,6 @@ BUILT_IN = {
                         {"slice": "machine", "metric": "accuracy", "max_drop": 0.1, "min_support": 100},
                     ]
                 },
-                "edge": {"variants": ["int8", "fp32"], "max_size_mb": 0.1},
             },
         ),
         _built_in(
@@ -111,8 +139,6 @@ BUILT_IN = {
                         {"slice": "source", "metric": "accuracy", "max_drop": 0.1, "min_support": 100},
                     ]
                 },
-                "trainer": {"learning_rate": 0.002},
-                "edge": {"variants": ["fp16", "dynamic", "fp32"]},
             },
         ),
     )
@@ -123,7 +149,7 @@ def find_workload(name: str) -> Workload:
     """The built-in workload of that name, or the one that a YAML file describes.
 
     The file holds `name`, `schema` (a path relative to the file), `kind` (`photos` where it says nothing),
-    and whatever else of `Workload` differs from what that kind has.
+    and whatever else of `Workload` differs from what that kind has; settings differ one by one.
 
     Raises:
         UsageError: There is no such workload, or its file is wrong.
@@ -179,7 +205,7 @@ def _read_workload(path: Path) -> Workload:
         raise UsageError(
             f"{path}: {'; '.join(mistakes)}.", "A workload is a name, a schema and a kind.", "Fix it."
         )
-    found = Workload(**{**KINDS[kind], **entries})
+    found = _of_kind(kind, entries)
     return replace(found, schema=os.path.realpath(path.parent / found.schema))
 
 

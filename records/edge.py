@@ -1,8 +1,10 @@
 """The files for a phone: how they were made, what they hold, and what they do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct, field
 
 from records.json_file import JsonFile, JsonLines
 
@@ -15,16 +17,7 @@ class Conversion:
 
     variant: str
     file: str | None
-    seconds: float = 0.0  # wall time, without loading TensorFlow and the SavedModel
     error: str | None = None  # with the last lines of the converter's log
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The examples that int8 took the ranges of its activations from, by their ids."""
-
-    split: str
-    photos: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -42,7 +35,6 @@ class TensorContract:
 class FileReport:
     """What an edge file holds."""
 
-    size_bytes: int
     ops: Mapping[str, int]  # count by name in the schema; custom ones by their own
     custom_ops: tuple[str, ...]  # that are not TFLite's own, Flex ones left out
     flex_ops: tuple[str, ...]  # TensorFlow's, which would need the Flex delegate
@@ -54,22 +46,19 @@ class FileReport:
 
 @dataclass(frozen=True)
 class GroupAccuracy:
-    """Accuracy on the examples of one group, 0..1, with their number and the SavedModel's accuracy."""
+    """Accuracy on the examples of one group, 0..1, with their number."""
 
     support: int
     accuracy: float
-    reference_accuracy: float
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Time of one example, input and output quantisation included, in milliseconds."""
+    """Time of one example in one thread, input and output quantisation included, in milliseconds."""
 
     p50_ms: float
-    p90_ms: float
     p99_ms: float
     runs: int
-    threads: int
 
 
 @dataclass(frozen=True)
@@ -77,21 +66,17 @@ class Machine:
     """Where the latency was measured."""
 
     cpu: str
-    cores: int
     runtime: str
 
 
-@dataclass(frozen=True)
-class Measurement:
+class Measurement(Struct, frozen=True):
     """What one edge file does on real examples; accuracies are shares of the right top-1 label, 0..1."""
 
-    variant: str  # that the file should be
     file: str
     size_bytes: int
-    photos: int  # number of examples
+    examples: int = field(name="photos")  # how many
     agreement: float  # share of examples with the SavedModel's top-1 label, 0..1
     max_difference: float | None  # largest absolute difference of a probability; None where one is no number
-    mean_difference: float | None  # over all probabilities; None in the same case
     accuracy: float
     reference_accuracy: float  # the SavedModel's, on the same examples
     groups: Mapping[str, Mapping[str, GroupAccuracy]]  # such as `groups["lane"]["lane-07"]`
@@ -117,12 +102,11 @@ class Variant:
     measured: Measurement | None = None
 
 
-@dataclass(frozen=True)
-class EdgeFiles:
+class EdgeFiles(Struct, frozen=True):
     """The files that would ship, in the preferred order."""
 
     default_variant: str | None = None  # the first that passed
-    eval_photos: int = 0  # examples that they were measured on
+    eval_examples: int = field(name="eval_photos", default=0)  # that they were measured on
     variants: tuple[Variant, ...] = ()
 
     def __post_init__(self) -> None:
@@ -135,34 +119,30 @@ class EdgeFiles:
         return next((v.measured for v in self.variants if v.name == self.default_variant), None)
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(Struct, frozen=True):
     """What the SavedModel said of one eval example; a probability that is no number is None."""
 
-    photo_id: str
+    example_id: str = field(name="photo_id")
     label: str
     probabilities: tuple[float | None, ...]
     slices: Mapping[str, str] = field(default_factory=dict)
     span: int | None = None
 
 
-@dataclass(frozen=True)
-class Mistake:
+class Mistake(Struct, frozen=True):
     """A wrong answer that the model was sure of, with a thumbnail beside the list, `file`, or a `text`."""
 
     file: str
-    photo_id: str
+    example_id: str = field(name="photo_id")
     label: str
     predicted: str
     probability: float
     probability_of_label: float = 0.0
     slices: Mapping[str, str] = field(default_factory=dict)
-    span: int | None = None
     text: str = ""
 
 
 CONVERSIONS = JsonFile[tuple[Conversion, ...]]("conversion.json", tuple[Conversion, ...])
-CALIBRATION = JsonFile[Calibration]("calibration.json", Calibration)
 # How a device makes what the model reads; `kind` names the module of `edge/contracts/` that does it.
 PREPROCESSING = JsonFile[Mapping[str, Any]]("preprocessing.json", Mapping[str, Any])
 EDGE_FILES = JsonFile[EdgeFiles]("edge.json", EdgeFiles)

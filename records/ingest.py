@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from records.json_file import JsonFile
 
 
@@ -66,13 +68,12 @@ class Quarantined:
     text: str = ""
 
 
-@dataclass(frozen=True)
-class Thumbnail:
+class Thumbnail(msgspec.Struct, frozen=True):
     """A row in quarantine that can be looked at: `file` lies beside the list, or `text` is some of it."""
 
     file: str
     span: str
-    photo: str
+    id: str = msgspec.field(name="photo")
     reason: str
     detail: str = ""
     text: str = ""

@@ -92,6 +92,8 @@ def _within_bounds(found: Any) -> Any:
             waiting += value
         elif is_dataclass(value):
             waiting += vars(value).values()
+        elif isinstance(value, msgspec.Struct):
+            waiting += msgspec.structs.astuple(value)
     return found
 
 

@@ -138,7 +138,7 @@ STEPS: Mapping[str, StepInfo] = {
         workload_code=("module",),
         after=("ExampleGen", "Transform", "Trainer"),
         inputs=("workload",),
-        settings=("model", "edge.variants", "edge.calibration_photos"),
+        settings=("model", "edge.variants", "edge.calibration_examples"),
         outputs={"edge_models": "edge_models"},
     ),
     "EdgeValidator": StepInfo(

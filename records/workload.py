@@ -19,7 +19,7 @@ class Workload:
     source: str  # the module that reads its spans; see `data/spans/source.py`
     sample: str = ""  # the module whose `generate` writes spans to try it with; empty where none does
     sample_size: int = 300  # examples a week of that sample
-    settings: Mapping[str, Any] = field(default_factory=dict)  # that differ from the default, nested by group
+    settings: Mapping[str, Any] = field(default_factory=dict)  # beyond the defaults, nested by group
     noun: str = "example"  # what one example is called; with an s, what several are
     id: str = "example_id"  # the feature that names an example
     group: str = "group"  # the feature whose values are never in two splits

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from errors import EdgelineError, UsageError
+from journal import utc_text
 from labels import check_labels, render_labels
 from release import durable, manifest
-from release.documents import format_time, now, render
+from release.documents import render
 from release.layout import LABELS, MANIFEST, PREPROCESSING, PushFolder, checked_name
 
 _SAID_BY_THE_CANDIDATE = ("run", "default_variant", "variants", "metrics", "data", "code", "versions")
@@ -90,7 +91,7 @@ def _manifest_of(candidate: Candidate, scratch: Path, model: str, version: int) 
         for part in ("serving", "edge")
         for name, path in manifest.files_below(scratch / part).items()
     ]
-    created = now()
+    created = datetime.now(timezone.utc)
     said = {name: getattr(candidate, name) for name in _SAID_BY_THE_CANDIDATE}
     return {
         **said,
@@ -98,8 +99,8 @@ def _manifest_of(candidate: Candidate, scratch: Path, model: str, version: int) 
         "min_reader_version": 1,
         "model": model,
         "version": version,
-        "created": format_time(created),
-        "expires": format_time(created + timedelta(days=candidate.expires_days)),
+        "created": utc_text(created),
+        "expires": utc_text(created + timedelta(days=candidate.expires_days)),
         "files": files,
         "model_digest": manifest.digest_of(manifest.served_entries(files, model, version)),
     }

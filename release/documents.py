@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 from msgspec import Meta, to_builtins
 
 from errors import EdgelineError
+from journal import TIME_FORMAT
 from locations import Location, explained, read_bytes
 from records.json_file import convert
 from release.layout import PushFolder
@@ -15,8 +16,6 @@ from release.layout import PushFolder
 T = TypeVar("T")
 Positive = Annotated[int, Meta(ge=1)]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-
-_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def damaged(where: str, found: str, expected: str) -> EdgelineError:
@@ -75,17 +74,7 @@ def render(document: object, what: str) -> bytes:
 
 def parse_time(text: str) -> datetime:
     """The aware UTC time in `text`."""
-    return datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=timezone.utc)
-
-
-def format_time(moment: datetime) -> str:
-    """`moment` as 2026-10-05T09:12:33Z."""
-    return moment.astimezone(timezone.utc).strftime(_TIME_FORMAT)
-
-
-def now() -> datetime:
-    """The aware UTC time."""
-    return datetime.now(timezone.utc)
+    return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=timezone.utc)
 
 
 def sha256_of_bytes(raw: bytes) -> str:

@@ -9,10 +9,7 @@ Each change has the digest of the line before its own, so current.json, which ha
 for every line of the log, and those for the manifest of every release. Lines of before this was so have none.
 """
 
-import getpass
 import json
-import os
-import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +19,7 @@ from typing import Literal
 from msgspec import Struct, to_builtins
 
 from errors import EdgelineError
+from journal import append_line, utc_now, who
 from release import documents
 from release.documents import Digest, Positive
 from release.layout import PushFolder
@@ -174,7 +172,7 @@ def next_change(
     return Change(
         number=last.number + 1 if last else 1,
         action=action,
-        when=documents.format_time(documents.now()),
+        when=utc_now(),
         who=who(),
         from_version=last.to_version if last else None,
         to_version=version,
@@ -190,11 +188,7 @@ def catch_up(folder: PushFolder[Path], model: str) -> bool:
     if newest is None or _read_lines(folder, model)[0][-1:] == [newest.to_line()]:
         return False
     with folder.history(model).open("a+b") as file:
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
-        file.write(newest.to_line() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+        append_line(file, newest.to_line() + b"\n")
     return True
 
 
@@ -211,15 +205,6 @@ def previous_version(changes: Sequence[Change]) -> int | None:
         elif not stack or stack[-1] != change.to_version:
             stack.append(change.to_version)
     return stack[-2] if len(stack) > 1 else None
-
-
-def who() -> str:
-    """This user and machine, `user@host`."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number that has no name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 def _read_lines(folder: PushFolder, model: str) -> tuple[list[bytes], bytes]:

@@ -20,10 +20,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from errors import EdgelineError, WorkspaceLocked
+from journal import utc_now, who
 from locations import read_bytes
 from release import objects
-from release.documents import format_time, now
-from release.history import who
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -128,7 +127,7 @@ class Lease:
         document = {
             "owner": who(),
             "token": self._token,
-            "renewed": format_time(now()),
+            "renewed": utc_now(),
             "number": self._writes,
         }
         return json.dumps(document).encode()

@@ -65,7 +65,7 @@ def _results(facts: Facts, before: Facts) -> Iterator[Change]:
                 what = f"{'Accuracy' if kind == 'overall' else 'Recall'}{of}, each on its own eval split"
                 if item.name in then:
                     yield Change(what, percent(then[item.name].accuracy), percent(item.accuracy))
-    if facts.edge and before.edge and before.edge.eval_photos:  # Facts of before had other names for these.
+    if facts.edge and before.edge and before.edge.eval_examples:  # Facts of before had other names for these.
         default = facts.edge.default_variant
         yield Change("Default edge file", before.edge.default_variant or "none", default or "none")
         earlier, now = _sizes(before.edge), _sizes(facts.edge)

@@ -129,7 +129,7 @@ def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> "Markup":
         axes.set_xlabel("span")
         axes.margins(x=0.02)
 
-    return _drawn(name, f"Photos of {len(spans)} spans by class, and quarantined", draw)
+    return _drawn(name, f"Examples of {len(spans)} spans by class, and quarantined", draw)
 
 
 def feature(name: str, of: Feature) -> "Markup":
@@ -212,7 +212,7 @@ def reliability(name: str, of: Reliability) -> "Markup":
         axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, linestyle=(0, (2, 3)))
         for found in of.bins:
             axes.plot([found.confidence] * 2, [found.confidence, found.accuracy], color=_WARN, linewidth=2)
-        sizes = [20 + 160 * found.photos / of.photos for found in of.bins]
+        sizes = [20 + 160 * found.examples / of.examples for found in of.bins]
         axes.scatter(
             [b.confidence for b in of.bins], [b.accuracy for b in of.bins], sizes, color=_ACCENT, zorder=3
         )

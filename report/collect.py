@@ -136,12 +136,12 @@ def _evaluation(sources: Sources) -> facts.Evaluation | None:
 def _slice(
     kind: str, name: str, values: Mapping[str, float | None], before: Mapping[str, float | None]
 ) -> facts.Slice:
-    photos, accuracy = round(values.get("example_count") or 0), values.get("accuracy")
-    low, high = wilson(round(accuracy * photos), photos) if accuracy is not None else (0.0, 1.0)
+    examples, accuracy = round(values.get("example_count") or 0), values.get("accuracy")
+    low, high = wilson(round(accuracy * examples), examples) if accuracy is not None else (0.0, 1.0)
     return facts.Slice(
         kind=kind,
         name=name,
-        photos=photos,
+        examples=examples,
         accuracy=accuracy,
         low=low,
         high=high,

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
 from records.edge import EdgeFiles, Mistake
 from records.evaluation import Confusion
 from records.ingest import Ingest, Thumbnail
@@ -48,7 +50,6 @@ class About(Course):
 class Distribution:
     """The values of one feature over some examples: numbers have a mean and bins, texts have values."""
 
-    photos: int  # how many examples
     mean: float | None = None
     bins: tuple[tuple[float, float, float], ...] = ()  # (from, to, share of the examples)
     values: tuple[tuple[str, float], ...] = ()  # (text, share of the examples), the commonest first
@@ -58,13 +59,12 @@ class Distribution:
 class Feature:
     """One feature of the training examples: the newest span, the spans before it, and how far apart they are.
 
-    The last three are None where the schema asks for no distance, or too little is there to compare.
+    The last two are None where the schema asks for no distance, or too little is there to compare.
     """
 
     name: str
     now: Distribution  # in the newest span; in the whole window where that is the only span
     before: Distribution | None = None
-    measure: str | None = None  # the distance that the schema asks for
     distance: float | None = None  # 0..1
     threshold: float | None = None  # the most that the schema allows
 
@@ -92,19 +92,18 @@ class Training:
     summary: TrainingSummary = field(default_factory=TrainingSummary)
 
 
-@dataclass(frozen=True)
-class Slice:
+class Slice(msgspec.Struct, frozen=True):
     """Accuracy on one slice of the eval examples, 0..1."""
 
     kind: str  # `overall`, `class`, `span`, or one of the workload
     name: str  # within its kind
-    photos: int  # how many examples
+    examples: int = msgspec.field(name="photos")  # how many
     accuracy: float | None = None  # None where it was no number
     low: float = 0.0  # of its 95 % confidence interval, as `high`
     high: float = 1.0
     before: float | None = None  # the production model's, on the same examples
     # What else was measured: `recall`, `precision`, `f1`, `auc`, `recall_at_false_alarms`.
-    measures: Mapping[str, float] = field(default_factory=dict)
+    measures: Mapping[str, float] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ class Evaluation:
 
     @property
     def overall(self) -> Slice | None:
-        """The slice of all eval photos."""
+        """The slice of all eval examples."""
         return next(iter(self.of("overall")), None)
 
     def worst(self, kind: str) -> Slice | None:

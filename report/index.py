@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
+
+from msgspec import Struct, field
 
 from report import charts, words
 from report.facts import Facts
@@ -13,8 +14,7 @@ from report.verdict import BADGES
 _WIDE = 880
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Struct, frozen=True):
     """One run in the table; None stands for what it did not get to."""
 
     run: str  # its id
@@ -24,7 +24,7 @@ class Row:
     accuracy: float | None = None  # of its model on its eval examples, 0..1
     before: float | None = None  # of the model in production, on the same examples
     weakest: str | None = None  # the class with the lowest accuracy, and that
-    photos: int | None = None  # examples in its window
+    examples: int | None = field(name="photos", default=None)  # in its window
     quarantined: int | None = None  # of the newest span
     version: int | None = None  # pushed by it
     seconds: float | None = None  # wall time
@@ -60,7 +60,7 @@ def make_row(facts: Facts, link: str | None) -> Row:
         accuracy=overall.accuracy if overall else None,
         before=overall.before if overall else None,
         weakest=f"{worst.name} {words.percent(worst.accuracy)}" if worst else None,
-        photos=sum(facts.data.splits.values()) if facts.data else None,
+        examples=sum(facts.data.splits.values()) if facts.data else None,
         quarantined=facts.data.spans[-1].quarantined if facts.data and facts.data.spans else None,
         version=about.version if about.outcome == "pushed" else None,
         seconds=about.seconds,

@@ -190,7 +190,7 @@ class View:
         return charts.weeks("weeks", self.data.spans, classes)
 
     def class_shares(self) -> list[tuple[str, int, float, float | None]]:
-        """Of each class: photos in the newest span, its share there, and its share in the spans before."""
+        """Of each class: examples in the newest span, its share there, and its share in the spans before."""
         *older, newest = self.data.spans
         before = sum(span.accepted for span in older)
         return [
@@ -222,7 +222,7 @@ class View:
         return charts.reliability("reliability", self.facts.reliability)
 
     def rejected(self) -> list[tuple[str, list[int]]]:
-        """Each reason of quarantine with its photos by span, the newest first."""
+        """Each reason of quarantine with its examples by span, the newest first."""
         spans = self.data.spans[::-1]
         reasons = sorted({reason for span in spans for reason in span.rejected})
         return [(reason, [span.rejected.get(reason, 0) for span in spans]) for reason in reasons]

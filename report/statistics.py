@@ -39,7 +39,7 @@ def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature
 def _measured(drift: Drift | None) -> dict[str, Any]:
     if drift is None:
         return {}
-    return {"measure": drift.measure, "distance": drift.distance, "threshold": drift.threshold}
+    return {"distance": drift.distance, "threshold": drift.threshold}
 
 
 def _distributions(dataset: Any) -> Iterator[tuple[str, Distribution]]:
@@ -64,7 +64,6 @@ def _numbers(stats: Any) -> Distribution:
     ]
     total = sum(count for _, _, count in buckets) or 1.0
     return Distribution(
-        photos=int(stats.common_stats.num_non_missing),
         mean=stats.mean if math.isfinite(stats.mean) else None,
         bins=tuple((low, high, count / total) for low, high, count in buckets),
     )
@@ -74,6 +73,5 @@ def _texts(stats: Any) -> Distribution:
     counted = sorted(((b.sample_count, b.label) for b in stats.rank_histogram.buckets), reverse=True)
     total = sum(count for count, _ in counted) or 1.0
     return Distribution(
-        photos=int(stats.common_stats.num_non_missing),
         values=tuple((label, count / total) for count, label in counted[:_MOST_VALUES]),
     )

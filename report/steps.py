@@ -58,7 +58,7 @@ def step_metrics(step: str, sources: Sources) -> dict[str, float]:
         found = {
             "accuracy": overall and overall.accuracy,
             "production_accuracy": overall and overall.before,
-            "eval_examples": overall and overall.photos,
+            "eval_examples": overall and overall.examples,
             **{
                 f"worst_{kind}_accuracy": worst.accuracy
                 for kind in evaluation.kinds

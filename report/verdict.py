@@ -38,7 +38,7 @@ def _pushed(facts: Facts) -> str:
     if facts.evaluation is None or overall is None or overall.accuracy is None:
         return f"{text}."
     noun = facts.data.noun if facts.data else "example"
-    text += f": right on {percent(overall.accuracy)} of {overall.photos} eval {noun}s"
+    text += f": right on {percent(overall.accuracy)} of {overall.examples} eval {noun}s"
     if overall.before is None:
         return f"{text}."
     return f"{text}, where version {facts.evaluation.baseline_version} is on {percent(overall.before)}."

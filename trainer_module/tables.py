@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
 from trainer_module.raw_features import label_ids, one_string_each
+from trainer_module.workload_module import LABEL
 
 if TYPE_CHECKING:
     import keras
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from records.workload import Workload
     from trainer_module.settings import ModelSettings
 
-LABEL = "label"
 ROW = "row"
 # A spike must not take the int8 steps of all other values: 12 deviations in 256 of them.
 CLIP = 6.0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer_module import tokens
 from trainer_module.raw_features import label_ids, one_string_each
+from trainer_module.workload_module import LABEL
 
 if TYPE_CHECKING:
     import keras
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from records.workload import Workload
     from trainer_module.settings import ModelSettings
 
-TEXT, LABEL, TOKENS = "text", "label", "tokens"
+TEXT, TOKENS = "text", "tokens"
 VOCABULARY, COUNTS = "words", "words_by_label"
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
 # Transform knows no int32, and no phone needs more.

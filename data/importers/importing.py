@@ -14,13 +14,14 @@ from data.importers.report import ImportReport
 from data.importers.source import PHOTO_SUFFIXES, Found, Refused, Source
 from data.importers.workload_files import read_schema, write_workload
 from data.photos.decoder_process import DecoderProcess
-from data.photos.exif_time import may_have_exif, taken_at, utc_text
+from data.photos.exif_time import may_have_exif, taken_at
 from data.photos.labels_file import LabelRow, restore_photo, write_span
 from data.photos.screening import UNKNOWN_LANE
 from data.spans.layout import usable_spans
 from data.spans.rejection import RowRejected
 from data.spans.sample import report_progress
 from errors import DataRefused, EdgelineError, UsageError
+from journal import utc_text
 from labels import fault_of
 
 _SESSION_DIGITS = 16

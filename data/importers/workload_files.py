@@ -18,7 +18,8 @@ _TEMPLATE = """\
 #   python runners/local_runner.py --workload FOLDER/workload.yaml --data FOLDER
 name: {name}
 schema: {schema}
-{own}
+kind: {kind}{own}
+# What pipeline/settings.py lists may stand here, and counts for more than what the kind brings.
 settings:
   data:
     window: 8{settings}
@@ -30,21 +31,7 @@ settings:
       - {{slice: overall, metric: accuracy, max_drop: 0.02, min_support: 50}}
       - {{slice: class, metric: recall, max_drop: 0.1, min_support: 50}}
 """
-# Of each kind what its workload says of itself, and which of its settings differ.
-_KINDS = {
-    "photo": ("module: trainer_module.photos", "\n  model:\n    channels: 3"),
-    "row": (
-        "kind: table",
-        # As good as gradient boosting on tables of 500 to 60,000 rows: benchmarks/bench_tables.py.
-        "\n  model:\n    buckets: 16\n    hidden: 128"
-        "\n  trainer:\n    batch_size: 128\n    epochs: 30\n    learning_rate: 0.003"
-        "\n  edge:\n    variants: [fp32, int8]",
-    ),
-    "text": (
-        "kind: text",
-        "\n  trainer:\n    learning_rate: 0.002\n  edge:\n    variants: [fp16, dynamic, fp32]",
-    ),
-}
+_KINDS = {"photo": "photos", "row": "table", "text": "text"}
 
 
 def read_schema(data_dir: Path) -> str | None:
@@ -111,11 +98,13 @@ def _add_workload(data_dir: Path, noun: str, **columns: str) -> bool:
     workload = data_dir / WORKLOAD
     if workload.exists():
         return False
-    own, settings = _KINDS[noun]
     # JSON quotes are YAML's, so that a folder named `no` or `2026` stays a text.
-    own += "".join(f"\n{key}: {json.dumps(column)}" for key, column in columns.items())
+    own = "".join(f"\n{key}: {json.dumps(column)}" for key, column in columns.items())
     name = json.dumps(_slug(data_dir.resolve().name))
-    text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, own=own, settings=settings)
+    settings = "\n  model:\n    channels: 3" if noun == "photo" else ""
+    text = _TEMPLATE.format(
+        noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own, settings=settings
+    )
     write_whole(workload, text.encode())
     return True
 

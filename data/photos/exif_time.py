@@ -7,16 +7,12 @@ from datetime import datetime, timedelta, timezone
 from PIL import Image
 
 from data.photos.checks import FORMATS, READER_ERRORS
+from journal import utc_text
 
 # How a TIFF begins, and what stands before EXIF in a JPEG, a PNG (two ways) and a WebP.
 _TIFF, _MARKS = (b"II", b"MM"), (b"Exif", b"eXIf", b"Raw profile type ", b"EXIF")
 # Tags of the EXIF 2.32 standard.
 _EXIF, _TAKEN, _OFFSET = 0x8769, 0x9003, 0x9011
-
-
-def utc_text(moment: datetime) -> str:
-    """ISO 8601 to the second, `2026-10-05T09:12:33Z`."""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def may_have_exif(photo: bytes) -> bool:

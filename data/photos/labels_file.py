@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from data.spans.layout import MOST_TEXT_BYTES, Span, add_span, write_whole
 from data.spans.rejection import RowRejected
+from data.spans.rows import check_once
 from errors import DataRefused, EdgelineError
 from locations import Location, read_bytes
 
@@ -154,9 +155,7 @@ def _refused(span: PhotoSpan, what: str, why: str, do: str) -> DataRefused:
 
 
 def _check_header(span: PhotoSpan, header: list[str]) -> None:
-    if twice := [column for column in COLUMNS if header.count(column) > 1]:
-        what = f"has the column {', '.join(twice)} twice."
-        raise _refused(span, what, "Which of them counts cannot be told.", "Remove or rename one.")
+    check_once(span.labels, header, COLUMNS, (span.name,))
     if missing := [column for column in COLUMNS if column not in header]:
         what = f"has no column {', '.join(missing)}; found: {', '.join(header) or 'an empty file'}."
         raise _refused(

@@ -1,13 +1,12 @@
 """Which rows of a labels file can be used, told from the rows alone."""
 
-import difflib
 import posixpath
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
 from data.photos.labels_file import LabelRow
-from data.spans.rejection import RowRejected
+from data.spans.rejection import RowRejected, check_label
 from labels import fault_of
 
 UNKNOWN_LANE = "unknown"
@@ -56,12 +55,7 @@ def _check(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[str]],
         if (cell := getattr(row, name)) and (fault := fault_of(cell)):
             raise RowRejected("control-character", f"{row.photo} has the {name} {cell!a}: {fault}.")
     photo = posixpath.normpath(row.photo)
-    if row.label not in labels:
-        near = difflib.get_close_matches(row.label, labels, n=1)
-        hint = (
-            f"the nearest known one is {near[0]!r}" if near else f"known are {', '.join(map(repr, labels))}"
-        )
-        raise RowRejected("unknown-label", f"{row.photo} has the label {row.label!r}; {hint}.")
+    check_label(row.label, labels, row.photo)
     if len(labels_of[photo]) > 1:
         both = " and ".join(map(repr, sorted(labels_of[photo])))
         raise RowRejected("conflicting-label", f"{row.photo} is labelled {both}.")

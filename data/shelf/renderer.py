@@ -22,6 +22,7 @@ from data.shelf.layout import LANES, lane
 from data.shelf.scene import draw_bay
 from data.spans.layout import Span, next_number
 from data.spans.sample import check_wanted, choose, report_progress
+from journal import utc_text
 
 CLASS_SHARES = {"ok": 0.7, "misplaced": 0.2, "damaged": 0.1}
 LABEL_NOISE = 0.01
@@ -142,7 +143,7 @@ def render_session(session: Session) -> list[_Photo]:
         scene = draw_bay(home, session.camera.scene_size, found, rng)
         jpeg = take_photo(scene, session.camera, taken, session.lane, rng)
         name = f"{session.id}-{index + 1:02d}.jpg"
-        row = LabelRow(name, label, home.id, session.id, taken.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        row = LabelRow(name, label, home.id, session.id, utc_text(taken))
         copies = []
         for fault in faults:
             if fault == "duplicate":

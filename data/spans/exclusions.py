@@ -7,22 +7,19 @@ DIR/excluded.jsonl has one JSON object a line, appended and never rewritten; the
 
 import difflib
 import fcntl
-import getpass
 import json
-import os
 import re
-import socket
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timezone
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from errors import DataRefused, EdgelineError, UsageError
+from journal import append_line, utc_now, who
 from locations import Location, explained, read_bytes
+from records.json_file import convert
 
 FILE_NAME = "excluded.jsonl"
-_ACTIONS = ("exclude", "include")
 SPAN_NAME = re.compile(r"span-(\d{5})")
 
 
@@ -67,17 +64,16 @@ def read_decisions(data_dir: Location) -> list[Decision]:
 
 def _parse(line: bytes, data_dir: Location, number: int) -> Decision:
     try:
-        decision = Decision(**json.loads(line))
-        texts = all(isinstance(getattr(decision, field.name), str) for field in fields(Decision))
-    except (ValueError, TypeError, RecursionError):
-        texts = False
-    if not texts or decision.action not in _ACTIONS or not SPAN_NAME.fullmatch(decision.span):
+        decision: Decision = convert(json.loads(line), Decision)
+        if not SPAN_NAME.fullmatch(decision.span):
+            raise ValueError
+        return decision
+    except (ValueError, RecursionError):
         raise DataRefused(
             f"{data_dir / FILE_NAME} line {number} is no decision on a span.",
             "A span that somebody excluded would be trained on.",
             "Fix that line, or take it out.",
-        )
-    return decision
+        ) from None
 
 
 def excluded_spans(data_dir: Location) -> dict[str, Decision]:
@@ -117,8 +113,7 @@ def decide(
             f"{data_dir} has {many} {there}.",
             f"Did you mean {near[0]}?" if near else f"`edgeline data list --data {data_dir}` lists them.",
         )
-    when = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    decision = Decision(action, span, when, _who(), " ".join(reason.split()))
+    decision = Decision(action, span, utc_now(), who(), " ".join(reason.split()))
     try:
         _append(data_dir / FILE_NAME, json.dumps(asdict(decision)).encode() + b"\n")
     except OSError as error:
@@ -128,14 +123,6 @@ def decide(
             "Give this user the right to write there, and run the same command again.",
         ) from None
     return decision
-
-
-def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # A container may run under a number that has no name.
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 def _append(path: Location, line: bytes) -> None:
@@ -151,8 +138,4 @@ def _append(path: Location, line: bytes) -> None:
         return
     with open(path, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+        append_line(file, line)

@@ -110,8 +110,8 @@ def newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
         raise DataRefused(
             f"{data_dir} holds no span-NNNNN folder.",
             "There is nothing to train on.",
-            f"Import labelled photos with `edgeline data import SRC --data {data_dir}`,"
-            f" or render a sample with `edgeline data generate --data {data_dir}`.",
+            f"Import your own with `edgeline data import SRC --data {data_dir}`,"
+            f" or make a sample with `edgeline data generate --data {data_dir}`.",
         )
     return spans
 

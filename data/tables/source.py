@@ -24,7 +24,7 @@ import numpy as np
 
 from data.settings import DataSettings
 from data.spans.layout import Span
-from data.spans.rejection import RowRejected
+from data.spans.rejection import RowRejected, check_label
 from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
 from data.spans.source import Example, Rejected, Row, Source, Value
 from data.spans.tfrecords import read_examples
@@ -230,9 +230,7 @@ class TableSource(Source):
         label = cells[workload.label_column].strip()
         if not label:
             raise RowRejected("unlabelled", f"The cell {workload.label_column} is empty.")
-        if label not in workload.labels:
-            known = ", ".join(workload.labels)
-            raise RowRejected("unknown-label", f"{label[:60]!r} is not a label of the schema ({known}).")
+        check_label(label, workload.labels, "The row")
         group, time = "", 0.0
         if workload.group_column:
             group = cells[workload.group_column].strip()

@@ -4,17 +4,15 @@ DIR/span-00042/*.csv      columns text, label, optionally source and group, in a
 DIR/span-00042/*.jsonl    an object a line with the same names
 """
 
-import difflib
 import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 from data.settings import DataSettings
 from data.spans.layout import Span
-from data.spans.rejection import RowRejected
+from data.spans.rejection import RowRejected, check_label
 from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
 from data.spans.source import Example, Rejected, Row, Source
 from errors import DataRefused
@@ -49,8 +47,7 @@ def check(span: Span, workload: Workload) -> None:
         DataRefused: There is no file, or one is empty, lacks a column or is not UTF-8 at its beginning.
     """
     for file in find_files(span, *_SUFFIXES):
-        for _ in islice(_read(span, file), 1):
-            pass
+        next(_read(span, file), None)
 
 
 def count(span: Span) -> int:
@@ -127,10 +124,6 @@ class TextSource(Source):
             raise RowRejected("empty", "There is no text.")
         if not label:
             raise RowRejected("unlabelled", "The text has no label.")
-        if label not in self._labels:
-            near = difflib.get_close_matches(label, self._labels, n=1)
-            known = f"known are {', '.join(map(repr, self._labels))}"
-            hint = f"the nearest known one is {near[0]!r}" if near else known
-            raise RowRejected("unknown-label", f"The label is {label[:_SHOWN]!r}; {hint}.")
+        check_label(label, self._labels, "The text")
         content = (unicodedata.normalize("NFC", text), source or UNKNOWN_SOURCE)
         return Row(row_id, label, group or f"{span.name}/{row_id}", content)

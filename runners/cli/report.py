@@ -1,6 +1,5 @@
 """`edgeline report RUN` and `edgeline report --index`: where the page of a run, or of all runs, is."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +108,7 @@ def _of_all_runs(place: Place) -> tuple[Path, dict[str, Any]]:
 
     page, model, rows = _rows_of_store(place, place.store) if place.store else _rows_of_workspace(place)
     records.write_file(page, render_index(model, rows).encode())
-    return page, {"model": model, "report": str(page), "runs": [asdict(row) for row in rows]}
+    return page, {"model": model, "report": str(page), "runs": to_builtins(rows)}
 
 
 def _rows_of_workspace(place: Place) -> "tuple[Path, str, list[Row]]":

@@ -1,12 +1,12 @@
 """`edgeline schedule`: a run every week without a cluster, started by systemd or by cron."""
 
-import getpass
 import os
 from pathlib import Path
 from types import ModuleType
 
 import click
 
+import journal
 from errors import EdgelineError, UsageError
 from locations import is_url
 from runners.cli import options
@@ -93,7 +93,7 @@ def _systemd(run: ScheduledRun, install: bool) -> int:
     say(f"Its next time:  systemctl{user} list-timers {run.name}.timer")
     say(f"Run it now:     systemctl{user} start {run.name}.service")
     say(f"Its log:        journalctl{user} -u {run.name}.service")
-    who = getpass.getuser()
+    who = journal.user()
     if user and not Path("/var/lib/systemd/linger", who).exists():
         say(f"It runs while you are logged in; to have it run always: loginctl enable-linger {who}")
     return 0

@@ -1,6 +1,5 @@
 """`edgeline schema diff, accept`: the last window beside the curated schema, and widening that by review."""
 
-import getpass
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,6 +8,7 @@ import click
 from msgspec import to_builtins
 
 from errors import UsageError
+from journal import user
 from records.schema import Difference
 from runners.cli import options
 from runners.cli.commands import Group
@@ -65,7 +65,7 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
     path = Path(workload.schema)
     text = path.read_text(encoding="utf-8")
     today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-    comment = f"Widened {today} by {getpass.getuser()} for run {run}: {' '.join(reason.split())}"
+    comment = f"Widened {today} by {user()} for run {run}: {' '.join(reason.split())}"
     for name in features:
         text = widened(text, breaking[name], comment)
     scratch = path.with_name(f".{path.name}.new")

@@ -42,7 +42,7 @@ def _slices(evaluation: Evaluation) -> Iterator[str]:
     yield f"{'Accuracy by slice':<28} {'count':>6} {'now':>6}{'production':>12}"
     for item in evaluation.slices:
         now, before = _number(item.accuracy, ".3f"), _number(item.before, ".3f")
-        yield f"  {item.kind:<8} {item.name[:17]:<17} {item.photos:>6} {now:>6}{before:>12}"
+        yield f"  {item.kind:<8} {item.name[:17]:<17} {item.examples:>6} {now:>6}{before:>12}"
 
 
 def _variants(edge: EdgeFiles) -> Iterator[str]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import EdgelineError, WorkspaceLocked
+from journal import utc_now
 from records.json_file import UNREADABLE, JsonFile
-from runners.shared.runs import utc_now
 
 
 @dataclass(frozen=True)

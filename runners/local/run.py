@@ -12,6 +12,7 @@ from msgspec import to_builtins
 
 from data.spans.layout import newest_spans
 from errors import DataRefused
+from journal import utc_now
 from locations import Location
 from records.outcome import INTERRUPTED_EXIT
 from records.run import CODE, UNFINISHED, Run
@@ -153,7 +154,7 @@ class _Session:
             settings=self.settings.recorded(),
             pid=os.getpid(),
             host=socket.gethostname(),
-            started_at=runs.utc_now(),
+            started_at=utc_now(),
             inputs=digests,
             resumes=resumed.id if resumed else None,
             **looked,
@@ -202,7 +203,7 @@ class _Session:
     def _end(self, run: Run, folder: RunFolder, error: Event | None, progress: Progress) -> Run:
         run = closing.conclude(run, folder, error, progress.warnings)
         seconds = round(time.monotonic() - self.started, 3)
-        run = replace(run, ended_at=runs.utc_now(), seconds=seconds, start_seconds=self.start_seconds)
+        run = replace(run, ended_at=utc_now(), seconds=seconds, start_seconds=self.start_seconds)
         folder.write(run)
         return run
 

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from errors import UsageError
+from journal import utc_now
 from locations import whole
 from records.json_file import convert
 from records.run import RUN, Run, Step
@@ -64,11 +65,6 @@ def _alive(pid: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     return True
-
-
-def utc_now() -> str:
-    """Now, as records write it."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def create_folder(workspace: Path) -> RunFolder:

@@ -43,7 +43,7 @@ def converted(trained, tmp_path_factory):
         folder,
         workload=SHELF.to_json(),
         look=MODEL.model_dump_json(),
-        settings=ConversionSettings(variants=("fp32", "fp16"), calibration_photos=20).model_dump_json(),
+        settings=ConversionSettings(variants=("fp32", "fp16"), calibration_examples=20).model_dump_json(),
         code="",
     )
     return models
@@ -90,7 +90,7 @@ def test_the_bundle_holds_what_a_phone_needs(converted):
     folder = Path(converted.uri)
     assert {path.name for path in folder.iterdir()} == {
         *("model_fp32.tflite", "model_fp16.tflite", "labels.txt", "preprocessing.json"),
-        *("conversion.json", "calibration.json"),
+        "conversion.json",
     }
     assert (folder / "labels.txt").read_text().split() == list(LABELS)
     assert json.loads((folder / "preprocessing.json").read_text()) == {
@@ -105,12 +105,6 @@ def test_the_bundle_holds_what_a_phone_needs(converted):
         **{"rounding": "nearest-uint8", "orientation": "upright", "input_dtype": "float32"},
         "input_range": [0, 255],
     }
-
-
-def test_the_examples_that_calibrate_are_of_the_training_split_and_on_record(trained, converted):
-    calibration = json.loads(Path(converted.uri, "calibration.json").read_text())
-    assert calibration == {"split": "train", "photos": read(trained, "train", 20).ids}
-    assert len(calibration["photos"]) == 20
 
 
 def test_the_first_variant_in_the_preferred_order_is_the_default(trained, converted, tmp_path):
@@ -153,8 +147,8 @@ def test_the_report_finds_what_it_shows_of_the_files_for_phones(trained, convert
         assert variant.reasons == tuple(found["reasons"]) and variant.reasons
         assert variant.measured is not None and variant.measured.worst() is not None
         assert variant.measured.accuracy == pytest.approx(found["measured"]["accuracy"])
-    assert facts.reliability.photos == measured["eval_photos"] == facts.edge.eval_photos
-    right = sum(b.accuracy * b.photos for b in facts.reliability.bins) / facts.reliability.photos
+    assert facts.reliability.examples == measured["eval_photos"] == facts.edge.eval_examples
+    right = sum(b.accuracy * b.examples for b in facts.reliability.bins) / facts.reliability.examples
     assert right == pytest.approx(measured["variants"][0]["measured"]["reference_accuracy"])
     assert facts.gates[0].result == "fail"
 

@@ -99,11 +99,11 @@ def test_the_report_finds_what_it_shows_of_the_evaluation(compared):
     overall, classes = found.evaluation.overall, found.evaluation.of("class")
     assert found.evaluation.baseline_version == 7 and overall.before == pytest.approx(overall.accuracy)
     assert {item.name for item in classes} == set(LABELS)
-    assert sum(item.photos for item in classes) == overall.photos
+    assert sum(item.examples for item in classes) == overall.examples
     assert overall.low < overall.accuracy <= overall.high
     confusion = found.evaluation.confusion
     assert confusion is not None and confusion.labels == LABELS
-    right = sum(confusion.rows[place][place] for place in range(3)) / overall.photos
+    right = sum(confusion.rows[place][place] for place in range(3)) / overall.examples
     assert right == pytest.approx(overall.accuracy, abs=1e-6)
 
 

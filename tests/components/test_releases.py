@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation, PushedModel
 
@@ -34,7 +35,7 @@ from tests.release.candidates import make_candidate, snapshot
 
 VARIANTS = ("fp16", "int8")
 
-HELD = FileReport(2_000, {}, (), (), (), (), {}, {})
+HELD = FileReport({"CONV_2D": 2}, (), (), (), (), {}, {})
 
 Outcome = tuple[str, int, list[str]]
 
@@ -100,7 +101,7 @@ class Run:
         file, reasons = f"model_{name}.tflite", () if name in self._passed else ("It is too large.",)
         tensor = TensorContract("image", (1, 16, 16, 1), "float32", None, None)
         inspected = replace(HELD, inputs=(tensor,), outputs=(replace(tensor, shape=(1, 3)),))
-        return Variant(name, file, reasons, inspected, replace(GOOD, variant=name, file=file, accuracy=0.93))
+        return Variant(name, file, reasons, inspected, structs.replace(GOOD, file=file, accuracy=0.93))
 
     def push_to(self, root: Path, on_disk: AbstractContextManager[None] | None = None) -> Outcome:
         inputs, pushed = self.inputs(), artifact(PushedModel, self.folder / "pushed")
@@ -165,6 +166,7 @@ def test_what_both_gates_passed_goes_into_production_with_its_story(push, tmp_pa
     assert (outcome, version) == ("pushed", 1)
     manifest = store.current(push, "shelf").manifest
     assert manifest.default_variant == "fp16"
+    assert [variant["ops"] for variant in manifest.variants] == [{"CONV_2D": 2}] * 2
     assert manifest.metrics["overall"]["all"]["accuracy"] == 0.94
     assert (manifest.data["first_span"], manifest.data["last_span"]) == (35, 42)
     assert manifest.data["fingerprint"] == "f" * 64

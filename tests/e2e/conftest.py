@@ -15,7 +15,7 @@ SMALL = (
     "trainer.epochs=2",
     "trainer.batch_size=16",
     "gate.min_examples_per_class=5",
-    "edge.calibration_photos=20",
+    "edge.calibration_examples=20",
     # A model of two epochs has small margins, and int8 moves many photos across them.
     "edge.min_agreement=0.5",
     "edge.max_accuracy_drop=0.5",

@@ -51,7 +51,7 @@ def test_a_killed_worker_costs_one_variant_and_another_makes_the_rest(conversion
     assert [conversion.variant for conversion in rest] == ["fp16", "dynamic", "int8"]
     for conversion in rest:
         assert conversion.error is None and conversion.file is not None
-        assert conversion.file == VARIANTS[conversion.variant].file_name and conversion.seconds > 0
+        assert conversion.file == VARIANTS[conversion.variant].file_name
 
 
 def test_an_exception_in_one_variant_does_not_stop_the_next(exported: Exported, tmp_path: Path):

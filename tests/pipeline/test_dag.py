@@ -177,7 +177,7 @@ OTHER = {
     "trainer.epochs": 3,
     "evaluation.beat_majority": False,
     "edge.variants": ["int8"],
-    "edge.calibration_photos": 7,
+    "edge.calibration_examples": 7,
     "edge.min_agreement": 0.5,
     "edge.max_size_mb": 1.0,
     "push.expires_days": 7,

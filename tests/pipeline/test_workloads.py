@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from data.importers.tables import import_table
 from errors import UsageError
 from pipeline.settings import load
 from pipeline.workloads import BUILT_IN, find_workload, with_features
@@ -139,3 +140,38 @@ def test_a_missing_schema_is_refused(tmp_path):
 
     with pytest.raises(UsageError, match=r"other\.pbtxt cannot be read"):
         with_features(find_workload(path))
+
+
+def resolved(workload):
+    return load(with_features(workload).settings).recorded()
+
+
+def by_hand(folder, kind, settings="{}"):
+    text = f"name: mine\nkind: {kind}\nschema: photos.pbtxt\nsettings: {settings}\n"
+    return find_workload(write_workload(folder, text))
+
+
+@pytest.mark.parametrize(("kind", "text"), [("table", None), ("text", "body")])
+def test_a_file_written_by_hand_has_the_settings_of_an_imported_one(tmp_path, kind, text):
+    cells = [f"{'some more words' * (n % 3)},{n % 7},{'ab'[n % 2]}" for n in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(["body,number,label", *cells]), encoding="utf-8")
+    import_table(tmp_path / "rows.csv", tmp_path / "data", "label", text=text)
+    imported = resolved(find_workload(str(tmp_path / "data" / "workload.yaml")))
+    written = resolved(by_hand(tmp_path, kind))
+    for group in ("data", "model", "trainer", "edge"):
+        assert written[group] == imported[group]
+
+
+@pytest.mark.parametrize("name", ["text", "sensor"])
+def test_a_file_written_by_hand_has_the_settings_of_the_built_in_one_of_its_kind(tmp_path, name):
+    written, built_in = resolved(by_hand(tmp_path, name)), resolved(find_workload(name))
+    built_in["trainer"]["class_weights"] = {}
+    for group in ("data", "model", "trainer", "edge"):
+        assert written[group] == built_in[group]
+
+
+def test_a_workload_counts_for_more_than_its_kind_and_set_for_more_than_both(tmp_path):
+    workload = by_hand(tmp_path, "table", "{trainer: {epochs: 3, batch_size: 8}, edge: {variants: [fp16]}}")
+    trainer = load(workload.settings, overrides=["trainer.batch_size=4"]).trainer
+    assert (trainer.learning_rate, trainer.epochs, trainer.batch_size) == (0.003, 3, 4)
+    assert load(workload.settings).edge.variants == ("fp16",)

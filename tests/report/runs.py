@@ -3,6 +3,7 @@
 from dataclasses import replace
 from io import BytesIO
 
+from msgspec import structs
 from PIL import Image
 
 from records.edge import EdgeFiles, GroupAccuracy, Latency, Machine, Measurement, Mistake, Variant
@@ -49,23 +50,21 @@ def a_run(
     lane_names = [f"lane-{n:02d}" for n in range(1, lanes + 1)]
     shares = tuple((name, 1 / lanes) for name in lane_names)
     bins = tuple((float(low), low + 10.0, 0.1) for low in range(0, 100, 10))
-    now, before = Distribution(200, 90.0, bins), Distribution(900, 110.0, bins)
-    lanes_now, lanes_before = Distribution(200, values=shares), Distribution(900, values=shares[::-1])
+    now, before = Distribution(90.0, bins), Distribution(110.0, bins)
+    lanes_now, lanes_before = Distribution(values=shares), Distribution(values=shares[::-1])
     confused = [[90 if row == column else 5 for column in labels] for row in labels]
     fp16 = Measurement(
-        variant="fp16",
         file="model_fp16.tflite",
         size_bytes=390_000,
-        photos=400,
+        examples=400,
         agreement=0.99,
         max_difference=1e-3,
-        mean_difference=1e-4,
         accuracy=0.92,
         reference_accuracy=0.925,
-        groups={"lane": {"lane-02": GroupAccuracy(10, 0.9, 0.9), "lane-03": GroupAccuracy(10, 0.7, 0.8)}},
+        groups={"lane": {"lane-02": GroupAccuracy(10, 0.9), "lane-03": GroupAccuracy(10, 0.7)}},
         finite=True,
-        latency=Latency(p50_ms=0.3, p90_ms=0.4, p99_ms=0.5, runs=100, threads=1),
-        machine=Machine("A processor", 2, "tensorflow 2.16.2"),
+        latency=Latency(p50_ms=0.3, p99_ms=0.5, runs=100),
+        machine=Machine("A processor", "tensorflow 2.16.2"),
     )
     files = (
         Variant("fp16", "model_fp16.tflite", measured=fp16),
@@ -100,9 +99,9 @@ def a_run(
             classes={label: 8 * 200 // (place + 1) for place, label in enumerate(labels)},
             spans=window,
             features=(
-                Feature("brightness", now, before, "jensen_shannon_divergence", 0.2, 0.12),
-                Feature("lane_id", lanes_now, lanes_before, "l_infty", 0.02, 0.1),
-                Feature("width", Distribution(200, 640.0, ((640.0, 640.0, 1.0),))),
+                Feature("brightness", now, before, 0.2, 0.12),
+                Feature("lane_id", lanes_now, lanes_before, 0.02, 0.1),
+                Feature("width", Distribution(640.0, ((640.0, 640.0, 1.0),))),
             ),
             schema=(
                 Difference(
@@ -123,6 +122,7 @@ def a_run(
             TrainingSummary(
                 devices=("CPU:0",),
                 global_batch_size=32,
+                examples_per_second=14_400.4,
                 best_epoch=12,
                 seconds=101.0,
                 parameters=190803,
@@ -148,7 +148,6 @@ def a_run(
                 0.9,
                 0.005,
                 {"lane": "lane-04"},
-                8,
             )
             for n in range(1, 13)
         ),
@@ -177,10 +176,10 @@ def a_hostile_run() -> Facts:
     assert facts.data and facts.mistakes
     about = replace(facts.about, model=HOSTILE, reasons=(HOSTILE,), warnings=(HOSTILE,), data=HOSTILE)
     thumbnails = (Thumbnail("thumbnails/01.jpg", "span-00002", f"{HOSTILE}.jpg", "corrupt", HOSTILE),)
-    feature = Feature(HOSTILE, Distribution(9, values=((HOSTILE, 0.5), ("</svg><img src=x>", 0.5))))
+    feature = Feature(HOSTILE, Distribution(values=((HOSTILE, 0.5), ("</svg><img src=x>", 0.5))))
     return replace(
         facts,
         about=about,
         data=replace(facts.data, thumbnails=thumbnails, anomalies=(HOSTILE,), features=(feature,)),
-        mistakes=(replace(facts.mistakes[0], photo_id='"><img src="https://example.org/x.png">'),),
+        mistakes=(structs.replace(facts.mistakes[0], example_id='"><img src="https://example.org/x.png">'),),
     )

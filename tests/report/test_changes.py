@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+from msgspec import structs
+
 from records.edge import EdgeFiles, Variant
 from report.changes import find_changes
 from report.facts import Facts
@@ -46,8 +48,8 @@ def test_data_settings_code_and_what_came_of_them_are_named():
 def test_files_for_phones_are_compared():
     before, now = a_run(), a_run()
     assert before.edge is not None and before.edge.default_measured is not None
-    larger = replace(before.edge.default_measured, size_bytes=1_200_000)
-    bigger = replace(before.edge, variants=(Variant("fp16", "model_fp16.tflite", measured=larger),))
+    larger = structs.replace(before.edge.default_measured, size_bytes=1_200_000)
+    bigger = structs.replace(before.edge, variants=(Variant("fp16", "model_fp16.tflite", measured=larger),))
     assert named(now, replace(before, edge=bigger)) == {"Size of fp16": ("1.20 MB", "0.39 MB")}
     none = EdgeFiles(None, 400, (Variant("fp16", None, ("It could not be converted: SIGABRT.",)),))
     assert named(now, replace(before, edge=none)) == {"Default edge file": ("none", "fp16")}

@@ -193,10 +193,10 @@ def test_facts_of_before_the_files_had_types_are_read_and_compared_with():
     assert found.training is not None and found.training.epochs == (Epoch(1, 0.5, 0.9, None, 0.8),)
     assert found.evaluation is not None and found.evaluation.overall is not None
     assert found.gates == (Verdict("edge", "no_baseline", ("All is well.",), ("Mind this.",)),)
-    assert found.mistakes is not None and found.mistakes[0].span == 8
+    assert found.mistakes is not None and found.mistakes[0].example_id == "span-00008/1.jpg"
 
     row = make_row(found, None)
-    assert (row.accuracy, row.photos, row.quarantined) == (0.925, 1900, 2)
+    assert (row.accuracy, row.examples, row.quarantined) == (0.925, 1900, 2)
     changed = {change.what for change in find_changes(a_run(), found)}
     assert "Photos quarantined" in changed and not any("edge" in what or "Size" in what for what in changed)
     assert "Since run 20260928-030000" in render_run(a_run(), {}, found)

@@ -3,6 +3,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from msgspec import structs
 
 from report.index import make_row, render_index
 from tests.report.runs import HOSTILE, a_failed_run, a_run
@@ -67,8 +68,8 @@ def test_a_run_of_a_cluster_is_named_by_its_day_too():
 
 def test_where_the_clocks_disagree_with_the_order_the_order_is_drawn():
     rows = list(weeks(8))
-    rows[3] = replace(rows[3], started_at="2099-01-01T03:00:00Z")
-    rows[5] = replace(rows[5], started_at="1970-01-01T00:00:00Z")
+    rows[3] = structs.replace(rows[3], started_at="2099-01-01T03:00:00Z")
+    rows[5] = structs.replace(rows[5], started_at="1970-01-01T00:00:00Z")
     page = render_index("shelf", rows)
     assert page.count("in the order of the runs, whose clocks disagree") == 2
     chart = page[page.index("<svg") : page.index("</svg>")]
@@ -90,6 +91,6 @@ def test_where_the_clocks_disagree_with_the_order_the_order_is_drawn():
     ],
 )
 def test_a_time_that_is_none_breaks_no_page(moment):
-    rows = [*weeks(3), replace(next(weeks(1)), started_at=moment)]
+    rows = [*weeks(3), structs.replace(next(weeks(1)), started_at=moment)]
     assert "<svg" in render_index("shelf", rows)
     assert rows[-1].name in render_index("shelf", rows[-1:])

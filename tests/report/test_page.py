@@ -8,6 +8,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from msgspec import structs
 
 from records.ingest import Thumbnail
 from records.run import Step
@@ -100,15 +101,16 @@ def test_a_quote_ends_no_attribute_of_any_page(tmp_path):
     quoted = "\"'><img src=x onerror=alert(1)>"
     facts = a_run((quoted, f"b{quoted}"), lanes=2, weeks=2, run=quoted, model=quoted)
     assert facts.data and facts.edge and facts.mistakes
-    feature = Feature(quoted, Distribution(9, values=((quoted, 1.0),)))
+    feature = Feature(quoted, Distribution(values=((quoted, 1.0),)))
     steps = (Step(quoted, quoted, 1.0),)
+    mistake = structs.replace(facts.mistakes[0], label=quoted, predicted=quoted, slices={quoted: quoted})
     facts = replace(
         facts,
         about=replace(facts.about, steps=steps, libraries={quoted: quoted}, settings={quoted: quoted}),
         data=replace(
             facts.data, features=(feature,), thumbnails=(Thumbnail(quoted, quoted, quoted, quoted),)
         ),
-        mistakes=(replace(facts.mistakes[0], label=quoted, predicted=quoted, slices={quoted: quoted}),),
+        mistakes=(mistake,),
         gates=(Verdict(quoted, quoted, (quoted,)),),
     )
     (tmp_path / "verdict.json").write_text(
@@ -160,13 +162,19 @@ def test_figures_that_are_no_numbers_are_dashes():
         training=Training(epochs=(Epoch(1), Epoch(2, val_loss=0.5))),
         evaluation=Evaluation((Slice("overall", "all", 0), Slice("class", "ok", 0))),
         data=Data(
-            features=(Feature("brightness", Distribution(0)), Feature("lane_id", Distribution(0, values=()))),
+            features=(Feature("brightness", Distribution()), Feature("lane_id", Distribution(values=()))),
             spans=a_run().data.spans,
         ),
     )
     page = render_run(facts, {}, facts)
     assert not re.search(r"\bnan\b", page, flags=re.IGNORECASE)
     assert ">\u2013<" in page
+
+
+def test_how_fast_a_model_trained_and_how_many_examples_a_slice_has_are_told():
+    page = render_run(a_run(), {}, None)
+    assert "14,400 photos a second in batches of 32," in page
+    assert "70 % of 10<" in page.replace("\u00a0", " ")
 
 
 def test_a_model_without_a_mistake_says_so():

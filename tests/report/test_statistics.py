@@ -39,7 +39,7 @@ def test_each_feature_has_its_distribution_now_and_before_and_its_distance(stati
     drift = {"lane_id": Drift("lane_id", "l_infty", 0.75, 0.1)}
     lanes, brightness = read_features(statistics, drift)
     assert (lanes.name, lanes.distance, lanes.threshold, lanes.drifted) == ("lane_id", 0.75, 0.1, True)
-    assert lanes.now.values == (("a", 0.75), ("b", 0.25)) and lanes.now.photos == 40
+    assert lanes.now.values == (("a", 0.75), ("b", 0.25))
     assert lanes.before is not None and lanes.before.values == (("b", 1.0),)
     assert (brightness.name, brightness.distance, brightness.drifted) == ("brightness", None, False)
     assert brightness.now.bins == ((0.0, 10.0, 0.75), (10.0, 20.0, 0.25))

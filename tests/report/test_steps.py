@@ -32,19 +32,17 @@ STEPS = (
 
 
 MEASURED = Measurement(
-    variant="fp16",
     file="model_fp16.tflite",
     size_bytes=400_000,
-    photos=4,
+    examples=4,
     agreement=1.0,
     max_difference=1e-3,
-    mean_difference=1e-4,
     accuracy=0.75,
     reference_accuracy=0.75,
     groups={},
     finite=True,
-    latency=Latency(p50_ms=0.5, p90_ms=0.6, p99_ms=0.7, runs=100, threads=1),
-    machine=Machine("x", 2, "y"),
+    latency=Latency(p50_ms=0.5, p99_ms=0.7, runs=100),
+    machine=Machine("x", "y"),
 )
 
 

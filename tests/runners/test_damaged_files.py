@@ -49,19 +49,17 @@ METRICS_OF_RUN = Metrics(
     confusion=Confusion(("ok", "damaged"), ((18, 2), (3, 17))),
 )
 FP16 = Measurement(
-    variant="fp16",
     file="model_fp16.tflite",
     size_bytes=204_000,
-    photos=40,
+    examples=40,
     agreement=1.0,
     max_difference=1e-3,
-    mean_difference=1e-4,
     accuracy=0.9,
     reference_accuracy=0.9,
-    groups={"lane": {"lane-01": GroupAccuracy(5, 0.8, 0.8)}},
+    groups={"lane": {"lane-01": GroupAccuracy(5, 0.8)}},
     finite=True,
-    latency=Latency(p50_ms=0.2, p90_ms=0.3, p99_ms=0.4, runs=100, threads=1),
-    machine=Machine("x", 2, "y"),
+    latency=Latency(p50_ms=0.2, p99_ms=0.4, runs=100),
+    machine=Machine("x", "y"),
 )
 OF_ARTIFACTS = [
     (

@@ -92,7 +92,7 @@ def test_the_workload_names_a_schema_and_a_slug(src, data_dir):
     workload = yaml.safe_load((data_dir / "workload.yaml").read_text(encoding="utf-8"))
     assert workload["name"] == "my-photos-2026"
     assert (data_dir / workload["schema"]).is_file()
-    assert workload["module"] == "trainer_module.photos"
+    assert workload["kind"] == "photos"
     assert workload["settings"]["model"] == {"channels": 3}
 
 

@@ -86,8 +86,8 @@ def test_a_byte_order_mark_crlf_quotes_and_another_order_are_fine(span):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (HEADER + ",label\na.jpg,ok,lane-01,w,t,bad\n", "the column label twice"),
-        (HEADER.replace("lane_id", " label ") + "\na.jpg,ok,bad,w,t\n", "the column label twice"),
+        (HEADER + ",label\na.jpg,ok,lane-01,w,t,bad\n", "the column 'label' twice"),
+        (HEADER.replace("lane_id", " label ") + "\na.jpg,ok,bad,w,t\n", "the column 'label' twice"),
         ("photo,lane_id,session_id,captured_at\n", "no column label; found: photo, lane_id"),
         ("", "found: an empty file"),
         (HEADER.replace(",", ";") + "\n", "no column photo, label"),

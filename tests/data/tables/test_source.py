@@ -59,7 +59,7 @@ def ids(items: list) -> list[str]:
         ("2026-01-05T00:00:00Z,m-01,20,6.1,normal,7", "ragged", "6 cells, and the header 5"),
         ('2026-01-05T00:00:00Z,m-01,"20" 6.1,normal', "ragged", "not CSV"),
         ("2026-01-05T00:00:00Z,m-01,20,6.1,", "unlabelled", "fault_label is empty"),
-        ("2026-01-05T00:00:00Z,m-01,20,6.1,lek", "unknown-label", "'lek' is not a label"),
+        ("2026-01-05T00:00:00Z,m-01,20,6.1,lek", "unknown-label", "the nearest known one is 'leak'"),
         ("2026-01-05T00:00:00Z,,20,6.1,normal", "no-group", "machine_id is empty"),
         ('2026-01-05T00:00:00Z,m-01,20,"6,1",normal', "not-a-number", "pressure is '6,1', a number with a"),
         ("2026-01-05T00:00:00Z,m-01,warm,6.1,normal", "not-a-number", "temperature is 'warm', not a number"),
