@@ -9,9 +9,10 @@ from msgspec import Meta, to_builtins
 
 from errors import EdgelineError
 from journal import TIME_FORMAT
-from locations import Location, explained, read_bytes
+from locations import Location, read_bytes
 from records.json_file import convert
 from release.layout import PushFolder
+from store_errors import explained
 
 T = TypeVar("T")
 Positive = Annotated[int, Meta(ge=1)]

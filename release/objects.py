@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import EdgelineError
-from locations import explained, filesystem, if_there, is_absent, read_bytes, signs_of, version_in
+from locations import filesystem, read_bytes, version_in
+from store_errors import explained, if_there, is_absent, signs_of
 
 if TYPE_CHECKING:
     from upath import UPath

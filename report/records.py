@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from locations import Location, explained, filesystem, folders_in, read_bytes, whole
+from locations import Location, filesystem, folders_in, read_bytes, whole
 from records.json_file import UNREADABLE
 from report.facts import Facts
+from store_errors import explained
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,12 @@ many words.
 """
 
 import csv
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from data.importers.column_kinds import Seen, check_forms, check_label, check_several, find_kinds, kinds_again
 from data.importers.columns import MOSTLY, NUMBER, TIMES, Column, readings
 from data.importers.curated_schema import columns_beside, table_schema, text_schema
 from data.importers.report import TableReport
@@ -22,10 +23,8 @@ from data.spans.source import Rejected
 from data.tables.source import MISSING
 from data.tables.times import format_time
 from errors import DataRefused, UsageError
-from labels import fault_of
 from locations import is_url
 
-_MOST_LABELS = 1_000
 # Of bad rows this many are named.
 _EXAMPLES = 3
 # Where texts come from this few places, the report has a slice for each.
@@ -50,15 +49,6 @@ class _Table:
             else:
                 place = item[0] if own else f"row {number}"
                 yield place, {name: item[1][name].strip() for name in names}
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What the first look at a table found."""
-
-    columns: dict[str, Column]
-    rows: int
-    refused: tuple[str, ...]
 
 
 def import_table(
@@ -105,24 +95,24 @@ def import_table(
         check_once(table.shown, table.header, given if text else table.header, ())
         seen = _profile(table, given if text else table.header, label, {label, group, text})
         first = not find_spans(data_dir)
-        _check_label(table.shown, seen.columns[label], seen.rows, first)
+        check_label(table.shown, seen.columns[label], seen.rows, first)
         # Where texts have no group, they stand alone; other weeks may have other groups.
         if first and group and seen.columns[group].there == seen.columns[label].there:
             why = "Rows of one group are never in two splits, so there would be none to evaluate with."
-            _check_several(table.shown, seen.columns[group], why, "groups")
+            check_several(table.shown, seen.columns[group], why, "groups")
         own = text_schema(()) if text else table_schema((), (), (), group, time)
         known = None if (there := read_schema(data_dir)) is None else columns_beside(there, own)
         if not text:
-            _check_forms(table.shown, seen, time)
+            check_forms(table.shown, seen, time)
         if known is not None:
-            kinds = _kinds_again(table, seen, known, given)
+            kinds = kinds_again(table.shown, seen, known, given)
         else:
-            kinds = {} if text else _kinds(table.shown, seen, given)
+            kinds = {} if text else find_kinds(table.shown, seen, given)
         return _write(table, data_dir, seen, kinds, (label, group, time, text))
 
 
 def _write(
-    table: _Table, data_dir: Path, seen: _Seen, kinds: dict[str, str], given: tuple[str, str, str, str]
+    table: _Table, data_dir: Path, seen: Seen, kinds: dict[str, str], given: tuple[str, str, str, str]
 ) -> TableReport:
     label, group, time, text = given
     labels = tuple(sorted(seen.columns[label].values or {}))
@@ -188,7 +178,7 @@ def _open(src: str, query: str, label: str, texts: bool, rows: Path) -> _Table:
     return _Table(rows, src, ",", read_header(rows))
 
 
-def _profile(table: _Table, names: Sequence[str], label: str, texts: Collection[str]) -> _Seen:
+def _profile(table: _Table, names: Sequence[str], label: str, texts: Collection[str]) -> Seen:
     semicolons = table.separator == ";"
     columns = {name: Column(name, None if name in texts else semicolons) for name in names}
     rows, damaged, refused = 0, 0, list[str]()
@@ -218,84 +208,7 @@ def _profile(table: _Table, names: Sequence[str], label: str, texts: Collection[
             "Correct them; a cell that holds the separator is quoted.",
         )
     more = [f"... and {damaged - _EXAMPLES} more rows."] if damaged > _EXAMPLES else []
-    return _Seen(columns, rows - damaged, (*refused, *more))
-
-
-def _check_forms(shown: str, seen: _Seen, time: str) -> None:
-    for name, column in seen.columns.items():
-        if found := column.mixed():
-            raise DataRefused(
-                f"The column {name} of {shown} is in several forms: {found}.",
-                "Which form a cell of it has cannot be told.",
-                "Write all of it in one form, dates best as 2026-01-05, or leave it out.",
-            )
-    if time and seen.columns[time].form() not in TIMES:
-        some = next((first for _, first in seen.columns[time].read.values()), "it is empty")
-        raise UsageError(
-            f"The column {time} of {shown} holds no times that can be read: {some}.",
-            "Times are ISO 8601, as 2026-01-05T06:00:00Z, or dates of which day and month can be told.",
-            "Name another column, or write it so.",
-        )
-
-
-def _kinds(shown: str, seen: _Seen, given: Sequence[str]) -> dict[str, str]:
-    """What each column is that nobody named. Raises as `import_table` does."""
-    kinds = {name: column.kind(seen.rows) for name, column in seen.columns.items() if name not in given}
-    if not {"number", "time", "category"} & set(kinds.values()):
-        raise DataRefused(
-            f"{shown} has no column beside {', '.join(given)} that a model could learn from.",
-            "; ".join(f"{name} {kind}" for name, kind in kinds.items()) or "It has no other column.",
-            "Give a table with numbers or categories, or name a column of texts with --text.",
-        )
-    return kinds
-
-
-def _kinds_again(
-    table: _Table, seen: _Seen, known: Mapping[str, str], given: Sequence[str]
-) -> dict[str, str]:
-    """What each column was when the folder got its schema. Raises as `import_table` does."""
-    if missing := [name for name in known if name not in table.header]:
-        raise UsageError(
-            f"{table.shown} has no column {', '.join(missing)}, which the spans before it have.",
-            "A model reads the same columns each week.",
-            "Add it, cells may be empty; a table of another kind goes into a folder of its own.",
-        )
-    for name, column in seen.columns.items():
-        if known.get(name) == "number" and column.there and not column.form():
-            raise DataRefused(
-                f"The column {name} of {table.shown} cannot be read as numbers, which it has in the spans"
-                f" before: {max(column.read.values())[1]}.",
-                "All of its rows would be quarantined.",
-                "Write it as before.",
-            )
-    return {name: known.get(name, "the schema does not have") for name in seen.columns if name not in given}
-
-
-def _check_label(shown: str, column: Column, rows: int, first: bool) -> None:
-    if first:
-        _check_several(shown, column, "There is nothing to tell apart.", "classes")
-    label, values = column.name, column.values
-    if values is None or len(values) > _MOST_LABELS or (first and len(values) == column.there):
-        raise UsageError(
-            f"The column {label} of {shown} has a label for nearly each of its {rows} rows.",
-            "A class needs many rows to be learned from.",
-            "Name a column with few values, or put its values into classes.",
-        )
-    if faults := [f"{value!a}: {fault}" for value in values if (fault := fault_of(value))]:
-        raise UsageError(
-            f"The column {label} of {shown} has labels that cannot be used: {'; '.join(faults[:3])}.",
-            "Phones read labels as the lines of a file.",
-            "Correct them in the table.",
-        )
-
-
-def _check_several(shown: str, column: Column, why: str, others: str) -> None:
-    if column.values is not None and len(column.values) < 2:
-        raise UsageError(
-            f"The column {column.name} of {shown} is {next(iter(column.values), 'empty')!r} in every row.",
-            why,
-            f"Name another column, or import rows of other {others} too.",
-        )
+    return Seen(columns, rows - damaged, (*refused, *more))
 
 
 def _converted(cell: str, form: str, is_time: bool) -> str:

@@ -16,8 +16,9 @@ from typing import Literal
 
 from errors import DataRefused, EdgelineError, UsageError
 from journal import append_line, utc_now, who
-from locations import Location, explained, read_bytes
+from locations import Location, read_bytes
 from records.json_file import convert
+from store_errors import explained
 
 FILE_NAME = "excluded.jsonl"
 SPAN_NAME = re.compile(r"span-(\d{5})")

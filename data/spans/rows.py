@@ -8,7 +8,8 @@ from functools import partial
 from data.spans.layout import Span
 from data.spans.source import Rejected
 from errors import DataRefused
-from locations import Location, explained, names_in, open_read
+from locations import Location, names_in, open_read
+from store_errors import explained
 
 # Of one line, and of one cell: a larger one is a quote that nobody closed, or no text file at all.
 _MOST_LINE_BYTES = 64 * 2**20

@@ -11,7 +11,8 @@ from contextlib import nullcontext
 from typing import Any
 
 from errors import DataRefused
-from locations import Location, explained, open_read
+from locations import Location, open_read
+from store_errors import explained
 
 _GZIP = b"\x1f\x8b"
 
