@@ -3,6 +3,7 @@
 TFMA computes the metrics by slice, `gates/bounds.py` judges them; the blessing is TFX's standard artifact.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from gates.settings import EvaluationSettings
 from records.evaluation import METRICS, Confusion, Metrics
 from records.verdict import VERDICT
 from records.workload import Workload
+
+log = logging.getLogger("edgeline.evaluator")
 
 _OF_ALARMS = ("auc", "recall_at_false_alarms")
 
@@ -50,6 +53,8 @@ class EvaluatorExecutor(Executor):
         )
         METRICS.write(Path(evaluation), metrics)
         verdict = judge(metrics, EvaluationSettings.model_validate_json(exec_properties["settings"]))
+        for warning in verdict.warnings:
+            log.warning(warning)
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         VERDICT.write(Path(blessing.uri), verdict)
         name, value = constants.NOT_BLESSED_FILE_NAME, constants.NOT_BLESSED_VALUE

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from gates.classes import find_blind, unjudged
 from gates.settings import Bound, EvaluationSettings
 from records.evaluation import Metrics, SliceMetrics
 from records.verdict import Verdict
@@ -17,7 +18,7 @@ _WORDS = {
 
 
 def judge(metrics: Metrics, settings: EvaluationSettings) -> Verdict:
-    """Applies the bounds to every slice with enough examples."""
+    """Applies the bounds to every slice with enough examples, and looks for classes never recognised."""
     broken = [
         found for bound in settings.bounds for found in _broken(bound, metrics.candidate, metrics.baseline)
     ]
@@ -35,16 +36,18 @@ def judge(metrics: Metrics, settings: EvaluationSettings) -> Verdict:
             f" {share:.3f} of the examples."
         )
         broken.append(("overall", reason))
+    broken += [(f"class {label}", reason) for label, reason in find_blind(metrics, settings)]
+    warnings = unjudged(metrics, settings)
     if broken:
         slices = tuple(dict.fromkeys(name for name, _ in broken))
-        return Verdict("evaluation", "fail", tuple(reason for _, reason in broken), slices=slices)
+        return Verdict("evaluation", "fail", tuple(reason for _, reason in broken), warnings, slices=slices)
     summary = f"Accuracy {accuracy:.3f} on {examples:.0f} eval examples; every bound holds."
     if metrics.baseline is None:
         none = "Nothing is in production yet, so there is no baseline to compare with."
-        return Verdict("evaluation", "no_baseline", (summary, none))
+        return Verdict("evaluation", "no_baseline", (summary, none), warnings)
     before = _value(metrics.baseline["overall"]["all"], "accuracy")
     production = f"The model in production has {before:.3f} on the same examples."
-    return Verdict("evaluation", "pass", (summary, production))
+    return Verdict("evaluation", "pass", (summary, production), warnings)
 
 
 def _broken(

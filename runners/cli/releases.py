@@ -57,8 +57,8 @@ def status(place: Place, as_json: bool) -> int:
         say(f"No run in {place.workspace} yet.")
     else:
         say(f"Last run {last.id}: {closing.headline(last)}")
-        for reason in last.reasons:
-            say(f"  - {reason}")
+        for told in (*last.reasons, *last.warnings):
+            say(f"  - {told}")
     return 0
 
 

@@ -23,7 +23,9 @@ def evaluate(trained, baseline, folder, bounds=()):
         folder,
         eval_config=evaluation_config(SHELF, 0.05),
         workload=SHELF.to_json(),
-        settings=EvaluationSettings(bounds=bounds, beat_majority=False).model_dump_json(),
+        settings=EvaluationSettings(
+            bounds=bounds, beat_majority=False, min_class_examples=1000
+        ).model_dump_json(),
         code="",
         fairness_indicator_thresholds="null",
     )

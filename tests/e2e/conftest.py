@@ -20,6 +20,7 @@ SMALL = (
     "edge.min_agreement=0.5",
     "edge.max_accuracy_drop=0.5",
     "evaluation.beat_majority=false",
+    "evaluation.min_class_examples=1000",
     "evaluation.bounds=[{slice: overall, max_drop: 0.02}]",
     # Two hundred photos of a few sessions differ from one another by chance.
     "gate.severity={label_shift: warn}",

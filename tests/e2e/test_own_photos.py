@@ -46,6 +46,7 @@ def test_imported_photos_train_mobilenet_v3_small_and_are_pushed(photos: Path) -
             "trainer.epochs=2",
             "edge.variants=[fp16]",
             "evaluation.beat_majority=false",
+            "evaluation.min_class_examples=1000",
             "evaluation.bounds=[]",
         ),
     )

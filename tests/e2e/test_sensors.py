@@ -15,6 +15,7 @@ QUICK = (
     "gate.min_examples_per_class=5",
     "gate.severity={label_shift: warn}",
     "evaluation.beat_majority=false",
+    "evaluation.min_class_examples=1000",
     "edge.max_latency_ms=1000",
 )
 UNBOUNDED = (*QUICK, "evaluation.bounds=[{slice: overall, metric: auc, lower: 0.6}]")

@@ -23,6 +23,7 @@ EASY = (
     *QUICK,
     "evaluation.bounds=[{slice: overall, metric: auc, lower: 0.1}]",
     "evaluation.beat_majority=false",
+    "evaluation.min_class_examples=1000",
 )
 
 
