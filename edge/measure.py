@@ -48,7 +48,7 @@ def measure(
     probabilities = model.predict(inputs)
     said, expected = probabilities.argmax(axis=1), reference.argmax(axis=1)
     difference = np.abs(probabilities.astype(np.float64) - reference)
-    right = said == labels
+    right, reference_right = said == labels, expected == labels
     return Measurement(
         file=tflite.name,
         size_bytes=tflite.stat().st_size,
@@ -56,8 +56,8 @@ def measure(
         agreement=float(np.mean(said == expected)),
         max_difference=_number(difference.max()),
         accuracy=float(right.mean()),
-        reference_accuracy=float((expected == labels).mean()),
-        groups={name: dict(_by_group(of, right)) for name, of in groups.items()},
+        reference_accuracy=float(reference_right.mean()),
+        groups={name: dict(_by_group(of, right, reference_right)) for name, of in groups.items()},
         finite=bool(np.isfinite(probabilities).all()),
         latency=_latency(model, inputs),
         machine=Machine(_cpu(), model.runtime),
@@ -88,11 +88,14 @@ def _check(
         )
 
 
-def _by_group(of: Sequence[str], right: NDArray[np.bool_]) -> Iterator[tuple[str, GroupAccuracy]]:
+def _by_group(
+    of: Sequence[str], right: NDArray[np.bool_], reference_right: NDArray[np.bool_]
+) -> Iterator[tuple[str, GroupAccuracy]]:
     names = np.asarray(of)
     for name in sorted(set(of)):
         here = names == name
-        yield name, GroupAccuracy(int(here.sum()), float(right[here].mean()))
+        accuracy, reference = float(right[here].mean()), float(reference_right[here].mean())
+        yield name, GroupAccuracy(int(here.sum()), accuracy, reference)
 
 
 def _latency(model: EdgeModel, inputs: NDArray[Any]) -> Latency:

@@ -81,6 +81,6 @@ class EdgeLimits(Group):
     """What a file for phones has to reach."""
 
     min_agreement: Fraction = 0.95  # least share of eval examples with the label that the SavedModel gives
-    max_accuracy_drop: Fraction = 0.02  # of eval accuracy, from SavedModel to file
+    max_accuracy_drop: Fraction = 0.02  # from SavedModel to file, overall and of each class and slice
     max_size_mb: float = Field(5.0, gt=0, le=10_000)  # in 10^6 bytes
     max_latency_ms: float = Field(50.0, gt=0, le=60_000)  # median of one example here, in one thread

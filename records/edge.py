@@ -50,6 +50,7 @@ class GroupAccuracy:
 
     support: int
     accuracy: float
+    reference_accuracy: float  # the SavedModel's
 
 
 @dataclass(frozen=True)

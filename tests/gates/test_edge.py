@@ -1,10 +1,11 @@
 import dataclasses
 
+import pytest
 from msgspec.structs import replace
 
 from gates.edge import judge
 from gates.settings import EdgeLimits
-from records.edge import Latency, Machine, Measurement
+from records.edge import GroupAccuracy, Latency, Machine, Measurement
 
 LIMITS = EdgeLimits(min_agreement=0.95, max_accuracy_drop=0.02, max_size_mb=5.0, max_latency_ms=50.0)
 GOOD = Measurement(
@@ -49,3 +50,26 @@ def test_a_file_that_answers_nan_is_held_back_for_that_alone():
     broken = replace(GOOD, finite=False, agreement=0.3, max_difference=None)
 
     assert judge(broken, LIMITS) == ["model_fp32.tflite gives probabilities that are not finite numbers."]
+
+
+@pytest.mark.parametrize(
+    ("kind", "support", "before", "now", "ships"),
+    [
+        ("class", 15, 1.0, 0.47, False),  # a class is lost
+        ("class", 15, 1.0, 0.93, True),  # one example
+        ("class", 4, 1.0, 0.25, True),  # too few to say
+        ("class", 15, 0.13, 0.0, True),  # not recognised before either
+        ("class", 100, 0.9, 0.87, False),
+        ("lane", 100, 0.9, 0.87, False),
+        ("lane", 100, 0.9, 0.89, True),
+        ("lane", 15, 1.0, 0.47, True),
+    ],
+)
+def test_a_class_or_slice_that_the_file_lost_is_named_whatever_the_accuracy_overall(
+    kind, support, before, now, ships
+):
+    groups = {kind: {"fray": GroupAccuracy(support, now, before)}}
+    reasons = judge(replace(GOOD, groups=groups), LIMITS)
+
+    found = f"is right on {now:.3f} of {support} examples of {kind} fray and the SavedModel on {before:.3f}"
+    assert reasons == [] if ships else found in reasons[0]

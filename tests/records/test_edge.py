@@ -12,7 +12,7 @@ MEASURED = Measurement(
     max_difference=1e-3,
     accuracy=0.75,
     reference_accuracy=0.75,
-    groups={"lane": {"lane-01": GroupAccuracy(5, 0.8)}},
+    groups={"lane": {"lane-01": GroupAccuracy(5, 0.8, 0.8)}},
     finite=True,
     latency=Latency(p50_ms=0.5, p99_ms=0.7, runs=100),
     machine=Machine("a processor", "tensorflow 2.16.2"),

@@ -61,7 +61,7 @@ def a_run(
         max_difference=1e-3,
         accuracy=0.92,
         reference_accuracy=0.925,
-        groups={"lane": {"lane-02": GroupAccuracy(10, 0.9), "lane-03": GroupAccuracy(10, 0.7)}},
+        groups={"lane": {"lane-02": GroupAccuracy(10, 0.9, 0.9), "lane-03": GroupAccuracy(10, 0.7, 0.7)}},
         finite=True,
         latency=Latency(p50_ms=0.3, p99_ms=0.5, runs=100),
         machine=Machine("A processor", "tensorflow 2.16.2"),

@@ -56,7 +56,7 @@ FP16 = Measurement(
     max_difference=1e-3,
     accuracy=0.9,
     reference_accuracy=0.9,
-    groups={"lane": {"lane-01": GroupAccuracy(5, 0.8)}},
+    groups={"lane": {"lane-01": GroupAccuracy(5, 0.8, 0.8)}},
     finite=True,
     latency=Latency(p50_ms=0.2, p99_ms=0.4, runs=100),
     machine=Machine("x", "y"),
