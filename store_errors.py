@@ -12,7 +12,6 @@ from errors import EdgelineError, UsageError
 if TYPE_CHECKING:
     from upath import UPath
 
-    from locations import Location
 
 _OF_THIS_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE)
 _NO_BUCKET = "NoSuchBucket"
@@ -59,7 +58,7 @@ def is_absent(error: OSError) -> bool:
 
 
 @contextmanager
-def explained(place: "Location") -> Iterator[None]:
+def explained(place: "Path | UPath") -> Iterator[None]:
     """Turn what a store's library raises into the three parts that people see.
 
     A FileNotFoundError of an object goes through, and so does everything raised while a Path is used.
