@@ -22,6 +22,7 @@ def run_fn(fn_args: Any) -> None:
         EdgelineError: When the settings, the machine or the data do not allow training, or it diverges.
     """
     import keras
+    import numpy as np
     import tensorflow_transform as tft
 
     config = fn_args.custom_config
@@ -46,7 +47,8 @@ def run_fn(fn_args: Any) -> None:
         fit.compile_model(model, settings.learning_rate, steps * settings.epochs)
     varied = getattr(module, "augment", None)
     augment = partial(varied, settings=settings) if varied is not None else None
-    weights = settings.weights_of(workload.labels)
+    counts = np.bincount(training.labels, minlength=len(workload.labels)).tolist()
+    weights = settings.weights_of(workload.labels, counts)
     outcome = fit.train(
         model,
         lambda epochs: input_pipeline.training_batches(

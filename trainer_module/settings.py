@@ -39,6 +39,7 @@ class TrainerSettings(Group):
     learning_rate: float = Field(1e-3, gt=0, le=1.0)  # Adam's; it falls to 0 along half a cosine by the end
     # Weight of a label's examples in the loss; 1.0 for labels not named.
     class_weights: Mapping[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
+    balanced: bool = False  # weigh classes by how rare they are too, so that each counts as much in the loss
     flip: bool = True  # mirror training photos left to right at random
     brightness: Fraction = 0.15  # largest random change of brightness, as a share of the full range
     # Epochs without a better eval loss before training stops; 0 never stops early.
@@ -46,6 +47,10 @@ class TrainerSettings(Group):
     strategy: Literal["mirrored", "one_device"] = "mirrored"  # every GPU of the machine, or one
     require_gpu: bool = False  # refuse to train on a CPU
 
-    def weights_of(self, labels: Sequence[str]) -> list[float]:
-        """The sample weight of each class in label order; 1 where none is set."""
-        return [self.class_weights.get(label, 1.0) for label in labels]
+    def weights_of(self, labels: Sequence[str], counts: Sequence[int]) -> list[float]:
+        """The sample weight of each class in label order, of which there are so many training examples."""
+        there = sum(count > 0 for count in counts)
+        shares = [sum(counts) / (there * max(count, 1)) if self.balanced else 1.0 for count in counts]
+        return [
+            share * self.class_weights.get(label, 1.0) for label, share in zip(labels, shares, strict=True)
+        ]
