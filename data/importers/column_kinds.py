@@ -81,7 +81,7 @@ def kinds_again(shown: str, seen: Seen, known: Mapping[str, str], given: Sequenc
     return {name: known.get(name, "the schema does not have") for name in seen.columns if name not in given}
 
 
-def check_label(shown: str, column: Column, rows: int, first: bool) -> None:
+def check_label_column(shown: str, column: Column, rows: int, first: bool) -> None:
     """Refuses a column that is no label, `first` says of the folder's first rows.
 
     Raises:

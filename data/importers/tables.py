@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from data.importers.column_kinds import Seen, check_forms, check_label, check_several, find_kinds, kinds_again
+from data.importers.column_kinds import (
+    Seen,
+    check_forms,
+    check_label_column,
+    check_several,
+    find_kinds,
+    kinds_again,
+)
 from data.importers.columns import MOSTLY, NUMBER, TIMES, Column, readings
 from data.importers.curated_schema import columns_beside, table_schema, text_schema
 from data.importers.report import TableReport
@@ -95,7 +102,7 @@ def import_table(
         check_once(table.shown, table.header, given if text else table.header, ())
         seen = _profile(table, given if text else table.header, label, {label, group, text})
         first = not find_spans(data_dir)
-        check_label(table.shown, seen.columns[label], seen.rows, first)
+        check_label_column(table.shown, seen.columns[label], seen.rows, first)
         # Where texts have no group, they stand alone; other weeks may have other groups.
         if first and group and seen.columns[group].there == seen.columns[label].there:
             why = "Rows of one group are never in two splits, so there would be none to evaluate with."

@@ -63,19 +63,12 @@ def write_workload(
     Returns:
         The files that were written or changed, and the labels that were added to an existing schema.
     """
-    written, added = [], []
-    schema = data_dir / SCHEMA
-    if (text := read_schema(data_dir)) is None:
-        write_whole(schema, photo_schema(tuple(dict.fromkeys([*in_spans, *labels]))).encode())
-        written.append(schema)
-    else:
-        known = read_label_domain(text)
-        if added := [label for label in labels if label not in known]:
-            write_whole(schema, with_labels(text, added).encode())
-            written.append(schema)
+    new = photo_schema(tuple(dict.fromkeys([*in_spans, *labels])))
+    changed, added = _write_schema(data_dir, new, labels)
+    written = [data_dir / SCHEMA] if changed else []
     if _add_workload(data_dir, "photo"):
         written.append(data_dir / WORKLOAD)
-    return tuple(written), tuple(added)
+    return tuple(written), added
 
 
 def add_files(data_dir: Path, schema: str, noun: str, **columns: str) -> tuple[str, ...]:
@@ -84,14 +77,25 @@ def add_files(data_dir: Path, schema: str, noun: str, **columns: str) -> tuple[s
     Returns:
         Labels of `schema` that an existing one lacked, and that were added at its end.
     """
-    there, added = read_schema(data_dir), list[str]()
-    if there is not None:
-        added = [label for label in read_label_domain(schema) if label not in read_label_domain(there)]
-        schema = with_labels(there, added)
-    if there is None or added:
-        write_whole(data_dir / SCHEMA, schema.encode())
+    _, added = _write_schema(data_dir, schema, read_label_domain(schema))
     _add_workload(data_dir, noun, **columns)
-    return tuple(added)
+    return added
+
+
+def _write_schema(data_dir: Path, new: str, labels: Sequence[str]) -> tuple[bool, tuple[str, ...]]:
+    """Writes a new schema, or adds those of `labels` that the one there lacks.
+
+    Returns:
+        Whether anything was written, and the labels that were added to a schema that was there.
+    """
+    there, added = read_schema(data_dir), tuple[str, ...]()
+    if there is not None:
+        known = read_label_domain(there)
+        added = tuple(label for label in labels if label not in known)
+        new = with_labels(there, added)
+    if changed := there is None or bool(added):
+        write_whole(data_dir / SCHEMA, new.encode())
+    return changed, added
 
 
 def _add_workload(data_dir: Path, noun: str, **columns: str) -> bool:
