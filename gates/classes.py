@@ -19,7 +19,7 @@ def find_blind(metrics: Metrics, settings: EvaluationSettings) -> Iterator[tuple
     every = sum(counts.values())
     for number, (label, row) in enumerate(zip(confusion.labels, confusion.rows, strict=True)):
         there = counts[label]
-        if there < max(settings.min_class_examples, 1):
+        if there < settings.min_class_examples:
             continue
         recall, guessed = row[number] / there, sum(other[number] for other in confusion.rows) / every
         if recall > guessed and recall >= settings.min_class_recall:

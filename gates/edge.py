@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-from gates.settings import EdgeLimits
-from records.edge import Measurement
+from gates.settings import FEWEST_OF_A_CLASS, RECOGNISED, EdgeLimits
+from records.edge import GroupAccuracy, Measurement
 
-# The fewest examples of a class or slice by which a drop is judged: of 50, one is two points.
+# The fewest examples of a class or slice by which a drop is judged: of 50, one is two points. A class that
+# was recognised, and that a file has lost, shows on fewer.
 _ENOUGH = 50
-# A class that was recognised, and that a file has lost, shows on fewer.
-_ENOUGH_OF_A_LOST_CLASS, _RECOGNISED = 5, 0.3
 _BYTES_PER_MB = 1_000_000  # as app stores and the settings count; a mebibyte would be laxer
 
 
@@ -26,13 +25,9 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[str]:
             f" ({measurement.agreement:.3f}); at least {limits.min_agreement:.3f} required. Probabilities"
             f" differ by up to {measurement.max_difference:.3f}."
         )
-    drop = measurement.reference_accuracy - measurement.accuracy
-    if drop > limits.max_accuracy_drop:
-        reasons.append(
-            f"{name} is right on {measurement.accuracy:.3f} of {examples} examples and the SavedModel on"
-            f" {measurement.reference_accuracy:.3f}: a drop of {drop:.3f}; at most"
-            f" {limits.max_accuracy_drop:.3f} allowed."
-        )
+    overall = GroupAccuracy(examples, measurement.accuracy, measurement.reference_accuracy)
+    if _drop(overall) > limits.max_accuracy_drop:
+        reasons.append(_dropped(name, overall, "", limits))
     reasons += _lost_groups(measurement, limits)
     if (size := measurement.size_bytes / _BYTES_PER_MB) > limits.max_size_mb:
         reasons.append(f"{name} has {size:.2f} MB; at most {limits.max_size_mb:.2f} MB allowed.")
@@ -49,16 +44,23 @@ def _lost_groups(measurement: Measurement, limits: EdgeLimits) -> Iterator[str]:
     """Classes and slices that the file lost, which its accuracy overall may not show."""
     for kind, groups in measurement.groups.items():
         for name, found in groups.items():
-            drop = found.reference_accuracy - found.accuracy
             lost = (
                 kind == "class"
-                and found.support >= _ENOUGH_OF_A_LOST_CLASS
-                and found.reference_accuracy >= _RECOGNISED
+                and found.support >= FEWEST_OF_A_CLASS
+                and found.reference_accuracy >= RECOGNISED
                 and found.accuracy < found.reference_accuracy / 2
             )
-            if drop > limits.max_accuracy_drop and (lost or found.support >= _ENOUGH):
-                yield (
-                    f"{measurement.file} is right on {found.accuracy:.3f} of {found.support} examples of"
-                    f" {kind} {name} and the SavedModel on {found.reference_accuracy:.3f}: a drop of"
-                    f" {drop:.3f}; at most {limits.max_accuracy_drop:.3f} allowed."
-                )
+            if _drop(found) > limits.max_accuracy_drop and (lost or found.support >= _ENOUGH):
+                yield _dropped(measurement.file, found, f" of {kind} {name}", limits)
+
+
+def _drop(found: GroupAccuracy) -> float:
+    return found.reference_accuracy - found.accuracy
+
+
+def _dropped(file: str, found: GroupAccuracy, of: str, limits: EdgeLimits) -> str:
+    return (
+        f"{file} is right on {found.accuracy:.3f} of {found.support} examples{of} and the SavedModel on"
+        f" {found.reference_accuracy:.3f}: a drop of {_drop(found):.3f}; at most"
+        f" {limits.max_accuracy_drop:.3f} allowed."
+    )

@@ -23,6 +23,10 @@ DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
 }
 
 
+# A class is judged by so many eval examples, and was recognised from such a recall on.
+FEWEST_OF_A_CLASS, RECOGNISED = 5, 0.3
+
+
 class GateSettings(Group):
     """What the data gate requires of a window."""
 
@@ -70,8 +74,8 @@ class EvaluationSettings(Group):
     beat_majority: bool = True  # overall accuracy has to beat always saying the most frequent class
     # Least recall of each class, which also has to be above that of guessing; below so many eval examples a
     # class is not judged, and named.
-    min_class_recall: Fraction = 0.3
-    min_class_examples: int = Field(5, ge=1, le=1_000_000)
+    min_class_recall: Fraction = RECOGNISED
+    min_class_examples: int = Field(FEWEST_OF_A_CLASS, ge=1, le=1_000_000)
     # Share of what is normal that may be taken for an alarm, for the metric `recall_at_false_alarms` of a
     # workload that has a normal label.
     false_alarm_rate: Fraction = 0.01
