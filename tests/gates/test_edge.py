@@ -5,19 +5,19 @@ from msgspec.structs import replace
 
 from gates.edge import judge
 from gates.settings import EdgeLimits
-from records.edge import GroupAccuracy, Latency, Machine, Measurement
+from records.edge import GroupAccuracy, Latency, Machine
+from tests.records.samples import MEASURED
 
 LIMITS = EdgeLimits(min_agreement=0.95, max_accuracy_drop=0.02, max_size_mb=5.0, max_latency_ms=50.0)
-GOOD = Measurement(
+GOOD = replace(
+    MEASURED,
     file="model_fp32.tflite",
     size_bytes=3_800_000,
     examples=200,
-    agreement=1.0,
     max_difference=1e-6,
     accuracy=0.94,
     reference_accuracy=0.94,
     groups={},
-    finite=True,
     latency=Latency(28.0, 35.0, 100),
     machine=Machine("A phone's CPU", "TFLite 2.16"),
 )

@@ -2,21 +2,9 @@ import json
 
 import pytest
 
-from records.edge import EDGE_FILES, EdgeFiles, GroupAccuracy, Latency, Machine, Measurement, Variant
+from records.edge import EDGE_FILES, EdgeFiles, Variant
+from tests.records.samples import MEASURED
 
-MEASURED = Measurement(
-    file="model_fp16.tflite",
-    size_bytes=400_000,
-    examples=40,
-    agreement=1.0,
-    max_difference=1e-3,
-    accuracy=0.75,
-    reference_accuracy=0.75,
-    groups={"lane": {"lane-01": GroupAccuracy(5, 0.8, 0.8)}},
-    finite=True,
-    latency=Latency(p50_ms=0.5, p99_ms=0.7, runs=100),
-    machine=Machine("a processor", "tensorflow 2.16.2"),
-)
 FILES = EdgeFiles("fp16", 40, (Variant("fp16", "model_fp16.tflite", measured=MEASURED),))
 
 

@@ -6,7 +6,7 @@ from io import BytesIO
 from msgspec import structs
 from PIL import Image
 
-from records.edge import EdgeFiles, GroupAccuracy, Latency, Machine, Measurement, Mistake, Variant
+from records.edge import EdgeFiles, GroupAccuracy, Latency, Machine, Mistake, Variant
 from records.evaluation import Confusion
 from records.ingest import Excluded, Span, Thumbnail
 from records.run import Problem, Step
@@ -15,6 +15,7 @@ from records.training import Epoch, TrainingSummary
 from records.verdict import Verdict
 from report.facts import About, Artifact, Data, Distribution, Evaluation, Facts, Feature, Slice, Training
 from report.measures import reliability, wilson
+from tests.records.samples import MEASURED
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -53,16 +54,14 @@ def a_run(
     now, before = Distribution(90.0, bins), Distribution(110.0, bins)
     lanes_now, lanes_before = Distribution(values=shares), Distribution(values=shares[::-1])
     confused = [[90 if row == column else 5 for column in labels] for row in labels]
-    fp16 = Measurement(
-        file="model_fp16.tflite",
+    fp16 = structs.replace(
+        MEASURED,
         size_bytes=390_000,
         examples=400,
         agreement=0.99,
-        max_difference=1e-3,
         accuracy=0.92,
         reference_accuracy=0.925,
         groups={"lane": {"lane-02": GroupAccuracy(10, 0.9, 0.9), "lane-03": GroupAccuracy(10, 0.7, 0.7)}},
-        finite=True,
         latency=Latency(p50_ms=0.3, p99_ms=0.5, runs=100),
         machine=Machine("A processor", "tensorflow 2.16.2"),
     )

@@ -4,15 +4,13 @@ import re
 from math import nan
 
 import pytest
+from msgspec.structs import replace
 
 from records.edge import (
     CONVERSIONS,
     EDGE_FILES,
     Conversion,
     EdgeFiles,
-    Latency,
-    Machine,
-    Measurement,
     Variant,
 )
 from records.evaluation import METRICS, Confusion, Metrics
@@ -23,6 +21,7 @@ from records.verdict import VERDICT, Verdict
 from report.records import PAGE
 from report.sources import OUTPUTS, Sources
 from report.steps import step_confusion, step_metrics, step_page
+from tests.records import samples
 
 STEPS = (
     *("ExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator", "DataValidator"),
@@ -31,19 +30,7 @@ STEPS = (
 )
 
 
-MEASURED = Measurement(
-    file="model_fp16.tflite",
-    size_bytes=400_000,
-    examples=4,
-    agreement=1.0,
-    max_difference=1e-3,
-    accuracy=0.75,
-    reference_accuracy=0.75,
-    groups={},
-    finite=True,
-    latency=Latency(p50_ms=0.5, p99_ms=0.7, runs=100),
-    machine=Machine("x", "y"),
-)
+MEASURED = replace(samples.MEASURED, examples=4, groups={})
 
 
 @pytest.fixture

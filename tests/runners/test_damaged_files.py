@@ -6,6 +6,7 @@ import random
 import time
 
 import pytest
+from msgspec.structs import replace
 
 from data.photos.labels_file import LabelRow, write_span
 from records.data_checks import DRIFT, Drift
@@ -14,10 +15,6 @@ from records.edge import (
     MISTAKES,
     PREDICTIONS,
     EdgeFiles,
-    GroupAccuracy,
-    Latency,
-    Machine,
-    Measurement,
     Mistake,
     Prediction,
     Variant,
@@ -35,6 +32,7 @@ from runners.local.lock import HOLDER, Holder
 from runners.shared.events import EventWriter
 from runners.shared.runs import RunFolder
 from tests.fuzz import ROUNDS, SEED, damaged_text, damaged_value
+from tests.records.samples import MEASURED
 
 pytestmark = pytest.mark.e2e
 
@@ -48,19 +46,7 @@ METRICS_OF_RUN = Metrics(
     baseline_version=1,
     confusion=Confusion(("ok", "damaged"), ((18, 2), (3, 17))),
 )
-FP16 = Measurement(
-    file="model_fp16.tflite",
-    size_bytes=204_000,
-    examples=40,
-    agreement=1.0,
-    max_difference=1e-3,
-    accuracy=0.9,
-    reference_accuracy=0.9,
-    groups={"lane": {"lane-01": GroupAccuracy(5, 0.8, 0.8)}},
-    finite=True,
-    latency=Latency(p50_ms=0.2, p99_ms=0.4, runs=100),
-    machine=Machine("x", "y"),
-)
+FP16 = replace(MEASURED, size_bytes=204_000, accuracy=0.9, reference_accuracy=0.9)
 OF_ARTIFACTS = [
     (
         "ExampleGen/quarantine",
