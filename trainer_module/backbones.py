@@ -1,12 +1,15 @@
-"""The image classifiers: a small CNN that survives 8 bits, and MobileNetV3-Small."""
+"""The image classifiers: a small CNN, MobileNetV3-Small, and EfficientNet-Lite0 with weights of ImageNet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from errors import UsageError
+from trainer_module import efficientnet_lite, weights_file
+from trainer_module.workload_module import FRONT
 
 if TYPE_CHECKING:
     import keras
@@ -22,85 +25,98 @@ DROPOUT = 0.2
 def classifier(settings: ModelSettings, classes: int) -> keras.Model:
     """Builds a classifier on one of `BACKBONES`.
 
+    With weights of ImageNet, its first `frozen_stages` stages and the statistics of every BatchNormalization
+    stay as they are.
+
     Returns:
         float32 [N, image_size, image_size, channels] holding 0..255 to probabilities float32 [N, classes].
 
     Raises:
-        UsageError: When the weights do not fit the backbone.
+        UsageError: When the weights are not there, or do not fit the backbone.
     """
     import keras
 
-    shape = (settings.image_size, settings.image_size, settings.channels)
-    body = BACKBONES[settings.backbone](shape)
-    _tune_batch_norm(body)
-    if settings.weights is not None:
-        _load(body, settings.backbone, settings.weights)
-
-    image = keras.Input(shape, name="image")
-    features = body(keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image))
-    features = keras.layers.GlobalAveragePooling2D()(features)
+    model = body(settings)
+    features = keras.layers.GlobalAveragePooling2D()(model.output)
     features = keras.layers.Dropout(DROPOUT)(features)
     probabilities = keras.layers.Dense(classes, activation="softmax", name="probabilities")(features)
-    return keras.Model(image, probabilities, name=settings.backbone)
+    return keras.Model(model.input, probabilities, name=settings.backbone)
 
 
-def _compact(shape: tuple[int, int, int]) -> keras.Model:
+def body(settings: ModelSettings) -> keras.Model:
+    """What of a classifier comes before the mean over the photo, with its weights; raises as `classifier`."""
+    import keras
+
+    image = keras.Input((settings.image_size, settings.image_size, settings.channels), name="image")
+    rescaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
+    made = keras.Model(
+        image, BACKBONES[settings.backbone](rescaled, settings), name=f"{settings.backbone}_body"
+    )
+    norms = [layer for layer in made.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for norm in norms:
+        norm.momentum = BATCH_NORM_MOMENTUM
+        norm.synchronized = True  # of replicas, whose averages Keras lets drift apart
+    if settings.weights == "imagenet":
+        if settings.backbone not in PRETRAINED:
+            raise UsageError(
+                f"model.weights is imagenet, and there are no such weights of {settings.backbone} here.",
+                "No package that can be pinned has them.",
+                f"Set model.backbone to {' or '.join(PRETRAINED)}, or model.weights to none.",
+            )
+        efficientnet_lite.load_imagenet(made)
+        front = takewhile(lambda layer: layer.name != FRONT, made.layers)
+        for layer in (*front, *norms):
+            layer.trainable = False
+    elif settings.weights != "none":
+        weights_file.load(made, settings.weights)
+    return made
+
+
+def _compact(features: keras.KerasTensor, settings: ModelSettings) -> keras.KerasTensor:
     """Five convolutions of plain ReLU, which 8 bits do little harm to.
 
     Pooling comes before BatchNorm and ReLU: a quarter of the values to normalise trains twice as fast.
     """
     import keras
 
-    image = keras.Input(shape)
-    features = image
     for filters in (16, 32, 64, 96, 128):
         features = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(features)
         if filters < 128:  # the last one keeps its size
             features = keras.layers.MaxPooling2D(padding="same")(features)
         features = keras.layers.BatchNormalization()(features)
         features = keras.layers.ReLU()(features)
-    return keras.Model(image, features, name="compact_body")
+    return features
 
 
-def _mobilenet_v3_small(shape: tuple[int, int, int]) -> keras.Model:
+def _mobilenet_v3_small(
+    features: keras.KerasTensor, settings: ModelSettings, minimalistic: bool = False
+) -> keras.KerasTensor:
     """MobileNetV3-Small (Howard et al., 2019, arXiv:1905.02244) without its head and its own rescaling."""
     import keras
 
-    return keras.applications.MobileNetV3Small(
-        input_shape=shape, include_top=False, weights=None, include_preprocessing=False
+    made = keras.applications.MobileNetV3Small(
+        input_tensor=features,
+        minimalistic=minimalistic,
+        include_top=False,
+        weights=None,
+        include_preprocessing=False,
     )
+    return made.output
 
 
-BACKBONES: dict[str, Callable[[tuple[int, int, int]], keras.Model]] = {
+def _efficientnet_lite0(
+    features: keras.KerasTensor, settings: ModelSettings, stages: int = 7
+) -> keras.KerasTensor:
+    return efficientnet_lite.build(features, stages, settings.frozen_stages)
+
+
+BACKBONES: dict[str, Callable[[keras.KerasTensor, ModelSettings], keras.KerasTensor]] = {
     "compact": _compact,
     "mobilenet_v3_small": _mobilenet_v3_small,
+    # Without squeeze-and-excitation and hard swish, for what has no fast kernels of these.
+    "mobilenet_v3_small_minimalistic": partial(_mobilenet_v3_small, minimalistic=True),
+    "efficientnet_lite0": _efficientnet_lite0,
+    # Without its last two stages and its head: a sixth of the weights.
+    "efficientnet_lite0_cut": partial(_efficientnet_lite0, stages=5),
 }
-
-
-def _tune_batch_norm(body: keras.Model) -> None:
-    """Short runs need fast averages; replicas, whose averages Keras lets drift apart, need shared ones."""
-    import keras
-
-    for layer in body.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = BATCH_NORM_MOMENTUM
-            layer.synchronized = True
-
-
-def _load(body: keras.Model, backbone: str, weights: Path) -> None:
-    if not weights.is_file():
-        raise UsageError(
-            f"model.weights names {weights}, which is not a file.",
-            f"{backbone} cannot start from weights that are not there.",
-            "Correct the path, or set model.weights to null to train from scratch.",
-        )
-    try:
-        body.load_weights(weights)
-    except (ValueError, OSError, KeyError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise UsageError(
-            f"model.weights names {weights}, which could not be loaded: {first_line}",
-            f"It must hold the weights of {backbone} without its head, for {body.input_shape[-1]} channels, "
-            "as Keras writes them (.weights.h5, or the .h5 of keras.applications).",
-            "Give such a file, make model.channels fit it, or set model.weights to null.",
-        ) from error
+PRETRAINED = ("efficientnet_lite0", "efficientnet_lite0_cut")

@@ -32,8 +32,10 @@ class Split:
 
     files: tuple[str, ...]  # gzipped TFRecord files, sorted
     labels: np.ndarray  # label ids, int64 [examples]
-    inputs: tf.Tensor | None  # what the model reads, [examples, ...]; None when that does not fit into memory
+    # What the model reads, [copies * examples, ...]; None when that does not fit into memory.
+    inputs: tf.Tensor | None
     transform: Callable[[tf.Tensor], tf.Tensor]  # serialized examples, string [N], to that, [N, ...]
+    copies: int = 1  # variations of all examples, one after the other
 
 
 def open_split(
@@ -122,7 +124,7 @@ def training_batches(
         epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
         draws = tf.random.stateless_uniform((examples, DRAWS), epoch_seed)
         return (
-            _shuffled(split, epoch_seed)
+            _shuffled(split, epoch_seed, epoch)
             .repeat()
             .take(steps_per_epoch(split, batch_size) * batch_size)
             .map(lambda index, item: (index, item, tf.gather(draws, index)))
@@ -162,22 +164,23 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     )
 
 
-def _shuffled(split: Split, seed: tf.Tensor) -> tf.data.Dataset:
-    """One epoch in another order, as (index, item): the item is the index itself, or the record to decode."""
+def _shuffled(split: Split, seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
+    """One epoch in another order, as (index, item): the item is a place in memory, or a record to decode."""
     import tensorflow as tf
 
     if split.inputs is None:
         return _records(split.files).enumerate().shuffle(SHUFFLE_BUFFER, seed=seed[0])
-    order = tf.random.experimental.stateless_shuffle(tf.range(len(split.labels), dtype=tf.int64), seed)
-    return tf.data.Dataset.from_tensor_slices((order, order))
+    examples = len(split.labels)
+    order = tf.random.experimental.stateless_shuffle(tf.range(examples, dtype=tf.int64), seed)
+    return tf.data.Dataset.from_tensor_slices((order, order + examples * ((order + epoch) % split.copies)))
 
 
 def _inputs(split: Split, items: tf.Tensor) -> tf.Tensor:
-    """What the model reads; what is kept as whole numbers of a byte goes in as float32."""
+    """What the model reads; what is kept in fewer bytes goes in as float32."""
     import tensorflow as tf
 
     inputs = split.transform(items) if split.inputs is None else tf.gather(split.inputs, items)
-    return tf.cast(inputs, tf.float32) if inputs.dtype == tf.uint8 else inputs
+    return tf.cast(inputs, tf.float32) if inputs.dtype in (tf.uint8, tf.float16) else inputs
 
 
 def _records(files: Sequence[str]) -> tf.data.Dataset:

@@ -1,6 +1,7 @@
 """`run_fn`: what TFX's Trainer calls, by the dotted path `trainer_module.run.run_fn`."""
 
 import shutil
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from errors import EdgelineError
 from records.training import EPOCHS, TRAINING, Epoch, TrainingSummary
 from records.workload import Workload
-from trainer_module import checkpoint, fit, input_pipeline, signatures, workload_module
+from trainer_module import budget, checkpoint, fit, front, input_pipeline, signatures, workload_module
 from trainer_module.settings import ModelSettings, TrainerSettings
 
 
@@ -25,7 +26,7 @@ def run_fn(fn_args: Any) -> None:
     import numpy as np
     import tensorflow_transform as tft
 
-    config = fn_args.custom_config
+    began, config = time.monotonic(), fn_args.custom_config
     settings = TrainerSettings.model_validate_json(config["trainer"])
     key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_output)
     checkpoints = Path(config["checkpoints"]) / key
@@ -38,24 +39,45 @@ def run_fn(fn_args: Any) -> None:
     training = input_pipeline.open_split(fn_args.train_files, transform, "train", workload)
     evaluation = input_pipeline.open_split(fn_args.eval_files, transform, "eval", workload)
 
-    steps = input_pipeline.steps_per_epoch(training, batch_size)
-    keras.utils.set_random_seed(config["seed"])
+    steps, seed = input_pipeline.steps_per_epoch(training, batch_size), config["seed"]
+    keras.utils.set_random_seed(seed)
     with replicas.scope():
         model = module.build_model(
             workload.labels, ModelSettings.model_validate_json(config["model"]), transform
         )
-        fit.compile_model(model, settings.learning_rate, steps * settings.epochs)
     varied = getattr(module, "augment", None)
     augment = partial(varied, settings=settings) if varied is not None else None
     counts = np.bincount(training.labels, minlength=len(workload.labels)).tolist()
     weights = settings.weights_of(workload.labels, counts)
+
+    trained, parts = model, front.parts(model)
+    if parts and (copies := front.copies_that_fit(parts[0], len(training.labels), settings.epochs)):
+        training = front.features(training, parts[0], copies, seed, augment)
+        evaluation = front.features(evaluation, parts[0])
+        trained, augment = parts[1], None
+
+    def batches_of(epochs: range) -> Any:
+        return input_pipeline.training_batches(training, batch_size, epochs, seed, augment, weights)
+
+    if parts:
+        front.fit_last_layer(trained, batches_of(range(1)))
+
+    def compile_for(epochs: int) -> None:
+        with replicas.scope():
+            fit.compile_model(trained, settings.learning_rate, steps * epochs, fine_tuning=parts is not None)
+
+    compile_for(settings.epochs)
+    if settings.budget:
+        left_s = settings.budget_s - (time.monotonic() - began)
+        epochs = budget.affordable_epochs(trained, batches_of, steps, settings.epochs, left_s, checkpoints)
+        settings = settings.model_copy(update={"epochs": epochs})
+        compile_for(epochs)
     outcome = fit.train(
-        model,
-        lambda epochs: input_pipeline.training_batches(
-            training, batch_size, epochs, config["seed"], augment, weights
-        ),
+        trained,
+        batches_of,
         steps,
         input_pipeline.evaluation_batches(evaluation, batch_size),
+        weights,
         settings,
         checkpoints,
     )

@@ -1,9 +1,10 @@
 """Which network is trained, and how."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from settings_group import Fraction, Group, SettingsPath
 
@@ -11,11 +12,21 @@ from settings_group import Fraction, Group, SettingsPath
 class ModelSettings(Group):
     """Which network is trained."""
 
-    # Of photos. `compact` is a small CNN, `mobilenet_v3_small` that of keras.applications.
-    backbone: Literal["compact", "mobilenet_v3_small"] = "compact"
+    # Of photos; `trainer_module/backbones.py` has what each is.
+    backbone: Literal[
+        "compact",
+        "mobilenet_v3_small",
+        "mobilenet_v3_small_minimalistic",
+        "efficientnet_lite0",
+        "efficientnet_lite0_cut",
+    ] = "compact"
     image_size: int = Field(128, ge=32, le=512)  # height and width of the model's input, in pixels
     channels: Literal[1, 3] = 1  # 1 for luma, 3 for RGB
-    weights: SettingsPath | None = None  # a Keras weights file to start from; None starts from random weights
+    # What training begins with: `imagenet`, for the two efficientnet_lite0; random weights (`none`); or a
+    # file of Keras with weights of the backbone (.weights.h5, .keras, .h5).
+    weights: Literal["imagenet", "none"] | SettingsPath = "none"
+    # Stages of a backbone with weights of ImageNet, of seven, that training leaves as they are.
+    frozen_stages: int = Field(3, ge=1, le=7)
     # Of a table.
     hidden: int = Field(48, ge=8, le=1024)  # the width of the network
     # Quantiles that a number is ranked by beside its z-score; 0 for no rank. Worth it for heavy tails.
@@ -30,11 +41,18 @@ class ModelSettings(Group):
     word_dropout: float = Field(0.2, ge=0, le=0.95)  # share of words that all but the LSTM leave out
     lstm_units: int = Field(8, ge=2, le=1024)  # numbers that the LSTM carries in each direction
 
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _none(cls, weights: object) -> object:
+        return "none" if weights is None else weights
+
 
 class TrainerSettings(Group):
     """How the network is trained."""
 
     epochs: int = Field(16, ge=1, le=10_000)  # most of them
+    # Time that the training may take (`300s`, `5m`, `2h`): fewer epochs where so many do not fit.
+    budget: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smh]$")] | None = None
     batch_size: int = Field(64, ge=1, le=65_536)  # examples of one replica in one step
     learning_rate: float = Field(1e-3, gt=0, le=1.0)  # Adam's; it falls to 0 along half a cosine by the end
     # Weight of a label's examples in the loss; 1.0 for labels not named.
@@ -46,6 +64,13 @@ class TrainerSettings(Group):
     early_stopping_patience: int = Field(5, ge=0, le=10_000)
     strategy: Literal["mirrored", "one_device"] = "mirrored"  # every GPU of the machine, or one
     require_gpu: bool = False  # refuse to train on a CPU
+
+    @property
+    def budget_s(self) -> float:
+        """The budget in seconds; infinite where there is none."""
+        return (
+            int(self.budget[:-1]) * {"s": 1, "m": 60, "h": 3600}[self.budget[-1]] if self.budget else math.inf
+        )
 
     def weights_of(self, labels: Sequence[str], counts: Sequence[int]) -> list[float]:
         """The sample weight of each class in label order, of which there are so many training examples."""

@@ -7,7 +7,9 @@ It has, in the module that `Workload.module` names:
         settings of `model`. Gives `label`, int64 [N], -1 where it is unknown, and the one feature that the
         model reads; what begins with _ is no feature, but what `edge_contract` reads back.
     build_model(labels, settings, transform) -> keras.Model
-        From that feature, float32 or int32 [N, ...], to probabilities, float32 [N, labels].
+        From that feature, float32 or int32 [N, ...], to probabilities, float32 [N, labels]. One that begins
+        with weights of its own may name a layer `FRONT`: what comes before it has to be frozen, its output is
+        computed once and kept, and the last layer, a Dense one, is fitted to it before training begins.
     edge_contract(transform, settings, workload) -> dict
         The content of preprocessing.json: how a device makes that feature. `kind` names the module of
         `edge/contracts/` that does it.
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     import tensorflow_transform as tft
 
 LABEL = "label"
+FRONT = "front"
 DRAWS = 2
 TENSOR_SIGNATURE = "serve_tensors"
 _RAW_SIGNATURE = "serve_raw"

@@ -1,0 +1,103 @@
+"""A frozen front: what training leaves as it is, is computed once.
+
+A network that begins with weights of its own is trained in three steps. The front gives its features of every
+example, in a few variations, once. The last layer is fitted to them, which takes seconds; from random weights
+there, the first steps would spoil what the others know. Then all that comes after the front is trained.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING
+
+from trainer_module.input_pipeline import CACHE_LIMIT_BYTES, READ_BATCH, Split, evaluation_batches
+from trainer_module.workload_module import DRAWS, FRONT
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+_progress = logging.getLogger("edgeline.progress")
+
+# Variations of each example that features are kept of: epochs take one after the other.
+COPIES = 4
+# The last layer is fitted to so many examples at most, by so many steps of all of them.
+_FITTED, _STEPS = 20_000, 200
+_LEARNING_RATE, _L2 = 1e-2, 1e-3
+
+
+def parts(model: keras.Model) -> tuple[keras.Model, keras.Model] | None:
+    """The frozen front of a model and the rest of it, which share its weights; None where it has no front."""
+    import keras
+
+    if all(layer.name != FRONT for layer in model.layers):
+        return None
+    features = model.get_layer(FRONT).output
+    return keras.Model(model.input, features), keras.Model(features, model.output)
+
+
+def copies_that_fit(front: keras.Model, examples: int, epochs: int) -> int:
+    """Of how many variations the features of so many examples fit into memory, beside the eval split's."""
+    size = examples * prod(front.output_shape[1:]) * 2  # float16
+    return min(COPIES, epochs, CACHE_LIMIT_BYTES // size)
+
+
+def features(
+    split: Split,
+    front: keras.Model,
+    copies: int = 1,
+    seed: int = 0,
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+) -> Split:
+    """A split as the front gives it, float16; of each copy every example is varied by draws of its own."""
+    import numpy as np
+    import tensorflow as tf
+
+    compute = tf.function(lambda inputs: tf.cast(front(inputs, training=False), tf.float16))
+    found = []
+    for copy in range(copies):
+        draws = tf.random.stateless_uniform((len(split.labels), DRAWS), (seed, copy))
+        at = 0
+        for inputs, labels in evaluation_batches(split, READ_BATCH):
+            here = slice(at, at := at + len(labels))
+            found.append(compute(inputs if augment is None else augment(inputs, draws[here])).numpy())
+        _progress.info("Features of %d examples, variation %d of %d.", len(split.labels), copy + 1, copies)
+    with tf.device("/cpu:0"):
+        return replace(split, inputs=tf.constant(np.concatenate(found)), copies=copies)
+
+
+def fit_last_layer(model: keras.Model, batches: tf.data.Dataset) -> None:
+    """Fits the last layer, a Dense one with softmax, to what the others give of these weighted batches.
+
+    Its inputs are standardised for that, and the standardisation becomes part of its weights.
+    """
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    last = model.layers[-1]
+    before = keras.Model(model.input, last.input)
+    compute = tf.function(lambda inputs: before(inputs, training=False))
+    found = [(compute(inputs).numpy(), labels, weights) for inputs, labels, weights in batches]
+    inputs, labels, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    mean, deviation = inputs.mean(axis=0), inputs.std(axis=0) + 1e-6
+    fitted = keras.Sequential(
+        [
+            keras.Input(inputs.shape[1:]),
+            keras.layers.Dense(
+                last.units,
+                "softmax",
+                kernel_initializer="zeros",
+                kernel_regularizer=keras.regularizers.L2(_L2),
+            ),
+        ]
+    )
+    fitted.compile(keras.optimizers.Adam(_LEARNING_RATE), keras.losses.SparseCategoricalCrossentropy())
+    standard = (inputs - mean) / deviation
+    fitted.fit(standard, labels, len(labels), _STEPS, sample_weight=weights, shuffle=False, verbose=0)
+    kernel, bias = fitted.get_weights()
+    kernel /= deviation[:, np.newaxis]
+    last.set_weights([kernel, bias - mean @ kernel])

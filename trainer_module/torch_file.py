@@ -1,0 +1,87 @@
+"""Weights from a file that PyTorch wrote before version 1.6, without PyTorch.
+
+Such a file is a stream of pickles (a magic number, the version of the format, facts of the machine, the
+tensors with their storages by key, the keys) and after them, in the order of the keys, the numbers of each
+storage: their count as int64, then themselves, little-endian.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_MAGIC, _FORMAT = 0x1950A86A20F9469CFC6C, 1001
+_STORAGES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
+
+
+@dataclass(frozen=True)
+class _Storage:
+    key: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    storage: _Storage
+    offset: int  # in numbers, as the strides are
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes tensors of numbers and nothing else: a pickle may otherwise name any code to run."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return lambda storage, offset, shape, strides, *_: _Tensor(storage, offset, shape, strides)
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which is no tensor")
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        _, dtype, key, *_ = pid
+        return _Storage(key, dtype)
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a file by name, float32 or int64.
+
+    Raises:
+        UnpicklingError: The file is of another kind, or holds anything but tensors.
+    """
+    with path.open("rb") as file:
+        return _tensors(file)
+
+
+def _tensors(file: BufferedReader) -> dict[str, np.ndarray]:
+    import numpy as np
+
+    magic, version, _, named, keys = (_Unpickler(file).load() for _ in range(5))
+    if (magic, version) != (_MAGIC, _FORMAT):
+        raise pickle.UnpicklingError(f"it begins with {magic!r}, {version!r}")
+    tensors: Mapping[str, _Tensor] = named
+    dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
+    storages = {}
+    for key in keys:
+        dtype = np.dtype(dtypes[key])
+        size = int.from_bytes(file.read(8), "little") * dtype.itemsize
+        storages[key] = np.frombuffer(file.read(size), dtype)
+    return {name: _array(tensor, storages[tensor.storage.key]) for name, tensor in tensors.items()}
+
+
+def _array(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    size = storage.dtype.itemsize
+    strides = [stride * size for stride in tensor.strides]
+    return np.ndarray(tensor.shape, storage.dtype, storage, tensor.offset * size, strides)
