@@ -69,8 +69,10 @@ def features(
         return replace(split, inputs=tf.constant(np.concatenate(found)), copies=copies)
 
 
-def fit_last_layer(model: keras.Model, batches: tf.data.Dataset) -> None:
+def fit_last_layer(model: keras.Model, batches: tf.data.Dataset, kept: bool) -> None:
     """Fits the last layer, a Dense one with softmax, to what the others give of these weighted batches.
+
+    Batches are of what the front gives where that is `kept`, else of what the model reads.
 
     Its inputs are standardised for that, and the standardisation becomes part of its weights.
     """
@@ -79,7 +81,7 @@ def fit_last_layer(model: keras.Model, batches: tf.data.Dataset) -> None:
     import tensorflow as tf
 
     last = model.layers[-1]
-    before = keras.Model(model.input, last.input)
+    before = keras.Model(model.get_layer(FRONT).output if kept else model.input, last.input)
     compute = tf.function(lambda inputs: before(inputs, training=False))
     found = [(compute(inputs).numpy(), labels, weights) for inputs, labels, weights in batches]
     inputs, labels, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))

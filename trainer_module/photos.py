@@ -83,18 +83,35 @@ def edge_contract(
 
 
 def augment(images: tf.Tensor, draws: tf.Tensor, settings: TrainerSettings) -> tf.Tensor:
-    """Mirrors photos at random, and makes them brighter or darker by up to a share of the range.
+    """Shows photos as another moment might have taken them: cut, mirrored, of other contrast and brightness.
 
-    Photos are float32 [N, H, W, C] in 0..255, draws [N, 2] of 0..1.
+    Photos are float32 [N, H, W, C] in 0..255, draws [N, DRAWS] of 0..1.
     """
     import tensorflow as tf
 
+    if settings.crop:
+        images = _cropped(images, draws[:, 2:], settings.crop)
     draws = draws[:, :, tf.newaxis, tf.newaxis, tf.newaxis]
     if settings.flip:
         images = tf.where(draws[:, 0] < 0.5, images, tf.reverse(images, axis=[2]))
+    if settings.contrast:
+        mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+        images = mean + (images - mean) * (1.0 + (2.0 * draws[:, 6] - 1.0) * settings.contrast)
     if settings.brightness:
         images += (2.0 * draws[:, 1] - 1.0) * settings.brightness * 255.0
     return tf.clip_by_value(images, 0.0, 255.0)
+
+
+def _cropped(images: tf.Tensor, draws: tf.Tensor, most: float) -> tf.Tensor:
+    """A part of each photo, a share of up to `most` of its sides cut off, stretched by up to a fifth."""
+    import tensorflow as tf
+
+    side = 1.0 - most * draws[:, 0]
+    stretch = tf.exp(0.2 * (2.0 * draws[:, 1] - 1.0))
+    sides = tf.minimum(tf.stack([side * stretch, side / stretch], axis=1), 1.0)
+    corner = (1.0 - sides) * draws[:, 2:4]
+    boxes = tf.concat([corner, corner + sides], axis=1)
+    return tf.image.crop_and_resize(images, boxes, tf.range(tf.shape(images)[0]), images.shape[1:3])
 
 
 def decode_photos(photos: tf.Tensor, image_size: int, channels: int) -> tf.Tensor:

@@ -60,7 +60,7 @@ def run_fn(fn_args: Any) -> None:
         return input_pipeline.training_batches(training, batch_size, epochs, seed, augment, weights)
 
     if parts:
-        front.fit_last_layer(trained, batches_of(range(1)))
+        front.fit_last_layer(model, batches_of(range(1)), kept=trained is not model)
 
     def compile_for(epochs: int) -> None:
         with replicas.scope():

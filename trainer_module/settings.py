@@ -60,6 +60,9 @@ class TrainerSettings(Group):
     balanced: bool = False  # weigh classes by how rare they are too, so that each counts as much in the loss
     flip: bool = True  # mirror training photos left to right at random
     brightness: Fraction = 0.15  # largest random change of brightness, as a share of the full range
+    contrast: Fraction = 0.0  # largest random change of contrast, as a share of it
+    # Largest share of a training photo's sides that is cut off at random; 0 where what matters may be there.
+    crop: Annotated[float, Field(ge=0, le=0.9)] = 0.0
     # Epochs without a better eval loss before training stops; 0 never stops early.
     early_stopping_patience: int = Field(5, ge=0, le=10_000)
     strategy: Literal["mirrored", "one_device"] = "mirrored"  # every GPU of the machine, or one

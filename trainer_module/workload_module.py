@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 LABEL = "label"
 FRONT = "front"
-DRAWS = 2
+DRAWS = 7
 TENSOR_SIGNATURE = "serve_tensors"
 _RAW_SIGNATURE = "serve_raw"
 _REQUIRED = ("preprocessing_fn", "build_model", "edge_contract")

@@ -1,11 +1,8 @@
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from errors import UsageError
 from trainer_module import backbones
 from trainer_module.settings import ModelSettings
 
@@ -14,9 +11,8 @@ pytestmark = pytest.mark.e2e
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1)).astype(np.float32)
 
 
-def build(backbone: str = "compact", channels: int = 1, weights: Path | None = None) -> keras.Model:
-    settings = ModelSettings(backbone=backbone, image_size=32, channels=channels, weights=weights)
-    return backbones.classifier(settings, 3)
+def build(backbone: str = "compact") -> keras.Model:
+    return backbones.classifier(ModelSettings(backbone=backbone, image_size=32), 3)
 
 
 @pytest.fixture(scope="module", params=sorted(backbones.BACKBONES))
@@ -57,35 +53,3 @@ def test_the_compact_model_is_small_and_plain():
     assert not {"HardSwish", "Activation", "Multiply"} & {
         type(layer).__name__ for layer in model._flatten_layers()
     }
-
-
-def test_weights_of_another_training_are_taken_over(tmp_path):
-    path = tmp_path / "body.weights.h5"
-    body = next(layer for layer in build().layers if isinstance(layer, keras.Model))
-    body.save_weights(path)
-    again = next(layer for layer in build(weights=path).layers if isinstance(layer, keras.Model))
-    for ours, theirs in zip(again.get_weights(), body.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
-def test_weights_that_are_not_there_are_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"which is not a file") as refused:
-        build(weights=tmp_path / "none.h5")
-    assert refused.value.why
-    assert "model.weights" in refused.value.do
-
-
-@pytest.mark.parametrize("name", ["garbage.h5", "garbage.weights.h5", "garbage.txt"])
-def test_a_file_that_holds_no_weights_is_refused(tmp_path, name):
-    path = tmp_path / name
-    path.write_bytes(b"not weights")
-    with pytest.raises(UsageError, match="could not be loaded"):
-        build(weights=path)
-
-
-def test_weights_for_colour_are_refused_for_luma(tmp_path):
-    path = tmp_path / "colour.weights.h5"
-    next(layer for layer in build(channels=3).layers if isinstance(layer, keras.Model)).save_weights(path)
-    with pytest.raises(UsageError, match="could not be loaded") as refused:
-        build(channels=1, weights=path)
-    assert "for 1 channels" in refused.value.why

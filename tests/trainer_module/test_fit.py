@@ -56,7 +56,9 @@ LABELS = np.arange(24) % 3
 
 def train(model, chosen, folder, labels=LABELS, weights=None) -> fit.Outcome:
     evaluation = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(10)
-    return fit.train(model, lambda epochs: batches(labels, epochs, weights), 1, evaluation, chosen, folder)
+    return fit.train(
+        model, lambda epochs: batches(labels, epochs, weights), 1, evaluation, [1, 1, 1], chosen, folder
+    )
 
 
 def test_one_batch_can_be_learned_by_heart(tmp_path):
@@ -77,6 +79,18 @@ def test_the_model_ends_with_the_weights_of_its_best_epoch(tmp_path):
     probabilities = model.predict(IMAGES, verbose=0)
     measured = -np.log(probabilities[np.arange(24), LABELS]).mean()
     assert measured == pytest.approx(min(losses), rel=1e-4)  # float32, summed in another order
+
+
+def test_the_eval_loss_weighs_classes_as_the_loss_does(tmp_path):
+    model = linear()
+    evaluation = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(10)
+    outcome = fit.train(
+        model, lambda epochs: batches(LABELS, epochs), 1, evaluation, [1, 1, 9], settings(epochs=1), tmp_path
+    )
+    losses = -np.log(model.predict(IMAGES, verbose=0)[np.arange(24), LABELS])
+    weighed = np.average(losses, weights=np.array([1, 1, 9])[LABELS])
+    assert outcome.history[0]["val_loss"] == pytest.approx(weighed, rel=1e-4)  # float32, in another order
+    assert outcome.history[0]["val_loss"] != pytest.approx(losses.mean(), rel=1e-3)
 
 
 def test_training_stops_when_eval_has_not_improved_for_the_patience(tmp_path):
@@ -108,7 +122,9 @@ def test_class_weights_move_what_the_model_believes(tmp_path):
         model = linear(learning_rate=0.3)
         evaluation = tf.data.Dataset.from_tensors((images, labels))
         chosen = settings(epochs=2)
-        fit.train(model, lambda epochs, data=data: data, 40, evaluation, chosen, tmp_path / str(weight))
+        fit.train(
+            model, lambda epochs, data=data: data, 40, evaluation, [1, 1, 1], chosen, tmp_path / str(weight)
+        )
         model.set_weights(model.get_weights())
         believed[weight] = float(model(images[:1])[0, 1])
     assert believed[1.0] == pytest.approx(0.5, abs=0.03)

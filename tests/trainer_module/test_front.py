@@ -1,0 +1,133 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+
+from tests.trainer_module.samples import SHELF, TRAIN_EXAMPLES, run_arguments
+from tests.trainer_module.test_run import ROOT, RUN_AND_DIE, history, weights
+from trainer_module import backbones, front, input_pipeline, photos, run
+from trainer_module.settings import ModelSettings, TrainerSettings
+
+pytestmark = pytest.mark.e2e
+
+MODEL = ModelSettings(backbone="efficientnet_lite0_cut", image_size=32, weights="imagenet")
+EQUAL = [1.0, 1.0, 1.0]
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    return backbones.classifier(MODEL, 3)
+
+
+@pytest.fixture(scope="module")
+def parts(model) -> tuple[keras.Model, keras.Model]:
+    return front.parts(model)
+
+
+@pytest.fixture(scope="module")
+def train(files, transform) -> input_pipeline.Split:
+    return input_pipeline.open_split([files["train"]], transform, "train", SHELF)
+
+
+def test_front_and_rest_are_the_model_and_share_its_weights(model, parts):
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1)).astype(np.float32)
+    before, rest = parts
+    np.testing.assert_allclose(rest(before(images)), model(images), atol=1e-6)
+    assert not before.trainable_weights
+    assert {weight.path for weight in rest.trainable_weights} == {
+        weight.path for weight in model.trainable_weights
+    }
+    kernel = rest.trainable_weights[0]
+    kernel.assign(kernel * 1.5)
+    np.testing.assert_allclose(rest(before(images)), model(images), atol=1e-6)
+    kernel.assign(kernel / 1.5)
+
+
+def test_a_model_without_a_front_has_no_parts():
+    assert front.parts(backbones.classifier(ModelSettings(image_size=32), 3)) is None
+
+
+def test_what_does_not_fit_into_memory_is_not_kept(parts):
+    size = int(np.prod(parts[0].output_shape[1:])) * 2
+    many = input_pipeline.CACHE_LIMIT_BYTES // size
+    assert front.copies_that_fit(parts[0], 1000, 10) == front.COPIES
+    assert front.copies_that_fit(parts[0], 1000, 2) == 2
+    assert front.copies_that_fit(parts[0], many, 10) == 1
+    assert front.copies_that_fit(parts[0], many + 1, 10) == 0
+
+
+def test_epochs_take_one_variation_after_the_other_of_every_example(train, parts):
+    varied = partial(photos.augment, settings=TrainerSettings(crop=0.5))
+    found = front.features(train, parts[0], 2, 20, varied)
+    kept = found.inputs.numpy().reshape(2, TRAIN_EXAMPLES, -1)
+    assert not np.array_equal(kept[0], kept[1])
+    again = front.features(train, parts[0], 2, 20, varied).inputs.numpy()
+    np.testing.assert_array_equal(again.reshape(kept.shape), kept)
+
+    def shown(epoch: int) -> set[bytes]:
+        dataset = input_pipeline.training_batches(found, 8, range(epoch, epoch + 1), 20, None, EQUAL)
+        rows = np.concatenate([features for features, _, _ in dataset.as_numpy_iterator()])
+        return {row.astype(np.float16).tobytes() for row in rows}
+
+    first, second, third = (shown(epoch) for epoch in range(3))
+    every = {row.tobytes() for copy in kept for row in copy}
+    assert first | second == every
+    assert not first & second
+    assert third == first
+    # Not all examples are of the same variation in one epoch.
+    assert first != {row.tobytes() for row in kept[0]}
+
+
+def test_without_variation_features_are_those_of_the_examples_in_order(train, parts):
+    found = front.features(train, parts[0])
+    (images, _), *_ = input_pipeline.evaluation_batches(train, 8)
+    # float16 has 11 bits: a relative error of 5e-4, of values of up to some tens.
+    np.testing.assert_allclose(found.inputs[:8], parts[0](images), rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_last_layer_is_fitted_before_training_begins(train, model, parts, kept):
+    def accuracy() -> float:
+        (images, labels), *_ = input_pipeline.evaluation_batches(train, TRAIN_EXAMPLES)
+        return float((model(images).numpy().argmax(1) == labels.numpy()).mean())
+
+    model.layers[-1].set_weights([np.zeros_like(weight) for weight in model.layers[-1].get_weights()])
+    assert accuracy() < 0.5
+    split = front.features(train, parts[0]) if kept else train
+    batches = input_pipeline.training_batches(split, 8, range(1), 20, None, EQUAL)
+    front.fit_last_layer(model, batches, kept)
+    assert accuracy() > 0.9
+
+
+def test_a_run_with_a_front_and_a_budget_killed_in_mid_epoch_ends_with_the_weights_of_an_unbroken_one(
+    files, transform_output, tmp_path
+):
+    def arguments(name: str):
+        made = run_arguments(files, transform_output, tmp_path / name)
+        trainer = json.loads(made.custom_config["trainer"])
+        changed = TrainerSettings(**{**trainer, "budget": "9m", "learning_rate": 1e-4, "crop": 0.3})
+        made.custom_config |= {"model": MODEL.model_dump_json(), "trainer": changed.model_dump_json()}
+        return made
+
+    run.run_fn(arguments("unbroken"))
+    killed = subprocess.run(
+        [sys.executable, "-c", RUN_AND_DIE, json.dumps(vars(arguments("killed"))), "2"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=300,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    run.run_fn(arguments("killed"))
+    unbroken, resumed = tmp_path / "unbroken", tmp_path / "killed"
+    assert json.loads((resumed / "run" / "training.json").read_text())["resumed_from_epoch"] >= 2
+    assert history(resumed) == history(unbroken)
+    assert len(history(unbroken)) == 5
+    for ours, theirs in zip(weights(resumed), weights(unbroken), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
