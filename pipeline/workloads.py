@@ -18,17 +18,38 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 _TABLE = {"module": "trainer_module.tables", "source": "data.tables.source"}
+_PHOTOS = {
+    "module": "trainer_module.photos",
+    "source": "data.photos.source",
+    "noun": "photo",
+    "id": "photo_id",
+    "group": "session_id",
+    "slices": {"lane": "lane_id"},
+    "reads": ("photo",),
+    "unmeasured": ("photo",),
+}
 # What a workload of a kind has where it says nothing else; its settings lie below the workload's own.
 KINDS: Mapping[str, Mapping[str, Any]] = {
     "photos": {
-        "module": "trainer_module.photos",
-        "source": "data.photos.source",
-        "noun": "photo",
-        "id": "photo_id",
-        "group": "session_id",
-        "slices": {"lane": "lane_id"},
-        "reads": ("photo",),
-        "unmeasured": ("photo",),
+        **_PHOTOS,
+        "settings": {
+            "model": {
+                "backbone": "efficientnet_lite0",
+                "weights": "imagenet",
+                "image_size": 160,
+                "channels": 3,
+            },
+            "trainer": {
+                "batch_size": 32,
+                "epochs": 8,
+                "learning_rate": 1e-4,
+                "balanced": True,
+                "crop": 0.4,
+                "contrast": 0.3,
+            },
+            # Four megabytes; as fp16 it has seven.
+            "edge": {"variants": ["int8", "fp16"]},
+        },
     },
     "table": {
         **_TABLE,
@@ -73,16 +94,16 @@ _WRITTEN = ("kind", *(f.name for f in fields(Workload) if f.name not in _DERIVED
 _BOOKKEEPING = ("label", "span", "newest_span", "missing_share", "stuck_share")
 
 
-def _of_kind(kind: str, own: Mapping[str, Any]) -> Workload:
+def _of_kind(kind: Mapping[str, Any], own: Mapping[str, Any]) -> Workload:
     """A workload of what it says itself, and of what its kind has beside that."""
-    settings = dict(KINDS[kind].get("settings", {}))
+    settings = dict(kind.get("settings", {}))
     for group, values in own.get("settings", {}).items():
         below = settings.get(group, {})
         settings[group] = {**below, **values} if isinstance(values, Mapping) else values
-    return Workload(**{**KINDS[kind], **own, "settings": settings})
+    return Workload(**{**kind, **own, "settings": settings})
 
 
-def _built_in(kind: str, **own: Any) -> Workload:
+def _built_in(kind: Mapping[str, Any], **own: Any) -> Workload:
     return _of_kind(kind, {"schema": str(ROOT / "schema" / f"{own['name']}.pbtxt"), **own})
 
 
@@ -90,7 +111,7 @@ BUILT_IN = {
     workload.name: workload
     for workload in (
         _built_in(
-            "photos",
+            _PHOTOS,  # rendered, not natural: a small network from random weights knows them as well
             name="shelf",
             sample="data.shelf.renderer",
             settings={
@@ -106,7 +127,7 @@ BUILT_IN = {
             },
         ),
         _built_in(
-            "sensor",
+            KINDS["sensor"],
             name="sensor",
             sample="data.sensors.generator",
             sample_size=10_000,
@@ -127,7 +148,7 @@ BUILT_IN = {
             },
         ),
         _built_in(
-            "text",
+            KINDS["text"],
             name="text",
             sample="data.reviews.generator",
             sample_size=600,
@@ -205,7 +226,7 @@ def _read_workload(path: Path) -> Workload:
         raise UsageError(
             f"{path}: {'; '.join(mistakes)}.", "A workload is a name, a schema and a kind.", "Fix it."
         )
-    found = _of_kind(kind, entries)
+    found = _of_kind(KINDS[kind], entries)
     return replace(found, schema=os.path.realpath(path.parent / found.schema))
 
 

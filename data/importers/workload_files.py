@@ -22,7 +22,7 @@ kind: {kind}{own}
 # What pipeline/settings.py lists may stand here, and counts for more than what the kind brings.
 settings:
   data:
-    window: 8{settings}
+    window: 8
   evaluation:
     # What is good enough depends on the {noun}s: add `lower` bounds once you know. Until then a model has to
     # beat always saying the most frequent label, and must not fall behind the one in production.
@@ -105,10 +105,7 @@ def _add_workload(data_dir: Path, noun: str, **columns: str) -> bool:
     # JSON quotes are YAML's, so that a folder named `no` or `2026` stays a text.
     own = "".join(f"\n{key}: {json.dumps(column)}" for key, column in columns.items())
     name = json.dumps(_slug(data_dir.resolve().name))
-    settings = "\n  model:\n    channels: 3" if noun == "photo" else ""
-    text = _TEMPLATE.format(
-        noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own, settings=settings
-    )
+    text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own)
     write_whole(workload, text.encode())
     return True
 

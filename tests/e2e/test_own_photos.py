@@ -26,7 +26,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_imported_photos_train_mobilenet_v3_small_and_are_pushed(photos: Path) -> None:
+def test_imported_photos_are_trained_on_from_weights_of_imagenet_and_pushed(photos: Path) -> None:
     data, workspace = photos.parent / "data", photos.parent / "workspace"
     imported = edgeline(data, "data", "import", str(photos), "--data", str(data))
     assert imported.code == 0, imported.stderr
@@ -41,10 +41,8 @@ def test_imported_photos_train_mobilenet_v3_small_and_are_pushed(photos: Path) -
         "--data",
         str(data),
         settings=(
-            "model.backbone=mobilenet_v3_small",
             "model.image_size=64",
             "trainer.epochs=2",
-            "edge.variants=[fp16]",
             "evaluation.beat_majority=false",
             "evaluation.min_class_examples=1000",
             "evaluation.bounds=[]",

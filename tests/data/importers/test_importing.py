@@ -93,7 +93,6 @@ def test_the_workload_names_a_schema_and_a_slug(src, data_dir):
     assert workload["name"] == "my-photos-2026"
     assert (data_dir / workload["schema"]).is_file()
     assert workload["kind"] == "photos"
-    assert workload["settings"]["model"] == {"channels": 3}
 
 
 def test_files_that_are_there_are_not_overwritten(src, data_dir):

@@ -1,0 +1,167 @@
+"""Photos never seen in training: ours against Keras' own recipe for pretrained networks, in the same minutes.
+
+`python -m benchmarks.bench_photos TRAIN TEST [--minutes 5] [--set a.b=c]`, both with a folder of JPEGs for
+each class. TRAIN is imported and run through the whole DAG as a new user would, which keeps a part of it for
+eval. Keras' guide (keras.io/guides/transfer_learning) freezes the same network with the same weights, trains a
+new last layer with Adam, then all layers at a rate of 1e-5; a third script trains a small network from random
+weights. Each has the same training minutes, and picks its best epoch by a fifth of TRAIN. TEST is compared.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.contracts.image import preprocess
+from edge.runtime import EdgeModel
+from pipeline.settings import Settings
+from runners.shared import runs
+from trainer_module import backbones
+from trainer_module.settings import ModelSettings
+
+Photos = tuple[list[bytes], np.ndarray]  # JPEGs, and their labels' numbers
+_BATCH = 64
+
+
+def main() -> None:
+    """Trains all three, and prints accuracy, mean and worst recall on TEST, and minutes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("train", type=Path)
+    parser.add_argument("test", type=Path)
+    parser.add_argument("--minutes", type=int, default=5)
+    parser.add_argument("--set", action="append", default=[], help="a setting of our run")
+    given = parser.parse_args()
+    labels = sorted(folder.name for folder in given.train.iterdir() if folder.is_dir())
+    train, test = _read(given.train, labels), _read(given.test, labels)
+    print(f"{len(train[1])} photos to train on, {len(test[1])} never seen, {len(labels)} classes", flush=True)
+    print(f"{'':24} {'accuracy':>8} {'mean recall':>11} {'worst class':>16} {'minutes':>7}", flush=True)
+
+    def report(name: str, predicted: np.ndarray, seconds: float) -> None:
+        recalls = {label: float((predicted == n)[test[1] == n].mean()) for n, label in enumerate(labels)}
+        worst, accuracy = min(recalls, key=recalls.__getitem__), float((predicted == test[1]).mean())
+        found = f"{accuracy:>8.3f} {np.mean(list(recalls.values())):>11.3f} {worst:>10} {recalls[worst]:.3f}"
+        print(f"{name:24} {found} {seconds / 60:>7.1f}", flush=True)
+
+    model = _ours(given, labels, test, report)
+    for name, recipe in (("Keras' guide", _transfer), ("small, random weights", _from_scratch)):
+        started = time.monotonic()
+        trained = recipe(train, labels, model, 60.0 * given.minutes)
+        taken = time.monotonic() - started
+        report(name, trained.predict(_dataset(test, model).batch(_BATCH), verbose=0).argmax(1), taken)
+
+
+def _read(folder: Path, labels: list[str]) -> Photos:
+    files = [(path, n) for n, label in enumerate(labels) for path in sorted((folder / label).glob("*.jpg"))]
+    return [path.read_bytes() for path, _ in files], np.array([n for _, n in files])
+
+
+def _ours(
+    given: argparse.Namespace, labels: list[str], test: Photos, report: Callable[..., None]
+) -> ModelSettings:
+    """Runs the DAG, reports the file that phones get, and returns which network it was."""
+    with tempfile.TemporaryDirectory() as scratch:
+        data, workspace = Path(scratch, "data"), Path(scratch, "workspace")
+        _edgeline("data", "import", given.train, "--data", data)
+        settings = [f"trainer.budget={given.minutes}m", *given.set]
+        started = time.monotonic()
+        _edgeline(
+            *("run", "--workload", data / "workload.yaml", "--data", data, "--workspace", workspace),
+            *(part for setting in settings for part in ("--set", setting)),
+        )
+        taken = time.monotonic() - started
+        (run,) = runs.read_runs(workspace)
+        print(f"{run.outcome}: {' '.join(run.reasons)}", flush=True)
+        (manifest,) = Path(run.push, "edge").glob("*/1/manifest.json")
+        content = json.loads(manifest.read_text())
+        contract = json.loads((manifest.parent / "preprocessing.json").read_text())
+        file = EdgeModel(manifest.parent / content["default_file"])
+        order = [labels.index(label) for label in (manifest.parent / "labels.txt").read_text().splitlines()]
+        said = [file.predict(preprocess(photo, contract))[0].argmax() for photo in test[0]]
+        report(f"edgeline, {content['default_file']}", np.array(order)[said], taken)
+        return Settings.model_validate_json(json.dumps(run.settings)).model
+
+
+def _edgeline(*arguments: object) -> None:
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-m", "runners.cli", *map(str, arguments)]
+    ended = subprocess.run(
+        command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True
+    )
+    if ended.returncode not in (0, 3):
+        sys.exit(ended.stderr)
+
+
+def _transfer(train: Photos, labels: list[str], settings: ModelSettings, seconds: float) -> Any:
+    """The guide's recipe: a frozen body, then all of it at a low rate, BatchNormalization as it was."""
+    import keras
+
+    body = backbones.body(settings)
+    image = keras.Input(body.input_shape[1:])
+    body.trainable = False
+    features = keras.layers.GlobalAveragePooling2D()(body(image, training=False))
+    features = keras.layers.Dropout(0.2)(features)
+    model = keras.Model(image, keras.layers.Dense(len(labels), activation="softmax")(features))
+    _fit(model, train, settings, 1e-3, seconds / 2)
+    body.trainable = True
+    _fit(model, train, settings, 1e-5, seconds / 2)
+    return model
+
+
+def _from_scratch(train: Photos, labels: list[str], settings: ModelSettings, seconds: float) -> Any:
+    small = settings.model_copy(update={"backbone": "compact", "weights": "none"})
+    model = backbones.classifier(small, len(labels))
+    _fit(model, train, settings, 1e-3, seconds)
+    return model
+
+
+def _fit(model: Any, train: Photos, settings: ModelSettings, rate: float, seconds: float) -> None:
+    """Trains for so many seconds and goes back to the best epoch, by a fifth of the photos."""
+    import keras
+    import tensorflow as tf
+
+    order = np.random.default_rng(0).permutation(len(train[1]))
+    held, used = np.split(order, [len(order) // 5])
+    varied = keras.Sequential([keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.1)])
+    batches = _dataset(train, settings, used).cache().shuffle(len(used)).batch(_BATCH)
+    ends = time.monotonic() + seconds
+
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.model.stop_training = time.monotonic() > ends
+
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(
+        batches.map(lambda image, label: (varied(image, training=True), label)).prefetch(tf.data.AUTOTUNE),
+        validation_data=_dataset(train, settings, held).cache().batch(_BATCH),
+        epochs=10_000,
+        callbacks=[
+            Stop(),
+            keras.callbacks.EarlyStopping("val_loss", patience=10_000, restore_best_weights=True),
+        ],
+        verbose=0,
+    )
+
+
+def _dataset(photos: Photos, settings: ModelSettings, chosen: Any = slice(None)) -> Any:
+    import tensorflow as tf
+
+    size, channels = settings.image_size, settings.channels
+
+    def decode(jpeg: Any, label: Any) -> Any:
+        return tf.image.resize(tf.io.decode_jpeg(jpeg, channels), (size, size), antialias=True), label
+
+    return tf.data.Dataset.from_tensor_slices((np.array(photos[0], object)[chosen], photos[1][chosen])).map(
+        decode
+    )
+
+
+if __name__ == "__main__":
+    main()
