@@ -2,8 +2,8 @@
 
 `python -m benchmarks.bench_photos TRAIN TEST [--minutes 5] [--set a.b=c]`, both with a folder of JPEGs for
 each class. TRAIN is imported and run through the whole DAG as a new user would, which keeps a part of it for
-eval. Keras' guide (keras.io/guides/transfer_learning) freezes the same network with the same weights, trains a
-new last layer with Adam, then all layers at a rate of 1e-5; a third script trains a small network from random
+eval. Keras' guide (keras.io/guides/transfer_learning) freezes the same network with the same weights, trains
+a new last layer with Adam, then all layers at a rate of 1e-5; a third trains a small network from random
 weights. Each has the same training minutes, and picks its best epoch by a fifth of TRAIN. TEST is compared.
 """
 
@@ -82,10 +82,11 @@ def _ours(
         (manifest,) = Path(run.push, "edge").glob("*/1/manifest.json")
         content = json.loads(manifest.read_text())
         contract = json.loads((manifest.parent / "preprocessing.json").read_text())
-        file = EdgeModel(manifest.parent / content["default_file"])
+        name = next(v["file"] for v in content["variants"] if v["name"] == content["default_variant"])
+        file = EdgeModel(manifest.parent / name)
         order = [labels.index(label) for label in (manifest.parent / "labels.txt").read_text().splitlines()]
         said = [file.predict(preprocess(photo, contract))[0].argmax() for photo in test[0]]
-        report(f"edgeline, {content['default_file']}", np.array(order)[said], taken)
+        report(f"edgeline, {name}", np.array(order)[said], taken)
         return Settings.model_validate_json(json.dumps(run.settings)).model
 
 
