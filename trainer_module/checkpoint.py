@@ -1,10 +1,14 @@
-"""What a killed training needs to go on: one file, replaced at once at the end of each epoch."""
+"""What a killed training needs to go on: a file for the end of the last epoch, and that of the one before."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
+import os
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 _log = logging.getLogger(__name__)
+
+_NAME, _BEFORE = "checkpoint.npz", "checkpoint-before.npz"
 
 
 @dataclass(frozen=True)
@@ -47,36 +53,47 @@ def training_variables(model: keras.Model) -> list[Any]:
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
-    """Replaces the folder's checkpoint; a crash at any instant leaves the old one or the new one."""
+    """Replaces the folder's checkpoint and keeps the one before; a crash at any instant leaves one whole."""
     import numpy as np
 
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(checkpoint.variables)}
     arrays |= {f"best_{i}": array for i, array in enumerate(checkpoint.best_weights)}
     arrays["history"] = np.array(json.dumps(list(checkpoint.history)))
-    with whole(folder / "checkpoint.npz", sync=True) as file:
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(folder / _NAME, folder / _BEFORE)
+    with whole(folder / _NAME, sync=True) as file:
         np.savez(file, **arrays)
 
 
 def load(model: keras.Model, folder: Path) -> Checkpoint | None:
-    """Restores the model and its optimizer to the folder's checkpoint.
+    """Restores the model and its optimizer to the folder's newest checkpoint that is whole.
 
     Returns:
         The checkpoint, or None when there is none or it is not this model's; the model is then as it was.
     """
+    targets = training_variables(model)
+    for path in (folder / _NAME, folder / _BEFORE):
+        try:
+            found = _read(path)
+        except FileNotFoundError:
+            continue
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            _log.warning("%s is damaged (%s); training goes on from what was before it.", path, error)
+            continue
+        if [tuple(target.shape) for target in targets] != [array.shape for array in found.variables]:
+            _log.warning("%s is of another model; training starts from the beginning.", path)
+            return None
+        for target, array in zip(targets, found.variables, strict=True):
+            target.assign(array)
+        return found
+    return None
+
+
+def _read(path: Path) -> Checkpoint:
     import numpy as np
 
-    path = folder / "checkpoint.npz"
-    if not path.is_file():
-        return None
-    targets = training_variables(model)
     with np.load(path, allow_pickle=False) as arrays:
         variables = [arrays[name] for name in arrays.files if name.startswith("variable_")]
         best_weights = [arrays[name] for name in arrays.files if name.startswith("best_")]
-        history = json.loads(str(arrays["history"]))
-    if [tuple(target.shape) for target in targets] != [array.shape for array in variables]:
-        _log.warning("%s is of another model; training starts from the beginning.", path)
-        return None
-    for target, array in zip(targets, variables, strict=True):
-        target.assign(array)
-    return Checkpoint(history, variables, best_weights)
+        return Checkpoint(json.loads(str(arrays["history"])), variables, best_weights)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from errors import EdgelineError
+from errors import HeldBack
 from trainer_module import checkpoint
 from trainer_module.settings import TrainerSettings
 
@@ -80,7 +80,7 @@ def train(
         folder: Where the checkpoint of this one training lies.
 
     Raises:
-        EdgelineError: When the loss is no longer a finite number.
+        HeldBack: When the loss is no longer a finite number.
     """
     import keras
 
@@ -180,10 +180,13 @@ class _Epochs:
         self.model.stop_training = self.finished
 
     def _refuse_divergence(self, logs: Mapping[str, float]) -> None:
+        """TerminateOnNaN has ended the epoch at the step; the checkpoint is still of the epoch before."""
         for name in ("loss", "val_loss"):
             if not math.isfinite(logs[name]):
-                raise EdgelineError(
-                    f"{name} became {logs[name]} in epoch {len(self.history) + 1}.",
+                rate, step = self.model.optimizer.learning_rate, self.model.optimizer.iterations
+                raise HeldBack(
+                    f"{name} became {logs[name]} in epoch {len(self.history) + 1}, at step"
+                    f" {int(step)} with a learning rate of {float(rate):.2g}.",
                     "The training diverged; its weights are of no use.",
                     f"Lower trainer.learning_rate (it is {self.settings.learning_rate:g}) and run again.",
                 )

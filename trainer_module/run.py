@@ -20,7 +20,8 @@ def run_fn(fn_args: Any) -> None:
     `code` (the digest of what trains) and `checkpoints` (a folder that outlives a kill).
 
     Raises:
-        EdgelineError: When the settings, the machine or the data do not allow training, or it diverges.
+        EdgelineError: When the settings, the machine or the data do not allow training.
+        HeldBack: When it diverges.
     """
     import keras
     import numpy as np

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 
 from trainer_module import checkpoint, fit
 
@@ -30,6 +31,23 @@ def test_what_is_saved_comes_back_equal(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
     for ours, theirs in zip(loaded.best_weights, saved.best_weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("left", [0, 100, -40])
+def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(tmp_path, caplog, left):
+    first, second = model(), model()
+    before = state_of(first)
+    checkpoint.save(before, tmp_path)
+    first.fit(np.ones((8, 4, 4, 1)), np.zeros(8), verbose=0)
+    checkpoint.save(state_of(first), tmp_path)
+    newest = tmp_path / "checkpoint.npz"
+    newest.write_bytes(newest.read_bytes()[:left])
+    assert checkpoint.load(second, tmp_path) is not None
+    assert f"{newest} is damaged" in caplog.text
+    for ours, theirs in zip(state_of(second).variables, before.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    newest.with_name("checkpoint-before.npz").write_bytes(b"")
+    assert checkpoint.load(second, tmp_path) is None
 
 
 def test_the_seeds_of_dropout_are_part_of_the_state():

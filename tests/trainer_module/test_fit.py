@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from errors import EdgelineError
+from errors import HeldBack
 from trainer_module import backbones, checkpoint, fit
 from trainer_module.settings import ModelSettings, TrainerSettings
 
@@ -105,7 +105,8 @@ def test_a_patience_of_zero_never_stops(tmp_path):
 
 def test_a_loss_that_is_not_finite_is_refused_in_three_parts(tmp_path):
     weights = np.full(24, np.nan, np.float32)
-    with pytest.raises(EdgelineError, match="loss became nan in epoch 1") as refused:
+    said = "loss became nan in epoch 1, at step 1 with a learning rate of 0.01"
+    with pytest.raises(HeldBack, match=said) as refused:
         train(linear(), settings(), tmp_path, weights=weights)
     assert refused.value.why
     assert "trainer.learning_rate" in refused.value.do
@@ -172,7 +173,13 @@ def test_a_training_that_had_already_ended_is_not_begun_again(tmp_path):
     first = train(linear(), settings(), tmp_path)
     model = linear()
     again = fit.train(
-        model, lambda epochs: pytest.fail("trained"), 1, batches(LABELS, range(1)), settings(), tmp_path
+        model,
+        lambda epochs: pytest.fail("trained"),
+        1,
+        batches(LABELS, range(1)),
+        [1, 1, 1],
+        settings(),
+        tmp_path,
     )
     assert list(again.history) == list(first.history)
     assert again.resumed_from_epoch == 3
