@@ -17,6 +17,7 @@ from tfx.types import Channel, artifact_utils
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation
 
+from components import answers
 from gates.bounds import judge
 from gates.settings import EvaluationSettings
 from records.evaluation import METRICS, Confusion, Metrics
@@ -39,10 +40,13 @@ class EvaluatorExecutor(Executor):
         has_baseline = baseline.get_int_custom_property("has_model") == 1
         if not has_baseline:
             input_dict = {key: value for key, value in input_dict.items() if key != "baseline_model"}
-        super().Do(input_dict, output_dict, exec_properties)
-
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         workload = Workload.from_json(exec_properties["workload"])
+        if has_baseline:
+            exec_properties = {**exec_properties, "custom_extractors": answers.EXTRACTORS}
+            self._beam_pipeline_args += answers.flags(evaluation, workload)
+        super().Do(input_dict, output_dict, exec_properties)
+
         # TFMA takes the names away where there is one model.
         candidate = "candidate" if has_baseline else ""
         metrics = Metrics(
@@ -52,7 +56,9 @@ class EvaluatorExecutor(Executor):
             confusion=read_confusion(evaluation, candidate, workload.labels),
         )
         METRICS.write(Path(evaluation), metrics)
-        verdict = judge(metrics, EvaluationSettings.model_validate_json(exec_properties["settings"]))
+        settings = EvaluationSettings.model_validate_json(exec_properties["settings"])
+        said = answers.read_answers(Path(evaluation), workload) if has_baseline else None
+        verdict = judge(metrics, settings, said)
         for warning in verdict.warnings:
             log.warning(warning)
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])

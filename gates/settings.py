@@ -55,7 +55,8 @@ class Bound(Group):
     metric: Metric = "accuracy"
     lower: Fraction | None = None  # smallest allowed value
     upper: Annotated[float, Field(ge=0, le=1000)] | None = None  # largest allowed value
-    # Most that the value may be worse than that of the production model; says nothing while there is none.
+    # Most that the value may be worse than that of the production model, unless that is noise; says nothing
+    # while there is none.
     max_drop: Fraction | None = None
     # Slices with fewer eval examples are not judged: on 50, one is two points.
     min_support: int = Field(1, ge=1, le=1_000_000)
@@ -76,6 +77,9 @@ class EvaluationSettings(Group):
     # class is not judged, and named.
     min_class_recall: Fraction = RECOGNISED
     min_class_examples: int = Field(FEWEST_OF_A_CLASS, ge=1, le=1_000_000)
+    # How sure it has to be that a model is worse than the one in production, for `max_drop` to hold it back:
+    # less than 1 - confidence of 2,000 resamples of the eval examples show no drop.
+    confidence: float = Field(0.95, ge=0.5, lt=1)
     # Share of what is normal that may be taken for an alarm, for the metric `recall_at_false_alarms` of a
     # workload that has a normal label.
     false_alarm_rate: Fraction = 0.01

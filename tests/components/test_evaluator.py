@@ -1,12 +1,17 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
 
+from components.answers import read_answers
 from components.evaluator import Evaluator, read_metrics
+from gates.paired import measures
 from gates.settings import Bound, EvaluationSettings
 from pipeline.evaluation import evaluation_config
+from records.evaluation import METRICS
 from records.verdict import VERDICT
 from report.collect import collect
 from report.facts import About
@@ -116,6 +121,60 @@ def test_a_model_that_breaks_a_bound_is_not_blessed(compared):
     assert VERDICT.read(Path(blessing.uri)).slices
     assert blessing.get_int_custom_property("blessed") == 0
     assert {path.name for path in Path(blessing.uri).iterdir()} == {"verdict.json", "NOT_BLESSED"}
+
+
+@pytest.fixture(scope="module")
+def worse(trained, tmp_path_factory):
+    """The same model in production, and a trained one that takes everything for the rarest class."""
+    import tensorflow as tf
+
+    folder = tmp_path_factory.mktemp("worse")
+    loaded = tf.saved_model.load(str(Path(trained.model.uri, "Format-Serving")))
+    kernel, bias = (variable for variable in loaded.variables if variable.shape[-1:] == [len(LABELS)])
+    kernel.assign(tf.zeros_like(kernel))
+    bias.assign([0.0, 0.0, 30.0])
+    tf.saved_model.save(loaded, str(folder / "model" / "Format-Serving"), signatures=loaded.signatures)
+    always_rarest = replace(trained, model=artifact(Model, folder / "model"))
+    production = artifact(Model, Path(trained.model.uri), has_model=1, version=7)
+    bounds = [
+        Bound(slice=kind, metric="loss", max_drop=0.02) for kind in ("overall", "class", "span", "lane")
+    ]
+    return evaluate(always_rarest, production, folder, bounds), always_rarest
+
+
+@pytest.mark.e2e
+def test_a_model_that_is_surely_worse_than_production_is_held_and_says_how_sure(worse):
+    (_, blessing), _ = worse
+    verdict = VERDICT.read(Path(blessing.uri))
+    assert verdict.result == "fail" and verdict.slices[0] == "overall"
+    assert " above the model in production (" in verdict.reasons[0]
+    assert verdict.reasons[0].endswith("at most 0.020 allowed. Sure: 0.0 % of 2,000 resamples show no drop.")
+
+
+@pytest.mark.e2e
+def test_the_answers_are_those_of_both_models_to_each_eval_example_once(trained, worse):
+    (evaluation, _), always_rarest = worse
+    found = read_answers(Path(evaluation.uri), SHELF)
+    for model, probabilities in ((always_rarest, found.candidate), (trained, found.baseline)):
+        labels, said = by_hand(model)
+        assert len(probabilities) == len(found.labels) == len(labels)
+        pairs = zip(found.labels, probabilities.argmax(1), strict=True)
+        assert sorted(pairs) == sorted(zip(labels, said, strict=True))
+
+
+@pytest.mark.e2e
+def test_what_is_resampled_are_the_metrics_that_tfma_finds(worse):
+    (evaluation, _), _ = worse
+    answers, metrics = read_answers(Path(evaluation.uri), SHELF), METRICS.read(Path(evaluation.uri))
+    compared = 0
+    for of_model, values in ((1, metrics.candidate), (2, metrics.baseline)):
+        for kind, name in ((kind, name) for kind, slices in values.items() for name in slices):
+            for metric in ("accuracy", "loss", "recall", "precision", "f1"):
+                found = measures(answers, kind, name, metric, 0.05)
+                value = found[of_model](np.ones((1, found[0]), np.float32))
+                assert value[0] == pytest.approx(values[kind][name][metric], abs=1e-5), (kind, name, metric)
+                compared += 1
+    assert compared == 2 * 5 * (1 + 3 + 2 + 4)
 
 
 @pytest.mark.e2e

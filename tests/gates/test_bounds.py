@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gates.bounds import judge
+from gates.paired import Answers
 from gates.settings import Bound, EvaluationSettings
 from records.evaluation import Metrics
 
@@ -25,8 +26,25 @@ def bound(kind="overall", lower=None, max_drop=None, min_support=1):
     return Bound(slice=kind, lower=lower, max_drop=max_drop, min_support=min_support)
 
 
-def judged(candidate, baseline=None, bounds=(), beat_majority=True):
-    return judge(Metrics(candidate, baseline), EvaluationSettings(bounds=bounds, beat_majority=beat_majority))
+def answers(worse, better=0):
+    """Answers to 100 examples, 60 `ok` and 40 `damaged`: so many of each became wrong, and so many right."""
+    labels = np.repeat((0, 1), (60, 40))
+    at = np.r_[0:60, 0:40]  # the place within the class
+    right = {"candidate": at >= worse, "baseline": ~((at >= worse) & (at < worse + better))}
+    said = {
+        model: np.eye(2, dtype=np.float32)[np.where(held, labels, 1 - labels)]
+        for model, held in right.items()
+    }
+    slices = {("lane", "lane-01"): np.ones(100, bool), ("span", "42"): np.ones(100, bool)}
+    return Answers(("ok", "damaged"), None, labels, slices=slices, **said)
+
+
+def judged(candidate, baseline=None, bounds=(), beat_majority=True, said=None, **settings):
+    """The verdict; where answers are not given, those of production are better beyond doubt."""
+    if baseline is not None:
+        said = said or answers(worse=30)
+    settings = EvaluationSettings(bounds=bounds, beat_majority=beat_majority, **settings)
+    return judge(Metrics(candidate, baseline), settings, said)
 
 
 def test_the_first_model_that_keeps_its_bounds_passes_without_a_baseline_and_says_so():
@@ -57,7 +75,43 @@ def test_each_slice_below_its_lower_bound_is_named():
 def test_a_drop_below_production_is_named_with_both_numbers():
     verdict = judged(metrics(0.85), metrics(0.9), [bound(max_drop=0.02)], beat_majority=True)
     (reason,) = verdict.reasons
-    assert "0.850" in reason and "0.050 below" in reason and "0.900" in reason and "0.020" in reason
+    assert reason == (
+        "Accuracy is 0.850 on 100 eval examples, 0.050 below the model in production (0.900);"
+        " at most 0.020 allowed. Sure: 0.0 % of 2,000 resamples show no drop."
+    )
+
+
+def test_a_drop_within_noise_is_told_and_holds_nothing_back():
+    noise = answers(worse=4, better=3)
+    bounds = [bound(max_drop=0.02), bound("class", max_drop=0.02)]
+    verdict = judged(metrics(0.85, damaged=0.75), metrics(0.9, damaged=0.8), bounds, said=noise)
+    assert verdict.result == "pass" and verdict.slices == ()
+    overall, damaged = verdict.warnings
+    assert overall.startswith("Accuracy is 0.850 on 100 eval examples, 0.050 below the model in production")
+    assert "(0.900); within noise: of 2,000 resamples " in overall
+    assert damaged.startswith("Recall of class damaged is 0.750 on 40 eval examples, 0.050 below the model")
+    assert damaged.endswith(" % show no drop.")
+
+
+def test_how_sure_a_drop_has_to_be_is_a_setting():
+    # 4 became wrong and 1 right in each class: between 0.7 and 0.999 sure.
+    doubtful = answers(worse=4, better=1)
+    for confidence, passed in ((0.7, False), (0.999, True)):
+        drop = metrics(0.85), metrics(0.9), [bound(max_drop=0.0)]
+        assert judged(*drop, said=doubtful, confidence=confidence).passed == passed
+    assert judged(metrics(), metrics(), [bound(max_drop=0.0)], said=doubtful).warnings == ()
+
+
+def test_a_drop_within_noise_does_not_hide_one_that_is_sure():
+    found = metrics(0.85, lane=0.6)
+    said = answers(worse=4, better=3)
+    sure = Answers(
+        said.classes, None, said.labels, said.candidate, said.baseline, {("lane", "lane-01"): said.labels < 0}
+    )
+    sure.slices["lane", "lane-01"][:4] = True
+    verdict = judged(found, metrics(0.9), [bound(max_drop=0.02), bound("lane", max_drop=0.02)], said=sure)
+    assert verdict.result == "fail" and verdict.slices == ("lane lane-01",)
+    assert "within noise" in verdict.warnings[0] and "Sure: " in verdict.reasons[0]
 
 
 @pytest.mark.parametrize(("photos", "passed"), [(49, True), (50, False)])

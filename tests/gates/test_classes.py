@@ -22,7 +22,7 @@ def judged(*rows, **settings):
         },
         confusion=Confusion(LABELS, rows),
     )
-    return judge(metrics, EvaluationSettings(beat_majority=False, **settings))
+    return judge(metrics, EvaluationSettings(beat_majority=False, **settings), None)
 
 
 def test_a_class_that_is_never_recognised_holds_the_first_model_and_says_what_it_is_taken_for():
@@ -74,7 +74,7 @@ def test_answers_that_are_no_numbers_recognise_nothing():
         },
         confusion=Confusion(LABELS, ((90, 0, 0), (1, 9, 0), (0, 0, 0))),
     )
-    assert judge(silent, EvaluationSettings()).slices == ("class fray",)
+    assert judge(silent, EvaluationSettings(), None).slices == ("class fray",)
 
 
 @pytest.mark.parametrize(("least", "passes"), [(0.2, True), (0.3, False)])

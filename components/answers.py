@@ -1,0 +1,111 @@
+"""What candidate and production model answer to each eval example, written in the pass in which TFMA asks.
+
+TFMA's own confidence intervals do not serve: its bootstrap and its jackknife take no seed from a config, so
+that a verdict could change from run to run, and neither knows of what is counted from confusion matrices.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow_model_analysis as tfma
+from apache_beam.options.pipeline_options import PipelineOptions
+from numpy.typing import NDArray
+
+from gates.paired import Answers
+from records.workload import Workload
+
+# How TFX's executor is told of `extractors`.
+EXTRACTORS = "components.answers.extractors"
+_MODELS = ("candidate", "baseline")
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("label", pa.int64()),
+        *((model, pa.list_(pa.float32())) for model in _MODELS),
+        ("features", pa.list_(pa.string())),
+        ("values", pa.list_(pa.string())),
+    ]
+)
+
+
+class _Options(PipelineOptions):
+    """TFX calls `extractors` with nothing of ours: what they need to know travels with the pipeline."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        parser.add_argument("--answers_prefix")
+        parser.add_argument("--answers_id")
+
+
+def flags(evaluation: str, workload: Workload) -> list[str]:
+    """Beam's flags with which the answers are written below the folder of TFMA's results."""
+    return [f"--answers_prefix={evaluation}/answers", f"--answers_id={workload.id}"]
+
+
+def extractors(eval_shared_model: Any, eval_config: Any, tensor_adapter_config: Any) -> list[Any]:
+    """TFMA's extractors, then one that writes down what these found."""
+    found = tfma.default_extractors(
+        eval_shared_model=eval_shared_model,
+        eval_config=eval_config,
+        tensor_adapter_config=tensor_adapter_config,
+    )
+    return [*found, tfma.extractors.Extractor("WriteAnswers", _WriteAnswers())]
+
+
+class _WriteAnswers(beam.PTransform):
+    def expand(self, extracts: Any) -> Any:
+        options = extracts.pipeline.options.view_as(_Options)
+        _ = (
+            extracts
+            | beam.Map(_answer, options.answers_id)
+            | beam.io.WriteToParquet(options.answers_prefix, _SCHEMA, file_name_suffix=".parquet")
+        )
+        return extracts
+
+
+def _answer(extracts: Mapping[str, Any], id: str) -> dict[str, Any]:
+    """One row of the file. A model in production may know fewer labels: the candidate's count."""
+    slices = [pair for key in extracts[tfma.SLICE_KEY_TYPES_KEY] for pair in key]
+    return {
+        "id": _text(np.ravel(extracts[tfma.FEATURES_KEY][id])[0]),
+        "label": int(np.ravel(extracts[tfma.LABELS_KEY]["candidate"])[0]),
+        **{model: np.ravel(extracts[tfma.PREDICTIONS_KEY][model]).tolist() for model in _MODELS},
+        "features": [feature for feature, _ in slices],
+        "values": [_text(value) for _, value in slices],
+    }
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def read_answers(evaluation: Path, workload: Workload) -> Answers:
+    """What `extractors` wrote, in the order of the examples' ids, which no number of workers changes."""
+    table = pa.concat_tables(pq.read_table(path) for path in sorted(evaluation.glob("answers-*.parquet")))
+    rows = table.sort_by("id").to_pydict()
+    labels = np.array(rows["label"])
+    width = max(len(probabilities) for model in _MODELS for probabilities in rows[model])
+    slices: dict[tuple[str, str], NDArray[np.bool_]] = {}
+    kinds = {feature: kind for kind, feature in workload.slice_features.items() if kind != "class"}
+    for number, found in enumerate(zip(rows["features"], rows["values"], strict=True)):
+        for feature, value in zip(*found, strict=True):
+            if feature in kinds:
+                slices.setdefault((kinds[feature], value), np.zeros(len(labels), bool))[number] = True
+    return Answers(
+        classes=workload.labels,
+        normal=workload.labels.index(workload.normal) if workload.normal else None,
+        labels=labels,
+        candidate=_padded(rows["candidate"], width),
+        baseline=_padded(rows["baseline"], width),
+        slices=slices,
+    )
+
+
+def _padded(rows: Sequence[Sequence[float]], width: int) -> NDArray[np.float32]:
+    """Rows of one length, [n, width]: a class that a model does not know has the probability 0."""
+    return np.array([[*row, *[0.0] * (width - len(row))] for row in rows], np.float32)

@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.answers import read_answers
+from tests.components.steps import SHELF
+
+
+def write(path, *rows):
+    names = ("id", "label", "candidate", "baseline", "features", "values")
+    pq.write_table(pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows]), path)
+
+
+def test_answers_come_in_the_order_of_ids_whichever_worker_wrote_them(tmp_path: Path):
+    sure, split = [1.0, 0.0, 0.0], [0.0, 0.5, 0.5]
+    first = ("a", 0, sure, split, ["span", "lane_id"], ["1", "lane-01"])
+    second = ("b", 2, split, sure, ["label", "span"], ["2", "2"])
+    third = ("c", 1, sure, sure, ["span"], ["2"])
+    found = []
+    for name, shards in (("x", ((third,), (second, first))), ("y", ((first, third), (second,)))):
+        (tmp_path / name).mkdir()
+        for number, rows in enumerate(shards):
+            write(tmp_path / name / f"answers-0000{number}-of-00002.parquet", *rows)
+        found.append(read_answers(tmp_path / name, SHELF))
+    for answers in found:
+        assert answers.labels.tolist() == [0, 2, 1]
+        np.testing.assert_array_equal(answers.candidate, [sure, split, sure])
+        assert answers.of("span", "2").tolist() == [False, True, True]
+        assert answers.of("lane", "lane-01").tolist() == [True, False, False]
+        assert answers.of("class", "damaged").tolist() == [False, True, False]
+
+
+def test_a_model_in_production_that_knows_fewer_labels_gives_the_others_no_probability(tmp_path: Path):
+    write(tmp_path / "answers-00000-of-00001.parquet", ("a", 2, [0.1, 0.1, 0.8], [0.4, 0.6], ["span"], ["1"]))
+    answers = read_answers(tmp_path, SHELF)
+    np.testing.assert_allclose(answers.baseline, [[0.4, 0.6, 0.0]], rtol=1e-6)
