@@ -34,6 +34,7 @@ setup(
         "pydantic>=2",
         "pyyaml",
         "rich",
+        "scipy",
         "sqlalchemy>=2",
         "universal-pathlib",
     ],
