@@ -165,6 +165,7 @@ def _twins(sources: Sources) -> facts.TwinAccuracy | None:
         examples=twins.examples,
         accuracy=sum(everyone) / len(everyone) if everyone else None,
         without=sum(without) / len(without) if without else None,
+        others=len(without),
     )
 
 

@@ -143,7 +143,8 @@ class TwinAccuracy:
     compared: int = 0
     examples: str = ""  # some of them in words
     accuracy: float | None = None  # on those that the model was asked about; None where that came to none
-    without: float | None = None
+    without: float | None = None  # on those of them, so many, that have none
+    others: int = 0
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from data.settings import DataSettings
 from data.spans.layout import find_spans, usable_spans
 from data.spans.rejection import RowRejected
 from data.spans.sample import report_progress
+from data.spans.split import SPLITS
 from errors import DataRefused, EdgelineError, UsageError
 from journal import utc_text
 from labels import fault_of
@@ -126,7 +127,8 @@ def _finished(
             there = read_labels(span)
             known += there if span in usable else []
             for row in there:
-                kept[session_of(row)] = kept.get(session_of(row)) or row.split
+                side = row.split if row.split in SPLITS else ""
+                kept[session_of(row)] = kept.get(session_of(row)) or side
     finished = with_splits(walk.grouped.rows, known, kept, eval_fraction)
     walk.in_eval.update(row.label for row in finished if row.split == "eval")
     return finished

@@ -88,7 +88,7 @@ def _neighbours(photos: Sequence[NewPhoto]) -> NDArray[np.int64]:
     """Pairs that were taken one after the other, as their times or the running numbers of their files say."""
     timed, numbered = [], []
     for place, photo in enumerate(photos):
-        if photo.taken_at:
+        if photo.taken_at and ":" in photo.taken_at:  # a day alone tells no burst
             with suppress(ValueError, OverflowError):  # it may be any text of the source
                 moment = datetime.fromisoformat(photo.taken_at.replace("Z", "+00:00"))
                 timed.append(("", moment.timestamp(), place))

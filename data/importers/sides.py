@@ -50,25 +50,25 @@ def with_splits(
             taken[row.label] += 1
     total = Counter({label: count for label, count in total.items() if len(several[label]) > 1})
 
-    def cost(counts: Mapping[str, int], lacking: float) -> float:
-        """How far the classes of a session are from their shares with so many of them in eval."""
-        return sum(
-            abs(counts[label] / total[label] - fraction) + lacking * (counts[label] in (0, total[label]))
-            for label in counts
-            if label in total
-        )
+    def cost(counts: Mapping[str, int], without: float) -> float:
+        """How far the classes of a session are from their shares, with so many of them in eval."""
+        missed = {label: abs(counts[label] / total[label] - fraction) for label in counts if label in total}
+        lacking = {0.0: without, 1.0: _LACKING}
+        return sum(share + lacking.get(counts[label] / total[label], 0.0) for label, share in missed.items())
 
     chosen = set[str]()
     by_hash = sorted(new, key=group_position)
     # The smallest last: they do least harm where a class would have none.
     by_size = sorted(by_hash, key=lambda session: new[session].total())
-    for sessions, lacking in ((by_hash, 0.0), (by_size, _LACKING)):
+    for sessions, without in ((by_hash, 0.0), (by_size, _LACKING)):
         for session in sessions:
             before = {label: taken[label] for label in new[session]}
             after = {label: taken[label] + count for label, count in new[session].items()}
-            if session not in chosen and cost(after, lacking) < cost(before, lacking):
+            if session not in chosen and cost(after, without) < cost(before, without):
                 chosen.add(session)
                 taken.update(new[session])
+    if not chosen and "eval" not in sides.values() and len(sides) + len(new) > 1:
+        chosen.update(by_hash[:1])  # no class has two sessions, and a run needs an eval split
     sides |= {session: "eval" if session in chosen else "train" for session in new}
     hashed = {session for session, side in kept.items() if not side}
     return [

@@ -53,6 +53,12 @@ def test_of_a_class_with_one_large_session_the_small_ones_go_to_eval():
     assert {item.session_id for item in rows if item.split == "eval"} == {"small", "other"}
 
 
+@pytest.mark.parametrize("fraction", [0.01, 0.2, 0.9])
+def test_neither_split_is_ever_empty(fraction):
+    for rows in (objects("ok", 2, 1), objects("ok", 3), [row("a", "ok"), row("b", "crack")]):
+        assert set(sides_of(with_splits(rows, [], {}, fraction)).values()) == {"train", "eval"}
+
+
 def test_sessions_of_several_classes_serve_all_of_them():
     rows = with_splits([row(f"walk-{n % 30}", "abc"[n % 7 % 3]) for n in range(900)], [], {}, 0.2)
     found = in_eval(rows)
