@@ -36,6 +36,7 @@ setup(
         "pydantic>=2",
         "pyyaml",
         "rich",
+        "scipy",
         "sqlalchemy>=2",
         "universal-pathlib",
     ],

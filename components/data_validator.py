@@ -17,7 +17,7 @@ from gates.data import judge
 from gates.drift import measure_drift
 from gates.settings import GateSettings
 from records.data_checks import DRIFT, read_anomalies
-from records.ingest import INGEST
+from records.ingest import INGEST, TWINS
 from records.verdict import VERDICT
 
 log = logging.getLogger("edgeline.gate")
@@ -46,6 +46,7 @@ def DataValidator(
         read_anomalies(Path(anomalies.uri), artifact_utils.decode_split_names(anomalies.split_names)),
         drift,
         GateSettings.model_validate_json(settings),
+        TWINS.find(Path(quarantine.uri)),
     )
     for warning in found.warnings:
         log.warning(warning)

@@ -18,16 +18,17 @@ from tfx.types.standard_artifacts import Examples
 
 from components import example_shards
 from components.artifacts import Quarantine
-from components.example_shards import SPLITS, MakeExamples, MergeShard, Plan, ReadRows, read_all
+from components.example_shards import Look, MakeExamples, MergeShard, Plan, ReadRows, read_all
 from components.quarantine import write_quarantine
+from components.twins import find_twins
 from data.settings import DataSettings
 from data.spans.layout import Span, excluded_in_window, newest_spans
 from data.spans.source import load_source
-from data.spans.split import Ends
+from data.spans.split import SPLITS, Ends
 from data.spans.window import window_digest
 from errors import DataRefused
 from locations import locate
-from records.ingest import Excluded, Ingest, Quarantined, SpanRead
+from records.ingest import TWINS, Excluded, Ingest, Quarantined, SpanRead
 from records.ingest import Span as SpanCounts
 from records.workload import Workload
 
@@ -52,6 +53,8 @@ def SpanExampleGen(
     `examples` has the custom properties `first_span`, `last_span` and `window`. The parameter `window` is the
     digest of its content, which keys the cache and is checked after reading; empty where the engine runs each
     step afresh. `code` has the libraries too.
+
+    Of photos, `twins.json` beside the counts of the window has the eval examples with a near twin in train.
 
     Raises:
         DataRefused: There is no span, one cannot be read, the examples cannot be split, or a split has none.
@@ -83,10 +86,11 @@ def SpanExampleGen(
     quarantined = read_all(plan.scratch, example_shards.QUARANTINED, Quarantined)
     quarantined.sort(key=lambda q: (q.span, q.id, q.reason, q.detail))
     read = {item.name: item for item in read_all(plan.scratch, example_shards.READ, SpanRead)}
-    Ends().merged(Ends(item.lowest, item.highest) for item in read.values()).check(about.nouns)
+    Ends().merged(Ends(item.lowest, item.highest, item.sides) for item in read.values()).check(about.nouns)
     counts: Counter[Any] = Counter()
     for counted in read_all(plan.scratch, example_shards.COUNTS, list[tuple[str, str, str, int]]):
         counts.update({tuple(key): count for *key, count in counted})
+    twins = find_twins(read_all(plan.scratch, example_shards.LOOKS, list[Look]))
     shutil.rmtree(plan.scratch)
     for split in SPLITS:
         if not any(key[0] == split for key in counts):
@@ -112,6 +116,8 @@ def SpanExampleGen(
         noun=about.noun,
     )
     write_quarantine(folder, quarantined, spans, plan.source, summary)
+    if twins is not None:
+        TWINS.write(folder, twins)
     for name, value in (("first_span", spans[0].number), ("last_span", spans[-1].number)):
         examples.set_int_custom_property(name, value)
     examples.set_string_custom_property("window", found)

@@ -9,7 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,14 +19,14 @@ import msgspec
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
 from data.spans.source import Example, Rejected, Row, Source, Value
-from data.spans.split import Ends
+from data.spans.split import SPLITS, Ends, add_side
 from errors import DataRefused
 from locations import whole
 from records.ingest import Quarantined, SpanRead
 from records.workload import Workload
 
-SPLITS = ("train", "eval")
 QUARANTINED, READ, REFUSED, COUNTS = "quarantined-*.jsonl", "read-*.json", "refused-*.json", "counts-*.json"
+LOOKS = "looks-*.json"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,17 @@ class _Part(msgspec.Struct, array_like=True, frozen=True):
     id: str
     label: str
     group: str
+    look: bytes
     example: bytes
+
+
+class Look(msgspec.Struct, array_like=True, frozen=True):
+    """What near twins of an example are told by."""
+
+    place: str
+    label: str
+    split: str
+    look: bytes
 
 
 class ReadRows(beam.DoFn):
@@ -62,7 +72,7 @@ class ReadRows(beam.DoFn):
 
     def process(self, span: Span) -> Iterator[Any]:
         """Yields (span, row) of those that may become examples; to `ends`, the ends of their groups."""
-        plan, rows, ends = self._plan, 0, Ends()
+        plan, rows, ends, sides = self._plan, 0, Ends(), dict[str, str]()
         with _quarantine(plan.scratch) as quarantined:
             try:
                 for item in plan.source.rows(span):
@@ -70,12 +80,16 @@ class ReadRows(beam.DoFn):
                     if isinstance(item, Rejected):
                         quarantined.write(_line(span, item))
                     else:
-                        ends = ends.with_group(item.group)
+                        if item.split:
+                            add_side(sides, item.group, item.split)
+                        else:
+                            ends = ends.with_group(item.group)
                         yield span, item
             except DataRefused as error:
                 # Beam would raise something else that begins with its words.
                 _write(plan.scratch, REFUSED, span.name, (error.found, error.why, error.do, error.spans))
-        _write(plan.scratch, READ, span.name, SpanRead(span.name, rows, ends.lowest, ends.highest))
+        ends = replace(ends, sides=sides)
+        _write(plan.scratch, READ, span.name, SpanRead(span.name, rows, **vars(ends)))
         yield beam.pvalue.TaggedOutput("ends", ends)
 
 
@@ -107,7 +121,7 @@ class MakeExamples(beam.DoFn):
         place = f"{span.name}/{row.id}"
         example = _example(span, place, row, made, plan.workload, span.name == plan.newest)
         content = msgspec.msgpack.encode(
-            _Part(made.digest, place, span.name, row.id, row.label, row.group, example)
+            _Part(made.digest, place, span.name, row.id, row.label, row.group, made.look, example)
         )
         self._parts[shard].write(len(content).to_bytes(4, "little") + content)
 
@@ -136,6 +150,7 @@ class MergeShard(beam.DoFn):
             for line in rejected:
                 quarantined.write(line)
         counts: Counter[tuple[str, str, str]] = Counter()
+        looks = []
         for split in SPLITS:
             target = Path(plan.folders[split], f"data_tfrecord-{shard:05d}-of-{plan.shards:05d}.gz")
             scratch = target.with_name(f".{target.name}.writing")
@@ -144,7 +159,10 @@ class MergeShard(beam.DoFn):
                     if of_all.in_eval(part.group, plan.eval_fraction) == (split == "eval"):
                         writer.write(part.example)
                         counts[split, part.label, part.span] += 1
+                        if part.look:
+                            looks.append(Look(part.place, part.label, split, part.look))
             scratch.rename(target)
+        _write(plan.scratch, LOOKS, str(shard), looks)
         _write(plan.scratch, COUNTS, str(shard), [(*key, count) for key, count in counts.items()])
 
 

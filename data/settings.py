@@ -10,7 +10,8 @@ class DataSettings(Group):
 
     Attributes:
         window: How many of the newest spans are read.
-        eval_fraction: Share of the groups (not of the examples) that goes to the eval split.
+        eval_fraction: Share of the groups (not of the examples) that goes to the eval split, where the data
+            does not say it; an import of photos says it, so that eval has this share of each class.
         max_megapixels: A larger photo is quarantined before it is decoded.
         min_side: A photo with a shorter side, in pixels, is quarantined.
         max_side: A photo with a longer side, in pixels, is stored scaled down to it.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gates.settings import GateRule, GateSettings
 from records.data_checks import Anomaly, Drift
-from records.ingest import Ingest
+from records.ingest import Ingest, Twins
 from records.verdict import Verdict
 
 _LABEL = "label"
@@ -22,14 +22,22 @@ class Finding:
 
 
 def judge(
-    ingest: Ingest, anomalies: Iterable[Anomaly], drifts: Iterable[Drift], settings: GateSettings
+    ingest: Ingest,
+    anomalies: Iterable[Anomaly],
+    drifts: Iterable[Drift],
+    settings: GateSettings,
+    twins: Twins | None = None,
 ) -> Verdict:
-    """Applies the rules to what ingest, ExampleValidator and `gates.drift` found in a window."""
+    """Applies the rules to what ingest, ExampleValidator and `gates.drift` found in a window.
+
+    `twins` are those across the splits, of photos.
+    """
     newest = ingest.spans[-1]
     findings = (
         *(Finding("schema", item.sentence, feature=item.feature) for item in anomalies),
         *_class_count_findings(ingest, settings.min_examples_per_class),
         *_quarantine_findings(ingest, settings.max_quarantine_fraction),
+        *_twin_findings(twins or Twins(), ingest.noun, settings.max_twin_fraction),
         *_drift_findings(drifts, newest.name, settings.max_unknown_token_fraction),
     )
     blocking = [finding for finding in findings if settings.severity[finding.rule] == "block"]
@@ -64,6 +72,17 @@ def _quarantine_findings(ingest: Ingest, most: float) -> Iterator[Finding]:
             f" ({newest.quarantined / newest.rows:.1%}; at most {most:.1%} allowed): {by_reason}."
         )
         yield Finding("quarantine", text, newest.name)
+
+
+def _twin_findings(twins: Twins, noun: str, most: float) -> Iterator[Finding]:
+    if twins.found and (share := len(twins.found) / twins.compared) > most:
+        text = (
+            f"{len(twins.found)} of {twins.compared} eval {noun}s have a near twin in train ({share:.1%}; at"
+            f" most {most:.1%} allowed): {twins.examples}. They flatter the model: import the {noun}s into a"
+            " new data folder, which keeps together what looks alike, or give those that belong together one"
+            " session_id in labels.csv."
+        )
+        yield Finding("twins", text)
 
 
 def _drift_findings(drifts: Iterable[Drift], newest: str, most_unknown: float) -> Iterator[Finding]:

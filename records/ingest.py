@@ -49,12 +49,13 @@ class Ingest:
 
 @dataclass(frozen=True)
 class SpanRead:
-    """One span that was read: its rows, and the ends of their groups; see `data/spans/split.py`."""
+    """One span that was read: its rows, and their groups as `Ends` of `data/spans/split.py` has them."""
 
     name: str
     rows: int
     lowest: tuple[float, str] | None = None
     highest: tuple[float, str] | None = None
+    sides: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,5 +80,27 @@ class Thumbnail(msgspec.Struct, frozen=True):
     text: str = ""
 
 
+class Twin(msgspec.Struct, frozen=True):
+    """An eval example and the train example that shows the same."""
+
+    example_id: str
+    twin_id: str
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Near twins across the splits: how many eval examples were compared, and which have one in train."""
+
+    compared: int = 0
+    found: tuple[Twin, ...] = ()
+
+    @property
+    def examples(self) -> str:
+        """Some of them in words."""
+        shown = [f"{twin.example_id} (like {twin.twin_id})" for twin in self.found[:3]]
+        return ", ".join(shown) + ", ..." * (len(self.found) > len(shown))
+
+
 INGEST = JsonFile[Ingest]("ingest.json", Ingest)
+TWINS = JsonFile[Twins]("twins.json", Twins)
 THUMBNAILS = JsonFile[tuple[Thumbnail, ...]]("thumbnails.json", tuple[Thumbnail, ...])

@@ -1,6 +1,6 @@
 """From the folders of a run's artifacts to its facts. What cannot be read is named, and the rest is shown."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ from labels import parse_labels
 from records.data_checks import DRIFT, read_anomalies
 from records.edge import EDGE_FILES, LABELS_FILE_NAME, MISTAKES, PREDICTIONS
 from records.evaluation import METRICS
-from records.ingest import INGEST, THUMBNAILS, Ingest
+from records.ingest import INGEST, THUMBNAILS, TWINS, Ingest
 from records.json_file import UNREADABLE
 from records.schema import Difference
 from records.training import EPOCHS, TRAINING, TrainingSummary
@@ -28,7 +28,7 @@ _PROTOBUF = ("DecodeError", "ParseError")
 # A thumbnail is 2 to 20 kB; what is larger is none, and a page has to stay small.
 _LARGEST_PICTURE = 100_000
 _MEASURES = ("recall", "precision", "f1", "auc", "recall_at_false_alarms")
-PARTS = ("data", "training", "evaluation", "reliability", "mistakes", "edge", "gates")
+PARTS = ("data", "training", "evaluation", "twins", "reliability", "mistakes", "edge", "gates")
 
 
 class _Reader:
@@ -63,6 +63,7 @@ def collect(sources: Sources, about: facts.About, parts: Collection[str] = PARTS
         data=part("data", "The data of the window", lambda s: _data(s, reader), None),
         training=part("training", "The training", _training, None),
         evaluation=part("evaluation", "The evaluation", _evaluation, None),
+        twins=part("twins", "The near twins", _twins, None),
         reliability=part("reliability", "The predictions", _reliability, None),
         mistakes=part("mistakes", "The worst mistakes", lambda s: MISTAKES.find(s.edge_verdict), None),
         edge=part("edge", "The edge files", lambda s: EDGE_FILES.find(s.edge_verdict), None),
@@ -150,14 +151,36 @@ def _slice(
     )
 
 
+def _twins(sources: Sources) -> facts.TwinAccuracy | None:
+    twins = TWINS.find(sources.quarantine)
+    if twins is None or not twins.found:
+        return None
+    among = {twin.example_id for twin in twins.found}
+    answers = list(_answers(sources))
+    everyone = [right for _, _, right in answers]
+    without = [right for id, _, right in answers if id not in among]
+    return facts.TwinAccuracy(
+        twins=len(twins.found),
+        compared=twins.compared,
+        examples=twins.examples,
+        accuracy=sum(everyone) / len(everyone) if everyone else None,
+        without=sum(without) / len(without) if without else None,
+        others=len(without),
+    )
+
+
 def _reliability(sources: Sources) -> Reliability | None:
-    answers, labels = [], _labels(sources)
+    return reliability([(confidence, right) for _, confidence, right in _answers(sources)])
+
+
+def _answers(sources: Sources) -> Iterator[tuple[str, float, bool]]:
+    """The id of each eval example, the highest probability that it was given, and whether that was right."""
+    labels = _labels(sources)
     for line in PREDICTIONS.read(sources.edge_verdict):
         known = [p for p in line.probabilities if p is not None]
         if labels and len(known) == len(line.probabilities):
             confidence = max(known)
-            answers.append((confidence, labels[known.index(confidence)] == line.label))
-    return reliability(answers)
+            yield line.example_id, confidence, labels[known.index(confidence)] == line.label
 
 
 def _labels(sources: Sources) -> list[str]:

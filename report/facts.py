@@ -136,6 +136,18 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class TwinAccuracy:
+    """Accuracy on eval with and without the examples that have a near twin in train, 0..1."""
+
+    twins: int = 0  # of so many examples that were compared
+    compared: int = 0
+    examples: str = ""  # some of them in words
+    accuracy: float | None = None  # on those that the model was asked about; None where that came to none
+    without: float | None = None  # on those of them, so many, that have none
+    others: int = 0
+
+
+@dataclass(frozen=True)
 class Facts:
     """All of it; a part is None where the run did not get that far."""
 
@@ -143,6 +155,7 @@ class Facts:
     data: Data | None = None
     training: Training | None = None
     evaluation: Evaluation | None = None
+    twins: TwinAccuracy | None = None  # None where there are none
     reliability: Reliability | None = None  # of the SavedModel's probabilities on eval examples
     mistakes: tuple[Mistake, ...] | None = None  # the surest wrong answers
     edge: EdgeFiles | None = None

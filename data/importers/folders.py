@@ -28,7 +28,8 @@ def folder_source(root: Path, folders: Sequence[Path]) -> Source:
         raise DataRefused(
             f"The folders of {root} are splits, not classes: {', '.join(splits)}.",
             "The split is made again from the sessions, so that no session is on both sides.",
-            f"Import the photos of one, for example `edgeline data import {root / splits[0]} --data DIR`.",
+            f"Import the photos of one, for example `edgeline data import {root / splits[0]} --data DIR`,"
+            " or list all in a manifest with a column split.",
         )
     empty = [folder.name for folder in folders if not photos[folder]]
     if empty:
@@ -66,4 +67,7 @@ def _offers(root: Path, photos: Mapping[Path, list[Path]], labels: Mapping[Path,
                 yield Refused(where, "linked-folder" if os.path.islink(path) else "unreadable-folder")
                 continue
             read = read_within(path, root) if labels[folder] else "unlabelled"
-            yield Refused(where, read) if isinstance(read, str) else Found(where, *read, label=labels[folder])
+            if isinstance(read, str):
+                yield Refused(where, read)
+            else:
+                yield Found(where, *read, label=labels[folder], name=where)

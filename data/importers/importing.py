@@ -3,23 +3,31 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timezone
+from functools import partial
 from itertools import chain
 from pathlib import Path, PurePath
+from typing import Any
 
 from data.importers.detection import find_source
+from data.importers.known_looks import keep_looks, known_looks
 from data.importers.known_photos import KnownPhotos, photo_hash
 from data.importers.report import ImportReport
+from data.importers.sessions import Grouped, NewPhoto, group_photos
+from data.importers.sides import with_splits
 from data.importers.source import PHOTO_SUFFIXES, Found, Refused, Source
 from data.importers.workload_files import read_schema, write_workload
 from data.photos.decoder_process import DecoderProcess
 from data.photos.exif_time import may_have_exif, taken_at
-from data.photos.labels_file import LabelRow, restore_photo, write_span
+from data.photos.labels_file import LabelRow, read_labels, restore_photo, session_of, write_span
 from data.photos.screening import UNKNOWN_LANE
-from data.spans.layout import usable_spans
+from data.photos.thumbnails import look
+from data.settings import DataSettings
+from data.spans.layout import find_spans, usable_spans
 from data.spans.rejection import RowRejected
 from data.spans.sample import report_progress
+from data.spans.split import SPLITS
 from errors import DataRefused, EdgelineError, UsageError
 from journal import utc_text
 from labels import fault_of
@@ -28,21 +36,25 @@ _SESSION_DIGITS = 16
 _PHOTOS_A_MESSAGE = 250
 _LAST_TIME = 253_402_300_799  # of the year 9999; file systems know later ones
 # Of CPU time and memory for the metadata of one photo.
-_SECONDS, _GIGABYTES = 2, 1
+_SECONDS, _GIGABYTES, _LOOK_GIGABYTES = 2, 1, 2
+_EVAL_FRACTION: float = DataSettings.model_fields["eval_fraction"].default
 
 
-def import_photos(src: Path, data_dir: Path) -> ImportReport:
+def import_photos(src: Path, data_dir: Path, eval_fraction: float = _EVAL_FRACTION) -> ImportReport:
     """Imports a folder a class, a manifest with photos, or TFRecord files as one new span: all or nothing.
 
     Photos are kept byte for byte, also those that ingest will quarantine, and named by their content's
     hash; one that a span of `data_dir` holds already is not added again, unless that span is excluded, and
-    is put back where its file is gone. What the source leaves open gets a default: the lane `unknown`, the
-    first 16 digits of the photo's hash as session, and as time the EXIF DateTimeOriginal, else the time that
-    the file was written.
+    is put back where its file is gone. What the source leaves open gets a default: the lane `unknown`, and as
+    time the EXIF DateTimeOriginal, else the time that the file was written. Photos of which it does not say
+    the session get one with those that show the same (`sessions.py`), named by the first 16 digits of the
+    hash of the first of them; sessions get a split, so that eval has `eval_fraction` of each class
+    (`sides.py`).
 
     Raises:
         UsageError: `src` does not exist, or holds `data_dir`; a label, lane, session or time holds a control
-            character; the schema there has no labels to add to; the last number of a span is taken.
+            character; a split is not known, or a session would be in two; the schema there has no labels to
+            add to; the last number of a span is taken.
         DataRefused: `src` has no layout that is known, or nothing in it can be imported.
         EdgelineError: The span cannot be written.
     """
@@ -56,11 +68,17 @@ def import_photos(src: Path, data_dir: Path) -> ImportReport:
     source = find_source(src)
     known = KnownPhotos(usable_spans(data_dir))
     try:
-        with closing(DecoderProcess(taken_at, _SECONDS, _GIGABYTES)) as when_taken:
-            walk = _Walk(source, known, when_taken)
+        with (
+            closing(DecoderProcess(taken_at, _SECONDS, _GIGABYTES)) as when_taken,
+            closing(DecoderProcess(look, _SECONDS, _LOOK_GIGABYTES)) as see,
+        ):
+            walk = _Walk(source, known, when_taken, see)
+            finish = partial(_finished, data_dir, eval_fraction, walk, see)
             rows = iter(walk)
             first = next(rows, None)
-            span = write_span(data_dir, chain([first], rows)) if first else None
+            span = write_span(data_dir, chain([first], rows), finish) if first else None
+            if span:
+                keep_looks(data_dir, span, {new.row.photo: new.look for new in walk.photos if new.look})
     except OSError as error:
         raise EdgelineError(
             f"{data_dir} cannot take the photos ({error.strerror}).",
@@ -90,14 +108,42 @@ def import_photos(src: Path, data_dir: Path) -> ImportReport:
         refused={reason: tuple(places) for reason, places in walk.refused.items()},
         written=written,
         new_labels=new_labels,
+        groups=walk.grouped.groups,
+        joined=walk.grouped.joined,
+        eval={label: count for label, count in sorted(walk.in_eval.items())},
     )
+
+
+def _finished(
+    data_dir: Path, eval_fraction: float, walk: "_Walk", see: DecoderProcess, rows: list[LabelRow]
+) -> list[LabelRow]:
+    """The rows of the new span with their sessions and splits."""
+    usable = usable_spans(data_dir)
+    ungrouped = any(photo.look for photo in walk.photos)
+    walk.grouped = group_photos(walk.photos, list(known_looks(data_dir, usable, see)) if ungrouped else [])
+    known, kept = list[LabelRow](), dict[str, str]()
+    for span in find_spans(data_dir):
+        with suppress(*([] if span in usable else [DataRefused])):
+            there = read_labels(span)
+            known += there if span in usable else []
+            for row in there:
+                side = row.split if row.split in SPLITS else ""
+                kept[session_of(row)] = kept.get(session_of(row)) or side
+    finished = with_splits(walk.grouped.rows, known, kept, eval_fraction)
+    walk.in_eval.update(row.label for row in finished if row.split == "eval")
+    return finished
 
 
 class _Walk:
     """One walk through a source: gives the rows and photos of the new span, and counts what it meets."""
 
-    def __init__(self, source: Source, known_photos: KnownPhotos, when_taken: DecoderProcess) -> None:
-        self._source, self._known_photos, self._when_taken = source, known_photos, when_taken
+    def __init__(
+        self, source: Source, known_photos: KnownPhotos, when_taken: DecoderProcess, see: DecoderProcess
+    ) -> None:
+        self._source, self._known_photos = source, known_photos
+        self._when_taken, self._see = when_taken, see
+        self.photos: list[NewPhoto] = []
+        self.grouped, self.in_eval = Grouped([], (), ()), Counter[str]()
         self.added: Counter[str] = Counter()
         self.known = self.restored = 0
         self.relabelled: list[str] = []
@@ -139,17 +185,23 @@ class _Walk:
         suffix = PurePath(found.where).suffix.lower()
         modified = min(max(found.modified, 0), _LAST_TIME)
         written_at = utc_text(datetime.fromtimestamp(modified, timezone.utc))
-        return LabelRow(
+        taken = found.captured_at or self._opened(self._when_taken, found.data, may_have_exif(found.data))
+        row = LabelRow(
             photo=digest + (suffix if suffix in PHOTO_SUFFIXES else ".jpg"),
             label=found.label,
             lane_id=found.lane_id or UNKNOWN_LANE,
             session_id=found.session_id or digest[:_SESSION_DIGITS],
-            captured_at=found.captured_at or self._taken_at(found.data) or written_at,
+            captured_at=taken or written_at,
+            split=found.split,
         )
+        again = len(self.labels_of[digest]) > 1
+        seen = self._opened(self._see, found.data, not found.session_id and not again)
+        self.photos.append(NewPhoto(row, found.where, found.name, seen, taken))
+        return row
 
-    def _taken_at(self, photo: bytes) -> str | None:
+    def _opened(self, process: DecoderProcess, photo: bytes, wanted: bool) -> Any:
         try:
-            return self._when_taken(photo) if may_have_exif(photo) else None
+            return process(photo) if wanted else None
         except RowRejected:  # ingest will judge it
             return None
 

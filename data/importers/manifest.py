@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.importers.source import Found, Offers, Refused, Source, clean_text, read_within
+from data.importers.source import Found, Offers, Refused, Source, check_split, clean_text, read_within
 from data.spans.layout import MOST_TEXT_BYTES
 from errors import DataRefused
 from locations import read_bytes
@@ -20,6 +20,7 @@ _NAMES = {
     "lane_id": ("lane_id", "lane"),
     "session_id": ("session_id", "session"),
     "captured_at": ("captured_at",),
+    "split": ("split",),
 }
 _KINDS: Mapping[type, str] = {list: "a list", tuple: "an object"}
 _KNOWN = frozenset(name for names in _NAMES.values() for name in names)
@@ -34,7 +35,8 @@ def manifest_source(manifest: Path) -> Source:
     Raises:
         DataRefused: It is no such file, has no column for the photo or the label, or has one twice, or a cell
             is not a text, a number, true or false.
-        UsageError: A label cannot be one, or a lane, session or time holds a control character.
+        UsageError: A label cannot be one, or a lane, session or time holds a control character, or a split is
+            not known.
     """
     try:
         raw = read_bytes(manifest, MOST_TEXT_BYTES)
@@ -140,6 +142,7 @@ def _cells(
             if column == "photo"
             else clean_text(value, f"{manifest} line {line}: the {own}")
         )
+    check_split(cells.get("split", ""), f"{manifest} line {line}: the split")
     return f"{manifest.name} line {line}: {cells['photo']}", cells
 
 
@@ -158,4 +161,4 @@ def _offers(manifest: Path, rows: Sequence[tuple[str, Mapping[str, str]]]) -> Of
             else:
                 data, modified = read
                 more = {name: cell for name, cell in cells.items() if name != "photo"}
-                yield Found(where, data, modified, **more)
+                yield Found(where, data, modified, name=photo, **more)

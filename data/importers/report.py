@@ -1,7 +1,7 @@
 """What an import did, for people and programs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.spans.layout import Span
@@ -26,6 +26,9 @@ class ImportReport:
         refused: What could not be imported, each by its place, by slug.
         written: Workload files that were written or changed.
         new_labels: Labels that were added at the end of an existing schema.
+        groups: Photos that show the same and share a session, where they were found.
+        joined: Where those were found that show what a photo of an earlier span does, and share its session.
+        eval: Those of `added` that are in eval by the span's labels.csv, by label.
     """
 
     source: Path
@@ -39,6 +42,9 @@ class ImportReport:
     refused: Mapping[str, tuple[str, ...]]
     written: tuple[Path, ...]
     new_labels: tuple[str, ...]
+    groups: tuple[tuple[str, ...], ...] = ()
+    joined: tuple[str, ...] = ()
+    eval: Mapping[str, int] = field(default_factory=dict)
 
     def sentences(self) -> list[str]:
         """The report for people, a sentence a line."""
@@ -48,6 +54,21 @@ class ImportReport:
             lines.append(f"{self.span.path} holds {sum(self.added.values())} new photos: {labels}.")
         else:
             lines.append("Nothing is new, and nothing was added.")
+        if self.groups:
+            largest = sorted(self.groups, key=len, reverse=True)
+            shown = tuple(", ".join(group[:3]) + ", ..." * (len(group) > 3) for group in largest)
+            lines.append(
+                f"{sum(map(len, self.groups))} photos show what another one shows, in {len(self.groups)}"
+                f" groups, each of which is one session: {_some(shown)}."
+            )
+        if self.joined:
+            lines.append(
+                f"{len(self.joined)} photos show what one of an earlier span shows, and share its session:"
+                f" {_some(self.joined)}."
+            )
+        if self.eval:
+            parts = (f"{self.eval.get(label, 0)} of {count} {label}" for label, count in self.added.items())
+            lines.append(f"Of these, labels.csv puts into eval: {', '.join(parts)}.")
         if self.known:
             lines.append(f"{self.known} photos were there already.")
         if self.restored:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.photos.labels_file import MOST_BYTES
+from data.spans.split import SPLITS
 from errors import UsageError
 from labels import fault_of
 from locations import read_bytes
@@ -26,9 +27,11 @@ class Found:
         data: The file's bytes, whatever they are.
         modified: When the file that it came from was last written, in seconds since 1970.
         label: Its label, clean.
-        lane_id: Empty where the source has none, as are the next two.
+        lane_id: Empty where the source has none, as are all after it.
         session_id: One walk, whose photos belong together.
         captured_at: ISO 8601, UTC.
+        split: `train` or `eval`.
+        name: What its file is called, with the folder.
     """
 
     where: str
@@ -38,6 +41,8 @@ class Found:
     lane_id: str = ""
     session_id: str = ""
     captured_at: str = ""
+    split: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,22 @@ def clean_text(value: object, where: str) -> str:
             "Correct it in the source, and import again; nothing was imported.",
         )
     return text
+
+
+def check_split(split: str, where: str) -> str:
+    """A split as it came.
+
+    Raises:
+        UsageError: It is not known; `where` begins the sentence.
+    """
+    if split not in ("", *SPLITS):
+        raise UsageError(
+            f"{where} is {split!a}.",
+            f"A photo is in {' or '.join(SPLITS)}; eval is what the model is judged on.",
+            "Correct it in the source, leave it empty, or rename the column to have the split made for you;"
+            " nothing was imported.",
+        )
+    return split
 
 
 def read_within(path: Path, root: Path) -> tuple[bytes, float] | str:

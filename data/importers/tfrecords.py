@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.importers.source import Found, Offers, Refused, Source, clean_text
+from data.importers.source import Found, Offers, Refused, Source, check_split, clean_text
 from data.photos.labels_file import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
 from data.spans.tfrecords import read_examples
@@ -19,7 +19,7 @@ from locations import read_bytes
 _PHOTO = ("image/encoded", "photo", "image", "encoded", "image_raw", "image_bytes", "jpeg")
 _LABEL_TEXT = ("image/class/text", "label_text", "label_name")
 _LABEL = ("label", "image/class/label", "class", "label_id")
-_OPTIONAL = ("lane_id", "session_id", "captured_at")
+_OPTIONAL = ("lane_id", "session_id", "captured_at", "split")
 _MOST_RECORD_BYTES = 4 * MOST_BYTES
 
 
@@ -95,6 +95,7 @@ def _offers(file: Path, names: Mapping[int, str]) -> Offers:
             continue
         label = _label(value, names, f"{file}, record {number}: the {label_name}")
         texts = {name: _text(features[name][0], f"{file}, record {number}: the {name}") for name in more}
+        check_split(texts.get("split", ""), f"{file}, record {number}: the split")
         if not photo:
             yield Refused(where, "zero-byte")
         elif len(photo) > MOST_BYTES:

@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from data.photos.jpeg_segments import OddJpeg, PlainJpeg, count_scans, parse
 from data.photos.labels_file import MOST_BYTES
+from data.photos.likeness import look_of
 from data.settings import DataSettings
 from data.spans.rejection import RowRejected
 
@@ -53,6 +54,7 @@ class CheckedPhoto:
         sharpness: Variance of the 3x3 Laplacian (-4 in the middle, 1 beside it) of luma, on the photo scaled
             so that its longer side has 128 pixels. Low is blurred (Pech-Pacheco et al., ICPR 2000).
         digest: SHA-256 of `jpeg`, hexadecimal: the same photo with other metadata has the same.
+        look: What near twins are told by, see `likeness`.
     """
 
     jpeg: bytes
@@ -62,6 +64,7 @@ class CheckedPhoto:
     brightness: float
     sharpness: float
     digest: str
+    look: bytes
 
 
 def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
@@ -118,7 +121,7 @@ def _check_image(
         luma, jpeg = upright.convert("L"), encoded(upright)
     brightness, sharpness = _light(luma)
     digest = hashlib.sha256(jpeg).hexdigest()
-    return CheckedPhoto(jpeg, width, height, byte_size, brightness, sharpness, digest)
+    return CheckedPhoto(jpeg, width, height, byte_size, brightness, sharpness, digest, look_of(luma))
 
 
 def _check_size(width: int, height: int, limits: DataSettings) -> None:

@@ -1,6 +1,6 @@
 """A span of labelled photos: its labels file, and the photos beside it.
 
-DIR/span-00042/labels.csv      photo,label,lane_id,session_id,captured_at
+DIR/span-00042/labels.csv      photo,label,lane_id,session_id,captured_at,split
 DIR/span-00042/photos/...      what the photo column names, POSIX, relative to photos/
 """
 
@@ -8,7 +8,7 @@ import csv
 import errno
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path, PurePosixPath
 
@@ -24,17 +24,27 @@ MOST_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One labelled photo, as a row of labels.csv has it."""
+    """One labelled photo, as a row of labels.csv has it.
+
+    Its session is in `split`, `train` or `eval`; where that is empty, a hash of the session decides.
+    """
 
     photo: str
     label: str
     lane_id: str
     session_id: str
     captured_at: str
+    split: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(LabelRow))
-_HEADER = ",".join(COLUMNS)
+_OPTIONAL = ("split",)
+_HEADER = ",".join(column for column in COLUMNS if column not in _OPTIONAL)
+
+
+def session_of(row: LabelRow) -> str:
+    """The session of a row; a photo without one is its own."""
+    return row.session_id or row.photo
 
 
 @dataclass(frozen=True)
@@ -156,7 +166,7 @@ def _refused(span: PhotoSpan, what: str, why: str, do: str) -> DataRefused:
 
 def _check_header(span: PhotoSpan, header: list[str]) -> None:
     check_once(span.labels, header, COLUMNS, (span.name,))
-    if missing := [column for column in COLUMNS if column not in header]:
+    if missing := [column for column in _HEADER.split(",") if column not in header]:
         what = f"has no column {', '.join(missing)}; found: {', '.join(header) or 'an empty file'}."
         raise _refused(
             span, what, "Each photo needs a label, a lane and a session.", f"The header is {_HEADER}."
@@ -171,25 +181,34 @@ def _label_row(span: PhotoSpan, line: int, cells: dict[str, str]) -> LabelRow:
             "Its cells cannot be told apart.",
             "Quote cells that hold a comma, and fill empty cells with nothing between two commas.",
         )
-    return LabelRow(*(cells[column].strip() for column in COLUMNS))
+    return LabelRow(*(cells.get(column, "").strip() for column in COLUMNS))
 
 
-def write_span(data_dir: Path, photos: Iterable[tuple[LabelRow, bytes | None]]) -> PhotoSpan:
-    """Writes the next span of photos, see `add_span`; a row with None as its photo is written alone."""
+def write_span(
+    data_dir: Path,
+    photos: Iterable[tuple[LabelRow, bytes | None]],
+    finish: Callable[[list[LabelRow]], list[LabelRow]] = list,
+) -> PhotoSpan:
+    """Writes the next span of photos, see `add_span`; a row with None as its photo is written alone.
+
+    `finish` gives the rows as they are written, once all photos are there.
+    """
 
     def fill(folder: Path) -> None:
         (folder / "photos").mkdir()
+        rows = []
+        for row, photo in photos:
+            rows.append(row)
+            if photo is not None:
+                if not _stays_below(row.photo):
+                    raise ValueError(f"{row.photo!r} is not a relative path below photos/")
+                target = folder / "photos" / row.photo
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(photo)
         with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
-            for row, photo in photos:
-                writer.writerow(astuple(row))
-                if photo is not None:
-                    if not _stays_below(row.photo):
-                        raise ValueError(f"{row.photo!r} is not a relative path below photos/")
-                    target = folder / "photos" / row.photo
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(photo)
+            writer.writerows(astuple(row) for row in finish(rows))
 
     return PhotoSpan.of(add_span(data_dir, fill))
 

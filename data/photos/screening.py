@@ -5,8 +5,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from data.photos.labels_file import LabelRow
+from data.photos.labels_file import LabelRow, session_of
 from data.spans.rejection import RowRejected, check_label
+from data.spans.split import SPLITS
 from labels import fault_of
 
 UNKNOWN_LANE = "unknown"
@@ -24,7 +25,7 @@ def screen_rows(
 
     Returns:
         Kept rows in their order, and rejected ones as (row, slug, sentence): missing, unlabelled,
-        control-character, unknown-label, duplicate-row or conflicting-label.
+        control-character, unknown-label, unknown-split, duplicate-row or conflicting-label.
     """
     known = frozenset(labels)
     labels_of: dict[str, set[str]] = defaultdict(set)
@@ -41,8 +42,7 @@ def screen_rows(
             rejected.append((row, why.reason, why.detail))
         else:
             seen.add(posixpath.normpath(row.photo))
-            lane, session = row.lane_id or UNKNOWN_LANE, row.session_id or row.photo
-            kept.append(replace(row, lane_id=lane, session_id=session))
+            kept.append(replace(row, lane_id=row.lane_id or UNKNOWN_LANE, session_id=session_of(row)))
     return kept, rejected
 
 
@@ -56,6 +56,8 @@ def _check(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[str]],
             raise RowRejected("control-character", f"{row.photo} has the {name} {cell!a}: {fault}.")
     photo = posixpath.normpath(row.photo)
     check_label(row.label, labels, row.photo)
+    if row.split not in ("", *SPLITS):
+        raise RowRejected("unknown-split", f"{row.photo} has the split {row.split!a}; it is train or eval.")
     if len(labels_of[photo]) > 1:
         both = " and ".join(map(repr, sorted(labels_of[photo])))
         raise RowRejected("conflicting-label", f"{row.photo} is labelled {both}.")

@@ -53,7 +53,7 @@ class PhotoSource:
         """The rows of the labels file that may be opened, after those that may not."""
         kept, rejected = screen_rows(read_labels(span), self._labels)
         yield from (Rejected(row.photo, reason, detail) for row, reason, detail in rejected)
-        yield from (Row(row.photo, row.label, row.session_id, row) for row in kept)
+        yield from (Row(row.photo, row.label, row.session_id, row, row.split) for row in kept)
 
     def example(self, span: Span, row: Row) -> Example:
         """The photo as a clean JPEG, with what is known of it."""
@@ -70,7 +70,7 @@ class PhotoSource:
             "brightness": photo.brightness,
             "sharpness": photo.sharpness,
         }
-        return Example(features, photo.digest)
+        return Example(features, photo.digest, photo.look)
 
     def thumbnail(self, span: Span, id: str) -> bytes | None:
         """A quarantined photo in small, where it can be opened."""

@@ -1,11 +1,12 @@
-"""A photo as small as a person needs it to see what is wrong with it."""
+"""A photo as small as a person needs it to see what is wrong with it, and as its near twins are told by."""
 
 import io
 import warnings
 
 from PIL import Image, ImageOps
 
-from data.photos.checks import FORMATS, READER_ERRORS, encoded
+from data.photos.checks import FORMATS, READER_ERRORS, SHARPNESS_SIDE, encoded
+from data.photos.likeness import look_of
 
 # A larger one would take a gigabyte to decode; a JPEG is scaled while it is decoded, and may have any size.
 _MOST_PIXELS = 40_000_000
@@ -13,6 +14,17 @@ _MOST_PIXELS = 40_000_000
 
 def thumbnail(photo: bytes, side: int = 96) -> bytes | None:
     """A small JPEG of any file, upright and without metadata; None for what cannot be opened."""
+    small = _small(photo, side)
+    return None if small is None else encoded(small, quality=80)
+
+
+def look(photo: bytes) -> bytes | None:
+    """What near twins of any file are told by, see `likeness`; None for what cannot be opened."""
+    small = _small(photo, SHARPNESS_SIDE)
+    return None if small is None else look_of(small)
+
+
+def _small(photo: bytes, side: int) -> Image.Image | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata and large sizes
@@ -20,7 +32,6 @@ def thumbnail(photo: bytes, side: int = 96) -> bytes | None:
                 if image.format not in ("JPEG", "MPO") and image.width * image.height > _MOST_PIXELS:
                     return None
                 image.thumbnail((side, side))
-                small = ImageOps.exif_transpose(image).convert("RGB")
+                return ImageOps.exif_transpose(image).convert("RGB")
     except READER_ERRORS:
         return None
-    return encoded(small, quality=80)

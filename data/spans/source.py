@@ -29,12 +29,14 @@ class Row:
         label: One of the schema's.
         group: Examples of one group are never in two splits.
         content: What `Source.example` needs of it; it may be pickled.
+        split: `train` or `eval` where the data says it for the whole group; empty where the hash decides.
     """
 
     id: str
     label: str
     group: str
     content: Any = None
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,12 @@ class Example:
         features: By name, without label, id and span, which every example gets.
         digest: Hexadecimal, evenly spread: the same for copies, of which one is kept, or none where their
             labels differ.
+        look: Of a photo, what near twins are told by, see `data/photos/likeness.py`.
     """
 
     features: Mapping[str, Value]
     digest: str
+    look: bytes = b""
 
 
 def load_source(module: str) -> Any:

@@ -1,15 +1,17 @@
-"""The split into train and eval: by hash of the group, so that no group is in both.
+"""The split into train and eval: by group, as the data says or else by its hash, so that no group is in both.
 
 Photos of one walk down a lane share light, angle and shelf, readings of a machine its wear: were they in both
 splits, eval would flatter the model.
 """
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from errors import DataRefused
 
+SPLITS = ("train", "eval")
+_BOTH = " and ".join(SPLITS)
 _End = tuple[float, str]
 
 
@@ -19,44 +21,59 @@ def group_position(group: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
+def add_side(sides: dict[str, str], group: str, side: str) -> None:
+    """Adds that a group is in a split, which `Ends.check` refuses where it is in the other too."""
+    sides[group] = side if sides.get(group, side) == side else _BOTH
+
+
 @dataclass(frozen=True)
 class Ends:
-    """The groups of a window, of which the two ends are enough to split by.
+    """The groups of a window. Of those that the hash splits, the two ends are enough.
 
     Attributes:
         lowest: Position and name of the group with the lowest position; None where there is no group.
         highest: Of that with the highest.
+        sides: The splits that the data itself gives groups, which are not among those with a position.
     """
 
     lowest: _End | None = None
     highest: _End | None = None
+    sides: Mapping[str, str] = field(default_factory=dict)
 
     def with_group(self, group: str) -> "Ends":
-        """These and one more, which may be among them."""
+        """These and one more that the hash splits, which may be among them."""
         if self.highest is not None and self.highest[1] == group:
             return self
         return self._with((group_position(group), group))
 
     def merged(self, others: "Iterable[Ends]") -> "Ends":
         """These and others."""
-        found = self
+        found, sides = self, dict(self.sides)
         for other in others:
             for end in (other.lowest, other.highest):
                 found = found._with(end) if end is not None else found
-        return found
+            for group, side in other.sides.items():
+                add_side(sides, group, side)
+        return Ends(found.lowest, found.highest, sides)
 
     def _with(self, end: _End) -> "Ends":
         if self.lowest is None or self.highest is None:
-            return Ends(end, end)
-        return Ends(min(self.lowest, end), max(self.highest, end))
+            return replace(self, lowest=end, highest=end)
+        return replace(self, lowest=min(self.lowest, end), highest=max(self.highest, end))
 
     def check(self, nouns: str) -> None:
         """Refuses what cannot be split.
 
         Raises:
-            DataRefused: All examples are of one group.
+            DataRefused: All examples are of one group, or a group has two splits.
         """
-        if self.lowest is not None and self.lowest == self.highest:
+        if both := sorted(group for group, side in self.sides.items() if side == _BOTH):
+            raise DataRefused(
+                f"{both[0]} is in {_BOTH} ({len(both)} such in all).",
+                "One session must not be in both, or eval would flatter the model.",
+                "Give all its rows the same split in labels.csv, or none.",
+            )
+        if self.lowest is not None and self.lowest == self.highest and not self.sides:
             raise DataRefused(
                 f"All {nouns} belong to one group ({self.lowest[1]}).",
                 "They cannot be split: one session, machine or author must not be in both train and eval.",
@@ -66,9 +83,14 @@ class Ends:
     def in_eval(self, group: str, fraction: float) -> bool:
         """Whether one of these groups belongs to the eval split, of a `fraction` in (0, 1).
 
-        Those do whose position is below it. Where that leaves one split empty, the group with the lowest
-        position goes to eval, or the one with the highest to train.
+        Those do that the data puts there, and of the others those whose position is below it. Where that
+        leaves one split of several such groups empty, the one with the lowest position goes to eval, or the
+        one with the highest to train.
         """
+        if side := self.sides.get(group):
+            return side == "eval"
+        if self.lowest == self.highest and self.sides:
+            return group_position(group) < fraction
         assert self.lowest is not None and self.highest is not None
         if self.lowest[0] >= fraction:
             return group == self.lowest[1]

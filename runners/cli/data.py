@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+from msgspec import to_builtins
 
 from data.spans.exclusions import decide, excluded_spans
 from data.spans.layout import Span, find_spans
@@ -109,8 +110,14 @@ def generate(
 )
 @click.option("--time", default="", metavar="COLUMN", help="of a table: dates or times, ISO 8601 best")
 @click.option("--query", default="", metavar="SQL", help="of a database: the SELECT that gives the rows")
-def load(source: str, data: Path, label: str | None, text: str, group: str, time: str, query: str) -> int:
-    """Turns labelled photos, a table or texts into a span and a workload."""
+@options.as_json
+def load(
+    source: str, data: Path, label: str | None, text: str, group: str, time: str, query: str, as_json: bool
+) -> int:
+    """Turns labelled photos, a table or texts into a span and a workload.
+
+    Photos that show the same are kept together, and each class gets its share of eval.
+    """
     report: Any
     with _progress("importing"):
         if label is not None:
@@ -126,11 +133,24 @@ def load(source: str, data: Path, label: str | None, text: str, group: str, time
         else:
             from data.importers.importing import import_photos
 
-            report = import_photos(Path(source), data)
+            report = import_photos(Path(source), data, _eval_fraction(data / "workload.yaml"))
+    if as_json:
+        span = report.span and str(report.span.path)
+        print_json(to_builtins({**vars(report), "span": span}, enc_hook=str))
+        return 0
     for sentence in report.sentences():
         say(sentence)
     say(f"Train on it: edgeline run --workload {data / 'workload.yaml'} --data {data}")
     return 0
+
+
+def _eval_fraction(workload: Path) -> float:
+    """What runs on the data will have as `data.eval_fraction`, as far as its workload says it."""
+    from pipeline.settings import load as load_settings
+    from pipeline.workloads import find_workload
+
+    settings = find_workload(str(workload)).settings if workload.is_file() else {}
+    return load_settings(settings).data.eval_fraction
 
 
 @contextmanager

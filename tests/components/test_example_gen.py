@@ -17,9 +17,19 @@ from data.spans.layout import find_spans
 from data.spans.split import Ends
 from data.spans.window import window_digest
 from errors import DataRefused
+from records.ingest import TWINS
 from tests.components.steps import LABELS, LOCAL, SHELF, ingest
 from tests.components.torn_source import REFUSAL
-from tests.data.sample_photos import decoded, encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
+from tests.data.sample_photos import (
+    decoded,
+    encode,
+    exposures,
+    jpeg,
+    memory_bomb,
+    phone_exif,
+    pixels,
+    with_scans,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -346,3 +356,64 @@ def test_a_window_that_changed_since_the_runner_saw_it_is_refused(tmp_path):
     assert ingest(tmp_path / "data", tmp_path / "unchanged", seen=seen).summary["window"] == seen
     (span.photos / "late.jpg").write_bytes(jpeg(seed=50))
     assert "changed while they were read" in refused(tmp_path / "data", tmp_path, seen=seen).found
+
+
+def splits_of(ingested):
+    """The split of each session."""
+    found = {}
+    for split in ("train", "eval"):
+        for record in ingested.records(split):
+            found.setdefault(record["session_id"].decode(), set()).add(split)
+    return found
+
+
+def test_the_split_of_the_labels_file_counts_and_without_it_the_hash_as_before(tmp_path):
+    walks = [f"walk-{n}" for n in range(8)]
+    photos = [item for n, walk in enumerate(walks) for item in good(range(3 * n, 3 * n + 3), walk)]
+    span = write_span(tmp_path / "data", photos)
+    labels = span.labels.read_text().splitlines()
+    span.labels.write_text("".join(line.rpartition(",")[0] + "\n" for line in labels))
+    before = splits_of(ingest(tmp_path / "data", tmp_path / "1"))
+    sides = {f"run-{n}": "eval" if n < 3 else "train" for n in range(5)}
+    later = [
+        (replace(item, split=sides[run]), photo)
+        for n, run in enumerate(sides)
+        for item, photo in good(range(50 + 3 * n, 53 + 3 * n), run)
+    ]
+    write_span(tmp_path / "data", later)
+    after = splits_of(ingest(tmp_path / "data", tmp_path / "2"))
+    assert after == {**before, **{run: {side} for run, side in sides.items()}}
+    assert splits_of(ingest(tmp_path / "data", tmp_path / "3", window=1)) == {
+        r: {s} for r, s in sides.items()
+    }
+
+
+def test_one_session_in_two_splits_is_refused_by_name_and_an_unknown_split_quarantined(tmp_path):
+    photos = [*good(range(5), "walk-1"), *good(range(5, 10), "walk-2"), *good(range(10, 15), "walk-3")]
+    side = {"walk-1": "eval", "walk-2": "train", "walk-3": "test"}
+    write_span(
+        tmp_path / "data", [(replace(item, split=side[item.session_id]), photo) for item, photo in photos]
+    )
+    found = ingest(tmp_path / "data", tmp_path / "1")
+    assert Counter(item["reason"] for item in found.quarantined()) == {"unknown-split": 5}
+    again = [(replace(item, split="train"), photo) for item, photo in good(range(20, 25), "walk-1")]
+    write_span(tmp_path / "data", again)
+    error = refused(tmp_path / "data", tmp_path / "2")
+    assert error.found.startswith("walk-1 is in train and eval") and error.why and error.do
+
+
+def test_eval_photos_with_a_near_twin_of_their_label_in_train_are_on_record(tmp_path):
+    photos = []
+    for n in range(10):
+        first, second = exposures(2, n)
+        label = LABELS[n % 2]
+        photos += [(replace(row(f"{n}-a.jpg", label, f"a-{n}"), split="train"), first)]
+        # The last ones are labelled otherwise than their twins in train, or have none there.
+        label, split = ("damaged" if n > 6 else label), ("train" if n < 3 else "eval")
+        photos += [(replace(row(f"{n}-b.jpg", label, f"b-{n}"), split=split), second)]
+    write_span(tmp_path / "data", photos)
+    found = TWINS.read(Path(ingest(tmp_path / "data", tmp_path).quarantine.uri))
+    assert found.compared == 7
+    assert [(twin.example_id, twin.twin_id) for twin in found.found] == [
+        (f"span-00001/{n}-b.jpg", f"span-00001/{n}-a.jpg") for n in (3, 4, 5, 6)
+    ]

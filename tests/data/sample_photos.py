@@ -62,3 +62,18 @@ def as_exif(tiff, photo):
     """A JPEG with a TIFF's tags as EXIF, in as many segments as they need: a reader joins them."""
     parts = [b"Exif\0\0" + tiff[at : at + 65_000] for at in range(0, len(tiff), 65_000)]
     return photo[:2] + b"".join(struct.pack(">HH", 0xFFE1, len(p) + 2) + p for p in parts) + photo[2:]
+
+
+def exposures(count, seed=0):
+    """Photos of one scene, each darker or brighter, cut by up to 3 % of a side, and saved again."""
+    rng = np.random.default_rng(seed)
+    scene = Image.fromarray(rng.integers(0, 200, (8, 10, 3), dtype=np.uint8)).resize((256, 192))
+    made = []
+    for _ in range(count):
+        left, top, right, bottom = (rng.uniform(0, 0.03, 4) * (256, 192, 256, 192)).round().astype(int)
+        cut = scene.crop((left, top, 256 - right, 192 - bottom))
+        light = rng.uniform(0.7, 1.2)
+        made.append(
+            encode(cut.point([min(255, round(light * level)) for level in range(256)] * 3), quality=80)
+        )
+    return made

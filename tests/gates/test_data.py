@@ -1,7 +1,7 @@
 from gates.data import judge
 from gates.settings import GateSettings
 from records.data_checks import Drift
-from records.ingest import Ingest, Span
+from records.ingest import Ingest, Span, Twin, Twins
 
 WINDOW = Ingest(
     splits={"train": 80, "eval": 20},
@@ -43,3 +43,21 @@ def test_sentences_use_the_noun_of_the_workload():
     found = judge(WINDOW, (), (), GateSettings(min_examples_per_class=20))
 
     assert found.reasons == ("Class leak has 10 readings in the window; at least 20 required.",)
+
+
+def test_too_many_near_twins_across_the_splits_are_warned_of_with_some_of_them_and_what_to_do():
+    pairs = tuple(Twin(f"span-00002/{n}.jpg", f"span-00001/{n}.jpg") for n in range(4))
+    settings = GateSettings(min_examples_per_class=1)
+
+    found = judge(WINDOW, (), (), settings, Twins(20, pairs))
+
+    assert found.passed and len(found.warnings) == 1
+    assert found.warnings[0].startswith(
+        "4 of 20 eval readings have a near twin in train (20.0%; at most 10.0% allowed): span-00002/0.jpg"
+        " (like span-00001/0.jpg), span-00002/1.jpg"
+    )
+    assert "session_id" in found.warnings[0]
+    assert judge(WINDOW, (), (), settings, Twins(40, pairs)).warnings == ()
+    assert judge(WINDOW, (), (), settings, Twins()).warnings == ()
+    strict = GateSettings(min_examples_per_class=1, severity={"twins": "block"})
+    assert not judge(WINDOW, (), (), strict, Twins(20, pairs)).passed

@@ -13,7 +13,18 @@ from records.run import Problem, Step
 from records.schema import Difference
 from records.training import Epoch, TrainingSummary
 from records.verdict import Verdict
-from report.facts import About, Artifact, Data, Distribution, Evaluation, Facts, Feature, Slice, Training
+from report.facts import (
+    About,
+    Artifact,
+    Data,
+    Distribution,
+    Evaluation,
+    Facts,
+    Feature,
+    Slice,
+    Training,
+    TwinAccuracy,
+)
 from report.measures import reliability, wilson
 from tests.records.samples import MEASURED
 
@@ -137,6 +148,7 @@ def a_run(
             2,
             Confusion(labels, tuple(map(tuple, confused))),
         ),
+        twins=TwinAccuracy(12, 400, f"span-00001/a.jpg (like {HOSTILE})", 0.92, 0.9),
         reliability=reliability([(0.55, True), (0.65, False), (0.95, True), (0.99, True)] * 100),
         mistakes=tuple(
             Mistake(

@@ -83,9 +83,17 @@ def test_a_byte_order_mark_crlf_quotes_and_another_order_are_fine(span):
     assert labels_of(span, text) == [LabelRow("a.jpg", "ok, really", "lane-01", "w", "t")]
 
 
+def test_the_split_may_be_there_or_not(span):
+    assert labels_of(span, f"split,{HEADER}\neval,a.jpg,ok,l,w,t\n,b.jpg,ok,l,w,t\n") == [
+        LabelRow("a.jpg", "ok", "l", "w", "t", "eval"),
+        LabelRow("b.jpg", "ok", "l", "w", "t"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (HEADER + ",split,split\na.jpg,ok,lane-01,w,t,eval,train\n", "the column 'split' twice"),
         (HEADER + ",label\na.jpg,ok,lane-01,w,t,bad\n", "the column 'label' twice"),
         (HEADER.replace("lane_id", " label ") + "\na.jpg,ok,bad,w,t\n", "the column 'label' twice"),
         ("photo,lane_id,session_id,captured_at\n", "no column label; found: photo, lane_id"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from data.photos.labels_file import LabelRow
 from data.photos.screening import screen_rows
 
@@ -64,3 +66,11 @@ def test_a_row_without_a_photo_is_rejected():
 def test_missing_lane_and_session_get_defaults():
     kept, _ = screen_rows([row("a.jpg", "ok", "", ""), row("b.jpg", "ok", "", "")], LABELS)
     assert [(item.lane_id, item.session_id) for item in kept] == [("unknown", "a.jpg"), ("unknown", "b.jpg")]
+
+
+def test_an_unknown_split_is_rejected_by_its_word():
+    kept, rejected = screen_rows(
+        [replace(row("a.jpg", "ok"), split=word) for word in ("test", "Eval")], LABELS
+    )
+    assert kept == [] and {reason for _, reason, _ in rejected} == {"unknown-split"}
+    assert rejected[0][2] == "a.jpg has the split 'test'; it is train or eval."

@@ -67,3 +67,23 @@ def test_one_group_is_refused_by_its_name_and_two_are_not():
         ends_of(["walk-1", "walk-1"]).check("photos")
     assert refused.value.found and refused.value.why and refused.value.do
     ends_of(["walk-1", "walk-2"]).check("photos")
+
+
+@given(GROUPS, FRACTIONS)
+def test_a_split_that_the_data_says_counts_and_moves_no_other_group(groups, fraction):
+    said = dict.fromkeys((f"said {group}" for group in groups), "eval")
+    alone, beside = ends_of(groups), ends_of(groups).merged([Ends(sides=said)])
+    assert all(beside.in_eval(group, fraction) for group in said)
+    assert all(beside.in_eval(group, fraction) == alone.in_eval(group, fraction) for group in groups)
+
+
+def test_one_group_that_the_hash_splits_goes_by_its_hash_where_the_data_splits_others():
+    ends = ends_of(["walk-1"]).merged([Ends(sides={"walk-2": "eval"})])
+    ends.check("photos")
+    position = group_position("walk-1")
+    assert ends.in_eval("walk-1", position + 0.01) and not ends.in_eval("walk-1", position - 0.01)
+
+
+def test_a_group_in_two_splits_is_refused_by_its_name():
+    with pytest.raises(DataRefused, match="walk-1 is in train and eval"):
+        Ends(sides={"walk-1": "eval"}).merged([Ends(sides={"walk-1": "train"})]).check("photos")

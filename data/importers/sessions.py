@@ -1,0 +1,103 @@
+"""Which new photos belong to one session: those that show the same, as far as the source does not say it."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.photos.labels_file import LabelRow, session_of
+from data.photos.likeness import as_looks, find_alike
+
+# Of a burst: seconds from one photo to the next, and how far its number is up; one or two may be deleted.
+_SECONDS, _STEPS = 5, 3
+
+
+@dataclass(frozen=True)
+class NewPhoto:
+    """A photo on its way into a span.
+
+    Attributes:
+        row: As it will be written, unless it belongs to others.
+        where: Where a person finds it.
+        name: What its file is called, with the folder; empty where it has no name.
+        look: None where it cannot be opened, or the source says its session.
+        taken_at: As its phone or the source wrote it, ISO 8601.
+    """
+
+    row: LabelRow
+    where: str
+    name: str
+    look: bytes | None
+    taken_at: str | None
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """What was found.
+
+    Attributes:
+        rows: Of all photos in their order, with their sessions.
+        groups: New sessions of several photos, each with where these were found.
+        joined: Where those were found that went to the session of a photo in an earlier span.
+    """
+
+    rows: list[LabelRow]
+    groups: tuple[tuple[str, ...], ...]
+    joined: tuple[str, ...]
+
+
+def group_photos(photos: Sequence[NewPhoto], known: Sequence[tuple[LabelRow, bytes]]) -> Grouped:
+    """Gives photos without a session that of their near twin in an earlier span, or one with their group.
+
+    Only photos of one label are joined, and of one split where the source says splits; those do not look at
+    earlier spans.
+    """
+    rows, groups, joined = [photo.row for photo in photos], [], []
+    kinds: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for number, photo in enumerate(photos):
+        if photo.look is not None:
+            kinds[photo.row.label, photo.row.split].append(number)
+    for (label, split), numbers in kinds.items():
+        others = [] if split else [item for item in known if item[0].label == label]
+        looks = [photos[number].look or b"" for number in numbers] + [look for _, look in others]
+        pairs = _neighbours([photos[number] for number in numbers])
+        alike = find_alike(as_looks(looks), len(numbers), pairs)
+        members: dict[int, list[int]] = defaultdict(list)
+        for place, group in enumerate(alike.groups[: len(numbers)]):
+            members[int(group)].append(place)
+        for places in members.values():
+            twin = next((int(alike.twins[place]) for place in places if alike.twins[place] >= 0), None)
+            first = rows[numbers[places[0]]] if twin is None else others[twin - len(numbers)][0]
+            where = [photos[numbers[place]].where for place in places]
+            if twin is not None:
+                joined += where
+            elif len(places) > 1:
+                groups.append(tuple(where))
+            for place in places:
+                rows[numbers[place]] = replace(rows[numbers[place]], session_id=session_of(first))
+    return Grouped(rows, tuple(groups), tuple(joined))
+
+
+def _neighbours(photos: Sequence[NewPhoto]) -> NDArray[np.int64]:
+    """Pairs that were taken one after the other, as their times or the running numbers of their files say."""
+    timed, numbered = [], []
+    for place, photo in enumerate(photos):
+        if photo.taken_at and ":" in photo.taken_at:  # a day alone tells no burst
+            with suppress(ValueError, OverflowError):  # it may be any text of the source
+                moment = datetime.fromisoformat(photo.taken_at.replace("Z", "+00:00"))
+                timed.append(("", moment.timestamp(), place))
+        if match := re.fullmatch(r"(.*?)(\d{1,15})(\D*)", photo.name, re.DOTALL):
+            numbered.append((f"{match[1]}\0{match[3]}", float(match[2]), place))
+    pairs = [
+        (first[2], second[2])
+        for taken, most in ((sorted(timed), _SECONDS), (sorted(numbered), _STEPS))
+        for first, second in pairwise(taken)
+        if first[0] == second[0] and second[1] - first[1] <= most
+    ]
+    return np.array(pairs, np.int64).reshape(-1, 2)

@@ -1,0 +1,169 @@
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from data.importers.importing import import_photos
+from data.photos.labels_file import LabelRow, read_labels, write_span
+from data.spans.exclusions import decide
+from data.spans.layout import find_spans
+from errors import UsageError
+from runners.cli.data import data as command
+from tests.data.importers.test_importing import write
+from tests.data.sample_photos import decoded, encode, exposures, jpeg, phone_exif
+
+
+def numbered(label, seeds, count=6):
+    """Photos of scenes in the order of a camera's running numbers, by their paths."""
+    photos = [photo for seed in seeds for photo in exposures(count, seed)]
+    return {f"{label}/IMG_{number:04d}.jpg": photo for number, photo in enumerate(photos, 1)}
+
+
+def sessions(data_dir):
+    """The contents of the photos of each session."""
+    found = defaultdict(set)
+    for span in find_spans(data_dir):
+        for row in read_labels(span):
+            found[row.session_id].add(Path(str(span.path), "photos", row.photo).read_bytes())
+    return found
+
+
+def parts(photos, size=6):
+    contents = list(photos.values())
+    return [set(contents[at : at + size]) for at in range(0, len(contents), size)]
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    return tmp_path / "data"
+
+
+def test_exposures_of_one_object_share_a_session_and_each_class_has_objects_in_eval(tmp_path, data_dir):
+    photos = {**numbered("ok", range(20)), **numbered("crack", range(20, 28))}
+    report = import_photos(write(tmp_path / "src", photos), data_dir)
+    assert sorted(map(sorted, sessions(data_dir).values())) == sorted(map(sorted, parts(photos)))
+    assert report.eval == {"crack": 12, "ok": 24}
+    assert {len(group) for group in report.groups} == {6} and len(report.groups) == 28
+    text = " ".join(report.sentences())
+    assert "168 photos show what another one shows, in 28 groups" in text
+    assert "crack/IMG_0001.jpg, crack/IMG_0002.jpg, crack/IMG_0003.jpg, ..." in text
+    assert "labels.csv puts into eval: 12 of 48 crack, 24 of 120 ok." in text
+
+
+def test_running_numbers_and_times_alone_join_nothing(tmp_path, data_dir):
+    photos = {f"ok/IMG_{n:04d}.jpg": jpeg(seed=n, exif=phone_exif()) for n in range(40)}
+    report = import_photos(write(tmp_path / "src", photos), data_dir)
+    assert len(sessions(data_dir)) == 40 and report.groups == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "exif", "joined"),
+    [
+        (("IMG_0001.jpg", "IMG_0002.jpg"), {}, True),
+        (("IMG_0001.jpg", "IMG_0007.jpg"), {}, False),
+        (("a.jpg", "b.jpg"), {}, False),
+        (("a.jpg", "b.jpg"), {"exif": phone_exif()}, True),
+    ],
+    ids=["next number", "far number", "no number", "same second"],
+)
+def test_neighbours_in_a_burst_may_be_less_alike(tmp_path, data_dir, names, exif, joined):
+    scene, other = decoded(exposures(1, 1)[0]).resize((64, 48)), decoded(exposures(1, 2)[0]).resize((64, 48))
+    moved = Image.blend(scene, other, 0.5)
+    photos = {f"ok/{name}": encode(image, **exif) for name, image in zip(names, (scene, moved), strict=True)}
+    import_photos(write(tmp_path / "src", photos), data_dir)
+    assert (len(sessions(data_dir)) == 1) == joined
+
+
+def test_photos_of_two_labels_are_not_joined(tmp_path, data_dir):
+    first, second = exposures(2)
+    import_photos(write(tmp_path / "src", {"ok/1.jpg": first, "crack/2.jpg": second}), data_dir)
+    assert len(sessions(data_dir)) == 2
+
+
+@pytest.mark.parametrize("kept", ["there", "lost", "damaged"])
+def test_a_later_photo_joins_the_session_of_its_near_twin_and_its_split(tmp_path, data_dir, kept):
+    first = numbered("ok", range(10), 2)
+    later = {f"ok/later-{seed}.jpg": exposures(3, seed)[2] for seed in range(10)}
+    import_photos(write(tmp_path / "first", first), data_dir)
+    (file,) = (data_dir / ".looks").iterdir()
+    if kept != "there":
+        file.unlink() if kept == "lost" else file.write_bytes(b"\x81")
+    report = import_photos(write(tmp_path / "later", later), data_dir)
+    assert report.span.number == 2 and len(report.joined) == 10
+    assert "10 photos show what one of an earlier span shows" in " ".join(report.sentences())
+    assert {len(photos) for photos in sessions(data_dir).values()} == {3}
+    split_of = [{row.session_id: row.split for row in read_labels(span)} for span in find_spans(data_dir)]
+    assert split_of[0] == split_of[1] and set(split_of[0].values()) == {"train", "eval"}
+
+
+def test_a_session_keeps_its_split_also_while_its_span_is_excluded(tmp_path, data_dir):
+    source = write(tmp_path / "src", numbered("ok", range(10), 1))
+    import_photos(source, data_dir)
+    before = {row.session_id: row.split for row in read_labels(find_spans(data_dir)[0])}
+    decide(data_dir, "exclude", "span-00001", "again", ["span-00001"])
+    write(source, numbered("crack", range(30, 40), 1))
+    import_photos(source, data_dir)
+    again = {row.session_id: row.split for row in read_labels(find_spans(data_dir)[1])}
+    assert {session: again[session] for session in before} == before
+
+
+def test_sessions_of_spans_without_a_split_stay_without(tmp_path, data_dir):
+    early, late = exposures(2)
+    write_span(data_dir, [(LabelRow("a.jpg", "ok", "", "walk-1", ""), early)])
+    labels = data_dir / "span-00001" / "labels.csv"
+    labels.write_text("photo,label,lane_id,session_id,captured_at\na.jpg,ok,,walk-1,\n")
+    import_photos(write(tmp_path / "src", {"ok/b.jpg": late}), data_dir)
+    assert [(row.session_id, row.split) for row in read_labels(find_spans(data_dir)[1])] == [("walk-1", "")]
+
+
+def test_sessions_and_splits_of_a_manifest_are_taken_as_they_are(tmp_path, data_dir):
+    photos = dict(zip(["a.jpg", "b.jpg", "c.jpg", "d.jpg"], exposures(4), strict=True))
+    lines = [
+        "photo,label,session,split",
+        "a.jpg,ok,s1,train",
+        "b.jpg,ok,s2,eval",
+        "c.jpg,ok,,eval",
+        "d.jpg,ok,,",
+    ]
+    import_photos(write(tmp_path / "src", {**photos, "m.csv": "\n".join(lines)}), data_dir)
+    rows = read_labels(find_spans(data_dir)[0])
+    assert [row.session_id for row in rows[:2]] == ["s1", "s2"]
+    assert [row.split for row in rows] == ["train", "eval", "eval", "train"]
+    assert len({row.session_id for row in rows}) == 4
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("a.jpg,ok,s,train\nb.jpg,ok,s,test", r"m\.csv line 3: the split is 'test'"),
+        ("a.jpg,ok,s,train\nb.jpg,ok,s,eval", "session 's' is in train and in eval"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused_and_nothing_is_written(tmp_path, data_dir, lines, message):
+    files = {"m.csv": f"photo,label,session,split\n{lines}\n", "a.jpg": jpeg(), "b.jpg": jpeg(seed=1)}
+    with pytest.raises(UsageError, match=message) as refused:
+        import_photos(write(tmp_path / "src", files), data_dir)
+    assert refused.value.why and refused.value.do
+    assert not find_spans(data_dir)
+
+
+def test_the_command_says_what_it_found_as_json_and_uses_the_workloads_share(tmp_path, data_dir):
+    write(
+        data_dir,
+        {"workload.yaml": "name: mine\nschema: schema.pbtxt\nsettings: {data: {eval_fraction: 0.5}}"},
+    )
+    source = write(tmp_path / "src", numbered("ok", range(10), 2))
+    ended = CliRunner().invoke(command, ["import", str(source), "--data", str(data_dir), "--json"])
+    found = json.loads(ended.stdout)
+    assert found["groups"][0] == ["ok/IMG_0001.jpg", "ok/IMG_0002.jpg"] and len(found["groups"]) == 10
+    assert found["span"] == str(data_dir / "span-00001") and found["eval"] == {"ok": 10}
+
+
+def test_a_photo_that_cannot_be_opened_is_a_session_of_its_own(tmp_path, data_dir):
+    noise = np.random.default_rng(0).bytes(400)
+    import_photos(write(tmp_path / "src", {"ok/1.jpg": noise, "ok/2.jpg": noise + b"1"}), data_dir)
+    assert len(sessions(data_dir)) == 2

@@ -1,0 +1,41 @@
+import pytest
+
+from records.edge import PREDICTIONS, Prediction
+from records.ingest import INGEST, TWINS, Ingest, Twin, Twins
+from report.collect import collect
+from report.facts import About
+from report.page import render_run
+from report.sources import Sources
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """Ten eval photos, of which four have a twin in train; the model knows these and half of the others."""
+    INGEST.write(tmp_path / "quarantine", Ingest(classes={"ok": 5, "bad": 5}))
+    pairs = tuple(Twin(f"span-00001/{n}.jpg", f"span-00001/<{n}>.jpg") for n in range(4))
+    TWINS.write(tmp_path / "quarantine", Twins(10, pairs))
+    answers = (
+        Prediction(f"span-00001/{n}.jpg", "ok", (0.9, 0.1) if n < 7 else (0.2, 0.8)) for n in range(10)
+    )
+    PREDICTIONS.write(tmp_path / "edge", answers)
+    return Sources(quarantine=tmp_path / "quarantine", edge_verdict=tmp_path / "edge")
+
+
+def test_accuracy_is_told_with_and_without_what_has_a_near_twin_in_train(sources):
+    facts = collect(sources, About("1", "shelf"))
+    assert (facts.twins.accuracy, facts.twins.without) == (0.7, 0.5)
+    page = render_run(facts, {}, None)
+    assert "<b>70.0\u00a0%</b> on all eval photos, and <b>50.0\u00a0%</b> on the 6 without one" in page
+    assert "span-00001/0.jpg (like span-00001/&lt;0&gt;.jpg)" in page
+
+
+def test_a_run_without_near_twins_says_nothing_of_them(sources):
+    TWINS.write(sources.quarantine, Twins(10))
+    facts = collect(sources, About("1", "shelf"))
+    assert facts.twins is None and "twin" not in render_run(facts, {}, None)
+
+
+def test_a_run_that_was_refused_tells_how_many_there_are(sources):
+    (sources.edge_verdict / PREDICTIONS.name).unlink()
+    page = render_run(collect(sources, About("1", "shelf", outcome="refused")), {}, None)
+    assert "4 of 10 eval photos have a near twin in train" in page and "without one" not in page
