@@ -31,7 +31,7 @@ def find_blind(metrics: Metrics, settings: EvaluationSettings) -> Iterator[tuple
         yield (
             label,
             f"Recall of class {label} is {recall:.3f} on {there:.0f} eval examples; {why}.{taken}"
-            " More examples of it help, or trainer.balanced=true.",
+            " More examples of it help, or trainer.balanced=true, of photos model.weights=imagenet.",
         )
 
 

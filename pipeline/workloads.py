@@ -36,15 +36,15 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
             "model": {
                 "backbone": "efficientnet_lite0",
                 "weights": "imagenet",
-                "image_size": 160,
+                "image_size": 224,
                 "channels": 3,
             },
             "trainer": {
                 "batch_size": 32,
                 "epochs": 8,
-                "learning_rate": 1e-4,
+                "learning_rate": 3e-4,
                 "balanced": True,
-                "crop": 0.4,
+                "crop": 0.3,
                 "contrast": 0.3,
             },
             # Four megabytes; as fp16 it has seven.

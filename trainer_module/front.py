@@ -57,16 +57,19 @@ def features(
     import tensorflow as tf
 
     compute = tf.function(lambda inputs: tf.cast(front(inputs, training=False), tf.float16))
-    found = []
+    examples = len(split.labels)
+    kept = np.empty((copies * examples, *front.output_shape[1:]), np.float16)
+    at = 0
     for copy in range(copies):
-        draws = tf.random.stateless_uniform((len(split.labels), DRAWS), (seed, copy))
-        at = 0
+        draws = tf.random.stateless_uniform((examples, DRAWS), (seed, copy))
         for inputs, labels in evaluation_batches(split, READ_BATCH):
-            here = slice(at, at := at + len(labels))
-            found.append(compute(inputs if augment is None else augment(inputs, draws[here])).numpy())
-        _progress.info("Features of %d examples, variation %d of %d.", len(split.labels), copy + 1, copies)
+            here = slice(at % examples, at % examples + len(labels))
+            varied = inputs if augment is None else augment(inputs, draws[here])
+            kept[at : at + len(labels)] = compute(varied)
+            at += len(labels)
+        _progress.info("Features of %d examples, variation %d of %d.", examples, copy + 1, copies)
     with tf.device("/cpu:0"):
-        return replace(split, inputs=tf.constant(np.concatenate(found)), copies=copies)
+        return replace(split, inputs=tf.constant(kept), copies=copies)
 
 
 def fit_last_layer(model: keras.Model, batches: tf.data.Dataset, kept: bool) -> None:

@@ -31,7 +31,8 @@ def test_a_class_that_is_never_recognised_holds_the_first_model_and_says_what_it
     assert not verdict.passed and verdict.slices == ("class fray",)
     assert verdict.reasons == (
         "Recall of class fray is 0.000 on 8 eval examples; at least 0.300 required. Of them 7 are taken for"
-        " free, 1 are taken for dent. More examples of it help, or trainer.balanced=true.",
+        " free, 1 are taken for dent. More examples of it help, or trainer.balanced=true, of photos"
+        " model.weights=imagenet.",
     )
 
 
