@@ -24,7 +24,7 @@ def with_splits(
         fraction: Share of the examples of each class that eval should have.
 
     Raises:
-        UsageError: A session would be in two splits, or a split is neither `train` nor `eval`.
+        UsageError: A session would be in two splits.
     """
     known = list(known)
     ends = Ends()
