@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Group(BaseModel):
@@ -25,6 +25,3 @@ def absolute(path: Path) -> Path:
         return path.expanduser().absolute()
     except RuntimeError as error:
         raise ValueError(f"{path} cannot be found: {error}") from None
-
-
-SettingsPath = Annotated[Path, Field(strict=False), AfterValidator(absolute)]

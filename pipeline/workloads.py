@@ -42,7 +42,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
             "trainer": {
                 "batch_size": 32,
                 "epochs": 8,
-                "learning_rate": 3e-4,
+                "learning_rate": 2e-4,
                 "balanced": True,
                 "crop": 0.3,
                 "contrast": 0.3,

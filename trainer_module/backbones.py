@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import UsageError
@@ -68,7 +69,7 @@ def body(settings: ModelSettings) -> keras.Model:
         for layer in (*front, *norms):
             layer.trainable = False
     elif settings.weights != "none":
-        weights_file.load(made, settings.weights)
+        weights_file.load(made, Path(settings.weights))
     return made
 
 

@@ -2,11 +2,24 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from settings_group import Fraction, Group, SettingsPath
+from settings_group import Fraction, Group, absolute
+
+
+def _weights(weights: str) -> str:
+    return weights if weights in ("imagenet", "none") else str(absolute(Path(weights)))
+
+
+Weights = Annotated[
+    str,
+    BeforeValidator(lambda weights: "none" if weights is None else weights),
+    AfterValidator(_weights),
+    Field(json_schema_extra={"format": "path"}),
+]
 
 
 class ModelSettings(Group):
@@ -24,7 +37,7 @@ class ModelSettings(Group):
     channels: Literal[1, 3] = 1  # 1 for luma, 3 for RGB
     # What training begins with: `imagenet`, for the two efficientnet_lite0; random weights (`none`); or a
     # file of Keras with weights of the backbone (.weights.h5, .keras, .h5).
-    weights: Literal["imagenet", "none"] | SettingsPath = "none"
+    weights: Weights = "none"
     # Stages of a backbone with weights of ImageNet, of seven, that training leaves as they are.
     frozen_stages: int = Field(3, ge=1, le=7)
     # Of a table.
@@ -40,11 +53,6 @@ class ModelSettings(Group):
     embedding_dropout: float = Field(0.5, ge=0, le=0.95)  # share of these that training leaves out at random
     word_dropout: float = Field(0.2, ge=0, le=0.95)  # share of words that all but the LSTM leave out
     lstm_units: int = Field(8, ge=2, le=1024)  # numbers that the LSTM carries in each direction
-
-    @field_validator("weights", mode="before")
-    @classmethod
-    def _none(cls, weights: object) -> object:
-        return "none" if weights is None else weights
 
 
 class TrainerSettings(Group):

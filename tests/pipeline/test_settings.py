@@ -86,7 +86,7 @@ def test_the_published_profile_is_found_by_its_name():
         ("edge.max_size_mb=5", "edge", "max_size_mb", 5.0),
         ("beam.flags=[--runner=PortableRunner, --job_endpoint=localhost:8099]", "beam", "flags",
          ("--runner=PortableRunner", "--job_endpoint=localhost:8099")),
-        ("model.weights=null", "model", "weights", None),
+        ("model.weights=null", "model", "weights", "none"),
     ],
 )  # fmt: skip
 def test_values_are_parsed_as_yaml_with_words_left_words(override, group, key, value):

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.e2e
 
 
 def settings(weights: Path | str = "none", backbone: str = "compact", channels: int = 1) -> ModelSettings:
-    return ModelSettings(backbone=backbone, image_size=32, channels=channels, weights=weights)
+    return ModelSettings(backbone=backbone, image_size=32, channels=channels, weights=str(weights))
 
 
 @pytest.fixture(scope="module")
