@@ -44,7 +44,10 @@ class EvaluatorExecutor(Executor):
         workload = Workload.from_json(exec_properties["workload"])
         if has_baseline:
             exec_properties = {**exec_properties, "custom_extractors": answers.EXTRACTORS}
-            self._beam_pipeline_args += answers.flags(evaluation, workload)
+            self._beam_pipeline_args = [
+                *self._beam_pipeline_args,
+                *answers.flags(evaluation, workload),
+            ]
         super().Do(input_dict, output_dict, exec_properties)
 
         # TFMA takes the names away where there is one model.

@@ -6,6 +6,8 @@ import tensorflow as tf
 from PIL import Image
 
 from trainer_module import photos
+from trainer_module.settings import TrainerSettings
+from trainer_module.workload_module import DRAWS
 
 LABELS = ["ok", "misplaced", "damaged"]
 CONFIG = {"labels": LABELS, "image_size": 32, "channels": 1}
@@ -60,3 +62,40 @@ def test_the_transform_graph_gives_the_image_where_no_label_is_known(transform):
     assert set(transformed) == {"image"}
     assert transformed["image"].shape == (1, 32, 32, 1)
     assert transformed["image"].dtype == tf.float32
+
+
+STILL = {"flip": False, "brightness": 0.0}
+
+
+def varied(images: np.ndarray, **settings) -> np.ndarray:
+    draws = tf.random.stateless_uniform((len(images), DRAWS), (1, 2))
+    return photos.augment(
+        tf.constant(images, tf.float32), draws, TrainerSettings(**{**STILL, **settings})
+    ).numpy()
+
+
+def test_photos_that_nothing_varies_stay_as_they_are():
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3))
+    np.testing.assert_array_equal(varied(images), images)
+
+
+def test_a_cut_photo_is_a_part_of_it_in_the_same_size():
+    columns = np.broadcast_to(np.linspace(0, 255, 64)[None, None, :, None], (200, 64, 64, 1))
+    cut = varied(columns, crop=0.5)
+    assert cut.shape == columns.shape
+    steps = np.diff(cut[:, 32, :, 0], axis=1)
+    assert (steps > 0).all()
+    # A share of the width of 0.5 / 1.22 to 1, and so of the steps between columns.
+    share = steps.mean(axis=1) / (255 / 63)
+    assert 0.4 < share.min() < 0.55
+    assert 0.9 < share.max() <= 1.001
+    assert {round(float(left)) for left in cut[:, 32, 0, 0]} > {0, 20, 40}
+
+
+def test_contrast_leaves_the_mean_of_each_photo_as_it_is():
+    images = np.random.default_rng(0).uniform(100, 150, (200, 8, 8, 1))
+    changed = varied(images, contrast=0.3)
+    np.testing.assert_allclose(changed.mean((1, 2, 3)), images.mean((1, 2, 3)), rtol=1e-5)  # float32
+    factor = changed.std((1, 2, 3)) / images.std((1, 2, 3))
+    assert 0.7 <= factor.min() < 0.75
+    assert 1.25 < factor.max() <= 1.301
