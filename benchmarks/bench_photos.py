@@ -97,7 +97,7 @@ def _edgeline(*arguments: object) -> None:
         command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True
     )
     if ended.returncode not in (0, 3):
-        sys.exit(ended.stderr)
+        sys.exit(ended.stdout + ended.stderr)
 
 
 def _transfer(train: Photos, labels: list[str], settings: ModelSettings, seconds: float) -> Any:
