@@ -44,7 +44,7 @@ class EvaluatorExecutor(Executor):
         workload = Workload.from_json(exec_properties["workload"])
         if has_baseline:
             exec_properties = {**exec_properties, "custom_extractors": answers.EXTRACTORS}
-            self._beam_pipeline_args = [
+            self._beam_pipeline_args: list[str] = [
                 *self._beam_pipeline_args,
                 *answers.flags(evaluation, workload),
             ]

@@ -14,6 +14,7 @@ class Epoch:
     accuracy: float | None = None
     val_loss: float | None = None
     val_accuracy: float | None = None
+    val_recall: float | None = None  # mean over the classes that the eval split has
 
 
 @dataclass(frozen=True)

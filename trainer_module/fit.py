@@ -61,11 +61,12 @@ def train(
     batches_of: Callable[[range], tf.data.Dataset],
     steps: int,
     evaluation: tf.data.Dataset,
-    weights: Sequence[float],
     settings: TrainerSettings,
     folder: Path,
 ) -> Outcome:
-    """Trains a compiled model until `epochs` are done or `val_loss` stops falling; keeps the best weights.
+    """Trains a compiled model until `epochs` are done or eval gets no better; keeps the best weights.
+
+    The best have the highest mean recall of classes where these are balanced, else the lowest loss.
 
     Called again after a kill with the same arguments, it goes on in the epoch that was cut off and ends with
     the weights that it would have had.
@@ -74,8 +75,7 @@ def train(
         model: Compiled.
         batches_of: The training batches of a range of epochs, `steps` each.
         steps: In an epoch.
-        evaluation: The batches that `val_loss` is measured on.
-        weights: Of each class in `val_loss`, as in the loss, in label order.
+        evaluation: The batches that tell which epoch is the best.
         settings: Epochs and patience.
         folder: Where the checkpoint of this one training lies.
 
@@ -85,7 +85,7 @@ def train(
     import keras
 
     resumed = checkpoint.load(model, folder)
-    state = _Epochs(model, settings, folder, resumed, _evaluation(model, evaluation, weights))
+    state = _Epochs(model, settings, folder, resumed, _evaluation(model, evaluation))
     done = len(state.history)
     started = time.monotonic()
     if not state.finished:
@@ -107,17 +107,15 @@ def train(
     return Outcome(state.history, state.best_epoch, done if resumed else None, seconds)
 
 
-def _evaluation(
-    model: keras.Model, batches: tf.data.Dataset, weights: Sequence[float]
-) -> Callable[[], dict[str, float]]:
-    """Makes what measures `val_loss` and `val_accuracy` on one device, every example once.
+def _evaluation(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], dict[str, float]]:
+    """Makes what measures loss, accuracy and the mean recall of classes on one device, every example once.
 
     Keras's own evaluation under a strategy fails on a batch that the replicas cannot share evenly.
     """
     import keras
+    import numpy as np
     import tensorflow as tf
 
-    class_weights = tf.constant(weights, tf.float32)
     predict = tf.function(
         lambda inputs: model(inputs, training=False),
         input_signature=[tf.TensorSpec(model.input_shape, model.inputs[0].dtype)],
@@ -126,11 +124,20 @@ def _evaluation(
     def evaluate() -> dict[str, float]:
         loss = keras.metrics.SparseCategoricalCrossentropy()
         accuracy = keras.metrics.SparseCategoricalAccuracy()
+        confusion = np.zeros([model.output_shape[-1]] * 2, np.int64)
         for inputs, label in batches:
             probabilities = predict(inputs)
-            loss.update_state(label, probabilities, tf.gather(class_weights, label))
+            loss.update_state(label, probabilities)
             accuracy.update_state(label, probabilities)
-        return {"val_loss": float(loss.result()), "val_accuracy": float(accuracy.result())}
+            said = tf.argmax(probabilities, axis=1)
+            confusion += tf.math.confusion_matrix(label, said, model.output_shape[-1]).numpy()
+        there = confusion.sum(axis=1)
+        recalls = confusion.diagonal()[there > 0] / there[there > 0]
+        return {
+            "val_loss": float(loss.result()),
+            "val_accuracy": float(accuracy.result()),
+            "val_recall": float(recalls.mean()),
+        }
 
     return evaluate
 
@@ -155,8 +162,11 @@ class _Epochs:
 
     @property
     def best_epoch(self) -> int:
-        losses = [logs["val_loss"] for logs in self.history]
-        return losses.index(min(losses))
+        def worth(epoch: int) -> tuple[float, float]:
+            logs = self.history[epoch]
+            return (logs["val_recall"] if self.settings.balanced else 0.0, -logs["val_loss"])
+
+        return max(range(len(self.history)), key=worth)
 
     @property
     def finished(self) -> bool:

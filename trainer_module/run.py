@@ -78,7 +78,6 @@ def run_fn(fn_args: Any) -> None:
         batches_of,
         steps,
         input_pipeline.evaluation_batches(evaluation, batch_size),
-        weights,
         settings,
         checkpoints,
     )

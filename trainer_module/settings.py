@@ -65,13 +65,14 @@ class TrainerSettings(Group):
     learning_rate: float = Field(1e-3, gt=0, le=1.0)  # Adam's; it falls to 0 along half a cosine by the end
     # Weight of a label's examples in the loss; 1.0 for labels not named.
     class_weights: Mapping[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
-    balanced: bool = False  # weigh classes by how rare they are too, so that each counts as much in the loss
+    # Each class counts as much, however rare: in the loss, and in what tells which epoch is the best.
+    balanced: bool = False
     flip: bool = True  # mirror training photos left to right at random
     brightness: Fraction = 0.15  # largest random change of brightness, as a share of the full range
     contrast: Fraction = 0.0  # largest random change of contrast, as a share of it
     # Largest share of a training photo's sides that is cut off at random; 0 where what matters may be there.
     crop: Annotated[float, Field(ge=0, le=0.9)] = 0.0
-    # Epochs without a better eval loss before training stops; 0 never stops early.
+    # Epochs without a better eval loss (of balanced classes: mean recall) before training stops; 0: never.
     early_stopping_patience: int = Field(5, ge=0, le=10_000)
     strategy: Literal["mirrored", "one_device"] = "mirrored"  # every GPU of the machine, or one
     require_gpu: bool = False  # refuse to train on a CPU

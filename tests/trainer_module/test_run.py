@@ -68,8 +68,7 @@ def test_the_saved_model_is_the_best_epochs(trained, served, examples):
     features = served.signatures["transform_features"](examples=tf.constant(examples["eval"]))
     answer = served.signatures["serving_default"](examples=tf.constant(examples["eval"]))
     probabilities = answer["probabilities"].numpy()
-    losses = -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()])
-    loss = np.average(losses, weights=np.array([1, 1, 2])[features["label"].numpy()])
+    loss = -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()]).mean()
     assert loss == pytest.approx(min(epoch["val_loss"] for epoch in history(trained)), abs=1e-4)
 
 
@@ -125,7 +124,6 @@ def test_two_replicas_share_a_global_batch_and_export_one_model(files, transform
     features = served.signatures["transform_features"](examples=tf.constant(examples["eval"]))
     answer = served.signatures["serving_default"](examples=tf.constant(examples["eval"]))
     probabilities = answer["probabilities"].numpy()
-    losses = -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()])
-    loss = np.average(losses, weights=np.array([1, 1, 2])[features["label"].numpy()])
+    loss = -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()]).mean()
     # What was measured during training is what was exported: no replica has averages of its own.
     assert loss == pytest.approx(min(epoch["val_loss"] for epoch in history(tmp_path)), abs=1e-4)
