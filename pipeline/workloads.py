@@ -41,10 +41,10 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
             },
             "trainer": {
                 "batch_size": 32,
-                "epochs": 8,
+                "epochs": 12,
                 "learning_rate": 2e-4,
                 "balanced": True,
-                "crop": 0.3,
+                "crop": 0.2,
                 "contrast": 0.3,
             },
             # Both have four megabytes, fp16 would have seven. In whole numbers it may lose a rare class.
