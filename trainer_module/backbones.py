@@ -26,8 +26,8 @@ DROPOUT = 0.2
 def classifier(settings: ModelSettings, classes: int) -> keras.Model:
     """Builds a classifier on one of `BACKBONES`.
 
-    With weights of ImageNet, its first `frozen_stages` stages and the statistics of every BatchNormalization
-    stay as they are.
+    Where EfficientNet-Lite0 begins with weights, its first `frozen_stages` stages and every
+    BatchNormalization stay as they are.
 
     Returns:
         float32 [N, image_size, image_size, channels] holding 0..255 to probabilities float32 [N, classes].
@@ -65,11 +65,12 @@ def body(settings: ModelSettings) -> keras.Model:
                 f"Set model.backbone to {' or '.join(PRETRAINED)}, or model.weights to none.",
             )
         efficientnet_lite.load_imagenet(made)
+    elif settings.weights != "none":
+        weights_file.load(made, Path(settings.weights))
+    if any(layer.name == FRONT for layer in made.layers):
         front = takewhile(lambda layer: layer.name != FRONT, made.layers)
         for layer in (*front, *norms):
             layer.trainable = False
-    elif settings.weights != "none":
-        weights_file.load(made, Path(settings.weights))
     return made
 
 
@@ -108,7 +109,8 @@ def _mobilenet_v3_small(
 def _efficientnet_lite0(
     features: keras.KerasTensor, settings: ModelSettings, stages: int = 7
 ) -> keras.KerasTensor:
-    return efficientnet_lite.build(features, stages, settings.frozen_stages)
+    front = settings.frozen_stages if settings.weights != "none" else 0
+    return efficientnet_lite.build(features, stages, front)
 
 
 BACKBONES: dict[str, Callable[[keras.KerasTensor, ModelSettings], keras.KerasTensor]] = {

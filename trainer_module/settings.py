@@ -38,7 +38,7 @@ class ModelSettings(Group):
     # What training begins with: `imagenet`, for the two efficientnet_lite0; random weights (`none`); or a
     # file of Keras with weights of the backbone (.weights.h5, .keras, .h5).
     weights: Weights = "none"
-    # Stages of a backbone with weights of ImageNet, of seven, that training leaves as they are.
+    # Stages of efficientnet_lite0, of seven, that training leaves as they are where it begins with weights.
     frozen_stages: int = Field(3, ge=1, le=7)
     # Of a table.
     hidden: int = Field(48, ge=8, le=1024)  # the width of the network

@@ -49,8 +49,20 @@ def test_front_and_rest_are_the_model_and_share_its_weights(model, parts):
     kernel.assign(kernel / 1.5)
 
 
-def test_a_model_without_a_front_has_no_parts():
-    assert front.parts(backbones.classifier(ModelSettings(image_size=32), 3)) is None
+@pytest.mark.parametrize("backbone", ["compact", "efficientnet_lite0_cut"])
+def test_a_model_that_begins_with_random_weights_has_no_front(backbone):
+    made = backbones.classifier(ModelSettings(backbone=backbone, image_size=32), 3)
+    assert front.parts(made) is None
+    assert all(layer.trainable for layer in made.layers)
+
+
+def test_weights_of_ones_own_have_the_same_front_as_those_of_imagenet(parts, tmp_path):
+    path = tmp_path / "own.weights.h5"
+    backbones.body(MODEL).save_weights(path)
+    own = ModelSettings(backbone="efficientnet_lite0_cut", image_size=32, weights=str(path))
+    for ours, theirs in zip(front.parts(backbones.classifier(own, 3)), parts, strict=True):
+        assert len(ours.trainable_weights) == len(theirs.trainable_weights)
+        assert ours.output_shape == theirs.output_shape
 
 
 def test_what_does_not_fit_into_memory_is_not_kept(parts):
