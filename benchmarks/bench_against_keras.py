@@ -58,7 +58,8 @@ def _photos(data: Path, settings: DataSettings, labels: Iterable[str]) -> tuple[
         rows += [(PhotoSpan.of(span), row) for row in screen_rows(read_labels(span), list(labels))[0]]
     ends = Ends()
     for _, row in rows:
-        ends = ends.with_group(row.session_id)
+        side = Ends(sides={row.session_id: row.split})
+        ends = ends.merged([side]) if row.split else ends.with_group(row.session_id)
     seen: set[str] = set()
     splits: dict[bool, list[Photo]] = defaultdict(list)
     for span, row in rows:

@@ -23,8 +23,8 @@ from components.quarantine import write_quarantine
 from components.twins import find_twins
 from data.settings import DataSettings
 from data.spans.layout import Span, excluded_in_window, newest_spans
-from data.spans.source import load_source
-from data.spans.split import SPLITS, Ends
+from data.spans.source import SPLITS, load_source
+from data.spans.split import Ends
 from data.spans.window import window_digest
 from errors import DataRefused
 from locations import locate

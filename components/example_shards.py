@@ -18,8 +18,8 @@ import msgspec
 
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
-from data.spans.source import Example, Rejected, Row, Source, Value
-from data.spans.split import SPLITS, Ends, add_side
+from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
+from data.spans.split import Ends, add_side
 from errors import DataRefused
 from locations import whole
 from records.ingest import Quarantined, SpanRead

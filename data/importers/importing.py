@@ -27,7 +27,7 @@ from data.settings import DataSettings
 from data.spans.layout import find_spans, usable_spans
 from data.spans.rejection import RowRejected
 from data.spans.sample import report_progress
-from data.spans.split import SPLITS
+from data.spans.source import SPLITS
 from errors import DataRefused, EdgelineError, UsageError
 from journal import utc_text
 from labels import fault_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.photos.labels_file import MOST_BYTES
-from data.spans.split import SPLITS
+from data.spans.source import SPLITS
 from errors import UsageError
 from labels import fault_of
 from locations import read_bytes

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from data.photos.labels_file import LabelRow, session_of
 from data.spans.rejection import RowRejected, check_label
-from data.spans.split import SPLITS
+from data.spans.source import SPLITS
 from labels import fault_of
 
 UNKNOWN_LANE = "unknown"

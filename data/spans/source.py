@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from data.spans.layout import Span
 from records.workload import load_module
 
+SPLITS = ("train", "eval")
 # What a feature of a tf.Example may be; a text is stored as UTF-8.
 Value = bytes | str | int | float | Sequence[float] | Sequence[int] | Sequence[str]
 

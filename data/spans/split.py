@@ -8,9 +8,9 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from data.spans.source import SPLITS
 from errors import DataRefused
 
-SPLITS = ("train", "eval")
 _BOTH = " and ".join(SPLITS)
 _End = tuple[float, str]
 
