@@ -189,7 +189,7 @@ _DEFECTS = {
 def _with_ends(surface: Grey, sides: Grey, rng: np.random.Generator) -> Grey:
     """Where the tile ends: a dark or bright strip beyond a line that is nearly straight."""
     for side in np.flatnonzero(sides):
-        turned = np.rot90(surface, side)  # a view: that end is on the left
+        turned = np.rot90(surface, int(side))  # a view: that end is on the left
         rows, columns = turned.shape
         end = MARGIN + columns * rng.uniform(0.01, 0.05) + np.linspace(-1, 1, rows) * rng.normal(0, 2)
         beyond = np.clip(end[:, None] - np.arange(columns) + 0.4 * rng.standard_normal((rows, 1)), 0, 1)
