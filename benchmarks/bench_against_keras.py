@@ -56,10 +56,9 @@ def _photos(data: Path, settings: DataSettings, labels: Iterable[str]) -> tuple[
     rows: list[tuple[PhotoSpan, LabelRow]] = []
     for span in newest_spans(data, settings.window):
         rows += [(PhotoSpan.of(span), row) for row in screen_rows(read_labels(span), list(labels))[0]]
-    ends = Ends()
+    ends = Ends(sides={row.session_id: row.split for _, row in rows if row.split})
     for _, row in rows:
-        side = Ends(sides={row.session_id: row.split})
-        ends = ends.merged([side]) if row.split else ends.with_group(row.session_id)
+        ends = ends if row.split else ends.with_group(row.session_id)
     seen: set[str] = set()
     splits: dict[bool, list[Photo]] = defaultdict(list)
     for span, row in rows:

@@ -71,8 +71,7 @@ class Task:
 
     def batches(self, split: input_pipeline.Split, batch_size: int, steps: int) -> Any:
         """At least so many training batches, varied as in a run."""
-        varied = getattr(workload_module.load(self.workload.module), "augment", None)
-        augment = partial(varied, settings=self.settings.trainer) if varied is not None else None
+        augment = workload_module.augmentation(self.workload.module, self.settings.trainer)
         epochs = range(1 + steps // input_pipeline.steps_per_epoch(split, batch_size))
         weights = [1.0] * len(self.workload.labels)
         return input_pipeline.training_batches(split, batch_size, epochs, 1, augment, weights)

@@ -24,8 +24,8 @@ _progress = logging.getLogger("edgeline.progress")
 
 # Variations of each example that features are kept of: epochs take one after the other.
 COPIES = 4
-# The last layer is fitted to so many examples at most, by so many steps of all of them.
-_FITTED, _STEPS = 20_000, 200
+# The last layer is fitted by so many steps of all examples.
+_STEPS = 200
 _LEARNING_RATE, _L2 = 1e-2, 1e-3
 
 
@@ -75,9 +75,8 @@ def features(
 def fit_last_layer(model: keras.Model, batches: tf.data.Dataset, kept: bool) -> None:
     """Fits the last layer, a Dense one with softmax, to what the others give of these weighted batches.
 
-    Batches are of what the front gives where that is `kept`, else of what the model reads.
-
-    Its inputs are standardised for that, and the standardisation becomes part of its weights.
+    Batches are of what the front gives where that is `kept`, else of what the model reads. The layer's inputs
+    are standardised for that, and the standardisation becomes part of its weights.
     """
     import keras
     import numpy as np

@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +45,7 @@ def run_fn(fn_args: Any) -> None:
         model = module.build_model(
             workload.labels, ModelSettings.model_validate_json(config["model"]), transform
         )
-    varied = getattr(module, "augment", None)
-    augment = partial(varied, settings=settings) if varied is not None else None
+    augment = workload_module.augmentation(workload.module, settings)
     counts = np.bincount(training.labels, minlength=len(workload.labels)).tolist()
     weights = settings.weights_of(workload.labels, counts)
 

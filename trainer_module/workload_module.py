@@ -26,7 +26,8 @@ and it may have:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
@@ -34,6 +35,8 @@ from records.workload import load_module
 
 if TYPE_CHECKING:
     import tensorflow_transform as tft
+
+    from trainer_module.settings import TrainerSettings
 
 LABEL = "label"
 FRONT = "front"
@@ -71,6 +74,12 @@ def input_feature(transform: tft.TFTransformOutput) -> str:
 def stored_dtype(module: str, feature: str) -> str | None:
     """The dtype that a feature is kept in memory as; None where it is kept as it is."""
     return getattr(load(module), "STORED_AS", {}).get(feature)
+
+
+def augmentation(module: str, settings: TrainerSettings) -> Callable[[Any, Any], Any] | None:
+    """What varies a batch by its draws; None where nothing varies."""
+    augment = getattr(load(module), "augment", None)
+    return augment and partial(augment, settings=settings)
 
 
 def tensor_signature(module: str) -> str:

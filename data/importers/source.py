@@ -89,12 +89,8 @@ def clean_text(value: object, where: str) -> str:
     return text
 
 
-def check_split(split: str, where: str) -> str:
-    """A split as it came.
-
-    Raises:
-        UsageError: It is not known; `where` begins the sentence.
-    """
+def check_split(split: str, where: str) -> None:
+    """Refuses a split that is not known; `where` begins the sentence. Raises UsageError."""
     if split not in ("", *SPLITS):
         raise UsageError(
             f"{where} is {split!a}.",
@@ -102,7 +98,6 @@ def check_split(split: str, where: str) -> str:
             "Correct it in the source, leave it empty, or rename the column to have the split made for you;"
             " nothing was imported.",
         )
-    return split
 
 
 def read_within(path: Path, root: Path) -> tuple[bytes, float] | str:

@@ -38,8 +38,8 @@ class LabelRow:
 
 
 COLUMNS = tuple(field.name for field in fields(LabelRow))
-_OPTIONAL = ("split",)
-_HEADER = ",".join(column for column in COLUMNS if column not in _OPTIONAL)
+_REQUIRED = tuple(column for column in COLUMNS if column != "split")
+_HEADER = ",".join(_REQUIRED)
 
 
 def session_of(row: LabelRow) -> str:
@@ -166,7 +166,7 @@ def _refused(span: PhotoSpan, what: str, why: str, do: str) -> DataRefused:
 
 def _check_header(span: PhotoSpan, header: list[str]) -> None:
     check_once(span.labels, header, COLUMNS, (span.name,))
-    if missing := [column for column in _HEADER.split(",") if column not in header]:
+    if missing := [column for column in _REQUIRED if column not in header]:
         what = f"has no column {', '.join(missing)}; found: {', '.join(header) or 'an empty file'}."
         raise _refused(
             span, what, "Each photo needs a label, a lane and a session.", f"The header is {_HEADER}."

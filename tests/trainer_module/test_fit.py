@@ -177,12 +177,7 @@ def test_a_training_that_had_already_ended_is_not_begun_again(tmp_path):
     first = train(linear(), settings(), tmp_path)
     model = linear()
     again = fit.train(
-        model,
-        lambda epochs: pytest.fail("trained"),
-        1,
-        batches(LABELS, range(1)),
-        settings(),
-        tmp_path,
+        model, lambda epochs: pytest.fail("trained"), 1, batches(LABELS, range(1)), settings(), tmp_path
     )
     assert list(again.history) == list(first.history)
     assert again.resumed_from_epoch == 3
