@@ -1,0 +1,111 @@
+"""One training, from the examples of a run to a model: what it trains, in which order, and for how long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from records.workload import Workload
+from trainer_module import budget, fit, front, input_pipeline, workload_module
+from trainer_module.input_pipeline import Split
+from trainer_module.settings import ModelSettings, TrainerSettings
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned from what."""
+
+    workload: Workload
+    transform: tft.TFTransformOutput
+    training: Split
+    evaluation: Split
+    seed: int
+
+
+def open_task(
+    workload: Workload,
+    transform_output: str,
+    train_files: Sequence[str],
+    eval_files: Sequence[str],
+    seed: int,
+) -> Task:
+    """Reads the examples, patterns of whose files these are.
+
+    Raises:
+        EdgelineError: When a split cannot be trained or measured on.
+    """
+    import tensorflow_transform as tft
+
+    transform = tft.TFTransformOutput(transform_output)
+    training = input_pipeline.open_split(train_files, transform, "train", workload)
+    evaluation = input_pipeline.open_split(eval_files, transform, "eval", workload)
+    return Task(workload, transform, training, evaluation, seed)
+
+
+def train_model(
+    task: Task,
+    model_settings: ModelSettings,
+    settings: TrainerSettings,
+    replicas: tf.distribute.Strategy,
+    checkpoints: Path,
+    began: float,
+) -> tuple[keras.Model, fit.Outcome]:
+    """Builds the workload's model and trains it; the model has the weights of its best epoch.
+
+    Args:
+        task: What is learned.
+        model_settings: Which network.
+        settings: How it is trained.
+        replicas: Whose batch size together is `batch_size` times their number.
+        checkpoints: The folder that a training with the same arguments goes on from.
+        began: The time, by `time.monotonic`, that a budget counts from.
+
+    Raises:
+        UsageError: When the budget is too short, or the weights do not fit the network.
+        HeldBack: When it diverges.
+    """
+    import keras
+    import numpy as np
+
+    training, evaluation, labels = task.training, task.evaluation, task.workload.labels
+    batch_size = settings.batch_size * replicas.num_replicas_in_sync
+    steps = input_pipeline.steps_per_epoch(training, batch_size)
+    keras.utils.set_random_seed(task.seed)
+    with replicas.scope():
+        module = workload_module.load(task.workload.module)
+        model = module.build_model(labels, model_settings, task.transform)
+    augment = workload_module.augmentation(task.workload.module, settings)
+    weights = settings.weights_of(labels, np.bincount(training.labels, minlength=len(labels)).tolist())
+
+    trained, parts = model, front.parts(model)
+    if parts and (copies := front.copies_that_fit(parts[0], len(training.labels), settings.epochs)):
+        training = front.features(training, parts[0], copies, task.seed, augment)
+        evaluation = front.features(evaluation, parts[0])
+        trained, augment = parts[1], None
+
+    def batches_of(epochs: range) -> tf.data.Dataset:
+        return input_pipeline.training_batches(training, batch_size, epochs, task.seed, augment, weights)
+
+    if parts:
+        front.fit_last_layer(model, batches_of(range(1)), kept=trained is not model)
+
+    def compile_for(epochs: int) -> None:
+        with replicas.scope():
+            fit.compile_model(trained, settings.learning_rate, steps * epochs, fine_tuning=parts is not None)
+
+    compile_for(settings.epochs)
+    if settings.budget:
+        left_s = settings.budget_s - (time.monotonic() - began)
+        epochs = budget.affordable_epochs(trained, batches_of, steps, settings.epochs, left_s, checkpoints)
+        settings = settings.model_copy(update={"epochs": epochs})
+        compile_for(epochs)
+    batches = input_pipeline.evaluation_batches(evaluation, batch_size)
+    return model, fit.train(trained, batches_of, steps, batches, settings, checkpoints)
