@@ -15,6 +15,7 @@ class Epoch:
     val_loss: float | None = None
     val_accuracy: float | None = None
     val_recall: float | None = None  # mean over the classes that the eval split has
+    input_wait: float | None = None  # share of the steps' time that went into waiting for the next batch
 
 
 @dataclass(frozen=True)

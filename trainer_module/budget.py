@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from errors import UsageError
 from locations import whole
-from trainer_module import checkpoint
-
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
+from trainer_module import checkpoint, devices
+from trainer_module.loop import Loop
 
 _progress = logging.getLogger("edgeline.progress")
 
@@ -26,8 +23,8 @@ _RESERVE = 0.15
 
 
 def affordable_epochs(
-    model: keras.Model,
-    batches_of: Callable[[range], tf.data.Dataset],
+    loop: Loop,
+    batches_of: Callable[[range, int], Iterable[Any]],
     steps: int,
     most: int,
     left_s: float,
@@ -41,22 +38,26 @@ def affordable_epochs(
     Raises:
         UsageError: Not one epoch fits.
     """
+    import numpy as np
+
     plan = folder / "epochs.json"
-    if plan.is_file():
-        return int(json.loads(plan.read_text()))
-    variables = checkpoint.training_variables(model)
+
+    def agreed(epochs: int) -> int:
+        return int(devices.from_chief(loop.replicas, [np.array(epochs)])[0])
+
+    if known := agreed(json.loads(plan.read_text()) if plan.is_file() else 0):
+        return known
+    variables = checkpoint.training_variables(loop.model)
     before = [variable.numpy() for variable in variables]
     begun = time.monotonic()
     timed = min(_TIMED, steps)
-    batches = batches_of(range(2))
-    model.fit(batches, steps_per_epoch=1, verbose=0)
-    started = time.monotonic()
-    model.fit(batches, steps_per_epoch=timed, verbose=0)
-    step_s = (time.monotonic() - started) / timed
+    batches = iter(batches_of(range(2), 0))
+    loop.run(batches, 1)
+    step_s = loop.run(batches, timed).seconds / timed
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)
     left_s = (left_s - (time.monotonic() - begun)) * (1 - _RESERVE)
-    epochs = min(most, int(left_s / (step_s * steps)))
+    epochs = agreed(min(most, int(left_s / (step_s * steps))))
     if epochs < 1:
         raise UsageError(
             f"trainer.budget leaves {max(left_s, 0):.0f} s for epochs, and one takes {step_s * steps:.0f} s.",

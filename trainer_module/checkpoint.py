@@ -1,4 +1,4 @@
-"""What a killed training needs to go on: a file for the end of the last epoch, and that of the one before."""
+"""What a killed training needs to go on: the file that was written last, and the one before."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from locations import whole
+from trainer_module.loop import Tally
 
 if TYPE_CHECKING:
     import keras
@@ -27,11 +28,12 @@ _NAME, _BEFORE = "checkpoint.npz", "checkpoint-before.npz"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after an epoch."""
+    """The state after an epoch, or after some steps of one."""
 
     history: Sequence[Mapping[str, float]]  # the logs of every epoch so far
     variables: Sequence[np.ndarray]  # all that training changes: weights, optimizer state, seeds of dropout
     best_weights: Sequence[np.ndarray]  # of the best epoch so far
+    tally: Tally  # of the epoch that has begun
 
 
 def training_key(custom_config: Mapping[str, Any], train_files: Sequence[str], transform_output: str) -> str:
@@ -60,6 +62,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(checkpoint.variables)}
     arrays |= {f"best_{i}": array for i, array in enumerate(checkpoint.best_weights)}
     arrays["history"] = np.array(json.dumps(list(checkpoint.history)))
+    arrays["tally"] = np.array(json.dumps(asdict(checkpoint.tally)))
     with contextlib.suppress(FileNotFoundError):
         os.replace(folder / _NAME, folder / _BEFORE)
     with whole(folder / _NAME, sync=True) as file:
@@ -96,4 +99,5 @@ def _read(path: Path) -> Checkpoint:
     with np.load(path, allow_pickle=False) as arrays:
         variables = [arrays[name] for name in arrays.files if name.startswith("variable_")]
         best_weights = [arrays[name] for name in arrays.files if name.startswith("best_")]
-        return Checkpoint(json.loads(str(arrays["history"])), variables, best_weights)
+        tally = Tally(**json.loads(str(arrays["tally"])))
+        return Checkpoint(json.loads(str(arrays["history"])), variables, best_weights, tally)

@@ -1,17 +1,17 @@
-"""Training to the best epoch: Keras's fit, early stopping, progress, and going on after a kill."""
+"""Training to the best epoch: early stopping, progress, and going on after a kill."""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from errors import HeldBack
-from trainer_module import checkpoint
+from trainer_module import checkpoint, devices
+from trainer_module.loop import Loop, Tally
 from trainer_module.settings import TrainerSettings
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _progress = logging.getLogger("edgeline.progress")
+
+# Steps between two looks at the clock, and the time after which a checkpoint is due in mid-epoch.
+_STEPS_AT_ONCE = 50
+CHECKPOINT_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,13 @@ class Outcome:
     history: Sequence[Mapping[str, float]]  # the logs of every epoch, those before a resume included
     best_epoch: int  # counted from 0, whose weights the model now has
     resumed_from_epoch: int | None  # epochs done before this process; None when it began with the first
-    seconds: float  # what this process spent in fit
+    steps: int  # that this process took
+    seconds: float  # what it spent on them, and on measuring and saving
 
 
-def compile_model(model: keras.Model, learning_rate: float, steps: int, fine_tuning: bool = False) -> None:
+def compile_model(
+    model: keras.Model, learning_rate: float, steps: int, fine_tuning: bool = False, replicas: int = 1
+) -> None:
     """Compiles for integer labels with Adam, its variables built. To be called in the strategy's scope.
 
     Over all `steps` of the training the learning rate falls to 0 along half a cosine (Loshchilov and Hutter,
@@ -49,7 +56,7 @@ def compile_model(model: keras.Model, learning_rate: float, steps: int, fine_tun
         warmup_steps=rising,
     )
     model.compile(
-        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0 if fine_tuning else None),
+        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0 / replicas if fine_tuning else None),
         loss=keras.losses.SparseCategoricalCrossentropy(),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
@@ -57,23 +64,24 @@ def compile_model(model: keras.Model, learning_rate: float, steps: int, fine_tun
 
 
 def train(
-    model: keras.Model,
-    batches_of: Callable[[range], tf.data.Dataset],
+    loop: Loop,
+    batches_of: Callable[[range, int], Iterable[Any]],
     steps: int,
     evaluation: tf.data.Dataset,
     settings: TrainerSettings,
     folder: Path,
 ) -> Outcome:
-    """Trains a compiled model until `epochs` are done or eval gets no better; keeps the best weights.
+    """Trains until `epochs` are done or eval gets no better; the model then has its best weights.
 
     The best have the highest mean recall of classes where these are balanced, else the lowest loss.
 
-    Called again after a kill with the same arguments, it goes on in the epoch that was cut off and ends with
-    the weights that it would have had.
+    Called again after a kill with the same arguments, it goes on where the last checkpoint was written and
+    ends with the weights that it would have had. Of several workers the chief decides, measures and writes;
+    only its outcome and its model are of use.
 
     Args:
-        model: Compiled.
-        batches_of: The training batches of a range of epochs, `steps` each.
+        loop: With a compiled model.
+        batches_of: The training batches of a range of epochs, `steps` each, but so many of the first.
         steps: In an epoch.
         evaluation: The batches that tell which epoch is the best.
         settings: Epochs and patience.
@@ -81,30 +89,42 @@ def train(
 
     Raises:
         HeldBack: When the loss is no longer a finite number.
+        EdgelineError: When memory does not suffice for a batch.
     """
-    import keras
+    import numpy as np
 
-    resumed = checkpoint.load(model, folder)
-    state = _Epochs(model, settings, folder, resumed, _evaluation(model, evaluation))
-    done = len(state.history)
-    started = time.monotonic()
-    if not state.finished:
-        if done:
-            _progress.info("Going on after epoch %d of %d.", done, settings.epochs)
-        model.fit(
-            batches_of(range(done, settings.epochs)),
-            initial_epoch=done,
-            epochs=settings.epochs,
-            steps_per_epoch=steps,
-            callbacks=[
-                keras.callbacks.TerminateOnNaN(),
-                keras.callbacks.LambdaCallback(on_epoch_begin=state.begin, on_epoch_end=state.end),
-            ],
-            verbose=0,
-        )
-    model.set_weights(state.best_weights)
+    model, replicas = loop.model, loop.replicas
+    chief = devices.is_chief(replicas)
+    resumed = checkpoint.load(model, folder) if chief else None
+    variables = checkpoint.training_variables(model)
+    chiefs = devices.from_chief(replicas, [variable.numpy() for variable in variables])
+    for variable, value in zip(variables, chiefs, strict=True):
+        variable.assign(value)
+    state = _Epochs(loop, settings, folder, resumed, _evaluation(model, evaluation))
+
+    def agreed() -> list[int]:
+        mine = np.array([len(state.history), state.tally.steps, state.finished])
+        return [int(number) for number in devices.from_chief(replicas, [mine])[0]]
+
+    done, taken, finished = agreed()
+    if resumed and not finished:
+        _progress.info("Going on after epoch %d of %d and %d steps.", done, settings.epochs, taken)
+    before, started = done, time.monotonic()
+    steps_here = -taken
+    batches = None if finished else iter(batches_of(range(done, settings.epochs), taken))
+    while batches and not finished:
+        while taken < steps:
+            now = min(_STEPS_AT_ONCE, steps - taken)
+            state.tally, taken = loop.run(batches, now, state.tally), taken + now
+            if chief and taken < steps:
+                state.save_when_due()
+        steps_here += steps
+        state.end(chief)
+        done, taken, finished = agreed()
     seconds = time.monotonic() - started
-    return Outcome(state.history, state.best_epoch, done if resumed else None, seconds)
+    if chief:
+        model.set_weights(state.best_weights)
+    return Outcome(state.history, state.best_epoch, before if resumed else None, steps_here, seconds)
 
 
 def _evaluation(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], dict[str, float]]:
@@ -150,15 +170,17 @@ class _Epochs:
 
     def __init__(
         self,
-        model: keras.Model,
+        loop: Loop,
         settings: TrainerSettings,
         folder: Path,
         resumed: checkpoint.Checkpoint | None,
         evaluate: Callable[[], Mapping[str, float]],
     ) -> None:
-        self.model, self.settings, self.folder, self.evaluate = model, settings, folder, evaluate
+        self.loop, self.settings, self.folder, self.evaluate = loop, settings, folder, evaluate
         self.history: list[Mapping[str, float]] = list(resumed.history) if resumed else []
         self.best_weights: Sequence[Any] = resumed.best_weights if resumed else ()
+        self.tally = resumed.tally if resumed else Tally()
+        self.saved = time.monotonic()
 
     @property
     def best_epoch(self) -> int:
@@ -166,7 +188,7 @@ class _Epochs:
             logs = self.history[epoch]
             return (logs["val_recall"] if self.settings.balanced else 0.0, -logs["val_loss"])
 
-        return max(range(len(self.history)), key=worth)
+        return max(range(len(self.history)), key=worth, default=0)
 
     @property
     def finished(self) -> bool:
@@ -175,31 +197,31 @@ class _Epochs:
             return True
         return bool(done and patience) and done - 1 - self.best_epoch >= patience
 
-    def begin(self, epoch: int, logs: Any = None) -> None:
-        self.started = time.monotonic()
+    def save_when_due(self) -> None:
+        """Writes a checkpoint in mid-epoch where the last one is old."""
+        if time.monotonic() - self.saved >= CHECKPOINT_S:
+            self._save()
 
-    def end(self, epoch: int, logs: Mapping[str, float]) -> None:
-        logs = {name: float(value) for name, value in {**logs, **self.evaluate()}.items()}
-        self._refuse_divergence(logs)
+    def end(self, measured: bool) -> None:
+        """Ends the epoch; where it is `measured`, the chief's, it is evaluated, saved and reported."""
+        tally, self.tally = self.tally, Tally()
+        if not measured:
+            return
+        started = time.monotonic()
+        logs = {**tally.logs(self.loop.batch_size), **self.evaluate()}
+        if not math.isfinite(logs["val_loss"]):
+            raise self.loop.diverged("val_loss", logs["val_loss"])
         self.history.append(logs)
         if self.best_epoch == len(self.history) - 1:
-            self.best_weights = self.model.get_weights()
-        variables = [variable.numpy() for variable in checkpoint.training_variables(self.model)]
-        checkpoint.save(checkpoint.Checkpoint(self.history, variables, self.best_weights), self.folder)
-        self._report(logs, time.monotonic() - self.started)
-        self.model.stop_training = self.finished
+            self.best_weights = self.loop.model.get_weights()
+        self._save()
+        self._report(logs, tally.seconds + time.monotonic() - started)
 
-    def _refuse_divergence(self, logs: Mapping[str, float]) -> None:
-        """TerminateOnNaN has ended the epoch at the step; the checkpoint is still of the epoch before."""
-        for name in ("loss", "val_loss"):
-            if not math.isfinite(logs[name]):
-                rate, step = self.model.optimizer.learning_rate, self.model.optimizer.iterations
-                raise HeldBack(
-                    f"{name} became {logs[name]} in epoch {len(self.history) + 1}, at step"
-                    f" {int(step)} with a learning rate of {float(rate):.2g}.",
-                    "The training diverged; its weights are of no use.",
-                    f"Lower trainer.learning_rate (it is {self.settings.learning_rate:g}) and run again.",
-                )
+    def _save(self) -> None:
+        variables = [variable.numpy() for variable in checkpoint.training_variables(self.loop.model)]
+        state = checkpoint.Checkpoint(self.history, variables, self.best_weights, self.tally)
+        checkpoint.save(state, self.folder)
+        self.saved = time.monotonic()
 
     def _report(self, logs: Mapping[str, float], seconds: float) -> None:
         epoch, epochs = len(self.history), self.settings.epochs

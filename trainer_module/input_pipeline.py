@@ -101,8 +101,13 @@ def training_batches(
     seed: int,
     augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None,
     weights: Sequence[float],
+    skip: int = 0,
+    context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """Batches of the given epochs, one after another, `steps_per_epoch` full batches each.
+
+    For one of several workers, or for several replicas, `context` tells whose part of each batch is wanted:
+    then each replica's part is a batch of its own, and those of one worker come one after another.
 
     Args:
         split: To train on.
@@ -111,6 +116,8 @@ def training_batches(
         seed: With the epoch's number and the example's index it decides all that is random.
         augment: Varies a batch by uniform draws, [batch, DRAWS]; None where nothing varies.
         weights: Sample weight of each class, in label order.
+        skip: Batches of the first epoch that were taken already.
+        context: Of `distribute_datasets_from_function`; None where one replica takes all.
 
     Returns:
         (what the model reads [batch, ...], label int64 [batch], sample weight float32 [batch]).
@@ -138,12 +145,19 @@ def training_batches(
         varied = inputs if augment is None else augment(inputs, draws)
         return varied, label, tf.gather(class_weights, label)
 
-    return _on_this_host(
-        tf.data.Dataset.range(epochs.start, epochs.stop)
-        .flat_map(one_epoch)
-        .batch(batch_size, drop_remainder=True)
-        .map(batch_of, tf.data.AUTOTUNE)
-    )
+    batches = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch)
+    if context is None:
+        batches = batches.batch(batch_size, drop_remainder=True).skip(skip)
+    else:
+        replicas, workers = context.num_replicas_in_sync, context.num_input_pipelines
+        batches = batches.batch(batch_size // replicas, drop_remainder=True).skip(skip * replicas)
+        if workers > 1:
+            here = replicas // workers
+            first = context.input_pipeline_id * here
+            batches = batches.window(replicas).flat_map(
+                lambda *parts: tf.data.Dataset.zip(parts).skip(first).take(here)
+            )
+    return _in_order(batches.map(batch_of, tf.data.AUTOTUNE))
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
@@ -200,11 +214,9 @@ def _transformed(
     return lambda serialized: layer(tf.io.parse_example(serialized, spec))[transformed]
 
 
-def _on_this_host(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """One host feeds all its replicas, so the files are not sharded; a global batch is split among them."""
+def _in_order(batches: tf.data.Dataset) -> tf.data.Dataset:
     import tensorflow as tf
 
     options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     options.deterministic = True
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)

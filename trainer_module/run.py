@@ -2,15 +2,27 @@
 
 import shutil
 import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from errors import EdgelineError
 from records.training import EPOCHS, TRAINING, Epoch, TrainingSummary
 from records.workload import Workload
-from trainer_module import checkpoint, signatures
+from trainer_module import checkpoint, devices, signatures, workers
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.training import open_task, train_model
+
+# What training needs of TFX's FnArgs, of which not all can be given to another process.
+_FIELDS = (
+    "custom_config",
+    "train_files",
+    "eval_files",
+    "transform_output",
+    "serving_model_dir",
+    "model_run_dir",
+)
 
 
 def run_fn(fn_args: Any) -> None:
@@ -23,12 +35,24 @@ def run_fn(fn_args: Any) -> None:
         EdgelineError: When the settings, the machine or the data do not allow training.
         HeldBack: When it diverges.
     """
-    began, config = time.monotonic(), fn_args.custom_config
+    began = time.time()
+    settings = TrainerSettings.model_validate_json(fn_args.custom_config["trainer"])
+    arguments = {name: getattr(fn_args, name) for name in _FIELDS}
+    if settings.strategy == "multi_worker":
+        workers.run(partial(train, arguments, began), settings.workers)
+    else:
+        train(arguments, began)
+
+
+def train(arguments: Mapping[str, Any], began: float) -> None:
+    """Trains in this process, alone or as one of several workers; a budget counts from `began`."""
+    fn_args = SimpleNamespace(**arguments)
+    config = fn_args.custom_config
     settings = TrainerSettings.model_validate_json(config["trainer"])
     key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_output)
     checkpoints = Path(config["checkpoints"]) / key
 
-    replicas = make_strategy(settings)
+    replicas = devices.make_strategy(settings)
     task = open_task(
         Workload.from_json(config["workload"]),
         fn_args.transform_output,
@@ -38,39 +62,22 @@ def run_fn(fn_args: Any) -> None:
     )
     look = ModelSettings.model_validate_json(config["model"])
     model, outcome = train_model(task, look, settings, replicas, checkpoints, began)
+    if not devices.is_chief(replicas):
+        return
     signatures.export(model, task.transform, fn_args.serving_model_dir, task.workload)
 
     folder = Path(fn_args.model_run_dir)
     EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in enumerate(outcome.history, start=1)))
-    epochs_here = len(outcome.history) - (outcome.resumed_from_epoch or 0)
+    names = tuple(device.split("/device:")[-1] for device in replicas.extended.worker_devices)
+    batch_size = settings.batch_size * replicas.num_replicas_in_sync
     summary = TrainingSummary(
-        devices=tuple(device.split("/device:")[-1] for device in replicas.extended.worker_devices),
-        global_batch_size=settings.batch_size * replicas.num_replicas_in_sync,
+        devices=names * (replicas.num_replicas_in_sync // len(names)),
+        global_batch_size=batch_size,
         best_epoch=outcome.best_epoch + 1,
         resumed_from_epoch=outcome.resumed_from_epoch,
         seconds=round(outcome.seconds, 3),
-        examples_per_second=round(epochs_here * len(task.training.labels) / outcome.seconds, 1),
+        examples_per_second=round(outcome.steps * batch_size / outcome.seconds, 1),
         parameters=model.count_params(),
     )
     TRAINING.write(folder, summary)
     shutil.rmtree(checkpoints)
-
-
-def make_strategy(settings: TrainerSettings) -> Any:
-    """The `tf.distribute.Strategy` for this machine: every GPU of it or one of them, else its CPU.
-
-    Raises:
-        EdgelineError: When a GPU is required and none is visible.
-    """
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if settings.require_gpu and not gpus:
-        raise EdgelineError(
-            "trainer.require_gpu is true, and TensorFlow sees no GPU on this machine.",
-            "Training would silently run on the CPU, many times slower.",
-            "Check the driver with nvidia-smi and CUDA_VISIBLE_DEVICES, or set trainer.require_gpu=false.",
-        )
-    if settings.strategy == "mirrored":
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")

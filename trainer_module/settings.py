@@ -74,8 +74,17 @@ class TrainerSettings(Group):
     crop: Annotated[float, Field(ge=0, le=0.9)] = 0.0
     # Epochs without a better eval loss (of balanced classes: mean recall) before training stops; 0: never.
     early_stopping_patience: int = Field(5, ge=0, le=10_000)
-    strategy: Literal["mirrored", "one_device"] = "mirrored"  # every GPU of the machine, or one
+    # `auto`: every GPU of the machine, or its CPU where it has none. `mirrored`: a replica on each of its
+    # GPUs. `multi_worker`: on those of all machines that TensorFlow's TF_CONFIG lists, or without it of
+    # `workers` processes of this machine. `tpu`: the one that TPU_NAME names. A step takes batch_size times
+    # as many examples as there are replicas; learning_rate is that of the whole step, however many they are.
+    strategy: Literal["auto", "mirrored", "one_device", "multi_worker", "tpu"] = "auto"
+    workers: int = Field(2, ge=1, le=64)
     require_gpu: bool = False  # refuse to train on a CPU
+    precision: Literal["float32", "mixed_float16"] = "float32"  # of what a step computes; weights are float32
+    jit_compile: bool = False  # have XLA compile a step, of one replica
+    deterministic: bool = False  # the same weights from the same seed on a GPU too, at some cost of speed
+    check_numerics: bool = False  # stop at the operation that gives a number that is not finite; slow
 
     @property
     def budget_s(self) -> float:

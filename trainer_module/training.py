@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from records.workload import Workload
 from trainer_module import budget, fit, front, input_pipeline, workload_module
 from trainer_module.input_pipeline import Split
+from trainer_module.loop import Loop
 from trainer_module.settings import ModelSettings, TrainerSettings
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def train_model(
         settings: How it is trained.
         replicas: Whose batch size together is `batch_size` times their number.
         checkpoints: The folder that a training with the same arguments goes on from.
-        began: The time, by `time.monotonic`, that a budget counts from.
+        began: The time, by `time.time`, that a budget counts from.
 
     Raises:
         UsageError: When the budget is too short, or the weights do not fit the network.
@@ -91,21 +93,46 @@ def train_model(
         evaluation = front.features(evaluation, parts[0])
         trained, augment = parts[1], None
 
-    def batches_of(epochs: range) -> tf.data.Dataset:
-        return input_pipeline.training_batches(training, batch_size, epochs, task.seed, augment, weights)
-
+    batches = partial(
+        input_pipeline.training_batches,
+        training,
+        batch_size,
+        seed=task.seed,
+        augment=augment,
+        weights=weights,
+    )
     if parts:
-        front.fit_last_layer(model, batches_of(range(1)), kept=trained is not model)
+        front.fit_last_layer(model, batches(range(1)), kept=trained is not model)
+    batches_of = _batches_on(replicas, batches)
+    loop = Loop(trained, replicas, batch_size, settings.jit_compile)
 
     def compile_for(epochs: int) -> None:
         with replicas.scope():
-            fit.compile_model(trained, settings.learning_rate, steps * epochs, fine_tuning=parts is not None)
+            fit.compile_model(
+                trained,
+                settings.learning_rate,
+                steps * epochs,
+                fine_tuning=parts is not None,
+                replicas=replicas.num_replicas_in_sync,
+            )
 
     compile_for(settings.epochs)
     if settings.budget:
-        left_s = settings.budget_s - (time.monotonic() - began)
-        epochs = budget.affordable_epochs(trained, batches_of, steps, settings.epochs, left_s, checkpoints)
+        left_s = settings.budget_s - (time.time() - began)
+        epochs = budget.affordable_epochs(loop, batches_of, steps, settings.epochs, left_s, checkpoints)
         settings = settings.model_copy(update={"epochs": epochs})
         compile_for(epochs)
-    batches = input_pipeline.evaluation_batches(evaluation, batch_size)
-    return model, fit.train(trained, batches_of, steps, batches, settings, checkpoints)
+        loop = Loop(trained, replicas, batch_size, settings.jit_compile)
+    measured_on = input_pipeline.evaluation_batches(evaluation, batch_size)
+    return model, fit.train(loop, batches_of, steps, measured_on, settings, checkpoints)
+
+
+def _batches_on(
+    replicas: tf.distribute.Strategy, batches: Callable[..., tf.data.Dataset]
+) -> Callable[[range, int], Iterable[Any]]:
+    """What gives batches of epochs, without so many of the first, to each replica on its device."""
+    if replicas.num_replicas_in_sync == 1 and "CPU" in replicas.extended.worker_devices[0]:
+        return lambda epochs, skip: batches(epochs, skip=skip)
+    return lambda epochs, skip: replicas.distribute_datasets_from_function(
+        lambda context: batches(epochs, skip=skip, context=context)
+    )

@@ -44,20 +44,23 @@ def write_records(path: Path, records: list[bytes]) -> None:
             writer.write(record)
 
 
-def run_arguments(files: dict[str, str], transform_output: str, folder: Path) -> types.SimpleNamespace:
+def run_arguments(
+    files: dict[str, str], transform_output: str, folder: Path, **changes: object
+) -> types.SimpleNamespace:
     """What TFX hands to run_fn; everything that is written lies under the folder."""
-    trainer = TrainerSettings(
-        epochs=5,
-        batch_size=8,
-        class_weights={"damaged": 2.0},
-        flip=False,
-        early_stopping_patience=0,
-    )
+    trainer = {
+        "epochs": 5,
+        "batch_size": 8,
+        "class_weights": {"damaged": 2.0},
+        "flip": False,
+        "early_stopping_patience": 0,
+        **changes,
+    }
     return types.SimpleNamespace(
         custom_config={
             "workload": SHELF.to_json(),
             "model": ModelSettings(image_size=SIZE).model_dump_json(),
-            "trainer": trainer.model_dump_json(),
+            "trainer": TrainerSettings.model_validate(trainer).model_dump_json(),
             "seed": 20,
             "code": "c" * 64,
             "checkpoints": str(folder / "checkpoints"),

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from trainer_module import checkpoint, fit
+from trainer_module.loop import Tally
 
 CONFIG = {"seed": 1, "checkpoints": "here"}
 
@@ -17,7 +18,7 @@ def model(units: int = 3) -> keras.Model:
 
 def state_of(one: keras.Model) -> checkpoint.Checkpoint:
     variables = [variable.numpy() for variable in checkpoint.training_variables(one)]
-    return checkpoint.Checkpoint([{"val_loss": 0.5}], variables, one.get_weights())
+    return checkpoint.Checkpoint([{"val_loss": 0.5}], variables, one.get_weights(), Tally(3, 1.5))
 
 
 def test_what_is_saved_comes_back_equal(tmp_path):
@@ -27,6 +28,7 @@ def test_what_is_saved_comes_back_equal(tmp_path):
     checkpoint.save(saved, tmp_path)
     loaded = checkpoint.load(second, tmp_path)
     assert loaded.history == [{"val_loss": 0.5}]
+    assert loaded.tally == Tally(3, 1.5)
     for ours, theirs in zip(state_of(second).variables, saved.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     for ours, theirs in zip(loaded.best_weights, saved.best_weights, strict=True):

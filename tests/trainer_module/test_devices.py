@@ -2,7 +2,7 @@ import pytest
 import tensorflow as tf
 
 from errors import EdgelineError
-from trainer_module.run import make_strategy
+from trainer_module.devices import make_strategy
 from trainer_module.settings import TrainerSettings
 
 NO_GPU = not tf.config.list_physical_devices("GPU")

@@ -1,0 +1,144 @@
+"""What trains: a CPU, a GPU, all of a machine, or those of several; and what these agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from errors import EdgelineError, UsageError
+from trainer_module.settings import TrainerSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+# From here on, 7.0 (Volta), GPUs have units for float16:
+# docs.nvidia.com/deeplearning/performance/mixed-precision-training
+_TENSOR_CORES = (7, 0)
+
+
+def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
+    """Settles TensorFlow's devices as the settings have it; to be called before anything is computed.
+
+    GPUs take memory as they need it, so that another process can have the rest.
+
+    Raises:
+        EdgelineError: When a GPU is required and none is visible, or a TPU does not answer.
+        UsageError: When a setting does not help on these devices.
+    """
+    import keras
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if settings.require_gpu and not gpus:
+        raise EdgelineError(
+            "trainer.require_gpu is true, and TensorFlow sees no GPU on this machine.",
+            "Training would silently run on the CPU, many times slower.",
+            "Check the driver with nvidia-smi and CUDA_VISIBLE_DEVICES, or set trainer.require_gpu=false.",
+        )
+    if settings.precision != "float32":
+        _refuse_half_precision(gpus)
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    if settings.check_numerics:
+        tf.debugging.enable_check_numerics()
+    keras.config.set_dtype_policy(settings.precision)
+    replicas = _strategy(settings.strategy, gpus)
+    if settings.jit_compile and replicas.num_replicas_in_sync > 1:
+        raise UsageError(
+            f"trainer.jit_compile is true, and there are {replicas.num_replicas_in_sync} replicas.",
+            "XLA cannot compile a step in which replicas exchange gradients.",
+            "Set trainer.jit_compile=false, or trainer.strategy=one_device.",
+        )
+    return replicas
+
+
+def _strategy(name: str, gpus: list[Any]) -> tf.distribute.Strategy:
+    import tensorflow as tf
+
+    if name == "auto":
+        name = "mirrored" if len(gpus) > 1 else "one_device"
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    if name == "multi_worker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "tpu":
+        return _tpu()
+    return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+
+
+def _tpu() -> tf.distribute.Strategy:
+    """All cores of the TPU that TPU_NAME names, or of this machine."""
+    import tensorflow as tf
+
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise EdgelineError(
+            f"trainer.strategy is tpu, and no TPU answers: {str(error).splitlines()[0]}",
+            "It is looked for by the environment's TPU_NAME, and else on this machine.",
+            "Set TPU_NAME, or trainer.strategy=auto.",
+        ) from None
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def _refuse_half_precision(gpus: list[Any]) -> None:
+    import tensorflow as tf
+
+    asked = "trainer.precision is mixed_float16, and "
+    if not gpus:
+        raise UsageError(
+            f"{asked}there is no GPU.",
+            "A CPU has no units for float16: a step takes several times as long.",
+            "Set trainer.precision=float32.",
+        )
+    for gpu in gpus:
+        details = tf.config.experimental.get_device_details(gpu)
+        capability = details.get("compute_capability", _TENSOR_CORES)
+        if capability < _TENSOR_CORES:
+            raise UsageError(
+                f"{asked}{details.get('device_name', gpu.name)} has compute capability"
+                f" {'.'.join(map(str, capability))}.",
+                "Units for float16 came with 7.0: without them it saves no time.",
+                "Set trainer.precision=float32.",
+            )
+
+
+def is_chief(replicas: tf.distribute.Strategy) -> bool:
+    """Whether this process decides, measures and writes; the only one does."""
+    resolver = replicas.cluster_resolver
+    return not _of_several_workers(replicas) or resolver.task_type == "chief" or resolver.task_id == 0
+
+
+def from_chief(replicas: tf.distribute.Strategy, values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """The chief's values, everywhere: of what each worker would find out for itself, and not quite the same.
+
+    They are numbers or arrays whose shapes all of them know.
+    """
+    import tensorflow as tf
+
+    if not _of_several_workers(replicas):
+        return values
+
+    @tf.function
+    def sent(mine: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        def one() -> Sequence[tf.Tensor]:
+            context = tf.distribute.get_replica_context()
+            first = context.replica_id_in_sync_group == 0
+            given = [tf.where(first, value, tf.zeros_like(value)) for value in mine]
+            return [context.all_reduce(tf.distribute.ReduceOp.SUM, value) for value in given]
+
+        return [replicas.experimental_local_results(value)[0] for value in replicas.run(one)]
+
+    # Workers exchange no unsigned numbers, of which seeds are.
+    numbers = [value if value.dtype.kind == "f" else value.astype("int64") for value in values]
+    received = sent([tf.constant(value) for value in numbers])
+    return [value.numpy().astype(own.dtype) for value, own in zip(received, values, strict=True)]
+
+
+def _of_several_workers(replicas: tf.distribute.Strategy) -> bool:
+    import tensorflow as tf
+
+    return isinstance(replicas, tf.distribute.MultiWorkerMirroredStrategy)

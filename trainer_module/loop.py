@@ -1,0 +1,161 @@
+"""Steps of training on every replica of a strategy, one after the other.
+
+Keras's fit cannot: under MultiWorkerMirroredStrategy it fails, replicas clip their gradients before they add
+them up, and what of its time goes into waiting for input is nowhere to be had.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from errors import EdgelineError, HeldBack
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the steps of an epoch came to so far."""
+
+    steps: int = 0
+    loss: float = 0.0  # summed over the steps
+    hits: float = 0.0  # examples whose label had the highest probability
+    seconds: float = 0.0
+    waited_s: float = 0.0  # of these, for the next batch
+
+    def logs(self, batch_size: int) -> dict[str, float]:
+        """The epoch's figures, as Keras names them."""
+        return {
+            "loss": self.loss / self.steps,
+            "accuracy": self.hits / (self.steps * batch_size),
+            "input_wait": self.waited_s / self.seconds,
+        }
+
+
+class Loop:
+    """Trains a compiled model, a step at a time.
+
+    Args:
+        model: With its optimizer, both built in the scope of `replicas`.
+        replicas: Which share each batch.
+        batch_size: Of all replicas together.
+        jit_compile: Whether XLA compiles a step.
+    """
+
+    def __init__(
+        self, model: keras.Model, replicas: tf.distribute.Strategy, batch_size: int, jit_compile: bool = False
+    ) -> None:
+        import tensorflow as tf
+
+        self.model, self.replicas, self.batch_size = model, replicas, batch_size
+        self._step = tf.function(self._on_replicas, jit_compile=jit_compile or None)
+
+    def run(self, batches: Iterator[Any], steps: int, tally: Tally | None = None) -> Tally:
+        """Takes so many steps more; what they came to, with what came before.
+
+        The result of a step is read after the next one has been started, so that a GPU always has work.
+
+        Raises:
+            HeldBack: When the loss is no longer a finite number.
+            EdgelineError: When memory does not suffice for the batch.
+        """
+        tally, pending = tally or Tally(), None
+        for _ in range(steps):
+            started = time.perf_counter()
+            batch = next(batches)
+            waited_s = time.perf_counter() - started
+            result = self._taken(batch)
+            if pending:
+                tally = self._added(tally, pending)
+            pending = result
+            spent_s = time.perf_counter() - started
+            tally = replace(tally, seconds=tally.seconds + spent_s, waited_s=tally.waited_s + waited_s)
+        started = time.perf_counter()
+        tally = self._added(tally, pending) if pending else tally
+        return replace(tally, seconds=tally.seconds + time.perf_counter() - started)
+
+    def diverged(self, name: str, value: float) -> HeldBack:
+        """What to raise when a figure is no longer a finite number."""
+        optimizer = self.model.optimizer
+        return HeldBack(
+            f"{name} became {value} at step {int(optimizer.iterations)} with a learning rate of"
+            f" {float(optimizer.learning_rate):.2g}.",
+            "The training diverged; its weights are of no use.",
+            "Lower trainer.learning_rate and run again.",
+        )
+
+    def _added(self, tally: Tally, result: Any) -> Tally:
+        loss, hits = (float(value) for value in result)
+        if not math.isfinite(loss):
+            raise self.diverged("loss", loss)
+        return replace(tally, steps=tally.steps + 1, loss=tally.loss + loss, hits=tally.hits + hits)
+
+    def _taken(self, batch: Any) -> Any:
+        import tensorflow as tf
+
+        try:
+            return self._step(batch)
+        except tf.errors.ResourceExhaustedError:
+            fits = self._batch_that_fits(batch)
+        ours = self.batch_size // self.replicas.num_replicas_in_sync
+        raise EdgelineError(
+            f"Memory does not suffice for a step of {ours} examples"
+            + (f"; it does for one of {fits}." if fits else ", nor for one of a single example."),
+            "What a step holds in memory grows with the batch, the size of photos and the network.",
+            f"Set trainer.batch_size={fits}." if fits else "Set a smaller model.image_size or backbone.",
+        )
+
+    def _batch_that_fits(self, batch: Any) -> int:
+        """How many examples a replica can take in a step, by halves; 0 where it cannot take one."""
+        import tensorflow as tf
+
+        fits = self.batch_size // self.replicas.num_replicas_in_sync // 2
+        while fits:
+            part = self.replicas.run(lambda *parts, n=fits: tuple(one[:n] for one in parts), batch)
+            try:
+                self._step(part)
+            except tf.errors.ResourceExhaustedError:
+                fits //= 2
+            else:
+                break
+        return fits
+
+    def _on_replicas(self, batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        import tensorflow as tf
+
+        summed = tf.distribute.ReduceOp.SUM
+        loss, hits = self.replicas.run(self._on_replica, batch)
+        return self.replicas.reduce(summed, loss, None), self.replicas.reduce(summed, hits, None)
+
+    def _on_replica(
+        self, inputs: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """One replica's share of the step: the loss is of the whole batch, so shares and gradients add up."""
+        import keras
+        import tensorflow as tf
+
+        model, optimizer = self.model, self.model.optimizer
+        count = self.replicas.num_replicas_in_sync
+        with tf.GradientTape() as tape:
+            probabilities = tf.cast(model(inputs, training=True), tf.float32)
+            losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+            loss = tf.reduce_sum(losses * weights) / self.batch_size
+            if model.losses:
+                loss += tf.add_n(model.losses) / count
+            scaled = optimizer.scale_loss(loss)
+        variables = [variable.value for variable in model.trainable_variables]
+        gradients = tape.gradient(scaled, variables)
+        if count > 1:
+            # The optimizer adds up what replicas give it after it has clipped that. So each gives the mean of
+            # all, which `compile_model` lets it clip at the same share of the norm.
+            dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+            gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, dense)
+        optimizer.apply(gradients, model.trainable_variables)
+        said = tf.argmax(probabilities, axis=1, output_type=labels.dtype)
+        return loss, tf.reduce_sum(tf.cast(said == labels, tf.float32))

@@ -1,0 +1,152 @@
+"""Training in several processes at once, which TensorFlow joins to one: each is started here and watched.
+
+None of them can be this process: TensorFlow takes its place among the others before it does anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from errors import EdgelineError
+
+_ROOT = Path(__file__).resolve().parents[1]
+_CONFIG = "TF_CONFIG"
+
+
+@dataclass(frozen=True)
+class _Worker:
+    name: str
+    process: subprocess.Popen[bytes]
+    pipe: Connection
+
+
+def run(work: Callable[[], None], count: int) -> None:
+    """Calls a module's function, or a partial of one, in `count` processes that TensorFlow joins.
+
+    Where TF_CONFIG lists the workers of several machines, in one: this machine's.
+
+    Raises:
+        EdgelineError: What one of them raises, and when one dies. The others are ended then.
+    """
+    given = os.environ.get(_CONFIG)
+    configs = [given] if given else _on_this_machine(count)
+    with ExitStack() as stack:
+        workers = [stack.enter_context(_started(work, config)) for config in configs]
+        _watch(workers)
+
+
+def _on_this_machine(count: int) -> list[str]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        places = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    return [
+        json.dumps({"cluster": {"worker": places}, "task": {"type": "worker", "index": index}})
+        for index in range(count)
+    ]
+
+
+@contextmanager
+def _started(work: Callable[[], None], config: str) -> Iterator[_Worker]:
+    task = json.loads(config)["task"]
+    ours, theirs = Pipe()
+    command = [sys.executable, "-m", "trainer_module.workers", str(theirs.fileno())]
+    environment = {**os.environ, _CONFIG: config}
+    with theirs:
+        process = subprocess.Popen(command, cwd=_ROOT, env=environment, pass_fds=[theirs.fileno()])
+    try:
+        ours.send(work)
+        yield _Worker(f"{task['type']} {task['index']}", process, ours)
+    finally:
+        process.kill()
+        process.wait()
+        ours.close()
+
+
+def _watch(workers: Sequence[_Worker]) -> None:
+    """Hands on what they log, until all have ended; raises what the first to fail had, and no echo of it."""
+    going = {worker.pipe: worker for worker in workers}
+    while going:
+        for ready in wait(list(going)):
+            assert isinstance(ready, Connection)
+            try:
+                said = ready.recv()
+            except (EOFError, ConnectionError):
+                worker = going.pop(ready)
+                if code := worker.process.wait():
+                    raise _gone(worker, code) from None
+                continue
+            if isinstance(said, logging.LogRecord):
+                logging.getLogger(said.name).handle(said)
+                continue
+            for other in going.values():
+                # What one says of another that died is no news.
+                if other.pipe is not ready and (code := other.process.poll() or 0) < 0:
+                    raise _gone(other, code) from None
+            raise said
+
+
+def _gone(worker: _Worker, code: int) -> EdgelineError:
+    ended = signal.Signals(-code).name if code < 0 else f"code {code}"
+    return EdgelineError(
+        f"{worker.name} of the training ended with {ended}.",
+        "The others cannot go on without its part of each batch, and were ended.",
+        "Run the same command again: it goes on from the last checkpoint. SIGKILL usually means memory.",
+    )
+
+
+class _ToParent(logging.Handler):
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__(logging.INFO)
+        self.pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args, record.exc_info = record.getMessage(), None, None
+        self.pipe.send(record)
+
+
+def main() -> None:
+    """Does the work that the process which started this one sends, and ends when that one does."""
+    pipe = Connection(int(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that started it decides what Ctrl-C means
+    work = pipe.recv()
+    threading.Thread(target=_end_with_parent, args=[pipe], daemon=True).start()
+    progress = logging.getLogger("edgeline.progress")
+    progress.setLevel(logging.INFO)
+    if json.loads(os.environ[_CONFIG])["task"]["index"] == 0:
+        progress.addHandler(_ToParent(pipe))
+    try:
+        work()
+    except EdgelineError as error:
+        pipe.send(error)
+    except Exception as error:
+        logging.getLogger(__name__).exception("A worker failed")
+        pipe.send(RuntimeError(f"{type(error).__name__}: {error}"))
+    # At its end TensorFlow would wait for workers that have gone.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pipe.close()
+    os._exit(0)
+
+
+def _end_with_parent(pipe: Connection) -> None:
+    try:
+        pipe.recv()
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
