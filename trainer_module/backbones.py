@@ -40,7 +40,7 @@ def classifier(settings: ModelSettings, classes: int) -> keras.Model:
     model = body(settings)
     features = keras.layers.GlobalAveragePooling2D()(model.output)
     features = keras.layers.Dropout(DROPOUT)(features)
-    probabilities = keras.layers.Dense(classes, activation="softmax", name="probabilities")(features)
+    probabilities = keras.layers.Dense(classes, "softmax", name="probabilities", dtype="float32")(features)
     return keras.Model(model.input, probabilities, name=settings.backbone)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from errors import EdgelineError, UsageError
@@ -18,15 +19,12 @@ _TENSOR_CORES = (7, 0)
 
 
 def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
-    """Settles TensorFlow's devices as the settings have it; to be called before anything is computed.
-
-    GPUs take memory as they need it, so that another process can have the rest.
+    """The devices that the settings name; several workers have to call this before anything is computed.
 
     Raises:
         EdgelineError: When a GPU is required and none is visible, or a TPU does not answer.
         UsageError: When a setting does not help on these devices.
     """
-    import keras
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -38,13 +36,8 @@ def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
         )
     if settings.precision != "float32":
         _refuse_half_precision(gpus)
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
-    if settings.check_numerics:
-        tf.debugging.enable_check_numerics()
-    keras.config.set_dtype_policy(settings.precision)
     replicas = _strategy(settings.strategy, gpus)
     if settings.jit_compile and replicas.num_replicas_in_sync > 1:
         raise UsageError(
@@ -82,6 +75,23 @@ def _tpu() -> tf.distribute.Strategy:
             "Set TPU_NAME, or trainer.strategy=auto.",
         ) from None
     return tf.distribute.TPUStrategy(resolver)
+
+
+@contextmanager
+def numbers(settings: TrainerSettings) -> Iterator[None]:
+    """Has Keras build models of the precision that is set, and TensorFlow check numbers where that is."""
+    import keras
+    import tensorflow as tf
+
+    keras.config.set_dtype_policy(settings.precision)
+    if settings.check_numerics:
+        tf.debugging.enable_check_numerics()
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy("float32")
+        if settings.check_numerics:
+            tf.debugging.disable_check_numerics()
 
 
 def _refuse_half_precision(gpus: list[Any]) -> None:

@@ -137,7 +137,7 @@ def _evaluation(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], di
     import tensorflow as tf
 
     predict = tf.function(
-        lambda inputs: model(inputs, training=False),
+        lambda inputs: tf.cast(model(inputs, training=False), tf.float32),
         input_signature=[tf.TensorSpec(model.input_shape, model.inputs[0].dtype)],
     )
 

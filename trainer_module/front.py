@@ -87,6 +87,7 @@ def fit_last_layer(model: keras.Model, batches: tf.data.Dataset, kept: bool) -> 
     compute = tf.function(lambda inputs: before(inputs, training=False))
     found = [(compute(inputs).numpy(), labels, weights) for inputs, labels, weights in batches]
     inputs, labels, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    inputs = inputs.astype(np.float32)
     mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
     # What hardly varies here must not count for as much as what does: another photo may have a lot of it.
     deviation += 0.1 * deviation.mean()
@@ -98,6 +99,7 @@ def fit_last_layer(model: keras.Model, batches: tf.data.Dataset, kept: bool) -> 
                 "softmax",
                 kernel_initializer="zeros",
                 kernel_regularizer=keras.regularizers.L2(_L2),
+                dtype="float32",
             ),
         ]
     )

@@ -7,12 +7,14 @@ them up, and what of its time goes into waiting for input is nowhere to be had.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from errors import EdgelineError, HeldBack
+from errors import EdgelineError, HeldBack, UsageError
+from trainer_module.settings import TrainerSettings
 
 if TYPE_CHECKING:
     import keras
@@ -44,17 +46,17 @@ class Loop:
     Args:
         model: With its optimizer, both built in the scope of `replicas`.
         replicas: Which share each batch.
-        batch_size: Of all replicas together.
-        jit_compile: Whether XLA compiles a step.
+        settings: The batch size of one replica, and whether XLA compiles a step.
     """
 
     def __init__(
-        self, model: keras.Model, replicas: tf.distribute.Strategy, batch_size: int, jit_compile: bool = False
+        self, model: keras.Model, replicas: tf.distribute.Strategy, settings: TrainerSettings
     ) -> None:
         import tensorflow as tf
 
-        self.model, self.replicas, self.batch_size = model, replicas, batch_size
-        self._step = tf.function(self._on_replicas, jit_compile=jit_compile or None)
+        self.model, self.replicas, self.settings = model, replicas, settings
+        self.batch_size = settings.batch_size * replicas.num_replicas_in_sync
+        self._step = tf.function(self._on_replicas, jit_compile=settings.jit_compile or None)
 
     def run(self, batches: Iterator[Any], steps: int, tally: Tally | None = None) -> Tally:
         """Takes so many steps more; what they came to, with what came before.
@@ -64,6 +66,7 @@ class Loop:
         Raises:
             HeldBack: When the loss is no longer a finite number.
             EdgelineError: When memory does not suffice for the batch.
+            UsageError: When XLA cannot compile the step.
         """
         tally, pending = tally or Tally(), None
         for _ in range(steps):
@@ -103,9 +106,24 @@ class Loop:
             return self._step(batch)
         except tf.errors.ResourceExhaustedError:
             fits = self._batch_that_fits(batch)
-        ours = self.batch_size // self.replicas.num_replicas_in_sync
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+            if self.settings.check_numerics:
+                found = re.search(r"Detected at node (\S+?)(/CheckNumerics\w*)? ", str(error))
+                where = f"the operation {found[1]}" if found else error.message.splitlines()[0]
+                raise HeldBack(
+                    f"A number that is not finite came up at {where}.",
+                    "It makes all that follows from it worthless.",
+                    "The log has the operation's whole stack; look at what goes into it.",
+                ) from error
+            if self.settings.jit_compile:
+                raise UsageError(
+                    f"trainer.jit_compile is true, and XLA refuses this model: {error.message[:300]}",
+                    "Not every operation can be compiled.",
+                    "Set trainer.jit_compile=false.",
+                ) from None
+            raise
         raise EdgelineError(
-            f"Memory does not suffice for a step of {ours} examples"
+            f"Memory does not suffice for a step of {self.settings.batch_size} examples"
             + (f"; it does for one of {fits}." if fits else ", nor for one of a single example."),
             "What a step holds in memory grows with the batch, the size of photos and the network.",
             f"Set trainer.batch_size={fits}." if fits else "Set a smaller model.image_size or backbone.",
@@ -115,7 +133,7 @@ class Loop:
         """How many examples a replica can take in a step, by halves; 0 where it cannot take one."""
         import tensorflow as tf
 
-        fits = self.batch_size // self.replicas.num_replicas_in_sync // 2
+        fits = self.settings.batch_size // 2
         while fits:
             part = self.replicas.run(lambda *parts, n=fits: tuple(one[:n] for one in parts), batch)
             try:

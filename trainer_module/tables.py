@@ -8,6 +8,7 @@ quantiles and vocabularies are those of the train split, and part of the graph.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
@@ -95,19 +96,21 @@ def build_model(
 
     readings, channels = transform.transformed_feature_spec()[ROW].shape
     row = keras.Input((readings, channels), name=ROW)
+    normalized = partial(layers.BatchNormalization, momentum=0.9, synchronized=True)  # of replicas
     if readings == 1:
         x = layers.Reshape((channels,))(row)
         for _ in range(3):
-            x = layers.BatchNormalization(momentum=0.9)(layers.Dense(settings.hidden, use_bias=False)(x))
+            x = normalized()(layers.Dense(settings.hidden, use_bias=False)(x))
             x = layers.Dropout(0.1)(layers.ReLU()(x))
     else:
         x = layers.Reshape((readings, 1, channels))(row)
         for filters, stride in ((settings.hidden // 2, 1), (settings.hidden // 2, 2), (settings.hidden, 2)):
             x = layers.Conv2D(filters, (3, 1), strides=(stride, 1), padding="same", use_bias=False)(x)
-            x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+            x = layers.ReLU()(normalized()(x))
         x = layers.Dropout(0.2)(layers.Flatten()(x))
         x = layers.Dense(settings.hidden // 2, activation="relu")(x)
-    return keras.Model(row, layers.Dense(len(labels), activation="softmax", name="probabilities")(x))
+    last = layers.Dense(len(labels), activation="softmax", name="probabilities", dtype="float32")
+    return keras.Model(row, last(x))
 
 
 def edge_contract(

@@ -95,7 +95,7 @@ def build_model(
     read = keras.layers.Dropout(0.5)(keras.layers.Concatenate()([meant, ordered]))
     votes = keras.layers.Dense(len(labels))(read)
     votes = keras.layers.Add()([votes, counted])
-    return keras.Model(ids, keras.layers.Softmax(name="probabilities")(votes))
+    return keras.Model(ids, keras.layers.Softmax(name="probabilities", dtype="float32")(votes))
 
 
 def _count_words_by_label(words: tf.RaggedTensor, label: tf.Tensor, config: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from records.workload import Workload
-from trainer_module import budget, fit, front, input_pipeline, workload_module
+from trainer_module import budget, devices, fit, front, input_pipeline, workload_module
 from trainer_module.input_pipeline import Split
 from trainer_module.loop import Loop
 from trainer_module.settings import ModelSettings, TrainerSettings
@@ -60,7 +60,7 @@ def train_model(
     checkpoints: Path,
     began: float,
 ) -> tuple[keras.Model, fit.Outcome]:
-    """Builds the workload's model and trains it; the model has the weights of its best epoch.
+    """Builds the workload's model and trains it; it then has the weights of its best epoch, and is float32.
 
     Args:
         task: What is learned.
@@ -74,6 +74,28 @@ def train_model(
         UsageError: When the budget is too short, or the weights do not fit the network.
         HeldBack: When it diverges.
     """
+
+    def build() -> keras.Model:
+        module = workload_module.load(task.workload.module)
+        return module.build_model(task.workload.labels, model_settings, task.transform)
+
+    with devices.numbers(settings):
+        model, outcome = _train(task, build, settings, replicas, checkpoints, began)
+    if settings.precision == "float32":
+        return model, outcome
+    exact = build()
+    exact.set_weights(model.get_weights())
+    return exact, outcome
+
+
+def _train(
+    task: Task,
+    build: Callable[[], keras.Model],
+    settings: TrainerSettings,
+    replicas: tf.distribute.Strategy,
+    checkpoints: Path,
+    began: float,
+) -> tuple[keras.Model, fit.Outcome]:
     import keras
     import numpy as np
 
@@ -82,8 +104,7 @@ def train_model(
     steps = input_pipeline.steps_per_epoch(training, batch_size)
     keras.utils.set_random_seed(task.seed)
     with replicas.scope():
-        module = workload_module.load(task.workload.module)
-        model = module.build_model(labels, model_settings, task.transform)
+        model = build()
     augment = workload_module.augmentation(task.workload.module, settings)
     weights = settings.weights_of(labels, np.bincount(training.labels, minlength=len(labels)).tolist())
 
@@ -104,7 +125,7 @@ def train_model(
     if parts:
         front.fit_last_layer(model, batches(range(1)), kept=trained is not model)
     batches_of = _batches_on(replicas, batches)
-    loop = Loop(trained, replicas, batch_size, settings.jit_compile)
+    loop = Loop(trained, replicas, settings)
 
     def compile_for(epochs: int) -> None:
         with replicas.scope():
@@ -122,7 +143,7 @@ def train_model(
         epochs = budget.affordable_epochs(loop, batches_of, steps, settings.epochs, left_s, checkpoints)
         settings = settings.model_copy(update={"epochs": epochs})
         compile_for(epochs)
-        loop = Loop(trained, replicas, batch_size, settings.jit_compile)
+        loop = Loop(trained, replicas, settings)
     measured_on = input_pipeline.evaluation_batches(evaluation, batch_size)
     return model, fit.train(loop, batches_of, steps, measured_on, settings, checkpoints)
 

@@ -31,11 +31,11 @@ def settings(**changes) -> TrainerSettings:
     return TrainerSettings(**{**defaults, **changes})
 
 
-def linear(learning_rate: float = 0.01) -> keras.Model:
+def linear(learning_rate: float = 0.01, dropout: float = 0.2) -> keras.Model:
     """The quickest model there is: it compiles in no time."""
     keras.utils.set_random_seed(3)
     image = keras.Input((8, 8, 1))
-    features = keras.layers.Dropout(0.2)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image)))
+    features = keras.layers.Dropout(dropout)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image)))
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(features))
     fit.compile_model(model, learning_rate, 1000)
     return model
@@ -68,7 +68,7 @@ def train(model, chosen, folder, labels=LABELS, weights=None) -> fit.Outcome:
 
 
 def loop(model) -> Loop:
-    return Loop(model, tf.distribute.get_strategy(), len(LABELS))
+    return Loop(model, tf.distribute.get_strategy(), settings(batch_size=len(LABELS)))
 
 
 def test_one_batch_can_be_learned_by_heart(tmp_path):
