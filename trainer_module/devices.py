@@ -62,18 +62,26 @@ def _strategy(name: str, gpus: list[Any]) -> tf.distribute.Strategy:
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
 
 
-def _tpu() -> tf.distribute.Strategy:
-    """All cores of the TPU that TPU_NAME names, or of this machine."""
+def tpu_resolver() -> tf.distribute.cluster_resolver.TPUClusterResolver:
+    """Where the TPU is that TPU_NAME names; nothing has been asked of it."""
     import tensorflow as tf
 
     try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        return tf.distribute.cluster_resolver.TPUClusterResolver()
+    except (ValueError, RuntimeError) as error:
         raise EdgelineError(
-            f"trainer.strategy is tpu, and no TPU answers: {str(error).splitlines()[0]}",
-            "It is looked for by the environment's TPU_NAME, and else on this machine.",
-            "Set TPU_NAME, or trainer.strategy=auto.",
+            f"trainer.strategy is tpu, and TensorFlow finds none: {str(error).splitlines()[0]}",
+            "The environment's TPU_NAME says which.",
+            "Set TPU_NAME, for example to grpc://HOST:8470, or trainer.strategy=auto.",
         ) from None
+
+
+def _tpu() -> tf.distribute.Strategy:
+    import tensorflow as tf
+
+    resolver = tpu_resolver()
+    tf.config.experimental_connect_to_cluster(resolver)
+    tf.tpu.experimental.initialize_tpu_system(resolver)
     return tf.distribute.TPUStrategy(resolver)
 
 

@@ -33,7 +33,9 @@ def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None]) ->
     """
     reader = EventReader(folder.events)
     python_path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": python_path}
+    # TensorFlow would take all memory of a GPU at once, from which other processes here need a part.
+    defaults = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    environment = defaults | os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": python_path}
     with folder.log.open("ab") as log, _end_signals() as asked, _temporary_folder(lock) as temporary:
         worker = subprocess.Popen(
             [sys.executable, "-m", "runners.local.worker", str(folder.path)],

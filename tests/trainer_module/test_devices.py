@@ -1,8 +1,9 @@
 import pytest
 import tensorflow as tf
 
-from errors import EdgelineError
-from trainer_module.devices import make_strategy
+from errors import EdgelineError, UsageError
+from pipeline import settings
+from trainer_module.devices import make_strategy, tpu_resolver
 from trainer_module.settings import TrainerSettings
 
 NO_GPU = not tf.config.list_physical_devices("GPU")
@@ -18,3 +19,33 @@ def test_a_required_gpu_that_is_not_there_is_refused(name):
 
 def test_one_device_is_one_replica():
     assert make_strategy(TrainerSettings(strategy="one_device")).num_replicas_in_sync == 1
+
+
+@pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
+def test_without_several_gpus_auto_is_one_device():
+    assert type(make_strategy(TrainerSettings())).__name__ == "OneDeviceStrategy"
+
+
+@pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
+def test_half_precision_without_a_gpu_is_refused_with_the_reason():
+    with pytest.raises(UsageError, match="mixed_float16, and there is no GPU") as refused:
+        make_strategy(TrainerSettings(precision="mixed_float16"))
+    assert "precision=float32" in refused.value.do
+
+
+def test_a_tpu_that_nothing_names_is_refused(monkeypatch):
+    monkeypatch.delenv("TPU_NAME", raising=False)
+    with pytest.raises(EdgelineError, match="TensorFlow finds none") as refused:
+        make_strategy(TrainerSettings(strategy="tpu"))
+    assert "TPU_NAME" in refused.value.do
+
+
+def test_the_tpu_is_the_one_that_the_environment_names(monkeypatch):
+    """There is none here: where it would be looked for is all that can be seen."""
+    monkeypatch.setenv("TPU_NAME", "grpc://192.0.2.1:8470")
+    assert tpu_resolver().cluster_spec().as_dict() == {"worker": ["192.0.2.1:8470"]}
+
+
+def test_an_unknown_strategy_is_refused_with_those_there_are():
+    with pytest.raises(UsageError, match="'mirrord' is not one of auto, mirrored, one_device"):
+        settings.load({}, overrides=["trainer.strategy=mirrord"])

@@ -195,6 +195,42 @@ def test_a_training_that_was_cut_off_ends_as_an_unbroken_one(tmp_path, monkeypat
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_long_epoch_that_was_cut_off_goes_on_in_its_middle(tmp_path, monkeypatch):
+    """A step is a batch; a checkpoint is due after each of the three that are taken at once."""
+    monkeypatch.setattr(fit, "_STEPS_AT_ONCE", 3)
+    monkeypatch.setattr(fit, "CHECKPOINT_S", 0.0)
+    images = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS, np.ones(24, np.float32)))
+    evaluation = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(10)
+    taken = []
+
+    def train_in_steps(model, folder):
+        def batches_of(epochs: range, skip: int) -> tf.data.Dataset:
+            taken.append((epochs.start, skip))
+            return images.batch(2).repeat(len(epochs)).skip(skip)
+
+        steps = Loop(model, tf.distribute.get_strategy(), settings(batch_size=2))
+        return fit.train(steps, batches_of, 12, evaluation, settings(epochs=2), folder)
+
+    unbroken = linear()
+    whole = train_in_steps(unbroken, tmp_path / "whole")
+    save = checkpoint.save
+
+    def save_and_die(state: checkpoint.Checkpoint, folder) -> None:
+        save(state, folder)
+        if len(state.history) == 1 and state.tally.steps == 6:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(checkpoint, "save", save_and_die)
+        train_in_steps(linear(), tmp_path / "cut")
+    resumed = linear()
+    outcome = train_in_steps(resumed, tmp_path / "cut")
+    assert taken == [(0, 0), (0, 0), (1, 6)]
+    assert figures(outcome.history) == figures(whole.history)
+    for ours, theirs in zip(resumed.get_weights(), unbroken.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_training_that_had_already_ended_is_not_begun_again(tmp_path):
     first = train(linear(), settings(), tmp_path)
     model = linear()

@@ -2,6 +2,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from errors import EdgelineError
 from tests.trainer_module.samples import EVAL_EXAMPLES, SHELF, TRAIN_EXAMPLES, example, render, write_records
@@ -59,6 +60,28 @@ def test_eval_shows_every_example_once_and_in_order(evaluation):
     labels = np.concatenate([label for _, label in shown])
     np.testing.assert_array_equal(labels, np.arange(EVAL_EXAMPLES) % 3)
     assert len(rows(np.concatenate([image for image, _ in shown]))) == EVAL_EXAMPLES
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_replicas_of_all_workers_share_what_one_device_gets(train, workers):
+    """Four replicas with a quarter of each batch; those of one worker take turns."""
+    replicas, epochs, skip = 4, range(1, 3), 2
+    contexts = [tf.distribute.InputContext(workers, worker, replicas) for worker in range(workers)]
+    shared = [
+        list(
+            input_pipeline.training_batches(
+                train, BATCH, epochs, 20, None, EQUAL, skip, context
+            ).as_numpy_iterator()
+        )
+        for context in contexts
+    ]
+    here = replicas // workers
+    whole = batches(train, epochs)[skip:]
+    assert [len(parts) for parts in shared] == [len(whole) * here] * workers
+    for step, (images, labels, _) in enumerate(whole):
+        parts = [part for parts in shared for part in parts[step * here : (step + 1) * here]]
+        np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), images)
+        np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), labels)
 
 
 def test_an_epoch_shows_every_example_in_full_batches(train):
