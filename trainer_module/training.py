@@ -74,28 +74,54 @@ def train_model(
         UsageError: When the budget is too short, or the weights do not fit the network.
         HeldBack: When it diverges.
     """
-
-    def build() -> keras.Model:
-        module = workload_module.load(task.workload.module)
-        return module.build_model(task.workload.labels, model_settings, task.transform)
-
     with devices.numbers(settings):
-        model, outcome = _train(task, build, settings, replicas, checkpoints, began)
+        prepared = prepare(task, model_settings, settings, replicas)
+        if settings.budget:
+            left_s = settings.budget_s - (time.time() - began)
+            loop = prepared.loop(settings)
+            epochs = budget.affordable_epochs(
+                loop, prepared.batches_of, prepared.steps, settings.epochs, left_s, checkpoints
+            )
+            settings = settings.model_copy(update={"epochs": epochs})
+        loop = prepared.loop(settings)
+        outcome = fit.train(
+            loop, prepared.batches_of, prepared.steps, prepared.evaluation, settings, checkpoints
+        )
     if settings.precision == "float32":
-        return model, outcome
-    exact = build()
-    exact.set_weights(model.get_weights())
+        return prepared.model, outcome
+    exact = _build(task, model_settings)
+    exact.set_weights(prepared.model.get_weights())
     return exact, outcome
 
 
-def _train(
-    task: Task,
-    build: Callable[[], keras.Model],
-    settings: TrainerSettings,
-    replicas: tf.distribute.Strategy,
-    checkpoints: Path,
-    began: float,
-) -> tuple[keras.Model, fit.Outcome]:
+@dataclass(frozen=True)
+class Prepared:
+    """A model that is about to be trained."""
+
+    model: keras.Model
+    trained: keras.Model  # what of it training changes: all of it, or what comes after a front
+    batches_of: Callable[[range, int], Iterable[Any]]  # of a range of epochs, but for so many
+    steps: int  # in an epoch
+    evaluation: tf.data.Dataset
+    replicas: tf.distribute.Strategy
+
+    def loop(self, settings: TrainerSettings) -> Loop:
+        """The model, compiled for all epochs, in a loop that has not begun."""
+        with self.replicas.scope():
+            fit.compile_model(
+                self.trained,
+                settings.learning_rate,
+                self.steps * settings.epochs,
+                fine_tuning=front.parts(self.model) is not None,
+                replicas=self.replicas.num_replicas_in_sync,
+            )
+        return Loop(self.trained, self.replicas, settings)
+
+
+def prepare(
+    task: Task, model_settings: ModelSettings, settings: TrainerSettings, replicas: tf.distribute.Strategy
+) -> Prepared:
+    """Builds the workload's model, computes what its front gives, and fits its last layer to that."""
     import keras
     import numpy as np
 
@@ -104,7 +130,7 @@ def _train(
     steps = input_pipeline.steps_per_epoch(training, batch_size)
     keras.utils.set_random_seed(task.seed)
     with replicas.scope():
-        model = build()
+        model = _build(task, model_settings)
     augment = workload_module.augmentation(task.workload.module, settings)
     weights = settings.weights_of(labels, np.bincount(training.labels, minlength=len(labels)).tolist())
 
@@ -124,28 +150,14 @@ def _train(
     )
     if parts:
         front.fit_last_layer(model, batches(range(1)), kept=trained is not model)
-    batches_of = _batches_on(replicas, batches)
-    loop = Loop(trained, replicas, settings)
-
-    def compile_for(epochs: int) -> None:
-        with replicas.scope():
-            fit.compile_model(
-                trained,
-                settings.learning_rate,
-                steps * epochs,
-                fine_tuning=parts is not None,
-                replicas=replicas.num_replicas_in_sync,
-            )
-
-    compile_for(settings.epochs)
-    if settings.budget:
-        left_s = settings.budget_s - (time.time() - began)
-        epochs = budget.affordable_epochs(loop, batches_of, steps, settings.epochs, left_s, checkpoints)
-        settings = settings.model_copy(update={"epochs": epochs})
-        compile_for(epochs)
-        loop = Loop(trained, replicas, settings)
     measured_on = input_pipeline.evaluation_batches(evaluation, batch_size)
-    return model, fit.train(loop, batches_of, steps, measured_on, settings, checkpoints)
+    return Prepared(model, trained, _batches_on(replicas, batches), steps, measured_on, replicas)
+
+
+def _build(task: Task, settings: ModelSettings) -> keras.Model:
+    module = workload_module.load(task.workload.module)
+    model: keras.Model = module.build_model(task.workload.labels, settings, task.transform)
+    return model
 
 
 def _batches_on(
