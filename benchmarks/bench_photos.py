@@ -69,10 +69,10 @@ def _ours(
     """Runs the DAG, reports the file that phones get, and returns which network it was."""
     with tempfile.TemporaryDirectory() as scratch:
         data, workspace = Path(scratch, "data"), Path(scratch, "workspace")
-        _edgeline("data", "import", given.train, "--data", data)
+        run_edgeline("data", "import", given.train, "--data", data)
         settings = [f"trainer.budget={given.minutes}m", *given.set]
         started = time.monotonic()
-        _edgeline(
+        run_edgeline(
             *("run", "--workload", data / "workload.yaml", "--data", data, "--workspace", workspace),
             *(part for setting in settings for part in ("--set", setting)),
         )
@@ -90,12 +90,12 @@ def _ours(
         return Settings.model_validate_json(json.dumps(run.settings)).model
 
 
-def _edgeline(*arguments: object) -> None:
+def run_edgeline(*arguments: object, path: Path | str = "") -> None:
+    """Runs the command; ends this program with what it said where it neither pushed nor held a model."""
     root = Path(__file__).parents[1]
     command = [sys.executable, "-m", "runners.cli", *map(str, arguments)]
-    ended = subprocess.run(
-        command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True
-    )
+    environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{path}"}
+    ended = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     if ended.returncode not in (0, 3):
         sys.exit(ended.stdout + ended.stderr)
 

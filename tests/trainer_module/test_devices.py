@@ -33,6 +33,13 @@ def test_half_precision_without_a_gpu_is_refused_with_the_reason():
     assert "precision=float32" in refused.value.do
 
 
+@pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
+def test_xla_without_a_gpu_is_refused_with_the_reason():
+    with pytest.raises(UsageError, match="jit_compile is true, and there is no GPU") as refused:
+        make_strategy(TrainerSettings(jit_compile=True))
+    assert "jit_compile=false" in refused.value.do
+
+
 def test_a_tpu_that_nothing_names_is_refused(monkeypatch):
     monkeypatch.delenv("TPU_NAME", raising=False)
     with pytest.raises(EdgelineError, match="TensorFlow finds none") as refused:

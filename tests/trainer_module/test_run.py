@@ -128,6 +128,13 @@ def test_two_replicas_learn_what_one_device_does_of_the_same_batches(files, tran
         assert ours == pytest.approx(theirs, rel=1e-3)
 
 
+def test_xla_of_several_replicas_is_refused(files, transform_output, tmp_path):
+    arguments = run_arguments(files, transform_output, tmp_path, strategy="mirrored", jit_compile=True)
+    command = [sys.executable, "-c", TWO_REPLICAS, json.dumps(vars(arguments)), "0"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert "trainer.jit_compile is true, and there are 2 replicas." in ended.stderr
+
+
 def test_two_replicas_share_a_global_batch_and_export_one_model(files, transform_output, examples, tmp_path):
     """37 eval examples and two replicas: a number that they cannot share evenly."""
     run_on_two_devices(run_arguments(files, transform_output, tmp_path, strategy="mirrored"), 0.2)
