@@ -65,6 +65,7 @@ def main() -> None:
             first = first or epochs
             print(f"{strategy} ({devices}): {run.outcome} in {minutes:.1f} min", flush=True)
             for ours, alone in zip(epochs, first, strict=True):
+                assert ours.loss and ours.val_loss and alone.loss and alone.val_loss
                 print(
                     f"  epoch {ours.epoch}: loss {ours.loss:.6f} ({abs(ours.loss / alone.loss - 1):.1e} off),"
                     f" eval loss {ours.val_loss:.6f} ({abs(ours.val_loss / alone.val_loss - 1):.1e} off)"

@@ -28,6 +28,7 @@ class TrainingSummary:
     resumed_from_epoch: int | None = None  # epochs that were done before a kill; None where there was none
     seconds: float | None = None
     examples_per_second: float | None = None
+    input_wait: float | None = None  # share of the steps' time that went into waiting for the next batch
     parameters: int | None = None
 
 

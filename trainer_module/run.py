@@ -68,6 +68,7 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
 
     folder = Path(fn_args.model_run_dir)
     EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in enumerate(outcome.history, start=1)))
+    waits = [logs["input_wait"] for logs in outcome.history]
     names = tuple(device.split("/device:")[-1] for device in replicas.extended.worker_devices)
     batch_size = settings.batch_size * replicas.num_replicas_in_sync
     summary = TrainingSummary(
@@ -77,6 +78,7 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         resumed_from_epoch=outcome.resumed_from_epoch,
         seconds=round(outcome.seconds, 3),
         examples_per_second=round(outcome.steps * batch_size / outcome.seconds, 1),
+        input_wait=round(sum(waits) / len(waits), 4),
         parameters=model.count_params(),
     )
     TRAINING.write(folder, summary)
