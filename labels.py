@@ -23,6 +23,12 @@ def fault_of(label: str) -> str:
     return "it begins or ends with a blank" if label != label.strip() else ""
 
 
+def first_few(named: Sequence[str], most: int = 12) -> str:
+    """What is said of some labels, each; of several hundred the first ones, and how many more there are."""
+    more = f" and {len(named) - most} more" if len(named) > most else ""
+    return ", ".join(named[:most]) + more
+
+
 def check_labels(labels: Sequence[str], where: str) -> None:
     """Refuses what could not be told apart, or not be read back from labels.txt; `where` is for the error.
 

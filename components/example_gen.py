@@ -107,9 +107,12 @@ def SpanExampleGen(
         Excluded(decision.span, decision.who, decision.when, decision.reason)
         for decision in excluded_in_window(place, spans, limits.window)
     )
+    classes = {label: sum(n for key, n in counts.items() if key[1] == label) for label in about.labels}
+    trained = {key[1] for key in counts if key[0] == "train"}
     summary = Ingest(
         splits={split: sum(n for key, n in counts.items() if key[0] == split) for split in SPLITS},
-        classes={label: sum(n for key, n in counts.items() if key[1] == label) for label in about.labels},
+        classes=classes,
+        untrained=tuple(label for label, count in classes.items() if count and label not in trained),
         spans=tuple(_counted(span, read, quarantined, counts, about) for span in spans),
         window=found,
         excluded=excluded,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from gates.settings import EvaluationSettings
+from labels import first_few
 from records.evaluation import Metrics
 
 _MOST_SHOWN = 3
@@ -42,7 +43,7 @@ def unjudged(metrics: Metrics, settings: EvaluationSettings) -> tuple[str, ...]:
     if not few:
         return ()
     least = f"a class is judged by {settings.min_class_examples} eval examples or more"
-    return (f"Not judged: {', '.join(few)}; {least}.",)
+    return (f"Not judged: {first_few(few)}; {least}.",)
 
 
 def _counts(metrics: Metrics) -> dict[str, float]:

@@ -61,6 +61,12 @@ def _class_count_findings(ingest: Ingest, least: int) -> Iterator[Finding]:
         if found < least:
             text = f"Class {label} has {found} {ingest.noun}s in the window; at least {least} required."
             yield Finding("class_count", text, feature=_LABEL)
+    for label in ingest.untrained:
+        text = (
+            f"All {ingest.classes[label]} {ingest.noun}s of class {label} are in eval: nothing learns it."
+            " More of its sessions help, or another data.eval_fraction."
+        )
+        yield Finding("class_count", text, feature=_LABEL)
 
 
 def _quarantine_findings(ingest: Ingest, most: float) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 import pytest
 
 from errors import EdgelineError, UsageError
-from labels import check_labels, fault_of, parse_labels, render_labels
+from labels import check_labels, fault_of, first_few, parse_labels, render_labels
 
 # Every character at which str.splitlines breaks a line, beside \n and \r.
 LINE_ENDS = ("\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
@@ -47,3 +47,8 @@ def test_labels_have_to_be_those_of_the_schema_and_as_many_as_the_model_has_outp
     with pytest.raises(EdgelineError, match="does not fit the model"):
         parse_labels(render_labels(labels), "labels.txt", outputs, schema)
     assert parse_labels(render_labels(schema), "labels.txt", len(schema), schema) == schema
+
+
+def test_of_several_hundred_labels_the_first_are_named_and_the_others_counted():
+    assert first_few(["a", "b"], most=2) == "a, b"
+    assert first_few([f"class-{n}" for n in range(500)], most=2) == "class-0, class-1 and 498 more"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.spans.layout import Span
+from labels import first_few
 
 _EXAMPLES = 3
 
@@ -50,7 +51,7 @@ class ImportReport:
         """The report for people, a sentence a line."""
         lines = [f"{self.source} is {self.layout}."]
         if self.span:
-            labels = ", ".join(f"{count} {label}" for label, count in self.added.items())
+            labels = first_few([f"{count} {label}" for label, count in self.added.items()])
             lines.append(f"{self.span.path} holds {sum(self.added.values())} new photos: {labels}.")
         else:
             lines.append("Nothing is new, and nothing was added.")
@@ -67,8 +68,8 @@ class ImportReport:
                 f" {_some(self.joined)}."
             )
         if self.eval:
-            parts = (f"{self.eval.get(label, 0)} of {count} {label}" for label, count in self.added.items())
-            lines.append(f"Of these, labels.csv puts into eval: {', '.join(parts)}.")
+            parts = [f"{self.eval.get(label, 0)} of {count} {label}" for label, count in self.added.items()]
+            lines.append(f"Of these, labels.csv puts into eval: {first_few(parts)}.")
         if self.known:
             lines.append(f"{self.known} photos were there already.")
         if self.restored:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from gates.data import judge
 from gates.settings import GateSettings
 from records.data_checks import Drift
@@ -23,6 +25,15 @@ def test_a_machine_that_is_gone_is_warned_of_by_name_and_blocks_where_settings_s
     assert found.passed and found.warnings == (sentence,)
     assert not strict.passed
     assert (strict.reasons, strict.spans, strict.features) == ((sentence,), ("span-00002",), ("machine_id",))
+
+
+def test_a_class_that_is_in_eval_alone_is_refused_before_a_second_of_training():
+    window = replace(WINDOW, untrained=("leak",))
+    verdict = judge(window, (), (), GateSettings(min_examples_per_class=1))
+    assert verdict.reasons == (
+        "All 10 readings of class leak are in eval: nothing learns it. More of its sessions help, or another"
+        " data.eval_fraction.",
+    )
 
 
 def test_more_new_words_than_are_to_be_expected_are_warned_of_with_the_commonest():

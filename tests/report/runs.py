@@ -128,13 +128,14 @@ def a_run(
             excluded=(Excluded("span-00004", "ada@host", "2026-09-30T08:00:00Z", "A phone was broken."),),
         ),
         training=Training(
-            tuple(Epoch(n, 1 / n, 1 - 0.5 / n, 1.1 / n, 0.95 - 0.5 / n) for n in range(1, 17)),
+            tuple(Epoch(n, 1 / n, 1 - 0.5 / n, 1.1 / n, 0.95 - 0.5 / n, 0.9) for n in range(1, 17)),
             TrainingSummary(
                 devices=("CPU:0",),
                 global_batch_size=32,
                 examples_per_second=14_400.4,
                 best_epoch=12,
                 seconds=101.0,
+                input_wait=0.012,
                 parameters=190803,
             ),
         ),
