@@ -1,15 +1,17 @@
 """Photos never seen in training: ours against Keras' own recipe for pretrained networks, in the same minutes.
 
-`python -m benchmarks.bench_photos TRAIN TEST [--minutes 5] [--set a.b=c]`, both with a folder of JPEGs for
-each class. TRAIN is imported and run through the whole DAG as a new user would, which keeps a part of it for
-eval. Keras' guide (keras.io/guides/transfer_learning) freezes the same network with the same weights, trains
-a new last layer with Adam, then all layers at a rate of 1e-5; a third trains a small network from random
-weights. Each has the same training minutes, and picks its best epoch by a fifth of TRAIN. TEST is compared.
+`python -m benchmarks.bench_photos TRAIN TEST [--minutes 5] [--cut CLASS=25] [--set a.b=c]`, both with a
+folder of JPEGs for each class; --cut leaves so many of one to train on. TRAIN is imported and run through the
+whole DAG as a new user would, which keeps a part of it for eval. Keras' guide
+(keras.io/guides/transfer_learning) freezes the same network with the same weights, trains a new last layer with Adam, then all layers at a rate of
+1e-5; a third trains a small network from random weights. Each has the same training minutes, and picks its
+best epoch by a fifth of TRAIN. TEST is compared.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,30 +34,50 @@ _BATCH = 64
 
 
 def main() -> None:
-    """Trains all three, and prints accuracy, mean and worst recall on TEST, and minutes."""
+    """Prints accuracy, mean and worst recall of three models on TEST, and minutes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("train", type=Path)
     parser.add_argument("test", type=Path)
     parser.add_argument("--minutes", type=int, default=5)
+    parser.add_argument("--cut", metavar="CLASS=N", help="train on so many photos of that class alone")
     parser.add_argument("--set", action="append", default=[], help="a setting of our run")
     given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if given.cut:
+            given.train = _cut(given.train, *given.cut.split("="), Path(folder, "cut"))
+        compare(given)
+
+
+def _cut(source: Path, label: str, count: str, target: Path) -> Path:
+    shutil.copytree(source, target)
+    for path in sorted((target / label).iterdir())[int(count) :]:
+        path.unlink()
+    return target
+
+
+def compare(given: argparse.Namespace) -> None:
+    """Trains all three, and prints what TEST makes of them."""
     labels = sorted(folder.name for folder in given.train.iterdir() if folder.is_dir())
     train, test = _read(given.train, labels), _read(given.test, labels)
     print(f"{len(train[1])} photos to train on, {len(test[1])} never seen, {len(labels)} classes", flush=True)
-    print(f"{'':24} {'accuracy':>8} {'mean recall':>11} {'worst class':>16} {'minutes':>7}", flush=True)
+    print(f"{'':32} {'accuracy':>8} {'mean recall':>11} {'worst class':>16} {'minutes':>7}", flush=True)
 
     def report(name: str, predicted: np.ndarray, seconds: float) -> None:
         recalls = {label: float((predicted == n)[test[1] == n].mean()) for n, label in enumerate(labels)}
         worst, accuracy = min(recalls, key=recalls.__getitem__), float((predicted == test[1]).mean())
         found = f"{accuracy:>8.3f} {np.mean(list(recalls.values())):>11.3f} {worst:>10} {recalls[worst]:.3f}"
-        print(f"{name:24} {found} {seconds / 60:>7.1f}", flush=True)
+        print(f"{name:32} {found} {seconds / 60:>7.1f}", flush=True)
 
     model = _ours(given, labels, test, report)
     for name, recipe in (("Keras' guide", _transfer), ("small, random weights", _from_scratch)):
         started = time.monotonic()
-        trained = recipe(train, labels, model, 60.0 * given.minutes)
+        trained, epochs = recipe(train, labels, model, 60.0 * given.minutes)
         taken = time.monotonic() - started
-        report(name, trained.predict(_dataset(test, model).batch(_BATCH), verbose=0).argmax(1), taken)
+        report(
+            f"{name}, {epochs} epochs",
+            trained.predict(_dataset(test, model).batch(_BATCH), verbose=0).argmax(1),
+            taken,
+        )
 
 
 def _read(folder: Path, labels: list[str]) -> Photos:
@@ -100,7 +122,7 @@ def run_edgeline(*arguments: object, path: Path | str = "") -> None:
         sys.exit(ended.stdout + ended.stderr)
 
 
-def _transfer(train: Photos, labels: list[str], settings: ModelSettings, seconds: float) -> Any:
+def _transfer(train: Photos, labels: list[str], settings: ModelSettings, seconds: float) -> tuple[Any, str]:
     """The guide's recipe: a frozen body, then all of it at a low rate, BatchNormalization as it was."""
     import keras
 
@@ -110,21 +132,21 @@ def _transfer(train: Photos, labels: list[str], settings: ModelSettings, seconds
     features = keras.layers.GlobalAveragePooling2D()(body(image, training=False))
     features = keras.layers.Dropout(0.2)(features)
     model = keras.Model(image, keras.layers.Dense(len(labels), activation="softmax")(features))
-    _fit(model, train, settings, 1e-3, seconds / 2)
+    frozen = _fit(model, train, settings, 1e-3, seconds / 2)
     body.trainable = True
-    _fit(model, train, settings, 1e-5, seconds / 2)
-    return model
+    return model, f"{frozen} + {_fit(model, train, settings, 1e-5, seconds / 2)}"
 
 
-def _from_scratch(train: Photos, labels: list[str], settings: ModelSettings, seconds: float) -> Any:
+def _from_scratch(
+    train: Photos, labels: list[str], settings: ModelSettings, seconds: float
+) -> tuple[Any, str]:
     small = settings.model_copy(update={"backbone": "compact", "weights": "none"})
     model = backbones.classifier(small, len(labels))
-    _fit(model, train, settings, 1e-3, seconds)
-    return model
+    return model, str(_fit(model, train, settings, 1e-3, seconds))
 
 
-def _fit(model: Any, train: Photos, settings: ModelSettings, rate: float, seconds: float) -> None:
-    """Trains for so many seconds and goes back to the best epoch, by a fifth of the photos."""
+def _fit(model: Any, train: Photos, settings: ModelSettings, rate: float, seconds: float) -> int:
+    """Trains for so many seconds and goes back to the best epoch, by a fifth of the photos; how many."""
     import keras
     import tensorflow as tf
 
@@ -139,7 +161,7 @@ def _fit(model: Any, train: Photos, settings: ModelSettings, rate: float, second
             self.model.stop_training = time.monotonic() > ends
 
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(
+    history = model.fit(
         batches.map(lambda image, label: (varied(image, training=True), label)).prefetch(tf.data.AUTOTUNE),
         validation_data=_dataset(train, settings, held).cache().batch(_BATCH),
         epochs=10_000,
@@ -149,6 +171,7 @@ def _fit(model: Any, train: Photos, settings: ModelSettings, rate: float, second
         ],
         verbose=0,
     )
+    return len(history.epoch)
 
 
 def _dataset(photos: Photos, settings: ModelSettings, chosen: Any = slice(None)) -> Any:
@@ -160,7 +183,7 @@ def _dataset(photos: Photos, settings: ModelSettings, chosen: Any = slice(None))
         return tf.image.resize(tf.io.decode_jpeg(jpeg, channels), (size, size), antialias=True), label
 
     return tf.data.Dataset.from_tensor_slices((np.array(photos[0], object)[chosen], photos[1][chosen])).map(
-        decode
+        decode, tf.data.AUTOTUNE
     )
 
 
