@@ -3,9 +3,9 @@
 `python -m benchmarks.bench_photos TRAIN TEST [--minutes 5] [--cut CLASS=25] [--set a.b=c]`, both with a
 folder of JPEGs for each class; --cut leaves so many of one to train on. TRAIN is imported and run through the
 whole DAG as a new user would, which keeps a part of it for eval. Keras' guide
-(keras.io/guides/transfer_learning) freezes the same network with the same weights, trains a new last layer with Adam, then all layers at a rate of
-1e-5; a third trains a small network from random weights. Each has the same training minutes, and picks its
-best epoch by a fifth of TRAIN. TEST is compared.
+(keras.io/guides/transfer_learning) freezes the same network with the same weights, trains a new last layer
+with Adam, then all layers at a rate of 1e-5; a third trains a small network from random weights. Each has the
+same training minutes, and picks its best epoch by a fifth of TRAIN. TEST is compared.
 """
 
 import argparse
