@@ -44,13 +44,14 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if given.cut:
-            given.train = _cut(given.train, *given.cut.split("="), Path(folder, "cut"))
+            label, count = given.cut.split("=")
+            given.train = _cut(given.train, label, int(count), Path(folder, "cut"))
         compare(given)
 
 
-def _cut(source: Path, label: str, count: str, target: Path) -> Path:
+def _cut(source: Path, label: str, count: int, target: Path) -> Path:
     shutil.copytree(source, target)
-    for path in sorted((target / label).iterdir())[int(count) :]:
+    for path in sorted((target / label).iterdir())[count:]:
         path.unlink()
     return target
 
