@@ -2,10 +2,10 @@
 
 Trains the network of a workspace's last run, on its examples, for a few steps each way: on one batch that
 stays in memory, on the input pipeline as a run has it, and on the pipeline where photos are decoded in each
-epoch, as beyond `CACHE_LIMIT_BYTES` (of a network with a front, its features are kept all the same); in
-float32 and in mixed precision, with and without XLA; then on one GPU, two, four, ... up to all. Without a
-workspace it renders the sample and runs the DAG in a temporary one first. `--cpu` shows that all of it works
-where there is no GPU; its figures say nothing of one.
+epoch, as where neither memory nor disk holds them (of a network with a front, its features are kept all the
+same); in float32 and in mixed precision, with and without XLA; then on one GPU, two, four, ... up to all.
+Without a workspace it renders the sample and runs the DAG in a temporary one first. `--cpu` shows that all of
+it works where there is no GPU; its figures say nothing of one.
 """
 
 import argparse
@@ -58,7 +58,7 @@ class Run:
             return training.Task(workload, transform, split, split, 1)
 
         settings = Settings.model_validate_json(json.dumps(run.settings))
-        return Run(settings, task(read()), task(read(cache_limit_bytes=0)))
+        return Run(settings, task(read()), task(read(limit_bytes=0)))
 
     def tally(self, task: training.Task, steps: int, memory: bool, replicas: Any, **changes: object) -> Tally:
         """So many steps as a run takes them, or of one batch that stays in `memory`.

@@ -8,16 +8,17 @@ there, the first steps would spoil what the others know. Then all that comes aft
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
 
-from trainer_module.input_pipeline import CACHE_LIMIT_BYTES, READ_BATCH, Split, evaluation_batches
+from trainer_module.input_pipeline import READ_BATCH, Split, bytes_to_keep, evaluation_batches, keep
 from trainer_module.workload_module import DRAWS, FRONT
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
 
 _progress = logging.getLogger("edgeline.progress")
@@ -40,9 +41,9 @@ def parts(model: keras.Model) -> tuple[keras.Model, keras.Model] | None:
 
 
 def copies_that_fit(front: keras.Model, examples: int, epochs: int) -> int:
-    """Of how many variations the features of so many examples fit into memory, beside the eval split's."""
+    """Of how many variations the features of so many examples can be kept, beside the eval split's."""
     size = examples * prod(front.output_shape[1:]) * 2  # float16
-    return min(COPIES, epochs, CACHE_LIMIT_BYTES // size)
+    return min(COPIES, epochs, bytes_to_keep() // size)
 
 
 def features(
@@ -58,18 +59,19 @@ def features(
 
     compute = tf.function(lambda inputs: tf.cast(front(inputs, training=False), tf.float16))
     examples = len(split.labels)
-    kept = np.empty((copies * examples, *front.output_shape[1:]), np.float16)
-    at = 0
-    for copy in range(copies):
-        draws = tf.random.stateless_uniform((examples, DRAWS), (seed, copy))
-        for inputs, labels in evaluation_batches(split, READ_BATCH):
-            here = slice(at % examples, at % examples + len(labels))
-            varied = inputs if augment is None else augment(inputs, draws[here])
-            kept[at : at + len(labels)] = compute(varied)
-            at += len(labels)
-        _progress.info("Features of %d examples, variation %d of %d.", examples, copy + 1, copies)
-    with tf.device("/cpu:0"):
-        return replace(split, inputs=tf.constant(kept), copies=copies)
+
+    def computed() -> Iterator[np.ndarray]:
+        for copy in range(copies):
+            draws = tf.random.stateless_uniform((examples, DRAWS), (seed, copy))
+            at = 0
+            for inputs, labels in evaluation_batches(split, READ_BATCH):
+                here = draws[at : at + len(labels)]
+                at += len(labels)
+                yield compute(inputs if augment is None else augment(inputs, here)).numpy()
+            _progress.info("Features of %d examples, variation %d of %d.", examples, copy + 1, copies)
+
+    shape = (copies * examples, *front.output_shape[1:])
+    return replace(split, inputs=keep(computed(), shape, np.float16), copies=copies)
 
 
 def fit_last_layer(model: keras.Model, batches: tf.data.Dataset, kept: bool) -> None:

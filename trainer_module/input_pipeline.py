@@ -6,9 +6,13 @@ from stateless random numbers. So a run that starts again in epoch e goes on as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from errors import EdgelineError
 from records.workload import Workload
@@ -19,9 +23,11 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tensorflow_transform as tft
 
-# Inputs are kept in memory up to here: 130,000 photos of 128x128x1. Beyond, each epoch makes them again.
+# What is kept for all epochs is in memory up to here: 130,000 photos of 128x128x1. Beyond, it is in a file.
 CACHE_LIMIT_BYTES = 2 * 1024**3
-# Records in the shuffle's buffer when inputs are not in memory; about 100 MB of JPEG.
+# That file leaves as much of the disk free as it takes. Where it cannot, each epoch makes inputs again.
+_SHARE_OF_DISK = 0.5
+# Records in the shuffle's buffer then; about 100 MB of JPEG.
 SHUFFLE_BUFFER = 8192
 READ_BATCH = 128
 
@@ -32,8 +38,8 @@ class Split:
 
     files: tuple[str, ...]  # gzipped TFRecord files, sorted
     labels: np.ndarray  # label ids, int64 [examples]
-    # What the model reads, [copies * examples, ...]; None when that does not fit into memory.
-    inputs: tf.Tensor | None
+    # What the model reads, [copies * examples, ...], in memory or in a file; None when it fits into neither.
+    inputs: tf.Tensor | np.memmap | None
     transform: Callable[[tf.Tensor], tf.Tensor]  # serialized examples, string [N], to that, [N, ...]
     copies: int = 1  # variations of all examples, one after the other
 
@@ -43,9 +49,9 @@ def open_split(
     transform: tft.TFTransformOutput,
     name: str,
     workload: Workload,
-    cache_limit_bytes: int = CACHE_LIMIT_BYTES,
+    limit_bytes: int | None = None,
 ) -> Split:
-    """Reads the labels of a split, and what the model reads too, up to `cache_limit_bytes` of it.
+    """Reads the labels of a split, and what the model reads too, up to so many bytes of it.
 
     The patterns are of gzipped TFRecord files of serialized tf.Examples; `name` is for errors.
 
@@ -81,12 +87,47 @@ def open_split(
     def transformed(serialized: tf.Tensor) -> tf.Tensor:
         return tf.cast(wide(serialized), dtype)
 
-    inputs = None
-    if labels.size * int(np.prod(spec.shape)) * dtype.size <= cache_limit_bytes:
+    inputs, shape = None, (labels.size, *spec.shape)
+    limit_bytes = bytes_to_keep() if limit_bytes is None else limit_bytes
+    if math.prod(shape) * dtype.size <= limit_bytes:
         read = _records(files).batch(READ_BATCH).map(transformed, tf.data.AUTOTUNE).prefetch(2)
-        with tf.device("/cpu:0"):
-            inputs = tf.constant(np.concatenate(list(read.as_numpy_iterator())))
+        inputs = keep(read.as_numpy_iterator(), shape, dtype.as_numpy_dtype)
     return Split(files, labels, inputs, transformed)
+
+
+def bytes_to_keep() -> int:
+    """How much can be kept for all epochs, in memory or in a file."""
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    return max(CACHE_LIMIT_BYTES, int(free * _SHARE_OF_DISK))
+
+
+def keep(batches: Iterator[np.ndarray], shape: Sequence[int], dtype: Any) -> tf.Tensor | np.memmap:
+    """Batches one after the other, as one array: in memory, or where that is too large in a file.
+
+    The file has no name: whatever becomes of this process, it is gone with it. Its room on the disk is taken
+    before it is written, since a process that writes to a mapped file on a full disk is killed.
+
+    Raises:
+        OSError: When the disk has no room for it.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size <= CACHE_LIMIT_BYTES:
+        kept = np.empty(shape, dtype)
+    else:
+        with tempfile.TemporaryFile() as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+            kept = np.memmap(file, dtype, "r+", shape=tuple(shape))
+    at = 0
+    for batch in batches:
+        kept[at : at + len(batch)] = batch
+        at += len(batch)
+    if isinstance(kept, np.memmap):
+        return kept
+    with tf.device("/cpu:0"):
+        return tf.constant(kept)
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
@@ -193,7 +234,13 @@ def _inputs(split: Split, items: tf.Tensor) -> tf.Tensor:
     """What the model reads; what is kept in fewer bytes goes in as float32."""
     import tensorflow as tf
 
-    inputs = split.transform(items) if split.inputs is None else tf.gather(split.inputs, items)
+    if split.inputs is None:
+        inputs = split.transform(items)
+    elif isinstance(split.inputs, tf.Tensor):
+        inputs = tf.gather(split.inputs, items)
+    else:
+        inputs = tf.numpy_function(split.inputs.__getitem__, [items], split.inputs.dtype, stateful=False)
+        inputs = tf.ensure_shape(inputs, (None, *split.inputs.shape[1:]))
     return tf.cast(inputs, tf.float32) if inputs.dtype in (tf.uint8, tf.float16) else inputs
 
 

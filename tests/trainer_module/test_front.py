@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,9 +66,11 @@ def test_weights_of_ones_own_have_the_same_front_as_those_of_imagenet(parts, tmp
         assert ours.output_shape == theirs.output_shape
 
 
-def test_what_does_not_fit_into_memory_is_not_kept(parts):
+def test_what_fits_neither_into_memory_nor_on_the_disk_is_not_kept(parts, monkeypatch):
+    usage = type(shutil.disk_usage("/"))(10**12, 10**12, 2 * input_pipeline.CACHE_LIMIT_BYTES + 2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     size = int(np.prod(parts[0].output_shape[1:])) * 2
-    many = input_pipeline.CACHE_LIMIT_BYTES // size
+    many = input_pipeline.bytes_to_keep() // size
     assert front.copies_that_fit(parts[0], 1000, 10) == front.COPIES
     assert front.copies_that_fit(parts[0], 1000, 2) == 2
     assert front.copies_that_fit(parts[0], many, 10) == 1

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -22,21 +23,27 @@ def varying(flip: bool, brightness: float):
 VARIED = varying(flip=True, brightness=0.15)
 
 
-@pytest.fixture(scope="module", params=[input_pipeline.CACHE_LIMIT_BYTES, 0], ids=["in memory", "streamed"])
-def cache_limit(request) -> int:
-    return request.param
+@pytest.fixture(scope="module", params=["in memory", "in a file", "streamed"])
+def kept(request) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patched:
+        if request.param == "in a file":
+            patched.setattr(input_pipeline, "CACHE_LIMIT_BYTES", 0)
+        yield request.param
 
 
 @pytest.fixture(scope="module")
-def train(files, transform, cache_limit):
-    split = input_pipeline.open_split([files["train"]], transform, "train", SHELF, cache_limit)
-    assert (split.inputs is None) == (cache_limit == 0)
+def train(files, transform, kept):
+    limit = 0 if kept == "streamed" else None
+    split = input_pipeline.open_split([files["train"]], transform, "train", SHELF, limit)
+    assert (split.inputs is None) == (kept == "streamed")
+    assert isinstance(split.inputs, np.memmap) == (kept == "in a file")
     return split
 
 
 @pytest.fixture(scope="module")
-def evaluation(files, transform, cache_limit):
-    return input_pipeline.open_split([files["eval"]], transform, "eval", SHELF, cache_limit)
+def evaluation(files, transform, kept):
+    limit = 0 if kept == "streamed" else None
+    return input_pipeline.open_split([files["eval"]], transform, "eval", SHELF, limit)
 
 
 def batches(split, epochs: range, augment=None, seed: int = 20, weights=EQUAL) -> list:
