@@ -25,6 +25,10 @@ _TIMED = 8
 _RESERVE = 0.15
 
 
+class BudgetTooShort(UsageError):
+    """Not one epoch fits."""
+
+
 def affordable_epochs(
     model: keras.Model,
     batches_of: Callable[[range], tf.data.Dataset],
@@ -39,7 +43,7 @@ def affordable_epochs(
     checkpoint: a training that goes on after a kill has the plan that it began with.
 
     Raises:
-        UsageError: Not one epoch fits.
+        BudgetTooShort: Not one epoch fits.
     """
     plan = folder / "epochs.json"
     if plan.is_file():
@@ -58,7 +62,7 @@ def affordable_epochs(
     left_s = (left_s - (time.monotonic() - begun)) * (1 - _RESERVE)
     epochs = min(most, int(left_s / (step_s * steps)))
     if epochs < 1:
-        raise UsageError(
+        raise BudgetTooShort(
             f"trainer.budget leaves {max(left_s, 0):.0f} s for epochs, and one takes {step_s * steps:.0f} s.",
             "A model that has not seen every example once is none.",
             "Give it more time, a smaller data.window or model.image_size, or a GPU.",

@@ -196,7 +196,7 @@ class _Epochs:
                 rate, step = self.model.optimizer.learning_rate, self.model.optimizer.iterations
                 raise HeldBack(
                     f"{name} became {logs[name]} in epoch {len(self.history) + 1}, at step"
-                    f" {int(step)} with a learning rate of {float(rate):.2g}.",
+                    f" {int(step.numpy())} with a learning rate of {float(rate):.2g}.",
                     "The training diverged; its weights are of no use.",
                     f"Lower trainer.learning_rate (it is {self.settings.learning_rate:g}) and run again.",
                 )

@@ -9,7 +9,7 @@ from errors import EdgelineError
 from records.training import EPOCHS, TRAINING, Epoch, TrainingSummary
 from records.workload import Workload
 from trainer_module import checkpoint, signatures
-from trainer_module.settings import ModelSettings, TrainerSettings
+from trainer_module.settings import ModelSettings, TrainerSettings, with_values
 from trainer_module.training import open_task, train_model
 
 
@@ -17,14 +17,21 @@ def run_fn(fn_args: Any) -> None:
     """Trains the workload's model and writes its SavedModel, `history.jsonl` and `training.json`.
 
     `custom_config` of TFX's FnArgs has `workload`, `model` and `trainer` (settings), each as JSON, `seed`,
-    `code` (the digest of what trains) and `checkpoints` (a folder that outlives a kill).
+    `code` (the digest of what trains) and `checkpoints` (a folder that outlives a kill). What a search found,
+    FnArgs' `hyperparameters`, takes the place of those settings.
 
     Raises:
         EdgelineError: When the settings, the machine or the data do not allow training.
         HeldBack: When it diverges.
     """
     began, config = time.monotonic(), fn_args.custom_config
+    look = ModelSettings.model_validate_json(config["model"])
     settings = TrainerSettings.model_validate_json(config["trainer"])
+    if fn_args.hyperparameters:
+        # Beside settings, KerasTuner has notes of its own there: tuner/epochs.
+        values = {name: value for name, value in fn_args.hyperparameters["values"].items() if "/" not in name}
+        look, settings = with_values(values, look, settings)
+        config = {**config, "model": look.model_dump_json(), "trainer": settings.model_dump_json()}
     key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_output)
     checkpoints = Path(config["checkpoints"]) / key
 
@@ -36,7 +43,6 @@ def run_fn(fn_args: Any) -> None:
         fn_args.eval_files,
         config["seed"],
     )
-    look = ModelSettings.model_validate_json(config["model"])
     model, outcome = train_model(task, look, settings, replicas, checkpoints, began)
     signatures.export(model, task.transform, fn_args.serving_model_dir, task.workload)
 
