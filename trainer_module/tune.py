@@ -21,7 +21,7 @@ from trainer_module.budget import BudgetTooShort
 from trainer_module.run import make_strategy
 from trainer_module.settings import ModelSettings, TrainerSettings, seconds_of, with_values
 from trainer_module.training import Task, open_task, train_model
-from trainer_module.tune_settings import SEARCHED, TuneSettings
+from trainer_module.tune_settings import SEARCHED, TuneSettings, Values
 
 _progress = logging.getLogger("edgeline.progress")
 
@@ -72,6 +72,11 @@ def _hyperparameters(tune: TuneSettings) -> keras_tuner.HyperParameters:
     found = keras_tuner.HyperParameters()
     for name, values in tune.space.items():
         group, _, leaf = name.partition(".")
+        if isinstance(values.ends[0], bool):
+            # A Choice would give them as numbers.
+            one = len(set(values.choices)) == 1
+            _ = found.Fixed(name, values.choices[0]) if one else found.Boolean(name)
+            continue
         if values.choices:
             found.Choice(name, list(values.choices))
             continue
@@ -151,7 +156,9 @@ class TrialSearch(BaseTuner):
 
     def run_trial(self, trial: Any) -> Mapping[str, float]:
         """Trains with the settings of a trial, unless that was done before a kill; returns its score."""
-        given = {name: _plain(value) for name, value in trial.hyperparameters.values.items()}
+        given = trial.hyperparameters.values
+        for name in self._tune.space:
+            given[name] = _readable(given[name], self._tune.space[name])
         new = Trial(
             number=len(self._trials) + 1,
             values={name: value for name, value in given.items() if "/" not in name},
@@ -223,9 +230,10 @@ class TrialSearch(BaseTuner):
         _progress.info(text, extra={"progress": {"event": "trial", "text": text}})
 
 
-def _plain(value: Any) -> Any:
-    """A scalar of NumPy, as some oracles give, as Python's."""
-    return value.item() if hasattr(value, "item") else value
+def _readable(value: Any, values: Values) -> Any:
+    """What an oracle proposes, as Python's own type, with no more digits than a person would pin."""
+    value = value.item() if hasattr(value, "item") else value
+    return float(f"{value:.6g}") if isinstance(value, float) and not values.choices else value
 
 
 def _shown(value: Any) -> str:

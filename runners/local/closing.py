@@ -14,6 +14,7 @@ from records.training import SEARCH, TUNED, Search
 from records.verdict import VERDICT, Verdict
 from release import store
 from release.releases import Release
+from report.words import setting
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
 from runners.local.catch_up import span_lines
@@ -189,7 +190,7 @@ def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator
     if run.error is not None and run.details is None:
         yield from ((f"  {part}", "") for part in (run.error.why, outcome.do) if part)
     if (searched := _search(artifact_records.read(folder.artifacts))) is not None:
-        best = ", ".join(f"{name}={value}" for name, value in searched[0].found.values.items())
+        best = ", ".join(f"{name}={setting(value)}" for name, value in searched[0].found.values.items())
         yield f"Best of {len(searched[0].trials)} trials: {best}", ""
         yield f"To train with it and search no more: --profile {shlex.quote(str(searched[1]))}", ""
     yield from ((line, "") for line in span_lines(run))

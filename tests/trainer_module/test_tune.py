@@ -167,6 +167,24 @@ def test_an_oracle_that_is_told_the_same_scores_proposes_the_same_trials(tmp_pat
     assert once == again and len(once) == 8
 
 
+def test_the_values_of_a_trial_are_those_that_a_person_would_write(files, transform_output, tmp_path):
+    """A word for false, and no more digits than can be read; the Trainer is given the same."""
+    space = {
+        "trainer.learning_rate": {"min": 1e-3, "max": 1e-2, "log": True},
+        "trainer.batch_size": {"min": 8, "max": 16, "step": 8},
+        "trainer.flip": [True, False],
+        "trainer.balanced": [False],
+        "trainer.brightness": [0, 0.123456789],
+    }
+    search = searched(arguments(files, transform_output, tmp_path, epochs=1, max_trials=1, space=space))
+    (trial,) = search.result.trials
+    assert trial.values == search.get_best_hyperparameters()[0].values
+    assert len(str(trial.values["trainer.learning_rate"])) <= len("0.00123457")
+    assert trial.values["trainer.batch_size"] in (8, 16) and trial.values["trainer.balanced"] is False
+    assert isinstance(trial.values["trainer.flip"], bool)
+    assert trial.values["trainer.brightness"] in (0.0, 0.123456789)
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 9, 16, 26, 243])
 def test_hyperband_begins_with_few_epochs_and_gives_the_best_all_of_them(tmp_path, epochs):
     least = hyperband_trials(epochs)
