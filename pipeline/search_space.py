@@ -48,7 +48,7 @@ def _about(name: str, values: Values, tree: Tree, kind: type[BaseModel]) -> Iter
 
 def _refused(group: str, leaf: str, value: Any, tree: Tree, kind: type[BaseModel]) -> list[str]:
     below = tree.values.get(group)
-    changed = {**below, leaf: value} if isinstance(below, Mapping) else {leaf: value}
+    changed = {**(below if isinstance(below, Mapping) else {}), leaf: value} if leaf else value
     try:
         kind.model_validate({**tree.values, group: changed})
     except ValidationError as error:

@@ -165,8 +165,11 @@ class TrialSearch(BaseTuner):
             epochs=given.get("tuner/epochs", given.get("trainer.epochs", self._trainer.epochs)),
         )
         done = TRIAL.find_readable(self._place(new.number))
-        if done is not None and (done.values, done.epochs) == (new.values, new.epochs):
+        if done is not None and _same(done, new):
             self._earlier_s += done.seconds
+        elif (twin := next((one for one in self._trials if _same(one, new)), None)) is not None:
+            # What would come of it is known; of a small space, oracles propose the same again.
+            done = replace(twin, number=new.number, seconds=0.0)
         else:
             try:
                 done = self._trained(new)
@@ -234,6 +237,10 @@ def _readable(value: Any, values: Values) -> Any:
     """What an oracle proposes, as Python's own type, with no more digits than a person would pin."""
     value = value.item() if hasattr(value, "item") else value
     return float(f"{value:.6g}") if isinstance(value, float) and not values.choices else value
+
+
+def _same(one: Trial, other: Trial) -> bool:
+    return (one.values, one.epochs) == (other.values, other.epochs)
 
 
 def _shown(value: Any) -> str:

@@ -349,6 +349,12 @@ def test_what_every_run_would_record_holds_no_secret(override):
             "no such setting (from --set). Did you mean trainer.learning_rate?",
         ),
         ("space.trianer.flip=[true]", "there is no such setting (from --set). Did you mean trainer?"),
+        (
+            "space.flip=[true]",
+            "space.flip: there is no such setting (from --set). Did you mean trainer.flip?",
+        ),
+        ("space.seed=[1, 2]", "space.seed: only settings of model and trainer can be searched (from --set)"),
+        ("space.trainer=[1]", "space.trainer: 1 is not a group of settings: trainer.epochs"),
         ("space.gate.max_twin_fraction=[0.1]", "only settings of model and trainer can be searched"),
         (
             "space.trainer.learning_rate=[0.1, 5]",

@@ -167,6 +167,18 @@ def test_an_oracle_that_is_told_the_same_scores_proposes_the_same_trials(tmp_pat
     assert once == again and len(once) == 8
 
 
+def test_settings_that_are_proposed_again_are_not_trained_with_again(files, transform_output, tmp_path):
+    space = {"trainer.learning_rate": [0.01, 0.001, 0.02, 0.002]}
+    search = searched(arguments(files, transform_output, tmp_path, epochs=1, max_trials=8, space=space))
+    trials = search.result.trials
+    again = [trial for trial in trials if trial.seconds == 0.0]
+    assert again and len(trials) - len(again) == len(
+        {trial.values["trainer.learning_rate"] for trial in trials}
+    )
+    for trial in again:
+        assert {one.score for one in trials if one.values == trial.values} == {trial.score}
+
+
 def test_the_values_of_a_trial_are_those_that_a_person_would_write(files, transform_output, tmp_path):
     """A word for false, and no more digits than can be read; the Trainer is given the same."""
     space = {
