@@ -23,6 +23,7 @@ from trainer_module.settings import ModelSettings, TrainerSettings, seconds_of, 
 from trainer_module.training import Task, open_task, train_model
 from trainer_module.tune_settings import SEARCHED, TuneSettings, Values
 
+_log = logging.getLogger(__name__)
 _progress = logging.getLogger("edgeline.progress")
 
 
@@ -141,6 +142,8 @@ class TrialSearch(BaseTuner):
                 "There are no best settings to train with.",
                 "Change tune.space, such as to a lower trainer.learning_rate, and run again.",
             )
+        if self._tune.max_trials > 1 and sum(trial.score is not None for trial in self._trials) == 1:
+            _log.warning("Only trial %d trained a model: the search compared nothing.", self._best.number)
         shutil.rmtree(self._folder)
 
     @property

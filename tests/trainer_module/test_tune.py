@@ -127,16 +127,18 @@ def test_a_budget_that_no_trial_fits_into_is_refused(files, transform_output, tm
         searched(arguments(files, transform_output, tmp_path, budget="1s"))
 
 
+@pytest.mark.parametrize("used", [3600.0, 3599.0], ids=["all of it", "all but a second"])
 def test_a_budget_that_trials_of_before_a_kill_have_used_ends_the_search_with_their_best(
-    files, transform_output, tmp_path
+    files, transform_output, tmp_path, caplog, used
 ):
     search = tuner_fn(arguments(files, transform_output, tmp_path, budget="1h")).tuner
     first = make_oracle(search._tune, 2, 20).populate_space("0")["values"]
-    done = Trial(number=1, values=first, epochs=2, score=0.5, best_epoch=1, seconds=3600.0)
+    done = Trial(number=1, values=first, epochs=2, score=0.5, best_epoch=1, seconds=used)
     TRIAL.write(search._folder / "trial-1", done)
 
     search.search()
     assert search.result == Search("val_loss", 1, (done,))
+    assert "Only trial 1 trained a model: the search compared nothing." in caplog.text
 
 
 def test_what_is_wrong_with_more_than_one_trial_ends_the_search_with_its_own_words(
