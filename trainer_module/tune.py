@@ -38,13 +38,16 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     """
     config, began = fn_args.custom_config, time.monotonic()
     key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_graph_path)
+    trainer = TrainerSettings.model_validate_json(config["trainer"])
+    replicas = make_strategy(trainer)
     workload = Workload.from_json(config["workload"])
     data = (fn_args.transform_graph_path, fn_args.train_files, fn_args.eval_files)
     search = TrialSearch(
         TuneSettings.model_validate_json(config["tune"]),
         open_task(workload, *data, config["seed"]),
         ModelSettings.model_validate_json(config["model"]),
-        TrainerSettings.model_validate_json(config["trainer"]),
+        trainer,
+        replicas,
         Path(config["checkpoints"]) / key,
         fn_args.working_dir,
         began,
@@ -105,12 +108,13 @@ class TrialSearch(BaseTuner):
         task: Task,
         model: ModelSettings,
         trainer: TrainerSettings,
+        replicas: Any,
         folder: Path,
         working_dir: str,
         began: float,
     ) -> None:
         self._tune, self._task, self._model, self._trainer = tune, task, model, trainer
-        self._folder, self._began, self._replicas = folder, began, make_strategy(trainer)
+        self._replicas, self._folder, self._began = replicas, folder, began
         self._trials: list[Trial] = []
         self._earlier_s = 0.0
         oracle = make_oracle(tune, trainer.epochs, task.seed)
