@@ -37,6 +37,7 @@ def RunReport(
     data: Parameter[str],
     settings: Parameter[str],
     records: Parameter[str],
+    search: InputArtifact[standard_artifacts.TunerResults] = None,
 ) -> None:
     """Makes one self-contained HTML page of a run, from what its steps put out; it always succeeds.
 
@@ -69,4 +70,6 @@ def RunReport(
         data=data,
         settings=json.loads(settings),
     )
+    if search is not None:
+        inputs["search"] = search
     leave_record(inputs, about, records, folder)

@@ -21,6 +21,7 @@ from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
 from components.run_report import RunReport
+from components.tuner import Tuner
 from edge.settings import ConversionSettings
 from gates.drift import statistics_options
 from gates.settings import EdgeLimits
@@ -154,21 +155,31 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         disable_statistics=True,
     )
     transform.add_upstream_node(gate)
+    learned_from = {
+        "examples": ingest.outputs["examples"],
+        "transform_graph": transform.outputs["transform_graph"],
+        "schema": curated.outputs["schema"],
+        "train_args": TrainArgs(splits=["train"]),
+        "eval_args": EvalArgs(splits=["eval"]),
+    }
+    training = {
+        "workload": about_workload,
+        "model": model,
+        "trainer": settings.trainer.model_dump_json(),
+        "seed": settings.seed,
+        "checkpoints": paths.checkpoints,
+    }
+    tuner = None
+    if settings.tune.max_trials:
+        tune = {"tune": settings.tune.model_dump_json(), "code": observed.code_of("Tuner")}
+        tuner = Tuner(
+            tuner_fn="trainer_module.tune.tuner_fn", **learned_from, custom_config={**training, **tune}
+        )
     trainer = Trainer(
         run_fn="trainer_module.run.run_fn",
-        examples=ingest.outputs["examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        schema=curated.outputs["schema"],
-        train_args=TrainArgs(splits=["train"]),
-        eval_args=EvalArgs(splits=["eval"]),
-        custom_config={
-            "workload": about_workload,
-            "model": model,
-            "trainer": settings.trainer.model_dump_json(),
-            "seed": settings.seed,
-            "checkpoints": paths.checkpoints,
-            "code": observed.code_of("Trainer"),
-        },
+        **learned_from,
+        hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
+        custom_config={**training, "code": observed.code_of("Trainer")},
     )
     production = ProductionModel(
         push=paths.push,
@@ -222,6 +233,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     )
     report = RunReport(
         **data_facts,
+        **({"search": tuner.outputs["tuner_results"]} if tuner else {}),
         model_run=trainer.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
@@ -245,8 +257,9 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         pipeline_root=paths.artifacts,
         metadata_connection_config=metadata,
         components=[
-            *(ingest, statistics, inferred, curated, anomalies, validator, gate, transform, trainer),
-            *(production, evaluator, converter, edge_validator, pusher, report, release),
+            *(ingest, statistics, inferred, curated, anomalies, validator, gate, transform),
+            *([tuner] if tuner else []),
+            *(trainer, production, evaluator, converter, edge_validator, pusher, report, release),
         ],
         enable_cache=True,
         beam_pipeline_args=list(settings.beam.flags or FASTEST_ON_ONE_MACHINE),

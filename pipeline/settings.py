@@ -12,10 +12,12 @@ from errors import UsageError
 from gates.settings import EdgeLimits, EvaluationSettings, GateSettings
 from locations import is_url
 from pipeline.kubeflow_settings import KubeflowSettings
+from pipeline.search_space import search_mistakes
 from pipeline.secret_values import names_secret, names_user, refuse_user
 from pipeline.settings_layers import describe_mistakes, merge_layers
 from settings_group import Group, absolute
 from trainer_module.settings import ModelSettings, TrainerSettings
+from trainer_module.tune_settings import TuneSettings
 
 SettingsPlace = Annotated[
     str,
@@ -75,6 +77,7 @@ class Settings(Group):
     gate: GateSettings = GateSettings()
     model: ModelSettings = ModelSettings()
     trainer: TrainerSettings = TrainerSettings()
+    tune: TuneSettings = TuneSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     edge: EdgeSettings = EdgeSettings()
     beam: BeamSettings = BeamSettings()
@@ -119,6 +122,7 @@ def load(
         for label in weighted
         if labels is not None and label not in labels
     ]
+    mistakes += search_mistakes(settings, tree) if settings else []
     kinds = ("overall", *(slices or ()))
     mistakes += [
         f"evaluation.bounds.{number}.slice: {bound.slice!r} is not one of {', '.join(kinds)}."

@@ -214,8 +214,10 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
         if unknown:
             sentences.append(f"{dotted}: there is no such setting{where}.{_nearest(dotted, known)}")
             continue
-        pattern = re.sub(r"\.\d+(?=\.|$)", "[]", dotted)
-        allowed = known.get(pattern) or known.get(f"{pattern.rpartition('.')[0]}.*")
+        # One of them may be a name of a mapping.
+        patterns = [dotted, *(".".join([*keys[:at], "*", *keys[at + 1 :]]) for at in range(len(keys)))]
+        patterns = [re.sub(r"\.\d+(?=\.|$)", "[]", pattern) for pattern in patterns]
+        allowed = next((known[pattern] for pattern in patterns if pattern in known), None)
         if mistake["type"] in ("value_error", "assertion_error"):
             reason = str(mistake["msg"]).removeprefix("Value error, ")
         elif mistake["type"] == "missing":
@@ -280,9 +282,9 @@ def _allowed(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
     kind = node.get("type")
     if kind in ("integer", "number"):
         name = "a whole number" if kind == "integer" else "a number"
-        above = f"above {node.get('exclusiveMinimum', 0):g}"
-        low = f"from {node['minimum']:g}" if "minimum" in node else above
-        return f"{name} {low}" + (f" to {node['maximum']:,.10g}" if "maximum" in node else "")
+        low = f" above {node['exclusiveMinimum']:g}" if "exclusiveMinimum" in node else ""
+        low = f" from {node['minimum']:g}" if "minimum" in node else low
+        return f"{name}{low}" + (f" to {node['maximum']:,.10g}" if "maximum" in node else "")
     if kind == "array":
         return f"a list, [a, b], of {_allowed(schema, node['items'])}"
     if kind == "object":

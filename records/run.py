@@ -64,6 +64,8 @@ class Run(Course):
     data: str
     push: str
     settings: Mapping[str, Any]
+    # What a search found, by dotted name: the model was trained with these in place of the settings.
+    tuned: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     exit_code: int | None = None
     pid: int = 0
     host: str = ""

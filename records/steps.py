@@ -1,7 +1,7 @@
 """What is known of each step of the DAG, beside its code: the one table of steps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 
@@ -12,7 +12,8 @@ class StepInfo:
     purpose: str  # a sentence
     code: tuple[str, ...] = ()  # modules of ours that it runs; their digest is in the key of its cache
     workload_code: tuple[Literal["module", "source"], ...] = ()  # those of the workload that it runs too
-    after: tuple[str, ...] = ()  # steps whose outputs it reads
+    after: tuple[str, ...] = ()  # steps whose outputs it reads, where they are there
+    only_with: str = ""  # the setting that has to be other than 0 for it to be there
     inputs: tuple[str, ...] = ()  # what else is in that key, as `Run.inputs` names it; and `data`, the folder
     settings: tuple[str, ...] = ()  # in that key, each a dotted name or what one begins with
     each_run: bool = False  # whether the run's id is in that key, so that it is never taken from the cache
@@ -104,11 +105,23 @@ STEPS: Mapping[str, StepInfo] = {
         inputs=("workload",),
         settings=("model",),
     ),
+    "Tuner": StepInfo(
+        "Searches better settings of the network and of its training.",
+        code=("components.tuner", "trainer_module.tune"),
+        workload_code=("module",),
+        after=("ExampleGen", "ImportSchemaGen", "Transform"),
+        only_with="tune.max_trials",
+        inputs=("workload",),
+        settings=("model", "trainer", "tune", "seed"),
+        outputs={"tuner_results": "search"},
+        sections=("search",),
+        opens=("checkpoints",),
+    ),
     "Trainer": StepInfo(
         "Trains the model.",
         code=("trainer_module.run",),
         workload_code=("module",),
-        after=("ExampleGen", "ImportSchemaGen", "Transform"),
+        after=("ExampleGen", "ImportSchemaGen", "Transform", "Tuner"),
         inputs=("workload",),
         settings=("model", "trainer", "seed"),
         outputs={"model_run": "model_run"},
@@ -164,7 +177,7 @@ STEPS: Mapping[str, StepInfo] = {
         "Makes the page of the run.",
         after=(
             *("ExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator"),
-            *("DataValidator", "Trainer", "Evaluator"),
+            *("DataValidator", "Tuner", "Trainer", "Evaluator"),
             *("EdgeConverter", "EdgeValidator", "Pusher"),
         ),
         each_run=True,
@@ -180,3 +193,16 @@ STEPS: Mapping[str, StepInfo] = {
         stops_as="held",
     ),
 }
+
+
+def steps_with(settings: Mapping[str, str]) -> Mapping[str, StepInfo]:
+    """The steps of a DAG with these settings, by dotted name, each `after` only those that are there too."""
+    there = {
+        name: info
+        for name, info in STEPS.items()
+        if not info.only_with or settings.get(info.only_with, "0") != "0"
+    }
+    return {
+        name: replace(info, after=tuple(step for step in info.after if step in there))
+        for name, info in there.items()
+    }

@@ -1,6 +1,9 @@
 """How a model was trained."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 from records.json_file import JsonFile, JsonLines
 
@@ -32,5 +35,61 @@ class TrainingSummary:
     parameters: int | None = None
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One training of a search."""
+
+    number: int  # from 1, in their order
+    values: Mapping[str, bool | int | float | str] = field(default_factory=dict)  # by the names of settings
+    epochs: int | None = None  # most of them that it was given
+    state: Literal["done", "failed"] = "done"
+    score: float | None = None  # the objective after its best epoch; None of one that failed
+    best_epoch: int | None = None  # from 1
+    seconds: float = 0.0
+    reason: str = ""  # why it failed
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for better settings that ended."""
+
+    objective: str  # `val_loss`, the lower the better; `val_accuracy` or `val_recall`
+    best: int  # the number of the best trial
+    trials: tuple[Trial, ...] = ()
+
+    def __post_init__(self) -> None:
+        # A record may be damaged.
+        if not any(trial.number == self.best and trial.score is not None for trial in self.trials):
+            raise ValueError(f"the best trial is {self.best}, and no trial of that number has a score")
+
+    @property
+    def found(self) -> Trial:
+        """The best trial."""
+        return next(trial for trial in self.trials if trial.number == self.best)
+
+    def as_profile(self) -> str:
+        """The best settings as a file for `--profile`, whose runs search no more."""
+        groups: dict[str, list[str]] = {"tune": ["  max_trials: 0"]}
+        for name, value in sorted(self.found.values.items()):
+            group, _, leaf = name.partition(".")
+            # JSON is YAML, in which a text `no` is no word for false.
+            groups.setdefault(group, []).append(f"  {leaf}: {json.dumps(value)}")
+        settings = [line for group, lines in groups.items() for line in (f"{group}:", *lines)]
+        return "\n".join(
+            [
+                f"# The best of {len(self.trials)} trials, number {self.best}: {self.objective}"
+                f" {self.found.score:.4f} after epoch {self.found.best_epoch}.",
+                *settings,
+                "# To train with these and search no more: the same command with `--profile` and this file,",
+                "# or copy them to the settings in the file of the workload.",
+                "",
+            ]
+        )
+
+
 TRAINING = JsonFile[TrainingSummary]("training.json", TrainingSummary)
 EPOCHS = JsonLines[Epoch]("history.jsonl", Epoch)
+# The best of a search, as a file of settings.
+TUNED = "tuned.yaml"
+TRIAL = JsonFile[Trial]("trial.json", Trial)
+SEARCH = JsonFile[Search]("search.json", Search)

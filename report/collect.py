@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from errors import EdgelineError
@@ -12,7 +13,7 @@ from records.evaluation import METRICS
 from records.ingest import INGEST, THUMBNAILS, TWINS, Ingest
 from records.json_file import UNREADABLE
 from records.schema import Difference
-from records.training import EPOCHS, TRAINING, TrainingSummary
+from records.training import EPOCHS, SEARCH, TRAINING, TrainingSummary
 from records.verdict import VERDICT, Verdict
 from report import facts
 from report.measures import Reliability, reliability, wilson
@@ -28,7 +29,7 @@ _PROTOBUF = ("DecodeError", "ParseError")
 # A thumbnail is 2 to 20 kB; what is larger is none, and a page has to stay small.
 _LARGEST_PICTURE = 100_000
 _MEASURES = ("recall", "precision", "f1", "auc", "recall_at_false_alarms")
-PARTS = ("data", "training", "evaluation", "twins", "reliability", "mistakes", "edge", "gates")
+PARTS = ("data", "search", "training", "evaluation", "twins", "reliability", "mistakes", "edge", "gates")
 
 
 class _Reader:
@@ -51,16 +52,22 @@ class _Reader:
 def collect(sources: Sources, about: facts.About, parts: Collection[str] = PARTS) -> facts.Facts:
     """Reads what the steps of a run put out, beside what the engine knows of it.
 
-    `parts` are fields of `Facts`; the others are left empty.
+    `parts` are fields of `Facts`; the others are left empty. The settings are those that the model was
+    trained with: what a search found is laid over them.
     """
     reader = _Reader()
 
     def part(field: str, name: str, read: Callable[[Sources], _Part], default: _Part) -> _Part:
         return reader(name, lambda: read(sources), default) if field in parts else default
 
+    search = part("search", "The trials", lambda s: SEARCH.find(s.search), None)
+    if search is not None:
+        found = {name: str(value) for name, value in search.found.values.items()}
+        about = replace(about, settings={**about.settings, **found})
     return facts.Facts(
         about=about,
         data=part("data", "The data of the window", lambda s: _data(s, reader), None),
+        search=search,
         training=part("training", "The training", _training, None),
         evaluation=part("evaluation", "The evaluation", _evaluation, None),
         twins=part("twins", "The near twins", _twins, None),

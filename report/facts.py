@@ -15,7 +15,7 @@ from records.ingest import Ingest, Thumbnail
 from records.json_file import decode, encode
 from records.run import Course, Problem
 from records.schema import Difference
-from records.training import Epoch, TrainingSummary
+from records.training import Epoch, Search, TrainingSummary
 from records.verdict import Verdict
 from report.measures import Reliability
 
@@ -153,6 +153,7 @@ class Facts:
 
     about: About
     data: Data | None = None
+    search: Search | None = None  # None where settings were not searched
     training: Training | None = None
     evaluation: Evaluation | None = None
     twins: TwinAccuracy | None = None  # None where there are none

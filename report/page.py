@@ -24,6 +24,7 @@ SECTIONS = {
     "features": "Drift",
     "schema": "Schema",
     "quarantine": "Quarantine",
+    "search": "Search",
     "training": "Training",
     "metrics": "Metrics",
     "twins": "Near twins",
@@ -64,6 +65,7 @@ def _environment() -> Any:
     )
     for name in ("percent", "points", "count", "megabytes", "milliseconds", "seconds", "moment", "day"):
         made.filters[name] = getattr(words, name)
+    made.filters["setting"] = words.setting
     made.globals |= {"titles": SECTIONS, "unknown": words.UNKNOWN}
     return made
 
@@ -123,6 +125,7 @@ class View:
             "features": facts.data is not None and bool(facts.data.features or facts.data.anomalies),
             "schema": facts.data is not None and bool(facts.data.schema),
             "quarantine": facts.data is not None and any(span.quarantined for span in facts.data.spans),
+            "search": facts.search is not None,
             "training": facts.training is not None and bool(facts.training.epochs),
             "metrics": facts.evaluation is not None,
             "twins": facts.twins is not None,

@@ -16,6 +16,7 @@ class Sources:
     data_verdict: Path | None = None  # and how far each feature drifted
     schema: Path | None = None
     inferred: Path | None = None
+    search: Path | None = None  # the trials before the training, and the best of them as settings
     model_run: Path | None = None  # the logs of each epoch
     evaluation: Path | None = None  # metrics by slice, and the confusion matrix
     blessing: Path | None = None

@@ -61,3 +61,10 @@ def moment(text: str | None) -> str:
 def day(text: str | None) -> str:
     """An ISO 8601 time as `2026-10-05`."""
     return (text or UNKNOWN)[:10]
+
+
+def setting(value: bool | int | float | str | None) -> str:
+    """The value of a setting, a float with at most four digits that count."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

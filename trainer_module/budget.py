@@ -22,6 +22,10 @@ _TIMED = 8
 _RESERVE = 0.15
 
 
+class BudgetTooShort(UsageError):
+    """Not one epoch fits."""
+
+
 def affordable_epochs(
     loop: Loop,
     batches_of: Callable[[range, int], Iterable[Any]],
@@ -36,7 +40,7 @@ def affordable_epochs(
     checkpoint: a training that goes on after a kill has the plan that it began with.
 
     Raises:
-        UsageError: Not one epoch fits.
+        BudgetTooShort: Not one epoch fits.
     """
     import numpy as np
 
@@ -51,15 +55,15 @@ def affordable_epochs(
     before = [variable.numpy() for variable in variables]
     begun = time.monotonic()
     timed = min(_TIMED, steps)
-    batches = iter(batches_of(range(2), 0))
-    loop.run(batches, 1)
-    step_s = loop.run(batches, timed).seconds / timed
+    loop.run(iter(batches_of(range(1), 0)), 1)
+    # From the first batch on again: what waits in queues from the time of tracing costs no time.
+    step_s = loop.run(iter(batches_of(range(2), 0)), timed).seconds / timed
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)
     left_s = (left_s - (time.monotonic() - begun)) * (1 - _RESERVE)
     epochs = agreed(min(most, int(left_s / (step_s * steps))))
     if epochs < 1:
-        raise UsageError(
+        raise BudgetTooShort(
             f"trainer.budget leaves {max(left_s, 0):.0f} s for epochs, and one takes {step_s * steps:.0f} s.",
             "A model that has not seen every example once is none.",
             "Give it more time, a smaller data.window or model.image_size, or a GPU.",

@@ -87,7 +87,7 @@ class Loop:
         """What to raise when a figure is no longer a finite number."""
         optimizer = self.model.optimizer
         return HeldBack(
-            f"{name} became {value} at step {int(optimizer.iterations)} with a learning rate of"
+            f"{name} became {value} at step {int(optimizer.iterations.numpy())} with a learning rate of"
             f" {float(optimizer.learning_rate):.2g}.",
             "The training diverged; its weights are of no use.",
             "Lower trainer.learning_rate and run again.",

@@ -11,12 +11,11 @@ from typing import Any
 from records.training import EPOCHS, TRAINING, Epoch, TrainingSummary
 from records.workload import Workload
 from trainer_module import checkpoint, devices, signatures, workers
-from trainer_module.settings import ModelSettings, TrainerSettings
+from trainer_module.settings import ModelSettings, TrainerSettings, with_values
 from trainer_module.training import open_task, train_model
 
 # What training needs of TFX's FnArgs, of which not all can be given to another process.
 _FIELDS = (
-    "custom_config",
     "train_files",
     "eval_files",
     "transform_output",
@@ -29,15 +28,22 @@ def run_fn(fn_args: Any) -> None:
     """Trains the workload's model and writes its SavedModel, `history.jsonl` and `training.json`.
 
     `custom_config` of TFX's FnArgs has `workload`, `model` and `trainer` (settings), each as JSON, `seed`,
-    `code` (the digest of what trains) and `checkpoints` (a folder that outlives a kill).
+    `code` (the digest of what trains) and `checkpoints` (a folder that outlives a kill). What a search found,
+    FnArgs' `hyperparameters`, takes the place of those settings.
 
     Raises:
         EdgelineError: When the settings, the machine or the data do not allow training.
         HeldBack: When it diverges.
     """
-    began = time.time()
-    settings = TrainerSettings.model_validate_json(fn_args.custom_config["trainer"])
-    arguments = {name: getattr(fn_args, name) for name in _FIELDS}
+    began, config = time.monotonic(), fn_args.custom_config
+    look = ModelSettings.model_validate_json(config["model"])
+    settings = TrainerSettings.model_validate_json(config["trainer"])
+    if fn_args.hyperparameters:
+        # Beside settings, KerasTuner has notes of its own there: tuner/epochs.
+        values = {name: value for name, value in fn_args.hyperparameters["values"].items() if "/" not in name}
+        look, settings = with_values(values, look, settings)
+        config = {**config, "model": look.model_dump_json(), "trainer": settings.model_dump_json()}
+    arguments = {**{name: getattr(fn_args, name) for name in _FIELDS}, "custom_config": config}
     if settings.strategy == "multi_worker":
         workers.run(partial(train, arguments, began), settings.workers)
     else:
@@ -48,6 +54,7 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
     """Trains in this process, alone or as one of several workers; a budget counts from `began`."""
     fn_args = SimpleNamespace(**arguments)
     config = fn_args.custom_config
+    look = ModelSettings.model_validate_json(config["model"])
     settings = TrainerSettings.model_validate_json(config["trainer"])
     key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_output)
     checkpoints = Path(config["checkpoints"]) / key
@@ -60,7 +67,6 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         fn_args.eval_files,
         config["seed"],
     )
-    look = ModelSettings.model_validate_json(config["model"])
     model, outcome = train_model(task, look, settings, replicas, checkpoints, began)
     if not devices.is_chief(replicas):
         return

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -20,6 +20,14 @@ Weights = Annotated[
     AfterValidator(_weights),
     Field(json_schema_extra={"format": "path"}),
 ]
+
+
+Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smh]$")]
+
+
+def seconds_of(duration: str | None) -> float:
+    """A duration in seconds; infinite where there is none."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]] if duration else math.inf
 
 
 class ModelSettings(Group):
@@ -60,7 +68,7 @@ class TrainerSettings(Group):
 
     epochs: int = Field(16, ge=1, le=10_000)  # most of them
     # Time that the training may take (`300s`, `5m`, `2h`): fewer epochs where so many do not fit.
-    budget: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smh]$")] | None = None
+    budget: Duration | None = None
     batch_size: int = Field(64, ge=1, le=65_536)  # examples of one replica in one step
     learning_rate: float = Field(1e-3, gt=0, le=1.0)  # Adam's; it falls to 0 along half a cosine by the end
     # Weight of a label's examples in the loss; 1.0 for labels not named.
@@ -89,9 +97,7 @@ class TrainerSettings(Group):
     @property
     def budget_s(self) -> float:
         """The budget in seconds; infinite where there is none."""
-        return (
-            int(self.budget[:-1]) * {"s": 1, "m": 60, "h": 3600}[self.budget[-1]] if self.budget else math.inf
-        )
+        return seconds_of(self.budget)
 
     def weights_of(self, labels: Sequence[str], counts: Sequence[int]) -> list[float]:
         """The sample weight of each class in label order, of which there are so many training examples."""
@@ -100,3 +106,15 @@ class TrainerSettings(Group):
         return [
             share * self.class_weights.get(label, 1.0) for label, share in zip(labels, shares, strict=True)
         ]
+
+
+def with_values(
+    values: Mapping[str, Any], model: ModelSettings, trainer: TrainerSettings
+) -> tuple[ModelSettings, TrainerSettings]:
+    """Both, with what a search found, by dotted name (`trainer.learning_rate`), in place of their own."""
+
+    def of(group: str) -> dict[str, Any]:
+        parts = {name: name.partition(".") for name in values}
+        return {parts[name][2]: value for name, value in values.items() if parts[name][0] == group}
+
+    return model.model_copy(update=of("model")), trainer.model_copy(update=of("trainer"))

@@ -68,7 +68,7 @@ def train_model(
         settings: How it is trained.
         replicas: Whose batch size together is `batch_size` times their number.
         checkpoints: The folder that a training with the same arguments goes on from.
-        began: The time, by `time.time`, that a budget counts from.
+        began: The time, by `time.monotonic`, that a budget counts from.
 
     Raises:
         UsageError: When the budget is too short, or the weights do not fit the network.
@@ -77,7 +77,7 @@ def train_model(
     with devices.numbers(settings):
         prepared = prepare(task, model_settings, settings, replicas)
         if settings.budget:
-            left_s = settings.budget_s - (time.time() - began)
+            left_s = settings.budget_s - (time.monotonic() - began)
             loop = prepared.loop(settings)
             epochs = budget.affordable_epochs(
                 loop, prepared.batches_of, prepared.steps, settings.epochs, left_s, checkpoints

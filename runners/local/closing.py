@@ -10,9 +10,11 @@ from errors import EdgelineError
 from records.outcome import Outcome
 from records.push import PUSH
 from records.run import Problem, Run
+from records.training import SEARCH, TUNED, Search
 from records.verdict import VERDICT, Verdict
 from release import store
 from release.releases import Release
+from report.words import setting
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
 from runners.local.catch_up import span_lines
@@ -47,6 +49,14 @@ def _pushed(artifacts: Iterable[ArtifactRecord]) -> Outcome | None:
     return None
 
 
+def _search(artifacts: Iterable[ArtifactRecord]) -> tuple[Search, Path] | None:
+    """What a search found, and the file with the best settings; None where there was no search."""
+    for record in artifacts:
+        if (search := SEARCH.find_readable(Path(record.uri))) is not None:
+            return search, Path(record.uri) / TUNED
+    return None
+
+
 def _once(sentences: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sentences))
 
@@ -58,6 +68,7 @@ def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warni
     """
     artifacts = list(artifact_records.read(folder.artifacts))
     verdicts, pushed = read_verdicts(artifacts), _pushed(artifacts)
+    searched = _search(artifacts)
     failed = [verdict for verdict in verdicts if not verdict.passed]
     if error is None and pushed is not None:
         notes = (reason for verdict in verdicts if verdict.passed for reason in verdict.reasons)
@@ -75,6 +86,7 @@ def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warni
         exit_code=outcome.exit_code,
         # A worker that died could not say that its step failed.
         steps=tuple(replace(s, state="failed") if s.state == "running" else s for s in folder.read_steps()),
+        tuned=searched[0].found.values if searched else {},
         version=outcome.version or _production_version(run),
         reasons=outcome.reasons,
         warnings=_once([*warnings, *(warning for verdict in verdicts for warning in verdict.warnings)]),
@@ -177,6 +189,10 @@ def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator
     # A gate's verdict has a command that shows more instead.
     if run.error is not None and run.details is None:
         yield from ((f"  {part}", "") for part in (run.error.why, outcome.do) if part)
+    if (searched := _search(artifact_records.read(folder.artifacts))) is not None:
+        best = ", ".join(f"{name}={setting(value)}" for name, value in searched[0].found.values.items())
+        yield f"Best of {len(searched[0].trials)} trials: {best}", ""
+        yield f"To train with it and search no more: --profile {shlex.quote(str(searched[1]))}", ""
     yield from ((line, "") for line in span_lines(run))
     if (way := way_on(run)) is not None:
         yield way, ""

@@ -10,7 +10,7 @@ from msgspec import to_builtins
 
 from data.spans.layout import newest_spans
 from records.run import CODE, Run
-from records.steps import STEPS
+from records.steps import STEPS, StepInfo, steps_with
 from report.facts import by_dotted_name
 from runners.local import artifact_records
 from runners.shared import inputs, runs
@@ -61,6 +61,11 @@ class World:
     settings: Mapping[str, str]
     code: Code
 
+    @property
+    def steps(self) -> Mapping[str, StepInfo]:
+        """Those of the DAG with these settings."""
+        return steps_with(self.settings)
+
     def of(self, step: str) -> dict[str, str]:
         """All that is in the cache's key of a step but the outputs of other steps."""
         info = STEPS[step]
@@ -74,7 +79,7 @@ class World:
     def keys(self) -> dict[str, str]:
         """The key of each step, those of the steps before it among it."""
         keys: dict[str, str] = {}
-        for step, info in STEPS.items():
+        for step, info in self.steps.items():
             keys[step] = digest([self.of(step), [keys[before] for before in info.after]])
         return keys
 
@@ -107,13 +112,13 @@ def make_plan(now: World, earlier: Sequence[tuple[RunFolder, Run]]) -> list[Plan
         world = _world_of(folder, run)
         keys, there = world.keys(), _kept(folder)
         for step in run.steps:
-            if step.name in STEPS and step.state in ("done", "cached"):
+            if step.name in keys and step.state in ("done", "cached"):
                 last[step.name] = world
                 if step.name in there:
                     known[step.name].add(keys[step.name])
     planned: dict[str, PlannedStep] = {}
     keys = now.keys()
-    for name, info in STEPS.items():
+    for name, info in now.steps.items():
         after = [before for before in info.after if not planned[before].cached]
         if info.each_run:
             planned[name] = PlannedStep(name, False, ("each run does it",))
@@ -130,6 +135,8 @@ def _why(step: str, now: World, before: World | None) -> Iterator[str]:
     if before is None:
         yield "it was not done yet"
         return
+    gone = set(before.steps[step].after) - set(now.steps[step].after)
+    yield from (f"{other} no longer runs" for other in sorted(gone))
     ours, theirs = now.of(step), before.of(step)
     changed = [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)]
     files = [name.removeprefix("code of ") for name in changed if name.startswith("code of ")]

@@ -80,6 +80,8 @@ class Progress:
             if not self._live and (finished or time.monotonic() - self._count_said > _COUNT_EVERY_S):
                 self._count_said = time.monotonic()
                 self.say(f"{' ' * 9}{count_text(event)}")
+        elif kind == "trial":
+            self.say(f"{' ' * 9}{event['text']}")
         elif kind == "warning" and event["text"] not in self.warnings:
             self.warnings.append(event["text"])
             self.say(f"warning: {event['text']}", "yellow")

@@ -82,6 +82,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
             train_files=[f"{examples.uri}/Split-train/*"],
             eval_files=[f"{examples.uri}/Split-eval/*"],
             transform_output=graph.uri,
+            hyperparameters=None,
             serving_model_dir=str(Path(model.uri, "Format-Serving")),
             model_run_dir=str(folder / "model_run"),
         )

@@ -1,4 +1,5 @@
 import importlib
+import json
 import re
 
 import pytest
@@ -9,7 +10,8 @@ from components import artifacts
 from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.settings import Settings
 from pipeline.workloads import BUILT_IN, with_features
-from records.steps import STEPS
+from records.steps import STEPS, steps_with
+from report.facts import by_dotted_name
 
 # The picture in the README: each step, and the steps that it waits for.
 PICTURE = {
@@ -37,6 +39,15 @@ PICTURE = {
     },
     "ReleaseGate": {"Pusher", "RunReport"},
 }
+TUNED = Settings.model_validate(
+    {"tune": {"max_trials": 3, "space": {"trainer.learning_rate": [0.001, 0.01]}}}
+)
+TUNED_PICTURE = {
+    **PICTURE,
+    "Tuner": PICTURE["Trainer"],
+    "Trainer": PICTURE["Trainer"] | {"Tuner"},
+    "RunReport": PICTURE["RunReport"] | {"Tuner"},
+}
 KEYED_BY_CODE = {step for step, info in STEPS.items() if info.has_code}
 BEAM_STEPS = {"ExampleGen", "StatisticsGen", "Transform", "Evaluator"}
 # TFX's rule for the names of artifact types on Kubeflow Pipelines.
@@ -49,9 +60,20 @@ def dag(settings=None, observed=None):
     return create_pipeline(shelf, settings or Settings(), paths, seen)
 
 
+@pytest.fixture(scope="module", params=[Settings(), TUNED], ids=["plain", "tuned"])
+def settings(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def pipeline():
-    return dag()
+def pipeline(settings):
+    return dag(settings)
+
+
+@pytest.fixture(scope="module")
+def steps(settings):
+    """What the table of steps has of these settings."""
+    return steps_with(by_dotted_name(settings.recorded()))
 
 
 def nodes(pipeline):
@@ -65,9 +87,16 @@ def deployment(pipeline):
     return json_format.MessageToDict(Compiler().compile(pipeline))["deploymentConfig"]
 
 
-def test_steps_and_their_order_are_those_of_the_picture(pipeline):
+def test_steps_and_their_order_are_those_of_the_picture(pipeline, settings):
     compiled = nodes(pipeline)
-    assert {name: set(node.upstream_nodes) for name, node in compiled.items()} == PICTURE
+    picture = TUNED_PICTURE if settings is TUNED else PICTURE
+    assert {name: set(node.upstream_nodes) for name, node in compiled.items()} == picture
+
+
+def test_the_trainer_gets_what_the_tuner_found_where_there_is_one(pipeline, settings):
+    given = nodes(pipeline)["Trainer"].inputs.inputs
+    producers = [channel.producer_node_query.id for channel in given["hyperparameters"].channels]
+    assert producers == (["Tuner"] if settings is TUNED else [])
 
 
 def test_nothing_is_trained_before_the_data_is_admitted(pipeline):
@@ -77,14 +106,14 @@ def test_nothing_is_trained_before_the_data_is_admitted(pipeline):
         direct = set(compiled[name].upstream_nodes)
         return direct.union(*(before(step) for step in direct)) if direct else direct
 
-    for name in ("Transform", "Trainer", "Evaluator", "EdgeConverter", "Pusher"):
+    for name in {"Transform", "Tuner", "Trainer", "Evaluator", "EdgeConverter", "Pusher"} & set(compiled):
         assert "DataGate" in before(name)
 
 
-def test_no_step_has_a_driver_of_its_own_or_is_a_resolver(pipeline):
+def test_no_step_has_a_driver_of_its_own_or_is_a_resolver(pipeline, steps):
     assert not deployment(pipeline).get("customDriverSpecs")
     # Only steps with an executor are run by one; a resolver has none.
-    assert set(deployment(pipeline)["executorSpecs"]) == set(PICTURE)
+    assert set(deployment(pipeline)["executorSpecs"]) == set(steps)
 
 
 def test_each_channel_carries_one_artifact(pipeline):
@@ -127,16 +156,18 @@ def test_every_class_and_function_is_found_by_its_dotted_path(pipeline):
             found = getattr(importlib.import_module(type(component).__module__), type(component).__name__)
             assert found is type(component)
     parameters = nodes(pipeline)
-    for step, parameter in (("Trainer", "run_fn"), ("Transform", "preprocessing_fn")):
+    functions = {"Tuner": "tuner_fn", "Trainer": "run_fn", "Transform": "preprocessing_fn"}
+    for step, parameter in ((step, functions[step]) for step in parameters if step in functions):
         path = parameters[step].parameters.parameters[parameter].field_value.string_value
         module, _, name = path.rpartition(".")
         assert callable(getattr(importlib.import_module(module), name))
 
 
-def test_the_cache_sees_each_change_of_the_world(pipeline):
+def test_the_cache_sees_each_change_of_the_world(pipeline, settings):
     """What the runner observed is in the parameters of the steps that look at the world, and nowhere else."""
 
     before = parameters(pipeline)
+    keyed = KEYED_BY_CODE & set(before)
     for changed, steps in (
         (Observed("W", "p", "c", "l", "r"), {"ExampleGen"}),
         (Observed("w", "P", "c", "l", "r"), {"ProductionModel"}),
@@ -144,11 +175,11 @@ def test_the_cache_sees_each_change_of_the_world(pipeline):
             Observed("w", "p", "c", "l", "R"),
             {"Pusher", "ReleaseGate", "DataGate", "RunReport"},
         ),
-        (Observed("w", "p", "C", "l", "r"), {*KEYED_BY_CODE, "Pusher"}),
-        (Observed("w", "p", "c", "L", "r"), {*KEYED_BY_CODE, "Pusher"}),
-        *((Observed("w", "p", "c", "l", "r", step_code={step: "edited"}), {step}) for step in KEYED_BY_CODE),
+        (Observed("w", "p", "C", "l", "r"), {*keyed, "Pusher"}),
+        (Observed("w", "p", "c", "L", "r"), {*keyed, "Pusher"}),
+        *((Observed("w", "p", "c", "l", "r", step_code={step: "edited"}), {step}) for step in keyed),
     ):
-        after = parameters(dag(observed=changed))
+        after = parameters(dag(settings, changed))
         assert {name for name in before if before[name] != after[name]} == steps
 
 
@@ -159,11 +190,11 @@ def parameters(pipeline):
     }
 
 
-def test_the_table_of_steps_has_what_each_step_reads(pipeline):
+def test_the_table_of_steps_has_what_each_step_reads(pipeline, steps):
     for step in pipeline.components:
         read = {channel.producer_component_id for channel in step.inputs.values()}
-        assert read == set(STEPS[step.id].after), step.id
-    assert {step.id for step in pipeline.components} == set(STEPS)
+        assert read == set(steps[step.id].after), step.id
+    assert {step.id for step in pipeline.components} == set(steps)
     order = list(STEPS)
     assert all(order.index(before) < order.index(step) for step in order for before in STEPS[step].after)
 
@@ -175,6 +206,7 @@ OTHER = {
     "model.image_size": 64,
     "model.backbone": "mobilenet_v3_small",
     "trainer.epochs": 3,
+    "tune.objective": "val_recall",
     "evaluation.beat_majority": False,
     "edge.variants": ["int8"],
     "edge.calibration_examples": 7,
@@ -186,11 +218,13 @@ OTHER = {
 
 
 @pytest.mark.parametrize("name", OTHER)
-def test_the_table_of_steps_has_the_settings_that_are_in_the_key_of_each(pipeline, name):
+def test_the_table_of_steps_has_the_settings_that_are_in_the_key_of_each(pipeline, settings, steps, name):
     group, _, leaf = name.partition(".")
-    changed = {group: {leaf: OTHER[name]}} if leaf else {group: OTHER[name]}
-    before, after = parameters(pipeline), parameters(dag(settings=Settings.model_validate(changed)))
-    keyed = {step for step, info in STEPS.items() if info.each_run is False and info.takes(name)}
+    changed = settings.model_dump(mode="json")
+    (changed[group] if leaf else changed)[leaf or group] = OTHER[name]
+    other = Settings.model_validate_json(json.dumps(changed))
+    before, after = parameters(pipeline), parameters(dag(other))
+    keyed = {step for step, info in steps.items() if info.each_run is False and info.takes(name)}
     different = {step for step in before if before[step] != after[step]}
     assert different - {step for step, info in STEPS.items() if info.each_run} == keyed
 

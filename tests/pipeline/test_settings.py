@@ -2,6 +2,7 @@ import json
 import os
 import time
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -339,3 +340,83 @@ def test_what_every_run_would_record_holds_no_secret(override):
     (found,) = mistakes(overrides=[override])
 
     assert "every run would record" in found and "hunter2" not in found
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "space.trainer.learning_rat=[1]",
+            "no such setting (from --set). Did you mean trainer.learning_rate?",
+        ),
+        ("space.trianer.flip=[true]", "there is no such setting (from --set). Did you mean trainer?"),
+        (
+            "space.flip=[true]",
+            "space.flip: there is no such setting (from --set). Did you mean trainer.flip?",
+        ),
+        ("space.seed=[1, 2]", "space.seed: only settings of model and trainer can be searched (from --set)"),
+        ("space.trainer=[1]", "space.trainer: 1 is not a group of settings: trainer.epochs"),
+        ("space.gate.max_twin_fraction=[0.1]", "only settings of model and trainer can be searched"),
+        (
+            "space.trainer.learning_rate=[0.1, 5]",
+            "learning_rate: 5 is not a number above 0 to 1 (from --set)",
+        ),
+        (
+            "space.trainer.learning_rate={min: 0.1, max: 5}",
+            "rate: 5 is not a number above 0 to 1 (from --set)",
+        ),
+        ("space.model.hidden={min: 32.5, max: 64}", "hidden: 32.5 is not a whole number from 8 to 1,024"),
+        (
+            "space.model.hidden={min: 64, max: 32}",
+            "neither a list of values, [a, b], nor {min, max} of which",
+        ),
+        ("space.model.hidden=64", "64 is neither a list of values"),
+        ("space.model.hidden={min: 32, mx: 64}", "tune.space.model.hidden.mx: there is no such setting"),
+        ("space.model.hidden={min: a, max: 64}", "hidden.min: 'a' is not a number or null"),
+        ("space.trainer.crop={min: 0, max: 0.5, log: true}", "log takes a min above 0 and no step"),
+        (
+            "space.model.image_size=[64, 96]",
+            "it cannot be searched: Transform has used it before the first trial",
+        ),
+        ("space.trainer.budget=[5m]", "it cannot be searched: tune.budget is the time of all trials"),
+        ("space.trainer.flip=[{a: 1}]", "{'a': 1} is neither true or false nor a number nor a text"),
+        ("space=[1]", "[1] is not a mapping"),
+        ("max_trials=3", "max_trials is 3, and space names no setting to search"),
+        ("objective=loss", "'loss' is not one of val_loss, val_accuracy, val_recall"),
+        ("budget=5", "tune.budget: 5 is not a text or null"),
+    ],
+)
+def test_a_mistake_in_a_search_is_told_before_its_first_trial(override, said):
+    (found,) = mistakes(overrides=[f"tune.{override}"])
+    assert found.startswith("tune") and said in found
+
+
+def test_hyperband_leaves_no_epochs_to_search():
+    (found,) = mistakes(overrides=["tune.algorithm=hyperband", "tune.space.trainer.epochs=[4, 8]"])
+    assert "take trainer.epochs out of space" in found
+
+
+def test_hyperband_has_trials_enough_to_train_one_to_the_end():
+    search = ["tune.algorithm=hyperband", "tune.space.trainer.flip=[true, false]", "tune.max_trials=16"]
+    (found,) = mistakes(overrides=[*search, "trainer.epochs=16"])
+    assert found.startswith("tune.max_trials: 16 is too few for hyperband: it takes 17 until one has had 16")
+    assert load({}, None, [*search, "trainer.epochs=9"]).tune.max_trials == 16
+
+
+def test_a_space_is_read_nested_or_by_dotted_names_with_its_values_as_the_settings_have_them():
+    space = {"trainer.brightness": [0, 0.5], "model": {"hidden": {"min": 32, "max": 64, "step": 16}}}
+    tune = load({"tune": {"max_trials": 4, "space": space}}, None, ["tune.space.trainer.brightness=[0]"]).tune
+    assert {name: values.ends for name, values in tune.space.items()} == {
+        "trainer.brightness": (0.0,),
+        "model.hidden": (32, 64),
+    }
+    assert isinstance(tune.space["trainer.brightness"].choices[0], float)
+    assert Settings.model_validate_json(Settings(tune=tune).model_dump_json()).tune == tune
+
+
+def test_the_search_that_the_readme_shows_is_one(tmp_path):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    shown = readme.split("\n    tune:\n")[1].split("\n\n")[0]
+    (tmp_path / "tune.yaml").write_text(f"    tune:\n{shown}\n", encoding="utf-8")
+    tune = load({}, str(tmp_path / "tune.yaml")).tune
+    assert (tune.max_trials, len(tune.space)) == (12, 3)

@@ -11,7 +11,7 @@ from records.evaluation import Confusion
 from records.ingest import Excluded, Span, Thumbnail
 from records.run import Problem, Step
 from records.schema import Difference
-from records.training import Epoch, TrainingSummary
+from records.training import Epoch, Search, TrainingSummary, Trial
 from records.verdict import Verdict
 from report.facts import (
     About,
@@ -126,6 +126,20 @@ def a_run(
                 for n in range(1, 25)
             ),
             excluded=(Excluded("span-00004", "ada@host", "2026-09-30T08:00:00Z", "A phone was broken."),),
+        ),
+        search=Search(
+            "val_loss",
+            2,
+            (
+                Trial(1, {"trainer.learning_rate": 0.001, "model.hidden": 64}, 16, "done", 0.41, 9, 30.5),
+                Trial(
+                    2, {"trainer.learning_rate": 0.0031234, "model.hidden": 32}, 16, "done", 0.305, 12, 31.0
+                ),
+                Trial(
+                    *(3, {"trainer.learning_rate": 0.1, "model.hidden": 64}, 16, "failed", None, None, 3.0),
+                    reason=f"loss became nan, {HOSTILE}",
+                ),
+            ),
         ),
         training=Training(
             tuple(Epoch(n, 1 / n, 1 - 0.5 / n, 1.1 / n, 0.95 - 0.5 / n, 0.9) for n in range(1, 17)),

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from records.edge import PREDICTIONS, Prediction
 from records.ingest import INGEST, TWINS, Ingest, Twin, Twins
+from records.training import SEARCH, Search, Trial
 from report.collect import collect
-from report.facts import About
+from report.facts import About, Facts
 from report.page import render_run
 from report.sources import Sources
 
@@ -27,6 +30,16 @@ def test_accuracy_is_told_with_and_without_what_has_a_near_twin_in_train(sources
     page = render_run(facts, {}, None)
     assert "<b>70.0\u00a0%</b> on all eval photos, and <b>50.0\u00a0%</b> on the 6 without one" in page
     assert "span-00001/0.jpg (like span-00001/&lt;0&gt;.jpg)" in page
+
+
+def test_the_settings_of_a_run_that_searched_are_those_that_it_trained_with(sources, tmp_path):
+    search = Search("val_loss", 1, (Trial(1, {"trainer.learning_rate": 0.003}, score=0.2),))
+    SEARCH.write(tmp_path / "search", search)
+    about = About("1", "shelf", settings={"trainer.learning_rate": "0.001", "seed": "20"})
+    facts = collect(replace(sources, search=tmp_path / "search"), about)
+    assert facts.search == search
+    assert facts.about.settings == {"trainer.learning_rate": "0.003", "seed": "20"}
+    assert Facts.from_json(facts.to_json()) == facts
 
 
 def test_a_run_without_near_twins_says_nothing_of_them(sources):

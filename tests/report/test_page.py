@@ -21,6 +21,7 @@ from report.page import SECTIONS, View, render_run
 from report.rows import make_row
 from report.sources import Sources
 from report.steps import step_page
+from report.words import UNKNOWN
 from tests.report.runs import HOSTILE, a_failed_run, a_hostile_run, a_run, pictures
 
 
@@ -53,6 +54,19 @@ def sections(page: str) -> list[str]:
 @pytest.fixture(scope="module")
 def page() -> str:
     return render_run(a_run(), pictures(), a_run(run="20260928-030000", weeks=7))
+
+
+def test_the_trials_of_a_search_are_a_table_with_the_best_marked_and_as_a_file_to_pin(page):
+    text = page[page.index('<section id="search">') : page.index('<section id="training">')]
+    rows = re.findall(r"<tr><th>\d.*?</tr>", text, re.DOTALL)
+    assert [re.sub("<[^>]+>", " ", row).split()[:4] for row in rows] == [
+        ["1", "0.001", "64", "0.4100"],
+        ["2", "0.003123", "32", "0.3050"],
+        ["3", "0.1", "64", UNKNOWN],
+    ]
+    assert ["best" in row for row in rows] == [False, True, False]
+    assert "failed" in rows[2] and HOSTILE not in rows[2]
+    assert "trainer:\n  learning_rate: 0.0031234" in text and "tune:\n  max_trials: 0" in text
 
 
 def test_a_whole_run_has_every_section_in_order(page):

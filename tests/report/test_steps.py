@@ -16,7 +16,7 @@ from records.edge import (
 from records.evaluation import METRICS, Confusion, Metrics
 from records.ingest import INGEST, Ingest, Span
 from records.push import PUSH, Push
-from records.training import EPOCHS, TRAINING, Epoch, TrainingSummary
+from records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
 from records.verdict import VERDICT, Verdict
 from report.records import PAGE
 from report.sources import OUTPUTS, Sources
@@ -25,7 +25,7 @@ from tests.records import samples
 
 STEPS = (
     *("ExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator", "DataValidator"),
-    *("DataGate", "Transform", "Trainer", "ProductionModel", "Evaluator", "EdgeConverter"),
+    *("DataGate", "Transform", "Tuner", "Trainer", "ProductionModel", "Evaluator", "EdgeConverter"),
     *("EdgeValidator", "Pusher", "RunReport", "ReleaseGate"),
 )
 
@@ -40,7 +40,15 @@ def sources(tmp_path):
         **{
             name: tmp_path / name
             for name in (
-                *("quarantine", "data_verdict", "model_run", "evaluation", "edge_models", "edge_verdict"),
+                *(
+                    "quarantine",
+                    "data_verdict",
+                    "search",
+                    "model_run",
+                    "evaluation",
+                    "edge_models",
+                    "edge_verdict",
+                ),
                 *("pushed_model", "report"),
             )
         }
@@ -48,6 +56,7 @@ def sources(tmp_path):
     span = Span("span-00001", 1, rows=9, accepted=8, rejected={"corrupt": 1})
     INGEST.write(sources.quarantine, Ingest({"train": 6, "eval": 2}, {"ok": 8}, (span,)))
     VERDICT.write(sources.data_verdict, Verdict("data", "fail", ("Far too dark.",)))
+    SEARCH.write(sources.search, Search("val_loss", 1, (Trial(1, {"model.hidden": 32}, score=0.2),)))
     TRAINING.write(sources.model_run, TrainingSummary(best_epoch=2, seconds=3.5))
     # A loss that is no number is left out.
     EPOCHS.write(sources.model_run, [Epoch(1, val_accuracy=0.5, val_loss=nan), Epoch(2, val_accuracy=0.75)])
@@ -81,6 +90,7 @@ def test_every_step_has_a_page_with_a_sentence_even_without_an_output(step):
     [
         ("ExampleGen", "corrupt"),
         ("DataValidator", "Far too dark."),
+        ("Tuner", "best"),
         ("Trainer", "Accuracy"),
         ("Evaluator", "75.0"),
         ("EdgeConverter", "int8 could not be made: SIGABRT."),

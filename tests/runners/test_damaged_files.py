@@ -23,7 +23,7 @@ from records.evaluation import METRICS, Confusion, Metrics
 from records.ingest import INGEST, THUMBNAILS, Ingest, Span, Thumbnail
 from records.push import PUSH, Push
 from records.run import Step
-from records.training import EPOCHS, TRAINING, Epoch, TrainingSummary
+from records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
 from records.verdict import VERDICT, Verdict
 from runners.cli.main import main
 from runners.local import artifact_records
@@ -64,6 +64,7 @@ OF_ARTIFACTS = [
     ),
     ("DataValidator/verdict", VERDICT, Verdict("data", "pass", ("all is well",))),
     ("DataValidator/verdict", DRIFT, (Drift("x", "JSD", 0.1, 0.2),)),
+    ("Tuner/tuner_results", SEARCH, Search("val_loss", 1, (Trial(1, {"seed": 1}, score=0.5),))),
     ("Trainer/model_run", TRAINING, TrainingSummary(devices=("CPU",), best_epoch=1, seconds=3.0)),
     ("Trainer/model_run", EPOCHS, [Epoch(1, loss=0.5, accuracy=0.7, val_loss=0.6)]),
     ("Evaluator/evaluation", METRICS, METRICS_OF_RUN),

@@ -68,6 +68,8 @@ def run_arguments(
         train_files=[files["train"]],
         eval_files=[files["eval"]],
         transform_output=transform_output,
+        transform_graph_path=transform_output,
+        hyperparameters=None,
         serving_model_dir=str(folder / "Format-Serving"),
         model_run_dir=str(folder / "run"),
     )

@@ -126,11 +126,14 @@ def test_a_patience_of_zero_never_stops(tmp_path):
     assert len(outcome.history) == 12
 
 
-def test_a_loss_that_is_not_finite_is_refused_in_three_parts(tmp_path):
+@pytest.mark.parametrize("strategy", [tf.distribute.OneDeviceStrategy, tf.distribute.MirroredStrategy])
+def test_a_loss_that_is_not_finite_is_refused_in_three_parts(tmp_path, strategy):
     weights = np.full(24, np.nan, np.float32)
     said = "loss became nan at step 1 with a learning rate of 0.01"
+    with strategy(["cpu:0"] if strategy is tf.distribute.MirroredStrategy else "cpu:0").scope():
+        model = linear()
     with pytest.raises(HeldBack, match=said) as refused:
-        train(linear(), settings(), tmp_path, weights=weights)
+        train(model, settings(), tmp_path, weights=weights)
     assert refused.value.why
     assert "trainer.learning_rate" in refused.value.do
 

@@ -13,6 +13,7 @@ from pipeline.settings import load
 from pipeline.workloads import find_workload, with_features
 from records.outcome import Outcome
 from release import store
+from report import records
 from runners.kubeflow.compiler import compile_pipeline
 from tests.e2e.conftest import ROOT, SMALL
 from tests.runners.kubeflow.backend import Backend
@@ -26,6 +27,8 @@ PLATFORM = (
     "kubeflow.push=pvc://releases/push",
     "kubeflow.checkpoints=pvc://releases/checkpoints",
 )
+# One that has to be the best.
+SEARCH = ("tune.max_trials=1", "tune.space.trainer.learning_rate=[0.002]")
 # Always answers `damaged`, which is right for a tenth of the photos.
 USELESS = ("trainer.class_weights={damaged: 1000.0}", "trainer.epochs=1", "trainer.batch_size=4")
 
@@ -68,7 +71,7 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def first(cluster):
-    return cluster.run("run-1")
+    return cluster.run("run-1", *SEARCH)
 
 
 def said(run):
@@ -102,6 +105,14 @@ def test_each_step_shows_a_page_and_the_measured_ones_their_figures(first):
     assert [len(item["row"]) for item in matrix["rows"]] == [3, 3, 3]
 
 
+def test_the_record_of_a_run_that_searched_shows_its_trials_and_what_the_model_was_trained_with(
+    cluster, first
+):
+    facts = records.read(cluster.push / "runs" / "shelf" / "run-1")
+    assert facts.about.settings["trainer.learning_rate"] == "0.002"
+    assert [trial.values for trial in facts.search.trials] == [{"trainer.learning_rate": 0.002}]
+
+
 def test_outputs_are_where_the_launcher_looks_and_say_how_long_their_step_took(first):
     for (step, name), artifact in first.outputs.items():
         assert artifact["uri"].startswith(f"minio://mlpipeline/v2/shelf/run-1/{step}/")
@@ -113,7 +124,7 @@ def test_outputs_are_where_the_launcher_looks_and_say_how_long_their_step_took(f
 
 def test_a_worse_model_is_held_back_at_the_last_step_in_so_many_words(cluster, first):
     """On the newest backend known, so that both ways to hand over have seen every step."""
-    run = cluster.run("run-2", *USELESS, version="2.17")
+    run = cluster.run("run-2", *USELESS, *SEARCH, version="2.17")
     assert set(said(run)) == {"ReleaseGate"}
     gate = run.ended["ReleaseGate"]
     assert gate.code == 3

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from records.run import CODE, Step
-from records.steps import STEPS
+from records.steps import STEPS, steps_with
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
 from runners.local.plan import World, make_plan
@@ -53,7 +53,7 @@ def why(plan, name):
 def test_before_the_first_run_every_step_runs():
     plan = make_plan(NOW, [])
 
-    assert [step.name for step in plan] == list(STEPS) and not any(step.cached for step in plan)
+    assert [step.name for step in plan] == list(steps_with(FLAT)) and not any(step.cached for step in plan)
     assert why(plan, "ExampleGen") == ("it was not done yet",)
 
 
@@ -70,6 +70,20 @@ def test_another_setting_runs_the_steps_that_have_it_and_those_after_them(done):
     assert running(plan) == {"Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
     assert why(plan, "Trainer") == ("trainer.epochs 3 -> 5",)
     assert why(plan, "EdgeValidator") == ("after Trainer, EdgeConverter",)
+
+
+def test_a_search_that_is_asked_for_runs_before_the_trainer_and_one_that_is_not_is_told(done):
+    searching = {**FLAT, "tune.max_trials": "8"}
+    plan = make_plan(replace(NOW, settings=searching), [done])
+
+    assert running(plan) == {"Tuner", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
+    assert why(plan, "Tuner") == ("it was not done yet",)
+    assert why(plan, "Trainer") == ("after Tuner",)
+
+    folder, run = done
+    folder_of_search = (folder, replace(run, settings={**SETTINGS, "tune": {"max_trials": 8}}))
+    assert why(make_plan(NOW, [folder_of_search]), "Trainer") == ("Tuner no longer runs",)
+    assert running(make_plan(replace(NOW, settings=searching), [folder_of_search])) == set()
 
 
 def test_new_photos_run_all_but_what_fetches_schema_and_production(done):

@@ -39,6 +39,7 @@ def test_an_edit_of_a_workload_of_ones_own_changes_what_runs_it_and_nothing_else
 
     assert {step for step in before if before[step] != after[step]} == {
         "Transform",
+        "Tuner",
         "Trainer",
         "EdgeConverter",
     }

@@ -1,0 +1,90 @@
+"""A search on the whole DAG: its trials, what the model is then trained with, and runs that pin it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from records.training import SEARCH
+from tests.e2e.conftest import Ended, edgeline, run_dag
+
+pytestmark = pytest.mark.e2e
+
+QUICK = (
+    "trainer.epochs=1",
+    "gate.min_examples_per_class=5",
+    "gate.severity={label_shift: warn}",
+    "evaluation.beat_majority=false",
+    "evaluation.min_class_examples=1000",
+    "evaluation.bounds=[{slice: overall, metric: accuracy, lower: 0.0}]",
+    "edge.max_latency_ms=1000",
+    "edge.variants=[fp32]",
+)
+SEARCHED = (
+    *QUICK,
+    "tune.max_trials=2",
+    "tune.space.trainer.learning_rate={min: 1e-3, max: 1e-2, log: true}",
+    "tune.space.model.hidden=[8, 16]",
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("search") / "data"
+    arguments = ["--workload", "sensor", "--weeks", "2", "--per-week", "3000"]
+    assert edgeline(data, "data", "generate", "--data", str(data), *arguments).code == 0
+    return data
+
+
+@pytest.fixture(scope="module")
+def workspace(data: Path) -> Path:
+    return data.parent / "workspace"
+
+
+@pytest.fixture(scope="module")
+def searched(data: Path, workspace: Path) -> Ended:
+    ended = run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=SEARCHED)
+    assert ended.code == 0, ended.stderr
+    return ended
+
+
+def artifact(workspace: Path, output: str) -> Path:
+    (found,) = (workspace / "artifacts").glob(output)
+    return found
+
+
+def test_the_model_is_trained_with_the_settings_of_the_best_trial(searched: Ended, workspace: Path) -> None:
+    search = SEARCH.read(artifact(workspace, "Tuner/tuner_results/*"))
+    assert len(search.trials) == 2 and searched.json["tuned"] == search.found.values
+    # It ends with the trial's own loss, since all else is the same: seed, data and epochs.
+    (epoch,) = (artifact(workspace, "Trainer/model_run/*") / "history.jsonl").read_text().splitlines()
+    assert json.loads(epoch)["val_loss"] == pytest.approx(search.found.score, rel=1e-5)
+    assert "trial 2 of 2: val_loss" in searched.stderr and "--profile" in searched.stderr
+    facts = json.loads((Path(searched.json["report"]).parent / "facts.json").read_text())
+    shown = {name: facts["about"]["settings"][name] for name in search.found.values}
+    assert shown == {name: str(value) for name, value in search.found.values.items()}
+    assert list((workspace / "checkpoints").iterdir()) == []
+
+
+def test_the_same_again_searches_nothing(searched: Ended, data: Path, workspace: Path) -> None:
+    again = run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=SEARCHED)
+
+    assert again.code == 0, again.stderr
+    assert (again.states["Tuner"], again.states["Trainer"]) == ("cached", "cached")
+    assert again.json["tuned"] == searched.json["tuned"]
+
+
+def test_a_run_with_the_pinned_file_trains_with_it_and_has_no_search(
+    searched: Ended, data: Path, workspace: Path
+) -> None:
+    profile = artifact(workspace, "Tuner/tuner_results/*") / "tuned.yaml"
+    pinned = run_dag(
+        workspace, "--workload", "sensor", "--data", str(data), "--profile", str(profile), settings=QUICK
+    )
+
+    assert pinned.code == 0, pinned.stderr
+    assert "Tuner" not in pinned.states and pinned.states["Trainer"] == "done"
+    settings, found = pinned.json["settings"], searched.json["tuned"]
+    assert settings["trainer"]["learning_rate"] == found["trainer.learning_rate"]
+    assert settings["model"]["hidden"] == found["model.hidden"]
+    assert pinned.json["tuned"] == {}

@@ -1,0 +1,260 @@
+"""`tuner_fn`: what TFX's Tuner calls, by the dotted path `trainer_module.tune.tuner_fn`."""
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine.base_tuner import BaseTuner
+from tfx.components.tuner.component import TunerFnResult
+
+from errors import HeldBack, UsageError
+from locations import whole
+from records.training import TRIAL, Search, Trial
+from records.workload import Workload
+from trainer_module import checkpoint
+from trainer_module.budget import BudgetTooShort
+from trainer_module.devices import make_strategy
+from trainer_module.settings import ModelSettings, TrainerSettings, seconds_of, with_values
+from trainer_module.training import Task, open_task, train_model
+from trainer_module.tune_settings import SEARCHED, TuneSettings, Values
+
+_log = logging.getLogger(__name__)
+_progress = logging.getLogger("edgeline.progress")
+
+
+def tuner_fn(fn_args: Any) -> TunerFnResult:
+    """The search that TFX's Tuner runs.
+
+    `custom_config` of TFX's FnArgs has `workload`, `model`, `trainer` and `tune` (settings), each as JSON,
+    `seed`, `code` (the digest of what trains) and `checkpoints` (a folder that outlives a kill).
+
+    Raises:
+        EdgelineError: When the settings, the machine or the data do not allow training.
+    """
+    config, began = fn_args.custom_config, time.monotonic()
+    key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_graph_path)
+    trainer = TrainerSettings.model_validate_json(config["trainer"])
+    if trainer.strategy == "multi_worker":
+        raise UsageError(
+            "trainer.strategy is multi_worker, and a search trains in one process.",
+            "Its trials would be of another batch than the training.",
+            "Search with trainer.strategy=auto and as large a batch, pin what it finds, and train with that.",
+        )
+    replicas = make_strategy(trainer)
+    workload = Workload.from_json(config["workload"])
+    data = (fn_args.transform_graph_path, fn_args.train_files, fn_args.eval_files)
+    search = TrialSearch(
+        TuneSettings.model_validate_json(config["tune"]),
+        open_task(workload, *data, config["seed"]),
+        ModelSettings.model_validate_json(config["model"]),
+        trainer,
+        replicas,
+        Path(config["checkpoints"]) / key,
+        fn_args.working_dir,
+        began,
+    )
+    return TunerFnResult(tuner=search, fit_kwargs={})
+
+
+def make_oracle(tune: TuneSettings, epochs: int, seed: int) -> keras_tuner.Oracle:
+    """What proposes the settings of the next trial: to the same scores always the same ones."""
+    about = {
+        "objective": keras_tuner.Objective(tune.objective, "min" if tune.objective == "val_loss" else "max"),
+        "hyperparameters": _hyperparameters(tune),
+        "seed": seed or 1,  # Where it is 0, KerasTuner draws one.
+        "max_consecutive_failed_trials": tune.max_trials + 1,
+    }
+    if tune.algorithm == "hyperband":
+        oracle = keras_tuner.oracles.HyperbandOracle(max_epochs=epochs, **about)
+        oracle.max_trials = tune.max_trials
+    else:
+        oracle = keras_tuner.oracles.BayesianOptimizationOracle(max_trials=tune.max_trials, **about)
+    oracle.verbose = 0
+    return oracle
+
+
+def _hyperparameters(tune: TuneSettings) -> keras_tuner.HyperParameters:
+    found = keras_tuner.HyperParameters()
+    for name, values in tune.space.items():
+        group, _, leaf = name.partition(".")
+        if isinstance(values.ends[0], bool):
+            # A Choice would give them as numbers.
+            one = len(set(values.choices)) == 1
+            _ = found.Fixed(name, values.choices[0]) if one else found.Boolean(name)
+            continue
+        if values.choices:
+            found.Choice(name, list(values.choices))
+            continue
+        add = found.Int if SEARCHED[group].model_fields[leaf].annotation is int else found.Float
+        more = {} if values.step is None else {"step": values.step}
+        add(name, *values.ends, sampling="log" if values.log else "linear", **more)
+    return found
+
+
+class _Stopped(keras_tuner.errors.FatalError):
+    """KerasTuner takes everything else for a trial that failed, and goes on."""
+
+
+class TrialSearch(BaseTuner):
+    """KerasTuner's search, of which a trial is one training of ours.
+
+    A finished trial leaves its result in `folder`, a file each. A search that begins again after a kill asks
+    the oracle from the first trial on, and gives it these results: so it goes on as an unbroken one would,
+    which KerasTuner's own state, reloaded, does not, and which a torn file of that state cannot prevent.
+    """
+
+    def __init__(
+        self,
+        tune: TuneSettings,
+        task: Task,
+        model: ModelSettings,
+        trainer: TrainerSettings,
+        replicas: Any,
+        folder: Path,
+        working_dir: str,
+        began: float,
+    ) -> None:
+        self._tune, self._task, self._model, self._trainer = tune, task, model, trainer
+        self._replicas, self._folder, self._began = replicas, folder, began
+        self._trials: list[Trial] = []
+        self._earlier_s = 0.0
+        oracle = make_oracle(tune, trainer.epochs, task.seed)
+        super().__init__(oracle=oracle, directory=working_dir, project_name="search", overwrite=True)
+
+    def search(self) -> None:
+        """Runs the trials, until they are as many as asked for or the budget is spent.
+
+        Raises:
+            HeldBack: When no trial trained a model.
+            UsageError: When not one trial fits into the budget.
+        """
+        try:
+            super().search()
+        except _Stopped as stopped:
+            cause = stopped.__cause__
+            if cause is not None and not isinstance(cause, BudgetTooShort):
+                raise cause from None
+            if not self._trials:
+                raise UsageError(
+                    f"tune.budget, {self._tune.budget}, is too short for one trial.",
+                    "Without one there are no better settings to train with.",
+                    "Give it more time, a smaller data.window or trainer.epochs, or a GPU.",
+                ) from cause
+            self._tell(f"tune.budget is spent after {len(self._trials)} of {self._tune.max_trials} trials")
+        if self._best is None:
+            raise HeldBack(
+                f"Each of {len(self._trials)} trials failed; the last one: {self._trials[-1].reason}",
+                "There are no best settings to train with.",
+                "Change tune.space, such as to a lower trainer.learning_rate, and run again.",
+            )
+        if self._tune.max_trials > 1 and sum(trial.score is not None for trial in self._trials) == 1:
+            _log.warning("Only trial %d trained a model: the search compared nothing.", self._best.number)
+        shutil.rmtree(self._folder)
+
+    @property
+    def result(self) -> Search:
+        """What the search found; once it has ended."""
+        assert self._best is not None
+        return Search(self._tune.objective, self._best.number, tuple(self._trials))
+
+    def pre_create_trial(self) -> None:
+        """Stops the search where no time is left; results of before a kill are taken in any case."""
+        if self._left_s <= 0 and not (self._place(len(self._trials) + 1) / TRIAL.name).is_file():
+            raise _Stopped
+
+    def run_trial(self, trial: Any) -> Mapping[str, float]:
+        """Trains with the settings of a trial, unless that was done before a kill; returns its score."""
+        given = trial.hyperparameters.values
+        for name in self._tune.space:
+            given[name] = _readable(given[name], self._tune.space[name])
+        new = Trial(
+            number=len(self._trials) + 1,
+            values={name: value for name, value in given.items() if "/" not in name},
+            epochs=given.get("tuner/epochs", given.get("trainer.epochs", self._trainer.epochs)),
+        )
+        done = TRIAL.find_readable(self._place(new.number))
+        if done is not None and _same(done, new):
+            self._earlier_s += done.seconds
+        elif (twin := next((one for one in self._trials if _same(one, new)), None)) is not None:
+            # What would come of it is known; of a small space, oracles propose the same again.
+            done = replace(twin, number=new.number, seconds=0.0)
+        else:
+            try:
+                done = self._trained(new)
+            except Exception as error:
+                raise _Stopped from error
+        self._trials.append(done)
+        if done.score is None:
+            self._tell(f"{self._name(done)} failed: {done.reason}")
+            raise keras_tuner.errors.FailedTrialError(done.reason)
+        best = ", the best so far" if done is self._best else ""
+        self._tell(f"{self._name(done)}: {self._tune.objective} {done.score:.4f}{best}")
+        return {self._tune.objective: done.score}
+
+    def _trained(self, trial: Trial) -> Trial:
+        import keras
+
+        began, place = time.monotonic(), self._place(trial.number)
+        self._tell(f"{self._name(trial)}: {', '.join(f'{n}={_shown(v)}' for n, v in trial.values.items())}")
+        keras.utils.clear_session()
+        model, trainer = with_values(trial.values, self._model, self._trainer)
+        limits: dict[str, Any] = {"epochs": trial.epochs}
+        if limited := self._left_s < trainer.budget_s:
+            limits["budget"] = f"{max(1, int(self._left_s))}s"
+        trainer = trainer.model_copy(update=limits)
+        checkpoints = place / "checkpoints"
+        try:
+            _, outcome = train_model(self._task, model, trainer, self._replicas, checkpoints, began)
+        except (HeldBack, BudgetTooShort) as error:
+            if limited and isinstance(error, BudgetTooShort):
+                raise
+            done = replace(trial, state="failed", reason=error.found)
+        else:
+            score = outcome.history[outcome.best_epoch][self._tune.objective]
+            done = replace(trial, score=score, best_epoch=outcome.best_epoch + 1)
+        done = replace(done, seconds=round(time.monotonic() - began, 3))
+        place.mkdir(parents=True, exist_ok=True)
+        with whole(place / TRIAL.name, sync=True) as file:
+            file.write(TRIAL.to_bytes(done))
+        # Last: killed between both, the trial is done.
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return done
+
+    @property
+    def _best(self) -> Trial | None:
+        sign = 1 if self._tune.objective == "val_loss" else -1
+        done = [trial for trial in self._trials if trial.score is not None]
+        return min(done, key=lambda trial: sign * (trial.score or 0.0), default=None)
+
+    @property
+    def _left_s(self) -> float:
+        """What is left of the budget, of which trials of before a kill have used some too."""
+        return seconds_of(self._tune.budget) - self._earlier_s - (time.monotonic() - self._began)
+
+    def _place(self, number: int) -> Path:
+        return self._folder / f"trial-{number}"
+
+    def _name(self, trial: Trial) -> str:
+        return f"trial {trial.number} of {self._tune.max_trials}"
+
+    def _tell(self, text: str) -> None:
+        _progress.info(text, extra={"progress": {"event": "trial", "text": text}})
+
+
+def _readable(value: Any, values: Values) -> Any:
+    """What an oracle proposes, as Python's own type, with no more digits than a person would pin."""
+    value = value.item() if hasattr(value, "item") else value
+    return float(f"{value:.6g}") if isinstance(value, float) and not values.choices else value
+
+
+def _same(one: Trial, other: Trial) -> bool:
+    return (one.values, one.epochs) == (other.values, other.epochs)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
