@@ -57,6 +57,7 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "StatisticsGen": StepInfo(
         "Counts what the examples of the window are like.",
+        code=("components.statistics_executor",),
         after=("ExampleGen",),
         outputs={"statistics": "statistics"},
         sections=("features",),
@@ -124,7 +125,7 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "Evaluator": StepInfo(
         "Measures the model by slice, and judges it.",
-        code=("components.evaluator",),
+        code=("components.evaluator_executor",),
         after=("ExampleGen", "Trainer", "ProductionModel"),
         inputs=("workload",),
         settings=("evaluation",),
