@@ -16,7 +16,7 @@ from tfx.types.artifact import Artifact
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils.import_utils import import_class_by_path
 
-from components.light_tfx import use_tensorflow_files
+from components.light_tfx import complete_tfx
 
 
 def declare(
@@ -70,9 +70,8 @@ class Late(BaseExecutor):
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
     ) -> None:
         """As the executor does."""
-        executor = import_class_by_path(self.runs)
-        use_tensorflow_files()
-        executor(self._context).Do(input_dict, output_dict, exec_properties)
+        complete_tfx()
+        import_class_by_path(self.runs)(self._context).Do(input_dict, output_dict, exec_properties)
 
 
 class LateBeam(Late, BaseBeamExecutor):

@@ -31,11 +31,13 @@ def import_light_tfx() -> None:
         import tfx.dsl.input_resolution.ops.ops  # noqa: F401
 
 
-def use_tensorflow_files() -> None:
-    """Gives TFX, in a process that has TensorFlow by now, its files, which TFX's executors expect."""
-    plugin = sys.modules.get("tfx.dsl.io.plugins.tensorflow_gfile")
-    if plugin is not None and getattr(plugin, "tf", None) is None:
-        importlib.reload(plugin)
+def complete_tfx() -> None:
+    """Makes TFX what it is without `import_light_tfx`, for its own executors; TensorFlow is imported now."""
+    package = sys.modules.get("tfx.components")
+    if package is not None and vars(package).pop("__getattr__", None) is not None:
+        importlib.reload(sys.modules["tfx.dsl.io.plugins.tensorflow_gfile"])
+        assert package.__spec__ is not None and package.__spec__.loader is not None
+        package.__spec__.loader.exec_module(package)
 
 
 @contextmanager
@@ -67,16 +69,15 @@ def stand_ins(modules: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
 def _import_components_one_by_one() -> None:
     """Keeps TFX's package of components from importing all of them where one is asked for."""
     spec = importlib.util.find_spec("tfx.components")
-    assert spec is not None and spec.loader is not None
-    package, loader = importlib.util.module_from_spec(spec), spec.loader
+    assert spec is not None
+    package = importlib.util.module_from_spec(spec)
 
-    def whole(name: str) -> Any:
-        # `from tfx import v1`, in a workload's module, takes all of them from the package.
+    def of_all(name: str) -> Any:
+        # `from tfx import v1`, in a workload's module, takes them from the package.
         if name.startswith("_"):
             raise AttributeError(name)
-        del package.__getattr__
-        loader.exec_module(package)
+        complete_tfx()
         return getattr(package, name)
 
-    package.__getattr__ = whole  # type: ignore[method-assign]
-    sys.modules["tfx.components"] = package
+    package.__getattr__ = of_all  # type: ignore[method-assign]
+    sys.modules["tfx.components"] = sys.modules["tfx"].components = package  # type: ignore[attr-defined]

@@ -42,10 +42,10 @@ def test_what_was_left_out_can_be_imported_later(code):
     assert prints(LIGHT + code) == ["3"]
 
 
-def test_an_executor_that_needs_tensorflow_has_its_files():
+def test_an_executor_of_tfx_has_all_of_it():
     code = (
-        "from tfx.dsl.io import fileio; from components.light_tfx import use_tensorflow_files; "
-        "before = fileio._get_filesystem('/tmp').__name__; import tensorflow; use_tensorflow_files(); "
-        "print(before, fileio._get_filesystem('/tmp').__name__)"
+        "from tfx.dsl.io import fileio; from components.light_tfx import complete_tfx; "
+        "before = fileio._get_filesystem('/tmp').__name__; complete_tfx(); import tfx.components; "
+        "print(before, fileio._get_filesystem('/tmp').__name__, tfx.components.Pusher.__name__)"
     )
-    assert prints(LIGHT + code) == ["LocalFilesystem", "TensorflowFilesystem"]
+    assert prints(LIGHT + code) == ["LocalFilesystem", "TensorflowFilesystem", "Pusher"]

@@ -54,9 +54,9 @@ def test_the_metrics_have_the_names_that_bounds_and_manifest_use(shelf):
 
 
 def test_tfma_reads_it_as_it_is_written(shelf):
-    import tensorflow_model_analysis as tfma
     from google.protobuf import json_format
+    from tensorflow_model_analysis.proto import config_pb2
 
     written = config(replace(shelf, normal="ok"))
-    read = json_format.Parse(json.dumps(written), tfma.EvalConfig())
+    read = json_format.Parse(json.dumps(written), config_pb2.EvalConfig())
     assert json_format.MessageToDict(read, preserving_proto_field_name=True) == written

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 
+import numpy as np
 import pytest
 
 from runners.local import artifact_records
@@ -37,7 +38,7 @@ def begin(tmp_path, make_run):
 
 def write_log(folder, loss):
     board = Board(folder)
-    board.epoch(1, {"loss": loss, "val_loss": loss})
+    board.epoch(1, {"loss": loss, "val_loss": loss}, np.eye(2, dtype=int), ("no", "yes"))
     board.close()
 
 
@@ -121,6 +122,8 @@ def test_the_training_that_goes_on_is_shown_and_still_is_when_its_log_moved(work
         three = [f"{LIVE}/{name}" for name in ("eval", "steps", "train")]
         server.wait_for(lambda: server.runs() == three)
         assert server.losses(f"{LIVE}/train") == [0.25]
+        ((tag, about),) = server.get("data/plugin/images/tags")[f"{LIVE}/eval"].items()
+        assert (tag, about["samples"]) == ("confusion", 1)
 
         keep(workspace, RunFolder(workspace / "runs" / LIVE), loss=0.125)
         for file in sorted((workspace / "checkpoints").rglob("*"), reverse=True):
