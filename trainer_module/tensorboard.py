@@ -92,7 +92,7 @@ class Board:
     def mistakes(
         self, inputs: Any, probabilities: NDArray[np.floating[Any]], true: Any, labels: Sequence[str]
     ) -> None:
-        """The photos on which the model is most sure of a wrong answer, 16 at most, as of the last epoch.
+        """The photos on which the model is most sure of a wrong answer, 16 at most; once, at the end.
 
         Args:
             inputs: What the model read, array, tensor, or None where it is not in memory; nothing is shown
@@ -183,20 +183,17 @@ class _EventFile:
             self._write(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=found)))
 
     def image(self, step: int, tag: str, picture: Image.Image, description: str) -> None:
+        import tensorflow as tf
         from tensorflow.core.framework import summary_pb2
         from tensorflow.core.util import event_pb2
 
         file = io.BytesIO()
         picture.save(file, "png")
+        parts = [str(picture.width).encode(), str(picture.height).encode(), file.getvalue()]
         value = summary_pb2.Summary.Value(
             tag=tag,
-            metadata={"summary_description": description},
-            image={
-                "width": picture.width,
-                "height": picture.height,
-                "colorspace": len(picture.getbands()),
-                "encoded_image_string": file.getvalue(),
-            },
+            metadata={"plugin_data": {"plugin_name": "images"}, "summary_description": description},
+            tensor=tf.make_tensor_proto(parts),
         )
         self._write(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=[value])))
 

@@ -23,6 +23,8 @@ from runners.shared.stdout import say
 
 # How often TensorBoard looks for new points, and this command for where they are written.
 _LOOK_S = 5
+# What its libraries say while they are imported, nobody can act on.
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
 
 
 @click.command(cls=Command)
@@ -98,7 +100,7 @@ def _serve(logs: Mapping[str, Path], look: Callable[[], Mapping[str, Path]], por
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", links]
         command += ["--reload_interval", str(_LOOK_S), *(["--port", str(port)] if port is not None else [])]
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        server = subprocess.Popen(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+        server = subprocess.Popen(command, env={**os.environ, **_QUIET})
         try:
             while server.poll() is None:
                 with suppress(subprocess.TimeoutExpired):

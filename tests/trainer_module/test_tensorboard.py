@@ -32,7 +32,8 @@ def points(events, tag):
 
 
 def pictures(events, tag):
-    return [(image.step, Image.open(io.BytesIO(image.encoded_image_string))) for image in events.Images(tag)]
+    files = [(event.step, event.tensor_proto.string_val[2]) for event in events.Tensors(tag)]
+    return [(step, Image.open(io.BytesIO(file))) for step, file in files]
 
 
 def test_numbers_of_train_and_eval_have_the_same_names_in_two_runs(tmp_path):
@@ -140,7 +141,7 @@ def test_the_photos_of_the_surest_mistakes_are_shown_with_what_was_true_and_said
     board.epoch(5, LOGS)
     board.mistakes(photos, probabilities, true, LABELS)
     events = read(tmp_path, "eval")
-    tags = sorted(events.Tags()["images"])
+    tags = sorted(events.Tags()["tensors"])
     assert tags[:2] == ["mistakes/01 ok -> misplaced", "mistakes/02 damaged -> ok"]
     assert len(tags) == 16
     ((step, worst),) = pictures(events, tags[0])
@@ -155,10 +156,10 @@ def test_the_photos_of_the_surest_mistakes_are_shown_with_what_was_true_and_said
 )
 def test_what_is_no_photo_is_not_shown(tmp_path, inputs):
     Board(tmp_path).mistakes(inputs, np.array([[0.9, 0.1], [0.2, 0.8]]), [1, 1], ("no", "yes"))
-    assert read(tmp_path, "eval").Tags()["images"] == []
+    assert read(tmp_path, "eval").Tags()["tensors"] == []
 
 
 def test_a_model_without_mistakes_has_no_photos_of_them(tmp_path):
     photos = np.zeros((2, 4, 4, 3), np.uint8)
     Board(tmp_path).mistakes(photos, np.array([[0.9, 0.1], [0.2, 0.8]]), [0, 1], ("no", "yes"))
-    assert read(tmp_path, "eval").Tags()["images"] == []
+    assert read(tmp_path, "eval").Tags()["tensors"] == []
