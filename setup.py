@@ -38,6 +38,8 @@ setup(
         "rich",
         "scipy",
         "sqlalchemy>=2",
+        # TensorFlow no longer brings it, from 2.20 on.
+        "tensorboard",
         "universal-pathlib",
     ],
     extras_require={

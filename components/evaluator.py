@@ -1,200 +1,22 @@
-"""TFX's Evaluator with an optional production model, bounds with a minimum support, verdict in sentences.
+"""TFX's Evaluator with an optional production model, bounds with a minimum support, verdict in sentences."""
 
-TFMA computes the metrics by slice, `gates/bounds.py` judges them; the blessing is TFX's standard artifact.
-"""
-
-import logging
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-from tfx.components.evaluator import constants
-from tfx.components.evaluator.component import Evaluator as TfxEvaluator
-from tfx.components.evaluator.executor import Executor
-from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
-from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
-from tfx.types import Channel, artifact_utils
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, ModelEvaluation
 
-from components import answers
-from gates.bounds import judge
-from gates.settings import EvaluationSettings
-from records.evaluation import METRICS, Confusion, Metrics
-from records.verdict import VERDICT
-from records.workload import Workload
-
-log = logging.getLogger("edgeline.evaluator")
-
-_OF_ALARMS = ("auc", "recall_at_false_alarms")
+from components.declared import LateBeam, declare
 
 
-class EvaluatorExecutor(Executor):
+class EvaluatorExecutor(LateBeam):
     """Evaluates with TFMA, then judges."""
 
-    def Do(
-        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
-    ) -> None:
-        """See `Evaluator`."""
-        baseline = artifact_utils.get_single_instance(input_dict["baseline_model"])
-        has_baseline = baseline.get_int_custom_property("has_model") == 1
-        if not has_baseline:
-            input_dict = {key: value for key, value in input_dict.items() if key != "baseline_model"}
-        evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
-        workload = Workload.from_json(exec_properties["workload"])
-        if has_baseline:
-            exec_properties = {**exec_properties, "custom_extractors": answers.EXTRACTORS}
-            self._beam_pipeline_args: list[str] = [
-                *self._beam_pipeline_args,
-                *answers.flags(evaluation, workload),
-            ]
-        super().Do(input_dict, output_dict, exec_properties)
-
-        # TFMA takes the names away where there is one model.
-        candidate = "candidate" if has_baseline else ""
-        metrics = Metrics(
-            candidate=read_metrics(evaluation, candidate, workload),
-            baseline=read_metrics(evaluation, "baseline", workload) if has_baseline else None,
-            baseline_version=baseline.get_int_custom_property("version"),
-            confusion=read_confusion(evaluation, candidate, workload.labels),
-        )
-        METRICS.write(Path(evaluation), metrics)
-        settings = EvaluationSettings.model_validate_json(exec_properties["settings"])
-        said = answers.read_answers(Path(evaluation), workload) if has_baseline else None
-        verdict = judge(metrics, settings, said)
-        for warning in verdict.warnings:
-            log.warning(warning)
-        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        VERDICT.write(Path(blessing.uri), verdict)
-        name, value = constants.NOT_BLESSED_FILE_NAME, constants.NOT_BLESSED_VALUE
-        if verdict.passed:
-            name, value = constants.BLESSED_FILE_NAME, constants.BLESSED_VALUE
-        Path(blessing.uri, name).touch()
-        blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
+    runs = "components.evaluator_executor.EvaluatorExecutor"
 
 
-def read_metrics(
-    evaluation: str, model_name: str, workload: Workload
-) -> dict[str, dict[str, dict[str, float]]]:
-    """TFMA's metrics of one model, by kind of slice and slice, with what follows from its confusion matrices.
-
-    `evaluation` is the folder that TFMA wrote to; `model_name` is empty where one model was evaluated. The
-    workload has the labels by id: TFMA slices by the transformed label, which shadows the raw one.
-
-    Returns:
-        `{"overall": {"all": {"accuracy": 0.93, "loss": 0.2, "example_count": 480.0}}, "class": {"ok": ...},
-            ...}`
-    """
-    import tensorflow_model_analysis as tfma
-
-    result = tfma.load_eval_result(evaluation, model_name=model_name)
-    matrices = {_slice(key, workload): _matrix(plots, workload.labels) for key, plots in result.plots}
-    metrics: dict[str, dict[str, dict[str, float]]] = {
-        kind: {} for kind in ("overall", *workload.slice_features)
-    }
-    for key, by_output in result.slicing_metrics:
-        (_, by_sub_key), *_ = by_output.items()
-        kind, name = _slice(key, workload)
-        matrix = matrices[kind, name]
-        found = {
-            metric: float(value["doubleValue"])
-            for values in by_sub_key.values()
-            for metric, value in values.items()
-            if "doubleValue" in value
-        }
-        if not _has_both(matrix, workload):
-            found = {metric: value for metric, value in found.items() if metric not in _OF_ALARMS}
-        of_class = workload.labels.index(name) if kind == "class" else None
-        metrics[kind][name] = found | by_class(
-            matrices["overall", "all"] if kind == "class" else matrix, of_class
-        )
-    return {kind: dict(sorted(slices.items())) for kind, slices in metrics.items()}
-
-
-def read_confusion(evaluation: str, model_name: str, labels: Sequence[str]) -> Confusion:
-    """TFMA's confusion matrix of one model over all eval examples; as for `read_metrics`."""
-    import tensorflow_model_analysis as tfma
-
-    plots = tfma.load_eval_result(evaluation, model_name=model_name).plots
-    rows = next(_matrix(found, labels) for key, found in plots if not key)
-    return Confusion(tuple(labels), tuple(map(tuple, rows)))
-
-
-def by_class(matrix: Sequence[Sequence[int]], of_class: int | None) -> dict[str, float]:
-    """Recall, precision and F1 of one class, or the means over those that have examples.
-
-    A number of the matrix is how often an example of the row's class was taken for the column's.
-    """
-    found = []
-    for number, row in enumerate(matrix):
-        right, there, said = row[number], sum(row), sum(other[number] for other in matrix)
-        if there and of_class in (None, number):
-            found.append((right / there, right / said if said else 0.0, 2 * right / (there + said)))
-    if not found:
-        return {}
-    recall, precision, f1 = (sum(values) / len(found) for values in zip(*found, strict=True))
-    return {"recall": recall, "precision": precision, "f1": f1}
-
-
-def _slice(key: Sequence[tuple[str, Any]], workload: Workload) -> tuple[str, str]:
-    """The kind of slice and the slice."""
-    if not key:
-        return "overall", "all"
-    ((feature, value),) = key
-    kind = next(kind for kind, of in workload.slice_features.items() if of == feature)
-    return kind, workload.labels[int(value)] if kind == "class" else str(value)
-
-
-def _matrix(by_output: Any, labels: Sequence[str]) -> list[list[int]]:
-    rows = [[0] * len(labels) for _ in labels]
-    (_, by_sub_key), *_ = by_output.items()
-    # The config asks for the threshold 0 alone: the most probable class.
-    (matrix,) = by_sub_key[""]["multiClassConfusionMatrixAtThresholds"]["matrices"]
-    for entry in matrix["entries"]:
-        # Protobuf's JSON leaves zeros out, so class 0 is no key at all.
-        predicted = entry.get("predictedClassId", 0)
-        if predicted >= 0:
-            rows[entry.get("actualClassId", 0)][predicted] += round(entry["numWeightedExamples"])
-    return rows
-
-
-def _has_both(matrix: Sequence[Sequence[int]], workload: Workload) -> bool:
-    """Whether there are both alarms and what is normal."""
-    sums = dict(zip(workload.labels, map(sum, matrix), strict=True))
-    normal = sums.get(workload.normal, 0)
-    return 0 < normal < sum(sums.values())
-
-
-class EvaluatorSpec(ComponentSpec):
-    """Parameters and channels of `Evaluator`."""
-
-    PARAMETERS = {
-        "eval_config": ExecutionParameter(type=str),
-        "workload": ExecutionParameter(type=str),
-        "settings": ExecutionParameter(type=str),
-        "code": ExecutionParameter(type=str),
-    }
-    INPUTS = {
-        "examples": ChannelParameter(type=Examples),
-        "model": ChannelParameter(type=Model),
-        "baseline_model": ChannelParameter(type=Model),
-    }
-    OUTPUTS = {
-        "evaluation": ChannelParameter(type=ModelEvaluation),
-        "blessing": ChannelParameter(type=ModelBlessing),
-    }
-
-
-class Evaluator(TfxEvaluator):
-    """Evaluates a trained model by slice on the split `eval`, beside the production model if there is one.
-
-    `eval_config` is a `tfma.EvalConfig` as JSON.
-    """
-
-    SPEC_CLASS = EvaluatorSpec
-    EXECUTOR_SPEC = BeamExecutorSpec(EvaluatorExecutor)
-
-    def __init__(self, **given: Any) -> None:
-        outputs = {name: Channel(type=channel.type) for name, channel in EvaluatorSpec.OUTPUTS.items()}
-        # Past TFX's own, which has another specification.
-        BaseBeamComponent.__init__(self, EvaluatorSpec(**given, **outputs))
+# `eval_config` is a `tfma.EvalConfig` as JSON. The split is `eval`; where there is a production model, both
+# are evaluated on the same examples.
+Evaluator = declare(
+    "Evaluator",
+    EvaluatorExecutor,
+    parameters={"eval_config": str, "workload": str, "settings": str, "code": str},
+    inputs={"examples": Examples, "model": Model, "baseline_model": Model},
+    outputs={"evaluation": ModelEvaluation, "blessing": ModelBlessing},
+)

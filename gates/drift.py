@@ -2,7 +2,7 @@
 
 import heapq
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,28 +22,39 @@ _MOST_SHOWN = 5
 log = logging.getLogger("edgeline.gate")
 
 
-def statistics_options(schema: "schema_pb2.Schema", unmeasured: Collection[str] = ()) -> Any:
-    """A `tfdv.StatsOptions` for the features of a schema: of the window, of its newest span, and of the rest.
+def features_to_count(schema: "schema_pb2.Schema", unmeasured: Collection[str] = ()) -> dict[str, list[str]]:
+    """The names of the features that are measured, and of those among them whose values are not counted.
 
     Texts of whose values the schema says nothing, ids and times, are measured without counting each value:
     that would hold all of them in memory.
     """
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    measured = [feature for feature in schema.feature if feature.name not in unmeasured]
+    uncounted = [
+        feature.name
+        for feature in measured
+        if feature.type == schema_pb2.BYTES
+        and not (feature.WhichOneof("domain_info") or feature.HasField("drift_comparator"))
+    ]
+    return {"measured": [feature.name for feature in measured], "uncounted": uncounted}
+
+
+def statistics_options(measured: Sequence[str], uncounted: Sequence[str]) -> Any:
+    """A `tfdv.StatsOptions` for features by name: of the window, of its newest span, and of the rest."""
     import tensorflow_data_validation as tfdv
     from tensorflow_metadata.proto.v0 import schema_pb2
     from tfx_bsl.public.proto import slicing_spec_pb2
 
     slicing = slicing_spec_pb2.SlicingConfig()
     slicing.slicing_specs.add().feature_keys.append("newest_span")
-    measured = [feature for feature in schema.feature if feature.name not in unmeasured]
-    uncounted = schema_pb2.Schema()
-    for feature in measured:
-        told = feature.WhichOneof("domain_info") or feature.HasField("drift_comparator")
-        if feature.type == schema_pb2.BYTES and not told:
-            # What TFDV takes for an image it takes for bytes.
-            uncounted.feature.add(name=feature.name, type=schema_pb2.BYTES).image_domain.SetInParent()
+    schema = schema_pb2.Schema()
+    for name in uncounted:
+        # What TFDV takes for an image it takes for bytes.
+        schema.feature.add(name=name, type=schema_pb2.BYTES).image_domain.SetInParent()
     return tfdv.StatsOptions(
-        feature_allowlist=[feature.name for feature in measured],
-        schema=uncounted,
+        feature_allowlist=list(measured),
+        schema=schema,
         slicing_config=slicing,
         num_rank_histogram_buckets=_MOST_TEXTS,
     )

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfx.components import ExampleValidator, SchemaGen, StatisticsGen, Trainer, Transform
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
@@ -21,9 +20,9 @@ from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
 from components.run_report import RunReport
-from components.tuner import Tuner
+from components.tfx_steps import ExampleValidator, SchemaGen, StatisticsGen, Trainer, Transform, Tuner
 from edge.settings import ConversionSettings
-from gates.drift import statistics_options
+from gates.drift import features_to_count
 from gates.settings import EdgeLimits
 from pipeline.evaluation import evaluation_config
 from pipeline.settings import Settings, part
@@ -120,9 +119,10 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     ).with_id("ExampleGen")
     statistics = StatisticsGen(
         examples=ingest.outputs["examples"],
-        stats_options=statistics_options(read_schema(workload), workload.unmeasured),
+        features=json.dumps(features_to_count(read_schema(workload), workload.unmeasured)),
+        code=observed.code_of("StatisticsGen"),
     )
-    inferred = SchemaGen(statistics=statistics.outputs["statistics"])
+    inferred = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=1)
     curated = ImportSchemaGen(text=Path(workload.schema).read_text(encoding="utf-8"))
     anomalies = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=curated.outputs["schema"]
@@ -149,10 +149,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         examples=ingest.outputs["examples"],
         schema=curated.outputs["schema"],
         preprocessing_fn=f"{workload.module}.preprocessing_fn",
-        custom_config={**seen_by_transform, "code": observed.code_of("Transform")},
-        materialize=False,
-        disable_analyzer_cache=True,
-        disable_statistics=True,
+        custom_config=json.dumps({**seen_by_transform, "code": observed.code_of("Transform")}),
+        disable_statistics=1,
     )
     transform.add_upstream_node(gate)
     learned_from = {
@@ -169,17 +167,20 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "seed": settings.seed,
         "checkpoints": paths.checkpoints,
     }
-    tuner = None
+    tuner, found = None, {}
     if settings.tune.max_trials:
         tune = {"tune": settings.tune.model_dump_json(), "code": observed.code_of("Tuner")}
         tuner = Tuner(
-            tuner_fn="trainer_module.tune.tuner_fn", **learned_from, custom_config={**training, **tune}
+            tuner_fn="trainer_module.tune.tuner_fn",
+            **learned_from,
+            custom_config=json.dumps({**training, **tune}),
         )
+        found = {"hyperparameters": tuner.outputs["best_hyperparameters"]}
     trainer = Trainer(
         run_fn="trainer_module.run.run_fn",
         **learned_from,
-        hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
-        custom_config={**training, "code": observed.code_of("Trainer")},
+        **found,
+        custom_config=json.dumps({**training, "code": observed.code_of("Trainer")}),
     )
     production = ProductionModel(
         push=paths.push,

@@ -1,5 +1,8 @@
 """What is measured of a trained model: the slices and metrics that TFMA computes."""
 
+import json
+from typing import Any
+
 from records.workload import Workload
 
 
@@ -12,43 +15,44 @@ def evaluation_config(workload: Workload, false_alarm_rate: float) -> str:
     Both models get raw examples through their own Transform graph, so that each is judged with its own
     preprocessing.
     """
-    import tensorflow_model_analysis as tfma
-    from google.protobuf import json_format, text_format
-
-    model = """
-      model_specs {{
-        name: "{name}" is_baseline: {is_baseline}
-        signature_name: "serving_default"
-        preprocessing_function_names: "transform_features"
-        label_key: "label"
-        prediction_key: "probabilities"
-      }}"""
-    features = workload.slice_features.values()
-    slices = "".join(f'slicing_specs {{ feature_keys: "{feature}" }}' for feature in features)
-    alarms = ""
+    signatures = {
+        "signature_name": "serving_default",
+        "preprocessing_function_names": ["transform_features"],
+        "label_key": "label",
+        "prediction_key": "probabilities",
+    }
+    metrics: list[dict[str, Any]] = [
+        {
+            "metrics": [
+                _metric("ExampleCount"),
+                _metric("SparseCategoricalAccuracy", name="accuracy"),
+                _metric("SparseCategoricalCrossentropy", name="loss"),
+                _metric("MultiClassConfusionMatrixPlot", thresholds=[0.0]),
+            ]
+        }
+    ]
     if workload.normal:
-        alarms = f"""
-      metrics_specs {{
-        metrics {{ class_name: "AUC" config: '"name": "auc"' }}
-        metrics {{
-          class_name: "SpecificityAtSensitivity"
-          config: '"name": "recall_at_false_alarms", "sensitivity": {1 - false_alarm_rate}'
-        }}
-        binarize {{ class_ids {{ values: {workload.labels.index(workload.normal)} }} }}
-      }}"""
-    config = text_format.Parse(
-        model.format(name="candidate", is_baseline="false")
-        + model.format(name="baseline", is_baseline="true")
-        + "slicing_specs { }"
-        + slices
-        + """
-      metrics_specs {
-        metrics { class_name: "ExampleCount" }
-        metrics { class_name: "SparseCategoricalAccuracy" config: '"name": "accuracy"' }
-        metrics { class_name: "SparseCategoricalCrossentropy" config: '"name": "loss"' }
-        metrics { class_name: "MultiClassConfusionMatrixPlot" config: '"thresholds": [0.0]' }
-      }"""
-        + alarms,
-        tfma.EvalConfig(),
-    )
-    return json_format.MessageToJson(config, preserving_proto_field_name=True)
+        of_alarms = _metric(
+            "SpecificityAtSensitivity", name="recall_at_false_alarms", sensitivity=1 - false_alarm_rate
+        )
+        normal = workload.labels.index(workload.normal)
+        metrics.append(
+            {
+                "metrics": [_metric("AUC", name="auc"), of_alarms],
+                "binarize": {"class_ids": {"values": [normal]}},
+            }
+        )
+    config = {
+        "model_specs": [
+            {"name": "candidate", **signatures},
+            {"name": "baseline", "is_baseline": True, **signatures},
+        ],
+        "slicing_specs": [{}, *({"feature_keys": [name]} for name in workload.slice_features.values())],
+        "metrics_specs": metrics,
+    }
+    return json.dumps(config)
+
+
+def _metric(class_name: str, **config: Any) -> dict[str, str]:
+    # As TFMA has it, what is in the braces.
+    return {"class_name": class_name, **({"config": json.dumps(config)[1:-1]} if config else {})}

@@ -58,6 +58,7 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "StatisticsGen": StepInfo(
         "Counts what the examples of the window are like.",
+        code=("components.statistics_executor",),
         after=("ExampleGen",),
         outputs={"statistics": "statistics"},
         sections=("features",),
@@ -107,7 +108,7 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "Tuner": StepInfo(
         "Searches better settings of the network and of its training.",
-        code=("components.tuner", "trainer_module.tune"),
+        code=("components.tuner_executor", "trainer_module.tune"),
         workload_code=("module",),
         after=("ExampleGen", "ImportSchemaGen", "Transform"),
         only_with="tune.max_trials",
@@ -137,7 +138,7 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "Evaluator": StepInfo(
         "Measures the model by slice, and judges it.",
-        code=("components.evaluator",),
+        code=("components.evaluator_executor",),
         after=("ExampleGen", "Trainer", "ProductionModel"),
         inputs=("workload",),
         settings=("evaluation",),

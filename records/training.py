@@ -7,6 +7,10 @@ from typing import Literal
 
 from records.json_file import JsonFile, JsonLines
 
+# The folder of what TensorBoard shows of a training, in its `model_run` artifact; the name too of the event
+# that says where it is written meanwhile.
+TENSORBOARD = "tensorboard"
+
 
 @dataclass(frozen=True)
 class Epoch:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from records.training import TENSORBOARD
 from trainer_module import checkpoint, devices
 from trainer_module.loop import Loop, Tally
 from trainer_module.settings import TrainerSettings
+from trainer_module.tensorboard import Board
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
 
 _progress = logging.getLogger("edgeline.progress")
@@ -34,6 +37,15 @@ class Outcome:
     resumed_from_epoch: int | None  # epochs done before this process; None when it began with the first
     steps: int  # that this process took
     seconds: float  # what it spent on them, and on measuring and saving
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What TensorBoard shows beside numbers, of the eval split."""
+
+    labels: Sequence[str]  # names, in the order of ids
+    inputs: Any  # what the model reads, in the order of the batches; None where that is not kept
+    true: Any  # label ids of these, [N]
 
 
 def compile_model(
@@ -70,6 +82,7 @@ def train(
     evaluation: tf.data.Dataset,
     settings: TrainerSettings,
     folder: Path,
+    shown: Shown | None = None,
 ) -> Outcome:
     """Trains until `epochs` are done or eval gets no better; the model then has its best weights.
 
@@ -85,7 +98,8 @@ def train(
         steps: In an epoch.
         evaluation: The batches that tell which epoch is the best.
         settings: Epochs and patience.
-        folder: Where the checkpoint of this one training lies.
+        folder: Where the checkpoint of this one training lies, and below it what TensorBoard reads.
+        shown: What TensorBoard shows; nothing is written for it where this is None.
 
     Raises:
         HeldBack: When the loss is no longer a finite number.
@@ -109,13 +123,17 @@ def train(
     done, taken, finished = agreed()
     if resumed and not finished:
         _progress.info("Going on after epoch %d of %d and %d steps.", done, settings.epochs, taken)
+    if shown and chief:
+        state.board = Board(folder / TENSORBOARD, done, done * steps + taken)
+        state.labels = shown.labels
     before, started = done, time.monotonic()
     steps_here = -taken
     batches = None if finished else iter(batches_of(range(done, settings.epochs), taken))
     while batches and not finished:
         while taken < steps:
             now = min(_STEPS_AT_ONCE, steps - taken)
-            state.tally, taken = loop.run(batches, now, state.tally), taken + now
+            taken += now
+            state.take(batches, now, done * steps + taken)
             if chief and taken < steps:
                 state.save_when_due()
         steps_here += steps
@@ -124,10 +142,22 @@ def train(
     seconds = time.monotonic() - started
     if chief:
         model.set_weights(state.best_weights)
+    if shown and state.board:
+        if state.best_answers is None:
+            state.best_answers = state.evaluate().probabilities
+        state.board.mistakes(shown.inputs, state.best_answers, shown.true, shown.labels)
+        state.board.close()
     return Outcome(state.history, state.best_epoch, before if resumed else None, steps_here, seconds)
 
 
-def _evaluation(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], dict[str, float]]:
+@dataclass(frozen=True)
+class _Measured:
+    logs: dict[str, float]
+    confusion: np.ndarray  # examples by label and answer, [labels, labels]
+    probabilities: np.ndarray  # [N, labels]
+
+
+def _evaluation(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], _Measured]:
     """Makes what measures loss, accuracy and the mean recall of classes on one device, every example once.
 
     Keras's own evaluation under a strategy fails on a batch that the replicas cannot share evenly.
@@ -141,23 +171,26 @@ def _evaluation(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], di
         input_signature=[tf.TensorSpec(model.input_shape, model.inputs[0].dtype)],
     )
 
-    def evaluate() -> dict[str, float]:
+    def evaluate() -> _Measured:
         loss = keras.metrics.SparseCategoricalCrossentropy()
         accuracy = keras.metrics.SparseCategoricalAccuracy()
         confusion = np.zeros([model.output_shape[-1]] * 2, np.int64)
+        answers = []
         for inputs, label in batches:
             probabilities = predict(inputs)
             loss.update_state(label, probabilities)
             accuracy.update_state(label, probabilities)
             said = tf.argmax(probabilities, axis=1)
+            answers.append(probabilities.numpy())
             confusion += tf.math.confusion_matrix(label, said, model.output_shape[-1]).numpy()
         there = confusion.sum(axis=1)
         recalls = confusion.diagonal()[there > 0] / there[there > 0]
-        return {
+        logs = {
             "val_loss": float(loss.result()),
             "val_accuracy": float(accuracy.result()),
             "val_recall": float(recalls.mean()),
         }
+        return _Measured(logs, confusion, np.concatenate(answers))
 
     return evaluate
 
@@ -174,13 +207,16 @@ class _Epochs:
         settings: TrainerSettings,
         folder: Path,
         resumed: checkpoint.Checkpoint | None,
-        evaluate: Callable[[], Mapping[str, float]],
+        evaluate: Callable[[], _Measured],
     ) -> None:
         self.loop, self.settings, self.folder, self.evaluate = loop, settings, folder, evaluate
         self.history: list[Mapping[str, float]] = list(resumed.history) if resumed else []
         self.best_weights: Sequence[Any] = resumed.best_weights if resumed else ()
         self.tally = resumed.tally if resumed else Tally()
         self.saved = time.monotonic()
+        self.board: Board | None = None
+        self.labels: Sequence[str] = ()
+        self.best_answers: np.ndarray | None = None
 
     @property
     def best_epoch(self) -> int:
@@ -197,23 +233,36 @@ class _Epochs:
             return True
         return bool(done and patience) and done - 1 - self.best_epoch >= patience
 
+    def take(self, batches: Iterator[Any], steps: int, done: int) -> None:
+        """Takes so many steps; `done` are they, over all epochs, then."""
+        before = self.tally
+        self.tally = self.loop.run(batches, steps, before)
+        if self.board:
+            logs = self.tally.since(before).logs(self.loop.batch_size)
+            self.board.steps(done, {**logs, "learning_rate": self.loop.learning_rate})
+
     def save_when_due(self) -> None:
         """Writes a checkpoint in mid-epoch where the last one is old."""
         if time.monotonic() - self.saved >= CHECKPOINT_S:
             self._save()
 
-    def end(self, measured: bool) -> None:
-        """Ends the epoch; where it is `measured`, the chief's, it is evaluated, saved and reported."""
+    def end(self, chief: bool) -> None:
+        """Ends the epoch; the chief's is measured, saved and reported."""
         tally, self.tally = self.tally, Tally()
-        if not measured:
+        if not chief:
             return
         started = time.monotonic()
-        logs = {**tally.logs(self.loop.batch_size), **self.evaluate()}
+        measured = self.evaluate()
+        logs = {**tally.logs(self.loop.batch_size), **measured.logs}
         if not math.isfinite(logs["val_loss"]):
             raise self.loop.diverged("val_loss", logs["val_loss"])
         self.history.append(logs)
         if self.best_epoch == len(self.history) - 1:
             self.best_weights = self.loop.model.get_weights()
+            self.best_answers = measured.probabilities
+        if self.board:
+            shown = {**logs, "learning_rate": self.loop.learning_rate}
+            self.board.epoch(len(self.history), shown, measured.confusion, self.labels)
         self._save()
         self._report(logs, tally.seconds + time.monotonic() - started)
 

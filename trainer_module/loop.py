@@ -10,7 +10,7 @@ import math
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from errors import EdgelineError, HeldBack, UsageError
@@ -30,6 +30,11 @@ class Tally:
     hits: float = 0.0  # examples whose label had the highest probability
     seconds: float = 0.0
     waited_s: float = 0.0  # of these, for the next batch
+
+    def since(self, before: Tally) -> Tally:
+        """What the steps after those came to."""
+        own, earlier = astuple(self), astuple(before)
+        return Tally(*(now - then for now, then in zip(own, earlier, strict=True)))
 
     def logs(self, batch_size: int) -> dict[str, float]:
         """The epoch's figures, as Keras names them."""
@@ -83,12 +88,16 @@ class Loop:
         tally = self._added(tally, pending) if pending else tally
         return replace(tally, seconds=tally.seconds + time.perf_counter() - started)
 
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return float(self.model.optimizer.learning_rate)
+
     def diverged(self, name: str, value: float) -> HeldBack:
         """What to raise when a figure is no longer a finite number."""
-        optimizer = self.model.optimizer
+        step = int(self.model.optimizer.iterations.numpy())
         return HeldBack(
-            f"{name} became {value} at step {int(optimizer.iterations.numpy())} with a learning rate of"
-            f" {float(optimizer.learning_rate):.2g}.",
+            f"{name} became {value} at step {step} with a learning rate of {self.learning_rate:.2g}.",
             "The training diverged; its weights are of no use.",
             "Lower trainer.learning_rate and run again.",
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from records.training import EPOCHS, TRAINING, Epoch, TrainingSummary
+from records.training import EPOCHS, TENSORBOARD, TRAINING, Epoch, TrainingSummary
 from records.workload import Workload
 from trainer_module import checkpoint, devices, signatures, workers
 from trainer_module.settings import ModelSettings, TrainerSettings, with_values
@@ -88,4 +88,5 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         parameters=model.count_params(),
     )
     TRAINING.write(folder, summary)
+    shutil.copytree(checkpoints / TENSORBOARD, folder / TENSORBOARD)
     shutil.rmtree(checkpoints)

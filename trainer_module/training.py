@@ -84,8 +84,15 @@ def train_model(
             )
             settings = settings.model_copy(update={"epochs": epochs})
         loop = prepared.loop(settings)
+        split = task.evaluation
         outcome = fit.train(
-            loop, prepared.batches_of, prepared.steps, prepared.evaluation, settings, checkpoints
+            loop,
+            prepared.batches_of,
+            prepared.steps,
+            prepared.evaluation,
+            settings,
+            checkpoints,
+            fit.Shown(task.workload.labels, split.inputs, split.labels),
         )
     if settings.precision == "float32":
         return prepared.model, outcome

@@ -23,6 +23,10 @@ COMMANDS = {
     "runs": ("releases", "All runs, newest first."),
     "show": ("releases", "One run: steps, verdicts, reasons."),
     "report": ("report", "The page of a run: makes it where it is missing, prints its path."),
+    "tensorboard": (
+        "tensorboard",
+        "TensorBoard on the training of a run (the last that trained), or of several; Ctrl-C ends it.",
+    ),
     "verify": ("releases", "Compares every file of every release with its manifest."),
     "rollback": ("releases", "Puts an earlier release back in production."),
     "promote": ("releases", "Puts a named release in production."),

@@ -2,9 +2,11 @@
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,6 +192,8 @@ class _Session:
                 self.start_seconds = round(time.monotonic() - self.started, 3)
             progress.handle(event)
 
+        # While the worker is at work there is time to import what the page of the run is drawn with.
+        threading.Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()
         try:
             code = run_worker(folder, self.lock.descriptor, handle)
         except KeyboardInterrupt:

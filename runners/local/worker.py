@@ -62,6 +62,9 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
 
     absl_logging.set_verbosity(absl_logging.INFO)
 
+    from components.light_tfx import import_light_tfx
+
+    import_light_tfx()
     from pipeline.dag import Observed, Paths, create_pipeline
     from pipeline.settings import Settings
     from runners.local.step_runner import StepRunner

@@ -4,6 +4,7 @@
 {"event": "step", "step": "Trainer", "state": "running" | "done" | "cached" | "failed", "seconds": 12.3}
 {"event": "epoch", "epoch": 3, "epochs": 16, "loss": ..., "accuracy": ..., "val_accuracy": ..., "eta_s": ...}
 {"event": "trial", "text": "..."}
+{"event": "tensorboard", "folder": "..."}  where the Trainer writes for TensorBoard while it goes on
 {"event": "count", "what": "photos", "done": 1200, "total": 2400}
 {"event": "warning", "text": "..."}
 {"event": "error", "exit_code": 1, "found": "...", "why": "...", "do": "..."}

@@ -4,17 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tfx.components.example_validator.executor import Executor as ExampleValidatorExecutor
-from tfx.components.statistics_gen.executor import Executor as StatisticsGenExecutor
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ExampleStatistics, Schema
 
 from components.artifacts import Quarantine, Verdict
 from components.data_gate import DataGate
 from components.data_validator import DataValidator
 from components.import_schema_gen import ImportSchemaGen
+from components.tfx_steps import ExampleValidator, StatisticsGen
 from data.shelf.renderer import generate
 from errors import DataRefused
-from gates.drift import statistics_options
+from gates.drift import features_to_count
 from gates.settings import GateSettings
 from pipeline.workloads import read_schema
 from records.verdict import VERDICT
@@ -74,23 +73,21 @@ class Week:
     def __init__(self, examples, folder):
         self.statistics = artifact(ExampleStatistics, folder / "statistics")
         execute(
-            StatisticsGenExecutor,
+            StatisticsGen,
             {"examples": examples},
             {"statistics": self.statistics},
             folder,
-            stats_options_json=statistics_options(read_schema(SHELF), SHELF.unmeasured).to_json(),
-            exclude_splits="[]",
+            features=json.dumps(features_to_count(read_schema(SHELF), SHELF.unmeasured)),
         )
         self.schema = artifact(Schema, folder / "schema")
         text = Path(SHELF.schema).read_text()
         execute(ImportSchemaGen, {}, {"schema": self.schema}, folder, text=text)
         self.anomalies = artifact(ExampleAnomalies, folder / "anomalies")
         execute(
-            ExampleValidatorExecutor,
+            ExampleValidator,
             {"statistics": self.statistics, "schema": self.schema},
             {"anomalies": self.anomalies},
             folder,
-            exclude_splits="[]",
         )
 
     def judge(self, folder, quarantine=None, **settings):

@@ -7,7 +7,8 @@ import pytest
 from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
 
 from components.answers import read_answers
-from components.evaluator import Evaluator, read_metrics
+from components.evaluator import Evaluator
+from components.evaluator_executor import read_metrics
 from gates.paired import measures
 from gates.settings import Bound, EvaluationSettings
 from pipeline.evaluation import evaluation_config
@@ -32,7 +33,6 @@ def evaluate(trained, baseline, folder, bounds=()):
             bounds=bounds, beat_majority=False, min_class_examples=1000
         ).model_dump_json(),
         code="",
-        fairness_indicator_thresholds="null",
     )
     return evaluation, blessing
 

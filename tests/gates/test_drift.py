@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gates.drift import measure_drift, statistics_options
+from gates.drift import features_to_count, measure_drift, statistics_options
 
 SCHEMA = """
 feature {
@@ -27,7 +27,7 @@ def measured(tmp_path):
 
     def counted(name, texts):
         batch = pa.record_batch([pa.array([text.split() for text in texts])], ["words"])
-        options = statistics_options(text_format.Parse(SCHEMA, schema_pb2.Schema()))
+        options = statistics_options(**features_to_count(text_format.Parse(SCHEMA, schema_pb2.Schema())))
         (found,) = stats_impl.generate_statistics_in_memory(batch, options).datasets
         found.name = name
         return found
@@ -75,7 +75,9 @@ def test_ids_are_counted_without_their_values():
     schema = text_format.Parse(SCHEMA + 'feature { name: "id" type: BYTES }', schema_pb2.Schema())
     batch = pa.record_batch([pa.array([["a"]] * 9)] * 2, ["words", "id"])
 
-    (found,) = stats_impl.generate_statistics_in_memory(batch, statistics_options(schema)).datasets
+    (found,) = stats_impl.generate_statistics_in_memory(
+        batch, statistics_options(**features_to_count(schema))
+    ).datasets
 
     kinds = {feature.path.step[0]: feature.WhichOneof("stats") for feature in found.features}
     assert kinds == {"words": "string_stats", "id": "bytes_stats"}

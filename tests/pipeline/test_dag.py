@@ -55,7 +55,7 @@ TYPE_NAME = re.compile(r"^[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}$")
 
 
 def dag(settings=None, observed=None):
-    paths = Paths("data", "artifacts", "metadata.sqlite", "push", "checkpoints")
+    paths = Paths("data", "artifacts", "./metadata.sqlite", "push", "checkpoints")
     shelf, seen = with_features(BUILT_IN["shelf"]), observed or Observed("w", "p", "c", "l", "r")
     return create_pipeline(shelf, settings or Settings(), paths, seen)
 

@@ -51,3 +51,12 @@ def test_the_metrics_have_the_names_that_bounds_and_manifest_use(shelf):
     assert named(config(shelf)["metrics_specs"]) | OF_THE_MATRIX == {*get_args(Metric)} - OF_ALARMS
     with_alarms = replace(shelf, normal="ok")
     assert named(config(with_alarms)["metrics_specs"]) | OF_THE_MATRIX == {*get_args(Metric)}
+
+
+def test_tfma_reads_it_as_it_is_written(shelf):
+    from google.protobuf import json_format
+    from tensorflow_model_analysis.proto import config_pb2
+
+    written = config(replace(shelf, normal="ok"))
+    read = json_format.Parse(json.dumps(written), config_pb2.EvalConfig())
+    assert json_format.MessageToDict(read, preserving_proto_field_name=True) == written

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.trainer_module.samples import EVAL_EXAMPLES, run_arguments
 from trainer_module import run
@@ -59,6 +60,17 @@ def test_what_was_done_is_written_down(trained):
     assert training["seconds"] > 0
     assert training["examples_per_second"] > 0
     assert training["parameters"] > 0
+
+
+def test_tensorboard_shows_the_epochs_and_the_confusion_of_each(trained):
+    board = EventAccumulator(str(trained / "run" / "tensorboard" / "eval"), {"scalars": 0, "tensors": 0})
+    board.Reload()
+    shown = [point.value for point in board.Scalars("loss")]
+    assert shown == pytest.approx([epoch["val_loss"] for epoch in history(trained)], rel=1e-6)
+    assert len(board.Tensors("confusion")) == 5
+    steps = EventAccumulator(str(trained / "run" / "tensorboard" / "steps"))
+    steps.Reload()
+    assert {"steps/loss", "steps/input_wait", "steps/learning_rate"} <= set(steps.Tags()["scalars"])
 
 
 def test_nothing_is_left_of_the_checkpoints(trained):

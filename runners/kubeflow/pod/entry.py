@@ -12,11 +12,15 @@ import os
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+from components.light_tfx import import_light_tfx, stand_ins
 from errors import EdgelineError
 from records.outcome import Outcome
 from records.push import PUSH
@@ -30,6 +34,18 @@ from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
 from runners.shared.failures import chain, describe
+
+# TFX's runner has a rule for what TFX's own Evaluator puts out, ours never does, and imports TFMA for it.
+_UNUSED: Mapping[str, Mapping[str, Any]] = {
+    "tfx.components.evaluator.executor": {"Executor": type("Executor", (), {})},
+    "tfx.types.standard_component_specs": {"BLESSING_KEY": "blessing"},
+}
+# What it writes it writes as text into a file of bytes, which TensorFlow's files take and no others.
+_FILES = SimpleNamespace(
+    exists=os.path.exists,
+    makedirs=partial(os.makedirs, exist_ok=True),
+    open=lambda path, mode: open(path, mode.replace("b", ""), encoding="utf-8"),  # noqa: SIM115
+)
 
 
 def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
@@ -91,7 +107,10 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
     handover.prepare(executor_input, inputs_spec, locations, fillings)
 
     # Only here, so that a step whose input is wrong says so at once.
-    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+    import_light_tfx()
+    with stand_ins(_UNUSED):
+        from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+    kubeflow_v2_run_executor.fileio = _FILES
 
     handed_on = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
     kubeflow_v2_run_executor.main((Namespace(**handed_on), flags))

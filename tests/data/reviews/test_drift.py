@@ -9,7 +9,7 @@ from data.settings import DataSettings
 from data.spans.source import Row
 from data.texts.source import LENGTH_BANDS, LONGEST_BAND, UNKNOWN_SOURCE, open_source
 from gates.data import judge
-from gates.drift import measure_drift, statistics_options
+from gates.drift import features_to_count, measure_drift, statistics_options
 from gates.settings import DEFAULT_SEVERITY, GateSettings
 from records.ingest import Ingest, Span
 from records.workload import Workload
@@ -49,7 +49,7 @@ def test_faults_that_drift_are_found_by_what_they_change_and_a_clean_week_by_not
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
     source = open_source(WORKLOAD, DataSettings())
-    options = statistics_options(schema)
+    options = statistics_options(**features_to_count(schema))
 
     def statistics(name, weeks, faults):
         spans = generate(tmp_path / "weeks", weeks=weeks, per_week=WEEK, seed=20, faults=faults)

@@ -19,6 +19,7 @@ LIGHT = [
     ["rollback", "--help"],
     ["report", "latest"],
     ["report", "--json"],
+    ["tensorboard", "--help"],
 ]
 
 
@@ -80,8 +81,9 @@ def test_the_help_lists_every_command_and_tells_the_exit_codes(tmp_path):
     help_ = edgeline("--help", cwd=tmp_path).stdout
 
     assert edgeline("-h", cwd=tmp_path).stdout == help_
+    width = max(map(len, COMMANDS))
     for name, (_, summary) in COMMANDS.items():
-        assert f"  {name:<8}  {summary}\n" in help_
+        assert f"  {name:<{width}}  {summary}\n" in help_
     for line in ("exit codes:", "0  pushed, or nothing changed", "130  ended by Ctrl-C or SIGTERM"):
         assert line in map(str.strip, help_.splitlines())
     assert "completion" not in help_

@@ -2,6 +2,7 @@
 
 import json
 import math
+import subprocess
 import sys
 from pathlib import Path
 
@@ -81,6 +82,16 @@ def test_a_step_that_ends_well_says_so_and_leaves_its_outputs_where_the_launcher
     assert schema["metadata"]["step_seconds"] >= 0
     assert output(tmp_path, "page")["uri"] == f"{FOLDER}/ImportSchemaGen/page"
     assert local(tmp_path, "ImportSchemaGen/page").read_text().lower().startswith("<!doctype html>")
+
+
+def test_a_step_that_needs_no_tensorflow_imports_none(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from tests.runners.kubeflow.pod import test_entry as pod; "
+        f"code = pod.run_step(Path({str(tmp_path)!r}), 'ImportSchemaGen', pod.SCHEMA, {{'text': ''}}); "
+        "print(code, *{'tensorflow', 'tensorflow_model_analysis'} & set(sys.modules))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["0"]
 
 
 def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceback(tmp_path, capfd):

@@ -1,11 +1,9 @@
-"""Tuner: TFX's own, which also puts out what a person reads of a search: trials, and the best as settings."""
+"""TFX's Tuner, which also puts out what a person reads of a search: trials, and the best as settings."""
 
 from pathlib import Path
 from typing import Any
 
-import tfx.components
 from tfx.components.tuner import executor
-from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as spec
 
@@ -22,9 +20,3 @@ class Executor(executor.Executor):
         folder = Path(artifact_utils.get_single_uri(output_dict[spec.TUNER_RESULTS_KEY]))
         SEARCH.write(folder, tuner.result)
         (folder / TUNED).write_text(tuner.result.as_profile(), encoding="utf-8")
-
-
-class Tuner(tfx.components.Tuner):
-    """TFX's Tuner; its `tuner_fn` gives a search that has a `result`."""
-
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)

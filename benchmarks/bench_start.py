@@ -1,0 +1,80 @@
+"""What a run costs outside of its steps: seconds before, between and after them, and who brings TensorFlow.
+
+    python -m benchmarks.bench_start [--workspace DIR] [--runs N]
+
+Runs the sample once, where the workspace has no run yet, and then N times from the cache; the least of those
+counts. `before` is the command, its look at the data, and the worker's imports; `after` is the page of the
+run. CPU is that of all processes of a run.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parents[1]
+_STEP = re.compile(r'Running launcher for node_info \{|^\s*id: "(\w+)"')
+_TENSORFLOW = re.compile(r"\btensorflow/(core|compiler)/")
+
+
+def measured(workspace: Path) -> dict[str, Any]:
+    """One run: its record, with wall time and CPU seconds."""
+    command = [
+        sys.executable,
+        str(_ROOT / "runners/local_runner.py"),
+        "--json",
+        "--workspace",
+        str(workspace),
+    ]
+    with tempfile.TemporaryFile() as said:
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL)
+        _, _, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - began
+        said.seek(0)
+        return {**json.load(said), "wall": wall, "cpu": usage.ru_utime + usage.ru_stime}
+
+
+def brings_tensorflow(log: Path) -> str:
+    """The step in whose time TensorFlow was imported."""
+    step, in_header = "before the first", False
+    for line in log.read_text(errors="replace").splitlines():
+        if _TENSORFLOW.search(line):
+            return step
+        if (found := _STEP.search(line)) is not None:
+            step = found[1] if in_header and found[1] else step
+            in_header = found[1] is None
+    return "none"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--workspace", type=Path, help="one with runs, or a new one (a temporary folder)")
+    parser.add_argument("--runs", type=int, default=3, help="runs from the cache (3)")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as temporary:
+        workspace = (options.workspace or Path(temporary)).absolute()
+        rows = [] if (workspace / "runs").is_dir() else [("all steps", measured(workspace))]
+        cached = [measured(workspace) for _ in range(options.runs)]
+        rows.append(("from the cache", min(cached, key=lambda run: float(run["wall"]))))
+        names = ("wall", "steps", "before", "between", "after", "outside", "CPU")
+        print(f"{'seconds':15}" + "".join(f"{name:>9}" for name in names) + "  TensorFlow in")
+        for name, run in rows:
+            steps = sum(step["seconds"] or 0.0 for step in run["steps"])
+            before, wall = run["start_seconds"], run["wall"]
+            between, after = run["seconds"] - before - steps, wall - run["seconds"]
+            figures = (wall, steps, before, between, after, wall - steps, run["cpu"])
+            step = brings_tensorflow(workspace / "runs" / run["id"] / "run.log")
+            print(f"{name:15}" + "".join(f"{figure:9.1f}" for figure in figures) + f"  {step}")
+
+
+if __name__ == "__main__":
+    main()

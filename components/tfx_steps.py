@@ -1,0 +1,99 @@
+"""Those of TFX's own components that the DAG has, with the parameters that it gives them.
+
+Each is described at https://www.tensorflow.org/tfx/guide; what is JSON there is JSON here.
+"""
+
+from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
+from tfx.types import standard_artifacts as kinds
+
+from components.declared import Late, LateBeam, declare
+
+
+class StatisticsGenExecutor(LateBeam):
+    """TFX's, with our options."""
+
+    runs = "components.statistics_executor.StatisticsExecutor"
+
+
+class SchemaGenExecutor(Late):
+    """TFX's."""
+
+    runs = "tfx.components.schema_gen.executor.Executor"
+
+
+class ExampleValidatorExecutor(Late):
+    """TFX's."""
+
+    runs = "tfx.components.example_validator.executor.Executor"
+
+
+class TransformExecutor(LateBeam):
+    """TFX's."""
+
+    runs = "tfx.components.transform.executor.Executor"
+
+
+class TunerExecutor(Late):
+    """TFX's, which also puts out what a person reads of a search."""
+
+    runs = "components.tuner_executor.Executor"
+
+
+class TrainerExecutor(Late):
+    """TFX's."""
+
+    runs = "tfx.components.trainer.executor.GenericExecutor"
+
+
+# `features` is what `gates.drift.features_to_count` gives, as JSON.
+StatisticsGen = declare(
+    "StatisticsGen",
+    StatisticsGenExecutor,
+    parameters={"features": str, "code": str},
+    inputs={"examples": kinds.Examples},
+    outputs={"statistics": kinds.ExampleStatistics},
+)
+
+SchemaGen = declare(
+    "SchemaGen",
+    SchemaGenExecutor,
+    parameters={"infer_feature_shape": int},
+    inputs={"statistics": kinds.ExampleStatistics},
+    outputs={"schema": kinds.Schema},
+)
+
+ExampleValidator = declare(
+    "ExampleValidator",
+    ExampleValidatorExecutor,
+    inputs={"statistics": kinds.ExampleStatistics, "schema": kinds.Schema},
+    outputs={"anomalies": kinds.ExampleAnomalies},
+)
+
+# It puts out the graph alone: no examples that went through it, no statistics of them.
+Transform = declare(
+    "Transform",
+    TransformExecutor,
+    parameters={"preprocessing_fn": str, "custom_config": str, "disable_statistics": int},
+    inputs={"examples": kinds.Examples, "schema": kinds.Schema},
+    outputs={"transform_graph": kinds.TransformGraph},
+)
+
+_LEARNED_FROM = {"examples": kinds.Examples, "transform_graph": kinds.TransformGraph, "schema": kinds.Schema}
+_LEARNED_HOW = {"train_args": TrainArgs, "eval_args": EvalArgs, "custom_config": str}
+
+Tuner = declare(
+    "Tuner",
+    TunerExecutor,
+    parameters={"tuner_fn": str, **_LEARNED_HOW},
+    inputs=_LEARNED_FROM,
+    outputs={"best_hyperparameters": kinds.HyperParameters, "tuner_results": kinds.TunerResults},
+)
+
+Trainer = declare(
+    "Trainer",
+    TrainerExecutor,
+    parameters={"run_fn": str, **_LEARNED_HOW},
+    inputs=_LEARNED_FROM,
+    optional={"hyperparameters": kinds.HyperParameters},
+    outputs={"model": kinds.Model, "model_run": kinds.ModelRun},
+)

@@ -1,0 +1,51 @@
+"""What is imported where, in processes of their own: this one has TensorFlow."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LIGHT = "import sys; from components.light_tfx import import_light_tfx; import_light_tfx(); "
+
+
+def prints(code):
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return ended.stdout.split()
+
+
+def test_a_dag_is_described_and_its_steps_are_found_in_the_cache_without_tensorflow():
+    code = (
+        "from tests.pipeline.test_dag import dag, nodes, deployment; "
+        "from tfx.dsl.compiler.compiler import Compiler; "
+        "from tfx.utils.import_utils import import_class_by_path as found; "
+        "from runners.local.step_runner import StepRunner; "
+        "specs = [s.get('pythonExecutorSpec', s) for s in deployment(dag())['executorSpecs'].values()]; "
+        "[found(spec['classPath']) for spec in specs]; "
+        "print(len(specs), 'tensorflow' in sys.modules, 'IPython' in sys.modules)"
+    )
+    assert prints(LIGHT + code) == ["16", "False", "False"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import tensorflow as tf; print(tf.constant(3).numpy())",
+        "from tfx import v1 as tfx; print(3 if tfx.components.Pusher.__name__ == 'Pusher' else 0)",
+        "import tfx.components.transform.executor, google.cloud.bigquery; print(3)",
+        "from tfx.components.example_gen import utils; print(3 if utils.SPAN_SPEC else 0)",
+    ],
+    ids=["tensorflow", "all of tfx", "an executor", "what something stood in for"],
+)
+def test_what_was_left_out_can_be_imported_later(code):
+    assert prints(LIGHT + code) == ["3"]
+
+
+def test_an_executor_of_tfx_has_all_of_it():
+    code = (
+        "from tfx.dsl.io import fileio; from components.light_tfx import complete_tfx; "
+        "before = fileio._get_filesystem('/tmp').__name__; complete_tfx(); import tfx.components; "
+        "print(before, fileio._get_filesystem('/tmp').__name__, tfx.components.Pusher.__name__)"
+    )
+    assert prints(LIGHT + code) == ["LocalFilesystem", "TensorflowFilesystem", "Pusher"]

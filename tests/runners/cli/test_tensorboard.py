@@ -1,0 +1,174 @@
+"""`edgeline tensorboard`, started for real and asked over HTTP."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+
+from runners.local import artifact_records
+from runners.local.artifact_records import ArtifactRecord
+from runners.shared.events import EventWriter
+from runners.shared.runs import RunFolder
+from tests.runners.cli.process import ROOT, edgeline
+from trainer_module.tensorboard import Board
+
+TRAINED, LIVE = "20261005-091233", "20261012-091233"
+
+
+@pytest.fixture
+def begin(tmp_path, make_run):
+    """Makes the record of a run."""
+
+    def make(run_id, number, **values):
+        folder = RunFolder(tmp_path / "workspace/runs" / run_id)
+        folder.path.mkdir(parents=True)
+        folder.write(make_run(id=run_id, number=number, **values))
+        return folder
+
+    return make
+
+
+def write_log(folder, loss):
+    board = Board(folder)
+    board.epoch(1, {"loss": loss, "val_loss": loss}, np.eye(2, dtype=int), ("no", "yes"))
+    board.close()
+
+
+def keep(workspace, run, loss=None):
+    """The Trainer of a run ended; without a loss, it came from the cache."""
+    artifact = workspace / "artifacts/Trainer/model_run/9"
+    if loss is not None:
+        write_log(artifact / "tensorboard", loss)
+    files = artifact_records.list_files(str(artifact)) if loss is not None else None
+    record = ArtifactRecord("Trainer", "model_run", str(artifact), {}, files)
+    artifact_records.append(run.artifacts, record)
+
+
+@pytest.fixture
+def workspace(tmp_path, begin):
+    """A run that trained, and one that trains."""
+    workspace = tmp_path / "workspace"
+    keep(workspace, begin(TRAINED, 1, outcome="pushed", exit_code=0), loss=0.5)
+    live = begin(LIVE, 2, outcome="running")
+    folder = workspace / "checkpoints/0123456789abcdef/tensorboard"
+    write_log(folder, 0.25)
+    EventWriter(live.events)({"event": "tensorboard", "folder": str(folder)})
+    return workspace
+
+
+class Server:
+    """The command in a process of its own."""
+
+    def __init__(self, workspace, *arguments):
+        command = [sys.executable, "-m", "runners.cli", "tensorboard", "--workspace", str(workspace)]
+        command += ["--port", "0", *arguments]
+        self.temporary = workspace.parent / "temporary"
+        self.temporary.mkdir()
+        environment = {**os.environ, "TMPDIR": str(self.temporary)}
+        self.log = workspace.parent / "tensorboard.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stderr=log, stdout=log, start_new_session=True
+            )
+        self.url = self.wait_for(lambda: re.search(r"at (http://localhost:\d+/)", self.log.read_text()))[1]
+
+    def wait_for(self, look):
+        until = time.monotonic() + 120
+        while not (found := look()):
+            assert self.process.poll() is None and time.monotonic() < until, self.log.read_text()
+            time.sleep(0.2)
+        return found
+
+    def get(self, path):
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+            return json.load(answer)
+
+    def runs(self):
+        return sorted(self.get("data/runs"))
+
+    def losses(self, run):
+        return [value for _, _, value in self.get(f"data/plugin/scalars/scalars?run={run}&tag=loss")]
+
+    def end(self, number):
+        """Ends the command alone, as a service manager does; gives its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+def processes_of(group):
+    found = subprocess.run(["ps", "-o", "pid=", "-g", str(group)], capture_output=True, text=True)
+    return found.stdout.split()
+
+
+@pytest.mark.e2e
+def test_the_training_that_goes_on_is_shown_and_still_is_when_its_log_moved(workspace):
+    with Server(workspace) as server:
+        three = [f"{LIVE}/{name}" for name in ("eval", "steps", "train")]
+        server.wait_for(lambda: server.runs() == three)
+        assert server.losses(f"{LIVE}/train") == [0.25]
+        ((tag, about),) = server.get("data/plugin/images/tags")[f"{LIVE}/eval"].items()
+        assert (tag, about["samples"]) == ("confusion", 1)
+        assert "what the model said" in about["description"]
+
+        keep(workspace, RunFolder(workspace / "runs" / LIVE), loss=0.125)
+        for file in sorted((workspace / "checkpoints").rglob("*"), reverse=True):
+            file.rmdir() if file.is_dir() else file.unlink()
+        server.wait_for(lambda: server.losses(f"{LIVE}/train") == [0.125])
+
+        assert server.end(signal.SIGTERM) == 0
+        until = time.monotonic() + 10  # Its data server goes when it sees that it is alone.
+        while processes_of(server.process.pid) and time.monotonic() < until:
+            time.sleep(0.2)
+        assert processes_of(server.process.pid) == []
+    assert [path.name for path in server.temporary.iterdir() if "edgeline" in path.name] == []
+
+
+@pytest.mark.e2e
+def test_all_runs_are_shown_side_by_side_and_ctrl_c_ends_it(workspace, begin):
+    keep(workspace, begin("20261019-091233", 3, outcome="unchanged", exit_code=0))
+    with Server(workspace, "--all") as server:
+        six = [f"{run}/{name}" for run in (TRAINED, LIVE) for name in ("eval", "steps", "train")]
+        server.wait_for(lambda: server.runs() == six)
+        assert [server.losses(f"{run}/eval") for run in (TRAINED, LIVE)] == [[0.5], [0.25]]
+        assert server.end(signal.SIGINT) == 0
+
+
+def test_a_run_without_a_training_is_told_in_three_parts(workspace, begin):
+    begin("20261019-091233", 3, outcome="refused", exit_code=4)
+    ended = edgeline("tensorboard", "20261019-091233", "--workspace", workspace, cwd=workspace)
+    found, why, do = ended.stderr.splitlines()
+    assert ended.returncode == 2
+    assert found == "Run 20261019-091233 has left nothing for TensorBoard."
+    assert "edgeline show 20261019-091233" in do and why
+
+
+def test_a_workspace_without_a_training_is_told_in_three_parts(tmp_path):
+    ended = edgeline("tensorboard", cwd=tmp_path)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 3)
+
+
+@pytest.mark.e2e
+def test_a_port_that_is_taken_ends_it_with_what_to_do(workspace):
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = edgeline("tensorboard", "--workspace", workspace, "--port", port, cwd=workspace)
+    assert ended.returncode == 1
+    assert "--port 0" in ended.stderr.splitlines()[-1]
