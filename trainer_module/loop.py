@@ -80,7 +80,7 @@ class Loop:
             waited_s = time.perf_counter() - started
             result = self._taken(batch)
             if pending:
-                tally = self._added(tally, pending)
+                tally = self._added(tally, pending, later=1)
             pending = result
             spent_s = time.perf_counter() - started
             tally = replace(tally, seconds=tally.seconds + spent_s, waited_s=tally.waited_s + waited_s)
@@ -93,19 +93,19 @@ class Loop:
         """Of the next step."""
         return float(self.model.optimizer.learning_rate)
 
-    def diverged(self, name: str, value: float) -> HeldBack:
-        """What to raise when a figure is no longer a finite number."""
-        step = int(self.model.optimizer.iterations.numpy())
+    def diverged(self, name: str, value: float, later: int = 0) -> HeldBack:
+        """What to raise when a figure is no longer a finite number, so many steps ago."""
+        step = int(self.model.optimizer.iterations.numpy()) - later
         return HeldBack(
             f"{name} became {value} at step {step} with a learning rate of {self.learning_rate:.2g}.",
             "The training diverged; its weights are of no use.",
             "Lower trainer.learning_rate and run again.",
         )
 
-    def _added(self, tally: Tally, result: Any) -> Tally:
+    def _added(self, tally: Tally, result: Any, later: int = 0) -> Tally:
         loss, hits = (float(value) for value in result)
         if not math.isfinite(loss):
-            raise self.diverged("loss", loss)
+            raise self.diverged("loss", loss, later)
         return replace(tally, steps=tally.steps + 1, loss=tally.loss + loss, hits=tally.hits + hits)
 
     def _taken(self, batch: Any) -> Any:

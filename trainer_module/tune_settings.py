@@ -30,8 +30,13 @@ NOT_SEARCHED = {
         "Transform has used it before the first trial begins; compare runs with --set instead",
     ),
     "trainer.budget": "tune.budget is the time of all trials",
-    "trainer.strategy": "it says where, not how well",
-    "trainer.require_gpu": "it says where, not how well",
+    **dict.fromkeys(
+        [
+            *("trainer.strategy", "trainer.workers", "trainer.require_gpu"),
+            *("trainer.deterministic", "trainer.check_numerics"),
+        ],
+        "it says where and how a step is computed, not how well it learns",
+    ),
 }
 
 _NEITHER = "neither a list of values, [a, b], nor {min, max} of which min is lower"
