@@ -36,6 +36,8 @@ setup(
         "pydantic>=2",
         "pyyaml",
         "rich",
+        # KerasTuner brings it; folds are dealt with it.
+        "scikit-learn",
         "scipy",
         "sqlalchemy>=2",
         # TensorFlow no longer brings it, from 2.20 on.

@@ -41,11 +41,11 @@ class Ingest:
 
     splits: Mapping[str, int] = field(default_factory=dict)
     classes: Mapping[str, int] = field(default_factory=dict)
-    untrained: tuple[str, ...] = ()  # classes whose examples are all outside of the train split
     spans: tuple[Span, ...] = ()
     window: str = ""  # digest of its content
     excluded: tuple[Excluded, ...] = ()  # that the window would hold, had nobody excluded them
     noun: str = "photo"  # what an example is called
+    untrained: tuple[str, ...] = ()  # classes whose examples are all outside of the train split
 
 
 @dataclass(frozen=True)

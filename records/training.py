@@ -91,8 +91,30 @@ class Search:
         )
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """The share of examples that are answered right, with the ends of its interval of 95 %."""
+
+    examples: int
+    sessions: int  # that they are of, which were drawn as wholes
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What models of the same kind make of examples of sessions that they have not seen."""
+
+    folds: int
+    overall: Estimate
+    classes: Mapping[str, Estimate]  # recall
+    seconds: float
+
+
 TRAINING = JsonFile[TrainingSummary]("training.json", TrainingSummary)
 EPOCHS = JsonLines[Epoch]("history.jsonl", Epoch)
+CROSS_VALIDATION = JsonFile[CrossValidation]("crossvalidation.json", CrossValidation)
 # The best of a search, as a file of settings.
 TUNED = "tuned.yaml"
 TRIAL = JsonFile[Trial]("trial.json", Trial)

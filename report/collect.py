@@ -13,7 +13,7 @@ from records.evaluation import METRICS
 from records.ingest import INGEST, THUMBNAILS, TWINS, Ingest
 from records.json_file import UNREADABLE
 from records.schema import Difference
-from records.training import EPOCHS, SEARCH, TRAINING, TrainingSummary
+from records.training import CROSS_VALIDATION, EPOCHS, SEARCH, TRAINING, TrainingSummary
 from records.verdict import VERDICT, Verdict
 from report import facts
 from report.measures import Reliability, reliability, wilson
@@ -122,7 +122,10 @@ def _data(sources: Sources, reader: _Reader) -> facts.Data | None:
 
 def _training(sources: Sources) -> facts.Training | None:
     summary, epochs = TRAINING.find(sources.model_run), tuple(EPOCHS.read(sources.model_run))
-    return facts.Training(epochs, summary or TrainingSummary()) if summary or epochs else None
+    if not (summary or epochs):
+        return None
+    found = CROSS_VALIDATION.find(sources.model_run)
+    return facts.Training(epochs, summary or TrainingSummary(), found)
 
 
 def _evaluation(sources: Sources) -> facts.Evaluation | None:

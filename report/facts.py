@@ -15,7 +15,7 @@ from records.ingest import Ingest, Thumbnail
 from records.json_file import decode, encode
 from records.run import Course, Problem
 from records.schema import Difference
-from records.training import Epoch, Search, TrainingSummary
+from records.training import CrossValidation, Epoch, Search, TrainingSummary
 from records.verdict import Verdict
 from report.measures import Reliability
 
@@ -90,6 +90,7 @@ class Training:
 
     epochs: tuple[Epoch, ...] = ()
     summary: TrainingSummary = field(default_factory=TrainingSummary)
+    cross_validation: CrossValidation | None = None
 
 
 class Slice(msgspec.Struct, frozen=True):

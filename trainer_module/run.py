@@ -8,9 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from records.training import EPOCHS, TENSORBOARD, TRAINING, Epoch, TrainingSummary
+from errors import UsageError
+from records.training import CROSS_VALIDATION, EPOCHS, TENSORBOARD, TRAINING, Epoch, TrainingSummary
 from records.workload import Workload
 from trainer_module import checkpoint, devices, signatures, workers
+from trainer_module.folds import cross_validate
 from trainer_module.settings import ModelSettings, TrainerSettings, with_values
 from trainer_module.training import open_task, train_model
 
@@ -45,6 +47,12 @@ def run_fn(fn_args: Any) -> None:
         config = {**config, "model": look.model_dump_json(), "trainer": settings.model_dump_json()}
     arguments = {**{name: getattr(fn_args, name) for name in _FIELDS}, "custom_config": config}
     if settings.strategy == "multi_worker":
+        if settings.folds:
+            raise UsageError(
+                f"trainer.folds is {settings.folds}, and trainer.strategy is multi_worker.",
+                "Folds are for sets so small that one machine trains on them soon.",
+                "Set one of the two back.",
+            )
         workers.run(partial(train, arguments, began), settings.workers)
     else:
         train(arguments, began)
@@ -67,12 +75,15 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         fn_args.eval_files,
         config["seed"],
     )
+    folder = Path(fn_args.model_run_dir)
+    if settings.folds:
+        CROSS_VALIDATION.write(folder, cross_validate(task, look, settings, replicas, checkpoints))
+        began = time.monotonic()
     model, outcome = train_model(task, look, settings, replicas, checkpoints, began)
     if not devices.is_chief(replicas):
         return
     signatures.export(model, task.transform, fn_args.serving_model_dir, task.workload)
 
-    folder = Path(fn_args.model_run_dir)
     EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in enumerate(outcome.history, start=1)))
     waits = [logs["input_wait"] for logs in outcome.history]
     names = tuple(device.split("/device:")[-1] for device in replicas.extended.worker_devices)

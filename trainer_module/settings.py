@@ -14,6 +14,12 @@ def _weights(weights: str) -> str:
     return weights if weights in ("imagenet", "none") else str(absolute(Path(weights)))
 
 
+def _folds(folds: int) -> int:
+    if folds and not 3 <= folds <= 20:
+        raise ValueError(f"it is {folds}, and takes 0, or 3 to 20: one measures, one chooses the epoch")
+    return folds
+
+
 Weights = Annotated[
     str,
     BeforeValidator(lambda weights: "none" if weights is None else weights),
@@ -89,6 +95,9 @@ class TrainerSettings(Group):
     strategy: Literal["auto", "mirrored", "one_device", "multi_worker", "tpu"] = "auto"
     workers: int = Field(2, ge=1, le=64)
     require_gpu: bool = False  # refuse to train on a CPU
+    # Models that are trained beside the one, to see in the report by sessions not seen what such a model is
+    # worth: for sets whose eval split is too small to tell. From 3 on, each as long as the training.
+    folds: Annotated[int, AfterValidator(_folds)] = 0
     precision: Literal["float32", "mixed_float16"] = "float32"  # of what a step computes; weights are float32
     jit_compile: bool = False  # have XLA compile a step, of one replica
     deterministic: bool = False  # the same weights from the same seed on a GPU too, at some cost of speed

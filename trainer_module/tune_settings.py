@@ -33,9 +33,9 @@ NOT_SEARCHED = {
     **dict.fromkeys(
         [
             *("trainer.strategy", "trainer.workers", "trainer.require_gpu"),
-            *("trainer.deterministic", "trainer.check_numerics"),
+            *("trainer.deterministic", "trainer.check_numerics", "trainer.folds"),
         ],
-        "it says where and how a step is computed, not how well it learns",
+        "no trial learns better or worse by it",
     ),
 }
 

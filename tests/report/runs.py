@@ -11,7 +11,7 @@ from records.evaluation import Confusion
 from records.ingest import Excluded, Span, Thumbnail
 from records.run import Problem, Step
 from records.schema import Difference
-from records.training import Epoch, Search, TrainingSummary, Trial
+from records.training import CrossValidation, Epoch, Estimate, Search, TrainingSummary, Trial
 from records.verdict import Verdict
 from report.facts import (
     About,
@@ -151,6 +151,9 @@ def a_run(
                 seconds=101.0,
                 input_wait=0.012,
                 parameters=190803,
+            ),
+            CrossValidation(
+                5, Estimate(410, 90, 0.951, 0.93, 0.97), {"damaged": Estimate(51, 12, 0.8, 0.62, 0.94)}, 300.0
             ),
         ),
         evaluation=Evaluation(
