@@ -16,7 +16,9 @@ def import_light_tfx() -> None:
     whether one is there, for its docstrings and its files. Where it does import it, for a constant, or for
     components that the DAG has not, something stands in.
 
-    Does nothing in a process that has TensorFlow or TFX's components already.
+    Does nothing in a process that has TensorFlow or TFX's components already. A module that imports all of
+    TFX, as a workload's may, has to be imported before: TFX 1.21 changes libraries where its package of
+    components is imported as a whole.
     """
     if "tensorflow" in sys.modules or "tfx.components" in sys.modules:
         return
@@ -73,7 +75,6 @@ def _import_components_one_by_one() -> None:
     package = importlib.util.module_from_spec(spec)
 
     def of_all(name: str) -> Any:
-        # `from tfx import v1`, in a workload's module, takes them from the package.
         if name.startswith("_"):
             raise AttributeError(name)
         complete_tfx()

@@ -63,7 +63,9 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
     absl_logging.set_verbosity(absl_logging.INFO)
 
     from components.light_tfx import import_light_tfx
+    from trainer_module.workload_module import load
 
+    load(workload.module)  # First: one that imports all of TFX needs all of it.
     import_light_tfx()
     from pipeline.dag import Observed, Paths, create_pipeline
     from pipeline.settings import Settings

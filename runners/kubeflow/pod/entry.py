@@ -34,6 +34,7 @@ from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
 from runners.shared.failures import chain, describe
+from trainer_module.workload_module import load
 
 # TFX's runner has a rule for what TFX's own Evaluator puts out, ours never does, and imports TFMA for it.
 _UNUSED: Mapping[str, Mapping[str, Any]] = {
@@ -107,6 +108,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
     handover.prepare(executor_input, inputs_spec, locations, fillings)
 
     # Only here, so that a step whose input is wrong says so at once.
+    load(options.module)  # First: one that imports all of TFX needs all of it.
     import_light_tfx()
     with stand_ins(_UNUSED):
         from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
