@@ -137,8 +137,13 @@ def _refuse_half_precision(gpus: list[Any]) -> None:
 
 def is_chief(replicas: tf.distribute.Strategy) -> bool:
     """Whether this process decides, measures and writes; the only one does."""
-    resolver = replicas.cluster_resolver
-    return not _of_several_workers(replicas) or resolver.task_type == "chief" or resolver.task_id == 0
+    return not _of_several_workers(replicas) or is_first(replicas.cluster_resolver)
+
+
+def is_first(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> bool:
+    """Whether the task that runs here is its cluster's chief, or where it has none the first worker."""
+    jobs = resolver.cluster_spec().as_dict()
+    return not jobs or resolver.task_type == "chief" or ("chief" not in jobs and resolver.task_id == 0)
 
 
 def from_chief(replicas: tf.distribute.Strategy, values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:

@@ -3,7 +3,7 @@ import tensorflow as tf
 
 from errors import EdgelineError, UsageError
 from pipeline import settings
-from trainer_module.devices import make_strategy, tpu_resolver
+from trainer_module.devices import is_first, make_strategy, tpu_resolver
 from trainer_module.settings import TrainerSettings
 
 NO_GPU = not tf.config.list_physical_devices("GPU")
@@ -38,6 +38,22 @@ def test_xla_without_a_gpu_is_refused_with_the_reason():
     with pytest.raises(UsageError, match="jit_compile is true, and there is no GPU") as refused:
         make_strategy(TrainerSettings(jit_compile=True))
     assert "jit_compile=false" in refused.value.do
+
+
+@pytest.mark.parametrize(
+    ("jobs", "task", "chief"),
+    [
+        (("worker",), ("worker", 0), True),
+        (("worker",), ("worker", 1), False),
+        (("chief", "worker"), ("chief", 0), True),
+        (("chief", "worker"), ("worker", 0), False),
+        ((), (None, None), True),
+    ],
+)
+def test_of_several_workers_one_is_the_chief(jobs, task, chief):
+    spec = tf.train.ClusterSpec({job: ["127.0.0.1:1", "127.0.0.1:2"] for job in jobs})
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(spec, task_type=task[0], task_id=task[1])
+    assert is_first(resolver) == chief
 
 
 def test_a_tpu_that_nothing_names_is_refused(monkeypatch):
