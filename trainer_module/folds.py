@@ -98,7 +98,7 @@ def _groups(files: Sequence[str], workload: Workload) -> np.ndarray:
 
     spec = {workload.group: tf.io.VarLenFeature(tf.string)}
     found: list[bytes] = []
-    for records in tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(1024):
+    for records in input_pipeline.read_records(files).batch(input_pipeline.READ_BATCH):
         parsed = tf.io.parse_example(records, spec)[workload.group]
         found += tf.sparse.to_dense(parsed)[:, :1].numpy().ravel().tolist() or [b""] * len(records)
     return np.array([group or b"%s %d" % (files[0].encode(), at) for at, group in enumerate(found)])

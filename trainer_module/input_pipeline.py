@@ -63,7 +63,7 @@ def open_split(
 
     files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
     label_of = _transformed(transform, (LABEL,), LABEL)
-    batches = list(_records(files).batch(READ_BATCH).map(label_of, tf.data.AUTOTUNE).as_numpy_iterator())
+    batches = list(read_records(files).batch(READ_BATCH).map(label_of, tf.data.AUTOTUNE).as_numpy_iterator())
     if not batches:
         raise EdgelineError(
             f"The {name} split has no examples ({', '.join(patterns)}).",
@@ -90,7 +90,7 @@ def open_split(
     inputs, shape = None, (labels.size, *spec.shape)
     limit_bytes = bytes_to_keep() if limit_bytes is None else limit_bytes
     if math.prod(shape) * dtype.size <= limit_bytes:
-        read = _records(files).batch(READ_BATCH).map(transformed, tf.data.AUTOTUNE).prefetch(2)
+        read = read_records(files).batch(READ_BATCH).map(transformed, tf.data.AUTOTUNE).prefetch(2)
         inputs = keep(read.as_numpy_iterator(), shape, dtype.as_numpy_dtype)
     return Split(files, labels, inputs, transformed)
 
@@ -210,7 +210,7 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     import tensorflow as tf
 
     labels = tf.data.Dataset.from_tensor_slices(split.labels)
-    items = _records(split.files) if split.inputs is None else tf.data.Dataset.range(len(split.labels))
+    items = read_records(split.files) if split.inputs is None else tf.data.Dataset.range(len(split.labels))
     return (
         tf.data.Dataset.zip((items, labels))
         .batch(batch_size)
@@ -224,7 +224,7 @@ def _shuffled(split: Split, seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Datase
     import tensorflow as tf
 
     if split.inputs is None:
-        return _records(split.files).enumerate().shuffle(SHUFFLE_BUFFER, seed=seed[0])
+        return read_records(split.files).enumerate().shuffle(SHUFFLE_BUFFER, seed=seed[0])
     examples = len(split.labels)
     order = tf.random.experimental.stateless_shuffle(tf.range(examples, dtype=tf.int64), seed)
     return tf.data.Dataset.from_tensor_slices((order, order + examples * ((order + epoch) % split.copies)))
@@ -244,7 +244,8 @@ def _inputs(split: Split, items: tf.Tensor) -> tf.Tensor:
     return tf.cast(inputs, tf.float32) if inputs.dtype in (tf.uint8, tf.float16) else inputs
 
 
-def _records(files: Sequence[str]) -> tf.data.Dataset:
+def read_records(files: Sequence[str]) -> tf.data.Dataset:
+    """Serialized examples, string [], of gzipped TFRecord files, one file after the other."""
     import tensorflow as tf
 
     return tf.data.TFRecordDataset(list(files), compression_type="GZIP")

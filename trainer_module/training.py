@@ -107,6 +107,7 @@ class Prepared:
 
     model: keras.Model
     trained: keras.Model  # what of it training changes: all of it, or what comes after a front
+    fine_tuning: bool  # whether it has a front, so weights that are good already
     batches_of: Callable[[range, int], Iterable[Any]]  # of a range of epochs, but for so many
     steps: int  # in an epoch
     evaluation: tf.data.Dataset
@@ -119,7 +120,7 @@ class Prepared:
                 self.trained,
                 settings.learning_rate,
                 self.steps * settings.epochs,
-                fine_tuning=front.parts(self.model) is not None,
+                fine_tuning=self.fine_tuning,
                 replicas=self.replicas.num_replicas_in_sync,
             )
         return Loop(self.trained, self.replicas, settings)
@@ -158,7 +159,8 @@ def prepare(
     if parts:
         front.fit_last_layer(model, batches(range(1)), kept=trained is not model)
     measured_on = input_pipeline.evaluation_batches(evaluation, batch_size)
-    return Prepared(model, trained, _batches_on(replicas, batches), steps, measured_on, replicas)
+    batches_of = _batches_on(replicas, batches)
+    return Prepared(model, trained, parts is not None, batches_of, steps, measured_on, replicas)
 
 
 def _build(task: Task, settings: ModelSettings) -> keras.Model:

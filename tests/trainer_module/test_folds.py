@@ -1,7 +1,5 @@
 """Cross-validation on examples whose sessions and labels are known."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -9,6 +7,7 @@ from errors import UsageError
 from pipeline import settings as pipeline_settings
 from records.training import CROSS_VALIDATION
 from tests.trainer_module.samples import EVAL_EXAMPLES, TRAIN_EXAMPLES, run_arguments
+from tests.trainer_module.test_run import history
 from trainer_module import folds, run
 
 pytestmark = pytest.mark.e2e
@@ -31,12 +30,7 @@ def test_every_example_is_measured_by_a_model_that_has_not_seen_its_session(fold
 
 def test_folds_change_nothing_of_the_model_that_is_shipped(folder, files, transform_output, tmp_path):
     run.run_fn(run_arguments(files, transform_output, tmp_path, epochs=12))
-
-    def epochs(of):
-        lines = (of / "run" / "history.jsonl").read_text().splitlines()
-        return [{**json.loads(line), "input_wait": 0} for line in lines]
-
-    assert epochs(folder) == epochs(tmp_path)
+    assert history(folder) == history(tmp_path)
 
 
 def test_a_session_is_in_one_fold_and_a_class_in_all():
