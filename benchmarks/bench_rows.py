@@ -10,6 +10,7 @@ it ends at the Trainer, which is told to want a GPU, and `start` is its imports.
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -36,15 +37,15 @@ np.save(sys.argv[2], np.concatenate(windows))
 """
 
 
-def measured(command: Sequence[str]) -> tuple[str, float, float]:
-    """What a command prints, its seconds, and the peak of its largest process in megabytes."""
+def measured(command: Sequence[str]) -> tuple[str, float, resource.struct_rusage]:
+    """What a command prints, its seconds, and what it has used; peak memory is its largest process's."""
     with tempfile.TemporaryFile() as said:
         began = time.monotonic()
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL)
         _, _, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - began
         said.seek(0)
-        return said.read().decode(), seconds, usage.ru_maxrss / 1000
+        return said.read().decode(), seconds, usage
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,18 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"generated {rows:,} rows in {time.monotonic() - began:.1f} s")
         file = next(Path(folder, "data").glob("span-*/*.csv"))
         print(f"{'':14} {'rows/s':>9} {'seconds':>8} {'peak MB':>8}")
-        _, seconds, peak = measured([sys.executable, "-c", _PANDAS, str(file), f"{folder}/windows.npy"])
-        print(f"{'pandas':14} {rows / seconds:>9,.0f} {seconds:>8.1f} {peak:>8,.0f}")
+        _, seconds, usage = measured([sys.executable, "-c", _PANDAS, str(file), f"{folder}/windows.npy"])
+        print(f"{'pandas':14} {rows / seconds:>9,.0f} {seconds:>8.1f} {usage.ru_maxrss / 1000:>8,.0f}")
         runner = str(Path(__file__).resolve().parents[1] / "runners" / "local_runner.py")
         command = [sys.executable, runner, "--json", "--workload", "sensor", "--data", f"{folder}/data"]
         command += ["--workspace", f"{folder}/workspace", "--set", "trainer.require_gpu=true"]
-        text, _, peak = measured(command)
+        text, _, usage = measured(command)
         run = json.loads(text)
         of_step = {step["name"]: step["seconds"] for step in run["steps"] if step["name"] in _STEPS}
         for name, seconds in of_step.items():
             print(f"{name:14} {rows / seconds:>9,.0f} {seconds:>8.1f}")
         seconds = sum(of_step.values())
-        print(f"{'all three':14} {rows / seconds:>9,.0f} {seconds:>8.1f} {peak:>8,.0f}")
+        print(f"{'all three':14} {rows / seconds:>9,.0f} {seconds:>8.1f} {usage.ru_maxrss / 1000:>8,.0f}")
 
 
 if __name__ == "__main__":

@@ -9,37 +9,25 @@ run. CPU is that of all processes of a run.
 
 import argparse
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.bench_rows import measured
 
 _ROOT = Path(__file__).resolve().parents[1]
 _STEP = re.compile(r'Running launcher for node_info \{|^\s*id: "(\w+)"')
 _TENSORFLOW = re.compile(r"\btensorflow/(core|compiler)/")
 
 
-def measured(workspace: Path) -> dict[str, Any]:
+def run_sample(workspace: Path) -> dict[str, Any]:
     """One run: its record, with wall time and CPU seconds."""
-    command = [
-        sys.executable,
-        str(_ROOT / "runners/local_runner.py"),
-        "--json",
-        "--workspace",
-        str(workspace),
-    ]
-    with tempfile.TemporaryFile() as said:
-        began = time.monotonic()
-        process = subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL)
-        _, _, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - began
-        said.seek(0)
-        return {**json.load(said), "wall": wall, "cpu": usage.ru_utime + usage.ru_stime}
+    runner = str(_ROOT / "runners/local_runner.py")
+    said, wall, usage = measured([sys.executable, runner, "--json", "--workspace", str(workspace)])
+    return {**json.loads(said), "wall": wall, "cpu": usage.ru_utime + usage.ru_stime}
 
 
 def brings_tensorflow(log: Path) -> str:
@@ -62,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:
         workspace = (options.workspace or Path(temporary)).absolute()
-        rows = [] if (workspace / "runs").is_dir() else [("all steps", measured(workspace))]
-        cached = [measured(workspace) for _ in range(options.runs)]
+        rows = [] if (workspace / "runs").is_dir() else [("all steps", run_sample(workspace))]
+        cached = [run_sample(workspace) for _ in range(options.runs)]
         rows.append(("from the cache", min(cached, key=lambda run: float(run["wall"]))))
         names = ("wall", "steps", "before", "between", "after", "outside", "CPU")
         print(f"{'seconds':15}" + "".join(f"{name:>9}" for name in names) + "  TensorFlow in")
