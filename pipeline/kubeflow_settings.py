@@ -133,7 +133,7 @@ class KubeflowSettings(Group):
         push_in_every_step: Mounts the claim of push in every step, so that one that fails leaves the page of
             the run there; for a claim that several nodes can mount at once. A bucket is always within reach.
         checkpoints: pvc://CLAIM/path where a killed training or search leaves what its next attempt goes on
-            from; None keeps it inside the pod, and a new pod starts over.
+            from; None keeps it inside the pod, and a new pod starts over. Several workers also meet there.
         host: The API of Kubeflow Pipelines; None leaves finding it to kfp's own client.
         namespace: The user's namespace, where Kubeflow has several.
         experiment: Runs are filed under it; None is the default one of Kubeflow Pipelines.

@@ -43,6 +43,8 @@ class StepInfo:
 
 # The step after which a run says what it pushed.
 RELEASE_GATE = "ReleaseGate"
+# What stands between the name of a step and the number of a pod that helps it.
+_HELPER = "-worker-"
 
 # In an order in which they can run.
 STEPS: Mapping[str, StepInfo] = {
@@ -194,6 +196,16 @@ STEPS: Mapping[str, StepInfo] = {
         stops_as="held",
     ),
 }
+
+
+def helper(step: str, number: int) -> str:
+    """The name of a pod's task that does a part of a step beside it."""
+    return f"{step}{_HELPER}{number}"
+
+
+def helped(task: str) -> str:
+    """The step that a task is, or helps."""
+    return task.partition(_HELPER)[0]
 
 
 def steps_with(settings: Mapping[str, str]) -> Mapping[str, StepInfo]:

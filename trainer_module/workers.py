@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,6 +25,8 @@ from errors import EdgelineError
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CONFIG = "TF_CONFIG"
+# What TensorFlow says when a worker of another machine is gone.
+_LOST = re.compile(r"Collective ops is aborted by.*?/task:(\d+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,14 @@ def _gone(worker: _Worker, code: int) -> EdgelineError:
     )
 
 
+def _lost(task: str) -> EdgelineError:
+    return EdgelineError(
+        f"Worker {task} of the training can no longer be reached.",
+        "The others cannot go on without its part of each batch.",
+        "Its own log says why. Started again, all of them go on from the last checkpoint.",
+    )
+
+
 class _ToParent(logging.Handler):
     def __init__(self, pipe: Connection) -> None:
         super().__init__(logging.INFO)
@@ -133,7 +144,8 @@ def main() -> None:
         pipe.send(error)
     except Exception as error:
         logging.getLogger(__name__).exception("A worker failed")
-        pipe.send(RuntimeError(f"{type(error).__name__}: {error}"))
+        lost = _LOST.search(str(error))
+        pipe.send(_lost(lost[1]) if lost else RuntimeError(f"{type(error).__name__}: {error}"))
     # At its end TensorFlow would wait for workers that have gone.
     sys.stdout.flush()
     sys.stderr.flush()

@@ -18,7 +18,7 @@ import yaml
 
 from errors import UsageError
 from locations import whole
-from pipeline.kubeflow_settings import KubeflowSettings, split_claim
+from pipeline.kubeflow_settings import split_claim
 from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID, finish
 
 if TYPE_CHECKING:
@@ -48,9 +48,13 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
         UsageError: A setting that a cluster needs is missing, the workload's module cannot be in the image,
             or kfp is not installed.
     """
-    _check(workload, settings.kubeflow)
+    _check(workload, settings)
+    workers = settings.trainer.workers if settings.trainer.strategy == "multi_worker" else 1
+    checkpoints = settings.kubeflow.checkpoints
     with _quiet_libraries():
-        spec, platform = finish(_compile(workload, settings), settings.kubeflow)
+        compiled = _compile(workload, settings)
+        meeting = f"{_in_pod(checkpoints)}/meetings" if checkpoints else ""
+        spec, platform = finish(compiled, settings.kubeflow, workers, meeting)
     documents = [spec, platform] if platform else [spec]
     text = yaml.dump_all(documents, sort_keys=True, allow_unicode=True, Dumper=yaml.SafeDumper).encode()
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +63,8 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
     return Compiled(output, spec["pipelineInfo"]["name"], len(spec["root"]["dag"]["tasks"]), len(text))
 
 
-def _check(workload: "Workload", kubeflow: KubeflowSettings) -> None:
+def _check(workload: "Workload", settings: "Settings") -> None:
+    kubeflow = settings.kubeflow
     required = ("image", "pipeline_root", "data", "push")
     if missing := [f"kubeflow.{name}" for name in required if getattr(kubeflow, name) is None]:
         raise UsageError(
@@ -67,6 +72,12 @@ def _check(workload: "Workload", kubeflow: KubeflowSettings) -> None:
             "The steps run in pods of a cluster, and have nothing from this machine.",
             "Give them in a file, `--settings FILE`, or with `--set`, for example"
             " `--set kubeflow.push=pvc://edgeline/push`.",
+        )
+    if settings.trainer.strategy == "multi_worker" and kubeflow.checkpoints is None:
+        raise UsageError(
+            "trainer.strategy is multi_worker, and kubeflow.checkpoints is not set.",
+            "Each worker has a pod of its own, and they find one another in a folder that all of them mount.",
+            "Set kubeflow.checkpoints=pvc://CLAIM/path, of a claim that several nodes can mount at once.",
         )
     if importlib.util.find_spec("kfp") is None:
         raise UsageError(

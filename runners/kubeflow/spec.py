@@ -5,16 +5,18 @@ are written in the fields that every KFP 2 backend reads.
 """
 
 from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any
 
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount_path, split_claim
-from records.steps import STEPS
+from records.steps import STEPS, helped, helper
 
 PAGE, METRICS, CONFUSION = "page", "metrics", "confusion"
 _UI_TYPES = {PAGE: "system.HTML", METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
 # A cluster can count a step as done whose pod was lost. So what the gate lets begin also needs its page,
 # which it leaves only when it ended well.
 _GATE, _GATE_PAGE = "DataGate", "gate"
+TRAINER = "Trainer"
 # Parameters that only a pod knows. A backend from KFP 2.5 on fills in the first itself, our entry the others.
 RUN_ID = "{{$.pipeline_job_uuid}}"
 CODE_OF_IMAGE, LOCK_OF_IMAGE = "code-of-the-image", "lock-of-the-image"
@@ -22,14 +24,18 @@ CODE_OF_IMAGE, LOCK_OF_IMAGE = "code-of-the-image", "lock-of-the-image"
 Spec = dict[str, Any]
 
 
-def finish(spec: Spec, settings: KubeflowSettings) -> tuple[Spec, Spec]:
+def finish(spec: Spec, settings: KubeflowSettings, workers: int = 1, meeting: str = "") -> tuple[Spec, Spec]:
     """Completes, in place, the pipeline spec that TFX compiled.
+
+    Each of several `workers` has a pod, and they find one another in the folder `meeting`.
 
     Returns it, and the document that goes beside it for Kubernetes; the latter empty where nothing is set.
     """
     executors = spec["deploymentSpec"]["executors"]
     platform = {}
     spec["defaultPipelineRoot"] = settings.pipeline_root
+    if workers > 1:
+        _add_workers(spec, workers, meeting)
     for step, task in spec["root"]["dag"]["tasks"].items():
         component = spec["components"][task["componentRef"]["name"]]
         label = component["executorLabel"]
@@ -37,7 +43,7 @@ def finish(spec: Spec, settings: KubeflowSettings) -> tuple[Spec, Spec]:
         _need_gate(task, component)
         # A step that is served from the cache of last week looks at nothing; see also compiler.py.
         task["cachingOptions"] = {"enableCache": False}
-        if settings.retries and STEPS[step].repeatable:
+        if settings.retries and STEPS[helped(step)].repeatable:
             task["retryPolicy"] = {
                 "maxRetryCount": settings.retries,
                 "backoffDuration": f"{settings.retry_backoff_s}s",
@@ -51,9 +57,27 @@ def finish(spec: Spec, settings: KubeflowSettings) -> tuple[Spec, Spec]:
     return spec, beside if platform else {}
 
 
+def _add_workers(spec: Spec, workers: int, meeting: str) -> None:
+    """Gives the Trainer tasks beside it, which read what it reads; what is trained is put out by it alone."""
+    tasks, executors = spec["root"]["dag"]["tasks"], spec["deploymentSpec"]["executors"]
+    task = tasks[TRAINER]
+    component = spec["components"][task["componentRef"]["name"]]
+    container = executors[component["executorLabel"]]["container"]
+    together = ["--meeting", meeting, "--workers", str(workers), "--worker"]
+    for number in range(1, workers):
+        name = helper(TRAINER, number)
+        beside = deepcopy(container)
+        beside["command"] += [*together, str(number)]
+        executors[name] = {"container": beside}
+        inputs = deepcopy(component["inputDefinitions"])
+        spec["components"][name] = {"executorLabel": name, "inputDefinitions": inputs}
+        tasks[name] = {**deepcopy(task), "taskInfo": {"name": name}, "componentRef": {"name": name}}
+    container["command"] += [*together, "0"]
+
+
 def _add_ui_outputs(step: str, component: Spec) -> None:
     artifacts = component.setdefault("outputDefinitions", {}).setdefault("artifacts", {})
-    for name in (PAGE, *STEPS[step].figures):
+    for name in (PAGE, *(STEPS[step].figures if step in STEPS else ())):
         assert name not in artifacts, f"{step} has an output {name} of its own"
         artifacts[name] = {"artifactType": _artifact_type(name)}
 
@@ -75,7 +99,7 @@ def _complete_container(step: str, container: Spec, settings: KubeflowSettings) 
     container["command"] += ["--step", step]
     if settings.env:
         container["env"] = [{"name": name, "value": value} for name, value in sorted(settings.env.items())]
-    placement = settings.placement(step)
+    placement = settings.placement(helped(step))
     kind, count = placement.gpu_type or DEFAULT_GPU_TYPE, placement.gpu
     resources = {
         "cpuLimit": placement.cpu,
@@ -87,7 +111,7 @@ def _complete_container(step: str, container: Spec, settings: KubeflowSettings) 
 
 
 def _kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
-    placement = settings.placement(step)
+    placement = settings.placement(helped(step))
     by_secret: dict[str, list[Spec]] = {}
     for name, place in sorted(settings.secrets.items()):
         secret, _, key = place.partition("/")
@@ -108,7 +132,7 @@ def _kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
 
 def _claims(step: str, settings: KubeflowSettings) -> Iterable[str]:
     """The claims of what a step opens, each once: a pod that mounts one twice is refused."""
-    locations = [getattr(settings, name) for name in STEPS[step].opens]
+    locations = [getattr(settings, name) for name in STEPS[helped(step)].opens]
     locations += [settings.push] if settings.push_in_every_step else []
     found = [split_claim(location) for location in locations if location]
     return dict.fromkeys(claim[0] for claim in found if claim)

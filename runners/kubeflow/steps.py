@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from records.steps import STEPS
+from records.steps import STEPS, helped
 
 State = Literal["waiting", "running", "done", "cached", "failed"]
 # States of a run after which nothing happens any more.
@@ -51,7 +51,7 @@ def plan(spec: Mapping[str, Any]) -> list[str]:
     ready: set[str] = set()
     while waiting.is_active():
         ready |= {*waiting.get_ready()}
-        order.append(min(ready, key=lambda name: (known.get(name, len(known)), name)))
+        order.append(min(ready, key=lambda name: (known.get(helped(name), len(known)), name)))
         ready.remove(order[-1])
         waiting.done(order[-1])
     return order

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.cluster.conftest import Place, end_by_sigterm, kubectl, pods_of, run_id, uid, working
+from tests.cluster.conftest import Place, end_by_sigterm, kubectl, log_of, pods_of, run_id, uid, working
 from tests.e2e.conftest import SMALL
 
 pytestmark = pytest.mark.cluster
@@ -80,6 +80,25 @@ def test_a_gate_whose_pod_was_lost_lets_nothing_begin_and_retry_makes_it_in_a_ne
     assert again.code == 0, again.stdout + again.stderr
     assert "Pushed version 3" in again.stdout
     assert (run_id(again) != run) == (states["DataGate"] == "done")
+
+
+def test_two_workers_train_in_pods_of_their_own_and_go_on_after_one_was_lost(on_claim: Place) -> None:
+    together = ("trainer.strategy=multi_worker", f"kubeflow.checkpoints={on_claim.push}/checkpoints")
+    submitted = on_claim.kubeflow("submit", settings=(*SLOW, *together))
+    assert submitted.code == 0, submitted.stderr
+    run, before = run_id(submitted), on_claim.production()["version"]
+    working(run, "Trainer", "Epoch 3 ")
+    kubectl("delete", "pod", pods_of("Trainer-worker-1", run)[run], "--grace-period=5")
+    ended = on_claim.kubeflow("watch", run)
+    assert ended.code == 1, ended.stdout + ended.stderr
+    assert "Worker 1 of the training can no longer be reached." in log_of(pods_of("Trainer", run)[run])
+
+    again = on_claim.kubeflow("retry", run, "--wait")
+    assert again.code == 0, again.stdout + again.stderr
+    assert on_claim.production()["version"] == before + 1
+    log = log_of(pods_of("Trainer", run)[run])
+    assert "Going on after epoch" in log
+    assert "Epoch 60 of 60" in log
 
 
 def test_a_recurring_run_trains_each_time_it_fires(on_claim: Place) -> None:

@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from runners.kubeflow.pod.meeting import meet
 from tests.trainer_module.samples import run_arguments
 from tests.trainer_module.test_run import history, run_on_two_devices, weights
 from trainer_module import run
@@ -45,10 +48,11 @@ def test_two_workers_learn_what_two_replicas_of_one_process_do(joined, files, tr
     assert training["global_batch_size"] == 8
 
 
-def started(arguments) -> subprocess.Popen:
+def started(arguments, config: str = "") -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-c", RUN, json.dumps(vars(arguments))],
         cwd=ROOT,
+        env={**os.environ, "TF_CONFIG": config},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -106,3 +110,23 @@ def test_what_a_worker_refuses_is_raised_as_it_said_it(files, transform_output, 
     with pytest.raises(EdgelineError, match="sees no GPU") as refused:
         run.run_fn(arguments)
     assert "require_gpu=false" in refused.value.do
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_worker_elsewhere_that_is_lost_ends_the_others(files, transform_output, tmp_path, lost):
+    """As on several machines, where nothing but TensorFlow sees the others."""
+    changes = {"strategy": "multi_worker", "batch_size": 4, "epochs": 1000}
+    arguments = [run_arguments(files, transform_output, tmp_path / str(i), **changes) for i in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        configs = list(pool.map(partial(meet, tmp_path / "meeting", count=2), range(2)))
+    trainings = [started(*pair) for pair in zip(arguments, configs, strict=True)]
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob("0/checkpoints/*/checkpoint.npz")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for pid in (*children(trainings[lost].pid), trainings[lost].pid):
+        os.kill(pid, signal.SIGKILL)
+    _, said = trainings[1 - lost].communicate(timeout=60)
+    trainings[lost].communicate(timeout=60)
+    assert trainings[1 - lost].returncode == 1
+    assert f"Worker {lost} of the training can no longer be reached." in said

@@ -1,22 +1,26 @@
 """What the container of each step runs on Kubeflow, in front of TFX's own runner.
 
-`python -m runners.kubeflow.pod.entry --records PLACE --module M --source M --step STEP`, and then what TFX
-gives its runner. The last two lines of the log say how the step ended: a sentence for people, and the same as
-JSON for those who follow the run (see `records/outcome.py`).
+`python -m runners.kubeflow.pod.entry --records PLACE --module M --source M --step STEP`, for one of several
+that train together `--meeting FOLDER --workers N --worker I`, and then what TFX gives its runner. The last
+two lines of the log say how the step ended: a sentence for people, and the same as JSON for those who follow
+the run (see `records/outcome.py`).
 """
 
 import argparse
 import json
 import logging
 import os
+import shutil
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,6 +32,7 @@ from records.run import Problem
 from records.steps import RELEASE_GATE, STEPS
 from runners.kubeflow.pod import handover, pages
 from runners.kubeflow.pod.handover import Json, Locations
+from runners.kubeflow.pod.meeting import meet
 from runners.kubeflow.pod.record import leave_end
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
@@ -41,6 +46,8 @@ _UNUSED: Mapping[str, Mapping[str, Any]] = {
     "tfx.components.evaluator.executor": {"Executor": type("Executor", (), {})},
     "tfx.types.standard_component_specs": {"BLESSING_KEY": "blessing"},
 }
+# What a Trainer puts out, which TFX's runner asks for.
+_TRAINED = {"model": "tfx.Model", "model_run": "tfx.ModelRun"}
 # What it writes it writes as text into a file of bytes, which TensorFlow's files take and no others.
 _FILES = SimpleNamespace(
     exists=os.path.exists,
@@ -93,6 +100,9 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     for name in (*required, "json_serialized_invocation_args"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
+    parser.add_argument("--meeting")
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--worker", type=int)
     return parser.parse_known_args(arguments)
 
 
@@ -114,16 +124,38 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
         from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
     kubeflow_v2_run_executor.fileio = _FILES
 
-    handed_on = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
-    kubeflow_v2_run_executor.main((Namespace(**handed_on), flags))
+    with _joined(options, run, executor_input):
+        handed_on = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
+        kubeflow_v2_run_executor.main((Namespace(**handed_on), flags))
 
     seconds = round(time.monotonic() - clock, 3)
     file = Path(executor_input["outputs"]["outputFile"])
     output = json.loads(file.read_text(encoding="utf-8"))
+    if options.worker:
+        output["artifacts"] = {}
     handover.hand_back(output, locations, {"step_started": started.isoformat(), "step_seconds": seconds})
     shown = pages.show(options.step, foreign, executor_input, locations)
     output.setdefault("artifacts", {}).update(shown)
     file.write_text(json.dumps(output), encoding="utf-8")
+
+
+@contextmanager
+def _joined(options: Namespace, run: str, executor_input: Json) -> Iterator[None]:
+    """Waits for those that train the same model, if there are any; all but the first put out nothing."""
+    if not options.workers:
+        yield
+        return
+    meeting = Path(options.meeting) / run
+    os.environ["TF_CONFIG"] = meet(meeting, options.worker, options.workers)
+    try:
+        with TemporaryDirectory() as folder:
+            for name, kind in _TRAINED.items() if options.worker else ():
+                unused = {"name": name, "uri": f"{folder}/{name}", "type": {"schemaTitle": kind}}
+                executor_input["outputs"]["artifacts"][name] = {"artifacts": [unused]}
+            yield
+    finally:
+        if not options.worker:
+            shutil.rmtree(meeting, ignore_errors=True)
 
 
 def _say(*lines: str) -> None:

@@ -355,3 +355,33 @@ def test_without_kfp_the_extra_is_named_that_brings_it(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="not installed") as refused:
         compile_pipeline(find_workload("shelf"), settings(), tmp_path / "pipeline.yaml")
     assert "edgeline[kubeflow]" in refused.value.do
+
+
+def test_each_of_several_workers_has_a_pod_that_reads_what_the_trainer_reads(tmp_path):
+    trainer = {"strategy": "multi_worker", "workers": 3}
+    workload = find_workload("shelf")
+    wanted = load({**workload.settings, "trainer": trainer, "kubeflow": PLATFORM})
+    compile_pipeline(workload, wanted, tmp_path / "pipeline.yaml")
+    spec, platform = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
+    json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    tasks, kubernetes = spec["root"]["dag"]["tasks"], platform["platforms"]["kubernetes"]["deploymentSpec"]
+    names = ["Trainer", "Trainer-worker-1", "Trainer-worker-2"]
+    assert {name for name in tasks if name.startswith("Trainer")} == set(names)
+    for number, name in enumerate(names):
+        for same in ("inputs", "dependentTasks", "retryPolicy"):
+            assert tasks[name][same] == tasks["Trainer"][same]
+        container = containers(spec)[name]
+        assert container["resources"] == containers(spec)["Trainer"]["resources"]
+        said = " ".join(container["command"])
+        assert f"--meeting /mnt/scratch/meetings --workers 3 --worker {number} --step {name}" in said
+        label = spec["components"][name]["executorLabel"]
+        assert kubernetes["executors"][label] == kubernetes["executors"]["Trainer_executor"]
+        assert set(outputs(spec, name)) == ({"page"} if number else {"model", "model_run", "page", "metrics"})
+
+
+def test_workers_that_have_nowhere_to_meet_are_refused(tmp_path):
+    workload = find_workload("shelf")
+    platform = {**PLATFORM, "checkpoints": None}
+    wanted = load({**workload.settings, "trainer": {"strategy": "multi_worker"}, "kubeflow": platform})
+    with pytest.raises(UsageError, match=r"kubeflow\.checkpoints is not set"):
+        compile_pipeline(workload, wanted, tmp_path / "pipeline.yaml")

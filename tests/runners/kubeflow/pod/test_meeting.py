@@ -1,0 +1,49 @@
+"""How the pods of one training find one another."""
+
+import json
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from errors import EdgelineError
+from runners.kubeflow.pod.meeting import meet
+
+
+def come(pool: ThreadPoolExecutor, folder: Path, index: int, count: int = 2) -> Future[str]:
+    return pool.submit(meet, folder, index, count, wait_s=20)
+
+
+def test_all_who_come_get_the_same_list_and_a_place_in_it(tmp_path):
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [come(pool, tmp_path, index, count=3) for index in (2, 0, 1)]
+    two, zero, one = (json.loads(future.result()) for future in waiting)
+    assert zero["cluster"] == one["cluster"] == two["cluster"]
+    assert len(set(zero["cluster"]["worker"])) == 3
+    assert [found["task"] for found in (zero, one, two)] == [
+        {"type": "worker", "index": index} for index in range(3)
+    ]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_who_comes_again_after_a_loss_meets_the_other_and_not_what_is_left(tmp_path, lost):
+    with ThreadPoolExecutor(2) as pool:
+        before = [come(pool, tmp_path, index) for index in range(2)]
+        gone = [json.loads(future.result())["cluster"]["worker"] for future in before][0]
+        first = come(pool, tmp_path, lost)
+        time.sleep(1.2)  # It sees what the lost ones left, twice.
+        assert not first.done()
+        other = come(pool, tmp_path, 1 - lost)
+        found = [json.loads(future.result())["cluster"]["worker"] for future in (first, other)]
+    assert found[0] == found[1]
+    assert not set(found[0]) & set(gone)
+
+
+def test_who_waits_in_vain_names_those_who_did_not_come(tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(meet, tmp_path, index, 4, wait_s=0.6) for index in (0, 2)]
+    for future, missing in zip(waiting, ("1, 3", "1, 3"), strict=True):
+        with pytest.raises(EdgelineError, match="did not come") as error:
+            future.result()
+        assert f"worker {missing} " in str(error.value)
