@@ -16,6 +16,8 @@ class Executor(executor.Executor):
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: Any) -> None:
         """Runs it. Raises as `trainer_module.tune` does."""
         tuner = executor.search(input_dict, exec_properties, self._get_tmp_dir())
+        if tuner.result is None:
+            return  # It helped another, which has the result.
         executor.write_best_hyperparameters(tuner, output_dict)
         folder = Path(artifact_utils.get_single_uri(output_dict[spec.TUNER_RESULTS_KEY]))
         SEARCH.write(folder, tuner.result)

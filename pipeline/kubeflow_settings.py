@@ -133,7 +133,9 @@ class KubeflowSettings(Group):
         push_in_every_step: Mounts the claim of push in every step, so that one that fails leaves the page of
             the run there; for a claim that several nodes can mount at once. A bucket is always within reach.
         checkpoints: pvc://CLAIM/path where a killed training or search leaves what its next attempt goes on
-            from; None keeps it inside the pod, and a new pod starts over. Several workers also meet there.
+            from; None keeps it inside the pod, and a new pod starts over. Where a step has several pods,
+            they find one another there.
+        parallel_trials: How many trials of a search run at the same time, each in a pod as the Tuner's is.
         host: The API of Kubeflow Pipelines; None leaves finding it to kfp's own client.
         namespace: The user's namespace, where Kubeflow has several.
         experiment: Runs are filed under it; None is the default one of Kubeflow Pipelines.
@@ -155,6 +157,7 @@ class KubeflowSettings(Group):
     push: Location | None = None
     push_in_every_step: bool = False
     checkpoints: Annotated[str, AfterValidator(_claim)] | None = None
+    parallel_trials: int = Field(1, ge=1, le=64)
     host: Annotated[str, AfterValidator(_host)] | None = None
     namespace: str | None = None
     experiment: str | None = None

@@ -90,8 +90,9 @@ class TrainerSettings(Group):
     early_stopping_patience: int = Field(5, ge=0, le=10_000)
     # `auto`: every GPU of the machine, or its CPU where it has none. `mirrored`: a replica on each of its
     # GPUs. `multi_worker`: on those of `workers` pods on Kubeflow, of all machines that TensorFlow's
-    # TF_CONFIG lists, or without both of `workers` processes of this machine. `tpu`: the one that TPU_NAME names. A step takes batch_size times
-    # as many examples as there are replicas; learning_rate is that of the whole step, however many they are.
+    # TF_CONFIG lists, or without both of `workers` processes of this machine. `tpu`: the one that TPU_NAME
+    # names. A step takes batch_size times as many examples as there are replicas; learning_rate is that of
+    # the whole step, however many they are.
     strategy: Literal["auto", "mirrored", "one_device", "multi_worker", "tpu"] = "auto"
     workers: int = Field(2, ge=1, le=64)
     require_gpu: bool = False  # refuse to train on a CPU

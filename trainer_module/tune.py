@@ -1,9 +1,10 @@
 """`tuner_fn`: what TFX's Tuner calls, by the dotted path `trainer_module.tune.tuner_fn`."""
 
 import logging
+import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from errors import HeldBack, UsageError
 from locations import whole
 from records.training import TRIAL, Search, Trial
 from records.workload import Workload
-from trainer_module import checkpoint
+from trainer_module import checkpoint, trial_pods
 from trainer_module.budget import BudgetTooShort
 from trainer_module.devices import make_strategy
 from trainer_module.settings import ModelSettings, TrainerSettings, seconds_of, with_values
 from trainer_module.training import Task, open_task, train_model
+from trainer_module.trial_pods import Peer, Wanted
 from trainer_module.tune_settings import SEARCHED, TuneSettings, Values
 
 _log = logging.getLogger(__name__)
@@ -96,16 +98,14 @@ def _hyperparameters(tune: TuneSettings) -> keras_tuner.HyperParameters:
     return found
 
 
-class _Stopped(keras_tuner.errors.FatalError):
-    """KerasTuner takes everything else for a trial that failed, and goes on."""
-
-
 class TrialSearch(BaseTuner):
     """KerasTuner's search, of which a trial is one training of ours.
 
-    A finished trial leaves its result in `folder`, a file each. A search that begins again after a kill asks
-    the oracle from the first trial on, and gives it these results: so it goes on as an unbroken one would,
-    which KerasTuner's own state, reloaded, does not, and which a torn file of that state cannot prevent.
+    The oracle proposes a round of trials, one for each pod that trains, and is told what came of them in
+    their order. A finished trial leaves its result in `folder`, a file each. A search that begins again after
+    a kill asks the oracle from the first trial on, and gives it these results: so it goes on as an unbroken
+    one would, which KerasTuner's own state, reloaded, does not, and which a torn file of that state cannot
+    prevent.
     """
 
     def __init__(
@@ -123,28 +123,35 @@ class TrialSearch(BaseTuner):
         self._replicas, self._folder, self._began = replicas, folder, began
         self._trials: list[Trial] = []
         self._earlier_s = 0.0
+        self._helpers: Sequence[Peer] = ()
         oracle = make_oracle(tune, trainer.epochs, task.seed)
         super().__init__(oracle=oracle, directory=working_dir, project_name="search", overwrite=True)
 
     def search(self) -> None:
         """Runs the trials, until they are as many as asked for or the budget is spent.
 
+        In a pod that helps another it trains what that one sends, and there is no result.
+
         Raises:
             HeldBack: When no trial trained a model.
             UsageError: When not one trial fits into the budget.
+            EdgelineError: When another pod is lost.
         """
-        try:
-            super().search()
-        except _Stopped as stopped:
-            cause = stopped.__cause__
-            if cause is not None and not isinstance(cause, BudgetTooShort):
-                raise cause from None
+        with trial_pods.joined() as (leader, self._helpers):
+            if leader is not None:
+                while (wanted := leader.receive(Wanted)) is not None:
+                    leader.send(self._trained(wanted.trial, wanted.left_s))
+                return
+            time_left = self._run()
+            for helper in self._helpers:
+                helper.send(None)
+        if not time_left:
             if not self._trials:
                 raise UsageError(
                     f"tune.budget, {self._tune.budget}, is too short for one trial.",
                     "Without one there are no better settings to train with.",
                     "Give it more time, a smaller data.window or trainer.epochs, or a GPU.",
-                ) from cause
+                )
             self._tell(f"tune.budget is spent after {len(self._trials)} of {self._tune.max_trials} trials")
         if self._best is None:
             raise HeldBack(
@@ -157,46 +164,88 @@ class TrialSearch(BaseTuner):
         shutil.rmtree(self._folder)
 
     @property
-    def result(self) -> Search:
-        """What the search found; once it has ended."""
-        assert self._best is not None
-        return Search(self._tune.objective, self._best.number, tuple(self._trials))
+    def result(self) -> Search | None:
+        """What the search found, once it has ended; None in a pod that helped another."""
+        best = self._best
+        return Search(self._tune.objective, best.number, tuple(self._trials)) if best else None
 
-    def pre_create_trial(self) -> None:
-        """Stops the search where no time is left; results of before a kill are taken in any case."""
-        if self._left_s <= 0 and not (self._place(len(self._trials) + 1) / TRIAL.name).is_file():
-            raise _Stopped
+    def _run(self) -> bool:
+        """Runs the trials, round by round; returns whether there was time for all."""
+        while self._left_s > 0 or (self._place(len(self._trials) + 1) / TRIAL.name).is_file():
+            proposed = self._proposed()
+            if not proposed:
+                return True
+            ended = list(self._ended([new for _, new in proposed]))
+            for (trial, _), done in zip(proposed, ended, strict=False):
+                self._report(trial, done)
+            if len(ended) < len(proposed):
+                break
+        return False
 
-    def run_trial(self, trial: Any) -> Mapping[str, float]:
-        """Trains with the settings of a trial, unless that was done before a kill; returns its score."""
-        given = trial.hyperparameters.values
-        for name in self._tune.space:
-            given[name] = _readable(given[name], self._tune.space[name])
-        new = Trial(
-            number=len(self._trials) + 1,
-            values={name: value for name, value in given.items() if "/" not in name},
-            epochs=given.get("tuner/epochs", given.get("trainer.epochs", self._trainer.epochs)),
-        )
-        done = TRIAL.find_readable(self._place(new.number))
-        if done is not None and _same(done, new):
-            self._earlier_s += done.seconds
-        elif (twin := next((one for one in self._trials if _same(one, new)), None)) is not None:
-            # What would come of it is known; of a small space, oracles propose the same again.
-            done = replace(twin, number=new.number, seconds=0.0)
-        else:
-            try:
-                done = self._trained(new)
-            except Exception as error:
-                raise _Stopped from error
-        self._trials.append(done)
+    def _proposed(self) -> list[tuple[Any, Trial]]:
+        """The oracle's next trials, as many as there are pods, each beside ours of it."""
+        found: list[tuple[Any, Trial]] = []
+        for slot in range(1 + len(self._helpers)):
+            trial = self.oracle.create_trial(f"{self.tuner_id}-{slot}")
+            if trial.status != "RUNNING":
+                break  # It has no more, or waits for what comes of these.
+            given = trial.hyperparameters.values
+            for name in self._tune.space:
+                given[name] = _readable(given[name], self._tune.space[name])
+            new = Trial(
+                number=len(self._trials) + len(found) + 1,
+                values={name: value for name, value in given.items() if "/" not in name},
+                epochs=given.get("tuner/epochs", given.get("trainer.epochs", self._trainer.epochs)),
+            )
+            found.append((trial, new))
+        return found
+
+    def _ended(self, wanted: Sequence[Trial]) -> Iterator[Trial]:
+        """What came of trials, in their order, up to the first that there was no time for."""
+        found = {one.number: TRIAL.find_readable(self._place(one.number)) for one in wanted}
+        ended: dict[int, Trial | None] = {
+            one.number: done for one in wanted if (done := found[one.number]) and _same(done, one)
+        }
+        self._earlier_s += max((done.seconds for done in ended.values() if done), default=0.0)
+        new: list[Trial] = []
+        for one in wanted:
+            # Of a small space, oracles propose the same again: what would come of it is known.
+            if one.number not in ended and not any(_same(one, other) for other in (*self._trials, *new)):
+                new.append(one)
+        ended |= zip((one.number for one in new), self._trained_at_once(new), strict=True)
+        for one in wanted:
+            if one.number not in ended:
+                twin = next(trial for trial in self._trials if _same(trial, one))
+                ended[one.number] = replace(twin, number=one.number, seconds=0.0)
+            done = ended[one.number]
+            if done is None:
+                return
+            self._trials.append(done)
+            yield done
+
+    def _trained_at_once(self, trials: Sequence[Trial]) -> list[Trial | None]:
+        """Runs the first trial here, and each other in a pod of its own."""
+        left_s = None if math.isinf(self._left_s) else self._left_s
+        busy = list(zip(self._helpers, trials[1:], strict=False))
+        for helper, trial in busy:
+            helper.send(Wanted(trial, left_s))
+        here = [self._trained(trial, left_s) for trial in trials[:1]]
+        return here + [helper.receive(Trial) for helper, _ in busy]
+
+    def _report(self, trial: Any, done: Trial) -> None:
+        """Tells the oracle what came of its trial."""
         if done.score is None:
             self._tell(f"{self._name(done)} failed: {done.reason}")
-            raise keras_tuner.errors.FailedTrialError(done.reason)
-        best = ", the best so far" if done is self._best else ""
-        self._tell(f"{self._name(done)}: {self._tune.objective} {done.score:.4f}{best}")
-        return {self._tune.objective: done.score}
+            trial.status, trial.message = "FAILED", done.reason
+        else:
+            best = ", the best so far" if done is self._best else ""
+            self._tell(f"{self._name(done)}: {self._tune.objective} {done.score:.4f}{best}")
+            self.oracle.update_trial(trial.trial_id, {self._tune.objective: done.score})
+            trial.status = "COMPLETED"
+        self.oracle.end_trial(trial)
 
-    def _trained(self, trial: Trial) -> Trial:
+    def _trained(self, trial: Trial, left_s: float | None) -> Trial | None:
+        """What comes of a training with the settings of a trial; None where there is no time for it."""
         import keras
 
         began, place = time.monotonic(), self._place(trial.number)
@@ -204,15 +253,15 @@ class TrialSearch(BaseTuner):
         keras.utils.clear_session()
         model, trainer = with_values(trial.values, self._model, self._trainer)
         limits: dict[str, Any] = {"epochs": trial.epochs}
-        if limited := self._left_s < trainer.budget_s:
-            limits["budget"] = f"{max(1, int(self._left_s))}s"
+        if limited := left_s is not None and left_s < trainer.budget_s:
+            limits["budget"] = f"{max(1, int(left_s or 0))}s"
         trainer = trainer.model_copy(update=limits)
         checkpoints = place / "checkpoints"
         try:
             _, outcome = train_model(self._task, model, trainer, self._replicas, checkpoints, began)
         except (HeldBack, BudgetTooShort) as error:
             if limited and isinstance(error, BudgetTooShort):
-                raise
+                return None
             done = replace(trial, state="failed", reason=error.found)
         else:
             score = outcome.history[outcome.best_epoch][self._tune.objective]

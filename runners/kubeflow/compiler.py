@@ -22,6 +22,7 @@ from pipeline.kubeflow_settings import split_claim
 from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID, finish
 
 if TYPE_CHECKING:
+    from pipeline.kubeflow_settings import KubeflowSettings
     from pipeline.settings import Settings
     from records.workload import Workload
 
@@ -49,12 +50,9 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
             or kfp is not installed.
     """
     _check(workload, settings)
-    workers = settings.trainer.workers if settings.trainer.strategy == "multi_worker" else 1
-    checkpoints = settings.kubeflow.checkpoints
     with _quiet_libraries():
-        compiled = _compile(workload, settings)
-        meeting = f"{_in_pod(checkpoints)}/meetings" if checkpoints else ""
-        spec, platform = finish(compiled, settings.kubeflow, workers, meeting)
+        compiled, meeting = _compile(workload, settings), f"{_checkpoints(settings.kubeflow)}/meetings"
+        spec, platform = finish(compiled, settings.kubeflow, _pods(settings), meeting)
     documents = [spec, platform] if platform else [spec]
     text = yaml.dump_all(documents, sort_keys=True, allow_unicode=True, Dumper=yaml.SafeDumper).encode()
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -73,10 +71,11 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             "Give them in a file, `--settings FILE`, or with `--set`, for example"
             " `--set kubeflow.push=pvc://edgeline/push`.",
         )
-    if settings.trainer.strategy == "multi_worker" and kubeflow.checkpoints is None:
+    if (steps := _pods(settings)) and kubeflow.checkpoints is None:
+        several = " and ".join(f"{step} has {pods} pods" for step, pods in steps.items())
         raise UsageError(
-            "trainer.strategy is multi_worker, and kubeflow.checkpoints is not set.",
-            "Each worker has a pod of its own, and they find one another in a folder that all of them mount.",
+            f"{several}, and kubeflow.checkpoints is not set.",
+            "They find one another in a folder that all of them mount.",
             "Set kubeflow.checkpoints=pvc://CLAIM/path, of a claim that several nodes can mount at once.",
         )
     if importlib.util.find_spec("kfp") is None:
@@ -97,6 +96,17 @@ def _check(workload: "Workload", settings: "Settings") -> None:
         )
 
 
+def _pods(settings: "Settings") -> dict[str, int]:
+    """The steps that have several pods, and how many."""
+    trials = min(settings.kubeflow.parallel_trials, settings.tune.max_trials)
+    workers = settings.trainer.workers if settings.trainer.strategy == "multi_worker" else 1
+    return {step: pods for step, pods in (("Tuner", trials), ("Trainer", workers)) if pods > 1}
+
+
+def _checkpoints(kubeflow: "KubeflowSettings") -> str:
+    return _in_pod(kubeflow.checkpoints) if kubeflow.checkpoints else _CHECKPOINTS_IN_POD
+
+
 def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
     """TFX's pipeline spec, as nested dictionaries."""
     from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
@@ -113,7 +123,7 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
         artifacts=str(kubeflow.pipeline_root),
         metadata="",
         push=push,
-        checkpoints=_in_pod(kubeflow.checkpoints) if kubeflow.checkpoints else _CHECKPOINTS_IN_POD,
+        checkpoints=_checkpoints(kubeflow),
         records=f"{push}/runs/{workload.name}",
     )
     observed = Observed(code=CODE_OF_IMAGE, lock=LOCK_OF_IMAGE, run=RUN_ID)

@@ -4,7 +4,7 @@ Works on the pipeline spec as nested dictionaries, with the names that its JSON 
 are written in the fields that every KFP 2 backend reads.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -16,7 +16,6 @@ _UI_TYPES = {PAGE: "system.HTML", METRICS: "system.Metrics", CONFUSION: "system.
 # A cluster can count a step as done whose pod was lost. So what the gate lets begin also needs its page,
 # which it leaves only when it ended well.
 _GATE, _GATE_PAGE = "DataGate", "gate"
-TRAINER = "Trainer"
 # Parameters that only a pod knows. A backend from KFP 2.5 on fills in the first itself, our entry the others.
 RUN_ID = "{{$.pipeline_job_uuid}}"
 CODE_OF_IMAGE, LOCK_OF_IMAGE = "code-of-the-image", "lock-of-the-image"
@@ -24,18 +23,20 @@ CODE_OF_IMAGE, LOCK_OF_IMAGE = "code-of-the-image", "lock-of-the-image"
 Spec = dict[str, Any]
 
 
-def finish(spec: Spec, settings: KubeflowSettings, workers: int = 1, meeting: str = "") -> tuple[Spec, Spec]:
+def finish(
+    spec: Spec, settings: KubeflowSettings, pods: Mapping[str, int], meeting: str
+) -> tuple[Spec, Spec]:
     """Completes, in place, the pipeline spec that TFX compiled.
 
-    Each of several `workers` has a pod, and they find one another in the folder `meeting`.
+    Some steps have several `pods` each, which find one another in the folder `meeting`.
 
     Returns it, and the document that goes beside it for Kubernetes; the latter empty where nothing is set.
     """
     executors = spec["deploymentSpec"]["executors"]
     platform = {}
     spec["defaultPipelineRoot"] = settings.pipeline_root
-    if workers > 1:
-        _add_workers(spec, workers, meeting)
+    for step, count in pods.items():
+        _add_helpers(spec, step, count, meeting)
     for step, task in spec["root"]["dag"]["tasks"].items():
         component = spec["components"][task["componentRef"]["name"]]
         label = component["executorLabel"]
@@ -57,15 +58,15 @@ def finish(spec: Spec, settings: KubeflowSettings, workers: int = 1, meeting: st
     return spec, beside if platform else {}
 
 
-def _add_workers(spec: Spec, workers: int, meeting: str) -> None:
-    """Gives the Trainer tasks beside it, which read what it reads; what is trained is put out by it alone."""
+def _add_helpers(spec: Spec, step: str, pods: int, meeting: str) -> None:
+    """Gives a step tasks beside it, which read what it reads; it alone puts out what comes of all."""
     tasks, executors = spec["root"]["dag"]["tasks"], spec["deploymentSpec"]["executors"]
-    task = tasks[TRAINER]
+    task = tasks[step]
     component = spec["components"][task["componentRef"]["name"]]
     container = executors[component["executorLabel"]]["container"]
-    together = ["--meeting", meeting, "--workers", str(workers), "--worker"]
-    for number in range(1, workers):
-        name = helper(TRAINER, number)
+    together = ["--meeting", meeting, "--pods", str(pods), "--pod"]
+    for number in range(1, pods):
+        name = helper(step, number)
         beside = deepcopy(container)
         beside["command"] += [*together, str(number)]
         executors[name] = {"container": beside}

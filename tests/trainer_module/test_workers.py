@@ -6,14 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from runners.kubeflow.pod.meeting import meet
+from tests.pods import met
 from tests.trainer_module.samples import run_arguments
 from tests.trainer_module.test_run import history, run_on_two_devices, weights
 from trainer_module import run
@@ -117,9 +115,7 @@ def test_a_worker_elsewhere_that_is_lost_ends_the_others(files, transform_output
     """As on several machines, where nothing but TensorFlow sees the others."""
     changes = {"strategy": "multi_worker", "batch_size": 4, "epochs": 1000}
     arguments = [run_arguments(files, transform_output, tmp_path / str(i), **changes) for i in range(2)]
-    with ThreadPoolExecutor(2) as pool:
-        configs = list(pool.map(partial(meet, tmp_path / "meeting", count=2), range(2)))
-    trainings = [started(*pair) for pair in zip(arguments, configs, strict=True)]
+    trainings = [started(*pair) for pair in zip(arguments, met(tmp_path / "meeting"), strict=True)]
     deadline = time.monotonic() + 200
     while not list(tmp_path.glob("0/checkpoints/*/checkpoint.npz")):
         assert time.monotonic() < deadline

@@ -1,9 +1,9 @@
 """What the container of each step runs on Kubeflow, in front of TFX's own runner.
 
-`python -m runners.kubeflow.pod.entry --records PLACE --module M --source M --step STEP`, for one of several
-that train together `--meeting FOLDER --workers N --worker I`, and then what TFX gives its runner. The last
-two lines of the log say how the step ended: a sentence for people, and the same as JSON for those who follow
-the run (see `records/outcome.py`).
+`python -m runners.kubeflow.pod.entry --records PLACE --module M --source M --step STEP`, for one of
+several pods of a step `--meeting FOLDER --pods N --pod I`, and then what TFX gives its runner. The last two
+lines of the log say how the step ended: a sentence for people, and the same as JSON for those who follow the
+run (see `records/outcome.py`).
 """
 
 import argparse
@@ -29,7 +29,7 @@ from errors import EdgelineError
 from records.outcome import Outcome
 from records.push import PUSH
 from records.run import Problem
-from records.steps import RELEASE_GATE, STEPS
+from records.steps import RELEASE_GATE, STEPS, helped
 from runners.kubeflow.pod import handover, pages
 from runners.kubeflow.pod.handover import Json, Locations
 from runners.kubeflow.pod.meeting import meet
@@ -39,6 +39,7 @@ from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
 from runners.shared.failures import chain, describe
+from trainer_module.trial_pods import CONFIG as TRIAL_PODS
 from trainer_module.workload_module import load
 
 # TFX's runner has a rule for what TFX's own Evaluator puts out, ours never does, and imports TFMA for it.
@@ -46,8 +47,14 @@ _UNUSED: Mapping[str, Mapping[str, Any]] = {
     "tfx.components.evaluator.executor": {"Executor": type("Executor", (), {})},
     "tfx.types.standard_component_specs": {"BLESSING_KEY": "blessing"},
 }
-# What a Trainer puts out, which TFX's runner asks for.
-_TRAINED = {"model": "tfx.Model", "model_run": "tfx.ModelRun"}
+# By step that can have several pods: where each finds what these are, and what TFX's runner has it put out.
+_SHARED = {
+    "Trainer": ("TF_CONFIG", {"model": "tfx.Model", "model_run": "tfx.ModelRun"}),
+    "Tuner": (
+        TRIAL_PODS,
+        {"best_hyperparameters": "tfx.HyperParameters", "tuner_results": "tfx.TunerResults"},
+    ),
+}
 # What it writes it writes as text into a file of bytes, which TensorFlow's files take and no others.
 _FILES = SimpleNamespace(
     exists=os.path.exists,
@@ -101,8 +108,8 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
     parser.add_argument("--meeting")
-    parser.add_argument("--workers", type=int)
-    parser.add_argument("--worker", type=int)
+    parser.add_argument("--pods", type=int)
+    parser.add_argument("--pod", type=int)
     return parser.parse_known_args(arguments)
 
 
@@ -131,7 +138,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
     seconds = round(time.monotonic() - clock, 3)
     file = Path(executor_input["outputs"]["outputFile"])
     output = json.loads(file.read_text(encoding="utf-8"))
-    if options.worker:
+    if options.pod:
         output["artifacts"] = {}
     handover.hand_back(output, locations, {"step_started": started.isoformat(), "step_seconds": seconds})
     shown = pages.show(options.step, foreign, executor_input, locations)
@@ -141,20 +148,21 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
 
 @contextmanager
 def _joined(options: Namespace, run: str, executor_input: Json) -> Iterator[None]:
-    """Waits for those that train the same model, if there are any; all but the first put out nothing."""
-    if not options.workers:
+    """Waits for the other pods of the step, if it has several; all but the first put out nothing."""
+    if not options.pods:
         yield
         return
-    meeting = Path(options.meeting) / run
-    os.environ["TF_CONFIG"] = meet(meeting, options.worker, options.workers)
+    meeting, step = Path(options.meeting) / run, helped(options.step)
+    variable, outputs = _SHARED[step]
+    os.environ[variable] = meet(meeting / step, options.pod, options.pods)
     try:
         with TemporaryDirectory() as folder:
-            for name, kind in _TRAINED.items() if options.worker else ():
+            for name, kind in outputs.items() if options.pod else ():
                 unused = {"name": name, "uri": f"{folder}/{name}", "type": {"schemaTitle": kind}}
                 executor_input["outputs"]["artifacts"][name] = {"artifacts": [unused]}
             yield
     finally:
-        if not options.worker:
+        if options.pod == 0:
             shutil.rmtree(meeting, ignore_errors=True)
 
 

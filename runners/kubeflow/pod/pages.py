@@ -46,9 +46,7 @@ def show(
 
 def _page(step: str, executor_input: Json) -> str:
     if helped(step) != step:
-        return (
-            f"<!doctype html><p>{step} took its part of each batch. {helped(step)} has what came of it.</p>\n"
-        )
+        return f"<!doctype html><p>{step} did its part of {helped(step)}, which has what came of it.</p>\n"
     try:
         from report.steps import step_page
 

@@ -357,31 +357,46 @@ def test_without_kfp_the_extra_is_named_that_brings_it(tmp_path, monkeypatch):
     assert "edgeline[kubeflow]" in refused.value.do
 
 
-def test_each_of_several_workers_has_a_pod_that_reads_what_the_trainer_reads(tmp_path):
-    trainer = {"strategy": "multi_worker", "workers": 3}
-    workload = find_workload("shelf")
-    wanted = load({**workload.settings, "trainer": trainer, "kubeflow": PLATFORM})
-    compile_pipeline(workload, wanted, tmp_path / "pipeline.yaml")
-    spec, platform = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
-    json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+@pytest.mark.parametrize(
+    ("step", "own"),
+    [
+        ("Trainer", {"model", "model_run", "page", "metrics"}),
+        ("Tuner", {"best_hyperparameters", "tuner_results", "page"}),
+    ],
+)
+def test_each_of_several_pods_of_a_step_reads_what_it_reads_and_the_first_puts_out(several_pods, step, own):
+    spec, platform = several_pods
     tasks, kubernetes = spec["root"]["dag"]["tasks"], platform["platforms"]["kubernetes"]["deploymentSpec"]
-    names = ["Trainer", "Trainer-worker-1", "Trainer-worker-2"]
-    assert {name for name in tasks if name.startswith("Trainer")} == set(names)
+    names = [step, f"{step}-worker-1", f"{step}-worker-2"]
+    assert {name for name in tasks if name.startswith(step)} == set(names)
     for number, name in enumerate(names):
         for same in ("inputs", "dependentTasks", "retryPolicy"):
-            assert tasks[name][same] == tasks["Trainer"][same]
+            assert tasks[name][same] == tasks[step][same]
         container = containers(spec)[name]
-        assert container["resources"] == containers(spec)["Trainer"]["resources"]
+        assert container["resources"] == containers(spec)[step]["resources"]
         said = " ".join(container["command"])
-        assert f"--meeting /mnt/scratch/meetings --workers 3 --worker {number} --step {name}" in said
+        assert f"--meeting /mnt/scratch/meetings --pods 3 --pod {number} --step {name}" in said
         label = spec["components"][name]["executorLabel"]
-        assert kubernetes["executors"][label] == kubernetes["executors"]["Trainer_executor"]
-        assert set(outputs(spec, name)) == ({"page"} if number else {"model", "model_run", "page", "metrics"})
+        assert kubernetes["executors"][label] == kubernetes["executors"][f"{step}_executor"]
+        assert set(outputs(spec, name)) == ({"page"} if number else own)
 
 
-def test_workers_that_have_nowhere_to_meet_are_refused(tmp_path):
+@pytest.fixture(scope="module")
+def several_pods(tmp_path_factory):
+    """Both documents of a pipeline whose trials and whose training have three pods each."""
+    folder = tmp_path_factory.mktemp("several")
+    workload = find_workload("shelf")
+    given = {"trainer": {"strategy": "multi_worker", "workers": 3}, "tune": {**TUNE, "max_trials": 3}}
+    wanted = load({**workload.settings, **given, "kubeflow": {**PLATFORM, "parallel_trials": 3}})
+    compile_pipeline(workload, wanted, folder / "pipeline.yaml")
+    spec, platform = yaml.safe_load_all((folder / "pipeline.yaml").read_text())
+    json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    return spec, platform
+
+
+def test_pods_that_have_nowhere_to_meet_are_refused(tmp_path):
     workload = find_workload("shelf")
     platform = {**PLATFORM, "checkpoints": None}
     wanted = load({**workload.settings, "trainer": {"strategy": "multi_worker"}, "kubeflow": platform})
-    with pytest.raises(UsageError, match=r"kubeflow\.checkpoints is not set"):
+    with pytest.raises(UsageError, match=r"Trainer has 2 pods, and kubeflow\.checkpoints is not set"):
         compile_pipeline(workload, wanted, tmp_path / "pipeline.yaml")
