@@ -6,10 +6,10 @@ brighter by up to 30 %, another gamma, saved again. From a correlation of 0.85 o
 alike, and no two photos of different goods (81 kinds) were: those began at 0.78. With 32 x 32 pixels, where
 every small shift counts, 60 % were.
 
-What a network sees tells no more. Of 700 of these photos, at bounds that no two of different goods reach, looks
-found 99 % of such pairs and the features of EfficientNet-Lite0 with weights of ImageNet 94 %; of pairs that
-were also turned by up to 4 degrees and cut by 2 to 10 % on each side, 36 % and 38 %; by up to 10 degrees and
-8 to 18 %, 1 % and 0 %.
+What a network sees tells no more. Of 700 of these photos, at bounds that no two of different goods reach,
+looks found 99 % of such pairs and the features of EfficientNet-Lite0 with weights of ImageNet 94 %; of pairs
+that were also turned by up to 4 degrees and cut by 2 to 10 % on each side, 36 % and 38 %; by up to 10 degrees
+and 8 to 18 %, 1 % and 0 %.
 """
 
 from collections.abc import Sequence
