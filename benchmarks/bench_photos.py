@@ -1,11 +1,12 @@
 """Photos never seen in training: ours against Keras' own recipe for pretrained networks, in the same minutes.
 
-`python -m benchmarks.bench_photos TRAIN TEST [--minutes 5] [--cut CLASS=25] [--set a.b=c]`, both with a
-folder of JPEGs for each class; --cut leaves so many of one to train on. TRAIN is imported and run through the
-whole DAG as a new user would, which keeps a part of it for eval. Keras' guide
+`python -m benchmarks.bench_photos TRAIN TEST [--minutes 5] [--cut CLASS=25] [--networks] [--set a.b=c]`, both
+with a folder of JPEGs for each class; --cut leaves so many of one to train on. TRAIN is imported and run
+through the whole DAG as a new user would, which keeps a part of it for eval. Keras' guide
 (keras.io/guides/transfer_learning) freezes the same network with the same weights, trains a new last layer
 with Adam, then all layers at a rate of 1e-5; a third trains a small network from random weights. Each has the
-same training minutes, and picks its best epoch by a fifth of TRAIN. TEST is compared.
+same training minutes, and picks its best epoch by a fifth of TRAIN. TEST is compared. With --networks all
+sides are ours, with one network each.
 """
 
 import argparse
@@ -25,21 +26,31 @@ import numpy as np
 from edge.contracts.image import preprocess
 from edge.runtime import EdgeModel
 from pipeline.settings import Settings
+from report import records
 from runners.shared import runs
 from trainer_module import backbones
 from trainer_module.settings import ModelSettings
 
+_NETWORKS = (
+    ("efficientnet_lite0", "imagenet"),
+    ("efficientnet_lite0_cut", "imagenet"),
+    ("efficientnet_lite0_cut", "none"),
+    ("mobilenet_v3_small", "none"),
+    ("mobilenet_v3_small_minimalistic", "none"),
+    ("compact", "none"),
+)
 Photos = tuple[list[bytes], np.ndarray]  # JPEGs, and their labels' numbers
 _BATCH = 64
 
 
 def main() -> None:
-    """Prints accuracy, mean and worst recall of three models on TEST, and minutes."""
+    """Prints accuracy, mean and worst recall of models on TEST, and minutes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("train", type=Path)
     parser.add_argument("test", type=Path)
     parser.add_argument("--minutes", type=int, default=5)
     parser.add_argument("--cut", metavar="CLASS=N", help="train on so many photos of that class alone")
+    parser.add_argument("--networks", action="store_true", help="our run alone, with each network")
     parser.add_argument("--set", action="append", default=[], help="a setting of our run")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -57,19 +68,32 @@ def _cut(source: Path, label: str, count: int, target: Path) -> Path:
 
 
 def compare(given: argparse.Namespace) -> None:
-    """Trains all three, and prints what TEST makes of them."""
+    """Trains all sides, and prints what TEST makes of them."""
     labels = sorted(folder.name for folder in given.train.iterdir() if folder.is_dir())
     train, test = _read(given.train, labels), _read(given.test, labels)
     print(f"{len(train[1])} photos to train on, {len(test[1])} never seen, {len(labels)} classes", flush=True)
-    print(f"{'':32} {'accuracy':>8} {'mean recall':>11} {'worst class':>16} {'minutes':>7}", flush=True)
+    print(f"{'':58} {'accuracy':>8} {'mean recall':>11} {'worst class':>16} {'minutes':>7}", flush=True)
 
     def report(name: str, predicted: np.ndarray, seconds: float) -> None:
         recalls = {label: float((predicted == n)[test[1] == n].mean()) for n, label in enumerate(labels)}
         worst, accuracy = min(recalls, key=recalls.__getitem__), float((predicted == test[1]).mean())
         found = f"{accuracy:>8.3f} {np.mean(list(recalls.values())):>11.3f} {worst:>10} {recalls[worst]:.3f}"
-        print(f"{name:32} {found} {seconds / 60:>7.1f}", flush=True)
+        print(f"{name:58} {found} {seconds / 60:>7.1f}", flush=True)
 
-    model = _ours(given, labels, test, report)
+    if given.networks:
+        for backbone, weights in _NETWORKS:
+            network = [f"model.backbone={backbone}", f"model.weights={weights}"]
+            # From random weights the budget is to end it, and not the epochs.
+            longer = [] if weights == "imagenet" else ["trainer.epochs=200", "trainer.learning_rate=0.001"]
+            # A weak one is a row of the table as well.
+            weak = [
+                "evaluation.min_class_recall=0",
+                "evaluation.beat_majority=false",
+                "edge.max_accuracy_drop=1",
+            ]
+            _ours(given, [*network, *longer, *weak], labels, test, report)
+        return
+    model = _ours(given, [], labels, test, report)
     for name, recipe in (("Keras' guide", _transfer), ("small, random weights", _from_scratch)):
         started = time.monotonic()
         trained, epochs = recipe(train, labels, model, 60.0 * given.minutes)
@@ -87,13 +111,13 @@ def _read(folder: Path, labels: list[str]) -> Photos:
 
 
 def _ours(
-    given: argparse.Namespace, labels: list[str], test: Photos, report: Callable[..., None]
+    given: argparse.Namespace, own: list[str], labels: list[str], test: Photos, report: Callable[..., None]
 ) -> ModelSettings:
     """Runs the DAG, reports the file that phones get, and returns which network it was."""
     with tempfile.TemporaryDirectory() as scratch:
         data, workspace = Path(scratch, "data"), Path(scratch, "workspace")
         run_edgeline("data", "import", given.train, "--data", data)
-        settings = [f"trainer.budget={given.minutes}m", *given.set]
+        settings = [f"trainer.budget={given.minutes}m", *own, *given.set]
         started = time.monotonic()
         run_edgeline(
             *("run", "--workload", data / "workload.yaml", "--data", data, "--workspace", workspace),
@@ -109,8 +133,14 @@ def _ours(
         file = EdgeModel(manifest.parent / name)
         order = [labels.index(label) for label in (manifest.parent / "labels.txt").read_text().splitlines()]
         said = [file.predict(preprocess(photo, contract))[0].argmax() for photo in test[0]]
-        report(f"edgeline, {name}", np.array(order)[said], taken)
-        return Settings.model_validate_json(json.dumps(run.settings)).model
+        model = Settings.model_validate_json(json.dumps(run.settings)).model
+        facts = records.read(workspace / "runs" / run.id)
+        assert facts and facts.training and facts.edge and facts.edge.default_measured
+        measured, parameters = facts.edge.default_measured, facts.training.summary.parameters or 0
+        size = f"{parameters / 1e6:.2f} M, {measured.size_bytes / 1e6:.2f} MB"
+        speed = f"{measured.latency.p50_ms:.1f} ms, {len(facts.training.epochs)} epochs"
+        report(f"{model.backbone}, {name}: {size}, {speed}", np.array(order)[said], taken)
+        return model
 
 
 def run_edgeline(*arguments: object, path: Path | str = "") -> None:

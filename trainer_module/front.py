@@ -25,8 +25,9 @@ _progress = logging.getLogger("edgeline.progress")
 
 # Variations of each example that features are kept of: epochs take one after the other.
 COPIES = 4
-# The last layer is fitted by so many steps of all examples.
-_STEPS = 200
+# The last layer is fitted by so many steps of all examples, or of some where there are more: of 1,280 numbers
+# each these are 256 MB.
+_STEPS, _MOST_EXAMPLES = 200, 50_000
 _LEARNING_RATE, _L2 = 1e-2, 1e-3
 
 
@@ -87,7 +88,12 @@ def fit_last_layer(model: keras.Model, batches: tf.data.Dataset, kept: bool) -> 
     last = model.layers[-1]
     before = keras.Model(model.get_layer(FRONT).output if kept else model.input, last.input)
     compute = tf.function(lambda inputs: before(inputs, training=False))
-    found = [(compute(inputs).numpy(), labels, weights) for inputs, labels, weights in batches]
+    found, examples = [], 0
+    for inputs, labels, weights in batches:
+        found.append((compute(inputs).numpy(), labels, weights))
+        examples += len(labels)
+        if examples >= _MOST_EXAMPLES:
+            break
     inputs, labels, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
     inputs = inputs.astype(np.float32)
     mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
