@@ -1,12 +1,13 @@
 """Photos never seen in training: ours against Keras' own recipe for pretrained networks, in the same minutes.
 
-`python -m benchmarks.bench_photos TRAIN TEST [--minutes 5] [--cut CLASS=25] [--networks] [--set a.b=c]`, both
-with a folder of JPEGs for each class; --cut leaves so many of one to train on. TRAIN is imported and run
-through the whole DAG as a new user would, which keeps a part of it for eval. Keras' guide
+`python -m benchmarks.bench_photos TRAIN TEST [--minutes 5] [--cut CLASS=25] [--set a.b=c]`, both with a
+folder of JPEGs for each class; --cut leaves so many of one to train on. TRAIN is imported and run through the
+whole DAG as a new user would, which keeps a part of it for eval. Keras' guide
 (keras.io/guides/transfer_learning) freezes the same network with the same weights, trains a new last layer
 with Adam, then all layers at a rate of 1e-5; a third trains a small network from random weights. Each has the
-same training minutes, and picks its best epoch by a fifth of TRAIN. TEST is compared. With --networks all
-sides are ours, with one network each.
+same training minutes, and picks its best epoch by a fifth of TRAIN. TEST is compared.
+
+With `--side 'a.b=c d.e=f'`, once for each of them, all sides are ours, with these settings.
 """
 
 import argparse
@@ -31,14 +32,6 @@ from runners.shared import runs
 from trainer_module import backbones
 from trainer_module.settings import ModelSettings
 
-_NETWORKS = (
-    ("efficientnet_lite0", "imagenet"),
-    ("efficientnet_lite0_cut", "imagenet"),
-    ("efficientnet_lite0_cut", "none"),
-    ("mobilenet_v3_small", "none"),
-    ("mobilenet_v3_small_minimalistic", "none"),
-    ("compact", "none"),
-)
 Photos = tuple[list[bytes], np.ndarray]  # JPEGs, and their labels' numbers
 _BATCH = 64
 
@@ -50,7 +43,7 @@ def main() -> None:
     parser.add_argument("test", type=Path)
     parser.add_argument("--minutes", type=int, default=5)
     parser.add_argument("--cut", metavar="CLASS=N", help="train on so many photos of that class alone")
-    parser.add_argument("--networks", action="store_true", help="our run alone, with each network")
+    parser.add_argument("--side", action="append", default=[], help="settings of a side of ours")
     parser.add_argument("--set", action="append", default=[], help="a setting of our run")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -80,18 +73,10 @@ def compare(given: argparse.Namespace) -> None:
         found = f"{accuracy:>8.3f} {np.mean(list(recalls.values())):>11.3f} {worst:>10} {recalls[worst]:.3f}"
         print(f"{name:58} {found} {seconds / 60:>7.1f}", flush=True)
 
-    if given.networks:
-        for backbone, weights in _NETWORKS:
-            network = [f"model.backbone={backbone}", f"model.weights={weights}"]
-            # From random weights the budget is to end it, and not the epochs.
-            longer = [] if weights == "imagenet" else ["trainer.epochs=200", "trainer.learning_rate=0.001"]
-            # A weak one is a row of the table as well.
-            weak = [
-                "evaluation.min_class_recall=0",
-                "evaluation.beat_majority=false",
-                "edge.max_accuracy_drop=1",
-            ]
-            _ours(given, [*network, *longer, *weak], labels, test, report)
+    for side in given.side:
+        print(side, flush=True)
+        _ours(given, side.split(), labels, test, report)
+    if given.side:
         return
     model = _ours(given, [], labels, test, report)
     for name, recipe in (("Keras' guide", _transfer), ("small, random weights", _from_scratch)):

@@ -202,9 +202,10 @@ class TrialSearch(BaseTuner):
 
     def _ended(self, wanted: Sequence[Trial]) -> Iterator[Trial]:
         """What came of trials, in their order, up to the first that there was no time for."""
-        found = {one.number: TRIAL.find_readable(self._place(one.number)) for one in wanted}
         ended: dict[int, Trial | None] = {
-            one.number: done for one in wanted if (done := found[one.number]) and _same(done, one)
+            one.number: done
+            for one in wanted
+            if (done := TRIAL.find_readable(self._place(one.number))) and _same(done, one)
         }
         self._earlier_s += max((done.seconds for done in ended.values() if done), default=0.0)
         new: list[Trial] = []
