@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -155,8 +156,17 @@ def from_chief(replicas: tf.distribute.Strategy, values: Sequence[np.ndarray]) -
 
     if not _of_several_workers(replicas):
         return values
+    # Workers exchange no unsigned numbers, of which seeds are.
+    numbers = [value if value.dtype.kind == "f" else value.astype("int64") for value in values]
+    received = _sent_by_chief(replicas)([tf.constant(value) for value in numbers])
+    return [value.numpy().astype(own.dtype) for value, own in zip(received, values, strict=True)]
 
-    @tf.function
+
+@functools.cache
+def _sent_by_chief(replicas: tf.distribute.Strategy) -> Callable[[Sequence[tf.Tensor]], Sequence[tf.Tensor]]:
+    """Traced once for values of the same shapes."""
+    import tensorflow as tf
+
     def sent(mine: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
         def one() -> Sequence[tf.Tensor]:
             context = tf.distribute.get_replica_context()
@@ -166,10 +176,7 @@ def from_chief(replicas: tf.distribute.Strategy, values: Sequence[np.ndarray]) -
 
         return [replicas.experimental_local_results(value)[0] for value in replicas.run(one)]
 
-    # Workers exchange no unsigned numbers, of which seeds are.
-    numbers = [value if value.dtype.kind == "f" else value.astype("int64") for value in values]
-    received = sent([tf.constant(value) for value in numbers])
-    return [value.numpy().astype(own.dtype) for value, own in zip(received, values, strict=True)]
+    return tf.function(sent)
 
 
 def _of_several_workers(replicas: tf.distribute.Strategy) -> bool:

@@ -136,6 +136,7 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, args=[pipe], daemon=True).start()
     progress = logging.getLogger("edgeline.progress")
     progress.setLevel(logging.INFO)
+    progress.propagate = False  # the one that started it says it
     if json.loads(os.environ[_CONFIG])["task"]["index"] == 0:
         progress.addHandler(_ToParent(pipe))
     try:
