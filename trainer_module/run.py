@@ -54,6 +54,8 @@ def run_fn(fn_args: Any) -> None:
                 "Set one of the two back.",
             )
         workers.run(partial(train, arguments, began), settings.workers)
+        # The model is the chief's, which may be on another machine; TFX takes a missing folder for a failure.
+        Path(fn_args.serving_model_dir).mkdir(parents=True, exist_ok=True)
     else:
         train(arguments, began)
 

@@ -95,7 +95,7 @@ def test_two_workers_train_in_pods_of_their_own_and_go_on_after_one_was_lost(on_
     together = ("trainer.strategy=multi_worker", f"kubeflow.checkpoints={on_claim.push}/checkpoints")
     submitted = on_claim.kubeflow("submit", settings=(*SLOW, *together))
     assert submitted.code == 0, submitted.stderr
-    run, before = run_id(submitted), on_claim.production()["version"]
+    run, before = run_id(submitted), on_claim.production()["version"] or 0
     working(run, "Trainer", "Epoch 3 ")
     kubectl("delete", "pod", pods_of("Trainer-worker-1", run)[run], "--grace-period=5")
     ended = on_claim.kubeflow("watch", run)
