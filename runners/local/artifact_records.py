@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from records.json_file import decode, encode
+from release.manifest import files_below
 from runners.shared import runs
 from runners.shared.events import read_from
 
@@ -39,12 +40,7 @@ class ArtifactRecord:
 
 def list_files(uri: str) -> dict[str, int]:
     """Every file below a folder, POSIX relative path to size in bytes."""
-    sizes = {}
-    for folder, _, names in os.walk(uri):
-        for name in names:
-            path = Path(folder, name)
-            sizes[path.relative_to(uri).as_posix()] = path.stat().st_size
-    return sizes
+    return {name: path.stat().st_size for name, path in files_below(Path(uri)).items()}
 
 
 def append(path: Path, record: ArtifactRecord) -> None:
