@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.axes import Axes
 
-    from report.rows import Row
+    from report.index import Row
 
 WIDTH, _SMALL = 330, 270
 _PIXELS_PER_INCH = 72  # One point of matplotlib's SVG is one unit of its viewBox.

@@ -17,7 +17,7 @@ from runners.shared.stdout import print_json, say
 
 if TYPE_CHECKING:
     from report.facts import Facts
-    from report.rows import Row
+    from report.index import Row
 
 
 @click.command(cls=Command)
@@ -113,7 +113,7 @@ def _of_all_runs(place: Place) -> tuple[Path, dict[str, Any]]:
 
 def _rows_of_workspace(place: Place) -> "tuple[Path, str, list[Row]]":
     from report.collect import collect
-    from report.rows import make_row
+    from report.index import make_row
     from runners.local.report import about, find_sources
 
     model = find_run(place.workspace, "latest", place.workload)[1].workload
@@ -130,7 +130,7 @@ def _rows_of_workspace(place: Place) -> "tuple[Path, str, list[Row]]":
 
 
 def _rows_of_store(place: Place, store: str) -> "tuple[Path, str, list[Row]]":
-    from report.rows import make_row
+    from report.index import make_row
 
     root, model = _records(store, place.workload)
 

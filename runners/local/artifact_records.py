@@ -21,20 +21,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ArtifactRecord:
-    """One output artifact of one step of one run.
+    """One output artifact of one step of one run."""
 
-    Attributes:
-        step: The node's id.
-        key: The output's name.
-        uri: Its folder.
-        properties: Its custom properties.
-        files: POSIX relative path to size in bytes; None where an earlier run wrote them.
-    """
-
-    step: str
-    key: str
-    uri: str
-    properties: Mapping[str, Any]
+    step: str  # the node's id
+    key: str  # the output's name
+    uri: str  # its folder
+    properties: Mapping[str, Any]  # its custom properties
+    # POSIX relative path to size in bytes; None where an earlier run wrote them.
     files: Mapping[str, int] | None = None
 
 

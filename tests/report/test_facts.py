@@ -9,8 +9,8 @@ from records.training import Epoch
 from records.verdict import Verdict
 from report.changes import find_changes
 from report.facts import Facts, by_dotted_name
+from report.index import make_row
 from report.page import render_run
-from report.rows import make_row
 from tests.report.runs import a_failed_run, a_hostile_run, a_run
 
 # As the code before wrote it, with the names that it had.
