@@ -37,16 +37,6 @@ class Row(Struct, frozen=True):
         known = stamp and self.run.startswith(stamp)
         return self.run if known else f"{words.day(self.started_at)} {self.run}"
 
-    @property
-    def badge(self) -> str:
-        """Its outcome in words."""
-        return BADGES[self.outcome][0]
-
-    @property
-    def tone(self) -> str:
-        """The colour of its outcome."""
-        return BADGES[self.outcome][1]
-
 
 def make_row(facts: Facts, link: str | None) -> Row:
     """The row of a run."""
@@ -77,7 +67,7 @@ def render_index(model: str, rows: Sequence[Row]) -> str:
         model=model,
         sentence=_sentence(model, rows),
         figures=_figures(rows),
-        rows=rows[::-1],
+        rows=[(row, *BADGES[row.outcome]) for row in rows[::-1]],
         bare=any(row.accuracy is None for _, row in dated),
         wide=charts.timeline("wide", _WIDE, dated) if drawn else "",
         narrow=charts.timeline("narrow", charts.WIDTH, dated) if drawn else "",

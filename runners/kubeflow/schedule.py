@@ -90,7 +90,7 @@ def show_all(where: Target, as_json: bool) -> int:
     for record in records:
         line = f"{record['name']:<16} {record['cron']:<20} {record['state']:<9} {record['experiment']:<24}"
         say(f"{line} since {record['created_at']}")
-    twice = [(e.display_name, e.experiment_id) for e in ours if _is_enabled(e)]
+    twice = [(e.display_name, e.experiment_id) for e in ours if e.status == "ENABLED"]
     for name, experiment in sorted({pair for pair in twice if twice.count(pair) > 1}):
         say(f"{name} fires more than once in {names[experiment]}: `--cron` again leaves one of them.")
     return 0
@@ -159,10 +159,6 @@ def _is_ours(each: Any) -> bool:
     return str(each.description).startswith(_MARK)
 
 
-def _is_enabled(each: Any) -> bool:
-    return str(each.status) == "ENABLED"
-
-
 def _when(each: Any) -> str:
     schedule = each.trigger.cron_schedule if each.trigger else None
     return f"'{schedule.cron}'" if schedule else "by an interval"
@@ -173,7 +169,7 @@ def _record(each: Any, experiment: str) -> dict[str, Any]:
         "id": each.recurring_run_id,
         "name": each.display_name,
         "cron": _when(each).strip("'"),
-        "state": "enabled" if _is_enabled(each) else "disabled",
+        "state": "enabled" if each.status == "ENABLED" else "disabled",
         "experiment": experiment,
         "created_at": f"{each.created_at:%Y-%m-%d %H:%M}" if each.created_at else None,
     }

@@ -1,7 +1,6 @@
 """A scheduled run as a service and a timer of systemd: printed, installed, removed."""
 
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -108,11 +107,10 @@ def _quote(argument: str) -> str:
 def _owner(workspace: Path) -> str:
     """Who the workspace belongs to, or will: a run as root would leave files that they cannot replace."""
     there = next(path for path in (workspace, *workspace.parents) if path.exists())
-    number = there.stat().st_uid
     try:
-        return pwd.getpwuid(number).pw_name
+        return there.owner()
     except KeyError:
-        return str(number)
+        return str(there.stat().st_uid)
 
 
 def unit_folder() -> Path:
