@@ -1,8 +1,6 @@
 """Whether what lies in a push folder is what was pushed: recomputed and compared, file by file.
 
-`current.json` has the newest change, that the digest of the line of the audit log before its own, and so on
-to the first; each change has the digest of a manifest, and a manifest those of the files of a release. So
-nothing can be changed, taken away or added without that something else does not fit.
+The log, as `history.py` says, vouches for each manifest, and a manifest for the files of its release.
 """
 
 from pathlib import Path

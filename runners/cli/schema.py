@@ -11,9 +11,11 @@ from errors import UsageError
 from journal import user
 from records.run import Run
 from records.schema import Difference
+from report.schema import differences
 from runners.cli import options
 from runners.cli.commands import Group
 from runners.cli.options import Place
+from runners.local.report import find_sources
 from runners.shared.runs import find_run
 from runners.shared.stdout import print_json, say
 
@@ -81,9 +83,6 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
 
 
 def _differences(place: Place) -> tuple[Run, tuple[Difference, ...]]:
-    from report.schema import differences
-    from runners.local.report import find_sources
-
     folder, run = find_run(place.workspace, "latest", place.workload)
     sources = find_sources(folder)
     if sources.schema is None or sources.inferred is None or sources.statistics is None:

@@ -183,11 +183,7 @@ def _write(texts: Mapping[str, str | None]) -> None:
 
 
 def _systemctl(*arguments: str) -> None:
-    """Asks this user's systemd.
-
-    Raises:
-        EdgelineError: It is not there, or refuses.
-    """
+    """Asks this user's systemd; an EdgelineError where it is not there, or refuses."""
     command = ["systemctl", *([] if os.geteuid() == 0 else ["--user"]), *arguments]
     if shutil.which("systemctl") is None:
         said = "There is no systemctl on this machine"
