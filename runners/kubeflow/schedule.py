@@ -4,8 +4,8 @@ It is replaced by making the new one first and removing the old ones after. Kill
 the next call removes the old one: a run too many. The other way round a week would be lost.
 
 Deleting a recurring run would end a run that it has fired and that is going on, in the middle of whatever it
-does: Kubernetes removes what a recurring run owns, and the run stays RUNNING for good. So one with such a run is
-disabled, and stays until a later call finds the run ended.
+does: Kubernetes removes what a recurring run owns, and the run stays RUNNING for good. So one with such a run
+is disabled, and stays until a later call finds the run ended.
 """
 
 from collections.abc import Sequence
