@@ -43,44 +43,28 @@ FASTEST_ON_ONE_MACHINE = (
 
 @dataclass(frozen=True)
 class Paths:
-    """Where a run reads and writes.
+    """Where a run reads and writes."""
 
-    Attributes:
-        data: The folder of spans, or its URL.
-        artifacts: The pipeline root.
-        metadata: The file of the ML Metadata store; empty where the engine has one of its own.
-        push: Root of the release store, or its URL.
-        checkpoints: Where a killed training leaves what its next attempt goes on from.
-        records: Folder or URL under which each run on a cluster leaves its record; empty on one machine,
-            where the workspace has them.
-    """
-
-    data: str
-    artifacts: str
-    metadata: str
-    push: str
-    checkpoints: str
+    data: str  # the folder of spans, or its URL
+    artifacts: str  # the pipeline root
+    metadata: str  # the file of the ML Metadata store; empty where the engine has one of its own
+    push: str  # root of the release store, or its URL
+    checkpoints: str  # where a killed training leaves what its next attempt goes on from
+    # Folder or URL under which each run on a cluster leaves its record; empty on one machine, where the
+    # workspace has them.
     records: str = ""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What the runner saw of the world; it enters the cache keys of the steps that look at the world.
+    """What the runner saw of the world; it enters the cache keys of the steps that look at the world."""
 
-    Attributes:
-        window: Digest of the content of the newest spans.
-        production: Digest of the pointer to production; empty when nothing is.
-        code: Digest of the code that the steps run.
-        step_code: The same by step; of a step that is not named, that of all.
-        lock: Digest of the installed lock file.
-        run: Id of the run.
-    """
-
-    window: str = ""
-    production: str = ""
-    code: str = ""
-    lock: str = ""
-    run: str = ""
+    window: str = ""  # digest of the content of the newest spans
+    production: str = ""  # digest of the pointer to production; empty when nothing is
+    code: str = ""  # digest of the code that the steps run
+    lock: str = ""  # digest of the installed lock file
+    run: str = ""  # id of the run
+    # The same by step; of a step that is not named, that of all.
     step_code: Mapping[str, str] = field(default_factory=dict)
 
     def code_of(self, step: str) -> str:

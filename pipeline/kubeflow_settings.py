@@ -93,22 +93,15 @@ class Toleration(Group):
 
 
 class Placement(Group):
-    """What a step's pod may take, and where it may run.
+    """What a step's pod may take, and where it may run."""
 
-    Attributes:
-        cpu: Limit, in cores.
-        memory_gb: Limit, in 10^9 bytes; a step that takes more ends as OOMKilled.
-        gpu: How many GPUs.
-        gpu_type: Their name as a resource of Kubernetes; nvidia.com/gpu where none is named.
-        node_selector: Labels that the node has to have.
-        tolerations: Taints that the node may have; a backend before KFP 2.2 refuses them.
-    """
-
-    cpu: float | None = Field(None, gt=0, le=1024)
+    cpu: float | None = Field(None, gt=0, le=1024)  # limit, in cores
+    # Limit, in 10^9 bytes; a step that takes more ends as OOMKilled.
     memory_gb: float | None = Field(None, gt=0, le=65_536)
-    gpu: int | None = Field(None, ge=0, le=64)
-    gpu_type: str | None = None
-    node_selector: Mapping[str, str] = Field(default_factory=dict)
+    gpu: int | None = Field(None, ge=0, le=64)  # how many GPUs
+    gpu_type: str | None = None  # their name as a resource of Kubernetes; nvidia.com/gpu where none is named
+    node_selector: Mapping[str, str] = Field(default_factory=dict)  # labels that the node has to have
+    # Taints that the node may have; a backend before KFP 2.2 refuses them.
     tolerations: Annotated[tuple[Toleration, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
@@ -121,53 +114,41 @@ class Placement(Group):
 
 
 class KubeflowSettings(Group):
-    """How the DAG runs on Kubeflow Pipelines. Compiling asks for image, pipeline_root, data and push.
+    """How the DAG runs on Kubeflow Pipelines. Compiling asks for image, pipeline_root, data and push."""
 
-    Attributes:
-        image: The image that every step runs in.
-        image_pull_policy: None leaves it to Kubernetes; a backend before KFP 2.2 refuses it.
-        image_pull_secrets: Names of secrets for the image's registry; a backend before KFP 2.2 refuses them.
-        pipeline_root: Where artifacts go: s3://, minio:// or gs://, a bucket and a path.
-        data: The folder of spans: pvc://CLAIM/path or s3://.
-        push: Root of the release store: pvc://CLAIM/path or s3://.
-        push_in_every_step: Mounts the claim of push in every step, so that one that fails leaves the page of
-            the run there; for a claim that several nodes can mount at once. A bucket is always within reach.
-        checkpoints: pvc://CLAIM/path where a killed training or search leaves what its next attempt goes on
-            from; None keeps it inside the pod, and a new pod starts over. Where a step has several pods,
-            they find one another there.
-        parallel_trials: How many trials of a search run at the same time, each in a pod as the Tuner's is.
-        host: The API of Kubeflow Pipelines; None leaves finding it to kfp's own client.
-        namespace: The user's namespace, where Kubeflow has several.
-        experiment: Runs are filed under it; None is the default one of Kubeflow Pipelines.
-        service_account: What the steps' pods run as.
-        env: Environment variables of every step, for all who see a run to read; no secrets.
-        secrets: Environment variables of every step from secrets, each `NAME: secret/key`.
-        retries: How often a failed step is tried again, where that is safe: not the push, which could have
-            succeeded, and not the steps that stop a run on purpose. A backend before KFP 2.5 ignores it.
-        retry_backoff_s: Seconds before the first of them; each next one waits twice as long.
-        every_step: What every step's pod takes.
-        steps: By step, what differs from that.
-    """
-
-    image: Annotated[str, AfterValidator(_image)] | None = None
+    image: Annotated[str, AfterValidator(_image)] | None = None  # the image that every step runs in
+    # None leaves it to Kubernetes; a backend before KFP 2.2 refuses it.
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    # Names of secrets for the image's registry; a backend before KFP 2.2 refuses them.
     image_pull_secrets: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    # Where artifacts go: s3://, minio:// or gs://, a bucket and a path.
     pipeline_root: Annotated[str, AfterValidator(refuse_user), AfterValidator(_root)] | None = None
-    data: Location | None = None
-    push: Location | None = None
+    data: Location | None = None  # the folder of spans: pvc://CLAIM/path or s3://
+    push: Location | None = None  # root of the release store: pvc://CLAIM/path or s3://
+    # Mounts the claim of push in every step, so that one that fails leaves the page of the run there; for a
+    # claim that several nodes can mount at once. A bucket is always within reach.
     push_in_every_step: bool = False
+    # A pvc://CLAIM/path where a killed training or search leaves what its next attempt goes on from, and the
+    # pods of a step that has several find one another. None keeps it in the pod: a new one starts over.
     checkpoints: Annotated[str, AfterValidator(_claim)] | None = None
+    # How many trials of a search run at the same time, each in a pod as the Tuner's is.
     parallel_trials: int = Field(1, ge=1, le=64)
+    # The API of Kubeflow Pipelines; None leaves finding it to kfp's own client.
     host: Annotated[str, AfterValidator(_host)] | None = None
-    namespace: str | None = None
-    experiment: str | None = None
-    service_account: str | None = None
+    namespace: str | None = None  # the user's namespace, where Kubeflow has several
+    experiment: str | None = None  # runs are filed under it; None is the default one of Kubeflow Pipelines
+    service_account: str | None = None  # what the steps' pods run as
+    # Environment variables of every step, for all who see a run to read; no secrets.
     env: Mapping[str, str] = Field(default_factory=dict)
+    # Environment variables of every step from secrets, each `NAME: secret/key`.
     secrets: Mapping[str, str] = Field(default_factory=dict)
+    # How often a failed step is tried again, where that is safe: not the push, which could have succeeded,
+    # and not the steps that stop a run on purpose. A backend before KFP 2.5 ignores it.
     retries: int = Field(2, ge=0, le=10)
+    # Seconds before the first of them; each next one waits twice as long.
     retry_backoff_s: int = Field(30, ge=1, le=3600)
-    every_step: Placement = Placement()
-    steps: Mapping[StepName, Placement] = Field(default_factory=dict)
+    every_step: Placement = Placement()  # what every step's pod takes
+    steps: Mapping[StepName, Placement] = Field(default_factory=dict)  # by step, what differs from that
 
     @field_validator("env", mode="before")
     @classmethod

@@ -1,6 +1,6 @@
 """The settings of a run: typed, frozen values, checked once; `settings_layers.py` has their sources."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +12,11 @@ from errors import UsageError
 from gates.settings import EdgeLimits, EvaluationSettings, GateSettings
 from locations import is_url
 from pipeline.kubeflow_settings import KubeflowSettings
-from pipeline.search_space import search_mistakes
 from pipeline.secret_values import names_secret, names_user, refuse_user
-from pipeline.settings_layers import describe_mistakes, merge_layers
+from pipeline.settings_layers import Tree, describe_mistakes, merge_layers
 from settings_group import Group, absolute
 from trainer_module.settings import ModelSettings, TrainerSettings
-from trainer_module.tune_settings import TuneSettings
+from trainer_module.tune_settings import NOT_SEARCHED, SEARCHED, TuneSettings, Values, hyperband_trials
 
 SettingsPlace = Annotated[
     str,
@@ -31,12 +30,9 @@ class EdgeSettings(ConversionSettings, EdgeLimits):
 
 
 class BeamSettings(Group):
-    """Which Beam engine runs ingest, statistics, Transform and Evaluator.
+    """Which Beam engine runs ingest, statistics, Transform and Evaluator."""
 
-    Attributes:
-        flags: Go untouched to each Beam step; none means Beam's in-memory direct runner.
-    """
-
+    # Go untouched to each Beam step; none means Beam's in-memory direct runner.
     flags: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
     @field_validator("flags")
@@ -53,15 +49,12 @@ class BeamSettings(Group):
 
 
 class PushSettings(Group):
-    """Where releases go.
+    """Where releases go."""
 
-    Attributes:
-        destination: Root of the release store, a folder or a URL such as s3://BUCKET/PREFIX; None means
-            `push/` in the workspace.
-        expires_days: Days after the push from which a phone should no longer trust the release.
-    """
-
+    # Root of the release store, a folder or a URL such as s3://BUCKET/PREFIX; None means `push/` in the
+    # workspace.
     destination: SettingsPlace | None = None
+    # Days after the push from which a phone should no longer trust the release.
     expires_days: int = Field(90, ge=1, le=3650)
 
     def root(self, workspace: Path) -> str:
@@ -122,7 +115,7 @@ def load(
         for label in weighted
         if labels is not None and label not in labels
     ]
-    mistakes += search_mistakes(settings, tree) if settings else []
+    mistakes += _search_mistakes(settings, tree) if settings else []
     kinds = ("overall", *(slices or ()))
     mistakes += [
         f"evaluation.bounds.{number}.slice: {bound.slice!r} is not one of {', '.join(kinds)}."
@@ -137,6 +130,50 @@ def load(
             "Fix them in the command, the profile or the workload, and run the same command again.",
         )
     return settings
+
+
+def _search_mistakes(settings: Settings, tree: Tree) -> list[str]:
+    """A sentence for each setting that cannot be searched, each value it cannot have, and too few trials.
+
+    `settings` are right otherwise, and `tree` has what they were read from.
+    """
+    tune, epochs = settings.tune, settings.trainer.epochs
+    found = (_of_searched(name, values, tree) for name, values in tune.space.items())
+    mistakes = [f"tune.space.{sentence}" for sentences in found for sentence in sentences]
+    least = hyperband_trials(epochs)
+    if tune.algorithm == "hyperband" and 0 < tune.max_trials < least:
+        mistakes.append(
+            f"tune.max_trials: {tune.max_trials} is too few for hyperband: it takes {least} until one has had"
+            f" {epochs} epochs, all of trainer.epochs (from {tree.origin('tune.max_trials')})."
+        )
+    return mistakes
+
+
+def _of_searched(name: str, values: Values, tree: Tree) -> Iterator[str]:
+    origin = tree.origin(f"tune.space.{name}")
+    group, _, leaf = name.partition(".")
+    tree = Tree(tree.values, {name: origin, group: origin})
+    wrong = dict.fromkeys(
+        sentence for value in values.ends for sentence in _refused(group, leaf, value, tree)
+    )
+    if wrong:
+        yield from wrong
+    elif group not in SEARCHED:
+        yield f"{name}: only settings of {' and '.join(SEARCHED)} can be searched (from {origin})."
+    elif reason := NOT_SEARCHED.get(name):
+        yield f"{name}: it cannot be searched: {reason} (from {origin})."
+    elif not values.choices and SEARCHED[group].model_fields[leaf].annotation not in (int, float):
+        yield f"{name}: min and max are for numbers; list the values, [a, b] (from {origin})."
+
+
+def _refused(group: str, leaf: str, value: Any, tree: Tree) -> list[str]:
+    below = tree.values.get(group)
+    changed = {**(below if isinstance(below, Mapping) else {}), leaf: value} if leaf else value
+    try:
+        Settings.model_validate({**tree.values, group: changed})
+    except ValidationError as error:
+        return describe_mistakes(error, Settings.model_json_schema(), tree)
+    return []
 
 
 def part(settings: Group, group: type[Group]) -> str:

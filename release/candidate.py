@@ -10,7 +10,7 @@ from errors import EdgelineError, UsageError
 from journal import utc_text
 from labels import check_labels, render_labels
 from release import durable, manifest
-from release.documents import render
+from release.documents import measure_file, render
 from release.layout import LABELS, MANIFEST, PREPROCESSING, PushFolder, checked_name
 
 _SAID_BY_THE_CANDIDATE = ("run", "default_variant", "variants", "metrics", "data", "code", "versions")
@@ -87,7 +87,7 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
 
 def _manifest_of(candidate: Candidate, scratch: Path, model: str, version: int) -> dict[str, Any]:
     files = [
-        manifest.describe_file(path, f"{part}/{model}/{version}/{name}")
+        manifest.FileEntry(f"{part}/{model}/{version}/{name}", *measure_file(path))
         for part in ("serving", "edge")
         for name, path in manifest.files_below(scratch / part).items()
     ]

@@ -182,14 +182,12 @@ def next_change(
     )
 
 
-def catch_up(folder: PushFolder[Path], model: str) -> bool:
+def catch_up(folder: PushFolder[Path], model: str) -> None:
     """Append the newest change where its line is missing; only the writer may call this."""
     newest = read_history(folder, model).last
-    if newest is None or _read_lines(folder, model)[0][-1:] == [newest.to_line()]:
-        return False
-    with folder.history(model).open("a+b") as file:
-        append_line(file, newest.to_line() + b"\n")
-    return True
+    if newest is not None and _read_lines(folder, model)[0][-1:] != [newest.to_line()]:
+        with folder.history(model).open("a+b") as file:
+            append_line(file, newest.to_line() + b"\n")
 
 
 def previous_version(changes: Sequence[Change]) -> int | None:

@@ -13,7 +13,6 @@ there, a writer works on a local copy (`mirror.py`).
 """
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -34,26 +33,14 @@ _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _PUSH = re.compile(rf"push@({_NAME.pattern})@({_VERSION.pattern})")
 
 
-@dataclass(frozen=True)
 class PushFolder(Generic[Place]):
     """The paths of one push folder."""
 
-    root: Place
-
-    @property
-    def lock(self) -> Place:
-        """The file that a writer locks."""
-        return self.root / ".lock"
-
-    @property
-    def scratch(self) -> Place:
-        """The folder of unfinished work, on the same file system as what it will become."""
-        return self.root / ".scratch"
-
-    @property
-    def pins(self) -> Place:
-        """TF Serving's model configuration."""
-        return self.root / "serving" / PINS
+    def __init__(self, root: Place) -> None:
+        self.root: Place = root
+        self.lock: Place = root / ".lock"  # that a writer locks
+        self.scratch: Place = root / ".scratch"  # unfinished work, on the file system of what it will become
+        self.pins: Place = root / "serving" / PINS  # TF Serving's model configuration
 
     def serving(self, model: str) -> Place:
         """The folder that TF Serving calls the base path of `model`."""

@@ -111,11 +111,6 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
     return parse(raw, Manifest, where)
 
 
-def describe_file(path: Path, name: str) -> FileEntry:
-    """The entry of the file at `path` under the name `name`."""
-    return FileEntry(name, *measure_file(path))
-
-
 def files_below(top: Path) -> dict[str, Path]:
     """All files below `top` by POSIX relative path, sorted; links are not followed."""
     found = {}
@@ -129,7 +124,7 @@ def files_below(top: Path) -> dict[str, Path]:
 
 def model_digest(saved_model: Path) -> str:
     """One sha256 for a SavedModel's content: names and digests of its files; not dates, not its place."""
-    return digest_of(describe_file(path, name) for name, path in files_below(saved_model).items())
+    return digest_of(FileEntry(name, *measure_file(path)) for name, path in files_below(saved_model).items())
 
 
 def digest_of(entries: Iterable[FileEntry]) -> str:

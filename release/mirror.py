@@ -20,6 +20,7 @@ next one does what is left to do.
 """
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _PARTS = ("serving", "edge", ".scratch")
 _DOCUMENTS = (PINS, POINTER, HISTORY)  # in the order in which they are written
+_DOCUMENT = re.compile(rf"serving/{PINS}|edge/[^/]+/({POINTER}|{HISTORY})")
 _MARK = "unfinished"
 
 _LOG = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ class Mirror:
             path.parent.mkdir(parents=True, exist_ok=True)
             if Path(name).name == POINTER:
                 self._versions[name] = objects.version_of(self._remote / name)
-            if _is_document(name):
+            if _DOCUMENT.fullmatch(name):
                 self._documents[name] = read_bytes(self._remote / name)
             path.write_bytes(self._documents.get(name, b""))
 
@@ -69,7 +71,7 @@ class Mirror:
             EdgelineError: The store could not be written. Production is as it was before.
         """
         files = set(manifest.files_below(self._local))
-        documents = {name: (self._local / name).read_bytes() for name in files if _is_document(name)}
+        documents = {name: (self._local / name).read_bytes() for name in files if _DOCUMENT.fullmatch(name)}
         new = sorted(files - self._names - documents.keys(), key=lambda name: (_is_manifest(name), name))
         gone = sorted(self._names - files)
         changed = [name for name, content in documents.items() if self._documents.get(name) != content]
@@ -118,16 +120,6 @@ class Mirror:
                 "Only one may change what is in production at a time; this change was not made.",
                 "Look at what is in production with `edgeline status`, and run this again.",
             )
-
-
-def _is_document(name: str) -> bool:
-    part, _, rest = name.partition("/")
-    depth = rest.count("/")
-    return (part, depth, Path(name).name) in (
-        ("serving", 0, PINS),
-        ("edge", 1, POINTER),
-        ("edge", 1, HISTORY),
-    )
 
 
 def _is_manifest(name: str) -> bool:

@@ -20,8 +20,7 @@ whoever starts there, and every step after it is bookkeeping that can be redone:
 Killed before 6, production is the old release; the next writer sets the pin back, and then removes the
 version of each push whose scratch folder is left and that no pointer and no history names. Killed after 6, it
 is the new one, and the next writer does step 7. Between 5 and 6 TF Serving and phones may differ by one
-release, both whole, until then; `repair` does the same on demand. Folders without such a mark are never
-removed.
+release, both whole, until then. Folders without such a mark are never removed.
 
 In an object store all this happens to a local copy, and `mirror.py` writes the difference back, the pointer
 last; `lease.py` is the lock there.
@@ -66,7 +65,6 @@ __all__ = [
     "promote",
     "push",
     "releases",
-    "repair",
     "rollback",
     "verify",
 ]
@@ -123,18 +121,6 @@ def rollback(root: str | Location, model: str, reason: str, to: int | None = Non
         EdgelineError: As for `promote`, or there is no earlier release.
     """
     return _switch_to(root, model, "rollback", to, reason)
-
-
-def repair(root: str | Location) -> list[str]:
-    """Fix what a crashed writer left in the push folder; every writer does this first.
-
-    Returns:
-        What was fixed, one sentence each.
-    """
-    with _held(locate(root), f"Fixing {root}") as (folder, publish):
-        fixed = _fix(folder)
-        publish()
-        return fixed
 
 
 @contextmanager
@@ -238,26 +224,21 @@ def _put_in_production(folder: PushFolder[Path], model: str, change: Change, *, 
         _LOG.warning("%s is renamed, but perhaps not on the disk yet: %s", folder.pointer(model), error)
 
 
-def _fix(folder: PushFolder[Path]) -> list[str]:
+def _fix(folder: PushFolder[Path]) -> None:
     """Bring everything in line with the pointers; only while holding the lock."""
-    fixed = []
     for model in folder.models():
-        if catch_up(folder, model):
-            fixed.append(f"{model}: appended the last change to the audit log.")
+        catch_up(folder, model)
     pins = wanted_pins(folder)
     if not pins_are(folder, pins):  # before anything is removed that TF Serving may have been told to load
         durable.make_folders(folder.scratch)
         durable.make_folders(folder.pins.parent)
         durable.write_file(folder.scratch / "models.config", render_pins(pins))
         durable.move(folder.scratch / "models.config", folder.pins)
-        fixed.append(f"{folder.relative(folder.pins)}: set the pins to {pins}.")
     for model, version in sorted(folder.unfinished_pushes()):
         if version not in read_history(folder, model).manifests:
             for part in folder.parts(model, version).values():
                 if part.exists():
                     shutil.rmtree(part)
                     durable.sync_folder(part.parent)
-            fixed.append(f"{model} {version}: removed a push that was not finished.")
     if folder.scratch.exists():
         shutil.rmtree(folder.scratch)
-    return fixed

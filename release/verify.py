@@ -1,8 +1,6 @@
 """Whether what lies in a push folder is what was pushed: recomputed and compared, file by file.
 
-`current.json` has the newest change, that the digest of the line of the audit log before its own, and so on
-to the first; each change has the digest of a manifest, and a manifest those of the files of a release. So
-nothing can be changed, taken away or added without that something else does not fit.
+The log, as `history.py` says, vouches for each manifest, and a manifest for the files of its release.
 """
 
 from pathlib import Path
@@ -18,11 +16,11 @@ from release.pins import pins_problem
 from release.releases import read_release, released_versions
 
 
-def verify(root: str | Location, model: str, version: int | None = None) -> list[str]:
+def verify(root: str | Location, model: str) -> list[str]:
     """Everything wrong with the releases of a model, one sentence each; empty if nothing is.
 
-    Of one version its files alone are checked; by default every release that is there or that the audit log
-    has, and then the pointer, the pins for TF Serving and the audit log too.
+    Every release is checked that is there or that the audit log has, and the pointer, the pins for TF Serving
+    and the audit log too.
 
     Raises:
         UsageError: There is no such model, so nothing could be checked.
@@ -32,8 +30,6 @@ def verify(root: str | Location, model: str, version: int | None = None) -> list
     if checked_name(model, "model name") not in folder.models():
         raise nothing_of(folder, model)
     history = read_history(folder, model)
-    if version is not None:
-        return release_problems(folder, model, version, history)
     problems = [*history.problems, *_pointer_problems(folder, model)]
     problems += filter(None, [pins_problem(folder, model)])
     problems += _stray_names(folder, model)

@@ -12,7 +12,6 @@ import msgspec
 from records.edge import EdgeFiles, Mistake
 from records.evaluation import Confusion
 from records.ingest import Ingest, Thumbnail
-from records.json_file import decode, encode
 from records.run import Course, Problem
 from records.schema import Difference
 from records.training import CrossValidation, Epoch, Search, TrainingSummary
@@ -163,20 +162,6 @@ class Facts:
     edge: EdgeFiles | None = None
     gates: tuple[Verdict, ...] = ()  # in the order of the DAG
     unreadable: tuple[str, ...] = ()  # what could not be read, a sentence each
-
-    def to_json(self) -> bytes:
-        """The content of facts.json."""
-        return encode(self) + b"\n"
-
-    @staticmethod
-    def from_json(content: bytes) -> "Facts":
-        """Reads facts.json, also one of another version.
-
-        Raises:
-            ValueError: It is none.
-        """
-        found: Facts = decode(content, Facts)
-        return found
 
 
 def by_dotted_name(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -56,7 +56,7 @@ def render(template: str, **values: object) -> str:
 
 @cache
 def _environment() -> Any:
-    """The templates, with escaping on and our words as filters."""
+    """The templates, with escaping on, our words as filters, and the charts, each of a name of its own."""
     import jinja2
 
     loader = jinja2.PackageLoader("report", "templates")
@@ -66,7 +66,7 @@ def _environment() -> Any:
     for name in ("percent", "points", "count", "megabytes", "milliseconds", "seconds", "moment", "day"):
         made.filters[name] = getattr(words, name)
     made.filters["setting"] = words.setting
-    made.globals |= {"titles": SECTIONS, "unknown": words.UNKNOWN}
+    made.globals |= {"titles": SECTIONS, "unknown": words.UNKNOWN, "charts": charts}
     return made
 
 
@@ -181,18 +181,11 @@ class View:
         kind = "png" if file.endswith(".png") else "jpeg"
         return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
-    # The charts. Each name is unique in a page.
-
     @property
     def coloured_classes(self) -> list[tuple[str, str]]:
         """The most frequent classes with their colours."""
         most = sorted(self.data.classes, key=lambda label: -self.data.classes[label])
         return list(zip(most, charts.CLASS_COLOURS, strict=False))
-
-    def weeks_chart(self) -> Any:
-        """Examples of each span."""
-        classes = [name for name, _ in self.coloured_classes]
-        return charts.weeks("weeks", self.data.spans, classes)
 
     def class_shares(self) -> list[tuple[str, int, float, float | None]]:
         """Of each class: examples in the newest span, its share there, and its share in the spans before."""
@@ -207,24 +200,6 @@ class View:
             )
             for label in self.data.classes
         ]
-
-    def feature_charts(self) -> list[tuple[Any, Any]]:
-        """Each feature with its chart."""
-        return [
-            (feature, charts.feature(f"feature-{number}", feature))
-            for number, feature in enumerate(self.data.features)
-        ]
-
-    def training_chart(self, figure: str) -> Any:
-        """`loss` or `accuracy` over the epochs."""
-        training = self.facts.training
-        assert training is not None
-        return charts.training(f"training-{figure}", training.epochs, figure, training.summary.best_epoch)
-
-    def reliability_chart(self) -> Any:
-        """Accuracy over confidence."""
-        assert self.facts.reliability is not None
-        return charts.reliability("reliability", self.facts.reliability)
 
     def rejected(self) -> list[tuple[str, list[int]]]:
         """Each reason of quarantine with its examples by span, the newest first."""

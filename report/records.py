@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from locations import Location, filesystem, folders_in, read_bytes, whole
-from records.json_file import UNREADABLE
+from records.json_file import UNREADABLE, decode, encode
 from report.facts import Facts
 from store_errors import explained
 
@@ -25,7 +25,7 @@ def write(folder: Location, facts: Facts, page: str) -> Location:
         EdgelineError: The store cannot be written.
         OSError: The folder cannot be written.
     """
-    for name, content in ((FACTS, facts.to_json()), (PAGE, page.encode())):
+    for name, content in ((FACTS, encode(facts) + b"\n"), (PAGE, page.encode())):
         if isinstance(folder, Path):
             write_file(folder / name, content)
         else:
@@ -49,7 +49,8 @@ def read(folder: Location) -> Facts | None:
         EdgelineError: The store cannot be read.
     """
     try:
-        return Facts.from_json(read_bytes(folder / FACTS))
+        found: Facts = decode(read_bytes(folder / FACTS), Facts)
+        return found
     except FileNotFoundError:
         return None
     except UNREADABLE as error:

@@ -29,17 +29,12 @@ def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature
         return ()
     now = dict(_distributions(newest))
     before = dict(_distributions(datasets[_BEFORE])) if _BEFORE in datasets else {}
+    measured = ((name, of, drift.get(name)) for name, of in now.items())
     features = [
-        Feature(name, distribution, before.get(name), **_measured(drift.get(name)))
-        for name, distribution in now.items()
+        Feature(name, of, before.get(name), *((known.distance, known.threshold) if known else ()))
+        for name, of, known in measured
     ]
     return tuple(sorted(features, key=lambda feature: (feature.distance is None, feature.name)))
-
-
-def _measured(drift: Drift | None) -> dict[str, Any]:
-    if drift is None:
-        return {}
-    return {"distance": drift.distance, "threshold": drift.threshold}
 
 
 def _distributions(dataset: Any) -> Iterator[tuple[str, Distribution]]:

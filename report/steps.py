@@ -1,8 +1,10 @@
 """What one step put out, for a UI that shows each step: a small page, figures, a confusion matrix."""
 
+import math
 from typing import Any
 
 from records.edge import CONVERSIONS
+from records.evaluation import Confusion
 from records.push import PUSH
 from records.steps import STEPS
 from report.collect import collect, pictures
@@ -73,13 +75,10 @@ def step_metrics(step: str, sources: Sources) -> dict[str, float]:
                     f"{variant.name}_size_mb": measured.size_bytes / 1e6,
                     f"{variant.name}_median_ms": measured.latency.p50_ms,
                 }
-    return {name: float(value) for name, value in found.items() if value is not None}
+    return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
 
 
-def step_confusion(sources: Sources) -> dict[str, Any] | None:
-    """The evaluator's confusion matrix, `labels` and `rows` (true by predicted); None where there is none."""
+def step_confusion(sources: Sources) -> Confusion | None:
+    """The evaluator's confusion matrix; None where there is none."""
     evaluation = collect(sources, About(run="", model="")).evaluation
-    if evaluation is None or evaluation.confusion is None:
-        return None
-    confusion = evaluation.confusion
-    return {"labels": list(confusion.labels), "rows": [list(row) for row in confusion.rows]}
+    return evaluation.confusion if evaluation else None

@@ -1,5 +1,7 @@
 """`python3 -m deploy.environment`: brings `.venv` to what the lock file says, if it is not there yet.
 
+With the word `lock` it resolves the requirements of both stacks into their lock files.
+
 What an environment was made from is written into it last: by this stamp the next set-up knows what is left.
 """
 
@@ -17,11 +19,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from deploy.environment import stacks
-from deploy.environment.lock import lock
 from deploy.environment.uv import find_uv, provide_python, run_uv
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = ".venv/edgeline.json"
+_PROJECT = ("setup.py", "--extra", "kubeflow", "--extra", "s3")
+_TOOLS = "requirements/tools.in"
+# For each lock file: what it is resolved from beside its own .in file, and for which Pythons and systems.
+_TARGETS = {
+    "tfx-1.16": ((*_PROJECT, _TOOLS), "--python-version 3.10 --python-platform x86_64-manylinux_2_28"),
+    # One file for Python 3.11 to 3.13, with markers where they differ.
+    "tfx-1.21": ((*_PROJECT, _TOOLS), "--python-version 3.11 --universal"),
+    # What of it the container image has, and what a GPU adds there.
+    "image": (_PROJECT, "--python-version 3.13 --python-platform x86_64-manylinux_2_40"),
+    "image-cuda": ((), "--python-version 3.13 --python-platform x86_64-manylinux_2_40"),
+    "uv": ((), "--python-version 3.8 --universal"),
+}
 
 
 @dataclass(frozen=True)
@@ -136,6 +149,16 @@ def set_up(root: Path, environ: Mapping[str, str]) -> None:
                 phases.append(f"{phase} {ends[-1] - ends[-2]:.1f} s")
     done = f"Set up in {ends[-1] - ends[0]:.1f} s: {', '.join(phases)}"
     print(done if phases else ".venv is ready.")
+
+
+def lock(root: Path, search_path: str) -> None:
+    """Writes the lock files, keeping the pins that still hold; always with the pinned uv."""
+    uv = find_uv(root, [sys.executable], search_path, pinned_only=True)
+    for name, (sources, target) in _TARGETS.items():
+        print(f"Resolving requirements/{name}.txt", flush=True)
+        output = ("--custom-compile-command", "make lock", "--output-file", f"requirements/{name}.txt")
+        options = f"pip compile --quiet --generate-hashes --no-emit-index-url {target}"
+        run_uv(uv, root, options, *output, *sources, f"requirements/{name}.in")
 
 
 def main() -> int:

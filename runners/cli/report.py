@@ -1,7 +1,7 @@
 """`edgeline report RUN` and `edgeline report --index`: where the page of a run, or of all runs, is."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from msgspec import to_builtins
@@ -9,15 +9,15 @@ from msgspec import to_builtins
 from errors import UsageError
 from locations import Location, folders_in, locate, read_bytes
 from report import records
+from report.collect import collect
+from report.facts import Facts
+from report.index import Row, make_row, render_index
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.options import Place
+from runners.local.report import about, find_sources, write_report
 from runners.shared.runs import find_run, read_all
 from runners.shared.stdout import print_json, say
-
-if TYPE_CHECKING:
-    from report.facts import Facts
-    from report.rows import Row
 
 
 @click.command(cls=Command)
@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 @click.option("--index", is_flag=True, help="one page of all runs instead")
 def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
     """The page of a run: makes it where it is missing, prints its path."""
-    page, found = _of_all_runs(place) if index else _of_one_run(place, run_id)
+    if index:
+        page, model, rows = _rows_of_store(place, place.store) if place.store else _rows_of_workspace(place)
+        records.write_file(page, render_index(model, rows).encode())
+        found = {"model": model, "report": str(page), "runs": to_builtins(rows)}
+    else:
+        made = _from_store(place, place.store, run_id) if place.store else _from_workspace(place, run_id)
+        page, facts = made
+        found = {"run": facts.about.run, "report": str(page), "facts": to_builtins(facts)}
     if as_json:
         print_json(found)
     else:
@@ -35,26 +42,19 @@ def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
     return 0
 
 
-def _of_one_run(place: Place, run_id: str) -> tuple[Path, dict[str, Any]]:
-    page, facts = _from_store(place, place.store, run_id) if place.store else _from_workspace(place, run_id)
-    return page, {"run": facts.about.run, "report": str(page), "facts": to_builtins(facts)}
-
-
-def _from_workspace(place: Place, run_id: str) -> "tuple[Path, Facts]":
+def _from_workspace(place: Place, run_id: str) -> tuple[Path, Facts]:
     folder, run = find_run(place.workspace, run_id, place.workload)
     page = folder.path.absolute() / "report.html"
     facts = records.read(folder.path)
     # A page that was made while the run went on is not the page of the run that ended.
     if facts is None or facts.about.outcome != run.outcome or not page.is_file():
-        from runners.local.report import write_report
-
         write_report(run, folder)
         facts = records.read(folder.path)
     assert facts is not None
     return page, facts
 
 
-def _from_store(place: Place, store: str, run_id: str) -> "tuple[Path, Facts]":
+def _from_store(place: Place, store: str, run_id: str) -> tuple[Path, Facts]:
     """The page of a run on a cluster; from an object store it is brought here."""
     root, model = _records(store, place.workload)
     found = records.read_all(root)
@@ -73,12 +73,8 @@ def _from_store(place: Place, store: str, run_id: str) -> "tuple[Path, Facts]":
     return page, facts
 
 
-def _records(store: str, named: str | None) -> "tuple[Location, str]":
-    """Where a cluster keeps the records of the model's runs, and the model's name.
-
-    Raises:
-        UsageError: There are none, or of several models.
-    """
+def _records(store: str, named: str | None) -> tuple[Location, str]:
+    """Where a cluster keeps the records of the model's runs, and the model's name."""
     root = locate(store) / "runs"
     models = sorted(folders_in(root))
     model = named or (models[0] if len(models) == 1 else None)
@@ -103,19 +99,7 @@ def _brought(place: Place, model: str, name: str) -> Path:
     return place.workspace.absolute() / "reports" / model / f"{name}.html"
 
 
-def _of_all_runs(place: Place) -> tuple[Path, dict[str, Any]]:
-    from report.index import render_index
-
-    page, model, rows = _rows_of_store(place, place.store) if place.store else _rows_of_workspace(place)
-    records.write_file(page, render_index(model, rows).encode())
-    return page, {"model": model, "report": str(page), "runs": to_builtins(rows)}
-
-
-def _rows_of_workspace(place: Place) -> "tuple[Path, str, list[Row]]":
-    from report.collect import collect
-    from report.rows import make_row
-    from runners.local.report import about, find_sources
-
+def _rows_of_workspace(place: Place) -> tuple[Path, str, list[Row]]:
     model = find_run(place.workspace, "latest", place.workload)[1].workload
     rows = []
     for folder, run in read_all(place.workspace):
@@ -129,9 +113,7 @@ def _rows_of_workspace(place: Place) -> "tuple[Path, str, list[Row]]":
     return place.workspace.absolute() / "runs" / f"index-{model}.html", model, rows
 
 
-def _rows_of_store(place: Place, store: str) -> "tuple[Path, str, list[Row]]":
-    from report.rows import make_row
-
+def _rows_of_store(place: Place, store: str) -> tuple[Path, str, list[Row]]:
     root, model = _records(store, place.workload)
 
     def link(folder: Any, run: str) -> str | None:

@@ -40,11 +40,7 @@ def schedule(systemd: bool, cron: bool, at: str, install: bool, remove: bool, wa
 
 
 def _plan(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
-    """The run that is to be started, checked as far as a run is before its first step.
-
-    Raises:
-        EdgelineError: It could not start now, so it could not on Monday.
-    """
+    """The run that is to be started, refused where it could not start now, so that it could not on Monday."""
     from pipeline.settings_layers import PROFILES
     from runners.shared import inputs
 

@@ -9,10 +9,13 @@ from msgspec import to_builtins
 
 from errors import UsageError
 from journal import user
+from records.run import Run
 from records.schema import Difference
+from report.schema import differences
 from runners.cli import options
 from runners.cli.commands import Group
 from runners.cli.options import Place
+from runners.local.report import find_sources
 from runners.shared.runs import find_run
 from runners.shared.stdout import print_json, say
 
@@ -27,7 +30,7 @@ def schema() -> None:
 @options.as_json
 def diff(place: Place, as_json: bool) -> int:
     """How the window of the last run differs from the curated schema."""
-    run, found = _differences(place)
+    made, found = _differences(place)
     if as_json:
         print_json(to_builtins(found))
         return 0
@@ -37,7 +40,7 @@ def diff(place: Place, as_json: bool) -> int:
     breaking = [item.feature for item in found if item.breaks]
     if breaking:
         names = " ".join(dict.fromkeys(breaking))
-        say(f"Run {run} has what the schema lacks (!). If it is right:")
+        say(f"Run {made.id} has what the schema lacks (!). If it is right:")
         say(f"  edgeline schema accept {names} --reason R")
     return 0
 
@@ -52,20 +55,19 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
     from data.spans.layout import write_whole
     from pipeline.workloads import find_workload, read_schema
 
-    run, found = _differences(place)
+    made, found = _differences(place)
     breaking = {item.feature: item for item in found if item.breaks}
     if unknown := [name for name in features if name not in breaking]:
         raise UsageError(
-            f"Nothing of {', '.join(unknown)} is outside of the curated schema in run {run}.",
+            f"Nothing of {', '.join(unknown)} is outside of the curated schema in run {made.id}.",
             f"What is: {', '.join(breaking) or 'nothing'}.",
             "`edgeline schema diff` shows it.",
         )
-    _, made = find_run(place.workspace, "latest", place.workload)
     workload = find_workload(made.workload_source)
     path = Path(workload.schema)
     text = path.read_text(encoding="utf-8")
     today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-    comment = f"Widened {today} by {user()} for run {run}: {' '.join(reason.split())}"
+    comment = f"Widened {today} by {user()} for run {made.id}: {' '.join(reason.split())}"
     for name in features:
         text = widened(text, breaking[name], comment)
     scratch = path.with_name(f".{path.name}.new")
@@ -75,14 +77,12 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
     finally:
         scratch.unlink()
     write_whole(path, text.encode())
-    say(f"{path} now takes {', '.join(features)} as run {run} has them. Look at the change, and commit it.")
+    names = ", ".join(features)
+    say(f"{path} now takes {names} as run {made.id} has them. Look at the change, and commit it.")
     return 0
 
 
-def _differences(place: Place) -> tuple[str, tuple[Difference, ...]]:
-    from report.schema import differences
-    from runners.local.report import find_sources
-
+def _differences(place: Place) -> tuple[Run, tuple[Difference, ...]]:
     folder, run = find_run(place.workspace, "latest", place.workload)
     sources = find_sources(folder)
     if sources.schema is None or sources.inferred is None or sources.statistics is None:
@@ -91,4 +91,4 @@ def _differences(place: Place) -> tuple[str, tuple[Difference, ...]]:
             "What the window looks like is not known.",
             "Run again: `edgeline run`.",
         )
-    return run.id, differences(sources.schema, sources.inferred, sources.statistics)
+    return run, differences(sources.schema, sources.inferred, sources.statistics)

@@ -38,7 +38,8 @@ def tensorboard(run_ids: Sequence[str], place: Place, every: bool, port: int | N
     """TensorBoard on the training of a run (the last that trained), or of several; Ctrl-C ends it."""
 
     def chosen() -> dict[str, Path]:
-        return _all(place) if every else _named(place, run_ids) if run_ids else _last(place)
+        found = _named(place, run_ids) if run_ids and not every else _all(place)
+        return found if every or run_ids else dict(list(found.items())[-1:])
 
     logs = chosen()
     if not logs:
@@ -73,10 +74,6 @@ def _all(place: Place) -> dict[str, Path]:
             # One that goes on after a kill writes where the run that was killed did.
             found[logs] = run.id if run.outcome == "running" else found.get(logs, run.id)
     return {run: logs for logs, run in found.items()}
-
-
-def _last(place: Place) -> dict[str, Path]:
-    return dict(list(_all(place).items())[-1:])
 
 
 def _named(place: Place, run_ids: Sequence[str]) -> dict[str, Path]:

@@ -225,11 +225,7 @@ class Cluster:
         self._unless_gone("disabling a recurring run", self._client.disable_recurring_run, schedule)
 
     def delete_schedule(self, schedule: str) -> None:
-        """Removes a recurring run; one that is gone already is fine.
-
-        With it goes the workflow of a run that it fired and that has not ended: Kubernetes removes what a
-        recurring run owns, and the run stays RUNNING for good.
-        """
+        """Removes a recurring run, and with it a run that it fired; one that is gone already is fine."""
         self._unless_gone("deleting a recurring run", self._client.delete_recurring_run, schedule)
 
     def _unless_gone(self, doing: str, do: Callable[[str], Any], schedule: str) -> None:

@@ -3,22 +3,29 @@
 A run can be green and have done nothing: all of its steps came from the cache, or the cluster took a step
 that was killed for one that was done. So a run counts as pushed only when its last step says so, which has
 looked for the release in the store, and where the store can be read from here, only when it names the run.
+
+Argo before 3.4 takes a container that was ended by a signal for one that ended well. Then the step is green
+and lost: ML Metadata says RUNNING of it for good, and the next step fails in its driver, which finds none of
+its outputs. The API starts no step again that counts as done.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from errors import EdgelineError
-from records.outcome import Outcome
+from records.outcome import Outcome, find_in
 from records.steps import RELEASE_GATE, STEPS
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.logs import MOST_CHARACTERS, Logs, fatal
-from runners.kubeflow.lost import find_lost
 from runners.kubeflow.pods import Pod, ending, read_pods
 from runners.kubeflow.steps import Step
 
 PUSHER = "Pusher"
 _OLDER = "or the image is older than this edgeline: build it again, and submit the run with it."
+_MISSING = re.compile(
+    r'cannot find output (?:artifact|parameter) key "(?P<output>[^"]+)" in producer task "(?P<step>[^"]+)"'
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ def _of_success(run: str, logs: Logs, steps: Sequence[Step], seen: _Seen) -> Out
         return Outcome("pushed", seen.version)
     [last] = (step for step in steps if step.name == RELEASE_GATE)
     said = logs.outcome(last)
-    if (said is None or said.outcome == "failed") and (lost := find_lost(steps, logs)):
+    if (said is None or said.outcome == "failed") and (lost := _find_lost(steps, logs)):
         return _of_loss(run, lost)
     if said is None or said.outcome == "done":
         unread = f"{RELEASE_GATE} has left no word of it in a log that can be read from here, {_OLDER}"
@@ -92,8 +99,28 @@ def _of_loss(run: str, lost: str) -> Outcome:
     return StepLost("failed", None, (lost,), do)
 
 
+def _find_lost(steps: Sequence[Step], logs: Logs) -> str | None:
+    """Because of which step a run that has ended pushed nothing, in a sentence; None where there is none."""
+    done = {step.name: step for step in steps if step.state == "done"}
+    for step in (step for step in steps if step.state == "failed"):
+        for line in logs.of_driver(step):
+            if (match := _MISSING.search(line)) and match["step"] in done:
+                return _lost_sentence(match["step"], f"left no {match['output']}")
+        if logs.has_pod(step) or logs.of(step):
+            return None  # It began, and failed by itself.
+    said = {name: find_in(log, name) for name, step in done.items() if (log := logs.of(step))}
+    if not any(said.values()):
+        return None  # An image of before says it in no step.
+    lost = (name for name, outcome in said.items() if outcome is None or outcome.exit_code)
+    return next((_lost_sentence(name, "had not ended") for name in lost), None)
+
+
+def _lost_sentence(step: str, left: str) -> str:
+    return f"{step} was counted as done and {left}: its pod was lost."
+
+
 def _of_failure(run: str, logs: Logs, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
-    if lost := find_lost(steps, logs):
+    if lost := _find_lost(steps, logs):
         return _of_loss(run, lost)
     again = f"`edgeline kubeflow retry {run}` goes on from the steps that failed."
     step = next((step for step in steps if step.state == "failed"), None)

@@ -13,7 +13,7 @@ from runners.kubeflow.outcome import PUSHER, StepLost, conclude
 from runners.kubeflow.steps import ENDED, Step, plan, read_steps
 from runners.kubeflow.target import Target, upload
 from runners.kubeflow.watch import Follower, Patience
-from runners.shared.outcome_text import verdict_lines
+from runners.shared.progress_text import verdict_lines
 from runners.shared.stdout import note, print_json, say
 
 PATIENCE = Patience()

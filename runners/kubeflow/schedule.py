@@ -4,7 +4,8 @@ It is replaced by making the new one first and removing the old ones after. Kill
 the next call removes the old one: a run too many. The other way round a week would be lost.
 
 Deleting a recurring run would end a run that it has fired and that is going on, in the middle of whatever it
-does. So one with such a run is disabled, and stays until a later call finds the run ended.
+does: Kubernetes removes what a recurring run owns, and the run stays RUNNING for good. So one with such a run
+is disabled, and stays until a later call finds the run ended.
 """
 
 from collections.abc import Sequence
@@ -90,7 +91,7 @@ def show_all(where: Target, as_json: bool) -> int:
     for record in records:
         line = f"{record['name']:<16} {record['cron']:<20} {record['state']:<9} {record['experiment']:<24}"
         say(f"{line} since {record['created_at']}")
-    twice = [(e.display_name, e.experiment_id) for e in ours if _is_enabled(e)]
+    twice = [(e.display_name, e.experiment_id) for e in ours if e.status == "ENABLED"]
     for name, experiment in sorted({pair for pair in twice if twice.count(pair) > 1}):
         say(f"{name} fires more than once in {names[experiment]}: `--cron` again leaves one of them.")
     return 0
@@ -159,10 +160,6 @@ def _is_ours(each: Any) -> bool:
     return str(each.description).startswith(_MARK)
 
 
-def _is_enabled(each: Any) -> bool:
-    return str(each.status) == "ENABLED"
-
-
 def _when(each: Any) -> str:
     schedule = each.trigger.cron_schedule if each.trigger else None
     return f"'{schedule.cron}'" if schedule else "by an interval"
@@ -173,7 +170,7 @@ def _record(each: Any, experiment: str) -> dict[str, Any]:
         "id": each.recurring_run_id,
         "name": each.display_name,
         "cron": _when(each).strip("'"),
-        "state": "enabled" if _is_enabled(each) else "disabled",
+        "state": "enabled" if each.status == "ENABLED" else "disabled",
         "experiment": experiment,
         "created_at": f"{each.created_at:%Y-%m-%d %H:%M}" if each.created_at else None,
     }

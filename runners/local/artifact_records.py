@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from records.json_file import decode, encode
+from release.manifest import files_below
 from runners.shared import runs
 from runners.shared.events import read_from
 
@@ -20,31 +21,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ArtifactRecord:
-    """One output artifact of one step of one run.
+    """One output artifact of one step of one run."""
 
-    Attributes:
-        step: The node's id.
-        key: The output's name.
-        uri: Its folder.
-        properties: Its custom properties.
-        files: POSIX relative path to size in bytes; None where an earlier run wrote them.
-    """
-
-    step: str
-    key: str
-    uri: str
-    properties: Mapping[str, Any]
+    step: str  # the node's id
+    key: str  # the output's name
+    uri: str  # its folder
+    properties: Mapping[str, Any]  # its custom properties
+    # POSIX relative path to size in bytes; None where an earlier run wrote them.
     files: Mapping[str, int] | None = None
 
 
 def list_files(uri: str) -> dict[str, int]:
     """Every file below a folder, POSIX relative path to size in bytes."""
-    sizes = {}
-    for folder, _, names in os.walk(uri):
-        for name in names:
-            path = Path(folder, name)
-            sizes[path.relative_to(uri).as_posix()] = path.stat().st_size
-    return sizes
+    return {name: path.stat().st_size for name, path in files_below(Path(uri)).items()}
 
 
 def append(path: Path, record: ArtifactRecord) -> None:

@@ -18,8 +18,7 @@ from report.words import setting
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
 from runners.local.catch_up import span_lines
-from runners.shared.outcome_text import verdict_lines
-from runners.shared.progress_text import duration
+from runners.shared.progress_text import duration, verdict_lines
 from runners.shared.runs import RunFolder
 
 DETAILS = "Details: "

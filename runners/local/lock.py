@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from errors import EdgelineError, WorkspaceLocked
@@ -26,19 +26,16 @@ class Holder:
 HOLDER = JsonFile[Holder]("lock", Holder)
 
 
+@dataclass(frozen=True)
 class WorkspaceLock:
-    """A held lock.
+    """A held lock."""
 
-    It belongs to the open file, so a process that inherits `descriptor` holds it too, until both are gone.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-        self._since = utc_now()
+    descriptor: int  # of the open file: a process that inherits it holds the lock too, until both are gone
+    since: str = field(default_factory=utc_now)
 
     def note(self, run: str | None = None) -> None:
         """Writes into the file who holds it, for the one who comes second."""
-        holder = Holder(os.getpid(), run, socket.gethostname(), self._since)
+        holder = Holder(os.getpid(), run, socket.gethostname(), self.since)
         os.ftruncate(self.descriptor, 0)
         os.pwrite(self.descriptor, HOLDER.to_bytes(holder), 0)
 

@@ -49,17 +49,11 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class World:
-    """What the steps of one run depend on.
+    """What the steps of one run depend on."""
 
-    Attributes:
-        inputs: Digests, and the data folder, by name.
-        settings: By dotted name.
-        code: Digests of the files of each step.
-    """
-
-    inputs: Mapping[str, str]
-    settings: Mapping[str, str]
-    code: Code
+    inputs: Mapping[str, str]  # digests, and the data folder, by name
+    settings: Mapping[str, str]  # by dotted name
+    code: Code  # digests of the files of each step
 
     @property
     def steps(self) -> Mapping[str, StepInfo]:

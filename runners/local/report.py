@@ -1,11 +1,12 @@
 """The page of a local run: `report.html` and `facts.json` in the folder of the run."""
 
 import os
+from dataclasses import fields
 from itertools import takewhile
 from pathlib import Path
 
 from components.library_versions import library_versions
-from records.run import Run
+from records.run import Course, Run
 from report import records
 from report.collect import collect, pictures
 from report.facts import About, Artifact, Facts, by_dotted_name
@@ -39,26 +40,15 @@ def find_sources(folder: RunFolder) -> Sources:
 def about(run: Run, folder: RunFolder) -> About:
     """The record of a run as the report has it."""
     return About(
+        **{each.name: getattr(run, each.name) for each in fields(Course)},
         run=run.id,
         model=run.workload,
-        number=run.number,
-        outcome=run.outcome,
-        version=run.version,
-        started_at=run.started_at,
-        ended_at=run.ended_at,
-        seconds=run.seconds,
-        start_seconds=run.start_seconds,
-        resumes=run.resumes,
-        reasons=run.reasons,
-        warnings=run.warnings,
         notes=tuple(span_lines(run)),
         problem=run.error if run.outcome != "interrupted" else None,
         log=str(folder.log) if folder.log.exists() else None,
         data=run.data,
-        inputs=dict(run.inputs),
         settings=by_dotted_name(run.settings),
         libraries=library_versions(),
-        steps=run.steps,
         artifacts=tuple(
             Artifact(record.step, record.key, record.uri, record.properties)
             for record in artifact_records.read(folder.artifacts)

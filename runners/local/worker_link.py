@@ -74,11 +74,8 @@ def _temporary_folder(lock: int) -> Iterator[str]:
     prefix = f"edgeline-{inode.st_dev:x}-{inode.st_ino:x}-"
     for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         shutil.rmtree(left, ignore_errors=True)
-    folder = tempfile.mkdtemp(prefix=prefix)
-    try:
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end(worker: "subprocess.Popen[bytes]", asked: list[int]) -> None:

@@ -1,16 +1,18 @@
-"""Durations, epochs and counts in words. Light: `status` and `runs` need these too."""
+"""Durations, epochs, counts and outcomes in words. Light: `status` and `runs` need these too."""
 
+from collections.abc import Iterator
+
+from records.outcome import Outcome
+from report import words
 from runners.shared.events import Event
+
+_GOOD, _STOPPED, _BAD = "bold green", "bold yellow", "bold red"
+_STYLES = {"pushed": _GOOD, "unchanged": _GOOD, "held": _STOPPED, "refused": _STOPPED}
 
 
 def duration(seconds: float) -> str:
     """Seconds as `4.2 s`, `3 min 05 s` or `2 h 03 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return words.seconds(seconds).replace("\u00a0", " ")
 
 
 def epoch_text(event: Event, width: int) -> str:
@@ -39,3 +41,9 @@ def count_text(event: Event) -> str:
     return (
         f"{event['done']:,} of {total:,} {event['what']}" if total else f"{event['done']:,} {event['what']}"
     )
+
+
+def verdict_lines(outcome: Outcome, headline: str) -> Iterator[tuple[str, str]]:
+    """The headline of a run and its reasons, each with its style."""
+    yield headline, _STYLES.get(outcome.outcome, _BAD)
+    yield from ((f"  - {reason}", "") for reason in outcome.reasons)

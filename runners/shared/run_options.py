@@ -14,19 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NamedSettings:
-    """A workload and what is laid over its settings.
+    """A workload and what is laid over its settings."""
 
-    Attributes:
-        workload: A built-in name, or the path of a workload.yaml.
-        profile: The path of a YAML file of settings, or the name of one.
-        overrides: Single settings, `a.b=c` each.
-        platform: The path of a YAML file for what is the cluster's.
-    """
-
-    workload: str
-    profile: str | None
-    overrides: tuple[str, ...]
-    platform: str | None = None
+    workload: str  # a built-in name, or the path of a workload.yaml
+    profile: str | None  # the path of a YAML file of settings, or the name of one
+    overrides: tuple[str, ...]  # single settings, `a.b=c` each
+    platform: str | None = None  # the path of a YAML file for what is the cluster's
 
     def with_whole_path(self) -> "NamedSettings":
         """The same, with a workload that is a file named so that it is found from any folder."""

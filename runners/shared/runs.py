@@ -138,13 +138,10 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
     return runs[run_id]
 
 
-def mark_killed(workspace: Path) -> list[Run]:
-    """Ends the records of runs that never did, and gives them; only for who holds the workspace's lock."""
-    marked = []
+def mark_killed(workspace: Path) -> None:
+    """Ends the records of runs that never did; only for who holds the workspace's lock."""
     for folder, run in read_all(workspace):
         # Whoever holds the lock knows that nobody else runs here, even where the number is in use again.
         if run.ended_at is None:
             run = replace(run, outcome="killed", exit_code=1, ended_at=utc_now(), steps=folder.read_steps())
             folder.write(run)
-            marked.append(run)
-    return marked

@@ -90,15 +90,15 @@ def _read() -> str:
     """This user's crontab; empty where there is none yet."""
     ended = _crontab("-l")
     if ended.returncode == 0:
-        return _text(ended.stdout)
+        return os.fsdecode(ended.stdout)
     # Any other failure must not be taken for an empty crontab, which would then be written over.
-    if "no crontab for" in _text(ended.stderr):
+    if "no crontab for" in os.fsdecode(ended.stderr):
         return ""
     raise _failed("crontab -l", ended)
 
 
 def _write(crontab: str) -> None:
-    ended = _crontab("-", crontab.encode("utf-8", "surrogateescape"))
+    ended = _crontab("-", os.fsencode(crontab))
     if ended.returncode != 0:
         raise _failed("crontab -", ended)
 
@@ -115,14 +115,10 @@ def _crontab(argument: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[
 
 
 def _failed(command: str, ended: "subprocess.CompletedProcess[bytes]") -> EdgelineError:
-    said = " ".join(_text(ended.stderr or ended.stdout).split()) or f"exit code {ended.returncode}"
+    said = " ".join(os.fsdecode(ended.stderr or ended.stdout).split()) or f"exit code {ended.returncode}"
     return EdgelineError(
         f"`{command}` failed: {said.rstrip('.')}.",
         "The crontab is as it was.",
         "Fix that and run the same command again; where a line is too long for cron, put settings into a"
         " profile, a YAML file.",
     )
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")

@@ -17,23 +17,14 @@ _LINE_END = re.compile(r"[\t\n]")
 
 @dataclass(frozen=True)
 class ScheduledRun:
-    """A run of one workload in one workspace, at some times of every week.
+    """A run of one workload in one workspace, at some times of every week."""
 
-    Attributes:
-        name: Of the units or lines that start it: one for each workload and workspace.
-        workload: The model's name.
-        command: Program and arguments; every path is absolute.
-        folder: Where it runs, as relative paths in settings are meant.
-        workspace: Where its runs live.
-        at: When it starts.
-    """
-
-    name: str
-    workload: str
-    command: tuple[str, ...]
-    folder: Path
-    workspace: Path
-    at: WeeklyTime
+    name: str  # of the units or lines that start it: one for each workload and workspace
+    workload: str  # the model's name
+    command: tuple[str, ...]  # program and arguments; every path is absolute
+    folder: Path  # where it runs, as relative paths in settings are meant
+    workspace: Path  # where its runs live
+    at: WeeklyTime  # when it starts
 
     def __post_init__(self) -> None:
         for text in (*self.command, str(self.folder)):

@@ -1,7 +1,6 @@
 """A scheduled run as a service and a timer of systemd: printed, installed, removed."""
 
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -75,7 +74,7 @@ def unit_texts(run: ScheduledRun) -> dict[str, str]:
             "systemd starts no program with such a path.",
             "Use --cron, or move the project to another folder and make its environment again.",
         )
-    system = _is_system()
+    system = os.geteuid() == 0
     mounts = " ".join(_quote_path(str(path)) for path in dict.fromkeys((run.folder, run.workspace)))
     after = "Wants=network-online.target\nAfter=network-online.target\n" + f"RequiresMountsFor={mounts}\n"
     service = _SERVICE.format(
@@ -105,23 +104,18 @@ def _quote(argument: str) -> str:
     return _quote_path(argument.replace("$", "$$")) if argument else '""'
 
 
-def _is_system() -> bool:
-    return os.geteuid() == 0
-
-
 def _owner(workspace: Path) -> str:
     """Who the workspace belongs to, or will: a run as root would leave files that they cannot replace."""
     there = next(path for path in (workspace, *workspace.parents) if path.exists())
-    number = there.stat().st_uid
     try:
-        return pwd.getpwuid(number).pw_name
+        return there.owner()
     except KeyError:
-        return str(number)
+        return str(there.stat().st_uid)
 
 
 def unit_folder() -> Path:
     """Where this user's units lie."""
-    if _is_system():
+    if os.geteuid() == 0:
         return SYSTEM_FOLDER
     config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(config, "systemd", "user")
@@ -189,12 +183,8 @@ def _write(texts: Mapping[str, str | None]) -> None:
 
 
 def _systemctl(*arguments: str) -> None:
-    """Asks this user's systemd.
-
-    Raises:
-        EdgelineError: It is not there, or refuses.
-    """
-    command = ["systemctl", *([] if _is_system() else ["--user"]), *arguments]
+    """Asks this user's systemd; an EdgelineError where it is not there, or refuses."""
+    command = ["systemctl", *([] if os.geteuid() == 0 else ["--user"]), *arguments]
     if shutil.which("systemctl") is None:
         said = "There is no systemctl on this machine"
     else:

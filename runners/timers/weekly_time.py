@@ -13,17 +13,11 @@ _FORM = re.compile(r"(?:(?P<days>[^\s0-9]+)\s+)?(?P<hour>[0-9]{1,2}):(?P<minute>
 
 @dataclass(frozen=True)
 class WeeklyTime:
-    """A time on some days of every week, in the machine's time zone.
+    """A time on some days of every week, in the machine's time zone."""
 
-    Attributes:
-        days: 0 (Monday) to 6 (Sunday), in this order, at least one.
-        hour: 0 to 23.
-        minute: 0 to 59.
-    """
-
-    days: tuple[int, ...]
-    hour: int
-    minute: int
+    days: tuple[int, ...]  # 0 (Monday) to 6 (Sunday), in this order, at least one
+    hour: int  # 0 to 23
+    minute: int  # 0 to 59
 
     def __str__(self) -> str:
         return f"{self._names or 'every day'} {self.hour:02}:{self.minute:02}"

@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+from locations import Location, locate
+from release import store
+from release.history import read_history
+from release.layout import PushFolder
 from release.store import Candidate
+from release.verify import release_problems
 
 TENSOR = {"name": "image", "shape": [1, 16, 16, 1], "dtype": "float32"}
 
@@ -46,3 +51,15 @@ def snapshot(root: Path) -> dict[str, bytes]:
         for path in root.rglob("*")
         if path.is_file() and path.name != ".lock"
     }
+
+
+def repair(root: str | Location) -> None:
+    """What every writer does before and after its own work, and nothing else."""
+    with store._writer(locate(root), f"Fixing {root}"):
+        pass
+
+
+def problems_of(root: str | Location, model: str, version: int) -> list[str]:
+    """What is wrong with the files of one release."""
+    folder = PushFolder(locate(root))
+    return release_problems(folder, model, version, read_history(folder, model))

@@ -20,7 +20,7 @@ from release import store
 from release.history import read_history
 from release.layout import PushFolder
 from release.pins import read_pins
-from tests.release.candidates import make_candidate, snapshot
+from tests.release.candidates import make_candidate, problems_of, repair, snapshot
 
 FILE_OPERATIONS = {
     "open",
@@ -70,7 +70,7 @@ def leave_half_a_push(root: Path, candidate: store.Candidate) -> None:
 def check_what_tf_serving_loads(root: str | Path, context: str = "") -> None:
     """Whatever models.config names is there and whole."""
     for model, version in read_pins(PushFolder(locate(root))).items():
-        assert store.verify(root, model, version) == [], (context, model, version)
+        assert problems_of(root, model, version) == [], (context, model, version)
 
 
 def main(work: Path, action: str) -> None:
@@ -85,7 +85,7 @@ def main(work: Path, action: str) -> None:
     def write() -> object:
         if action == "push":
             return store.push(root, "shelf", new)
-        return store.rollback(root, "shelf", "drill") if action == "rollback" else store.repair(root)
+        return store.rollback(root, "shelf", "drill") if action == "rollback" else repair(root)
 
     before = snapshot(base)
     if action == "repair":
@@ -103,14 +103,14 @@ def main(work: Path, action: str) -> None:
         assert killed or release.version == new_version
         old += release.version == old_version
         check_what_tf_serving_loads(root, context)
-        assert store.verify(root, "shelf", release.version) == [], context
+        assert problems_of(root, "shelf", release.version) == [], context
         assert all("writes it" in problem for problem in store.verify(root, "shelf")), context
         assert all("models.config" in problem for problem in store.verify(root, "other")), context
         listed = [release.version for release in store.releases(root, "shelf")]
         assert listed == ([1, 2, 3] if release.version == 3 else [1, 2]), (context, listed)
 
         if kills % 2:  # what readers see after a repair and after another push must be the same story
-            store.repair(root)
+            repair(root)
             assert store.verify(root, "shelf") == [], context
             if release.version == old_version:
                 assert snapshot(root) == before, context

@@ -4,6 +4,7 @@ import pytest
 
 from records.edge import PREDICTIONS, Prediction
 from records.ingest import INGEST, TWINS, Ingest, Twin, Twins
+from records.json_file import decode, encode
 from records.training import SEARCH, Search, Trial
 from report.collect import collect
 from report.facts import About, Facts
@@ -39,7 +40,7 @@ def test_the_settings_of_a_run_that_searched_are_those_that_it_trained_with(sour
     facts = collect(replace(sources, search=tmp_path / "search"), about)
     assert facts.search == search
     assert facts.about.settings == {"trainer.learning_rate": "0.003", "seed": "20"}
-    assert Facts.from_json(facts.to_json()) == facts
+    assert decode(encode(facts), Facts) == facts
 
 
 def test_a_run_without_near_twins_says_nothing_of_them(sources):

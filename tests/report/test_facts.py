@@ -4,13 +4,14 @@ from dataclasses import replace
 import pytest
 
 from records.ingest import Excluded, Span
+from records.json_file import decode, encode
 from records.run import Problem, Step
 from records.training import Epoch
 from records.verdict import Verdict
 from report.changes import find_changes
 from report.facts import Facts, by_dotted_name
+from report.index import make_row
 from report.page import render_run
-from report.rows import make_row
 from tests.report.runs import a_failed_run, a_hostile_run, a_run
 
 # As the code before wrote it, with the names that it had.
@@ -170,19 +171,19 @@ BEFORE = {
 
 @pytest.mark.parametrize("facts", [a_run(), a_failed_run(), a_hostile_run()])
 def test_facts_come_back_from_json_as_they_were(facts):
-    assert Facts.from_json(facts.to_json()) == facts
+    assert decode(encode(facts), Facts) == facts
 
 
 def test_facts_of_another_version_are_read_as_far_as_they_are_known():
-    content = json.loads(a_run().to_json())
+    content = json.loads(encode(a_run()))
     content["weather"] = "rain"
     del content["edge"], content["about"]["resumes"]
-    found = Facts.from_json(json.dumps(content).encode())
+    found = decode(json.dumps(content).encode(), Facts)
     assert found == replace(a_run(), edge=None)
 
 
 def test_facts_of_before_the_files_had_types_are_read_and_compared_with():
-    found = Facts.from_json(json.dumps(BEFORE).encode())
+    found = decode(json.dumps(BEFORE).encode(), Facts)
     assert (found.about.run, found.about.outcome, found.about.version) == ("20260928-030000", "held", 2)
     assert found.about.problem == Problem("It broke.", "w", "d")
     assert found.about.steps == (Step("ExampleGen", "cached", 0.1), Step("Trainer", "failed"))
@@ -205,7 +206,7 @@ def test_facts_of_before_the_files_had_types_are_read_and_compared_with():
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"about": {"run": 1}}', b'{"data": {}}'])
 def test_what_is_no_facts_is_refused(content):
     with pytest.raises(ValueError):
-        Facts.from_json(content)
+        decode(content, Facts)
 
 
 def test_settings_get_dotted_names():

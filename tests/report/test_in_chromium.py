@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from report.index import render_index
+from report.index import make_row, render_index
 from report.page import render_run
-from report.rows import make_row
 from tests.report.runs import a_failed_run, a_hostile_run, a_run, pictures
 from tests.report.test_index import weeks
 

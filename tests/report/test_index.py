@@ -5,8 +5,7 @@ from itertools import pairwise
 import pytest
 from msgspec import structs
 
-from report.index import render_index
-from report.rows import make_row
+from report.index import make_row, render_index
 from tests.report.runs import HOSTILE, a_failed_run, a_run
 
 

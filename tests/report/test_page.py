@@ -16,9 +16,8 @@ from records.training import Epoch
 from records.verdict import Verdict
 from report import charts
 from report.facts import Data, Distribution, Evaluation, Facts, Feature, Slice, Training
-from report.index import render_index
+from report.index import make_row, render_index
 from report.page import SECTIONS, View, render_run
-from report.rows import make_row
 from report.sources import Sources
 from report.steps import step_page
 from report.words import UNKNOWN

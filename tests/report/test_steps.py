@@ -127,7 +127,7 @@ def test_an_edge_file_that_could_not_be_made_has_no_figures(sources):
 
 
 def test_the_confusion_matrix_is_the_evaluators(sources):
-    assert step_confusion(sources) == {"labels": ["ok", "bad"], "rows": [[1, 1], [0, 2]]}
+    assert step_confusion(sources) == Confusion(("ok", "bad"), ((1, 1), (0, 2)))
     assert step_confusion(Sources()) is None
 
 

@@ -5,12 +5,12 @@ A page that cannot be made is no reason to lose a step that did its work.
 
 import html
 import logging
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from records.steps import helped
+from report import steps
+from report.sources import OUTPUTS, Sources
 from runners.kubeflow.pod.handover import Json, Locations, artifacts
 from runners.kubeflow.spec import CONFUSION, METRICS, PAGE
 
@@ -25,16 +25,18 @@ def show(
     `wanted` are the outputs for it by name, as the backend handed them over; `executor_input` is the step's,
     as TFX saw it. Returns what goes into the executor output, by name.
     """
+    sources = _sources(step, executor_input)
     shown: dict[str, Json] = {}
     if PAGE in wanted:
         page = Path(locations.local(wanted[PAGE]["uri"]))
         page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(_page(step, executor_input), encoding="utf-8")
+        page.write_text(_page(step, sources), encoding="utf-8")
         shown[PAGE] = {}
-    for name, figures in ((METRICS, _metrics), (CONFUSION, _confusion)):
+    figures = {METRICS: lambda: steps.step_metrics(step, sources), CONFUSION: lambda: _confusion(sources)}
+    for name in figures:
         if name in wanted:
             try:
-                shown[name] = figures(step, executor_input)
+                shown[name] = figures[name]()
             except Exception:
                 _log.exception("The UI will show no %s of %s", name, step)
                 shown[name] = {}
@@ -44,41 +46,27 @@ def show(
     }
 
 
-def _page(step: str, executor_input: Json) -> str:
+def _page(step: str, sources: Sources) -> str:
     if helped(step) != step:
         return f"<!doctype html><p>{step} did its part of {helped(step)}, which has what came of it.</p>\n"
     try:
-        from report.steps import step_page
-
-        return step_page(step, _sources(step, executor_input))
+        return steps.step_page(step, sources)
     except Exception as error:
         _log.exception("The page of %s could not be made", step)
         reason = html.escape(f"{type(error).__name__}: {error}")
         return f"<!doctype html><p>{step} ended well. Its page could not be made: {reason}</p>\n"
 
 
-def _metrics(step: str, executor_input: Json) -> Json:
-    from report.steps import step_metrics
-
-    metrics = step_metrics(step, _sources(step, executor_input))
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
-
-
-def _confusion(step: str, executor_input: Json) -> Json:
-    from report.steps import step_confusion
-
-    confusion = step_confusion(_sources(step, executor_input))
-    if confusion is None:
+def _confusion(sources: Sources) -> Json:
+    if (confusion := steps.step_confusion(sources)) is None:
         return {}
-    labels = [{"displayName": label} for label in confusion["labels"]]
-    rows = [{"row": list(row)} for row in confusion["rows"]]
+    labels = [{"displayName": label} for label in confusion.labels]
+    rows = [{"row": list(row)} for row in confusion.rows]
     return {"confusionMatrix": {"annotationSpecs": labels, "rows": rows}}
 
 
-def _sources(step: str, executor_input: Json) -> Any:
+def _sources(step: str, executor_input: Json) -> Sources:
     """The folders that the step read and wrote, under the report's names for them."""
-    from report.sources import OUTPUTS, Sources
-
     found = dict(artifacts(executor_input.get("inputs", {})))
     for name, artifact in artifacts(executor_input.get("outputs", {})):
         found[OUTPUTS.get((step, name), "")] = artifact

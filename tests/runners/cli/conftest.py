@@ -1,5 +1,6 @@
 import pytest
 
+from records.json_file import encode
 from records.run import Step
 from report.facts import About, Facts
 from runners.shared.runs import RunFolder
@@ -24,5 +25,5 @@ def workspace(tmp_path, make_run):
     folder.write(run)
     (folder.path / "report.html").write_text("<!DOCTYPE html>")
     facts = Facts(About(run.id, "shelf", outcome="held"))
-    (folder.path / "facts.json").write_bytes(facts.to_json())
+    (folder.path / "facts.json").write_bytes(encode(facts))
     return tmp_path / "workspace"
