@@ -38,13 +38,7 @@ _Photo = tuple[LabelRow, bytes]
 
 @dataclass(frozen=True)
 class Session:
-    """One walk down a lane: a task for one process.
-
-    Attributes:
-        found: What each photo shows, in class names.
-        labels: What the auditor wrote down.
-        faults: Faults of each photo.
-    """
+    """One walk down a lane: a task for one process."""
 
     seed: int
     span: int
@@ -52,9 +46,9 @@ class Session:
     lane: int
     starts: datetime
     camera: Camera
-    found: tuple[str, ...]
-    labels: tuple[str, ...]
-    faults: tuple[tuple[str, ...], ...]
+    found: tuple[str, ...]  # what each photo shows, in class names
+    labels: tuple[str, ...]  # what the auditor wrote down
+    faults: tuple[tuple[str, ...], ...]  # of each photo
 
     @property
     def id(self) -> str:

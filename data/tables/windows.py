@@ -15,23 +15,14 @@ _MOST_MACHINES = 100_000
 
 
 class Reading(NamedTuple):
-    """One row of a table.
+    """One row of a table."""
 
-    Attributes:
-        id: File and line.
-        label: One of the schema's.
-        group: The machine.
-        time: Seconds since 1970; 0 where the table has none.
-        categories: In the order of the workload.
-        numbers: float32, little-endian, in the order of the workload.
-    """
-
-    id: str
-    label: str
-    group: str
-    time: float
-    categories: tuple[str, ...]
-    numbers: bytes
+    id: str  # file and line
+    label: str  # one of the schema's
+    group: str  # the machine
+    time: float  # seconds since 1970; 0 where the table has none
+    categories: tuple[str, ...]  # in the order of the workload
+    numbers: bytes  # float32, little-endian, in the order of the workload
 
 
 @dataclass
