@@ -81,15 +81,17 @@ def check_split(split: str, where: str) -> None:
         )
 
 
-def read_within(path: Path, root: Path) -> tuple[bytes, float] | str:
-    """The bytes of a file below `root` and when it was modified, or the slug that says why not."""
+def find_within(root: Path, path: Path, where: str, label: str, **more: str) -> Found | Refused:
+    """The photo in a file below `root`; `where`, `label` and `more` are as of `Found`."""
+    if not label:
+        return Refused(where, "unlabelled")
     try:
         real = os.path.realpath(path)
         if not real.startswith(os.path.realpath(root) + os.sep):
-            return "outside-source"
+            return Refused(where, "outside-source")
         data, modified = read_bytes(Path(real), MOST_BYTES), os.stat(real).st_mtime
     except (FileNotFoundError, NotADirectoryError, ValueError):  # of names that no file can have
-        return "missing"
+        return Refused(where, "missing")
     except OSError as error:
-        return "oversized" if error.errno == errno.EFBIG else "unreadable"
-    return (data, modified) if data else "zero-byte"
+        return Refused(where, "oversized" if error.errno == errno.EFBIG else "unreadable")
+    return Found(where, data, modified, label, **more) if data else Refused(where, "zero-byte")
