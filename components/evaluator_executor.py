@@ -30,7 +30,7 @@ class EvaluatorExecutor(Executor):
     def Do(
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
     ) -> None:
-        """See `components.evaluator.Evaluator`."""
+        """See `components.tfx_steps.Evaluator`."""
         baseline = artifact_utils.get_single_instance(input_dict["baseline_model"])
         has_baseline = baseline.get_int_custom_property("has_model") == 1
         if not has_baseline:

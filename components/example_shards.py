@@ -22,7 +22,7 @@ from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
 from data.spans.split import Ends, add_side
 from errors import DataRefused
 from locations import whole
-from records.ingest import Quarantined, SpanRead
+from records.ingest import Quarantined
 from records.workload import Workload
 
 QUARANTINED, READ, REFUSED, COUNTS = "quarantined-*.jsonl", "read-*.json", "refused-*.json", "counts-*.json"
@@ -64,11 +64,21 @@ class Look(msgspec.Struct, array_like=True, frozen=True):
     look: bytes
 
 
-class ReadRows(beam.DoFn):
-    """Reads the rows of spans."""
+class SpanRead(msgspec.Struct, array_like=True, frozen=True):
+    """One span that was read: its rows, and their groups."""
 
+    name: str
+    rows: int
+    ends: Ends
+
+
+class _Worker(beam.DoFn):
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+
+
+class ReadRows(_Worker):
+    """Reads the rows of spans."""
 
     def process(self, span: Span) -> Iterator[Any]:
         """Yields (span, row) of those that may become examples; to `ends`, the ends of their groups."""
@@ -89,15 +99,12 @@ class ReadRows(beam.DoFn):
                 # Beam would raise something else that begins with its words.
                 _write(plan.scratch, REFUSED, span.name, (error.found, error.why, error.do, error.spans))
         ends = replace(ends, sides=sides)
-        _write(plan.scratch, READ, span.name, SpanRead(span.name, rows, **vars(ends)))
+        _write(plan.scratch, READ, span.name, SpanRead(span.name, rows, ends))
         yield beam.pvalue.TaggedOutput("ends", ends)
 
 
-class MakeExamples(beam.DoFn):
+class MakeExamples(_Worker):
     """Makes the example of each row, and puts it into a part of its shard."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
 
     def start_bundle(self) -> None:
         """Begins the files of a bundle."""
@@ -134,11 +141,8 @@ class MakeExamples(beam.DoFn):
         self._plan.source.close()
 
 
-class MergeShard(beam.DoFn):
+class MergeShard(_Worker):
     """Makes the files of one shard, one a split, from its parts."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
 
     def process(self, shard: int, ends: Sequence[Ends], parts: Any) -> None:
         """Writes the files of a shard, once all `parts` are there; yields nothing. `ends` are each span's."""

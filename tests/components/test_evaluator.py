@@ -7,8 +7,8 @@ import pytest
 from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
 
 from components.answers import read_answers
-from components.evaluator import Evaluator
 from components.evaluator_executor import read_metrics
+from components.tfx_steps import Evaluator
 from gates.paired import measures
 from gates.settings import Bound, EvaluationSettings
 from pipeline.evaluation import evaluation_config
