@@ -34,9 +34,14 @@ def measure(
         groups: For each grouping ("lane", "label", ...) the name of each example's group, length n.
 
     Raises:
-        EdgelineError: No example, arguments that do not fit together, or a file that cannot be run.
+        EdgelineError: The reference is no number somewhere, or of another model, or the file cannot be run.
     """
-    _check(inputs, labels, reference, groups)
+    if not np.isfinite(reference).all():
+        raise EdgelineError(
+            "The SavedModel's own probabilities are not finite numbers.",
+            "No edge file can be compared with them.",
+            "Look at the training: its loss was NaN or infinite.",
+        )
     inspect(tflite)  # on a damaged file the interpreter ends the process, where this raises
     model = EdgeModel(tflite, num_threads=1)
     if model.classes != reference.shape[1]:
@@ -66,26 +71,6 @@ def measure(
 
 def _number(value: np.floating[Any]) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _check(
-    inputs: NDArray[Any], labels: NDArray[Any], reference: NDArray[Any], groups: Mapping[str, Sequence[str]]
-) -> None:
-    lengths = {"inputs": len(inputs), "labels": len(labels), "reference": len(reference)}
-    lengths |= {f"groups[{name!r}]": len(of) for name, of in groups.items()}
-    if len(inputs) == 0 or len(set(lengths.values())) != 1 or reference.ndim != 2:
-        found = ", ".join(f"{name}: {size}" for name, size in lengths.items())
-        raise EdgelineError(
-            f"The examples to measure with are {found}.",
-            "At least one is needed, each with its label, the SavedModel's probabilities and its groups.",
-            "Pass the same examples to all.",
-        )
-    if not np.isfinite(reference).all():
-        raise EdgelineError(
-            "The SavedModel's own probabilities are not finite numbers.",
-            "No edge file can be compared with them.",
-            "Look at the training: its loss was NaN or infinite.",
-        )
 
 
 def _by_group(
