@@ -13,7 +13,7 @@ One reading hardly tells them apart from another machine or another load; a wind
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import datetime, time, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from data.sensors.faults import FAULTS, ROW, spoil_line, spoil_machines
 from data.spans.layout import Span
-from data.spans.sample import add_weeks, check_wanted, choose
+from data.spans.sample import add_weeks, check_wanted, choose, monday_of
 
 NUMBERS = (
     "temperature",  # degrees Celsius
@@ -37,7 +37,6 @@ COLUMNS = ("timestamp", "machine_id", *NUMBERS, "fault_label")
 LABELS = ("normal", "bearing", "leak", "imbalance")
 MACHINES = 20
 ANOMALIES = 0.05
-FIRST_WEEK_MONDAY = date(2026, 1, 5)
 
 _WEEK_S = 7 * 86_400
 _EPISODE = (16, 48)  # Readings that an anomaly lasts.
@@ -60,17 +59,16 @@ def generate(
     )
 
     def fill(number: int, folder: Path) -> None:
-        monday = FIRST_WEEK_MONDAY + timedelta(weeks=number - 1)
         with (folder / "readings.csv").open("w", encoding="utf-8", newline="") as file:
             file.write(",".join(COLUMNS) + "\n")
-            file.writelines(_week(number, per_week, seed, faults, monday))
+            file.writelines(_week(number, per_week, seed, faults))
 
     return add_weeks(data_dir, weeks, per_week, "rows", fill)
 
 
-def _week(span: int, rows: int, seed: int, faults: Mapping[str, float], monday: date) -> Iterator[str]:
+def _week(span: int, rows: int, seed: int, faults: Mapping[str, float]) -> Iterator[str]:
     """The lines of one week in the order of their times."""
-    start = int(datetime.combine(monday, time(), timezone.utc).timestamp())
+    start = int(datetime.combine(monday_of(span), time(), timezone.utc).timestamp())
     ticks = -(-rows // MACHINES)
     interval = _WEEK_S / ticks
     kinds, severity = _episodes(ticks, np.random.default_rng([seed, span, 0]))
