@@ -43,7 +43,7 @@ def measure(
             "Look at the training: its loss was NaN or infinite.",
         )
     inspect(tflite)  # on a damaged file the interpreter ends the process, where this raises
-    model = EdgeModel(tflite, num_threads=1)
+    model = EdgeModel(tflite)
     if model.classes != reference.shape[1]:
         raise EdgelineError(
             f"{tflite.name} gives {model.classes} probabilities, the SavedModel {reference.shape[1]}.",
@@ -59,7 +59,7 @@ def measure(
         size_bytes=tflite.stat().st_size,
         examples=len(inputs),
         agreement=float(np.mean(said == expected)),
-        max_difference=_number(difference.max()),
+        max_difference=float(difference.max()) if np.isfinite(difference).all() else None,
         accuracy=float(right.mean()),
         reference_accuracy=float(reference_right.mean()),
         groups={name: dict(_by_group(of, right, reference_right)) for name, of in groups.items()},
@@ -67,10 +67,6 @@ def measure(
         latency=_latency(model, inputs),
         machine=Machine(_cpu(), model.runtime),
     )
-
-
-def _number(value: np.floating[Any]) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _by_group(
