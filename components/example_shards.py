@@ -88,7 +88,7 @@ class ReadRows(_Worker):
                 for item in plan.source.rows(span):
                     rows += 1
                     if isinstance(item, Rejected):
-                        quarantined.write(_line(span, item))
+                        quarantined.write(_line(span.name, item.id, item.reason, item.detail, item.text))
                     else:
                         if item.split:
                             add_side(sides, item.group, item.split)
@@ -119,7 +119,7 @@ class MakeExamples(_Worker):
         try:
             made = plan.source.example(span, row)
         except RowRejected as error:
-            self._quarantined.write(_line(span, Rejected(row.id, error.reason, error.detail)))
+            self._quarantined.write(_line(span.name, row.id, error.reason, error.detail))
             return
         shard = int(made.digest[:8], 16) % plan.shards
         if shard not in self._parts:
@@ -197,20 +197,15 @@ def _without_copies(parts: Iterable[_Part]) -> tuple[list[_Part], list[bytes]]:
         labels = sorted({part.label for part in (first, *copies)})
         if len(labels) > 1:
             detail = f"The same one is labelled {' and '.join(labels)}."
-            rejected += [_rejection(part, "conflicting-label", detail) for part in (first, *copies)]
+            rejected += [_line(p.span, p.id, "conflicting-label", detail) for p in (first, *copies)]
             continue
         kept.append(first)
-        rejected += [_rejection(part, "duplicate", f"A copy of {first.place}.") for part in copies]
+        rejected += [_line(p.span, p.id, "duplicate", f"A copy of {first.place}.") for p in copies]
     return kept, rejected
 
 
-def _rejection(part: _Part, reason: str, detail: str) -> bytes:
-    return msgspec.json.encode(Quarantined(part.span, part.id, reason, detail)) + b"\n"
-
-
-def _line(span: Span, item: Rejected) -> bytes:
-    found = Quarantined(span.name, item.id, item.reason, item.detail, item.text)
-    return msgspec.json.encode(found) + b"\n"
+def _line(*found: str) -> bytes:
+    return msgspec.json.encode(Quarantined(*found)) + b"\n"
 
 
 def _quarantine(scratch: Path) -> AbstractContextManager[BinaryIO]:

@@ -57,14 +57,8 @@ def add_files(
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Writes both files where they are absent, and adds labels that an existing schema lacks at its end.
 
-    Raises as `read_schema` does.
-
-    Args:
-        data_dir: Where they lie.
-        schema: A new one.
-        labels: Those of what was imported.
-        noun: What an example is called.
-        columns: What else the workload of a row says.
+    The labels are those of what was imported; `columns` is what else the workload of a row says. Raises as
+    `read_schema` does.
 
     Returns:
         The files that were written or changed, and the labels that were added to an existing schema.

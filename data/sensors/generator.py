@@ -83,30 +83,18 @@ def _week(span: int, rows: int, seed: int, faults: Mapping[str, float]) -> Itera
         _disturb(values, rng)
         # The same machines in every chunk of the week.
         reporting = spoil_machines(values, times, faults, np.random.default_rng(machine_faults))
-        yield from _lines(times, values, kinds[tick], reporting, first * MACHINES, rows, spoiled)
-
-
-def _lines(
-    times: NDArray[np.int64],
-    values: _Floats,
-    kinds: NDArray[np.int8],
-    reporting: NDArray[np.bool_],
-    first: int,
-    rows: int,
-    spoiled: Mapping[int, list[str]],
-) -> Iterator[str]:
-    stamps = np.datetime_as_string(times.ravel().astype("datetime64[s]"), timezone="UTC").tolist()
-    columns = values.reshape(-1, len(NUMBERS)).T.tolist()
-    machines = [f"m-{1 + machine:02d}" for machine in range(MACHINES)] * len(times)
-    labels = np.array(LABELS)[kinds.ravel()].tolist()
-    reports = reporting.tolist() * len(times)
-    cells = zip(stamps, machines, *columns, labels, strict=True)
-    for row, (here, line) in enumerate(zip(reports, cells, strict=True), first):
-        if here and row < rows:
-            text = (_FORMAT % line).replace("nan", "")
-            for fault in spoiled.get(row, ()):
-                text = spoil_line(fault, text)
-            yield text + "\n"
+        stamps = np.datetime_as_string(times.ravel().astype("datetime64[s]"), timezone="UTC").tolist()
+        machines = [f"m-{1 + machine:02d}" for machine in range(MACHINES)] * len(times)
+        columns = values.reshape(-1, len(NUMBERS)).T.tolist()
+        labels = np.array(LABELS)[kinds[tick].ravel()].tolist()
+        cells = zip(stamps, machines, *columns, labels, strict=True)
+        here = zip(reporting.tolist() * len(times), cells, strict=True)
+        for row, (reports, line) in enumerate(here, first * MACHINES):
+            if reports and row < rows:
+                text = (_FORMAT % line).replace("nan", "")
+                for fault in spoiled.get(row, ()):
+                    text = spoil_line(fault, text)
+                yield text + "\n"
 
 
 def _episodes(ticks: int, rng: Any) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
