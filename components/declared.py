@@ -30,13 +30,7 @@ def declare(
 ) -> Any:
     """A class of components, whose arguments are its parameters and inputs.
 
-    Args:
-        name: Of the component, and of the step where that is given none.
-        executor: What runs it.
-        parameters: Types of the execution properties.
-        inputs: Types of artifacts by channel.
-        optional: Those of inputs that may be left out.
-        outputs: Types of artifacts by channel.
+    Its name is that of the step too, where that is given none; `optional` are inputs that may be left out.
     """
     beam = issubclass(executor, BaseBeamExecutor)
     base = BaseBeamComponent if beam else BaseComponent

@@ -63,7 +63,10 @@ def EdgeValidator(
         _validate(bundle, conversion, sample, reference, required) for conversion in CONVERSIONS.read(bundle)
     )
     default = next((variant.name for variant in variants if not variant.reasons), None)
-    found = _verdict(variants, default)
+    failures = tuple(f"{v.name}: {' '.join(v.reasons)}" for v in variants if v.reasons)
+    found = Verdict("edge", "fail", failures)
+    if default is not None:
+        found = Verdict("edge", "pass", (f"{default} is the default variant.",), failures)
     for warning in found.warnings:
         log.warning(warning)
     VERDICT.write(folder, found)
@@ -100,10 +103,3 @@ def _validate(
     measured = measure(path, sample.inputs, sample.labels, reference, sample.groups)
     reasons = (*problems(inspected, name), *judge(measured, limits))
     return Variant(name, path.name, reasons, inspected, measured)
-
-
-def _verdict(variants: tuple[Variant, ...], default: str | None) -> Verdict:
-    failures = tuple(f"{v.name}: {' '.join(v.reasons)}" for v in variants if v.reasons)
-    if default is None:
-        return Verdict("edge", "fail", failures)
-    return Verdict("edge", "pass", (f"{default} is the default variant.",), failures)

@@ -30,7 +30,7 @@ class EvaluatorExecutor(Executor):
     def Do(
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
     ) -> None:
-        """See `components.evaluator.Evaluator`."""
+        """See `components.tfx_steps.Evaluator`."""
         baseline = artifact_utils.get_single_instance(input_dict["baseline_model"])
         has_baseline = baseline.get_int_custom_property("has_model") == 1
         if not has_baseline:
@@ -46,12 +46,12 @@ class EvaluatorExecutor(Executor):
         super().Do(input_dict, output_dict, exec_properties)
 
         # TFMA takes the names away where there is one model.
-        candidate = "candidate" if has_baseline else ""
+        candidate, confusion = read_metrics(evaluation, "candidate" if has_baseline else "", workload)
         metrics = Metrics(
-            candidate=read_metrics(evaluation, candidate, workload),
-            baseline=read_metrics(evaluation, "baseline", workload) if has_baseline else None,
+            candidate=candidate,
+            baseline=read_metrics(evaluation, "baseline", workload)[0] if has_baseline else None,
             baseline_version=baseline.get_int_custom_property("version"),
-            confusion=read_confusion(evaluation, candidate, workload.labels),
+            confusion=confusion,
         )
         METRICS.write(Path(evaluation), metrics)
         settings = EvaluationSettings.model_validate_json(exec_properties["settings"])
@@ -70,7 +70,7 @@ class EvaluatorExecutor(Executor):
 
 def read_metrics(
     evaluation: str, model_name: str, workload: Workload
-) -> dict[str, dict[str, dict[str, float]]]:
+) -> tuple[dict[str, dict[str, dict[str, float]]], Confusion]:
     """TFMA's metrics of one model, by kind of slice and slice, with what follows from its confusion matrices.
 
     `evaluation` is the folder that TFMA wrote to; `model_name` is empty where one model was evaluated. The
@@ -78,7 +78,7 @@ def read_metrics(
 
     Returns:
         `{"overall": {"all": {"accuracy": 0.93, "loss": 0.2, "example_count": 480.0}}, "class": {"ok": ...},
-            ...}`
+            ...}`, and the confusion matrix over all eval examples.
     """
     import tensorflow_model_analysis as tfma
 
@@ -103,16 +103,8 @@ def read_metrics(
         metrics[kind][name] = found | by_class(
             matrices["overall", "all"] if kind == "class" else matrix, of_class
         )
-    return {kind: dict(sorted(slices.items())) for kind, slices in metrics.items()}
-
-
-def read_confusion(evaluation: str, model_name: str, labels: Sequence[str]) -> Confusion:
-    """TFMA's confusion matrix of one model over all eval examples; as for `read_metrics`."""
-    import tensorflow_model_analysis as tfma
-
-    plots = tfma.load_eval_result(evaluation, model_name=model_name).plots
-    rows = next(_matrix(found, labels) for key, found in plots if not key)
-    return Confusion(tuple(labels), tuple(map(tuple, rows)))
+    confusion = Confusion(workload.labels, tuple(map(tuple, matrices["overall", "all"])))
+    return {kind: dict(sorted(slices.items())) for kind, slices in metrics.items()}, confusion
 
 
 def by_class(matrix: Sequence[Sequence[int]], of_class: int | None) -> dict[str, float]:

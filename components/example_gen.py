@@ -6,7 +6,7 @@ Rows are read and examples made in Beam, as `example_shards.py` has it.
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,8 @@ from tfx.types.standard_artifacts import Examples
 
 from components import example_shards
 from components.artifacts import Quarantine
-from components.example_shards import Look, MakeExamples, MergeShard, Plan, ReadRows, read_all
+from components.example_shards import Look, MakeExamples, MergeShard, Plan, ReadRows, SpanRead, read_all
 from components.quarantine import write_quarantine
-from components.twins import find_twins
 from data.settings import DataSettings
 from data.spans.layout import Span, excluded_in_window, newest_spans
 from data.spans.source import SPLITS, load_source
@@ -28,7 +27,7 @@ from data.spans.split import Ends
 from data.spans.window import window_digest
 from errors import DataRefused
 from locations import locate
-from records.ingest import TWINS, Excluded, Ingest, Quarantined, SpanRead
+from records.ingest import TWINS, Excluded, Ingest, Quarantined, Twin, Twins
 from records.ingest import Span as SpanCounts
 from records.workload import Workload
 
@@ -86,11 +85,11 @@ def SpanExampleGen(
     quarantined = read_all(plan.scratch, example_shards.QUARANTINED, Quarantined)
     quarantined.sort(key=lambda q: (q.span, q.id, q.reason, q.detail))
     read = {item.name: item for item in read_all(plan.scratch, example_shards.READ, SpanRead)}
-    Ends().merged(Ends(item.lowest, item.highest, item.sides) for item in read.values()).check(about.nouns)
+    Ends().merged(item.ends for item in read.values()).check(about.nouns)
     counts: Counter[Any] = Counter()
     for counted in read_all(plan.scratch, example_shards.COUNTS, list[tuple[str, str, str, int]]):
         counts.update({tuple(key): count for *key, count in counted})
-    twins = find_twins(read_all(plan.scratch, example_shards.LOOKS, list[Look]))
+    twins = _find_twins(read_all(plan.scratch, example_shards.LOOKS, list[Look]))
     shutil.rmtree(plan.scratch)
     for split in SPLITS:
         if not any(key[0] == split for key in counts):
@@ -146,6 +145,28 @@ def _run(beam_pipeline: beam.Pipeline, plan: Plan, spans: Sequence[Span]) -> Non
                 MergeShard(plan), ends=beam.pvalue.AsList(read.ends), parts=beam.pvalue.AsIter(parts)
             )
         )
+
+
+def _find_twins(shards: Iterable[list[Look]]) -> Twins | None:
+    """The eval examples with a near twin of the same label in train; None where nothing has a look.
+
+    One of another label does not flatter the model.
+    """
+    from data.photos.likeness import as_looks, find_alike
+
+    by_label: dict[str, dict[str, list[Look]]] = {}
+    for shard in shards:
+        for look in shard:
+            by_label.setdefault(look.label, {"eval": [], "train": []})[look.split].append(look)
+    if not by_label:
+        return None
+    found = []
+    for splits in by_label.values():
+        asked, all_of = len(splits["eval"]), splits["eval"] + splits["train"]
+        twins = find_alike(as_looks([look.look for look in all_of]), asked).twins
+        found += [Twin(all_of[n].place, all_of[twin].place) for n, twin in enumerate(twins) if twin >= 0]
+    compared = sum(len(splits["eval"]) for splits in by_label.values())
+    return Twins(compared, tuple(sorted(found, key=lambda twin: twin.example_id)))
 
 
 def _nothing_left(

@@ -22,7 +22,7 @@ from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
 from data.spans.split import Ends, add_side
 from errors import DataRefused
 from locations import whole
-from records.ingest import Quarantined, SpanRead
+from records.ingest import Quarantined
 from records.workload import Workload
 
 QUARANTINED, READ, REFUSED, COUNTS = "quarantined-*.jsonl", "read-*.json", "refused-*.json", "counts-*.json"
@@ -64,11 +64,21 @@ class Look(msgspec.Struct, array_like=True, frozen=True):
     look: bytes
 
 
-class ReadRows(beam.DoFn):
-    """Reads the rows of spans."""
+class SpanRead(msgspec.Struct, array_like=True, frozen=True):
+    """One span that was read: its rows, and their groups."""
 
+    name: str
+    rows: int
+    ends: Ends
+
+
+class _Worker(beam.DoFn):
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+
+
+class ReadRows(_Worker):
+    """Reads the rows of spans."""
 
     def process(self, span: Span) -> Iterator[Any]:
         """Yields (span, row) of those that may become examples; to `ends`, the ends of their groups."""
@@ -78,7 +88,7 @@ class ReadRows(beam.DoFn):
                 for item in plan.source.rows(span):
                     rows += 1
                     if isinstance(item, Rejected):
-                        quarantined.write(_line(span, item))
+                        quarantined.write(_line(span.name, item.id, item.reason, item.detail, item.text))
                     else:
                         if item.split:
                             add_side(sides, item.group, item.split)
@@ -89,15 +99,12 @@ class ReadRows(beam.DoFn):
                 # Beam would raise something else that begins with its words.
                 _write(plan.scratch, REFUSED, span.name, (error.found, error.why, error.do, error.spans))
         ends = replace(ends, sides=sides)
-        _write(plan.scratch, READ, span.name, SpanRead(span.name, rows, **vars(ends)))
+        _write(plan.scratch, READ, span.name, SpanRead(span.name, rows, ends))
         yield beam.pvalue.TaggedOutput("ends", ends)
 
 
-class MakeExamples(beam.DoFn):
+class MakeExamples(_Worker):
     """Makes the example of each row, and puts it into a part of its shard."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
 
     def start_bundle(self) -> None:
         """Begins the files of a bundle."""
@@ -112,7 +119,7 @@ class MakeExamples(beam.DoFn):
         try:
             made = plan.source.example(span, row)
         except RowRejected as error:
-            self._quarantined.write(_line(span, Rejected(row.id, error.reason, error.detail)))
+            self._quarantined.write(_line(span.name, row.id, error.reason, error.detail))
             return
         shard = int(made.digest[:8], 16) % plan.shards
         if shard not in self._parts:
@@ -134,11 +141,8 @@ class MakeExamples(beam.DoFn):
         self._plan.source.close()
 
 
-class MergeShard(beam.DoFn):
+class MergeShard(_Worker):
     """Makes the files of one shard, one a split, from its parts."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
 
     def process(self, shard: int, ends: Sequence[Ends], parts: Any) -> None:
         """Writes the files of a shard, once all `parts` are there; yields nothing. `ends` are each span's."""
@@ -193,20 +197,15 @@ def _without_copies(parts: Iterable[_Part]) -> tuple[list[_Part], list[bytes]]:
         labels = sorted({part.label for part in (first, *copies)})
         if len(labels) > 1:
             detail = f"The same one is labelled {' and '.join(labels)}."
-            rejected += [_rejection(part, "conflicting-label", detail) for part in (first, *copies)]
+            rejected += [_line(p.span, p.id, "conflicting-label", detail) for p in (first, *copies)]
             continue
         kept.append(first)
-        rejected += [_rejection(part, "duplicate", f"A copy of {first.place}.") for part in copies]
+        rejected += [_line(p.span, p.id, "duplicate", f"A copy of {first.place}.") for p in copies]
     return kept, rejected
 
 
-def _rejection(part: _Part, reason: str, detail: str) -> bytes:
-    return msgspec.json.encode(Quarantined(part.span, part.id, reason, detail)) + b"\n"
-
-
-def _line(span: Span, item: Rejected) -> bytes:
-    found = Quarantined(span.name, item.id, item.reason, item.detail, item.text)
-    return msgspec.json.encode(found) + b"\n"
+def _line(*found: str) -> bytes:
+    return msgspec.json.encode(Quarantined(*found)) + b"\n"
 
 
 def _quarantine(scratch: Path) -> AbstractContextManager[BinaryIO]:

@@ -95,18 +95,19 @@ def _pushed_before(version: int, root: str, name: str) -> str:
 
 def _bundle(folder: Path, edge: EdgeFiles, labels: list[str]) -> dict[str, Any]:
     """The part of a candidate that is for phones: the files that passed, and what goes with them."""
-    passed = [(v, v.inspected, v.measured) for v in edge.variants if not v.reasons and v.file is not None]
     contracts = [
         {
             **{"name": v.name, "inputs": held.inputs, "outputs": held.outputs, "ops": held.ops},
-            **to_builtins(measured),
+            **to_builtins(v.measured),
         }
-        for v, held, measured in passed
-        if held is not None
+        for v in edge.variants
+        if not v.reasons and (held := v.inspected) is not None
     ]
     raw, outputs = (folder / LABELS_FILE_NAME).read_bytes(), contracts[0]["outputs"][0].shape[-1]
-    files = [v.file for v, _, _ in passed if v.file is not None]
-    if any(v.name == "int8" for v, _, _ in passed):  # the same as C source, where it was written
+    files = [contract["file"] for contract in contracts]
+    if any(
+        contract["name"] == "int8" for contract in contracts
+    ):  # the same as C source, where it was written
         files += [name for name in (SOURCE, HEADER) if (folder / name).is_file()]
     return {
         "edge_files": {name: folder / name for name in files},

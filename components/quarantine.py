@@ -33,7 +33,9 @@ def write_quarantine(
     with (folder / "quarantine.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("span", summary.noun, "reason", "detail"))
-        writer.writerows([_as_text(cell) for cell in (q.span, q.id, q.reason, q.detail)] for q in rows)
+        for row in rows:
+            cells = (row.span, row.id, row.reason, row.detail)
+            writer.writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
     INGEST.write(folder, summary)
     (folder / "thumbnails").mkdir(exist_ok=True)
     kept: list[Thumbnail] = []
@@ -44,10 +46,6 @@ def write_quarantine(
             (folder / name).write_bytes(small)
         kept.append(Thumbnail(name, item.span, item.id, item.reason, item.detail, item.text))
     THUMBNAILS.write(folder, tuple(kept))
-
-
-def _as_text(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _shown(

@@ -45,6 +45,12 @@ class TrainerExecutor(Late):
     runs = "tfx.components.trainer.executor.GenericExecutor"
 
 
+class EvaluatorExecutor(LateBeam):
+    """TFX's, with an optional production model, bounds with a minimum support, and a verdict in sentences."""
+
+    runs = "components.evaluator_executor.EvaluatorExecutor"
+
+
 # `features` is what `gates.drift.features_to_count` gives, as JSON.
 StatisticsGen = declare(
     "StatisticsGen",
@@ -96,4 +102,14 @@ Trainer = declare(
     inputs=_LEARNED_FROM,
     optional={"hyperparameters": kinds.HyperParameters},
     outputs={"model": kinds.Model, "model_run": kinds.ModelRun},
+)
+
+# `eval_config` is a `tfma.EvalConfig` as JSON. The split is `eval`; where there is a production model, both
+# are evaluated on the same examples.
+Evaluator = declare(
+    "Evaluator",
+    EvaluatorExecutor,
+    parameters={"eval_config": str, "workload": str, "settings": str, "code": str},
+    inputs={"examples": kinds.Examples, "model": kinds.Model, "baseline_model": kinds.Model},
+    outputs={"evaluation": kinds.ModelEvaluation, "blessing": kinds.ModelBlessing},
 )

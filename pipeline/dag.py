@@ -13,14 +13,21 @@ from components.data_gate import DataGate
 from components.data_validator import DataValidator
 from components.edge_converter import EdgeConverter
 from components.edge_validator import EdgeValidator
-from components.evaluator import Evaluator
 from components.example_gen import SpanExampleGen
 from components.import_schema_gen import ImportSchemaGen
 from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
 from components.run_report import RunReport
-from components.tfx_steps import ExampleValidator, SchemaGen, StatisticsGen, Trainer, Transform, Tuner
+from components.tfx_steps import (
+    Evaluator,
+    ExampleValidator,
+    SchemaGen,
+    StatisticsGen,
+    Trainer,
+    Transform,
+    Tuner,
+)
 from edge.settings import ConversionSettings
 from gates.drift import features_to_count
 from gates.settings import EdgeLimits

@@ -49,17 +49,6 @@ class Ingest:
 
 
 @dataclass(frozen=True)
-class SpanRead:
-    """One span that was read: its rows, and their groups as `Ends` of `data/spans/split.py` has them."""
-
-    name: str
-    rows: int
-    lowest: tuple[float, str] | None = None
-    highest: tuple[float, str] | None = None
-    sides: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Quarantined:
     """A row in quarantine; `text` is some of it, where it is a text."""
 

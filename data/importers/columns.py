@@ -60,20 +60,16 @@ def readings(cell: str, semicolons: bool) -> dict[str, float]:
 
 @dataclass
 class Column:
-    """What was seen of a column: how many cells hold something, and what, with which labels.
-
-    Attributes:
-        semicolons: Whether `;` separates cells; None where numbers are names, and not read.
-        read: For each set of forms that fits a cell, how many there are, and the first one with its place.
-        ranges: For each form and label, the lowest and highest number, and of how many.
-    """
+    """What was seen of a column: how many cells hold something, and what, with which labels."""
 
     name: str
-    semicolons: bool | None = False
+    semicolons: bool | None = False  # whether `;` separates cells; None where numbers are names, and not read
     there: int = 0
     values: dict[str, Counter[str]] | None = field(default_factory=dict)
     longest: int = 0
+    # For each set of forms that fits a cell, how many there are, and the first one with its place.
     read: dict[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
+    # For each form and label, the lowest and highest number, and of how many.
     ranges: dict[tuple[str, str], tuple[float, float, int]] = field(default_factory=dict)
 
     def add(self, cell: str, label: str, place: str) -> None:

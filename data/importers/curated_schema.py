@@ -125,7 +125,8 @@ def read_label_domain(text: str) -> tuple[str, ...]:
             "Labels are numbered by their order there.",
             'Write string_domain { name: "label" value: "first" value: "second" } into it.',
         )
-    labels = tuple(_unquoted(value) for value in _VALUE.findall(match["values"]))
+    # With the octal and hexadecimal escapes that other writers use for UTF-8.
+    labels = tuple(text_encoding.CUnescape(value[1:-1]).decode() for value in _VALUE.findall(match["values"]))
     check_labels(labels, "The schema")
     return labels
 
@@ -214,9 +215,3 @@ def _quoted(value: str) -> str:
     """A string literal of the text format, in which UTF-8 may stand as it is."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
     return f'"{escaped}"'
-
-
-def _unquoted(literal: str) -> str:
-    """The text of a literal, with the octal and hexadecimal escapes that other writers use for UTF-8."""
-    unescaped: bytes = text_encoding.CUnescape(literal[1:-1])
-    return unescaped.decode()

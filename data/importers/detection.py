@@ -31,8 +31,12 @@ def find_source(src: Path) -> Source:
 
 
 def _find_source(src: Path) -> Source:
+    if src.is_file() and src.suffix.lower() in manifest.SUFFIXES:
+        return manifest.manifest_source(src)
+    if src.is_file() and tfrecords.is_tfrecord(src):
+        return tfrecords.tfrecord_source([src])
     if src.is_file():
-        return _file_source(src)
+        raise DataRefused(f"{src} is neither a manifest nor a TFRecord file by its name.", _KNOWN)
     if not src.exists():
         raise UsageError(f"{src} does not exist.", "There is nothing to import.", _KNOWN)
     entries = sorted(entry for entry in src.iterdir() if not entry.name.startswith((".", "__MACOSX")))
@@ -69,11 +73,3 @@ def _find_source(src: Path) -> Source:
     raise DataRefused(
         f"{src} holds {found} ({len(entries)} entries).", "No layout that is known fits.", _KNOWN
     )
-
-
-def _file_source(src: Path) -> Source:
-    if src.suffix.lower() in manifest.SUFFIXES:
-        return manifest.manifest_source(src)
-    if tfrecords.is_tfrecord(src):
-        return tfrecords.tfrecord_source([src])
-    raise DataRefused(f"{src} is neither a manifest nor a TFRecord file by its name.", _KNOWN)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data.importers.source import PHOTO_SUFFIXES, Found, Offers, Refused, Source, clean_text, read_within
+from data.importers.source import PHOTO_SUFFIXES, Offers, Refused, Source, clean_text, find_within
 from errors import DataRefused
 
 _SPLITS = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"))
@@ -65,9 +65,5 @@ def _offers(root: Path, photos: Mapping[Path, list[Path]], labels: Mapping[Path,
             where = path.relative_to(root).as_posix()
             if os.path.isdir(path):
                 yield Refused(where, "linked-folder" if os.path.islink(path) else "unreadable-folder")
-                continue
-            read = read_within(path, root) if labels[folder] else "unlabelled"
-            if isinstance(read, str):
-                yield Refused(where, read)
             else:
-                yield Found(where, *read, label=labels[folder], name=where)
+                yield find_within(root, path, where, labels[folder], name=where)

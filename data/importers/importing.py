@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any
 
+from data.importers.curated_schema import photo_schema
 from data.importers.detection import find_source
 from data.importers.known_looks import keep_looks, known_looks
 from data.importers.known_photos import KnownPhotos, photo_hash
@@ -17,7 +18,7 @@ from data.importers.report import ImportReport
 from data.importers.sessions import Grouped, NewPhoto, group_photos
 from data.importers.sides import with_splits
 from data.importers.source import PHOTO_SUFFIXES, Found, Refused, Source
-from data.importers.workload_files import read_schema, write_workload
+from data.importers.workload_files import add_files, read_schema
 from data.photos.decoder_process import DecoderProcess
 from data.photos.exif_time import may_have_exif, taken_at
 from data.photos.labels_file import LabelRow, read_labels, restore_photo, session_of, write_span
@@ -94,8 +95,10 @@ def import_photos(src: Path, data_dir: Path, eval_fraction: float = _EVAL_FRACTI
             "There is nothing to train on.",
             "A photo needs a label, and a file below the source that is not empty.",
         )
+    # A new schema also gets the labels that the spans had before; one that is there has decided on them.
     in_spans = sorted((label for label in known.labels if not fault_of(label)), key=_natural)
-    written, new_labels = write_workload(data_dir, walk.labels(), in_spans)
+    schema = photo_schema(list(dict.fromkeys([*in_spans, *walk.labels()])))
+    written, new_labels = add_files(data_dir, schema, walk.labels(), "photo")
     return ImportReport(
         source=src,
         layout=source.layout,
@@ -110,7 +113,7 @@ def import_photos(src: Path, data_dir: Path, eval_fraction: float = _EVAL_FRACTI
         new_labels=new_labels,
         groups=walk.grouped.groups,
         joined=walk.grouped.joined,
-        eval={label: count for label, count in sorted(walk.in_eval.items())},
+        eval=dict(sorted(walk.in_eval.items())),
     )
 
 
@@ -119,8 +122,10 @@ def _finished(
 ) -> list[LabelRow]:
     """The rows of the new span with their sessions and splits."""
     usable = usable_spans(data_dir)
-    ungrouped = any(photo.look for photo in walk.photos)
-    walk.grouped = group_photos(walk.photos, list(known_looks(data_dir, usable, see)) if ungrouped else [])
+    looks = list[tuple[LabelRow, bytes]]()
+    if any(photo.look for photo in walk.photos):
+        looks = list(known_looks(data_dir, usable, partial(_opened, see)))
+    walk.grouped = group_photos(walk.photos, looks)
     known, kept = list[LabelRow](), dict[str, str]()
     for span in find_spans(data_dir):
         with suppress(*([] if span in usable else [DataRefused])):
@@ -185,7 +190,7 @@ class _Walk:
         suffix = PurePath(found.where).suffix.lower()
         modified = min(max(found.modified, 0), _LAST_TIME)
         written_at = utc_text(datetime.fromtimestamp(modified, timezone.utc))
-        taken = found.captured_at or self._opened(self._when_taken, found.data, may_have_exif(found.data))
+        taken = found.captured_at or _opened(self._when_taken, found.data, may_have_exif(found.data))
         row = LabelRow(
             photo=digest + (suffix if suffix in PHOTO_SUFFIXES else ".jpg"),
             label=found.label,
@@ -195,15 +200,16 @@ class _Walk:
             split=found.split,
         )
         again = len(self.labels_of[digest]) > 1
-        seen = self._opened(self._see, found.data, not found.session_id and not again)
+        seen = _opened(self._see, found.data, not found.session_id and not again)
         self.photos.append(NewPhoto(row, found.where, found.name, seen, taken))
         return row
 
-    def _opened(self, process: DecoderProcess, photo: bytes, wanted: bool) -> Any:
-        try:
-            return process(photo) if wanted else None
-        except RowRejected:  # ingest will judge it
-            return None
+
+def _opened(process: DecoderProcess, photo: bytes, wanted: bool = True) -> Any:
+    try:
+        return process(photo) if wanted else None
+    except RowRejected:  # ingest will judge it
+        return None
 
 
 def _natural(label: str) -> list[tuple[bool, int, str, str]]:

@@ -27,7 +27,7 @@ def known_looks(
         for row in read_labels(span):
             with suppress(RowRejected):
                 key = _key(span, row.photo)
-                fresh[key] = known[key] if key in known else _look(span.read(row.photo), look)
+                fresh[key] = known[key] if key in known else look(span.read(row.photo))
                 if seen := fresh[key]:
                     yield row, seen
         if fresh != known:
@@ -51,10 +51,3 @@ def _write(data_dir: Path, span: Span, looks: _Looks) -> None:
     with suppress(OSError):  # then they are made again
         _file(data_dir, span).parent.mkdir(exist_ok=True)
         write_whole(_file(data_dir, span), msgspec.msgpack.encode(looks))
-
-
-def _look(photo: bytes, look: Callable[[bytes], bytes | None]) -> bytes | None:
-    try:
-        return look(photo)
-    except RowRejected:  # ingest will judge it
-        return None

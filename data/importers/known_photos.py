@@ -35,17 +35,15 @@ class KnownPhotos:
         self._by_hash: dict[str, tuple[PhotoSpan, LabelRow]] = {}
         self._by_size: dict[int, list[tuple[PhotoSpan, LabelRow]]] = defaultdict(list)
         for span in spans:
+            photos = PhotoSpan.of(span)
             for row in read_labels(span):
-                self._add(PhotoSpan.of(span), row)
-
-    def _add(self, span: PhotoSpan, row: LabelRow) -> None:
-        if row.label:
-            self.labels[row.label] = None
-        if match := _HASH_NAME.fullmatch(row.photo):
-            self._by_hash[match[1]] = span, row
-            return
-        with suppress(RowRejected):
-            self._by_size[span.resolve(row.photo).stat().st_size].append((span, row))
+                if row.label:
+                    self.labels[row.label] = None
+                if match := _HASH_NAME.fullmatch(row.photo):
+                    self._by_hash[match[1]] = photos, row
+                    continue
+                with suppress(RowRejected):
+                    self._by_size[photos.resolve(row.photo).stat().st_size].append((photos, row))
 
     def find(self, photo: bytes, digest: str) -> tuple[PhotoSpan, LabelRow] | None:
         """The span and row of the photo with these bytes and this `photo_hash`; None for a new one."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.importers.source import Found, Offers, Refused, Source, check_split, clean_text, read_within
+from data.importers.source import Offers, Refused, Source, check_split, clean_text, find_within
 from data.spans.layout import MOST_TEXT_BYTES
 from errors import DataRefused
 from locations import read_bytes
@@ -146,19 +146,12 @@ def _cells(
     return f"{manifest.name} line {line}: {cells['photo']}", cells
 
 
-def _offers(manifest: Path, rows: Sequence[tuple[str, Mapping[str, str]]]) -> Offers:
+def _offers(manifest: Path, rows: Sequence[tuple[str, dict[str, str]]]) -> Offers:
     for where, cells in rows:
-        photo, label = cells["photo"], cells["label"]
-        if not label:
-            yield Refused(where, "unlabelled")
-        elif not photo:
+        photo = cells.pop("photo")
+        if cells["label"] and not photo:
             yield Refused(where, "missing")
         else:
             # A manifest made on Windows; no phone writes a backslash into a name.
-            read = read_within(manifest.parent / photo.replace("\\", "/"), manifest.parent)
-            if isinstance(read, str):
-                yield Refused(where, read)
-            else:
-                data, modified = read
-                more = {name: cell for name, cell in cells.items() if name != "photo"}
-                yield Found(where, data, modified, name=photo, **more)
+            path = manifest.parent / photo.replace("\\", "/")
+            yield find_within(manifest.parent, path, where, name=photo, **cells)

@@ -1,7 +1,7 @@
 """What an import did, for people and programs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from data.spans.layout import Span
@@ -12,40 +12,22 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import did.
-
-    Attributes:
-        source: What was imported.
-        layout: What it was recognised as.
-        span: The new span; None when there was nothing new.
-        added: New photos by label.
-        known: Photos that were there already, in a span or earlier in the source, under the same label.
-        restored: Photos of which a span had the label and no longer the file; it is there again.
-        relabelled: Photos that a span has under another label, each in words; they were left alone.
-        conflicting: New photos that the source gives two labels; both rows are kept, and ingest
-            quarantines them.
-        refused: What could not be imported, each by its place, by slug.
-        written: Workload files that were written or changed.
-        new_labels: Labels that were added at the end of an existing schema.
-        groups: Photos that show the same and share a session, where they were found.
-        joined: Where those were found that show what a photo of an earlier span does, and share its session.
-        eval: Those of `added` that are in eval by the span's labels.csv, by label.
-    """
+    """What an import of photos did."""
 
     source: Path
-    layout: str
-    span: Span | None
-    added: Mapping[str, int]
-    known: int
-    restored: int
-    relabelled: tuple[str, ...]
-    conflicting: int
-    refused: Mapping[str, tuple[str, ...]]
-    written: tuple[Path, ...]
-    new_labels: tuple[str, ...]
-    groups: tuple[tuple[str, ...], ...] = ()
-    joined: tuple[str, ...] = ()
-    eval: Mapping[str, int] = field(default_factory=dict)
+    layout: str  # what it was recognised as
+    span: Span | None  # the new one; None when there was nothing new
+    added: Mapping[str, int]  # new photos by label
+    known: int  # photos that were there already, in a span or earlier in the source, under the same label
+    restored: int  # photos of which a span had the label and no longer the file; it is there again
+    relabelled: tuple[str, ...]  # photos that a span has under another label, in words; they were left alone
+    conflicting: int  # new photos that the source gives two labels; both rows are kept, for the quarantine
+    refused: Mapping[str, tuple[str, ...]]  # what could not be imported, each by its place, by slug
+    written: tuple[Path, ...]  # workload files that were written or changed
+    new_labels: tuple[str, ...]  # that were added at the end of an existing schema
+    groups: tuple[tuple[str, ...], ...]  # photos that show the same and share a session, by place
+    joined: tuple[str, ...]  # where those were found that share the session of a photo in an earlier span
+    eval: Mapping[str, int]  # those of `added` that are in eval by the span's labels.csv, by label
 
     def sentences(self) -> list[str]:
         """The report for people, a sentence a line."""

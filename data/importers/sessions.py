@@ -20,36 +20,22 @@ _SECONDS, _STEPS = 5, 3
 
 @dataclass(frozen=True)
 class NewPhoto:
-    """A photo on its way into a span.
+    """A photo on its way into a span."""
 
-    Attributes:
-        row: As it will be written, unless it belongs to others.
-        where: Where a person finds it.
-        name: What its file is called, with the folder; empty where it has no name.
-        look: None where it cannot be opened, or the source says its session.
-        taken_at: As its phone or the source wrote it, ISO 8601.
-    """
-
-    row: LabelRow
-    where: str
-    name: str
-    look: bytes | None
-    taken_at: str | None
+    row: LabelRow  # as it will be written, unless it belongs to others
+    where: str  # where a person finds it
+    name: str  # what its file is called, with the folder; empty where it has no name
+    look: bytes | None  # None where it cannot be opened, or the source says its session
+    taken_at: str | None  # as its phone or the source wrote it, ISO 8601
 
 
 @dataclass(frozen=True)
 class Grouped:
-    """What was found.
+    """What was found."""
 
-    Attributes:
-        rows: Of all photos in their order, with their sessions.
-        groups: New sessions of several photos, each with where these were found.
-        joined: Where those were found that went to the session of a photo in an earlier span.
-    """
-
-    rows: list[LabelRow]
-    groups: tuple[tuple[str, ...], ...]
-    joined: tuple[str, ...]
+    rows: list[LabelRow]  # of all photos in their order, with their sessions
+    groups: tuple[tuple[str, ...], ...]  # new sessions of several photos, each with where these were found
+    joined: tuple[str, ...]  # where those were found that went to the session of a photo in an earlier span
 
 
 def group_photos(photos: Sequence[NewPhoto], known: Sequence[tuple[LabelRow, bytes]]) -> Grouped:

@@ -30,7 +30,10 @@ def with_splits(
     ends = Ends()
     for session, side in kept.items():
         ends = ends if side else ends.with_group(session)
-    sides = {session: _side(ends, session, side, fraction) for session, side in kept.items()}
+    sides = {
+        session: side or ("eval" if ends.in_eval(session, fraction) else "train")
+        for session, side in kept.items()
+    }
     for row in rows:
         if row.split and sides.setdefault(row.session_id, row.split) != row.split:
             raise UsageError(
@@ -75,7 +78,3 @@ def with_splits(
         row if row.split or row.session_id in hashed else replace(row, split=sides[row.session_id])
         for row in rows
     ]
-
-
-def _side(ends: Ends, session: str, side: str, fraction: float) -> str:
-    return side or ("eval" if ends.in_eval(session, fraction) else "train")

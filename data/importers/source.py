@@ -20,29 +20,17 @@ PHOTO_SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Found:
-    """A labelled photo.
+    """A labelled photo; what the source does not say is empty."""
 
-    Attributes:
-        where: Where a person finds it: a path below the source, or a file and the number of its record.
-        data: The file's bytes, whatever they are.
-        modified: When the file that it came from was last written, in seconds since 1970.
-        label: Its label, clean.
-        lane_id: Empty where the source has none, as are all after it.
-        session_id: One walk, whose photos belong together.
-        captured_at: ISO 8601, UTC.
-        split: `train` or `eval`.
-        name: What its file is called, with the folder.
-    """
-
-    where: str
-    data: bytes
-    modified: float
-    label: str
+    where: str  # where a person finds it: a path below the source, or a file and the number of its record
+    data: bytes  # of the file, whatever they are
+    modified: float  # when the file that it came from was last written, in seconds since 1970
+    label: str  # clean
     lane_id: str = ""
-    session_id: str = ""
-    captured_at: str = ""
-    split: str = ""
-    name: str = ""
+    session_id: str = ""  # one walk, whose photos belong together
+    captured_at: str = ""  # ISO 8601, UTC
+    split: str = ""  # `train` or `eval`
+    name: str = ""  # what its file is called, with the folder
 
 
 @dataclass(frozen=True)
@@ -58,19 +46,12 @@ Offers = Iterator[Found | Refused]
 
 @dataclass(frozen=True)
 class Source:
-    """A recognised source.
+    """A recognised source."""
 
-    Attributes:
-        layout: What it is, in words.
-        offers: Its photos, read one by one as they are asked for.
-        count: How many there are; None where only reading tells.
-        label_order: Labels in the order that the source numbers them; empty where it does not.
-    """
-
-    layout: str
-    offers: Offers
-    count: int | None
-    label_order: tuple[str, ...] = ()
+    layout: str  # what it is, in words
+    offers: Offers  # its photos, read one by one as they are asked for
+    count: int | None  # how many there are; None where only reading tells
+    label_order: tuple[str, ...] = ()  # in which the source numbers them; empty where it does not
 
 
 def clean_text(value: object, where: str) -> str:
@@ -100,15 +81,17 @@ def check_split(split: str, where: str) -> None:
         )
 
 
-def read_within(path: Path, root: Path) -> tuple[bytes, float] | str:
-    """The bytes of a file below `root` and when it was modified, or the slug that says why not."""
+def find_within(root: Path, path: Path, where: str, label: str, **more: str) -> Found | Refused:
+    """The photo in a file below `root`; `where`, `label` and `more` are as of `Found`."""
+    if not label:
+        return Refused(where, "unlabelled")
     try:
         real = os.path.realpath(path)
         if not real.startswith(os.path.realpath(root) + os.sep):
-            return "outside-source"
+            return Refused(where, "outside-source")
         data, modified = read_bytes(Path(real), MOST_BYTES), os.stat(real).st_mtime
     except (FileNotFoundError, NotADirectoryError, ValueError):  # of names that no file can have
-        return "missing"
+        return Refused(where, "missing")
     except OSError as error:
-        return "oversized" if error.errno == errno.EFBIG else "unreadable"
-    return (data, modified) if data else "zero-byte"
+        return Refused(where, "oversized" if error.errno == errno.EFBIG else "unreadable")
+    return Found(where, data, modified, label, **more) if data else Refused(where, "zero-byte")

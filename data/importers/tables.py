@@ -151,7 +151,7 @@ def _write(
 
     span = add_span(data_dir, fill)
     noun = "text" if text else "row"
-    new_labels = add_files(data_dir, schema, noun, **columns)
+    _, new_labels = add_files(data_dir, schema, labels, noun, **columns)
     left_out = tuple((n, kind) for n, kind in kinds.items() if n not in (*numbers, *categories))
     found = (seen.rows, labels, new_labels, numbers, categories, left_out, seen.refused)
     return TableReport(table.shown, span, noun, *found)

@@ -93,7 +93,10 @@ def _offers(file: Path, names: Mapping[int, str]) -> Offers:
         if any(len(features[name]) > 1 for name in (photo_name, label_name, *more)):
             yield Refused(where, "several-values")
             continue
-        label = _label(value, names, f"{file}, record {number}: the {label_name}")
+        if isinstance(value, int):  # one that labels.txt leaves out has no name
+            label = names.get(value, "") if names else f"class-{value}"
+        else:
+            label = _text(value, f"{file}, record {number}: the {label_name}")
         texts = {name: _text(features[name][0], f"{file}, record {number}: the {name}") for name in more}
         check_split(texts.get("split", ""), f"{file}, record {number}: the split")
         if not photo:
@@ -115,13 +118,6 @@ def _values(features: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
 
 def _first(features: Mapping[str, Any], names: Sequence[str]) -> str | None:
     return next((name for name in names if name in features), None)
-
-
-def _label(value: object, names: Mapping[int, str], where: str) -> str:
-    """The name of a label; "" where labels.txt leaves the number out."""
-    if isinstance(value, int):
-        return names.get(value, "") if names else f"class-{value}"
-    return _text(value, where)
 
 
 def _text(value: object, where: str) -> str:

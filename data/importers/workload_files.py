@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.importers.curated_schema import photo_schema, read_label_domain, with_labels
+from data.importers.curated_schema import read_label_domain, with_labels
 from data.spans.layout import MOST_TEXT_BYTES, write_whole
 from errors import UsageError
 from locations import read_bytes
@@ -52,62 +52,34 @@ def read_schema(data_dir: Path) -> str | None:
     return text
 
 
-def write_workload(
-    data_dir: Path, labels: Sequence[str], in_spans: Sequence[str] = ()
+def add_files(
+    data_dir: Path, schema: str, labels: Sequence[str], noun: str, **columns: str
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Writes both files where they are absent, and adds labels that an existing schema lacks at its end.
 
-    A new schema also gets the labels that the spans had before; an existing one decided already which of them
-    count. Raises as `read_schema` does.
+    The labels are those of what was imported; `columns` is what else the workload of a row says. Raises as
+    `read_schema` does.
 
     Returns:
         The files that were written or changed, and the labels that were added to an existing schema.
     """
-    new = photo_schema(tuple(dict.fromkeys([*in_spans, *labels])))
-    changed, added = _write_schema(data_dir, new, labels)
-    written = [data_dir / SCHEMA] if changed else []
-    if _add_workload(data_dir, "photo"):
-        written.append(data_dir / WORKLOAD)
-    return tuple(written), added
-
-
-def add_files(data_dir: Path, schema: str, noun: str, **columns: str) -> tuple[str, ...]:
-    """Writes both files where they are absent; `columns` is what else the workload of a row or text says.
-
-    Returns:
-        Labels of `schema` that an existing one lacked, and that were added at its end.
-    """
-    _, added = _write_schema(data_dir, schema, read_label_domain(schema))
-    _add_workload(data_dir, noun, **columns)
-    return added
-
-
-def _write_schema(data_dir: Path, new: str, labels: Sequence[str]) -> tuple[bool, tuple[str, ...]]:
-    """Writes a new schema, or adds those of `labels` that the one there lacks.
-
-    Returns:
-        Whether anything was written, and the labels that were added to a schema that was there.
-    """
-    there, added = read_schema(data_dir), tuple[str, ...]()
+    written, added = list[Path](), tuple[str, ...]()
+    there, workload = read_schema(data_dir), data_dir / WORKLOAD
     if there is not None:
         known = read_label_domain(there)
         added = tuple(label for label in labels if label not in known)
-        new = with_labels(there, added)
-    if changed := there is None or bool(added):
-        write_whole(data_dir / SCHEMA, new.encode())
-    return changed, added
-
-
-def _add_workload(data_dir: Path, noun: str, **columns: str) -> bool:
-    workload = data_dir / WORKLOAD
-    if workload.exists():
-        return False
-    # JSON quotes are YAML's, so that a folder named `no` or `2026` stays a text.
-    own = "".join(f"\n{key}: {json.dumps(column)}" for key, column in columns.items())
-    name = json.dumps(_slug(data_dir.resolve().name))
-    text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own)
-    write_whole(workload, text.encode())
-    return True
+        schema = with_labels(there, added)
+    if there is None or added:
+        write_whole(data_dir / SCHEMA, schema.encode())
+        written.append(data_dir / SCHEMA)
+    if not workload.exists():
+        # JSON quotes are YAML's, so that a folder named `no` or `2026` stays a text.
+        own = "".join(f"\n{key}: {json.dumps(column)}" for key, column in columns.items())
+        name = json.dumps(_slug(data_dir.resolve().name))
+        text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own)
+        write_whole(workload, text.encode())
+        written.append(workload)
+    return tuple(written), added
 
 
 def _slug(name: str) -> str:

@@ -43,28 +43,18 @@ READER_ERRORS: tuple[type[Exception], ...] = (
 
 @dataclass(frozen=True)
 class CheckedPhoto:
-    """A photo that passed.
+    """A photo that passed."""
 
-    Attributes:
-        jpeg: The clean JPEG, at most `max_side` on its longer side.
-        width: Pixels of the original, turned upright.
-        height: Pixels of the original, turned upright.
-        byte_size: Bytes of the original file.
-        brightness: Mean luma, 0 to 255.
-        sharpness: Variance of the 3x3 Laplacian (-4 in the middle, 1 beside it) of luma, on the photo scaled
-            so that its longer side has 128 pixels. Low is blurred (Pech-Pacheco et al., ICPR 2000).
-        digest: SHA-256 of `jpeg`, hexadecimal: the same photo with other metadata has the same.
-        look: What near twins are told by, see `likeness`.
-    """
-
-    jpeg: bytes
-    width: int
+    jpeg: bytes  # clean, at most `max_side` on its longer side
+    width: int  # pixels of the original, turned upright
     height: int
-    byte_size: int
-    brightness: float
+    byte_size: int  # of the original file
+    brightness: float  # mean luma, 0 to 255
+    # Variance of the 3x3 Laplacian (-4 in the middle, 1 beside it) of luma, on the photo scaled so that its
+    # longer side has 128 pixels. Low is blurred (Pech-Pacheco et al., ICPR 2000).
     sharpness: float
-    digest: str
-    look: bytes
+    digest: str  # SHA-256 of `jpeg`, hexadecimal: the same photo with other metadata has the same
+    look: bytes  # what near twins are told by, see `likeness`
 
 
 def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:

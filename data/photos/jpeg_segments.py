@@ -29,18 +29,11 @@ class OddJpeg(Exception):
 
 @dataclass(frozen=True)
 class PlainJpeg:
-    """A baseline or progressive Huffman JPEG of 8-bit luma or YCbCr.
+    """A baseline or progressive Huffman JPEG of 8-bit luma or YCbCr."""
 
-    Attributes:
-        exif: What it has of EXIF, from the TIFF header on; empty where it has none.
-        scans: How many there are.
-        stripped: The file with its tables, frame and scans alone: no EXIF, XMP, ICC, comment, nothing after
-            the end marker.
-    """
-
-    exif: bytes
-    scans: int
-    stripped: bytes
+    exif: bytes  # what it has of EXIF, from the TIFF header on; empty where it has none
+    scans: int  # how many there are
+    stripped: bytes  # tables, frame and scans alone: no EXIF, XMP, ICC, comment, nothing after the end marker
 
 
 def parse(data: bytes) -> PlainJpeg:

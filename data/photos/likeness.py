@@ -47,15 +47,10 @@ def as_looks(looks: Sequence[bytes]) -> Looks:
 
 @dataclass(frozen=True)
 class Alike:
-    """What is alike among n looks, of which the first k are asked for.
+    """What is alike among n looks, of which the first k are asked for."""
 
-    Attributes:
-        groups: [n], the same number for looks that chains of pairs connect; one of each pair is among the k.
-        twins: [k], the nearest of the other n - k looks where that is near enough, else -1.
-    """
-
-    groups: _Ints
-    twins: _Ints
+    groups: _Ints  # [n], the same number for looks that chains of pairs connect; one of each is among the k
+    twins: _Ints  # [k], the nearest of the other n - k looks where that is near enough, else -1
 
 
 def find_alike(

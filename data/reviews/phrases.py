@@ -55,19 +55,12 @@ _NEW_WORDS = {
 
 @dataclass(frozen=True)
 class Style:
-    """How a customer writes.
+    """How a customer writes."""
 
-    Attributes:
-        clauses: How many.
-        new_words: Share of clauses in words that nobody used before.
-        emoji: Whether one ends the text.
-        shouts: Whether it is written in capitals.
-    """
-
-    clauses: int
-    new_words: float = 0.0
-    emoji: bool = False
-    shouts: bool = False
+    clauses: int  # how many
+    new_words: float = 0.0  # share of clauses in words that nobody used before
+    emoji: bool = False  # whether one ends the text
+    shouts: bool = False  # whether it is written in capitals
 
 
 def write_review(mood: int, style: Style, rng: random.Random) -> str:

@@ -13,7 +13,7 @@ One reading hardly tells them apart from another machine or another load; a wind
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import datetime, time, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from data.sensors.faults import FAULTS, ROW, spoil_line, spoil_machines
 from data.spans.layout import Span
-from data.spans.sample import add_weeks, check_wanted, choose
+from data.spans.sample import add_weeks, check_wanted, choose, monday_of
 
 NUMBERS = (
     "temperature",  # degrees Celsius
@@ -37,7 +37,6 @@ COLUMNS = ("timestamp", "machine_id", *NUMBERS, "fault_label")
 LABELS = ("normal", "bearing", "leak", "imbalance")
 MACHINES = 20
 ANOMALIES = 0.05
-FIRST_WEEK_MONDAY = date(2026, 1, 5)
 
 _WEEK_S = 7 * 86_400
 _EPISODE = (16, 48)  # Readings that an anomaly lasts.
@@ -60,17 +59,16 @@ def generate(
     )
 
     def fill(number: int, folder: Path) -> None:
-        monday = FIRST_WEEK_MONDAY + timedelta(weeks=number - 1)
         with (folder / "readings.csv").open("w", encoding="utf-8", newline="") as file:
             file.write(",".join(COLUMNS) + "\n")
-            file.writelines(_week(number, per_week, seed, faults, monday))
+            file.writelines(_week(number, per_week, seed, faults))
 
     return add_weeks(data_dir, weeks, per_week, "rows", fill)
 
 
-def _week(span: int, rows: int, seed: int, faults: Mapping[str, float], monday: date) -> Iterator[str]:
+def _week(span: int, rows: int, seed: int, faults: Mapping[str, float]) -> Iterator[str]:
     """The lines of one week in the order of their times."""
-    start = int(datetime.combine(monday, time(), timezone.utc).timestamp())
+    start = int(datetime.combine(monday_of(span), time(), timezone.utc).timestamp())
     ticks = -(-rows // MACHINES)
     interval = _WEEK_S / ticks
     kinds, severity = _episodes(ticks, np.random.default_rng([seed, span, 0]))
@@ -85,30 +83,18 @@ def _week(span: int, rows: int, seed: int, faults: Mapping[str, float], monday: 
         _disturb(values, rng)
         # The same machines in every chunk of the week.
         reporting = spoil_machines(values, times, faults, np.random.default_rng(machine_faults))
-        yield from _lines(times, values, kinds[tick], reporting, first * MACHINES, rows, spoiled)
-
-
-def _lines(
-    times: NDArray[np.int64],
-    values: _Floats,
-    kinds: NDArray[np.int8],
-    reporting: NDArray[np.bool_],
-    first: int,
-    rows: int,
-    spoiled: Mapping[int, list[str]],
-) -> Iterator[str]:
-    stamps = np.datetime_as_string(times.ravel().astype("datetime64[s]"), timezone="UTC").tolist()
-    columns = values.reshape(-1, len(NUMBERS)).T.tolist()
-    machines = [f"m-{1 + machine:02d}" for machine in range(MACHINES)] * len(times)
-    labels = np.array(LABELS)[kinds.ravel()].tolist()
-    reports = reporting.tolist() * len(times)
-    cells = zip(stamps, machines, *columns, labels, strict=True)
-    for row, (here, line) in enumerate(zip(reports, cells, strict=True), first):
-        if here and row < rows:
-            text = (_FORMAT % line).replace("nan", "")
-            for fault in spoiled.get(row, ()):
-                text = spoil_line(fault, text)
-            yield text + "\n"
+        stamps = np.datetime_as_string(times.ravel().astype("datetime64[s]"), timezone="UTC").tolist()
+        machines = [f"m-{1 + machine:02d}" for machine in range(MACHINES)] * len(times)
+        columns = values.reshape(-1, len(NUMBERS)).T.tolist()
+        labels = np.array(LABELS)[kinds[tick].ravel()].tolist()
+        cells = zip(stamps, machines, *columns, labels, strict=True)
+        here = zip(reporting.tolist() * len(times), cells, strict=True)
+        for row, (reports, line) in enumerate(here, first * MACHINES):
+            if reports and row < rows:
+                text = (_FORMAT % line).replace("nan", "")
+                for fault in spoiled.get(row, ()):
+                    text = spoil_line(fault, text)
+                yield text + "\n"
 
 
 def _episodes(ticks: int, rng: Any) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

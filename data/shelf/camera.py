@@ -19,19 +19,12 @@ _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 
 @dataclass(frozen=True)
 class Camera:
-    """What stays the same during one walk down a lane.
+    """What stays the same during one walk down a lane."""
 
-    Attributes:
-        orientation: EXIF orientation: 1 or 3 in landscape, 6 or 8 in portrait.
-        light: 0 (dusk, one lamp) to 1 (noon, skylights).
-        softness: 0 (sharp) to 1 (a shaky hand, a greasy lens).
-        quality: JPEG quality, 1 to 100.
-    """
-
-    orientation: int
-    light: float
-    softness: float
-    quality: int
+    orientation: int  # of EXIF: 1 or 3 in landscape, 6 or 8 in portrait
+    light: float  # 0 (dusk, one lamp) to 1 (noon, skylights)
+    softness: float  # 0 (sharp) to 1 (a shaky hand, a greasy lens)
+    quality: int  # of the JPEG, 1 to 100
 
     @property
     def size(self) -> tuple[int, int]:

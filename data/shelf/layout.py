@@ -37,24 +37,16 @@ class Product:
 
 @dataclass(frozen=True)
 class Lane:
-    """One aisle of shelving: its steel, and which products stand on which shelf.
+    """One aisle of shelving: its steel, and which products stand on which shelf."""
 
-    Attributes:
-        number: From 1; photos carry it as `lane-07`.
-        pitch: Distance between two shelf boards.
-        lip: Height of a board's front edge.
-        post_spacing: Distance between two uprights.
-        shelves: From the top: the packages that repeat along each shelf.
-    """
-
-    number: int
-    pitch: int
-    lip: int
-    post_spacing: int
+    number: int  # from 1; photos carry it as `lane-07`
+    pitch: int  # distance between two shelf boards
+    lip: int  # height of a board's front edge
+    post_spacing: int  # distance between two uprights
     wall: Color
     steel: Color
     products: tuple[Product, ...]
-    shelves: tuple[tuple[Product, ...], ...]
+    shelves: tuple[tuple[Product, ...], ...]  # from the top: the packages that repeat along each shelf
 
     @property
     def id(self) -> str:

@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import datetime, time, timedelta, timezone
 from pathlib import Path
 
 from data.photos.labels_file import LabelRow, write_span
@@ -21,13 +21,12 @@ from data.shelf.faults import FAULTS, ONE_PHOTO, spoil
 from data.shelf.layout import LANES, lane
 from data.shelf.scene import draw_bay
 from data.spans.layout import Span, next_number
-from data.spans.sample import check_wanted, choose, report_progress
+from data.spans.sample import check_wanted, choose, monday_of, report_progress
 from journal import utc_text
 
 CLASS_SHARES = {"ok": 0.7, "misplaced": 0.2, "damaged": 0.1}
 LABEL_NOISE = 0.01
 PHOTOS_PER_SESSION = 10
-FIRST_WEEK_MONDAY = date(2026, 1, 5)
 
 _ORIENTATIONS = ((0.78, 1), (0.82, 3), (0.94, 6), (1.0, 8))
 _ROUND_STARTS, _ROUND_HOURS, _WORKDAYS = 6, 11, 6
@@ -38,13 +37,7 @@ _Photo = tuple[LabelRow, bytes]
 
 @dataclass(frozen=True)
 class Session:
-    """One walk down a lane: a task for one process.
-
-    Attributes:
-        found: What each photo shows, in class names.
-        labels: What the auditor wrote down.
-        faults: Faults of each photo.
-    """
+    """One walk down a lane: a task for one process."""
 
     seed: int
     span: int
@@ -52,9 +45,9 @@ class Session:
     lane: int
     starts: datetime
     camera: Camera
-    found: tuple[str, ...]
-    labels: tuple[str, ...]
-    faults: tuple[tuple[str, ...], ...]
+    found: tuple[str, ...]  # what each photo shows, in class names
+    labels: tuple[str, ...]  # what the auditor wrote down
+    faults: tuple[tuple[str, ...], ...]  # of each photo
 
     @property
     def id(self) -> str:
@@ -92,8 +85,8 @@ def _rounds(seed: int) -> list[int]:
     return [number for pair in zip(odd, even, strict=True) for number in pair]
 
 
-def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float], monday: date) -> list[Session]:
-    """All sessions of the week that begins on `monday`, in the order in which they started."""
+def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float]) -> list[Session]:
+    """All sessions of the week of a span, in the order in which they started."""
     rng = random.Random(f"week {seed} {span}")
     count = max(1, round(photos / PHOTOS_PER_SESSION))
     sizes = [photos // count + (index < photos % count) for index in range(count)]
@@ -111,7 +104,7 @@ def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float], mo
         _, turn, light, softness, quality = (trait[index] for trait in traits)
         last = first + size
         day, hour = divmod(minutes[index] * _WORKDAYS, 1)
-        starts = datetime.combine(monday, time(_ROUND_STARTS), timezone.utc) + timedelta(
+        starts = datetime.combine(monday_of(span), time(_ROUND_STARTS), timezone.utc) + timedelta(
             days=int(day), seconds=round(hour * _ROUND_HOURS * 3600)
         )
         daylight = 1 - (2 * hour - 1) ** 2
@@ -180,7 +173,6 @@ def generate(
             pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
         for week in range(weeks):
             number = first + week
-            monday = FIRST_WEEK_MONDAY + timedelta(weeks=number - 1)
-            sessions = plan_week(number, per_week, seed, faults, monday)
+            sessions = plan_week(number, per_week, seed, faults)
             written.append(write_span(data_dir, _render(sessions, pool, week * per_week, total)))
     return written

@@ -26,19 +26,13 @@ SPAN_NAME = re.compile(r"span-(\d{5})")
 
 @dataclass(frozen=True)
 class Decision:
-    """That a span is not to be read, or is to be read again.
-
-    Attributes:
-        when: UTC, ISO 8601.
-        who: user@host.
-        reason: In a person's words.
-    """
+    """That a span is not to be read, or is to be read again."""
 
     action: Literal["exclude", "include"]
     span: str
-    when: str
-    who: str
-    reason: str
+    when: str  # UTC, ISO 8601
+    who: str  # user@host
+    reason: str  # in a person's words
 
 
 def read_decisions(data_dir: Location) -> list[Decision]:

@@ -11,6 +11,7 @@ A module of a sample has a function that adds weekly spans after the last one th
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, timedelta
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -94,6 +95,11 @@ def add_weeks(
         spans.append(add_span(data_dir, partial(fill, number)))
         report_progress(len(spans) * per_week, weeks * per_week, noun)
     return spans
+
+
+def monday_of(number: int) -> date:
+    """The day on which the week of a span begins, by its number."""
+    return date(2026, 1, 5) + timedelta(weeks=number - 1)
 
 
 def report_progress(done: int, total: int, noun: str) -> None:

@@ -23,54 +23,32 @@ Value = bytes | str | int | float | Sequence[float] | Sequence[int] | Sequence[s
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a span that may become an example.
+    """A row of a span that may become an example."""
 
-    Attributes:
-        id: What a person finds it by, unique in its span: the path of a photo, `readings.csv:17`.
-        label: One of the schema's.
-        group: Examples of one group are never in two splits.
-        content: What `Source.example` needs of it; it may be pickled.
-        split: `train` or `eval` where the data says it for the whole group; empty where the hash decides.
-    """
-
-    id: str
-    label: str
-    group: str
-    content: Any = None
-    split: str = ""
+    id: str  # what a person finds it by, unique in its span: the path of a photo, `readings.csv:17`
+    label: str  # one of the schema's
+    group: str  # examples of one group are never in two splits
+    content: Any = None  # what `Source.example` needs of it; it may be pickled
+    split: str = ""  # `train` or `eval` where the data says it for the whole group; empty: the hash decides
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """A row that goes to quarantine.
+    """A row that goes to quarantine."""
 
-    Attributes:
-        id: As of `Row`.
-        reason: The slug to count by.
-        detail: One sentence with what was found.
-        text: Some of the row as it came, for a person to look at; empty where it is no text.
-    """
-
-    id: str
-    reason: str
-    detail: str
-    text: str = ""
+    id: str  # as of `Row`
+    reason: str  # the slug to count by
+    detail: str  # one sentence with what was found
+    text: str = ""  # some of the row as it came, for a person to look at; empty where it is no text
 
 
 @dataclass(frozen=True)
 class Example:
-    """What the DAG reads of a row.
+    """What the DAG reads of a row."""
 
-    Attributes:
-        features: By name, without label, id and span, which every example gets.
-        digest: Hexadecimal, evenly spread: the same for copies, of which one is kept, or none where their
-            labels differ.
-        look: Of a photo, what near twins are told by, see `data/photos/likeness.py`.
-    """
-
-    features: Mapping[str, Value]
-    digest: str
-    look: bytes = b""
+    features: Mapping[str, Value]  # by name, without label, id and span, which every example gets
+    digest: str  # hexadecimal, evenly spread; of copies one is kept, or none where their labels differ
+    look: bytes = b""  # of a photo, what near twins are told by, see `data/photos/likeness.py`
 
 
 def load_source(module: str) -> Any:
@@ -83,13 +61,9 @@ def load_source(module: str) -> Any:
 
 
 class Source(Protocol):
-    """Reads spans. It may be pickled before it was used; `close` ends what it has begun.
+    """Reads spans. It may be pickled before it was used; `close` ends what it has begun."""
 
-    Attributes:
-        spread: Whether an example takes so long that its row is worth being sent to another worker.
-    """
-
-    spread: bool
+    spread: bool  # whether an example takes so long that its row is worth being sent to another worker
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """The rows of a span in the order of its files, read as they are asked for.

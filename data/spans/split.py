@@ -28,16 +28,11 @@ def add_side(sides: dict[str, str], group: str, side: str) -> None:
 
 @dataclass(frozen=True)
 class Ends:
-    """The groups of a window. Of those that the hash splits, the two ends are enough.
+    """The groups of a window. Of those that the hash splits, the two ends are enough."""
 
-    Attributes:
-        lowest: Position and name of the group with the lowest position; None where there is no group.
-        highest: Of that with the highest.
-        sides: The splits that the data itself gives groups, which are not among those with a position.
-    """
-
-    lowest: _End | None = None
-    highest: _End | None = None
+    lowest: _End | None = None  # position and name of the group with the lowest; None where there is no group
+    highest: _End | None = None  # of that with the highest
+    # The splits that the data itself gives groups, which are not among those with a position.
     sides: Mapping[str, str] = field(default_factory=dict)
 
     def with_group(self, group: str) -> "Ends":

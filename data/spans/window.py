@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from data.spans.layout import Span, write_whole
 from locations import files_below
 
@@ -114,13 +116,11 @@ def _files(root: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 
 def _read(cache: Path | None) -> dict[str, dict[str, str]]:
-    try:
-        known = json.loads(cache.read_text(encoding="utf-8")) if cache and cache.is_file() else {}
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(known, dict):
-        return {}
-    return {path: entry for path, entry in known.items() if isinstance(entry, dict)}
+    known: dict[str, dict[str, str]] = {}
+    with suppress(OSError, ValueError, RecursionError):
+        if cache is not None and cache.is_file():
+            known = msgspec.json.decode(cache.read_bytes(), type=dict[str, dict[str, str]])
+    return known
 
 
 def _write(cache: Path, entries: dict[str, dict[str, str]]) -> None:

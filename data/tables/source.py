@@ -18,7 +18,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -40,15 +40,6 @@ _SUFFIXES, _READINGS = (".csv", ".tfrecord", ".tfrecord.gz"), "sensor_reading"
 _MOST_RECORD_BYTES = 2**20
 _LARGEST = 3.4028234e38  # float32
 _TEXT = 300
-
-
-class Content(NamedTuple):
-    """What an example is made of: float32 numbers [readings, numbers], and the newest of all else."""
-
-    numbers: bytes
-    categories: tuple[str, ...]
-    group: str
-    time: float
 
 
 def open_source(workload: Workload, settings: DataSettings) -> "TableSource":
@@ -164,14 +155,12 @@ class TableSource(Source):
         """The rows, or windows of them, in the order of the files; memory is flat in their number."""
         windows = Windows(self._settings) if self._settings.readings > 1 else None
         for reading in self._readings(span):
-            if isinstance(reading, Rejected):
-                yield reading
-            elif windows is None:
-                yield self._single(reading)
+            if windows is None or isinstance(reading, Rejected):
+                yield self._row(reading)
             else:
-                yield from map(self._window, windows.add(reading))
+                yield from map(self._row, windows.add(reading))
         if windows is not None:
-            yield from map(self._window, windows.end())
+            yield from map(self._row, windows.end())
 
     def example(self, span: Span, row: Row) -> Example:
         """Lists of numbers, NaN where one is missing, and the texts of the newest reading.
@@ -179,7 +168,7 @@ class TableSource(Source):
         `missing_share` is the share of the numbers that are missing, and `stuck_share` that of the columns
         which are the same number in all readings: what a rule about data has to see, and the model does not.
         """
-        content: Content = row.content
+        content: Reading = row.content
         workload, readings = self._workload, self._settings.readings
         numbers = np.frombuffer(content.numbers, "<f4").reshape(readings, -1)
         features: dict[str, Value] = {
@@ -245,25 +234,17 @@ class TableSource(Source):
         categories = tuple(cells[name].strip() for name in workload.categories)
         return Reading(id, label, group, time, categories, struct.pack(self._format, *numbers))
 
-    def _single(self, reading: Reading) -> Row:
-        content = Content(reading.numbers, reading.categories, reading.group, reading.time)
-        group = reading.group
-        if not group and self._workload.time_column:
-            group = self._block(reading)
-        elif not group:
-            group = _digest(reading.categories, reading.numbers)[:16]
-        return Row(reading.id, reading.label, group, content)
-
-    def _block(self, reading: Reading) -> str:
-        seconds = self._settings.block_hours * 3600
-        return format_time(reading.time // seconds * seconds)
-
-    def _window(self, found: "tuple[Reading, bytes] | Rejected") -> Row | Rejected:
+    def _row(self, found: Reading | Rejected) -> Row | Rejected:
         if isinstance(found, Rejected):
             return found
-        newest, numbers = found
-        content = Content(numbers, newest.categories, newest.group, newest.time)
-        return Row(newest.id, newest.label, f"{newest.group}/{self._block(newest)}", content)
+        group, seconds = found.group, self._settings.block_hours * 3600
+        if self._settings.readings > 1:
+            group = f"{group}/{format_time(found.time // seconds * seconds)}"
+        elif not group and self._workload.time_column:
+            group = format_time(found.time // seconds * seconds)
+        elif not group:
+            group = _digest(found.categories, found.numbers)[:16]
+        return Row(found.id, found.label, group, found)
 
 
 def _number(name: str, cell: str) -> float:

@@ -15,23 +15,14 @@ _MOST_MACHINES = 100_000
 
 
 class Reading(NamedTuple):
-    """One row of a table.
+    """One row of a table, or the newest one of a window with the numbers of all."""
 
-    Attributes:
-        id: File and line.
-        label: One of the schema's.
-        group: The machine.
-        time: Seconds since 1970; 0 where the table has none.
-        categories: In the order of the workload.
-        numbers: float32, little-endian, in the order of the workload.
-    """
-
-    id: str
-    label: str
-    group: str
-    time: float
-    categories: tuple[str, ...]
-    numbers: bytes
+    id: str  # file and line
+    label: str  # one of the schema's
+    group: str  # the machine
+    time: float  # seconds since 1970; 0 where the table has none
+    categories: tuple[str, ...]  # in the order of the workload
+    numbers: bytes  # float32, little-endian, [readings, numbers] in the order of the workload
 
 
 @dataclass
@@ -53,8 +44,8 @@ class Windows:
     def __init__(self, settings: DataSettings) -> None:
         self._settings, self._machines = settings, dict[str, _Machine]()
 
-    def add(self, reading: Reading) -> Iterator[tuple[Reading, bytes] | Rejected]:
-        """Takes the next reading; gives the newest one and all numbers of each window that is complete."""
+    def add(self, reading: Reading) -> Iterator[Reading | Rejected]:
+        """Takes the next reading; gives the newest of each window that is complete, with all its numbers."""
         machine = self._machines.get(reading.group)
         if machine is None:
             if len(self._machines) >= _MOST_MACHINES:
@@ -80,13 +71,13 @@ class Windows:
             detail = f"{_at(held)} comes before {_at(reading)}, the next one of {name}."
             yield Rejected(held.id, "clock-backwards", detail)
 
-    def end(self) -> Iterator[tuple[Reading, bytes] | Rejected]:
+    def end(self) -> Iterator[Reading]:
         """What was held, at the end of a span."""
         for machine in self._machines.values():
             if machine.held is not None:
                 yield from self._accept(machine, machine.held)
 
-    def _accept(self, machine: _Machine, reading: Reading) -> Iterator[tuple[Reading, bytes]]:
+    def _accept(self, machine: _Machine, reading: Reading) -> Iterator[Reading]:
         machine.last = reading.time
         block = reading.time // (self._settings.block_hours * 3600)
         if block != machine.block:
@@ -96,7 +87,7 @@ class Windows:
         machine.count += 1
         beyond = machine.count - self._settings.readings
         if beyond >= 0 and beyond % self._settings.stride == 0:
-            yield reading, b"".join(machine.recent)
+            yield reading._replace(numbers=b"".join(machine.recent))
 
 
 def _at(reading: Reading) -> str:

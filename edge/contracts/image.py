@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from edge.contracts import refused
+from edge.contracts import refused, wrong_in
 from errors import EdgelineError
 
 _KNOWN = {
-    "version": (1,),
-    "resize": ("bilinear-antialias",),
-    "rounding": ("nearest-uint8",),
-    "orientation": ("upright",),
+    "version": 1,
+    "resize": "bilinear-antialias",
+    "rounding": "nearest-uint8",
+    "orientation": "upright",
 }
 _COLORS = {"luma": ("L", 1), "rgb": ("RGB", 3)}
 
@@ -66,11 +66,7 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
 
 
 def _color_and_size(contract: Mapping[str, Any]) -> tuple[str, int]:
-    wrong = [
-        f"{key} is {contract.get(key)!r}, not {' or '.join(map(repr, known))}"
-        for key, known in _KNOWN.items()
-        if contract.get(key) not in known
-    ]
+    wrong = wrong_in(contract, _KNOWN)
     color, channels, size = contract.get("color"), contract.get("channels"), contract.get("image_size")
     if color not in _COLORS or channels != _COLORS[color][1]:
         wrong.append(f"color {color!r} with {channels!r} channels is neither luma with 1 nor rgb with 3")

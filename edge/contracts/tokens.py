@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contracts import refused
+from edge.contracts import refused, wrong_in
 
 
 def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.int32]:
@@ -46,11 +46,7 @@ def _places(vocabulary: tuple[str, ...]) -> Mapping[str, int]:
 
 def _check(contract: Mapping[str, Any]) -> None:
     found = {**contract, "tokenizer.version": contract.get("tokenizer", {}).get("version")}
-    wrong = [
-        f"{key} is {found.get(key)!r}, not {known!r}"
-        for key, known in {"version": 1, "kind": "tokens", "tokenizer.version": 1}.items()
-        if found.get(key) != known
-    ]
+    wrong = wrong_in(found, {"version": 1, "kind": "tokens", "tokenizer.version": 1})
     length = contract.get("length")
     if not isinstance(length, int) or length < 1:
         wrong.append(f"length is {length!r}, not a number of words")

@@ -7,8 +7,8 @@ import pytest
 from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
 
 from components.answers import read_answers
-from components.evaluator import Evaluator
 from components.evaluator_executor import read_metrics
+from components.tfx_steps import Evaluator
 from gates.paired import measures
 from gates.settings import Bound, EvaluationSettings
 from pipeline.evaluation import evaluation_config
@@ -59,7 +59,7 @@ def compared(trained, tmp_path_factory):
 @pytest.mark.e2e
 def test_tfma_measures_what_the_saved_model_answers(trained, compared):
     labels, answers = by_hand(trained)
-    found = read_metrics(compared[0].uri, "candidate", SHELF)
+    found, _ = read_metrics(compared[0].uri, "candidate", SHELF)
     # float32 has 7 digits.
     assert found["overall"]["all"]["accuracy"] == pytest.approx((labels == answers).mean(), abs=1e-6)
     assert found["overall"]["all"]["example_count"] == len(labels)
@@ -70,7 +70,7 @@ def test_tfma_measures_what_the_saved_model_answers(trained, compared):
         assert found["class"][label]["accuracy"] == pytest.approx(right, abs=1e-6)
     assert set(found["span"]) == {"1", "2"}
     assert set(found["lane"]) == {f"lane-0{n}" for n in (1, 2, 3, 4)}
-    assert {key: read_metrics(compared[0].uri, "baseline", SHELF)[key] for key in ("overall",)} == {
+    assert {key: read_metrics(compared[0].uri, "baseline", SHELF)[0][key] for key in ("overall",)} == {
         "overall": {
             "all": {k: v for k, v in found["overall"]["all"].items() if not k.endswith("_diff")},
         }
@@ -80,7 +80,7 @@ def test_tfma_measures_what_the_saved_model_answers(trained, compared):
 @pytest.mark.e2e
 def test_both_models_are_in_the_metrics_file(trained, compared):
     written = json.loads(Path(compared[0].uri, "metrics.json").read_text())
-    assert written["candidate"] == read_metrics(compared[0].uri, "candidate", SHELF)
+    assert written["candidate"] == read_metrics(compared[0].uri, "candidate", SHELF)[0]
     assert written["baseline"]["overall"]["all"]["accuracy"] == pytest.approx(
         written["candidate"]["overall"]["all"]["accuracy"]
     )

@@ -2,7 +2,6 @@
 
 import io
 import random
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from errors import UsageError
 
 @pytest.fixture(scope="module")
 def photo() -> tuple[LabelRow, bytes]:
-    session = plan_week(1, 10, 3, {}, date(2026, 1, 5))[0]
+    session = plan_week(1, 10, 3, {})[0]
     return render_session(session)[0]
 
 
@@ -110,7 +109,7 @@ def test_a_duplicate_is_the_same_photo_under_another_name(tmp_path: Path) -> Non
 
 
 def test_new_lanes_come_as_whole_sessions() -> None:
-    plain, shifted = (plan_week(2, 100, 3, faults, date(2026, 1, 5)) for faults in ({}, {"new-lane": 0.2}))
+    plain, shifted = (plan_week(2, 100, 3, faults) for faults in ({}, {"new-lane": 0.2}))
     assert max(session.lane for session in plain) <= 40
     assert sum(session.lane > 40 for session in shifted) == 2
     assert {row.lane_id for row, _ in render_session(max(shifted, key=lambda s: s.lane))} < {
@@ -121,18 +120,14 @@ def test_new_lanes_come_as_whole_sessions() -> None:
 
 
 def test_label_shift_moves_class_shares_towards_damaged() -> None:
-    shifted = plan_week(2, 500, 3, {"label-shift": 0.5}, date(2026, 1, 5))
+    shifted = plan_week(2, 500, 3, {"label-shift": 0.5})
     found = [label for session in shifted for label in session.found]
     assert found.count("damaged") == 50 + 225
 
 
 def test_a_fault_leaves_all_other_photos_as_they_were() -> None:
     week = {
-        name: [
-            photo
-            for session in plan_week(2, 30, 3, faults, date(2026, 1, 5))
-            for photo in render_session(session)
-        ]
+        name: [photo for session in plan_week(2, 30, 3, faults) for photo in render_session(session)]
         for name, faults in {"clean": {}, "blurred": {"blurred": 0.2}}.items()
     }
     same = [one == other for one, other in zip(week["clean"], week["blurred"], strict=True)]
