@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from errors import EdgelineError
 from records.outcome import Outcome, find_in
-from records.steps import RELEASE_GATE, STEPS
+from records.steps import RELEASE_GATE, STEPS, helped
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.logs import MOST_CHARACTERS, Logs, fatal
 from runners.kubeflow.pods import Pod, ending, read_pods
@@ -102,16 +102,22 @@ def _of_loss(run: str, lost: str) -> Outcome:
 def _find_lost(steps: Sequence[Step], logs: Logs) -> str | None:
     """Because of which step a run that has ended pushed nothing, in a sentence; None where there is none."""
     done = {step.name: step for step in steps if step.state == "done"}
+    suspects = list(done)
     for step in (step for step in steps if step.state == "failed"):
         for line in logs.of_driver(step):
             if (match := _MISSING.search(line)) and match["step"] in done:
                 return _lost_sentence(match["step"], f"left no {match['output']}")
         if logs.has_pod(step) or logs.of(step):
-            return None  # It began, and failed by itself.
+            # It began, and failed by itself, or for want of a pod that did a part of it.
+            suspects = [name for name in done if helped(name) == step.name]
+            break
+    if not suspects:
+        return None
     said = {name: find_in(log, name) for name, step in done.items() if (log := logs.of(step))}
     if not any(said.values()):
         return None  # An image of before says it in no step.
-    lost = (name for name, outcome in said.items() if outcome is None or outcome.exit_code)
+    outcomes = ((name, said[name]) for name in suspects if name in said)
+    lost = (name for name, outcome in outcomes if outcome is None or outcome.exit_code)
     return next((_lost_sentence(name, "had not ended") for name in lost), None)
 
 
@@ -123,12 +129,18 @@ def _of_failure(run: str, logs: Logs, steps: Sequence[Step], pods: Sequence[Pod]
     if lost := _find_lost(steps, logs):
         return _of_loss(run, lost)
     again = f"`edgeline kubeflow retry {run}` goes on from the steps that failed."
-    step = next((step for step in steps if step.state == "failed"), None)
-    if step is None:
+    failed = [step for step in steps if step.state == "failed"]
+    if not failed:
         ended = (pod for pod in pods if pod.phase in ("Error", "Failed") and not pod.ended_by_itself)
         unsaid = f"Run {run} ended before its first step, without a word."
         reasons = tuple(pod.message for pod in ended) or (unsaid,)
         return Outcome("failed", None, reasons, "Its page, and `kubectl get workflows`, may say more.")
+    first, *others = (_of_failed(step, again, logs, pods) for step in failed)
+    # Of pods that do a step together each says of the others only that they are gone.
+    return replace(first, reasons=(*first.reasons, *(reason for other in others for reason in other.reasons)))
+
+
+def _of_failed(step: Step, again: str, logs: Logs, pods: Sequence[Pod]) -> Outcome:
     last = next((pod for pod in reversed(pods) if pod.step == step.name and pod.phase != "Succeeded"), None)
     said = logs.outcome(step)
     if said is not None and said.outcome == "failed":

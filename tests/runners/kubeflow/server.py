@@ -355,10 +355,8 @@ class Answer(BaseHTTPRequestHandler):
         self.send(200, {"run": {"id": identity}, "pipeline_runtime": {"workflow_manifest": manifest}})
 
     def read_log(self, run: str, node: str) -> None:
-        pods = {f"{run}-{step}-pod": step for step in STEPS}
-        pods |= {f"{run}-{step}-driver-pod": f"{step}-driver" for step in STEPS}
-        step = pods.get(node)
-        text = self.state.stories[run].logs.get(step or "") if run in self.state.stories else None
+        step = node.removeprefix(f"{run}-").removesuffix("-pod")
+        text = self.state.stories[run].logs.get(step) if run in self.state.stories else None
         if text is None:
             # Its answer has begun with 200 before it looks for the pod.
             failed = f"BadRequestError: Failed to read logs for run {run}"

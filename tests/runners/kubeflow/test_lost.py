@@ -8,9 +8,9 @@ from pipeline.kubeflow_settings import KubeflowSettings
 from records.outcome import Outcome
 from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
-from runners.kubeflow.steps import read_steps
+from runners.kubeflow.steps import Step, read_steps
 from tests.runners.kubeflow.server import STEPS, Story, status, until
-from tests.runners.kubeflow.test_runs import LAUNCHER, PUSHED, SAID, failed, logs, the_run
+from tests.runners.kubeflow.test_runs import LAUNCHER, PUSHED, SAID, failed, log_of, logs, the_run
 from tests.runners.kubeflow.test_steps import ANSWERS, answer
 
 NO_MODEL = (
@@ -190,3 +190,35 @@ def test_a_green_run_that_pushed_is_not_started_again(server, edgeline):
     ended = edgeline("retry", the_run(server))
     assert ended.code == 1 and "has not failed" in ended.err
     assert len(server.runs) == 1
+
+
+def judge_both(server, states, trainer, worker):
+    """How a run ends whose Trainer has a second pod, with what the two of them say."""
+    said = {"Trainer": trainer, "Trainer-worker-1": worker}
+    nodes = {"failed": "FAILED", "done": "SUCCEEDED"}
+    frame = {name: nodes[state] for name, state in zip(said, states, strict=True)}
+    server.runs["run-1"] = {"run_id": "run-1"}
+    server.stories["run-1"] = Story(
+        [("FAILED", frame)], logs={name: log_of(name, outcome) for name, outcome in said.items()}
+    )
+    pods = zip(said, states, strict=True)
+    steps = [Step(name, state, 3.0, (f"run-1-{name}-pod",)) for name, state in pods]
+    where = connect(KubeflowSettings(), server.url, {})
+    return conclude(where, "run-1", "FAILED", steps, "shelf", None)
+
+
+def test_of_two_pods_that_train_together_each_that_failed_says_why(server):
+    missed = failed("Worker 1 of the training can no longer be reached.")
+    outcome = judge_both(server, ("failed", "failed"), trainer=missed, worker=failed("The disk is full."))
+    assert outcome.reasons == (
+        "Trainer failed: Worker 1 of the training can no longer be reached.",
+        "Trainer-worker-1 failed: The disk is full.",
+    )
+    assert "retry run-1" in outcome.do
+
+
+def test_a_second_pod_that_was_lost_and_counts_as_done_is_named(server):
+    missed = failed("Worker 1 of the training can no longer be reached.")
+    outcome = judge_both(server, ("failed", "done"), trainer=missed, worker=TOLD_TO_END)
+    assert outcome.reasons == ("Trainer-worker-1 was counted as done and had not ended: its pod was lost.",)
+    assert "in a new run" in outcome.do
