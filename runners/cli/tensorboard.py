@@ -109,7 +109,11 @@ def _serve(logs: Mapping[str, Path], look: Callable[[], Mapping[str, Path]], por
             return 0
         finally:
             server.terminate()
-            server.wait()
+            try:
+                server.wait(_LOOK_S)
+            except subprocess.TimeoutExpired:
+                server.kill()  # it has nothing to lose
+                server.wait()
     raise EdgelineError(
         f"TensorBoard ended with exit code {server.returncode}.",
         "What it says of that stands above.",
