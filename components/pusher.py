@@ -105,9 +105,7 @@ def _bundle(folder: Path, edge: EdgeFiles, labels: list[str]) -> dict[str, Any]:
     ]
     raw, outputs = (folder / LABELS_FILE_NAME).read_bytes(), contracts[0]["outputs"][0].shape[-1]
     files = [contract["file"] for contract in contracts]
-    if any(
-        contract["name"] == "int8" for contract in contracts
-    ):  # the same as C source, where it was written
+    if "int8" in {contract["name"] for contract in contracts}:  # the same as C source, where it was written
         files += [name for name in (SOURCE, HEADER) if (folder / name).is_file()]
     return {
         "edge_files": {name: folder / name for name in files},

@@ -34,16 +34,11 @@ def measure(
         groups: For each grouping ("lane", "label", ...) the name of each example's group, length n.
 
     Raises:
-        EdgelineError: The reference is no number somewhere, or of another model, or the file cannot be run.
+        EdgelineError: No example, arguments that do not fit together, or a file that cannot be run.
     """
-    if not np.isfinite(reference).all():
-        raise EdgelineError(
-            "The SavedModel's own probabilities are not finite numbers.",
-            "No edge file can be compared with them.",
-            "Look at the training: its loss was NaN or infinite.",
-        )
+    _check(inputs, labels, reference, groups)
     inspect(tflite)  # on a damaged file the interpreter ends the process, where this raises
-    model = EdgeModel(tflite)
+    model = EdgeModel(tflite, num_threads=1)
     if model.classes != reference.shape[1]:
         raise EdgelineError(
             f"{tflite.name} gives {model.classes} probabilities, the SavedModel {reference.shape[1]}.",
@@ -59,7 +54,7 @@ def measure(
         size_bytes=tflite.stat().st_size,
         examples=len(inputs),
         agreement=float(np.mean(said == expected)),
-        max_difference=float(difference.max()) if np.isfinite(difference).all() else None,
+        max_difference=_number(difference.max()),
         accuracy=float(right.mean()),
         reference_accuracy=float(reference_right.mean()),
         groups={name: dict(_by_group(of, right, reference_right)) for name, of in groups.items()},
@@ -67,6 +62,30 @@ def measure(
         latency=_latency(model, inputs),
         machine=Machine(_cpu(), model.runtime),
     )
+
+
+def _number(value: np.floating[Any]) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _check(
+    inputs: NDArray[Any], labels: NDArray[Any], reference: NDArray[Any], groups: Mapping[str, Sequence[str]]
+) -> None:
+    lengths = {"inputs": len(inputs), "labels": len(labels), "reference": len(reference)}
+    lengths |= {f"groups[{name!r}]": len(of) for name, of in groups.items()}
+    if len(inputs) == 0 or len(set(lengths.values())) != 1 or reference.ndim != 2:
+        found = ", ".join(f"{name}: {size}" for name, size in lengths.items())
+        raise EdgelineError(
+            f"The examples to measure with are {found}.",
+            "At least one is needed, each with its label, the SavedModel's probabilities and its groups.",
+            "Pass the same examples to all.",
+        )
+    if not np.isfinite(reference).all():
+        raise EdgelineError(
+            "The SavedModel's own probabilities are not finite numbers.",
+            "No edge file can be compared with them.",
+            "Look at the training: its loss was NaN or infinite.",
+        )
 
 
 def _by_group(

@@ -6,7 +6,6 @@ a phone.
 """
 
 import io
-import itertools
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -145,13 +144,18 @@ def _draw_bins(axes: "Axes", of: Feature) -> None:
     for distribution, colour, filled in ((of.before, _BEFORE, True), (of.now, _ACCENT, False)):
         if distribution is None or not distribution.bins:
             continue
-        edges = [distribution.bins[0][0], *(high for _, high, _ in distribution.bins)]
-        shares = [share for _, _, share in distribution.bins]
-        if edges[0] == edges[-1]:  # All values are the same.
-            edges, shares = [edges[0], edges[0] + 1.0], [sum(shares)]
-        widths = (high - low or 1.0 for low, high in itertools.pairwise(edges))
-        densities = [share / width for share, width in zip(shares, widths, strict=True)]
-        axes.stairs(densities, edges, fill=filled, color=colour, linewidth=0 if filled else 2)
+        widest = max((high - low for low, high, _ in distribution.bins), default=0.0) or 1.0
+        x, y = [distribution.bins[0][0]], [0.0]
+        for low, high, share in distribution.bins:
+            density = share / ((high - low) or widest)
+            x += [low, high if high > low else low + widest]
+            y += [density, density]
+        x.append(x[-1])
+        y.append(0.0)
+        if filled:
+            axes.fill(x, y, color=colour, linewidth=0)
+        else:
+            axes.plot(x, y, color=colour, linewidth=2)
     axes.set_yticks([])
     axes.grid(False)
     axes.margins(x=0.01)

@@ -33,7 +33,7 @@ class Wanted:
     """A trial that another pod is to run."""
 
     trial: Trial
-    left_s: float | None  # of the search's budget; None where there is none
+    budget: str | None  # what is left of the search's, where that is less than the trial's own
 
 
 class Peer:

@@ -1,7 +1,6 @@
 """`tuner_fn`: what TFX's Tuner calls, by the dotted path `trainer_module.tune.tuner_fn`."""
 
 import logging
-import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -140,7 +139,7 @@ class TrialSearch(BaseTuner):
         with trial_pods.joined() as (leader, self._helpers):
             if leader is not None:
                 while (wanted := leader.receive(Wanted)) is not None:
-                    leader.send(self._trained(wanted.trial, wanted.left_s))
+                    leader.send(self._trained(wanted.trial, wanted.budget))
                 return
             time_left = self._run()
             for helper in self._helpers:
@@ -226,11 +225,12 @@ class TrialSearch(BaseTuner):
 
     def _trained_at_once(self, trials: Sequence[Trial]) -> list[Trial | None]:
         """Runs the first trial here, and each other in a pod of its own."""
-        left_s = None if math.isinf(self._left_s) else self._left_s
+        left_s = self._left_s
+        budget = f"{max(1, int(left_s))}s" if left_s < self._trainer.budget_s else None
         busy = list(zip(self._helpers, trials[1:], strict=False))
         for helper, trial in busy:
-            helper.send(Wanted(trial, left_s))
-        here = [self._trained(trial, left_s) for trial in trials[:1]]
+            helper.send(Wanted(trial, budget))
+        here = [self._trained(trial, budget) for trial in trials[:1]]
         return here + [helper.receive(Trial) for helper, _ in busy]
 
     def _report(self, trial: Any, done: Trial) -> None:
@@ -245,8 +245,11 @@ class TrialSearch(BaseTuner):
             trial.status = "COMPLETED"
         self.oracle.end_trial(trial)
 
-    def _trained(self, trial: Trial, left_s: float | None) -> Trial | None:
-        """What comes of a training with the settings of a trial; None where there is no time for it."""
+    def _trained(self, trial: Trial, budget: str | None) -> Trial | None:
+        """What comes of a training with the settings of a trial; None where the budget is too short for it.
+
+        It is what the search has left, where that is less than the trial's own.
+        """
         import keras
 
         began, place = time.monotonic(), self._place(trial.number)
@@ -254,14 +257,14 @@ class TrialSearch(BaseTuner):
         keras.utils.clear_session()
         model, trainer = with_values(trial.values, self._model, self._trainer)
         limits: dict[str, Any] = {"epochs": trial.epochs}
-        if limited := left_s is not None and left_s < trainer.budget_s:
-            limits["budget"] = f"{max(1, int(left_s or 0))}s"
+        if budget:
+            limits["budget"] = budget
         trainer = trainer.model_copy(update=limits)
         checkpoints = place / "checkpoints"
         try:
             _, outcome = train_model(self._task, model, trainer, self._replicas, checkpoints, began)
         except (HeldBack, BudgetTooShort) as error:
-            if limited and isinstance(error, BudgetTooShort):
+            if budget and isinstance(error, BudgetTooShort):
                 return None
             done = replace(trial, state="failed", reason=error.found)
         else:

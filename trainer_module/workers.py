@@ -51,14 +51,21 @@ def run(work: Callable[[], None], count: int) -> None:
         _watch(workers)
 
 
-def _on_this_machine(count: int) -> list[str]:
+def config_of(places: Sequence[str], index: int) -> str:
+    """TF_CONFIG of the worker of that number, where the places are all workers' `host:port`."""
+    return json.dumps({"cluster": {"worker": places}, "task": {"type": "worker", "index": index}})
+
+
+def free_places(host: str, count: int) -> list[str]:
+    """So many times `host:port`, each with a port of this machine that is free."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        places = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    return [
-        json.dumps({"cluster": {"worker": places}, "task": {"type": "worker", "index": index}})
-        for index in range(count)
-    ]
+        sockets = [stack.enter_context(socket.create_server((host, 0))) for _ in range(count)]
+        return [f"{host}:{one.getsockname()[1]}" for one in sockets]
+
+
+def _on_this_machine(count: int) -> list[str]:
+    places = free_places("127.0.0.1", count)
+    return [config_of(places, index) for index in range(count)]
 
 
 @contextmanager

@@ -146,12 +146,12 @@ def _cells(
     return f"{manifest.name} line {line}: {cells['photo']}", cells
 
 
-def _offers(manifest: Path, rows: Sequence[tuple[str, dict[str, str]]]) -> Offers:
+def _offers(manifest: Path, rows: Sequence[tuple[str, Mapping[str, str]]]) -> Offers:
     for where, cells in rows:
-        photo = cells.pop("photo")
+        photo, others = cells["photo"], {name: cell for name, cell in cells.items() if name != "photo"}
         if cells["label"] and not photo:
             yield Refused(where, "missing")
         else:
             # A manifest made on Windows; no phone writes a backslash into a name.
             path = manifest.parent / photo.replace("\\", "/")
-            yield find_within(manifest.parent, path, where, name=photo, **cells)
+            yield find_within(manifest.parent, path, where, name=photo, **others)

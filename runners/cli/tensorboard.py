@@ -38,8 +38,10 @@ def tensorboard(run_ids: Sequence[str], place: Place, every: bool, port: int | N
     """TensorBoard on the training of a run (the last that trained), or of several; Ctrl-C ends it."""
 
     def chosen() -> dict[str, Path]:
-        found = _named(place, run_ids) if run_ids and not every else _all(place)
-        return found if every or run_ids else dict(list(found.items())[-1:])
+        if run_ids and not every:
+            return _named(place, run_ids)
+        found = _all(place)
+        return found if every else dict(list(found.items())[-1:])
 
     logs = chosen()
     if not logs:

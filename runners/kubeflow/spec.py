@@ -37,20 +37,22 @@ def finish(
     spec["defaultPipelineRoot"] = settings.pipeline_root
     for step, count in pods.items():
         _add_helpers(spec, step, count, meeting)
-    for step, task in spec["root"]["dag"]["tasks"].items():
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        step = helped(name)
         component = spec["components"][task["componentRef"]["name"]]
         label = component["executorLabel"]
-        _add_ui_outputs(step, component)
+        _add_ui_outputs(name, component, STEPS[step].figures if name == step else ())
         _need_gate(task, component)
         # A step that is served from the cache of last week looks at nothing; see also compiler.py.
         task["cachingOptions"] = {"enableCache": False}
-        if settings.retries and STEPS[helped(step)].repeatable:
+        if settings.retries and STEPS[step].repeatable:
             task["retryPolicy"] = {
                 "maxRetryCount": settings.retries,
                 "backoffDuration": f"{settings.retry_backoff_s}s",
                 "backoffFactor": 2.0,
                 "backoffMaxDuration": "3600s",
             }
+        executors[label]["container"]["command"] += ["--step", name]
         _complete_container(step, executors[label]["container"], settings)
         if config := _kubernetes_config(step, settings):
             platform[label] = config
@@ -76,11 +78,11 @@ def _add_helpers(spec: Spec, step: str, pods: int, meeting: str) -> None:
     container["command"] += [*together, "0"]
 
 
-def _add_ui_outputs(step: str, component: Spec) -> None:
+def _add_ui_outputs(name: str, component: Spec, figures: Iterable[str]) -> None:
     artifacts = component.setdefault("outputDefinitions", {}).setdefault("artifacts", {})
-    for name in (PAGE, *(STEPS[step].figures if step in STEPS else ())):
-        assert name not in artifacts, f"{step} has an output {name} of its own"
-        artifacts[name] = {"artifactType": _artifact_type(name)}
+    for shown in (PAGE, *figures):
+        assert shown not in artifacts, f"{name} has an output {shown} of its own"
+        artifacts[shown] = {"artifactType": _artifact_type(shown)}
 
 
 def _need_gate(task: Spec, component: Spec) -> None:
@@ -97,10 +99,9 @@ def _artifact_type(name: str) -> Spec:
 
 
 def _complete_container(step: str, container: Spec, settings: KubeflowSettings) -> None:
-    container["command"] += ["--step", step]
     if settings.env:
         container["env"] = [{"name": name, "value": value} for name, value in sorted(settings.env.items())]
-    placement = settings.placement(helped(step))
+    placement = settings.placement(step)
     kind, count = placement.gpu_type or DEFAULT_GPU_TYPE, placement.gpu
     resources = {
         "cpuLimit": placement.cpu,
@@ -112,7 +113,7 @@ def _complete_container(step: str, container: Spec, settings: KubeflowSettings) 
 
 
 def _kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
-    placement = settings.placement(helped(step))
+    placement = settings.placement(step)
     by_secret: dict[str, list[Spec]] = {}
     for name, place in sorted(settings.secrets.items()):
         secret, _, key = place.partition("/")
@@ -133,7 +134,7 @@ def _kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
 
 def _claims(step: str, settings: KubeflowSettings) -> Iterable[str]:
     """The claims of what a step opens, each once: a pod that mounts one twice is refused."""
-    locations = [getattr(settings, name) for name in STEPS[helped(step)].opens]
+    locations = [getattr(settings, name) for name in STEPS[step].opens]
     locations += [settings.push] if settings.push_in_every_step else []
     found = [split_claim(location) for location in locations if location]
     return dict.fromkeys(claim[0] for claim in found if claim)

@@ -1,16 +1,16 @@
-"""How the pods of one training find one another: each leaves its address in a folder that all of them see.
+"""How the pods of one step find one another: each leaves its address in a folder that all of them see.
 
 Kubeflow Pipelines gives a pod no name that others could know beforehand. The first worker's address is the
 meeting: a pod that was lost comes again with another one, and whoever had answered the old one answers anew.
 """
 
-import json
 import socket
 import time
 from pathlib import Path
 
 from errors import EdgelineError
 from locations import whole
+from trainer_module.workers import config_of, free_places
 
 # A cluster that adds a node for a pod takes up to a quarter of an hour.
 _WAIT_S = 1800.0
@@ -30,7 +30,8 @@ def meet(folder: Path, index: int, count: int, wait_s: float = _WAIT_S) -> str:
         EdgelineError: The others did not come.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    own, end = _own_place(), time.monotonic() + wait_s
+    [own] = free_places(socket.gethostbyname(socket.gethostname()), 1)
+    end = time.monotonic() + wait_s
     while True:
         first = [own] if index == 0 else _read(folder / "0")
         _leave(folder / str(index), own, *(first if index else ()))
@@ -40,25 +41,17 @@ def meet(folder: Path, index: int, count: int, wait_s: float = _WAIT_S) -> str:
             _leave(folder / "all", *(() if missing else (own, *(answer[0] for answer in answers.values()))))
         joined = _read(folder / "all")
         if joined[:1] == first and own in joined:
-            cluster = {"cluster": {"worker": joined}, "task": {"type": "worker", "index": index}}
-            return json.dumps(cluster)
+            return config_of(joined, index)
         if time.monotonic() > end:
             # Where all others have answered, the first is no longer there.
             absent = ", ".join(map(str, missing or [0]))
             raise EdgelineError(
                 f"Worker {index} of {count} waited {wait_s / 60:.0f} min; worker {absent} did not come.",
-                "A training by several workers begins when a pod of each is there.",
-                "Look why its pod does not start, or lower trainer.workers; if it was there and was lost,"
-                " submit the run again.",
+                "What several pods do together begins when all of them are there.",
+                "Look why its pod does not start, or lower trainer.workers or kubeflow.parallel_trials; if it"
+                " was there and was lost, submit the run again.",
             )
         time.sleep(_LOOK_S)
-
-
-def _own_place() -> str:
-    """Where the others reach this pod, at a port that is free."""
-    address = socket.gethostbyname(socket.gethostname())
-    with socket.create_server((address, 0)) as free:
-        return f"{address}:{free.getsockname()[1]}"
 
 
 def _leave(path: Path, *lines: str) -> None:

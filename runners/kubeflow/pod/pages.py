@@ -7,12 +7,14 @@ import html
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from records.steps import helped
-from report import steps
-from report.sources import OUTPUTS, Sources
 from runners.kubeflow.pod.handover import Json, Locations, artifacts
 from runners.kubeflow.spec import CONFUSION, METRICS, PAGE
+
+if TYPE_CHECKING:
+    from report.sources import Sources
 
 _log = logging.getLogger("edgeline.kubeflow")
 
@@ -25,18 +27,16 @@ def show(
     `wanted` are the outputs for it by name, as the backend handed them over; `executor_input` is the step's,
     as TFX saw it. Returns what goes into the executor output, by name.
     """
-    sources = _sources(step, executor_input)
     shown: dict[str, Json] = {}
     if PAGE in wanted:
         page = Path(locations.local(wanted[PAGE]["uri"]))
         page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(_page(step, sources), encoding="utf-8")
+        page.write_text(_page(step, executor_input), encoding="utf-8")
         shown[PAGE] = {}
-    figures = {METRICS: lambda: steps.step_metrics(step, sources), CONFUSION: lambda: _confusion(sources)}
-    for name in figures:
+    for name, figures in ((METRICS, _metrics), (CONFUSION, _confusion)):
         if name in wanted:
             try:
-                shown[name] = figures[name]()
+                shown[name] = figures(step, executor_input)
             except Exception:
                 _log.exception("The UI will show no %s of %s", name, step)
                 shown[name] = {}
@@ -46,27 +46,39 @@ def show(
     }
 
 
-def _page(step: str, sources: Sources) -> str:
+def _page(step: str, executor_input: Json) -> str:
     if helped(step) != step:
         return f"<!doctype html><p>{step} did its part of {helped(step)}, which has what came of it.</p>\n"
     try:
-        return steps.step_page(step, sources)
+        from report.steps import step_page
+
+        return step_page(step, _sources(step, executor_input))
     except Exception as error:
         _log.exception("The page of %s could not be made", step)
         reason = html.escape(f"{type(error).__name__}: {error}")
         return f"<!doctype html><p>{step} ended well. Its page could not be made: {reason}</p>\n"
 
 
-def _confusion(sources: Sources) -> Json:
-    if (confusion := steps.step_confusion(sources)) is None:
+def _metrics(step: str, executor_input: Json) -> Json:
+    from report.steps import step_metrics
+
+    return step_metrics(step, _sources(step, executor_input))
+
+
+def _confusion(step: str, executor_input: Json) -> Json:
+    from report.steps import step_confusion
+
+    if (confusion := step_confusion(_sources(step, executor_input))) is None:
         return {}
     labels = [{"displayName": label} for label in confusion.labels]
     rows = [{"row": list(row)} for row in confusion.rows]
     return {"confusionMatrix": {"annotationSpecs": labels, "rows": rows}}
 
 
-def _sources(step: str, executor_input: Json) -> Sources:
+def _sources(step: str, executor_input: Json) -> "Sources":
     """The folders that the step read and wrote, under the report's names for them."""
+    from report.sources import OUTPUTS, Sources
+
     found = dict(artifacts(executor_input.get("inputs", {})))
     for name, artifact in artifacts(executor_input.get("outputs", {})):
         found[OUTPUTS.get((step, name), "")] = artifact

@@ -151,7 +151,7 @@ def test_any_other_error_ends_in_one_line_with_its_traceback_above(tmp_path, cap
 
 
 def test_a_page_that_cannot_be_made_costs_no_step_its_work(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("report.steps.step_page", None)
+    monkeypatch.setitem(sys.modules, "report.steps", None)  # As where an image lacks it.
     assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {"text": ""}) == 0
     assert "could not be made" in local(tmp_path, "ImportSchemaGen/page").read_text()
     assert output(tmp_path, "schema")["uri"] == f"{FOLDER}/ImportSchemaGen/schema"
