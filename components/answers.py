@@ -25,6 +25,7 @@ _MODELS = ("candidate", "baseline")
 _SCHEMA = pa.schema(
     [
         ("id", pa.string()),
+        ("group", pa.string()),
         ("label", pa.int64()),
         *((model, pa.list_(pa.float32())) for model in _MODELS),
         ("features", pa.list_(pa.string())),
@@ -40,11 +41,13 @@ class _Options(PipelineOptions):
     def _add_argparse_args(cls, parser: Any) -> None:
         parser.add_argument("--answers_prefix")
         parser.add_argument("--answers_id")
+        parser.add_argument("--answers_group")
 
 
 def flags(evaluation: str, workload: Workload) -> list[str]:
     """Beam's flags with which the answers are written below the folder of TFMA's results."""
-    return [f"--answers_prefix={evaluation}/answers", f"--answers_id={workload.id}"]
+    names = (f"--answers_id={workload.id}", f"--answers_group={workload.group}")
+    return [f"--answers_prefix={evaluation}/answers", *names]
 
 
 def extractors(eval_shared_model: Any, eval_config: Any, tensor_adapter_config: Any) -> list[Any]:
@@ -62,17 +65,23 @@ class _WriteAnswers(beam.PTransform):
         options = extracts.pipeline.options.view_as(_Options)
         _ = (
             extracts
-            | beam.Map(_answer, options.answers_id)
+            | beam.Map(_answer, options.answers_id, options.answers_group)
             | beam.io.WriteToParquet(options.answers_prefix, _SCHEMA, file_name_suffix=".parquet")
         )
         return extracts
 
 
-def _answer(extracts: Mapping[str, Any], id: str) -> dict[str, Any]:
+def _answer(extracts: Mapping[str, Any], id: str, group: str) -> dict[str, Any]:
     """One row of the file. A model in production may know fewer labels: the candidate's count."""
     slices = [pair for key in extracts[tfma.SLICE_KEY_TYPES_KEY] for pair in key]
+    features = extracts[tfma.FEATURES_KEY]
+    name = _text(np.ravel(features[id])[0])
     return {
-        "id": _text(np.ravel(extracts[tfma.FEATURES_KEY][id])[0]),
+        "id": name,
+        # What has no group is one of its own.
+        "group": next(
+            (_text(value) for value in np.ravel(features.get(group, ())) if value), f"alone {name}"
+        ),
         "label": int(np.ravel(extracts[tfma.LABELS_KEY]["candidate"])[0]),
         **{model: np.ravel(extracts[tfma.PREDICTIONS_KEY][model]).tolist() for model in _MODELS},
         "features": [feature for feature, _ in slices],
@@ -100,6 +109,7 @@ def read_answers(evaluation: Path, workload: Workload) -> Answers:
         classes=workload.labels,
         normal=workload.labels.index(workload.normal) if workload.normal else None,
         labels=labels,
+        groups=np.unique(rows["group"], return_inverse=True)[1],
         candidate=_padded(rows["candidate"], width),
         baseline=_padded(rows["baseline"], width),
         slices=slices,

@@ -4,6 +4,10 @@ Both models answered the same examples. Of these as many are drawn again, with r
 both are measured on each draw: what is only chance goes up as well as down (Efron and Tibshirani, 1993: An
 Introduction to the Bootstrap, chapters 13 and 16). Draws have a fixed seed, so that a verdict is the same
 each time.
+
+Six photos of one object are not six independent ones: where examples share a group, groups are drawn too
+(Field and Welsh, 2007: Bootstrapping clustered data), and what is less sure counts. Few groups alone would be
+no better: of a single one, each draw is the same.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +34,7 @@ class Answers:
     classes: tuple[str, ...]
     normal: int | None  # the class that is no alarm, where the workload has one
     labels: NDArray[np.int64]  # [n]
+    groups: NDArray[np.int64]  # [n], of one number what belongs together: a session
     candidate: Floats  # probabilities, [n, classes or more]
     baseline: Floats
     slices: Mapping[tuple[str, str], NDArray[np.bool_]]  # by kind but `class`, and slice: which examples, [n]
@@ -44,19 +49,28 @@ class Answers:
 def no_drop(answers: Answers, kind: str, name: str, metric: str, false_alarm_rate: float) -> float:
     """The share of resamples in which the candidate's metric of a slice is not worse than production's.
 
+    Of resamples of examples and of groups, it is the larger share.
+
     Metrics are as in `gates.settings.Bound`: precision and F1 of a class depend on all examples, so all are
     drawn for it. A draw in which nothing can be measured counts as one without a drop.
     """
-    examples, candidate, baseline = measures(answers, kind, name, metric, false_alarm_rate)
+    groups, candidate, baseline = measures(answers, kind, name, metric, false_alarm_rate)
     sign = -1 if metric == "loss" else 1
-    held = [sign * (baseline(drawn) - candidate(drawn)) <= _ROUNDING for drawn in _draws(examples)]
-    return float(np.concatenate(held).mean())
+
+    def share(drawn_together: NDArray[np.int64]) -> float:
+        draws = _draws(drawn_together)
+        held = [sign * (baseline(drawn) - candidate(drawn)) <= _ROUNDING for drawn in draws]
+        return float(np.concatenate(held).mean())
+
+    alone = np.arange(len(groups))
+    found = np.unique(groups, return_inverse=True)[1]
+    return share(alone) if found.max() + 1 == len(groups) else max(share(alone), share(found))
 
 
 def measures(
     answers: Answers, kind: str, name: str, metric: str, false_alarm_rate: float
-) -> tuple[int, Measure, Measure]:
-    """How many examples a metric of a slice is measured on, and how it is for candidate and production."""
+) -> tuple[NDArray[np.int64], Measure, Measure]:
+    """The groups of the examples that a metric of a slice is measured on, and how, for both models."""
     of_class, here = None, answers.of(kind, name)
     if kind == "class" and metric in ("recall", "precision", "f1"):
         of_class, here = answers.classes.index(name), answers.of("overall", "all")
@@ -65,18 +79,18 @@ def measures(
         _measure(metric, labels, probabilities[here], of_class, answers.normal, false_alarm_rate)
         for probabilities in (answers.candidate, answers.baseline)
     )
-    return len(labels), candidate, baseline
+    return answers.groups[here], candidate, baseline
 
 
-def _draws(examples: int) -> Iterator[Floats]:
-    """How often each example was drawn, [some draws, n], until there are all resamples."""
-    random = np.random.default_rng(20)
-    at_once = max(1, min(RESAMPLES, _MOST_WEIGHTS // examples))
+def _draws(groups: NDArray[np.int64]) -> Iterator[Floats]:
+    """How often each example was drawn with its group, [some draws, n], until there are all resamples."""
+    random, count = np.random.default_rng(20), groups.max() + 1
+    at_once = max(1, min(RESAMPLES, _MOST_WEIGHTS // len(groups)))
     for start in range(0, RESAMPLES, at_once):
         draws = min(at_once, RESAMPLES - start)
-        drawn = random.integers(examples, size=(draws, examples)) + examples * np.arange(draws)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=draws * examples)
-        yield counts.reshape(draws, examples).astype(np.float32)
+        drawn = random.integers(count, size=(draws, count)) + count * np.arange(draws)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=draws * count)
+        yield counts.reshape(draws, count).astype(np.float32)[:, groups]
 
 
 def _measure(

@@ -9,15 +9,15 @@ from tests.components.steps import SHELF
 
 
 def write(path, *rows):
-    names = ("id", "label", "candidate", "baseline", "features", "values")
+    names = ("id", "group", "label", "candidate", "baseline", "features", "values")
     pq.write_table(pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows]), path)
 
 
 def test_answers_come_in_the_order_of_ids_whichever_worker_wrote_them(tmp_path: Path):
     sure, split = [1.0, 0.0, 0.0], [0.0, 0.5, 0.5]
-    first = ("a", 0, sure, split, ["span", "lane_id"], ["1", "lane-01"])
-    second = ("b", 2, split, sure, ["label", "span"], ["2", "2"])
-    third = ("c", 1, sure, sure, ["span"], ["2"])
+    first = ("a", "s-2", 0, sure, split, ["span", "lane_id"], ["1", "lane-01"])
+    second = ("b", "s-1", 2, split, sure, ["label", "span"], ["2", "2"])
+    third = ("c", "s-2", 1, sure, sure, ["span"], ["2"])
     found = []
     for name, shards in (("x", ((third,), (second, first))), ("y", ((first, third), (second,)))):
         (tmp_path / name).mkdir()
@@ -26,6 +26,7 @@ def test_answers_come_in_the_order_of_ids_whichever_worker_wrote_them(tmp_path: 
         found.append(read_answers(tmp_path / name, SHELF))
     for answers in found:
         assert answers.labels.tolist() == [0, 2, 1]
+        assert answers.groups.tolist() == [1, 0, 1]
         np.testing.assert_array_equal(answers.candidate, [sure, split, sure])
         assert answers.of("span", "2").tolist() == [False, True, True]
         assert answers.of("lane", "lane-01").tolist() == [True, False, False]
@@ -33,6 +34,9 @@ def test_answers_come_in_the_order_of_ids_whichever_worker_wrote_them(tmp_path: 
 
 
 def test_a_model_in_production_that_knows_fewer_labels_gives_the_others_no_probability(tmp_path: Path):
-    write(tmp_path / "answers-00000-of-00001.parquet", ("a", 2, [0.1, 0.1, 0.8], [0.4, 0.6], ["span"], ["1"]))
+    write(
+        tmp_path / "answers-00000-of-00001.parquet",
+        ("a", "s-1", 2, [0.1, 0.1, 0.8], [0.4, 0.6], ["span"], ["1"]),
+    )
     answers = read_answers(tmp_path, SHELF)
     np.testing.assert_allclose(answers.baseline, [[0.4, 0.6, 0.0]], rtol=1e-6)

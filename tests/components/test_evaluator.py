@@ -160,6 +160,8 @@ def test_the_answers_are_those_of_both_models_to_each_eval_example_once(trained,
         assert len(probabilities) == len(found.labels) == len(labels)
         pairs = zip(found.labels, probabilities.argmax(1), strict=True)
         assert sorted(pairs) == sorted(zip(labels, said, strict=True))
+    # One session of seven is in eval.
+    assert set(found.groups) == {0}
 
 
 @pytest.mark.e2e
@@ -171,7 +173,7 @@ def test_what_is_resampled_are_the_metrics_that_tfma_finds(worse):
         for kind, name in ((kind, name) for kind, slices in values.items() for name in slices):
             for metric in ("accuracy", "loss", "recall", "precision", "f1"):
                 found = measures(answers, kind, name, metric, 0.05)
-                value = found[of_model](np.ones((1, found[0]), np.float32))
+                value = found[of_model](np.ones((1, len(found[0])), np.float32))
                 assert value[0] == pytest.approx(values[kind][name][metric], abs=1e-5), (kind, name, metric)
                 compared += 1
     assert compared == 2 * 5 * (1 + 3 + 2 + 4)

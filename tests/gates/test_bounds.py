@@ -36,7 +36,7 @@ def answers(worse, better=0):
         for model, held in right.items()
     }
     slices = {("lane", "lane-01"): np.ones(100, bool), ("span", "42"): np.ones(100, bool)}
-    return Answers(("ok", "damaged"), None, labels, slices=slices, **said)
+    return Answers(("ok", "damaged"), None, labels, np.arange(100), slices=slices, **said)
 
 
 def judged(candidate, baseline=None, bounds=(), beat_majority=True, said=None, **settings):
@@ -106,7 +106,7 @@ def test_a_drop_within_noise_does_not_hide_one_that_is_sure():
     found = metrics(0.85, lane=0.6)
     said = answers(worse=4, better=3)
     sure = Answers(
-        said.classes, None, said.labels, said.candidate, said.baseline, {("lane", "lane-01"): said.labels < 0}
+        **{**vars(said), "slices": {("lane", "lane-01"): said.labels < 0}},
     )
     sure.slices["lane", "lane-01"][:4] = True
     verdict = judged(found, metrics(0.9), [bound(max_drop=0.02), bound("lane", max_drop=0.02)], said=sure)

@@ -14,12 +14,13 @@ def saying(said, sure=0.8):
     return np.where(np.eye(3)[said] > 0, sure, (1 - sure) / 2).astype(np.float32)
 
 
-def answers(labels, candidate, baseline, **slices):
-    """Answers of two models that name a class each."""
+def answers(labels, candidate, baseline, groups=None, **slices):
+    """Answers of two models that name a class each, to examples that are alone where no groups are given."""
     return Answers(
         classes=CLASSES,
         normal=0,
         labels=np.asarray(labels),
+        groups=np.arange(len(labels)) if groups is None else groups,
         candidate=saying(candidate),
         baseline=saying(baseline),
         slices={("lane", name): np.asarray(here) for name, here in slices.items()},
@@ -57,16 +58,27 @@ def test_pairs_tell_a_drop_that_two_independent_samples_would_not():
     assert no_drop(found, "overall", "all", "accuracy", 0.01) < 0.01
 
 
-def test_how_often_a_drop_is_taken_for_sure_although_there_is_none_is_what_the_confidence_says():
+@pytest.mark.parametrize("together", [1, 6])
+def test_how_often_a_drop_is_taken_for_sure_although_there_is_none_is_what_the_confidence_says(together):
+    """Also where all of a group are right or wrong together; drawn one by one, they gave 39 of 150."""
     random = np.random.default_rng(3)
-    labels = np.zeros(120, int)
+    groups = np.repeat(np.arange(120), together)
+    labels = np.zeros(120 * together, int)
     sure = 0
     for _ in range(150):
-        wrong = [np.flatnonzero(random.random(120) < 0.3) for _ in range(2)]
-        found = answers(labels, *(mistaken(labels, each) for each in wrong))
+        wrong = [np.repeat(random.random(120) < 0.3, together) for _ in range(2)]
+        found = answers(labels, *(mistaken(labels, each) for each in wrong), groups=groups)
         sure += no_drop(found, "overall", "all", "accuracy", 0.01) < 0.05
     # 7.5 of 150 are expected, of standard deviation 2.7.
     assert 1 <= sure <= 16
+
+
+def test_a_drop_in_one_of_few_groups_is_not_sure_and_one_in_the_only_group_is_as_sure_as_its_examples():
+    labels = np.zeros(200, int)
+    here = answers(labels, mistaken(labels, range(40)), labels, groups=np.repeat((5, 9), 100))
+    assert no_drop(here, "overall", "all", "accuracy", 0.01) == pytest.approx(0.25, abs=0.04)
+    alone = replace(here, groups=np.zeros(200, int))
+    assert no_drop(alone, "overall", "all", "accuracy", 0.01) == 0.0
 
 
 def test_the_same_answers_give_the_same_share_each_time():
@@ -83,7 +95,7 @@ def test_only_the_examples_of_a_slice_count():
     assert no_drop(found, "lane", "a", "accuracy", 0.01) == 0.0
     assert no_drop(found, "lane", "b", "accuracy", 0.01) == 1.0
     for kind, name, examples in (("lane", "a", 100), ("class", "bent", 100), ("overall", "all", 300)):
-        assert measures(found, kind, name, "accuracy", 0.01)[0] == examples
+        assert len(measures(found, kind, name, "accuracy", 0.01)[0]) == examples
 
 
 def test_a_class_is_judged_by_what_others_are_taken_for_too():
@@ -112,7 +124,7 @@ def test_what_tells_alarms_from_what_is_normal_is_that_of_scikit_learn(metric):
     labels = random.integers(0, 3, 400)
     scores = (random.normal(labels == 0, 1.0).round(1) + 5) / 12  # rounded: many are equal
     probabilities = np.stack([scores, 1 - scores, 0 * scores], 1).astype(np.float32)
-    found = Answers(CLASSES, 0, labels, probabilities, probabilities, {})
+    found = Answers(CLASSES, 0, labels, np.arange(400), probabilities, probabilities, {})
     ((value,), (again,)) = (
         measure(np.ones((1, 400), np.float32))
         for measure in measures(found, "overall", "all", metric, 0.1)[1:]
