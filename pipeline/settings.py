@@ -115,7 +115,7 @@ def load(
         for label in weighted
         if labels is not None and label not in labels
     ]
-    mistakes += _search_mistakes(settings, tree) if settings else []
+    mistakes += [*_worker_mistakes(settings, tree), *_search_mistakes(settings, tree)] if settings else []
     kinds = ("overall", *(slices or ()))
     mistakes += [
         f"evaluation.bounds.{number}.slice: {bound.slice!r} is not one of {', '.join(kinds)}."
@@ -130,6 +130,22 @@ def load(
             "Fix them in the command, the profile or the workload, and run the same command again.",
         )
     return settings
+
+
+def _worker_mistakes(settings: Settings, tree: Tree) -> Iterator[str]:
+    """What several workers cannot do."""
+    if settings.trainer.strategy == "multi_worker":
+        if settings.trainer.folds:
+            yield (
+                "trainer.folds: one process has them all, and trainer.strategy is multi_worker"
+                f" (from {tree.origin('trainer.folds')})."
+            )
+        if settings.tune.max_trials:
+            yield (
+                "tune.max_trials: one process has a trial, and trainer.strategy is multi_worker: search with"
+                " auto and as large a batch, pin what it finds, and train with that"
+                f" (from {tree.origin('tune.max_trials')})."
+            )
 
 
 def _search_mistakes(settings: Settings, tree: Tree) -> list[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from errors import UsageError
 from records.training import CROSS_VALIDATION, EPOCHS, TENSORBOARD, TRAINING, Epoch, TrainingSummary
 from records.workload import Workload
 from trainer_module import checkpoint, devices, signatures, workers
@@ -47,12 +46,6 @@ def run_fn(fn_args: Any) -> None:
         config = {**config, "model": look.model_dump_json(), "trainer": settings.model_dump_json()}
     arguments = {**{name: getattr(fn_args, name) for name in _FIELDS}, "custom_config": config}
     if settings.strategy == "multi_worker":
-        if settings.folds:
-            raise UsageError(
-                f"trainer.folds is {settings.folds}, and trainer.strategy is multi_worker.",
-                "Folds are for sets so small that one machine trains on them soon.",
-                "Set one of the two back.",
-            )
         workers.run(partial(train, arguments, began), settings.workers)
         # The model is the chief's, which may be on another machine; TFX takes a missing folder for a failure.
         Path(fn_args.serving_model_dir).mkdir(parents=True, exist_ok=True)

@@ -40,12 +40,6 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     config, began = fn_args.custom_config, time.monotonic()
     key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_graph_path)
     trainer = TrainerSettings.model_validate_json(config["trainer"])
-    if trainer.strategy == "multi_worker":
-        raise UsageError(
-            "trainer.strategy is multi_worker, and a search trains in one process.",
-            "Its trials would be of another batch than the training.",
-            "Search with trainer.strategy=auto and as large a batch, pin what it finds, and train with that.",
-        )
     replicas = make_strategy(trainer)
     workload = Workload.from_json(config["workload"])
     data = (fn_args.transform_graph_path, fn_args.train_files, fn_args.eval_files)

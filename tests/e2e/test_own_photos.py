@@ -46,6 +46,7 @@ def test_imported_photos_are_trained_on_from_weights_of_imagenet_and_pushed(phot
             "evaluation.beat_majority=false",
             "evaluation.min_class_examples=1000",
             "evaluation.bounds=[]",
+            "edge.variants=[int8]",
         ),
     )
     assert ended.code == 0, ended.stderr

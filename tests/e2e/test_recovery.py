@@ -122,13 +122,17 @@ def test_training_went_on_at_the_epoch_that_the_killed_run_had_reached(killed: s
     assert json.loads(summary.read_text())["resumed_from_epoch"] >= 2
 
 
-def test_the_next_run_says_that_it_resumes_and_pushes(
+def test_the_next_run_says_that_it_resumes_makes_again_what_is_gone_and_pushes(
     killed: str, data: Path, workspace: Path, temporary: Path
 ) -> None:
+    (file,) = (workspace / "artifacts").glob("EdgeConverter/edge_models/*/model_fp16.tflite")
+    file.unlink()
     ended = run_dag(workspace, "--data", str(data), settings=SETTINGS)
     assert ended.code == 0, ended.stderr
     assert "resuming run" in ended.stderr
     assert ended.states["Trainer"] == "cached"
+    assert "EdgeConverter runs again" in ended.stderr
+    assert ended.states["EdgeConverter"] == "done"
     # Of this run, which ended well, and of those before, which were killed.
     assert list(temporary.iterdir()) == []
     assert edgeline(workspace, "verify", "--workspace", str(workspace)).code == 0
@@ -154,16 +158,6 @@ def test_runs_leave_nothing_in_the_temporary_folder_however_they_end(
     failed = run_dag(workspace, "--data", str(data), "--set", "trainer.require_gpu=true", settings=SETTINGS)
     assert failed.code == 1, failed.stderr
     assert list(temporary.iterdir()) == []
-
-
-def test_a_cached_step_whose_file_is_gone_runs_again(killed: str, data: Path, workspace: Path) -> None:
-    (file,) = (workspace / "artifacts").glob("EdgeConverter/edge_models/*/model_fp16.tflite")
-    file.unlink()
-    ended = run_dag(workspace, "--data", str(data), settings=SETTINGS)
-    assert ended.code == 0, ended.stderr
-    assert "EdgeConverter runs again" in ended.stderr
-    assert ended.states["EdgeConverter"] == "done"
-    assert ended.states["Trainer"] == "cached"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.settings import load
+from pipeline.workloads import find_workload
 from records.training import SEARCH
 from tests.e2e.conftest import Ended, edgeline, run_dag
 
@@ -77,14 +79,14 @@ def test_the_same_again_searches_nothing(searched: Ended, data: Path, workspace:
 def test_a_run_with_the_pinned_file_trains_with_it_and_has_no_search(
     searched: Ended, data: Path, workspace: Path
 ) -> None:
-    profile = artifact(workspace, "Tuner/tuner_results/*") / "tuned.yaml"
-    pinned = run_dag(
-        workspace, "--workload", "sensor", "--data", str(data), "--profile", str(profile), settings=QUICK
-    )
+    profile = str(artifact(workspace, "Tuner/tuner_results/*") / "tuned.yaml")
+    sets = [part for setting in QUICK for part in ("--set", setting)]
+    place = ["--workload", "sensor", "--data", str(data), "--workspace", str(workspace)]
+    planned = edgeline(workspace, "plan", "--json", *place, "--profile", profile, *sets)
 
-    assert pinned.code == 0, pinned.stderr
-    assert "Tuner" not in pinned.states and pinned.states["Trainer"] == "done"
-    settings, found = pinned.json["settings"], searched.json["tuned"]
-    assert settings["trainer"]["learning_rate"] == found["trainer.learning_rate"]
-    assert settings["model"]["hidden"] == found["model.hidden"]
-    assert pinned.json["tuned"] == {}
+    assert planned.code == 0, planned.stderr
+    steps = {step["name"]: step for step in planned.json["steps"]}
+    assert "Tuner" not in steps and not steps["Trainer"]["cached"]
+    pinned, found = load(find_workload("sensor").settings, profile, [*QUICK]), searched.json["tuned"]
+    assert pinned.trainer.learning_rate == found["trainer.learning_rate"]
+    assert pinned.model.hidden == found["model.hidden"]

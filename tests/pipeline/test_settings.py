@@ -391,6 +391,13 @@ def test_a_mistake_in_a_search_is_told_before_its_first_trial(override, said):
     assert found.startswith("tune") and said in found
 
 
+def test_what_several_workers_cannot_do_is_told_before_they_begin():
+    overrides = ["trainer.strategy=multi_worker", "trainer.folds=3", "tune.max_trials=2"]
+    folds, search = mistakes(overrides=[*overrides, "tune.space.trainer.flip=[true, false]"])
+    assert folds.startswith("trainer.folds: one process has them all") and "(from --set)" in folds
+    assert search.startswith("tune.max_trials: one process has a trial") and "pin what it finds" in search
+
+
 def test_hyperband_leaves_no_epochs_to_search():
     (found,) = mistakes(overrides=["tune.algorithm=hyperband", "tune.space.trainer.epochs=[4, 8]"])
     assert "take trainer.epochs out of space" in found

@@ -1,6 +1,6 @@
 """Run a writer to an object store again and again, killed before its first write, its second, and so on.
 
-    python -m tests.release.kill_at_every_object URL WORK_FOLDER push|rollback|repair
+    python -m tests.release.kill_at_every_object URL WORK_FOLDER push|rollback
 
 A process of its own, with one thread, because it forks: everything that speaks to the store happens in a
 child. Each round starts with a copy of the same releases. Prints how many kills there were, and how
@@ -112,41 +112,22 @@ def main(root: str, work: Path, action: str) -> None:
         for name in files_below(base):
             filesystem(base).copy(f"{base.path}/{name}", f"{locate(place).path}/{name}")
 
-    def leave_half_a_push(place: str) -> None:
-        copy_to(place)
-        # In turn: its mark and some files are there; models.config names it, and current.json does not.
-        kill_before_write((8, 13)[kills % 2])
-        store.push(place, "shelf", candidate)
-
     def write(place: str) -> None:
-        if action == "repair":
-            lease.LEASE_S = 0.1
-            lease.Lease.keep = lambda self, stop: None
-        else:
-            copy_to(
-                place
-            )  # Here, and in no child of its own, because each opens its connection for a second.
+        copy_to(place)  # Here, and in no child of its own, because each opens its connection for a second.
         kill_before_write(kills + 1)
         if action == "push":
             store.push(place, "shelf", candidate)
-        elif action == "rollback":
-            store.rollback(place, "shelf", "drill")
         else:
-            folder = PushFolder(locate(place))
-            assert folder.unfinished_pushes() == {("shelf", 3)}
-            repair(place)
-            assert not folder.unfinished_pushes()
+            store.rollback(place, "shelf", "drill")
 
     assert not in_child(begin)
     kills, killed = 0, True
     while killed:
         place = f"{root}/{kills}"
-        if action == "repair":
-            assert in_child(partial(leave_half_a_push, place))
         killed = in_child(partial(write, place))
         kills += killed
         in_child(partial(check, place, candidate, f"killed before write {kills}", told))
-        assert killed or action == "repair" or told.read_text()[-1] == "n"
+        assert killed or told.read_text()[-1] == "n"
     print(kills, told.read_text().count("o"))
 
 

@@ -136,12 +136,8 @@ def test_the_mark_comes_first_the_manifest_after_its_files_and_the_pointer_after
     assert written[written.index(("put", pointer)) - 1] == ("put", ".lock")
 
 
-@pytest.mark.parametrize(
-    ("action", "reaches_the_new"), [("push", True), ("rollback", True), ("repair", False)]
-)
-def test_killed_between_any_two_objects_readers_have_the_old_or_the_new_release(
-    s3_url, tmp_path, action, reaches_the_new
-):
+@pytest.mark.parametrize("action", ["push", "rollback"])
+def test_killed_between_any_two_objects_readers_have_the_old_or_the_new_release(s3_url, tmp_path, action):
     done = subprocess.run(
         [sys.executable, "-m", "tests.release.kill_at_every_object", s3_url, str(tmp_path), action],
         capture_output=True,
@@ -150,7 +146,7 @@ def test_killed_between_any_two_objects_readers_have_the_old_or_the_new_release(
     )
     assert done.returncode == 0, done.stderr
     kills, old = map(int, done.stdout.split())
-    assert old >= 5 and (kills > old) == reaches_the_new
+    assert kills > old >= 5
 
 
 # Numbers 1 and 2 are the lock, 3 is the mark, 4 to 10 are the files, then pins, lock and pointer.

@@ -1,0 +1,82 @@
+import json
+
+import pytest
+from tensorflow_metadata.proto.v0 import statistics_pb2
+
+from runners.cli.main import main
+from runners.shared.runs import RunFolder
+from tests.runners.local.test_report import leave
+
+CURATED = b"""\
+# Reviewed.
+string_domain {
+  name: "label"
+  value: "ok"
+  value: "bent"
+}
+string_domain {
+  name: "site"
+  value: "north"
+}
+feature {
+  name: "photo"
+  type: BYTES
+}
+feature {
+  name: "label"
+  type: BYTES
+  domain: "label"
+}
+feature {
+  name: "site"
+  type: BYTES
+  domain: "site"
+}
+"""
+INFERRED = CURATED.replace(b'"north"', b'"north"\n  value: "south"')
+
+
+@pytest.fixture
+def schema(tmp_path, make_run, capsys):
+    """Runs `edgeline schema` on a run whose window has a new site; its code, what it says, and the schema."""
+    path = tmp_path / "schema.pbtxt"
+    path.write_bytes(CURATED)
+    workload = tmp_path / "workload.yaml"
+    workload.write_text("name: parts\nkind: photos\nschema: schema.pbtxt\n", encoding="utf-8")
+    run = make_run(workload="parts", workload_source=str(workload))
+    folder = RunFolder(tmp_path / "workspace" / "runs" / run.id)
+    folder.path.mkdir(parents=True)
+    folder.write(run)
+    leave(folder, "ImportSchemaGen", "schema", "schema.pbtxt", CURATED)
+    leave(folder, "SchemaGen", "schema", "schema.pbtxt", INFERRED)
+    statistics = statistics_pb2.DatasetFeatureStatisticsList(datasets=[{}]).SerializeToString()
+    leave(folder, "StatisticsGen", "statistics", "FeatureStats.pb", statistics)
+
+    def call(*arguments):
+        code = main(["schema", *arguments, "--workspace", str(tmp_path / "workspace")])
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err, path.read_bytes()
+
+    return call
+
+
+def test_what_the_window_has_and_the_schema_lacks_is_shown_with_the_command_that_takes_it(schema):
+    code, said, text = schema("diff")
+    assert code == 0 and text == CURATED
+    assert "! site" in said and "also south" in said and "edgeline schema accept site --reason R" in said
+    (found,) = json.loads(schema("diff", "--json")[1])
+    assert (found["feature"], found["values"]) == ("site", ["south"])
+
+
+def test_what_is_accepted_is_in_the_schema_under_who_did_it_and_why(schema):
+    code, said, text = schema("accept", "site", "--reason", "a second  site")
+    assert code == 0 and "schema.pbtxt now takes site" in said
+    added = [line for line in text.decode().splitlines() if line not in CURATED.decode().splitlines()]
+    assert len(added) == 2 and added[1] == '  value: "south"'
+    assert added[0].strip().startswith("# Widened") and added[0].endswith(": a second site")
+
+
+def test_what_is_not_outside_of_the_schema_is_not_accepted_and_nothing_is_written(schema):
+    code, said, text = schema("accept", "site", "label", "--reason", "a second site")
+    assert code == 2 and "Nothing of label is outside" in said and "What is: site." in said
+    assert text == CURATED
