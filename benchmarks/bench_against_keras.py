@@ -2,82 +2,124 @@
 
 The script reads the same spans, splits them the same way, and trains the same network for as many epochs
 with the same batch, as somebody would write it without a pipeline. What is compared is accuracy on the eval
-split, by class.
+split, by class: of the file that phones get, and of the script's model. Of a hundred photos of the rendered
+sample one has a wrong label: the ceiling is what a model is right on that knows what each photo shows, and a
+second table is by that.
 """
 
 import argparse
 import json
 import time
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from data.photos.checks import check_photo
 from data.photos.labels_file import LabelRow, PhotoSpan, read_labels
 from data.photos.screening import screen_rows
 from data.settings import DataSettings
+from data.shelf.renderer import plan_week
 from data.spans.layout import newest_spans
 from data.spans.rejection import RowRejected
 from data.spans.split import Ends
+from edge.contracts.image import preprocess
+from edge.runtime import EdgeModel
 from pipeline.settings import Settings
 from pipeline.workloads import find_workload, with_features
 from runners.shared import runs
 
 
+class Photo(NamedTuple):
+    """One photo of a split; `shows` is its label where it was not rendered."""
+
+    jpeg: bytes
+    label: str
+    shows: str
+
+
 def main() -> None:
     """Trains the bare script on the data of the workspace's last pushed run, and prints both accuracies."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
         "--workspace", type=Path, default=Path("workspace"), help="a workspace with a pushed run"
     )
-    workspace = parser.parse_args().workspace
-    run = [run for run in runs.read_runs(workspace) if run.outcome == "pushed"][-1]
-    (manifest,) = Path(run.push, "edge", run.workload, str(run.version)).glob("manifest.json")
-    metrics = json.loads(manifest.read_text())["metrics"]
+    parser.add_argument("--seed", type=int, default=20, help="of the rendered sample")
+    given = parser.parse_args()
+    run = [run for run in runs.read_runs(given.workspace) if run.outcome == "pushed"][-1]
     labels = with_features(find_workload(run.workload_source)).labels
-
     settings = Settings.model_validate_json(json.dumps(run.settings))
-    train, evaluation = _photos(Path(run.data), settings.data, labels)
+    train, evaluation = _photos(Path(run.data), settings.data, labels, given.seed)
+    ours = _answers_of_file(Path(run.push, "edge", run.workload, str(run.version)), evaluation)
     started = time.monotonic()
-    bare = _train(train, evaluation, labels, settings)
+    script = _train(train, evaluation, labels, settings)
     print(f"{len(train)} train and {len(evaluation)} eval photos; script {time.monotonic() - started:.0f} s")
-    print(f"{'':12} {'eval photos':>11} {'pipeline':>9} {'script':>7} {'difference':>11}")
-    piped = {"overall": metrics["overall"]["all"], **metrics["class"]}
-    for name, (photos, accuracy) in bare.items():
-        ours = piped[name]["accuracy"]
-        print(f"{name:12} {photos:>11} {ours:>9.3f} {accuracy:>7.3f} {ours - accuracy:>+11.3f}")
+
+    by_label = np.array([photo.label for photo in evaluation])
+    shown = np.array([photo.shows for photo in evaluation])
+    _print_table("by label", labels, by_label, {"pipeline": ours, "script": script, "ceiling": shown})
+    if (by_label != shown).any():
+        _print_table("by what it shows", labels, shown, {"pipeline": ours, "script": script})
 
 
-Photo = tuple[bytes, str]
+def _print_table(title: str, labels: Iterable[str], truth: Any, answers: dict[str, Any]) -> None:
+    print(f"{title:16} {'eval photos':>11}" + "".join(f"{name:>10}" for name in answers))
+    for name, of_class in (("overall", truth == truth), *((label, truth == label) for label in labels)):
+        shares = (float((said == truth)[of_class].mean()) for said in answers.values())
+        print(f"{name:16} {of_class.sum():>11}" + "".join(f"{share:>10.3f}" for share in shares))
 
 
-def _photos(data: Path, settings: DataSettings, labels: Iterable[str]) -> tuple[list[Photo], list[Photo]]:
-    rows: list[tuple[PhotoSpan, LabelRow]] = []
+def _photos(
+    data: Path, settings: DataSettings, labels: Sequence[str], seed: int
+) -> tuple[list[Photo], list[Photo]]:
+    rows: list[tuple[PhotoSpan, LabelRow, str]] = []
     for span in newest_spans(data, settings.window):
-        rows += [(PhotoSpan.of(span), row) for row in screen_rows(read_labels(span), list(labels))[0]]
-    ends = Ends(sides={row.session_id: row.split for _, row in rows if row.split})
-    for _, row in rows:
+        found = screen_rows(read_labels(span), list(labels))[0]
+        shown = _shown(span.number, found, seed)
+        rows += [(PhotoSpan.of(span), row, shown.get(row.photo, row.label)) for row in found]
+    ends = Ends(sides={row.session_id: row.split for _, row, _ in rows if row.split})
+    for _, row, _ in rows:
         ends = ends if row.split else ends.with_group(row.session_id)
     seen: set[str] = set()
-    splits: dict[bool, list[Photo]] = defaultdict(list)
-    for span, row in rows:
+    splits: dict[bool, list[Photo]] = {False: [], True: []}
+    for span, row, shows in rows:
         try:
             photo = check_photo(span.resolve(row.photo).read_bytes(), settings)
         except RowRejected:
             continue
         if photo.digest not in seen:
             seen.add(photo.digest)
-            splits[ends.in_eval(row.session_id, settings.eval_fraction)].append((photo.jpeg, row.label))
+            in_eval = ends.in_eval(row.session_id, settings.eval_fraction)
+            splits[in_eval].append(Photo(photo.jpeg, row.label, shows))
     return splits[False], splits[True]
 
 
-def _train(
-    train: list[Photo], evaluation: list[Photo], labels: tuple[str, ...], settings: Settings
-) -> dict[str, tuple[int, float]]:
-    """Photos and accuracy, overall and by class, at the epoch with the lowest eval loss."""
+def _shown(span: int, rows: Sequence[LabelRow], seed: int) -> dict[str, str]:
+    """What the photos of a rendered span show, by name; nothing of one of another seed."""
+    planned = {
+        (f"{session.id}-{number:02d}.jpg", label): found
+        for session in plan_week(span, len(rows), seed, {})
+        for number, (found, label) in enumerate(zip(session.found, session.labels, strict=True), 1)
+    }
+    if set(planned) != {(row.photo, row.label) for row in rows}:
+        return {}
+    return {photo: found for (photo, _), found in planned.items()}
+
+
+def _answers_of_file(bundle: Path, photos: Sequence[Photo]) -> Any:
+    """The class that the file on phones names for each photo."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    contract = json.loads((bundle / "preprocessing.json").read_text())
+    names = {variant["name"]: variant["file"] for variant in manifest["variants"]}
+    file = EdgeModel(bundle / names[manifest["default_variant"]])
+    labels = np.array((bundle / "labels.txt").read_text(encoding="utf-8").splitlines())
+    return labels[[file.predict(preprocess(photo.jpeg, contract))[0].argmax() for photo in photos]]
+
+
+def _train(train: list[Photo], evaluation: list[Photo], labels: tuple[str, ...], settings: Settings) -> Any:
+    """The class that the model names for each eval photo, at the epoch with the lowest eval loss."""
     import keras
-    import numpy as np
     import tensorflow as tf
 
     from trainer_module.backbones import classifier
@@ -89,8 +131,8 @@ def _train(
         def decode(jpeg: Any, label: Any) -> Any:
             return tf.image.resize(tf.io.decode_jpeg(jpeg, channels), (size, size), antialias=True), label
 
-        ids = [labels.index(label) for _, label in photos]
-        return tf.data.Dataset.from_tensor_slices(([jpeg for jpeg, _ in photos], ids)).map(decode).cache()
+        ids = [labels.index(photo.label) for photo in photos]
+        return tf.data.Dataset.from_tensor_slices(([photo.jpeg for photo in photos], ids)).map(decode).cache()
 
     def vary(image: Any, label: Any) -> Any:
         image = tf.image.random_flip_left_right(image) if trainer.flip else image
@@ -114,10 +156,7 @@ def _train(
         callbacks=[keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)],
         verbose=0,
     )
-    truth = np.array([labels.index(label) for _, label in evaluation])
-    right = model.predict(dataset(evaluation).batch(batch), verbose=0).argmax(axis=1) == truth
-    by_class = {label: right[truth == i] for i, label in enumerate(labels)}
-    return {name: (len(hits), float(hits.mean())) for name, hits in {"overall": right, **by_class}.items()}
+    return np.array(labels)[model.predict(dataset(evaluation).batch(batch), verbose=0).argmax(axis=1)]
 
 
 if __name__ == "__main__":
