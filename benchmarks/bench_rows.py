@@ -1,10 +1,11 @@
-"""Rows a second and peak memory of ExampleGen, StatisticsGen and Transform, against pandas in one process.
+"""Examples a second and peak memory of ExampleGen, StatisticsGen and Transform.
 
-    python -m benchmarks.bench_rows [--rows N]
+    python -m benchmarks.bench_rows [--rows N | --photos N]
 
-Both make windows of 16 readings, every fourth, of the same generated week, and what they are scaled by. The
-pandas script reads all of it, checks nothing, and writes nothing but one array. The run is the DAG itself;
-it ends at the Trainer, which is told to want a GPU, and `start` is its imports.
+Of rows, against pandas in one process: both make windows of 16 readings, every fourth, of the same generated
+week, and what they are scaled by. The pandas script reads all of it, checks nothing, and writes nothing but
+one array. Of photos, rendered as those of the shelf, there is no other side; `bench_ingest` has one.
+The run is the DAG itself; it ends at the Trainer, which is told to want a GPU.
 """
 
 import argparse
@@ -18,7 +19,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.sensors.generator import generate
+from data.sensors import generator
+from data.shelf import renderer
 
 _STEPS = ("ExampleGen", "StatisticsGen", "Transform")
 _PANDAS = """
@@ -52,25 +54,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows (1,000,000)")
-    rows = parser.parse_args(arguments).rows
+    parser.add_argument("--photos", type=int, help="so many photos instead")
+    given = parser.parse_args(arguments)
+    workload, examples = ("shelf", given.photos) if given.photos else ("sensor", given.rows)
+    generate = renderer.generate if given.photos else generator.generate
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
-        generate(Path(folder, "data"), weeks=1, per_week=rows, seed=20, faults={}, workers=1)
-        print(f"generated {rows:,} rows in {time.monotonic() - began:.1f} s")
-        file = next(Path(folder, "data").glob("span-*/*.csv"))
-        print(f"{'':14} {'rows/s':>9} {'seconds':>8} {'peak MB':>8}")
-        _, seconds, usage = measured([sys.executable, "-c", _PANDAS, str(file), f"{folder}/windows.npy"])
-        print(f"{'pandas':14} {rows / seconds:>9,.0f} {seconds:>8.1f} {usage.ru_maxrss / 1000:>8,.0f}")
+        generate(
+            Path(folder, "data"), weeks=1, per_week=examples, seed=20, faults={}, workers=os.cpu_count() or 1
+        )
+        print(f"generated {examples:,} examples in {time.monotonic() - began:.1f} s")
+        print(f"{'':14} {'a second':>9} {'seconds':>8} {'peak MB':>8}")
+        if not given.photos:
+            file = next(Path(folder, "data").glob("span-*/*.csv"))
+            _, seconds, usage = measured([sys.executable, "-c", _PANDAS, str(file), f"{folder}/windows.npy"])
+            print(
+                f"{'pandas':14} {examples / seconds:>9,.0f} {seconds:>8.1f} {usage.ru_maxrss / 1000:>8,.0f}"
+            )
         runner = str(Path(__file__).resolve().parents[1] / "runners" / "local_runner.py")
-        command = [sys.executable, runner, "--json", "--workload", "sensor", "--data", f"{folder}/data"]
+        command = [sys.executable, runner, "--json", "--workload", workload, "--data", f"{folder}/data"]
         command += ["--workspace", f"{folder}/workspace", "--set", "trainer.require_gpu=true"]
         text, _, usage = measured(command)
         run = json.loads(text)
         of_step = {step["name"]: step["seconds"] for step in run["steps"] if step["name"] in _STEPS}
         for name, seconds in of_step.items():
-            print(f"{name:14} {rows / seconds:>9,.0f} {seconds:>8.1f}")
+            print(f"{name:14} {examples / seconds:>9,.0f} {seconds:>8.1f}")
         seconds = sum(of_step.values())
-        print(f"{'all three':14} {rows / seconds:>9,.0f} {seconds:>8.1f} {usage.ru_maxrss / 1000:>8,.0f}")
+        print(f"{'all three':14} {examples / seconds:>9,.0f} {seconds:>8.1f} {usage.ru_maxrss / 1000:>8,.0f}")
 
 
 if __name__ == "__main__":
