@@ -8,11 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.pods import met
 from tests.trainer_module.samples import run_arguments
-from tests.trainer_module.test_run import history, run_on_two_devices
+from tests.trainer_module.test_run import history, run_on_two_devices, weights
 from trainer_module import run
 from trainer_module.backbones import DROPOUT
 
@@ -24,6 +25,25 @@ import json, sys, types
 from trainer_module import run
 run.run_fn(types.SimpleNamespace(**json.loads(sys.argv[1])))
 """
+
+
+@pytest.fixture(scope="module")
+def joined(files, transform_output, tmp_path_factory) -> Path:
+    """A training of two workers, of half a batch each."""
+    folder = tmp_path_factory.mktemp("joined")
+    run.run_fn(run_arguments(files, transform_output, folder, strategy="multi_worker", batch_size=4))
+    return folder
+
+
+def test_two_workers_learn_what_two_replicas_of_one_process_do(joined, files, transform_output, tmp_path):
+    """And these what one device does. Sums of float32 in another order differ by 1e-7 a step."""
+    changes = {"strategy": "mirrored", "batch_size": 4}
+    run_on_two_devices(run_arguments(files, transform_output, tmp_path, **changes), DROPOUT)
+    for ours, theirs in zip(history(joined), history(tmp_path), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
+    training = json.loads((joined / "run" / "training.json").read_text())
+    assert training["devices"] == ["CPU:0", "CPU:0"]
+    assert training["global_batch_size"] == 8
 
 
 def started(arguments, config: str = "") -> subprocess.Popen:
@@ -42,10 +62,9 @@ def children(parent: int) -> list[int]:
     return [int(child) for child in found]
 
 
-def test_a_worker_that_dies_ends_the_other_and_the_next_run_learns_what_two_replicas_of_one_process_do(
-    files, transform_output, tmp_path
+def test_a_worker_that_dies_ends_the_other_and_the_next_run_goes_on(
+    joined, files, transform_output, tmp_path
 ):
-    """Which learn what one device does. Sums of float32 in another order differ by 1e-7 a step."""
     arguments = run_arguments(files, transform_output, tmp_path, strategy="multi_worker", batch_size=4)
     training = started(arguments)
     deadline = time.monotonic() + 200
@@ -62,14 +81,11 @@ def test_a_worker_that_dies_ends_the_other_and_the_next_run_learns_what_two_repl
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
     run.run_fn(arguments)
-    resumed = json.loads((tmp_path / "run" / "training.json").read_text())
-    assert 1 <= resumed["resumed_from_epoch"] <= 5
-    assert resumed["devices"] == ["CPU:0", "CPU:0"]
-    assert resumed["global_batch_size"] == 8
-    replicas = run_arguments(files, transform_output, tmp_path / "two", strategy="mirrored", batch_size=4)
-    run_on_two_devices(replicas, DROPOUT)
-    for ours, theirs in zip(history(tmp_path), history(tmp_path / "two"), strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-3)
+    resumed = json.loads((tmp_path / "run" / "training.json").read_text())["resumed_from_epoch"]
+    assert 1 <= resumed <= 5
+    assert history(tmp_path) == history(joined)
+    for ours, theirs in zip(weights(tmp_path), weights(joined), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_workers_end_with_the_process_that_started_them(files, transform_output, tmp_path):
