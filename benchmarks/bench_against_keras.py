@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.bench_photos import answers_on_phones
 from data.photos.checks import check_photo
 from data.photos.labels_file import LabelRow, PhotoSpan, read_labels
 from data.photos.screening import screen_rows
@@ -24,10 +25,9 @@ from data.shelf.renderer import plan_week
 from data.spans.layout import newest_spans
 from data.spans.rejection import RowRejected
 from data.spans.split import Ends
-from edge.contracts.image import preprocess
-from edge.runtime import EdgeModel
 from pipeline.settings import Settings
 from pipeline.workloads import find_workload, with_features
+from release import store
 from runners.shared import runs
 
 
@@ -51,7 +51,8 @@ def main() -> None:
     labels = with_features(find_workload(run.workload_source)).labels
     settings = Settings.model_validate_json(json.dumps(run.settings))
     train, evaluation = _photos(Path(run.data), settings.data, labels, given.seed)
-    ours = _answers_of_file(Path(run.push, "edge", run.workload, str(run.version)), evaluation)
+    release = next(each for each in store.releases(run.push, run.workload) if each.version == run.version)
+    ours = answers_on_phones(release, [photo.jpeg for photo in evaluation])
     started = time.monotonic()
     script = _train(train, evaluation, labels, settings)
     print(f"{len(train)} train and {len(evaluation)} eval photos; script {time.monotonic() - started:.0f} s")
@@ -98,23 +99,13 @@ def _photos(
 def _shown(span: int, rows: Sequence[LabelRow], seed: int) -> dict[str, str]:
     """What the photos of a rendered span show, by name; nothing of one of another seed."""
     planned = {
-        (f"{session.id}-{number:02d}.jpg", label): found
+        (session.photo(index), label): found
         for session in plan_week(span, len(rows), seed, {})
-        for number, (found, label) in enumerate(zip(session.found, session.labels, strict=True), 1)
+        for index, (found, label) in enumerate(zip(session.found, session.labels, strict=True))
     }
     if set(planned) != {(row.photo, row.label) for row in rows}:
         return {}
     return {photo: found for (photo, _), found in planned.items()}
-
-
-def _answers_of_file(bundle: Path, photos: Sequence[Photo]) -> Any:
-    """The class that the file on phones names for each photo."""
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    contract = json.loads((bundle / "preprocessing.json").read_text())
-    names = {variant["name"]: variant["file"] for variant in manifest["variants"]}
-    file = EdgeModel(bundle / names[manifest["default_variant"]])
-    labels = np.array((bundle / "labels.txt").read_text(encoding="utf-8").splitlines())
-    return labels[[file.predict(preprocess(photo.jpeg, contract))[0].argmax() for photo in photos]]
 
 
 def _train(train: list[Photo], evaluation: list[Photo], labels: tuple[str, ...], settings: Settings) -> Any:

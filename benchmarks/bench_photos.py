@@ -18,15 +18,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge.contracts.image import preprocess
-from edge.runtime import EdgeModel
+from edge.runtime import EdgeModel, preprocess
 from pipeline.settings import Settings
+from release import store
+from release.releases import Release
 from report import records
 from runners.shared import runs
 from trainer_module import backbones
@@ -114,21 +115,24 @@ def _ours(
         taken = time.monotonic() - started
         (run,) = runs.read_runs(workspace)
         print(f"{run.outcome}: {' '.join(run.reasons)}", flush=True)
-        (manifest,) = Path(run.push, "edge").glob("*/1/manifest.json")
-        content = json.loads(manifest.read_text())
-        contract = json.loads((manifest.parent / "preprocessing.json").read_text())
-        name = next(v["file"] for v in content["variants"] if v["name"] == content["default_variant"])
-        file = EdgeModel(manifest.parent / name)
-        order = [labels.index(label) for label in (manifest.parent / "labels.txt").read_text().splitlines()]
-        said = [file.predict(preprocess(photo, contract))[0].argmax() for photo in test[0]]
+        (release,) = store.releases(run.push, run.workload)
+        said = np.array([labels.index(label) for label in answers_on_phones(release, test[0])])
         model = Settings.model_validate_json(json.dumps(run.settings)).model
         facts = records.read(workspace / "runs" / run.id)
         assert facts and facts.training and facts.edge and facts.edge.default_measured
         measured, parameters = facts.edge.default_measured, facts.training.summary.parameters or 0
         size = f"{parameters / 1e6:.2f} M, {measured.size_bytes / 1e6:.2f} MB"
         speed = f"{measured.latency.p50_ms:.1f} ms, {len(facts.training.epochs)} epochs"
-        report(f"{model.backbone}, {name}: {size}, {speed}", np.array(order)[said], taken)
+        report(f"{model.backbone}, {release.default_file.name}: {size}, {speed}", said, taken)
         return model
+
+
+def answers_on_phones(release: Release, photos: Sequence[bytes]) -> np.ndarray:
+    """The class that the default file of a release names for each JPEG."""
+    contract = json.loads((release.edge / "preprocessing.json").read_text())
+    labels = np.array((release.edge / "labels.txt").read_text(encoding="utf-8").splitlines())
+    file = EdgeModel(str(release.default_file))
+    return labels[[file.predict(preprocess(photo, contract))[0].argmax() for photo in photos]]
 
 
 def run_edgeline(*arguments: object, path: Path | str = "") -> None:

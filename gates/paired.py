@@ -62,9 +62,8 @@ def no_drop(answers: Answers, kind: str, name: str, metric: str, false_alarm_rat
         held = [sign * (baseline(drawn) - candidate(drawn)) <= _ROUNDING for drawn in draws]
         return float(np.concatenate(held).mean())
 
-    alone = np.arange(len(groups))
-    found = np.unique(groups, return_inverse=True)[1]
-    return share(alone) if found.max() + 1 == len(groups) else max(share(alone), share(found))
+    alone, together = np.arange(len(groups)), np.unique(groups, return_inverse=True)[1]
+    return max(share(alone), share(together) if together.max() < alone.max() else 0.0)
 
 
 def measures(

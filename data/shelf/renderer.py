@@ -54,6 +54,10 @@ class Session:
         """The session as labels name it; never the same in two spans."""
         return f"s{self.span:05d}-{self.index:04d}"
 
+    def photo(self, index: int) -> str:
+        """The name of the photo at that place, counted from 0."""
+        return f"{self.id}-{index + 1:02d}.jpg"
+
 
 def _spread(count: int, rng: random.Random) -> list[float]:
     """One number from each of `count` equal parts of 0 to 1, shuffled."""
@@ -135,7 +139,7 @@ def render_session(session: Session) -> list[_Photo]:
         taken += timedelta(seconds=rng.randint(6, 25))
         scene = draw_bay(home, session.camera.scene_size, found, rng)
         jpeg = take_photo(scene, session.camera, taken, session.lane, rng)
-        name = f"{session.id}-{index + 1:02d}.jpg"
+        name = session.photo(index)
         row = LabelRow(name, label, home.id, session.id, utc_text(taken))
         copies = []
         for fault in faults:

@@ -76,7 +76,7 @@ def test_the_same_again_searches_nothing(searched: Ended, data: Path, workspace:
     assert again.json["tuned"] == searched.json["tuned"]
 
 
-def test_a_run_with_the_pinned_file_trains_with_it_and_has_no_search(
+def test_a_run_with_the_pinned_file_would_train_with_it_and_has_no_search(
     searched: Ended, data: Path, workspace: Path
 ) -> None:
     profile = str(artifact(workspace, "Tuner/tuner_results/*") / "tuned.yaml")
@@ -87,6 +87,6 @@ def test_a_run_with_the_pinned_file_trains_with_it_and_has_no_search(
     assert planned.code == 0, planned.stderr
     steps = {step["name"]: step for step in planned.json["steps"]}
     assert "Tuner" not in steps and not steps["Trainer"]["cached"]
-    pinned, found = load(find_workload("sensor").settings, profile, [*QUICK]), searched.json["tuned"]
+    pinned, found = load(find_workload("sensor").settings, profile, QUICK), searched.json["tuned"]
     assert pinned.trainer.learning_rate == found["trainer.learning_rate"]
     assert pinned.model.hidden == found["model.hidden"]

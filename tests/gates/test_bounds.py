@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -105,9 +107,7 @@ def test_how_sure_a_drop_has_to_be_is_a_setting():
 def test_a_drop_within_noise_does_not_hide_one_that_is_sure():
     found = metrics(0.85, lane=0.6)
     said = answers(worse=4, better=3)
-    sure = Answers(
-        **{**vars(said), "slices": {("lane", "lane-01"): said.labels < 0}},
-    )
+    sure = replace(said, slices={("lane", "lane-01"): said.labels < 0})
     sure.slices["lane", "lane-01"][:4] = True
     verdict = judged(found, metrics(0.9), [bound(max_drop=0.02), bound("lane", max_drop=0.02)], said=sure)
     assert verdict.result == "fail" and verdict.slices == ("lane lane-01",)
