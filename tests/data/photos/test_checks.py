@@ -1,7 +1,6 @@
 import pickle
 import resource
 import struct
-import time
 import zlib
 
 import numpy as np
@@ -153,10 +152,9 @@ def test_100_megapixels_are_refused_before_decoding(data):
     if data.startswith(b"\xff\xd8"):
         frame = data.index(b"\xff\xc0")
         data = data[: frame + 5] + struct.pack(">HH", 10_000, 10_000) + data[frame + 9 :]
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert reason(data) == "oversized"
     grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert time.perf_counter() - start < 0.1
     assert grown_kb < 20_000  # decoded, it would be 100 to 300 MB
 
 

@@ -24,14 +24,13 @@ LIGHT = [
 
 
 @pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
-def test_light_commands_import_no_tensorflow_and_start_at_once(tmp_path, workspace, arguments):
+def test_light_commands_import_no_tensorflow(tmp_path, workspace, arguments):
     script = (
-        "import resource, sys\n"
+        "import sys\n"
         "from runners.cli.main import main\n"
         "code = main(sys.argv[1:])\n"
         f"heavy = {HEAVY} & set(sys.modules)\n"
-        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "print(code, sorted(heavy), used.ru_utime + used.ru_stime, file=sys.stderr)\n"
+        "print(code, sorted(heavy), file=sys.stderr)\n"
     )
     ended = subprocess.run(
         [sys.executable, "-c", script, *arguments],
@@ -40,12 +39,8 @@ def test_light_commands_import_no_tensorflow_and_start_at_once(tmp_path, workspa
         capture_output=True,
         text=True,
     )
-    code, *heavy, seconds = ended.stderr.splitlines()[-1].split(" ")
-
     # There is no store to verify in this workspace.
-    assert (code, heavy) == ("2" if arguments[0] == "verify" else "0", ["[]"])
-    # Processor time, which other tests beside this one do not stretch as they do the wall's.
-    assert float(seconds) < 0.5
+    assert ended.stderr.splitlines()[-1] == ("2 []" if arguments[0] == "verify" else "0 []")
 
 
 @pytest.mark.parametrize(

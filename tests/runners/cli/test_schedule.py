@@ -200,12 +200,11 @@ def test_one_of_the_two_forms_has_to_be_named(team, capsys):
 
 def test_it_is_light(team):
     script = (
-        "import resource, sys\n"
+        "import sys\n"
         "from runners.cli.main import main\n"
         "code = main(['schedule', '--systemd', '--data', 'photos'])\n"
-        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
         "heavy = sorted({'tensorflow', 'tfx', 'kfp', 's3fs', 'matplotlib', 'numpy'} & set(sys.modules))\n"
-        "print(code, heavy, used.ru_utime + used.ru_stime, file=sys.stderr)\n"
+        "print(code, heavy, file=sys.stderr)\n"
     )
 
     ended = subprocess.run(
@@ -215,6 +214,4 @@ def test_it_is_light(team):
         text=True,
     )
 
-    code, heavy, seconds = ended.stderr.splitlines()[-1].split(" ")
-    assert (code, heavy) == ("0", "[]")
-    assert float(seconds) < 1.0
+    assert ended.stderr.splitlines()[-1] == "0 []"

@@ -358,14 +358,29 @@ def test_without_kfp_the_extra_is_named_that_brings_it(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("step", "own"),
+    ("step", "given", "own"),
     [
-        ("Trainer", {"model", "model_run", "page", "metrics"}),
-        ("Tuner", {"best_hyperparameters", "tuner_results", "page"}),
+        (
+            "Trainer",
+            {"trainer": {"strategy": "multi_worker", "workers": 3}, "kubeflow": PLATFORM},
+            {"model", "model_run", "page", "metrics"},
+        ),
+        (
+            "Tuner",
+            {"tune": {**TUNE, "max_trials": 3}, "kubeflow": {**PLATFORM, "parallel_trials": 3}},
+            {"best_hyperparameters", "tuner_results", "page"},
+        ),
     ],
+    ids=["Trainer", "Tuner"],
 )
-def test_each_of_several_pods_of_a_step_reads_what_it_reads_and_the_first_puts_out(several_pods, step, own):
-    spec, platform = several_pods
+def test_each_of_several_pods_of_a_step_reads_what_it_reads_and_the_first_puts_out(
+    tmp_path, step, given, own
+):
+    workload = find_workload("shelf")
+    compile_pipeline(workload, load({**workload.settings, **given}), tmp_path / "pipeline.yaml")
+    spec, platform = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
+    json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+
     tasks, kubernetes = spec["root"]["dag"]["tasks"], platform["platforms"]["kubernetes"]["deploymentSpec"]
     names = [step, f"{step}-worker-1", f"{step}-worker-2"]
     assert {name for name in tasks if name.startswith(step)} == set(names)
@@ -379,19 +394,6 @@ def test_each_of_several_pods_of_a_step_reads_what_it_reads_and_the_first_puts_o
         label = spec["components"][name]["executorLabel"]
         assert kubernetes["executors"][label] == kubernetes["executors"][f"{step}_executor"]
         assert set(outputs(spec, name)) == ({"page"} if number else own)
-
-
-@pytest.fixture(scope="module")
-def several_pods(tmp_path_factory):
-    """Both documents of a pipeline whose trials and whose training have three pods each."""
-    folder = tmp_path_factory.mktemp("several")
-    workload = find_workload("shelf")
-    given = {"trainer": {"strategy": "multi_worker", "workers": 3}, "tune": {**TUNE, "max_trials": 3}}
-    wanted = load({**workload.settings, **given, "kubeflow": {**PLATFORM, "parallel_trials": 3}})
-    compile_pipeline(workload, wanted, folder / "pipeline.yaml")
-    spec, platform = yaml.safe_load_all((folder / "pipeline.yaml").read_text())
-    json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-    return spec, platform
 
 
 def test_pods_that_have_nowhere_to_meet_are_refused(tmp_path):
