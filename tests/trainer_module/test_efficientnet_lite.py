@@ -3,6 +3,7 @@ import tarfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -49,15 +50,38 @@ def test_fruit_on_real_photos_is_recognised_by_the_classes_of_imagenet(tmp_path)
     assert np.mean(right) > 0.8
 
 
-def test_what_comes_before_the_front_and_all_statistics_stay_as_they_are():
-    network = body()
-    trained = {weight.path.split("/")[0] for weight in network.trainable_weights}
-    assert "conv_stem" not in trained
-    assert not any("bn" in name for name in trained)
-    # Stage three ends with block 4.
-    assert {name.split(".")[1] for name in trained if name.startswith("blocks.")} == {
-        str(n) for n in range(5, 16)
+def classifier(**settings):
+    return backbones.classifier(ModelSettings(image_size=64, channels=3, **settings), 3)
+
+
+def test_what_comes_before_the_front_and_depthwise_convolutions_stay_as_they_are():
+    trained = {
+        weight.path.rpartition("/")[0]
+        for weight in classifier(backbone="efficientnet_lite0", weights="imagenet").trainable_weights
     }
+    # Stage three ends with block 4.
+    inside = {f"blocks.{n}.{kind}_conv" for n in range(5, 16) for kind in ("expand", "project")}
+    assert trained == inside | {"conv_head", "probabilities"}
+
+
+@pytest.mark.parametrize("backbone", backbones.PRETRAINED)
+def test_without_its_statistics_a_network_answers_what_it_did_with_them(tmp_path, backbone):
+    drawn = np.random.default_rng(0)
+    with_statistics = backbones.body(ModelSettings(backbone=backbone, image_size=64, channels=3))
+    for layer in with_statistics.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([drawn.uniform(0.5, 2.0, weight.shape) for weight in layer.weights])
+    with_statistics.save_weights(tmp_path / "own.weights.h5")
+    model = classifier(backbone=backbone, weights=str(tmp_path / "own.weights.h5"))
+    # Behind it are the mean over the photo, the dropout and the last layer.
+    without = keras.Model(model.input, model.layers[-4].output)
+
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in without.layers)
+    photos = drawn.uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    expected = with_statistics(photos, training=False).numpy()
+    assert expected.std() > 0.1
+    # float32 through 50 layers, relative to the largest value.
+    np.testing.assert_allclose(without(photos), expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_a_damaged_file_of_weights_is_refused(tmp_path, monkeypatch):
