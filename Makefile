@@ -3,8 +3,9 @@ BIN := .venv/bin
 # Every test process holds TensorFlow, about 1 GB: more than four gain little.
 JOBS ?= $(shell nproc 2>/dev/null | awk '{print ($$1 > 4) ? 4 : $$1}')
 MAKEFLAGS += --no-print-directory
-# A user's own packages must not mix with the pinned ones.
-unexport PYTHONPATH PYTHONHOME
+# A user's own packages must not mix with the pinned ones; and each process of many would compile TensorFlow's
+# sources again, 12 s, where Python may not keep what it compiled.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-cluster lint lock image clean
 

@@ -259,7 +259,10 @@ def _transformed(
 
     spec = {name: transform.raw_feature_spec()[name] for name in raw}
     layer = transform.transform_features_layer()
-    return lambda serialized: layer(tf.io.parse_example(serialized, spec))[transformed]
+    # AutoGraph would rewrite all of the layer's own code first, which takes seconds and changes nothing.
+    return tf.autograph.experimental.do_not_convert(
+        lambda serialized: layer(tf.io.parse_example(serialized, spec))[transformed]
+    )
 
 
 def _in_order(batches: tf.data.Dataset) -> tf.data.Dataset:

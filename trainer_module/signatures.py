@@ -98,6 +98,6 @@ def _add(
     import tensorflow as tf
 
     named = {key: tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in arguments.items()}
-    traced = tf.function(endpoint)
+    traced = tf.function(endpoint, autograph=False)
     traced.get_concrete_function(**named)
     archive.add_endpoint(name, traced)

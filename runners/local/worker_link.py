@@ -36,6 +36,8 @@ def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None]) ->
     # TensorFlow would take all memory of a GPU at once, from which other processes here need a part.
     defaults = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     environment = defaults | os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": python_path}
+    # Else the processes of each run compile TensorFlow's sources again, 12 s each.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with folder.log.open("ab") as log, _end_signals() as asked, _temporary_folder(lock) as temporary:
         worker = subprocess.Popen(
             [sys.executable, "-m", "runners.local.worker", str(folder.path)],
