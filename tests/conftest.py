@@ -14,8 +14,9 @@ from tests.s3 import point_to
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
-# A script's shell begins what it puts into the background deaf to this, and a run honours that.
+# A script's shell begins what it puts into the background deaf to these, and a run honours that.
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Read when TensorFlow is first imported; 2 keeps its errors.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
