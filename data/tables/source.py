@@ -230,7 +230,7 @@ class TableSource(Source):
                 time = parse_time(cells[workload.time_column].strip())
             except ValueError as error:
                 raise RowRejected("unreadable-time", f"{workload.time_column}: {error}.") from None
-        numbers = [_number(name, cells[name]) for name in workload.numbers]
+        numbers = [parse_number(name, cells[name]) for name in workload.numbers]
         categories = tuple(cells[name].strip() for name in workload.categories)
         return Reading(id, label, group, time, categories, struct.pack(self._format, *numbers))
 
@@ -247,8 +247,8 @@ class TableSource(Source):
         return Row(found.id, found.label, group, found)
 
 
-def _number(name: str, cell: str) -> float:
-    """The number of a cell; NaN where it says that there is none.
+def parse_number(name: str, cell: str) -> float:
+    """The number of a cell of that column; NaN where it says that there is none.
 
     Raises:
         RowRejected: not-a-number.

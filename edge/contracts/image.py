@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edge.contracts import refused, wrong_in
 from errors import EdgelineError
@@ -52,8 +52,9 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
             image.draft("L", None)
         image = ImageOps.exif_transpose(image).convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        why = "unknown format" if isinstance(error, UnidentifiedImageError) else error
         raise EdgelineError(
-            f"The photo ({len(image_bytes):,} bytes) cannot be read: {error}.",
+            f"The photo ({len(image_bytes):,} bytes) cannot be read: {why}.",
             "Its bytes are damaged or are no image.",
             "Take the photo again.",
         ) from error

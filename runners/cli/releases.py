@@ -17,7 +17,7 @@ from runners.shared.stdout import print_json, say
 _reason = click.option("--reason", required=True, metavar="R", help="why, for the audit log")
 
 
-def _settle(place: Place) -> tuple[Run | None, str, str]:
+def settle(place: Place) -> tuple[Run | None, str, str]:
     """The last run; the release store and the model's name, as given or as that run had them."""
     known = read_runs(place.workspace, place.workload)
     last = known[-1] if known else None
@@ -30,7 +30,7 @@ def _settle(place: Place) -> tuple[Run | None, str, str]:
 @options.as_json
 def status(place: Place, as_json: bool) -> int:
     """What is in production, and how the last run ended."""
-    last, root, model = _settle(place)
+    last, root, model = settle(place)
     release = store.current(root, model)
     if as_json:
         # The keys are always there, so that a reader needs no case for the first week.
@@ -118,7 +118,7 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
 @options.as_json
 def verify(place: Place, as_json: bool) -> int:
     """Compares every file of every release with its manifest."""
-    _, root, model = _settle(place)
+    _, root, model = settle(place)
     problems = store.verify(root, model)
     versions = store.known_versions(root, model)
     if as_json:
@@ -142,7 +142,7 @@ def verify(place: Place, as_json: bool) -> int:
 @_reason
 def rollback(place: Place, to: int | None, reason: str) -> int:
     """Puts an earlier release back in production."""
-    _, root, model = _settle(place)
+    _, root, model = settle(place)
     release = store.rollback(root, model, reason, to)
     say(f"Version {release.version} of {model} is in production again.")
     return 0
@@ -154,7 +154,7 @@ def rollback(place: Place, to: int | None, reason: str) -> int:
 @_reason
 def promote(version: int, place: Place, reason: str) -> int:
     """Puts a named release in production."""
-    _, root, model = _settle(place)
+    _, root, model = settle(place)
     release = store.promote(root, model, version, reason)
     say(f"Version {release.version} of {model} is in production.")
     return 0

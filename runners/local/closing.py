@@ -140,7 +140,7 @@ def time_table(run: Run, width: int) -> Iterator[str]:
 def _with_workspace(command: str, workspace: Path) -> str:
     """A command of ours as it has to be typed here: gates do not know which workspace they run in."""
     if (
-        not command.startswith(("edgeline show", "edgeline status"))
+        not command.startswith(("edgeline predict", "edgeline show", "edgeline status"))
         or workspace == Path("workspace").absolute()
     ):
         return command
@@ -195,7 +195,10 @@ def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator
     yield from ((line, "") for line in span_lines(run))
     if (way := way_on(run)) is not None:
         yield way, ""
+    workspace = folder.path.parent.parent
     if run.error is None or run.details is not None:
-        yield f"{DETAILS}{_with_workspace(outcome.do, folder.path.parent.parent)}", ""
+        yield f"{DETAILS}{_with_workspace(outcome.do, workspace)}", ""
     if folder.log.exists() and outcome.exit_code:
         yield f"Log: {folder.log}", ""
+    if run.outcome == "pushed":
+        yield f"Try it: {_with_workspace('edgeline predict FILE', workspace)}", ""

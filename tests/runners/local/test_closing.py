@@ -158,7 +158,7 @@ def test_in_the_usual_workspace_the_command_that_shows_more_is_short(tmp_path, m
 
     lines = [line for line, _ in closing.last_lines(make_run(outcome="pushed", version=3), folder, None)]
 
-    assert lines[-1] == "Details: edgeline status"
+    assert lines[-2:] == ["Details: edgeline status", "Try it: edgeline predict FILE"]
 
 
 def test_the_spans_that_failed_verdicts_blame_stand_in_the_record(folder, put_out, make_run):

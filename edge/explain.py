@@ -1,0 +1,57 @@
+"""Why a photo is taken for what it is: which parts of it the answer hangs on."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+# Of the photo's side. Patches overlap by half, so that no edge of one runs through what matters.
+_PATCH = 1 / 6
+_PANEL = 320
+
+
+def occlusion(
+    predict: Callable[[NDArray[Any]], NDArray[np.float32]], image: NDArray[np.uint8], of_class: int
+) -> NDArray[np.float32]:
+    """How much less probable a class is where a patch of the photo is covered with its mean colour.
+
+    Zeiler and Fergus, 2014, arXiv:1311.2901.
+
+    Args:
+        predict: Probabilities [1, classes] of what `image` is.
+        image: What the model reads, [1, H, W, C].
+        of_class: The class's number.
+
+    Returns:
+        [rows, columns], -1..1, of patches from the top left.
+    """
+    _, height, width, _ = image.shape
+    patch = max(2, round(min(height, width) * _PATCH))
+    tops, lefts = (range(0, max(1, side - patch // 2), patch // 2) for side in (height, width))
+    before = predict(image)[0, of_class]
+    mean = image.mean(axis=(1, 2)).astype(image.dtype)
+    drops = np.empty((len(tops), len(lefts)), np.float32)
+    for row, top in enumerate(tops):
+        for column, left in enumerate(lefts):
+            covered = image.copy()
+            covered[:, top : top + patch, left : left + patch] = mean
+            drops[row, column] = before - predict(covered)[0, of_class]
+    return drops
+
+
+def picture(photo: bytes, image: NDArray[np.uint8], drops: NDArray[np.float32]) -> bytes:
+    """A PNG of three panels: the photo, what the model reads of it, and that with what matters in red."""
+    side = (_PANEL, _PANEL)
+    whole = ImageOps.pad(ImageOps.exif_transpose(Image.open(io.BytesIO(photo))).convert("RGB"), side)
+    read = Image.fromarray(image[0].squeeze()).convert("RGB").resize(side, Image.Resampling.NEAREST)
+    strength = np.clip(drops / max(float(drops.max()), 1e-6), 0, 1) * 200
+    mask = Image.fromarray(strength.astype(np.uint8)).resize(side, Image.Resampling.BILINEAR)
+    panels = Image.new("RGB", (3 * _PANEL, _PANEL))
+    for number, panel in enumerate((whole, read, Image.composite(Image.new("RGB", side, "red"), read, mask))):
+        panels.paste(panel, (number * _PANEL, 0))
+    png = io.BytesIO()
+    panels.save(png, "PNG")
+    return png.getvalue()

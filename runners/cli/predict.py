@@ -1,0 +1,225 @@
+"""`edgeline predict`: what the model in production says of photos, rows and texts, as a phone would."""
+
+import csv
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.runtime import EdgeModel, preprocess
+from errors import EdgelineError, UsageError
+from locations import locate
+from release import store
+from release.layout import PushFolder
+from release.releases import Release
+from release.verify import nothing_of
+from runners.cli import options
+from runners.cli.commands import Command
+from runners.cli.inputs import Input, find_inputs, read_inputs
+from runners.cli.options import Place
+from runners.cli.releases import settle
+from runners.shared.stdout import note, print_json, say
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What of a release is needed to ask its files."""
+
+    release: Release
+    contract: Mapping[str, Any]
+    labels: Sequence[str]
+    models: Mapping[str, EdgeModel]  # by variant; the first answers
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the variants say of an example, [1, classes] each, or why they say nothing."""
+
+    input: Input
+    read: NDArray[Any] | None = None
+    said: Mapping[str, NDArray[np.float32]] | None = None
+    problem: str = ""
+
+
+@click.command(cls=Command)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", help="photos, tables, texts, or folders")
+@options.releases_of
+@click.option("--variant", metavar="V", help="the file to ask, such as int8 (the one that phones run)")
+@click.option("--explain", is_flag=True, help="all files side by side; of a photo, a picture of what matters")
+@options.as_json
+def predict(files: Sequence[str], place: Place, variant: str | None, explain: bool, as_json: bool) -> int:
+    """What the model in production says of photos, rows and texts, as a phone would."""
+    _, root, model = settle(place)
+    release = store.current(root, model)
+    if release is None:
+        raise nothing_of(PushFolder(locate(root)), model)
+    bundle = _open(release, variant, explain)
+    given = [Path(name) for name in files]
+    paths = [path for each in given for path in find_inputs(each, bundle.contract)]
+    answers = _answers(paths, bundle)
+    if as_json:
+        failed = _as_json(list(answers), bundle, explain)
+    elif any(path.is_dir() for path in given):
+        failed = _as_csv(answers, bundle)
+    else:
+        failed = _as_lines(answers, bundle, explain)
+    return 1 if failed else 0
+
+
+def _open(release: Release, variant: str | None, every: bool) -> Bundle:
+    """The release's files for phones, checked against the manifest before anything reads them."""
+    manifest = release.manifest
+    names = {str(each["name"]): str(each["file"]) for each in manifest.variants}
+    first = variant or manifest.default_variant
+    if first not in names:
+        raise UsageError(
+            f"Version {release.version} of {release.model} has no variant {first!r}.",
+            f"It has {', '.join(names)}.",
+            f"Leave --variant out for {manifest.default_variant}, which phones run.",
+        )
+    contract = json.loads(release.read("preprocessing.json"))
+    labels = release.read("labels.txt").decode().splitlines()
+    models = {}
+    with tempfile.TemporaryDirectory(prefix="edgeline-predict-") as folder, _quiet():
+        for name in dict.fromkeys((first, *(names if every else ()))):
+            # A copy of the bytes that were checked; the interpreter trusts its file, and maps it.
+            path = Path(folder, names[name])
+            path.write_bytes(release.read(names[name]))
+            models[name] = EdgeModel(path)
+    return Bundle(release, contract, labels, models)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Meanwhile, what libraries write to the standard error by themselves goes nowhere."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _answers(paths: Sequence[Path], bundle: Bundle) -> Iterator[Answer]:
+    for path in _followed(paths) if len(paths) > 1 and sys.stderr.isatty() else paths:
+        try:
+            for each in read_inputs(path, bundle.contract):
+                yield _answer(each, bundle)
+        except (EdgelineError, OSError) as error:
+            if len(paths) == 1:
+                raise
+            found = error.found if isinstance(error, EdgelineError) else error.strerror or str(error)
+            yield Answer(Input(str(path)), problem=found)
+
+
+def _followed(paths: Sequence[Path]) -> Iterable[Path]:
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(paths, "asking", console=Console(stderr=True), transient=True)
+
+
+def _answer(input: Input, bundle: Bundle) -> Answer:
+    if input.problem:
+        return Answer(input, problem=input.problem)
+    try:
+        read = preprocess(input.content, bundle.contract)
+    except EdgelineError as error:
+        return Answer(input, problem=error.found)
+    return Answer(input, read, {name: model.predict(read) for name, model in bundle.models.items()})
+
+
+def _scores(answer: Answer, bundle: Bundle) -> dict[str, float]:
+    """The probability of each label, the highest first."""
+    assert answer.said is not None
+    first = answer.said[next(iter(bundle.models))][0]
+    return {bundle.labels[n]: round(float(first[n]), 6) for n in np.argsort(-first, kind="stable")}
+
+
+def _as_lines(answers: Iterable[Answer], bundle: Bundle, explain: bool) -> int:
+    failed = 0
+    for answer in answers:
+        if answer.said is None:
+            note(f"{answer.input.place}: {answer.problem}")
+            failed += 1
+            continue
+        (label, score), *others = _scores(answer, bundle).items()
+        rest = ", ".join(f"{name} {value:.2f}" for name, value in others[:4])
+        say(f"{answer.input.place}: {label} {score:.2f}" + (f"  ({rest})" if rest else ""))
+        if explain:
+            for line in _explained(answer, bundle):
+                say(f"  {line}")
+    return failed
+
+
+def _explained(answer: Answer, bundle: Bundle) -> Iterator[str]:
+    read, said = answer.read, answer.said
+    assert read is not None and said is not None
+    yield f"read as {read.dtype} {list(read.shape)}, {read.min():g} to {read.max():g}, mean {read.mean():.4g}"
+    width = max(map(len, bundle.labels))
+    yield " " * width + "".join(f"{name:>9}" for name in said)
+    for number, label in enumerate(bundle.labels):
+        yield f"{label:<{width}}" + "".join(f"{scores[0, number]:>9.4f}" for scores in said.values())
+    if (path := _draw(answer, bundle)) is not None:
+        yield f"{path}: the photo, what the model reads of it, and in red what the answer hangs on"
+
+
+def _draw(answer: Answer, bundle: Bundle) -> Path | None:
+    """Writes the picture of a photo beside where the person stands."""
+    if bundle.contract.get("kind", "image") != "image":
+        return None
+    from edge.explain import occlusion, picture
+
+    assert answer.read is not None and answer.said is not None
+    name, model = next(iter(bundle.models.items()))
+    drops = occlusion(model.predict, answer.read, int(answer.said[name][0].argmax()))
+    path = Path(f"{Path(answer.input.place).stem}.explained.png")
+    path.write_bytes(picture(answer.input.content, answer.read, drops))
+    return path
+
+
+def _as_csv(answers: Iterable[Answer], bundle: Bundle) -> int:
+    writer, failed = csv.writer(sys.stdout, lineterminator="\n"), 0
+    writer.writerow(("input", "label", "probability", *bundle.labels, "problem"))
+    for answer in answers:
+        if answer.said is None:
+            writer.writerow((answer.input.place, "", "", *("" for _ in bundle.labels), answer.problem))
+            failed += 1
+            continue
+        scores = _scores(answer, bundle)
+        label, probability = next(iter(scores.items()))
+        each = (scores[name] for name in bundle.labels)
+        writer.writerow((answer.input.place, label, probability, *each, ""))
+    return failed
+
+
+def _as_json(answers: Sequence[Answer], bundle: Bundle, explain: bool) -> int:
+    listed = []
+    for answer in answers:
+        entry: dict[str, Any] = {"input": answer.input.place, "problem": answer.problem or None}
+        if answer.said is not None:
+            scores = _scores(answer, bundle)
+            entry |= {"label": next(iter(scores)), "probabilities": scores}
+            if explain:
+                entry["variants"] = {
+                    name: dict(zip(bundle.labels, map(float, said[0]), strict=True))
+                    for name, said in answer.said.items()
+                }
+                entry["picture"] = str(path) if (path := _draw(answer, bundle)) is not None else None
+        listed.append(entry)
+    release = bundle.release
+    about = {"model": release.model, "version": release.version, "variant": next(iter(bundle.models))}
+    print_json({**about, "answers": listed})
+    return sum(answer.said is None for answer in answers)

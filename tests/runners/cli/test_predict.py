@@ -1,0 +1,241 @@
+"""`edgeline predict` on releases of real TFLite files, on a disk and in a bucket."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from release import store
+from runners.cli.main import main
+from tests.edge.contracts.test_image import contract as image_contract
+from tests.release.candidates import make_candidate
+from tests.runners.cli.process import ROOT
+from trainer_module import tokens
+
+LABELS = ("dark", "bright")
+ROW = {
+    "version": 1,
+    "kind": "row",
+    "readings": 2,
+    "channels": 2,
+    "clip": 10.0,
+    "numbers": [{"name": "celsius", "mean": 20.0, "deviation": 10.0}],
+    "categories": [],
+    "vocabulary_size": 0,
+    "input_dtype": "float32",
+}
+TOKENS = {
+    "version": 1,
+    "kind": "tokens",
+    "input": "text",
+    "length": 4,
+    "padding": 0,
+    "unknown": 1,
+    "first": 2,
+    "vocabulary": ["sun", "lamp"],
+    "tokenizer": {
+        "version": tokens.VERSION,
+        "fold_from": tokens.FOLD_FROM,
+        "fold_to": tokens.FOLD_TO,
+        "separators": tokens.SEPARATORS,
+        "alone": tokens.ALONE,
+        "leading": tokens.LEADING,
+        "trailing": tokens.TRAILING,
+    },
+}
+SHAPES = {"image": (1, 16, 16, 1), "row": (1, 2, 2), "tokens": (1, 4)}
+
+
+def tflite(shape, dtype, middle):
+    """A file that says how sure it is that the mean of its input is above `middle`."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, dtype)])
+    def bright(values):
+        over = tf.reduce_mean(tf.cast(values, tf.float32)) - middle
+        return tf.nn.softmax(tf.stack([-over, over])[tf.newaxis])
+
+    function = bright.get_concrete_function()
+    return tf.lite.TFLiteConverter.from_concrete_functions([function], bright).convert()
+
+
+@pytest.fixture(scope="module")
+def files():
+    """By kind of input its file, and for photos one that draws the line elsewhere."""
+    return {
+        "image": tflite(SHAPES["image"], "float32", 100.0),
+        "other": tflite(SHAPES["image"], "float32", 200.0),
+        "row": tflite(SHAPES["row"], "float32", 0.0),
+        "tokens": tflite(SHAPES["tokens"], "int32", 1.0),
+    }
+
+
+@pytest.fixture
+def push(files, tmp_path):
+    """Puts a release of that kind of input into production."""
+
+    def make(kind, root):
+        candidate = make_candidate(tmp_path / "candidate", labels=LABELS)
+        candidate.preprocessing.clear()
+        candidate.preprocessing.update(
+            {"image": image_contract(image_size=16), "row": ROW, "tokens": TOKENS}[kind]
+        )
+        candidate.edge_files["model_fp16.tflite"].write_bytes(files[kind])
+        candidate.edge_files["model_int8.tflite"].write_bytes(files["other" if kind == "image" else kind])
+        return store.push(root, "shelf", candidate)
+
+    return make
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def predict(tmp_path, capsys, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def call(*arguments, root=tmp_path / "push"):
+        code = main(["predict", *map(str, arguments), "--store", str(root)])
+        return Ended(code, *capsys.readouterr())
+
+    return call
+
+
+def photo(path, level):
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.full((40, 30), level, np.uint8)).save(path)
+    return path
+
+
+def test_a_photo_gets_its_label_and_what_else_it_might_be(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    bright = photo(tmp_path / "lamp.png", 101)
+    said = predict(bright)
+    # softmax of -1 and 1
+    assert (said.code, said.out) == (0, f"{bright}: bright 0.88  (dark 0.12)\n")
+    (answer,) = predict(bright, "--json").json["answers"]
+    assert answer["probabilities"] == pytest.approx({"bright": 0.880797, "dark": 0.119203}, abs=1e-5)
+
+
+def test_another_file_of_the_release_can_be_asked(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    document = predict(photo(tmp_path / "lamp.png", 101), "--variant", "int8", "--json").json
+    assert (document["version"], document["variant"]) == (1, "int8")
+    assert document["answers"][0]["label"] == "dark"
+    refused = predict(tmp_path / "lamp.png", "--variant", "int4")
+    assert refused.code == 2 and "It has fp16, int8." in refused.err
+
+
+def test_explained_are_all_files_side_by_side_and_a_picture(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    said = predict(photo(tmp_path / "lamp.png", 101), "--explain")
+    assert "read as uint8 [1, 16, 16, 1], 101 to 101" in said.out
+    lines = [line.split() for line in said.out.splitlines()]
+    assert ["fp16", "int8"] in lines and ["bright", "0.8808", "0.0000"] in lines
+    assert Image.open("lamp.explained.png").size == (960, 320)
+
+
+def test_a_folder_gives_a_table_in_which_what_cannot_be_read_stands_too(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    folder = photo(tmp_path / "week" / "a.png", 99).parent
+    photo(folder / "b.png", 101)
+    (folder / "c.jpg").write_bytes(b"no photo")
+    (folder / "notes.txt").write_text("nor this")
+    said = predict(folder)
+    rows = list(csv.DictReader(io.StringIO(said.out)))
+    assert said.code == 1
+    assert [(Path(row["input"]).name, row["label"]) for row in rows] == [
+        ("a.png", "dark"),
+        ("b.png", "bright"),
+        ("c.jpg", ""),
+    ]
+    assert "cannot be read: unknown format" in rows[2]["problem"]
+
+
+def test_of_several_files_those_that_can_be_read_are_answered(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    said = predict(tmp_path / "gone.png", photo(tmp_path / "lamp.png", 101))
+    assert said.code == 1
+    assert said.out.startswith(f"{tmp_path / 'lamp.png'}: bright") and "gone.png: No such file" in said.err
+
+
+def test_rows_are_answered_from_the_reading_on_with_which_there_are_enough(push, predict, tmp_path):
+    push("row", tmp_path / "push")
+    table = tmp_path / "boiler.csv"
+    table.write_text("celsius,note\n10,a\n20,b\n40,c\nwarm,d\n")
+    said = predict(table)
+    assert said.code == 1
+    # Means of two z-scores and their two marks of what is missing: -0.25 and 0.5.
+    assert said.out.splitlines() == [
+        "boiler.csv:3: dark 0.62  (bright 0.38)",
+        "boiler.csv:4: bright 0.73  (dark 0.27)",
+    ]
+    assert "boiler.csv:5: celsius is 'warm', not a number" in said.err
+    table.write_text("kelvin\n10\n")
+    refused = predict(table)
+    assert refused.code == 2 and "has no column 'celsius'; found: kelvin." in refused.err
+
+
+def test_texts_are_read_from_a_file_or_from_the_column_that_the_model_was_trained_on(push, predict, tmp_path):
+    push("tokens", tmp_path / "push")
+    (tmp_path / "one.txt").write_text("Lamp, sun")
+    (tmp_path / "many.csv").write_text("id,text\n1,\n2,Lamp lamp lamp lamp\n")
+    # Ids 3 and 2 of four; none; 3 of each.
+    labels = [answer["label"] for answer in predict(tmp_path / "one.txt", "--json").json["answers"]]
+    assert labels == ["bright"]
+    many = predict(tmp_path / "many.csv", "--json").json["answers"]
+    assert [(answer["input"], answer["label"]) for answer in many] == [
+        ("many.csv:2", "dark"),
+        ("many.csv:3", "bright"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["model_fp16.tflite", "labels.txt", "preprocessing.json"])
+def test_a_damaged_file_is_named_before_anything_reads_it(push, predict, tmp_path, name):
+    file = push("image", tmp_path / "push").edge / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+    refused = predict(photo(tmp_path / "lamp.png", 101))
+    found, why, do = refused.err.splitlines()
+    assert refused.code == 1 and refused.out == ""
+    assert f"edge/shelf/1/{name}: found sha256" in found and why and "edgeline verify" in do
+
+
+def test_where_nothing_is_in_production_it_says_so(predict, tmp_path):
+    refused = predict(tmp_path / "lamp.png")
+    assert refused.code == 2 and "has no model 'shelf'" in refused.err
+
+
+def test_a_release_in_a_bucket_is_asked_as_one_on_a_disk(push, predict, bucket, tmp_path):
+    push("image", f"{bucket}/push")
+    said = predict(photo(tmp_path / "lamp.png", 101), root=f"{bucket}/push")
+    assert said.code == 0 and ": bright 0.88" in said.out
+
+
+def test_neither_tensorflow_nor_the_noise_of_an_interpreter_is_there(push, tmp_path):
+    push("image", tmp_path / "push")
+    lamp = photo(tmp_path / "lamp.png", 101)
+    script = (
+        "import sys\nfrom runners.cli.main import main\ncode = main(sys.argv[1:])\n"
+        "sys.exit(99 if {'tensorflow', 'pandas', 'pydantic', 'rich'} & set(sys.modules) else code)"
+    )
+    command = [sys.executable, "-c", script, "predict", lamp, "--store", tmp_path / "push"]
+    ended = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
