@@ -55,6 +55,22 @@ def test_a_week_of_readings_is_pushed_as_files_for_a_microcontroller(first: Ende
     assert "machine" in Path(first.json["report"]).read_text()
 
 
+def test_the_readings_of_a_machine_are_answered_from_the_sixteenth_on(
+    first: Ended, data: Path, workspace: Path
+) -> None:
+    header, *rows = next((data / "span-00003").glob("*.csv")).read_text().splitlines()
+    machine = header.split(",").index("machine_id")
+    name = rows[0].split(",")[machine]
+    one = [row for row in rows if row.split(",")[machine] == name][:20]
+    (workspace.parent / "one.csv").write_text("\n".join((header, *one)) + "\n")
+    said = edgeline(workspace, "predict", "--json", "--workspace", str(workspace), "one.csv")
+    assert said.code == 0, said.stderr
+    assert [answer["input"] for answer in said.json["answers"]] == [f"one.csv:{n}" for n in range(17, 22)]
+    assert {answer["label"] for answer in said.json["answers"]} <= set(
+        said.json["answers"][0]["probabilities"]
+    )
+
+
 def test_a_model_that_misses_a_bound_on_alarms_is_held_back(
     first: Ended, data: Path, workspace: Path
 ) -> None:

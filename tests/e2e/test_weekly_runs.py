@@ -109,6 +109,20 @@ def test_what_was_pushed_is_whole_and_belongs_together(first: Ended, workspace: 
     assert verified.code == 0, verified.stdout
 
 
+def test_what_is_said_of_a_photo_is_what_was_measured_of_it(
+    first: Ended, data: Path, workspace: Path
+) -> None:
+    (file,) = (workspace / "artifacts/EdgeValidator").glob("*/*/predictions.jsonl")
+    measured = [json.loads(line) for line in file.read_text().splitlines()[:5]]
+    photos = [str(data / each["photo_id"].replace("/", "/photos/")) for each in measured]
+    said = edgeline(workspace, "predict", "--json", "--workspace", str(workspace), *photos)
+    assert said.code == 0, said.stderr
+    for answer, each in zip(said.json["answers"], measured, strict=True):
+        found = [answer["probabilities"][label] for label in ("ok", "misplaced", "damaged")]
+        # Pillow rounds a pixel here and there to the other of two levels.
+        assert found == pytest.approx(each["probabilities"], abs=0.02)
+
+
 def test_the_noise_of_libraries_is_in_the_log_of_the_run_and_nowhere_else(
     first: Ended, workspace: Path
 ) -> None:
