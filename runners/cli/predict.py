@@ -7,7 +7,8 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Bundle:
     contract: Mapping[str, Any]
     labels: Sequence[str]
     models: Mapping[str, EdgeModel]  # by variant; the first answers
+    pictures: set[Path] = field(default_factory=set)  # drawn so far
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     answers = _answers(paths, bundle)
     if as_json:
         failed = _as_json(list(answers), bundle, explain)
-    elif any(path.is_dir() for path in given):
+    elif any(path.is_dir() for path in given) and not explain:
         failed = _as_csv(answers, bundle)
     else:
         failed = _as_lines(answers, bundle, explain)
@@ -185,7 +187,10 @@ def _draw(answer: Answer, bundle: Bundle) -> Path | None:
     assert answer.read is not None and answer.said is not None
     name, model = next(iter(bundle.models.items()))
     drops = occlusion(model.predict, answer.read, int(answer.said[name][0].argmax()))
-    path = Path(f"{Path(answer.input.place).stem}.explained.png")
+    stem = Path(answer.input.place).stem
+    names = (Path(f"{stem}{end}.explained.png") for end in chain([""], (f"-{n}" for n in count(2))))
+    path = next(name for name in names if name not in bundle.pictures)
+    bundle.pictures.add(path)
     path.write_bytes(picture(answer.input.content, answer.read, drops))
     return path
 

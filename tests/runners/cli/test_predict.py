@@ -118,7 +118,7 @@ def predict(tmp_path, capsys, monkeypatch):
 
 
 def photo(path, level):
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((40, 30), level, np.uint8)).save(path)
     return path
 
@@ -149,6 +149,14 @@ def test_explained_are_all_files_side_by_side_and_a_picture(push, predict, tmp_p
     lines = [line.split() for line in said.out.splitlines()]
     assert ["fp16", "int8"] in lines and ["bright", "0.8808", "0.0000"] in lines
     assert Image.open("lamp.explained.png").size == (960, 320)
+
+
+def test_photos_of_one_name_have_a_picture_each(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    for folder in ("a", "b"):
+        photo(tmp_path / "week" / folder / "1.png", 101)
+    assert predict(tmp_path / "week", "--explain").code == 0
+    assert sorted(path.name for path in Path().iterdir()) == ["1-2.explained.png", "1.explained.png"]
 
 
 def test_a_folder_gives_a_table_in_which_what_cannot_be_read_stands_too(push, predict, tmp_path):
