@@ -1,13 +1,19 @@
-"""What is different from the run before: data, settings, code, and what came of it."""
+"""What can be said of a run, line by line, and which of these lines are others than in another run."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
-from records.edge import EdgeFiles
 from report.facts import Facts
-from report.words import count, megabytes, percent
+from report.words import UNKNOWN, count, megabytes, milliseconds, percent, seconds
 
 _DIGESTS = {"code": "Code", "lock": "Libraries' lock file", "schema": "Curated schema"}
+# What stands for a line that only the other run has; of other sections such a line is no change.
+_ABSENT = {"Data": "0", "Settings": "not set", "Libraries": "none"}
+# What a person asks about since the run before, causes first. All else differs each week, or follows.
+_ASKED = ("Data", "Settings", "Code", "Libraries", "Outcome", "Edge files")
+_ASKED_OF_FILES = ("Default edge file", "Size of ")
+
+Lines = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -19,63 +25,102 @@ class Change:
     now: str
 
 
+def describe(facts: Facts) -> dict[str, Lines]:
+    """All lines on a run but its metrics, by section; of what it did not get to there is none."""
+    about, version = facts.about, facts.about.version
+    found: dict[str, Lines] = {
+        "Outcome": {
+            "Outcome": about.outcome,
+            "In production": f"version {version}" if version else "nothing known",
+        },
+        "Settings": dict(sorted(about.settings.items())),
+        "Code": {what: about.inputs[name][:12] for name, what in _DIGESTS.items() if about.inputs.get(name)},
+        "Libraries": dict(sorted(about.libraries.items())),
+        "Data": dict(_data(facts)),
+    }
+    if facts.data is not None:
+        reasons = sorted({reason for span in facts.data.spans for reason in span.rejected})
+        found["Drift"] = {
+            feature.name: f"{feature.distance:.3f}, at most {feature.threshold:.3f}"
+            for feature in facts.data.features
+            if feature.distance is not None and feature.threshold is not None
+        }
+        found["Schema"] = {f"{item.feature}, {item.kind}": item.seen for item in facts.data.schema}
+        found["Quarantine"] = {
+            reason: count(sum(span.rejected.get(reason, 0) for span in facts.data.spans))
+            for reason in reasons
+        }
+    found["Edge files"] = dict(_edge(facts))
+    found["Time"] = {
+        **{
+            step.name: step.state if step.state in ("cached", "queued") else seconds(step.seconds)
+            for step in about.steps
+        },
+        **({"in all": seconds(about.seconds)} if about.seconds is not None else {}),
+    }
+    return {section: lines for section, lines in found.items() if lines}
+
+
+def _data(facts: Facts) -> Iterator[tuple[str, str]]:
+    if (data := facts.data) is None:
+        return
+    nouns = f"{data.noun.capitalize()}s"
+    if data.spans:
+        yield "Newest span", data.spans[-1].name
+        yield "Spans in the window", str(len(data.spans))
+    for split, number in data.splits.items():
+        yield f"{nouns} in {split}", count(number)
+    for label, number in data.classes.items():
+        yield f"{nouns} of {label}", count(number)
+    yield f"{nouns} quarantined", count(sum(span.quarantined for span in data.spans))
+
+
+def _edge(facts: Facts) -> Iterator[tuple[str, str]]:
+    if facts.edge is None or not facts.edge.eval_examples:  # Facts of before had other names for these.
+        return
+    yield "Default edge file", facts.edge.default_variant or "none"
+    for variant in facts.edge.variants:
+        if (measured := variant.measured) is not None:
+            yield f"Size of {variant.name}", megabytes(measured.size_bytes)
+            yield f"Accuracy of {variant.name}", percent(measured.accuracy)
+            yield f"Agreement of {variant.name}", percent(measured.agreement)
+            yield f"Median time of {variant.name}", milliseconds(measured.latency.p50_ms)
+        if variant.reasons:
+            yield f"Why not {variant.name}", " ".join(variant.reasons)
+
+
+def side_by_side(first: Mapping[str, Lines], second: Mapping[str, Lines], section: str) -> tuple[Change, ...]:
+    """The lines of a section that either of two runs has, the equal ones too."""
+    texts, absent = (first.get(section, {}), second.get(section, {})), _ABSENT.get(section, UNKNOWN)
+    return tuple(
+        Change(what, *(side.get(what, absent) for side in texts)) for what in {**texts[0], **texts[1]}
+    )
+
+
 def find_changes(facts: Facts, before: Facts) -> tuple[Change, ...]:
     """The differences from an earlier run of the same model that a person would ask about, causes first."""
-    found = (*_data(facts, before), *_inputs(facts, before), *_results(facts, before))
-    return tuple(change for change in found if change.before != change.now)
+    return tuple(change for change in _changes(facts, before) if change.before != change.now)
 
 
-def _data(facts: Facts, before: Facts) -> Iterator[Change]:
-    if facts.data is None or before.data is None:
+def _changes(facts: Facts, before: Facts) -> Iterator[Change]:
+    then, now = describe(before), describe(facts)
+    for section in _ASKED:
+        if section == "Edge files":
+            yield from _metrics(facts, before)
+        for line in side_by_side(then, now, section) if section in then and section in now else ():
+            known = section in _ABSENT or UNKNOWN not in (line.before, line.now)
+            if section == "Settings":
+                yield replace(line, what=f"Setting {line.what}")
+            elif known and (section != "Edge files" or line.what.startswith(_ASKED_OF_FILES)):
+                yield line
+
+
+def _metrics(facts: Facts, before: Facts) -> Iterator[Change]:
+    if facts.evaluation is None or before.evaluation is None:
         return
-    then, now = before.data, facts.data
-    if then.spans and now.spans:
-        yield Change("Newest span", then.spans[-1].name, now.spans[-1].name)
-        yield Change("Spans in the window", str(len(then.spans)), str(len(now.spans)))
-    for split in now.splits:
-        yield Change(
-            f"{now.noun.capitalize()}s in {split}", count(then.splits.get(split, 0)), count(now.splits[split])
-        )
-    for label in {**then.classes, **now.classes}:
-        counted = (count(side.classes.get(label, 0)) for side in (then, now))
-        yield Change(f"{now.noun.capitalize()}s of {label}", *counted)
-    quarantined = (count(sum(span.quarantined for span in side.spans)) for side in (then, now))
-    yield Change(f"{now.noun.capitalize()}s quarantined", *quarantined)
-
-
-def _inputs(facts: Facts, before: Facts) -> Iterator[Change]:
-    then, now = before.about, facts.about
-    for name in sorted({*then.settings, *now.settings}):
-        yield Change(f"Setting {name}", then.settings.get(name, "not set"), now.settings.get(name, "not set"))
-    for name, what in _DIGESTS.items():
-        if then.inputs.get(name) and now.inputs.get(name):
-            yield Change(what, then.inputs[name][:12], now.inputs[name][:12])
-    for name in sorted({*then.libraries, *now.libraries}):
-        yield Change(name, then.libraries.get(name, "none"), now.libraries.get(name, "none"))
-
-
-def _results(facts: Facts, before: Facts) -> Iterator[Change]:
-    yield Change("Outcome", before.about.outcome, facts.about.outcome)
-    yield Change("In production", _version(before), _version(facts))
-    if facts.evaluation and before.evaluation:
-        for kind in ("overall", "class"):
-            then = {item.name: item for item in before.evaluation.of(kind)}
-            for item in facts.evaluation.of(kind):
-                of = "" if kind == "overall" else f" of {item.name}"
-                what = f"{'Accuracy' if kind == 'overall' else 'Recall'}{of}, each on its own eval split"
-                if item.name in then:
-                    yield Change(what, percent(then[item.name].accuracy), percent(item.accuracy))
-    if facts.edge and before.edge and before.edge.eval_examples:  # Facts of before had other names for these.
-        default = facts.edge.default_variant
-        yield Change("Default edge file", before.edge.default_variant or "none", default or "none")
-        earlier, now = _sizes(before.edge), _sizes(facts.edge)
-        if default in earlier:
-            yield Change(f"Size of {default}", megabytes(earlier[default]), megabytes(now[default]))
-
-
-def _sizes(edge: EdgeFiles) -> dict[str | None, int]:
-    return {v.name: v.measured.size_bytes for v in edge.variants if v.measured}
-
-
-def _version(facts: Facts) -> str:
-    return f"version {facts.about.version}" if facts.about.version else "nothing known"
+    then = {(item.kind, item.name): item for item in before.evaluation.slices}
+    for item in facts.evaluation.slices:
+        if item.kind in ("overall", "class") and (earlier := then.get((item.kind, item.name))):
+            of = "Accuracy" if item.kind == "overall" else f"Recall of {item.name}"
+            what = f"{of}, each on its own eval split"
+            yield Change(what, percent(earlier.accuracy), percent(item.accuracy))

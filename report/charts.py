@@ -8,6 +8,7 @@ a phone.
 import io
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from html import escape
@@ -17,6 +18,7 @@ from records.ingest import Span
 from records.training import Epoch
 from report.facts import Feature
 from report.measures import Reliability
+from report.words import megabytes, seconds
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -24,7 +26,12 @@ if TYPE_CHECKING:
 
     from report.index import Row
 
-WIDTH, _SMALL = 330, 270
+    Dated = tuple[datetime, Row]  # a run with its start
+
+# When something was done, and what: `rollback`, `promote` or `exclude`.
+Act = tuple[datetime, str]
+
+WIDTH, WIDE, _SMALL = 330, 880, 270
 _PIXELS_PER_INCH = 72  # One point of matplotlib's SVG is one unit of its viewBox.
 
 # Stand-ins for the variables of templates/style.css.
@@ -34,6 +41,15 @@ _VARIABLES = (
 )
 _STAND_INS = {f"#{number:06x}": f"var(--{name})" for number, name in enumerate(_VARIABLES, start=1)}
 _INK, _MUTED, _LINE, _ACCENT, _BEFORE, _WARN, _GOOD, _BAD, _SURFACE, *_CLASSES = _STAND_INS
+# Points of several lines, and of what a run came to, differ in shape too: not all people see colours.
+MARKERS, GLYPHS = "os^DvP", "●■▲◆▼✚"
+_ENDINGS = {
+    "pushed": (_GOOD, "o"),
+    "held": (_WARN, "D"),
+    "unchanged": (_BEFORE, "s"),
+    "refused": (_WARN, "x"),
+}
+_ACTS = {"rollback": (_BAD, "<"), "promote": (_ACCENT, ">"), "exclude": (_MUTED, "v")}
 CLASS_COLOURS = tuple(_STAND_INS[stand_in] for stand_in in _CLASSES)
 
 _STYLE: dict[str, Any] = {
@@ -224,38 +240,81 @@ def reliability(name: str, of: Reliability) -> "Markup":
     return _drawn(name, "Accuracy over confidence, in ten bins", draw, height=250)
 
 
-def timeline(name: str, width: int, runs: "Sequence[tuple[datetime, Row]]") -> "Markup":
-    """Accuracy of each run's model over time, beside that of the model in production.
+def timeline(
+    name: str, width: int, runs: "Sequence[Dated]", marks: Sequence[Act], classes: Sequence[str] = ()
+) -> "Markup":
+    """Accuracy of each run's model over time, beside that of the model in production; or of some classes.
 
-    The runs come with their start, oldest first; where a clock says otherwise, they stand in this order.
+    The runs come with their start, oldest first; where a clock says otherwise, they stand in this order, and
+    the marks are left out: when something was done, and what.
     """
     from matplotlib.dates import date2num
 
-    colours = {"pushed": _GOOD, "held": _WARN, "refused": _WARN, "unchanged": _BEFORE}
     rows = [row for _, row in runs]
     days = [float(date2num(at)) for at, _ in runs]
     ordered = days == sorted(days)
     places = days if ordered else [float(number) for number in range(len(rows))]
 
     def draw(axes: "Axes") -> None:
-        compared = [(at, row.before) for at, row in zip(places, rows, strict=True) if row.before is not None]
-        axes.plot([at for at, _ in compared], [value for _, value in compared], color=_BEFORE, linewidth=2)
-        known = [value for row in rows for value in (row.accuracy, row.before) if value is not None]
-        low, high = min(known, default=0.0), max(known, default=1.0)
-        # A run without a model has a day and no height: it stands at the foot.
-        foot = low - max(0.01, 0.15 * (high - low))
-        for at, row in zip(places, rows, strict=True):
-            height, marker = (foot, "x") if row.accuracy is None else (row.accuracy, "o")
-            axes.plot([at], [height], marker, color=colours.get(row.outcome, _BAD), markersize=6, zorder=3)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-        axes.locator_params(axis="y", nbins=5)
-        if ordered:
-            _label_days(axes, width)
+        if classes:
+            for number, label in enumerate(classes):
+                known = [
+                    (at, row.recalls[label])
+                    for at, row in zip(places, rows, strict=True)
+                    if label in row.recalls
+                ]
+                _line(axes, number, known)
         else:
+            _draw_accuracy(axes, places, rows)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
+        axes.locator_params(axis="y", nbins=5)
+        if not ordered:
             axes.set_xticks([])
             axes.set_xlabel("in the order of the runs, whose clocks disagree")
+            return
+        for at, what in marks:
+            colour, marker = _ACTS[what]
+            axes.axvline(float(date2num(at)), color=colour, linewidth=1, linestyle=(0, (2, 3)))
+            foot = axes.get_xaxis_transform()
+            axes.plot(
+                [float(date2num(at))], [1], marker, color=colour, markersize=6, transform=foot, clip_on=False
+            )
+        _label_days(axes, width)
 
-    return _drawn(name, f"Accuracy of {len(rows)} runs over time", draw, width, height=230)
+    return _drawn(name, _alt_of(runs, marks, classes), draw, width, height=230)
+
+
+def _alt_of(runs: "Sequence[Dated]", marks: Sequence[Act], classes: Sequence[str]) -> str:
+    """What a chart over time shows, in words."""
+    rows = [row for _, row in runs]
+    said = [f"{len(rows)} runs, {runs[0][0]:%Y-%m-%d} to {runs[-1][0]:%Y-%m-%d}"]
+    series = {label: [row.recalls[label] for row in rows if label in row.recalls] for label in classes}
+    for what, values in (
+        series or {"accuracy": [row.accuracy for row in rows if row.accuracy is not None]}
+    ).items():
+        if values:
+            said.append(f"{what} from {values[0]:.1%} to {values[-1]:.1%}, lowest {min(values):.1%}")
+    said += [f"{number} {outcome}" for outcome, number in Counter(row.outcome for row in rows).items()]
+    return ". ".join((*said, *(f"{what} on {at:%Y-%m-%d}" for at, what in marks)))
+
+
+def _line(axes: "Axes", number: int, known: Sequence[tuple[float, float]]) -> None:
+    """One of several lines, told apart by the shape of its points too."""
+    colour, marker = _CLASSES[number], MARKERS[number]
+    axes.plot(*zip(*known, strict=True), color=colour, linewidth=1.5, marker=marker, markersize=4.5)
+
+
+def _draw_accuracy(axes: "Axes", places: Sequence[float], rows: "Sequence[Row]") -> None:
+    compared = [(at, row.before) for at, row in zip(places, rows, strict=True) if row.before is not None]
+    axes.plot([at for at, _ in compared], [value for _, value in compared], color=_BEFORE, linewidth=2)
+    known = [value for row in rows for value in (row.accuracy, row.before) if value is not None]
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    # A run without a model has a day and no height: it stands at the foot.
+    foot = low - max(0.01, 0.15 * (high - low))
+    for at, row in zip(places, rows, strict=True):
+        colour, marker = _ENDINGS.get(row.outcome, (_BAD, "x"))
+        height, marker = (foot, "x") if row.accuracy is None else (row.accuracy, marker)
+        axes.plot([at], [height], marker, color=colour, markersize=6, zorder=3)
 
 
 def _label_days(axes: "Axes", width: int) -> None:
@@ -267,3 +326,50 @@ def _label_days(axes: "Axes", width: int) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(max(2, width // 110)))
     axes.xaxis.set_major_formatter(lambda value, _: num2date(value).strftime(form))
     axes.margins(x=0.03)
+
+
+def step_times(name: str, runs: "Sequence[Dated]", steps: Sequence[str]) -> "Markup":
+    """Minutes of each run, oldest first: those of some steps, from below, and of all else above them."""
+
+    def draw(axes: "Axes") -> None:
+        bottom = [0.0] * len(runs)
+        named = [[row.steps.get(step, 0.0) / 60 for _, row in runs] for step in steps]
+        others = [sum(time for step, time in row.steps.items() if step not in steps) / 60 for _, row in runs]
+        for minutes, colour in zip([*named, others], [*_CLASSES[: len(steps)], _BEFORE], strict=True):
+            axes.bar(
+                range(len(runs)), minutes, 0.8, bottom=bottom, color=colour, edgecolor=_SURFACE, linewidth=0.5
+            )
+            bottom = [below + more for below, more in zip(bottom, minutes, strict=True)]
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} min")
+        _label_runs(axes, runs)
+
+    longest = max(runs, key=lambda run: sum(run[1].steps.values()))
+    alt = f"Time by step of {len(runs)} runs; the longest took {seconds(sum(longest[1].steps.values()))}"
+    return _drawn(name, f"{alt}, on {longest[0]:%Y-%m-%d}", draw)
+
+
+def sizes(name: str, runs: "Sequence[Dated]", variants: Sequence[str]) -> "Markup":
+    """Megabytes of each edge file over the runs, oldest first."""
+
+    def draw(axes: "Axes") -> None:
+        for number, variant in enumerate(variants):
+            known = [
+                (at, row.sizes[variant] / 1e6) for at, (_, row) in enumerate(runs) if variant in row.sizes
+            ]
+            _line(axes, number, known)
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} MB")
+        _label_runs(axes, runs)
+
+    last = {variant: row.sizes[variant] for _, row in runs for variant in variants if variant in row.sizes}
+    said = ", ".join(f"{variant} {megabytes(size)}" for variant, size in last.items())
+    return _drawn(name, f"Sizes of edge files over {len(runs)} runs; last: {said}", draw)
+
+
+def _label_runs(axes: "Axes", runs: "Sequence[Dated]") -> None:
+    """The days of the first and the last run, and of some between."""
+    step = max(1, -(-(len(runs) - 1) // 3))
+    days = [f"{at:%d %b}" for at, _ in runs]
+    axes.set_xticks(range(0, len(runs), step), days[::step])
+    axes.set_xlim(-0.6, len(runs) - 0.4)
+    axes.locator_params(axis="y", nbins=5)

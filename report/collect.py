@@ -8,7 +8,7 @@ from typing import TypeVar
 from errors import EdgelineError
 from labels import parse_labels
 from records.data_checks import DRIFT, read_anomalies
-from records.edge import EDGE_FILES, LABELS_FILE_NAME, MISTAKES, PREDICTIONS
+from records.edge import EDGE_FILES, LABELS_FILE_NAME, MISTAKES, PREDICTIONS, Prediction
 from records.evaluation import METRICS
 from records.ingest import INGEST, THUMBNAILS, TWINS, Ingest
 from records.json_file import UNREADABLE
@@ -166,9 +166,9 @@ def _twins(sources: Sources) -> facts.TwinAccuracy | None:
     if twins is None or not twins.found:
         return None
     among = {twin.example_id for twin in twins.found}
-    answers = list(_answers(sources))
+    answers = list(read_answers(sources))
     everyone = [right for _, _, right in answers]
-    without = [right for id, _, right in answers if id not in among]
+    without = [right for asked, _, right in answers if asked.example_id not in among]
     return facts.TwinAccuracy(
         twins=len(twins.found),
         compared=twins.compared,
@@ -180,17 +180,17 @@ def _twins(sources: Sources) -> facts.TwinAccuracy | None:
 
 
 def _reliability(sources: Sources) -> Reliability | None:
-    return reliability([(confidence, right) for _, confidence, right in _answers(sources)])
+    return reliability([(confidence, right) for _, confidence, right in read_answers(sources)])
 
 
-def _answers(sources: Sources) -> Iterator[tuple[str, float, bool]]:
-    """The id of each eval example, the highest probability that it was given, and whether that was right."""
+def read_answers(sources: Sources) -> Iterator[tuple[Prediction, float, bool]]:
+    """Of each eval example the answer, its highest probability, and whether that was right."""
     labels = _labels(sources)
     for line in PREDICTIONS.read(sources.edge_verdict):
         known = [p for p in line.probabilities if p is not None]
         if labels and len(known) == len(line.probabilities):
             confidence = max(known)
-            yield line.example_id, confidence, labels[known.index(confidence)] == line.label
+            yield line, confidence, labels[known.index(confidence)] == line.label
 
 
 def _labels(sources: Sources) -> list[str]:

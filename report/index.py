@@ -1,17 +1,40 @@
 """The page of all runs of a model: accuracy over the weeks, what was pushed, what was held back and why."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from statistics import mean
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
+from records.ingest import Excluded
 from report import charts, words
-from report.facts import Facts
+from report.changes import Lines, describe
+from report.compare import SECTIONS
+from report.facts import Facts, Slice
 from report.page import Figure, render
 from report.verdict import BADGES
 
-_WIDE = 880
+# Of which the time is told apart.
+_STEPS = 5
+
+
+class Mark(Struct, frozen=True):
+    """Something that people did beside the runs: a change of production, or a span taken out of all runs."""
+
+    when: str  # UTC, ISO 8601
+    action: str  # `push`, `promote`, `rollback` or `exclude`
+    to_version: int | None = None
+    from_version: int | None = None
+    reason: str = ""
+    span: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What was done."""
+        if self.action == "exclude":
+            return f"{self.span} was excluded"
+        return f"{self.action} from version {self.from_version or words.UNKNOWN} to {self.to_version}"
 
 
 class Row(Struct, frozen=True):
@@ -29,6 +52,20 @@ class Row(Struct, frozen=True):
     version: int | None = None  # pushed by it
     seconds: float | None = None  # wall time
     reason: str = ""  # why it ended as it did, where that was no push
+    slices: tuple[Slice, ...] = ()  # overall and by class
+    sizes: Mapping[str, int] = field(default_factory=dict)  # of the edge files by variant, in bytes
+    steps: Mapping[str, float] = field(default_factory=dict)  # seconds, in the order of the DAG
+    excluded: tuple[Excluded, ...] = ()  # spans that its window would hold
+    said: Mapping[str, Lines] = field(default_factory=dict)  # by section, to hold beside that of another run
+
+    @property
+    def recalls(self) -> dict[str, float]:
+        """Of each class that was measured, the share of its examples that is right."""
+        return {
+            item.name: item.accuracy
+            for item in self.slices
+            if item.kind == "class" and item.accuracy is not None
+        }
 
     @property
     def name(self) -> str:
@@ -55,23 +92,92 @@ def make_row(facts: Facts, link: str | None) -> Row:
         version=about.version if about.outcome == "pushed" else None,
         seconds=about.seconds,
         reason="" if about.outcome == "pushed" else " ".join(about.reasons[:1]),
+        slices=tuple(
+            structs.replace(item, measures={})
+            for item in (facts.evaluation.slices if facts.evaluation else ())
+            if item.kind in ("overall", "class")
+        ),
+        sizes={
+            variant.name: variant.measured.size_bytes
+            for variant in (facts.edge.variants if facts.edge else ())
+            if variant.measured
+        },
+        steps={step.name: step.seconds for step in about.steps if step.seconds is not None},
+        excluded=facts.data.excluded if facts.data else (),
+        said=describe(facts),
     )
 
 
-def render_index(model: str, rows: Sequence[Row]) -> str:
-    """The page; the rows come oldest first."""
+def render_index(model: str, rows: Sequence[Row], changes: Sequence[Mark] = ()) -> str:
+    """The page; the rows, and the changes of what is in production, come oldest first."""
     dated = [(at, row) for row in rows if (at := _moment(row.started_at)) is not None]
-    drawn = any(row.accuracy is not None for _, row in dated)
+    by_hand = [mark for mark in changes if mark.action != "push"]
+    marks = sorted((*by_hand, *_exclusions(rows)), key=lambda mark: mark.when, reverse=True)
     return render(
         "index.html",
         model=model,
-        sentence=_sentence(model, rows),
+        sentence=_sentence(model, rows, changes),
         figures=_figures(rows),
         rows=[(row, *BADGES[row.outcome]) for row in rows[::-1]],
-        bare=any(row.accuracy is None for _, row in dated),
-        wide=charts.timeline("wide", _WIDE, dated) if drawn else "",
-        narrow=charts.timeline("narrow", charts.WIDTH, dated) if drawn else "",
+        dated=dated if any(row.accuracy is not None for _, row in dated) else [],
+        marks=marks,
+        acts=[(at, mark.action) for mark in marks[::-1] if (at := _moment(mark.when)) is not None],
+        classes=_weakest(rows)[: len(charts.MARKERS)],
+        variants=list({name: None for row in rows[::-1] for name in row.sizes})[: len(charts.MARKERS)],
+        steps=_slowest(rows)[:_STEPS],
+        sections=SECTIONS,
+        compared=_compared(rows),
     )
+
+
+def _weakest(rows: Sequence[Row]) -> list[str]:
+    """The classes, those first that are recognised least."""
+    labels = {label for row in rows for label in row.recalls}
+    return sorted(labels, key=lambda it: (mean(row.recalls[it] for row in rows if it in row.recalls), it))
+
+
+def _slowest(rows: Sequence[Row]) -> list[str]:
+    """The steps, those first that took longest in all."""
+    spent: Counter[str] = Counter()
+    for row in rows:
+        spent.update(row.steps)
+    return [step for step, _ in spent.most_common()]
+
+
+def _compared(rows: Sequence[Row]) -> list[dict[str, object]]:
+    """What the page's script holds side by side, newest run first, but lines that all runs have alike."""
+    texts: dict[tuple[str, str], Counter[str]] = {}
+    for row in rows:
+        for section, lines in row.said.items():
+            for what, text in lines.items():
+                texts.setdefault((section, what), Counter())[text] += 1
+    having = Counter(section for row in rows for section in row.said)
+    alike = {key for key, seen in texts.items() if max(seen.values()) == having[key[0]]}
+    return [
+        {
+            "run": row.run,
+            "name": row.name,
+            "outcome": BADGES[row.outcome][0],
+            "slices": {
+                item.name: [item.accuracy, item.low, item.high]
+                for item in row.slices
+                if item.accuracy is not None
+            },
+            "said": {
+                section: {what: text for what, text in lines.items() if (section, what) not in alike}
+                for section, lines in row.said.items()
+            },
+        }
+        for row in rows[::-1]
+    ]
+
+
+def _exclusions(rows: Iterable[Row]) -> set[Mark]:
+    return {
+        Mark(item.when, "exclude", reason=item.reason, span=item.span)
+        for row in rows
+        for item in row.excluded
+    }
 
 
 def _moment(text: str) -> datetime | None:
@@ -84,16 +190,20 @@ def _moment(text: str) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
 
 
-def _sentence(model: str, rows: Sequence[Row]) -> str:
+def _sentence(model: str, rows: Sequence[Row], changes: Sequence[Mark]) -> str:
+    if changes and changes[-1].action != "push":
+        last, what = changes[-1], f"Version {changes[-1].to_version} of {model} is in production"
+        return f"{what} since {words.day(last.when)}, by {last.action} from version {last.from_version}."
     pushed = [row for row in rows if row.outcome == "pushed"]
     if not rows:
         return f"No run of {model} yet."
     if not pushed:
         return f"No run of {model} has pushed a version yet; there were {len(rows)}."
-    last = pushed[-1]
     since = len(rows) - 1 - max(number for number, row in enumerate(rows) if row.outcome == "pushed")
     when = f"{since} run{'s' if since > 1 else ''} ago" if since else "by the last run"
-    return f"Version {last.version} of {model} was pushed {when}, on {words.day(last.started_at)}."
+    return (
+        f"Version {pushed[-1].version} of {model} was pushed {when}, on {words.day(pushed[-1].started_at)}."
+    )
 
 
 def _figures(rows: Sequence[Row]) -> list[Figure]:

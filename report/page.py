@@ -1,4 +1,4 @@
-"""From facts to HTML: one self-contained page, without a script and without a request.
+"""From facts to HTML: one self-contained page, without a request, and without a script but for the index.
 
 Everything that comes from people (labels, file names, reasons) is escaped by the templates; only the charts,
 which escape what they are given themselves, go in as they are.
@@ -65,6 +65,7 @@ def _environment() -> Any:
     )
     for name in ("percent", "points", "count", "megabytes", "milliseconds", "seconds", "moment", "day"):
         made.filters[name] = getattr(words, name)
+    made.policies["json.dumps_kwargs"] = {}  # as jinja has it, keys would be sorted
     made.filters["setting"] = words.setting
     made.globals |= {"titles": SECTIONS, "unknown": words.UNKNOWN, "charts": charts}
     return made

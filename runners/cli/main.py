@@ -23,6 +23,10 @@ COMMANDS = {
     "runs": ("releases", "All runs, newest first."),
     "show": ("releases", "One run: steps, verdicts, reasons."),
     "report": ("report", "The page of a run: makes it where it is missing, prints its path."),
+    "diff": (
+        "diff",
+        "Two runs side by side: settings, data, metrics beyond chance or not, edge files, time.",
+    ),
     "tensorboard": (
         "tensorboard",
         "TensorBoard on the training of a run (the last that trained), or of several; Ctrl-C ends it.",

@@ -1,9 +1,14 @@
 """`edgeline status, runs, show, verify, rollback, promote`: what is in production, what happened, and why."""
 
+from collections.abc import Sequence
+from datetime import datetime
+from typing import get_args
+
 import click
 from msgspec import to_builtins
 
-from errors import EdgelineError
+from errors import EdgelineError, UsageError
+from records.outcome import Ending
 from records.run import Run
 from release import store
 from runners.cli import options
@@ -14,6 +19,7 @@ from runners.shared.progress_text import duration
 from runners.shared.runs import find_run, read_runs
 from runners.shared.stdout import print_json, say
 
+_DAY = click.DateTime(["%Y-%m-%d"])
 _reason = click.option("--reason", required=True, metavar="R", help="why, for the audit log")
 
 
@@ -64,16 +70,42 @@ def status(place: Place, as_json: bool) -> int:
 
 @click.command(cls=Command)
 @options.runs_of
+@click.option(
+    "--outcome",
+    "outcomes",
+    type=click.Choice(get_args(Ending)),
+    multiple=True,
+    help="only those that ended so; may be repeated",
+)
+@click.option(
+    "--since", type=_DAY, metavar="DAY", help="only those begun on this day (UTC, 2026-01-31) or after"
+)
+@click.option("--until", type=_DAY, metavar="DAY", help="only those begun on this day or before")
 @options.as_json
-def runs(place: Place, as_json: bool) -> int:
+def runs(
+    place: Place, outcomes: Sequence[str], since: datetime | None, until: datetime | None, as_json: bool
+) -> int:
     """All runs, newest first."""
-    known = read_runs(place.workspace, place.workload)[::-1]
+    first, last = (f"{day:%Y-%m-%d}" if day else "" for day in (since, until))
+    if last and first > last:
+        raise UsageError(
+            f"--since {first} is after --until {last}.",
+            "No run can be on both sides.",
+            "Turn them round.",
+        )
+    every = read_runs(place.workspace, place.workload)[::-1]
+    known = [
+        run
+        for run in every
+        if run.outcome in (outcomes or (run.outcome,))
+        and first <= run.started_at[:10] <= (last or run.started_at[:10])
+    ]
     if as_json:
         keys = ("id", "workload", "outcome", "exit_code", "started_at", "seconds", "version", "reasons")
         print_json([{key: getattr(run, key) for key in keys} for run in known])
         return 0
     if not known:
-        say(f"No run in {place.workspace} yet.")
+        say(f"None of {len(every)} runs is one of these." if every else f"No run in {place.workspace} yet.")
     for run in known:
         took = duration(run.seconds) if run.seconds is not None else ""
         version = f"version {run.version}" if run.outcome == "pushed" else ""
@@ -83,7 +115,7 @@ def runs(place: Place, as_json: bool) -> int:
 
 
 @click.command(cls=Command)
-@click.argument("run_id", metavar="RUN", help="the id of a run, or latest")
+@click.argument("run_id", metavar="RUN", help="the id of a run, latest, or production")
 @options.runs_of
 @options.as_json
 def show(run_id: str, place: Place, as_json: bool) -> int:

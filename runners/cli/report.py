@@ -6,34 +6,36 @@ from typing import Any
 import click
 from msgspec import to_builtins
 
-from errors import UsageError
-from locations import Location, folders_in, locate, read_bytes
+from errors import EdgelineError
+from locations import locate
+from release.history import read_history
+from release.layout import PushFolder
 from report import records
-from report.collect import collect
 from report.facts import Facts
-from report.index import Row, make_row, render_index
+from report.index import Mark, make_row, render_index
 from runners.cli import options
 from runners.cli.commands import Command
+from runners.cli.found_runs import find_all, find_facts
 from runners.cli.options import Place
-from runners.local.report import about, find_sources, write_report
-from runners.shared.runs import find_run, read_all
-from runners.shared.stdout import print_json, say
+from runners.cli.releases import settle
+from runners.local.report import write_report
+from runners.shared.runs import find_run
+from runners.shared.stdout import note, print_json, say
 
 
 @click.command(cls=Command)
-@click.argument("run_id", default="latest", metavar="[RUN]", help="the id of a run, or latest (latest)")
+@click.argument(
+    "run_id", default="latest", metavar="[RUN]", help="the id of a run, latest, or production (latest)"
+)
 @options.releases_of
 @options.as_json
-@click.option("--index", is_flag=True, help="one page of all runs instead")
+@click.option("--index", is_flag=True, help="one page of all runs instead, on which two can be compared")
 def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
     """The page of a run: makes it where it is missing, prints its path."""
     if index:
-        page, model, rows = _rows_of_store(place, place.store) if place.store else _rows_of_workspace(place)
-        records.write_file(page, render_index(model, rows).encode())
-        found = {"model": model, "report": str(page), "runs": to_builtins(rows)}
+        page, found = _index(place)
     else:
-        made = _from_store(place, place.store, run_id) if place.store else _from_workspace(place, run_id)
-        page, facts = made
+        page, facts = _from_store(place, run_id) if place.store else _from_workspace(place, run_id)
         found = {"run": facts.about.run, "report": str(page), "facts": to_builtins(facts)}
     if as_json:
         print_json(found)
@@ -44,7 +46,7 @@ def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
 
 def _from_workspace(place: Place, run_id: str) -> tuple[Path, Facts]:
     folder, run = find_run(place.workspace, run_id, place.workload)
-    page = folder.path.absolute() / "report.html"
+    page = folder.path.absolute() / records.PAGE
     facts = records.read(folder.path)
     # A page that was made while the run went on is not the page of the run that ended.
     if facts is None or facts.about.outcome != run.outcome or not page.is_file():
@@ -54,71 +56,33 @@ def _from_workspace(place: Place, run_id: str) -> tuple[Path, Facts]:
     return page, facts
 
 
-def _from_store(place: Place, store: str, run_id: str) -> tuple[Path, Facts]:
+def _from_store(place: Place, run_id: str) -> tuple[Path, Facts]:
     """The page of a run on a cluster; from an object store it is brought here."""
-    root, model = _records(store, place.workload)
-    found = records.read_all(root)
-    chosen = [item for item in found if run_id in ("latest", item[1].about.run)]
-    if not chosen:
-        raise UsageError(
-            f"There is no record of a run {run_id!r} of {model} in {store}.",
-            f"It holds the records of {len(found)} runs of it.",
-            "`edgeline report --index --store ...` shows them.",
+    found = find_facts(place, run_id)
+    if found.page is None:
+        raise EdgelineError(
+            f"The record of run {found.facts.about.run} has no page.",
+            f"{found.folder} has its facts alone: what wrote them did not come to the page.",
+            "`--json` prints the facts; `edgeline report --index` has a row of them.",
         )
-    folder, facts = chosen[-1]
-    if isinstance(folder, Path):
-        return (folder / records.PAGE).absolute(), facts
-    page = _brought(place, model, facts.about.run)
-    records.write_file(page, read_bytes(folder / records.PAGE))
-    return page, facts
+    return found.page, found.facts
 
 
-def _records(store: str, named: str | None) -> tuple[Location, str]:
-    """Where a cluster keeps the records of the model's runs, and the model's name."""
-    root = locate(store) / "runs"
-    models = sorted(folders_in(root))
-    model = named or (models[0] if len(models) == 1 else None)
-    if model is None and models:
-        raise UsageError(
-            f"{store} holds the records of {' and '.join(models)}.",
-            "A report is of one model.",
-            f"Name it: --workload {models[0]}.",
-        )
-    if model is None or model not in models:
-        what = f"run of {model}" if model else "run"
-        raise UsageError(
-            f"There is no record of a {what} in {root}.",
-            "Each run on a cluster leaves one there when it ends.",
-            "Give the place that the cluster pushes to (kubeflow.push).",
-        )
-    return root / model, model
+def _index(place: Place) -> tuple[Path, dict[str, Any]]:
+    """Writes the page of all runs; returns where, and what `--json` prints of it."""
+    model, pages, found = find_all(place)
+    rows = [make_row(item.facts, item.link) for item in found]
+    name = "index.html" if place.store else f"index-{model}.html"
+    records.write_file(pages / name, render_index(model, rows, _changes(place, model)).encode())
+    return pages / name, {"model": model, "report": str(pages / name), "runs": to_builtins(rows)}
 
 
-def _brought(place: Place, model: str, name: str) -> Path:
-    """Where a page from a store lies here."""
-    return place.workspace.absolute() / "reports" / model / f"{name}.html"
-
-
-def _rows_of_workspace(place: Place) -> tuple[Path, str, list[Row]]:
-    model = find_run(place.workspace, "latest", place.workload)[1].workload
-    rows = []
-    for folder, run in read_all(place.workspace):
-        if run.workload != model:
-            continue
-        facts = records.read(folder.path)
-        if facts is None or facts.about.outcome != run.outcome:
-            facts = collect(find_sources(folder), about(run, folder))
-        linked = (folder.path / records.PAGE).is_file()
-        rows.append(make_row(facts, f"{run.id}/{records.PAGE}" if linked else None))
-    return place.workspace.absolute() / "runs" / f"index-{model}.html", model, rows
-
-
-def _rows_of_store(place: Place, store: str) -> tuple[Path, str, list[Row]]:
-    root, model = _records(store, place.workload)
-
-    def link(folder: Any, run: str) -> str | None:
-        here = folder / records.PAGE if isinstance(folder, Path) else _brought(place, model, run)
-        return here.absolute().as_uri() if here.is_file() else None
-
-    rows = [make_row(facts, link(folder, facts.about.run)) for folder, facts in records.read_all(root)]
-    return _brought(place, model, "index"), model, rows
+def _changes(place: Place, model: str) -> list[Mark]:
+    """What put which release in production; none, with a word of it, where the store cannot be read."""
+    root = settle(place)[1]
+    try:
+        changes = read_history(PushFolder(locate(root)), model).changes
+    except (EdgelineError, OSError) as error:
+        note(f"The history of releases could not be read, and is not on the page: {error}")
+        return []
+    return [Mark(item.when, item.action, item.to_version, item.from_version, item.reason) for item in changes]

@@ -28,7 +28,7 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
 
 
 @click.command(cls=Command)
-@click.argument("run_ids", nargs=-1, metavar="[RUN]...")
+@click.argument("run_ids", nargs=-1, metavar="[RUN]...", help="ids of runs, latest, or production")
 @options.runs_of
 @click.option("--all", "every", is_flag=True, help="every run that trained, and those to come")
 @click.option(

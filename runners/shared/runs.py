@@ -15,6 +15,9 @@ from records.json_file import convert
 from records.run import RUN, Run, Step
 from runners.shared.events import EventReader
 
+# The name of the run that pushed what is in production.
+PRODUCTION = "production"
+
 
 class RunFolder:
     """The folder of one run."""
@@ -106,7 +109,9 @@ def read_runs(workspace: Path, workload: str | None = None) -> list[Run]:
 
 
 def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple[RunFolder, Run]:
-    """The run of that id, or the newest one for `latest`, of one workload where it is named.
+    """The run of that id, the newest one for `latest`, or for `production` the one that pushed what is there.
+
+    The last two are of one workload where it is named, else of that of the newest run.
 
     Raises:
         UsageError: There is none.
@@ -118,7 +123,8 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
             "Nothing has been run there yet.",
             "Run `python runners/local_runner.py`, or name another workspace with --workspace DIR.",
         )
-    if run_id == "latest":
+    known_as = ""
+    if run_id in ("latest", PRODUCTION):
         newest = list(runs.values())[-1]
         found = [item for item in runs.values() if workload in (None, item[1].workload)]
         if not found:
@@ -127,15 +133,35 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
                 f"Its newest run is one of {newest[1].workload}.",
                 "`edgeline runs` lists what it holds.",
             )
-        return found[-1]
+        if run_id == "latest":
+            return found[-1]
+        run_id = in_production(found[-1][1].push, found[-1][1].workload)
+        known_as = ", which pushed what is in production,"
     if run_id not in runs:
         near = difflib.get_close_matches(run_id, runs, 1, cutoff=0.5)
         raise UsageError(
-            f"There is no run {run_id!r} in {workspace}.",
+            f"There is no run {run_id!r}{known_as} in {workspace}.",
             f"It holds {len(runs)} runs; the newest is {list(runs)[-1]}.",
             f"Did you mean {near[0]}?" if near else "`edgeline runs` lists them.",
         )
     return runs[run_id]
+
+
+def in_production(push: str, model: str) -> str:
+    """The id of the run that pushed what is in production.
+
+    Raises:
+        UsageError: Nothing of the model is.
+    """
+    from release.releases import current
+
+    if (release := current(push, model)) is None:
+        raise UsageError(
+            f"Nothing of {model} is in production in {push}.",
+            "So no run has pushed it.",
+            "`edgeline runs` lists the runs; name one by its id, or latest.",
+        )
+    return release.manifest.run
 
 
 def mark_killed(workspace: Path) -> None:

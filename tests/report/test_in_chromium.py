@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from report.compare import render_diff
 from report.index import make_row, render_index
 from report.page import render_run
 from tests.report.runs import a_failed_run, a_hostile_run, a_run, pictures
+from tests.report.test_compare import beside
 from tests.report.test_index import weeks
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -41,6 +43,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         "hostile": render_run(a_hostile_run(), pictures(), a_hostile_run()),
         "failed": render_run(a_failed_run(), {}, None),
         "index": render_index("shelf", [*weeks(60), make_row(a_failed_run(), None)]),
+        "diff": render_diff(beside(a_run(many), a_hostile_run()), [None, None]),
     }
     for name, page in made.items():
         (folder / f"{name}.html").write_text(page, encoding="utf-8")
@@ -72,7 +75,7 @@ class Opened:
         return self.page.eval_on_selector(selector, f"e => getComputedStyle(e).{what}")
 
 
-@pytest.mark.parametrize("name", ["run", "wide", "hostile", "failed", "index"])
+@pytest.mark.parametrize("name", ["run", "wide", "hostile", "failed", "index", "diff"])
 def test_a_page_is_silent_asks_for_nothing_and_fits_a_phone(browser, pages, name):
     with Opened(browser, pages[name], PHONE) as opened:
         outside = [url for url in opened.asked if not url.startswith("data:")]
@@ -85,6 +88,21 @@ def test_a_page_is_silent_asks_for_nothing_and_fits_a_phone(browser, pages, name
             ".map(s => 11 * s.clientWidth / s.viewBox.baseVal.width)"
         )
         assert all(size > 9 for size in sizes)
+
+
+def test_two_runs_are_chosen_and_compared_without_a_server(browser, pages):
+    with Opened(browser, pages["index"], PHONE) as opened:
+        first, second = opened.page.locator("#compare select").all()
+        # The newest is the run that failed.
+        assert "failed" in second.inner_text().splitlines()[0]
+        first.select_option(index=2)
+        second.select_option(index=5)
+        rows = [row.split("\t") for row in opened.page.inner_text("#compare table").splitlines()]
+        assert ["Outcome", "pushed", "data refused"] in rows
+        second.select_option(index=6)
+        assert "within noise" in opened.page.inner_text("#compare table")
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == PHONE
+        assert opened.said == []
 
 
 def test_tables_scroll_inside_themselves_on_a_phone(browser, pages):

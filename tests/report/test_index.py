@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 from itertools import pairwise
@@ -5,7 +6,7 @@ from itertools import pairwise
 import pytest
 from msgspec import structs
 
-from report.index import make_row, render_index
+from report.index import Mark, make_row, render_index
 from tests.report.runs import HOSTILE, a_failed_run, a_run
 
 
@@ -32,9 +33,66 @@ def test_every_run_has_a_row_newest_first_with_why_it_was_not_pushed():
     assert "Version 9 of shelf was pushed 1 run ago, on 2026-01-09." in page
 
 
-def test_sixty_weeks_are_a_small_page_with_a_chart_for_each_width():
+def test_sixty_weeks_are_a_small_page_with_a_chart_over_time_for_each_width():
     page = render_index("shelf", list(weeks(60)))
-    assert page.count("<svg") == 2 and len(page) < 500_000
+    assert page.count('<div class="wide"><svg') == page.count('<div class="narrow"><svg') == 2
+    assert len(page) < 600_000
+
+
+def test_what_charts_show_is_said_in_words():
+    page = render_index("shelf", list(weeks(10)), [rollback("2026-01-05T12:00:00Z")])
+    said = {text.split(". ")[0]: text for text in re.findall(r'aria-label="([^"]+)"', page)}
+    overall = said["10 runs, 2026-01-01 to 2026-01-10"]
+    assert len(said) >= 3 and "7 pushed. 2 held. 1 refused. rollback on 2026-01-05" in overall
+    assert any(
+        text.startswith("Time by step of 10 runs; the longest took 1\u00a0min 41\u00a0s") for text in said
+    )
+    assert any(text.endswith("last: fp16 0.39\u00a0MB") for text in said)
+
+
+def rollback(when: str) -> Mark:
+    return Mark(when, "rollback", 1, 2, f"Worse, {HOSTILE}.")
+
+
+def test_rollbacks_and_excluded_weeks_are_marked_once_newest_first():
+    page = render_index(
+        "shelf", list(weeks(3)), [Mark("2026-01-02T00:00:00Z", "push", 2), rollback("2026-10-05T12:00:00Z")]
+    )
+    listed = re.findall(r"<tr><th>(2026-\d\d-\d\d)</th><td>([^<]+)</td>", page)
+    assert listed == [
+        ("2026-10-05", "rollback from version 2 to 1"),
+        ("2026-09-30", "span-00004 was excluded"),
+    ]
+    assert "Version 1 of shelf is in production since 2026-10-05, by rollback from version 2." in page
+    assert HOSTILE not in page
+
+
+def embedded(page: str) -> dict:
+    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', page)[1])
+
+
+def test_of_two_runs_the_script_has_what_differs_between_any_and_no_line_that_all_have_alike():
+    first, second = a_run(run="first"), a_run(run="second")
+    settings = {"trainer.epochs": "3", "seed": "20"}
+    second = replace(second, about=replace(second.about, settings=settings))
+    found = embedded(render_index("shelf", [make_row(first, None), make_row(second, None)]))
+    assert [run["run"] for run in found["runs"]] == ["second", "first"]
+    assert [run["said"]["Settings"] for run in found["runs"]] == [
+        {"trainer.epochs": "3"},
+        {"trainer.epochs": "16"},
+    ]
+    accuracy, low, high = found["runs"][0]["slices"]["all"]
+    assert low < accuracy == 0.925 < high
+    assert found["runs"][0]["said"]["Time"] == {}
+
+
+def test_nothing_that_people_write_ends_the_script():
+    facts = a_run(("</script><b>", "ok"), settings={"a": "</script><i>"})
+    page = render_index("shelf", [make_row(facts, None), make_row(a_run(), None)])
+    assert (
+        page.count("</script>") == 2
+        and "</script><i>" in embedded(page)["runs"][1]["said"]["Settings"].values()
+    )
 
 
 def test_outcomes_are_counted():
@@ -71,7 +129,7 @@ def test_where_the_clocks_disagree_with_the_order_the_order_is_drawn():
     rows[3] = structs.replace(rows[3], started_at="2099-01-01T03:00:00Z")
     rows[5] = structs.replace(rows[5], started_at="1970-01-01T00:00:00Z")
     page = render_index("shelf", rows)
-    assert page.count("in the order of the runs, whose clocks disagree") == 2
+    assert page.count("in the order of the runs, whose clocks disagree") == 4
     chart = page[page.index("<svg") : page.index("</svg>")]
     # The dots stand apart from each other, from left to right.
     places = [float(x) for x in re.findall(r'<use [^>]*\bx="([\d.]+)"', chart)][:6]

@@ -136,3 +136,55 @@ def test_the_latest_run_that_is_shown_is_one_of_the_model_that_was_named(edgelin
     assert json.loads(edgeline("show", "latest", "--json", "--workload", "shelf")[1])["workload"] == "shelf"
     code, said = edgeline("show", "latest", "--workload", "crates")
     assert code == 2 and "holds no run of crates" in said
+
+
+@pytest.fixture
+def four_runs(tmp_path, make_run):
+    for day, outcome in ((1, "pushed"), (8, "held"), (15, "refused"), (22, "held")):
+        folder = RunFolder(tmp_path / "workspace" / "runs" / f"202610{day:02d}-091233")
+        folder.path.mkdir(parents=True)
+        folder.write(
+            make_run(
+                id=folder.path.name,
+                number=day,
+                outcome=outcome,
+                exit_code=1,
+                started_at=f"2026-10-{day:02d}T23:59:59Z",
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "days"),
+    [
+        ([], [22, 15, 8, 1]),
+        (["--outcome", "held"], [22, 8]),
+        (["--outcome", "held", "--outcome", "pushed", "--until", "2026-10-08"], [8, 1]),
+        (["--since", "2026-10-08", "--until", "2026-10-15"], [15, 8]),
+        (["--since", "2026-10-23"], []),
+    ],
+)
+def test_runs_are_filtered_by_outcome_and_day_both_ends_included(edgeline, four_runs, arguments, days):
+    listed = json.loads(edgeline("runs", *arguments, "--json")[1])
+    assert [int(run["id"][6:8]) for run in listed] == days
+
+
+def test_a_filter_that_leaves_no_run_says_that_there_are_some(edgeline, four_runs):
+    assert edgeline("runs", "--outcome", "killed") == (0, "None of 4 runs is one of these.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--outcome", "hold"], "'hold' is not one of 'running', 'pushed'"),
+        (["--since", "2026-02-30"], "'2026-02-30' does not match the format"),
+        (["--until", "yesterday"], "'yesterday' does not match"),
+        (
+            ["--since", "2026-02-03", "--until", "2026-02-02"],
+            "--since 2026-02-03 is after --until 2026-02-02",
+        ),
+    ],
+)
+def test_a_filter_that_means_nothing_is_bad_usage(edgeline, four_runs, arguments, said):
+    code, out = edgeline("runs", *arguments)
+    assert code == 2 and said in out

@@ -1,12 +1,18 @@
 import json
+import re
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from locations import locate
 from records.run import Step
+from release import store as store_of_releases
 from report import records
 from runners.cli.main import main
-from runners.shared.runs import RunFolder
+from runners.shared.runs import RunFolder, read_all
+from tests.release.candidates import make_candidate
 from tests.report.runs import a_run
 
 
@@ -97,8 +103,6 @@ def test_a_workspace_without_a_run_is_said(report, workspace):
 @pytest.fixture(params=["folder", "bucket"])
 def store(request, tmp_path):
     """Where a cluster pushes to, with the records of three of its runs."""
-    from locations import locate
-
     place = str(tmp_path / "push") if request.param == "folder" else request.getfixturevalue("bucket")
     for number in (1, 2, 3):
         facts = a_run(run=f"{number}{number}-uuid", started_at=f"2026-10-0{number}T03:00:00Z")
@@ -107,8 +111,6 @@ def store(request, tmp_path):
 
 
 def test_the_page_of_a_run_on_a_cluster_comes_from_its_store(report, store):
-    from pathlib import Path
-
     code, out, _ = report("--store", store)
     assert code == 0 and Path(out.strip()).read_text() == "<p>run 3"
     code, out, _ = report("11-uuid", "--store", store)
@@ -121,9 +123,39 @@ def test_the_index_of_a_store_has_all_runs(report, store, workspace):
     code, out, _ = report("--index", "--store", store)
     page = workspace / "reports" / "shelf" / "index.html"
     assert (code, out) == (0, f"{page}\n")
-    assert page.read_text().count("-uuid</") == 3
-    # A link only where a page can be opened from here.
-    assert 'href="file://' in page.read_text()
+    links = re.findall(r'href="([^"]+)">\d\d-uuid</|href="([^"]+)">[^<]+-uuid</', page.read_text())
+    opened = [(page.parent / "".join(link).removeprefix("file://")).read_text() for link in links]
+    assert opened == ["<p>run 3", "<p>run 2", "<p>run 1"]
+
+
+def test_a_page_that_was_brought_while_the_run_went_on_is_brought_again(report, store):
+    early = a_run(run="44-uuid", outcome="running", started_at="2026-10-04T03:00:00Z")
+    records.write(locate(store) / "runs" / "shelf" / "44-uuid", early, "<p>early")
+    report("--index", "--store", store)
+    ended = replace(early, about=replace(early.about, outcome="pushed"))
+    records.write(locate(store) / "runs" / "shelf" / "44-uuid", ended, "<p>whole")
+    assert Path(report("44-uuid", "--store", store)[1].strip()).read_text() == "<p>whole"
+
+
+def test_the_index_marks_what_people_did_to_production(report, tmp_path, workspace):
+    root = str(tmp_path / "elsewhere")
+    for name in ("one", "two"):
+        store_of_releases.push(root, "shelf", make_candidate(tmp_path / name, name, size=100))
+    store_of_releases.rollback(root, "shelf", "two is worse at night")
+    for folder, _ in read_all(workspace):
+        folder.write(replace(folder.read(), push=root))
+    records.write(workspace / "runs" / "20261005-091233", a_run(), "<p>")
+    page = Path(report("--index")[1].strip()).read_text()
+    assert 'rollback from version 2 to 1</td><td class="muted">two is worse at night' in page
+    assert "Version 1 of shelf is in production since" in page
+
+
+def test_an_index_is_made_where_the_history_of_releases_cannot_be_read(report, workspace):
+    for folder, _ in read_all(workspace):
+        folder.write(replace(folder.read(), push="nosuch://bucket/push"))
+    code, out, err = report("--index")
+    assert code == 0 and Path(out.strip()).is_file()
+    assert err.startswith("The history of releases could not be read") and "nosuch://" in err
 
 
 def test_a_store_without_records_or_without_that_run_is_said(report, store, tmp_path):

@@ -6,9 +6,11 @@ import pytest
 
 from errors import UsageError
 from records.run import Problem, Step
+from release import store
 from runners.shared import runs
 from runners.shared.events import EventWriter
 from runners.shared.runs import RunFolder
+from tests.release.candidates import make_candidate
 
 
 def dead_pid():
@@ -209,3 +211,15 @@ def test_a_folder_that_no_run_made_is_no_obstacle(tmp_path, make_run, name):
     add_run(tmp_path, make_run(id="20261005-091233", outcome="pushed"))
 
     assert [run.id for run in runs.read_runs(tmp_path)] == ["20261005-091233"]
+
+
+def test_production_is_the_run_that_pushed_what_is_there_and_not_the_last_one_that_pushed(tmp_path, make_run):
+    push = str(tmp_path / "push")
+    for number, run in enumerate(("20261005-091233", "20261012-091233"), start=1):
+        add_run(tmp_path / "workspace", make_run(id=run, number=number, push=push))
+        store.push(push, "shelf", make_candidate(tmp_path / run, run, size=100, run=run))
+    assert runs.find_run(tmp_path / "workspace", "production")[1].id == "20261012-091233"
+    store.rollback(push, "shelf", "it is worse")
+    assert runs.find_run(tmp_path / "workspace", "production")[1].id == "20261005-091233"
+    with pytest.raises(UsageError, match="Nothing of crates is in production"):
+        runs.in_production(push, "crates")

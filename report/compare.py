@@ -1,0 +1,121 @@
+"""Two runs side by side: what differs in settings, data, metrics by slice, edge files and time."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from report import words
+from report.changes import Change, describe, side_by_side
+from report.facts import Facts, Slice
+from report.page import render
+from report.verdict import BADGES
+
+Verdict = Literal["better", "worse", "noise", "unknown"]
+
+# What of them is the same in both runs is left out; of all else the equal lines are shown too.
+_LONG = ("Settings", "Code", "Libraries", "Schema")
+SECTIONS = ("Settings", "Data", "Drift", "Schema", "Quarantine", "Edge files", "Time", "Code", "Libraries")
+
+
+@dataclass(frozen=True)
+class SlicePair:
+    """One slice in both runs; None where a run has nothing of it. The verdict is on the second one."""
+
+    kind: str
+    name: str
+    first: Slice | None
+    second: Slice | None
+    verdict: Verdict
+
+    @property
+    def difference(self) -> float | None:
+        """By how much the second is better, -1..1."""
+        known = [side.accuracy for side in (self.first, self.second) if side and side.accuracy is not None]
+        return known[1] - known[0] if len(known) == 2 else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs of one model, in the order in which they were named."""
+
+    first: Facts
+    second: Facts
+    slices: tuple[SlicePair, ...]
+    same_examples: int = 0  # that both were measured on; 0 where each was on its own eval split
+
+    @property
+    def sections(self) -> dict[str, tuple[Change, ...]]:
+        """The lines of each section that has any."""
+        texts = describe(self.first), describe(self.second)
+        found = {section: side_by_side(*texts, section) for section in SECTIONS}
+        for section in _LONG:
+            found[section] = tuple(line for line in found[section] if line.before != line.now)
+        return {section: lines for section, lines in found.items() if lines}
+
+    @property
+    def sentence(self) -> str:
+        """What came of the difference, overall."""
+        overall = next((pair for pair in self.slices if pair.kind == "overall"), None)
+        if overall is None or overall.difference is None:
+            return "Not both runs have a model to compare."
+        if overall.verdict == "noise":
+            return (
+                "Overall accuracy differs by no more than chance:"
+                f" {words.points(overall.difference)} points in the second run."
+            )
+        return (
+            f"The second run's model is {overall.verdict}:"
+            f" {words.points(overall.difference)} points of accuracy, which is outside of noise."
+        )
+
+    @property
+    def measured_on(self) -> str:
+        """What the metrics were measured on, and what their verdicts rest on."""
+        if self.same_examples:
+            noun = self.second.data.noun if self.second.data else "example"
+            on = f"On the {words.count(self.same_examples)} eval {noun}s that both models answered"
+            how = "verdicts by a paired bootstrap of these and of their sessions"
+        else:
+            on, how = "Each on its own eval split", "verdicts from both intervals (Newcombe)"
+        chance = "of 20 equal slices one looks different by chance"
+        return f"{on}. Intervals of 95 %, {how}: {chance}."
+
+
+def own_slices(first: Facts, second: Facts) -> tuple[SlicePair, ...]:
+    """The slices of both runs, each on its own eval split."""
+    sides: list[Mapping[tuple[str, str], Slice]] = [
+        {(item.kind, item.name): item for item in facts.evaluation.slices} if facts.evaluation else {}
+        for facts in (first, second)
+    ]
+    return tuple(
+        SlicePair(*key, sides[0].get(key), sides[1].get(key), judge(sides[0].get(key), sides[1].get(key)))
+        for key in {**sides[0], **sides[1]}
+    )
+
+
+def judge(first: Slice | None, second: Slice | None) -> Verdict:
+    """Whether two shares of different examples differ by more than chance, at 95 %.
+
+    By the interval of their difference that follows from Wilson's of each (Newcombe, 1998: Statistics in
+    Medicine 17, 873-890, method 10).
+    """
+    if first is None or second is None or first.accuracy is None or second.accuracy is None:
+        return "unknown"
+    if second.accuracy < first.accuracy:
+        return "worse" if judge(second, first) == "better" else "noise"
+    nearest = math.hypot(second.accuracy - second.low, first.high - first.accuracy)
+    return "better" if second.accuracy - first.accuracy > nearest else "noise"
+
+
+def render_diff(comparison: Comparison, links: Sequence[str | None]) -> str:
+    """The page; `links` are where the pages of both runs are, relative to it or absolute."""
+    pairs = zip((comparison.first, comparison.second), links, strict=True)
+    shares = [side for pair in comparison.slices for side in (pair.first, pair.second) if side]
+    return render(
+        "diff.html",
+        comparison=comparison,
+        runs=[(facts, link, *BADGES[facts.about.outcome]) for facts, link in pairs],
+        kinds=list(dict.fromkeys(pair.kind for pair in comparison.slices)),
+        floor=min(0.9, math.floor(min((side.low for side in shares), default=0.0) * 10) / 10),
+    )

@@ -1,0 +1,131 @@
+"""`edgeline diff RUN RUN`: two runs side by side, in the terminal and as a page."""
+
+from collections.abc import Iterator
+from textwrap import wrap
+
+import click
+from msgspec import to_builtins
+
+from errors import UsageError
+from report import records, words
+from report.changes import Change
+from report.compare import Comparison, SlicePair, own_slices, render_diff
+from report.facts import Facts, Slice
+from runners.cli import options
+from runners.cli.commands import Command
+from runners.cli.found_runs import find_facts
+from runners.cli.options import Place
+from runners.shared.stdout import print_json, say
+
+_WIDTH, _NAME = 80, 28
+# Slices that have a line whatever came of them, and verdicts that have one of any slice.
+_ALWAYS, _TOLD = ("overall", "class"), ("better", "worse")
+_COLUMN = (_WIDTH - _NAME - 4) // 2
+
+
+@click.command(cls=Command)
+@click.argument("first", metavar="RUN", help="the id of a run, latest, or production")
+@click.argument("second", metavar="RUN", help="the run that is held against it")
+@options.releases_of
+@options.as_json
+def diff(first: str, second: str, place: Place, as_json: bool) -> int:
+    """Two runs side by side: settings, data, metrics beyond chance or not, edge files, time."""
+    found = [find_facts(place, name) for name in (first, second)]
+    one, other = (item.facts for item in found)
+    if one.about.model != other.about.model:
+        raise UsageError(
+            f"Run {one.about.run} is of {one.about.model}, and run {other.about.run} of {other.about.model}.",
+            "Figures of two models say nothing of each other.",
+            "Name two runs of one model; `edgeline runs` lists them.",
+        )
+    comparison = Comparison(one, other, own_slices(one, other))
+    if (sources := [item.sources for item in found if item.sources is not None])[1:]:
+        from runners.local.same_examples import same_slices
+
+        slices, examples = same_slices(*sources)
+        comparison = Comparison(one, other, slices, examples) if examples else comparison
+    page = found[0].pages / f"diff-{one.about.run}-{other.about.run}.html"
+    records.write_file(page, render_diff(comparison, [item.link for item in found]).encode())
+    if as_json:
+        print_json(_document(comparison, str(page)))
+        return 0
+    for line in _lines(comparison):
+        say(line.replace("\u00a0", " "))
+    say(f"Page: {page}")
+    return 0
+
+
+def _document(comparison: Comparison, page: str) -> object:
+    sides = (comparison.first, comparison.second)
+    slices = [{**to_builtins(pair), "difference": pair.difference} for pair in comparison.slices]
+    return {
+        "model": comparison.first.about.model,
+        **{name: _brief(facts) for name, facts in zip(("first", "second"), sides, strict=True)},
+        "same_examples": comparison.same_examples,
+        "slices": slices,
+        "sections": {
+            name: [{"what": line.what, "first": line.before, "second": line.now} for line in lines]
+            for name, lines in comparison.sections.items()
+        },
+        "report": page,
+    }
+
+
+def _brief(facts: Facts) -> dict[str, object]:
+    keys = ("run", "outcome", "version", "started_at", "seconds", "reasons")
+    return {key: getattr(facts.about, key) for key in keys}
+
+
+def _lines(comparison: Comparison) -> Iterator[str]:
+    for name, facts in (("first", comparison.first), ("second", comparison.second)):
+        about = facts.about
+        version = f" version {about.version}" if about.outcome == "pushed" else ""
+        yield f"{name:<7} {about.run}  {about.outcome}{version}, {words.moment(about.started_at)}"
+        for reason in about.reasons if about.outcome != "pushed" else ():
+            yield from wrap(reason, _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
+    yield from wrap(comparison.sentence, _WIDTH)
+    if comparison.slices:
+        yield ""
+        yield from wrap(comparison.measured_on, _WIDTH)
+        yield f"{'':<20} {'first, interval':<22} {'second, interval':<22} {'points':>6}"
+        told = [pair for pair in comparison.slices if pair.kind in _ALWAYS or pair.verdict in _TOLD]
+        yield from map(_slice_line, told)
+        if others := len(comparison.slices) - len(told):
+            yield f"and {others} slices more, none of them beyond noise"
+    for section, lines in comparison.sections.items():
+        yield ""
+        yield f"{section:<{_NAME + 2}}{'first':<{_COLUMN + 2}}second"
+        for line in lines:
+            yield from _change_lines(line)
+
+
+def _slice_line(pair: SlicePair) -> str:
+    name = pair.name if pair.kind in ("overall", "class") else f"{pair.kind} {pair.name}"
+    verdict = f" {pair.verdict}" if pair.verdict in _TOLD else ""
+    return (
+        f"{_cut(name, 20):<20} {_share(pair.first):<22} {_share(pair.second):<22}"
+        f" {words.points(pair.difference):>6}{verdict}"
+    )
+
+
+def _share(side: Slice | None) -> str:
+    if side is None or side.accuracy is None:
+        return words.UNKNOWN
+    low, high = (f"{100 * end:.1f}" for end in (side.low, side.high))
+    return f"{words.percent(side.accuracy):>7}  {low} to {high}"
+
+
+def _change_lines(line: Change) -> Iterator[str]:
+    """One line, or what does not fit into its columns below it."""
+    name = f"{'*' if line.before != line.now else ' '} {_cut(line.what, _NAME - 2)}"
+    sides = {"first": line.before, "second": line.now}
+    if max(map(len, sides.values())) <= _COLUMN:
+        yield f"{name:<{_NAME + 2}}{line.before:<{_COLUMN + 2}}{line.now}"
+        return
+    yield name
+    for side, text in sides.items():
+        yield from wrap(text, _WIDTH, initial_indent=f"    {side:<8}", subsequent_indent=" " * 12)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,0 +1,122 @@
+"""The runs of a workspace, or those that a cluster has left in a store, and their pages."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from errors import UsageError
+from locations import Location, folders_in, locate, read_bytes
+from records.run import Run
+from report import records
+from report.collect import collect
+from report.facts import Facts
+from report.sources import Sources
+from runners.cli.options import Place
+from runners.local.report import about, find_sources
+from runners.shared.runs import PRODUCTION, RunFolder, find_run, in_production, read_all
+
+# A store answers in tens of milliseconds.
+_READERS = 16
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of a run. Its record lies in `folder`; `pages` is here, for pages of several runs."""
+
+    facts: Facts
+    folder: Location
+    pages: Path
+    sources: Sources | None = None  # its artifacts; None of a run on a cluster
+
+    @cached_property
+    def page(self) -> Path | None:
+        """Its page, which is brought here from an object store; None where there is none."""
+        here = self.folder.absolute() if isinstance(self.folder, Path) else self.pages / self.folder.name
+        try:
+            if not isinstance(self.folder, Path) and records.read(here) != self.facts:
+                records.write(here, self.facts, read_bytes(self.folder / records.PAGE).decode())
+        except FileNotFoundError:
+            return None
+        return here / records.PAGE if (here / records.PAGE).is_file() else None
+
+    @property
+    def link(self) -> str | None:
+        """Where a page in `pages` finds its page."""
+        if self.page is None:
+            return None
+        beside = self.page.is_relative_to(self.pages)
+        return self.page.relative_to(self.pages).as_posix() if beside else self.page.as_uri()
+
+
+def find_facts(place: Place, run_id: str) -> Found:
+    """The run of that id, `latest`, or `production`.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if place.store is None:
+        return _of_folder(place, *find_run(place.workspace, run_id, place.workload))
+    root, model = _records(place.store, place.workload)
+    wanted = in_production(place.store, model) if run_id == PRODUCTION else run_id
+    found = records.read_all(root)
+    chosen = [item for item in found if wanted in ("latest", item[1].about.run)]
+    if not chosen:
+        raise UsageError(
+            f"There is no record of a run {wanted!r} of {model} in {place.store}.",
+            f"It holds the records of {len(found)} runs of it.",
+            "`edgeline report --index --store ...` shows them.",
+        )
+    return Found(chosen[-1][1], chosen[-1][0], _pages(place, model))
+
+
+def find_all(place: Place) -> tuple[str, Path, list[Found]]:
+    """The model, the folder for pages of several of its runs, and its runs, oldest first.
+
+    Raises:
+        UsageError: There is none, or the store has several models and none is named.
+    """
+    if place.store is None:
+        model = find_run(place.workspace, "latest", place.workload)[1].workload
+        of_model = (item for item in read_all(place.workspace) if item[1].workload == model)
+        runs = [_of_folder(place, *item) for item in of_model]
+        return model, place.workspace.absolute() / "runs", runs
+    root, model = _records(place.store, place.workload)
+    pages = _pages(place, model)
+    runs = [Found(facts, folder, pages) for folder, facts in records.read_all(root)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        list(pool.map(lambda found: found.page, runs))
+    return model, pages, runs
+
+
+def _of_folder(place: Place, folder: RunFolder, run: Run) -> Found:
+    facts, sources = records.read(folder.path), find_sources(folder)
+    # Facts from while the run went on are not those of the run that ended.
+    if facts is None or facts.about.outcome != run.outcome:
+        facts = collect(sources, about(run, folder))
+    return Found(facts, folder.path, place.workspace.absolute() / "runs", sources)
+
+
+def _records(store: str, named: str | None) -> tuple[Location, str]:
+    """Where a cluster keeps the records of the model's runs, and the model's name."""
+    root = locate(store) / "runs"
+    models = sorted(folders_in(root))
+    model = named or (models[0] if len(models) == 1 else None)
+    if model is None and models:
+        raise UsageError(
+            f"{store} holds the records of {' and '.join(models)}.",
+            "A report is of one model.",
+            f"Name it: --workload {models[0]}.",
+        )
+    if model is None or model not in models:
+        what = f"run of {model}" if model else "run"
+        raise UsageError(
+            f"There is no record of a {what} in {root}.",
+            "Each run on a cluster leaves one there when it ends.",
+            "Give the place that the cluster pushes to (kubeflow.push).",
+        )
+    return root / model, model
+
+
+def _pages(place: Place, model: str) -> Path:
+    return place.workspace.absolute() / "reports" / model
