@@ -256,15 +256,10 @@ def timeline(
     places = days if ordered else [float(number) for number in range(len(rows))]
 
     def draw(axes: "Axes") -> None:
-        if classes:
-            for number, label in enumerate(classes):
-                known = [
-                    (at, row.recalls[label])
-                    for at, row in zip(places, rows, strict=True)
-                    if label in row.recalls
-                ]
-                _line(axes, number, known)
-        else:
+        for number, label in enumerate(classes):
+            placed = zip(places, rows, strict=True)
+            _line(axes, number, [(at, row.recalls[label]) for at, row in placed if label in row.recalls])
+        if not classes:
             _draw_accuracy(axes, places, rows)
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
         axes.locator_params(axis="y", nbins=5)
@@ -275,10 +270,8 @@ def timeline(
         for at, what in marks:
             colour, marker = _ACTS[what]
             axes.axvline(float(date2num(at)), color=colour, linewidth=1, linestyle=(0, (2, 3)))
-            foot = axes.get_xaxis_transform()
-            axes.plot(
-                [float(date2num(at))], [1], marker, color=colour, markersize=6, transform=foot, clip_on=False
-            )
+            top: Any = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+            axes.plot([float(date2num(at))], [1], marker, color=colour, markersize=6, **top)
         _label_days(axes, width)
 
     return _drawn(name, _alt_of(runs, marks, classes), draw, width, height=230)
@@ -289,9 +282,8 @@ def _alt_of(runs: "Sequence[Dated]", marks: Sequence[Act], classes: Sequence[str
     rows = [row for _, row in runs]
     said = [f"{len(rows)} runs, {runs[0][0]:%Y-%m-%d} to {runs[-1][0]:%Y-%m-%d}"]
     series = {label: [row.recalls[label] for row in rows if label in row.recalls] for label in classes}
-    for what, values in (
-        series or {"accuracy": [row.accuracy for row in rows if row.accuracy is not None]}
-    ).items():
+    series = series or {"accuracy": [row.accuracy for row in rows if row.accuracy is not None]}
+    for what, values in series.items():
         if values:
             said.append(f"{what} from {values[0]:.1%} to {values[-1]:.1%}, lowest {min(values):.1%}")
     said += [f"{number} {outcome}" for outcome, number in Counter(row.outcome for row in rows).items()]

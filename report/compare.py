@@ -59,27 +59,20 @@ class Comparison:
         overall = next((pair for pair in self.slices if pair.kind == "overall"), None)
         if overall is None or overall.difference is None:
             return "Not both runs have a model to compare."
+        by = f"{words.points(overall.difference)} points of accuracy"
         if overall.verdict == "noise":
-            return (
-                "Overall accuracy differs by no more than chance:"
-                f" {words.points(overall.difference)} points in the second run."
-            )
-        return (
-            f"The second run's model is {overall.verdict}:"
-            f" {words.points(overall.difference)} points of accuracy, which is outside of noise."
-        )
+            return f"The models differ by no more than chance: {by} for the second."
+        return f"The second run's model is {overall.verdict}: {by}, which is outside of noise."
 
     @property
     def measured_on(self) -> str:
         """What the metrics were measured on, and what their verdicts rest on."""
+        on, how = "Each on its own eval split", "by both intervals (Newcombe)"
         if self.same_examples:
-            noun = self.second.data.noun if self.second.data else "example"
-            on = f"On the {words.count(self.same_examples)} eval {noun}s that both models answered"
-            how = "verdicts by a paired bootstrap of these and of their sessions"
-        else:
-            on, how = "Each on its own eval split", "verdicts from both intervals (Newcombe)"
+            on = f"On the {words.count(self.same_examples)} eval examples that both models answered"
+            how = "by a paired bootstrap of these and of their sessions"
         chance = "of 20 equal slices one looks different by chance"
-        return f"{on}. Intervals of 95 %, {how}: {chance}."
+        return f"{on}. Intervals of 95 %, verdicts {how}: {chance}."
 
 
 def own_slices(first: Facts, second: Facts) -> tuple[SlicePair, ...]:

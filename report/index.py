@@ -155,13 +155,12 @@ def _compared(rows: Sequence[Row]) -> list[dict[str, object]]:
     alike = {key for key, seen in texts.items() if max(seen.values()) == having[key[0]]}
     return [
         {
-            "run": row.run,
             "name": row.name,
             "outcome": BADGES[row.outcome][0],
             "slices": {
-                item.name: [item.accuracy, item.low, item.high]
-                for item in row.slices
-                if item.accuracy is not None
+                "Accuracy" if it.kind == "overall" else f"Recall of {it.name}": [it.accuracy, it.low, it.high]
+                for it in row.slices
+                if it.accuracy is not None
             },
             "said": {
                 section: {what: text for what, text in lines.items() if (section, what) not in alike}
@@ -173,11 +172,8 @@ def _compared(rows: Sequence[Row]) -> list[dict[str, object]]:
 
 
 def _exclusions(rows: Iterable[Row]) -> set[Mark]:
-    return {
-        Mark(item.when, "exclude", reason=item.reason, span=item.span)
-        for row in rows
-        for item in row.excluded
-    }
+    excluded = {item for row in rows for item in row.excluded}
+    return {Mark(item.when, "exclude", reason=item.reason, span=item.span) for item in excluded}
 
 
 def _moment(text: str) -> datetime | None:

@@ -10,7 +10,7 @@ from errors import UsageError
 from report import records, words
 from report.changes import Change
 from report.compare import Comparison, SlicePair, own_slices, render_diff
-from report.facts import Facts, Slice
+from report.facts import Slice
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.found_runs import find_facts
@@ -55,25 +55,16 @@ def diff(first: str, second: str, place: Place, as_json: bool) -> int:
     return 0
 
 
-def _document(comparison: Comparison, page: str) -> object:
-    sides = (comparison.first, comparison.second)
-    slices = [{**to_builtins(pair), "difference": pair.difference} for pair in comparison.slices]
+def _document(comparison: Comparison, page: str) -> dict[str, object]:
+    sides = {"first": comparison.first, "second": comparison.second}
+    keys = ("run", "outcome", "version", "started_at", "seconds", "reasons")
     return {
-        "model": comparison.first.about.model,
-        **{name: _brief(facts) for name, facts in zip(("first", "second"), sides, strict=True)},
+        **{side: {key: getattr(facts.about, key) for key in keys} for side, facts in sides.items()},
         "same_examples": comparison.same_examples,
-        "slices": slices,
-        "sections": {
-            name: [{"what": line.what, "first": line.before, "second": line.now} for line in lines]
-            for name, lines in comparison.sections.items()
-        },
+        "slices": [{**to_builtins(pair), "difference": pair.difference} for pair in comparison.slices],
+        "sections": to_builtins(comparison.sections),
         "report": page,
     }
-
-
-def _brief(facts: Facts) -> dict[str, object]:
-    keys = ("run", "outcome", "version", "started_at", "seconds", "reasons")
-    return {key: getattr(facts.about, key) for key in keys}
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:

@@ -76,12 +76,12 @@ def test_of_two_runs_the_script_has_what_differs_between_any_and_no_line_that_al
     settings = {"trainer.epochs": "3", "seed": "20"}
     second = replace(second, about=replace(second.about, settings=settings))
     found = embedded(render_index("shelf", [make_row(first, None), make_row(second, None)]))
-    assert [run["run"] for run in found["runs"]] == ["second", "first"]
+    assert [run["name"][-6:] for run in found["runs"]] == ["second", " first"]
     assert [run["said"]["Settings"] for run in found["runs"]] == [
         {"trainer.epochs": "3"},
         {"trainer.epochs": "16"},
     ]
-    accuracy, low, high = found["runs"][0]["slices"]["all"]
+    accuracy, low, high = found["runs"][0]["slices"]["Accuracy"]
     assert low < accuracy == 0.925 < high
     assert found["runs"][0]["said"]["Time"] == {}
 

@@ -80,7 +80,7 @@ def test_as_json_it_has_slices_with_intervals_and_every_difference(diff):
     overall = found["slices"][0]
     assert overall["verdict"] == "worse" and overall["difference"] == pytest.approx(-0.175)
     assert overall["second"]["low"] < overall["second"]["accuracy"] < overall["second"]["high"]
-    assert {"what": "trainer.epochs", "first": "16", "second": "3"} in found["sections"]["Settings"]
+    assert {"what": "trainer.epochs", "before": "16", "now": "3"} in found["sections"]["Settings"]
     assert Path(found["report"]).is_file()
 
 
