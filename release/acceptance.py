@@ -68,8 +68,7 @@ def distrust(manifest: Manifest, key: str | None) -> EdgelineError | None:
         return EdgelineError(
             f"{what} is {how}. Expected a signature with {key}.",
             "Whoever has the key that was given did not release this.",
-            "Look whether it is the right key; if so, use a release that it signed"
-            " (a run signs with push.key=FILE).",
+            "If the key is right, do not use this. A run signs what it pushes with push.key=FILE.",
         )
     if is_expired(manifest):
         return EdgelineError(

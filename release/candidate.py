@@ -12,7 +12,7 @@ from labels import check_labels, render_labels
 from release import durable, manifest
 from release.documents import measure_file, render
 from release.layout import LABELS, MANIFEST, PREPROCESSING, SIGNATURE, PushFolder, checked_name
-from release.signing import public_half
+from release.signing import digits_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -108,7 +108,7 @@ def _manifest_of(candidate: Candidate, scratch: Path, model: str, version: int) 
     said = {name: getattr(candidate, name) for name in _SAID_BY_THE_CANDIDATE}
     new = {name: value for name in _SAID_IF_SET if (value := getattr(candidate, name))}
     if candidate.signing_key:
-        new["signed_by"] = public_half(candidate.signing_key)
+        new["signed_by"] = digits_of(candidate.signing_key.public_key())
     return {
         **said,
         **new,

@@ -112,10 +112,7 @@ def lowest_epoch(known: Iterable[Release]) -> int:
 
 
 def newest_readable(root: str | Location, model: str) -> tuple[Release, ...]:
-    """What is in production, if anything; every release that can be read, where that one cannot be.
-
-    As rollback epochs in production only rise, the highest is among them.
-    """
+    """What is in production, if anything, and so of the highest epoch; if it is damaged, all that are not."""
     try:
         found = current(root, model)
     except EdgelineError:

@@ -14,12 +14,11 @@ from errors import UsageError
 from locations import read_bytes
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 # The private key itself, as PEM, where no setting names its file.
 KEY_VARIABLE = "EDGELINE_SIGNING_KEY"
 PRIVATE, PUBLIC = "edgeline.key.pem", "edgeline.pub.pem"
-_LARGEST = 10_000  # bytes; a key of ours has 119
 
 
 def signing_key(path: str | None) -> "Ed25519PrivateKey | None":
@@ -28,9 +27,10 @@ def signing_key(path: str | None) -> "Ed25519PrivateKey | None":
     Raises:
         UsageError: It cannot be read, or is no private key of Ed25519. Nothing of it is told.
     """
-    if path is None and not (pem := os.environ.get(KEY_VARIABLE, "").encode()):
+    pem = os.environ.get(KEY_VARIABLE, "").encode()
+    if path is None and not pem:
         return None
-    key: Ed25519PrivateKey = _parse(pem if path is None else _read(path), path or KEY_VARIABLE, PRIVATE)
+    key: Ed25519PrivateKey = _load(path, PRIVATE) if path else _load(KEY_VARIABLE, PRIVATE, pem)
     return key
 
 
@@ -40,12 +40,12 @@ def public_key(path: str) -> str:
     Raises:
         UsageError: It cannot be read, or is no public key of Ed25519.
     """
-    return _digits(_parse(_read(path), path, PUBLIC))
+    return digits_of(_load(path, PUBLIC))
 
 
-def public_half(key: "Ed25519PrivateKey") -> str:
-    """The public key of a private one, as 64 hexadecimal digits."""
-    return _digits(key.public_key())
+def digits_of(public: "Ed25519PublicKey") -> str:
+    """A public key as 64 hexadecimal digits."""
+    return public.public_bytes_raw().hex()
 
 
 def is_signed(content: bytes, signature: bytes, public: str) -> bool:
@@ -93,43 +93,25 @@ def make_pair(folder: Path) -> str:
                 "Use that pair, or make another one elsewhere with --out DIR.",
             ) from error
         raise
-    return public_half(key)
+    return digits_of(key.public_key())
 
 
-def _read(path: str) -> bytes:
-    try:
-        return read_bytes(Path(path), _LARGEST)
-    except OSError as error:
-        raise UsageError(
-            f"The key {path} cannot be read: {error.strerror or error}.",
-            "It is needed for the signature of a release.",
-            "Name the file of a key; `edgeline keys new` makes a pair.",
-        ) from error
-
-
-def _parse(pem: bytes, where: str, name: str) -> Any:
-    """The key of Ed25519 in `pem`, as files called `name` hold it."""
+def _load(where: str, name: str, pem: bytes | None = None) -> Any:
+    """The key in a file, or in `pem`; `name` is what we call the file of such a key."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric import ed25519
 
-    wanted = ed25519.Ed25519PrivateKey if name == PRIVATE else ed25519.Ed25519PublicKey
+    kind, use = ("private", "signed") if name == PRIVATE else ("public", "checked")
+    found = f"{where} holds no {kind} key of Ed25519, as PEM without a passphrase."
     try:
-        key: object = (
-            form.load_pem_private_key(pem, None) if name == PRIVATE else form.load_pem_public_key(pem)
-        )
+        pem = read_bytes(Path(where), most=10_000) if pem is None else pem
+        key: Any = form.load_pem_private_key(pem, None) if name == PRIVATE else form.load_pem_public_key(pem)
+        if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey):
+            return key
+    except OSError as error:
+        found = f"The key {where} cannot be read: {error.strerror or error}."
     except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError where it has a passphrase
-        key = None
-    if not isinstance(key, wanted):
-        kind, use = ("private", "signed") if name == PRIVATE else ("public", "checked")
-        raise UsageError(
-            f"{where} holds no {kind} key of Ed25519, as PEM without a passphrase.",
-            f"With anything else no release can be {use}.",
-            f"Give what is in {name} of a pair; `edgeline keys new` makes one.",
-        )
-    return key
-
-
-def _digits(public: Any) -> str:
-    digits: str = public.public_bytes_raw().hex()
-    return digits
+        pass
+    do = f"Give what is in {name} of a pair; `edgeline keys new` makes one."
+    raise UsageError(found, f"Without such a key no release can be {use}.", do)

@@ -90,8 +90,7 @@ def read_bundle(place: Location) -> Manifest:
     """The manifest of the bundle that lies in `place`, the part of a release that is for phones.
 
     Raises:
-        UsageError: There is no manifest.
-        EdgelineError: It is damaged, newer than this code, or cannot be read.
+        EdgelineError: It is missing, damaged, or newer than this code.
     """
     try:
         raw = read_bytes(place / MANIFEST)
@@ -110,17 +109,14 @@ def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
     if not manifest.signed_by:
         return _part_problems(place, prefix, manifest, {MANIFEST})
     problems, path = _part_problems(place, prefix, manifest, {MANIFEST, SIGNATURE}), place / SIGNATURE
-    expected = f"Expected the signature of {MANIFEST} with {manifest.signed_by}."
+    found = "a link" if isinstance(path, Path) and path.is_symlink() else "another"
     try:
-        if isinstance(path, Path) and path.is_symlink():
-            return [*problems, f"{prefix}{SIGNATURE}: found a link. {expected}"]
-        signature, raw = read_bytes(path), read_bytes(place / MANIFEST)
-    except FileNotFoundError:
-        return [*problems, f"{prefix}{SIGNATURE}: found nothing. {expected}"]
-    except OSError as error:
-        return [*problems, f"{prefix}{SIGNATURE}: cannot be read ({error.strerror})."]
-    if not is_signed(raw, signature, manifest.signed_by):
-        problems.append(f"{prefix}{SIGNATURE}: found another. {expected}")
+        signed = is_signed(read_bytes(place / MANIFEST), read_bytes(path), manifest.signed_by)
+    except OSError:
+        signed, found = False, "nothing that can be read"
+    if found == "a link" or not signed:
+        expected = f"the signature of {MANIFEST} with {manifest.signed_by}"
+        problems.append(f"{prefix}{SIGNATURE}: found {found}. Expected {expected}.")
     return problems
 
 

@@ -8,7 +8,7 @@ from release import store
 from release.acceptance import distrust
 from release.documents import render, sha256_of_bytes
 from release.manifest import model_digest
-from release.signing import public_half
+from release.signing import digits_of
 from tests.release.candidates import make_candidate, make_key, snapshot
 
 
@@ -119,7 +119,7 @@ def test_going_to_a_release_that_some_phones_refuse_is_done_and_told(root, push,
 )
 def test_a_release_is_trusted_with_the_key_that_signed_it_alone(push, signer, given, found):
     manifest = push("one", signing_key=signer and make_key(signer)).manifest
-    error = distrust(manifest, given and public_half(make_key(given)))
+    error = distrust(manifest, given and digits_of(make_key(given).public_key()))
     assert (error is None) if found is None else error.found.startswith(found)
     assert error is None or (error.why and error.do)
 
