@@ -28,6 +28,8 @@ setup(
         # Runs the files for phones as a phone does; from TensorFlow, its interpreter takes 7 s to import.
         "ai-edge-litert",
         "click",
+        # Signs releases. The OpenSSF's model-signing cannot be imported with what TFX 1.16 pins.
+        "cryptography",
         "fsspec",
         "jinja2",
         "matplotlib",

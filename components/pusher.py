@@ -21,6 +21,8 @@ from records.push import PUSH, Push
 from records.verdict import VERDICT
 from release import store
 from release.manifest import model_digest
+from release.settings import ReleaseSettings
+from release.signing import signing_key
 
 log = logging.getLogger("edgeline.push")
 
@@ -37,7 +39,7 @@ def Pusher(
     labels: Parameter[str],
     push: Parameter[str],
     model_name: Parameter[str],
-    expires_days: Parameter[int],
+    settings: Parameter[str],
     code: Parameter[str],
     lock: Parameter[str],
     run: Parameter[str],
@@ -50,7 +52,8 @@ def Pusher(
     `examples` says which spans the model was trained on; `pushed_model` has the custom properties `outcome`
     (`pushed`, `unchanged` or `held`) and `version`. `labels` are class names as JSON, in the order of the
     schema's domain, which labels.txt has to have; `lock` is the digest of the lock file. `run` makes each run
-    execute this step. After `expires_days` a phone should no longer trust the release.
+    execute this step. `settings` are `ReleaseSettings`; the key that they name, or the environment has, is
+    read here and goes nowhere else.
     """
     verdicts = [VERDICT.read(Path(place.uri)) for place in (blessing, edge_verdict)]
     saved_model = Path(path_utils.serving_model_path(model.uri))
@@ -60,6 +63,7 @@ def Pusher(
     elif (known := store.find_model(push, model_name, model_digest(saved_model))) is not None:
         done = Push("unchanged", known.version, (_pushed_before(known.version, push, model_name),))
     else:
+        said = ReleaseSettings.model_validate_json(settings)
         candidate = store.Candidate(
             saved_model=saved_model,
             **_bundle(Path(edge_models.uri), EDGE_FILES.read(Path(edge_verdict.uri)), json.loads(labels)),
@@ -72,7 +76,8 @@ def Pusher(
             code={"digest": code, "lock_digest": lock},
             versions=library_versions(),
             run=run,
-            expires_days=expires_days,
+            **said.model_dump(exclude={"key"}),
+            signing_key=signing_key(said.key),
         )
         version = store.push(push, model_name, candidate).version
         done = Push("pushed", version, (f"Version {version} of {model_name} is in production.",))

@@ -35,6 +35,7 @@ from pipeline.evaluation import evaluation_config
 from pipeline.settings import Settings, part
 from pipeline.workloads import read_schema
 from records.workload import Workload
+from release.settings import ReleaseSettings
 from report.facts import by_dotted_name
 from trainer_module.workload_module import load
 
@@ -218,7 +219,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         labels=json.dumps(workload.labels),
         push=paths.push,
         model_name=workload.name,
-        expires_days=settings.push.expires_days,
+        settings=part(settings.push, ReleaseSettings),
         code=observed.code,
         lock=observed.lock,
         run=observed.run,

@@ -14,6 +14,7 @@ from locations import is_url
 from pipeline.kubeflow_settings import KubeflowSettings
 from pipeline.secret_values import names_secret, names_user, refuse_user
 from pipeline.settings_layers import Tree, describe_mistakes, merge_layers
+from release.settings import ReleaseSettings
 from settings_group import Group, absolute
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.tune_settings import NOT_SEARCHED, SEARCHED, TuneSettings, Values, hyperband_trials
@@ -48,14 +49,12 @@ class BeamSettings(Group):
         return flags
 
 
-class PushSettings(Group):
-    """Where releases go."""
+class PushSettings(ReleaseSettings):
+    """Where releases go, and what they say of themselves."""
 
     # Root of the release store, a folder or a URL such as s3://BUCKET/PREFIX; None means `push/` in the
     # workspace.
     destination: SettingsPlace | None = None
-    # Days after the push from which a phone should no longer trust the release.
-    expires_days: int = Field(90, ge=1, le=3650)
 
     def root(self, workspace: Path) -> str:
         """Where the releases of a workspace go."""

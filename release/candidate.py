@@ -4,16 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from errors import EdgelineError, UsageError
 from journal import utc_text
 from labels import check_labels, render_labels
 from release import durable, manifest
 from release.documents import measure_file, render
-from release.layout import LABELS, MANIFEST, PREPROCESSING, PushFolder, checked_name
+from release.layout import LABELS, MANIFEST, PREPROCESSING, SIGNATURE, PushFolder, checked_name
+from release.signing import digits_of
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _SAID_BY_THE_CANDIDATE = ("run", "default_variant", "variants", "metrics", "data", "code", "versions")
+_SAID_IF_SET = ("min_app_version", "rollback_epoch", "licence", "data_statement")
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,12 @@ class Candidate:
     versions: Mapping[str, str]
     run: str
     expires_days: int  # days after the push from which a reader should no longer trust the release
+    # See `ReleaseSettings`.
+    min_app_version: str | None = None
+    rollback_epoch: int = 0
+    licence: str | None = None
+    data_statement: str | None = None
+    signing_key: "Ed25519PrivateKey | None" = None
 
 
 def check(candidate: Candidate) -> None:
@@ -43,7 +54,7 @@ def check(candidate: Candidate) -> None:
     if not (candidate.saved_model / "saved_model.pb").is_file():
         raise _refused(f"{candidate.saved_model} holds no saved_model.pb", "Nothing could serve it.")
     for name, path in candidate.edge_files.items():
-        if checked_name(name, "file name in the bundle") in (MANIFEST, LABELS, PREPROCESSING):
+        if checked_name(name, "file name in the bundle") in (MANIFEST, SIGNATURE, LABELS, PREPROCESSING):
             raise _refused(f"The bundle has a file {name!r}", "The push writes that file itself.")
         if not path.is_file():
             raise _refused(f"The bundle's {name} should come from {path}, and that is no file", "")
@@ -81,6 +92,8 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
     except EdgelineError as error:
         raise _refused(error.found.rstrip("."), error.why) from error
     durable.write_file(scratch / "edge" / MANIFEST, raw)
+    if candidate.signing_key:
+        durable.write_file(scratch / "edge" / SIGNATURE, candidate.signing_key.sign(raw))
     durable.sync_folders(scratch)
     return raw
 
@@ -93,9 +106,13 @@ def _manifest_of(candidate: Candidate, scratch: Path, model: str, version: int) 
     ]
     created = datetime.now(timezone.utc)
     said = {name: getattr(candidate, name) for name in _SAID_BY_THE_CANDIDATE}
+    new = {name: value for name in _SAID_IF_SET if (value := getattr(candidate, name))}
+    if candidate.signing_key:
+        new["signed_by"] = digits_of(candidate.signing_key.public_key())
     return {
         **said,
-        "schema_version": manifest.SCHEMA_VERSION,
+        **new,
+        "schema_version": manifest.SCHEMA_VERSION if new else 1,
         "min_reader_version": 1,
         "model": model,
         "version": version,

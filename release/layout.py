@@ -2,7 +2,7 @@
 
     <push>/serving/models.config            pins, for TF Serving, of every model in the folder
     <push>/serving/<model>/<version>/       SavedModel
-    <push>/edge/<model>/<version>/          manifest.json and the bundle of a phone
+    <push>/edge/<model>/<version>/          manifest.json, its manifest.sig, and the bundle of a phone
     <push>/edge/<model>/current.json        what is in production
     <push>/edge/<model>/history.jsonl       who changed that, when and why
     <push>/.scratch/                        what a writer is working on
@@ -22,7 +22,8 @@ from locations import names_in
 if TYPE_CHECKING:
     from upath import UPath
 
-MANIFEST, LABELS, PREPROCESSING = "manifest.json", "labels.txt", "preprocessing.json"
+MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+LABELS, PREPROCESSING = "labels.txt", "preprocessing.json"
 
 Place = TypeVar("Place", Path, "UPath", "Path | UPath")
 

@@ -2,20 +2,24 @@
 
 One document covers the SavedModel, the TFLite files, labels and preprocessing, so that no part of one release
 can be mixed with a part of another.
+
+A change of what a manifest holds raises `SCHEMA_VERSION`. This code reads its own version and every older
+one, and refuses a newer one. A manifest says the oldest version that has all its keys, so that where no new
+setting is used, an Edgeline from before can still read it. Version 2 brought the keys that may be absent.
 """
 
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from errors import EdgelineError
 from records.json_file import convert
 from release.documents import Digest, Positive, measure_file, parse, parse_time, sha256_of_bytes
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class FileEntry(Struct, frozen=True):
@@ -33,7 +37,7 @@ class ReadBy(Struct, frozen=True):
     min_reader_version: Positive  # a reader that knows older schema versions only leaves the bundle alone
 
 
-class Manifest(ReadBy, frozen=True, forbid_unknown_fields=True):
+class Manifest(ReadBy, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a release is and why it was pushed; `created` and `expires` are UTC times in ISO 8601."""
 
     model: str
@@ -49,6 +53,12 @@ class Manifest(ReadBy, frozen=True, forbid_unknown_fields=True):
     data: Mapping[str, Any]  # `_Data`, at least
     code: Mapping[str, Any]  # `_Code`, at least
     versions: Mapping[str, str]  # library -> version
+    # Of version 2, each absent where nothing was set; see `ReleaseSettings`.
+    min_app_version: str | None = None
+    rollback_epoch: Annotated[int, Meta(ge=0)] = 0
+    licence: str | None = None
+    data_statement: str | None = None
+    signed_by: Digest | None = None  # the public key, 32 bytes, that `manifest.sig` is to be checked with
 
     def __post_init__(self) -> None:
         parse_time(self.created)

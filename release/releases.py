@@ -1,5 +1,6 @@
 """What is released and what is in production, for readers: no lock, nothing written, no TensorFlow."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from errors import EdgelineError
@@ -94,9 +95,29 @@ def releases(root: str | Location, model: str) -> tuple[Release, ...]:
 
 
 def find_model(root: str | Location, model: str, model_digest: str) -> Release | None:
-    """The newest release with this SavedModel content (see `manifest.model_digest`), or None."""
-    newest_first = reversed(releases(root, model))
-    return next((found for found in newest_first if found.manifest.model_digest == model_digest), None)
+    """The newest release with this SavedModel content (see `manifest.model_digest`), or None.
+
+    One whose rollback epoch phones no longer accept does not count: only another push brings it back to them.
+    """
+    lowest = lowest_epoch(newest_readable(root, model))
+    for found in reversed(releases(root, model)):
+        if found.manifest.model_digest == model_digest and found.manifest.rollback_epoch >= lowest:
+            return found
+    return None
+
+
+def lowest_epoch(known: Iterable[Release]) -> int:
+    """The lowest rollback epoch that phones accept which have seen these: the highest of them."""
+    return max((release.manifest.rollback_epoch for release in known), default=0)
+
+
+def newest_readable(root: str | Location, model: str) -> tuple[Release, ...]:
+    """What is in production, if anything, and so of the highest epoch; if it is damaged, all that are not."""
+    try:
+        found = current(root, model)
+    except EdgelineError:
+        return releases(root, model)
+    return (found,) if found else ()
 
 
 def released_versions(folder: PushFolder, model: str) -> set[int]:

@@ -37,6 +37,7 @@ from pathlib import Path
 from errors import EdgelineError, UsageError
 from locations import Location, locate
 from release import durable, lease
+from release.acceptance import check_push, check_switch
 from release.candidate import Candidate, check, stage
 from release.documents import sha256_of_bytes
 from release.history import (
@@ -58,6 +59,7 @@ from release.verify import known_versions, nothing_of, release_problems, verify
 __all__ = [
     "Candidate",
     "Release",
+    "check_push",
     "current",
     "find_model",
     "known_versions",
@@ -81,6 +83,7 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
     A push folder is made where it is missing; in an object store, the bucket has to be there.
 
     Raises:
+        UsageError: Phones would refuse the candidate after what is in production, see `check_push`.
         EdgelineError: The candidate cannot be released, the disk is full, read-only or failing, or the
             object store cannot be used. Production is as it was before.
         WorkspaceLocked: Another writer held the push folder for too long.
@@ -92,6 +95,7 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
         with durable.explained(place, f"Pushing {model} to {place}"):
             durable.make_folders(place)
     with _writer(place, f"Pushing {model} to {place}") as folder:
+        check_push(place, model, candidate.rollback_epoch, candidate.signing_key is not None)
         version = _next_version(folder, model)
         raw = stage(candidate, folder, model, version)
         change = next_change(folder, model, "push", version, sha256_of_bytes(raw), f"run {candidate.run}")
@@ -104,8 +108,8 @@ def promote(root: str | Location, model: str, version: int, reason: str) -> Rele
 
     Raises:
         UsageError: No such model or release, it is in production already, or the reason is empty.
-        EdgelineError: The release is damaged, or the push folder cannot be written. Production is as it was
-            before.
+        EdgelineError: The release is damaged, phones would refuse its rollback epoch, or the push folder
+            cannot be written. Production is as it was before.
     """
     return _switch_to(root, model, "promote", version, reason)
 
@@ -193,6 +197,8 @@ def _switch_to(root: str | Location, model: str, action: Action, version: int | 
                 f"Name another release ({choice.lower().rstrip('.')}), or restore those files from a backup.",
             )
         release = read_release(PushFolder(place), model, target)
+        for warning in check_switch(place, release):
+            _LOG.warning("%s %s: %s", model, target, warning)
         change = next_change(folder, model, action, target, release.manifest_sha256, reason.strip())
         _put_in_production(folder, model, change, new=False)
     return release

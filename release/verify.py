@@ -1,8 +1,11 @@
 """Whether what lies in a push folder is what was pushed: recomputed and compared, file by file.
 
-The log, as `history.py` says, vouches for each manifest, and a manifest for the files of its release.
+The log, as `history.py` says, vouches for each manifest, and a manifest for the files of its release. A
+bundle that was copied out of a push folder has no log: only a signature vouches for its manifest
+(`signing.py`).
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import locations
@@ -10,30 +13,37 @@ from errors import EdgelineError, UsageError
 from locations import Location, locate, names_in, read_bytes
 from release.documents import measure_file
 from release.history import History, read_history, read_pointer, render_pointer
-from release.layout import HISTORY, MANIFEST, POINTER, PushFolder, checked_name
-from release.manifest import FileEntry, digest_of, files_below, served_entries
+from release.layout import HISTORY, MANIFEST, POINTER, SIGNATURE, PushFolder, checked_name
+from release.manifest import FileEntry, Manifest, digest_of, files_below, parse_manifest, served_entries
 from release.pins import pins_problem
 from release.releases import read_release, released_versions
+from release.signing import is_signed
 
 
-def verify(root: str | Location, model: str) -> list[str]:
-    """Everything wrong with the releases of a model, one sentence each; empty if nothing is.
+def verify(root: str | Location, model: str, version: int | None = None) -> list[str]:
+    """Everything wrong with the releases of a model, or with one of them, one sentence each.
 
-    Every release is checked that is there or that the audit log has, and the pointer, the pins for TF Serving
-    and the audit log too.
+    Of a model, every release is checked that is there or that the audit log has, and the pointer, the pins
+    for TF Serving and the audit log too.
 
     Raises:
-        UsageError: There is no such model, so nothing could be checked.
+        UsageError: There is no such model or release, so nothing could be checked.
         EdgelineError: The object store cannot be read.
     """
     folder = PushFolder(locate(root))
     if checked_name(model, "model name") not in folder.models():
         raise nothing_of(folder, model)
     history = read_history(folder, model)
+    known = known_versions(root, model)
+    if version is not None:
+        if version not in known:
+            there = f"There are: {', '.join(map(str, known)) or 'none'}."
+            raise UsageError(f"{model} has no release {version}.", there, "Name one of these.")
+        return release_problems(folder, model, version, history)
     problems = [*history.problems, *_pointer_problems(folder, model)]
     problems += filter(None, [pins_problem(folder, model)])
     problems += _stray_names(folder, model)
-    for each in known_versions(root, model):
+    for each in known:
         if each not in history.manifests:
             problems.append(f"edge/{model}/{each}: no line of {HISTORY} says that it was pushed.")
         problems += release_problems(folder, model, each, history)
@@ -64,9 +74,8 @@ def release_problems(folder: PushFolder, model: str, version: int, history: Hist
         manifest = read_release(folder, model, version, history.manifests.get(version)).manifest
     except EdgelineError as error:
         return [f"{error.found} {error.why}"]
-    problems = []
-    for entry in manifest.files:
-        problems += _file_problems(folder.root / entry.path, entry)
+    parts = folder.parts(model, version)
+    problems = _part_problems(parts["serving"], f"serving/{model}/{version}/", manifest)
     served = served_entries(manifest.files, model, version)
     if "saved_model.pb" not in {entry.path for entry in served}:
         problems.append(
@@ -74,12 +83,52 @@ def release_problems(folder: PushFolder, model: str, version: int, history: Hist
         )
     if digest_of(served) != manifest.model_digest:
         problems.append(f"edge/{model}/{version}/{MANIFEST}: model_digest is not that of the files it lists.")
-    known = {entry.path for entry in manifest.files} | {f"edge/{model}/{version}/{MANIFEST}"}
-    for top in folder.parts(model, version).values():
-        names = files_below(top) if isinstance(top, Path) else locations.files_below(top)
-        present = {f"{folder.relative(top)}/{name}" for name in names}
-        problems += [f"{path}: is not in the manifest." for path in sorted(present - known)]
+    return problems + bundle_problems(parts["edge"], manifest)
+
+
+def read_bundle(place: Location) -> Manifest:
+    """The manifest of the bundle that lies in `place`, the part of a release that is for phones.
+
+    Raises:
+        EdgelineError: It is missing, damaged, or newer than this code.
+    """
+    try:
+        raw = read_bytes(place / MANIFEST)
+    except OSError as error:
+        raise UsageError(
+            f"{place} holds no {MANIFEST} that can be read: {error.strerror or error}.",
+            "A bundle has one beside its files; without it nothing says what they have to be.",
+            "Name the number of a release, or a folder with a bundle, such as PUSH/edge/MODEL/VERSION.",
+        ) from error
+    return parse_manifest(raw, f"{place}/{MANIFEST}")
+
+
+def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
+    """Everything wrong with the bundle in `place` and with its signature, one sentence each."""
+    prefix = f"edge/{manifest.model}/{manifest.version}/"
+    if not manifest.signed_by:
+        return _part_problems(place, prefix, manifest, {MANIFEST})
+    problems, path = _part_problems(place, prefix, manifest, {MANIFEST, SIGNATURE}), place / SIGNATURE
+    found = "a link" if isinstance(path, Path) and path.is_symlink() else "another"
+    try:
+        signed = is_signed(read_bytes(place / MANIFEST), read_bytes(path), manifest.signed_by)
+    except OSError:
+        signed, found = False, "nothing that can be read"
+    if found == "a link" or not signed:
+        expected = f"the signature of {MANIFEST} with {manifest.signed_by}"
+        problems.append(f"{prefix}{SIGNATURE}: found {found}. Expected {expected}.")
     return problems
+
+
+def _part_problems(top: Location, prefix: str, manifest: Manifest, besides: Iterable[str] = ()) -> list[str]:
+    """What is wrong with the files in `top`: those of the manifest with this prefix, and `besides`."""
+    entries = [entry for entry in manifest.files if entry.path.startswith(prefix)]
+    problems = []
+    for entry in entries:
+        problems += _file_problems(top / entry.path.removeprefix(prefix), entry)
+    names = files_below(top) if isinstance(top, Path) else locations.files_below(top)
+    strays = {f"{prefix}{name}" for name in {*names} - {*besides}} - {entry.path for entry in entries}
+    return problems + [f"{path}: is not in the manifest." for path in sorted(strays)]
 
 
 def _pointer_problems(folder: PushFolder, model: str) -> list[str]:

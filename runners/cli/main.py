@@ -32,9 +32,10 @@ COMMANDS = {
         "TensorBoard on the training of a run (the last that trained), or of several; Ctrl-C ends it.",
     ),
     "predict": ("predict", "What the model in production says of photos, rows and texts, as a phone would."),
-    "verify": ("releases", "Compares every file of every release with its manifest."),
+    "verify": ("verify", "Whether releases, or a copied bundle, are as pushed, and whose they are."),
     "rollback": ("releases", "Puts an earlier release back in production."),
     "promote": ("releases", "Puts a named release in production."),
+    "keys": ("keys", "The key pair that releases are signed and checked with."),
     "kubeflow": ("kubeflow", "The same DAG on Kubeflow Pipelines."),
 }
 

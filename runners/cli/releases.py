@@ -1,4 +1,4 @@
-"""`edgeline status, runs, show, verify, rollback, promote`: what is in production, what happened, and why."""
+"""`edgeline status, runs, show, rollback, promote`: what is in production, what happened, and why."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import get_args
 import click
 from msgspec import to_builtins
 
-from errors import EdgelineError, UsageError
+from errors import UsageError
 from records.outcome import Ending
 from records.run import Run
 from release import store
@@ -142,29 +142,6 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
     for line in detail_lines(folder):
         say(line)
     say(f"Files: {folder.path}")
-    return 0
-
-
-@click.command(cls=Command)
-@options.releases_of
-@options.as_json
-def verify(place: Place, as_json: bool) -> int:
-    """Compares every file of every release with its manifest."""
-    _, root, model = settle(place)
-    problems = store.verify(root, model)
-    versions = store.known_versions(root, model)
-    if as_json:
-        print_json({"push": root, "model": model, "versions": versions, "problems": problems})
-        return 1 if problems else 0
-    if problems:
-        listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise EdgelineError(
-            f"{root} is not as it was pushed:\n{listed}",
-            "\nA release has to be what was judged, byte by byte, and its audit log without a gap.",
-            "If production is damaged, go to a whole release with `edgeline rollback --to V --reason R`."
-            " Put back from a backup what the next writer does not write again.",
-        )
-    say(f"{root}: {len(versions)} releases of {model}, every file, pin and line of history, are as pushed.")
     return 0
 
 

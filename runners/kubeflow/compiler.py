@@ -19,6 +19,7 @@ import yaml
 from errors import UsageError
 from locations import whole
 from pipeline.kubeflow_settings import split_claim
+from release.signing import KEY_VARIABLE
 from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID, finish
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             "The steps run in pods of a cluster, and have nothing from this machine.",
             "Give them in a file, `--settings FILE`, or with `--set`, for example"
             " `--set kubeflow.push=pvc://edgeline/push`.",
+        )
+    if settings.push.key is not None:
+        raise UsageError(
+            f"push.key is {settings.push.key}.",
+            "The steps run in pods, which have no file of this machine, and an image is no place for a key.",
+            f"Put it into a secret, and set kubeflow.secrets={{{KEY_VARIABLE}: SECRET/KEY}}.",
         )
     if (steps := _pods(settings)) and kubeflow.checkpoints is None:
         several = " and ".join(f"{step} has {pods} pods" for step, pods in steps.items())

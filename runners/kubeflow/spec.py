@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount_path, split_claim
 from records.steps import STEPS, helped, helper
+from release.signing import KEY_VARIABLE
 
 PAGE, METRICS, CONFUSION = "page", "metrics", "confusion"
 _UI_TYPES = {PAGE: "system.HTML", METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
@@ -116,6 +117,8 @@ def _kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
     placement = settings.placement(step)
     by_secret: dict[str, list[Spec]] = {}
     for name, place in sorted(settings.secrets.items()):
+        if name == KEY_VARIABLE and step != "Pusher":
+            continue  # whoever has it can release
         secret, _, key = place.partition("/")
         by_secret.setdefault(secret, []).append({"secretKey": key, "envVar": name})
     config = {

@@ -19,6 +19,7 @@ from locations import Location
 from records.outcome import INTERRUPTED_EXIT
 from records.run import CODE, UNFINISHED, Run
 from release import store
+from release.signing import signing_key
 from runners.local import artifact_records, catch_up, closing
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import run_worker
@@ -95,6 +96,10 @@ class _Session:
             digests = inputs.digests(spans, cache, self.workload, self.settings, self.push, self.code)
             if self.options.if_changed and last is not None and self._nothing_changed(last, digests):
                 return None
+            said = self.settings.push
+            # Told now, not after the training.
+            signed = signing_key(said.key) is not None
+            store.check_push(self.push, self.workload.name, said.rollback_epoch, signed)
             inputs.check_spans(spans, self.workload)
         except DataRefused as refusal:
             run, folder = self._begin(data, digests, looked, None)

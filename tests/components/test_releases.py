@@ -29,6 +29,8 @@ from records.evaluation import METRICS, Metrics
 from records.verdict import VERDICT
 from records.verdict import Verdict as Found
 from release import store
+from release.settings import ReleaseSettings
+from release.signing import KEY_VARIABLE, PRIVATE, PUBLIC, make_pair, public_key
 from tests.components.steps import artifact, execute
 from tests.gates.test_edge import GOOD
 from tests.release.candidates import make_candidate, snapshot
@@ -103,7 +105,9 @@ class Run:
         inspected = replace(HELD, inputs=(tensor,), outputs=(replace(tensor, shape=(1, 3)),))
         return Variant(name, file, reasons, inspected, structs.replace(GOOD, file=file, accuracy=0.93))
 
-    def push_to(self, root: Path, on_disk: AbstractContextManager[None] | None = None) -> Outcome:
+    def push_to(
+        self, root: Path, on_disk: AbstractContextManager[None] | None = None, **settings: object
+    ) -> Outcome:
         inputs, pushed = self.inputs(), artifact(PushedModel, self.folder / "pushed")
         with on_disk or nullcontext():
             execute(
@@ -114,7 +118,7 @@ class Run:
                 labels=json.dumps(["ok", "misplaced", "damaged"]),
                 push=str(root),
                 model_name="shelf",
-                expires_days=90,
+                settings=ReleaseSettings(**settings).model_dump_json(),
                 code="c" * 64,
                 lock="d" * 64,
                 run="run-1",
@@ -174,6 +178,33 @@ def test_what_both_gates_passed_goes_into_production_with_its_story(push, tmp_pa
     assert manifest.code["lock_digest"] == "d" * 64
     assert {"python", "tensorflow", "tfx"} <= set(manifest.versions)
     assert store.verify(push, "shelf") == []
+
+
+@pytest.mark.parametrize("place", ["file", "environment"])
+def test_a_release_says_what_the_settings_say_and_is_signed_with_the_key_that_is_set(
+    push, tmp_path, monkeypatch, place
+):
+    make_pair(tmp_path / "keys")
+    private = tmp_path / "keys" / PRIVATE
+    said = {"min_app_version": "2.4.0", "rollback_epoch": 3, "licence": "MIT", "data_statement": "Ours."}
+    if place == "environment":
+        monkeypatch.setenv(KEY_VARIABLE, private.read_text())
+    key = {"key": str(private)} if place == "file" else {}
+    assert Run(tmp_path / "1").push_to(push, expires_days=7, **said, **key)[:2] == ("pushed", 1)
+    manifest = store.current(push, "shelf").manifest
+    assert {name: getattr(manifest, name) for name in said} == said
+    assert manifest.signed_by == public_key(str(tmp_path / "keys" / PUBLIC))
+    assert store.verify(push, "shelf") == []
+    secret = private.read_text().splitlines()[1].encode()
+    pushed = [path for path in (*push.rglob("*"), *(tmp_path / "1").rglob("*")) if path.is_file()]
+    assert pushed and not any(secret in path.read_bytes() for path in pushed)
+
+
+def test_a_model_of_before_the_rollback_epoch_comes_back_as_a_new_release(push, tmp_path):
+    Run(tmp_path / "1").push_to(push)
+    Run(tmp_path / "2", "second").push_to(push, rollback_epoch=1)
+    assert Run(tmp_path / "3").push_to(push, rollback_epoch=1)[:2] == ("pushed", 3)
+    assert Run(tmp_path / "4").push_to(push, rollback_epoch=1)[:2] == ("unchanged", 3)
 
 
 def test_a_variant_that_failed_is_not_in_the_bundle(push, tmp_path):

@@ -213,6 +213,7 @@ OTHER = {
     "edge.min_agreement": 0.5,
     "edge.max_size_mb": 1.0,
     "push.expires_days": 7,
+    "push.rollback_epoch": 3,
     "beam.flags": ["--direct_num_workers=2"],
 }
 

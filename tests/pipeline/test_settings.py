@@ -161,6 +161,10 @@ def test_an_unknown_key_comes_with_the_nearest_known_one(override, nearest):
          "evaluation.bounds.0: it has neither lower nor upper nor max_drop, so it bounds nothing"),
         ("edge.variants=[int8, int8]", "edge: variants names one twice: int8, int8 (from --set)."),
         ("trainer=3", "trainer: 3 is not a group of settings: "),
+        ("push.min_app_version=2.10",
+         "push.min_app_version: it is 2.1, and takes three numbers, such as 2.4.0 (from --set)."),
+        ("push.rollback_epoch=-1",
+         "push.rollback_epoch: -1 is not a whole number from 0 to 2,147,483,647 (from --set)."),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_named_with_what_is_allowed(override, sentence):
@@ -334,6 +338,7 @@ def test_a_name_that_no_file_can_have_is_a_mistake(name):
         "push.destination=s3://me:hunter2@bucket/push",
         "beam.flags=[--runner=FlinkRunner, --s3_secret_access_key=hunter2]",
         "beam.flags=[--job_endpoint=http://me:hunter2@flink:8099]",
+        "push.key=-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n",
     ],
 )
 def test_what_every_run_would_record_holds_no_secret(override):

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from locations import Location, locate
 from release import store
 from release.history import read_history
@@ -42,6 +44,11 @@ def make_candidate(folder: Path, content: str = "first", size: int = 2000, **cha
         "expires_days": 60,
     }
     return Candidate(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def make_key(number: int = 1) -> Ed25519PrivateKey:
+    """A key of its own for each number, the same at each call."""
+    return Ed25519PrivateKey.from_private_bytes(bytes([number] * 32))
 
 
 def snapshot(root: Path) -> dict[str, bytes]:

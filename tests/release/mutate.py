@@ -17,16 +17,17 @@ from pathlib import Path
 
 from errors import EdgelineError
 from release import store
-from tests.release.candidates import make_candidate
+from tests.release.candidates import make_candidate, make_key
 
 MEMORY = Path("/dev/shm")
 
 
 def make_base(root: Path, work: Path) -> None:
-    """Three releases of one model, five changes, and another model beside it."""
+    """Three releases of one model, signed, five changes, and another model beside it, unsigned."""
     store.push(root, "other", make_candidate(work / "other", "other", 300))
     for content in ("one", "two", "three"):
-        store.push(root, "shelf", make_candidate(work / content, content, 300))
+        candidate = make_candidate(work / content, content, 300, signing_key=make_key(), rollback_epoch=1)
+        store.push(root, "shelf", candidate)
     store.rollback(root, "shelf", "three is worse")
     store.promote(root, "shelf", 3, "it was not")
 

@@ -15,6 +15,7 @@ NOWHERE = Path("nowhere")
         ({"saved_model": NOWHERE}, "no saved_model.pb"),
         ({"edge_files": {"../up.tflite": NOWHERE}}, "file name in the bundle is '../up.tflite'"),
         ({"edge_files": {"manifest.json": NOWHERE}}, "writes that file itself"),
+        ({"edge_files": {"manifest.sig": NOWHERE}}, "writes that file itself"),
         ({"edge_files": {"model_fp16.tflite": NOWHERE}}, "that is no file"),
         ({"labels": ()}, "has no labels"),
         ({"labels": ("ok", "ok")}, "'ok': it is there 2 times"),

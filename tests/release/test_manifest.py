@@ -27,8 +27,8 @@ def test_a_release_expires_as_many_days_after_its_push_as_the_candidate_says(man
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("schema_version", SCHEMA_VERSION + 1, "found schema_version 2.*Update Edgeline"),
-        ("min_reader_version", SCHEMA_VERSION + 1, "min_reader_version 2.*Update Edgeline"),
+        ("schema_version", SCHEMA_VERSION + 1, "found schema_version 3.*Update Edgeline"),
+        ("min_reader_version", SCHEMA_VERSION + 1, "min_reader_version 3.*Update Edgeline"),
         ("version", "3", r"Expected `int`, got `str` - at `\$\.version`"),
         ("version", True, "Expected `int`, got `bool`"),
         ("version", 0, "Expected `int` >= 1"),
@@ -40,6 +40,8 @@ def test_a_release_expires_as_many_days_after_its_push_as_the_candidate_says(man
         ("variants", ["fp16"], "Expected `object`, got `str`"),
         ("metrics", None, r"Expected `object`, got `null` - at `\$\.metrics`"),
         ("colour", "blue", "unknown field `colour`"),
+        ("rollback_epoch", -1, "Expected `int` >= 0"),
+        ("signed_by", "me", r"matching regex .*\{64\}.* at `\$\.signed_by`"),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_was_found_and_expected(manifest, key, value, message):
@@ -47,6 +49,37 @@ def test_a_wrong_value_is_refused_with_what_was_found_and_expected(manifest, key
     with pytest.raises(EdgelineError, match=message) as caught:
         parse_manifest(json.dumps(document).encode(), "edge/shelf/1/manifest.json")
     assert caught.value.found.startswith("edge/shelf/1/manifest.json")
+
+
+# What a release had to say before there was a setting for more.
+OF_VERSION_1 = {
+    *("schema_version", "min_reader_version", "model", "version", "run", "created", "expires", "files"),
+    *("model_digest", "default_variant", "variants", "metrics", "data", "code", "versions"),
+}
+
+
+def test_a_release_that_uses_no_new_setting_is_written_as_before_and_an_old_reader_can_read_it(manifest):
+    document = json.loads(render(manifest, "A manifest"))
+    assert set(document) == OF_VERSION_1 and document["schema_version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("min_app_version", "2.4.0"),
+        ("rollback_epoch", 3),
+        ("licence", "CC-BY-4.0"),
+        ("data_statement", "Photos of our own lanes, \u00fc 2026; no people."),
+    ],
+)
+def test_what_is_set_stands_in_the_manifest_as_it_was_given_and_nothing_beside_it(
+    root, tmp_path, setting, value
+):
+    release = store.push(root, "shelf", make_candidate(tmp_path, **{setting: value}))
+    document = json.loads((release.edge / "manifest.json").read_text())
+    assert document[setting] == value and document["schema_version"] == 2
+    assert set(document) == {*OF_VERSION_1, setting}
+    assert store.current(root, "shelf") == release and store.verify(root, "shelf") == []
 
 
 def test_a_missing_key_is_named(manifest):

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from release import store
 from runners.cli.main import main
 from runners.local.lock import hold
 from runners.shared.runs import RunFolder
+from tests.release.candidates import make_candidate, make_key
 from tests.runners.cli.process import ROOT, add_week, edgeline
 
 pytestmark = pytest.mark.e2e
@@ -39,6 +41,26 @@ def test_a_bad_labels_file_ends_with_4_in_a_second_and_is_recorded(tmp_path, lab
     assert ended.returncode == 4
     assert json.loads(ended.stdout)["outcome"] == status["last_run"]["outcome"] == "refused"
     assert said in status["last_run"]["reasons"][0]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("push.rollback_epoch=1", "phones have seen 2 of shelf"),
+        ("push.rollback_epoch=2", "shelf in production is signed, and no key is set"),
+        ("push.key=nowhere.pem", "nowhere.pem cannot be read"),
+    ],
+)
+def test_what_no_phone_would_take_is_told_before_the_training(tmp_path, monkeypatch, capsys, setting, said):
+    monkeypatch.chdir(tmp_path)
+    add_week(tmp_path / "photos", "photo,label")
+    candidate = make_candidate(tmp_path / "made", rollback_epoch=2, signing_key=make_key())
+    store.push(tmp_path / "workspace/push", "shelf", candidate)
+
+    assert main(["run", "--data", "photos", "--set", setting]) == 2
+
+    told = capsys.readouterr().err
+    assert said in told and len(told.splitlines()) == 3
 
 
 def test_if_changed_ends_at_once_and_repeats_what_the_last_run_said(tmp_path):

@@ -18,6 +18,7 @@ from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.kubeflow_settings import StepName
 from pipeline.settings import Settings, load
 from pipeline.workloads import find_workload, with_features
+from release.signing import KEY_VARIABLE
 from runners.kubeflow.compiler import compile_pipeline
 
 PLATFORM = {
@@ -29,7 +30,11 @@ PLATFORM = {
     "push": "pvc://releases/push",
     "checkpoints": "pvc://scratch",
     "env": {"AWS_ENDPOINT_URL": "http://minio:9000"},
-    "secrets": {"AWS_ACCESS_KEY_ID": "minio/user", "AWS_SECRET_ACCESS_KEY": "minio/password"},
+    "secrets": {
+        "AWS_ACCESS_KEY_ID": "minio/user",
+        "AWS_SECRET_ACCESS_KEY": "minio/password",
+        KEY_VARIABLE: "signing/key",
+    },
     "retries": 3,
     "retry_backoff_s": 20,
     "every_step": {"cpu": 1.5, "memory_gb": 4.0},
@@ -223,7 +228,10 @@ def test_the_trainer_alone_waits_for_the_node_with_a_gpu(kubernetes):
 def test_every_step_has_the_environment_the_secrets_and_the_way_to_its_image(spec, kubernetes):
     for step, container in containers(spec).items():
         assert container["env"] == [{"name": "AWS_ENDPOINT_URL", "value": "http://minio:9000"}]
-        (secret,) = kubernetes[step]["secretAsEnv"]
+        secret, *more = kubernetes[step]["secretAsEnv"]
+        # Whoever has the key that releases are signed with can release.
+        of_pusher = {"secretName": "signing", "keyToEnv": [{"secretKey": "key", "envVar": KEY_VARIABLE}]}
+        assert more == ([of_pusher] if step == "Pusher" else [])
         assert secret["secretName"] == "minio"
         assert {(key["envVar"], key["secretKey"]) for key in secret["keyToEnv"]} == {
             ("AWS_ACCESS_KEY_ID", "user"),
@@ -394,6 +402,13 @@ def test_each_of_several_pods_of_a_step_reads_what_it_reads_and_the_first_puts_o
         label = spec["components"][name]["executorLabel"]
         assert kubernetes["executors"][label] == kubernetes["executors"][f"{step}_executor"]
         assert set(outputs(spec, name)) == ({"page"} if number else own)
+
+
+def test_a_key_in_a_file_of_this_machine_is_refused_since_no_pod_has_it(tmp_path):
+    workload = find_workload("shelf")
+    wanted = load({**workload.settings, "push": {"key": "k.pem"}, "kubeflow": PLATFORM})
+    with pytest.raises(UsageError, match=r"kubeflow\.secrets=\{EDGELINE_SIGNING_KEY: SECRET/KEY\}"):
+        compile_pipeline(workload, wanted, tmp_path / "pipeline.yaml")
 
 
 def test_pods_that_have_nowhere_to_meet_are_refused(tmp_path):

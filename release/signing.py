@@ -1,0 +1,117 @@
+"""Signatures, by which a release proves where it is from: Ed25519 (RFC 8032) over the bytes of manifest.json.
+
+`manifest.sig` lies beside it and holds the 64 bytes of the signature, nothing else. A key goes by its public
+half: 32 bytes, here as 64 hexadecimal digits. The manifest names the key that it was signed with, so that a
+signature that is missing, damaged or somebody else's is told apart; it proves nothing, for anybody can name
+themselves there. Only a public key that came another way does, such as the one that an app was built with.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from errors import UsageError
+from locations import read_bytes
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+# The private key itself, as PEM, where no setting names its file.
+KEY_VARIABLE = "EDGELINE_SIGNING_KEY"
+PRIVATE, PUBLIC = "edgeline.key.pem", "edgeline.pub.pem"
+
+
+def signing_key(path: str | None) -> "Ed25519PrivateKey | None":
+    """The private key in a file, else the one in the environment; None where neither is given.
+
+    Raises:
+        UsageError: It cannot be read, or is no private key of Ed25519. Nothing of it is told.
+    """
+    pem = os.environ.get(KEY_VARIABLE, "").encode()
+    if path is None and not pem:
+        return None
+    key: Ed25519PrivateKey = _load(path, PRIVATE) if path else _load(KEY_VARIABLE, PRIVATE, pem)
+    return key
+
+
+def public_key(path: str) -> str:
+    """The public key in a file, as 64 hexadecimal digits.
+
+    Raises:
+        UsageError: It cannot be read, or is no public key of Ed25519.
+    """
+    return digits_of(_load(path, PUBLIC))
+
+
+def digits_of(public: "Ed25519PublicKey") -> str:
+    """A public key as 64 hexadecimal digits."""
+    return public.public_bytes_raw().hex()
+
+
+def is_signed(content: bytes, signature: bytes, public: str) -> bool:
+    """Whether the key that goes by the digits `public` made this signature of `content`."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(signature, content)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def make_pair(folder: Path) -> str:
+    """Make a new key pair in `folder`, the private key for its owner alone; returns the public one's digits.
+
+    Raises:
+        UsageError: One of the two files is there already; nothing was changed.
+        OSError: They could not be written; neither is left.
+    """
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+    public = key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made: list[Path] = []
+    try:
+        for name, content, mode in ((PRIVATE, private, 0o600), (PUBLIC, public, 0o644)):
+            descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            made.append(folder / name)
+            with open(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        for path in made:
+            path.unlink()
+        if isinstance(error, FileExistsError):
+            raise UsageError(
+                f"{error.filename} is there already.",
+                "A key that was lost cannot be made again, and what it signed would no longer be trusted.",
+                "Use that pair, or make another one elsewhere with --out DIR.",
+            ) from error
+        raise
+    return digits_of(key.public_key())
+
+
+def _load(where: str, name: str, pem: bytes | None = None) -> Any:
+    """The key in a file, or in `pem`; `name` is what we call the file of such a key."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+    kind, use = ("private", "signed") if name == PRIVATE else ("public", "checked")
+    found = f"{where} holds no {kind} key of Ed25519, as PEM without a passphrase."
+    try:
+        pem = read_bytes(Path(where), most=10_000) if pem is None else pem
+        key: Any = form.load_pem_private_key(pem, None) if name == PRIVATE else form.load_pem_public_key(pem)
+        if isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey):
+            return key
+    except OSError as error:
+        found = f"The key {where} cannot be read: {error.strerror or error}."
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError where it has a passphrase
+        pass
+    do = f"Give what is in {name} of a pair; `edgeline keys new` makes one."
+    raise UsageError(found, f"Without such a key no release can be {use}.", do)

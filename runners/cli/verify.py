@@ -1,0 +1,71 @@
+"""`edgeline verify`: whether releases, or a copied bundle, are as pushed, and whose they are."""
+
+import click
+
+from errors import EdgelineError
+from locations import locate
+from release import store
+from release.acceptance import distrust
+from release.layout import PushFolder
+from release.releases import read_release
+from release.signing import public_key
+from release.verify import bundle_problems, read_bundle
+from runners.cli import options
+from runners.cli.commands import Command
+from runners.cli.options import Place
+from runners.cli.releases import settle
+from runners.shared.stdout import print_json, say
+
+
+@click.command(cls=Command)
+@click.argument(
+    "bundle", required=False, metavar="[BUNDLE]", help="a version, or a folder with a bundle (all)"
+)
+@options.releases_of
+@click.option("--key", metavar="FILE", help="public key that production, or BUNDLE, has to be signed with")
+@options.as_json
+def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> int:
+    """Whether releases, or a copied bundle, are as pushed, and whose they are."""
+    given = public_key(key) if key else None
+    one = int(bundle) if bundle and bundle.isdecimal() else None
+    if bundle and one is None:
+        kind, where, manifest = "bundle", bundle, read_bundle(locate(bundle))
+        model, versions = manifest.model, [manifest.version]
+        problems = bundle_problems(locate(bundle), manifest)
+    else:
+        kind, (_, where, model), manifest = "push", settle(place), None
+        problems = store.verify(where, model, one)
+        versions = list(store.known_versions(where, model)) if one is None else [one]
+        if not problems:
+            folder = PushFolder(locate(where))
+            release = store.current(where, model) if one is None else read_release(folder, model, one)
+            assert release is not None
+            manifest = release.manifest
+    error = None if problems or not manifest else distrust(manifest, given)
+    if problems:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        error = EdgelineError(
+            f"{where} is not as it was pushed:\n{listed}",
+            "\nA release has to be what was judged, byte by byte, and its audit log without a gap.",
+            "If production is damaged, go to a whole release with `edgeline rollback --to V --reason R`."
+            " Put back from a backup what the next writer does not write again, and copy a bundle again.",
+        )
+    signed_by, facts = manifest.signed_by if manifest else None, {kind: where, "model": model}
+    if as_json:
+        told = problems or ([f"{error.found} {error.why}"] if error else [])
+        print_json({**facts, "versions": versions, "problems": told, "signed_by": signed_by})
+        return 1 if error else 0
+    if error:
+        raise error
+    files = f"every file of {model} {versions[0]} is as its manifest says."
+    everything = f"{len(versions)} releases of {model}, every file, pin and line of history, are as pushed."
+    say(f"{where}: {files if bundle else everything}")
+    assert manifest is not None
+    what = f"{model} {manifest.version}"
+    if given:
+        say(f"{what} is signed with the key that was given.")
+    elif signed_by:
+        say(f"{what} is signed with {signed_by}. Whether that is your key was not checked: --key FILE does.")
+    elif kind == "bundle":
+        say(f"{what} is not signed: nothing says who made it.")
+    return 0

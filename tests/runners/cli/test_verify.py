@@ -1,0 +1,138 @@
+"""`edgeline verify` on a store, one release of it, and a copied bundle, on a disk and in a bucket."""
+
+import json
+import shutil
+
+import pytest
+from upath import UPath
+
+from locations import filesystem, locate
+from release import store
+from release.signing import PRIVATE, PUBLIC, make_pair, public_key, signing_key
+from runners.cli.main import main
+from tests.release.candidates import make_candidate, make_key
+from tests.release.test_acceptance import age
+
+
+@pytest.fixture
+def verify(tmp_path, capsys):
+    """Runs the command in this process; returns its exit code and what it printed."""
+
+    def run(*arguments):
+        code = main(["verify", *map(str, arguments), "--workspace", str(tmp_path / "workspace")])
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run
+
+
+@pytest.fixture
+def keys(tmp_path):
+    make_pair(tmp_path / "keys")
+    return tmp_path / "keys"
+
+
+@pytest.fixture
+def push(tmp_path, keys):
+    """Where one unsigned release, and a signed one in production, lie in the workspace."""
+    return fill(tmp_path / "workspace/push", tmp_path, keys)
+
+
+def fill(place, work, keys):
+    store.push(place, "shelf", make_candidate(work / "one", "one", 100))
+    key = signing_key(str(keys / PRIVATE))
+    store.push(place, "shelf", make_candidate(work / "two", "two", 100, signing_key=key))
+    return place
+
+
+def other_key(folder):
+    make_pair(folder / "other")
+    return folder / "other" / PUBLIC
+
+
+def test_a_signature_counts_only_where_a_key_was_given(verify, push, keys):
+    code, said = verify()
+    assert code == 0 and said.startswith(f"{push}: 2 releases of shelf, every file, pin and line")
+    assert f"shelf 2 is signed with {public_key(str(keys / PUBLIC))}. Whether that is your key" in said
+    code, said = verify("--key", keys / PUBLIC)
+    assert code == 0 and "shelf 2 is signed with the key that was given." in said
+
+
+def test_one_release_is_checked_by_its_number(verify, push, keys):
+    code, said = verify("2", "--key", keys / PUBLIC)
+    assert code == 0 and said.startswith(f"{push}: every file of shelf 2 is as its manifest says.")
+    code, said = verify("1")
+    assert code == 0 and "signed" not in said
+    code, said = verify("1", "--key", keys / PUBLIC)
+    assert code == 1 and said.startswith("shelf 1 is not signed. Expected a signature with")
+    code, said = verify("7")
+    assert code == 2 and "shelf has no release 7." in said and "There are: 1, 2." in said
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_copied_bundle_is_checked_by_itself(verify, push, keys, tmp_path, version):
+    shutil.copytree(push / "edge/shelf" / version, tmp_path / "copied")
+    shutil.rmtree(push)
+    code, said = verify(tmp_path / "copied")
+    assert code == 0 and f"every file of shelf {version} is as its manifest says." in said
+    assert ("shelf 1 is not signed: nothing says who made it." in said) is (version == "1")
+    assert verify(tmp_path / "copied", "--key", keys / PUBLIC)[0] == (0 if version == "2" else 1)
+    with (tmp_path / "copied/labels.txt").open("a") as file:
+        file.write("x\n")
+    code, said = verify(tmp_path / "copied")
+    assert code == 1 and f"edge/shelf/{version}/labels.txt: found 23 bytes" in said
+    assert "copy a bundle again" in said
+
+
+def test_what_is_not_to_be_trusted_ends_with_three_parts(verify, push, keys, tmp_path):
+    wrong = other_key(tmp_path)
+    for arguments in (["--key", wrong], ["2", "--key", wrong], ["1", "--key", keys / PUBLIC]):
+        code, said = verify(*arguments)
+        assert code == 1 and len(said.splitlines()) == 3, said
+    assert "is signed with" in verify("--key", wrong)[1]
+
+
+def test_an_expired_release_is_named_and_does_not_pass(verify, tmp_path):
+    root = tmp_path / "workspace/push"
+    store.push(root, "shelf", make_candidate(tmp_path / "one", "one", 100))
+    age(root, 1)
+    for arguments in ([], ["1"], [root / "edge/shelf/1"]):
+        code, said = verify(*arguments)
+        assert code == 1 and said.startswith("shelf 1 expired at 20") and len(said.splitlines()) == 3
+    code, said = verify("--json")
+    assert code == 1 and json.loads(said)["problems"][0].startswith("shelf 1 expired at")
+
+
+def test_a_bundle_of_a_newer_schema_and_a_folder_without_one_are_told_apart(verify, push, tmp_path):
+    path = push / "edge/shelf/2/manifest.json"
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 3'))
+    code, said = verify(path.parent)
+    assert code == 1 and "found schema_version 3" in said and "Update Edgeline" in said
+    for nothing in (tmp_path / "nowhere", tmp_path, path):
+        code, said = verify(nothing)
+        assert code == 2 and f"{nothing} holds no manifest.json" in said and len(said.splitlines()) == 3
+
+
+def test_as_json_it_says_what_was_looked_at_and_who_signed_it(verify, push, keys):
+    signer = public_key(str(keys / PUBLIC))
+    code, said = verify("--json", "--key", keys / PUBLIC)
+    facts = {"push": str(push), "model": "shelf", "versions": [1, 2], "problems": [], "signed_by": signer}
+    assert code == 0 and json.loads(said) == facts
+    bundle = str(push / "edge/shelf/1")
+    code, said = verify(bundle, "--json", "--key", keys / PUBLIC)
+    (problem,) = json.loads(said)["problems"]
+    assert code == 1 and json.loads(said)["bundle"] == bundle and problem.startswith("shelf 1 is not signed.")
+
+
+def test_in_a_bucket_it_is_as_on_a_disk(verify, bucket, keys, tmp_path):
+    url = fill(f"{bucket}/push", tmp_path, keys)
+    places = (["--store", url], ["2", "--store", url], [f"{url}/edge/shelf/2"])
+    for arguments in places:
+        assert verify(*arguments, "--key", keys / PUBLIC)[0] == 0
+    assert verify(*places[2], "--key", other_key(tmp_path))[0] == 1
+    place: UPath = locate(places[2][0])
+    filesystem(place).pipe_file((place / "manifest.sig").path, make_key().sign(b"something else"))
+    for arguments in places:
+        code, said = verify(*arguments)
+        assert code == 1 and "edge/shelf/2/manifest.sig: found another" in said
+    assert verify(f"{url}/edge/shelf/9")[0] == 2
