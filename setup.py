@@ -46,6 +46,8 @@ setup(
         "sqlalchemy>=2",
         # TensorFlow no longer brings it, from 2.20 on.
         "tensorboard",
+        # The warm-up requests of a SavedModel.
+        "tensorflow-serving-api",
         "universal-pathlib",
     ],
     extras_require={

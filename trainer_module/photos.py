@@ -6,6 +6,7 @@ domain, so a photo means the same number in training, in evaluation and on a ser
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,15 @@ def edge_contract(
         "input_dtype": "float32",
         "input_range": (0, 255),
     }
+
+
+def neutral_features() -> dict[str, bytes]:
+    """A grey photo."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (640, 480), (128, 128, 128)).save(file, "JPEG")
+    return {PHOTO: file.getvalue()}
 
 
 def augment(images: tf.Tensor, draws: tf.Tensor, settings: TrainerSettings) -> tf.Tensor:

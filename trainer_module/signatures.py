@@ -12,10 +12,11 @@ TFMA feeds serialized examples to `serving_default`, and takes the label from `t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from records.workload import Workload
+from trainer_module import warm_up
 from trainer_module.workload_module import LABEL, input_feature, raw_signature, stored_dtype, tensor_signature
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ PROBABILITIES = "probabilities"
 
 
 def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, workload: Workload) -> None:
-    """Writes the SavedModel. To be called outside the scope of a distribution strategy.
+    """Writes the SavedModel, and its warm-up requests. To be called outside the scope of a strategy.
 
     A signature fails rather than answers when its input has another shape or a value that is not finite.
     Written with Keras's ExportArchive: a Keras 3 model saved as a tf.Module makes the TFLite converter write
@@ -79,25 +80,37 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, wo
         inner = () if isinstance(raw, tf.io.VarLenFeature) else raw.shape
         return tf.TensorSpec((None, *inner), raw.dtype)
 
-    examples = [tf.TensorSpec((None,), tf.string, name="examples")]
+    raw = {name: one(name) for name in (*workload.reads, LABEL)}
+    neutral = warm_up.neutral_features(workload.module, raw, {LABEL: workload.labels[0]})
+    read = {name: neutral[name] for name in workload.reads}
+    strings, tensors = tf.TensorSpec((None,), tf.string), tf.TensorSpec(shape, dtype)
+    # What answers, what it takes, and a request of that.
+    endpoints: dict[str, tuple[Callable[..., Any], dict[str, tf.TensorSpec], dict[str, tf.TensorProto]]] = {
+        "serving_default": (serving_default, {"examples": strings}, {"examples": warm_up.serialized(read)}),
+        raw_name: (
+            serve_raw,
+            {argument: raw[name] for argument, name in arguments.items()},
+            {argument: neutral[name] for argument, name in arguments.items()},
+        ),
+        tensor_signature(workload.module): (
+            serve_tensors,
+            {feature: tensors},
+            {feature: warm_up.neutral(tensors)},
+        ),
+        "transform_features": (
+            transform_features,
+            {"examples": strings},
+            {"examples": warm_up.serialized(neutral)},
+        ),
+    }
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.track(layer)
-    archive.add_endpoint("serving_default", serving_default, input_signature=examples)
-    _add(archive, raw_name, serve_raw, {argument: one(name) for argument, name in arguments.items()})
-    tensors = {feature: tf.TensorSpec(shape, dtype)}
-    _add(archive, tensor_signature(workload.module), serve_tensors, tensors)
-    archive.add_endpoint("transform_features", transform_features, input_signature=examples)
+    for name, (endpoint, specs, _) in endpoints.items():
+        named = {key: tf.TensorSpec(of.shape, of.dtype, name=key) for key, of in specs.items()}
+        traced = tf.function(endpoint, autograph=False)
+        traced.get_concrete_function(**named)
+        archive.add_endpoint(name, traced)
     archive.write_out(folder, verbose=False)
-
-
-def _add(
-    archive: Any, name: str, endpoint: Callable[..., Any], arguments: Mapping[str, tf.TensorSpec]
-) -> None:
-    """Adds an endpoint that takes its arguments by name."""
-    import tensorflow as tf
-
-    named = {key: tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in arguments.items()}
-    traced = tf.function(endpoint, autograph=False)
-    traced.get_concrete_function(**named)
-    archive.add_endpoint(name, traced)
+    requests = {name: (endpoint, request) for name, (endpoint, _, request) in endpoints.items()}
+    warm_up.write(folder, workload.name, requests)

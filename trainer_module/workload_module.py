@@ -21,6 +21,9 @@ and it may have:
     STORED_AS: a dtype that the feature is kept in memory as, where a smaller one holds it.
     RAW_SIGNATURE: (name, {argument: raw feature}) of the signature that takes raw values.
     TENSOR_SIGNATURE: name of the one that takes the feature itself.
+    neutral_features() -> dict
+        Raw features of an example that is nobody's, to warm up a server with; words and zeros stand for the
+        others.
 """
 
 from __future__ import annotations

@@ -1,9 +1,14 @@
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
+from deploy.serving import client
+from tests.serving import serving, warm_up_requests, warmed, write_bundle
 from tests.trainer_module.samples import LABELS, SIZE, example, render
-from trainer_module import backbones
+from trainer_module import backbones, warm_up
 from trainer_module.settings import ModelSettings
 
 pytestmark = pytest.mark.e2e
@@ -114,3 +119,74 @@ def test_the_assertions_vanish_in_the_edge_file_and_the_numbers_stay(served, tra
         answers(served, "serve_image", image=pixels),
         atol=1e-5,
     )
+
+
+def test_every_signature_answers_a_warm_up_request_of_its_own(trained, served):
+    probabilities = {"probabilities": (1, 3)}
+    assert warmed(trained / "Format-Serving", served) == {
+        "serving_default": probabilities,
+        "serve_jpeg": probabilities,
+        "serve_image": probabilities,
+        "transform_features": {"image": (1, SIZE, SIZE, 1), "label": (1,)},
+    }
+
+
+def test_the_photo_of_the_warm_up_requests_shows_nothing_and_is_small(trained):
+    saved_model = trained / "Format-Serving"
+    jpeg = next(r for r in warm_up_requests(saved_model) if r.model_spec.signature_name == "serve_jpeg")
+    photo = Image.open(io.BytesIO(tf.make_ndarray(jpeg.inputs["jpeg"])[0]))
+    assert photo.getcolors() == [(photo.width * photo.height, (128, 128, 128))]
+    assert (saved_model / warm_up.REQUESTS).stat().st_size < 20_000
+
+
+def test_the_bytes_of_an_example_do_not_depend_on_the_order_of_its_features():
+    specs = {name: tf.TensorSpec((None,), tf.float32) for name in ("b", "a", "c")}
+    one, other = (
+        {name: warm_up.neutral(specs[name]) for name in order} for order in (list(specs), sorted(specs))
+    )
+    assert warm_up.serialized(one) == warm_up.serialized(other)
+
+
+def test_a_signature_that_refuses_neutral_values_is_named_and_gets_no_request(tmp_path, caplog):
+    """As photos of a workload of one's own; TF Serving would not load the model."""
+    word = {"text": warm_up.neutral(tf.TensorSpec((None,), tf.string))}
+    endpoints = {"photos": lambda text: tf.io.decode_jpeg(text[0]), "texts": lambda text: text}
+    warm_up.write(str(tmp_path), "own", {name: (each, word) for name, each in endpoints.items()})
+    assert [request.model_spec.signature_name for request in warm_up_requests(tmp_path)] == ["texts"]
+    assert "signature photos" in caplog.text and "neutral_features" in caplog.text
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_the_client_of_tf_serving_is_told_the_label_of_a_photo_in_rest_and_grpc(
+    served, tmp_path, capsys, label
+):
+    bundle = write_bundle(tmp_path / "bundle", "shelf", LABELS, {"kind": "image"})
+    (tmp_path / "photo.jpg").write_bytes(render(label, 5))
+    expected = answers(served, "serve_jpeg", jpeg=tf.constant([render(label, 5)])).max()
+    with serving(served, "shelf", 3) as servers:
+        for server in servers:
+            client.main([str(bundle), str(tmp_path / "photo.jpg"), "--server", server])
+            said, score = capsys.readouterr().out.split()
+            assert (said, float(score)) == (label, pytest.approx(expected, abs=1e-4))
+
+
+def test_the_client_turns_a_photo_as_its_exif_says(served, tmp_path, capsys):
+    bundle = write_bundle(tmp_path / "bundle", "shelf", LABELS, {"kind": "image"})
+    upright = Image.open(io.BytesIO(render("misplaced", 5)))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    with serving(served, "shelf", 3) as (rest, _):
+        client.main([str(bundle), str(tmp_path / "turned.jpg"), "--server", rest])
+    assert capsys.readouterr().out.startswith("misplaced ")
+
+
+def test_the_client_says_what_the_server_does_not_serve(served, tmp_path):
+    bundle = write_bundle(tmp_path / "bundle", "another", LABELS, {"kind": "image"})
+    (tmp_path / "photo.jpg").write_bytes(render("ok", 5))
+    with serving(served, "shelf", 3) as servers:
+        for server in servers:
+            with pytest.raises(SystemExit, match=r"refused: .*Servable not found"):
+                client.main([str(bundle), str(tmp_path / "photo.jpg"), "--server", server])
+    with pytest.raises(SystemExit, match="does not answer"):
+        client.main([str(bundle), str(tmp_path / "photo.jpg"), "--server", servers[0]])

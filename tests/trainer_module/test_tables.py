@@ -10,12 +10,14 @@ import tensorflow as tf
 
 from data.sensors.generator import LABELS, NUMBERS
 from data.spans.split import group_position
+from deploy.serving import client
 from edge.contracts.row import preprocess
 from edge.convert import convert
 from edge.inspect import inspect, problems
 from edge.micro import SOURCE, write_c_array
 from errors import UsageError
 from records.workload import Workload
+from tests.serving import serving, warmed, write_bundle
 from tests.trainer_module.sensor_world import SENSOR, analyze, raw_batch, recall_at, windows
 from trainer_module import tables
 from trainer_module.settings import ModelSettings
@@ -190,13 +192,39 @@ def test_anomalies_are_found_by_a_file_without_floats_for_a_microcontroller(
     assert f"g_model_data[{size}]" in source.read_text()
 
 
-def test_a_row_is_served_whatever_its_columns_are_called(table_transform, tmp_path):
+def test_a_row_is_served_whatever_its_columns_are_called(table_transform, tmp_path, capsys):
     transform, settings = table_transform
     model = tables.build_model(TABLE.labels, settings, transform)
     assert model.input.shape == (None, 1, 19) and model.output.shape == (None, 2)
     read = replace(TABLE, reads=(*TABLE.numbers, *TABLE.categories))
     export(model, transform, str(tmp_path / "model"), read)
-    served = tf.saved_model.load(str(tmp_path / "model")).signatures
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
     numbers = {name: tf.constant([[2e3]]) for name in TABLE.numbers}
-    asked = served["serve_raw"](**numbers, city=tf.constant(["Ulm"]), any_col_umn=tf.constant(["b"]))
-    np.testing.assert_allclose(asked["probabilities"].numpy().sum(axis=1), 1, rtol=1e-5)
+    asked = loaded.signatures["serve_raw"](
+        **numbers, city=tf.constant(["Ulm"]), any_col_umn=tf.constant(["b"])
+    )
+    probabilities = asked["probabilities"].numpy()[0]
+    np.testing.assert_allclose(probabilities.sum(), 1, rtol=1e-5)
+
+    shapes = warmed(tmp_path / "model", loaded)
+    assert {shape["probabilities"] for name, shape in shapes.items() if name != "transform_features"} == {
+        (1, 2)
+    }
+    assert set(shapes) == {"serving_default", "serve_raw", "serve_tensors", "transform_features"}
+
+    bundle = write_bundle(tmp_path / "bundle", "table", list(TABLE.labels), {"kind": "row"})
+    row = {"income": [2e3], "constant": [2e3], "empty": [2e3], "city": "Ulm", "any_col_umn": "b"}
+    (tmp_path / "row.json").write_text(json.dumps(row))
+    with serving(loaded, "table", 3) as servers:
+        for server in servers:
+            client.main([str(bundle), str(tmp_path / "row.json"), "--server", server])
+            said, score = capsys.readouterr().out.split()
+            assert said == TABLE.labels[probabilities.argmax()]
+            assert float(score) == pytest.approx(probabilities.max(), abs=1e-4)
+
+
+def test_a_window_of_readings_warms_up_a_server(transform, tmp_path):
+    model = tables.build_model(SENSOR.labels, SETTINGS, transform)
+    export(model, transform, str(tmp_path / "model"), replace(SENSOR, reads=(*NUMBERS, *SENSOR.categories)))
+    shapes = warmed(tmp_path / "model", tf.saved_model.load(str(tmp_path / "model")))
+    assert len(shapes) == 4 and shapes["serve_raw"] == {"probabilities": (1, len(LABELS))}

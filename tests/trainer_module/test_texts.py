@@ -7,11 +7,15 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from deploy.serving import client
 from edge.inspect import inspect, problems
 from edge.runtime import load_interpreter
+from pipeline.workloads import BUILT_IN, with_features
+from tests.serving import serving, warmed, write_bundle
 from tests.trainer_module.text_samples import LABELS, REVIEWS, SETTINGS, hostile_texts, transform_texts
 from trainer_module import texts
 from trainer_module.settings import ModelSettings
+from trainer_module.signatures import export
 
 pytestmark = pytest.mark.e2e
 
@@ -156,3 +160,24 @@ def test_the_edge_file_needs_builtin_operations_alone_and_says_what_the_model_sa
     expected = model(ids).numpy()
     assert np.ptp(expected[:50, 0]) > 0.3
     np.testing.assert_allclose(said, expected, atol=tolerance)
+
+
+def test_a_text_is_served_to_a_client_that_has_nothing_but_python(model, transform, tmp_path):
+    export(model, transform, str(tmp_path / "model"), with_features(BUILT_IN["text"]))
+    served = tf.saved_model.load(str(tmp_path / "model"))
+    assert warmed(tmp_path / "model", served) == {
+        **{name: {"probabilities": (1, 2)} for name in ("serving_default", "serve_raw", "serve_tensors")},
+        "transform_features": {"tokens": (1, 32), "label": (1,)},
+    }
+
+    bundle = write_bundle(tmp_path / "bundle", "text", LABELS, {"kind": "tokens", "input": "text"})
+    (tmp_path / "text.txt").write_text("Great staff 👍", encoding="utf-8")
+    expected = served.signatures["serve_raw"](text=tf.constant(["Great staff 👍"]))["probabilities"].numpy()[
+        0
+    ]
+    with serving(served, "text", 3) as (rest, _):
+        asked = [str(bundle), str(tmp_path / "text.txt"), "--server", rest]
+        said = subprocess.run(
+            [sys.executable, "-I", "-S", client.__file__, *asked], capture_output=True, text=True, check=True
+        ).stdout
+    assert said.split() == [LABELS[expected.argmax()], f"{expected.max():.4f}"]

@@ -1,0 +1,117 @@
+"""Asks TF Serving about a photo, a text or a row, in REST or gRPC: an example for a client of your own.
+
+    python deploy/serving/client.py workspace/push/edge/shelf/1 photo.jpg
+    python deploy/serving/client.py workspace/push/edge/sensor/1 row.json --server localhost:8500
+
+It needs the bundle that was pushed beside the SavedModel, and Python alone; photos Pillow, and gRPC
+`tensorflow-serving-api`. A row is a JSON object of the arguments of the signature serve_raw, which
+http://SERVER/v1/models/MODEL/metadata lists: numbers as a list of readings, categories as a text.
+"""
+
+import argparse
+import base64
+import io
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_SECONDS = 30
+
+
+def make_request(file: Path, contract: Mapping[str, Any]) -> tuple[str, dict[str, list[Any]]]:
+    """The signature to ask, and its arguments, a batch of one, by what preprocessing.json says is read."""
+    if contract["kind"] == "image":
+        return "serve_jpeg", {"jpeg": [_upright(file.read_bytes())]}
+    if contract["kind"] == "tokens":
+        return "serve_raw", {contract["input"]: [file.read_bytes()]}
+    row = json.loads(file.read_text(encoding="utf-8"))
+    return "serve_raw", {name: [value] for name, value in row.items()}
+
+
+def _upright(photo: bytes) -> bytes:
+    """The photo as the model knows photos: turned as its EXIF says, which TensorFlow does not read."""
+    from PIL import Image, ImageOps
+
+    image = Image.open(io.BytesIO(photo))
+    if image.format == "JPEG" and image.getexif().get(0x0112, 1) == 1:
+        return photo
+    file = io.BytesIO()
+    ImageOps.exif_transpose(image).convert("RGB").save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def ask_rest(
+    server: str, model: str, version: int, signature: str, inputs: Mapping[str, list[Any]]
+) -> list[float]:
+    """The probabilities, by POST /v1/models/MODEL/versions/VERSION:predict."""
+    encoded = {
+        name: [{"b64": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for v in values]
+        for name, values in inputs.items()
+    }
+    request = urllib.request.Request(
+        f"{server}/v1/models/{model}/versions/{version}:predict",
+        json.dumps({"signature_name": signature, "inputs": encoded}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_SECONDS) as response:
+            probabilities: list[float] = json.load(response)["outputs"][0]
+    except urllib.error.HTTPError as error:
+        sys.exit(f"{server} refused: {json.load(error)['error']}")
+    except OSError as error:
+        sys.exit(f"{server} does not answer: {error}")
+    return probabilities
+
+
+def ask_grpc(
+    server: str, model: str, version: int, signature: str, inputs: Mapping[str, list[Any]]
+) -> list[float]:
+    """The probabilities, by PredictionService.Predict."""
+    import grpc
+    import tensorflow as tf
+    from tensorflow_serving.apis.predict_pb2 import PredictRequest
+    from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
+
+    request = PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = model, signature
+    request.model_spec.version.value = version
+    for name, values in inputs.items():
+        dtype = tf.string if isinstance(values[0], (bytes, str)) else tf.float32
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(values, dtype))
+    with grpc.insecure_channel(server) as channel:
+        try:
+            response = PredictionServiceStub(channel).Predict(request, timeout=_SECONDS)
+        except grpc.RpcError as error:
+            sys.exit(f"{server} refused: {error.code().name}: {error.details()}")
+    probabilities: list[float] = tf.make_ndarray(response.outputs["probabilities"])[0].tolist()
+    return probabilities
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Prints the label that is most probable, and its score."""
+    description, _, usage = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=usage, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bundle", type=Path, help="PUSH/edge/MODEL/VERSION, of a version that is served")
+    parser.add_argument("file", type=Path, help="a photo, a text, or a row as JSON")
+    parser.add_argument(
+        "--server", default="http://localhost:8501", help="its address: http:// for REST, else gRPC"
+    )
+    given = parser.parse_args(arguments)
+    manifest = json.loads((given.bundle / "manifest.json").read_bytes())
+    contract = json.loads((given.bundle / "preprocessing.json").read_bytes())
+    labels = (given.bundle / "labels.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    ask = ask_rest if given.server.startswith(("http://", "https://")) else ask_grpc
+    signature, inputs = make_request(given.file, contract)
+    scores = ask(given.server, manifest["model"], manifest["version"], signature, inputs)
+    score, label = max(zip(scores, labels, strict=True))
+    print(f"{label} {score:.4f}")
+
+
+if __name__ == "__main__":
+    main()

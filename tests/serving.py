@@ -1,0 +1,98 @@
+"""A SavedModel as TF Serving has it: its warm-up requests, and its signatures over REST and gRPC."""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from concurrent import futures
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import grpc
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2, prediction_service_pb2_grpc
+
+from trainer_module.warm_up import REQUESTS
+
+
+def warm_up_requests(saved_model: Path) -> list[predict_pb2.PredictRequest]:
+    """The requests in a SavedModel, in their order."""
+    records = tf.data.TFRecordDataset(str(saved_model / REQUESTS)).as_numpy_iterator()
+    return [prediction_log_pb2.PredictionLog.FromString(record).predict_log.request for record in records]
+
+
+def answer(served: Any, request: predict_pb2.PredictRequest) -> dict[str, Any]:
+    """What the signature that a request names gives, by output."""
+    inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
+    return dict(served.signatures[request.model_spec.signature_name](**inputs))
+
+
+def warmed(saved_model: Path, served: Any) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Sends each warm-up request; the shapes of what came, by signature and output."""
+    return {
+        request.model_spec.signature_name: {
+            name: tuple(value.shape) for name, value in answer(served, request).items()
+        }
+        for request in warm_up_requests(saved_model)
+    }
+
+
+@contextmanager
+def serving(served: Any, model: str, version: int) -> Iterator[tuple[str, str]]:
+    """Answers as TF Serving does, by its guide to REST and its service of gRPC; the addresses of both."""
+
+    class Rest(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            found = self.path == f"/v1/models/{model}/versions/{version}:predict"
+            reply = self.said(asked) if found else {"error": f"Servable not found for request: {self.path}"}
+            self.send_response(200 if found else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps(reply).encode())
+
+        def said(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+            signature = served.signatures[asked["signature_name"]]
+            specs = signature.structured_input_signature[1]
+            plain = {
+                name: [base64.b64decode(v["b64"]) if isinstance(v, dict) else v for v in values]
+                for name, values in asked["inputs"].items()
+            }
+            inputs = {name: tf.constant(values, specs[name].dtype) for name, values in plain.items()}
+            (output,) = signature(**inputs).values()
+            return {"outputs": output.numpy().tolist()}
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Grpc(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def Predict(self, request: Any, context: grpc.ServicerContext) -> predict_pb2.PredictResponse:
+            if (request.model_spec.name, request.model_spec.version.value) != (model, version):
+                context.abort(grpc.StatusCode.NOT_FOUND, "Servable not found for request")
+            outputs = answer(served, request).items()
+            return predict_pb2.PredictResponse(
+                outputs={name: tf.make_tensor_proto(value) for name, value in outputs}
+            )
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Rest)
+    Thread(target=http.serve_forever, daemon=True).start()
+    remote = grpc.server(futures.ThreadPoolExecutor(2))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Grpc(), remote)
+    port = remote.add_insecure_port("127.0.0.1:0")
+    remote.start()
+    try:
+        yield f"http://127.0.0.1:{http.server_port}", f"127.0.0.1:{port}"
+    finally:
+        http.shutdown()
+        http.server_close()
+        remote.stop(None).wait()
+
+
+def write_bundle(folder: Path, model: str, labels: list[str], contract: Mapping[str, Any]) -> Path:
+    """Of a pushed bundle, what a client reads."""
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps({"model": model, "version": 3}))
+    (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
+    (folder / "preprocessing.json").write_text(json.dumps(contract))
+    return folder
