@@ -9,13 +9,12 @@ from msgspec import to_builtins
 from errors import UsageError
 from locations import Location, folders_in, locate, read_bytes
 from report import records
-from report.collect import collect
 from report.facts import Facts
 from report.index import Row, make_row, render_index
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.options import Place
-from runners.local.report import about, find_sources, write_report
+from runners.local.report import read_facts, write_report
 from runners.shared.runs import find_run, read_all
 from runners.shared.stdout import print_json, say
 
@@ -105,11 +104,8 @@ def _rows_of_workspace(place: Place) -> tuple[Path, str, list[Row]]:
     for folder, run in read_all(place.workspace):
         if run.workload != model:
             continue
-        facts = records.read(folder.path)
-        if facts is None or facts.about.outcome != run.outcome:
-            facts = collect(find_sources(folder), about(run, folder))
         linked = (folder.path / records.PAGE).is_file()
-        rows.append(make_row(facts, f"{run.id}/{records.PAGE}" if linked else None))
+        rows.append(make_row(read_facts(run, folder), f"{run.id}/{records.PAGE}" if linked else None))
     return place.workspace.absolute() / "runs" / f"index-{model}.html", model, rows
 
 
