@@ -53,6 +53,8 @@ setup(
     extras_require={
         # `edgeline kubeflow`, and what a step reads its inputs with on a cluster.
         "kubeflow": ["kfp"],
+        # MLflow: the mirror of runs and releases, and `edgeline ui`.
+        "registry": ["mlflow"],
         # Data and releases in an S3 bucket; another store by its fsspec library.
         "s3": ["s3fs"],
     },

@@ -10,6 +10,7 @@ _PLACE = re.compile("FILE|PATH|DIR|SOCK|URL|URI|ENDPOINT|HOST|PORT")
 _PUBLIC = {"KMS", "PUBLIC"}
 _PATHS = ("GOOGLE_APPLICATION_CREDENTIALS",)
 _USER = re.compile(r"://[^/\s]*@")
+_PASSWORD = re.compile(r"://[^/\s@]*:.*@|[?&]\w*(password|token|secret)\w*=", re.IGNORECASE)
 
 
 def names_secret(name: str) -> bool:
@@ -33,4 +34,14 @@ def refuse_user(url: str) -> str:
     """
     if names_user(url):
         raise ValueError("it has a user or password before an @, which every run would record")
+    return url
+
+
+def refuse_password(url: str) -> str:
+    """As `refuse_user`, but of a URL that may have a user, and no password."""
+    if _PASSWORD.search(url):
+        raise ValueError(
+            "it has a password, which every run would record. Leave it to PGPASSWORD or ~/.pgpass, that of a"
+            " server to MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN"
+        )
     return url

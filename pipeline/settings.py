@@ -12,7 +12,7 @@ from errors import UsageError
 from gates.settings import EdgeLimits, EvaluationSettings, GateSettings
 from locations import is_url
 from pipeline.kubeflow_settings import KubeflowSettings
-from pipeline.secret_values import names_secret, names_user, refuse_user
+from pipeline.secret_values import names_secret, names_user, refuse_password, refuse_user
 from pipeline.settings_layers import Tree, describe_mistakes, merge_layers
 from release.settings import ReleaseSettings
 from settings_group import Group, absolute
@@ -61,6 +61,29 @@ class PushSettings(ReleaseSettings):
         return self.destination or str(workspace / "push")
 
 
+_SQLITE = "sqlite:///"
+
+
+def _registry_uri(uri: str) -> str:
+    if "://" not in uri:
+        raise ValueError(
+            "it is none of http://HOST:PORT, postgresql+psycopg://USER@HOST/NAME, sqlite:///FILE"
+        )
+    return f"{_SQLITE}{absolute(Path(uri[len(_SQLITE) :]))}" if uri.startswith(_SQLITE) else uri
+
+
+class RegistrySettings(Group):
+    """Where MLflow mirrors runs and releases."""
+
+    enabled: bool = True
+    # A server of MLflow, or a database; None means `mlflow.db` in the workspace.
+    uri: Annotated[str, AfterValidator(refuse_password), AfterValidator(_registry_uri)] | None = None
+
+    def of(self, workspace: Path) -> str | None:
+        """MLflow's URI for the runs of a workspace; None where it is turned off."""
+        return (self.uri or f"{_SQLITE}{workspace.absolute() / 'mlflow.db'}") if self.enabled else None
+
+
 class Settings(Group):
     """Every setting of a run."""
 
@@ -74,11 +97,12 @@ class Settings(Group):
     edge: EdgeSettings = EdgeSettings()
     beam: BeamSettings = BeamSettings()
     push: PushSettings = PushSettings()
+    registry: RegistrySettings = RegistrySettings()
     kubeflow: KubeflowSettings = KubeflowSettings()
 
     def recorded(self) -> dict[str, Any]:
-        """What a run records of them: all but what runs the DAG on a cluster, which changes no model."""
-        return self.model_dump(mode="json", exclude={"kubeflow"})
+        """What a run records of them: all but where it runs and is mirrored, which changes no model."""
+        return self.model_dump(mode="json", exclude={"kubeflow", "registry"})
 
 
 def load(

@@ -64,6 +64,7 @@ class Run(Course):
     data: str
     push: str
     settings: Mapping[str, Any]
+    registry: str | None = None  # URI of the MLflow that mirrors it
     # What a search found, by dotted name: the model was trained with these in place of the settings.
     tuned: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     exit_code: int | None = None

@@ -1,4 +1,4 @@
-"""What all tests share: a quiet TensorFlow, an S3 server, and the order in which they end soonest."""
+"""What all tests share: a quiet TensorFlow, two servers, and the order in which they end soonest."""
 
 import logging
 import os
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.postgres import serve
 from tests.s3 import point_to
 
 # How long an example takes says more of the machine than of the code.
@@ -39,6 +40,12 @@ def s3_server() -> Iterator[str]:
         point_to(address, patch)
         yield address
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL of this module's own, with its password."""
+    yield from serve()
 
 
 @pytest.fixture

@@ -24,12 +24,12 @@ from deploy.environment.uv import find_uv, provide_python, run_uv
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = ".venv/edgeline.json"
 _PROJECT = ("setup.py", "--extra", "kubeflow", "--extra", "s3")
-_TOOLS = "requirements/tools.in"
+_MACHINE = (*_PROJECT, "--extra", "registry", "requirements/tools.in")
 # For each lock file: what it is resolved from beside its own .in file, and for which Pythons and systems.
 _TARGETS = {
-    "tfx-1.16": ((*_PROJECT, _TOOLS), "--python-version 3.10 --python-platform x86_64-manylinux_2_28"),
+    "tfx-1.16": (_MACHINE, "--python-version 3.10 --python-platform x86_64-manylinux_2_28"),
     # One file for Python 3.11 to 3.13, with markers where they differ.
-    "tfx-1.21": ((*_PROJECT, _TOOLS), "--python-version 3.11 --universal"),
+    "tfx-1.21": (_MACHINE, "--python-version 3.11 --universal"),
     # What of it the container image has, and what a GPU adds there.
     "image": (_PROJECT, "--python-version 3.13 --python-platform x86_64-manylinux_2_40"),
     "image-cuda": ((), "--python-version 3.13 --python-platform x86_64-manylinux_2_40"),

@@ -9,11 +9,10 @@ from errors import UsageError
 from locations import Location, folders_in, locate, read_bytes
 from records.run import Run
 from report import records
-from report.collect import collect
 from report.facts import Facts
 from report.sources import Sources
 from runners.cli.options import Place
-from runners.local.report import about, find_sources
+from runners.local.report import find_sources, read_facts
 from runners.shared.runs import PRODUCTION, RunFolder, find_run, in_production, read_all
 
 # A store answers in tens of milliseconds.
@@ -90,11 +89,8 @@ def find_all(place: Place) -> tuple[str, Path, list[Found]]:
 
 
 def _of_folder(place: Place, folder: RunFolder, run: Run) -> Found:
-    facts, sources = records.read(folder.path), find_sources(folder)
-    # Facts from while the run went on are not those of the run that ended.
-    if facts is None or facts.about.outcome != run.outcome:
-        facts = collect(sources, about(run, folder))
-    return Found(facts, folder.path, place.workspace.absolute() / "runs", sources)
+    pages = place.workspace.absolute() / "runs"
+    return Found(read_facts(run, folder), folder.path, pages, find_sources(folder))
 
 
 def _records(store: str, named: str | None) -> tuple[Location, str]:

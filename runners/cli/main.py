@@ -31,6 +31,7 @@ COMMANDS = {
         "tensorboard",
         "TensorBoard on the training of a run (the last that trained), or of several; Ctrl-C ends it.",
     ),
+    "ui": ("ui", "MLflow's pages of all runs and releases, brought up to date first; Ctrl-C ends them."),
     "predict": ("predict", "What the model in production says of photos, rows and texts, as a phone would."),
     "verify": ("verify", "Whether releases, or a copied bundle, are as pushed, and whose they are."),
     "rollback": ("releases", "Puts an earlier release back in production."),

@@ -151,9 +151,10 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
 @_reason
 def rollback(place: Place, to: int | None, reason: str) -> int:
     """Puts an earlier release back in production."""
-    _, root, model = settle(place)
+    last, root, model = settle(place)
     release = store.rollback(root, model, reason, to)
     say(f"Version {release.version} of {model} is in production again.")
+    _mirror(last, root, place)
     return 0
 
 
@@ -163,7 +164,17 @@ def rollback(place: Place, to: int | None, reason: str) -> int:
 @_reason
 def promote(version: int, place: Place, reason: str) -> int:
     """Puts a named release in production."""
-    _, root, model = settle(place)
+    last, root, model = settle(place)
     release = store.promote(root, model, version, reason)
     say(f"Version {release.version} of {model} is in production.")
+    _mirror(last, root, place)
     return 0
+
+
+def _mirror(last: Run | None, root: str, place: Place) -> None:
+    """Has MLflow's aliases follow, in a process that nobody waits for: production has moved without it."""
+    if last is not None and last.registry and last.push == root:
+        from runners.local import mirror
+
+        mirror.start(last, place.workspace)
+        say(f"MLflow follows in some seconds; where it could not, {mirror.log_of(place.workspace)} says why.")

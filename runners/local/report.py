@@ -27,6 +27,14 @@ def write_report(run: Run, folder: RunFolder) -> Path:
     return folder.path / records.PAGE
 
 
+def read_facts(run: Run, folder: RunFolder) -> Facts:
+    """What its page shows; of a run that ended without one, what can be read of it."""
+    facts = records.read(folder.path)
+    if facts is None or facts.about.outcome != run.outcome:
+        facts = collect(find_sources(folder), about(run, folder))
+    return facts
+
+
 def find_sources(folder: RunFolder) -> Sources:
     """The folders of the artifacts that a run recorded."""
     found = {

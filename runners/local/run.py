@@ -20,7 +20,7 @@ from records.outcome import INTERRUPTED_EXIT
 from records.run import CODE, UNFINISHED, Run
 from release import store
 from release.signing import signing_key
-from runners.local import artifact_records, catch_up, closing
+from runners.local import artifact_records, catch_up, closing, mirror
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import run_worker
 from runners.shared import inputs, runs
@@ -33,6 +33,8 @@ from runners.shared.runs import RunFolder
 from runners.shared.stdout import print_json
 
 if TYPE_CHECKING:
+    from subprocess import Popen
+
     from pipeline.settings import Settings
     from records.workload import Workload
 
@@ -65,6 +67,7 @@ class _Session:
     started: float
     start_seconds: float | None = None
     code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    mirror: "Popen[bytes] | None" = None
 
     def __post_init__(self) -> None:
         self.workspace = self.options.workspace.absolute()
@@ -108,7 +111,7 @@ class _Session:
         resumed = last if last is not None and self._resumable(last, digests) else None
         run, folder = self._begin(data, digests, looked, resumed)
         self._announce(run, resumed, progress)
-        error = self._follow(folder, progress)
+        error = self._follow(run, folder, progress)
         return self._end(run, folder, error, progress), folder
 
     def _data(self, progress: Progress) -> Location:
@@ -159,6 +162,7 @@ class _Session:
             data=str(data),
             push=self.push,
             settings=self.settings.recorded(),
+            registry=self.settings.registry.of(self.workspace),
             pid=os.getpid(),
             host=socket.gethostname(),
             started_at=utc_now(),
@@ -186,7 +190,7 @@ class _Session:
         if (missed := catch_up.missed_warning(run)) is not None:
             progress.handle({"event": "warning", "text": missed})
 
-    def _follow(self, folder: RunFolder, progress: Progress) -> Event | None:
+    def _follow(self, run: Run, folder: RunFolder, progress: Progress) -> Event | None:
         """Runs the worker to its end; returns what went wrong."""
         errors: list[Event] = []
 
@@ -199,6 +203,9 @@ class _Session:
 
         # While the worker is at work there is time to import what the page of the run is drawn with.
         threading.Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()
+        # And MLflow. A run that ends before that is there for the next one, in a second as ever.
+        if run.registry is not None:
+            self.mirror = mirror.start(run, self.workspace, told=True)
         try:
             code = run_worker(folder, self.lock.descriptor, handle)
         except KeyboardInterrupt:
@@ -236,6 +243,8 @@ class _Session:
         for line, style in closing.last_lines(run, folder, store.current(self.push, run.workload)):
             print_line(self.console, line, style)
         page = self._leave_report(run, folder)
+        if self.mirror is not None and (problem := mirror.finish(self.mirror, self.workspace)):
+            print_line(self.console, problem, "yellow")
         if self.options.as_json:
             print_json({**to_builtins(run), "report": str(page) if page else None})
         assert run.exit_code is not None

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -66,7 +67,7 @@ def report_of(ended: Ended) -> str:
 @pytest.fixture(scope="module")
 def first(data: Path, workspace: Path) -> Ended:
     add_week(data, weeks=2)
-    return run_dag(workspace, "--data", str(data))
+    return run_dag(workspace, "--data", str(data), "--set", "registry.enabled=true")
 
 
 def test_the_first_run_pushes_and_says_that_there_is_no_baseline(first: Ended, workspace: Path) -> None:
@@ -107,6 +108,19 @@ def test_what_was_pushed_is_whole_and_belongs_together(first: Ended, workspace: 
     )
     verified = edgeline(workspace, "verify", "--json", "--workspace", str(workspace))
     assert verified.code == 0, verified.stdout
+
+
+def test_mlflow_has_the_run_when_it_ends_and_its_version_is_production(first: Ended, workspace: Path) -> None:
+    with sqlite3.connect(workspace / "mlflow.db") as database:
+        assert database.execute("SELECT name, status FROM runs").fetchall() == [
+            (first.json["id"], "FINISHED")
+        ]
+        metrics = dict(database.execute("SELECT key, value FROM metrics").fetchall())
+        aliases = database.execute("SELECT alias, version FROM registered_model_aliases").fetchall()
+    assert aliases == [("production", 1)]
+    manifest = json.loads((workspace / "push/edge/shelf/1/manifest.json").read_text())
+    assert metrics["accuracy"] == pytest.approx(manifest["metrics"]["overall"]["all"]["accuracy"])
+    assert {"class/damaged/recall", "worst/lane/accuracy", "edge/int8/size_mb"} <= set(metrics)
 
 
 def test_what_is_said_of_a_photo_is_what_was_measured_of_it(

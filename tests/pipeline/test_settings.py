@@ -336,6 +336,10 @@ def test_a_name_that_no_file_can_have_is_a_mistake(name):
     "override",
     [
         "push.destination=s3://me:hunter2@bucket/push",
+        "registry.uri=postgresql+psycopg://me:hunter2@host/db",
+        "registry.uri=postgresql://me:p/hunter2@host/db",
+        "registry.uri=postgresql://host/db?sslmode=require&password=hunter2",
+        "registry.uri=https://me:hunter2@mlflow.example.com",
         "beam.flags=[--runner=FlinkRunner, --s3_secret_access_key=hunter2]",
         "beam.flags=[--job_endpoint=http://me:hunter2@flink:8099]",
         "push.key=-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n",
@@ -401,6 +405,22 @@ def test_what_several_workers_cannot_do_is_told_before_they_begin():
     folds, search = mistakes(overrides=[*overrides, "tune.space.trainer.flip=[true, false]"])
     assert folds.startswith("trainer.folds: one process has them all") and "(from --set)" in folds
     assert search.startswith("tune.max_trials: one process has a trial") and "pin what it finds" in search
+
+
+def test_the_registry_is_the_workspaces_own_a_place_of_ones_choice_or_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load({}).registry.of(Path("workspace")) == f"sqlite:///{tmp_path}/workspace/mlflow.db"
+    assert load({}, None, ["registry.enabled=false"]).registry.of(Path("workspace")) is None
+    for given, uri in (
+        ("postgresql+psycopg://me@host:5432/db", "postgresql+psycopg://me@host:5432/db"),
+        ("https://mlflow.example.com:5000", "https://mlflow.example.com:5000"),
+        ("sqlite:///all.db", f"sqlite:///{tmp_path}/all.db"),
+    ):
+        settings = load({}, None, [f"registry.uri={given}"])
+        assert settings.registry.of(Path("workspace")) == uri
+        # A run that is mirrored elsewhere is the same run.
+        assert settings.recorded() == Settings().recorded()
+    assert "it is none of http" in mistakes(overrides=["registry.uri=mlruns"])[0]
 
 
 def test_hyperband_leaves_no_epochs_to_search():

@@ -1,14 +1,9 @@
 """Rows of databases: real files of SQLite, and a PostgreSQL that the test starts."""
 
 import csv
-import os
-import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -16,9 +11,8 @@ from data.importers.tables import import_table
 from data.importers.typed_rows import write_query
 from data.spans.layout import find_spans
 from errors import DataRefused, EdgelineError, UsageError
+from tests.postgres import QUOTED, SECRET
 
-SECRET = "s3cret p@ss"
-QUOTED = "s3cret%20p%40ss"
 PEAK = """
 import resource, sys
 from pathlib import Path
@@ -156,49 +150,6 @@ def test_memory_is_flat_in_the_rows_of_sqlite(tmp_path):
     )
     peaks = [peak_mb(url(tmp_path / "a.db"), query.format(n), tmp_path / "a.csv") for n in (20_000, 600_000)]
     assert peaks[1] < peaks[0] + 10
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    """The URL of a cluster of its own."""
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    search = os.pathsep.join([*map(str, places), os.environ["PATH"]])
-    initdb, pg_ctl = (shutil.which(name, path=search) for name in ("initdb", "pg_ctl"))
-    if not initdb or not pg_ctl:
-        pytest.skip("initdb and pg_ctl of PostgreSQL are not here: apt-get install postgresql")
-    # PostgreSQL refuses to run as root.
-    user = ["runuser", "-u", "nobody", "--"] if os.getuid() == 0 else []
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        shutil.chown(folder, *(["nobody"] if user else [os.getuid()]))
-        password, data = Path(folder, "password"), f"{folder}/data"
-        password.write_text(SECRET)
-        password.chmod(0o644)
-
-        def call(*command):
-            subprocess.run([*user, *command], check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=120)
-
-        call(
-            initdb,
-            "-D",
-            data,
-            "-U",
-            "me",
-            f"--pwfile={password}",
-            "-A",
-            "scram-sha-256",
-            "-E",
-            "UTF8",
-            "--no-sync",
-        )
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off -c timezone=Asia/Tokyo"
-        call(pg_ctl, "-D", data, "-o", options, "-w", "-l", f"{folder}/log", "start")
-        try:
-            yield f"postgresql+psycopg://me:{QUOTED}@127.0.0.1:{port}/postgres"
-        finally:
-            call(pg_ctl, "-D", data, "-m", "immediate", "-w", "stop")
 
 
 READINGS = """

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from PIL import Image
 
+from edge.pyfunc import Model
 from release import store
 from runners.cli.main import main
+from runners.shared.registry import Registry
 from tests.edge.contracts.test_image import contract as image_contract
 from tests.release.candidates import make_candidate
 from tests.runners.cli.process import ROOT
@@ -247,3 +250,50 @@ def test_neither_tensorflow_nor_the_noise_of_an_interpreter_is_there(push, tmp_p
     command = [sys.executable, "-c", script, "predict", lamp, "--store", tmp_path / "push"]
     ended = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_what_mlflow_loads_answers_as_predict_does(push, predict, tmp_path):
+    """Where neither this project nor TensorFlow is there."""
+    release = push("image", tmp_path / "push")
+    registry = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlflow", "shelf")
+    registry.bring_releases(str(tmp_path / "push"))
+    lamps = [str(photo(tmp_path / f"{level}.png", level)) for level in (99, 101)]
+    script = (
+        "import sys, mlflow, pandas\n"
+        "sys.path = [path for path in sys.path if path != sys.argv[2]]\n"
+        "mlflow.set_tracking_uri(sys.argv[1])\n"
+        "model = mlflow.pyfunc.load_model('models:/shelf@production')\n"
+        "paths = pandas.DataFrame({'photo': sys.argv[3:]}, index=[7, 7])\n"
+        "data = pandas.DataFrame({'photo': [open(path, 'rb').read() for path in sys.argv[3:]]}, [7, 7])\n"
+        "print(model.predict(paths).to_csv(), model.predict(data).to_csv(), sep='')\n"
+        "print('tensorflow' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", script, f"sqlite:///{tmp_path / 'mlflow.db'}", str(ROOT), *lamps]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    *tables, tensorflow = ended.stdout.splitlines()
+    answers = list(csv.DictReader(io.StringIO("\n".join(tables[:3]))))
+    assert (tables[:3], tensorflow) == (tables[3:6], "False"), ended.stderr
+    assert [(row[""], row["label"]) for row in answers] == [("7", "dark"), ("7", "bright")]
+    (said,) = predict(lamps[1], "--json").json["answers"]
+    assert {name: float(answers[1][name]) for name in LABELS} == pytest.approx(
+        said["probabilities"], abs=1e-6
+    )
+    assert not list((tmp_path / "mlflow").rglob("saved_model.pb")) and release.version == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "examples", "expected"),
+    [
+        ("row", {"celsius": [10.0, 20.0, 40.0], "note": ["a", "b", "c"]}, {1: "dark", 2: "bright"}),
+        ("tokens", {"id": [1, 2], "text": ["", "Lamp lamp lamp lamp"]}, {0: "dark", 1: "bright"}),
+        ("tokens", {"what": ["", "Lamp lamp lamp lamp"]}, {0: "dark", 1: "bright"}),
+    ],
+)
+def test_rows_and_texts_are_columns_to_mlflow(push, tmp_path, kind, examples, expected):
+    release = push(kind, tmp_path / "push")
+    (tmp_path / "bundle").mkdir()
+    for name in (release.default_file.name, "preprocessing.json", "labels.txt"):
+        (tmp_path / "bundle" / name).write_bytes(release.read(name))
+    found = Model(tmp_path / "bundle").predict(pandas.DataFrame(examples))
+    assert found["label"].to_dict() == expected
+    assert found["probability"].tolist() == pytest.approx(found[list(LABELS)].max(axis=1).tolist())

@@ -1,0 +1,106 @@
+"""MLflow brought up to date by a process of its own: only importing it takes seconds."""
+
+import fcntl
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from errors import EdgelineError
+from locations import Location, locate
+from records.run import Run
+from runners.shared.code import ROOT
+from runners.shared.runs import read_all
+
+if TYPE_CHECKING:
+    from report.facts import Facts
+
+# So long a run waits at its end for MLflow, and so long that may take where nobody waits.
+_PATIENCE_S, _LONGEST_S = 120.0, 600
+
+
+def mirror(uri: str, workspace: Path, model: str, root: str) -> None:
+    """Brings to MLflow what it lacks of a model: of its runs, here or on a cluster, and of its releases.
+
+    Raises:
+        EdgelineError: MLflow cannot be imported or reached, or does not take it.
+    """
+    from runners.shared.registry import Registry
+
+    artifacts = workspace.absolute() / "mlflow"
+    try:
+        artifacts.mkdir(parents=True, exist_ok=True)
+        with (artifacts / ".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            registry = Registry(uri, artifacts, model)
+            registry.bring_runs(_ended(workspace, model, root))
+            registry.bring_releases(root)
+    except Exception as error:  # Also MLflow's own, a database's, a network's: none of them decides anything.
+        said = error.found if isinstance(error, EdgelineError) else " ".join(str(error).split())[:300]
+        raise EdgelineError(
+            f"MLflow at {uri} lacks runs or releases: {said.rstrip('.') or type(error).__name__}.",
+            "It only mirrors them: whatever was run, pushed or rolled back is as it was said.",
+            f"{error.do if isinstance(error, EdgelineError) else ''} The next run, promote, rollback or"
+            " `edgeline ui` brings what it lacks.".lstrip(),
+        ) from error
+
+
+def _ended(workspace: Path, model: str, root: str) -> Iterator[tuple[Location, "Facts"]]:
+    """The runs of the workspace that release there, and those of a cluster, whose records lie there."""
+    from report import records
+    from runners.local.report import read_facts
+
+    for folder, run in read_all(workspace):
+        if (run.workload, run.push) == (model, root) and run.outcome != "running":
+            yield folder.path, read_facts(run, folder)
+    yield from records.read_all(locate(root) / "runs" / model)
+
+
+def log_of(workspace: Path) -> Path:
+    """What the last process said that mirrored a workspace; empty where all went well."""
+    return workspace / "mlflow" / "mirror.log"
+
+
+def start(run: Run, workspace: Path, told: bool = False) -> "subprocess.Popen[bytes]":
+    """Has a process mirror the model of a run; one that is `told` imports MLflow, and waits for `finish`."""
+    assert run.registry is not None
+    log = log_of(workspace)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "runners.local.mirror"]
+    command += [run.registry, str(workspace.absolute()), run.workload, run.push]
+    stdin = subprocess.PIPE if told else subprocess.DEVNULL
+    with log.open("wb") as file:
+        # A session of its own: it goes on when the terminal is closed, or the run is asked to end.
+        return subprocess.Popen(
+            command, cwd=ROOT, stdin=stdin, stdout=file, stderr=file, start_new_session=True
+        )
+
+
+def finish(process: "subprocess.Popen[bytes]", workspace: Path) -> str:
+    """Has it mirror what there is now, and waits for it; returns what went wrong."""
+    try:
+        process.communicate(timeout=_PATIENCE_S)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.wait()
+        return "MLflow lacks this run: it took too long. The next run or `edgeline ui` brings it."
+    return log_of(workspace).read_text(errors="replace").strip() if process.returncode else ""
+
+
+def _main(uri: str, workspace: str, model: str, root: str) -> None:
+    # While a run goes on: the import, the tables, and what was missed before.
+    with suppress(EdgelineError):
+        mirror(uri, Path(workspace), model, root)
+    sys.stdin.read()
+    signal.alarm(_LONGEST_S)  # A database that hangs must not hold the lock for ever.
+    try:
+        mirror(uri, Path(workspace), model, root)
+    except EdgelineError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

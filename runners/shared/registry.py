@@ -1,0 +1,252 @@
+"""MLflow as a mirror: whatever it lacks of runs and releases is brought there from their files.
+
+Those stay the source of truth, so this may be killed, repeated, or done late. A run is known by a tag that it
+is created with, and is whole once its tag `outcome` is there; a release is known by its manifest's digest.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from errors import EdgelineError
+from locations import Location, locate, read_bytes
+from records.json_file import encode
+from release.history import previous_version, read_history
+from release.layout import LABELS, PREPROCESSING, PushFolder
+from release.releases import read_release
+from report import records
+from report.facts import Facts, Slice
+from runners.shared.code import ROOT
+
+# MLflow asks nothing of the network but its registry, and gives that up within half a minute; its server
+# starts no runner for jobs that nobody gives it.
+ENVIRONMENT = {
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "PGCONNECT_TIMEOUT": "5",
+}
+_KEY, _ID, _OUTCOME, _MANIFEST = "edgeline.key", "edgeline.run", "outcome", "edgeline.manifest"
+_STATUS = {"refused": "FAILED", "failed": "FAILED", "killed": "KILLED", "interrupted": "KILLED"}
+_MODEL = "model"  # the folder in the artifacts of a run that a registered version is
+_LIBRARIES = ("ai-edge-litert", "numpy", "pandas", "pillow")
+_MOST_AT_ONCE = 100  # params or tags that MLflow takes
+_BYTES_PER_MB = 10**6
+
+
+class Registry:
+    """What the MLflow at `uri` has of one model; raises whatever MLflow, its database or the network does.
+
+    `artifacts` is where a database has those; the database of the same name beside it is the workspace's own.
+    """
+
+    def __init__(self, uri: str, artifacts: Path, model: str) -> None:
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        from mlflow import MlflowClient
+        from mlflow.entities import ViewType
+
+        is_server = uri.startswith("http")
+        if not is_server:
+            _settle_schema(uri, artifacts.with_suffix(".db"))
+        self._client, self._model = MlflowClient(uri), model
+        found = self._client.get_experiment_by_name(model)
+        place = None if is_server else (artifacts / model).as_uri()
+        self._experiment = found.experiment_id if found else self._client.create_experiment(model, place)
+        self._runs: dict[str, Any] = {}  # by key, and by the id of the run here
+        token = None
+        while token != "":
+            # What somebody deleted there does not come back.
+            page = self._client.search_runs([self._experiment], "", ViewType.ALL, page_token=token)
+            for run in page:
+                self._runs |= {run.data.tags.get(tag, ""): run for tag in (_KEY, _ID)}
+            token = page.token or ""
+
+    def bring_runs(self, found: Iterable[tuple[Location, Facts]]) -> None:
+        """Brings each run that ended, from its folder and its facts."""
+        for folder, facts in found:
+            about = facts.about
+            # Two machines with one MLflow may begin a run in the same second.
+            inputs = encode([about.run, about.started_at, about.data, about.inputs])
+            run = self._run(hashlib.sha256(inputs).hexdigest(), about.run, _milliseconds(about.started_at))
+            if run.data.tags.get(_OUTCOME) != about.outcome:
+                self._complete(run.info.run_id, folder, facts)
+
+    def _run(self, key: str, name: str, started: int | None = None) -> Any:
+        if key not in self._runs:
+            run = self._client.create_run(self._experiment, started, {_KEY: key, _ID: name}, name)
+            self._runs |= {key: run, name: run}
+        return self._runs[key]
+
+    def _complete(self, run: str, folder: Location, facts: Facts) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        about = facts.about
+        at = _milliseconds(about.ended_at or about.started_at)
+        metrics = [Metric(_name(key), float(v), at, 0) for key, v in _metrics(facts) if v is not None]
+        params = [Param(_name(key), value) for key, value in about.settings.items()]
+        tags = [RunTag(_name(key), value) for key, value in _tags(facts) if value]
+        self._client.log_batch(run, metrics)
+        for start in range(0, max(len(params), len(tags)), _MOST_AT_ONCE):
+            part = slice(start, start + _MOST_AT_ONCE)
+            self._client.log_batch(run, params=params[part], tags=tags[part])
+        with suppress(FileNotFoundError):
+            self._client.log_text(run, read_bytes(folder / records.PAGE).decode(), records.PAGE)
+        self._client.set_terminated(run, _STATUS.get(about.outcome, "FINISHED"), at)
+        self._client.set_tag(run, _OUTCOME, about.outcome)
+
+    def bring_releases(self, root: str) -> None:
+        """Registers each release that was ever in production, and has the aliases say what the store says."""
+        from mlflow.exceptions import MlflowException
+
+        store, client, model = PushFolder(locate(root)), self._client, self._model
+        history = read_history(store, model)
+        if history.last is None:
+            return
+        with suppress(MlflowException):  # Mostly it is there; where it cannot be made, the next call says so.
+            client.create_registered_model(model)
+        versions = client.search_model_versions(f"name = '{model}'")
+        known = {each.tags.get(_MANIFEST): str(each.version) for each in versions}
+        for number, digest in sorted(history.manifests.items()):
+            if digest not in known:
+                known[digest] = self._register(store, number, digest)
+        there = client.get_registered_model(model).aliases
+        wanted = {"production": history.last.to_version, "previous": previous_version(history.changes)}
+        for alias, release in wanted.items():
+            if release is None:
+                client.delete_registered_model_alias(model, alias)
+            elif str(there.get(alias)) != (made := known[history.manifests[release]]):
+                client.set_registered_model_alias(model, alias, made)
+
+    def _register(self, store: PushFolder, number: int, digest: str) -> str:
+        """Makes a version of the file that phones run, and returns its number; of the SavedModel no copy."""
+        tags = {_MANIFEST: digest, "version": str(number), "store": str(store.root)}
+        about, name = f"Version {number} in {store.root}", digest
+        with tempfile.TemporaryDirectory(prefix="edgeline-mlflow-") as folder:
+            try:
+                release = read_release(store, self._model, number, digest)
+                name = release.manifest.run
+                tags |= {"saved_model": str(release.serving), "variant": release.manifest.default_variant}
+                files = (release.default_file.name, PREPROCESSING, LABELS)
+                _save({file: release.read(file) for file in files}, Path(folder, _MODEL))
+            except EdgelineError as error:  # Removed or damaged since; its number is taken all the same.
+                about += f", which cannot be loaded: {error.found}"
+            # Its own run may lie elsewhere, or be gone.
+            run = self._runs.get(name) or self._run(digest, name)
+            self._client.log_artifacts(run.info.run_id, folder)
+        source = f"{run.info.artifact_uri}/{_MODEL}"
+        made = self._client.create_model_version(
+            self._model, source, run.info.run_id, tags, description=about
+        )
+        return str(made.version)
+
+
+def _settle_schema(uri: str, own: Path) -> None:
+    """Makes or renews the tables of a workspace's own SQLite, and lets those of no other database be changed.
+
+    MLflow by itself would migrate any database that lacks a table.
+
+    Raises:
+        EdgelineError: They are of another MLflow, or, in its own, of a newer one.
+    """
+    import sqlalchemy
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db import utils
+
+    engine = sqlalchemy.create_engine(uri)
+    found, is_empty = utils._get_schema_version(engine), utils._is_empty_database(engine)
+    engine.dispose()
+    script = ScriptDirectory.from_config(utils._get_alembic_config(""))
+    is_own, known = uri == f"sqlite:///{own}", {each.revision for each in script.walk_revisions()}
+    if found == script.get_current_head() or (is_empty and not is_own):
+        return
+    if not is_empty and (found not in known or not is_own):
+        of = "an older" if found in known else "a newer"
+        raise EdgelineError(
+            f"The tables of {uri} are of {of} MLflow ({found}) than the one here, {version('mlflow')}.",
+            "Others may use them, and nothing here changes them unasked.",
+            f"Have them backed up and run `mlflow db upgrade {uri}`."
+            if found in known
+            else "Install that MLflow here, or name another place: registry.uri.",
+        )
+    # Whole or not at all: of a migration that is cut off, SQLite keeps a half.
+    with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=own.parent) as scratch:
+        copy = shutil.copy(own, scratch)
+        engine = sqlalchemy.create_engine(f"sqlite:///{copy}")
+        utils._initialize_tables(engine)
+        engine.dispose()
+        os.replace(copy, own)
+
+
+def _save(bundle: dict[str, bytes], target: Path) -> None:
+    """Makes a model that MLflow loads of the files of a bundle, with the code that reads them."""
+    from mlflow import pyfunc
+
+    with tempfile.TemporaryDirectory(prefix="edgeline-mlflow-") as folder:
+        for name, content in bundle.items():
+            Path(folder, name).write_bytes(content)
+        code = [str(ROOT / "edge"), str(ROOT / "errors.py")]
+        pins = [f"{name}=={version(name)}" for name in _LIBRARIES]
+        pyfunc.save_model(target, "edge.pyfunc", folder, code_paths=code, pip_requirements=pins)
+
+
+def _milliseconds(time: str) -> int:
+    return int(datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp() * 1000)
+
+
+def _name(text: str) -> str:
+    """A name as MLflow takes it: labels and slices have any characters."""
+    return re.sub(r"[^\w\-. /]|(?<=[./])[./]", "_", text)[:250]
+
+
+def _metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
+    yield "seconds", facts.about.seconds
+    yield from ((f"seconds/{step.name}", step.seconds) for step in facts.about.steps)
+    if facts.data is not None:
+        yield from ((f"data/{split}", count) for split, count in facts.data.splits.items())
+        yield "data/quarantined", sum(span.quarantined for span in facts.data.spans)
+    for prefix, found in _slices(facts).items():
+        yield f"{prefix}examples", found.examples
+        yield f"{prefix}accuracy", found.accuracy
+        yield f"{prefix}accuracy_of_production", found.before
+        yield from ((f"{prefix}{name}", value) for name, value in found.measures.items())
+    for variant in facts.edge.variants if facts.edge else ():
+        if (measured := variant.measured) is not None:
+            yield f"edge/{variant.name}/accuracy", measured.accuracy
+            yield f"edge/{variant.name}/size_mb", measured.size_bytes / _BYTES_PER_MB
+            yield f"edge/{variant.name}/latency_p50_ms", measured.latency.p50_ms
+
+
+def _slices(facts: Facts) -> dict[str, Slice]:
+    """Overall, each class, and the worst of each other kind, by what their metrics begin with."""
+    if (found := facts.evaluation) is None:
+        return {}
+    worst = {f"worst/{kind}/": found.worst(kind) for kind in found.kinds if kind not in ("overall", "class")}
+    classes = {f"class/{item.name}/": item for item in found.of("class")}
+    return {name: item for name, item in {"": found.overall, **classes, **worst}.items() if item is not None}
+
+
+def _tags(facts: Facts) -> Iterator[tuple[str, str]]:
+    about = facts.about
+    told = [*about.reasons, *(f"Warning: {warning}" for warning in about.warnings)]
+    yield "mlflow.note.content", "\n".join(f"- {sentence}" for sentence in told)
+    yield "reasons", "\n".join(about.reasons)
+    yield "version", str(about.version or "")
+    if facts.data is not None:
+        yield "window", facts.data.window
+        yield "spans", ", ".join(span.name for span in facts.data.spans)
+    yield from ((f"gate.{verdict.gate}", verdict.result) for verdict in facts.gates)
+    yield from ((name[:-1], item.name) for name, item in _slices(facts).items() if name.startswith("worst/"))
+    yield from ((f"digest.{name}", value) for name, value in about.inputs.items())
+    yield from ((f"library.{name}", value) for name, value in about.libraries.items())
