@@ -11,6 +11,7 @@ from edge.settings import ConversionSettings
 from errors import UsageError
 from gates.settings import EdgeLimits, EvaluationSettings, GateSettings
 from locations import is_url
+from pipeline.alert_settings import AlertSettings
 from pipeline.kubeflow_settings import KubeflowSettings
 from pipeline.secret_values import names_secret, names_user, refuse_user
 from pipeline.settings_layers import Tree, describe_mistakes, merge_layers
@@ -75,11 +76,12 @@ class Settings(Group):
     edge: EdgeSettings = EdgeSettings()
     beam: BeamSettings = BeamSettings()
     push: PushSettings = PushSettings()
+    alerts: AlertSettings = AlertSettings()
     kubeflow: KubeflowSettings = KubeflowSettings()
 
     def recorded(self) -> dict[str, Any]:
-        """What a run records of them: all but what runs the DAG on a cluster, which changes no model."""
-        return self.model_dump(mode="json", exclude={"kubeflow"})
+        """What a run records of them: all that a model is made of, so not whom it tells, nor a cluster's."""
+        return self.model_dump(mode="json", exclude={"alerts", "kubeflow"})
 
 
 def load(

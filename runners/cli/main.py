@@ -23,6 +23,7 @@ COMMANDS = {
     "runs": ("releases", "All runs, newest first."),
     "show": ("releases", "One run: steps, verdicts, reasons."),
     "report": ("report", "The page of a run: makes it where it is missing, prints its path."),
+    "alert": ("alert", "Tells of failed runs, old releases and full disks; for a timer of your own."),
     "tensorboard": (
         "tensorboard",
         "TensorBoard on the training of a run (the last that trained), or of several; Ctrl-C ends it.",
