@@ -109,6 +109,8 @@ def _webhook(settings: AlertSettings, message: Message) -> None:
 
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # Its warnings have the URL.
     url, text = _secret(settings.webhook, "alerts.webhook"), html.escape(message.text, quote=False)
+    if not url.startswith(("https://", "http://")):
+        raise NotSent("what alerts.webhook names is no http(s) URL")
     answer = requests.post(url, json={"text": text}, timeout=PATIENCE.timeout_s, allow_redirects=False)
     if (code := answer.status_code) >= 300:
         raise NotSent(f"the server answered {code}", again=code >= 500 or code in (408, 429))

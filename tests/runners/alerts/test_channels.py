@@ -133,9 +133,8 @@ def test_nobody_at_the_address_is_said_in_the_systems_words(monkeypatch, patient
     ("content", "reason"),
     [
         (None, "what alerts.webhook names cannot be read: No such file or directory"),
-        ("\n", "MissingSchema"),
-        (f"hooks.example.com/{SECRET}", "MissingSchema"),
-        (f"file:///{SECRET}", "InvalidSchema"),
+        ("\n", "is no http(s) URL"),
+        (f"hooks.example.com/{SECRET}", "is no http(s) URL"),
         (f"http://[{SECRET}", "InvalidURL"),
     ],
 )
