@@ -39,11 +39,14 @@ setup(
         "pyarrow",
         "pydantic>=2",
         "pyyaml",
+        # What sends alerts to a webhook; tenacity tries again.
+        "requests",
         "rich",
         # KerasTuner brings it; folds are dealt with it.
         "scikit-learn",
         "scipy",
         "sqlalchemy>=2",
+        "tenacity",
         # TensorFlow no longer brings it, from 2.20 on.
         "tensorboard",
         # The warm-up requests of a SavedModel.

@@ -11,6 +11,7 @@ from edge.settings import ConversionSettings
 from errors import UsageError
 from gates.settings import EdgeLimits, EvaluationSettings, GateSettings
 from locations import is_url
+from pipeline.alert_settings import AlertSettings
 from pipeline.kubeflow_settings import KubeflowSettings
 from pipeline.secret_values import names_secret, names_user, refuse_password, refuse_user
 from pipeline.settings_layers import Tree, describe_mistakes, merge_layers
@@ -98,11 +99,12 @@ class Settings(Group):
     beam: BeamSettings = BeamSettings()
     push: PushSettings = PushSettings()
     registry: RegistrySettings = RegistrySettings()
+    alerts: AlertSettings = AlertSettings()
     kubeflow: KubeflowSettings = KubeflowSettings()
 
     def recorded(self) -> dict[str, Any]:
-        """What a run records of them: all but where it runs and is mirrored, which changes no model."""
-        return self.model_dump(mode="json", exclude={"kubeflow", "registry"})
+        """What a run records of them: all that a model is made of, so not whom it tells, nor a cluster's."""
+        return self.model_dump(mode="json", exclude={"alerts", "kubeflow", "registry"})
 
 
 def load(

@@ -209,7 +209,8 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
         keys = [str(part) for part in mistake["loc"]]
         unknown = mistake["type"] == "extra_forbidden" or keys[-1] == "[key]"
         dotted = _shown(".".join(key for key in keys if key != "[key]"))
-        value = _cut(repr(mistake["input"]))
+        # A secret that stands where its place should be is not shown.
+        value = "it" if keys[0] == "alerts" else _cut(repr(mistake["input"]))
         where = f" (from {tree.origin(dotted)})"
         if unknown:
             sentences.append(f"{dotted}: there is no such setting{where}.{_nearest(dotted, known)}")

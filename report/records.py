@@ -26,17 +26,17 @@ def write(folder: Location, facts: Facts, page: str) -> Location:
         OSError: The folder cannot be written.
     """
     for name, content in ((FACTS, encode(facts) + b"\n"), (PAGE, page.encode())):
-        if isinstance(folder, Path):
-            write_file(folder / name, content)
-        else:
-            # An object appears when it is whole.
-            with explained(folder):
-                filesystem(folder).pipe_file((folder / name).path, content)
+        write_file(folder / name, content)
     return folder / PAGE
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, and its folder where that is not there."""
+def write_file(path: Location, content: bytes) -> None:
+    """Writes a file whole or not at all, and its folder where that is not there. Raises as `write` does."""
+    if not isinstance(path, Path):
+        # An object appears when it is whole.
+        with explained(path):
+            filesystem(path).pipe_file(path.path, content)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as file:
         file.write(content)

@@ -27,6 +27,7 @@ COMMANDS = {
         "diff",
         "Two runs side by side: settings, data, metrics beyond chance or not, edge files, time.",
     ),
+    "alert": ("alert", "Tells of failed runs, old releases and full disks; for a timer of your own."),
     "tensorboard": (
         "tensorboard",
         "TensorBoard on the training of a run (the last that trained), or of several; Ctrl-C ends it.",

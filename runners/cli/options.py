@@ -67,7 +67,7 @@ def _recorded(text: str) -> Location:
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="machine-readable, on stdout")
-_workspace = click.option(
+workspace = click.option(
     "--workspace", metavar="DIR", type=Path, default="workspace", help="where runs live (./workspace)"
 )
 _data = click.option(
@@ -89,11 +89,11 @@ _platform = click.option(
     help="a YAML file laid over the profile, for what is the cluster's",
 )
 _model = click.option("--workload", metavar="W", help="name of the model (that of the last run)")
-_store = click.option("--store", metavar="DIR_OR_URL", help="where releases lie (where the last run pushed)")
+store = click.option("--store", metavar="DIR_OR_URL", help="where releases lie (where the last run pushed)")
 
 settings = gathered("named", NamedSettings, _workload, _profile, _overrides)
 cluster_settings = gathered("named", NamedSettings, _workload, _profile, _platform, _overrides)
 # What a run depends on, for those who start one and those who have it started.
-RUN = (settings, _data, _workspace)
-runs_of = gathered("place", Place, _workspace, _model)
-releases_of = gathered("place", Place, _workspace, _model, _store)
+RUN = (settings, _data, workspace)
+runs_of = gathered("place", Place, workspace, _model)
+releases_of = gathered("place", Place, workspace, _model, store)

@@ -46,12 +46,13 @@ def _plan(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
 
     named, data, workspace = wanted.named.with_whole_path(), wanted.data, wanted.workspace.absolute()
     workload, settings = named.load()
-    command = [program(), "run", "--if-changed", "--workload", named.workload]
-    command += ["--workspace", str(workspace)]
+    command = ["--workload", named.workload, "--workspace", str(workspace)]
     if named.profile is not None:
         built_in = (PROFILES / f"{named.profile}.yaml").is_file()
         profile = named.profile if built_in else str(Path(named.profile).expanduser().absolute())
         command += ["--profile", profile]
+    overrides = [word for override in named.overrides for word in ("--set", override)]
+    after = [program(), "alert", *command, *overrides] if settings.alerts.channels else []
     if data is not None:
         from data.spans.layout import newest_spans
 
@@ -63,12 +64,16 @@ def _plan(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
             "A timer does not see the AWS_... variables of this shell: keys belong in ~/.aws/credentials, and"
             " an endpoint (endpoint_url = ...) in ~/.aws/config."
         )
-    for override in named.overrides:
-        command += ["--set", override]
+    if after:
+        note(
+            "A timer does not see what is exported in this shell: for secrets of alerts name files, or set"
+            " EnvironmentFile= with `systemctl edit`."
+        )
     return ScheduledRun(
         name=schedule_name(workload.name, workspace),
         workload=workload.name,
-        command=tuple(command),
+        command=(program(), "run", "--if-changed", *command, *overrides),
+        after=tuple(after),
         folder=Path.cwd(),
         workspace=workspace,
         at=at,

@@ -136,6 +136,8 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
     observed = Observed(code=CODE_OF_IMAGE, lock=LOCK_OF_IMAGE, run=RUN_ID)
     entry = ["python", "-m", "runners.kubeflow.pod.entry", "--records", paths.records]
     entry += ["--module", workload.module, "--source", workload.source]
+    if settings.alerts.channels:
+        entry += ["--alerts", settings.alerts.model_dump_json(exclude_defaults=True)]
     config = KubeflowV2DagRunnerConfig(
         default_image=kubeflow.image, default_commands=entry, use_pipeline_spec_2_1=True
     )

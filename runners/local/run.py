@@ -5,7 +5,9 @@ import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from errors import DataRefused
 from journal import utc_now
 from locations import Location
 from records.outcome import INTERRUPTED_EXIT
-from records.run import CODE, UNFINISHED, Run
+from records.run import CODE, UNFINISHED, Problem, Run
 from release import store
 from release.signing import signing_key
 from runners.local import artifact_records, catch_up, closing, mirror
@@ -78,11 +80,18 @@ class _Session:
         runs.mark_killed(self.workspace)
         earlier = runs.read_runs(self.workspace, self.workload.name)
         last = earlier[-1] if earlier else None
-        with Progress(self.console) as progress:
-            ended = self._attempt(earlier, progress)
+        try:
+            with Progress(self.console) as progress:
+                ended = self._attempt(earlier, progress)
+        except Exception as error:
+            event = describe(error, None)
+            self._alert(Problem(event["found"], event["why"], event["do"]))
+            raise
         if ended is None:
             assert last is not None
-            return self._say_nothing_changed(last)
+            code = self._say_nothing_changed(last)
+            self._alert()
+            return code
         return self._report(*ended)
 
     def _attempt(self, earlier: Sequence[Run], progress: Progress) -> tuple[Run, RunFolder] | None:
@@ -236,6 +245,19 @@ class _Session:
         print_line(self.console, f"Report: {page}")
         return page
 
+    def _alert(self, not_begun: Problem | None = None) -> list[str]:
+        """Tells who is to be told; what does not work is said, and changes nothing of how the run ended."""
+        if not self.settings.alerts.channels:
+            return []
+        from runners.alerts.telling import tell
+        from runners.local.alerts import look_at_workspace
+
+        looking = partial(look_at_workspace, self.workspace, self.workload.name, self.push, not_begun)
+        _, failures = tell(self.settings.alerts, looking)
+        for failure in failures:
+            print_line(self.console, failure, "yellow")
+        return failures
+
     def _report(self, run: Run, folder: RunFolder) -> int:
         if run.steps:
             for line in closing.time_table(run, self.console.width):
@@ -243,6 +265,11 @@ class _Session:
         for line, style in closing.last_lines(run, folder, store.current(self.push, run.workload)):
             print_line(self.console, line, style)
         page = self._leave_report(run, folder)
+        if failures := self._alert():
+            run = replace(run, warnings=(*run.warnings, *failures))
+            with suppress(OSError), folder.log.open("a", encoding="utf-8") as log:
+                folder.write(run)
+                log.writelines(f"{failure}\n" for failure in failures)
         if self.mirror is not None and (problem := mirror.finish(self.mirror, self.workspace)):
             print_line(self.console, problem, "yellow")
         if self.options.as_json:

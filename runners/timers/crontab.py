@@ -21,9 +21,9 @@ def block(run: ScheduledRun) -> str:
     ends with another exit code than 0 on to cron, which mails it.
     """
     log = shlex.quote(str(run.workspace / f"schedule-{run.workload}.log"))
-    command = (
-        f"cd {shlex.quote(str(run.folder))} && {{ {shlex.join(run.command)} >{log} 2>&1 || cat {log}; }}"
-    )
+    after = f" {shlex.join(run.after)} >/dev/null;" if run.after else ""
+    command = f"{{ {shlex.join(run.command)} >{log} 2>&1 || cat {log};{after} }}"
+    command = f"cd {shlex.quote(str(run.folder))} && {command}"
     line = f"{run.at.cron} {_for_cron(command)}"
     return "\n".join((_BEGIN.format(name=run.name), line, _END.format(name=run.name))) + "\n"
 

@@ -25,9 +25,10 @@ class ScheduledRun:
     folder: Path  # where it runs, as relative paths in settings are meant
     workspace: Path  # where its runs live
     at: WeeklyTime  # when it starts
+    after: tuple[str, ...] = ()  # what is started when it has ended, as `command`; empty for nothing
 
     def __post_init__(self) -> None:
-        for text in (*self.command, str(self.folder)):
+        for text in (*self.command, *self.after, str(self.folder)):
             _check_text(text)
         # systemd takes a folder's name as it stands in the line, and knows no quotes there.
         if str(self.folder).endswith((" ", "\\")):

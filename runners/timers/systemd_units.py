@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,7 +27,7 @@ Description=Edgeline: train {workload} when its data changed
 Type=oneshot
 {owner}WorkingDirectory={folder}
 ExecStart={command}
-Environment=PYTHONUNBUFFERED=1
+{following}Environment=PYTHONUNBUFFERED=1
 # Every exit code but 0 is a failure of the unit, also 3 (held back) and 4 (data refused): phones keep an
 # older model until somebody looks, so OnFailure= fires and `systemctl --failed` lists it. The code tells
 # which; the words that systemd puts beside it (3/NOTIMPLEMENTED, 4/NOPERMISSION) are not ours.
@@ -84,10 +84,16 @@ def unit_texts(run: ScheduledRun) -> dict[str, str]:
         after=after if system else "",
         owner=f"User={_owner(run.workspace)}\n" if system else "",
         folder=str(run.folder).replace("%", "%%"),
-        command=" ".join((_quote_path(run.command[0]), *map(_quote, run.command[1:]))),
+        command=_line(run.command),
+        # Also of a run that was killed; what comes of it is no part of how the unit ended.
+        following=f"ExecStopPost=-{_line(run.after)}\n" if run.after else "",
     )
     timer = _TIMER.format(workload=run.workload, at=run.at, calendar=run.at.calendar)
     return {f"{run.name}.service": service, f"{run.name}.timer": timer}
+
+
+def _line(command: Sequence[str]) -> str:
+    return " ".join((_quote_path(command[0]), *map(_quote, command[1:])))
 
 
 def _quote_path(text: str) -> str:

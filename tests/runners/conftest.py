@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 
 from records.run import Run
+from runners.alerts import channels
 from runners.kubeflow import runs as kubeflow_runs
 from runners.kubeflow.watch import Patience
 from runners.timers.scheduled_run import ScheduledRun
 from runners.timers.weekly_time import parse_weekly_time
+from tests.runners.alerts.servers import Hook
 from tests.runners.kubeflow.commands_run import Terminal
 from tests.runners.kubeflow.server import serving
 
@@ -94,3 +96,18 @@ def run(tmp_path):
         workspace=folder / "work space",
         at=parse_weekly_time("Mon 03:00"),
     )
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Attempts to send that follow one another at once, and time for each on a machine that is busy."""
+    patience = channels.Patience(timeout_s=60.0, attempts=3, wait_s=0.01, bound_s=120.0)
+    monkeypatch.setattr(channels, "PATIENCE", patience)
+
+
+@pytest.fixture
+def hook(patient, monkeypatch):
+    """A webhook, whose URL the environment has as HOOK."""
+    with Hook() as hook:
+        monkeypatch.setenv("HOOK", hook.url)
+        yield hook

@@ -1,9 +1,9 @@
 """What the container of each step runs on Kubeflow, in front of TFX's own runner.
 
 `python -m runners.kubeflow.pod.entry --records PLACE --module M --source M --step STEP`, for one of
-several pods of a step `--meeting FOLDER --pods N --pod I`, and then what TFX gives its runner. The last two
-lines of the log say how the step ended: a sentence for people, and the same as JSON for those who follow the
-run (see `records/outcome.py`).
+several pods of a step `--meeting FOLDER --pods N --pod I`, with settings of alerts `--alerts JSON`, and then
+what TFX gives its runner. The last two lines of the log say how the step ended: a sentence for people, and
+the same as JSON for those who follow the run (see `records/outcome.py`).
 """
 
 import argparse
@@ -33,7 +33,7 @@ from records.steps import RELEASE_GATE, STEPS, helped
 from runners.kubeflow.pod import handover, pages
 from runners.kubeflow.pod.handover import Json, Locations
 from runners.kubeflow.pod.meeting import meet
-from runners.kubeflow.pod.record import leave_end
+from runners.kubeflow.pod.record import leave_end, tell_of_end
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.shared import inputs
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     started = time.monotonic()
     executor_input = json.loads(options.json_serialized_invocation_args)
-    run = ""
+    run, problem = "", None
     try:
         run = handover.run_id(executor_input, options.step)
         _run(options, flags, executor_input, run, Locations(root))
@@ -83,10 +83,14 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
         if outcome.outcome == "failed":
             again = f"`edgeline kubeflow retry {run or 'RUN'}` goes on from this step."
             outcome = replace(outcome, do=f"{outcome.do} {again}")
+        problem = Problem(event["found"], event["why"], outcome.do)
         # What a gate stops has its whole record already: DataGate's, or RunReport's.
         if run and (options.step not in STEPS or STEPS[options.step].stops_as != outcome.outcome):
-            leave_end(run, options.records, outcome, Problem(event["found"], event["why"], outcome.do))
+            leave_end(run, options.records, outcome, problem)
         _say(event["why"], outcome.do)
+    # Of several pods of a step the first speaks for all.
+    if options.alerts and not options.pod and (outcome.exit_code or options.step == RELEASE_GATE):
+        tell_of_end(run, options.records, options.alerts, outcome, problem)
     _say(outcome.sentence, outcome.to_line())
     return outcome.exit_code
 
@@ -107,6 +111,7 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     for name in (*required, "json_serialized_invocation_args"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
+    parser.add_argument("--alerts")
     parser.add_argument("--meeting")
     parser.add_argument("--pods", type=int)
     parser.add_argument("--pod", type=int)

@@ -1,8 +1,9 @@
-"""The page of a run that did not come to its end on a cluster, left by the step that ended it, if it can."""
+"""What the step that ends a run on a cluster does last: the page of one that failed, and who has to know."""
 
 import logging
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 
 from locations import locate
 from records.outcome import Outcome
@@ -40,3 +41,18 @@ def leave_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None:
         )
     except Exception as error:  # Mostly a step that does not mount the claim; a page decides nothing.
         _log.warning("There is no report of this run: %s: %s", type(error).__name__, error)
+
+
+def tell_of_end(run: str, place: str, settings: str, outcome: Outcome, problem: Problem | None) -> None:
+    """Tells with what outcome a step ended a run; `settings` are `AlertSettings` as JSON."""
+    assert outcome.outcome != "done"
+    try:
+        from pipeline.alert_settings import AlertSettings
+        from runners.alerts.telling import look_at_store, tell
+
+        root, told = locate(place), AlertSettings.model_validate_json(settings)
+        about = About(run, root.name, outcome=outcome.outcome, reasons=outcome.reasons, problem=problem)
+        for warning in tell(told, partial(look_at_store, root, about))[1]:
+            _log.warning("%s", warning)
+    except Exception as error:
+        _log.warning("Nobody could be told: %s", type(error).__name__)

@@ -20,6 +20,7 @@ LIGHT = [
     ["report", "latest"],
     ["report", "--json"],
     ["tensorboard", "--help"],
+    ["alert", "--help"],
 ]
 
 

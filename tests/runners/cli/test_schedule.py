@@ -62,6 +62,18 @@ def test_a_workload_of_ones_own_is_named_by_its_whole_path_and_a_named_profile_b
     assert printed.startswith(f"# {schedule_name('bottles', team / 'workspace')}: begin")
 
 
+@pytest.mark.parametrize("form", ["--systemd", "--cron"])
+def test_where_somebody_is_to_be_told_that_follows_the_run(team, capsys, form):
+    override = "alerts.webhook=/run/hook"
+    assert main(["schedule", form, "--data", "photos", "--set", override]) == 0
+
+    said = capsys.readouterr()
+    after = f"{EDGELINE} alert --workload shelf --workspace "
+    (line,) = [line for line in said.out.splitlines() if after in line]
+    assert line.endswith(f"--set {override}" if form == "--systemd" else f"--set {override} >/dev/null; }}")
+    assert "for secrets of alerts name files" in said.err
+
+
 def test_cron_gets_the_same_time_and_what_it_lacks_is_said(team, capsys):
     assert main(["schedule", "--cron", "--at", "Tue,Fri 14:30", "--data", "photos"]) == 0
 

@@ -14,6 +14,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.dsl.compiler.compiler import Compiler
 
 from errors import UsageError
+from pipeline.alert_settings import AlertSettings
 from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.kubeflow_settings import StepName
 from pipeline.settings import Settings, load
@@ -154,6 +155,17 @@ def test_a_failed_step_is_tried_again_but_not_the_push_and_not_what_stops_a_run(
     assert never == {"Pusher", "DataGate", "ReleaseGate"}
     policy = tasks["Trainer"]["retryPolicy"]
     assert (policy["maxRetryCount"], policy["backoffDuration"], policy["backoffFactor"]) == (3, "20s", 2.0)
+
+
+def test_every_step_knows_whom_to_tell_and_only_the_place_of_the_secret(tmp_path):
+    told = {"alerts": {"webhook": "$HOOK", "stale_days": 30}}
+    given = load({**find_workload("shelf").settings, **told, "kubeflow": {**PLATFORM}})
+    path = tmp_path / "pipeline.yaml"
+    compile_pipeline(find_workload("shelf"), given, path)
+    for container in containers(next(yaml.safe_load_all(path.read_text()))).values():
+        command = container["command"]
+        said = command[command.index("--alerts") + 1]
+        assert AlertSettings.model_validate_json(said) == given.alerts
 
 
 def test_every_step_runs_our_entry_in_the_image_under_its_own_name(spec):

@@ -82,6 +82,18 @@ def test_a_run_that_does_not_end_well_says_so_to_cron_and_a_good_one_says_nothin
     assert ended.stdout == "said by the run\n"
 
 
+@pytest.mark.parametrize("code", ["0", "4"])
+def test_who_is_to_be_told_is_told_however_the_run_ended(run, code):
+    after = ("/bin/sh", "-c", "cp called.json told.json; echo told", "a 100% ü")
+    command = shell_command(replace(run, after=after))
+    environment = {**os.environ, "CODE": code}
+
+    ended = subprocess.run(["/bin/sh", "-c", command], env=environment, capture_output=True, text=True)
+
+    assert (run.folder / "told.json").is_file()
+    assert ended.stdout == ("said by the run\n" if code == "4" else "")
+
+
 def test_a_first_schedule_makes_a_crontab(run, spool):
     crontab.install(run)
 

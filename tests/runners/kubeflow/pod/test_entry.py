@@ -24,7 +24,7 @@ FOLDER = "minio://bucket/shelf/run-1"
 OUTPUTS = {SCHEMA: {"page": "system.HTML", "schema": "tfx.Schema"}}
 
 
-def run_step(root, step, executor, parameters, **inputs):
+def run_step(root, step, executor, parameters, *options, **inputs):
     """Runs a step through the entry; each input is a folder that the launcher has copied."""
     outputs = OUTPUTS.get(executor, {"page": "system.HTML"})
     executor_input = {
@@ -52,17 +52,17 @@ def run_step(root, step, executor, parameters, **inputs):
     arguments += ["--executor_class_path", executor]
     arguments += ["--json_serialized_invocation_args", json.dumps(executor_input)]
     arguments += ["--json_serialized_inputs_spec_args", json.dumps(spec), "--direct_num_workers=1"]
-    return kubeflow_entry.main(arguments, root)
+    return kubeflow_entry.main([*options, *arguments], root)
 
 
 def local(root, *parts):
     return root.joinpath("minio/bucket/shelf/run-1", *parts)
 
 
-def admit(root, push):
+def admit(root, push, *options):
     PUSH.write(local(root, "Pusher/pushed_model"), push)
     store = {"push": str(root / "push"), "model_name": "shelf", "run": "run-1"}
-    return run_step(root, "ReleaseGate", ADMISSION, store, pushed_model="Pusher/pushed_model")
+    return run_step(root, "ReleaseGate", ADMISSION, store, *options, pushed_model="Pusher/pushed_model")
 
 
 def output(root, name):
@@ -174,3 +174,36 @@ def test_figures_that_are_no_numbers_do_not_reach_the_ui(tmp_path):
         "annotationSpecs": [{"displayName": "ok"}, {"displayName": "bad"}],
         "rows": [{"row": [4, 1]}, {"row": [2, 3]}],
     }
+
+
+def told_by(root):
+    """Options of a step that tells by a command, which adds what it is told to a file."""
+    return ("--alerts", json.dumps({"command": ["sh", "-c", f"cat >>{root}/told; echo >>{root}/told"]}))
+
+
+def test_the_step_that_ends_a_run_tells_how_whichever_it_is_and_the_last_one_when_all_is_well(tmp_path):
+    options = told_by(tmp_path)
+    assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {}, *options) == 1
+    assert admit(tmp_path, Push("held", reasons=("Accuracy is 0.71.",)), *options) == 3
+    assert admit(tmp_path, Push("held", reasons=("Accuracy is 0.71.",)), *options) == 3
+    candidate = make_candidate(tmp_path / "candidate", run="run-1")
+    version = store.push(str(tmp_path / "push"), "shelf", candidate).version
+    assert admit(tmp_path, Push("pushed", version), *options) == 0
+    failed, held, over = map(json.loads, (tmp_path / "told").read_text().splitlines())
+    assert "ImportSchemaGen failed: ValueError" in failed["text"]
+    assert "edgeline kubeflow retry run-1" in failed["text"]
+    assert held["troubles"][0]["what"].startswith("Held back") and "Accuracy is 0.71." in held["text"]
+    assert over["troubles"] == [] and over["over"][0].startswith("Held back")
+    assert "In production: version 1" in over["text"]
+
+
+def test_a_step_in_the_middle_of_a_run_that_ends_well_tells_nothing(tmp_path):
+    assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {"text": ""}, *told_by(tmp_path)) == 0
+    assert not (tmp_path / "told").exists()
+
+
+@pytest.mark.parametrize("alerts", ['{"command": ["/no/such/program"]}', '{"of": "a newer image"}', "{"])
+def test_whom_nobody_can_tell_changes_no_exit_code(tmp_path, capfd, alerts):
+    held = Push("held", reasons=("Accuracy is 0.71.",))
+    assert admit(tmp_path, held, "--alerts", alerts) == 3
+    assert capfd.readouterr().err.splitlines()[-2] == "Held back: Accuracy is 0.71."

@@ -1,0 +1,80 @@
+"""Whom runs tell of trouble, and what counts as trouble. Secrets are named here, and lie elsewhere."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from pipeline.secret_values import names_secret, names_user
+from settings_group import Fraction, Group
+
+Channel = Literal["webhook", "email", "command"]
+_PLACE = re.compile(r"\$[A-Z_][A-Z0-9_]*|[/~].+")
+
+
+def _place(value: object) -> object:
+    if not isinstance(value, str) or not _PLACE.fullmatch(value):
+        # What stands there may be the secret itself.
+        raise ValueError(
+            "it has to name where the secret is: an environment variable, $NAME, or a file, /PATH"
+        )
+    return value
+
+
+SecretPlace = Annotated[str, BeforeValidator(_place)]
+
+
+class EmailSettings(Group):
+    """A mail server that speaks STARTTLS; without `host`, no mail is sent."""
+
+    host: str | None = None
+    port: int = Field(587, ge=1, le=65_535)
+    to: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    sender: str | None = None  # None is the first of `to`
+    user: SecretPlace | None = None  # neither this nor `password` for a server that asks for none
+    password: SecretPlace | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "EmailSettings":
+        if bool(self.host) != bool(self.to) or (self.user is None) != (self.password is None):
+            raise ValueError("a mail needs both host and to, and a login both user and password")
+        return self
+
+
+class AlertSettings(Group):
+    """Nobody is told where neither a webhook nor an e-mail nor a command is set."""
+
+    webhook: SecretPlace | None = None  # its URL is a secret; it takes the JSON that Slack's incoming ones do
+    email: EmailSettings = EmailSettings()
+    # A program and its arguments, which gets the message as JSON on its standard input.
+    command: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    stale_days: int = Field(21, ge=1, le=3650)  # after so many days without a push
+    expiry_days: int = Field(14, ge=0, le=3650)  # so many days before the release in production expires
+    # Most that a model that is pushed may be worse than production on the same examples, in accuracy overall
+    # and in recall of a class.
+    max_drop: Fraction = 0.01
+    max_quarantine_rise: Fraction = 0.02  # of the newest span's share above the median of the spans before it
+    min_free_gb: float = Field(
+        5.0, ge=0, le=1_000_000
+    )  # in 10^9 bytes, on the disks of workspace and releases
+    slow_factor: float = Field(2.0, gt=1, le=1000)  # times the median of a step in earlier runs
+
+    @field_validator("command")
+    @classmethod
+    def _no_secrets(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        for word in command:
+            if names_user(word) or (word.startswith("-") and names_secret(word.partition("=")[0])):
+                raise ValueError(
+                    "it has a secret among its arguments; it inherits the environment, or reads a file"
+                )
+        return command
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Those that are set."""
+        there: dict[Channel, object] = {
+            "webhook": self.webhook,
+            "email": self.email.host,
+            "command": self.command,
+        }
+        return tuple(channel for channel, setting in there.items() if setting)

@@ -1,0 +1,55 @@
+"""`edgeline alert`: tells of trouble when no run does it, and tries the channels."""
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from errors import UsageError
+from locations import locate
+from runners.cli import options
+from runners.cli.commands import Command
+from runners.shared.run_options import NamedSettings
+from runners.shared.stdout import note, say
+
+
+@click.command(cls=Command)
+@options.cluster_settings
+@options.workspace
+@options.store
+@click.option("--test", is_flag=True, help="send a message through each channel, and say whether it worked")
+def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) -> int:
+    """Tells of failed runs, old releases and full disks; for a timer of your own."""
+    from runners.alerts.channels import send
+    from runners.alerts.message import Message
+    from runners.alerts.telling import look_at_store, tell, written
+    from runners.local.alerts import look_at_workspace
+
+    workload, settings = named.load()
+    if not settings.alerts.channels:
+        raise UsageError(
+            "Neither alerts.webhook nor alerts.email nor alerts.command is set.",
+            "There is nobody to tell.",
+            "Set one in the workload's file, a profile, or here: --set 'alerts.webhook=$EDGELINE_WEBHOOK'.",
+        )
+    if test:
+        message = Message(workload.name, written())
+        ended = send(settings.alerts, {channel: [message] for channel in settings.alerts.channels})
+        for channel, failure in ended.items():
+            say(f"{channel}: {f'not sent: {failure}' if failure else 'sent'}")
+        return 1 if any(ended.values()) else 0
+    if store is None and not workspace.is_dir():
+        why, do = "Nothing is known of its runs.", "Name another --workspace DIR, or a --store DIR_OR_URL."
+        raise UsageError(f"There is no workspace {workspace}.", why, do)
+    push = settings.push.root(workspace.absolute())
+    look = partial(look_at_workspace, workspace, workload.name, push)
+    if store is not None:
+        look = partial(look_at_store, locate(store) / "runs" / workload.name)
+    still, warnings = tell(settings.alerts, look)
+    for trouble in still.values():
+        say(trouble.what)
+    for warning in warnings:
+        note(warning)
+    if not still:
+        say("There is no trouble.")
+    return 1 if warnings else 0
