@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import ROOT, SMALL, Ended, edgeline, run_dag
+from tests.runners.alerts.servers import SECRET, Hook
 
 pytestmark = pytest.mark.e2e
 
@@ -177,13 +178,24 @@ def test_if_changed_ends_at_once_without_tensorflow(first: Ended, data: Path, wo
     assert time.monotonic() - started < 10
 
 
-def test_a_worse_model_is_held_back_and_production_stays(first: Ended, data: Path, workspace: Path) -> None:
-    worse = run_dag(workspace, "--data", str(data), settings=USELESS)
+def test_a_worse_model_is_held_back_and_production_stays(
+    first: Ended, data: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = ("--set", "alerts.webhook=$HOOK", "--set", "alerts.min_free_gb=0")
+    with Hook() as hook:
+        monkeypatch.setenv("HOOK", hook.url)
+        worse = run_dag(workspace, "--data", str(data), *tell, settings=USELESS)
     assert worse.code == 3, worse.stderr
     assert worse.json["outcome"] == "held"
     assert any("below the model in production" in reason for reason in worse.json["reasons"])
     assert worse.states["ExampleGen"] == "cached"
     assert "edgeline show" in worse.stderr
+    (text,) = hook.messages
+    assert "Held back" in text and "below the model in production" in text
+    assert "In production: version 1, " in text and worse.json["report"] in text
+    assert not any(
+        SECRET.encode() in path.read_bytes() for path in workspace.rglob("*") if path.is_file()
+    )  # Metadata and artifacts too.
     page = report_of(worse)
     assert "held back by its evaluation; version 1 stays in production." in page
     assert "below the model in production" in page and "Since run" in page

@@ -1,7 +1,9 @@
 """What is told over the runs of a workspace: each trouble once, that it is over once, nothing lost."""
 
 import json
-import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from functools import partial
 
@@ -19,6 +21,7 @@ from runners.local.alerts import look_at_workspace
 from runners.shared.runs import RunFolder
 from tests.release.candidates import make_candidate
 from tests.runners.alerts.servers import SECRET
+from tests.runners.cli.process import ROOT
 
 HELD = ("Accuracy is 0.71; 0.85 is needed.",)
 
@@ -35,7 +38,7 @@ class Workspace:
     def tell(self, not_begun=None):
         return tell(self.settings, partial(look_at_workspace, self.path, "shelf", self.push, not_begun))
 
-    def run(self, outcome, *reasons, gates=(), **values):
+    def record(self, outcome, *reasons, gates=(), **values):
         """A run that ends so, with its record and its page."""
         self._number += 1
         folder = RunFolder(self.path / "runs" / f"20261005-09{self._number:02d}00")
@@ -46,6 +49,9 @@ class Workspace:
         folder.write(run)
         about = About(run.id, "shelf", number=run.number, outcome=outcome, reasons=reasons, problem=run.error)
         records.write(folder.path, Facts(about, gates=gates), "<!DOCTYPE html>")
+
+    def run(self, outcome, *reasons, **values):
+        self.record(outcome, *reasons, **values)
         return self.tell()
 
     @property
@@ -185,15 +191,16 @@ def test_a_state_that_a_kill_has_torn_costs_a_repetition_and_nothing_more(worksp
     assert len(hook.messages) == 2
 
 
-def test_a_process_that_is_killed_while_it_sends_leaves_the_message_to_the_next(workspace, hook, monkeypatch):
+def test_a_process_that_is_killed_while_it_sends_leaves_the_message_to_the_next(workspace, hook):
     hook.hangs = True
-    if (child := os.fork()) == 0:
-        workspace.run("failed", "No space.")
-        os._exit(0)
+    workspace.record("failed", "No space.")
+    command = [sys.executable, "-m", "runners.cli", "alert", "--workspace", str(workspace.path)]
+    process = subprocess.Popen([*command, "--set", "alerts.webhook=$HOOK"], cwd=ROOT)
     while not (workspace.state.exists() and b"No space." in workspace.state.read_bytes()):
-        pass
-    os.kill(child, 9)
-    os.waitpid(child, 0)
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
     hook.hangs = False
     workspace.tell()
     assert len(hook.messages) == 1
