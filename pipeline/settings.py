@@ -62,6 +62,14 @@ class PushSettings(Group):
         return self.destination or str(workspace / "push")
 
 
+class WorkspaceSettings(Group):
+    """What a workspace may hold."""
+
+    # In GB (10^9 bytes): when a run has ended, the oldest runs go until the workspace is within it. None
+    # means no limit: the records of past weeks go only where somebody said so.
+    max_gb: float | None = Field(None, gt=0)
+
+
 class Settings(Group):
     """Every setting of a run."""
 
@@ -75,11 +83,12 @@ class Settings(Group):
     edge: EdgeSettings = EdgeSettings()
     beam: BeamSettings = BeamSettings()
     push: PushSettings = PushSettings()
+    workspace: WorkspaceSettings = WorkspaceSettings()
     kubeflow: KubeflowSettings = KubeflowSettings()
 
     def recorded(self) -> dict[str, Any]:
-        """What a run records of them: all but what runs the DAG on a cluster, which changes no model."""
-        return self.model_dump(mode="json", exclude={"kubeflow"})
+        """What a run records of them: all but what is a cluster's or only about space: no model changes."""
+        return self.model_dump(mode="json", exclude={"kubeflow", "workspace"})
 
 
 def load(

@@ -31,6 +31,7 @@ COMMANDS = {
     "verify": ("releases", "Compares every file of every release with its manifest."),
     "rollback": ("releases", "Puts an earlier release back in production."),
     "promote": ("releases", "Puts a named release in production."),
+    "gc": ("gc", "Removes old releases, run folders and artifacts; never what is in use."),
     "kubeflow": ("kubeflow", "The same DAG on Kubeflow Pipelines."),
 }
 

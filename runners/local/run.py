@@ -19,7 +19,7 @@ from locations import Location
 from records.outcome import INTERRUPTED_EXIT
 from records.run import CODE, UNFINISHED, Run
 from release import store
-from runners.local import artifact_records, catch_up, closing
+from runners.local import artifact_records, catch_up, closing, gc
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import run_worker
 from runners.shared import inputs, runs
@@ -209,6 +209,10 @@ class _Session:
         seconds = round(time.monotonic() - self.started, 3)
         run = replace(run, ended_at=utc_now(), seconds=seconds, start_seconds=self.start_seconds)
         folder.write(run)
+        if (most := self.settings.workspace.max_gb) is not None:
+            warnings = gc.keep_within(self.workspace, most, self.push)
+            run = replace(run, warnings=(*run.warnings, *warnings))
+            folder.write(run)
         return run
 
     def _leave_report(self, run: Run, folder: RunFolder) -> Path | None:
