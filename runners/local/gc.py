@@ -182,7 +182,7 @@ def _keys(folder: RunFolder) -> set[str]:
 def _leftovers(workspace: Path, stay: Sequence[tuple[RunFolder, Run]]) -> Iterator[Path]:
     """What no run reads again: TFX's notes, files half written, and trainings that nobody goes on with."""
     yield from (workspace / "artifacts").glob("*/.system/*/*")
-    for folder in (workspace, workspace / "runs"):
+    for folder in (workspace, workspace / "runs", *(folder.path for folder, _ in stay)):
         yield from (path for path in folder.glob(".*") if _TORN.fullmatch(path.name))
     begun = [run.started_at for _, run in stay if run.outcome in UNFINISHED]
     for checkpoints in (workspace / "checkpoints").glob("*"):
