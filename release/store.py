@@ -202,13 +202,19 @@ def _held(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path], Calla
 @contextmanager
 def _writer(place: Location, doing: str) -> Iterator[PushFolder[Path]]:
     with _held(place, doing) as (folder, publish):
-        _fix(folder)
+        before = {model: find_pointer(folder, model) for model in folder.models()}
+
+        def is_over(model: str) -> bool:
+            """Whether nobody who began a push of it can go on: the lock of a disk is not taken over."""
+            return isinstance(place, Path) or find_pointer(folder, model) != before.get(model)
+
+        _fix(folder, is_over)
         publish()
         try:
             yield folder
         finally:
             try:  # clears away a failed push; after one that succeeded, appends the audit line
-                _fix(folder)
+                _fix(folder, is_over)
             except OSError as error:
                 _LOG.warning("%s: the next writer has to tidy up, this one could not: %s", place, error)
         publish()
@@ -289,8 +295,8 @@ def _put_in_production(folder: PushFolder[Path], model: str, change: Change, *, 
         _LOG.warning("%s is renamed, but perhaps not on the disk yet: %s", folder.pointer(model), error)
 
 
-def _fix(folder: PushFolder[Path]) -> None:
-    """Bring everything in line with the pointers; only while holding the lock."""
+def _fix(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
+    """Bring everything in line with the pointers, and pushes that are over; only while holding the lock."""
     for model in folder.models():
         catch_up(folder, model)
     pins = wanted_pins(folder)
@@ -299,7 +305,10 @@ def _fix(folder: PushFolder[Path]) -> None:
         durable.make_folders(folder.pins.parent)
         durable.write_file(folder.scratch / "models.config", render_pins(pins))
         durable.move(folder.scratch / "models.config", folder.pins)
-    dead = {(m, v) for m, v in folder.unfinished_pushes() if v not in read_history(folder, m).manifests}
+    left = {(m, v) for m, v in folder.unfinished_pushes() if not is_over(m)}
+    dead = {
+        (m, v) for m, v in folder.unfinished_pushes() - left if v not in read_history(folder, m).manifests
+    }
     dead |= {
         (model, version) for model in folder.models() for version in read_history(folder, model).collected
     }
@@ -308,5 +317,9 @@ def _fix(folder: PushFolder[Path]) -> None:
             if part.exists():
                 shutil.rmtree(part)
                 durable.sync_folder(part.parent)
-    if folder.scratch.exists():
-        shutil.rmtree(folder.scratch)
+    stay = {folder.push_scratch(model, version) for model, version in left}
+    for path in folder.scratch.iterdir() if folder.scratch.exists() else ():
+        if path not in stay:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not stay and folder.scratch.exists():
+        folder.scratch.rmdir()

@@ -1,6 +1,8 @@
 """`edgeline gc`: removes what past runs left, and says what that frees."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
+from typing import Any
 
 import click
 
@@ -49,7 +51,7 @@ def gc(keep: int, place: Place, dry_run: bool, as_json: bool) -> int:
         waste = local.collect(place.workspace.absolute(), keep, place.workload, dry_run)
         # Last: a change in the store needs some room, which is there now on a disk that was full.
         releases = {model: store.collect(root, model, keep, dry_run) for model in models}
-    parts = {
+    parts: dict[str, Mapping[Any, int]] = {
         "artifacts": waste.artifacts,
         "runs": waste.runs,
         "leftovers": waste.leftovers,
