@@ -11,7 +11,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Union
@@ -197,6 +197,20 @@ def files_below(place: "UPath") -> Mapping[str, Entry]:
         if info["type"] == "file" and name.startswith(top) and _is_plain(relative):
             found[relative] = Entry(int(info["size"]), version_in(info))
     return dict(sorted(found.items()))
+
+
+def size_below(place: Location) -> int:
+    """The bytes of a file, or of all files below a place; nothing where it is not there. Follows no link."""
+    if not isinstance(place, Path):
+        return sum(entry.size for entry in files_below(place).values())
+    if not place.is_dir() or place.is_symlink():
+        return place.lstat().st_size if os.path.lexists(place) else 0
+    size = 0
+    for folder, _, names in os.walk(place):
+        for name in names:
+            with suppress(FileNotFoundError):  # whoever wrote it may be at work
+                size += os.lstat(os.path.join(folder, name)).st_size
+    return size
 
 
 def _listed(place: "UPath", look: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:

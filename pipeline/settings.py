@@ -85,6 +85,14 @@ class RegistrySettings(Group):
         return (self.uri or f"{_SQLITE}{workspace.absolute() / 'mlflow.db'}") if self.enabled else None
 
 
+class WorkspaceSettings(Group):
+    """What a workspace may hold."""
+
+    # In GB (10^9 bytes): when a run has ended, the oldest runs go until the workspace is within it. None
+    # means no limit: the records of past weeks go only where somebody said so.
+    max_gb: float | None = Field(None, gt=0)
+
+
 class Settings(Group):
     """Every setting of a run."""
 
@@ -98,13 +106,14 @@ class Settings(Group):
     edge: EdgeSettings = EdgeSettings()
     beam: BeamSettings = BeamSettings()
     push: PushSettings = PushSettings()
+    workspace: WorkspaceSettings = WorkspaceSettings()
     registry: RegistrySettings = RegistrySettings()
     alerts: AlertSettings = AlertSettings()
     kubeflow: KubeflowSettings = KubeflowSettings()
 
     def recorded(self) -> dict[str, Any]:
-        """What a run records of them: all that a model is made of, so not whom it tells, nor a cluster's."""
-        return self.model_dump(mode="json", exclude={"alerts", "kubeflow", "registry"})
+        """What a run records of them: all that a model is made of, not space, mirror, alerts or a cluster."""
+        return self.model_dump(mode="json", exclude={"workspace", "registry", "alerts", "kubeflow"})
 
 
 def load(

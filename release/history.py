@@ -1,4 +1,4 @@
-"""Who put which release in production, when and why.
+"""Who put which release in production, and who collected which, when and why.
 
 A change is written twice: inside current.json, where the rename that makes it true also makes it known, and
 then as a line at the end of history.jsonl. So a crash between the two loses nothing: readers add the change
@@ -24,12 +24,22 @@ from release import documents
 from release.documents import Digest, Positive
 from release.layout import PushFolder
 
-Action = Literal["push", "promote", "rollback"]
+Action = Literal["push", "promote", "rollback", "collect"]
 _WRITTEN_NEXT = "the next push, promote or rollback writes it from current.json"
 
 
+class Collected(Struct, frozen=True, omit_defaults=True):
+    """A release that was removed to free its space."""
+
+    version: Positive
+    model_digest: Digest | None = None  # as its manifest had it; None where that was damaged
+
+
 class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "from", "to_version": "to"}):
-    """One change of what is in production, with the keys of a line of history.jsonl."""
+    """One change of what is in production, with the keys of a line of history.jsonl.
+
+    One that collects leaves in production what is.
+    """
 
     number: Positive  # rises by one with each change, also a rollback: a device can tell new from replayed
     action: Action
@@ -40,6 +50,7 @@ class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "f
     manifest_sha256: Digest
     reason: str
     previous_sha256: Digest | None = None  # of the line before, its line end left out; the first has none
+    collected: tuple[Collected, ...] = ()
 
     def __post_init__(self) -> None:
         documents.parse_time(self.when)
@@ -71,8 +82,23 @@ class History:
 
     @property
     def manifests(self) -> dict[int, str]:
-        """The digest of the manifest of each version that was ever in production."""
-        return {change.to_version: change.manifest_sha256 for change in self.changes}
+        """The digest of the manifest of each version that was ever in production and was not collected."""
+        gone = self.collected
+        return {
+            change.to_version: change.manifest_sha256
+            for change in self.changes
+            if change.to_version not in gone
+        }
+
+    @property
+    def collected(self) -> dict[int, tuple[Collected, Change]]:
+        """Each version that was collected, with the change that says so."""
+        return {each.version: (each, change) for change in self.changes for each in change.collected}
+
+    @property
+    def rolled_back(self) -> set[int]:
+        """The versions that a rollback took out of production."""
+        return {change.from_version or 0 for change in self.changes if change.action == "rollback"}
 
 
 def read_pointer(folder: PushFolder, model: str) -> Change | None:
@@ -165,7 +191,13 @@ def _end_of(changes: Sequence[Change], pointer: Change) -> str:
 
 
 def next_change(
-    folder: PushFolder, model: str, action: Action, version: int, manifest_sha256: str, reason: str
+    folder: PushFolder,
+    model: str,
+    action: Action,
+    version: int,
+    manifest_sha256: str,
+    reason: str,
+    collected: Sequence[Collected] = (),
 ) -> Change:
     """The change that this user makes now, numbered after the last one; nothing is written."""
     last = read_history(folder, model).last
@@ -179,6 +211,7 @@ def next_change(
         manifest_sha256=manifest_sha256,
         reason=reason,
         previous_sha256=documents.sha256_of_bytes(last.to_line()) if last else None,
+        collected=tuple(collected),
     )
 
 

@@ -9,11 +9,15 @@ readers as before or after, never as between:
    while its mark is there and no pointer or history names it, as with the scratch folder on a disk.
 2. The files of the new version, its manifest last.
 3. serving/models.config.
-4. edge/<model>/current.json, only if nobody else wrote it since it was fetched: the release is in
-   production.
+4. edge/<model>/current.json: the release is in production.
 5. edge/<model>/history.jsonl.
 6. What is left of versions that a dead writer had begun is removed, which no pin names any more, and then
    the marks.
+
+All of these but the marks are written on a condition that the store keeps: files where none is, documents
+only if nobody else wrote them since they were fetched. So a writer that was paused for so long that another
+took its lock over changes nothing any more when it wakes up, at whatever request. For the same reason a
+version that somebody had begun is removed only by who has switched the pointer of its model since.
 
 A writer killed before 4 leaves a mark, by which the next one removes what it wrote; killed after 4, the
 next one does what is left to do.
@@ -21,6 +25,7 @@ next one does what is left to do.
 
 import logging
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +54,7 @@ class Mirror:
         self._remote, self._local, self._lease = remote, local, lease
         self._names: set[str] = set()
         self._documents: dict[str, bytes] = {}
-        self._versions: dict[str, str] = {}  # of the pointers, as they were before this writer
+        self._versions: dict[str, str] = {}  # of the documents, as this writer read or wrote them last
 
     def fetch(self) -> None:
         """Fetch every name, and the content of the documents."""
@@ -58,9 +63,8 @@ class Mirror:
         for name in self._names:
             path = self._local / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            if Path(name).name == POINTER:
-                self._versions[name] = objects.version_of(self._remote / name)
             if _DOCUMENT.fullmatch(name):
+                self._versions[name] = objects.version_of(self._remote / name)
                 self._documents[name] = read_bytes(self._remote / name)
             path.write_bytes(self._documents.get(name, b""))
 
@@ -80,46 +84,57 @@ class Mirror:
 
         for mark in marks:
             objects.put(self._remote / mark, b"")
-        for name in new:
-            objects.put_file(self._remote / name, self._local / name)
         switched = False
         try:
+            for name in new:
+                if not objects.create_file(self._remote / name, self._local / name):
+                    raise self._changed(name)
             for name in changed:
-                if Path(name).name == POINTER:
-                    self._switch(name, documents[name])
-                    switched = True
-                else:
-                    objects.put(self._remote / name, documents[name])
+                self._write(name, documents[name])
+                switched = switched or Path(name).name == POINTER
             for name in [*sorted(gone, key=lambda name: name.startswith(".scratch/")), *marks]:
                 objects.remove(self._remote / name)
         except EdgelineError as error:
             if not switched:
+                with suppress(EdgelineError):  # another writer may have tidied up in between
+                    for mark in marks:
+                        objects.put(self._remote / mark, b"")
                 raise
             # Too late to say no: readers see the new release.
             _LOG.warning("%s: the next writer has to tidy up, this one could not: %s", self._remote, error)
         self._names, self._documents = files, documents
 
-    def _switch(self, name: str, content: bytes) -> None:
-        self._lease.renew()
-        pointer = self._remote / name
+    def _write(self, name: str, content: bytes) -> None:
+        path, is_pointer = self._remote / name, Path(name).name == POINTER
+        if is_pointer:
+            self._lease.renew()
         try:
             if name in self._versions:
-                switched = objects.replace(pointer, content, self._versions[name])
+                written = objects.replace(path, content, self._versions[name])
             else:
-                switched = objects.create(pointer, content)
+                written = objects.create(path, content)
         except EdgelineError as error:
+            if not is_pointer:
+                raise
             raise EdgelineError(
                 error.found,
                 "That was the one write that switches production, and its answer was lost: what is in"
                 " production now is the old release or the new one, and either is whole.",
                 f"Look with `edgeline status --store {self._remote}`, and run this again.",
             ) from error
-        if not switched:
-            raise EdgelineError(
-                f"{pointer} was changed by somebody else in the meantime.",
-                "Only one may change what is in production at a time; this change was not made.",
-                "Look at what is in production with `edgeline status`, and run this again.",
-            )
+        if not written:
+            raise self._changed(name)
+        if not is_pointer:  # which is written once
+            self._versions[name] = objects.version_of(path)
+            if read_bytes(path) != content:
+                raise self._changed(name)
+
+    def _changed(self, name: str) -> EdgelineError:
+        return EdgelineError(
+            f"{self._remote / name} was changed by somebody else in the meantime.",
+            "Only one may change what is in production at a time; this change was not made.",
+            "Look at what is in production with `edgeline status`, and run this again.",
+        )
 
 
 def _is_manifest(name: str) -> bool:

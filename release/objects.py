@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from errors import EdgelineError
 from locations import filesystem, read_bytes, version_in
+from release.documents import measure_file
 from store_errors import explained, if_there, is_absent, signs_of
 
 if TYPE_CHECKING:
@@ -27,10 +28,19 @@ def put(path: "UPath", content: bytes) -> None:
         filesystem(path).pipe_file(path.path, content)
 
 
-def put_file(path: "UPath", source: Path) -> None:
-    """Write an object from a file of any size."""
+def create_file(path: "UPath", source: Path) -> bool:
+    """Write an object from a file of any size where none is; returns whether this content is there now."""
     with explained(path):
-        filesystem(path).put_file(str(source), path.path)
+        if path.protocol != "s3":
+            put(path, source.read_bytes())
+            return True
+        try:
+            filesystem(path).put_file(str(source), path.path, mode="create")
+        except OSError as error:
+            if signs_of(error) & _OTHERWISE:  # perhaps of this request's own first attempt
+                return measure_file(path) == measure_file(source)
+            raise
+    return True
 
 
 def remove(path: "UPath") -> None:

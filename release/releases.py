@@ -121,14 +121,15 @@ def newest_readable(root: str | Location, model: str) -> tuple[Release, ...]:
 
 
 def released_versions(folder: PushFolder, model: str) -> set[int]:
-    """The versions with a folder, those left out that a push has not finished.
+    """The versions with a folder, those left out that a push has not finished, or that were collected.
 
     The order of the three looks matters: a push makes its scratch folder before its version folders, and
     removes it after current.json names the version.
     """
     versions = folder.version_folders(model)
     unfinished = {version for name, version in folder.unfinished_pushes() if name == model}
-    return versions - (unfinished - set(read_history(folder, model).manifests))
+    history = read_history(folder, model)
+    return versions - (unfinished - set(history.manifests)) - set(history.collected)
 
 
 def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: str | None = None) -> Release:

@@ -1,4 +1,4 @@
-"""Pushing a release, and changing which one is in production: all or nothing, whatever happens.
+"""Pushing a release, changing which is in production, and collecting old ones: all or nothing, always.
 
 What a reader sees. `edge/<model>/current.json` is the truth: a release is in production from the instant at
 which that file names it, and it is replaced by one rename. So every step before that rename is invisible to
@@ -20,7 +20,9 @@ whoever starts there, and every step after it is bookkeeping that can be redone:
 Killed before 6, production is the old release; the next writer sets the pin back, and then removes the
 version of each push whose scratch folder is left and that no pointer and no history names. Killed after 6, it
 is the new one, and the next writer does step 7. Between 5 and 6 TF Serving and phones may differ by one
-release, both whole, until then. Folders without such a mark are never removed.
+release, both whole, until then. Folders without such a mark are never removed, unless the audit log says that
+they were collected: `collect` makes a change that says so, by the same rename, and only then they go. Killed
+in between, they count as gone, and the next writer removes what is left of them.
 
 In an object store all this happens to a local copy, and `mirror.py` writes the difference back, the pointer
 last; `lease.py` is the lock there.
@@ -35,7 +37,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from errors import EdgelineError, UsageError
-from locations import Location, locate
+from locations import Location, locate, size_below
 from release import durable, lease
 from release.acceptance import check_push, check_switch
 from release.candidate import Candidate, check, stage
@@ -43,11 +45,13 @@ from release.documents import sha256_of_bytes
 from release.history import (
     Action,
     Change,
+    Collected,
     catch_up,
     find_pointer,
     next_change,
     previous_version,
     read_history,
+    read_pointer,
     render_pointer,
 )
 from release.layout import PushFolder, checked_name
@@ -60,6 +64,7 @@ __all__ = [
     "Candidate",
     "Release",
     "check_push",
+    "collect",
     "current",
     "find_model",
     "known_versions",
@@ -127,6 +132,59 @@ def rollback(root: str | Location, model: str, reason: str, to: int | None = Non
     return _switch_to(root, model, "rollback", to, reason)
 
 
+def collect(root: str | Location, model: str, keep: int, dry_run: bool = False) -> dict[int, int]:
+    """Remove all releases but the newest `keep`, the one in production, and the one a rollback goes to.
+
+    Returns the bytes of each version that goes; with `dry_run` they stay.
+
+    Raises:
+        EdgelineError: What is in production, or was before it, cannot be told, or the push folder cannot be
+            written.
+        WorkspaceLocked: Another writer held the push folder for too long.
+    """
+    place = locate(root)
+    if (found := _sizes(place, model, keep)) and not dry_run:
+        with _writer(place, f"Collecting releases of {model} in {place}") as folder:
+            found = _sizes(place, model, keep)  # no writer comes between this look and the change
+            last = read_history(folder, model).last
+            assert last is not None
+            gone = [Collected(version, _digest_of(place, model, version)) for version in found]
+            reason = f"all but the newest {keep}, production and the one before it"
+            change = next_change(
+                folder, model, "collect", last.to_version, last.manifest_sha256, reason, gone
+            )
+            _put_in_production(folder, model, change, new=False)
+    return found
+
+
+def _sizes(place: Location, model: str, keep: int) -> dict[int, int]:
+    """The bytes of each version of a model that `collect` removes, rising."""
+    folder = PushFolder(place)
+    if model not in folder.models():
+        return {}
+    changes, pointer = read_history(folder, model).changes, read_pointer(folder, model)
+    if pointer is None or [change.number for change in changes] != list(range(1, pointer.number + 1)):
+        raise EdgelineError(
+            f"{folder.relative(folder.edge(model))}: what is in production, or was before, cannot be told.",
+            "current.json or lines of history.jsonl are missing or cannot be read. Nothing was collected.",
+            "Details with `edgeline verify`; put the file back from a backup, or a release in production with"
+            " `edgeline promote V --reason R`.",
+        )
+    released = released_versions(folder, model)
+    stay = {pointer.to_version, previous_version(changes), *sorted(released)[-keep:]}
+    return {
+        version: sum(map(size_below, folder.parts(model, version).values()))
+        for version in sorted(released - stay)
+    }
+
+
+def _digest_of(place: Location, model: str, version: int) -> str | None:
+    try:
+        return read_release(PushFolder(place), model, version).manifest.model_digest
+    except EdgelineError:
+        return None
+
+
 @contextmanager
 def _held(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path], Callable[[], None]]]:
     """The push folder as a local one that no other writer has, and what brings changes to its readers."""
@@ -148,13 +206,19 @@ def _held(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path], Calla
 @contextmanager
 def _writer(place: Location, doing: str) -> Iterator[PushFolder[Path]]:
     with _held(place, doing) as (folder, publish):
-        _fix(folder)
+        before = {model: find_pointer(folder, model) for model in folder.models()}
+
+        def is_over(model: str) -> bool:
+            """Whether nobody who began a push of it can go on: the lock of a disk is not taken over."""
+            return isinstance(place, Path) or find_pointer(folder, model) != before.get(model)
+
+        _fix(folder, is_over)
         publish()
         try:
             yield folder
         finally:
             try:  # clears away a failed push; after one that succeeded, appends the audit line
-                _fix(folder)
+                _fix(folder, is_over)
             except OSError as error:
                 _LOG.warning("%s: the next writer has to tidy up, this one could not: %s", place, error)
         publish()
@@ -182,6 +246,13 @@ def _switch_to(root: str | Location, model: str, action: Action, version: int | 
                 f"{model} has no release in production before the current one.",
                 f"A rollback returns to what was in production before. {whole} {choice}",
                 "Name one with `edgeline rollback --to V --reason R`, or run the pipeline for a better one.",
+            )
+        if target in history.collected:
+            by = history.collected[target][1]
+            raise UsageError(
+                f"{model} {target} was collected on {by.when}, by {by.who}.",
+                f"`edgeline gc` removed its files to free their space. {choice}",
+                f"Name one of these{' with --to V' if action == 'rollback' else ''}.",
             )
         if target not in released:
             raise UsageError(f"{model} has no release {target}.", choice, "Name one of these.")
@@ -230,8 +301,8 @@ def _put_in_production(folder: PushFolder[Path], model: str, change: Change, *, 
         _LOG.warning("%s is renamed, but perhaps not on the disk yet: %s", folder.pointer(model), error)
 
 
-def _fix(folder: PushFolder[Path]) -> None:
-    """Bring everything in line with the pointers; only while holding the lock."""
+def _fix(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
+    """Bring everything in line with the pointers, and pushes that are over; only while holding the lock."""
     for model in folder.models():
         catch_up(folder, model)
     pins = wanted_pins(folder)
@@ -240,11 +311,21 @@ def _fix(folder: PushFolder[Path]) -> None:
         durable.make_folders(folder.pins.parent)
         durable.write_file(folder.scratch / "models.config", render_pins(pins))
         durable.move(folder.scratch / "models.config", folder.pins)
-    for model, version in sorted(folder.unfinished_pushes()):
-        if version not in read_history(folder, model).manifests:
-            for part in folder.parts(model, version).values():
-                if part.exists():
-                    shutil.rmtree(part)
-                    durable.sync_folder(part.parent)
-    if folder.scratch.exists():
-        shutil.rmtree(folder.scratch)
+    left = {(m, v) for m, v in folder.unfinished_pushes() if not is_over(m)}
+    dead = {
+        (m, v) for m, v in folder.unfinished_pushes() - left if v not in read_history(folder, m).manifests
+    }
+    dead |= {
+        (model, version) for model in folder.models() for version in read_history(folder, model).collected
+    }
+    for model, version in sorted(dead):
+        for part in folder.parts(model, version).values():
+            if part.exists():
+                shutil.rmtree(part)
+                durable.sync_folder(part.parent)
+    stay = {folder.push_scratch(model, version) for model, version in left}
+    for path in folder.scratch.iterdir() if folder.scratch.exists() else ():
+        if path not in stay:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not stay and folder.scratch.exists():
+        folder.scratch.rmdir()

@@ -51,7 +51,10 @@ def verify(root: str | Location, model: str, version: int | None = None) -> list
 
 
 def known_versions(root: str | Location, model: str) -> tuple[int, ...]:
-    """Every version that folders or the audit log have, rising; not that of a push that has not ended."""
+    """Every version that folders or the audit log have, rising; not of a push that has not ended.
+
+    Nor one that was collected.
+    """
     folder = PushFolder(locate(root))
     return tuple(sorted({*released_versions(folder, model), *read_history(folder, model).manifests}))
 

@@ -58,7 +58,7 @@ class Situation:
 
 def find(situation: Situation, settings: AlertSettings, now: datetime) -> dict[str, Trouble | None]:
     """What every rule says."""
-    found = [_releases(situation, settings, now), _disks(situation.folders, settings.min_free_gb)]
+    found = [_releases(situation, settings, now), _disks(situation, settings.min_free_gb)]
     if situation.history:
         last, before = situation.history[-1], situation.history[-1 - COMPARED : -1]
         found += [_end(last, situation.release), _degraded(last, situation.place, settings.max_drop)]
@@ -154,9 +154,9 @@ def _releases(situation: Situation, settings: AlertSettings, now: datetime) -> F
         yield "expiry", Trouble(what, why, same=f"{manifest.version} {word}") if soon else None
 
 
-def _disks(folders: Sequence[Path], least_gb: float) -> Found:
-    for free, folder in sorted(
-        (shutil.disk_usage(each).free / 1e9, each) for each in folders if each.is_dir()
-    )[:1]:
+def _disks(situation: Situation, least_gb: float) -> Found:
+    folders = (folder for folder in situation.folders if folder.is_dir())
+    for free, folder in sorted((shutil.disk_usage(each).free / 1e9, each) for each in folders)[:1]:
         what = f"{free:.1f} GB are free on the disk of {folder}."
-        yield "disk", Trouble(what, do=f"du -sh {folder}/*") if free < least_gb else None
+        do = f"edgeline gc --keep 8 --dry-run {situation.place}"
+        yield "disk", Trouble(what, do=do) if free < least_gb else None

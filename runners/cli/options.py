@@ -89,6 +89,7 @@ _platform = click.option(
     help="a YAML file laid over the profile, for what is the cluster's",
 )
 _model = click.option("--workload", metavar="W", help="name of the model (that of the last run)")
+_one_model = click.option("--workload", metavar="W", help="of one model (of each that was run here)")
 store = click.option("--store", metavar="DIR_OR_URL", help="where releases lie (where the last run pushed)")
 
 settings = gathered("named", NamedSettings, _workload, _profile, _overrides)
@@ -96,4 +97,5 @@ cluster_settings = gathered("named", NamedSettings, _workload, _profile, _platfo
 # What a run depends on, for those who start one and those who have it started.
 RUN = (settings, _data, workspace)
 runs_of = gathered("place", Place, workspace, _model)
+all_models_of = gathered("place", Place, workspace, _one_model, store)
 releases_of = gathered("place", Place, workspace, _model, store)

@@ -6,11 +6,12 @@ TFX reuses a cached step when its output folders exist; whether they are whole i
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from locations import whole
 from records.json_file import decode, encode
 from release.manifest import files_below
 from runners.shared import runs
@@ -51,6 +52,28 @@ def read(path: Path) -> Iterator[ArtifactRecord]:
             log.warning("%s line %d is left out: %s", path, number, error)
             continue
         yield record
+
+
+def key_of(uri: str) -> str:
+    """`<step>/<output>/<number>`: an artifact's place in whatever folder a workspace is."""
+    return "/".join(uri.split("/")[-3:])
+
+
+def hand_over(going: Iterable[Path], staying: Iterable[Path]) -> None:
+    """Notes the files of artifacts that runs wrote which go with the first of those that took them over.
+
+    Both are the artifacts.jsonl of runs.
+    """
+    files = {record.uri: record.files for path in going for record in read(path) if record.files is not None}
+    for path in staying:
+        records = list(read(path))
+        noted = [
+            replace(each, files=files.pop(each.uri)) if each.files is None and each.uri in files else each
+            for each in records
+        ]
+        if noted != records:
+            with whole(path, sync=True) as file:
+                file.writelines(encode(record) + b"\n" for record in noted)
 
 
 def discard_damaged(workspace: Path) -> list[str]:

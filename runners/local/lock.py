@@ -15,7 +15,7 @@ from records.json_file import UNREADABLE, JsonFile
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock, and for which run; None while that is about to start."""
+    """Who holds a lock, and for which run; None while that is about to start, or for `gc`."""
 
     pid: int
     run: str | None
@@ -77,7 +77,7 @@ def hold(workspace: Path) -> Iterator[WorkspaceLock]:
 def _holder(workspace: Path) -> str:
     try:
         holder = HOLDER.read(workspace)
-        run = f"run {holder.run}" if holder.run else "a run that is about to start"
+        run = f"run {holder.run}" if holder.run else "a run that is about to start, or `edgeline gc`"
         return f"{run}, process {holder.pid} on {holder.host}, since {holder.since}"
     except UNREADABLE:
         return "a process that has not said yet who it is"

@@ -22,7 +22,7 @@ from records.outcome import INTERRUPTED_EXIT
 from records.run import CODE, UNFINISHED, Problem, Run
 from release import store
 from release.signing import signing_key
-from runners.local import artifact_records, catch_up, closing, mirror
+from runners.local import artifact_records, catch_up, closing, gc, mirror
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import run_worker
 from runners.shared import inputs, runs
@@ -230,6 +230,10 @@ class _Session:
         seconds = round(time.monotonic() - self.started, 3)
         run = replace(run, ended_at=utc_now(), seconds=seconds, start_seconds=self.start_seconds)
         folder.write(run)
+        if (most := self.settings.workspace.max_gb) is not None:
+            warnings = gc.keep_within(self.workspace, most, self.push)
+            run = replace(run, warnings=(*run.warnings, *warnings))
+            folder.write(run)
         return run
 
     def _leave_report(self, run: Run, folder: RunFolder) -> Path | None:

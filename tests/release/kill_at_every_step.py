@@ -1,6 +1,6 @@
 """Run a writer again and again, killed at its first file operation, its second, ..., until it gets through.
 
-    python -m tests.release.kill_at_every_step WORK_FOLDER push|rollback|repair
+    python -m tests.release.kill_at_every_step WORK_FOLDER push|rollback|repair|collect
 
 A process of its own, with one thread, because it forks: the child gets an audit hook, which Python calls
 before each operation and which cannot be taken off again. Each time it starts from a copy of the same push
@@ -76,15 +76,19 @@ def check_what_tf_serving_loads(root: str | Path, context: str = "") -> None:
 def main(work: Path, action: str) -> None:
     base, root = work / "base", work / "push"
     store.push(base, "other", make_candidate(work / "other", "other"))
-    for content in ("one", "two"):
+    for content in ("one", "two", *(["three"] if action == "collect" else [])):
         store.push(base, "shelf", make_candidate(work / content, content))
     new, later = make_candidate(work / "new", "new"), make_candidate(work / "later", "later")
-    old_version, new_version = 2, {"push": 3, "rollback": 1, "repair": 2}[action]
+    old_version, new_version = {"push": (2, 3), "rollback": (2, 1), "repair": (2, 2), "collect": (3, 3)}[
+        action
+    ]
     changes = len(read_history(PushFolder(base), "shelf").changes)
 
     def write() -> object:
         if action == "push":
             return store.push(root, "shelf", new)
+        if action == "collect":
+            return store.collect(root, "shelf", 1)
         return store.rollback(root, "shelf", "drill") if action == "rollback" else repair(root)
 
     before = snapshot(base)
@@ -101,24 +105,26 @@ def main(work: Path, action: str) -> None:
         release = store.current(root, "shelf")
         assert release is not None and release.version in (old_version, new_version), context
         assert killed or release.version == new_version
-        old += release.version == old_version
+        listed = [release.version for release in store.releases(root, "shelf")]
+        unchanged = 1 in listed if action == "collect" else release.version == old_version
+        old += unchanged
         check_what_tf_serving_loads(root, context)
         assert problems_of(root, "shelf", release.version) == [], context
         assert all("writes it" in problem for problem in store.verify(root, "shelf")), context
         assert all("models.config" in problem for problem in store.verify(root, "other")), context
-        listed = [release.version for release in store.releases(root, "shelf")]
-        assert listed == ([1, 2, 3] if release.version == 3 else [1, 2]), (context, listed)
+        whole = [1, 2, 3] if release.version == 3 else [1, 2]
+        assert listed == (whole if unchanged or action != "collect" else [2, 3]), (context, listed)
 
         if kills % 2:  # what readers see after a repair and after another push must be the same story
             repair(root)
             assert store.verify(root, "shelf") == [], context
-            if release.version == old_version:
+            if unchanged:
                 assert snapshot(root) == before, context
         following = store.push(root, "shelf", later)
         assert following.version == 1 + max(listed), (context, listed)
         assert store.current(root, "shelf") == following and store.verify(root, "shelf") == [], context
         history = read_history(PushFolder(root), "shelf")
-        expected = changes + (release.version != old_version) + 1
+        expected = changes + (not unchanged) + 1
         assert [change.number for change in history.changes] == list(range(1, expected + 1)), context
         assert sorted(os.listdir(root)) == [".lock", "edge", "serving"], context
         folders = {*os.listdir(root / "edge/shelf"), *os.listdir(root / "serving/shelf")}

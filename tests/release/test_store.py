@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -180,6 +181,53 @@ def test_the_same_model_is_found_again_by_its_content(root, tmp_path, candidate)
     assert store.find_model(root, "shelf", model_digest(again.saved_model)) == release
     other = make_candidate(tmp_path / "other", "other")
     assert store.find_model(root, "shelf", model_digest(other.saved_model)) is None
+
+
+def test_old_releases_are_collected_and_what_phones_run_and_a_rollback_needs_stays(root, tmp_path):
+    push_three(root, tmp_path)
+    store.push(root, "shelf", make_candidate(tmp_path / "four", "four"))
+    store.rollback(root, "shelf", "four is worse", to=2)
+    before = snapshot(root)
+    sizes = store.collect(root, "shelf", 1, dry_run=True)
+    assert snapshot(root) == before and list(sizes) == [3]
+    assert sizes[3] == sum(len(content) for name, content in before.items() if "/shelf/3/" in name)
+    assert store.collect(root, "shelf", 1) == sizes and store.collect(root, "shelf", 1) == {}
+    assert store.current(root, "shelf").version == 2
+    assert store.verify(root, "shelf") == [] and store.known_versions(root, "shelf") == (1, 2, 4)
+    lines = (root / "edge/shelf/history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["action"] for line in lines] == [*["push"] * 4, "rollback", "collect"]
+    assert store.rollback(root, "shelf", "two is worse too").version == 1
+    assert store.push(root, "shelf", make_candidate(tmp_path / "five", "five")).version == 5
+
+
+def test_a_collected_release_that_is_asked_for_is_said_to_be_collected(root, tmp_path):
+    push_three(root, tmp_path)
+    store.collect(root, "shelf", 1)
+    for change in (store.promote, store.rollback):
+        with pytest.raises(UsageError, match=r"shelf 1 was collected on 2.*, by .*@") as caught:
+            change(root, "shelf", *((1, "drill") if change is store.promote else ("drill", 1)))
+        assert "Releases on the disk: 2, 3." in caught.value.why
+    assert store.rollback(root, "shelf", "drill").version == 2
+    with pytest.raises(UsageError, match="shelf 1 was collected"):
+        store.rollback(root, "shelf", "drill")
+
+
+def test_a_release_that_was_lost_is_not_taken_for_a_collected_one(root, tmp_path):
+    push_three(root, tmp_path)
+    store.collect(root, "shelf", 1)
+    shutil.rmtree(root / "edge/shelf/2")
+    assert "edge/shelf/2/manifest.json: found no file" in store.verify(root, "shelf")[0]
+
+
+def test_nothing_is_collected_where_the_log_does_not_tell_what_was_in_production(root, tmp_path):
+    push_three(root, tmp_path)
+    log = root / "edge/shelf/history.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[1:]))
+    before = snapshot(root)
+    for dry_run in (True, False):
+        with pytest.raises(EdgelineError, match="cannot be told"):
+            store.collect(root, "shelf", 1, dry_run)
+    assert snapshot(root) == before
 
 
 def test_models_share_a_push_folder_and_do_not_disturb_each_other(root, tmp_path, candidate):

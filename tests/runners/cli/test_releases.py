@@ -7,8 +7,9 @@ import pytest
 
 from release import store
 from runners.cli.main import main
+from runners.local.lock import hold
 from runners.shared.runs import RunFolder
-from tests.release.candidates import make_candidate
+from tests.release.candidates import make_candidate, snapshot
 from tests.runners.cli.process import edgeline as typed
 from tests.s3 import point_to
 
@@ -46,6 +47,30 @@ def test_what_is_in_production_in_a_bucket_is_seen_checked_and_changed_from_anyw
     assert edgeline("promote", "2", "--store", url, "--reason", "it was not")[0] == 0
     code, said = edgeline("verify", "--store", url)
     assert code == 0 and said.startswith(f"{url}: 2 releases of shelf, every file, pin and line")
+
+
+@pytest.mark.e2e
+def test_old_releases_of_a_bucket_are_collected_from_anywhere(edgeline, url, tmp_path):
+    store.push(url, "shelf", make_candidate(tmp_path / "three", "three", size=100))
+    code, said = edgeline("gc", "--keep", "1", "--store", url, "--dry-run", "--json")
+    assert code == 0 and list(json.loads(said)["releases of shelf"]) == ["1"]
+    code, said = edgeline("gc", "--keep", "1", "--store", url)
+    assert code == 0 and "releases of shelf         1" in said and "Freed 0.0 MB." in said
+    assert "2 releases of shelf" in edgeline("verify", "--store", url)[1]
+    code, said = edgeline("promote", "1", "--store", url, "--reason", "drill")
+    assert code == 2 and "shelf 1 was collected on" in said
+
+
+def test_gc_of_a_workspace_that_a_run_holds_or_that_is_not_there_removes_nothing(edgeline, workspace):
+    before = snapshot(workspace)
+    with hold(workspace):
+        code, said = edgeline("gc", "--keep", "1")
+    assert code == 5 and "Another run holds the workspace" in said
+    (workspace / "lock").unlink()
+    assert snapshot(workspace) == before
+    workspace.rename(workspace.with_name("elsewhere"))
+    code, said = edgeline("gc", "--keep", "1")
+    assert code == 2 and "There is no workspace" in said and not workspace.exists()
 
 
 def test_a_bucket_without_a_release_says_so(edgeline, bucket):

@@ -1,0 +1,50 @@
+"""Run `gc` again and again, killed at its first file operation, its second, ..., until it gets through.
+
+    python -m tests.runners.local.kill_gc_at_every_step WORKSPACE
+
+A process of its own, as `kill_at_every_step.py` of the releases is. Prints how many kills there were.
+"""
+
+import shutil
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from runners.local import artifact_records, gc
+from runners.shared.runs import folders, read_runs
+from tests.release.kill_at_every_step import run_killed
+
+
+def check(workspace: Path, at: str) -> None:
+    """Whatever ML Metadata names and is there is whole, and so is all that the newest run has."""
+    with closing(sqlite3.connect(workspace / "metadata.sqlite")) as rows:
+        assert rows.execute("PRAGMA integrity_check").fetchone() == ("ok",), at
+        for (uri,) in rows.execute("SELECT uri FROM Artifact"):
+            assert not Path(uri).is_dir() or sorted(artifact_records.list_files(uri)) == ["made", "more"], at
+    newest = folders(workspace)[-1]
+    assert read_runs(workspace)[-1].id == newest.path.name, at
+    assert all(Path(record.uri).is_dir() for record in artifact_records.read(newest.artifacts)), at
+
+
+def names(workspace: Path) -> set[str]:
+    return {str(path.relative_to(workspace)) for path in workspace.rglob("*")}
+
+
+def main(workspace: Path) -> None:
+    base = workspace.with_name("base")
+    gc.collect(workspace, 1)
+    expected, kills, killed = names(workspace), 0, True
+    while killed:
+        shutil.rmtree(workspace)
+        shutil.copytree(base, workspace)
+        killed = run_killed(lambda: gc.collect(workspace, 1), kills + 1)
+        kills += killed
+        check(workspace, f"killed at operation {kills}")
+        gc.collect(workspace, 1)
+        assert names(workspace) == expected, (kills, names(workspace) ^ expected)
+    print(kills)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,95 @@
+"""A workspace with past runs, as the launcher and TFX leave it, in a real ML Metadata."""
+
+import os
+import socket
+from pathlib import Path
+
+import ml_metadata
+from ml_metadata.proto import metadata_store_pb2 as pb
+
+from records.run import Run, Step
+from runners.local import artifact_records
+from runners.local.artifact_records import ArtifactRecord, list_files
+from runners.shared.runs import RunFolder
+
+COMPLETE, CACHED = pb.Execution.COMPLETE, pb.Execution.CACHED
+
+
+class PastRuns:
+    """Adds runs of two steps, `Schema` and `Trainer`; a text stands for what one makes and its key."""
+
+    def __init__(self, workspace: Path) -> None:
+        self.workspace = workspace
+        workspace.mkdir(parents=True)
+        config = pb.ConnectionConfig()
+        config.sqlite.filename_uri = str(workspace / "metadata.sqlite")
+        self.store = ml_metadata.MetadataStore(config)
+        self._artifact = self.store.put_artifact_type(pb.ArtifactType(name="Model"))
+        self._execution = self.store.put_execution_type(pb.ExecutionType(name="Step"))
+        names = ("pipeline_run", "execution_cache")
+        self._contexts = {name: self.store.put_context_type(pb.ContextType(name=name)) for name in names}
+
+    def add(self, number: int, made: dict[str, str], outcome: str = "pushed", model: str = "shelf") -> Run:
+        run = Run(
+            id=f"2026{number:04}-120000",
+            number=number,
+            outcome=outcome,
+            workload=model,
+            workload_source=model,
+            data="/data",
+            push=str(self.workspace / "push"),
+            settings={},
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            started_at=f"2026-10-{number:02}T12:00:00Z",
+            ended_at=f"2026-10-{number:02}T12:10:00Z",
+            steps=tuple(Step(name, "done" if name in made else "queued") for name in ("Schema", "Trainer")),
+        )
+        folder = RunFolder(self.workspace / "runs" / run.id)
+        folder.path.mkdir(parents=True)
+        folder.write(run)
+        folder.log.write_text("said\n" * 100)
+        for step, text in made.items():
+            self._do(run.id, folder, step, text)
+        return run
+
+    def _do(self, run: str, folder: RunFolder, step: str, text: str) -> None:
+        cache = self._context("execution_cache", f"{step} {text}")
+        contexts = [self._context("pipeline_run", run), cache]
+        known = self.cached(step, text)
+        execution = pb.Execution(
+            type_id=self._execution, last_known_state=CACHED if known else COMPLETE, name=f"{run} {step}"
+        )
+        if known is None:
+            (number,) = self.store.put_executions([execution])
+            execution.id = number
+            path = self.workspace / "artifacts" / step / "made" / str(number)
+            path.mkdir(parents=True)
+            (path / "made").write_text(text * 1000)
+            (path / "more").write_text(text)
+            known = pb.Artifact(type_id=self._artifact, uri=str(path), state=pb.Artifact.LIVE)
+            files = list_files(str(path))
+        else:
+            files = None
+        event = pb.Event(type=pb.Event.OUTPUT)
+        event.path.steps.add().key = "made"
+        self.store.put_execution(execution, [(known, event)], contexts)
+        artifact_records.append(folder.artifacts, ArtifactRecord(step, "made", known.uri, {}, files))
+
+    def _context(self, kind: str, name: str) -> pb.Context:
+        found = self.store.get_context_by_type_and_name(kind, name)
+        if found is None:
+            context = pb.Context(type_id=self._contexts[kind], name=name)
+            (number,) = self.store.put_contexts([context])
+            context.id, found = number, context
+        return found
+
+    def cached(self, step: str, text: str) -> pb.Artifact | None:
+        """What TFX would take from the cache, by its rule: of a done execution, with its folder there."""
+        context = self.store.get_context_by_type_and_name("execution_cache", f"{step} {text}")
+        for execution in self.store.get_executions_by_context(context.id) if context else ():
+            for event in self.store.get_events_by_execution_ids([execution.id]):
+                (artifact,) = self.store.get_artifacts_by_id([event.artifact_id])
+                if execution.last_known_state in (COMPLETE, CACHED) and os.path.isdir(artifact.uri):
+                    return artifact
+        return None

@@ -1,0 +1,156 @@
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from locations import size_below
+from release import store
+from runners.local import gc
+from runners.local.artifact_records import discard_damaged
+from runners.shared.runs import read_runs
+from tests.release.candidates import make_candidate, snapshot
+from tests.runners.local.past_runs import PastRuns
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    """A temporary folder of the test's own: `gc` tidies that up too."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def past(tmp_path):
+    """Four weeks: the schema stays the same, and is made once."""
+    past = PastRuns(tmp_path / "workspace")
+    for number in (1, 2, 3, 4):
+        past.add(number, {"Schema": "s", "Trainer": f"week {number}"})
+    return past
+
+
+def ids(past):
+    return [run.number for run in read_runs(past.workspace)]
+
+
+def rows(past):
+    of_store = past.store
+    return tuple(map(len, (of_store.get_artifacts(), of_store.get_executions(), of_store.get_contexts())))
+
+
+def test_the_newest_runs_stay_with_what_they_made_and_took_over(past):
+    before = size_below(past.workspace)
+    waste = gc.collect(past.workspace, 2)
+    assert ids(past) == [3, 4]
+    assert (
+        past.cached("Schema", "s") and past.cached("Trainer", "week 3") and past.cached("Trainer", "week 4")
+    )
+    assert past.cached("Trainer", "week 2") is None and past.cached("Trainer", "week 1") is None
+    # Schema and two models; the executions of both runs, and the one that made the schema, each with its run.
+    assert rows(past) == (3, 5, 3 + 3)
+    assert len(waste.artifacts) == len(waste.runs) == 2 and waste.rows > 20
+    # Rows leave their room in the file to those that come; the lists of files go over to a run that stays.
+    assert before - size_below(past.workspace) == pytest.approx(waste.size, rel=0.05)
+    assert gc.collect(past.workspace, 2).size == 0
+
+
+def test_a_dry_run_says_the_same_and_removes_nothing(past):
+    before, rows_before = snapshot(past.workspace), rows(past)
+    said = gc.collect(past.workspace, 1, dry_run=True)
+    assert snapshot(past.workspace) == before and rows(past) == rows_before
+    assert gc.collect(past.workspace, 1) == said
+
+
+def test_what_stays_is_still_checked_file_by_file_when_the_run_that_made_it_is_gone(past):
+    gc.collect(past.workspace, 1)
+    assert discard_damaged(past.workspace) == []
+    os.truncate(Path(past.cached("Schema", "s").uri) / "more", 0)
+    assert discard_damaged(past.workspace) == ["Schema runs again: more of its made has another size."]
+
+
+def test_runs_that_were_refused_do_not_push_out_what_the_next_run_can_use(past):
+    for number in (5, 6, 7):
+        past.add(number, {"Schema": f"s{number}"}, "refused")
+    gc.collect(past.workspace, 1)
+    assert ids(past) == [4, 7]
+    assert past.cached("Trainer", "week 4") and past.cached("Schema", "s") and past.cached("Schema", "s7")
+
+
+def test_the_run_that_pushed_last_stays_however_many_were_held_back_since(past):
+    for number in (5, 6, 7):
+        past.add(number, {"Schema": "s", "Trainer": f"week {number}"}, "held")
+    gc.collect(past.workspace, 1)
+    assert ids(past) == [4, 7]
+
+
+def test_each_model_keeps_its_own(past):
+    past.add(5, {"Schema": "s", "Trainer": "other"}, model="sensor")
+    gc.collect(past.workspace, 1, model="sensor")
+    assert ids(past) == [1, 2, 3, 4, 5]
+    gc.collect(past.workspace, 1)
+    assert ids(past) == [4, 5]
+
+
+def test_leftovers_of_killed_runs_go_and_what_the_next_run_goes_on_from_stays(past, temporary):
+    killed = past.workspace / "artifacts" / "Trainer" / "made" / "99"
+    notes = past.workspace / "artifacts" / "Trainer" / ".system" / "executor_execution" / "7"
+    torn = past.workspace / f".window.json.{'0' * 32}"
+    old, new = (past.workspace / "checkpoints" / name for name in ("old", "new"))
+    push, living = (temporary / f"edgeline-push-{name}" for name in ("dead", "living"))
+    for folder in (killed, notes, old, new, push, living):
+        folder.mkdir(parents=True)
+        (folder / "x").write_bytes(b"x" * 500)
+    torn.touch()
+    for path in (old, old / "x", push):
+        os.utime(path, (1e9, 1e9))
+    past.add(5, {"Schema": "s"}, "killed")
+    assert gc.collect(past.workspace, 3).leftovers.keys() == {notes, torn, old, push}
+    assert new.exists() and living.exists()
+    assert not any(path.exists() for path in (killed, notes, torn, old, push))
+    past.add(6, {"Schema": "s", "Trainer": "done at last"})
+    gc.collect(past.workspace, 1)
+    assert not new.exists()
+
+
+def test_a_run_keeps_itself_within_the_limit_by_the_oldest_runs_and_releases_first(past, tmp_path):
+    for number in (1, 2, 3, 4):
+        store.push(past.workspace / "push", "shelf", make_candidate(tmp_path / str(number), str(number)))
+    push, size = str(past.workspace / "push"), size_below(past.workspace)
+    assert gc.keep_within(past.workspace, (size + 1) / 1e9, push) == [] and ids(past) == [1, 2, 3, 4]
+    # A little less: one run goes, and the release that three runs back is not.
+    assert gc.keep_within(past.workspace, (size - 5000) / 1e9, push) == [] and ids(past) == [2, 3, 4]
+    assert [release.version for release in store.releases(push, "shelf")] == [2, 3, 4]
+    (warning,) = gc.keep_within(past.workspace, 1e-6, push)
+    assert "workspace.max_gb is 1e-06" in warning and ids(past) == [4]
+    assert [release.version for release in store.releases(push, "shelf")] == [3, 4]
+    assert store.verify(push, "shelf") == []
+
+
+def test_another_version_of_ml_metadata_is_left_alone(past):
+    import sqlite3
+
+    with sqlite3.connect(past.workspace / "metadata.sqlite") as rows_of:
+        rows_of.execute("UPDATE MLMDEnv SET schema_version = 11")
+    with pytest.raises(Exception, match="has schema 11 of ML Metadata"):
+        gc.collect(past.workspace, 1, dry_run=True)
+
+
+@pytest.mark.e2e
+def test_killed_at_any_file_operation_the_next_gc_ends_where_an_undisturbed_one_does(tmp_path):
+    past = PastRuns(tmp_path / "workspace")
+    for number in (1, 2):
+        past.add(number, {"Schema": "s", "Trainer": f"week {number}"})
+    shutil.copytree(past.workspace, tmp_path / "base")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.runners.local.kill_gc_at_every_step", str(past.workspace)],
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 20
