@@ -139,5 +139,5 @@ def test_runs_that_took_a_step_from_the_cache_say_nothing_of_its_time():
 def test_a_disk_that_is_nearly_full_is_told(tmp_path):
     folders = (tmp_path, tmp_path / "gone")
     full = found(folders=folders, settings=AlertSettings(min_free_gb=1_000_000.0))["disk"]
-    assert full.do == f"du -sh {tmp_path}/*"
+    assert str(tmp_path) in full.what and full.do.startswith("edgeline gc --keep 8 --dry-run ")
     assert found(folders=folders)["disk"] is None
