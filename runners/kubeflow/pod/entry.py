@@ -159,7 +159,7 @@ def _joined(options: Namespace, run: str, executor_input: Json) -> Iterator[None
         with TemporaryDirectory() as folder:
             for name, kind in outputs.items() if options.pod else ():
                 unused = {"name": name, "uri": f"{folder}/{name}", "type": {"schemaTitle": kind}}
-                executor_input["outputs"]["artifacts"][name] = {"artifacts": [unused]}
+                executor_input["outputs"].setdefault("artifacts", {})[name] = {"artifacts": [unused]}
             yield
     finally:
         if options.pod == 0:

@@ -21,12 +21,12 @@ ROOT = Path(__file__).resolve().parents[4]
 ADMISSION = "components.release_gate.ReleaseGate_Executor"
 SCHEMA = "components.import_schema_gen.ImportSchemaGen_Executor"
 FOLDER = "minio://bucket/shelf/run-1"
-OUTPUTS = {SCHEMA: {"page": "system.HTML", "schema": "tfx.Schema"}}
+OUTPUTS = {SCHEMA: {"schema": "tfx.Schema"}}
 
 
 def run_step(root, step, executor, parameters, **inputs):
     """Runs a step through the entry; each input is a folder that the launcher has copied."""
-    outputs = OUTPUTS.get(executor, {"page": "system.HTML"})
+    outputs = OUTPUTS.get(executor, {})
     executor_input = {
         "inputs": {
             "parameterValues": parameters,
@@ -80,8 +80,6 @@ def test_a_step_that_ends_well_says_so_and_leaves_its_outputs_where_the_launcher
     schema = output(tmp_path, "schema")
     assert schema["uri"] == f"{FOLDER}/ImportSchemaGen/schema"
     assert schema["metadata"]["step_seconds"] >= 0
-    assert output(tmp_path, "page")["uri"] == f"{FOLDER}/ImportSchemaGen/page"
-    assert local(tmp_path, "ImportSchemaGen/page").read_text().lower().startswith("<!doctype html>")
 
 
 def test_a_step_that_needs_no_tensorflow_imports_none(tmp_path):
@@ -150,11 +148,11 @@ def test_any_other_error_ends_in_one_line_with_its_traceback_above(tmp_path, cap
     assert "Traceback" in caplog.text
 
 
-def test_a_page_that_cannot_be_made_costs_no_step_its_work(tmp_path, monkeypatch, capfd):
+def test_a_page_that_cannot_be_made_costs_no_step_its_work(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "report.steps", None)  # As where an image lacks it.
-    assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {"text": ""}) == 0
-    assert "could not be made" in local(tmp_path, "ImportSchemaGen/page").read_text()
-    assert output(tmp_path, "schema")["uri"] == f"{FOLDER}/ImportSchemaGen/schema"
+    shown = kubeflow_pages.show("Trainer", {"page": {"uri": "minio://bucket/page"}}, {}, Locations(tmp_path))
+    assert [made["uri"] for made in shown["page"]["artifacts"]] == ["minio://bucket/page"]
+    assert "could not be made" in (tmp_path / "minio/bucket/page").read_text()
 
 
 def test_figures_that_are_no_numbers_do_not_reach_the_ui(tmp_path):
@@ -163,11 +161,12 @@ def test_figures_that_are_no_numbers_do_not_reach_the_ui(tmp_path):
     overall = {"all": {"accuracy": 0.5, "loss": math.nan, "example_count": 10.0}}
     candidate = {"overall": overall, "class": {"ok": {"accuracy": 0.5, "example_count": 10.0}}, "lane": {}}
     METRICS.write(folder, Metrics(candidate, confusion=Confusion(("ok", "bad"), ((4, 1), (2, 3)))))
-    given = {"outputs": {"artifacts": {"evaluation": {"artifacts": [{"uri": str(folder)}]}}}}
+    given = {"inputs": {"artifacts": {"evaluation": {"artifacts": [{"uri": str(folder)}]}}}}
     wanted = {name: {"uri": f"minio://bucket/{name}"} for name in ("metrics", "confusion")}
-    shown = kubeflow_pages.show("Evaluator", wanted, given, Locations(tmp_path))
+    shown = kubeflow_pages.show("RunReport", wanted, given, Locations(tmp_path))
     (figures,) = shown["metrics"]["artifacts"]
     assert figures["uri"] == "minio://bucket/metrics"
+    assert figures["metadata"].pop("display_name") == "Figures of RunReport"
     assert figures["metadata"] and all(math.isfinite(value) for value in figures["metadata"].values())
     (matrix,) = shown["confusion"]["artifacts"]
     assert matrix["metadata"]["confusionMatrix"] == {
