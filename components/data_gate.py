@@ -10,7 +10,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
 from components.artifacts import AcceptedData, Quarantine, Verdict
-from components.run_record import leave_record
+from components.run_record import command_for_details, leave_record
 from errors import DataRefused
 from records.verdict import VERDICT
 from report.facts import About
@@ -60,8 +60,8 @@ def DataGate(
         raise DataRefused(
             " ".join(verdict.reasons),
             "Nothing was trained.",
-            "Details: `edgeline show latest`. Fix the week, or go on without it:"
-            " `edgeline data exclude SPAN --reason R --data DIR`.",
+            f"Details: {command_for_details(records, model_name)}. Fix the week, or go on without it:"
+            f" `edgeline data exclude SPAN --reason R --data {data}`.",
         )
     for name, artifact in inputs.items():
         shutil.copytree(artifact.uri, Path(accepted_data.uri, name))

@@ -70,6 +70,14 @@ def leave_record(
             log.info("The report of this run is %s", page_at)
 
 
+def command_for_details(records: str, model: str) -> str:
+    """What shows a person the record of the run, which `records` is the place of, empty on one machine."""
+    store = records.removesuffix(f"/runs/{model}")
+    return (
+        f"`edgeline report latest --workload {model} --store {store}`" if store else "`edgeline show latest`"
+    )
+
+
 @contextmanager
 def _warns(what: str) -> Iterator[None]:
     try:

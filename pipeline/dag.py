@@ -239,6 +239,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         push=paths.push,
         model_name=workload.name,
         run=observed.run,
+        records=paths.records,
     )
     release.add_upstream_node(report)
 

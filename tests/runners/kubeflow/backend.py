@@ -34,7 +34,7 @@ class Ended:
 
     @property
     def sentence(self) -> str:
-        return self.log.splitlines()[-2]
+        return self.log.splitlines()[-1]
 
 
 @dataclass

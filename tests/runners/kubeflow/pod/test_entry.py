@@ -62,6 +62,7 @@ def local(root, *parts):
 def admit(root, push):
     PUSH.write(local(root, "Pusher/pushed_model"), push)
     store = {"push": str(root / "push"), "model_name": "shelf", "run": "run-1"}
+    store["records"] = f"{root}/push/runs/shelf"
     return run_step(root, "ReleaseGate", ADMISSION, store, pushed_model="Pusher/pushed_model")
 
 
@@ -72,7 +73,7 @@ def output(root, name):
 
 def test_a_step_that_ends_well_says_so_and_leaves_its_outputs_where_the_launcher_looks(tmp_path, capfd):
     assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {"text": "feature { name: 'a' }"}) == 0
-    *_, sentence, line = capfd.readouterr().err.splitlines()
+    *_, line, sentence = capfd.readouterr().err.splitlines()
     assert sentence.startswith("Done: ImportSchemaGen in ")
     outcome = find_in([line], "ImportSchemaGen")
     assert (outcome.outcome, outcome.exit_code, outcome.version) == ("done", 0, None)
@@ -96,9 +97,9 @@ def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceba
     reasons = ("Accuracy is 0.71;\n0.85 is needed.", "int8 is too large.")
     assert admit(tmp_path, Push("held", reasons=reasons)) == 3
     log = capfd.readouterr().err
-    *_, why, do, sentence, last = log.splitlines()
+    *_, why, do, last, sentence = log.splitlines()
     assert sentence == "Held back: Accuracy is 0.71; 0.85 is needed. int8 is too large."
-    assert why and do
+    assert why and f"`edgeline report latest --workload shelf --store {tmp_path}/push`" in do
     assert find_in([last], "ReleaseGate") == Outcome("held", None, (" ".join(reasons),), do, "ReleaseGate", 3)
     assert "Traceback" not in log
     assert not (tmp_path / "output.json").exists()
@@ -108,7 +109,7 @@ def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceba
 
 def test_an_error_of_ours_ends_with_its_three_parts(tmp_path, capfd):
     assert admit(tmp_path, Push("pushed", 3)) == 1
-    *_, why, do, sentence, last = capfd.readouterr().err.splitlines()
+    *_, why, do, last, sentence = capfd.readouterr().err.splitlines()
     assert sentence.startswith("Failed: Version 3 of shelf is not in the release store")
     assert why and "edgeline verify" in do and "`edgeline kubeflow retry run-1`" in do
     outcome = find_in([last], "ReleaseGate")
@@ -120,7 +121,7 @@ def test_what_the_last_step_lets_pass_is_its_outcome_with_the_version(tmp_path, 
     candidate = make_candidate(tmp_path / "candidate", run="run-1")
     version = store.push(str(tmp_path / "push"), "shelf", candidate).version
     assert admit(tmp_path, Push(word, version, ("Version 1 is new.",))) == 0
-    outcome = find_in(capfd.readouterr().err.splitlines()[-1:], "ReleaseGate")
+    outcome = find_in(capfd.readouterr().err.splitlines()[-2:], "ReleaseGate")
     assert outcome == Outcome(word, 1, ("Version 1 is new.",), step="ReleaseGate")
 
 
@@ -136,12 +137,12 @@ def test_a_step_that_fails_leaves_the_page_of_the_run(tmp_path):
 def test_a_step_that_fails_where_it_cannot_write_still_says_why(tmp_path, capfd):
     (tmp_path / "push").touch()
     assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {}) == 1
-    assert capfd.readouterr().err.splitlines()[-2].startswith("Failed: The step ImportSchemaGen failed")
+    assert capfd.readouterr().err.splitlines()[-1].startswith("Failed: The step ImportSchemaGen failed")
 
 
 def test_any_other_error_ends_in_one_line_with_its_traceback_above(tmp_path, capfd, caplog):
     assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {}) == 1
-    *_, do, sentence, _ = capfd.readouterr().err.splitlines()
+    *_, do, _, sentence = capfd.readouterr().err.splitlines()
     assert sentence.startswith("Failed: The step ImportSchemaGen failed: ValueError: ")
     assert "'text'" in sentence
     assert "edgeline kubeflow retry" in do
