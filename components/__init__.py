@@ -12,7 +12,7 @@ are found here without importing TFX before they are asked for.
 
 from typing import Any
 
-_ARTIFACT_TYPES = ("Quarantine", "Verdict", "EdgeModels", "RunReportPage")
+_ARTIFACT_TYPES = ("AcceptedData", "Quarantine", "Verdict", "EdgeModels", "RunReportPage")
 
 
 def __getattr__(name: str) -> Any:

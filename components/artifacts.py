@@ -15,6 +15,12 @@ class Verdict(Artifact):
     TYPE_NAME = "components.Verdict"
 
 
+class AcceptedData(Artifact):
+    """A copy of what DataGate read of a window that it let pass, a folder each, by the names of `Sources`."""
+
+    TYPE_NAME = "components.AcceptedData"
+
+
 class EdgeModels(Artifact):
     """The files for a phone: `model_*.tflite`, `labels.txt`, `preprocessing.json` and how they were made."""
 

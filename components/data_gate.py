@@ -1,15 +1,16 @@
 """DataGate: stops the run at a step whose name says so, and leaves a record of it on a cluster."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
-from components.artifacts import Quarantine, Verdict
-from components.run_record import leave_record
+from components.artifacts import AcceptedData, Quarantine, Verdict
+from components.run_record import command_for_details, leave_record
 from errors import DataRefused
 from records.verdict import VERDICT
 from report.facts import About
@@ -23,6 +24,7 @@ def DataGate(
     quarantine: InputArtifact[Quarantine],
     schema: InputArtifact[Schema],
     inferred: InputArtifact[Schema],
+    accepted_data: OutputArtifact[AcceptedData],
     run: Parameter[str],
     model_name: Parameter[str],
     data: Parameter[str],
@@ -31,24 +33,25 @@ def DataGate(
 ) -> None:
     """Lets the run go on to training, or stops it.
 
-    What is not the verdict is for the record of a run that is stopped: `settings` are all of them by dotted
-    name, `records` is where that is left, as `leave_record` has it.
+    What is not the verdict is for the record of a run that is stopped, and copied for the report of one that
+    goes on: so a graph has one edge to RunReport instead of one from each step. `settings` are all of them by
+    dotted name, `records` is where the record is left, as `leave_record` has it.
 
     Raises:
         DataRefused: The verdict is `fail`.
     """
     verdict = VERDICT.read(Path(data_verdict.uri))
+    inputs = {
+        "data_verdict": data_verdict,
+        "statistics": statistics,
+        "anomalies": anomalies,
+        "quarantine": quarantine,
+        "schema": schema,
+        "inferred": inferred,
+    }
     # One machine's runner makes the page of every run when it has ended. On a cluster, what is known so far
     # stays the record of a run that comes to no end.
     if records:
-        inputs = {
-            "data_verdict": data_verdict,
-            "statistics": statistics,
-            "anomalies": anomalies,
-            "quarantine": quarantine,
-            "schema": schema,
-            "inferred": inferred,
-        }
         about = About(run, model_name, data=data, settings=json.loads(settings))
         if not verdict.passed:
             about = replace(about, outcome="refused", reasons=verdict.reasons)
@@ -57,6 +60,8 @@ def DataGate(
         raise DataRefused(
             " ".join(verdict.reasons),
             "Nothing was trained.",
-            "Details: `edgeline show latest`. Fix the week, or go on without it:"
-            " `edgeline data exclude SPAN --reason R --data DIR`.",
+            f"Details: {command_for_details(records, model_name)}. Fix the week, or go on without it:"
+            f" `edgeline data exclude SPAN --reason R --data {data}`.",
         )
+    for name, artifact in inputs.items():
+        shutil.copytree(artifact.uri, Path(accepted_data.uri, name))

@@ -11,6 +11,7 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import PushedModel
 
+from components.run_record import command_for_details
 from errors import EdgelineError, HeldBack
 from records.push import PUSH
 from release import store
@@ -22,10 +23,11 @@ def ReleaseGate(
     push: Parameter[str],
     model_name: Parameter[str],
     run: Parameter[str],
+    records: Parameter[str],
 ) -> None:
     """Passes what was pushed or is in the store already, and stops at what was held back.
 
-    A release that this run pushed has its id in the manifest.
+    A release that this run pushed has its id in the manifest. `records` is as RunReport has it.
 
     Raises:
         HeldBack: A gate did not let the model pass.
@@ -36,7 +38,7 @@ def ReleaseGate(
         raise HeldBack(
             " ".join(pushed.reasons),
             "The model was trained and not pushed; production stays as it was.",
-            "The run's report has every metric by slice: `edgeline show latest`.",
+            f"The run's report has every metric by slice: {command_for_details(records, model_name)}.",
         )
     expected = run if pushed.outcome == "pushed" else None
     if not _is_released(push, model_name, pushed.version, expected):

@@ -32,7 +32,11 @@ log = logging.getLogger("edgeline.report")
 
 
 def leave_record(
-    inputs: Mapping[str, Artifact], about: About, place: str, folder: Path | None = None
+    inputs: Mapping[str, Artifact],
+    about: About,
+    place: str,
+    folder: Path | None = None,
+    accepted_data: Path | None = None,
 ) -> None:
     """Writes page and facts of a run; whatever goes wrong is a warning, for a page decides nothing.
 
@@ -42,6 +46,8 @@ def leave_record(
         place: Folder or URL that page and facts are copied to, and that earlier facts are read from; empty on
             one machine, where the runner keeps the records.
         folder: Of the step's own output, where it has one.
+        accepted_data: What DataGate put out, where it is before the step; its record has the times of the
+            steps that this is from.
     """
     kept: Location | None = None
     earlier: list[Facts] = []
@@ -49,16 +55,27 @@ def leave_record(
         kept = locate(place) if place else None
         earlier = [found for _, found in records.read_all(kept)][::-1] if kept is not None else []
     with _warns("There is no report of this run"):
-        sources = Sources(**{name: Path(artifact.uri) for name, artifact in inputs.items()})
+        read = {name: Path(artifact.uri) for name, artifact in inputs.items()}
+        read |= {copy.name: copy for copy in (accepted_data.iterdir() if accepted_data else ())}
+        sources = Sources(**read)
         if kept is not None:
             about = replace(about, engine="kubeflow", number=records.number_of(about.run, earlier))
-        facts = collect(sources, _completed(about, inputs))
+        known = next((facts.about for facts in earlier if facts.about.run == about.run), None)
+        facts = collect(sources, _completed(about, inputs, known if accepted_data else None))
         page = render_run(facts, pictures(sources), records.before(about.run, about.model, earlier))
         if folder is not None:
             records.write(folder, facts, page)
         if kept is not None:
             page_at = records.write(kept / about.run, facts, page)
             log.info("The report of this run is %s", page_at)
+
+
+def command_for_details(records: str, model: str) -> str:
+    """What shows a person the record of the run, which `records` is the place of, empty on one machine."""
+    store = records.removesuffix(f"/runs/{model}")
+    return (
+        f"`edgeline report latest --workload {model} --store {store}`" if store else "`edgeline show latest`"
+    )
 
 
 @contextmanager
@@ -69,10 +86,10 @@ def _warns(what: str) -> Iterator[None]:
         log.warning("%s: %s: %s", what, type(error).__name__, error)
 
 
-def _completed(about: About, inputs: Mapping[str, Artifact]) -> About:
-    """With times, libraries, and what the steps left."""
+def _completed(about: About, inputs: Mapping[str, Artifact], known: About | None) -> About:
+    """With times, libraries, and what the steps left, those included that the run's record knows already."""
     now = datetime.now(timezone.utc).replace(microsecond=0)
-    steps = _steps(inputs)
+    steps = _steps(inputs, known)
     started = steps[0].started if steps and steps[0].started else now.isoformat()
     return replace(
         about,
@@ -81,7 +98,10 @@ def _completed(about: About, inputs: Mapping[str, Artifact]) -> About:
         seconds=(now - datetime.fromisoformat(started)).total_seconds(),
         libraries=library_versions(),
         steps=steps,
-        artifacts=tuple(Output(_STEPS[name], name, _address(item.uri)) for name, item in inputs.items()),
+        artifacts=(
+            *(output for output in (known.artifacts if known else ()) if output.output not in inputs),
+            *(Output(_STEPS[name], name, _address(item.uri)) for name, item in inputs.items()),
+        ),
     )
 
 
@@ -93,9 +113,9 @@ def _address(uri: str) -> str:
     return uri
 
 
-def _steps(inputs: Mapping[str, Artifact]) -> tuple[Step, ...]:
-    """The steps that put out what this one reads, in the order of their start."""
-    found: dict[str, Step] = {}
+def _steps(inputs: Mapping[str, Artifact], known: About | None) -> tuple[Step, ...]:
+    """The steps that put out what this one reads, and those known, in the order of their start."""
+    found = {step.name: step for step in (known.steps if known else ()) if step.state == "done"}
     for name, artifact in inputs.items():
         seconds = artifact.get_float_custom_property(SECONDS)
         started = artifact.get_string_custom_property(STARTED)

@@ -11,7 +11,7 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 
-from components.artifacts import EdgeModels, Quarantine, RunReportPage, Verdict
+from components.artifacts import AcceptedData, EdgeModels, RunReportPage, Verdict
 from components.run_record import leave_record
 from records.push import PUSH
 from report.facts import About
@@ -19,18 +19,13 @@ from report.facts import About
 
 @component
 def RunReport(
-    quarantine: InputArtifact[Quarantine],
-    statistics: InputArtifact[standard_artifacts.ExampleStatistics],
-    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
-    data_verdict: InputArtifact[Verdict],
+    accepted_data: InputArtifact[AcceptedData],
     model_run: InputArtifact[standard_artifacts.ModelRun],
     evaluation: InputArtifact[standard_artifacts.ModelEvaluation],
     blessing: InputArtifact[standard_artifacts.ModelBlessing],
     edge_models: InputArtifact[EdgeModels],
     edge_verdict: InputArtifact[Verdict],
     pushed_model: InputArtifact[standard_artifacts.PushedModel],
-    schema: InputArtifact[standard_artifacts.Schema],
-    inferred: InputArtifact[standard_artifacts.Schema],
     report: OutputArtifact[RunReportPage],
     run: Parameter[str],
     model_name: Parameter[str],
@@ -48,12 +43,6 @@ def RunReport(
     folder.mkdir(parents=True, exist_ok=True)
     push = PUSH.read(Path(pushed_model.uri))
     inputs = {
-        "quarantine": quarantine,
-        "schema": schema,
-        "inferred": inferred,
-        "statistics": statistics,
-        "anomalies": anomalies,
-        "data_verdict": data_verdict,
         "model_run": model_run,
         "evaluation": evaluation,
         "blessing": blessing,
@@ -72,4 +61,4 @@ def RunReport(
     )
     if search is not None:
         inputs["search"] = search
-    leave_record(inputs, about, records, folder)
+    leave_record(inputs, about, records, folder, Path(accepted_data.uri))

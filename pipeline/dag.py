@@ -127,15 +127,15 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         settings=settings.gate.model_dump_json(),
         code=observed.code_of("DataValidator"),
     )
-    data_facts = {
-        "data_verdict": validator.outputs["verdict"],
-        "statistics": statistics.outputs["statistics"],
-        "anomalies": anomalies.outputs["anomalies"],
-        "quarantine": ingest.outputs["quarantine"],
-        "schema": curated.outputs["schema"],
-        "inferred": inferred.outputs["schema"],
-    }
-    gate = DataGate(**data_facts, **about)
+    gate = DataGate(
+        data_verdict=validator.outputs["verdict"],
+        statistics=statistics.outputs["statistics"],
+        anomalies=anomalies.outputs["anomalies"],
+        quarantine=ingest.outputs["quarantine"],
+        schema=curated.outputs["schema"],
+        inferred=inferred.outputs["schema"],
+        **about,
+    )
 
     transform = Transform(
         examples=ingest.outputs["examples"],
@@ -225,7 +225,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         run=observed.run,
     )
     report = RunReport(
-        **data_facts,
+        accepted_data=gate.outputs["accepted_data"],
         **({"search": tuner.outputs["tuner_results"]} if tuner else {}),
         model_run=trainer.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],
@@ -240,6 +240,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         push=paths.push,
         model_name=workload.name,
         run=observed.run,
+        records=paths.records,
     )
     release.add_upstream_node(report)
 

@@ -1,5 +1,6 @@
 """What is known of each step of the DAG, beside its code: the one table of steps."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -18,7 +19,8 @@ class StepInfo:
     settings: tuple[str, ...] = ()  # in that key, each a dotted name or what one begins with
     each_run: bool = False  # whether the run's id is in that key, so that it is never taken from the cache
     outputs: Mapping[str, str] = field(default_factory=dict)  # that the report reads, with its names for them
-    sections: tuple[str, ...] = ()  # of the report, that its own page shows
+    page: str = ""  # title of the page that a UI shows of it; empty where another step's shows as much
+    sections: tuple[str, ...] = ()  # of the report, on that page
     figures: tuple[Literal["metrics", "confusion"], ...] = ()  # what a UI shows of it beside its page
     opens: tuple[Literal["data", "push", "checkpoints"], ...] = ()  # of the places that settings point to
     # Whether it can be tried again by itself: not a push, which may have happened before it failed, nor what
@@ -45,6 +47,8 @@ class StepInfo:
 RELEASE_GATE = "ReleaseGate"
 # What stands between the name of a step and the number of a pod that helps it.
 _HELPER = "-worker-"
+# What stands behind the name of a gate in a UI, which has one red for all that is wrong.
+_RED = "-red-is-"
 
 # In an order in which they can run.
 STEPS: Mapping[str, StepInfo] = {
@@ -55,6 +59,7 @@ STEPS: Mapping[str, StepInfo] = {
         inputs=("data", "window", "workload"),
         settings=("data",),
         outputs={"quarantine": "quarantine"},
+        page="Data of the window",
         sections=("data", "quarantine"),
         opens=("data",),
     ),
@@ -63,13 +68,11 @@ STEPS: Mapping[str, StepInfo] = {
         code=("components.statistics_executor",),
         after=("ExampleGen",),
         outputs={"statistics": "statistics"},
-        sections=("features",),
     ),
     "SchemaGen": StepInfo(
         "Infers a schema from the statistics, which the report compares with the curated one.",
         after=("StatisticsGen",),
         outputs={"schema": "inferred"},
-        sections=("schema",),
     ),
     "ImportSchemaGen": StepInfo(
         "Puts out the schema that people review; the window is held against it.",
@@ -87,7 +90,9 @@ STEPS: Mapping[str, StepInfo] = {
         after=("ExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator"),
         settings=("gate",),
         outputs={"verdict": "data_verdict"},
+        page="Verdict on the data",
         sections=("gates", "features"),
+        figures=("metrics",),
     ),
     "DataGate": StepInfo(
         "Lets the run go on to training, or stops it.",
@@ -96,7 +101,6 @@ STEPS: Mapping[str, StepInfo] = {
             "DataValidator",
         ),
         each_run=True,
-        sections=("gates",),
         opens=("push",),
         repeatable=False,
         stops_as="refused",
@@ -117,6 +121,7 @@ STEPS: Mapping[str, StepInfo] = {
         inputs=("workload",),
         settings=("model", "trainer", "tune", "seed"),
         outputs={"tuner_results": "search"},
+        page="Trials of the search",
         sections=("search",),
         opens=("checkpoints",),
     ),
@@ -128,8 +133,8 @@ STEPS: Mapping[str, StepInfo] = {
         inputs=("workload",),
         settings=("model", "trainer", "seed"),
         outputs={"model_run": "model_run"},
+        page="Training",
         sections=("training",),
-        figures=("metrics",),
         opens=("checkpoints",),
     ),
     "ProductionModel": StepInfo(
@@ -145,8 +150,8 @@ STEPS: Mapping[str, StepInfo] = {
         inputs=("workload",),
         settings=("evaluation",),
         outputs={"evaluation": "evaluation", "blessing": "blessing"},
+        page="Evaluation by slice",
         sections=("gates", "metrics", "confusion"),
-        figures=("metrics", "confusion"),
     ),
     "EdgeConverter": StepInfo(
         "Converts the model to files for phones.",
@@ -165,8 +170,8 @@ STEPS: Mapping[str, StepInfo] = {
         inputs=("workload",),
         settings=("edge.min_agreement", "edge.max"),
         outputs={"verdict": "edge_verdict"},
+        page="Files for phones",
         sections=("gates", "edge", "mistakes", "reliability"),
-        figures=("metrics",),
     ),
     "Pusher": StepInfo(
         "Pushes model and files as one version, or neither.",
@@ -178,13 +183,11 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "RunReport": StepInfo(
         "Makes the page of the run.",
-        after=(
-            *("ExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator"),
-            *("DataValidator", "Tuner", "Trainer", "Evaluator"),
-            *("EdgeConverter", "EdgeValidator", "Pusher"),
-        ),
+        after=("DataGate", "Tuner", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator", "Pusher"),
         each_run=True,
         outputs={"report": "report"},
+        page="Run report",
+        figures=("metrics", "confusion"),
         opens=("push",),
     ),
     "ReleaseGate": StepInfo(
@@ -206,6 +209,17 @@ def helper(step: str, number: int) -> str:
 def helped(task: str) -> str:
     """The step that a task is, or helps."""
     return task.partition(_HELPER)[0]
+
+
+def task_of(step: str) -> str:
+    """The name of a step's task where it is shown to people: that of a gate says what red means."""
+    stops_as = STEPS[step].stops_as
+    return f"{step}{_RED}{stops_as}" if stops_as else step
+
+
+def step_of(task: str) -> str:
+    """The step, or what helps one, that a task is, by its name or one that begins with it."""
+    return re.sub(f"{_RED}[a-z]+", "", task)
 
 
 def steps_with(settings: Mapping[str, str]) -> Mapping[str, StepInfo]:

@@ -1,13 +1,16 @@
 """How sure a figure is: the interval of a share, and whether probabilities mean what they say."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
 # Half the width of a 95 % interval of the normal distribution, in standard deviations.
 _Z = 1.959964
 _BINS = 10
+_MOST_POINTS = 50
 
 
 def wilson(right: float, examples: float) -> tuple[float, float]:
@@ -68,3 +71,25 @@ def reliability(answers: Iterable[tuple[float, bool]]) -> Reliability | None:
     )
     error = sum(abs(b.confidence - b.accuracy) * b.examples for b in bins) / examples
     return Reliability(bins, error, examples)
+
+
+class RocPoint(NamedTuple):
+    """What calling everything positive that scores at least the threshold finds, each 0..1."""
+
+    threshold: float
+    false_positive_rate: float
+    recall: float
+
+
+def roc(scored: Sequence[tuple[float, bool]]) -> tuple[RocPoint, ...]:
+    """The ROC of scores 0..1, each with whether it is a positive's, in some 50 points; empty of one kind."""
+    positives = sum(positive for _, positive in scored)
+    if not 0 < positives < len(scored):
+        return ()
+    found, hits, others = [RocPoint(1.0, 0.0, 0.0)], 0, 0
+    for score, same in groupby(sorted(scored, reverse=True), key=lambda item: item[0]):
+        kinds = [positive for _, positive in same]
+        hits, others = hits + sum(kinds), others + len(kinds) - sum(kinds)
+        found.append(RocPoint(score, others / (len(scored) - positives), hits / positives))
+    step = -(-len(found) // _MOST_POINTS)
+    return (*found[:-1:step], found[-1])

@@ -43,9 +43,9 @@ def render_run(facts: Facts, pictures: Mapping[str, bytes], before: Facts | None
     return render("run.html", view=view, sections=view.sections)
 
 
-def render_part(title: str, text: str, sections: Collection[str], view: "View | None") -> str:
+def render_part(title: str, text: str, sections: Collection[str], view: "View") -> str:
     """A page with a sentence under its title, and those of the sections that the view has something for."""
-    shown = [name for name in sections if view is not None and view.has(name)]
+    shown = [name for name in sections if view.has(name)]
     return render("part.html", title=title, text=text, sections=shown, view=view)
 
 

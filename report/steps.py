@@ -1,84 +1,106 @@
-"""What one step put out, for a UI that shows each step: a small page, figures, a confusion matrix."""
+"""What one step put out, for a UI that shows each step: a page, figures, a confusion matrix and a ROC."""
 
 import math
 from typing import Any
 
-from records.edge import CONVERSIONS
+from records.data_checks import DRIFT
+from records.edge import PREDICTIONS
 from records.evaluation import Confusion
-from records.push import PUSH
 from records.steps import STEPS
+from report import records
 from report.collect import collect, pictures
 from report.facts import About, Facts
+from report.measures import RocPoint, roc
 from report.page import View, render_part
-from report.records import PAGE
 from report.sources import Sources
+from report.verdict import sentence
 
 
 def step_page(step: str, sources: Sources) -> str:
-    """A self-contained HTML page of what a step put out; a sentence at least."""
-    if step == "RunReport" and sources.report is not None and (sources.report / PAGE).is_file():
-        return (sources.report / PAGE).read_text(encoding="utf-8")
+    """A self-contained HTML page of what a step with a page put out.
+
+    Its first line is a comment that says what came of it: a UI previews the first 255 bytes as text.
+    """
     info = STEPS[step]
-    facts = collect(sources, About(run="", model=""))
-    said = _said(step, sources, facts)
-    view = View(facts, pictures(sources)) if info.sections else None
-    return render_part(step, " ".join(text for text in (info.purpose, said) if text), info.sections, view)
+    facts = _facts(step, sources)
+    said = " ".join(f"{gate.result}: {' '.join(gate.reasons)}" for gate in facts.gates) or info.purpose
+    if step == "RunReport" and sources.report is not None:
+        said = " ".join((sentence(facts), *facts.about.reasons))
+        page = (sources.report / records.PAGE).read_text(encoding="utf-8")
+        # In a frame without an address of its own, a link within the page would else lead to the UI's.
+        page = page.replace("<head>", '<head>\n<base href="about:srcdoc">', 1)
+    else:
+        page = render_part(info.page, info.purpose, info.sections, View(facts, pictures(sources)))
+    return f"<!-- {' '.join(said.replace('>', '').split())} -->\n{page}"
 
 
-def _said(step: str, sources: Sources, facts: Facts) -> str:
-    """What a step without a section of its own came to."""
-    if step == "ExampleValidator" and sources.anomalies is not None:
-        return " ".join(facts.data.anomalies if facts.data else ()) or "It found nothing that breaks it."
-    if step == "EdgeConverter":
-        return " ".join(
-            f"{item.variant} could not be made: {item.error}" if item.error else f"Made {item.file}."
-            for item in CONVERSIONS.find(sources.edge_models) or ()
-        )
-    if step in ("Pusher", "ReleaseGate"):
-        push = PUSH.find(sources.pushed_model)
-        return " ".join([f"Outcome: {push.outcome}.", *push.reasons]) if push else ""
-    return ""
+def _facts(step: str, sources: Sources) -> Facts:
+    """What is known at a step: at RunReport, what the report shows."""
+    known = records.read(sources.report) if step == "RunReport" and sources.report is not None else None
+    return known or collect(sources, About(run="", model=""))
 
 
 def step_metrics(step: str, sources: Sources) -> dict[str, float]:
-    """The figures of a step that a list of runs can be sorted by; none for steps without."""
-    facts = collect(sources, About(run="", model=""))
-    found: dict[str, Any] = {}
-    if step == "Trainer" and facts.training and facts.training.epochs:
-        training = facts.training
-        best = training.summary.best_epoch
-        kept = next((e for e in training.epochs if e.epoch == best), training.epochs[-1])
-        found = {
-            "eval_accuracy": kept.val_accuracy,
-            "eval_loss": kept.val_loss,
-            "epochs": len(training.epochs),
-            "seconds": training.summary.seconds,
-        }
-    elif step == "Evaluator" and facts.evaluation:
-        evaluation = facts.evaluation
-        overall = evaluation.overall
-        found = {
-            "accuracy": overall and overall.accuracy,
-            "production_accuracy": overall and overall.before,
-            "eval_examples": overall and overall.examples,
-            **{
-                f"worst_{kind}_accuracy": worst.accuracy
-                for kind in evaluation.kinds
-                if kind not in ("overall", "span") and (worst := evaluation.worst(kind))
-            },
-        }
-    elif step == "EdgeValidator" and facts.edge:
-        for variant in facts.edge.variants:
-            if (measured := variant.measured) is not None:
-                found |= {
-                    f"{variant.name}_accuracy": measured.accuracy,
-                    f"{variant.name}_size_mb": measured.size_bytes / 1e6,
-                    f"{variant.name}_median_ms": measured.latency.p50_ms,
-                }
-    return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
+    """The figures of DataValidator or RunReport by which runs are compared, each named for what it is of.
+
+    Shares, accuracies and distances are 0..1, `passed`, `pushed` and `held_back` 1 or 0; four decimals each.
+    """
+    facts = _facts(step, sources)
+    found = _of_data(facts, sources) if step == "DataValidator" else _of_run(facts)
+    return {
+        name: round(float(value), 4)
+        for name, value in found.items()
+        if value is not None and math.isfinite(value)
+    }
+
+
+def _of_data(facts: Facts, sources: Sources) -> dict[str, Any]:
+    newest = facts.data.spans[-1] if facts.data and facts.data.spans else None
+    drifts = [drift for drift in DRIFT.find(sources.data_verdict) or () if drift.threshold]
+    worst = max(drifts, key=lambda drift: drift.distance / drift.threshold, default=None)
+    return {
+        "passed": all(gate.passed for gate in facts.gates),
+        "newest_examples": newest and newest.accepted,
+        "quarantined_share": newest and newest.rows and newest.quarantined / newest.rows,
+        "worst_drift": worst and worst.distance,
+        "worst_drift_allowed": worst and worst.threshold,
+    }
+
+
+def _of_run(facts: Facts) -> dict[str, Any]:
+    evaluation, training = facts.evaluation, facts.training
+    overall = evaluation.overall if evaluation else None
+    kinds = [kind for kind in evaluation.kinds if kind not in ("overall", "span")] if evaluation else []
+    file = facts.edge.default_measured if facts.edge else None
+    worst = [(kind, evaluation.worst(kind)) for kind in kinds] if evaluation else []
+    return {
+        "pushed": facts.about.outcome == "pushed",
+        "held_back": facts.about.outcome == "held",
+        "model_accuracy": overall and overall.accuracy,
+        "production_accuracy": overall and overall.before,
+        "eval_examples": overall and overall.examples,
+        "training_epochs": training and len(training.epochs),
+        "training_seconds": training and training.summary.seconds,
+        "phone_file_accuracy": file and file.accuracy,
+        "phone_file_mb": file and file.size_bytes / 1e6,
+        "phone_file_median_ms": file and file.latency.p50_ms,
+        **{f"model_worst_{kind}_accuracy": item.accuracy for kind, item in worst if item},
+    }
 
 
 def step_confusion(sources: Sources) -> Confusion | None:
-    """The evaluator's confusion matrix; None where there is none."""
-    evaluation = collect(sources, About(run="", model="")).evaluation
+    """The confusion matrix of the model; None where there is none."""
+    evaluation = _facts("RunReport", sources).evaluation
     return evaluation.confusion if evaluation else None
+
+
+def step_roc(sources: Sources) -> tuple[str, tuple[RocPoint, ...]]:
+    """The class that the model recognises worst, and its ROC against the rest; empty where there is none."""
+    evaluation = _facts("RunReport", sources).evaluation
+    worst = evaluation.worst("class") if evaluation else None
+    if evaluation is None or evaluation.confusion is None or worst is None:
+        return "", ()
+    number = evaluation.confusion.labels.index(worst.name)
+    answers = [(line.probabilities[number], line.label) for line in PREDICTIONS.read(sources.edge_verdict)]
+    scored = [(score, label == worst.name) for score, label in answers if score is not None]
+    return worst.name, roc(scored)

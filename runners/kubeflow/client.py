@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from errors import EdgelineError, UsageError
 from runners.kubeflow.errors import explained
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pipeline.kubeflow_settings import KubeflowSettings
 
 _MOST_VERSIONS_OF_A_NAME = 50
+# That of a stand-alone installation, which has one for all.
+_NAMESPACE = "kubeflow"
 # kfp's client prints links of its own.
 _SILENT = contextlib.redirect_stdout(None)
 
@@ -176,12 +179,17 @@ class Cluster:
         return []
 
     def log(self, run: str, pod: str) -> list[str]:
-        """The log of a pod, line by line; empty where it is gone or the server will not say."""
-        with contextlib.suppress(EdgelineError), self._asking(f"reading the log of {pod}"):
-            path = f"/apis/v1alpha1/runs/{run}/nodes/{pod}/log"
-            text = self._ask("GET", path, _preload_content=False).data.decode("utf-8", "replace")
-            # Said with status 200: the server begins its answer before it looks for the pod.
-            return [] if text.startswith('{"error_message"') else text.splitlines()
+        """The log of a pod, line by line; empty where it is gone or the server will not say.
+
+        The API has it, and the UI, which hands on no such question to the API, a way of its own.
+        """
+        where = urlencode({"podname": pod, "runid": run, "podnamespace": self._namespace or _NAMESPACE})
+        for path in (f"/apis/v1alpha1/runs/{run}/nodes/{pod}/log", f"/k8s/pod/logs?{where}"):
+            with contextlib.suppress(EdgelineError), self._asking(f"reading the log of {pod}"):
+                text = self._ask("GET", path, _preload_content=False).data.decode("utf-8", "replace")
+                # Said with status 200: the server begins its answer before it looks for the pod.
+                if not text.startswith('{"error_message"'):
+                    return text.splitlines()
         return []
 
     def schedules(self) -> list[Any]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from errors import EdgelineError
 from records.outcome import Outcome, find_in
-from records.steps import RELEASE_GATE, STEPS, helped
+from records.steps import RELEASE_GATE, STEPS, helped, step_of
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.logs import MOST_CHARACTERS, Logs, fatal
 from runners.kubeflow.pods import Pod, ending, read_pods
@@ -105,8 +105,8 @@ def _find_lost(steps: Sequence[Step], logs: Logs) -> str | None:
     suspects = list(done)
     for step in (step for step in steps if step.state == "failed"):
         for line in logs.of_driver(step):
-            if (match := _MISSING.search(line)) and match["step"] in done:
-                return _lost_sentence(match["step"], f"left no {match['output']}")
+            if (match := _MISSING.search(line)) and (gone := step_of(match["step"])) in done:
+                return _lost_sentence(gone, f"left no {match['output']}")
         if logs.has_pod(step) or logs.of(step):
             # It began, and failed by itself, or for want of a pod that did a part of it.
             suspects = [name for name in done if helped(name) == step.name]

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from records.steps import step_of
+
 _DRIVER = "-driver"
 # A container that ended by itself: what it was, its log has to say.
 _BY_ITSELF = re.compile(r"^(Error|main: Error) \(exit code \d+\)")
@@ -33,7 +35,7 @@ class Pod:
 
 def read_pods(nodes: Sequence[Mapping[str, Any]]) -> list[Pod]:
     """The pods among the nodes of an Argo workflow, in the order in which they started, as ISO times say."""
-    names = {node.get("id"): str(node.get("displayName", "")) for node in nodes}
+    names = {node.get("id"): step_of(str(node.get("displayName", ""))) for node in nodes}
     found = []
     for node in sorted(nodes, key=lambda node: str(node.get("startedAt") or "")):
         if node.get("type") != "Pod":

@@ -9,14 +9,14 @@ from copy import deepcopy
 from typing import Any
 
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount_path, split_claim
-from records.steps import STEPS, helped, helper
+from records.steps import STEPS, StepInfo, helped, helper, task_of
 from release.signing import KEY_VARIABLE
 
 PAGE, METRICS, CONFUSION = "page", "metrics", "confusion"
 _UI_TYPES = {PAGE: "system.HTML", METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
-# A cluster can count a step as done whose pod was lost. So what the gate lets begin also needs its page,
+# A cluster can count a step as done whose pod was lost. So what the gate lets begin also needs its output,
 # which it leaves only when it ended well.
-_GATE, _GATE_PAGE = "DataGate", "gate"
+_GATE, _GATE_OUTPUT, _ADMISSION = "DataGate", "accepted_data", "gate"
 # Parameters that only a pod knows. A backend from KFP 2.5 on fills in the first itself, our entry the others.
 RUN_ID = "{{$.pipeline_job_uuid}}"
 CODE_OF_IMAGE, LOCK_OF_IMAGE = "code-of-the-image", "lock-of-the-image"
@@ -42,8 +42,10 @@ def finish(
         step = helped(name)
         component = spec["components"][task["componentRef"]["name"]]
         label = component["executorLabel"]
-        _add_ui_outputs(name, component, STEPS[step].figures if name == step else ())
-        _need_gate(task, component)
+        if name == step:
+            _add_ui_outputs(component, STEPS[step])
+        _need_gate(task, component, spec["components"])
+        _drop_implied(task)
         # A step that is served from the cache of last week looks at nothing; see also compiler.py.
         task["cachingOptions"] = {"enableCache": False}
         if settings.retries and STEPS[step].repeatable:
@@ -57,6 +59,7 @@ def finish(
         _complete_container(step, executors[label]["container"], settings)
         if config := _kubernetes_config(step, settings):
             platform[label] = config
+    _say_what_red_means(spec["root"]["dag"]["tasks"])
     beside = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}}
     return spec, beside if platform else {}
 
@@ -79,24 +82,43 @@ def _add_helpers(spec: Spec, step: str, pods: int, meeting: str) -> None:
     container["command"] += [*together, "0"]
 
 
-def _add_ui_outputs(name: str, component: Spec, figures: Iterable[str]) -> None:
-    artifacts = component.setdefault("outputDefinitions", {}).setdefault("artifacts", {})
-    for shown in (PAGE, *figures):
-        assert shown not in artifacts, f"{name} has an output {shown} of its own"
-        artifacts[shown] = {"artifactType": _artifact_type(shown)}
+def _add_ui_outputs(component: Spec, info: StepInfo) -> None:
+    for shown in (*([PAGE] if info.page else ()), *info.figures):
+        artifacts = component.setdefault("outputDefinitions", {}).setdefault("artifacts", {})
+        assert shown not in artifacts, f"{shown} is an output of the step's own"
+        artifacts[shown] = {"artifactType": {"schemaTitle": _UI_TYPES[shown], "schemaVersion": "0.0.1"}}
 
 
-def _need_gate(task: Spec, component: Spec) -> None:
+def _need_gate(task: Spec, component: Spec, components: Spec) -> None:
     if _GATE not in task.get("dependentTasks", ()):
         return
-    page = {"taskOutputArtifact": {"producerTask": _GATE, "outputArtifactKey": PAGE}}
-    task.setdefault("inputs", {}).setdefault("artifacts", {})[_GATE_PAGE] = page
+    given = {"taskOutputArtifact": {"producerTask": _GATE, "outputArtifactKey": _GATE_OUTPUT}}
+    task.setdefault("inputs", {}).setdefault("artifacts", {})[_ADMISSION] = given
     artifacts = component.setdefault("inputDefinitions", {}).setdefault("artifacts", {})
-    artifacts[_GATE_PAGE] = {"artifactType": _artifact_type(PAGE)}
+    artifacts[_ADMISSION] = deepcopy(components[_GATE]["outputDefinitions"]["artifacts"][_GATE_OUTPUT])
 
 
-def _artifact_type(name: str) -> Spec:
-    return {"schemaTitle": _UI_TYPES[name], "schemaVersion": "0.0.1"}
+def _drop_implied(task: Spec) -> None:
+    """Leaves only the order that no input implies, since the UI draws each as an edge of its own."""
+    implied = {source["producerTask"] for source in _sources(task)}
+    if left := [name for name in task.pop("dependentTasks", ()) if name not in implied]:
+        task["dependentTasks"] = left
+
+
+def _say_what_red_means(tasks: Spec) -> None:
+    """Renames the tasks of the gates: keys too, since before KFP 2.14 the name shown is taken for it."""
+    for step in (step for step, info in STEPS.items() if info.stops_as):
+        name = task_of(step)
+        tasks[name] = {**tasks.pop(step), "taskInfo": {"name": name}}
+        for source in (source for task in tasks.values() for source in _sources(task)):
+            if source["producerTask"] == step:
+                source["producerTask"] = name
+
+
+def _sources(task: Spec) -> list[Spec]:
+    """Which output of which task each input artifact of a task is."""
+    given = task.get("inputs", {}).get("artifacts", {}).values()
+    return [source["taskOutputArtifact"] for source in given]
 
 
 def _complete_container(step: str, container: Spec, settings: KubeflowSettings) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from records.steps import STEPS, helped
+from records.steps import STEPS, helped, step_of
 
 State = Literal["waiting", "running", "done", "cached", "failed"]
 # States of a run after which nothing happens any more.
@@ -45,7 +45,7 @@ def plan(spec: Mapping[str, Any]) -> list[str]:
     spec = spec.get("pipeline_spec") or spec
     tasks = spec.get("root", {}).get("dag", {}).get("tasks", {})
     known = {name: number for number, name in enumerate(STEPS)}
-    waiting = graphlib.TopologicalSorter({name: _upstream(tasks[name]) for name in tasks})
+    waiting = graphlib.TopologicalSorter({step_of(name): _upstream(tasks[name]) for name in tasks})
     waiting.prepare()
     order: list[str] = []
     ready: set[str] = set()
@@ -63,7 +63,7 @@ def _upstream(task: Mapping[str, Any]) -> set[str]:
     for source in [*inputs.get("artifacts", {}).values(), *inputs.get("parameters", {}).values()]:
         for kind in ("taskOutputArtifact", "taskOutputParameter"):
             found |= {source[kind]["producerTask"]} if kind in source else set()
-    return found
+    return {step_of(name) for name in found}
 
 
 def read_steps(run: Any, names: Sequence[str]) -> list[Step]:
@@ -71,7 +71,7 @@ def read_steps(run: Any, names: Sequence[str]) -> list[Step]:
 
     Without names it is what the run itself shows.
     """
-    tasks = {task.display_name: task for task in _tasks(run) if task.display_name}
+    tasks = {step_of(task.display_name): task for task in _tasks(run) if task.display_name}
     found = [name.removesuffix(_DRIVER) for name in tasks if name.endswith(_DRIVER)]
     names = names or [name for name in found if name != "root"]
     return [_step(name, tasks.get(name), tasks.get(f"{name}{_DRIVER}")) for name in names]

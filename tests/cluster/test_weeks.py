@@ -82,7 +82,7 @@ def test_a_gate_whose_pod_was_lost_lets_nothing_begin_and_retry_makes_it_in_a_ne
     states = ended.states
     assert not {states[step] for step in ("Trainer", "Pusher")} - {"waiting"}
     if states["DataGate"] == "done":
-        said = "DataGate was counted as done and left no page: its pod was lost."
+        said = "DataGate was counted as done and left no accepted_data: its pod was lost."
         assert ended.json["reasons"] == [said]
 
     again = on_claim.kubeflow("retry", run, "--wait", settings=NO_BOUNDS)

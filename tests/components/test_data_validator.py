@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ExampleStatistics, Schema
 
-from components.artifacts import Quarantine, Verdict
+from components.artifacts import AcceptedData, Quarantine, Verdict
 from components.data_gate import DataGate
 from components.data_validator import DataValidator
 from components.import_schema_gen import ImportSchemaGen
@@ -240,26 +240,32 @@ def test_a_rendered_week_warns_of_a_failing_lens_and_of_nothing_else(faults, war
 
 
 def admit(folder):
+    found, output = folder / "found", artifact(AcceptedData, folder / "accepted")
     inputs = {
-        "data_verdict": artifact(Verdict, folder),
-        "statistics": artifact(ExampleStatistics, folder),
-        "anomalies": artifact(ExampleAnomalies, folder),
-        "quarantine": artifact(Quarantine, folder),
-        "schema": artifact(Schema, folder),
-        "inferred": artifact(Schema, folder),
+        "data_verdict": artifact(Verdict, found),
+        "statistics": artifact(ExampleStatistics, found),
+        "anomalies": artifact(ExampleAnomalies, found),
+        "quarantine": artifact(Quarantine, found),
+        "schema": artifact(Schema, found),
+        "inferred": artifact(Schema, found),
     }
     about = dict.fromkeys(("run", "model_name", "data", "settings", "records"), "")
-    execute(DataGate, inputs, {}, folder, **about)
+    execute(DataGate, inputs, {"accepted_data": output}, folder, **about)
+    return inputs, folder / "accepted"
 
 
 @pytest.mark.parametrize("result", ["pass", "no_baseline"])
 def test_a_window_that_passed_is_let_in(result, tmp_path):
-    VERDICT.write(tmp_path, Found("data", result, ("Fine.",)))
-    admit(tmp_path)
+    VERDICT.write(tmp_path / "found", Found("data", result, ("Fine.",)))
+    inputs, accepted = admit(tmp_path)
+    # With a copy of all that it was judged by, under the names that the report has for it.
+    assert {copy.name: VERDICT.read(copy).result for copy in accepted.iterdir()} == dict.fromkeys(
+        inputs, result
+    )
 
 
 def test_a_window_that_failed_is_refused_with_every_reason_and_what_to_do(tmp_path):
-    VERDICT.write(tmp_path, Found("data", "fail", ("First reason.", "Second reason.")))
+    VERDICT.write(tmp_path / "found", Found("data", "fail", ("First reason.", "Second reason.")))
     with pytest.raises(DataRefused) as refused:
         admit(tmp_path)
     assert refused.value.found == "First reason. Second reason."

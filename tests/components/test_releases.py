@@ -297,6 +297,7 @@ def admit(pushed: tuple[str, int], root: Path, folder: Path, run: str = "run-1")
         push=str(root),
         model_name="shelf",
         run=run,
+        records="",
     )
 
 

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import (
     ExampleAnomalies,
     ExampleStatistics,
@@ -15,7 +16,7 @@ from tfx.types.standard_artifacts import (
     Schema,
 )
 
-from components.artifacts import EdgeModels, Quarantine, RunReportPage, Verdict
+from components.artifacts import AcceptedData, EdgeModels, Quarantine, RunReportPage, Verdict
 from components.data_gate import DataGate
 from components.run_record import leave_record
 from components.run_report import RunReport
@@ -58,22 +59,18 @@ def about(run: str, place: object) -> dict[str, str]:
 NOTHING = {
     name: artifact(kind, Path("nowhere"))
     for name, kind in {
-        "statistics": ExampleStatistics,
-        "anomalies": ExampleAnomalies,
-        "data_verdict": Verdict,
         "model_run": ModelRun,
         "evaluation": ModelEvaluation,
         "blessing": ModelBlessing,
         "edge_models": EdgeModels,
         "edge_verdict": Verdict,
-        "schema": Schema,
-        "inferred": Schema,
     }.items()
 }
 
 
 def leave(folder: Path, run: str, place: object, spans: int = 2, outcome: str = "pushed"):
-    """Runs RunReport; returns its output folder."""
+    """Runs DataGate and RunReport; returns the output folder of the latter."""
+    accepted = admit(folder / run, place, Found("data", "pass", ("All is well.",)), run, spans)
     pushed = artifact(PushedModel, folder / run / "pushed")
     Path(pushed.uri).mkdir(parents=True)
     push = {"outcome": outcome, "version": 3 if outcome == "pushed" else 0, "reasons": ["So it is."]}
@@ -81,7 +78,7 @@ def leave(folder: Path, run: str, place: object, spans: int = 2, outcome: str = 
     report = artifact(RunReportPage, folder / run / "report")
     execute(
         RunReport,
-        {**NOTHING, "quarantine": window(folder / run / "quarantine", spans), "pushed_model": pushed},
+        {**NOTHING, "accepted_data": accepted, "pushed_model": pushed},
         {"report": report},
         folder,
         **about(run, place),
@@ -99,6 +96,8 @@ def test_the_page_is_in_the_artifact_and_in_the_records(tmp_path):
     assert (facts.about.version, facts.about.reasons) == (3, ("So it is.",))
     assert facts.about.settings == {"seed": "20"}
     assert "Version 3 of shelf is in production" in (output / "report.html").read_text()
+    assert facts.data is not None and [span.name for span in facts.data.spans] == ["span-00001", "span-00002"]
+    assert [gate.reasons for gate in facts.gates] == [("All is well.",)]
 
 
 def test_times_come_from_what_the_steps_were_stamped_with(tmp_path):
@@ -107,6 +106,7 @@ def test_times_come_from_what_the_steps_were_stamped_with(tmp_path):
     (step,) = facts.about.steps
     assert (step.name, step.seconds, step.started) == ("ExampleGen", 12.5, "2026-10-05T03:00:10+00:00")
     assert facts.about.started_at == step.started
+    assert {output.output for output in facts.about.artifacts} >= {"quarantine", "statistics", "pushed_model"}
 
 
 def test_artifacts_have_the_address_that_they_have_outside_the_pod(tmp_path):
@@ -143,18 +143,23 @@ def test_records_that_cannot_be_written_are_a_warning(tmp_path, caplog, place):
     assert (output / "report.html").is_file()
 
 
-def admit(folder: Path, place: object, record: Found) -> None:
+def admit(folder: Path, place: object, record: Found, run: str = "run-9", spans: int = 2) -> Artifact:
+    """Runs DataGate; returns its output."""
     verdict = artifact(Verdict, folder / "verdict")
     VERDICT.write(Path(verdict.uri), record)
+    # Steps that left nothing to read.
     nothing = {
         "statistics": artifact(ExampleStatistics, folder / "statistics"),
         "anomalies": artifact(ExampleAnomalies, folder / "anomalies"),
         "schema": artifact(Schema, folder / "schema"),
         "inferred": artifact(Schema, folder / "inferred"),
     }
-    quarantine = window(folder / "quarantine", 2)
-    inputs = {"data_verdict": verdict, "quarantine": quarantine, **nothing}
-    execute(DataGate, inputs, {}, folder, **about("run-9", place))
+    for empty in nothing.values():
+        Path(empty.uri).mkdir()
+    inputs = {"data_verdict": verdict, "quarantine": window(folder / "quarantine", spans), **nothing}
+    accepted = artifact(AcceptedData, folder / "accepted")
+    execute(DataGate, inputs, {"accepted_data": accepted}, folder, **about(run, place))
+    return accepted
 
 
 def refuse(folder: Path, place: object) -> None:

@@ -32,11 +32,7 @@ PICTURE = {
     "EdgeConverter": {"ExampleGen", "Transform", "Trainer"},
     "EdgeValidator": {"ExampleGen", "Transform", "Trainer", "EdgeConverter"},
     "Pusher": {"ExampleGen", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"},
-    "RunReport": {
-        *("ExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator"),
-        *("DataValidator", "Trainer", "Evaluator"),
-        *("EdgeConverter", "EdgeValidator", "Pusher"),
-    },
+    "RunReport": {"DataGate", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator", "Pusher"},
     "ReleaseGate": {"Pusher", "RunReport"},
 }
 TUNED = Settings.model_validate(
@@ -231,7 +227,11 @@ def test_the_table_of_steps_has_the_settings_that_are_in_the_key_of_each(pipelin
 
 
 @pytest.mark.parametrize(
-    "kind", [artifacts.Quarantine, artifacts.Verdict, artifacts.EdgeModels, artifacts.RunReportPage]
+    "kind",
+    [
+        *(artifacts.AcceptedData, artifacts.EdgeModels, artifacts.Quarantine, artifacts.RunReportPage),
+        artifacts.Verdict,
+    ],
 )
 def test_own_artifact_types_can_be_found_by_their_name(kind):
     assert TYPE_NAME.fullmatch(kind.TYPE_NAME)
@@ -246,6 +246,7 @@ def test_those_are_all_own_artifact_types():
         for name, kind in vars(artifacts).items()
         if getattr(kind, "__module__", "") == artifacts.__name__
     } == {
+        "AcceptedData",
         "Quarantine",
         "Verdict",
         "EdgeModels",

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from records.json_file import encode
 from report.compare import render_diff
 from report.index import make_row, render_index
 from report.page import render_run
+from report.sources import Sources
+from report.steps import step_page
 from tests.report.runs import a_failed_run, a_hostile_run, a_run, pictures
 from tests.report.test_compare import beside
 from tests.report.test_index import weeks
@@ -111,6 +114,34 @@ def test_tables_scroll_inside_themselves_on_a_phone(browser, pages):
             "[...document.querySelectorAll('.scroll')].filter(s => s.scrollWidth > s.clientWidth).length"
         )
         assert wide > 0
+
+
+@pytest.mark.parametrize("name", ["run", "wide"])
+def test_the_report_fits_the_panel_of_a_cluster_s_ui_and_its_links_stay_in_it(browser, pages, tmp_path, name):
+    """As the UI of Kubeflow Pipelines shows it: text handed to a frame that may run scripts alone."""
+    (tmp_path / "report.html").write_text(pages[name].read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "facts.json").write_bytes(encode(a_run()))
+    frame = '<iframe src="about:blank" sandbox="allow-scripts" width="480" height="600"></iframe>'
+    with Opened(browser, pages[name]) as opened:
+        opened.page.route(
+            "http://ui/**",
+            lambda route: route.fulfill(body=f"<!DOCTYPE html>{frame}", content_type="text/html"),
+        )
+        opened.page.goto("http://ui/#/runs/details/1")
+        shown = step_page("RunReport", Sources(report=tmp_path))
+        opened.page.eval_on_selector("iframe", "(frame, shown) => { frame.srcdoc = shown }", shown)
+        panel = opened.page.frames[1]
+        panel.click("nav a[href='#metrics']")
+        panel.wait_for_function(
+            "Math.abs(document.querySelector('#metrics').getBoundingClientRect().top) < 40"
+        )
+        assert panel.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        spilling = panel.evaluate(
+            "[...document.querySelectorAll('.scroll')].filter(s => s.scrollWidth > s.clientWidth)"
+            ".map(s => s.closest('section').id)"
+        )
+        # Those have a column for each week or setting; else a long name of a class may be what does not fit.
+        assert name == "wide" or set(spilling) <= {"quarantine", "search"}
 
 
 def luminance(color: str) -> float:

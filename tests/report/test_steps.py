@@ -6,28 +6,22 @@ from math import nan
 import pytest
 from msgspec.structs import replace
 
-from records.edge import (
-    CONVERSIONS,
-    EDGE_FILES,
-    Conversion,
-    EdgeFiles,
-    Variant,
-)
+from records.data_checks import DRIFT, Drift
+from records.edge import EDGE_FILES, PREDICTIONS, EdgeFiles, Prediction, Variant
 from records.evaluation import METRICS, Confusion, Metrics
 from records.ingest import INGEST, Ingest, Span
 from records.push import PUSH, Push
 from records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
 from records.verdict import VERDICT, Verdict
-from report.records import PAGE
+from report import records
+from report.collect import collect
+from report.facts import About
+from report.page import render_run
 from report.sources import OUTPUTS, Sources
-from report.steps import step_confusion, step_metrics, step_page
+from report.steps import step_confusion, step_metrics, step_page, step_roc
 from tests.records import samples
 
-STEPS = (
-    *("ExampleGen", "StatisticsGen", "SchemaGen", "ImportSchemaGen", "ExampleValidator", "DataValidator"),
-    *("DataGate", "Transform", "Tuner", "Trainer", "ProductionModel", "Evaluator", "EdgeConverter"),
-    *("EdgeValidator", "Pusher", "RunReport", "ReleaseGate"),
-)
+STEPS = ("ExampleGen", "DataValidator", "Tuner", "Trainer", "Evaluator", "EdgeValidator", "RunReport")
 
 
 MEASURED = replace(samples.MEASURED, examples=4, groups={})
@@ -68,19 +62,19 @@ def sources(tmp_path):
     METRICS.write(
         sources.evaluation, Metrics(candidate, confusion=Confusion(("ok", "bad"), ((1, 1), (0, 2))))
     )
-    CONVERSIONS.write(sources.edge_models, (Conversion("int8", None, error="SIGABRT."),))
     fp16 = Variant("fp16", "model_fp16.tflite", measured=MEASURED)
     EDGE_FILES.write(sources.edge_verdict, EdgeFiles("fp16", 4, (fp16,)))
     PUSH.write(sources.pushed_model, Push("held", reasons=("Bad.",)))
-    sources.report.mkdir()
-    (sources.report / PAGE).write_text("<p>The page of the run")
+    facts = collect(sources, About("run-1", "shelf", outcome="held", reasons=("Far < too > dark.",)))
+    records.write(sources.report, facts, render_run(facts, {}, None))
     return sources
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_has_a_page_with_a_sentence_even_without_an_output(step):
     page = step_page(step, Sources())
-    assert page.startswith("<!DOCTYPE html>") and f"<h1>{step}</h1>" in page
+    first, second, *_ = page.splitlines()
+    assert first.startswith("<!-- ") and first.endswith(" -->") and second == "<!DOCTYPE html>"
     (sentence,) = re.findall(r"</h1>\s*<p>([^<]+)</p>", page)
     assert sentence.endswith(".")
 
@@ -93,40 +87,65 @@ def test_every_step_has_a_page_with_a_sentence_even_without_an_output(step):
         ("Tuner", "best"),
         ("Trainer", "Accuracy"),
         ("Evaluator", "75.0"),
-        ("EdgeConverter", "int8 could not be made: SIGABRT."),
         ("EdgeValidator", "0.40"),
-        ("Pusher", "Outcome: held. Bad."),
-        ("RunReport", "The page of the run"),
+        ("RunReport", "run run-1"),
     ],
 )
 def test_the_page_of_a_step_shows_what_it_put_out(sources, step, shown):
     assert shown in step_page(step, sources)
 
 
-def test_figures_are_those_that_a_list_of_runs_is_sorted_by(sources):
-    assert step_metrics("Trainer", sources) == {"eval_accuracy": 0.75, "epochs": 2.0, "seconds": 3.5}
-    assert step_metrics("Evaluator", sources) == {
-        "accuracy": 0.75,
-        "eval_examples": 4.0,
-        "worst_class_accuracy": 0.5,
+def test_the_first_line_of_a_page_says_what_came_of_the_step_to_those_who_see_no_more(sources):
+    assert step_page("DataValidator", sources).startswith("<!-- fail: Far too dark. -->\n")
+    said = "<!-- A model was trained and held back; nothing is in production. Far < too dark. -->\n"
+    assert step_page("RunReport", sources).startswith(said)
+
+
+def test_the_figures_of_a_run_say_whose_they_are_and_are_of_one_step(sources):
+    """Each step with figures is a column of its own where runs are compared."""
+    assert step_metrics("RunReport", sources) == {
+        **{"pushed": 0.0, "held_back": 1.0},
+        **{"model_accuracy": 0.75, "model_worst_class_accuracy": 0.5, "eval_examples": 4.0},
+        **{"training_epochs": 2.0, "training_seconds": 3.5},
+        **{"phone_file_accuracy": 0.75, "phone_file_mb": 0.4, "phone_file_median_ms": 0.5},
     }
-    assert step_metrics("EdgeValidator", sources) == {
-        "fp16_accuracy": 0.75,
-        "fp16_size_mb": 0.4,
-        "fp16_median_ms": 0.5,
-    }
-    assert step_metrics("Transform", sources) == {}
+
+
+def test_the_verdict_on_the_data_is_told_in_figures_before_the_step_that_is_red(sources):
+    figures = step_metrics("DataValidator", sources)
+    assert figures == {"passed": 0.0, "newest_examples": 8.0, "quarantined_share": 0.1111}
+
+
+def test_the_worst_drift_is_the_one_nearest_to_what_is_allowed(sources):
+    far, near = Drift("far", "l_infty", 0.4, 0.8), Drift("near", "l_infty", 0.09, 0.1)
+    DRIFT.write(sources.data_verdict, (far, near, Drift("free", "l_infty", 0.9, 0.0)))
+    figures = step_metrics("DataValidator", sources)
+    assert (figures["worst_drift"], figures["worst_drift_allowed"]) == (0.09, 0.1)
+
+
+def test_the_roc_is_that_of_the_class_that_is_recognised_worst(sources):
+    answers = [("ok", 0.9), ("bad", 0.6), ("ok", 0.4), ("bad", 0.1)]
+    lines = [
+        Prediction(str(number), label, (score, 1 - score)) for number, (label, score) in enumerate(answers)
+    ]
+    PREDICTIONS.write(sources.edge_verdict, [*lines, Prediction("5", "ok", (None, None))])
+    label, points = step_roc(sources)
+    assert label == "ok"
+    assert points == ((1.0, 0.0, 0.0), (0.9, 0.0, 0.5), (0.6, 0.5, 0.5), (0.4, 0.5, 1.0), (0.1, 1.0, 1.0))
+    assert step_roc(Sources()) == ("", ())
 
 
 def test_an_edge_file_that_could_not_be_made_has_no_figures(sources):
     files = EdgeFiles(None, 4, (Variant("int8", None, ("It could not be converted: SIGABRT.",)),))
     EDGE_FILES.write(sources.edge_verdict, files)
-    assert step_metrics("EdgeValidator", sources) == {}
+    facts = collect(sources, About("run-1", "shelf"))
+    records.write(sources.report, facts, render_run(facts, {}, None))
+    assert not {name for name in step_metrics("RunReport", sources) if name.startswith("phone_file")}
     page = step_page("EdgeValidator", sources)
     assert "None may ship" in page and "could not be made" in page
 
 
-def test_the_confusion_matrix_is_the_evaluators(sources):
+def test_the_confusion_matrix_is_the_models(sources):
     assert step_confusion(sources) == Confusion(("ok", "bad"), ((1, 1), (0, 2)))
     assert step_confusion(Sources()) is None
 

@@ -2,8 +2,8 @@
 
 `python -m runners.kubeflow.pod.entry --records PLACE --module M --source M --step STEP`, for one of
 several pods of a step `--meeting FOLDER --pods N --pod I`, with settings of alerts `--alerts JSON`, and then
-what TFX gives its runner. The last two lines of the log say how the step ended: a sentence for people, and
-the same as JSON for those who follow the run (see `records/outcome.py`).
+what TFX gives its runner. The last two lines of the log say how the step ended: as JSON for those who follow
+the run (see `records/outcome.py`), and last, where a person looks first, the same as a sentence.
 """
 
 import argparse
@@ -67,6 +67,8 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     """Runs one step; returns its exit code. Below `root` the launcher copies from and to."""
     options, flags = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # TFX tells there what it was handed: hundreds of lines of protobuf before the first of the step's own.
+    logging.getLogger("absl").addFilter(lambda record: record.levelno >= logging.WARNING)
     started = time.monotonic()
     executor_input = json.loads(options.json_serialized_invocation_args)
     run, problem = "", None
@@ -91,7 +93,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     # Of several pods of a step the first speaks for all.
     if options.alerts and not options.pod and (outcome.exit_code or options.step == RELEASE_GATE):
         tell_of_end(run, options.records, options.alerts, outcome, problem)
-    _say(outcome.sentence, outcome.to_line())
+    _say(outcome.to_line(), outcome.sentence)
     return outcome.exit_code
 
 
@@ -164,7 +166,7 @@ def _joined(options: Namespace, run: str, executor_input: Json) -> Iterator[None
         with TemporaryDirectory() as folder:
             for name, kind in outputs.items() if options.pod else ():
                 unused = {"name": name, "uri": f"{folder}/{name}", "type": {"schemaTitle": kind}}
-                executor_input["outputs"]["artifacts"][name] = {"artifacts": [unused]}
+                executor_input["outputs"].setdefault("artifacts", {})[name] = {"artifacts": [unused]}
             yield
     finally:
         if options.pod == 0:

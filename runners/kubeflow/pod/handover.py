@@ -15,6 +15,7 @@ output as the nested dictionaries of its JSON.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ import yaml
 
 from errors import EdgelineError
 from locations import LAUNCHER_FOLDERS
+from records.steps import STEPS, step_of
 
 Json = dict[str, Any]
 
@@ -61,15 +63,19 @@ def artifacts(side: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:
 def run_id(executor_input: Json, step: str) -> str:
     """The id of the run, which stands before the step's name in the URIs of its outputs.
 
+    Of a step without any, it is the one before the name of the step that an input is from.
+
     Raises:
         EdgelineError: No URI has it.
     """
-    for _, artifact in artifacts(executor_input.get("outputs", {})):
-        parts = urlsplit(artifact["uri"]).path.split("/")
-        if step in parts[1:]:
-            return parts[len(parts) - 2 - parts[::-1].index(step)]
+    for side, steps in (("outputs", {step}), ("inputs", STEPS)):
+        for _, artifact in artifacts(executor_input.get(side, {})):
+            parts = urlsplit(artifact["uri"]).path.split("/")
+            for before, part in reversed([*pairwise(parts[1:])]):
+                if step_of(part) in steps:
+                    return before
     raise EdgelineError(
-        f"The outputs of {step} are not below a folder of its name.",
+        f"Neither the outputs of {step} nor its inputs are below a folder of a step's name.",
         "The id of the run is taken from there.",
         "Tell us the version of Kubeflow Pipelines: its way to name outputs is not known yet.",
     )

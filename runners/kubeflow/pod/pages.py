@@ -1,4 +1,4 @@
-"""What the UI of Kubeflow Pipelines shows of a step: a page, its figures, a confusion matrix.
+"""What the UI of Kubeflow Pipelines shows of a step: a page, its figures, a confusion matrix and a ROC.
 
 A page that cannot be made is no reason to lose a step that did its work.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from records.steps import helped
+from records.steps import STEPS
 from runners.kubeflow.pod.handover import Json, Locations, artifacts
 from runners.kubeflow.spec import CONFUSION, METRICS, PAGE
 
@@ -32,7 +32,7 @@ def show(
         page = Path(locations.local(wanted[PAGE]["uri"]))
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(_page(step, executor_input), encoding="utf-8")
-        shown[PAGE] = {}
+        shown[PAGE] = {"display_name": STEPS[step].page}
     for name, figures in ((METRICS, _metrics), (CONFUSION, _confusion)):
         if name in wanted:
             try:
@@ -47,8 +47,6 @@ def show(
 
 
 def _page(step: str, executor_input: Json) -> str:
-    if helped(step) != step:
-        return f"<!doctype html><p>{step} did its part of {helped(step)}, which has what came of it.</p>\n"
     try:
         from report.steps import step_page
 
@@ -62,17 +60,26 @@ def _page(step: str, executor_input: Json) -> str:
 def _metrics(step: str, executor_input: Json) -> Json:
     from report.steps import step_metrics
 
-    return step_metrics(step, _sources(step, executor_input))
+    return {"display_name": f"Figures of {step}", **step_metrics(step, _sources(step, executor_input))}
 
 
 def _confusion(step: str, executor_input: Json) -> Json:
-    from report.steps import step_confusion
+    from report.steps import step_confusion, step_roc
 
-    if (confusion := step_confusion(_sources(step, executor_input))) is None:
-        return {}
-    labels = [{"displayName": label} for label in confusion.labels]
-    rows = [{"row": list(row)} for row in confusion.rows]
-    return {"confusionMatrix": {"annotationSpecs": labels, "rows": rows}}
+    sources = _sources(step, executor_input)
+    shown: Json = {}
+    if (confusion := step_confusion(sources)) is not None:
+        labels = [{"displayName": label} for label in confusion.labels]
+        rows = [{"row": list(row)} for row in confusion.rows]
+        shown = {"display_name": "Confusion", "confusionMatrix": {"annotationSpecs": labels, "rows": rows}}
+    label, points = step_roc(sources)
+    if points:
+        shown["display_name"] = f"Confusion, and {label} against the rest"
+        shown["confidenceMetrics"] = [
+            {"confidenceThreshold": round(t, 4), "falsePositiveRate": round(f, 4), "recall": round(r, 4)}
+            for t, f, r in points
+        ]
+    return shown
 
 
 def _sources(step: str, executor_input: Json) -> "Sources":

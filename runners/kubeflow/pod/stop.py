@@ -42,7 +42,7 @@ def end_when_told_to(step: str, asked_by_argo: Path = _ASKED_BY_ARGO) -> None:
         name = signal.Signals(number).name
         reason = f"the pod was told to end ({name}) before the step was done."
         outcome = Outcome("failed", reasons=(reason,), step=step)
-        sys.stderr.write(f"{outcome.sentence}\n{outcome.to_line()}\n")
+        sys.stderr.write(f"{outcome.to_line()}\n{outcome.sentence}\n")
         sys.stderr.flush()
         # As a shell has it.
         os._exit(128 + number)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import yaml
 
+from records.steps import step_of
 from runners.kubeflow.pod import entry as kubeflow_entry
 from runners.kubeflow.spec import RUN_ID
 
@@ -33,7 +34,7 @@ class Ended:
 
     @property
     def sentence(self) -> str:
-        return self.log.splitlines()[-2]
+        return self.log.splitlines()[-1]
 
 
 @dataclass
@@ -56,25 +57,28 @@ class Backend:
 
     def __post_init__(self) -> None:
         self.spec, *platform = yaml.safe_load_all(self.pipeline.read_text())
-        self.tasks = self.spec["root"]["dag"]["tasks"]
+        self.tasks = {step_of(name): task for name, task in self.spec["root"]["dag"]["tasks"].items()}
         executors = platform[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if platform else {}
         self.mounts = {label: config.get("pvcMount", []) for label, config in executors.items()}
 
     def go_on(self) -> None:
         """Runs each step whose upstream steps ended well, as a retried run does."""
         for step in self.in_order():
-            before = self.tasks[step].get("dependentTasks", ())
-            if all(self.ended[other].code == 0 for other in before if other in self.ended) and all(
-                other in self.ended for other in before
-            ):
+            if all(other in self.ended and self.ended[other].code == 0 for other in self.before(step)):
                 self.ended[step] = self.run_step(step)
+
+    def before(self, step: str) -> set[str]:
+        """The steps that it waits for: by its inputs, or for their end alone."""
+        task = self.tasks[step]
+        made = [given["taskOutputArtifact"] for given in task.get("inputs", {}).get("artifacts", {}).values()]
+        return {*task.get("dependentTasks", ()), *(step_of(source["producerTask"]) for source in made)}
 
     def in_order(self) -> Iterator[str]:
         """The steps, each after those that it waits for."""
         done: set[str] = set()
         while len(done) < len(self.tasks):
-            for step, task in self.tasks.items():
-                if step not in done and done.issuperset(task.get("dependentTasks", ())):
+            for step in self.tasks:
+                if step not in done and done.issuperset(self.before(step)):
                     done.add(step)
                     yield step
 
@@ -106,7 +110,8 @@ class Backend:
 
     def executor_input(self, step: str, pod: Path) -> dict[str, Any]:
         """What the driver makes."""
-        component = self.spec["components"][self.tasks[step]["componentRef"]["name"]]
+        task = self.tasks[step]
+        component = self.spec["components"][task["componentRef"]["name"]]
         given = self.tasks[step].get("inputs", {})
         inputs: dict[str, Any] = {}
         if parameters := given.get("parameters"):
@@ -117,9 +122,10 @@ class Backend:
                 name: {"artifacts": [self._input(**spec["taskOutputArtifact"])]}
                 for name, spec in wired.items()
             }
-        folder = f"{OBJECT_STORE}/{self.spec['pipelineInfo']['name']}/{self.run}/{step}"
+        name = task["taskInfo"]["name"]
+        folder = f"{OBJECT_STORE}/{self.spec['pipelineInfo']['name']}/{self.run}/{name}"
         file = pod / "tmp/kfp_outputs/output_metadata.json"
-        definitions = deepcopy(component["outputDefinitions"]["artifacts"])
+        definitions = deepcopy(component.get("outputDefinitions", {}).get("artifacts", {}))
         outputs: dict[str, Any] = {}
         if self.version == "2.17":
             folder += "/6f1e0d3c-52c6-4f6f-8d66-0b8f6d4f3a11"
@@ -130,7 +136,8 @@ class Backend:
             if self.version == "2.17":
                 artifact["name"] = name
             outputs[name] = {"artifacts": [artifact]}
-        return {"inputs": inputs, "outputs": {"artifacts": outputs, "outputFile": str(file)}}
+        made = {"artifacts": outputs} if outputs else {}
+        return {"inputs": inputs, "outputs": {**made, "outputFile": str(file)}}
 
     def _container(self, step: str) -> dict[str, Any]:
         label = self.spec["components"][step]["executorLabel"]
@@ -147,7 +154,10 @@ class Backend:
 
     def _input(self, producerTask: str, outputArtifactKey: str) -> dict[str, Any]:
         """An artifact as it comes out of ML Metadata."""
-        made = self.outputs[producerTask, outputArtifactKey]
+        # 2.0.5 looks for a task by its name, and newer ones by its key.
+        assert producerTask == self.tasks[step_of(producerTask)]["taskInfo"]["name"]
+        producer = step_of(producerTask)
+        made = self.outputs[producer, outputArtifactKey]
         metadata = {
             name: {"list": value} if isinstance(value, list) else value
             for name, value in made["metadata"].items()
@@ -155,7 +165,7 @@ class Backend:
         metadata["display_name"] = outputArtifactKey
         if self.version == "2.17":
             metadata["store_session_info"] = "{}"
-        number = 1 + list(self.outputs).index((producerTask, outputArtifactKey))
+        number = 1 + list(self.outputs).index((producer, outputArtifactKey))
         return {
             "name": str(number),
             "type": {"instanceSchema": ""},
@@ -176,7 +186,7 @@ class Backend:
 
     def _upload(self, step: str, executor_input: dict[str, Any], pod: Path) -> None:
         output = json.loads(Path(executor_input["outputs"]["outputFile"]).read_text())
-        for name, listed in executor_input["outputs"]["artifacts"].items():
+        for name, listed in executor_input["outputs"].get("artifacts", {}).items():
             if name == "executor-logs":
                 continue
             artifact = listed["artifacts"][0]

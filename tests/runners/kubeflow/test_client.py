@@ -197,6 +197,21 @@ def test_a_log_that_is_gone_is_empty(server):
     assert cluster.log("nope", "pod") == ["line 1", "Zürich"]
 
 
+def test_a_log_is_read_also_where_the_host_is_that_of_the_ui(server):
+    """It answers with its own page what it does not know, and has logs at an address of its own."""
+    cluster = connect(KubeflowSettings(namespace="alice"), server.url, {})
+    server.break_("nodes/the-pod/log", status(200, "<!doctype html>", "text/html"))
+    asked = []
+
+    def say(answer):
+        asked.append(answer.query)
+        answer.send(200, "line 1\nFailed: no room\n", "text/plain")
+
+    server.break_("k8s/pod/logs$", say)
+    assert cluster.log("run-1", "the-pod") == ["line 1", "Failed: no room"]
+    assert asked == [{"podname": "the-pod", "runid": "run-1", "podnamespace": "alice"}]
+
+
 def test_kfp_prints_nothing_of_its_own(server, edgeline):
     ended = edgeline("submit", "--json")
     assert set(ended.json) == {"run", "url", "pipeline_version"}

@@ -19,6 +19,7 @@ from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.kubeflow_settings import StepName
 from pipeline.settings import Settings, load
 from pipeline.workloads import find_workload, with_features
+from records.steps import step_of
 from release.signing import KEY_VARIABLE
 from runners.kubeflow.compiler import compile_pipeline
 
@@ -74,7 +75,8 @@ def spec(text):
 
 @pytest.fixture(scope="module")
 def tasks(spec):
-    return spec["root"]["dag"]["tasks"]
+    """By step."""
+    return {step_of(name): task for name, task in spec["root"]["dag"]["tasks"].items()}
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,8 @@ def containers(spec):
 def outputs(spec, step):
     """Name and type of each output of a step."""
     found = {}
-    for name, definition in spec["components"][step]["outputDefinitions"]["artifacts"].items():
+    definitions = spec["components"][step].get("outputDefinitions", {}).get("artifacts", {})
+    for name, definition in definitions.items():
         kind = definition["artifactType"]
         found[name] = kind.get("schemaTitle") or yaml.safe_load(kind["instanceSchema"])["title"]
     return found
@@ -106,7 +109,7 @@ def test_the_loader_of_kfp_takes_it(text):
 def test_both_documents_are_those_that_the_backend_parses(text, tasks):
     spec, platform = yaml.safe_load_all(text)
     parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-    assert set(parsed.root.dag.tasks) == set(tasks)
+    assert {step_of(name) for name in parsed.root.dag.tasks} == set(tasks)
     assert parsed.schema_version == "2.1.0"
     json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
 
@@ -127,23 +130,38 @@ def test_dependencies_and_wiring_are_those_of_the_dag_on_one_machine(tasks):
             for name, given in node.inputs.inputs.items()
             for channel in given.channels
         }
-    assert {step: set(task.get("dependentTasks", ())) for step, task in tasks.items()} == expected
     for step, task in tasks.items():
         artifacts = task.get("inputs", {}).get("artifacts", {})
-        found = {(name, *sorted(given["taskOutputArtifact"].values())) for name, given in artifacts.items()}
-        found -= {("gate", "DataGate", "page")}
-        assert found == {(name, *sorted(pair)) for name, *pair in wired[step]}
+        found = {
+            (name, step_of(given["taskOutputArtifact"]["producerTask"]), output)
+            for name, given in artifacts.items()
+            for output in [given["taskOutputArtifact"]["outputArtifactKey"]]
+        }
+        assert found - {("gate", "DataGate", "accepted_data")} == wired[step]
+        implied, alone = {producer for _, producer, _ in found}, set(task.get("dependentTasks", ()))
+        assert implied | alone == expected[step]
+        # The UI draws an edge of each.
+        assert not implied & alone
 
 
-def test_what_the_data_gate_lets_begin_needs_the_page_of_its_gate_and_not_only_its_end(spec, tasks):
-    """A gate whose pod was lost can count as done: it has admitted nothing, and left no page."""
-    behind = {step for step, task in tasks.items() if "DataGate" in task.get("dependentTasks", ())}
-    assert behind == {"Transform", "ProductionModel"}
-    for step in behind:
-        given = {"producerTask": "DataGate", "outputArtifactKey": "page"}
+def test_what_waits_for_a_gate_names_it_as_the_gate_is_named(spec):
+    """A backend before 2.14 looks for the name of a task, a newer one for its key."""
+    tasks = spec["root"]["dag"]["tasks"]
+    assert {"DataGate-red-is-refused", "ReleaseGate-red-is-held"} < set(tasks)
+    assert all(task["taskInfo"]["name"] == key for key, task in tasks.items())
+    for task in tasks.values():
+        for given in task.get("inputs", {}).get("artifacts", {}).values():
+            assert given["taskOutputArtifact"]["producerTask"] in tasks
+        assert set(task.get("dependentTasks", ())) <= set(tasks)
+
+
+def test_what_the_data_gate_lets_begin_needs_what_its_gate_puts_out_and_not_only_its_end(spec, tasks):
+    """A gate whose pod was lost can count as done: it has admitted nothing, and put out nothing."""
+    for step in ("Transform", "ProductionModel"):
+        given = {"producerTask": "DataGate-red-is-refused", "outputArtifactKey": "accepted_data"}
         assert tasks[step]["inputs"]["artifacts"]["gate"] == {"taskOutputArtifact": given}
-        declared = spec["components"][step]["inputDefinitions"]["artifacts"]["gate"]["artifactType"]
-        assert declared["schemaTitle"] == "system.HTML"
+        declared = spec["components"][step]["inputDefinitions"]["artifacts"]["gate"]
+        assert declared == spec["components"]["DataGate"]["outputDefinitions"]["artifacts"]["accepted_data"]
 
 
 def test_no_step_is_ever_served_from_a_cache(tasks):
@@ -255,12 +273,15 @@ def test_every_step_has_the_environment_the_secrets_and_the_way_to_its_image(spe
 
 def test_each_step_puts_out_what_the_ui_shows(spec):
     shown = {
-        step: {kind for kind in outputs(spec, step).values() if kind in UI_TYPES}
+        step: kinds
         for step in get_args(StepName)
+        if (kinds := {kind for kind in outputs(spec, step).values() if kind in UI_TYPES})
     }
-    assert shown.pop("Evaluator") == UI_TYPES
-    for step in ("Trainer", "EdgeValidator"):
-        assert shown.pop(step) == {"system.HTML", "system.Metrics"}
+    # Each step with figures is a column of its own where the UI compares runs.
+    assert shown.pop("RunReport") == UI_TYPES
+    assert shown.pop("DataValidator") == {"system.HTML", "system.Metrics"}
+    # The others show nothing that a page of these does not.
+    assert set(shown) == {"ExampleGen", "Tuner", "Trainer", "Evaluator", "EdgeValidator"}
     assert all(kinds == {"system.HTML"} for kinds in shown.values())
 
 
@@ -332,7 +353,7 @@ def test_sensors_and_texts_compile_to_the_same_steps_of_their_own_code(tmp_path,
     done = compile_pipeline(workload, load({**workload.settings, "kubeflow": PLATFORM}), path)
     assert (done.name, done.steps) == (name, len(get_args(StepName)) - 1)
     compiled = next(yaml.safe_load_all(path.read_text()))
-    assert set(get_args(StepName)) - set(compiled["root"]["dag"]["tasks"]) == {"Tuner"}
+    assert set(get_args(StepName)) - set(map(step_of, compiled["root"]["dag"]["tasks"])) == {"Tuner"}
     json_format.ParseDict(compiled, pipeline_spec_pb2.PipelineSpec())
     for container in containers(compiled).values():
         given = [*container["command"], *container["args"]]
@@ -383,7 +404,7 @@ def test_without_kfp_the_extra_is_named_that_brings_it(tmp_path, monkeypatch):
         (
             "Trainer",
             {"trainer": {"strategy": "multi_worker", "workers": 3}, "kubeflow": PLATFORM},
-            {"model", "model_run", "page", "metrics"},
+            {"model", "model_run", "page"},
         ),
         (
             "Tuner",
@@ -405,7 +426,7 @@ def test_each_of_several_pods_of_a_step_reads_what_it_reads_and_the_first_puts_o
     names = [step, f"{step}-worker-1", f"{step}-worker-2"]
     assert {name for name in tasks if name.startswith(step)} == set(names)
     for number, name in enumerate(names):
-        for same in ("inputs", "dependentTasks", "retryPolicy"):
+        for same in ("inputs", "retryPolicy"):
             assert tasks[name][same] == tasks[step][same]
         container = containers(spec)[name]
         assert container["resources"] == containers(spec)[step]["resources"]
@@ -413,7 +434,7 @@ def test_each_of_several_pods_of_a_step_reads_what_it_reads_and_the_first_puts_o
         assert f"--meeting /mnt/scratch/meetings --pods 3 --pod {number} --step {name}" in said
         label = spec["components"][name]["executorLabel"]
         assert kubernetes["executors"][label] == kubernetes["executors"][f"{step}_executor"]
-        assert set(outputs(spec, name)) == ({"page"} if number else own)
+        assert set(outputs(spec, name)) == (set() if number else own)
 
 
 def test_a_key_in_a_file_of_this_machine_is_refused_since_no_pod_has_it(tmp_path):

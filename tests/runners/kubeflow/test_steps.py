@@ -37,6 +37,18 @@ def test_a_step_is_one_line_however_many_tasks_the_server_makes_of_it():
     assert states("held") == {"ExampleGen": "done", "Pusher": "done", "ReleaseGate": "failed"}
 
 
+def test_a_gate_is_the_same_step_under_a_name_that_says_what_red_means():
+    text = (ANSWERS / "held.json").read_text().replace("ReleaseGate", "ReleaseGate-red-is-held")
+    document = json.loads(text)
+    document["run"]["run_details"]["task_details"] = document["tasks"]
+    run = kfp_server_api.ApiClient().deserialize(_Response(document["run"]), "V2beta1Run")
+    assert read_steps(run, ["ReleaseGate"]) == read_steps(answer("held")[0], ["ReleaseGate"])
+    assert read_pods(document["nodes"]) == read_pods(answer("held")[1])
+    gate = {"taskOutputArtifact": {"producerTask": "DataGate-red-is-refused"}}
+    tasks = {"DataGate-red-is-refused": {}, "Transform": {"inputs": {"artifacts": {"gate": gate}}}}
+    assert plan({"root": {"dag": {"tasks": tasks}}}) == ["DataGate", "Transform"]
+
+
 def test_steps_come_in_the_order_of_the_plan_and_wait_until_they_are_heard_of():
     names = ["ExampleGen", "Transform", "Pusher", "ReleaseGate"]
     found = read_steps(answer("pushed")[0], names)

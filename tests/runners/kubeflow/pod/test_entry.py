@@ -21,12 +21,12 @@ ROOT = Path(__file__).resolve().parents[4]
 ADMISSION = "components.release_gate.ReleaseGate_Executor"
 SCHEMA = "components.import_schema_gen.ImportSchemaGen_Executor"
 FOLDER = "minio://bucket/shelf/run-1"
-OUTPUTS = {SCHEMA: {"page": "system.HTML", "schema": "tfx.Schema"}}
+OUTPUTS = {SCHEMA: {"schema": "tfx.Schema"}}
 
 
 def run_step(root, step, executor, parameters, *options, **inputs):
     """Runs a step through the entry; each input is a folder that the launcher has copied."""
-    outputs = OUTPUTS.get(executor, {"page": "system.HTML"})
+    outputs = OUTPUTS.get(executor, {})
     executor_input = {
         "inputs": {
             "parameterValues": parameters,
@@ -62,6 +62,7 @@ def local(root, *parts):
 def admit(root, push, *options):
     PUSH.write(local(root, "Pusher/pushed_model"), push)
     store = {"push": str(root / "push"), "model_name": "shelf", "run": "run-1"}
+    store["records"] = f"{root}/push/runs/shelf"
     return run_step(root, "ReleaseGate", ADMISSION, store, *options, pushed_model="Pusher/pushed_model")
 
 
@@ -72,7 +73,7 @@ def output(root, name):
 
 def test_a_step_that_ends_well_says_so_and_leaves_its_outputs_where_the_launcher_looks(tmp_path, capfd):
     assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {"text": "feature { name: 'a' }"}) == 0
-    *_, sentence, line = capfd.readouterr().err.splitlines()
+    *_, line, sentence = capfd.readouterr().err.splitlines()
     assert sentence.startswith("Done: ImportSchemaGen in ")
     outcome = find_in([line], "ImportSchemaGen")
     assert (outcome.outcome, outcome.exit_code, outcome.version) == ("done", 0, None)
@@ -80,8 +81,6 @@ def test_a_step_that_ends_well_says_so_and_leaves_its_outputs_where_the_launcher
     schema = output(tmp_path, "schema")
     assert schema["uri"] == f"{FOLDER}/ImportSchemaGen/schema"
     assert schema["metadata"]["step_seconds"] >= 0
-    assert output(tmp_path, "page")["uri"] == f"{FOLDER}/ImportSchemaGen/page"
-    assert local(tmp_path, "ImportSchemaGen/page").read_text().lower().startswith("<!doctype html>")
 
 
 def test_a_step_that_needs_no_tensorflow_imports_none(tmp_path):
@@ -98,9 +97,9 @@ def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceba
     reasons = ("Accuracy is 0.71;\n0.85 is needed.", "int8 is too large.")
     assert admit(tmp_path, Push("held", reasons=reasons)) == 3
     log = capfd.readouterr().err
-    *_, why, do, sentence, last = log.splitlines()
+    *_, why, do, last, sentence = log.splitlines()
     assert sentence == "Held back: Accuracy is 0.71; 0.85 is needed. int8 is too large."
-    assert why and do
+    assert why and f"`edgeline report latest --workload shelf --store {tmp_path}/push`" in do
     assert find_in([last], "ReleaseGate") == Outcome("held", None, (" ".join(reasons),), do, "ReleaseGate", 3)
     assert "Traceback" not in log
     assert not (tmp_path / "output.json").exists()
@@ -110,7 +109,7 @@ def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceba
 
 def test_an_error_of_ours_ends_with_its_three_parts(tmp_path, capfd):
     assert admit(tmp_path, Push("pushed", 3)) == 1
-    *_, why, do, sentence, last = capfd.readouterr().err.splitlines()
+    *_, why, do, last, sentence = capfd.readouterr().err.splitlines()
     assert sentence.startswith("Failed: Version 3 of shelf is not in the release store")
     assert why and "edgeline verify" in do and "`edgeline kubeflow retry run-1`" in do
     outcome = find_in([last], "ReleaseGate")
@@ -122,7 +121,7 @@ def test_what_the_last_step_lets_pass_is_its_outcome_with_the_version(tmp_path, 
     candidate = make_candidate(tmp_path / "candidate", run="run-1")
     version = store.push(str(tmp_path / "push"), "shelf", candidate).version
     assert admit(tmp_path, Push(word, version, ("Version 1 is new.",))) == 0
-    outcome = find_in(capfd.readouterr().err.splitlines()[-1:], "ReleaseGate")
+    outcome = find_in(capfd.readouterr().err.splitlines()[-2:], "ReleaseGate")
     assert outcome == Outcome(word, 1, ("Version 1 is new.",), step="ReleaseGate")
 
 
@@ -138,23 +137,23 @@ def test_a_step_that_fails_leaves_the_page_of_the_run(tmp_path):
 def test_a_step_that_fails_where_it_cannot_write_still_says_why(tmp_path, capfd):
     (tmp_path / "push").touch()
     assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {}) == 1
-    assert capfd.readouterr().err.splitlines()[-2].startswith("Failed: The step ImportSchemaGen failed")
+    assert capfd.readouterr().err.splitlines()[-1].startswith("Failed: The step ImportSchemaGen failed")
 
 
 def test_any_other_error_ends_in_one_line_with_its_traceback_above(tmp_path, capfd, caplog):
     assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {}) == 1
-    *_, do, sentence, _ = capfd.readouterr().err.splitlines()
+    *_, do, _, sentence = capfd.readouterr().err.splitlines()
     assert sentence.startswith("Failed: The step ImportSchemaGen failed: ValueError: ")
     assert "'text'" in sentence
     assert "edgeline kubeflow retry" in do
     assert "Traceback" in caplog.text
 
 
-def test_a_page_that_cannot_be_made_costs_no_step_its_work(tmp_path, monkeypatch, capfd):
+def test_a_page_that_cannot_be_made_costs_no_step_its_work(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "report.steps", None)  # As where an image lacks it.
-    assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {"text": ""}) == 0
-    assert "could not be made" in local(tmp_path, "ImportSchemaGen/page").read_text()
-    assert output(tmp_path, "schema")["uri"] == f"{FOLDER}/ImportSchemaGen/schema"
+    shown = kubeflow_pages.show("Trainer", {"page": {"uri": "minio://bucket/page"}}, {}, Locations(tmp_path))
+    assert [made["uri"] for made in shown["page"]["artifacts"]] == ["minio://bucket/page"]
+    assert "could not be made" in (tmp_path / "minio/bucket/page").read_text()
 
 
 def test_figures_that_are_no_numbers_do_not_reach_the_ui(tmp_path):
@@ -163,11 +162,12 @@ def test_figures_that_are_no_numbers_do_not_reach_the_ui(tmp_path):
     overall = {"all": {"accuracy": 0.5, "loss": math.nan, "example_count": 10.0}}
     candidate = {"overall": overall, "class": {"ok": {"accuracy": 0.5, "example_count": 10.0}}, "lane": {}}
     METRICS.write(folder, Metrics(candidate, confusion=Confusion(("ok", "bad"), ((4, 1), (2, 3)))))
-    given = {"outputs": {"artifacts": {"evaluation": {"artifacts": [{"uri": str(folder)}]}}}}
+    given = {"inputs": {"artifacts": {"evaluation": {"artifacts": [{"uri": str(folder)}]}}}}
     wanted = {name: {"uri": f"minio://bucket/{name}"} for name in ("metrics", "confusion")}
-    shown = kubeflow_pages.show("Evaluator", wanted, given, Locations(tmp_path))
+    shown = kubeflow_pages.show("RunReport", wanted, given, Locations(tmp_path))
     (figures,) = shown["metrics"]["artifacts"]
     assert figures["uri"] == "minio://bucket/metrics"
+    assert figures["metadata"].pop("display_name") == "Figures of RunReport"
     assert figures["metadata"] and all(math.isfinite(value) for value in figures["metadata"].values())
     (matrix,) = shown["confusion"]["artifacts"]
     assert matrix["metadata"]["confusionMatrix"] == {

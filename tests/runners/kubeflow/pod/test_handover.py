@@ -132,14 +132,30 @@ def test_a_step_without_inputs_and_one_without_outputs_of_its_own():
     assert found["inputs"] == {} and found["outputs"]["artifacts"] == {}
 
 
-@pytest.mark.parametrize(("given", "step"), [(old(), "Trainer"), (new(), "Trainer"), (old("shelf"), "shelf")])
+@pytest.mark.parametrize(
+    ("given", "step"),
+    [
+        (old(), "Trainer"),
+        (new(), "Trainer"),
+        (old("shelf"), "shelf"),
+        (old("DataGate-red-is-refused"), "DataGate"),
+    ],
+)
 def test_the_id_of_the_run_stands_before_the_step_in_the_outputs(given, step):
     assert run_id(given, step) == "0e7f"
 
 
+@pytest.mark.parametrize("given", [old(), new()], ids=["2.0.5", "2.17"])
+def test_a_step_without_outputs_has_it_from_an_input(given):
+    del given["outputs"]["artifacts"]
+    assert run_id(given, "ReleaseGate") == "0e7f"
+
+
 def test_outputs_that_name_no_step_are_no_guess_at_a_run():
-    with pytest.raises(EdgelineError, match="not below a folder of its name") as error:
-        run_id(old(), "ExampleGen")
+    given = old("elsewhere")
+    given["inputs"] = {}
+    with pytest.raises(EdgelineError, match="below a folder of a step's name") as error:
+        run_id(given, "ExampleGen")
     assert error.value.why and error.value.do
 
 

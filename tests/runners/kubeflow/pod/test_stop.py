@@ -28,7 +28,7 @@ def assert_said(log, name):
     """A sentence for people, and the same for whoever follows the run."""
     reason = f"the pod was told to end ({name}) before the step was done."
     outcome = Outcome("failed", reasons=(reason,), step="Trainer")
-    assert log.splitlines()[-2:] == [f"Failed: {reason}", outcome.to_line()]
+    assert log.splitlines()[-2:] == [outcome.to_line(), f"Failed: {reason}"]
 
 
 def start(tmp_path, kind, *launcher):
