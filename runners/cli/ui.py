@@ -1,10 +1,13 @@
 """`edgeline ui`: MLflow's pages of runs and releases."""
 
 import os
+import signal
+import subprocess
 import sys
 
 import click
 
+from errors import EdgelineError
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.options import Place
@@ -31,6 +34,21 @@ def ui(place: Place, port: int) -> int:
     if uri.startswith("http"):
         return 0  # A server, which has pages of its own.
     sys.stdout.flush()
-    os.chdir(place.workspace / "mlflow")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
-    os.execve(sys.executable, [*command, "--workers", "1"], ENVIRONMENT | os.environ)
+    command += ["--workers", "1"]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    # A group of its own: it hands each signal on to its worker, which ends in disorder where it comes twice.
+    folder, environment = place.workspace / "mlflow", ENVIRONMENT | os.environ
+    server = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
+    try:
+        code = server.wait()
+    except KeyboardInterrupt:
+        server.terminate()
+        server.wait()
+        return 0
+    raise EdgelineError(
+        f"MLflow ended with exit code {code}.",
+        "What it says of that stands above.",
+        "Where its port is taken, let it pick another one: --port 0.",
+    )
