@@ -13,9 +13,12 @@ TFMA feeds serialized examples to `serving_default`, and takes the label from `t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from records.training import MODEL_IDENTITY
 from records.workload import Workload
+from trainer_module.identity import identity_of
 from trainer_module.workload_module import LABEL, input_feature, raw_signature, stored_dtype, tensor_signature
 
 if TYPE_CHECKING:
@@ -89,6 +92,9 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, wo
     _add(archive, tensor_signature(workload.module), serve_tensors, tensors)
     archive.add_endpoint("transform_features", transform_features, input_signature=examples)
     archive.write_out(folder, verbose=False)
+    path = Path(folder, MODEL_IDENTITY)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(identity_of(Path(folder)))
 
 
 def _add(
