@@ -20,7 +20,7 @@ from records.evaluation import METRICS
 from records.push import PUSH, Push
 from records.verdict import VERDICT
 from release import store
-from release.manifest import model_digest
+from release.manifest import model_identity
 from release.settings import ReleaseSettings
 from release.signing import signing_key
 
@@ -60,8 +60,8 @@ def Pusher(
     if not all(verdict.passed for verdict in verdicts):
         reasons = tuple(r for verdict in verdicts if not verdict.passed for r in verdict.reasons)
         done = Push("held", 0, reasons)
-    elif (known := store.find_model(push, model_name, model_digest(saved_model))) is not None:
-        done = Push("unchanged", known.version, (_pushed_before(known.version, push, model_name),))
+    elif (known := store.find_version(push, model_name, model_identity(saved_model))) is not None:
+        done = Push("unchanged", known, (_pushed_before(known, push, model_name),))
     else:
         said = ReleaseSettings.model_validate_json(settings)
         candidate = store.Candidate(
@@ -92,6 +92,11 @@ def _pushed_before(version: int, root: str, name: str) -> str:
     current = store.current(root, name)
     if current is not None and current.version == version:
         return f"This very model is in production already, as version {version}."
+    if version not in store.known_versions(root, name):
+        return (
+            f"This very model was pushed before, as version {version}, rolled back, and collected since."
+            " It is not pushed again by itself: other data, settings or another seed give another model."
+        )
     return (
         f"This very model was pushed before, as version {version}, and is not in production."
         f" It is not pushed twice; `edgeline promote {version} --reason R` puts it back."

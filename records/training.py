@@ -10,6 +10,9 @@ from records.json_file import JsonFile, JsonLines
 # The folder of what TensorBoard shows of a training, in its `model_run` artifact; the name too of the event
 # that says where it is written meanwhile.
 TENSORBOARD = "tensorboard"
+# In a SavedModel, where TF Serving leaves alone what is not its own: a digest of weights and graph, in which
+# two equal trainings agree, as their files do not.
+MODEL_IDENTITY = "assets.extra/model_identity"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Collected(Struct, frozen=True, omit_defaults=True):
     """A release that was removed to free its space."""
 
     version: Positive
-    model_digest: Digest | None = None  # as its manifest had it; None where that was damaged
+    identity: Digest | None = None  # of its model, see `manifest.identity_of`; None where that was damaged
 
 
 class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "from", "to_version": "to"}):

@@ -9,7 +9,7 @@ setting is used, an Edgeline from before can still read it. Version 2 brought th
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 
 from errors import EdgelineError
 from records.json_file import convert
+from records.training import MODEL_IDENTITY
 from release.documents import Digest, Positive, measure_file, parse, parse_time, sha256_of_bytes
 
 SCHEMA_VERSION = 2
@@ -46,7 +47,7 @@ class Manifest(ReadBy, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     created: str
     expires: str
     files: tuple[FileEntry, ...]
-    model_digest: Digest  # of the SavedModel's content, see `model_digest`
+    model_digest: Digest  # of the SavedModel's files, see `digest_of`
     default_variant: str
     variants: tuple[Mapping[str, Any], ...]  # `_Variant`, and what was measured
     metrics: Mapping[str, Any]
@@ -132,9 +133,21 @@ def files_below(top: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def model_digest(saved_model: Path) -> str:
-    """One sha256 for a SavedModel's content: names and digests of its files; not dates, not its place."""
-    return digest_of(FileEntry(name, *measure_file(path)) for name, path in files_below(saved_model).items())
+def model_identity(saved_model: Path) -> str:
+    """As `identity_of`, of a SavedModel on the disk."""
+    return identity_of(
+        [FileEntry(name, *measure_file(path)) for name, path in files_below(saved_model).items()]
+    )
+
+
+def identity_of(entries: Collection[FileEntry]) -> str:
+    """What two SavedModels of the same weights and graph have in common, by the entries of one.
+
+    The digest of the file with which the Trainer says so; of those without one, which an earlier version of
+    this code trained, that of all files.
+    """
+    said = (entry.sha256 for entry in entries if entry.path == MODEL_IDENTITY)
+    return next(said, None) or digest_of(entries)
 
 
 def digest_of(entries: Iterable[FileEntry]) -> str:

@@ -8,7 +8,7 @@ from locations import Location, locate, read_bytes
 from release.documents import damaged, read_document, sha256_of_bytes
 from release.history import read_history, read_pointer
 from release.layout import MANIFEST, PushFolder, checked_name
-from release.manifest import Manifest, parse_manifest
+from release.manifest import Manifest, identity_of, parse_manifest, served_entries
 from store_errors import explained
 
 
@@ -29,6 +29,11 @@ class Release:
     def version(self) -> int:
         """The version, at least 1."""
         return self.manifest.version
+
+    @property
+    def identity(self) -> str:
+        """What the same weights and graph have in common, see `manifest.identity_of`."""
+        return identity_of(served_entries(self.manifest.files, self.model, self.version))
 
     @property
     def serving(self) -> Location:
@@ -94,16 +99,24 @@ def releases(root: str | Location, model: str) -> tuple[Release, ...]:
     return tuple(found)
 
 
-def find_model(root: str | Location, model: str, model_digest: str) -> Release | None:
-    """The newest release with this SavedModel content (see `manifest.model_digest`), or None.
+def find_version(root: str | Location, model: str, identity: str) -> int | None:
+    """The newest version that is this very model (see `manifest.identity_of`), or None.
 
-    One whose rollback epoch phones no longer accept does not count: only another push brings it back to them.
+    A collected one counts where it was rolled back: what was taken out of production does not come back by
+    itself. Another one would have to be pushed to be had again. One whose rollback epoch phones no longer
+    accept does not count: only another push brings it back to them.
     """
     lowest = lowest_epoch(newest_readable(root, model))
-    for found in reversed(releases(root, model)):
-        if found.manifest.model_digest == model_digest and found.manifest.rollback_epoch >= lowest:
-            return found
-    return None
+    there = {
+        release.version: release.identity
+        for release in releases(root, model)
+        if release.manifest.rollback_epoch >= lowest
+    }
+    history = read_history(PushFolder(locate(root)), model)
+    for version, (gone, _) in history.collected.items():
+        if version in history.rolled_back:
+            there[version] = gone.identity or ""
+    return max((version for version, known in there.items() if known == identity), default=None)
 
 
 def lowest_epoch(known: Iterable[Release]) -> int:

@@ -57,7 +57,7 @@ from release.history import (
 from release.layout import PushFolder, checked_name
 from release.mirror import Mirror
 from release.pins import pins_are, render_pins, wanted_pins
-from release.releases import Release, current, find_model, models, read_release, released_versions, releases
+from release.releases import Release, current, find_version, models, read_release, released_versions, releases
 from release.verify import known_versions, nothing_of, release_problems, verify
 
 __all__ = [
@@ -66,7 +66,7 @@ __all__ = [
     "check_push",
     "collect",
     "current",
-    "find_model",
+    "find_version",
     "known_versions",
     "models",
     "promote",
@@ -148,7 +148,7 @@ def collect(root: str | Location, model: str, keep: int, dry_run: bool = False) 
             found = _sizes(place, model, keep)  # no writer comes between this look and the change
             last = read_history(folder, model).last
             assert last is not None
-            gone = [Collected(version, _digest_of(place, model, version)) for version in found]
+            gone = [Collected(version, _identity_of(place, model, version)) for version in found]
             reason = f"all but the newest {keep}, production and the one before it"
             change = next_change(
                 folder, model, "collect", last.to_version, last.manifest_sha256, reason, gone
@@ -178,9 +178,9 @@ def _sizes(place: Location, model: str, keep: int) -> dict[int, int]:
     }
 
 
-def _digest_of(place: Location, model: str, version: int) -> str | None:
+def _identity_of(place: Location, model: str, version: int) -> str | None:
     try:
-        return read_release(PushFolder(place), model, version).manifest.model_digest
+        return read_release(PushFolder(place), model, version).identity
     except EdgelineError:
         return None
 

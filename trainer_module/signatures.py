@@ -13,10 +13,13 @@ TFMA feeds serialized examples to `serving_default`, and takes the label from `t
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from records.training import MODEL_IDENTITY
 from records.workload import Workload
 from trainer_module import warm_up
+from trainer_module.identity import identity_of
 from trainer_module.workload_module import LABEL, input_feature, raw_signature, stored_dtype, tensor_signature
 
 if TYPE_CHECKING:
@@ -114,3 +117,4 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, wo
     archive.write_out(folder, verbose=False)
     requests = {name: (endpoint, request) for name, (endpoint, _, request) in endpoints.items()}
     warm_up.write(folder, workload.name, requests)
+    Path(folder, MODEL_IDENTITY).write_text(identity_of(Path(folder)))

@@ -7,7 +7,7 @@ from errors import EdgelineError, UsageError
 from release import store
 from release.acceptance import distrust
 from release.documents import render, sha256_of_bytes
-from release.manifest import model_digest
+from release.manifest import model_identity
 from release.signing import digits_of
 from tests.release.candidates import make_candidate, make_key, snapshot
 
@@ -77,11 +77,11 @@ def test_a_damaged_production_does_not_lower_the_epoch_and_can_be_left(root, pus
 
 
 def test_a_model_of_before_the_epoch_can_be_pushed_again_and_is_then_a_new_release(root, push, tmp_path):
-    digest = model_digest(push("good").serving)
+    identity = model_identity(push("good").serving)
     push("bad", rollback_epoch=1)
-    assert store.find_model(root, "shelf", digest) is None
+    assert store.find_version(root, "shelf", identity) is None
     assert push("good", rollback_epoch=1).version == 3
-    assert store.find_model(root, "shelf", digest).version == 3
+    assert store.find_version(root, "shelf", identity) == 3
 
 
 def test_once_production_is_signed_no_unsigned_release_is_pushed_over_it(root, push):

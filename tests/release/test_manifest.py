@@ -6,7 +6,7 @@ import pytest
 from errors import EdgelineError
 from release import store
 from release.documents import parse_time, render
-from release.manifest import SCHEMA_VERSION, files_below, model_digest, parse_manifest
+from release.manifest import SCHEMA_VERSION, files_below, model_identity, parse_manifest
 from tests.release.candidates import make_candidate
 
 
@@ -123,7 +123,7 @@ def test_what_is_no_json_object_is_refused(raw):
 def test_the_model_digest_knows_content_and_names_but_not_place(tmp_path):
     one = make_candidate(tmp_path / "one", "same").saved_model
     two = make_candidate(tmp_path / "two", "same").saved_model
-    assert model_digest(one) == model_digest(two)
+    assert model_identity(one) == model_identity(two)
     (two / "variables" / "variables.index").rename(two / "variables.index")
-    assert model_digest(one) != model_digest(two)
+    assert model_identity(one) != model_identity(two)
     assert list(files_below(two)) == ["saved_model.pb", "variables.index"]

@@ -11,7 +11,7 @@ from upath import UPath
 from errors import EdgelineError, UsageError, WorkspaceLocked
 from locations import files_below, filesystem, locate, read_bytes
 from release import lease, objects, store
-from release.manifest import model_digest
+from release.manifest import model_identity
 from tests.release.candidates import make_candidate, problems_of, repair
 
 pytestmark = pytest.mark.e2e
@@ -93,7 +93,7 @@ def test_releases_in_a_store_have_the_life_that_they_have_on_a_disk(url, tmp_pat
         read_bytes(release.serving / "saved_model.pb")
         == (candidates[1].saved_model / "saved_model.pb").read_bytes()
     )
-    assert store.find_model(url, "shelf", model_digest(candidates[0].saved_model)).version == 1
+    assert store.find_version(url, "shelf", model_identity(candidates[0].saved_model)) == 1
     assert store.rollback(url, "shelf", "two is worse").version == 1
     assert store.current(url, "shelf").version == 1
     assert store.promote(url, "shelf", 2, "it was not").version == 2

@@ -10,7 +10,7 @@ import pytest
 
 from errors import EdgelineError, UsageError
 from release import store
-from release.manifest import model_digest
+from release.manifest import model_identity
 from tests.release.candidates import make_candidate, problems_of, snapshot
 
 
@@ -174,13 +174,13 @@ def test_rollback_takes_well_under_a_second_and_no_tensorflow(root, tmp_path):
 
 
 def test_the_same_model_is_found_again_by_its_content(root, tmp_path, candidate):
-    digest = model_digest(candidate.saved_model)
-    assert store.find_model(root, "shelf", digest) is None
+    digest = model_identity(candidate.saved_model)
+    assert store.find_version(root, "shelf", digest) is None
     release = store.push(root, "shelf", candidate)
     again = make_candidate(tmp_path / "elsewhere")
-    assert store.find_model(root, "shelf", model_digest(again.saved_model)) == release
+    assert store.find_version(root, "shelf", model_identity(again.saved_model)) == release.version
     other = make_candidate(tmp_path / "other", "other")
-    assert store.find_model(root, "shelf", model_digest(other.saved_model)) is None
+    assert store.find_version(root, "shelf", model_identity(other.saved_model)) is None
 
 
 def test_old_releases_are_collected_and_what_phones_run_and_a_rollback_needs_stays(root, tmp_path):
@@ -228,6 +228,30 @@ def test_nothing_is_collected_where_the_log_does_not_tell_what_was_in_production
         with pytest.raises(EdgelineError, match="cannot be told"):
             store.collect(root, "shelf", 1, dry_run)
     assert snapshot(root) == before
+
+
+def test_equal_trainings_are_one_model_although_their_files_differ(root, tmp_path):
+    one, two, other = (make_candidate(tmp_path / name, name) for name in ("one", "two", "other"))
+    for candidate, identity in ((one, "a"), (two, "a"), (other, "b")):
+        (candidate.saved_model / "assets.extra").mkdir()
+        (candidate.saved_model / "assets.extra" / "model_identity").write_text(identity)
+    store.push(root, "shelf", one)
+    assert store.find_version(root, "shelf", model_identity(two.saved_model)) == 1
+    assert store.find_version(root, "shelf", model_identity(other.saved_model)) is None
+    assert store.verify(root, "shelf") == []
+
+
+def test_a_model_that_was_rolled_back_does_not_come_back_when_it_was_collected(root, tmp_path):
+    push_three(root, tmp_path)
+    store.rollback(root, "shelf", "three is worse")
+    for content in ("four", "five"):
+        store.push(root, "shelf", make_candidate(tmp_path / content, content))
+    assert list(store.collect(root, "shelf", 1)) == [1, 2, 3]
+    found = {
+        content: store.find_version(root, "shelf", model_identity(tmp_path / content / "saved_model"))
+        for content in ("one", "two", "three", "four", "five")
+    }
+    assert found == {"one": None, "two": None, "three": 3, "four": 4, "five": 5}
 
 
 def test_models_share_a_push_folder_and_do_not_disturb_each_other(root, tmp_path, candidate):
