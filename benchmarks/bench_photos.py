@@ -102,7 +102,7 @@ def _read(folder: Path, labels: list[str]) -> Photos:
 def _ours(
     given: argparse.Namespace, own: list[str], labels: list[str], test: Photos, report: Callable[..., None]
 ) -> ModelSettings:
-    """Runs the DAG, reports the file that phones get, and returns which network it was."""
+    """Runs the DAG, reports the file of phones if no gate holds it, and returns which network it was."""
     with tempfile.TemporaryDirectory() as scratch:
         data, workspace = Path(scratch, "data"), Path(scratch, "workspace")
         run_edgeline("data", "import", given.train, "--data", data)
@@ -115,9 +115,11 @@ def _ours(
         taken = time.monotonic() - started
         (run,) = runs.read_runs(workspace)
         print(f"{run.outcome}: {' '.join(run.reasons)}", flush=True)
-        (release,) = store.releases(run.push, run.workload)
-        said = np.array([labels.index(label) for label in answers_on_phones(release, test[0])])
         model = Settings.model_validate_json(json.dumps(run.settings)).model
+        if not (pushed := store.releases(run.push, run.workload)):
+            return model
+        (release,) = pushed
+        said = np.array([labels.index(label) for label in answers_on_phones(release, test[0])])
         facts = records.read(workspace / "runs" / run.id)
         assert facts and facts.training and facts.edge and facts.edge.default_measured
         measured, parameters = facts.edge.default_measured, facts.training.summary.parameters or 0
