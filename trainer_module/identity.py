@@ -23,7 +23,7 @@ def identity_of(saved_model: Path) -> str:
     """One sha256 of the weights, the functions and the vocabularies of a SavedModel.
 
     Names of nodes and variables do not count, nor the order in which they are stored; what feeds what does.
-    Of two weights of one shape it does not tell which goes where: no two trainings end with those exchanged.
+    Which of two weights of one shape goes where is not told: no two trainings end with those exchanged.
     """
     import numpy as np
     import tensorflow as tf
