@@ -183,4 +183,5 @@ def test_the_example_of_a_cluster_is_right_with_and_without_what_it_proposes(tmp
     path.write_text("\n".join(lines).replace("#   ", ""))
     found = load({}, platform=str(path)).kubeflow
     assert found.data == "s3://BUCKET/data" and found.placement("Trainer").gpu == 1
-    assert set(found.secrets) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} and found.env
+    aws = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    assert set(found.secrets) == {*aws, "EDGELINE_SIGNING_KEY", "EDGELINE_WEBHOOK"} and found.env

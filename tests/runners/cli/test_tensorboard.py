@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import numpy as np
@@ -95,7 +96,12 @@ class Server:
         return sorted(self.get("data/runs"))
 
     def losses(self, run):
-        return [value for _, _, value in self.get(f"data/plugin/scalars/scalars?run={run}&tag=loss")]
+        try:
+            return [value for _, _, value in self.get(f"data/plugin/scalars/scalars?run={run}&tag=loss")]
+        except urllib.error.HTTPError as error:
+            if error.code == 404:  # It has seen that the log is gone from its place, not yet where it is now.
+                return []
+            raise
 
     def end(self, number):
         """Ends the command alone, as a service manager does; gives its exit code."""
