@@ -12,7 +12,7 @@ from typing import Any
 def import_light_tfx() -> None:
     """Imports of TFX what needs no TensorFlow without it; it is imported by the first step that needs it.
 
-    TFX is made for environments that have none, https://pypi.org/project/ml-pipelines-sdk: it looks once
+    TFX is made for environments that have none, the package ml-pipelines-sdk: it looks once
     whether one is there, for its docstrings and its files. Where it does import it, for a constant, or for
     components that the DAG has not, something stands in.
 
