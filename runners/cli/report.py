@@ -85,4 +85,8 @@ def _changes(place: Place, model: str) -> list[Mark]:
     except (EdgelineError, OSError) as error:
         note(f"The history of releases could not be read, and is not on the page: {error}")
         return []
-    return [Mark(item.when, item.action, item.to_version, item.from_version, item.reason) for item in changes]
+    return [
+        Mark(item.when, item.action, item.to_version, item.from_version, item.reason)
+        for item in changes
+        if item.action != "collect"  # which leaves in production what is
+    ]

@@ -150,6 +150,19 @@ def test_the_index_marks_what_people_did_to_production(report, tmp_path, workspa
     assert "Version 1 of shelf is in production since" in page
 
 
+def test_releases_that_were_collected_change_nothing_of_what_the_index_says(report, tmp_path, workspace):
+    root = str(tmp_path / "elsewhere")
+    for name in ("one", "two", "three"):
+        store_of_releases.push(root, "shelf", make_candidate(tmp_path / name, name, size=100))
+    for folder, _ in read_all(workspace):
+        folder.write(replace(folder.read(), push=root))
+    records.write(workspace / "runs" / "20261005-091233", a_run(), "<p>")
+    before = Path(report("--index")[1].strip()).read_text()
+    assert list(store_of_releases.collect(root, "shelf", 1)) == [1]
+    code, out, _ = report("--index")
+    assert code == 0 and Path(out.strip()).read_text() == before
+
+
 def test_an_index_is_made_where_the_history_of_releases_cannot_be_read(report, workspace):
     for folder, _ in read_all(workspace):
         folder.write(replace(folder.read(), push="nosuch://bucket/push"))
