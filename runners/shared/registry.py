@@ -124,7 +124,7 @@ class Registry:
         there = client.get_registered_model(model).aliases
         wanted = {"production": history.last.to_version, "previous": previous_version(history.changes)}
         for alias, release in wanted.items():
-            if release is None:
+            if release not in history.manifests:  # None, or one that was collected since
                 client.delete_registered_model_alias(model, alias)
             elif str(there.get(alias)) != (made := known[history.manifests[release]]):
                 client.set_registered_model_alias(model, alias, made)

@@ -146,6 +146,16 @@ def test_the_aliases_are_where_push_promote_and_rollback_left_production(place):
     assert Seen(uri_of(place)).aliases == {"production": 2, "previous": 1}
 
 
+def test_what_was_collected_is_no_previous_release(place):
+    for run in (RUN, NEXT, "20261019-030000"):
+        push(place, run)
+    mirror(place)
+    assert list(store.collect(place / "push", "shelf", 1)) == [1]
+    store.rollback(place / "push", "shelf", "three is worse")
+    mirror(place)
+    assert Seen(uri_of(place)).aliases == {"production": 2}
+
+
 def test_a_release_whose_files_are_gone_keeps_its_number(place):
     push(place)
     push(place, NEXT)
