@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge.runtime import EdgeModel, preprocess
+from labels import parse_labels
 
 
 class Model:
@@ -18,7 +19,7 @@ class Model:
 
     def __init__(self, folder: Path) -> None:
         self._contract = json.loads((folder / "preprocessing.json").read_bytes())
-        self._labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
+        self._labels = parse_labels((folder / "labels.txt").read_bytes(), "labels.txt")
         (file,) = folder.glob("*.tflite")
         self._model = EdgeModel(file)
 

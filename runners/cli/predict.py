@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from edge.runtime import EdgeModel, preprocess
 from errors import EdgelineError, UsageError
+from labels import parse_labels
 from locations import locate
 from release import store
-from release.layout import PushFolder
+from release.layout import LABELS, PushFolder
 from release.releases import Release
 from release.verify import nothing_of
 from runners.cli import options
@@ -89,7 +90,7 @@ def _open(release: Release, variant: str | None, every: bool) -> Bundle:
             f"Leave --variant out for {manifest.default_variant}, which phones run.",
         )
     contract = json.loads(release.read("preprocessing.json"))
-    labels = release.read("labels.txt").decode().splitlines()
+    labels = parse_labels(release.read(LABELS), LABELS)
     models = {}
     with tempfile.TemporaryDirectory(prefix="edgeline-predict-") as folder, _quiet():
         for name in dict.fromkeys((first, *(names if every else ()))):
