@@ -18,7 +18,7 @@ from runners.cli.commands import Command
 from runners.cli.found_runs import find_all, find_facts
 from runners.cli.options import Place
 from runners.cli.releases import settle
-from runners.local.report import write_report
+from runners.local.report import recorded_facts, write_report
 from runners.shared.runs import find_run
 from runners.shared.stdout import note, print_json, say
 
@@ -47,9 +47,8 @@ def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
 def _from_workspace(place: Place, run_id: str) -> tuple[Path, Facts]:
     folder, run = find_run(place.workspace, run_id, place.workload)
     page = folder.path.absolute() / records.PAGE
-    facts = records.read(folder.path)
-    # A page that was made while the run went on is not the page of the run that ended.
-    if facts is None or facts.about.outcome != run.outcome or not page.is_file():
+    facts = recorded_facts(run, folder)
+    if facts is None or not page.is_file():
         write_report(run, folder)
         facts = records.read(folder.path)
     assert facts is not None

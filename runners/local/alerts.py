@@ -9,7 +9,7 @@ from report import records
 from report.facts import About, Facts
 from runners.alerts.telling import in_production
 from runners.alerts.troubles import COMPARED, Situation
-from runners.local.report import about
+from runners.local.report import about, recorded_facts
 from runners.shared.runs import read_all
 
 
@@ -20,11 +20,9 @@ def look_at_workspace(workspace: Path, model: str, push: str, not_begun: Problem
     """
     workspace, known = workspace.absolute(), read_all(workspace)
     runs = [found for found in known if found[1].workload == model and found[1].outcome != "running"]
-    history = []
-    for folder, run in runs[-1 - COMPARED :]:
-        facts = records.read(folder.path)
-        recorded = facts is not None and facts.about.outcome == run.outcome
-        history.append(facts if facts is not None and recorded else Facts(about(run, folder)))
+    history = [
+        recorded_facts(run, folder) or Facts(about(run, folder)) for folder, run in runs[-1 - COMPARED :]
+    ]
     if not_begun is not None:
         number = 1 + max((run.number for _, run in known), default=0)
         history.append(Facts(About("", model, number=number, outcome="failed", problem=not_begun)))

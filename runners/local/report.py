@@ -27,12 +27,15 @@ def write_report(run: Run, folder: RunFolder) -> Path:
     return folder.path / records.PAGE
 
 
+def recorded_facts(run: Run, folder: RunFolder) -> Facts | None:
+    """What its page shows; None where there is none, or one from while the run went on."""
+    facts = records.read(folder.path)
+    return facts if facts is not None and facts.about.outcome == run.outcome else None
+
+
 def read_facts(run: Run, folder: RunFolder) -> Facts:
     """What its page shows; of a run that ended without one, what can be read of it."""
-    facts = records.read(folder.path)
-    if facts is None or facts.about.outcome != run.outcome:
-        facts = collect(find_sources(folder), about(run, folder))
-    return facts
+    return recorded_facts(run, folder) or collect(find_sources(folder), about(run, folder))
 
 
 def find_sources(folder: RunFolder) -> Sources:
