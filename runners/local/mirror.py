@@ -91,9 +91,12 @@ def finish(process: "subprocess.Popen[bytes]", workspace: Path) -> str:
 
 
 def _main(uri: str, workspace: str, model: str, root: str) -> None:
-    # While a run goes on: the import, the tables, and what was missed before.
-    with suppress(EdgelineError):
+    # While a run goes on: the imports, the tables, and what was missed before.
+    with suppress(Exception):
         mirror(uri, Path(workspace), model, root)
+        from runners.shared.registry import warm_up
+
+        warm_up()
     sys.stdin.read()
     signal.alarm(_LONGEST_S)  # A database that hangs must not hold the lock for ever.
     try:

@@ -201,6 +201,12 @@ def _save(bundle: dict[str, bytes], target: Path) -> None:
         pyfunc.save_model(target, "edge.pyfunc", folder, code_paths=code, pip_requirements=pins)
 
 
+def warm_up() -> None:
+    """Has MLflow look through all that is installed, as it does before the first model of a process."""
+    with tempfile.TemporaryDirectory(prefix="edgeline-mlflow-") as folder:
+        _save({}, Path(folder, _MODEL))
+
+
 def _milliseconds(time: str) -> int:
     return int(datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp() * 1000)
 
