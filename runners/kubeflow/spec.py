@@ -93,7 +93,10 @@ def _need_gate(task: Spec, component: Spec, components: Spec) -> None:
     if _GATE not in task.get("dependentTasks", ()):
         return
     given = {"taskOutputArtifact": {"producerTask": _GATE, "outputArtifactKey": _GATE_OUTPUT}}
-    task.setdefault("inputs", {}).setdefault("artifacts", {})[_ADMISSION] = given
+    sources = task.setdefault("inputs", {}).setdefault("artifacts", {})
+    if given in sources.values():  # of an artifact that is read twice, ML Metadata refuses the second event
+        return
+    sources[_ADMISSION] = given
     artifacts = component.setdefault("inputDefinitions", {}).setdefault("artifacts", {})
     artifacts[_ADMISSION] = deepcopy(components[_GATE]["outputDefinitions"]["artifacts"][_GATE_OUTPUT])
 

@@ -138,6 +138,8 @@ def test_dependencies_and_wiring_are_those_of_the_dag_on_one_machine(tasks):
             for output in [given["taskOutputArtifact"]["outputArtifactKey"]]
         }
         assert found - {("gate", "DataGate", "accepted_data")} == wired[step]
+        # The second event of an artifact that a step reads twice is refused by ML Metadata.
+        assert len({(producer, output) for _, producer, output in found}) == len(found)
         implied, alone = {producer for _, producer, _ in found}, set(task.get("dependentTasks", ()))
         assert implied | alone == expected[step]
         # The UI draws an edge of each.
