@@ -55,8 +55,8 @@ class Cluster:
         if self._page:
             return f"{self._page}/#/runs{f'/details/{run}' if run else ''}"
         return (
-            f"{f'run {run}' if run else 'the runs'} in the user interface ({self.host} is the API alone: with"
-            " KF_PIPELINES_UI_ENDPOINT, or that as the host, this is a link)"
+            f"in the user interface (no link, since {self.host} is the API alone: forward the UI's port"
+            " instead, or name the UI in KF_PIPELINES_UI_ENDPOINT)"
         )
 
     def find_experiment(self, name: str) -> str | None:

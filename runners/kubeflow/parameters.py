@@ -134,6 +134,7 @@ def _split(values: Mapping[str, Any], objects: tuple[type, ...]) -> tuple[Values
         if value == "" or (isinstance(value, str) and any(mark in value for mark in _MARKS)):
             unshown[name] = value
         elif name == _CUSTOM:
+            assert not any(isinstance(each, dict) for each in value.values()), "it would become a text"
             shown[name], inside = _split(value, (dict,))
             unshown |= {name: inside} if inside else {}
         else:
