@@ -9,12 +9,14 @@ from types import ModuleType
 from typing import Any
 
 
-def import_light_tfx() -> None:
+def import_light_tfx(beam: bool = True) -> None:
     """Imports of TFX what needs no TensorFlow without it; it is imported by the first step that needs it.
 
     TFX is made for environments that have none, the package ml-pipelines-sdk: it looks once
     whether one is there, for its docstrings and its files. Where it does import it, for a constant, or for
     components that the DAG has not, something stands in.
+
+    Without `beam` TFX has none for good, which no executor of it misses that runs no pipeline of Beam.
 
     Does nothing in a process that has TensorFlow or TFX's components already. A module that imports all of
     TFX, as a workload's may, has to be imported before: TFX 1.21 changes libraries where its package of
@@ -26,9 +28,12 @@ def import_light_tfx() -> None:
         import tfx.dsl.io.fileio
         import tfx.utils.doc_controls
     # Beam too is made for environments without Google's clients, of which these bring IPython with them.
-    with _hidden("google.cloud.bigquery", "google.cloud.pubsub"):
-        importlib.import_module("apache_beam")
+    if beam:
+        with _hidden("google.cloud.bigquery", "google.cloud.pubsub"):
+            importlib.import_module("apache_beam")
     _import_components_one_by_one()
+    with _hidden(*(() if beam else ("apache_beam",))):
+        import tfx.dsl.component.experimental.decorators
     with stand_ins({"tfx.components.example_gen.utils": {"SPAN_PROPERTY_NAME": "span"}}):
         import tfx.dsl.input_resolution.ops.ops  # noqa: F401
 

@@ -123,6 +123,7 @@ def load(
     labels: Sequence[str] | None = None,
     platform: str | None = None,
     slices: Collection[str] | None = None,
+    parameters: Mapping[str, object] | None = None,
 ) -> Settings:
     """Settles defaults < workload's settings < profile < platform < `a.b=c` overrides into one value.
 
@@ -133,11 +134,13 @@ def load(
         labels: The workload's labels; class weights may name no other.
         platform: A second file of settings, for what belongs to a cluster.
         slices: The kinds of slices that the workload has; bounds may name no other.
+        parameters: Laid over all of them, nested by group: what one run on a cluster was given.
 
     Raises:
         UsageError: Something is wrong; the one error names every mistake.
     """
     tree, mistakes = merge_layers(workload, profile, platform, overrides)
+    tree.merge(parameters or {}, "the parameters of the run")
     settings = None
     try:
         settings = Settings.model_validate(tree.values)

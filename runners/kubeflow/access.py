@@ -5,6 +5,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
@@ -73,11 +74,11 @@ def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str
                 self.health = api.call_api(
                     "/apis/v2beta1/healthz",
                     "GET",
-                    response_type="V2beta1GetHealthzResponse",
+                    response_type="object",
                     auth_settings=["Bearer"],
                     _return_http_data_only=True,
                 )
-            return self.health
+            return SimpleNamespace(**{"multi_user": None, **self.health})
 
     token = environ.get("KFP_TOKEN")
     options: dict[str, Any] = {"host": given, "existing_token": token, "cookies": environ.get("KFP_COOKIES")}
@@ -94,16 +95,17 @@ def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str
         client = Client(**options)
         url = given or str(client._run_api.api_client.configuration.host)
     with explained(url, "connecting"):
-        health = client.get_kfp_healthz()
+        multi_user = client.get_kfp_healthz().multi_user
     namespace = settings.namespace or client.get_user_namespace() or None
-    if health.multi_user and not namespace:
+    if multi_user and not namespace:
         raise UsageError(
             f"{url} serves several users, and no namespace is named.",
             "Experiments and runs belong to a namespace there.",
             "Name yours: --set kubeflow.namespace=NAME.",
         )
-    page = environ.get("KF_PIPELINES_UI_ENDPOINT") or url
-    return Cluster(client, url, page.rstrip("/"), namespace)
+    # The UI, which has the API behind it, adds to the API's answer what it knows itself.
+    page = environ.get("KF_PIPELINES_UI_ENDPOINT") or (url if "apiServerReady" in client.health else "")
+    return Cluster(client, url, page.rstrip("/") or None, namespace)
 
 
 def _bound(rest: Any) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -15,7 +16,6 @@ from runners.kubeflow.steps import ENDED
 if TYPE_CHECKING:
     from pipeline.kubeflow_settings import KubeflowSettings
 
-_MOST_VERSIONS_OF_A_NAME = 50
 # That of a stand-alone installation, which has one for all.
 _NAMESPACE = "kubeflow"
 # kfp's client prints links of its own.
@@ -29,21 +29,35 @@ class Version:
     pipeline_id: str
     id: str
     name: str
+    description: str
+    parameters: Mapping[str, Any]  # of a run, as the version has them by default
 
 
 class Cluster:
-    """One Kubeflow Pipelines, and somebody who may use it. Each method may raise EdgelineError."""
+    """One Kubeflow Pipelines, and somebody who may use it. Each method may raise EdgelineError.
 
-    def __init__(self, client: Any, host: str, page: str, namespace: str | None) -> None:
+    `page` is the URL of its user interface, where that is known.
+    """
+
+    def __init__(self, client: Any, host: str, page: str | None, namespace: str | None) -> None:
         self._client = client
         self._api = client._run_api.api_client
         self._namespace = namespace
         self._page = page
         self.host = host  # its URL, for messages
 
-    def run_url(self, run: str) -> str:
-        """The run's page in the user interface."""
-        return f"{self._page}/#/runs/details/{run}"
+    def run_url(self, run: str) -> str | None:
+        """The run's page in the user interface; None where that is not known."""
+        return self.page_of(run) if self._page else None
+
+    def page_of(self, run: str = "") -> str:
+        """Where to see a run, or all of them: a link, or how to get links."""
+        if self._page:
+            return f"{self._page}/#/runs{f'/details/{run}' if run else ''}"
+        return (
+            f"in the user interface (no link, since {self.host} is the API alone: forward the UI's port"
+            " instead, or name the UI in KF_PIPELINES_UI_ENDPOINT)"
+        )
 
     def find_experiment(self, name: str) -> str | None:
         """The id of an experiment; None where there is none of that name."""
@@ -81,22 +95,35 @@ class Cluster:
             return str(self._client.get_experiment(experiment_id=experiment).display_name)
         return experiment
 
-    def upload(self, package: Path, pipeline: str, version: str) -> Version:
-        """Makes a compiled pipeline, a YAML file, a new version of `pipeline`, made where it is missing.
+    def upload(
+        self, package: Path, pipeline: str, digest: str, description: str, parameters: Mapping[str, Any]
+    ) -> Version:
+        """Makes a compiled pipeline, a YAML file, a version of `pipeline`, which is made where it is missing.
 
-        `version` is the wanted name; `-2`, `-3` up to `-50` are added to one that is taken.
+        It is named by when it was uploaded and by its `digest`; one that is there is not uploaded again.
         """
         pipeline_id = self._find_pipeline(pipeline) or self._make_pipeline(pipeline)
-        for number in range(1, _MOST_VERSIONS_OF_A_NAME + 1):
-            name = version if number == 1 else f"{version}-{number}"
+        if (there := self._find_version(pipeline_id, digest)) is None:
+            name = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{digest}"
+            given = {"pipeline_id": pipeline_id, "description": description}
             with self._asking(f"uploading version {name} of the pipeline {pipeline!r}"), _SILENT:
                 try:
-                    made = self._client.upload_pipeline_version(str(package), name, pipeline_id=pipeline_id)
-                    return Version(pipeline_id, str(made.pipeline_version_id), name)
+                    there = self._client.upload_pipeline_version(str(package), name, **given)
                 except Exception as error:
-                    if number == _MOST_VERSIONS_OF_A_NAME or not _taken(error):
+                    # Somebody else uploaded the same between the two questions.
+                    if not _taken(error) or (there := self._find_version(pipeline_id, digest)) is None:
                         raise
-        raise AssertionError("the last attempt returns or raises")
+        identity, name = str(there.pipeline_version_id), str(there.display_name)
+        return Version(pipeline_id, identity, name, description, parameters)
+
+    def _find_version(self, pipeline_id: str, digest: str) -> Any:
+        """The newest version with this digest in its name; None where there is none."""
+        named = {"operation": "IS_SUBSTRING", "key": "display_name", "stringValue": f"-{digest}"}
+        with self._asking("looking for the version"):
+            found = self._client.list_pipeline_versions(
+                pipeline_id, sort_by="created_at desc", filter=json.dumps({"predicates": [named]})
+            )
+        return next(iter(found.pipeline_versions or ()), None)
 
     def _find_pipeline(self, name: str) -> str | None:
         with self._asking(f"looking for the pipeline {name!r}"):
@@ -109,7 +136,9 @@ class Cluster:
         """An empty pipeline: an upload would name its first version like the pipeline."""
         with self._asking(f"making the pipeline {name!r}"):
             try:
-                made = self._ask("POST", "/apis/v2beta1/pipelines", body={"display_name": name})
+                about = f"The DAG of the workload {name}, a version of it for each upload by edgeline."
+                body = {"display_name": name, "description": about}
+                made = self._ask("POST", "/apis/v2beta1/pipelines", body=body)
                 return str(made["pipeline_id"])
             except Exception as error:
                 # Somebody else made one of that name between the two questions.
@@ -125,22 +154,32 @@ class Cluster:
 
     def start(self, version: Version, name: str, experiment: str, settings: "KubeflowSettings") -> str:
         """Starts a run in an experiment, by its id; returns the run's id."""
-        with self._asking("starting a run"), _SILENT:
-            made = self._client.run_pipeline(experiment, name, **_options(version, settings))
-        return str(made.run_id)
+        reference = {"pipeline_id": version.pipeline_id, "pipeline_version_id": version.id}
+        return self._start(
+            display_name=name,
+            description=version.description,
+            experiment_id=experiment,
+            pipeline_version_reference=reference,
+            runtime_config={"pipeline_root": settings.pipeline_root, "parameters": version.parameters},
+            service_account=settings.service_account,
+        )
 
     def start_again(self, run: Any, name: str) -> str:
         """Starts another run of the pipeline of a `V2beta1Run` with the same settings; returns its id."""
-        again = {
-            "display_name": name,
-            "experiment_id": run.experiment_id,
-            "pipeline_version_reference": run.pipeline_version_reference,
-            "pipeline_spec": None if run.pipeline_version_reference else run.pipeline_spec,
-            "runtime_config": run.runtime_config,
-            "service_account": run.service_account,
-        }
-        with self._asking(f"starting the run {run.run_id} again"):
-            made = self._ask("POST", "/apis/v2beta1/runs", body={k: v for k, v in again.items() if v})
+        return self._start(
+            display_name=name,
+            description=run.description,
+            experiment_id=run.experiment_id,
+            pipeline_version_reference=run.pipeline_version_reference,
+            pipeline_spec=None if run.pipeline_version_reference else run.pipeline_spec,
+            runtime_config=run.runtime_config,
+            service_account=run.service_account,
+        )
+
+    def _start(self, **run: Any) -> str:
+        """Starts what kfp's own method would, which takes no description."""
+        with self._asking("starting a run"):
+            made = self._ask("POST", "/apis/v2beta1/runs", body={k: v for k, v in run.items() if v})
         return str(made["run_id"])
 
     def run(self, run: str) -> Any:
@@ -158,7 +197,7 @@ class Cluster:
                 raise UsageError(
                     f"There is no run {run} on {self.host}.",
                     "A run is named by its id, which `edgeline kubeflow submit` printed and its page shows.",
-                    f"Look at the list of runs: {self._page}/#/runs",
+                    f"Look at the list of runs: {self.page_of()}",
                 ) from error
 
     def retry(self, run: str) -> None:
@@ -218,7 +257,16 @@ class Cluster:
 
         Beyond what `start` takes it has a `description`, and a `cron_expression` in six fields.
         """
-        options = {**_options(version, settings), **more, "max_concurrency": 1, "no_catchup": True}
+        options = {
+            "version_id": version.id,
+            "pipeline_id": version.pipeline_id,
+            "params": version.parameters,
+            "pipeline_root": settings.pipeline_root,
+            "service_account": settings.service_account,
+            "max_concurrency": 1,
+            "no_catchup": True,
+            **more,
+        }
         with self._asking(f"making the recurring run {name!r}"):
             made = self._client.create_recurring_run(experiment, name, **options)
         return str(made.recurring_run_id)
@@ -256,16 +304,6 @@ class Cluster:
 
     def _asking(self, doing: str) -> contextlib.AbstractContextManager[None]:
         return explained(self.host, doing)
-
-
-def _options(version: Version, settings: "KubeflowSettings") -> dict[str, Any]:
-    """What a run is made of, in the words of kfp's client."""
-    return {
-        "pipeline_id": version.pipeline_id,
-        "version_id": version.id,
-        "pipeline_root": settings.pipeline_root,
-        "service_account": settings.service_account,
-    }
 
 
 def _taken(error: Exception) -> bool:

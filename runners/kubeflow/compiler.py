@@ -20,7 +20,8 @@ from errors import UsageError
 from locations import whole
 from pipeline.kubeflow_settings import split_claim
 from release.signing import KEY_VARIABLE
-from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID, finish
+from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
+from runners.kubeflow.spec import finish
 
 if TYPE_CHECKING:
     from pipeline.kubeflow_settings import KubeflowSettings
@@ -53,7 +54,8 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
     _check(workload, settings)
     with _quiet_libraries():
         compiled, meeting = _compile(workload, settings), f"{_checkpoints(settings.kubeflow)}/meetings"
-        spec, platform = finish(compiled, settings.kubeflow, _pods(settings), meeting)
+        pods, description = _pods(settings), _describe(workload, settings)
+        spec, platform = finish(compiled, settings.kubeflow, settings.recorded(), pods, meeting, description)
     documents = [spec, platform] if platform else [spec]
     text = yaml.dump_all(documents, sort_keys=True, allow_unicode=True, Dumper=yaml.SafeDumper).encode()
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -101,6 +103,17 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             f"Transform and Trainer import it from the image {kubeflow.image}, which holds what is here.",
             "Put it into one of the rooms, such as trainer_module/, and build the image again.",
         )
+
+
+def _describe(workload: "Workload", settings: "Settings") -> str:
+    """What the pipeline is, for people: its image, and the settings that the workload does not have so."""
+    from pipeline.settings import load
+    from report.facts import by_dotted_name
+
+    own, given = (by_dotted_name(each.recorded()) for each in (load(workload.settings), settings))
+    differ = [f"{name}={value}" for name, value in given.items() if own.get(name) != value]
+    changed = f"other than the workload's are {', '.join(differ)}" if differ else "are the workload's"
+    return f"{workload.name} in the image {settings.kubeflow.image}; settings {changed}."
 
 
 def _pods(settings: "Settings") -> dict[str, int]:

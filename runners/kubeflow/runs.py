@@ -81,17 +81,16 @@ def retry(where: Target, run_id: str, following: Following) -> int:
 
 
 def _tell(where: Target, run: str, begins: str, following: Following, **more: str) -> int:
-    url = where.cluster.run_url(run)
     if following.as_json:
-        print_json({"run": run, "url": url, **more})
+        print_json({"run": run, "url": where.cluster.run_url(run), **more})
     else:
-        say(f"{begins}: {url}")
+        say(f"{begins}: {where.cluster.page_of(run)}")
         say(f"Follow it: edgeline kubeflow watch {run}")
     return 0
 
 
 def _run_name(where: Target) -> str:
-    return f"{where.workload.name} {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S}"
+    return f"{where.workload.name} {datetime.now(timezone.utc):%G-W%V, %Y-%m-%d %H:%M:%S}"
 
 
 def _names(where: Target, run: Any) -> list[str]:
@@ -113,7 +112,7 @@ def _watch(where: Target, run_id: str, names: list[str], following: Following) -
     cluster, began = where.cluster, time.monotonic()
     with Progress(console, "waiting for the cluster") as progress:
         progress.say(f"run {run_id}: {where.workload.name} on {cluster.host}", "bold")
-        progress.say(cluster.run_url(run_id))
+        progress.say(cluster.page_of(run_id))
         follower = Follower(cluster, run_id, progress.handle, patience)
         try:
             run = follower.follow(names)
@@ -157,4 +156,4 @@ def _last_lines(where: Target, run_id: str, outcome: Outcome, steps: list[Step])
     if outcome.do:
         yield f"  {outcome.do}", ""
     if outcome.exit_code:
-        yield f"Details: {where.cluster.run_url(run_id)}", ""
+        yield f"Details: {where.cluster.page_of(run_id)}", ""

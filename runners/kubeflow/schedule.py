@@ -34,7 +34,10 @@ def replace(where: Target, cron: Cron, package: Path | None, as_json: bool) -> i
             "Delete or rename it, or name another experiment: --set kubeflow.experiment=NAME",
         )
     version = upload(where, package)
-    trigger = {"cron_expression": cron.text, "description": f"{_MARK} from version {version.name}."}
+    trigger = {
+        "cron_expression": cron.text,
+        "description": f"{_MARK} from version {version.name}. {version.description}",
+    }
     made = cluster.schedule(version, name, experiment, where.settings.kubeflow, **trigger)
     # Asked after the new one is there: also those that a killed call or somebody else made meanwhile.
     old = [each for each in _ours(where, experiment) if each.recurring_run_id != made]
@@ -110,7 +113,7 @@ def delete(where: Target, as_json: bool) -> int:
             " going on.",
             "Kubernetes would end that run along with the recurring run, wherever it is.",
             f"Run the same command again when it has ended: `edgeline kubeflow watch {going[0]}`. Or"
-            f" terminate it on its page first: {where.cluster.run_url(going[0])}",
+            f" terminate it on its page first: {where.cluster.page_of(going[0])}",
         )
     gone = f"{where.workload.name} is no longer scheduled in the experiment {where.experiment}."
     return _tell(where, "deleted", ours[0].recurring_run_id, [gone], as_json)

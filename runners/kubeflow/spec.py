@@ -4,6 +4,7 @@ Works on the pipeline spec as nested dictionaries, with the names that its JSON 
 are written in the fields that every KFP 2 backend reads.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
@@ -11,31 +12,50 @@ from typing import Any
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount_path, split_claim
 from records.steps import STEPS, StepInfo, helped, helper, task_of
 from release.signing import KEY_VARIABLE
+from runners.kubeflow.parameters import FIRST, PARAMETERS, defaults, of_step, take_apart
+from runners.kubeflow.pod.pages import CONFUSION, METRICS, PAGE
 
-PAGE, METRICS, CONFUSION = "page", "metrics", "confusion"
 _UI_TYPES = {PAGE: "system.HTML", METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
 # A cluster can count a step as done whose pod was lost. So what the gate lets begin also needs its output,
 # which it leaves only when it ended well.
 _GATE, _GATE_OUTPUT, _ADMISSION = "DataGate", "accepted_data", "gate"
-# Parameters that only a pod knows. A backend from KFP 2.5 on fills in the first itself, our entry the others.
-RUN_ID = "{{$.pipeline_job_uuid}}"
-CODE_OF_IMAGE, LOCK_OF_IMAGE = "code-of-the-image", "lock-of-the-image"
+_KINDS: Mapping[type, str] = {dict: "STRUCT", list: "LIST"}
+# The longest description that a backend promises to keep.
+_MOST_CHARACTERS = 1024
 
 Spec = dict[str, Any]
 
 
 def finish(
-    spec: Spec, settings: KubeflowSettings, pods: Mapping[str, int], meeting: str
+    spec: Spec,
+    settings: KubeflowSettings,
+    recorded: Mapping[str, Any],
+    pods: Mapping[str, int],
+    meeting: str,
+    description: str,
 ) -> tuple[Spec, Spec]:
     """Completes, in place, the pipeline spec that TFX compiled.
 
-    Some steps have several `pods` each, which find one another in the folder `meeting`.
+    `recorded` are the settings of a run by default. Some steps have several `pods` each, which find one
+    another in the folder `meeting`.
 
     Returns it, and the document that goes beside it for Kubernetes; the latter empty where nothing is set.
     """
     executors = spec["deploymentSpec"]["executors"]
     platform = {}
     spec["defaultPipelineRoot"] = settings.pipeline_root
+    spec["pipelineInfo"]["description"] = description[:_MOST_CHARACTERS]
+    spec["root"]["inputDefinitions"] = {
+        "parameters": {
+            name: {
+                "parameterType": PARAMETERS[name].kind,
+                "defaultValue": value,
+                "description": f"{PARAMETERS[name].setting}: {PARAMETERS[name].description}",
+                "isOptional": True,
+            }
+            for name, value in defaults(recorded).items()
+        }
+    }
     for step, count in pods.items():
         _add_helpers(spec, step, count, meeting)
     for name, task in spec["root"]["dag"]["tasks"].items():
@@ -55,7 +75,10 @@ def finish(
                 "backoffFactor": 2.0,
                 "backoffMaxDuration": "3600s",
             }
-        executors[label]["container"]["command"] += ["--step", name]
+        command = executors[label]["container"]["command"]
+        command += ["--step", name, *_set_parameters(step, task, component)]
+        if step == FIRST:
+            command += ["--settings", json.dumps(recorded)]
         _complete_container(step, executors[label]["container"], settings)
         if config := _kubernetes_config(step, settings):
             platform[label] = config
@@ -87,6 +110,26 @@ def _add_ui_outputs(component: Spec, info: StepInfo) -> None:
         artifacts = component.setdefault("outputDefinitions", {}).setdefault("artifacts", {})
         assert shown not in artifacts, f"{shown} is an output of the step's own"
         artifacts[shown] = {"artifactType": {"schemaTitle": _UI_TYPES[shown], "schemaVersion": "0.0.1"}}
+
+
+def _set_parameters(step: str, task: Spec, component: Spec) -> list[str]:
+    """Has a step get its parameters as a UI shows them; returns options of the entry for the others."""
+    given = task.get("inputs", {}).get("parameters", {})
+    shown, unshown = take_apart(
+        step, {name: each["runtimeValue"]["constant"] for name, each in given.items()}
+    )
+    if given:
+        declared = component["inputDefinitions"]["parameters"]
+        kinds = {n: _KINDS.get(type(v), declared[n]["parameterType"]) for n, v in shown.items()}
+        kinds |= {name: PARAMETERS[name].kind for name in of_step(step)}
+        component["inputDefinitions"]["parameters"] = {
+            n: {"parameterType": kind} for n, kind in kinds.items()
+        }
+        task["inputs"]["parameters"] = {
+            **{name: {"runtimeValue": {"constant": value}} for name, value in shown.items()},
+            **{name: {"componentInputParameter": name} for name in of_step(step)},
+        }
+    return ["--unshown", json.dumps(unshown)] if unshown else []
 
 
 def _need_gate(task: Spec, component: Spec, components: Spec) -> None:

@@ -4,11 +4,11 @@ import hashlib
 import os
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
+from journal import who
 from runners.kubeflow.access import connect
 from runners.kubeflow.client import Cluster, Version
 from runners.shared.run_options import NamedSettings
@@ -44,7 +44,7 @@ def target(named: NamedSettings, host: str | None) -> Target:
 
 
 def upload(target: Target, package: Path | None) -> Version:
-    """Compiles the DAG, or takes the YAML that `edgeline kubeflow compile` wrote; uploads a new version.
+    """Compiles the DAG, or takes what `edgeline kubeflow compile` wrote; uploads it, unless it is there.
 
     Raises:
         EdgelineError: It does not compile, the file is none of ours, or the server refuses it.
@@ -56,20 +56,29 @@ def upload(target: Target, package: Path | None) -> Version:
             note("Compiling the DAG, which takes about half a minute.")
             package = compile_pipeline(target.workload, target.settings, Path(folder, "pipeline.yaml")).path
         content = package.read_bytes()
-        # The time sorts versions, the digest says which are the same.
-        name = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{hashlib.sha256(content).hexdigest()[:8]}"
-        return target.cluster.upload(package, _pipeline_name(package, content), name)
+        about = _about(package, content)
+        # Twelve digits tell the versions of a pipeline apart.
+        digest = hashlib.sha256(content).hexdigest()[:12]
+        description = f"{about.get('description', '')} By {who()}.".strip()
+        return target.cluster.upload(package, about["name"], digest, description, about["parameters"])
 
 
-def _pipeline_name(path: Path, content: bytes) -> str:
+def _about(path: Path, content: bytes) -> dict[str, Any]:
+    """What a compiled pipeline says of itself, with the values that its parameters have by default."""
     import yaml
 
     try:
         document: Any = next(yaml.load_all(content, getattr(yaml, "CSafeLoader", yaml.SafeLoader)), None)
-        return str(document["pipelineInfo"]["name"])
-    except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
+        parameters = document["root"].get("inputDefinitions", {}).get("parameters", {})
+        values = {name: each["defaultValue"] for name, each in parameters.items()}
+        return {
+            **document["pipelineInfo"],
+            "name": str(document["pipelineInfo"]["name"]),
+            "parameters": values,
+        }
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{path} is no compiled pipeline.",
-            "It has no name in pipelineInfo.",
+            "It has no name in pipelineInfo, or no root.",
             "Write one with `edgeline kubeflow compile -o FILE`.",
         ) from error

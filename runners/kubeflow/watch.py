@@ -148,7 +148,7 @@ class Follower:
             trouble.found,
             f"{trouble.why} Nothing was pushed by this run so far, which waits on the cluster.",
             f"{trouble.do} The run then goes on by itself, unless you terminate it on its page:"
-            f" {self.cluster.run_url(self.run)}\n{self.again}",
+            f" {self.cluster.page_of(self.run)}\n{self.again}",
         )
 
     def _warn(self, key: object, text: str) -> None:

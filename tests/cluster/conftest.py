@@ -52,8 +52,8 @@ def kubectl(*arguments: str, manifest: object = None, check: bool = True) -> str
 
 
 def run_id(ended: Ended) -> str:
-    """The id of the last run in the URLs that a command printed."""
-    found = re.findall(r"runs/details/([0-9a-f-]{36})", ended.stdout + ended.stderr)
+    """The id of the last run that a command printed: in a link where it has the UI, else in words."""
+    found = re.findall(r"[Rr]uns?(?:/details/| )([0-9a-f-]{36})", ended.stdout + ended.stderr)
     assert found, ended.stdout + ended.stderr
     return str(found[-1])
 

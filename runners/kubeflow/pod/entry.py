@@ -1,12 +1,14 @@
 """What the container of each step runs on Kubeflow, in front of TFX's own runner.
 
 `python -m runners.kubeflow.pod.entry --records PLACE --module M --source M --step STEP`, for one of
-several pods of a step `--meeting FOLDER --pods N --pod I`, with settings of alerts `--alerts JSON`, and then
-what TFX gives its runner. The last two lines of the log say how the step ended: as JSON for those who follow
-the run (see `records/outcome.py`), and last, where a person looks first, the same as a sentence.
+several pods of a step `--meeting FOLDER --pods N --pod I`, with settings of alerts `--alerts JSON`, with
+what no UI shows of its parameters `--unshown JSON`, for the first step with all settings `--settings JSON`,
+and then what TFX gives its runner. The last two lines of the log say how the step ended: as JSON for those
+who follow the run (see `records/outcome.py`), and last, where a person looks first, the same as a sentence.
 """
 
 import argparse
+import importlib.util
 import json
 import logging
 import os
@@ -25,17 +27,18 @@ from types import SimpleNamespace
 from typing import Any
 
 from components.light_tfx import import_light_tfx, stand_ins
-from errors import EdgelineError
+from errors import EdgelineError, UsageError
 from records.outcome import Outcome
 from records.push import PUSH
 from records.run import Problem
 from records.steps import RELEASE_GATE, STEPS, helped
+from runners.kubeflow import parameters
+from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.kubeflow.pod import handover, pages
 from runners.kubeflow.pod.handover import Json, Locations
 from runners.kubeflow.pod.meeting import meet
 from runners.kubeflow.pod.record import leave_end, tell_of_end
 from runners.kubeflow.pod.stop import end_when_told_to
-from runners.kubeflow.spec import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
 from runners.shared.failures import chain, describe
@@ -47,6 +50,8 @@ _UNUSED: Mapping[str, Mapping[str, Any]] = {
     "tfx.components.evaluator.executor": {"Executor": type("Executor", (), {})},
     "tfx.types.standard_component_specs": {"BLESSING_KEY": "blessing"},
 }
+# Steps that run no pipeline of Beam, which takes as long to import as all the rest.
+WITHOUT_BEAM = ("ImportSchemaGen", "DataGate", "ProductionModel", "Pusher", "RunReport", "ReleaseGate")
 # By step that can have several pods: where each finds what these are, and what TFX's runner has it put out.
 _SHARED = {
     "Trainer": ("TF_CONFIG", {"model": "tfx.Model", "model_run": "tfx.ModelRun"}),
@@ -82,7 +87,8 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
             logging.getLogger("edgeline.kubeflow").exception("%s failed", options.step)
             event["do"] = "Read the log above."
         outcome = Outcome.of_error(event["exit_code"], event["found"], event["do"], options.step)
-        if outcome.outcome == "failed":
+        # What was asked for wrongly is no better the second time.
+        if outcome.outcome == "failed" and outcome.exit_code != UsageError.exit_code:
             again = f"`edgeline kubeflow retry {run or 'RUN'}` goes on from this step."
             outcome = replace(outcome, do=f"{outcome.do} {again}")
         problem = Problem(event["found"], event["why"], outcome.do)
@@ -113,6 +119,8 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     for name in (*required, "json_serialized_invocation_args"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
+    parser.add_argument("--unshown", default="{}")
+    parser.add_argument("--settings")
     parser.add_argument("--alerts")
     parser.add_argument("--meeting")
     parser.add_argument("--pods", type=int)
@@ -123,18 +131,21 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
 def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, locations: Locations) -> None:
     started, clock = datetime.now(timezone.utc), time.monotonic()
     foreign = handover.take_foreign_outputs(executor_input)
-    fillings = {
-        RUN_ID: run,
-        CODE_OF_IMAGE: digest(step_files(options.module, options.source)),
-        LOCK_OF_IMAGE: inputs.lock_digest(),
-    }
-    inputs_spec = json.loads(options.json_serialized_inputs_spec_args)
-    handover.prepare(executor_input, inputs_spec, locations, fillings)
+    fillings = {RUN_ID: run}
+    if CODE_OF_IMAGE in options.unshown:
+        fillings[CODE_OF_IMAGE] = digest(step_files(options.module, options.source))
+        fillings[LOCK_OF_IMAGE] = inputs.lock_digest()
+    given = executor_input.setdefault("inputs", {}).get("parameterValues", {})
+    if options.settings:
+        parameters.check(json.loads(options.settings), given)
+    together = parameters.put_together(helped(options.step), given, options.unshown, fillings)
+    executor_input["inputs"]["parameterValues"] = together
+    handover.prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), locations)
 
     # Only here, so that a step whose input is wrong says so at once.
     load(options.module)  # First: one that imports all of TFX needs all of it.
-    import_light_tfx()
-    with stand_ins(_UNUSED):
+    import_light_tfx(beam=options.step not in WITHOUT_BEAM)
+    with stand_ins(_UNUSED), _kfp_of_messages_alone():
         from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
     kubeflow_v2_run_executor.fileio = _FILES
 
@@ -171,6 +182,15 @@ def _joined(options: Namespace, run: str, executor_input: Json) -> Iterator[None
     finally:
         if options.pod == 0:
             shutil.rmtree(meeting, ignore_errors=True)
+
+
+@contextmanager
+def _kfp_of_messages_alone() -> Iterator[None]:
+    """Meanwhile kfp has the messages that TFX's runner reads, and not its client, nor that of Kubernetes."""
+    spec = importlib.util.find_spec("kfp")
+    assert spec is not None
+    with stand_ins({"kfp": {"__path__": spec.submodule_search_locations}}):
+        yield
 
 
 def _say(*lines: str) -> None:

@@ -8,7 +8,6 @@ The open-source driver and launcher differ from what TFX was written for, and fr
 - Outputs come that no TFX component has: what the UI shows, and the launcher's own log. So does an input that
   only holds a step back (see `kubeflow/spec.py`).
 - Input artifacts have properties of the store itself, and lists are wrapped.
-- Before KFP 2.5 the placeholder for the run's id is handed on as it is.
 
 Where a backend hands over what TFX expects, nothing is changed. All functions take the executor input or
 output as the nested dictionaries of its JSON.
@@ -90,13 +89,10 @@ def take_foreign_outputs(executor_input: Json) -> dict[str, Json]:
     return foreign
 
 
-def prepare(
-    executor_input: Json, inputs_spec: Mapping[str, Any], locations: Locations, fillings: Mapping[str, str]
-) -> None:
-    """Changes an executor input, its foreign outputs taken, so that TFX's runner can read it.
+def prepare(executor_input: Json, inputs_spec: Mapping[str, Any], locations: Locations) -> None:
+    """Changes an executor input, its foreign outputs taken, so that TFX's runner can read its artifacts.
 
-    `inputs_spec` has the component's input definitions, which have the type of each input; `fillings` what
-    stands for each placeholder in the parameters.
+    `inputs_spec` has the component's input definitions, which have the type of each input.
     """
     declared = inputs_spec.get("artifacts", {})
     inputs, outputs = executor_input.get("inputs", {}), executor_input.get("outputs", {})
@@ -118,10 +114,6 @@ def prepare(
             artifact["name"] = artifact["uri"]
         names.add(artifact["name"])
         artifact["uri"] = locations.local(artifact["uri"])
-    values = inputs.get("parameterValues", {})
-    for key in (key for key, value in values.items() if isinstance(value, str)):
-        for placeholder, filling in fillings.items():
-            values[key] = values[key].replace(placeholder, filling)
 
 
 def hand_back(executor_output: Json, locations: Locations, stamps: Mapping[str, Any]) -> None:

@@ -6,16 +6,18 @@ A page that cannot be made is no reason to lose a step that did its work.
 import html
 import logging
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from records.steps import STEPS
 from runners.kubeflow.pod.handover import Json, Locations, artifacts
-from runners.kubeflow.spec import CONFUSION, METRICS, PAGE
 
 if TYPE_CHECKING:
     from report.sources import Sources
 
+# The outputs that a UI shows.
+PAGE, METRICS, CONFUSION = "page", "metrics", "confusion"
 _log = logging.getLogger("edgeline.kubeflow")
 
 
@@ -32,7 +34,7 @@ def show(
         page = Path(locations.local(wanted[PAGE]["uri"]))
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(_page(step, executor_input), encoding="utf-8")
-        shown[PAGE] = {"display_name": STEPS[step].page}
+        shown[PAGE] = {"display_name": _named(STEPS[step].page, step)}
     for name, figures in ((METRICS, _metrics), (CONFUSION, _confusion)):
         if name in wanted:
             try:
@@ -57,10 +59,16 @@ def _page(step: str, executor_input: Json) -> str:
         return f"<!doctype html><p>{step} ended well. Its page could not be made: {reason}</p>\n"
 
 
+def _named(title: str, step: str) -> str:
+    """A title, of what is there once a run with the ISO week: the cluster names what a schedule starts."""
+    return f"{title}, {datetime.now(timezone.utc):%G-W%V}" if step == "RunReport" else title
+
+
 def _metrics(step: str, executor_input: Json) -> Json:
     from report.steps import step_metrics
 
-    return {"display_name": f"Figures of {step}", **step_metrics(step, _sources(step, executor_input))}
+    name = _named(f"Figures of {step}", step)
+    return {"display_name": name, **step_metrics(step, _sources(step, executor_input))}
 
 
 def _confusion(step: str, executor_input: Json) -> Json:

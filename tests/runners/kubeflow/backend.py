@@ -9,7 +9,7 @@ import contextlib
 import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,6 @@ import yaml
 
 from records.steps import step_of
 from runners.kubeflow.pod import entry as kubeflow_entry
-from runners.kubeflow.spec import RUN_ID
 
 Version = Literal["2.0.5", "2.17"]
 OBJECT_STORE = "minio://mlpipeline/v2"
@@ -46,12 +45,14 @@ class Backend:
         folder: Holds the object store, the claims and the file systems of the pods.
         run: The id of the run.
         version: Whose way to hand over is followed.
+        parameters: What the run was given for parameters of the pipeline.
     """
 
     pipeline: Path
     folder: Path
     run: str
     version: Version = "2.0.5"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     ended: dict[str, Ended] = field(default_factory=dict)
     outputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
@@ -115,8 +116,7 @@ class Backend:
         given = self.tasks[step].get("inputs", {})
         inputs: dict[str, Any] = {}
         if parameters := given.get("parameters"):
-            values = {name: spec["runtimeValue"]["constant"] for name, spec in parameters.items()}
-            inputs["parameterValues"] = {name: self._value(step, value) for name, value in values.items()}
+            inputs["parameterValues"] = {name: self._value(step, spec) for name, spec in parameters.items()}
         if wired := given.get("artifacts"):
             inputs["artifacts"] = {
                 name: {"artifacts": [self._input(**spec["taskOutputArtifact"])]}
@@ -143,14 +143,19 @@ class Backend:
         label = self.spec["components"][step]["executorLabel"]
         return self.spec["deploymentSpec"]["executors"][label]["container"]
 
-    def _value(self, step: str, value: Any) -> Any:
+    def _value(self, step: str, given: dict[str, Any]) -> Any:
         """A parameter; where the step mounts a claim, its path becomes that of the folder for the claim."""
-        if value == RUN_ID and self.version == "2.17":
-            return self.run
-        if isinstance(value, str):
-            for mount in self.mounts.get(self.spec["components"][step]["executorLabel"], ()):
-                value = value.replace(mount["mountPath"], str(self.folder / "claims" / mount["constant"]))
-        return value
+        if "componentInputParameter" in given:
+            name = given["componentInputParameter"]
+            default = self.spec["root"]["inputDefinitions"]["parameters"][name]["defaultValue"]
+            value = self.parameters.get(name, default)
+        else:
+            value = given["runtimeValue"]["constant"]
+        text = json.dumps(value, sort_keys=True)
+        for mount in self.mounts.get(self.spec["components"][step]["executorLabel"], ()):
+            text = text.replace(mount["mountPath"], str(self.folder / "claims" / mount["constant"]))
+        # All numbers are floats there, and those that are whole are written without a point.
+        return json.loads(text, parse_float=_without_point)
 
     def _input(self, producerTask: str, outputArtifactKey: str) -> dict[str, Any]:
         """An artifact as it comes out of ML Metadata."""
@@ -201,6 +206,10 @@ class Backend:
             elif local.is_file():
                 shutil.copyfile(local, stored)
             self.outputs[step, name] = artifact
+
+
+def _without_point(number: str) -> float:
+    return int(float(number)) if float(number).is_integer() else float(number)
 
 
 def _local(uri: str, pod: Path) -> Path:

@@ -42,13 +42,18 @@ class Terminal:
         self.write_package()
         self.write_settings()
 
-    def write_package(self, name: str = "shelf") -> None:
+    def write_package(self, name: str = "shelf", epochs: int = 16) -> None:
         """A pipeline of five steps, one behind the other, with the document of the platform."""
+        parameters = {"epochs": {"defaultValue": epochs}, "window": {"defaultValue": 8}}
         tasks = {
             step: {"taskInfo": {"name": step}, "dependentTasks": [before] if before else []}
             for before, step in zip((None, *STEPS), STEPS, strict=False)
         }
-        spec = {"pipelineInfo": {"name": name}, "root": {"dag": {"tasks": tasks}}, "schemaVersion": "2.1.0"}
+        spec = {
+            "pipelineInfo": {"name": name, "description": f"{name} in the image edgeline:1."},
+            "root": {"dag": {"tasks": tasks}, "inputDefinitions": {"parameters": parameters}},
+            "schemaVersion": "2.1.0",
+        }
         platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}
         self.package.write_text(yaml.safe_dump_all([spec, platform]))
 

@@ -84,6 +84,7 @@ class Server:
         self.headers: list[Mapping[str, str]] = []
         self.has_old_api = True
         self.multi_user = False
+        self.is_ui = True
         self.clock = datetime(2026, 10, 5, 3, 0, 0, tzinfo=timezone.utc)
         self._faults: list[tuple[str, Callable[[Answer], None], list[int]]] = []
         self.url = ""
@@ -193,14 +194,22 @@ class Answer(BaseHTTPRequestHandler):
         found = list(things.values())
         if self.query.get("filter"):
             [predicate] = json.loads(self.query["filter"])["predicates"]
-            assert predicate["key"] == "display_name" and predicate["operation"] in (1, "EQUALS")
-            found = [thing for thing in found if thing["display_name"] == predicate["stringValue"]]
+            assert predicate["key"] == "display_name"
+            wanted = predicate["stringValue"]
+            if predicate["operation"] == "IS_SUBSTRING":
+                return [thing for thing in found if wanted in thing["display_name"]]
+            assert predicate["operation"] in (1, "EQUALS")
+            found = [thing for thing in found if thing["display_name"] == wanted]
         return found
 
     # Each of these answers one endpoint.
 
     def healthz(self) -> None:
-        self.send(200, {"commit_sha": "unknown", "tag_name": "2.0.5", "multi_user": self.state.multi_user})
+        health = {"commit_sha": "unknown", "tag_name": "2.0.5", "multi_user": self.state.multi_user}
+        if self.state.is_ui:
+            known = {"apiServerReady": True, "apiServerTagName": "2.0.5", "frontendTagName": "2.0.5"}
+            health = {**known, "multi_user": self.state.multi_user}
+        self.send(200, health)
 
     def list_experiments(self) -> None:
         found = self.filtered(self.state.experiments)
@@ -244,11 +253,7 @@ class Answer(BaseHTTPRequestHandler):
             chain = f"Failed to create a pipeline due to server error: Already exist error: {inner}"
             self.refuse(409, 6, chain, inner)
             return
-        made = {
-            "pipeline_id": str(uuid.uuid4()),
-            "display_name": name,
-            "created_at": self.state.now(),
-        }
+        made = {**self.body, "pipeline_id": str(uuid.uuid4()), "created_at": self.state.now()}
         self.state.pipelines[made["pipeline_id"]] = made
         self.send(200, made)
 
@@ -276,11 +281,18 @@ class Answer(BaseHTTPRequestHandler):
             "pipeline_id": pipeline,
             "pipeline_version_id": str(uuid.uuid4()),
             "display_name": name,
+            "description": self.query.get("description", ""),
             "created_at": self.state.now(),
             "pipeline_spec": {"pipeline_spec": spec, "platform_spec": platform[0]} if platform else spec,
         }
         self.state.versions[made["pipeline_version_id"]] = made
         self.send(200, made)
+
+    def list_versions(self, pipeline: str) -> None:
+        assert self.query["sort_by"] == "created_at desc"
+        own = {key: each for key, each in self.state.versions.items() if each["pipeline_id"] == pipeline}
+        found = self.filtered(own)[::-1]
+        self.send(200, {"pipeline_versions": found, "total_size": len(found)} if found else {})
 
     def get_version(self, _: str, identity: str) -> None:
         self._get(self.state.versions, identity, "PipelineVersion")
@@ -416,6 +428,7 @@ ROUTES = [
     ("GET", f"{_V2}/pipelines", Answer.list_pipelines),
     ("POST", f"{_V2}/pipelines", Answer.make_pipeline),
     ("POST", f"{_V2}/pipelines/upload_version", Answer.upload_version),
+    ("GET", f"{_V2}/pipelines/{_ID}/versions", Answer.list_versions),
     ("GET", f"{_V2}/pipelines/{_ID}/versions/{_ID}", Answer.get_version),
     ("POST", f"{_V2}/runs", Answer.make_run),
     ("GET", f"{_V2}/runs", Answer.list_runs),

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from errors import EdgelineError, UsageError
 from pipeline.kubeflow_settings import KubeflowSettings
 from runners.kubeflow import access as kubeflow_access
+from runners.kubeflow import client as kubeflow_client
 from runners.kubeflow.access import connect, find_host
 from runners.kubeflow.errors import message
 from tests.runners.kubeflow.commands_run import Terminal
@@ -18,6 +20,16 @@ from tests.runners.kubeflow.server import GO_STACK, hang, hang_up, status
 
 ROOT = Path(__file__).resolve().parents[3]
 LOGIN = "<!doctype html><title>Sign in</title>" + "<p>x</p>" * 500
+
+
+def test_links_are_to_the_ui_where_that_is_known_and_else_it_is_said_how_to_get_them(server, edgeline):
+    assert f": {server.url}/#/runs/details/" in edgeline("submit").out
+    server.is_ui = False  # The API's own port, which answers 404 to every page.
+    alone = edgeline("submit")
+    assert alone.code == 0 and "#/runs" not in alone.out and "KF_PIPELINES_UI_ENDPOINT" in alone.out
+    assert edgeline("submit", "--json").json["url"] is None
+    unknown = edgeline("watch", "nope")
+    assert unknown.code == 2 and "#/runs" not in unknown.err and "KF_PIPELINES_UI_ENDPOINT" in unknown.err
 
 
 def test_the_server_is_asked_once_whether_it_is_there(server):
@@ -133,12 +145,27 @@ def test_an_experiment_that_somebody_else_makes_at_the_same_time_is_taken(server
 def test_a_pipeline_that_somebody_else_makes_at_the_same_time_is_taken(server, tmp_path):
     cluster = connect(KubeflowSettings(), server.url, {})
     package = Terminal(server, tmp_path, None).package
-    theirs = cluster.upload(package, "shelf", "v1")
+    theirs = cluster.upload(package, "shelf", "c0de", "", {})
     server.break_(r"GET .*/pipelines$", status(200, {}), times=1)
-    ours = cluster.upload(package, "shelf", "v1")
-    assert ours.pipeline_id == theirs.pipeline_id
-    # The name of the version was taken too.
-    assert (theirs.name, ours.name) == ("v1", "v1-2") and ours.id != theirs.id
+    ours = cluster.upload(package, "shelf", "0ther", "", {})
+    assert ours.pipeline_id == theirs.pipeline_id and ours.id != theirs.id
+
+
+def test_a_version_that_somebody_else_uploads_at_the_same_time_is_taken(server, tmp_path, monkeypatch):
+    class Clock(datetime):
+        """Both upload in the same second."""
+
+        @classmethod
+        def now(cls, zone):
+            return datetime(2026, 10, 5, tzinfo=zone)
+
+    monkeypatch.setattr(kubeflow_client, "datetime", Clock)
+    cluster = connect(KubeflowSettings(), server.url, {})
+    package = Terminal(server, tmp_path, None).package
+    theirs = cluster.upload(package, "shelf", "c0de", "", {})
+    server.break_(r"GET .*/versions$", status(200, {}), times=1)
+    assert cluster.upload(package, "shelf", "c0de", "", {}) == theirs
+    assert theirs.name == "20261005-000000-c0de" and server.asked(r"POST .*/upload_version$") == 2
 
 
 def test_two_pipelines_of_one_name_are_told(server, edgeline):

@@ -193,8 +193,8 @@ def test_every_step_runs_our_entry_in_the_image_under_its_own_name(spec):
         assert container["image"] == "registry.example/edgeline:7"
         entry = ["python", "-m", "runners.kubeflow.pod.entry"]
         told = ["--records", "/mnt/releases/push/runs/shelf"]
-        told += ["--module", "trainer_module.photos", "--source", "data.photos.source"]
-        assert container["command"] == [*entry, *told, "--step", step]
+        told += ["--module", "trainer_module.photos", "--source", "data.photos.source", "--step", step]
+        assert container["command"][: len(entry + told)] == entry + told
         assert "--json_serialized_inputs_spec_args" in container["args"]
 
 
@@ -301,6 +301,70 @@ def test_artifacts_keep_the_types_of_tfx_and_our_own(spec):
     assert all(kind.startswith(("tfx.", "components.")) for kind in titles.values())
 
 
+def test_a_ui_shows_values_and_no_texts_of_json_no_marks_and_nothing_that_is_empty(spec, tasks):
+    kinds = {dict: "STRUCT", list: "LIST", str: "STRING", float: "NUMBER_INTEGER"}
+
+    def texts(value):
+        if isinstance(value, (dict, list)):
+            return [
+                text
+                for each in (value.values() if isinstance(value, dict) else value)
+                for text in texts(each)
+            ]
+        return [value]
+
+    for step, task in tasks.items():
+        declared = spec["components"][step].get("inputDefinitions", {}).get("parameters", {})
+        given = task.get("inputs", {}).get("parameters", {})
+        assert set(given) == set(declared)
+        for name, each in given.items():
+            if "runtimeValue" in each:
+                constant = each["runtimeValue"]["constant"]
+                assert declared[name]["parameterType"] == kinds[type(constant)] and constant != ""
+                shown = [text for text in texts(constant) if isinstance(text, str)]
+                assert not [
+                    text for text in shown if text.startswith('{"') or "-of-the-" in text or "{{" in text
+                ]
+
+
+def test_what_a_person_turns_are_parameters_of_the_run_with_the_settings_by_default(spec, tasks):
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    trainer = settings().trainer
+    assert {name: each["defaultValue"] for name, each in parameters.items()} == {
+        "epochs": trainer.epochs,
+        "learning_rate": trainer.learning_rate,
+        "seed": settings().seed,
+        "window": settings().data.window,
+    }
+    assert parameters["window"]["description"] == "data.window: How many of the newest spans are read."
+    getting = {
+        step: {
+            n
+            for n, e in task.get("inputs", {}).get("parameters", {}).items()
+            if "componentInputParameter" in e
+        }
+        for step, task in tasks.items()
+    }
+    training = {"epochs", "learning_rate", "seed"}
+    assert {step: names for step, names in getting.items() if names} == {
+        # All of them, since it is the first and checks them.
+        "ExampleGen": set(parameters),
+        "DataGate": set(parameters),
+        "RunReport": set(parameters),
+        "Tuner": training,
+        "Trainer": training,
+    }
+    command = containers(spec)["ExampleGen"]["command"]
+    assert json.loads(command[command.index("--settings") + 1]) == settings().recorded()
+
+
+def test_a_pipeline_says_its_image_and_the_settings_that_its_workload_does_not_have(spec):
+    assert spec["pipelineInfo"]["description"] == (
+        "shelf in the image registry.example/edgeline:7; settings other than the workload's are"
+        " tune.max_trials=2, tune.space.trainer.learning_rate.choices=[0.001, 0.01]."
+    )
+
+
 def test_the_text_of_the_schema_is_in_it_and_no_path_of_this_machine(text, tasks):
     workload = find_workload("shelf")
     (constant,) = (
@@ -362,7 +426,7 @@ def test_sensors_and_texts_compile_to_the_same_steps_of_their_own_code(tmp_path,
         assert given[given.index("--module") + 1] == module
         assert given[given.index("--source") + 1] == source
     parameters = compiled["root"]["dag"]["tasks"]["ExampleGen"]["inputs"]["parameters"]
-    columns = json.loads(parameters["workload"]["runtimeValue"]["constant"])
+    columns = parameters["workload"]["runtimeValue"]["constant"]
     assert tuple(columns["labels"]) == workload.labels
 
 

@@ -31,7 +31,7 @@ PLATFORM = (
 # One that has to be the best.
 SEARCH = ("tune.max_trials=1", "tune.space.trainer.learning_rate=[0.002]")
 # Always answers `damaged`, which is right for a tenth of the photos.
-USELESS = ("trainer.class_weights={damaged: 1000.0}", "trainer.epochs=1", "trainer.batch_size=4")
+USELESS = ("trainer.class_weights={damaged: 1000.0}", "trainer.batch_size=4")
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Cluster:
             self.data, weeks=weeks, per_week=120, seed=20, faults=rates, workers=os.cpu_count() or 1
         )
 
-    def run(self, name: str, *settings: str, version: str = "2.0.5") -> Backend:
+    def run(self, name: str, *settings: str, version: str = "2.0.5", **parameters: float) -> Backend:
         workload = with_features(find_workload("shelf"))
         pipeline = self.folder / f"{name}.yaml"
         compile_pipeline(workload, load(workload.settings, None, [*SMALL, *PLATFORM, *settings]), pipeline)
-        run = Backend(pipeline, self.folder, name, version)
+        run = Backend(pipeline, self.folder, name, version, parameters)
         run.go_on()
         return run
 
@@ -132,7 +132,7 @@ def test_outputs_are_where_the_launcher_looks_and_say_how_long_their_step_took(f
 
 def test_a_worse_model_is_held_back_at_the_last_step_in_so_many_words(cluster, first):
     """On the newest backend known, so that both ways to hand over have seen every step."""
-    run = cluster.run("run-2", *USELESS, *SEARCH, version="2.17")
+    run = cluster.run("run-2", *USELESS, *SEARCH, version="2.17", epochs=1, seed=21)
     assert set(said(run)) == {"ReleaseGate"}
     gate = run.ended["ReleaseGate"]
     assert gate.code == 3
@@ -140,6 +140,9 @@ def test_a_worse_model_is_held_back_at_the_last_step_in_so_many_words(cluster, f
     assert "below the model in production" in gate.sentence
     assert "Traceback" not in gate.log
     assert run.outputs["RunReport", "metrics"]["metadata"]["held_back"] == 1
+    facts = records.read(cluster.push / "runs" / "shelf" / "run-2")
+    assert (facts.about.settings["trainer.epochs"], facts.about.settings["seed"]) == ("1", "21")
+    assert len(facts.training.epochs) == 1
     assert store.current(cluster.push, "shelf").version == 1
 
 
@@ -152,6 +155,14 @@ def test_a_bad_week_ends_at_its_gate_before_anything_is_trained(cluster, first):
     assert run.outputs["DataValidator", "metrics"]["metadata"]["passed"] == 0
     assert not {"Transform", "Trainer", "Pusher"} & set(run.ended)
     assert store.current(cluster.push, "shelf").version == 1
+
+
+def test_a_parameter_that_no_setting_allows_ends_the_first_step_in_so_many_words(first):
+    wrong = Backend(first.pipeline, first.folder, "run-4", "2.17", {"epochs": 0})
+    ended = wrong.run_step("ExampleGen")
+    assert ended.code == 2
+    assert ended.sentence.startswith("Failed: One setting is wrong: trainer.epochs: 0 is not a whole number")
+    assert "Start another run, with other parameters" in ended.log and "kubeflow retry" not in ended.log
 
 
 def test_the_same_settings_give_the_same_bytes_in_every_process(tmp_path):

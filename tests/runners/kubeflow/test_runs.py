@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from journal import who
 from pipeline.kubeflow_settings import KubeflowSettings
 from records.outcome import Outcome
 from runners.kubeflow import watch as kubeflow_watch
@@ -58,18 +59,33 @@ def test_submit_uploads_starts_a_run_and_prints_its_page(server, edgeline):
     assert server.experiments[run["experiment_id"]]["display_name"] == "weekly"
     assert run["runtime_config"]["pipeline_root"] == ROOT
     assert run["service_account"] == "edgeline"
-    assert run["display_name"].startswith("shelf ")
+    # With its ISO week.
+    assert re.fullmatch(r"shelf \d{4}-W\d\d, [\d-]{10} [\d:]{8}", run["display_name"])
 
 
-def test_submitting_again_makes_a_new_version_in_the_same_pipeline_and_experiment(server, edgeline):
-    assert edgeline("submit").code == 0
-    again = edgeline("submit", "--json")
-    assert (len(server.pipelines), len(server.experiments)) == (1, 1)
-    names = [version["display_name"] for version in server.versions.values()]
-    assert len(set(names)) == 2 and again.json["pipeline_version"] == names[-1]
-    for name in names:
-        # When, and of what: the same pipeline has the same digest.
-        assert re.fullmatch(rf"\d{{8}}-\d{{6}}-{names[0][16:24]}(-2)?", name)
+def test_pipeline_version_and_run_say_what_they_are_and_who_made_them(server, edgeline):
+    edgeline("submit")
+    [pipeline], [version], [run] = (
+        each.values() for each in (server.pipelines, server.versions, server.runs)
+    )
+    assert "workload shelf" in pipeline["description"]
+    assert version["description"] == run["description"] == f"shelf in the image edgeline:1. By {who()}."
+
+
+def test_a_run_shows_the_values_of_the_parameters_that_it_has_by_default(server, edgeline):
+    edgeline("submit")
+    [run] = server.runs.values()
+    assert run["runtime_config"]["parameters"] == {"epochs": 16, "window": 8}
+
+
+def test_the_same_pipeline_is_uploaded_once_and_another_one_is_a_version_of_it(server, edgeline):
+    first, again = (edgeline("submit", "--json").json["pipeline_version"] for _ in range(2))
+    assert first == again and len(server.versions) == 1 and len(server.runs) == 2
+    edgeline.write_package(epochs=17)
+    other = edgeline("submit", "--json").json["pipeline_version"]
+    assert (len(server.pipelines), len(server.experiments), len(server.versions)) == (1, 1, 2)
+    # When, and of what.
+    assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{12}", other) and other[16:] != first[16:]
 
 
 def test_the_user_interface_may_be_another_host(server, edgeline, monkeypatch):

@@ -1,30 +1,13 @@
 """`edgeline kubeflow schedule`: one recurring run, replaced in place, whatever happens on the way."""
 
 import itertools
-from datetime import datetime, timedelta
 
 import pytest
 
-from runners.kubeflow import target as kubeflow_target
 from tests.runners.kubeflow.commands_run import ROOT
 from tests.runners.kubeflow.server import done_but_hang_up, hang_up, status
 
 MONDAY, TUESDAY = "0 0 3 * * 1", "0 0 3 * * 2"
-
-
-@pytest.fixture
-def edgeline(edgeline, monkeypatch):
-    seconds = itertools.count()
-
-    class Clock(datetime):
-        """A second passes from one upload to the next; versions of one second need another name."""
-
-        @classmethod
-        def now(cls, zone):
-            return datetime(2026, 10, 5, tzinfo=zone) + timedelta(seconds=next(seconds))
-
-    monkeypatch.setattr(kubeflow_target, "datetime", Clock)
-    return edgeline
 
 
 def enabled(server):
@@ -54,13 +37,18 @@ def test_a_wrong_cron_is_refused_before_anything_is_sent(server, edgeline, cron)
     assert server.requests == []
 
 
-def test_scheduling_again_replaces_it_by_a_new_version(server, edgeline):
+def test_scheduling_again_replaces_it_with_the_same_version_unless_the_pipeline_is_another(server, edgeline):
     edgeline("schedule", "--cron", MONDAY)
     [old] = server.recurring
     ended = edgeline("schedule", "--cron", TUESDAY)
     assert ended.code == 0 and f"replaces what was scheduled before: '{MONDAY}'" in ended.out
     [made] = server.recurring.values()
     assert made["recurring_run_id"] != old and enabled(server) == [TUESDAY]
+    assert len(server.versions) == 1
+    edgeline.write_package(epochs=17)
+    assert edgeline("schedule", "--cron", TUESDAY).code == 0
+    [made] = server.recurring.values()
+    assert made["runtime_config"]["parameters"] == {"epochs": 17, "window": 8}
     assert len(server.versions) == 2 and len(server.pipelines) == 1
 
 

@@ -1,6 +1,5 @@
 """What a backend hands over, as the sources of KFP 2.0.5 and 2.17 have it, becomes what TFX reads."""
 
-import json
 from copy import deepcopy
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def old(step="Trainer", kind=EXAMPLES):
     )
     return {
         "inputs": {
-            "parameterValues": {"run": "{{$.pipeline_job_uuid}}", "count": 3.0},
+            "parameterValues": {"count": 3.0},
             "artifacts": {"examples": given},
         },
         "outputs": {
@@ -49,7 +48,6 @@ def new():
     made = old()
     given = made["inputs"]["artifacts"]["examples"]["artifacts"][0]
     given["metadata"]["store_session_info"] = "{}"
-    made["inputs"]["parameterValues"]["run"] = "0e7f"
     for name, listed in made["outputs"]["artifacts"].items():
         (output,) = listed["artifacts"]
         output["uri"] = output["uri"].replace(f"/{name}", f"/9b1c/{name}")
@@ -60,9 +58,8 @@ def new():
 
 
 def prepared(executor_input):
-    run = run_id(executor_input, "Trainer")
     take_foreign_outputs(executor_input)
-    prepare(executor_input, SPEC, LOCATIONS, {"{{$.pipeline_job_uuid}}": run})
+    prepare(executor_input, SPEC, LOCATIONS)
     return executor_input
 
 
@@ -78,7 +75,7 @@ def test_what_either_backend_hands_over_is_the_same_to_tfx(given):
     assert example["type"] == EXAMPLES
     assert example["uri"] == "/minio/mlpipeline/v2/artifacts/shelf/0e7f/ExampleGen/examples"
     assert example["metadata"] == {"first_span": 1.0, "lanes": ["a", "b"]}
-    assert found["inputs"]["parameterValues"] == {"run": "0e7f", "count": 3.0}
+    assert found["inputs"]["parameterValues"] == {"count": 3.0}
     assert set(found["outputs"]["artifacts"]) == {"model"}
     assert only(found["outputs"], "model")["uri"].startswith(
         "/minio/mlpipeline/v2/artifacts/shelf/0e7f/Trainer/"
@@ -157,13 +154,6 @@ def test_outputs_that_name_no_step_are_no_guess_at_a_run():
     with pytest.raises(EdgelineError, match="below a folder of a step's name") as error:
         run_id(given, "ExampleGen")
     assert error.value.why and error.value.do
-
-
-def test_placeholders_are_filled_also_inside_of_a_text():
-    given = old()
-    given["inputs"]["parameterValues"] = {"provenance": json.dumps({"code": "code-here", "lock": ""})}
-    prepare(given, SPEC, LOCATIONS, {"code-here": "c" * 64})
-    assert json.loads(given["inputs"]["parameterValues"]["provenance"])["code"] == "c" * 64
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,118 @@
+"""What a UI shows of the parameters of a step, and what TFX gets of that."""
+
+import json
+
+import pytest
+
+from errors import UsageError
+from pipeline.settings import load
+from pipeline.workloads import find_workload
+from runners.kubeflow.parameters import (
+    CODE_OF_IMAGE,
+    LOCK_OF_IMAGE,
+    RUN_ID,
+    check,
+    put_together,
+    take_apart,
+)
+
+FILLINGS = {RUN_ID: "run-7", CODE_OF_IMAGE: "c0de", LOCK_OF_IMAGE: "10c4"}
+TRAINER = {
+    "custom_config": json.dumps(
+        {
+            "workload": json.dumps({"labels": ["ok", "damaged"], "slices": {"lane": "lane_id"}}),
+            "trainer": json.dumps({"epochs": 16, "learning_rate": 0.001, "class_weights": {}}),
+            "labels": ["ok", "damaged"],
+            "seed": 20,
+            "code": f"{CODE_OF_IMAGE} {LOCK_OF_IMAGE}",
+        }
+    ),
+    "run_fn": "trainer_module.run.run_fn",
+    "train_args": json.dumps({"splits": ["train"]}),
+}
+RECORD = {
+    "run": RUN_ID,
+    "model_name": "shelf",
+    "settings": json.dumps(
+        {
+            "seed": "20",
+            "trainer.epochs": "16",
+            "trainer.learning_rate": "0.001",
+            "data.window": "8",
+            "gate.severity": "{}",
+        }
+    ),
+}
+RECORDED = load(find_workload("shelf").settings).recorded()
+
+
+def through_a_cluster(step, constants, **turned):
+    """The parameters of a step as TFX has them, on the way of a cluster, where each number is a float."""
+    shown, unshown = take_apart(step, constants)
+    handed = json.loads(json.dumps({**shown, **turned}), parse_int=float)
+    return put_together(step, handed, json.dumps(unshown), FILLINGS)
+
+
+def test_a_ui_gets_values_in_place_of_texts_and_nothing_that_only_a_pod_knows():
+    shown, _ = take_apart("Trainer", TRAINER)
+    assert shown["train_args"] == {"splits": ["train"]}
+    assert shown["custom_config"] == {
+        "workload": {"labels": ["ok", "damaged"], "slices": {"lane": "lane_id"}},
+        "trainer": {"class_weights": {}},
+        "labels": ["ok", "damaged"],
+    }
+    assert set(take_apart("DataGate", RECORD)[0]) == {"model_name", "settings"}
+    assert take_apart("ExampleGen", {"window": "", "settings": '{"window": 8}'})[0] == {"settings": {}}
+
+
+def test_tfx_gets_the_texts_again_with_what_only_a_pod_knows_and_the_parameters_of_the_run():
+    found = through_a_cluster("Trainer", TRAINER, epochs=3, learning_rate=0.01, seed=7)
+    assert found["run_fn"] == TRAINER["run_fn"]
+    assert json.loads(found["train_args"]) == {"splits": ["train"]}
+    config = json.loads(found["custom_config"])
+    trainer = {"epochs": 3, "learning_rate": 0.01, "class_weights": {}}
+    assert json.loads(config.pop("trainer")) == trainer
+    assert json.loads(config.pop("workload")) == {"labels": ["ok", "damaged"], "slices": {"lane": "lane_id"}}
+    assert config == {"labels": ["ok", "damaged"], "seed": 7, "code": "c0de 10c4"}
+    # A setting that is a whole number is none with a point.
+    assert isinstance(config["seed"], int)
+
+
+def test_the_record_of_a_run_has_the_settings_that_it_ran_with():
+    found = through_a_cluster("DataGate", RECORD, epochs=3, learning_rate=0.01, seed=7, window=2)
+    assert found["run"] == "run-7" and found["model_name"] == "shelf"
+    assert json.loads(found["settings"]) == {
+        "seed": "7",
+        "trainer.epochs": "3",
+        "trainer.learning_rate": "0.01",
+        "data.window": "2",
+        "gate.severity": "{}",
+    }
+
+
+def test_the_first_step_reads_the_window_of_the_run_though_it_has_a_value_of_that_name():
+    given = {"window": "", "settings": json.dumps({"window": 8, "min_side": 16})}
+    found = through_a_cluster("ExampleGen", given, epochs=3, learning_rate=0.01, seed=7, window=2)
+    assert found["window"] == "" and set(found) == {"window", "settings"}
+    assert json.loads(found["settings"]) == {"window": 2, "min_side": 16}
+
+
+def test_parameters_are_checked_as_settings_are_all_of_them_at_once():
+    check(RECORDED, {"epochs": 3.0, "learning_rate": 1.0, "seed": 0.0, "window": 1.0})
+    with pytest.raises(UsageError) as refused:
+        check(RECORDED, {"epochs": 2.5, "learning_rate": 0.0, "seed": -1.0, "window": 4.0})
+    found = refused.value.found
+    assert (
+        "trainer.epochs: 2.5 is not a whole number from 1 to 10,000 (from the parameters of the run)" in found
+    )
+    assert "trainer.learning_rate: 0 is not a number above 0" in found and "seed: -1 is not" in found
+    assert "data.window" not in found
+    assert "epochs is trainer.epochs" in refused.value.why and "another run" in refused.value.do
+
+
+def test_what_settings_do_not_allow_together_parameters_do_not_either():
+    """Of so few trials hyperband gives none so many epochs."""
+    search = {"max_trials": 3, "algorithm": "hyperband", "space": {"trainer.learning_rate": [0.1, 0.2]}}
+    searching = load({**find_workload("shelf").settings, "trainer": {"epochs": 2}, "tune": search})
+    with pytest.raises(UsageError, match="too few for hyperband"):
+        check(searching.recorded(), {"epochs": 900.0})
