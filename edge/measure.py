@@ -38,7 +38,7 @@ def measure(
     """
     _check(inputs, labels, reference, groups)
     inspect(tflite)  # on a damaged file the interpreter ends the process, where this raises
-    model = EdgeModel(tflite, num_threads=1)
+    model = EdgeModel(tflite)
     if model.classes != reference.shape[1]:
         raise EdgelineError(
             f"{tflite.name} gives {model.classes} probabilities, the SavedModel {reference.shape[1]}.",
