@@ -5,6 +5,7 @@ where its own tools take them: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_A
 """
 
 import errno
+import io
 import os
 import re
 import shutil
@@ -144,7 +145,8 @@ def open_read(path: Location) -> Any:
         OSError: It cannot be opened, or is no regular file.
     """
     if not isinstance(path, Path):
-        return filesystem(path).open(path.path, "rb")
+        # Its own `readline` takes no limit.
+        return io.BufferedReader(filesystem(path).open(path.path, "rb"))
     if not path.is_file():
         raise OSError(errno.EINVAL, "it is no file", str(path))
     return path.open("rb")

@@ -14,7 +14,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from benchmarks.bench_photos import answers_on_phones
 from data.photos.checks import check_photo
@@ -29,6 +31,7 @@ from pipeline.settings import Settings
 from pipeline.workloads import find_workload, with_features
 from release import store
 from runners.shared import runs
+from trainer_module.backbones import classifier
 
 
 class Photo(NamedTuple):
@@ -110,11 +113,6 @@ def _shown(span: int, rows: Sequence[LabelRow], seed: int) -> dict[str, str]:
 
 def _train(train: list[Photo], evaluation: list[Photo], labels: tuple[str, ...], settings: Settings) -> Any:
     """The class that the model names for each eval photo, at the epoch with the lowest eval loss."""
-    import keras
-    import tensorflow as tf
-
-    from trainer_module.backbones import classifier
-
     size, channels = settings.model.image_size, settings.model.channels
     trainer = settings.trainer
 

@@ -20,6 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
 from pipeline.settings import Settings
 from pipeline.workloads import find_workload, with_features
 from runners.shared import runs
@@ -41,8 +45,6 @@ class Run:
     @staticmethod
     def of(workspace: Path) -> "Run":
         """The last run of a workspace that came as far as training."""
-        import tensorflow_transform as tft
-
         done = [run for run in runs.read_runs(workspace) if run.outcome in ("pushed", "held")]
         if not done:
             sys.exit(f"{workspace} has no run that trained a model. Leave --workspace out to make one.")
@@ -65,8 +67,6 @@ class Run:
 
         Some before them are not timed: the graph is traced and compiled in these, and queues are filled.
         """
-        import keras
-
         keras.utils.clear_session()
         needed = {"budget": None, "epochs": 10_000, **changes}
         settings = TrainerSettings.model_validate({**self.settings.trainer.model_dump(), **needed})
@@ -82,8 +82,6 @@ class Run:
 
 def compare_inputs(run: Run, device: str, batch_size: int, steps: int) -> None:
     """Prints steps a second by precision and XLA, and what of them is left with real input."""
-    import tensorflow as tf
-
     one = tf.distribute.OneDeviceStrategy(device)
     first = 0.0
     heads = f"{'steps/s':>8} {'x first':>7} {'pipeline':>8} {'waiting':>8} {'decoding':>8} {'waiting':>8}"
@@ -107,8 +105,6 @@ def compare_inputs(run: Run, device: str, batch_size: int, steps: int) -> None:
 
 def compare_devices(run: Run, devices: Sequence[str], batch_size: int, steps: int) -> None:
     """Prints examples a second on one device, two, four, ... and all, as a share of as many times one."""
-    import tensorflow as tf
-
     print(f"\n{'devices':>7} {'batch':>6} {'examples/s':>10} {'x one':>6} {'of linear':>9}")
     one = 0.0
     for count in sorted({1, *(n for n in (2, 4, 8) if n < len(devices)), len(devices)}):
@@ -139,8 +135,6 @@ def main() -> None:
 
 def measure(workspace: Path, batch_size: int, steps: int, cpu: bool) -> None:
     """Prints what is measured on what, then both tables."""
-    import tensorflow as tf
-
     gpus = [] if cpu else tf.config.list_physical_devices("GPU")
     if not (gpus or cpu):
         sys.exit("TensorFlow sees no GPU on this machine. Look at nvidia-smi, or try it out with --cpu.")

@@ -22,7 +22,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from edge.runtime import EdgeModel, preprocess
 from pipeline.settings import Settings
@@ -149,8 +151,6 @@ def run_edgeline(*arguments: object, path: Path | str = "") -> None:
 
 def _transfer(train: Photos, labels: list[str], settings: ModelSettings, seconds: float) -> tuple[Any, str]:
     """The guide's recipe: a frozen body, then all of it at a low rate, BatchNormalization as it was."""
-    import keras
-
     body = backbones.body(settings)
     image = keras.Input(body.input_shape[1:])
     body.trainable = False
@@ -172,9 +172,6 @@ def _from_scratch(
 
 def _fit(model: Any, train: Photos, settings: ModelSettings, rate: float, seconds: float) -> int:
     """Trains for so many seconds and goes back to the best epoch, by a fifth of the photos; how many."""
-    import keras
-    import tensorflow as tf
-
     order = np.random.default_rng(0).permutation(len(train[1]))
     held, used = np.split(order, [len(order) // 5])
     varied = keras.Sequential([keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.1)])
@@ -200,8 +197,6 @@ def _fit(model: Any, train: Photos, settings: ModelSettings, rate: float, second
 
 
 def _dataset(photos: Photos, settings: ModelSettings, chosen: Any = slice(None)) -> Any:
-    import tensorflow as tf
-
     size, channels = settings.image_size, settings.channels
 
     def decode(jpeg: Any, label: Any) -> Any:

@@ -4,7 +4,7 @@
 
 Of rows, against pandas in one process: both make windows of 16 readings, every fourth, of the same generated
 week, and what they are scaled by. The pandas script reads all of it, checks nothing, and writes nothing but
-one array. Of photos, rendered as those of the shelf, there is no other side; `bench_ingest` has one.
+one array. Of photos, rendered as those of the shelf, there is no other side.
 The run is the DAG itself; it ends at the Trainer, which is told to want a GPU.
 """
 

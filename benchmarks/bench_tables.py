@@ -4,8 +4,7 @@
 
 The table is imported as anyone's and goes through the DAG; `HistGradientBoostingClassifier` as it comes then
 learns from the train split that ExampleGen made, and both are measured on its eval split. What import left
-out, neither sees. scikit-learn comes with another library here; where it does not,
-`python -m pip install scikit-learn`.
+out, neither sees.
 """
 
 import argparse
@@ -15,6 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import accuracy_score, recall_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OrdinalEncoder
 
 from data.spans.tfrecords import read_examples
 from pipeline.workloads import find_workload, with_features
@@ -63,8 +69,6 @@ def shown(name: str, accuracy: Any, recall: float, seconds: float) -> None:
 
 def examples(split: Path, workload: Workload) -> Any:
     """The examples of a split as a data frame: numbers, categories and the label."""
-    import pandas as pd
-
     rows = []
     for path in split.glob("*.gz"):
         for _, feature in read_examples(path, _MOST_RECORD_BYTES):
@@ -76,12 +80,6 @@ def examples(split: Path, workload: Workload) -> Any:
 
 def boosted(train: Any, test: Any, workload: Workload) -> tuple[float, float]:
     """Accuracy and macro recall on `test`."""
-    from sklearn.compose import make_column_transformer
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.metrics import accuracy_score, recall_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OrdinalEncoder
-
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, max_categories=255)
     prepared = make_column_transformer((encoder, list(workload.categories)), remainder="passthrough")
     model = HistGradientBoostingClassifier(

@@ -16,6 +16,7 @@ import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
 from numpy.typing import NDArray
 
+from data.spans.tfrecords import as_text
 from gates.paired import Answers
 from records.workload import Workload
 
@@ -75,22 +76,18 @@ def _answer(extracts: Mapping[str, Any], id: str, group: str) -> dict[str, Any]:
     """One row of the file. A model in production may know fewer labels: the candidate's count."""
     slices = [pair for key in extracts[tfma.SLICE_KEY_TYPES_KEY] for pair in key]
     features = extracts[tfma.FEATURES_KEY]
-    name = _text(np.ravel(features[id])[0])
+    name = as_text(np.ravel(features[id])[0])
     return {
         "id": name,
         # What has no group is one of its own.
         "group": next(
-            (_text(value) for value in np.ravel(features.get(group, ())) if value), f"alone {name}"
+            (as_text(value) for value in np.ravel(features.get(group, ())) if value), f"alone {name}"
         ),
         "label": int(np.ravel(extracts[tfma.LABELS_KEY]["candidate"])[0]),
         **{model: np.ravel(extracts[tfma.PREDICTIONS_KEY][model]).tolist() for model in _MODELS},
         "features": [feature for feature, _ in slices],
-        "values": [_text(value) for _, value in slices],
+        "values": [as_text(value) for _, value in slices],
     }
-
-
-def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def read_answers(evaluation: Path, workload: Workload) -> Answers:

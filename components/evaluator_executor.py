@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import tensorflow_model_analysis as tfma
 from tfx.components.evaluator import constants
 from tfx.components.evaluator.executor import Executor
 from tfx.types import artifact_utils
@@ -80,8 +81,6 @@ def read_metrics(
         `{"overall": {"all": {"accuracy": 0.93, "loss": 0.2, "example_count": 480.0}}, "class": {"ok": ...},
             ...}`, and the confusion matrix over all eval examples.
     """
-    import tensorflow_model_analysis as tfma
-
     result = tfma.load_eval_result(evaluation, model_name=model_name)
     matrices = {_slice(key, workload): _matrix(plots, workload.labels) for key, plots in result.plots}
     metrics: dict[str, dict[str, dict[str, float]]] = {

@@ -9,47 +9,22 @@ from tfx.types import standard_artifacts as kinds
 from components.declared import Late, LateBeam, declare
 
 
-class StatisticsGenExecutor(LateBeam):
-    """TFX's, with our options."""
-
-    runs = "components.statistics_executor.StatisticsExecutor"
-
-
-class SchemaGenExecutor(Late):
-    """TFX's."""
-
-    runs = "tfx.components.schema_gen.executor.Executor"
+def _late(name: str, runs: str, base: type[Late] = Late) -> type[Late]:
+    """The executor of a step, that TFX finds here by its name and that runs the one of `runs`."""
+    return type(name, (base,), {"__module__": __name__, "runs": runs})
 
 
-class ExampleValidatorExecutor(Late):
-    """TFX's."""
-
-    runs = "tfx.components.example_validator.executor.Executor"
-
-
-class TransformExecutor(LateBeam):
-    """TFX's."""
-
-    runs = "tfx.components.transform.executor.Executor"
-
-
-class TunerExecutor(Late):
-    """TFX's, which also puts out what a person reads of a search."""
-
-    runs = "components.tuner_executor.Executor"
-
-
-class TrainerExecutor(Late):
-    """TFX's."""
-
-    runs = "tfx.components.trainer.executor.GenericExecutor"
-
-
-class EvaluatorExecutor(LateBeam):
-    """TFX's, with an optional production model, bounds with a minimum support, and a verdict in sentences."""
-
-    runs = "components.evaluator_executor.EvaluatorExecutor"
-
+StatisticsGenExecutor = _late(
+    "StatisticsGenExecutor", "components.statistics_executor.StatisticsExecutor", LateBeam
+)
+SchemaGenExecutor = _late("SchemaGenExecutor", "tfx.components.schema_gen.executor.Executor")
+ExampleValidatorExecutor = _late(
+    "ExampleValidatorExecutor", "tfx.components.example_validator.executor.Executor"
+)
+TransformExecutor = _late("TransformExecutor", "tfx.components.transform.executor.Executor", LateBeam)
+TunerExecutor = _late("TunerExecutor", "components.tuner_executor.Executor")
+TrainerExecutor = _late("TrainerExecutor", "tfx.components.trainer.executor.GenericExecutor")
+EvaluatorExecutor = _late("EvaluatorExecutor", "components.evaluator_executor.EvaluatorExecutor", LateBeam)
 
 # `features` is what `gates.drift.features_to_count` gives, as JSON.
 StatisticsGen = declare(

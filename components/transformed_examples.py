@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tfx.types import artifact_utils
 
+from data.spans.tfrecords import as_text, values_of
 from records.workload import Workload
 from trainer_module.workload_module import LABEL, input_feature, stored_dtype
 
@@ -50,7 +51,7 @@ def read_examples(
             ids.append(raw[workload.id].bytes_list.value[0].decode())
             spans.append(raw["span"].int64_list.value[0])
             for kind, feature in features.items():
-                groups[kind].append(_text(raw[feature]))
+                groups[kind].append(as_text(next(iter(values_of(raw[feature])), "")))
     return TransformedExamples(np.concatenate(inputs), np.concatenate(labels), ids, groups, spans)
 
 
@@ -67,18 +68,8 @@ def read_raw(
         features = tf.train.Example.FromString(record).features.feature
         id = features[workload.id].bytes_list.value[0].decode()
         if id in ids:
-            found[id] = {name: _values(feature) for name, feature in features.items()}
+            found[id] = {name: values_of(feature) for name, feature in features.items()}
     return found
-
-
-def _values(feature: Any) -> list[Any]:
-    kind = feature.WhichOneof("kind")
-    return list(getattr(feature, kind).value) if kind else []
-
-
-def _text(feature: Any) -> str:
-    value = next(iter(_values(feature)), "")
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _records(examples: Any, split: str) -> Any:

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.variants import VARIANTS, Variant
-from errors import EdgelineError
 from records.edge import Conversion
 from records.json_file import decode
 
@@ -46,23 +45,8 @@ def convert(
         calibration: Real inputs [n, ...]; int8 takes the ranges of its activations from these.
         output: Folder for the files; made if it is not there.
         timeout: Seconds that one variant may take, the loading of TensorFlow included. Defaults to 600.
-
-    Raises:
-        EdgelineError: There is nothing to convert, or nothing to calibrate with.
     """
     wanted = [VARIANTS[name] for name in variants]
-    if not (saved_model / "saved_model.pb").is_file():
-        raise EdgelineError(
-            f"There is no SavedModel in {saved_model}.",
-            "Edge files are converted from the SavedModel, never from a checkpoint.",
-            "Export the model first.",
-        )
-    if calibration.ndim < 2 or len(calibration) == 0 or not np.issubdtype(calibration.dtype, np.number):
-        raise EdgelineError(
-            f"The calibration examples are {calibration.dtype} {list(calibration.shape)}.",
-            "int8 takes the ranges of its activations from real examples.",
-            "Pass numbers [n, ...] with at least one example; 100 are usual.",
-        )
     output.mkdir(parents=True, exist_ok=True)
     for variant in wanted:
         _remove(variant, output)

@@ -4,23 +4,15 @@ A converter's return code says little: it leaves operations in float, or ships F
 has, without a word. This reads the file by its schema, needs no interpreter, and does not import TensorFlow.
 """
 
-import importlib.util
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from edge.variants import VARIANTS
 from errors import EdgelineError
 from records.edge import FileReport, TensorContract
 
-# Where the schema's generated reader lies inside the distributions that have it.
-_SCHEMAS = (
-    ("ai_edge_litert", "schema_py_generated.py"),
-    ("tensorflow", "lite/python/schema_py_generated.py"),
-)
 # https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
 _IDENTIFIER = b"TFL3"
 
@@ -31,6 +23,8 @@ def inspect(path: Path) -> FileReport:
     Raises:
         EdgelineError: It is not a TFLite flatbuffer, or it is damaged.
     """
+    from ai_edge_litert.schema_py_generated import ModelT
+
     content = path.read_bytes()
     if content[4:8] != _IDENTIFIER:
         raise EdgelineError(
@@ -39,9 +33,7 @@ def inspect(path: Path) -> FileReport:
             "Convert the model again.",
         )
     try:
-        return _report(_schema().ModelT.InitFromPackedBuf(content))
-    except EdgelineError:
-        raise
+        return _report(ModelT.InitFromPackedBuf(content))
     except Exception as error:  # offsets into nowhere show as any of a dozen exceptions
         raise EdgelineError(
             f"{path.name} ({len(content):,} bytes) cannot be read by TFLite's schema.",
@@ -91,7 +83,8 @@ def _tensor_problems(kind: str, tensor: TensorContract, dtype: str) -> Iterator[
 
 
 def _report(model: Any) -> FileReport:
-    schema = _schema()
+    from ai_edge_litert import schema_py_generated as schema
+
     op_names = _names(schema.BuiltinOperator)
     dtypes = _names(schema.TensorType)
     ops: Counter[str] = Counter()
@@ -150,22 +143,3 @@ def _contract(tensor: Any, name: bytes | None, dtypes: Mapping[int, str]) -> Ten
 
 def _names(enum: type) -> dict[int, str]:
     return {value: name for name, value in vars(enum).items() if isinstance(value, int)}
-
-
-@cache
-def _schema() -> ModuleType:
-    """Loads the generated reader by its file; through `tensorflow` it would cost that import's seconds."""
-    for package, location in _SCHEMAS:
-        found = importlib.util.find_spec(package)
-        for folder in (found.submodule_search_locations or ()) if found else ():
-            if (file := Path(folder) / location).is_file():
-                spec = importlib.util.spec_from_file_location("edge._tflite_schema", file)
-                assert spec is not None and spec.loader is not None
-                module = importlib.util.module_from_spec(spec)
-                spec.loader.exec_module(module)
-                return module
-    raise EdgelineError(
-        "No reader of TFLite's schema is installed.",
-        f"It comes with {' or '.join(package for package, _ in _SCHEMAS)}.",
-        "Install one with: python -m pip install ai-edge-litert",
-    )

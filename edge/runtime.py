@@ -4,9 +4,8 @@ A team that writes its own in Kotlin, Swift or C can compare with it, number by 
 """
 
 import importlib
-import importlib.metadata
-import warnings
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,6 @@ from numpy.typing import NDArray
 from edge import contracts
 from errors import EdgelineError
 
-# First the runtimes that load in well under a second, then TensorFlow, which takes some seven.
-_INTERPRETERS = (
-    ("ai_edge_litert.interpreter", "ai-edge-litert"),
-    ("tflite_runtime.interpreter", "tflite-runtime"),
-    ("tensorflow.lite.python.interpreter", "tensorflow"),
-)
 _KINDS = ("image", "row", "tokens")
 
 
@@ -45,22 +38,20 @@ def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
     return prepared
 
 
-def load_interpreter(path: Path, num_threads: int = 1) -> tuple[Any, str]:
-    """Loads an edge file into the first TFLite interpreter that is installed.
+def load_interpreter(path: Path) -> tuple[Any, str]:
+    """Loads an edge file into LiteRT, which will run it in one thread.
 
     Returns:
-        The interpreter with its tensors allocated, and its distribution's name and version, such as
-        `tensorflow 2.16.2`.
+        The interpreter with its tensors allocated, and its distribution's name and version.
 
     Raises:
-        EdgelineError: No interpreter is installed, or it cannot load the file.
+        EdgelineError: It cannot load the file.
     """
-    interpreter_class, runtime = _installed_interpreter()
+    from ai_edge_litert.interpreter import Interpreter
+
+    runtime = f"ai-edge-litert {version('ai-edge-litert')}"
     try:
-        with warnings.catch_warnings():
-            # TensorFlow 2.21 says on each use that this class moves to ai-edge-litert, which is asked first.
-            warnings.simplefilter("ignore")
-            interpreter = interpreter_class(model_path=str(path), num_threads=num_threads)
+        interpreter = Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise EdgelineError(
@@ -71,20 +62,6 @@ def load_interpreter(path: Path, num_threads: int = 1) -> tuple[Any, str]:
     return interpreter, runtime
 
 
-def _installed_interpreter() -> tuple[type[Any], str]:
-    for module, distribution in _INTERPRETERS:
-        try:
-            version = importlib.metadata.version(distribution)
-            return importlib.import_module(module).Interpreter, f"{distribution} {version}"
-        except ImportError:  # PackageNotFoundError is one too
-            continue
-    raise EdgelineError(
-        "No TFLite interpreter is installed.",
-        f"One of {', '.join(distribution for _, distribution in _INTERPRETERS)} is needed to run edge files.",
-        "Install one with: python -m pip install ai-edge-litert",
-    )
-
-
 class EdgeModel:
     """An edge file, ready to look at examples one at a time, as on a phone.
 
@@ -93,7 +70,6 @@ class EdgeModel:
 
     Args:
         path: A .tflite file with one input [1, ...] and one output [1, classes].
-        num_threads: Of the interpreter. Defaults to 1.
 
     Attributes:
         input_shape: Without the batch: of a photo (H, W, C).
@@ -104,11 +80,11 @@ class EdgeModel:
         EdgelineError: The file is not a model that can be run, or not a classifier of batch 1.
     """
 
-    def __init__(self, path: Path | str, num_threads: int = 1) -> None:
+    def __init__(self, path: Path | str) -> None:
         path = Path(path)
         if not path.is_file():
             raise EdgelineError(f"There is no file {path}.", do="Check the path of the edge file.")
-        self._interpreter, self.runtime = load_interpreter(path, num_threads)
+        self._interpreter, self.runtime = load_interpreter(path)
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         shapes = [tuple(int(size) for size in tensor["shape"]) for tensor in (*inputs, *outputs)]
         if len(shapes) != 2 or len(shapes[1]) != 2 or [shape[:1] for shape in shapes] != [(1,), (1,)]:

@@ -4,12 +4,11 @@ import heapq
 import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from records.data_checks import Drift
-
-if TYPE_CHECKING:
-    from tensorflow_metadata.proto.v0 import schema_pb2
 
 # Below this, the distance between two samples of one distribution is of the size of the thresholds
 # themselves.
@@ -22,14 +21,12 @@ _MOST_SHOWN = 5
 log = logging.getLogger("edgeline.gate")
 
 
-def features_to_count(schema: "schema_pb2.Schema", unmeasured: Collection[str] = ()) -> dict[str, list[str]]:
+def features_to_count(schema: schema_pb2.Schema, unmeasured: Collection[str] = ()) -> dict[str, list[str]]:
     """The names of the features that are measured, and of those among them whose values are not counted.
 
     Texts of whose values the schema says nothing, ids and times, are measured without counting each value:
     that would hold all of them in memory.
     """
-    from tensorflow_metadata.proto.v0 import schema_pb2
-
     measured = [feature for feature in schema.feature if feature.name not in unmeasured]
     uncounted = [
         feature.name
@@ -43,7 +40,6 @@ def features_to_count(schema: "schema_pb2.Schema", unmeasured: Collection[str] =
 def statistics_options(measured: Sequence[str], uncounted: Sequence[str]) -> Any:
     """A `tfdv.StatsOptions` for features by name: of the window, of its newest span, and of the rest."""
     import tensorflow_data_validation as tfdv
-    from tensorflow_metadata.proto.v0 import schema_pb2
     from tfx_bsl.public.proto import slicing_spec_pb2
 
     slicing = slicing_spec_pb2.SlicingConfig()
@@ -66,7 +62,6 @@ def measure_drift(statistics: Path, schema: Path) -> tuple[Drift, ...]:
     `statistics` is the folder of one split, counted with the options above.
     """
     import tensorflow_data_validation as tfdv
-    from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
     datasets = tfdv.load_stats_binary(str(statistics / "FeatureStats.pb")).datasets
     by_name = {dataset.name: dataset for dataset in datasets}
@@ -81,7 +76,6 @@ def measure_drift(statistics: Path, schema: Path) -> tuple[Drift, ...]:
         tfdv.load_schema_text(str(schema)),
         previous_statistics=statistics_pb2.DatasetFeatureStatisticsList(datasets=[older]),
     )
-    kinds = anomalies_pb2.DriftSkewInfo.Measurement.Type
     drifts = []
     for info in result.drift_skew_info:
         feature = ".".join(info.path.step)
@@ -90,7 +84,6 @@ def measure_drift(statistics: Path, schema: Path) -> tuple[Drift, ...]:
             drifts.append(
                 Drift(
                     feature,
-                    kinds.Name(found.type).lower(),
                     found.value,
                     found.threshold,
                     _describe(then),

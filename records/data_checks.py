@@ -26,7 +26,6 @@ class Drift:
     """The distance of one feature from the spans before, 0..1, and the most that the schema allows."""
 
     feature: str
-    measure: str  # that the schema asks for: `l_infty` or `jensen_shannon_divergence`
     distance: float
     threshold: float
     before: str = ""  # mean and deviation, or the shares of the commonest values, in the spans before

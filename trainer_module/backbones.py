@@ -1,21 +1,16 @@
 """The image classifiers: a small CNN, MobileNetV3-Small, and EfficientNet-Lite0 with weights of ImageNet."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import keras
 
 from errors import UsageError
 from trainer_module import efficientnet_lite, weights_file
+from trainer_module.settings import ModelSettings
 from trainer_module.workload_module import FRONT
-
-if TYPE_CHECKING:
-    import keras
-
-    from trainer_module.settings import ModelSettings
 
 # Moving averages at Keras's 0.99 and MobileNetV3's 0.999 need thousands of steps to reach the data's mean; a
 # weekly run has hundreds. Measured on 1,200 photos: train 1.00 and eval 0.57 with 0.999.
@@ -36,8 +31,6 @@ def classifier(settings: ModelSettings, classes: int) -> keras.Model:
     Raises:
         UsageError: When the weights are not there, or do not fit the backbone.
     """
-    import keras
-
     model = body(settings)
     if any(layer.name == FRONT for layer in model.layers):
         model = _folded(model, settings)
@@ -49,8 +42,6 @@ def classifier(settings: ModelSettings, classes: int) -> keras.Model:
 
 def body(settings: ModelSettings) -> keras.Model:
     """What of a classifier comes before the mean over the photo, with its weights; raises as `classifier`."""
-    import keras
-
     made = _network(settings)
     for layer in made.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -70,8 +61,6 @@ def body(settings: ModelSettings) -> keras.Model:
 
 
 def _network(settings: ModelSettings, **options: bool) -> keras.Model:
-    import keras
-
     image = keras.Input((settings.image_size, settings.image_size, settings.channels), name="image")
     rescaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
     made = BACKBONES[settings.backbone](rescaled, settings, **options)
@@ -79,8 +68,6 @@ def _network(settings: ModelSettings, **options: bool) -> keras.Model:
 
 
 def _folded(network: keras.Model, settings: ModelSettings) -> keras.Model:
-    import keras
-
     made = _network(settings, folded=True)
     efficientnet_lite.fold(network, made)
     for layer in takewhile(lambda layer: layer.name != FRONT, made.layers):
@@ -96,8 +83,6 @@ def _compact(features: keras.KerasTensor, settings: ModelSettings) -> keras.Kera
 
     Pooling comes before BatchNorm and ReLU: a quarter of the values to normalise trains twice as fast.
     """
-    import keras
-
     for filters in (16, 32, 64, 96, 128):
         features = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(features)
         if filters < 128:  # the last one keeps its size
@@ -111,8 +96,6 @@ def _mobilenet_v3_small(
     features: keras.KerasTensor, settings: ModelSettings, minimalistic: bool = False
 ) -> keras.KerasTensor:
     """MobileNetV3-Small (Howard et al., 2019, arXiv:1905.02244) without its head and its own rescaling."""
-    import keras
-
     made = keras.applications.MobileNetV3Small(
         input_tensor=features,
         minimalistic=minimalistic,

@@ -1,13 +1,13 @@
 """How many epochs fit into the time that a training may take, by the speed of its first steps."""
 
-from __future__ import annotations
-
 import json
 import logging
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from errors import UsageError
 from locations import whole
@@ -42,8 +42,6 @@ def affordable_epochs(
     Raises:
         BudgetTooShort: Not one epoch fits.
     """
-    import numpy as np
-
     plan = folder / "epochs.json"
 
     def agreed(epochs: int) -> int:

@@ -1,7 +1,5 @@
 """What a killed training needs to go on: the file that was written last, and the one before."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -12,14 +10,14 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
 
 from locations import whole
 from trainer_module.loop import Tally
-
-if TYPE_CHECKING:
-    import keras
-    import numpy as np
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +36,6 @@ class Checkpoint:
 
 def training_key(custom_config: Mapping[str, Any], train_files: Sequence[str], transform_output: str) -> str:
     """Names one training: the same settings, data and code give the same key, anything else another."""
-    import tensorflow as tf
-
     about = {
         "config": {name: value for name, value in custom_config.items() if name != "checkpoints"},
         "train_files": list(train_files),
@@ -56,8 +52,6 @@ def training_variables(model: keras.Model) -> list[Any]:
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Replaces the folder's checkpoint and keeps the one before; a crash at any instant leaves one whole."""
-    import numpy as np
-
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(checkpoint.variables)}
     arrays |= {f"best_{i}": array for i, array in enumerate(checkpoint.best_weights)}
@@ -94,8 +88,6 @@ def load(model: keras.Model, folder: Path) -> Checkpoint | None:
 
 
 def _read(path: Path) -> Checkpoint:
-    import numpy as np
-
     with np.load(path, allow_pickle=False) as arrays:
         variables = [arrays[name] for name in arrays.files if name.startswith("variable_")]
         best_weights = [arrays[name] for name in arrays.files if name.startswith("best_")]

@@ -1,18 +1,16 @@
 """What trains: a CPU, a GPU, all of a machine, or those of several; and what these agree on."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
 
 from errors import EdgelineError, UsageError
 from trainer_module.settings import TrainerSettings
-
-if TYPE_CHECKING:
-    import numpy as np
-    import tensorflow as tf
 
 # From here on, 7.0 (Volta), GPUs have units for float16:
 # docs.nvidia.com/deeplearning/performance/mixed-precision-training
@@ -26,8 +24,6 @@ def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
         EdgelineError: When a GPU is required and none is visible, or a TPU does not answer.
         UsageError: When a setting does not help on these devices.
     """
-    import tensorflow as tf
-
     gpus = tf.config.list_physical_devices("GPU")
     if settings.require_gpu and not gpus:
         raise EdgelineError(
@@ -46,8 +42,6 @@ def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
 
 
 def _strategy(name: str, gpus: list[Any]) -> tf.distribute.Strategy:
-    import tensorflow as tf
-
     if name == "auto":
         name = "mirrored" if len(gpus) > 1 else "one_device"
     if name == "mirrored":
@@ -61,8 +55,6 @@ def _strategy(name: str, gpus: list[Any]) -> tf.distribute.Strategy:
 
 def tpu_resolver() -> tf.distribute.cluster_resolver.TPUClusterResolver:
     """Where the TPU is that TPU_NAME names; nothing has been asked of it."""
-    import tensorflow as tf
-
     try:
         return tf.distribute.cluster_resolver.TPUClusterResolver()
     except (ValueError, RuntimeError) as error:
@@ -74,8 +66,6 @@ def tpu_resolver() -> tf.distribute.cluster_resolver.TPUClusterResolver:
 
 
 def _tpu() -> tf.distribute.Strategy:
-    import tensorflow as tf
-
     resolver = tpu_resolver()
     tf.config.experimental_connect_to_cluster(resolver)
     tf.tpu.experimental.initialize_tpu_system(resolver)
@@ -85,9 +75,6 @@ def _tpu() -> tf.distribute.Strategy:
 @contextmanager
 def numbers(settings: TrainerSettings) -> Iterator[None]:
     """Has Keras build models of the precision that is set, and TensorFlow check numbers where that is."""
-    import keras
-    import tensorflow as tf
-
     keras.config.set_dtype_policy(settings.precision)
     if settings.check_numerics:
         tf.debugging.enable_check_numerics()
@@ -115,8 +102,6 @@ def _refuse_compilation(replicas: tf.distribute.Strategy) -> None:
 
 
 def _refuse_half_precision(gpus: list[Any]) -> None:
-    import tensorflow as tf
-
     asked = "trainer.precision is mixed_float16, and "
     if not gpus:
         raise UsageError(
@@ -152,8 +137,6 @@ def from_chief(replicas: tf.distribute.Strategy, values: Sequence[np.ndarray]) -
 
     They are numbers or arrays whose shapes all of them know.
     """
-    import tensorflow as tf
-
     if not _of_several_workers(replicas):
         return values
     # Workers exchange no unsigned numbers, of which seeds are.
@@ -165,7 +148,6 @@ def from_chief(replicas: tf.distribute.Strategy, values: Sequence[np.ndarray]) -
 @functools.cache
 def _sent_by_chief(replicas: tf.distribute.Strategy) -> Callable[[Sequence[tf.Tensor]], Sequence[tf.Tensor]]:
     """Traced once for values of the same shapes."""
-    import tensorflow as tf
 
     def sent(mine: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
         def one() -> Sequence[tf.Tensor]:
@@ -180,6 +162,4 @@ def _sent_by_chief(replicas: tf.distribute.Strategy) -> Callable[[Sequence[tf.Te
 
 
 def _of_several_workers(replicas: tf.distribute.Strategy) -> bool:
-    import tensorflow as tf
-
     return isinstance(replicas, tf.distribute.MultiWorkerMirroredStrategy)

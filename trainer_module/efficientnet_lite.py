@@ -5,20 +5,16 @@ Its weights of ImageNet-1k (75.1 % top-1 as published) come with the package eff
 which the lock files pin; they are ported from Google's own, Apache-2.0 as these are.
 """
 
-from __future__ import annotations
-
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
 
 from errors import UsageError
 from trainer_module import torch_file
 from trainer_module.workload_module import FRONT
-
-if TYPE_CHECKING:
-    import keras
-    import numpy as np
 
 # Of each stage: blocks, kernel, stride of the first block, expansion, filters.
 _STAGES = (
@@ -43,8 +39,6 @@ def build(
     Takes float32 [N, H, W, 1 or 3] in -1..1. Gives float32 [N, H / 32, W / 32, 1280], or what the last of
     these stages gives. Where it is `folded`, a convolution has a bias, and no BatchNormalization follows.
     """
-    import keras
-
     layers = keras.layers
 
     def normalized(features: keras.KerasTensor, norm: str, activated: bool = True) -> keras.KerasTensor:
@@ -87,9 +81,6 @@ def fold(network: keras.Model, into: keras.Model) -> None:
     A BatchNormalization that stays as it is scales and shifts each channel, which the convolution before it
     can do: a training step took 0.73 of the time then, on 2 cores.
     """
-    import keras
-    import numpy as np
-
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
     convolutions = [layer for layer in network.layers if isinstance(layer, kinds)]
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
@@ -107,8 +98,6 @@ def load_imagenet(body: keras.Model) -> None:
     Raises:
         UsageError: The package with the weights is not installed, or its file is damaged.
     """
-    import keras
-
     arrays = _read_package()
     sources = {
         name.strip("_").replace("._", "."): name for name in {key.rpartition(".")[0] for key in arrays}

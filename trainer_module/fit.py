@@ -1,25 +1,22 @@
 """Training to the best epoch: early stopping, progress, and going on after a kill."""
 
-from __future__ import annotations
-
 import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
 
 from records.training import TENSORBOARD
 from trainer_module import checkpoint, devices
 from trainer_module.loop import Loop, Tally
 from trainer_module.settings import TrainerSettings
 from trainer_module.tensorboard import Board
-
-if TYPE_CHECKING:
-    import keras
-    import numpy as np
-    import tensorflow as tf
 
 _progress = logging.getLogger("edgeline.progress")
 
@@ -58,8 +55,6 @@ def compile_model(
     that are good already are tuned with a rate that first rises over a tenth of the steps, and with gradients
     of a norm of 1 at most: without both, the first steps spoil them.
     """
-    import keras
-
     rising = steps // 10 if fine_tuning else 0
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0 if rising else learning_rate,
@@ -105,8 +100,6 @@ def train(
         HeldBack: When the loss is no longer a finite number.
         EdgelineError: When memory does not suffice for a batch.
     """
-    import numpy as np
-
     model, replicas = loop.model, loop.replicas
     chief = devices.is_chief(replicas)
     resumed = checkpoint.load(model, folder) if chief else None
@@ -162,10 +155,6 @@ def _evaluation(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], _M
 
     Keras's own evaluation under a strategy fails on a batch that the replicas cannot share evenly.
     """
-    import keras
-    import numpy as np
-    import tensorflow as tf
-
     predict = tf.function(
         lambda inputs: tf.cast(model(inputs, training=False), tf.float32),
         input_signature=[tf.TensorSpec(model.input_shape, model.inputs[0].dtype)],

@@ -5,14 +5,15 @@ fold a model is measured that has learned from the others but one, and whose bes
 so no example has a part in the model that it measures, which of the eval split cannot be said.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+from sklearn.model_selection import StratifiedGroupKFold
 
 from errors import UsageError
 from locations import whole
@@ -21,10 +22,6 @@ from records.workload import Workload
 from trainer_module import input_pipeline
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.training import Task, train_model
-
-if TYPE_CHECKING:
-    import numpy as np
-    import tensorflow as tf
 
 _progress = logging.getLogger("edgeline.progress")
 
@@ -46,9 +43,6 @@ def cross_validate(
         UsageError: When there are fewer sessions than folds, or the examples are too many to be kept.
         HeldBack: When a training diverges.
     """
-    import numpy as np
-    import tensorflow as tf
-
     splits = (task.training, task.evaluation)
     if not all(isinstance(split.inputs, tf.Tensor) for split in splits):
         raise UsageError(
@@ -93,9 +87,6 @@ def cross_validate(
 
 def _groups(files: Sequence[str], workload: Workload) -> np.ndarray:
     """The session of each example, in the order of the records; one without is a session of its own."""
-    import numpy as np
-    import tensorflow as tf
-
     spec = {workload.group: tf.io.VarLenFeature(tf.string)}
     found: list[bytes] = []
     for records in input_pipeline.read_records(files).batch(input_pipeline.READ_BATCH):
@@ -106,9 +97,6 @@ def _groups(files: Sequence[str], workload: Workload) -> np.ndarray:
 
 def _dealt(labels: np.ndarray, groups: np.ndarray, folds: int) -> np.ndarray:
     """The fold of each example."""
-    import numpy as np
-    from sklearn.model_selection import StratifiedGroupKFold
-
     if (sessions := len(np.unique(groups))) < folds:
         raise UsageError(
             f"trainer.folds is {folds}, and the examples are of {sessions} sessions.",
@@ -128,8 +116,6 @@ def _estimate(right: np.ndarray, sessions: np.ndarray) -> Estimate:
 
     Examples of one session are right or wrong together: drawn one by one, they would seem to say more.
     """
-    import numpy as np
-
     ids = np.unique(sessions, return_inverse=True)[1]
     there, hits = np.bincount(ids), np.bincount(ids, weights=right)
     random, equal = np.random.default_rng(20), np.full(len(there), 1 / len(there))

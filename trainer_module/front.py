@@ -5,21 +5,17 @@ example, in a few variations, once. The last layer is fitted to them, which take
 there, the first steps would spoil what the others know. Then all that comes after the front is trained.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+import tensorflow as tf
 
 from trainer_module.input_pipeline import READ_BATCH, Split, bytes_to_keep, evaluation_batches, keep
 from trainer_module.workload_module import DRAWS, FRONT
-
-if TYPE_CHECKING:
-    import keras
-    import numpy as np
-    import tensorflow as tf
 
 _progress = logging.getLogger("edgeline.progress")
 
@@ -33,8 +29,6 @@ _LEARNING_RATE, _L2 = 1e-2, 1e-3
 
 def parts(model: keras.Model) -> tuple[keras.Model, keras.Model] | None:
     """The frozen front of a model and the rest of it, which share its weights; None where it has no front."""
-    import keras
-
     if all(layer.name != FRONT for layer in model.layers):
         return None
     features = model.get_layer(FRONT).output
@@ -55,9 +49,6 @@ def features(
     augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
 ) -> Split:
     """A split as the front gives it, float16; of each copy every example is varied by draws of its own."""
-    import numpy as np
-    import tensorflow as tf
-
     compute = tf.function(lambda inputs: tf.cast(front(inputs, training=False), tf.float16))
     examples = len(split.labels)
 
@@ -81,10 +72,6 @@ def fit_last_layer(model: keras.Model, batches: tf.data.Dataset, kept: bool) -> 
     Batches are of what the front gives where that is `kept`, else of what the model reads. The layer's inputs
     are standardised for that, and the standardisation becomes part of its weights.
     """
-    import keras
-    import numpy as np
-    import tensorflow as tf
-
     last = model.layers[-1]
     before = keras.Model(model.get_layer(FRONT).output if kept else model.input, last.input)
     compute = tf.function(lambda inputs: before(inputs, training=False))

@@ -13,6 +13,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
 _TRACED = re.compile(r"(__(?:inference|forward|backward)_.*?)_\d+")
 # Whose order is that of the variables.
 _ABOUT_FILES = re.compile(r"__inference__traced_(save|restore)")
@@ -25,10 +29,6 @@ def identity_of(saved_model: Path) -> str:
     Names of nodes and variables do not count, nor the order in which they are stored; what feeds what does.
     Which of two weights of one shape goes where is not told: no two trainings end with those exchanged.
     """
-    import numpy as np
-    import tensorflow as tf
-    from tensorflow.core.protobuf import saved_model_pb2
-
     weights = tf.train.load_checkpoint(str(saved_model / "variables" / "variables"))
     arrays = [
         np.asarray(weights.get_tensor(name))

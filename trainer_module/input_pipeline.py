@@ -4,24 +4,21 @@ What a run sees in epoch e depends on (seed, e) alone: the order, and each examp
 from stateless random numbers. So a run that starts again in epoch e goes on as if it had never stopped.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
 
 from errors import EdgelineError
 from records.workload import Workload
 from trainer_module.workload_module import DRAWS, LABEL, input_feature, stored_dtype
-
-if TYPE_CHECKING:
-    import numpy as np
-    import tensorflow as tf
-    import tensorflow_transform as tft
 
 # What is kept for all epochs is in memory up to here: 130,000 photos of 128x128x1. Beyond, it is in a file.
 CACHE_LIMIT_BYTES = 2 * 1024**3
@@ -58,9 +55,6 @@ def open_split(
     Raises:
         EdgelineError: When the split is empty, or an example has a label that the schema does not know.
     """
-    import numpy as np
-    import tensorflow as tf
-
     files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
     label_of = _transformed(transform, (LABEL,), LABEL)
     batches = list(read_records(files).batch(READ_BATCH).map(label_of, tf.data.AUTOTUNE).as_numpy_iterator())
@@ -110,9 +104,6 @@ def keep(batches: Iterator[np.ndarray], shape: Sequence[int], dtype: Any) -> tf.
     Raises:
         OSError: When the disk has no room for it.
     """
-    import numpy as np
-    import tensorflow as tf
-
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= CACHE_LIMIT_BYTES:
         kept = np.empty(shape, dtype)
@@ -163,8 +154,6 @@ def training_batches(
     Returns:
         (what the model reads [batch, ...], label int64 [batch], sample weight float32 [batch]).
     """
-    import tensorflow as tf
-
     examples = len(split.labels)
     labels, class_weights = tf.constant(split.labels), tf.constant(weights, tf.float32)
 
@@ -198,7 +187,9 @@ def training_batches(
             batches = batches.window(replicas).flat_map(
                 lambda *parts: tf.data.Dataset.zip(parts).skip(first).take(here)
             )
-    return _in_order(batches.map(batch_of, tf.data.AUTOTUNE))
+    options = tf.data.Options()
+    options.deterministic = True
+    return batches.map(batch_of, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
@@ -207,8 +198,6 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     Returns:
         (what the model reads [<=batch, ...], label int64 [<=batch]).
     """
-    import tensorflow as tf
-
     labels = tf.data.Dataset.from_tensor_slices(split.labels)
     items = read_records(split.files) if split.inputs is None else tf.data.Dataset.range(len(split.labels))
     return (
@@ -221,8 +210,6 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
 
 def _shuffled(split: Split, seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
     """One epoch in another order, as (index, item): the item is a place in memory, or a record to decode."""
-    import tensorflow as tf
-
     if split.inputs is None:
         return read_records(split.files).enumerate().shuffle(SHUFFLE_BUFFER, seed=seed[0])
     examples = len(split.labels)
@@ -232,8 +219,6 @@ def _shuffled(split: Split, seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Datase
 
 def _inputs(split: Split, items: tf.Tensor) -> tf.Tensor:
     """What the model reads; what is kept in fewer bytes goes in as float32."""
-    import tensorflow as tf
-
     if split.inputs is None:
         inputs = split.transform(items)
     elif isinstance(split.inputs, tf.Tensor):
@@ -246,8 +231,6 @@ def _inputs(split: Split, items: tf.Tensor) -> tf.Tensor:
 
 def read_records(files: Sequence[str]) -> tf.data.Dataset:
     """Serialized examples, string [], of gzipped TFRecord files, one file after the other."""
-    import tensorflow as tf
-
     return tf.data.TFRecordDataset(list(files), compression_type="GZIP")
 
 
@@ -255,19 +238,9 @@ def _transformed(
     transform: tft.TFTransformOutput, raw: Sequence[str], transformed: str
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Serialized examples to one transformed feature, parsing only the raw features that it is made of."""
-    import tensorflow as tf
-
     spec = {name: transform.raw_feature_spec()[name] for name in raw}
     layer = transform.transform_features_layer()
     # AutoGraph would rewrite all of the layer's own code first, which takes seconds and changes nothing.
     return tf.autograph.experimental.do_not_convert(
         lambda serialized: layer(tf.io.parse_example(serialized, spec))[transformed]
     )
-
-
-def _in_order(batches: tf.data.Dataset) -> tf.data.Dataset:
-    import tensorflow as tf
-
-    options = tf.data.Options()
-    options.deterministic = True
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -4,21 +4,18 @@ Keras's fit cannot: under MultiWorkerMirroredStrategy it fails, replicas clip th
 them up, and what of its time goes into waiting for input is nowhere to be had.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import keras
+import tensorflow as tf
 
 from errors import EdgelineError, HeldBack, UsageError
 from trainer_module.settings import TrainerSettings
-
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Tally:
     seconds: float = 0.0
     waited_s: float = 0.0  # of these, for the next batch
 
-    def since(self, before: Tally) -> Tally:
+    def since(self, before: "Tally") -> "Tally":
         """What the steps after those came to."""
         own, earlier = astuple(self), astuple(before)
         return Tally(*(now - then for now, then in zip(own, earlier, strict=True)))
@@ -57,8 +54,6 @@ class Loop:
     def __init__(
         self, model: keras.Model, replicas: tf.distribute.Strategy, settings: TrainerSettings
     ) -> None:
-        import tensorflow as tf
-
         self.model, self.replicas, self.settings = model, replicas, settings
         self.batch_size = settings.batch_size * replicas.num_replicas_in_sync
         self._step = tf.function(self._on_replicas, jit_compile=settings.jit_compile or None)
@@ -109,8 +104,6 @@ class Loop:
         return replace(tally, steps=tally.steps + 1, loss=tally.loss + loss, hits=tally.hits + hits)
 
     def _taken(self, batch: Any) -> Any:
-        import tensorflow as tf
-
         try:
             return self._step(batch)
         except tf.errors.ResourceExhaustedError:
@@ -140,8 +133,6 @@ class Loop:
 
     def _batch_that_fits(self, batch: Any) -> int:
         """How many examples a replica can take in a step, by halves; 0 where it cannot take one."""
-        import tensorflow as tf
-
         fits = self.settings.batch_size // 2
         while fits:
             part = self.replicas.run(lambda *parts, n=fits: tuple(one[:n] for one in parts), batch)
@@ -154,8 +145,6 @@ class Loop:
         return fits
 
     def _on_replicas(self, batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        import tensorflow as tf
-
         summed = tf.distribute.ReduceOp.SUM
         loss, hits = self.replicas.run(self._on_replica, batch)
         return self.replicas.reduce(summed, loss, None), self.replicas.reduce(summed, hits, None)
@@ -164,9 +153,6 @@ class Loop:
         self, inputs: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """One replica's share of the step: the loss is of the whole batch, so shares and gradients add up."""
-        import keras
-        import tensorflow as tf
-
         model, optimizer = self.model, self.model.optimizer
         count = self.replicas.num_replicas_in_sync
         with tf.GradientTape() as tape:

@@ -14,18 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
 
 from records.training import MODEL_IDENTITY
 from records.workload import Workload
 from trainer_module import warm_up
 from trainer_module.identity import identity_of
 from trainer_module.workload_module import LABEL, input_feature, raw_signature, stored_dtype, tensor_signature
-
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
-    import tensorflow_transform as tft
 
 PROBABILITIES = "probabilities"
 
@@ -40,9 +39,6 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, wo
     The model goes from float32 or int32 [N, ...] to probabilities float32 [N, classes]; Transform's graph
     becomes part of the SavedModel.
     """
-    import keras
-    import tensorflow as tf
-
     spec, layer = transform.raw_feature_spec(), transform.transform_features_layer()
     feature = input_feature(transform)
     stored = stored_dtype(workload.module, feature)

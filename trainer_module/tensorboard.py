@@ -6,23 +6,22 @@ loses none. Event files are TFRecord files of protos that TensorFlow has; `tf.su
 of TensorBoard, which is not there with every TensorFlow.
 """
 
-from __future__ import annotations
-
 import io
 import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from tensorflow.core.framework import summary_pb2
+from tensorflow.core.util import event_pb2
 
 from records.training import TENSORBOARD
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _TRAIN, _EVAL, _STEPS = "train", "eval", "steps"
 # Points of one chart by step: each step up to here, then ever fewer; a million steps give 6,000 of them.
@@ -101,8 +100,6 @@ class Board:
             true: Label ids, [N].
             labels: Names, in the order of ids.
         """
-        import numpy as np
-
         if (
             inputs is None
             or len(inputs.shape) != 4
@@ -164,9 +161,6 @@ class _EventFile:
     """A new event file of a folder, in which what others have from a step on counts no longer."""
 
     def __init__(self, folder: Path, first: int) -> None:
-        import tensorflow as tf
-        from tensorflow.core.util import event_pb2
-
         folder.mkdir(parents=True, exist_ok=True)
         # TensorBoard reads them in the order of their names, and knows them by `tfevents` in these.
         number = len(list(folder.iterdir()))
@@ -175,18 +169,11 @@ class _EventFile:
         self._write(event_pb2.Event(step=first, session_log={"status": event_pb2.SessionLog.START}))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        from tensorflow.core.framework import summary_pb2
-        from tensorflow.core.util import event_pb2
-
         found = [summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
         if found:
             self._write(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=found)))
 
     def image(self, step: int, tag: str, picture: Image.Image, description: str) -> None:
-        import tensorflow as tf
-        from tensorflow.core.framework import summary_pb2
-        from tensorflow.core.util import event_pb2
-
         file = io.BytesIO()
         picture.save(file, "png")
         parts = [str(picture.width).encode(), str(picture.height).encode(), file.getvalue()]

@@ -5,18 +5,15 @@ tensors with their storages by key, the keys) and after them, in the order of th
 storage: their count as int64, then themselves, little-endian.
 """
 
-from __future__ import annotations
-
 import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
 _MAGIC, _FORMAT = 0x1950A86A20F9469CFC6C, 1001
 _STORAGES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
@@ -64,8 +61,6 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _tensors(file: BufferedReader) -> dict[str, np.ndarray]:
-    import numpy as np
-
     magic, version, _, named, keys = (_Unpickler(file).load() for _ in range(5))
     if (magic, version) != (_MAGIC, _FORMAT):
         raise pickle.UnpicklingError(f"it begins with {magic!r}, {version!r}")
@@ -80,8 +75,6 @@ def _tensors(file: BufferedReader) -> dict[str, np.ndarray]:
 
 
 def _array(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
-    import numpy as np
-
     size = storage.dtype.itemsize
     strides = [stride * size for stride in tensor.strides]
     return np.ndarray(tensor.shape, storage.dtype, storage, tensor.offset * size, strides)

@@ -1,24 +1,22 @@
 """One training, from the examples of a run to a model: what it trains, in which order, and for how long."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
 
 from records.workload import Workload
 from trainer_module import budget, devices, fit, front, input_pipeline, workload_module
 from trainer_module.input_pipeline import Split
 from trainer_module.loop import Loop
 from trainer_module.settings import ModelSettings, TrainerSettings
-
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
-    import tensorflow_transform as tft
 
 
 @dataclass(frozen=True)
@@ -44,8 +42,6 @@ def open_task(
     Raises:
         EdgelineError: When a split cannot be trained or measured on.
     """
-    import tensorflow_transform as tft
-
     transform = tft.TFTransformOutput(transform_output)
     training = input_pipeline.open_split(train_files, transform, "train", workload)
     evaluation = input_pipeline.open_split(eval_files, transform, "eval", workload)
@@ -130,9 +126,6 @@ def prepare(
     task: Task, model_settings: ModelSettings, settings: TrainerSettings, replicas: tf.distribute.Strategy
 ) -> Prepared:
     """Builds the workload's model, computes what its front gives, and fits its last layer to that."""
-    import keras
-    import numpy as np
-
     training, evaluation, labels = task.training, task.evaluation, task.workload.labels
     batch_size = settings.batch_size * replicas.num_replicas_in_sync
     steps = input_pipeline.steps_per_epoch(training, batch_size)

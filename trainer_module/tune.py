@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 from tfx.components.tuner.component import TunerFnResult
@@ -244,8 +245,6 @@ class TrialSearch(BaseTuner):
 
         It is what the search has left, where that is less than the trial's own.
         """
-        import keras
-
         began, place = time.monotonic(), self._place(trial.number)
         self._tell(f"{self._name(trial)}: {', '.join(f'{n}={_shown(v)}' for n, v in trial.values.items())}")
         keras.utils.clear_session()

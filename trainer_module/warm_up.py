@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from trainer_module.workload_module import load
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 REQUESTS = "assets.extra/tf_serving_warmup_requests"
 
@@ -31,8 +31,6 @@ def neutral_features(
 
 def neutral(spec: tf.TensorSpec, value: Any = None) -> tf.TensorProto:
     """A batch of one, of which every element is `value`; a word or zero where there is none."""
-    import tensorflow as tf
-
     if value is None:
         value = "neutral" if spec.dtype == tf.string else 0
     # One value stands for all: zeros of a photo's size would take 600 kB in each release.
@@ -41,8 +39,6 @@ def neutral(spec: tf.TensorSpec, value: Any = None) -> tf.TensorProto:
 
 def serialized(features: Mapping[str, tf.TensorProto]) -> tf.TensorProto:
     """The raw features of one example as a serialized tf.Example, string [1]."""
-    import tensorflow as tf
-
     lists = {tf.string: "bytes_list", tf.float32: "float_list", tf.int64: "int64_list"}
     example = tf.train.Example()
     for name, tensor in features.items():
@@ -64,9 +60,6 @@ def write(
         model: Its name on a server.
         requests: By signature, what answers it, and its arguments.
     """
-    import tensorflow as tf
-    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
-
     path = Path(folder, REQUESTS)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as records:

@@ -1,20 +1,18 @@
 """Weights of a person's own for a backbone, from a file that Keras wrote."""
 
-from __future__ import annotations
-
 import io
 import re
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
 
 from errors import UsageError
-
-if TYPE_CHECKING:
-    import keras
-    import numpy as np
 
 # Name of a layer in the file, and its weights.
 _Layer = tuple[str, Sequence["np.ndarray"]]
@@ -61,8 +59,6 @@ def load(body: keras.Model, path: Path) -> None:
 
 def _read(path: Path, wanted: Sequence[keras.Layer]) -> list[_Layer]:
     """The layers of the file that have weights, in the order of the network."""
-    import h5py
-
     content: Any = path
     if path.suffix == ".keras":
         content = io.BytesIO(zipfile.ZipFile(path).read("model.weights.h5"))

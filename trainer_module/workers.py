@@ -45,7 +45,8 @@ def run(work: Callable[[], None], count: int) -> None:
         EdgelineError: What one of them raises, and when one dies. The others are ended then.
     """
     given = os.environ.get(_CONFIG)
-    configs = [given] if given else _on_this_machine(count)
+    places = free_places("127.0.0.1", 0 if given else count)
+    configs = [given] if given else [config_of(places, index) for index in range(count)]
     with ExitStack() as stack:
         workers = [stack.enter_context(_started(work, config)) for config in configs]
         _watch(workers)
@@ -61,11 +62,6 @@ def free_places(host: str, count: int) -> list[str]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server((host, 0))) for _ in range(count)]
         return [f"{host}:{one.getsockname()[1]}" for one in sockets]
-
-
-def _on_this_machine(count: int) -> list[str]:
-    places = free_places("127.0.0.1", count)
-    return [config_of(places, index) for index in range(count)]
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import datetime, timezone
 from functools import partial
@@ -21,7 +21,7 @@ from data.importers.source import PHOTO_SUFFIXES, Found, Refused, Source
 from data.importers.workload_files import add_files, read_schema
 from data.photos.decoder_process import DecoderProcess
 from data.photos.exif_time import may_have_exif, taken_at
-from data.photos.labels_file import LabelRow, read_labels, restore_photo, session_of, write_span
+from data.photos.labels_file import LabelRow, PhotoSpan, read_labels, restore_photo, session_of, write_span
 from data.photos.screening import UNKNOWN_LANE
 from data.photos.thumbnails import look
 from data.settings import DataSettings
@@ -67,14 +67,15 @@ def import_photos(src: Path, data_dir: Path, eval_fraction: float = _EVAL_FRACTI
         )
     read_schema(data_dir)  # one that cannot be added to is told before anything is written
     source = find_source(src)
-    known = KnownPhotos(usable_spans(data_dir))
+    labels = {PhotoSpan.of(span): read_labels(span) for span in usable_spans(data_dir)}
+    known = KnownPhotos(labels)
     try:
         with (
             closing(DecoderProcess(taken_at, _SECONDS, _GIGABYTES)) as when_taken,
             closing(DecoderProcess(look, _SECONDS, _LOOK_GIGABYTES)) as see,
         ):
             walk = _Walk(source, known, when_taken, see)
-            finish = partial(_finished, data_dir, eval_fraction, walk, see)
+            finish = partial(_finished, data_dir, labels, eval_fraction, walk, see)
             rows = iter(walk)
             first = next(rows, None)
             span = write_span(data_dir, chain([first], rows), finish) if first else None
@@ -118,20 +119,22 @@ def import_photos(src: Path, data_dir: Path, eval_fraction: float = _EVAL_FRACTI
 
 
 def _finished(
-    data_dir: Path, eval_fraction: float, walk: "_Walk", see: DecoderProcess, rows: list[LabelRow]
+    data_dir: Path,
+    labels: Mapping[PhotoSpan, Sequence[LabelRow]],
+    eval_fraction: float,
+    walk: "_Walk",
+    see: DecoderProcess,
+    rows: list[LabelRow],
 ) -> list[LabelRow]:
-    """The rows of the new span with their sessions and splits."""
-    usable = usable_spans(data_dir)
+    """The rows of the new span with their sessions and splits; `labels` are of the spans that count."""
     looks = list[tuple[LabelRow, bytes]]()
     if any(photo.look for photo in walk.photos):
-        looks = list(known_looks(data_dir, usable, partial(_opened, see)))
+        looks = list(known_looks(data_dir, labels, partial(_opened, see)))
     walk.grouped = group_photos(walk.photos, looks)
-    known, kept = list[LabelRow](), dict[str, str]()
-    for span in find_spans(data_dir):
-        with suppress(*([] if span in usable else [DataRefused])):
-            there = read_labels(span)
-            known += there if span in usable else []
-            for row in there:
+    known, kept = list(chain(*labels.values())), dict[str, str]()
+    for span in map(PhotoSpan.of, find_spans(data_dir)):
+        with suppress(DataRefused):  # of one that is excluded
+            for row in labels[span] if span in labels else read_labels(span):
                 side = row.split if row.split in SPLITS else ""
                 kept[session_of(row)] = kept.get(session_of(row)) or side
     finished = with_splits(walk.grouped.rows, known, kept, eval_fraction)

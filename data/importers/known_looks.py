@@ -1,12 +1,12 @@
 """What the near twins of photos in earlier spans are told by, kept so that they need not be decoded again."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from data.photos.labels_file import LabelRow, PhotoSpan, read_labels
+from data.photos.labels_file import LabelRow, PhotoSpan
 from data.spans.layout import Span, write_whole
 from data.spans.rejection import RowRejected
 
@@ -14,17 +14,17 @@ _Looks = dict[str, bytes | None]
 
 
 def known_looks(
-    data_dir: Path, spans: Iterable[Span], look: Callable[[bytes], bytes | None]
+    data_dir: Path, spans: Mapping[PhotoSpan, Sequence[LabelRow]], look: Callable[[bytes], bytes | None]
 ) -> Iterator[tuple[LabelRow, bytes]]:
     """The rows of spans whose photo can be opened, and its look.
 
     `data_dir/.looks` remembers them by a photo's name and size; one that is missing or damaged is made again.
     """
-    for span in map(PhotoSpan.of, spans):
+    for span, rows in spans.items():
         known, fresh = _Looks(), _Looks()
         with suppress(OSError, ValueError):
             known = msgspec.msgpack.decode(_file(data_dir, span).read_bytes(), type=_Looks)
-        for row in read_labels(span):
+        for row in rows:
             with suppress(RowRejected):
                 key = _key(span, row.photo)
                 fresh[key] = known[key] if key in known else look(span.read(row.photo))

@@ -3,11 +3,10 @@
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from data.photos.labels_file import LabelRow, PhotoSpan, read_labels
-from data.spans.layout import Span
+from data.photos.labels_file import LabelRow, PhotoSpan
 from data.spans.rejection import RowRejected
 
 # 128 bits of SHA-256; what imported photos are named by, so that their names are the index.
@@ -25,18 +24,14 @@ class KnownPhotos:
 
     Imported photos carry their hash as name. Others are hashed only once a photo of the same size is asked
     for, so nothing has to be kept beside the spans, and nothing can be lost.
-
-    Raises:
-        DataRefused: A span's labels cannot be read.
     """
 
-    def __init__(self, spans: Iterable[Span]) -> None:
+    def __init__(self, spans: Mapping[PhotoSpan, Sequence[LabelRow]]) -> None:
         self.labels: dict[str, None] = {}
         self._by_hash: dict[str, tuple[PhotoSpan, LabelRow]] = {}
         self._by_size: dict[int, list[tuple[PhotoSpan, LabelRow]]] = defaultdict(list)
-        for span in spans:
-            photos = PhotoSpan.of(span)
-            for row in read_labels(span):
+        for photos, rows in spans.items():
+            for row in rows:
                 if row.label:
                     self.labels[row.label] = None
                 if match := _HASH_NAME.fullmatch(row.photo):

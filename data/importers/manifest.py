@@ -1,16 +1,13 @@
 """Photos listed in a CSV or JSON Lines file that lies beside them."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.importers.source import Offers, Refused, Source, check_split, clean_text, find_within
-from data.spans.layout import MOST_TEXT_BYTES
+from data.spans.rows import csv_rows, read_lines
 from errors import DataRefused
-from locations import read_bytes
 
 SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson"))
 # Names that a column may have, the first that is there counts.
@@ -38,42 +35,31 @@ def manifest_source(manifest: Path) -> Source:
         UsageError: A label cannot be one, or a lane, session or time holds a control character, or a split is
             not known.
     """
-    try:
-        raw = read_bytes(manifest, MOST_TEXT_BYTES)
-        text = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig").read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataRefused(
-            f"{manifest} cannot be read ({error}).", "A manifest is UTF-8 text.", "Save it as UTF-8."
-        ) from None
     lines = manifest.suffix.lower() in (".jsonl", ".ndjson")
-    records = list(_json_records(manifest, text) if lines else _csv_records(manifest, text))
+    records = list(_json_records(manifest) if lines else _csv_records(manifest))
     columns = _columns(manifest, records)
     cells = [_cells(manifest, line, record, columns) for line, record in records]
     return Source(f"a manifest ({manifest.name}, {len(cells)} rows)", _offers(manifest, cells), len(cells))
 
 
-def _csv_records(manifest: Path, text: str) -> Iterator[Record]:
-    header = text.partition("\n")[0]
+def _csv_records(manifest: Path) -> Iterator[Record]:
+    header = next(read_lines(manifest), "")
     delimiter = max(",;\t", key=header.count)  # Excel writes ; where the comma is the decimal sign
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        names = next(reader, [])
-        for row in filter(None, reader):
-            if len(row) != len(names):
-                raise DataRefused(
-                    f"{manifest} line {reader.line_num} does not have as many cells as its header.",
-                    "Its cells cannot be told apart.",
-                    f"Quote cells that hold {delimiter!r}.",
-                )
-            yield reader.line_num, _by_name(manifest, reader.line_num, zip(names, row, strict=True))
-    except csv.Error as error:
-        raise DataRefused(
-            f"{manifest} line {reader.line_num} is not CSV ({error}).", "It cannot be read.", "Fix that line."
-        ) from None
+    rows = csv_rows(manifest, (), delimiter)
+    _, names = next(rows, (0, []))
+    for line, cells in rows:
+        if isinstance(cells, str) or len(cells) != len(names):
+            counted = f"It has {len(cells)} cells, and the header {len(names)}."
+            raise DataRefused(
+                f"{manifest} line {line}: {cells if isinstance(cells, str) else counted}",
+                "Its cells cannot be told apart.",
+                f"Quote cells that hold {delimiter!r}.",
+            )
+        yield line, _by_name(manifest, line, zip(names, cells, strict=True))
 
 
-def _json_records(manifest: Path, text: str) -> Iterator[Record]:
-    for number, line in enumerate(text.split("\n"), start=1):
+def _json_records(manifest: Path) -> Iterator[Record]:
+    for number, line in enumerate(read_lines(manifest), start=1):
         if not line.strip():
             continue
         try:

@@ -9,7 +9,7 @@ from typing import Any
 from data.importers.source import Found, Offers, Refused, Source, check_split, clean_text
 from data.photos.labels_file import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
-from data.spans.tfrecords import read_examples
+from data.spans.tfrecords import read_examples, values_of
 from errors import DataRefused
 from labels import check_labels
 from locations import read_bytes
@@ -71,7 +71,7 @@ def _read_names(path: Path) -> dict[int, str]:
 def _offers(file: Path, names: Mapping[int, str]) -> Offers:
     modified = file.stat().st_mtime
     for number, example in read_examples(file, _MOST_RECORD_BYTES):
-        features = _values(example)
+        features = {name: values for name in example if (values := values_of(example[name]))}
         where = f"{file.name} record {number}"
         photo_name = _first(features, _PHOTO)
         label_name = _first(features, (*_LABEL_TEXT, *_LABEL))
@@ -107,13 +107,6 @@ def _offers(file: Path, names: Mapping[int, str]) -> Offers:
             yield Refused(where, "unlabelled")
         else:
             yield Found(where, photo, modified, label, **texts)
-
-
-def _values(features: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
-    """Of the features that have a value."""
-    kinds = {name: feature.WhichOneof("kind") for name, feature in features.items()}
-    values = {name: getattr(features[name], kind).value for name, kind in kinds.items() if kind}
-    return {name: value for name, value in values.items() if len(value)}
 
 
 def _first(features: Mapping[str, Any], names: Sequence[str]) -> str | None:

@@ -6,17 +6,17 @@ DIR/span-00042/photos/...      what the photo column names, POSIX, relative to p
 
 import csv
 import errno
-import io
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path, PurePosixPath
 
-from data.spans.layout import MOST_TEXT_BYTES, Span, add_span, write_whole
+from data.spans.layout import Span, add_span, write_whole
 from data.spans.rejection import RowRejected
-from data.spans.rows import check_once
+from data.spans.rows import check_once, read_header, read_rows
+from data.spans.source import Rejected
 from errors import DataRefused, EdgelineError
-from locations import Location, read_bytes
+from locations import Location, names_in, read_bytes
 
 # Of a photo's file: a larger one is refused before it is read on.
 MOST_BYTES = 64 * 2**20
@@ -137,51 +137,27 @@ def read_labels(week: Span) -> list[LabelRow]:
             or too many cells.
     """
     span = PhotoSpan.of(week)
-    try:
-        raw = read_bytes(span.labels, MOST_TEXT_BYTES)
-        text = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig").read()
-    except FileNotFoundError:
-        why, do = "Photos without labels cannot be trained on.", f"Write it with the columns {_HEADER}."
-        raise _refused(span, "is missing.", why, do) from None
-    except UnicodeDecodeError as error:
-        what = f"is not UTF-8 (byte {error.start})."
-        raise _refused(span, what, "Labels would be misread.", "Save it as UTF-8.") from None
-    except OSError as error:
-        what = f"cannot be read ({error.strerror})."
-        raise _refused(span, what, "The photos have no labels then.", "Fix the file.") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [name.strip() for name in reader.fieldnames or ()]
-        reader.fieldnames = header
-        _check_header(span, header)
-        return [_label_row(span, reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        what = f"line {reader.reader.line_num} is not CSV ({error})."
-        raise _refused(span, what, "It cannot be read.", "Fix that line.") from None
-
-
-def _refused(span: PhotoSpan, what: str, why: str, do: str) -> DataRefused:
-    return DataRefused(f"{span.labels} {what}", why, do, (span.name,))
-
-
-def _check_header(span: PhotoSpan, header: list[str]) -> None:
-    check_once(span.labels, header, COLUMNS, (span.name,))
+    file, spans = span.labels, (span.name,)
+    if file.name not in names_in(span.path):
+        do = f"Write it with the columns {_HEADER}."
+        raise DataRefused(f"{file} is missing.", "Photos without labels cannot be trained on.", do, spans)
+    header = read_header(file, spans)
+    check_once(file, header, COLUMNS, spans)
     if missing := [column for column in _REQUIRED if column not in header]:
-        what = f"has no column {', '.join(missing)}; found: {', '.join(header) or 'an empty file'}."
-        raise _refused(
-            span, what, "Each photo needs a label, a lane and a session.", f"The header is {_HEADER}."
-        )
-
-
-def _label_row(span: PhotoSpan, line: int, cells: dict[str, str]) -> LabelRow:
-    if None in cells or None in cells.values():
-        raise _refused(
-            span,
-            f"line {line} does not have as many cells as its header.",
-            "Its cells cannot be told apart.",
-            "Quote cells that hold a comma, and fill empty cells with nothing between two commas.",
-        )
-    return LabelRow(*(cells.get(column, "").strip() for column in COLUMNS))
+        what = f"{file} has no column {', '.join(missing)}; found: {', '.join(header)}."
+        why = "Each photo needs a label, a lane and a session."
+        raise DataRefused(what, why, f"The header is {_HEADER}.", spans)
+    rows = []
+    for item in read_rows(file, COLUMNS, spans):
+        if isinstance(item, Rejected):
+            raise DataRefused(
+                f"{span.path}/{item.id}: {item.detail}",
+                "Its cells cannot be told apart.",
+                "Quote cells that hold a comma, and fill empty cells with nothing between two commas.",
+                spans,
+            )
+        rows.append(LabelRow(*(item[1].get(column, "").strip() for column in COLUMNS)))
+    return rows
 
 
 def write_span(

@@ -44,7 +44,7 @@ def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",
         objects = (row for _, _, row in _json_objects(path, spans) if isinstance(row, dict))
         header = list(next(objects, {}))
     else:
-        header = [name.strip() for name in next(_csv_rows(path, spans, separator), (0, []))[1]]
+        header = [name.strip() for name in next(csv_rows(path, spans, separator), (0, []))[1]]
     if not any(header):
         raise DataRefused(
             f"{path} is empty.",
@@ -77,7 +77,7 @@ def read_rows(
     if _is_json(path):
         yield from _json_rows(path, names, spans)
         return
-    rows = _csv_rows(path, spans, separator)
+    rows = csv_rows(path, spans, separator)
     _, first = next(rows)
     header = [name.strip() for name in first]
     for line, cells in rows:
@@ -129,10 +129,11 @@ def read_lines(path: Location, spans: tuple[str, ...] = ()) -> Iterator[str]:
         ) from None
 
 
-def _csv_rows(
-    path: Location, spans: tuple[str, ...], separator: str
-) -> Iterator[tuple[int, list[str] | str]]:
-    """The line where a row begins, and its cells or why it has none; an empty line is no row."""
+def csv_rows(path: Location, spans: tuple[str, ...], separator: str) -> Iterator[tuple[int, list[str] | str]]:
+    """The line where a row begins, and its cells or why it has none; an empty line is no row.
+
+    Raises DataRefused as `read_rows` does.
+    """
     # The limit is one of the process; it is only ever raised here.
     csv.field_size_limit(max(csv.field_size_limit(), _MOST_LINE_BYTES))
     # Python 3.10 refuses a file for a NUL, later ones do not: as another control character it costs its row.

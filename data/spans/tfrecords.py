@@ -54,6 +54,17 @@ def read_examples(
         ) from None
 
 
+def values_of(feature: Any) -> list[Any]:
+    """What a `tf.train.Feature` holds."""
+    kind = feature.WhichOneof("kind")
+    return list(getattr(feature, kind).value) if kind else []
+
+
+def as_text(value: Any) -> str:
+    """One of its values."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
 def _sound(content: bytes, checksum: bytes) -> bool:
     """Whether a masked CRC-32C is that of the content."""
     import google_crc32c

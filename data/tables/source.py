@@ -27,7 +27,7 @@ from data.spans.layout import Span
 from data.spans.rejection import RowRejected, check_label
 from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
 from data.spans.source import Example, Rejected, Row, Source, Value
-from data.spans.tfrecords import read_examples
+from data.spans.tfrecords import as_text, read_examples
 from data.tables.times import format_time, parse_time
 from data.tables.windows import Reading, Windows
 from errors import DataRefused, UsageError
@@ -193,7 +193,7 @@ class TableSource(Source):
         """The newest reading, and in brackets what its window reaches from and to."""
         workload = self._workload
         names = dict.fromkeys((workload.group_column, workload.time_column, *workload.categories))
-        parts = [_text(features[name]) for name in names if name and name in features]
+        parts = [as_text(next(iter(features[name]), "")) for name in names if name and name in features]
         for name in workload.numbers:
             values = [value for value in features.get(name, ()) if not math.isnan(value)]
             newest = f"{features[name][-1]:.6g}" if name in features else "nan"
@@ -271,8 +271,3 @@ def parse_number(name: str, cell: str) -> float:
 
 def _digest(texts: Sequence[str], numbers: bytes) -> str:
     return hashlib.sha256("\0".join(texts).encode() + b"\0" + numbers).hexdigest()
-
-
-def _text(values: Any) -> str:
-    value = values[0] if values else ""
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

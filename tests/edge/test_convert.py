@@ -7,7 +7,6 @@ from edge.convert import convert
 from edge.inspect import inspect, problems
 from edge.runtime import EdgeModel
 from edge.variants import VARIANTS
-from errors import EdgelineError
 from records.edge import Conversion
 from tests.edge.conftest import Exported, convert_here
 
@@ -86,14 +85,3 @@ def test_an_operation_left_in_float_by_the_converter_is_found_in_the_file(export
     found = " ".join(problems(inspect(tmp_path / "model_int8.tflite"), "int8"))
 
     assert "not really int8" in found
-
-
-def test_a_missing_signature_names_those_that_are_there(exported: Exported, tmp_path: Path):
-    assert "serve_image" in str(convert_here(exported, "serve", ["fp32"], tmp_path)["fp32"])
-
-
-def test_nothing_starts_without_a_model_or_photos(exported: Exported, tmp_path: Path):
-    with pytest.raises(EdgelineError, match="no SavedModel"):
-        convert(tmp_path, "serve_image", ["fp32"], exported.images, tmp_path)
-    with pytest.raises(EdgelineError, match="calibration"):
-        convert(exported.folder, "serve_image", ["int8"], exported.images[:0], tmp_path)

@@ -81,12 +81,3 @@ def test_a_damaged_file_is_refused_before_an_interpreter_sees_it(
 
     with pytest.raises(EdgelineError, match="damaged"):
         measured(exported, cut)
-
-
-def test_photos_that_do_not_fit_together_are_refused(exported: Exported, files: dict[str, Path]):
-    with pytest.raises(EdgelineError, match="labels: 3"):
-        measured(replace(exported, labels=exported.labels[:3]), files["fp32"])
-    with pytest.raises(EdgelineError, match="not finite"):
-        measured(replace(exported, probabilities=exported.probabilities * np.nan), files["fp32"])
-    with pytest.raises(EdgelineError, match="3 probabilities, the SavedModel 2"):
-        measured(replace(exported, probabilities=exported.probabilities[:, :2]), files["fp32"])

@@ -30,7 +30,7 @@ def test_a_contract_of_an_unknown_kind_is_refused():
 def test_probabilities_come_out_as_float_and_sum_to_one(
     variant: str, files: dict[str, Path], exported: Exported
 ):
-    model = EdgeModel(files[variant], num_threads=2)
+    model = EdgeModel(files[variant])
     probabilities = model.predict(exported.images[:5])
 
     assert (model.input_shape, model.classes) == ((32, 32, 1), 3)

@@ -11,7 +11,7 @@ WINDOW = Ingest(
     spans=(Span("span-00001", 1, 50, 50), Span("span-00002", 2, 50, 50)),
     noun="reading",
 )
-OFF = Drift("machine_id", "l_infty", 0.02, 0.1, gone=("m-03", "m-07"))
+OFF = Drift("machine_id", 0.02, 0.1, gone=("m-03", "m-07"))
 
 
 def test_a_machine_that_is_gone_is_warned_of_by_name_and_blocks_where_settings_say_so():
@@ -37,7 +37,7 @@ def test_a_class_that_is_in_eval_alone_is_refused_before_a_second_of_training():
 
 
 def test_more_new_words_than_are_to_be_expected_are_warned_of_with_the_commonest():
-    words = Drift("words", "l_infty", 0.02, 0.1, unseen=0.16, expected_unseen=0.1, new=("qzx", "vvw"))
+    words = Drift("words", 0.02, 0.1, unseen=0.16, expected_unseen=0.1, new=("qzx", "vvw"))
     settings = GateSettings(min_examples_per_class=1)
     lenient = GateSettings(min_examples_per_class=1, max_unknown_token_fraction=0.06)
 

@@ -36,7 +36,7 @@ def statistics(tmp_path):
 
 
 def test_each_feature_has_its_distribution_now_and_before_and_its_distance(statistics):
-    drift = {"lane_id": Drift("lane_id", "l_infty", 0.75, 0.1)}
+    drift = {"lane_id": Drift("lane_id", 0.75, 0.1)}
     lanes, brightness = read_features(statistics, drift)
     assert (lanes.name, lanes.distance, lanes.threshold, lanes.drifted) == ("lane_id", 0.75, 0.1, True)
     assert lanes.now.values == (("a", 0.75), ("b", 0.25))

@@ -117,8 +117,8 @@ def test_the_verdict_on_the_data_is_told_in_figures_before_the_step_that_is_red(
 
 
 def test_the_worst_drift_is_the_one_nearest_to_what_is_allowed(sources):
-    far, near = Drift("far", "l_infty", 0.4, 0.8), Drift("near", "l_infty", 0.09, 0.1)
-    DRIFT.write(sources.data_verdict, (far, near, Drift("free", "l_infty", 0.9, 0.0)))
+    far, near = Drift("far", 0.4, 0.8), Drift("near", 0.09, 0.1)
+    DRIFT.write(sources.data_verdict, (far, near, Drift("free", 0.9, 0.0)))
     figures = step_metrics("DataValidator", sources)
     assert (figures["worst_drift"], figures["worst_drift_allowed"]) == (0.09, 0.1)
 

@@ -63,7 +63,7 @@ OF_ARTIFACTS = [
         (Thumbnail("thumbnails/01.jpg", "span-00002", "a.jpg", "corrupt", "d"),),
     ),
     ("DataValidator/verdict", VERDICT, Verdict("data", "pass", ("all is well",))),
-    ("DataValidator/verdict", DRIFT, (Drift("x", "JSD", 0.1, 0.2),)),
+    ("DataValidator/verdict", DRIFT, (Drift("x", 0.1, 0.2),)),
     ("Tuner/tuner_results", SEARCH, Search("val_loss", 1, (Trial(1, {"seed": 1}, score=0.5),))),
     ("Trainer/model_run", TRAINING, TrainingSummary(devices=("CPU",), best_epoch=1, seconds=3.0)),
     ("Trainer/model_run", EPOCHS, [Epoch(1, loss=0.5, accuracy=0.7, val_loss=0.6)]),

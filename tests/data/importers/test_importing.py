@@ -186,7 +186,7 @@ def test_links_out_of_the_source_are_refused(tmp_path, data_dir):
         ({"m.csv": "photo,tag\na.jpg,x\n"}, r"no column for the label \(label, class, category\)"),
         ({"m.csv": "photo,label\na.jpg,x\n"}, "1 missing"),
         ({"m.csv": 'photo,label\n"a.jpg,x\n'}, "is not CSV"),
-        ({"m.csv": "photo,label\na.jpg,x,y\n"}, "line 2 does not have as many cells"),
+        ({"m.csv": "photo,label\na.jpg,x,y\n"}, "line 2: It has 3 cells, and the header 2"),
         ({"m.csv": "photo,label\n".encode("utf-16")}, "UTF-8"),
         ({"m.jsonl": '{"photo": "a.jpg"\n'}, "line 1 is not a JSON object"),
         ({"t.tfrecord": b"no record" * 9}, "record 1 cannot be read: its length is damaged"),

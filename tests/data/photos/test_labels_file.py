@@ -97,11 +97,11 @@ def test_the_split_may_be_there_or_not(span):
         (HEADER + ",label\na.jpg,ok,lane-01,w,t,bad\n", "the column 'label' twice"),
         (HEADER.replace("lane_id", " label ") + "\na.jpg,ok,bad,w,t\n", "the column 'label' twice"),
         ("photo,lane_id,session_id,captured_at\n", "no column label; found: photo, lane_id"),
-        ("", "found: an empty file"),
+        ("", "is empty"),
         (HEADER.replace(",", ";") + "\n", "no column photo, label"),
-        (HEADER + "\na.jpg,ok,lane-01\n", "line 2 does not have as many cells"),
-        (HEADER + "\na.jpg,ok,lane-01,w,t,more\n", "line 2 does not have as many cells"),
-        (HEADER + '\na.jpg,"ok"x,lane-01,w,t\n', "line 2 is not CSV"),
+        (HEADER + "\na.jpg,ok,lane-01\n", "labels.csv:2: It has 3 cells, and the header 5"),
+        (HEADER + "\na.jpg,ok,lane-01,w,t,more\n", "labels.csv:2: It has 6 cells, and the header 5"),
+        (HEADER + '\na.jpg,"ok"x,lane-01,w,t\n', "labels.csv:2: It is not CSV"),
         (HEADER + '\n"a.jpg,ok,lane-01,w,t\n', "is not CSV"),
         ('photo,"label', "is not CSV"),
         (HEADER.encode() + b"\na.jpg,\xe4,lane-01,w,t\n", "not UTF-8"),
@@ -129,12 +129,12 @@ def test_a_missing_labels_file_is_refused(span):
 def test_a_labels_file_that_is_a_pipe_or_enormous_is_refused(span):
     span.labels.unlink()
     os.mkfifo(span.labels)
-    with pytest.raises(DataRefused, match="not a regular file"):
+    with pytest.raises(DataRefused, match="it is no file"):
         read_labels(span)
     span.labels.unlink()
     span.labels.touch()
     os.truncate(span.labels, 2**40)
-    with pytest.raises(DataRefused, match="more than 268435456 bytes"):
+    with pytest.raises(DataRefused, match="line 1 has more than 67,108,864 bytes"):
         read_labels(span)
 
 
