@@ -24,6 +24,7 @@ from release import store
 from release.layout import LABELS, PushFolder
 from release.releases import Release
 from release.verify import nothing_of
+from report.records import write_file
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.inputs import Input, find_inputs, read_inputs
@@ -192,7 +193,7 @@ def _draw(answer: Answer, bundle: Bundle) -> Path | None:
     names = (Path(f"{stem}{end}.explained.png") for end in chain([""], (f"-{n}" for n in count(2))))
     path = next(name for name in names if name not in bundle.pictures)
     bundle.pictures.add(path)
-    path.write_bytes(picture(answer.input.content, answer.read, drops))
+    write_file(path, picture(answer.input.content, answer.read, drops))
     return path
 
 

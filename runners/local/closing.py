@@ -161,7 +161,7 @@ def release_lines(release: Release) -> Iterator[str]:
     """Eval accuracy overall, recall by class, and the default variant; whatever of it the manifest has."""
     for kind in ("overall", "class"):
         for name, values in release.manifest.metrics.get(kind, {}).items():
-            if "accuracy" in values:
+            if isinstance(values, Mapping) and "accuracy" in values:
                 what = "eval accuracy" if kind == "overall" else f"  {name}"
                 count = f" on {values['example_count']:.0f} examples" if "example_count" in values else ""
                 yield f"{what} {values['accuracy']:.3f}{count}"
