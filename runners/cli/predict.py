@@ -21,6 +21,7 @@ from errors import EdgelineError, UsageError
 from labels import parse_labels
 from locations import locate
 from release import store
+from release.acceptance import terms
 from release.layout import LABELS, PushFolder
 from release.releases import Release
 from release.verify import nothing_of
@@ -29,7 +30,7 @@ from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.inputs import Input, find_inputs, read_inputs
 from runners.cli.options import Place
-from runners.cli.releases import settle
+from runners.cli.releases import TERMS, settle
 from runners.shared.stdout import note, print_json, say
 
 
@@ -72,7 +73,9 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     answers = _answers(paths, bundle)
     if as_json:
         failed = _as_json(list(answers), bundle, explain)
-    elif any(path.is_dir() for path in given) and not explain:
+        return 1 if failed else 0
+    note(f"{model} {release.version}: {' '.join(terms(release.manifest))}")
+    if any(path.is_dir() for path in given) and not explain:
         failed = _as_csv(answers, bundle)
     else:
         failed = _as_lines(answers, bundle, explain)
@@ -228,5 +231,6 @@ def _as_json(answers: Sequence[Answer], bundle: Bundle, explain: bool) -> int:
         listed.append(entry)
     release = bundle.release
     about = {"model": release.model, "version": release.version, "variant": next(iter(bundle.models))}
-    print_json({**about, "answers": listed})
+    vouched = {key: getattr(release.manifest, key) for key in TERMS}
+    print_json({**about, **vouched, "answers": listed})
     return sum(answer.said is None for answer in answers)

@@ -19,6 +19,8 @@ from runners.shared.progress_text import duration
 from runners.shared.runs import find_run, read_runs
 from runners.shared.stdout import note, print_json, say
 
+# Of a manifest, as `acceptance.terms` says them.
+TERMS = ("expires", "signed_by", "min_app_version", "rollback_epoch")
 _DAY = click.DateTime(["%Y-%m-%d"])
 _reason = click.option("--reason", required=True, metavar="R", help="why, for the audit log")
 
@@ -47,6 +49,7 @@ def status(place: Place, as_json: bool) -> int:
             "pushed_at": manifest.created if manifest else None,
             "metrics": manifest.metrics if manifest else None,
             "default_variant": manifest.default_variant if manifest else None,
+            **{key: getattr(manifest, key, None) for key in TERMS},
         }
         keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
         ended = {key: getattr(last, key) if last else None for key in keys}
