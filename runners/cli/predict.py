@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge.runtime import EdgeModel, preprocess
 from errors import EdgelineError, UsageError
 from labels import parse_labels
-from locations import locate
+from locations import locate, naming
 from release import store
 from release.acceptance import terms
 from release.layout import LABELS, PushFolder
@@ -96,7 +96,8 @@ def _open(release: Release, variant: str | None, every: bool) -> Bundle:
     contract = json.loads(release.read("preprocessing.json"))
     labels = parse_labels(release.read(LABELS), LABELS)
     models = {}
-    with tempfile.TemporaryDirectory(prefix="edgeline-predict-") as folder, _quiet():
+    temporary = tempfile.TemporaryDirectory(prefix="edgeline-predict-")
+    with temporary as folder, naming(Path(folder)), _quiet():
         for name in dict.fromkeys((first, *(names if every else ()))):
             # A copy of the bytes that were checked; the interpreter trusts its file, and maps it.
             path = Path(folder, names[name])
