@@ -102,15 +102,27 @@ def whole(path: Path, sync: bool = False) -> Iterator[BinaryIO]:
     With `sync` its content is on the disk before it is there.
     """
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with naming(path):
+        try:
+            with scratch.open("wb") as file:
+                yield file
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(scratch, path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Has an OSError name `path` where it names no file, as that of a full disk, or a hidden one."""
     try:
-        with scratch.open("wb") as file:
-            yield file
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno and os.path.basename(str(error.filename or ".")).startswith("."):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def read_bytes(path: Location, most: int | None = None) -> bytes:

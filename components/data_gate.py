@@ -1,6 +1,7 @@
 """DataGate: stops the run at a step whose name says so, and leaves a record of it on a cluster."""
 
 import json
+import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,15 @@ from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Sc
 
 from components.artifacts import AcceptedData, Quarantine, Verdict
 from components.run_record import command_for_details, leave_record
-from errors import DataRefused
+from errors import DataRefused, EdgelineError
+from locations import locate
 from records.verdict import VERDICT
+from release.acceptance import check_push
+from release.releases import models
+from release.signing import signing_key
 from report.facts import About
+
+log = logging.getLogger("edgeline.gate")
 
 
 @component
@@ -39,6 +46,7 @@ def DataGate(
 
     Raises:
         DataRefused: The verdict is `fail`.
+        UsageError: What phones run is of a higher rollback epoch or signed, or the key is none.
     """
     verdict = VERDICT.read(Path(data_verdict.uri))
     inputs = {
@@ -63,5 +71,18 @@ def DataGate(
             f"Details: {command_for_details(records, model_name)}. Fix the week, or go on without it:"
             f" `edgeline data exclude SPAN --reason R --data {data}`.",
         )
+    if records:  # One machine has looked at that before its first step.
+        epoch = int(json.loads(settings).get("push.rollback_epoch", 0))
+        signed = signing_key(None) is not None
+        try:
+            push = locate(records).parent.parent
+            models(push)
+        except (
+            EdgelineError,
+            OSError,
+        ) as error:  # One that does not answer may do so later.
+            log.warning("Whether phones will take what comes of this run is not known yet: %s", error)
+        else:
+            check_push(push, model_name, epoch, signed)
     for name, artifact in inputs.items():
         shutil.copytree(artifact.uri, Path(accepted_data.uri, name))

@@ -20,6 +20,7 @@ from records.evaluation import METRICS
 from records.push import PUSH, Push
 from records.verdict import VERDICT
 from release import store
+from release.acceptance import terms
 from release.manifest import model_identity
 from release.settings import ReleaseSettings
 from release.signing import signing_key
@@ -79,8 +80,9 @@ def Pusher(
             **said.model_dump(exclude={"key"}),
             signing_key=signing_key(said.key),
         )
-        version = store.push(push, model_name, candidate).version
-        done = Push("pushed", version, (f"Version {version} of {model_name} is in production.",))
+        made = store.push(push, model_name, candidate)
+        said_of_it = (f"Version {made.version} of {model_name} is in production.", *terms(made.manifest))
+        done = Push("pushed", made.version, said_of_it)
     for reason in done.reasons:
         log.info(reason)
     PUSH.write(Path(pushed_model.uri), done)

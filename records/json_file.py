@@ -16,6 +16,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from locations import whole
+
 T = TypeVar("T")
 # What reading a file ends in that is damaged, or no file.
 UNREADABLE = (OSError, ValueError, RecursionError)
@@ -128,7 +130,8 @@ class JsonFile(Generic[T]):
     def write(self, folder: Path, content: T) -> None:
         """Writes it, and makes the folder where that is not there."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / self.name).write_bytes(self.to_bytes(content))
+        with whole(folder / self.name) as file:
+            file.write(self.to_bytes(content))
 
     def to_bytes(self, content: T) -> bytes:
         """A content as the file has it."""

@@ -79,6 +79,18 @@ def distrust(manifest: Manifest, key: str | None) -> EdgelineError | None:
     return None
 
 
+def terms(manifest: Manifest) -> list[str]:
+    """What phones go by besides the files, a sentence each; only what is set."""
+    told = [f"Expired at {manifest.expires}." if is_expired(manifest) else f"Good until {manifest.expires}."]
+    if manifest.signed_by:
+        told.append(f"Signed with the key {manifest.signed_by}.")
+    if manifest.min_app_version:
+        told.append(f"For version {manifest.min_app_version} of the app, and later ones.")
+    if manifest.rollback_epoch:
+        told.append(f"Of rollback epoch {manifest.rollback_epoch}: phones that have seen it take none lower.")
+    return told
+
+
 def is_expired(manifest: Manifest) -> bool:
     """Whether its time is over, by this machine's clock."""
     return datetime.now(timezone.utc) >= parse_time(manifest.expires)

@@ -23,6 +23,10 @@ from release.documents import Digest, Positive, measure_file, parse, parse_time,
 SCHEMA_VERSION = 2
 
 
+class NewerManifest(EdgelineError):
+    """A manifest of a later version of this code: nothing is wrong with it."""
+
+
 class FileEntry(Struct, frozen=True):
     """One file: POSIX path relative to the push folder, size in bytes, hexadecimal sha256."""
 
@@ -109,11 +113,12 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
     """The manifest in `raw`; `where` names its file in errors.
 
     Raises:
-        EdgelineError: It is newer than this code, or a value is missing, of the wrong type or impossible.
+        NewerManifest: It is newer than this code.
+        EdgelineError: A value is missing, of the wrong type or impossible.
     """
     read_by = parse(raw, ReadBy, where)
     if max(read_by.schema_version, read_by.min_reader_version) > SCHEMA_VERSION:
-        raise EdgelineError(
+        raise NewerManifest(
             f"{where}: found schema_version {read_by.schema_version} and min_reader_version"
             f" {read_by.min_reader_version}.",
             f"This code reads manifests up to version {SCHEMA_VERSION}.",

@@ -73,9 +73,9 @@ def make_pair(folder: Path) -> str:
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
     public = key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     made: list[Path] = []
     try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, content, mode in ((PRIVATE, private, 0o600), (PUBLIC, public, 0o644)):
             descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             made.append(folder / name)
@@ -86,6 +86,7 @@ def make_pair(folder: Path) -> str:
     except OSError as error:
         for path in made:
             path.unlink()
+        error.filename = error.filename or str(folder)
         if isinstance(error, FileExistsError):
             raise UsageError(
                 f"{error.filename} is there already.",

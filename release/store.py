@@ -58,7 +58,7 @@ from release.layout import PushFolder, checked_name
 from release.mirror import Mirror
 from release.pins import pins_are, render_pins, wanted_pins
 from release.releases import Release, current, find_version, models, read_release, released_versions, releases
-from release.verify import known_versions, nothing_of, release_problems, verify
+from release.verify import known_versions, no_release, nothing_of, release_problems, verify
 
 __all__ = [
     "Candidate",
@@ -127,7 +127,8 @@ def rollback(root: str | Location, model: str, reason: str, to: int | None = Non
 
     Raises:
         UsageError: As for `promote`.
-        EdgelineError: As for `promote`, or there is no earlier release.
+        EdgelineError: As for `promote`, there is no earlier release, or somebody else put one in production
+            while this waited for the lock.
     """
     return _switch_to(root, model, "rollback", to, reason)
 
@@ -235,29 +236,32 @@ def _switch_to(root: str | Location, model: str, action: Action, version: int | 
     place = locate(root)
     if model not in models(place):
         raise nothing_of(PushFolder(place), model)
+    seen = find_pointer(PushFolder(place), model)
     with _writer(place, f"{action.capitalize()} of {model}") as folder:
         history = read_history(folder, model)
         target = previous_version(history.changes) if version is None else version
-        released = sorted(released_versions(folder, model))
+        released = released_versions(folder, model)
+        pointer = find_pointer(folder, model)  # promoting a release is how a damaged one is fixed
+        now = pointer.to_version if pointer else None
+        others = released - {now}
         whole = " ".join(history.problems) or "The audit log is whole."
-        choice = f"Releases on the disk: {', '.join(map(str, released)) or 'none'}."
+        choice = f"Other releases: {', '.join(map(str, sorted(others))) or 'none'}."
+        if version is None and pointer and pointer != seen:
+            raise EdgelineError(
+                f"{pointer.who} put {model} {now} in production meanwhile: {pointer.action}.",
+                "Going back from there would go one release further than was asked for. Nothing was changed.",
+                "Look with `edgeline status`, and roll back again where that is still wanted.",
+            )
         if target is None:
             raise EdgelineError(
                 f"{model} has no release in production before the current one.",
                 f"A rollback returns to what was in production before. {whole} {choice}",
                 "Name one with `edgeline rollback --to V --reason R`, or run the pipeline for a better one.",
             )
-        if target in history.collected:
-            by = history.collected[target][1]
-            raise UsageError(
-                f"{model} {target} was collected on {by.when}, by {by.who}.",
-                f"`edgeline gc` removed its files to free their space. {choice}",
-                f"Name one of these{' with --to V' if action == 'rollback' else ''}.",
-            )
         if target not in released:
-            raise UsageError(f"{model} has no release {target}.", choice, "Name one of these.")
-        pointer = find_pointer(folder, model)  # promoting a release is how a damaged one is fixed
-        if pointer is not None and pointer.to_version == target:
+            how = " with --to V" if action == "rollback" else ""
+            raise no_release(model, target, history, others, how)
+        if target == now:
             raise UsageError(
                 f"{model} {target} is in production already.", choice, "Name another release, if any."
             )

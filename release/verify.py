@@ -14,7 +14,15 @@ from locations import Location, locate, names_in, read_bytes
 from release.documents import measure_file
 from release.history import History, read_history, read_pointer, render_pointer
 from release.layout import HISTORY, MANIFEST, POINTER, SIGNATURE, PushFolder, checked_name
-from release.manifest import FileEntry, Manifest, digest_of, files_below, parse_manifest, served_entries
+from release.manifest import (
+    FileEntry,
+    Manifest,
+    NewerManifest,
+    digest_of,
+    files_below,
+    parse_manifest,
+    served_entries,
+)
 from release.pins import pins_problem
 from release.releases import read_release, released_versions
 from release.signing import is_signed
@@ -28,6 +36,7 @@ def verify(root: str | Location, model: str, version: int | None = None) -> list
 
     Raises:
         UsageError: There is no such model or release, so nothing could be checked.
+        NewerManifest: This code is too old to tell.
         EdgelineError: The object store cannot be read.
     """
     folder = PushFolder(locate(root))
@@ -37,8 +46,7 @@ def verify(root: str | Location, model: str, version: int | None = None) -> list
     known = known_versions(root, model)
     if version is not None:
         if version not in known:
-            there = f"There are: {', '.join(map(str, known)) or 'none'}."
-            raise UsageError(f"{model} has no release {version}.", there, "Name one of these.")
+            raise no_release(model, version, history, known)
         return release_problems(folder, model, version, history)
     problems = [*history.problems, *_pointer_problems(folder, model)]
     problems += filter(None, [pins_problem(folder, model)])
@@ -71,10 +79,26 @@ def nothing_of(folder: PushFolder, model: str) -> UsageError:
     )
 
 
+def no_release(
+    model: str, version: int, history: History, others: Iterable[int], how: str = ""
+) -> UsageError:
+    """The error of a release that is not there, or not any more, with those that are and can be named."""
+    there = ", ".join(map(str, sorted(others)))
+    choice = f"There are: {there}." if there else "There is no other."
+    do = f"Name one of these{how}." if there else "Run the pipeline for a new one."
+    if version not in history.collected:
+        return UsageError(f"{model} has no release {version}.", choice, do)
+    by = history.collected[version][1]
+    found = f"{model} {version} was collected on {by.when}, by {by.who}."
+    return UsageError(found, f"`edgeline gc` removed its files to free their space. {choice}", do)
+
+
 def release_problems(folder: PushFolder, model: str, version: int, history: History) -> list[str]:
-    """Everything wrong with the files of one release, one sentence each."""
+    """Everything wrong with the files of one release, one sentence each. Raises NewerManifest."""
     try:
         manifest = read_release(folder, model, version, history.manifests.get(version)).manifest
+    except NewerManifest:
+        raise
     except EdgelineError as error:
         return [f"{error.found} {error.why}"]
     parts = folder.parts(model, version)

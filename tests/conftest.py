@@ -5,10 +5,12 @@ import os
 import signal
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.disks import mounted
 from tests.postgres import serve
 from tests.s3 import point_to
 
@@ -46,6 +48,12 @@ def s3_server() -> Iterator[str]:
 def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL of this module's own, with its password."""
     yield from serve()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB, which only root may mount."""
+    yield from mounted(tmp_path / "disk")
 
 
 @pytest.fixture

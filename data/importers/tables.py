@@ -148,12 +148,13 @@ def _write(
                     for name, form in forms.items():
                         cells[name] = _converted(cells[name], form, name == time)
                     writer.writerow([cells[name] for name in kept.values()])
+        # Before the span is there: where these cannot be written, the next attempt must not add it again.
+        new_labels.extend(add_files(data_dir, schema, labels, noun, **columns)[1])
 
+    noun, new_labels = "text" if text else "row", list[str]()
     span = add_span(data_dir, fill)
-    noun = "text" if text else "row"
-    _, new_labels = add_files(data_dir, schema, labels, noun, **columns)
     left_out = tuple((n, kind) for n, kind in kinds.items() if n not in (*numbers, *categories))
-    found = (seen.rows, labels, new_labels, numbers, categories, left_out, seen.refused)
+    found = (seen.rows, labels, tuple(new_labels), numbers, categories, left_out, seen.refused)
     return TableReport(table.shown, span, noun, *found)
 
 

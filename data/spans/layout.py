@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data.spans.exclusions import SPAN_NAME, Decision, excluded_spans, read_decisions
 from errors import DataRefused, UsageError
-from locations import Location, folders_in, whole
+from locations import Location, folders_in, naming, whole
 
 # A million rows are a third of it; a larger file is none that somebody wrote labels into.
 MOST_TEXT_BYTES = 256 * 2**20
@@ -132,16 +132,17 @@ def add_span(data_dir: Path, fill: Callable[[Path], None]) -> Span:
         UsageError: There is no number left for it.
     """
     next_number(data_dir)  # before anything is written
-    data_dir.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(data_dir)
-    scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=data_dir))
-    try:
-        fill(scratch)
-        scratch.chmod(0o755)
-        return _move_into_place(scratch, data_dir)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+    with naming(data_dir):
+        data_dir.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(data_dir)
+        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=data_dir))
+        try:
+            fill(scratch)
+            scratch.chmod(0o755)
+            return _move_into_place(scratch, data_dir)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
 
 
 def write_whole(path: Path, content: bytes) -> None:

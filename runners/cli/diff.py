@@ -45,13 +45,13 @@ def diff(first: str, second: str, place: Place, as_json: bool) -> int:
         slices, examples = same_slices(*sources)
         comparison = Comparison(one, other, slices, examples) if examples else comparison
     page = found[0].pages / f"diff-{one.about.run}-{other.about.run}.html"
+    for line in () if as_json else _lines(comparison):
+        say(line.replace("\u00a0", " "))
     records.write_file(page, render_diff(comparison, [item.link for item in found]).encode())
     if as_json:
         print_json(_document(comparison, str(page)))
-        return 0
-    for line in _lines(comparison):
-        say(line.replace("\u00a0", " "))
-    say(f"Page: {page}")
+    else:
+        say(f"Page: {page}")
     return 0
 
 

@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 from edge.runtime import EdgeModel, preprocess
 from errors import EdgelineError, UsageError
 from labels import parse_labels
-from locations import locate
+from locations import locate, naming
 from release import store
+from release.acceptance import terms
 from release.layout import LABELS, PushFolder
 from release.releases import Release
 from release.verify import nothing_of
+from report.records import write_file
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.inputs import Input, find_inputs, read_inputs
 from runners.cli.options import Place
-from runners.cli.releases import settle
+from runners.cli.releases import TERMS, settle
 from runners.shared.stdout import note, print_json, say
 
 
@@ -71,7 +73,9 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     answers = _answers(paths, bundle)
     if as_json:
         failed = _as_json(list(answers), bundle, explain)
-    elif any(path.is_dir() for path in given) and not explain:
+        return 1 if failed else 0
+    note(f"{model} {release.version}: {' '.join(terms(release.manifest))}")
+    if any(path.is_dir() for path in given) and not explain:
         failed = _as_csv(answers, bundle)
     else:
         failed = _as_lines(answers, bundle, explain)
@@ -92,7 +96,8 @@ def _open(release: Release, variant: str | None, every: bool) -> Bundle:
     contract = json.loads(release.read("preprocessing.json"))
     labels = parse_labels(release.read(LABELS), LABELS)
     models = {}
-    with tempfile.TemporaryDirectory(prefix="edgeline-predict-") as folder, _quiet():
+    temporary = tempfile.TemporaryDirectory(prefix="edgeline-predict-")
+    with temporary as folder, naming(Path(folder)), _quiet():
         for name in dict.fromkeys((first, *(names if every else ()))):
             # A copy of the bytes that were checked; the interpreter trusts its file, and maps it.
             path = Path(folder, names[name])
@@ -192,7 +197,7 @@ def _draw(answer: Answer, bundle: Bundle) -> Path | None:
     names = (Path(f"{stem}{end}.explained.png") for end in chain([""], (f"-{n}" for n in count(2))))
     path = next(name for name in names if name not in bundle.pictures)
     bundle.pictures.add(path)
-    path.write_bytes(picture(answer.input.content, answer.read, drops))
+    write_file(path, picture(answer.input.content, answer.read, drops))
     return path
 
 
@@ -227,5 +232,6 @@ def _as_json(answers: Sequence[Answer], bundle: Bundle, explain: bool) -> int:
         listed.append(entry)
     release = bundle.release
     about = {"model": release.model, "version": release.version, "variant": next(iter(bundle.models))}
-    print_json({**about, "answers": listed})
+    vouched = {key: getattr(release.manifest, key) for key in TERMS}
+    print_json({**about, **vouched, "answers": listed})
     return sum(answer.said is None for answer in answers)

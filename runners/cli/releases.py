@@ -17,8 +17,10 @@ from runners.cli.options import Place
 from runners.local import artifact_records, closing
 from runners.shared.progress_text import duration
 from runners.shared.runs import find_run, read_runs
-from runners.shared.stdout import print_json, say
+from runners.shared.stdout import note, print_json, say
 
+# Of a manifest, as `acceptance.terms` says them.
+TERMS = ("expires", "signed_by", "min_app_version", "rollback_epoch")
 _DAY = click.DateTime(["%Y-%m-%d"])
 _reason = click.option("--reason", required=True, metavar="R", help="why, for the audit log")
 
@@ -47,6 +49,7 @@ def status(place: Place, as_json: bool) -> int:
             "pushed_at": manifest.created if manifest else None,
             "metrics": manifest.metrics if manifest else None,
             "default_variant": manifest.default_variant if manifest else None,
+            **{key: getattr(manifest, key, None) for key in TERMS},
         }
         keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
         ended = {key: getattr(last, key) if last else None for key in keys}
@@ -176,5 +179,10 @@ def _mirror(last: Run | None, root: str, place: Place) -> None:
     if last is not None and last.registry and last.push == root:
         from runners.local import mirror
 
-        mirror.start(last, place.workspace)
-        say(f"MLflow follows in some seconds; where it could not, {mirror.log_of(place.workspace)} says why.")
+        log = mirror.log_of(place.workspace)
+        try:
+            mirror.start(last, place.workspace)
+        except OSError as error:  # Production has moved all the same.
+            note(f"MLflow follows with the next run or `edgeline ui`: {error.strerror}: {error.filename}.")
+        else:
+            say(f"MLflow follows in some seconds; where it could not, {log} says why.")

@@ -185,7 +185,7 @@ def _kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
     placement = settings.placement(step)
     by_secret: dict[str, list[Spec]] = {}
     for name, place in sorted(settings.secrets.items()):
-        if name == KEY_VARIABLE and step != "Pusher":
+        if name == KEY_VARIABLE and step not in ("Pusher", _GATE):
             continue  # whoever has it can release
         secret, _, key = place.partition("/")
         by_secret.setdefault(secret, []).append({"secretKey": key, "envVar": name})

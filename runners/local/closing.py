@@ -13,6 +13,7 @@ from records.run import Problem, Run
 from records.training import SEARCH, TUNED, Search
 from records.verdict import VERDICT, Verdict
 from release import store
+from release.acceptance import terms
 from release.releases import Release
 from report.words import setting
 from runners.local import artifact_records
@@ -158,10 +159,10 @@ def way_on(run: Run) -> str | None:
 
 
 def release_lines(release: Release) -> Iterator[str]:
-    """Eval accuracy overall, recall by class, and the default variant; whatever of it the manifest has."""
+    """Accuracy overall, recall by class, default variant, and what phones go by, as far as it is there."""
     for kind in ("overall", "class"):
         for name, values in release.manifest.metrics.get(kind, {}).items():
-            if "accuracy" in values:
+            if isinstance(values, Mapping) and "accuracy" in values:
                 what = "eval accuracy" if kind == "overall" else f"  {name}"
                 count = f" on {values['example_count']:.0f} examples" if "example_count" in values else ""
                 yield f"{what} {values['accuracy']:.3f}{count}"
@@ -171,6 +172,7 @@ def release_lines(release: Release) -> Iterator[str]:
             median = variant.get("latency", {}).get("p50_ms")
             latency = f", {median:.1f} ms here" if median is not None else ""
             yield f"phones run {variant['name']}{size}{latency}: {release.default_file}"
+    yield from terms(release.manifest)
 
 
 def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:
@@ -184,7 +186,7 @@ def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator
     outcome = ended(run)
     yield from verdict_lines(outcome, headline(run))
     if run.outcome == "pushed" and release is not None and release.version == run.version:
-        yield from ((f"  {line}", "") for line in release_lines(release))
+        yield from ((f"  {line}", "") for line in release_lines(release) if line not in run.reasons)
     # A gate's verdict has a command that shows more instead.
     if run.error is not None and run.details is None:
         yield from ((f"  {part}", "") for part in (run.error.why, outcome.do) if part)

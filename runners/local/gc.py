@@ -189,8 +189,10 @@ def _leftovers(workspace: Path, stay: Sequence[tuple[RunFolder, Run]]) -> Iterat
         newest = max(path.lstat().st_mtime for path in (checkpoints, *checkpoints.rglob("*")))
         if not begun or utc_text(datetime.fromtimestamp(newest, timezone.utc)) < min(begun):
             yield checkpoints
+    # Where the disk is full, `gettempdir` finds none.
+    temporary = Path(tempfile.tempdir or os.environ.get("TMPDIR", "/tmp"))
     for prefix in _TEMPORARY:
-        for path in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        for path in temporary.glob(f"{prefix}*"):
             status = path.lstat()
             # A day old, so that nobody can still be at it.
             if status.st_uid == os.getuid() and time.time() - status.st_mtime > _DAY_S:

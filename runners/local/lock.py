@@ -4,7 +4,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,8 +36,9 @@ class WorkspaceLock:
     def note(self, run: str | None = None) -> None:
         """Writes into the file who holds it, for the one who comes second."""
         holder = Holder(os.getpid(), run, socket.gethostname(), self.since)
-        os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, HOLDER.to_bytes(holder), 0)
+        with suppress(OSError):  # A full disk must not keep `gc` from freeing it.
+            os.ftruncate(self.descriptor, 0)
+            os.pwrite(self.descriptor, HOLDER.to_bytes(holder), 0)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def mirror(uri: str, workspace: Path, model: str, root: str) -> None:
             registry.bring_runs(_ended(workspace, model, root))
             registry.bring_releases(root)
     except Exception as error:  # Also MLflow's own, a database's, a network's: none of them decides anything.
-        said = error.found if isinstance(error, EdgelineError) else " ".join(str(error).split())[:300]
+        said = " ".join(str(getattr(error, "found", error)).partition("[SQL:")[0].split())[:600]
         raise EdgelineError(
             f"MLflow at {uri} lacks runs or releases: {said.rstrip('.') or type(error).__name__}.",
             "It only mirrors them: whatever was run, pushed or rolled back is as it was said.",

@@ -61,21 +61,26 @@ def describe(error: BaseException, step: str | None) -> dict[str, Any]:
         if isinstance(link, EdgelineError):
             found = re.sub(r" \[while running '.*?'\]", "", link.found)  # Beam adds where it was.
             return {**_event(link.exit_code, found, link.why, link.do), "spans": link.spans}
+    if step is None and isinstance(error, OSError):
+        return _event(1, *_outside_of_steps(error))
     where = f"The step {step}" if step else "The run"
     for link in chain(error):
         if (isinstance(link, OSError) and link.errno == errno.ENOSPC) or _NO_SPACE in str(link):
             file = getattr(link, "filename", None)
             return _full(f"The disk is full{f', writing {file}' if file else ''}.", where)
-    if step is None and isinstance(error, OSError):
-        return _event(
-            1,
-            f"{error.strerror}{f': {error.filename}' if error.filename else ''}.",
-            "A file could not be read or written; production is as it was.",
-            "Fix that, and run the same command again.",
-        )
     root = list(chain(error))[-1]
     said = " ".join(line.strip() for line in str(root).splitlines() if line.strip())[:300]
     return _event(1, f"{where} failed: {type(root).__name__}{f': {said}' if said else ''}", *_READ_LOG)
+
+
+def _outside_of_steps(error: OSError) -> tuple[str, str, str]:
+    found, do = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", "Fix that"
+    if error.errno == errno.ENOSPC or "No usable temporary directory" in found:
+        do = "Free some space, for example with `edgeline gc --keep 4`"
+    elif error.errno == errno.EROFS:
+        do = "Mount it for writing, or name another place"
+    why = "A file could not be read or written; production is as it was."
+    return found, why, f"{do}, and run the same command again."
 
 
 def _full(found: str, who: str) -> dict[str, Any]:

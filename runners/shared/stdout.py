@@ -58,7 +58,7 @@ def speaking() -> Iterator[None]:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     handler = _Warnings()
-    loggers = [logging.getLogger(room) for room in ("records", "report", "runners")]
+    loggers = [logging.getLogger(room) for room in ("records", "release", "report", "runners")]
     for logger in loggers:
         logger.addHandler(handler)
     try:

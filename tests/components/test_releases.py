@@ -193,6 +193,9 @@ def test_a_release_says_what_the_settings_say_and_is_signed_with_the_key_that_is
     assert Run(tmp_path / "1").push_to(push, expires_days=7, **said, **key)[:2] == ("pushed", 1)
     manifest = store.current(push, "shelf").manifest
     assert {name: getattr(manifest, name) for name in said} == said
+    reasons = Run(tmp_path / "2", "second").push_to(push, rollback_epoch=4, **key)[2]
+    assert reasons[1] == f"Good until {store.current(push, 'shelf').manifest.expires}."
+    assert reasons[2] == f"Signed with the key {manifest.signed_by}." and "epoch 4" in reasons[3]
     assert manifest.signed_by == public_key(str(tmp_path / "keys" / PUBLIC))
     assert store.verify(push, "shelf") == []
     secret = private.read_text().splitlines()[1].encode()

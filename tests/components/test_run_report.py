@@ -20,15 +20,18 @@ from components.artifacts import AcceptedData, EdgeModels, Quarantine, RunReport
 from components.data_gate import DataGate
 from components.run_record import leave_record
 from components.run_report import RunReport
-from errors import DataRefused, EdgelineError
+from errors import DataRefused, EdgelineError, UsageError
 from records.outcome import Outcome
 from records.run import Problem
 from records.verdict import VERDICT
 from records.verdict import Verdict as Found
+from release import store
+from release.signing import KEY_VARIABLE
 from report import records
 from report.facts import About
 from runners.kubeflow.pod.record import leave_end
 from tests.components.steps import artifact, execute
+from tests.release.candidates import make_candidate, make_key
 
 
 def window(folder: Path, spans: int):
@@ -174,6 +177,24 @@ def test_a_run_that_goes_on_leaves_what_is_known_of_it_should_it_come_to_no_end(
     assert facts.data is not None and facts.about.reasons == ()
     page = (tmp_path / "records" / "run-9" / "report.html").read_text()
     assert "The run is going on." in page
+
+
+@pytest.mark.parametrize(
+    ("key", "production", "found"),
+    [
+        ("no key", {}, "EDGELINE_SIGNING_KEY holds no private key"),
+        ("", {"rollback_epoch": 2}, "push.rollback_epoch is 0, and phones have seen 2"),
+        ("", {"signing_key": make_key()}, "shelf in production is signed, and no key is set"),
+    ],
+)
+def test_what_the_pusher_would_refuse_after_the_training_is_told_before_it(
+    tmp_path, monkeypatch, key, production, found
+):
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "made", **production))
+    with pytest.raises(UsageError, match=found):
+        admit(tmp_path, tmp_path / "push/runs/shelf", Found("data", "pass", ("All is well.",)))
+    assert not (tmp_path / "accepted").exists()
 
 
 def ended_by(error: type[EdgelineError], problem: Problem, step: str) -> Outcome:

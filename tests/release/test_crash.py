@@ -1,7 +1,6 @@
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 
 from errors import EdgelineError, WorkspaceLocked
 from release import durable, store
+from tests.disks import fill, make_read_only
 from tests.release.candidates import make_candidate, problems_of, repair, snapshot
 
 pytestmark = pytest.mark.e2e
@@ -100,19 +100,6 @@ def test_an_audit_line_that_finds_no_room_undoes_nothing_and_is_written_later(ro
     assert store.verify(root, "shelf") == []
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 256 KiB, which only root may mount."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    options = ["-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if not mount or subprocess.run([mount, *options], capture_output=True).returncode:
-        pytest.skip("mounting a small file system takes root and a kernel that permits it")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def test_on_a_full_disk_a_push_fails_and_everything_is_as_it_was(small_disk, tmp_path):
     root = small_disk / "push"
     store.push(root, "shelf", make_candidate(tmp_path / "old", "old"))
@@ -130,9 +117,7 @@ def test_with_not_one_free_block_neither_push_nor_rollback_changes_anything(smal
     for content in ("one", "two"):
         store.push(root, "shelf", make_candidate(tmp_path / content, content))
     before = snapshot(root)
-    with pytest.raises(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
-        while filler.write(b"." * 4096):
-            pass
+    fill(small_disk)
     for change in (
         lambda: store.push(root, "shelf", make_candidate(tmp_path / "new", "new")),
         lambda: store.rollback(root, "shelf", "two is worse"),
@@ -147,7 +132,7 @@ def test_with_not_one_free_block_neither_push_nor_rollback_changes_anything(smal
 def test_a_read_only_push_folder_is_said_to_be_one_and_can_still_be_read(small_disk, tmp_path):
     root = small_disk / "push"
     store.push(root, "shelf", make_candidate(tmp_path / "old", "old"))
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    make_read_only(small_disk)
     with pytest.raises(EdgelineError, match="Read-only file system") as caught:
         store.push(root, "shelf", make_candidate(tmp_path / "new", "new"))
     assert "may not write" in caught.value.why and caught.value.do

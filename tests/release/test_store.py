@@ -4,12 +4,14 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from errors import EdgelineError, UsageError
-from release import store
+from release import durable, manifest, store
+from release.layout import PushFolder
 from release.manifest import model_identity
 from tests.release.candidates import make_candidate, problems_of, snapshot
 
@@ -115,7 +117,11 @@ def test_every_change_is_audited(root, tmp_path):
     ("change", "error", "message"),
     [
         (lambda root: store.rollback(root, "shelf", "why not"), EdgelineError, "before the current one"),
-        (lambda root: store.rollback(root, "shelf", "why", to=9), UsageError, "no release 9.*disk: 1"),
+        (
+            lambda root: store.rollback(root, "shelf", "why", to=9),
+            UsageError,
+            "no release 9.*There is no other",
+        ),
         (lambda root: store.promote(root, "shelf", 1, "again"), UsageError, "in production already"),
         (lambda root: store.promote(root, "shelf", 1, "  "), UsageError, "reason is empty"),
         (lambda root: store.promote(root, "shelv", 1, "typo"), UsageError, "no model 'shelv'.*has: shelf"),
@@ -206,10 +212,38 @@ def test_a_collected_release_that_is_asked_for_is_said_to_be_collected(root, tmp
     for change in (store.promote, store.rollback):
         with pytest.raises(UsageError, match=r"shelf 1 was collected on 2.*, by .*@") as caught:
             change(root, "shelf", *((1, "drill") if change is store.promote else ("drill", 1)))
-        assert "Releases on the disk: 2, 3." in caught.value.why
+        assert "There are: 2." in caught.value.why
+    with pytest.raises(UsageError, match=r"shelf 1 was collected on .*There are: 2, 3\."):
+        store.verify(root, "shelf", 1)
     assert store.rollback(root, "shelf", "drill").version == 2
-    with pytest.raises(UsageError, match="shelf 1 was collected"):
+    with pytest.raises(
+        UsageError, match=r"shelf 1 was collected.*There are: 3\. Name one of these with --to V"
+    ):
         store.rollback(root, "shelf", "drill")
+
+
+def test_of_two_rollbacks_at_once_the_second_does_not_go_one_release_further(root, tmp_path):
+    push_three(root, tmp_path)
+    lock = PushFolder(root).lock
+
+    def waiting() -> int:
+        return sum(os.path.realpath(f"/proc/self/fd/{fd}") == str(lock) for fd in os.listdir("/proc/self/fd"))
+
+    with ThreadPoolExecutor(2) as pool:
+        with durable.only_writer(lock, 1):
+            both = [pool.submit(store.rollback, root, "shelf", f"{name} saw it") for name in "ab"]
+            while waiting() < 3:
+                time.sleep(0.01)
+        refused = [error for each in both if (error := each.exception())]
+    assert len(refused) == 1 and "put shelf 2 in production meanwhile: rollback." in str(refused[0])
+    assert store.current(root, "shelf").version == 2 and store.verify(root, "shelf") == []
+
+
+def test_a_manifest_of_a_newer_version_of_this_code_is_not_called_damaged(root, tmp_path, monkeypatch):
+    push_three(root, tmp_path)
+    monkeypatch.setattr(manifest, "SCHEMA_VERSION", 0)  # as of code from before any of them
+    with pytest.raises(manifest.NewerManifest, match="Update Edgeline"):
+        store.verify(root, "shelf")
 
 
 def test_a_release_that_was_lost_is_not_taken_for_a_collected_one(root, tmp_path):

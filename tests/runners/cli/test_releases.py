@@ -6,10 +6,11 @@ import socket
 import pytest
 
 from release import store
+from release.signing import digits_of
 from runners.cli.main import main
 from runners.local.lock import hold
 from runners.shared.runs import RunFolder
-from tests.release.candidates import make_candidate, snapshot
+from tests.release.candidates import make_candidate, make_key, snapshot
 from tests.runners.cli.process import edgeline as typed
 from tests.s3 import point_to
 
@@ -123,9 +124,28 @@ def test_spans_are_not_written_to_an_object_store(tmp_path, capsys):
 def test_status_of_an_empty_workspace_has_all_its_keys(tmp_path):
     status = json.loads(typed("status", "--json", cwd=tmp_path).stdout)
 
-    assert set(status["production"]) == {"model", "version", "pushed_at", "metrics", "default_variant"}
+    manifest = {"metrics", "default_variant", "expires", "signed_by", "min_app_version", "rollback_epoch"}
+    assert set(status["production"]) == {"model", "version", "pushed_at", *manifest}
     assert status["production"]["version"] is None
     assert {"id", "outcome", "reasons"} <= set(status["last_run"])
+
+
+def test_status_says_what_phones_go_by_where_it_is_set_and_of_another_release_only_how_long_it_is_good(
+    edgeline, tmp_path
+):
+    push, key = tmp_path / "workspace/push", make_key()
+    store.push(push, "shelf", make_candidate(tmp_path / "one"))
+    code, said = edgeline("status")
+    assert code == 0 and "  Good until 2" in said
+    assert not any(word in said for word in ("Signed", "epoch", "of the app"))
+    settings = {"signing_key": key, "min_app_version": "2.4.0", "rollback_epoch": 3}
+    store.push(push, "shelf", make_candidate(tmp_path / "two", "two", **settings))
+    digits = digits_of(key.public_key())
+    said = edgeline("status")[1]
+    assert f"  Signed with the key {digits}.\n  For version 2.4.0 of the app, and later ones.\n" in said
+    assert "  Of rollback epoch 3: " in said
+    production = json.loads(edgeline("status", "--json")[1])["production"]
+    assert (production["signed_by"], production["rollback_epoch"]) == (digits, 3)
 
 
 def test_status_names_the_last_run_its_outcome_and_its_reasons(tmp_path, workspace):

@@ -261,9 +261,9 @@ def test_every_step_has_the_environment_the_secrets_and_the_way_to_its_image(spe
     for step, container in containers(spec).items():
         assert container["env"] == [{"name": "AWS_ENDPOINT_URL", "value": "http://minio:9000"}]
         secret, *more = kubernetes[step]["secretAsEnv"]
-        # Whoever has the key that releases are signed with can release.
-        of_pusher = {"secretName": "signing", "keyToEnv": [{"secretKey": "key", "envVar": KEY_VARIABLE}]}
-        assert more == ([of_pusher] if step == "Pusher" else [])
+        # Whoever has the key that releases are signed with can release; DataGate looks whether it is one.
+        signing = {"secretName": "signing", "keyToEnv": [{"secretKey": "key", "envVar": KEY_VARIABLE}]}
+        assert more == ([signing] if step in ("DataGate", "Pusher") else [])
         assert secret["secretName"] == "minio"
         assert {(key["envVar"], key["secretKey"]) for key in secret["keyToEnv"]} == {
             ("AWS_ACCESS_KEY_ID", "user"),

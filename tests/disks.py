@@ -1,0 +1,31 @@
+"""A small file system of its own for a test, and what fills it to the last block."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def mounted(folder: Path) -> Iterator[Path]:
+    """A file system of 256 KiB, which only root may mount."""
+    folder.mkdir()
+    mount = shutil.which("mount")
+    options = ["-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if not mount or subprocess.run([mount, *options], capture_output=True).returncode:
+        pytest.skip("mounting a small file system takes root and a kernel that permits it")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path) -> None:
+    """Leaves no block free."""
+    with pytest.raises(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+        while filler.write(b"." * 4096):
+            pass
+
+
+def make_read_only(disk: Path) -> None:
+    """What is there can be read, and nothing be written, by root neither."""
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)

@@ -1,0 +1,104 @@
+"""Commands on a full disk, or one mounted read-only: they work, or say why not, and leave nothing torn."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from release import store
+from runners.cli.main import main
+from tests.disks import fill, make_read_only
+from tests.release.candidates import make_candidate, snapshot
+from tests.runners.cli.conftest import make_workspace
+from tests.runners.cli.process import ROOT, add_week
+
+READS = ["status", "runs", "show latest", "report latest", "verify", "data list --data D/data"]
+WRITES = [
+    "rollback --reason r",
+    "promote 1 --reason r",
+    "report --index",
+    "diff latest latest",
+    "keys new --out D/keys",
+    "data exclude span-00001 --data D/data --reason dark",
+    "data import D/table.csv --label label --data D/other",
+    "run --data D/data",
+    "run --data D/data --workspace D/other",
+]
+
+
+@pytest.fixture
+def disk(small_disk, tmp_path, make_run, monkeypatch):
+    make_workspace(small_disk / "workspace", make_run)
+    for name in ("one", "two"):
+        store.push(small_disk / "workspace/push", "shelf", make_candidate(tmp_path / name, name, 100))
+    add_week(small_disk / "data")
+    rows = (f"{number % 7},{'pqr'[number % 3]},{'xy'[number % 5 > 1]}\n" for number in range(200))
+    (small_disk / "table.csv").write_text("a,b,label\n" + "".join(rows))
+    monkeypatch.chdir(small_disk)
+    yield small_disk
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("make", [fill, make_read_only])
+def test_a_command_on_a_disk_that_takes_nothing_works_or_says_so_and_changes_nothing(disk, make, capsys):
+    make(disk)
+    before = snapshot(disk)
+    for command in (*READS, *WRITES):
+        code = main(command.replace("D/", f"{disk}/").split())
+        said = capsys.readouterr().err.strip()
+        if command in READS:
+            assert code == 0, (command, said)
+            continue
+        assert code == 1 and len(said.splitlines()) == 3, (command, said)
+        assert "No space left" in said or "Read-only" in said, (command, said)
+        assert str(disk) in said or "workspace" in said, (command, said)
+        after = {name: content for name, content in snapshot(disk).items() if content or name in before}
+        assert {**after, "workspace/lock": b""} == {**before, "workspace/lock": b""}, command
+
+
+def test_a_rollback_whose_workspace_takes_nothing_is_done_and_says_that_mlflow_comes_later(
+    disk, make_run, tmp_path, capsys
+):
+    shutil.rmtree(disk / "workspace/runs")
+    push = tmp_path / "push"
+    shutil.move(disk / "workspace/push", push)
+    make_workspace(disk / "workspace", make_run, push=str(push), registry="sqlite:///mlflow.db")
+    make_read_only(disk)
+    assert main(["rollback", "--reason", "r"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "Version 1 of shelf is in production again.\n"
+    assert "MLflow follows with the next run or `edgeline ui`: Read-only file system" in said.err
+    assert store.current(push, "shelf").version == 1
+
+
+def test_gc_frees_a_full_disk_that_has_the_temporary_files_too(disk, make_run):
+    make_workspace(disk / "workspace", make_run, id="20261004-091233", number=-1)
+    fill(disk)
+    code = (
+        "import sys, tempfile; tempfile._candidate_tempdir_list = lambda: [sys.argv[1]]\n"
+        "from runners.cli.main import main; sys.exit(main(['gc', '--keep', '1', '--json']))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(disk)],
+        cwd=disk,
+        env={"PYTHONPATH": str(ROOT), "TMPDIR": str(disk), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["freed_bytes"] > 0
+    assert not (disk / "workspace/runs/20261004-091233").exists()
+
+
+def test_an_import_that_finds_no_room_for_its_last_file_adds_no_span_and_can_be_repeated(disk, capsys):
+    fill(disk)
+    with (disk / "filler").open("r+b") as filler:
+        filler.truncate((disk / "filler").stat().st_size - 8192)
+    command = ["data", "import", f"{disk}/table.csv", "--label", "label", "--data", f"{disk}/other"]
+    assert main(command) == 1 and "No space left on device" in capsys.readouterr().err
+    assert not list((disk / "other").glob("span-*"))
+    (disk / "filler").unlink()
+    assert main(command) == 0
+    assert [path.name for path in (disk / "other").glob("span-*")] == ["span-00001"]
