@@ -17,6 +17,7 @@ A kill at any instant leaves what the next run can use and the next `collect` go
 import os
 import re
 import shutil
+import sys
 import tempfile
 import time
 from bisect import bisect_left
@@ -99,8 +100,8 @@ class Inventory:
             stay |= _needed(own, keep if name in self._models else len(own))
         return [item for item in self.known if item[1].id in stay]
 
-    def waste(self, keep: int, in_store: bool = True) -> Waste:
-        """What goes when `keep` runs of each of these models stay; without `in_store` all stays there."""
+    def waste(self, keep: int, in_store: int) -> Waste:
+        """What goes when so many runs of each of these models stay, and so many releases and records."""
         stay = self.staying(keep)
         keys = {key for folder, _ in stay for key in _keys(folder)}
         paths = {folder.path for folder, _ in stay}
@@ -111,19 +112,17 @@ class Inventory:
         old: dict[str, dict[Location, int]] = {}
         ids = {run.id for _, run in stay}
         for name in self._models:
-            if in_store:
-                releases[name] = store.collect(self._root, name, keep, dry_run=True)
-            left = (each for each in self._releases[name] if each.version not in releases.get(name, ()))
-            ids |= {release.manifest.run for release in left}
-            if in_store:
-                old[name] = records.find_old(self._records[name], keep, ids)
-            ids |= {facts.about.run for at, facts in self._records[name] if at not in old.get(name, ())}
-        copies = (self._workspace / "reports" / name / at.name for name, found in old.items() for at in found)
+            releases[name] = store.collect(self._root, name, in_store, dry_run=True)
+            ids |= {each.manifest.run for each in self._releases[name] if each.version not in releases[name]}
+            old[name] = records.find_old(self._records[name], in_store, ids)
+            ids |= {facts.about.run for at, facts in self._records[name] if at not in old[name]}
+        pages = (self._workspace / "reports" / name / at.name for name, found in old.items() for at in found)
+        leftovers = (*_leftovers(self._workspace, stay), *filter(Path.exists, pages))
         return Waste(
             artifacts={path: size for path, size in self._artifacts.items() if key_of(str(path)) not in keys},
             runs={path: size_below(path) for path in gone},
             mlflow={path: size for path, (run, size) in self._mirrored.items() if run not in ids},
-            leftovers={path: size_below(path) for path in (*_leftovers(self._workspace, stay), *copies)},
+            leftovers={path: size_below(path) for path in leftovers},
             releases=releases,
             records=old,
         )
@@ -149,16 +148,11 @@ class Inventory:
 
 
 def collect(
-    workspace: Path,
-    root: str,
-    keep: int,
-    model: str | None = None,
-    dry_run: bool = False,
-    in_store: bool = True,
+    workspace: Path, root: str, keep: int, model: str | None = None, dry_run: bool = False, in_store: int = 0
 ) -> Waste:
     """Removes what goes when the newest `keep` runs of one model, or of each, stay; with `dry_run` nothing.
 
-    `root` is the store; without `in_store` all stays there.
+    As many releases and records stay in the store `root`, or `in_store` where that is not 0.
 
     Raises:
         EdgelineError: The rows of ML Metadata cannot be removed, or the store cannot be read or written.
@@ -166,7 +160,7 @@ def collect(
         OSError: A folder cannot be removed.
     """
     inventory = Inventory(workspace, root, model)
-    stay, waste = inventory.staying(keep), inventory.waste(keep, in_store)
+    stay, waste = inventory.staying(keep), inventory.waste(keep, in_store or keep)
     for path in () if dry_run else (*waste.artifacts, *waste.mlflow, *waste.leftovers):
         _remove(path)
     keys = {key for folder, _ in stay for key in _keys(folder)}
@@ -183,7 +177,7 @@ def collect(
             shutil.rmtree(folder.path)
         # Last: a change in the store needs some room, which is there now on a disk that was full.
         for name in waste.releases:
-            store.collect(root, name, keep)
+            store.collect(root, name, in_store or keep)
         for record in (at for found in waste.records.values() for at in found):
             records.remove(record)
     return replace(waste, rows=rows)
@@ -208,13 +202,20 @@ def keep_within(workspace: Path, max_gb: float, push: str) -> list[str]:
 
 def _shrink(workspace: Path, limit: float, push: str) -> int:
     """Removes until within so many bytes; returns those that are left."""
-    size, in_store = size_below(workspace), _is_below(push, workspace)
+    size = size_below(workspace)
     if size <= limit:
         return size
     inventory = Inventory(workspace, push)
     keeps = range(inventory.most(), 0, -1)
-    fitting = bisect_left(keeps, True, key=lambda keep: size - inventory.waste(keep, in_store).size <= limit)
-    collect(workspace, push, keeps[min(fitting, len(keeps) - 1)], in_store=in_store)
+
+    def in_store(keep: int) -> int:
+        return keep if _is_below(push, workspace) else sys.maxsize
+
+    def fits(keep: int) -> bool:
+        return size - inventory.waste(keep, in_store(keep)).size <= limit
+
+    keep = keeps[min(bisect_left(keeps, True, key=fits), len(keeps) - 1)]
+    collect(workspace, push, keep, in_store=in_store(keep))
     return size_below(workspace)
 
 
