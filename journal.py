@@ -32,6 +32,16 @@ def utc_now() -> str:
     return utc_text(datetime.now(timezone.utc))
 
 
+def parse_time(text: str) -> datetime:
+    """An ISO 8601 time, in UTC where it names no zone.
+
+    Raises:
+        ValueError: It is none.
+    """
+    at = datetime.fromisoformat(text.replace("Z", "+00:00"))  # which Python before 3.11 does not know
+    return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
+
+
 def append_line(file: BinaryIO, line: bytes) -> None:
     """Adds a line, its end included, after the last whole one of a file opened with `a+b`.
 

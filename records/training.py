@@ -1,6 +1,5 @@
 """How a model was trained."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -76,21 +75,18 @@ class Search:
 
     def as_profile(self) -> str:
         """The best settings as a file for `--profile`, whose runs search no more."""
-        groups: dict[str, list[str]] = {"tune": ["  max_trials: 0"]}
+        import yaml
+
+        groups: dict[str, dict[str, bool | int | float | str]] = {"tune": {"max_trials": 0}}
         for name, value in sorted(self.found.values.items()):
             group, _, leaf = name.partition(".")
-            # JSON is YAML, in which a text `no` is no word for false.
-            groups.setdefault(group, []).append(f"  {leaf}: {json.dumps(value)}")
-        settings = [line for group, lines in groups.items() for line in (f"{group}:", *lines)]
-        return "\n".join(
-            [
-                f"# The best of {len(self.trials)} trials, number {self.best}: {self.objective}"
-                f" {self.found.score:.4f} after epoch {self.found.best_epoch}.",
-                *settings,
-                "# To train with these and search no more: the same command with `--profile` and this file,",
-                "# or copy them to the settings in the file of the workload.",
-                "",
-            ]
+            groups.setdefault(group, {})[leaf] = value
+        return (
+            f"# The best of {len(self.trials)} trials, number {self.best}: {self.objective}"
+            f" {self.found.score:.4f} after epoch {self.found.best_epoch}.\n"
+            f"{yaml.safe_dump(groups, sort_keys=False, allow_unicode=True)}"
+            "# To train with these and search no more: the same command with `--profile` and this file,\n"
+            "# or copy them to the settings in the file of the workload.\n"
         )
 
 

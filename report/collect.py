@@ -1,6 +1,6 @@
 """From the folders of a run's artifacts to its facts. What cannot be read is named, and the rest is shown."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -29,7 +29,6 @@ _PROTOBUF = ("DecodeError", "ParseError")
 # A thumbnail is 2 to 20 kB; what is larger is none, and a page has to stay small.
 _LARGEST_PICTURE = 100_000
 _MEASURES = ("recall", "precision", "f1", "auc", "recall_at_false_alarms")
-PARTS = ("data", "search", "training", "evaluation", "twins", "reliability", "mistakes", "edge", "gates")
 
 
 class _Reader:
@@ -49,32 +48,31 @@ class _Reader:
             return default
 
 
-def collect(sources: Sources, about: facts.About, parts: Collection[str] = PARTS) -> facts.Facts:
+def collect(sources: Sources, about: facts.About) -> facts.Facts:
     """Reads what the steps of a run put out, beside what the engine knows of it.
 
-    `parts` are fields of `Facts`; the others are left empty. The settings are those that the model was
-    trained with: what a search found is laid over them.
+    The settings are those that the model was trained with: what a search found is laid over them.
     """
     reader = _Reader()
 
-    def part(field: str, name: str, read: Callable[[Sources], _Part], default: _Part) -> _Part:
-        return reader(name, lambda: read(sources), default) if field in parts else default
+    def part(name: str, read: Callable[[Sources], _Part], default: _Part) -> _Part:
+        return reader(name, lambda: read(sources), default)
 
-    search = part("search", "The trials", lambda s: SEARCH.find(s.search), None)
+    search = part("The trials", lambda s: SEARCH.find(s.search), None)
     if search is not None:
         found = {name: str(value) for name, value in search.found.values.items()}
         about = replace(about, settings={**about.settings, **found})
     return facts.Facts(
         about=about,
-        data=part("data", "The data of the window", lambda s: _data(s, reader), None),
+        data=part("The data of the window", lambda s: _data(s, reader), None),
         search=search,
-        training=part("training", "The training", _training, None),
-        evaluation=part("evaluation", "The evaluation", _evaluation, None),
-        twins=part("twins", "The near twins", _twins, None),
-        reliability=part("reliability", "The predictions", _reliability, None),
-        mistakes=part("mistakes", "The worst mistakes", lambda s: MISTAKES.find(s.edge_verdict), None),
-        edge=part("edge", "The edge files", lambda s: EDGE_FILES.find(s.edge_verdict), None),
-        gates=part("gates", "The verdicts", _gates, ()),
+        training=part("The training", _training, None),
+        evaluation=part("The evaluation", _evaluation, None),
+        twins=part("The near twins", _twins, None),
+        reliability=part("The predictions", _reliability, None),
+        mistakes=part("The worst mistakes", lambda s: MISTAKES.find(s.edge_verdict), None),
+        edge=part("The edge files", lambda s: EDGE_FILES.find(s.edge_verdict), None),
+        gates=part("The verdicts", _gates, ()),
         unreadable=tuple(reader.unreadable),
     )
 

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from statistics import mean
 
 from msgspec import Struct, field, structs
 
+from journal import parse_time
 from records.ingest import Excluded
 from report import charts, words
 from report.changes import Lines, describe
@@ -178,12 +179,10 @@ def _exclusions(rows: Iterable[Row]) -> set[Mark]:
 
 def _moment(text: str) -> datetime | None:
     try:
-        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        at = parse_time(text)
     except ValueError:
         return None
-    if not 1900 < at.year < 2200:  # Axes beyond have days that Python cannot name.
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
+    return at if 1900 < at.year < 2200 else None  # Axes beyond have days that Python cannot name.
 
 
 def _sentence(model: str, rows: Sequence[Row], changes: Sequence[Mark]) -> str:

@@ -1,14 +1,17 @@
 """The record of a run that outlives it: `report.html` and `facts.json`, in a folder or an object store."""
 
 import logging
-from collections.abc import Iterable
+import shutil
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from locations import Location, filesystem, folders_in, read_bytes, whole
+from journal import utc_text
+from locations import Location, filesystem, folders_in, read_bytes, size_below, whole
 from records.json_file import UNREADABLE, decode, encode
 from report.facts import Facts
-from store_errors import explained
+from store_errors import explained, if_there
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +19,8 @@ PAGE, FACTS = "report.html", "facts.json"
 
 # A store answers in tens of milliseconds, and a year has 52 weeks.
 _READERS = 16
+# A run of a cluster that was killed stays `running` in its record.
+_LONGEST = timedelta(days=14)
 
 
 def write(folder: Location, facts: Facts, page: str) -> Location:
@@ -69,6 +74,33 @@ def read_all(root: Location) -> list[tuple[Location, Facts]]:
         read_here = zip(folders, pool.map(read, folders), strict=True)
         found = [(folder, facts) for folder, facts in read_here if facts is not None]
     return sorted(found, key=lambda item: (item[1].about.number, item[1].about.started_at, item[1].about.run))
+
+
+def find_old(
+    found: Sequence[tuple[Location, Facts]], keep: int, stay: Collection[str]
+) -> dict[Location, int]:
+    """The records but the newest `keep`, those of runs that `stay`, by id, and of runs that go on; in bytes.
+
+    They come as `read_all` has them.
+    """
+    begun = utc_text(datetime.now(timezone.utc) - _LONGEST)
+    return {
+        folder: size_below(folder)
+        for folder, facts in found[:-keep]
+        if facts.about.run not in stay
+        and not (facts.about.outcome == "running" and facts.about.started_at > begun)
+    }
+
+
+def remove(folder: Location) -> None:
+    """Removes a record, the page first: facts alone are a record still. Raises as `write` does."""
+    if isinstance(folder, Path):
+        (folder / PAGE).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+        return
+    for path in (folder / PAGE, folder / FACTS):
+        with if_there(path):
+            filesystem(path).rm_file(path.path)
 
 
 def number_of(run: str, known: Iterable[Facts]) -> int:

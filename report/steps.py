@@ -1,6 +1,7 @@
 """What one step put out, for a UI that shows each step: a page, figures, a confusion matrix and a ROC."""
 
 import math
+from functools import lru_cache
 from typing import Any
 
 from records.data_checks import DRIFT
@@ -34,8 +35,9 @@ def step_page(step: str, sources: Sources) -> str:
     return f"<!-- {' '.join(said.replace('>', '').split())} -->\n{page}"
 
 
+@lru_cache(maxsize=1)
 def _facts(step: str, sources: Sources) -> Facts:
-    """What is known at a step: at RunReport, what the report shows."""
+    """What is known at a step: at RunReport, what the report shows; read once for all that is shown of it."""
     known = records.read(sources.report) if step == "RunReport" and sources.report is not None else None
     return known or collect(sources, About(run="", model=""))
 

@@ -1,6 +1,6 @@
 """Numbers and moments as the page writes them; an en dash stands for what is not known."""
 
-from datetime import datetime
+from journal import parse_time
 
 UNKNOWN = "\u2013"
 
@@ -52,7 +52,7 @@ def moment(text: str | None) -> str:
     if not text:
         return UNKNOWN
     try:
-        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        at = parse_time(text)
     except ValueError:
         return text
     return f"{at:%a} {at.day} {at:%b %Y, %H:%M} UTC"

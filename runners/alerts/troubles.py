@@ -13,11 +13,11 @@ from itertools import chain
 from pathlib import Path
 from statistics import median
 
+from journal import parse_time
 from locations import Location
 from pipeline.alert_settings import AlertSettings
 from records.outcome import Outcome
 from records.run import Problem
-from release.documents import parse_time
 from release.releases import Release
 from report.facts import Facts
 from report.words import percent
@@ -138,7 +138,7 @@ def _releases(situation: Situation, settings: AlertSettings, now: datetime) -> F
         manifest.created if manifest else next((facts.about.started_at for facts in situation.history), "")
     )
     with suppress(ValueError):
-        age = now - parse_time(since.replace("+00:00", "Z"))
+        age = now - parse_time(since)
         stale = Trouble(
             f"{situation.model}: nothing was pushed for {age.days} days.",
             do="Is there new data, and does the timer still start runs?",

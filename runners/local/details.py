@@ -4,19 +4,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from records.edge import EdgeFiles
+from report import records
 from report.collect import collect
 from report.facts import About, Data, Evaluation
 from runners.local.report import find_sources
 from runners.shared.runs import RunFolder
-
-_PARTS = ("data", "evaluation", "edge")
 
 
 def detail_lines(folder: RunFolder) -> Iterator[str]:
     """Lines on whatever steps of a run left their files, and on what cannot be read of them."""
     # What those hold is for the page; to read it takes longer than all else.
     sources = replace(find_sources(folder), statistics=None, anomalies=None)
-    facts = collect(sources, About(run=folder.path.name, model=""), _PARTS)
+    facts = records.read(folder.path) or collect(sources, About(run=folder.path.name, model=""))
     if facts.data is not None:
         yield from _quarantine(facts.data, f"{sources.quarantine}/quarantine.csv")
     if facts.evaluation is not None:

@@ -1,7 +1,10 @@
-"""What past runs left in a workspace, and how it goes; only for who holds the workspace's lock.
+"""What past runs left in a workspace and its store, and how it goes; only for who holds the workspace's lock.
 
 What stays: the newest runs; of each step the newest run that finished it, whose artifacts the next run may
-take from the cache; the newest that pushed; and whatever artifacts these runs put out or took over.
+take from the cache; the newest that pushed; and whatever artifacts these runs put out or took over. Of the
+store's releases those that `store.collect` lets stay; of a cluster's runs the records of the newest, of those
+that pushed such a release, and of those that go on. MLflow keeps the figures of every run, and files of those
+runs that stay.
 
 A kill at any instant leaves what the next run can use and the next `collect` goes on with:
 
@@ -14,22 +17,26 @@ A kill at any instant leaves what the next run can use and the next `collect` go
 import os
 import re
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from errors import EdgelineError
 from journal import utc_text
-from locations import is_url, size_below
+from locations import Location, is_url, locate, size_below
 from records.run import UNFINISHED, Run
 from release import store
+from report import records
 from runners.local import artifact_records, metadata_rows
 from runners.local.artifact_records import key_of
-from runners.shared import runs
+from runners.shared import registry, runs
 from runners.shared.runs import RunFolder
 
 _GONE = ".collected-"
@@ -41,53 +48,83 @@ _GB = 10**9
 
 @dataclass(frozen=True)
 class Waste:
-    """What goes: each path with its bytes."""
+    """What goes, each with its bytes; of releases and records those of each model, by its name."""
 
-    artifacts: dict[Path, int]
-    runs: dict[Path, int]
-    leftovers: dict[Path, int]
+    artifacts: Mapping[Path, int]
+    runs: Mapping[Path, int]
+    mlflow: Mapping[Path, int]  # what it keeps of runs beside their figures
+    leftovers: Mapping[Path, int]
+    releases: Mapping[str, Mapping[int, int]]  # by version
+    records: Mapping[str, Mapping[Location, int]]  # of a cluster's runs
     rows: int = 0  # of ML Metadata
+
+    @property
+    def parts(self) -> dict[str, Mapping[Any, int]]:
+        """All of it but the rows, by what it is called."""
+        named = ("artifacts", "runs", "mlflow", "leftovers")
+        return {
+            **{name: getattr(self, name) for name in named},
+            **{f"releases of {model}": found for model, found in self.releases.items()},
+            **{f"records of {model}": found for model, found in self.records.items()},
+        }
 
     @property
     def size(self) -> int:
         """Bytes in all."""
-        return sum(sum(part.values()) for part in (self.artifacts, self.runs, self.leftovers))
+        return sum(sum(part.values()) for part in self.parts.values())
 
 
 class Inventory:
-    """What lies in a workspace, looked at once."""
+    """What lies in a workspace, and in its store of a model or of each, looked at once."""
 
-    def __init__(self, workspace: Path) -> None:
-        self._workspace = workspace
+    def __init__(self, workspace: Path, root: str, model: str | None = None) -> None:
+        self._workspace, self._root = workspace, root
         self.known = runs.read_all(workspace)
         readable = {folder.path for folder, _ in self.known}
         self._unreadable = [folder.path for folder in runs.folders(workspace) if folder.path not in readable]
+        self._run = sorted({run.workload for _, run in self.known})
+        self._models = (model,) if model else self._run or store.models(root)
+        self._releases = {name: store.releases(root, name) for name in self._models}
+        self._records = {name: records.read_all(locate(root) / "runs" / name) for name in self._models}
 
     def most(self) -> int:
         """How many runs its model with the most has."""
         models = [run.workload for _, run in self.known]
-        return max(map(models.count, models), default=0)
+        return max(map(models.count, models), default=1)
 
-    def staying(self, keep: int, model: str | None = None) -> list[tuple[RunFolder, Run]]:
-        """The runs that stay where `keep` do of one model, or of each."""
+    def staying(self, keep: int) -> list[tuple[RunFolder, Run]]:
+        """The runs that stay where `keep` do of each of these models."""
         stay: set[str] = set()
-        for name in {run.workload for _, run in self.known}:
+        for name in self._run:
             own = [run for _, run in self.known if run.workload == name]
-            stay |= _needed(own, keep if model in (None, name) else len(own))
+            stay |= _needed(own, keep if name in self._models else len(own))
         return [item for item in self.known if item[1].id in stay]
 
-    def waste(self, stay: Sequence[tuple[RunFolder, Run]]) -> Waste:
-        """What goes when these runs stay."""
+    def waste(self, keep: int, in_store: int) -> Waste:
+        """What goes when so many runs of each of these models stay, and so many releases and records."""
+        stay = self.staying(keep)
         keys = {key for folder, _ in stay for key in _keys(folder)}
         paths = {folder.path for folder, _ in stay}
         oldest = min((path.name for path in paths), default="")
         gone = [folder.path for folder, _ in self.known if folder.path not in paths]
         gone += [path for path in self._unreadable if path.name < oldest]
-        sizes = self._artifacts
+        releases: dict[str, dict[int, int]] = {}
+        old: dict[str, dict[Location, int]] = {}
+        ids = {run.id for _, run in stay}
+        for name in self._models:
+            releases[name] = store.collect(self._root, name, in_store, dry_run=True)
+            ids |= {each.manifest.run for each in self._releases[name] if each.version not in releases[name]}
+            old[name] = records.find_old(self._records[name], in_store, ids)
+            ids |= {facts.about.run for at, facts in self._records[name] if at not in old[name]}
+        pages = (self._workspace / "reports" / name / at.name for name, found in old.items() for at in found)
+        leftovers = (*_leftovers(self._workspace, stay), *filter(Path.exists, pages))
         return Waste(
-            artifacts={path: size for path, size in sizes.items() if key_of(str(path)) not in keys},
+            artifacts={path: size for path, size in self._artifacts.items() if key_of(str(path)) not in keys},
             runs={path: size_below(path) for path in gone},
-            leftovers={path: size_below(path) for path in _leftovers(self._workspace, stay)},
+            mlflow={path: size for path, (run, size) in self._mirrored.items() if run not in ids},
+            leftovers={path: size_below(path) for path in leftovers},
+            releases=releases,
+            records=old,
         )
 
     @cached_property
@@ -95,18 +132,36 @@ class Inventory:
         found = (self._workspace / "artifacts").glob("*/[!.]*/*")
         return {path: size_below(path) for path in sorted(found)}
 
+    @cached_property
+    def _mirrored(self) -> dict[Path, tuple[str, int]]:
+        """The folders with files of MLflow's runs, each with the id of the run here and its bytes."""
+        found = [
+            path for name in self._models for path in (self._workspace / "mlflow" / name).glob("*/artifacts")
+        ]
+        own = f"sqlite:///{self._workspace / 'mlflow.db'}"
+        known: dict[str, str] = {}
+        for uri in {own, *(run.registry for _, run in self.known if run.registry)} if found else ():
+            known |= registry.read_ids(uri)
+        return {
+            path: (known[path.parent.name], size_below(path)) for path in found if path.parent.name in known
+        }
 
-def collect(workspace: Path, keep: int, model: str | None = None, dry_run: bool = False) -> Waste:
+
+def collect(
+    workspace: Path, root: str, keep: int, model: str | None = None, dry_run: bool = False, in_store: int = 0
+) -> Waste:
     """Removes what goes when the newest `keep` runs of one model, or of each, stay; with `dry_run` nothing.
 
+    As many releases and records stay in the store `root`, or `in_store` where that is not 0.
+
     Raises:
-        EdgelineError: The rows of ML Metadata cannot be removed.
+        EdgelineError: The rows of ML Metadata cannot be removed, or the store cannot be read or written.
+        WorkspaceLocked: Another writer held the store for too long.
         OSError: A folder cannot be removed.
     """
-    inventory = Inventory(workspace)
-    stay = inventory.staying(keep, model)
-    waste = inventory.waste(stay)
-    for path in () if dry_run else (*waste.artifacts, *waste.leftovers):
+    inventory = Inventory(workspace, root, model)
+    stay, waste = inventory.staying(keep), inventory.waste(keep, in_store or keep)
+    for path in () if dry_run else (*waste.artifacts, *waste.mlflow, *waste.leftovers):
         _remove(path)
     keys = {key for folder, _ in stay for key in _keys(folder)}
     rows = metadata_rows.remove(
@@ -120,7 +175,12 @@ def collect(workspace: Path, keep: int, model: str | None = None, dry_run: bool 
         for folder in gone:
             folder.record.unlink(missing_ok=True)  # First: half a folder is no run.
             shutil.rmtree(folder.path)
-    return Waste(waste.artifacts, waste.runs, waste.leftovers, rows)
+        # Last: a change in the store needs some room, which is there now on a disk that was full.
+        for name in waste.releases:
+            store.collect(root, name, in_store or keep)
+        for record in (at for found in waste.records.values() for at in found):
+            records.remove(record)
+    return replace(waste, rows=rows)
 
 
 def keep_within(workspace: Path, max_gb: float, push: str) -> list[str]:
@@ -145,19 +205,17 @@ def _shrink(workspace: Path, limit: float, push: str) -> int:
     size = size_below(workspace)
     if size <= limit:
         return size
-    inventory = Inventory(workspace)
-    models = store.models(push) if _is_below(push, workspace) else ()
+    inventory = Inventory(workspace, push)
+    keeps = range(inventory.most(), 0, -1)
 
-    def freed(keep: int) -> int:
-        releases = (store.collect(push, model, keep, dry_run=True) for model in models)
-        waste = inventory.waste(inventory.staying(keep))
-        return waste.size + sum(sum(sizes.values()) for sizes in releases)
+    def in_store(keep: int) -> int:
+        return keep if _is_below(push, workspace) else sys.maxsize
 
-    fitting = (keep for keep in range(inventory.most(), 0, -1) if size - freed(keep) <= limit)
-    keep = next(fitting, 1)
-    collect(workspace, keep)
-    for model in models:
-        store.collect(push, model, keep)
+    def fits(keep: int) -> bool:
+        return size - inventory.waste(keep, in_store(keep)).size <= limit
+
+    keep = keeps[min(bisect_left(keeps, True, key=fits), len(keeps) - 1)]
+    collect(workspace, push, keep, in_store=in_store(keep))
     return size_below(workspace)
 
 

@@ -5,18 +5,19 @@ is created with, and is whole once its tag `outcome` is there; a release is know
 """
 
 import hashlib
+import logging
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from errors import EdgelineError
+from journal import parse_time
 from locations import Location, locate, read_bytes
 from records.json_file import encode
 from release.history import previous_version, read_history
@@ -43,6 +44,8 @@ _MODEL = "model"  # the folder in the artifacts of a run that a registered versi
 _LIBRARIES = ("ai-edge-litert", "numpy", "pandas", "pillow")
 _MOST_AT_ONCE = 100  # params or tags that MLflow takes
 _BYTES_PER_MB = 10**6
+
+log = logging.getLogger(__name__)
 
 
 class Registry:
@@ -152,6 +155,28 @@ class Registry:
         return str(made.version)
 
 
+def read_ids(uri: str) -> dict[str, str]:
+    """Ids of runs here by MLflow's ids for them, past MLflow, whose import takes seconds.
+
+    None of a server, which keeps files by itself; none, with a warning, where they cannot be read.
+    """
+    if uri.startswith("http"):
+        return {}
+    import sqlalchemy
+
+    tags = sqlalchemy.table("tags", *map(sqlalchemy.column, ("run_uuid", "key", "value")))
+    try:
+        url = sqlalchemy.make_url(uri)
+        if url.get_backend_name() == "sqlite" and not os.path.exists(url.database or ""):
+            return {}
+        with sqlalchemy.create_engine(url).connect() as rows:
+            found = rows.execute(sqlalchemy.select(tags.c.run_uuid, tags.c.value).where(tags.c.key == _ID))
+            return {row.run_uuid: row.value for row in found}
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        log.warning("The files of MLflow's runs stay, because %s cannot be read: %s", uri, error)
+        return {}
+
+
 def _settle_schema(uri: str, own: Path) -> None:
     """Makes or renews the tables of a workspace's own SQLite, and lets those of no other database be changed.
 
@@ -208,7 +233,7 @@ def warm_up() -> None:
 
 
 def _milliseconds(time: str) -> int:
-    return int(datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp() * 1000)
+    return int(parse_time(time).timestamp() * 1000)
 
 
 def _name(text: str) -> str:

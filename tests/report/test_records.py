@@ -3,7 +3,8 @@ import os
 import pytest
 
 from errors import EdgelineError
-from locations import locate
+from journal import utc_now
+from locations import folders_in, locate
 from report import records
 from tests.report.runs import a_failed_run, a_run
 
@@ -35,6 +36,23 @@ def test_a_record_of_a_clock_that_was_years_ahead_is_the_newest_until_the_next(r
     assert records.number_of("d", [facts for _, facts in known]) == 4
     assert records.number_of("b", [facts for _, facts in known]) == 2
     assert records.number_of("first", []) == 1
+
+
+def test_old_records_go_but_those_of_runs_in_use_and_of_runs_that_go_on(root):
+    begun = utc_now()
+    for number, (run, outcome) in enumerate(
+        (("a", "held"), ("b", "pushed"), ("killed", "running"), ("goes-on", "running"), ("c", "held")),
+        start=1,
+    ):
+        started = begun if run == "goes-on" else "2026-10-02T03:00:00Z"
+        facts = a_run(run=run, number=number, outcome=outcome, started_at=started)
+        records.write(root / run, facts, "<p>")
+    old = records.find_old(records.read_all(root), 1, {"b"})
+    assert [folder.name for folder in old] == ["a", "killed"] and min(old.values()) > 1000
+    for folder in old:
+        records.remove(folder)
+    assert [facts.about.run for _, facts in records.read_all(root)] == ["b", "goes-on", "c"]
+    assert sorted(folders_in(root)) == ["b", "c", "goes-on"]
 
 
 def test_where_nothing_was_written_nothing_is_found(root):

@@ -5,12 +5,15 @@ import socket
 
 import pytest
 
+from locations import locate
 from release import store
 from release.signing import digits_of
+from report import records
 from runners.cli.main import main
 from runners.local.lock import hold
 from runners.shared.runs import RunFolder
 from tests.release.candidates import make_candidate, make_key, snapshot
+from tests.report.runs import a_run
 from tests.runners.cli.process import edgeline as typed
 from tests.s3 import point_to
 
@@ -51,11 +54,16 @@ def test_what_is_in_production_in_a_bucket_is_seen_checked_and_changed_from_anyw
 
 
 @pytest.mark.e2e
-def test_old_releases_of_a_bucket_are_collected_from_anywhere(edgeline, url, tmp_path):
+def test_old_releases_of_a_bucket_and_records_of_a_cluster_are_collected_from_anywhere(
+    edgeline, url, tmp_path
+):
     store.push(url, "shelf", make_candidate(tmp_path / "three", "three", size=100))
     code, said = edgeline("gc", "--keep", "1", "--store", url, "--dry-run", "--json")
     assert code == 0 and list(json.loads(said)["releases of shelf"]) == ["1"]
+    for number, run in enumerate(("a", "b"), start=1):
+        records.write(locate(url) / "runs" / "shelf" / run, a_run(run=run, number=number), "<p>")
     code, said = edgeline("gc", "--keep", "1", "--store", url)
+    assert "records of shelf          1" in said
     assert code == 0 and "releases of shelf         1" in said and "Freed 0.0 MB." in said
     assert "2 releases of shelf" in edgeline("verify", "--store", url)[1]
     code, said = edgeline("promote", "1", "--store", url, "--reason", "drill")

@@ -33,15 +33,19 @@ def names(workspace: Path) -> set[str]:
 
 def main(workspace: Path) -> None:
     base = workspace.with_name("base")
-    gc.collect(workspace, 1)
+
+    def collect() -> None:
+        gc.collect(workspace, str(workspace / "push"), 1)
+
+    collect()
     expected, kills, killed = names(workspace), 0, True
     while killed:
         shutil.rmtree(workspace)
         shutil.copytree(base, workspace)
-        killed = run_killed(lambda: gc.collect(workspace, 1), kills + 1)
+        killed = run_killed(collect, kills + 1)
         kills += killed
         check(workspace, f"killed at operation {kills}")
-        gc.collect(workspace, 1)
+        collect()
         assert names(workspace) == expected, (kills, names(workspace) ^ expected)
     print(kills)
 

@@ -19,7 +19,7 @@ class PastRuns:
     """Adds runs of two steps, `Schema` and `Trainer`; a text stands for what one makes and its key."""
 
     def __init__(self, workspace: Path) -> None:
-        self.workspace = workspace
+        self.workspace, self.push = workspace, str(workspace / "push")
         workspace.mkdir(parents=True)
         config = pb.ConnectionConfig()
         config.sqlite.filename_uri = str(workspace / "metadata.sqlite")
@@ -37,7 +37,7 @@ class PastRuns:
             workload=model,
             workload_source=model,
             data="/data",
-            push=str(self.workspace / "push"),
+            push=self.push,
             settings={},
             pid=os.getpid(),
             host=socket.gethostname(),

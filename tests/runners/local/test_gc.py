@@ -45,7 +45,7 @@ def rows(past):
 
 def test_the_newest_runs_stay_with_what_they_made_and_took_over(past):
     before = size_below(past.workspace)
-    waste = gc.collect(past.workspace, 2)
+    waste = gc.collect(past.workspace, past.push, 2)
     assert ids(past) == [3, 4]
     assert (
         past.cached("Schema", "s") and past.cached("Trainer", "week 3") and past.cached("Trainer", "week 4")
@@ -56,18 +56,18 @@ def test_the_newest_runs_stay_with_what_they_made_and_took_over(past):
     assert len(waste.artifacts) == len(waste.runs) == 2 and waste.rows > 20
     # Rows leave their room in the file to those that come; the lists of files go over to a run that stays.
     assert before - size_below(past.workspace) == pytest.approx(waste.size, rel=0.05)
-    assert gc.collect(past.workspace, 2).size == 0
+    assert gc.collect(past.workspace, past.push, 2).size == 0
 
 
 def test_a_dry_run_says_the_same_and_removes_nothing(past):
     before, rows_before = snapshot(past.workspace), rows(past)
-    said = gc.collect(past.workspace, 1, dry_run=True)
+    said = gc.collect(past.workspace, past.push, 1, dry_run=True)
     assert snapshot(past.workspace) == before and rows(past) == rows_before
-    assert gc.collect(past.workspace, 1) == said
+    assert gc.collect(past.workspace, past.push, 1) == said
 
 
 def test_what_stays_is_still_checked_file_by_file_when_the_run_that_made_it_is_gone(past):
-    gc.collect(past.workspace, 1)
+    gc.collect(past.workspace, past.push, 1)
     assert discard_damaged(past.workspace) == []
     os.truncate(Path(past.cached("Schema", "s").uri) / "more", 0)
     assert discard_damaged(past.workspace) == ["Schema runs again: more of its made has another size."]
@@ -76,7 +76,7 @@ def test_what_stays_is_still_checked_file_by_file_when_the_run_that_made_it_is_g
 def test_runs_that_were_refused_do_not_push_out_what_the_next_run_can_use(past):
     for number in (5, 6, 7):
         past.add(number, {"Schema": f"s{number}"}, "refused")
-    gc.collect(past.workspace, 1)
+    gc.collect(past.workspace, past.push, 1)
     assert ids(past) == [4, 7]
     assert past.cached("Trainer", "week 4") and past.cached("Schema", "s") and past.cached("Schema", "s7")
 
@@ -84,15 +84,15 @@ def test_runs_that_were_refused_do_not_push_out_what_the_next_run_can_use(past):
 def test_the_run_that_pushed_last_stays_however_many_were_held_back_since(past):
     for number in (5, 6, 7):
         past.add(number, {"Schema": "s", "Trainer": f"week {number}"}, "held")
-    gc.collect(past.workspace, 1)
+    gc.collect(past.workspace, past.push, 1)
     assert ids(past) == [4, 7]
 
 
 def test_each_model_keeps_its_own(past):
     past.add(5, {"Schema": "s", "Trainer": "other"}, model="sensor")
-    gc.collect(past.workspace, 1, model="sensor")
+    gc.collect(past.workspace, past.push, 1, model="sensor")
     assert ids(past) == [1, 2, 3, 4, 5]
-    gc.collect(past.workspace, 1)
+    gc.collect(past.workspace, past.push, 1)
     assert ids(past) == [4, 5]
 
 
@@ -109,11 +109,11 @@ def test_leftovers_of_killed_runs_go_and_what_the_next_run_goes_on_from_stays(pa
     for path in (old, old / "x", push):
         os.utime(path, (1e9, 1e9))
     past.add(5, {"Schema": "s"}, "killed")
-    assert gc.collect(past.workspace, 3).leftovers.keys() == {notes, torn, old, push}
+    assert gc.collect(past.workspace, past.push, 3).leftovers.keys() == {notes, torn, old, push}
     assert new.exists() and living.exists()
     assert not any(path.exists() for path in (killed, notes, torn, old, push))
     past.add(6, {"Schema": "s", "Trainer": "done at last"})
-    gc.collect(past.workspace, 1)
+    gc.collect(past.workspace, past.push, 1)
     assert not new.exists()
 
 
@@ -137,7 +137,7 @@ def test_another_version_of_ml_metadata_is_left_alone(past):
     with sqlite3.connect(past.workspace / "metadata.sqlite") as rows_of:
         rows_of.execute("UPDATE MLMDEnv SET schema_version = 11")
     with pytest.raises(Exception, match="has schema 11 of ML Metadata"):
-        gc.collect(past.workspace, 1, dry_run=True)
+        gc.collect(past.workspace, past.push, 1, dry_run=True)
 
 
 @pytest.mark.e2e

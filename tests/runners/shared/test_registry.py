@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from msgspec import structs
 from errors import EdgelineError
 from release import store
 from report import records
-from runners.shared.registry import Registry
+from runners.local import gc
+from runners.shared.registry import Registry, read_ids
+from runners.shared.runs import RunFolder
 from tests.postgres import QUOTED, SECRET
 from tests.release.candidates import make_candidate
 from tests.report.runs import a_run
@@ -118,6 +121,35 @@ def test_a_run_that_pushed_nothing_is_there_with_its_verdict(place, outcome, sta
     mirror(place, record(place, outcome=outcome))
     run = Seen(uri_of(place)).runs[RUN]
     assert (run.data.tags["outcome"], run.info.status) == (outcome, status)
+
+
+def test_gc_takes_the_files_of_runs_that_go_and_leaves_all_figures(place, make_run, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    names, found, store_root = (RUN, NEXT, "20261019-030000"), [], str(place / "push")
+    for number, name in enumerate(names, start=1):
+        found.append(record(place, name, number=number))
+        made = make_run(id=name, number=number, outcome="pushed", push=store_root, registry=uri_of(place))
+        RunFolder(found[-1][0]).write(made)
+        push(place, name)
+    mirror(place, *found)
+    before = Seen(uri_of(place)).everything()
+    said = gc.collect(place, store_root, 1, dry_run=True)
+    assert gc.collect(place, store_root, 1) == said and sum(said.mlflow.values()) > 1000
+    # The second is what a rollback goes to; what is gone does not come back with the next run.
+    mirror(place, found[2])
+    seen = Seen(uri_of(place))
+    assert seen.everything() == before and set(seen.runs) == set(names)
+    left = {name for name, run in seen.runs.items() if seen.client.list_artifacts(run.info.run_id)}
+    assert left == set(names[1:])
+
+
+def test_a_database_that_cannot_be_read_keeps_its_files(place, caplog):
+    """As `gc` asks, which then knows of no folder whose it is."""
+    assert read_ids(f"sqlite:///{place / 'none.db'}") == {} and not (place / "none.db").exists()
+    (place / "torn.db").write_bytes(b"x" * 5000)
+    assert (
+        read_ids(f"sqlite:///{place / 'torn.db'}") == {} and "The files of MLflow's runs stay" in caplog.text
+    )
 
 
 def test_labels_with_characters_that_mlflow_has_no_name_for_are_there(place):
