@@ -57,7 +57,7 @@ def ingested_a_second(data: Path, labels: Sequence[str]) -> float:
 
     from components.artifacts import Quarantine
     from components.example_gen import SpanExampleGen
-    from pipeline.dag import FASTEST_ON_ONE_MACHINE
+    from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE
     from pipeline.workloads import BUILT_IN
     from records.ingest import INGEST
 
