@@ -7,13 +7,16 @@ MAKEFLAGS += --no-print-directory
 # sources again, 12 s, where Python may not keep what it compiled.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-cluster lint lock image clean
+.PHONY: help setup scale run test test-fast test-cluster lint lock image clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make .venv from the lock file that fits this machine
 	@$(PYTHON) -m deploy.environment
+
+scale: setup ## add Spark to .venv, 470 MB
+	@$(PYTHON) -m deploy.environment scale
 
 run: setup ## run the pipeline on the embedded sample; options in ARGS="..."
 	@$(BIN)/python runners/local_runner.py $(ARGS)

@@ -58,6 +58,8 @@ setup(
         "kubeflow": ["kfp"],
         # MLflow: the mirror of runs and releases, and `edgeline ui`.
         "registry": ["mlflow"],
+        # `beam.engine: spark`: 470 MB, so in a lock file of its own. An older one knows no Python 3.13.
+        "scale": ["pyspark>=4"],
         # Data and releases in an S3 bucket; another store by its fsspec library.
         "s3": ["s3fs"],
     },

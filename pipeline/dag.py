@@ -39,15 +39,6 @@ from release.settings import ReleaseSettings
 from report.facts import by_dotted_name
 from trainer_module.workload_module import load
 
-FASTEST_ON_ONE_MACHINE = (
-    # By name: DirectRunner tries another engine first, which Beam downloads.
-    "--runner=FnApiRunner",
-    "--direct_running_mode=in_memory",
-    "--direct_num_workers=1",
-    # Where no flag names a container or a package, TFX packs itself for remote workers, seconds a step.
-    "--sdk_container_image=none",
-)
-
 
 @dataclass(frozen=True)
 class Paths:
@@ -256,5 +247,5 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
             *(trainer, production, evaluator, converter, edge_validator, pusher, report, release),
         ],
         enable_cache=True,
-        beam_pipeline_args=list(settings.beam.flags or FASTEST_ON_ONE_MACHINE),
+        beam_pipeline_args=list(settings.beam.as_flags()),
     )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError
 
 from data.settings import DataSettings
 from edge.settings import ConversionSettings
@@ -12,8 +12,9 @@ from errors import UsageError
 from gates.settings import EdgeLimits, EvaluationSettings, GateSettings
 from locations import is_url
 from pipeline.alert_settings import AlertSettings
+from pipeline.beam_settings import BeamSettings
 from pipeline.kubeflow_settings import KubeflowSettings
-from pipeline.secret_values import names_secret, names_user, refuse_password, refuse_user
+from pipeline.secret_values import refuse_password, refuse_user
 from pipeline.settings_layers import Tree, describe_mistakes, merge_layers
 from release.settings import ReleaseSettings
 from settings_group import Group, absolute
@@ -29,25 +30,6 @@ SettingsPlace = Annotated[
 
 class EdgeSettings(ConversionSettings, EdgeLimits):
     """Which files for phones are made, and what they have to reach."""
-
-
-class BeamSettings(Group):
-    """Which Beam engine runs ingest, statistics, Transform and Evaluator."""
-
-    # Go untouched to each Beam step; none means Beam's in-memory direct runner.
-    flags: Annotated[tuple[str, ...], Field(strict=False)] = ()
-
-    @field_validator("flags")
-    @classmethod
-    def _no_secrets(cls, flags: tuple[str, ...]) -> tuple[str, ...]:
-        for flag in flags:
-            name = flag.partition("=")[0]
-            if names_secret(name) or names_user(flag):
-                raise ValueError(
-                    f"{name} has a secret, which every run would record. Its library also takes it from where"
-                    " its own tools do, such as AWS_SECRET_ACCESS_KEY or ~/.aws"
-                )
-        return flags
 
 
 class PushSettings(ReleaseSettings):

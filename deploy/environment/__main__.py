@@ -1,6 +1,7 @@
 """`python3 -m deploy.environment`: brings `.venv` to what the lock file says, if it is not there yet.
 
-With the word `lock` it resolves the requirements of both stacks into their lock files.
+With the word `lock` it resolves the requirements of both stacks into their lock files, and with the word
+`scale` it adds Spark to the environment.
 
 What an environment was made from is written into it last: by this stamp the next set-up knows what is left.
 """
@@ -33,6 +34,8 @@ _TARGETS = {
     # What of it the container image has, and what a GPU adds there.
     "image": (_PROJECT, "--python-version 3.13 --python-platform x86_64-manylinux_2_40"),
     "image-cuda": ((), "--python-version 3.13 --python-platform x86_64-manylinux_2_40"),
+    # What the extra of that name adds to either stack: `make scale`.
+    "scale": ((), "--python-version 3.10 --universal"),
     "uv": ((), "--python-version 3.8 --universal"),
 }
 
@@ -161,10 +164,23 @@ def lock(root: Path, search_path: str) -> None:
         run_uv(uv, root, options, *output, *sources, f"requirements/{name}.in")
 
 
+def add_spark(root: Path, search_path: str) -> None:
+    """Adds what the extra `scale` needs to the environment that is there."""
+    uv = find_uv(root, [sys.executable], search_path)
+    into = ("--python", ".venv/bin/python", "--requirement", "requirements/scale.txt")
+    run_uv(uv, root, "pip install --require-hashes", *into)
+
+
 def main() -> int:
-    """Sets up this checkout, or writes its lock files, and returns the exit code."""
+    """Sets up this checkout, adds Spark to it or writes its lock files, and returns the exit code."""
+    asked, path = sys.argv[1:], os.environ.get("PATH", "")
     try:
-        lock(ROOT, os.environ.get("PATH", "")) if sys.argv[1:] == ["lock"] else set_up(ROOT, os.environ)
+        if asked == ["lock"]:
+            lock(ROOT, path)
+        elif asked == ["scale"]:
+            add_spark(ROOT, path)
+        else:
+            set_up(ROOT, os.environ)
     except stacks.SetupError as error:
         print(error, file=sys.stderr)
         return error.exit_code

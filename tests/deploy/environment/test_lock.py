@@ -10,7 +10,7 @@ import pytest
 from deploy.environment.__main__ import ROOT
 from deploy.environment.stacks import STACKS
 
-LOCKS = [ROOT / "requirements" / f"{name}.txt" for name in (*(stack.name for stack in STACKS), "uv")]
+LOCKS = [ROOT / "requirements" / f"{name}.txt" for name in (*(stack.name for stack in STACKS), "scale", "uv")]
 ROOMS = ("runners", "pipeline", "components", "trainer_module", "edge", "release", "data", "errors")
 
 

@@ -1,0 +1,171 @@
+"""The connection to Spark: a session, what its workers must have, and what it says in a person's words."""
+
+import os
+import re
+import shutil
+import socket
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from components.beam_on_spark import bundles
+from errors import EdgelineError
+
+_ANSWERS_WITHIN_S = 5
+_WORKERS_WITHIN_S = 60
+# What has to be as it is here, for what is pickled here to be read there.
+_ALIKE = ("apache-beam", "tensorflow", "tfx")
+_KNOWN = (
+    (
+        r"version: (\S+) than that in driver: ([\d.]+\d)",
+        "A worker of Spark runs Python {}, the driver {}.",
+        "What is pickled by one minor version of Python is not read by another.",
+        "Give the workers the same Python, or name it in PYSPARK_PYTHON.",
+    ),
+    (
+        r"ModuleNotFoundError: No module named '([\w.]+)'",
+        "A worker of Spark has no {}.",
+        "It runs our code, which has to be installed where it runs.",
+        "Give the workers the environment of the driver.",
+    ),
+    (
+        "ExecutorLostFailure|OutOfMemoryError|exit code: 137",
+        "Spark lost the executors of a stage, again and again.",
+        "Mostly memory ran out on the workers.",
+        "Raise beam.memory_gb, or lower beam.workers.",
+    ),
+)
+
+
+class SparkOptions(PipelineOptions):
+    """Flags of the runner; `pipeline/beam_settings.py` writes them."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        parser.add_argument("--spark_master", default="local[2]", help="As Spark names it.")
+        parser.add_argument("--spark_spill", default="", help="A folder that driver and workers see.")
+        parser.add_argument("--spark_conf", action="append", default=[], help="KEY=VALUE for Spark itself.")
+
+
+@contextmanager
+def connect(options: PipelineOptions) -> Iterator[tuple[Any, Path]]:
+    """A SparkContext, and a folder of this pipeline's own that all workers see; both end with the block.
+
+    Raises:
+        EdgelineError: Spark is not installed, the master does not answer, or a worker lacks what it needs.
+    """
+    asked = options.view_as(SparkOptions)
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        raise EdgelineError(
+            "beam.engine is spark, and this machine has no Java.",
+            "Spark's driver runs in it.",
+            "sudo apt-get install default-jre-headless",
+        )
+    try:
+        from pyspark import SparkConf, SparkContext
+    except ImportError:
+        raise EdgelineError(
+            "beam.engine is spark, and pyspark is not installed.",
+            "It is 430 MB that one machine does not need.",
+            "Run make scale, and the same command again.",
+        ) from None
+    local = asked.spark_master.startswith("local")
+    _ask_master(asked.spark_master)
+    spill = Path(asked.spark_spill or tempfile.gettempdir(), f"edgeline-{uuid.uuid4().hex}")
+    try:
+        spill.mkdir(parents=True)
+    except OSError as error:
+        raise EdgelineError(
+            f"The spill folder {asked.spark_spill} cannot be written: {error.strerror}.",
+            "Everything between two stages goes through it.",
+            "Set beam.spill to a folder that this machine and all workers can write.",
+        ) from None
+    conf = SparkConf().setMaster(asked.spark_master).setAppName("edgeline")
+    conf.set("spark.ui.enabled", "false").set("spark.ui.showConsoleProgress", "false")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if local:
+        conf.set("spark.driver.host", "127.0.0.1").set("spark.driver.bindAddress", "127.0.0.1")
+    for pair in asked.spark_conf:
+        conf.set(*pair.split("=", 1))
+    spark = None
+    try:
+        spark = SparkContext(conf=conf)
+        spark.setLogLevel("ERROR")
+        if not local:
+            _await_workers(spark, asked.spark_master)
+        _check_workers(spark, spill)
+        yield spark, spill
+    finally:
+        if spark:
+            spark.stop()
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def _ask_master(master: str) -> None:
+    match = re.fullmatch(r"spark://([^:/,]+):(\d+)", master)
+    if match:
+        try:
+            socket.create_connection((match[1], int(match[2])), _ANSWERS_WITHIN_S).close()
+        except OSError as error:
+            raise EdgelineError(
+                f"Spark's master {master} does not answer: {error.strerror or error}.",
+                "Nothing can run there.",
+                "Start it, or correct beam.master.",
+            ) from None
+
+
+def _await_workers(spark: Any, master: str) -> None:
+    """Until there is an executor: Spark itself would wait for ever."""
+    ends = time.monotonic() + _WORKERS_WITHIN_S
+    while spark._jsc.sc().getExecutorMemoryStatus().size() < 2:  # the driver is one of them
+        if time.monotonic() > ends:
+            raise EdgelineError(
+                f"Spark's master {master} gave no executor within {_WORKERS_WITHIN_S} s.",
+                "It has no worker, or none with the cores and the memory that were asked for.",
+                "Start a worker, or lower beam.workers or beam.memory_gb.",
+            )
+        time.sleep(0.2)
+
+
+def _check_workers(spark: Any, spill: Path) -> None:
+    here, count = bundles.about_worker(str(spill)), spark.defaultParallelism
+    try:
+        there = spark.parallelize([str(spill)] * count, count).map(bundles.about_worker).collect()
+    except Exception as error:
+        raise in_words(error) from None
+    for found in there:
+        if found["spill"] != "seen":
+            raise EdgelineError(
+                f"A worker of Spark does not see the spill folder {spill.parent}.",
+                "What one stage leaves there, the next reads on another worker.",
+                "Set beam.spill to a folder that this machine and all workers share.",
+            )
+        if other := [name for name in _ALIKE if found.get(name) != here.get(name)]:
+            raise EdgelineError(
+                f"A worker of Spark has {other[0]} {found.get(other[0])}, the driver {here.get(other[0])}.",
+                "What is pickled by one version is not read by another.",
+                "Give the workers the same lock file or image.",
+            )
+
+
+def in_words(error: Exception) -> EdgelineError:
+    """What Spark raised, in three parts and without its Java."""
+    text = str(error)
+    for pattern, found, why, do in _KNOWN:
+        if match := re.search(pattern, text):
+            return EdgelineError(found.format(*match.groups()), why, do)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # The last line of a traceback in Python says more than the first of one in Java.
+    said = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)] or lines[:1]
+    return EdgelineError(
+        f"Spark gave up: {(said or [repr(error)])[-1][:300]}",
+        "It tried each task as often as its settings say.",
+        "Read the log, and run the same command again.",
+    )

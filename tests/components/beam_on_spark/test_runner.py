@@ -1,0 +1,133 @@
+"""Pipelines on Spark give what Beam's own in-memory runner gives; Spark is real, on this machine.
+
+Functions are made inside others, and so pickled whole: a worker cannot import these tests.
+"""
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms.userstate import CombiningValueStateSpec
+from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from apache_beam.utils.timestamp import Timestamp
+
+from errors import DataRefused, EdgelineError
+from pipeline.settings import load
+from runners.shared.failures import describe
+
+pytestmark = pytest.mark.e2e
+LINES = ["a b a", "b c", "a"] * 50
+
+
+def flags(*more):
+    return load({}, None, ["beam.engine=spark", "beam.master=local[2]", *more]).beam.as_flags()
+
+
+def pipeline(given=None):
+    return beam.Pipeline(options=PipelineOptions(list(given or flags())))
+
+
+def write_all(made, folder):
+    """Combines, side inputs of each kind, Reshuffle, Flatten, windows, and what writes and reads files."""
+
+    def described(kv, total, by_word, words, mean):
+        return f"{kv[0]} {kv[1]} {total} {by_word[kv[0]]} {len(list(words))} {mean}"
+
+    words = made | beam.Create(LINES) | beam.FlatMap(str.split)
+    counts = words | beam.combiners.Count.PerElement()
+    looks = (
+        beam.pvalue.AsSingleton(counts | beam.Values() | beam.CombineGlobally(sum)),
+        beam.pvalue.AsDict(counts),
+        beam.pvalue.AsIter(words),
+        beam.pvalue.AsSingleton(words | beam.Map(len) | beam.combiners.Mean.Globally()),
+    )
+    rows = counts | beam.Reshuffle() | beam.Map(described, *looks)
+    _ = rows | beam.Map(str.encode) | beam.io.WriteToTFRecord(f"{folder}/rows", file_name_suffix=".gz")
+    of_key = made | "Pairs" >> beam.Create([("a", 1), ("a", 2), ("b", 3)])
+    keyed = made | "Keys" >> beam.Create(["a", "b", "z"])
+    found = keyed | beam.Map(lambda key, of: (key, sorted(of[key])), beam.pvalue.AsMultiMap(of_key))
+    both = (words, made | "More" >> beam.Create(["z"] * 5)) | beam.Flatten()
+    together = both | "OfBoth" >> beam.combiners.Count.PerElement()
+    timed = made | "Times" >> beam.Create([("a", second) for second in range(0, 90, 10)])
+    windows = (
+        timed
+        | beam.Map(lambda pair: TimestampedValue(pair, Timestamp(pair[1])))
+        | beam.WindowInto(FixedWindows(30))
+        | beam.CombinePerKey(sum)
+        | "ToGlobal" >> beam.WindowInto(beam.window.GlobalWindows())
+    )
+    for name, values in {"found": found, "together": together, "windows": windows}.items():
+        _ = (
+            values
+            | f"Text{name}" >> beam.Map(str)
+            | f"Write{name}" >> beam.io.WriteToText(f"{folder}/{name}")
+        )
+
+
+def read_all(folder):
+    import tensorflow as tf
+
+    rows = tf.data.TFRecordDataset(sorted(map(str, folder.glob("rows*"))), compression_type="GZIP")
+    texts = {
+        name: sorted(line for path in folder.glob(f"{name}*") for line in path.read_text().splitlines())
+        for name in ("found", "together", "windows")
+    }
+    return {"rows": sorted(row.decode() for row in rows.as_numpy_iterator()), **texts}
+
+
+def test_a_pipeline_gives_what_it_gives_in_memory(tmp_path):
+    spill = tmp_path / "spill"
+    in_memory = load({}).beam.as_flags()
+    for folder, given in (("direct", in_memory), ("spark", flags(f"beam.spill={spill}"))):
+        with pipeline(given) as made:
+            write_all(made, tmp_path / folder)
+    found = read_all(tmp_path / "spark")
+    assert found == read_all(tmp_path / "direct")
+    assert found["rows"] == ["a 150 300 150 300 1.0", "b 100 300 100 300 1.0", "c 50 300 50 300 1.0"]
+    assert found["windows"] == ["('a', 120)", "('a', 210)", "('a', 30)"]
+    assert not list(spill.iterdir())
+
+
+def test_an_error_of_ours_reaches_the_user_as_it_was_raised():
+    def refuse(number):
+        if number == 3:
+            raise DataRefused("Three was found.", "Nothing counts to it.", "Take it out.")
+
+    with pytest.raises(DataRefused) as refused, pipeline() as made:
+        _ = made | beam.Create(range(5)) | beam.Map(refuse)
+    event = describe(refused.value, "ExampleGen")
+    assert (event["exit_code"], event["found"]) == (4, "Three was found.")
+    assert (event["why"], event["do"]) == ("Nothing counts to it.", "Take it out.")
+
+
+def test_an_error_of_a_library_reaches_the_user_without_a_page_of_java():
+    with pytest.raises(ZeroDivisionError) as failed, pipeline() as made:
+        _ = made | beam.Create(range(5)) | beam.Map(lambda number: 1 // (number - 3))
+    found = describe(failed.value, "Transform")["found"]
+    assert found.startswith("The step Transform failed: ZeroDivisionError: integer division")
+    assert "java" not in found.lower() and len(found) < 300
+
+
+class Counting(beam.DoFn):
+    SEEN = CombiningValueStateSpec("seen", combine_fn=sum)
+
+    def process(self, pair, seen=beam.DoFn.StateParam(SEEN)):  # noqa: B008
+        seen.add(1)
+        yield seen.read()
+
+
+def test_state_is_refused_before_anything_runs():
+    with pytest.raises(EdgelineError, match="keeps state"), pipeline() as made:
+        _ = made | beam.Create([("a", 1)]) | beam.ParDo(Counting())
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("beam.master=spark://127.0.0.1:9", r"spark://127\.0\.0\.1:9 does not answer.*beam\.master"),
+        ("beam.spill=/proc/spill", r"spill folder /proc/spill cannot be written.*beam\.spill"),
+    ],
+)
+def test_what_spark_cannot_reach_is_named_with_its_setting(setting, said):
+    given = flags("beam.spill=/tmp", setting)
+    with pytest.raises(EdgelineError, match=said), pipeline(given) as made:
+        _ = made | beam.Create([1])

@@ -1,0 +1,68 @@
+import pytest
+
+from errors import UsageError
+from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE
+from pipeline.settings import load
+
+POOL = ("--environment_type=EXTERNAL", "--environment_config=here:50000", "--sdk_container_image=none")
+IMAGE = ("--environment_type=DOCKER", "--environment_config=shop:1", "--sdk_container_image=shop:1")
+
+
+def flags(*given):
+    return load({}, None, [f"beam.{setting}" for setting in given]).beam.as_flags()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ((), FASTEST_ON_ONE_MACHINE),
+        (("flags=[--direct_num_workers=2]",), ("--direct_num_workers=2",)),
+        (("engine=portable", "endpoint=jobs:8099", "pool=here:50000"),
+         ("--runner=PortableRunner", "--job_endpoint=jobs:8099", *POOL)),
+        (("engine=flink", "endpoint=jobs:8099", "image=shop:1", "flags=[--parallelism=4]"),
+         ("--runner=PortableRunner", "--job_endpoint=jobs:8099", *IMAGE, "--parallelism=4")),
+        (("engine=flink", "master=flink:8081", "image=shop:1", "workers=8"),
+         ("--runner=FlinkRunner", "--flink_master=flink:8081", *IMAGE, "--parallelism=8")),
+        (("engine=dataflow", "project=shop", "region=europe-west1", "spill=gs://shop/tmp", "workers=8"),
+         ("--runner=DataflowRunner", "--project=shop", "--region=europe-west1",
+          "--temp_location=gs://shop/tmp", "--max_num_workers=8")),
+        (("engine=spark", "master=spark://host:7077", "spill=/shared", "workers=8", "memory_gb=2"),
+         ("--runner=components.beam_on_spark.runner.SparkRunner", "--spark_master=spark://host:7077",
+          "--spark_spill=/shared", "--spark_conf=spark.executor.memory=2g",
+          "--spark_conf=spark.driver.memory=2g", "--spark_conf=spark.cores.max=8",
+          "--spark_conf=spark.executor.instances=8", "--sdk_container_image=none")),
+    ],
+)  # fmt: skip
+def test_an_engine_and_its_settings_become_the_flags_of_beam(given, expected):
+    assert flags(*given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("engine=spark",), "beam.master or, of Beam's job server, beam.endpoint has to be given"),
+        (("engine=spark", "master=spark://host:7077"), "beam.spill has to be given"),
+        (("engine=spark", "master=host:7077"), "beam.master is none of spark://HOST:PORT"),
+        (("engine=spark", "endpoint=jobs:8099"), "beam.image or beam.pool has to be given"),
+        (("engine=portable", "pool=here:50000"), "beam.endpoint has to be given"),
+        (("engine=portable", "endpoint=jobs", "pool=here:50000"), "beam.endpoint: 'jobs' is not HOST:PORT"),
+        (("engine=flink", "master=flink:8081"), "beam.image or beam.pool has to be given"),
+        (("engine=dataflow", "project=shop", "spill=gs://shop/tmp"), "beam.region has to be given"),
+        (("engine=dataflow", "project=shop", "region=r", "spill=/tmp"), "beam.spill is no gs:// URL"),
+        (("workers=4",), "beam.workers is not for it"),
+        (("engine=portable", "endpoint=jobs:8099", "pool=here:1", "memory_gb=2"), "beam.memory_gb is not"),
+        (("engine=hadoop",), "beam.engine: 'hadoop' is not one of direct, spark, flink"),
+    ],
+)
+def test_a_missing_or_wrong_setting_of_an_engine_is_refused_with_its_key(given, said):
+    with pytest.raises(UsageError) as refused:
+        flags(*given)
+    assert said in refused.value.found
+    assert refused.value.why.strip() == "Nothing was run."
+
+
+def test_every_missing_setting_is_named_at_once():
+    with pytest.raises(UsageError) as refused:
+        flags("engine=dataflow", "image=shop:1")
+    for key in ("beam.project", "beam.region", "beam.spill"):
+        assert f"{key} has to be given" in refused.value.found
