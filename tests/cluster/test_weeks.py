@@ -53,7 +53,7 @@ def test_a_lost_trainer_is_picked_up_by_retry_and_nothing_is_pushed_by_half(on_c
     submitted = on_claim.kubeflow("submit", settings=SLOW)
     assert submitted.code == 0, submitted.stderr
     run = run_id(submitted)
-    pod = working(run, "Trainer", "epoch")
+    pod = working(run, "Trainer", "Epoch")
     lost = uid(pod)
     kubectl("delete", "pod", pod, "--grace-period=5")
     ended = on_claim.kubeflow("watch", run)
