@@ -77,10 +77,7 @@ def DataGate(
         try:
             push = locate(records).parent.parent
             models(push)
-        except (
-            EdgelineError,
-            OSError,
-        ) as error:  # One that does not answer may do so later.
+        except (EdgelineError, OSError) as error:  # A store that does not answer may do so later.
             log.warning("Whether phones will take what comes of this run is not known yet: %s", error)
         else:
             check_push(push, model_name, epoch, signed)

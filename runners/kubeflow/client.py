@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # That of a stand-alone installation, which has one for all.
 _NAMESPACE = "kubeflow"
+# Of what a run and a recurring run are described by, a backend's database has no more characters.
+_MOST_CHARACTERS = 255
 # kfp's client prints links of its own.
 _SILENT = contextlib.redirect_stdout(None)
 
@@ -157,7 +160,7 @@ class Cluster:
         reference = {"pipeline_id": version.pipeline_id, "pipeline_version_id": version.id}
         return self._start(
             display_name=name,
-            description=version.description,
+            description=_shortened(version.description),
             experiment_id=experiment,
             pipeline_version_reference=reference,
             runtime_config={"pipeline_root": settings.pipeline_root, "parameters": version.parameters},
@@ -251,11 +254,17 @@ class Cluster:
         return {str(run.recurring_run_id): str(run.run_id) for run in going}
 
     def schedule(
-        self, version: Version, name: str, experiment: str, settings: "KubeflowSettings", **more: str
+        self,
+        version: Version,
+        name: str,
+        experiment: str,
+        settings: "KubeflowSettings",
+        cron: str,
+        description: str,
     ) -> str:
         """Makes a recurring run, one at a time and without catching up; returns its id.
 
-        Beyond what `start` takes it has a `description`, and a `cron_expression` in six fields.
+        Beyond what `start` takes it has a cron expression, in six fields, and a description of its own.
         """
         options = {
             "version_id": version.id,
@@ -265,7 +274,8 @@ class Cluster:
             "service_account": settings.service_account,
             "max_concurrency": 1,
             "no_catchup": True,
-            **more,
+            "cron_expression": cron,
+            "description": _shortened(description),
         }
         with self._asking(f"making the recurring run {name!r}"):
             made = self._client.create_recurring_run(experiment, name, **options)
@@ -304,6 +314,10 @@ class Cluster:
 
     def _asking(self, doing: str) -> contextlib.AbstractContextManager[None]:
         return explained(self.host, doing)
+
+
+def _shortened(description: str) -> str:
+    return textwrap.shorten(description, _MOST_CHARACTERS, placeholder=" ...")
 
 
 def _taken(error: Exception) -> bool:

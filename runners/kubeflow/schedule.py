@@ -34,11 +34,10 @@ def replace(where: Target, cron: Cron, package: Path | None, as_json: bool) -> i
             "Delete or rename it, or name another experiment: --set kubeflow.experiment=NAME",
         )
     version = upload(where, package)
-    trigger = {
-        "cron_expression": cron.text,
-        "description": f"{_MARK} from version {version.name}. {version.description}",
-    }
-    made = cluster.schedule(version, name, experiment, where.settings.kubeflow, **trigger)
+    description = f"{_MARK} from version {version.name}. {version.description}"
+    made = cluster.schedule(
+        version, name, experiment, where.settings.kubeflow, cron=cron.text, description=description
+    )
     # Asked after the new one is there: also those that a killed call or somebody else made meanwhile.
     old = [each for each in _ours(where, experiment) if each.recurring_run_id != made]
     going = _remove(where, experiment, old)

@@ -59,7 +59,7 @@ def upload(target: Target, package: Path | None) -> Version:
         about = _about(package, content)
         # Twelve digits tell the versions of a pipeline apart.
         digest = hashlib.sha256(content).hexdigest()[:12]
-        description = f"{about.get('description', '')} By {who()}.".strip()
+        description = f"By {who()}. {about.get('description', '')}".strip()
         return target.cluster.upload(package, about["name"], digest, description, about["parameters"])
 
 

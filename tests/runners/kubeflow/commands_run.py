@@ -42,7 +42,7 @@ class Terminal:
         self.write_package()
         self.write_settings()
 
-    def write_package(self, name: str = "shelf", epochs: int = 16) -> None:
+    def write_package(self, name: str = "shelf", epochs: int = 16, about: str = "") -> None:
         """A pipeline of five steps, one behind the other, with the document of the platform."""
         parameters = {"epochs": {"defaultValue": epochs}, "window": {"defaultValue": 8}}
         tasks = {
@@ -50,7 +50,7 @@ class Terminal:
             for before, step in zip((None, *STEPS), STEPS, strict=False)
         }
         spec = {
-            "pipelineInfo": {"name": name, "description": f"{name} in the image edgeline:1."},
+            "pipelineInfo": {"name": name, "description": f"{name} in the image edgeline:1.{about}"},
             "root": {"dag": {"tasks": tasks}, "inputDefinitions": {"parameters": parameters}},
             "schemaVersion": "2.1.0",
         }

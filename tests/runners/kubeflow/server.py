@@ -297,11 +297,22 @@ class Answer(BaseHTTPRequestHandler):
     def get_version(self, _: str, identity: str) -> None:
         self._get(self.state.versions, identity, "PipelineVersion")
 
+    def refuses_description(self, what: str) -> bool:
+        if len(self.body.get("description", "")) <= 255:
+            return False
+        inner = (
+            f"Failed to store {what} to table: Error 1406: Data too long for column 'Description' at row 1"
+        )
+        self.refuse(500, 13, f"Failed to create a {what}: InternalServerError: {inner}", inner)
+        return True
+
     def make_run(self) -> None:
         body = self.body
         if body["experiment_id"] not in self.state.experiments:
             inner = f"Experiment {body['experiment_id']} not found"
             self.refuse(404, 5, f"Failed to create a new run: ResourceNotFoundError: {inner}", inner)
+            return
+        if self.refuses_description("run"):
             return
         reference = body.get("pipeline_version_reference")
         assert reference["pipeline_version_id"] in self.state.versions if reference else body["pipeline_spec"]
@@ -385,6 +396,8 @@ class Answer(BaseHTTPRequestHandler):
         self.send(200, body)
 
     def make_recurring(self) -> None:
+        if self.refuses_description("job"):
+            return
         body = self.body
         enabled = body.get("mode") == "ENABLE"
         made = {

@@ -69,7 +69,21 @@ def test_pipeline_version_and_run_say_what_they_are_and_who_made_them(server, ed
         each.values() for each in (server.pipelines, server.versions, server.runs)
     )
     assert "workload shelf" in pipeline["description"]
-    assert version["description"] == run["description"] == f"shelf in the image edgeline:1. By {who()}."
+    assert version["description"] == run["description"] == f"By {who()}. shelf in the image edgeline:1."
+
+
+def test_of_a_long_description_a_run_and_a_schedule_have_what_a_backend_can_store(server, edgeline):
+    """255 characters in the database of KFP 2.0.5, which answers 500 to more; a version may have more."""
+    edgeline.write_package(about="trainer.epochs=16, " * 20)
+    for command in (("submit",), ("schedule", "--cron", "0 0 3 * * 1")):
+        ended = edgeline(*command)
+        assert ended.code == 0, ended.err
+    [version], [run], [recurring] = (
+        each.values() for each in (server.versions, server.runs, server.recurring)
+    )
+    assert version["description"].count("trainer.epochs=16") == 20
+    for made in (run, recurring):
+        assert f"By {who()}. " in made["description"] and made["description"].endswith(" ...")
 
 
 def test_a_run_shows_the_values_of_the_parameters_that_it_has_by_default(server, edgeline):
