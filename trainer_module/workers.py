@@ -5,6 +5,7 @@ None of them can be this process: TensorFlow takes its place among the others be
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 import os
@@ -13,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from errors import EdgelineError
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CONFIG = "TF_CONFIG"
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h: the signal that a process gets when its parent ends
 # What TensorFlow says when a worker of another machine is gone.
 _LOST = re.compile(r"Collective ops is aborted by.*?/task:(\d+)", re.DOTALL)
 
@@ -68,7 +69,7 @@ def free_places(host: str, count: int) -> list[str]:
 def _started(work: Callable[[], None], config: str) -> Iterator[_Worker]:
     task = json.loads(config)["task"]
     ours, theirs = Pipe()
-    command = [sys.executable, "-m", "trainer_module.workers", str(theirs.fileno())]
+    command = [sys.executable, "-m", "trainer_module.workers", str(theirs.fileno()), str(os.getpid())]
     environment = {**os.environ, _CONFIG: config}
     with theirs:
         process = subprocess.Popen(command, cwd=_ROOT, env=environment, pass_fds=[theirs.fileno()])
@@ -133,10 +134,13 @@ class _ToParent(logging.Handler):
 
 def main() -> None:
     """Does the work that the process which started this one sends, and ends when that one does."""
-    pipe = Connection(int(sys.argv[1]))
+    pipe, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
+    # No thread would do: TensorFlow holds the interpreter's lock while it waits for the other workers.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # It ended before that.
+        return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that started it decides what Ctrl-C means
     work = pipe.recv()
-    threading.Thread(target=_end_with_parent, args=[pipe], daemon=True).start()
     progress = logging.getLogger("edgeline.progress")
     progress.setLevel(logging.INFO)
     progress.propagate = False  # the one that started it says it
@@ -155,13 +159,6 @@ def main() -> None:
     sys.stderr.flush()
     pipe.close()
     os._exit(0)
-
-
-def _end_with_parent(pipe: Connection) -> None:
-    try:
-        pipe.recv()
-    except (EOFError, OSError):
-        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ COMMANDS = {
     "rollback": ("releases", "Puts an earlier release back in production."),
     "promote": ("releases", "Puts a named release in production."),
     "keys": ("keys", "The key pair that releases are signed and checked with."),
-    "gc": ("gc", "Removes old releases, run folders and artifacts; never what is in use."),
+    "gc": ("gc", "Removes old releases, run folders, artifacts and records; never what is in use."),
     "kubeflow": ("kubeflow", "The same DAG on Kubeflow Pipelines."),
 }
 

@@ -152,7 +152,8 @@ def _parsed(value: Any, objects: tuple[type, ...]) -> Any:
 
 
 def _text(value: Any, objects: tuple[type, ...]) -> Any:
-    return json.dumps(value) if isinstance(value, objects) else value
+    # A backend keeps no order, and what a step does may not depend on it.
+    return json.dumps(value, sort_keys=True) if isinstance(value, objects) else value
 
 
 def _merged(values: Mapping[str, Any], more: Mapping[str, Any]) -> Values:

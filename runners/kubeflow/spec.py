@@ -78,7 +78,7 @@ def finish(
         command = executors[label]["container"]["command"]
         command += ["--step", name, *_set_parameters(step, task, component)]
         if step == FIRST:
-            command += ["--settings", json.dumps(recorded)]
+            command += ["--settings", json.dumps(recorded, sort_keys=True)]
         _complete_container(step, executors[label]["container"], settings)
         if config := _kubernetes_config(step, settings):
             platform[label] = config
@@ -129,7 +129,7 @@ def _set_parameters(step: str, task: Spec, component: Spec) -> list[str]:
             **{name: {"runtimeValue": {"constant": value}} for name, value in shown.items()},
             **{name: {"componentInputParameter": name} for name in of_step(step)},
         }
-    return ["--unshown", json.dumps(unshown)] if unshown else []
+    return ["--unshown", json.dumps(unshown, sort_keys=True)] if unshown else []
 
 
 def _need_gate(task: Spec, component: Spec, components: Spec) -> None:
