@@ -100,6 +100,7 @@ import glob, os
 for path in glob.glob("/proc/[0-9]*/stat"):
     pid, (_, parent, *_) = int(path.split("/")[2]), open(path).read().rpartition(")")[2].split()[:3]
     if parent == "1":
+        print("found", flush=True)
         os.killpg(pid, 15)
 """
 
@@ -109,8 +110,12 @@ def end_by_sigterm(pod: str) -> None:
 
     Where an image names no other stop signal, a pod that is deleted gets the same.
     """
-    # It may go down with the container.
-    kubectl("exec", pod, "-c", "main", "--", "python", "-c", _SIGTERM, check=False)
+    # It may go down with the container; and a step may end seconds after it has begun.
+    for _ in range(600):
+        if "found" in kubectl("exec", pod, "-c", "main", "--", "python", "-c", _SIGTERM, check=False):
+            return
+        time.sleep(0.1)
+    raise AssertionError(kubectl("describe", "pod", pod))
 
 
 class Place:

@@ -76,7 +76,7 @@ def test_a_gate_whose_pod_was_lost_lets_nothing_begin_and_retry_makes_it_in_a_ne
     submitted = on_claim.kubeflow("submit", settings=NO_BOUNDS)
     assert submitted.code == 0, submitted.stderr
     run = run_id(submitted)
-    end_by_sigterm(working(run, "DataGate", "launcher"))
+    end_by_sigterm(working(run, "DataGate", ""))
     ended = on_claim.kubeflow("watch", run, "--json")
     assert ended.code == 1, ended.stdout + ended.stderr
     states = ended.states
