@@ -30,7 +30,7 @@ _KNOWN = (
         "Give the workers the same Python, or name it in PYSPARK_PYTHON.",
     ),
     (
-        r"ModuleNotFoundError: No module named '([\w.]+)'",
+        r"(?:No module named '|No package metadata was found for )([\w.-]*\w)",
         "A worker of Spark has no {}.",
         "It runs our code, which has to be installed where it runs.",
         "Give the workers the environment of the driver.",
