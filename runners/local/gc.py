@@ -103,7 +103,7 @@ class Inventory:
     def waste(self, keep: int, in_store: int) -> Waste:
         """What goes when so many runs of each of these models stay, and so many releases and records."""
         stay = self.staying(keep)
-        keys = {key for folder, _ in stay for key in _keys(folder)}
+        keys = _keys(stay)
         paths = {folder.path for folder, _ in stay}
         oldest = min((path.name for path in paths), default="")
         gone = [folder.path for folder, _ in self.known if folder.path not in paths]
@@ -163,7 +163,7 @@ def collect(
     stay, waste = inventory.staying(keep), inventory.waste(keep, in_store or keep)
     for path in () if dry_run else (*waste.artifacts, *waste.mlflow, *waste.leftovers):
         _remove(path)
-    keys = {key for folder, _ in stay for key in _keys(folder)}
+    keys = _keys(stay)
     rows = metadata_rows.remove(
         workspace / "metadata.sqlite", lambda uri: key_of(uri) in keys, {run.id for _, run in stay}, dry_run
     )
@@ -233,8 +233,9 @@ def _needed(own: Sequence[Run], keep: int) -> set[str]:
     return {*(run.id for run in own[-keep:]), *finished.values(), *pushed[-1:]}
 
 
-def _keys(folder: RunFolder) -> set[str]:
-    return {key_of(record.uri) for record in artifact_records.read(folder.artifacts)}
+def _keys(stay: Sequence[tuple[RunFolder, Run]]) -> set[str]:
+    """The artifacts that these runs put out or took over."""
+    return {key_of(record.uri) for folder, _ in stay for record in artifact_records.read(folder.artifacts)}
 
 
 def _leftovers(workspace: Path, stay: Sequence[tuple[RunFolder, Run]]) -> Iterator[Path]:
