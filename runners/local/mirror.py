@@ -70,7 +70,7 @@ def start(run: Run, workspace: Path, told: bool = False) -> "subprocess.Popen[by
     log = log_of(workspace)
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "runners.local.mirror"]
-    command += [run.registry, str(workspace.absolute()), run.workload, run.push]
+    command += [run.registry, str(workspace.absolute()), run.workload, run.push, *(["told"] if told else [])]
     stdin = subprocess.PIPE if told else subprocess.DEVNULL
     with log.open("wb") as file:
         # A session of its own: it goes on when the terminal is closed, or the run is asked to end.
@@ -90,14 +90,15 @@ def finish(process: "subprocess.Popen[bytes]", workspace: Path) -> str:
     return log_of(workspace).read_text(errors="replace").strip() if process.returncode else ""
 
 
-def _main(uri: str, workspace: str, model: str, root: str) -> None:
-    # While a run goes on: the imports, the tables, and what was missed before.
-    with suppress(Exception):
-        mirror(uri, Path(workspace), model, root)
-        from runners.shared.registry import warm_up
+def _main(uri: str, workspace: str, model: str, root: str, told: str = "") -> None:
+    if told:
+        # While the run goes on: the imports, the tables, and what was missed before.
+        with suppress(Exception):
+            mirror(uri, Path(workspace), model, root)
+            from runners.shared.registry import warm_up
 
-        warm_up()
-    sys.stdin.read()
+            warm_up()
+        sys.stdin.read()
     signal.alarm(_LONGEST_S)  # A database that hangs must not hold the lock for ever.
     try:
         mirror(uri, Path(workspace), model, root)
