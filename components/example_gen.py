@@ -18,13 +18,23 @@ from tfx.types.standard_artifacts import Examples
 
 from components import example_shards
 from components.artifacts import Quarantine
-from components.example_shards import Look, MakeExamples, MergeShard, Plan, ReadRows, SpanRead, read_all
+from components.example_shards import (
+    Look,
+    MakeExamples,
+    MergeShard,
+    Plan,
+    ReadRows,
+    ShardSpan,
+    SpanRead,
+    read_all,
+)
+from components.kept_spans import KeptSpans
 from components.quarantine import write_quarantine
 from data.settings import DataSettings
 from data.spans.layout import Span, excluded_in_window, newest_spans
 from data.spans.source import SPLITS, load_source
 from data.spans.split import Ends
-from data.spans.window import window_digest
+from data.spans.window import contents_of, digest_of
 from errors import DataRefused
 from locations import locate
 from records.ingest import TWINS, Excluded, Ingest, Quarantined, Twin, Twins
@@ -44,6 +54,7 @@ def SpanExampleGen(
     workload: Parameter[str],
     settings: Parameter[str],
     window: Parameter[str],
+    workspace: Parameter[str],
     code: Parameter[str],
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
@@ -51,7 +62,8 @@ def SpanExampleGen(
 
     `examples` has the custom properties `first_span`, `last_span` and `window`. The parameter `window` is the
     digest of its content, which keys the cache and is checked after reading; empty where the engine runs each
-    step afresh. `code` has the libraries too.
+    step afresh. `code` has the libraries too. What is made of each span is kept in the folder `workspace` for
+    the next run, see `kept_spans.py`; empty where runs share none.
 
     Of photos, `twins.json` beside the counts of the window has the eval examples with a near twin in train.
 
@@ -62,46 +74,59 @@ def SpanExampleGen(
     module = load_source(about.source)
     place = locate(data)
     spans = newest_spans(place, limits.window)
-    rows = sum(module.count(span) for span in spans)
     examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
     examples.span = spans[-1].number
     folder = Path(quarantine.uri)
+    scratch = folder / "scratch"
+    folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
+    shutil.rmtree(scratch, ignore_errors=True)  # of an attempt that was killed
+    for needed in (scratch, *map(Path, folders.values())):
+        needed.mkdir(parents=True, exist_ok=True)
+    kept = KeptSpans.of(Path(workspace), about, limits, code) if workspace else None
+    contents = contents_of(spans, Path(workspace, "window.json")) if kept else {}
+    fresh = [s for s in spans if kept is None or not kept.take(s.name, contents[s.name], scratch / s.name)]
+    log.info("%d of %d spans are read; the others were by an earlier run.", len(fresh), len(spans))
+    for span in fresh:
+        example_shards.list_span(scratch / span.name, module.count(span))
+    rows = sum(read_all(scratch, example_shards.LISTED, int))
     plan = Plan(
         source=module.open_source(about, limits),
         workload=about,
-        scratch=folder / "scratch",
-        folders={split: artifact_utils.get_split_uri([examples], split) for split in SPLITS},
+        scratch=scratch,
+        folders=folders,
         shards=min(max(1, -(-rows // _EXAMPLES_PER_SHARD)), _MOST_SHARDS),
         newest=spans[-1].name,
         eval_fraction=limits.eval_fraction,
     )
-    shutil.rmtree(plan.scratch, ignore_errors=True)  # of an attempt that was killed
-    for needed in (plan.scratch, *map(Path, plan.folders.values())):
-        needed.mkdir(parents=True, exist_ok=True)
-    _run(beam_pipeline, plan, spans)
+    _run(beam_pipeline, plan, spans, fresh)
 
-    for refusal in read_all(plan.scratch, example_shards.REFUSED, tuple[str, str, str, tuple[str, ...]]):
+    for refusal in read_all(scratch, example_shards.REFUSED, tuple[str, str, str, tuple[str, ...]]):
         raise DataRefused(*refusal)
-    quarantined = read_all(plan.scratch, example_shards.QUARANTINED, Quarantined)
+    quarantined = read_all(scratch, example_shards.QUARANTINED, Quarantined)
     quarantined.sort(key=lambda q: (q.span, q.id, q.reason, q.detail))
-    read = {item.name: item for item in read_all(plan.scratch, example_shards.READ, SpanRead)}
+    read = {item.name: item for item in read_all(scratch, example_shards.READ, SpanRead)}
     Ends().merged(item.ends for item in read.values()).check(about.nouns)
     counts: Counter[Any] = Counter()
-    for counted in read_all(plan.scratch, example_shards.COUNTS, list[tuple[str, str, str, int]]):
+    for counted in read_all(scratch, example_shards.COUNTS, list[tuple[str, str, str, int]]):
         counts.update({tuple(key): count for *key, count in counted})
-    twins = _find_twins(read_all(plan.scratch, example_shards.LOOKS, list[Look]))
-    shutil.rmtree(plan.scratch)
+    twins = _find_twins(read_all(scratch, example_shards.LOOKS, list[Look]))
     for split in SPLITS:
         if not any(key[0] == split for key in counts):
             where = f"the {split} split" if counts else "the window"
             raise _nothing_left(where, quarantined, spans, about)
-    found = window_digest(spans)
+    read_now = contents_of(fresh)
+    found = digest_of({**contents, **read_now})
     if window not in ("", found):
         raise DataRefused(
             f"The files of {spans[0].name} to {spans[-1].name} changed while they were read.",
             "The model would be filed under data that it was not trained on.",
             "Run again once nothing writes to the data folder any more.",
         )
+    if kept is not None:
+        passing = {item.span for item in quarantined if item.reason == "unreadable"}  # next time perhaps not
+        sure = [name for name in read_now if read_now[name] == contents[name] and name not in passing]
+        kept.update(contents, [scratch / name for name in sure])
+    shutil.rmtree(scratch)
     excluded = tuple(
         Excluded(decision.span, decision.who, decision.when, decision.reason)
         for decision in excluded_in_window(place, spans, limits.window)
@@ -128,22 +153,25 @@ def SpanExampleGen(
         log.warning("%d of %d %s were quarantined.", len(quarantined), total, about.nouns)
 
 
-def _run(beam_pipeline: beam.Pipeline, plan: Plan, spans: Sequence[Span]) -> None:
+def _run(beam_pipeline: beam.Pipeline, plan: Plan, spans: Sequence[Span], fresh: Sequence[Span]) -> None:
+    """Makes the examples of the `fresh` ones among the spans, and the shards of all."""
     with beam_pipeline as pipeline:
-        read = (
+        rows = (
             pipeline
-            | "ListSpans" >> beam.Create(spans, reshuffle=False)
-            | "ReadRows" >> beam.ParDo(ReadRows(plan)).with_outputs("ends", main="rows")
+            | "ListFresh" >> beam.Create(fresh, reshuffle=False)
+            | "ReadRows" >> beam.ParDo(ReadRows(plan))
         )
-        rows = read.rows | "SpreadRows" >> beam.Reshuffle() if plan.source.spread else read.rows
-        parts = rows | "MakeExamples" >> beam.ParDo(MakeExamples(plan))
+        rows = rows | "SpreadRows" >> beam.Reshuffle() if plan.source.spread else rows
+        made = rows | "MakeExamples" >> beam.ParDo(MakeExamples(plan))
+        parts = (
+            pipeline
+            | "ListSpans" >> beam.Create([span.name for span in spans], reshuffle=False)
+            | "ShardSpans" >> beam.ParDo(ShardSpan(plan), made=beam.pvalue.AsIter(made))
+        )
         _ = (
             pipeline
             | "ListShards" >> beam.Create(range(plan.shards), reshuffle=False)
-            | "MergeShards"
-            >> beam.ParDo(
-                MergeShard(plan), ends=beam.pvalue.AsList(read.ends), parts=beam.pvalue.AsIter(parts)
-            )
+            | "MergeShards" >> beam.ParDo(MergeShard(plan), parts=beam.pvalue.AsIter(parts))
         )
 
 

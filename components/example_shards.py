@@ -3,11 +3,15 @@
 Examples are sharded by their digest and sorted within a shard, so the same window gives the same files in the
 same order on any engine, and copies meet in one shard. They get there in files: what Beam's direct runner
 groups, it holds in memory as a whole.
+
+What is made of a span has a folder in the scratch, `span-00042/`, and follows from that span alone: whether
+it is the newest, which of its examples are copies, and which go to eval, is decided where shards are merged.
 """
 
+import struct
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +29,12 @@ from locations import whole
 from records.ingest import Quarantined
 from records.workload import Workload
 
-QUARANTINED, READ, REFUSED, COUNTS = "quarantined-*.jsonl", "read-*.json", "refused-*.json", "counts-*.json"
-LOOKS = "looks-*.json"
+# In the folder of a span; copies are quarantined beside the folders.
+LISTED, READ, _MADE = "*/listed.json", "*/read.json", "made-*"
+QUARANTINED = "**/quarantined-*.jsonl"
+REFUSED, COUNTS, LOOKS = "refused-*.json", "counts-*.json", "looks-*.json"
+# The length of what follows, and what tells its shard.
+_HEAD = struct.Struct("<II")
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Plan:
 
     source: Source
     workload: Workload
-    scratch: Path  # a folder for what is handed on
+    scratch: Path  # a folder for what is handed on, with one for each span
     folders: Mapping[str, str]  # of the Examples, by split
     shards: int  # how many files a split gets
     newest: str  # name of the newest span
@@ -43,7 +51,10 @@ class Plan:
 
 
 class _Part(msgspec.Struct, array_like=True, frozen=True):
-    """One example on its way to its shard; `place` is unique in the data folder, `span-00042/name.jpg`."""
+    """One example on its way to its shard; `place` is unique in the data folder, `span-00042/name.jpg`.
+
+    `example` lacks what `_newest` adds.
+    """
 
     digest: str
     place: str
@@ -81,9 +92,10 @@ class ReadRows(_Worker):
     """Reads the rows of spans."""
 
     def process(self, span: Span) -> Iterator[Any]:
-        """Yields (span, row) of those that may become examples; to `ends`, the ends of their groups."""
+        """Yields (span, row) of those that may become examples."""
         plan, rows, ends, sides = self._plan, 0, Ends(), dict[str, str]()
-        with _quarantine(plan.scratch) as quarantined:
+        folder = plan.scratch / span.name
+        with _quarantine(folder, "rows") as quarantined:
             try:
                 for item in plan.source.rows(span):
                     rows += 1
@@ -97,40 +109,41 @@ class ReadRows(_Worker):
                         yield span, item
             except DataRefused as error:
                 # Beam would raise something else that begins with its words.
-                _write(plan.scratch, REFUSED, span.name, (error.found, error.why, error.do, error.spans))
-        ends = replace(ends, sides=sides)
-        _write(plan.scratch, READ, span.name, SpanRead(span.name, rows, ends))
-        yield beam.pvalue.TaggedOutput("ends", ends)
+                refusal = (error.found, error.why, error.do, error.spans)
+                _write(plan.scratch, REFUSED.replace("*", span.name), refusal)
+        _write(folder, "read.json", SpanRead(span.name, rows, replace(ends, sides=sides)))
 
 
 class MakeExamples(_Worker):
-    """Makes the example of each row, and puts it into a part of its shard."""
+    """Makes the example of each row, and puts it into a file of its span."""
 
     def start_bundle(self) -> None:
         """Begins the files of a bundle."""
-        self._files = ExitStack()
-        self._quarantined = self._files.enter_context(_quarantine(self._plan.scratch))
-        self._parts: dict[int, BinaryIO] = {}
+        self._bundle, self._files = uuid.uuid4().hex, ExitStack()
+        self._of_span: dict[str, tuple[BinaryIO, BinaryIO]] = {}
 
     def process(self, read: tuple[Span, Row]) -> None:
         """Writes one example; yields nothing."""
         span, row = read
         plan = self._plan
+        if span.name not in self._of_span:
+            folder = plan.scratch / span.name
+            self._of_span[span.name] = (
+                self._files.enter_context(whole(folder / _MADE.replace("*", self._bundle))),
+                self._files.enter_context(_quarantine(folder, self._bundle)),
+            )
+        examples, quarantined = self._of_span[span.name]
         try:
             made = plan.source.example(span, row)
         except RowRejected as error:
-            self._quarantined.write(_line(span.name, row.id, error.reason, error.detail))
+            quarantined.write(_line(span.name, row.id, error.reason, error.detail))
             return
-        shard = int(made.digest[:8], 16) % plan.shards
-        if shard not in self._parts:
-            part = whole(plan.scratch / f"part-{shard:05d}-{uuid.uuid4().hex}")
-            self._parts[shard] = self._files.enter_context(part)
         place = f"{span.name}/{row.id}"
-        example = _example(span, place, row, made, plan.workload, span.name == plan.newest)
+        example = _example(span, place, row, made, plan.workload)
         content = msgspec.msgpack.encode(
             _Part(made.digest, place, span.name, row.id, row.label, row.group, made.look, example)
         )
-        self._parts[shard].write(len(content).to_bytes(4, "little") + content)
+        examples.write(_HEAD.pack(len(content), int(made.digest[:8], 16)) + content)
 
     def finish_bundle(self) -> None:
         """Ends them."""
@@ -141,16 +154,34 @@ class MakeExamples(_Worker):
         self._plan.source.close()
 
 
+class ShardSpan(_Worker):
+    """Puts the examples of a span into parts of their shards."""
+
+    def process(self, name: str, made: Any) -> None:
+        """Writes the parts of the span of that name, once all is `made`; yields nothing."""
+        plan, parts = self._plan, dict[int, BinaryIO]()
+        with ExitStack() as files:
+            for path in sorted((plan.scratch / name).glob(_MADE)):
+                for position, content in _read(path):
+                    shard = position % plan.shards
+                    if shard not in parts:
+                        part = whole(plan.scratch / f"part-{shard:05d}-{name}")
+                        parts[shard] = files.enter_context(part)
+                    parts[shard].write(_HEAD.pack(len(content), position) + content)
+
+
 class MergeShard(_Worker):
     """Makes the files of one shard, one a split, from its parts."""
 
-    def process(self, shard: int, ends: Sequence[Ends], parts: Any) -> None:
-        """Writes the files of a shard, once all `parts` are there; yields nothing. `ends` are each span's."""
+    def process(self, shard: int, parts: Any) -> None:
+        """Writes the files of a shard, once all `parts` are there; yields nothing."""
         import tensorflow as tf
 
-        plan, of_all = self._plan, Ends().merged(ends)
+        plan = self._plan
+        of_all = Ends().merged(item.ends for item in read_all(plan.scratch, READ, SpanRead))
+        newest = {answer: _newest(answer) for answer in (True, False)}
         kept, rejected = _without_copies(_read_parts(plan.scratch, shard))
-        with _quarantine(plan.scratch) as quarantined:
+        with _quarantine(plan.scratch, f"{shard:05d}") as quarantined:
             for line in rejected:
                 quarantined.write(line)
         counts: Counter[tuple[str, str, str]] = Counter()
@@ -161,13 +192,19 @@ class MergeShard(_Worker):
             with tf.io.TFRecordWriter(str(scratch), options="GZIP") as writer:
                 for part in kept:
                     if of_all.in_eval(part.group, plan.eval_fraction) == (split == "eval"):
-                        writer.write(part.example)
+                        writer.write(part.example + newest[part.span == plan.newest])
                         counts[split, part.label, part.span] += 1
                         if part.look:
                             looks.append(Look(part.place, part.label, split, part.look))
             scratch.rename(target)
-        _write(plan.scratch, LOOKS, str(shard), looks)
-        _write(plan.scratch, COUNTS, str(shard), [(*key, count) for key, count in counts.items()])
+        _write(plan.scratch, LOOKS.replace("*", str(shard)), looks)
+        _write(plan.scratch, COUNTS.replace("*", str(shard)), [(*key, n) for key, n in counts.items()])
+
+
+def list_span(folder: Path, rows: int) -> None:
+    """Begins the folder of a span with so many rows, as its source counts them."""
+    folder.mkdir()
+    _write(folder, "listed.json", rows)
 
 
 def read_all(scratch: Path, pattern: str, kind: Any) -> list[Any]:
@@ -181,9 +218,15 @@ def read_all(scratch: Path, pattern: str, kind: Any) -> list[Any]:
 def _read_parts(scratch: Path, shard: int) -> Iterator[_Part]:
     decoder = msgspec.msgpack.Decoder(_Part)
     for path in sorted(scratch.glob(f"part-{shard:05d}-*")):
-        with path.open("rb") as file:
-            while size := file.read(4):
-                yield decoder.decode(file.read(int.from_bytes(size, "little")))
+        yield from (decoder.decode(content) for _, content in _read(path))
+
+
+def _read(path: Path) -> Iterator[tuple[int, bytes]]:
+    """What tells the shard of each part in a file, and the part."""
+    with path.open("rb") as file:
+        while head := file.read(_HEAD.size):
+            size, position = _HEAD.unpack(head)
+            yield position, file.read(size)
 
 
 def _without_copies(parts: Iterable[_Part]) -> tuple[list[_Part], list[bytes]]:
@@ -208,21 +251,32 @@ def _line(*found: str) -> bytes:
     return msgspec.json.encode(Quarantined(*found)) + b"\n"
 
 
-def _quarantine(scratch: Path) -> AbstractContextManager[BinaryIO]:
-    return whole(scratch / QUARANTINED.replace("*", uuid.uuid4().hex))
+def _quarantine(folder: Path, name: str) -> AbstractContextManager[BinaryIO]:
+    return whole(folder / f"quarantined-{name}.jsonl")
 
 
-def _write(scratch: Path, pattern: str, name: str, value: Any) -> None:
-    with whole(scratch / pattern.replace("*", name)) as file:
+def _write(folder: Path, name: str, value: Any) -> None:
+    with whole(folder / name) as file:
         file.write(msgspec.json.encode(value) + b"\n")
 
 
-def _example(span: Span, place: str, row: Row, made: Example, workload: Workload, newest: bool) -> bytes:
-    """A serialized tf.Example."""
+def _example(span: Span, place: str, row: Row, made: Example, workload: Workload) -> bytes:
+    values: dict[str, Value] = {workload.group: row.group, **made.features}
+    return _serialized(values | {workload.id: place, "label": row.label, "span": span.number})
+
+
+def _newest(is_newest: bool) -> bytes:
+    """What an example also says. Messages of protocol buffers, one behind the other, are read as one of both.
+
+    See "Last One Wins" on https://protobuf.dev/programming-guides/encoding/.
+    """
+    return _serialized({"newest_span": int(is_newest)})
+
+
+def _serialized(values: Mapping[str, Value]) -> bytes:
+    """A tf.Example."""
     import tensorflow as tf
 
-    values: dict[str, Value] = {workload.group: row.group, **made.features}
-    values |= {workload.id: place, "label": row.label, "span": span.number, "newest_span": int(newest)}
     features = {name: _feature(value) for name, value in values.items()}
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(
         deterministic=True

@@ -61,7 +61,11 @@ def load_source(module: str) -> Any:
 
 
 class Source(Protocol):
-    """Reads spans. It may be pickled before it was used; `close` ends what it has begun."""
+    """Reads spans. It may be pickled before it was used; `close` ends what it has begun.
+
+    What it makes of a span follows from that span, the workload, the settings and the code alone: a run takes
+    over what an earlier one made of it.
+    """
 
     spread: bool  # whether an example takes so long that its row is worth being sent to another worker
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,12 +26,23 @@ _MOST_BYTES = 64 * 2**30
 
 
 def window_digest(spans: Sequence[Span], cache: Path | None = None) -> str:
-    """SHA-256 over the names and bytes of every file in the spans, the same on every machine.
+    """SHA-256, in hexadecimal, over the names and contents of spans, oldest first, see `contents_of`."""
+    return digest_of(contents_of(spans, cache))
+
+
+def digest_of(contents: Mapping[str, str]) -> str:
+    """The same of what `contents_of` gave."""
+    lines = (f"{name}\0{content}\n" for name, content in contents.items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def contents_of(spans: Iterable[Span], cache: Path | None = None) -> dict[str, str]:
+    """By name of the span, SHA-256 over the names and bytes of all its files, the same on every machine.
 
     Of an object store, the bytes are told by sizes and ETags as it lists them, and nothing is downloaded.
 
     Args:
-        spans: The window, oldest first.
+        spans: In the order of the digests.
         cache: A JSON file that remembers each span's content by its files' sizes, times and inodes, so that a
             span whose files are untouched is not read again. A damaged one is made again; one that cannot be
             written only costs time.
@@ -41,14 +52,13 @@ def window_digest(spans: Sequence[Span], cache: Path | None = None) -> str:
     """
     known = _read(cache)
     fresh: dict[str, dict[str, str]] = {}
-    digest = hashlib.sha256()
+    contents = {}
     for span in spans:
         path = span.path
-        content = _remembered(path, known, fresh) if isinstance(path, Path) else _listed(path)
-        digest.update(f"{span.name}\0{content}\n".encode())
+        contents[span.name] = _remembered(path, known, fresh) if isinstance(path, Path) else _listed(path)
     if cache is not None and fresh != known:
         _write(cache, fresh)
-    return digest.hexdigest()
+    return contents
 
 
 def _remembered(root: Path, known: Mapping[str, dict[str, str]], fresh: dict[str, dict[str, str]]) -> str:

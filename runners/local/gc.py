@@ -4,7 +4,7 @@ What stays: the newest runs; of each step the newest run that finished it, whose
 take from the cache; the newest that pushed; and whatever artifacts these runs put out or took over. Of the
 store's releases those that `store.collect` lets stay; of a cluster's runs the records of the newest, of those
 that pushed such a release, and of those that go on. MLflow keeps the figures of every run, and files of those
-runs that stay.
+runs that stay. What ingest keeps of spans, one window a model, stays with the runs of that model.
 
 A kill at any instant leaves what the next run can use and the next `collect` goes on with:
 
@@ -22,6 +22,7 @@ import tempfile
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property
@@ -216,7 +217,11 @@ def _shrink(workspace: Path, limit: float, push: str) -> int:
 
     keep = keeps[min(bisect_left(keeps, True, key=fits), len(keeps) - 1)]
     collect(workspace, push, keep, in_store=in_store(keep))
-    return size_below(workspace)
+    left = size_below(workspace)
+    if left > limit and (spans := workspace / "spans").is_dir():  # they only save time
+        shutil.rmtree(spans)
+        left = size_below(workspace)
+    return left
 
 
 def _needed(own: Sequence[Run], keep: int) -> set[str]:
@@ -241,6 +246,8 @@ def _keys(stay: Sequence[tuple[RunFolder, Run]]) -> set[str]:
 def _leftovers(workspace: Path, stay: Sequence[tuple[RunFolder, Run]]) -> Iterator[Path]:
     """What no run reads again: TFX's notes, files half written, and trainings that nobody goes on with."""
     yield from (workspace / "artifacts").glob("*/.system/*/*")
+    models = {run.workload for _, run in stay}
+    yield from (path for path in (workspace / "spans").glob("*") if path.name not in models)
     for folder in (workspace, workspace / "runs", *(folder.path for folder, _ in stay)):
         yield from (path for path in folder.glob(".*") if _TORN.fullmatch(path.name))
     begun = [run.started_at for _, run in stay if run.outcome in UNFINISHED]
@@ -252,10 +259,11 @@ def _leftovers(workspace: Path, stay: Sequence[tuple[RunFolder, Run]]) -> Iterat
     temporary = Path(tempfile.tempdir or os.environ.get("TMPDIR", "/tmp"))
     for prefix in _TEMPORARY:
         for path in temporary.glob(f"{prefix}*"):
-            status = path.lstat()
-            # A day old, so that nobody can still be at it.
-            if status.st_uid == os.getuid() and time.time() - status.st_mtime > _DAY_S:
-                yield path
+            with suppress(FileNotFoundError):  # whoever made it has just removed it
+                status = path.lstat()
+                # A day old, so that nobody can still be at it.
+                if status.st_uid == os.getuid() and time.time() - status.st_mtime > _DAY_S:
+                    yield path
 
 
 def _remove(path: Path) -> None:

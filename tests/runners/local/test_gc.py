@@ -131,6 +131,19 @@ def test_a_run_keeps_itself_within_the_limit_by_the_oldest_runs_and_releases_fir
     assert store.verify(push, "shelf") == []
 
 
+def test_what_is_kept_of_spans_stays_with_its_model_and_goes_last_where_room_is_short(past):
+    ours, gone = (past.workspace / "spans" / model / "span-00001-0" for model in ("shelf", "gone"))
+    for folder in (ours, gone):
+        folder.mkdir(parents=True)
+        (folder / "made-0").write_bytes(b"x" * 5000)
+    assert gc.collect(past.workspace, past.push, 4).leftovers.keys() == {gone.parent}
+    assert ours.exists() and not gone.exists()
+    gc.keep_within(past.workspace, (size_below(past.workspace) - 1) / 1e9, past.push)
+    assert ours.exists() and len(ids(past)) < 4
+    gc.keep_within(past.workspace, 1e-6, past.push)
+    assert not ours.exists() and ids(past) == [4]
+
+
 def test_another_version_of_ml_metadata_is_left_alone(past):
     import sqlite3
 

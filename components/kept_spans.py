@@ -1,0 +1,106 @@
+"""What ingest made of each span, kept for the next run, which reads seven of eight weeks again.
+
+WORKSPACE/spans/<workload>/span-00042-<key>/    the folder of the span as `example_shards.py` left it
+    kept.json                                   the CRC-32 of each file in it
+
+The key has all that it follows from: name and content of the span, the workload, the settings that sources
+read, code and libraries. A run leaves the spans of its window and no others.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.settings import DataSettings
+from records.json_file import UNREADABLE, JsonFile
+from records.workload import Workload
+
+_KEPT = JsonFile[dict[str, int]]("kept.json", dict[str, int])
+# They choose among spans, and split what was made of them.
+_OF_THE_WINDOW = {"window", "eval_fraction"}
+_CHUNK = 2**20
+
+log = logging.getLogger("edgeline.ingest")
+
+
+@dataclass(frozen=True)
+class KeptSpans:
+    """The spans of one workload in a workspace; nothing that goes wrong with them stops a run."""
+
+    folder: Path
+    about: str  # what is made of a span follows from it and from this
+
+    @staticmethod
+    def of(workspace: Path, workload: Workload, settings: DataSettings, code: str) -> "KeptSpans":
+        """Those of a workspace that were made of this workload, by this code, with these settings."""
+        read = settings.model_dump(mode="json", exclude=_OF_THE_WINDOW)
+        about = json.dumps([workload.to_json(), read, code], sort_keys=True)
+        return KeptSpans(workspace / "spans" / workload.name, about)
+
+    def take(self, name: str, content: str, target: Path) -> bool:
+        """Links what was made of a span of this content to `target`, a new folder; whether it was there."""
+        kept = self._place(name, content)
+        if not kept.is_dir():
+            return False
+        try:
+            _copy(kept, target)
+            if _KEPT.read(target) != _checksums(target):
+                raise ValueError("a file in it is another one")
+        except UNREADABLE as error:
+            log.warning("What was kept of %s cannot be used, and it is read again: %s.", name, error)
+            for damaged in (target, kept):
+                shutil.rmtree(damaged, ignore_errors=True)
+            return False
+        return True
+
+    def update(self, window: Mapping[str, str], made: Iterable[Path]) -> None:
+        """Removes what is not of a window, contents by name of the span, and takes in folders of spans."""
+        places = {self._place(*span) for span in window.items()}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for path in set(self.folder.iterdir()) - places:
+                shutil.rmtree(path)
+            for folder in made:
+                _KEPT.write(folder, _checksums(folder))
+                with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
+                    _copy(folder, whole := Path(scratch, folder.name))
+                    whole.rename(self._place(folder.name, window[folder.name]))
+        except OSError as error:
+            log.warning("Spans are not kept, and the next run reads them again: %s.", error)
+
+    def _place(self, name: str, content: str) -> Path:
+        key = hashlib.sha256(f"{name}\0{content}\0{self.about}".encode()).hexdigest()
+        return self.folder / f"{name}-{key[:32]}"
+
+
+def _copy(folder: Path, target: Path) -> None:
+    target.mkdir()
+    for path in _files(folder):
+        try:
+            os.link(path, target / path.name)
+        except OSError:  # another disk, or one that has no links
+            shutil.copyfile(path, target / path.name)
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    """Those of a folder that were finished; others are hidden."""
+    return folder.glob("[!.]*")
+
+
+def _checksums(folder: Path) -> dict[str, int]:
+    """The CRC-32 of each file of a folder but the list of them."""
+    found = {}
+    for path in _files(folder):
+        if path.name != _KEPT.name:
+            with path.open("rb") as file:
+                found[path.name] = 0
+                while chunk := file.read(_CHUNK):
+                    found[path.name] = zlib.crc32(chunk, found[path.name])
+    return found
