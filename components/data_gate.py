@@ -12,11 +12,9 @@ from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Sc
 
 from components.artifacts import AcceptedData, Quarantine, Verdict
 from components.run_record import command_for_details, leave_record
-from errors import DataRefused, EdgelineError
-from locations import locate
+from errors import DataRefused
 from records.verdict import VERDICT
-from release.acceptance import check_push
-from release.releases import models
+from release.acceptance import check_push_early
 from release.signing import signing_key
 from report.facts import About
 
@@ -73,13 +71,8 @@ def DataGate(
         )
     if records:  # One machine has looked at that before its first step.
         epoch = int(json.loads(settings).get("push.rollback_epoch", 0))
-        signed = signing_key(None) is not None
-        try:
-            push = locate(records).parent.parent
-            models(push)
-        except (EdgelineError, OSError) as error:  # A store that does not answer may do so later.
-            log.warning("Whether phones will take what comes of this run is not known yet: %s", error)
-        else:
-            check_push(push, model_name, epoch, signed)
+        push = records.removesuffix(f"/runs/{model_name}")
+        if said := check_push_early(push, model_name, epoch, signing_key(None) is not None):
+            log.warning("Whether phones will take what comes of this run is not known yet: %s", said)
     for name, artifact in inputs.items():
         shutil.copytree(artifact.uri, Path(accepted_data.uri, name))

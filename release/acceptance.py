@@ -17,7 +17,24 @@ def check_push(root: str | Location, model: str, epoch: int, signed: bool) -> No
         UsageError: The epoch is lower than that of production, or production is signed and this would not be.
         EdgelineError: The store cannot be read.
     """
-    known = newest_readable(root, model)
+    _check(newest_readable(root, model), model, epoch, signed)
+
+
+def check_push_early(root: str | Location, model: str, epoch: int, signed: bool) -> str:
+    """As `check_push`, where the store answers; returns why it does not, for it may do so later.
+
+    Raises:
+        UsageError: As `check_push` does.
+    """
+    try:
+        known = newest_readable(root, model)
+    except (EdgelineError, OSError) as error:
+        return str(error)
+    _check(known, model, epoch, signed)
+    return ""
+
+
+def _check(known: tuple[Release, ...], model: str, epoch: int, signed: bool) -> None:
     if epoch < (lowest := lowest_epoch(known)):
         raise UsageError(
             f"push.rollback_epoch is {epoch}, and phones have seen {lowest} of {model}.",

@@ -1,19 +1,28 @@
 """`edgeline alert`: tells of trouble when no run does it, and tries the channels."""
 
+import os
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from errors import UsageError
+from errors import EdgelineError, UsageError
 from locations import locate
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.shared.run_options import NamedSettings
 from runners.shared.stdout import note, say
 
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+    from records.workload import Workload
 
-@click.command(cls=Command)
+
+@click.command(
+    cls=Command,
+    epilog="With --store and kubeflow.host, the cluster is asked as well: a pod that was lost cannot tell.",
+)
 @options.cluster_settings
 @options.workspace
 @options.store
@@ -42,10 +51,13 @@ def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) 
         why, do = "Nothing is known of its runs.", "Name another --workspace DIR, or a --store DIR_OR_URL."
         raise UsageError(f"There is no workspace {workspace}.", why, do)
     push = settings.push.root(workspace.absolute())
-    look = partial(look_at_workspace, workspace, workload.name, push)
+    look, unseen = partial(look_at_workspace, workspace, workload.name, push), []
     if store is not None:
         look = partial(look_at_store, locate(store) / "runs" / workload.name)
+        if settings.kubeflow.host is not None:
+            unseen = _look_at_cluster(workload, settings, store)
     still, warnings = tell(settings.alerts, look)
+    warnings += unseen
     for trouble in still.values():
         say(trouble.what)
     for warning in warnings:
@@ -53,3 +65,16 @@ def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) 
     if not still:
         say("There is no trouble.")
     return 1 if warnings else 0
+
+
+def _look_at_cluster(workload: "Workload", settings: "Settings", store: str) -> list[str]:
+    """Tells of a run there whose pod was lost, so that no step of it could; returns why that is not known."""
+    from runners.kubeflow.access import connect
+    from runners.kubeflow.runs import tell_of_last
+    from runners.kubeflow.target import Target
+
+    try:
+        tell_of_last(Target(workload, settings, connect(settings.kubeflow, None, os.environ)), store)
+    except (EdgelineError, OSError) as error:
+        return [f"How the last run on the cluster ended is not known: {error}"]
+    return []

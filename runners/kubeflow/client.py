@@ -253,6 +253,19 @@ class Cluster:
         going = [run for run in page.runs or [] if run.recurring_run_id and run.state not in ENDED]
         return {str(run.recurring_run_id): str(run.run_id) for run in going}
 
+    def last_ended(self, pipeline: str, experiment: str) -> str | None:
+        """The id of the newest run of a pipeline that has ended, of those of an experiment, both by name."""
+        where, of = self.find_experiment(experiment), self._find_pipeline(pipeline)
+        if where is None:
+            return None
+        with self._asking("listing the runs"):
+            page = self._client.list_runs(experiment_id=where, **self._newest_first())
+        for run in page.runs or []:
+            version = run.pipeline_version_reference
+            if run.state in ENDED and (version is None or version.pipeline_id == of):
+                return str(run.run_id)
+        return None
+
     def schedule(
         self,
         version: Version,

@@ -137,7 +137,8 @@ def _of_failure(run: str, logs: Logs, steps: Sequence[Step], pods: Sequence[Pod]
         return Outcome("failed", None, reasons, "Its page, and `kubectl get workflows`, may say more.")
     first, *others = (_of_failed(step, again, logs, pods) for step in failed)
     # Of pods that do a step together each says of the others only that they are gone.
-    return replace(first, reasons=(*first.reasons, *(reason for other in others for reason in other.reasons)))
+    reasons = (*first.reasons, *(reason for other in others for reason in other.reasons))
+    return replace(first, reasons=reasons, step=failed[0].name)
 
 
 def _of_failed(step: Step, again: str, logs: Logs, pods: Sequence[Pod]) -> Outcome:

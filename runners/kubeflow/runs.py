@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from errors import EdgelineError
+from locations import locate
 from records.outcome import Outcome
+from records.run import Problem
+from report import records
 from runners.kubeflow.outcome import PUSHER, StepLost, conclude
 from runners.kubeflow.steps import ENDED, Step, plan, read_steps
 from runners.kubeflow.target import Target, upload
@@ -80,6 +83,31 @@ def retry(where: Target, run_id: str, following: Following) -> int:
     return _tell(where, again, begins, following)
 
 
+def tell_of_last(where: Target, store: str) -> None:
+    """Tells of the newest run that has ended, where it failed and no step of its could; `store` has releases.
+
+    Raises:
+        EdgelineError: The cluster or the store does not answer.
+    """
+    if run_id := where.cluster.last_ended(where.workload.name, where.experiment):
+        run = where.cluster.run(run_id)
+        if run.state != "CANCELED":  # by a person, who knows
+            _tell_of_lost(where, run_id, _conclude(where, run, read_steps(run, _names(where, run))), store)
+
+
+def _tell_of_lost(where: Target, run_id: str, outcome: Outcome, store: str) -> None:
+    """Leaves the record of a run that failed, and tells of it, unless the step that ended it did."""
+    from runners.kubeflow.pod.record import leave_end, tell_of_end
+
+    root = f"{store}/runs/{where.workload.name}"
+    known = records.read(locate(root) / run_id)
+    if outcome.outcome == "failed" and (known is None or known.about.outcome == "running"):
+        problem = Problem(" ".join(outcome.reasons), "No step of the run could say so.", outcome.do)
+        leave_end(run_id, root, outcome, problem)
+        if (alerts := where.settings.alerts).channels:
+            tell_of_end(run_id, root, alerts.model_dump_json(), outcome, problem)
+
+
 def _tell(where: Target, run: str, begins: str, following: Following, **more: str) -> int:
     if following.as_json:
         print_json({"run": run, "url": where.cluster.run_url(run), **more})
@@ -121,6 +149,11 @@ def _watch(where: Target, run_id: str, names: list[str], following: Following) -
             raise
         steps = read_steps(run, names)
         outcome = _conclude(where, run, steps)
+    if (store := where.settings.kubeflow.store) is not None and run.state != "CANCELED":
+        try:
+            _tell_of_lost(where, run_id, outcome, store)
+        except (EdgelineError, OSError) as error:
+            print_line(console, f"How it ended was neither recorded nor told: {error}", "yellow")
     for line, style in _last_lines(where, run_id, outcome, steps):
         print_line(console, line, style)
     if following.as_json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
 from journal import who
+from release.signing import KEY_VARIABLE
 from runners.kubeflow.access import connect
 from runners.kubeflow.client import Cluster, Version
 from runners.shared.run_options import NamedSettings
@@ -47,10 +48,12 @@ def upload(target: Target, package: Path | None) -> Version:
     """Compiles the DAG, or takes what `edgeline kubeflow compile` wrote; uploads it, unless it is there.
 
     Raises:
-        EdgelineError: It does not compile, the file is none of ours, or the server refuses it.
+        EdgelineError: It does not compile, the file is none of ours, the server refuses it, or phones would
+            refuse what comes of it.
     """
     with tempfile.TemporaryDirectory() as folder:
         if package is None:
+            _check_push(target)
             from runners.kubeflow.compiler import compile_pipeline
 
             note("Compiling the DAG, which takes about half a minute.")
@@ -61,6 +64,15 @@ def upload(target: Target, package: Path | None) -> Version:
         digest = hashlib.sha256(content).hexdigest()[:12]
         description = f"By {who()}. {about.get('description', '')}".strip()
         return target.cluster.upload(package, about["name"], digest, description, about["parameters"])
+
+
+def _check_push(target: Target) -> None:
+    """Told now, and not after the data steps, by DataGate, where the releases can be read from here."""
+    from release.acceptance import check_push_early
+
+    kubeflow, epoch = target.settings.kubeflow, target.settings.push.rollback_epoch
+    if (store := kubeflow.store) is not None:
+        check_push_early(store, target.workload.name, epoch, KEY_VARIABLE in kubeflow.secrets)
 
 
 def _about(path: Path, content: bytes) -> dict[str, Any]:

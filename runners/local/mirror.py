@@ -1,6 +1,5 @@
 """MLflow brought up to date by a process of its own: only importing it takes seconds."""
 
-import fcntl
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import EdgelineError
-from locations import Location, locate
+from locations import Location
 from records.run import Run
 from runners.shared.code import ROOT
 from runners.shared.runs import read_all
@@ -28,35 +27,18 @@ def mirror(uri: str, workspace: Path, model: str, root: str) -> None:
     Raises:
         EdgelineError: MLflow cannot be imported or reached, or does not take it.
     """
-    from runners.shared.registry import Registry
+    from runners.shared.registry import bring
 
-    artifacts = workspace.absolute() / "mlflow"
-    try:
-        artifacts.mkdir(parents=True, exist_ok=True)
-        with (artifacts / ".lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            registry = Registry(uri, artifacts, model)
-            registry.bring_runs(_ended(workspace, model, root))
-            registry.bring_releases(root)
-    except Exception as error:  # Also MLflow's own, a database's, a network's: none of them decides anything.
-        said = " ".join(str(getattr(error, "found", error)).partition("[SQL:")[0].split())[:600]
-        raise EdgelineError(
-            f"MLflow at {uri} lacks runs or releases: {said.rstrip('.') or type(error).__name__}.",
-            "It only mirrors them: whatever was run, pushed or rolled back is as it was said.",
-            f"{error.do if isinstance(error, EdgelineError) else ''} The next run, promote, rollback or"
-            " `edgeline ui` brings what it lacks.".lstrip(),
-        ) from error
+    bring(uri, workspace.absolute() / "mlflow", model, root, _ended(workspace, model, root))
 
 
 def _ended(workspace: Path, model: str, root: str) -> Iterator[tuple[Location, "Facts"]]:
-    """The runs of the workspace that release there, and those of a cluster, whose records lie there."""
-    from report import records
+    """The runs of the workspace that release there."""
     from runners.local.report import read_facts
 
     for folder, run in read_all(workspace):
         if (run.workload, run.push) == (model, root) and run.outcome != "running":
             yield folder.path, read_facts(run, folder)
-    yield from records.read_all(locate(root) / "runs" / model)
 
 
 def log_of(workspace: Path) -> Path:

@@ -77,6 +77,7 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
         metadata=str(workspace / "metadata.sqlite"),
         push=run.push,
         checkpoints=str(workspace / "checkpoints"),
+        workspace=str(workspace),
     )
     observed = Observed(
         window=run.inputs["window"],

@@ -4,6 +4,7 @@ Those stay the source of truth, so this may be killed, repeated, or done late. A
 is created with, and is whole once its tag `outcome` is there; a release is known by its manifest's digest.
 """
 
+import fcntl
 import hashlib
 import logging
 import os
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,31 @@ _BYTES_PER_MB = 10**6
 log = logging.getLogger(__name__)
 
 
+def bring(uri: str, artifacts: Path, model: str, root: str, found: Iterable[tuple[Location, Facts]]) -> None:
+    """Brings to MLflow what it lacks of a model: of the runs that were `found`, and of a store.
+
+    There are the records that runs on a cluster left, and the releases. `artifacts` is as `Registry` has it.
+
+    Raises:
+        EdgelineError: MLflow cannot be imported or reached, or does not take it.
+    """
+    try:
+        artifacts.mkdir(parents=True, exist_ok=True)
+        with (artifacts / ".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            registry = Registry(uri, artifacts, model)
+            registry.bring_runs(chain(found, records.read_all(locate(root) / "runs" / model)))
+            registry.bring_releases(root)
+    except Exception as error:  # Also MLflow's own, a database's, a network's: none of them decides anything.
+        said = " ".join(str(getattr(error, "found", error)).partition("[SQL:")[0].split())[:600]
+        raise EdgelineError(
+            f"MLflow at {uri} lacks runs or releases: {said.rstrip('.') or type(error).__name__}.",
+            "It only mirrors them: whatever was run, pushed or rolled back is as it was said.",
+            f"{error.do if isinstance(error, EdgelineError) else ''} The next run, promote, rollback or"
+            " `edgeline ui` brings what it lacks.".lstrip(),
+        ) from error
+
+
 class Registry:
     """What the MLflow at `uri` has of one model; raises whatever MLflow, its database or the network does.
 
@@ -77,12 +104,14 @@ class Registry:
             token = page.token or ""
 
     def bring_runs(self, found: Iterable[tuple[Location, Facts]]) -> None:
-        """Brings each run that ended, from its folder and its facts."""
+        """Brings each run, from its folder and its facts."""
         for folder, facts in found:
-            about = facts.about
-            # Two machines with one MLflow may begin a run in the same second.
-            inputs = encode([about.run, about.started_at, about.data, about.inputs])
-            run = self._run(hashlib.sha256(inputs).hexdigest(), about.run, _milliseconds(about.started_at))
+            about, key = facts.about, facts.about.run
+            # Two machines with one MLflow may begin a run in the same second; a cluster has ids for all time.
+            if about.engine == "local":
+                inputs = encode([about.run, about.started_at, about.data, about.inputs])
+                key = hashlib.sha256(inputs).hexdigest()
+            run = self._run(key, about.run, _milliseconds(about.started_at))
             if run.data.tags.get(_OUTCOME) != about.outcome:
                 self._complete(run.info.run_id, folder, facts)
 
@@ -106,7 +135,8 @@ class Registry:
             self._client.log_batch(run, params=params[part], tags=tags[part])
         with suppress(FileNotFoundError):
             self._client.log_text(run, read_bytes(folder / records.PAGE).decode(), records.PAGE)
-        self._client.set_terminated(run, _STATUS.get(about.outcome, "FINISHED"), at)
+        if about.outcome != "running":  # as of a cluster, where it goes on or was lost
+            self._client.set_terminated(run, _STATUS.get(about.outcome, "FINISHED"), at)
         self._client.set_tag(run, _OUTCOME, about.outcome)
 
     def bring_releases(self, root: str) -> None:

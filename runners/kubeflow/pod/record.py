@@ -33,7 +33,7 @@ def leave_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None:
             ended_at=now,
             reasons=outcome.reasons,
             problem=problem,
-            steps=(*facts.about.steps, Step(outcome.step, "failed")),
+            steps=(*facts.about.steps, *([Step(outcome.step, "failed")] if outcome.step else [])),
         )
         facts = replace(facts, about=about)
         _log.info(

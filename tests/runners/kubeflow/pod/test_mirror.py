@@ -1,0 +1,160 @@
+"""MLflow, a server in a process of its own, told of a run by the step of a cluster that ends it."""
+
+import http.server
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from records.push import PUSH, Push
+from release import store
+from report import records
+from runners.kubeflow.pod import mirror
+from tests.release.candidates import make_candidate
+from tests.report.runs import a_run
+from tests.runners.kubeflow.pod.test_entry import ADMISSION, PUSHED, ROOT, SCHEMA, admit, arguments, of_store
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The URL of an MLflow that keeps its files itself."""
+    folder = tmp_path_factory.mktemp("server")
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+    ]
+    command += ["--artifacts-destination", str(folder / "files"), "--port", "0", "--workers", "1"]
+    log, environment = folder / "log", {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with log.open("wb") as file:
+        made = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        until = time.monotonic() + 400
+        while not (found := re.search(r"running on (http://\S+)", log.read_text())):
+            assert made.poll() is None and time.monotonic() < until, log.read_text()
+            time.sleep(0.2)
+        yield found[1]
+    finally:
+        os.killpg(made.pid, signal.SIGKILL)
+        made.wait()
+
+
+@pytest.fixture
+def nobody():
+    """The URL of a port that nothing listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+def push(root, run, number):
+    """What the steps before the last one leave of a run that pushed."""
+    pushed = store.push(root / "push", "shelf", make_candidate(root / run, run, run=run))
+    facts = a_run(run=run, number=number, engine="kubeflow", version=pushed.version)
+    records.write(root / "push/runs/shelf" / run, facts, f"<!DOCTYPE html><title>{run}</title>")
+    PUSH.write(root / "shelf" / run / "Pusher/pushed_model", Push("pushed", pushed.version, ("It is new.",)))
+
+
+def end(root, run, uri, step="ReleaseGate"):
+    """Runs the step that ends a run as its container does, with folders in place of URIs."""
+    executor, given, inputs = (
+        (ADMISSION, of_store(root, run), PUSHED) if step == "ReleaseGate" else (SCHEMA, {}, {})
+    )
+    options = arguments(root, step, executor, given, "--registry", uri, at=root / "shelf" / run, **inputs)
+    command = [sys.executable, "-m", "runners.kubeflow.pod.entry", *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+
+
+def test_the_last_step_mirrors_the_run_and_those_that_found_no_registry(tmp_path, server, nobody):
+    from mlflow import MlflowClient
+
+    push(tmp_path, "run-1", 1)
+    ended = end(tmp_path, "run-1", nobody)
+    assert ended.returncode == 0 and ended.stderr.splitlines()[-1].startswith("Pushed: ")
+    assert f"MLflow at {nobody} lacks runs or releases" in ended.stderr and "Traceback" not in ended.stderr
+    push(tmp_path, "run-2", 2)
+    for _ in range(2):  # As where a run is tried again: all of it is there once.
+        ended = end(tmp_path, "run-2", server)
+        assert (ended.returncode, "MLflow" in ended.stderr) == (0, False), ended.stderr
+    assert end(tmp_path, "run-3", server, "ImportSchemaGen").returncode == 1
+
+    client = MlflowClient(server)
+    found = client.search_runs([client.get_experiment_by_name("shelf").experiment_id])
+    assert Counter(run.data.tags["outcome"] for run in found) == {"pushed": 2, "failed": 1}
+    runs = {run.info.run_name: run for run in found}
+    run = runs["run-2"]
+    assert run.data.params == {"trainer.epochs": "16", "seed": "20"}
+    assert run.data.metrics["accuracy"] == 370 / 400 and run.data.tags["window"] == "ab" * 32
+    page = client.download_artifacts(run.info.run_id, "report.html", str(tmp_path))
+    assert "<title>run-2</title>" in Path(page).read_text()
+    aliases = client.get_registered_model("shelf").aliases
+    known = {alias: client.get_model_version("shelf", number).run_id for alias, number in aliases.items()}
+    assert known == {"production": runs["run-2"].info.run_id, "previous": runs["run-1"].info.run_id}
+    assert "ImportSchemaGen failed" in runs["run-3"].data.tags["reasons"]
+
+
+def test_a_run_that_fails_and_is_tried_again_is_one_run_there(tmp_path, server):
+    """Its first record has another start, and none of what a later one has."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(server)
+    assert end(tmp_path, "run-9", server, "ImportSchemaGen").returncode == 1
+    push(tmp_path, "run-9", 1)
+    assert end(tmp_path, "run-9", server).returncode == 0
+    named = "attributes.run_name = 'run-9'"
+    [run] = client.search_runs([client.get_experiment_by_name("shelf").experiment_id], named)
+    assert (run.data.tags["outcome"], run.info.status) == ("pushed", "FINISHED")
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """A server that is broken, and notes who asks."""
+
+    def do_GET(self):
+        self.server.asked.append(self.headers["Authorization"])
+        self.send_error(500)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+HELD = Push("held", reasons=("Accuracy is 0.71.",))
+
+
+def test_a_registry_that_is_broken_changes_no_exit_code_and_was_asked_with_the_login_of_the_environment(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as broken:
+        broken.asked = []
+        threading.Thread(target=broken.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{broken.server_address[1]}"
+        assert admit(tmp_path, HELD, "--registry", uri) == 3
+        broken.shutdown()
+    assert f"MLflow at {uri} lacks runs or releases" in caplog.text and "t0ken" not in caplog.text
+    assert {*broken.asked} == {"Bearer t0ken"}
+
+
+def test_a_registry_that_takes_too_long_is_given_up(tmp_path, nobody, monkeypatch, caplog):
+    monkeypatch.setattr(mirror, "_PATIENCE_S", 0.1)
+    assert admit(tmp_path, HELD, "--registry", nobody) == 3
+    assert (
+        f"MLflow at {nobody} lacks this run: it took more than 0.1 s. The next run brings it." in caplog.text
+    )
