@@ -49,7 +49,7 @@ image: ## build the container image; IMAGE=name:tag, docker's options in BUILD="
 # How the image gets to the cluster's nodes.
 LOAD ?= docker push
 test-cluster: setup ## the image, built and loaded by LOAD="kind load docker-image", on KUBECONFIG and KFP_ENDPOINT
-	@if [ -n "$$KUBECONFIG" ] && [ -n "$$KFP_ENDPOINT" ]; then $(MAKE) image && $(LOAD) $(IMAGE); fi
+	@if [ -n "$$KUBECONFIG" ] && [ -n "$$KFP_ENDPOINT" ]; then $(MAKE) image BUILD='--build-arg SPARK=1 $(BUILD)' && $(LOAD) $(IMAGE); fi
 	@IMAGE=$(IMAGE) $(BIN)/python -m pytest tests/cluster $(ARGS)
 
 clean: ## remove the environment and all caches, but no workspace

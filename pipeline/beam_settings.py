@@ -72,7 +72,7 @@ class BeamSettings(Group):
     def _fits_the_engine(self) -> "BeamSettings":
         # To Beam, a job server is one and the same, whatever is behind it.
         needed, allowed = _ENGINES["portable" if self.endpoint and self._has_job_server else self.engine]
-        if self.engine == "spark" and self.master and not self.master.startswith("local"):
+        if self.engine == "spark" and self.master and not self.master.startswith(("local", "k8s")):
             needed += ("spill",)
         given = {name for name in type(self).model_fields if getattr(self, name) is not None}
         found = [
@@ -84,6 +84,8 @@ class BeamSettings(Group):
             found[0] = "beam.master or, of Beam's job server, beam.endpoint has to be given"
         known = {"engine", "flags", *allowed, *(key for need in needed for key in need.split("|"))}
         found += [f"beam.{name} is not for it" for name in type(self).model_fields if name in given - known]
+        if self.in_pods and self.spill:
+            found.append("beam.spill is kubeflow.spill where beam.master is k8s://")
         if self.engine == "spark" and self.master and not _SPARK.fullmatch(self.master):
             found.append("beam.master is none of spark://HOST:PORT, k8s://..., yarn, local[N]")
         if self.engine == "flink" and self.master and not _PLACE.fullmatch(self.master):
@@ -97,6 +99,11 @@ class BeamSettings(Group):
     @property
     def _has_job_server(self) -> bool:
         return self.engine in ("spark", "flink")
+
+    @property
+    def in_pods(self) -> bool:
+        """Whether a step on Kubeflow has pods of its own for its work."""
+        return self.engine == "spark" and (self.master or "").startswith("k8s://")
 
     def as_flags(self) -> tuple[str, ...]:
         """What Beam is told."""

@@ -49,6 +49,7 @@ class Paths:
     metadata: str  # the file of the ML Metadata store; empty where the engine has one of its own
     push: str  # root of the release store, or its URL
     checkpoints: str  # where a killed training leaves what its next attempt goes on from
+    workspace: str = ""  # what runs have in common; empty where they have no folder of their own
     # Folder or URL under which each run on a cluster leaves its record; empty on one machine, where the
     # workspace has them.
     records: str = ""
@@ -98,6 +99,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         workload=about_workload,
         settings=settings.data.model_dump_json(),
         window=observed.window,
+        workspace=paths.workspace,
         code=observed.code_of("ExampleGen"),
     ).with_id("ExampleGen")
     statistics = StatisticsGen(

@@ -131,6 +131,8 @@ class KubeflowSettings(Group):
     # A pvc://CLAIM/path where a killed training or search leaves what its next attempt goes on from, and the
     # pods of a step that has several find one another. None keeps it in the pod: a new one starts over.
     checkpoints: Annotated[str, AfterValidator(_claim)] | None = None
+    # A pvc://CLAIM/path for what the data steps and their executors of Spark hand one another.
+    spill: Annotated[str, AfterValidator(_claim)] | None = None
     # How many trials of a search run at the same time, each in a pod as the Tuner's is.
     parallel_trials: int = Field(1, ge=1, le=64)
     # The API of Kubeflow Pipelines; None leaves finding it to kfp's own client.
@@ -182,6 +184,11 @@ class KubeflowSettings(Group):
         if twice := sorted(set(self.env) & set(self.secrets)):
             raise ValueError(f"env and secrets both set {', '.join(twice)}")
         return self
+
+    @property
+    def store(self) -> str | None:
+        """Where releases go, if that can be read outside of the cluster too: a bucket, and no claim."""
+        return None if self.push is None or split_claim(self.push) else self.push
 
     def placement(self, step: str) -> Placement:
         """What the pod of one step takes."""

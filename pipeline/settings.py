@@ -66,6 +66,11 @@ class RegistrySettings(Group):
         """MLflow's URI for the runs of a workspace; None where it is turned off."""
         return (self.uri or f"{_SQLITE}{workspace.absolute() / 'mlflow.db'}") if self.enabled else None
 
+    @property
+    def server(self) -> str | None:
+        """That of a server, which pods reach too; None where it is none, or turned off."""
+        return self.uri if self.enabled and self.uri and self.uri.startswith("http") else None
+
 
 class WorkspaceSettings(Group):
     """What a workspace may hold."""

@@ -22,7 +22,9 @@ class StepInfo:
     page: str = ""  # title of the page that a UI shows of it; empty where another step's shows as much
     sections: tuple[str, ...] = ()  # of the report, on that page
     figures: tuple[Literal["metrics", "confusion"], ...] = ()  # what a UI shows of it beside its page
-    opens: tuple[Literal["data", "push", "checkpoints"], ...] = ()  # of the places that settings point to
+    opens: tuple[
+        Literal["data", "push", "checkpoints", "spill"], ...
+    ] = ()  # of the places that settings point to
     # Whether it can be tried again by itself: not a push, which may have happened before it failed, nor what
     # stops a run on purpose.
     repeatable: bool = True
@@ -61,13 +63,14 @@ STEPS: Mapping[str, StepInfo] = {
         outputs={"quarantine": "quarantine"},
         page="Data of the window",
         sections=("data", "quarantine"),
-        opens=("data",),
+        opens=("data", "spill"),
     ),
     "StatisticsGen": StepInfo(
         "Counts what the examples of the window are like.",
         code=("components.statistics_executor",),
         after=("ExampleGen",),
         outputs={"statistics": "statistics"},
+        opens=("spill",),
     ),
     "SchemaGen": StepInfo(
         "Infers a schema from the statistics, which the report compares with the curated one.",
@@ -111,6 +114,7 @@ STEPS: Mapping[str, StepInfo] = {
         after=("ExampleGen", "ImportSchemaGen"),
         inputs=("workload",),
         settings=("model",),
+        opens=("spill",),
     ),
     "Tuner": StepInfo(
         "Searches better settings of the network and of its training.",
@@ -152,6 +156,7 @@ STEPS: Mapping[str, StepInfo] = {
         outputs={"evaluation": "evaluation", "blessing": "blessing"},
         page="Evaluation by slice",
         sections=("gates", "metrics", "confusion"),
+        opens=("spill",),
     ),
     "EdgeConverter": StepInfo(
         "Converts the model to files for phones.",

@@ -1,5 +1,6 @@
 """The connection to Spark: a session, what its workers must have, and what it says in a person's words."""
 
+import logging
 import os
 import re
 import shutil
@@ -15,11 +16,14 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components.beam_on_spark import bundles
+from components.beam_on_spark import bundles, pods
 from errors import EdgelineError
+
+log = logging.getLogger("edgeline.spark")
 
 _ANSWERS_WITHIN_S = 5
 _WORKERS_WITHIN_S = 60
+_PODS_WITHIN_S = 300  # a node that has no image of ours yet has to fetch 1 GB
 # What has to be as it is here, for what is pickled here to be read there.
 _ALIKE = ("apache-beam", "tensorflow", "tfx")
 _KNOWN = (
@@ -92,15 +96,18 @@ def connect(options: PipelineOptions) -> Iterator[tuple[Any, Path]]:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if local:
         conf.set("spark.driver.host", "127.0.0.1").set("spark.driver.bindAddress", "127.0.0.1")
-    for pair in asked.spark_conf:
-        conf.set(*pair.split("=", 1))
     spark = None
     try:
+        if asked.spark_master.startswith("k8s"):
+            conf.setAll(pods.executors_like_this_pod(spill / "executor.json").items())
+        for pair in asked.spark_conf:
+            conf.set(*pair.split("=", 1))
         spark = SparkContext(conf=conf)
         spark.setLogLevel("ERROR")
         if not local:
             _await_workers(spark, asked.spark_master)
         _check_workers(spark, spill)
+        log.info("Spark at %s runs %d tasks at once.", asked.spark_master, spark.defaultParallelism)
         yield spark, spill
     finally:
         if spark:
@@ -123,11 +130,12 @@ def _ask_master(master: str) -> None:
 
 def _await_workers(spark: Any, master: str) -> None:
     """Until there is an executor: Spark itself would wait for ever."""
-    ends = time.monotonic() + _WORKERS_WITHIN_S
+    within = _PODS_WITHIN_S if master.startswith("k8s") else _WORKERS_WITHIN_S
+    ends = time.monotonic() + within
     while spark._jsc.sc().getExecutorMemoryStatus().size() < 2:  # the driver is one of them
         if time.monotonic() > ends:
             raise EdgelineError(
-                f"Spark's master {master} gave no executor within {_WORKERS_WITHIN_S} s.",
+                f"Spark's master {master} gave no executor within {within} s.",
                 "It has no worker, or none with the cores and the memory that were asked for.",
                 "Start a worker, or lower beam.workers or beam.memory_gb.",
             )

@@ -24,8 +24,8 @@ from deploy.environment.uv import find_uv, provide_python, run_uv
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = ".venv/edgeline.json"
-_PROJECT = ("setup.py", "--extra", "kubeflow", "--extra", "s3")
-_MACHINE = (*_PROJECT, "--extra", "registry", "requirements/tools.in")
+_PROJECT = ("setup.py", "--extra", "kubeflow", "--extra", "registry", "--extra", "s3")
+_MACHINE = (*_PROJECT, "requirements/tools.in")
 # For each lock file: what it is resolved from beside its own .in file, and for which Pythons and systems.
 _TARGETS = {
     "tfx-1.16": (_MACHINE, "--python-version 3.10 --python-platform x86_64-manylinux_2_28"),

@@ -22,6 +22,7 @@ from pipeline.kubeflow_settings import split_claim
 from release.signing import KEY_VARIABLE
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.kubeflow.spec import finish
+from runners.shared.stdout import note
 
 if TYPE_CHECKING:
     from pipeline.kubeflow_settings import KubeflowSettings
@@ -52,6 +53,9 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
             or kfp is not installed.
     """
     _check(workload, settings)
+    if settings.registry.enabled and settings.registry.uri and not settings.registry.server:
+        uri = settings.registry.uri
+        note(f"registry.uri is {uri}, no server: pods bring nothing there, `edgeline ui --store` does.")
     with _quiet_libraries():
         compiled, meeting = _compile(workload, settings), f"{_checkpoints(settings.kubeflow)}/meetings"
         pods, description = _pods(settings), _describe(workload, settings)
@@ -86,6 +90,12 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             f"{several}, and kubeflow.checkpoints is not set.",
             "They find one another in a folder that all of them mount.",
             "Set kubeflow.checkpoints=pvc://CLAIM/path, of a claim that several nodes can mount at once.",
+        )
+    if settings.beam.in_pods and kubeflow.spill is None:
+        raise UsageError(
+            f"beam.master is {settings.beam.master}, and kubeflow.spill is not set.",
+            "A step and its executors hand one another files in a folder that all of them mount.",
+            "Set kubeflow.spill=pvc://CLAIM/path, of a claim that several nodes can mount at once.",
         )
     if importlib.util.find_spec("kfp") is None:
         raise UsageError(
@@ -151,9 +161,14 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
     entry += ["--module", workload.module, "--source", workload.source]
     if settings.alerts.channels:
         entry += ["--alerts", settings.alerts.model_dump_json(exclude_defaults=True)]
+    if settings.registry.server:
+        entry += ["--registry", settings.registry.server]
     config = KubeflowV2DagRunnerConfig(
         default_image=kubeflow.image, default_commands=entry, use_pipeline_spec_2_1=True
     )
+    if settings.beam.in_pods:
+        beam = settings.beam.model_copy(update={"spill": _in_pod(kubeflow.spill)})
+        settings = settings.model_copy(update={"beam": beam})
     pipeline = create_pipeline(workload, settings, paths, observed)
     return KubeflowV2DagRunner(config).run(pipeline, write_out=False)["pipelineSpec"]
 

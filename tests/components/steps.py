@@ -106,6 +106,8 @@ def ingest(
     beam_flags: tuple[str, ...] = IN_MEMORY,
     seen: str = "",
     workload: Workload = SHELF,
+    workspace: Path | str = "",
+    code: str = "",
     **options: Any,
 ) -> Ingested:
     """Runs ExampleGen; `seen` is the digest of the window that the runner saw."""
@@ -123,6 +125,7 @@ def ingest(
         workload=workload.to_json(),
         settings=DataSettings(**options).model_dump_json(),
         window=seen,
-        code="",
+        workspace=str(workspace),
+        code=code,
     )
     return made

@@ -42,6 +42,10 @@ def test_an_engine_and_its_settings_become_the_flags_of_beam(given, expected):
     [
         (("engine=spark",), "beam.master or, of Beam's job server, beam.endpoint has to be given"),
         (("engine=spark", "master=spark://host:7077"), "beam.spill has to be given"),
+        (
+            ("engine=spark", "master=k8s://https://kubernetes.default.svc", "spill=/shared"),
+            "beam.spill is kubeflow.spill where beam.master is k8s://",
+        ),
         (("engine=spark", "master=host:7077"), "beam.master is none of spark://HOST:PORT"),
         (("engine=spark", "endpoint=jobs:8099"), "beam.image or beam.pool has to be given"),
         (("engine=portable", "pool=here:50000"), "beam.endpoint has to be given"),

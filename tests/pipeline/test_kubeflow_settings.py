@@ -184,4 +184,5 @@ def test_the_example_of_a_cluster_is_right_with_and_without_what_it_proposes(tmp
     found = load({}, platform=str(path)).kubeflow
     assert found.data == "s3://BUCKET/data" and found.placement("Trainer").gpu == 1
     aws = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-    assert set(found.secrets) == {*aws, "EDGELINE_SIGNING_KEY", "EDGELINE_WEBHOOK"} and found.env
+    ours = {"EDGELINE_SIGNING_KEY", "EDGELINE_WEBHOOK", "MLFLOW_TRACKING_TOKEN"}
+    assert set(found.secrets) == aws | ours and found.env

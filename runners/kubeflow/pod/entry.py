@@ -1,10 +1,11 @@
 """What the container of each step runs on Kubeflow, in front of TFX's own runner.
 
 `python -m runners.kubeflow.pod.entry --records PLACE --module M --source M --step STEP`, for one of
-several pods of a step `--meeting FOLDER --pods N --pod I`, with settings of alerts `--alerts JSON`, with
-what no UI shows of its parameters `--unshown JSON`, for the first step with all settings `--settings JSON`,
-and then what TFX gives its runner. The last two lines of the log say how the step ended: as JSON for those
-who follow the run (see `records/outcome.py`), and last, where a person looks first, the same as a sentence.
+several pods of a step `--meeting FOLDER --pods N --pod I`, with settings of alerts `--alerts JSON`, with a
+server of MLflow `--registry URL`, with what no UI shows of its parameters `--unshown JSON`, for the first
+step with all settings `--settings JSON`, and then what TFX gives its runner. The last two lines of the log
+say how the step ended: as JSON for those who follow the run (see `records/outcome.py`), and last, where a
+person looks first, the same as a sentence.
 """
 
 import argparse
@@ -37,7 +38,9 @@ from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.kubeflow.pod import handover, pages
 from runners.kubeflow.pod.handover import Json, Locations
 from runners.kubeflow.pod.meeting import meet
+from runners.kubeflow.pod.mirror import mirror
 from runners.kubeflow.pod.record import leave_end, tell_of_end
+from runners.kubeflow.pod.spill import seen_by_executors
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
@@ -97,8 +100,11 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
             leave_end(run, options.records, outcome, problem)
         _say(event["why"], outcome.do)
     # Of several pods of a step the first speaks for all.
-    if options.alerts and not options.pod and (outcome.exit_code or options.step == RELEASE_GATE):
-        tell_of_end(run, options.records, options.alerts, outcome, problem)
+    if not options.pod and (outcome.exit_code or options.step == RELEASE_GATE):
+        if options.alerts:
+            tell_of_end(run, options.records, options.alerts, outcome, problem)
+        if options.registry:
+            mirror(options.registry, options.records)
     _say(outcome.to_line(), outcome.sentence)
     return outcome.exit_code
 
@@ -122,6 +128,7 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     parser.add_argument("--unshown", default="{}")
     parser.add_argument("--settings")
     parser.add_argument("--alerts")
+    parser.add_argument("--registry")
     parser.add_argument("--meeting")
     parser.add_argument("--pods", type=int)
     parser.add_argument("--pod", type=int)
@@ -140,26 +147,27 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
         parameters.check(json.loads(options.settings), given)
     together = parameters.put_together(helped(options.step), given, options.unshown, fillings)
     executor_input["inputs"]["parameterValues"] = together
-    handover.prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), locations)
+    with seen_by_executors(helped(options.step), run, flags, executor_input, locations) as places:
+        handover.prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), places)
 
-    # Only here, so that a step whose input is wrong says so at once.
-    load(options.module)  # First: one that imports all of TFX needs all of it.
-    import_light_tfx(beam=options.step not in WITHOUT_BEAM)
-    with stand_ins(_UNUSED), _kfp_of_messages_alone():
-        from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
-    kubeflow_v2_run_executor.fileio = _FILES
+        # Only here, so that a step whose input is wrong says so at once.
+        load(options.module)  # First: one that imports all of TFX needs all of it.
+        import_light_tfx(beam=options.step not in WITHOUT_BEAM)
+        with stand_ins(_UNUSED), _kfp_of_messages_alone():
+            from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+        kubeflow_v2_run_executor.fileio = _FILES
 
-    with _joined(options, run, executor_input):
-        handed_on = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
-        kubeflow_v2_run_executor.main((Namespace(**handed_on), flags))
+        with _joined(options, run, executor_input):
+            handed_on = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
+            kubeflow_v2_run_executor.main((Namespace(**handed_on), flags))
 
-    seconds = round(time.monotonic() - clock, 3)
-    file = Path(executor_input["outputs"]["outputFile"])
-    output = json.loads(file.read_text(encoding="utf-8"))
-    if options.pod:
-        output["artifacts"] = {}
-    handover.hand_back(output, locations, {"step_started": started.isoformat(), "step_seconds": seconds})
-    shown = pages.show(options.step, foreign, executor_input, locations)
+        seconds = round(time.monotonic() - clock, 3)
+        file = Path(executor_input["outputs"]["outputFile"])
+        output = json.loads(file.read_text(encoding="utf-8"))
+        if options.pod:
+            output["artifacts"] = {}
+        handover.hand_back(output, places, {"step_started": started.isoformat(), "step_seconds": seconds})
+        shown = pages.show(options.step, foreign, executor_input, locations)
     output.setdefault("artifacts", {}).update(shown)
     file.write_text(json.dumps(output), encoding="utf-8")
 

@@ -73,7 +73,10 @@ class Terminal:
 
     def __call__(self, command: str, *arguments: str) -> Ended:
         packages = ["--package", str(self.package)] if command in ("submit", "schedule") else []
-        given = ["kubeflow", command, "--settings", str(self.settings), *packages, *arguments]
-        code = cli.main(given)
+        return self.type("kubeflow", command, *packages, *arguments)
+
+    def type(self, *command: str) -> Ended:
+        """Any command that takes the settings of the cluster's side."""
+        code = cli.main([*command, "--settings", str(self.settings)])
         out, err = self.capture.readouterr()
         return Ended(code, out, err)

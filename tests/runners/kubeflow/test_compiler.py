@@ -177,8 +177,8 @@ def test_a_failed_step_is_tried_again_but_not_the_push_and_not_what_stops_a_run(
     assert (policy["maxRetryCount"], policy["backoffDuration"], policy["backoffFactor"]) == (3, "20s", 2.0)
 
 
-def test_every_step_knows_whom_to_tell_and_only_the_place_of_the_secret(tmp_path):
-    told = {"alerts": {"webhook": "$HOOK", "stale_days": 30}}
+def test_every_step_knows_whom_to_tell_what_mirrors_it_and_only_the_place_of_a_secret(tmp_path):
+    told = {"alerts": {"webhook": "$HOOK", "stale_days": 30}, "registry": {"uri": "http://mlflow:5000"}}
     given = load({**find_workload("shelf").settings, **told, "kubeflow": {**PLATFORM}})
     path = tmp_path / "pipeline.yaml"
     compile_pipeline(find_workload("shelf"), given, path)
@@ -186,6 +186,20 @@ def test_every_step_knows_whom_to_tell_and_only_the_place_of_the_secret(tmp_path
         command = container["command"]
         said = command[command.index("--alerts") + 1]
         assert AlertSettings.model_validate_json(said) == given.alerts
+        assert command[command.index("--registry") + 1] == "http://mlflow:5000"
+
+
+@pytest.mark.parametrize(
+    "registry", [{}, {"uri": "http://mlflow:5000", "enabled": False}, {"uri": "postgresql://me@db/mlflow"}]
+)
+def test_a_registry_that_no_pod_reaches_is_in_no_step_and_one_that_was_named_is_said(
+    tmp_path, capsys, registry
+):
+    given = load({**find_workload("shelf").settings, "registry": registry, "kubeflow": {**PLATFORM}})
+    compile_pipeline(find_workload("shelf"), given, tmp_path / "pipeline.yaml")
+    assert "--registry" not in (tmp_path / "pipeline.yaml").read_text()
+    said = "registry.uri is postgresql://me@db/mlflow, no server: pods bring nothing there"
+    assert (said in capsys.readouterr().err) == ("postgresql" in str(registry))
 
 
 def test_every_step_runs_our_entry_in_the_image_under_its_own_name(spec):
@@ -501,6 +515,33 @@ def test_each_of_several_pods_of_a_step_reads_what_it_reads_and_the_first_puts_o
         label = spec["components"][name]["executorLabel"]
         assert kubernetes["executors"][label] == kubernetes["executors"][f"{step}_executor"]
         assert set(outputs(spec, name)) == (set() if number else own)
+
+
+def on_spark(**changes):
+    workload = find_workload("shelf")
+    beam = {"engine": "spark", "master": "k8s://https://kubernetes.default.svc", "workers": 2}
+    return load({**workload.settings, "beam": beam, "kubeflow": {**PLATFORM, **changes}})
+
+
+def test_the_steps_that_are_drivers_of_spark_mount_what_they_share_with_their_executors(tmp_path):
+    path = tmp_path / "pipeline.yaml"
+    compile_pipeline(find_workload("shelf"), on_spark(spill="pvc://shared/spill"), path)
+    spec, beside = yaml.safe_load_all(path.read_text())
+    pods = beside["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    mounts = {
+        name.removesuffix("_executor"): [mount["mountPath"] for mount in pod.get("pvcMount", ())]
+        for name, pod in pods.items()
+    }
+    drivers = {"ExampleGen", "StatisticsGen", "Transform", "Evaluator"}
+    assert {name for name, paths in mounts.items() if "/mnt/shared" in paths} == drivers
+    commands = spec["deploymentSpec"]["executors"]
+    assert all("--spark_spill=/mnt/shared/spill" in str(commands[f"{name}_executor"]) for name in drivers)
+
+
+def test_a_driver_of_spark_that_shares_nothing_with_its_executors_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"kubeflow\.spill is not set") as refused:
+        compile_pipeline(find_workload("shelf"), on_spark(), tmp_path / "pipeline.yaml")
+    assert "kubeflow.spill=pvc://CLAIM/path" in refused.value.do
 
 
 def test_a_key_in_a_file_of_this_machine_is_refused_since_no_pod_has_it(tmp_path):

@@ -23,22 +23,28 @@ ADMISSION = "components.release_gate.ReleaseGate_Executor"
 SCHEMA = "components.import_schema_gen.ImportSchemaGen_Executor"
 FOLDER = "minio://bucket/shelf/run-1"
 OUTPUTS = {SCHEMA: {"schema": "tfx.Schema"}}
+PUSHED = {"pushed_model": "Pusher/pushed_model"}
 
 
 def run_step(root, step, executor, parameters, *options, **inputs):
     """Runs a step through the entry; each input is a folder that the launcher has copied."""
+    return kubeflow_entry.main(arguments(root, step, executor, parameters, *options, **inputs), root)
+
+
+def arguments(root, step, executor, parameters, *options, at=FOLDER, **inputs):
+    """What its container gives the entry, with the artifacts of the run `at` a URI."""
     outputs = OUTPUTS.get(executor, {})
     executor_input = {
         "inputs": {
             "parameterValues": parameters,
             "artifacts": {
-                name: {"artifacts": [{"uri": f"{FOLDER}/{folder}", "name": "7"}]}
+                name: {"artifacts": [{"uri": f"{at}/{folder}", "name": "7"}]}
                 for name, folder in inputs.items()
             },
         },
         "outputs": {
             "artifacts": {
-                name: {"artifacts": [{"uri": f"{FOLDER}/{step}/{name}", "type": {"schemaTitle": title}}]}
+                name: {"artifacts": [{"uri": f"{at}/{step}/{name}", "type": {"schemaTitle": title}}]}
                 for name, title in outputs.items()
             },
             "outputFile": str(root / "output.json"),
@@ -48,12 +54,12 @@ def run_step(root, step, executor, parameters, *options, **inputs):
         "artifacts": {name: {"artifactType": {"schemaTitle": "tfx.PushedModel"}} for name in inputs},
         "parameters": {name: {"parameterType": "STRING"} for name in parameters},
     }
-    arguments = ["--records", str(root / "push/runs/shelf"), "--step", step]
-    arguments += ["--module", "trainer_module.photos", "--source", "data.photos.source"]
-    arguments += ["--executor_class_path", executor]
-    arguments += ["--json_serialized_invocation_args", json.dumps(executor_input)]
-    arguments += ["--json_serialized_inputs_spec_args", json.dumps(spec), "--direct_num_workers=1"]
-    return kubeflow_entry.main([*options, *arguments], root)
+    given = ["--records", str(root / "push/runs/shelf"), "--step", step]
+    given += ["--module", "trainer_module.photos", "--source", "data.photos.source"]
+    given += ["--executor_class_path", executor]
+    given += ["--json_serialized_invocation_args", json.dumps(executor_input)]
+    given += ["--json_serialized_inputs_spec_args", json.dumps(spec), "--direct_num_workers=1"]
+    return [*options, *given]
 
 
 def local(root, *parts):
@@ -62,9 +68,13 @@ def local(root, *parts):
 
 def admit(root, push, *options):
     PUSH.write(local(root, "Pusher/pushed_model"), push)
-    store = {"push": str(root / "push"), "model_name": "shelf", "run": "run-1"}
-    store["records"] = f"{root}/push/runs/shelf"
-    return run_step(root, "ReleaseGate", ADMISSION, store, *options, pushed_model="Pusher/pushed_model")
+    return run_step(root, "ReleaseGate", ADMISSION, of_store(root), *options, **PUSHED)
+
+
+def of_store(root, run="run-1"):
+    """The parameters of ReleaseGate."""
+    places = {"push": f"{root}/push", "records": f"{root}/push/runs/shelf"}
+    return {**places, "model_name": "shelf", "run": run}
 
 
 def output(root, name):

@@ -1,0 +1,47 @@
+"""Where a step and its executors, which are pods of their own, see the same files."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from records.steps import STEPS
+from runners.kubeflow.pod.handover import Json, Locations, artifacts
+
+
+@contextmanager
+def seen_by_executors(
+    step: str, run: str, flags: Sequence[str], executor_input: Json, launcher: Locations
+) -> Iterator[Locations]:
+    """Yields where the files of a step are while it runs, inputs included; outputs are copied back.
+
+    Of a step without executors on Kubernetes, by the `flags` of Beam, that is where the launcher has them.
+    The URIs of `executor_input` are those of the backend still.
+    """
+    given = dict(flag.partition("=")[::2] for flag in flags)
+    if "spill" not in STEPS[step].opens or not given.get("--spark_master", "").startswith("k8s://"):
+        yield launcher
+        return
+    place = Path(given["--spark_spill"], f"{run}-{step}")
+    shutil.rmtree(place, ignore_errors=True)  # of an attempt that was killed
+    shared = Locations(place)
+    inputs, outputs = (
+        [artifact["uri"] for _, artifact in artifacts(executor_input.get(side, {}))]
+        for side in ("inputs", "outputs")
+    )
+    try:
+        for uri in inputs:
+            _copy(launcher.local(uri), shared.local(uri))
+        yield shared
+        for uri in outputs:
+            _copy(shared.local(uri), launcher.local(uri))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _copy(source: str, target: str) -> None:
+    if Path(source).is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    elif Path(source).exists():
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
