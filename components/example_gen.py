@@ -34,7 +34,7 @@ from data.settings import DataSettings
 from data.spans.layout import Span, excluded_in_window, newest_spans
 from data.spans.source import SPLITS, load_source
 from data.spans.split import Ends
-from data.spans.window import contents_of, digest_of
+from data.spans.window import contents_of, digest_of, has_links
 from errors import DataRefused
 from locations import locate
 from records.ingest import TWINS, Excluded, Ingest, Quarantined, Twin, Twins
@@ -124,6 +124,7 @@ def SpanExampleGen(
         )
     if kept is not None:
         passing = {item.span for item in quarantined if item.reason == "unreadable"}  # next time perhaps not
+        passing |= {span.name for span in fresh if has_links(span)}
         sure = [name for name in read_now if read_now[name] == contents[name] and name not in passing]
         kept.update(contents, [scratch / name for name in sure])
     shutil.rmtree(scratch)

@@ -66,12 +66,14 @@ class KeptSpans:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for path in set(self.folder.iterdir()) - places:
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)
             for folder in made:
                 _KEPT.write(folder, _checksums(folder))
                 with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
                     _copy(folder, whole := Path(scratch, folder.name))
-                    whole.rename(self._place(folder.name, window[folder.name]))
+                    place = self._place(folder.name, window[folder.name])
+                    if not place.exists():  # of another run at the same time
+                        whole.rename(place)
         except OSError as error:
             log.warning("Spans are not kept, and the next run reads them again: %s.", error)
 

@@ -61,6 +61,11 @@ def contents_of(spans: Iterable[Span], cache: Path | None = None) -> dict[str, s
     return contents
 
 
+def has_links(span: Span) -> bool:
+    """Whether a file of a span may be another one without its content telling, see `contents_of`."""
+    return isinstance(span.path, Path) and any(it.is_symlink() for _, it in _files(str(span.path)))
+
+
 def _remembered(root: Path, known: Mapping[str, dict[str, str]], fresh: dict[str, dict[str, str]]) -> str:
     """The content of a span, from `known` where its files are untouched; noted in `fresh` if it will last."""
     started_ns = time.time_ns()

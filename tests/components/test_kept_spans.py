@@ -1,8 +1,10 @@
 """ExampleGen takes over what an earlier run made of a span, and nothing that it puts out tells."""
 
+import errno
 import os
 import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -207,6 +209,50 @@ def test_a_photo_that_could_not_be_opened_is_tried_again(data, tmp_path, opened,
     kept = ingest(data, tmp_path / "2", workspace=tmp_path / "workspace")
     assert opened == {"span-00002"}
     assert files(kept) == files(ingest(data, tmp_path / "3"))
+
+
+def test_a_span_whose_content_is_behind_a_link_is_not_kept(data, tmp_path, opened):
+    labels, elsewhere = find_spans(data)[1].path / "labels.csv", tmp_path / "labels.csv"
+    shutil.move(labels, elsewhere)
+    labels.symlink_to(elsewhere)
+    ingest(data, tmp_path / "1", workspace=tmp_path / "workspace")
+    opened.clear()
+    ingest(data, tmp_path / "2", workspace=tmp_path / "workspace")
+    assert opened == {"span-00002"}
+
+
+def test_a_passing_fault_of_the_disk_is_damage_and_heals(tmp_path, monkeypatch, caplog):
+    spans = KeptSpans(tmp_path / "spans", "about")
+    keep(spans, tmp_path / "span-00001")
+    open_file = Path.open
+
+    def faulty(path, *args, **options):
+        if path.name == "made":
+            monkeypatch.setattr(Path, "open", open_file)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return open_file(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", faulty)
+    assert not spans.take("span-00001", "digest", tmp_path / "taken")
+    assert "What was kept of span-00001 cannot be used, and it is read again: [Errno 5]" in caplog.text
+    keep(spans, tmp_path / "span-00001")
+    assert spans.take("span-00001", "digest", tmp_path / "taken")
+
+
+def test_runs_at_once_keep_each_span_whole(tmp_path):
+    spans = KeptSpans(tmp_path / "spans", "about")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda run: keep(spans, tmp_path / str(run) / "span-00001"), range(40)))
+    assert spans.take("span-00001", "digest", tmp_path / "taken")
+    assert len(list((tmp_path / "spans").iterdir())) == 1
+
+
+def keep(spans, made):
+    """What an ingest does with the folder of a span that it has read."""
+    made.mkdir(parents=True)
+    (made / "made").write_text("content")
+    spans.update({made.name: "digest"}, [made])
+    shutil.rmtree(made)
 
 
 def test_a_span_that_changed_while_it_was_read_is_not_kept(data, tmp_path, opened, monkeypatch):
