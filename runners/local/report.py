@@ -1,11 +1,12 @@
 """The page of a local run: `report.html` and `facts.json` in the folder of the run."""
 
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import takewhile
 from pathlib import Path
 
 from components.library_versions import library_versions
+from records.ingest import Excluded
 from records.run import Course, Run
 from report import records
 from report.collect import collect, pictures
@@ -21,7 +22,7 @@ from runners.shared.runs import RunFolder
 def write_report(run: Run, folder: RunFolder) -> Path:
     """Builds the page of a run that ended from what its steps put out; returns its path."""
     sources = find_sources(folder)
-    facts = collect(sources, about(run, folder))
+    facts = _collect(run, folder, sources)
     page = render_run(facts, pictures(sources), _before(run, folder))
     records.write(folder.path, facts, page)
     return folder.path / records.PAGE
@@ -35,7 +36,7 @@ def recorded_facts(run: Run, folder: RunFolder) -> Facts | None:
 
 def read_facts(run: Run, folder: RunFolder) -> Facts:
     """What its page shows; of a run that ended without one, what can be read of it."""
-    return recorded_facts(run, folder) or collect(find_sources(folder), about(run, folder))
+    return recorded_facts(run, folder) or _collect(run, folder, find_sources(folder))
 
 
 def find_sources(folder: RunFolder) -> Sources:
@@ -46,6 +47,17 @@ def find_sources(folder: RunFolder) -> Sources:
         if (record.step, record.key) in OUTPUTS and os.path.isdir(record.uri)
     }
     return Sources(**found)
+
+
+def _collect(run: Run, folder: RunFolder, sources: Sources) -> Facts:
+    facts = collect(sources, about(run, folder))
+    if facts.data is None:
+        return facts
+    # An ingest that was taken from the cache knows those that were excluded when it ran.
+    excluded = tuple(
+        Excluded(each["span"], each["who"], each["when"], each["reason"]) for each in run.excluded_spans
+    )
+    return replace(facts, data=replace(facts.data, excluded=excluded))
 
 
 def about(run: Run, folder: RunFolder) -> About:

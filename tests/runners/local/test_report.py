@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from records.evaluation import METRICS
-from records.ingest import INGEST, Ingest, Span
+from records.ingest import INGEST, Excluded, Ingest, Span
 from records.run import Problem, Step
 from records.verdict import VERDICT, Verdict
 from report import records
@@ -104,6 +104,15 @@ def test_it_is_compared_with_the_newest_earlier_run_that_had_data(workspace):
         write_report(*workspace(name, spans))
     page = write_report(*workspace("20261005-091233", 3)).read_text()
     assert "Since run 20261001-000000" in page
+
+
+def test_a_span_that_was_excluded_after_its_ingest_was_cached_is_on_the_record(workspace):
+    decision = {"span": "span-00003", "who": "ana", "when": "2026-10-05T09:00:00Z", "reason": "drill"}
+    run, folder = workspace("20261005-091233", excluded_spans=(decision,))
+    write_report(run, folder)
+    facts = records.read(folder.path)
+    assert facts is not None and facts.data is not None
+    assert facts.data.excluded == (Excluded(**decision),)
 
 
 def test_what_a_gate_found_stands_beside_the_gate_alone(workspace):
