@@ -56,14 +56,14 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
     if settings.registry.enabled and settings.registry.uri and not settings.registry.server:
         uri = settings.registry.uri
         note(f"registry.uri is {uri}, no server: pods bring nothing there, `edgeline ui --store` does.")
-    with _quiet_libraries():
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # Opened first: where nothing can be written, that shows before the wait.
+    with whole(output) as file, _quiet_libraries():
         compiled, meeting = _compile(workload, settings), f"{_checkpoints(settings.kubeflow)}/meetings"
         pods, description = _pods(settings), _describe(workload, settings)
         spec, platform = finish(compiled, settings.kubeflow, settings.recorded(), pods, meeting, description)
-    documents = [spec, platform] if platform else [spec]
-    text = yaml.dump_all(documents, sort_keys=True, allow_unicode=True, Dumper=yaml.SafeDumper).encode()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with whole(output) as file:
+        documents = [spec, platform] if platform else [spec]
+        text = yaml.dump_all(documents, sort_keys=True, allow_unicode=True, Dumper=yaml.SafeDumper).encode()
         file.write(text)
     return Compiled(output, spec["pipelineInfo"]["name"], len(spec["root"]["dag"]["tasks"]), len(text))
 

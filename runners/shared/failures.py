@@ -75,8 +75,10 @@ def describe(error: BaseException, step: str | None) -> dict[str, Any]:
 
 def _outside_of_steps(error: OSError) -> tuple[str, str, str]:
     found, do = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", "Fix that"
-    if error.errno == errno.ENOSPC or "No usable temporary directory" in found:
+    if error.errno == errno.ENOSPC:
         do = "Free some space, for example with `edgeline gc --keep 4`"
+    elif "No usable temporary directory" in found:
+        do = "Free some space there, or set TMPDIR to a folder that can be written"
     elif error.errno == errno.EROFS:
         do = "Mount it for writing, or name another place"
     why = "A file could not be read or written; production is as it was."

@@ -4,11 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
 from release import store
 from runners.cli.main import main
+from runners.local import artifact_records
+from runners.local.artifact_records import ArtifactRecord
+from runners.shared.runs import RunFolder
 from tests.disks import fill, make_read_only
 from tests.release.candidates import make_candidate, snapshot
 from tests.runners.cli.conftest import make_workspace
@@ -25,6 +29,8 @@ WRITES = [
     "data import D/table.csv --label label --data D/other",
     "run --data D/data",
     "run --data D/data --workspace D/other",
+    "kubeflow compile -o D/new/shelf.yaml --set kubeflow.image=i:1 --set kubeflow.pipeline_root=s3://b/r"
+    " --set kubeflow.data=pvc://d/d --set kubeflow.push=pvc://d/p --set kubeflow.checkpoints=pvc://d",
 ]
 
 
@@ -56,6 +62,24 @@ def test_a_command_on_a_disk_that_takes_nothing_works_or_says_so_and_changes_not
         assert str(disk) in said or "workspace" in said, (command, said)
         after = {name: content for name, content in snapshot(disk).items() if content or name in before}
         assert {**after, "workspace/lock": b""} == {**before, "workspace/lock": b""}, command
+
+
+@pytest.mark.parametrize("make", [fill, make_read_only])
+def test_tensorboard_that_finds_no_room_for_its_links_says_where_to_make_some(
+    disk, make, monkeypatch, capsys
+):
+    (folder,) = map(RunFolder, (disk / "workspace/runs").iterdir())
+    log = disk / "workspace/artifacts/Trainer/model_run/9"
+    (log / "tensorboard").mkdir(parents=True)
+    artifact_records.append(folder.artifacts, ArtifactRecord("Trainer", "model_run", str(log), {}, None))
+    make(disk)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(disk)])
+    assert main(["tensorboard"]) == 1
+    said = capsys.readouterr()
+    assert str(log) in said.out
+    found, _, do = said.err.splitlines()
+    assert "No usable temporary directory" in found and str(disk) in found and "set TMPDIR" in do
 
 
 def test_a_rollback_whose_workspace_takes_nothing_is_done_and_says_that_mlflow_comes_later(
