@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 # sources again, 12 s, where Python may not keep what it compiled.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup scale run test test-fast test-cluster lint lock image clean
+.PHONY: help setup scale run test test-fast test-scale test-cluster lint lock image clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,10 +26,13 @@ run: setup ## run the pipeline on the embedded sample; options in ARGS="..."
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test: lint ## lint, then all tests; pytest's options in ARGS="..."
-	@$(PYTEST) -m "not cluster" $(ARGS)
+	@$(PYTEST) -m "not cluster and not scale" $(ARGS)
 
 test-fast: lint ## all but the tests that run the whole DAG
-	@$(PYTEST) -m "not e2e and not cluster" $(ARGS)
+	@$(PYTEST) -m "not e2e and not cluster and not scale" $(ARGS)
+
+test-scale: scale ## the data steps on Spark's standalone cluster, on this machine
+	@$(BIN)/python -m pytest tests/scale $(ARGS)
 
 lint: setup ## ruff, mypy and the layers of imports
 	@$(BIN)/ruff check --quiet

@@ -22,7 +22,7 @@ from errors import EdgelineError
 log = logging.getLogger("edgeline.spark")
 
 _ANSWERS_WITHIN_S = 5
-_WORKERS_WITHIN_S = 60
+_WORKERS_WITHIN_S = 120
 _PODS_WITHIN_S = 300  # a node that has no image of ours yet has to fetch 1 GB
 # What has to be as it is here, for what is pickled here to be read there.
 _ALIKE = ("apache-beam", "tensorflow", "tfx")

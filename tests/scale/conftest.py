@@ -1,0 +1,51 @@
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.beam_on_spark import cluster as beam_on_spark
+from pipeline.settings import load
+from tests.scale.standalone import PYTHON, Standalone, standalone
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/scale" in str(item.path):
+            item.add_marker(pytest.mark.timeout(3600))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment() -> Iterator[None]:
+    assert shutil.which("java"), "Spark needs a Java of 17 or newer"
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_PYTHON", PYTHON)
+        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")  # of drivers
+        # What Spark's processes need longest for is to compile themselves.
+        patch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        patch.setattr(beam_on_spark, "_WORKERS_WITHIN_S", 600)  # on a machine that is busy
+        patch.setenv("TMPDIR", folder)  # short, because sockets lie in it
+        yield
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+    with standalone(tmp_path_factory.mktemp("cluster")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def spill(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("spill")
+
+
+@pytest.fixture(scope="session")
+def on_cluster(cluster: Standalone, spill: Path) -> tuple[str, ...]:
+    """The settings for it."""
+    return ("beam.engine=spark", f"beam.master={cluster.url}", f"beam.spill={spill}")
+
+
+@pytest.fixture(scope="session")
+def flags(on_cluster: tuple[str, ...]) -> tuple[str, ...]:
+    return load({}, None, list(on_cluster)).beam.as_flags()

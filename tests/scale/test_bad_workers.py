@@ -1,0 +1,78 @@
+"""What a cluster lacks is said in three parts, with what to do; each worker here is the only one."""
+
+import os
+import shutil
+import sys
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from components.beam_on_spark import cluster as beam_on_spark
+from errors import EdgelineError
+from pipeline.settings import load
+from tests.scale.standalone import standalone
+
+pytestmark = pytest.mark.scale
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with standalone(tmp_path_factory.mktemp("bad"), workers=()) as made:
+        yield made
+
+
+def begin(cluster, spill, *settings):
+    given = ("beam.engine=spark", f"beam.master={cluster.url}", f"beam.spill={spill}", *settings)
+    flags = load({}, None, list(given)).beam.as_flags()
+    with beam.Pipeline(options=PipelineOptions(list(flags))) as made:
+        _ = made | beam.Create([1])
+
+
+def refused(cluster, spill, name, *settings, **worker):
+    """What is said where the only worker is like that."""
+    cluster.add_worker(name, **worker)
+    try:
+        with pytest.raises(EdgelineError) as raised:
+            begin(cluster, spill, *settings)
+    finally:
+        cluster.kill(name)
+    assert not list(spill.iterdir())
+    return raised.value
+
+
+def test_a_worker_without_our_package(cluster, tmp_path):
+    bare = f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    said = refused(cluster, tmp_path, "bare", python=bare)
+    assert said.found.startswith("A worker of Spark has no ")
+    assert "environment" in said.do
+
+
+def test_a_worker_with_another_python(cluster, tmp_path):
+    here = sys.version_info.minor
+    others = (shutil.which(f"python3.{minor}") for minor in (11, 12, 13, 10) if minor != here)
+    other = next((found for found in others if found), None)
+    if other is None:
+        pytest.skip("needs another Python of 3.10 to 3.13")
+    said = refused(cluster, tmp_path, "other", python=other)
+    assert f"the driver 3.{here}" in said.found and "PYSPARK_PYTHON" in said.do
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_spill_folder_that_is_another_one_for_workers(cluster, tmp_path):
+    elsewhere = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(tmp_path))
+    said = refused(cluster, tmp_path, "elsewhere", within=elsewhere)
+    assert said.found == f"A worker of Spark does not see the spill folder {tmp_path}."
+    assert "beam.spill" in said.do
+
+
+def test_a_worker_with_less_memory_than_is_asked_for(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(beam_on_spark, "_WORKERS_WITHIN_S", 5)
+    said = refused(cluster, tmp_path, "small", "beam.memory_gb=2", memory="1g")
+    assert "gave no executor" in said.found and "beam.memory_gb" in said.do
+
+
+def test_a_worker_whose_python_may_not_have_the_memory_that_it_needs(cluster, tmp_path):
+    limit = "beam.flags=[--spark_conf=spark.executor.pyspark.memory=100m]"
+    said = refused(cluster, tmp_path, "tight", limit)
+    assert "beam.memory_gb" in said.do or "memory" in said.why
