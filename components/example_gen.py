@@ -103,6 +103,7 @@ def SpanExampleGen(
     for refusal in read_all(scratch, example_shards.REFUSED, tuple[str, str, str, tuple[str, ...]]):
         raise DataRefused(*refusal)
     quarantined = read_all(scratch, example_shards.QUARANTINED, Quarantined)
+    quarantined += {*read_all(scratch, example_shards.UNMADE, Quarantined)}  # a bundle may be tried again
     quarantined.sort(key=lambda q: (q.span, q.id, q.reason, q.detail))
     read = {item.name: item for item in read_all(scratch, example_shards.READ, SpanRead)}
     Ends().merged(item.ends for item in read.values()).check(about.nouns)

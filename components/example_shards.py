@@ -31,7 +31,7 @@ from records.workload import Workload
 
 # In the folder of a span; copies are quarantined beside the folders.
 LISTED, READ, _MADE = "*/listed.json", "*/read.json", "made-*"
-QUARANTINED = "**/quarantined-*.jsonl"
+QUARANTINED, UNMADE = "**/quarantined-*.jsonl", "*/unmade-*.jsonl"
 REFUSED, COUNTS, LOOKS = "refused-*.json", "counts-*.json", "looks-*.json"
 # The length of what follows, and what tells its shard.
 _HEAD = struct.Struct("<II")
@@ -130,7 +130,7 @@ class MakeExamples(_Worker):
             folder = plan.scratch / span.name
             self._of_span[span.name] = (
                 self._files.enter_context(whole(folder / _MADE.replace("*", self._bundle))),
-                self._files.enter_context(_quarantine(folder, self._bundle)),
+                self._files.enter_context(whole(folder / UNMADE[2:].replace("*", self._bundle))),
             )
         examples, quarantined = self._of_span[span.name]
         try:

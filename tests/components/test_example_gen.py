@@ -6,10 +6,12 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import apache_beam as beam
 import numpy as np
 import pytest
 from PIL import Image
 
+from components import example_gen
 from data.photos.labels_file import LabelRow, PhotoSpan, write_span
 from data.shelf.faults import spoil
 from data.spans.exclusions import decide
@@ -417,3 +419,18 @@ def test_eval_photos_with_a_near_twin_of_their_label_in_train_are_on_record(tmp_
     assert [(twin.example_id, twin.twin_id) for twin in found.found] == [
         (f"span-00001/{n}-b.jpg", f"span-00001/{n}-a.jpg") for n in (3, 4, 5, 6)
     ]
+
+
+def test_what_the_engine_tries_again_is_quarantined_once(tmp_path, monkeypatch):
+    photos = [*good(range(15), "walk-1"), *good(range(15, 30), "walk-2"), (row("bad.jpg"), b"no photo")]
+    write_span(tmp_path / "data", photos)
+    once, run = ingest(tmp_path / "data", tmp_path / "once"), example_gen._run
+
+    def twice(pipeline, *about):
+        run(beam.Pipeline(options=pipeline.options), *about)
+        run(pipeline, *about)
+
+    monkeypatch.setattr(example_gen, "_run", twice)
+    again = ingest(tmp_path / "data", tmp_path / "again")
+    assert again.quarantined() == once.quarantined() and again.summary == once.summary
+    assert "bad.jpg" in [item["photo"] for item in once.quarantined()]

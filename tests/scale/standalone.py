@@ -16,7 +16,7 @@ import psutil
 PYTHON = "python-of-this-machine"
 
 
-def wait(until: Callable[[], object], what: str, seconds: float = 120.0) -> None:
+def wait(until: Callable[[], object], what: str, seconds: float = 600.0) -> None:
     ends = time.monotonic() + seconds
     while not until():
         assert time.monotonic() < ends, what

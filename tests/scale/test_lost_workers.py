@@ -22,7 +22,7 @@ class Disaster(threading.Thread):
 
     def run(self):
         try:
-            wait(lambda: any(self._folder.glob(self._pattern)), "the step did not begin", 600)
+            wait(lambda: any(self._folder.glob(self._pattern)), "the step did not begin")
             assert not self._over.is_set(), "the step ended before"
             self._kill()
         except BaseException as failed:
