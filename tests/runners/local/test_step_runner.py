@@ -1,12 +1,11 @@
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+from dataclasses import asdict
 
 import pytest
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
 
-ROOT = Path(__file__).resolve().parents[3]
+from runners.local.step_runner import StepRunner
+from runners.shared.failures import describe
 
 # A module of its own, since TFX imports executors by name.
 NODES = """
@@ -26,33 +25,25 @@ def Judge(schema: InputArtifact[Schema], model: OutputArtifact[Model]):
         raise HeldBack("It is bad.", "Bad is not good.", "Fix it.")
     open(model.uri + "/model", "w").write("good")
 """
-DRILL = """
-import json, sys
-from dataclasses import asdict
-from nodes import Judge, Write
-from runners.shared.failures import describe
-from runners.local.step_runner import StepRunner
-from tfx.orchestration.metadata import sqlite_metadata_connection_config
-from tfx.orchestration.pipeline import Pipeline
 
-def run(name, text):
-    said, records = [], []
+
+def run(name, text, folder):
+    # The test's own folder is on the path by now.
+    from nodes import Judge, Write
+
+    said, records, error = [], [], None
     write = Write(text=text)
     judge = Judge(schema=write.outputs["schema"])
-    metadata = sqlite_metadata_connection_config(sys.argv[1] + "/metadata.sqlite")
+    metadata = sqlite_metadata_connection_config(f"{folder}/metadata.sqlite")
     pipeline = Pipeline(
-        "drill", sys.argv[1] + "/artifacts", metadata, components=[write, judge], enable_cache=True
+        "drill", f"{folder}/artifacts", metadata, components=[write, judge], enable_cache=True
     )
     runner = StepRunner(name, said.append, records.append)
-    error = None
     try:
         runner.run(pipeline)
     except Exception as raised:
         error = describe(raised, runner.step)
     return {"said": said, "records": [asdict(record) for record in records], "error": error}
-
-print(json.dumps([run("one", "good"), run("two", "good"), run("three", "bad")]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +51,10 @@ def runs(tmp_path_factory):
     """Three runs of a DAG of two nodes: a first one, the same again, and one whose second node refuses."""
     folder = tmp_path_factory.mktemp("drill")
     (folder / "nodes.py").write_text(NODES)
-    ended = subprocess.run(
-        [sys.executable, "-c", DRILL, str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"},
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        texts = {"one": "good", "two": "good", "three": "bad"}
+        return [run(name, text, folder) for name, text in texts.items()]
 
 
 def states(run):
@@ -117,5 +103,5 @@ def test_a_step_that_refuses_is_told_as_failed_and_its_error_keeps_its_parts(run
         "found": "It is bad.",
         "why": "Bad is not good.",
         "do": "Fix it.",
-        "spans": [],
+        "spans": (),
     }
