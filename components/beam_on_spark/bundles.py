@@ -262,6 +262,26 @@ def groups(grouping: Grouping, keyed: Iterable[tuple[bytes, Sequence[bytes]]]) -
             yield grouping.transform, encode(group)
 
 
+def group(grouping: Grouping, files: Iterable[Spilled], spill: Path) -> Spilled:
+    """Groups what fits into memory; a blob of the file is a group."""
+    keyed: dict[bytes, list[bytes]] = {}
+    for key, value in pairs(grouping, (Slice("", file.path) for file in files)):
+        keyed.setdefault(key, []).append(value)
+    blobs, path = 0, spill / uuid.uuid4().hex
+    with path.open("wb") as file:
+        for _, blob in groups(grouping, keyed.items()):
+            file.write(len(blob).to_bytes(4, "little") + blob)
+            blobs += 1
+    return Spilled(str(path), blobs, path.stat().st_size)
+
+
 def about_worker(spill: str) -> dict[str, str]:
-    """The versions that a worker has, and whether it sees the spill folder."""
-    return {**library_versions(), "spill": "seen" if os.path.isdir(spill) else "not seen"}
+    """The versions that a worker has, and what is wrong between it and the spill folder."""
+    wrong = ""
+    try:
+        Path(spill, uuid.uuid4().hex).touch()
+    except FileNotFoundError:
+        wrong = "does not see"
+    except OSError:
+        wrong = "cannot write to"
+    return {**library_versions(), "spill": wrong}

@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from errors import EdgelineError
 
 log = logging.getLogger("edgeline.spark")
 
+# A start takes seconds, and so does what workers import; a cluster lends its cores to others again soon.
+_KEPT_S = 30
 _ANSWERS_WITHIN_S = 5
 _WORKERS_WITHIN_S = 120
 _PODS_WITHIN_S = 300  # a node that has no image of ours yet has to fetch 1 GB
@@ -45,6 +48,18 @@ _KNOWN = (
         "Mostly memory ran out on the workers.",
         "Raise beam.memory_gb, or lower beam.workers.",
     ),
+    (
+        "Python worker exited unexpectedly|MemoryError|Cannot allocate memory|failed to map segment",
+        "A Python process of Spark's workers was ended from outside, or had no memory left.",
+        "Each task that runs at the same time has a Python of its own, with TensorFlow.",
+        "Give the workers more memory (in pods beam.memory_gb), or fewer tasks: beam.workers, local[N].",
+    ),
+    (
+        "All masters are unresponsive|stopped while waiting for backend|Could not parse Master URL",
+        "What answers at beam.master takes no application of Spark.",
+        "It is no master of Spark, or one of another version than pyspark here.",
+        "Correct beam.master, or give both the same version.",
+    ),
 )
 
 
@@ -60,59 +75,115 @@ class SparkOptions(PipelineOptions):
 
 @contextmanager
 def connect(options: PipelineOptions) -> Iterator[tuple[Any, Path]]:
-    """A SparkContext, and a folder of this pipeline's own that all workers see; both end with the block.
+    """A SparkContext, and a folder of this pipeline's own that all workers see, which ends with the block.
+
+    A pipeline that asks for the same soon afterwards gets the same SparkContext.
 
     Raises:
         EdgelineError: Spark is not installed, the master does not answer, or a worker lacks what it needs.
     """
     asked = options.view_as(SparkOptions)
-    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
-        raise EdgelineError(
-            "beam.engine is spark, and this machine has no Java.",
-            "Spark's driver runs in it.",
-            "sudo apt-get install default-jre-headless",
-        )
-    try:
-        from pyspark import SparkConf, SparkContext
-    except ImportError:
-        raise EdgelineError(
-            "beam.engine is spark, and pyspark is not installed.",
-            "It is 430 MB that one machine does not need.",
-            "Run make scale, and the same command again.",
-        ) from None
-    local = asked.spark_master.startswith("local")
-    _ask_master(asked.spark_master)
     spill = Path(asked.spark_spill or tempfile.gettempdir(), f"edgeline-{uuid.uuid4().hex}")
+    with _session.lock:
+        try:
+            _make(spill)
+            spark = _session.get(asked, spill)
+            log.info("Spark at %s runs %d tasks at once.", asked.spark_master, spark.defaultParallelism)
+            yield spark, spill
+        except BaseException:
+            _session.stop()
+            raise
+        else:
+            # On Kubernetes a step is a process of its own, whose executors end with it.
+            _session.stop(0 if asked.spark_master.startswith("k8s") else _KEPT_S)
+        finally:
+            shutil.rmtree(spill, ignore_errors=True)
+
+
+def _make(spill: Path) -> None:
     try:
         spill.mkdir(parents=True)
     except OSError as error:
         raise EdgelineError(
-            f"The spill folder {asked.spark_spill} cannot be written: {error.strerror}.",
+            f"The spill folder {spill.parent} cannot be written: {error.strerror}.",
             "Everything between two stages goes through it.",
             "Set beam.spill to a folder that this machine and all workers can write.",
         ) from None
-    conf = SparkConf().setMaster(asked.spark_master).setAppName("edgeline")
-    conf.set("spark.ui.enabled", "false").set("spark.ui.showConsoleProgress", "false")
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    if local:
-        conf.set("spark.driver.host", "127.0.0.1").set("spark.driver.bindAddress", "127.0.0.1")
-    spark = None
-    try:
+
+
+class _Session:
+    """The SparkContext of this process, which can have only one."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._spark: Any = None
+        self._about: Any = None  # what was asked for
+        self._end: threading.Timer | None = None
+
+    def get(self, asked: Any, spill: Path) -> Any:
+        """One for what is asked, which is the same one as before where that was the same."""
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        about = (asked.spark_master, asked.spark_spill, *asked.spark_conf, os.environ["PYSPARK_PYTHON"])
+        if self._end:
+            self._end.cancel()
+        if self._spark and (self._about != about or self._spark._jsc.sc().isStopped()):
+            self.stop()
+        if not self._spark:
+            self._about = about
+            self._start(asked, spill)
+        return self._spark
+
+    def stop(self, after_s: float = 0) -> None:
+        """Ends it: now, or after some seconds without another pipeline."""
+        if after_s:
+            self._end = threading.Timer(after_s, self._stop_unused)
+            self._end.daemon = True
+            self._end.start()
+        elif self._spark:
+            self._spark.stop()
+            self._spark = None
+
+    def _stop_unused(self) -> None:
+        with self.lock:
+            if threading.current_thread() is self._end:
+                self.stop()
+
+    def _start(self, asked: Any, spill: Path) -> None:
+        if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+            raise EdgelineError(
+                "beam.engine is spark, and this machine has no Java.",
+                "Spark's driver runs in it.",
+                "sudo apt-get install default-jre-headless",
+            )
+        try:
+            from pyspark import SparkConf, SparkContext
+        except ImportError:
+            raise EdgelineError(
+                "beam.engine is spark, and pyspark is not installed.",
+                "It is 430 MB that one machine does not need.",
+                "Run make scale, and the same command again.",
+            ) from None
+        _ask_master(asked.spark_master)
+        local = asked.spark_master.startswith("local")
+        conf = SparkConf().setMaster(asked.spark_master).setAppName("edgeline")
+        conf.set("spark.ui.enabled", "false").set("spark.ui.showConsoleProgress", "false")
+        if local:
+            conf.set("spark.driver.host", "127.0.0.1").set("spark.driver.bindAddress", "127.0.0.1")
         if asked.spark_master.startswith("k8s"):
             conf.setAll(pods.executors_like_this_pod(spill / "executor.json").items())
         for pair in asked.spark_conf:
             conf.set(*pair.split("=", 1))
-        spark = SparkContext(conf=conf)
-        spark.setLogLevel("ERROR")
+        try:
+            self._spark = SparkContext(conf=conf)
+        except Exception as error:
+            raise in_words(error) from None
+        self._spark.setLogLevel("ERROR")
         if not local:
-            _await_workers(spark, asked.spark_master)
-        _check_workers(spark, spill)
-        log.info("Spark at %s runs %d tasks at once.", asked.spark_master, spark.defaultParallelism)
-        yield spark, spill
-    finally:
-        if spark:
-            spark.stop()
-        shutil.rmtree(spill, ignore_errors=True)
+            _await_workers(self._spark, asked.spark_master)
+        _check_workers(self._spark, spill)
+
+
+_session = _Session()
 
 
 def _ask_master(master: str) -> None:
@@ -149,11 +220,11 @@ def _check_workers(spark: Any, spill: Path) -> None:
     except Exception as error:
         raise in_words(error) from None
     for found in there:
-        if found["spill"] != "seen":
+        if found["spill"]:
             raise EdgelineError(
-                f"A worker of Spark does not see the spill folder {spill.parent}.",
+                f"A worker of Spark {found['spill']} the spill folder {spill.parent}.",
                 "What one stage leaves there, the next reads on another worker.",
-                "Set beam.spill to a folder that this machine and all workers share.",
+                "Set beam.spill to a folder that this machine and all workers share and can write.",
             )
         if other := [name for name in _ALIKE if found.get(name) != here.get(name)]:
             raise EdgelineError(
@@ -169,11 +240,10 @@ def in_words(error: Exception) -> EdgelineError:
     for pattern, found, why, do in _KNOWN:
         if match := re.search(pattern, text):
             return EdgelineError(found.format(*match.groups()), why, do)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    # The last line of a traceback in Python says more than the first of one in Java.
-    said = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)] or lines[:1]
+    # The last cause says most: of Python, where there is one.
+    causes = re.findall(r"^(?:Caused by: |: )?(?:\w+\.)*(\w*(?:Error|Exception)\b.*)", text, re.MULTILINE)
     return EdgelineError(
-        f"Spark gave up: {(said or [repr(error)])[-1][:300]}",
+        f"Spark gave up: {(causes or [repr(error)])[-1][:300]}",
         "It tried each task as often as its settings say.",
         "Read the log, and run the same command again.",
     )

@@ -1,13 +1,15 @@
 """A Beam runner that plans in the driver, as Beam's own in-memory runner does, and executes on Spark.
 
-Each stage that Beam made is one Spark job. What a GroupByKey groups goes through Spark's shuffle, everything
-else between stages through files in the spill folder: the driver holds their names and no element.
+Each stage that Beam made is one Spark job, and those that wait for nothing run at the same time. What a
+GroupByKey groups goes through Spark's shuffle, unless it is so little that a shuffle costs more; everything
+else between stages goes through files in the spill folder, of which the driver holds the names.
 """
 
 import functools
 import logging
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ from errors import EdgelineError
 
 # What a task reads, unless there are fewer of them than can run at once; and what a blob is, both in bytes.
 _OF_A_TASK, _OF_A_BLOB = 64 * 2**20, 2**16
+_GROUPED_HERE = 2**20  # up to so many bytes the driver groups itself
+_STAGES_AT_ONCE = 16
 
 log = logging.getLogger("edgeline.spark")
 
@@ -51,14 +55,12 @@ class SparkRunner(FnApiRunner):
     def run_stages(
         self, stage_context: translations.TransformContext, stages: list[translations.Stage]
     ) -> RunnerResult:
-        """Runs the stages in their order, each as a job of Spark."""
+        """Runs each stage as a job of Spark, once those are done that write what it reads."""
         for stage in stages:
             for transform in stage.transforms:
                 _refuse_state(transform)
         with connect(self._options) as (spark, spill):
-            run = _Run(spark, spill, stage_context, stages)
-            for stage in stages:
-                run.stage(stage)
+            _Run(spark, spill, stage_context, stages).run()
         return RunnerResult(PipelineState.DONE, {})
 
 
@@ -73,6 +75,26 @@ def _refuse_state(transform: beam_runner_api_pb2.PTransform) -> None:
             )
 
 
+def _ends(stage: translations.Stage, urn: str) -> dict[str, bytes]:
+    """The buffers of a stage, by the transform that reads or writes each."""
+    return {t.unique_name: t.spec.payload for t in stage.transforms if t.spec.urn == urn}
+
+
+def _side_inputs(stage: translations.Stage) -> Iterator[tuple[str, str, str]]:
+    """Transform, tag and PCollection of each."""
+    for transform in stage.transforms:
+        if transform.spec.urn in translations.PAR_DO_URNS:
+            payload = proto_utils.parse_Bytes(transform.spec.payload, beam_runner_api_pb2.ParDoPayload)
+            for tag in payload.side_inputs:
+                yield transform.unique_name, tag, transform.inputs[tag]
+
+
+def _read_by(stage: translations.Stage) -> Iterator[bytes]:
+    yield from _ends(stage, DATA_INPUT_URN).values()
+    for _, _, pcollection in _side_inputs(stage):
+        yield translations.create_buffer_id(pcollection)
+
+
 @dataclass
 class _Run:
     """One pipeline on its way through Spark."""
@@ -84,30 +106,58 @@ class _Run:
 
     def __post_init__(self) -> None:
         self._files: dict[bytes, list[Spilled]] = {}
+        self._over = False  # something failed
         # Of what a splittable DoFn reads, each element is work of its own.
         splittable = sdf_components.PROCESS_SIZED_ELEMENTS_AND_RESTRICTIONS.urn
         self._fine = {
-            t.spec.payload
+            buffer
             for stage in self.stages
             if splittable in (t.spec.urn for t in stage.transforms)
-            for t in stage.transforms
-            if t.spec.urn == DATA_INPUT_URN
+            for buffer in _ends(stage, DATA_INPUT_URN).values()
         }
 
-    def stage(self, stage: translations.Stage) -> None:
-        """Runs one stage; its files are there afterwards."""
-        reads = {t.unique_name: t.spec.payload for t in stage.transforms if t.spec.urn == DATA_INPUT_URN}
-        writes = {t.unique_name: t.spec.payload for t in stage.transforms if t.spec.urn == DATA_OUTPUT_URN}
+    def run(self) -> None:
+        """Runs all stages."""
+        writers: dict[bytes, set[translations.Stage]] = {}
+        for stage in self.stages:
+            for buffer in _ends(stage, DATA_OUTPUT_URN).values():
+                writers.setdefault(buffer, set()).add(stage)
+        todo = {
+            stage: {writer for buffer in _read_by(stage) for writer in writers.get(buffer, ())}
+            for stage in self.stages
+        }
+        running: dict[Future[None], translations.Stage] = {}
+        done: set[translations.Stage] = set()
+        failed: BaseException | None = None
+        with ThreadPoolExecutor(_STAGES_AT_ONCE) as threads:
+            try:
+                while todo or running:
+                    for stage in [stage for stage, needs in todo.items() if needs <= done]:
+                        del todo[stage]
+                        running[threads.submit(self._stage, stage)] = stage
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        future.result()
+                        done.add(running.pop(future))
+            except BaseException as error:
+                failed, self._over = error, True
+                self.spark.cancelAllJobs()
+        if failed:
+            raise failed
+
+    def _stage(self, stage: translations.Stage) -> None:
+        reads, writes = _ends(stage, DATA_INPUT_URN), _ends(stage, DATA_OUTPUT_URN)
         inputs = [rdd for transform, buffer in reads.items() for rdd in self._input(transform, buffer)]
         if not inputs:
             return
         limits = {name: 0 if buffer in self._fine else _OF_A_BLOB for name, buffer in writes.items()}
-        descriptor, side_inputs = self._descriptor(stage).SerializeToString(), dict(self._side_inputs(stage))
+        side_inputs = {(transform, tag): self._side_input(of) for transform, tag, of in _side_inputs(stage)}
+        descriptor = self._descriptor(stage).SerializeToString()
         task = functools.partial(bundles.run_bundle, Stage(descriptor, limits, side_inputs, str(self.spill)))
         blobs = inputs[0] if len(inputs) == 1 else self.spark.union(inputs)
-        failed, written = None, []
+        failed: Exception | None = None
+        written: list[tuple[str, Spilled]] = []
         try:
-            written = blobs.mapPartitions(task).collect()
+            written = [] if self._over else blobs.mapPartitions(task).collect()
         except Exception as error:
             failed = self._first_cause(error)
         if failed:
@@ -132,19 +182,22 @@ class _Run:
         files = self._files.get(buffer, [])
         if not files:
             return
+        kind, name = translations.split_buffer_id(buffer)
+        grouping = self._grouping(transform, name) if kind == "group" else None
         size, at_once = sum(file.size for file in files), self.spark.defaultParallelism
         tasks = max(at_once, size // _OF_A_TASK + 1)
-        parts = [
-            Slice(transform, file.path, first, step)
-            for file in files
-            for step in [file.blobs if buffer in self._fine else min(file.blobs, file.size // _OF_A_TASK + 1)]
-            for first in range(step)
-        ]
+        least = 1
+        if grouping and size <= _GROUPED_HERE:
+            files, least, grouping = [bundles.group(grouping, files, self.spill)], at_once, None
+        parts = []
+        for file in files:
+            slices = file.blobs if buffer in self._fine else max(least, file.size // _OF_A_TASK + 1)
+            slices = min(slices, file.blobs)
+            parts += [Slice(transform, file.path, first, slices) for first in range(slices)]
         given = self.spark.parallelize(parts, min(len(parts), tasks))
-        if translations.split_buffer_id(buffer)[0] != "group":
+        if not grouping:
             yield given.flatMap(bundles.read)
             return
-        grouping = self._grouping(transform, translations.split_buffer_id(buffer)[1])
         keyed = given.mapPartitions(functools.partial(bundles.pairs, grouping))
         grouped = keyed.groupByKey(tasks, zlib.crc32)
         yield grouped.mapPartitions(functools.partial(bundles.groups, grouping))
@@ -164,15 +217,9 @@ class _Run:
         )
         return Grouping(needed.SerializeToString(), coder[before], coder[after], windowing, transform)
 
-    def _side_inputs(self, stage: translations.Stage) -> Iterator[tuple[tuple[str, str], SideInput]]:
-        for transform in stage.transforms:
-            if transform.spec.urn in translations.PAR_DO_URNS:
-                payload = proto_utils.parse_Bytes(transform.spec.payload, beam_runner_api_pb2.ParDoPayload)
-                for tag in payload.side_inputs:
-                    name = transform.inputs[tag]
-                    files = self._files.get(translations.create_buffer_id(name), [])
-                    coder = self.context.data_channel_coders[name]
-                    yield (transform.unique_name, tag), SideInput(coder, tuple(files))
+    def _side_input(self, pcollection: str) -> SideInput:
+        files = self._files.get(translations.create_buffer_id(pcollection), [])
+        return SideInput(self.context.data_channel_coders[pcollection], tuple(files))
 
     def _descriptor(self, stage: translations.Stage) -> beam_fn_api_pb2.ProcessBundleDescriptor:
         components, transforms = self.context.components, {}

@@ -3,6 +3,10 @@
 Functions are made inside others, and so pickled whole: a worker cannot import these tests.
 """
 
+import os
+import signal
+import time
+
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -105,6 +109,56 @@ def test_an_error_of_a_library_reaches_the_user_without_a_page_of_java():
     found = describe(failed.value, "Transform")["found"]
     assert found.startswith("The step Transform failed: ZeroDivisionError: integer division")
     assert "java" not in found.lower() and len(found) < 300
+
+
+def test_a_worker_that_is_killed_as_by_lack_of_memory_is_told_with_the_settings_for_it():
+    def end(_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(EdgelineError, match=r"was ended.*beam\.memory_gb.*beam\.workers"), pipeline() as made:
+        _ = made | beam.Create([1]) | beam.Map(end)
+
+
+def test_stages_that_wait_for_nothing_run_at_the_same_time(tmp_path):
+    def meet(name, other):
+        (tmp_path / name).touch()
+        ends = time.monotonic() + 300
+        while not (tmp_path / other).exists():
+            assert time.monotonic() < ends, f"{name} met nobody"
+            time.sleep(0.01)
+
+    with pipeline() as made:
+        for name, other in (("a", "b"), ("b", "a")):
+            _ = made | name >> beam.Create([name]) | f"Meet{name}" >> beam.Map(meet, other)
+
+
+def test_much_is_grouped_and_looked_at_without_coming_to_the_driver(tmp_path):
+    def all_pairs(_):
+        return ((number % 7, number.to_bytes(1000, "little")) for number in range(7000))
+
+    def counted(pair, rows):
+        return f"{pair[0]} {len({*pair[1]})} {len({*rows})}"
+
+    # Spark ends a job of which more comes to the driver.
+    with pipeline(flags("beam.flags=[--spark_conf=spark.driver.maxResultSize=64k]")) as made:
+        pairs = made | beam.Create([0]) | beam.FlatMap(all_pairs)
+        looks = beam.pvalue.AsIter(pairs | beam.Values())
+        counts = pairs | beam.GroupByKey() | beam.Map(counted, looks)
+        _ = counts | beam.io.WriteToText(f"{tmp_path}/counts")
+    found = sorted(line for path in tmp_path.iterdir() for line in path.read_text().splitlines())
+    assert found == [f"{key} 1000 7000" for key in range(7)]
+
+
+def test_a_pipeline_takes_over_the_connection_of_the_one_before_with_the_same_settings():
+    from pyspark import SparkContext
+
+    applications = []
+    for given in (flags(), flags(), flags("beam.memory_gb=2")):
+        with pipeline(given) as made:
+            _ = made | beam.Create([1])
+        applications.append(SparkContext.getOrCreate().applicationId)
+    first, second, other = applications
+    assert first == second != other
 
 
 class Counting(beam.DoFn):
