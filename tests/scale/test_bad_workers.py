@@ -70,9 +70,3 @@ def test_a_worker_with_less_memory_than_is_asked_for(cluster, tmp_path, monkeypa
     monkeypatch.setattr(beam_on_spark, "_WORKERS_WITHIN_S", 5)
     said = refused(cluster, tmp_path, "small", "beam.memory_gb=2", memory="1g")
     assert "gave no executor" in said.found and "beam.memory_gb" in said.do
-
-
-def test_a_worker_whose_python_may_not_have_the_memory_that_it_needs(cluster, tmp_path):
-    limit = "beam.flags=[--spark_conf=spark.executor.pyspark.memory=100m]"
-    said = refused(cluster, tmp_path, "tight", limit)
-    assert "beam.memory_gb" in said.do or "memory" in said.why
