@@ -3,7 +3,9 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.trainer_module.samples import EVAL_EXAMPLES, run_arguments
 from trainer_module import run
 
-pytestmark = pytest.mark.e2e
+# Three trainings are one fixture here: minutes each on a machine that is very busy.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,47 +120,72 @@ import tensorflow as tf
 
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
+from errors import EdgelineError
 from trainer_module import backbones, run
-backbones.DROPOUT = float(sys.argv[2])
-run.run_fn(types.SimpleNamespace(**json.loads(sys.argv[1])))
+for arguments, dropout in json.loads(sys.argv[1]):
+    backbones.DROPOUT = dropout
+    try:
+        run.run_fn(types.SimpleNamespace(**arguments))
+    except EdgelineError as refused:
+        print(refused)
 """
 
 
-def run_on_two_devices(arguments, dropout: float) -> None:
-    command = [sys.executable, "-c", TWO_REPLICAS, json.dumps(vars(arguments)), str(dropout)]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=300)
+def run_on_two_devices(*trainings: tuple[SimpleNamespace, float]) -> str:
+    """Trains with each arguments and dropout, in one process; gives what was refused."""
+    given = json.dumps([(vars(arguments), dropout) for arguments, dropout in trainings])
+    command = [sys.executable, "-c", TWO_REPLICAS, given]
+    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def test_two_replicas_learn_what_one_device_does_of_the_same_batches(files, transform_output, tmp_path):
+@dataclass(frozen=True)
+class Replicas:
+    """Trainings with two devices, each in a folder of its own, and why one was refused."""
+
+    folder: Path
+    refused: str
+
+
+@pytest.fixture(scope="module")
+def replicas(files, transform_output, tmp_path_factory) -> Replicas:
+    folder = tmp_path_factory.mktemp("replicas")
+    trainings = {
+        "one_device": ({"strategy": "one_device", "flip": True}, 0.0),
+        "mirrored": ({"strategy": "mirrored", "batch_size": 4, "flip": True}, 0.0),
+        "shared": ({"strategy": "mirrored"}, 0.2),
+        "xla": ({"strategy": "mirrored", "jit_compile": True}, 0.2),
+    }
+    given = (
+        (run_arguments(files, transform_output, folder / name, **changes), dropout)
+        for name, (changes, dropout) in trainings.items()
+    )
+    return Replicas(folder, run_on_two_devices(*given))
+
+
+def test_two_replicas_learn_what_one_device_does_of_the_same_batches(replicas):
     """But for dropout, of which each replica has the same numbers for other examples.
 
     Sums of float32 in another order differ by 1e-7, and by 2e-6 after the 60 steps here.
     """
-    for strategy, batch_size in (("one_device", 8), ("mirrored", 4)):
-        changes = {"strategy": strategy, "batch_size": batch_size, "flip": True}
-        run_on_two_devices(run_arguments(files, transform_output, tmp_path / strategy, **changes), 0.0)
-    for ours, theirs in zip(history(tmp_path / "mirrored"), history(tmp_path / "one_device"), strict=True):
+    mirrored, one_device = (history(replicas.folder / name) for name in ("mirrored", "one_device"))
+    for ours, theirs in zip(mirrored, one_device, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3)
 
 
-def test_xla_of_several_replicas_is_refused(files, transform_output, tmp_path):
-    arguments = run_arguments(files, transform_output, tmp_path, strategy="mirrored", jit_compile=True)
-    command = [sys.executable, "-c", TWO_REPLICAS, json.dumps(vars(arguments)), "0"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert "trainer.jit_compile is true, and there are 2 replicas." in ended.stderr
+def test_xla_of_several_replicas_is_refused(replicas):
+    assert "trainer.jit_compile is true, and there are 2 replicas." in replicas.refused
 
 
-def test_two_replicas_share_a_global_batch_and_export_one_model(files, transform_output, examples, tmp_path):
+def test_two_replicas_share_a_global_batch_and_export_one_model(replicas, examples):
     """37 eval examples and two replicas: a number that they cannot share evenly."""
-    run_on_two_devices(run_arguments(files, transform_output, tmp_path, strategy="mirrored"), 0.2)
-
-    training = json.loads((tmp_path / "run" / "training.json").read_text())
+    folder = replicas.folder / "shared"
+    training = json.loads((folder / "run" / "training.json").read_text())
     assert training["devices"] == ["CPU:0", "CPU:1"]
     assert training["global_batch_size"] == 16
-    served = tf.saved_model.load(str(tmp_path / "Format-Serving"))
+    served = tf.saved_model.load(str(folder / "Format-Serving"))
     features = served.signatures["transform_features"](examples=tf.constant(examples["eval"]))
     answer = served.signatures["serving_default"](examples=tf.constant(examples["eval"]))
     probabilities = answer["probabilities"].numpy()
     loss = -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()]).mean()
     # What was measured during training is what was exported: no replica has averages of its own.
-    assert loss == pytest.approx(min(epoch["val_loss"] for epoch in history(tmp_path)), abs=1e-4)
+    assert loss == pytest.approx(min(epoch["val_loss"] for epoch in history(folder)), abs=1e-4)

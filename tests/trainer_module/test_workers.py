@@ -38,7 +38,7 @@ def joined(files, transform_output, tmp_path_factory) -> Path:
 def test_two_workers_learn_what_two_replicas_of_one_process_do(joined, files, transform_output, tmp_path):
     """And these what one device does. Sums of float32 in another order differ by 1e-7 a step."""
     changes = {"strategy": "mirrored", "batch_size": 4}
-    run_on_two_devices(run_arguments(files, transform_output, tmp_path, **changes), DROPOUT)
+    run_on_two_devices((run_arguments(files, transform_output, tmp_path, **changes), DROPOUT))
     for ours, theirs in zip(history(joined), history(tmp_path), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3)
     training = json.loads((joined / "run" / "training.json").read_text())
