@@ -4,13 +4,14 @@ TFMA's own confidence intervals do not serve: its bootstrap and its jackknife ta
 that a verdict could change from run to run, and neither knows of what is counted from confusion matrices.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -93,26 +94,43 @@ def _answer(extracts: Mapping[str, Any], id: str, group: str) -> dict[str, Any]:
 def read_answers(evaluation: Path, workload: Workload) -> Answers:
     """What `extractors` wrote, in the order of the examples' ids, which no number of workers changes."""
     table = pa.concat_tables(pq.read_table(path) for path in sorted(evaluation.glob("answers-*.parquet")))
-    rows = table.sort_by("id").to_pydict()
-    labels = np.array(rows["label"])
-    width = max(len(probabilities) for model in _MODELS for probabilities in rows[model])
-    slices: dict[tuple[str, str], NDArray[np.bool_]] = {}
-    kinds = {feature: kind for kind, feature in workload.slice_features.items() if kind != "class"}
-    for number, found in enumerate(zip(rows["features"], rows["values"], strict=True)):
-        for feature, value in zip(*found, strict=True):
-            if feature in kinds:
-                slices.setdefault((kinds[feature], value), np.zeros(len(labels), bool))[number] = True
+    table = table.sort_by("id").combine_chunks()
+    candidate, baseline = (_rows(table[model]) for model in _MODELS)
+    width = max(candidate.shape[1], baseline.shape[1])
+    features, of_feature = _encoded(pc.list_flatten(table["features"]))
+    values, of_value = _encoded(pc.list_flatten(table["values"]))
+    examples = pc.list_parent_indices(table["features"]).to_numpy()
+    slices: dict[tuple[str, str], NDArray[np.int64]] = {}
+    for kind in [kind for kind, feature in workload.slice_features.items() if feature in features]:
+        here = np.flatnonzero(of_feature == features.index(workload.slice_features[kind]))
+        here = here[np.argsort(of_value[here], kind="stable")]
+        there, starts = np.unique(of_value[here], return_index=True)
+        if kind != "class":
+            parts = np.split(examples[here], starts[1:])
+            slices |= {(kind, values[code]): part for code, part in zip(there, parts, strict=True)}
+    groups, of_group = _encoded(table["group"])
     return Answers(
         classes=workload.labels,
         normal=workload.labels.index(workload.normal) if workload.normal else None,
-        labels=labels,
-        groups=np.unique(rows["group"], return_inverse=True)[1],
-        candidate=_padded(rows["candidate"], width),
-        baseline=_padded(rows["baseline"], width),
+        labels=table["label"].to_numpy(),
+        groups=np.unique(groups, return_inverse=True)[1][of_group],
+        candidate=_padded(candidate, width),
+        baseline=_padded(baseline, width),
         slices=slices,
     )
 
 
-def _padded(rows: Sequence[Sequence[float]], width: int) -> NDArray[np.float32]:
-    """Rows of one length, [n, width]: a class that a model does not know has the probability 0."""
-    return np.array([[*row, *[0.0] * (width - len(row))] for row in rows], np.float32)
+def _rows(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    """Lists of one length, [n, length]."""
+    return pc.list_flatten(column).to_numpy().reshape(len(column), -1)
+
+
+def _encoded(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
+    """The texts of a column, each once, and of each row which of them it is."""
+    encoded = column.dictionary_encode().combine_chunks()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+
+
+def _padded(rows: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """Rows of that length: a class that a model does not know has the probability 0."""
+    return np.pad(rows, ((0, 0), (0, width - rows.shape[1])))

@@ -6,7 +6,7 @@ Rows are read and examples made in Beam, as `example_shards.py` has it.
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from components.example_shards import (
     read_all,
 )
 from components.kept_spans import KeptSpans
-from components.quarantine import write_quarantine
+from components.near_twins import find_twins
+from components.quarantine import listed, write_quarantine
 from data.settings import DataSettings
 from data.spans.layout import Span, excluded_in_window, newest_spans
 from data.spans.source import SPLITS, load_source
@@ -37,7 +38,7 @@ from data.spans.split import Ends
 from data.spans.window import contents_of, digest_of, has_links
 from errors import DataRefused
 from locations import locate
-from records.ingest import TWINS, Excluded, Ingest, Quarantined, Twin, Twins
+from records.ingest import TWINS, Excluded, Ingest, Quarantined
 from records.ingest import Span as SpanCounts
 from records.workload import Workload
 
@@ -102,19 +103,19 @@ def SpanExampleGen(
 
     for refusal in read_all(scratch, example_shards.REFUSED, tuple[str, str, str, tuple[str, ...]]):
         raise DataRefused(*refusal)
-    quarantined = read_all(scratch, example_shards.QUARANTINED, Quarantined)
-    quarantined += {*read_all(scratch, example_shards.UNMADE, Quarantined)}  # a bundle may be tried again
-    quarantined.sort(key=lambda q: (q.span, q.id, q.reason, q.detail))
+    quarantined, rejected = listed(
+        *(read_all(scratch, of, Quarantined) for of in (example_shards.QUARANTINED, example_shards.UNMADE))
+    )
     read = {item.name: item for item in read_all(scratch, example_shards.READ, SpanRead)}
     Ends().merged(item.ends for item in read.values()).check(about.nouns)
     counts: Counter[Any] = Counter()
     for counted in read_all(scratch, example_shards.COUNTS, list[tuple[str, str, str, int]]):
         counts.update({tuple(key): count for *key, count in counted})
-    twins = _find_twins(read_all(scratch, example_shards.LOOKS, list[Look]))
+    twins = find_twins(lambda: read_all(scratch, example_shards.LOOKS, list[Look]))
     for split in SPLITS:
         if not any(key[0] == split for key in counts):
             where = f"the {split} split" if counts else "the window"
-            raise _nothing_left(where, quarantined, spans, about)
+            raise _nothing_left(where, rejected, spans, about)
     read_now = contents_of(fresh)
     found = digest_of({**contents, **read_now})
     if window not in ("", found):
@@ -124,7 +125,7 @@ def SpanExampleGen(
             "Run again once nothing writes to the data folder any more.",
         )
     if kept is not None:
-        passing = {item.span for item in quarantined if item.reason == "unreadable"}  # next time perhaps not
+        passing = {span for span, reason in rejected if reason == "unreadable"}  # next time perhaps not
         passing |= {span.name for span in fresh if has_links(span)}
         sure = [name for name in read_now if read_now[name] == contents[name] and name not in passing]
         kept.update(contents, [scratch / name for name in sure])
@@ -139,7 +140,7 @@ def SpanExampleGen(
         splits={split: sum(n for key, n in counts.items() if key[0] == split) for split in SPLITS},
         classes=classes,
         untrained=tuple(label for label, count in classes.items() if count and label not in trained),
-        spans=tuple(_counted(span, read, quarantined, counts, about) for span in spans),
+        spans=tuple(_counted(span, read, rejected, counts, about) for span in spans),
         window=found,
         excluded=excluded,
         noun=about.noun,
@@ -152,7 +153,7 @@ def SpanExampleGen(
     examples.set_string_custom_property("window", found)
     if quarantined:
         total = sum(item.rows for item in read.values())
-        log.warning("%d of %d %s were quarantined.", len(quarantined), total, about.nouns)
+        log.warning("%d of %d %s were quarantined.", rejected.total(), total, about.nouns)
 
 
 def _run(beam_pipeline: beam.Pipeline, plan: Plan, spans: Sequence[Span], fresh: Sequence[Span]) -> None:
@@ -177,35 +178,15 @@ def _run(beam_pipeline: beam.Pipeline, plan: Plan, spans: Sequence[Span], fresh:
         )
 
 
-def _find_twins(shards: Iterable[list[Look]]) -> Twins | None:
-    """The eval examples with a near twin of the same label in train; None where nothing has a look.
-
-    One of another label does not flatter the model.
-    """
-    from data.photos.likeness import as_looks, find_alike
-
-    by_label: dict[str, dict[str, list[Look]]] = {}
-    for shard in shards:
-        for look in shard:
-            by_label.setdefault(look.label, {"eval": [], "train": []})[look.split].append(look)
-    if not by_label:
-        return None
-    found = []
-    for splits in by_label.values():
-        asked, all_of = len(splits["eval"]), splits["eval"] + splits["train"]
-        twins = find_alike(as_looks([look.look for look in all_of]), asked).twins
-        found += [Twin(all_of[n].place, all_of[twin].place) for n, twin in enumerate(twins) if twin >= 0]
-    compared = sum(len(splits["eval"]) for splits in by_label.values())
-    return Twins(compared, tuple(sorted(found, key=lambda twin: twin.example_id)))
-
-
 def _nothing_left(
-    where: str, quarantined: Sequence[Quarantined], spans: Sequence[Span], workload: Workload
+    where: str, rejected: Counter[tuple[str, str]], spans: Sequence[Span], workload: Workload
 ) -> DataRefused:
-    by_reason = sorted(Counter(item.reason for item in quarantined).items())
-    reasons = ", ".join(f"{count} {reason}" for reason, count in by_reason) or "none"
+    by_reason: Counter[str] = Counter()
+    for (_, reason), count in rejected.items():
+        by_reason[reason] += count
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(by_reason.items())) or "none"
     return DataRefused(
-        f"No usable {workload.noun} is left for {where} ({len(quarantined)} quarantined: {reasons}).",
+        f"No usable {workload.noun} is left for {where} ({rejected.total()} quarantined: {reasons}).",
         f"A model cannot be trained and judged without {workload.nouns} in both splits.",
         f"Look at what is in {spans[0].name} to {spans[-1].name}.",
     )
@@ -214,7 +195,7 @@ def _nothing_left(
 def _counted(
     span: Span,
     read: dict[str, SpanRead],
-    quarantined: Sequence[Quarantined],
+    rejected: Counter[tuple[str, str]],
     counts: Counter[Any],
     workload: Workload,
 ) -> SpanCounts:
@@ -229,5 +210,5 @@ def _counted(
         rows=read[span.name].rows if span.name in read else 0,
         accepted=sum(classes.values()),
         classes=classes,
-        rejected=dict(sorted(Counter(q.reason for q in quarantined if q.span == span.name).items())),
+        rejected={reason: rejected[name, reason] for name, reason in sorted(rejected) if name == span.name},
     )

@@ -197,7 +197,7 @@ class MergeShard(_Worker):
                         if part.look:
                             looks.append(Look(part.place, part.label, split, part.look))
             scratch.rename(target)
-        _write(plan.scratch, LOOKS.replace("*", str(shard)), looks)
+        _write(plan.scratch, LOOKS.replace("*", f"{shard:05d}"), looks)
         _write(plan.scratch, COUNTS.replace("*", str(shard)), [(*key, n) for key, n in counts.items()])
 
 
@@ -207,12 +207,12 @@ def list_span(folder: Path, rows: int) -> None:
     _write(folder, "listed.json", rows)
 
 
-def read_all(scratch: Path, pattern: str, kind: Any) -> list[Any]:
+def read_all(scratch: Path, pattern: str, kind: Any) -> Iterator[Any]:
     """What the workers left in the files of a pattern, each a JSON value or with one a line."""
-    found = []
+    decoder = msgspec.json.Decoder(kind)
     for path in sorted(scratch.glob(pattern)):
-        found += [msgspec.json.decode(line, type=kind) for line in path.read_bytes().splitlines()]
-    return found
+        with path.open("rb") as file:
+            yield from map(decoder.decode, file)
 
 
 def _read_parts(scratch: Path, shard: int) -> Iterator[_Part]:

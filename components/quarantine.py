@@ -3,7 +3,8 @@
 import csv
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from data.spans.layout import Span
 from data.spans.rejection import RowRejected
 from data.spans.source import Source
 from errors import EdgelineError
-from records.ingest import INGEST, THUMBNAILS, Ingest, Quarantined, Thumbnail
+from records.ingest import INGEST, MOST_LISTED, THUMBNAILS, Ingest, Quarantined, Thumbnail
 
 _MOST_SHOWN = 24
 # Many photos that cannot be opened, in a store that is slow, must not hold up the run.
@@ -22,13 +23,49 @@ _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20'")
 log = logging.getLogger("edgeline.ingest")
 
 
+def listed(
+    rows: Iterable[Quarantined], tried_again: Iterable[Quarantined] = ()
+) -> tuple[list[Quarantined], Counter[tuple[str, str]]]:
+    """The first rows of each span and reason by id, as many as are listed; and how many there are.
+
+    `tried_again` may have a row more than once, as the engine tries some of its work again.
+
+    Returns:
+        Rows by span and id, and counts by span and reason.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    kept: dict[tuple[str, str], list[Quarantined]] = {}
+    for row in itertools.chain(rows, _once(tried_again)):
+        key = row.span, row.reason
+        counts[key] += 1
+        some = kept.setdefault(key, [])
+        some.append(row)
+        if len(some) > 2 * MOST_LISTED:
+            some.sort(key=_place)
+            del some[MOST_LISTED:]
+    first = (row for some in kept.values() for row in sorted(some, key=_place)[:MOST_LISTED])
+    return sorted(first, key=_place), counts
+
+
+def _once(rows: Iterable[Quarantined]) -> Iterator[Quarantined]:
+    seen = set()  # Their hashes alone: rows would take ten times as much memory.
+    for row in rows:
+        if (known := hash(row)) not in seen:
+            seen.add(known)
+            yield row
+
+
+def _place(row: Quarantined) -> tuple[str, str, str, str]:
+    return row.span, row.id, row.reason, row.detail
+
+
 def write_quarantine(
     folder: Path, rows: Sequence[Quarantined], spans: Sequence[Span], source: Source, summary: Ingest
 ) -> None:
     """Writes quarantine.csv, ingest.json, thumbnails.json and thumbnails/NN.jpg.
 
     In quarantine.csv, what a spreadsheet would take for a formula, or what begins with ', has a ' before it.
-    `rows` come by span and id, `spans` oldest first; `source` is what they were read by.
+    `rows` are what `listed` gives, `spans` come oldest first; `source` is what they were read by.
     """
     with (folder / "quarantine.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

@@ -83,10 +83,10 @@ def _quarantine_findings(ingest: Ingest, most: float) -> Iterator[Finding]:
 def _twin_findings(twins: Twins, noun: str, most: float) -> Iterator[Finding]:
     if twins.found and (share := len(twins.found) / twins.compared) > most:
         text = (
-            f"{len(twins.found)} of {twins.compared} eval {noun}s have a near twin in train ({share:.1%}; at"
-            f" most {most:.1%} allowed): {twins.examples}. They flatter the model: import the {noun}s into a"
-            " new data folder, which keeps together what looks alike, or give those that belong together one"
-            " session_id in labels.csv."
+            f"{len(twins.found)} of {twins.compared} eval {noun}s{twins.sample} have a near twin in train"
+            f" ({share:.1%}; at most {most:.1%} allowed): {twins.examples}. They flatter"
+            f" the model: import the {noun}s into a new data folder, which keeps together what looks alike,"
+            " or give those that belong together one session_id in labels.csv."
         )
         yield Finding("twins", text)
 

@@ -37,13 +37,18 @@ class Answers:
     groups: NDArray[np.int64]  # [n], of one number what belongs together: a session
     candidate: Floats  # probabilities, [n, classes or more]
     baseline: Floats
-    slices: Mapping[tuple[str, str], NDArray[np.bool_]]  # by kind but `class`, and slice: which examples, [n]
+    # By kind but `class`, and slice: which examples, a mask [n] or, which is smaller, their positions.
+    slices: Mapping[tuple[str, str], NDArray[np.bool_] | NDArray[np.int64]]
 
     def of(self, kind: str, name: str) -> NDArray[np.bool_]:
         """Which examples are in a slice, [n]."""
         if kind == "overall":
             return np.ones(len(self.labels), bool)
-        return self.labels == self.classes.index(name) if kind == "class" else self.slices[kind, name]
+        if kind == "class":
+            return self.labels == self.classes.index(name)
+        here = np.zeros(len(self.labels), bool)
+        here[self.slices[kind, name]] = True
+        return here
 
 
 def no_drop(answers: Answers, kind: str, name: str, metric: str, false_alarm_rate: float) -> float:

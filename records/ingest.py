@@ -7,6 +7,9 @@ import msgspec
 
 from records.json_file import JsonFile
 
+# Of one span and reason, rows that quarantine.csv lists; counts are of all.
+MOST_LISTED = 1_000
+
 
 @dataclass(frozen=True)
 class Span:
@@ -23,6 +26,11 @@ class Span:
     def quarantined(self) -> int:
         """Examples of it in quarantine."""
         return sum(self.rejected.values())
+
+    @property
+    def listed(self) -> int:
+        """Those of them that quarantine.csv lists."""
+        return sum(min(count, MOST_LISTED) for count in self.rejected.values())
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,12 @@ class Twins:
 
     compared: int = 0
     found: tuple[Twin, ...] = ()
+    there: int = 0  # eval examples, of which those compared are a sample where they are fewer
+
+    @property
+    def sample(self) -> str:
+        """Of how many those compared are a sample, in brackets; empty where all were."""
+        return f" (a sample of {self.there:,})" if self.there > self.compared else ""
 
     @property
     def examples(self) -> str:

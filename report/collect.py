@@ -170,6 +170,7 @@ def _twins(sources: Sources) -> facts.TwinAccuracy | None:
     return facts.TwinAccuracy(
         twins=len(twins.found),
         compared=twins.compared,
+        sample=twins.sample,
         examples=twins.examples,
         accuracy=sum(everyone) / len(everyone) if everyone else None,
         without=sum(without) / len(without) if without else None,

@@ -141,7 +141,8 @@ class TwinAccuracy:
 
     twins: int = 0  # of so many examples that were compared
     compared: int = 0
-    examples: str = ""  # some of them in words
+    sample: str = ""  # of how many these are a sample, in words
+    examples: str = ""  # some of those twins in words
     accuracy: float | None = None  # on those that the model was asked about; None where that came to none
     without: float | None = None  # on those of them, so many, that have none
     others: int = 0

@@ -209,6 +209,15 @@ class View:
         return [(reason, [span.rejected.get(reason, 0) for span in spans]) for reason in reasons]
 
     @property
+    def sample(self) -> str:
+        """How many eval examples there are, in brackets, where files and mistakes are of some of them."""
+        edge, evaluation = self.facts.edge, self.facts.evaluation
+        overall = evaluation.overall if evaluation else None
+        if edge is None or overall is None or edge.eval_examples >= overall.examples:
+            return ""
+        return f" (a sample of {words.count(overall.examples)})"
+
+    @property
     def floor(self) -> float:
         """Where the scale of all slices begins: the tenth under the lowest end of any."""
         assert self.facts.evaluation is not None

@@ -33,8 +33,10 @@ def _quarantine(data: Data, listed: str) -> Iterator[str]:
         if span.rejected:
             reasons = ", ".join(f"{count} {reason}" for reason, count in span.rejected.items())
             yield f"  {span.name}: {span.quarantined} of {span.rows} quarantined: {reasons}"
-    if any(span.rejected for span in data.spans):
-        yield f"  each with its reason: {listed}"
+    there, some = (sum(span.quarantined for span in data.spans), sum(span.listed for span in data.spans))
+    if there:
+        which = "each" if some == there else f"{some:,} of {there:,}, the first of each span and reason,"
+        yield f"  {which} with its reason: {listed}"
 
 
 def _slices(evaluation: Evaluation) -> Iterator[str]:

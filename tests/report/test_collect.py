@@ -2,12 +2,13 @@ from dataclasses import replace
 
 import pytest
 
-from records.edge import PREDICTIONS, Prediction
-from records.ingest import INGEST, TWINS, Ingest, Twin, Twins
+from records.edge import PREDICTIONS, EdgeFiles, Prediction
+from records.ingest import INGEST, TWINS, Ingest, Span, Twin, Twins
 from records.json_file import decode, encode
 from records.training import SEARCH, Search, Trial
+from report import words
 from report.collect import collect
-from report.facts import About, Facts
+from report.facts import About, Evaluation, Facts, Slice
 from report.page import render_run
 from report.sources import Sources
 
@@ -31,6 +32,21 @@ def test_accuracy_is_told_with_and_without_what_has_a_near_twin_in_train(sources
     page = render_run(facts, {}, None)
     assert "<b>70.0\u00a0%</b> on all eval photos, and <b>50.0\u00a0%</b> on the 6 without one" in page
     assert "span-00001/0.jpg (like span-00001/&lt;0&gt;.jpg)" in page
+
+
+def test_what_is_of_a_sample_says_so(sources):
+    TWINS.write(sources.quarantine, replace(TWINS.read(sources.quarantine), there=48_211))
+    span = Span("span-00001", 1, rows=60_000, rejected={"corrupt": 48_211, "oversized": 2})
+    INGEST.write(sources.quarantine, Ingest(classes={"ok": 5, "bad": 5}, spans=(span,)))
+    overall = Slice("overall", "all", 48_211, 0.9)
+    facts = replace(
+        collect(sources, About("1", "shelf")), edge=EdgeFiles(None, 10), evaluation=Evaluation((overall,))
+    )
+    page = " ".join(render_run(facts, {}, None).split())
+    thousands = words.count(48_211)
+    assert f"4 of 10 eval photos (a sample of {48_211:,}) have a near twin in train" in page
+    assert f"Measured on 10 eval photos (a sample of {thousands})" in page
+    assert f"quarantine.csv lists {words.count(1_002)} of {words.count(48_213)}" in page
 
 
 def test_the_settings_of_a_run_that_searched_are_those_that_it_trained_with(sources, tmp_path):
