@@ -3,10 +3,11 @@
 Rows are read and examples made in Beam, as `example_shards.py` has it.
 """
 
+import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ def SpanExampleGen(
 ) -> None:
     """Reads the newest spans, checks each row, splits by group and writes Examples and quarantine.
 
-    `examples` has the custom properties `first_span`, `last_span` and `window`. The parameter `window` is the
+    `examples` has the custom properties `first_span`, `last_span`, `window` and, by span, `contents`, which
+    tells its examples as StatisticsGen counts them. The parameter `window` is the
     digest of its content, which keys the cache and is checked after reading; empty where the engine runs each
     step afresh. `code` has the libraries too. What is made of each span is kept in the folder `workspace` for
     the next run, see `kept_spans.py`; empty where runs share none.
@@ -111,6 +113,9 @@ def SpanExampleGen(
     counts: Counter[Any] = Counter()
     for counted in read_all(scratch, example_shards.COUNTS, list[tuple[str, str, str, int]]):
         counts.update({tuple(key): count for *key, count in counted})
+    contents_of_splits = _contents(
+        read_all(scratch, example_shards.CONTENTS, list[tuple[str, str, str]]), spans
+    )
     twins = find_twins(lambda: read_all(scratch, example_shards.LOOKS, list[Look]))
     for split in SPLITS:
         if not any(key[0] == split for key in counts):
@@ -151,6 +156,7 @@ def SpanExampleGen(
     for name, value in (("first_span", spans[0].number), ("last_span", spans[-1].number)):
         examples.set_int_custom_property(name, value)
     examples.set_string_custom_property("window", found)
+    examples.set_string_custom_property("contents", json.dumps(contents_of_splits, sort_keys=True))
     if quarantined:
         total = sum(item.rows for item in read.values())
         log.warning("%d of %d %s were quarantined.", rejected.total(), total, about.nouns)
@@ -176,6 +182,15 @@ def _run(beam_pipeline: beam.Pipeline, plan: Plan, spans: Sequence[Span], fresh:
             | "ListShards" >> beam.Create(range(plan.shards), reshuffle=False)
             | "MergeShards" >> beam.ParDo(MergeShard(plan), parts=beam.pvalue.AsIter(parts))
         )
+
+
+def _contents(shards: Iterable[Sequence[tuple[str, str, str]]], spans: Sequence[Span]) -> dict[str, str]:
+    """Of each span, `span_42`, what tells its examples by split, but whether it is the newest."""
+    found = {span.name: Counter[str]() for span in spans}
+    for shard in shards:
+        for name, split, content in shard:
+            found[name][split] += int(content, 16)
+    return {f"span_{span.number}": json.dumps(found[span.name], sort_keys=True) for span in spans}
 
 
 def _nothing_left(

@@ -8,6 +8,7 @@ What is made of a span has a folder in the scratch, `span-00042/`, and follows f
 it is the newest, which of its examples are copies, and which go to eval, is decided where shards are merged.
 """
 
+import hashlib
 import struct
 import uuid
 from collections import Counter
@@ -33,6 +34,7 @@ from records.workload import Workload
 LISTED, READ, _MADE = "*/listed.json", "*/read.json", "made-*"
 QUARANTINED, UNMADE = "**/quarantined-*.jsonl", "*/unmade-*.jsonl"
 REFUSED, COUNTS, LOOKS = "refused-*.json", "counts-*.json", "looks-*.json"
+CONTENTS = "contents-*.json"
 # The length of what follows, and what tells its shard.
 _HEAD = struct.Struct("<II")
 
@@ -185,6 +187,7 @@ class MergeShard(_Worker):
             for line in rejected:
                 quarantined.write(line)
         counts: Counter[tuple[str, str, str]] = Counter()
+        contents: Counter[tuple[str, str]] = Counter()
         looks = []
         for split in SPLITS:
             target = Path(plan.folders[split], f"data_tfrecord-{shard:05d}-of-{plan.shards:05d}.gz")
@@ -194,11 +197,19 @@ class MergeShard(_Worker):
                     if of_all.in_eval(part.group, plan.eval_fraction) == (split == "eval"):
                         writer.write(part.example + newest[part.span == plan.newest])
                         counts[split, part.label, part.span] += 1
+                        contents[part.span, split] += content_of(part.example)
                         if part.look:
                             looks.append(Look(part.place, part.label, split, part.look))
             scratch.rename(target)
         _write(plan.scratch, LOOKS.replace("*", f"{shard:05d}"), looks)
         _write(plan.scratch, COUNTS.replace("*", str(shard)), [(*key, n) for key, n in counts.items()])
+        found = [(*key, f"{total:x}") for key, total in contents.items()]
+        _write(plan.scratch, CONTENTS.replace("*", str(shard)), found)
+
+
+def content_of(example: bytes) -> int:
+    """A number whose sum tells examples, in whatever order and however many files they are."""
+    return int.from_bytes(hashlib.sha256(example).digest()[:16], "big")
 
 
 def list_span(folder: Path, rows: int) -> None:

@@ -1,7 +1,8 @@
 """What ingest made of each span, kept for the next run, which reads seven of eight weeks again.
 
-WORKSPACE/spans/<workload>/span-00042-<key>/    the folder of the span as `example_shards.py` left it
-    kept.json                                   the CRC-32 of each file in it
+WORKSPACE/spans/<workload>/examples/span-00042-<key>/    the folder of the span as `example_shards.py` left it
+    kept.json                                            the CRC-32 of each file in it
+WORKSPACE/spans/<workload>/statistics/span_42-<key>/     what StatisticsGen counted of its examples
 
 The key has all that it follows from: name and content of the span, the workload, the settings that sources
 read, code and libraries. A run leaves the spans of its window and no others.
@@ -30,6 +31,11 @@ _CHUNK = 2**20
 log = logging.getLogger("edgeline.ingest")
 
 
+def kept_folder(workspace: Path, workload: Workload) -> Path:
+    """Where the steps of a workload keep what they made of spans."""
+    return workspace / "spans" / workload.name
+
+
 @dataclass(frozen=True)
 class KeptSpans:
     """The spans of one workload in a workspace; nothing that goes wrong with them stops a run."""
@@ -42,7 +48,7 @@ class KeptSpans:
         """Those of a workspace that were made of this workload, by this code, with these settings."""
         read = settings.model_dump(mode="json", exclude=_OF_THE_WINDOW)
         about = json.dumps([workload.to_json(), read, code], sort_keys=True)
-        return KeptSpans(workspace / "spans" / workload.name, about)
+        return KeptSpans(kept_folder(workspace, workload) / "examples", about)
 
     def take(self, name: str, content: str, target: Path) -> bool:
         """Links what was made of a span of this content to `target`, a new folder; whether it was there."""

@@ -26,11 +26,12 @@ TunerExecutor = _late("TunerExecutor", "components.tuner_executor.Executor")
 TrainerExecutor = _late("TrainerExecutor", "tfx.components.trainer.executor.GenericExecutor")
 EvaluatorExecutor = _late("EvaluatorExecutor", "components.evaluator_executor.EvaluatorExecutor", LateBeam)
 
-# `features` is what `gates.drift.features_to_count` gives, as JSON.
+# `features` is what `gates.drift.features_to_count` gives, as JSON; `kept` the folder in which what was
+# counted of each span stays for the next run, empty where runs share none.
 StatisticsGen = declare(
     "StatisticsGen",
     StatisticsGenExecutor,
-    parameters={"features": str, "code": str},
+    parameters={"features": str, "kept": str, "code": str},
     inputs={"examples": kinds.Examples},
     outputs={"statistics": kinds.ExampleStatistics},
 )

@@ -15,6 +15,7 @@ from components.edge_converter import EdgeConverter
 from components.edge_validator import EdgeValidator
 from components.example_gen import SpanExampleGen
 from components.import_schema_gen import ImportSchemaGen
+from components.kept_spans import kept_folder
 from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
@@ -105,6 +106,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     statistics = StatisticsGen(
         examples=ingest.outputs["examples"],
         features=json.dumps(features_to_count(read_schema(workload), workload.unmeasured)),
+        kept=str(kept_folder(Path(paths.workspace), workload) / "statistics") if paths.workspace else "",
         code=observed.code_of("StatisticsGen"),
     )
     inferred = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=1)

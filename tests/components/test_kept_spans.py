@@ -83,7 +83,7 @@ def test_of_the_next_window_only_the_new_span_is_opened_and_each_byte_is_as_with
     assert {"truncated", "unlabelled", "duplicate", "conflicting-label"} == {
         item["reason"] for item in kept.quarantined()
     }
-    assert {p.name[:10] for p in (workspace / "spans/shelf").iterdir()} == set(read_names(kept))
+    assert {p.name[:10] for p in (workspace / "spans/shelf/examples").iterdir()} == set(read_names(kept))
 
 
 def read_names(ingested):
@@ -127,7 +127,7 @@ def test_what_only_chooses_and_splits_reads_nothing_again_and_all_else_everythin
 def test_what_is_damaged_is_read_again_and_told(data, tmp_path, opened, caplog):
     workspace = tmp_path / "workspace"
     before = files(ingest(data, tmp_path / "1", workspace=workspace))
-    damaged = next((workspace / "spans/shelf").glob("span-00002-*/made-*"))
+    damaged = next((workspace / "spans/shelf/examples").glob("span-00002-*/made-*"))
     os.truncate(damaged, damaged.stat().st_size - 1)
     opened.clear()
     assert files(ingest(data, tmp_path / "2", workspace=workspace)) == before
