@@ -7,6 +7,7 @@ where its own tools take them: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_A
 import errno
 import io
 import os
+import random
 import re
 import shutil
 import stat
@@ -18,9 +19,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Union
 
 from errors import UsageError
-from store_errors import explained, if_there
+from store_errors import explained, if_there, may_pass
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from upath import UPath
 
 Location = Union[Path, "UPath"]
@@ -28,11 +31,16 @@ Location = Union[Path, "UPath"]
 # Where the launcher of Kubeflow Pipelines puts its copies of a store's objects in a step's pod, below /.
 LAUNCHER_FOLDERS: Mapping[str, str] = {"minio://": "minio", "s3://": "s3", "gs://": "gcs"}
 
+# Of one worker, how many objects are fetched at once, and how many bytes of them wait to be used.
+MOST_FETCHES, MOST_FETCHED_BYTES = 32, 128 * 2**20
+# How long a fetch waits, a random part of it, after each time that botocore has given up.
+_PATIENCE_S = (2, 4, 8)
 # An endpoint that nobody answers at is told within half a minute, three attempts included.
 _S3_OPTIONS = {
     "connect_timeout": 5,
     "read_timeout": 8,
     "retries": {"total_max_attempts": 3, "mode": "standard"},
+    "max_pool_connections": MOST_FETCHES,
     # Many stores that speak S3 know no other checksums than S3 itself asks for.
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
@@ -148,6 +156,34 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
         # Of several requests at once s3fs would ask for the size first, each time.
         content: bytes = store.cat_file(path.path, end=size or None, max_concurrency=1)
         return content
+
+
+def fetch(path: "UPath", size: int) -> "Future[bytes]":
+    """Begins to read an object that was listed with `size` bytes, at least 1; no more of it is read.
+
+    What passes (a store that asks for fewer requests, a connection that breaks) is tried again. Its result is
+    for within `explained`.
+    """
+    import asyncio
+
+    store = filesystem(path)
+    return asyncio.run_coroutine_threadsafe(_fetched(store, path.path, size), store.loop)
+
+
+async def _fetched(store: Any, path: str, size: int) -> bytes:
+    import asyncio
+
+    waits = iter(_PATIENCE_S)
+    while True:
+        try:
+            # Of several requests at once s3fs would ask for the size first.
+            content: bytes = await store._cat_file(path, end=size, max_concurrency=1)
+            return content
+        except Exception as error:
+            wait = next(waits, None)
+            if wait is None or not may_pass(error):
+                raise
+        await asyncio.sleep(random.uniform(wait / 2, wait))
 
 
 def open_read(path: Location) -> Any:

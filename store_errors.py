@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 _OF_THIS_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE)
 _NO_BUCKET = "NoSuchBucket"
 _MISNAMED = {"ParamValidationError", "InvalidBucketName"}
+_BUSY = {"SlowDown", "ServiceUnavailable", "TooManyRequests", "RequestLimitExceeded", "503", "429"}
+# What a store, or what is between, may do otherwise in a moment; the first three are of Python and botocore.
+_PASSING = {
+    *("ConnectionError", "HTTPClientError", "TimeoutError", "IncompleteReadError", "ClientPayloadError"),
+    *("InternalError", "RequestTimeout", "500", "502", "504"),
+    *_BUSY,
+}
 _LOOK_AT_ADDRESS = "Check AWS_ENDPOINT_URL and the network, and run the same command again."
 # By what a store's library raises, or the store answers: what was found, why, and what to do.
 _MEANINGS = (
@@ -29,6 +36,12 @@ _MEANINGS = (
         "The keys are missing, wrong or run out, or they may not do that there.",
         "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_ENDPOINT_URL for another store than"
         " AWS's own) of a user who may read and write there, and run the same command again.",
+    ),
+    (
+        _BUSY,
+        " asks for fewer requests",
+        "It went on to after each was tried several times, with waits between them.",
+        "Run the same command again when less is asked of it.",
     ),
     (
         {"ConnectTimeoutError", "ReadTimeoutError", "FSTimeoutError", "TimeoutError", "RequestTimeout"},
@@ -55,6 +68,11 @@ def is_absent(error: OSError) -> bool:
     """Whether `error` says that there is no such object, in a bucket that is there."""
     absent = isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno == errno.ENAMETOOLONG
     return absent and _NO_BUCKET not in signs_of(error)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether what a store's library raises is worth trying again in a moment."""
+    return bool(_PASSING & signs_of(error))
 
 
 @contextmanager

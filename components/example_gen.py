@@ -86,20 +86,28 @@ def SpanExampleGen(
     for needed in (scratch, *map(Path, folders.values())):
         needed.mkdir(parents=True, exist_ok=True)
     kept = KeptSpans.of(Path(workspace), about, limits, code) if workspace else None
-    contents = contents_of(spans, Path(workspace, "window.json")) if kept else {}
+    stored = not isinstance(place, Path)
+    contents = contents_of(spans, Path(workspace, "window.json")) if kept or stored else {}
     fresh = [s for s in spans if kept is None or not kept.take(s.name, contents[s.name], scratch / s.name)]
     log.info("%d of %d spans are read; the others were by an earlier run.", len(fresh), len(spans))
     for span in fresh:
         example_shards.list_span(scratch / span.name, module.count(span))
+        if kept is not None:
+            kept.take_parts(span.name, contents[span.name], scratch / span.name)
     rows = sum(read_all(scratch, example_shards.LISTED, int))
+    source = module.open_source(about, limits)
+    # What takes no time is not worth it; what links lead to may change.
+    partly = [span for span in fresh if kept and source.spread and not has_links(span)]
     plan = Plan(
-        source=module.open_source(about, limits),
+        source=source,
         workload=about,
         scratch=scratch,
         folders=folders,
         shards=min(max(1, -(-rows // _EXAMPLES_PER_SHARD)), _MOST_SHARDS),
         newest=spans[-1].name,
         eval_fraction=limits.eval_fraction,
+        kept=kept,
+        contents={span.name: contents[span.name] for span in partly},
     )
     _run(beam_pipeline, plan, spans, fresh)
 
@@ -123,7 +131,8 @@ def SpanExampleGen(
             raise _nothing_left(where, rejected, spans, about)
     read_now = contents_of(fresh)
     found = digest_of({**contents, **read_now})
-    if window not in ("", found):
+    # A listing of a store costs little, and is made before and after.
+    if window not in ("", found) or (stored and any(contents[name] != read_now[name] for name in read_now)):
         raise DataRefused(
             f"The files of {spans[0].name} to {spans[-1].name} changed while they were read.",
             "The model would be filed under data that it was not trained on.",

@@ -11,7 +11,7 @@ it is the newest, which of its examples are copies, and which go to eval, is dec
 import hashlib
 import struct
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
@@ -21,18 +21,24 @@ from typing import Any, BinaryIO
 import apache_beam as beam
 import msgspec
 
+from components.kept_spans import KeptSpans
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
 from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
 from data.spans.split import Ends, add_side
 from errors import DataRefused
-from locations import whole
+from locations import MOST_FETCHED_BYTES, MOST_FETCHES, whole
 from records.ingest import Quarantined
 from records.workload import Workload
 
 # In the folder of a span; copies are quarantined beside the folders.
 LISTED, READ, _MADE = "*/listed.json", "*/read.json", "made-*"
 QUARANTINED, UNMADE = "**/quarantined-*.jsonl", "*/unmade-*.jsonl"
+_KEPT = "kept-"  # before the name of what an earlier run made, which was killed
+# A photo that was so may be otherwise next time: such a row is not kept as done.
+_PASSING, _PASSED = ("unreadable", "missing"), "passing-"
+# Rows of which a worker keeps at once what it has made; an engine may end a bundle earlier.
+_ROWS = 2_000
 REFUSED, COUNTS, LOOKS = "refused-*.json", "counts-*.json", "looks-*.json"
 CONTENTS = "contents-*.json"
 # The length of what follows, and what tells its shard.
@@ -50,6 +56,8 @@ class Plan:
     shards: int  # how many files a split gets
     newest: str  # name of the newest span
     eval_fraction: float  # share of the groups that goes to `eval`
+    kept: KeptSpans | None  # where what is made is kept for a run after one that is killed
+    contents: Mapping[str, str]  # of the spans that are kept so, see `contents_of`
 
 
 class _Part(msgspec.Struct, array_like=True, frozen=True):
@@ -97,6 +105,7 @@ class ReadRows(_Worker):
         """Yields (span, row) of those that may become examples."""
         plan, rows, ends, sides = self._plan, 0, Ends(), dict[str, str]()
         folder = plan.scratch / span.name
+        done = _done(folder)
         with _quarantine(folder, "rows") as quarantined:
             try:
                 for item in plan.source.rows(span):
@@ -108,7 +117,8 @@ class ReadRows(_Worker):
                             add_side(sides, item.group, item.split)
                         else:
                             ends = ends.with_group(item.group)
-                        yield span, item
+                        if item.id not in done:
+                            yield span, item
             except DataRefused as error:
                 # Beam would raise something else that begins with its words.
                 refusal = (error.found, error.why, error.do, error.spans)
@@ -117,28 +127,64 @@ class ReadRows(_Worker):
 
 
 class MakeExamples(_Worker):
-    """Makes the example of each row, and puts it into a file of its span."""
+    """Makes the example of each row, and puts it into a file of its span.
+
+    What comes from a store is fetched ahead, as much as `locations.py` allows; the order is that of the rows.
+    """
 
     def start_bundle(self) -> None:
-        """Begins the files of a bundle."""
-        self._bundle, self._files = uuid.uuid4().hex, ExitStack()
-        self._of_span: dict[str, tuple[BinaryIO, BinaryIO]] = {}
+        """Begins a bundle."""
+        self._waiting, self._fetched_bytes = deque[tuple[Span, Row]](), 0
+        self._begin_files()
+
+    def _begin_files(self) -> None:
+        self._bundle, self._files, self._rows = uuid.uuid4().hex, ExitStack(), 0
+        self._of_span: dict[str, tuple[BinaryIO, BinaryIO, BinaryIO]] = {}
+
+    def _end_files(self) -> None:
+        self._files.close()
+        plan = self._plan
+        if plan.kept is None:
+            return
+        for span in self._of_span.keys() & plan.contents.keys():
+            files = (plan.scratch / span).glob(f"*-{self._bundle}*")
+            done = [path for path in files if _PASSED not in path.name]
+            named = {path.name.replace(self._bundle, _KEPT + self._bundle): path for path in done}
+            plan.kept.keep_part(span, plan.contents[span], named)
 
     def process(self, read: tuple[Span, Row]) -> None:
-        """Writes one example; yields nothing."""
-        span, row = read
+        """Writes examples; yields nothing."""
+        size = read[1].size
+        while self._waiting and (
+            len(self._waiting) >= MOST_FETCHES or self._fetched_bytes + size > MOST_FETCHED_BYTES
+        ):
+            self._make_next()
+        if size:
+            self._plan.source.fetch(*read)
+        self._waiting.append(read)
+        self._fetched_bytes += size
+
+    def _make_next(self) -> None:
+        span, row = self._waiting.popleft()
+        self._fetched_bytes -= row.size
+        if self._rows >= _ROWS and self._plan.contents:
+            self._end_files()
+            self._begin_files()
+        self._rows += 1
         plan = self._plan
         if span.name not in self._of_span:
             folder = plan.scratch / span.name
             self._of_span[span.name] = (
                 self._files.enter_context(whole(folder / _MADE.replace("*", self._bundle))),
                 self._files.enter_context(whole(folder / UNMADE[2:].replace("*", self._bundle))),
+                self._files.enter_context(whole(folder / UNMADE[2:].replace("*", _PASSED + self._bundle))),
             )
-        examples, quarantined = self._of_span[span.name]
+        examples, quarantined, passing = self._of_span[span.name]
         try:
             made = plan.source.example(span, row)
         except RowRejected as error:
-            quarantined.write(_line(span.name, row.id, error.reason, error.detail))
+            file = passing if error.reason in _PASSING else quarantined
+            file.write(_line(span.name, row.id, error.reason, error.detail))
             return
         place = f"{span.name}/{row.id}"
         example = _example(span, place, row, made, plan.workload)
@@ -149,7 +195,9 @@ class MakeExamples(_Worker):
 
     def finish_bundle(self) -> None:
         """Ends them."""
-        self._files.close()
+        while self._waiting:
+            self._make_next()
+        self._end_files()
 
     def teardown(self) -> None:
         """Ends what the source began."""
@@ -224,6 +272,14 @@ def read_all(scratch: Path, pattern: str, kind: Any) -> Iterator[Any]:
     for path in sorted(scratch.glob(pattern)):
         with path.open("rb") as file:
             yield from map(decoder.decode, file)
+
+
+def _done(folder: Path) -> set[str]:
+    """The rows of a span that an earlier run has done."""
+    decoder = msgspec.msgpack.Decoder(_Part)
+    made = (_read(path) for path in folder.glob(_MADE.replace("*", f"{_KEPT}*")))
+    done = {decoder.decode(content).id for contents in made for _, content in contents}
+    return done | {item.id for item in read_all(folder, f"unmade-{_KEPT}*", Quarantined)}
 
 
 def _read_parts(scratch: Path, shard: int) -> Iterator[_Part]:

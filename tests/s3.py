@@ -1,8 +1,14 @@
-"""What tests do to the environment of a client of S3."""
+"""What tests do to the environment of a client of S3, and to what is between it and the server."""
 
+import asyncio
 import os
+import threading
+from collections.abc import Callable
 
+import aiohttp
 import pytest
+from aiohttp import web
+from yarl import URL
 
 
 def point_to(address: str, patch: pytest.MonkeyPatch) -> None:
@@ -19,3 +25,80 @@ def point_to(address: str, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     # Instances are kept by their arguments, and the environment is none of them.
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+class Proxy:
+    """Stands before a server of S3, in a thread of this process, and lets each GET of an object go wrong.
+
+    Args:
+        server: The server's address.
+        fault: Told the object's key and how many GETs of it there were before; gives `busy` (503 SlowDown),
+            `reset` (no answer), `cut` (half of one), `hang`, or None.
+    """
+
+    def __init__(
+        self, server: str, fault: Callable[[str, int], str | None] = lambda key, times: None
+    ) -> None:
+        self._server, self._fault = server, fault
+        self.asked: list[tuple[str, str]] = []  # method and path of each request, listings as LIST
+        self.most = 0  # GETs of objects at the same time
+        self._now = 0
+        self._loop = asyncio.new_event_loop()
+
+    def __enter__(self) -> "Proxy":
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self.address = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    async def _start(self) -> str:
+        self._client = aiohttp.ClientSession(auto_decompress=False)
+        self._runner = web.ServerRunner(web.Server(self._answer), shutdown_timeout=0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        return "http://127.0.0.1:{}".format(*self._runner.addresses[0][1:])
+
+    async def _stop(self) -> None:
+        await self._runner.cleanup()
+        await self._client.close()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        listing = "list-type" in request.query
+        of_object = request.method == "GET" and not listing
+        fault = None
+        if of_object:
+            fault = self._fault(request.path, self.asked.count(("GET", request.path)))
+        self.asked.append(("LIST" if listing else request.method, request.path))
+        self._now += of_object
+        self.most = max(self.most, self._now)
+        try:
+            return await self._forward(request, fault)
+        finally:
+            self._now -= of_object
+
+    async def _forward(self, request: web.BaseRequest, fault: str | None) -> web.StreamResponse:
+        if fault == "busy":
+            text = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+            return web.Response(status=503, text=text, content_type="application/xml")
+        if fault == "hang":
+            await asyncio.sleep(60)
+        if fault != "reset":
+            url = URL(self._server + request.raw_path, encoded=True)
+            async with self._client.request(
+                request.method, url, headers=request.headers, data=await request.read()
+            ) as answer:
+                content = await answer.read()
+                whole = web.StreamResponse(status=answer.status, headers=answer.headers)
+            if not fault:
+                await whole.prepare(request)
+                await whole.write(content)
+                return whole
+            await whole.prepare(request)
+            await whole.write(content[: len(content) // 2])
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()

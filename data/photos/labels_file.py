@@ -7,7 +7,8 @@ DIR/span-00042/photos/...      what the photo column names, POSIX, relative to p
 import csv
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +17,8 @@ from data.spans.rejection import RowRejected
 from data.spans.rows import check_once, read_header, read_rows
 from data.spans.source import Rejected
 from errors import DataRefused, EdgelineError
-from locations import Location, names_in, read_bytes
+from locations import Location, fetch, files_below, names_in, read_bytes
+from store_errors import explained, is_absent
 
 # Of a photo's file: a larger one is refused before it is read on.
 MOST_BYTES = 64 * 2**20
@@ -74,11 +76,38 @@ class PhotoSpan(Span):
             EdgelineError: The object store cannot be read at all.
         """
         path = self.resolve(photo)
-        try:
+        with self._rejecting(photo, most):
             return read_bytes(path, most)
-        except FileNotFoundError:
-            raise self._missing(photo) from None
+
+    def sizes(self) -> Mapping[str, int]:
+        """The bytes of the photos in an object store by their names, from its listing; of a disk, nothing."""
+        if isinstance(self.path, Path):
+            return {}
+        return {name: entry.size for name, entry in files_below(self.path / "photos").items()}
+
+    def fetch(self, photo: str, size: int) -> Callable[[], bytes]:
+        """Begins to fetch a photo of `size` bytes from an object store; what is returned waits for it.
+
+        Raises:
+            RowRejected: Also by what is returned, which raises as `read` does.
+        """
+        path = self.resolve(photo)
+        assert not isinstance(path, Path)
+        fetched = fetch(path, size)
+
+        def content() -> bytes:
+            with self._rejecting(photo, size), explained(path):
+                return fetched.result()
+
+        return content
+
+    @contextmanager
+    def _rejecting(self, photo: str, most: int) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
+            if is_absent(error):
+                raise self._missing(photo) from None
             if error.errno == errno.EFBIG:
                 raise RowRejected("oversized", f"The file has more than {most} bytes.") from None
             raise RowRejected("unreadable", f"It cannot be opened ({error.strerror}).") from None

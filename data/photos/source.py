@@ -1,14 +1,17 @@
 """Labelled photos as a source: rows of labels.csv, and the clean photo that each names."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property, partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from data.photos.decoder_process import DecoderProcess
-from data.photos.labels_file import LabelRow, PhotoSpan, read_labels
+from data.photos.labels_file import MOST_BYTES, LabelRow, PhotoSpan, read_labels
 from data.photos.screening import screen_rows
 from data.settings import DataSettings
 from data.spans.layout import Span
+from data.spans.rejection import RowRejected
 from data.spans.source import Example, Rejected, Row
 from records.workload import Workload
 
@@ -48,16 +51,28 @@ class PhotoSource:
 
     def __init__(self, labels: tuple[str, ...], settings: DataSettings) -> None:
         self._labels, self._settings = labels, settings
+        self._fetched: dict[tuple[str, str], Callable[[], bytes]] = {}
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """The rows of the labels file that may be opened, after those that may not."""
         kept, rejected = screen_rows(read_labels(span), self._labels)
         yield from (Rejected(row.photo, reason, detail) for row, reason, detail in rejected)
-        yield from (Row(row.photo, row.label, row.session_id, row, row.split) for row in kept)
+        stored, sizes = not isinstance(span.path, Path), PhotoSpan.of(span).sizes()
+        for row in kept:
+            # One byte of what is not listed is asked for too: it may be there by now.
+            size = sizes.get(PurePosixPath(row.photo).as_posix(), 1) if stored else 0
+            size = size if size <= MOST_BYTES else 0
+            yield Row(row.photo, row.label, row.session_id, row, row.split, size)
+
+    def fetch(self, span: Span, row: Row) -> None:
+        """Begins to fetch the photo."""
+        with suppress(RowRejected):  # `example` will say why
+            self._fetched[span.name, row.id] = PhotoSpan.of(span).fetch(row.id, row.size)
 
     def example(self, span: Span, row: Row) -> Example:
         """The photo as a clean JPEG, with what is known of it."""
-        photo = self._checked(PhotoSpan.of(span).read(row.id))
+        fetched = self._fetched.pop((span.name, row.id), None)
+        photo = self._checked(fetched() if fetched else PhotoSpan.of(span).read(row.id))
         labelled: LabelRow = row.content
         features = {
             "lane_id": labelled.lane_id,
@@ -86,7 +101,8 @@ class PhotoSource:
         return small
 
     def close(self) -> None:
-        """Ends the processes that decode."""
+        """Ends the processes that decode, and gives up what is being fetched."""
+        self._fetched.clear()
         for name in ("_checked", "_thumbnails"):
             if name in vars(self):
                 vars(self).pop(name).close()

@@ -30,6 +30,7 @@ class Row:
     group: str  # examples of one group are never in two splits
     content: Any = None  # what `Source.example` needs of it; it may be pickled
     split: str = ""  # `train` or `eval` where the data says it for the whole group; empty: the hash decides
+    size: int = 0  # bytes that are to come from a store by `Source.fetch`; 0: nothing is fetched ahead
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ class Source(Protocol):
         Raises:
             DataRefused: The span cannot be read at all.
         """
+
+    def fetch(self, span: Span, row: Row) -> None:
+        """Begins to fetch what `example` will need of a row that has a `size`; `close` gives it up."""
+        return None
 
     def example(self, span: Span, row: Row) -> Example:
         """What becomes of a row.

@@ -101,7 +101,7 @@ def _features(serialized: bytes) -> dict[str, Any]:
 
 
 def ingest(
-    data: Path,
+    data: Path | str,
     folder: Path,
     beam_flags: tuple[str, ...] = IN_MEMORY,
     seen: str = "",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from components import example_shards
 from components.kept_spans import KeptSpans
 from data.photos.labels_file import PhotoSpan, write_span
 from data.photos.source import PhotoSource
@@ -282,3 +283,26 @@ def test_models_of_one_workspace_keep_their_own(tmp_path):
     kept[0].update({"span-00002": "content"}, [])
     assert not kept[0].take("span-00001", "content", tmp_path / "gone")
     assert kept[1].take("span-00001", "content", tmp_path / "there")
+
+
+def test_what_a_run_that_was_killed_has_made_is_not_read_again(data, tmp_path, monkeypatch):
+    workspace, example, opened = tmp_path / "workspace", PhotoSource.example, []
+    monkeypatch.setattr(example_shards, "_ROWS", 4)
+
+    def killed(source, span, row):
+        opened.append((span.name, row.id))
+        if len(opened) == 18:
+            raise RuntimeError("killed")
+        return example(source, span, row)
+
+    monkeypatch.setattr(PhotoSource, "example", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        ingest(data, tmp_path / "1", workspace=workspace)
+    before, opened[:] = set(opened[:16]), ["of the first run"] * 18
+    damaged = max((workspace / "spans/shelf/examples").glob(".span-*/*/made-*"), key=os.path.getsize)
+    os.truncate(damaged, damaged.stat().st_size - 1)
+    resumed = ingest(data, tmp_path / "2", workspace=workspace)
+    now = set(opened[18:])
+    assert len(before | now) == 3 * 11 and 1 <= len(before & now) <= 4 and len(opened) == 18 + len(now)
+    assert files(resumed) == files(ingest(data, tmp_path / "3"))
+    assert not list((workspace / "spans/shelf/examples").glob(".*"))

@@ -52,14 +52,14 @@ def test_a_bucket_that_vanishes_while_photos_are_read_stops_ingest_and_says_so(
     from data.photos import labels_file as module
 
     upload(data, f"{bucket}/data")
-    client, read = filesystem(locate(bucket)), module.read_bytes
+    client, fetch = filesystem(locate(bucket)), module.fetch
 
-    def remove_and_read(path, most=None):
-        if path.name.endswith(".jpg") and client.exists(bucket):
+    def remove_and_fetch(path, size):
+        if client.exists(bucket):
             client.rm(bucket, recursive=True)
-        return read(path, most)
+        return fetch(path, size)
 
-    monkeypatch.setattr(module, "read_bytes", remove_and_read)
+    monkeypatch.setattr(module, "fetch", remove_and_fetch)
     with pytest.raises(EdgelineError, match=r"there is no bucket .* AWS_ENDPOINT_URL"):
         ingest(f"{bucket}/data", tmp_path)
 

@@ -1,0 +1,88 @@
+"""Ingest from S3 beside ingest from a local disk of the same photos, where a round trip takes a while.
+
+    python -m benchmarks.bench_bucket [--photos N] [--delay MILLISECONDS]
+
+Both sides are ExampleGen's executor in this process, behind one of a few photos that imports what both need;
+memory is this process's peak on that side. The store is `folder_as_s3.py` in another process, which takes its
+share of this machine's cores: its CPU time is told.
+"""
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.folder_as_s3 import BUCKET
+from data.photos.labels_file import LabelRow, write_span
+from tests.components.steps import ingest
+
+_LABELS, _A_SESSION = ("ok", "misplaced", "damaged"), 10
+
+
+def _photos(count: int) -> Iterator[tuple[LabelRow, bytes]]:
+    """Small photos, each of other colours."""
+    colours = np.random.default_rng(20)
+    for number in range(count):
+        coarse = Image.fromarray(colours.integers(0, 255, (12, 16, 3), dtype=np.uint8))
+        file = io.BytesIO()
+        coarse.resize((320, 240), Image.Resampling.BILINEAR).save(file, "JPEG")
+        session = f"s{number // _A_SESSION}"
+        row = LabelRow(f"{number:06}.jpg", _LABELS[number % 3], "lane-01", session, "2026-10-05T09:12:33Z")
+        yield row, file.getvalue()
+
+
+def _measured(data: str | Path, folder: Path) -> tuple[float, float, float]:
+    """Seconds of an ingest, CPU seconds with its processes, and the peak of this one's memory in MB."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here on, see proc(5)
+    began, used = time.monotonic(), sum(os.times()[:4])
+    made = ingest(data, folder)
+    seconds, used = time.monotonic() - began, sum(os.times()[:4]) - used
+    assert not made.quarantined(), "each photo is of other colours"
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return seconds, used, int(status["VmHWM"].split()[0]) / 1000
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--photos", type=int, default=2_000, help="photos (2,000)")
+    parser.add_argument("--delay", type=float, default=30, help="of each answer, in milliseconds (30)")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        data, few = Path(folder, "data"), Path(folder, "few")
+        write_span(data, _photos(given.photos))
+        write_span(few, _photos(100))
+        server = [sys.executable, "-m", "benchmarks.folder_as_s3", str(data), str(given.delay)]
+        with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            address = process.stdout.readline().strip()
+            os.environ["AWS_ENDPOINT_URL"] = address
+            os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "any"
+            _measured(few, Path(folder, "warm"))
+            print(f"{given.photos:,} photos, each answer after {given.delay:g} ms")
+            print(f"{'':6} {'seconds':>8} {'a second':>9} {'ratio':>6} {'CPU s':>6} {'peak MB':>8}")
+            first = 0.0
+            for name, place in (("disk", data), ("S3", f"s3://{BUCKET}")):
+                seconds, used, peak = _measured(place, Path(folder, name))
+                first = first or seconds
+                rate, ratio = given.photos / seconds, seconds / first
+                figures = f"{seconds:>8.1f} {rate:>9,.0f} {ratio:>6.2f} {used:>6.1f} {peak:>8,.0f}"
+                print(f"{name:6} {figures}", flush=True)
+            with urllib.request.urlopen(f"{address}/?told") as answer:
+                told = json.load(answer)
+            process.terminate()
+        print(", ".join(f"{name}: {value:,}" for name, value in told.items()))
+
+
+if __name__ == "__main__":
+    main()
