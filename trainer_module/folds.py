@@ -59,7 +59,8 @@ def cross_validate(
 
     def part(of: np.ndarray) -> input_pipeline.Split:
         with tf.device("/cpu:0"):
-            return replace(task.training, files=(), labels=labels[of], inputs=tf.constant(inputs[of]))
+            kept = tf.constant(inputs[of])
+            return replace(task.training, files=(), counts=(len(kept),), labels=labels[of], inputs=kept)
 
     for fold in range(settings.folds):
         done = folder / f"fold-{fold}.npy"

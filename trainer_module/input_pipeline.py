@@ -1,7 +1,11 @@
 """From raw serialized examples, through the Transform graph, to batches that a resumed run sees again.
 
 What a run sees in epoch e depends on (seed, e) alone: the order, and each example's flip and brightness, come
-from stateless random numbers. So a run that starts again in epoch e goes on as if it had never stopped.
+from stateless random numbers. So a run that starts again in epoch e goes on as if it had never stopped, and
+sees the same where inputs are kept in memory, in a file, or not at all.
+
+The order is one that a stream can have: shards in random order, some read in turn, and a buffer that shuffles
+what comes. Shards are by digest of their examples, so what lies side by side in one has nothing in common.
 """
 
 import math
@@ -18,14 +22,19 @@ import tensorflow_transform as tft
 
 from errors import EdgelineError
 from records.workload import Workload
+from trainer_module.free_memory import free_memory
 from trainer_module.workload_module import DRAWS, LABEL, input_feature, stored_dtype
 
-# What is kept for all epochs is in memory up to here: 130,000 photos of 128x128x1. Beyond, it is in a file.
+# What is kept for all epochs is in memory up to here, 130,000 photos of 128x128x1, and up to a share of what
+# is free, of which it takes twice as much while it is made. Beyond, it is in a file.
 CACHE_LIMIT_BYTES = 2 * 1024**3
+_SHARE_OF_MEMORY = 0.25
 # That file leaves as much of the disk free as it takes. Where it cannot, each epoch makes inputs again.
 _SHARE_OF_DISK = 0.5
-# Records in the shuffle's buffer then; about 100 MB of JPEG.
-SHUFFLE_BUFFER = 8192
+# Examples in the shuffle's buffer, fewer where they are large.
+_SHUFFLED, _SHUFFLED_BYTES = 8192, 128 * 1024**2
+# Shards that are read in turn.
+_AT_ONCE = 4
 READ_BATCH = 128
 
 
@@ -34,6 +43,8 @@ class Split:
     """The examples of one split, in the order of the files' records."""
 
     files: tuple[str, ...]  # gzipped TFRecord files, sorted
+    counts: tuple[int, ...]  # examples of each
+    shuffled: int  # in the buffer that an epoch's examples go through
     labels: np.ndarray  # label ids, int64 [examples]
     # What the model reads, [copies * examples, ...], in memory or in a file; None when it fits into neither.
     inputs: tf.Tensor | np.memmap | None
@@ -57,14 +68,20 @@ def open_split(
     """
     files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
     label_of = _transformed(transform, (LABEL,), LABEL)
-    batches = list(read_records(files).batch(READ_BATCH).map(label_of, tf.data.AUTOTUNE).as_numpy_iterator())
+    described = (
+        tf.data.Dataset.range(len(files))
+        .flat_map(lambda shard: _records(files, shard).map(lambda record: (shard, record)))
+        .batch(READ_BATCH)
+        .map(lambda shard, record: (shard, tf.strings.length(record), label_of(record)), tf.data.AUTOTUNE)
+    )
+    batches = list(described.as_numpy_iterator()) if files else []
     if not batches:
         raise EdgelineError(
             f"The {name} split has no examples ({', '.join(patterns)}).",
             "A model needs examples to train on and others to be measured on.",
             "Add labelled examples of more groups, or change data.eval_fraction.",
         )
-    labels = np.concatenate(batches)
+    shards, sizes, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     if (labels < 0).any():
         raise EdgelineError(
             f"{int((labels < 0).sum())} of {labels.size} examples of the {name} split have a label that is "
@@ -86,13 +103,19 @@ def open_split(
     if math.prod(shape) * dtype.size <= limit_bytes:
         read = read_records(files).batch(READ_BATCH).map(transformed, tf.data.AUTOTUNE).prefetch(2)
         inputs = keep(read.as_numpy_iterator(), shape, dtype.as_numpy_dtype)
-    return Split(files, labels, inputs, transformed)
+    counts = tuple(np.bincount(shards, minlength=len(files)).tolist())
+    shuffled = max(1, min(_SHUFFLED, int(_SHUFFLED_BYTES / sizes.mean())))
+    return Split(files, counts, shuffled, labels, inputs, transformed)
 
 
 def bytes_to_keep() -> int:
     """How much can be kept for all epochs, in memory or in a file."""
     free = shutil.disk_usage(tempfile.gettempdir()).free
-    return max(CACHE_LIMIT_BYTES, int(free * _SHARE_OF_DISK))
+    return max(_bytes_in_memory(), int(free * _SHARE_OF_DISK))
+
+
+def _bytes_in_memory() -> int:
+    return min(CACHE_LIMIT_BYTES, int(free_memory() * _SHARE_OF_MEMORY))
 
 
 def keep(batches: Iterator[np.ndarray], shape: Sequence[int], dtype: Any) -> tf.Tensor | np.memmap:
@@ -105,7 +128,7 @@ def keep(batches: Iterator[np.ndarray], shape: Sequence[int], dtype: Any) -> tf.
         OSError: When the disk has no room for it.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size <= CACHE_LIMIT_BYTES:
+    if size <= _bytes_in_memory():
         kept = np.empty(shape, dtype)
     else:
         with tempfile.TemporaryFile() as file:
@@ -122,7 +145,7 @@ def keep(batches: Iterator[np.ndarray], shape: Sequence[int], dtype: Any) -> tf.
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
-    """Steps in which every example is seen; the last batch is filled up from the epoch's beginning."""
+    """Steps in which every example is seen; some are seen twice where the last batch lacks any."""
     return -(-len(split.labels) // batch_size)
 
 
@@ -158,14 +181,18 @@ def training_batches(
     labels, class_weights = tf.constant(split.labels), tf.constant(weights, tf.float32)
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        epoch_seed = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
-        draws = tf.random.stateless_uniform((examples, DRAWS), epoch_seed)
-        return (
-            _shuffled(split, epoch_seed, epoch)
-            .repeat()
-            .take(steps_per_epoch(split, batch_size) * batch_size)
-            .map(lambda index, item: (index, item, tf.gather(draws, index)))
-        )
+        # What `fold_in` gives is the epoch itself beside one number for all of them.
+        folded = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch)
+        epoch_seed = tf.random.stateless_uniform([2], folded, None, None, tf.int64)
+
+        def drawn(index: tf.Tensor, item: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            if split.inputs is not None:
+                item = index + examples * ((index + epoch) % split.copies)
+            if augment is None:
+                return index, item, tf.zeros(0)
+            return index, item, tf.random.stateless_uniform([DRAWS], tf.stack([epoch_seed[0], index]))
+
+        return _shuffled(split, epoch_seed, steps_per_epoch(split, batch_size) * batch_size).map(drawn)
 
     def batch_of(
         index: tf.Tensor, item: tf.Tensor, draws: tf.Tensor
@@ -208,13 +235,21 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     )
 
 
-def _shuffled(split: Split, seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
-    """One epoch in another order, as (index, item): the item is a place in memory, or a record to decode."""
-    if split.inputs is None:
-        return read_records(split.files).enumerate().shuffle(SHUFFLE_BUFFER, seed=seed[0])
-    examples = len(split.labels)
-    order = tf.random.experimental.stateless_shuffle(tf.range(examples, dtype=tf.int64), seed)
-    return tf.data.Dataset.from_tensor_slices((order, order + examples * ((order + epoch) % split.copies)))
+def _shuffled(split: Split, seed: tf.Tensor, count: int) -> tf.data.Dataset:
+    """So many of an epoch in another order, as (index, item): its record, where inputs are not kept."""
+    counts = tf.constant(split.counts, tf.int64)
+    ends = tf.cumsum(counts)
+
+    def of_shard(shard: tf.Tensor) -> tf.data.Dataset:
+        indices = tf.data.Dataset.range(ends[shard] - counts[shard], ends[shard])
+        items = _records(split.files, shard) if split.inputs is None else indices
+        return tf.data.Dataset.zip((indices, items))
+
+    shards = tf.random.experimental.stateless_shuffle(tf.range(len(split.counts), dtype=tf.int64), seed)
+    in_turn = tf.data.Dataset.from_tensor_slices(shards).interleave(
+        of_shard, _AT_ONCE, num_parallel_calls=_AT_ONCE, deterministic=True
+    )
+    return in_turn.repeat().take(count).shuffle(split.shuffled, seed=seed[0])
 
 
 def _inputs(split: Split, items: tf.Tensor) -> tf.Tensor:
@@ -231,7 +266,12 @@ def _inputs(split: Split, items: tf.Tensor) -> tf.Tensor:
 
 def read_records(files: Sequence[str]) -> tf.data.Dataset:
     """Serialized examples, string [], of gzipped TFRecord files, one file after the other."""
-    return tf.data.TFRecordDataset(list(files), compression_type="GZIP")
+    return tf.data.Dataset.range(len(files)).flat_map(lambda shard: _records(files, shard))
+
+
+def _records(files: Sequence[str], shard: tf.Tensor) -> tf.data.Dataset:
+    """The serialized examples of the file of that number."""
+    return tf.data.TFRecordDataset(tf.constant(files, tf.string)[shard], compression_type="GZIP")
 
 
 def _transformed(

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -126,7 +127,6 @@ def test_each_epoch_and_each_seed_has_its_own_order_and_variation(train):
 def test_flipping_mirrors_about_half_of_the_images_and_changes_nothing_else(train):
     mirrored_at_random = varying(flip=True, brightness=0.0)
     shown = np.concatenate([image for image, _, _ in batches(train, range(1), mirrored_at_random)])
-    shown = shown[:TRAIN_EXAMPLES]
     originals = pixels_of(train).reshape(-1, 32, 32, 1)
     plain, mirrored = rows(shown) & rows(originals), rows(shown) & rows(originals[:, :, ::-1])
     assert len(plain) + len(mirrored) == TRAIN_EXAMPLES
@@ -149,6 +149,33 @@ def test_brightness_moves_a_whole_image_within_its_bound(train):
 def test_class_weights_become_sample_weights(train):
     for _, label, weight in batches(train, range(1), weights=[1.0, 3.0, 2.0]):
         np.testing.assert_array_equal(weight, np.array([1.0, 3.0, 2.0], np.float32)[label])
+
+
+def test_what_a_run_sees_does_not_depend_on_where_inputs_are_kept(examples, transform, tmp_path, monkeypatch):
+    """Seven shards, one of them empty, more than are read in turn; and fewer in the buffer than there are."""
+    monkeypatch.setattr(input_pipeline, "_SHUFFLED", 10)
+    for number, (start, end) in enumerate(pairwise((0, 1, 1, 8, 30, 31, 60, TRAIN_EXAMPLES))):
+        write_records(tmp_path / f"train-{number}.gz", examples["train"][start:end])
+    pattern = [str(tmp_path / "train-*")]
+    streamed = input_pipeline.open_split(pattern, transform, "train", SHELF, limit_bytes=0)
+    assert streamed.counts == (1, 0, 7, 22, 1, 29, 36)
+    in_memory = input_pipeline.open_split(pattern, transform, "train", SHELF)
+    monkeypatch.setattr(input_pipeline, "CACHE_LIMIT_BYTES", 0)
+    in_a_file = input_pipeline.open_split(pattern, transform, "train", SHELF)
+    expected = batches(in_memory, range(2), VARIED)
+    for split in (streamed, in_a_file):
+        for ours, theirs in zip(batches(split, range(2), VARIED), expected, strict=True):
+            for one, other in zip(ours, theirs, strict=True):
+                np.testing.assert_array_equal(one, other)
+    assert rows(np.concatenate([image for image, _, _ in batches(streamed, range(1))])) == rows(
+        pixels_of(in_memory)
+    )
+
+
+def test_large_records_are_shuffled_in_a_smaller_buffer(files, transform, monkeypatch):
+    """A photo here has about 1.3 kB."""
+    monkeypatch.setattr(input_pipeline, "_SHUFFLED_BYTES", 20_000)
+    assert 5 < input_pipeline.open_split([files["train"]], transform, "train", SHELF).shuffled < 40
 
 
 def test_a_split_without_examples_is_refused(transform, tmp_path):
