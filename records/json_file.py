@@ -5,10 +5,12 @@ the type that it should be, all the way down, or is told. Keys that a type lacks
 """
 
 import errno
+import functools
 import logging
 import os
 import reprlib
 import stat
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ T = TypeVar("T")
 UNREADABLE = (OSError, ValueError, RecursionError)
 # Of an int that goes much further, Python makes no float.
 _LARGEST = 2**63
+_known = threading.Lock()
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +50,22 @@ def decode(content: bytes, kind: Any = Any) -> Any:
         ValueError: It is no JSON, or holds something else; a number that is none is no JSON either.
         RecursionError: It is nested too deep.
     """
-    return _within_bounds(msgspec.json.decode(content, type=kind))
+    return _within_bounds(_decoder(kind).decode(content))
+
+
+def _decoder(kind: Any) -> Any:
+    """What decodes a type.
+
+    What msgspec knows of a class can be seen by other threads before it is whole, and a decoder that uses it
+    then takes the process along.
+    """
+    with _known:
+        return _made(kind)
+
+
+@functools.cache
+def _made(kind: Any) -> Any:
+    return msgspec.json.Decoder(kind)
 
 
 def encode(value: object) -> bytes:
@@ -77,6 +95,7 @@ def convert(value: object, kind: Any) -> Any:
     Raises:
         ValueError: They hold something else.
     """
+    _decoder(kind)
     return _within_bounds(msgspec.convert(value, kind))
 
 

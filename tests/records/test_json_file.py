@@ -1,8 +1,11 @@
 import json
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -148,3 +151,31 @@ def test_values_are_checked_as_a_file_is():
     for wrong in ({"state": "ajar"}, {"state": "open", "number": "3"}, nan, {}, [], None):
         with pytest.raises(ValueError):
             convert(wrong, Whole)
+
+
+_FIRST_AT_ONCE = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import make_dataclass
+from threading import Barrier
+from records.json_file import decode
+
+sys.setswitchinterval(1e-6)
+together = Barrier(4)
+
+
+def first(kind):
+    together.wait()
+    return decode(b'{"inner": [{"a0": 1, "a1": "x"}]}', kind)
+
+
+with ThreadPoolExecutor(4) as pool:
+    for _ in range(150):
+        inner = make_dataclass("Inner", [("a0", int), ("a1", str), *((f"b{n}", int, 0) for n in range(20))])
+        kind = make_dataclass("Outer", [("inner", tuple[inner, ...])])
+        assert len(set(map(repr, pool.map(first, [kind] * 4)))) == 1
+"""
+
+
+def test_threads_that_are_the_first_to_decode_a_type_do_not_end_the_process():
+    subprocess.run([sys.executable, "-c", _FIRST_AT_ONCE], check=True, cwd=Path(__file__).parents[2])
