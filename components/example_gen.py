@@ -174,21 +174,17 @@ def SpanExampleGen(
 def _run(beam_pipeline: beam.Pipeline, plan: Plan, spans: Sequence[Span], fresh: Sequence[Span]) -> None:
     """Makes the examples of the `fresh` ones among the spans, and the shards of all."""
     with beam_pipeline as pipeline:
-        rows = (
-            pipeline
-            | "ListFresh" >> beam.Create(fresh, reshuffle=False)
-            | "ReadRows" >> beam.ParDo(ReadRows(plan))
-        )
+        rows = pipeline | "ListFresh" >> beam.Create(fresh) | "ReadRows" >> beam.ParDo(ReadRows(plan))
         rows = rows | "SpreadRows" >> beam.Reshuffle() if plan.source.spread else rows
         made = rows | "MakeExamples" >> beam.ParDo(MakeExamples(plan))
         parts = (
             pipeline
-            | "ListSpans" >> beam.Create([span.name for span in spans], reshuffle=False)
+            | "ListSpans" >> beam.Create([span.name for span in spans])
             | "ShardSpans" >> beam.ParDo(ShardSpan(plan), made=beam.pvalue.AsIter(made))
         )
         _ = (
             pipeline
-            | "ListShards" >> beam.Create(range(plan.shards), reshuffle=False)
+            | "ListShards" >> beam.Create(range(plan.shards))
             | "MergeShards" >> beam.ParDo(MergeShard(plan), parts=beam.pvalue.AsIter(parts))
         )
 
