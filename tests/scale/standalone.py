@@ -26,8 +26,12 @@ def wait(until: Callable[[], object], what: str, seconds: float = 600.0) -> None
 class Standalone:
     """A master, and the workers that were added."""
 
+    url: str
+
     def __init__(self, folder: Path) -> None:
         self._folder, self._processes = folder, dict[str, subprocess.Popen[bytes]]()
+
+    def start_master(self) -> None:
         self._start("master", (), "master.Master")
         said = self._folder / "master.log"
         wait(lambda: "Starting Spark master at" in said.read_text(), "the master did not start")
@@ -96,6 +100,7 @@ def standalone(folder: Path, workers: Sequence[str] = ("first", "second")) -> It
     folder.mkdir(parents=True, exist_ok=True)
     cluster = Standalone(folder)
     try:
+        cluster.start_master()
         for name in workers:
             cluster.add_worker(name)
         yield cluster

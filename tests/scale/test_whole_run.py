@@ -17,4 +17,4 @@ def test_a_run_on_a_cluster_ends_pushed(on_cluster, tmp_path):
     assert set(ended.states.values()) == {"done"}
     assert json.loads(ended.stdout)["outcome"] == "pushed"
     (log,) = (tmp_path / "workspace").glob("runs/*/run.log")
-    assert log.read_text(errors="replace").count("tasks at once") == 4
+    assert log.read_text(errors="replace").count("tasks at once") >= 4
