@@ -166,7 +166,7 @@ def a_run(
             2,
             Confusion(labels, tuple(map(tuple, confused))),
         ),
-        twins=TwinAccuracy(12, 400, f"span-00001/a.jpg (like {HOSTILE})", 0.92, 0.9),
+        twins=TwinAccuracy(12, 400, "", f"span-00001/a.jpg (like {HOSTILE})", 0.92, 0.9),
         reliability=reliability([(0.55, True), (0.65, False), (0.95, True), (0.99, True)] * 100),
         mistakes=tuple(
             Mistake(
