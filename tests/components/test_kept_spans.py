@@ -4,7 +4,6 @@ import errno
 import os
 import random
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -238,14 +237,6 @@ def test_a_passing_fault_of_the_disk_is_damage_and_heals(tmp_path, monkeypatch, 
     assert "What was kept of span-00001 cannot be used, and it is read again: [Errno 5]" in caplog.text
     keep(spans, tmp_path / "span-00001")
     assert spans.take("span-00001", "digest", tmp_path / "taken")
-
-
-def test_runs_at_once_keep_each_span_whole(tmp_path):
-    spans = KeptSpans(tmp_path / "spans", "about")
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda run: keep(spans, tmp_path / str(run) / "span-00001"), range(40)))
-    assert spans.take("span-00001", "digest", tmp_path / "taken")
-    assert len(list((tmp_path / "spans").iterdir())) == 1
 
 
 def keep(spans, made):
