@@ -29,6 +29,7 @@ from data.spans.split import Ends, add_side
 from errors import DataRefused
 from locations import MOST_FETCHED_BYTES, MOST_FETCHES, whole
 from records.ingest import Quarantined
+from records.json_file import decoder_of
 from records.workload import Workload
 
 # In the folder of a span; copies are quarantined beside the folders.
@@ -74,6 +75,10 @@ class _Part(msgspec.Struct, array_like=True, frozen=True):
     group: str
     look: bytes
     example: bytes
+
+
+# Made here, and not by each bundle: an engine may have several in threads of one process.
+_PARTS = msgspec.msgpack.Decoder(_Part)
 
 
 class Look(msgspec.Struct, array_like=True, frozen=True):
@@ -268,7 +273,7 @@ def list_span(folder: Path, rows: int) -> None:
 
 def read_all(scratch: Path, pattern: str, kind: Any) -> Iterator[Any]:
     """What the workers left in the files of a pattern, each a JSON value or with one a line."""
-    decoder = msgspec.json.Decoder(kind)
+    decoder = decoder_of(kind)
     for path in sorted(scratch.glob(pattern)):
         with path.open("rb") as file:
             yield from map(decoder.decode, file)
@@ -276,16 +281,14 @@ def read_all(scratch: Path, pattern: str, kind: Any) -> Iterator[Any]:
 
 def _done(folder: Path) -> set[str]:
     """The rows of a span that an earlier run has done."""
-    decoder = msgspec.msgpack.Decoder(_Part)
     made = (_read(path) for path in folder.glob(_MADE.replace("*", f"{_KEPT}*")))
-    done = {decoder.decode(content).id for contents in made for _, content in contents}
+    done = {_PARTS.decode(content).id for contents in made for _, content in contents}
     return done | {item.id for item in read_all(folder, f"unmade-{_KEPT}*", Quarantined)}
 
 
 def _read_parts(scratch: Path, shard: int) -> Iterator[_Part]:
-    decoder = msgspec.msgpack.Decoder(_Part)
     for path in sorted(scratch.glob(f"part-{shard:05d}-*")):
-        yield from (decoder.decode(content) for _, content in _read(path))
+        yield from (_PARTS.decode(content) for _, content in _read(path))
 
 
 def _read(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -50,10 +50,10 @@ def decode(content: bytes, kind: Any = Any) -> Any:
         ValueError: It is no JSON, or holds something else; a number that is none is no JSON either.
         RecursionError: It is nested too deep.
     """
-    return _within_bounds(_decoder(kind).decode(content))
+    return _within_bounds(decoder_of(kind).decode(content))
 
 
-def _decoder(kind: Any) -> Any:
+def decoder_of(kind: Any) -> Any:
     """What decodes a type.
 
     What msgspec knows of a class can be seen by other threads before it is whole, and a decoder that uses it
@@ -95,7 +95,7 @@ def convert(value: object, kind: Any) -> Any:
     Raises:
         ValueError: They hold something else.
     """
-    _decoder(kind)
+    decoder_of(kind)
     return _within_bounds(msgspec.convert(value, kind))
 
 
