@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import socket
+import struct
 import sys
 import tempfile
 import threading
@@ -24,12 +25,23 @@ log = logging.getLogger("edgeline.spark")
 
 # A start takes seconds, and so does what workers import; a cluster lends its cores to others again soon.
 _KEPT_S = 30
-_ANSWERS_WITHIN_S = 5
+_ANSWERS_WITHIN_S = 20
 _WORKERS_WITHIN_S = 120
 _PODS_WITHIN_S = 300  # a node that has no image of ours yet has to fetch 1 GB
+# A file that no master has, asked for in a frame of Spark's protocol: length, kind, name. The blank line
+# is for servers of other kinds, which answer only when they have read one.
+_NO_FILE = b"/files/none\r\n\r\n"
+_NO_FILE = struct.pack(">qbi", 13 + len(_NO_FILE), 6, len(_NO_FILE)) + _NO_FILE
+_IS_NOT_THERE = 8  # the kind of the answer
 # What has to be as it is here, for what is pickled here to be read there.
 _ALIKE = ("apache-beam", "tensorflow", "tfx")
 _KNOWN = (
+    (
+        "JAVA_GATEWAY_EXITED",
+        "Java, which Spark's driver runs in, ended when it was started.",
+        "It is older than 17, is not where JAVA_HOME says, or has no memory: it said why just before.",
+        "Look with java -version. On Debian and Ubuntu: sudo apt-get install openjdk-17-jre-headless",
+    ),
     (
         r"version: (\S+) than that in driver: ([\d.]+\d)",
         "A worker of Spark runs Python {}, the driver {}.",
@@ -55,7 +67,8 @@ _KNOWN = (
         "Give the workers more memory (in pods beam.memory_gb), or fewer tasks: beam.workers, local[N].",
     ),
     (
-        "All masters are unresponsive|stopped while waiting for backend|Could not parse Master URL",
+        "All masters are unresponsive|stopped while waiting for backend|stopped SparkContext"
+        "|Could not parse Master URL",
         "What answers at beam.master takes no application of Spark.",
         "It is no master of Spark, or one of another version than pyspark here.",
         "Correct beam.master, or give both the same version.",
@@ -163,7 +176,8 @@ class _Session:
                 "It is 430 MB that one machine does not need.",
                 "Run make scale, and the same command again.",
             ) from None
-        _ask_master(asked.spark_master)
+        if not any(pair.startswith("spark.ssl.") for pair in asked.spark_conf):
+            _ask_master(asked.spark_master)
         local = asked.spark_master.startswith("local")
         conf = SparkConf().setMaster(asked.spark_master).setAppName("edgeline")
         conf.set("spark.ui.enabled", "false").set("spark.ui.showConsoleProgress", "false")
@@ -175,28 +189,40 @@ class _Session:
             conf.set(*pair.split("=", 1))
         try:
             self._spark = SparkContext(conf=conf)
+            self._spark.setLogLevel("ERROR")
+            if not local:
+                _await_workers(self._spark, asked.spark_master)
+            _check_workers(self._spark, spill)
+        except EdgelineError:
+            raise
         except Exception as error:
             raise in_words(error) from None
-        self._spark.setLogLevel("ERROR")
-        if not local:
-            _await_workers(self._spark, asked.spark_master)
-        _check_workers(self._spark, spill)
 
 
 _session = _Session()
 
 
 def _ask_master(master: str) -> None:
+    """Whether it is one: Spark itself would try for a minute, and then say so in a page of Java."""
     match = re.fullmatch(r"spark://([^:/,]+):(\d+)", master)
-    if match:
-        try:
-            socket.create_connection((match[1], int(match[2])), _ANSWERS_WITHIN_S).close()
-        except OSError as error:
-            raise EdgelineError(
-                f"Spark's master {master} does not answer: {error.strerror or error}.",
-                "Nothing can run there.",
-                "Start it, or correct beam.master.",
-            ) from None
+    if not match:
+        return
+    try:
+        with socket.create_connection((match[1], int(match[2])), _ANSWERS_WITHIN_S) as asked:
+            asked.sendall(_NO_FILE)
+            answer = asked.makefile("rb").read(9)
+    except OSError as error:
+        raise EdgelineError(
+            f"Spark's master {master} does not answer: {error.strerror or error}.",
+            "Nothing can run there.",
+            "Start it, or correct beam.master.",
+        ) from None
+    if answer[8:] != bytes([_IS_NOT_THERE]):
+        raise EdgelineError(
+            f"What answers at beam.master, {master}, is no master of Spark.",
+            "It does not speak Spark's protocol.",
+            "Correct beam.master: of a master the first port, mostly 7077, not that of its page.",
+        )
 
 
 def _await_workers(spark: Any, master: str) -> None:
@@ -215,11 +241,7 @@ def _await_workers(spark: Any, master: str) -> None:
 
 def _check_workers(spark: Any, spill: Path) -> None:
     here, count = bundles.about_worker(str(spill)), spark.defaultParallelism
-    try:
-        there = spark.parallelize([str(spill)] * count, count).map(bundles.about_worker).collect()
-    except Exception as error:
-        raise in_words(error) from None
-    for found in there:
+    for found in spark.parallelize([str(spill)] * count, count).map(bundles.about_worker).collect():
         if found["spill"]:
             raise EdgelineError(
                 f"A worker of Spark {found['spill']} the spill folder {spill.parent}.",

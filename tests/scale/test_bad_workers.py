@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import socket
 import sys
+import threading
 
 import apache_beam as beam
 import pytest
@@ -22,8 +24,8 @@ def cluster(tmp_path_factory):
         yield made
 
 
-def begin(cluster, spill, *settings):
-    given = ("beam.engine=spark", f"beam.master={cluster.url}", f"beam.spill={spill}", *settings)
+def begin(master, spill, *settings):
+    given = ("beam.engine=spark", f"beam.master={master}", f"beam.spill={spill}", *settings)
     flags = load({}, None, list(given)).beam.as_flags()
     with beam.Pipeline(options=PipelineOptions(list(flags))) as made:
         _ = made | beam.Create([1])
@@ -34,7 +36,7 @@ def refused(cluster, spill, name, *settings, **worker):
     cluster.add_worker(name, **worker)
     try:
         with pytest.raises(EdgelineError) as raised:
-            begin(cluster, spill, *settings)
+            begin(cluster.url, spill, *settings)
     finally:
         cluster.kill(name)
     assert not list(spill.iterdir())
@@ -70,3 +72,17 @@ def test_a_worker_with_less_memory_than_is_asked_for(cluster, tmp_path, monkeypa
     monkeypatch.setattr(beam_on_spark, "_WORKERS_WITHIN_S", 5)
     said = refused(cluster, tmp_path, "small", "beam.memory_gb=2", memory="1g")
     assert "gave no executor" in said.found and "beam.memory_gb" in said.do
+
+
+def test_a_master_that_takes_no_application(tmp_path):
+    held = []
+
+    def answers_once(server):  # as any master does, and then as one of another version might
+        for connection in iter(lambda: server.accept()[0], None):
+            held.append(connection)
+            connection.sendall((9).to_bytes(8, "big") + bytes([8]))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answers_once, args=(server,), daemon=True).start()
+        with pytest.raises(EdgelineError, match="takes no application of Spark"):
+            begin(f"spark://127.0.0.1:{server.getsockname()[1]}", tmp_path)

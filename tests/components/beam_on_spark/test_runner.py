@@ -5,7 +5,10 @@ Functions are made inside others, and so pickled whole: a worker cannot import t
 
 import os
 import signal
+import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import apache_beam as beam
 import pytest
@@ -14,6 +17,7 @@ from apache_beam.transforms.userstate import CombiningValueStateSpec
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
+from components.beam_on_spark import cluster
 from errors import DataRefused, EdgelineError
 from pipeline.settings import load
 from runners.shared.failures import describe
@@ -184,4 +188,35 @@ def test_state_is_refused_before_anything_runs():
 def test_what_spark_cannot_reach_is_named_with_its_setting(setting, said):
     given = flags("beam.spill=/tmp", setting)
     with pytest.raises(EdgelineError, match=said), pipeline(given) as made:
+        _ = made | beam.Create([1])
+
+
+def refused(port):
+    given = flags("beam.spill=/tmp", f"beam.master=spark://127.0.0.1:{port}")
+    with pytest.raises(EdgelineError) as raised, pipeline(given) as made:
+        _ = made | beam.Create([1])
+    return raised.value
+
+
+def test_a_page_is_no_master():
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as page:
+        threading.Thread(target=page.serve_forever).start()
+        said = refused(page.server_port)
+        page.shutdown()
+    assert said.found.endswith("is no master of Spark.") and "beam.master" in said.do
+
+
+def test_what_takes_a_connection_and_says_nothing_is_no_master(monkeypatch):
+    monkeypatch.setattr(cluster, "_ANSWERS_WITHIN_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        said = refused(mute.getsockname()[1])
+    assert said.found.endswith("does not answer: timed out.") and "beam.master" in said.do
+
+
+def test_a_java_that_does_not_start_is_told(monkeypatch):
+    from pyspark import SparkContext  # which is not everywhere
+
+    monkeypatch.setattr(SparkContext, "_gateway", None)
+    monkeypatch.setenv("JAVA_HOME", "/nowhere")
+    with pytest.raises(EdgelineError, match="JAVA_HOME"), pipeline(flags("beam.workers=3")) as made:
         _ = made | beam.Create([1])
