@@ -33,6 +33,8 @@ LAUNCHER_FOLDERS: Mapping[str, str] = {"minio://": "minio", "s3://": "s3", "gs:/
 
 # Of one worker, how many objects are fetched at once, and how many bytes of them wait to be used.
 MOST_FETCHES, MOST_FETCHED_BYTES = 32, 128 * 2**20
+# Of an object that is read as it is asked for, bytes of a request.
+_READ_AT_ONCE = 4 * 2**20
 # How long a fetch waits, a random part of it, after each time that botocore has given up.
 _PATIENCE_S = (2, 4, 8)
 # An endpoint that nobody answers at is told within half a minute, three attempts included.
@@ -194,7 +196,7 @@ def open_read(path: Location) -> Any:
     """
     if not isinstance(path, Path):
         # Its own `readline` takes no limit.
-        return io.BufferedReader(filesystem(path).open(path.path, "rb"))
+        return io.BufferedReader(filesystem(path).open(path.path, "rb", block_size=_READ_AT_ONCE))
     if not path.is_file():
         raise OSError(errno.EINVAL, "it is no file", str(path))
     return path.open("rb")

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from tfx.types import artifact_utils
 
 from data.spans.tfrecords import as_text, values_of
+from records.shards import shards_of
 from records.workload import Workload
 from trainer_module.workload_module import LABEL, input_feature, stored_dtype
 
@@ -74,8 +74,6 @@ def read_raw(
 
 def _records(examples: Any, split: str) -> Any:
     """The serialized examples of a split, in file order, as a `tf.data.Dataset`."""
-    import tensorflow as tf
+    from trainer_module.input_pipeline import read_records
 
-    folder = artifact_utils.get_split_uri([examples], split)
-    files = sorted(str(path) for path in Path(folder).glob("data_tfrecord-*"))
-    return tf.data.TFRecordDataset(files, compression_type="GZIP")
+    return read_records(shards_of([f"{artifact_utils.get_split_uri([examples], split)}/*"]))

@@ -63,6 +63,12 @@ def _location(value: str) -> str:
     return value.rstrip("/")
 
 
+def _bucket(value: str) -> str:
+    if not _BUCKET.fullmatch(value):
+        raise ValueError(f"{value!r} is not s3://BUCKET/path")
+    return value.rstrip("/")
+
+
 def _host(value: str) -> str:
     if not re.fullmatch(r"https?://\S+", value):
         raise ValueError(f"{value!r} is not a URL, http://... or https://...")
@@ -133,6 +139,9 @@ class KubeflowSettings(Group):
     checkpoints: Annotated[str, AfterValidator(_claim)] | None = None
     # A pvc://CLAIM/path for what the data steps and their executors of Spark hand one another.
     spill: Annotated[str, AfterValidator(_claim)] | None = None
+    # Where ExampleGen leaves its shards for those who train, which read them from there: s3://BUCKET/path.
+    # None has each step copy them to its pod's disk.
+    shards: Annotated[str, AfterValidator(refuse_user), AfterValidator(_bucket)] | None = None
     # How many trials of a search run at the same time, each in a pod as the Tuner's is.
     parallel_trials: int = Field(1, ge=1, le=64)
     # The API of Kubeflow Pipelines; None leaves finding it to kfp's own client.

@@ -4,7 +4,8 @@ import logging
 import os
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import settings
 
 from tests.disks import mounted
 from tests.postgres import serve
-from tests.s3 import point_to
+from tests.s3 import Proxy, point_to
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("tests", deadline=None)
@@ -64,3 +65,17 @@ def bucket(s3_server: str) -> str:
     name = f"bucket-{uuid.uuid4().hex[:12]}"
     filesystem(locate(f"s3://{name}")).mkdir(name)
     return f"s3://{name}"
+
+
+@pytest.fixture
+def through(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
+    """Starts a proxy, with a fault, which all clients of S3 go through."""
+    with ExitStack() as proxies:
+
+        def start(fault: Callable[[str, int], str | None] = lambda key, times: None) -> Proxy:
+            proxy = proxies.enter_context(Proxy(s3_server, fault))
+            point_to(proxy.address, monkeypatch)
+            return proxy
+
+        yield start
+        point_to(s3_server, monkeypatch)

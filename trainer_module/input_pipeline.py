@@ -8,6 +8,7 @@ The order is one that a stream can have: shards in random order, some read in tu
 what comes. Shards are by digest of their examples, so what lies side by side in one has nothing in common.
 """
 
+import logging
 import math
 import os
 import shutil
@@ -21,6 +22,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from errors import EdgelineError
+from locations import is_url
+from records.shards import records_in, shards_of
 from records.workload import Workload
 from trainer_module.free_memory import free_memory
 from trainer_module.workload_module import DRAWS, LABEL, input_feature, stored_dtype
@@ -37,12 +40,14 @@ _SHUFFLED, _SHUFFLED_BYTES = 8192, 128 * 1024**2
 _AT_ONCE = 4
 READ_BATCH = 128
 
+_progress = logging.getLogger("edgeline.progress")
+
 
 @dataclass(frozen=True)
 class Split:
     """The examples of one split, in the order of the files' records."""
 
-    files: tuple[str, ...]  # gzipped TFRecord files, sorted
+    files: tuple[str, ...]  # gzipped TFRecord files, sorted, or their URLs
     counts: tuple[int, ...]  # examples of each
     shuffled: int  # in the buffer that an epoch's examples go through
     labels: np.ndarray  # label ids, int64 [examples]
@@ -66,7 +71,10 @@ def open_split(
     Raises:
         EdgelineError: When the split is empty, or an example has a label that the schema does not know.
     """
-    files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
+    files = shards_of(patterns)
+    if any(map(is_url, files)):
+        place = files[0].rpartition("/")[0]
+        _progress.info("%d shards of the %s split are read from %s.", len(files), name, place)
     label_of = _transformed(transform, (LABEL,), LABEL)
     described = (
         tf.data.Dataset.range(len(files))
@@ -271,7 +279,7 @@ def read_records(files: Sequence[str]) -> tf.data.Dataset:
 
 def _records(files: Sequence[str], shard: tf.Tensor) -> tf.data.Dataset:
     """The serialized examples of the file of that number."""
-    return tf.data.TFRecordDataset(tf.constant(files, tf.string)[shard], compression_type="GZIP")
+    return records_in(tf.constant(files, tf.string)[shard], any(map(is_url, files)))
 
 
 def _transformed(

@@ -161,6 +161,8 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
     entry += ["--module", workload.module, "--source", workload.source]
     if settings.alerts.channels:
         entry += ["--alerts", settings.alerts.model_dump_json(exclude_defaults=True)]
+    if kubeflow.shards:
+        entry += ["--shards", kubeflow.shards]
     if settings.registry.server:
         entry += ["--registry", settings.registry.server]
     config = KubeflowV2DagRunnerConfig(

@@ -1,11 +1,17 @@
 """Weeks of one team on a real cluster: each test is the next thing that happens there."""
 
+import json
+import socket
 import time
+from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.cluster.conftest import Place, end_by_sigterm, kubectl, log_of, pods_of, run_id, uid, working
 from tests.e2e.conftest import SMALL
+from tests.mlflow_server import serving
+from tests.runners.alerts.servers import Hook
 
 pytestmark = pytest.mark.cluster
 
@@ -137,9 +143,51 @@ def test_a_recurring_run_trains_each_time_it_fires(on_claim: Place) -> None:
     assert on_claim.verify().code == 0
 
 
-def test_data_and_releases_can_live_in_an_object_store(on_bucket: Place) -> None:
-    ended = on_bucket.kubeflow("submit", "--wait")
-    assert ended.code == 0, ended.stdout + ended.stderr
+@pytest.fixture
+def address() -> str:
+    """That of this machine for the pods of the cluster, if these reach it."""
+    nodes = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]
+    node = next(each["address"] for each in nodes[0]["status"]["addresses"] if each["type"] == "InternalIP")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        way.connect((node, 9))
+        return str(way.getsockname()[0])
+
+
+def test_data_shards_and_releases_can_live_in_an_object_store_and_mlflow_on_a_server(
+    on_bucket: Place, address: str, tmp_path: Path
+) -> None:
+    shards = on_bucket.push.replace("/push", "/shards")
+    with serving(tmp_path, address) as registry:
+        around = (f"kubeflow.shards={shards}", f"registry.uri={registry}")
+        ended = on_bucket.kubeflow("submit", "--wait", settings=(*SMALL, *around))
+        assert ended.code == 0, ended.stdout + ended.stderr
+        client = MlflowClient(registry)
+        assert client.get_model_version_by_alias("shelf", "production").version == "1"
+        runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
+        assert [run.info.run_name for run in runs] == [run_id(ended)]
+    log = log_of(pods_of("Trainer", run_id(ended))[run_id(ended)])
+    assert f"of the train split are read from {shards}/{run_id(ended)}" in log
+    assert (
+        on_bucket.in_pod(
+            f'python -c \'import fsspec as f; print(f.filesystem("s3").find("{shards}"))\''
+        ).stdout
+        == "[]\n"
+    )
     assert on_bucket.production()["version"] == 1
     verified = on_bucket.verify()
     assert verified.code == 0, verified.stdout
+
+
+def test_who_is_on_call_hears_of_a_lost_pod_and_of_a_refused_week(on_bucket: Place, address: str) -> None:
+    on_bucket.generate(1, "corrupt=0.4")
+    with Hook(address) as hook:
+        told = (*SMALL, f"alerts.webhook={hook.url}")
+        submitted = on_bucket.kubeflow("submit", settings=told)
+        assert submitted.code == 0, submitted.stderr
+        run = run_id(submitted)
+        kubectl("delete", "pod", working(run, "ExampleGen", ""), "--grace-period=5")
+        assert on_bucket.kubeflow("watch", run, settings=told).code == 1
+        assert any("ExampleGen" in message and run in message for message in hook.messages), hook.messages
+        ended = on_bucket.kubeflow("retry", run, "--wait", settings=told)
+        assert ended.code == 4, ended.stdout + ended.stderr
+        assert any("photos of span-00004" in message for message in hook.messages), hook.messages

@@ -14,7 +14,6 @@ from tests.components.steps import ingest
 from tests.components.test_example_gen import good, row
 from tests.components.test_object_stores import upload
 from tests.data.sample_photos import jpeg
-from tests.s3 import Proxy, point_to
 
 pytestmark = pytest.mark.e2e
 
@@ -42,22 +41,6 @@ def data(folder, s3_server):
     filesystem(locate(f"s3://{name}")).mkdir(name)
     upload(folder, f"s3://{name}/data")
     return f"s3://{name}/data"
-
-
-@pytest.fixture
-def through(s3_server, monkeypatch):
-    """A proxy with a fault, which all clients of S3 go through."""
-    proxies = []
-
-    def start(fault=lambda key, times: None):
-        proxies.append(Proxy(s3_server, fault).__enter__())
-        point_to(proxies[-1].address, monkeypatch)
-        return proxies[-1]
-
-    yield start
-    point_to(s3_server, monkeypatch)
-    for proxy in proxies:
-        proxy.__exit__()
 
 
 def same(stored, local):

@@ -1,3 +1,5 @@
+import glob
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
@@ -7,6 +9,8 @@ import pytest
 import tensorflow as tf
 
 from errors import EdgelineError
+from locations import filesystem, locate
+from records.shards import move_to_store
 from tests.trainer_module.samples import EVAL_EXAMPLES, SHELF, TRAIN_EXAMPLES, example, render, write_records
 from trainer_module import input_pipeline, photos
 from trainer_module.settings import TrainerSettings
@@ -45,6 +49,29 @@ def train(files, transform, kept):
 def evaluation(files, transform, kept):
     limit = 0 if kept == "streamed" else None
     return input_pipeline.open_split([files["eval"]], transform, "eval", SHELF, limit)
+
+
+@pytest.fixture(scope="module")
+def in_store(files, transform, tmp_path_factory, s3_server):
+    """The same examples, in shards that are in a bucket."""
+    folder, name = tmp_path_factory.mktemp("store") / "Split-train", "shards-of-train"
+    folder.mkdir()
+    for file in glob.glob(files["train"]):
+        shutil.copy(file, folder)
+    filesystem(locate(f"s3://{name}")).mkdir(name)
+    move_to_store(folder, f"s3://{name}")
+    return input_pipeline.open_split([f"{folder}/*"], transform, "train", SHELF, 0)
+
+
+def test_what_is_in_a_store_comes_in_the_same_batches(train, in_store):
+    assert in_store.inputs is None and all(file.startswith("s3://") for file in in_store.files)
+    begun, resumed = batches(in_store, range(2), VARIED), batches(in_store, range(1, 2), VARIED)
+    expected = batches(train, range(2), VARIED)
+    for found in (begun, begun[: len(begun) // 2] + resumed):
+        for ours, theirs in zip(found, expected, strict=True):
+            for a, b in zip(ours, theirs, strict=True):
+                np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(pixels_of(in_store), pixels_of(train))
 
 
 def batches(split, epochs: range, augment=None, seed: int = 20, weights=EQUAL) -> list:

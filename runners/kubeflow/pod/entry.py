@@ -1,11 +1,11 @@
 """What the container of each step runs on Kubeflow, in front of TFX's own runner.
 
 `python -m runners.kubeflow.pod.entry --records PLACE --module M --source M --step STEP`, for one of
-several pods of a step `--meeting FOLDER --pods N --pod I`, with settings of alerts `--alerts JSON`, with a
-server of MLflow `--registry URL`, with what no UI shows of its parameters `--unshown JSON`, for the first
-step with all settings `--settings JSON`, and then what TFX gives its runner. The last two lines of the log
-say how the step ended: as JSON for those who follow the run (see `records/outcome.py`), and last, where a
-person looks first, the same as a sentence.
+several pods of a step `--meeting FOLDER --pods N --pod I`, with settings of alerts `--alerts JSON`, with
+a server of MLflow `--registry URL`, with a place for shards of examples `--shards URL`, with what no UI
+shows of its parameters `--unshown JSON`, for the first step with all settings `--settings JSON`, and then
+what TFX gives its runner. The last two lines of the log say how the step ended: as JSON for those who
+follow the run (see `records/outcome.py`), and last, where a person looks first, the same as a sentence.
 """
 
 import argparse
@@ -32,10 +32,11 @@ from errors import EdgelineError, UsageError
 from records.outcome import Outcome
 from records.push import PUSH
 from records.run import Problem
+from records.shards import cause_of
 from records.steps import RELEASE_GATE, STEPS, helped
 from runners.kubeflow import parameters
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
-from runners.kubeflow.pod import handover, pages
+from runners.kubeflow.pod import handover, pages, shards
 from runners.kubeflow.pod.handover import Json, Locations
 from runners.kubeflow.pod.meeting import meet
 from runners.kubeflow.pod.mirror import mirror
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
         _run(options, flags, executor_input, run, Locations(root))
         outcome = _ended_well(options.step, executor_input, time.monotonic() - started)
     except Exception as error:
-        event = describe(error, options.step)
+        event = describe(cause_of(error), options.step)
         if not any(isinstance(link, EdgelineError) for link in chain(error)):
             logging.getLogger("edgeline.kubeflow").exception("%s failed", options.step)
             event["do"] = "Read the log above."
@@ -103,6 +104,8 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     if not options.pod and (outcome.exit_code or options.step == RELEASE_GATE):
         if options.alerts:
             tell_of_end(run, options.records, options.alerts, outcome, problem)
+        if options.shards and options.step == RELEASE_GATE and outcome.outcome != "failed":
+            shards.remove(f"{options.shards}/{run}")
         if options.registry:
             mirror(options.registry, options.records)
     _say(outcome.to_line(), outcome.sentence)
@@ -129,6 +132,7 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     parser.add_argument("--settings")
     parser.add_argument("--alerts")
     parser.add_argument("--registry")
+    parser.add_argument("--shards")
     parser.add_argument("--meeting")
     parser.add_argument("--pods", type=int)
     parser.add_argument("--pod", type=int)
@@ -157,7 +161,9 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
             from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
         kubeflow_v2_run_executor.fileio = _FILES
 
-        with _joined(options, run, executor_input):
+        store = f"{options.shards}/{run}" if options.shards else None
+        around = shards.around(helped(options.step), executor_input, store)
+        with _joined(options, run, executor_input), around:
             handed_on = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
             kubeflow_v2_run_executor.main((Namespace(**handed_on), flags))
 

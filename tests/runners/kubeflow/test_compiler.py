@@ -177,9 +177,10 @@ def test_a_failed_step_is_tried_again_but_not_the_push_and_not_what_stops_a_run(
     assert (policy["maxRetryCount"], policy["backoffDuration"], policy["backoffFactor"]) == (3, "20s", 2.0)
 
 
-def test_every_step_knows_whom_to_tell_what_mirrors_it_and_only_the_place_of_a_secret(tmp_path):
+def test_every_step_knows_whom_to_tell_where_shards_and_mirror_are_and_only_the_place_of_a_secret(tmp_path):
     told = {"alerts": {"webhook": "$HOOK", "stale_days": 30}, "registry": {"uri": "http://mlflow:5000"}}
-    given = load({**find_workload("shelf").settings, **told, "kubeflow": {**PLATFORM}})
+    shards = {"shards": "s3://bucket/shards/"}
+    given = load({**find_workload("shelf").settings, **told, "kubeflow": {**PLATFORM, **shards}})
     path = tmp_path / "pipeline.yaml"
     compile_pipeline(find_workload("shelf"), given, path)
     for container in containers(next(yaml.safe_load_all(path.read_text()))).values():
@@ -187,6 +188,7 @@ def test_every_step_knows_whom_to_tell_what_mirrors_it_and_only_the_place_of_a_s
         said = command[command.index("--alerts") + 1]
         assert AlertSettings.model_validate_json(said) == given.alerts
         assert command[command.index("--registry") + 1] == "http://mlflow:5000"
+        assert command[command.index("--shards") + 1] == "s3://bucket/shards"
 
 
 @pytest.mark.parametrize(
