@@ -55,6 +55,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _start(self) -> str:
+        self._ended = asyncio.Event()
         self._client = aiohttp.ClientSession(auto_decompress=False)
         self._runner = web.ServerRunner(web.Server(self._answer), shutdown_timeout=0)
         await self._runner.setup()
@@ -63,6 +64,7 @@ class Proxy:
         return "http://127.0.0.1:{}".format(*self._runner.addresses[0][1:])
 
     async def _stop(self) -> None:
+        self._ended.set()
         await self._runner.cleanup()
         await self._client.close()
 
@@ -85,7 +87,7 @@ class Proxy:
             text = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
             return web.Response(status=503, text=text, content_type="application/xml")
         if fault == "hang":
-            await asyncio.sleep(60)
+            await self._ended.wait()
         if fault != "reset":
             url = URL(self._server + request.raw_path, encoded=True)
             async with self._client.request(
