@@ -100,6 +100,7 @@ def SpanExampleGen(
     partly = [span for span in fresh if kept and source.spread and not has_links(span)]
     plan = Plan(
         source=source,
+        spans={span.name: span for span in fresh},
         workload=about,
         scratch=scratch,
         folders=folders,

@@ -51,6 +51,7 @@ class Plan:
     """What every worker knows."""
 
     source: Source
+    spans: Mapping[str, Span]  # those that are read, by name
     workload: Workload
     scratch: Path  # a folder for what is handed on, with one for each span
     folders: Mapping[str, str]  # of the Examples, by split
@@ -107,7 +108,7 @@ class ReadRows(_Worker):
     """Reads the rows of spans."""
 
     def process(self, span: Span) -> Iterator[Any]:
-        """Yields (span, row) of those that may become examples."""
+        """Yields (name of the span, row) of those that may become examples."""
         plan, rows, ends, sides = self._plan, 0, Ends(), dict[str, str]()
         folder = plan.scratch / span.name
         done = _done(folder)
@@ -123,7 +124,7 @@ class ReadRows(_Worker):
                         else:
                             ends = ends.with_group(item.group)
                         if item.id not in done:
-                            yield span, item
+                            yield span.name, item
             except DataRefused as error:
                 # Beam would raise something else that begins with its words.
                 refusal = (error.found, error.why, error.do, error.spans)
@@ -139,7 +140,7 @@ class MakeExamples(_Worker):
 
     def start_bundle(self) -> None:
         """Begins a bundle."""
-        self._waiting, self._fetched_bytes = deque[tuple[Span, Row]](), 0
+        self._waiting, self._fetched_bytes = deque[tuple[str, Row]](), 0
         self._begin_files()
 
     def _begin_files(self) -> None:
@@ -157,26 +158,27 @@ class MakeExamples(_Worker):
             named = {path.name.replace(self._bundle, _KEPT + self._bundle): path for path in done}
             plan.kept.keep_part(span, plan.contents[span], named)
 
-    def process(self, read: tuple[Span, Row]) -> None:
+    def process(self, read: tuple[str, Row]) -> None:
         """Writes examples; yields nothing."""
-        size = read[1].size
+        (name, row), size = read, read[1].size
         while self._waiting and (
             len(self._waiting) >= MOST_FETCHES or self._fetched_bytes + size > MOST_FETCHED_BYTES
         ):
             self._make_next()
         if size:
-            self._plan.source.fetch(*read)
+            self._plan.source.fetch(self._plan.spans[name], row)
         self._waiting.append(read)
         self._fetched_bytes += size
 
     def _make_next(self) -> None:
-        span, row = self._waiting.popleft()
+        name, row = self._waiting.popleft()
         self._fetched_bytes -= row.size
         if self._rows >= _ROWS and self._plan.contents:
             self._end_files()
             self._begin_files()
         self._rows += 1
         plan = self._plan
+        span = plan.spans[name]
         if span.name not in self._of_span:
             folder = plan.scratch / span.name
             self._of_span[span.name] = (

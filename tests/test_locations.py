@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import socket
 import subprocess
@@ -14,8 +15,8 @@ from upath import UPath
 
 import locations
 from errors import EdgelineError, UsageError
-from locations import files_below, filesystem, folders_in, is_url, locate, names_in, read_bytes, whole
-from tests.s3 import point_to
+from locations import fetch, files_below, filesystem, folders_in, is_url, locate, names_in, read_bytes, whole
+from tests.s3 import Proxy, point_to
 
 
 def told(read, kind=EdgelineError):
@@ -145,19 +146,21 @@ def test_a_bucket_that_is_not_there_is_no_empty_folder(s3_server):
         assert "there is no bucket 'no-such-bucket'" in error.found and s3_server in error.found
 
 
-def test_wrong_keys_are_said_to_be_wrong(bucket, s3_server, monkeypatch):
-    def authenticate(after: bytes) -> None:
-        request = urllib.request.Request(f"{s3_server}/moto-api/reset-auth", after)
-        request.add_header("Content-Type", "text/plain")
-        urllib.request.urlopen(request).close()
+def authenticate(server, after):
+    """The server looks at keys and signatures after so many requests."""
+    request = urllib.request.Request(f"{server}/moto-api/reset-auth", str(after).encode())
+    request.add_header("Content-Type", "text/plain")
+    urllib.request.urlopen(request).close()
 
+
+def test_wrong_keys_are_said_to_be_wrong(bucket, s3_server, monkeypatch):
     point_to(s3_server, monkeypatch)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone-else")
-    authenticate(b"0")
+    authenticate(s3_server, 0)
     try:
         error = told(lambda: names_in(locate(bucket)))
     finally:
-        authenticate(b"1000000")
+        authenticate(s3_server, 1_000_000)
     assert "was refused" in error.found and "AWS_ACCESS_KEY_ID" in error.do
 
 
@@ -227,3 +230,41 @@ def test_without_the_library_for_s3_the_extra_is_named():
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 2
     assert "edgeline[s3]" in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.fixture
+def strict(s3_server, monkeypatch):
+    """The server looks at signatures, of a user who may do all."""
+    import boto3
+    import s3fs
+
+    point_to(s3_server, monkeypatch)
+    iam = boto3.client("iam", region_name="us-east-1")
+    iam.create_user(UserName=(reader := f"reader-{uuid.uuid4().hex[:8]}"))
+    keys = iam.create_access_key(UserName=reader)["AccessKey"]
+    rights = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+    iam.put_user_policy(UserName=reader, PolicyName="all", PolicyDocument=json.dumps(rights))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["SecretAccessKey"])
+    authenticate(s3_server, 0)
+    yield s3_server
+    authenticate(s3_server, 1_000_000)
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.parametrize("name", ["a/ü, b+c%20d.jpg", "~a?b#c=&d;e@f:g$h!i'(j)*.jpg"])
+def test_an_object_is_fetched_by_one_signed_request_whatever_its_name(bucket, strict, monkeypatch, name):
+    place = locate(bucket)
+    fill(place, [name])
+    with Proxy(strict) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        place.fs.clear_instance_cache()
+        assert fetch(locate(bucket), name, 100)() == name.encode()
+        assert [method for method, _ in proxy.asked] == ["GET"]
+
+
+def test_wrong_keys_are_said_to_be_wrong_where_an_object_is_fetched(bucket, strict, monkeypatch):
+    fill(locate(bucket), ["x"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other")
+    locate(bucket).fs.clear_instance_cache()
+    assert "was refused" in told(fetch(locate(bucket), "x", 1)).found

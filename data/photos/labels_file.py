@@ -18,7 +18,7 @@ from data.spans.rows import check_once, read_header, read_rows
 from data.spans.source import Rejected
 from errors import DataRefused, EdgelineError
 from locations import Location, fetch, files_below, names_in, read_bytes
-from store_errors import explained, is_absent
+from store_errors import is_absent
 
 # Of a photo's file: a larger one is refused before it is read on.
 MOST_BYTES = 64 * 2**20
@@ -91,13 +91,15 @@ class PhotoSpan(Span):
         Raises:
             RowRejected: Also by what is returned, which raises as `read` does.
         """
-        path = self.resolve(photo)
-        assert not isinstance(path, Path)
-        fetched = fetch(path, size)
+        name = self._stored(photo)
+        if ":" in name:  # else `resolve` finds nothing more, and takes as long as a fetch
+            self.resolve(photo)
+        assert not isinstance(self.path, Path)
+        fetched = fetch(self.path, f"photos/{name}", size)
 
         def content() -> bytes:
-            with self._rejecting(photo, size), explained(path):
-                return fetched.result()
+            with self._rejecting(photo, size):
+                return fetched()
 
         return content
 
@@ -124,16 +126,10 @@ class PhotoSpan(Span):
                 of the span's folder; missing, where it is empty, or no file is there. An object store is not
                 asked: `read` finds out.
         """
-        if not photo:
-            raise RowRejected("missing", "The photo cell is empty.")
-        if not _stays_below(photo):
-            raise _outside(photo)
+        name = self._stored(photo)
         if not isinstance(self.path, Path):
-            relative = PurePosixPath(photo).as_posix()  # an object's name has no ./ and no //
-            if relative == ".":
-                raise self._missing(photo)
             try:
-                return self.photos / relative
+                return self.photos / name
             except ValueError:  # it looks like a place in another store
                 raise _outside(photo) from None
         path = os.path.realpath(self.path / "photos" / photo)
@@ -142,6 +138,17 @@ class PhotoSpan(Span):
         if not os.path.isfile(path):
             raise self._missing(photo)
         return Path(path)
+
+    def _stored(self, photo: str) -> str:
+        """The name below photos/ that a cell gives an object, without ./ and //. Raises RowRejected."""
+        if not photo:
+            raise RowRejected("missing", "The photo cell is empty.")
+        if not _stays_below(photo):
+            raise _outside(photo)
+        name = PurePosixPath(photo).as_posix()
+        if name == ".":
+            raise self._missing(photo)
+        return name
 
     def _missing(self, photo: str) -> RowRejected:
         return RowRejected("missing", f"{self.name}/photos/{photo} is not there.")

@@ -54,10 +54,10 @@ def test_a_bucket_that_vanishes_while_photos_are_read_stops_ingest_and_says_so(
     upload(data, f"{bucket}/data")
     client, fetch = filesystem(locate(bucket)), module.fetch
 
-    def remove_and_fetch(path, size):
+    def remove_and_fetch(*asked):
         if client.exists(bucket):
             client.rm(bucket, recursive=True)
-        return fetch(path, size)
+        return fetch(*asked)
 
     monkeypatch.setattr(module, "fetch", remove_and_fetch)
     with pytest.raises(EdgelineError, match=r"there is no bucket .* AWS_ENDPOINT_URL"):
