@@ -212,7 +212,7 @@ async def _fetched(store: Any, path: str, size: int) -> bytes:
 async def _answered(store: Any, path: str, size: int) -> bytes | None:
     """The answer to one request that botocore signs and sends; None where it is no content.
 
-    Its own call of S3 takes three times the CPU time, in which photos could be decoded.
+    Its own call of S3 takes more than twice the CPU time, in which photos could be decoded.
     """
     from botocore.awsrequest import AWSRequest
     from botocore.utils import percent_encode

@@ -1,8 +1,8 @@
 """Ingest from S3 beside ingest from a local disk of the same photos, where a round trip takes a while.
 
-    python -m benchmarks.bench_bucket [--photos N] [--delay MILLISECONDS]
+    python -m benchmarks.bench_bucket [--photos N] [--width PIXELS] [--delay MILLISECONDS]
 
-Both sides are ExampleGen's executor in this process, behind one of a few photos that imports what both need;
+Both sides are ExampleGen's executor in this process, which has imported what each needs;
 memory is this process's peak on that side. The store is `folder_as_s3.py` in another process, which takes its
 share of this machine's cores: its CPU time is told.
 """
@@ -24,18 +24,19 @@ from PIL import Image
 
 from benchmarks.folder_as_s3 import BUCKET
 from data.photos.labels_file import LabelRow, write_span
+from locations import locate, names_in
 from tests.components.steps import ingest
 
 _LABELS, _A_SESSION = ("ok", "misplaced", "damaged"), 10
 
 
-def _photos(count: int) -> Iterator[tuple[LabelRow, bytes]]:
+def _photos(count: int, width: int) -> Iterator[tuple[LabelRow, bytes]]:
     """Small photos, each of other colours."""
     colours = np.random.default_rng(20)
     for number in range(count):
         coarse = Image.fromarray(colours.integers(0, 255, (12, 16, 3), dtype=np.uint8))
         file = io.BytesIO()
-        coarse.resize((320, 240), Image.Resampling.BILINEAR).save(file, "JPEG")
+        coarse.resize((width, width * 3 // 4), Image.Resampling.BILINEAR).save(file, "JPEG")
         session = f"s{number // _A_SESSION}"
         row = LabelRow(f"{number:06}.jpg", _LABELS[number % 3], "lane-01", session, "2026-10-05T09:12:33Z")
         yield row, file.getvalue()
@@ -56,12 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--photos", type=int, default=2_000, help="photos (2,000)")
+    parser.add_argument("--width", type=int, default=320, help="of each, in pixels (320)")
     parser.add_argument("--delay", type=float, default=30, help="of each answer, in milliseconds (30)")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         data, few = Path(folder, "data"), Path(folder, "few")
-        write_span(data, _photos(given.photos))
-        write_span(few, _photos(100))
+        write_span(data, _photos(given.photos, given.width))
+        write_span(few, _photos(100, given.width))
         server = [sys.executable, "-m", "benchmarks.folder_as_s3", str(data), str(given.delay)]
         with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -69,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             os.environ["AWS_ENDPOINT_URL"] = address
             os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "any"
             _measured(few, Path(folder, "warm"))
+            names_in(locate(f"s3://{BUCKET}"))
             print(f"{given.photos:,} photos, each answer after {given.delay:g} ms")
             print(f"{'':6} {'seconds':>8} {'a second':>9} {'ratio':>6} {'CPU s':>6} {'peak MB':>8}")
             first = 0.0
