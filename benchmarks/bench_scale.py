@@ -3,10 +3,11 @@
     python -m benchmarks.bench_scale [--rows N] [--cores 2]
 
 Each engine takes sensor readings twice, few rows of one week and N of eight: few cost what starting costs,
-and the difference what rows cost. Spark's own log of events tells which stages had work for one task alone;
-the time of these does not fall with more cores, that of all others is taken to, and the rest to be the same.
-What is said of more cores than were used is computed so, not measured. The DAG ends at the Trainer, which is
-told to want a GPU.
+and the difference what rows cost. For more cores than it is given here, Spark takes both again, its work cut
+into tasks for the most cores and done on these. From its own log of events follows what each of its stages
+would take there: what its longest task takes, or all tasks divided by the cores, whichever is more. What is
+no stage takes what it took. What is said of more cores is computed so, not measured. The DAG ends at the
+Trainer, which is told to want a GPU.
 """
 
 import argparse
@@ -27,24 +28,26 @@ from data.sensors import generator
 _STEPS, _WEEKS = ("ExampleGen", "StatisticsGen", "Transform"), 8
 _FEW = 4_000  # of one week; of fewer, readings are too far apart for windows
 _CORES = (2, 8, 64)
-# A stage of several tasks is as one of a single task where the longest has so much of the work.
-_ALONE = 0.9
 
 
 @dataclass
 class Measured:
-    """One run: seconds by step, and in MB what processes of each kind had at most."""
+    """One run: seconds by step, in MB what processes of each kind had at most, and what they worked."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     memory: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    stages: int = 0
-    alone: float = 0.0  # seconds in stages of one task
-    together: float = 0.0  # seconds in the others
+    cpu: dict[int, float] = field(default_factory=dict)  # by process, in seconds
+    stages: list[list[float]] = field(default_factory=list)  # of Spark, the seconds of the tasks of each
 
     @property
     def all(self) -> float:
         """Seconds of all steps."""
         return sum(self.seconds.values())
+
+    def on(self, cores: int, here: int) -> float:
+        """Seconds of all steps, had Spark not the cores that are here, but as many as it cut its work for."""
+        saved = (max(max(s), sum(s) / here) - max(max(s), sum(s) / cores) for s in self.stages)
+        return self.all - sum(saved)
 
 
 def _kind(process: psutil.Process) -> str:
@@ -53,7 +56,7 @@ def _kind(process: psutil.Process) -> str:
     return "worker" if "pyspark.daemon" in process.cmdline() else "driver"
 
 
-def _watch(process: subprocess.Popen[bytes], memory: dict[str, float]) -> None:
+def _watch(process: subprocess.Popen[bytes], memory: dict[str, float], cpu: dict[int, float]) -> None:
     """Until it ends: of each kind the largest process, and all of them together."""
     while process.poll() is None:
         total = 0.0
@@ -61,6 +64,7 @@ def _watch(process: subprocess.Popen[bytes], memory: dict[str, float]) -> None:
             root = psutil.Process(process.pid)
             for found in (root, *root.children(recursive=True)):
                 size = found.memory_info().rss / 1e6
+                cpu[found.pid] = sum(found.cpu_times()[:2])
                 kind = _kind(found)
                 memory[kind] = max(memory[kind], size)
                 total += size
@@ -83,7 +87,7 @@ def _tasks(log: Path) -> Iterator[list[float]]:
         yield from of_stage.values()
 
 
-def measure(data: Path, folder: Path, cores: int) -> Measured:
+def measure(data: Path, folder: Path, cores: int = 0, cut_for: int = 0) -> Measured:
     """Runs the steps on DirectRunner, or on Spark with so many cores, where there are any."""
     made, log = Measured(), folder / "log"
     log.mkdir(parents=True)
@@ -92,6 +96,7 @@ def measure(data: Path, folder: Path, cores: int) -> Measured:
     if cores:
         conf = {"enabled": "true", "compress": "false", "dir": str(log)}
         flags = ", ".join(f"--spark_conf=spark.eventLog.{name}={value}" for name, value in conf.items())
+        flags += f", --spark_conf=spark.default.parallelism={cut_for}"
         settings += ["beam.engine=spark", f"beam.master=local[{cores}]", f"beam.flags=[{flags}]"]
     runner = str(Path(__file__).resolve().parents[1] / "runners" / "local_runner.py")
     command = [sys.executable, runner, "--json", "--workload", "sensor", "--data", str(data)]
@@ -99,26 +104,23 @@ def measure(data: Path, folder: Path, cores: int) -> Measured:
     command += [part for setting in settings for part in ("--set", setting)]
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL)
-        _watch(process, made.memory)
+        _watch(process, made.memory, made.cpu)
         said.seek(0)
         run = json.loads(said.read())
     done = {step["name"]: step["seconds"] for step in run["steps"] if step["state"] == "done"}
     made.seconds = {name: done[name] for name in _STEPS if name in done}
     if tuple(made.seconds) != _STEPS:
-        raise SystemExit(f"The run ended before Transform: {run.get('reasons') or run}")
-    for tasks in _tasks(log):
-        made.stages += 1
-        if max(tasks) > _ALONE * sum(tasks):
-            made.alone += max(tasks)
-        else:
-            made.together += sum(tasks) / cores
+        (words,) = folder.glob("workspace/runs/*/run.log")
+        raise SystemExit(f"{words.read_text()[-4000:]}\nThe run ended before Transform: {run}")
+    made.stages = list(_tasks(log))
+    print(f"{folder.name}: {made.all:.1f} s, {sum(made.cpu.values()):.1f} s of CPU", file=sys.stderr)
     return made
 
 
 def wins_from(direct: tuple[float, float], spark: tuple[float, float]) -> float | None:
-    """The rows from which on Spark takes less, of (seconds to start, seconds a row) each; None: never."""
+    """From how many rows on Spark takes less, of (seconds of few, seconds a row more) each; None: never."""
     saved = direct[1] - spark[1]
-    return max(0.0, (spark[0] - direct[0]) / saved) if saved > 0 else None
+    return max(0.0, _FEW + (spark[0] - direct[0]) / saved) if saved > 0 else None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -127,51 +129,47 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=50_000, help="rows (50,000)")
     parser.add_argument("--cores", type=int, default=2, help="of Spark, on this machine (2)")
     given = parser.parse_args(arguments)
-    rows, few = max(given.rows, _WEEKS * _FEW), _FEW
-    engines = {"DirectRunner": 0, f"Spark local[{given.cores}]": given.cores}
-    found: dict[str, tuple[Measured, Measured]] = {}
+    rows, here = max(given.rows, _WEEKS * _FEW), given.cores
+    cuts = {here: here, **dict.fromkeys((cores for cores in _CORES if cores > here), max(_CORES))}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for count, weeks in ((few, 1), (rows, _WEEKS)):
-            generator.generate(folder / str(count), weeks=weeks, per_week=count // weeks, seed=20, faults={})
-        for engine, cores in engines.items():
-            found[engine] = (
-                measure(folder / str(few), folder / f"few-{cores}", cores),
-                measure(folder / str(rows), folder / f"rows-{cores}", cores),
-            )
-    (few_direct, direct), (few_spark, spark) = found.values()
+        data = {"few": folder / "few", "rows": folder / "rows"}
+        generator.generate(data["few"], weeks=1, per_week=_FEW, seed=20, faults={})
+        generator.generate(data["rows"], weeks=_WEEKS, per_week=rows // _WEEKS, seed=20, faults={})
+        measure(data["few"], folder / "libraries")  # come from the disk once
+        direct = {key: measure(data[key], folder / f"{key}-direct") for key in data}
+        spark = {
+            cut: {key: measure(data[key], folder / f"{key}-{cut}", here, cut) for key in data}
+            for cut in dict.fromkeys(cuts.values())
+        }
+    engines = {"DirectRunner": direct, f"Spark local[{here}]": spark[here]}
     print(f"{rows:,} rows; in brackets seconds")
     print(f"{'rows a second':16}" + "".join(f"{name:>18}" for name in (*_STEPS, "all three")))
-    for engine, (_, made) in found.items():
-        cells = [*made.seconds.values(), made.all]
+    for engine, of in engines.items():
+        cells = [*of["rows"].seconds.values(), of["rows"].all]
         print(f"{engine:16}" + "".join(f"{rows / s:>10,.0f} ({s:5.1f})" for s in cells))
-    cells = [*(direct.seconds[name] / spark.seconds[name] for name in _STEPS), direct.all / spark.all]
+    slow, fast = direct["rows"], spark[here]["rows"]
+    cells = [*(slow.seconds[name] / fast.seconds[name] for name in _STEPS), slow.all / fast.all]
     print(f"{'ratio':16}" + "".join(f"{cell:>10.2f}{'':8}" for cell in cells))
-    print(f"\n{'peak MB':16}{'driver':>10}{'java':>10}{'a worker':>10}{'all':>10}")
-    for engine, (_, made) in found.items():
-        kinds = ("driver", "java", "worker", "all")
-        print(f"{engine:16}" + "".join(f"{made.memory.get(kind, 0):>10,.0f}" for kind in kinds))
-    # All that few rows take is starting: of Spark, of its workers, and of each stage.
-    of_stages = (few_spark.alone + few_spark.together) / few_spark.stages
-    print(
-        f"\n{few:,} rows: DirectRunner {few_direct.all:.1f} s,"
-        f" Spark {few_spark.all:.1f} s in {few_spark.stages} stages: {of_stages:.2f} s in each,"
-        f" {(few_spark.all - few_direct.all) / few_spark.stages:.2f} s each more than DirectRunner"
-    )
-    more = rows - few
-    of_direct = (direct.all - few_direct.all) / more
-    alone, together = spark.alone - few_spark.alone, spark.together - few_spark.together
-    rest = spark.all - few_spark.all - alone - together
-    one, all_of = ((alone + rest) / more, together * given.cores / more)
-    print(
-        f"a million rows: DirectRunner {of_direct * 1e6:.0f} s,"
-        f" Spark {one * 1e6:.0f} s on one core and {all_of * 1e6:.0f} core seconds on all"
-    )
-    for cores in _CORES:
-        size = wins_from((few_direct.all, of_direct), (few_spark.all, one + all_of / cores))
-        says = "at no size" if size is None else f"from {size:,.0f} rows on"
-        how = "measured" if cores == given.cores else "computed, not measured"
-        print(f"{cores:>3} cores: Spark wins {says} ({how})")
+    print(f"\n{'peak MB':16}{'rows':>12}{'driver':>10}{'java':>10}{'a worker':>10}{'all':>10}{'CPU, s':>10}")
+    for engine, of in engines.items():
+        for key, count in (("few", _FEW), ("rows", rows)):
+            sizes = (of[key].memory.get(kind, 0) for kind in ("driver", "java", "worker", "all"))
+            cells = [*sizes, sum(of[key].cpu.values())]
+            print(f"{engine:16}{count:>12,}" + "".join(f"{cell:>10,.0f}" for cell in cells))
+    stages = len(spark[here]["few"].stages)
+    more = (spark[here]["few"].all - direct["few"].all) / stages
+    print(f"\n{_FEW:,} rows on Spark: {stages} stages, {more:.2f} s each that DirectRunner does not take")
+    print(f"\n{'seconds of':26}{_FEW:>10,} rows{'a million more':>16}{'Spark wins from':>18} rows on")
+    of_direct = direct["few"].all, (direct["rows"].all - direct["few"].all) / (rows - _FEW)
+    print(f"{'DirectRunner':26}{of_direct[0]:>15.1f}{of_direct[1] * 1e6:>16.0f}")
+    for cores, cut in cuts.items():
+        few, all_rows = (spark[cut][key].on(cores, here) for key in data)
+        of_spark = few, (all_rows - few) / (rows - _FEW)
+        size = wins_from(of_direct, of_spark)
+        how = "measured" if cores == here else "computed"
+        says = "at no size" if size is None else f"{size:,.0f}"
+        print(f"{f'Spark, {cores} cores, {how}':26}{few:>15.1f}{of_spark[1] * 1e6:>16.0f}{says:>18}")
 
 
 if __name__ == "__main__":
