@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,12 @@ _KNOWN = (
         "A Python process of Spark's workers was ended from outside, or had no memory left.",
         "Each task that runs at the same time has a Python of its own, with TensorFlow.",
         "Give the workers more memory (in pods beam.memory_gb), or fewer tasks: beam.workers, local[N].",
+    ),
+    (
+        "SparkContext was shut down|Answer from Java side is empty",
+        "Java, which Spark's driver runs in, ended while it worked.",
+        "It was ended from outside, had no memory left, or got no time on a machine that is too busy.",
+        "Look what else runs here, raise beam.memory_gb, and run the same command again.",
     ),
     (
         "All masters are unresponsive|stopped while waiting for backend|stopped SparkContext"
@@ -153,7 +159,8 @@ class _Session:
             self._end.daemon = True
             self._end.start()
         elif self._spark:
-            self._spark.stop()
+            with suppress(Exception):  # its Java may be gone
+                self._spark.stop()
             self._spark = None
 
     def _stop_unused(self) -> None:

@@ -5,6 +5,7 @@ GroupByKey groups goes through Spark's shuffle, unless it is so little that a sh
 else between stages goes through files in the spill folder, of which the driver holds the names.
 """
 
+import contextlib
 import functools
 import logging
 import zlib
@@ -140,7 +141,8 @@ class _Run:
                         done.add(running.pop(future))
             except BaseException as error:
                 failed, self._over = error, True
-                self.spark.cancelAllJobs()
+                with contextlib.suppress(Exception):  # it may be what failed
+                    self.spark.cancelAllJobs()
         if failed:
             raise failed
 
