@@ -220,3 +220,8 @@ def test_a_java_that_does_not_start_is_told(monkeypatch):
     monkeypatch.setenv("JAVA_HOME", "/nowhere")
     with pytest.raises(EdgelineError, match="JAVA_HOME"), pipeline(flags("beam.workers=3")) as made:
         _ = made | beam.Create([1])
+
+
+def test_a_java_that_ended_in_the_middle_is_told():
+    said = cluster.in_words(RuntimeError("Job 4 cancelled because SparkContext was shut down"))
+    assert "ended while it worked" in said.found and "beam.memory_gb" in said.do
