@@ -15,7 +15,7 @@ from pathlib import Path
 def serving(folder: Path, host: str = "127.0.0.1") -> Iterator[str]:
     """The URL of one that keeps its database and files in `folder`, at this address of the machine."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", "0", "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += ["--allowed-hosts", f"{host}:*,{host}", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
     command += ["--artifacts-destination", str(folder / "files")]
     log, environment = folder / "log", {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with log.open("wb") as file:

@@ -178,10 +178,13 @@ def test_data_shards_and_releases_can_live_in_an_object_store_and_mlflow_on_a_se
     assert verified.code == 0, verified.stdout
 
 
-def test_who_is_on_call_hears_of_a_lost_pod_and_of_a_refused_week(on_bucket: Place, address: str) -> None:
+def test_who_is_on_call_hears_of_a_lost_pod_and_of_a_refused_week(
+    on_bucket: Place, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     on_bucket.generate(1, "corrupt=0.4")
     with Hook(address) as hook:
-        told = (*SMALL, f"alerts.webhook={hook.url}")
+        monkeypatch.setenv("HOOK", hook.url)
+        told = (*SMALL, "alerts.webhook=$HOOK", f"kubeflow.env.HOOK={hook.url}")
         submitted = on_bucket.kubeflow("submit", settings=told)
         assert submitted.code == 0, submitted.stderr
         run = run_id(submitted)
