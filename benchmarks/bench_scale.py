@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,17 +60,13 @@ def _kind(process: psutil.Process) -> str:
 def _watch(process: subprocess.Popen[bytes], memory: dict[str, float], cpu: dict[int, float]) -> None:
     """Until it ends: of each kind the largest process, and all of them together."""
     while process.poll() is None:
-        total = 0.0
-        try:
-            root = psutil.Process(process.pid)
-            for found in (root, *root.children(recursive=True)):
-                size = found.memory_info().rss / 1e6
+        total, root = 0.0, psutil.Process(process.pid)
+        for found in (root, *root.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):  # it has ended, and perhaps nobody asked for how
+                kind, size = _kind(found), found.memory_info().rss / 1e6
                 cpu[found.pid] = sum(found.cpu_times()[:2])
-                kind = _kind(found)
                 memory[kind] = max(memory[kind], size)
                 total += size
-        except psutil.NoSuchProcess:
-            continue
         memory["all"] = max(memory["all"], total)
         time.sleep(0.2)
 
