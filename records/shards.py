@@ -56,8 +56,9 @@ def records_in(shard: "tf.Tensor | str", in_store: bool) -> "tf.data.Dataset":
 
 
 def cause_of(error: Exception) -> Exception:
-    """What an error of a step is due to: the end of a reading, if there was one."""
-    return _failures[-1] if _failures else error
+    """What an error of TensorFlow is due to: the end of a reading, if there was one."""
+    is_its = type(error).__module__.startswith("tensorflow.")
+    return _failures[-1] if is_its and _failures else error
 
 
 def move_to_store(folder: Path, place: str) -> None:

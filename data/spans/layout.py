@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from data.spans.exclusions import SPAN_NAME, Decision, excluded_spans, read_decisions
@@ -30,10 +31,10 @@ class Span:
     number: int
     path: Location
 
-    @property
+    @cached_property  # of a place in a store it takes a while
     def name(self) -> str:
         """The folder's name, `span-00042`."""
-        return name_span(self.number)  # of a place in a store, its own name takes a while
+        return self.path.name
 
 
 def name_span(number: int) -> str:

@@ -12,6 +12,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,22 @@ class Place:
         return edgeline(
             self.folder, "kubeflow", command, "--settings", str(self.settings()), *sets, *arguments
         )
+
+
+@contextmanager
+def listening(command: str) -> Iterator[tuple[str, str]]:
+    """A pod of the image with a server at port 5000, which a shell command starts; and its URL for others."""
+    pod = f"edgeline-test-{uuid.uuid4().hex[:8]}"
+    probe = {"tcpSocket": {"port": 5000}, "periodSeconds": 2}
+    container = {"name": "main", "image": os.environ["IMAGE"], "imagePullPolicy": "IfNotPresent"}
+    container |= {"command": ["sh", "-c", command], "readinessProbe": probe}
+    spec = {"restartPolicy": "Never", "containers": [container]}
+    kubectl("create", "-f", "-", manifest=_object("v1", "Pod", pod, spec=spec))
+    try:
+        kubectl("wait", "--for=condition=Ready", f"pod/{pod}", "--timeout=600s")
+        yield pod, f"http://{kubectl('get', 'pod', pod, '-o', 'jsonpath={.status.podIP}')}:5000"
+    finally:
+        kubectl("delete", "pod", pod, "--wait=false", check=False)
 
 
 def _object(version: str, kind: str, name: str, **content: Any) -> dict[str, Any]:

@@ -1,16 +1,21 @@
 """Weeks of one team on a real cluster: each test is the next thing that happens there."""
 
-import json
-import socket
 import time
-from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
-from tests.cluster.conftest import Place, end_by_sigterm, kubectl, log_of, pods_of, run_id, uid, working
+from tests.cluster.conftest import (
+    Place,
+    end_by_sigterm,
+    kubectl,
+    listening,
+    log_of,
+    pods_of,
+    run_id,
+    uid,
+    working,
+)
 from tests.e2e.conftest import SMALL
-from tests.mlflow_server import serving
 from tests.runners.alerts.servers import Hook
 
 pytestmark = pytest.mark.cluster
@@ -143,54 +148,59 @@ def test_a_recurring_run_trains_each_time_it_fires(on_claim: Place) -> None:
     assert on_claim.verify().code == 0
 
 
-@pytest.fixture
-def address() -> str:
-    """That of this machine for the pods of the cluster, if these reach it."""
-    nodes = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]
-    node = next(each["address"] for each in nodes[0]["status"]["addresses"] if each["type"] == "InternalIP")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
-        way.connect((node, 9))
-        return str(way.getsockname()[0])
+# What the pods of a cluster reach: a registry, and who is on call.
+MLFLOW = "cd /tmp && python -m mlflow server --host 0.0.0.0 --port 5000 --workers 1 --allowed-hosts '*'"
+HOOK = """python -uc '
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        print(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.send_response(200)
+        self.end_headers()
+HTTPServer(("", 5000), Handler).serve_forever()
+'"""
+MIRRORED = """
+from mlflow import MlflowClient
+client = MlflowClient("http://localhost:5000")
+print("in production:", client.get_model_version_by_alias("shelf", "production").version)
+for run in client.search_runs([each.experiment_id for each in client.search_experiments()]):
+    print("run:", run.info.run_name)
+"""
 
 
 def test_data_shards_and_releases_can_live_in_an_object_store_and_mlflow_on_a_server(
-    on_bucket: Place, address: str, tmp_path: Path
+    on_bucket: Place,
 ) -> None:
     shards = on_bucket.push.replace("/push", "/shards")
-    with serving(tmp_path, address) as registry:
+    with listening(MLFLOW) as (pod, registry):
         around = (f"kubeflow.shards={shards}", f"registry.uri={registry}")
         ended = on_bucket.kubeflow("submit", "--wait", settings=(*SMALL, *around))
         assert ended.code == 0, ended.stdout + ended.stderr
-        client = MlflowClient(registry)
-        assert client.get_model_version_by_alias("shelf", "production").version == "1"
-        runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
-        assert [run.info.run_name for run in runs] == [run_id(ended)]
+        mirrored = kubectl("exec", pod, "--", "python", "-c", MIRRORED)
+        assert mirrored.splitlines() == ["in production: 1", f"run: {run_id(ended)}"]
     log = log_of(pods_of("Trainer", run_id(ended))[run_id(ended)])
     assert f"of the train split are read from {shards}/{run_id(ended)}" in log
-    assert (
-        on_bucket.in_pod(
-            f'python -c \'import fsspec as f; print(f.filesystem("s3").find("{shards}"))\''
-        ).stdout
-        == "[]\n"
-    )
+    left = on_bucket.in_pod(f'python -c \'import fsspec; print(fsspec.filesystem("s3").find("{shards}"))\'')
+    assert left.stdout.strip() == "[]"
     assert on_bucket.production()["version"] == 1
     verified = on_bucket.verify()
     assert verified.code == 0, verified.stdout
 
 
 def test_who_is_on_call_hears_of_a_lost_pod_and_of_a_refused_week(
-    on_bucket: Place, address: str, monkeypatch: pytest.MonkeyPatch
+    on_bucket: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    on_bucket.generate(1, "corrupt=0.4")
-    with Hook(address) as hook:
-        monkeypatch.setenv("HOOK", hook.url)
-        told = (*SMALL, "alerts.webhook=$HOOK", f"kubeflow.env.HOOK={hook.url}")
-        submitted = on_bucket.kubeflow("submit", settings=told)
+    """Of the first by the command that follows the run, of the second by its last step."""
+    with Hook() as here, listening(HOOK) as (pod, there):
+        monkeypatch.setenv("HOOK", here.url)
+        around = ("alerts.webhook=$HOOK", f"kubeflow.env.HOOK={there}")
+        submitted = on_bucket.kubeflow("submit", settings=(*SLOW, *around))
         assert submitted.code == 0, submitted.stderr
         run = run_id(submitted)
-        kubectl("delete", "pod", working(run, "ExampleGen", ""), "--grace-period=5")
-        assert on_bucket.kubeflow("watch", run, settings=told).code == 1
-        assert any("ExampleGen" in message and run in message for message in hook.messages), hook.messages
-        ended = on_bucket.kubeflow("retry", run, "--wait", settings=told)
+        kubectl("delete", "pod", working(run, "Trainer", "Epoch"), "--grace-period=5")
+        assert on_bucket.kubeflow("watch", run, settings=(*SLOW, *around)).code == 1
+        assert any("Trainer" in message for message in here.messages), here.messages
+        on_bucket.generate(1, "corrupt=0.4")
+        ended = on_bucket.kubeflow("submit", "--wait", settings=(*SMALL, *around))
         assert ended.code == 4, ended.stdout + ended.stderr
-        assert any("photos of span-00004" in message for message in hook.messages), hook.messages
+        assert "photos of span-00004" in log_of(pod), log_of(pod)

@@ -20,7 +20,7 @@ SECRET = "T00000000/B00000000/s3cr3t-of-the-hook"
 class Hook:
     """Takes what is posted to it; answers each of `statuses` once and then 200; hangs while told to."""
 
-    def __init__(self, host="127.0.0.1"):
+    def __init__(self):
         self.messages, self.statuses, self.hangs, self.when_told = [], [], False, lambda: None
         self._ended = threading.Event()
         hook = self
@@ -40,8 +40,8 @@ class Hook:
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer((host, 0), Handler)
-        self.url = f"http://{host}:{self._server.server_port}/services/{SECRET}"
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/services/{SECRET}"
 
     def __enter__(self):
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()

@@ -2,10 +2,13 @@
 
 import http.server
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -15,7 +18,6 @@ from records.push import PUSH, Push
 from release import store
 from report import records
 from runners.kubeflow.pod import mirror
-from tests.mlflow_server import serving
 from tests.release.candidates import make_candidate
 from tests.report.runs import a_run
 from tests.runners.kubeflow.pod.test_entry import ADMISSION, PUSHED, ROOT, SCHEMA, admit, arguments, of_store
@@ -25,8 +27,31 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("server")) as url:
-        yield url
+    """The URL of an MLflow that keeps its files itself."""
+    folder = tmp_path_factory.mktemp("server")
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+    ]
+    command += ["--artifacts-destination", str(folder / "files"), "--port", "0", "--workers", "1"]
+    log, environment = folder / "log", {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with log.open("wb") as file:
+        made = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        until = time.monotonic() + 400
+        while not (found := re.search(r"running on (http://\S+)", log.read_text())):
+            assert made.poll() is None and time.monotonic() < until, log.read_text()
+            time.sleep(0.2)
+        yield found[1]
+    finally:
+        os.killpg(made.pid, signal.SIGKILL)
+        made.wait()
 
 
 @pytest.fixture
