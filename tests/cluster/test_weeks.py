@@ -16,7 +16,6 @@ from tests.cluster.conftest import (
     working,
 )
 from tests.e2e.conftest import SMALL
-from tests.runners.alerts.servers import Hook
 
 pytestmark = pytest.mark.cluster
 
@@ -148,17 +147,7 @@ def test_a_recurring_run_trains_each_time_it_fires(on_claim: Place) -> None:
     assert on_claim.verify().code == 0
 
 
-# What the pods of a cluster reach: a registry, and who is on call.
 MLFLOW = "cd /tmp && python -m mlflow server --host 0.0.0.0 --port 5000 --workers 1 --allowed-hosts '*'"
-HOOK = """python -uc '
-from http.server import BaseHTTPRequestHandler, HTTPServer
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        print(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        self.send_response(200)
-        self.end_headers()
-HTTPServer(("", 5000), Handler).serve_forever()
-'"""
 MIRRORED = """
 from mlflow import MlflowClient
 client = MlflowClient("http://localhost:5000")
@@ -185,22 +174,3 @@ def test_data_shards_and_releases_can_live_in_an_object_store_and_mlflow_on_a_se
     assert on_bucket.production()["version"] == 1
     verified = on_bucket.verify()
     assert verified.code == 0, verified.stdout
-
-
-def test_who_is_on_call_hears_of_a_lost_pod_and_of_a_refused_week(
-    on_bucket: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of the first by the command that follows the run, of the second by its last step."""
-    with Hook() as here, listening(HOOK) as (pod, there):
-        monkeypatch.setenv("HOOK", here.url)
-        around = ("alerts.webhook=$HOOK", f"kubeflow.env.HOOK={there}")
-        submitted = on_bucket.kubeflow("submit", settings=(*SLOW, *around))
-        assert submitted.code == 0, submitted.stderr
-        run = run_id(submitted)
-        kubectl("delete", "pod", working(run, "Trainer", "Epoch"), "--grace-period=5")
-        assert on_bucket.kubeflow("watch", run, settings=(*SLOW, *around)).code == 1
-        assert any("Trainer" in message for message in here.messages), here.messages
-        on_bucket.generate(1, "corrupt=0.4")
-        ended = on_bucket.kubeflow("submit", "--wait", settings=(*SMALL, *around))
-        assert ended.code == 4, ended.stdout + ended.stderr
-        assert "photos of span-00004" in log_of(pod), log_of(pod)
