@@ -11,8 +11,6 @@ import argparse
 import io
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -22,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.folder_as_s3 import BUCKET
+from benchmarks.folder_as_s3 import BUCKET, serving
 from data.photos.labels_file import LabelRow, write_span
 from locations import locate, names_in
 from tests.components.steps import ingest
@@ -64,12 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         data, few = Path(folder, "data"), Path(folder, "few")
         write_span(data, _photos(given.photos, given.width))
         write_span(few, _photos(100, given.width))
-        server = [sys.executable, "-m", "benchmarks.folder_as_s3", str(data), str(given.delay)]
-        with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            address = process.stdout.readline().strip()
-            os.environ["AWS_ENDPOINT_URL"] = address
-            os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "any"
+        with serving(data, given.delay) as address:
             _measured(few, Path(folder, "warm"))
             names_in(locate(f"s3://{BUCKET}"))
             print(f"{given.photos:,} photos, each answer after {given.delay:g} ms")
@@ -83,7 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f"{name:6} {figures}", flush=True)
             with urllib.request.urlopen(f"{address}/?told") as answer:
                 told = json.load(answer)
-            process.terminate()
         print(", ".join(f"{name}: {value:,}" for name, value in told.items()))
 
 

@@ -7,8 +7,6 @@ of its own that reads them from a disk, and from `folder_as_s3.py`. It is the sa
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +14,7 @@ from itertools import cycle
 from pathlib import Path
 
 from benchmarks.bench_rows import measured
-from benchmarks.folder_as_s3 import BUCKET
+from benchmarks.folder_as_s3 import BUCKET, serving
 from data.shelf import renderer
 
 _PHOTOS, _FEW = 2_000, 20_000
@@ -72,11 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         graph, shards = _run(folder)
         for examples in (_FEW, given.examples):
             _linked(shards, folder / "bucket" / str(examples), examples)
-        server = [sys.executable, "-m", "benchmarks.folder_as_s3", str(folder / "bucket"), str(given.delay)]
-        with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            os.environ["AWS_ENDPOINT_URL"] = process.stdout.readline().strip()
-            os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "any"
+        with serving(folder / "bucket", given.delay):
             print(f"{'':6} {'examples':>9} {'opened in':>9} {'a second':>9} {'peak MB':>8}")
             for examples in (_FEW, given.examples):
                 disk, stored = folder / "bucket" / str(examples), folder / f"Split-{examples}"
@@ -88,7 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     count, opened, seconds = map(float, said.split())
                     figures = f"{opened:>9.1f} {count / seconds:>9,.0f} {usage.ru_maxrss / 1000:>8,.0f}"
                     print(f"{side:6} {count:>9,.0f} {figures}", flush=True)
-            process.terminate()
 
 
 if __name__ == "__main__":

@@ -6,10 +6,14 @@ Prints its address. As many requests as come are answered at once. `/?told` has 
 """
 
 import asyncio
+import os
+import subprocess
 import sys
 import time
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -84,6 +88,20 @@ async def _serve(folder: Path, delay_s: float) -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print("http://{}:{}".format(*runner.addresses[0]), flush=True)
     await asyncio.Event().wait()
+
+
+@contextmanager
+def serving(folder: Path, milliseconds: float) -> Iterator[str]:
+    """The address of one in a process of its own; the clients of S3 here and in children use it."""
+    command = [sys.executable, "-m", "benchmarks.folder_as_s3", str(folder), str(milliseconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        os.environ["AWS_ENDPOINT_URL"] = address = process.stdout.readline().strip()
+        os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "any"
+        try:
+            yield address
+        finally:
+            process.terminate()
 
 
 if __name__ == "__main__":

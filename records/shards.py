@@ -131,19 +131,15 @@ def _streamed(shard: bytes) -> Iterator["np.ndarray"]:
 
 def _read(place: Location, skipped: int) -> Iterator[list[bytes]]:
     with open_read(place) as compressed, gzip.GzipFile(fileobj=compressed) as file:
-        records = []
-        for number in itertools.count():
-            head = file.read(_HEAD.size)
-            if head:
-                (length,) = _HEAD.unpack(head)
-                record = file.read(length + 4)[:-4]
-                if number >= skipped:
-                    records.append(record)
-            if records and (not head or len(records) == _RECORDS):
-                yield records
-                records = []
-            if not head:
-                return
+        records = itertools.islice(_records(file), skipped, None)
+        while batch := list(itertools.islice(records, _RECORDS)):
+            yield batch
+
+
+def _records(file: gzip.GzipFile) -> Iterator[bytes]:
+    while head := file.read(_HEAD.size):
+        (length,) = _HEAD.unpack(head)
+        yield file.read(length + 4)[:-4]
 
 
 @contextmanager
