@@ -7,20 +7,18 @@ where its own tools take them: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_A
 import errno
 import io
 import os
-import random
 import re
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Union
-from weakref import WeakKeyDictionary
 
 from errors import UsageError
-from store_errors import explained, if_there, may_pass
+from store_errors import explained, if_there
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -34,10 +32,8 @@ LAUNCHER_FOLDERS: Mapping[str, str] = {"minio://": "minio", "s3://": "s3", "gs:/
 MOST_FETCHES, MOST_FETCHED_BYTES = 32, 128 * 2**20
 # Of an object that is read as it is asked for, bytes of a request.
 _READ_AT_ONCE = 4 * 2**20
-# How long a fetch waits, a random part of it, after each time that botocore has given up.
-_PATIENCE_S = (2, 4, 8)
 # An endpoint that nobody answers at is told within half a minute, three attempts included.
-_S3_OPTIONS = {
+S3_OPTIONS: dict[str, Any] = {
     "connect_timeout": 5,
     "read_timeout": 8,
     "retries": {"total_max_attempts": 3, "mode": "standard"},
@@ -46,8 +42,6 @@ _S3_OPTIONS = {
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
 }
-# Of each client of S3, what the addresses of a bucket's objects begin with, as botocore resolves it.
-_ADDRESSES: MutableMapping[Any, dict[str, str]] = WeakKeyDictionary()
 # Two letters at least: C:/b is a folder's name. A `::` would chain another file system of fsspec behind it.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+:/")
 _BUCKET = re.compile(r"(?!.*::)s3://[^/.]")
@@ -87,7 +81,7 @@ def locate(place: "str | Location") -> Location:
 
     try:
         # Somebody else may write there at any time.
-        path = UPath(place.rstrip("/"), use_listings_cache=False, config_kwargs=_S3_OPTIONS)
+        path = UPath(place.rstrip("/"), use_listings_cache=False, config_kwargs=S3_OPTIONS)
         path.fs  # noqa: B018 - what cannot be had is told here, not at the first file
     except ImportError as error:
         raise UsageError(
@@ -166,69 +160,6 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
         # Of several requests at once s3fs would ask for the size first, each time.
         content: bytes = store.cat_file(path.path, end=size or None, max_concurrency=1)
         return content
-
-
-def fetch(place: "UPath", name: str, size: int) -> Callable[[], bytes]:
-    """Begins to read an object below a place that was listed with `size` bytes, at least 1.
-
-    No more of it is read. What is returned waits for its content, and raises as `read_bytes` does. What
-    passes (a store that asks for fewer requests, a connection that breaks) is tried again.
-    """
-    import asyncio
-
-    store = filesystem(place)
-    fetched = _fetched(store, f"{place.path}/{name}", size)
-    future = asyncio.run_coroutine_threadsafe(fetched, store.loop)
-
-    def content() -> bytes:
-        try:
-            return future.result()
-        except Exception:
-            with explained(place / name):  # to join them takes as long as a fetch
-                raise
-
-    return content
-
-
-async def _fetched(store: Any, path: str, size: int) -> bytes:
-    import asyncio
-
-    with suppress(Exception):  # which s3fs meets too, and says what it is
-        if answered := await _answered(store, path, size):
-            return answered
-    waits = iter(_PATIENCE_S)
-    while True:
-        try:
-            # Of several requests at once s3fs would ask for the size first.
-            content: bytes = await store._cat_file(path, end=size, max_concurrency=1)
-            return content
-        except Exception as error:
-            wait = next(waits, None)
-            if wait is None or not may_pass(error):
-                raise
-        await asyncio.sleep(random.uniform(wait / 2, wait))
-
-
-async def _answered(store: Any, path: str, size: int) -> bytes | None:
-    """The answer to one request that botocore signs and sends; None where it is no content.
-
-    Its own call of S3 takes more than twice the CPU time, in which photos could be decoded.
-    """
-    from botocore.awsrequest import AWSRequest
-    from botocore.utils import percent_encode
-
-    bucket, key, _ = store.split_path(path)
-    client = await store.set_session()
-    addresses = _ADDRESSES.setdefault(client, {})
-    if bucket not in addresses:
-        of_any = await client.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "any"})
-        addresses[bucket] = of_any.partition("?")[0].removesuffix("any")
-    url = addresses[bucket] + percent_encode(key, safe="/~")
-    request = AWSRequest("GET", url, {"Range": f"bytes=0-{size - 1}"})
-    await client._request_signer.sign("GetObject", request)
-    answer = await client._endpoint.http_session.send(request.prepare())
-    content: bytes = await answer.content
-    return content if answer.status_code in (200, 206) else None
 
 
 def open_read(path: Location) -> Any:

@@ -15,7 +15,7 @@ setup(
     packages=find_packages(include=[pattern for room in ROOMS for pattern in (room, f"{room}.*")]),
     # The templates and the style of the report's pages.
     package_data={"report": ["templates/*"]},
-    py_modules=["errors", "journal", "labels", "locations", "settings_group", "store_errors"],
+    py_modules=["errors", "fetching", "journal", "labels", "locations", "settings_group", "store_errors"],
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
     package_dir={"": "."},
     install_requires=[
@@ -60,8 +60,8 @@ setup(
         "registry": ["mlflow"],
         # `beam.engine: spark`: 470 MB, so in a lock file of its own. An older one knows no Python 3.13.
         "scale": ["pyspark>=4"],
-        # Data and releases in an S3 bucket; another store by its fsspec library.
-        "s3": ["s3fs"],
+        # Data and releases in an S3 bucket. awscrt is AWS's own client in C: many photos for little CPU time.
+        "s3": ["s3fs", "awscrt"],
     },
     entry_points={"console_scripts": ["edgeline = runners.cli.main:main"]},
 )

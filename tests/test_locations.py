@@ -1,5 +1,4 @@
 import errno
-import json
 import os
 import socket
 import subprocess
@@ -15,8 +14,8 @@ from upath import UPath
 
 import locations
 from errors import EdgelineError, UsageError
-from locations import fetch, files_below, filesystem, folders_in, is_url, locate, names_in, read_bytes, whole
-from tests.s3 import Proxy, point_to
+from locations import files_below, filesystem, folders_in, is_url, locate, names_in, read_bytes, whole
+from tests.s3 import point_to
 
 
 def told(read, kind=EdgelineError):
@@ -184,7 +183,7 @@ def test_an_endpoint_that_nobody_listens_at_is_told_within_seconds(monkeypatch):
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch):
-    monkeypatch.setitem(locations._S3_OPTIONS, "read_timeout", 0.2)
+    monkeypatch.setitem(locations.S3_OPTIONS, "read_timeout", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         waiting = []
         threading.Thread(target=lambda: waiting.append(server.accept()), daemon=True).start()
@@ -194,10 +193,8 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch):
 
 
 def test_the_longest_wait_for_a_store_is_half_a_minute():
-    attempts = locations._S3_OPTIONS["retries"]["total_max_attempts"]
-    assert (
-        attempts * max(locations._S3_OPTIONS["connect_timeout"], locations._S3_OPTIONS["read_timeout"]) < 30
-    )
+    attempts = locations.S3_OPTIONS["retries"]["total_max_attempts"]
+    assert attempts * max(locations.S3_OPTIONS["connect_timeout"], locations.S3_OPTIONS["read_timeout"]) < 30
 
 
 @pytest.mark.parametrize(
@@ -230,41 +227,3 @@ def test_without_the_library_for_s3_the_extra_is_named():
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 2
     assert "edgeline[s3]" in ended.stderr and "Traceback" not in ended.stderr
-
-
-@pytest.fixture
-def strict(s3_server, monkeypatch):
-    """The server looks at signatures, of a user who may do all."""
-    import boto3
-    import s3fs
-
-    point_to(s3_server, monkeypatch)
-    iam = boto3.client("iam", region_name="us-east-1")
-    iam.create_user(UserName=(reader := f"reader-{uuid.uuid4().hex[:8]}"))
-    keys = iam.create_access_key(UserName=reader)["AccessKey"]
-    rights = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
-    iam.put_user_policy(UserName=reader, PolicyName="all", PolicyDocument=json.dumps(rights))
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["AccessKeyId"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["SecretAccessKey"])
-    authenticate(s3_server, 0)
-    yield s3_server
-    authenticate(s3_server, 1_000_000)
-    s3fs.S3FileSystem.clear_instance_cache()
-
-
-@pytest.mark.parametrize("name", ["a/ü, b+c%20d.jpg", "~a?b#c=&d;e@f:g$h!i'(j)*.jpg"])
-def test_an_object_is_fetched_by_one_signed_request_whatever_its_name(bucket, strict, monkeypatch, name):
-    place = locate(bucket)
-    fill(place, [name])
-    with Proxy(strict) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
-        place.fs.clear_instance_cache()
-        assert fetch(locate(bucket), name, 100)() == name.encode()
-        assert [method for method, _ in proxy.asked] == ["GET"]
-
-
-def test_wrong_keys_are_said_to_be_wrong_where_an_object_is_fetched(bucket, strict, monkeypatch):
-    fill(locate(bucket), ["x"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other")
-    locate(bucket).fs.clear_instance_cache()
-    assert "was refused" in told(fetch(locate(bucket), "x", 1)).found

@@ -17,7 +17,8 @@ from data.spans.rejection import RowRejected
 from data.spans.rows import check_once, read_header, read_rows
 from data.spans.source import Rejected
 from errors import DataRefused, EdgelineError
-from locations import Location, fetch, files_below, names_in, read_bytes
+from fetching import fetch
+from locations import Location, files_below, names_in, read_bytes
 from store_errors import is_absent
 
 # Of a photo's file: a larger one is refused before it is read on.

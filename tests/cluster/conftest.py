@@ -4,6 +4,7 @@ KUBECONFIG, KFP_ENDPOINT and IMAGE (with a tag, and on the nodes already) come f
 KFP_NAMESPACE (kubeflow) is where the pipelines' pods run. Everything made here has a name of its own.
 """
 
+import base64
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from tests.e2e.conftest import SMALL, Ended, edgeline
 
 NEEDED = ("KUBECONFIG", "KFP_ENDPOINT", "IMAGE")
 NAMESPACE = os.environ.get("KFP_NAMESPACE", "kubeflow")
+_SECRET = os.environ.get("S3_SECRET", "mlpipeline-minio-artifact")
 # Three short weeks: a run is mostly starting pods.
 WEEKS, PHOTOS = 3, 80
 
@@ -236,6 +238,27 @@ def listening(command: str) -> Iterator[tuple[str, str]]:
         kubectl("delete", "pod", pod, "--wait=false", check=False)
 
 
+@contextmanager
+def within_reach(place: Place) -> Iterator[dict[str, str]]:
+    """The environment in which a command on this machine reaches the bucket that the pods of a place use."""
+    secret, env = json.loads(kubectl("get", "secret", _SECRET, "-o", "json"))["data"], {}
+    for item in place.env:
+        if "valueFrom" in item:
+            key = item["valueFrom"]["secretKeyRef"]["key"]
+            env[item["name"]] = base64.b64decode(secret[key]).decode()
+    if "S3_ENDPOINT" in os.environ:
+        yield env | {"AWS_ENDPOINT_URL": os.environ["S3_ENDPOINT"]}
+        return
+    command = ["kubectl", "--namespace", NAMESPACE, "port-forward", "service/minio-service", ":9000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            address = process.stdout.readline().split()[2]  # Forwarding from 127.0.0.1:42705 -> 9000
+            yield env | {"AWS_ENDPOINT_URL": f"http://{address}"}
+        finally:
+            process.terminate()
+
+
 def _object(version: str, kind: str, name: str, **content: Any) -> dict[str, Any]:
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **content}
 
@@ -260,10 +283,9 @@ def on_claim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 def on_bucket(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Data and releases in an object store: by default the one that Kubeflow Pipelines itself brings."""
     name = f"edgeline-test-{uuid.uuid4().hex[:8]}"
-    secret = os.environ.get("S3_SECRET", "mlpipeline-minio-artifact")
     bucket = os.environ.get("S3_BUCKET", "mlpipeline")
     env: list[dict[str, Any]] = [
-        {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+        {"name": variable, "valueFrom": {"secretKeyRef": {"name": _SECRET, "key": key}}}
         for variable, key in (("AWS_ACCESS_KEY_ID", "accesskey"), ("AWS_SECRET_ACCESS_KEY", "secretkey"))
     ]
     endpoint = os.environ.get("S3_ENDPOINT", f"http://minio-service.{NAMESPACE}:9000")

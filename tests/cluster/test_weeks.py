@@ -13,9 +13,11 @@ from tests.cluster.conftest import (
     pods_of,
     run_id,
     uid,
+    within_reach,
     working,
 )
 from tests.e2e.conftest import SMALL
+from tests.runners.alerts.servers import Hook
 
 pytestmark = pytest.mark.cluster
 
@@ -43,11 +45,27 @@ def test_a_run_that_searches_in_two_pods_ends_in_a_pushed_release_that_verify_ac
     assert verified.code == 0, verified.stdout
 
 
-def test_a_week_that_the_gate_refuses_leaves_production_alone(on_claim: Place) -> None:
+HOOK = """python -uc '
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        print(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.send_response(200)
+        self.end_headers()
+HTTPServer(("", 5000), Handler).serve_forever()
+'"""
+
+
+def test_a_week_that_the_gate_refuses_leaves_production_alone_and_is_told_to_who_is_on_call(
+    on_claim: Place,
+) -> None:
     on_claim.generate(1, "corrupt=0.4")
-    ended = on_claim.kubeflow("submit", "--wait")
-    assert ended.code == 4, ended.stdout + ended.stderr
-    assert "photos of span-00004" in ended.stdout + ended.stderr
+    with listening(HOOK) as (pod, there):
+        alerts = ("alerts.webhook=$HOOK", f"kubeflow.env.HOOK={there}")
+        ended = on_claim.kubeflow("submit", "--wait", settings=(*SMALL, *alerts))
+        assert ended.code == 4, ended.stdout + ended.stderr
+        assert "photos of span-00004" in ended.stdout + ended.stderr
+        assert "photos of span-00004" in log_of(pod)
     assert on_claim.production()["version"] == 1
     record = on_claim.in_pod(f"ls {on_claim.at(on_claim.push)}/runs/shelf/{run_id(ended)}")
     assert record.stdout.split() == ["facts.json", "report.html"]
@@ -174,3 +192,19 @@ def test_data_shards_and_releases_can_live_in_an_object_store_and_mlflow_on_a_se
     assert on_bucket.production()["version"] == 1
     verified = on_bucket.verify()
     assert verified.code == 0, verified.stdout
+
+
+def test_who_is_on_call_hears_of_a_lost_pod_from_the_command_that_follows_the_run(
+    on_bucket: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Hook() as hook, within_reach(on_bucket) as env:
+        for name, value in {**env, "HOOK": hook.url}.items():
+            monkeypatch.setenv(name, value)
+        told = (*SLOW, "alerts.webhook=$HOOK", "kubeflow.env.HOOK=http://localhost:1")
+        submitted = on_bucket.kubeflow("submit", settings=told)
+        assert submitted.code == 0, submitted.stderr
+        run = run_id(submitted)
+        kubectl("delete", "pod", working(run, "Trainer", "Epoch"), "--grace-period=5")
+        ended = on_bucket.kubeflow("watch", run, settings=told)
+        assert ended.code == 1 and "neither recorded nor told" not in ended.stdout, ended.stdout
+        assert any("Trainer" in message for message in hook.messages), (hook.messages, ended.stdout)

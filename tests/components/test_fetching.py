@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+import fetching
 import locations
 from components import example_shards
 from data.photos.labels_file import PhotoSpan, write_span
@@ -80,7 +81,7 @@ def test_what_passes_is_tried_again_and_changes_no_byte_and_what_waits_is_bounde
         kind, most = FAULTS.get(key[-5], (None, 0)) if "walk" in key else (None, 0)
         return kind if times < most else None
 
-    monkeypatch.setattr(locations, "_PATIENCE_S", (0.1, 0.1, 0.1))
+    monkeypatch.setattr(fetching, "_PATIENCE_S", (0.1, 0.1, 0.1))
     monkeypatch.setattr(example_shards, "MOST_FETCHED_BYTES", 3 * len(jpeg(seed=1)))
     proxy = through(fault)
     same(ingest(data, tmp_path), local)
@@ -97,8 +98,8 @@ def test_what_passes_is_tried_again_and_changes_no_byte_and_what_waits_is_bounde
     ],
 )
 def test_what_does_not_pass_is_told_with_what_to_do(data, through, monkeypatch, fault, found, do):
-    monkeypatch.setattr(locations, "_PATIENCE_S", (0.1,))
-    monkeypatch.setitem(locations._S3_OPTIONS, "read_timeout", 0.5 if fault == "hang" else 8)
+    monkeypatch.setattr(fetching, "_PATIENCE_S", (0.1,))
+    monkeypatch.setitem(locations.S3_OPTIONS, "read_timeout", 0.5 if fault == "hang" else 8)
     proxy = through(lambda key, times: fault)
     content = PhotoSpan(1, locate(data) / "span-00001").fetch("walk-1-7.jpg", 100)
     with pytest.raises(EdgelineError, match=rf"walk-1-7.jpg.*({found}).*{do}") as told:
