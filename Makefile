@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
-# Every test process holds TensorFlow, about 1 GB: more than four gain little.
-JOBS ?= $(shell nproc 2>/dev/null | awk '{print ($$1 > 4) ? 4 : $$1}')
+# One more than there are cores, for tests that wait. Each process holds TensorFlow, about 1 GB: more than four
+# gain little.
+JOBS ?= $(shell nproc 2>/dev/null | awk '{print ($$1 > 3) ? 4 : $$1 + 1}')
 MAKEFLAGS += --no-print-directory
 # A user's own packages must not mix with the pinned ones; and each process of many would compile TensorFlow's
 # sources again, 12 s, where Python may not keep what it compiled.

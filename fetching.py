@@ -8,6 +8,7 @@ which knows every way to a store, and whose errors people are told.
 import os
 import random
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 from weakref import WeakKeyDictionary
@@ -35,8 +36,10 @@ def fetch(place: "UPath", name: str, size: int) -> Callable[[], bytes]:
     store = filesystem(place)
     path = f"{place.path.rstrip('/')}/{name}"
     bucket, _, key = path.partition("/")
-    found = _bucket_of(store, bucket)
-    quick = found.get(key, size) if found and found.answers else None
+    found, quick = _bucket_of(store, bucket), None
+    if found and found.answers:
+        with suppress(Exception):  # s3fs meets it too, and says what it is
+            quick = found.get(key, size)
 
     def begin() -> Any:
         return asyncio.run_coroutine_threadsafe(_fetched(store, path, size), store.loop)
@@ -80,7 +83,7 @@ def _bucket_of(store: Any, bucket: str) -> "_Bucket | None":
     if bucket not in known:
         try:
             known[bucket] = _Bucket(*sync(store.loop, _address, store, bucket))
-        except Exception:  # s3fs meets it too, and says what it is
+        except Exception:  # as above
             known[bucket] = None
     return known[bucket]
 

@@ -114,7 +114,7 @@ def main(root: str, work: Path, action: str) -> None:
             filesystem(base).copy(f"{base.path}/{name}", f"{locate(place).path}/{name}")
 
     def go_on(kills: int) -> None:
-        """What was left is checked here, and not in a child of its own, because each connects for a second."""
+        """What was left is checked here, not in a child of its own: each takes a second to connect."""
         if kills:
             check(f"{root}/{kills - 1}", candidate, f"killed before write {kills}", told)
         place = f"{root}/{kills}"
