@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _NAMESPACE = "kubeflow"
 # Of what a run and a recurring run are described by, a backend's database has no more characters.
 _MOST_CHARACTERS = 255
+# How long a version may take, in seconds, from when its name is taken to when it is listed.
+_UNLISTED_S = 10
 # kfp's client prints links of its own.
 _SILENT = contextlib.redirect_stdout(None)
 
@@ -114,7 +116,7 @@ class Cluster:
                     there = self._client.upload_pipeline_version(str(package), name, **given)
                 except Exception as error:
                     # Somebody else uploaded the same between the two questions.
-                    if not _taken(error) or (there := self._find_version(pipeline_id, digest)) is None:
+                    if not _taken(error) or (there := self._wait_for(pipeline_id, digest)) is None:
                         raise
         identity, name = str(there.pipeline_version_id), str(there.display_name)
         return Version(pipeline_id, identity, name, description, parameters)
@@ -127,6 +129,18 @@ class Cluster:
                 pipeline_id, sort_by="created_at desc", filter=json.dumps({"predicates": [named]})
             )
         return next(iter(found.pipeline_versions or ()), None)
+
+    def _wait_for(self, pipeline_id: str, digest: str) -> Any:
+        """The same of one that somebody else uploads: its name is taken for a moment before it is listed."""
+        from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+        found = Retrying(
+            retry=retry_if_result(lambda version: version is None),
+            stop=stop_after_delay(_UNLISTED_S),
+            wait=wait_fixed(0.5),
+            retry_error_callback=lambda _: None,
+        )
+        return found(self._find_version, pipeline_id, digest)
 
     def _find_pipeline(self, name: str) -> str | None:
         with self._asking(f"looking for the pipeline {name!r}"):

@@ -1,7 +1,9 @@
 """A real cluster with Kubeflow Pipelines, seen through kubectl and its API; whatever cluster that is.
 
 KUBECONFIG, KFP_ENDPOINT and IMAGE (with a tag, and on the nodes already) come from `make test-cluster`;
-KFP_NAMESPACE (kubeflow) is where the pipelines' pods run. Everything made here has a name of its own.
+KFP_NAMESPACE (kubeflow) is where the pipelines' pods run. S3_ENDPOINT is what they reach the store at, and
+S3_ENDPOINT_HERE (http://127.0.0.1:9000, where its port is forwarded) what this machine does. Everything made
+here has a name of its own.
 """
 
 import base64
@@ -238,25 +240,14 @@ def listening(command: str) -> Iterator[tuple[str, str]]:
         kubectl("delete", "pod", pod, "--wait=false", check=False)
 
 
-@contextmanager
-def within_reach(place: Place) -> Iterator[dict[str, str]]:
+def within_reach(place: Place) -> dict[str, str]:
     """The environment in which a command on this machine reaches the bucket that the pods of a place use."""
-    secret, env = json.loads(kubectl("get", "secret", _SECRET, "-o", "json"))["data"], {}
-    for item in place.env:
-        if "valueFrom" in item:
-            key = item["valueFrom"]["secretKeyRef"]["key"]
-            env[item["name"]] = base64.b64decode(secret[key]).decode()
-    if "S3_ENDPOINT" in os.environ:
-        yield env | {"AWS_ENDPOINT_URL": os.environ["S3_ENDPOINT"]}
-        return
-    command = ["kubectl", "--namespace", NAMESPACE, "port-forward", "service/minio-service", ":9000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            address = process.stdout.readline().split()[2]  # Forwarding from 127.0.0.1:42705 -> 9000
-            yield env | {"AWS_ENDPOINT_URL": f"http://{address}"}
-        finally:
-            process.terminate()
+    secret = json.loads(kubectl("get", "secret", _SECRET, "-o", "json"))["data"]
+    keys = {
+        item["name"]: item["valueFrom"]["secretKeyRef"]["key"] for item in place.env if "valueFrom" in item
+    }
+    env = {name: base64.b64decode(secret[key]).decode() for name, key in keys.items()}
+    return env | {"AWS_ENDPOINT_URL": os.environ.get("S3_ENDPOINT_HERE", "http://127.0.0.1:9000")}
 
 
 def _object(version: str, kind: str, name: str, **content: Any) -> dict[str, Any]:

@@ -197,8 +197,8 @@ def test_data_shards_and_releases_can_live_in_an_object_store_and_mlflow_on_a_se
 def test_who_is_on_call_hears_of_a_lost_pod_from_the_command_that_follows_the_run(
     on_bucket: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Hook() as hook, within_reach(on_bucket) as env:
-        for name, value in {**env, "HOOK": hook.url}.items():
+    with Hook() as hook:
+        for name, value in {**within_reach(on_bucket), "HOOK": hook.url}.items():
             monkeypatch.setenv(name, value)
         told = (*SLOW, "alerts.webhook=$HOOK", "kubeflow.env.HOOK=http://localhost:1")
         submitted = on_bucket.kubeflow("submit", settings=told)

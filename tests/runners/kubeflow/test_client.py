@@ -163,7 +163,8 @@ def test_a_version_that_somebody_else_uploads_at_the_same_time_is_taken(server, 
     cluster = connect(KubeflowSettings(), server.url, {})
     package = Terminal(server, tmp_path, None).package
     theirs = cluster.upload(package, "shelf", "c0de", "", {})
-    server.break_(r"GET .*/versions$", status(200, {}), times=1)
+    monkeypatch.setattr(kubeflow_client, "_UNLISTED_S", 2)
+    server.break_(r"GET .*/versions$", status(200, {}), times=3)  # it is listed once all of it is there
     assert cluster.upload(package, "shelf", "c0de", "", {}) == theirs
     assert theirs.name == "20261005-000000-c0de" and server.asked(r"POST .*/upload_version$") == 2
 
