@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import runners  # noqa: F401  # sets what gRPC reads when it is first imported
 from tests.disks import mounted
 from tests.postgres import serve
 from tests.s3 import Proxy, point_to
