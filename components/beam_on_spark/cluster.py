@@ -74,7 +74,7 @@ _KNOWN = (
     ),
     (
         "All masters are unresponsive|stopped while waiting for backend|stopped SparkContext"
-        "|Could not parse Master URL",
+        r"|Could not parse Master URL|SparkContext\._taskScheduler",  # ended while it was made
         "What answers at beam.master takes no application of Spark.",
         "It is no master of Spark, or one of another version than pyspark here.",
         "Correct beam.master, or give both the same version.",
