@@ -15,9 +15,10 @@ import sys
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import parse_qsl, unquote
 
 BUCKET = "photos"
@@ -30,15 +31,18 @@ class FolderAsS3:
 
     def __init__(self, folder: Path, delay_s: float) -> None:
         self.delay_s = delay_s
-        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        self._keys = sorted(files)
-        self._files = [(files[key], files[key].stat().st_size) for key in self._keys]
+        self._files: dict[str, tuple[Path, int, str]] = {}  # by key, with size and ETag
+        for path in filter(Path.is_file, folder.rglob("*")):
+            status = path.stat()
+            tag = f'"{status.st_size:x}-{status.st_mtime_ns:x}"'
+            self._files[path.relative_to(folder).as_posix()] = path, status.st_size, tag
+        self._keys = sorted(self._files)
         self._requests: Counter[str] = Counter()
 
     def answer(self, head: bytes) -> bytes:
         """What S3 would say to a listing, GET or HEAD."""
         kind, target, _ = head.split(b" ", 2)
-        path, _, query = target.decode().partition("?")
+        place, _, query = target.decode().partition("?")
         if query == "told":
             told = {**self._requests, "server's CPU seconds": round(time.process_time(), 1)}
             return _answer("200 OK", json.dumps(told).encode())
@@ -46,20 +50,21 @@ class FolderAsS3:
             self._requests["LIST"] += 1
             return _answer("200 OK", self._listing(dict(parse_qsl(query))).encode())
         self._requests[kind.decode()] += 1
-        key = unquote(path).removeprefix(f"/{BUCKET}/")
-        at = bisect_left(self._keys, key)
-        if self._keys[at : at + 1] != [key]:
+        key = unquote(place).removeprefix(f"/{BUCKET}/")
+        if key not in self._files:
             return _answer("404 Not Found", b"<Error><Code>NoSuchKey</Code></Error>")
-        file, size = self._files[at]
+        path, size, tag = self._files[key]
         if kind == b"HEAD":
-            return _answer("200 OK", b"", size, at)
+            return _answer("200 OK", b"", {"ETag": tag, "Content-Length": size})
         asked = _RANGE.search(head)
-        first, last = (int(asked[1]), min(int(asked[2]), size - 1)) if asked else (0, size - 1)
-        with open(file, "rb", buffering=0) as opened:
-            content = os.pread(opened.fileno(), last - first + 1, first)
         if not asked:
-            return _answer("200 OK", content, size, at)
-        return _answer("206 Partial Content", content, last - first + 1, at, f"bytes {first}-{last}/{size}")
+            return _answer("200 OK", path.read_bytes(), {"ETag": tag})
+        first, last = int(asked[1]), min(int(asked[2]), size - 1)
+        with open(path, "rb", buffering=0) as file:
+            content = os.pread(file.fileno(), last - first + 1, first)
+        return _answer(
+            "206 Partial Content", content, {"ETag": tag, "Content-Range": f"bytes {first}-{last}/{size}"}
+        )
 
     def _listing(self, query: dict[str, str]) -> str:
         """A page of ListObjectsV2, which begins at its token."""
@@ -73,7 +78,8 @@ class FolderAsS3:
                 found.append(f"<CommonPrefixes><Prefix>{prefix}{name}{cut}</Prefix></CommonPrefixes>")
                 at = bisect_left(self._keys, f"{prefix}{name}{cut}\U0010ffff")
             else:
-                about = f'<Key>{key}</Key><ETag>"{at}"</ETag><Size>{self._files[at][1]}</Size>'
+                _, size, tag = self._files[key]
+                about = f"<Key>{key}</Key><ETag>{tag}</ETag><Size>{size}</Size>"
                 changed = "<LastModified>2026-01-01T00:00:00.000Z</LastModified>"
                 found.append(f"<Contents>{about}{changed}</Contents>")
                 at += 1
@@ -84,13 +90,9 @@ class FolderAsS3:
         )
 
 
-def _answer(
-    status: str, content: bytes, size: int | None = None, tag: int | None = None, range: str = ""
-) -> bytes:
-    headers = [f"HTTP/1.1 {status}", f"Content-Length: {len(content) if size is None else size}"]
-    headers += [] if tag is None else [f'ETag: "{tag}"']
-    headers += [f"Content-Range: {range}"] if range else []
-    return "\r\n".join((*headers, "", "")).encode() + content
+def _answer(status: str, content: bytes, headers: Mapping[str, object] = MappingProxyType({})) -> bytes:
+    lines = (f"{name}: {value}" for name, value in {"Content-Length": len(content), **headers}.items())
+    return "\r\n".join((f"HTTP/1.1 {status}", *lines, "", "")).encode() + content
 
 
 class _Connection(asyncio.Protocol):
