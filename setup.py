@@ -36,8 +36,12 @@ setup(
         "msgspec",
         "numpy",
         "pillow",
+        # HEIC, which phones of Apple take; Pillow reads none.
+        "pillow-heif",
         "pyarrow",
         "pydantic>=2",
+        # Workbooks of Excel, read in Rust: 1 MB.
+        "python-calamine",
         "pyyaml",
         # What sends alerts to a webhook; tenacity tries again.
         "requests",
