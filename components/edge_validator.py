@@ -1,6 +1,7 @@
 """EdgeValidator: measures the very files that would ship, next to the SavedModel that they were made from."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tfx.types.standard_artifacts import Examples, Model, TransformGraph
 from tfx.utils import path_utils
 
 from components import artifacts
+from components.golden_vectors import check_contract, read_raw_examples, write_golden
 from components.predictions import write_mistakes, write_predictions
 from components.transformed_examples import TransformedExamples, read_examples
 from edge.inspect import inspect, problems
@@ -19,7 +21,16 @@ from edge.measure import measure
 from gates.edge import judge
 from gates.settings import EdgeLimits
 from labels import parse_labels
-from records.edge import CONVERSIONS, EDGE_FILES, LABELS_FILE_NAME, Conversion, EdgeFiles, Variant
+from records.edge import (
+    CONVERSIONS,
+    EDGE_FILES,
+    LABELS_FILE_NAME,
+    PREPROCESSING,
+    Conversion,
+    EdgeFiles,
+    Variant,
+)
+from records.golden import GOLDEN_FOLDER
 from records.verdict import VERDICT, Verdict
 from records.workload import Workload
 from trainer_module.workload_module import tensor_signature
@@ -28,6 +39,10 @@ from trainer_module.workload_module import tensor_signature
 # to 0.7 points.
 _MOST_EXAMPLES = 5_000
 _BATCH = 64
+_NOT_CHECKED = (
+    "No raw input of an eval example was kept, so preprocessing.json was not held against what the model was"
+    " trained on."
+)
 
 log = logging.getLogger("edgeline.edge")
 
@@ -45,8 +60,9 @@ def EdgeValidator(
 ) -> None:
     """Judges the files of `EdgeConverter`; the first that passes, in the preferred order, is the default.
 
-    Measured on the split `eval`. Beside the verdict lie the measurements, what the SavedModel said of each
-    example, and its worst mistakes. `limits` is `EdgeLimits` as JSON.
+    Measured on the split `eval`. None passes where preprocessing.json makes another tensor of a raw input
+    than Transform. Beside the verdict lie the measurements, what the SavedModel said of each example, its
+    worst mistakes, and the golden vectors of the bundle. `limits` is `EdgeLimits` as JSON.
 
     Raises:
         EdgelineError: The labels are not those of the schema, one for each output of the model.
@@ -55,36 +71,62 @@ def EdgeValidator(
     about = Workload.from_json(workload)
     sample = read_examples(examples, transform_graph.uri, "eval", _MOST_EXAMPLES, about)
     signature = tensor_signature(about.module)
-    reference = _probabilities(path_utils.serving_model_path(model.uri), signature, sample.inputs)
+    saved_model = _SavedModel(path_utils.serving_model_path(model.uri), signature)
+    reference = saved_model.predict(sample.inputs)
     raw = (bundle / LABELS_FILE_NAME).read_bytes()
     names = parse_labels(raw, LABELS_FILE_NAME, reference.shape[1], about.labels)
     required = EdgeLimits.model_validate_json(limits)
     variants = tuple(
         _validate(bundle, conversion, sample, reference, required) for conversion in CONVERSIONS.read(bundle)
     )
-    default = next((variant.name for variant in variants if not variant.reasons), None)
+    contract, kept = PREPROCESSING.read(bundle), read_raw_examples(Path(examples.uri), sample)
+    checked = check_contract(kept, contract, sample, reference, saved_model.predict)
+    passed = {v.name: bundle / v.file for v in variants if v.file and not v.reasons and not checked.problems}
+    default = next(iter(passed), None)
     failures = tuple(f"{v.name}: {' '.join(v.reasons)}" for v in variants if v.reasons)
-    found = Verdict("edge", "fail", failures)
+    found = Verdict("edge", "fail", (*checked.problems, *failures))
     if default is not None:
-        found = Verdict("edge", "pass", (f"{default} is the default variant.",), failures)
+        shipped = write_golden(
+            *(
+                folder / GOLDEN_FOLDER,
+                kept,
+                required.golden_examples,
+                contract,
+                sample,
+                reference,
+                names,
+                passed,
+            )
+        )
+        checked = replace(checked, shipped=shipped)
+        unchecked = () if kept else (_NOT_CHECKED,)
+        found = Verdict("edge", "pass", (f"{default} is the default variant.",), (*failures, *unchecked))
     for warning in found.warnings:
         log.warning(warning)
     VERDICT.write(folder, found)
-    EDGE_FILES.write(folder, EdgeFiles(default, len(sample.labels), variants))
+    EDGE_FILES.write(folder, EdgeFiles(default, len(sample.labels), variants, checked))
     write_predictions(folder, sample, reference, names)
     write_mistakes(folder, examples, sample, reference, about)
     verdict.set_int_custom_property("passed", int(found.passed))
 
 
-def _probabilities(saved_model: str, signature: str, inputs: NDArray[Any]) -> NDArray[np.float32]:
-    """The SavedModel's probabilities, float32 [n, classes]."""
-    import tensorflow as tf
+class _SavedModel:
+    """The signature of a SavedModel that takes tensors."""
 
-    serve = tf.saved_model.load(saved_model).signatures[signature]
-    ((name, spec),) = serve.structured_input_signature[1].items()
-    batches = (inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH))
-    answers = (serve(**{name: tf.cast(batch, spec.dtype)})["probabilities"] for batch in batches)
-    return np.concatenate([answer.numpy() for answer in answers])
+    def __init__(self, folder: str, signature: str) -> None:
+        import tensorflow as tf
+
+        self._loaded = tf.saved_model.load(folder)  # its signatures do not keep its variables
+        self._serve = self._loaded.signatures[signature]
+
+    def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """Its probabilities, float32 [n, classes]."""
+        import tensorflow as tf
+
+        ((name, spec),) = self._serve.structured_input_signature[1].items()
+        batches = (inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH))
+        answers = (self._serve(**{name: tf.cast(batch, spec.dtype)})["probabilities"] for batch in batches)
+        return np.concatenate([answer.numpy() for answer in answers])
 
 
 def _validate(

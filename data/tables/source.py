@@ -17,9 +17,10 @@ Which examples are never in two splits follows from the columns:
 import hashlib
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from data.settings import DataSettings
@@ -32,6 +33,7 @@ from data.tables.times import format_time, parse_time
 from data.tables.windows import Reading, Windows
 from errors import DataRefused, UsageError
 from locations import Location
+from records.golden import Content
 from records.workload import Workload
 
 # What stands for no number, in small letters.
@@ -153,14 +155,30 @@ class TableSource(Source):
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """The rows, or windows of them, in the order of the files; memory is flat in their number."""
-        windows = Windows(self._settings) if self._settings.readings > 1 else None
-        for reading in self._readings(span):
-            if windows is None or isinstance(reading, Rejected):
-                yield self._row(reading)
+        return map(self._row, self._windows(self._readings(span, self._packed)))
+
+    def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
+        """The cells that the model reads; of a window a list for each number, and the newest categories."""
+        workload = self._workload
+        for found in self._windows(self._readings(span, self._in_words)):
+            if found.id in ids and not isinstance(found, Rejected):
+                cells = zip(*map(msgspec.json.decode, found.numbers.splitlines()), strict=True)
+                numbers = dict(zip(workload.numbers, cells, strict=True))
+                if self._settings.readings == 1:
+                    numbers = {name: cell for name, (cell,) in numbers.items()}
+                yield found.id, {**numbers, **dict(zip(workload.categories, found.categories, strict=True))}
+
+    def _windows(self, readings: Iterator[Reading | Rejected]) -> Iterator[Reading | Rejected]:
+        if self._settings.readings == 1:
+            yield from readings
+            return
+        windows = Windows(self._settings)
+        for reading in readings:
+            if isinstance(reading, Rejected):
+                yield reading
             else:
-                yield from map(self._row, windows.add(reading))
-        if windows is not None:
-            yield from map(self._row, windows.end())
+                yield from windows.add(reading)
+        yield from windows.end()
 
     def example(self, span: Span, row: Row) -> Example:
         """Lists of numbers, NaN where one is missing, and the texts of the newest reading.
@@ -201,7 +219,18 @@ class TableSource(Source):
             parts.append(f"{name} {newest.replace('nan', 'missing')}{around}")
         return ", ".join(parts)[:_TEXT]
 
-    def _readings(self, span: Span) -> Iterator[Reading | Rejected]:
+    def _packed(self, cells: Mapping[str, str]) -> bytes:
+        return struct.pack(
+            self._format, *(parse_number(name, cells[name]) for name in self._workload.numbers)
+        )
+
+    def _in_words(self, cells: Mapping[str, str]) -> bytes:
+        self._packed(cells)  # what it refuses is no reading
+        return msgspec.json.encode([cells[name] for name in self._workload.numbers]) + b"\n"
+
+    def _readings(
+        self, span: Span, pack: Callable[[Mapping[str, str]], bytes]
+    ) -> Iterator[Reading | Rejected]:
         columns = columns_of(self._workload)
         for path in find_files(span, *_SUFFIXES):
             for item in _read(span, path, columns, self._workload.numbers):
@@ -210,11 +239,13 @@ class TableSource(Source):
                     continue
                 id, cells = item
                 try:
-                    yield self._reading(id, cells)
+                    yield self._reading(id, cells, pack)
                 except RowRejected as error:
                     yield Rejected(id, error.reason, error.detail, ",".join(cells.values())[:_TEXT])
 
-    def _reading(self, id: str, cells: Mapping[str, str]) -> Reading:
+    def _reading(
+        self, id: str, cells: Mapping[str, str], pack: Callable[[Mapping[str, str]], bytes]
+    ) -> Reading:
         workload = self._workload
         label = cells[workload.label_column].strip()
         if not label:
@@ -230,9 +261,8 @@ class TableSource(Source):
                 time = parse_time(cells[workload.time_column].strip())
             except ValueError as error:
                 raise RowRejected("unreadable-time", f"{workload.time_column}: {error}.") from None
-        numbers = [parse_number(name, cells[name]) for name in workload.numbers]
         categories = tuple(cells[name].strip() for name in workload.categories)
-        return Reading(id, label, group, time, categories, struct.pack(self._format, *numbers))
+        return Reading(id, label, group, time, categories, pack(cells))
 
     def _row(self, found: Reading | Rejected) -> Row | Rejected:
         if isinstance(found, Rejected):
