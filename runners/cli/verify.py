@@ -61,7 +61,7 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
             error = EdgelineError(
                 f"{where}: {model} {manifest.version} does not give its golden vectors:\n{_listed(problems)}",
                 "\nIts files are as the manifest says, and do something else than when they were judged.",
-                "Go to a whole release with `edgeline rollback --to V --reason R`. If others give theirs here,"
+                "Go to a whole release with `edgeline rollback --to V --reason R`. If others give theirs,"
                 " this one was put together from parts of several.",
             )
     signed_by, facts = manifest.signed_by if manifest else None, {kind: where, "model": model}
