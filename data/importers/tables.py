@@ -26,8 +26,8 @@ from data.importers.workload_files import add_files, read_schema
 from data.spans.layout import add_span, find_spans
 from data.spans.rows import check_once
 from data.spans.source import Rejected
-from data.tables.source import MISSING
-from data.tables.times import format_time
+from records.columns import MISSING
+from records.times import format_time
 from errors import DataRefused, UsageError
 
 # Of bad rows this many are named.
