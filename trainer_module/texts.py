@@ -137,8 +137,9 @@ def edge_contract(
 ) -> dict[str, Any]:
     """What a phone needs to make the token ids itself; see `edge/contracts/tokens.py`."""
     return {
-        "version": 1,
+        "version": 2,
         "kind": "tokens",
+        "normalization": "NFC",
         "input": TEXT,
         "length": settings.text_length,
         "padding": PADDING,

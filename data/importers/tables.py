@@ -6,8 +6,7 @@ many words.
 """
 
 import csv
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,40 +21,20 @@ from data.importers.column_kinds import (
 from data.importers.columns import MOSTLY, NUMBER, TIMES, Column, readings
 from data.importers.curated_schema import columns_beside, table_schema, text_schema
 from data.importers.report import TableReport
-from data.importers.typed_rows import write_parquet, write_query
+from data.importers.table_files import Table, open_table
 from data.importers.workload_files import add_files, read_schema
 from data.spans.layout import add_span, find_spans
-from data.spans.rows import check_once, read_header, read_lines, read_rows
+from data.spans.rows import check_once
 from data.spans.source import Rejected
-from data.tables.source import MISSING
-from data.tables.times import format_time
+from records.columns import MISSING
+from records.times import format_time
 from errors import DataRefused, UsageError
-from locations import is_url
 
 # Of bad rows this many are named.
 _EXAMPLES = 3
 # Where texts come from this few places, the report has a slice for each.
 _MOST_SOURCES = 50
 _DAY_S = 86_400
-
-
-@dataclass(frozen=True)
-class _Table:
-    """The rows of what is imported, and what people know it by."""
-
-    path: Path
-    shown: str
-    separator: str
-    header: Sequence[str]
-
-    def rows(self, names: Sequence[str]) -> Iterator[tuple[str, dict[str, str]] | Rejected]:
-        own = str(self.path) == self.shown
-        for number, item in enumerate(read_rows(self.path, names, separator=self.separator), 1):
-            if isinstance(item, Rejected):
-                yield item
-            else:
-                place = item[0] if own else f"row {number}"
-                yield place, {name: item[1][name].strip() for name in names}
 
 
 def import_table(
@@ -90,9 +69,15 @@ def import_table(
         raise UsageError(
             "--time is given with --text.", "Texts are not ordered by it.", "Leave one of them out."
         )
+    if not text and str(src).lower().endswith((".jsonl", ".ndjson")):
+        raise UsageError(
+            f"{src} is JSON lines, and no column of texts is named.",
+            "Tables are read from CSV, Parquet and databases.",
+            "Name the column with --text COLUMN, or write the table as CSV.",
+        )
     with TemporaryDirectory() as scratch:
-        table = _open(str(src), query, label, bool(text), Path(scratch) / "rows.csv")
         given = list(dict.fromkeys(name for name in (text, label, group, time) if name))
+        table = open_table(str(src), Path(scratch), given, query)
         if missing := [name for name in given if name not in table.header]:
             raise UsageError(
                 f"{table.shown} has no column {', '.join(missing)}.",
@@ -119,7 +104,7 @@ def import_table(
 
 
 def _write(
-    table: _Table, data_dir: Path, seen: Seen, kinds: dict[str, str], given: tuple[str, str, str, str]
+    table: Table, data_dir: Path, seen: Seen, kinds: dict[str, str], given: tuple[str, str, str, str]
 ) -> TableReport:
     label, group, time, text = given
     labels = tuple(sorted(seen.columns[label].values or {}))
@@ -158,35 +143,7 @@ def _write(
     return TableReport(table.shown, span, noun, *found)
 
 
-def _open(src: str, query: str, label: str, texts: bool, rows: Path) -> _Table:
-    if is_url(src) != bool(query):
-        raise UsageError(
-            "--query is given without the URL of a database." if query else "A URL is given without --query.",
-            "What is imported is a file here, or what a query finds in a database.",
-            "Write: edgeline data import 'sqlite:///plant.db' --query 'SELECT ...' --label COLUMN --data DIR",
-        )
-    path = Path(src)
-    if query:
-        src = write_query(src, query, rows)
-    elif not path.exists():
-        raise UsageError(f"{src} does not exist.", "There is nothing to import.", "Name the file.")
-    elif path.suffix.lower() == ".parquet":
-        write_parquet(path, rows)
-    elif path.suffix.lower() in (".jsonl", ".ndjson") and not texts:
-        raise UsageError(
-            f"{src} is JSON lines, and no column of texts is named.",
-            "Tables are read from CSV, Parquet and databases.",
-            "Name the column with --text COLUMN, or write the table as CSV.",
-        )
-    else:
-        first = next(read_lines(path), "")
-        names = {mark: [name.strip('" \r\n') for name in first.split(mark)] for mark in ",;\t|"}
-        separator = max(names, key=lambda mark: (label in names[mark], len(names[mark])))
-        return _Table(path, src, separator, read_header(path, separator=separator))
-    return _Table(rows, src, ",", read_header(rows))
-
-
-def _profile(table: _Table, names: Sequence[str], label: str, texts: Collection[str]) -> Seen:
+def _profile(table: Table, names: Sequence[str], label: str, texts: Collection[str]) -> Seen:
     semicolons = table.separator == ";"
     columns = {name: Column(name, None if name in texts else semicolons) for name in names}
     rows, damaged, refused = 0, 0, list[str]()

@@ -29,19 +29,19 @@ from data.spans.rejection import RowRejected, check_label
 from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
 from data.spans.source import Example, Rejected, Row, Source, Value
 from data.spans.tfrecords import as_text, read_examples
-from data.tables.times import format_time, parse_time
 from data.tables.windows import Reading, Windows
 from errors import DataRefused, UsageError
 from locations import Location
+from records.columns import CellError
 from records.golden import Content
+from records.times import format_time
 from records.workload import Workload
 
-# What stands for no number, in small letters.
-MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-", "?"))
 _SUFFIXES, _READINGS = (".csv", ".tfrecord", ".tfrecord.gz"), "sensor_reading"
 _MOST_RECORD_BYTES = 2**20
-_LARGEST = 3.4028234e38  # float32
 _TEXT = 300
+
+Pack = Callable[[Mapping[str, str]], bytes]  # a reading's cells become what `Reading.numbers` holds
 
 
 def open_source(workload: Workload, settings: DataSettings) -> "TableSource":
@@ -89,8 +89,10 @@ def count(span: Span) -> int:
 
 def columns_of(workload: Workload) -> list[str]:
     """The columns of its tables."""
-    names = (workload.time_column, workload.group_column, *workload.categories, *workload.numbers)
-    return [name for name in dict.fromkeys((*names, workload.label_column)) if name]
+    numbers = [workload.column(name) for name in workload.numbers]
+    read = [name for column in numbers for name in (column.name, column.until)]
+    names = (workload.time_column, workload.group_column, *workload.categories, *read, workload.label_column)
+    return [name for name in dict.fromkeys(names) if name]
 
 
 def _is_csv(path: Location) -> bool:
@@ -152,23 +154,22 @@ class TableSource(Source):
     def __init__(self, workload: Workload, settings: DataSettings) -> None:
         self._workload, self._settings = workload, settings
         self._format = f"<{len(workload.numbers)}f"
+        self._columns = {name: workload.column(name) for name in (workload.time_column, *workload.numbers)}
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """The rows, or windows of them, in the order of the files; memory is flat in their number."""
         return map(self._row, self._windows(self._readings(span, self._packed)))
 
     def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
-        """The cells that the model reads; of a window a list for each number, and the newest categories."""
-        workload = self._workload
+        """The cells that the model reads, by column; of a window a list of them, the oldest first."""
         for found in self._windows(self._readings(span, self._in_words)):
             if found.id in ids and not isinstance(found, Rejected):
-                cells = zip(*map(msgspec.json.decode, found.numbers.splitlines()), strict=True)
-                numbers = dict(zip(workload.numbers, cells, strict=True))
-                if self._settings.readings == 1:
-                    numbers = {name: cell for name, (cell,) in numbers.items()}
-                yield found.id, {**numbers, **dict(zip(workload.categories, found.categories, strict=True))}
+                rows = list(map(msgspec.json.decode, found.numbers.splitlines()))
+                several = self._settings.readings > 1
+                yield found.id, {n: tuple(r[n] for r in rows) if several else rows[0][n] for n in rows[0]}
 
     def _windows(self, readings: Iterator[Reading | Rejected]) -> Iterator[Reading | Rejected]:
+        """The readings themselves, or windows of them."""
         if self._settings.readings == 1:
             yield from readings
             return
@@ -221,16 +222,18 @@ class TableSource(Source):
 
     def _packed(self, cells: Mapping[str, str]) -> bytes:
         return struct.pack(
-            self._format, *(parse_number(name, cells[name]) for name in self._workload.numbers)
+            self._format, *(self._columns[name].number(cells) for name in self._workload.numbers)
         )
 
     def _in_words(self, cells: Mapping[str, str]) -> bytes:
         self._packed(cells)  # what it refuses is no reading
-        return msgspec.json.encode([cells[name] for name in self._workload.numbers]) + b"\n"
+        read = [self._columns[name] for name in self._workload.numbers]
+        names = dict.fromkeys(
+            (*(n for c in read for n in (c.name, c.until) if n), *self._workload.categories)
+        )
+        return msgspec.json.encode({name: cells[name] for name in names}) + b"\n"
 
-    def _readings(
-        self, span: Span, pack: Callable[[Mapping[str, str]], bytes]
-    ) -> Iterator[Reading | Rejected]:
+    def _readings(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected]:
         columns = columns_of(self._workload)
         for path in find_files(span, *_SUFFIXES):
             for item in _read(span, path, columns, self._workload.numbers):
@@ -242,10 +245,11 @@ class TableSource(Source):
                     yield self._reading(id, cells, pack)
                 except RowRejected as error:
                     yield Rejected(id, error.reason, error.detail, ",".join(cells.values())[:_TEXT])
+                except CellError as error:
+                    reason = "unreadable-time" if error.is_time else "not-a-number"
+                    yield Rejected(id, reason, error.found, ",".join(cells.values())[:_TEXT])
 
-    def _reading(
-        self, id: str, cells: Mapping[str, str], pack: Callable[[Mapping[str, str]], bytes]
-    ) -> Reading:
+    def _reading(self, id: str, cells: Mapping[str, str], pack: Pack) -> Reading:
         workload = self._workload
         label = cells[workload.label_column].strip()
         if not label:
@@ -257,10 +261,7 @@ class TableSource(Source):
             if not group:
                 raise RowRejected("no-group", f"The cell {workload.group_column} is empty.")
         if workload.time_column:
-            try:
-                time = parse_time(cells[workload.time_column].strip())
-            except ValueError as error:
-                raise RowRejected("unreadable-time", f"{workload.time_column}: {error}.") from None
+            time = self._columns[workload.time_column].seconds(cells)
         categories = tuple(cells[name].strip() for name in workload.categories)
         return Reading(id, label, group, time, categories, pack(cells))
 
@@ -275,28 +276,6 @@ class TableSource(Source):
         elif not group:
             group = _digest(found.categories, found.numbers)[:16]
         return Row(found.id, found.label, group, found)
-
-
-def parse_number(name: str, cell: str) -> float:
-    """The number of a cell of that column; NaN where it says that there is none.
-
-    Raises:
-        RowRejected: not-a-number.
-    """
-    try:
-        value = float(cell)
-    except ValueError:
-        if cell.strip().lower() in MISSING:
-            return math.nan
-        value = math.inf
-    if -_LARGEST <= value <= _LARGEST and "_" not in cell:
-        return value
-    if value != value:
-        return math.nan
-    text = cell.strip()
-    comma = text.replace(",", "", 1).lstrip("+-").isdecimal()
-    hint = "a number with a decimal comma; write a point" if comma and "," in text else "not a number"
-    raise RowRejected("not-a-number", f"{name} is {text[:60]!r}, {hint}.")
 
 
 def _digest(texts: Sequence[str], numbers: bytes) -> str:
