@@ -227,11 +227,9 @@ class TableSource(Source):
 
     def _in_words(self, cells: Mapping[str, str]) -> bytes:
         self._packed(cells)  # what it refuses is no reading
-        read = [self._columns[name] for name in self._workload.numbers]
-        names = dict.fromkeys(
-            (*(n for c in read for n in (c.name, c.until) if n), *self._workload.categories)
-        )
-        return msgspec.json.encode({name: cells[name] for name in names}) + b"\n"
+        columns = (self._columns[name] for name in self._workload.numbers)
+        names = [name for column in columns for name in (column.name, column.until) if name]
+        return msgspec.json.encode({n: cells[n] for n in (*names, *self._workload.categories)}) + b"\n"
 
     def _readings(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected]:
         columns = columns_of(self._workload)
