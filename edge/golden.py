@@ -1,9 +1,8 @@
-"""Golden vectors: which examples they are, how far answers may be apart, and whether a bundle gives its own.
+"""Whether a contract makes the tensors that it should, and a bundle gives its golden vectors.
 
 See `records/golden.py` for their files.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,10 +24,6 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "row": Tolerance(step=1e-4, share=1, most=1e-4),
     "tokens": Tolerance(step=0, share=1, most=0),
 }
-# Of a probability. Float kernels sum in another order on another processor. Integer ones may round each
-# layer's output to the next step (https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec),
-# which is 1/256 of its range.
-SCORE_TOLERANCES: Mapping[str, float] = {"fp32": 1e-3, "fp16": 1e-3, "dynamic": 0.05, "int8": 0.05}
 _MOST_TOLD = 3
 
 
@@ -39,36 +34,6 @@ class Vectors:
     about: Golden
     contents: Sequence[Any]  # the raw inputs as `preprocess` takes them
     tensors: NDArray[Any]  # [n, ...]
-
-
-def choose_examples(
-    facets: Sequence[Sequence[tuple[str, str]]], sizes: Sequence[int], count: int, most_bytes: int
-) -> list[int]:
-    """Chooses examples that have as many different facets as can be, the rare ones first.
-
-    Args:
-        facets: Of each example what it is one of, its class first: (kind, name).
-        sizes: Bytes of each.
-        count: How many are chosen. One of each class is chosen at least.
-        most_bytes: What they have in all at most, where one of each class, its smallest, leaves room.
-
-    Returns:
-        Their positions, in the order in which they were chosen.
-    """
-    support = Counter(facet for each in facets for facet in each)
-    classes = sorted({each[0] for each in facets}, key=lambda facet: (support[facet], facet))
-    positions = range(len(facets))
-    chosen = [min((n for n in positions if of in facets[n]), key=lambda n: (sizes[n], n)) for of in classes]
-    covered, total = Counter(facet for n in chosen for facet in facets[n]), sum(sizes[n] for n in chosen)
-    while len(chosen) < count:
-        left = [n for n in positions if n not in chosen and total + sizes[n] <= most_bytes]
-        if not left:
-            break
-        best = max(left, key=lambda n: sum(1 / support[f] / (1 + covered[f]) for f in facets[n]))
-        chosen.append(best)
-        covered.update(facets[best])
-        total += sizes[best]
-    return chosen
 
 
 def largest_difference(made: NDArray[Any], expected: NDArray[Any]) -> float:
