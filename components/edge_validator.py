@@ -1,6 +1,7 @@
 """EdgeValidator: measures the very files that would ship, next to the SavedModel that they were made from."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from tfx.types.standard_artifacts import Examples, Model, TransformGraph
 from tfx.utils import path_utils
 
 from components import artifacts
-from components.golden_vectors import check_contract, read_raw_examples, write_golden
 from components.predictions import write_mistakes, write_predictions
 from components.transformed_examples import TransformedExamples, read_examples
+from edge.golden_writer import RawExample, check_contract, choose_examples, write_vectors
 from edge.inspect import inspect, problems
 from edge.measure import measure
 from gates.edge import judge
@@ -30,7 +31,7 @@ from records.edge import (
     EdgeFiles,
     Variant,
 )
-from records.golden import GOLDEN_FOLDER
+from records.golden import GOLDEN_FOLDER, ORIGINALS, ORIGINALS_FOLDER
 from records.verdict import VERDICT, Verdict
 from records.workload import Workload
 from trainer_module.workload_module import tensor_signature
@@ -79,27 +80,18 @@ def EdgeValidator(
     variants = tuple(
         _validate(bundle, conversion, sample, reference, required) for conversion in CONVERSIONS.read(bundle)
     )
-    contract, kept = PREPROCESSING.read(bundle), read_raw_examples(Path(examples.uri), sample)
-    checked = check_contract(kept, contract, sample, reference, saved_model.predict)
+    contract, raw_examples = PREPROCESSING.read(bundle), _raw_examples(examples.uri, sample, reference, names)
+    checked = check_contract(raw_examples, contract, saved_model.predict)
     passed = {v.name: bundle / v.file for v in variants if v.file and not v.reasons and not checked.problems}
     default = next(iter(passed), None)
     failures = tuple(f"{v.name}: {' '.join(v.reasons)}" for v in variants if v.reasons)
     found = Verdict("edge", "fail", (*checked.problems, *failures))
     if default is not None:
-        shipped = write_golden(
-            *(
-                folder / GOLDEN_FOLDER,
-                kept,
-                required.golden_examples,
-                contract,
-                sample,
-                reference,
-                names,
-                passed,
-            )
-        )
-        checked = replace(checked, shipped=shipped)
-        unchecked = () if kept else (_NOT_CHECKED,)
+        if required.golden_examples and raw_examples:
+            chosen = choose_examples(raw_examples, required.golden_examples)
+            write_vectors(folder / GOLDEN_FOLDER, chosen, contract, passed)
+            checked = replace(checked, shipped=len(chosen))
+        unchecked = () if raw_examples else (_NOT_CHECKED,)
         found = Verdict("edge", "pass", (f"{default} is the default variant.",), (*failures, *unchecked))
     for warning in found.warnings:
         log.warning(warning)
@@ -127,6 +119,26 @@ class _SavedModel:
         batches = (inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH))
         answers = (self._serve(**{name: tf.cast(batch, spec.dtype)})["probabilities"] for batch in batches)
         return np.concatenate([answer.numpy() for answer in answers])
+
+
+def _raw_examples(
+    examples: str, sample: TransformedExamples, reference: NDArray[np.float32], labels: Sequence[str]
+) -> list[RawExample]:
+    """The examples of a sample whose raw inputs lie in the folder of the Examples."""
+    folder, numbers = Path(examples, ORIGINALS_FOLDER), {id: number for number, id in enumerate(sample.ids)}
+    return [
+        RawExample(
+            id=each.example_id,
+            label=labels[sample.labels[number]],
+            slices={kind: names[number] for kind, names in sample.groups.items() if kind != "class"},
+            content=(folder / each.file).read_bytes() if each.file else each.content,
+            tensor=sample.inputs[number],
+            answer=reference[number],
+            right=bool(reference[number].argmax() == sample.labels[number]),
+        )
+        for each in ORIGINALS.read(folder)
+        if (number := numbers.get(each.example_id)) is not None
+    ]
 
 
 def _validate(

@@ -51,7 +51,7 @@ def describe_difference(made: NDArray[Any], expected: NDArray[Any], tolerance: T
         return ""
     place = np.unravel_index(int(np.argmax(np.nan_to_num(apart, nan=np.inf))), apart.shape)
     return (
-        f"at {[int(index) for index in place]} it is {made[place]:g}, not {expected[place]:g};"
+        f"at {[int(index) for index in place]} it is {made[place]:.4g}, not {expected[place]:.4g};"
         f" {beyond:,} of {apart.size:,} values are more than {tolerance.step:g} apart"
     )
 
@@ -118,7 +118,8 @@ def contract_problem(
     try:
         made = preprocess(content, contract)[0]
     except (EdgelineError, ValueError, TypeError, LookupError) as error:
-        return f"it is refused ({error.found if isinstance(error, EdgelineError) else error})"
+        found = error.found if isinstance(error, EdgelineError) else str(error)
+        return f"it is refused: {found.rstrip('.')}"
     return describe_difference(made, tensor, tolerance)
 
 

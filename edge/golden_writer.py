@@ -1,4 +1,4 @@
-"""Golden vectors as they are made: raw inputs held against Transform, and a few of them chosen and written."""
+"""Makes golden vectors: holds raw inputs against Transform, and chooses and writes a few of them."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -79,8 +79,8 @@ def check_contract(
     if not apart[worst] <= _ANSWERS_APART:
         problems = [
             f"The SavedModel answers {np.round(answers[worst], 3)} to what preprocessing.json makes of"
-            f" {examples[worst].id}, and {np.round(expected[worst], 3)} to what Transform makes of it; at most"
-            f" {_ANSWERS_APART:g} apart are allowed."
+            f" {examples[worst].id}, and {np.round(expected[worst], 3)} to what Transform makes of it;"
+            f" at most {_ANSWERS_APART:g} apart are allowed."
         ]
     tensors = np.stack([each.tensor for each in examples])
     return ContractCheck(

@@ -67,7 +67,9 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     signed_by, facts = manifest.signed_by if manifest else None, {kind: where, "model": model}
     if as_json:
         told = problems or ([f"{error.found} {error.why}"] if error else [])
-        print_json({**facts, "versions": versions, "problems": told, "signed_by": signed_by})
+        print_json(
+            {**facts, "versions": versions, "problems": told, "golden": golden, "signed_by": signed_by}
+        )
         return 1 if error else 0
     if error:
         raise error
