@@ -71,7 +71,7 @@ class PhotoSource:
             self._fetched[span.name, row.id] = PhotoSpan.of(span).fetch(row.id, row.size)
 
     def example(self, span: Span, row: Row) -> Example:
-        """The photo as a clean JPEG, with what is known of it."""
+        """The photo as a clean file, with what is known of it."""
         fetched = self._fetched.pop((span.name, row.id), None)
         photo = self._checked(fetched() if fetched else PhotoSpan.of(span).read(row.id))
         labelled: LabelRow = row.content
@@ -79,7 +79,7 @@ class PhotoSource:
             "lane_id": labelled.lane_id,
             "session_id": labelled.session_id,
             "captured_at": labelled.captured_at,
-            "photo": photo.jpeg,
+            "photo": photo.stored,
             "width": photo.width,
             "height": photo.height,
             "byte_size": photo.byte_size,
