@@ -84,7 +84,7 @@ def import_table(
                 f"It has: {', '.join(table.header)}.",
                 "Name one of these.",
             )
-        check_once(table.shown, table.header, given if text else table.header, ())
+        check_once(table.shown, table.header, given if text else list(filter(None, table.header)), ())
         seen = _profile(table, given if text else table.header, label, {label, group, text})
         first = not find_spans(data_dir)
         check_label_column(table.shown, seen.columns[label], seen.rows, first)
