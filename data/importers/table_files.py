@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -92,6 +93,18 @@ def open_table(
             table = Table(path, src, separator, read_header(path, separator=separator), notes=notes)
     _check_header(table)
     return table
+
+
+def check_columns(table: Table, names: Collection[str]) -> None:
+    """Refuses a table that lacks one of these columns. Raises UsageError, with the nearest it has."""
+    if missing := [name for name in names if name not in table.header]:
+        known = {name.lower(): name for name in table.header}
+        near = [known[low] for name in missing for low in get_close_matches(name.lower(), known, 1)]
+        raise UsageError(
+            f"{table.shown} has no column {', '.join(missing)}.",
+            f"It has: {first_few(table.header, 30)}.",
+            f"Did you mean {', '.join(near)}?" if near else "Name one of these.",
+        )
 
 
 @contextmanager

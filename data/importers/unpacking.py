@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import re
+import shlex
 import shutil
 import zipfile
 import zlib
@@ -12,11 +13,12 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import IO
 
+from data.importers.source import PHOTO_SUFFIXES
 from errors import DataRefused, UsageError
 from labels import first_few
 
 # Beside these a .zip may hold a licence, or a page that explains the columns.
-_TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".xlsx", ".xls", ".ods")
+TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".xlsx", ".xls", ".ods")
 _GZIP, _ZIP, _OLD_OFFICE = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SAVE = "Save its table as CSV, .xlsx or Parquet."
@@ -156,9 +158,12 @@ def _is_workbook(path: Path) -> bool:
 def _find_table(src: Path, archive: zipfile.ZipFile) -> str:
     names = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
     names = [name for name in names if not Path(name).name.startswith(".")]
-    tables = names if len(names) == 1 else [name for name in names if name.lower().endswith(_TABLES)]
+    tables = names if len(names) == 1 else [name for name in names if name.lower().endswith(TABLES)]
     if len(tables) == 1:
         return tables[0]
+    if photos := [name for name in names if name.lower().endswith(tuple(PHOTO_SUFFIXES))]:
+        do = f"Unpack it: unzip {shlex.quote(str(src))} -d photos; then name that folder."
+        raise UsageError(f"{src} holds {len(photos)} photos.", "Photos are read from a folder.", do)
     what = f"{len(tables)} tables: {first_few(tables)}" if tables else f"no table: {first_few(names)}"
     raise DataRefused(f"{src} holds {what}.", "One file is one table.", "Unpack it, and name one of them.")
 

@@ -72,10 +72,10 @@ def test_a_packed_table_is_read_and_places_and_refusals_name_what_a_person_has(t
         assert rows == ROWS and table.shown == str(tmp_path / name)
         assert next(iter(table.rows(HEADER)))[0] == "a.csv:2"
 
-    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(text().encode() + b'"open,1,yes\n'))
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress((text() + "name,age,paid\n").encode()))
     with pytest.raises(DataRefused) as refused:
         read(tmp_path / "b.csv.gz", scratch)
-    assert refused.value.found.startswith(f"{tmp_path / 'b.csv.gz'} line 14 is not CSV")
+    assert refused.value.found.startswith(f"{tmp_path / 'b.csv.gz'} line 14 is its header")
 
 
 def test_a_workbook_keeps_the_types_of_its_cells(tmp_path, scratch):
