@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.contracts import row
 from edge.runtime import EdgeModel, preprocess
 from labels import parse_labels
 
@@ -28,7 +29,8 @@ class Model:
 
         Args:
             examples: Another one. Of photos one column, their bytes or paths of their files; of texts one; of
-                rows those of the training, and where there are several readings, of one group, oldest first.
+                rows those of the training, as texts (`read_csv(..., dtype=str)`) where it was imported from
+                such, and where there are several readings, of one group, oldest first.
             params: None is known.
 
         Raises:
@@ -49,16 +51,16 @@ class Model:
         """Each example as `preprocess` takes it, by its place; of readings from when there are enough."""
         contract, kind = self._contract, self._contract.get("kind", "image")
         if kind != "row":
-            name = contract["input"] if contract.get("input") in examples else examples.columns[0]
+            known = (contract.get("column"), contract.get("input"), examples.columns[0])
+            name = next(name for name in known if name in examples)
             for place, value in examples[name].items():
                 is_path = kind == "image" and isinstance(value, str)
                 yield place, Path(value).read_bytes() if is_path else value
             return
+        names = row.columns_of(contract)
         for end in range(contract["readings"], len(examples) + 1):
             rows = examples.iloc[end - contract["readings"] : end]
-            content: dict[str, Any] = {each["name"]: list(rows[each["name"]]) for each in contract["numbers"]}
-            content |= {each["name"]: str(rows[each["name"]].iloc[-1]) for each in contract["categories"]}
-            yield rows.index[-1], content
+            yield rows.index[-1], {name: list(rows[name]) for name in names}
 
 
 def _load_pyfunc(path: str) -> Model:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from errors import UsageError
+from records.columns import ISO, NUMBER, Column
 from records.json_file import decode, encode
 
 
@@ -30,6 +31,9 @@ class Workload:
     label_column: str = "label"  # of a table, as the next two
     group_column: str = ""  # with the machine, author or the like; empty where rows are alone
     time_column: str = ""  # empty where there is none
+    text_column: str = ""  # of texts that were imported, what theirs was called; empty where it is `text`
+    # How features come from cells, by feature; one that is not here is a number in the column of its name.
+    columns: Mapping[str, Column] = field(default_factory=dict)
     labels: tuple[str, ...] = ()  # in the order of the schema's domain, which is that of the model's outputs
     numbers: tuple[str, ...] = ()  # features of the schema that a table's model reads as numbers
     categories: tuple[str, ...] = ()  # and those that it reads as one of few texts
@@ -43,6 +47,11 @@ class Workload:
     def slice_features(self) -> dict[str, str]:
         """Every kind of slice with its feature."""
         return {"class": "label", **self.slices, "span": "span"}
+
+    def column(self, feature: str) -> Column:
+        """How a number, or the time of a row, comes from its cells."""
+        form = ISO if feature == self.time_column else NUMBER
+        return self.columns.get(feature) or Column(feature, form)
 
     def to_json(self) -> str:
         """As a parameter of a step: without what only a runner needs, which then changes no cache's key."""

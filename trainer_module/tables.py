@@ -8,10 +8,12 @@ quantiles and vocabularies are those of the train split, and part of the graph.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
+from records.columns import MISSING
 from trainer_module.raw_features import label_ids, one_string_each
 from trainer_module.workload_module import LABEL
 
@@ -124,7 +126,12 @@ def edge_contract(
     learned = transform.transform_features_layer()(raw) if raw else {}
     constants = {name: value.numpy()[0] for name, value in learned.items() if name.startswith("_")}
     numbers = [
-        {"name": name, "mean": float(mean), "deviation": float(deviation)}
+        {
+            "name": name,
+            "column": asdict(workload.column(name)),
+            "mean": float(mean),
+            "deviation": float(deviation),
+        }
         for name, mean, deviation in zip(
             workload.numbers, constants.get("_means", ()), constants.get("_deviations", ()), strict=True
         )
@@ -136,11 +143,12 @@ def edge_contract(
         for index, name in enumerate(workload.categories)
     ]
     return {
-        "version": 1,
+        "version": 2,
         "kind": "row",
         "readings": readings,
         "channels": channels,
         "clip": CLIP,
+        "missing": sorted(MISSING),
         "numbers": numbers,
         "categories": categories,
         "vocabulary_size": settings.vocabulary,

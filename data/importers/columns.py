@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 
-from data.tables.times import parse_time
+from records.times import parse_time
 
 # Of the cells that are there: a few typing errors are quarantined later, and do not make a column a text.
 MOSTLY = 0.99

@@ -28,8 +28,8 @@ from data.importers.workload_files import add_files, read_schema
 from data.spans.layout import add_span, find_spans
 from data.spans.rows import check_once
 from data.spans.source import Rejected
-from data.tables.source import MISSING
-from data.tables.times import format_time
+from records.columns import MISSING
+from records.times import format_time
 from errors import DataRefused, UsageError
 
 # Of bad rows this many are named.
@@ -122,7 +122,7 @@ def _write(
         few = group and len(seen.columns[group].values or ()) in range(1, _MOST_SOURCES + 1)
         kept = {"text": text, "label": label} | ({"group": group} if group else {})
         kept |= {"source": group} if few else {}
-        schema, columns = text_schema(labels), {}
+        schema, columns = text_schema(labels), {"text_column": text}
     else:
         kept = {name: name for name in (time, group, *numbers, *categories, label) if name}
         schema = table_schema(labels, numbers, categories, group, time)

@@ -28,17 +28,15 @@ from data.spans.rejection import RowRejected, check_label
 from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
 from data.spans.source import Example, Rejected, Row, Source, Value
 from data.spans.tfrecords import as_text, read_examples, values_of
-from data.tables.times import format_time, parse_time
 from data.tables.windows import Reading, Windows
 from errors import DataRefused, UsageError
 from locations import Location
+from records.columns import CellError
+from records.times import format_time
 from records.workload import Workload
 
-# What stands for no number, in small letters.
-MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-", "?"))
 _SUFFIXES, _READINGS = (".csv", ".tfrecord", ".tfrecord.gz"), "sensor_reading"
 _MOST_RECORD_BYTES = 2**20
-_LARGEST = 3.4028234e38  # float32
 _TEXT = 300
 
 
@@ -87,8 +85,10 @@ def count(span: Span) -> int:
 
 def columns_of(workload: Workload) -> list[str]:
     """The columns of its tables."""
-    names = (workload.time_column, workload.group_column, *workload.categories, *workload.numbers)
-    return [name for name in dict.fromkeys((*names, workload.label_column)) if name]
+    numbers = [workload.column(name) for name in workload.numbers]
+    read = [name for column in numbers for name in (column.name, column.until)]
+    names = (workload.time_column, workload.group_column, *workload.categories, *read, workload.label_column)
+    return [name for name in dict.fromkeys(names) if name]
 
 
 def _is_csv(path: Location) -> bool:
@@ -150,6 +150,7 @@ class TableSource(Source):
     def __init__(self, workload: Workload, settings: DataSettings) -> None:
         self._workload, self._settings = workload, settings
         self._format = f"<{len(workload.numbers)}f"
+        self._columns = {name: workload.column(name) for name in (workload.time_column, *workload.numbers)}
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """The rows, or windows of them, in the order of the files; memory is flat in their number."""
@@ -213,6 +214,9 @@ class TableSource(Source):
                     yield self._reading(id, cells)
                 except RowRejected as error:
                     yield Rejected(id, error.reason, error.detail, ",".join(cells.values())[:_TEXT])
+                except CellError as error:
+                    reason = "unreadable-time" if error.is_time else "not-a-number"
+                    yield Rejected(id, reason, error.found, ",".join(cells.values())[:_TEXT])
 
     def _reading(self, id: str, cells: Mapping[str, str]) -> Reading:
         workload = self._workload
@@ -226,11 +230,8 @@ class TableSource(Source):
             if not group:
                 raise RowRejected("no-group", f"The cell {workload.group_column} is empty.")
         if workload.time_column:
-            try:
-                time = parse_time(cells[workload.time_column].strip())
-            except ValueError as error:
-                raise RowRejected("unreadable-time", f"{workload.time_column}: {error}.") from None
-        numbers = [parse_number(name, cells[name]) for name in workload.numbers]
+            time = self._columns[workload.time_column].seconds(cells)
+        numbers = [self._columns[name].number(cells) for name in workload.numbers]
         categories = tuple(cells[name].strip() for name in workload.categories)
         return Reading(id, label, group, time, categories, struct.pack(self._format, *numbers))
 
@@ -245,28 +246,6 @@ class TableSource(Source):
         elif not group:
             group = _digest(found.categories, found.numbers)[:16]
         return Row(found.id, found.label, group, found)
-
-
-def parse_number(name: str, cell: str) -> float:
-    """The number of a cell of that column; NaN where it says that there is none.
-
-    Raises:
-        RowRejected: not-a-number.
-    """
-    try:
-        value = float(cell)
-    except ValueError:
-        if cell.strip().lower() in MISSING:
-            return math.nan
-        value = math.inf
-    if -_LARGEST <= value <= _LARGEST and "_" not in cell:
-        return value
-    if value != value:
-        return math.nan
-    text = cell.strip()
-    comma = text.replace(",", "", 1).lstrip("+-").isdecimal()
-    hint = "a number with a decimal comma; write a point" if comma and "," in text else "not a number"
-    raise RowRejected("not-a-number", f"{name} is {text[:60]!r}, {hint}.")
 
 
 def _decode(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from data.settings import DataSettings
 from data.spans.source import Rejected
-from data.tables.times import format_time
+from records.times import format_time
 from errors import DataRefused
 
 # Of a machine its last readings are held: 64 of them in eight columns are 4 kB.

@@ -4,14 +4,17 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from data.importers.source import PHOTO_SUFFIXES
-from data.spans.rejection import RowRejected
-from data.spans.rows import check_once, read_header, read_rows
+from data.importers.table_files import open_table
+from data.spans.rows import check_once
 from data.spans.source import Rejected
+from edge.contracts import row
 from errors import UsageError
 from locations import read_bytes
+from records.columns import CellError
 
 _TABLES = (".csv", ".jsonl", ".ndjson")
 # A photo or text above this is none.
@@ -25,6 +28,7 @@ class Input:
     place: str
     content: Any = None
     problem: str = ""
+    fault: str = ""  # the same for all with the same problem
 
 
 def find_inputs(given: Path, contract: Mapping[str, Any]) -> list[Path]:
@@ -51,52 +55,53 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
     """The examples of a file: a photo; a text, or one a row of a table; a row, or the rows up to it.
 
     Raises:
-        DataRefused: A table cannot be read, see `data.spans.rows`.
+        DataRefused: A table cannot be read, see `data.importers.table_files`.
         UsageError: A table lacks a column.
+        EdgelineError: The contract cannot be followed.
         OSError: The file cannot be read.
     """
     kind = contract.get("kind", "image")
     if kind == "row":
-        yield from _rows(path, contract)
-    elif kind == "tokens" and path.suffix.lower() in _TABLES:
-        name = str(contract["input"])
-        _check_header(path, [name])
-        for found in read_rows(path, [name]):
-            if isinstance(found, Rejected):
-                yield Input(found.id, problem=found.detail)
+        names = row.columns_of(contract)
+        recent: deque[list[str]] = deque(maxlen=contract["readings"])
+        for place, cells in _rows(path, names):
+            if isinstance(cells, Rejected):
+                yield Input(place, problem=cells.detail, fault=cells.reason)
+                continue
+            try:
+                row.check(cells, contract)
+            except CellError as error:
+                yield Input(place, problem=error.found, fault=error.kind)
+                continue
+            recent.append([cells[name] for name in names])
+            if len(recent) == recent.maxlen:
+                yield Input(place, dict(zip(names, map(list, zip(*recent, strict=True)), strict=True)))
+    elif kind == "tokens" and path.suffix.lower() != ".txt":
+        # A span has its texts in another column than the file that it was imported from.
+        for place, cells in _rows(path, [contract.get("column", contract["input"])], contract["input"]):
+            if isinstance(cells, Rejected):
+                yield Input(place, problem=cells.detail, fault=cells.reason)
             else:
-                yield Input(found[0], found[1][name])
+                yield Input(place, *cells.values())
     else:
         yield Input(str(path), read_bytes(path, _MOST_BYTES))
 
 
-def _rows(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
-    from data.tables.source import parse_number
+def _rows(path: Path, names: list[str], instead: str = "") -> Iterator[tuple[str, dict[str, str] | Rejected]]:
+    """The place of each row of a table, and its cells of these columns or why it has none.
 
-    numbers, categories = ([each["name"] for each in contract[key]] for key in ("numbers", "categories"))
-    recent: deque[list[float]] = deque(maxlen=contract["readings"])
-    _check_header(path, [*numbers, *categories])
-    for found in read_rows(path, [*numbers, *categories]):
-        if isinstance(found, Rejected):
-            yield Input(found.id, problem=found.detail)
-            continue
-        place, cells = found
-        try:
-            recent.append([parse_number(name, cells[name]) for name in numbers])
-        except RowRejected as error:
-            yield Input(place, problem=error.detail)
-            continue
-        if len(recent) == recent.maxlen:
-            readings = dict(zip(numbers, map(list, zip(*recent, strict=True)), strict=True))
-            yield Input(place, readings | {name: cells[name].strip() for name in categories})
-
-
-def _check_header(path: Path, names: list[str]) -> None:
-    header = read_header(path)
-    check_once(path, header, names, ())
-    if missing := [name for name in names if name not in header]:
-        raise UsageError(
-            f"{path} has no column {', '.join(map(repr, missing))}; found: {', '.join(header)[:300]}.",
-            "The model was trained on them.",
-            "Name the columns as the training data has them; other columns may be there.",
-        )
+    Where one is not there and `instead` is, that one is read.
+    """
+    with TemporaryDirectory() as scratch:
+        table = open_table(str(path), Path(scratch), names)
+        if instead in table.header:
+            names = [name if name in table.header else instead for name in names]
+        check_once(path, table.header, names, ())
+        if missing := [name for name in names if name not in table.header]:
+            raise UsageError(
+                f"{path} has no column {', '.join(map(repr, missing))}; found: {', '.join(table.header)[:300]}.",
+                "The model was trained on them.",
+                "Name the columns as the training data has them; other columns may be there.",
+            )
+        for each in table.rows(names):
+            yield (each.id, each) if isinstance(each, Rejected) else each

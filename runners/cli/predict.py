@@ -34,6 +34,9 @@ from runners.cli.releases import TERMS, settle
 from runners.shared.stdout import note, print_json, say
 
 
+_PLACES = 3  # of equal problems these are named
+
+
 @dataclass(frozen=True)
 class Bundle:
     """What of a release is needed to ask its files."""
@@ -157,11 +160,10 @@ def _scores(answer: Answer, bundle: Bundle) -> dict[str, float]:
 
 
 def _as_lines(answers: Iterable[Answer], bundle: Bundle, explain: bool) -> int:
-    failed = 0
+    problems: dict[str, list[Answer]] = {}
     for answer in answers:
         if answer.said is None:
-            note(f"{answer.input.place}: {answer.problem}")
-            failed += 1
+            problems.setdefault(answer.input.fault or answer.problem, []).append(answer)
             continue
         (label, score), *others = _scores(answer, bundle).items()
         rest = ", ".join(f"{name} {value:.2f}" for name, value in others[:4])
@@ -169,7 +171,12 @@ def _as_lines(answers: Iterable[Answer], bundle: Bundle, explain: bool) -> int:
         if explain:
             for line in _explained(answer, bundle):
                 say(f"  {line}")
-    return failed
+    for first, *others in problems.values():
+        note(f"{first.input.place}: {first.problem}")
+        if others:
+            places = ", ".join(answer.input.place for answer in others[: _PLACES - 1])
+            note(f"  {len(others)} more like it: {places}{', ...' * (len(others) >= _PLACES)}")
+    return sum(map(len, problems.values()))
 
 
 def _explained(answer: Answer, bundle: Bundle) -> Iterator[str]:

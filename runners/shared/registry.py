@@ -251,7 +251,7 @@ def _save(bundle: dict[str, bytes], target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="edgeline-mlflow-") as folder:
         for name, content in bundle.items():
             Path(folder, name).write_bytes(content)
-        code = [str(ROOT / name) for name in ("edge", "errors.py", "labels.py")]
+        code = [str(ROOT / name) for name in ("edge", "records", "errors.py", "labels.py")]
         pins = [f"{name}=={version(name)}" for name in _LIBRARIES]
         pyfunc.save_model(target, "edge.pyfunc", folder, code_paths=code, pip_requirements=pins)
 

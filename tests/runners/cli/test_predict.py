@@ -198,7 +198,7 @@ def test_rows_are_answered_from_the_reading_on_with_which_there_are_enough(push,
         "boiler.csv:3: dark 0.62  (bright 0.38)",
         "boiler.csv:4: bright 0.73  (dark 0.27)",
     ]
-    assert "boiler.csv:5: celsius is 'warm', not a number" in said.err
+    assert "boiler.csv:5: celsius: 'warm' is not a number" in said.err
     table.write_text("kelvin\n10\n")
     refused = predict(table)
     assert refused.code == 2 and "has no column 'celsius'; found: kelvin." in refused.err

@@ -1,0 +1,185 @@
+"""What a cell of a table means: the one way from what people write to what a model reads.
+
+Ingest and devices go it alike, so a contract says it as `Column` does. Needs nothing beside Python.
+"""
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from errors import EdgelineError
+from records.times import format_time, parse_time
+
+# What stands for no number, in small letters.
+MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "<na>", "nat", "-", "?"))
+DAY_S = 86_400
+NUMBERS = NUMBER, COMMA, THOUSANDS = (
+    "number",
+    "number with decimal comma",
+    "number with commas at thousands",
+)
+# Dates and times, by the order of year, month and day.
+TIMES = {"year-month-day": "ymd", "day.month.year": "dmy", "month/day/year": "mdy"}
+ISO = "year-month-day"
+# What of a date a model may be given, which comes again; and days since 1970, which do not.
+PARTS = WEEKDAY, HOUR, MONTH, AGE, DAYS = "weekday", "hour", "month", "age", "days"
+
+_LARGEST = 3.4028234e38  # float32
+_FORMS: Mapping[str, re.Pattern[str]] = {
+    COMMA: re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", re.ASCII),
+    THOUSANDS: re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?", re.ASCII),
+}
+_DATE = re.compile(r"(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?:([T ])(\d)?(\d:.*))?", re.ASCII)
+
+
+class CellError(EdgelineError):
+    """A cell is not what its column holds; `kind` is the same for all cells with the same fault."""
+
+    def __init__(self, column: str, form: str, found: str) -> None:
+        super().__init__(found, "The model was trained on another form of it.", "Write it as there.")
+        self.kind, self.is_time = f"{column}, {form}", form in TIMES
+        self.args = (column, form, found)
+
+    def __reduce__(self) -> Any:
+        return type(self), self.args
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a number that a model reads comes from the cells of a row.
+
+    Args:
+        name: The column's.
+        form: How its cells are written, one of `NUMBERS` or `TIMES`.
+        part: Of a date, what the model is given: `weekday` (1, Monday, to 7), `hour` (with its minutes as a
+            fraction), `month` (1 to 12), `age` in days when the time in another column was, or `days` since
+            1970; all of them in UTC. Of a number empty.
+        until: Of an age, that other column.
+        until_form: How its cells are written.
+
+    Raises:
+        ValueError: A form or part is not known, or they do not go together.
+    """
+
+    name: str
+    form: str = NUMBER
+    part: str = ""
+    until: str = ""
+    until_form: str = ISO
+
+    def __post_init__(self) -> None:
+        """Refuses what `number` could not follow."""
+        if self.form not in (*NUMBERS, *TIMES) or self.until_form not in TIMES:
+            raise ValueError(f"{self.form}, {self.until_form}: not one of {', '.join((*NUMBERS, *TIMES))}")
+        if self.part not in ("", *PARTS) or (self.part and self.form in NUMBERS):
+            raise ValueError(f"{self.part} is not a part of a {self.form}")
+        if (self.part == AGE) != bool(self.until):
+            raise ValueError("an age, and nothing else, has the column that it reaches until")
+
+    def number(self, cells: Mapping[str, Any], missing: Collection[str] = MISSING) -> float:
+        """What the model reads, NaN where nothing is there.
+
+        Args:
+            cells: By name of the column: texts, or numbers and times as programs have them.
+            missing: What stands for no number, in small letters.
+
+        Raises:
+            CellError: The cell cannot be read.
+        """
+        value = _read(self.name, self.form, cells[self.name], missing)
+        if not self.part:
+            return value
+        if self.part == AGE:
+            value = _read(self.until, self.until_form, cells[self.until], missing) - value
+        if math.isnan(value):
+            return value
+        if self.part in (AGE, DAYS):
+            return value / DAY_S
+        time = datetime.fromtimestamp(value, timezone.utc)
+        if self.part == HOUR:
+            return time.hour + time.minute / 60
+        return float(time.month if self.part == MONTH else time.isoweekday())
+
+    def seconds(self, cells: Mapping[str, Any]) -> float:
+        """Of a column of times the time, in seconds since 1970. Raises CellError, also where none is there."""
+        value = _read(self.name, self.form, cells[self.name], ())
+        if math.isnan(value):
+            raise CellError(self.name, self.form, f"{self.name} is empty.")
+        return value
+
+
+def parse_cell(text: str, form: str) -> float:
+    """A number, or a time in seconds since 1970, that is written in that form.
+
+    Raises:
+        ValueError: It is not; says what it is instead.
+    """
+    if form == NUMBER:
+        try:
+            value = math.inf if "_" in text else float(text)
+        except ValueError:
+            value = math.inf
+        if not math.isinf(value):
+            return value
+        comma = text.replace(",", "", 1).lstrip("+-").isdecimal() and "," in text
+        what = "a number with a decimal comma; write a point" if comma else "not a number"
+        raise ValueError(f"{text[:60]!r} is {what}")
+    if form in NUMBERS:
+        if not _FORMS[form].fullmatch(text):
+            raise ValueError(f"{text[:60]!r} is not a {form}")
+        return float(text.replace(".", "").replace(",", ".") if form == COMMA else text.replace(",", ""))
+    if match := _DATE.fullmatch(text):
+        first, mark, second, third, between, hour, clock = match.groups(default="")
+        parts = dict(zip(TIMES[form], (first, second, third), strict=True))
+        if len(parts["y"]) == 4 and not (form == "month/day/year" and mark == "."):
+            rest = f"{between}{hour or '0'}{clock}" if between else ""
+            return parse_time(f"{parts['y']}-{parts['m']:0>2}-{parts['d']:0>2}{rest}")
+    if form == ISO:
+        return parse_time(text)  # raises with what it is instead
+    raise ValueError(f"{text[:60]!r} is no date as {form}")
+
+
+def write_cell(value: float, form: str) -> str:
+    """A number, or a time in seconds since 1970, as `parse_cell` reads it."""
+    if form in NUMBERS:
+        return repr(value).replace(".", ",") if form == COMMA else repr(value)
+    day, _, clock = format_time(value).partition("T")
+    if form != ISO:
+        year, month, date = day.split("-")
+        day = f"{date}.{month}.{year}" if form == "day.month.year" else f"{month}/{date}/{year}"
+    return day if clock == "00:00:00Z" else f"{day}T{clock}"
+
+
+def text_of(cell: Any) -> str:
+    """A cell as text without blanks around it: a whole number has no point, a time is ISO 8601."""
+    if isinstance(cell, str):
+        return cell.strip()
+    if cell is None or cell != cell:
+        return ""
+    if isinstance(cell, datetime):
+        return format_time(_seconds(cell))
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+
+
+def _read(name: str, form: str, cell: Any, missing: Collection[str]) -> float:
+    if isinstance(cell, datetime) and form in TIMES and cell == cell:
+        return _seconds(cell)
+    text = cell.strip() if isinstance(cell, str) else "" if cell is None else str(cell)
+    # What a program has as a number is one, however people write it in that column.
+    own = form if isinstance(cell, str) or form in TIMES else NUMBER
+    try:
+        value = parse_cell(text, own)
+        if own in NUMBERS and abs(value) > _LARGEST:
+            raise ValueError(f"{text[:60]!r} is not a number that a model can read")
+        return value
+    except ValueError as error:
+        if text.lower() in missing or cell != cell:
+            return math.nan
+        raise CellError(name, form, f"{name}: {error}.") from None
+
+
+def _seconds(time: datetime) -> float:
+    return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
