@@ -69,16 +69,7 @@ def test_the_imported_file_is_predicted_as_the_rows_of_its_span(
     assert first.code == 0, first.stderr
     answers = []
     for path in (table, data / "span-00001" / "texts.csv"):
-        asked = edgeline(
-            workspace,
-            "predict",
-            str(path),
-            "--store",
-            str(workspace / "push"),
-            "--model",
-            "reviews",
-            "--json",
-        )
+        asked = edgeline(workspace, "predict", str(path), "--workspace", str(workspace), "--json")
         assert asked.code == 0, asked.stderr
         answers.append([answer["probabilities"] for answer in json.loads(asked.stdout)["answers"]])
 
