@@ -141,6 +141,7 @@ def edge_contract(
         "kind": "tokens",
         "normalization": "NFC",
         "input": TEXT,
+        "column": workload.text_column or TEXT,
         "length": settings.text_length,
         "padding": PADDING,
         "unknown": UNKNOWN,

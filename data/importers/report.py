@@ -28,6 +28,7 @@ class ImportReport:
     groups: tuple[tuple[str, ...], ...]  # photos that show the same and share a session, by place
     joined: tuple[str, ...]  # where those were found that share the session of a photo in an earlier span
     eval: Mapping[str, int]  # those of `added` that are in eval by the span's labels.csv, by label
+    warnings: tuple[str, ...] = ()
 
     def sentences(self) -> list[str]:
         """The report for people, a sentence a line."""
@@ -67,8 +68,8 @@ class ImportReport:
             )
         for reason, places in self.refused.items():
             lines.append(f"{len(places)} refused as {reason}: {_some(places)}.")
-        lines += _added(self.new_labels)
-        return lines + [f"{path} was written." for path in self.written]
+        lines += [*_added(self.new_labels), *(f"{path} was written." for path in self.written)]
+        return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
 
 
 @dataclass(frozen=True)
@@ -85,18 +86,21 @@ class TableReport:
     categories: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
     refused: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def sentences(self) -> list[str]:
         """For people, a sentence a line."""
         shown = ", ".join(self.labels[:8]) + (", ..." if len(self.labels) > 8 else "")
         counted = f"{self.rows} {self.noun}s of {self.source}, with {len(self.labels)} labels"
-        lines = [f"{self.span.path} holds {counted}: {shown}."]
+        lines = [*self.notes, f"{self.span.path} holds {counted}: {shown}."]
         for what, names in (("Numbers", self.numbers), ("Categories", self.categories)):
             if names:
                 lines.append(f"{what}: {', '.join(names)}.")
         lines += _added(self.new_labels)
         lines += [f"Left out: {name or 'a column'}, which {why}." for name, why in self.left_out]
-        return lines + [f"Not imported: {row}" for row in self.refused]
+        lines += [f"Not imported: {row}" for row in self.refused]
+        return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
 
 
 def _added(labels: Sequence[str]) -> list[str]:

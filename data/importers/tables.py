@@ -7,9 +7,11 @@ many words.
 
 import csv
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from data.importers.classes import check_classes, warn_of_few
 from data.importers.column_kinds import (
     Seen,
     check_forms,
@@ -19,9 +21,9 @@ from data.importers.column_kinds import (
     kinds_again,
 )
 from data.importers.columns import MOSTLY, NUMBER, TIMES, Column, readings
-from data.importers.curated_schema import columns_beside, table_schema, text_schema
+from data.importers.curated_schema import columns_beside, read_label_domain, table_schema, text_schema
 from data.importers.report import TableReport
-from data.importers.table_files import Table, open_table
+from data.importers.table_files import Table, check_columns, open_table
 from data.importers.workload_files import add_files, read_schema
 from data.spans.layout import add_span, find_spans
 from data.spans.rows import check_once
@@ -45,12 +47,14 @@ def import_table(
     time: str = "",
     text: str = "",
     query: str = "",
+    sheet: str = "",
+    least: int = 0,
 ) -> TableReport:
     """Imports a table, or texts, as one new span: all or nothing.
 
     Args:
-        src: A file: CSV, Parquet, or of texts also JSON lines; or the URL of a database, as SQLAlchemy has
-            it. A CSV has a header, is UTF-8, and separates cells by `,`, `;`, tab or `|`.
+        src: A file, see `open_table`, of texts also JSON lines; or the URL of a database, as SQLAlchemy has
+            it.
         data_dir: The folder of spans; made when missing. Of a table beside the schema of an earlier import
             the columns of that schema are taken, and its new labels are added to it.
         label: The column to learn.
@@ -59,6 +63,8 @@ def import_table(
         time: A column of dates.
         text: The column of texts, from which alone is learned.
         query: Of a database: a SELECT.
+        sheet: Of a workbook with several.
+        least: Rows of a class that a run wants, of which the report warns; 0 where it wants none.
 
     Raises:
         UsageError: The file, database or a column is not there, or the label is one value, or different in
@@ -72,22 +78,21 @@ def import_table(
     if not text and str(src).lower().endswith((".jsonl", ".ndjson")):
         raise UsageError(
             f"{src} is JSON lines, and no column of texts is named.",
-            "Tables are read from CSV, Parquet and databases.",
+            "Tables are read from CSV, .xlsx, Parquet and databases.",
             "Name the column with --text COLUMN, or write the table as CSV.",
         )
     with TemporaryDirectory() as scratch:
         given = list(dict.fromkeys(name for name in (text, label, group, time) if name))
-        table = open_table(str(src), Path(scratch), given, query)
-        if missing := [name for name in given if name not in table.header]:
-            raise UsageError(
-                f"{table.shown} has no column {', '.join(missing)}.",
-                f"It has: {', '.join(table.header)}.",
-                "Name one of these.",
-            )
-        check_once(table.shown, table.header, given if text else table.header, ())
+        table = open_table(str(src), Path(scratch), given, query, sheet)
+        check_columns(table, given)
+        check_once(table.shown, table.header, given if text else list(filter(None, table.header)), ())
         seen = _profile(table, given if text else table.header, label, {label, group, text})
         first = not find_spans(data_dir)
         check_label_column(table.shown, seen.columns[label], seen.rows, first)
+        counts = {name: sum(by.values()) for name, by in (seen.columns[label].values or {}).items()}
+        noun = "text" if text else "row"
+        if first and least:
+            check_classes(table.shown, noun, counts)
         # Where texts have no group, they stand alone; other weeks may have other groups.
         if first and group and seen.columns[group].there == seen.columns[label].there:
             why = "Rows of one group are never in two splits, so there would be none to evaluate with."
@@ -100,7 +105,10 @@ def import_table(
             kinds = kinds_again(table.shown, seen, known, given)
         else:
             kinds = {} if text else find_kinds(table.shown, seen, given)
-        return _write(table, data_dir, seen, kinds, (label, group, time, text))
+        old = () if there is None else read_label_domain(there)
+        warnings = warn_of_few(noun, {n: count for n, count in counts.items() if n not in old}, least)
+        report = _write(table, data_dir, seen, kinds, (label, group, time, text))
+        return replace(report, notes=tuple(table.notes), warnings=warnings)
 
 
 def _write(
@@ -114,7 +122,7 @@ def _write(
         few = group and len(seen.columns[group].values or ()) in range(1, _MOST_SOURCES + 1)
         kept = {"text": text, "label": label} | ({"group": group} if group else {})
         kept |= {"source": group} if few else {}
-        schema, columns = text_schema(labels), {}
+        schema, columns = text_schema(labels), {"text_column": text}
     else:
         kept = {name: name for name in (time, group, *numbers, *categories, label) if name}
         schema = table_schema(labels, numbers, categories, group, time)

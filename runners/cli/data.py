@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from msgspec import to_builtins
@@ -18,6 +18,9 @@ from locations import Location, is_url, locate
 from runners.cli import options
 from runners.cli.commands import Group
 from runners.shared.stdout import print_json, say
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
 
 # Named here, because importing the renderer for a help text takes longer than the help.
 FAULTS = """\
@@ -97,11 +100,11 @@ def generate(
 @click.argument(
     "source",
     metavar="SRC",
-    help="photos: a folder a class, a CSV or JSONL manifest, TFRecord files; a table: CSV, Parquet, or the"
-    " URL of a database; texts: the same, or JSONL",
+    help="photos: a folder a class, a CSV or JSONL manifest, TFRecord files; a table: CSV, .xlsx, Parquet, or"
+    " the URL of a database; texts: the same, or JSONL",
 )
 @_written
-@click.option("--label", metavar="COLUMN", help="of a table or texts: the column to learn")
+@click.option("--label", default="", metavar="COLUMN", help="of a table or texts: the column to learn")
 @click.option(
     "--text", default="", metavar="COLUMN", help="the column of texts, which then is all that is read"
 )
@@ -110,30 +113,43 @@ def generate(
 )
 @click.option("--time", default="", metavar="COLUMN", help="of a table: dates or times, ISO 8601 best")
 @click.option("--query", default="", metavar="SQL", help="of a database: the SELECT that gives the rows")
+@click.option("--sheet", default="", metavar="NAME", help="of a workbook with several: the one to read")
 @options.as_json
 def load(
-    source: str, data: Path, label: str | None, text: str, group: str, time: str, query: str, as_json: bool
+    source: str,
+    data: Path,
+    label: str,
+    text: str,
+    group: str,
+    time: str,
+    query: str,
+    sheet: str,
+    as_json: bool,
 ) -> int:
     """Turns labelled photos, a table or texts into a span and a workload.
 
     Photos that show the same are kept together, and each class gets its share of eval.
     """
     report: Any
+    given = {"group": group, "time": time, "query": query, "sheet": sheet}
+    if not label and (text or any(given.values()) or is_url(source) or _is_table(source)):
+        from data.importers.guesses import guess_columns
+        from runners.cli.asking import ask_columns
+
+        guess = guess_columns(source, query, sheet)
+        if text or any(given.values()) or not guess.lists_photos:
+            label, text = ask_columns(guess, text, {**given, "data": str(data)})
+    settings = _settings(data / "workload.yaml")
+    least = settings.gate.min_examples_per_class
     with _progress("importing"):
-        if label is not None:
+        if label:
             from data.importers.tables import import_table
 
-            report = import_table(source, data, label, group, time, text, query)
-        elif text or group or time or query or is_url(source):
-            raise UsageError(
-                "--label is missing.",
-                "Of a table or texts one column is learned.",
-                "Name it: --label COLUMN.",
-            )
+            report = import_table(source, data, label, text=text, least=least, **given)
         else:
             from data.importers.importing import import_photos
 
-            report = import_photos(Path(source), data, _eval_fraction(data / "workload.yaml"))
+            report = import_photos(Path(source), data, settings.data.eval_fraction, least)
     if as_json:
         span = report.span and str(report.span.path)
         print_json(to_builtins({**vars(report), "span": span}, enc_hook=str))
@@ -144,13 +160,19 @@ def load(
     return 0
 
 
-def _eval_fraction(workload: Path) -> float:
-    """What runs on the data will have as `data.eval_fraction`, as far as its workload says it."""
+def _is_table(source: str) -> bool:
+    """Whether it is a file that is no TFRecords; it may still be the manifest of photos."""
+    from data.importers.tfrecords import is_tfrecord
+
+    return Path(source).is_file() and not is_tfrecord(Path(source))
+
+
+def _settings(workload: Path) -> "Settings":
+    """What runs on the data will have, as far as its workload says it."""
     from pipeline.settings import load as load_settings
     from pipeline.workloads import find_workload
 
-    settings = find_workload(str(workload)).settings if workload.is_file() else {}
-    return load_settings(settings).data.eval_fraction
+    return load_settings(find_workload(str(workload)).settings if workload.is_file() else {})
 
 
 @contextmanager
