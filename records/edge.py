@@ -128,6 +128,7 @@ class Prediction(Struct, frozen=True):
     probabilities: tuple[float | None, ...]
     slices: Mapping[str, str] = field(default_factory=dict)
     span: int | None = None
+    group: str = ""  # the session, machine or author; empty where the example is alone
 
 
 class Mistake(Struct, frozen=True):
