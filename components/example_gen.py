@@ -31,6 +31,7 @@ from components.example_shards import (
 )
 from components.kept_spans import KeptSpans
 from components.near_twins import find_twins
+from components.originals import Named, choose_originals, write_originals
 from components.quarantine import listed, write_quarantine
 from data.settings import DataSettings
 from data.spans.layout import Span, excluded_in_window, newest_spans
@@ -67,6 +68,8 @@ def SpanExampleGen(
     digest of its content, which keys the cache and is checked after reading; empty where the engine runs each
     step afresh. `code` has the libraries too. What is made of each span is kept in the folder `workspace` for
     the next run, see `kept_spans.py`; empty where runs share none.
+
+    Beside the splits the raw inputs of a few eval examples are kept, see `originals.py`.
 
     Of photos, `twins.json` beside the counts of the window has the eval examples with a near twin in train.
 
@@ -139,6 +142,8 @@ def SpanExampleGen(
             "The model would be filed under data that it was not trained on.",
             "Run again once nothing writes to the data folder any more.",
         )
+    in_eval = read_all(scratch, example_shards.IN_EVAL, list[Named])
+    write_originals(Path(examples.uri), choose_originals(in_eval, about.labels), spans, source)
     if kept is not None:
         passing = {span for span, reason in rejected if reason == "unreadable"}  # next time perhaps not
         passing |= {span.name for span in fresh if has_links(span)}

@@ -97,3 +97,6 @@ class EdgeLimits(Group):
     max_accuracy_drop: Fraction = 0.02  # from SavedModel to file, overall and of each class and slice
     max_size_mb: float = Field(5.0, gt=0, le=10_000)  # in 10^6 bytes
     max_latency_ms: float = Field(50.0, gt=0, le=60_000)  # median of one example here, in one thread
+    # Eval examples, raw inputs included, that go with each bundle for those who build on it; 0: none leave
+    # the house, and preprocessing.json is held against the training all the same.
+    golden_examples: int = Field(20, ge=0, le=200)

@@ -92,6 +92,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "labels": workload.labels,
         "numbers": workload.numbers,
         "categories": workload.categories,
+        "max_side": settings.data.max_side,
         **settings.model.model_dump(mode="json"),
     }
 

@@ -24,6 +24,8 @@ class Epoch:
     val_loss: float | None = None
     val_accuracy: float | None = None
     val_recall: float | None = None  # mean over the classes that the eval split has
+    held_out_loss: float | None = None  # on groups of train that choose the epoch; None where nothing does
+    held_out_recall: float | None = None
     input_wait: float | None = None  # share of the steps' time that went into waiting for the next batch
 
 
@@ -33,12 +35,14 @@ class TrainingSummary:
 
     devices: tuple[str, ...] = ()  # that held a replica, as `GPU:0`
     global_batch_size: int | None = None  # examples in one step of all replicas
-    best_epoch: int | None = None  # whose weights were kept
+    best_epoch: int | None = None  # whose weights were kept: the last, or the one that held-out groups chose
     resumed_from_epoch: int | None = None  # epochs that were done before a kill; None where there was none
     seconds: float | None = None
     examples_per_second: float | None = None
     input_wait: float | None = None  # share of the steps' time that went into waiting for the next batch
     parameters: int | None = None
+    variations: int | None = None  # of each photo, that epochs took in turn; None without a frozen front
+    notes: tuple[str, ...] = ()  # what went another way than set, a sentence each
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from locations import read_bytes
 
 PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+    + (".heic", ".heif", ".avif")
 )
 
 

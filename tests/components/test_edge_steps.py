@@ -209,7 +209,7 @@ def test_labels_that_are_not_those_of_the_schema_are_an_error(trained, converted
 def test_a_variant_that_could_not_be_made_is_named_with_the_error(trained, converted, tmp_path):
     partial = artifact(EdgeModels, tmp_path / "edge")
     Path(partial.uri).mkdir()
-    for file in ("model_fp16.tflite", "labels.txt"):
+    for file in ("model_fp16.tflite", "labels.txt", "preprocessing.json"):
         (tmp_path / "edge" / file).symlink_to(Path(converted.uri, file))
     records = json.loads(Path(converted.uri, "conversion.json").read_text())
     records[0] |= {"file": None, "error": "The conversion process was ended by SIGABRT."}
