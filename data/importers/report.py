@@ -1,5 +1,6 @@
 """What an import did, for people and programs."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,27 +77,40 @@ class TableReport:
     """What an import of a table, or of texts, did."""
 
     source: str
-    span: Span
+    span: Span | None  # None where nothing was new
     noun: str
-    rows: int
+    rows: int  # new ones
+    known: int  # rows that a span has already
+    unlabelled: int  # rows without a label, which were left out
     labels: tuple[str, ...]
     new_labels: tuple[str, ...]  # that were added at the end of an existing schema
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
+    guessed: tuple[tuple[str, str], ...]  # whole numbers that may be codes, and what they were taken for
     refused: tuple[str, ...]
+    notes: tuple[str, ...]  # what else to know, in sentences
 
     def sentences(self) -> list[str]:
         """For people, a sentence a line."""
         shown = ", ".join(self.labels[:8]) + (", ..." if len(self.labels) > 8 else "")
         counted = f"{self.rows} {self.noun}s of {self.source}, with {len(self.labels)} labels"
-        lines = [f"{self.span.path} holds {counted}: {shown}."]
+        lines = ["Nothing is new, and nothing was added."]
+        if self.span:
+            lines = [f"{self.span.path} holds {counted}: {shown}."]
+        if self.known:
+            lines.append(f"{self.known} {self.noun}s were there already.")
         for what, names in (("Numbers", self.numbers), ("Categories", self.categories)):
             if names:
                 lines.append(f"{what}: {', '.join(names)}.")
         lines += _added(self.new_labels)
+        lines += [
+            f"{name} holds whole numbers that may be codes, and is taken for a {kind}; another answer:"
+            f" --{'number' if kind == 'category' else 'category'} {shlex.quote(name)}, or --leave-out."
+            for name, kind in self.guessed
+        ]
         lines += [f"Left out: {name or 'a column'}, which {why}." for name, why in self.left_out]
-        return lines + [f"Not imported: {row}" for row in self.refused]
+        return [*lines, *self.notes, *(f"Not imported: {row}" for row in self.refused)]
 
 
 def _added(labels: Sequence[str]) -> list[str]:

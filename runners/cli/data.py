@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,9 +111,34 @@ def generate(
 )
 @click.option("--time", default="", metavar="COLUMN", help="of a table: dates or times, ISO 8601 best")
 @click.option("--query", default="", metavar="SQL", help="of a database: the SELECT that gives the rows")
+@click.option(
+    "--decimal",
+    type=click.Choice((",", ".")),
+    default="",
+    help="the sign before decimals, where cells do not tell",
+)
+@click.option(
+    "--category",
+    multiple=True,
+    metavar="COLUMN",
+    help="a column of codes or names; may be repeated, as the next",
+)
+@click.option("--number", multiple=True, metavar="COLUMN", help="one of numbers, or of dates to learn from")
+@click.option("--leave-out", multiple=True, metavar="COLUMN", help="one that the model is not to see")
 @options.as_json
 def load(
-    source: str, data: Path, label: str | None, text: str, group: str, time: str, query: str, as_json: bool
+    source: str,
+    data: Path,
+    label: str | None,
+    text: str,
+    group: str,
+    time: str,
+    query: str,
+    decimal: str,
+    category: tuple[str, ...],
+    number: tuple[str, ...],
+    leave_out: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Turns labelled photos, a table or texts into a span and a workload.
 
@@ -123,7 +149,10 @@ def load(
         if label is not None:
             from data.importers.tables import import_table
 
-            report = import_table(source, data, label, group, time, text, query)
+            chosen = {"category": category, "number": number, "leave out": leave_out}
+            kinds = {name: kind for kind, names in chosen.items() for name in names}
+            ask = None if as_json or not sys.stdin.isatty() else _ask
+            report = import_table(source, data, label, group, time, text, query, decimal, kinds, ask)
         elif text or group or time or query or is_url(source):
             raise UsageError(
                 "--label is missing.",
@@ -142,6 +171,18 @@ def load(
         say(sentence)
     say(f"Train on it: edgeline run --workload {data / 'workload.yaml'} --data {data}")
     return 0
+
+
+def _ask(name: str, values: str, guess: str) -> str:
+    """Asks what whole numbers are that may be codes."""
+    kinds = click.Choice(("number", "category", "leave out"))
+    answer: str = click.prompt(
+        f"{name} ({values}, ...): a number to count with, a category, or leave out?",
+        guess,
+        type=kinds,
+        err=True,
+    )
+    return answer
 
 
 def _eval_fraction(workload: Path) -> float:
