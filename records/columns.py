@@ -165,6 +165,12 @@ def text_of(cell: Any) -> str:
 
 
 def _read(name: str, form: str, cell: Any, missing: Collection[str]) -> float:
+    if form == NUMBER and isinstance(cell, str):  # nearly every cell of readings
+        try:
+            if -_LARGEST <= (value := float(cell)) <= _LARGEST and "_" not in cell:
+                return value
+        except ValueError:
+            pass
     if isinstance(cell, datetime) and form in TIMES and cell == cell:
         return _seconds(cell)
     text = cell.strip() if isinstance(cell, str) else "" if cell is None else str(cell)

@@ -140,6 +140,7 @@ def edge_contract(
         "version": 1,
         "kind": "tokens",
         "input": TEXT,
+        "column": workload.text_column or TEXT,
         "length": settings.text_length,
         "padding": PADDING,
         "unknown": UNKNOWN,

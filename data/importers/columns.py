@@ -3,9 +3,10 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import combinations, pairwise
 
 from records.columns import (
@@ -60,13 +61,14 @@ _SAY_IT = " (say it: --decimal . or --decimal ,)"
 _YEARS = (1800, 2200)
 
 
-def readings(cell: str, semicolons: bool) -> dict[str, float]:
+@lru_cache(maxsize=2**16)
+def readings(cell: str, semicolons: bool) -> Mapping[str, float]:
     """What a cell is in each form in which it can be read, dates as seconds since 1970.
 
     Where semicolons separate cells, no comma stands at thousands.
     """
     forms = (NUMBER, COMMA) if semicolons else NUMBERS
-    found = {}
+    found = dict[str, float]()
     for form in (*forms, *TIMES):
         if form in TIMES and (found.keys() & {*NUMBERS} or not cell[:1].isdecimal()):
             break

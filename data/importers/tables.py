@@ -7,9 +7,11 @@ many words.
 
 import csv
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from data.importers.classes import check_classes, warn_of_few
 from data.importers.column_kinds import (
     Ask,
     Kinds,
@@ -21,10 +23,10 @@ from data.importers.column_kinds import (
     kinds_again,
 )
 from data.importers.columns import MOSTLY, ColumnProfile
-from data.importers.curated_schema import columns_beside, table_schema, text_schema
+from data.importers.curated_schema import columns_beside, read_label_domain, table_schema, text_schema
 from data.importers.known_rows import digest_row, known_rows
 from data.importers.report import TableReport
-from data.importers.table_files import Table, open_table
+from data.importers.table_files import Table, check_columns, open_table
 from data.importers.workload_files import add_files, read_columns, read_schema
 from data.spans.layout import add_span, find_spans
 from data.spans.rows import check_once
@@ -49,6 +51,8 @@ def import_table(
     time: str = "",
     text: str = "",
     query: str = "",
+    sheet: str = "",
+    least: int = 0,
     decimal: str = "",
     chosen: Mapping[str, str] | None = None,
     ask: Ask | None = None,
@@ -56,8 +60,8 @@ def import_table(
     """Imports a table, or texts, as one new span: all or nothing.
 
     Args:
-        src: A file: CSV, Parquet, or of texts also JSON lines; or the URL of a database, as SQLAlchemy has
-            it. A CSV has a header, is UTF-8, and separates cells by `,`, `;`, tab or `|`.
+        src: A file, see `open_table`, of texts also JSON lines; or the URL of a database, as SQLAlchemy has
+            it.
         data_dir: The folder of spans; made when missing. Of a table beside the schema of an earlier import
             the columns of that schema are taken, and its new labels are added to it.
         label: The column to learn.
@@ -66,6 +70,8 @@ def import_table(
         time: A column of dates.
         text: The column of texts, from which alone is learned.
         query: Of a database: a SELECT.
+        sheet: Of a workbook with several.
+        least: Rows of a class that a run wants, of which the report warns; 0 where it wants none.
         decimal: The decimal sign, `,` or `.`, where cells alone do not tell; empty to go by them.
         chosen: What columns are, as of `find_kinds`, which else is found.
         ask: As of `find_kinds`; None takes its guess.
@@ -82,35 +88,29 @@ def import_table(
     if not text and str(src).lower().endswith((".jsonl", ".ndjson")):
         raise UsageError(
             f"{src} is JSON lines, and no column of texts is named.",
-            "Tables are read from CSV, Parquet and databases.",
+            "Tables are read from CSV, .xlsx, Parquet and databases.",
             "Name the column with --text COLUMN, or write the table as CSV.",
         )
     chosen = chosen or {}
     with TemporaryDirectory() as scratch:
         given = list(dict.fromkeys(name for name in (text, label, group, time) if name))
-        table = open_table(str(src), Path(scratch), given, query)
-        if missing := [name for name in given if name not in table.header]:
-            raise UsageError(
-                f"{table.shown} has no column {', '.join(missing)}.",
-                f"It has: {', '.join(table.header)}.",
-                "Name one of these.",
-            )
-        check_once(table.shown, table.header, given if text else table.header, ())
+        table = open_table(str(src), Path(scratch), given, query, sheet)
+        check_columns(table, given)
+        check_columns(table, list(chosen))
+        check_once(table.shown, table.header, given if text else list(filter(None, table.header)), ())
         if not text and len(table.header) > _MOST_COLUMNS:
             raise UsageError(
                 f"{table.shown} has {len(table.header):,} columns.",
                 f"Each is judged and learned from on its own, which is made for {_MOST_COLUMNS:,} at most.",
                 "Choose the ones that matter, or make fewer of them: sums, means, principal components.",
             )
-        if unknown := sorted({*chosen} - {*table.header}):
-            raise UsageError(
-                f"{table.shown} has no column {', '.join(unknown)}.",
-                "It is named by --category, --number or --leave-out.",
-                f"It has: {', '.join(table.header)}.",
-            )
         seen = _profile(table, given if text else table.header, label, {group, text} - {""})
         first = not find_spans(data_dir)
         check_label_column(table.shown, seen.columns[label], seen.rows, first)
+        counts = {name: sum(by.values()) for name, by in (seen.columns[label].values or {}).items()}
+        noun = "text" if text else "row"
+        if first and least:
+            check_classes(table.shown, noun, counts)
         # Where texts have no group, they stand alone; other weeks may have other groups.
         if first and group and seen.columns[group].there == seen.columns[label].there:
             why = "Rows of one group are never in two splits, so there would be none to evaluate with."
@@ -134,12 +134,12 @@ def import_table(
             )
         else:
             kinds = kinds_again(table.shown, seen, forms, known, columns, given)
-        when = (
-            {time: columns.get(time) or Column(time, ISO if known is not None else forms[time])}
-            if time
-            else {}
-        )
-        return _write(table, data_dir, seen, forms, kinds, when, (label, group, time, text))
+        form = ISO if known is not None else forms.get(time, "")
+        when = {time: columns.get(time) or Column(time, form)} if time else {}
+        old = () if there is None else read_label_domain(there)
+        warnings = warn_of_few(noun, {n: count for n, count in counts.items() if n not in old}, least)
+        report = _write(table, data_dir, seen, forms, kinds, when, (label, group, time, text))
+        return replace(report, notes=tuple(table.notes), warnings=warnings)
 
 
 def _write(
@@ -158,7 +158,7 @@ def _write(
         few = group and len(seen.columns[group].values or ()) in range(1, _MOST_SOURCES + 1)
         kept = {"text": text, "label": label} | ({"group": group} if group else {})
         kept |= {"source": group} if few else {}
-        schema, own = text_schema(labels), {}
+        schema, own = text_schema(labels), {"text_column": text}
     else:
         read = [name for column in kinds.numbers.values() for name in (column.name, column.until)]
         kept = {name: name for name in (time, group, *read, *kinds.categories, label) if name}
@@ -207,11 +207,11 @@ def _write(
         left_out=kinds.left_out,
         guessed=kinds.guessed,
         refused=seen.refused,
-        notes=tuple(_notes(seen, label, group)),
+        remarks=tuple(_remarks(seen, label, group)),
     )
 
 
-def _notes(seen: Seen, label: str, group: str) -> Iterator[str]:
+def _remarks(seen: Seen, label: str, group: str) -> Iterator[str]:
     """What a person should know of the labels and groups, in sentences."""
     if seen.unlabelled:
         places = f"{', '.join(seen.unlabelled[:_EXAMPLES])}{', ...' * (len(seen.unlabelled) > _EXAMPLES)}"

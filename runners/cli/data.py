@@ -5,8 +5,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from msgspec import to_builtins
@@ -19,6 +20,10 @@ from locations import Location, is_url, locate
 from runners.cli import options
 from runners.cli.commands import Group
 from runners.shared.stdout import print_json, say
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+    from runners.shared.progress import Progress
 
 # Named here, because importing the renderer for a help text takes longer than the help.
 FAULTS = """\
@@ -98,11 +103,11 @@ def generate(
 @click.argument(
     "source",
     metavar="SRC",
-    help="photos: a folder a class, a CSV or JSONL manifest, TFRecord files; a table: CSV, Parquet, or the"
-    " URL of a database; texts: the same, or JSONL",
+    help="photos: a folder a class, a CSV or JSONL manifest, TFRecord files; a table: CSV, .xlsx, Parquet, or"
+    " the URL of a database; texts: the same, or JSONL",
 )
 @_written
-@click.option("--label", metavar="COLUMN", help="of a table or texts: the column to learn")
+@click.option("--label", default="", metavar="COLUMN", help="of a table or texts: the column to learn")
 @click.option(
     "--text", default="", metavar="COLUMN", help="the column of texts, which then is all that is read"
 )
@@ -111,6 +116,7 @@ def generate(
 )
 @click.option("--time", default="", metavar="COLUMN", help="of a table: dates or times, ISO 8601 best")
 @click.option("--query", default="", metavar="SQL", help="of a database: the SELECT that gives the rows")
+@click.option("--sheet", default="", metavar="NAME", help="of a workbook with several: the one to read")
 @click.option(
     "--decimal",
     type=click.Choice((",", ".")),
@@ -129,11 +135,12 @@ def generate(
 def load(
     source: str,
     data: Path,
-    label: str | None,
+    label: str,
     text: str,
     group: str,
     time: str,
     query: str,
+    sheet: str,
     decimal: str,
     category: tuple[str, ...],
     number: tuple[str, ...],
@@ -145,24 +152,30 @@ def load(
     Photos that show the same are kept together, and each class gets its share of eval.
     """
     report: Any
-    with _progress("importing"):
-        if label is not None:
+    given = {"group": group, "time": time, "query": query, "sheet": sheet}
+    if not label and (text or any(given.values()) or is_url(source) or _is_table(source)):
+        from data.importers.guesses import guess_columns
+        from runners.cli.asking import ask_columns
+
+        guess = guess_columns(source, query, sheet)
+        if text or any(given.values()) or not guess.lists_photos:
+            label, text = ask_columns(guess, text, {**given, "data": str(data)})
+    settings = _settings(data / "workload.yaml")
+    least = settings.gate.min_examples_per_class
+    with _progress("importing") as progress:
+        if label:
             from data.importers.tables import import_table
 
             chosen = {"category": category, "number": number, "leave out": leave_out}
             kinds = {name: kind for kind, names in chosen.items() for name in names}
-            ask = None if as_json or not sys.stdin.isatty() else _ask
-            report = import_table(source, data, label, group, time, text, query, decimal, kinds, ask)
-        elif text or group or time or query or is_url(source):
-            raise UsageError(
-                "--label is missing.",
-                "Of a table or texts one column is learned.",
-                "Name it: --label COLUMN.",
-            )
+            on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+            ask = partial(_ask, progress) if on_terminal else None
+            more = {"least": least, "decimal": decimal, "chosen": kinds, "ask": ask}
+            report = import_table(source, data, label, text=text, **given, **more)
         else:
             from data.importers.importing import import_photos
 
-            report = import_photos(Path(source), data, _eval_fraction(data / "workload.yaml"))
+            report = import_photos(Path(source), data, settings.data.eval_fraction, least)
     if as_json:
         span = report.span and str(report.span.path)
         print_json(to_builtins({**vars(report), "span": span}, enc_hook=str))
@@ -173,36 +186,39 @@ def load(
     return 0
 
 
-def _ask(name: str, values: str, guess: str) -> str:
+def _ask(progress: "Progress", name: str, values: str, guess: str) -> str:
     """Asks what whole numbers are that may be codes."""
     kinds = click.Choice(("number", "category", "leave out"))
-    answer: str = click.prompt(
-        f"{name} ({values}, ...): a number to count with, a category, or leave out?",
-        guess,
-        type=kinds,
-        err=True,
-    )
+    question = f"{name} ({values}, ...): a number to count with, a category, or leave out?"
+    with progress.paused():
+        answer: str = click.prompt(question, default=guess, type=kinds, err=True)
     return answer
 
 
-def _eval_fraction(workload: Path) -> float:
-    """What runs on the data will have as `data.eval_fraction`, as far as its workload says it."""
+def _is_table(source: str) -> bool:
+    """Whether it is a file that is no TFRecords; it may still be the manifest of photos."""
+    from data.importers.tfrecords import is_tfrecord
+
+    return Path(source).is_file() and not is_tfrecord(Path(source))
+
+
+def _settings(workload: Path) -> "Settings":
+    """What runs on the data will have, as far as its workload says it."""
     from pipeline.settings import load as load_settings
     from pipeline.workloads import find_workload
 
-    settings = find_workload(str(workload)).settings if workload.is_file() else {}
-    return load_settings(settings).data.eval_fraction
+    return load_settings(find_workload(str(workload)).settings if workload.is_file() else {})
 
 
 @contextmanager
-def _progress(doing: str) -> Iterator[None]:
+def _progress(doing: str) -> Iterator["Progress"]:
     from rich.console import Console
 
     from runners.shared.events import listen
     from runners.shared.progress import Progress
 
     with Progress(Console(stderr=True, highlight=False), doing) as progress, listen(progress.handle):
-        yield
+        yield progress
 
 
 @data.command("list")

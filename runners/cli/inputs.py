@@ -77,20 +77,25 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
             if len(recent) == recent.maxlen:
                 yield Input(place, dict(zip(names, map(list, zip(*recent, strict=True)), strict=True)))
     elif kind == "tokens" and path.suffix.lower() != ".txt":
-        name = str(contract["input"])
-        for place, cells in _rows(path, [name]):
+        # A span has its texts in another column than the file that it was imported from.
+        for place, cells in _rows(path, [contract.get("column", contract["input"])], contract["input"]):
             if isinstance(cells, Rejected):
                 yield Input(place, problem=cells.detail, fault=cells.reason)
             else:
-                yield Input(place, cells[name])
+                yield Input(place, *cells.values())
     else:
         yield Input(str(path), read_bytes(path, _MOST_BYTES))
 
 
-def _rows(path: Path, names: list[str]) -> Iterator[tuple[str, dict[str, str] | Rejected]]:
-    """The place of each row of a table, and its cells of these columns or why it has none."""
+def _rows(path: Path, names: list[str], instead: str = "") -> Iterator[tuple[str, dict[str, str] | Rejected]]:
+    """The place of each row of a table, and its cells of these columns or why it has none.
+
+    Where one is not there and `instead` is, that one is read.
+    """
     with TemporaryDirectory() as scratch:
         table = open_table(str(path), Path(scratch), names)
+        if instead in table.header:
+            names = [name if name in table.header else instead for name in names]
         check_once(path, table.header, names, ())
         if missing := [name for name in names if name not in table.header]:
             raise UsageError(

@@ -41,8 +41,9 @@ def test_texts_of_any_columns_are_a_span_and_a_workload_whose_source_reads_them(
         write(tmp_path / "a.csv", separator=separator), tmp_path / "data", "stars", "author", text="review"
     )
     workload, items, features = read(tmp_path / "data")
+    span = tmp_path / "data" / "span-00001"
     assert report.sentences() == [
-        f"{tmp_path / 'data' / 'span-00001'} holds 4 texts of {tmp_path / 'a.csv'}, with 2 labels: bad, good.",
+        f"{span} holds 4 texts of {tmp_path / 'a.csv'}, with 2 labels: bad, good.",
         "Without stars, and left out: 1 (a.csv:6).",
     ]
     assert (workload.module, workload.labels, workload.reads) == (
