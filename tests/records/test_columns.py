@@ -75,4 +75,8 @@ def test_what_is_wrong_with_a_cell_goes_from_one_process_to_another() -> None:
     with pytest.raises(CellError) as error:
         Column("price").number({"price": "warm"})
     again = pickle.loads(pickle.dumps(error.value))
-    assert (again.found, again.kind, again.is_time) == ("price: 'warm' is not a number.", "price, number", False)
+    assert (again.found, again.kind, again.is_time) == (
+        "price: 'warm' is not a number.",
+        "price, number",
+        False,
+    )
