@@ -2,8 +2,10 @@
 
 import importlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +23,7 @@ from runners.shared.stdout import print_json, say
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
+    from runners.shared.progress import Progress
 
 # Named here, because importing the renderer for a help text takes longer than the help.
 FAULTS = """\
@@ -114,6 +117,20 @@ def generate(
 @click.option("--time", default="", metavar="COLUMN", help="of a table: dates or times, ISO 8601 best")
 @click.option("--query", default="", metavar="SQL", help="of a database: the SELECT that gives the rows")
 @click.option("--sheet", default="", metavar="NAME", help="of a workbook with several: the one to read")
+@click.option(
+    "--decimal",
+    type=click.Choice((",", ".")),
+    default="",
+    help="the sign before decimals, where cells do not tell",
+)
+@click.option(
+    "--category",
+    multiple=True,
+    metavar="COLUMN",
+    help="a column of codes or names; may be repeated, as the next",
+)
+@click.option("--number", multiple=True, metavar="COLUMN", help="one of numbers, or of dates to learn from")
+@click.option("--leave-out", multiple=True, metavar="COLUMN", help="one that the model is not to see")
 @options.as_json
 def load(
     source: str,
@@ -124,6 +141,10 @@ def load(
     time: str,
     query: str,
     sheet: str,
+    decimal: str,
+    category: tuple[str, ...],
+    number: tuple[str, ...],
+    leave_out: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Turns labelled photos, a table or texts into a span and a workload.
@@ -141,11 +162,16 @@ def load(
             label, text = ask_columns(guess, text, {**given, "data": str(data)})
     settings = _settings(data / "workload.yaml")
     least = settings.gate.min_examples_per_class
-    with _progress("importing"):
+    with _progress("importing") as progress:
         if label:
             from data.importers.tables import import_table
 
-            report = import_table(source, data, label, text=text, least=least, **given)
+            chosen = {"category": category, "number": number, "leave out": leave_out}
+            kinds = {name: kind for kind, names in chosen.items() for name in names}
+            on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+            ask = partial(_ask, progress) if on_terminal else None
+            more = {"least": least, "decimal": decimal, "chosen": kinds, "ask": ask}
+            report = import_table(source, data, label, text=text, **given, **more)
         else:
             from data.importers.importing import import_photos
 
@@ -158,6 +184,15 @@ def load(
         say(sentence)
     say(f"Train on it: edgeline run --workload {data / 'workload.yaml'} --data {data}")
     return 0
+
+
+def _ask(progress: "Progress", name: str, values: str, guess: str) -> str:
+    """Asks what whole numbers are that may be codes."""
+    kinds = click.Choice(("number", "category", "leave out"))
+    question = f"{name} ({values}, ...): a number to count with, a category, or leave out?"
+    with progress.paused():
+        answer: str = click.prompt(question, default=guess, type=kinds, err=True)
+    return answer
 
 
 def _is_table(source: str) -> bool:
@@ -176,14 +211,14 @@ def _settings(workload: Path) -> "Settings":
 
 
 @contextmanager
-def _progress(doing: str) -> Iterator[None]:
+def _progress(doing: str) -> Iterator["Progress"]:
     from rich.console import Console
 
     from runners.shared.events import listen
     from runners.shared.progress import Progress
 
     with Progress(Console(stderr=True, highlight=False), doing) as progress, listen(progress.handle):
-        yield
+        yield progress
 
 
 @data.command("list")

@@ -99,7 +99,8 @@ def _rows(path: Path, names: list[str], instead: str = "") -> Iterator[tuple[str
         check_once(path, table.header, names, ())
         if missing := [name for name in names if name not in table.header]:
             raise UsageError(
-                f"{path} has no column {', '.join(map(repr, missing))}; found: {', '.join(table.header)[:300]}.",
+                f"{path} has no column {', '.join(map(repr, missing))};"
+                f" found: {', '.join(table.header)[:300]}.",
                 "The model was trained on them.",
                 "Name the columns as the training data has them; other columns may be there.",
             )

@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -57,6 +59,13 @@ class Progress:
         """Removes the live line."""
         if self._live:
             self._live.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves the terminal to a question meanwhile."""
+        self.__exit__()
+        yield
+        self.__enter__()
 
     def say(self, text: str, style: str = "") -> None:
         """One permanent line."""
