@@ -8,6 +8,7 @@ import click
 from data.importers.guesses import Guess
 from errors import UsageError
 from labels import first_few
+from runners.shared.stdout import note
 
 
 def ask_columns(
@@ -21,7 +22,7 @@ def ask_columns(
         UsageError: There is no terminal to ask on; it says the whole command with the guess.
     """
     if on_terminal:
-        click.echo(f"{guess.shown} has the columns {first_few(guess.header, 30)}.", err=True)
+        note(f"{guess.shown} has the columns {first_few(guess.header, 30)}.")
         label = click.prompt("Which of them is to be learned", default=guess.label or None, err=True)
         if not text and guess.text not in ("", label):
             question = f"Is it to be learned from the texts in {guess.text} alone"

@@ -120,7 +120,6 @@ def generate(
 @click.option(
     "--decimal",
     type=click.Choice((",", ".")),
-    default="",
     help="the sign before decimals, where cells do not tell",
 )
 @click.option(
@@ -141,7 +140,7 @@ def load(
     time: str,
     query: str,
     sheet: str,
-    decimal: str,
+    decimal: str | None,
     category: tuple[str, ...],
     number: tuple[str, ...],
     leave_out: tuple[str, ...],
@@ -153,7 +152,7 @@ def load(
     """
     report: Any
     on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
-    given = {"group": group, "time": time, "query": query, "sheet": sheet, "decimal": decimal}
+    given = {"group": group, "time": time, "query": query, "sheet": sheet, "decimal": decimal or ""}
     chosen = {"category": category, "number": number, "leave-out": leave_out}
     of_table = [(option, name) for option, names in chosen.items() for name in names]
     of_table += [item for item in given.items() if item[1]]
