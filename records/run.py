@@ -69,6 +69,7 @@ class Run(Course):
     tuned: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     exit_code: int | None = None
     pid: int = 0
+    process: str = ""  # which of all processes of that number; see `runners.shared.runs.process_of`
     host: str = ""
     spans: tuple[str, ...] = ()  # that it reads
     new_since: str | None = None  # the last run before it on this data that ended with a verdict

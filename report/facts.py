@@ -91,6 +91,12 @@ class Training:
     summary: TrainingSummary = field(default_factory=TrainingSummary)
     cross_validation: CrossValidation | None = None
 
+    @property
+    def kept(self) -> Epoch | None:
+        """The epoch whose weights the model has."""
+        best = self.summary.best_epoch
+        return next((epoch for epoch in self.epochs if epoch.epoch == best), None)
+
 
 class Slice(msgspec.Struct, frozen=True):
     """Accuracy on one slice of the eval examples, 0..1."""

@@ -173,6 +173,7 @@ class _Session:
             settings=self.settings.recorded(),
             registry=self.settings.registry.of(self.workspace),
             pid=os.getpid(),
+            process=runs.process_of(os.getpid()),
             host=socket.gethostname(),
             started_at=utc_now(),
             inputs=digests,

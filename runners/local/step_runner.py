@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
@@ -13,18 +14,26 @@ from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
+from records.training import remove_finished
 from runners.local.artifact_records import ArtifactRecord, list_files
 from runners.shared.events import Event
 
 
 class StepRunner(LocalDagRunner):
-    """Runs a DAG: tells the events `plan` and `step`, and records what each step that ended well put out."""
+    """Runs a DAG: tells the events `plan` and `step`, and records what each step that ended well put out.
+
+    What trainings left in `checkpoints` goes once their step is published.
+    """
 
     def __init__(
-        self, run_id: str, tell: Callable[[Event], None], record: Callable[[ArtifactRecord], None]
+        self,
+        run_id: str,
+        tell: Callable[[Event], None],
+        record: Callable[[ArtifactRecord], None],
+        checkpoints: Path,
     ) -> None:
         super().__init__()
-        self._run_id, self._tell, self._record = run_id, tell, record
+        self._run_id, self._tell, self._record, self._checkpoints = run_id, tell, record, checkpoints
         self.step: str | None = None
 
     def run_with_ir(
@@ -50,6 +59,7 @@ class StepRunner(LocalDagRunner):
             state = "failed"
             try:
                 super().run_with_ir(alone, run_options)
+                remove_finished(self._checkpoints)
                 state = "done"
                 with metadata.Metadata(connection) as handle:
                     cached = self._look_at_outputs(handle, node)

@@ -89,7 +89,8 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
     )
     settings = Settings.model_validate_json(json.dumps(run.settings))
     pipeline = create_pipeline(workload, settings, paths, observed)
-    return StepRunner(run.id, tell, partial(artifact_records.append, folder.artifacts)), pipeline
+    record = partial(artifact_records.append, folder.artifacts)
+    return StepRunner(run.id, tell, record, Path(paths.checkpoints)), pipeline
 
 
 def _die_with_parent() -> None:

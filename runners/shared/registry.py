@@ -44,7 +44,7 @@ _KEY, _ID, _OUTCOME, _MANIFEST = "edgeline.key", "edgeline.run", "outcome", "edg
 _STATUS = {"refused": "FAILED", "failed": "FAILED", "killed": "KILLED", "interrupted": "KILLED"}
 _MODEL = "model"  # the folder in the artifacts of a run that a registered version is
 _LIBRARIES = ("ai-edge-litert", "numpy", "pandas", "pillow")
-_MOST_AT_ONCE = 100  # params or tags that MLflow takes
+_MOST_AT_ONCE, _MOST_METRICS = 100, 1000  # params or tags, and metrics, that MLflow takes
 _BYTES_PER_MB = 10**6
 
 log = logging.getLogger(__name__)
@@ -126,10 +126,15 @@ class Registry:
 
         about = facts.about
         at = _milliseconds(about.ended_at or about.started_at)
-        metrics = [Metric(_name(key), float(v), at, 0) for key, v in _metrics(facts) if v is not None]
+        metrics = [
+            Metric(_name(key), float(value), at, step)
+            for key, value, step in chain(((*one, 0) for one in _metrics(facts)), _curves(facts))
+            if value is not None
+        ]
         params = [Param(_name(key), value) for key, value in about.settings.items()]
         tags = [RunTag(_name(key), value) for key, value in _tags(facts) if value]
-        self._client.log_batch(run, metrics)
+        for start in range(0, len(metrics), _MOST_METRICS):
+            self._client.log_batch(run, metrics[start : start + _MOST_METRICS])
         for start in range(0, max(len(params), len(tags)), _MOST_AT_ONCE):
             part = slice(start, start + _MOST_AT_ONCE)
             self._client.log_batch(run, params=params[part], tags=tags[part])
@@ -277,6 +282,11 @@ def _metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
     if facts.data is not None:
         yield from ((f"data/{split}", count) for split, count in facts.data.splits.items())
         yield "data/quarantined", sum(span.quarantined for span in facts.data.spans)
+    if facts.training is not None:
+        yield "epochs", len(facts.training.epochs)
+        if (kept := facts.training.kept) is not None:
+            yield "loss", kept.loss
+            yield "eval_loss", kept.val_loss
     for prefix, found in _slices(facts).items():
         yield f"{prefix}examples", found.examples
         yield f"{prefix}accuracy", found.accuracy
@@ -287,6 +297,15 @@ def _metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
             yield f"edge/{variant.name}/accuracy", measured.accuracy
             yield f"edge/{variant.name}/size_mb", measured.size_bytes / _BYTES_PER_MB
             yield f"edge/{variant.name}/latency_p50_ms", measured.latency.p50_ms
+
+
+def _curves(facts: Facts) -> Iterator[tuple[str, float | None, int]]:
+    """What each epoch came to, with its number as the step."""
+    for epoch in facts.training.epochs if facts.training else ():
+        yield "train/loss", epoch.loss, epoch.epoch
+        yield "train/accuracy", epoch.accuracy, epoch.epoch
+        yield "eval/loss", epoch.val_loss, epoch.epoch
+        yield "eval/accuracy", epoch.val_accuracy, epoch.epoch
 
 
 def _slices(facts: Facts) -> dict[str, Slice]:

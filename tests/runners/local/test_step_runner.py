@@ -1,4 +1,5 @@
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
@@ -38,7 +39,7 @@ def run(name, text, folder):
     pipeline = Pipeline(
         "drill", f"{folder}/artifacts", metadata, components=[write, judge], enable_cache=True
     )
-    runner = StepRunner(name, said.append, records.append)
+    runner = StepRunner(name, said.append, records.append, Path(folder, "checkpoints"))
     try:
         runner.run(pipeline)
     except Exception as raised:
