@@ -4,7 +4,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 # Half the width of a 95 % interval of the normal distribution, in standard deviations.

@@ -44,9 +44,9 @@ class Metrics:
     baseline_version: int = 0
     confusion: Confusion | None = None  # of the trained model
     group: str = "group"  # what a group is called; with an s, what several are
-    # The trained model's accuracy by kind and slice with its interval, which counts groups; a class's is recall.
+    # The trained model's accuracy by kind and slice, with intervals that count groups; of a class its recall.
     estimates: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
-    worst_groups: tuple[GroupShare, ...] = ()  # the worst first; none where each example is a group of its own
+    worst_groups: tuple[GroupShare, ...] = ()  # the worst first; none where each example is alone
     # Of examples of the whole window, each answered by a model that has learned from other groups; None where
     # the Trainer gave no such answers.
     out_of_fold: "Metrics | None" = None
