@@ -83,8 +83,8 @@ class EvaluationSettings(Group):
     min_class_recall: Fraction = RECOGNISED
     min_class_examples: int = Field(FEWEST_OF_A_CLASS, ge=1, le=1_000_000)
     # How sure it has to be that a model is worse than the one in production, for `max_drop` to hold it back:
-    # less than 1 - confidence of 2,000 resamples show no drop, of the eval examples as of their groups. Bounds
-    # with a `max_drop` share it, so that all together hold an equal model no more often.
+    # less than 1 - confidence of 2,000 resamples show no drop, of the eval examples as of their groups. All
+    # bounds with a `max_drop` share it, so that together they hold an equal model no more often.
     confidence: float = Field(0.95, ge=0.5, lt=1)
     # A drop of more than so many times `max_drop` that is no chance on these examples holds a model back,
     # whether or not draws of other groups (sessions, machines, authors) show it.

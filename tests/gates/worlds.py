@@ -23,7 +23,7 @@ BOUNDS = (
 def draw(random, sessions, size, accuracy=0.97, correlation=0.1, same=0.5, dead=0):
     """Answers of two models that are as good as each other in each session, but for `dead` ones.
 
-    `correlation` is that of being right within a session; `same` the share of examples that both answer alike.
+    `correlation` is that of being right within a session; both answer the share `same` of examples alike.
     """
     spread = (1 - correlation) / correlation
     by_session = random.beta(accuracy * spread, (1 - accuracy) * spread, sessions)
