@@ -18,6 +18,7 @@ setup(
     py_modules=[
         "errors",
         "fetching",
+        "intervals",
         "journal",
         "labels",
         "locations",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from gates.numbers import beside
 from gates.settings import GateRule, GateSettings
 from records.data_checks import Anomaly, Drift
 from records.ingest import Ingest, Twins
@@ -73,18 +74,20 @@ def _quarantine_findings(ingest: Ingest, most: float) -> Iterator[Finding]:
     newest = ingest.spans[-1]
     if newest.rows and newest.quarantined / newest.rows > most:
         by_reason = ", ".join(f"{count} {reason}" for reason, count in newest.rejected.items())
+        share, allowed = beside(newest.quarantined / newest.rows, most, 1, "%")
         text = (
             f"{newest.quarantined} of {newest.rows} {ingest.noun}s of {newest.name} were quarantined"
-            f" ({newest.quarantined / newest.rows:.1%}; at most {most:.1%} allowed): {by_reason}."
+            f" ({share}; at most {allowed} allowed): {by_reason}."
         )
         yield Finding("quarantine", text, newest.name)
 
 
 def _twin_findings(twins: Twins, noun: str, most: float) -> Iterator[Finding]:
     if twins.found and (share := len(twins.found) / twins.compared) > most:
+        flattered, allowed = beside(share, most, 1, "%")
         text = (
             f"{len(twins.found)} of {twins.compared} eval {noun}s{twins.sample} have a near twin in train"
-            f" ({share:.1%}; at most {most:.1%} allowed): {twins.examples}. They flatter"
+            f" ({flattered}; at most {allowed} allowed): {twins.examples}. They flatter"
             f" the model: import the {noun}s into a new data folder, which keeps together what looks alike,"
             " or give those that belong together one session_id in labels.csv."
         )
@@ -99,14 +102,16 @@ def _drift_findings(drifts: Iterable[Drift], newest: str, most_unknown: float) -
             text = f"{drift.feature} of the newest span has no {gone}, which the spans before it had."
             yield Finding("missing_value", text, newest, drift.feature)
         if drift.unseen > drift.expected_unseen + most_unknown:
+            unseen, allowed = beside(drift.unseen, round(drift.expected_unseen + most_unknown, 3), 1, "%")
             text = (
-                f"{drift.unseen:.1%} of {drift.feature} in the newest span are in no span before it (at most"
-                f" {drift.expected_unseen + most_unknown:.1%} allowed), most often {', '.join(drift.new)}."
+                f"{unseen} of {drift.feature} in the newest span are in no span before it (at most"
+                f" {allowed} allowed), most often {', '.join(drift.new)}."
             )
             yield Finding("unknown_tokens", text, newest, drift.feature)
         if drift.distance > drift.threshold:
+            distance, allowed = beside(drift.distance, drift.threshold)
             text = (
-                f"{drift.feature} of the newest span is {drift.distance:.3f} away from the spans before it"
-                f" (at most {drift.threshold:.3f} allowed): {drift.before} before, {drift.now} now."
+                f"{drift.feature} of the newest span is {distance} away from the spans before it"
+                f" (at most {allowed} allowed): {drift.before} before, {drift.now} now."
             )
             yield Finding("label_shift" if drift.feature == _LABEL else "drift", text, newest, drift.feature)

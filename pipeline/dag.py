@@ -180,6 +180,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     evaluator = Evaluator(
         examples=ingest.outputs["examples"],
         model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
         baseline_model=production.outputs["model"],
         eval_config=evaluation_config(workload, settings.evaluation.false_alarm_rate),
         workload=about_workload,

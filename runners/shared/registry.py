@@ -289,7 +289,10 @@ def _metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
             yield "eval_loss", kept.val_loss
     for prefix, found in _slices(facts).items():
         yield f"{prefix}examples", found.examples
+        yield f"{prefix}groups", found.groups
         yield f"{prefix}accuracy", found.accuracy
+        yield f"{prefix}accuracy_low", found.low
+        yield f"{prefix}accuracy_high", found.high
         yield f"{prefix}accuracy_of_production", found.before
         yield from ((f"{prefix}{name}", value) for name, value in found.measures.items())
     for variant in facts.edge.variants if facts.edge else ():
@@ -314,7 +317,9 @@ def _slices(facts: Facts) -> dict[str, Slice]:
         return {}
     worst = {f"worst/{kind}/": found.worst(kind) for kind in found.kinds if kind not in ("overall", "class")}
     classes = {f"class/{item.name}/": item for item in found.of("class")}
-    return {name: item for name, item in {"": found.overall, **classes, **worst}.items() if item is not None}
+    out_of_fold = found.judged if found.out_of_fold else None
+    slices = {"": found.overall, "out_of_fold/": out_of_fold, **classes, **worst}
+    return {name: item for name, item in slices.items() if item is not None}
 
 
 def _tags(facts: Facts) -> Iterator[tuple[str, str]]:

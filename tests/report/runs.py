@@ -25,7 +25,8 @@ from report.facts import (
     Training,
     TwinAccuracy,
 )
-from report.measures import reliability, wilson
+from intervals import wilson
+from report.measures import reliability
 from tests.records.samples import MEASURED
 
 HOSTILE = "<script>alert(1)</script>"
