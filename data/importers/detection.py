@@ -8,8 +8,9 @@ from data.importers.source import Source
 from errors import DataRefused, UsageError
 
 _KNOWN = (
-    "A source is a folder a class (SRC/<label>/*.jpg), a CSV or JSONL manifest with the columns photo and"
-    " label beside the photos, or TFRecord files with the features image and label."
+    "A source is a folder a class (SRC/<label>/*.jpg, or SRC/train/<label>/*.jpg and SRC/val/<label>/*.jpg),"
+    " a CSV or JSONL manifest with the columns photo and label beside the photos, or TFRecord files with the"
+    " features image and label."
 )
 
 

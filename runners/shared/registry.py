@@ -6,6 +6,7 @@ is created with, and is whole once its tag `outcome` is there; a release is know
 
 import fcntl
 import hashlib
+import json
 import logging
 import os
 import re
@@ -43,7 +44,7 @@ ENVIRONMENT = {
 _KEY, _ID, _OUTCOME, _MANIFEST = "edgeline.key", "edgeline.run", "outcome", "edgeline.manifest"
 _STATUS = {"refused": "FAILED", "failed": "FAILED", "killed": "KILLED", "interrupted": "KILLED"}
 _MODEL = "model"  # the folder in the artifacts of a run that a registered version is
-_LIBRARIES = ("ai-edge-litert", "numpy", "pandas", "pillow")
+_LIBRARIES, _OF_PHOTOS = ("ai-edge-litert", "numpy", "pandas", "pillow"), ("pillow-heif",)
 _MOST_AT_ONCE, _MOST_METRICS = 100, 1000  # params or tags, and metrics, that MLflow takes
 _BYTES_PER_MB = 10**6
 
@@ -256,8 +257,10 @@ def _save(bundle: dict[str, bytes], target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="edgeline-mlflow-") as folder:
         for name, content in bundle.items():
             Path(folder, name).write_bytes(content)
-        code = [str(ROOT / name) for name in ("edge", "records", "errors.py", "labels.py")]
-        pins = [f"{name}=={version(name)}" for name in _LIBRARIES]
+        code = [str(ROOT / name) for name in ("edge", "records", "errors.py", "labels.py", "photo_pixels.py")]
+        kind = json.loads(bundle.get(PREPROCESSING, b"{}")).get("kind", "image")
+        libraries = _LIBRARIES + _OF_PHOTOS * (kind == "image")
+        pins = [f"{name}=={version(name)}" for name in libraries]
         pyfunc.save_model(target, "edge.pyfunc", folder, code_paths=code, pip_requirements=pins)
 
 
