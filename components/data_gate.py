@@ -10,7 +10,7 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
-from components.artifacts import AcceptedData, Quarantine, Verdict
+from components.artifacts import COUNTS, AcceptedData, Quarantine, Verdict
 from components.run_record import command_for_details, leave_record
 from errors import DataRefused
 from records.verdict import VERDICT
@@ -75,4 +75,5 @@ def DataGate(
         if said := check_push_early(push, model_name, epoch, signing_key(None) is not None):
             log.warning("Whether phones will take what comes of this run is not known yet: %s", said)
     for name, artifact in inputs.items():
-        shutil.copytree(artifact.uri, Path(accepted_data.uri, name))
+        # What was counted of each span is no part of a report.
+        shutil.copytree(artifact.uri, Path(accepted_data.uri, name), ignore=shutil.ignore_patterns(COUNTS))

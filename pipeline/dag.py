@@ -62,6 +62,7 @@ class Observed:
 
     window: str = ""  # digest of the content of the newest spans
     production: str = ""  # digest of the pointer to production; empty when nothing is
+    unjudged: str = ""  # the spans that no run judged which led to production
     code: str = ""  # digest of the code that the steps run
     lock: str = ""  # digest of the installed lock file
     run: str = ""  # id of the run
@@ -103,9 +104,10 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         workspace=paths.workspace,
         code=observed.code_of("ExampleGen"),
     ).with_id("ExampleGen")
+    features = json.dumps(features_to_count(read_schema(workload), workload.unmeasured))
     statistics = StatisticsGen(
         examples=ingest.outputs["examples"],
-        features=json.dumps(features_to_count(read_schema(workload), workload.unmeasured)),
+        features=features,
         kept=str(kept_folder(Path(paths.workspace), workload) / "statistics") if paths.workspace else "",
         code=observed.code_of("StatisticsGen"),
     )
@@ -120,6 +122,10 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         anomalies=anomalies.outputs["anomalies"],
         quarantine=ingest.outputs["quarantine"],
         settings=settings.gate.model_dump_json(),
+        features=features,
+        push=paths.push,
+        model_name=workload.name,
+        unjudged=observed.unjudged,
         code=observed.code_of("DataValidator"),
     )
     gate = DataGate(

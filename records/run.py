@@ -47,7 +47,8 @@ class Course:
     seconds: float | None = None  # wall time
     start_seconds: float | None = None  # from the start of the run to its first step: mostly importing TFX
     resumes: str | None = None  # the run whose finished steps were taken over
-    # Digests of what the run depends on: window, settings, schema, code; production (not compared).
+    # Digests of what the run depends on: window, settings, schema, code; production, and the names of the
+    # spans that are judged for it (not compared).
     inputs: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     reasons: tuple[str, ...] = ()  # of the outcome, a sentence each

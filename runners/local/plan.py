@@ -33,6 +33,7 @@ _WORDS = {
     "labels": "the labels",
     "schema": "the curated schema",
     "production": "what is in production",
+    "unjudged": "which spans are judged",
     "destination": "where releases go",
     "lock": "the libraries",
 }

@@ -8,9 +8,9 @@ from data.importers.importing import import_photos
 from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import FILE_NAME, decide, excluded_spans, read_decisions
 from data.spans.layout import find_spans, newest_spans
-from data.spans.window import window_digest
 from errors import DataRefused, EdgelineError, UsageError
 from tests.data.sample_photos import jpeg
+from tests.data.spans.windows import window_digest
 
 KNOWN = ("span-00001", "span-00002", "span-00003")
 

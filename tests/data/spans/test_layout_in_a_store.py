@@ -9,9 +9,9 @@ from data.photos.labels_file import LabelRow, PhotoSpan, read_labels, write_span
 from data.spans.exclusions import decide, excluded_spans
 from data.spans.layout import Span, find_spans, newest_spans
 from data.spans.rejection import RowRejected
-from data.spans.window import window_digest
 from errors import DataRefused, EdgelineError
 from locations import filesystem, locate
+from tests.data.spans.windows import window_digest
 
 ROW = LabelRow("b/ü, b.jpg", "ok", "lane-01", "walk-1", "2026-10-05T09:12:33Z")
 
