@@ -72,7 +72,8 @@ def SpanExampleGen(
     Of photos, `twins.json` beside the counts of the window has the eval examples with a near twin in train.
 
     Raises:
-        DataRefused: There is no span, one cannot be read, the examples cannot be split, or a split has none.
+        UsageError: There is no span.
+        DataRefused: One cannot be read, the examples cannot be split, or a split has none.
     """
     about, limits = Workload.from_json(workload), DataSettings.model_validate_json(settings)
     module = load_source(about.source)

@@ -62,12 +62,12 @@ class Observed:
 
     window: str = ""  # digest of the content of the newest spans
     production: str = ""  # digest of the pointer to production; empty when nothing is
-    unjudged: str = ""  # the spans that no run judged which led to production
     code: str = ""  # digest of the code that the steps run
     lock: str = ""  # digest of the installed lock file
     run: str = ""  # id of the run
     # The same by step; of a step that is not named, that of all.
     step_code: Mapping[str, str] = field(default_factory=dict)
+    unjudged: str = ""  # the spans that no run judged which led to production
 
     def code_of(self, step: str) -> str:
         """The digest for the cache key of a step: of its code, and of the libraries that this calls."""

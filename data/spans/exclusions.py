@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import objects
 from errors import DataRefused, EdgelineError, UsageError
 from journal import append_line, utc_now, who
 from locations import Location, read_bytes
 from records.json_file import convert
-from store_errors import explained
 
 FILE_NAME = "excluded.jsonl"
 SPAN_NAME = re.compile(r"span-(\d{5})")
@@ -123,13 +123,15 @@ def decide(
 def _append(path: Location, line: bytes) -> None:
     """Adds a line after the last whole one; on the disk when this returns."""
     if not isinstance(path, Path):
-        # An object store replaces an object whole or not at all, and knows no lock.
-        try:
-            before = read_bytes(path)
-        except FileNotFoundError:
-            before = b""
-        with explained(path):
-            path.write_bytes(before[: before.rfind(b"\n") + 1] + line)
+        # An object store replaces an object whole or not at all, and knows no lock: who comes second reads
+        # again what the first one wrote.
+        written = False
+        while not written:
+            if version := objects.version_of(path):
+                before = read_bytes(path)
+                written = objects.replace(path, before[: before.rfind(b"\n") + 1] + line, version)
+            else:
+                written = objects.create(path, line)
         return
     with open(path, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

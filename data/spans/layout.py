@@ -97,7 +97,8 @@ def newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
     """The newest `window` spans that nobody excluded, oldest first.
 
     Raises:
-        DataRefused: There is no span at all, or each is excluded.
+        UsageError: There is no span at all.
+        DataRefused: Each is excluded.
     """
     spans = usable_spans(data_dir)[-window:]
     if not spans and (excluded := [span.name for span in find_spans(data_dir)]):
@@ -108,11 +109,13 @@ def newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
             f" `edgeline data exclude {excluded[-1]} --undo --reason R --data {data_dir}`, or import more.",
         )
     if not spans:
-        raise DataRefused(
-            f"{data_dir} holds no span-NNNNN folder.",
-            "There is nothing to train on.",
-            f"Import your own with `edgeline data import SRC --data {data_dir}`,"
-            f" or make a sample with `edgeline data generate --data {data_dir}`.",
+        missing = isinstance(data_dir, Path) and not data_dir.is_dir()
+        raise UsageError(
+            f"{data_dir} {'is no folder' if missing else 'holds no span-NNNNN folder'}.",
+            "There is nothing to train on, so no run began.",
+            "Name the folder of your spans, import your own with"
+            f" `edgeline data import SRC --data {data_dir}`, or make a sample with"
+            f" `edgeline data generate --data {data_dir}`.",
         )
     return spans
 

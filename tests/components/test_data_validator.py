@@ -86,6 +86,7 @@ class Week:
             {"statistics": self.statistics},
             folder,
             features=FEATURES,
+            code="",
         )
         self.schema = artifact(Schema, folder / "schema")
         text = Path(SHELF.schema).read_text()
