@@ -16,10 +16,13 @@ _SPAN = re.compile(r"span-[0-9]{5}")
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the DAG in one run: wall time in seconds, start as UTC in ISO 8601, where known."""
+    """One step of the DAG in one run: wall time in seconds, start as UTC in ISO 8601, where known.
+
+    A step that stopped the run on purpose ends as the run does, `held` or `refused`.
+    """
 
     name: str
-    state: Literal["queued", "running", "cached", "done", "failed"] = "done"
+    state: Literal["queued", "running", "cached", "done", "failed", "held", "refused"] = "done"
     seconds: float | None = None
     started: str | None = None
 

@@ -9,6 +9,7 @@ import difflib
 import fcntl
 import json
 import re
+import shlex
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def decide(
         UsageError: There is no such span, it is excluded or included already, or the reason is empty.
         EdgelineError: The decision cannot be written.
     """
-    excluded = excluded_spans(data_dir)
+    excluded, place = excluded_spans(data_dir), shlex.quote(str(data_dir))
     candidates = sorted(excluded if action == "include" else known)
     if not reason.strip():
         raise UsageError(
@@ -97,7 +98,7 @@ def decide(
         raise UsageError(
             f"{span} is excluded already, by {before.who} on {before.when}: {before.reason}",
             "Nothing was changed.",
-            f"To read it again: edgeline data exclude {span} --undo --reason R --data {data_dir}",
+            f"To read it again: edgeline data exclude {span} --undo --reason R --data {place}",
         )
     if span not in candidates:
         near = difflib.get_close_matches(span, candidates, 1, cutoff=0.5)
@@ -106,7 +107,7 @@ def decide(
         raise UsageError(
             f"{span} is not {there}.",
             f"{data_dir} has {many} {there}.",
-            f"Did you mean {near[0]}?" if near else f"`edgeline data list --data {data_dir}` lists them.",
+            f"Did you mean {near[0]}?" if near else f"`edgeline data list --data {place}` lists them.",
         )
     decision = Decision(action, span, utc_now(), who(), " ".join(reason.split()))
     try:
