@@ -22,6 +22,7 @@ setup(
         "journal",
         "labels",
         "locations",
+        "objects",
         "photo_pixels",
         "settings_group",
         "store_errors",

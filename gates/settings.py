@@ -10,11 +10,20 @@ from settings_group import Fraction, Group
 Metric = Literal["accuracy", "recall", "precision", "f1", "loss", "auc", "recall_at_false_alarms"]
 Severity = Literal["block", "warn", "off"]
 GateRule = Literal[
-    "schema", "drift", "label_shift", "class_count", "quarantine", "missing_value", "unknown_tokens", "twins"
+    "schema",
+    "drift",
+    "large_drift",
+    "label_shift",
+    "class_count",
+    "quarantine",
+    "missing_value",
+    "unknown_tokens",
+    "twins",
 ]
 DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
     "schema": "block",
     "drift": "warn",
+    "large_drift": "block",
     "label_shift": "block",
     "class_count": "block",
     "quarantine": "block",
@@ -32,8 +41,11 @@ class GateSettings(Group):
     """What the data gate requires of a window."""
 
     min_examples_per_class: int = Field(20, ge=0, le=1_000_000)  # in the window, train and eval together
-    max_quarantine_fraction: Fraction = 0.05  # largest share of the newest span that may be quarantined
-    # Largest share of the newest span's words that no span before has, above the share to be expected:
+    max_quarantine_fraction: Fraction = 0.05  # largest share of a span that may be quarantined
+    # Drift of so many times the distance that the schema allows is of the rule `large_drift`, and so is drift
+    # of more than halfway from there to 1, the largest distance that there is.
+    large_drift_factor: float = Field(3.0, ge=1, le=1000)
+    # Largest share of a span's words that those it is held against lack, above the share to be expected:
     # nobody has said every word yet. On 8,529 movie reviews, in any order and in weeks of 50 to 1,000, the
     # expected share was at most 0.036 too low.
     max_unknown_token_fraction: Fraction = 0.05

@@ -96,7 +96,9 @@ def _data(sources: Sources, reader: _Reader) -> facts.Data | None:
         return None
 
     def features() -> tuple[facts.Feature, ...]:
-        drift = {item.feature: item for item in DRIFT.find(sources.data_verdict) or ()}
+        newest = ("", ingest.spans[-1].name if ingest and ingest.spans else "")
+        measured = DRIFT.find(sources.data_verdict) or ()
+        drift = {item.feature: item for item in measured if item.span in newest}
         return read_features(sources.statistics, drift) if sources.statistics else ()
 
     def anomalies() -> tuple[str, ...]:

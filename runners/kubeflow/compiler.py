@@ -56,7 +56,7 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
     settings = require_gpus(settings)
     if settings.registry.enabled and settings.registry.uri and not settings.registry.server:
         uri = settings.registry.uri
-        note(f"registry.uri is {uri}, no server: pods bring nothing there, `edgeline ui --store` does.")
+        note(f"registry.uri is {uri}, no server: pods bring nothing there, `edgeline ui --store URL` does.")
     output.parent.mkdir(parents=True, exist_ok=True)
     # Opened first: where nothing can be written, that shows before the wait.
     with whole(output) as file, _quiet_libraries():

@@ -1,6 +1,5 @@
 """What the models of two runs answered to the same eval examples, and whether one is better."""
 
-
 import numpy as np
 from numpy.typing import NDArray
 

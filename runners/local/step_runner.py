@@ -14,9 +14,11 @@ from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
+from records.outcome import Outcome
 from records.training import remove_finished
 from runners.local.artifact_records import ArtifactRecord, list_files
 from runners.shared.events import Event
+from runners.shared.failures import describe
 
 
 class StepRunner(LocalDagRunner):
@@ -64,6 +66,10 @@ class StepRunner(LocalDagRunner):
                 with metadata.Metadata(connection) as handle:
                     cached = self._look_at_outputs(handle, node)
                 state = "cached" if cached else "done"
+            except Exception as error:
+                ending = Outcome.of_error(describe(error, self.step)["exit_code"], "", "").outcome
+                state = ending if ending in ("held", "refused") else state
+                raise
             finally:
                 seconds = round(time.monotonic() - started, 3)
                 self._tell({"event": "step", "step": self.step, "state": state, "seconds": seconds})

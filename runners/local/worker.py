@@ -82,6 +82,7 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
     observed = Observed(
         window=run.inputs["window"],
         production=run.inputs["production"],
+        unjudged=run.inputs["unjudged"],
         code=run.inputs["code"],
         step_code={step: digest(files) for step, files in CODE.read(folder.path).items()},
         lock=run.inputs["lock"],

@@ -28,6 +28,7 @@ from release.layout import LABELS, PREPROCESSING, PushFolder
 from release.releases import read_release
 from report import records
 from report.facts import Facts, Slice
+from report.verdict import sentence
 from runners.shared.code import ROOT
 
 # MLflow asks nothing of the network but its registry, and gives that up within half a minute; its server
@@ -42,7 +43,12 @@ ENVIRONMENT = {
     "PGCONNECT_TIMEOUT": "5",
 }
 _KEY, _ID, _OUTCOME, _MANIFEST = "edgeline.key", "edgeline.run", "outcome", "edgeline.manifest"
-_STATUS = {"refused": "FAILED", "failed": "FAILED", "killed": "KILLED", "interrupted": "KILLED"}
+# MLflow has no word for what a gate stopped, and FINISHED is green there.
+_STATUS = {
+    **dict.fromkeys(("held", "refused", "failed"), "FAILED"),
+    "killed": "KILLED",
+    "interrupted": "KILLED",
+}
 _MODEL = "model"  # the folder in the artifacts of a run that a registered version is
 _LIBRARIES, _OF_PHOTOS = ("ai-edge-litert", "numpy", "pandas", "pillow"), ("pillow-heif",)
 _MOST_AT_ONCE, _MOST_METRICS = 100, 1000  # params or tags, and metrics, that MLflow takes
@@ -328,7 +334,8 @@ def _slices(facts: Facts) -> dict[str, Slice]:
 def _tags(facts: Facts) -> Iterator[tuple[str, str]]:
     about = facts.about
     told = [*about.reasons, *(f"Warning: {warning}" for warning in about.warnings)]
-    yield "mlflow.note.content", "\n".join(f"- {sentence}" for sentence in told)
+    points = (f"- {each}" for each in told)
+    yield "mlflow.note.content", "\n".join((f"**{sentence(facts)}**", "", *points))
     yield "reasons", "\n".join(about.reasons)
     yield "version", str(about.version or "")
     if facts.data is not None:

@@ -12,7 +12,7 @@ from components.tfx_steps import Evaluator
 from gates.answers import measure_of
 from gates.settings import Bound, EvaluationSettings
 from pipeline.evaluation import evaluation_config
-from records.edge import OUT_OF_FOLD, Prediction
+from records.edge import OUT_OF_FOLD
 from records.evaluation import METRICS
 from records.verdict import VERDICT
 from report.collect import collect

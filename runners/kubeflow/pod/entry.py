@@ -94,7 +94,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
         outcome = Outcome.of_error(event["exit_code"], event["found"], event["do"], options.step)
         # What was asked for wrongly is no better the second time.
         if outcome.outcome == "failed" and outcome.exit_code != UsageError.exit_code:
-            again = f"`edgeline kubeflow retry {run or 'RUN'}` goes on from this step."
+            again = f"`edgeline kubeflow retry {run or 'RUN'}`, with the options of submit, goes on from it."
             outcome = replace(outcome, do=f"{outcome.do} {again}")
         problem = Problem(event["found"], event["why"], outcome.do)
         # What a gate stops has its whole record already: DataGate's, or RunReport's.

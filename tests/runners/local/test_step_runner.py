@@ -96,7 +96,7 @@ def test_a_step_that_refuses_is_told_as_failed_and_its_error_keeps_its_parts(run
         ("Write", "running"),
         ("Write", "done"),
         ("Judge", "running"),
-        ("Judge", "failed"),
+        ("Judge", "held"),
     ]
     assert third["error"] == {
         "event": "error",
