@@ -51,7 +51,8 @@ class Model:
         """Each example as `preprocess` takes it, by its place; of readings from when there are enough."""
         contract, kind = self._contract, self._contract.get("kind", "image")
         if kind != "row":
-            name = contract["input"] if contract.get("input") in examples else examples.columns[0]
+            known = (contract.get("column"), contract.get("input"), examples.columns[0])
+            name = next(name for name in known if name in examples)
             for place, value in examples[name].items():
                 is_path = kind == "image" and isinstance(value, str)
                 yield place, Path(value).read_bytes() if is_path else value

@@ -29,8 +29,8 @@ PARTS = WEEKDAY, HOUR, MONTH, AGE, DAYS = "weekday", "hour", "month", "age", "da
 
 _LARGEST = 3.4028234e38  # float32
 _FORMS: Mapping[str, re.Pattern[str]] = {
-    COMMA: re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", re.ASCII),
-    THOUSANDS: re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?", re.ASCII),
+    COMMA: re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?", re.ASCII),
+    THOUSANDS: re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?", re.ASCII),
 }
 _DATE = re.compile(r"(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?:([T ])(\d)?(\d:.*))?", re.ASCII)
 
@@ -104,7 +104,7 @@ class Column:
         return float(time.month if self.part == MONTH else time.isoweekday())
 
     def seconds(self, cells: Mapping[str, Any]) -> float:
-        """Of a column of times the time, in seconds since 1970. Raises CellError, also where none is there."""
+        """Of a column of times, in seconds since 1970. Raises CellError, also where none is there."""
         value = _read(self.name, self.form, cells[self.name], ())
         if math.isnan(value):
             raise CellError(self.name, self.form, f"{self.name} is empty.")
@@ -165,6 +165,12 @@ def text_of(cell: Any) -> str:
 
 
 def _read(name: str, form: str, cell: Any, missing: Collection[str]) -> float:
+    if form == NUMBER and isinstance(cell, str):  # nearly every cell of readings
+        try:
+            if -_LARGEST <= (value := float(cell)) <= _LARGEST and "_" not in cell:
+                return value
+        except ValueError:
+            pass
     if isinstance(cell, datetime) and form in TIMES and cell == cell:
         return _seconds(cell)
     text = cell.strip() if isinstance(cell, str) else "" if cell is None else str(cell)

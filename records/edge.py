@@ -150,6 +150,7 @@ class Prediction(Struct, frozen=True):
     probabilities: tuple[float | None, ...]
     slices: Mapping[str, str] = field(default_factory=dict)
     span: int | None = None
+    group: str = ""  # the session, machine or author; empty where the example is alone
 
 
 class Mistake(Struct, frozen=True):
@@ -170,4 +171,6 @@ CONVERSIONS = JsonFile[tuple[Conversion, ...]]("conversion.json", tuple[Conversi
 PREPROCESSING = JsonFile[Mapping[str, Any]]("preprocessing.json", Mapping[str, Any])
 EDGE_FILES = JsonFile[EdgeFiles]("edge.json", EdgeFiles)
 PREDICTIONS = JsonLines[Prediction]("predictions.jsonl", Prediction)
+# What models of the same kind said of examples of groups that they had not seen.
+OUT_OF_FOLD = JsonLines[Prediction]("out_of_fold.jsonl", Prediction)
 MISTAKES = JsonFile[tuple[Mistake, ...]]("mistakes.json", tuple[Mistake, ...])

@@ -31,6 +31,7 @@ class Workload:
     label_column: str = "label"  # of a table, as the next two
     group_column: str = ""  # with the machine, author or the like; empty where rows are alone
     time_column: str = ""  # empty where there is none
+    text_column: str = ""  # of texts that were imported, what theirs was called; empty where it is `text`
     # How features come from cells, by feature; one that is not here is a number in the column of its name.
     columns: Mapping[str, Column] = field(default_factory=dict)
     labels: tuple[str, ...] = ()  # in the order of the schema's domain, which is that of the model's outputs
@@ -41,6 +42,11 @@ class Workload:
     def nouns(self) -> str:
         """More than one example."""
         return f"{self.noun}s"
+
+    @property
+    def group_noun(self) -> str:
+        """What is never in two splits: a session, machine, author."""
+        return (self.group if self.group != "group" else self.group_column or "group").removesuffix("_id")
 
     @property
     def slice_features(self) -> dict[str, str]:

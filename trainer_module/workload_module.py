@@ -19,6 +19,8 @@ and it may have:
 
     augment(features, draws, settings) -> tensor
         What varies in training: features float32 [N, ...], draws [N, DRAWS] of 0..1.
+    initialize(model, batches, settings)
+        What sets weights by the training examples before training begins: batches of (feature, label id).
     STORED_AS: a dtype that the feature is kept in memory as, where a smaller one holds it.
     RAW_SIGNATURE: (name, {argument: raw feature}) of the signature that takes raw values.
     TENSOR_SIGNATURE: name of the one that takes the feature itself.

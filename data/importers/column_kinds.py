@@ -1,38 +1,68 @@
 """What the columns of a table are taken for, the first time and from then on, and which cannot be used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from data.importers.columns import TIMES, Column
+from data.importers.columns import ColumnProfile
 from errors import DataRefused, UsageError
 from labels import fault_of
+from records.columns import AGE, DAYS, NUMBERS, TIMES, Column
 
 _MOST_LABELS = 1_000
+# Numbers with more values than that, each in few rows, are measured, and no classes.
+_MOST_NUMBERED_CLASSES, _ROWS_A_CLASS = 20, 10
+LEAVE_OUT = "leave out"
+# What a column is to be taken for, by its name, its first values and a guess, which is number or category.
+Ask = Callable[[str, str, str], str]
 
 
 @dataclass(frozen=True)
 class Seen:
     """What the first look at a table found."""
 
-    columns: dict[str, Column]
-    rows: int
+    columns: dict[str, ColumnProfile]
+    rows: int  # that have a label and are not damaged
+    unlabelled: tuple[str, ...]  # the places of rows without a label
     refused: tuple[str, ...]
 
+    def forms(self, decimal: str, known: Mapping[str, str]) -> dict[str, str]:
+        """How the cells of each column are written.
 
-def check_forms(shown: str, seen: Seen, time: str) -> None:
+        Args:
+            decimal: The decimal sign, where a person has said it; else that of columns that tell it.
+            known: The form that a column had in an earlier span.
+        """
+        signs = {profile.decimal() for profile in self.columns.values()} - {""}
+        sign = decimal or (signs.pop() if len(signs) == 1 else "")
+        return {name: profile.form(sign, known.get(name, "")) for name, profile in self.columns.items()}
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """What a model reads of the columns of a table."""
+
+    numbers: Mapping[str, Column]  # by feature
+    categories: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...] = ()  # columns, each with why
+    guessed: tuple[
+        tuple[str, str], ...
+    ] = ()  # columns that nobody was asked about, with what they are taken for
+
+
+def check_forms(shown: str, seen: Seen, forms: Mapping[str, str], time: str) -> None:
     """Refuses a column in several forms, and one of times that are none.
 
     Raises:
         UsageError, DataRefused: With what was seen.
     """
-    for name, column in seen.columns.items():
-        if found := column.mixed():
+    for name, profile in seen.columns.items():
+        if several := profile.mixed(forms[name]):
             raise DataRefused(
-                f"The column {name} of {shown} is in several forms: {found}.",
+                f"The column {name} of {shown} is in several forms: {several}.",
                 "Which form a cell of it has cannot be told.",
                 "Write all of it in one form, dates best as 2026-01-05, or leave it out.",
             )
-    if time and seen.columns[time].form() not in TIMES:
+    if time and forms[time] not in TIMES:
         some = next((first for _, first in seen.columns[time].read.values()), "it is empty")
         raise UsageError(
             f"The column {time} of {shown} holds no times that can be read: {some}.",
@@ -41,55 +71,141 @@ def check_forms(shown: str, seen: Seen, time: str) -> None:
         )
 
 
-def find_kinds(shown: str, seen: Seen, given: Sequence[str]) -> dict[str, str]:
-    """What each column is that is not `given`: `number`, `time`, `category`, or why it is left out.
+def find_kinds(
+    shown: str,
+    seen: Seen,
+    forms: Mapping[str, str],
+    given: Sequence[str],
+    time: str,
+    chosen: Mapping[str, str],
+    ask: Ask | None,
+) -> Kinds:
+    """Finds what each column is that is not `given`.
+
+    Args:
+        shown: What people know the table by.
+        seen: The look at it.
+        forms: How cells are written, see `Seen.forms`.
+        given: The columns of label, group and time.
+        time: The last of these, from which ages follow; empty where there is none.
+        chosen: What people say that columns are: `number` (of a date the days since 1970), `category` or
+            `LEAVE_OUT`.
+        ask: Asks about whole numbers that may be codes; None where nobody is there to be asked.
 
     Raises:
+        UsageError: A column that is to be a number holds none.
         DataRefused: No column is left to learn from.
     """
-    kinds = {name: column.kind(seen.rows) for name, column in seen.columns.items() if name not in given}
-    if not {"number", "time", "category"} & set(kinds.values()):
+    numbers, categories = dict[str, Column](), list[str]()
+    left_out, guessed = list[tuple[str, str]](), list[tuple[str, str]]()
+    for name, profile in seen.columns.items():
+        if name in given:
+            continue
+        form = forms[name]
+        kind = chosen.get(name) or profile.kind(seen.rows, form)
+        if name not in chosen and kind == "number" and (guess := profile.guess(form)):
+            kind = ask(name, ", ".join(list(profile.values or ())[:4]), guess) if ask else guess
+            guessed += [] if ask else [(name, guess)]
+        if kind == "number":
+            if not form:
+                raise UsageError(
+                    f"The column {name} of {shown} is to be a number, and cannot be read as one.",
+                    f"It holds {next((first for _, first in profile.read.values()), 'nothing')}.",
+                    "Leave out --number, or write its cells in one form.",
+                )
+            numbers[name] = Column(name, form, "" if form in NUMBERS else DAYS)
+        elif kind == "time":
+            parts = profile.parts(form, time)
+            for part in parts:
+                until = (time, forms[time]) if part == AGE else ()
+                numbers[_feature(name, part, seen.columns)] = Column(name, form, part, *until)
+            if not parts:
+                why = "is a date of which nothing comes again in these rows (take it as it is: --number)"
+                left_out.append((name, why))
+        elif kind == "category":
+            categories.append(name)
+        else:
+            left_out.append((name, "is to be left out" if kind == LEAVE_OUT else kind))
+    if not numbers and not categories:
         raise DataRefused(
             f"{shown} has no column beside {', '.join(given)} that a model could learn from.",
-            "; ".join(f"{name} {kind}" for name, kind in kinds.items()) or "It has no other column.",
+            "; ".join(f"{name} {why}" for name, why in left_out) or "It has no other column.",
             "Give a table with numbers or categories, or name a column of texts with --text.",
         )
-    return kinds
+    return Kinds(numbers, tuple(categories), tuple(left_out), tuple(guessed))
 
 
-def kinds_again(shown: str, seen: Seen, known: Mapping[str, str], given: Sequence[str]) -> dict[str, str]:
-    """What each column was when the folder got its schema, of which `known` are the columns.
+def _feature(name: str, part: str, others: Mapping[str, object]) -> str:
+    """The name of a part of a date, which no column has."""
+    feature = f"{name}_{part}"
+    while feature in others:
+        feature += "_"
+    return feature
+
+
+def kinds_again(
+    shown: str,
+    seen: Seen,
+    forms: Mapping[str, str],
+    known: Mapping[str, str],
+    columns: Mapping[str, Column],
+    given: Sequence[str],
+) -> Kinds:
+    """What each column was when the folder got its schema.
+
+    Args:
+        shown: What people know the table by.
+        seen: The look at it.
+        forms: How cells are written, see `Seen.forms`.
+        known: `number` or `category` by the schema's features.
+        columns: How numbers come from cells, where it is not from a number in the column of that name.
+        given: The columns of label, group and time.
 
     Raises:
-        UsageError: One of them is not there.
+        UsageError: A column is not there.
         DataRefused: One of numbers holds none.
     """
-    if missing := [name for name in known if name not in seen.columns]:
+    numbers = {name: columns.get(name) or Column(name) for name, kind in known.items() if kind == "number"}
+    categories = tuple(name for name, kind in known.items() if kind == "category")
+    read = {*categories, *(column.name for column in numbers.values())}
+    if missing := sorted(read - {*seen.columns}):
         raise UsageError(
             f"{shown} has no column {', '.join(missing)}, which the spans before it have.",
             "A model reads the same columns each week.",
             "Add it, cells may be empty; a table of another kind goes into a folder of its own.",
         )
-    for name, column in seen.columns.items():
-        if known.get(name) == "number" and column.there and not column.form():
+    for column in numbers.values():
+        profile, is_time = seen.columns[column.name], column.form in TIMES
+        form = forms[column.name]
+        # Days since 1970, which earlier versions wrote of dates, are numbers that dates can still become.
+        if profile.there and (not form or (is_time and form not in TIMES)):
             raise DataRefused(
-                f"The column {name} of {shown} cannot be read as numbers, which it has in the spans"
-                f" before: {max(column.read.values())[1]}.",
+                f"The column {column.name} of {shown} cannot be read as {'times' if is_time else 'numbers'},"
+                f" which it has in the spans before: {max(profile.read.values())[1]}.",
                 "All of its rows would be quarantined.",
                 "Write it as before.",
             )
-    return {name: known.get(name, "the schema does not have") for name in seen.columns if name not in given}
+    left_out = [(n, "the schema does not have") for n in seen.columns if n not in read and n not in given]
+    return Kinds(numbers, categories, tuple(left_out))
 
 
-def check_label_column(shown: str, column: Column, rows: int, first: bool) -> None:
+def check_label_column(shown: str, column: ColumnProfile, rows: int, first: bool) -> None:
     """Refuses a column that is no label, `first` says of the folder's first rows.
 
     Raises:
-        UsageError: It has one value, or a value for nearly each row, or one that cannot be a label.
+        UsageError: It has one value, or a value for nearly each row, or is measured, or cannot be a label.
     """
     if first:
         check_several(shown, column, "There is nothing to tell apart.", "classes")
     label, values = column.name, column.values
+    few = values is not None and column.there >= _ROWS_A_CLASS * len(values)
+    if column.form() in NUMBERS and not few and (values is None or len(values) > _MOST_NUMBERED_CLASSES):
+        raise UsageError(
+            f"The column {label} of {shown} holds numbers, {'over ' if values is None else ''}"
+            f"{len(values or range(_MOST_LABELS))} of them in {column.there} rows.",
+            "To learn a number is regression; what is learned here is which of a few classes a row is.",
+            "Name a column of classes, or put its values into some: low, middle, high.",
+        )
     if values is None or len(values) > _MOST_LABELS or (first and len(values) == column.there):
         raise UsageError(
             f"The column {label} of {shown} has a label for nearly each of its {rows} rows.",
@@ -104,7 +220,7 @@ def check_label_column(shown: str, column: Column, rows: int, first: bool) -> No
         )
 
 
-def check_several(shown: str, column: Column, why: str, others: str) -> None:
+def check_several(shown: str, column: ColumnProfile, why: str, others: str) -> None:
     """Refuses a column with the same in every row.
 
     Raises:

@@ -1,14 +1,27 @@
-"""What a column of anyone's table is: numbers, dates, a category, or nothing that a model should see."""
+"""What a column of anyone's table is: numbers, dates, a category, a name of rows, or nothing for a model."""
 
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import combinations, pairwise
 
-from records.times import parse_time
+from records.columns import (
+    AGE,
+    COMMA,
+    DAY_S,
+    HOUR,
+    MONTH,
+    NUMBER,
+    NUMBERS,
+    THOUSANDS,
+    TIMES,
+    WEEKDAY,
+    parse_cell,
+)
 
 # Of the cells that are there: a few typing errors are quarantined later, and do not make a column a text.
 MOSTLY = 0.99
@@ -20,57 +33,70 @@ _ROWS_A_VALUE = 5
 # row of that label did (1 - 0.05^(1/20)); below 200 rows in all nothing is left out for that.
 _APART_ROWS, _APART_ROWS_A_LABEL = 200, 20
 _TAKEN = ("", "label", "group", "span", "newest_span", "example_id", "missing_share", "stuck_share")
-_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", re.ASCII)
-_THOUSANDS = re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?", re.ASCII)
-_DATE = re.compile(r"(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?:([T ])(\d)?(\d:.*))?", re.ASCII)
-# How a cell can be read, by what the column then holds.
-NUMBERS = NUMBER, COMMA, THOUSANDS = (
-    "number",
-    "number with decimal comma",
-    "number with commas at thousands",
-)
-TIMES = {"year-month-day": "ymd", "day.month.year": "dmy", "month/day/year": "mdy"}
+# Whole numbers name rows, and measure nothing, where nearly each is another one of so many rows, and they
+# fill a range like a count (of drawn ones some would be equal), have the digits of a phone or an account, or
+# all have as many digits and reach from the first number with so many to the last: no measure ends at both.
+_MANY_ROWS, _NEARLY_EACH, _COUNT_LIKE, _DIGITS_OF_A_NAME, _COVERED = 20, 0.95, 1.5, 7, 0.9
+_WHOLE = re.compile(r"\+?(\d+)(\.0+)?", re.ASCII)
+_THOUSANDS_BY_POINT = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}", re.ASCII)
+_NAMES_ANYWHERE = {
+    *(
+        "id",
+        "ids",
+        "uuid",
+        "zip",
+        "zipcode",
+        "plz",
+        "postcode",
+        "postal",
+        "postleitzahl",
+        "code",
+        "sku",
+        "ean",
+    ),
+    *("isbn", "iban", "phone", "telephone", "telefon", "tel", "mobile", "mobil"),
+}
+_NAMES_LAST = {"no", "nr", "number", "num", "nummer", "store", "branch", "filiale", "index", "idx", "key"}
+_SAY_IT = " (say it: --decimal . or --decimal ,)"
+_YEARS = (1800, 2200)
 
 
-def readings(cell: str, semicolons: bool) -> dict[str, float]:
+@lru_cache(maxsize=2**16)
+def readings(cell: str, semicolons: bool) -> Mapping[str, float]:
     """What a cell is in each form in which it can be read, dates as seconds since 1970.
 
-    Where semicolons separate cells, the comma is the decimal sign.
+    Where semicolons separate cells, no comma stands at thousands.
     """
-    found = {}
-    try:
-        if math.isfinite(value := float(cell)) and "_" not in cell:
-            found[NUMBER] = value
-    except ValueError:
-        pass
-    if _COMMA.fullmatch(cell):
-        found[COMMA] = float(cell.replace(".", "").replace(",", "."))
-    if not semicolons and _THOUSANDS.fullmatch(cell):
-        found[THOUSANDS] = float(cell.replace(",", ""))
-    if not found and (match := _DATE.fullmatch(cell)):
-        first, mark, second, third, between, hour, clock = match.groups(default="")
-        rest = f"{between}{hour or '0'}{clock}" if between else ""
-        for form, order in TIMES.items():
-            parts = dict(zip(order, (first, second, third), strict=True))
-            if len(parts["y"]) == 4 and not (order == "mdy" and mark == "."):
-                with suppress(ValueError):
-                    found[form] = parse_time(f"{parts['y']}-{parts['m']:0>2}-{parts['d']:0>2}{rest}")
+    forms = (NUMBER, COMMA) if semicolons else NUMBERS
+    found = dict[str, float]()
+    for form in (*forms, *TIMES):
+        if form in TIMES and (found.keys() & {*NUMBERS} or not cell[:1].isdecimal()):
+            break
+        with suppress(ValueError):
+            if math.isfinite(value := parse_cell(cell, form)):
+                found[form] = value
     return found
 
 
 @dataclass
-class Column:
+class ColumnProfile:
     """What was seen of a column: how many cells hold something, and what, with which labels."""
 
     name: str
     semicolons: bool | None = False  # whether `;` separates cells; None where numbers are names, and not read
     there: int = 0
     values: dict[str, Counter[str]] | None = field(default_factory=dict)
+    filled: int = 0  # in how many cells there were so many values that they are counted no more
     longest: int = 0
     # For each set of forms that fits a cell, how many there are, and the first one with its place.
     read: dict[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
     # For each form and label, the lowest and highest number, and of how many.
     ranges: dict[tuple[str, str], tuple[float, float, int]] = field(default_factory=dict)
+    whole: Counter[int] = field(default_factory=Counter)  # whole numbers without a sign, by their digits
+    zeros: int = 0  # of these, how many begin with a zero that no number needs
+    by_point: tuple[int, str] = (0, "")  # cells as 78.932, and the first one with its place
+    days: set[int] = field(default_factory=set)  # of the week, on which dates fall
+    clocks: int = 0  # dates with a time of day
 
     def add(self, cell: str, label: str, place: str) -> None:
         """One cell that holds something."""
@@ -79,61 +105,163 @@ class Column:
         if self.values is not None:
             self.values.setdefault(cell, Counter())[label] += 1
             if len(self.values) > _MOST_CATEGORIES:
-                self.values = None
+                self.values, self.filled = None, self.there
         if self.semicolons is None:
             return
         found = readings(cell, self.semicolons)
         for form, value in found.items():
             low, high, count = self.ranges.get((form, label)) or (value, value, 0)
             self.ranges[form, label] = (min(low, value), max(high, value), count + 1)
+            if form in TIMES:
+                self.days.add(int(value // DAY_S) % 7)
+                self.clocks += bool(value % DAY_S)
+        if match := _WHOLE.fullmatch(cell):
+            self.whole[len(match[1])] += 1
+            self.zeros += len(match[1]) > 1 and match[1][0] == "0"
+        elif _THOUSANDS_BY_POINT.fullmatch(cell):
+            self.by_point = (self.by_point[0] + 1, self.by_point[1] or f"{cell!r} in {place}")
         count, first = self.read.get(forms := tuple(found)) or (0, f"{cell[:60]!r} in {place}")
         self.read[forms] = (count + 1, first)
 
-    def form(self) -> str:
-        """How nearly all cells can be read; empty where in no way, or in two that say another thing."""
+    def form(self, decimal: str = "", known: str = "") -> str:
+        """How nearly all cells can be read; empty where in no way, or in two that say another thing.
+
+        Args:
+            decimal: The sign that other columns of the file have, `,` or `.`; empty where they do not tell.
+            known: The form that the column had in an earlier span, which counts where it fits.
+        """
+        if known and 0 < self._count((known,)) >= MOSTLY * self.there:
+            return known
         counts = {form: self._count((form,)) for form in (*NUMBERS, *TIMES)}
         best = max(counts, key=lambda form: counts[form])
-        clear = best == NUMBER or list(counts.values()).count(counts[best]) == 1
-        return best if clear and 0 < counts[best] >= MOSTLY * self.there else ""
+        ties = [form for form in counts if counts[form] == counts[best]]
+        if not 0 < counts[best] >= MOSTLY * self.there:
+            return ""
+        if decimal and {*ties} <= {*NUMBERS}:
+            preferred = (COMMA,) if decimal == "," else (NUMBER, THOUSANDS)
+            return next((form for form in preferred if form in ties), best)
+        if self.by_point[0] and self.semicolons and {NUMBER, COMMA} <= {*ties}:
+            return ""
+        return best if best == NUMBER or len(ties) == 1 else ""
 
-    def mixed(self) -> str:
-        """Where cells are numbers, or dates, but in no one form: two that cannot both be; else empty."""
-        if not self.form() and max(map(self._count, (NUMBERS, TIMES))) >= MOSTLY * max(self.there, 1):
+    def decimal(self) -> str:
+        """Which sign is the decimal one in some cell, for certain; empty where no cell tells."""
+        if (form := self.form()) not in NUMBERS:
+            return ""
+        plain = {NUMBER, THOUSANDS}
+        if form == COMMA:
+            return "," if any(COMMA in forms and not plain & {*forms} for forms in self.read) else ""
+        return "." if any(COMMA not in forms and plain & {*forms} for forms in self.read) else ""
+
+    def mixed(self, form: str) -> str:
+        """Where cells are numbers, or dates, but in no one `form`: two that cannot both be; else empty."""
+        if not form and max(map(self._count, (NUMBERS, TIMES))) >= MOSTLY * max(self.there, 1):
             pairs = combinations([(set(forms), first) for forms, (_, first) in self.read.items() if forms], 2)
             return next((f"{one[1]}, {two[1]}" for one, two in pairs if not one[0] & two[0]), "")
         return ""
 
-    def kind(self, rows: int) -> str:
+    def kind(self, rows: int, form: str) -> str:
         """`number`, `time`, `category`, or why it is left out."""
-        form = self.form()
         if self.there == 0 or (self.values is not None and len(self.values) == 1):
             return "has one value"
         if self.name in _TAKEN:
             return "has no name, or one that every example has for something else"
-        if self.values is not None and self._gives_label_away(self.values):
+        if self.gives_label_away():
             return "gives the label away"
-        if form and self._parts_labels([found for (own, _), found in self.ranges.items() if own == form]):
-            return "gives the label away: each label has a range of its own"
-        if form:
+        # A measure that begins with a zero has a point behind it.
+        is_code = self.zeros > (1 - MOSTLY) * self.there
+        if form and not is_code:
+            if why := self._names_rows(form):
+                return why
+            if self._parts_labels([found for (own, _), found in self.ranges.items() if own == form]):
+                return "gives the label away: each label has a range of its own"
             return "time" if form in TIMES else "number"
         if self._count(TIMES) >= MOSTLY * self.there:
             return "has dates of which nobody can tell day and month"
-        if self._count(NUMBERS) >= MOSTLY * self.there:
-            return "has numbers of which nobody can tell whether the comma is decimal"
+        if not is_code and self._count(NUMBERS) >= MOSTLY * self.there:
+            if self.by_point[0]:
+                return f"has numbers of which the point may be decimal or not, as {self.by_point[1]}{_SAY_IT}"
+            return f"has numbers of which nobody can tell whether the comma is decimal{_SAY_IT}"
         if self.values is None or len(self.values) > rows / 2:
             return "is different in nearly every row" if self.longest <= 40 else "is text of many words"
         return "category"
 
+    def guess(self, form: str) -> str:
+        """Of whole numbers that may be codes, as what they are to be taken; empty where nobody need ask."""
+        if form not in NUMBERS or self.values is None or self._each_is_another():
+            return ""
+        if self.whole.total() < self.there or len(self.values) < 3:
+            return ""
+        named = self._is_named_as_a_name()
+        sparse = False
+        (digits, count), *_ = self.whole.most_common(1)
+        if count == self.there and digits >= 3:
+            numbers = sorted(int(parse_cell(cell, form)) for cell in self.values)
+            step = math.gcd(*(high - low for low, high in pairwise(numbers)))
+            places = (numbers[-1] - numbers[0]) // step + 1
+            # How many values as many draws from that range would have.
+            drawn = places * -math.expm1(-self.there / places)
+            years = _YEARS[0] <= numbers[0] and numbers[-1] <= _YEARS[1]
+            # Doses and sizes are few on purpose, but round.
+            sparse = len(numbers) < drawn / 2 and step % 5 != 0 and not years
+        return ("category" if named or digits >= 4 else "number") if named or sparse else ""
+
+    def parts(self, form: str, time: str) -> tuple[str, ...]:
+        """What of a date comes again within these rows, or follows from the column `time`."""
+        found = [found for (own, _), found in self.ranges.items() if own == form]
+        days = (max(high for _, high, _ in found) - min(low for low, _, _ in found)) / DAY_S
+        fits = {
+            WEEKDAY: days >= 14 and len(self.days) > 1,
+            HOUR: days >= 2 and self.clocks > (1 - MOSTLY) * self.there,
+            MONTH: days >= 730,
+            AGE: bool(time),
+        }
+        return tuple(part for part, fit in fits.items() if fit)
+
+    def is_another_in_each(self) -> bool:
+        """Whether nearly each cell is another one, as far as they were counted."""
+        return self.there >= _MANY_ROWS and self._each_is_another()
+
+    def _each_is_another(self) -> bool:
+        count, cells = (
+            (_MOST_CATEGORIES, self.filled) if self.values is None else (len(self.values), self.there)
+        )
+        return count >= _NEARLY_EACH * cells
+
+    def _names_rows(self, form: str) -> str:
+        if self.there < _MANY_ROWS or self.whole.total() < self.there or not self._each_is_another():
+            return ""
+        found = [found for (own, _), found in self.ranges.items() if own == form]
+        low, high = min(low for low, _, _ in found), max(high for _, high, _ in found)
+        if high - low < _COUNT_LIKE * self.there:
+            return "numbers the rows"
+        (digits, count), *_ = self.whole.most_common(1)
+        first, end = 10 ** (digits - 1), 10**digits
+        covered = (high - low) / (end - first) >= _COVERED
+        if self._is_named_as_a_name() or (
+            count == self.there and (digits >= _DIGITS_OF_A_NAME or (covered and digits >= 4))
+        ):
+            return "is different in nearly every row, as what names rows is"
+        return ""
+
+    def _is_named_as_a_name(self) -> bool:
+        words = re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", self.name).lower())
+        return bool({*words} & _NAMES_ANYWHERE) or any(
+            word in _NAMES_LAST or word.endswith(("nummer", "nr")) for word in words[-1:]
+        )
+
     def _count(self, forms: Collection[str]) -> int:
         return sum(count for found, (count, _) in self.read.items() if {*forms} & {*found})
 
-    def _gives_label_away(self, values: Mapping[str, Counter[str]]) -> bool:
+    def gives_label_away(self) -> bool:
+        """Whether each value, of many rows, comes with one label."""
+        values = self.values or {}
         labels = {label for counted in values.values() for label in counted}
         pure = all(len(counted) == 1 for counted in values.values())
         return pure and len(labels) > 1 and self.there >= _ROWS_A_VALUE * len(values)
 
     @staticmethod
-    def _parts_labels(ranges: list[tuple[float, float, int]]) -> bool:
+    def _parts_labels(ranges: Sequence[tuple[float, float, int]]) -> bool:
         counts = sorted(count for _, _, count in ranges)
         enough = len(counts) > 1 and counts[-2] >= _APART_ROWS_A_LABEL and sum(counts) >= _APART_ROWS
         return enough and all(one[1] < two[0] for one, two in pairwise(sorted(ranges)))

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any
 
+from data.importers.classes import check_classes, warn_of_few
 from data.importers.curated_schema import photo_schema
 from data.importers.detection import find_source
 from data.importers.known_looks import keep_looks, known_looks
@@ -41,7 +42,9 @@ _SECONDS, _GIGABYTES, _LOOK_GIGABYTES = 2, 1, 2
 _EVAL_FRACTION: float = DataSettings.model_fields["eval_fraction"].default
 
 
-def import_photos(src: Path, data_dir: Path, eval_fraction: float = _EVAL_FRACTION) -> ImportReport:
+def import_photos(
+    src: Path, data_dir: Path, eval_fraction: float = _EVAL_FRACTION, least: int = 0
+) -> ImportReport:
     """Imports a folder a class, a manifest with photos, or TFRecord files as one new span: all or nothing.
 
     Photos are kept byte for byte, also those that ingest will quarantine, and named by their content's
@@ -50,7 +53,7 @@ def import_photos(src: Path, data_dir: Path, eval_fraction: float = _EVAL_FRACTI
     time the EXIF DateTimeOriginal, else the time that the file was written. Photos of which it does not say
     the session get one with those that show the same (`sessions.py`), named by the first 16 digits of the
     hash of the first of them; sessions get a split, so that eval has `eval_fraction` of each class
-    (`sides.py`).
+    (`sides.py`). The report warns of classes with fewer photos than `least`, which a run wants.
 
     Raises:
         UsageError: `src` does not exist, or holds `data_dir`; a label, lane, session or time holds a control
@@ -75,7 +78,12 @@ def import_photos(src: Path, data_dir: Path, eval_fraction: float = _EVAL_FRACTI
             closing(DecoderProcess(look, _SECONDS, _LOOK_GIGABYTES)) as see,
         ):
             walk = _Walk(source, known, when_taken, see)
-            finish = partial(_finished, data_dir, labels, eval_fraction, walk, see)
+
+            def finish(rows: list[LabelRow]) -> list[LabelRow]:
+                if least:
+                    check_classes(str(src), "photo", _count_labels(labels, walk.added))
+                return _finished(data_dir, labels, eval_fraction, walk, see, rows)
+
             rows = iter(walk)
             first = next(rows, None)
             span = write_span(data_dir, chain([first], rows), finish) if first else None
@@ -115,7 +123,14 @@ def import_photos(src: Path, data_dir: Path, eval_fraction: float = _EVAL_FRACTI
         groups=walk.grouped.groups,
         joined=walk.grouped.joined,
         eval=dict(sorted(walk.in_eval.items())),
+        warnings=warn_of_few("photo", _count_labels(labels, walk.added), least),
     )
+
+
+def _count_labels(labels: Mapping[PhotoSpan, Sequence[LabelRow]], added: Mapping[str, int]) -> dict[str, int]:
+    """Counts the photos of the spans that count and the new ones, by label."""
+    counts = Counter(row.label for row in chain(*labels.values())) + Counter(added)
+    return dict(sorted(counts.items()))
 
 
 def _finished(

@@ -1,5 +1,6 @@
 """What an import did, for people and programs."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from data.spans.layout import Span
 from labels import first_few
 
 _EXAMPLES = 3
+_NOTHING_NEW = "Nothing is new, and nothing was added."
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class ImportReport:
     groups: tuple[tuple[str, ...], ...]  # photos that show the same and share a session, by place
     joined: tuple[str, ...]  # where those were found that share the session of a photo in an earlier span
     eval: Mapping[str, int]  # those of `added` that are in eval by the span's labels.csv, by label
+    warnings: tuple[str, ...] = ()
 
     def sentences(self) -> list[str]:
         """The report for people, a sentence a line."""
@@ -36,7 +39,7 @@ class ImportReport:
             labels = first_few([f"{count} {label}" for label, count in self.added.items()])
             lines.append(f"{self.span.path} holds {sum(self.added.values())} new photos: {labels}.")
         else:
-            lines.append("Nothing is new, and nothing was added.")
+            lines.append(_NOTHING_NEW)
         if self.groups:
             largest = sorted(self.groups, key=len, reverse=True)
             shown = tuple(", ".join(group[:3]) + ", ..." * (len(group) > 3) for group in largest)
@@ -67,8 +70,8 @@ class ImportReport:
             )
         for reason, places in self.refused.items():
             lines.append(f"{len(places)} refused as {reason}: {_some(places)}.")
-        lines += _added(self.new_labels)
-        return lines + [f"{path} was written." for path in self.written]
+        lines += [*_added(self.new_labels), *(f"{path} was written." for path in self.written)]
+        return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
 
 
 @dataclass(frozen=True)
@@ -76,27 +79,42 @@ class TableReport:
     """What an import of a table, or of texts, did."""
 
     source: str
-    span: Span
+    span: Span | None  # None where nothing was new
     noun: str
-    rows: int
+    rows: int  # new ones
+    known: int  # rows that a span has already
+    unlabelled: int  # rows without a label, which were left out
     labels: tuple[str, ...]
     new_labels: tuple[str, ...]  # that were added at the end of an existing schema
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
+    guessed: tuple[tuple[str, str], ...]  # whole numbers that may be codes, and what they were taken for
     refused: tuple[str, ...]
+    remarks: tuple[str, ...] = ()  # what else to know of labels and groups, in sentences
+    notes: tuple[str, ...] = ()  # how the file was read
+    warnings: tuple[str, ...] = ()
 
     def sentences(self) -> list[str]:
         """For people, a sentence a line."""
         shown = ", ".join(self.labels[:8]) + (", ..." if len(self.labels) > 8 else "")
         counted = f"{self.rows} {self.noun}s of {self.source}, with {len(self.labels)} labels"
-        lines = [f"{self.span.path} holds {counted}: {shown}."]
+        new = f"{self.span.path} holds {counted}: {shown}." if self.span else _NOTHING_NEW
+        lines = [*self.notes, new]
+        if self.known:
+            lines.append(f"{self.known} {self.noun}s were there already.")
         for what, names in (("Numbers", self.numbers), ("Categories", self.categories)):
             if names:
                 lines.append(f"{what}: {', '.join(names)}.")
         lines += _added(self.new_labels)
+        lines += [
+            f"{name} holds whole numbers that may be codes, and is taken for a {kind}; another answer:"
+            f" --{'number' if kind == 'category' else 'category'} {shlex.quote(name)}, or --leave-out."
+            for name, kind in self.guessed
+        ]
         lines += [f"Left out: {name or 'a column'}, which {why}." for name, why in self.left_out]
-        return lines + [f"Not imported: {row}" for row in self.refused]
+        lines += [*self.remarks, *(f"Not imported: {row}" for row in self.refused)]
+        return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
 
 
 def _added(labels: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data.importers.source import Found, Offers, Refused, Source, check_split, clean_text
+from data.importers.unpacking import TABLES
 from data.photos.labels_file import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
 from data.spans.tfrecords import read_examples, values_of
@@ -25,7 +26,8 @@ _MOST_RECORD_BYTES = 4 * MOST_BYTES
 
 def is_tfrecord(path: Path) -> bool:
     """Whether a file is named like a TFRecord file, sharded and compressed ones included."""
-    return "tfrecord" in path.name.lower() or path.suffix.lower() == ".gz"
+    packed = path.suffix.lower() == ".gz" and not path.stem.lower().endswith(TABLES)
+    return "tfrecord" in path.name.lower() or packed
 
 
 def tfrecord_source(files: Sequence[Path]) -> Source:

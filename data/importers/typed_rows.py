@@ -1,4 +1,6 @@
-"""Rows whose cells have types, of a Parquet file or a database, as a CSV file that is read like any other.
+"""Rows whose cells have types, of a Parquet file, workbook or database, as a CSV that is read like any other.
+
+The types of the columns are kept beside it: number, time, boolean or text, where all cells of one are that.
 
 A query is run once, and its rows are written before any is looked at: an import reads rows twice, and a
 database may change in between.
@@ -7,10 +9,13 @@ database may change in between.
 import csv
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
+from decimal import Decimal
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING
 
 from data.spans.rows import check_once
@@ -25,8 +30,8 @@ _READS = re.compile(r"(\s|\(|--[^\n]*(\n|$)|/\*.*?\*/)*(select|with)\b", re.IGNO
 _DRIVERS: Mapping[str, str] = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
 
 
-def write_parquet(src: Path, target: Path) -> None:
-    """Writes the rows of a Parquet file.
+def write_parquet(src: Path, target: Path) -> dict[str, str]:
+    """Writes the rows of a Parquet file, and returns the types of its columns.
 
     Raises:
         DataRefused: It cannot be read, or has a column twice.
@@ -38,16 +43,64 @@ def write_parquet(src: Path, target: Path) -> None:
         with closing(pyarrow.parquet.ParquetFile(src)) as file:
             batches = file.iter_batches(_ROWS_A_TIME)
             rows = (row.values() for batch in batches for row in batch.to_pylist())
-            _write(src, target, file.schema_arrow.names, rows)
+            return _write(src, target, file.schema_arrow.names, rows)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataRefused(f"{src} cannot be read: {error}", "It is no Parquet file.", "Fix it.") from None
 
 
-def write_query(address: str, query: str, target: Path) -> str:
+def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str) -> dict[str, str]:
+    """Writes the rows of a sheet: the only one with rows, the only one with these columns, or the named one.
+
+    Returns:
+        The types of its columns. Text is none: people keep numbers and dates as text in workbooks.
+
+    Raises:
+        UsageError: Which sheet is meant cannot be told.
+        DataRefused: It cannot be read, or has no rows.
+    """
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    try:
+        with src.open("rb") as file, CalamineWorkbook.from_filelike(file) as book:
+            names = [name for name in book.sheet_names if sheet in ("", name)]
+            filled = {
+                name: rows for name in names if len(rows := book.get_sheet_by_name(name).to_python()) > 1
+            }
+            fitting = [name for name, rows in filled.items() if {*columns} <= {*_header(rows[0])}]
+            names = fitting if len(fitting) == 1 else list(filled)
+            if len(names) > 1 or (sheet and not names):
+                raise UsageError(
+                    f"{src} has the sheets {', '.join(names or book.sheet_names)}.",
+                    f"{sheet} is none with rows." if sheet else "Which of them is the table cannot be told.",
+                    f"Name one: --sheet {shlex.quote((names or book.sheet_names)[0])}",
+                )
+            if not names:
+                raise DataRefused(
+                    f"{src} has no row.", "There is nothing to learn from.", "Give one with rows."
+                )
+            header, *rows = filled[names[0]]
+    except (CalamineError, OSError, ValueError) as error:
+        raise DataRefused(
+            f"{src} cannot be read: {error}.",
+            "It is no workbook, damaged, or locked by a password.",
+            "Open it in a spreadsheet, and save its table as .xlsx or CSV.",
+        ) from None
+    cells = (
+        [None if cell == "" else cell for cell in row] for row in rows if any(cell != "" for cell in row)
+    )
+    types = _write(src, target, _header(header), cells)
+    return {name: kind for name, kind in types.items() if kind != "text"}
+
+
+def _header(row: Sequence[object]) -> list[str]:
+    return [_as_text(cell).strip() for cell in row]
+
+
+def write_query(address: str, query: str, target: Path) -> tuple[str, dict[str, str]]:
     """Writes what a query finds in the database of a URL, streamed: memory is flat in its rows.
 
     Returns:
-        The URL without password and options.
+        The URL without password and options, and the types of the columns.
 
     Raises:
         UsageError: The URL is none, its driver is not installed, or the query does not only read, or fails.
@@ -85,13 +138,12 @@ def write_query(address: str, query: str, target: Path) -> str:
             if engine.dialect.name == "postgresql":
                 options["postgresql_readonly"] = True
             found = connection.execution_options(**options).exec_driver_sql(query.rstrip().rstrip(";"))
-            _write(shown, target, list(found.keys()), found)
+            return shown, _write(shown, target, list(found.keys()), found)
     except (exc.SQLAlchemyError, engine.dialect.loaded_dbapi.Warning) as error:
         do = "Try it with the database's own client; a view or CAST helps where a type cannot be read."
         raise _failed(url, f"The query failed on {shown}", error, do, UsageError) from None
     finally:
         engine.dispose()
-    return shown
 
 
 def _parse(address: str) -> "URL":
@@ -130,12 +182,33 @@ def _failed(url: "URL", what: str, error: Exception, do: str, kind: type[Edgelin
     return kind(f"{what}: {said.rstrip('.')}.", "The database, or its driver, said so.", do)
 
 
-def _write(where: object, target: Path, names: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    check_once(where, names, names, ())
+def _write(
+    where: object, target: Path, names: Sequence[str], rows: Iterable[Sequence[object]]
+) -> dict[str, str]:
+    """Writes the rows, and returns the types of those columns whose cells all have one."""
+    check_once(where, names, [name for name in names if name], ())
+    seen = [set[type]() for _ in names]
     with target.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(names)
-        writer.writerows([_as_text(value) for value in row] for row in rows)
+        for row in rows:
+            for kinds, value in zip(seen, row, strict=True):
+                kinds.add(type(value))
+            writer.writerow([_as_text(value) for value in row])
+    types = dict[str, str]()
+    for name, kinds in zip(names, seen, strict=True):
+        found = {_type_of(kind) for kind in kinds - {NoneType}}
+        if len(found) == 1:
+            types[name] = found.pop()
+    return types
+
+
+def _type_of(kind: type) -> str:
+    if issubclass(kind, bool):
+        return "boolean"
+    if issubclass(kind, (int, float, Decimal)):
+        return "number"
+    return "time" if issubclass(kind, date) else "text"
 
 
 def _as_text(value: object) -> str:

@@ -3,13 +3,15 @@
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data.importers.curated_schema import read_label_domain, with_labels
 from data.spans.layout import MOST_TEXT_BYTES, write_whole
 from errors import UsageError
 from locations import read_bytes
+from records.columns import ISO, Column
+from records.json_file import convert
 
 WORKLOAD, SCHEMA = "workload.yaml", "schema.pbtxt"
 
@@ -53,7 +55,7 @@ def read_schema(data_dir: Path) -> str | None:
 
 
 def add_files(
-    data_dir: Path, schema: str, labels: Sequence[str], noun: str, **columns: str
+    data_dir: Path, schema: str, labels: Sequence[str], noun: str, **columns: str | Mapping[str, Column]
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Writes both files where they are absent, and adds labels that an existing schema lacks at its end.
 
@@ -74,12 +76,45 @@ def add_files(
         written.append(data_dir / SCHEMA)
     if not workload.exists():
         # JSON quotes are YAML's, so that a folder named `no` or `2026` stays a text.
-        own = "".join(f"\n{key}: {json.dumps(column)}" for key, column in columns.items())
+        own = "".join(f"\n{key}:{_as_yaml(value)}" for key, value in columns.items() if value != {})
         name = json.dumps(_slug(data_dir.resolve().name))
         text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own)
         write_whole(workload, text.encode())
         written.append(workload)
     return tuple(written), added
+
+
+def read_columns(data_dir: Path) -> dict[str, Column]:
+    """How numbers come from cells, as the workload beside what was imported says it; see `Workload.columns`.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(read_bytes(data_dir / WORKLOAD, MOST_TEXT_BYTES))
+        columns: dict[str, Column] = convert(dict(content).get("columns", {}), dict[str, Column])
+        return columns
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise UsageError(
+            f"{data_dir / WORKLOAD} cannot be read ({error}).", "Cells are read as it says.", "Correct it."
+        ) from None
+
+
+def _as_yaml(value: str | Mapping[str, Column]) -> str:
+    """A text, or columns one a line without what `Column` has anyway; plain numbers are not listed."""
+    if isinstance(value, str):
+        return f" {json.dumps(value)}"
+    lines = []
+    for feature, column in value.items():
+        plain = vars(Column(column.name, until_form=column.until_form if not column.until else ISO))
+        own = {key: said for key, said in vars(column).items() if said != plain[key] or key == "name"}
+        if own != {"name": feature}:
+            lines.append(f"\n  {json.dumps(feature)}: {json.dumps(own)}")
+    return "".join(lines) or " {}"
 
 
 def _slug(name: str) -> str:

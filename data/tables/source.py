@@ -28,7 +28,7 @@ from data.spans.layout import Span
 from data.spans.rejection import RowRejected, check_label
 from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
 from data.spans.source import Example, Rejected, Row, Source, Value
-from data.spans.tfrecords import as_text, read_examples
+from data.spans.tfrecords import as_text, read_examples, values_of
 from data.tables.windows import Reading, Windows
 from errors import DataRefused, UsageError
 from locations import Location
@@ -139,7 +139,7 @@ def _read_records(
         try:
             for name in columns:
                 if name not in cells:
-                    cells[name] = b"".join(features[name].bytes_list.value[:1]).decode()
+                    cells[name] = next((_decode(value) for value in values_of(features[name])), "")
         except UnicodeDecodeError:
             yield Rejected(place, "ragged", f"{name} is not UTF-8.")
         else:
@@ -274,6 +274,11 @@ class TableSource(Source):
         elif not group:
             group = _digest(found.categories, found.numbers)[:16]
         return Row(found.id, found.label, group, found)
+
+
+def _decode(value: Any) -> str:
+    """A text or number of a record. Raises UnicodeDecodeError."""
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _digest(texts: Sequence[str], numbers: bytes) -> str:

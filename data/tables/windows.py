@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from data.settings import DataSettings
 from data.spans.source import Rejected
-from records.times import format_time
 from errors import DataRefused
+from records.times import format_time
 
 # Of a machine its last readings are held: 64 of them in eight columns are 4 kB.
 _MOST_MACHINES = 100_000

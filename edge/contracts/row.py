@@ -57,7 +57,7 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
 
 
 def check(cells: Mapping[str, Any], contract: Mapping[str, Any]) -> None:
-    """Refuses a reading of which a cell is no number. Raises CellError, or as `preprocess` of its contract."""
+    """Refuses a reading of which a cell cannot be read. Raises as `preprocess` does."""
     for column in _columns(contract):
         column.number(cells, contract.get("missing", MISSING))
 

@@ -2,10 +2,13 @@
 
 import importlib
 import os
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from msgspec import to_builtins
@@ -18,6 +21,10 @@ from locations import Location, is_url, locate
 from runners.cli import options
 from runners.cli.commands import Group
 from runners.shared.stdout import print_json, say
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+    from runners.shared.progress import Progress
 
 # Named here, because importing the renderer for a help text takes longer than the help.
 FAULTS = """\
@@ -97,11 +104,11 @@ def generate(
 @click.argument(
     "source",
     metavar="SRC",
-    help="photos: a folder a class, a CSV or JSONL manifest, TFRecord files; a table: CSV, Parquet, or the"
-    " URL of a database; texts: the same, or JSONL",
+    help="photos: a folder a class, a CSV or JSONL manifest, TFRecord files; a table: CSV, .xlsx, Parquet, or"
+    " the URL of a database; texts: the same, or JSONL",
 )
 @_written
-@click.option("--label", metavar="COLUMN", help="of a table or texts: the column to learn")
+@click.option("--label", default="", metavar="COLUMN", help="of a table or texts: the column to learn")
 @click.option(
     "--text", default="", metavar="COLUMN", help="the column of texts, which then is all that is read"
 )
@@ -110,58 +117,110 @@ def generate(
 )
 @click.option("--time", default="", metavar="COLUMN", help="of a table: dates or times, ISO 8601 best")
 @click.option("--query", default="", metavar="SQL", help="of a database: the SELECT that gives the rows")
+@click.option("--sheet", default="", metavar="NAME", help="of a workbook with several: the one to read")
+@click.option(
+    "--decimal",
+    type=click.Choice((",", ".")),
+    help="the sign before decimals, where cells do not tell",
+)
+@click.option(
+    "--category",
+    multiple=True,
+    metavar="COLUMN",
+    help="a column of codes or names; may be repeated, as the next",
+)
+@click.option("--number", multiple=True, metavar="COLUMN", help="one of numbers, or of dates to learn from")
+@click.option("--leave-out", multiple=True, metavar="COLUMN", help="one that the model is not to see")
 @options.as_json
 def load(
-    source: str, data: Path, label: str | None, text: str, group: str, time: str, query: str, as_json: bool
+    source: str,
+    data: Path,
+    label: str,
+    text: str,
+    group: str,
+    time: str,
+    query: str,
+    sheet: str,
+    decimal: str | None,
+    category: tuple[str, ...],
+    number: tuple[str, ...],
+    leave_out: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Turns labelled photos, a table or texts into a span and a workload.
 
     Photos that show the same are kept together, and each class gets its share of eval.
     """
     report: Any
-    with _progress("importing"):
-        if label is not None:
+    on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+    given = {"group": group, "time": time, "query": query, "sheet": sheet, "decimal": decimal or ""}
+    chosen = {"category": category, "number": number, "leave-out": leave_out}
+    of_table = [(option, name) for option, names in chosen.items() for name in names]
+    of_table += [item for item in given.items() if item[1]]
+    if not label and (text or of_table or is_url(source) or _is_table(source)):
+        from data.importers.guesses import guess_columns
+        from runners.cli.asking import ask_columns
+
+        guess = guess_columns(source, query, sheet)
+        if text or of_table or not guess.lists_photos:
+            label, text = ask_columns(guess, text, [*of_table, ("data", str(data))], on_terminal)
+    settings = _settings(data / "workload.yaml")
+    least = settings.gate.min_examples_per_class
+    with _progress("importing") as progress:
+        if label:
             from data.importers.tables import import_table
 
-            report = import_table(source, data, label, group, time, text, query)
-        elif text or group or time or query or is_url(source):
-            raise UsageError(
-                "--label is missing.",
-                "Of a table or texts one column is learned.",
-                "Name it: --label COLUMN.",
-            )
+            kinds = {name: option.replace("-", " ") for option, names in chosen.items() for name in names}
+            ask = partial(_ask, progress) if on_terminal else None
+            report = import_table(source, data, label, text=text, **given, least=least, chosen=kinds, ask=ask)
         else:
             from data.importers.importing import import_photos
 
-            report = import_photos(Path(source), data, _eval_fraction(data / "workload.yaml"))
+            report = import_photos(Path(source), data, settings.data.eval_fraction, least)
     if as_json:
         span = report.span and str(report.span.path)
         print_json(to_builtins({**vars(report), "span": span}, enc_hook=str))
         return 0
     for sentence in report.sentences():
         say(sentence)
-    say(f"Train on it: edgeline run --workload {data / 'workload.yaml'} --data {data}")
+    workload = shlex.quote(str(data / "workload.yaml"))
+    say(f"Train on it: edgeline run --workload {workload} --data {shlex.quote(str(data))}")
     return 0
 
 
-def _eval_fraction(workload: Path) -> float:
-    """What runs on the data will have as `data.eval_fraction`, as far as its workload says it."""
+def _ask(progress: "Progress", name: str, values: str, guess: str) -> str:
+    """Asks what whole numbers are that may be codes."""
+    kinds = click.Choice(("number", "category", "leave out"))
+    question = f"{name} ({values}, ...): a number to count with, a category, or leave out?"
+    with progress.paused():
+        answer: str = click.prompt(question, default=guess, type=kinds, err=True)
+    return answer
+
+
+def _is_table(source: str) -> bool:
+    """Whether it is a file that is no TFRecords; it may still be the manifest of photos."""
+    from data.importers.tfrecords import is_tfrecord
+
+    return Path(source).is_file() and not is_tfrecord(Path(source))
+
+
+def _settings(workload: Path) -> "Settings":
+    """What runs on the data will have, as far as its workload says it."""
     from pipeline.settings import load as load_settings
     from pipeline.workloads import find_workload
 
-    settings = find_workload(str(workload)).settings if workload.is_file() else {}
-    return load_settings(settings).data.eval_fraction
+    return load_settings(find_workload(str(workload)).settings if workload.is_file() else {})
 
 
 @contextmanager
-def _progress(doing: str) -> Iterator[None]:
+def _progress(doing: str) -> Iterator["Progress"]:
     from rich.console import Console
 
     from runners.shared.events import listen
     from runners.shared.progress import Progress
 
     with Progress(Console(stderr=True, highlight=False), doing) as progress, listen(progress.handle):
-        yield
+        yield progress
 
 
 @data.command("list")
@@ -230,5 +289,5 @@ def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
         say(f"Coming runs read {decision.span} of {data} again ({decision.who}: {decision.reason}).")
     else:
         say(f"No coming run reads {decision.span} of {data} ({decision.who}: {decision.reason}).")
-        say(f"Undo: edgeline data exclude {decision.span} --undo --reason R --data {data}")
+        say(f"Undo: edgeline data exclude {decision.span} --undo --reason R --data {shlex.quote(str(data))}")
     return 0

@@ -9,6 +9,7 @@ from typing import Any
 
 from data.importers.source import PHOTO_SUFFIXES
 from data.importers.table_files import open_table
+from data.importers.unpacking import TABLES
 from data.spans.rows import check_once
 from data.spans.source import Rejected
 from edge.contracts import row
@@ -16,7 +17,6 @@ from errors import UsageError
 from locations import read_bytes
 from records.columns import CellError
 
-_TABLES = (".csv", ".jsonl", ".ndjson")
 # A photo or text above this is none.
 _MOST_BYTES = 64 * 2**20
 
@@ -38,7 +38,7 @@ def find_inputs(given: Path, contract: Mapping[str, Any]) -> list[Path]:
         UsageError: There is none.
     """
     kind = contract.get("kind", "image")
-    suffixes = {"image": sorted(PHOTO_SUFFIXES), "row": [".csv"], "tokens": [*_TABLES, ".txt"]}.get(kind, [])
+    suffixes = {"image": sorted(PHOTO_SUFFIXES), "row": TABLES, "tokens": (*TABLES, ".txt")}.get(kind, ())
     if not given.is_dir():
         return [given]
     found = sorted(path for path in given.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
@@ -77,24 +77,30 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
             if len(recent) == recent.maxlen:
                 yield Input(place, dict(zip(names, map(list, zip(*recent, strict=True)), strict=True)))
     elif kind == "tokens" and path.suffix.lower() != ".txt":
-        name = str(contract["input"])
-        for place, cells in _rows(path, [name]):
+        # A span has its texts in another column than the file that it was imported from.
+        for place, cells in _rows(path, [contract.get("column", contract["input"])], contract["input"]):
             if isinstance(cells, Rejected):
                 yield Input(place, problem=cells.detail, fault=cells.reason)
             else:
-                yield Input(place, cells[name])
+                yield Input(place, *cells.values())
     else:
         yield Input(str(path), read_bytes(path, _MOST_BYTES))
 
 
-def _rows(path: Path, names: list[str]) -> Iterator[tuple[str, dict[str, str] | Rejected]]:
-    """The place of each row of a table, and its cells of these columns or why it has none."""
+def _rows(path: Path, names: list[str], instead: str = "") -> Iterator[tuple[str, dict[str, str] | Rejected]]:
+    """The place of each row of a table, and its cells of these columns or why it has none.
+
+    Where one is not there and `instead` is, that one is read.
+    """
     with TemporaryDirectory() as scratch:
         table = open_table(str(path), Path(scratch), names)
+        if instead in table.header:
+            names = [name if name in table.header else instead for name in names]
         check_once(path, table.header, names, ())
         if missing := [name for name in names if name not in table.header]:
             raise UsageError(
-                f"{path} has no column {', '.join(map(repr, missing))}; found: {', '.join(table.header)[:300]}.",
+                f"{path} has no column {', '.join(map(repr, missing))};"
+                f" found: {', '.join(table.header)[:300]}.",
                 "The model was trained on them.",
                 "Name the columns as the training data has them; other columns may be there.",
             )

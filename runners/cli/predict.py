@@ -31,7 +31,6 @@ from runners.cli.options import Place
 from runners.cli.releases import TERMS, settle
 from runners.shared.stdout import note, print_json, say
 
-
 _PLACES = 3  # of equal problems these are named
 
 

@@ -1,6 +1,7 @@
 import csv
 import random
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -9,11 +10,13 @@ import pytest
 from data.importers.tables import import_table
 from data.settings import DataSettings
 from data.spans.layout import find_spans
-from data.spans.source import Rejected
+from data.spans.source import Rejected, Value
 from data.tables.source import open_source
 from errors import DataRefused, UsageError
 from pipeline.workloads import find_workload, with_features
 
+# Of people, which are no running numbers.
+AGES = [n * 7 % 61 + 18 for n in range(300)]
 HEADER = ("id", "age", "town", "since", "fixed", "code", "paid")
 
 
@@ -48,10 +51,21 @@ def written(data_dir: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def read(data_dir: Path) -> list[Mapping[str, Value] | Rejected]:
+    """What a run reads of the newest span, with the labels."""
+    source = open_source(with_features(find_workload(str(data_dir / "workload.yaml"))), DataSettings())
+    span = find_spans(data_dir)[-1]
+    rows = source.rows(span)
+    return [
+        item if isinstance(item, Rejected) else {**source.example(span, item).features, "": item.label}
+        for item in rows
+    ]
+
+
 def test_what_a_column_is_is_found_and_what_no_model_should_see_is_named(tmp_path):
     report = import_table(table(tmp_path / "a.csv", rows()), tmp_path / "data", "paid")
 
-    assert report.numbers == ("age", "since") and report.categories == ("town",)
+    assert report.numbers == ("age", "since_weekday", "since_month") and report.categories == ("town",)
     assert dict(report.left_out) == {
         "id": "is different in nearly every row",
         "fixed": "has one value",
@@ -69,9 +83,10 @@ def test_what_was_imported_is_a_workload_whose_source_takes_every_row(tmp_path):
     example = source.example(span, read[1])
 
     assert len(read) == 300 and {row.label for row in read} == {"yes", "no"}
-    assert set(example.features) >= {"age", "since", "town", "missing_share"}
-    # Days since 1970, between 2010 and 2025.
-    assert 14_600 < example.features["since"][0] < 20_100
+    assert set(example.features) >= {"age", "since_weekday", "since_month", "town", "missing_share"}
+    year, month, day = (int(part) for part in written(tmp_path / "data")[1]["since"].split("-"))
+    assert example.features["since_month"] == [month]
+    assert example.features["since_weekday"] == [date(year, month, day).isoweekday()]
 
 
 def test_a_parquet_file_gives_the_same_as_its_csv(tmp_path):
@@ -104,8 +119,7 @@ def test_a_label_that_nothing_can_be_learned_of_is_refused(tmp_path, column, val
     [
         (b"", "is empty"),
         (b"a,paid\n", "has no row"),
-        (b"a,paid\n1,no\n\xff,yes\n", r"line 3 is not UTF-8 \(byte 1 .* 0xff\)"),
-        ("a\tpaid\n".encode("utf-16"), "line 1 is not UTF-8"),
+        ("a,paid\nä,no\n".encode() + b"\xff,yes\n", r"line 3 is not UTF-8 \(byte 1 .* 0xff\)"),
         (b"a,a,paid\n1,2,no\n", "has the column 'a' twice"),
         (b"a,paid\n1,no\n1,2,yes\n", r"a\.csv:3: It has 3 cells, and the header 2.*1 of 2 rows"),
         (b'a,paid\n1,no\n"2,yes\n3,no\n', "line 3 is not CSV"),
@@ -128,11 +142,11 @@ def test_another_week_has_the_columns_of_the_first_whatever_it_would_be_taken_fo
     report = again(tmp_path, week)
 
     # One town, one day and one label tell nothing alone, and `fixed` and `code` would be numbers here.
-    assert (report.numbers, report.categories) == (("age", "since"), ("town",))
+    assert (report.numbers, report.categories) == (("age", "since_weekday", "since_month"), ("town",))
     assert dict(report.left_out) == dict.fromkeys(("id", "fixed", "code"), "the schema does not have")
     _, span = find_spans(tmp_path / "data")
     with (span.path / "table.csv").open(newline="", encoding="utf-8") as file:
-        assert next(csv.DictReader(file)) == {"age": "20", "town": "A", "since": "20162", "paid": "yes"}
+        assert next(csv.DictReader(file)) == {"age": "20", "town": "A", "since": "2025-03-15", "paid": "yes"}
 
 
 def test_a_label_that_is_new_goes_to_the_end_of_the_schema_and_is_told(tmp_path):
@@ -169,14 +183,14 @@ def test_bounds_that_a_person_adds_to_the_schema_do_not_make_it_another_table(tm
     schema = tmp_path / "data" / "schema.pbtxt"
     edited = schema.read_text().replace('name: "age"', 'name: "age" float_domain { min: 0 max: 120 }')
     schema.write_text(edited)
-    import_table(table(tmp_path / "a.csv", rows()), tmp_path / "data", "paid")
+    import_table(table(tmp_path / "a.csv", rows()[::-1][:50] + rows()[1:9] * 2), tmp_path / "data", "paid")
     assert len(find_spans(tmp_path / "data")) == 2 and schema.read_text() == edited
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_the_separator_is_found_where_the_label_is_a_column(tmp_path, separator):
     header = ("age", "note, or; two" if separator in "\t|" else "a|b", "paid")
-    content = column([*range(300)], note=["x", "y", "z"] * 100)
+    content = column(AGES, note=["x", "y", "z"] * 100)
     report = import_table(table(tmp_path / "a.csv", content, header, separator), tmp_path / "data", "paid")
     assert (report.numbers, report.categories) == (("age",), (header[1],))
 
@@ -186,9 +200,10 @@ def test_numbers_with_a_decimal_comma_are_numbers_where_semicolons_separate(tmp_
     content = column(cells, other=[f"{n}.5" for n in range(300)])
     src = table(tmp_path / "a.csv", content, ("price", "size", "paid"), ";")
     assert import_table(src, tmp_path / "data", "paid").numbers == ("price", "size")
-    found = written(tmp_path / "data")
-    assert [row["price"] for row in found[:4]] == ["1234.5", "1.25", "2.0", "3.25"]
-    assert found[1]["size"] == "1.5"
+    assert [row["price"] for row in written(tmp_path / "data")[:3]] == ["1.234,5", "1,25", "2"]
+    found = read(tmp_path / "data")
+    assert [row["price"] for row in found[:4]] == [[1234.5], [1.25], [2.0], [3.25]]
+    assert found[1]["size"] == [1.5]
 
 
 @pytest.mark.parametrize("separator", [",", "\t", "|"])
@@ -203,11 +218,17 @@ def test_where_no_semicolon_separates_the_cells_of_a_column_say_what_their_comma
     report = import_table(src, tmp_path / "data", "paid")
     assert report.numbers == ("price", "mass")
     assert report.left_out == (
-        ("count", "has numbers of which nobody can tell whether the comma is decimal"),
+        (
+            "count",
+            "has numbers of which nobody can tell whether the comma is decimal"
+            " (say it: --decimal . or --decimal ,)",
+        ),
     )
-    found = written(tmp_path / "data")
-    assert [row["price"] for row in found[:3]] == ["0.0", "1.25", "2.0"]
-    assert [row["mass"] for row in found[:3]] == ["1250.0", "2250.0", "3250.5"]
+    found = read(tmp_path / "data")
+    assert [row["price"] for row in found[:3]] == [[0.0], [1.25], [2.0]]
+    assert [row["mass"] for row in found[:3]] == [[1250.0], [2250.0], [3250.5]]
+    said = import_table(src, tmp_path / "said", "paid", decimal=".")
+    assert "count" in said.numbers and read(tmp_path / "said")[0]["count"] == [1250.0]
 
 
 def test_numbers_with_point_and_with_comma_in_one_column_are_refused_with_a_row_of_each(tmp_path):
@@ -220,17 +241,24 @@ def test_numbers_with_point_and_with_comma_in_one_column_are_refused_with_a_row_
 @pytest.mark.parametrize(
     ("form", "seventh"), [("%d.%m.%Y", "7.03.2026"), ("%m/%d/%Y 6:30", "03/07/2026 6:30"), ("%Y/%m/%d", "")]
 )
-def test_dates_of_one_clear_form_are_days_and_times_in_utc(tmp_path, form, seventh):
+def test_dates_of_one_clear_form_are_what_comes_again_of_them_and_times_in_utc(tmp_path, form, seventh):
     days = [datetime(2026, 3, 1) + timedelta(n) for n in range(300)]
     cells = [day.strftime(form) for day in days]
     cells[6] = seventh or cells[6]
     content = column(cells, day=cells)
     src = table(tmp_path / "a.csv", content, ("since", "day", "paid"))
-    assert import_table(src, tmp_path / "data", "paid", time="day").numbers == ("since",)
-    row = written(tmp_path / "data")[6]
-    clock = "06:30" if "30" in form else "00:00"
-    assert row["day"] == f"2026-03-07T{clock}:00Z"
-    assert float(row["since"]) == pytest.approx(20519 + (6.5 / 24 if "30" in form else 0), abs=1e-4)
+    hour = ["since_hour"] if "30" in form else []
+    report = import_table(src, tmp_path / "data", "paid", time="day")
+    assert report.numbers == ("since_weekday", *hour, "since_age")
+    row = read(tmp_path / "data")[6]
+    assert row["day"] == f"2026-03-07T{'06:30' if hour else '00:00'}:00Z"
+    assert (row["since_weekday"], row["since_age"]) == ([6.0], [0.0]) and row.get("since_hour") in (
+        None,
+        [6.5],
+    )
+    asked_for = import_table(src, tmp_path / "days", "paid", time="day", chosen={"since": "number"})
+    assert asked_for.numbers == ("since",)
+    assert read(tmp_path / "days")[6]["since"] == pytest.approx([20519 + (6.5 / 24 if hour else 0)], abs=1e-3)
 
 
 def test_dates_in_several_forms_are_refused_with_a_row_of_each(tmp_path):
@@ -242,7 +270,7 @@ def test_dates_in_several_forms_are_refused_with_a_row_of_each(tmp_path):
 
 def test_dates_of_which_day_and_month_cannot_be_told_are_no_times_and_left_out(tmp_path):
     cells = [f"{n % 12 + 1}/{n % 11 + 1}/2026" for n in range(300)]
-    src = table(tmp_path / "a.csv", column(cells, age=[*range(300)]), ("since", "age", "paid"))
+    src = table(tmp_path / "a.csv", column(cells, age=AGES), ("since", "age", "paid"))
     report = import_table(src, tmp_path / "data", "paid")
     assert dict(report.left_out) == {"since": "has dates of which nobody can tell day and month"}
     with pytest.raises(UsageError, match=r"no times that can be read: '1/1/2026' in a\.csv:2"):
@@ -253,15 +281,11 @@ def test_a_typing_error_in_a_column_is_quarantined_and_a_missing_cell_is_missing
     cells = [f"2026-01-{n % 28 + 1:02}" for n in range(300)]
     cells[3], cells[4] = "2026-13-01", "?"
     import_table(table(tmp_path / "a.csv", column(cells), ("since", "paid")), tmp_path / "data", "paid")
-    source = open_source(
-        with_features(find_workload(str(tmp_path / "data" / "workload.yaml"))), DataSettings()
-    )
-    (span,) = find_spans(tmp_path / "data")
-    read = list(source.rows(span))
-    assert [(item.id, item.reason) for item in read if isinstance(item, Rejected)] == [
-        ("table.csv:5", "not-a-number")
+    found = read(tmp_path / "data")
+    assert [(item.id, item.reason) for item in found if isinstance(item, Rejected)] == [
+        ("table.csv:5", "unreadable-time")
     ]
-    assert str(source.example(span, read[4]).features["since"]) == "[nan]"
+    assert str(found[4]["since_weekday"]) == "[nan]"
 
 
 def test_few_damaged_rows_are_left_out_and_named_and_many_are_not(tmp_path):
@@ -317,26 +341,198 @@ def test_dates_after_which_all_rows_have_the_other_label_give_it_away(tmp_path):
 
 
 def test_a_single_group_is_refused_unless_there_are_spans_of_others(tmp_path):
-    content = column([*range(300)], machine=["m1"] * 300)
+    content = column(AGES, machine=["m1"] * 300)
     header = ("age", "machine", "paid")
     src = table(tmp_path / "a.csv", content, header)
     with pytest.raises(UsageError, match=r"machine of .* is 'm1' in every row"):
         import_table(src, tmp_path / "data", "paid", group="machine")
-    several = column([*range(300)], machine=["m1", "m2", "m3"] * 100)
+    several = column(AGES, machine=["m1", "m2", "m3"] * 100)
     import_table(table(tmp_path / "b.csv", several, header), tmp_path / "data", "paid", group="machine")
     import_table(src, tmp_path / "data", "paid", group="machine")
     assert len(find_spans(tmp_path / "data")) == 2
 
 
 def test_a_class_may_be_called_none(tmp_path):
-    content = [(n, ("none", "leak")[n * n % 7 == 1]) for n in range(300)]
+    content = [(age, ("None", "leak", "NaN")[n * n % 7 % 3]) for n, age in enumerate(AGES)]
     report = import_table(table(tmp_path / "a.csv", content, ("age", "fault")), tmp_path / "data", "fault")
-    assert report.labels == ("leak", "none")
+    assert report.labels == ("None", "leak")
+    assert "'None' is a class; rows without a label have an empty cell, or NaN, NA or NULL." in report.remarks
+    assert report.unlabelled == 86 and len(written(tmp_path / "data")) == 214
+    assert any("Without fault, and left out: 86 (a.csv:5, " in note for note in report.remarks)
 
 
 def test_a_column_that_is_called_as_a_feature_of_every_example_is_left_out_and_named(tmp_path):
-    content = column([*range(300)], span=["x", "y", "z"] * 100, group=["x", "y", "z"] * 100)
+    content = column(AGES, span=["x", "y", "z"] * 100, group=["x", "y", "z"] * 100)
     src = table(tmp_path / "a.csv", content, ("age", "span", "group", "paid"))
     report = import_table(src, tmp_path / "data", "paid", "group")
     assert [name for name, _ in report.left_out] == ["span"]
     assert with_features(find_workload(str(tmp_path / "data" / "workload.yaml"))).reads == ("age",)
+
+
+def whole(cells: list[object], tmp_path: Path, name: str = "x", **given: object) -> dict[str, str]:
+    """What a column of these cells is taken for, beside one of ages."""
+    tmp_path.mkdir(exist_ok=True)
+    report = import_table(
+        table(tmp_path / "w.csv", column(cells, age=AGES), (name, "age", "paid")),
+        tmp_path / "w",
+        "paid",
+        **given,
+    )
+    kinds = {"number": report.numbers, "category": report.categories}
+    return next((kind for kind, names in kinds.items() if name in names), dict(report.left_out).get(name, ""))
+
+
+RNG = random.Random(5)
+
+
+@pytest.mark.parametrize(
+    ("cells", "name", "kind"),
+    [
+        (list(range(1000, 1300)), "x", "numbers the rows"),
+        (RNG.sample(range(1000, 1300), 300), "x", "numbers the rows"),
+        (RNG.sample(range(100_000, 1_000_000), 300), "x", "as what names rows is"),
+        (RNG.sample(range(2_000_000, 4_000_000), 300), "x", "as what names rows is"),
+        (RNG.sample(range(10_000, 40_000), 300), "orderNo", "as what names rows is"),
+        ([f"0{n}" for n in RNG.sample(range(10**9, 10**10), 300)], "x", "different in nearly every row"),
+        (RNG.choices(["01067", "80331", "10115"], k=300), "x", "category"),
+        (RNG.choices([10115, 80331, 20095, 50667], k=300), "x", "category"),
+        (RNG.choices([3, 8, 12], k=300), "store", "category"),
+        # Measured: incomes and prices that differ in nearly every row, lengths, years, ratings and doses.
+        ([round(RNG.lognormvariate(10.5, 0.5)) for _ in range(300)], "x", "number"),
+        ([round(RNG.gauss(52_000, 9_000)) for _ in range(300)], "x", "number"),
+        ([round(RNG.gauss(4.7, 0.3), 6) for _ in range(300)], "x", "number"),
+        (RNG.choices(range(1990, 2026), k=300), "x", "number"),
+        (RNG.choices(range(1, 6), k=300), "x", "number"),
+        (RNG.choices([100, 250, 500], k=300), "x", "number"),
+    ],
+)
+def test_whole_numbers_that_name_something_are_no_numbers_to_learn_from(cells, name, kind, tmp_path):
+    assert whole(cells, tmp_path, name).endswith(kind)
+
+
+def test_codes_are_asked_about_with_a_guess_and_a_person_has_the_last_word(tmp_path):
+    cells, asked = RNG.choices([10115, 80331, 20095, 50667], k=300), []
+
+    def ask(name: str, values: str, guess: str) -> str:
+        asked.append((name, guess, len(values.split(", "))))
+        return "leave out"
+
+    assert whole(cells, tmp_path / "a", "zip", ask=ask) == "is to be left out"
+    assert asked == [("zip", "category", 4)]
+    assert whole(cells, tmp_path / "b", "zip", chosen={"zip": "number"}) == "number"
+    guessed = import_table(tmp_path / "b" / "w.csv", tmp_path / "c", "paid")
+    assert guessed.guessed == (("zip", "category"),)
+    assert any("zip holds whole numbers that may be codes" in line for line in guessed.sentences())
+    with pytest.raises(UsageError, match="no column zap"):
+        import_table(tmp_path / "b" / "w.csv", tmp_path / "d", "paid", chosen={"zap": "number"})
+
+
+@pytest.mark.parametrize(("price", "first"), [("2,5", 78932.0), ("2.5", 78.932), ("2", None)])
+def test_points_at_thousands_are_told_by_the_columns_beside_them(tmp_path, price, first):
+    cells = [("78.932", "259", "1.250")[n % 3] for n in range(300)]
+    src = table(tmp_path / "a.csv", column(cells, price=[price, "3"] * 150), ("sum", "price", "paid"), ";")
+    report = import_table(src, tmp_path / "data", "paid")
+    if first is not None:
+        assert [row["sum"] for row in read(tmp_path / "data")[:2]] == [pytest.approx([first]), [259.0]]
+    else:
+        assert (
+            "of which the point may be decimal or not, as '78.932' in a.csv:2" in dict(report.left_out)["sum"]
+        )
+        said = import_table(src, tmp_path / "said", "paid", decimal=",")
+        assert "sum" in said.numbers and read(tmp_path / "said")[0]["sum"] == [78932.0]
+
+
+def test_a_second_week_has_the_order_of_the_first_and_another_clear_form_is_rewritten(tmp_path):
+    def week(name: str, form: str, first: datetime, days: int, mark: str) -> Path:
+        cells = [(first + timedelta(n % days)).strftime(form) for n in range(300)]
+        amounts = [f"{n}{mark}5" for n in AGES]
+        return table(tmp_path / name, column(cells, amount=amounts), ("since", "amount", "paid"), ";")
+
+    import_table(week("a.csv", "%d.%m.%Y", datetime(2026, 1, 1), 60, ","), tmp_path / "data", "paid")
+    # 3.2.2026 may be in February or in March, and only the first week tells.
+    import_table(week("b.csv", "%d.%m.%Y", datetime(2026, 2, 1), 7, ","), tmp_path / "data", "paid")
+    assert read(tmp_path / "data")[2]["since_weekday"] == [date(2026, 2, 3).isoweekday()]
+    import_table(week("c.csv", "%Y-%m-%d", datetime(2026, 3, 1), 14, "."), tmp_path / "data", "paid")
+    row = next(csv.DictReader((find_spans(tmp_path / "data")[-1].path / "table.csv").open()))
+    assert (row["since"], row["amount"]) == ("01.03.2026", "18,5")
+    assert read(tmp_path / "data")[0]["amount"] == [18.5]
+
+
+def test_a_folder_of_an_earlier_version_goes_on_with_days_and_plain_numbers(tmp_path):
+    import_table(table(tmp_path / "a.csv", rows()), tmp_path / "data", "paid", chosen={"since": "number"})
+    (span,) = find_spans(tmp_path / "data")
+    text = (tmp_path / "data" / "workload.yaml").read_text()
+    start, end = text.index("columns:"), text.index("# What pipeline")
+    (tmp_path / "data" / "workload.yaml").write_text(text[:start] + text[end:])
+    (span.path / "table.csv").write_text("age,since,town,paid\n41,14610.5,A,yes\n42,14611,B,no\n")
+    assert [row["since"] for row in read(tmp_path / "data")] == [[14610.5], [14611.0]]
+    week = [
+        ("Q", 20, "A", f"0{n % 9 + 1}.03.2025 6:00" if n < 99 else "31.03.2025", "x", 1, "yes")
+        for n in range(100)
+    ]
+    import_table(table(tmp_path / "b.csv", week, HEADER), tmp_path / "data", "paid")
+    assert read(tmp_path / "data")[0]["since"] == [20148.25]
+
+
+def test_a_table_that_is_imported_twice_adds_nothing_and_a_longer_one_its_new_rows(tmp_path):
+    content = [(f"K{n}", age + n / 1000, "AB"[n % 2], ("yes", "no")[n % 3 % 2]) for n, age in enumerate(AGES)]
+    header = ("id", "age", "town", "paid")
+    import_table(table(tmp_path / "a.csv", content[:200], header), tmp_path / "data", "paid")
+    again = import_table(tmp_path / "a.csv", tmp_path / "data", "paid")
+    assert (again.span, again.known, again.rows) == (None, 200, 0) and len(find_spans(tmp_path / "data")) == 1
+    assert again.sentences()[:2] == ["Nothing is new, and nothing was added.", "200 rows were there already."]
+    longer = import_table(table(tmp_path / "b.csv", content, header), tmp_path / "data", "paid")
+    assert (longer.known, longer.rows, len(read(tmp_path / "data"))) == (200, 100, 100)
+
+
+def test_rows_that_are_equal_by_chance_are_kept_and_the_whole_table_is_known_again(tmp_path):
+    content = column(RNG.choices("ABC", k=300), size=RNG.choices("SML", k=300))
+    src = table(tmp_path / "a.csv", content, ("town", "size", "paid"))
+    import_table(src, tmp_path / "data", "paid")
+    assert import_table(src, tmp_path / "data", "paid").span is None
+    other = table(tmp_path / "b.csv", content[:100], ("town", "size", "paid"))
+    assert import_table(other, tmp_path / "data", "paid").rows == 100
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        ([round(n * 1.37, 2) for n in range(300)], "To learn a number is regression"),
+        ([n // 5 for n in range(300)], r"holds numbers, 60 of them in 300 rows.*regression"),
+        ([n * 0.1 for n in range(3000)], r"holds numbers, over 1000 of them.*regression"),
+        (["3.0", "4.0", "5.0"] * 100, ""),
+    ],
+)
+def test_a_label_that_is_measured_is_no_class(tmp_path, labels, found):
+    content = [(AGES[n % 300], n % 7, label) for n, label in enumerate(labels)]
+    src = table(tmp_path / "a.csv", content, ("age", "b", "y"))
+    if found:
+        with pytest.raises(UsageError, match=found):
+            import_table(src, tmp_path / "data", "y")
+    else:
+        assert import_table(src, tmp_path / "data", "y").labels == ("3.0", "4.0", "5.0")
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ([f"g{n}" for n in range(300)], "The group who is another one in nearly every row"),
+        (["a", "b"] * 150, "Each of the 2 groups of who has one label"),
+        (["a", "b", "c"] * 100, ""),
+    ],
+)
+def test_what_groups_are_worth_is_said_at_once(tmp_path, groups, said):
+    content = [
+        (age, group, ("yes", "no")[n % 2]) for n, (age, group) in enumerate(zip(AGES, groups, strict=True))
+    ]
+    src = table(tmp_path / "a.csv", content, ("age", "who", "paid"))
+    notes = import_table(src, tmp_path / "data", "paid", "who").remarks
+    assert [note for note in notes if said and note.startswith(said)] == list(notes)
+    assert bool(notes) == bool(said)
+
+
+def test_ten_thousand_columns_are_refused_before_anything_is_read(tmp_path):
+    header = (*(f"c{n}" for n in range(10_000)), "paid")
+    src = table(tmp_path / "a.csv", [(*[1] * 10_000, "yes")], header)
+    with pytest.raises(UsageError, match="has 10,001 columns"):
+        import_table(src, tmp_path / "data", "paid")

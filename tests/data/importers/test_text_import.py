@@ -41,15 +41,17 @@ def test_texts_of_any_columns_are_a_span_and_a_workload_whose_source_reads_them(
         write(tmp_path / "a.csv", separator=separator), tmp_path / "data", "stars", "author", text="review"
     )
     workload, items, features = read(tmp_path / "data")
+    span = tmp_path / "data" / "span-00001"
     assert report.sentences() == [
-        f"{tmp_path / 'data' / 'span-00001'} holds 5 texts of {tmp_path / 'a.csv'}, with 2 labels: bad, good."
+        f"{span} holds 4 texts of {tmp_path / 'a.csv'}, with 2 labels: bad, good.",
+        "Without stars, and left out: 1 (a.csv:6).",
     ]
     assert (workload.module, workload.labels, workload.reads) == (
         "trainer_module.texts",
         ("bad", "good"),
         ("text",),
     )
-    assert [item.reason for item in items if isinstance(item, Rejected)] == ["empty", "unlabelled"]
+    assert [item.reason for item in items if isinstance(item, Rejected)] == ["empty"]
     assert [item.group for item in items if not isinstance(item, Rejected)] == ["anna", "ben", "carl"]
     assert [(text["text"], text["source"]) for text in features] == [
         (TEXTS[0][1], "anna"),
@@ -90,8 +92,7 @@ def test_json_lines_are_texts_too_and_a_broken_line_of_many_is_named(tmp_path):
 
 def test_more_texts_and_labels_that_are_there_are_another_span_and_new_labels_are_told(tmp_path):
     import_table(write(tmp_path / "a.csv"), tmp_path / "data", "stars", text="review")
-    import_table(write(tmp_path / "a.csv"), tmp_path / "data", "stars", text="review")
-    assert len(find_spans(tmp_path / "data")) == 2
+    assert import_table(write(tmp_path / "a.csv"), tmp_path / "data", "stars", text="review").span is None
     other = [
         (*text[:2], "so so" if text[2] == "good" else text[2], *text[3:]) for text in [*TEXTS, TEXTS[-1]]
     ]

@@ -69,7 +69,7 @@ def test_what_a_query_finds_is_a_table(plant, tmp_path):
     assert report.sentences()[0].endswith(f"400 rows of {url(plant)}, with 2 labels: leak, none.")
     rows = written(tmp_path / "data")
     assert rows[1] == {
-        "at": "2026-01-02T06:00:00Z", "machine": "m1", "heat": "0.125", "share": "1%", "fault": "none"
+        "at": "2026-01-02 06:00:00", "machine": "m1", "heat": "0.125", "share": "1%", "fault": "none"
     }  # fmt: skip
     assert rows[7]["heat"] == ""
 
@@ -164,7 +164,7 @@ def test_decimals_and_times_with_a_zone_come_from_postgresql_as_they_are(postgre
     report = import_table(postgres, tmp_path / "data", "fault", "machine", "at", query=READINGS)
     assert (report.numbers, report.categories) == (("heat", "flow"), ("worn",))
     assert written(tmp_path / "data")[1] == {
-        **{"at": "2026-01-05T07:00:00Z", "machine": "m1", "heat": "0.125", "flow": "1"},
+        **{"at": "2026-01-05T07:00:00+00:00", "machine": "m1", "heat": "0.125", "flow": "1"},
         **{"worn": "False", "fault": "none"},
     }
     kept = [path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()]

@@ -1,6 +1,7 @@
 """Rows of tables, windows of readings, and what is rejected with which reason."""
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -285,10 +286,15 @@ def test_memory_is_flat_in_the_rows(tmp_path: Path) -> None:
     assert peaks[1] < 1.2 * peaks[0] < 2e6
 
 
-def record(numbers: list[float], **texts: str) -> bytes:
+def record(numbers: list[float], **others: str | int) -> bytes:
     import tensorflow as tf
 
-    feature = {name: tf.train.Feature(bytes_list={"value": [text.encode()]}) for name, text in texts.items()}
+    feature = {
+        name: tf.train.Feature(int64_list={"value": [value]})
+        if isinstance(value, int)
+        else tf.train.Feature(bytes_list={"value": [value.encode()]})
+        for name, value in others.items()
+    }
     feature["sensor_reading"] = tf.train.Feature(float_list={"value": numbers})
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
@@ -327,6 +333,14 @@ def test_records_of_readings_are_rows_too(name: str, tmp_path: Path) -> None:
     ]
     features = open_source(ALONE, DataSettings()).example(span, found[0]).features
     assert (features["temperature"], str(features["flow"]), found[0].label) == ([20.5], "[nan]", "leak")
+
+
+def test_labels_of_records_may_be_whole_numbers(tmp_path: Path) -> None:
+    records = [record([1.0, 2.0], fault_label=label) for label in (0, 1, 7)]
+    workload = replace(ALONE, labels=("0", "1"))
+    found = read(write_records(tmp_path / "a.tfrecord", *records), workload=workload)
+    assert [row.label for row in found[:2]] == ["0", "1"]
+    assert rejected(found) == [("a.tfrecord:3", "unknown-label")]
 
 
 def test_records_with_machine_and_time_make_windows(tmp_path: Path) -> None:

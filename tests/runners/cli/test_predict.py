@@ -219,6 +219,35 @@ def test_rows_are_answered_from_the_reading_on_with_which_there_are_enough(push,
     assert refused.code == 2 and "has no column 'celsius'; found: kelvin." in refused.err
 
 
+def test_equal_problems_of_rows_are_told_once_with_their_count_and_first_places(push, predict, tmp_path):
+    push("row", tmp_path / "push")
+    table = tmp_path / "boiler.csv"
+    table.write_text("celsius\n" + "10\n" * 4 + "".join(f"warm {n}\n" for n in range(1500)) + "1;2\n")
+    said = predict(table)
+    assert (said.code, len(said.out.splitlines())) == (1, 3)
+    problems = said.err.splitlines()[1:]
+    assert problems[:2] == [
+        "boiler.csv:6: celsius: 'warm 0' is not a number.",
+        "  1500 more like it: boiler.csv:7, boiler.csv:8, ...",
+    ]
+    assert len(problems) == 2
+
+
+def test_a_table_is_asked_as_it_was_imported(push, predict, tmp_path, monkeypatch):
+    column = {"name": "Wärme", "form": "number with decimal comma"}
+    number = {"name": "Wärme", "column": column, "mean": 1000.0, "deviation": 1000.0}
+    german = {**ROW, "version": 2, "missing": ["", "na"], "numbers": [number]}
+    monkeypatch.setitem(globals(), "ROW", german)
+    push("row", tmp_path / "push")
+    table = tmp_path / "kessel.csv"
+    table.write_bytes("Ort;Wärme;Notiz\nKöln;1.000,0;a\nUlm;2.000,0;b\nUlm;NA;c\n".encode("cp1252"))
+    answers = predict(table, "--json").json["answers"]
+    assert [answer["input"] for answer in answers] == ["kessel.csv:3", "kessel.csv:4"]
+    # Means of 0 and 1, and of 1 and 0 with a mark of what is missing.
+    bright = [answer["probabilities"]["bright"] for answer in answers]
+    assert bright == pytest.approx([1 / (1 + np.exp(-0.5)), 1 / (1 + np.exp(-1.0))], abs=1e-5)
+
+
 def test_texts_are_read_from_a_file_or_from_the_column_that_the_model_was_trained_on(push, predict, tmp_path):
     push("tokens", tmp_path / "push")
     (tmp_path / "one.txt").write_text("Lamp, sun")
@@ -303,6 +332,7 @@ def test_what_mlflow_loads_answers_as_predict_does(push, predict, tmp_path):
     ("kind", "examples", "expected"),
     [
         ("row", {"celsius": [10.0, 20.0, 40.0], "note": ["a", "b", "c"]}, {1: "dark", 2: "bright"}),
+        ("row", {"celsius": ["10", "20", "40"]}, {1: "dark", 2: "bright"}),
         ("tokens", {"id": [1, 2], "text": ["", "Lamp lamp lamp lamp"]}, {0: "dark", 1: "bright"}),
         ("tokens", {"what": ["", "Lamp lamp lamp lamp"]}, {0: "dark", 1: "bright"}),
     ],

@@ -1,0 +1,70 @@
+"""Guesses what a person did not say of a table: the column to learn, and whether its texts are what tells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from data.importers.source import PHOTO_SUFFIXES
+from data.importers.table_files import open_table
+from data.spans.source import Rejected
+
+_ROWS = 2_000
+_MOST_CLASSES, _LONGEST_LABEL = 20, 60
+# A column of this many words a cell is one of texts.
+_WORDS = 5
+# More columns than these beside the texts and the label, and it is a table with a remark in it.
+_FEW_OTHERS = 2
+_LABELS = (
+    *("label", "class", "target", "y", "outcome", "category", "species", "churn", "churned", "sentiment"),
+    *(
+        "diagnosis",
+        "fault",
+        "fraud",
+        "default",
+        "survived",
+        "result",
+        "response",
+        "status",
+        "stars",
+        "rating",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a table looks like."""
+
+    shown: str
+    header: Sequence[str]
+    label: str  # empty where no column looks like one, as the next
+    text: str
+    texts_alone: bool  # whether little else than `text` tells the label
+    lists_photos: bool  # whether it is the manifest of photos
+
+
+def guess_columns(src: str, query: str, sheet: str) -> Guess:
+    """Looks at the first rows of a table. Raises as `open_table` does."""
+    with TemporaryDirectory() as scratch:
+        table = open_table(src, Path(scratch), (), query, sheet)
+        rows = [row[1] for row in islice(table.rows(table.header), _ROWS) if not isinstance(row, Rejected)]
+    columns = {name: [cells[name] for cells in rows if cells[name]] for name in table.header if name}
+    photos = any(cell.lower().endswith(tuple(PHOTO_SUFFIXES)) for cells in columns.values() for cell in cells)
+    words = {
+        name: sum(len(cell.split()) for cell in cells) / len(cells)
+        for name, cells in columns.items()
+        if 2 * len(set(cells)) > len(rows)
+    }
+    text = max(words, key=lambda name: words[name], default="")
+    text = text if words.get(text, 0) >= _WORDS else ""
+    few = [name for name, cells in columns.items() if 1 < len(set(cells)) <= len(rows) / 2]
+    classes = [
+        name
+        for name in few
+        if len(set(columns[name])) <= _MOST_CLASSES and max(map(len, columns[name])) <= _LONGEST_LABEL
+    ]
+    named = [name for likely in _LABELS for name in classes if name.lower() == likely]
+    label = (named or classes[-1:] or [""])[0]
+    return Guess(table.shown, table.header, label, text, len(few) - 1 <= _FEW_OTHERS, photos)

@@ -1,0 +1,42 @@
+"""Which rows of a table earlier spans hold already, so that a table imported twice adds nothing."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from data.spans.layout import usable_spans
+from data.spans.rows import find_files, read_rows
+from data.spans.source import Rejected
+
+# Where fewer rows than that differ from one another, equal ones are chance: a whole table is known alone.
+_DIFFERENT = 0.9
+
+
+def known_rows(data_dir: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> frozenset[bytes]:
+    """The digests of those `rows` that a span holds which nobody excluded; their cells are of these columns.
+
+    Raises:
+        DataRefused: An earlier span cannot be read.
+    """
+    spans = usable_spans(data_dir)
+    if not spans:
+        return frozenset()
+    new, held = Counter(map(digest_row, rows)), set[bytes]()
+    for span in spans:
+        cells = (
+            item[1]
+            for path in find_files(span, ".csv")
+            for item in read_rows(path, names, (span.name,))
+            if not isinstance(item, Rejected) and {*names} <= {*item[1]}
+        )
+        known = Counter(digest_row([row[name] for name in names]) for row in cells)
+        if known == new:
+            return frozenset(new)
+        held |= known.keys()
+    return frozenset(new.keys() & held) if len(new) >= _DIFFERENT * new.total() else frozenset()
+
+
+def digest_row(cells: Sequence[str]) -> bytes:
+    """What equal rows have in common, and others do not."""
+    return hashlib.blake2b("\0".join(cells).encode(errors="replace"), digest_size=10).digest()

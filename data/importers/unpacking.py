@@ -1,0 +1,182 @@
+"""What a file is by its first bytes, the table that is packed in it, and its encoding."""
+
+import codecs
+import gzip
+import re
+import shlex
+import shutil
+import zipfile
+import zlib
+from collections.abc import Mapping
+from functools import partial
+from lzma import LZMAError
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import IO
+
+from data.importers.source import PHOTO_SUFFIXES
+from errors import DataRefused, UsageError
+from labels import first_few
+
+# Beside these a .zip may hold a licence, or a page that explains the columns.
+TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".xlsx", ".xls", ".ods")
+_GZIP, _ZIP, _OLD_OFFICE = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_SAVE = "Save its table as CSV, .xlsx or Parquet."
+_PANDAS = "Write it with pandas: pandas.read_{}('{{path}}').to_parquet('table.parquet')."
+_UNPACK = "Unpack it, and name the table that is in it."
+_PHOTOS = "Name their folder, which has a folder a class."
+# What files that are no text begin with, what they are, and what to do.
+_BINARY: Mapping[bytes, tuple[str, str]] = {
+    b"SQLite format 3": ("an SQLite database", "Name it as sqlite:///{path}, with --query 'SELECT ...'."),
+    b"RDX": ("data of R", 'In R: load("{path}"); write.csv(TABLE, "table.csv", row.names = FALSE)'),
+    b"X\n": ("data of R", 'In R: write.csv(readRDS("{path}"), "table.csv", row.names = FALSE)'),
+    b"\x89HDF": ("HDF5", _PANDAS.format("hdf")),
+    b"ARROW1": ("Arrow's Feather", _PANDAS.format("feather")),
+    b"ORC": ("ORC", _PANDAS.format("orc")),
+    b"$FL2": ("data of SPSS", _PANDAS.format("spss")),
+    b"<stata_dta>": ("data of Stata", _PANDAS.format("stata")),
+    b"BZh": ("packed by bzip2", _UNPACK),
+    b"\xfd7zXZ": ("packed by xz", _UNPACK),
+    b"\x28\xb5\x2f\xfd": ("packed by zstd", _UNPACK),
+    b"7z\xbc\xaf": ("packed by 7-Zip", _UNPACK),
+    b"Rar!": ("packed by RAR", _UNPACK),
+    b"\xff\xd8\xff": ("a photo", _PHOTOS),
+    b"\x89PNG": ("a photo", _PHOTOS),
+    b"": ("binary, of a kind that is not known", _SAVE),
+}
+_TEXT: Mapping[str, tuple[str, str]] = {
+    r"%PDF-": ("a PDF", _SAVE),
+    r"(?i)<(!doctype|html|\?xml|table)": ("a page of HTML or XML", f"Open it in a spreadsheet. {_SAVE}"),
+    r"\[\s*[\[{]": ("a list in JSON", "Write an object a line: jq -c '.[]' {quoted} > table.jsonl"),
+}
+_HEAD_BYTES, _LINE_BYTES = 4096, 2**26
+_MOST_LAYERS = 3  # a .zip may hold a .gz, or itself
+# A table gets this many times as small at the most, a file that is made to fill the disk a thousand times.
+_MOST_TIMES, _MOST_BYTES = 200, 2**26
+
+
+def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
+    """Returns the file itself, or the one table that is packed in it, written to `scratch`.
+
+    Beside it, what it is: `text`, `parquet` or `workbook`.
+
+    Raises:
+        UsageError: It is no file, or one of a kind that is not read.
+        DataRefused: It is damaged, holds no table or several, or unpacks to more than a table would.
+    """
+    if not src.is_file():
+        why = "is no file" if src.exists() else "does not exist"
+        raise UsageError(f"{src} {why}.", "A table is one file, which is read twice.", "Name the file.")
+    path = src
+    try:
+        for _ in range(_MOST_LAYERS):
+            with path.open("rb") as file:
+                head = file.read(_HEAD_BYTES)
+            if head.startswith(_GZIP):
+                with gzip.open(path) as packed:
+                    path = _copy(src, packed, Path(mkdtemp(dir=scratch), path.stem))
+            elif head.startswith(_ZIP) and not _is_workbook(path):
+                with zipfile.ZipFile(path) as archive:
+                    member = _find_table(src, archive)
+                    with archive.open(member) as packed:
+                        path = _copy(src, packed, Path(mkdtemp(dir=scratch), Path(member).name))
+            else:
+                return path, _find_kind(src, head)
+        raise ValueError(f"it is packed {_MOST_LAYERS} times or more")
+    except (OSError, EOFError, ValueError, RuntimeError, LZMAError, zlib.error, zipfile.BadZipFile) as error:
+        problem = getattr(error, "strerror", None) or error
+        raise DataRefused(
+            f"{src} cannot be read: {problem}.",
+            "What is in it cannot be told.",
+            "Fetch it again, or unpack it.",
+        ) from None
+
+
+def _find_kind(src: Path, head: bytes) -> str:
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((_ZIP, _OLD_OFFICE)):
+        return "workbook"
+    begin, other = head.decode("utf-8-sig", "replace").lstrip(), None
+    # A damaged cell may hold one or two such bytes.
+    if not head.startswith(_UTF_16) and 100 * len(re.findall(rb"[\0-\x08]", head)) > len(head):
+        other = next(kind for start, kind in _BINARY.items() if head.startswith(start))
+    other = other or next((kind for form, kind in _TEXT.items() if re.match(form, begin)), None)
+    if other is not None:
+        do = other[1].format(path=src, quoted=shlex.quote(str(src)))
+        raise UsageError(f"{src} is {other[0]}.", "Tables are CSV, Parquet, .xlsx, .xls or .ods.", do)
+    return "text"
+
+
+def as_utf8(path: Path, scratch: Path) -> tuple[Path, str]:
+    """Returns the file itself where it is UTF-8, else a copy of it in UTF-8, and the encoding it is in.
+
+    UTF-16 is known by its byte order mark. What is no UTF-8 anywhere is Windows-1252, which has Latin-1 in
+    it; a file of both is damaged, and left for its reader to name the line.
+
+    Raises:
+        DataRefused: It is none of these.
+    """
+    encoding = _find_encoding(path)
+    if encoding == "UTF-8":
+        return path, encoding
+    target = Path(mkdtemp(dir=scratch), path.name)
+    try:
+        with (
+            path.open(encoding=encoding, newline="") as file,
+            target.open("w", encoding="utf-8", newline="") as copy,
+        ):
+            shutil.copyfileobj(file, copy)
+    except UnicodeError as error:
+        raise DataRefused(
+            f"{path} is neither UTF-8 nor {encoding} ({error}).",
+            "Its letters cannot be told.",
+            "Save it as UTF-8.",
+        ) from None
+    return target, encoding
+
+
+def _find_encoding(path: Path) -> str:
+    good = bad = False
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(partial(file.readline, _LINE_BYTES), b"")):
+            if number == 0 and line.startswith(_UTF_16):
+                return "UTF-16"
+            if not line.isascii():
+                try:
+                    line.decode()
+                    good = True
+                except UnicodeDecodeError:
+                    bad = True
+                if good and bad:
+                    break
+    return "Windows-1252" if bad and not good else "UTF-8"
+
+
+def _is_workbook(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return not {"[Content_Types].xml", "mimetype"}.isdisjoint(archive.namelist())
+
+
+def _find_table(src: Path, archive: zipfile.ZipFile) -> str:
+    names = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
+    names = [name for name in names if not Path(name).name.startswith(".")]
+    tables = names if len(names) == 1 else [name for name in names if name.lower().endswith(TABLES)]
+    if len(tables) == 1:
+        return tables[0]
+    if photos := [name for name in names if name.lower().endswith(tuple(PHOTO_SUFFIXES))]:
+        do = f"Unpack it: unzip {shlex.quote(str(src))} -d photos; then name that folder."
+        raise UsageError(f"{src} holds {len(photos)} photos.", "Photos are read from a folder.", do)
+    what = f"{len(tables)} tables: {first_few(tables)}" if tables else f"no table: {first_few(names)}"
+    raise DataRefused(f"{src} holds {what}.", "One file is one table.", "Unpack it, and name one of them.")
+
+
+def _copy(src: Path, packed: IO[bytes] | gzip.GzipFile, target: Path) -> Path:
+    most = max(_MOST_BYTES, _MOST_TIMES * src.stat().st_size)
+    with target.open("wb") as file:
+        while block := packed.read(2**20):
+            if file.tell() + len(block) > most:
+                raise ValueError(f"it unpacks to more than {most:,} bytes")
+            file.write(block)
+    return target

@@ -1,0 +1,62 @@
+"""What a run would refuse is said at the import: of tables, texts and photos alike."""
+
+import pytest
+
+from data.importers.importing import import_photos
+from data.importers.tables import import_table
+from errors import DataRefused
+from tests.data.sample_photos import jpeg
+
+
+def table(tmp_path, counts, name="a.csv"):
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    lines = [f"{n % 7}.5,a text of five words {n},{label}" for n, label in enumerate(labels)]
+    (tmp_path / name).write_text("\n".join(["size,body,paid", *lines]) + "\n")
+    return tmp_path / name
+
+
+def photos(tmp_path, counts, name="photos"):
+    for label, count in counts.items():
+        (tmp_path / name / label).mkdir(parents=True)
+        for n in range(count):
+            (tmp_path / name / label / f"{n}.jpg").write_bytes(jpeg(seed=1000 * len(label) + n))
+    return tmp_path / name
+
+
+def load(kind, tmp_path, counts, **names):
+    if kind == "photos":
+        return import_photos(photos(tmp_path, counts, **names), tmp_path / "data", least=20)
+    text = "body" if kind == "texts" else ""
+    return import_table(table(tmp_path, counts, **names), tmp_path / "data", "paid", text=text, least=20)
+
+
+@pytest.mark.parametrize("kind", ["table", "texts", "photos"])
+def test_what_nothing_can_be_learned_from_is_refused_and_nothing_written(tmp_path, kind):
+    with pytest.raises(DataRefused, match=r"has too few (row|text|photo)s: .*1 no") as refused:
+        load(kind, tmp_path, {"no": 1, "yes": 4})
+    assert refused.value.why and refused.value.do
+    assert not list((tmp_path / "data").glob("*"))
+
+
+def test_photos_of_one_class_are_refused_unless_another_is_there(tmp_path):
+    with pytest.raises(DataRefused, match=r"has one class: 3 ok\."):
+        load("photos", tmp_path, {"ok": 3}, name="one")
+    assert not list((tmp_path / "data").glob("*"))
+    load("photos", tmp_path, {"ok": 2, "bad": 2}, name="two")
+    assert load("photos", tmp_path, {"late": 2}, name="three").added == {"late": 2}
+
+
+@pytest.mark.parametrize("kind", ["table", "texts", "photos"])
+def test_fewer_of_a_class_than_the_gate_wants_is_imported_and_warned_of(tmp_path, kind):
+    report = load(kind, tmp_path, {"no": 3, "yes": 20})
+    noun = {"table": "row", "texts": "text", "photos": "photo"}[kind]
+    (warning,) = report.warnings
+    assert warning.startswith(f"A run wants 20 {noun}s of each class, and will refuse 3 no. Import more")
+    assert "gate.min_examples_per_class" in warning and report.sentences()[-1] == f"Warning: {warning}"
+    assert (tmp_path / "data" / "span-00001").is_dir()
+
+
+def test_another_week_of_a_table_is_warned_of_for_its_new_classes_alone(tmp_path):
+    load("table", tmp_path, {"no": 20, "yes": 20})
+    (warning,) = load("table", tmp_path, {"no": 2, "yes": 3, "late": 4}, name="b.csv").warnings
+    assert "will refuse 4 late." in warning

@@ -1,0 +1,59 @@
+"""What a table is taken for where nobody says it."""
+
+import random
+
+import pytest
+
+from data.importers.guesses import guess_columns
+
+TEXTS = [
+    "it came late and was broken in two",
+    "works as it should, and looks well",
+    "fine, would buy it again",
+]
+
+
+def write(path, header, *columns):
+    lines = [header, *zip(*columns, strict=True)]
+    path.write_text("\n".join(";".join(map(str, line)) for line in lines) + "\n", encoding="utf-8")
+    return path
+
+
+def guess(path):
+    found = guess_columns(str(path), "", "")
+    return found.label, found.text
+
+
+def numbers(seed):
+    return [round(random.Random(seed + n).gauss(50, 9), 3) for n in range(90)]
+
+
+@pytest.mark.parametrize(
+    ("header", "label"),
+    [
+        (("age", "town", "plan", "heat"), "plan"),  # the last one of few values
+        (("age", "Churn", "plan", "heat"), "Churn"),  # the one that is called as labels are
+        (("heat", "speed"), ""),
+    ],
+)
+def test_a_label_is_guessed_by_its_name_or_its_few_values(tmp_path, header, label):
+    few = {"town": ["A", "B", "C"] * 30, "plan": ["x", "y"] * 45, "Churn": ["no", "yes", "no"] * 30}
+    columns = [few.get(name) or numbers(place) for place, name in enumerate(header)]
+    assert guess(write(tmp_path / "a.csv", header, *columns)) == (label, "")
+
+
+def test_a_column_of_many_words_is_guessed_as_the_texts(tmp_path):
+    texts = [f"{TEXTS[n % 3]} {n}" for n in range(90)]
+    src = write(tmp_path / "a.csv", ("id", "review", "stars"), range(90), texts, [1, 2, 5] * 30)
+    assert guess(src) == ("stars", "review")
+    assert guess_columns(str(src), "", "").texts_alone
+    # With as many other columns that tell something, the texts are a remark.
+    others = {f"c{n}": ["a", "b", "c"] * 30 for n in range(4)}
+    wide = write(tmp_path / "b.csv", ("review", *others, "paid"), texts, *others.values(), ["no", "yes"] * 45)
+    found = guess_columns(str(wide), "", "")
+    assert (found.label, found.text, found.texts_alone) == ("paid", "review", False)
+
+
+def test_the_manifest_of_photos_is_no_table(tmp_path):
+    src = write(tmp_path / "a.csv", ("file", "label"), [f"{n}.JPG" for n in range(90)], ["a", "b"] * 45)
+    assert guess_columns(str(src), "", "").lists_photos

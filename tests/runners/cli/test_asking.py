@@ -1,0 +1,75 @@
+"""An import without --label: asked on a terminal, and told the whole command where there is none."""
+
+import os
+import pty
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from runners.cli.main import main
+from tests.runners.cli.process import ROOT
+
+LINES = [f"{n};{'a good' if n % 2 else 'a very bad'} film, number {n} of all;{n % 2}" for n in range(60)]
+
+
+@pytest.fixture
+def reviews(tmp_path):
+    (tmp_path / "my reviews.csv").write_text("\n".join(["id;body;stars", *LINES]) + "\n")
+    return tmp_path / "my reviews.csv"
+
+
+@pytest.mark.parametrize("more", [[], ["--group", "id"], ["--text", "body"]])
+def test_the_printed_command_works_as_it_is_typed(reviews, tmp_path, capsys, more):
+    data = str(tmp_path / "data")
+    assert main(["data", "import", str(reviews), "--data", data, *more]) == 2
+    said = capsys.readouterr().err
+    assert "--label is missing." in said and not (tmp_path / "data").exists()
+    command = shlex.split(said.partition("Write: ")[2].strip())
+    assert command[:2] == ["edgeline", "data"] and command[command.index("--text") + 1] == "body"
+    assert main(command[1:]) == 0
+    assert "60 texts" in capsys.readouterr().out
+
+
+def test_where_no_column_looks_like_a_label_all_are_told(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("\n".join(["x,y", *(f"{n}.5,{n}.25" for n in range(60))]))
+    assert main(["data", "import", str(tmp_path / "a.csv"), "--data", str(tmp_path / "data")]) == 2
+    said = capsys.readouterr().err
+    assert "No column looks like it; there are: x, y." in said and "--label COLUMN" in said
+
+
+def test_a_terminal_is_asked_with_the_guess_to_take(reviews, tmp_path):
+    ours, theirs = pty.openpty()
+    script = "import sys; from runners.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", script, "data", "import", str(reviews), "--data", str(tmp_path / "data")]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, text=True
+    ) as process:
+        os.write(ours, b"\n\n")  # the guess, twice
+        out, _ = process.communicate(timeout=100)
+    asked = os.read(ours, 2**16).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 0 and "60 texts" in out
+    assert "Which of them is to be learned [stars]:" in asked
+    assert "learned from the texts in body alone [Y/n]:" in asked
+
+
+@pytest.mark.parametrize(("given", "near"), [("Stars", "stars"), ("strs", "stars"), ("bodi", "body")])
+def test_a_misspelt_column_gets_the_nearest(reviews, tmp_path, capsys, given, near):
+    assert main(["data", "import", str(reviews), "--label", given, "--data", str(tmp_path / "data")]) == 2
+    said = capsys.readouterr().err
+    assert f"has no column {given}." in said and f"Did you mean {near}?" in said
+
+
+def test_a_zip_of_photos_is_told_how_to_unpack_it(tmp_path, capsys):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "my photos.zip", "w") as archive:
+        for n in range(3):
+            archive.writestr(f"ok/{n}.jpg", b"\xff\xd8\xff")
+    src = str(tmp_path / "my photos.zip")
+    assert main(["data", "import", src, "--data", str(tmp_path / "data")]) == 2
+    said = capsys.readouterr().err
+    assert "holds 3 photos." in said and f"unzip {shlex.quote(src)} -d photos" in said
