@@ -138,6 +138,7 @@ def test_the_types_of_parquet_and_of_a_database_are_kept(tmp_path, scratch):
         ("a.csv", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1", "is a photo", "folder"),
         ("a.dta", b"<stata_dta><header>\0\0\1\2" + bytes(20), "is data of Stata", "read_stata"),
         ("a.sas7bdat", bytes(300), "is binary, of a kind that is not known", "CSV"),
+        ("a.tar.gz", gzip.compress(bytes(257) + b"ustar" + bytes(700)), "is a tar archive", "Unpack"),
         ("a.csv.xz", b"\xfd7zXZ\0\0\4\xe6\xd6\xb4\x46\2\0", "is packed by xz", "Unpack"),
     ],
 )
@@ -196,6 +197,12 @@ def test_a_first_line_that_is_data_is_refused(tmp_path, scratch, lines):
     with pytest.raises(DataRefused, match=r"The first line of .*a\.csv is data: '") as refused:
         read(tmp_path / "a.csv", scratch, ())
     assert f"each of the {lines[0].count(',') + 1} columns" in refused.value.do
+
+
+def test_a_title_above_the_names_is_refused(tmp_path, scratch):
+    book = write_xlsx(tmp_path / "a.xlsx", {"Data": [["Sales"], ["x", "y", "paid"], [1, 2, "no"]]})
+    with pytest.raises(DataRefused, match=r"The first line of .* is 'Sales' alone, above 3 columns"):
+        read(book, scratch)
 
 
 @pytest.mark.parametrize(
