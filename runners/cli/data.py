@@ -120,7 +120,6 @@ def generate(
 @click.option(
     "--decimal",
     type=click.Choice((",", ".")),
-    default="",
     help="the sign before decimals, where cells do not tell",
 )
 @click.option(
@@ -141,7 +140,7 @@ def load(
     time: str,
     query: str,
     sheet: str,
-    decimal: str,
+    decimal: str | None,
     category: tuple[str, ...],
     number: tuple[str, ...],
     leave_out: tuple[str, ...],
@@ -170,7 +169,7 @@ def load(
             kinds = {name: kind for kind, names in chosen.items() for name in names}
             on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
             ask = partial(_ask, progress) if on_terminal else None
-            more = {"least": least, "decimal": decimal, "chosen": kinds, "ask": ask}
+            more = {"least": least, "decimal": decimal or "", "chosen": kinds, "ask": ask}
             report = import_table(source, data, label, text=text, **given, **more)
         else:
             from data.importers.importing import import_photos
