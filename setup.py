@@ -15,7 +15,18 @@ setup(
     packages=find_packages(include=[pattern for room in ROOMS for pattern in (room, f"{room}.*")]),
     # The templates and the style of the report's pages.
     package_data={"report": ["templates/*"]},
-    py_modules=["errors", "fetching", "journal", "labels", "locations", "settings_group", "store_errors"],
+    py_modules=[
+        "errors",
+        "fetching",
+        "intervals",
+        "journal",
+        "labels",
+        "locations",
+        "objects",
+        "photo_pixels",
+        "settings_group",
+        "store_errors",
+    ],
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
     package_dir={"": "."},
     install_requires=[

@@ -35,7 +35,7 @@ from pipeline.beam_settings import BeamSettings
 from pipeline.workloads import BUILT_IN, read_schema, with_features
 
 _STEPS = ("SpanExampleGen", "StatisticsGen", "Transform")
-_MODEL = {"image_size": 128, "channels": 1, "buckets": 16, "vocabulary": 32}
+_MODEL = {"image_size": 128, "channels": 1, "max_side": 512, "buckets": 16, "vocabulary": 32}
 
 
 def run_steps(name: str, data: Path, folder: Path, workspace: Path, window: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ import apache_beam as beam
 import msgspec
 
 from components.kept_spans import KeptSpans
+from components.originals import MOST_OF_LABEL, Named
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
 from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
@@ -41,7 +42,7 @@ _PASSING, _PASSED = ("unreadable", "missing"), "passing-"
 # Rows of which a worker keeps at once what it has made; an engine may end a bundle earlier.
 _ROWS = 2_000
 REFUSED, COUNTS, LOOKS = "refused-*.json", "counts-*.json", "looks-*.json"
-CONTENTS = "contents-*.json"
+CONTENTS, IN_EVAL = "contents-*.json", "in-eval-*.json"
 # The length of what follows, and what tells its shard.
 _HEAD = struct.Struct("<II")
 
@@ -244,6 +245,7 @@ class MergeShard(_Worker):
         counts: Counter[tuple[str, str, str]] = Counter()
         contents: Counter[tuple[str, str]] = Counter()
         looks = []
+        in_eval: dict[tuple[str, str], list[Named]] = {}
         for split in SPLITS:
             target = Path(plan.folders[split], f"data_tfrecord-{shard:05d}-of-{plan.shards:05d}.gz")
             scratch = target.with_name(f".{target.name}.writing")
@@ -255,7 +257,13 @@ class MergeShard(_Worker):
                         contents[part.span, split] += content_of(part.example)
                         if part.look:
                             looks.append(Look(part.place, part.label, split, part.look))
+                        if split == "eval":
+                            some = in_eval.setdefault((part.label, part.span), [])
+                            if len(some) < MOST_OF_LABEL:
+                                some.append((part.label, part.span, part.id))
             scratch.rename(target)
+        named = [example for some in in_eval.values() for example in some]
+        _write(plan.scratch, IN_EVAL.replace("*", f"{shard:05d}"), named)
         _write(plan.scratch, LOOKS.replace("*", f"{shard:05d}"), looks)
         _write(plan.scratch, COUNTS.replace("*", str(shard)), [(*key, n) for key, n in counts.items()])
         found = [(*key, f"{total:x}") for key, total in contents.items()]

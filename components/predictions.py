@@ -29,6 +29,7 @@ def write_predictions(
                 label=labels[examples.labels[number]],
                 slices=_slices(examples, number),
                 span=examples.spans[number],
+                group=examples.group_of[number],
                 # JSON knows no NaN.
                 probabilities=tuple(round(float(p), _DIGITS) if np.isfinite(p) else None for p in row),
             )

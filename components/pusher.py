@@ -15,8 +15,9 @@ from components.artifacts import EdgeModels, Verdict
 from components.library_versions import library_versions
 from edge.micro import HEADER, SOURCE
 from labels import parse_labels
-from records.edge import EDGE_FILES, LABELS_FILE_NAME, PREPROCESSING, EdgeFiles
+from records.edge import EDGE_FILES, LABELS_FILE_NAME, PREPROCESSING
 from records.evaluation import METRICS
+from records.golden import GOLDEN_FOLDER
 from records.push import PUSH, Push
 from records.verdict import VERDICT
 from release import store
@@ -67,12 +68,13 @@ def Pusher(
         said = ReleaseSettings.model_validate_json(settings)
         candidate = store.Candidate(
             saved_model=saved_model,
-            **_bundle(Path(edge_models.uri), EDGE_FILES.read(Path(edge_verdict.uri)), json.loads(labels)),
+            **_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels)),
             metrics=METRICS.read(Path(evaluation.uri)).candidate,
             data={
                 "first_span": examples.get_int_custom_property("first_span"),
                 "last_span": examples.get_int_custom_property("last_span"),
                 "fingerprint": examples.get_string_custom_property("window"),
+                "spans": json.loads(examples.get_string_custom_property("spans")),
             },
             code={"digest": code, "lock_digest": lock},
             versions=library_versions(),
@@ -105,8 +107,9 @@ def _pushed_before(version: int, root: str, name: str) -> str:
     )
 
 
-def _bundle(folder: Path, edge: EdgeFiles, labels: list[str]) -> dict[str, Any]:
+def _bundle(folder: Path, judged: Path, labels: list[str]) -> dict[str, Any]:
     """The part of a candidate that is for phones: the files that passed, and what goes with them."""
+    edge = EDGE_FILES.read(judged)
     contracts = [
         {
             **{"name": v.name, "inputs": held.inputs, "outputs": held.outputs, "ops": held.ops},
@@ -120,7 +123,8 @@ def _bundle(folder: Path, edge: EdgeFiles, labels: list[str]) -> dict[str, Any]:
     if "int8" in {contract["name"] for contract in contracts}:  # the same as C source, where it was written
         files += [name for name in (SOURCE, HEADER) if (folder / name).is_file()]
     return {
-        "edge_files": {name: folder / name for name in files},
+        "edge_files": {name: folder / name for name in files}
+        | {f"{GOLDEN_FOLDER}/{path.name}": path for path in sorted((judged / GOLDEN_FOLDER).glob("*"))},
         "labels": parse_labels(raw, LABELS_FILE_NAME, outputs, labels),
         "preprocessing": to_builtins(PREPROCESSING.read(folder)),
         "default_variant": edge.default_variant,

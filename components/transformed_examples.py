@@ -25,6 +25,7 @@ class TransformedExamples:
     ids: list[str]  # their names
     groups: Mapping[str, Sequence[str]]  # by kind of slice, the n values
     spans: list[int]  # the number of the span that each came with
+    group_of: list[str]  # the session, machine or author of each; empty where it is alone
 
 
 def read_examples(
@@ -40,7 +41,7 @@ def read_examples(
     dtype = stored_dtype(workload.module, name)
     features = {kind: feature for kind, feature in workload.slice_features.items() if kind != "span"}
     groups: dict[str, list[str]] = {kind: [] for kind in features}
-    inputs, labels, ids, spans = [], [], [], []
+    inputs, labels, ids, spans, group_of = [], [], [], [], []
     for batch in _records(examples, split).take(limit).batch(_BATCH):
         transformed = layer(tf.io.parse_example(batch, spec))
         found = transformed[name].numpy()
@@ -50,9 +51,11 @@ def read_examples(
             raw = tf.train.Example.FromString(record).features.feature
             ids.append(raw[workload.id].bytes_list.value[0].decode())
             spans.append(raw["span"].int64_list.value[0])
+            group_of.append(as_text(next(iter(values_of(raw[workload.group])), "")))
             for kind, feature in features.items():
                 groups[kind].append(as_text(next(iter(values_of(raw[feature])), "")))
-    return TransformedExamples(np.concatenate(inputs), np.concatenate(labels), ids, groups, spans)
+    stacked = np.concatenate(inputs), np.concatenate(labels)
+    return TransformedExamples(*stacked, ids, groups, spans, group_of)
 
 
 def read_raw(

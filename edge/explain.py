@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from photo_pixels import open_photo, orientation_of, upright
+
 # Of the photo's side. Patches overlap by half, so that no edge of one runs through what matters.
 _PATCH = 1 / 6
 _PANEL = 320
@@ -45,7 +47,8 @@ def occlusion(
 def picture(photo: bytes, image: NDArray[np.uint8], drops: NDArray[np.float32]) -> bytes:
     """A PNG of three panels: the photo, what the model reads of it, and that with what matters in red."""
     side = (_PANEL, _PANEL)
-    whole = ImageOps.pad(ImageOps.exif_transpose(Image.open(io.BytesIO(photo))).convert("RGB"), side)
+    with open_photo(photo) as opened:
+        whole = ImageOps.pad(upright(opened, orientation_of(opened), 2 * _PANEL).convert("RGB"), side)
     read = Image.fromarray(image[0].squeeze()).convert("RGB").resize(side, Image.Resampling.NEAREST)
     strength = np.clip(drops / max(float(drops.max()), 1e-6), 0, 1) * 200
     mask = Image.fromarray(strength.astype(np.uint8)).resize(side, Image.Resampling.BILINEAR)

@@ -103,12 +103,34 @@ class Variant:
     measured: Measurement | None = None
 
 
+@dataclass(frozen=True)
+class ContractCheck:
+    """What preprocessing.json makes of raw inputs, beside what Transform made of the same examples."""
+
+    compared: int  # eval examples whose raw input ingest kept
+    shipped: int  # those of them in the bundle
+    largest_difference: float = 0.0  # of a value of a tensor
+    answer_difference: float = 0.0  # of a probability of the SavedModel, by which tensor it was asked
+    problems: tuple[str, ...] = ()  # why no file may ship
+
+    @property
+    def summary(self) -> str:
+        """What came of it, a sentence."""
+        agree = "agree" if not self.problems else "do not all agree"
+        return (
+            f"{self.compared} raw inputs and what the model was trained on {agree}: tensors differ by up to"
+            f" {self.largest_difference:.2g}, answers by up to {self.answer_difference:.2g}."
+            f" {self.shipped} are golden vectors of the bundle."
+        )
+
+
 class EdgeFiles(Struct, frozen=True):
     """The files that would ship, in the preferred order."""
 
     default_variant: str | None = None  # the first that passed
     eval_examples: int = field(name="eval_photos", default=0)  # that they were measured on
     variants: tuple[Variant, ...] = ()
+    contract: ContractCheck | None = None  # None in records from before there was one
 
     def __post_init__(self) -> None:
         if self.default_variant is not None and self.default_variant not in {v.name for v in self.variants}:
@@ -128,6 +150,7 @@ class Prediction(Struct, frozen=True):
     probabilities: tuple[float | None, ...]
     slices: Mapping[str, str] = field(default_factory=dict)
     span: int | None = None
+    group: str = ""  # the session, machine or author; empty where the example is alone
 
 
 class Mistake(Struct, frozen=True):
@@ -148,4 +171,6 @@ CONVERSIONS = JsonFile[tuple[Conversion, ...]]("conversion.json", tuple[Conversi
 PREPROCESSING = JsonFile[Mapping[str, Any]]("preprocessing.json", Mapping[str, Any])
 EDGE_FILES = JsonFile[EdgeFiles]("edge.json", EdgeFiles)
 PREDICTIONS = JsonLines[Prediction]("predictions.jsonl", Prediction)
+# What models of the same kind said of examples of groups that they had not seen.
+OUT_OF_FOLD = JsonLines[Prediction]("out_of_fold.jsonl", Prediction)
 MISTAKES = JsonFile[tuple[Mistake, ...]]("mistakes.json", tuple[Mistake, ...])

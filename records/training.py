@@ -1,7 +1,9 @@
 """How a model was trained."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from records.json_file import JsonFile, JsonLines
@@ -9,9 +11,21 @@ from records.json_file import JsonFile, JsonLines
 # The folder of what TensorBoard shows of a training, in its `model_run` artifact; the name too of the event
 # that says where it is written meanwhile.
 TENSORBOARD = "tensorboard"
+# In the folder of a training's checkpoints, from when all is written that a step hands on.
+FINISHED = "finished"
 # In a SavedModel, where TF Serving leaves alone what is not its own: a digest of weights and graph, in which
 # two equal trainings agree, as their files do not.
 MODEL_IDENTITY = "assets.extra/model_identity"
+
+
+def remove_finished(checkpoints: Path, stays: str = "") -> None:
+    """Removes the checkpoints of trainings that finished, but for those of the folder that stays.
+
+    A training leaves them there: until its step is published, a kill has it done again.
+    """
+    for finished in checkpoints.glob(f"*/{FINISHED}"):
+        if finished.parent.name != stays:
+            shutil.rmtree(finished.parent, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -24,6 +38,8 @@ class Epoch:
     val_loss: float | None = None
     val_accuracy: float | None = None
     val_recall: float | None = None  # mean over the classes that the eval split has
+    held_out_loss: float | None = None  # on groups of train that choose the epoch; None where nothing does
+    held_out_recall: float | None = None
     input_wait: float | None = None  # share of the steps' time that went into waiting for the next batch
 
 
@@ -33,12 +49,14 @@ class TrainingSummary:
 
     devices: tuple[str, ...] = ()  # that held a replica, as `GPU:0`
     global_batch_size: int | None = None  # examples in one step of all replicas
-    best_epoch: int | None = None  # whose weights were kept
+    best_epoch: int | None = None  # whose weights were kept: the last, or the one that held-out groups chose
     resumed_from_epoch: int | None = None  # epochs that were done before a kill; None where there was none
     seconds: float | None = None
     examples_per_second: float | None = None
     input_wait: float | None = None  # share of the steps' time that went into waiting for the next batch
     parameters: int | None = None
+    variations: int | None = None  # of each photo, that epochs took in turn; None without a frozen front
+    notes: tuple[str, ...] = ()  # what went another way than set, a sentence each
 
 
 @dataclass(frozen=True)

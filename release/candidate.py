@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from errors import EdgelineError, UsageError
 from journal import utc_text
 from labels import check_labels, render_labels
+from objects import measure_file
+from records.golden import GOLDEN_FOLDER
 from release import durable, manifest
-from release.documents import measure_file, render
+from release.documents import render
 from release.layout import LABELS, MANIFEST, PREPROCESSING, SIGNATURE, PushFolder, checked_name
 from release.signing import digits_of
 
@@ -26,7 +28,7 @@ class Candidate:
     """A SavedModel and its edge bundle, with what justified them; see `Manifest`."""
 
     saved_model: Path  # the folder
-    edge_files: Mapping[str, Path]  # name in the bundle -> file; at least the TFLite file of each variant
+    edge_files: Mapping[str, Path]  # path in the bundle -> file; at least the TFLite file of each variant
     labels: tuple[str, ...]  # in the order of the model's outputs; becomes labels.txt
     preprocessing: Mapping[str, Any]  # becomes preprocessing.json
     default_variant: str  # the `name` of the variant that phones take unless told otherwise
@@ -54,7 +56,8 @@ def check(candidate: Candidate) -> None:
     if not (candidate.saved_model / "saved_model.pb").is_file():
         raise _refused(f"{candidate.saved_model} holds no saved_model.pb", "Nothing could serve it.")
     for name, path in candidate.edge_files.items():
-        if checked_name(name, "file name in the bundle") in (MANIFEST, SIGNATURE, LABELS, PREPROCESSING):
+        checked_name(name.removeprefix(f"{GOLDEN_FOLDER}/"), "file name in the bundle")
+        if name in (MANIFEST, SIGNATURE, LABELS, PREPROCESSING):
             raise _refused(f"The bundle has a file {name!r}", "The push writes that file itself.")
         if not path.is_file():
             raise _refused(f"The bundle's {name} should come from {path}, and that is no file", "")
@@ -82,7 +85,9 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
         target.parent.mkdir(parents=True, exist_ok=True)
         durable.copy_file(source, target)
     for name, source in candidate.edge_files.items():
-        durable.copy_file(source, scratch / "edge" / name)
+        target = scratch / "edge" / name
+        target.parent.mkdir(exist_ok=True)
+        durable.copy_file(source, target)
     durable.write_file(scratch / "edge" / LABELS, render_labels(candidate.labels))
     preprocessing = render(candidate.preprocessing, "The preprocessing contract")
     durable.write_file(scratch / "edge" / PREPROCESSING, preprocessing)

@@ -1,4 +1,9 @@
-"""Training to the best epoch: early stopping, progress, and going on after a kill."""
+"""Training over all epochs, or to the best of them: progress, and going on after a kill.
+
+What chooses an epoch is never what judges the model: the eval split is measured after each epoch for the
+curves, and decides nothing. By default nothing is chosen: where the rate falls to 0, the last epochs hardly
+differ.
+"""
 
 import logging
 import math
@@ -51,9 +56,9 @@ def compile_model(
     """Compiles for integer labels with Adam, its variables built. To be called in the strategy's scope.
 
     Over all `steps` of the training the learning rate falls to 0 along half a cosine (Loshchilov and Hutter,
-    2017, arXiv:1608.03983), without which the last epochs differ from one another by many points. Weights
-    that are good already are tuned with a rate that first rises over a tenth of the steps, and with gradients
-    of a norm of 1 at most: without both, the first steps spoil them.
+    2017, arXiv:1608.03983), without which the last epochs differ from one another by many points. Gradients
+    have a norm of 1 at most. Weights that are good already are tuned with a rate that first rises over a
+    tenth of the steps: without both, the first steps spoil them.
     """
     rising = steps // 10 if fine_tuning else 0
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -63,7 +68,7 @@ def compile_model(
         warmup_steps=rising,
     )
     model.compile(
-        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0 / replicas if fine_tuning else None),
+        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0 / replicas),
         loss=keras.losses.SparseCategoricalCrossentropy(),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
@@ -78,10 +83,12 @@ def train(
     settings: TrainerSettings,
     folder: Path,
     shown: Shown | None = None,
+    choosing: tf.data.Dataset | None = None,
 ) -> Outcome:
-    """Trains until `epochs` are done or eval gets no better; the model then has its best weights.
+    """Trains until `epochs` are done; the model then has the weights of the last epoch.
 
-    The best have the highest mean recall of classes where these are balanced, else the lowest loss.
+    With `choosing` it has those of the epoch that is best on that, by the mean recall of classes where these
+    are balanced, else by the loss; `early_stopping_patience` epochs without a better one end the training.
 
     Called again after a kill with the same arguments, it goes on where the last checkpoint was written and
     ends with the weights that it would have had. Of several workers the chief decides, measures and writes;
@@ -91,10 +98,11 @@ def train(
         loop: With a compiled model.
         batches_of: The training batches of a range of epochs, `steps` each, but so many of the first.
         steps: In an epoch.
-        evaluation: The batches that tell which epoch is the best.
+        evaluation: The batches that are measured after each epoch, and decide nothing.
         settings: Epochs and patience.
         folder: Where the checkpoint of this one training lies, and below it what TensorBoard reads.
         shown: What TensorBoard shows; nothing is written for it where this is None.
+        choosing: Batches of groups held out of training, which tell the best epoch; None takes the last.
 
     Raises:
         HeldBack: When the loss is no longer a finite number.
@@ -107,7 +115,8 @@ def train(
     chiefs = devices.from_chief(replicas, [variable.numpy() for variable in variables])
     for variable, value in zip(variables, chiefs, strict=True):
         variable.assign(value)
-    state = _Epochs(loop, settings, folder, resumed, _evaluation(model, evaluation))
+    choose = _evaluation(loop, choosing) if choosing else None
+    state = _Epochs(loop, settings, folder, resumed, _evaluation(loop, evaluation), choose)
 
     def agreed() -> list[int]:
         mine = np.array([len(state.history), state.tally.steps, state.finished])
@@ -133,7 +142,7 @@ def train(
         state.end(chief)
         done, taken, finished = agreed()
     seconds = time.monotonic() - started
-    if chief:
+    if chief and state.best_weights:
         model.set_weights(state.best_weights)
     if shown and state.board:
         if state.best_answers is None:
@@ -150,15 +159,18 @@ class _Measured:
     probabilities: np.ndarray  # [N, labels]
 
 
-def _evaluation(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], _Measured]:
+def _evaluation(loop: Loop, batches: tf.data.Dataset) -> Callable[[], _Measured]:
     """Makes what measures loss, accuracy and the mean recall of classes on one device, every example once.
 
     Keras's own evaluation under a strategy fails on a batch that the replicas cannot share evenly.
     """
-    predict = tf.function(
-        lambda inputs: tf.cast(model(inputs, training=False), tf.float32),
-        input_signature=[tf.TensorSpec(model.input_shape, model.inputs[0].dtype)],
-    )
+    model, reads = loop.model, loop.front or loop.model
+
+    def answer(inputs: tf.Tensor) -> tf.Tensor:
+        inputs = loop.front(inputs, training=False) if loop.front else inputs
+        return tf.cast(model(inputs, training=False), tf.float32)
+
+    predict = tf.function(answer, input_signature=[tf.TensorSpec(reads.input_shape, reads.inputs[0].dtype)])
 
     def evaluate() -> _Measured:
         loss = keras.metrics.SparseCategoricalCrossentropy()
@@ -197,8 +209,10 @@ class _Epochs:
         folder: Path,
         resumed: checkpoint.Checkpoint | None,
         evaluate: Callable[[], _Measured],
+        choose: Callable[[], _Measured] | None,
     ) -> None:
-        self.loop, self.settings, self.folder, self.evaluate = loop, settings, folder, evaluate
+        self.loop, self.settings, self.folder = loop, settings, folder
+        self.evaluate, self.choose = evaluate, choose
         self.history: list[Mapping[str, float]] = list(resumed.history) if resumed else []
         self.best_weights: Sequence[Any] = resumed.best_weights if resumed else ()
         self.tally = resumed.tally if resumed else Tally()
@@ -211,15 +225,17 @@ class _Epochs:
     def best_epoch(self) -> int:
         def worth(epoch: int) -> tuple[float, float]:
             logs = self.history[epoch]
-            return (logs["val_recall"] if self.settings.balanced else 0.0, -logs["val_loss"])
+            return (logs["held_out_recall"] if self.settings.balanced else 0.0, -logs["held_out_loss"])
 
-        return max(range(len(self.history)), key=worth, default=0)
+        last = len(self.history) - 1
+        return max(range(len(self.history)), key=worth, default=0) if self.choose else max(last, 0)
 
     @property
     def finished(self) -> bool:
-        done, patience = len(self.history), self.settings.early_stopping_patience
+        done = len(self.history)
         if done >= self.settings.epochs:
             return True
+        patience = self.settings.early_stopping_patience if self.choose else 0
         return bool(done and patience) and done - 1 - self.best_epoch >= patience
 
     def take(self, batches: Iterator[Any], steps: int, done: int) -> None:
@@ -245,9 +261,12 @@ class _Epochs:
         logs = {**tally.logs(self.loop.batch_size), **measured.logs}
         if not math.isfinite(logs["val_loss"]):
             raise self.loop.diverged("val_loss", logs["val_loss"])
+        if self.choose:
+            chosen = self.choose().logs
+            logs |= {f"held_out_{name}": chosen[f"val_{name}"] for name in ("loss", "recall")}
         self.history.append(logs)
         if self.best_epoch == len(self.history) - 1:
-            self.best_weights = self.loop.model.get_weights()
+            self.best_weights = self.loop.model.get_weights() if self.choose else ()
             self.best_answers = measured.probabilities
         if self.board:
             shown = {**logs, "learning_rate": self.loop.learning_rate}

@@ -1,115 +1,189 @@
-"""Cross-validation by session: what a training is worth where the eval split is too small to tell.
+"""Cross-validation by group: what a training is worth where the eval split is too small to tell.
 
-All examples are dealt to folds, each session to one, each class to all as evenly as sessions allow. Of every
-fold a model is measured that has learned from the others but one, and whose best epoch that one has chosen;
-so no example has a part in the model that it measures, which of the eval split cannot be said.
+All examples are dealt to folds, each group (session, machine, author) to one, each class to all as evenly as
+groups allow. Of every fold a model is measured that has learned from the others, and only from them: so no
+example has a part in the model that it measures.
 """
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from sklearn.model_selection import StratifiedGroupKFold
 
-from errors import UsageError
 from locations import whole
+from records.edge import Prediction
 from records.training import CrossValidation, Estimate
 from records.workload import Workload
 from trainer_module import input_pipeline
+from trainer_module.input_pipeline import READ_BATCH, Split
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.training import Task, train_model
 
 _progress = logging.getLogger("edgeline.progress")
 
 _RESAMPLES, _CONFIDENCE = 2_000, 0.95
+# Where nothing is set: of fewer groups in eval, or of fewer of a class, figures say little.
+_FEW_GROUPS, _FEW_OF_A_CLASS = 20, 5
+_FOLDS, _FEWEST_GROUPS = 5, 3
+_PHOTOS = 4  # dimensions of a batch
+# Of more examples than these, five trainings more are not cheap.
+_MOST_EXAMPLES = 100_000
+_DIGITS = 6  # of a probability; float32 has no more near 1
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What models made of examples of groups that they have not seen."""
+
+    estimates: CrossValidation
+    predictions: Sequence[Prediction]
+
+
+def count_folds(task: Task, settings: TrainerSettings, trained_s: float, left_s: float) -> tuple[int, str]:
+    """How many folds to train, 0 for none, and a sentence where that is fewer than one would think.
+
+    Args:
+        task: What was learned.
+        settings: Of which `folds` is what a person wants, or None.
+        trained_s: The time that the training of the model took.
+        left_s: What is left of the budget; of no meaning where there is none.
+    """
+    both, wanted, few = (task.training, task.evaluation), settings.folds, _few_groups(task)
+    if wanted == 0 or (wanted is None and not few):
+        return 0, ""
+    groups = len(np.unique(np.concatenate([split.groups for split in both])))
+    folds, examples = min(wanted or _FOLDS, groups), sum(len(split.labels) for split in both)
+    needed_s = trained_s * (folds - 1)  # each of so many by that share of the examples
+    because = ""
+    if settings.strategy == "multi_worker":
+        because = "several workers train, and one process has all folds"
+    elif not all(isinstance(split.inputs, tf.Tensor) for split in both):
+        because = "the examples do not fit into memory"
+    elif groups < _FEWEST_GROUPS:
+        because = f"all examples are of {groups} groups"
+    elif wanted is None and examples > _MOST_EXAMPLES:
+        because = f"with {examples:,} examples they take long"
+    elif wanted is None and settings.budget and needed_s > left_s:
+        because = f"they take {needed_s:.0f} s, and trainer.budget has {max(left_s, 0):.0f} s left"
+    elif wanted is None and not settings.budget and np.ndim(task.evaluation.inputs) == _PHOTOS:
+        because = "with photos they take long, and trainer.budget is not set"
+    if because and wanted is None:
+        return 0, f"Eval has {few}, which is few, and there are no folds to judge by: {because}."
+    if because:
+        return 0, f"trainer.folds is {wanted}, and there are none: {because}."
+    fewer = f"trainer.folds is {wanted}, and there are {folds}, one a group." if folds < (wanted or 0) else ""
+    return folds, fewer
+
+
+def _few_groups(task: Task) -> str:
+    """Of what the eval split has too few groups; nothing where it has enough of all."""
+    evaluation = task.evaluation
+    if (groups := len(np.unique(evaluation.groups))) < _FEW_GROUPS:
+        return f"{groups} groups"
+    for number, label in enumerate(task.workload.labels):
+        known = (task.training.labels == number).any() or (evaluation.labels == number).any()
+        groups = len(np.unique(evaluation.groups[evaluation.labels == number]))
+        if known and groups < _FEW_OF_A_CLASS:
+            return f"{groups} groups with {label}"
+    return ""
 
 
 def cross_validate(
     task: Task,
     model_settings: ModelSettings,
     settings: TrainerSettings,
+    folds: int,
     replicas: tf.distribute.Strategy,
     folder: Path,
-) -> CrossValidation:
-    """Trains `settings.folds` models more, each for as long as the first.
+) -> OutOfFold:
+    """Trains so many models more, each for as many epochs as the first.
 
     A fold that is done leaves its answers in `folder`: after a kill it is not trained again.
 
     Raises:
-        UsageError: When there are fewer sessions than folds, or the examples are too many to be kept.
         HeldBack: When a training diverges.
     """
-    splits = (task.training, task.evaluation)
-    if not all(isinstance(split.inputs, tf.Tensor) for split in splits):
-        raise UsageError(
-            f"trainer.folds is {settings.folds}, and the examples do not fit into memory.",
-            "Of so many the eval split tells enough.",
-            "Set trainer.folds=0.",
-        )
-    labels = np.concatenate([split.labels for split in splits])
-    inputs = np.concatenate([np.asarray(split.inputs) for split in splits])
-    groups = np.concatenate([_groups(split.files, task.workload) for split in splits])
-    fold_of = _dealt(labels, groups, settings.folds)
+    everything = _put_together(task.training, task.evaluation)
+    labels = everything.labels
+    fold_of = _deal(labels, everything.groups, folds)
     answers = np.empty((len(labels), len(task.workload.labels)), np.float32)
     began = time.monotonic()
-
-    def part(of: np.ndarray) -> input_pipeline.Split:
-        with tf.device("/cpu:0"):
-            kept = tf.constant(inputs[of])
-            return replace(task.training, files=(), counts=(len(kept),), labels=labels[of], inputs=kept)
-
-    for fold in range(settings.folds):
+    for fold in range(folds):
         done = folder / f"fold-{fold}.npy"
-        measured, chooses = fold_of == fold, fold_of == (fold + 1) % settings.folds
+        measured = replace(everything, only=fold_of == fold)
         if not done.is_file():
-            _progress.info("Fold %d of %d.", fold + 1, settings.folds)
-            one = replace(task, training=part(~(measured | chooses)), evaluation=part(chooses))
-            place = folder / f"fold-{fold}"
-            model, _ = train_model(one, model_settings, settings, replicas, place, time.monotonic())
-            batches = input_pipeline.evaluation_batches(part(measured), settings.batch_size)
-            said = [model(batch, training=False).numpy() for batch, _ in batches]
+            _progress.info("Fold %d of %d.", fold + 1, folds)
+            one = replace(task, training=replace(everything, only=fold_of != fold), evaluation=measured)
+            place, alone = folder / f"fold-{fold}", settings.model_copy(update={"budget": None})
+            model = train_model(one, model_settings, alone, replicas, place, time.monotonic()).model
+            batches = input_pipeline.evaluation_batches(measured, settings.batch_size)
+            given = [model(batch, training=False).numpy() for batch, _ in batches]
             with whole(done, sync=True) as file:
-                np.save(file, np.concatenate(said))
-        answers[measured] = np.load(done)
+                np.save(file, np.concatenate(given))
+        answers[fold_of == fold] = np.load(done)
     right = answers.argmax(axis=1) == labels
-    sessions = np.unique(groups, return_inverse=True)[1]
-    overall = _estimate(right, sessions)
+    overall = _estimate(right, everything.groups)
     classes = {
-        name: _estimate(right[labels == number], sessions[labels == number])
+        name: _estimate(right[labels == number], everything.groups[labels == number])
         for number, name in enumerate(task.workload.labels)
         if (labels == number).any()
     }
-    return CrossValidation(settings.folds, overall, classes, round(time.monotonic() - began, 3))
+    estimates = CrossValidation(folds, overall, classes, round(time.monotonic() - began, 3))
+    files = (*task.training.files, *task.evaluation.files)
+    return OutOfFold(estimates, _predictions(files, answers, labels, task.workload))
 
 
-def _groups(files: Sequence[str], workload: Workload) -> np.ndarray:
-    """The session of each example, in the order of the records; one without is a session of its own."""
-    spec = {workload.group: tf.io.VarLenFeature(tf.string)}
-    found: list[bytes] = []
-    for records in input_pipeline.read_records(files).batch(input_pipeline.READ_BATCH):
-        parsed = tf.io.parse_example(records, spec)[workload.group]
-        found += tf.sparse.to_dense(parsed)[:, :1].numpy().ravel().tolist() or [b""] * len(records)
-    return np.array([group or b"%s %d" % (files[0].encode(), at) for at, group in enumerate(found)])
+def _put_together(one: Split, other: Split) -> Split:
+    with tf.device("/cpu:0"):
+        inputs = tf.concat([one.inputs, other.inputs], axis=0)
+    labels, groups = (
+        np.concatenate([getattr(split, name) for split in (one, other)]) for name in ("labels", "groups")
+    )
+    return replace(one, files=(), counts=(len(labels),), labels=labels, groups=groups, inputs=inputs)
 
 
-def _dealt(labels: np.ndarray, groups: np.ndarray, folds: int) -> np.ndarray:
+def _deal(labels: np.ndarray, groups: np.ndarray, folds: int) -> np.ndarray:
     """The fold of each example."""
-    if (sessions := len(np.unique(groups))) < folds:
-        raise UsageError(
-            f"trainer.folds is {folds}, and the examples are of {sessions} sessions.",
-            "A session is in one fold, and each fold needs one.",
-            f"Set trainer.folds to {sessions} at most, or to 0.",
-        )
     fold_of = np.empty(len(labels), int)
     # Not shuffled: of scikit-learn 1.5 that leaves classes out of folds.
-    dealt = StratifiedGroupKFold(folds).split(labels, labels, groups)
-    for fold, (_, measured) in enumerate(dealt):
+    for fold, (_, measured) in enumerate(StratifiedGroupKFold(folds).split(labels, labels, groups)):
         fold_of[measured] = fold
     return fold_of
+
+
+def _predictions(
+    files: Sequence[str], answers: np.ndarray, labels: np.ndarray, workload: Workload
+) -> Sequence[Prediction]:
+    """The answers with what the records of the files say of each example."""
+    features = {kind: name for kind, name in workload.slice_features.items() if kind not in ("class", "span")}
+    predictions: list[Prediction] = []
+    for batch in input_pipeline.read_records(files).batch(READ_BATCH).as_numpy_iterator():
+        for record in batch:
+            number, raw = len(predictions), tf.train.Example.FromString(record).features.feature
+            predictions.append(
+                Prediction(
+                    example_id=_text(raw, workload.id),
+                    label=workload.labels[labels[number]],
+                    probabilities=tuple(round(float(p), _DIGITS) for p in answers[number]),
+                    slices={kind: _text(raw, name) for kind, name in features.items()},
+                    span=next(iter(raw["span"].int64_list.value), None),
+                    group=_text(raw, workload.group),
+                )
+            )
+    return predictions
+
+
+def _text(raw: Mapping[str, tf.train.Feature], name: str) -> str:
+    """The first value of a feature as text; empty where it has none."""
+    feature = raw[name]
+    values = getattr(feature, feature.WhichOneof("kind")).value if feature.WhichOneof("kind") else ()
+    value = next(iter(values), b"")
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _estimate(right: np.ndarray, sessions: np.ndarray) -> Estimate:

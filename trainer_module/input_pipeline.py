@@ -14,7 +14,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from locations import is_url
 from records.shards import records_in, shards_of
 from records.workload import Workload
 from trainer_module.free_memory import free_memory
+from trainer_module.raw_features import one_string_each
 from trainer_module.workload_module import DRAWS, LABEL, input_feature, stored_dtype
 
 # What is kept for all epochs is in memory up to here, 130,000 photos of 128x128x1, and up to a share of what
@@ -36,6 +38,8 @@ _SHARE_OF_MEMORY = 0.25
 _SHARE_OF_DISK = 0.5
 # Examples in the shuffle's buffer, fewer where they are large.
 _SHUFFLED, _SHUFFLED_BYTES = 8192, 128 * 1024**2
+# Of fewer groups a class has none to spare for a choice.
+_TO_SPARE = 3
 # Shards that are read in turn.
 _AT_ONCE = 4
 READ_BATCH = 128
@@ -54,7 +58,14 @@ class Split:
     # What the model reads, [copies * examples, ...], in memory or in a file; None when it fits into neither.
     inputs: tf.Tensor | np.memmap | None
     transform: Callable[[tf.Tensor], tf.Tensor]  # serialized examples, string [N], to that, [N, ...]
+    groups: np.ndarray  # a digest of each example's session, machine or author, int64 [examples]
     copies: int = 1  # variations of all examples, one after the other
+    only: np.ndarray | None = None  # which examples are shown, bool [examples]; None for all
+
+    @property
+    def shown(self) -> np.ndarray:
+        """Indices of the examples that batches have, int64 [shown]."""
+        return np.arange(len(self.labels)) if self.only is None else np.flatnonzero(self.only)
 
 
 def open_split(
@@ -63,10 +74,12 @@ def open_split(
     name: str,
     workload: Workload,
     limit_bytes: int | None = None,
+    scratch: Path | None = None,
 ) -> Split:
     """Reads the labels of a split, and what the model reads too, up to so many bytes of it.
 
-    The patterns are of gzipped TFRecord files of serialized tf.Examples; `name` is for errors.
+    The patterns are of gzipped TFRecord files of serialized tf.Examples; `name` is for errors; `scratch` is
+    the folder for what memory cannot hold, the system's temporary one where it is not given.
 
     Raises:
         EdgelineError: When the split is empty, or an example has a label that the schema does not know.
@@ -76,11 +89,22 @@ def open_split(
         place = files[0].rpartition("/")[0]
         _progress.info("%d shards of the %s split are read from %s.", len(files), name, place)
     label_of = _transformed(transform, (LABEL,), LABEL)
+    of_group = {workload.group: tf.io.VarLenFeature(tf.string)}
+
+    def group_of(records: tf.Tensor) -> tf.Tensor:
+        groups = one_string_each(tf.io.parse_example(records, of_group)[workload.group])
+        # An example without a session is one of its own.
+        named = tf.where(groups == "", records, tf.strings.join(["group ", groups]))
+        return tf.strings.to_hash_bucket_fast(named, 2**62)
+
     described = (
         tf.data.Dataset.range(len(files))
         .flat_map(lambda shard: _records(files, shard).map(lambda record: (shard, record)))
         .batch(READ_BATCH)
-        .map(lambda shard, record: (shard, tf.strings.length(record), label_of(record)), tf.data.AUTOTUNE)
+        .map(
+            lambda shard, record: (shard, tf.strings.length(record), label_of(record), group_of(record)),
+            tf.data.AUTOTUNE,
+        )
     )
     batches = list(described.as_numpy_iterator()) if files else []
     if not batches:
@@ -89,7 +113,7 @@ def open_split(
             "A model needs examples to train on and others to be measured on.",
             "Add labelled examples of more groups, or change data.eval_fraction.",
         )
-    shards, sizes, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    shards, sizes, labels, groups = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     if (labels < 0).any():
         raise EdgelineError(
             f"{int((labels < 0).sum())} of {labels.size} examples of the {name} split have a label that is "
@@ -107,18 +131,42 @@ def open_split(
         return tf.cast(wide(serialized), dtype)
 
     inputs, shape = None, (labels.size, *spec.shape)
-    limit_bytes = bytes_to_keep() if limit_bytes is None else limit_bytes
+    limit_bytes = bytes_to_keep(scratch) if limit_bytes is None else limit_bytes
     if math.prod(shape) * dtype.size <= limit_bytes:
         read = read_records(files).batch(READ_BATCH).map(transformed, tf.data.AUTOTUNE).prefetch(2)
-        inputs = keep(read.as_numpy_iterator(), shape, dtype.as_numpy_dtype)
+        inputs = keep(read.as_numpy_iterator(), shape, dtype.as_numpy_dtype, scratch)
     counts = tuple(np.bincount(shards, minlength=len(files)).tolist())
     shuffled = max(1, min(_SHUFFLED, int(_SHUFFLED_BYTES / sizes.mean())))
-    return Split(files, counts, shuffled, labels, inputs, transformed)
+    return Split(files, counts, shuffled, labels, inputs, transformed, groups)
 
 
-def bytes_to_keep() -> int:
-    """How much can be kept for all epochs, in memory or in a file."""
-    free = shutil.disk_usage(tempfile.gettempdir()).free
+def hold_out(split: Split, share: float) -> tuple[Split, Split]:
+    """Parts the groups of a training split: those to learn from, and a share of them to choose by.
+
+    Each group stands for the rarest class that it has, and each class gives its share of the groups that
+    stand for it: one at least where it has three, none where it has fewer. Which ones is up to the digests of
+    their names. The second part may have no example.
+    """
+    shown = split.shown
+    labels, (ids, group) = split.labels[shown], np.unique(split.groups[shown], return_inverse=True)
+    has = np.unique(np.stack([group, labels], axis=1), axis=0)
+    rank = np.argsort(np.argsort(np.bincount(has[:, 1]), kind="stable"))
+    rarest = np.full(len(ids), len(rank))
+    np.minimum.at(rarest, has[:, 0], rank[has[:, 1]])
+    chosen = np.zeros(len(ids), bool)
+    for place in np.unique(rarest):
+        same = np.flatnonzero(rarest == place)
+        if len(same) >= _TO_SPARE:
+            chosen[same[: max(1, round(share * len(same)))]] = True
+    held = np.zeros(len(split.labels), bool)
+    held[shown] = chosen[group]
+    rest = ~held if split.only is None else split.only & ~held
+    return replace(split, only=rest), replace(split, only=held)
+
+
+def bytes_to_keep(scratch: Path | None = None) -> int:
+    """How much can be kept for all epochs, in memory or in a file of that folder."""
+    free = shutil.disk_usage(scratch or tempfile.gettempdir()).free
     return max(_bytes_in_memory(), int(free * _SHARE_OF_DISK))
 
 
@@ -126,7 +174,9 @@ def _bytes_in_memory() -> int:
     return min(CACHE_LIMIT_BYTES, int(free_memory() * _SHARE_OF_MEMORY))
 
 
-def keep(batches: Iterator[np.ndarray], shape: Sequence[int], dtype: Any) -> tf.Tensor | np.memmap:
+def keep(
+    batches: Iterator[np.ndarray], shape: Sequence[int], dtype: Any, scratch: Path | None = None
+) -> tf.Tensor | np.memmap:
     """Batches one after the other, as one array: in memory, or where that is too large in a file.
 
     The file has no name: whatever becomes of this process, it is gone with it. Its room on the disk is taken
@@ -139,7 +189,7 @@ def keep(batches: Iterator[np.ndarray], shape: Sequence[int], dtype: Any) -> tf.
     if size <= _bytes_in_memory():
         kept = np.empty(shape, dtype)
     else:
-        with tempfile.TemporaryFile() as file:
+        with tempfile.TemporaryFile(dir=scratch) as file:
             os.posix_fallocate(file.fileno(), 0, size)
             kept = np.memmap(file, dtype, "r+", shape=tuple(shape))
     at = 0
@@ -154,7 +204,7 @@ def keep(batches: Iterator[np.ndarray], shape: Sequence[int], dtype: Any) -> tf.
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
     """Steps in which every example is seen; some are seen twice where the last batch lacks any."""
-    return -(-len(split.labels) // batch_size)
+    return -(-len(split.shown) // batch_size)
 
 
 def training_batches(
@@ -166,6 +216,7 @@ def training_batches(
     weights: Sequence[float],
     skip: int = 0,
     context: tf.distribute.InputContext | None = None,
+    variations: int | None = None,
 ) -> tf.data.Dataset:
     """Batches of the given epochs, one after another, `steps_per_epoch` full batches each.
 
@@ -181,6 +232,7 @@ def training_batches(
         weights: Sample weight of each class, in label order.
         skip: Batches of the first epoch that were taken already.
         context: Of `distribute_datasets_from_function`; None where one replica takes all.
+        variations: Of each example, which epochs take in turn; None where each epoch has one of its own.
 
     Returns:
         (what the model reads [batch, ...], label int64 [batch], sample weight float32 [batch]).
@@ -198,6 +250,8 @@ def training_batches(
                 item = index + examples * ((index + epoch) % split.copies)
             if augment is None:
                 return index, item, tf.zeros(0)
+            if variations is not None:
+                return index, item, draws_of(seed, (index + epoch) % variations, index)
             return index, item, tf.random.stateless_uniform([DRAWS], tf.stack([epoch_seed[0], index]))
 
         return _shuffled(split, epoch_seed, steps_per_epoch(split, batch_size) * batch_size).map(drawn)
@@ -211,20 +265,29 @@ def training_batches(
         return varied, label, tf.gather(class_weights, label)
 
     batches = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch)
+    here = 1
     if context is None:
         batches = batches.batch(batch_size, drop_remainder=True).skip(skip)
     else:
         replicas, workers = context.num_replicas_in_sync, context.num_input_pipelines
+        here = replicas // workers
         batches = batches.batch(batch_size // replicas, drop_remainder=True).skip(skip * replicas)
         if workers > 1:
-            here = replicas // workers
             first = context.input_pipeline_id * here
             batches = batches.window(replicas).flat_map(
                 lambda *parts: tf.data.Dataset.zip(parts).skip(first).take(here)
             )
     options = tf.data.Options()
     options.deterministic = True
+    count = (len(epochs) * steps_per_epoch(split, batch_size) - skip) * here
+    batches = batches.apply(tf.data.experimental.assert_cardinality(count))
     return batches.map(batch_of, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def draws_of(seed: int, variation: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """The uniform draws, float32 [DRAWS], that one variation of one example is made by."""
+    folded = tf.random.fold_in(tf.constant([seed, 1], tf.int64), variation)
+    return tf.random.stateless_uniform([DRAWS], tf.random.fold_in(folded, index))
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
@@ -233,10 +296,15 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     Returns:
         (what the model reads [<=batch, ...], label int64 [<=batch]).
     """
-    labels = tf.data.Dataset.from_tensor_slices(split.labels)
-    items = read_records(split.files) if split.inputs is None else tf.data.Dataset.range(len(split.labels))
+    items = tf.data.Dataset.from_tensor_slices(split.shown)
+    if split.inputs is None:
+        items = read_records(split.files)
+        if split.only is not None:
+            shown = tf.data.Dataset.from_tensor_slices(split.only)
+            both = tf.data.Dataset.zip((items, shown)).filter(lambda _, shown: shown)
+            items = both.map(lambda record, _: record)
     return (
-        tf.data.Dataset.zip((items, labels))
+        tf.data.Dataset.zip((items, tf.data.Dataset.from_tensor_slices(split.labels[split.shown])))
         .batch(batch_size)
         .map(lambda item, label: (_inputs(split, item), label), tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
@@ -257,6 +325,9 @@ def _shuffled(split: Split, seed: tf.Tensor, count: int) -> tf.data.Dataset:
     in_turn = tf.data.Dataset.from_tensor_slices(shards).interleave(
         of_shard, _AT_ONCE, num_parallel_calls=_AT_ONCE, deterministic=True
     )
+    if split.only is not None:
+        only = tf.constant(split.only)
+        in_turn = in_turn.filter(lambda index, _: only[index])
     return in_turn.repeat().take(count).shuffle(split.shuffled, seed=seed[0])
 
 

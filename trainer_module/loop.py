@@ -49,12 +49,17 @@ class Loop:
         model: With its optimizer, both built in the scope of `replicas`.
         replicas: Which share each batch.
         settings: The batch size of one replica, and whether XLA compiles a step.
+        front: What turns what batches have into what the model reads; None where that is the same.
     """
 
     def __init__(
-        self, model: keras.Model, replicas: tf.distribute.Strategy, settings: TrainerSettings
+        self,
+        model: keras.Model,
+        replicas: tf.distribute.Strategy,
+        settings: TrainerSettings,
+        front: keras.Model | None = None,
     ) -> None:
-        self.model, self.replicas, self.settings = model, replicas, settings
+        self.model, self.replicas, self.settings, self.front = model, replicas, settings, front
         self.batch_size = settings.batch_size * replicas.num_replicas_in_sync
         self._step = tf.function(self._on_replicas, jit_compile=settings.jit_compile or None)
 
@@ -155,6 +160,7 @@ class Loop:
         """One replica's share of the step: the loss is of the whole batch, so shares and gradients add up."""
         model, optimizer = self.model, self.model.optimizer
         count = self.replicas.num_replicas_in_sync
+        inputs = self.front(inputs, training=False) if self.front else inputs
         with tf.GradientTape() as tape:
             probabilities = tf.cast(model(inputs, training=True), tf.float32)
             losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)

@@ -25,6 +25,8 @@ PHOTO = "photo"
 IMAGE = "image"
 # Whole numbers 0..255.
 STORED_AS = {IMAGE: "uint8"}
+LUMA = (0.299, 0.587, 0.114)  # weights of R, G and B, those of JPEG (ITU-T T.871)
+_MAX_SIDE = "_max_side"
 RAW_SIGNATURE = ("serve_jpeg", {"jpeg": PHOTO})
 TENSOR_SIGNATURE = "serve_image"
 
@@ -33,21 +35,23 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     """Turns raw features into what the model is trained on. Called by TFX's Transform; analyses no data.
 
     Args:
-        inputs: Raw features by name, of which `photo` (JPEG bytes) and `label` (string) are read, as
+        inputs: Raw features by name, of which `photo` (JPEG or PNG) and `label` (string) are read, as
             SparseTensor or as dense [N] or [N, 1]. Without the label, as at serving, `label` is left out.
-        custom_config: `labels` (names in domain order), `image_size` (pixels), `channels` (1 luma, 3 RGB).
+        custom_config: `labels` (names in domain order), `image_size` (pixels), `channels` (1 luma, 3 RGB),
+            `max_side` (pixels, that a larger photo is scaled down to first).
 
     Returns:
         `image`, float32 [N, image_size, image_size, channels] holding whole numbers 0..255 (Transform knows
-        no uint8), and `label`, int64 [N], the index of the name in `labels`; -1 where it is not in there.
+        no uint8); `label`, int64 [N], the index of the name in `labels`, -1 where it is not in there; and
+        for `edge_contract` `_max_side`, int64 [N].
     """
     import tensorflow as tf
 
-    pixels = decode_photos(
-        one_string_each(inputs[PHOTO]), custom_config["image_size"], custom_config["channels"]
-    )
+    photos, max_side = one_string_each(inputs[PHOTO]), custom_config["max_side"]
+    pixels = decode_photos(photos, custom_config["image_size"], custom_config["channels"], max_side)
     return {
         IMAGE: tf.cast(pixels, tf.float32),
+        _MAX_SIDE: tf.fill(tf.shape(photos), tf.constant(max_side, tf.int64)),
         LABEL: label_ids(one_string_each(inputs[LABEL]), custom_config["labels"]),
     }
 
@@ -69,15 +73,21 @@ def edge_contract(
     transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
 ) -> dict[str, Any]:
     """How a phone has to prepare a photo, as `edge/contracts/image.py` and the Transform graph do."""
+    import tensorflow as tf
+
+    grey = {name: tf.constant([value]) for name, value in neutral_features().items()}
     return {
-        "version": 1,
+        "version": 2,
         "kind": "image",
         "image_size": settings.image_size,
         "channels": settings.channels,
         "color": "luma" if settings.channels == 1 else "rgb",
+        "luma": list(LUMA),
+        "max_side": int(transform.transform_features_layer()(grey)[_MAX_SIDE][0]),
         "resize": "bilinear-antialias",
         "rounding": "nearest-uint8",
         "orientation": "upright",
+        "transparency": "on-white",
         "input_dtype": "float32",
         "input_range": (0, 255),
     }
@@ -124,18 +134,28 @@ def _cropped(images: tf.Tensor, draws: tf.Tensor, most: float) -> tf.Tensor:
     return tf.image.crop_and_resize(images, boxes, tf.range(tf.shape(images)[0]), images.shape[1:3])
 
 
-def decode_photos(photos: tf.Tensor, image_size: int, channels: int) -> tf.Tensor:
-    """Decodes JPEG bytes, string [N], to uint8 [N, image_size, image_size, channels].
+def decode_photos(photos: tf.Tensor, image_size: int, channels: int, max_side: int) -> tf.Tensor:
+    """Decodes JPEG or PNG bytes, string [N], to uint8 [N, image_size, image_size, channels].
 
-    The accurate integer DCT and the antialiased bilinear filter are the ones that Pillow uses too, so that a
-    phone with another decoder can reproduce the pixels.
+    The steps are those of `edge/contracts/image.py`; ingest has done the first scaling, whoever asks a server
+    with an upright photo of his own has not. The accurate integer DCT and the antialiased bilinear filter are
+    the ones that Pillow uses too, so that a phone with another decoder can reproduce the pixels.
     """
     import tensorflow as tf
 
+    def resized(pixels: tf.Tensor, size: Any) -> tf.Tensor:
+        exact = tf.image.resize(pixels, size, method="bilinear", antialias=True)
+        return tf.cast(tf.clip_by_value(tf.round(exact), 0.0, 255.0), tf.uint8)
+
     def decode(photo: tf.Tensor) -> tf.Tensor:
-        pixels = tf.io.decode_jpeg(photo, channels=channels, dct_method="INTEGER_ACCURATE")
-        resized = tf.image.resize(pixels, (image_size, image_size), method="bilinear", antialias=True)
-        return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
+        pixels = tf.io.decode_jpeg(photo, channels=3, dct_method="INTEGER_ACCURATE")  # PNG too
+        size = tf.shape(pixels, tf.int64)[:2]
+        longest = tf.reduce_max(size)
+        first = tf.cast(tf.maximum((2 * size * max_side + longest) // (2 * longest), 1), tf.int32)
+        pixels = tf.cond(longest > max_side, lambda: resized(pixels, first), lambda: pixels)
+        if channels == 1:
+            pixels = tf.tensordot(tf.cast(pixels, tf.float32), tf.constant(LUMA), 1)[..., tf.newaxis]
+        return resized(pixels, (image_size, image_size))
 
     shape = (image_size, image_size, channels)
     images = tf.map_fn(decode, photos, fn_output_signature=tf.TensorSpec(shape, tf.uint8))

@@ -1,5 +1,6 @@
 """`run_fn`: what TFX's Trainer calls, by the dotted path `trainer_module.run.run_fn`."""
 
+import logging
 import shutil
 import time
 from collections.abc import Mapping
@@ -8,13 +9,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from records.training import CROSS_VALIDATION, EPOCHS, TENSORBOARD, TRAINING, Epoch, TrainingSummary
+from records.edge import OUT_OF_FOLD
+from records.training import (
+    CROSS_VALIDATION,
+    EPOCHS,
+    FINISHED,
+    TENSORBOARD,
+    TRAINING,
+    Epoch,
+    TrainingSummary,
+    remove_finished,
+)
 from records.workload import Workload
-from trainer_module import checkpoint, devices, signatures, workers
-from trainer_module.folds import cross_validate
+from trainer_module import checkpoint, devices, front, signatures, workers
+from trainer_module.folds import count_folds, cross_validate
 from trainer_module.settings import ModelSettings, TrainerSettings, with_values
 from trainer_module.training import open_task, train_model
 
+_progress = logging.getLogger("edgeline.progress")
 # What training needs of TFX's FnArgs, of which not all can be given to another process.
 _FIELDS = (
     "train_files",
@@ -27,6 +39,8 @@ _FIELDS = (
 
 def run_fn(fn_args: Any) -> None:
     """Trains the workload's model and writes its SavedModel, `history.jsonl` and `training.json`.
+
+    Where eval is too small to tell, it also writes what models of other groups say of each example.
 
     `custom_config` of TFX's FnArgs has `workload`, `model` and `trainer` (settings), each as JSON, `seed`,
     `code` (the digest of what trains) and `checkpoints` (a folder that outlives a kill). What a search found,
@@ -60,6 +74,7 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
     look = ModelSettings.model_validate_json(config["model"])
     settings = TrainerSettings.model_validate_json(config["trainer"])
     key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_output)
+    remove_finished(Path(config["checkpoints"]), stays=key)
     checkpoints = Path(config["checkpoints"]) / key
 
     replicas = devices.make_strategy(settings)
@@ -69,14 +84,22 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         fn_args.train_files,
         fn_args.eval_files,
         config["seed"],
+        checkpoints,
     )
-    folder = Path(fn_args.model_run_dir)
-    if settings.folds:
-        CROSS_VALIDATION.write(folder, cross_validate(task, look, settings, replicas, checkpoints))
-        began = time.monotonic()
-    model, outcome = train_model(task, look, settings, replicas, checkpoints, began)
+    folder, started = Path(fn_args.model_run_dir), time.monotonic()
+    trained = train_model(task, look, settings, replicas, checkpoints, began)
     if not devices.is_chief(replicas):
         return
+    model, outcome, notes = trained.model, trained.outcome, trained.notes
+    now = time.monotonic()
+    folds, note = count_folds(task, settings, now - started, settings.budget_s - (now - began))
+    if note:
+        _progress.info(note)
+        notes = (*notes, note)
+    if folds:
+        found = cross_validate(task, look, trained.settings, folds, replicas, checkpoints)
+        CROSS_VALIDATION.write(folder, found.estimates)
+        OUT_OF_FOLD.write(folder, found.predictions)
     signatures.export(model, task.transform, fn_args.serving_model_dir, task.workload)
 
     EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in enumerate(outcome.history, start=1)))
@@ -92,7 +115,9 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         examples_per_second=round(outcome.steps * batch_size / outcome.seconds, 1),
         input_wait=round(sum(waits) / len(waits), 4),
         parameters=model.count_params(),
+        variations=trained.settings.variations if front.parts(model) else None,
+        notes=notes,
     )
     TRAINING.write(folder, summary)
-    shutil.copytree(checkpoints / TENSORBOARD, folder / TENSORBOARD)
-    shutil.rmtree(checkpoints)
+    shutil.copytree(checkpoints / TENSORBOARD, folder / TENSORBOARD, dirs_exist_ok=True)
+    (checkpoints / FINISHED).touch()

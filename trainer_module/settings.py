@@ -14,9 +14,9 @@ def _weights(weights: str) -> str:
     return weights if weights in ("imagenet", "none") else str(absolute(Path(weights)))
 
 
-def _folds(folds: int) -> int:
-    if folds and not 3 <= folds <= 20:
-        raise ValueError(f"it is {folds}, and takes 0, or 3 to 20: one measures, one chooses the epoch")
+def _folds(folds: int | None) -> int | None:
+    if folds and not 2 <= folds <= 20:
+        raise ValueError(f"it is {folds}, and takes 0, or 2 to 20: one is measured, the others train")
     return folds
 
 
@@ -79,26 +79,33 @@ class TrainerSettings(Group):
     learning_rate: float = Field(1e-3, gt=0, le=1.0)  # Adam's; it falls to 0 along half a cosine by the end
     # Weight of a label's examples in the loss; 1.0 for labels not named.
     class_weights: Mapping[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
-    # Each class counts as much, however rare: in the loss, and in what tells which epoch is the best.
+    # Each class counts as much, however rare: in the loss, and in what chooses the epoch.
     balanced: bool = False
     flip: bool = True  # mirror training photos left to right at random
     brightness: Fraction = 0.15  # largest random change of brightness, as a share of the full range
     contrast: Fraction = 0.0  # largest random change of contrast, as a share of it
+    # Of each photo, where the first layers are frozen: epochs take one after the other.
+    variations: int = Field(4, ge=1, le=100)
     # Largest share of a training photo's sides that is cut off at random; 0 where what matters may be there.
     crop: Annotated[float, Field(ge=0, le=0.9)] = 0.0
-    # Epochs without a better eval loss (of balanced classes: mean recall) before training stops; 0: never.
-    early_stopping_patience: int = Field(5, ge=0, le=10_000)
-    # `auto`: every GPU of the machine, or its CPU where it has none. `mirrored`: a replica on each of its
+    # 0 trains all epochs and takes the last. Otherwise a tenth of the groups (sessions, machines, authors) is
+    # held out of train and chooses the epoch, by loss (of balanced classes: mean recall); after so many
+    # epochs without a better one training stops.
+    early_stopping_patience: int = Field(0, ge=0, le=10_000)
+    # `auto`: as `mirrored` where the machine has a GPU, or else its CPU. `mirrored`: a replica on each of its
     # GPUs. `multi_worker`: on those of `workers` pods on Kubeflow, of all machines that TensorFlow's
     # TF_CONFIG lists, or without both of `workers` processes of this machine. `tpu`: the one that TPU_NAME
     # names. A step takes batch_size times as many examples as there are replicas; learning_rate is that of
     # the whole step, however many they are.
     strategy: Literal["auto", "mirrored", "one_device", "multi_worker", "tpu"] = "auto"
     workers: int = Field(2, ge=1, le=64)
-    require_gpu: bool = False  # refuse to train on a CPU
-    # Models that are trained beside the one, to see in the report by sessions not seen what such a model is
-    # worth: for sets whose eval split is too small to tell. From 3 on, each as long as the training.
-    folds: Annotated[int, AfterValidator(_folds)] = 0
+    # Refuse to train on a CPU. Where it is not set, a pod of Kubeflow does that asks for a GPU.
+    require_gpu: bool = False
+    # Models that are trained beside the one, each as long, to judge by groups that they have not seen what
+    # such a model is worth: for sets whose eval split is too small to tell. 0 trains none. Where it is not
+    # set they are five, if eval has fewer than 20 groups or fewer than 5 of a class; of photos, and where
+    # there is a trainer.budget, only if that has the time left.
+    folds: Annotated[int | None, AfterValidator(_folds)] = None
     precision: Literal["float32", "mixed_float16"] = "float32"  # of what a step computes; weights are float32
     jit_compile: bool = False  # have XLA compile a step, of one replica
     deterministic: bool = False  # the same weights from the same seed on a GPU too, at some cost of speed

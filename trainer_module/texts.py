@@ -7,7 +7,7 @@ TextVectorization does, in the way in which every workload here prepares its exa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainer_module import tokens
@@ -16,16 +16,15 @@ from trainer_module.workload_module import LABEL
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
     import tensorflow as tf
     import tensorflow_transform as tft
-    from numpy.typing import NDArray
 
     from records.workload import Workload
     from trainer_module.settings import ModelSettings
 
 TEXT, TOKENS = "text", "tokens"
-VOCABULARY, COUNTS = "words", "words_by_label"
+VOCABULARY = "words"
+_VOTES = "votes_of_words"  # the layer
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
 # Transform knows no int32, and no phone needs more.
 STORED_AS = {TOKENS: "int32"}
@@ -55,13 +54,11 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
         frequency_threshold=custom_config["vocabulary_min_count"],
         vocab_filename=VOCABULARY,
     )
-    label = label_ids(one_string_each(inputs[LABEL]), custom_config["labels"])
-    _count_words_by_label(words, label, custom_config)
     known = tf.where(places.values < 0, tf.constant(UNKNOWN, tf.int64), places.values + FIRST_WORD)
     ids = tf.RaggedTensor.from_row_lengths(known, words.row_lengths())
     return {
         TOKENS: ids.to_tensor(PADDING, shape=(None, length)),
-        LABEL: label,
+        LABEL: label_ids(one_string_each(inputs[LABEL]), custom_config["labels"]),
     }
 
 
@@ -80,16 +77,16 @@ def build_model(
     from trainer_module.text_layers import BidirectionalLSTM, PooledWords
 
     ids = keras.Input((settings.text_length,), dtype="int32", name=TOKENS)
-    shares = _log_shares(transform, len(labels))
+    known = FIRST_WORD + len(transform.vocabulary_by_name(VOCABULARY))
 
-    def embedded(size: int, start: Any = "uniform") -> keras.KerasTensor:
-        return keras.layers.Embedding(len(shares), size, embeddings_initializer=start, mask_zero=True)(ids)
+    def embedded(size: int, **options: Any) -> keras.KerasTensor:
+        return keras.layers.Embedding(known, size, mask_zero=True, **options)(ids)
 
     def without_words(words: keras.KerasTensor) -> keras.KerasTensor:
         return keras.layers.Dropout(settings.word_dropout, noise_shape=(None, settings.text_length, 1))(words)
 
     size, left_out = settings.embedding_size, keras.layers.Dropout(settings.embedding_dropout)
-    counted = PooledWords()(without_words(embedded(len(labels), keras.initializers.Constant(shares))))
+    counted = PooledWords()(without_words(embedded(len(labels), name=_VOTES)))
     meant = PooledWords(largest=True)(left_out(without_words(embedded(size))))
     ordered = BidirectionalLSTM(settings.lstm_units)(left_out(embedded(max(size // 4, 2))))
     read = keras.layers.Dropout(0.5)(keras.layers.Concatenate()([meant, ordered]))
@@ -98,38 +95,25 @@ def build_model(
     return keras.Model(ids, keras.layers.Softmax(name="probabilities", dtype="float32")(votes))
 
 
-def _count_words_by_label(words: tf.RaggedTensor, label: tf.Tensor, config: Mapping[str, Any]) -> None:
-    """Has Transform count each word by label: a file of lines `COUNT LABEL_ID WORD`.
+def initialize(
+    model: keras.Model, batches: Iterable[tuple[tf.Tensor, tf.Tensor]], settings: ModelSettings
+) -> None:
+    """Has each word vote as it is spread over the labels of these texts: the log of its share above the mean.
 
-    Words and not their ids, which another analyzer has to find first: with the Beam of its lock file,
-    Transform 1.16 cannot look at its input a second time.
+    They are counted here and not in Transform, whose counts would have texts of groups that this model is to
+    be measured on.
     """
-    import tensorflow as tf
-    import tensorflow_transform as tft
-
-    of_word = tf.repeat(tf.strings.as_string(label), words.row_lengths())
-    tft.vocabulary(
-        tf.strings.join([of_word, words.flat_values], " "),
-        top_k=config["vocabulary_size"] * len(config["labels"]),
-        frequency_threshold=config["vocabulary_min_count"],  # what somebody wrote once is not shipped
-        vocab_filename=COUNTS,
-        store_frequency=True,
-    )
-
-
-def _log_shares(transform: tft.TFTransformOutput, labels: int) -> NDArray[np.float32]:
-    """The logarithm of each word's share of the words of a label, above its mean; float32 [ids, labels]."""
     import numpy as np
 
-    words = transform.vocabulary_by_name(VOCABULARY)
-    places = {word: place for place, word in enumerate(words, FIRST_WORD)}
-    counts = np.ones((FIRST_WORD + len(places), labels))
-    for line in transform.vocabulary_by_name(COUNTS):
-        count, label, word = line.split(b" ", 2)
-        if int(label) >= 0:
-            counts[places.get(word, UNKNOWN), int(label)] += int(count)
-    logs = np.log(counts / counts.sum(axis=0))
-    return (logs - logs.mean(axis=1, keepdims=True)).astype(np.float32)
+    layer = model.get_layer(_VOTES)
+    known, labels = layer.embeddings.shape
+    counts = np.zeros((known, labels))
+    for ids, label in batches:
+        np.add.at(counts, (ids.numpy(), label.numpy()[:, np.newaxis]), 1)
+    counts[:FIRST_WORD] = 0
+    counts[counts < settings.vocabulary_min_count] = 0  # what somebody wrote once is not shipped
+    logs = np.log((counts + 1) / (counts + 1).sum(axis=0))
+    layer.set_weights([logs - logs.mean(axis=1, keepdims=True)])
 
 
 def edge_contract(
@@ -137,8 +121,9 @@ def edge_contract(
 ) -> dict[str, Any]:
     """What a phone needs to make the token ids itself; see `edge/contracts/tokens.py`."""
     return {
-        "version": 1,
+        "version": 2,
         "kind": "tokens",
+        "normalization": "NFC",
         "input": TEXT,
         "column": workload.text_column or TEXT,
         "length": settings.text_length,

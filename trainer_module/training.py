@@ -1,8 +1,8 @@
 """One training, from the examples of a run to a model: what it trains, in which order, and for how long."""
 
-import time
+import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,15 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from records.workload import Workload
-from trainer_module import budget, devices, fit, front, input_pipeline, workload_module
+from trainer_module import devices, fit, front, input_pipeline, workload_module
+from trainer_module.budget import Budget
 from trainer_module.input_pipeline import Split
 from trainer_module.loop import Loop
 from trainer_module.settings import ModelSettings, TrainerSettings
+
+_progress = logging.getLogger("edgeline.progress")
+# The share of the groups of train that choose an epoch, where anything does.
+_CHOOSES = 0.1
 
 
 @dataclass(frozen=True)
@@ -36,16 +41,28 @@ def open_task(
     train_files: Sequence[str],
     eval_files: Sequence[str],
     seed: int,
+    scratch: Path,
 ) -> Task:
-    """Reads the examples, patterns of whose files these are.
+    """Reads the examples, patterns of whose files these are; `scratch` takes what memory cannot hold.
 
     Raises:
         EdgelineError: When a split cannot be trained or measured on.
     """
+    scratch.mkdir(parents=True, exist_ok=True)
     transform = tft.TFTransformOutput(transform_output)
-    training = input_pipeline.open_split(train_files, transform, "train", workload)
-    evaluation = input_pipeline.open_split(eval_files, transform, "eval", workload)
+    training = input_pipeline.open_split(train_files, transform, "train", workload, scratch=scratch)
+    evaluation = input_pipeline.open_split(eval_files, transform, "eval", workload, scratch=scratch)
     return Task(workload, transform, training, evaluation, seed)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that was trained, float32, and how."""
+
+    model: keras.Model
+    outcome: fit.Outcome
+    settings: TrainerSettings  # with the epochs and variations that a budget had the time for
+    notes: tuple[str, ...] = ()  # what went another way than set, a sentence each
 
 
 def train_model(
@@ -55,8 +72,11 @@ def train_model(
     replicas: tf.distribute.Strategy,
     checkpoints: Path,
     began: float,
-) -> tuple[keras.Model, fit.Outcome]:
-    """Builds the workload's model and trains it; it then has the weights of its best epoch, and is float32.
+) -> Trained:
+    """Builds the workload's model and trains it.
+
+    Nothing of `task.evaluation` has a part in the model: where there is an `early_stopping_patience`, groups
+    that are held out of `task.training` choose the epoch.
 
     Args:
         task: What is learned.
@@ -70,31 +90,40 @@ def train_model(
         UsageError: When the budget is too short, or the weights do not fit the network.
         HeldBack: When it diverges.
     """
+    budget = Budget(settings.budget_s, began, checkpoints, replicas) if settings.budget else None
+    choosing = None
+    if settings.early_stopping_patience:
+        rest, choosing = input_pipeline.hold_out(task.training, _CHOOSES)
+        if len(choosing.shown):
+            task = replace(task, training=rest)
+        else:
+            _progress.info("No class has three groups: all epochs are trained, and nothing chooses one.")
+            choosing = None
     with devices.numbers(settings):
-        prepared = prepare(task, model_settings, settings, replicas)
-        if settings.budget:
-            left_s = settings.budget_s - (time.monotonic() - began)
-            loop = prepared.loop(settings)
+        prepared = prepare(task, model_settings, settings, replicas, choosing, checkpoints, budget)
+        settings = prepared.settings
+        if budget:
             epochs = budget.affordable_epochs(
-                loop, prepared.batches_of, prepared.steps, settings.epochs, left_s, checkpoints
+                prepared.loop(settings), prepared.batches_of, prepared.steps, settings.epochs
             )
             settings = settings.model_copy(update={"epochs": epochs})
-        loop = prepared.loop(settings)
         split = task.evaluation
+        photos = split.inputs if split.only is None else None
         outcome = fit.train(
-            loop,
+            prepared.loop(settings),
             prepared.batches_of,
             prepared.steps,
             prepared.evaluation,
             settings,
             checkpoints,
-            fit.Shown(task.workload.labels, split.inputs, split.labels),
+            fit.Shown(task.workload.labels, photos, split.labels[split.shown]),
+            prepared.choosing,
         )
-    if settings.precision == "float32":
-        return prepared.model, outcome
-    exact = _build(task, model_settings)
-    exact.set_weights(prepared.model.get_weights())
-    return exact, outcome
+    model = prepared.model
+    if settings.precision != "float32":
+        model = _build(task, model_settings)
+        model.set_weights(prepared.model.get_weights())
+    return Trained(model, outcome, settings, tuple(budget.notes) if budget else ())
 
 
 @dataclass(frozen=True)
@@ -103,10 +132,13 @@ class Prepared:
 
     model: keras.Model
     trained: keras.Model  # what of it training changes: all of it, or what comes after a front
+    front: keras.Model | None  # what computes the features of a batch; None where batches have them, or none
     fine_tuning: bool  # whether it has a front, so weights that are good already
-    batches_of: Callable[[range, int], Iterable[Any]]  # of a range of epochs, but for so many
+    settings: TrainerSettings  # with the variations that a budget has the time for
+    batches_of: Callable[[range, int], Iterable[Any]]  # of a range of epochs, but for so many of the first
     steps: int  # in an epoch
     evaluation: tf.data.Dataset
+    choosing: tf.data.Dataset | None
     replicas: tf.distribute.Strategy
 
     def loop(self, settings: TrainerSettings) -> Loop:
@@ -119,27 +151,52 @@ class Prepared:
                 fine_tuning=self.fine_tuning,
                 replicas=self.replicas.num_replicas_in_sync,
             )
-        return Loop(self.trained, self.replicas, settings)
+        return Loop(self.trained, self.replicas, settings, self.front)
 
 
 def prepare(
-    task: Task, model_settings: ModelSettings, settings: TrainerSettings, replicas: tf.distribute.Strategy
+    task: Task,
+    model_settings: ModelSettings,
+    settings: TrainerSettings,
+    replicas: tf.distribute.Strategy,
+    choosing: Split | None = None,
+    scratch: Path | None = None,
+    budget: Budget | None = None,
 ) -> Prepared:
-    """Builds the workload's model, computes what its front gives, and fits its last layer to that."""
-    training, evaluation, labels = task.training, task.evaluation, task.workload.labels
+    """Builds the workload's model, computes what its front gives, and sets the weights that need no steps."""
+    training, labels = task.training, task.workload.labels
+    measured = [split for split in (task.evaluation, choosing) if split]
     batch_size = settings.batch_size * replicas.num_replicas_in_sync
     steps = input_pipeline.steps_per_epoch(training, batch_size)
     keras.utils.set_random_seed(task.seed)
     with replicas.scope():
         model = _build(task, model_settings)
     augment = workload_module.augmentation(task.workload.module, settings)
-    weights = settings.weights_of(labels, np.bincount(training.labels, minlength=len(labels)).tolist())
+    counts = np.bincount(training.labels[training.shown], minlength=len(labels)).tolist()
+    weights = settings.weights_of(labels, counts)
 
-    trained, parts = model, front.parts(model)
-    if parts and (copies := front.copies_that_fit(parts[0], len(training.labels), settings.epochs)):
-        training = front.features(training, parts[0], copies, task.seed, augment)
-        evaluation = front.features(evaluation, parts[0])
-        trained, augment = parts[1], None
+    trained, computes, variations, parts = model, None, None, front.parts(model)
+    if parts:
+        before, trained = parts
+        variations = min(settings.variations, settings.epochs)
+        if budget:
+            others = sum(len(split.labels) for split in measured)
+            timed = partial(front.seconds_each, training, before, augment)
+            variations = budget.affordable_variations(variations, len(training.labels), others, timed)
+        settings = settings.model_copy(update={"variations": variations})
+        # Of all examples, so that the order of the batches is that of examples that are read as they come.
+        every, only = replace(training, only=None), training.only
+        needed = front.size_of(before, every, variations)
+        needed += sum(front.size_of(before, split) for split in measured)
+        if needed <= input_pipeline.bytes_to_keep(scratch):
+            every = front.features(every, before, variations, task.seed, augment, scratch)
+            training = replace(every, only=only)
+            measured = [front.features(split, before, scratch=scratch) for split in measured]
+            augment = None
+        else:
+            computes = front.rounded(before)
+            said = "Features take %.1f GB, for which there is no room: each epoch computes them again."
+            _progress.info(said, needed / 1e9)
 
     batches = partial(
         input_pipeline.training_batches,
@@ -148,12 +205,25 @@ def prepare(
         seed=task.seed,
         augment=augment,
         weights=weights,
+        variations=variations,
     )
     if parts:
-        front.fit_last_layer(model, batches(range(1)), kept=trained is not model)
-    measured_on = input_pipeline.evaluation_batches(evaluation, batch_size)
-    batches_of = _batches_on(replicas, batches)
-    return Prepared(model, trained, parts is not None, batches_of, steps, measured_on, replicas)
+        front.fit_last_layer(model, batches(range(1)), computes)
+    if initialize := getattr(workload_module.load(task.workload.module), "initialize", None):
+        initialize(model, input_pipeline.evaluation_batches(training, settings.batch_size), model_settings)
+    evaluation, *chooses = [input_pipeline.evaluation_batches(split, batch_size) for split in measured]
+    return Prepared(
+        model,
+        trained,
+        computes,
+        parts is not None,
+        settings,
+        _batches_on(replicas, batches),
+        steps,
+        evaluation,
+        chooses[0] if chooses else None,
+        replicas,
+    )
 
 
 def _build(task: Task, settings: ModelSettings) -> keras.Model:

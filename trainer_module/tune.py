@@ -15,11 +15,12 @@ from tfx.components.tuner.component import TunerFnResult
 
 from errors import HeldBack, UsageError
 from locations import whole
-from records.training import TRIAL, Search, Trial
+from records.training import FINISHED, TRIAL, Search, Trial
 from records.workload import Workload
 from trainer_module import checkpoint, trial_pods
 from trainer_module.budget import BudgetTooShort
 from trainer_module.devices import make_strategy
+from trainer_module.input_pipeline import hold_out
 from trainer_module.settings import ModelSettings, TrainerSettings, seconds_of, with_values
 from trainer_module.training import Task, open_task, train_model
 from trainer_module.trial_pods import Peer, Wanted
@@ -27,6 +28,8 @@ from trainer_module.tune_settings import SEARCHED, TuneSettings, Values
 
 _log = logging.getLogger(__name__)
 _progress = logging.getLogger("edgeline.progress")
+# The share of the groups of train that trials are judged by.
+_JUDGES = 0.2
 
 
 def tuner_fn(fn_args: Any) -> TunerFnResult:
@@ -40,21 +43,34 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     """
     config, began = fn_args.custom_config, time.monotonic()
     key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_graph_path)
+    folder = Path(config["checkpoints"]) / key
     trainer = TrainerSettings.model_validate_json(config["trainer"])
     replicas = make_strategy(trainer)
     workload = Workload.from_json(config["workload"])
     data = (fn_args.transform_graph_path, fn_args.train_files, fn_args.eval_files)
     search = TrialSearch(
         TuneSettings.model_validate_json(config["tune"]),
-        open_task(workload, *data, config["seed"]),
+        _without_judge(open_task(workload, *data, config["seed"], folder)),
         ModelSettings.model_validate_json(config["model"]),
         trainer,
         replicas,
-        Path(config["checkpoints"]) / key,
+        folder,
         fn_args.working_dir,
         began,
     )
     return TunerFnResult(tuner=search, fit_kwargs={})
+
+
+def _without_judge(task: Task) -> Task:
+    """The task with groups that are held out of train to judge the trials, in place of the eval split."""
+    rest, held = hold_out(task.training, _JUDGES)
+    if not len(held.shown):
+        raise UsageError(
+            "No class has examples of three groups to train on.",
+            "Groups that are held out of train judge the trials, since eval is to judge the model.",
+            "Set tune.max_trials=0, or add examples of other groups.",
+        )
+    return replace(task, training=rest, evaluation=held)
 
 
 def make_oracle(tune: TuneSettings, epochs: int, seed: int) -> keras_tuner.Oracle:
@@ -155,7 +171,7 @@ class TrialSearch(BaseTuner):
             )
         if self._tune.max_trials > 1 and sum(trial.score is not None for trial in self._trials) == 1:
             _log.warning("Only trial %d trained a model: the search compared nothing.", self._best.number)
-        shutil.rmtree(self._folder)
+        (self._folder / FINISHED).touch()
 
     @property
     def result(self) -> Search | None:
@@ -255,7 +271,7 @@ class TrialSearch(BaseTuner):
         trainer = trainer.model_copy(update=limits)
         checkpoints = place / "checkpoints"
         try:
-            _, outcome = train_model(self._task, model, trainer, self._replicas, checkpoints, began)
+            outcome = train_model(self._task, model, trainer, self._replicas, checkpoints, began).outcome
         except (HeldBack, BudgetTooShort) as error:
             if budget and isinstance(error, BudgetTooShort):
                 return None

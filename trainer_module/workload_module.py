@@ -3,9 +3,10 @@
 It has, in the module that `Workload.module` names:
 
     preprocessing_fn(inputs, custom_config) -> dict
-        What Transform runs. `custom_config` has `labels`, `numbers` and `categories` of the workload, and the
-        settings of `model`. Gives `label`, int64 [N], -1 where it is unknown, and the one feature that the
-        model reads; what begins with _ is no feature, but what `edge_contract` reads back.
+        What Transform runs. `custom_config` has `labels`, `numbers` and `categories` of the workload, the
+        settings of `model`, and `max_side` of `data`. Gives `label`, int64 [N], -1 where it is unknown, and
+        the one feature that the model reads; what begins with _ is no feature, but what `edge_contract` reads
+        back.
     build_model(labels, settings, transform) -> keras.Model
         From that feature, float32 or int32 [N, ...], to probabilities, float32 [N, labels]. One that begins
         with weights of its own may name a layer `FRONT`: what comes before it has to be frozen, its output is
@@ -18,6 +19,8 @@ and it may have:
 
     augment(features, draws, settings) -> tensor
         What varies in training: features float32 [N, ...], draws [N, DRAWS] of 0..1.
+    initialize(model, batches, settings)
+        What sets weights by the training examples before training begins: batches of (feature, label id).
     STORED_AS: a dtype that the feature is kept in memory as, where a smaller one holds it.
     RAW_SIGNATURE: (name, {argument: raw feature}) of the signature that takes raw values.
     TENSOR_SIGNATURE: name of the one that takes the feature itself.

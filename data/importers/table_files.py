@@ -113,8 +113,8 @@ def _shown_as(shown: str, path: Path) -> Iterator[None]:
     try:
         yield
     except EdgelineError as error:
-        parts = (part.replace(str(path), shown) for part in (error.found, error.why, error.do))
-        raise type(error)(*parts) from None
+        found, why, do = (part.replace(str(path), shown) for part in (error.found, error.why, error.do))
+        raise type(error)(found, why, do) from None
 
 
 def _find_separator(path: Path, columns: Collection[str]) -> str:

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from functools import partial
+from lzma import LZMAError
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import IO
@@ -47,9 +48,10 @@ _BINARY: Mapping[bytes, tuple[str, str]] = {
 _TEXT: Mapping[str, tuple[str, str]] = {
     r"%PDF-": ("a PDF", _SAVE),
     r"(?i)<(!doctype|html|\?xml|table)": ("a page of HTML or XML", f"Open it in a spreadsheet. {_SAVE}"),
-    r"\[\s*[\[{]": ("a list in JSON", "Write an object a line: jq -c '.[]' {path} > table.jsonl"),
+    r"\[\s*[\[{]": ("a list in JSON", "Write an object a line: jq -c '.[]' {quoted} > table.jsonl"),
 }
 _HEAD_BYTES, _LINE_BYTES = 4096, 2**26
+_MOST_LAYERS = 3  # a .zip may hold a .gz, or itself
 # A table gets this many times as small at the most, a file that is made to fill the disk a thousand times.
 _MOST_TIMES, _MOST_BYTES = 200, 2**26
 
@@ -68,7 +70,7 @@ def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
         raise UsageError(f"{src} {why}.", "A table is one file, which is read twice.", "Name the file.")
     path = src
     try:
-        while True:
+        for _ in range(_MOST_LAYERS):
             with path.open("rb") as file:
                 head = file.read(_HEAD_BYTES)
             if head.startswith(_GZIP):
@@ -80,29 +82,31 @@ def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
                     with archive.open(member) as packed:
                         path = _copy(src, packed, Path(mkdtemp(dir=scratch), Path(member).name))
             else:
-                break
-    except (OSError, EOFError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
-        why = getattr(error, "strerror", None) or error
+                return path, _find_kind(src, head)
+        raise ValueError(f"it is packed {_MOST_LAYERS} times or more")
+    except (OSError, EOFError, ValueError, RuntimeError, LZMAError, zlib.error, zipfile.BadZipFile) as error:
+        problem = getattr(error, "strerror", None) or error
         raise DataRefused(
-            f"{src} cannot be read: {why}.", "What is in it cannot be told.", "Fetch it again, or unpack it."
+            f"{src} cannot be read: {problem}.",
+            "What is in it cannot be told.",
+            "Fetch it again, or unpack it.",
         ) from None
+
+
+def _find_kind(src: Path, head: bytes) -> str:
     if head.startswith(b"PAR1"):
-        return path, "parquet"
+        return "parquet"
     if head.startswith((_ZIP, _OLD_OFFICE)):
-        return path, "workbook"
-    _check_text(src, head)
-    return path, "text"
-
-
-def _check_text(src: Path, head: bytes) -> None:
-    begin, kind = head.decode("utf-8-sig", "replace").lstrip(), None
+        return "workbook"
+    begin, other = head.decode("utf-8-sig", "replace").lstrip(), None
     # A damaged cell may hold one or two such bytes.
     if not head.startswith(_UTF_16) and 100 * len(re.findall(rb"[\0-\x08]", head)) > len(head):
-        kind = next(kind for start, kind in _BINARY.items() if head.startswith(start))
-    kind = kind or next((kind for form, kind in _TEXT.items() if re.match(form, begin)), None)
-    if kind is not None:
-        do = kind[1].format(path=src)
-        raise UsageError(f"{src} is {kind[0]}.", "Tables are CSV, Parquet, .xlsx, .xls or .ods.", do)
+        other = next(kind for start, kind in _BINARY.items() if head.startswith(start))
+    other = other or next((kind for form, kind in _TEXT.items() if re.match(form, begin)), None)
+    if other is not None:
+        do = other[1].format(path=src, quoted=shlex.quote(str(src)))
+        raise UsageError(f"{src} is {other[0]}.", "Tables are CSV, Parquet, .xlsx, .xls or .ods.", do)
+    return "text"
 
 
 def as_utf8(path: Path, scratch: Path) -> tuple[Path, str]:
@@ -168,7 +172,7 @@ def _find_table(src: Path, archive: zipfile.ZipFile) -> str:
     raise DataRefused(f"{src} holds {what}.", "One file is one table.", "Unpack it, and name one of them.")
 
 
-def _copy(src: Path, packed: IO[bytes], target: Path) -> Path:
+def _copy(src: Path, packed: IO[bytes] | gzip.GzipFile, target: Path) -> Path:
     most = max(_MOST_BYTES, _MOST_TIMES * src.stat().st_size)
     with target.open("wb") as file:
         while block := packed.read(2**20):

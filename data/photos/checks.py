@@ -1,13 +1,13 @@
-"""What one photo must be to be trained on, and the clean JPEG that it becomes.
+"""What one photo must be to be trained on, and the clean file that it becomes.
 
 What leaves this file is what TensorFlow's decoder and a phone read alike: an upright baseline or progressive
-JPEG of luma or YCbCr, no side above a limit, without EXIF, GPS, XMP, comments, colour profile or trailing
-data. Profiles are dropped, not applied, because neither of those two readers applies one.
+JPEG of luma or YCbCr, or a PNG of anything else, no side above a limit, without EXIF, GPS, XMP, comments,
+colour profile or trailing data.
 """
 
 import hashlib
 import io
-import struct
+import re
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -20,32 +20,31 @@ from data.photos.labels_file import MOST_BYTES
 from data.photos.likeness import look_of
 from data.settings import DataSettings
 from data.spans.rejection import RowRejected
+from photo_pixels import (
+    BOXED_FORMATS,
+    FORMATS,
+    READER_ERRORS,
+    open_photo,
+    orientation_of,
+    scaled_size,
+    upright,
+)
 
-# Formats by content; MPO, which some phones write, is found as JPEG. Not EPS: Pillow runs Ghostscript on it.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-# Re-encoding happens once, here; 95 is the highest that Pillow's documentation advises.
-JPEG_QUALITY = 95
 # About the size that models see: blur that is gone at that size does no harm.
 SHARPNESS_SIDE = 128
-_ORIENTATION_TAG = 0x0112
 # The decoder goes over all pixels once a scan, however little a scan holds. What Chromium's decoder takes too
 # (ProgressMonitor in its jpeg_image_decoder.cc); libjpeg's own script for progressive photos has 10.
 _MOST_SCANS = 100
 _SIDEWAYS = (5, 6, 7, 8)
+_BOXED = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"))
 _JPEG, _JPEG_END, _PNG = b"\xff\xd8\xff", b"\xff\xd9", b"\x89PNG\r\n\x1a\n"
-# What Pillow's readers raise on damaged files.
-READER_ERRORS: tuple[type[Exception], ...] = (
-    *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError),
-    *(Image.DecompressionBombError, struct.error, zlib.error),
-    *(RuntimeError, AssertionError, Warning),
-)
 
 
 @dataclass(frozen=True)
 class CheckedPhoto:
     """A photo that passed."""
 
-    jpeg: bytes  # clean, at most `max_side` on its longer side
+    stored: bytes  # clean JPEG or PNG, at most `max_side` on its longer side
     width: int  # pixels of the original, turned upright
     height: int
     byte_size: int  # of the original file
@@ -53,15 +52,15 @@ class CheckedPhoto:
     # Variance of the 3x3 Laplacian (-4 in the middle, 1 beside it) of luma, on the photo scaled so that its
     # longer side has 128 pixels. Low is blurred (Pech-Pacheco et al., ICPR 2000).
     sharpness: float
-    digest: str  # SHA-256 of `jpeg`, hexadecimal: the same photo with other metadata has the same
+    digest: str  # SHA-256 of `stored`, hexadecimal: the same photo with other metadata has the same
     look: bytes  # what near twins are told by, see `likeness`
 
 
 def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
     """Checks a photo by its content and cleans it; its pixels are decoded once.
 
-    A plain upright JPEG within `max_side` keeps its compressed pixels untouched. Anything else that Pillow
-    reads is turned upright, laid on white where it is transparent, scaled down and encoded again.
+    A plain upright JPEG within `max_side` keeps its compressed pixels untouched. The pixels of anything else
+    are prepared as a device does it (`photo_pixels.py`), and none of them is lost on the way into a PNG.
 
     Raises:
         RowRejected: zero-byte, corrupt, truncated, oversized, too-small, not-a-photo or unsafe.
@@ -77,7 +76,7 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
         # Pillow warns of odd metadata and of sizes, which either do not matter or are refused here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(plain.stripped if plain else data), formats=FORMATS) as image:
+            with open_photo(plain.stripped if plain else data) as image:
                 return _check_image(image, len(data), plain, limits)
     except RowRejected:
         raise
@@ -86,7 +85,7 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
     except UnidentifiedImageError:
         raise _unreadable(data, truncated) from None
     except READER_ERRORS as error:
-        if truncated or "truncated" in str(error):
+        if truncated or re.search("truncated|unexpected end of file", str(error), re.IGNORECASE):
             raise RowRejected("truncated", f"The file ends too early ({len(data)} bytes).") from None
         raise RowRejected("corrupt", f"It cannot be decoded ({type(error).__name__}: {error}).") from None
 
@@ -95,23 +94,19 @@ def _check_image(
     image: Image.Image, byte_size: int, plain: PlainJpeg | None, limits: DataSettings
 ) -> CheckedPhoto:
     _check_size(*image.size, limits)  # first: to look for a PNG's orientation, Pillow decodes it
-    orientation = _orientation(image, plain)
+    if image.mode == "F":
+        raise RowRejected("not-a-photo", "Its pixels are floating-point numbers without a range.")
+    orientation = orientation_of(image, plain.exif if plain else b"")
     width, height = image.size[::-1] if orientation in _SIDEWAYS else image.size
-    too_large = max(width, height) > limits.max_side
-    if plain and orientation == 1 and not too_large:
-        image.draft("L", _scaled_to(SHARPNESS_SIDE, image.size))
-        luma, jpeg = image, plain.stripped
+    if plain and orientation == 1 and max(width, height) <= limits.max_side:
+        image.draft("L", scaled_size(image.size, SHARPNESS_SIDE))
+        luma, stored = image, plain.stripped
     else:
-        target = _scaled_to(limits.max_side, image.size) if too_large else image.size
-        image.draft("RGB", target)  # lets the JPEG decoder scale by 1/2, 1/4, 1/8 while it decodes
-        upright = _turned(_eight_bit(image), orientation)
-        target = target[::-1] if orientation in _SIDEWAYS else target
-        if upright.size != target:
-            upright = upright.resize(target, Image.Resampling.BILINEAR)
-        luma, jpeg = upright.convert("L"), encoded(upright)
+        picture = upright(image, orientation, limits.max_side)
+        luma, stored = picture.convert("L"), _as_png(picture)
     brightness, sharpness = _light(luma)
-    digest = hashlib.sha256(jpeg).hexdigest()
-    return CheckedPhoto(jpeg, width, height, byte_size, brightness, sharpness, digest, look_of(luma))
+    digest = hashlib.sha256(stored).hexdigest()
+    return CheckedPhoto(stored, width, height, byte_size, brightness, sharpness, digest, look_of(luma))
 
 
 def _check_size(width: int, height: int, limits: DataSettings) -> None:
@@ -145,72 +140,24 @@ def _unreadable(data: bytes, truncated: bool) -> RowRejected:
         return RowRejected("truncated", f"The file ends too early ({len(data)} bytes).")
     if data.startswith((_JPEG, _PNG)) or data.endswith(_JPEG_END):
         return RowRejected("corrupt", "It starts or ends like a photo, and its header cannot be read.")
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        return RowRejected("not-a-photo", "It is a HEIC photo, which is not read; let the phone save JPEG.")
-    return RowRejected("not-a-photo", f"Its content is none of {', '.join(FORMATS)}.")
+    if data[4:12] in _BOXED:
+        return RowRejected("corrupt", "It starts like a HEIC or AVIF photo, and its header cannot be read.")
+    return RowRejected("not-a-photo", f"Its content is none of {', '.join(FORMATS + BOXED_FORMATS)}.")
 
 
-def _orientation(image: Image.Image, plain: PlainJpeg | None) -> int:
-    """The EXIF orientation, 1 to 8; unreadable EXIF is no reason to lose a photo, and counts as 1."""
-    if image.format == "TIFF":
-        return 1  # Pillow turns it by itself while it loads
-    try:
-        exif = image.getexif()
-        if plain:
-            exif.load(plain.exif)
-        value = exif.get(_ORIENTATION_TAG, 1)
-    except READER_ERRORS:
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    turn = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_270,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_90,
-    }.get(orientation)
-    return image if turn is None else image.transpose(turn)
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """The first frame as L or RGB."""
-    image.load()
-    if image.mode in ("L", "RGB"):
-        return image
-    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion to L would clip instead of scaling
-        pixels = np.asarray(image).astype(np.int64)
-        return Image.fromarray((pixels.clip(0, 65535) >> 8).astype(np.uint8))
-    if image.mode == "F":
-        raise RowRejected("not-a-photo", "Its pixels are floating-point numbers without a range.")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("L" if image.mode in ("1", "LA") else "RGB")
-
-
-def encoded(image: Image.Image, quality: int = JPEG_QUALITY) -> bytes:
-    """The JPEG file of a picture, its pixels alone."""
-    image.info = {}  # Pillow would write the original's comment and profile again
+def _as_png(image: Image.Image) -> bytes:
+    """The PNG file of a picture, its pixels alone."""
+    image.info = {}  # Pillow would write the original's profile again
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
+    # Of what the filters leave of a photo, repeats within a row are all that is worth the time to look for.
+    image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return buffer.getvalue()
-
-
-def _scaled_to(side: int, size: tuple[int, int]) -> tuple[int, int]:
-    """`size` with its longer side at `side`; the shorter one has the 3 pixels that a Laplacian needs."""
-    width, height = (max(3, round(pixels * side / max(size))) for pixels in size)
-    return width, height
 
 
 def _light(luma: Image.Image) -> tuple[float, float]:
     """Brightness and sharpness."""
-    size = _scaled_to(SHARPNESS_SIDE, luma.size)
+    width, height = scaled_size(luma.size, SHARPNESS_SIDE)
+    size = max(3, width), max(3, height)  # what a Laplacian needs
     small = luma if luma.size == size else luma.resize(size, Image.Resampling.BOX)
     # Whole numbers in float64: their sums are exact, so the features are the same on every machine.
     y = np.asarray(small, dtype=np.float64)

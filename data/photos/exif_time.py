@@ -1,13 +1,10 @@
 """When a photo was taken, as its phone wrote it."""
 
-import io
 import re
 from datetime import datetime, timedelta, timezone
 
-from PIL import Image
-
-from data.photos.checks import FORMATS, READER_ERRORS
 from journal import utc_text
+from photo_pixels import READER_ERRORS, open_photo
 
 # How a TIFF begins, and what stands before EXIF in a JPEG, a PNG (two ways) and a WebP.
 _TIFF, _MARKS = (b"II", b"MM"), (b"Exif", b"eXIf", b"Raw profile type ", b"EXIF")
@@ -23,7 +20,7 @@ def may_have_exif(photo: bytes) -> bool:
 def taken_at(photo: bytes) -> str | None:
     """DateTimeOriginal in UTC; without an offset it is taken for UTC. None where there is none to read."""
     try:
-        with Image.open(io.BytesIO(photo), formats=FORMATS) as image:
+        with open_photo(photo) as image:
             tags = image.getexif().get_ifd(_EXIF)
         local = datetime.strptime(str(tags[_TAKEN]).strip("\0 "), "%Y:%m:%d %H:%M:%S")
         return utc_text(local.replace(tzinfo=timezone(_offset(str(tags.get(_OFFSET, ""))))))

@@ -15,6 +15,10 @@ _METADATA = frozenset(range(0xE0, 0xF0)) | {0xFE}
 _EXIF = b"Exif\0\0"
 # In entropy-coded data 0xFF00 is a stuffed 0xFF and 0xFFD0 to 0xFFD7 are restart markers.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# What a PNG is decoded from; and what else may say which way is up, in chunks of texts.
+_PNG_START, _PNG_CHUNKS = b"\x89PNG\r\n\x1a\n", (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_PNG_TURNS = (b"Raw profile type ", b"XML:com.adobe.xmp")
+_ORIENTATION = 0x0112
 # JFIF 1.01, no density, no thumbnail: without it a decoder would guess the colour space from component ids.
 _JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 
@@ -81,6 +85,51 @@ def parse(data: bytes) -> PlainJpeg:
     _check_frame(frame, jfif, transform)
     parts.append(bytes((0xFF, _END)))
     return PlainJpeg(exif, scans, b"".join(parts))
+
+
+def without_metadata(data: bytes) -> bytes:
+    """A JPEG or PNG of which only what decoding needs is left: pixels, and of EXIF which way is up.
+
+    Empty where the file is another, or an odd one, of which it is not known where metadata may be.
+    """
+    if data.startswith(_PNG_START):
+        return _png_without_metadata(data)
+    try:
+        plain = parse(data)
+    except OddJpeg:
+        return b""
+    end = 2 + len(_JFIF)
+    return plain.stripped[:end] + _orientation_segment(plain.exif) + plain.stripped[end:]
+
+
+def _orientation_segment(exif: bytes) -> bytes:
+    """An EXIF segment with the orientation alone; empty where the photo is upright."""
+    from PIL import Image
+
+    found = Image.Exif()
+    try:
+        found.load(exif)
+        turned = int(found.get(_ORIENTATION, 1))
+    except Exception:  # a reader of EXIF raises all sorts of things, and no phone would turn such a photo
+        turned = 1
+    if not 2 <= turned <= 8:
+        return b""
+    body = _EXIF + struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, _ORIENTATION, 3, 1, turned, 0, 0)
+    return struct.pack(">BBH", 0xFF, _APP1, len(body) + 2) + body
+
+
+def _png_without_metadata(data: bytes) -> bytes:
+    parts, position = [_PNG_START], len(_PNG_START)
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if kind == b"eXIf" or data.startswith(_PNG_TURNS, position + 8):
+            return b""
+        if kind in _PNG_CHUNKS:
+            parts.append(data[position : position + 12 + length])
+        if kind == b"IEND":
+            return b"".join(parts)
+        position += 12 + length
+    return b""
 
 
 def count_scans(data: bytes) -> int:

@@ -1,6 +1,6 @@
 """Labelled photos as a source: rows of labels.csv, and the clean photo that each names."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
@@ -13,6 +13,7 @@ from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.rejection import RowRejected
 from data.spans.source import Example, Rejected, Row
+from records.golden import Content
 from records.workload import Workload
 
 # Of CPU time: 40 megapixels take 0.2 as a JPEG, and 2 at 16 bits a pixel.
@@ -70,7 +71,7 @@ class PhotoSource:
             self._fetched[span.name, row.id] = PhotoSpan.of(span).fetch(row.id, row.size)
 
     def example(self, span: Span, row: Row) -> Example:
-        """The photo as a clean JPEG, with what is known of it."""
+        """The photo as a clean file, with what is known of it."""
         fetched = self._fetched.pop((span.name, row.id), None)
         photo = self._checked(fetched() if fetched else PhotoSpan.of(span).read(row.id))
         labelled: LabelRow = row.content
@@ -78,7 +79,7 @@ class PhotoSource:
             "lane_id": labelled.lane_id,
             "session_id": labelled.session_id,
             "captured_at": labelled.captured_at,
-            "photo": photo.jpeg,
+            "photo": photo.stored,
             "width": photo.width,
             "height": photo.height,
             "byte_size": photo.byte_size,
@@ -91,6 +92,15 @@ class PhotoSource:
         """A quarantined photo in small, where it can be opened."""
         small: bytes | None = self._thumbnails(PhotoSpan.of(span).read(id))
         return small
+
+    def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
+        """The photos' own bytes without metadata; what is no plain JPEG or PNG, as ingest stored it."""
+        from data.photos.jpeg_segments import without_metadata
+
+        for id in ids:
+            with suppress(RowRejected):  # it has gone since
+                photo = PhotoSpan.of(span).read(id)
+                yield id, without_metadata(photo) or self._checked(photo).jpeg
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:
         """The photo in small."""

@@ -5,8 +5,9 @@ import warnings
 
 from PIL import Image, ImageOps
 
-from data.photos.checks import FORMATS, READER_ERRORS, SHARPNESS_SIDE, encoded
+from data.photos.checks import SHARPNESS_SIDE
 from data.photos.likeness import look_of
+from photo_pixels import READER_ERRORS, open_photo
 
 # A larger one would take a gigabyte to decode; a JPEG is scaled while it is decoded, and may have any size.
 _MOST_PIXELS = 40_000_000
@@ -15,7 +16,12 @@ _MOST_PIXELS = 40_000_000
 def thumbnail(photo: bytes, side: int = 96) -> bytes | None:
     """A small JPEG of any file, upright and without metadata; None for what cannot be opened."""
     small = _small(photo, side)
-    return None if small is None else encoded(small, quality=80)
+    if small is None:
+        return None
+    small.info = {}  # Pillow would write the original's comment and profile again
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
 
 
 def look(photo: bytes) -> bytes | None:
@@ -28,7 +34,7 @@ def _small(photo: bytes, side: int) -> Image.Image | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata and large sizes
-            with Image.open(io.BytesIO(photo), formats=FORMATS) as image:
+            with open_photo(photo) as image:
                 if image.format not in ("JPEG", "MPO") and image.width * image.height > _MOST_PIXELS:
                     return None
                 image.thumbnail((side, side))

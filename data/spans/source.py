@@ -9,11 +9,12 @@ A module of a source has three functions:
         Its rows. Raises DataRefused.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from data.spans.layout import Span
+from records.golden import Content
 from records.workload import load_module
 
 SPLITS = ("train", "eval")
@@ -101,6 +102,12 @@ class Source(Protocol):
 
         Args:
             features: Of `tf.Example`: lists of bytes, int or float by name.
+        """
+
+    def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
+        """Yields the raw input of rows by id, as a person has it: a photo's bytes, a text, or cells.
+
+        Photos are freed of metadata. A row whose raw input cannot be read again is left out.
         """
 
     def close(self) -> None:

@@ -17,9 +17,10 @@ Which examples are never in two splits follows from the columns:
 import hashlib
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from data.settings import DataSettings
@@ -32,12 +33,15 @@ from data.tables.windows import Reading, Windows
 from errors import DataRefused, UsageError
 from locations import Location
 from records.columns import CellError
+from records.golden import Content
 from records.times import format_time
 from records.workload import Workload
 
 _SUFFIXES, _READINGS = (".csv", ".tfrecord", ".tfrecord.gz"), "sensor_reading"
 _MOST_RECORD_BYTES = 2**20
 _TEXT = 300
+
+Pack = Callable[[Mapping[str, str]], bytes]  # a reading's cells become what `Reading.numbers` holds
 
 
 def open_source(workload: Workload, settings: DataSettings) -> "TableSource":
@@ -154,14 +158,28 @@ class TableSource(Source):
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """The rows, or windows of them, in the order of the files; memory is flat in their number."""
-        windows = Windows(self._settings) if self._settings.readings > 1 else None
-        for reading in self._readings(span):
-            if windows is None or isinstance(reading, Rejected):
-                yield self._row(reading)
+        return map(self._row, self._windows(self._readings(span, self._packed)))
+
+    def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
+        """The cells that the model reads, by column; of a window a list of them, the oldest first."""
+        for found in self._windows(self._readings(span, self._in_words)):
+            if found.id in ids and not isinstance(found, Rejected):
+                rows = list(map(msgspec.json.decode, found.numbers.splitlines()))
+                several = self._settings.readings > 1
+                yield found.id, {n: tuple(r[n] for r in rows) if several else rows[0][n] for n in rows[0]}
+
+    def _windows(self, readings: Iterator[Reading | Rejected]) -> Iterator[Reading | Rejected]:
+        """The readings themselves, or windows of them."""
+        if self._settings.readings == 1:
+            yield from readings
+            return
+        windows = Windows(self._settings)
+        for reading in readings:
+            if isinstance(reading, Rejected):
+                yield reading
             else:
-                yield from map(self._row, windows.add(reading))
-        if windows is not None:
-            yield from map(self._row, windows.end())
+                yield from windows.add(reading)
+        yield from windows.end()
 
     def example(self, span: Span, row: Row) -> Example:
         """Lists of numbers, NaN where one is missing, and the texts of the newest reading.
@@ -202,7 +220,18 @@ class TableSource(Source):
             parts.append(f"{name} {newest.replace('nan', 'missing')}{around}")
         return ", ".join(parts)[:_TEXT]
 
-    def _readings(self, span: Span) -> Iterator[Reading | Rejected]:
+    def _packed(self, cells: Mapping[str, str]) -> bytes:
+        return struct.pack(
+            self._format, *(self._columns[name].number(cells) for name in self._workload.numbers)
+        )
+
+    def _in_words(self, cells: Mapping[str, str]) -> bytes:
+        self._packed(cells)  # what it refuses is no reading
+        columns = (self._columns[name] for name in self._workload.numbers)
+        names = [name for column in columns for name in (column.name, column.until) if name]
+        return msgspec.json.encode({n: cells[n] for n in (*names, *self._workload.categories)}) + b"\n"
+
+    def _readings(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected]:
         columns = columns_of(self._workload)
         for path in find_files(span, *_SUFFIXES):
             for item in _read(span, path, columns, self._workload.numbers):
@@ -211,14 +240,14 @@ class TableSource(Source):
                     continue
                 id, cells = item
                 try:
-                    yield self._reading(id, cells)
+                    yield self._reading(id, cells, pack)
                 except RowRejected as error:
                     yield Rejected(id, error.reason, error.detail, ",".join(cells.values())[:_TEXT])
                 except CellError as error:
                     reason = "unreadable-time" if error.is_time else "not-a-number"
                     yield Rejected(id, reason, error.found, ",".join(cells.values())[:_TEXT])
 
-    def _reading(self, id: str, cells: Mapping[str, str]) -> Reading:
+    def _reading(self, id: str, cells: Mapping[str, str], pack: Pack) -> Reading:
         workload = self._workload
         label = cells[workload.label_column].strip()
         if not label:
@@ -231,9 +260,8 @@ class TableSource(Source):
                 raise RowRejected("no-group", f"The cell {workload.group_column} is empty.")
         if workload.time_column:
             time = self._columns[workload.time_column].seconds(cells)
-        numbers = [self._columns[name].number(cells) for name in workload.numbers]
         categories = tuple(cells[name].strip() for name in workload.categories)
-        return Reading(id, label, group, time, categories, struct.pack(self._format, *numbers))
+        return Reading(id, label, group, time, categories, pack(cells))
 
     def _row(self, found: Reading | Rejected) -> Row | Rejected:
         if isinstance(found, Rejected):

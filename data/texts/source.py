@@ -7,7 +7,7 @@ DIR/span-00042/*.jsonl    an object a line with the same names
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from data.settings import DataSettings
@@ -18,6 +18,7 @@ from data.spans.source import Example, Rejected, Row, Source
 from errors import DataRefused
 from labels import fault_of
 from locations import Location
+from records.golden import Content
 from records.workload import Workload
 
 _REQUIRED, _OPTIONAL = ("text", "label"), ("source", "group")
@@ -102,6 +103,13 @@ class TextSource(Source):
         }
         plain = " ".join(unicodedata.normalize("NFC", text.casefold()).split())
         return Example(features, hashlib.sha256(plain.encode()).hexdigest())
+
+    def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
+        """The cells of the texts, as they stand in the files."""
+        for file in find_files(span, *_SUFFIXES):
+            for item in _read(span, file):
+                if not isinstance(item, Rejected) and item[0] in ids:
+                    yield item[0], item[1]["text"]
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:
         """The text, cut."""

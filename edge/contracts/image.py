@@ -1,35 +1,39 @@
 """A photo: decoded, turned upright, resized. Equal to the graph of `trainer_module/photos.py`."""
 
-import io
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from edge.contracts import refused, wrong_in
 from errors import EdgelineError
+from photo_pixels import READER_ERRORS, open_photo, orientation_of, upright
 
-_KNOWN = {
-    "version": 1,
-    "resize": "bilinear-antialias",
-    "rounding": "nearest-uint8",
-    "orientation": "upright",
-}
+_KNOWN = {"resize": "bilinear-antialias", "rounding": "nearest-uint8", "orientation": "upright"}
+_SINCE_2 = {"luma": [0.299, 0.587, 0.114], "transparency": "on-white"}
 _COLORS = {"luma": ("L", 1), "rgb": ("RGB", 3)}
+_ANY_SIDE = 2**31
 
 
 def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.uint8]:
     """Turns a photo's bytes into what the model looks at.
 
-    Decodes with the accurate integer DCT, turns upright by EXIF, takes the luma or RGB, resizes to a
-    square with an antialiased bilinear filter and rounds once, at the end, to whole grey levels. Equal to
-    `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")` with `tf.image.resize(antialias=True)`, except that
-    sums on the edge between two levels may round to the other one.
+    Version 2 of the contract, of uint8 RGB wherever it says nothing else:
+
+    1. Decode with the accurate integer DCT, lay what is transparent on white, turn upright by EXIF.
+    2. Where the longer side is above `max_side`, resize the photo so that it is `max_side`, and the other one
+       `(2 * side * max_side + longer) // (2 * longer)`, at least 1. Round to whole levels.
+    3. Of `luma` take the sum of R, G and B by its weights, without rounding.
+    4. Resize to a square of `image_size`. Round once more.
+
+    Both resize with an antialiased bilinear filter. The model's own graph, which TF Serving asks, does 2 to 4
+    too: at most one level is between them. Version 1 has no step 2, and takes the stored Y plane for luma.
 
     Args:
-        image_bytes: A JPEG, or another 8-bit format that Pillow reads.
+        image_bytes: A JPEG, or another format that `photo_pixels.py` reads.
         contract: What preprocessing.json holds.
 
     Returns:
@@ -38,41 +42,46 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
     Raises:
         EdgelineError: The contract asks for what this version does not do, or the photo cannot be read.
     """
-    mode, size = _color_and_size(contract)
+    mode, size, max_side = _color_and_sizes(contract)
     try:
-        image: Image.Image = Image.open(io.BytesIO(image_bytes))
-        if image.mode.startswith("I") or image.mode == "F":
-            raise EdgelineError(
-                f"The photo has more than 8 bits a channel (mode {image.mode}).",
-                "The model has seen 8-bit photos only, and there is no one right way to scale it down.",
-                "Save it as an 8-bit JPEG.",
-            )
-        if mode == "L":
-            # Takes the stored Y plane itself; converting from RGB would round twice.
-            image.draft("L", None)
-        image = ImageOps.exif_transpose(image).convert(mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings(), open_photo(image_bytes) as image:
+            warnings.simplefilter("ignore")  # of odd metadata
+            if contract["version"] == 1 and mode == "L":
+                image.draft("L", None)
+            photo = upright(image, orientation_of(image), max_side)
+    except READER_ERRORS as error:
         why = "unknown format" if isinstance(error, UnidentifiedImageError) else error
         raise EdgelineError(
             f"The photo ({len(image_bytes):,} bytes) cannot be read: {why}.",
             "Its bytes are damaged or are no image.",
             "Take the photo again.",
         ) from error
-    # In mode F, because on 8-bit images Pillow rounds between its two passes, which moves one pixel in eight.
+    if contract["version"] == 1:
+        photo = photo.convert(mode)
+    pixels = np.atleast_3d(np.asarray(photo, np.float32))
+    if mode == "L" and pixels.shape[2] == 3:
+        pixels = pixels @ np.array(contract["luma"], np.float32)[:, np.newaxis]
+    # As floats, because of 8-bit images Pillow rounds between its two passes, which moves one pixel in eight.
     planes = [
-        np.asarray(plane.convert("F").resize((size, size), Image.Resampling.BILINEAR))
-        for plane in image.split()
+        np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR))
+        for plane in np.moveaxis(pixels, 2, 0)
     ]
+    planes *= _COLORS[contract["color"]][1] // len(planes)  # a grey photo as RGB
     return np.rint(np.stack(planes, axis=-1)).clip(0, 255).astype(np.uint8)[np.newaxis]
 
 
-def _color_and_size(contract: Mapping[str, Any]) -> tuple[str, int]:
-    wrong = wrong_in(contract, _KNOWN)
-    color, channels, size = contract.get("color"), contract.get("channels"), contract.get("image_size")
+def _color_and_sizes(contract: Mapping[str, Any]) -> tuple[str, int, int]:
+    version, color, channels = (contract.get(key) for key in ("version", "color", "channels"))
+    wrong = [] if version in (1, 2) else [f"version is {version!r}, not 1 or 2"]
+    wrong += wrong_in(contract, _KNOWN | (_SINCE_2 if version == 2 else {}))
+    size, max_side = contract.get("image_size"), contract.get("max_side") if version == 2 else _ANY_SIDE
     if color not in _COLORS or channels != _COLORS[color][1]:
         wrong.append(f"color {color!r} with {channels!r} channels is neither luma with 1 nor rgb with 3")
-    if not isinstance(size, int) or size < 1:
-        wrong.append(f"image_size is {size!r}, not a number of pixels")
+    wrong += [
+        f"{key} is {side!r}, not a number of pixels"
+        for key, side in (("image_size", size), ("max_side", max_side))
+        if not isinstance(side, int) or side < 1
+    ]
     if wrong:
         raise refused("; ".join(wrong))
-    return _COLORS[color][0], size  # type: ignore[index, return-value]
+    return _COLORS[color][0], size, max_side  # type: ignore[index, return-value]

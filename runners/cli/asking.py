@@ -1,17 +1,19 @@
 """Asks for the columns of a table that an import needs and nobody named."""
 
 import shlex
-import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import click
 
 from data.importers.guesses import Guess
 from errors import UsageError
 from labels import first_few
+from runners.shared.stdout import note
 
 
-def ask_columns(guess: Guess, text: str, options: Mapping[str, str]) -> tuple[str, str]:
+def ask_columns(
+    guess: Guess, text: str, options: Sequence[tuple[str, str]], on_terminal: bool
+) -> tuple[str, str]:
     """Returns the column to learn and that of texts, which is empty where all columns tell.
 
     Asks on a terminal, with the guess as the answer to take. `text` and `options` are what was given.
@@ -19,16 +21,17 @@ def ask_columns(guess: Guess, text: str, options: Mapping[str, str]) -> tuple[st
     Raises:
         UsageError: There is no terminal to ask on; it says the whole command with the guess.
     """
-    if sys.stdin.isatty() and sys.stderr.isatty():
-        click.echo(f"{guess.shown} has the columns {first_few(guess.header, 30)}.", err=True)
+    if on_terminal:
+        note(f"{guess.shown} has the columns {first_few(guess.header, 30)}.")
         label = click.prompt("Which of them is to be learned", default=guess.label or None, err=True)
         if not text and guess.text not in ("", label):
             question = f"Is it to be learned from the texts in {guess.text} alone"
             text = guess.text if click.confirm(question, default=guess.texts_alone, err=True) else ""
         return label, text
     text = text or (guess.text if guess.texts_alone else "")
-    named = {"text": text, "label": guess.label or "COLUMN", **options}
-    given = [part for name, value in named.items() if value for part in (f"--{name}", value)]
+    named = [("text", text)] if text else []
+    named += [("label", guess.label or "COLUMN"), *options]
+    given = [part for name, value in named for part in (f"--{name}", value)]
     looks = f"{guess.label} looks like it" if guess.label else "No column looks like it"
     raise UsageError(
         "--label is missing.",

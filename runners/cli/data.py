@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -151,26 +152,27 @@ def load(
     Photos that show the same are kept together, and each class gets its share of eval.
     """
     report: Any
-    given = {"group": group, "time": time, "query": query, "sheet": sheet}
-    if not label and (text or any(given.values()) or is_url(source) or _is_table(source)):
+    on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+    given = {"group": group, "time": time, "query": query, "sheet": sheet, "decimal": decimal or ""}
+    chosen = {"category": category, "number": number, "leave-out": leave_out}
+    of_table = [(option, name) for option, names in chosen.items() for name in names]
+    of_table += [item for item in given.items() if item[1]]
+    if not label and (text or of_table or is_url(source) or _is_table(source)):
         from data.importers.guesses import guess_columns
         from runners.cli.asking import ask_columns
 
         guess = guess_columns(source, query, sheet)
-        if text or any(given.values()) or not guess.lists_photos:
-            label, text = ask_columns(guess, text, {**given, "data": str(data)})
+        if text or of_table or not guess.lists_photos:
+            label, text = ask_columns(guess, text, [*of_table, ("data", str(data))], on_terminal)
     settings = _settings(data / "workload.yaml")
     least = settings.gate.min_examples_per_class
     with _progress("importing") as progress:
         if label:
             from data.importers.tables import import_table
 
-            chosen = {"category": category, "number": number, "leave out": leave_out}
-            kinds = {name: kind for kind, names in chosen.items() for name in names}
-            on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+            kinds = {name: option.replace("-", " ") for option, names in chosen.items() for name in names}
             ask = partial(_ask, progress) if on_terminal else None
-            more = {"least": least, "decimal": decimal or "", "chosen": kinds, "ask": ask}
-            report = import_table(source, data, label, text=text, **given, **more)
+            report = import_table(source, data, label, text=text, **given, least=least, chosen=kinds, ask=ask)
         else:
             from data.importers.importing import import_photos
 
@@ -181,7 +183,8 @@ def load(
         return 0
     for sentence in report.sentences():
         say(sentence)
-    say(f"Train on it: edgeline run --workload {data / 'workload.yaml'} --data {data}")
+    workload = shlex.quote(str(data / "workload.yaml"))
+    say(f"Train on it: edgeline run --workload {workload} --data {shlex.quote(str(data))}")
     return 0
 
 
@@ -286,5 +289,5 @@ def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
         say(f"Coming runs read {decision.span} of {data} again ({decision.who}: {decision.reason}).")
     else:
         say(f"No coming run reads {decision.span} of {data} ({decision.who}: {decision.reason}).")
-        say(f"Undo: edgeline data exclude {decision.span} --undo --reason R --data {data}")
+        say(f"Undo: edgeline data exclude {decision.span} --undo --reason R --data {shlex.quote(str(data))}")
     return 0

@@ -9,6 +9,7 @@ from typing import Any
 
 from data.importers.source import PHOTO_SUFFIXES
 from data.importers.table_files import open_table
+from data.importers.unpacking import TABLES
 from data.spans.rows import check_once
 from data.spans.source import Rejected
 from edge.contracts import row
@@ -16,7 +17,6 @@ from errors import UsageError
 from locations import read_bytes
 from records.columns import CellError
 
-_TABLES = (".csv", ".jsonl", ".ndjson")
 # A photo or text above this is none.
 _MOST_BYTES = 64 * 2**20
 
@@ -38,7 +38,7 @@ def find_inputs(given: Path, contract: Mapping[str, Any]) -> list[Path]:
         UsageError: There is none.
     """
     kind = contract.get("kind", "image")
-    suffixes = {"image": sorted(PHOTO_SUFFIXES), "row": [".csv"], "tokens": [*_TABLES, ".txt"]}.get(kind, [])
+    suffixes = {"image": sorted(PHOTO_SUFFIXES), "row": TABLES, "tokens": (*TABLES, ".txt")}.get(kind, ())
     if not given.is_dir():
         return [given]
     found = sorted(path for path in given.rglob("*") if path.suffix.lower() in suffixes and path.is_file())

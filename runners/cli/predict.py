@@ -2,11 +2,8 @@
 
 import csv
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
@@ -19,7 +16,7 @@ from numpy.typing import NDArray
 from edge.runtime import EdgeModel, preprocess
 from errors import EdgelineError, UsageError
 from labels import parse_labels
-from locations import locate, naming
+from locations import locate
 from release import store
 from release.acceptance import terms
 from release.layout import LABELS, PushFolder
@@ -28,6 +25,7 @@ from release.verify import nothing_of
 from report.records import write_file
 from runners.cli import options
 from runners.cli.commands import Command
+from runners.cli.edge_models import load_models
 from runners.cli.inputs import Input, find_inputs, read_inputs
 from runners.cli.options import Place
 from runners.cli.releases import TERMS, settle
@@ -97,29 +95,9 @@ def _open(release: Release, variant: str | None, every: bool) -> Bundle:
         )
     contract = json.loads(release.read("preprocessing.json"))
     labels = parse_labels(release.read(LABELS), LABELS)
-    models = {}
-    temporary = tempfile.TemporaryDirectory(prefix="edgeline-predict-")
-    with temporary as folder, naming(Path(folder)), _quiet():
-        for name in dict.fromkeys((first, *(names if every else ()))):
-            # A copy of the bytes that were checked; the interpreter trusts its file, and maps it.
-            path = Path(folder, names[name])
-            path.write_bytes(release.read(names[name]))
-            models[name] = EdgeModel(path)
+    asked = dict.fromkeys((first, *(names if every else ())))
+    models = load_models({name: release.read(names[name]) for name in asked})
     return Bundle(release, contract, labels, models)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Meanwhile, what libraries write to the standard error by themselves goes nowhere."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _answers(paths: Sequence[Path], bundle: Bundle) -> Iterator[Answer]:

@@ -1,12 +1,17 @@
 """`edgeline verify`: whether releases, or a copied bundle, are as pushed, and whose they are."""
 
+import json
+from collections.abc import Sequence
+from importlib.util import find_spec
+
 import click
 
 from errors import EdgelineError
-from locations import locate
+from locations import Location, locate, read_bytes
 from release import store
 from release.acceptance import distrust
-from release.layout import PushFolder
+from release.layout import PREPROCESSING, PushFolder
+from release.manifest import Manifest
 from release.releases import read_release
 from release.signing import public_key
 from release.verify import bundle_problems, read_bundle
@@ -25,7 +30,7 @@ from runners.shared.stdout import print_json, say
 @click.option("--key", metavar="FILE", help="public key that production, or BUNDLE, has to be signed with")
 @options.as_json
 def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> int:
-    """Whether releases, or a copied bundle, are as pushed, and whose they are."""
+    """Whether releases, or a copied bundle, are as pushed, do what they did then, and whose they are."""
     given = public_key(key) if key else None
     one = int(bundle) if bundle and bundle.isdecimal() else None
     if bundle and one is None:
@@ -40,20 +45,31 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
             folder = PushFolder(locate(where))
             release = store.current(where, model) if one is None else read_release(folder, model, one)
             assert release is not None
-            manifest = release.manifest
+            manifest, edge = release.manifest, release.edge
     error = None if problems or not manifest else distrust(manifest, given)
+    golden = ""
     if problems:
-        listed = "\n".join(f"  - {problem}" for problem in problems)
         error = EdgelineError(
-            f"{where} is not as it was pushed:\n{listed}",
+            f"{where} is not as it was pushed:\n{_listed(problems)}",
             "\nA release has to be what was judged, byte by byte, and its audit log without a gap.",
             "If production is damaged, go to a whole release with `edgeline rollback --to V --reason R`."
             " Put back from a backup what the next writer does not write again, and copy a bundle again.",
         )
+    elif manifest and not error:
+        problems, golden = _run_golden(locate(bundle) if kind == "bundle" else edge, manifest)
+        if problems:
+            error = EdgelineError(
+                f"{where}: {model} {manifest.version} does not give its golden vectors:\n{_listed(problems)}",
+                "\nIts files are as the manifest says, and do something else than when they were judged.",
+                "Go to a whole release with `edgeline rollback --to V --reason R`. If others give theirs,"
+                " this one was put together from parts of several.",
+            )
     signed_by, facts = manifest.signed_by if manifest else None, {kind: where, "model": model}
     if as_json:
         told = problems or ([f"{error.found} {error.why}"] if error else [])
-        print_json({**facts, "versions": versions, "problems": told, "signed_by": signed_by})
+        print_json(
+            {**facts, "versions": versions, "problems": told, "golden": golden, "signed_by": signed_by}
+        )
         return 1 if error else 0
     if error:
         raise error
@@ -62,6 +78,7 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     say(f"{where}: {files if bundle else everything}")
     assert manifest is not None
     what = f"{model} {manifest.version}"
+    say(f"{what}: {golden}.")
     if given:
         say(f"{what} is signed with the key that was given.")
     elif signed_by:
@@ -69,3 +86,33 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     elif kind == "bundle":
         say(f"{what} is not signed: nothing says who made it.")
     return 0
+
+
+def _listed(problems: Sequence[str]) -> str:
+    return "\n".join(f"  - {problem}" for problem in problems)
+
+
+def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
+    """Runs the golden vectors of a bundle whose files are as pushed.
+
+    Returns:
+        What is wrong, one sentence each, and where nothing is, what was done.
+
+    Raises:
+        EdgelineError: The vectors or a file cannot be read.
+    """
+    from edge.golden import golden_problems, read_vectors
+    from runners.cli.edge_models import load_models
+
+    vectors = read_vectors(bundle)
+    if vectors is None:
+        return [], "has no golden vectors"
+    if find_spec("ai_edge_litert") is None:
+        return [], "golden vectors were not run, ai-edge-litert is not installed here"
+    contract = json.loads(read_bytes(bundle / PREPROCESSING))
+    files = {str(each["name"]): read_bytes(bundle / each["file"]) for each in manifest.variants}
+    problems = golden_problems(vectors, contract, load_models(files))
+    return (
+        problems,
+        f"{len(vectors.contents)} golden vectors give their tensors, and their scores by {', '.join(files)}",
+    )

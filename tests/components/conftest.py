@@ -20,7 +20,7 @@ from trainer_module.run import run_fn
 from trainer_module.settings import ModelSettings, TrainerSettings
 
 MODEL = ModelSettings(image_size=32)
-LOOK = {"labels": LABELS, "image_size": 32, "channels": 1}
+LOOK = {"labels": LABELS, "image_size": 32, "channels": 1, "max_side": 512}
 
 
 @dataclass(frozen=True)

@@ -95,11 +95,14 @@ def test_the_bundle_holds_what_a_phone_needs(converted):
     assert (folder / "labels.txt").read_text().split() == list(LABELS)
     assert json.loads((folder / "preprocessing.json").read_text()) == {
         **{
-            "version": 1,
+            "version": 2,
             "kind": "image",
             "image_size": 32,
             "channels": 1,
             "color": "luma",
+            "luma": [0.299, 0.587, 0.114],
+            "max_side": 512,
+            "transparency": "on-white",
             "resize": "bilinear-antialias",
         },
         **{"rounding": "nearest-uint8", "orientation": "upright", "input_dtype": "float32"},
@@ -209,7 +212,7 @@ def test_labels_that_are_not_those_of_the_schema_are_an_error(trained, converted
 def test_a_variant_that_could_not_be_made_is_named_with_the_error(trained, converted, tmp_path):
     partial = artifact(EdgeModels, tmp_path / "edge")
     Path(partial.uri).mkdir()
-    for file in ("model_fp16.tflite", "labels.txt"):
+    for file in ("model_fp16.tflite", "labels.txt", "preprocessing.json"):
         (tmp_path / "edge" / file).symlink_to(Path(converted.uri, file))
     records = json.loads(Path(converted.uri, "conversion.json").read_text())
     records[0] |= {"file": None, "error": "The conversion process was ended by SIGABRT."}

@@ -1,11 +1,12 @@
-"""Two runs of texts on the same DAG: pushed, and held back."""
+"""A table of texts, imported: two runs on the same DAG, pushed and held back; the same file predicted."""
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
 
-from edge.runtime import EdgeModel, preprocess
+from data.reviews.generator import write_week
 from tests.e2e.conftest import Ended, edgeline, run_dag
 
 pytestmark = pytest.mark.e2e
@@ -27,36 +28,60 @@ EASY = (
 )
 
 
+HEADER = ("Nr", "Bewertung", "Stimmung", "Kunde")
+
+
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("texts") / "workspace"
 
 
 @pytest.fixture(scope="module")
-def first(workspace: Path) -> Ended:
-    data = str(workspace.parent / "data")
-    made = edgeline(workspace, "data", "generate", "--workload", "text", "--data", data, "--weeks", "3")
+def table(workspace: Path) -> Path:
+    """Reviews as a spreadsheet writes them: `;`, UTF-16 for their emoji, and columns of its own."""
+    path = workspace.parent / "reviews.csv"
+    with path.open("w", encoding="utf-16", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(HEADER)
+        for number, row in enumerate(write_week(1, 900, 20, {})):
+            writer.writerow((number, row["text"], row["label"], row["group"]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(workspace: Path, table: Path) -> Path:
+    data = workspace.parent / "reviews"
+    named = ("--text", "Bewertung", "--label", "Stimmung", "--group", "Kunde")
+    made = edgeline(workspace, "data", "import", str(table), *named, "--data", str(data))
     assert made.code == 0, made.stderr
-    return run_dag(workspace, "--workload", "text", "--data", data, settings=EASY)
+    assert f"{table} was read as UTF-16." in made.stdout and "holds 900 texts" in made.stdout
+    return data
 
 
-def test_the_pushed_bundle_reads_a_text_without_tensorflow(first: Ended, workspace: Path) -> None:
+@pytest.fixture(scope="module")
+def first(workspace: Path, data: Path) -> Ended:
+    return run_dag(workspace, "--workload", str(data / "workload.yaml"), "--data", str(data), settings=EASY)
+
+
+def test_the_imported_file_is_predicted_as_the_rows_of_its_span(
+    first: Ended, workspace: Path, data: Path, table: Path
+) -> None:
     assert first.code == 0, first.stderr
-    bundle = workspace / "push" / "edge" / "text" / "1"
-    contract = json.loads((bundle / "preprocessing.json").read_text(encoding="utf-8"))
-    model = EdgeModel(bundle / "model_fp16.tflite")
+    answers = []
+    for path in (table, data / "span-00001" / "texts.csv"):
+        asked = edgeline(workspace, "predict", str(path), "--workspace", str(workspace), "--json")
+        assert asked.code == 0, asked.stderr
+        answers.append([answer["probabilities"] for answer in json.loads(asked.stdout)["answers"]])
 
-    probabilities = model.predict(preprocess("Great value, would buy it again! 👍", contract))
-
-    assert contract["kind"] == "tokens"
-    assert probabilities.sum() == pytest.approx(1, abs=1e-3)
-    assert (bundle / "labels.txt").read_text(encoding="utf-8") == "negative\npositive\n"
+    assert len(answers[0]) == 900 and answers[0] == answers[1]
+    assert answers[0][0].keys() == {"negative", "positive"}
 
 
-def test_a_model_below_a_bound_of_a_class_is_held_back(first: Ended, workspace: Path) -> None:
+def test_a_model_below_a_bound_of_a_class_is_held_back(first: Ended, workspace: Path, data: Path) -> None:
     bound = "evaluation.bounds=[{slice: class, metric: f1, lower: 1.0}]"
-    data = str(workspace.parent / "data")
-    held = run_dag(workspace, "--workload", "text", "--data", data, settings=(*QUICK, bound))
+    held = run_dag(
+        workspace, "--workload", str(data / "workload.yaml"), "--data", str(data), settings=(*QUICK, bound)
+    )
 
     assert held.code == 3
     assert any(reason.startswith("F1 of class ") for reason in held.json["reasons"])

@@ -58,7 +58,7 @@ def transform_output(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("transform")
     schema = text_format.Parse(SCHEMA, schema_pb2.Schema())
     tfxio = tf_example_record.TFExampleBeamRecord("inmem", ["test"], schema=schema)
-    config = {"labels": LABELS, "image_size": SIZE, "channels": 1}
+    config = {"labels": LABELS, "image_size": SIZE, "channels": 1, "max_side": 512}
     with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
         raw = pipeline | beam.Create([], reshuffle=False) | tfxio.BeamSource(), tfxio.TensorAdapterConfig()
         analyzed = raw | tft_beam.AnalyzeDataset(lambda inputs: photos.preprocessing_fn(inputs, config))

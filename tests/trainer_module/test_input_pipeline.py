@@ -217,3 +217,50 @@ def test_labels_that_the_schema_does_not_know_are_refused_with_their_number(tran
     write_records(tmp_path / "some-00000.gz", records)
     with pytest.raises(EdgelineError, match="2 of 3 examples of the train split"):
         input_pipeline.open_split([str(tmp_path / "some-*")], transform, "train", SHELF)
+
+
+def split_of(labels: list[int], groups: list[int]) -> input_pipeline.Split:
+    """A split that is nothing but labels and groups."""
+    counts = (len(labels),)
+    return input_pipeline.Split(
+        ("",), counts, 1, np.array(labels), None, tf.identity, groups=np.array(groups, np.int64)
+    )
+
+
+def test_what_is_held_out_are_whole_groups_and_one_at_least_of_each_class_with_three():
+    """Class 0 has 40 groups, class 1 four and class 2 two, and a group of class 1 has some of class 0."""
+    groups = np.repeat(np.arange(46), 5)
+    labels = np.where(groups < 40, 0, np.where(groups < 44, 1, 2))
+    labels[200:203] = 0
+    rest, held = input_pipeline.hold_out(split_of(labels, groups), 0.1)
+    assert not set(groups[rest.shown]) & set(groups[held.shown])
+    assert len(rest.shown) + len(held.shown) == len(labels)
+    counts = {label: len(set(groups[held.shown][labels[held.shown] == label])) for label in range(3)}
+    assert counts[0] in (4, 5) and counts[1] == 1 and counts[2] == 0
+
+    again, chosen = input_pipeline.hold_out(rest, 0.1)
+    assert len(chosen.shown) and not set(held.shown) & {*again.shown, *chosen.shown}
+
+
+def test_where_no_class_has_three_groups_nothing_is_held_out():
+    rest, held = input_pipeline.hold_out(split_of([0, 0, 1, 1], [1, 2, 3, 4]), 0.1)
+    assert len(rest.shown) == 4 and len(held.shown) == 0
+
+
+def test_batches_have_what_is_not_held_out_and_the_others_can_be_measured(train):
+    """Wherever the inputs are kept; each photo here is a session of its own."""
+    rest, held = input_pipeline.hold_out(train, 0.25)
+    every = pixels_of(train)
+    assert 20 <= len(held.shown) <= 28
+    for part in (rest, held):
+        shown = [images for images, _ in input_pipeline.evaluation_batches(part, 7).as_numpy_iterator()]
+        found = np.concatenate(shown).reshape(len(part.shown), -1)
+        np.testing.assert_array_equal(found, every[part.shown])
+    seen = batches(rest, range(2))
+    assert len(seen) == 2 * input_pipeline.steps_per_epoch(rest, BATCH) == 8
+    assert rows(np.concatenate([images for images, _, _ in seen])) == rows(every[rest.shown])
+
+
+def test_batches_say_how_many_they_are(train):
+    dataset = input_pipeline.training_batches(train, BATCH, range(1, 4), 20, None, EQUAL, skip=2)
+    assert int(dataset.cardinality()) == 3 * 5 - 2 == len(list(dataset))

@@ -10,7 +10,7 @@ from trainer_module.settings import TrainerSettings
 from trainer_module.workload_module import DRAWS
 
 LABELS = ["ok", "misplaced", "damaged"]
-CONFIG = {"labels": LABELS, "image_size": 32, "channels": 1}
+CONFIG = {"labels": LABELS, "image_size": 32, "channels": 1, "max_side": 512}
 
 
 def jpeg(width: int, height: int, mode: str = "L") -> bytes:
@@ -24,7 +24,7 @@ def jpeg(width: int, height: int, mode: str = "L") -> bytes:
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
 def test_pixels_are_those_that_pillow_gives(size, channels, mode):
     photo = jpeg(*size, mode)
-    ours = photos.decode_photos(tf.constant([photo]), 32, channels)[0]
+    ours = photos.decode_photos(tf.constant([photo]), 32, channels, 512)[0]
     pillow = Image.open(io.BytesIO(photo)).convert(mode).resize((32, 32), Image.Resampling.BILINEAR)
     assert ours.dtype == tf.uint8
     # Pillow rounds after each of its two passes, TensorFlow once: one level of 255 apart at the most.
@@ -59,7 +59,7 @@ def test_sparse_and_dense_photos_give_the_same_image():
 def test_the_transform_graph_gives_the_image_where_no_label_is_known(transform):
     raw = {"photo": tf.sparse.from_dense([[jpeg(50, 50)]])}
     transformed = transform.transform_features_layer()(raw)
-    assert set(transformed) == {"image"}
+    assert set(transformed) == {"image", "_max_side"}
     assert transformed["image"].shape == (1, 32, 32, 1)
     assert transformed["image"].dtype == tf.float32
 

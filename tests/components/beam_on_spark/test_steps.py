@@ -45,7 +45,7 @@ class Steps:
             folder,
             flags,
             preprocessing_fn="trainer_module.photos.preprocessing_fn",
-            custom_config=json.dumps({"labels": LABELS, "image_size": 32, "channels": 1}),
+            custom_config=json.dumps({"labels": LABELS, "image_size": 32, "channels": 1, "max_side": 512}),
             force_tf_compat_v1=0,
             disable_statistics=1,
         )

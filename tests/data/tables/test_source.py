@@ -4,6 +4,7 @@ import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data.sensors.generator import LABELS, NUMBERS, generate
@@ -373,3 +374,23 @@ def test_tables_are_read_from_a_store_as_from_a_disk(tmp_path: Path) -> None:
     (place / "readings.csv").write_bytes(b"")
     with pytest.raises(DataRefused, match="is empty"):
         check(Span(1, place), SENSOR)
+
+
+@pytest.mark.parametrize("readings", [1, 3])
+def test_the_cells_of_examples_are_read_again_as_they_were_written(tmp_path: Path, readings: int):
+    lines = [line(0), line(1, temperature="+2.10e1"), line(2, temperature=" NaN "), line(3), line(1), line(5)]
+    span = span_of(tmp_path / "span", *lines, line(4, "m-02"))
+    source = open_source(SENSOR, DataSettings(readings=readings))
+    rows = [row for row in source.rows(span) if isinstance(row, Row)]
+    wanted = [row.id for row in rows][1:]
+    originals = dict(source.originals(span, wanted))
+    assert list(originals) == wanted and len(wanted) > 1
+    written = {"+2.10e1": 21.0, " NaN ": float("nan")}
+    for row in rows[1:]:
+        cells = originals[row.id]
+        assert list(cells) == ["temperature", "pressure", "machine_id"]
+        texts = [cells["temperature"]] if readings == 1 else cells["temperature"]
+        assert len(texts) == readings
+        numbers = source.example(span, row).features["temperature"]
+        np.testing.assert_array_equal([written.get(text) or float(text) for text in texts], numbers)
+    assert any("+2.10e1" in cells["temperature"] for cells in originals.values())

@@ -227,3 +227,11 @@ def test_spans_are_read_from_an_object_store(span):
 def test_a_long_text_is_shown_cut(span):
     shown = open_source(WORKLOAD, DataSettings()).show({"text": ["é".encode() * 400]})
     assert len(shown) == 300 and shown.startswith("éé")
+
+
+def test_the_text_of_an_example_is_read_again_as_it_was_typed(span):
+    write_csv(span, ("cafe\u0301 ", "positive"), ("other", "negative"), ("", "negative"))
+    (kept, _, _) = read(span)
+    assert example(span, kept).features["text"] == "caf\u00e9 "
+    source = open_source(WORKLOAD, DataSettings())
+    assert dict(source.originals(span, [kept.id])) == {kept.id: "cafe\u0301 "}

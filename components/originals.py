@@ -1,0 +1,69 @@
+"""The raw inputs of a few eval examples, kept by ingest in the folder `originals` of the Examples.
+
+EdgeValidator makes of them what the model reads, as a phone does; on a cluster it has no data folder.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from data.spans.layout import Span
+from data.spans.source import Source
+from records.golden import ORIGINALS, ORIGINALS_FOLDER, Original
+
+# So many of a label, and so many in all where there are many labels; of each label one.
+MOST_OF_LABEL, _MOST = 10, 200
+# Of photos; the first of each label is kept whatever its size.
+_MOST_BYTES = 32 * 2**20
+
+# Label, name of the span, and id of an eval example.
+Named = tuple[str, str, str]
+
+
+def choose_originals(shards: Iterable[Sequence[Named]], labels: Sequence[str]) -> dict[str, list[Named]]:
+    """The eval examples to keep raw inputs of, by span, the newest first, so that few spans are read again.
+
+    Within a span they are in the order of the shards, which is by a digest and so a random one.
+    """
+    by_span: dict[str, list[Named]] = {}
+    for shard in shards:
+        for named in shard:
+            by_span.setdefault(named[1], []).append(named)
+    counts, chosen = Counter[str](), dict[str, list[Named]]()
+    for span in sorted(by_span, reverse=True):
+        ranked = []
+        for named in by_span[span]:
+            if counts[named[0]] < max(1, min(MOST_OF_LABEL, _MOST // len(labels))):
+                ranked.append((counts[named[0]], named))
+                counts[named[0]] += 1
+        if ranked:  # the first of each label before any second one
+            chosen[span] = [named for _, named in sorted(ranked, key=lambda item: item[0])]
+    return chosen
+
+
+def write_originals(
+    examples: Path, chosen: Mapping[str, Sequence[Named]], spans: Sequence[Span], source: Source
+) -> None:
+    """Writes the raw inputs of the chosen examples below the folder of the Examples."""
+    folder = examples / ORIGINALS_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    with closing(source):
+        ORIGINALS.write(folder, _originals(folder, chosen, {span.name: span for span in spans}, source))
+
+
+def _originals(
+    folder: Path, chosen: Mapping[str, Sequence[Named]], spans: Mapping[str, Span], source: Source
+) -> Iterator[Original]:
+    labelled, written = set[str](), 0
+    for name, examples in chosen.items():
+        labels = {id: label for label, _, id in examples}
+        for number, (id, content) in enumerate(source.originals(spans[name], list(labels))):
+            if not isinstance(content, bytes):
+                yield Original(f"{name}/{id}", content)
+            elif written + len(content) <= _MOST_BYTES or labels[id] not in labelled:
+                file = f"{name}-{number:03d}"
+                (folder / file).write_bytes(content)
+                written += len(content)
+                yield Original(f"{name}/{id}", file=file)
+            labelled.add(labels[id])

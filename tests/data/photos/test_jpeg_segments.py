@@ -1,0 +1,57 @@
+"""Photos without metadata: what is left of a file decodes to the same pixels, the same way up."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps, PngImagePlugin
+
+from data.photos.jpeg_segments import without_metadata
+from tests.data.sample_photos import decoded, encode, jpeg, phone_exif, pixels
+
+
+def upright(photo):
+    return np.asarray(ImageOps.exif_transpose(decoded(photo)).convert("RGB"))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_of_a_phones_photo_pixels_and_orientation_are_left(orientation):
+    photo = jpeg(exif=phone_exif(orientation), comment=b"by Anna")
+    clean = without_metadata(photo)
+    np.testing.assert_array_equal(upright(clean), upright(photo))
+    exif = decoded(clean).getexif()
+    assert dict(exif) == ({0x0112: orientation} if orientation > 1 else {})
+    assert not exif.get_ifd(0x8825) and b"PhoneMaker" not in clean and b"Anna" not in clean
+
+
+def test_of_a_png_the_texts_are_left_out_and_the_transparency_is_not():
+    about = PngImagePlugin.PngInfo()
+    about.add_text("Author", "Anna")
+    image = pixels().convert("RGBA")
+    image.putalpha(100)
+    photo = encode(image, "PNG", pnginfo=about)
+    clean = without_metadata(photo)
+    assert b"Anna" in photo and b"Anna" not in clean
+    np.testing.assert_array_equal(np.asarray(decoded(clean)), np.asarray(image))
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        encode(pixels(), "WEBP"),
+        encode(pixels(), "PNG", exif=phone_exif(6)),
+        encode(pixels().convert("CMYK"), "JPEG"),
+        jpeg()[:300],
+        encode(pixels(), "PNG")[:300],
+        b"",
+    ],
+)
+def test_of_what_may_have_metadata_anywhere_nothing_is_left(photo):
+    assert without_metadata(photo) == b""
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_a_broken_exif_turns_nothing():
+    photo = jpeg(exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\xff")
+    file = Image.open(io.BytesIO(without_metadata(photo)))
+    assert file.size == (64, 48) and not dict(file.getexif())
