@@ -1,7 +1,8 @@
 """The pixels of a photo's file: one way to them, which ingest and a device go alike.
 
-A photo is opened by its content, made 8-bit grey or RGB, laid on white where it is transparent, scaled down to
-a longest side and turned upright. Colour profiles are not applied: TensorFlow applies none. Needs Pillow alone, and pillow-heif for HEIC.
+A photo is opened by its content, made 8-bit grey or RGB, laid on white where it is transparent, scaled down
+to a longest side and turned upright. Colour profiles are not applied, as TensorFlow applies none. It takes
+Pillow alone, and pillow-heif for HEIC.
 """
 
 import io
@@ -69,7 +70,7 @@ def scaled_size(size: tuple[int, int], side: int) -> tuple[int, int]:
 
 
 def upright(image: Image.Image, orientation: int, max_side: int) -> Image.Image:
-    """Decodes the first frame as L or RGB, upright, and scaled down where its longer side is above `max_side`.
+    """Decodes the first frame as L or RGB, upright, its longer side scaled down to `max_side` where above.
 
     Scales with an antialiased bilinear filter and rounds to whole levels.
 

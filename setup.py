@@ -18,9 +18,11 @@ setup(
     py_modules=[
         "errors",
         "fetching",
+        "intervals",
         "journal",
         "labels",
         "locations",
+        "objects",
         "photo_pixels",
         "settings_group",
         "store_errors",

@@ -1,5 +1,7 @@
 """What candidate and production model answer to each eval example, written in the pass in which TFMA asks.
 
+And what models that the Trainer made on the way answered out of fold, as it left that.
+
 TFMA's own confidence intervals do not serve: its bootstrap and its jackknife take no seed from a config, so
 that a verdict could change from run to run, and neither knows of what is counted from confusion matrices.
 """
@@ -18,7 +20,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from numpy.typing import NDArray
 
 from data.spans.tfrecords import as_text
-from gates.paired import Answers
+from gates.answers import Answers
+from records.edge import OUT_OF_FOLD
 from records.workload import Workload
 
 # How TFX's executor is told of `extractors`.
@@ -78,25 +81,55 @@ def _answer(extracts: Mapping[str, Any], id: str, group: str) -> dict[str, Any]:
     slices = [pair for key in extracts[tfma.SLICE_KEY_TYPES_KEY] for pair in key]
     features = extracts[tfma.FEATURES_KEY]
     name = as_text(np.ravel(features[id])[0])
+    labels, predictions = extracts[tfma.LABELS_KEY], extracts[tfma.PREDICTIONS_KEY]
+    # TFMA leaves the names of models out where there is one.
+    said = predictions if isinstance(predictions, Mapping) else {"candidate": predictions}
     return {
         "id": name,
         # What has no group is one of its own.
-        "group": next(
-            (as_text(value) for value in np.ravel(features.get(group, ())) if value), f"alone {name}"
-        ),
-        "label": int(np.ravel(extracts[tfma.LABELS_KEY]["candidate"])[0]),
-        **{model: np.ravel(extracts[tfma.PREDICTIONS_KEY][model]).tolist() for model in _MODELS},
+        "group": next((as_text(value) for value in np.ravel(features.get(group, ())) if value), _alone(name)),
+        "label": int(np.ravel(labels["candidate"] if isinstance(labels, Mapping) else labels)[0]),
+        **{model: np.ravel(said[model]).tolist() if model in said else None for model in _MODELS},
         "features": [feature for feature, _ in slices],
         "values": [as_text(value) for _, value in slices],
     }
+
+
+def _alone(name: str) -> str:
+    return f"alone {name}"
+
+
+def read_out_of_fold(model_run: Path, workload: Workload) -> Answers | None:
+    """What the Trainer left of examples that a model had not learned from, by id; None where it left none."""
+    lines = sorted(OUT_OF_FOLD.read(model_run), key=lambda line: line.example_id)
+    if not lines:
+        return None
+    slices: dict[tuple[str, str], list[int]] = {}
+    for number, line in enumerate(lines):
+        spans = {"span": str(line.span)} if line.span is not None else {}
+        for key in {**line.slices, **spans}.items():
+            slices.setdefault(key, []).append(number)
+    names, groups = np.unique([line.group or _alone(line.example_id) for line in lines], return_inverse=True)
+    said = np.array([line.probabilities for line in lines], np.float32)  # None becomes NaN
+    return Answers(
+        classes=workload.labels,
+        normal=workload.labels.index(workload.normal) if workload.normal else None,
+        labels=np.array([workload.labels.index(line.label) for line in lines]),
+        groups=groups,
+        candidate=said,
+        baseline=None,
+        slices={key: np.array(slices[key]) for key in sorted(slices)},
+        group_names=tuple(names.tolist()),
+    )
 
 
 def read_answers(evaluation: Path, workload: Workload) -> Answers:
     """What `extractors` wrote, in the order of the examples' ids, which no number of workers changes."""
     table = pa.concat_tables(pq.read_table(path) for path in sorted(evaluation.glob("answers-*.parquet")))
     table = table.sort_by("id").combine_chunks()
-    candidate, baseline = (_rows(table[model]) for model in _MODELS)
-    width = max(candidate.shape[1], baseline.shape[1])
+    candidate = _rows(table["candidate"])
+    baseline = None if table["baseline"].null_count else _rows(table["baseline"])
+    width = max(rows.shape[1] for rows in (candidate, baseline) if rows is not None)
     features, of_feature = _encoded(pc.list_flatten(table["features"]))
     values, of_value = _encoded(pc.list_flatten(table["values"]))
     examples = pc.list_parent_indices(table["features"]).to_numpy()
@@ -109,14 +142,16 @@ def read_answers(evaluation: Path, workload: Workload) -> Answers:
             parts = np.split(examples[here], starts[1:])
             slices |= {(kind, values[code]): part for code, part in zip(there, parts, strict=True)}
     groups, of_group = _encoded(table["group"])
+    group_names, number_of = np.unique(groups, return_inverse=True)
     return Answers(
         classes=workload.labels,
         normal=workload.labels.index(workload.normal) if workload.normal else None,
         labels=table["label"].to_numpy(),
-        groups=np.unique(groups, return_inverse=True)[1][of_group],
+        groups=number_of[of_group],
         candidate=_padded(candidate, width),
-        baseline=_padded(baseline, width),
+        baseline=None if baseline is None else _padded(baseline, width),
         slices=slices,
+        group_names=tuple(group_names.tolist()),
     )
 
 

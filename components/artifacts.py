@@ -2,6 +2,9 @@
 
 from tfx.types.artifact import Artifact
 
+# Of StatisticsGen, the folder beside those of the splits with what was counted of each span.
+COUNTS = "spans"
+
 
 class Quarantine(Artifact):
     """Photos that ingest quarantined (`quarantine.csv`), and the counts of the window (`ingest.json`)."""

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
-from components.artifacts import AcceptedData, Quarantine, Verdict
+from components.artifacts import COUNTS, AcceptedData, Quarantine, Verdict
 from components.run_record import command_for_details, leave_record
 from errors import DataRefused
+from locations import is_url
 from records.verdict import VERDICT
 from release.acceptance import check_push_early
 from release.signing import signing_key
@@ -63,11 +65,14 @@ def DataGate(
             about = replace(about, outcome="refused", reasons=verdict.reasons)
         leave_record(inputs, about, records)
     if not verdict.passed:
+        span = verdict.spans[0] if len(verdict.spans) == 1 else "SPAN"
+        # A folder of a pod has another name where people type.
+        place = "DIR" if records and not is_url(data) else shlex.quote(data)
         raise DataRefused(
             " ".join(verdict.reasons),
             "Nothing was trained.",
             f"Details: {command_for_details(records, model_name)}. Fix the week, or go on without it:"
-            f" `edgeline data exclude SPAN --reason R --data {data}`.",
+            f" `edgeline data exclude {span} --reason R --data {place}`.",
         )
     if records:  # One machine has looked at that before its first step.
         epoch = int(json.loads(settings).get("push.rollback_epoch", 0))
@@ -75,4 +80,5 @@ def DataGate(
         if said := check_push_early(push, model_name, epoch, signing_key(None) is not None):
             log.warning("Whether phones will take what comes of this run is not known yet: %s", said)
     for name, artifact in inputs.items():
-        shutil.copytree(artifact.uri, Path(accepted_data.uri, name))
+        # What was counted of each span is no part of a report.
+        shutil.copytree(artifact.uri, Path(accepted_data.uri, name), ignore=shutil.ignore_patterns(COUNTS))

@@ -1,10 +1,12 @@
-"""DataValidator: judges a week of data before a second of training is spent.
+"""DataValidator: judges weeks of data before a second of training is spent, each that led to no release yet.
 
 The gate itself always succeeds and puts out a verdict, because a step that fails keeps no output on a
 cluster; `DataGate` after it stops the run.
 """
 
+import json
 import logging
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -12,13 +14,14 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
-from components.artifacts import Quarantine, Verdict
-from gates.data import judge
-from gates.drift import measure_drift
+from components.artifacts import COUNTS, Quarantine, Verdict
+from gates.data import judge, spans_to_judge
+from gates.drift import measure_drift, statistics_options
 from gates.settings import GateSettings
-from records.data_checks import DRIFT, read_anomalies
-from records.ingest import INGEST, TWINS
+from records.data_checks import DRIFT, Drift, read_anomalies
+from records.ingest import INGEST, TWINS, Ingest
 from records.verdict import VERDICT
+from release import store
 
 log = logging.getLogger("edgeline.gate")
 
@@ -31,22 +34,32 @@ def DataValidator(
     quarantine: InputArtifact[Quarantine],
     verdict: OutputArtifact[Verdict],
     settings: Parameter[str],
+    features: Parameter[str],
+    push: Parameter[str],
+    model_name: Parameter[str],
+    unjudged: Parameter[str],
     code: Parameter[str],
 ) -> None:
     """Judges a window of data, and leaves the drift of each feature beside the verdict.
 
-    The statistics are counted with `gates.drift.statistics_options`; the schema, the curated one, has drift
-    comparators.
+    The schema, the curated one, has drift comparators; `features` are those that StatisticsGen was given.
+    Which spans the model in production was made from is read from the release store: the others are judged,
+    each against those, and the newest. `unjudged` names them, which keys the cache; empty where each step
+    runs afresh.
     """
-    drift = measure_drift(
-        Path(artifact_utils.get_split_uri([statistics], "train")), next(Path(schema.uri).glob("*.pbtxt"))
+    ingest, release = INGEST.read(Path(quarantine.uri)), store.current(push, model_name)
+    contents = {span.name: span.content for span in ingest.spans}
+    judged = spans_to_judge(contents, release.manifest.data if release else None)
+    drift = tuple(
+        _measure(ingest, judged, Path(statistics.uri), next(Path(schema.uri).glob("*.pbtxt")), features)
     )
     found = judge(
-        INGEST.read(Path(quarantine.uri)),
+        ingest,
         read_anomalies(Path(anomalies.uri), artifact_utils.decode_split_names(anomalies.split_names)),
         drift,
         GateSettings.model_validate_json(settings),
         TWINS.find(Path(quarantine.uri)),
+        judged,
     )
     for warning in found.warnings:
         log.warning(warning)
@@ -54,3 +67,25 @@ def DataValidator(
     VERDICT.write(folder, found)
     DRIFT.write(folder, drift)
     verdict.set_int_custom_property("passed", int(found.passed))
+
+
+def _measure(
+    ingest: Ingest, judged: Collection[str], statistics: Path, schema: Path, features: str
+) -> Iterator[Drift]:
+    """Measures the spans that are judged against those that are not, or where there are none, the others.
+
+    Of two spans that nothing is known of, the older one is what the newer one is held against.
+    """
+    from components.statistics_by_span import find_counts, merge_spans
+
+    options = statistics_options(**json.loads(features))
+    counts = find_counts(statistics / COUNTS, "train")
+    keys = {span.name: f"span_{span.number}" for span in ingest.spans if f"span_{span.number}" in counts}
+    known = [key for name, key in keys.items() if name not in judged]
+    if len(keys) == 2 and not known:
+        known = [*keys.values()][:1]
+    reference = merge_spans([counts[key] for key in known], options) if known else None
+    for name, key in keys.items():
+        if key not in known and len(keys) > 1:
+            others = reference or merge_spans([counts[it] for it in keys.values() if it != key], options)
+            yield from measure_drift(name, merge_spans([counts[key]], options), others, schema)

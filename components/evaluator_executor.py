@@ -15,6 +15,7 @@ from tfx.types import artifact_utils
 
 from components import answers
 from gates.bounds import judge
+from gates.figures import estimates_of, find_worst_groups, metrics_of
 from gates.settings import EvaluationSettings
 from records.evaluation import METRICS, Confusion, Metrics
 from records.verdict import VERDICT
@@ -38,26 +39,33 @@ class EvaluatorExecutor(Executor):
             input_dict = {key: value for key, value in input_dict.items() if key != "baseline_model"}
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         workload = Workload.from_json(exec_properties["workload"])
-        if has_baseline:
-            exec_properties = {**exec_properties, "custom_extractors": answers.EXTRACTORS}
-            self._beam_pipeline_args: list[str] = [
-                *self._beam_pipeline_args,
-                *answers.flags(evaluation, workload),
-            ]
-        super().Do(input_dict, output_dict, exec_properties)
+        exec_properties = {**exec_properties, "custom_extractors": answers.EXTRACTORS}
+        self._beam_pipeline_args: list[str] = [
+            *self._beam_pipeline_args,
+            *answers.flags(evaluation, workload),
+        ]
+        (model_run,) = input_dict["model_run"]
+        evaluated = {key: value for key, value in input_dict.items() if key != "model_run"}
+        super().Do(evaluated, output_dict, exec_properties)
 
+        settings = EvaluationSettings.model_validate_json(exec_properties["settings"])
         # TFMA takes the names away where there is one model.
         candidate, confusion = read_metrics(evaluation, "candidate" if has_baseline else "", workload)
+        said = answers.read_answers(Path(evaluation), workload)
+        out_of_fold = answers.read_out_of_fold(Path(model_run.uri), workload)
+        group, rate = workload.group_noun, settings.false_alarm_rate
         metrics = Metrics(
             candidate=candidate,
             baseline=read_metrics(evaluation, "baseline", workload)[0] if has_baseline else None,
             baseline_version=baseline.get_int_custom_property("version"),
             confusion=confusion,
+            group=group,
+            estimates=estimates_of(said),
+            worst_groups=find_worst_groups(said),
+            out_of_fold=metrics_of(out_of_fold, group, rate) if out_of_fold else None,
         )
         METRICS.write(Path(evaluation), metrics)
-        settings = EvaluationSettings.model_validate_json(exec_properties["settings"])
-        said = answers.read_answers(Path(evaluation), workload) if has_baseline else None
-        verdict = judge(metrics, settings, said)
+        verdict = judge(metrics, settings, said, out_of_fold)
         for warning in verdict.warnings:
             log.warning(warning)
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])

@@ -8,6 +8,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +64,19 @@ def SpanExampleGen(
 ) -> None:
     """Reads the newest spans, checks each row, splits by group and writes Examples and quarantine.
 
-    `examples` has the custom properties `first_span`, `last_span`, `window` and, by span, `contents`, which
-    tells its examples as StatisticsGen counts them. The parameter `window` is the
-    digest of its content, which keys the cache and is checked after reading; empty where the engine runs each
-    step afresh. `code` has the libraries too. What is made of each span is kept in the folder `workspace` for
-    the next run, see `kept_spans.py`; empty where runs share none.
+    `examples` has the custom properties `first_span`, `last_span`, `window` and, by span, `spans`, digests of
+    their files, and `contents`, which tells its examples as StatisticsGen counts them. The parameter `window`
+    is the digest of its content, which keys the cache and is checked after reading; empty where the engine
+    runs each step afresh. `code` has the libraries too. What is made of each span is kept in the folder
+    `workspace` for the next run, see `kept_spans.py`; empty where runs share none.
 
     Beside the splits the raw inputs of a few eval examples are kept, see `originals.py`.
 
     Of photos, `twins.json` beside the counts of the window has the eval examples with a near twin in train.
 
     Raises:
-        DataRefused: There is no span, one cannot be read, the examples cannot be split, or a split has none.
+        UsageError: There is no span.
+        DataRefused: One cannot be read, the examples cannot be split, or a split has none.
     """
     about, limits = Workload.from_json(workload), DataSettings.model_validate_json(settings)
     module = load_source(about.source)
@@ -134,7 +136,8 @@ def SpanExampleGen(
             where = f"the {split} split" if counts else "the window"
             raise _nothing_left(where, rejected, spans, about)
     read_now = contents_of(fresh)
-    found = digest_of({**contents, **read_now})
+    of_spans = {**contents, **read_now}
+    found = digest_of(of_spans)
     # A listing of a store costs little, and is made before and after.
     if window not in ("", found) or (stored and any(contents[name] != read_now[name] for name in read_now)):
         raise DataRefused(
@@ -160,7 +163,10 @@ def SpanExampleGen(
         splits={split: sum(n for key, n in counts.items() if key[0] == split) for split in SPLITS},
         classes=classes,
         untrained=tuple(label for label, count in classes.items() if count and label not in trained),
-        spans=tuple(_counted(span, read, rejected, counts, about) for span in spans),
+        spans=tuple(
+            replace(_counted(span, read, rejected, counts, about), content=of_spans[span.name])
+            for span in spans
+        ),
         window=found,
         excluded=excluded,
         noun=about.noun,
@@ -171,6 +177,7 @@ def SpanExampleGen(
     for name, value in (("first_span", spans[0].number), ("last_span", spans[-1].number)):
         examples.set_int_custom_property(name, value)
     examples.set_string_custom_property("window", found)
+    examples.set_string_custom_property("spans", json.dumps(of_spans))
     examples.set_string_custom_property("contents", json.dumps(contents_of_splits, sort_keys=True))
     if quarantined:
         total = sum(item.rows for item in read.values())

@@ -74,6 +74,7 @@ def Pusher(
                 "first_span": examples.get_int_custom_property("first_span"),
                 "last_span": examples.get_int_custom_property("last_span"),
                 "fingerprint": examples.get_string_custom_property("window"),
+                "spans": json.loads(examples.get_string_custom_property("spans")),
             },
             code={"digest": code, "lock_digest": lock},
             versions=library_versions(),

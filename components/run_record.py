@@ -13,7 +13,7 @@ from pathlib import Path
 from tfx.types.artifact import Artifact
 
 from components.library_versions import library_versions
-from locations import LAUNCHER_FOLDERS, Location, locate
+from locations import LAUNCHER_FOLDERS, Location, is_url, locate
 from records.run import Step
 from records.steps import STEPS
 from report import records
@@ -62,7 +62,7 @@ def leave_record(
             about = replace(about, engine="kubeflow", number=records.number_of(about.run, earlier))
         known = next((facts.about for facts in earlier if facts.about.run == about.run), None)
         facts = collect(sources, _completed(about, inputs, known if accepted_data else None))
-        page = render_run(facts, pictures(sources), records.before(about.run, about.model, earlier))
+        page = render_run(facts, pictures(sources), records.before(facts.about, earlier))
         if folder is not None:
             records.write(folder, facts, page)
         if kept is not None:
@@ -71,11 +71,14 @@ def leave_record(
 
 
 def command_for_details(records: str, model: str) -> str:
-    """What shows a person the record of the run, which `records` is the place of, empty on one machine."""
-    store = records.removesuffix(f"/runs/{model}")
-    return (
-        f"`edgeline report latest --workload {model} --store {store}`" if store else "`edgeline show latest`"
-    )
+    """What shows a person the record of the run, which `records` is the place of, empty on one machine.
+
+    A store that is a folder of the pod is one of another name, DIR, where people type.
+    """
+    if not records:
+        return "`edgeline show latest`"
+    store = records.removesuffix(f"/runs/{model}") if is_url(records) else "DIR"
+    return f"`edgeline report latest --workload {model} --store {store}`"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Statistics of a window from what was counted of each of its spans, which is kept for the next run.
+"""Statistics of spans from what was counted of each, which is kept for the next run.
 
 What TensorFlow Data Validation has of a span before it becomes statistics is an accumulator; those of spans
 are merged by its own code, as those of Beam's workers are. So counts, bounds and frequencies are what one
@@ -35,7 +35,7 @@ def count_spans(
 ) -> None:
     """Counts spans by key, `span_42`, or all; leaves FOLDER/span_42/train where a split has examples of one.
 
-    `files` are the patterns of the splits; `options` a `tfdv.StatsOptions`, which slices nothing.
+    `files` are the patterns of the splits; `options` a `tfdv.StatsOptions`.
     """
     slicer = tfdv.experimental_get_feature_value_slicer({"span": None})
     for split, pattern in files.items():
@@ -52,19 +52,34 @@ def count_spans(
         )
 
 
-def merge_spans(folder: Path, split: str, newest: str, options: Any) -> Any:
-    """The statistics of a split, a DatasetFeatureStatisticsList: of all, the newest span, and the rest."""
-    paths = sorted(folder.glob(f"span_*/{split}"))
-    today = [path for path in paths if path.parent.name == newest]
-    before = [path for path in paths if path.parent.name != newest]
-    combine = stats_impl._CombinerStatsGeneratorsCombineFn(_generators(options))
+def merge_window(folder: Path, split: str, newest: str, options: Any) -> Any:
+    """Returns a DatasetFeatureStatisticsList of a split: all of it, the newest span, and the rest."""
+    paths = find_counts(folder, split)
+    today = [path for span, path in paths.items() if span == newest]
+    before = [path for span, path in paths.items() if span != newest]
     merged = statistics_pb2.DatasetFeatureStatisticsList()
-    for name, chosen in (("All Examples", paths), ("newest_span_1", today), ("newest_span_0", before)):
+    for name, chosen in (
+        ("All Examples", paths.values()),
+        ("newest_span_1", today),
+        ("newest_span_0", before),
+    ):
         if chosen:
-            accumulator = combine.merge_accumulators(pickle.loads(path.read_bytes()) for path in chosen)
-            merged.datasets.append(combine.extract_output(accumulator))
+            merged.datasets.append(merge_spans(chosen, options))
             merged.datasets[-1].name = name
     return merged
+
+
+def find_counts(folder: Path, split: str) -> dict[str, Path]:
+    """Returns the files that `count_spans` left of a split, by key of the span."""
+    return {path.parent.name: path for path in sorted(folder.glob(f"span_*/{split}"))}
+
+
+def merge_spans(counts: Iterable[Path], options: Any) -> Any:
+    """Returns the DatasetFeatureStatistics of one or more spans together, by what was counted of each."""
+    combine = stats_impl._CombinerStatsGeneratorsCombineFn(_generators(options))
+    return combine.extract_output(
+        combine.merge_accumulators(pickle.loads(path.read_bytes()) for path in counts)
+    )
 
 
 @beam.typehints.with_output_types(bytes)

@@ -1,4 +1,4 @@
-"""What runs StatisticsGen: TFX's own, with options that are made where TensorFlow Data Validation is."""
+"""What runs StatisticsGen: TensorFlow Data Validation counts each span, and the window is their sum."""
 
 import json
 import logging
@@ -10,6 +10,7 @@ from tfx.components.statistics_gen.executor import DEFAULT_FILE_NAME, Executor
 from tfx.types import artifact_utils
 
 from components import statistics_by_span
+from components.artifacts import COUNTS
 from components.kept_spans import KeptSpans
 from gates.drift import statistics_options
 
@@ -24,34 +25,34 @@ class StatisticsExecutor(Executor):
     ) -> None:
         """See `components.tfx_steps.StatisticsGen`."""
         options = statistics_options(**json.loads(exec_properties["features"]))
-        if not exec_properties.get("kept"):
-            given = {"stats_options_json": options.to_json(), "exclude_splits": "[]"}
-            super().Do(input_dict, output_dict, given)
-            return
         (examples,), (statistics,) = input_dict["examples"], output_dict["statistics"]
         statistics.split_names, statistics.span = examples.split_names, examples.span
         contents = json.loads(examples.get_string_custom_property("contents"))
         newest = f"span_{examples.span}"
         contents[newest] += " newest"  # a feature says so, and another value next week
         about = json.dumps([exec_properties["features"], exec_properties["code"]])
-        kept = KeptSpans(Path(exec_properties["kept"]), about)
-        scratch = Path(statistics.uri, "scratch")
-        shutil.rmtree(scratch, ignore_errors=True)  # of an attempt that was killed
-        scratch.mkdir(parents=True)
-        fresh = [key for key, content in contents.items() if not kept.take(key, content, scratch / key)]
+        kept = KeptSpans(Path(place), about) if (place := exec_properties.get("kept")) else None
+        counts = Path(statistics.uri, COUNTS)
+        shutil.rmtree(counts, ignore_errors=True)  # of an attempt that was killed
+        counts.mkdir(parents=True)
+        fresh = [
+            key
+            for key, content in contents.items()
+            if kept is None or not kept.take(key, content, counts / key)
+        ]
         log.info("%d of %d spans are counted; the others were by an earlier run.", len(fresh), len(contents))
         splits = artifact_utils.decode_split_names(examples.split_names)
         files = {split: f"{artifact_utils.get_split_uri([examples], split)}/*.gz" for split in splits}
         for key in fresh:
-            (scratch / key).mkdir()
+            (counts / key).mkdir()
         if fresh:
             some = fresh if len(fresh) < len(contents) else None
             with self._make_beam_pipeline() as pipeline:
-                statistics_by_span.count_spans(pipeline, files, some, options, scratch)
+                statistics_by_span.count_spans(pipeline, files, some, options, counts)
         for split in splits:
-            found = statistics_by_span.merge_spans(scratch, split, newest, options)
+            found = statistics_by_span.merge_window(counts, split, newest, options)
             folder = Path(artifact_utils.get_split_uri([statistics], split))
             folder.mkdir(parents=True, exist_ok=True)
             (folder / DEFAULT_FILE_NAME).write_bytes(found.SerializeToString())
-        kept.update(contents, [scratch / key for key in fresh])
-        shutil.rmtree(scratch)
+        if kept is not None:
+            kept.update(contents, [counts / key for key in fresh])

@@ -81,11 +81,16 @@ Trainer = declare(
 )
 
 # `eval_config` is a `tfma.EvalConfig` as JSON. The split is `eval`; where there is a production model, both
-# are evaluated on the same examples.
+# are evaluated on the same examples. `model_run` may have answers out of fold, which are judged too.
 Evaluator = declare(
     "Evaluator",
     EvaluatorExecutor,
     parameters={"eval_config": str, "workload": str, "settings": str, "code": str},
-    inputs={"examples": kinds.Examples, "model": kinds.Model, "baseline_model": kinds.Model},
+    inputs={
+        "examples": kinds.Examples,
+        "model": kinds.Model,
+        "model_run": kinds.ModelRun,
+        "baseline_model": kinds.Model,
+    },
     outputs={"evaluation": kinds.ModelEvaluation, "blessing": kinds.ModelBlessing},
 )

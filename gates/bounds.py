@@ -1,22 +1,31 @@
 """Whether a model's metrics keep the bounds: TFMA's own thresholds know no support and name no reason.
 
-A metric has dropped below production's where it is worse by more than `max_drop`, and that is not noise: on
-less than `1 - confidence` of the resamples of the eval examples the trained model is no worse, so that the
-one-sided bound of the paired bootstrap (`gates/paired.py`) excludes that there is no drop.
+What a model is worth is judged out of fold where the Trainer gave such answers, since they are of all groups
+of the window, else on the eval split. Whether it is worse than the one in production is judged on the eval
+split, on which both answered the same examples. A metric has dropped where it is worse by more than
+`max_drop` and that is not noise: on less than `1 - confidence` of the resamples of the examples, and of those
+of their groups, the trained model is no worse (`gates/paired.py`). Above `large_drop` times `max_drop` the
+resamples of examples alone decide; and a group that is lost holds a model back, whatever its metrics are.
 """
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
+import numpy as np
+
+from gates.answers import ROUNDING, Answers
 from gates.classes import find_blind, unjudged
-from gates.paired import RESAMPLES, Answers, no_drop
+from gates.numbers import beside
+from gates.paired import RESAMPLES, interval_of, lost_groups, no_drop
 from gates.settings import Bound, EvaluationSettings
 from records.evaluation import Metrics
 from records.verdict import Verdict
 
-# TFMA's accuracies are float32: 9 right of 10 come as 0.8999999762, and 6 of 10 as 0.6000000238.
-_ROUNDING = 1e-6
+# What holds for fewer groups may not hold for others: their own difference decides.
+_FEW_GROUPS = 10
+_OUT_OF_FOLD = "examples out of fold"
 _NAN = float("nan")
 _WORDS = {
     "auc": "AUC",
@@ -34,76 +43,171 @@ class _Finding:
     noise: bool = False
 
 
-def judge(metrics: Metrics, settings: EvaluationSettings, answers: Answers | None) -> Verdict:
-    """Applies the bounds to every slice with enough examples, and looks for classes never recognised.
+@dataclass(frozen=True)
+class _Judged:
+    """Metrics with the answers that they are of."""
 
-    `answers` are of the same examples as `metrics`; None while nothing is in production.
+    metrics: Metrics
+    answers: Answers
+    examples: str  # what they are called
+    false_alarm_rate: float
+
+    def on(self, kind: str = "overall", name: str = "all", metric: str = "accuracy") -> str:
+        """What a figure was measured on: `4,780 eval examples of only 4 machines (0.740 to 0.970)`."""
+        number = _value(self.metrics.candidate[kind][name], "example_count")
+        text = f"{number:,.0f} {self.examples}"
+        groups, low, high = interval_of(self.answers, kind, name, metric, self.false_alarm_rate)
+        if self.answers.grouped:
+            text += f" of {'only ' if groups < _FEW_GROUPS else ''}{_count(groups, self.metrics.group)}"
+        return f"{text} ({low:.3f} to {high:.3f})" if groups > 1 else f"{text}, too few for an interval"
+
+
+def judge(
+    metrics: Metrics, settings: EvaluationSettings, answers: Answers, out_of_fold: Answers | None = None
+) -> Verdict:
+    """Applies the bounds to each slice with enough examples, and looks for what is not recognised at all.
+
+    Args:
+        metrics: Of the eval split, and in it those out of fold, if any.
+        settings: What is required.
+        answers: Of the same examples as `metrics`, of both models where there is one in production.
+        out_of_fold: Of the same examples as `metrics.out_of_fold`.
     """
-    found = [finding for bound in settings.bounds for finding in _find(bound, metrics, settings, answers)]
+    on_eval = judged = _Judged(metrics, answers, "eval examples", settings.false_alarm_rate)
+    if metrics.out_of_fold is not None and out_of_fold is not None:
+        judged = replace(judged, metrics=metrics.out_of_fold, answers=out_of_fold, examples=_OUT_OF_FOLD)
+    found = [
+        *(finding for bound in settings.bounds for finding in _find_absolute(bound, judged)),
+        *(finding for bound in settings.bounds for finding in _find_drops(bound, on_eval, settings)),
+        *_find_lost_groups(on_eval, settings),
+    ]
     broken = [(finding.slice, finding.reason) for finding in found if not finding.noise]
-    overall = metrics.candidate["overall"]["all"]
+    candidate = judged.metrics.candidate
+    overall = candidate["overall"]["all"]
     label, majority = max(
-        ((label, _value(values, "example_count")) for label, values in metrics.candidate["class"].items()),
+        ((label, _value(values, "example_count")) for label, values in candidate["class"].items()),
         key=lambda item: item[1],
     )
-    examples, accuracy = _value(overall, "example_count"), _value(overall, "accuracy")
-    share = majority / examples
+    accuracy, share = _value(overall, "accuracy"), majority / _value(overall, "example_count")
     # Here and below, "not above" instead of "below": an accuracy that is not a number passes nothing.
-    if settings.beat_majority and not accuracy > share + _ROUNDING:
+    if settings.beat_majority and not accuracy > share + ROUNDING:
+        value, required = beside(accuracy, share)
         reason = (
-            f"Overall accuracy {accuracy:.3f} does not beat always saying {label}, which is right for"
-            f" {share:.3f} of the examples."
+            f"Overall accuracy {value} does not beat always saying {label}, which is right for"
+            f" {required} of the {judged.examples}."
         )
         broken.append(("overall", reason))
-    broken += [(f"class {label}", reason) for label, reason in find_blind(metrics, settings)]
-    warnings = (*(finding.reason for finding in found if finding.noise), *unjudged(metrics, settings))
+    broken += [
+        (f"class {label}", reason) for label, reason in find_blind(judged.metrics, settings, judged.examples)
+    ]
+    warnings = (
+        *(finding.reason for finding in found if finding.noise),
+        *unjudged(judged.metrics, settings),
+        *_few_groups(judged),
+    )
     if broken:
         slices = tuple(dict.fromkeys(name for name, _ in broken))
         return Verdict("evaluation", "fail", tuple(reason for _, reason in broken), warnings, slices=slices)
-    summary = f"Accuracy {accuracy:.3f} on {examples:.0f} eval examples; every bound holds."
+    summary = [f"Accuracy {accuracy:.3f} on {judged.on()}; every bound holds."]
+    if judged is not on_eval:
+        value = _value(metrics.candidate["overall"]["all"], "accuracy")
+        summary.append(f"The model itself has {value:.3f} on {on_eval.on()}.")
     if metrics.baseline is None:
         none = "Nothing is in production yet, so there is no baseline to compare with."
-        return Verdict("evaluation", "no_baseline", (summary, none), warnings)
+        return Verdict("evaluation", "no_baseline", (*summary, none), warnings)
     before = _value(metrics.baseline["overall"]["all"], "accuracy")
-    production = f"The model in production has {before:.3f} on the same examples."
-    return Verdict("evaluation", "pass", (summary, production), warnings)
+    production = f"The model in production has {before:.3f} on the same eval examples."
+    return Verdict("evaluation", "pass", (*summary, production), warnings)
 
 
-def _find(
-    bound: Bound, metrics: Metrics, settings: EvaluationSettings, answers: Answers | None
-) -> Iterator[_Finding]:
-    """Each slice that is beyond the bound, with the reason."""
-    kind, metric, before = bound.slice, bound.metric, (metrics.baseline or {}).get(bound.slice, {})
-    for name, values in metrics.candidate[kind].items():
-        support = _value(values, "example_count")
-        if support < bound.min_support or metric not in values:
+def _count(number: int, group: str) -> str:
+    return f"{number:,} {group}{'s' if number != 1 else ''}"
+
+
+def _few_groups(judged: _Judged) -> Iterator[str]:
+    number = len(np.unique(judged.answers.groups))
+    if judged.answers.grouped and number < _FEW_GROUPS:
+        yield (
+            f"Judged by only {_count(number, judged.metrics.group)}: what holds for these may not hold for"
+            f" others. {_FEW_GROUPS} or more tell: more data, or trainer.folds=5, which judges by all."
+        )
+
+
+def _slices(bound: Bound, metrics: Metrics) -> Iterator[tuple[str, str, str, Mapping[str, float | None]]]:
+    """Each slice that a bound is on: its name, also as a verdict has it, the metric in words, its metrics."""
+    kind, metric = bound.slice, bound.metric
+    # Of the examples of one class, the share that is right is its recall.
+    words = "recall" if (kind, metric) == ("class", "accuracy") else _WORDS.get(metric, metric)
+    for name, values in metrics.candidate.get(kind, {}).items():
+        if _value(values, "example_count") >= bound.min_support and metric in values:
+            slice_name = kind if kind == "overall" else f"{kind} {name}"
+            where = words if kind == "overall" else f"{words} of {slice_name}"
+            yield name, slice_name, f"{where[0].upper()}{where[1:]}", values
+
+
+def _find_absolute(bound: Bound, judged: _Judged) -> Iterator[_Finding]:
+    """Each slice that is below or above what the bound allows."""
+    for name, slice_name, what, values in _slices(bound, judged.metrics):
+        value, on = _value(values, bound.metric), partial(judged.on, bound.slice, name, bound.metric)
+        if bound.lower is not None and not value >= bound.lower - ROUNDING:
+            told, limit = beside(value, bound.lower)
+            yield _Finding(slice_name, f"{what} is {told} on {on()}; at least {limit} required.")
+        if bound.upper is not None and not value <= bound.upper + ROUNDING:
+            told, limit = beside(value, bound.upper)
+            yield _Finding(slice_name, f"{what} is {told} on {on()}; at most {limit} allowed.")
+
+
+def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) -> Iterator[_Finding]:
+    """Each slice on which the model is worse than the one in production by more than the bound allows."""
+    kind, metric, most = bound.slice, bound.metric, bound.max_drop
+    before = (on_eval.metrics.baseline or {}).get(kind, {})
+    if most is None:
+        return
+    # Of several bounds each finds a drop by chance: together they may do so no more often than one.
+    chance = (1 - settings.confidence) / sum(each.max_drop is not None for each in settings.bounds)
+    for name, slice_name, what, values in _slices(bound, on_eval.metrics):
+        if metric not in before.get(name, {}):
             continue
-        value, slice_name = _value(values, metric), kind if kind == "overall" else f"{kind} {name}"
-        # Of the examples of one class, the share that is right is its recall.
-        words = "recall" if (kind, metric) == ("class", "accuracy") else _WORDS.get(metric, metric)
-        where = words if kind == "overall" else f"{words} of {slice_name}"
-        found = f"{where[0].upper()}{where[1:]} is {value:.3f} on {support:.0f} eval examples"
-        if bound.lower is not None and not value >= bound.lower - _ROUNDING:
-            yield _Finding(slice_name, f"{found}; at least {bound.lower:.3f} required.")
-        if bound.upper is not None and not value <= bound.upper + _ROUNDING:
-            yield _Finding(slice_name, f"{found}; at most {bound.upper:.3f} allowed.")
-        if bound.max_drop is None or answers is None or metric not in before.get(name, {}):
-            continue
-        old = _value(before[name], metric)
+        value, old = _value(values, metric), _value(before[name], metric)
         worse, side = (value - old, "above") if metric == "loss" else (old - value, "below")
-        if worse <= bound.max_drop + _ROUNDING:
+        if worse <= most + ROUNDING:
             continue
-        found += f", {worse:.3f} {side} the model in production ({old:.3f});"
-        allowed = f"at most {bound.max_drop:.3f} allowed."
+        drop, allowed = beside(worse, most)
+        found = f"{what} is {value:.3f} on {on_eval.on(kind, name, metric)}, {drop} {side} the model in"
+        found, allowed = f"{found} production ({old:.3f});", f"at most {allowed} allowed."
         if math.isnan(worse):
             yield _Finding(slice_name, f"{found} {allowed}")
             continue
-        share = no_drop(answers, kind, name, metric, settings.false_alarm_rate)
-        noise = share >= 1 - settings.confidence
-        sure = f"within noise: of {RESAMPLES:,} resamples {100 * share:.1f} % show no drop."
-        if not noise:
-            sure = f"{allowed} Sure: {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
-        yield _Finding(slice_name, f"{found} {sure}", noise)
+        none = no_drop(on_eval.answers, kind, name, metric, settings.false_alarm_rate)
+        share = max(none)
+        if share < chance:
+            sure = f"Sure: {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
+        elif none.examples < chance and worse > settings.large_drop * most + ROUNDING:
+            sure = (
+                f"Of {RESAMPLES:,} resamples of {on_eval.metrics.group}s {100 * none.groups:.1f} % show no"
+                f" drop, of the examples {100 * none.examples:.1f} %: more than {settings.large_drop:g} times"
+                " what is allowed holds, in whichever of them it is."
+            )
+        else:
+            noise = f"within noise: of {RESAMPLES:,} resamples {100 * share:.1f} % show no drop."
+            yield _Finding(slice_name, f"{found} {noise}", noise=True)
+            continue
+        yield _Finding(slice_name, f"{found} {allowed} {sure}")
+
+
+def _find_lost_groups(on_eval: _Judged, settings: EvaluationSettings) -> Iterator[_Finding]:
+    """Each group that the model in production answers right and this one does not."""
+    answers = on_eval.answers
+    if answers.baseline is None:
+        return
+    limits = settings.group_right_before, settings.group_right_after, 1 - settings.confidence
+    for number, size, was, now in lost_groups(answers, *limits):
+        name = f"{on_eval.metrics.group} {answers.group_names[number]}"
+        yield _Finding(
+            name,
+            f"{name[0].upper()}{name[1:]} is lost: of its {size:,} eval examples the model in production is"
+            f" right on {was:,}, and this one on {now:,}.",
+        )
 
 
 def _value(values: Mapping[str, float | None], metric: str) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from gates.numbers import beside
 from gates.settings import EvaluationSettings
 from labels import first_few
 from records.evaluation import Metrics
@@ -9,10 +10,11 @@ from records.evaluation import Metrics
 _MOST_SHOWN = 3
 
 
-def find_blind(metrics: Metrics, settings: EvaluationSettings) -> Iterator[tuple[str, str]]:
+def find_blind(metrics: Metrics, settings: EvaluationSettings, examples: str) -> Iterator[tuple[str, str]]:
     """Each class that the model does not recognise, with the reason.
 
     Guessing finds of a class the share that it says the class in all: a recall not above that is guessed.
+    `examples` is what they are called.
     """
     confusion, counts = metrics.confusion, _counts(metrics)
     if confusion is None:
@@ -25,13 +27,15 @@ def find_blind(metrics: Metrics, settings: EvaluationSettings) -> Iterator[tuple
         recall, guessed = row[number] / there, sum(other[number] for other in confusion.rows) / every
         if recall > guessed and recall >= settings.min_class_recall:
             continue
-        why = f"at least {settings.min_class_recall:.3f} required"
+        told, required = beside(recall, settings.min_class_recall)
+        why = f"at least {required} required"
         if recall >= settings.min_class_recall:
+            told = f"{recall:.3f}"
             why = f"no better than guessing, as {guessed:.3f} of all examples are taken for it"
         taken = _taken_for(dict(zip(confusion.labels, row, strict=True)), label)
         yield (
             label,
-            f"Recall of class {label} is {recall:.3f} on {there:.0f} eval examples; {why}.{taken}"
+            f"Recall of class {label} is {told} on {there:,.0f} {examples}; {why}.{taken}"
             " More examples of it help, or trainer.balanced=true, of photos model.weights=imagenet.",
         )
 

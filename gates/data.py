@@ -1,11 +1,13 @@
 """Whether a window of data may be trained on: each rule finds, and the settings say what a finding does."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from gates.numbers import beside
 from gates.settings import GateRule, GateSettings
 from records.data_checks import Anomaly, Drift
-from records.ingest import Ingest, Twins
+from records.ingest import Ingest, Span, Twins
 from records.verdict import Verdict
 
 _LABEL = "label"
@@ -21,37 +23,55 @@ class Finding:
     feature: str | None = None
 
 
+def spans_to_judge(contents: Mapping[str, str], production: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Returns the names of the spans of a window that no run judged that led to production, and the newest.
+
+    `contents` are digests by name, oldest span first. `production` is `data` of the manifest in production:
+    its spans passed the gate, if they had the same content. None where nothing is in production.
+    """
+    of = production or {"spans": {}}
+    if "spans" in of:
+        fresh = [name for name, content in contents.items() if of["spans"].get(name) != content]
+    else:  # an older manifest has their numbers alone
+        fresh = [name for name in contents if not of["first_span"] <= int(name[-5:]) <= of["last_span"]]
+    return tuple(dict.fromkeys((*fresh, *list(contents)[-1:])))
+
+
 def judge(
     ingest: Ingest,
     anomalies: Iterable[Anomaly],
     drifts: Iterable[Drift],
     settings: GateSettings,
     twins: Twins | None = None,
+    judged: Collection[str] = (),
 ) -> Verdict:
     """Applies the rules to what ingest, ExampleValidator and `gates.drift` found in a window.
 
-    `twins` are those across the splits, of photos.
+    `twins` are those across the splits, of photos; `judged` are the names of the spans that are judged each,
+    the newest where there are none, and `drifts` are theirs.
     """
-    newest = ingest.spans[-1]
+    spans = [span for span in ingest.spans if span.name in judged] or [ingest.spans[-1]]
     findings = (
         *(Finding("schema", item.sentence, feature=item.feature) for item in anomalies),
         *_class_count_findings(ingest, settings.min_examples_per_class),
-        *_quarantine_findings(ingest, settings.max_quarantine_fraction),
+        *_quarantine_findings(spans, ingest.noun, settings.max_quarantine_fraction),
         *_twin_findings(twins or Twins(), ingest.noun, settings.max_twin_fraction),
-        *_drift_findings(drifts, newest.name, settings.max_unknown_token_fraction),
+        *_drift_findings(drifts, settings),
     )
     blocking = [finding for finding in findings if settings.severity[finding.rule] == "block"]
     warnings = tuple(f.sentence for f in findings if settings.severity[f.rule] == "warn")
     if not blocking:
-        passed = f"{newest.accepted} of {newest.rows} {ingest.noun}s of {newest.name} were accepted."
+        accepted, rows = (sum(span.accepted for span in spans), sum(span.rows for span in spans))
+        names = spans[0].name if len(spans) == 1 else f"{len(spans)} spans up to {spans[-1].name}"
+        passed = f"{accepted} of {rows} {ingest.noun}s of {names} were accepted."
         return Verdict("data", "pass", (passed,), warnings)
     return Verdict(
         "data",
         "fail",
         tuple(finding.sentence for finding in blocking),
         warnings,
-        # Every week before the newest was judged when it came.
-        spans=tuple(dict.fromkeys(f.span or newest.name for f in blocking)),
+        # What is wrong with the window, a week that was not judged before made so.
+        spans=tuple(dict.fromkeys(f.span or spans[-1].name for f in blocking)),
         features=tuple(dict.fromkeys(f.feature for f in blocking if f.feature is not None)),
     )
 
@@ -69,44 +89,51 @@ def _class_count_findings(ingest: Ingest, least: int) -> Iterator[Finding]:
         yield Finding("class_count", text, feature=_LABEL)
 
 
-def _quarantine_findings(ingest: Ingest, most: float) -> Iterator[Finding]:
-    newest = ingest.spans[-1]
-    if newest.rows and newest.quarantined / newest.rows > most:
-        by_reason = ", ".join(f"{count} {reason}" for reason, count in newest.rejected.items())
-        text = (
-            f"{newest.quarantined} of {newest.rows} {ingest.noun}s of {newest.name} were quarantined"
-            f" ({newest.quarantined / newest.rows:.1%}; at most {most:.1%} allowed): {by_reason}."
-        )
-        yield Finding("quarantine", text, newest.name)
+def _quarantine_findings(spans: Sequence[Span], noun: str, most: float) -> Iterator[Finding]:
+    for span in spans:
+        if span.rows and span.quarantined / span.rows > most:
+            by_reason = ", ".join(f"{count} {reason}" for reason, count in span.rejected.items())
+            share, allowed = beside(span.quarantined / span.rows, most, 1, "%")
+            text = (
+                f"{span.quarantined} of {span.rows} {noun}s of {span.name} were quarantined"
+                f" ({share}; at most {allowed} allowed): {by_reason}."
+            )
+            yield Finding("quarantine", text, span.name)
 
 
 def _twin_findings(twins: Twins, noun: str, most: float) -> Iterator[Finding]:
     if twins.found and (share := len(twins.found) / twins.compared) > most:
+        flattered, allowed = beside(share, most, 1, "%")
         text = (
             f"{len(twins.found)} of {twins.compared} eval {noun}s{twins.sample} have a near twin in train"
-            f" ({share:.1%}; at most {most:.1%} allowed): {twins.examples}. They flatter"
+            f" ({flattered}; at most {allowed} allowed): {twins.examples}. They flatter"
             f" the model: import the {noun}s into a new data folder, which keeps together what looks alike,"
             " or give those that belong together one session_id in labels.csv."
         )
         yield Finding("twins", text)
 
 
-def _drift_findings(drifts: Iterable[Drift], newest: str, most_unknown: float) -> Iterator[Finding]:
+def _drift_findings(drifts: Iterable[Drift], settings: GateSettings) -> Iterator[Finding]:
     """What is gone from a feature or new in it, and distances beyond those that the schema allows."""
     for drift in drifts:
+        where = f"{drift.feature} of {drift.span}"
         if drift.gone:
-            gone = ", ".join(drift.gone)
-            text = f"{drift.feature} of the newest span has no {gone}, which the spans before it had."
-            yield Finding("missing_value", text, newest, drift.feature)
-        if drift.unseen > drift.expected_unseen + most_unknown:
+            text = f"{where} has no {', '.join(drift.gone)}, which the spans that it was held against have."
+            yield Finding("missing_value", text, drift.span, drift.feature)
+        most = drift.expected_unseen + settings.max_unknown_token_fraction
+        if drift.unseen > most:
+            unseen, allowed = beside(drift.unseen, round(most, 3), 1, "%")
             text = (
-                f"{drift.unseen:.1%} of {drift.feature} in the newest span are in no span before it (at most"
-                f" {drift.expected_unseen + most_unknown:.1%} allowed), most often {', '.join(drift.new)}."
+                f"{unseen} of {where} are in no span that it was held against (at most {allowed}"
+                f" allowed), most often {', '.join(drift.new)}."
             )
-            yield Finding("unknown_tokens", text, newest, drift.feature)
+            yield Finding("unknown_tokens", text, drift.span, drift.feature)
         if drift.distance > drift.threshold:
+            large = min(settings.large_drift_factor * drift.threshold, (1 + drift.threshold) / 2)
+            rule: GateRule = "large_drift" if drift.distance > large else "drift"
+            distance, allowed = beside(drift.distance, drift.threshold)
             text = (
-                f"{drift.feature} of the newest span is {drift.distance:.3f} away from the spans before it"
-                f" (at most {drift.threshold:.3f} allowed): {drift.before} before, {drift.now} now."
+                f"{where} is {distance} away from the spans that it was held against (at most"
+                f" {allowed} allowed): {drift.before} there, {drift.now} here."
             )
-            yield Finding("label_shift" if drift.feature == _LABEL else "drift", text, newest, drift.feature)
+            yield Finding("label_shift" if drift.feature == _LABEL else rule, text, drift.span, drift.feature)

@@ -1,7 +1,8 @@
-"""How far the newest span is from the spans before it: TensorFlow Data Validation's distances."""
+"""How far a span is from others: TensorFlow Data Validation's distances."""
 
 import heapq
 import logging
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,9 @@ def features_to_count(schema: schema_pb2.Schema, unmeasured: Collection[str] = (
 
 
 def statistics_options(measured: Sequence[str], uncounted: Sequence[str]) -> Any:
-    """A `tfdv.StatsOptions` for features by name: of the window, of its newest span, and of the rest."""
+    """Returns a `tfdv.StatsOptions` for features by name."""
     import tensorflow_data_validation as tfdv
-    from tfx_bsl.public.proto import slicing_spec_pb2
 
-    slicing = slicing_spec_pb2.SlicingConfig()
-    slicing.slicing_specs.add().feature_keys.append("newest_span")
     schema = schema_pb2.Schema()
     for name in uncounted:
         # What TFDV takes for an image it takes for bytes.
@@ -51,71 +49,82 @@ def statistics_options(measured: Sequence[str], uncounted: Sequence[str]) -> Any
     return tfdv.StatsOptions(
         feature_allowlist=list(measured),
         schema=schema,
-        slicing_config=slicing,
         num_rank_histogram_buckets=_MOST_TEXTS,
     )
 
 
-def measure_drift(statistics: Path, schema: Path) -> tuple[Drift, ...]:
-    """Every feature that the schema, a text proto, has a comparator for; none where too little is there.
+def measure_drift(name: str, span: Any, others: Any, schema: Path) -> tuple[Drift, ...]:
+    """Measures each feature that the schema, a text proto, has a comparator for; none on too few examples.
 
-    `statistics` is the folder of one split, counted with the options above.
+    `span` has the name and is held against `others`: each a DatasetFeatureStatistics, made with the options
+    above.
     """
     import tensorflow_data_validation as tfdv
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-    datasets = tfdv.load_stats_binary(str(statistics / "FeatureStats.pb")).datasets
-    by_name = {dataset.name: dataset for dataset in datasets}
-    newest, older = by_name.get("newest_span_1"), by_name.get("newest_span_0")
-    if newest is None or older is None or min(newest.num_examples, older.num_examples) < _LEAST_TO_COMPARE:
-        log.info(
-            "The newest span was not compared with older ones: fewer than %d examples.", _LEAST_TO_COMPARE
-        )
+    if min(span.num_examples, others.num_examples) < _LEAST_TO_COMPARE:
+        log.info("%s was not compared with others: fewer than %d examples.", name, _LEAST_TO_COMPARE)
         return ()
     result = tfdv.validate_statistics(
-        statistics_pb2.DatasetFeatureStatisticsList(datasets=[newest]),
+        statistics_pb2.DatasetFeatureStatisticsList(datasets=[span]),
         tfdv.load_schema_text(str(schema)),
-        previous_statistics=statistics_pb2.DatasetFeatureStatisticsList(datasets=[older]),
+        previous_statistics=statistics_pb2.DatasetFeatureStatisticsList(datasets=[others]),
     )
     drifts = []
     for info in result.drift_skew_info:
         feature = ".".join(info.path.step)
-        then, today = _stats(feature, older), _stats(feature, newest)
+        there, here = _stats(feature, others), _stats(feature, span)
         for found in info.drift_measurements:
+            of_shares = found.type == anomalies_pb2.DriftSkewInfo.Measurement.L_INFTY
             drifts.append(
                 Drift(
                     feature,
                     found.value,
-                    found.threshold,
-                    _describe(then),
-                    _describe(today),
-                    _gone(then, today, older.num_examples / newest.num_examples),
-                    *_unseen(then, today),
+                    max(found.threshold, _noise(there, here)) if of_shares else found.threshold,
+                    _describe(there),
+                    _describe(here),
+                    _gone(there, here, others.num_examples / span.num_examples),
+                    *_unseen(there, here),
+                    span=name,
                 )
             )
     return tuple(drifts)
 
 
-def _gone(older: Any, newest: Any, ratio: float) -> tuple[str, ...]:
-    """Texts that the newest span lacks, though it should have many by their share before."""
-    now, least = _counts(newest), _LEAST_TO_COMPARE * ratio
-    return tuple(sorted(text for text, count in _counts(older).items() if count >= least and text not in now))
+def _noise(there: Any, here: Any) -> float:
+    """Returns a distance between shares that two samples of one distribution keep below: three deviations.
+
+    Weeks of 60 examples of two classes are 0.1 apart by chance in one of seven weeks.
+    """
+    if not (_total(there) and _total(here)):
+        return 0.0
+    share = max(_counts(there).values()) / _total(there)
+    return 3 * math.sqrt(share * (1 - share) * (1 / _total(there) + 1 / _total(here)))
 
 
-def _unseen(older: Any, newest: Any) -> tuple[float, float, tuple[str, ...]]:
-    """The share of words that no older span has, the share to be expected, and the commonest of them.
+def _gone(others: Any, span: Any, ratio: float) -> tuple[str, ...]:
+    """Texts that the span lacks, though it should have many by their share in the others."""
+    now, least = _counts(span), _LEAST_TO_COMPARE * ratio
+    return tuple(
+        sorted(text for text, count in _counts(others).items() if count >= least and text not in now)
+    )
+
+
+def _unseen(others: Any, span: Any) -> tuple[float, float, tuple[str, ...]]:
+    """The share of words that the others lack, the share to be expected, and the commonest of them.
 
     A word that is new is as likely as one that was there once (I. J. Good, The Population Frequencies of
     Species and the Estimation of Population Parameters, Biometrika 40, 1953). Of categories, one an example,
     this does not hold: a week that comes from two new places is not another world.
     """
-    before, now = _counts(older), _counts(newest)
-    if not before or newest.string_stats.common_stats.max_num_values <= 1:
+    before, now = _counts(others), _counts(span)
+    if not before or span.string_stats.common_stats.max_num_values <= 1:
         return 0.0, 0.0, ()
     unseen = {word: count for word, count in now.items() if word not in before}
     # Words beyond those counted by name would be taken for new ones: they count as there once.
-    again = sum(count for count in before.values() if count > 1) / _total(older)
+    again = sum(count for count in before.values() if count > 1) / _total(others)
     commonest = heapq.nlargest(_MOST_SHOWN, sorted(unseen), key=unseen.__getitem__)
-    return sum(unseen.values()) / _total(newest), 1 - again, tuple(commonest)
+    return sum(unseen.values()) / _total(span), 1 - again, tuple(commonest)
 
 
 def _counts(stats: Any) -> dict[str, float]:

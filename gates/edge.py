@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from gates.numbers import beside
 from gates.settings import FEWEST_OF_A_CLASS, RECOGNISED, EdgeLimits
 from records.edge import GroupAccuracy, Measurement
 
@@ -20,9 +21,10 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[str]:
     reasons = []
     if measurement.agreement < limits.min_agreement:
         agreeing = round(measurement.agreement * examples)
+        agreement, required = beside(measurement.agreement, limits.min_agreement)
         reasons.append(
             f"{name} gives the SavedModel's label on {agreeing} of {examples} examples"
-            f" ({measurement.agreement:.3f}); at least {limits.min_agreement:.3f} required. Probabilities"
+            f" ({agreement}); at least {required} required. Probabilities"
             f" differ by up to {measurement.max_difference:.3f}."
         )
     overall = GroupAccuracy(examples, measurement.accuracy, measurement.reference_accuracy)
@@ -30,12 +32,14 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[str]:
         reasons.append(_dropped(name, overall, "", limits))
     reasons += _lost_groups(measurement, limits)
     if (size := measurement.size_bytes / _BYTES_PER_MB) > limits.max_size_mb:
-        reasons.append(f"{name} has {size:.2f} MB; at most {limits.max_size_mb:.2f} MB allowed.")
+        found, allowed = beside(size, limits.max_size_mb, 2)
+        reasons.append(f"{name} has {found} MB; at most {allowed} MB allowed.")
     if measurement.latency.p50_ms > limits.max_latency_ms:
         latency, machine = measurement.latency, measurement.machine
+        median, allowed = beside(latency.p50_ms, limits.max_latency_ms, 2)
         reasons.append(
-            f"{name} takes {latency.p50_ms:.2f} ms for an example (median of {latency.runs}, one thread of"
-            f" {machine.cpu}, {machine.runtime}); at most {limits.max_latency_ms:.2f} ms allowed."
+            f"{name} takes {median} ms for an example (median of {latency.runs}, one thread of"
+            f" {machine.cpu}, {machine.runtime}); at most {allowed} ms allowed."
         )
     return reasons
 
@@ -59,8 +63,8 @@ def _drop(found: GroupAccuracy) -> float:
 
 
 def _dropped(file: str, found: GroupAccuracy, of: str, limits: EdgeLimits) -> str:
+    drop, allowed = beside(_drop(found), limits.max_accuracy_drop)
     return (
         f"{file} is right on {found.accuracy:.3f} of {found.support} examples{of} and the SavedModel on"
-        f" {found.reference_accuracy:.3f}: a drop of {_drop(found):.3f}; at most"
-        f" {limits.max_accuracy_drop:.3f} allowed."
+        f" {found.reference_accuracy:.3f}: a drop of {drop}; at most {allowed} allowed."
     )

@@ -10,11 +10,20 @@ from settings_group import Fraction, Group
 Metric = Literal["accuracy", "recall", "precision", "f1", "loss", "auc", "recall_at_false_alarms"]
 Severity = Literal["block", "warn", "off"]
 GateRule = Literal[
-    "schema", "drift", "label_shift", "class_count", "quarantine", "missing_value", "unknown_tokens", "twins"
+    "schema",
+    "drift",
+    "large_drift",
+    "label_shift",
+    "class_count",
+    "quarantine",
+    "missing_value",
+    "unknown_tokens",
+    "twins",
 ]
 DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
     "schema": "block",
     "drift": "warn",
+    "large_drift": "block",
     "label_shift": "block",
     "class_count": "block",
     "quarantine": "block",
@@ -32,8 +41,11 @@ class GateSettings(Group):
     """What the data gate requires of a window."""
 
     min_examples_per_class: int = Field(20, ge=0, le=1_000_000)  # in the window, train and eval together
-    max_quarantine_fraction: Fraction = 0.05  # largest share of the newest span that may be quarantined
-    # Largest share of the newest span's words that no span before has, above the share to be expected:
+    max_quarantine_fraction: Fraction = 0.05  # largest share of a span that may be quarantined
+    # Drift of so many times the distance that the schema allows is of the rule `large_drift`, and so is drift
+    # of more than halfway from there to 1, the largest distance that there is.
+    large_drift_factor: float = Field(3.0, ge=1, le=1000)
+    # Largest share of a span's words that those it is held against lack, above the share to be expected:
     # nobody has said every word yet. On 8,529 movie reviews, in any order and in weeks of 50 to 1,000, the
     # expected share was at most 0.036 too low.
     max_unknown_token_fraction: Fraction = 0.05
@@ -61,7 +73,7 @@ class Bound(Group):
     lower: Fraction | None = None  # smallest allowed value
     upper: Annotated[float, Field(ge=0, le=1000)] | None = None  # largest allowed value
     # Most that the value may be worse than that of the production model, unless that is noise; says nothing
-    # while there is none.
+    # while there is none. What is judged out of fold is held against production on the eval split.
     max_drop: Fraction | None = None
     # Slices with fewer eval examples are not judged: on 50, one is two points.
     min_support: int = Field(1, ge=1, le=1_000_000)
@@ -83,8 +95,17 @@ class EvaluationSettings(Group):
     min_class_recall: Fraction = RECOGNISED
     min_class_examples: int = Field(FEWEST_OF_A_CLASS, ge=1, le=1_000_000)
     # How sure it has to be that a model is worse than the one in production, for `max_drop` to hold it back:
-    # less than 1 - confidence of 2,000 resamples of the eval examples show no drop.
+    # less than 1 - confidence of 2,000 resamples show no drop, of the eval examples as of their groups. All
+    # bounds with a `max_drop` share it, so that together they hold an equal model no more often.
     confidence: float = Field(0.95, ge=0.5, lt=1)
+    # A drop of more than so many times `max_drop` that is no chance on these examples holds a model back,
+    # whether or not draws of other groups (sessions, machines, authors) show it.
+    large_drop: float = Field(3.0, ge=1, le=1000)
+    # A group that production answers right from the first share on, and the new model up to the second one,
+    # is lost, and holds it back. It takes so many examples that equal models lose none of the groups by
+    # chance, at `confidence`: 9 turned wrong where there are 20 groups, and 13 where there are 300.
+    group_right_before: Fraction = 0.9
+    group_right_after: Fraction = 0.5
     # Share of what is normal that may be taken for an alarm, for the metric `recall_at_false_alarms` of a
     # workload that has a normal label.
     false_alarm_rate: Fraction = 0.01

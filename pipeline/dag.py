@@ -67,6 +67,7 @@ class Observed:
     run: str = ""  # id of the run
     # The same by step; of a step that is not named, that of all.
     step_code: Mapping[str, str] = field(default_factory=dict)
+    unjudged: str = ""  # the spans that no run judged which led to production
 
     def code_of(self, step: str) -> str:
         """The digest for the cache key of a step: of its code, and of the libraries that this calls."""
@@ -104,9 +105,10 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         workspace=paths.workspace,
         code=observed.code_of("ExampleGen"),
     ).with_id("ExampleGen")
+    features = json.dumps(features_to_count(read_schema(workload), workload.unmeasured))
     statistics = StatisticsGen(
         examples=ingest.outputs["examples"],
-        features=json.dumps(features_to_count(read_schema(workload), workload.unmeasured)),
+        features=features,
         kept=str(kept_folder(Path(paths.workspace), workload) / "statistics") if paths.workspace else "",
         code=observed.code_of("StatisticsGen"),
     )
@@ -121,6 +123,10 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         anomalies=anomalies.outputs["anomalies"],
         quarantine=ingest.outputs["quarantine"],
         settings=settings.gate.model_dump_json(),
+        features=features,
+        push=paths.push,
+        model_name=workload.name,
+        unjudged=observed.unjudged,
         code=observed.code_of("DataValidator"),
     )
     gate = DataGate(
@@ -180,6 +186,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     evaluator = Evaluator(
         examples=ingest.outputs["examples"],
         model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
         baseline_model=production.outputs["model"],
         eval_config=evaluation_config(workload, settings.evaluation.false_alarm_rate),
         workload=about_workload,

@@ -1,4 +1,4 @@
-"""What was found in a window of data: what breaks the curated schema, and how far its newest span is away."""
+"""What was found in a window of data: what breaks the curated schema, and how far spans are from others."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,17 +23,18 @@ class Anomaly:
 
 @dataclass(frozen=True)
 class Drift:
-    """The distance of one feature from the spans before, 0..1, and the most that the schema allows."""
+    """The distance of one feature of a span from other spans, 0..1, and the most that the schema allows."""
 
     feature: str
     distance: float
     threshold: float
-    before: str = ""  # mean and deviation, or the shares of the commonest values, in the spans before
-    now: str = ""  # the same in the newest span
-    gone: tuple[str, ...] = ()  # values common enough before to be expected in the newest span, and not there
-    unseen: float = 0.0  # share of the newest span's words that the spans before lack
+    before: str = ""  # mean and deviation, or the shares of the commonest values, in the others
+    now: str = ""  # the same in the span
+    gone: tuple[str, ...] = ()  # values common enough in the others to be expected in it, and not there
+    unseen: float = 0.0  # share of its words that the others lack
     expected_unseen: float = 0.0  # what it would be if nothing had changed
     new: tuple[str, ...] = ()  # the commonest of those unseen
+    span: str = ""  # its name; empty in records of before, which were of the newest span alone
 
 
 DRIFT = JsonFile[tuple[Drift, ...]]("drift.json", tuple[Drift, ...])

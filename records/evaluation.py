@@ -1,9 +1,10 @@
 """The metrics of a trained model, by slice, beside those of the model in production."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from records.json_file import JsonFile
+from records.training import Estimate
 
 # By kind of slice, slice and metric: `{"class": {"ok": {"accuracy": 0.93, "example_count": 48.0}}}`.
 SliceMetrics = Mapping[str, Mapping[str, Mapping[str, float | None]]]
@@ -25,6 +26,16 @@ class Confusion:
 
 
 @dataclass(frozen=True)
+class GroupShare:
+    """The share of one group (session, machine, author) that is answered right, 0..1."""
+
+    name: str
+    examples: int
+    accuracy: float
+    before: float | None = None  # the production model's
+
+
+@dataclass(frozen=True)
 class Metrics:
     """What the evaluator measured of the trained model and of the one in production, on the same examples."""
 
@@ -32,6 +43,13 @@ class Metrics:
     baseline: SliceMetrics | None = None  # None when nothing is in production
     baseline_version: int = 0
     confusion: Confusion | None = None  # of the trained model
+    group: str = "group"  # what a group is called; with an s, what several are
+    # The trained model's accuracy by kind and slice, with intervals that count groups; of a class its recall.
+    estimates: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    worst_groups: tuple[GroupShare, ...] = ()  # the worst first; none where each example is alone
+    # Of examples of the whole window, each answered by a model that has learned from other groups; None where
+    # the Trainer gave no such answers.
+    out_of_fold: "Metrics | None" = None
 
 
 METRICS = JsonFile[Metrics]("metrics.json", Metrics)

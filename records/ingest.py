@@ -21,6 +21,7 @@ class Span:
     accepted: int = 0
     classes: Mapping[str, int] = field(default_factory=dict)
     rejected: Mapping[str, int] = field(default_factory=dict)
+    content: str = ""  # digest of its files
 
     @property
     def quarantined(self) -> int:

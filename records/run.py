@@ -16,10 +16,13 @@ _SPAN = re.compile(r"span-[0-9]{5}")
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the DAG in one run: wall time in seconds, start as UTC in ISO 8601, where known."""
+    """One step of the DAG in one run: wall time in seconds, start as UTC in ISO 8601, where known.
+
+    A step that stopped the run on purpose ends as the run does, `held` or `refused`.
+    """
 
     name: str
-    state: Literal["queued", "running", "cached", "done", "failed"] = "done"
+    state: Literal["queued", "running", "cached", "done", "failed", "held", "refused"] = "done"
     seconds: float | None = None
     started: str | None = None
 
@@ -47,7 +50,8 @@ class Course:
     seconds: float | None = None  # wall time
     start_seconds: float | None = None  # from the start of the run to its first step: mostly importing TFX
     resumes: str | None = None  # the run whose finished steps were taken over
-    # Digests of what the run depends on: window, settings, schema, code; production (not compared).
+    # Digests of what the run depends on: window, settings, schema, code; production, and the names of the
+    # spans that are judged for it (not compared).
     inputs: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     reasons: tuple[str, ...] = ()  # of the outcome, a sentence each
@@ -69,6 +73,7 @@ class Run(Course):
     tuned: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     exit_code: int | None = None
     pid: int = 0
+    process: str = ""  # which of all processes of that number; see `runners.shared.runs.process_of`
     host: str = ""
     spans: tuple[str, ...] = ()  # that it reads
     new_since: str | None = None  # the last run before it on this data that ended with a verdict

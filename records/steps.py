@@ -88,10 +88,12 @@ STEPS: Mapping[str, StepInfo] = {
         outputs={"anomalies": "anomalies"},
     ),
     "DataValidator": StepInfo(
-        "Judges the window of data.",
+        "Judges each span of the window that led to no release yet.",
         code=("components.data_validator",),
         after=("ExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator"),
+        inputs=("unjudged", "destination"),
         settings=("gate",),
+        opens=("push",),
         outputs={"verdict": "data_verdict"},
         page="Verdict on the data",
         sections=("gates", "features"),

@@ -1,7 +1,9 @@
 """How a model was trained."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from records.json_file import JsonFile, JsonLines
@@ -9,9 +11,21 @@ from records.json_file import JsonFile, JsonLines
 # The folder of what TensorBoard shows of a training, in its `model_run` artifact; the name too of the event
 # that says where it is written meanwhile.
 TENSORBOARD = "tensorboard"
+# In the folder of a training's checkpoints, from when all is written that a step hands on.
+FINISHED = "finished"
 # In a SavedModel, where TF Serving leaves alone what is not its own: a digest of weights and graph, in which
 # two equal trainings agree, as their files do not.
 MODEL_IDENTITY = "assets.extra/model_identity"
+
+
+def remove_finished(checkpoints: Path, stays: str = "") -> None:
+    """Removes the checkpoints of trainings that finished, but for those of the folder that stays.
+
+    A training leaves them there: until its step is published, a kill has it done again.
+    """
+    for finished in checkpoints.glob(f"*/{FINISHED}"):
+        if finished.parent.name != stays:
+            shutil.rmtree(finished.parent, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,11 @@ class Workload:
         return f"{self.noun}s"
 
     @property
+    def group_noun(self) -> str:
+        """What is never in two splits: a session, machine, author."""
+        return (self.group if self.group != "group" else self.group_column or "group").removesuffix("_id")
+
+    @property
     def slice_features(self) -> dict[str, str]:
         """Every kind of slice with its feature."""
         return {"class": "label", **self.slices, "span": "span"}

@@ -64,7 +64,7 @@ def check_switch(root: str | Location, release: Release) -> list[str]:
             f" seen {lowest}.",
             "They refuse it and keep what they have, while servers would go back. Production is as it was.",
             f"Of the other releases, phones take {others}. For an older model, leave the bad"
-            " week out (`edgeline data exclude SPAN --reason R`) and run again with"
+            " week out (`edgeline data exclude SPAN --reason R --data DIR`) and run again with"
             f" push.rollback_epoch={lowest}: it becomes a new release, which they take.",
         )
     warnings = []

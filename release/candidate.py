@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from errors import EdgelineError, UsageError
 from journal import utc_text
 from labels import check_labels, render_labels
+from objects import measure_file
 from records.golden import GOLDEN_FOLDER
 from release import durable, manifest
-from release.documents import measure_file, render
+from release.documents import render
 from release.layout import LABELS, MANIFEST, PREPROCESSING, SIGNATURE, PushFolder, checked_name
 from release.signing import digits_of
 

@@ -12,7 +12,6 @@ from journal import TIME_FORMAT
 from locations import Location, read_bytes
 from records.json_file import convert
 from release.layout import PushFolder
-from store_errors import explained
 
 T = TypeVar("T")
 Positive = Annotated[int, Meta(ge=1)]
@@ -81,13 +80,3 @@ def parse_time(text: str) -> datetime:
 def sha256_of_bytes(raw: bytes) -> str:
     """Hexadecimal sha256 of `raw`."""
     return hashlib.sha256(raw).hexdigest()
-
-
-def measure_file(path: Location) -> tuple[int, str]:
-    """Size in bytes and hexadecimal sha256 of a file's content, read in pieces."""
-    size, digest = 0, hashlib.sha256()
-    with explained(path), path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            size += len(piece)
-            digest.update(piece)
-    return size, digest.hexdigest()

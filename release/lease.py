@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import objects
 from errors import EdgelineError, WorkspaceLocked
 from journal import utc_now, who
 from locations import read_bytes
-from release import objects
 
 if TYPE_CHECKING:
     from upath import UPath

@@ -16,9 +16,10 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from errors import EdgelineError
+from objects import measure_file
 from records.json_file import convert
 from records.training import MODEL_IDENTITY
-from release.documents import Digest, Positive, measure_file, parse, parse_time, sha256_of_bytes
+from release.documents import Digest, Positive, parse, parse_time, sha256_of_bytes
 
 SCHEMA_VERSION = 2
 

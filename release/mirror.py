@@ -29,9 +29,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import objects
 from errors import EdgelineError
 from locations import files_below, read_bytes
-from release import manifest, objects
+from release import manifest
 from release.layout import HISTORY, MANIFEST, PINS, POINTER, PushFolder
 from release.lease import Lease
 

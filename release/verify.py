@@ -11,7 +11,7 @@ from pathlib import Path
 import locations
 from errors import EdgelineError, UsageError
 from locations import Location, locate, names_in, read_bytes
-from release.documents import measure_file
+from objects import measure_file
 from release.history import History, read_history, read_pointer, render_pointer
 from release.layout import HISTORY, MANIFEST, POINTER, SIGNATURE, PushFolder, checked_name
 from release.manifest import (

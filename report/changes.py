@@ -37,6 +37,7 @@ def describe(facts: Facts) -> dict[str, Lines]:
         "Code": {what: about.inputs[name][:12] for name, what in _DIGESTS.items() if about.inputs.get(name)},
         "Libraries": dict(sorted(about.libraries.items())),
         "Data": dict(_data(facts)),
+        "Training": dict(_training(facts)),
     }
     if facts.data is not None:
         reasons = sorted({reason for span in facts.data.spans for reason in span.rejected})
@@ -73,6 +74,22 @@ def _data(facts: Facts) -> Iterator[tuple[str, str]]:
     for label, number in data.classes.items():
         yield f"{nouns} of {label}", count(number)
     yield f"{nouns} quarantined", count(sum(span.quarantined for span in data.spans))
+
+
+def _training(facts: Facts) -> Iterator[tuple[str, str]]:
+    if facts.training is None or (kept := facts.training.kept) is None:
+        return
+    yield "Epochs", f"{len(facts.training.epochs)}, kept {kept.epoch}"
+    for of, loss, accuracy in (
+        ("train", kept.loss, kept.accuracy),
+        ("eval", kept.val_loss, kept.val_accuracy),
+    ):
+        if loss is not None:
+            yield f"Loss in {of}", f"{loss:.4f}"
+        if accuracy is not None:
+            yield f"Accuracy in {of}", percent(accuracy)
+    if facts.training.summary.variations is not None:
+        yield "Variations of each photo", str(facts.training.summary.variations)
 
 
 def _edge(facts: Facts) -> Iterator[tuple[str, str]]:

@@ -6,17 +6,18 @@ from dataclasses import replace
 from typing import TypeVar
 
 from errors import EdgelineError
+from intervals import wilson
 from labels import parse_labels
 from records.data_checks import DRIFT, read_anomalies
 from records.edge import EDGE_FILES, LABELS_FILE_NAME, MISTAKES, PREDICTIONS, Prediction
-from records.evaluation import METRICS
+from records.evaluation import METRICS, Metrics
 from records.ingest import INGEST, THUMBNAILS, TWINS, Ingest
 from records.json_file import UNREADABLE
 from records.schema import Difference
 from records.training import CROSS_VALIDATION, EPOCHS, SEARCH, TRAINING, TrainingSummary
 from records.verdict import VERDICT, Verdict
 from report import facts
-from report.measures import Reliability, reliability, wilson
+from report.measures import Reliability, reliability
 from report.schema import differences
 from report.sources import Sources
 from report.statistics import read_features
@@ -95,7 +96,9 @@ def _data(sources: Sources, reader: _Reader) -> facts.Data | None:
         return None
 
     def features() -> tuple[facts.Feature, ...]:
-        drift = {item.feature: item for item in DRIFT.find(sources.data_verdict) or ()}
+        newest = ("", ingest.spans[-1].name if ingest and ingest.spans else "")
+        measured = DRIFT.find(sources.data_verdict) or ()
+        drift = {item.feature: item for item in measured if item.span in newest}
         return read_features(sources.statistics, drift) if sources.statistics else ()
 
     def anomalies() -> tuple[str, ...]:
@@ -130,23 +133,42 @@ def _evaluation(sources: Sources) -> facts.Evaluation | None:
     metrics = METRICS.find(sources.evaluation)
     if metrics is None:
         return None
-    baseline = metrics.baseline or {}
     return facts.Evaluation(
-        slices=tuple(
-            _slice(kind, name, values, baseline.get(kind, {}).get(name, {}))
-            for kind, slices in metrics.candidate.items()
-            for name, values in slices.items()
-        ),
-        baseline_version=(metrics.baseline_version or None) if baseline else None,
+        slices=_slices(metrics),
+        baseline_version=(metrics.baseline_version or None) if metrics.baseline else None,
         confusion=metrics.confusion,
+        group=metrics.group,
+        out_of_fold=_slices(metrics.out_of_fold) if metrics.out_of_fold else (),
     )
 
 
+def _slices(metrics: Metrics) -> tuple[facts.Slice, ...]:
+    baseline = metrics.baseline or {}
+    found = [
+        _slice(metrics, kind, name, values, baseline.get(kind, {}).get(name, {}))
+        for kind, slices in metrics.candidate.items()
+        for name, values in slices.items()
+    ]
+    # What has a slice of its own already is not shown twice.
+    for group in metrics.worst_groups if metrics.group not in metrics.candidate else ():
+        interval = wilson(round(group.accuracy * group.examples), group.examples)
+        of = group.name, group.examples, group.accuracy, *interval, group.before
+        found.append(facts.Slice(metrics.group, *of))
+    return tuple(found)
+
+
 def _slice(
-    kind: str, name: str, values: Mapping[str, float | None], before: Mapping[str, float | None]
+    metrics: Metrics,
+    kind: str,
+    name: str,
+    values: Mapping[str, float | None],
+    before: Mapping[str, float | None],
 ) -> facts.Slice:
     examples, accuracy = round(values.get("example_count") or 0), values.get("accuracy")
     low, high = wilson(round(accuracy * examples), examples) if accuracy is not None else (0.0, 1.0)
+    # Runs of before counted no groups.
+    if (estimate := metrics.estimates.get(kind, {}).get(name)) is not None:
+        low, high = estimate.low, estimate.high
     return facts.Slice(
         kind=kind,
         name=name,
@@ -156,6 +178,7 @@ def _slice(
         high=high,
         before=before.get("accuracy"),
         measures={name: found for name in _MEASURES if (found := values.get(name)) is not None},
+        groups=estimate.sessions if estimate is not None and estimate.sessions < examples else None,
     )
 
 

@@ -15,7 +15,10 @@ Verdict = Literal["better", "worse", "noise", "unknown"]
 
 # What of them is the same in both runs is left out; of all else the equal lines are shown too.
 _LONG = ("Settings", "Code", "Libraries", "Schema")
-SECTIONS = ("Settings", "Data", "Drift", "Schema", "Quarantine", "Edge files", "Time", "Code", "Libraries")
+SECTIONS = (
+    *("Settings", "Data", "Drift", "Schema", "Quarantine"),
+    *("Training", "Edge files", "Time", "Code", "Libraries"),
+)
 
 
 @dataclass(frozen=True)

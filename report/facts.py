@@ -91,6 +91,12 @@ class Training:
     summary: TrainingSummary = field(default_factory=TrainingSummary)
     cross_validation: CrossValidation | None = None
 
+    @property
+    def kept(self) -> Epoch | None:
+        """The epoch whose weights the model has."""
+        best = self.summary.best_epoch
+        return next((epoch for epoch in self.epochs if epoch.epoch == best), None)
+
 
 class Slice(msgspec.Struct, frozen=True):
     """Accuracy on one slice of the eval examples, 0..1."""
@@ -104,6 +110,7 @@ class Slice(msgspec.Struct, frozen=True):
     before: float | None = None  # the production model's, on the same examples
     # What else was measured: `recall`, `precision`, `f1`, `auc`, `recall_at_false_alarms`.
     measures: Mapping[str, float] = msgspec.field(default_factory=dict)
+    groups: int | None = None  # that its interval counts; None where each example is alone, or of a group
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,8 @@ class Evaluation:
     slices: tuple[Slice, ...] = ()
     baseline_version: int | None = None
     confusion: Confusion | None = None
+    group: str = "group"  # what a group is called: a session, machine, author
+    out_of_fold: tuple[Slice, ...] = ()  # by models that have not learned from the groups; judged where there
 
     def of(self, kind: str) -> tuple[Slice, ...]:
         """The slices of one kind."""
@@ -128,6 +137,11 @@ class Evaluation:
     def overall(self) -> Slice | None:
         """The slice of all eval examples."""
         return next(iter(self.of("overall")), None)
+
+    @property
+    def judged(self) -> Slice | None:
+        """The slice of all examples that the gate judged by."""
+        return next((item for item in self.out_of_fold if item.kind == "overall"), self.overall)
 
     def worst(self, kind: str) -> Slice | None:
         """The slice of a kind with the lowest accuracy."""

@@ -1,4 +1,4 @@
-"""How sure a figure is: the interval of a share, and whether probabilities mean what they say."""
+"""Whether probabilities mean what they say, and what each threshold of them finds."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,25 +7,8 @@ from typing import NamedTuple
 
 from msgspec import Struct, field
 
-# Half the width of a 95 % interval of the normal distribution, in standard deviations.
-_Z = 1.959964
 _BINS = 10
 _MOST_POINTS = 50
-
-
-def wilson(right: float, examples: float) -> tuple[float, float]:
-    """The 95 % confidence interval of a share (Wilson, 1927: JASA 22, 209-212).
-
-    Unlike the textbook's, it stays within 0..1 and means something for five examples or a share of 1. Of none
-    it is (0, 1).
-    """
-    if examples <= 0:
-        return 0.0, 1.0
-    share, square = right / examples, _Z * _Z
-    middle = (share + square / (2 * examples)) / (1 + square / examples)
-    half = _Z / (1 + square / examples)
-    half *= math.sqrt(share * (1 - share) / examples + square / (4 * examples**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 class Bin(Struct, frozen=True):

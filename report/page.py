@@ -143,13 +143,14 @@ class View:
         """The few figures that a person looks for first."""
         facts, found = self.facts, []
         evaluation = facts.evaluation
-        if evaluation and evaluation.overall:
-            overall = evaluation.overall
-            note = f"{words.percent(overall.low)} to {words.percent(overall.high)}"
-            if overall.before is not None and overall.accuracy is not None:
+        if evaluation and (judged := evaluation.judged) and (overall := evaluation.overall):
+            note = f"{words.percent(judged.low)} to {words.percent(judged.high)}"
+            note += words.groups(judged.groups, evaluation.group).replace(" of", ",")
+            if judged.before is not None and judged.accuracy is not None:
                 version = evaluation.baseline_version
-                note = f"{words.points(overall.accuracy - overall.before)} to version {version}"
-            found.append(Figure("Eval accuracy", words.percent(overall.accuracy), note))
+                note = f"{words.points(judged.accuracy - judged.before)} to version {version}"
+            name = "Eval accuracy" if judged is overall else "Accuracy out of fold"
+            found.append(Figure(name, words.percent(judged.accuracy), note))
             alarms = overall.measures.get("recall_at_false_alarms")
             if alarms is not None:
                 auc = overall.measures.get("auc", math.nan)
@@ -221,6 +222,8 @@ class View:
     def floor(self) -> float:
         """Where the scale of all slices begins: the tenth under the lowest end of any."""
         assert self.facts.evaluation is not None
-        slices = self.facts.evaluation.slices
-        ends = [min(item.low, item.before if item.before is not None else 1.0) for item in slices]
+        slices = [*self.facts.evaluation.slices, *self.facts.evaluation.out_of_fold]
+        # Of one group there is no interval.
+        lows = [(item.accuracy or 0.0) if item.groups == 1 else item.low for item in slices]
+        ends = [*lows, *(item.before for item in slices if item.before is not None)]
         return min(0.9, math.floor(min(ends, default=0.0) * 10) / 10)

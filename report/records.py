@@ -10,7 +10,7 @@ from pathlib import Path
 from journal import utc_text
 from locations import Location, filesystem, folders_in, read_bytes, size_below, whole
 from records.json_file import UNREADABLE, decode, encode
-from report.facts import Facts
+from report.facts import About, Facts
 from store_errors import explained, if_there
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def read_all(root: Location) -> list[tuple[Location, Facts]]:
     with ThreadPoolExecutor(_READERS) as pool:
         read_here = zip(folders, pool.map(read, folders), strict=True)
         found = [(folder, facts) for folder, facts in read_here if facts is not None]
-    return sorted(found, key=lambda item: (item[1].about.number, item[1].about.started_at, item[1].about.run))
+    return sorted(found, key=lambda item: _order(item[1].about))
 
 
 def find_old(
@@ -109,7 +109,14 @@ def number_of(run: str, known: Iterable[Facts]) -> int:
     return numbers.get(run) or max(numbers.values(), default=0) + 1
 
 
-def before(run: str, model: str, newest_first: Iterable[Facts]) -> Facts | None:
-    """The run to compare with: the newest other one of the model that got as far as its data."""
-    others = (facts for facts in newest_first if facts.about.run != run and facts.about.model == model)
-    return next((facts for facts in others if facts.data is not None), None)
+def before(about: About, newest_first: Iterable[Facts]) -> Facts | None:
+    """Returns the run to compare with: the newest of the model made before that got as far as its data."""
+    earlier = (known for known in newest_first if _order(known.about) < _order(about))
+    return next(
+        (known for known in earlier if known.about.model == about.model and known.data is not None), None
+    )
+
+
+def _order(about: About) -> tuple[int, str, str]:
+    """Sorts runs as they were made."""
+    return about.number, about.started_at, about.run

@@ -1,7 +1,7 @@
 """The verdict of a run in one sentence, and the sentences that stand under it."""
 
 from report.facts import Facts
-from report.words import percent
+from report.words import groups, percent
 
 # What the badge says, and the tone of it: a variable of templates/style.css.
 BADGES = {
@@ -35,11 +35,13 @@ def sentence(facts: Facts) -> str:
 def _pushed(facts: Facts) -> str:
     text = f"Version {facts.about.version} of {facts.about.model} is in production"
     overall = facts.evaluation.overall if facts.evaluation else None
-    if facts.evaluation is None or overall is None or overall.accuracy is None:
+    judged = facts.evaluation.judged if facts.evaluation else None
+    if facts.evaluation is None or overall is None or judged is None or judged.accuracy is None:
         return f"{text}."
-    noun = facts.data.noun if facts.data else "example"
-    text += f": right on {percent(overall.accuracy)} of {overall.examples} eval {noun}s"
-    if overall.before is None:
+    noun, of = facts.data.noun if facts.data else "example", groups(judged.groups, facts.evaluation.group)
+    what = f"eval {noun}s{of}" if judged is overall else f"{noun}s{of} that it had not learned from"
+    text += f": right on {percent(judged.accuracy)} of {judged.examples} {what}"
+    if overall.before is None or judged is not overall:
         return f"{text}."
     return f"{text}, where version {facts.evaluation.baseline_version} is on {percent(overall.before)}."
 

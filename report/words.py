@@ -68,3 +68,8 @@ def setting(value: bool | int | float | str | None) -> str:
     if value is None:
         return UNKNOWN
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def groups(number: int | None, noun: str) -> str:
+    """How many groups some examples are of, after their number: 4 as ` of 4 sessions`; empty of none."""
+    return "" if number is None else f" of {number:,} {noun}{'s' if number != 1 else ''}"

@@ -99,7 +99,7 @@ class Budget:
         left_s = self.left_s * (1 - _RESERVE)
         if epoch_s > left_s + self.total_s:
             raise _too_short("one takes", epoch_s, left_s)
-        fitting = min(most, int(left_s / epoch_s))
+        fitting = min(most, max(0, int(left_s / epoch_s)))
         _progress.info("An epoch takes about %.0f s: %d of %d fit into the budget.", epoch_s, fitting, most)
         note = (
             f"An epoch takes about {epoch_s:.0f} s, and trainer.budget leaves {max(left_s, 0):.0f} s for it:"

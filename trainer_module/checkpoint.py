@@ -21,7 +21,7 @@ from trainer_module.loop import Tally
 
 _log = logging.getLogger(__name__)
 
-_NAME, _BEFORE = "checkpoint.npz", "checkpoint-before.npz"
+_NAME, _BEFORE, _DAMAGED = "checkpoint.npz", "checkpoint-before.npz", "checkpoint-damaged.npz"
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,8 @@ def load(model: keras.Model, folder: Path) -> Checkpoint | None:
             continue
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             _log.warning("%s is damaged (%s); training goes on from what was before it.", path, error)
+            with contextlib.suppress(OSError):  # The next one would put it in the place of the one before.
+                os.replace(path, path.with_name(_DAMAGED))
             continue
         if [tuple(target.shape) for target in targets] != [array.shape for array in found.variables]:
             _log.warning("%s is of another model; training starts from the beginning.", path)

@@ -1,6 +1,7 @@
 """What trains: a CPU, a GPU, all of a machine, or those of several; and what these agree on."""
 
 import functools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,8 @@ from trainer_module.settings import TrainerSettings
 # From here on, 7.0 (Volta), GPUs have units for float16:
 # docs.nvidia.com/deeplearning/performance/mixed-precision-training
 _TENSOR_CORES = (7, 0)
+
+_progress = logging.getLogger("edgeline.progress")
 
 
 def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
@@ -38,12 +41,16 @@ def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
     replicas = _strategy(settings.strategy, gpus)
     if settings.jit_compile:
         _refuse_compilation(replicas)
+    count, names = replicas.num_replicas_in_sync, ", ".join(replicas.extended.worker_devices)
+    _progress.info("TensorFlow sees %d GPUs; %d replicas train, here on %s.", len(gpus), count, names)
+    if settings.strategy == "mirrored" and count == 1:
+        _progress.info("trainer.strategy is mirrored, and one device has nothing to share batches with.")
     return replicas
 
 
 def _strategy(name: str, gpus: list[Any]) -> tf.distribute.Strategy:
     if name == "auto":
-        name = "mirrored" if len(gpus) > 1 else "one_device"
+        name = "mirrored" if gpus else "one_device"
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
     if name == "multi_worker":

@@ -10,7 +10,16 @@ from types import SimpleNamespace
 from typing import Any
 
 from records.edge import OUT_OF_FOLD
-from records.training import CROSS_VALIDATION, EPOCHS, TENSORBOARD, TRAINING, Epoch, TrainingSummary
+from records.training import (
+    CROSS_VALIDATION,
+    EPOCHS,
+    FINISHED,
+    TENSORBOARD,
+    TRAINING,
+    Epoch,
+    TrainingSummary,
+    remove_finished,
+)
 from records.workload import Workload
 from trainer_module import checkpoint, devices, front, signatures, workers
 from trainer_module.folds import count_folds, cross_validate
@@ -65,6 +74,7 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
     look = ModelSettings.model_validate_json(config["model"])
     settings = TrainerSettings.model_validate_json(config["trainer"])
     key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_output)
+    remove_finished(Path(config["checkpoints"]), stays=key)
     checkpoints = Path(config["checkpoints"]) / key
 
     replicas = devices.make_strategy(settings)
@@ -109,5 +119,5 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         notes=notes,
     )
     TRAINING.write(folder, summary)
-    shutil.copytree(checkpoints / TENSORBOARD, folder / TENSORBOARD)
-    shutil.rmtree(checkpoints)
+    shutil.copytree(checkpoints / TENSORBOARD, folder / TENSORBOARD, dirs_exist_ok=True)
+    (checkpoints / FINISHED).touch()

@@ -92,14 +92,15 @@ class TrainerSettings(Group):
     # held out of train and chooses the epoch, by loss (of balanced classes: mean recall); after so many
     # epochs without a better one training stops.
     early_stopping_patience: int = Field(0, ge=0, le=10_000)
-    # `auto`: every GPU of the machine, or its CPU where it has none. `mirrored`: a replica on each of its
+    # `auto`: as `mirrored` where the machine has a GPU, or else its CPU. `mirrored`: a replica on each of its
     # GPUs. `multi_worker`: on those of `workers` pods on Kubeflow, of all machines that TensorFlow's
     # TF_CONFIG lists, or without both of `workers` processes of this machine. `tpu`: the one that TPU_NAME
     # names. A step takes batch_size times as many examples as there are replicas; learning_rate is that of
     # the whole step, however many they are.
     strategy: Literal["auto", "mirrored", "one_device", "multi_worker", "tpu"] = "auto"
     workers: int = Field(2, ge=1, le=64)
-    require_gpu: bool = False  # refuse to train on a CPU
+    # Refuse to train on a CPU. Where it is not set, a pod of Kubeflow does that asks for a GPU.
+    require_gpu: bool = False
     # Models that are trained beside the one, each as long, to judge by groups that they have not seen what
     # such a model is worth: for sets whose eval split is too small to tell. 0 trains none. Where it is not
     # set they are five, if eval has fewer than 20 groups or fewer than 5 of a class; of photos, and where

@@ -15,7 +15,7 @@ from tfx.components.tuner.component import TunerFnResult
 
 from errors import HeldBack, UsageError
 from locations import whole
-from records.training import TRIAL, Search, Trial
+from records.training import FINISHED, TRIAL, Search, Trial
 from records.workload import Workload
 from trainer_module import checkpoint, trial_pods
 from trainer_module.budget import BudgetTooShort
@@ -171,7 +171,7 @@ class TrialSearch(BaseTuner):
             )
         if self._tune.max_trials > 1 and sum(trial.score is not None for trial in self._trials) == 1:
             _log.warning("Only trial %d trained a model: the search compared nothing.", self._best.number)
-        shutil.rmtree(self._folder)
+        (self._folder / FINISHED).touch()
 
     @property
     def result(self) -> Search | None:

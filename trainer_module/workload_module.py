@@ -4,8 +4,9 @@ It has, in the module that `Workload.module` names:
 
     preprocessing_fn(inputs, custom_config) -> dict
         What Transform runs. `custom_config` has `labels`, `numbers` and `categories` of the workload, the
-        settings of `model`, and `max_side` of `data`. Gives `label`, int64 [N], -1 where it is unknown, and the one feature that the
-        model reads; what begins with _ is no feature, but what `edge_contract` reads back.
+        settings of `model`, and `max_side` of `data`. Gives `label`, int64 [N], -1 where it is unknown, and
+        the one feature that the model reads; what begins with _ is no feature, but what `edge_contract` reads
+        back.
     build_model(labels, settings, transform) -> keras.Model
         From that feature, float32 or int32 [N, ...], to probabilities, float32 [N, labels]. One that begins
         with weights of its own may name a layer `FRONT`: what comes before it has to be frozen, its output is

@@ -1,5 +1,6 @@
 """Which of the known layouts a source of photos has."""
 
+import shlex
 from pathlib import Path
 
 from data.importers import manifest, tfrecords
@@ -8,8 +9,9 @@ from data.importers.source import Source
 from errors import DataRefused, UsageError
 
 _KNOWN = (
-    "A source is a folder a class (SRC/<label>/*.jpg), a CSV or JSONL manifest with the columns photo and"
-    " label beside the photos, or TFRecord files with the features image and label."
+    "A source is a folder a class (SRC/<label>/*.jpg, or SRC/train/<label>/*.jpg and SRC/val/<label>/*.jpg),"
+    " a CSV or JSONL manifest with the columns photo and label beside the photos, or TFRecord files with the"
+    " features image and label."
 )
 
 
@@ -48,7 +50,7 @@ def _find_source(src: Path) -> Source:
         raise DataRefused(
             f"{src} has {len(manifests)} manifests: {', '.join(path.name for path in manifests)}.",
             "Which of them labels the photos cannot be told.",
-            f"Name one: `edgeline data import {manifests[0]} --data DIR`.",
+            f"Name one: `edgeline data import {shlex.quote(str(manifests[0]))} --data DIR`.",
         )
     if manifests and not records:
         return manifest.manifest_source(manifests[0])

@@ -32,7 +32,7 @@ from data.spans.layout import add_span, find_spans
 from data.spans.rows import check_once
 from data.spans.source import Rejected
 from errors import DataRefused, UsageError
-from records.columns import DAY_S, ISO, MISSING, NUMBERS, TIMES, Column, parse_cell, write_cell
+from records.columns import COMMA, DAY_S, ISO, MISSING, NUMBER, NUMBERS, TIMES, Column, parse_cell, write_cell
 
 # Of bad rows this many are named.
 _EXAMPLES = 3
@@ -231,10 +231,13 @@ def _remarks(seen: Seen, label: str, group: str) -> Iterator[str]:
 
 
 def _profile(table: Table, names: Sequence[str], label: str, texts: Collection[str]) -> Seen:
-    semicolons = table.separator == ";"
-    # Where a source has types, a text is one, whatever its letters look like.
-    named = {name for name, kind in table.types.items() if kind in ("text", "boolean")} | {*texts}
-    columns = {name: ColumnProfile(name, None if name in named else semicolons) for name in names}
+    numbers = (NUMBER, COMMA) if table.separator == ";" else NUMBERS
+    columns = {name: ColumnProfile(name, (*numbers, *TIMES)) for name in names}
+    for name, kind in table.types.items():
+        if name in columns and kind in ("text", "boolean"):  # SQLite has dates as texts
+            columns[name].forms = (*TIMES,)
+    for name in texts:
+        columns[name].forms = ()
     rows, damaged, refused, unlabelled = 0, 0, list[str](), list[str]()
     for item in table.rows(names):
         rows += 1

@@ -9,16 +9,17 @@ import difflib
 import fcntl
 import json
 import re
+import shlex
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import objects
 from errors import DataRefused, EdgelineError, UsageError
 from journal import append_line, utc_now, who
 from locations import Location, read_bytes
 from records.json_file import convert
-from store_errors import explained
 
 FILE_NAME = "excluded.jsonl"
 SPAN_NAME = re.compile(r"span-(\d{5})")
@@ -86,7 +87,7 @@ def decide(
         UsageError: There is no such span, it is excluded or included already, or the reason is empty.
         EdgelineError: The decision cannot be written.
     """
-    excluded = excluded_spans(data_dir)
+    excluded, place = excluded_spans(data_dir), shlex.quote(str(data_dir))
     candidates = sorted(excluded if action == "include" else known)
     if not reason.strip():
         raise UsageError(
@@ -97,7 +98,7 @@ def decide(
         raise UsageError(
             f"{span} is excluded already, by {before.who} on {before.when}: {before.reason}",
             "Nothing was changed.",
-            f"To read it again: edgeline data exclude {span} --undo --reason R --data {data_dir}",
+            f"To read it again: edgeline data exclude {span} --undo --reason R --data {place}",
         )
     if span not in candidates:
         near = difflib.get_close_matches(span, candidates, 1, cutoff=0.5)
@@ -106,7 +107,7 @@ def decide(
         raise UsageError(
             f"{span} is not {there}.",
             f"{data_dir} has {many} {there}.",
-            f"Did you mean {near[0]}?" if near else f"`edgeline data list --data {data_dir}` lists them.",
+            f"Did you mean {near[0]}?" if near else f"`edgeline data list --data {place}` lists them.",
         )
     decision = Decision(action, span, utc_now(), who(), " ".join(reason.split()))
     try:
@@ -123,13 +124,15 @@ def decide(
 def _append(path: Location, line: bytes) -> None:
     """Adds a line after the last whole one; on the disk when this returns."""
     if not isinstance(path, Path):
-        # An object store replaces an object whole or not at all, and knows no lock.
-        try:
-            before = read_bytes(path)
-        except FileNotFoundError:
-            before = b""
-        with explained(path):
-            path.write_bytes(before[: before.rfind(b"\n") + 1] + line)
+        # An object store replaces an object whole or not at all, and knows no lock: who comes second reads
+        # again what the first one wrote.
+        written = False
+        while not written:
+            if version := objects.version_of(path):
+                before = read_bytes(path)
+                written = objects.replace(path, before[: before.rfind(b"\n") + 1] + line, version)
+            else:
+                written = objects.create(path, line)
         return
     with open(path, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

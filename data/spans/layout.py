@@ -5,6 +5,7 @@ Spans are read from both, and written to a disk alone. What is in one is up to i
 
 import errno
 import os
+import shlex
 import shutil
 import tempfile
 import time
@@ -97,22 +98,25 @@ def newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
     """The newest `window` spans that nobody excluded, oldest first.
 
     Raises:
-        DataRefused: There is no span at all, or each is excluded.
+        UsageError: There is no span at all.
+        DataRefused: Each is excluded.
     """
-    spans = usable_spans(data_dir)[-window:]
+    spans, place = usable_spans(data_dir)[-window:], shlex.quote(str(data_dir))
     if not spans and (excluded := [span.name for span in find_spans(data_dir)]):
         raise DataRefused(
             f"Every span of {data_dir} is excluded: {describe_spans(excluded)}.",
             "There is nothing to train on.",
-            f"`edgeline data list --data {data_dir}` has the reasons; read one again with"
-            f" `edgeline data exclude {excluded[-1]} --undo --reason R --data {data_dir}`, or import more.",
+            f"`edgeline data list --data {place}` has the reasons; read one again with"
+            f" `edgeline data exclude {excluded[-1]} --undo --reason R --data {place}`, or import more.",
         )
     if not spans:
-        raise DataRefused(
-            f"{data_dir} holds no span-NNNNN folder.",
-            "There is nothing to train on.",
-            f"Import your own with `edgeline data import SRC --data {data_dir}`,"
-            f" or make a sample with `edgeline data generate --data {data_dir}`.",
+        missing = isinstance(data_dir, Path) and not data_dir.is_dir()
+        raise UsageError(
+            f"{data_dir} {'is no folder' if missing else 'holds no span-NNNNN folder'}.",
+            "There is nothing to train on, so no run began.",
+            "Name the folder of your spans, import your own with"
+            f" `edgeline data import SRC --data {place}`, or make a sample with"
+            f" `edgeline data generate --data {place}`.",
         )
     return spans
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,13 +25,8 @@ _CHUNK = 2**20
 _MOST_BYTES = 64 * 2**30
 
 
-def window_digest(spans: Sequence[Span], cache: Path | None = None) -> str:
-    """SHA-256, in hexadecimal, over the names and contents of spans, oldest first, see `contents_of`."""
-    return digest_of(contents_of(spans, cache))
-
-
 def digest_of(contents: Mapping[str, str]) -> str:
-    """The same of what `contents_of` gave."""
+    """SHA-256, in hexadecimal, over names and contents of spans, oldest first, as `contents_of` has them."""
     lines = (f"{name}\0{content}\n" for name, content in contents.items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

@@ -25,22 +25,30 @@ _SECONDS = 30
 def make_request(file: Path, contract: Mapping[str, Any]) -> tuple[str, dict[str, list[Any]]]:
     """The signature to ask, and its arguments, a batch of one, by what preprocessing.json says is read."""
     if contract["kind"] == "image":
-        return "serve_jpeg", {"jpeg": [_upright(file.read_bytes())]}
+        return "serve_jpeg", {"jpeg": [_prepared(file.read_bytes(), contract)]}
     if contract["kind"] == "tokens":
         return "serve_raw", {contract["input"]: [file.read_bytes()]}
     row = json.loads(file.read_text(encoding="utf-8"))
     return "serve_raw", {name: [value] for name, value in row.items()}
 
 
-def _upright(photo: bytes) -> bytes:
-    """The photo as the model knows photos: turned as its EXIF says, which TensorFlow does not read."""
+def _prepared(photo: bytes, contract: Mapping[str, Any]) -> bytes:
+    """The photo as ingest stores it: upright, on white, no larger than the model looks at it first."""
     from PIL import Image, ImageOps
 
     image = Image.open(io.BytesIO(photo))
-    if image.format == "JPEG" and image.getexif().get(0x0112, 1) == 1:
+    longest = max(image.size)
+    side = min(contract.get("max_side", longest), longest)  # version 1 has none
+    is_upright = image.getexif().get(0x0112, 1) == 1
+    if image.format == "JPEG" and image.mode in ("L", "RGB") and is_upright and longest == side:
         return photo
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    size = [max(1, (2 * pixels * side + longest) // (2 * longest)) for pixels in image.size]
     file = io.BytesIO()
-    ImageOps.exif_transpose(image).convert("RGB").save(file, "JPEG", quality=95)
+    small = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
+    small.save(file, "PNG" if "max_side" in contract else "JPEG", quality=95)
     return file.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -182,7 +183,8 @@ def load(
         return 0
     for sentence in report.sentences():
         say(sentence)
-    say(f"Train on it: edgeline run --workload {data / 'workload.yaml'} --data {data}")
+    workload = shlex.quote(str(data / "workload.yaml"))
+    say(f"Train on it: edgeline run --workload {workload} --data {shlex.quote(str(data))}")
     return 0
 
 
@@ -287,5 +289,5 @@ def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
         say(f"Coming runs read {decision.span} of {data} again ({decision.who}: {decision.reason}).")
     else:
         say(f"No coming run reads {decision.span} of {data} ({decision.who}: {decision.reason}).")
-        say(f"Undo: edgeline data exclude {decision.span} --undo --reason R --data {data}")
+        say(f"Undo: edgeline data exclude {decision.span} --undo --reason R --data {shlex.quote(str(data))}")
     return 0

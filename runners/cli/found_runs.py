@@ -1,5 +1,6 @@
 """The runs of a workspace, or those that a cluster has left in a store, and their pages."""
 
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,7 +65,7 @@ def find_facts(place: Place, run_id: str) -> Found:
         raise UsageError(
             f"There is no record of a run {wanted!r} of {model} in {place.store}.",
             f"It holds the records of {len(found)} runs of it.",
-            "`edgeline report --index --store ...` shows them.",
+            f"`edgeline report --index --workload {model} --store {shlex.quote(place.store)}` shows them.",
         )
     return Found(chosen[-1][1], chosen[-1][0], _pages(place, model))
 

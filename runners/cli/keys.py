@@ -24,5 +24,5 @@ def new(out: str | None) -> int:
     private, public = (shlex.quote(str(folder / name)) for name in (signing.PRIVATE, signing.PUBLIC))
     say(f"  {public}: goes into the app, and to all who check releases.")
     say(f"  {private}: signs them. Keep a copy offline; whoever has it can release in your name.")
-    say(f"Next: edgeline run --set push.key={private}, then edgeline verify --key {public}")
+    say(f"Next: `edgeline run --set push.key={private}`, then `edgeline verify --key {public}`")
     return 0

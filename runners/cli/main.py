@@ -10,6 +10,7 @@ import click
 from errors import EdgelineError
 from runners.cli.commands import Command, Group, explain
 from runners.cli.options import EXIT_CODES
+from runners.cli.typed import typing
 from runners.shared.stdout import note, print_json, speaking
 
 # For each command its file here, and the summary that its function has too: shown without importing it.
@@ -69,12 +70,16 @@ _ALL = _Commands(
 )
 
 
-@speaking()
 def main(
     arguments: Sequence[str] | None = None, prog: str = "edgeline", command: click.Command = _ALL
 ) -> int:
     """Runs one command; returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with speaking(typing(given, lambda name: load(name) if name in COMMANDS else None)):
+        return _main(given, prog, command)
+
+
+def _main(given: list[str], prog: str, command: click.Command) -> int:
     as_json = "--json" in given
     settings: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
     try:

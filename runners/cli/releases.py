@@ -65,7 +65,7 @@ def status(place: Place, as_json: bool) -> int:
     if last is None:
         say(f"No run in {place.workspace} yet.")
     else:
-        say(f"Last run {last.id}: {closing.headline(last)}")
+        say(f"Last run {last.id}, on {last.data}: {closing.headline(last)}")
         for told in (*last.reasons, *last.warnings):
             say(f"  - {told}")
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from msgspec import to_builtins
 
+from data.spans.layout import describe_spans
 from errors import UsageError
 from journal import user
 from records.run import Run
@@ -34,13 +35,16 @@ def diff(place: Place, as_json: bool) -> int:
     if as_json:
         print_json(to_builtins(found))
         return 0
+    spans = f", {describe_spans(made.spans)}" if made.spans else ""
+    nothing = "" if found else " nothing differs from the curated schema."
+    say(f"Run {made.id} on {made.data}{spans}:{nothing}")
     for item in found:
         mark = "!" if item.breaks else " "
         say(f"{mark} {item.feature:<20} schema {item.curated:<24} seen {item.seen}")
     breaking = [item.feature for item in found if item.breaks]
     if breaking:
         names = " ".join(dict.fromkeys(breaking))
-        say(f"Run {made.id} has what the schema lacks (!). If it is right:")
+        say("It has what the schema lacks (!). If it is right:")
         say(f"  edgeline schema accept {names} --reason R")
     return 0
 

@@ -53,9 +53,10 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
             or kfp is not installed.
     """
     _check(workload, settings)
+    settings = require_gpus(settings)
     if settings.registry.enabled and settings.registry.uri and not settings.registry.server:
         uri = settings.registry.uri
-        note(f"registry.uri is {uri}, no server: pods bring nothing there, `edgeline ui --store` does.")
+        note(f"registry.uri is {uri}, no server: pods bring nothing there, `edgeline ui --store URL` does.")
     output.parent.mkdir(parents=True, exist_ok=True)
     # Opened first: where nothing can be written, that shows before the wait.
     with whole(output) as file, _quiet_libraries():
@@ -124,6 +125,15 @@ def _describe(workload: "Workload", settings: "Settings") -> str:
     differ = [f"{name}={value}" for name, value in given.items() if own.get(name) != value]
     changed = f"other than the workload's are {', '.join(differ)}" if differ else "are the workload's"
     return f"{workload.name} in the image {settings.kubeflow.image}; settings {changed}."
+
+
+def require_gpus(settings: "Settings") -> "Settings":
+    """Sets `trainer.require_gpu` where each pod that trains asks for a GPU and nobody set it."""
+    trainer, train = settings.trainer, ("Tuner", "Trainer") if settings.tune.max_trials else ("Trainer",)
+    asked = all(settings.kubeflow.placement(step).gpu for step in train)
+    if not asked or trainer.strategy == "tpu" or "require_gpu" in trainer.model_fields_set:
+        return settings
+    return settings.model_copy(update={"trainer": trainer.model_copy(update={"require_gpu": True})})
 
 
 def _pods(settings: "Settings") -> dict[str, int]:

@@ -80,8 +80,8 @@ def _of_success(run: str, logs: Logs, steps: Sequence[Step], seen: _Seen) -> Out
         unread = f"{RELEASE_GATE} has left no word of it in a log that can be read from here, {_OLDER}"
         reasons = (f"Run {run} is green, and nothing says that a model was pushed.", unread, *seen.notes)
         do = (
-            "Look at what is in production with `edgeline status --store`, and submit the run again when it"
-            " is not this run's."
+            "Look at what is in production with `edgeline status --store URL`, and submit the run again when"
+            " it is not this run's."
         )
         return Outcome("failed", None, reasons, do)
     if said.outcome == "pushed" and seen.looked:

@@ -11,6 +11,7 @@ from errors import EdgelineError
 from locations import locate
 from records.outcome import Outcome
 from records.run import Problem
+from records.steps import STEPS
 from report import records
 from runners.kubeflow.outcome import PUSHER, StepLost, conclude
 from runners.kubeflow.steps import ENDED, Step, plan, read_steps
@@ -169,10 +170,19 @@ def _watch(where: Target, run_id: str, names: list[str], following: Following) -
             "do": outcome.do,
             "warnings": progress.warnings,
             "watched_seconds": round(time.monotonic() - began, 1),
-            "steps": [{"name": step.name, "state": step.state, "seconds": step.seconds} for step in steps],
+            "steps": [
+                {"name": step.name, "state": _state(step, outcome), "seconds": step.seconds} for step in steps
+            ],
         }
         print_json(document)
     return outcome.exit_code
+
+
+def _state(step: Step, outcome: Outcome) -> str:
+    """Returns the state of a step; the API calls a gate failed that stopped the run on purpose."""
+    info = STEPS.get(step.name)
+    stopped = step.state == "failed" and info is not None and info.stops_as == outcome.outcome
+    return outcome.outcome if stopped else step.state
 
 
 def _conclude(where: Target, run: Any, steps: list[Step]) -> Outcome:

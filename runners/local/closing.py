@@ -138,16 +138,6 @@ def time_table(run: Run, width: int) -> Iterator[str]:
     yield f"  {'in all':<{name_width}} {duration(total):>11}"
 
 
-def _with_workspace(command: str, workspace: Path) -> str:
-    """A command of ours as it has to be typed here: gates do not know which workspace they run in."""
-    if (
-        not command.startswith(("edgeline predict", "edgeline show", "edgeline status"))
-        or workspace == Path("workspace").absolute()
-    ):
-        return command
-    return f"{command} --workspace {shlex.quote(str(workspace))}"
-
-
 def way_on(run: Run) -> str | None:
     """How to go on without the span that stopped a run; None where none stands out."""
     if run.outcome not in ("refused", "failed") or len(run.spans) < 2:
@@ -197,10 +187,9 @@ def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator
     yield from ((line, "") for line in span_lines(run))
     if (way := way_on(run)) is not None:
         yield way, ""
-    workspace = folder.path.parent.parent
     if run.error is None or run.details is not None:
-        yield f"{DETAILS}{_with_workspace(outcome.do, workspace)}", ""
+        yield f"{DETAILS}{outcome.do}", ""
     if folder.log.exists() and outcome.exit_code:
         yield f"Log: {folder.log}", ""
     if run.outcome == "pushed":
-        yield f"Try it: {_with_workspace('edgeline predict FILE', workspace)}", ""
+        yield "Try it: edgeline predict FILE", ""

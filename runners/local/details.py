@@ -40,10 +40,16 @@ def _quarantine(data: Data, listed: str) -> Iterator[str]:
 
 
 def _slices(evaluation: Evaluation) -> Iterator[str]:
-    yield f"{'Accuracy by slice':<28} {'count':>6} {'now':>6}{'production':>12}"
-    for item in evaluation.slices:
-        now, before = _number(item.accuracy, ".3f"), _number(item.before, ".3f")
-        yield f"  {item.kind:<8} {item.name[:17]:<17} {item.examples:>6} {now:>6}{before:>12}"
+    groups = f"{evaluation.group}s"
+    for title, slices in (("out of fold", evaluation.out_of_fold), ("by slice", evaluation.slices)):
+        if slices:
+            heads = f"{'count':>6} {groups} {'now':>6} {'95 %':>14}{'production':>12}"
+            yield f"{f'Accuracy {title}':<28} {heads}"
+        for item in slices:
+            now, before = _number(item.accuracy, ".3f"), _number(item.before, ".3f")
+            of, interval = _number(item.groups, ","), f"{item.low:.3f} to {item.high:.3f}"
+            about = f"{item.kind:<8} {item.name[:17]:<17} {item.examples:>6} {of:>{len(groups)}}"
+            yield f"  {about} {now:>6} {interval:>14}{before:>12}"
 
 
 def _variants(edge: EdgeFiles) -> Iterator[str]:

@@ -33,6 +33,7 @@ _WORDS = {
     "labels": "the labels",
     "schema": "the curated schema",
     "production": "what is in production",
+    "unjudged": "which spans are judged",
     "destination": "where releases go",
     "lock": "the libraries",
 }
@@ -82,8 +83,8 @@ def plan(options: RunOptions) -> int:
     """Tells what a run with these options would do; returns the exit code.
 
     Raises:
-        UsageError: Something in the options is wrong.
-        DataRefused: There is no data to read.
+        UsageError: Something in the options is wrong, or there is no data to read.
+        DataRefused: All data is excluded.
     """
     named = options.named.with_whole_path()
     workload, settings = named.load()

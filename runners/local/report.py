@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import fields, replace
-from itertools import takewhile
 from pathlib import Path
 
 from components.library_versions import library_versions
@@ -23,7 +22,7 @@ def write_report(run: Run, folder: RunFolder) -> Path:
     """Builds the page of a run that ended from what its steps put out; returns its path."""
     sources = find_sources(folder)
     facts = _collect(run, folder, sources)
-    page = render_run(facts, pictures(sources), _before(run, folder))
+    page = render_run(facts, pictures(sources), _before(facts, folder))
     records.write(folder.path, facts, page)
     return folder.path / records.PAGE
 
@@ -79,7 +78,6 @@ def about(run: Run, folder: RunFolder) -> About:
     )
 
 
-def _before(run: Run, folder: RunFolder) -> Facts | None:
-    earlier = [*takewhile(lambda known: known[1].id != run.id, runs.read_all(folder.path.parent.parent))]
-    facts = (records.read(known.path) for known, _ in reversed(earlier))
-    return records.before(run.id, run.workload, filter(None, facts))
+def _before(facts: Facts, folder: RunFolder) -> Facts | None:
+    newest_first = reversed(runs.read_all(folder.path.parent.parent))
+    return records.before(facts.about, filter(None, (records.read(known.path) for known, _ in newest_first)))

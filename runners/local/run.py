@@ -132,7 +132,10 @@ class _Session:
     def _nothing_changed(self, last: Run, digests: Mapping[str, str]) -> bool:
         if not last.has_verdict or not inputs.same_inputs(last.inputs, digests):
             return False
-        return bool(digests["production"]) or last.outcome not in ("pushed", "unchanged")
+        if last.outcome in ("pushed", "unchanged"):
+            return bool(digests["production"])
+        # Beside another release the same data or model may pass.
+        return last.inputs["production"] == digests["production"]
 
     def _resumable(self, last: Run, digests: Mapping[str, str]) -> bool:
         same = inputs.same_inputs(last.inputs, digests)
@@ -173,6 +176,7 @@ class _Session:
             settings=self.settings.recorded(),
             registry=self.settings.registry.of(self.workspace),
             pid=os.getpid(),
+            process=runs.process_of(os.getpid()),
             host=socket.gethostname(),
             started_at=utc_now(),
             inputs=digests,

@@ -1,17 +1,16 @@
 """What the models of two runs answered to the same eval examples, and whether one is better."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from gates.paired import Answers, Floats, no_drop
+from gates.answers import Answers, Floats
+from gates.paired import no_drop
+from intervals import interval
 from records.edge import Prediction
 from records.json_file import UNREADABLE
 from report.collect import read_answers
 from report.compare import SlicePair, Verdict
 from report.facts import Slice
-from report.measures import wilson
 from report.sources import Sources
 
 # Of fewer, not even a sign test of answers that all changed to one side is sure: 2 x 0.5^5 = 0.06.
@@ -36,7 +35,9 @@ def same_slices(first: Sources, second: Sources) -> tuple[tuple[SlicePair, ...],
     if len(shared) * 2 < max(map(len, sides)) or not shared:
         return (), 0
     right = np.array([[side[name][1] for name in shared] for side in sides])
-    groups = _groups(shared, (first, second))
+    # One that has none is alone, as in runs of before.
+    known = [(sides[0][name][0].group or sides[1][name][0].group, name) for name in shared]
+    groups = np.unique([group or f"alone {name}" for group, name in known], return_inverse=True)[1]
     members: dict[tuple[str, str], list[int]] = {}
     for number, name in enumerate(shared):
         for key in _slices(sides[1][name][0]):
@@ -53,24 +54,15 @@ def _slices(asked: Prediction) -> list[tuple[str, str]]:
     return [("overall", "all"), ("class", asked.label), *span, *asked.slices.items()]
 
 
-def _groups(shared: Sequence[str], sources: Sequence[Sources]) -> NDArray[np.int64]:
-    """The number of each example's session; one of its own where neither run had anything to compare with."""
-    import pyarrow.parquet
-
-    known: dict[str, str] = {}
-    for side in sources:
-        for file in side.evaluation.glob("answers*.parquet") if side.evaluation is not None else ():
-            read = pyarrow.parquet.read_table(file, columns=["id", "group"]).to_pydict()
-            known |= dict(zip(read["id"], read["group"], strict=True))
-    return np.unique([known.get(name, name) for name in shared], return_inverse=True)[1]
-
-
 def _pair(kind: str, name: str, right: NDArray[np.bool_], groups: NDArray[np.int64]) -> SlicePair:
     """`right` is [2, n]: whether the first and the second model was."""
-    examples = right.shape[1]
+    examples, counted = right.shape[1], len(np.unique(groups))
     shares = [
-        Slice(kind, name, examples, count / examples, *wilson(count, examples))
-        for count in map(int, right.sum(1))
+        Slice(
+            *(kind, name, examples, float(of.mean()), *interval(of, groups)),
+            groups=counted if counted < examples else None,
+        )
+        for of in right
     ]
     return SlicePair(kind, name, shares[0], shares[1], _judge(right, groups))
 
@@ -83,7 +75,7 @@ def _judge(right: NDArray[np.bool_], groups: NDArray[np.int64]) -> Verdict:
 
     def no_worse(candidate: Floats, baseline: Floats) -> float:
         answers = Answers(("right", "wrong"), None, labels, groups, candidate, baseline, {})
-        return no_drop(answers, "overall", "all", "accuracy", 0.0)
+        return max(no_drop(answers, "overall", "all", "accuracy", 0.0))
 
     if no_worse(said[1], said[0]) < _CHANCE:
         return "worse"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
@@ -13,18 +14,28 @@ from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
+from records.outcome import Outcome
+from records.training import remove_finished
 from runners.local.artifact_records import ArtifactRecord, list_files
 from runners.shared.events import Event
+from runners.shared.failures import describe
 
 
 class StepRunner(LocalDagRunner):
-    """Runs a DAG: tells the events `plan` and `step`, and records what each step that ended well put out."""
+    """Runs a DAG: tells the events `plan` and `step`, and records what each step that ended well put out.
+
+    What trainings left in `checkpoints` goes once their step is published.
+    """
 
     def __init__(
-        self, run_id: str, tell: Callable[[Event], None], record: Callable[[ArtifactRecord], None]
+        self,
+        run_id: str,
+        tell: Callable[[Event], None],
+        record: Callable[[ArtifactRecord], None],
+        checkpoints: Path,
     ) -> None:
         super().__init__()
-        self._run_id, self._tell, self._record = run_id, tell, record
+        self._run_id, self._tell, self._record, self._checkpoints = run_id, tell, record, checkpoints
         self.step: str | None = None
 
     def run_with_ir(
@@ -50,10 +61,15 @@ class StepRunner(LocalDagRunner):
             state = "failed"
             try:
                 super().run_with_ir(alone, run_options)
+                remove_finished(self._checkpoints)
                 state = "done"
                 with metadata.Metadata(connection) as handle:
                     cached = self._look_at_outputs(handle, node)
                 state = "cached" if cached else "done"
+            except Exception as error:
+                ending = Outcome.of_error(describe(error, self.step)["exit_code"], "", "").outcome
+                state = ending if ending in ("held", "refused") else state
+                raise
             finally:
                 seconds = round(time.monotonic() - started, 3)
                 self._tell({"event": "step", "step": self.step, "state": state, "seconds": seconds})

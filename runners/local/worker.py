@@ -82,6 +82,7 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
     observed = Observed(
         window=run.inputs["window"],
         production=run.inputs["production"],
+        unjudged=run.inputs["unjudged"],
         code=run.inputs["code"],
         step_code={step: digest(files) for step, files in CODE.read(folder.path).items()},
         lock=run.inputs["lock"],
@@ -89,7 +90,8 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
     )
     settings = Settings.model_validate_json(json.dumps(run.settings))
     pipeline = create_pipeline(workload, settings, paths, observed)
-    return StepRunner(run.id, tell, partial(artifact_records.append, folder.artifacts)), pipeline
+    record = partial(artifact_records.append, folder.artifacts)
+    return StepRunner(run.id, tell, record, Path(paths.checkpoints)), pipeline
 
 
 def _die_with_parent() -> None:

@@ -1,7 +1,8 @@
 """What the worker tells its parent while it runs: one JSON object a line, appended, never rewritten.
 
 {"event": "plan", "steps": ["ExampleGen", ...]}
-{"event": "step", "step": "Trainer", "state": "running" | "done" | "cached" | "failed", "seconds": 12.3}
+{"event": "step", "step": "Trainer", "state": "running" | "done" | "cached" | "failed" | "held" | "refused",
+    "seconds": 12.3}
 {"event": "epoch", "epoch": 3, "epochs": 16, "loss": ..., "accuracy": ..., "val_accuracy": ..., "eta_s": ...}
 {"event": "trial", "text": "..."}
 {"event": "tensorboard", "folder": "..."}  where the Trainer writes for TensorBoard while it goes on

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from data.spans.layout import Span
 from data.spans.source import load_source
-from data.spans.window import window_digest
+from data.spans.window import contents_of, digest_of
 from errors import UsageError
+from gates.data import spans_to_judge
 from release import store
 from runners.shared.code import ROOT, digest
 
@@ -46,9 +47,10 @@ def digests(
     `push` is the root of the release store, `code` has the digests of the files that each step runs.
     """
     production = store.current(push, workload.name)
+    contents = contents_of(spans, cache)
     own = {"workload": workload.to_json(), "settings": settings.recorded()}
     return {
-        "window": window_digest(spans, cache),
+        "window": digest_of(contents),
         "settings": hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest(),
         "workload": digest(workload.to_json()),
         "labels": digest(workload.labels),
@@ -57,12 +59,14 @@ def digests(
         "lock": lock_digest(),
         "destination": push,
         "production": f"{production.version}-{production.manifest_sha256}" if production else "",
+        "unjudged": " ".join(spans_to_judge(contents, production.manifest.data if production else None)),
     }
 
 
 def same_inputs(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     """Whether two runs would do the same; what is in production does not count, a push itself changes it."""
-    return {**one, "production": ""} == {**other, "production": ""}
+    by_a_push = {"production": "", "unjudged": ""}
+    return {**one, **by_a_push} == {**other, **by_a_push}
 
 
 def check_spans(spans: tuple[Span, ...], workload: "Workload") -> None:

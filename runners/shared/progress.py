@@ -14,9 +14,10 @@ from rich.text import Text
 
 from runners.shared.events import Event
 from runners.shared.progress_text import count_text, duration, epoch_text
-from runners.shared.stdout import visible
+from runners.shared.stdout import shown, visible
 
 _STATE_STYLE = {"done": "green", "cached": "cyan", "failed": "bold red", "running": ""}
+_STATE_STYLE |= {"held": "yellow", "refused": "yellow"}
 # In plain lines, a count is repeated at most so often, and a long training says at most so many epochs.
 _COUNT_EVERY_S = 5.0
 _MOST_EPOCH_LINES = 50
@@ -25,7 +26,7 @@ _BAR_WIDTH, _BAR_FROM_WIDTH = 16, 70
 
 def print_line(console: Console, text: str, style: str = "") -> None:
     """One line of text, whatever people have written in it."""
-    console.print(Text(visible(text), style=style), soft_wrap=True)
+    console.print(Text(shown(text), style=style), soft_wrap=True)
 
 
 class Progress:

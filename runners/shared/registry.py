@@ -6,6 +6,7 @@ is created with, and is whole once its tag `outcome` is there; a release is know
 
 import fcntl
 import hashlib
+import json
 import logging
 import os
 import re
@@ -27,6 +28,7 @@ from release.layout import LABELS, PREPROCESSING, PushFolder
 from release.releases import read_release
 from report import records
 from report.facts import Facts, Slice
+from report.verdict import sentence
 from runners.shared.code import ROOT
 
 # MLflow asks nothing of the network but its registry, and gives that up within half a minute; its server
@@ -41,10 +43,15 @@ ENVIRONMENT = {
     "PGCONNECT_TIMEOUT": "5",
 }
 _KEY, _ID, _OUTCOME, _MANIFEST = "edgeline.key", "edgeline.run", "outcome", "edgeline.manifest"
-_STATUS = {"refused": "FAILED", "failed": "FAILED", "killed": "KILLED", "interrupted": "KILLED"}
+# MLflow has no word for what a gate stopped, and FINISHED is green there.
+_STATUS = {
+    **dict.fromkeys(("held", "refused", "failed"), "FAILED"),
+    "killed": "KILLED",
+    "interrupted": "KILLED",
+}
 _MODEL = "model"  # the folder in the artifacts of a run that a registered version is
-_LIBRARIES = ("ai-edge-litert", "numpy", "pandas", "pillow")
-_MOST_AT_ONCE = 100  # params or tags that MLflow takes
+_LIBRARIES, _OF_PHOTOS = ("ai-edge-litert", "numpy", "pandas", "pillow"), ("pillow-heif",)
+_MOST_AT_ONCE, _MOST_METRICS = 100, 1000  # params or tags, and metrics, that MLflow takes
 _BYTES_PER_MB = 10**6
 
 log = logging.getLogger(__name__)
@@ -126,10 +133,15 @@ class Registry:
 
         about = facts.about
         at = _milliseconds(about.ended_at or about.started_at)
-        metrics = [Metric(_name(key), float(v), at, 0) for key, v in _metrics(facts) if v is not None]
+        metrics = [
+            Metric(_name(key), float(value), at, step)
+            for key, value, step in chain(((*one, 0) for one in _metrics(facts)), _curves(facts))
+            if value is not None
+        ]
         params = [Param(_name(key), value) for key, value in about.settings.items()]
         tags = [RunTag(_name(key), value) for key, value in _tags(facts) if value]
-        self._client.log_batch(run, metrics)
+        for start in range(0, len(metrics), _MOST_METRICS):
+            self._client.log_batch(run, metrics[start : start + _MOST_METRICS])
         for start in range(0, max(len(params), len(tags)), _MOST_AT_ONCE):
             part = slice(start, start + _MOST_AT_ONCE)
             self._client.log_batch(run, params=params[part], tags=tags[part])
@@ -251,8 +263,10 @@ def _save(bundle: dict[str, bytes], target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="edgeline-mlflow-") as folder:
         for name, content in bundle.items():
             Path(folder, name).write_bytes(content)
-        code = [str(ROOT / name) for name in ("edge", "records", "errors.py", "labels.py")]
-        pins = [f"{name}=={version(name)}" for name in _LIBRARIES]
+        code = [str(ROOT / name) for name in ("edge", "records", "errors.py", "labels.py", "photo_pixels.py")]
+        kind = json.loads(bundle.get(PREPROCESSING, b"{}")).get("kind", "image")
+        libraries = _LIBRARIES + _OF_PHOTOS * (kind == "image")
+        pins = [f"{name}=={version(name)}" for name in libraries]
         pyfunc.save_model(target, "edge.pyfunc", folder, code_paths=code, pip_requirements=pins)
 
 
@@ -277,9 +291,17 @@ def _metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
     if facts.data is not None:
         yield from ((f"data/{split}", count) for split, count in facts.data.splits.items())
         yield "data/quarantined", sum(span.quarantined for span in facts.data.spans)
+    if facts.training is not None:
+        yield "epochs", len(facts.training.epochs)
+        if (kept := facts.training.kept) is not None:
+            yield "loss", kept.loss
+            yield "eval_loss", kept.val_loss
     for prefix, found in _slices(facts).items():
         yield f"{prefix}examples", found.examples
+        yield f"{prefix}groups", found.groups
         yield f"{prefix}accuracy", found.accuracy
+        yield f"{prefix}accuracy_low", found.low
+        yield f"{prefix}accuracy_high", found.high
         yield f"{prefix}accuracy_of_production", found.before
         yield from ((f"{prefix}{name}", value) for name, value in found.measures.items())
     for variant in facts.edge.variants if facts.edge else ():
@@ -289,19 +311,31 @@ def _metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
             yield f"edge/{variant.name}/latency_p50_ms", measured.latency.p50_ms
 
 
+def _curves(facts: Facts) -> Iterator[tuple[str, float | None, int]]:
+    """What each epoch came to, with its number as the step."""
+    for epoch in facts.training.epochs if facts.training else ():
+        yield "train/loss", epoch.loss, epoch.epoch
+        yield "train/accuracy", epoch.accuracy, epoch.epoch
+        yield "eval/loss", epoch.val_loss, epoch.epoch
+        yield "eval/accuracy", epoch.val_accuracy, epoch.epoch
+
+
 def _slices(facts: Facts) -> dict[str, Slice]:
     """Overall, each class, and the worst of each other kind, by what their metrics begin with."""
     if (found := facts.evaluation) is None:
         return {}
     worst = {f"worst/{kind}/": found.worst(kind) for kind in found.kinds if kind not in ("overall", "class")}
     classes = {f"class/{item.name}/": item for item in found.of("class")}
-    return {name: item for name, item in {"": found.overall, **classes, **worst}.items() if item is not None}
+    out_of_fold = found.judged if found.out_of_fold else None
+    slices = {"": found.overall, "out_of_fold/": out_of_fold, **classes, **worst}
+    return {name: item for name, item in slices.items() if item is not None}
 
 
 def _tags(facts: Facts) -> Iterator[tuple[str, str]]:
     about = facts.about
     told = [*about.reasons, *(f"Warning: {warning}" for warning in about.warnings)]
-    yield "mlflow.note.content", "\n".join(f"- {sentence}" for sentence in told)
+    points = (f"- {each}" for each in told)
+    yield "mlflow.note.content", "\n".join((f"**{sentence(facts)}**", "", *points))
     yield "reasons", "\n".join(about.reasons)
     yield "version", str(about.version or "")
     if facts.data is not None:

@@ -43,7 +43,7 @@ class RunFolder:
         if run.outcome != "running":
             return run
         steps = self.read_steps()
-        if run.host == socket.gethostname() and not _alive(run.pid):
+        if run.host == socket.gethostname() and not _alive(run):
             return replace(run, outcome="killed", steps=steps)
         return replace(run, steps=steps)
 
@@ -61,10 +61,25 @@ class RunFolder:
         return tuple(steps.values())
 
 
-def _alive(pid: int) -> bool:
+def process_of(pid: int) -> str:
+    """The boot of the system and the tick of it at which a process began; empty where there is none.
+
+    After a restart, of a container above all, another process soon has the same number.
+    """
+    try:
+        # proc(5): the program's name is in brackets and may have any characters; the 22nd field is the start.
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {fields[19]}"
+    except (OSError, IndexError):
+        return ""
+
+
+def _alive(run: Run) -> bool:
+    if run.process:
+        return process_of(run.pid) == run.process
     try:
         with suppress(PermissionError):
-            os.kill(pid, 0)
+            os.kill(run.pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
     return True

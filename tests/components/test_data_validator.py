@@ -18,15 +18,19 @@ from gates.settings import GateSettings
 from pipeline.workloads import read_schema
 from records.verdict import VERDICT
 from records.verdict import Verdict as Found
+from release import store
 from report.collect import collect
 from report.facts import About
 from report.sources import Sources
 from tests.components.steps import LABELS, SHELF, artifact, execute, ingest
+from tests.release.candidates import make_candidate
 
 pytestmark = pytest.mark.e2e
 
 SHARES = (0.7, 0.2, 0.1)
-EVERYTHING_WARNS = dict.fromkeys(("schema", "drift", "label_shift", "class_count", "quarantine"), "warn")
+EVERYTHING_WARNS = dict.fromkeys(
+    ("schema", "drift", "large_drift", "label_shift", "class_count", "quarantine"), "warn"
+)
 
 
 def week(span, newest, photos=400, shares=SHARES, brightness=120.0, strange_lanes=0):
@@ -50,9 +54,10 @@ def week(span, newest, photos=400, shares=SHARES, brightness=120.0, strange_lane
 def write_examples(folder, photos):
     import tensorflow as tf
 
-    examples = artifact(Examples, folder)
-    examples.split_names = '["train", "eval"]'
     rows = list(photos)
+    spans = {f"span_{whole['span']}": "" for _, whole, _ in rows}
+    examples = artifact(Examples, folder, contents=json.dumps(spans))
+    examples.split_names, examples.span = '["train", "eval"]', rows[-1][1]["span"]
     for split in ("train", "eval"):
         path = folder / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
         path.parent.mkdir(parents=True)
@@ -67,6 +72,9 @@ def write_examples(folder, photos):
     return examples
 
 
+FEATURES = json.dumps(features_to_count(read_schema(SHELF), SHELF.unmeasured))
+
+
 class Week:
     """Statistics, schema and anomalies of a window, as the steps before the gate put them out."""
 
@@ -77,7 +85,8 @@ class Week:
             {"examples": examples},
             {"statistics": self.statistics},
             folder,
-            features=json.dumps(features_to_count(read_schema(SHELF), SHELF.unmeasured)),
+            features=FEATURES,
+            code="",
         )
         self.schema = artifact(Schema, folder / "schema")
         text = Path(SHELF.schema).read_text()
@@ -90,8 +99,8 @@ class Week:
             folder,
         )
 
-    def judge(self, folder, quarantine=None, **settings):
-        """The gate's verdict, and its artifact."""
+    def judge(self, folder, quarantine=None, push="", **settings):
+        """The gate's verdict; `push` is a release store, empty where nothing was pushed."""
         if quarantine is None:
             quarantine = what_ingest_counted(folder / "quarantine")
         verdict = artifact(Verdict, folder / "verdict")
@@ -106,6 +115,10 @@ class Week:
             {"verdict": verdict},
             folder,
             settings=GateSettings(**settings).model_dump_json(),
+            features=FEATURES,
+            push=str(push or folder / "push"),
+            model_name="shelf",
+            unjudged="",
             code="",
         )
         record = VERDICT.read(Path(verdict.uri))
@@ -113,11 +126,15 @@ class Week:
         return record
 
 
-def what_ingest_counted(folder, classes=(280, 80, 40), rows=400, **rejected):
+def counted_span(number, rows=400, **rejected):
+    span = {"name": f"span-{number:05d}", "number": number, "rows": rows, "rejected": rejected}
+    return {**span, "accepted": rows - sum(rejected.values()), "content": f"content of {number}"}
+
+
+def what_ingest_counted(folder, classes=(280, 80, 40), spans=(), **rejected):
     folder.mkdir(parents=True)
-    newest = {"name": "span-00002", "number": 2, "rows": rows, "rejected": rejected}
-    newest["accepted"] = rows - sum(rejected.values())
-    counted = {"classes": dict(zip(LABELS, classes, strict=True)), "spans": [newest]}
+    spans = [*spans] or [counted_span(1), counted_span(2, **rejected)]
+    counted = {"classes": dict(zip(LABELS, classes, strict=True)), "spans": spans}
     (folder / "ingest.json").write_text(json.dumps(counted))
     return artifact(Quarantine, folder)
 
@@ -139,7 +156,7 @@ def strange(tmp_path_factory):
 def test_a_week_like_the_one_before_passes_without_a_warning(calm, tmp_path):
     verdict = calm.judge(tmp_path)
     assert (verdict.gate, verdict.result, verdict.warnings) == ("data", "pass", ())
-    assert verdict.reasons == ("400 of 400 photos of span-00002 were accepted.",)
+    assert verdict.reasons == ("800 of 800 photos of 2 spans up to span-00002 were accepted.",)
 
 
 def test_a_class_with_too_few_photos_blocks_and_is_named(calm, tmp_path):
@@ -169,16 +186,27 @@ def test_a_value_that_the_schema_does_not_know_blocks_and_is_named(strange, tmp_
 def test_a_shift_of_the_labels_blocks_and_says_from_what_to_what(strange, tmp_path):
     (reason,) = (reason for reason in strange.judge(tmp_path).reasons if reason.startswith("label "))
     assert "0.300 away" in reason and "at most 0.100 allowed" in reason
-    before, now = reason.split("(at most 0.100 allowed): ")[1].split(" before, ")
+    before, now = reason.split("(at most 0.100 allowed): ")[1].split(" there, ")
     assert "ok 70.0%" in before and "damaged 10.0%" in before
     assert "ok 40.0%" in now and "damaged 40.0%" in now
 
 
-def test_drift_of_the_light_warns_and_says_from_what_to_what(strange, tmp_path):
-    (warning,) = strange.judge(tmp_path).warnings
-    assert warning.startswith("brightness of the newest span is")
-    # The means of 400 draws with a deviation of 15 are within 3 of 120 and 60.
-    assert re.search(r"mean 1[12]\d\.\d .* before, mean (5[789]|6[0-3])\.\d+ .* now", warning)
+def test_drift_of_the_light_warns_and_says_from_what_to_what(tmp_path):
+    dim = Week(write_examples(tmp_path / "w", [*week(1, 0), *week(2, 1, brightness=103.0)]), tmp_path)
+    verdict = dim.judge(tmp_path)
+    (warning,) = verdict.warnings
+    assert verdict.passed and warning.startswith("brightness of span-00002 is")
+    # The means of 400 draws with a deviation of 15 are within 3 of 120 and 103.
+    assert re.search(r"mean 1[12]\d(\.\d)? .* there, mean 10\d(\.\d)? .* here", warning)
+
+
+def test_drift_of_half_the_light_blocks_unless_the_bound_is_larger(strange, tmp_path):
+    by_default = strange.judge(tmp_path / "1")
+    assert "brightness" in by_default.features
+    assert strange.judge(tmp_path / "2", large_drift_factor=1000).features == by_default.features
+    allowed = strange.judge(tmp_path / "3", severity={"large_drift": "warn"})
+    assert "brightness" not in allowed.features
+    assert [warning.split()[0] for warning in allowed.warnings] == ["brightness"]
 
 
 def test_the_distance_of_each_feature_that_has_a_bound_is_kept(strange, tmp_path):
@@ -216,8 +244,55 @@ def test_severity_decides_what_a_rule_does(strange, tmp_path):
     assert set(warned.warnings) == {*blocked.reasons, *blocked.warnings}
     silent = strange.judge(tmp_path / "off", severity=dict.fromkeys(EVERYTHING_WARNS, "off"))
     assert silent.passed and silent.warnings == ()
-    drift_blocks = strange.judge(tmp_path / "drift", severity={**EVERYTHING_WARNS, "drift": "block"})
-    assert [reason.split()[0] for reason in drift_blocks.reasons] == ["brightness"]
+
+
+@pytest.fixture(scope="session")
+def after_a_pause(tmp_path_factory):
+    """Six weeks, the fifth with many damaged goods and half the light, and a good one after it."""
+    weeks = [*week(1, 0), *week(2, 0), *week(3, 0), *week(4, 0)]
+    weeks += [*week(5, 0, shares=(0.4, 0.2, 0.4), brightness=60.0), *week(6, 1)]
+    folder = tmp_path_factory.mktemp("pause")
+    return Week(write_examples(folder / "examples", weeks), folder)
+
+
+SIX = [counted_span(number) for number in range(1, 7)]
+
+
+def pushed(folder, last, **changed):
+    """A release store with a model in production that was made of the spans up to `last`."""
+    spans = {span["name"]: span["content"] for span in SIX[:last]} | changed
+    data = {"first_span": 1, "last_span": last, "fingerprint": "f" * 8, "spans": spans}
+    store.push(str(folder / "push"), "shelf", make_candidate(folder / "candidate", data=data))
+    return folder / "push"
+
+
+def test_each_week_since_the_one_that_production_was_made_of_is_judged(after_a_pause, tmp_path):
+    push = pushed(tmp_path, 4)
+    verdict = after_a_pause.judge(tmp_path, what_ingest_counted(tmp_path / "q", spans=SIX), push)
+    assert verdict.spans == ("span-00005",)
+    assert set(verdict.features) == {"label", "brightness"}
+    assert all("of span-00005 is" in reason for reason in verdict.reasons)
+
+
+def test_what_a_pushed_run_judged_is_not_judged_again_unless_its_files_changed(after_a_pause, tmp_path):
+    window = what_ingest_counted(tmp_path / "q", spans=SIX)
+    again = after_a_pause.judge(tmp_path / "1", window, pushed(tmp_path / "1", 5))
+    assert again.passed and again.reasons == ("400 of 400 photos of span-00006 were accepted.",)
+    push = pushed(tmp_path / "2", 5, **{"span-00005": "of before it was mended"})
+    assert after_a_pause.judge(tmp_path / "2", window, push).spans == ("span-00005",)
+
+
+def test_in_the_first_window_each_week_is_held_against_the_others(after_a_pause, tmp_path):
+    verdict = after_a_pause.judge(tmp_path, what_ingest_counted(tmp_path / "q", spans=SIX))
+    assert verdict.spans == ("span-00005",)
+    assert set(verdict.features) == {"label", "brightness"}
+
+
+def test_a_week_that_came_during_a_pause_and_is_mostly_corrupt_blocks(calm, tmp_path):
+    spans = [counted_span(1), counted_span(2, corrupt=360), counted_span(3)]
+    verdict = calm.judge(tmp_path, what_ingest_counted(tmp_path / "q", spans=spans), pushed(tmp_path, 1))
+    assert verdict.spans == ("span-00002",)
+    assert verdict.reasons[0].startswith("360 of 400 photos of span-00002 were quarantined (90.0%")
 
 
 def test_the_first_span_has_nothing_to_be_compared_with(tmp_path):
@@ -232,7 +307,9 @@ def test_a_rendered_week_warns_of_a_failing_lens_and_of_nothing_else(faults, war
     generate(tmp_path / "data", weeks=1, per_week=600, seed=20, faults={})
     generate(tmp_path / "data", weeks=1, per_week=600, seed=20, faults=faults)
     window = ingest(tmp_path / "data", tmp_path)
-    verdict = Week(window.examples, tmp_path).judge(tmp_path, window.quarantine)
+    verdict = Week(window.examples, tmp_path).judge(
+        tmp_path, window.quarantine, severity={"large_drift": "warn"}
+    )
     assert verdict.passed
     assert warns_of <= {warning.split()[0] for warning in verdict.warnings}
     assert bool(verdict.warnings) == bool(warns_of), verdict.warnings

@@ -95,11 +95,14 @@ def test_the_bundle_holds_what_a_phone_needs(converted):
     assert (folder / "labels.txt").read_text().split() == list(LABELS)
     assert json.loads((folder / "preprocessing.json").read_text()) == {
         **{
-            "version": 1,
+            "version": 2,
             "kind": "image",
             "image_size": 32,
             "channels": 1,
             "color": "luma",
+            "luma": [0.299, 0.587, 0.114],
+            "max_side": 512,
+            "transparency": "on-white",
             "resize": "bilinear-antialias",
         },
         **{"rounding": "nearest-uint8", "orientation": "upright", "input_dtype": "float32"},

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
+from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation, ModelRun
 
 from components.answers import read_answers
 from components.evaluator_executor import read_metrics
 from components.tfx_steps import Evaluator
-from gates.paired import measures
+from gates.answers import measure_of
 from gates.settings import Bound, EvaluationSettings
 from pipeline.evaluation import evaluation_config
+from records.edge import OUT_OF_FOLD
 from records.evaluation import METRICS
 from records.verdict import VERDICT
 from report.collect import collect
@@ -20,11 +21,19 @@ from report.sources import Sources
 from tests.components.steps import LABELS, SHELF, artifact, execute
 
 
-def evaluate(trained, baseline, folder, bounds=()):
+def evaluate(trained, baseline, folder, bounds=(), out_of_fold=()):
     evaluation, blessing = artifact(ModelEvaluation, folder / "e"), artifact(ModelBlessing, folder / "b")
+    model_run = artifact(ModelRun, folder / "run")
+    if out_of_fold:
+        OUT_OF_FOLD.write(folder / "run", out_of_fold)
     execute(
         Evaluator,
-        {"examples": trained.examples, "model": trained.model, "baseline_model": baseline},
+        {
+            "examples": trained.examples,
+            "model": trained.model,
+            "model_run": model_run,
+            "baseline_model": baseline,
+        },
         {"evaluation": evaluation, "blessing": blessing},
         folder,
         eval_config=evaluation_config(SHELF, 0.05),
@@ -149,6 +158,8 @@ def test_a_model_that_is_surely_worse_than_production_is_held_and_says_how_sure(
     assert verdict.result == "fail" and verdict.slices[0] == "overall"
     assert " above the model in production (" in verdict.reasons[0]
     assert verdict.reasons[0].endswith("at most 0.020 allowed. Sure: 0.0 % of 2,000 resamples show no drop.")
+    # One session of seven is in eval.
+    assert verdict.warnings[-1].startswith("Judged by only 1 session: what holds for these may not hold for")
 
 
 @pytest.mark.e2e
@@ -169,11 +180,11 @@ def test_what_is_resampled_are_the_metrics_that_tfma_finds(worse):
     (evaluation, _), _ = worse
     answers, metrics = read_answers(Path(evaluation.uri), SHELF), METRICS.read(Path(evaluation.uri))
     compared = 0
-    for of_model, values in ((1, metrics.candidate), (2, metrics.baseline)):
+    for said, values in ((answers.candidate, metrics.candidate), (answers.baseline, metrics.baseline)):
         for kind, name in ((kind, name) for kind, slices in values.items() for name in slices):
             for metric in ("accuracy", "loss", "recall", "precision", "f1"):
-                found = measures(answers, kind, name, metric, 0.05)
-                value = found[of_model](np.ones((1, len(found[0])), np.float32))
+                groups, measure = measure_of(answers, said, kind, name, metric, 0.05)
+                value = measure(np.ones((1, len(groups)), np.float32))
                 assert value[0] == pytest.approx(values[kind][name][metric], abs=1e-5), (kind, name, metric)
                 compared += 1
     assert compared == 2 * 5 * (1 + 3 + 2 + 4)
@@ -184,6 +195,11 @@ def test_without_a_production_model_a_good_model_is_blessed_and_no_baseline_is_m
     nothing = artifact(Model, tmp_path / "nothing", has_model=0, version=0)
     evaluation, blessing = evaluate(trained, nothing, tmp_path, [Bound(slice="overall", max_drop=0.01)])
     written = json.loads(Path(evaluation.uri, "metrics.json").read_text())
+    (session,), overall = written["worst_groups"], written["candidate"]["overall"]["all"]
+    assert session["examples"] == overall["example_count"] and session["before"] is None
+    assert session["accuracy"] == pytest.approx(overall["accuracy"])
+    whole = {"examples": session["examples"], "sessions": 1, "low": 0.0, "high": 1.0}
+    assert whole.items() <= written["estimates"]["overall"]["all"].items()
     assert written["baseline"] is None and written["baseline_version"] == 0
     assert set(written["candidate"]["class"]) == set(LABELS)
     assert (

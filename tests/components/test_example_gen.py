@@ -17,7 +17,6 @@ from data.shelf.faults import spoil
 from data.spans.exclusions import decide
 from data.spans.layout import find_spans
 from data.spans.split import Ends
-from data.spans.window import window_digest
 from errors import DataRefused
 from records.ingest import TWINS
 from tests.components.steps import LABELS, LOCAL, SHELF, ingest
@@ -32,6 +31,7 @@ from tests.data.sample_photos import (
     pixels,
     with_scans,
 )
+from tests.data.spans.windows import window_digest
 
 pytestmark = pytest.mark.e2e
 

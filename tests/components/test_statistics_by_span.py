@@ -35,9 +35,9 @@ def count(ingested, folder, kept=""):
     features = json.dumps(features_to_count(read_schema(SHELF), SHELF.unmeasured))
     inputs, outputs = {"examples": ingested.examples}, {"statistics": made}
     execute(StatisticsGen, inputs, outputs, folder, features=features, kept=str(kept), code="")
-    assert sorted(path.name for path in Path(made.uri).iterdir()) == ["Split-eval", "Split-train"]
+    assert sorted(path.name for path in Path(made.uri).iterdir()) == ["Split-eval", "Split-train", "spans"]
     found = {}
-    for path in Path(made.uri).glob("*/FeatureStats.pb"):
+    for path in Path(made.uri).glob("Split-*/FeatureStats.pb"):
         for dataset in tfdv.load_stats_binary(str(path)).datasets:
             features = {".".join(feature.path.step): rounded(feature) for feature in dataset.features}
             found[path.parent.name, dataset.name] = (dataset.num_examples, features)

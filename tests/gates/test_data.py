@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from gates.data import judge
+from gates.data import judge, spans_to_judge
 from gates.settings import GateSettings
 from records.data_checks import Drift
 from records.ingest import Ingest, Span, Twin, Twins
@@ -11,7 +11,7 @@ WINDOW = Ingest(
     spans=(Span("span-00001", 1, 50, 50), Span("span-00002", 2, 50, 50)),
     noun="reading",
 )
-OFF = Drift("machine_id", 0.02, 0.1, gone=("m-03", "m-07"))
+OFF = Drift("machine_id", 0.02, 0.1, gone=("m-03", "m-07"), span="span-00002")
 
 
 def test_a_machine_that_is_gone_is_warned_of_by_name_and_blocks_where_settings_say_so():
@@ -21,7 +21,7 @@ def test_a_machine_that_is_gone_is_warned_of_by_name_and_blocks_where_settings_s
         WINDOW, (), [OFF], GateSettings(min_examples_per_class=1, severity={"missing_value": "block"})
     )
 
-    sentence = "machine_id of the newest span has no m-03, m-07, which the spans before it had."
+    sentence = "machine_id of span-00002 has no m-03, m-07, which the spans that it was held against have."
     assert found.passed and found.warnings == (sentence,)
     assert not strict.passed
     assert (strict.reasons, strict.spans, strict.features) == ((sentence,), ("span-00002",), ("machine_id",))
@@ -37,15 +37,15 @@ def test_a_class_that_is_in_eval_alone_is_refused_before_a_second_of_training():
 
 
 def test_more_new_words_than_are_to_be_expected_are_warned_of_with_the_commonest():
-    words = Drift("words", 0.02, 0.1, unseen=0.16, expected_unseen=0.1, new=("qzx", "vvw"))
+    words = Drift("words", 0.02, 0.1, unseen=0.16, expected_unseen=0.1, new=("qzx", "vvw"), span="span-00002")
     settings = GateSettings(min_examples_per_class=1)
     lenient = GateSettings(min_examples_per_class=1, max_unknown_token_fraction=0.06)
 
     found = judge(WINDOW, (), [words], settings)
 
     assert found.passed and found.warnings == (
-        "16.0% of words in the newest span are in no span before it (at most 15.0% allowed), most often qzx,"
-        " vvw.",
+        "16.0% of words of span-00002 are in no span that it was held against (at most 15.0% allowed), most"
+        " often qzx, vvw.",
     )
     assert judge(WINDOW, (), [words], lenient).warnings == ()
 
@@ -72,3 +72,25 @@ def test_too_many_near_twins_across_the_splits_are_warned_of_with_some_of_them_a
     assert judge(WINDOW, (), (), settings, Twins()).warnings == ()
     strict = GateSettings(min_examples_per_class=1, severity={"twins": "block"})
     assert not judge(WINDOW, (), (), strict, Twins(20, pairs)).passed
+
+
+def test_a_span_is_judged_until_a_release_was_made_of_it_and_the_newest_always():
+    window = {"span-00001": "a", "span-00002": "b", "span-00003": "c"}
+    of_two = {"spans": {"span-00001": "a", "span-00002": "b"}}
+    assert spans_to_judge(window, None) == tuple(window)
+    assert spans_to_judge(window, of_two) == ("span-00003",)
+    assert spans_to_judge({**window, "span-00001": "mended"}, of_two) == ("span-00001", "span-00003")
+    assert spans_to_judge(window, {"spans": window}) == ("span-00003",)
+    # A manifest of before has no contents.
+    assert spans_to_judge(window, {"first_span": 1, "last_span": 1}) == ("span-00002", "span-00003")
+
+
+def test_drift_beyond_the_larger_bound_blocks_and_such_a_bound_is_never_beyond_reach():
+    def passed(distance, threshold, **settings):
+        drift = Drift("light", distance, threshold, span="span-00002")
+        return judge(WINDOW, (), [drift], GateSettings(min_examples_per_class=1, **settings)).passed
+
+    assert passed(0.29, 0.1) and not passed(0.31, 0.1)
+    assert passed(0.74, 0.5) and not passed(0.76, 0.5)
+    assert passed(0.31, 0.1, large_drift_factor=4) and not passed(0.21, 0.1, large_drift_factor=2)
+    assert passed(0.9, 0.1, severity={"large_drift": "warn"})

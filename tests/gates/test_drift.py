@@ -1,7 +1,5 @@
 """What is measured of texts, on statistics as StatisticsGen writes them."""
 
-from pathlib import Path
-
 import pytest
 
 from gates.drift import features_to_count, measure_drift, statistics_options
@@ -16,11 +14,11 @@ feature {
 
 @pytest.fixture
 def measured(tmp_path):
-    """Measures texts of the newest span against those before."""
+    """Measures texts of a span against those of others."""
     import pyarrow as pa
     from google.protobuf import text_format
     from tensorflow_data_validation.statistics import stats_impl
-    from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+    from tensorflow_metadata.proto.v0 import schema_pb2
 
     schema = tmp_path / "schema.pbtxt"
     schema.write_text(SCHEMA)
@@ -33,10 +31,7 @@ def measured(tmp_path):
         return found
 
     def measure(before, now):
-        both = [counted("newest_span_0", before), counted("newest_span_1", now)]
-        found = statistics_pb2.DatasetFeatureStatisticsList(datasets=both)
-        Path(tmp_path / "FeatureStats.pb").write_bytes(found.SerializeToString())
-        (drift,) = measure_drift(tmp_path, schema)
+        (drift,) = measure_drift("span-00002", counted("span_2", now), counted("span_1", before), schema)
         return drift
 
     return measure
@@ -82,3 +77,29 @@ def test_ids_are_counted_without_their_values():
     kinds = {feature.path.step[0]: feature.WhichOneof("stats") for feature in found.features}
     assert kinds == {"words": "string_stats", "id": "bytes_stats"}
     assert {feature.bytes_stats.common_stats.num_non_missing for feature in found.features} == {0, 9}
+
+
+def test_shares_of_small_weeks_are_further_apart_by_chance_than_the_schema_allows(tmp_path):
+    """A hundred weeks of 60 examples of two classes against seven others: few are beyond what is allowed."""
+    import numpy as np
+    import pyarrow as pa
+    from tensorflow_data_validation.statistics import stats_impl
+
+    schema = tmp_path / "schema.pbtxt"
+    schema.write_text(
+        SCHEMA.replace("jensen_shannon_divergence { threshold: 0.5", "infinity_norm { threshold: 0.1")
+    )
+    rng = np.random.default_rng(0)
+
+    def counted(examples):
+        labels = [[text] for text in rng.choice(["good", "bad"], examples)]
+        batch = pa.record_batch([pa.array(labels)], ["words"])
+        (found,) = stats_impl.generate_statistics_in_memory(batch, statistics_options(["words"], [])).datasets
+        return found
+
+    drifts = [drift for _ in range(100) for drift in measure_drift("w", counted(60), counted(420), schema)]
+    beyond = sum(drift.distance > drift.threshold for drift in drifts)
+    assert sum(drift.distance > 0.1 for drift in drifts) >= 5
+    assert len(drifts) == 100 and beyond <= 1
+    (large,) = measure_drift("w", counted(6000), counted(42000), schema)
+    assert large.threshold == 0.1

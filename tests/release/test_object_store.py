@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
+import objects
 from errors import EdgelineError, UsageError, WorkspaceLocked
 from locations import files_below, filesystem, locate, read_bytes
-from release import lease, objects, store
+from release import lease, store
 from release.manifest import model_identity
 from tests.release.candidates import make_candidate, problems_of, repair
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 from msgspec import structs
 
 from records.edge import EdgeFiles, Variant
-from report.changes import find_changes
+from report.changes import describe, find_changes
 from report.facts import Facts
 from tests.report.runs import a_run, a_slice
 
@@ -60,3 +60,10 @@ def test_a_run_without_a_model_is_compared_in_what_it_has():
     before = a_run()
     refused = replace(a_run(weeks=9, outcome="refused"), evaluation=None, edge=None, training=None)
     assert {"Newest span", "Outcome"} <= set(named(refused, before))
+
+
+def test_what_the_training_came_to_is_compared_at_the_epoch_that_was_kept():
+    lines = describe(a_run())["Training"]
+    assert lines["Epochs"] == "16, kept 12"
+    assert (lines["Loss in train"], lines["Loss in eval"]) == (f"{1 / 12:.4f}", f"{1.1 / 12:.4f}")
+    assert "Training" not in describe(replace(a_run(), training=None))

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from report.measures import reliability, wilson
+from intervals import wilson
+from report.measures import reliability
 
 
 # From the closed form, as statsmodels' proportion_confint(method="wilson") gives them.

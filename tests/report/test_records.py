@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -85,9 +86,15 @@ def test_a_disk_that_fills_up_leaves_the_page_before_it(tmp_path, monkeypatch):
     assert (tmp_path / "report.html").read_text() == "first"
 
 
-def test_a_run_is_compared_with_the_newest_other_one_of_its_model_that_had_data():
-    older, newest = a_run(run="1"), a_run(run="4")
-    others = [newest, a_run(run="3", model="other"), a_failed_run(), older]
-    assert records.before("4", "shelf", others) == older
-    assert records.before("5", "shelf", others) == newest
-    assert records.before("5", "else", others) is None
+def test_a_run_is_compared_with_the_newest_one_of_its_model_that_was_made_before_it_and_had_data():
+    def numbered(number, made=None, **changes):
+        made = made or a_run(run=str(number), **changes)
+        return replace(made, about=replace(made.about, number=number))
+
+    older, newest = numbered(1), numbered(4)
+    others = [newest, numbered(3, model="other"), numbered(2, a_failed_run()), older]
+    assert records.before(newest.about, others) == older
+    assert records.before(numbered(5).about, others) == newest
+    assert records.before(numbered(5, model="else").about, others) is None
+    # It began while the fourth went on, which ends after the fifth.
+    assert records.before(newest.about, [numbered(5), *others]) == older

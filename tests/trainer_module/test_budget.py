@@ -1,4 +1,3 @@
-import json
 import time
 
 import numpy as np
@@ -7,7 +6,8 @@ import tensorflow as tf
 
 from errors import UsageError
 from tests.trainer_module.test_fit import IMAGES, LABELS, linear, loop
-from trainer_module import budget, checkpoint
+from trainer_module import checkpoint
+from trainer_module.budget import Budget
 
 pytestmark = pytest.mark.e2e
 
@@ -24,10 +24,19 @@ def slow_batches(epochs: range, skip: int) -> tf.data.Dataset:
     return tf.data.Dataset.range(len(epochs) * STEPS).map(wait).map(lambda _: batch)
 
 
+def budget_of(folder, total_s: float, spent_s: float = 0.0) -> Budget:
+    return Budget(total_s, time.monotonic() - spent_s, folder, tf.distribute.get_strategy())
+
+
+def affordable(folder, most: int, total_s: float, spent_s: float = 0.0, model=None) -> int:
+    model = model or linear()
+    return budget_of(folder, total_s, spent_s).affordable_epochs(loop(model), slow_batches, STEPS, most)
+
+
 def test_as_many_epochs_are_planned_as_fit_and_the_model_is_as_it_was(tmp_path):
     model = linear()
     before = [variable.numpy() for variable in checkpoint.training_variables(model)]
-    epochs = budget.affordable_epochs(loop(model), slow_batches, STEPS, 50, 12.0, tmp_path)
+    epochs = affordable(tmp_path, 50, 12.0, model=model)
     # An epoch takes a second and more on a busy machine, and never less.
     assert 1 <= epochs <= 11
     for variable, value in zip(checkpoint.training_variables(model), before, strict=True):
@@ -35,17 +44,45 @@ def test_as_many_epochs_are_planned_as_fit_and_the_model_is_as_it_was(tmp_path):
 
 
 def test_a_budget_never_gives_more_epochs_than_are_set(tmp_path):
-    assert budget.affordable_epochs(loop(linear()), slow_batches, STEPS, 2, 3600.0, tmp_path) == 2
+    assert affordable(tmp_path, 2, 3600.0) == 2
+    assert budget_of(tmp_path, 3600.0).notes == []
 
 
 def test_a_training_that_goes_on_keeps_the_plan_that_it_began_with(tmp_path):
-    budget.affordable_epochs(loop(linear()), slow_batches, STEPS, 3, 3600.0, tmp_path)
-    assert json.loads((tmp_path / "epochs.json").read_text()) == 3
-    assert budget.affordable_epochs(loop(linear()), slow_batches, STEPS, 3, 0.1, tmp_path) == 3
+    assert affordable(tmp_path, 3, 3600.0) == 3
+    assert affordable(tmp_path, 3, 0.1) == 3
 
 
-def test_a_budget_too_short_for_an_epoch_is_refused_with_what_one_takes(tmp_path):
+def test_an_epoch_is_trained_where_less_than_one_is_left_of_the_budget_and_that_is_said(tmp_path):
+    """As after a busy hour, in which features took all of it."""
+    assert affordable(tmp_path, 3, 600.0, spent_s=601.0) == 1
+    (note,) = budget_of(tmp_path, 600.0).notes
+    assert "trainer.budget leaves 0 s for it: one is trained" in note
+
+
+def test_a_budget_of_which_twice_is_too_short_for_an_epoch_is_refused_with_what_one_takes(tmp_path):
     with pytest.raises(UsageError, match=r"leaves 0 s for epochs, and one takes \d+ s") as refused:
-        budget.affordable_epochs(loop(linear()), slow_batches, STEPS, 3, 0.1, tmp_path)
+        affordable(tmp_path, 3, 0.1)
     assert "smaller" in refused.value.do
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("each", "count", "said"),
+    [
+        (0.01, 4, ""),  # 10 s each, of 100 s
+        (0.02, 2, "take about 20 s: 2 of trainer.variations, 4,"),
+        (0.08, 1, "take about 80 s: 1 of trainer.variations, 4,"),
+    ],
+)
+def test_as_many_variations_are_computed_as_half_of_the_time_allows(tmp_path, each, count, said):
+    planned = budget_of(tmp_path, 100.0).affordable_variations(4, 1000, 100, lambda: each)
+    assert planned == count
+    assert said in " ".join(budget_of(tmp_path, 100.0).notes)
+    again = budget_of(tmp_path, 100.0, 99.0).affordable_variations(4, 1000, 100, lambda: pytest.fail("timed"))
+    assert again == count
+
+
+def test_photos_that_take_twice_the_budget_are_refused_before_they_are_computed(tmp_path):
+    with pytest.raises(UsageError, match="the features of the photos take 550 s"):
+        budget_of(tmp_path, 100.0).affordable_variations(4, 1000, 100, lambda: 0.5)

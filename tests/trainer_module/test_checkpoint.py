@@ -52,6 +52,21 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(tmp_path, capl
     assert checkpoint.load(second, tmp_path) is None
 
 
+def test_the_checkpoint_that_was_fallen_back_on_stays_until_the_next_one_is_whole(tmp_path, monkeypatch):
+    first, second = model(), model()
+    before = state_of(first)
+    checkpoint.save(before, tmp_path)
+    first.fit(np.ones((8, 4, 4, 1)), np.zeros(8), verbose=0)
+    checkpoint.save(state_of(first), tmp_path)
+    (tmp_path / "checkpoint.npz").write_bytes(b"damaged")
+    checkpoint.load(second, tmp_path)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(np, "savez", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        checkpoint.save(state_of(second), tmp_path)  # killed while it is written
+    assert checkpoint.load(model(), tmp_path).tally == before.tally
+
+
 def test_the_seeds_of_dropout_are_part_of_the_state():
     assert any("seed" in variable.path for variable in checkpoint.training_variables(model()))
 

@@ -22,8 +22,23 @@ def test_one_device_is_one_replica():
 
 
 @pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
-def test_without_several_gpus_auto_is_one_device():
+def test_without_a_gpu_auto_is_one_device():
     assert type(make_strategy(TrainerSettings())).__name__ == "OneDeviceStrategy"
+
+
+@pytest.mark.skipif(NO_GPU, reason="this machine has no GPU")
+def test_auto_is_mirrored_on_every_gpu():
+    replicas = make_strategy(TrainerSettings())
+    assert type(replicas).__name__ == "MirroredStrategy"
+    assert replicas.num_replicas_in_sync == len(tf.config.list_physical_devices("GPU"))
+
+
+@pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
+def test_what_trains_is_said_and_that_one_device_has_nothing_to_mirror(caplog):
+    with caplog.at_level("INFO", logger="edgeline.progress"):
+        make_strategy(TrainerSettings(strategy="mirrored"))
+    assert "TensorFlow sees 0 GPUs; 1 replicas train, here on" in caplog.text
+    assert "trainer.strategy is mirrored, and one device has nothing to share" in caplog.text
 
 
 @pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")

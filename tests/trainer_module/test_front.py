@@ -4,15 +4,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.trainer_module.samples import SHELF, TRAIN_EXAMPLES, run_arguments
 from tests.trainer_module.test_run import ROOT, RUN_AND_DIE, history, weights
-from trainer_module import backbones, front, input_pipeline, photos, run
+from trainer_module import backbones, front, input_pipeline, photos, run, training
 from trainer_module.settings import ModelSettings, TrainerSettings
 
 pytestmark = pytest.mark.e2e
@@ -66,15 +69,40 @@ def test_weights_of_ones_own_have_the_same_front_as_those_of_imagenet(parts, tmp
         assert ours.output_shape == theirs.output_shape
 
 
-def test_what_fits_neither_into_memory_nor_on_the_disk_is_not_kept(parts, monkeypatch):
-    usage = type(shutil.disk_usage("/"))(10**12, 10**12, 2 * input_pipeline.CACHE_LIMIT_BYTES + 2)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    size = int(np.prod(parts[0].output_shape[1:])) * 2
-    many = input_pipeline.bytes_to_keep() // size
-    assert front.copies_that_fit(parts[0], 1000, 10) == front.COPIES
-    assert front.copies_that_fit(parts[0], 1000, 2) == 2
-    assert front.copies_that_fit(parts[0], many, 10) == 1
-    assert front.copies_that_fit(parts[0], many + 1, 10) == 0
+def test_what_fits_neither_into_memory_nor_on_the_disk_is_computed_again_and_gives_the_same_model(
+    files, transform, tmp_path, monkeypatch
+):
+    """All of a machine's room against none of it: the same seed, three epochs of two variations."""
+    splits = [input_pipeline.open_split([files[name]], transform, name, SHELF) for name in ("train", "eval")]
+    task = training.Task(SHELF, transform, *splits, 20)
+    settings = TrainerSettings(epochs=3, batch_size=8, learning_rate=1e-4, crop=0.3, variations=2)
+    model = MODEL.model_copy(update={"channels": 1})
+
+    def trained(name: str) -> training.Trained:
+        one = tf.distribute.OneDeviceStrategy("/cpu:0")
+        return training.train_model(task, model, settings, one, tmp_path / name, 0.0)
+
+    plenty = trained("plenty")
+    with monkeypatch.context() as patched:
+        patched.setattr(input_pipeline, "free_memory", lambda: 0)
+        patched.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+        assert not input_pipeline.bytes_to_keep()
+        scarce = trained("scarce")
+    for ours, theirs in zip(figures(scarce), figures(plenty), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    for ours, theirs in zip(scarce.model.get_weights(), plenty.model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def figures(trained: training.Trained) -> list[dict]:
+    return [{name: logs[name] for name in logs if name != "input_wait"} for logs in trained.outcome.history]
+
+
+def test_the_time_of_features_is_known_after_the_first_photos(train, parts):
+    varied = partial(photos.augment, settings=TrainerSettings(crop=0.5))
+    began = time.monotonic()
+    each = front.seconds_each(train, parts[0], varied)
+    assert 0 < each * TRAIN_EXAMPLES < time.monotonic() - began
 
 
 def test_epochs_take_one_variation_after_the_other_of_every_example(train, parts):
@@ -116,7 +144,7 @@ def test_the_last_layer_is_fitted_before_training_begins(train, model, parts, ke
     assert accuracy() < 0.5
     split = front.features(train, parts[0]) if kept else train
     batches = input_pipeline.training_batches(split, 8, range(1), 20, None, EQUAL)
-    front.fit_last_layer(model, batches, kept)
+    front.fit_last_layer(model, batches, None if kept else front.rounded(parts[0]))
     assert accuracy() > 0.9
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from errors import EdgelineError, HeldBack, UsageError
-from records.training import TRIAL, Search, Trial
+from records.training import TRIAL, Search, Trial, remove_finished
 from tests.pods import met
-from tests.trainer_module.samples import run_arguments
+from tests.trainer_module.samples import TRAIN_EXAMPLES, run_arguments
 from trainer_module.settings import TrainerSettings
 from trainer_module.trial_pods import CONFIG
 from trainer_module.tune import make_oracle, tuner_fn
@@ -91,13 +91,22 @@ def test_the_trial_with_the_lowest_loss_is_the_best_and_keras_tuner_says_the_sam
     assert search.oracle.get_best_trials()[0].score == trials[0.05].score
 
 
+def test_no_example_of_eval_has_a_part_in_the_search(search):
+    """A fifth of train judges the trials."""
+    task = search._task
+    assert not set(task.training.shown) & set(task.evaluation.shown)
+    assert len(task.training.shown) + len(task.evaluation.shown) == TRAIN_EXAMPLES
+    assert task.evaluation.files == task.training.files
+
+
 def test_a_trial_that_diverges_failed_and_the_search_went_on(search):
     failed = by_rate(search.result)[1e18]
     assert (failed.state, failed.score) == ("failed", None)
     assert "became" in failed.reason
 
 
-def test_of_a_search_that_ended_nothing_is_left_beside_what_it_put_out(search):
+def test_of_a_search_that_ended_nothing_is_left_once_it_is_published(search):
+    remove_finished(search._folder.parent)
     assert not search._folder.exists()
     assert all(trial.seconds > 0 for trial in search.result.trials)
 
@@ -126,7 +135,6 @@ def test_a_search_that_was_killed_goes_on_in_the_trial_that_was_cut_off(
     assert [(trial.values, trial.score) for trial in result.trials] == [
         (trial.values, trial.score) for trial in search.result.trials
     ]
-    assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
 def helping(given, config):

@@ -78,6 +78,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # TFX tells there what it was handed: hundreds of lines of protobuf before the first of the step's own.
     logging.getLogger("absl").addFilter(lambda record: record.levelno >= logging.WARNING)
+    logging.getLogger("edgeline.kubeflow").info("This pod sees %s.", _devices(root))
     started = time.monotonic()
     executor_input = json.loads(options.json_serialized_invocation_args)
     run, problem = "", None
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
         outcome = Outcome.of_error(event["exit_code"], event["found"], event["do"], options.step)
         # What was asked for wrongly is no better the second time.
         if outcome.outcome == "failed" and outcome.exit_code != UsageError.exit_code:
-            again = f"`edgeline kubeflow retry {run or 'RUN'}` goes on from this step."
+            again = f"`edgeline kubeflow retry {run or 'RUN'}`, with the options of submit, goes on from it."
             outcome = replace(outcome, do=f"{outcome.do} {again}")
         problem = Problem(event["found"], event["why"], outcome.do)
         # What a gate stops has its whole record already: DataGate's, or RunReport's.
@@ -110,6 +111,12 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
             mirror(options.registry, options.records)
     _say(outcome.to_line(), outcome.sentence)
     return outcome.exit_code
+
+
+def _devices(root: Path) -> str:
+    """The processors of the pod, before TensorFlow says which of them it can use."""
+    gpus = [path.name for path in sorted(root.glob("dev/nvidia[0-9]*"))]
+    return f"{len(os.sched_getaffinity(0))} CPU cores and {', '.join(gpus) or 'no NVIDIA GPU'}"
 
 
 def _ended_well(step: str, executor_input: Json, seconds: float) -> Outcome:

@@ -26,6 +26,7 @@ def leave_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None:
         now = datetime.now(timezone.utc).replace(microsecond=0).isoformat()
         known = records.read(root / run)
         facts = known or Facts(About(run, root.name, engine="kubeflow", started_at=now))
+        state = outcome.outcome if outcome.outcome in ("held", "refused") else "failed"
         about = replace(
             facts.about,
             number=records.number_of(run, [earlier for _, earlier in records.read_all(root)]),
@@ -33,7 +34,7 @@ def leave_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None:
             ended_at=now,
             reasons=outcome.reasons,
             problem=problem,
-            steps=(*facts.about.steps, *([Step(outcome.step, "failed")] if outcome.step else [])),
+            steps=(*facts.about.steps, *([Step(outcome.step, state)] if outcome.step else [])),
         )
         facts = replace(facts, about=about)
         _log.info(

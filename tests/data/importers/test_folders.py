@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pillow_heif
 import pytest
 
 from data.importers.importing import import_photos
@@ -12,6 +13,7 @@ from errors import DataRefused, UsageError
 from tests.data.importers.test_importing import rows, write
 from tests.data.sample_photos import as_exif, encode, jpeg, memory_bomb, phone_exif, pixels
 
+pillow_heif.register_heif_opener()
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -81,6 +83,46 @@ def test_a_source_that_is_a_pipe_is_refused(tmp_path, data_dir):
         import_photos(tmp_path / "src", data_dir)
 
 
+def by_split(data_dir):
+    return sorted((row.split, row.label) for row in rows(data_dir))
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation", "test", "eval"])
+def test_a_split_that_folders_have_is_taken_as_it_is(tmp_path, data_dir, name):
+    places = ["train/a/1", "train/b/deep/2", "train/a/3", f"{name}/a/4", f"{name}/b/5"]
+    photos = {f"{place}.jpg": jpeg(seed=n) for n, place in enumerate(places)}
+    report = import_photos(write(tmp_path / "src", photos), data_dir)
+    assert report.layout == (
+        f"a folder a split, each with a folder a class (2 classes): train/ is train, {name}/ is eval"
+    )
+    assert report.added == {"a": 3, "b": 2}
+    assert by_split(data_dir) == [
+        *(("eval", label) for label in "ab"),
+        *(("train", label) for label in "aab"),
+    ]
+
+
+def test_photos_of_a_third_split_are_left_out_and_counted(tmp_path, data_dir):
+    places = ["train/a/1", "train/b/2", "val/a/3", "test/a/4", "test/a/5", "test/c/6"]
+    photos = {f"{place}.heic": encode(pixels(seed=n), "HEIF") for n, place in enumerate(places)}
+    report = import_photos(write(tmp_path / "src", photos), data_dir)
+    assert "test/ (3 photos) is left out, to ask the pushed model about." in report.sentences()[0]
+    assert report.added == {"a": 2, "b": 1}
+    assert by_split(data_dir) == [("eval", "a"), ("train", "a"), ("train", "b")]
+
+
+def test_where_only_one_split_is_there_the_import_makes_both(tmp_path, data_dir):
+    photos = {f"train/{label}/{n}.jpg": jpeg(seed=n + 9 * (label == "b")) for n in range(5) for label in "ab"}
+    report = import_photos(write(tmp_path / "src", photos | {"val/a/notes.txt": b""}), data_dir)
+    assert report.layout == "a folder a split, each with a folder a class (2 classes)"
+    assert {split for split, _ in by_split(data_dir)} == {"train", "eval"}
+
+
+def test_classes_may_be_named_as_splits_are(tmp_path, data_dir):
+    photos = {"train/1.jpg": jpeg(), "test/2.jpg": jpeg(seed=1)}
+    assert import_photos(write(tmp_path / "src", photos), data_dir).added == {"test": 1, "train": 1}
+
+
 def as_ordinary_user(code, *arguments):
     """Runs code without root's right to read everything."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
@@ -144,7 +186,7 @@ def test_a_photo_that_is_a_bomb_when_its_metadata_is_read_is_imported_with_the_t
 
 
 def test_the_time_is_read_from_each_format_that_has_exif(tmp_path, data_dir):
-    forms = ("JPEG", "PNG", "WEBP", "MPO")
+    forms = ("JPEG", "PNG", "WEBP", "MPO", "HEIF", "AVIF")
     photos = {
         f"a/{form}.jpg": encode(pixels(seed=n), form, exif=phone_exif()) for n, form in enumerate(forms)
     }

@@ -180,7 +180,7 @@ def test_links_out_of_the_source_are_refused(tmp_path, data_dir):
         ({"a/1.jpg": b"x", "t.tfrecord": b"x"}, "mixes TFRecord files and folders with photos"),
         ({"a.csv": "x", "b.jsonl": "x"}, "2 manifests: a.csv, b.jsonl"),
         ({"a.csv": "x", "t.tfrecord": b"x"}, "mixes a manifest and TFRecord files"),
-        ({"train/a/1.jpg": b"x", "val/a/2.jpg": b"x"}, "splits, not classes: train, val"),
+        ({"train/a/1.jpg": b"x", "val/a/2.jpg": b"x", "val/b/n.txt": "x"}, "without a photo: val/b"),
         ({"a/1.jpg": b""}, "1 zero-byte"),
         ({"m.csv": "photo,label\n"}, "no column for the photo .* it has no rows"),
         ({"m.csv": "photo,tag\na.jpg,x\n"}, r"no column for the label \(label, class, category\)"),

@@ -16,7 +16,7 @@ from tests.data.sample_photos import decoded, encode, jpeg, phone_exif, pixels, 
 
 pillow_heif.register_heif_opener()
 LIMITS = DataSettings()
-HEIC, AVIF = encode(pixels(), "HEIF", exif=phone_exif()), encode(pixels(), "AVIF")
+HEIC, AVIF = encode(pixels(), "HEIF"), encode(pixels(), "AVIF")
 
 
 def reason(data, limits=LIMITS):

@@ -8,9 +8,10 @@ from data.importers.importing import import_photos
 from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import FILE_NAME, decide, excluded_spans, read_decisions
 from data.spans.layout import find_spans, newest_spans
-from data.spans.window import window_digest
 from errors import DataRefused, EdgelineError, UsageError
+from locations import locate
 from tests.data.sample_photos import jpeg
+from tests.data.spans.windows import window_digest
 
 KNOWN = ("span-00001", "span-00002", "span-00003")
 
@@ -191,3 +192,20 @@ def test_a_decision_that_is_written_by_half_is_told_and_counts_as_none(data):
 
     assert failed.value.why and failed.value.do
     assert set(excluded_spans(data)) == {"span-00002"}
+
+
+def test_of_decisions_made_at_once_in_a_bucket_none_is_lost(bucket):
+    data = locate(f"{bucket}/data")
+    several = [f"span-{number:05d}" for number in range(1, 9)]
+
+    def decide_some(spans):
+        for span in spans:
+            decide(data, "exclude", span, "dark", several)
+
+    threads = [threading.Thread(target=decide_some, args=(several[first::4],)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(decision.span for decision in read_decisions(data)) == several

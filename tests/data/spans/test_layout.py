@@ -6,7 +6,7 @@ import pytest
 
 from data.spans.exclusions import decide
 from data.spans.layout import add_span, describe_spans, find_spans, newest_spans
-from errors import DataRefused, UsageError
+from errors import UsageError
 
 
 def fill(folder):
@@ -42,7 +42,7 @@ def test_after_the_last_number_no_span_is_written_also_where_it_was_excluded(tmp
 
 def test_no_span_is_refused_with_what_to_do(tmp_path):
     for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(DataRefused, match="edgeline data import"):
+        with pytest.raises(UsageError, match="edgeline data import"):
             newest_spans(folder, 8)
 
 

@@ -9,9 +9,9 @@ from data.photos.labels_file import LabelRow, PhotoSpan, read_labels, write_span
 from data.spans.exclusions import decide, excluded_spans
 from data.spans.layout import Span, find_spans, newest_spans
 from data.spans.rejection import RowRejected
-from data.spans.window import window_digest
-from errors import DataRefused, EdgelineError
+from errors import DataRefused, EdgelineError, UsageError
 from locations import filesystem, locate
+from tests.data.spans.windows import window_digest
 
 ROW = LabelRow("b/ü, b.jpg", "ok", "lane-01", "walk-1", "2026-10-05T09:12:33Z")
 
@@ -96,7 +96,7 @@ def test_a_labels_file_that_is_not_there_or_bad_is_refused(span):
 
 
 def test_no_span_is_refused_and_no_bucket_is_an_error(bucket):
-    with pytest.raises(DataRefused, match="holds no span"):
+    with pytest.raises(UsageError, match="holds no span"):
         newest_spans(locate(f"{bucket}/nothing"), 8)
     gone = locate("s3://no-such-bucket/data")
     for read in (

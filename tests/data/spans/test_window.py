@@ -7,7 +7,7 @@ import pytest
 
 from data.photos.labels_file import LabelRow, PhotoSpan, write_span
 from data.spans.layout import find_spans
-from data.spans.window import window_digest
+from tests.data.spans.windows import window_digest
 
 
 @pytest.fixture

@@ -154,7 +154,11 @@ def test_a_server_that_is_sent_the_photo_itself_sees_the_same(photos):
     phone = [preprocess(photo, contract(image_size=224, channels=3))[0] for photo in sent.values()]
     # TensorFlow decodes all pixels and filters in float32; Pillow decodes the largest at half their size, and
     # rounds between its two passes.
-    assert {name: found for name, *pair in zip(sent, seen, phone) if (found := apart(*pair))[0] > 0.001} == {}
+    assert {
+        name: found
+        for name, *pair in zip(sent, seen, phone, strict=True)
+        if (found := apart(*pair))[0] > 0.001
+    } == {}
 
 
 def test_the_steps_as_the_contract_tells_them_give_the_same(photos):

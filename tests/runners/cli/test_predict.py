@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -55,6 +56,9 @@ TOKENS = {
     },
 }
 SHAPES = {"image": (1, 16, 16, 1), "row": (1, 2, 2), "tokens": (1, 4)}
+
+
+pillow_heif.register_heif_opener()
 
 
 def tflite(shape, dtype, middle):
@@ -135,6 +139,17 @@ def test_a_photo_gets_its_label_and_what_else_it_might_be(push, predict, tmp_pat
     assert (said.code, said.out) == (0, f"{bright}: bright 0.88  (dark 0.12)\n")
     (answer,) = predict(bright, "--json").json["answers"]
     assert answer["probabilities"] == pytest.approx({"bright": 0.880797, "dark": 0.119203}, abs=1e-5)
+
+
+def test_a_photo_of_a_new_phone_is_asked_about_and_a_broken_one_says_so(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    bright = photo(tmp_path / "week" / "lamp.heic", 101)
+    broken = bright.with_name("broken.heic")
+    broken.write_bytes(bright.read_bytes()[:-20])
+    assert predict(bright).out == f"{bright}: bright 0.88  (dark 0.12)\n"
+    said = predict(bright.parent, "--json").json["answers"]
+    assert "cannot be read: Invalid input: Unexpected end of file" in said[0]["problem"]
+    assert predict(bright, "--explain").code == 0
 
 
 def test_another_file_of_the_release_can_be_asked(push, predict, tmp_path):
@@ -287,7 +302,9 @@ def test_what_mlflow_loads_answers_as_predict_does(push, predict, tmp_path):
     release = push("image", tmp_path / "push")
     registry = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlflow", "shelf")
     registry.bring_releases(str(tmp_path / "push"))
-    lamps = [str(photo(tmp_path / f"{level}.png", level)) for level in (99, 101)]
+    lamps = [str(photo(tmp_path / name, level)) for name, level in (("dark.png", 99), ("bright.heic", 101))]
+    (requirements,) = (tmp_path / "mlflow").rglob("requirements.txt")
+    assert "pillow-heif==" in requirements.read_text()
     script = (
         "import sys, mlflow, pandas\n"
         "sys.path = [path for path in sys.path if path != sys.argv[2]]\n"

@@ -63,6 +63,7 @@ def schema(tmp_path, make_run, capsys):
 def test_what_the_window_has_and_the_schema_lacks_is_shown_with_the_command_that_takes_it(schema):
     code, said, text = schema("diff")
     assert code == 0 and text == CURATED
+    assert said.startswith("Run 20261005-091233 on /data:\n")
     assert "! site" in said and "also south" in said and "edgeline schema accept site --reason R" in said
     (found,) = json.loads(schema("diff", "--json")[1])
     assert (found["feature"], found["values"]) == ("site", ["south"])

@@ -21,7 +21,7 @@ from pipeline.settings import Settings, load
 from pipeline.workloads import find_workload, with_features
 from records.steps import step_of
 from release.signing import KEY_VARIABLE
-from runners.kubeflow.compiler import compile_pipeline
+from runners.kubeflow.compiler import compile_pipeline, require_gpus
 
 PLATFORM = {
     "image": "registry.example/edgeline:7",
@@ -58,6 +58,21 @@ UI_TYPES = {"system.HTML", "system.Metrics", "system.ClassificationMetrics"}
 def settings(**changes):
     workload = find_workload("shelf")
     return load({**workload.settings, "tune": TUNE, "kubeflow": {**PLATFORM, **changes}})
+
+
+@pytest.mark.parametrize(
+    ("steps", "trainer", "required"),
+    [
+        ({"Trainer": {"gpu": 1}, "Tuner": {"gpu": 1}}, {}, True),
+        ({"Trainer": {"gpu": 1}}, {}, False),  # The search is asked to run on a CPU.
+        ({"Trainer": {"gpu": 0}, "Tuner": {"gpu": 1}}, {}, False),
+        ({"Trainer": {"gpu": 1}, "Tuner": {"gpu": 1}}, {"require_gpu": False}, False),
+        ({"Trainer": {"gpu": 4, "gpu_type": "google.com/tpu"}}, {"strategy": "tpu"}, False),
+    ],
+)
+def test_a_pod_that_asks_for_a_gpu_trains_on_nothing_else_unless_told_to(steps, trainer, required):
+    given = load({"trainer": trainer, "tune": TUNE, "kubeflow": {**PLATFORM, "steps": steps}})
+    assert require_gpus(given).trainer.require_gpu == required
 
 
 @pytest.fixture(scope="module")

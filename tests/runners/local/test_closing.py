@@ -137,7 +137,7 @@ def test_the_last_lines_repeat_warnings_reasons_and_the_command_that_shows_more(
         "  - span-00007 is dark.",
         "Held back: the model was trained and not pushed; version 2 stays in production.",
         "  - Accuracy is 0.8.",
-        f"Details: edgeline show latest --workspace {folder.path.parent.parent}",
+        "Details: edgeline show latest",
         f"Log: {folder.log}",
     ]
 

@@ -1,4 +1,5 @@
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
@@ -38,7 +39,7 @@ def run(name, text, folder):
     pipeline = Pipeline(
         "drill", f"{folder}/artifacts", metadata, components=[write, judge], enable_cache=True
     )
-    runner = StepRunner(name, said.append, records.append)
+    runner = StepRunner(name, said.append, records.append, Path(folder, "checkpoints"))
     try:
         runner.run(pipeline)
     except Exception as raised:
@@ -95,7 +96,7 @@ def test_a_step_that_refuses_is_told_as_failed_and_its_error_keeps_its_parts(run
         ("Write", "running"),
         ("Write", "done"),
         ("Judge", "running"),
-        ("Judge", "failed"),
+        ("Judge", "held"),
     ]
     assert third["error"] == {
         "event": "error",

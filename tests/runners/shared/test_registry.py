@@ -21,6 +21,7 @@ from tests.release.candidates import make_candidate
 from tests.report.runs import a_run
 
 RUN, NEXT = "20261005-030000", "20261012-030000"
+LOSS_KEPT = 1.1 / 12  # of epoch 12, whose weights that run kept
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,11 @@ def test_a_run_is_there_with_settings_data_metrics_verdicts_and_its_page(place):
         **{"edge/fp16/accuracy": 0.92, "edge/fp16/size_mb": 0.39, "edge/fp16/latency_p50_ms": 0.3},
     }
     assert {name: run.data.metrics[name] for name in expected} == pytest.approx(expected)
+    assert (run.data.metrics["epochs"], run.data.metrics["eval_loss"]) == (16, pytest.approx(LOSS_KEPT))
+    curve = seen.client.get_metric_history(run.info.run_id, "eval/loss")
+    assert [point.step for point in curve] == list(range(1, 17))
+    assert curve[11].value == pytest.approx(LOSS_KEPT) and curve[15].value != curve[11].value
+    assert len(seen.client.get_metric_history(run.info.run_id, "train/accuracy")) == 16
     tags = {"outcome": "pushed", "gate.edge": "pass", "worst/lane": "lane-01", "window": "ab" * 32}
     tags |= {"reasons": "Version 3 of shelf is in production.", "digest.code": "cd" * 32}
     assert tags.items() <= run.data.tags.items()
@@ -115,12 +121,15 @@ def test_a_run_is_there_with_settings_data_metrics_verdicts_and_its_page(place):
 
 
 @pytest.mark.parametrize(
-    ("outcome", "status"), [("held", "FINISHED"), ("failed", "FAILED"), ("killed", "KILLED")]
+    ("outcome", "status"),
+    [("held", "FAILED"), ("refused", "FAILED"), ("failed", "FAILED"), ("killed", "KILLED")],
 )
 def test_a_run_that_pushed_nothing_is_there_with_its_verdict(place, outcome, status):
     mirror(place, record(place, outcome=outcome))
     run = Seen(uri_of(place)).runs[RUN]
     assert (run.data.tags["outcome"], run.info.status) == (outcome, status)
+    words = {"held": "A model was trained and held back", "refused": "The data was refused"}
+    assert run.data.tags["mlflow.note.content"].startswith(f"**{words.get(outcome, 'The run was ')}")
 
 
 def test_gc_takes_the_files_of_runs_that_go_and_leaves_all_figures(place, make_run, monkeypatch):

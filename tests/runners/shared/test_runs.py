@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -159,6 +160,16 @@ def test_a_running_run_shows_the_steps_that_its_events_have(tmp_path, make_run):
 
 def test_a_run_whose_process_is_gone_reads_as_killed(tmp_path, make_run):
     assert add_run(tmp_path, make_run(pid=dead_pid())).read().outcome == "killed"
+
+
+def test_a_run_whose_number_another_process_has_now_reads_as_killed(tmp_path, make_run):
+    """As after a restart of a container, in which the same program soon has the same number."""
+    mine = runs.process_of(os.getpid())
+    assert add_run(tmp_path, make_run(process=mine)).read().outcome == "running"
+    boot, tick = mine.split()
+    for other in (f"{boot} {int(tick) - 1}", f"another-boot {tick}"):
+        assert add_run(tmp_path, make_run(id="20261006-000000", process=other)).read().outcome == "killed"
+    assert add_run(tmp_path, make_run(pid=dead_pid(), process=mine)).read().outcome == "killed"
 
 
 def test_the_next_holder_of_the_workspace_ends_the_records_of_runs_that_never_did(tmp_path, make_run):

@@ -231,3 +231,12 @@ def test_whom_nobody_can_tell_changes_no_exit_code(tmp_path, capfd, alerts):
     held = Push("held", reasons=("Accuracy is 0.71.",))
     assert admit(tmp_path, held, "--alerts", alerts) == 3
     assert capfd.readouterr().err.splitlines()[-1] == "Held back: Accuracy is 0.71."
+
+
+def test_a_pod_says_at_its_start_what_it_can_compute_with(tmp_path, caplog):
+    (tmp_path / "dev").mkdir()
+    for device in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / "dev" / device).touch()
+    with caplog.at_level("INFO", logger="edgeline.kubeflow"):
+        run_step(tmp_path, "SchemaGen", "no.such.Executor", {})
+    assert re.search(r"This pod sees \d+ CPU cores and nvidia0, nvidia1\.", caplog.text)

@@ -1,15 +1,15 @@
-"""Writing single objects of a store: whole or not at all, and where asked, only if nobody else wrote there.
+"""Writes single objects of a store: whole or not at all, and where asked, only if nobody else wrote there.
 
 S3 and MinIO keep such a condition themselves (If-None-Match and If-Match of a PUT). Other file systems of
-fsspec look first and write then; a store that ignores the condition is found out by `lease.py`.
+fsspec look first and write then; a store that ignores the condition is found out by `release/lease.py`.
 """
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import EdgelineError
-from locations import filesystem, read_bytes, version_in
-from release.documents import measure_file
+from locations import Location, filesystem, read_bytes, version_in
 from store_errors import explained, if_there, is_absent, signs_of
 
 if TYPE_CHECKING:
@@ -70,6 +70,16 @@ def version_of(path: "UPath") -> str:
     with if_there(path):
         version = version_in(filesystem(path).info(path.path))
     return version
+
+
+def measure_file(path: Location) -> tuple[int, str]:
+    """Size in bytes and hexadecimal sha256 of a file's content, read in pieces."""
+    size, digest = 0, hashlib.sha256()
+    with explained(path), path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            size += len(piece)
+            digest.update(piece)
+    return size, digest.hexdigest()
 
 
 def _put_if(path: "UPath", content: bytes, **condition: str) -> bool:

@@ -1,0 +1,24 @@
+"""A value and its bound as a message has them."""
+
+from decimal import Decimal
+
+_MOST_DIGITS = 6  # float32 has no more
+
+
+def beside(value: float, bound: float, digits: int = 3, unit: str = "") -> tuple[str, str]:
+    """Both with as many digits as the bound has, or more where they would look the same.
+
+    Args:
+        value: What was measured.
+        bound: What is allowed.
+        digits: Least number of digits after the point.
+        unit: `%` for shares that are told in percent.
+    """
+    factor = 100 if unit else 1
+    exponent = Decimal(f"{bound:.{_MOST_DIGITS}g}").normalize().as_tuple().exponent
+    digits = max(digits, -exponent - len(str(factor)) + 1 if isinstance(exponent, int) else 0)
+    value, bound = value * factor, bound * factor
+    digits = min(digits, _MOST_DIGITS)
+    while digits < _MOST_DIGITS and value != bound and f"{value:.{digits}f}" == f"{bound:.{digits}f}":
+        digits += 1
+    return f"{value:.{digits}f}{unit}", f"{bound:.{digits}f}{unit}"

@@ -1,0 +1,84 @@
+"""The 95 % confidence interval of a share: of examples that are independent, and of examples in groups."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Half the width of a 95 % interval of the normal distribution, in standard deviations.
+_Z = 1.959964
+_TAIL = 0.025
+
+
+def wilson(right: float, examples: float) -> tuple[float, float]:
+    """The 95 % confidence interval of a share (Wilson, 1927: JASA 22, 209-212).
+
+    Unlike the textbook's, it stays within 0..1 and means something for five examples or a share of 1. Of none
+    it is (0, 1).
+    """
+    if examples <= 0:
+        return 0.0, 1.0
+    share, square = right / examples, _Z * _Z
+    middle = (share + square / (2 * examples)) / (1 + square / examples)
+    half = _Z / (1 + square / examples)
+    half *= math.sqrt(share * (1 - share) / examples + square / (4 * examples**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def interval(right: "NDArray[Any]", groups: "NDArray[Any]") -> tuple[float, float]:
+    """The 95 % interval of the share that is right, on examples of groups not seen too.
+
+    Examples of one group (session, machine, author) are right or wrong together: five sessions of a thousand
+    photos tell about as much as five photos if a session is right altogether or not at all, and as 5,000 if
+    sessions are alike. How much they differ is estimated with the share.
+
+    Args:
+        right: Whether each of n examples is.
+        groups: Of one value what belongs together, [n]. Where each example is alone, the interval is
+            Wilson's; of a single group it is (0, 1), since nothing tells how another one would differ.
+    """
+    import numpy as np
+
+    of_group = np.unique(groups, return_inverse=True)[1]
+    sizes, hits = np.bincount(of_group), np.bincount(of_group, weights=right)
+    if len(sizes) == len(right):
+        return wilson(hits.sum(), len(right))
+    if len(sizes) == 1:
+        return 0.0, 1.0
+    low, high = _interval_of_groups(hits, sizes)
+    share = float(hits.sum() / sizes.sum())
+    # Groups of very different sizes may have a mean that is far from the share.
+    return min(low, share), max(high, share)
+
+
+def _interval_of_groups(hits: "NDArray[Any]", sizes: "NDArray[Any]") -> tuple[float, float]:
+    """The central 95 % of the mean of a beta-binomial distribution.
+
+    The prior is uniform for the mean, and for the logit of the correlation within groups (Kleinman, 1973:
+    JASA 68, 46-54, has the model). Unlike a bootstrap of groups, or a t interval of their variance, it is not
+    too narrow for few groups or shares near 1: of 10 groups whose mean is 0.99, with a correlation of 0.3, it
+    holds the mean in 91 % of draws, and that of the variance in 50 %.
+    """
+    import numpy as np
+    from scipy.special import betaln, expit
+
+    pairs, counts = np.unique(np.stack([hits, sizes]), axis=1, return_counts=True)
+    correlations = expit(np.linspace(-8, 5, 27))
+    low, high = -14.0, 14.0  # logits of the mean; wide at first, then where the mean may be
+    for tail in (1e-5, 1e-5, _TAIL):
+        logits = np.linspace(low, high, 101)
+        means = expit(logits)[:, None]
+        likelihoods = np.empty((len(logits), len(correlations)))
+        for place, correlation in enumerate(correlations):
+            strength = (1 - correlation) / correlation
+            a, b = means * strength, (1 - means) * strength
+            each = betaln(a + pairs[0], b + pairs[1] - pairs[0]) - betaln(a, b)
+            likelihoods[:, place] = each @ counts
+        density = np.exp(likelihoods - likelihoods.max()).sum(1) * (means * (1 - means))[:, 0]
+        below = (density.cumsum() - density / 2) / density.sum()
+        step = logits[1] - logits[0]
+        low, high = np.interp((tail, 1 - tail), below, logits)
+        if tail != _TAIL:
+            low, high = low - step, high + step
+    return float(expit(low)), float(expit(high))

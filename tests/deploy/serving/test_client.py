@@ -1,0 +1,47 @@
+"""What the client of TF Serving makes of photos."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.photos.checks import check_photo
+from data.settings import DataSettings
+from deploy.serving.client import make_request
+from tests.data.sample_photos import encode, jpeg, phone_exif, pixels
+from tests.edge.contracts.test_image import contract, first_contract, with_alpha
+
+
+def sent(tmp_path, photo, contract):
+    (tmp_path / "photo").write_bytes(photo)
+    signature, inputs = make_request(tmp_path / "photo", json.loads(json.dumps(contract)))
+    assert signature == "serve_jpeg"
+    [content] = inputs["jpeg"]
+    return content
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        jpeg(),
+        jpeg(600, 450, exif=phone_exif(6)),
+        jpeg(1280, 721),
+        encode(with_alpha(pixels()), "PNG"),
+        encode(pixels().convert("CMYK")),
+        encode(pixels(600, 100).convert("LA"), "PNG"),
+    ],
+    ids=["plain", "sideways", "large", "alpha", "CMYK", "grey"],
+)
+def test_a_server_is_sent_the_pixels_that_ingest_would_have_stored(tmp_path, photo):
+    stored = Image.open(io.BytesIO(check_photo(photo, DataSettings()).stored))
+    seen = Image.open(io.BytesIO(sent(tmp_path, photo, contract())))
+    assert seen.size == stored.size
+    # Ingest turns a photo after it has scaled it, and Pillow rounds between its two passes.
+    assert np.abs(np.asarray(seen.convert("RGB"), int) - np.asarray(stored.convert("RGB"), int)).max() <= 1
+
+
+def test_a_model_of_before_is_sent_a_jpeg_of_the_whole_photo(tmp_path):
+    photo = Image.open(io.BytesIO(sent(tmp_path, jpeg(600, 450, exif=phone_exif(6)), first_contract())))
+    assert (photo.format, photo.size) == ("JPEG", (450, 600))
