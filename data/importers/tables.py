@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from data.importers.classes import check_classes, warn_of_few
 from data.importers.column_kinds import (
@@ -154,11 +155,12 @@ def _write(
     label, group, time, text = given
     labels = tuple(sorted(seen.columns[label].values or {}))
     numbers = tuple(kinds.numbers)
+    own: dict[str, Any] = {"text_column": text}
     if text:
         few = group and len(seen.columns[group].values or ()) in range(1, _MOST_SOURCES + 1)
         kept = {"text": text, "label": label} | ({"group": group} if group else {})
         kept |= {"source": group} if few else {}
-        schema, own = text_schema(labels), {"text_column": text}
+        schema = text_schema(labels)
     else:
         read = [name for column in kinds.numbers.values() for name in (column.name, column.until)]
         kept = {name: name for name in (time, group, *read, *kinds.categories, label) if name}

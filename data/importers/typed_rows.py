@@ -91,7 +91,7 @@ def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str
     return {name: kind for name, kind in types.items() if kind != "text"}
 
 
-def _read_sheets(path: bytes, sheet: str) -> tuple[list[str], dict[str, list[list[object]]]]:
+def _read_sheets(path: bytes, sheet: str) -> tuple[list[str], Mapping[str, Sequence[Sequence[object]]]]:
     """Reads the names of all sheets, and the rows of those that have some, or of the named one.
 
     It has a process of its own: of a damaged workbook the reader's Rust panics, and prints that; one cell in
