@@ -100,7 +100,7 @@ class PhotoSource:
         for id in ids:
             with suppress(RowRejected):  # it has gone since
                 photo = PhotoSpan.of(span).read(id)
-                yield id, without_metadata(photo) or self._checked(photo).jpeg
+                yield id, without_metadata(photo) or self._checked(photo).stored
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:
         """The photo in small."""
