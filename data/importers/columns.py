@@ -62,14 +62,10 @@ _YEARS = (1800, 2200)
 
 
 @lru_cache(maxsize=2**16)
-def readings(cell: str, semicolons: bool) -> Mapping[str, float]:
-    """What a cell is in each form in which it can be read, dates as seconds since 1970.
-
-    Where semicolons separate cells, no comma stands at thousands.
-    """
-    forms = (NUMBER, COMMA) if semicolons else NUMBERS
+def readings(cell: str, forms: tuple[str, ...]) -> Mapping[str, float]:
+    """What a cell is in each of the forms in which it can be read; dates are seconds since 1970."""
     found = dict[str, float]()
-    for form in (*forms, *TIMES):
+    for form in forms:
         if form in TIMES and (found.keys() & {*NUMBERS} or not cell[:1].isdecimal()):
             break
         with suppress(ValueError):
@@ -83,7 +79,7 @@ class ColumnProfile:
     """What was seen of a column: how many cells hold something, and what, with which labels."""
 
     name: str
-    semicolons: bool | None = False  # whether `;` separates cells; None where numbers are names, and not read
+    forms: tuple[str, ...] = ()  # in which cells may be; none where they are names
     there: int = 0
     values: dict[str, Counter[str]] | None = field(default_factory=dict)
     filled: int = 0  # in how many cells there were so many values that they are counted no more
@@ -106,9 +102,9 @@ class ColumnProfile:
             self.values.setdefault(cell, Counter())[label] += 1
             if len(self.values) > _MOST_CATEGORIES:
                 self.values, self.filled = None, self.there
-        if self.semicolons is None:
+        if not self.forms:
             return
-        found = readings(cell, self.semicolons)
+        found = readings(cell, self.forms)
         for form, value in found.items():
             low, high, count = self.ranges.get((form, label)) or (value, value, 0)
             self.ranges[form, label] = (min(low, value), max(high, value), count + 1)
@@ -140,7 +136,7 @@ class ColumnProfile:
         if decimal and {*ties} <= {*NUMBERS}:
             preferred = (COMMA,) if decimal == "," else (NUMBER, THOUSANDS)
             return next((form for form in preferred if form in ties), best)
-        if self.by_point[0] and self.semicolons and {NUMBER, COMMA} <= {*ties}:
+        if self.by_point[0] and THOUSANDS not in self.forms and {NUMBER, COMMA} <= {*ties}:
             return ""
         return best if best == NUMBER or len(ties) == 1 else ""
 

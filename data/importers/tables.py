@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from data.importers.classes import check_classes, warn_of_few
 from data.importers.column_kinds import (
@@ -32,7 +33,7 @@ from data.spans.layout import add_span, find_spans
 from data.spans.rows import check_once
 from data.spans.source import Rejected
 from errors import DataRefused, UsageError
-from records.columns import DAY_S, ISO, MISSING, NUMBERS, TIMES, Column, parse_cell, write_cell
+from records.columns import COMMA, DAY_S, ISO, MISSING, NUMBER, NUMBERS, TIMES, Column, parse_cell, write_cell
 
 # Of bad rows this many are named.
 _EXAMPLES = 3
@@ -154,11 +155,12 @@ def _write(
     label, group, time, text = given
     labels = tuple(sorted(seen.columns[label].values or {}))
     numbers = tuple(kinds.numbers)
+    own: dict[str, Any] = {"text_column": text}
     if text:
         few = group and len(seen.columns[group].values or ()) in range(1, _MOST_SOURCES + 1)
         kept = {"text": text, "label": label} | ({"group": group} if group else {})
         kept |= {"source": group} if few else {}
-        schema, own = text_schema(labels), {"text_column": text}
+        schema = text_schema(labels)
     else:
         read = [name for column in kinds.numbers.values() for name in (column.name, column.until)]
         kept = {name: name for name in (time, group, *read, *kinds.categories, label) if name}
@@ -231,10 +233,13 @@ def _remarks(seen: Seen, label: str, group: str) -> Iterator[str]:
 
 
 def _profile(table: Table, names: Sequence[str], label: str, texts: Collection[str]) -> Seen:
-    semicolons = table.separator == ";"
-    # Where a source has types, a text is one, whatever its letters look like.
-    named = {name for name, kind in table.types.items() if kind in ("text", "boolean")} | {*texts}
-    columns = {name: ColumnProfile(name, None if name in named else semicolons) for name in names}
+    numbers = (NUMBER, COMMA) if table.separator == ";" else NUMBERS
+    columns = {name: ColumnProfile(name, (*numbers, *TIMES)) for name in names}
+    for name, kind in table.types.items():
+        if name in columns and kind in ("text", "boolean"):  # SQLite has dates as texts
+            columns[name].forms = (*TIMES,)
+    for name in texts:
+        columns[name].forms = ()
     rows, damaged, refused, unlabelled = 0, 0, list[str](), list[str]()
     for item in table.rows(names):
         rows += 1

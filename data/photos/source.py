@@ -86,7 +86,9 @@ class PhotoSource:
             "brightness": photo.brightness,
             "sharpness": photo.sharpness,
         }
-        return Example(features, photo.digest, photo.look)
+        from data.photos.thumbnails import shown
+
+        return Example(features, photo.digest, photo.look, shown(photo.stored))
 
     def thumbnail(self, span: Span, id: str) -> bytes | None:
         """A quarantined photo in small, where it can be opened."""

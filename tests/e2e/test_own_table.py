@@ -67,8 +67,8 @@ def run(folder: Path) -> Ended:
 
 
 def answers(folder: Path, src: Path) -> list[dict[str, float]]:
-    given = ("--model", "data", "--workspace", str(folder / "workspace"))
-    ended = edgeline(folder / "workspace", "predict", str(src), *given, "--json")
+    given = ("--workspace", str(folder / "workspace"), "--json")
+    ended = edgeline(folder / "workspace", "predict", str(src), *given)
     assert ended.code == 0, ended.stderr
     return [answer["probabilities"] for answer in ended.json["answers"]]
 
