@@ -48,7 +48,7 @@ def test_what_is_of_a_sample_says_so(sources):
     agree = (
         "60 raw inputs and what the model was trained on agree: tensors differ by up to 1, answers by up to"
     )
-    assert f"{agree} up to 0.0012. 20 are golden vectors of the bundle." in page
+    assert f"{agree} 0.0012. 20 are golden vectors of the bundle." in page
     assert f"quarantine.csv lists {words.count(1_002)} of {words.count(48_213)}" in page
 
 
