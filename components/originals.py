@@ -45,7 +45,7 @@ def choose_originals(shards: Iterable[Sequence[Named]], labels: Sequence[str]) -
 def write_originals(
     examples: Path, chosen: Mapping[str, Sequence[Named]], spans: Sequence[Span], source: Source
 ) -> None:
-    """Writes the raw inputs of the chosen examples below the folder of the Examples, if the source has them."""
+    """Writes the raw inputs of the chosen examples below the folder of the Examples, where there are any."""
     if not hasattr(source, "originals"):
         return
     folder = examples / ORIGINALS_FOLDER
