@@ -90,6 +90,7 @@ def train_model(
         UsageError: When the budget is too short, or the weights do not fit the network.
         HeldBack: When it diverges.
     """
+    checkpoints.mkdir(parents=True, exist_ok=True)
     budget = Budget(settings.budget_s, began, checkpoints, replicas) if settings.budget else None
     choosing = None
     if settings.early_stopping_patience:

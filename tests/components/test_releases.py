@@ -84,6 +84,8 @@ class Run:
         EDGE_FILES.write(
             self.folder / "edge", EdgeFiles(self._passed[0], 100, tuple(map(self._variant, VARIANTS)))
         )
+        (self.folder / "edge" / "golden").mkdir()
+        (self.folder / "edge" / "golden" / "01.jpg").write_text("a photo")
         return {
             "examples": artifact(
                 Examples, self.folder / "examples", first_span=35, last_span=42, window="f" * 64
@@ -177,6 +179,8 @@ def test_what_both_gates_passed_goes_into_production_with_its_story(push, tmp_pa
     assert (manifest.run, manifest.code["digest"]) == ("run-1", "c" * 64)
     assert manifest.code["lock_digest"] == "d" * 64
     assert {"python", "tensorflow", "tfx"} <= set(manifest.versions)
+    assert "edge/shelf/1/golden/01.jpg" in {entry.path for entry in manifest.files}
+    assert store.current(push, "shelf").read("golden/01.jpg") == b"a photo"
     assert store.verify(push, "shelf") == []
 
 
