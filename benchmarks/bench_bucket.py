@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             names_in(locate(f"s3://{BUCKET}"))
             print(f"{given.photos:,} photos, each answer after {given.delay:g} ms")
             print(
-                f"{'':6} {'seconds':>8} {'a second':>9} {'ratio':>6} {'CPU s':>6} {'peak MB':>8} {'kept MB':>8}"
+                f"{'':6} {'seconds':>8} {'a second':>9} {'ratio':>6} {'CPU s':>6} {'peak MB':>8}", "kept MB"
             )
             first = 0.0
             for name, place in (("disk", data), ("S3", f"s3://{BUCKET}")):
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 first = first or seconds
                 rate, ratio = given.photos / seconds, seconds / first
                 figures = (
-                    f"{seconds:>8.1f} {rate:>9,.0f} {ratio:>6.2f} {used:>6.1f} {peak:>8,.0f} {kept:>8,.0f}"
+                    f"{seconds:>8.1f} {rate:>9,.0f} {ratio:>6.2f} {used:>6.1f} {peak:>8,.0f} {kept:>7,.0f}"
                 )
                 print(f"{name:6} {figures}", flush=True)
             with urllib.request.urlopen(f"{address}/?told") as answer:
