@@ -270,7 +270,7 @@ def test_none_leave_the_house_where_that_is_set_and_the_contract_is_checked_all_
 ):
     validate(trained, converted, tmp_path, golden_examples=0)
     checked = EDGE_FILES.read(tmp_path / "verdict").contract
-    assert checked.compared > 20 and checked.shipped == 0
+    assert checked.compared >= 20 and checked.shipped == 0
     assert not (tmp_path / "verdict" / "golden").exists()
 
 

@@ -27,13 +27,13 @@ def shards(
     return [named[shard::8] for shard in range(8)]
 
 
-def test_ten_of_a_label_are_kept_of_the_newest_span_and_where_it_lacks_some_of_older_ones():
+def test_twenty_of_a_label_are_kept_of_the_newest_span_and_where_it_lacks_some_of_older_ones():
     chosen = choose_originals(shards("span-00007", "span-00008", of_each=30), ("ok", "bad"))
     assert list(chosen) == ["span-00008"]
-    assert Counter(label for label, _, _ in chosen["span-00008"]) == {"ok": 10, "bad": 10}
+    assert Counter(label for label, _, _ in chosen["span-00008"]) == {"ok": 20, "bad": 20}
     assert [label for label, _, _ in chosen["span-00008"][:2]] in (["ok", "bad"], ["bad", "ok"])
-    chosen = choose_originals(shards("span-00007", "span-00008", of_each=6), ("ok", "bad"))
-    assert [len(chosen[span]) for span in ("span-00008", "span-00007")] == [12, 8]
+    chosen = choose_originals(shards("span-00007", "span-00008", of_each=12), ("ok", "bad"))
+    assert [len(chosen[span]) for span in ("span-00008", "span-00007")] == [24, 16]
     rare = [*shards("span-00008", of_each=30, labels=("ok",)), [("bad", "span-00003", "x")]]
     assert choose_originals(rare, ("ok", "bad"))["span-00003"] == [("bad", "span-00003", "x")]
 
