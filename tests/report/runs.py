@@ -6,6 +6,7 @@ from io import BytesIO
 from msgspec import structs
 from PIL import Image
 
+from intervals import wilson
 from records.edge import EdgeFiles, GroupAccuracy, Latency, Machine, Mistake, Variant
 from records.evaluation import Confusion
 from records.ingest import Excluded, Span, Thumbnail
@@ -25,7 +26,6 @@ from report.facts import (
     Training,
     TwinAccuracy,
 )
-from intervals import wilson
 from report.measures import reliability
 from tests.records.samples import MEASURED
 
