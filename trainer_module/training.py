@@ -181,7 +181,7 @@ def prepare(
         before, trained = parts
         variations = min(settings.variations, settings.epochs)
         if budget:
-            others = sum(len(split.labels) for split in measured)
+            others = sum(len(split.shown) for split in measured)
             timed = partial(front.seconds_each, training, before, augment)
             variations = budget.affordable_variations(variations, len(training.labels), others, timed)
         settings = settings.model_copy(update={"variations": variations})
