@@ -95,7 +95,7 @@ def _photos(
         if photo.digest not in seen:
             seen.add(photo.digest)
             in_eval = ends.in_eval(row.session_id, settings.eval_fraction)
-            splits[in_eval].append(Photo(photo.jpeg, row.label, shows))
+            splits[in_eval].append(Photo(photo.stored, row.label, shows))
     return splits[False], splits[True]
 
 

@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice, pairwise
@@ -122,7 +122,9 @@ def _find_separator(path: Path, columns: Collection[str]) -> str:
     lines = [line.replace("\0", "\1") for line in islice(read_lines(path), _LINES)]
 
     def fit(mark: str) -> tuple[int, float]:
-        rows = [row for row in csv.reader(lines, delimiter=mark, skipinitialspace=True) if row]
+        rows = list[list[str]]()
+        with suppress(csv.Error):  # what is wrong with a row is said when it is read
+            rows += filter(None, csv.reader(lines, delimiter=mark, skipinitialspace=True))
         header = [name.strip() for name in rows[0]] if rows else []
         alike = sum(len(row) == len(header) for row in rows)
         return len({*columns} & {*header}), alike * len(header) if len(header) > 1 else 0

@@ -33,7 +33,20 @@ from data.spans.layout import add_span, find_spans
 from data.spans.rows import check_once
 from data.spans.source import Rejected
 from errors import DataRefused, UsageError
-from records.columns import COMMA, DAY_S, ISO, MISSING, NUMBER, NUMBERS, TIMES, Column, parse_cell, write_cell
+from records.columns import (
+    COMMA,
+    DAY_S,
+    DAYS,
+    ISO,
+    MISSING,
+    MONTH,
+    NUMBER,
+    NUMBERS,
+    TIMES,
+    Column,
+    parse_cell,
+    write_cell,
+)
 
 # Of bad rows this many are named.
 _EXAMPLES = 3
@@ -164,7 +177,8 @@ def _write(
     else:
         read = [name for column in kinds.numbers.values() for name in (column.name, column.until)]
         kept = {name: name for name in (time, group, *read, *kinds.categories, label) if name}
-        schema = table_schema(labels, numbers, kinds.categories, group, time)
+        passing = [name for name, column in kinds.numbers.items() if column.part in (MONTH, DAYS)]
+        schema = table_schema(labels, numbers, kinds.categories, group, time, passing)
         own = {
             "label_column": label,
             "group_column": group,

@@ -62,6 +62,13 @@ def test_words_separated_by_blanks_are_a_table(tmp_path, scratch):
     assert read(tmp_path / "a.txt", scratch)[1] == [["1", "2", "yes"], ["3", "4", "no"]]
 
 
+def test_a_row_that_is_no_csv_costs_itself_alone(tmp_path, scratch):
+    (tmp_path / "a.csv").write_bytes(b"x;y\n1;a\rb\n2;c\n")
+    table = open_table(str(tmp_path / "a.csv"), scratch)
+    rows = list(table.rows(table.header))
+    assert [isinstance(row, Rejected) for row in rows] == [True, False] and table.separator == ";"
+
+
 def test_a_packed_table_is_read_and_places_and_refusals_name_what_a_person_has(tmp_path, scratch):
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text().encode("utf-16")))
     packed = {"../a.csv": text(), "__MACOSX/._a.csv": b"\0\1", "about.txt": "free to use"}
