@@ -86,6 +86,10 @@ def test_a_contract_of_rows_that_was_changed_fails_by_example_place_and_values(p
     assert found in problem
 
 
+def test_of_a_contract_of_ones_own_kind_nothing_is_said():
+    assert check_contract([], {"kind": "gesture"}, predict).compared == 0
+
+
 def test_equal_problems_are_told_three_times_and_counted():
     examples = [made_by(ROW, CELLS, number) for number in range(20)]
     (problem,) = check_contract(examples, row_with("numbers/1/mean", 1.515), predict).problems
