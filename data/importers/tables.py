@@ -154,6 +154,7 @@ def _write(
     label, group, time, text = given
     labels = tuple(sorted(seen.columns[label].values or {}))
     numbers = tuple(kinds.numbers)
+    own: dict[str, str | Mapping[str, Column]]
     if text:
         few = group and len(seen.columns[group].values or ()) in range(1, _MOST_SOURCES + 1)
         kept = {"text": text, "label": label} | ({"group": group} if group else {})

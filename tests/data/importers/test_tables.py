@@ -390,6 +390,7 @@ RNG = random.Random(5)
     [
         (list(range(1000, 1300)), "x", "numbers the rows"),
         (RNG.sample(range(1000, 1300), 300), "x", "numbers the rows"),
+        (sorted(RNG.sample(range(9000), 300)), "x", "numbers the rows"),
         (RNG.sample(range(100_000, 1_000_000), 300), "x", "as what names rows is"),
         (RNG.sample(range(2_000_000, 4_000_000), 300), "x", "as what names rows is"),
         (RNG.sample(range(10_000, 40_000), 300), "orderNo", "as what names rows is"),
