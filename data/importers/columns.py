@@ -118,7 +118,8 @@ class ColumnProfile:
             decimal: The sign that other columns of the file have, `,` or `.`; empty where they do not tell.
             known: The form that the column had in an earlier span, which counts where it fits.
         """
-        if known and 0 < self._count((known,)) >= MOSTLY * self.there:
+        fits = 0 < self._count((known,)) >= MOSTLY * self.there
+        if fits and not (known == NUMBER and decimal == ","):
             return known
         counts = {form: self._count((form,)) for form in (*NUMBERS, *TIMES)}
         best = max(counts, key=lambda form: counts[form])
@@ -128,7 +129,13 @@ class ColumnProfile:
         if decimal and {*ties} <= {*NUMBERS}:
             preferred = (COMMA,) if decimal == "," else (NUMBER, THOUSANDS)
             return next((form for form in preferred if form in ties), best)
-        if self.by_point[0] and THOUSANDS not in self.forms and {NUMBER, COMMA} <= {*ties}:
+        if (
+            self.by_point[0]
+            and not known
+            and THOUSANDS not in self.forms
+            and COMMA in self.forms
+            and {NUMBER, COMMA} <= {*ties}
+        ):
             return ""
         return best if best == NUMBER or len(ties) == 1 else ""
 
