@@ -95,7 +95,7 @@ def _photos(
         if photo.digest not in seen:
             seen.add(photo.digest)
             in_eval = ends.in_eval(row.session_id, settings.eval_fraction)
-            splits[in_eval].append(Photo(photo.jpeg, row.label, shows))
+            splits[in_eval].append(Photo(photo.stored, row.label, shows))
     return splits[False], splits[True]
 
 
@@ -135,14 +135,12 @@ def _train(train: list[Photo], evaluation: list[Photo], labels: tuple[str, ...],
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    patience = trainer.early_stopping_patience or trainer.epochs
     batch = trainer.batch_size
     model.fit(
         dataset(train).shuffle(len(train)).map(vary).batch(batch).prefetch(2),
         validation_data=dataset(evaluation).batch(batch),
         epochs=trainer.epochs,
         class_weight={i: trainer.class_weights.get(label, 1.0) for i, label in enumerate(labels)},
-        callbacks=[keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)],
         verbose=0,
     )
     return np.array(labels)[model.predict(dataset(evaluation).batch(batch), verbose=0).argmax(axis=1)]

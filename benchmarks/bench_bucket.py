@@ -40,15 +40,16 @@ def _photos(count: int, width: int) -> Iterator[tuple[LabelRow, bytes]]:
         yield row, file.getvalue()
 
 
-def _measured(data: str | Path, folder: Path) -> tuple[float, float, float]:
-    """Seconds of an ingest, CPU seconds with its processes, and the peak of this one's memory in MB."""
+def _measured(data: str | Path, folder: Path) -> tuple[float, float, float, float]:
+    """Seconds of an ingest, CPU seconds with its processes, this one's peak in MB, and MB of examples."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here on, see proc(5)
     began, used = time.monotonic(), sum(os.times()[:4])
     made = ingest(data, folder)
     seconds, used = time.monotonic() - began, sum(os.times()[:4]) - used
     assert not made.quarantined(), "each photo is of other colours"
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return seconds, used, int(status["VmHWM"].split()[0]) / 1000
+    size = sum(path.stat().st_size for path in Path(made.examples.uri).rglob("*") if path.is_file())
+    return seconds, used, int(status["VmHWM"].split()[0]) / 1000, size / 1e6
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -66,13 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _measured(few, Path(folder, "warm"))
             names_in(locate(f"s3://{BUCKET}"))
             print(f"{given.photos:,} photos, each answer after {given.delay:g} ms")
-            print(f"{'':6} {'seconds':>8} {'a second':>9} {'ratio':>6} {'CPU s':>6} {'peak MB':>8}")
+            print(
+                f"{'':6} {'seconds':>8} {'a second':>9} {'ratio':>6} {'CPU s':>6} {'peak MB':>8}", "kept MB"
+            )
             first = 0.0
             for name, place in (("disk", data), ("S3", f"s3://{BUCKET}")):
-                seconds, used, peak = _measured(place, Path(folder, name))
+                seconds, used, peak, kept = _measured(place, Path(folder, name))
                 first = first or seconds
                 rate, ratio = given.photos / seconds, seconds / first
-                figures = f"{seconds:>8.1f} {rate:>9,.0f} {ratio:>6.2f} {used:>6.1f} {peak:>8,.0f}"
+                figures = (
+                    f"{seconds:>8.1f} {rate:>9,.0f} {ratio:>6.2f} {used:>6.1f} {peak:>8,.0f} {kept:>7,.0f}"
+                )
                 print(f"{name:6} {figures}", flush=True)
             with urllib.request.urlopen(f"{address}/?told") as answer:
                 told = json.load(answer)

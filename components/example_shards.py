@@ -9,6 +9,7 @@ it is the newest, which of its examples are copies, and which go to eval, is dec
 """
 
 import hashlib
+import logging
 import struct
 import uuid
 from collections import Counter, deque
@@ -27,7 +28,7 @@ from data.spans.layout import Span
 from data.spans.rejection import RowRejected
 from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
 from data.spans.split import Ends, add_side
-from errors import DataRefused
+from errors import DataRefused, UsageError
 from locations import MOST_FETCHED_BYTES, MOST_FETCHES, whole
 from records.ingest import Quarantined
 from records.json_file import decoder_of
@@ -78,6 +79,8 @@ class _Part(msgspec.Struct, array_like=True, frozen=True):
     look: bytes
     example: bytes
 
+
+log = logging.getLogger("edgeline.ingest")
 
 # Made here, and not by each bundle: an engine may have several in threads of one process.
 _PARTS = msgspec.msgpack.Decoder(_Part)
@@ -141,7 +144,7 @@ class MakeExamples(_Worker):
 
     def start_bundle(self) -> None:
         """Begins a bundle."""
-        self._waiting, self._fetched_bytes = deque[tuple[str, Row]](), 0
+        self._waiting, self._fetched_bytes, self._sees = deque[tuple[str, Row]](), 0, True
         self._begin_files()
 
     def _begin_files(self) -> None:
@@ -197,9 +200,20 @@ class MakeExamples(_Worker):
         place = f"{span.name}/{row.id}"
         example = _example(span, place, row, made, plan.workload)
         content = msgspec.msgpack.encode(
-            _Part(made.digest, place, span.name, row.id, row.label, row.group, made.look, example)
+            _Part(made.digest, place, span.name, row.id, row.label, row.group, self._look(made), example)
         )
         examples.write(_HEAD.pack(len(content), int(made.digest[:8], 16)) + content)
+
+    def _look(self, made: Example) -> bytes:
+        if made.pixels and self._sees:
+            from trainer_module.photo_features import describe_photo
+
+            try:
+                return made.look + describe_photo(made.pixels)
+            except UsageError as error:
+                self._sees = False
+                log.warning("%s Near twins are looked for among thumbnails alone.", error.found)
+        return made.look
 
     def finish_bundle(self) -> None:
         """Ends them."""

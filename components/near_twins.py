@@ -11,8 +11,8 @@ from components.example_shards import Look
 from records.ingest import Twin, Twins
 
 # 5,000 photos of a label tell a share to 1.4 points. Of the others so many are compared with them at once:
-# 70 MB, and one comparison where there are no more.
-_MOST_ASKED, _AT_ONCE = 5_000, 50_000
+# 300 MB, and one comparison where there are no more.
+_MOST_ASKED, _AT_ONCE = 5_000, 20_000
 
 
 @dataclass
@@ -24,14 +24,15 @@ class _Label:
     found: dict[str, str] = field(default_factory=dict)  # a twin in train of each that has one
 
     def compare(self) -> None:
-        from data.photos.likeness import as_looks, find_alike
+        from data.photos.likeness import as_features, as_looks
+        from data.photos.same_object import find_same
 
         if not self.asked:
             self.waiting = []
         if not self.waiting:
             return
-        looks = as_looks([look.look for look in (*self.asked, *self.waiting)])
-        twins = find_alike(looks, len(self.asked)).twins
+        looks = [look.look for look in (*self.asked, *self.waiting)]
+        twins = find_same(as_looks(looks), as_features(looks), len(self.asked)).twins
         for number, twin in enumerate(twins):
             if twin >= 0:
                 self.found.setdefault(self.asked[number].place, self.waiting[twin - len(self.asked)].place)

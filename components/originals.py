@@ -13,7 +13,7 @@ from data.spans.source import Source
 from records.golden import ORIGINALS, ORIGINALS_FOLDER, Original
 
 # So many of a label, and so many in all where there are many labels; of each label one.
-MOST_OF_LABEL, _MOST = 10, 200
+MOST_OF_LABEL, _MOST = 20, 200
 # Of photos; the first of each label is kept whatever its size.
 _MOST_BYTES = 32 * 2**20
 
@@ -61,9 +61,11 @@ def _originals(
         for number, (id, content) in enumerate(source.originals(spans[name], list(labels))):
             if not isinstance(content, bytes):
                 yield Original(f"{name}/{id}", content)
-            elif written + len(content) <= _MOST_BYTES or labels[id] not in labelled:
-                file = f"{name}-{number:03d}"
-                (folder / file).write_bytes(content)
-                written += len(content)
-                yield Original(f"{name}/{id}", file=file)
+                continue
+            written += len(content)
+            if written > _MOST_BYTES and labels[id] in labelled:
+                break  # the first of each label came before
             labelled.add(labels[id])
+            file = f"{name}-{number:03d}"
+            (folder / file).write_bytes(content)
+            yield Original(f"{name}/{id}", file=file)

@@ -14,7 +14,9 @@ class DataSettings(Group):
     eval_fraction: float = Field(0.2, ge=0.01, le=0.9)
     max_megapixels: float = Field(40.0, gt=0, le=1000)  # a larger photo is quarantined before it is decoded
     min_side: int = Field(16, ge=1, le=4096)  # a photo with a shorter side, in pixels, is quarantined
-    max_side: int = Field(512, ge=16, le=8192)  # a photo with a longer one is stored scaled down to it
+    max_side: int = Field(
+        512, ge=16, le=8192
+    )  # a photo with a longer one is scaled down to it first, by a phone too
     # Of a table: how many rows of one group, up to the row that is judged, make an example.
     readings: int = Field(1, ge=1, le=4096)
     # With more readings than one: every how many rows of a group an example ends, and the time of a group

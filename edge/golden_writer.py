@@ -107,7 +107,9 @@ def choose_examples(examples: Sequence[RawExample], count: int) -> list[RawExamp
         left = [e for e in examples if e.id not in known and total + e.size <= _MOST_BYTES]
         if not left:
             break
-        chosen.append(max(left, key=lambda e: sum(1 / support[f] / (1 + covered[f]) for f in e.facets)))
+        chosen.append(
+            max(left, key=lambda e: (sum(1 / support[f] / (1 + covered[f]) for f in e.facets), -e.size))
+        )
         covered.update(chosen[-1].facets)
         total += chosen[-1].size
     return chosen

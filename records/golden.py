@@ -30,7 +30,7 @@ class Tolerance:
     most: float  # that any value may differ by
 
 
-class GoldenExample(Struct, frozen=True):
+class GoldenExample(Struct, frozen=True, omit_defaults=True):
     """One example; its raw input is `content`, or of a photo the file of that name beside golden.json."""
 
     label: str

@@ -171,7 +171,10 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "EdgeValidator": StepInfo(
         "Measures the files that would ship.",
-        code=("components.edge_validator",),
+        code=(
+            "components.edge_validator",
+            *("edge.contracts.image", "edge.contracts.row", "edge.contracts.tokens"),
+        ),
         workload_code=("source",),
         after=("ExampleGen", "Transform", "Trainer", "EdgeConverter"),
         inputs=("workload",),

@@ -4,6 +4,7 @@ Starts under any Python 3: outside the project's environment it goes on inside, 
 """
 
 import os
+import shlex
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -42,4 +43,4 @@ if __name__ == "__main__":
 
     from runners.cli.main import load, main
 
-    sys.exit(main(prog="local_runner.py", command=load("run")))
+    sys.exit(main(prog=f"python {shlex.quote(sys.argv[0])}", command=load("run")))

@@ -27,7 +27,7 @@ _FOR_FEATURES = 0.5
 
 
 class BudgetTooShort(UsageError):
-    """Not one epoch fits into twice the budget."""
+    """Not one epoch fits."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Budget:
     began: float  # by `time.monotonic`
     folder: Path
     replicas: tf.distribute.Strategy
+    overrun_s: float  # by how much one epoch may take longer
 
     @property
     def left_s(self) -> float:
@@ -60,7 +61,7 @@ class Budget:
             seconds_each: Measures the time that the features of one example take.
 
         Raises:
-            BudgetTooShort: One variation takes twice the budget.
+            BudgetTooShort: One variation takes longer than what is left and what it may be overrun by.
         """
         if known := self._planned("variations"):
             return known
@@ -68,7 +69,7 @@ class Budget:
         time_for = self.left_s * _FOR_FEATURES - others * each
         count = max(1, min(most, int(time_for / (examples * each))))
         needed = (others + examples * count) * each
-        if needed > self.left_s + self.total_s:
+        if needed > self.left_s + self.overrun_s:
             raise _too_short("the features of the photos take", needed, self.left_s)
         note = (
             f"The features of one variation of each photo take about {examples * each:.0f} s: {count} of"
@@ -84,7 +85,7 @@ class Budget:
         The model is compiled, and is as it was afterwards.
 
         Raises:
-            BudgetTooShort: One epoch takes longer than what is left and the budget once more.
+            BudgetTooShort: One epoch takes longer than what is left and what it may be overrun by.
         """
         if known := self._planned("epochs"):
             return known
@@ -97,7 +98,7 @@ class Budget:
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
         left_s = self.left_s * (1 - _RESERVE)
-        if epoch_s > left_s + self.total_s:
+        if epoch_s > left_s + self.overrun_s:
             raise _too_short("one takes", epoch_s, left_s)
         fitting = min(most, max(0, int(left_s / epoch_s)))
         _progress.info("An epoch takes about %.0f s: %d of %d fit into the budget.", epoch_s, fitting, most)

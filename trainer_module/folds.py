@@ -59,10 +59,11 @@ def count_folds(task: Task, settings: TrainerSettings, trained_s: float, left_s:
     groups = len(np.unique(np.concatenate([split.groups for split in both])))
     folds, examples = min(wanted or _FOLDS, groups), sum(len(split.labels) for split in both)
     needed_s = trained_s * (folds - 1)  # each of so many by that share of the examples
+    shapes = [split.inputs.shape for split in both if isinstance(split.inputs, tf.Tensor)]
     because = ""
     if settings.strategy == "multi_worker":
         because = "several workers train, and one process has all folds"
-    elif not all(isinstance(split.inputs, tf.Tensor) for split in both):
+    elif len(shapes) < len(both):
         because = "the examples do not fit into memory"
     elif groups < _FEWEST_GROUPS:
         because = f"all examples are of {groups} groups"
@@ -70,7 +71,7 @@ def count_folds(task: Task, settings: TrainerSettings, trained_s: float, left_s:
         because = f"with {examples:,} examples they take long"
     elif wanted is None and settings.budget and needed_s > left_s:
         because = f"they take {needed_s:.0f} s, and trainer.budget has {max(left_s, 0):.0f} s left"
-    elif wanted is None and not settings.budget and np.ndim(task.evaluation.inputs) == _PHOTOS:
+    elif wanted is None and not settings.budget and len(shapes[0]) == _PHOTOS:
         because = "with photos they take long, and trainer.budget is not set"
     if because and wanted is None:
         return 0, f"Eval has {few}, which is few, and there are no folds to judge by: {because}."

@@ -286,7 +286,8 @@ def training_batches(
 
 def draws_of(seed: int, variation: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """The uniform draws, float32 [DRAWS], that one variation of one example is made by."""
-    folded = tf.random.fold_in(tf.constant([seed, 1], tf.int64), variation)
+    # Of a number of another type `fold_in` makes another seed.
+    folded = tf.random.fold_in(tf.constant([seed, 1], tf.int64), tf.cast(variation, tf.int64))
     return tf.random.stateless_uniform([DRAWS], tf.random.fold_in(folded, index))
 
 

@@ -75,7 +75,9 @@ def edge_contract(
     """How a phone has to prepare a photo, as `edge/contracts/image.py` and the Transform graph do."""
     import tensorflow as tf
 
-    grey = {name: tf.constant([value]) for name, value in neutral_features().items()}
+    grey = {name: tf.constant([[value]]) for name, value in neutral_features().items()}
+    if isinstance(transform.raw_feature_spec()[PHOTO], tf.io.VarLenFeature):
+        grey = {name: tf.sparse.from_dense(value) for name, value in grey.items()}
     return {
         "version": 2,
         "kind": "image",

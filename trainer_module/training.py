@@ -72,6 +72,7 @@ def train_model(
     replicas: tf.distribute.Strategy,
     checkpoints: Path,
     began: float,
+    exactly: bool = False,
 ) -> Trained:
     """Builds the workload's model and trains it.
 
@@ -85,12 +86,16 @@ def train_model(
         replicas: Whose batch size together is `batch_size` times their number.
         checkpoints: The folder that a training with the same arguments goes on from.
         began: The time, by `time.monotonic`, that a budget counts from.
+        exactly: Whether no epoch may overrun the budget. Defaults to allowing that to one, by as much time
+            as the budget has at most.
 
     Raises:
         UsageError: When the budget is too short, or the weights do not fit the network.
         HeldBack: When it diverges.
     """
-    budget = Budget(settings.budget_s, began, checkpoints, replicas) if settings.budget else None
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    overrun_s = 0.0 if exactly else settings.budget_s
+    budget = Budget(settings.budget_s, began, checkpoints, replicas, overrun_s) if settings.budget else None
     choosing = None
     if settings.early_stopping_patience:
         rest, choosing = input_pipeline.hold_out(task.training, _CHOOSES)
@@ -180,7 +185,7 @@ def prepare(
         before, trained = parts
         variations = min(settings.variations, settings.epochs)
         if budget:
-            others = sum(len(split.labels) for split in measured)
+            others = sum(len(split.shown) for split in measured)
             timed = partial(front.seconds_each, training, before, augment)
             variations = budget.affordable_variations(variations, len(training.labels), others, timed)
         settings = settings.model_copy(update={"variations": variations})

@@ -271,7 +271,10 @@ class TrialSearch(BaseTuner):
         trainer = trainer.model_copy(update=limits)
         checkpoints = place / "checkpoints"
         try:
-            outcome = train_model(self._task, model, trainer, self._replicas, checkpoints, began).outcome
+            trained = train_model(
+                self._task, model, trainer, self._replicas, checkpoints, began, exactly=budget is not None
+            )
+            outcome = trained.outcome
         except (HeldBack, BudgetTooShort) as error:
             if budget and isinstance(error, BudgetTooShort):
                 return None

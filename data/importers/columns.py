@@ -129,13 +129,7 @@ class ColumnProfile:
         if decimal and {*ties} <= {*NUMBERS}:
             preferred = (COMMA,) if decimal == "," else (NUMBER, THOUSANDS)
             return next((form for form in preferred if form in ties), best)
-        if (
-            self.by_point[0]
-            and not known
-            and THOUSANDS not in self.forms
-            and COMMA in self.forms
-            and {NUMBER, COMMA} <= {*ties}
-        ):
+        if self.by_point[0] and THOUSANDS not in self.forms and {NUMBER, COMMA} <= {*ties}:
             return ""
         return best if best == NUMBER or len(ties) == 1 else ""
 

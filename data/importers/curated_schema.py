@@ -5,7 +5,7 @@ place, and nothing else of it is touched.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from google.protobuf import text_encoding
 
@@ -52,9 +52,17 @@ def photo_schema(labels: Sequence[str]) -> str:
 
 
 def table_schema(
-    labels: Sequence[str], numbers: Sequence[str], categories: Sequence[str], group: str = "", time: str = ""
+    labels: Sequence[str],
+    numbers: Sequence[str],
+    categories: Sequence[str],
+    group: str = "",
+    time: str = "",
+    passing: Collection[str] = (),
 ) -> str:
-    """The schema of a table with these labels in their order, and columns; bounds are for people to add."""
+    """The schema of a table with these labels in their order, and columns; bounds are for people to add.
+
+    `passing` are those numbers that are others in every week, as months are, and so have no bound on drift.
+    """
     texts = [name for name in ("group", "example_id", group, time) if name]
     return _schema(
         "rows",
@@ -62,7 +70,11 @@ def table_schema(
         *(_feature(name, "BYTES") for name in dict.fromkeys(texts)),
         _feature("missing_share", "FLOAT", "float_domain { min: 0 max: 1 }", _DRIFT),
         *(
-            _block("feature", [f"name: {_quoted(name)}", "type: FLOAT", _ONE_NUMBER, _ALWAYS, _DRIFT])
+            _block(
+                "feature",
+                [f"name: {_quoted(name)}", "type: FLOAT", _ONE_NUMBER, _ALWAYS]
+                + ([] if name in passing else [_DRIFT]),
+            )
             for name in numbers
         ),
         *(_feature(name, "BYTES", _SHARE_DRIFT) for name in categories),

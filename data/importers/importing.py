@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import datetime, timezone
 from functools import partial
@@ -43,7 +43,11 @@ _EVAL_FRACTION: float = DataSettings.model_fields["eval_fraction"].default
 
 
 def import_photos(
-    src: Path, data_dir: Path, eval_fraction: float = _EVAL_FRACTION, least: int = 0
+    src: Path,
+    data_dir: Path,
+    eval_fraction: float = _EVAL_FRACTION,
+    least: int = 0,
+    describe: Callable[[bytes], bytes] | None = None,
 ) -> ImportReport:
     """Imports a folder a class, a manifest with photos, or TFRecord files as one new span: all or nothing.
 
@@ -53,7 +57,8 @@ def import_photos(
     time the EXIF DateTimeOriginal, else the time that the file was written. Photos of which it does not say
     the session get one with those that show the same (`sessions.py`), named by the first 16 digits of the
     hash of the first of them; sessions get a split, so that eval has `eval_fraction` of each class
-    (`sides.py`). The report warns of classes with fewer photos than `least`, which a run wants.
+    (`sides.py`). The report warns of classes with fewer photos than `least`, which a run wants. `describe`
+    gives what a network sees in RGB pixels, uint8 [128, 128, 3]; without it, only thumbnails are compared.
 
     Raises:
         UsageError: `src` does not exist, or holds `data_dir`; a label, lane, session or time holds a control
@@ -75,8 +80,9 @@ def import_photos(
     try:
         with (
             closing(DecoderProcess(taken_at, _SECONDS, _GIGABYTES)) as when_taken,
-            closing(DecoderProcess(look, _SECONDS, _LOOK_GIGABYTES)) as see,
+            closing(DecoderProcess(look, _SECONDS, _LOOK_GIGABYTES)) as decode,
         ):
+            see = _Eyes(decode, describe)
             walk = _Walk(source, known, when_taken, see)
 
             def finish(rows: list[LabelRow]) -> list[LabelRow]:
@@ -123,7 +129,7 @@ def import_photos(
         groups=walk.grouped.groups,
         joined=walk.grouped.joined,
         eval=dict(sorted(walk.in_eval.items())),
-        warnings=warn_of_few("photo", _count_labels(labels, walk.added), least),
+        warnings=(*warn_of_few("photo", _count_labels(labels, walk.added), least), *see.warnings),
     )
 
 
@@ -138,13 +144,13 @@ def _finished(
     labels: Mapping[PhotoSpan, Sequence[LabelRow]],
     eval_fraction: float,
     walk: "_Walk",
-    see: DecoderProcess,
+    see: "_Eyes",
     rows: list[LabelRow],
 ) -> list[LabelRow]:
     """The rows of the new span with their sessions and splits; `labels` are of the spans that count."""
     looks = list[tuple[LabelRow, bytes]]()
     if any(photo.look for photo in walk.photos):
-        looks = list(known_looks(data_dir, labels, partial(_opened, see)))
+        looks = list(known_looks(data_dir, labels, see, described=see.describes))
     walk.grouped = group_photos(walk.photos, looks)
     known, kept = list(chain(*labels.values())), dict[str, str]()
     for span in map(PhotoSpan.of, find_spans(data_dir)):
@@ -161,7 +167,7 @@ class _Walk:
     """One walk through a source: gives the rows and photos of the new span, and counts what it meets."""
 
     def __init__(
-        self, source: Source, known_photos: KnownPhotos, when_taken: DecoderProcess, see: DecoderProcess
+        self, source: Source, known_photos: KnownPhotos, when_taken: DecoderProcess, see: "_Eyes"
     ) -> None:
         self._source, self._known_photos = source, known_photos
         self._when_taken, self._see = when_taken, see
@@ -218,9 +224,37 @@ class _Walk:
             split=found.split,
         )
         again = len(self.labels_of[digest]) > 1
-        seen = _opened(self._see, found.data, not found.session_id and not again)
+        seen = None if found.session_id or again else self._see(found.data)
         self.photos.append(NewPhoto(row, found.where, found.name, seen, taken))
         return row
+
+
+class _Eyes:
+    """Gives the look of a photo, and what a network sees in it where one can be had."""
+
+    def __init__(self, decode: DecoderProcess, describe: Callable[[bytes], bytes] | None) -> None:
+        self._decode, self._describe = decode, describe
+        self.warnings: tuple[str, ...] = ()
+
+    @property
+    def describes(self) -> bool:
+        return self._describe is not None
+
+    def __call__(self, photo: bytes) -> bytes | None:
+        opened = _opened(self._decode, photo)
+        if opened is None:
+            return None
+        own_look, pixels = opened
+        if self._describe is not None:
+            try:
+                return bytes(own_look + self._describe(pixels))
+            except UsageError as error:
+                self._describe = None
+                self.warnings = (
+                    f"{error.found} So photos were compared as thumbnails alone, which does not tell an object"
+                    " in another place. Set the environment up again with `make setup`, then import again.",
+                )
+        return bytes(own_look)
 
 
 def _opened(process: DecoderProcess, photo: bytes, wanted: bool = True) -> Any:

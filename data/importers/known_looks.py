@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from data.photos.labels_file import LabelRow, PhotoSpan
+from data.photos.likeness import SIDE
 from data.spans.layout import Span, write_whole
 from data.spans.rejection import RowRejected
 
@@ -14,16 +15,22 @@ _Looks = dict[str, bytes | None]
 
 
 def known_looks(
-    data_dir: Path, spans: Mapping[PhotoSpan, Sequence[LabelRow]], look: Callable[[bytes], bytes | None]
+    data_dir: Path,
+    spans: Mapping[PhotoSpan, Sequence[LabelRow]],
+    look: Callable[[bytes], bytes | None],
+    described: bool,
 ) -> Iterator[tuple[LabelRow, bytes]]:
     """The rows of spans whose photo can be opened, and its look.
 
-    `data_dir/.looks` remembers them by a photo's name and size; one that is missing or damaged is made again.
+    `data_dir/.looks` remembers them by a photo's name and size; one that is missing or damaged is made again,
+    and so is one without what a network saw, where photos are `described`.
     """
     for span, rows in spans.items():
         known, fresh = _Looks(), _Looks()
         with suppress(OSError, ValueError):
             known = msgspec.msgpack.decode(_file(data_dir, span).read_bytes(), type=_Looks)
+        if described:
+            known = {key: seen for key, seen in known.items() if not seen or len(seen) > SIDE * SIDE}
         for row in rows:
             with suppress(RowRejected):
                 key = _key(span, row.photo)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.photos.labels_file import LabelRow, session_of
-from data.photos.likeness import as_looks, find_alike
+from data.photos.likeness import as_features, as_looks
+from data.photos.same_object import find_same
 
 # Of a burst: seconds from one photo to the next, and how far its number is up; one or two may be deleted.
 _SECONDS, _STEPS = 5, 3
@@ -53,7 +54,7 @@ def group_photos(photos: Sequence[NewPhoto], known: Sequence[tuple[LabelRow, byt
         others = [] if split else [item for item in known if item[0].label == label]
         looks = [photos[number].look or b"" for number in numbers] + [look for _, look in others]
         pairs = _neighbours([photos[number] for number in numbers])
-        alike = find_alike(as_looks(looks), len(numbers), pairs)
+        alike = find_same(as_looks(looks), as_features(looks), len(numbers), pairs)
         members: dict[int, list[int]] = defaultdict(list)
         for place, group in enumerate(alike.groups[: len(numbers)]):
             members[int(group)].append(place)

@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice, pairwise
@@ -102,7 +102,7 @@ def check_columns(table: Table, names: Collection[str]) -> None:
         near = [known[low] for name in missing for low in get_close_matches(name.lower(), known, 1)]
         raise UsageError(
             f"{table.shown} has no column {', '.join(missing)}.",
-            f"It has: {first_few(table.header, 30)}.",
+            f"It has: {first_few(list(filter(None, table.header)), 30)}.",
             f"Did you mean {', '.join(near)}?" if near else "Name one of these.",
         )
 
@@ -122,7 +122,9 @@ def _find_separator(path: Path, columns: Collection[str]) -> str:
     lines = [line.replace("\0", "\1") for line in islice(read_lines(path), _LINES)]
 
     def fit(mark: str) -> tuple[int, float]:
-        rows = [row for row in csv.reader(lines, delimiter=mark, skipinitialspace=True) if row]
+        rows = list[list[str]]()
+        with suppress(csv.Error):  # what is wrong with a row is said when it is read
+            rows += filter(None, csv.reader(lines, delimiter=mark, skipinitialspace=True))
         header = [name.strip() for name in rows[0]] if rows else []
         alike = sum(len(row) == len(header) for row in rows)
         return len({*columns} & {*header}), alike * len(header) if len(header) > 1 else 0
@@ -131,12 +133,18 @@ def _find_separator(path: Path, columns: Collection[str]) -> str:
 
 
 def _check_header(table: Table) -> None:
-    """Refuses a first line that is data: numbers in no order, or words that are cells of their columns too.
+    """Refuses a first line that is a title, or data: numbers in no order, or cells of the columns below it.
 
     Raises:
         DataRefused: It is so.
     """
     header = table.header
+    if sum(map(bool, header)) == 1 and len(header) > 2:
+        raise DataRefused(
+            f"The first line of {table.shown} is {''.join(header)!r} alone, above {len(header)} columns.",
+            "The names of its columns are taken from there.",
+            "Remove what stands above the names.",
+        )
     rows = [item[1] for item in islice(table.rows(header), _LINES) if not isinstance(item, Rejected)]
     again = {name for name in header if name and any(cells[name] == name for cells in rows)}
     numbers = [name for name in header if _NUMBER.fullmatch(name)]

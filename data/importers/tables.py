@@ -32,7 +32,20 @@ from data.spans.layout import add_span, find_spans
 from data.spans.rows import check_once
 from data.spans.source import Rejected
 from errors import DataRefused, UsageError
-from records.columns import COMMA, DAY_S, ISO, MISSING, NUMBER, NUMBERS, TIMES, Column, parse_cell, write_cell
+from records.columns import (
+    COMMA,
+    DAY_S,
+    DAYS,
+    ISO,
+    MISSING,
+    MONTH,
+    NUMBER,
+    NUMBERS,
+    TIMES,
+    Column,
+    parse_cell,
+    write_cell,
+)
 
 # Of bad rows this many are named.
 _EXAMPLES = 3
@@ -156,16 +169,17 @@ def _write(
     label, group, time, text = given
     labels = tuple(sorted(seen.columns[label].values or {}))
     numbers = tuple(kinds.numbers)
-    own: dict[str, str | Mapping[str, Column]]
+    own: dict[str, str | Mapping[str, Column]] = {"text_column": text}
     if text:
         few = group and len(seen.columns[group].values or ()) in range(1, _MOST_SOURCES + 1)
         kept = {"text": text, "label": label} | ({"group": group} if group else {})
         kept |= {"source": group} if few else {}
-        schema, own = text_schema(labels), {"text_column": text}
+        schema = text_schema(labels)
     else:
         read = [name for column in kinds.numbers.values() for name in (column.name, column.until)]
         kept = {name: name for name in (time, group, *read, *kinds.categories, label) if name}
-        schema = table_schema(labels, numbers, kinds.categories, group, time)
+        passing = [name for name, column in kinds.numbers.items() if column.part in (MONTH, DAYS)]
+        schema = table_schema(labels, numbers, kinds.categories, group, time, passing)
         own = {
             "label_column": label,
             "group_column": group,

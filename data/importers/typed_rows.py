@@ -8,16 +8,21 @@ database may change in between.
 
 import csv
 import math
+import os
 import re
 import shlex
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING
 
+from data.photos.decoder_process import DecoderProcess
+from data.spans.rejection import RowRejected
 from data.spans.rows import check_once
 from errors import DataRefused, EdgelineError, UsageError
 
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 _ROWS_A_TIME = 10_000
+_SECONDS, _GIGABYTES = 300, 8  # of a workbook, which is read whole
 # What a query begins with, behind comments and brackets.
 _READS = re.compile(r"(\s|\(|--[^\n]*(\n|$)|/\*.*?\*/)*(select|with)\b", re.IGNORECASE | re.DOTALL)
 _DRIVERS: Mapping[str, str] = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
@@ -58,38 +64,52 @@ def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str
         UsageError: Which sheet is meant cannot be told.
         DataRefused: It cannot be read, or has no rows.
     """
-    from python_calamine import CalamineError, CalamineWorkbook
-
     try:
-        with src.open("rb") as file, CalamineWorkbook.from_filelike(file) as book:
-            names = [name for name in book.sheet_names if sheet in ("", name)]
-            filled = {
-                name: rows for name in names if len(rows := book.get_sheet_by_name(name).to_python()) > 1
-            }
-            fitting = [name for name, rows in filled.items() if {*columns} <= {*_header(rows[0])}]
-            names = fitting if len(fitting) == 1 else list(filled)
-            if len(names) > 1 or (sheet and not names):
-                raise UsageError(
-                    f"{src} has the sheets {', '.join(names or book.sheet_names)}.",
-                    f"{sheet} is none with rows." if sheet else "Which of them is the table cannot be told.",
-                    f"Name one: --sheet {shlex.quote((names or book.sheet_names)[0])}",
-                )
-            if not names:
-                raise DataRefused(
-                    f"{src} has no row.", "There is nothing to learn from.", "Give one with rows."
-                )
-            header, *rows = filled[names[0]]
-    except (CalamineError, OSError, ValueError) as error:
+        with closing(DecoderProcess(partial(_read_sheets, sheet=sheet), _SECONDS, _GIGABYTES)) as read:
+            known, filled = read(os.fsencode(src))
+    except (OSError, ValueError, RowRejected) as error:
         raise DataRefused(
-            f"{src} cannot be read: {error}.",
-            "It is no workbook, damaged, or locked by a password.",
+            f"{src} cannot be read: {error.detail if isinstance(error, RowRejected) else error}",
+            "It is no workbook, damaged, too large, or locked by a password.",
             "Open it in a spreadsheet, and save its table as .xlsx or CSV.",
         ) from None
+    fitting = [name for name, rows in filled.items() if {*columns} <= {*_header(rows[0])}]
+    names = fitting if len(fitting) == 1 else list(filled)
+    if len(names) > 1 or (sheet and not names):
+        raise UsageError(
+            f"{src} has the sheets {', '.join(names or known)}.",
+            f"{sheet} is none with rows." if sheet else "Which of them is the table cannot be told.",
+            f"Name one: --sheet {shlex.quote((names or known)[0])}",
+        )
+    if not names:
+        raise DataRefused(f"{src} has no row.", "There is nothing to learn from.", "Give one with rows.")
+    header, *rows = filled[names[0]]
     cells = (
         [None if cell == "" else cell for cell in row] for row in rows if any(cell != "" for cell in row)
     )
     types = _write(src, target, _header(header), cells)
     return {name: kind for name, kind in types.items() if kind != "text"}
+
+
+def _read_sheets(path: bytes, sheet: str) -> tuple[list[str], Mapping[str, Sequence[Sequence[object]]]]:
+    """Reads the names of all sheets, and the rows of those that have some, or of the named one.
+
+    It has a process of its own: of a damaged workbook the reader's Rust panics, and prints that; one cell in
+    the last row and column of a sheet takes more memory than there is.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    from python_calamine import CalamineWorkbook
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    try:
+        with open(path, "rb") as file, CalamineWorkbook.from_filelike(file) as book:
+            names = [name for name in book.sheet_names if sheet in ("", name)]
+            sheets = {name: book.get_sheet_by_name(name).to_python() for name in names}
+            return book.sheet_names, {name: rows for name, rows in sheets.items() if len(rows) > 1}
+    except BaseException as error:  # which a panic is
+        raise ValueError(f"{error}.") from None
 
 
 def _header(row: Sequence[object]) -> list[str]:

@@ -102,6 +102,8 @@ def _find_kind(src: Path, head: bytes) -> str:
     # A damaged cell may hold one or two such bytes.
     if not head.startswith(_UTF_16) and 100 * len(re.findall(rb"[\0-\x08]", head)) > len(head):
         other = next(kind for start, kind in _BINARY.items() if head.startswith(start))
+    if head[257:262] == b"ustar":
+        other = "a tar archive", _UNPACK
     other = other or next((kind for form, kind in _TEXT.items() if re.match(form, begin)), None)
     if other is not None:
         do = other[1].format(path=src, quoted=shlex.quote(str(src)))

@@ -8,6 +8,8 @@ import re
 import struct
 from dataclasses import dataclass
 
+from photo_pixels import open_photo, orientation_of
+
 _START, _END, _SCAN, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 _BASELINE, _PROGRESSIVE = 0xC0, 0xC2
 _TABLES = frozenset({0xDB, 0xC4, 0xDD})  # quantisation, Huffman, restart interval
@@ -98,24 +100,14 @@ def without_metadata(data: bytes) -> bytes:
         plain = parse(data)
     except OddJpeg:
         return b""
+    with open_photo(plain.stripped) as image:
+        orientation = orientation_of(image, plain.exif)
+    if orientation == 1:
+        return plain.stripped
     end = 2 + len(_JFIF)
-    return plain.stripped[:end] + _orientation_segment(plain.exif) + plain.stripped[end:]
-
-
-def _orientation_segment(exif: bytes) -> bytes:
-    """An EXIF segment with the orientation alone; empty where the photo is upright."""
-    from PIL import Image
-
-    found = Image.Exif()
-    try:
-        found.load(exif)
-        turned = int(found.get(_ORIENTATION, 1))
-    except Exception:  # a reader of EXIF raises all sorts of things, and no phone would turn such a photo
-        turned = 1
-    if not 2 <= turned <= 8:
-        return b""
-    body = _EXIF + struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, _ORIENTATION, 3, 1, turned, 0, 0)
-    return struct.pack(">BBH", 0xFF, _APP1, len(body) + 2) + body
+    body = _EXIF + struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, _ORIENTATION, 3, 1, orientation, 0, 0)
+    segment = struct.pack(">BBH", 0xFF, _APP1, len(body) + 2) + body
+    return plain.stripped[:end] + segment + plain.stripped[end:]
 
 
 def _png_without_metadata(data: bytes) -> bytes:

@@ -6,10 +6,8 @@ brighter by up to 30 %, another gamma, saved again. From a correlation of 0.85 o
 alike, and no two photos of different goods (81 kinds) were: those began at 0.78. With 32 x 32 pixels, where
 every small shift counts, 60 % were.
 
-What a network sees tells no more. Of 700 of these photos, at bounds that no two of different goods reach,
-looks found 99 % of such pairs and the features of EfficientNet-Lite0 with weights of ImageNet 94 %; of pairs
-that were also turned by up to 4 degrees and cut by 2 to 10 % on each side, 36 % and 38 %; by up to 10 degrees
-and 8 to 18 %, 1 % and 0 %.
+Of pairs that were also turned by up to 10 degrees and cut by 8 to 18 % on each side, 1 % were: for these a
+look is followed by what a network sees in the photo (`same_object.py`), where there is one.
 """
 
 from collections.abc import Sequence
@@ -19,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SIDE = 16
+SIDE, SHOWN_SIDE = 16, 128
 # Correlation from which two photos are near twins, and that which is enough for neighbours in a burst.
 ALIKE, IN_BURST = 0.85, 0.65
 # So many photos are never too many to be alike. Of more, what all have in common (a belt below a camera that
@@ -40,9 +38,21 @@ def look_of(image: Image.Image) -> bytes:
     return image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
 
 
+def pixels_of(image: Image.Image) -> bytes:
+    """Returns what a network is shown of an upright picture, RGB, uint8 [128, 128, 3]."""
+    return image.convert("RGB").resize((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BILINEAR).tobytes()
+
+
 def as_looks(looks: Sequence[bytes]) -> Looks:
-    """Looks as uint8 [n, 256]."""
-    return np.frombuffer(b"".join(looks), np.uint8).reshape(-1, SIDE * SIDE)
+    """Looks as uint8 [n, 256], without what a network saw."""
+    return np.frombuffer(b"".join(look[: SIDE * SIDE] for look in looks), np.uint8).reshape(-1, SIDE * SIDE)
+
+
+def as_features(looks: Sequence[bytes]) -> _Floats:
+    """Returns what a network saw, float32 [n, f]; [n, 0] unless it saw all."""
+    sizes = {len(look) for look in looks}
+    features = [look[SIDE * SIDE :] if len(sizes) == 1 else b"" for look in looks]
+    return np.frombuffer(b"".join(features), np.float16).reshape(len(looks), -1 if any(features) else 0).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -72,11 +82,11 @@ def find_alike(
     """
     if neighbours is None:
         neighbours = np.empty((0, 2), np.int64)
-    unit = _unit(looks)
+    unit = unit_looks(looks)
     groups, twins = _linked(unit, asked, bounds[0])
     first, second = neighbours.T
     near = np.einsum("ij,ij->i", unit[first], unit[second]) >= bounds[1]
-    groups = _joined(groups, first[near], second[near])
+    groups = join_pairs(groups, first[near], second[near])
     del unit
     sizes = np.bincount(groups)
     for group in np.flatnonzero(sizes > max(_FEW, len(looks) // _MOST_SHARE)):
@@ -94,7 +104,7 @@ def find_alike(
     return Alike(groups, twins)
 
 
-def _unit(looks: Looks) -> _Floats:
+def unit_looks(looks: Looks) -> _Floats:
     """Each of length 1 about its mean, so that a product is a correlation; those without a look are zero."""
     unit = looks.astype(np.float32)
     unit -= unit.mean(1, keepdims=True)
@@ -115,7 +125,7 @@ def _linked(unit: _Floats, asked: int, bound: float) -> tuple[_Ints, _Ints]:
         for left in range(top, len(unit), _COLUMNS):  # what lies left of it was compared from the other side
             alike = unit[rows] @ unit[left : left + _COLUMNS].T
             found, other = np.nonzero(alike >= bound)
-            groups = _joined(groups, found + top, other + left)
+            groups = join_pairs(groups, found + top, other + left)
             if (known := max(asked - left, 0)) < alike.shape[1]:
                 best = alike[:, known:].argmax(1)
                 likeness = alike[np.arange(len(alike)), known + best]
@@ -125,7 +135,7 @@ def _linked(unit: _Floats, asked: int, bound: float) -> tuple[_Ints, _Ints]:
     return groups, twins
 
 
-def _joined(groups: _Ints, first: _Ints, second: _Ints) -> _Ints:
+def join_pairs(groups: _Ints, first: _Ints, second: _Ints) -> _Ints:
     """The groups with pairs of members joined."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

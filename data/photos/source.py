@@ -86,7 +86,9 @@ class PhotoSource:
             "brightness": photo.brightness,
             "sharpness": photo.sharpness,
         }
-        return Example(features, photo.digest, photo.look)
+        from data.photos.thumbnails import shown
+
+        return Example(features, photo.digest, photo.look, shown(photo.stored))
 
     def thumbnail(self, span: Span, id: str) -> bytes | None:
         """A quarantined photo in small, where it can be opened."""
@@ -100,7 +102,7 @@ class PhotoSource:
         for id in ids:
             with suppress(RowRejected):  # it has gone since
                 photo = PhotoSpan.of(span).read(id)
-                yield id, without_metadata(photo) or self._checked(photo).jpeg
+                yield id, without_metadata(photo) or self._checked(photo).stored
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:
         """The photo in small."""

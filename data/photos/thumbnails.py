@@ -5,8 +5,7 @@ import warnings
 
 from PIL import Image, ImageOps
 
-from data.photos.checks import SHARPNESS_SIDE
-from data.photos.likeness import look_of
+from data.photos.likeness import SHOWN_SIDE, look_of, pixels_of
 from photo_pixels import READER_ERRORS, open_photo
 
 # A larger one would take a gigabyte to decode; a JPEG is scaled while it is decoded, and may have any size.
@@ -24,10 +23,17 @@ def thumbnail(photo: bytes, side: int = 96) -> bytes | None:
     return buffer.getvalue()
 
 
-def look(photo: bytes) -> bytes | None:
-    """What near twins of any file are told by, see `likeness`; None for what cannot be opened."""
-    small = _small(photo, SHARPNESS_SIDE)
-    return None if small is None else look_of(small)
+def shown(photo: bytes) -> bytes:
+    """Returns what a network is shown of a photo that was checked, see `pixels_of`."""
+    small = _small(photo, 2 * SHOWN_SIDE)
+    assert small is not None, "a checked photo was decoded before"
+    return pixels_of(small)
+
+
+def look(photo: bytes) -> tuple[bytes, bytes] | None:
+    """Returns the look of any file, and what a network is shown of it; None for what cannot be opened."""
+    small = _small(photo, 2 * SHOWN_SIDE)
+    return None if small is None else (look_of(small), pixels_of(small))
 
 
 def _small(photo: bytes, side: int) -> Image.Image | None:

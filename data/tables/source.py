@@ -155,6 +155,9 @@ class TableSource(Source):
         self._workload, self._settings = workload, settings
         self._format = f"<{len(workload.numbers)}f"
         self._columns = {name: workload.column(name) for name in (workload.time_column, *workload.numbers)}
+        read = [self._columns[name] for name in workload.numbers]
+        names = (name for column in read for name in (column.name, column.until) if name)
+        self._names = list(dict.fromkeys((*names, *workload.categories)))  # of cells that a model reads
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
         """The rows, or windows of them, in the order of the files; memory is flat in their number."""
@@ -164,9 +167,10 @@ class TableSource(Source):
         """The cells that the model reads, by column; of a window a list of them, the oldest first."""
         for found in self._windows(self._readings(span, self._in_words)):
             if found.id in ids and not isinstance(found, Rejected):
-                rows = list(map(msgspec.json.decode, found.numbers.splitlines()))
+                texts = zip(*map(msgspec.json.decode, found.numbers.splitlines()), strict=True)
+                cells = dict(zip(self._names, texts, strict=True))
                 several = self._settings.readings > 1
-                yield found.id, {n: tuple(r[n] for r in rows) if several else rows[0][n] for n in rows[0]}
+                yield found.id, cells if several else {name: cell for name, (cell,) in cells.items()}
 
     def _windows(self, readings: Iterator[Reading | Rejected]) -> Iterator[Reading | Rejected]:
         """The readings themselves, or windows of them."""
@@ -226,10 +230,9 @@ class TableSource(Source):
         )
 
     def _in_words(self, cells: Mapping[str, str]) -> bytes:
-        self._packed(cells)  # what it refuses is no reading
-        columns = (self._columns[name] for name in self._workload.numbers)
-        names = [name for column in columns for name in (column.name, column.until) if name]
-        return msgspec.json.encode({n: cells[n] for n in (*names, *self._workload.categories)}) + b"\n"
+        if self._settings.readings > 1:
+            self._packed(cells)  # what it refuses is in no window
+        return msgspec.json.encode([cells[name] for name in self._names]) + b"\n"
 
     def _readings(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected]:
         columns = columns_of(self._workload)

@@ -175,8 +175,10 @@ def load(
             report = import_table(source, data, label, text=text, **given, least=least, chosen=kinds, ask=ask)
         else:
             from data.importers.importing import import_photos
+            from trainer_module.photo_features import describe_photo
 
-            report = import_photos(Path(source), data, settings.data.eval_fraction, least)
+            eval_fraction = settings.data.eval_fraction
+            report = import_photos(Path(source), data, eval_fraction, least, describe_photo)
     if as_json:
         span = report.span and str(report.span.path)
         print_json(to_builtins({**vars(report), "span": span}, enc_hook=str))

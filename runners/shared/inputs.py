@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.spans.layout import Span
+from data.spans.layout import Span, describe_spans
 from data.spans.source import load_source
 from data.spans.window import contents_of, digest_of
 from errors import UsageError
@@ -59,7 +59,9 @@ def digests(
         "lock": lock_digest(),
         "destination": push,
         "production": f"{production.version}-{production.manifest_sha256}" if production else "",
-        "unjudged": " ".join(spans_to_judge(contents, production.manifest.data if production else None)),
+        "unjudged": describe_spans(
+            spans_to_judge(contents, production.manifest.data if production else None)
+        ),
     }
 
 

@@ -15,7 +15,7 @@ from tfx.types.standard_artifacts import Model, Schema, TransformGraph
 from components.import_schema_gen import ImportSchemaGen
 from data.photos.labels_file import LabelRow, write_span
 from tests.components.steps import LABELS, SHELF, artifact, execute, ingest
-from tests.data.sample_photos import encode
+from tests.data.sample_photos import encode, phone_exif
 from trainer_module.run import run_fn
 from trainer_module.settings import ModelSettings, TrainerSettings
 
@@ -38,7 +38,11 @@ def stripes(label: int, seed: int) -> bytes:
     y, x = np.mgrid[0:64, 0:64]
     along = (y, x, (x + y) / 1.4)[label]
     light = 127 + 80 * np.sin(along / 3 + rng.uniform(0, 6)) + rng.normal(0, 10, along.shape)
-    return encode(Image.fromarray(light.clip(0, 255).astype(np.uint8)))
+    image = Image.fromarray(light.clip(0, 255).astype(np.uint8))
+    # Some as a phone has them: larger than ingest keeps them, and upside down.
+    return (
+        encode(image.resize((720, 720)).rotate(180), exif=phone_exif(3)) if seed % 6 == 0 else encode(image)
+    )
 
 
 @pytest.fixture(scope="session")

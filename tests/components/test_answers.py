@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.answers import read_answers
+from components.answers import read_answers, read_out_of_fold
+from records.edge import OUT_OF_FOLD, Prediction
 from tests.components.steps import SHELF
 
 
@@ -40,3 +41,27 @@ def test_a_model_in_production_that_knows_fewer_labels_gives_the_others_no_proba
     )
     answers = read_answers(tmp_path, SHELF)
     np.testing.assert_allclose(answers.baseline, [[0.4, 0.6, 0.0]], rtol=1e-6)
+
+
+def test_without_a_production_model_there_are_the_answers_of_the_candidate(tmp_path: Path):
+    row = ("a", "s-1", 2, [0.1, 0.1, 0.8], None, ["span"], ["1"])
+    write(tmp_path / "answers-00000-of-00001.parquet", row, ("b", "s-1", 0, [0.8, 0.1, 0.1], None, [], []))
+    answers = read_answers(tmp_path, SHELF)
+    assert answers.baseline is None and answers.group_names == ("s-1",)
+    assert answers.right(answers.candidate).tolist() == [True, True]
+
+
+def test_answers_out_of_fold_have_groups_slices_and_no_baseline(tmp_path: Path):
+    assert read_out_of_fold(tmp_path, SHELF) is None
+    lines = [
+        Prediction("b", "damaged", (0.1, 0.1, 0.8), {"lane": "lane-01"}, 2, "s-2"),
+        Prediction("a", "ok", (None, 0.1, 0.8), {"lane": "lane-02"}, 1, "s-2"),
+        Prediction("c", "ok", (0.9, 0.1, 0.0), {"lane": "lane-01"}, 2),
+    ]
+    OUT_OF_FOLD.write(tmp_path, lines)
+    answers = read_out_of_fold(tmp_path, SHELF)
+    assert answers.labels.tolist() == [0, 2, 0] and answers.baseline is None
+    assert answers.groups.tolist() == [1, 1, 0] and answers.group_names == ("alone c", "s-2")
+    assert answers.right(answers.candidate).tolist() == [False, True, True]
+    assert answers.of("lane", "lane-01").tolist() == [False, True, True]
+    assert answers.of("span", "1").tolist() == [True, False, False]

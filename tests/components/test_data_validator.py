@@ -315,7 +315,7 @@ def test_a_rendered_week_warns_of_a_failing_lens_and_of_nothing_else(faults, war
     assert bool(verdict.warnings) == bool(warns_of), verdict.warnings
 
 
-def admit(folder):
+def admit(folder, **given):
     found, output = folder / "found", artifact(AcceptedData, folder / "accepted")
     inputs = {
         "data_verdict": artifact(Verdict, found),
@@ -325,7 +325,7 @@ def admit(folder):
         "schema": artifact(Schema, found),
         "inferred": artifact(Schema, found),
     }
-    about = dict.fromkeys(("run", "model_name", "data", "settings", "records"), "")
+    about = dict.fromkeys(("run", "model_name", "data", "settings", "records"), "") | given
     execute(DataGate, inputs, {"accepted_data": output}, folder, **about)
     return inputs, folder / "accepted"
 
@@ -353,3 +353,32 @@ def test_a_window_that_failed_is_refused_with_every_reason_and_what_to_do(tmp_pa
 def test_the_curated_schema_arrives_word_for_word(calm):
     written = Path(calm.schema.uri, "schema.pbtxt").read_text(encoding="utf-8")
     assert written == Path(SHELF.schema).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("data", "records", "details", "place"),
+    [
+        ("/weeks of May", "", "`edgeline show latest`", "'/weeks of May'"),
+        (
+            "/claims/data/shelf",
+            "/claims/push/runs/shelf",
+            "`edgeline report latest --workload shelf --store DIR`",
+            "DIR",
+        ),
+        (
+            "s3://bucket/data",
+            "s3://no-such/push/runs/shelf",
+            "`edgeline report latest --workload shelf --store s3://no-such/push`",
+            "s3://bucket/data",
+        ),
+    ],
+)
+def test_what_a_refusal_prints_can_be_typed_outside_of_a_pod_too(
+    data, records, details, place, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("components.data_gate.leave_record", lambda *_: None)
+    VERDICT.write(tmp_path / "found", Found("data", "fail", ("Dark.",), spans=("span-00002",)))
+    with pytest.raises(DataRefused) as refused:
+        admit(tmp_path, data=data, records=records, model_name="shelf", settings="{}")
+    exclude = f"`edgeline data exclude span-00002 --reason R --data {place}`"
+    assert details in refused.value.do and exclude in refused.value.do

@@ -17,7 +17,7 @@ from data.shelf.faults import spoil
 from data.spans.exclusions import decide
 from data.spans.layout import find_spans
 from data.spans.split import Ends
-from errors import DataRefused
+from errors import DataRefused, UsageError
 from records.ingest import TWINS
 from tests.components.steps import LABELS, LOCAL, SHELF, ingest
 from tests.components.torn_source import REFUSAL
@@ -310,8 +310,9 @@ def refused(data, folder, **options):
 
 def test_a_folder_without_a_span_is_refused(tmp_path):
     (tmp_path / "data").mkdir()
-    assert "edgeline data import" in refused(tmp_path / "data", tmp_path).do
-    assert "edgeline data import" in refused(tmp_path / "nowhere", tmp_path).do
+    for place in (tmp_path / "data", tmp_path / "nowhere"):
+        with pytest.raises(UsageError, match="edgeline data import"):
+            ingest(place, tmp_path)
 
 
 def test_a_span_without_its_labels_file_is_refused(tmp_path):

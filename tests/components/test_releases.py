@@ -37,6 +37,7 @@ from tests.release.candidates import make_candidate, snapshot
 
 VARIANTS = ("fp16", "int8")
 
+SPANS = {"span-00035": "a" * 64, "span-00042": "b" * 64}
 HELD = FileReport({"CONV_2D": 2}, (), (), (), (), {}, {})
 
 Outcome = tuple[str, int, list[str]]
@@ -84,9 +85,16 @@ class Run:
         EDGE_FILES.write(
             self.folder / "edge", EdgeFiles(self._passed[0], 100, tuple(map(self._variant, VARIANTS)))
         )
+        (self.folder / "edge" / "golden").mkdir()
+        (self.folder / "edge" / "golden" / "01.jpg").write_text("a photo")
         return {
             "examples": artifact(
-                Examples, self.folder / "examples", first_span=35, last_span=42, window="f" * 64
+                Examples,
+                self.folder / "examples",
+                first_span=35,
+                last_span=42,
+                window="f" * 64,
+                spans=json.dumps(SPANS),
             ),
             "model": model,
             "evaluation": artifact(ModelEvaluation, self.folder / "evaluation"),
@@ -173,10 +181,13 @@ def test_what_both_gates_passed_goes_into_production_with_its_story(push, tmp_pa
     assert [variant["ops"] for variant in manifest.variants] == [{"CONV_2D": 2}] * 2
     assert manifest.metrics["overall"]["all"]["accuracy"] == 0.94
     assert (manifest.data["first_span"], manifest.data["last_span"]) == (35, 42)
+    assert manifest.data["spans"] == SPANS
     assert manifest.data["fingerprint"] == "f" * 64
     assert (manifest.run, manifest.code["digest"]) == ("run-1", "c" * 64)
     assert manifest.code["lock_digest"] == "d" * 64
     assert {"python", "tensorflow", "tfx"} <= set(manifest.versions)
+    assert "edge/shelf/1/golden/01.jpg" in {entry.path for entry in manifest.files}
+    assert store.current(push, "shelf").read("golden/01.jpg") == b"a photo"
     assert store.verify(push, "shelf") == []
 
 

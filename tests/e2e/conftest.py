@@ -14,6 +14,7 @@ SMALL = (
     "model.image_size=48",
     "trainer.epochs=2",
     "trainer.batch_size=16",
+    "trainer.folds=0",
     "gate.min_examples_per_class=5",
     "edge.calibration_examples=20",
     # A model of two epochs has small margins, and int8 moves many photos across them.

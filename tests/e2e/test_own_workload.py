@@ -16,6 +16,7 @@ pytestmark = pytest.mark.e2e
 PAGE = (ROOT / "pipeline" / "own_workload.md").read_text(encoding="utf-8")
 QUICK = (
     "trainer.epochs=12",
+    "trainer.folds=0",
     "trainer.batch_size=16",
     "gate.min_examples_per_class=5",
     "edge.max_latency_ms=1000",

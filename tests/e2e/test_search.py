@@ -58,9 +58,9 @@ def artifact(workspace: Path, output: str) -> Path:
 def test_the_model_is_trained_with_the_settings_of_the_best_trial(searched: Ended, workspace: Path) -> None:
     search = SEARCH.read(artifact(workspace, "Tuner/tuner_results/*"))
     assert len(search.trials) == 2 and searched.json["tuned"] == search.found.values
-    # It ends with the trial's own loss, since all else is the same: seed, data and epochs.
+    # Groups of train judged the trial, and eval judges the model that is trained on all of train.
     (epoch,) = (artifact(workspace, "Trainer/model_run/*") / "history.jsonl").read_text().splitlines()
-    assert json.loads(epoch)["val_loss"] == pytest.approx(search.found.score, rel=1e-5)
+    assert json.loads(epoch)["val_loss"] != pytest.approx(search.found.score, rel=1e-3)
     assert "trial 2 of 2: val_loss" in searched.stderr and "--profile" in searched.stderr
     facts = json.loads((Path(searched.json["report"]).parent / "facts.json").read_text())
     shown = {name: facts["about"]["settings"][name] for name in search.found.values}

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.e2e
 # What is tested is the weekly run, not how well a model can get.
 QUICK = (
     "trainer.epochs=3",
+    "trainer.folds=0",
     "gate.min_examples_per_class=5",
     "gate.severity={label_shift: warn}",
     "evaluation.beat_majority=false",

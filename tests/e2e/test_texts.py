@@ -16,6 +16,7 @@ QUICK = (
     "model.text_length=16",
     "model.lstm_units=4",
     "trainer.epochs=2",
+    "trainer.folds=0",
     "trainer.batch_size=64",
     "gate.min_examples_per_class=5",
     "edge.variants=[fp16]",

@@ -70,21 +70,17 @@ def test_a_contract_that_says_what_was_trained_on_passes_with_its_largest_differ
         (
             "numbers/1/mean",
             1.515,
-            "at [0, 1] it is -0.65, not -0.5; 2 of 16 values are more than 0.0001 apart",
+            "at [0, 1] it is -0.65, not -0.5; 2 of 16 values are more than 0.0001 apart.",
         ),
         ("numbers/0/deviation", 10.1, "1 of 16 values"),
         ("categories/0/vocabulary", ["m-02", "m-01", "m-03"], "it is 1, not 0; 4 of 16 values"),
-        ("numbers/1/name", "warmth", "categories"),
-        ("missing", ["na"], "it is refused (load is '' is not a number"),
-        ("readings", 1, "it is refused (The column 'load' has 2 readings."),
-        ("version", 3, "it is refused (The preprocessing contract cannot be followed: version is 3"),
+        ("missing", ["na"], "it is refused: load: '' is not a number."),
+        ("readings", 1, "it is refused: The column 'load' has 2 readings."),
+        ("version", 3, "it is refused: The preprocessing contract cannot be followed: version is 3"),
     ],
 )
 def test_a_contract_of_rows_that_was_changed_fails_by_example_place_and_values(path, value, found):
     changed = row_with(path, value)
-    if path == "numbers/1/name":  # a label alone, which no number hangs on
-        assert check_contract([made_by(ROW, CELLS)], changed, predict).problems == ()
-        return
     (problem,) = check_contract([made_by(ROW, CELLS)], changed, predict).problems
     assert problem.startswith("preprocessing.json does not make what the model was trained on. Of span/0: ")
     assert found in problem
@@ -154,7 +150,7 @@ def test_examples_are_of_each_class_each_slice_and_right_and_wrong():
 
 def test_photos_have_four_megabytes_but_for_the_smallest_of_each_class():
     def photo(n: int, size: int, label: str) -> RawExample:
-        return made_by(ROW, CELLS, n, content=bytes(size), label=label)
+        return replace(made_by(ROW, CELLS, n, label=label), content=bytes(size))
 
     huge = [photo(n, 3_000_000 + n, label) for n, label in enumerate(("ok", "bad", "ok", "bad"))]
     assert [each.id for each in choose_examples(huge, 20)] == ["span/1", "span/0"]
@@ -233,8 +229,6 @@ def test_scores_that_a_file_does_not_give_are_found(tmp_path: Path, files: dict[
     changed = replace(vectors, about=_with(about, examples=(_with(first, scores=off), second)))
     (problem,) = golden_problems(changed, contract, loaded)
     assert problem.startswith("golden/01.jpg: fp32 gives label 0 ") and "at most 0.001 apart" in problem
-    (problem, _) = golden_problems(vectors, contract, {"int8": loaded["fp32"]})[:2] or ("", "")
-    assert "int8 gives label" in problem
 
 
 def _with(struct: Any, **changes: Any) -> Any:

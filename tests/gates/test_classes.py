@@ -1,28 +1,29 @@
+import numpy as np
 import pytest
 
+from gates.answers import Answers
 from gates.bounds import judge
+from gates.figures import metrics_of
 from gates.settings import EvaluationSettings
-from records.evaluation import Confusion, Metrics
 
 LABELS = ("free", "dent", "fray")
 
 
+def answers_of(*rows):
+    """Answers of which so many of each class are taken for each class."""
+    pairs = [(label, said) for label, row in enumerate(rows) for said, n in enumerate(row) for _ in range(n)]
+    labels, said = np.array(pairs).T
+    alone = np.arange(len(labels))
+    return Answers(
+        LABELS, None, labels, alone, np.eye(3, dtype=np.float32)[said], None, {}, tuple(map(str, alone))
+    )
+
+
 def judged(*rows, **settings):
     """The verdict on a confusion matrix of these classes; a row is what examples of a class are taken for."""
-    counts = [sum(row) for row in rows]
-    right = sum(row[number] for number, row in enumerate(rows))
-    metrics = Metrics(
-        {
-            "overall": {"all": {"accuracy": right / sum(counts), "example_count": float(sum(counts))}},
-            "class": {
-                label: {"accuracy": row[i] / count, "example_count": float(count)}
-                for i, (label, row, count) in enumerate(zip(LABELS, rows, counts, strict=True))
-                if count
-            },
-        },
-        confusion=Confusion(LABELS, rows),
-    )
-    return judge(metrics, EvaluationSettings(beat_majority=False, **settings), None)
+    answers = answers_of(*rows)
+    settings = EvaluationSettings(beat_majority=False, **settings)
+    return judge(metrics_of(answers, "group", 0.01), settings, answers)
 
 
 def test_a_class_that_is_never_recognised_holds_the_first_model_and_says_what_it_is_taken_for():
@@ -65,17 +66,11 @@ def test_a_class_without_an_eval_example_is_named():
 def test_answers_that_are_no_numbers_recognise_nothing():
     verdict = judged((90, 0, 0), (1, 9, 0), (0, 0, 5))
     assert verdict.passed
-    silent = Metrics(
-        {
-            "overall": {"all": {"accuracy": 0.94, "example_count": 105.0}},
-            "class": {
-                label: {"example_count": count}
-                for label, count in zip(LABELS, (90.0, 10.0, 5.0), strict=True)
-            },
-        },
-        confusion=Confusion(LABELS, ((90, 0, 0), (1, 9, 0), (0, 0, 0))),
-    )
-    assert judge(silent, EvaluationSettings(), None).slices == ("class fray",)
+    answers = answers_of((90, 0, 0), (1, 9, 0), (0, 0, 5))
+    answers.candidate[answers.labels == 2] = np.nan
+    metrics = metrics_of(answers, "group", 0.01)
+    assert metrics.confusion.rows == ((90, 0, 0), (1, 9, 0), (0, 0, 0))
+    assert judge(metrics, EvaluationSettings(), answers).slices == ("class fray",)
 
 
 @pytest.mark.parametrize(("least", "passes"), [(0.2, True), (0.3, False)])

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from records.edge import PREDICTIONS, EdgeFiles, Prediction
+from records.edge import PREDICTIONS, ContractCheck, EdgeFiles, Prediction
 from records.ingest import INGEST, TWINS, Ingest, Span, Twin, Twins
 from records.json_file import decode, encode
 from records.training import SEARCH, Search, Trial
@@ -39,13 +39,16 @@ def test_what_is_of_a_sample_says_so(sources):
     span = Span("span-00001", 1, rows=60_000, rejected={"corrupt": 48_211, "oversized": 2})
     INGEST.write(sources.quarantine, Ingest(classes={"ok": 5, "bad": 5}, spans=(span,)))
     overall = Slice("overall", "all", 48_211, 0.9)
-    facts = replace(
-        collect(sources, About("1", "shelf")), edge=EdgeFiles(None, 10), evaluation=Evaluation((overall,))
-    )
+    edge = EdgeFiles(None, 10, contract=ContractCheck(60, 20, 1.0, 0.0012))
+    facts = replace(collect(sources, About("1", "shelf")), edge=edge, evaluation=Evaluation((overall,)))
     page = " ".join(render_run(facts, {}, None).split())
     thousands = words.count(48_211)
     assert f"4 of 10 eval photos (a sample of {48_211:,}) have a near twin in train" in page
     assert f"Measured on 10 eval photos (a sample of {thousands})" in page
+    agree = (
+        "60 raw inputs and what the model was trained on agree: tensors differ by up to 1, answers by up to"
+    )
+    assert f"{agree} 0.0012. 20 are golden vectors of the bundle." in page
     assert f"quarantine.csv lists {words.count(1_002)} of {words.count(48_213)}" in page
 
 

@@ -2,23 +2,7 @@ import math
 
 import pytest
 
-from intervals import wilson
 from report.measures import reliability
-
-
-# From the closed form, as statsmodels' proportion_confint(method="wilson") gives them.
-@pytest.mark.parametrize(
-    ("right", "examples", "low", "high"),
-    [(9, 10, 0.5958, 0.9821), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 100, 0.7222, 0.8749)],
-)
-def test_the_interval_of_a_share_is_wilsons(right, examples, low, high):
-    assert wilson(right, examples) == pytest.approx((low, high), abs=5e-5)
-
-
-def test_more_examples_make_the_interval_narrower_and_none_leave_it_open():
-    widths = [high - low for low, high in (wilson(9 * n, 10 * n) for n in (1, 10, 100))]
-    assert widths == sorted(widths, reverse=True)
-    assert wilson(0, 0) == (0.0, 1.0)
 
 
 def test_the_calibration_error_is_the_mean_distance_of_confidence_and_accuracy():

@@ -196,6 +196,23 @@ def test_how_fast_a_model_trained_and_how_many_examples_a_slice_has_are_told():
     assert "70 % of 10<" in page.replace("\u00a0", " ")
 
 
+def test_figures_have_their_number_of_groups_and_those_out_of_fold_stand_first():
+    facts = a_run()
+    overall = Slice("overall", "all", 4780, 0.92, 0.55, 0.99, groups=4)
+    judged = Slice("overall", "all", 28_000, 0.784, 0.71, 0.84, groups=34)
+    worst = Slice("experiment", "e-17", 900, 0.41, 0.38, 0.44)
+    evaluation = Evaluation((overall, worst), None, None, "experiment", (judged, worst))
+    before = render_run(replace(facts, evaluation=replace(evaluation, out_of_fold=())), {}, None)
+    assert "55.0\u00a0% to 99.0\u00a0%, 4 experiments" in before and "Out of fold" not in before
+    assert ": right on 92.0\u00a0% of 4780 eval photos of 4 experiments." in before
+    shown = render_run(replace(facts, evaluation=evaluation), {}, None)
+    assert "Accuracy out of fold" in shown and "71.0\u00a0% to 84.0\u00a0%, 34 experiments" in shown
+    assert ": right on 78.4\u00a0% of 28000 photos of 34 experiments that it had not learned from." in shown
+    assert shown.index("<h3>Out of fold</h3>") < shown.index("<h3>Eval split, by the model itself</h3>")
+    assert "<h3>By experiment, the worst first</h3>" in shown and shown.count("e-17") == 2
+    assert "<td>4,780</td><td>4</td><td>92.0\u00a0%</td>" in shown
+
+
 def test_a_model_without_a_mistake_says_so():
     assert "It made none on the eval photos." in render_run(replace(a_run(), mistakes=()), {}, None)
 

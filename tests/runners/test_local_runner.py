@@ -73,7 +73,10 @@ def test_inside_the_environment_it_is_edgeline_run(tmp_path):
     )
 
     assert ended.returncode == 0
-    assert ended.stdout.startswith("Usage: local_runner.py [OPTIONS]\n\n  One run of the DAG")
+    said = " ".join(ended.stdout.split())
+    assert said.startswith(
+        f"Usage: python {ROOT / 'runners' / 'local_runner.py'} [OPTIONS] One run of the DAG"
+    )
     assert "--if-changed" in ended.stdout
 
 
@@ -88,7 +91,7 @@ def test_a_mistake_in_its_options_names_it_and_the_nearest_one(tmp_path):
 
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [
-        "local_runner.py: No such option '--if-change'.",
+        f"python {ROOT / 'runners' / 'local_runner.py'}: No such option '--if-change'.",
         "Did you mean --if-changed?",
-        "See `local_runner.py --help`.",
+        f"See `python {ROOT / 'runners' / 'local_runner.py'} --help`.",
     ]

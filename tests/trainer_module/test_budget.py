@@ -25,7 +25,7 @@ def slow_batches(epochs: range, skip: int) -> tf.data.Dataset:
 
 
 def budget_of(folder, total_s: float, spent_s: float = 0.0) -> Budget:
-    return Budget(total_s, time.monotonic() - spent_s, folder, tf.distribute.get_strategy())
+    return Budget(total_s, time.monotonic() - spent_s, folder, tf.distribute.get_strategy(), total_s)
 
 
 def affordable(folder, most: int, total_s: float, spent_s: float = 0.0, model=None) -> int:

@@ -1,12 +1,15 @@
 import io
+import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.edge.contracts.test_image import contract
+from tests.trainer_module.samples import SHELF
 from trainer_module import photos
-from trainer_module.settings import TrainerSettings
+from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.workload_module import DRAWS
 
 LABELS = ["ok", "misplaced", "damaged"]
@@ -62,6 +65,11 @@ def test_the_transform_graph_gives_the_image_where_no_label_is_known(transform):
     assert set(transformed) == {"image", "_max_side"}
     assert transformed["image"].shape == (1, 32, 32, 1)
     assert transformed["image"].dtype == tf.float32
+
+
+def test_the_contract_for_phones_says_what_the_graph_does(transform):
+    made = photos.edge_contract(transform, ModelSettings(image_size=32), SHELF)
+    assert json.loads(json.dumps(made)) == contract(image_size=32)
 
 
 STILL = {"flip": False, "brightness": 0.0}

@@ -47,11 +47,37 @@ def model(transform, tokens):
     keras.utils.set_random_seed(1)
     model = texts.build_model(LABELS, MODEL, transform)
     model.compile("adam", "sparse_categorical_crossentropy")
-    ids = tokens([row["text"].encode() for row in REVIEWS]).astype(np.int32)
-    model.fit(
-        ids, np.array([LABELS.index(row["label"]) for row in REVIEWS]), epochs=30, batch_size=100, verbose=0
-    )
+    ids, labels = learned_from(REVIEWS, tokens)
+    texts.initialize(model, [(tf.constant(ids), tf.constant(labels))], MODEL)
+    model.fit(ids, labels, epochs=30, batch_size=100, verbose=0)
     return model
+
+
+def learned_from(rows, tokens):
+    ids = tokens([row["text"].encode() for row in rows]).astype(np.int32)
+    return ids, np.array([LABELS.index(row["label"]) for row in rows])
+
+
+def test_words_vote_as_the_texts_that_are_learned_from_use_them_and_no_others(transform, tokens):
+    """Transform knows the words of all texts; how they are spread over labels is counted of these alone."""
+    ids, labels = learned_from(REVIEWS[:200], tokens)
+    model = texts.build_model(LABELS, MODEL, transform)
+    batches = [
+        (tf.constant(ids[at : at + 64]), tf.constant(labels[at : at + 64])) for at in (0, 64, 128, 192)
+    ]
+    texts.initialize(model, batches, MODEL)
+    votes = model.get_layer("votes_of_words").get_weights()[0]
+
+    counts = np.array(
+        [[(ids[labels == label] == word).sum() for label in (0, 1)] for word in range(len(votes))]
+    )
+    counts[:2] = 0
+    counts[counts < SETTINGS["vocabulary_min_count"]] = 0
+    logs = np.log((counts + 1) / (counts + 1).sum(axis=0))
+    np.testing.assert_allclose(votes, logs - logs.mean(axis=1, keepdims=True), atol=1e-6)
+    unseen = (counts.sum(axis=1) == 0) & (np.arange(len(votes)) >= 2)
+    assert unseen.any() and np.ptp(votes[unseen], axis=0).max() == 0
+    assert np.abs(votes[~unseen]).max() > 1
 
 
 def test_a_words_id_is_its_place_in_the_vocabulary_and_a_short_text_is_filled_up(transform, tokens):

@@ -156,11 +156,12 @@ def test_the_command_says_what_it_found_as_json_and_uses_the_workloads_share(tmp
         data_dir,
         {"workload.yaml": "name: mine\nschema: schema.pbtxt\nsettings: {data: {eval_fraction: 0.5}}"},
     )
-    source = write(tmp_path / "src", numbered("ok", range(10), 2))
+    photos = numbered("ok", range(10), 2) | numbered("bad", range(10, 12), 1)
+    source = write(tmp_path / "src", photos)
     ended = CliRunner().invoke(command, ["import", str(source), "--data", str(data_dir), "--json"])
     found = json.loads(ended.stdout)
     assert found["groups"][0] == ["ok/IMG_0001.jpg", "ok/IMG_0002.jpg"] and len(found["groups"]) == 10
-    assert found["span"] == str(data_dir / "span-00001") and found["eval"] == {"ok": 10}
+    assert found["span"] == str(data_dir / "span-00001") and found["eval"] == {"bad": 1, "ok": 10}
 
 
 def test_a_photo_that_cannot_be_opened_is_a_session_of_its_own(tmp_path, data_dir):

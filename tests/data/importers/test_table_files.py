@@ -62,6 +62,13 @@ def test_words_separated_by_blanks_are_a_table(tmp_path, scratch):
     assert read(tmp_path / "a.txt", scratch)[1] == [["1", "2", "yes"], ["3", "4", "no"]]
 
 
+def test_a_row_that_is_no_csv_costs_itself_alone(tmp_path, scratch):
+    (tmp_path / "a.csv").write_bytes(b"x;y\n1;a\rb\n2;c\n")
+    table = open_table(str(tmp_path / "a.csv"), scratch)
+    rows = list(table.rows(table.header))
+    assert [isinstance(row, Rejected) for row in rows] == [True, False] and table.separator == ";"
+
+
 def test_a_packed_table_is_read_and_places_and_refusals_name_what_a_person_has(tmp_path, scratch):
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text().encode("utf-16")))
     packed = {"../a.csv": text(), "__MACOSX/._a.csv": b"\0\1", "about.txt": "free to use"}
@@ -111,6 +118,19 @@ def test_of_several_sheets_the_one_with_the_columns_is_read_or_one_is_to_be_name
         read(write_xlsx(tmp_path / "c.xlsx", {"Sheet1": [["x", "paid"]]}), scratch)
 
 
+def test_a_workbook_that_is_damaged_or_takes_all_memory_is_refused_in_words_alone(tmp_path, scratch, capfd):
+    book = write_xlsx(tmp_path / "a.xlsx", {"Data": [["x", "paid"], [1, "no"]]})
+    last = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+    with zipfile.ZipFile(book) as archive, zipfile.ZipFile(tmp_path / "b.xlsx", "w") as copy:
+        for name in archive.namelist():
+            copy.writestr(name, archive.read(name).replace(b"</sheetData>", last))
+    (tmp_path / "c.xls").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + b"\xff" * 2000)
+    for name in ("b.xlsx", "c.xls"):
+        with pytest.raises(DataRefused, match=f"{name} cannot be read: .*damaged, too large"):
+            read(tmp_path / name, scratch)
+    assert capfd.readouterr().err == ""
+
+
 def test_the_types_of_parquet_and_of_a_database_are_kept(tmp_path, scratch):
     frame = {"zip": ["01067", "80331"], "n": [1.0, None], "at": pd.to_datetime(["2026-01-05", None])}
     pd.DataFrame({**frame, "ok": [True, False]}).to_parquet(tmp_path / "a.parquet")
@@ -138,6 +158,7 @@ def test_the_types_of_parquet_and_of_a_database_are_kept(tmp_path, scratch):
         ("a.csv", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1", "is a photo", "folder"),
         ("a.dta", b"<stata_dta><header>\0\0\1\2" + bytes(20), "is data of Stata", "read_stata"),
         ("a.sas7bdat", bytes(300), "is binary, of a kind that is not known", "CSV"),
+        ("a.tar.gz", gzip.compress(bytes(257) + b"ustar" + bytes(700)), "is a tar archive", "Unpack"),
         ("a.csv.xz", b"\xfd7zXZ\0\0\4\xe6\xd6\xb4\x46\2\0", "is packed by xz", "Unpack"),
     ],
 )
@@ -196,6 +217,12 @@ def test_a_first_line_that_is_data_is_refused(tmp_path, scratch, lines):
     with pytest.raises(DataRefused, match=r"The first line of .*a\.csv is data: '") as refused:
         read(tmp_path / "a.csv", scratch, ())
     assert f"each of the {lines[0].count(',') + 1} columns" in refused.value.do
+
+
+def test_a_title_above_the_names_is_refused(tmp_path, scratch):
+    book = write_xlsx(tmp_path / "a.xlsx", {"Data": [["Sales"], ["x", "y", "paid"], [1, 2, "no"]]})
+    with pytest.raises(DataRefused, match=r"The first line of .* is 'Sales' alone, above 3 columns"):
+        read(book, scratch)
 
 
 @pytest.mark.parametrize(

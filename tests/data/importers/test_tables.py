@@ -14,7 +14,7 @@ from data.spans.source import Rejected, Value
 from data.tables.source import open_source
 from edge.contracts.row import preprocess
 from errors import DataRefused, UsageError
-from pipeline.workloads import find_workload, with_features
+from pipeline.workloads import find_workload, read_schema, with_features
 from runners.cli.inputs import read_inputs
 
 # Of people, which are no running numbers.
@@ -68,6 +68,10 @@ def test_what_a_column_is_is_found_and_what_no_model_should_see_is_named(tmp_pat
     report = import_table(table(tmp_path / "a.csv", rows()), tmp_path / "data", "paid")
 
     assert report.numbers == ("age", "since_weekday", "since_month") and report.categories == ("town",)
+    schema = read_schema(find_workload(str(tmp_path / "data" / "workload.yaml")))
+    drifting = {feature.name for feature in schema.feature if feature.HasField("drift_comparator")}
+    # Every month is another one than those of the weeks before.
+    assert drifting == {"label", "missing_share", "age", "since_weekday", "town"}
     assert dict(report.left_out) == {
         "id": "is different in nearly every row",
         "fixed": "has one value",

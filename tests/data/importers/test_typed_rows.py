@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 
+import pandas
 import pytest
 
 from data.importers.tables import import_table
@@ -72,6 +73,15 @@ def test_what_a_query_finds_is_a_table(plant, tmp_path):
         "at": "2026-01-02 06:00:00", "machine": "m1", "heat": "0.125", "share": "1%", "fault": "none"
     }  # fmt: skip
     assert rows[7]["heat"] == ""
+
+
+def test_a_text_of_digits_is_a_category_in_a_database_and_in_parquet(plant, tmp_path):
+    query = "SELECT heat, fault, '0' || (4 + length(machine || at) % 2 + rowid % 3) AS zip FROM readings"
+    assert import_table(url(plant), tmp_path / "sql", "fault", query=query).categories == ("zip",)
+    rows = {"zip": ["12", "34", "56"] * 20, "heat": [n / 8 for n in range(60)], "fault": ["a", "b"] * 30}
+    pandas.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
+    report = import_table(tmp_path / "a.parquet", tmp_path / "parquet", "fault")
+    assert (report.categories, report.numbers) == (("zip",), ("heat",))
 
 
 @pytest.mark.parametrize(

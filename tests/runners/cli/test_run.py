@@ -32,7 +32,7 @@ def test_a_folder_without_spans_ends_with_2_says_what_to_do_and_records_no_run(t
     for part in (said, "nothing to train on", "edgeline data import"):
         assert part in ended.stdout + ended.stderr
     assert not list(tmp_path.glob("workspace/runs/*"))
-    assert json.loads(edgeline("status", "--json", cwd=tmp_path).stdout)["last_run"] is None
+    assert json.loads(edgeline("status", "--json", cwd=tmp_path).stdout)["last_run"]["id"] is None
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_if_changed_ends_at_once_and_repeats_what_the_last_run_said(tmp_path):
     assert [ended.returncode for ended in again] == [4, 0]
     assert "Nothing changed since run" in second.stdout
     assert "has no column lane_id" in second.stdout
-    assert len(json.loads(edgeline("runs", "--json", cwd=tmp_path).stdout)) == 2
+    assert len(json.loads(edgeline("runs", "--json", cwd=tmp_path).stdout)) == 3
 
 
 def test_a_second_run_of_a_workspace_ends_with_5_and_names_the_first(tmp_path):
@@ -203,7 +203,8 @@ def test_a_password_in_the_place_of_the_data_is_refused_before_a_run_records_it(
 
 
 def test_a_record_has_nothing_of_what_is_there_for_a_cluster(tmp_path, capsys):
-    arguments = ["--data", str(tmp_path / "none"), "--workspace", str(tmp_path)]
+    add_week(tmp_path / "refused", "photo,label")
+    arguments = ["--data", str(tmp_path / "refused"), "--workspace", str(tmp_path)]
     main(["run", "--set", "kubeflow.env={GREETING: hunter2}", *arguments, "--json"])
     shown = [capsys.readouterr().out]
     for command in (
@@ -229,7 +230,8 @@ def test_after_a_run_of_a_clock_that_was_ahead_the_next_run_is_the_latest(tmp_pa
     )
     workspace = ["--workspace", str(tmp_path)]
 
-    assert main(["run", "--data", str(tmp_path / "none"), *workspace]) == 4
+    add_week(tmp_path / "refused", "photo,label")
+    assert main(["run", "--data", str(tmp_path / "refused"), *workspace]) == 4
     capsys.readouterr()
     newest = json.loads(said(capsys, "runs", "--json", *workspace))[0]["id"]
 

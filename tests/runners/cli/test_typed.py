@@ -81,7 +81,8 @@ def parse(command):
     except click.UsageError:
         if not command.endswith(f" {FILLED_IN}"):
             raise
-        found.make_context(name, arguments[:-1])  # options are filled in there
+        if arguments[:-1]:  # options are filled in there
+            found.make_context(name, arguments[:-1])
 
 
 @pytest.mark.parametrize(("where", "command"), sorted({*printed(), *documented()}))

@@ -3,15 +3,20 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from upath import UPath
 
+from edge.golden_writer import RawExample, write_vectors
+from edge.runtime import preprocess
 from locations import filesystem, locate
 from release import store
+from release.documents import measure_file
 from release.signing import PRIVATE, PUBLIC, make_pair, public_key, signing_key
 from runners.cli.main import main
 from tests.release.candidates import make_candidate, make_key
 from tests.release.test_acceptance import age
+from tests.runners.cli.test_predict import LABELS, ROW, SHAPES, tflite
 
 
 @pytest.fixture
@@ -137,3 +142,85 @@ def test_in_a_bucket_it_is_as_on_a_disk(verify, bucket, keys, tmp_path):
         code, said = verify(*arguments)
         assert code == 1 and "edge/shelf/2/manifest.sig: found another" in said
     assert verify(f"{url}/edge/shelf/9")[0] == 2
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tflite(SHAPES["row"], "float32", 0.0)
+
+
+@pytest.fixture
+def bundle(model, tmp_path):
+    """The bundle of a release with golden vectors of two rows."""
+    files = {name: tmp_path / f"model_{name}.tflite" for name in ("fp16", "int8")}
+    for path in files.values():
+        path.write_bytes(model)
+    contents = [{"celsius": ("21.5", "")}, {"celsius": ("-4", "3e1")}]
+    answer = np.array([0.5, 0.5], np.float32)
+    examples = [
+        RawExample(str(n), LABELS[n], {}, content, preprocess(content, ROW)[0], answer, True)
+        for n, content in enumerate(contents)
+    ]
+    write_vectors(tmp_path / "golden", examples, ROW, files)
+    candidate = make_candidate(tmp_path / "made", labels=LABELS, preprocessing=ROW)
+    golden = {f"golden/{path.name}": path for path in (tmp_path / "golden").iterdir()}
+    candidate.edge_files.update({path.name: path for path in files.values()} | golden)
+    store.push(tmp_path / "workspace/push", "shelf", candidate)
+    return tmp_path / "workspace/push/edge/shelf/1"
+
+
+def put(bundle, name, content):
+    """Changes a file of a bundle and its digest in the manifest, as who is to be found out would."""
+    (bundle / name).write_text(content)
+    size, digest = measure_file(bundle / name)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (entry,) = (entry for entry in manifest["files"] if entry["path"].endswith(f"/{name}"))
+    entry |= {"size": size, "sha256": digest}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_golden_vectors_are_run_of_what_is_in_production_and_of_a_bundle(verify, bundle):
+    expected = "shelf 1: 2 golden vectors give their tensors, and their scores by fp16, int8."
+    for arguments in ([], ["1"], [bundle]):
+        code, said = verify(*arguments)
+        assert code == 0 and expected in said
+    assert json.loads(verify(bundle, "--json")[1])["golden"] in expected
+
+
+def test_a_golden_file_that_was_changed_is_named(verify, bundle):
+    (bundle / "golden/tensors.bin").write_bytes(b"x" * (bundle / "golden/tensors.bin").stat().st_size)
+    code, said = verify(bundle)
+    assert code == 1 and "edge/shelf/1/golden/tensors.bin: found sha256" in said
+
+
+def test_scores_that_the_model_does_not_give_are_named_though_the_manifest_has_their_digest(verify, bundle):
+    golden = json.loads((bundle / "golden/golden.json").read_text())
+    golden["examples"][1]["scores"]["int8"] = [0.9, 0.1]
+    put(bundle, "golden/golden.json", json.dumps(golden))
+    code, said = verify(bundle)
+    assert code == 1 and "shelf 1 does not give its golden vectors" in said
+    assert "golden/golden.json, example 2: int8 gives label" in said and "fp16" not in said
+    code, said = verify(bundle, "--json")
+    assert code == 1 and "example 2: int8" in json.loads(said)["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (
+            {"numbers": [{**ROW["numbers"][0], "mean": 20.2}]},
+            "example 1: preprocessing.json makes another",
+        ),
+        ({"version": ROW["version"] + 1}, "and golden.json belongs to version"),
+    ],
+)
+def test_a_contract_that_is_not_the_bundles_is_named(verify, bundle, change, found):
+    put(bundle, "preprocessing.json", json.dumps(ROW | change))
+    code, said = verify(bundle)
+    assert code == 1 and "does not give its golden vectors" in said and found in said
+
+
+def test_without_the_runtime_it_says_that_they_were_not_run(verify, bundle, monkeypatch):
+    monkeypatch.setattr("runners.cli.verify.find_spec", lambda name: None)
+    code, said = verify(bundle)
+    assert code == 0 and "shelf 1: golden vectors were not run, ai-edge-litert is not installed here." in said

@@ -71,5 +71,6 @@ def test_what_keeps_a_run_from_beginning_is_told_although_nothing_records_it(run
 
 
 def test_a_run_that_tells_nobody_notes_nothing(tmp_path, capsys):
-    assert main(["run", "--data", str(tmp_path / "none"), "--workspace", str(tmp_path)]) == 4
+    add_week(tmp_path / "refused", "photo,label")
+    assert main(["run", "--data", str(tmp_path / "refused"), "--workspace", str(tmp_path)]) == 4
     assert list((tmp_path / "runs").glob("alerts*")) == []

@@ -1,10 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from records.edge import EDGE_FILES, EdgeFiles, Variant
-from records.evaluation import METRICS, Metrics
+from records.evaluation import METRICS, GroupShare, Metrics
 from records.ingest import INGEST, Ingest, Span
 from records.json_file import JsonFile
+from records.training import Estimate
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
 from runners.local.details import detail_lines
@@ -42,7 +44,27 @@ def test_accuracy_by_slice_stands_beside_that_of_production(tmp_path: Path) -> N
     before = {"overall": {"all": {"example_count": 40, "accuracy": 0.85}}}
     leave(folder, "Evaluator", "evaluation", METRICS, Metrics(now, before))
     (line,) = [line for line in detail_lines(folder) if "overall" in line]
-    assert line.split() == ["overall", "all", "40", "0.900", "0.850"]
+    assert line.split() == ["overall", "all", "40", "-", "0.900", "0.769", "to", "0.960", "0.850"]
+
+
+def test_each_figure_has_its_number_of_groups_and_the_worst_groups_are_listed(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    metrics = Metrics(
+        {"overall": {"all": {"example_count": 400, "accuracy": 0.9}}},
+        group="machine",
+        estimates={"overall": {"all": Estimate(400, 4, 0.9, 0.55, 0.99)}},
+        worst_groups=(GroupShare("m-3", 100, 0.7), GroupShare("m-1", 100, 0.9)),
+    )
+    leave(folder, "Evaluator", "evaluation", METRICS, replace(metrics, out_of_fold=metrics))
+    lines = [line.split() for line in detail_lines(folder)]
+    overall = ["overall", "all", "400", "4", "0.900", "0.550", "to", "0.990", "-"]
+    worst = [["machine", "m-3", "100", "-", "0.700"], ["machine", "m-1", "100", "-", "0.900"]]
+    assert [lines[0][:5], lines[4][:5]] == [
+        ["Accuracy", "out", "of", "fold", "count"],
+        ["Accuracy", "by", "slice", "count", "machines"],
+    ]
+    for table in (lines[1:4], lines[5:8]):
+        assert table[0] == overall and [line[:5] for line in table[1:]] == worst
 
 
 def test_without_production_the_column_is_empty(tmp_path: Path) -> None:

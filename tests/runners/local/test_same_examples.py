@@ -1,7 +1,6 @@
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
+from intervals import wilson
 from records.edge import PREDICTIONS, Prediction
 from records.ingest import INGEST, Ingest
 from report.sources import Sources
@@ -16,18 +15,16 @@ def answered(tmp_path):
         folder = tmp_path / run
         names = [f"{begin + number}.jpg" for number in range(len(right))]
         lines = [
-            Prediction(name, "ok", (0.9, 0.1) if was else (0.2, 0.8), {"lane": f"lane-{number % 2}"}, 3)
-            for number, (name, was) in enumerate(zip(names, right, strict=True))
+            Prediction(
+                name, "ok", (0.9, 0.1) if was else (0.2, 0.8), {"lane": f"lane-{number % 2}"}, 3, group
+            )
+            for number, (name, was, group) in enumerate(
+                zip(names, right, sessions or [""] * len(names), strict=True)
+            )
         ]
         PREDICTIONS.write(folder / "verdict", lines)
         INGEST.write(folder / "ingest", Ingest(classes={"ok": 50, "bad": 50}))
-        (folder / "evaluation").mkdir()
-        if sessions:
-            table = pa.table({"id": names, "group": sessions})
-            pq.write_table(table, folder / "evaluation" / "answers-00000-of-00001.parquet")
-        return Sources(
-            quarantine=folder / "ingest", edge_verdict=folder / "verdict", evaluation=folder / "evaluation"
-        )
+        return Sources(quarantine=folder / "ingest", edge_verdict=folder / "verdict")
 
     return make
 
@@ -55,7 +52,11 @@ def test_answers_that_changed_to_both_sides_are_noise(answered):
 def test_photos_of_one_session_count_as_what_belongs_together(answered):
     first = [False] * 10 + [True] * 40
     sessions = ["one"] * 10 + [f"s{number}" for number in range(40)]
-    assert verdict(answered("a", first), answered("b", [True] * 50, sessions)) == ("noise", 50)
+    then, now = answered("a", first), answered("b", [True] * 50, sessions)
+    assert verdict(then, now) == ("noise", 50)
+    overall = same_slices(then, now)[0][0]
+    # What 10 photos of one session say of another is little.
+    assert overall.first.groups == 41 and overall.first.low < wilson(40, 50)[0]
 
 
 def test_each_slice_is_measured_on_what_both_answered(answered):

@@ -29,6 +29,11 @@ def test_every_step_names_code_that_is_there():
     assert step_files(*SHELF) == found and len(set(map(digest, found.values()))) == len(found)
 
 
+def test_the_code_of_the_edge_validator_is_that_of_the_contracts_too():
+    contracts = {"edge.contracts.image", "edge.contracts.row", "edge.contracts.tokens"}
+    assert contracts <= set(step_files(*SHELF)["EdgeValidator"])
+
+
 @pytest.mark.parametrize("file", ["leaves.py", "greens/shades.py"])
 def test_an_edit_of_a_workload_of_ones_own_changes_what_runs_it_and_nothing_else(module, tmp_path, file):
     before = step_files(module, SHELF[1])

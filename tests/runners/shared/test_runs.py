@@ -167,9 +167,11 @@ def test_a_run_whose_number_another_process_has_now_reads_as_killed(tmp_path, ma
     mine = runs.process_of(os.getpid())
     assert add_run(tmp_path, make_run(process=mine)).read().outcome == "running"
     boot, tick = mine.split()
-    for other in (f"{boot} {int(tick) - 1}", f"another-boot {tick}"):
-        assert add_run(tmp_path, make_run(id="20261006-000000", process=other)).read().outcome == "killed"
-    assert add_run(tmp_path, make_run(pid=dead_pid(), process=mine)).read().outcome == "killed"
+    for day, other in ((6, f"{boot} {int(tick) - 1}"), (7, f"another-boot {tick}")):
+        reused = make_run(id=f"2026100{day}-000000", process=other)
+        assert add_run(tmp_path, reused).read().outcome == "killed"
+    gone = make_run(id="20261008-000000", pid=dead_pid(), process=mine)
+    assert add_run(tmp_path, gone).read().outcome == "killed"
 
 
 def test_the_next_holder_of_the_workspace_ends_the_records_of_runs_that_never_did(tmp_path, make_run):
