@@ -45,7 +45,9 @@ def choose_originals(shards: Iterable[Sequence[Named]], labels: Sequence[str]) -
 def write_originals(
     examples: Path, chosen: Mapping[str, Sequence[Named]], spans: Sequence[Span], source: Source
 ) -> None:
-    """Writes the raw inputs of the chosen examples below the folder of the Examples."""
+    """Writes the raw inputs of the chosen examples below the folder of the Examples, where there are any."""
+    if not hasattr(source, "originals"):
+        return
     folder = examples / ORIGINALS_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with closing(source):

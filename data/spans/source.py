@@ -108,8 +108,10 @@ class Source(Protocol):
     def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
         """Yields the raw input of rows by id, as a person has it: a photo's bytes, a text, or cells.
 
-        Photos are freed of metadata. A row whose raw input cannot be read again is left out.
+        Photos are freed of metadata. A row whose raw input cannot be read again is left out. A source of
+        one's own may lack this; then preprocessing.json is not held against what the model was trained on.
         """
+        return iter(())
 
     def close(self) -> None:
         """Ends the processes that it began."""

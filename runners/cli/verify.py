@@ -56,7 +56,7 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
             " Put back from a backup what the next writer does not write again, and copy a bundle again.",
         )
     elif manifest and not error:
-        problems, golden = _run_golden(locate(bundle) if kind == "bundle" else edge, manifest)
+        problems, golden = _run_golden(locate(where) if kind == "bundle" else edge, manifest)
         if problems:
             error = EdgelineError(
                 f"{where}: {model} {manifest.version} does not give its golden vectors:\n{_listed(problems)}",

@@ -100,6 +100,7 @@ def test_what_was_pushed_is_whole_and_belongs_together(first: Ended, workspace: 
         "serving/shelf/1/saved_model.pb",
         "edge/shelf/1/labels.txt",
         "edge/shelf/1/model_fp16.tflite",
+        "edge/shelf/1/golden/golden.json",
     } <= names
     assert (bundle / "labels.txt").read_text().splitlines() == ["ok", "misplaced", "damaged"]
     assert manifest["data"]["last_span"] == 2
@@ -109,6 +110,7 @@ def test_what_was_pushed_is_whole_and_belongs_together(first: Ended, workspace: 
     )
     verified = edgeline(workspace, "verify", "--json", "--workspace", str(workspace))
     assert verified.code == 0, verified.stdout
+    assert "golden vectors give their tensors" in verified.json["golden"]
 
 
 def test_mlflow_has_the_run_when_it_ends_and_its_version_is_production(first: Ended, workspace: Path) -> None:
