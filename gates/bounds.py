@@ -91,9 +91,9 @@ def judge(
     accuracy, share = _value(overall, "accuracy"), majority / _value(overall, "example_count")
     # Here and below, "not above" instead of "below": an accuracy that is not a number passes nothing.
     if settings.beat_majority and not accuracy > share + ROUNDING:
-        value, required = beside(accuracy, share)
+        told, required = beside(accuracy, share)
         reason = (
-            f"Overall accuracy {value} does not beat always saying {label}, which is right for"
+            f"Overall accuracy {told} does not beat always saying {label}, which is right for"
             f" {required} of the {judged.examples}."
         )
         broken.append(("overall", reason))

@@ -191,6 +191,21 @@ def test_what_is_resampled_are_the_metrics_that_tfma_finds(worse):
 
 
 @pytest.mark.e2e
+def test_bounds_are_held_against_answers_out_of_fold_where_the_trainer_left_some(trained, tmp_path):
+    nothing = artifact(Model, tmp_path / "nothing", has_model=0, version=0)
+    lines = [
+        Prediction(f"{n}.jpg", LABELS[n % 3], (1.0, 0.0, 0.0), {"lane": "lane-01"}, 1, f"s-{n % 12}")
+        for n in range(60)
+    ]
+    evaluation, blessing = evaluate(trained, nothing, tmp_path, [Bound(slice="overall", lower=0.5)], lines)
+    (reason,) = VERDICT.read(Path(blessing.uri)).reasons
+    assert reason.startswith("Accuracy is 0.333 on 60 examples out of fold of 12 sessions (")
+    written = METRICS.read(Path(evaluation.uri))
+    assert written.out_of_fold.estimates["overall"]["all"].sessions == 12
+    assert written.out_of_fold.confusion.rows == ((20, 0, 0), (20, 0, 0), (20, 0, 0))
+
+
+@pytest.mark.e2e
 def test_without_a_production_model_a_good_model_is_blessed_and_no_baseline_is_measured(trained, tmp_path):
     nothing = artifact(Model, tmp_path / "nothing", has_model=0, version=0)
     evaluation, blessing = evaluate(trained, nothing, tmp_path, [Bound(slice="overall", max_drop=0.01)])
