@@ -250,9 +250,8 @@ class _Eyes:
             except UsageError as error:
                 self._describe = None
                 self.warnings = (
-                    f"{error.found} So photos were compared as thumbnails alone, which does not tell an"
-                    " object in another place. Set the environment up again with `make setup`, then import"
-                    " again.",
+                    f"{error.found} So only thumbnails were compared, which tell no object in another place."
+                    " Set the environment up again with `make setup`, then import again.",
                 )
         return bytes(own_look)
 
