@@ -11,7 +11,7 @@ _Z = 1.959964
 _TAIL = 0.025
 
 
-def wilson(right: float, examples: float) -> tuple[float, float]:
+def wilson(right: float, examples: float, width: float = _Z) -> tuple[float, float]:
     """The 95 % confidence interval of a share (Wilson, 1927: JASA 22, 209-212).
 
     Unlike the textbook's, it stays within 0..1 and means something for five examples or a share of 1. Of none
@@ -19,9 +19,9 @@ def wilson(right: float, examples: float) -> tuple[float, float]:
     """
     if examples <= 0:
         return 0.0, 1.0
-    share, square = right / examples, _Z * _Z
+    share, square = right / examples, width * width
     middle = (share + square / (2 * examples)) / (1 + square / examples)
-    half = _Z / (1 + square / examples)
+    half = width / (1 + square / examples)
     half *= math.sqrt(share * (1 - share) / examples + square / (4 * examples**2))
     return max(0.0, middle - half), min(1.0, middle + half)
 
@@ -39,6 +39,7 @@ def interval(right: "NDArray[Any]", groups: "NDArray[Any]") -> tuple[float, floa
             Wilson's; of a single group it is (0, 1), since nothing tells how another one would differ.
     """
     import numpy as np
+    from scipy.special import stdtrit
 
     of_group = np.unique(groups, return_inverse=True)[1]
     sizes, hits = np.bincount(of_group), np.bincount(of_group, weights=right)
@@ -47,9 +48,15 @@ def interval(right: "NDArray[Any]", groups: "NDArray[Any]") -> tuple[float, floa
     if len(sizes) == 1:
         return 0.0, 1.0
     low, high = _interval_of_groups(hits, sizes)
-    share = float(hits.sum() / sizes.sum())
-    # Groups of very different sizes may have a mean that is far from the share.
-    return min(low, share), max(high, share)
+    share, examples, groups = float(hits.sum() / sizes.sum()), len(right), len(sizes)
+    if not 0 < share < 1:
+        return min(low, share), max(high, share)
+    # Where large groups are worse than small ones, the share is no mean of groups. Its own variance tells how
+    # many independent examples these are worth (Korn and Graubard, 1998: Survey Methodology 24, 193-201).
+    variance = groups / (groups - 1) * ((hits - share * sizes) ** 2).sum() / examples**2
+    worth = min(examples, share * (1 - share) / variance) if variance else examples
+    of_share = wilson(share * worth, worth, float(stdtrit(groups - 1, 1 - _TAIL)))
+    return min(low, of_share[0]), max(high, of_share[1])
 
 
 def _interval_of_groups(hits: "NDArray[Any]", sizes: "NDArray[Any]") -> tuple[float, float]:

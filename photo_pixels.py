@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 # Formats by content; MPO, which some phones write, is found as JPEG. Not EPS: Pillow runs Ghostscript on it.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 BOXED_FORMATS = ("AVIF", "HEIF")  # of files that begin with an ISO 14496-12 box
 # What Pillow's readers raise on damaged files.
 READER_ERRORS: tuple[type[Exception], ...] = (

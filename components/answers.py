@@ -6,7 +6,7 @@ TFMA's own confidence intervals do not serve: its bootstrap and its jackknife ta
 that a verdict could change from run to run, and neither knows of what is counted from confusion matrices.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +123,13 @@ def read_out_of_fold(model_run: Path, workload: Workload) -> Answers | None:
     )
 
 
-def read_answers(evaluation: Path, workload: Workload) -> Answers:
-    """What `extractors` wrote, in the order of the examples' ids, which no number of workers changes."""
+def read_answers(evaluation: Path, workload: Workload, without: Sequence[str] = ()) -> Answers:
+    """What `extractors` wrote, in the order of the examples' ids, which no number of workers changes.
+
+    Examples of the ids in `without` are left out.
+    """
     table = pa.concat_tables(pq.read_table(path) for path in sorted(evaluation.glob("answers-*.parquet")))
+    table = table.filter(pc.invert(pc.is_in(table["id"], pa.array(without, pa.string()))))
     table = table.sort_by("id").combine_chunks()
     candidate = _rows(table["candidate"])
     baseline = None if table["baseline"].null_count else _rows(table["baseline"])

@@ -16,8 +16,9 @@ from tfx.types import artifact_utils
 from components import answers
 from gates.bounds import judge
 from gates.figures import estimates_of, find_worst_groups, metrics_of
-from gates.settings import EvaluationSettings
+from gates.settings import EvaluationSettings, GateSettings
 from records.evaluation import METRICS, Confusion, Metrics
+from records.ingest import TWINS
 from records.verdict import VERDICT
 from records.workload import Workload
 
@@ -44,8 +45,10 @@ class EvaluatorExecutor(Executor):
             *self._beam_pipeline_args,
             *answers.flags(evaluation, workload),
         ]
-        (model_run,) = input_dict["model_run"]
-        evaluated = {key: value for key, value in input_dict.items() if key != "model_run"}
+        (model_run,), (quarantine,) = input_dict["model_run"], input_dict["quarantine"]
+        evaluated = {
+            key: value for key, value in input_dict.items() if key not in ("model_run", "quarantine")
+        }
         super().Do(evaluated, output_dict, exec_properties)
 
         settings = EvaluationSettings.model_validate_json(exec_properties["settings"])
@@ -53,6 +56,12 @@ class EvaluatorExecutor(Executor):
         candidate, confusion = read_metrics(evaluation, "candidate" if has_baseline else "", workload)
         said = answers.read_answers(Path(evaluation), workload)
         out_of_fold = answers.read_out_of_fold(Path(model_run.uri), workload)
+        gate = GateSettings.model_validate_json(exec_properties["gate"])
+        twins = TWINS.find(Path(quarantine.uri))
+        apart = None
+        if twins and gate.severity["twins"] != "off" and twins.share > gate.max_twin_fraction:
+            among = [twin.example_id for twin in twins.found]
+            apart = answers.read_answers(Path(evaluation), workload, without=among)
         group, rate = workload.group_noun, settings.false_alarm_rate
         metrics = Metrics(
             candidate=candidate,
@@ -63,9 +72,10 @@ class EvaluatorExecutor(Executor):
             estimates=estimates_of(said),
             worst_groups=find_worst_groups(said),
             out_of_fold=metrics_of(out_of_fold, group, rate) if out_of_fold else None,
+            without_twins=metrics_of(apart, group, rate) if apart and len(apart.labels) else None,
         )
         METRICS.write(Path(evaluation), metrics)
-        verdict = judge(metrics, settings, said, out_of_fold)
+        verdict = judge(metrics, settings, said, out_of_fold, apart)
         for warning in verdict.warnings:
             log.warning(warning)
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])

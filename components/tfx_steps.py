@@ -81,15 +81,17 @@ Trainer = declare(
 )
 
 # `eval_config` is a `tfma.EvalConfig` as JSON. The split is `eval`; where there is a production model, both
-# are evaluated on the same examples. `model_run` may have answers out of fold, which are judged too.
+# are evaluated on the same examples. `model_run` may have answers out of fold, which are judged too, and
+# `quarantine` near twins, without which the model is judged where they are too many by the settings `gate`.
 Evaluator = declare(
     "Evaluator",
     EvaluatorExecutor,
-    parameters={"eval_config": str, "workload": str, "settings": str, "code": str},
+    parameters={"eval_config": str, "workload": str, "settings": str, "gate": str, "code": str},
     inputs={
         "examples": kinds.Examples,
         "model": kinds.Model,
         "model_run": kinds.ModelRun,
+        "quarantine": kinds.Quarantine,
         "baseline_model": kinds.Model,
     },
     outputs={"evaluation": kinds.ModelEvaluation, "blessing": kinds.ModelBlessing},

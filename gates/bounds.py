@@ -26,6 +26,7 @@ from records.verdict import Verdict
 # What holds for fewer groups may not hold for others: their own difference decides.
 _FEW_GROUPS = 10
 _OUT_OF_FOLD = "examples out of fold"
+_WITHOUT_TWINS = "eval examples without near twins in train"
 _NAN = float("nan")
 _WORDS = {
     "auc": "AUC",
@@ -63,7 +64,11 @@ class _Judged:
 
 
 def judge(
-    metrics: Metrics, settings: EvaluationSettings, answers: Answers, out_of_fold: Answers | None = None
+    metrics: Metrics,
+    settings: EvaluationSettings,
+    answers: Answers,
+    out_of_fold: Answers | None = None,
+    without_twins: Answers | None = None,
 ) -> Verdict:
     """Applies the bounds to each slice with enough examples, and looks for what is not recognised at all.
 
@@ -72,9 +77,21 @@ def judge(
         settings: What is required.
         answers: Of the same examples as `metrics`, of both models where there is one in production.
         out_of_fold: Of the same examples as `metrics.out_of_fold`.
+        without_twins: Of the same examples as `metrics.without_twins`; these are judged, also where there are
+            some out of fold, since folds have near twins too. With no examples, the verdict is to hold.
     """
     on_eval = judged = _Judged(metrics, answers, "eval examples", settings.false_alarm_rate)
-    if metrics.out_of_fold is not None and out_of_fold is not None:
+    if without_twins is not None and metrics.without_twins is None:
+        reason = (
+            "Every eval example has a near twin in train: nothing is left that tells what the model is worth"
+            " on anything else."
+        )
+        return Verdict("evaluation", "fail", (reason,), slices=("overall",))
+    if metrics.without_twins is not None and without_twins is not None:
+        judged = replace(
+            judged, metrics=metrics.without_twins, answers=without_twins, examples=_WITHOUT_TWINS
+        )
+    elif metrics.out_of_fold is not None and out_of_fold is not None:
         judged = replace(judged, metrics=metrics.out_of_fold, answers=out_of_fold, examples=_OUT_OF_FOLD)
     found = [
         *(finding for bound in settings.bounds for finding in _find_absolute(bound, judged)),
@@ -91,9 +108,9 @@ def judge(
     accuracy, share = _value(overall, "accuracy"), majority / _value(overall, "example_count")
     # Here and below, "not above" instead of "below": an accuracy that is not a number passes nothing.
     if settings.beat_majority and not accuracy > share + ROUNDING:
-        value, required = beside(accuracy, share)
+        told, required = beside(accuracy, share)
         reason = (
-            f"Overall accuracy {value} does not beat always saying {label}, which is right for"
+            f"Overall accuracy {told} does not beat always saying {label}, which is right for"
             f" {required} of the {judged.examples}."
         )
         broken.append(("overall", reason))

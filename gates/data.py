@@ -102,13 +102,14 @@ def _quarantine_findings(spans: Sequence[Span], noun: str, most: float) -> Itera
 
 
 def _twin_findings(twins: Twins, noun: str, most: float) -> Iterator[Finding]:
-    if twins.found and (share := len(twins.found) / twins.compared) > most:
-        flattered, allowed = beside(share, most, 1, "%")
+    if twins.share > most:
+        flattered, allowed = beside(twins.share, most, 1, "%")
         text = (
             f"{len(twins.found)} of {twins.compared} eval {noun}s{twins.sample} have a near twin in train"
             f" ({flattered}; at most {allowed} allowed): {twins.examples}. They flatter"
-            f" the model: import the {noun}s into a new data folder, which keeps together what looks alike,"
-            " or give those that belong together one session_id in labels.csv."
+            f" the model, which is judged without them: import the {noun}s into a new data folder, which"
+            " keeps together what shows the same, or give those that belong together one session_id in"
+            " labels.csv."
         )
         yield Finding("twins", text)
 

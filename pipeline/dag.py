@@ -187,10 +187,12 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         examples=ingest.outputs["examples"],
         model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
+        quarantine=ingest.outputs["quarantine"],
         baseline_model=production.outputs["model"],
         eval_config=evaluation_config(workload, settings.evaluation.false_alarm_rate),
         workload=about_workload,
         settings=settings.evaluation.model_dump_json(),
+        gate=settings.gate.model_dump_json(),
         code=observed.code_of("Evaluator"),
     )
 

@@ -50,6 +50,8 @@ class Metrics:
     # Of examples of the whole window, each answered by a model that has learned from other groups; None where
     # the Trainer gave no such answers.
     out_of_fold: "Metrics | None" = None
+    # Of the eval examples without a near twin in train; None where near twins are few.
+    without_twins: "Metrics | None" = None
 
 
 METRICS = JsonFile[Metrics]("metrics.json", Metrics)

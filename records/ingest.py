@@ -95,6 +95,11 @@ class Twins:
     there: int = 0  # eval examples, of which those compared are a sample where they are fewer
 
     @property
+    def share(self) -> float:
+        """Share of the eval examples that were compared that have one."""
+        return len(self.found) / self.compared if self.found else 0.0
+
+    @property
     def sample(self) -> str:
         """Of how many those compared are a sample, in brackets; empty where all were."""
         return f" (a sample of {self.there:,})" if self.there > self.compared else ""

@@ -31,7 +31,7 @@ def test_examples_that_are_alone_have_wilsons_interval():
 
 def test_four_experiments_of_a_thousand_readings_tell_little():
     low, high = of_groups([1150, 1100, 1000, 1148], [1195] * 4)
-    assert low == pytest.approx(0.715, abs=0.01) and high == pytest.approx(0.954, abs=0.01)
+    assert low == pytest.approx(0.715, abs=0.01) and high == pytest.approx(0.974, abs=0.01)
     assert wilson(4398, 4780)[1] - wilson(4398, 4780)[0] < 0.02
 
 
@@ -54,7 +54,8 @@ def test_of_one_group_nothing_is_known_of_another():
 
 def test_the_interval_holds_the_share_where_one_group_is_far_larger_than_the_others():
     low, high = of_groups([400] + [10] * 9, [1000] + [10] * 9)
-    assert low <= 490 / 1090 <= high
+    # A share of 0.45, and a mean of 0.94.
+    assert low < 0.40 and high > 0.94
 
 
 @pytest.mark.parametrize("groups", [5, 10, 20])

@@ -34,29 +34,18 @@ _ROWS_A_VALUE = 5
 _APART_ROWS, _APART_ROWS_A_LABEL = 200, 20
 _TAKEN = ("", "label", "group", "span", "newest_span", "example_id", "missing_share", "stuck_share")
 # Whole numbers name rows, and measure nothing, where nearly each is another one of so many rows, and they
-# fill a range like a count (of drawn ones some would be equal), have the digits of a phone or an account, or
-# all have as many digits and reach from the first number with so many to the last: no measure ends at both.
+# fill a range like a count (of drawn ones some would be equal) or rise from row to row, have the digits of a
+# phone or an account, or all have as many digits and reach from the first number with so many to the last: no
+# measure ends at both.
 _MANY_ROWS, _NEARLY_EACH, _COUNT_LIKE, _DIGITS_OF_A_NAME, _COVERED = 20, 0.95, 1.5, 7, 0.9
-_WHOLE = re.compile(r"\+?(\d+)(\.0+)?", re.ASCII)
+_WHOLE = re.compile(r"\+?(\d+)(\.0)?", re.ASCII)  # pandas writes .0 where some are missing
 _THOUSANDS_BY_POINT = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}", re.ASCII)
-_NAMES_ANYWHERE = {
-    *(
-        "id",
-        "ids",
-        "uuid",
-        "zip",
-        "zipcode",
-        "plz",
-        "postcode",
-        "postal",
-        "postleitzahl",
-        "code",
-        "sku",
-        "ean",
-    ),
-    *("isbn", "iban", "phone", "telephone", "telefon", "tel", "mobile", "mobil"),
-}
-_NAMES_LAST = {"no", "nr", "number", "num", "nummer", "store", "branch", "filiale", "index", "idx", "key"}
+# Words of a column's name that say so: these anywhere, and some at its end.
+_NAMES_ANYWHERE = re.compile(
+    "id|ids|identifier|uuid|zip|zipcode|plz|postcode|postal|postleitzahl|code|sku|ean|isbn|iban|phone|telephone"
+    "|telefon|tel|mobile|mobil"
+)
+_NAMES_LAST = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
 _SAY_IT = " (say it: --decimal . or --decimal ,)"
 _YEARS = (1800, 2200)
 
@@ -89,6 +78,8 @@ class ColumnProfile:
     # For each form and label, the lowest and highest number, and of how many.
     ranges: dict[tuple[str, str], tuple[float, float, int]] = field(default_factory=dict)
     whole: Counter[int] = field(default_factory=Counter)  # whole numbers without a sign, by their digits
+    last: int = -1  # of these, and whether each is above the one before
+    rising: bool = True
     zeros: int = 0  # of these, how many begin with a zero that no number needs
     by_point: tuple[int, str] = (0, "")  # cells as 78.932, and the first one with its place
     days: set[int] = field(default_factory=set)  # of the week, on which dates fall
@@ -113,6 +104,7 @@ class ColumnProfile:
                 self.clocks += bool(value % DAY_S)
         if match := _WHOLE.fullmatch(cell):
             self.whole[len(match[1])] += 1
+            self.rising, self.last = self.rising and int(match[1]) > self.last, int(match[1])
             self.zeros += len(match[1]) > 1 and match[1][0] == "0"
         elif _THOUSANDS_BY_POINT.fullmatch(cell):
             self.by_point = (self.by_point[0] + 1, self.by_point[1] or f"{cell!r} in {place}")
@@ -126,7 +118,8 @@ class ColumnProfile:
             decimal: The sign that other columns of the file have, `,` or `.`; empty where they do not tell.
             known: The form that the column had in an earlier span, which counts where it fits.
         """
-        if known and 0 < self._count((known,)) >= MOSTLY * self.there:
+        fits = 0 < self._count((known,)) >= MOSTLY * self.there
+        if fits and not (known == NUMBER and decimal == ","):
             return known
         counts = {form: self._count((form,)) for form in (*NUMBERS, *TIMES)}
         best = max(counts, key=lambda form: counts[form])
@@ -229,7 +222,7 @@ class ColumnProfile:
             return ""
         found = [found for (own, _), found in self.ranges.items() if own == form]
         low, high = min(low for low, _, _ in found), max(high for _, high, _ in found)
-        if high - low < _COUNT_LIKE * self.there:
+        if self.rising or high - low < _COUNT_LIKE * self.there:
             return "numbers the rows"
         (digits, count), *_ = self.whole.most_common(1)
         first, end = 10 ** (digits - 1), 10**digits
@@ -242,9 +235,7 @@ class ColumnProfile:
 
     def _is_named_as_a_name(self) -> bool:
         words = re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", self.name).lower())
-        return bool({*words} & _NAMES_ANYWHERE) or any(
-            word in _NAMES_LAST or word.endswith(("nummer", "nr")) for word in words[-1:]
-        )
+        return any(map(_NAMES_ANYWHERE.fullmatch, words)) or any(map(_NAMES_LAST.fullmatch, words[-1:]))
 
     def _count(self, forms: Collection[str]) -> int:
         return sum(count for found, (count, _) in self.read.items() if {*forms} & {*found})

@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import datetime, timezone
-from functools import partial
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any
@@ -251,8 +250,8 @@ class _Eyes:
             except UsageError as error:
                 self._describe = None
                 self.warnings = (
-                    f"{error.found} So photos were compared as thumbnails alone, which does not tell an object"
-                    " in another place. Set the environment up again with `make setup`, then import again.",
+                    f"{error.found} So only thumbnails were compared, which tell no object in another place."
+                    " Set the environment up again with `make setup`, then import again.",
                 )
         return bytes(own_look)
 

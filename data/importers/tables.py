@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from data.importers.classes import check_classes, warn_of_few
 from data.importers.column_kinds import (
@@ -132,8 +131,10 @@ def import_table(
         own = text_schema(()) if text else table_schema((), (), (), group, time)
         known = None if (there := read_schema(data_dir)) is None else columns_beside(there, own)
         columns = {} if known is None else read_columns(data_dir)
-        written = {column.name: column.form for column in columns.values()}
-        forms = seen.forms(decimal, {time: ISO, **written} if known is not None else {})
+        before = {name: NUMBER for name, kind in (known or {}).items() if kind == "number"}
+        before |= {time: ISO} if known is not None else {}
+        before |= {column.name: column.form for column in columns.values()}
+        forms = seen.forms(decimal, before)
         if not text:
             check_forms(table.shown, seen, forms, time)
         if text:
@@ -168,7 +169,7 @@ def _write(
     label, group, time, text = given
     labels = tuple(sorted(seen.columns[label].values or {}))
     numbers = tuple(kinds.numbers)
-    own: dict[str, Any] = {"text_column": text}
+    own: dict[str, str | Mapping[str, Column]] = {"text_column": text}
     if text:
         few = group and len(seen.columns[group].values or ()) in range(1, _MOST_SOURCES + 1)
         kept = {"text": text, "label": label} | ({"group": group} if group else {})
@@ -250,8 +251,8 @@ def _profile(table: Table, names: Sequence[str], label: str, texts: Collection[s
     numbers = (NUMBER, COMMA) if table.separator == ";" else NUMBERS
     columns = {name: ColumnProfile(name, (*numbers, *TIMES)) for name in names}
     for name, kind in table.types.items():
-        if name in columns and kind in ("text", "boolean"):  # SQLite has dates as texts
-            columns[name].forms = (*TIMES,)
+        if name in columns:  # dates may be texts, of which SQLite has no others
+            columns[name].forms = (NUMBER,) if kind == "number" else (*TIMES,)
     for name in texts:
         columns[name].forms = ()
     rows, damaged, refused, unlabelled = 0, 0, list[str](), list[str]()

@@ -50,9 +50,11 @@ def as_looks(looks: Sequence[bytes]) -> Looks:
 
 def as_features(looks: Sequence[bytes]) -> _Floats:
     """Returns what a network saw, float32 [n, f]; [n, 0] unless it saw all."""
-    sizes = {len(look) for look in looks}
-    features = [look[SIDE * SIDE :] if len(sizes) == 1 else b"" for look in looks]
-    return np.frombuffer(b"".join(features), np.float16).reshape(len(looks), -1 if any(features) else 0).astype(np.float32)
+    size = min(map(len, looks), default=0) - SIDE * SIDE
+    if size <= 0:
+        return np.empty((len(looks), 0), np.float32)
+    features = b"".join(look[SIDE * SIDE :] for look in looks)
+    return np.frombuffer(features, np.float16).reshape(len(looks), -1).astype(np.float32)
 
 
 @dataclass(frozen=True)

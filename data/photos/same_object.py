@@ -65,8 +65,9 @@ def _join(groups: _Ints, pairs: _Ints, strengths: _Floats, evidence: "_Evidence"
     order = np.argsort(joined, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(joined[order])) + 1):
         if len(members) > _LARGEST:
-            stronger = np.isin(pairs[:, 0], members) & (strengths > strengths[np.isin(pairs[:, 0], members)].min() + 1)
-            _join(groups, pairs[stronger], strengths[stronger], evidence)
+            inside = np.isin(pairs[:, 0], members)
+            inside[inside] = strengths[inside] > strengths[inside].min() + 1
+            _join(groups, pairs[inside], strengths[inside], evidence)
         elif len(members) > 1:
             groups[members] = members[evidence.first_of_part(members)]
 
@@ -107,7 +108,7 @@ class _Evidence:
         return evidence
 
     def first_of_part(self, members: _Ints) -> _Ints:
-        """Parts photos so that the mean evidence between those of a part is enough; each part by its first."""
+        """Parts photos by the mean evidence between parts; names each part by its first photo's position."""
         from scipy.cluster.hierarchy import fcluster, linkage
         from scipy.spatial.distance import squareform
 

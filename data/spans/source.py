@@ -51,7 +51,7 @@ class Example:
     features: Mapping[str, Value]  # by name, without label, id and span, which every example gets
     digest: str  # hexadecimal, evenly spread; of copies one is kept, or none where their labels differ
     look: bytes = b""  # of a photo, what near twins are told by, see `data/photos/likeness.py`
-    pixels: bytes = b""  # of a photo, what a network is shown to tell its twins, as `pixels_of` there makes it
+    pixels: bytes = b""  # of a photo, what a network is shown to tell them, see `pixels_of` there
 
 
 def load_source(module: str) -> Any:

@@ -36,7 +36,7 @@ def _prepared(photo: bytes, contract: Mapping[str, Any]) -> bytes:
     """The photo as ingest stores it: upright, on white, no larger than the model looks at it first."""
     from PIL import Image, ImageOps
 
-    image = Image.open(io.BytesIO(photo))
+    image: Image.Image = Image.open(io.BytesIO(photo))
     longest = max(image.size)
     side = min(contract.get("max_side", longest), longest)  # version 1 has none
     is_upright = image.getexif().get(0x0112, 1) == 1

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,7 +16,7 @@ from data.spans.source import Rejected
 from edge.contracts import row
 from errors import UsageError
 from locations import read_bytes
-from records.columns import CellError
+from records.columns import ISO, CellError, parse_cell
 
 # A photo or text above this is none.
 _MOST_BYTES = 64 * 2**20
@@ -63,8 +64,8 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
     kind = contract.get("kind", "image")
     if kind == "row":
         names = row.columns_of(contract)
-        recent: deque[list[str]] = deque(maxlen=contract["readings"])
-        for place, cells in _rows(path, names):
+        recent: deque[list[Any]] = deque(maxlen=contract["readings"])
+        for place, cells in _rows(path, names, as_typed=True):
             if isinstance(cells, Rejected):
                 yield Input(place, problem=cells.detail, fault=cells.reason)
                 continue
@@ -87,7 +88,9 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
         yield Input(str(path), read_bytes(path, _MOST_BYTES))
 
 
-def _rows(path: Path, names: list[str], instead: str = "") -> Iterator[tuple[str, dict[str, str] | Rejected]]:
+def _rows(
+    path: Path, names: list[str], instead: str = "", as_typed: bool = False
+) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
     """The place of each row of a table, and its cells of these columns or why it has none.
 
     Where one is not there and `instead` is, that one is read.
@@ -105,4 +108,17 @@ def _rows(path: Path, names: list[str], instead: str = "") -> Iterator[tuple[str
                 "Name the columns as the training data has them; other columns may be there.",
             )
         for each in table.rows(names):
-            yield (each.id, each) if isinstance(each, Rejected) else each
+            if isinstance(each, Rejected):
+                yield each.id, each
+            else:
+                types = table.types if as_typed else {}
+                yield each[0], {name: _typed(cell, types.get(name)) for name, cell in each[1].items()}
+
+
+def _typed(cell: str, kind: str | None) -> Any:
+    """A cell as a program has it, where the source has types: people's forms are those of texts."""
+    if cell and kind == "number":
+        return float(cell)
+    if cell and kind == "time":
+        return datetime.fromtimestamp(parse_cell(cell, ISO), timezone.utc)
+    return cell

@@ -148,11 +148,11 @@ def _as_lines(answers: Iterable[Answer], bundle: Bundle, explain: bool) -> int:
         if explain:
             for line in _explained(answer, bundle):
                 say(f"  {line}")
-    for first, *others in problems.values():
+    for first, *more in problems.values():
         note(f"{first.input.place}: {first.problem}")
-        if others:
-            places = ", ".join(answer.input.place for answer in others[: _PLACES - 1])
-            note(f"  {len(others)} more like it: {places}{', ...' * (len(others) >= _PLACES)}")
+        if more:
+            places = ", ".join(answer.input.place for answer in more[: _PLACES - 1])
+            note(f"  {len(more)} more like it: {places}{', ...' * (len(more) >= _PLACES)}")
     return sum(map(len, problems.values()))
 
 

@@ -7,13 +7,15 @@ import pytest
 from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation, ModelRun
 
 from components.answers import read_answers
+from components.artifacts import Quarantine
 from components.evaluator_executor import read_metrics
 from components.tfx_steps import Evaluator
 from gates.answers import measure_of
-from gates.settings import Bound, EvaluationSettings
+from gates.settings import Bound, EvaluationSettings, GateSettings
 from pipeline.evaluation import evaluation_config
 from records.edge import OUT_OF_FOLD
 from records.evaluation import METRICS
+from records.ingest import TWINS, Twin, Twins
 from records.verdict import VERDICT
 from report.collect import collect
 from report.facts import About
@@ -21,17 +23,20 @@ from report.sources import Sources
 from tests.components.steps import LABELS, SHELF, artifact, execute
 
 
-def evaluate(trained, baseline, folder, bounds=(), out_of_fold=()):
+def evaluate(trained, baseline, folder, bounds=(), out_of_fold=(), twins=None):
     evaluation, blessing = artifact(ModelEvaluation, folder / "e"), artifact(ModelBlessing, folder / "b")
     model_run = artifact(ModelRun, folder / "run")
     if out_of_fold:
         OUT_OF_FOLD.write(folder / "run", out_of_fold)
+    quarantine = artifact(Quarantine, folder / "q")
+    TWINS.write(folder / "q", twins or Twins())
     execute(
         Evaluator,
         {
             "examples": trained.examples,
             "model": trained.model,
             "model_run": model_run,
+            "quarantine": quarantine,
             "baseline_model": baseline,
         },
         {"evaluation": evaluation, "blessing": blessing},
@@ -41,9 +46,17 @@ def evaluate(trained, baseline, folder, bounds=(), out_of_fold=()):
         settings=EvaluationSettings(
             bounds=bounds, beat_majority=False, min_class_examples=1000
         ).model_dump_json(),
+        gate=GateSettings().model_dump_json(),
         code="",
     )
     return evaluation, blessing
+
+
+def example_ids(files):
+    import tensorflow as tf
+
+    for raw in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
+        yield tf.train.Example.FromString(raw).features.feature[SHELF.id].bytes_list.value[0].decode()
 
 
 def by_hand(trained):
@@ -191,6 +204,21 @@ def test_what_is_resampled_are_the_metrics_that_tfma_finds(worse):
 
 
 @pytest.mark.e2e
+def test_bounds_are_held_against_answers_out_of_fold_where_the_trainer_left_some(trained, tmp_path):
+    nothing = artifact(Model, tmp_path / "nothing", has_model=0, version=0)
+    lines = [
+        Prediction(f"{n}.jpg", LABELS[n % 3], (1.0, 0.0, 0.0), {"lane": "lane-01"}, 1, f"s-{n % 12}")
+        for n in range(60)
+    ]
+    evaluation, blessing = evaluate(trained, nothing, tmp_path, [Bound(slice="overall", lower=0.5)], lines)
+    (reason,) = VERDICT.read(Path(blessing.uri)).reasons
+    assert reason.startswith("Accuracy is 0.333 on 60 examples out of fold of 12 sessions (")
+    written = METRICS.read(Path(evaluation.uri))
+    assert written.out_of_fold.estimates["overall"]["all"].sessions == 12
+    assert written.out_of_fold.confusion.rows == ((20, 0, 0), (20, 0, 0), (20, 0, 0))
+
+
+@pytest.mark.e2e
 def test_without_a_production_model_a_good_model_is_blessed_and_no_baseline_is_measured(trained, tmp_path):
     nothing = artifact(Model, tmp_path / "nothing", has_model=0, version=0)
     evaluation, blessing = evaluate(trained, nothing, tmp_path, [Bound(slice="overall", max_drop=0.01)])
@@ -208,3 +236,15 @@ def test_without_a_production_model_a_good_model_is_blessed_and_no_baseline_is_m
     assert VERDICT.read(Path(blessing.uri)).result == "no_baseline"
     assert blessing.get_int_custom_property("blessed") == 1
     assert {path.name for path in Path(blessing.uri).iterdir()} == {"verdict.json", "BLESSED"}
+
+
+@pytest.mark.e2e
+def test_a_model_is_judged_without_near_twins_where_they_are_many(trained, tmp_path):
+    nothing = artifact(Model, tmp_path / "nothing", has_model=0, version=0)
+    files = sorted(str(path) for path in Path(trained.examples.uri, "Split-eval").iterdir())
+    ids = sorted(example_ids(files))
+    pairs = tuple(Twin(name, "span-00001/other.jpg") for name in ids[: len(ids) // 2])
+    evaluation, blessing = evaluate(trained, nothing, tmp_path, twins=Twins(len(ids), pairs, len(ids)))
+    judged = METRICS.read(Path(evaluation.uri)).without_twins
+    assert judged.candidate["overall"]["all"]["example_count"] == len(ids) - len(pairs)
+    assert "eval examples without near twins in train" in " ".join(VERDICT.read(Path(blessing.uri)).reasons)

@@ -260,3 +260,21 @@ def test_groups_that_are_of_one_class_each_give_each_class_the_interval_of_its_g
 def test_a_bound_has_as_many_digits_as_it_was_given():
     (reason,) = judged(metrics(0.9998), None, [bound(lower=0.9999)], beat_majority=False).reasons
     assert "Accuracy is 0.9998 on " in reason and reason.endswith("at least 0.9999 required.")
+
+
+def test_a_model_is_judged_without_near_twins_and_held_where_there_is_nothing_else():
+    said, settings = answers(worse=10), EvaluationSettings(bounds=(bound(lower=0.75),), beat_majority=False)
+    whole = Metrics(metrics_of(said, "session", 0.01).candidate)
+    assert judge(whole, settings, said).passed
+    apart = [picked(said, np.r_[0:35, 60:75]), picked(said, np.arange(0))]
+    flattered = replace(whole, without_twins=metrics_of(apart[0], "session", 0.01))
+    verdict = judge(flattered, settings, said, None, apart[0])
+    assert not verdict.passed and "0.600" in verdict.reasons[0]
+    nothing_left = judge(whole, settings, said, None, apart[1])
+    assert not nothing_left.passed and "Every eval example has a near twin" in nothing_left.reasons[0]
+
+
+def picked(said, here):
+    return replace(
+        said, labels=said.labels[here], groups=said.groups[here], candidate=said.candidate[here], slices={}
+    )

@@ -151,6 +151,20 @@ def by_hand(folder, kind, settings="{}"):
     return find_workload(write_workload(folder, text))
 
 
+@pytest.mark.parametrize(
+    ("column", "found"),
+    [
+        ("{name: since, form: roman}", "roman, year-month-day: not one of number"),
+        ("{name: since, part: weekday}", "weekday is not a part of a number"),
+        ("{form: number}", "name"),
+    ],
+)
+def test_a_column_that_cannot_be_read_so_is_refused_before_a_run(tmp_path, column, found):
+    path = write_workload(tmp_path, f"name: a\nschema: photos.pbtxt\nkind: table\ncolumns: {{x: {column}}}\n")
+    with pytest.raises(UsageError, match=found):
+        find_workload(path)
+
+
 @pytest.mark.parametrize(("kind", "text"), [("table", None), ("text", "body")])
 def test_a_file_written_by_hand_has_the_settings_of_an_imported_one(tmp_path, kind, text):
     cells = [f"{'some more words' * (n % 3)},{n % 7},{'ab'[n % 2]}" for n in range(60)]

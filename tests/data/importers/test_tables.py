@@ -12,8 +12,10 @@ from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.source import Rejected, Value
 from data.tables.source import open_source
+from edge.contracts.row import preprocess
 from errors import DataRefused, UsageError
 from pipeline.workloads import find_workload, read_schema, with_features
+from runners.cli.inputs import read_inputs
 
 # Of people, which are no running numbers.
 AGES = [n * 7 % 61 + 18 for n in range(300)]
@@ -394,6 +396,7 @@ RNG = random.Random(5)
     [
         (list(range(1000, 1300)), "x", "numbers the rows"),
         (RNG.sample(range(1000, 1300), 300), "x", "numbers the rows"),
+        (sorted(RNG.sample(range(9000), 300)), "x", "numbers the rows"),
         (RNG.sample(range(100_000, 1_000_000), 300), "x", "as what names rows is"),
         (RNG.sample(range(2_000_000, 4_000_000), 300), "x", "as what names rows is"),
         (RNG.sample(range(10_000, 40_000), 300), "orderNo", "as what names rows is"),
@@ -540,3 +543,39 @@ def test_ten_thousand_columns_are_refused_before_anything_is_read(tmp_path):
     src = table(tmp_path / "a.csv", [(*[1] * 10_000, "yes")], header)
     with pytest.raises(UsageError, match="has 10,001 columns"):
         import_table(src, tmp_path / "data", "paid")
+
+
+def test_a_week_from_a_workbook_becomes_what_the_first_one_was_and_its_cells_keep_their_types(tmp_path):
+    days = [datetime(2026, 1, 1) + timedelta(n % 28) for n in range(300)]
+    german = [
+        (f"{age}.125", f"{age},5", day.strftime("%d.%m.%Y")) for age, day in zip(AGES, days, strict=True)
+    ]
+    src = table(tmp_path / "a.csv", [(*row, "ab"[n % 3 % 2]) for n, row in enumerate(german)],
+                ("sum", "price", "day", "y"), ";")  # fmt: skip
+    import_table(src, tmp_path / "data", "y")
+    frame = pd.DataFrame(
+        {"sum": [78.932, 259.0] * 150, "price": 2.25, "day": days, "y": ["a", "b", "b"] * 100}
+    )
+    frame.to_parquet(tmp_path / "b.parquet")
+    import_table(tmp_path / "b.parquet", tmp_path / "data", "y")
+    first = read(tmp_path / "data")[0]
+    assert (first["sum"], first["price"], first["day_weekday"]) == ([pytest.approx(78.932)], [2.25], [4.0])
+    contract = {"version": 2, "kind": "row", "readings": 1, "clip": 1e9, "missing": [""], "categories": []}
+    workload = with_features(find_workload(str(tmp_path / "data" / "workload.yaml")))
+    numbers = [
+        {"name": n, "column": vars(workload.column(n)), "mean": 0, "deviation": 1} for n in workload.numbers
+    ]
+    contract |= {"numbers": numbers, "vocabulary_size": 0}
+    asked = next(iter(read_inputs(tmp_path / "b.parquet", contract)))
+    assert preprocess(asked.content, contract)[0, 0, :3].tolist() == pytest.approx([78.932, 2.25, 4.0])
+
+
+def test_a_first_week_without_decimals_leaves_points_to_the_columns_beside_them(tmp_path):
+    def week(name: str, sums: list[str]) -> Path:
+        prices = [f"{age},5" for age in AGES]
+        content = column(sums, price=prices if "1.250" in sums else [str(age) for age in AGES])
+        return table(tmp_path / name, content, ("sum", "price", "paid"), ";")
+
+    import_table(week("a.csv", [str(age * 3) for age in AGES]), tmp_path / "data", "paid")
+    import_table(week("b.csv", ["1.250", "259", "7"] * 100), tmp_path / "data", "paid")
+    assert [row["sum"] for row in read(tmp_path / "data")[:2]] == [[1250.0], [259.0]]
