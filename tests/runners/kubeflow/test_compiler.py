@@ -51,7 +51,7 @@ PLATFORM = {
 }
 # With a search, so that every step is there.
 TUNE = {"max_trials": 2, "space": {"trainer.learning_rate": [0.001, 0.01]}}
-STORE_STEPS = {"ProductionModel", "Pusher", "ReleaseGate", "RunReport", "DataGate"}
+STORE_STEPS = {"ProductionModel", "Pusher", "ReleaseGate", "RunReport", "DataGate", "DataValidator"}
 UI_TYPES = {"system.HTML", "system.Metrics", "system.ClassificationMetrics"}
 
 

@@ -10,7 +10,7 @@ from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
 from runners.kubeflow.steps import Step, read_steps
 from tests.runners.kubeflow.server import STEPS, Story, status, until
-from tests.runners.kubeflow.test_runs import LAUNCHER, PUSHED, SAID, failed, log_of, logs, the_run
+from tests.runners.kubeflow.test_runs import LAUNCHER, PUSHED, SAID, failed, log_of, logs, names, the_run
 from tests.runners.kubeflow.test_steps import ANSWERS, answer
 
 NO_MODEL = (
@@ -83,7 +83,7 @@ def test_watch_names_the_lost_step_and_retry_makes_it_in_a_new_run_that_is_pushe
     server.next_story = story
     lost = edgeline("submit", "--wait")
     assert lost.code == 1
-    assert found in lost.out and f"`edgeline kubeflow retry {the_run(server)}`" in lost.out
+    assert found in lost.out and names("retry", the_run(server), lost.out)
 
     server.next_story = PUSHED
     again = edgeline("retry", the_run(server), "--wait")
@@ -105,7 +105,7 @@ def test_retry_without_waiting_names_the_run_that_takes_the_place_of_the_lost_on
     assert (ended.code, ended.json["run"]) == (0, new) and new in ended.json["url"]
     told = edgeline("retry", lost)
     assert "with the same pipeline and settings: http" in told.out
-    assert f"edgeline kubeflow watch {list(server.runs)[-1]}" in told.out
+    assert names("watch", list(server.runs)[-1], told.out)
 
 
 def test_a_run_of_a_pipeline_that_was_never_uploaded_is_started_again_with_what_it_was_made_of(

@@ -50,6 +50,11 @@ def the_run(server):
     return run
 
 
+def names(action, run, text):
+    """Whether a text names the command for a run, with the options that were just typed."""
+    return re.search(rf"edgeline kubeflow {action} (-\S+ \S+ )*{run}", text)
+
+
 def test_submit_uploads_starts_a_run_and_prints_its_page(server, edgeline):
     ended = edgeline("submit")
     assert ended.code == 0, ended.err
@@ -267,7 +272,7 @@ def test_an_api_that_stays_away_ends_the_waiting_and_says_how_to_go_on(server, e
     server.break_(r"GET .*/runs/", hang_up, after=3)
     ended = edgeline("submit", "--wait")
     assert ended.code == 1
-    assert f"edgeline kubeflow watch {the_run(server)}" in ended.err
+    assert names("watch", the_run(server), ended.err)
 
 
 def test_a_token_that_runs_out_while_a_run_is_followed_says_that_the_run_goes_on(server, edgeline):
@@ -284,7 +289,7 @@ def test_a_time_limit_ends_the_waiting_and_not_the_run(server, edgeline):
     server.next_story = Story([("RUNNING", {"ExampleGen": "RUNNING"})])
     ended = edgeline("submit", "--wait", "--timeout", "0.05")
     assert ended.code == 1
-    assert "has not ended" in ended.err and f"edgeline kubeflow watch {the_run(server)}" in ended.err
+    assert "has not ended" in ended.err and names("watch", the_run(server), ended.err)
     assert not server.asked("terminate")
 
 
@@ -336,7 +341,7 @@ def test_ctrl_c_leaves_the_run_alone_and_says_how_to_follow_it_again(server, edg
     monkeypatch.setattr(kubeflow_watch.time, "sleep", interrupt)
     ended = edgeline("submit", "--wait")
     assert ended.code == 130
-    assert f"edgeline kubeflow watch {the_run(server)}" in ended.out
+    assert names("watch", the_run(server), ended.out)
     assert not server.asked("terminate|DELETE")
 
 
@@ -350,7 +355,7 @@ def test_a_lost_step_is_picked_up_again_by_retry(server, edgeline):
     )
     lost = edgeline("submit", "--wait")
     assert lost.code == 1 and "Trainer lost its pod" in lost.out
-    assert f"`edgeline kubeflow retry {the_run(server)}`" in lost.out
+    assert names("retry", the_run(server), lost.out)
     again = edgeline("retry", the_run(server), "--wait")
     assert again.code == 0, again.err
     assert "Pushed version 7" in again.out
@@ -364,7 +369,7 @@ def test_retry_without_waiting_says_how_to_follow_it(server, edgeline):
     server.next_story = failed_then(PUSHED)
     edgeline("submit", "--wait")
     ended = edgeline("retry", the_run(server))
-    assert ended.code == 0 and f"edgeline kubeflow watch {the_run(server)}" in ended.out
+    assert ended.code == 0 and names("watch", the_run(server), ended.out)
 
 
 @pytest.mark.parametrize("command", ["retry", "watch"])

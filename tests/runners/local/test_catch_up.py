@@ -8,6 +8,7 @@ from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import decide
 from data.spans.layout import find_spans, newest_spans
 from runners.cli.main import main
+from runners.cli.typed import program
 from runners.local import catch_up
 
 ROW = LabelRow("a.jpg", "ok", "lane-01", "s1", "2026-10-05T09:12:33Z")
@@ -156,7 +157,7 @@ def test_a_refused_week_names_the_way_on_and_the_next_run_works_on_what_is_good(
     (data / name(2) / "labels.csv").write_text("photo,label\n")
 
     assert main(["run", "--data", "my data"]) == 4
-    command = f"edgeline data exclude span-00002 --reason R --data '{data}'"
+    command = f"{program()} data exclude span-00002 --reason R --data '{data}'"
     said = capsys.readouterr().out
     assert "Spans: span-00001, span-00002." in said
     assert f"To go on without a week: {command}" in said

@@ -129,7 +129,7 @@ def test_a_run_that_pushed_nothing_is_there_with_its_verdict(place, outcome, sta
     run = Seen(uri_of(place)).runs[RUN]
     assert (run.data.tags["outcome"], run.info.status) == (outcome, status)
     words = {"held": "A model was trained and held back", "refused": "The data was refused"}
-    assert run.data.tags["mlflow.note.content"].startswith(f"**{words.get(outcome, 'The run was ')}")
+    assert run.data.tags["mlflow.note.content"].startswith(f"**{words.get(outcome, 'The run ')}")
 
 
 def test_gc_takes_the_files_of_runs_that_go_and_leaves_all_figures(place, make_run, monkeypatch):
