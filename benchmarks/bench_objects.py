@@ -46,7 +46,8 @@ def things(rng: np.random.Generator, count: int, numbered: bool) -> Iterator[Pho
             photo = Image.fromarray(background).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
             side = int(200 * rng.uniform(0.8, 1.15))
             turned = picture.rotate(rng.uniform(-15, 15), Image.Resampling.BICUBIC).resize((side, side))
-            photo.paste(turned, tuple(map(int, rng.integers(-20, 60, 2))), turned)
+            left, top = map(int, rng.integers(-20, 60, 2))
+            photo.paste(turned, (left, top), turned)
             name = f"IMG_{thing * 10 + view:05}" if numbered else f"{rng.integers(2**60):x}-"
             yield "ab"[thing // 2 % 2], thing, name, _lit(photo, rng)
 

@@ -6,6 +6,7 @@ Each is described at https://www.tensorflow.org/tfx/guide; what is JSON there is
 from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
 from tfx.types import standard_artifacts as kinds
 
+from components.artifacts import Quarantine
 from components.declared import Late, LateBeam, declare
 
 
@@ -91,7 +92,7 @@ Evaluator = declare(
         "examples": kinds.Examples,
         "model": kinds.Model,
         "model_run": kinds.ModelRun,
-        "quarantine": kinds.Quarantine,
+        "quarantine": Quarantine,
         "baseline_model": kinds.Model,
     },
     outputs={"evaluation": kinds.ModelEvaluation, "blessing": kinds.ModelBlessing},

@@ -127,8 +127,8 @@ def judge(
         return Verdict("evaluation", "fail", tuple(reason for _, reason in broken), warnings, slices=slices)
     summary = [f"Accuracy {accuracy:.3f} on {judged.on()}; every bound holds."]
     if judged is not on_eval:
-        value = _value(metrics.candidate["overall"]["all"], "accuracy")
-        summary.append(f"The model itself has {value:.3f} on {on_eval.on()}.")
+        whole = _value(metrics.candidate["overall"]["all"], "accuracy")
+        summary.append(f"The model itself has {whole:.3f} on {on_eval.on()}.")
     if metrics.baseline is None:
         none = "Nothing is in production yet, so there is no baseline to compare with."
         return Verdict("evaluation", "no_baseline", (*summary, none), warnings)
