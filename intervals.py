@@ -48,14 +48,14 @@ def interval(right: "NDArray[Any]", groups: "NDArray[Any]") -> tuple[float, floa
     if len(sizes) == 1:
         return 0.0, 1.0
     low, high = _interval_of_groups(hits, sizes)
-    share, examples, groups = float(hits.sum() / sizes.sum()), len(right), len(sizes)
+    share, examples, count = float(hits.sum() / sizes.sum()), len(right), len(sizes)
     if not 0 < share < 1:
         return min(low, share), max(high, share)
     # Where large groups are worse than small ones, the share is no mean of groups. Its own variance tells how
     # many independent examples these are worth (Korn and Graubard, 1998: Survey Methodology 24, 193-201).
-    variance = groups / (groups - 1) * ((hits - share * sizes) ** 2).sum() / examples**2
+    variance = count / (count - 1) * ((hits - share * sizes) ** 2).sum() / examples**2
     worth = min(examples, share * (1 - share) / variance) if variance else examples
-    of_share = wilson(share * worth, worth, float(stdtrit(groups - 1, 1 - _TAIL)))
+    of_share = wilson(share * worth, worth, float(stdtrit(count - 1, 1 - _TAIL)))
     return min(low, of_share[0]), max(high, of_share[1])
 
 
