@@ -13,7 +13,7 @@ from components.tfx_steps import Evaluator
 from gates.answers import measure_of
 from gates.settings import Bound, EvaluationSettings, GateSettings
 from pipeline.evaluation import evaluation_config
-from records.edge import OUT_OF_FOLD
+from records.edge import OUT_OF_FOLD, Prediction
 from records.evaluation import METRICS
 from records.ingest import TWINS, Twin, Twins
 from records.verdict import VERDICT
