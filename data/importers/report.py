@@ -109,7 +109,8 @@ class TableReport:
         lines += _added(self.new_labels)
         lines += [
             f"{name} holds whole numbers that may be codes, and is taken for a {kind}; another answer:"
-            f" --{'number' if kind == 'category' else 'category'} {shlex.quote(name)}, or --leave-out {shlex.quote(name)}."
+            f" --{'number' if kind == 'category' else 'category'} {shlex.quote(name)}, or"
+            f" --leave-out {shlex.quote(name)}."
             for name, kind in self.guessed
         ]
         lines += [f"Left out: {name or 'a column'}, which {why}." for name, why in self.left_out]
