@@ -44,7 +44,7 @@ def interval(right: "NDArray[Any]", groups: "NDArray[Any]") -> tuple[float, floa
     of_group = np.unique(groups, return_inverse=True)[1]
     sizes, hits = np.bincount(of_group), np.bincount(of_group, weights=right)
     if len(sizes) == len(right):
-        return wilson(hits.sum(), len(right))
+        return wilson(float(hits.sum()), len(right))
     if len(sizes) == 1:
         return 0.0, 1.0
     low, high = _interval_of_groups(hits, sizes)
@@ -53,7 +53,7 @@ def interval(right: "NDArray[Any]", groups: "NDArray[Any]") -> tuple[float, floa
         return min(low, share), max(high, share)
     # Where large groups are worse than small ones, the share is no mean of groups. Its own variance tells how
     # many independent examples these are worth (Korn and Graubard, 1998: Survey Methodology 24, 193-201).
-    variance = count / (count - 1) * ((hits - share * sizes) ** 2).sum() / examples**2
+    variance = count / (count - 1) * float(((hits - share * sizes) ** 2).sum()) / examples**2
     worth = min(examples, share * (1 - share) / variance) if variance else examples
     of_share = wilson(share * worth, worth, float(stdtrit(count - 1, 1 - _TAIL)))
     return min(low, of_share[0]), max(high, of_share[1])

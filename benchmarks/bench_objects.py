@@ -24,7 +24,7 @@ from benchmarks import inspection
 from data.importers.importing import import_photos
 from data.photos.labels_file import PhotoSpan, read_labels
 from data.photos.likeness import as_features, as_looks
-from data.photos.same_object import find_same
+from data.photos.same_object import SURE, find_same
 from data.photos.thumbnails import look
 from data.spans.layout import find_spans
 from trainer_module.photo_features import describe_photo
@@ -140,7 +140,7 @@ def _twins(photos: list[Photo], describe: Any) -> tuple[int, int, int, int]:
         of_label = np.array([photo[0] == label for photo in photos])
         asked, trained = np.flatnonzero(of_label & in_eval), np.flatnonzero(of_label & ~in_eval)
         some = [looks[number] for number in (*asked, *trained)]
-        twins = find_same(as_looks(some), as_features(some), len(asked)).twins
+        twins = find_same(as_looks(some), as_features(some), len(asked), least=SURE).twins
         known = {photos[number][1] for number in trained}
         has = np.array([photos[number][1] in known for number in asked], bool)
         seen, there = seen + int((has & (twins >= 0)).sum()), there + int(has.sum())

@@ -25,14 +25,14 @@ class _Label:
 
     def compare(self) -> None:
         from data.photos.likeness import as_features, as_looks
-        from data.photos.same_object import find_same
+        from data.photos.same_object import SURE, find_same
 
         if not self.asked:
             self.waiting = []
         if not self.waiting:
             return
         looks = [look.look for look in (*self.asked, *self.waiting)]
-        twins = find_same(as_looks(looks), as_features(looks), len(self.asked)).twins
+        twins = find_same(as_looks(looks), as_features(looks), len(self.asked), least=SURE).twins
         for number, twin in enumerate(twins):
             if twin >= 0:
                 self.found.setdefault(self.asked[number].place, self.waiting[twin - len(self.asked)].place)

@@ -136,9 +136,9 @@ def test_nothing_else_is_quarantined(ingested):
 
 
 @pytest.mark.parametrize("photo", ACCEPTED)
-def test_an_odd_photo_that_can_be_read_becomes_a_plain_jpeg(ingested, photo):
+def test_an_odd_photo_that_can_be_read_is_stored_without_loss(ingested, photo):
     stored = decoded(by_name(ingested)[f"span-00002/{photo}"]["photo"])
-    assert stored.format == "JPEG"
+    assert stored.format == "PNG"
     assert stored.mode == ("L" if photo == "16-bit.png" else "RGB")
 
 

@@ -83,7 +83,7 @@ def both(flags, tmp_path_factory):
         ingested = ingest(folder / "data", folder / name, given)
         counted = artifact(ExampleStatistics, folder / name / "statistics")
         inputs, outputs = {"examples": ingested.examples}, {"statistics": counted}
-        execute(StatisticsExecutor, inputs, outputs, folder / name, given, features=features)
+        execute(StatisticsExecutor, inputs, outputs, folder / name, given, features=features, code="")
         made.append((ingested, Path(counted.uri)))
     return made
 

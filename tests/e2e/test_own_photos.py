@@ -61,6 +61,7 @@ def test_a_folder_without_photos_is_refused_in_words(command: str, tmp_path: Pat
     if command == "empty":
         data.mkdir()
     ended = run_dag(tmp_path / "workspace", "--data", str(data))
-    assert ended.code == 4
+    assert ended.code == 2
     assert "edgeline data import" in ended.stderr
+    assert not (tmp_path / "workspace" / "runs").exists()
     assert "Traceback" not in ended.stderr

@@ -34,6 +34,7 @@ class Steps:
             folder,
             flags,
             features=json.dumps(counted),
+            code="",
         )
         schema, self.graph = artifact(Schema, folder / "schema"), artifact(TransformGraph, folder / "graph")
         execute(ImportSchemaGen, {}, {"schema": schema}, folder, text=Path(SHELF.schema).read_text())
