@@ -10,8 +10,8 @@ from upath import UPath
 from edge.golden_writer import RawExample, write_vectors
 from edge.runtime import preprocess
 from locations import filesystem, locate
+from objects import measure_file
 from release import store
-from release.documents import measure_file
 from release.signing import PRIVATE, PUBLIC, make_pair, public_key, signing_key
 from runners.cli.main import main
 from tests.release.candidates import make_candidate, make_key
