@@ -136,9 +136,9 @@ def test_nothing_else_is_quarantined(ingested):
 
 
 @pytest.mark.parametrize("photo", ACCEPTED)
-def test_an_odd_photo_that_can_be_read_is_stored_without_loss(ingested, photo):
+def test_a_plain_jpeg_is_stored_as_it_is_and_an_odd_photo_without_loss(ingested, photo):
     stored = decoded(by_name(ingested)[f"span-00002/{photo}"]["photo"])
-    assert stored.format == "PNG"
+    assert stored.format == ("JPEG" if photo == "twice.jpg" else "PNG")
     assert stored.mode == ("L" if photo == "16-bit.png" else "RGB")
 
 
