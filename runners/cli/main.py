@@ -35,7 +35,10 @@ COMMANDS = {
     ),
     "ui": ("ui", "MLflow's pages of all runs and releases, brought up to date first; Ctrl-C ends them."),
     "predict": ("predict", "What the model in production says of photos, rows and texts, as a phone would."),
-    "verify": ("verify", "Whether releases, or a copied bundle, are as pushed, and whose they are."),
+    "verify": (
+        "verify",
+        "Whether releases, or a copied bundle, are as pushed, answer as then, and whose they are.",
+    ),
     "rollback": ("releases", "Puts an earlier release back in production."),
     "promote": ("releases", "Puts a named release in production."),
     "keys": ("keys", "The key pair that releases are signed and checked with."),

@@ -1,4 +1,4 @@
-"""`edgeline verify`: whether releases, or a copied bundle, are as pushed, and whose they are."""
+"""`edgeline verify`: whether releases, or a copied bundle, are as pushed, answer as then, and whose they are."""
 
 import json
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from runners.shared.stdout import print_json, say
 @click.option("--key", metavar="FILE", help="public key that production, or BUNDLE, has to be signed with")
 @options.as_json
 def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> int:
-    """Whether releases, or a copied bundle, are as pushed, do what they did then, and whose they are."""
+    """Whether releases, or a copied bundle, are as pushed, answer as then, and whose they are."""
     given = public_key(key) if key else None
     one = int(bundle) if bundle and bundle.isdecimal() else None
     if bundle and one is None:

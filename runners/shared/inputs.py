@@ -14,7 +14,6 @@ from data.spans.layout import Span, describe_spans
 from data.spans.source import load_source
 from data.spans.window import contents_of, digest_of
 from errors import UsageError
-from gates.data import spans_to_judge
 from release import store
 from runners.shared.code import ROOT, digest
 
@@ -48,6 +47,8 @@ def digests(
     """
     production = store.current(push, workload.name)
     contents = contents_of(spans, cache)
+    from gates.data import spans_to_judge  # settings take pydantic, which light steps of a pod do not
+
     own = {"workload": workload.to_json(), "settings": settings.recorded()}
     return {
         "window": digest_of(contents),

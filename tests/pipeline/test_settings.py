@@ -62,6 +62,7 @@ def test_one_rule_of_the_gate_can_be_switched_without_naming_the_others():
     assert severity == {
         "schema": "block",
         "drift": "off",
+        "large_drift": "block",
         "label_shift": "block",
         "class_count": "block",
         "quarantine": "block",

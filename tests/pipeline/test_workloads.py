@@ -165,7 +165,7 @@ def test_a_column_that_cannot_be_read_so_is_refused_before_a_run(tmp_path, colum
         find_workload(path)
 
 
-@pytest.mark.parametrize(("kind", "text"), [("table", None), ("text", "body")])
+@pytest.mark.parametrize(("kind", "text"), [("table", ""), ("text", "body")])
 def test_a_file_written_by_hand_has_the_settings_of_an_imported_one(tmp_path, kind, text):
     cells = [f"{'some more words' * (n % 3)},{n % 7},{'ab'[n % 2]}" for n in range(60)]
     (tmp_path / "rows.csv").write_text("\n".join(["body,number,label", *cells]), encoding="utf-8")
