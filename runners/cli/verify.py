@@ -1,4 +1,4 @@
-"""`edgeline verify`: whether releases, or a copied bundle, are as pushed, answer as then, and whose they are."""
+"""`edgeline verify`: whether releases or copied bundles are as pushed, answer as then, and whose they are."""
 
 import json
 from collections.abc import Sequence
