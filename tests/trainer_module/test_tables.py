@@ -15,7 +15,7 @@ from edge.contracts.row import preprocess
 from edge.convert import convert
 from edge.inspect import inspect, problems
 from edge.micro import SOURCE, write_c_array
-from errors import UsageError
+from errors import EdgelineError, UsageError
 from records.workload import Workload
 from tests.serving import serving, warmed, write_bundle
 from tests.trainer_module.sensor_world import SENSOR, analyze, raw_batch, recall_at, windows
@@ -151,7 +151,7 @@ def test_a_device_makes_the_same_row_as_the_graph_of_what_no_training_row_had(ta
 
 def test_a_window_of_another_length_is_no_input(transform, splits):
     contract = contract_of(transform, SETTINGS, SENSOR)
-    with pytest.raises(ValueError, match="temperature has 3 readings, and the model takes 16"):
+    with pytest.raises(EdgelineError, match="'temperature' has 3 readings"):
         preprocess(splits[1][0] | {"temperature": [20.0, 21.0, 22.0]}, contract)
 
 
