@@ -56,9 +56,9 @@ def compile_model(
     """Compiles for integer labels with Adam, its variables built. To be called in the strategy's scope.
 
     Over all `steps` of the training the learning rate falls to 0 along half a cosine (Loshchilov and Hutter,
-    2017, arXiv:1608.03983), without which the last epochs differ from one another by many points. Weights
-    that are good already are tuned with a rate that first rises over a tenth of the steps, and with gradients
-    of a norm of 1 at most: without both, the first steps spoil them.
+    2017, arXiv:1608.03983), without which the last epochs differ from one another by many points. Gradients
+    have a norm of 1 at most. Weights that are good already are tuned with a rate that first rises over a
+    tenth of the steps: without both, the first steps spoil them.
     """
     rising = steps // 10 if fine_tuning else 0
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -68,7 +68,7 @@ def compile_model(
         warmup_steps=rising,
     )
     model.compile(
-        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0 / replicas if fine_tuning else None),
+        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0 / replicas),
         loss=keras.losses.SparseCategoricalCrossentropy(),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )

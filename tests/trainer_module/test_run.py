@@ -154,6 +154,10 @@ def run_on_two_devices(*trainings: tuple[SimpleNamespace, float]) -> str:
     return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+# At the rate of the other tests, a difference of 1e-7 in the first step is one of 4 % in the loss of the second epoch.
+CALM = {"learning_rate": 0.0003}
+
+
 @dataclass(frozen=True)
 class Replicas:
     """Trainings with two devices, each in a folder of its own, and why one was refused."""
@@ -166,8 +170,8 @@ class Replicas:
 def replicas(files, transform_output, tmp_path_factory) -> Replicas:
     folder = tmp_path_factory.mktemp("replicas")
     trainings = {
-        "one_device": ({"strategy": "one_device", "flip": True}, 0.0),
-        "mirrored": ({"strategy": "mirrored", "batch_size": 4, "flip": True}, 0.0),
+        "one_device": ({"strategy": "one_device", "flip": True, **CALM}, 0.0),
+        "mirrored": ({"strategy": "mirrored", "batch_size": 4, "flip": True, **CALM}, 0.0),
         "shared": ({"strategy": "mirrored"}, 0.2),
         "xla": ({"strategy": "mirrored", "jit_compile": True}, 0.2),
     }
@@ -181,7 +185,8 @@ def replicas(files, transform_output, tmp_path_factory) -> Replicas:
 def test_two_replicas_learn_what_one_device_does_of_the_same_batches(replicas):
     """But for dropout, of which each replica has the same numbers for other examples.
 
-    Sums of float32 in another order differ by 1e-7, and by 2e-6 after the 60 steps here.
+    Sums of float32 in another order differ by 1e-7; a step that is not too long keeps that small over the 60
+    steps here.
     """
     mirrored, one_device = (history(replicas.folder / name) for name in ("mirrored", "one_device"))
     for ours, theirs in zip(mirrored, one_device, strict=True):
