@@ -154,7 +154,7 @@ def run_on_two_devices(*trainings: tuple[SimpleNamespace, float]) -> str:
     return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-# At the rate of the other tests, a difference of 1e-7 in the first step is one of 4 % in the loss of the second epoch.
+# At the rate of the other tests, 1e-7 in the first step is 4 % of the loss of the second epoch.
 CALM = {"learning_rate": 0.0003}
 
 
