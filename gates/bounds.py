@@ -144,9 +144,10 @@ def _count(number: int, group: str) -> str:
 def _few_groups(judged: _Judged) -> Iterator[str]:
     number = len(np.unique(judged.answers.groups))
     if judged.answers.grouped and number < _FEW_GROUPS:
+        folds = "" if judged.examples == _OUT_OF_FOLD else ", or trainer.folds=5, which judges by all"
         yield (
             f"Judged by only {_count(number, judged.metrics.group)}: what holds for these may not hold for"
-            f" others. {_FEW_GROUPS} or more tell: more data, or trainer.folds=5, which judges by all."
+            f" others. {_FEW_GROUPS} or more tell: more data{folds}."
         )
 
 

@@ -13,6 +13,7 @@ import base64
 import io
 import json
 import sys
+import unicodedata
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -27,7 +28,9 @@ def make_request(file: Path, contract: Mapping[str, Any]) -> tuple[str, dict[str
     if contract["kind"] == "image":
         return "serve_jpeg", {"jpeg": [_prepared(file.read_bytes(), contract)]}
     if contract["kind"] == "tokens":
-        return "serve_raw", {contract["input"]: [file.read_bytes()]}
+        text = file.read_text(encoding="utf-8", errors="replace")
+        text = unicodedata.normalize("NFC", text)  # as what it was trained on
+        return "serve_raw", {contract["input"]: [text.encode()]}
     row = json.loads(file.read_text(encoding="utf-8"))
     return "serve_raw", {name: [value] for name, value in row.items()}
 

@@ -32,7 +32,7 @@ class Patience:
 class Follower:
     """Waits for the end of one run, by its id, and knows what has been seen of it so far.
 
-    `handle` is told of each step, and of what keeps one from starting.
+    `handle` is told of each step but those that failed, and of what keeps one from starting.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Follower:
             over = (over or time.monotonic()) if run.state in ENDED else None
             ended = is_settled(run) or (over is not None and time.monotonic() - over > self.patience.settle_s)
             for step in read_steps(run, names):
-                self._tell(step, ended)
+                self._tell(step)
             if ended:
                 return run
             self._watch_for_standstill(run)
@@ -94,11 +94,11 @@ class Follower:
                 raise EdgelineError(error.found, why, do) from error
             time.sleep(self.patience.poll_s)
 
-    def _tell(self, step: Step, ended: bool) -> None:
+    def _tell(self, step: Step) -> None:
         state, seconds = step.state, step.seconds
-        # Right after a retry the API still shows the failure before it. So a failure is told at the end,
-        # which comes as soon as the steps beside it are done.
-        if state == "failed" and not ended:
+        # Right after a retry the API still shows the failure before it. So a failure is told once the run has
+        # ended, by who knows then whether a gate only did its work.
+        if state == "failed":
             state, seconds = "running", None
         if state == "waiting" or self.states.get(step.name) == state:
             return

@@ -230,6 +230,13 @@ def test_what_is_judged_are_answers_out_of_fold_where_there_are_any():
     assert alone.passed and " on 400 eval examples of only 4 experiments (0." in alone.reasons[0]
     (warning,) = alone.warnings
     assert warning.startswith("Judged by only 4 experiments: what holds for these may not hold for others.")
+    assert warning.endswith("more data, or trainer.folds=5, which judges by all.")
+    few = draw(np.random.default_rng(3), 7, 60, accuracy=0.78, correlation=0.1)
+    few = replace(few, baseline=None)
+    (warning,) = judge(
+        replace(measured, out_of_fold=metrics_of(few, "experiment", 0.01)), EvaluationSettings(), on_eval, few
+    ).warnings
+    assert warning.startswith("Judged by only 7 experiments: ") and warning.endswith("tell: more data.")
     passed = judge(measured, EvaluationSettings(), on_eval, out_of_fold)
     assert " on 1,020 examples out of fold of 34 experiments" in passed.reasons[0]
     assert passed.reasons[1].startswith("The model itself has 0.9")

@@ -45,3 +45,10 @@ def test_a_server_is_sent_the_pixels_that_ingest_would_have_stored(tmp_path, pho
 def test_a_model_of_before_is_sent_a_jpeg_of_the_whole_photo(tmp_path):
     photo = Image.open(io.BytesIO(sent(tmp_path, jpeg(600, 450, exif=phone_exif(6)), first_contract())))
     assert (photo.format, photo.size) == ("JPEG", (450, 600))
+
+
+def test_a_server_is_sent_a_text_as_the_model_read_it_in_training(tmp_path):
+    """Letter and accent in one character, which are two where a Mac wrote it."""
+    (tmp_path / "review").write_text("e\u0301clair", encoding="utf-8")
+    signature, inputs = make_request(tmp_path / "review", {"kind": "tokens", "input": "text"})
+    assert (signature, inputs) == ("serve_raw", {"text": ["\u00e9clair".encode()]})

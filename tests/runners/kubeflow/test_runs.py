@@ -225,6 +225,12 @@ def test_progress_is_that_of_a_local_run(server, edgeline):
     assert lines[-1] == "Pushed version 7 of shelf to pvc://edgeline/push"
 
 
+def test_a_gate_that_did_its_work_has_not_failed(server, edgeline):
+    server.next_story = until("ReleaseGate", "FAILED", "FAILED", logs=logs(ReleaseGate=SAID["held"]))
+    lines = edgeline("submit", "--wait").out
+    assert "ReleaseGate             held" in lines and "ReleaseGate             failed" not in lines
+
+
 def test_a_run_that_has_ended_is_judged_by_its_steps_once_the_server_knows_how_they_ended(server, edgeline):
     """It writes down the run first, and its tasks after."""
     stale = ("FAILED", {**dict.fromkeys(STEPS[:2], "SUCCEEDED"), "Trainer": "RUNNING"})
