@@ -55,8 +55,12 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
         values = tf.stack([_fixed(name, inputs[name]) for name in numbers], axis=-1)
         readings = values.shape[1]
         rows = tf.reshape(tf.cast(values, tf.float64), [-1, len(numbers)])  # analyzers leave NaN out
-        mean = _finite(tft.mean(rows, reduce_instance_dims=False))
-        deviation = tf.sqrt(_finite(tft.var(rows, reduce_instance_dims=False)))
+        # Of a single number, the analyzers give a scalar.
+        mean, variance = (
+            tf.reshape(_finite(analyzed), [len(numbers)])
+            for analyzed in (tft.mean(rows, False), tft.var(rows, False))
+        )
+        deviation = tf.sqrt(variance)
         deviation = tf.where(deviation > 0, deviation, tf.ones_like(deviation))
         missing = tf.math.is_nan(values)
         scores = tf.clip_by_value((values - mean) / deviation, -CLIP, CLIP)

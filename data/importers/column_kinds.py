@@ -21,9 +21,14 @@ class Seen:
     """What the first look at a table found."""
 
     columns: dict[str, ColumnProfile]
-    rows: int  # that have a label and are not damaged
+    labels: Mapping[str, int]  # rows of each, without those that are damaged
     unlabelled: tuple[str, ...]  # the places of rows without a label
     refused: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """Returns the number of rows that have a label and are not damaged."""
+        return sum(self.labels.values())
 
     def forms(self, decimal: str, known: Mapping[str, str]) -> dict[str, str]:
         """How the cells of each column are written.
@@ -102,7 +107,7 @@ def find_kinds(
         if name in given:
             continue
         form = forms[name]
-        kind = chosen.get(name) or profile.kind(seen.rows, form)
+        kind = chosen.get(name) or profile.kind(seen.labels, form)
         if name not in chosen and kind == "number" and (guess := profile.guess(form)):
             kind = ask(name, ", ".join(list(profile.values or ())[:4]), guess) if ask else guess
             guessed += [] if ask else [(name, guess)]

@@ -28,9 +28,10 @@ MOSTLY = 0.99
 _MOST_CATEGORIES = 1_000
 # A value that many rows share and that always comes with one label, in every column value: no coincidence.
 _ROWS_A_VALUE = 5
-# Labels whose ranges of a number lie apart. A strong column parts a few dozen rows honestly (the petals of 50
-# and 50 irises). Of 20 rows one would lie in the other's range, with 95 % certainty, if every seventh
-# row of that label did (1 - 0.05^(1/20)); below 200 rows in all nothing is left out for that.
+# Labels whose ranges of a number lie apart, or of which some have all empty cells. A strong column parts a
+# few dozen rows honestly (the petals of 50 and 50 irises). Of 20 rows one would lie in the other's
+# range, with 95 % certainty, if every seventh row of that label did (1 - 0.05^(1/20)); below 200 rows in all
+# nothing is left out for that.
 _APART_ROWS, _APART_ROWS_A_LABEL = 200, 20
 _TAKEN = ("", "label", "group", "span", "newest_span", "example_id", "missing_share", "stuck_share")
 # Whole numbers name rows, and measure nothing, where nearly each is another one of so many rows, and they
@@ -70,6 +71,7 @@ class ColumnProfile:
     name: str
     forms: tuple[str, ...] = ()  # in which cells may be; none where they are names
     there: int = 0
+    labels: Counter[str] = field(default_factory=Counter)  # of the rows with these cells
     values: dict[str, Counter[str]] | None = field(default_factory=dict)
     filled: int = 0  # in how many cells there were so many values that they are counted no more
     longest: int = 0
@@ -88,6 +90,7 @@ class ColumnProfile:
     def add(self, cell: str, label: str, place: str) -> None:
         """One cell that holds something."""
         self.there += 1
+        self.labels[label] += 1
         self.longest = max(self.longest, len(cell))
         if self.values is not None:
             self.values.setdefault(cell, Counter())[label] += 1
@@ -149,14 +152,16 @@ class ColumnProfile:
             return next((f"{one[1]}, {two[1]}" for one, two in pairs if not one[0] & two[0]), "")
         return ""
 
-    def kind(self, rows: int, form: str) -> str:
-        """`number`, `time`, `category`, or why it is left out."""
+    def kind(self, rows: Mapping[str, int], form: str) -> str:
+        """`number`, `time`, `category`, or why it is left out; `rows` are those of each label."""
         if self.there == 0 or (self.values is not None and len(self.values) == 1):
             return "has one value"
         if self.name in _TAKEN:
             return "has no name, or one that every example has for something else"
         if self.gives_label_away():
             return "gives the label away"
+        if empty := self._empty_labels(rows):
+            return f"gives the label away: it is empty where that is {empty}, and nowhere else"
         # A measure that begins with a zero has a point behind it.
         is_code = self.zeros > (1 - MOSTLY) * self.there
         if form and not is_code:
@@ -171,7 +176,7 @@ class ColumnProfile:
             if self.by_point[0]:
                 return f"has numbers of which the point may be decimal or not, as {self.by_point[1]}{_SAY_IT}"
             return f"has numbers of which nobody can tell whether the comma is decimal{_SAY_IT}"
-        if self.values is None or len(self.values) > rows / 2:
+        if self.values is None or len(self.values) > sum(rows.values()) / 2:
             return "is different in nearly every row" if self.longest <= 40 else "is text of many words"
         return "category"
 
@@ -246,6 +251,13 @@ class ColumnProfile:
         labels = {label for counted in values.values() for label in counted}
         pure = all(len(counted) == 1 for counted in values.values())
         return pure and len(labels) > 1 and self.there >= _ROWS_A_VALUE * len(values)
+
+    def _empty_labels(self, rows: Mapping[str, int]) -> str:
+        """Returns the labels of all empty cells where these are all rows of the labels; else nothing."""
+        empty = [label for label in rows if not self.labels[label]]
+        counts = [sum(rows[label] for label in empty), self.there]
+        enough = min(counts) >= _APART_ROWS_A_LABEL and sum(counts) >= _APART_ROWS
+        return " or ".join(empty) if enough and sum(counts) == sum(rows.values()) else ""
 
     @staticmethod
     def _parts_labels(ranges: Sequence[tuple[float, float, int]]) -> bool:

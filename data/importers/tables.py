@@ -285,7 +285,7 @@ def _profile(table: Table, names: Sequence[str], label: str, texts: Collection[s
             "Correct them; a cell that holds the separator is quoted.",
         )
     more = [f"... and {damaged - _EXAMPLES} more rows."] if damaged > _EXAMPLES else []
-    return Seen(columns, rows - damaged - len(unlabelled), tuple(unlabelled), (*refused, *more))
+    return Seen(columns, columns[label].labels, tuple(unlabelled), (*refused, *more))
 
 
 def _rewritten(cell: str, form: str, column: Column) -> str:

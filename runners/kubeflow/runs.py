@@ -153,9 +153,7 @@ def _watch(where: Target, run_id: str, names: list[str], following: Following) -
         for step in steps:
             if step.state == "failed":
                 state = _state(step, outcome)
-                progress.handle(
-                    {"event": "step", "step": step.name, "state": state, "seconds": step.seconds}
-                )
+                progress.handle({"event": "step", "step": step.name, "state": state, "seconds": step.seconds})
     if (store := where.settings.kubeflow.store) is not None and run.state != "CANCELED":
         try:
             _tell_of_lost(where, run_id, outcome, store)

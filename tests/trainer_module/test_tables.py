@@ -1,6 +1,7 @@
 """What a real Transform makes of rows, and that a device without TensorFlow makes the same of them."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,6 +95,17 @@ def transformed(transform, examples: list[dict], workload: Workload = SENSOR) ->
 
 def contract_of(transform, settings: ModelSettings, workload: Workload) -> dict:
     return json.loads(json.dumps(tables.edge_contract(transform, settings, workload)))
+
+
+def test_a_table_with_one_number_has_a_contract(tmp_path):
+    alone = replace(TABLE, numbers=("income",), categories=("city",))
+    schema = "\n".join(
+        line for line in TABLE_SCHEMA.splitlines() if not re.search("constant|empty|any", line)
+    )
+    rows = [{"income": [float(n)], "city": "Ulm", "label": "no"} for n in range(9)]
+    transform = analyze(rows, tmp_path, config(alone, ModelSettings()), schema)
+    (number,) = contract_of(transform, ModelSettings(), alone)["numbers"]
+    assert (number["mean"], number["deviation"]) == pytest.approx((4.0, np.std(range(9))), rel=1e-6)
 
 
 def test_numbers_are_scored_without_what_is_missing(transform, splits):

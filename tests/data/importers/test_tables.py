@@ -337,6 +337,16 @@ def test_a_number_that_has_a_range_of_its_own_for_each_label_gives_it_away(tmp_p
     assert dict(report.left_out) == ({"score": why} if leaks else {})
 
 
+@pytest.mark.parametrize("also_empty", [0, 1])
+def test_a_column_that_is_filled_in_once_the_label_is_known_gives_it_away(tmp_path, also_empty):
+    content = [(n % 11 if n % 3 and n >= 3 * also_empty else "", n % 7, "ab"[n % 3 > 0]) for n in range(300)]
+    report = import_table(
+        table(tmp_path / "a.csv", content, ("ended", "age", "label")), tmp_path / "data", "label"
+    )
+    why = "gives the label away: it is empty where that is a, and nowhere else"
+    assert dict(report.left_out) == ({} if also_empty else {"ended": why})
+
+
 def test_dates_after_which_all_rows_have_the_other_label_give_it_away(tmp_path):
     start = datetime(2026, 1, 1)
     content = [(start + timedelta(hours=n), n % 7, "ab"[n >= 150]) for n in range(300)]
