@@ -28,7 +28,7 @@ MOSTLY = 0.99
 _MOST_CATEGORIES = 1_000
 # A value that many rows share and that always comes with one label, in every column value: no coincidence.
 _ROWS_A_VALUE = 5
-# Labels whose ranges of a number lie apart, or of which some have all empty cells. A strong column parts a
+# Labels whose ranges of a number lie apart, or two of which one has all empty cells. A strong column parts a
 # few dozen rows honestly (the petals of 50 and 50 irises). Of 20 rows one would lie in the other's
 # range, with 95 % certainty, if every seventh row of that label did (1 - 0.05^(1/20)); below 200 rows in all
 # nothing is left out for that.
@@ -160,7 +160,7 @@ class ColumnProfile:
             return "has no name, or one that every example has for something else"
         if self.gives_label_away():
             return "gives the label away"
-        if empty := self._empty_labels(rows):
+        if empty := self._empty_label(rows):
             return f"gives the label away: it is empty where that is {empty}, and nowhere else"
         # A measure that begins with a zero has a point behind it.
         is_code = self.zeros > (1 - MOSTLY) * self.there
@@ -252,12 +252,12 @@ class ColumnProfile:
         pure = all(len(counted) == 1 for counted in values.values())
         return pure and len(labels) > 1 and self.there >= _ROWS_A_VALUE * len(values)
 
-    def _empty_labels(self, rows: Mapping[str, int]) -> str:
-        """Returns the labels of all empty cells where these are all rows of the labels; else nothing."""
+    def _empty_label(self, rows: Mapping[str, int]) -> str:
+        """Returns the one of two labels whose rows are all empty cells, and the other's none; else nothing."""
         empty = [label for label in rows if not self.labels[label]]
-        counts = [sum(rows[label] for label in empty), self.there]
-        enough = min(counts) >= _APART_ROWS_A_LABEL and sum(counts) >= _APART_ROWS
-        return " or ".join(empty) if enough and sum(counts) == sum(rows.values()) else ""
+        enough = min(rows.values()) >= _APART_ROWS_A_LABEL and sum(rows.values()) >= _APART_ROWS
+        whole = len(rows) == 2 and len(empty) == 1 and self.there + rows[empty[0]] == sum(rows.values())
+        return empty[0] if whole and enough else ""
 
     @staticmethod
     def _parts_labels(ranges: Sequence[tuple[float, float, int]]) -> bool:
