@@ -253,7 +253,7 @@ class ColumnProfile:
         return pure and len(labels) > 1 and self.there >= _ROWS_A_VALUE * len(values)
 
     def _empty_label(self, rows: Mapping[str, int]) -> str:
-        """Returns the one of two labels whose rows are all empty cells, and the other's none; else nothing."""
+        """Returns which of two labels has all empty cells, in each of its rows; else nothing."""
         empty = [label for label in rows if not self.labels[label]]
         enough = min(rows.values()) >= _APART_ROWS_A_LABEL and sum(rows.values()) >= _APART_ROWS
         whole = len(rows) == 2 and len(empty) == 1 and self.there + rows[empty[0]] == sum(rows.values())
