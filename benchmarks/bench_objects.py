@@ -23,7 +23,8 @@ from PIL import Image, ImageDraw
 from benchmarks import inspection
 from data.importers.importing import import_photos
 from data.photos.labels_file import PhotoSpan, read_labels
-from data.photos.likeness import as_features, as_looks
+from data.photos.likeness import as_looks
+from data.photos.rare_parts import as_features
 from data.photos.same_object import SURE, find_same
 from data.photos.thumbnails import look
 from data.spans.layout import find_spans

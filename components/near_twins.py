@@ -11,7 +11,7 @@ from components.example_shards import Look
 from records.ingest import Twin, Twins
 
 # 5,000 photos of a label tell a share to 1.4 points. Of the others so many are compared with them at once:
-# 300 MB, and one comparison where there are no more.
+# 500 MB, and one comparison where there are no more.
 _MOST_ASKED, _AT_ONCE = 5_000, 20_000
 
 
@@ -24,7 +24,8 @@ class _Label:
     found: dict[str, str] = field(default_factory=dict)  # a twin in train of each that has one
 
     def compare(self) -> None:
-        from data.photos.likeness import as_features, as_looks
+        from data.photos.likeness import as_looks
+        from data.photos.rare_parts import as_features
         from data.photos.same_object import SURE, find_same
 
         if not self.asked:

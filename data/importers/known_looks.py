@@ -10,6 +10,7 @@ from data.photos.labels_file import LabelRow, PhotoSpan
 from data.photos.likeness import SIDE
 from data.spans.layout import Span, write_whole
 from data.spans.rejection import RowRejected
+from records.seen_photo import SIZE
 
 _Looks = dict[str, bytes | None]
 
@@ -23,14 +24,15 @@ def known_looks(
     """The rows of spans whose photo can be opened, and its look.
 
     `data_dir/.looks` remembers them by a photo's name and size; one that is missing or damaged is made again,
-    and so is one without what a network saw, where photos are `described`.
+    and so is one without what a network saw, or with what it said in an earlier version, where photos are
+    `described`.
     """
     for span, rows in spans.items():
         known, fresh = _Looks(), _Looks()
         with suppress(OSError, ValueError):
             known = msgspec.msgpack.decode(_file(data_dir, span).read_bytes(), type=_Looks)
         if described:
-            known = {key: seen for key, seen in known.items() if not seen or len(seen) > SIDE * SIDE}
+            known = {key: seen for key, seen in known.items() if not seen or len(seen) == SIDE * SIDE + SIZE}
         for row in rows:
             with suppress(RowRejected):
                 key = _key(span, row.photo)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.photos.labels_file import LabelRow, session_of
-from data.photos.likeness import as_features, as_looks
+from data.photos.likeness import as_looks
+from data.photos.rare_parts import as_features
 from data.photos.same_object import find_same
 
 # Of a burst: seconds from one photo to the next, and how far its number is up; one or two may be deleted.

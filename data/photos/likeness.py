@@ -48,15 +48,6 @@ def as_looks(looks: Sequence[bytes]) -> Looks:
     return np.frombuffer(b"".join(look[: SIDE * SIDE] for look in looks), np.uint8).reshape(-1, SIDE * SIDE)
 
 
-def as_features(looks: Sequence[bytes]) -> _Floats:
-    """Returns what a network saw, float32 [n, f]; [n, 0] unless it saw all."""
-    size = min(map(len, looks), default=0) - SIDE * SIDE
-    if size <= 0:
-        return np.empty((len(looks), 0), np.float32)
-    features = b"".join(look[SIDE * SIDE :] for look in looks)
-    return np.frombuffer(features, np.float16).reshape(len(looks), -1).astype(np.float32)
-
-
 @dataclass(frozen=True)
 class Alike:
     """What is alike among n looks, of which the first k are asked for."""

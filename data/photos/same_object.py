@@ -1,11 +1,12 @@
 """Which photos show one object, by what a network sees in them: other crops, light, positions, bursts.
 
-The features of a photo are means and deviations, over the photo, of what three early stages of a network
-give: later ones tell kinds of things and no longer things. What varies among all photos is taken out
-(whitening), since photos of one shop, or drawn alike, are all similar. Each photo then says how similar an
-unrelated one gets to it: similarities to its nearest photos beyond those that may show the same fall off
-exponentially. The evidence of a pair is -ln of the number of unrelated photos that would be as similar, and
-is the smaller one of what its two photos say. `python -m benchmarks.bench_objects` has the measurements.
+The features of a photo are means, deviations and extremes, over its rare parts (`rare_parts.py`), of what
+three early stages of a network give: later ones tell kinds of things and no longer things. What varies among
+all photos is taken out (whitening), since photos of one shop, or drawn alike, are all similar. Each photo
+then says how similar an unrelated one gets to it: similarities to its nearest photos beyond those that may
+show the same fall off exponentially. The evidence of a pair is -ln of the number of unrelated photos that
+would be as similar, and is the smaller one of what its two photos say. `python -m benchmarks.bench_objects`
+has the measurements.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data.photos.likeness import SIDE, as_features, as_looks
+from data.photos.likeness import SIDE
 from data.photos.same_object import find_same
 
 
@@ -64,10 +64,3 @@ def test_the_twin_of_a_photo_is_named_and_few_photos_go_by_their_looks():
     order = [*range(0, 40, 2), *range(1, 120, 2)]  # 20 that are asked for; 60 with their twins among them
     assert list(find_same(looks[order], features[order], 20).twins) == list(range(20, 40))
     assert list(find_same(looks[order[:24]], features[order[:24]], 20).twins) == [-1] * 20
-
-
-def test_features_follow_a_look_where_all_photos_have_them():
-    look, seen = bytes(SIDE * SIDE), np.arange(3, dtype=np.float16).tobytes()
-    assert as_features([look + seen, look + seen]).tolist() == [[0, 1, 2]] * 2
-    assert as_features([look + seen, look]).shape == (2, 0)
-    assert as_looks([look + seen, look]).shape == (2, SIDE * SIDE)

@@ -1,0 +1,27 @@
+import pytest
+
+from data.importers.importing import import_photos
+from data.importers.known_looks import keep_looks, known_looks
+from data.photos.labels_file import PhotoSpan, read_labels
+from data.photos.likeness import SIDE
+from data.spans.layout import find_spans
+from records.seen_photo import SIZE
+from tests.data.importers.test_importing import write
+from tests.data.sample_photos import jpeg
+
+
+@pytest.mark.parametrize("seen, made_again", [(SIZE, 0), (0, 1), (1856, 1)])
+def test_a_look_without_what_a_network_saw_or_with_what_it_saw_otherwise_is_made_again(
+    tmp_path, seen, made_again
+):
+    data_dir = tmp_path / "data"
+    import_photos(write(tmp_path / "src", {"ok/1.jpg": jpeg()}), data_dir)
+    (span,) = map(PhotoSpan.of, find_spans(data_dir))
+    (row,) = rows = read_labels(span)
+    keep_looks(data_dir, span, {row.photo: bytes(SIDE * SIDE + seen)})
+    made = []
+    look = bytes(SIDE * SIDE + SIZE)
+    for _ in range(2):  # and is kept
+        found = known_looks(data_dir, {span: rows}, lambda photo: made.append(photo) or look, described=True)
+        assert list(found) == [(row, look)]
+    assert len(made) == made_again
