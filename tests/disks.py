@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 
-def mounted(folder: Path) -> Iterator[Path]:
-    """A file system of 256 KiB, which only root may mount."""
+def mounted(folder: Path, kib: int = 256) -> Iterator[Path]:
+    """Mounts a file system of so many KiB, which only root may."""
     folder.mkdir()
     mount = shutil.which("mount")
-    options = ["-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    options = ["-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(folder)]
     if not mount or subprocess.run([mount, *options], capture_output=True).returncode:
         pytest.skip("mounting a small file system takes root and a kernel that permits it")
     yield folder

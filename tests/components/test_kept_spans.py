@@ -161,7 +161,7 @@ def flip(path):
 
 @pytest.fixture
 def disk(tmp_path):
-    yield from mounted(tmp_path / "disk")
+    yield from mounted(tmp_path / "disk", kib=2048)  # of a photo, 8 kB are kept beside its example
 
 
 def test_a_full_disk_costs_the_next_run_time_and_this_one_nothing(data, tmp_path, disk, opened, caplog):
