@@ -20,10 +20,10 @@ from data.importers.sides import assign_splits
 from data.importers.source import PHOTO_SUFFIXES, LabelledPhoto, RefusedPhoto, Source
 from data.importers.workload_files import add_files, read_schema
 from data.photos.decoder_process import DecoderProcess
-from data.photos.exif_time import may_have_exif, taken_at
+from data.photos.exif_time import may_have_exif, read_time_taken
 from data.photos.labels_file import LabelRow, PhotoSpan, read_labels, restore_photo, session_of, write_span
 from data.photos.screening import UNKNOWN_LANE
-from data.photos.thumbnails import look
+from data.photos.thumbnails import read_look
 from data.settings import DataSettings
 from data.spans.layout import find_spans, usable_spans
 from data.spans.rejection import RowRejected
@@ -78,8 +78,8 @@ def import_photos(
     known = KnownPhotos(labels)
     try:
         with (
-            closing(DecoderProcess(taken_at, _SECONDS, _GIGABYTES)) as when_taken,
-            closing(DecoderProcess(look, _SECONDS, _LOOK_GIGABYTES)) as decode,
+            closing(DecoderProcess(read_time_taken, _SECONDS, _GIGABYTES)) as when_taken,
+            closing(DecoderProcess(read_look, _SECONDS, _LOOK_GIGABYTES)) as decode,
         ):
             make_look = _LookMaker(decode, describe)
             importer = _Importer(source, known, when_taken, make_look)

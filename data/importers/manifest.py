@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data.importers.source import Offers, RefusedPhoto, Source, check_split, clean_text, read_photo_within
-from data.spans.rows import csv_rows, read_lines
+from data.spans.rows import read_csv_rows, read_lines
 from errors import DataRefused
 
 SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson"))
@@ -47,7 +47,7 @@ def open_manifest(manifest: Path) -> Source:
 def _read_csv(manifest: Path) -> Iterator[Record]:
     header = next(read_lines(manifest), "")
     delimiter = max(",;\t", key=header.count)  # Excel writes ; where the comma is the decimal sign
-    rows = csv_rows(manifest, (), delimiter)
+    rows = read_csv_rows(manifest, (), delimiter)
     _, names = next(rows, (0, []))
     for line, cells in rows:
         if isinstance(cells, str) or len(cells) != len(names):

@@ -1,8 +1,8 @@
-"""What one photo must be to be trained on, and the clean file that it becomes.
+"""Checks of a photo for training, and its conversion to a clean file.
 
-What leaves this file is what TensorFlow's decoder and a phone read alike: an upright baseline or progressive
-JPEG of luma or YCbCr, or a PNG of anything else, no side above a limit, without EXIF, GPS, XMP, comments,
-colour profile or trailing data.
+A clean file is one that TensorFlow's decoder and a phone read alike: an upright baseline or progressive JPEG
+of luma or YCbCr, or a PNG of anything else, no side above a limit, without EXIF, GPS, XMP, comments, colour
+profile or trailing data.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from data.photos.jpeg_segments import OddJpeg, PlainJpeg, count_scans, parse
+from data.photos.jpeg_segments import OddJpeg, PlainJpeg, count_scans, parse_jpeg
 from data.photos.labels_file import MOST_BYTES
 from data.photos.likeness import look_of
 from data.settings import DataSettings
@@ -30,9 +30,9 @@ from photo_pixels import (
     upright,
 )
 
-# About the size that models see: blur that is gone at that size does no harm.
+# About the size of models' inputs: blur that is gone at that size does no harm.
 SHARPNESS_SIDE = 128
-# The decoder goes over all pixels once a scan, however little a scan holds. What Chromium's decoder takes too
+# The decoder visits all pixels once a scan, however little a scan holds. Chromium's decoder has this limit
 # (ProgressMonitor in its jpeg_image_decoder.cc); libjpeg's own script for progressive photos has 10.
 _MOST_SCANS = 100
 _SIDEWAYS = (5, 6, 7, 8)
@@ -42,7 +42,7 @@ _JPEG, _JPEG_END, _PNG = b"\xff\xd8\xff", b"\xff\xd9", b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class CheckedPhoto:
-    """A photo that passed."""
+    """A photo that passed all checks."""
 
     stored: bytes  # clean JPEG or PNG, at most `max_side` on its longer side
     width: int  # pixels of the original, turned upright
@@ -52,28 +52,28 @@ class CheckedPhoto:
     # Variance of the 3x3 Laplacian (-4 in the middle, 1 beside it) of luma, on the photo scaled so that its
     # longer side has 128 pixels. Low is blurred (Pech-Pacheco et al., ICPR 2000).
     sharpness: float
-    digest: str  # SHA-256 of `stored`, hexadecimal: the same photo with other metadata has the same
-    look: bytes  # what near twins are told by, see `likeness`
+    digest: str  # SHA-256 of `stored`, hexadecimal: copies with other metadata have the same
+    look: bytes  # for finding near twins, see `likeness`
 
 
 def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
     """Checks a photo by its content and cleans it; its pixels are decoded once.
 
-    A plain upright JPEG within `max_side` keeps its compressed pixels untouched. The pixels of anything else
-    are prepared as a device does it (`photo_pixels.py`), and none of them is lost on the way into a PNG.
+    A plain upright JPEG within `max_side` keeps its compressed pixels untouched. Other photos are prepared as
+    on a device (`photo_pixels.py`), and stored losslessly as a PNG.
 
     Raises:
         RowRejected: zero-byte, corrupt, truncated, oversized, too-small, not-a-photo or unsafe.
-        MemoryError: The photo takes more than there is. Nothing else is raised, whatever the bytes; how long
-            it takes, and a decoder that crashes, are up to `DecoderProcess`.
+        MemoryError: The photo takes more memory than there is. Nothing else is raised, whatever the bytes;
+            `DecoderProcess` handles slow photos and crashes of the decoder.
     """
     if not data:
         raise RowRejected("zero-byte", "The file is empty.")
     if len(data) > MOST_BYTES:
         raise RowRejected("oversized", f"The file has {len(data)} bytes, above {MOST_BYTES}.")
-    plain, truncated = _plain(data)
+    plain, truncated = _parse_plain(data)
     try:
-        # Pillow warns of odd metadata and of sizes, which either do not matter or are refused here.
+        # Pillow warns of odd metadata, which does not matter, and of sizes, which are checked here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with open_photo(plain.stripped if plain else data) as image:
@@ -83,7 +83,7 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
     except Image.DecompressionBombError:
         raise RowRejected("oversized", "Its header announces more pixels than Pillow reads.") from None
     except UnidentifiedImageError:
-        raise _unreadable(data, truncated) from None
+        raise _explain_unreadable(data, truncated) from None
     except READER_ERRORS as error:
         if truncated or re.search("truncated|unexpected end of file", str(error), re.IGNORECASE):
             raise RowRejected("truncated", f"The file ends too early ({len(data)} bytes).") from None
@@ -93,7 +93,7 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
 def _check_image(
     image: Image.Image, byte_size: int, plain: PlainJpeg | None, limits: DataSettings
 ) -> CheckedPhoto:
-    _check_size(*image.size, limits)  # first: to look for a PNG's orientation, Pillow decodes it
+    _check_size(*image.size, limits)  # first, since Pillow decodes a PNG to find its orientation
     if image.mode == "F":
         raise RowRejected("not-a-photo", "Its pixels are floating-point numbers without a range.")
     orientation = orientation_of(image, plain.exif if plain else b"")
@@ -103,8 +103,8 @@ def _check_image(
         luma, stored = image, plain.stripped
     else:
         picture = upright(image, orientation, limits.max_side)
-        luma, stored = picture.convert("L"), _as_png(picture)
-    brightness, sharpness = _light(luma)
+        luma, stored = picture.convert("L"), _encode_png(picture)
+    brightness, sharpness = _measure_light(luma)
     digest = hashlib.sha256(stored).hexdigest()
     return CheckedPhoto(stored, width, height, byte_size, brightness, sharpness, digest, look_of(luma))
 
@@ -112,21 +112,21 @@ def _check_image(
 def _check_size(width: int, height: int, limits: DataSettings) -> None:
     if width * height > limits.max_megapixels * 1e6:
         megapixels = width * height / 1e6
-        found = f"{width} x {height} is {megapixels:.1f} megapixels, above {limits.max_megapixels:g}."
-        raise RowRejected("oversized", found)
+        detail = f"{width} x {height} is {megapixels:.1f} megapixels, above {limits.max_megapixels:g}."
+        raise RowRejected("oversized", detail)
     if min(width, height) < limits.min_side:
         raise RowRejected("too-small", f"{width} x {height} has a side below {limits.min_side} pixels.")
 
 
-def _plain(data: bytes) -> tuple[PlainJpeg | None, bool]:
-    """The file as a plain JPEG, if it is one, and whether it is a JPEG or PNG without its end."""
+def _parse_plain(data: bytes) -> tuple[PlainJpeg | None, bool]:
+    """Returns the file as a plain JPEG, if it is one, and whether it is a truncated JPEG or PNG."""
     if data.startswith(_PNG):
         return None, b"IEND" not in data
     if not data.startswith(_JPEG):
         return None, False
     plain, truncated = None, False
     try:
-        plain = parse(data)
+        plain = parse_jpeg(data)
     except OddJpeg as odd:
         truncated = odd.truncated
     scans = plain.scans if plain else count_scans(data)
@@ -135,7 +135,7 @@ def _plain(data: bytes) -> tuple[PlainJpeg | None, bool]:
     return plain, truncated
 
 
-def _unreadable(data: bytes, truncated: bool) -> RowRejected:
+def _explain_unreadable(data: bytes, truncated: bool) -> RowRejected:
     if truncated:
         return RowRejected("truncated", f"The file ends too early ({len(data)} bytes).")
     if data.startswith((_JPEG, _PNG)) or data.endswith(_JPEG_END):
@@ -145,19 +145,19 @@ def _unreadable(data: bytes, truncated: bool) -> RowRejected:
     return RowRejected("not-a-photo", f"Its content is none of {', '.join(FORMATS + BOXED_FORMATS)}.")
 
 
-def _as_png(image: Image.Image) -> bytes:
-    """The PNG file of a picture, its pixels alone."""
+def _encode_png(image: Image.Image) -> bytes:
+    """Encodes a picture as a PNG file without metadata."""
     image.info = {}  # Pillow would write the original's profile again
     buffer = io.BytesIO()
-    # Of what the filters leave of a photo, repeats within a row are all that is worth the time to look for.
+    # After PNG's filters, only repeats within a row of a photo are worth the time of a search.
     image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return buffer.getvalue()
 
 
-def _light(luma: Image.Image) -> tuple[float, float]:
-    """Brightness and sharpness."""
+def _measure_light(luma: Image.Image) -> tuple[float, float]:
+    """Measures brightness and sharpness."""
     width, height = scaled_size(luma.size, SHARPNESS_SIDE)
-    size = max(3, width), max(3, height)  # what a Laplacian needs
+    size = max(3, width), max(3, height)  # the least for a Laplacian
     small = luma if luma.size == size else luma.resize(size, Image.Resampling.BOX)
     # Whole numbers in float64: their sums are exact, so the features are the same on every machine.
     y = np.asarray(small, dtype=np.float64)

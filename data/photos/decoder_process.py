@@ -1,8 +1,8 @@
-"""Photos are opened in a process of its own: one that is too much for its decoder costs only itself.
+"""A process that opens photos, so that one which is too much for its decoder costs only itself.
 
 A few kilobytes can ask a decoder for minutes or for all memory, and no limit of one format covers the others.
-So that process has a limit of CPU time a photo, which does not depend on what else runs, and one of memory.
-When it dies of a photo, that photo is rejected, and the next one gets a new process.
+So the process has a limit of CPU time a photo, which does not depend on what else runs, and one of memory.
+If a photo kills it, that photo is rejected, and the next one gets a new process.
 """
 
 import math
@@ -28,12 +28,12 @@ _OUT_OF_MEMORY = 77
 
 
 class DecoderProcess:
-    """Calls a function with one photo after the other, in a process that is started for the first of them.
+    """A process that calls a function with one photo after the other; it starts with the first one.
 
     Args:
-        work: Takes a photo's bytes; a module's function, or a `functools.partial` of one.
-        seconds: CPU time that a photo may take. The kernel counts whole seconds: it may be up to one more.
-        gigabytes: Address space that the process may have.
+        work: A function of a photo's bytes: a module's function, or a `functools.partial` of one.
+        seconds: CPU time for one photo. The kernel counts whole seconds, so it may be up to one more.
+        gigabytes: Address space of the process.
     """
 
     def __init__(self, work: Callable[[bytes], Any], seconds: int, gigabytes: float) -> None:
@@ -41,10 +41,10 @@ class DecoderProcess:
         self._started: tuple[subprocess.Popen[bytes], Connection] | None = None
 
     def __call__(self, photo: bytes) -> Any:
-        """What `work` returns or raises.
+        """Returns what `work` returns for a photo, or raises what it raises.
 
         Raises:
-            RowRejected: unsafe, where the process did not survive the photo.
+            RowRejected: unsafe, if the process did not survive the photo.
             EdgelineError: The process does not start.
         """
         _, pipe = self._started or self._start()
@@ -52,24 +52,24 @@ class DecoderProcess:
             pipe.send_bytes(photo)
             outcome = pipe.recv()
         except (EOFError, OSError):
-            raise RowRejected("unsafe", self._cause(self.close())) from None
+            raise RowRejected("unsafe", self._explain_end(self.close())) from None
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
     def close(self) -> int:
-        """Ends the process, if there is one; its exit code."""
+        """Ends the process, if there is one, and returns its exit code."""
         if self._started is None:
             return 0
         process, pipe = self._started
         self._started = None
         pipe.close()
-        process.kill()  # one that died of a photo keeps its own code
+        process.kill()  # a process that died already keeps its own code
         return process.wait()
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
-        # No fork of this process, which may have TensorFlow's threads; and not `multiprocessing`, whose new
-        # process would import the main module of this one, TFX perhaps.
+        # A fork would copy TensorFlow's threads, and `multiprocessing` would import this process's main
+        # module, which may be TFX; so the process is started by a command.
         ours, theirs = Pipe()
         command = [sys.executable, "-m", "data.photos.decoder_process", str(theirs.fileno())]
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
@@ -88,7 +88,7 @@ class DecoderProcess:
             ) from None
         return self._started
 
-    def _cause(self, code: int) -> str:
+    def _explain_end(self, code: int) -> str:
         if code == -signal.SIGXCPU:
             return f"Its decoding takes more than {self._seconds} s of CPU time."
         if code == _OUT_OF_MEMORY:
@@ -97,27 +97,27 @@ class DecoderProcess:
 
 
 def main() -> None:
-    """Serves the process that started this one until that closes the pipe, or ends."""
+    """Serves the parent process until it closes the pipe or ends."""
     pipe: Connection = Connection(int(sys.argv[1]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that started it decides what Ctrl-C means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     warnings.simplefilter("ignore")  # Pillow warns of odd metadata and of sizes
     work, seconds, gigabytes = pipe.recv()
-    _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_AS, round(gigabytes * 1e9))
+    _set_limit(resource.RLIMIT_CORE, 0)
+    _set_limit(resource.RLIMIT_AS, round(gigabytes * 1e9))
     pipe.send_bytes(b"started")
     with suppress(EOFError, OSError):
         while True:
             photo = pipe.recv_bytes()
-            _limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + seconds)
-            pipe.send(_outcome(work, photo))
+            _set_limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + seconds)
+            pipe.send(_run(work, photo))
 
 
-def _limit(kind: int, value: int) -> None:
+def _set_limit(kind: int, value: int) -> None:
     _, hard = resource.getrlimit(kind)
     resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
-def _outcome(work: Callable[[bytes], Any], photo: bytes) -> Any:
+def _run(work: Callable[[bytes], Any], photo: bytes) -> Any:
     try:
         return work(photo)
     except MemoryError:

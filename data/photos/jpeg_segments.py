@@ -1,7 +1,7 @@
-"""The segments of a JPEG file, walked without decoding a pixel, so that metadata can be left out losslessly.
+"""Parsing of a JPEG file's segments without decoding pixels, so that metadata can be removed losslessly.
 
-Marker codes are those of ITU-T T.81, table B.1. JFIF is ITU-T T.871; how colour is told from the markers is
-what libjpeg does (`default_decompress_parms`), since that is the decoder of both Pillow and TensorFlow.
+Marker codes are those of ITU-T T.81, table B.1. JFIF is ITU-T T.871. Markers give the colour space as
+in libjpeg (`default_decompress_parms`), which is the decoder of both Pillow and TensorFlow.
 """
 
 import re
@@ -17,16 +17,16 @@ _METADATA = frozenset(range(0xE0, 0xF0)) | {0xFE}
 _EXIF = b"Exif\0\0"
 # In entropy-coded data 0xFF00 is a stuffed 0xFF and 0xFFD0 to 0xFFD7 are restart markers.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-# What a PNG is decoded from; and what else may say which way is up, in chunks of texts.
+# The chunks that decoding a PNG needs, and text chunks that may hold the orientation.
 _PNG_START, _PNG_CHUNKS = b"\x89PNG\r\n\x1a\n", (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _PNG_TURNS = (b"Raw profile type ", b"XML:com.adobe.xmp")
 _ORIENTATION = 0x0112
-# JFIF 1.01, no density, no thumbnail: without it a decoder would guess the colour space from component ids.
+# JFIF 1.01, no density, no thumbnail. Without it, a decoder would guess the colour space from component ids.
 _JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 
 
 class OddJpeg(Exception):
-    """The file is not a plain JPEG; `truncated` where it ends before its end marker."""
+    """The file is not a plain JPEG; `truncated` if it ends before its end marker."""
 
     def __init__(self, what: str, truncated: bool = False) -> None:
         super().__init__(what)
@@ -37,25 +37,25 @@ class OddJpeg(Exception):
 class PlainJpeg:
     """A baseline or progressive Huffman JPEG of 8-bit luma or YCbCr."""
 
-    exif: bytes  # what it has of EXIF, from the TIFF header on; empty where it has none
-    scans: int  # how many there are
+    exif: bytes  # its EXIF from the TIFF header on; empty if it has none
+    scans: int  # the number of scans
     stripped: bytes  # tables, frame and scans alone: no EXIF, XMP, ICC, comment, nothing after the end marker
 
 
-def parse(data: bytes) -> PlainJpeg:
-    """Walks a JPEG from its start marker to its end marker.
+def parse_jpeg(data: bytes) -> PlainJpeg:
+    """Parses a JPEG from its start marker to its end marker.
 
     Raises:
-        OddJpeg: Anything but the plain case: another process, precision or colour space, a marker out of
+        OddJpeg: The file is not plain: it has another process, precision or colour space, or a marker out of
             place.
     """
     if data[:2] != bytes((0xFF, _START)):
         raise OddJpeg("no start marker")
     parts = [data[:2], _JFIF]
-    frame, exif, jfif, transform, position = b"", b"", False, None, 2
+    frame, exif, has_jfif, transform, position = b"", b"", False, None, 2
     scans = 0
     while True:
-        match = _marker_at(data, position)
+        match = _read_segment(data, position)
         if match is None:
             raise OddJpeg("no marker where one is due", truncated=len(data) - position < 4)
         marker, body, after = match
@@ -72,7 +72,7 @@ def parse(data: bytes) -> PlainJpeg:
                 raise OddJpeg("the last scan has no end", truncated=True)
             after = end.start()
         elif marker == _APP0 and body[:5] == b"JFIF\0":
-            jfif = True
+            has_jfif = True
         elif marker == _APP1 and body[:6] == _EXIF and not exif:
             exif = body[6:]
         elif marker == _APP14 and body[:5] == b"Adobe" and len(body) >= 12:
@@ -84,20 +84,21 @@ def parse(data: bytes) -> PlainJpeg:
         position = after
     if not scans:
         raise OddJpeg("no scan")
-    _check_frame(frame, jfif, transform)
+    _check_frame(frame, has_jfif, transform)
     parts.append(bytes((0xFF, _END)))
     return PlainJpeg(exif, scans, b"".join(parts))
 
 
-def without_metadata(data: bytes) -> bytes:
-    """A JPEG or PNG of which only what decoding needs is left: pixels, and of EXIF which way is up.
+def strip_metadata(data: bytes) -> bytes:
+    """Removes from a JPEG or PNG all that decoding does not need, but for the orientation.
 
-    Empty where the file is another, or an odd one, of which it is not known where metadata may be.
+    Returns:
+        The file; empty for other formats and odd files, in which metadata may be anywhere.
     """
     if data.startswith(_PNG_START):
-        return _png_without_metadata(data)
+        return _strip_png(data)
     try:
-        plain = parse(data)
+        plain = parse_jpeg(data)
     except OddJpeg:
         return b""
     with open_photo(plain.stripped) as image:
@@ -110,7 +111,7 @@ def without_metadata(data: bytes) -> bytes:
     return plain.stripped[:end] + segment + plain.stripped[end:]
 
 
-def _png_without_metadata(data: bytes) -> bytes:
+def _strip_png(data: bytes) -> bytes:
     parts, position = [_PNG_START], len(_PNG_START)
     while position + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -125,7 +126,7 @@ def _png_without_metadata(data: bytes) -> bytes:
 
 
 def count_scans(data: bytes) -> int:
-    """How many scans libjpeg would read of a file that may be odd: it skips what stands between segments."""
+    """Counts the scans that libjpeg would read of any file; it skips bytes between segments."""
     scans, position = 0, 2
     while (match := _NEXT_MARKER.search(data, position)) and (marker := data[match.end() - 1]) != _END:
         scans += marker == _SCAN
@@ -133,8 +134,8 @@ def count_scans(data: bytes) -> int:
     return scans
 
 
-def _marker_at(data: bytes, position: int) -> tuple[int, bytes, int] | None:
-    """Marker, body and the position after the segment; fill bytes before a marker are legal and skipped."""
+def _read_segment(data: bytes, position: int) -> tuple[int, bytes, int] | None:
+    """Returns marker, body and end of a segment; fill bytes before a marker are legal and skipped."""
     start = position
     while start + 1 < len(data) and data[start] == 0xFF and data[start + 1] == 0xFF:
         start += 1
@@ -158,6 +159,6 @@ def _check_frame(frame: bytes, jfif: bool, transform: int | None) -> None:
     if precision != 8 or not height or not width:
         raise OddJpeg(f"{precision} bits, {width} x {height}")
     ids = frame[6::3]
-    ycbcr = jfif or (transform == 1 if transform is not None else ids == b"\1\2\3")
-    if components != 1 and not (components == 3 and ycbcr):
+    is_ycbcr = jfif or (transform == 1 if transform is not None else ids == b"\1\2\3")
+    if components != 1 and not (components == 3 and is_ycbcr):
         raise OddJpeg(f"{components} components that are not YCbCr")

@@ -1,7 +1,7 @@
 """A span of labelled photos: its labels file, and the photos beside it.
 
 DIR/span-00042/labels.csv      photo,label,lane_id,session_id,captured_at,split
-DIR/span-00042/photos/...      what the photo column names, POSIX, relative to photos/
+DIR/span-00042/photos/...      the files that the photo column names, POSIX, relative to photos/
 """
 
 import csv
@@ -21,15 +21,15 @@ from fetching import fetch
 from locations import Location, files_below, names_in, read_bytes
 from store_errors import is_absent
 
-# Of a photo's file: a larger one is refused before it is read on.
+# A larger file of a photo is refused without reading more of it.
 MOST_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One labelled photo, as a row of labels.csv has it.
+    """A labelled photo, as a row of labels.csv.
 
-    Its session is in `split`, `train` or `eval`; where that is empty, a hash of the session decides.
+    `split` is that of its session, `train` or `eval`; if it is empty, a hash of the session decides.
     """
 
     photo: str
@@ -46,7 +46,7 @@ _HEADER = ",".join(_REQUIRED)
 
 
 def session_of(row: LabelRow) -> str:
-    """The session of a row; a photo without one is its own."""
+    """Returns the session of a row; a photo without one is its own session."""
     return row.session_id or row.photo
 
 
@@ -56,7 +56,7 @@ class PhotoSpan(Span):
 
     @staticmethod
     def of(span: Span) -> "PhotoSpan":
-        """A span as one of photos."""
+        """Returns a span as one of photos."""
         return PhotoSpan(span.number, span.path)
 
     @property
@@ -70,92 +70,94 @@ class PhotoSpan(Span):
         return self.path / "photos"
 
     def read(self, photo: str, most: int = MOST_BYTES) -> bytes:
-        """The content of the file that a `photo` cell names, if it has at most `most` bytes.
+        """Reads the file that a `photo` cell names, if it has at most `most` bytes.
 
         Raises:
             RowRejected: outside-span or missing, as for `resolve`; unreadable; oversized.
             EdgelineError: The object store cannot be read at all.
         """
         path = self.resolve(photo)
-        with self._rejecting(photo, most):
+        with self._reject_errors(photo, most):
             return read_bytes(path, most)
 
     def sizes(self) -> Mapping[str, int]:
-        """The bytes of the photos in an object store by their names, from its listing; of a disk, nothing."""
+        """Returns the sizes in bytes of photos in an object store, by name; empty for a disk."""
         if isinstance(self.path, Path):
             return {}
         return {name: entry.size for name, entry in files_below(self.path / "photos").items()}
 
     def fetch(self, photo: str, size: int) -> Callable[[], bytes]:
-        """Begins to fetch a photo of `size` bytes from an object store; what is returned waits for it.
+        """Begins to fetch a photo of `size` bytes from an object store; returns a function that waits for it.
 
         Raises:
-            RowRejected: Also by what is returned, which raises as `read` does.
+            RowRejected: As `resolve` does; the returned function raises as `read` does.
         """
-        name = self._stored(photo)
-        if ":" in name:  # else `resolve` finds nothing more, and takes as long as a fetch
+        name = self._clean_name(photo)
+        if ":" in name:  # for other names `resolve` checks nothing more, and takes as long as a fetch
             self.resolve(photo)
         assert not isinstance(self.path, Path)
         fetched = fetch(self.path, f"photos/{name}", size)
 
-        def content() -> bytes:
-            with self._rejecting(photo, size):
+        def wait() -> bytes:
+            with self._reject_errors(photo, size):
                 return fetched()
 
-        return content
+        return wait
 
     @contextmanager
-    def _rejecting(self, photo: str, most: int) -> Iterator[None]:
+    def _reject_errors(self, photo: str, most: int) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             if is_absent(error):
-                raise self._missing(photo) from None
+                raise self._make_missing_error(photo) from None
             if error.errno == errno.EFBIG:
                 raise RowRejected("oversized", f"The file has more than {most} bytes.") from None
             raise RowRejected("unreadable", f"It cannot be opened ({error.strerror}).") from None
         except EdgelineError as error:
-            if isinstance(error.__cause__, PermissionError):  # of this object: the labels could be read
+            if isinstance(
+                error.__cause__, PermissionError
+            ):  # for this object alone: the labels could be read
                 raise RowRejected("unreadable", f"It cannot be opened ({error.__cause__}).") from None
             raise
 
     def resolve(self, photo: str) -> Location:
-        """The file that a `photo` cell names, with every link followed.
+        """Returns the file that a `photo` cell names, with every link followed.
 
         Raises:
-            RowRejected: outside-span, where the cell is absolute, has a `..`, or is a link that leads out
-                of the span's folder; missing, where it is empty, or no file is there. An object store is not
-                asked: `read` finds out.
+            RowRejected: outside-span, if the cell is absolute, has a `..`, or is a link that leads out of the
+                span's folder; missing, if it is empty, or there is no such file. An object store is not
+                asked: `read` will notice.
         """
-        name = self._stored(photo)
+        name = self._clean_name(photo)
         if not isinstance(self.path, Path):
             try:
                 return self.photos / name
             except ValueError:  # it looks like a place in another store
-                raise _outside(photo) from None
+                raise _make_outside_error(photo) from None
         path = os.path.realpath(self.path / "photos" / photo)
         if not path.startswith(os.path.realpath(self.path) + os.sep):
             raise RowRejected("outside-span", f"{photo!r} is a link that leads out of {self.name}.")
         if not os.path.isfile(path):
-            raise self._missing(photo)
+            raise self._make_missing_error(photo)
         return Path(path)
 
-    def _stored(self, photo: str) -> str:
-        """The name below photos/ that a cell gives an object, without ./ and //. Raises RowRejected."""
+    def _clean_name(self, photo: str) -> str:
+        """Returns the name of a cell's object below photos/, without ./ and //. Raises RowRejected."""
         if not photo:
             raise RowRejected("missing", "The photo cell is empty.")
         if not _stays_below(photo):
-            raise _outside(photo)
+            raise _make_outside_error(photo)
         name = PurePosixPath(photo).as_posix()
         if name == ".":
-            raise self._missing(photo)
+            raise self._make_missing_error(photo)
         return name
 
-    def _missing(self, photo: str) -> RowRejected:
+    def _make_missing_error(self, photo: str) -> RowRejected:
         return RowRejected("missing", f"{self.name}/photos/{photo} is not there.")
 
 
-def _outside(photo: str) -> RowRejected:
+def _make_outside_error(photo: str) -> RowRejected:
     return RowRejected("outside-span", f"{photo!r} is not a plain relative path below photos/.")
 
 
@@ -165,9 +167,9 @@ def _stays_below(photo: str) -> bool:
 
 
 def read_labels(week: Span) -> list[LabelRow]:
-    """The rows of a span's labels.csv, cells stripped of surrounding blanks.
+    """Reads the rows of a span's labels.csv, with cells stripped of surrounding blanks.
 
-    A byte order mark, CRLF line ends, quoted commas and columns in any order are fine.
+    A byte order mark, CRLF line ends, quoted commas and any order of the columns are accepted.
 
     Raises:
         DataRefused: The file is missing, is not UTF-8, lacks a column or has it twice, or a row has too few
@@ -202,9 +204,9 @@ def write_span(
     photos: Iterable[tuple[LabelRow, bytes | None]],
     finish: Callable[[list[LabelRow]], list[LabelRow]] = list,
 ) -> PhotoSpan:
-    """Writes the next span of photos, see `add_span`; a row with None as its photo is written alone.
+    """Writes the next span of photos, see `add_span`; for a row with None as photo, no file is written.
 
-    `finish` gives the rows as they are written, once all photos are there.
+    `finish` returns the rows to write, after all photos were written.
     """
 
     def fill(folder: Path) -> None:
@@ -227,7 +229,7 @@ def write_span(
 
 
 def restore_photo(span: PhotoSpan, photo: str, content: bytes) -> bool:
-    """Writes the file of a row where it is gone; whether it was. What is there is not overwritten."""
+    """Writes the file of a row if it is gone, and returns whether it was. Overwrites nothing."""
     target = Path(str(span.photos), photo)
     try:
         span.resolve(photo)

@@ -1,13 +1,13 @@
-"""Which photos show the same: exposures of one object, a burst, a photo that was saved again.
+"""Comparison of photos by their looks: exposures of one object, a burst, a photo that was saved again.
 
-A photo is compared by its look, a grey thumbnail of 16 x 16 pixels without its brightness and contrast. Of
-2,640 photos of groceries two exposures each were made: cut by up to a twentieth on each side, darker or
-brighter by up to 30 %, another gamma, saved again. From a correlation of 0.85 on, 87 % of these pairs were
-alike, and no two photos of different goods (81 kinds) were: those began at 0.78. With 32 x 32 pixels, where
-every small shift counts, 60 % were.
+The look of a photo is a grey thumbnail of 16 x 16 pixels, compared without its brightness and contrast. Two
+exposures each were made of 2,640 photos of groceries: cut by up to a twentieth on each side, darker or
+brighter by up to 30 %, with another gamma, saved again. At a correlation of 0.85, 87 % of these pairs were
+alike, and no two photos of different goods (81 kinds) were: those reached 0.78. With 32 x 32 pixels, where
+every small shift counts, 60 % of the pairs were alike.
 
-Of pairs that were also turned by up to 10 degrees and cut by 8 to 18 % on each side, 1 % were: for these a
-look is followed by what a network sees in the photo (`same_object.py`), where there is one.
+Of pairs that were also turned by up to 10 degrees and cut by 8 to 18 % on each side, 1 % were: for these, a
+network's features of the photo follow its look (`same_object.py`) if there is a network.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SIDE, SHOWN_SIDE = 16, 128
-# Correlation from which two photos are near twins, and that which is enough for neighbours in a burst.
+# Correlations from which two photos are near twins, and from which neighbours in a burst are.
 ALIKE, IN_BURST = 0.85, 0.65
-# So many photos are never too many to be alike. Of more, what all have in common (a belt below a camera that
-# stands) tells nothing and is taken out, and a group of over a tenth is looked at more strictly.
+# Up to this many photos, all may be alike. With more, the part common to all (a belt below a fixed camera)
+# says nothing and is removed, and a group of over a tenth of all is compared more strictly.
 _FEW, _MOST_SHARE = 24, 10
 _STRICTEST = 0.99
-# Of grey levels: a lens cap has no look.
+# Standard deviation in grey levels below which a photo has no look, as with a lens cap.
 _FLATTEST = 2.0
 _ROWS, _COLUMNS = 1024, 4096
 
@@ -34,26 +34,26 @@ _Ints = NDArray[np.int64]
 
 
 def look_of(image: Image.Image) -> bytes:
-    """The look of an upright picture: 256 bytes."""
+    """Returns the look of an upright picture: 256 bytes."""
     return image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
 
 
 def pixels_of(image: Image.Image) -> bytes:
-    """Returns what a network is shown of an upright picture, RGB, uint8 [128, 128, 3]."""
+    """Returns a network's input for an upright picture, RGB, uint8 [128, 128, 3]."""
     return image.convert("RGB").resize((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BILINEAR).tobytes()
 
 
 def as_looks(looks: Sequence[bytes]) -> Looks:
-    """Looks as uint8 [n, 256], without what a network saw."""
+    """Returns looks as uint8 [n, 256], without a network's features."""
     return np.frombuffer(b"".join(look[: SIDE * SIDE] for look in looks), np.uint8).reshape(-1, SIDE * SIDE)
 
 
 @dataclass(frozen=True)
 class Alike:
-    """What is alike among n looks, of which the first k are asked for."""
+    """The groups and twins among n looks, of which the first k are asked for."""
 
-    groups: _Ints  # [n], the same number for looks that chains of pairs connect; one of each is among the k
-    twins: _Ints  # [k], the nearest of the other n - k looks where that is near enough, else -1
+    groups: _Ints  # [n], one number for looks that chains of pairs connect; the first k have some of each
+    twins: _Ints  # [k], the nearest of the other n - k looks if it is near enough, else -1
 
 
 def find_alike(
@@ -62,10 +62,10 @@ def find_alike(
     neighbours: NDArray[np.int64] | None = None,
     bounds: tuple[float, float] = (ALIKE, IN_BURST),
 ) -> Alike:
-    """Compares the first `asked` looks with all; memory is flat in the pairs.
+    """Compares the first `asked` looks with all; memory does not grow with the number of pairs.
 
-    A group of more than 24 looks and a tenth of all is compared again among itself, its own common part taken
-    out and the bounds halfway to 1, until it falls apart: where everything looks alike, looks tell nothing.
+    A group of more than 24 looks and a tenth of all is compared again within itself, without its own common
+    part and with bounds halfway to 1, until it falls apart: if everything looks alike, looks say nothing.
 
     Args:
         looks: uint8 [n, 256].
@@ -75,8 +75,8 @@ def find_alike(
     """
     if neighbours is None:
         neighbours = np.empty((0, 2), np.int64)
-    unit = unit_looks(looks)
-    groups, twins = _linked(unit, asked, bounds[0])
+    unit = normalize_looks(looks)
+    groups, twins = _link_looks(unit, asked, bounds[0])
     first, second = neighbours.T
     near = np.einsum("ij,ij->i", unit[first], unit[second]) >= bounds[1]
     groups = join_pairs(groups, first[near], second[near])
@@ -97,28 +97,28 @@ def find_alike(
     return Alike(groups, twins)
 
 
-def unit_looks(looks: Looks) -> _Floats:
-    """Each of length 1 about its mean, so that a product is a correlation; those without a look are zero."""
+def normalize_looks(looks: Looks) -> _Floats:
+    """Centres and scales looks to length 1, so that products are correlations; flat ones become zero."""
     unit = looks.astype(np.float32)
     unit -= unit.mean(1, keepdims=True)
     length = np.linalg.norm(unit, axis=1, keepdims=True)
     unit *= (length > _FLATTEST * SIDE) / np.maximum(length, 1e-6)
     if len(looks) > _FEW:
-        seen = length[:, 0] > _FLATTEST * SIDE
-        unit[seen] -= unit[seen].mean(0)
+        has_look = length[:, 0] > _FLATTEST * SIDE
+        unit[has_look] -= unit[has_look].mean(0)
         unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-6)
     return unit
 
 
-def _linked(unit: _Floats, asked: int, bound: float) -> tuple[_Ints, _Ints]:
+def _link_looks(unit: _Floats, asked: int, bound: float) -> tuple[_Ints, _Ints]:
     groups, twins = np.arange(len(unit)), np.full(asked, -1)
     nearest = np.full(asked, bound, np.float32)
     for top in range(0, asked, _ROWS):
         rows = slice(top, min(top + _ROWS, asked))
-        for left in range(top, len(unit), _COLUMNS):  # what lies left of it was compared from the other side
+        for left in range(top, len(unit), _COLUMNS):  # pairs to the left were compared from the other side
             alike = unit[rows] @ unit[left : left + _COLUMNS].T
-            found, other = np.nonzero(alike >= bound)
-            groups = join_pairs(groups, found + top, other + left)
+            first, second = np.nonzero(alike >= bound)
+            groups = join_pairs(groups, first + top, second + left)
             if (known := max(asked - left, 0)) < alike.shape[1]:
                 best = alike[:, known:].argmax(1)
                 likeness = alike[np.arange(len(alike)), known + best]
@@ -129,7 +129,7 @@ def _linked(unit: _Floats, asked: int, bound: float) -> tuple[_Ints, _Ints]:
 
 
 def join_pairs(groups: _Ints, first: _Ints, second: _Ints) -> _Ints:
-    """The groups with pairs of members joined."""
+    """Returns the groups with pairs of members joined."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

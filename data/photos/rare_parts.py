@@ -1,8 +1,8 @@
 """Features of photos among others, in which parts that many of them show count little.
 
-A small thing before a background that stands behind others too is told by itself: each cell of a photo
-weighs as much as it is unlike the cells of other photos. Like the words of a text, which weigh more the
-fewer other texts have them (Spärck Jones, 1972; Sivic and Zisserman, 2003, for parts of photos).
+A small thing is found by itself, whatever other photos have the same background: the weight of each cell of a
+photo grows with its distance from the cells of other photos. Words of a text likewise weigh more the fewer
+other texts have them (Spärck Jones, 1972; Sivic and Zisserman, 2003, for parts of photos).
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from data.photos.likeness import SIDE
 from records.seen_photo import CELLS, SIZE, STAGES, unpack
 
-# Photos that cells are compared with; how many of these may show one object, the photo itself among them; and
-# photos that tell how cells vary. Of pairs of rendered things, at 0.3 false ones a photo, 0.43 were told, and
-# 0.34 with 24 others; 0.33 without weights. Of real things cut out and put elsewhere 0.73, and 0.41 without.
+# The number of photos that cells are compared with; how many of these may show one object, with the photo
+# itself; and the number of photos for the variance of cells. Of pairs of rendered things, at 0.3 false ones a
+# photo, 0.43 were found; with 24 others 0.34, without weights 0.33. Of real things that were cut out and put
+# elsewhere, 0.73 were found, and 0.41 without weights.
 _OTHERS, _MATES, _SAMPLE = 96, 4, 512
-# A cell is compared by the two stages that see least around it.
+# A cell is compared by the two stages with the smallest receptive fields.
 _CHANNELS = sum(STAGES[:2])
 _SHRINKAGE, _LEAST, _ROWS = 0.02, 1e-3, 256
 
@@ -25,59 +26,61 @@ _Floats = NDArray[np.float32]
 
 
 def as_features(looks: Sequence[bytes]) -> _Floats:
-    """Returns what a network saw, float32 [n, 928]; [n, 0] unless it saw all.
+    """Returns a network's features of looks, float32 [n, 928]; [n, 0] unless all looks have them.
 
-    Of each channel there are mean, deviation, largest and smallest value over a photo's cells, by weight.
+    These are the weighted mean, deviation, largest and smallest value of each channel over a photo's cells.
     """
     if not looks or any(len(look) != SIDE * SIDE + SIZE for look in looks):
         return np.empty((len(looks), 0), np.float32)
-    weigh = _Rarity(_seen(looks, _spread(len(looks), _SAMPLE)))
+    weigh = _Rarity(_unpack_cells(looks, _sample_evenly(len(looks), _SAMPLE)))
     features = []
     for top in range(0, len(looks), _ROWS):
-        cells = _seen(looks, range(top, min(top + _ROWS, len(looks))))
-        features.append(_pooled(cells, weigh(cells)))
+        cells = _unpack_cells(looks, range(top, min(top + _ROWS, len(looks))))
+        features.append(_pool(cells, weigh(cells)))
     return np.concatenate(features)
 
 
-def _seen(looks: Sequence[bytes], numbers: Sequence[int]) -> _Floats:
+def _unpack_cells(looks: Sequence[bytes], numbers: Sequence[int]) -> _Floats:
     return unpack([looks[number][SIDE * SIDE :] for number in numbers])
 
 
-def _spread(count: int, most: int) -> list[int]:
+def _sample_evenly(count: int, most: int) -> list[int]:
     return [round(number) for number in np.linspace(0, count - 1, min(count, most))]
 
 
 class _Rarity:
-    """How much the cells of photos weigh, from a sample of all."""
+    """The weights of photos' cells, from a sample of all photos."""
 
     def __init__(self, sample: _Floats) -> None:
-        cells = _compared(sample).reshape(-1, _CHANNELS)
+        cells = _select_channels(sample).reshape(-1, _CHANNELS)
         self._mean = cells.mean(0)
         covariance = (cells - self._mean).T @ (cells - self._mean) / len(cells)
         values, vectors = np.linalg.eigh(covariance)
         self._whitening = vectors / np.sqrt(values.clip(0) + _SHRINKAGE * values.mean() + 1e-12)
-        others = sample[_spread(len(sample), _OTHERS)]
-        self._others = self._white(others).reshape(-1, _CHANNELS)
+        others = sample[_sample_evenly(len(sample), _OTHERS)]
+        self._others = self._whiten(others).reshape(-1, _CHANNELS)
 
     def __call__(self, photos: _Floats) -> _Floats:
-        """float32 [n, 64]: of the n photos' cells, the square of 1 - the similarity to the other photos."""
+        """Returns the weights of n photos' cells, (1 - similarity to other photos)^2, float32 [n, 64]."""
         weights = []
-        for cells in self._white(photos):
+        for cells in self._whiten(photos):
             nearest = (cells @ self._others.T).reshape(CELLS, -1, CELLS).max(2)
             mates = min(_MATES, nearest.shape[1] - 1)
             weights.append(1 - -np.partition(-nearest, mates, axis=1)[:, mates])
         return np.maximum(weights, _LEAST).astype(np.float32) ** 2
 
-    def _white(self, photos: _Floats) -> _Floats:
-        return _unit((_compared(photos) - self._mean) @ self._whitening)
+    def _whiten(self, photos: _Floats) -> _Floats:
+        return _normalize((_select_channels(photos) - self._mean) @ self._whitening)
 
 
-def _compared(photos: _Floats) -> _Floats:
+def _select_channels(photos: _Floats) -> _Floats:
     first, second = STAGES[:2]
-    return np.concatenate([_unit(photos[..., :first]), _unit(photos[..., first : first + second])], -1)
+    return np.concatenate(
+        [_normalize(photos[..., :first]), _normalize(photos[..., first : first + second])], -1
+    )
 
 
-def _pooled(photos: _Floats, weights: _Floats) -> _Floats:
+def _pool(photos: _Floats, weights: _Floats) -> _Floats:
     shares = (weights / weights.sum(1, keepdims=True))[..., None]
     strengths = (weights / weights.max(1, keepdims=True))[..., None]
     features = []
@@ -85,9 +88,9 @@ def _pooled(photos: _Floats, weights: _Floats) -> _Floats:
         mean = (stage * shares).sum(1)
         deviation = np.sqrt(((stage - mean[:, None]) ** 2 * shares).sum(1))
         apart = (stage - stage.mean(1, keepdims=True)) * strengths
-        features += [_unit(part) for part in (mean, deviation, apart.max(1), apart.min(1))]
+        features += [_normalize(part) for part in (mean, deviation, apart.max(1), apart.min(1))]
     return np.concatenate(features, 1)
 
 
-def _unit(vectors: _Floats) -> _Floats:
+def _normalize(vectors: _Floats) -> _Floats:
     return (vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)).astype(np.float32)

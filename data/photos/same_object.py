@@ -1,32 +1,33 @@
-"""Which photos show one object, by what a network sees in them: other crops, light, positions, bursts.
+"""Search for photos of one object by a network's features: other crops, light, positions, bursts.
 
-The features of a photo are means, deviations and extremes, over its rare parts (`rare_parts.py`), of what
-three early stages of a network give: later ones tell kinds of things and no longer things. What varies among
-all photos is taken out (whitening), since photos of one shop, or drawn alike, are all similar. Each photo
-then says how similar an unrelated one gets to it: similarities to its nearest photos beyond those that may
-show the same fall off exponentially. The evidence of a pair is -ln of the number of unrelated photos that
-would be as similar, and is the smaller one of what its two photos say. `python -m benchmarks.bench_objects`
-has the measurements.
+The features of a photo are means, deviations and extremes, over its rare parts (`rare_parts.py`), of the
+outputs of three early stages of a network: later stages tell kinds of things apart, but not single things.
+Whitening removes what varies among all photos, since photos of one shop, or drawn alike, are all similar.
+Each photo then shows how similar an unrelated one gets to it: the similarities to its nearest photos, beyond
+those that may show the same object, fall off exponentially. The evidence of a pair is -ln of the number of
+unrelated photos that would be as similar, and is the smaller one of its two photos' values.
+`python -m benchmarks.bench_objects` has the measurements.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.photos.likeness import ALIKE, Alike, Looks, find_alike, join_pairs, unit_looks
+from data.photos.likeness import ALIKE, Alike, Looks, find_alike, join_pairs, normalize_looks
 
-# Evidence that two photos show one object; what neighbours in time or number have in addition; and the least
-# of photos with the same look, which the same background alone gives.
+# The evidence from which two photos show one object; the evidence that neighbours in time or number have in
+# addition; and the least for photos with the same look, which the same background alone gives.
 SAME, NEIGHBOURS, WITH_LOOK = 2.0, 2.5, -1.0
-# Who says that a split tears objects has to be surer than who joins: at 2, of 100 photos drawn alike that no
-# object shares 13 have a twin by chance (e^-2), at 4 there are 2. Of rendered shelves, the same lanes week
-# after week, 0.22 and 0.07 of eval had one; of parts of real photos 0.85 and 0.67 of the true ones were seen.
+# A report that a split separates photos of one object needs more evidence than joining them. At 2, 13 of 100
+# photos that are drawn alike and share no object have a twin by chance (e^-2); at 4, 2 have. Of rendered
+# shelves, the same lanes week after week, 0.22 and 0.07 of eval had one; in parts of real photos, 0.85 and
+# 0.67 of the true twins were found.
 SURE = 4.0
-# Least mean evidence between two parts of a group: a chain of pairs has none from end to end.
+# Least mean evidence between two parts of a group: the ends of a chain of pairs have none.
 _WITHIN = -0.5
-# Evidence beyond this counts as this, so that one pair of copies does not outweigh others.
+# Evidence is clipped here, so that one pair of copies does not outweigh others.
 _MOST = 5.0
-# Ranks at which the similarity of unrelated photos begins, and how far it is followed. An object may have so
-# many photos.
+# Ranks at which the similarities of unrelated photos begin, and how far these are followed. An object may
+# have as many photos.
 _RANKS, _FOLLOWED = (12, 48), 4
 _KEPT, _FEWEST, _REFERENCES, _ROWS, _LARGEST = 128, 25, 4_096, 256, 1_000
 
@@ -37,11 +38,11 @@ _Ints = NDArray[np.int64]
 def find_same(
     looks: Looks, features: _Floats, asked: int, neighbours: _Ints | None = None, least: float = SAME
 ) -> Alike:
-    """Compares the first `asked` photos with all; of fewer than 25, which tell nothing of others, by looks.
+    """Compares the first `asked` photos with all; fewer than 25, too few for statistics, by looks alone.
 
     Args:
         looks: uint8 [n, 256].
-        features: float32 [n, f], or [n, 0] where there is no network.
+        features: float32 [n, f], or [n, 0] if there is no network.
         asked: k of `Alike`.
         neighbours: [m, 2], pairs that time or number make likely.
         least: Evidence from which two photos show one object.
@@ -49,42 +50,42 @@ def find_same(
     if len(features) < _FEWEST or not features.size:
         return find_alike(looks, asked, neighbours)
     likely = np.empty((0, 2), np.int64) if neighbours is None else np.sort(neighbours, 1)
-    evidence, unit = _Evidence(features, likely), unit_looks(looks)
+    evidence, unit = _Evidence(features, likely), normalize_looks(looks)
     twins, pairs, strengths = np.full(asked, -1), list[_Ints](), list[_Floats]()
     for top in range(0, asked, _ROWS):
         rows = np.arange(top, min(top + _ROWS, asked))
-        found = evidence.between(rows, np.arange(len(features)))
-        same = (found >= least) | ((unit[rows] @ unit.T >= ALIKE) & (found >= WITH_LOOK))
-        same[rows - top, rows] = False
-        first, second = np.nonzero(same)
+        strength = evidence.compare(rows, np.arange(len(features)))
+        is_same = (strength >= least) | ((unit[rows] @ unit.T >= ALIKE) & (strength >= WITH_LOOK))
+        is_same[rows - top, rows] = False
+        first, second = np.nonzero(is_same)
         pairs.append(np.stack([first + top, second], 1))
-        strengths.append(found[first, second])
+        strengths.append(strength[first, second])
         if asked < len(features):
-            best = np.where(same[:, asked:], found[:, asked:], -np.inf)
-            twins[rows] = np.where(same[:, asked:].any(1), asked + best.argmax(1), -1)
+            best = np.where(is_same[:, asked:], strength[:, asked:], -np.inf)
+            twins[rows] = np.where(is_same[:, asked:].any(1), asked + best.argmax(1), -1)
     groups = np.arange(len(features))
-    _join(groups, np.concatenate(pairs), np.concatenate(strengths), evidence)
+    _join_groups(groups, np.concatenate(pairs), np.concatenate(strengths), evidence)
     return Alike(groups, twins)
 
 
-def _join(groups: _Ints, pairs: _Ints, strengths: _Floats, evidence: "_Evidence") -> None:
-    """Joins the groups of pairs, but for chains; where too many are connected, by stronger pairs alone."""
+def _join_groups(groups: _Ints, pairs: _Ints, strengths: _Floats, evidence: "_Evidence") -> None:
+    """Joins the groups of pairs, except for chains; if too many are connected, by stronger pairs alone."""
     joined = join_pairs(groups, *pairs.T)
     order = np.argsort(joined, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(joined[order])) + 1):
         if len(members) > _LARGEST:
             inside = np.isin(pairs[:, 0], members)
             inside[inside] = strengths[inside] > strengths[inside].min() + 1
-            _join(groups, pairs[inside], strengths[inside], evidence)
+            _join_groups(groups, pairs[inside], strengths[inside], evidence)
         elif len(members) > 1:
-            groups[members] = members[evidence.first_of_part(members)]
+            groups[members] = members[evidence.split_group(members)]
 
 
 class _Evidence:
     """The evidence that pairs of photos show one object."""
 
     def __init__(self, features: _Floats, likely: _Ints) -> None:
-        self._white, self._likely = _whitened(features), likely
+        self._white, self._likely = _whiten(features), likely
         count = len(features)
         step = -(-count // _REFERENCES)
         references = self._white[::step]
@@ -92,15 +93,15 @@ class _Evidence:
         self._ranks = sorted({min(rank, most) for rank in _RANKS})
         starts, scales = [], []
         for top in range(0, count, _ROWS):
-            near = -np.sort(-(self._white[top : top + _ROWS] @ references.T), 1)  # itself is one of them
+            near = -np.sort(-(self._white[top : top + _ROWS] @ references.T), 1)  # includes the photo itself
             start = near[:, self._ranks]
             starts.append(start)
             scales.append((start - near[:, [rank * _FOLLOWED for rank in self._ranks]]) / np.log(_FOLLOWED))
         self._start, self._scale = np.concatenate(starts), np.maximum(np.concatenate(scales), 1e-6)
         self._expected = np.log(np.array(self._ranks, np.float32) * step)
 
-    def between(self, rows: _Ints, columns: _Ints) -> _Floats:
-        """float32 [rows, columns]."""
+    def compare(self, rows: _Ints, columns: _Ints) -> _Floats:
+        """Returns the evidence of pairs of photos, float32 [rows, columns]."""
         similar = self._white[rows] @ self._white[columns].T
         evidence = np.full(similar.shape, -np.inf, np.float32)
         for number, expected in enumerate(self._expected):
@@ -111,25 +112,25 @@ class _Evidence:
         near = self._likely[np.isin(self._likely, rows).any(1)]
         for one, other in (near.T, near.T[::-1]):
             at, to = (np.searchsorted(part, ends) for part, ends in ((rows, one), (columns, other)))
-            there = (rows.take(at, mode="clip") == one) & (columns.take(to, mode="clip") == other)
-            evidence[at[there], to[there]] += NEIGHBOURS
+            is_asked = (rows.take(at, mode="clip") == one) & (columns.take(to, mode="clip") == other)
+            evidence[at[is_asked], to[is_asked]] += NEIGHBOURS
         return evidence
 
-    def first_of_part(self, members: _Ints) -> _Ints:
-        """Parts photos by the mean evidence between parts; names each part by its first photo's position."""
+    def split_group(self, members: _Ints) -> _Ints:
+        """Splits a group by the mean evidence between parts, and returns each part's first position."""
         from scipy.cluster.hierarchy import fcluster, linkage
         from scipy.spatial.distance import squareform
 
-        found = self.between(members, members).clip(-_MOST, _MOST)
-        tree = linkage(squareform(_MOST - found, checks=False), "average")
+        evidence = self.compare(members, members).clip(-_MOST, _MOST)
+        tree = linkage(squareform(_MOST - evidence, checks=False), "average")
         _, first, part = np.unique(
             fcluster(tree, _MOST - _WITHIN, "distance"), return_index=True, return_inverse=True
         )
         return first[part].astype(np.int64)
 
 
-def _whitened(features: _Floats) -> _Floats:
-    """Each of length 1, without what varies among all; the fewer photos, the less is known of that."""
+def _whiten(features: _Floats) -> _Floats:
+    """Whitens features to length 1; with fewer photos, about which less is known, more weakly."""
     centred = features - features.mean(0)
     values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
     values, vectors, mean = values[-_KEPT:], vectors[:, -_KEPT:], values.mean()

@@ -1,4 +1,4 @@
-"""Which rows of a labels file can be used, told from the rows alone."""
+"""Screening of the rows of a labels file, without their photos."""
 
 import posixpath
 from collections import defaultdict
@@ -16,12 +16,11 @@ UNKNOWN_LANE = "unknown"
 def screen_rows(
     rows: Sequence[LabelRow], labels: Sequence[str]
 ) -> tuple[list[LabelRow], list[tuple[LabelRow, str, str]]]:
-    """Parts the rows of one span into those to read photos for and those to quarantine.
+    """Separates the rows of one span into those to read photos for and those to quarantine.
 
-    A row without a lane is kept with the lane `unknown`, one without a session with its photo's path as the
-    session: each such photo is then a session of its own. Among the rows with a known label, one that says
-    again what an earlier row said of the same photo is left out, and a photo with two labels is left out in
-    whole.
+    A row without a lane gets the lane `unknown`; one without a session gets its photo's path as session, so
+    each such photo is a session of its own. Among the rows with a known label, one that repeats an earlier
+    row of the same photo is rejected, and so are all rows of a photo with two labels.
 
     Returns:
         Kept rows in their order, and rejected ones as (row, slug, sentence): missing, unlabelled,
@@ -37,7 +36,7 @@ def screen_rows(
     seen: set[str] = set()
     for row in rows:
         try:
-            _check(row, labels, labels_of, seen)
+            _check_row(row, labels, labels_of, seen)
         except RowRejected as why:
             rejected.append((row, why.reason, why.detail))
         else:
@@ -46,7 +45,7 @@ def screen_rows(
     return kept, rejected
 
 
-def _check(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[str]], seen: set[str]) -> None:
+def _check_row(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[str]], seen: set[str]) -> None:
     if not row.photo:
         raise RowRejected("missing", "The photo cell is empty.")
     if not row.label:

@@ -16,18 +16,18 @@ from data.spans.source import Example, Rejected, Row
 from records.golden import Content
 from records.workload import Workload
 
-# Of CPU time: 40 megapixels take 0.2 as a JPEG, and 2 at 16 bits a pixel.
+# Limit of CPU time: 40 megapixels take 0.2 s as a JPEG, and 2 s at 16 bits a pixel.
 _SECONDS, _MEGAPIXELS_A_SECOND = 10, 4
-# Of address space: 16-bit and transparent photos take up to 25 bytes a pixel while they are turned into RGB.
+# Limit of address space: 16-bit and transparent photos take up to 25 bytes a pixel on their way to RGB.
 _GIGABYTES, _BYTES_A_PIXEL = 1, 32
-# The same for one thumbnail, which is worth less than the photo.
+# The same limits for one thumbnail, which is worth less than the photo.
 _THUMBNAIL_SECONDS, _THUMBNAIL_GIGABYTES = 2, 2
-# Pixels of the longer side: enough to see what is on it, and a dozen of them stay under 100 kB.
+# Pixels of a shown photo's longer side: enough to see what is on it, and a dozen stay under 100 kB.
 _SHOWN_SIDE = 128
 
 
 def open_source(workload: Workload, settings: DataSettings) -> "PhotoSource":
-    """The photos of a workload."""
+    """Returns the source of a workload's photos."""
     return PhotoSource(workload.labels, settings)
 
 
@@ -35,18 +35,18 @@ def check(span: Span, workload: Workload) -> None:
     """Reads the labels file.
 
     Raises:
-        DataRefused: It is missing, or is not what a labels file is.
+        DataRefused: It is missing, or is no labels file.
     """
     read_labels(span)
 
 
 def count(span: Span) -> int:
-    """The rows of the labels file. Raises as `check` does."""
+    """Counts the rows of the labels file. Raises as `check` does."""
     return len(read_labels(span))
 
 
 class PhotoSource:
-    """Reads photos; each is opened in a process with limits on time and memory. See `Source`."""
+    """A source of photos, each opened in a process with limits on time and memory. See `Source`."""
 
     spread = True
 
@@ -55,25 +55,25 @@ class PhotoSource:
         self._fetched: dict[tuple[str, str], Callable[[], bytes]] = {}
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
-        """The rows of the labels file that may be opened, after those that may not."""
+        """Yields the rejected rows of the labels file, then those whose photo may be opened."""
         kept, rejected = screen_rows(read_labels(span), self._labels)
         yield from (Rejected(row.photo, reason, detail) for row, reason, detail in rejected)
-        stored, sizes = not isinstance(span.path, Path), PhotoSpan.of(span).sizes()
+        in_store, sizes = not isinstance(span.path, Path), PhotoSpan.of(span).sizes()
         for row in kept:
-            # One byte of what is not listed is asked for too: it may be there by now.
-            size = sizes.get(PurePosixPath(row.photo).as_posix(), 1) if stored else 0
+            # A photo that is not listed counts as one byte, and is fetched too: it may be there by now.
+            size = sizes.get(PurePosixPath(row.photo).as_posix(), 1) if in_store else 0
             size = size if size <= MOST_BYTES else 0
             yield Row(row.photo, row.label, row.session_id, row, row.split, size)
 
     def fetch(self, span: Span, row: Row) -> None:
         """Begins to fetch the photo."""
-        with suppress(RowRejected):  # `example` will say why
+        with suppress(RowRejected):  # `example` raises it
             self._fetched[span.name, row.id] = PhotoSpan.of(span).fetch(row.id, row.size)
 
     def example(self, span: Span, row: Row) -> Example:
-        """The photo as a clean file, with what is known of it."""
+        """Returns the photo as a clean file, with its labels and measurements."""
         fetched = self._fetched.pop((span.name, row.id), None)
-        photo = self._checked(fetched() if fetched else PhotoSpan.of(span).read(row.id))
+        photo = self._check_process(fetched() if fetched else PhotoSpan.of(span).read(row.id))
         labelled: LabelRow = row.content
         features = {
             "lane_id": labelled.lane_id,
@@ -86,26 +86,26 @@ class PhotoSource:
             "brightness": photo.brightness,
             "sharpness": photo.sharpness,
         }
-        from data.photos.thumbnails import shown
+        from data.photos.thumbnails import read_pixels
 
-        return Example(features, photo.digest, photo.look, shown(photo.stored))
+        return Example(features, photo.digest, photo.look, read_pixels(photo.stored))
 
     def thumbnail(self, span: Span, id: str) -> bytes | None:
-        """A quarantined photo in small, where it can be opened."""
-        small: bytes | None = self._thumbnails(PhotoSpan.of(span).read(id))
+        """Returns a thumbnail of a quarantined photo, or None if it cannot be opened."""
+        small: bytes | None = self._thumbnail_process(PhotoSpan.of(span).read(id))
         return small
 
     def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
-        """The photos' own bytes without metadata; what is no plain JPEG or PNG, as ingest stored it."""
-        from data.photos.jpeg_segments import without_metadata
+        """Yields photos without metadata; one that is no plain JPEG or PNG comes as ingest stores it."""
+        from data.photos.jpeg_segments import strip_metadata
 
         for id in ids:
-            with suppress(RowRejected):  # it has gone since
+            with suppress(RowRejected):  # it may be gone by now
                 photo = PhotoSpan.of(span).read(id)
-                yield id, without_metadata(photo) or self._checked(photo).stored
+                yield id, strip_metadata(photo) or self._check_process(photo).stored
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:
-        """The photo in small."""
+        """Returns a thumbnail of the photo."""
         from data.photos.thumbnails import thumbnail
 
         small = thumbnail(features["photo"][0], _SHOWN_SIDE)
@@ -113,15 +113,15 @@ class PhotoSource:
         return small
 
     def close(self) -> None:
-        """Ends the processes that decode, and gives up what is being fetched."""
+        """Ends the processes that decode, and drops pending fetches."""
         self._fetched.clear()
-        for name in ("_checked", "_thumbnails"):
+        for name in ("_check_process", "_thumbnail_process"):
             if name in vars(self):
                 vars(self).pop(name).close()
 
     @cached_property
-    def _checked(self) -> DecoderProcess:
-        # numpy and Pillow, which `edgeline schedule` needs not wait for.
+    def _check_process(self) -> DecoderProcess:
+        # This imports numpy and Pillow, for which `edgeline schedule` need not wait.
         from data.photos.checks import check_photo
 
         megapixels = self._settings.max_megapixels
@@ -130,7 +130,7 @@ class PhotoSource:
         return DecoderProcess(check, seconds, _GIGABYTES + megapixels * _BYTES_A_PIXEL / 1000)
 
     @cached_property
-    def _thumbnails(self) -> DecoderProcess:
+    def _thumbnail_process(self) -> DecoderProcess:
         from data.photos.thumbnails import thumbnail
 
         return DecoderProcess(thumbnail, _THUMBNAIL_SECONDS, _THUMBNAIL_GIGABYTES)

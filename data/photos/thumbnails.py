@@ -1,4 +1,4 @@
-"""A photo as small as a person needs it to see what is wrong with it, and as its near twins are told by."""
+"""Small versions of a photo: for people to see its faults, for the search of near twins, for a network."""
 
 import io
 import warnings
@@ -8,13 +8,13 @@ from PIL import Image, ImageOps
 from data.photos.likeness import SHOWN_SIDE, look_of, pixels_of
 from photo_pixels import READER_ERRORS, open_photo
 
-# A larger one would take a gigabyte to decode; a JPEG is scaled while it is decoded, and may have any size.
+# A larger photo would take a gigabyte to decode. A JPEG is scaled while it is decoded, and may have any size.
 _MOST_PIXELS = 40_000_000
 
 
 def thumbnail(photo: bytes, side: int = 96) -> bytes | None:
-    """A small JPEG of any file, upright and without metadata; None for what cannot be opened."""
-    small = _small(photo, side)
+    """Returns a small JPEG of a photo, upright and without metadata; None if it cannot be opened."""
+    small = _open_small(photo, side)
     if small is None:
         return None
     small.info = {}  # Pillow would write the original's comment and profile again
@@ -23,23 +23,23 @@ def thumbnail(photo: bytes, side: int = 96) -> bytes | None:
     return buffer.getvalue()
 
 
-def shown(photo: bytes) -> bytes:
-    """Returns what a network is shown of a photo that was checked, see `pixels_of`."""
-    small = _small(photo, 2 * SHOWN_SIDE)
+def read_pixels(photo: bytes) -> bytes:
+    """Returns a network's input for a photo that was checked, see `pixels_of`."""
+    small = _open_small(photo, 2 * SHOWN_SIDE)
     assert small is not None, "a checked photo was decoded before"
     return pixels_of(small)
 
 
-def look(photo: bytes) -> tuple[bytes, bytes] | None:
-    """Returns the look of any file, and what a network is shown of it; None for what cannot be opened."""
-    small = _small(photo, 2 * SHOWN_SIDE)
+def read_look(photo: bytes) -> tuple[bytes, bytes] | None:
+    """Returns the look of a photo, and a network's input for it; None if it cannot be opened."""
+    small = _open_small(photo, 2 * SHOWN_SIDE)
     return None if small is None else (look_of(small), pixels_of(small))
 
 
-def _small(photo: bytes, side: int) -> Image.Image | None:
+def _open_small(photo: bytes, side: int) -> Image.Image | None:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata and large sizes
+            warnings.simplefilter("ignore")  # odd metadata and large sizes
             with open_photo(photo) as image:
                 if image.format not in ("JPEG", "MPO") and image.width * image.height > _MOST_PIXELS:
                     return None

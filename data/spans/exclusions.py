@@ -1,6 +1,6 @@
-"""Spans that no run reads, and who decided that, when and why.
+"""Exclusions: the spans that no run reads, with who decided so, when and why.
 
-DIR/excluded.jsonl has one JSON object a line, appended and never rewritten; the newest line of a span counts:
+DIR/excluded.jsonl has a JSON object a line; lines are only appended, and the newest line of a span counts:
 
 {"action": "exclude", "span": "span-00042", "when": "2026-10-05T09:12:33Z", "who": "...", "reason": "..."}
 """
@@ -27,7 +27,7 @@ SPAN_NAME = re.compile(r"span-(\d{5})")
 
 @dataclass(frozen=True)
 class Decision:
-    """That a span is not to be read, or is to be read again."""
+    """A decision to exclude a span, or to include it again."""
 
     action: Literal["exclude", "include"]
     span: str
@@ -37,9 +37,9 @@ class Decision:
 
 
 def read_decisions(data_dir: Location) -> list[Decision]:
-    """Every decision of a data folder, oldest first.
+    """Reads all decisions of a data folder, oldest first.
 
-    A last line without its line end counts as not written: the command that wrote it did not end well.
+    A last line without its line end is ignored: the command that wrote it was interrupted.
 
     Raises:
         DataRefused: The file cannot be read, or a line is no decision.
@@ -55,10 +55,10 @@ def read_decisions(data_dir: Location) -> list[Decision]:
             "Fix the file.",
         ) from None
     lines = content.split(b"\n")[:-1]
-    return [_parse(line, data_dir, number) for number, line in enumerate(lines, start=1)]
+    return [_parse_decision(line, data_dir, number) for number, line in enumerate(lines, start=1)]
 
 
-def _parse(line: bytes, data_dir: Location, number: int) -> Decision:
+def _parse_decision(line: bytes, data_dir: Location, number: int) -> Decision:
     try:
         decision: Decision = convert(json.loads(line), Decision)
         if not SPAN_NAME.fullmatch(decision.span):
@@ -73,7 +73,7 @@ def _parse(line: bytes, data_dir: Location, number: int) -> Decision:
 
 
 def excluded_spans(data_dir: Location) -> dict[str, Decision]:
-    """The spans that no run reads, by name. Raises as `read_decisions` does."""
+    """Returns the newest decision on each excluded span, by name. Raises as `read_decisions` does."""
     newest = {decision.span: decision for decision in read_decisions(data_dir)}
     return {span: decision for span, decision in newest.items() if decision.action == "exclude"}
 
@@ -81,10 +81,10 @@ def excluded_spans(data_dir: Location) -> dict[str, Decision]:
 def decide(
     data_dir: Location, action: Literal["exclude", "include"], span: str, reason: str, known: Collection[str]
 ) -> Decision:
-    """Excludes one of the `known` spans from all coming runs, or includes it again.
+    """Excludes one of the `known` spans from all later runs, or includes it again.
 
     Raises:
-        UsageError: There is no such span, it is excluded or included already, or the reason is empty.
+        UsageError: The span does not exist, is excluded or included already, or the reason is empty.
         EdgelineError: The decision cannot be written.
     """
     excluded, place = excluded_spans(data_dir), shlex.quote(str(data_dir))
@@ -102,16 +102,16 @@ def decide(
         )
     if span not in candidates:
         near = difflib.get_close_matches(span, candidates, 1, cutoff=0.5)
-        there = "excluded there" if action == "include" else "there"
+        state = "excluded there" if action == "include" else "there"
         many = f"{len(candidates)} spans that are" if candidates else "no span that is"
         raise UsageError(
-            f"{span} is not {there}.",
-            f"{data_dir} has {many} {there}.",
+            f"{span} is not {state}.",
+            f"{data_dir} has {many} {state}.",
             f"Did you mean {near[0]}?" if near else f"`edgeline data list --data {place}` lists them.",
         )
     decision = Decision(action, span, utc_now(), who(), " ".join(reason.split()))
     try:
-        _append(data_dir / FILE_NAME, json.dumps(asdict(decision)).encode() + b"\n")
+        _append_decision(data_dir / FILE_NAME, json.dumps(asdict(decision)).encode() + b"\n")
     except OSError as error:
         raise EdgelineError(
             f"{data_dir / FILE_NAME} cannot be written ({error.strerror or error}).",
@@ -121,18 +121,18 @@ def decide(
     return decision
 
 
-def _append(path: Location, line: bytes) -> None:
-    """Adds a line after the last whole one; on the disk when this returns."""
+def _append_decision(path: Location, line: bytes) -> None:
+    """Adds a line after the last whole one, and flushes it to the disk."""
     if not isinstance(path, Path):
-        # An object store replaces an object whole or not at all, and knows no lock: who comes second reads
-        # again what the first one wrote.
-        written = False
-        while not written:
+        # An object store has no locks, and replaces an object only if its version is the given one: the
+        # slower of two writers reads the object again.
+        is_written = False
+        while not is_written:
             if version := objects.version_of(path):
                 before = read_bytes(path)
-                written = objects.replace(path, before[: before.rfind(b"\n") + 1] + line, version)
+                is_written = objects.replace(path, before[: before.rfind(b"\n") + 1] + line, version)
             else:
-                written = objects.create(path, line)
+                is_written = objects.create(path, line)
         return
     with open(path, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,6 +1,6 @@
 """Weekly spans of labelled data, DIR/span-00042 each, on a disk or in an object store.
 
-Spans are read from both, and written to a disk alone. What is in one is up to its workload.
+Spans are read from both, and written only to a disk. Their content depends on the workload.
 """
 
 import errno
@@ -18,7 +18,7 @@ from data.spans.exclusions import SPAN_NAME, Decision, excluded_spans, read_deci
 from errors import DataRefused, UsageError
 from locations import Location, folders_in, naming, whole
 
-# A million rows are a third of it; a larger file is none that somebody wrote labels into.
+# A labels file of a million rows has a third of this; a larger file is none.
 MOST_TEXT_BYTES = 256 * 2**20
 _LAST_NUMBER = 99_999
 _SCRATCH = ".writing-"
@@ -32,19 +32,19 @@ class Span:
     number: int
     path: Location
 
-    @cached_property  # of a place in a store it takes a while
+    @cached_property  # it takes a while for a place in a store
     def name(self) -> str:
-        """The folder's name, `span-00042`."""
+        """Returns the folder's name, such as `span-00042`."""
         return self.path.name
 
 
 def name_span(number: int) -> str:
-    """The name of a span's folder, `span-00042`."""
+    """Returns the name of a span's folder, such as `span-00042`."""
     return f"span-{number:05d}"
 
 
 def describe_spans(names: Iterable[str]) -> str:
-    """Names of spans, in any order, shortened: `span-00003 to span-00005, span-00008`."""
+    """Formats names of spans, in any order, as ranges: `span-00003 to span-00005, span-00008`."""
     groups: list[list[int]] = []
     for number in sorted({int(name.removeprefix("span-")) for name in names}):
         if groups and number == groups[-1][-1] + 1:
@@ -60,16 +60,16 @@ def describe_spans(names: Iterable[str]) -> str:
 
 
 def find_spans(data_dir: Location) -> tuple[Span, ...]:
-    """All spans under `data_dir`, oldest first; empty where the folder is missing or has none."""
+    """Returns all spans in `data_dir`, oldest first; none if the folder is missing."""
     matches = (SPAN_NAME.fullmatch(name) for name in sorted(folders_in(data_dir)))
     return tuple(Span(int(match[1]), data_dir / match[0]) for match in matches if match)
 
 
 def usable_spans(data_dir: Location) -> tuple[Span, ...]:
-    """All spans that nobody excluded, oldest first.
+    """Returns all spans that are not excluded, oldest first.
 
     Raises:
-        DataRefused: The file of exclusions cannot be understood.
+        DataRefused: The file of exclusions cannot be parsed.
     """
     spans = find_spans(data_dir)
     excluded = excluded_spans(data_dir)
@@ -77,10 +77,10 @@ def usable_spans(data_dir: Location) -> tuple[Span, ...]:
 
 
 def next_number(data_dir: Path, count: int = 1) -> int:
-    """One more than any span has or had, as far as it is known: an excluded number is not given again.
+    """Returns the number after the last span, counting removed spans that were ever excluded.
 
     Raises:
-        UsageError: There are not `count` numbers left.
+        UsageError: Fewer than `count` numbers are left.
     """
     spans = find_spans(data_dir)
     decided = (int(decision.span.removeprefix("span-")) for decision in read_decisions(data_dir))
@@ -95,11 +95,11 @@ def next_number(data_dir: Path, count: int = 1) -> int:
 
 
 def newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
-    """The newest `window` spans that nobody excluded, oldest first.
+    """Returns the newest `window` spans that are not excluded, oldest first.
 
     Raises:
         UsageError: There is no span at all.
-        DataRefused: Each is excluded.
+        DataRefused: All spans are excluded.
     """
     spans, place = usable_spans(data_dir)[-window:], shlex.quote(str(data_dir))
     if not spans and (excluded := [span.name for span in find_spans(data_dir)]):
@@ -122,7 +122,7 @@ def newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
 
 
 def excluded_in_window(data_dir: Location, spans: Sequence[Span], window: int) -> list[Decision]:
-    """The exclusions without which `newest_spans` would give others than `spans`, oldest span first."""
+    """Returns the exclusions without which `newest_spans` would not return `spans`, oldest span first."""
     excluded = excluded_spans(data_dir)
     oldest = spans[0].name if len(spans) == window else ""
     return [
@@ -131,12 +131,12 @@ def excluded_in_window(data_dir: Location, spans: Sequence[Span], window: int) -
 
 
 def add_span(data_dir: Path, fill: Callable[[Path], None]) -> Span:
-    """Writes the next span, `fill` its content: all of it, or nothing. Never touches an existing one.
+    """Writes the next span, whose content `fill` writes: all of it or nothing. Never changes an existing one.
 
     Raises:
-        UsageError: There is no number left for it.
+        UsageError: No number is left for it.
     """
-    next_number(data_dir)  # before anything is written
+    next_number(data_dir)  # raises before anything is written
     with naming(data_dir):
         data_dir.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(data_dir)
@@ -151,7 +151,7 @@ def add_span(data_dir: Path, fill: Callable[[Path], None]) -> Span:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes all of a file or none of it, in place of what may be there."""
+    """Writes all of a file or none of it, and replaces an existing one."""
     with whole(path) as file:
         os.chmod(file.fileno(), 0o644)
         file.write(content)
@@ -164,7 +164,7 @@ def _move_into_place(scratch: Path, data_dir: Path) -> Span:
         try:
             scratch.rename(path)
         except OSError as error:
-            # Another writer took this number between the look and the move.
+            # Another writer may take the number before the move.
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
         else:
@@ -172,7 +172,7 @@ def _move_into_place(scratch: Path, data_dir: Path) -> Span:
 
 
 def _remove_abandoned(data_dir: Path) -> None:
-    """What a writer that was killed left behind; a day old, so that no writer can still be at it."""
+    """Removes the folders of killed writers after a day, when no writer can still use them."""
     for folder in data_dir.glob(f"{_SCRATCH}*"):
         if time.time() - folder.stat().st_mtime > _SCRATCH_MAX_AGE_S:
             shutil.rmtree(folder, ignore_errors=True)

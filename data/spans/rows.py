@@ -1,4 +1,4 @@
-"""Rows of CSV files and JSON lines: memory stays flat in their number, from a disk and from a store."""
+"""Rows of CSV files and JSON lines, from a disk or a store, streamed in constant memory."""
 
 import csv
 import json
@@ -11,16 +11,16 @@ from errors import DataRefused
 from locations import Location, names_in, open_read
 from store_errors import explained
 
-# Of one line, and of one cell: a larger one is a quote that nobody closed, or no text file at all.
+# Limit for a line and for a cell: a larger one is an unclosed quote, or the file is no text.
 _MOST_LINE_BYTES = 64 * 2**20
 _SHOWN = 300
 
-# Its place, `readings.csv:17` with the line where it begins, and its cells by the names of the columns.
+# A row's place, such as `readings.csv:17` with its first line, and its cells by column.
 Cells = tuple[str, Mapping[str, str]]
 
 
 def find_files(span: Span, *suffixes: str) -> list[Location]:
-    """The files of a span whose names end so, by name. Raises DataRefused where there is none."""
+    """Returns the files of a span with these suffixes, sorted by name. Raises DataRefused if there is none."""
     names = sorted(name for name in names_in(span.path) if not name.startswith("."))
     if files := [span.path / name for name in names if name.lower().endswith(suffixes)]:
         return files
@@ -33,18 +33,18 @@ def find_files(span: Span, *suffixes: str) -> list[Location]:
 
 
 def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",") -> list[str]:
-    """The names of the columns in their order: the first line, or the keys of the first JSON object.
+    """Returns the names of the columns in order: the first line, or the keys of the first JSON object.
 
-    The names of `spans` are those to blame for what is wrong with the file.
+    `spans` are the names of the spans to blame if the file is damaged.
 
     Raises:
-        DataRefused: It is empty, or see `read_rows`.
+        DataRefused: It is empty, or cannot be read, see `read_rows`.
     """
     if _is_json(path):
-        objects = (row for _, _, row in _json_objects(path, spans) if isinstance(row, dict))
+        objects = (row for _, _, row in _read_json_objects(path, spans) if isinstance(row, dict))
         header = list(next(objects, {}))
     else:
-        header = [name.strip() for name in next(csv_rows(path, spans, separator), (0, []))[1]]
+        header = [name.strip() for name in next(read_csv_rows(path, spans, separator), (0, []))[1]]
     if not any(header):
         raise DataRefused(
             f"{path} is empty.",
@@ -69,15 +69,15 @@ def check_once(where: object, header: Sequence[str], names: Sequence[str], spans
 def read_rows(
     path: Location, names: Sequence[str], spans: tuple[str, ...] = (), separator: str = ","
 ) -> Iterator[Cells | Rejected]:
-    """The rows below the header, see `read_header`; of JSON the cells `names`, of CSV those of all columns.
+    """Yields the rows below the header; with the cells `names` from JSON, and all cells from CSV.
 
     Raises:
-        DataRefused: The file cannot be read to its end, is not UTF-8 or not CSV, or has its header again.
+        DataRefused: The file cannot be read to its end, is not UTF-8 or not CSV, or repeats its header.
     """
     if _is_json(path):
-        yield from _json_rows(path, names, spans)
+        yield from _read_json_rows(path, names, spans)
         return
-    rows = csv_rows(path, spans, separator)
+    rows = read_csv_rows(path, spans, separator)
     _, first = next(rows)
     header = [name.strip() for name in first]
     for line, cells in rows:
@@ -99,7 +99,7 @@ def read_rows(
 
 
 def read_lines(path: Location, spans: tuple[str, ...] = ()) -> Iterator[str]:
-    """The lines with their ends, a byte order mark left out, decoded one by one.
+    """Yields the lines of a file with their line ends, decoded one by one, without a byte order mark.
 
     Raises:
         DataRefused: The file cannot be read, or a line is not UTF-8 or too long.
@@ -129,14 +129,14 @@ def read_lines(path: Location, spans: tuple[str, ...] = ()) -> Iterator[str]:
         ) from None
 
 
-def csv_rows(path: Location, spans: tuple[str, ...], separator: str) -> Iterator[tuple[int, list[str] | str]]:
-    """The line where a row begins, and its cells or why it has none; an empty line is no row.
+def read_csv_rows(path: Location, spans: tuple[str, ...], separator: str) -> Iterator[tuple[int, list[str] | str]]:
+    """Yields the first line of each row that is not empty, and its cells or why it has none.
 
     Raises DataRefused as `read_rows` does.
     """
-    # The limit is one of the process; it is only ever raised here.
+    # The limit holds for the whole process; it is only ever raised here.
     csv.field_size_limit(max(csv.field_size_limit(), _MOST_LINE_BYTES))
-    # Python 3.10 refuses a file for a NUL, later ones do not: as another control character it costs its row.
+    # Python 3.10 refuses a file with a NUL, later versions do not; as \1 it costs only its row.
     lines = (line.replace("\0", "\1") for line in read_lines(path, spans))
     reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     while True:
@@ -144,7 +144,7 @@ def csv_rows(path: Location, spans: tuple[str, ...], separator: str) -> Iterator
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            # The reader goes on with the next line: rows are lost only where a quote ran over several.
+            # The reader continues with the next line, so rows are lost only if a quote spans several lines.
             if 1 < begins == reader.line_num:
                 yield begins, f"It is not CSV ({error})."
                 continue
@@ -160,11 +160,11 @@ def csv_rows(path: Location, spans: tuple[str, ...], separator: str) -> Iterator
             yield begins, cells
 
 
-def _json_rows(path: Location, names: Sequence[str], spans: tuple[str, ...]) -> Iterator[Cells | Rejected]:
-    for number, line, row in _json_objects(path, spans):
+def _read_json_rows(path: Location, names: Sequence[str], spans: tuple[str, ...]) -> Iterator[Cells | Rejected]:
+    for number, line, row in _read_json_objects(path, spans):
         place, problem = f"{path.name}:{number}", row
         if isinstance(row, dict):
-            cells = {name: _as_text(row.get(name)) for name in names}
+            cells = {name: _format_cell(row.get(name)) for name in names}
             wrong = next((name for name, cell in cells.items() if cell is None), None)
             if wrong is None:
                 yield place, {name: cell or "" for name, cell in cells.items()}
@@ -173,24 +173,24 @@ def _json_rows(path: Location, names: Sequence[str], spans: tuple[str, ...]) -> 
         yield Rejected(place, "broken-line", str(problem), line[:_SHOWN])
 
 
-def _json_objects(
+def _read_json_objects(
     path: Location, spans: tuple[str, ...]
 ) -> Iterator[tuple[int, str, dict[str, object] | str]]:
-    """The number and text of each line that is not empty, and its object or what is wrong with it."""
+    """Yields the number and text of each line that is not empty, and its object or what is wrong with it."""
     for number, line in enumerate(read_lines(path, spans), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            # The message of a JSON error names the place; its line is always 1.
+            # `str(error)` would add a place, in which the line is always 1.
             yield number, line, f"The line is not JSON ({getattr(error, 'msg', 'nested too deeply')})."
         else:
             yield number, line, row if isinstance(row, dict) else "The line is not a JSON object."
 
 
-def _as_text(value: object) -> str | None:
-    """A cell of a JSON value; labels are often numbers there. None where it can be none."""
+def _format_cell(value: object) -> str | None:
+    """Formats a JSON value as a cell, None if it cannot be one; labels are often numbers there."""
     if value is None or isinstance(value, str):
         return value or ""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None

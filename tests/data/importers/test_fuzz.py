@@ -19,7 +19,7 @@ import pytest
 from data.importers.importing import import_photos
 from data.importers.tables import import_table
 from data.photos.checks import check_photo
-from data.photos.exif_time import taken_at
+from data.photos.exif_time import read_time_taken
 from data.photos.labels_file import read_labels
 from data.photos.screening import screen_rows
 from data.photos.thumbnails import thumbnail
@@ -150,7 +150,7 @@ def tfrecord(rng, folder):
 
 def photo(rng, folder):
     data = mutated(rng, rng.choice(PHOTOS))
-    assert isinstance(taken_at(data), str | None) and isinstance(thumbnail(data), bytes | None)
+    assert isinstance(read_time_taken(data), str | None) and isinstance(thumbnail(data), bytes | None)
     check_photo(data, DataSettings(min_side=1))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
-from data.photos.jpeg_segments import without_metadata
+from data.photos.jpeg_segments import strip_metadata
 from tests.data.sample_photos import decoded, encode, jpeg, phone_exif, pixels
 
 
@@ -17,7 +17,7 @@ def upright(photo):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_of_a_phones_photo_pixels_and_orientation_are_left(orientation):
     photo = jpeg(exif=phone_exif(orientation), comment=b"by Anna")
-    clean = without_metadata(photo)
+    clean = strip_metadata(photo)
     np.testing.assert_array_equal(upright(clean), upright(photo))
     exif = decoded(clean).getexif()
     assert dict(exif) == ({0x0112: orientation} if orientation > 1 else {})
@@ -30,7 +30,7 @@ def test_of_a_png_the_texts_are_left_out_and_the_transparency_is_not():
     image = pixels().convert("RGBA")
     image.putalpha(100)
     photo = encode(image, "PNG", pnginfo=about)
-    clean = without_metadata(photo)
+    clean = strip_metadata(photo)
     assert b"Anna" in photo and b"Anna" not in clean
     np.testing.assert_array_equal(np.asarray(decoded(clean)), np.asarray(image))
 
@@ -47,11 +47,11 @@ def test_of_a_png_the_texts_are_left_out_and_the_transparency_is_not():
     ],
 )
 def test_of_what_may_have_metadata_anywhere_nothing_is_left(photo):
-    assert without_metadata(photo) == b""
+    assert strip_metadata(photo) == b""
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_a_broken_exif_turns_nothing():
     photo = jpeg(exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\xff")
-    file = Image.open(io.BytesIO(without_metadata(photo)))
+    file = Image.open(io.BytesIO(strip_metadata(photo)))
     assert file.size == (64, 48) and not dict(file.getexif())
