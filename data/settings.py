@@ -1,4 +1,4 @@
-"""Which spans are read, and what becomes an example."""
+"""Settings of the spans that are read, and of the examples made from them."""
 
 from pydantic import Field, model_validator
 
@@ -6,7 +6,7 @@ from settings_group import Group
 
 
 class DataSettings(Group):
-    """Which spans are read, and what becomes an example."""
+    """Settings of the spans that are read, and of the examples made from them."""
 
     window: int = Field(8, ge=1, le=1000)  # how many of the newest spans are read
     # Share of the groups (not of the examples) that goes to the eval split, where the data does not say it;
@@ -26,7 +26,7 @@ class DataSettings(Group):
     max_characters: int = Field(10_000, ge=1, le=1_000_000)  # a longer text is quarantined
 
     @model_validator(mode="after")
-    def _sides_in_order(self) -> "DataSettings":
+    def _check_sides(self) -> "DataSettings":
         if self.min_side > self.max_side:
             raise ValueError(f"min_side ({self.min_side}) is larger than max_side ({self.max_side})")
         return self

@@ -1,6 +1,6 @@
-"""Faults for drills: what goes wrong with texts and labels in the field, made on purpose.
+"""Faults for drills: texts and labels go wrong on purpose as they do in the field.
 
-Rates are shares of a week's reviews; for `vocabulary-drift` of the clauses, in every review.
+Rates are shares of a week's reviews; that of `vocabulary-drift` is a share of the clauses of all reviews.
 """
 
 import random
@@ -15,7 +15,7 @@ LONG_CLAUSES = 12
 
 
 def spoil(fault: str, row: dict[str, str], rng: random.Random) -> dict[str, str]:
-    """A row with one fault; `duplicate` gives the copy, as it is typed a second time."""
+    """Returns a row with one fault; for `duplicate` a copy, as somebody types it a second time."""
     text = row["text"]
     match fault:
         case "unlabelled":
@@ -31,7 +31,7 @@ def spoil(fault: str, row: dict[str, str], rng: random.Random) -> dict[str, str]
         case "huge":
             return {**row, "text": f"{text} " * (_HUGE_CHARACTERS // len(text) + 1)}
         case "unknown-tokens":
-            # As a broken export writes it: each word is another one, and none is in any vocabulary.
+            # A broken export may write such words, of which none is in any vocabulary.
             return {**row, "text": " ".join(_gibberish(len(word), rng) for word in text.split())}
     return row
 

@@ -1,7 +1,7 @@
 """Writes weekly spans of customers' reviews: labelled short texts, with a few labels wrong.
 
-Everything follows from the seed and the number of the span, so the same two give the same bytes. Moods,
-sources and lengths come in exact shares, so that a drift check has nothing to find where nothing is wrong.
+The seed and the number of the span decide everything, so the same two give the same bytes. Moods, sources and
+lengths come in exact shares, so that a drift check finds nothing where nothing is wrong.
 """
 
 import csv
@@ -13,14 +13,14 @@ from typing import TypeVar
 from data.reviews.faults import FAULTS, LONG_CLAUSES, ONE_REVIEW, spoil
 from data.reviews.phrases import BAD, GOOD, Style, write_review
 from data.spans.layout import Span
-from data.spans.sample import add_weeks, check_wanted, choose
+from data.spans.sample import add_weeks, assign_faults, check_arguments
 
 LABELS = {BAD: "negative", GOOD: "positive"}
 LABEL_NOISE = 0.03
 SOURCES = {"app": 0.5, "web": 0.3, "mail": 0.2}
 FILE, COLUMNS = "reviews.csv", ("text", "label", "source", "group")
 _GOOD_SHARE = 0.55
-# Clauses of a review, in the shares in which they come.
+# The number of clauses of a review; each entry is equally frequent.
 _CLAUSES = (1, 1, 2, 2, 2, 3, 3, 4, 5, 6)
 _REVIEWS_PER_CUSTOMER = 3
 
@@ -31,68 +31,68 @@ def generate(
     data_dir: Path, *, weeks: int, per_week: int, seed: int, faults: Mapping[str, float], workers: int = 1
 ) -> list[Span]:
     """Writes weekly spans, see `data/spans/sample.py`; one process writes 18,000 reviews a second."""
-    check_wanted(faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers)
+    check_arguments(faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers)
     return add_weeks(
         data_dir,
         weeks,
         per_week,
         "reviews",
-        lambda number, folder: _write(write_week(number, per_week, seed, faults), folder),
+        lambda number, folder: _write_rows(write_week(number, per_week, seed, faults), folder),
     )
 
 
 def write_week(span: int, reviews: int, seed: int, faults: Mapping[str, float]) -> list[dict[str, str]]:
-    """The rows of one week, faults included."""
+    """Returns the rows of one week, with faults."""
     rng = random.Random(f"reviews {seed} {span}")
-    good = round(reviews * _GOOD_SHARE)
-    moods = _shuffled([GOOD] * good + [BAD] * (reviews - good), rng)
-    shifted = round(faults.get("label-shift", 0.0) * good)
+    good_count = round(reviews * _GOOD_SHARE)
+    moods = _shuffle([GOOD] * good_count + [BAD] * (reviews - good_count), rng)
+    shifted = round(faults.get("label-shift", 0.0) * good_count)
     for index in [index for index, mood in enumerate(moods) if mood == GOOD][:shifted]:
         moods[index] = BAD
-    wrong = set(rng.sample(range(reviews), round(LABEL_NOISE * reviews)))
-    clauses = _spread(_CLAUSES, reviews, rng)
-    sources = _spread(
+    mislabelled = set(rng.sample(range(reviews), round(LABEL_NOISE * reviews)))
+    clauses = _repeat_in_shares(_CLAUSES, reviews, rng)
+    sources = _repeat_in_shares(
         [name for name, share in SOURCES.items() for _ in range(round(10 * share))], reviews, rng
     )
     order = random.Random(f"faults {seed} {span}").sample(range(reviews), reviews)
-    spoiled = choose(faults, ONE_REVIEW, order)
+    spoiled = assign_faults(faults, ONE_REVIEW, order)
     rows = []
     for index, mood in enumerate(moods):
-        one = random.Random(f"review {seed} {span} {index}")
+        review_rng = random.Random(f"review {seed} {span} {index}")
         style = Style(
             LONG_CLAUSES if "length-shift" in spoiled.get(index, ()) else clauses[index],
             new_words=faults.get("vocabulary-drift", 0.0),
-            emoji=sources[index] == "app" and one.random() < 0.3,
-            shouts=one.random() < 0.03,
+            emoji=sources[index] == "app" and review_rng.random() < 0.3,
+            shouts=review_rng.random() < 0.03,
         )
         row = {
-            "text": write_review(mood, style, one),
-            "label": LABELS[-mood if index in wrong else mood],
+            "text": write_review(mood, style, review_rng),
+            "label": LABELS[-mood if index in mislabelled else mood],
             "source": sources[index],
             "group": f"customer-{span:05d}-{index // _REVIEWS_PER_CUSTOMER:05d}",
         }
         copies = []
         for fault in spoiled.get(index, ()):
             if fault == "duplicate":
-                copies.append(spoil(fault, row, one))
+                copies.append(spoil(fault, row, review_rng))
             else:
-                row = spoil(fault, row, one)
+                row = spoil(fault, row, review_rng)
         rows += [row, *copies]
     return rows
 
 
-def _write(rows: list[dict[str, str]], folder: Path) -> None:
+def _write_rows(rows: list[dict[str, str]], folder: Path) -> None:
     with (folder / FILE).open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _spread(values: Sequence[_T], count: int, rng: random.Random) -> list[_T]:
-    """`count` of the values in their shares, shuffled."""
-    return _shuffled([values[index % len(values)] for index in range(count)], rng)
+def _repeat_in_shares(values: Sequence[_T], count: int, rng: random.Random) -> list[_T]:
+    """Returns `count` values in their shares, shuffled."""
+    return _shuffle([values[index % len(values)] for index in range(count)], rng)
 
 
-def _shuffled(values: list[_T], rng: random.Random) -> list[_T]:
+def _shuffle(values: list[_T], rng: random.Random) -> list[_T]:
     rng.shuffle(values)
     return values

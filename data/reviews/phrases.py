@@ -1,7 +1,7 @@
-"""What customers write of a wholesaler's shops and goods: clauses that praise or complain.
+"""Reviews of a wholesaler's shops and goods, made of clauses that praise or complain.
 
-A clause says something of a thing with a word that tells its mood, and may turn that by a negation: a word
-alone does not tell. Some words are said of bad and good things alike.
+A clause describes a thing with a word that has a mood, which a negation may invert, so no word alone decides
+the mood of a review. Some words are used for good and bad things alike.
 """
 
 import random
@@ -28,7 +28,7 @@ _WORDS = {
         *("misleading",),
     ),
 }
-# Said of both moods: of a cheap price and of a cheap handle.
+# Words for both moods: a cheap price, a cheap handle.
 _EITHER = ("cheap", "simple", "different", "as always", "the usual", "surprising", "hard to believe", "small")
 _DEGREES = ("", "", "", "really ", "very ", "quite ", "absolutely ", "rather ", "so ", "a bit ")
 _NEGATIONS = ("is not {}", "isn't {}", "was never {}", "is far from {}", "is hardly {}")
@@ -55,20 +55,20 @@ _NEW_WORDS = {
 
 @dataclass(frozen=True)
 class Style:
-    """How a customer writes."""
+    """The style of a customer's review."""
 
-    clauses: int  # how many
+    clauses: int  # the number of clauses
     new_words: float = 0.0  # share of clauses in words that nobody used before
-    emoji: bool = False  # whether one ends the text
+    emoji: bool = False  # whether the text ends with one
     shouts: bool = False  # whether it is written in capitals
 
 
 def write_review(mood: int, style: Style, rng: random.Random) -> str:
-    """A review of a mood: most of its clauses, or the one after the last `but`, have it."""
-    clauses = [_clause(mood, style, rng) for _ in range(style.clauses)]
+    """Writes a review of a mood, which most of its clauses, or the one after the last `but`, have."""
+    clauses = [_write_clause(mood, style, rng) for _ in range(style.clauses)]
     if style.clauses > 1 and rng.random() < 0.3:
-        # What is conceded first does not count: "slow, but excellent" is praise.
-        clauses[0] = f"{_clause(-mood, style, rng)}, but {clauses.pop()}"
+        # A concession does not count: "slow, but excellent" is praise.
+        clauses[0] = f"{_write_clause(-mood, style, rng)}, but {clauses.pop()}"
     text = rng.choice(_OPENERS) + rng.choice((". ", ", ", " and ", "; ")).join(clauses)
     text += rng.choice((".", ".", "!", "", "!!")) if rng.random() < 0.8 else "..."
     if rng.random() < 0.2:
@@ -78,14 +78,14 @@ def write_review(mood: int, style: Style, rng: random.Random) -> str:
     return text.upper() if style.shouts else text[0].upper() + text[1:]
 
 
-def _clause(mood: int, style: Style, rng: random.Random) -> str:
-    new = rng.random() < style.new_words
-    thing = rng.choice(_NEW_THINGS if new else _THINGS)
-    words = _NEW_WORDS if new else _WORDS
+def _write_clause(mood: int, style: Style, rng: random.Random) -> str:
+    is_new = rng.random() < style.new_words
+    thing = rng.choice(_NEW_THINGS if is_new else _THINGS)
+    words = _NEW_WORDS if is_new else _WORDS
     if rng.random() < 0.25:
-        said = rng.choice(_NEGATIONS).format(rng.choice(words[-mood]))
+        predicate = rng.choice(_NEGATIONS).format(rng.choice(words[-mood]))
     else:
-        said = rng.choice(_PLAIN).format(rng.choice(_DEGREES) + rng.choice(words[mood]))
+        predicate = rng.choice(_PLAIN).format(rng.choice(_DEGREES) + rng.choice(words[mood]))
     if rng.random() < 0.15:
-        said += f", {rng.choice(_EITHER)}"
-    return f"{thing} {said}" + (f" {rng.choice(_FILLERS)}" if rng.random() < 0.35 else "")
+        predicate += f", {rng.choice(_EITHER)}"
+    return f"{thing} {predicate}" + (f" {rng.choice(_FILLERS)}" if rng.random() < 0.35 else "")

@@ -1,7 +1,7 @@
-"""Faults for drills: what goes wrong with sensors and their tables in the field, made on purpose.
+"""Faults for drills: sensors and their tables go wrong on purpose as they do in the field.
 
-`nulls` is a share of a week's numbers; the faults of `ROW` are shares of its rows; the others are shares of
-its machines.
+The rate of `nulls` is a share of a week's numbers; the rates of `ROW` are shares of its rows; the others are
+shares of its machines.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ _MACHINE = ("stuck-sensor", "swapped-columns", "fahrenheit", "missing-machine", 
 FAULTS = ("nulls", *ROW, *_MACHINE)
 
 _SET_BACK_S = 3 * 3600
-_NO_READING = -999.0  # What many loggers write where a sensor does not answer.
+_NO_READING = -999.0  # Many loggers write this if a sensor does not answer.
 _TEMPERATURE, _PRESSURE, _FLOW = 0, 4, 6
 
 
 def spoil_machines(
     values: NDArray[np.float64], times: NDArray[np.int64], faults: Mapping[str, float], rng: Any
 ) -> NDArray[np.bool_]:
-    """Puts the faults of machines and `nulls` into a week, in place.
+    """Adds the faults of machines and `nulls` to a week, in place.
 
     Args:
         values: Readings, [ticks, machines, numbers].
@@ -31,26 +31,26 @@ def spoil_machines(
         rng: Chooses the machines.
 
     Returns:
-        Which machines report at all, [machines].
+        Whether each machine reports at all, bool [machines].
     """
     machines = values.shape[1]
-    hit = {
+    chosen = {
         name: rng.permutation(machines)[: int(np.ceil(faults.get(name, 0) * machines))] for name in _MACHINE
     }
-    for machine in hit["stuck-sensor"]:
+    for machine in chosen["stuck-sensor"]:
         sensor = rng.integers(values.shape[2])
         values[:, machine, sensor] = np.nanmedian(values[:, machine, sensor])
-    for machine in hit["swapped-columns"]:
+    for machine in chosen["swapped-columns"]:
         values[:, machine, [_PRESSURE, _FLOW]] = values[:, machine, [_FLOW, _PRESSURE]]
-    values[:, hit["fahrenheit"], _TEMPERATURE] = values[:, hit["fahrenheit"], _TEMPERATURE] * 1.8 + 32
-    times[len(times) // 2 :, hit["clock-backwards"]] -= _SET_BACK_S
+    values[:, chosen["fahrenheit"], _TEMPERATURE] = values[:, chosen["fahrenheit"], _TEMPERATURE] * 1.8 + 32
+    times[len(times) // 2 :, chosen["clock-backwards"]] -= _SET_BACK_S
     if rate := faults.get("nulls", 0):
         values[rng.random(values.shape) < rate] = np.nan
-    return ~np.isin(np.arange(machines), hit["missing-machine"])
+    return ~np.isin(np.arange(machines), chosen["missing-machine"])
 
 
 def spoil_line(name: str, line: str) -> str:
-    """A line of the table, time, machine, numbers and label without its end, with one of the faults `ROW`."""
+    """Returns a line of the table (time, machine, numbers, label; no line end) with a fault of `ROW`."""
     *cells, label = line.split(",")
     match name:
         case "out-of-range":

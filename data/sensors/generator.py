@@ -1,15 +1,15 @@
 """Generates weekly spans of sensor readings: twenty machines, each read at an even interval.
 
-Everything follows from the seed and the number of the span. Load and temperature have a day, temperature a
-year; vibration grows with wear until a machine is serviced; readings are lost, spike, and stand still for a
-while, and none of that is an anomaly. About a twentieth of the readings belong to an anomaly, which lasts for
-some dozens of readings and grows over the first few of them:
+The seed and the number of the span decide everything. Load and temperature have a daily cycle, temperature
+also a yearly one; vibration grows with wear until a machine is serviced; readings are lost, spike, and stand
+still for a while, and none of that is an anomaly. About a twentieth of the readings belong to an anomaly,
+which lasts for some dozens of readings and grows over the first few of them:
 
     bearing    knocks: vibration spreads on all axes, and the machine warms up
     leak       pressure falls while flow rises
     imbalance  vibration across the shaft (x, y) grows with the square of the speed
 
-One reading hardly tells them apart from another machine or another load; a window of readings does.
+One reading hardly differs from that of another machine or another load; a window of readings does.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from data.sensors.faults import FAULTS, ROW, spoil_line, spoil_machines
 from data.spans.layout import Span
-from data.spans.sample import add_weeks, check_wanted, choose, monday_of
+from data.spans.sample import add_weeks, assign_faults, check_arguments, find_monday
 
 NUMBERS = (
     "temperature",  # degrees Celsius
@@ -54,42 +54,42 @@ def generate(
     data_dir: Path, *, weeks: int, per_week: int, seed: int, faults: Mapping[str, float], workers: int = 1
 ) -> list[Span]:
     """Generates weekly spans, see `data/spans/sample.py`; one process makes 200,000 rows a second."""
-    check_wanted(
+    check_arguments(
         faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers, most=MACHINES * _WEEK_S
     )
 
     def fill(number: int, folder: Path) -> None:
         with (folder / "readings.csv").open("w", encoding="utf-8", newline="") as file:
             file.write(",".join(COLUMNS) + "\n")
-            file.writelines(_week(number, per_week, seed, faults))
+            file.writelines(_generate_lines(number, per_week, seed, faults))
 
     return add_weeks(data_dir, weeks, per_week, "rows", fill)
 
 
-def _week(span: int, rows: int, seed: int, faults: Mapping[str, float]) -> Iterator[str]:
-    """The lines of one week in the order of their times."""
-    start = int(datetime.combine(monday_of(span), time(), timezone.utc).timestamp())
+def _generate_lines(span: int, rows: int, seed: int, faults: Mapping[str, float]) -> Iterator[str]:
+    """Yields the lines of one week in the order of their times."""
+    start = int(datetime.combine(find_monday(span), time(), timezone.utc).timestamp())
     ticks = -(-rows // MACHINES)
     interval = _WEEK_S / ticks
-    kinds, severity = _episodes(ticks, np.random.default_rng([seed, span, 0]))
+    kinds, severity = _plan_anomalies(ticks, np.random.default_rng([seed, span, 0]))
     drill = np.random.default_rng([seed, span, 1])
-    spoiled = choose(faults, ROW, drill.permutation(rows).tolist())
+    spoiled = assign_faults(faults, ROW, drill.permutation(rows).tolist())
     machine_faults = drill.integers(2**31)
     for first in range(0, ticks, _CHUNK):
         tick = np.arange(first, min(first + _CHUNK, ticks))
         times = np.asarray(start + (tick[:, None] + np.arange(MACHINES) / MACHINES) * interval, np.int64)
         rng = np.random.default_rng([seed, span, 2, first])
-        values = _readings(times, span, kinds[tick], severity[tick], rng)
+        values = _simulate_sensors(times, span, kinds[tick], severity[tick], rng)
         _disturb(values, rng)
-        # The same machines in every chunk of the week.
+        # The new generator chooses the same machines in every chunk of the week.
         reporting = spoil_machines(values, times, faults, np.random.default_rng(machine_faults))
         stamps = np.datetime_as_string(times.ravel().astype("datetime64[s]"), timezone="UTC").tolist()
         machines = [f"m-{1 + machine:02d}" for machine in range(MACHINES)] * len(times)
         columns = values.reshape(-1, len(NUMBERS)).T.tolist()
         labels = np.array(LABELS)[kinds[tick].ravel()].tolist()
         cells = zip(stamps, machines, *columns, labels, strict=True)
-        here = zip(reporting.tolist() * len(times), cells, strict=True)
-        for row, (reports, line) in enumerate(here, first * MACHINES):
+        reports_and_cells = zip(reporting.tolist() * len(times), cells, strict=True)
+        for row, (reports, line) in enumerate(reports_and_cells, first * MACHINES):
             if reports and row < rows:
                 text = (_FORMAT % line).replace("nan", "")
                 for fault in spoiled.get(row, ()):
@@ -97,29 +97,29 @@ def _week(span: int, rows: int, seed: int, faults: Mapping[str, float]) -> Itera
                 yield text + "\n"
 
 
-def _episodes(ticks: int, rng: Any) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Which anomaly a reading belongs to (its place in LABELS), and how strong it is, [ticks, machines]."""
+def _plan_anomalies(ticks: int, rng: Any) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Returns each reading's anomaly, as its place in LABELS, and its strength, both [ticks, machines]."""
     kinds = np.zeros((ticks, MACHINES), np.int8)
     severity = np.zeros((ticks, MACHINES), np.float32)
     low, high = (min(length, max(1, ticks // 4)) for length in _EPISODE)
     slots = max(1, ticks // (2 * high))
-    left = round(ANOMALIES * ticks * MACHINES)
+    remaining = round(ANOMALIES * ticks * MACHINES)
     for index, place in enumerate(rng.permutation(slots * MACHINES)):
-        if left <= 0:
+        if remaining <= 0:
             break
         slot, machine = divmod(int(place), MACHINES)
-        length = min(left, int(rng.integers(low, high + 1)))
+        length = min(remaining, int(rng.integers(low, high + 1)))
         begin = slot * ticks // slots + int(rng.integers(high))
-        here = slice(begin, min(begin + length, ticks))
-        kinds[here, machine] = 1 + index % 3
-        ramp = np.minimum(1, np.arange(1, length + 1) / _RAMP)[: here.stop - here.start]
-        severity[here, machine] = rng.uniform(0.5, 1.0) * ramp
-        left -= length
+        period = slice(begin, min(begin + length, ticks))
+        kinds[period, machine] = 1 + index % 3
+        ramp = np.minimum(1, np.arange(1, length + 1) / _RAMP)[: period.stop - period.start]
+        severity[period, machine] = rng.uniform(0.5, 1.0) * ramp
+        remaining -= length
     return kinds, severity
 
 
-def _wander(rng: Any, ticks: int, keep: float) -> _Floats:
-    """Noise of deviation 1 that keeps a share of itself from tick to tick, [ticks, machines]."""
+def _draw_noise(rng: Any, ticks: int, keep: float) -> _Floats:
+    """Draws noise of deviation 1 that keeps a share of itself from tick to tick, [ticks, machines]."""
     noise: _Floats = rng.standard_normal((ticks, MACHINES))
     noise[1:] *= np.sqrt(1 - keep * keep)
     for before, after in pairwise(noise):
@@ -127,10 +127,10 @@ def _wander(rng: Any, ticks: int, keep: float) -> _Floats:
     return noise
 
 
-def _readings(
+def _simulate_sensors(
     times: NDArray[np.int64], span: int, kinds: NDArray[np.int8], severity: NDArray[np.float32], rng: Any
 ) -> _Floats:
-    """What sound sensors say, [ticks, machines, numbers]."""
+    """Simulates the readings of sound sensors, [ticks, machines, numbers]."""
     ticks = len(times)
     built = np.random.default_rng(20260105)  # The machines are the same for every seed.
     rated, drawn, pumped, filled = (
@@ -146,25 +146,27 @@ def _readings(
 
     day, year = times / 86_400 % 1, times / (365.25 * 86_400) % 1
     shift = 0.85 + 0.12 * np.sin(2 * np.pi * (day - 0.3))
-    load = np.clip(shift + 0.07 * _wander(rng, ticks, 0.9), 0.3, 1.2)
+    load = np.clip(shift + 0.07 * _draw_noise(rng, ticks, 0.9), 0.3, 1.2)
     ambient = 20 + 2.5 * np.sin(2 * np.pi * (day - 0.4)) + 2 * np.sin(2 * np.pi * (year - 0.3))
-    temperature = ambient + warm + 22 * load + 1.2 * _wander(rng, ticks, 0.95) + 0.5 * noise() + 6 * bearing
+    temperature = (
+        ambient + warm + 22 * load + 1.2 * _draw_noise(rng, ticks, 0.95) + 0.5 * noise() + 6 * bearing
+    )
     wear = 1 + 0.015 * ((span + worn) % _SERVICED_EVERY)
     spread = 0.12 + 0.45 * bearing
     vibration = [
         base[:, axis] * wear * load**1.5 * np.exp(spread * noise()) * (1 + across * imbalance * load**2)
         for axis, across in enumerate((0.8, 0.7, 0.0))
     ]
-    pressure = filled * (0.92 + 0.08 * load) * (1 + 0.012 * _wander(rng, ticks, 0.8)) * (1 - 0.14 * leak)
+    pressure = filled * (0.92 + 0.08 * load) * (1 + 0.012 * _draw_noise(rng, ticks, 0.8)) * (1 - 0.14 * leak)
     flow = pumped * load * (1 + 0.02 * noise()) * (1 + 0.12 * leak)
-    current = drawn * (0.3 + 0.6 * load + 0.05 * _wander(rng, ticks, 0.8)) + 0.1 * noise()
+    current = drawn * (0.3 + 0.6 * load + 0.05 * _draw_noise(rng, ticks, 0.8)) + 0.1 * noise()
     speed = rated * load * (1 + 0.004 * noise())
     pressure = pressure + 0.04 * noise()
     return np.stack([temperature, *vibration, pressure, current, flow, speed], axis=-1)
 
 
 def _disturb(values: _Floats, rng: Any) -> None:
-    """What sensors do without being faulty enough for anyone to care: stand still, spike, say nothing."""
+    """Adds small disturbances in place: values that stand still, spikes, and lost readings."""
     ticks = len(values)
     for _ in range(round(_STUCK * values.size / _STUCK_FOR)):
         at, machine, sensor = (int(rng.integers(size)) for size in values.shape)

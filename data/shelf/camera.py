@@ -1,4 +1,4 @@
-"""The auditor's phone: from the flat picture of a bay to a JPEG file with EXIF."""
+"""The auditor's phone, which turns the flat picture of a bay into a JPEG file with EXIF."""
 
 import io
 import random
@@ -19,7 +19,7 @@ _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 
 @dataclass(frozen=True)
 class Camera:
-    """What stays the same during one walk down a lane."""
+    """The settings and conditions that stay the same during one walk down a lane."""
 
     orientation: int  # of EXIF: 1 or 3 in landscape, 6 or 8 in portrait
     light: float  # 0 (dusk, one lamp) to 1 (noon, skylights)
@@ -28,18 +28,18 @@ class Camera:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the upright photo, in pixels."""
+        """Returns width and height of the upright photo, in pixels."""
         return (SHORT_SIDE, LONG_SIDE) if self.orientation in (6, 8) else (LONG_SIDE, SHORT_SIDE)
 
     @property
     def scene_size(self) -> tuple[int, int]:
-        """Width and height of the scene to draw, in scene pixels."""
+        """Returns width and height of the scene to draw, in scene pixels."""
         width, height = self.size
         return round(_SCENE_SCALE * width) + 2 * MARGIN, round(_SCENE_SCALE * height) + 2 * MARGIN
 
 
-def _frame(scene: Image.Image, size: tuple[int, int], rng: random.Random) -> Image.Image:
-    """What a hand that is never quite still frames of the scene."""
+def _crop(scene: Image.Image, size: tuple[int, int], rng: random.Random) -> Image.Image:
+    """Crops the scene to the frame of a hand that is never quite still."""
     zoom = _SCENE_SCALE * rng.uniform(0.92, 1.02)
     width, height = zoom * size[0], zoom * size[1]
     left = (scene.width - width) / 2 + rng.uniform(-6, 6)
@@ -49,20 +49,20 @@ def _frame(scene: Image.Image, size: tuple[int, int], rng: random.Random) -> Ima
 
 
 def _expose(photo: Image.Image, light: float, rng: random.Random) -> Image.Image:
-    """Light and sensor noise. Arithmetic is plain + - * /, so that every machine rounds alike."""
+    """Adds light and sensor noise. Arithmetic is plain + - * /, so that every machine rounds alike."""
     pixels = np.asarray(photo, np.float32)
     height, width = pixels.shape[:2]
     y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     gain = (0.85 + 0.4 * light) * rng.uniform(0.95, 1.05)
     falloff = gain * (1 - 0.12 * (x * x + y * y) + rng.uniform(-0.12, 0.12) * x - rng.uniform(0, 0.2) * y)
-    # Four uniform bytes added up are near enough to a normal distribution, of variance 4 * 256**2 / 12.
+    # The sum of four uniform bytes is close enough to a normal distribution, of variance 4 * 256**2 / 12.
     grain = np.frombuffer(rng.randbytes(4 * height * width), np.int8).reshape(4, height, width)
     noise = grain.sum(0, np.float32) * np.float32((1.5 + 3.0 * (1 - light)) / 147.8)
     lit = pixels * falloff.astype(np.float32)[..., None] + noise[..., None]
     return Image.fromarray(np.clip(np.rint(lit), 0, 255).astype(np.uint8))
 
 
-def _exif(camera: Camera, taken: datetime, lane_number: int) -> Image.Exif:
+def _make_exif(camera: Camera, taken: datetime, lane_number: int) -> Image.Exif:
     local = (taken + _LOCAL_TIME).strftime("%Y:%m:%d %H:%M:%S")
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = "Google", "Pixel 7a"
@@ -81,16 +81,16 @@ def _exif(camera: Camera, taken: datetime, lane_number: int) -> Image.Exif:
 def take_photo(
     scene: Image.Image, camera: Camera, taken: datetime, lane_number: int, rng: random.Random
 ) -> bytes:
-    """A JPEG file of the scene: pixels as the sensor holds them, EXIF that says how to turn them upright.
+    """Returns a JPEG file of the scene: pixels as the sensor has them, and EXIF with their orientation.
 
-    The scene is an RGB picture of `camera.scene_size`, taken in UTC where the number of the lane says.
+    The scene is an RGB picture of `camera.scene_size`; `taken` is in UTC, and the lane gives the place.
     """
-    photo = _frame(scene, camera.size, rng)
+    photo = _crop(scene, camera.size, rng)
     photo = photo.filter(ImageFilter.GaussianBlur(0.2 + 0.5 * camera.softness + rng.uniform(0, 0.15)))
     photo = _expose(photo, camera.light, rng)
     turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
     if camera.orientation in turn:
         photo = photo.transpose(turn[camera.orientation])
     file = io.BytesIO()
-    photo.save(file, "JPEG", quality=camera.quality, exif=_exif(camera, taken, lane_number))
+    photo.save(file, "JPEG", quality=camera.quality, exif=_make_exif(camera, taken, lane_number))
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Faults for drills: what goes wrong with photos and labels in the field, made on purpose.
+"""Faults for drills: photos and labels go wrong on purpose as they do in the field.
 
 Rates are shares of a week's photos; `new-lane` is a share of its sessions.
 """
@@ -17,11 +17,11 @@ ONE_PHOTO = (
 )
 FAULTS = (*ONE_PHOTO, "new-lane", "label-shift")
 
-_HUGE_SIZE = (12000, 9000)  # 108 megapixels, what the largest phone sensors save.
+_HUGE_SIZE = (12000, 9000)  # 108 megapixels, as the largest phone sensors save.
 _LOST_BYTES = 512
 
 
-def _huge(jpeg: bytes) -> bytes:
+def _make_huge(jpeg: bytes) -> bytes:
     """Writes another size into the frame header (SOF0 or SOF2: ITU-T T.81, B.2.2)."""
     at = 2
     while jpeg[at + 1] not in (0xC0, 0xC2):
@@ -30,20 +30,20 @@ def _huge(jpeg: bytes) -> bytes:
     return jpeg[: at + 5] + height.to_bytes(2, "big") + width.to_bytes(2, "big") + jpeg[at + 9 :]
 
 
-def _refilmed(jpeg: bytes, name: str) -> bytes:
-    """The photo as a failing lens would have taken it."""
+def _film_again(jpeg: bytes, name: str) -> bytes:
+    """Returns the photo as a failing lens takes it."""
     with Image.open(io.BytesIO(jpeg)) as photo:
-        blurred = name == "blurred"
-        seen = photo.filter(ImageFilter.GaussianBlur(4)) if blurred else photo.point(lambda v: v * 0.35)
+        is_blurred = name == "blurred"
+        result = photo.filter(ImageFilter.GaussianBlur(4)) if is_blurred else photo.point(lambda v: v * 0.35)
         file = io.BytesIO()
-        seen.save(file, "JPEG", quality=85, exif=photo.info["exif"])
+        result.save(file, "JPEG", quality=85, exif=photo.info["exif"])
     return file.getvalue()
 
 
 def spoil(name: str, row: LabelRow, jpeg: bytes, rng: random.Random) -> tuple[LabelRow, bytes]:
-    """One photo and its row with one fault.
+    """Adds one fault to a photo and its row.
 
-    `duplicate` gives the copy under its other name: the caller keeps the original beside it.
+    For `duplicate`, it returns the copy under another name; the caller keeps the original beside it.
     """
     match name:
         case "corrupt":
@@ -51,9 +51,9 @@ def spoil(name: str, row: LabelRow, jpeg: bytes, rng: random.Random) -> tuple[La
         case "truncated":
             return row, jpeg[: round(len(jpeg) * rng.uniform(0.4, 0.8))]
         case "huge":
-            return row, _huge(jpeg)
+            return row, _make_huge(jpeg)
         case "dark-lens" | "blurred":
-            return row, _refilmed(jpeg, name)
+            return row, _film_again(jpeg, name)
         case "unlabelled":
             return replace(row, label=""), jpeg
         case "unknown-label":

@@ -1,7 +1,7 @@
-"""The warehouse that the sample photos show: lanes, their shelf geometry and the products planned for them.
+"""The warehouse of the sample photos: lanes, their shelf geometry and the products planned for them.
 
-A lane depends on its number alone, so every seed photographs the same warehouse. Lengths are in scene
-pixels: the picture of a bay before the camera (`scene.py`).
+A lane depends on its number alone, so every seed photographs the same warehouse. Lengths are in pixels of the
+scene, which is the picture of a bay before the camera (`scene.py`).
 """
 
 import colorsys
@@ -18,14 +18,14 @@ Color = tuple[int, int, int]
 
 
 def luma(color: Color) -> float:
-    """Rec. 601 luma of an RGB colour, 0 to 255: what a grayscale model sees of it."""
+    """Returns the Rec. 601 luma of an RGB colour, 0 to 255, as a grayscale model sees it."""
     red, green, blue = color
     return (299 * red + 587 * green + 114 * blue) / 1000
 
 
 @dataclass(frozen=True)
 class Product:
-    """What one package looks like from the front."""
+    """The front view of a package."""
 
     shape: str
     width: int
@@ -37,7 +37,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Lane:
-    """One aisle of shelving: its steel, and which products stand on which shelf."""
+    """An aisle of shelving: its steel, and the products on each shelf."""
 
     number: int  # from 1; photos carry it as `lane-07`
     pitch: int  # distance between two shelf boards
@@ -50,33 +50,33 @@ class Lane:
 
     @property
     def id(self) -> str:
-        """The lane as labels name it."""
+        """Returns the name of the lane in labels."""
         return f"lane-{self.number:02d}"
 
 
-def _color(rng: random.Random, tone: float, saturation: float = 0.6) -> Color:
-    """Some colour whose luma is about `tone`, from 0 to 255."""
+def _choose_color(rng: random.Random, tone: float, saturation: float = 0.6) -> Color:
+    """Returns a random colour whose luma is about `tone`, from 0 to 255."""
     parts = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, saturation), 1.0)
     scale = tone / (0.299 * parts[0] + 0.587 * parts[1] + 0.114 * parts[2])
     red, green, blue = (min(255, round(part * scale)) for part in parts)
     return red, green, blue
 
 
-def _product(rng: random.Random, shape: str, height: int, tone: float) -> Product:
-    body = _color(rng, tone + rng.uniform(-18, 18))
-    label = _color(rng, max(15.0, luma(body) + rng.choice((-1, 1)) * rng.uniform(22, 45)))
+def _design_product(rng: random.Random, shape: str, height: int, tone: float) -> Product:
+    body = _choose_color(rng, tone + rng.uniform(-18, 18))
+    label = _choose_color(rng, max(15.0, luma(body) + rng.choice((-1, 1)) * rng.uniform(22, 45)))
     width = round({"bottle": 0.66, "can": 0.8}.get(shape, 0.95) * rng.uniform(42, 54))
     return Product(shape, width, height, body, label, rng.choice(PATTERNS))
 
 
 @cache
-def lane(number: int) -> Lane:
-    """The lane with this number: 1 to 40 exist from the start, higher ones are new."""
+def make_lane(number: int) -> Lane:
+    """Returns the lane with this number: 1 to 40 exist from the start, higher ones are new."""
     rng = random.Random(f"shelf lane {number}")
     pitch = rng.randint(82, 94)
     height, shapes = rng.randint(44, pitch - 27), rng.sample(SHAPES, 2)
     products = tuple(
-        _product(rng, shapes[index % 2], height + rng.randint(-5, 5), TONES[number % 2])
+        _design_product(rng, shapes[index % 2], height + rng.randint(-5, 5), TONES[number % 2])
         for index in range(rng.randint(4, 6))
     )
     runs = [rng.sample(products, 3) for _ in range(3)]
@@ -85,15 +85,15 @@ def lane(number: int) -> Lane:
         pitch=pitch,
         lip=rng.randint(8, 14),
         post_spacing=rng.randint(170, 300),
-        wall=_color(rng, rng.uniform(90, 150), saturation=0.2),
-        steel=_color(rng, rng.uniform(115, 215), saturation=0.1),
+        wall=_choose_color(rng, rng.uniform(90, 150), saturation=0.2),
+        steel=_choose_color(rng, rng.uniform(115, 215), saturation=0.1),
         products=products,
         shelves=tuple(tuple(product for product in run for _ in range(rng.randint(3, 5))) for run in runs),
     )
 
 
-def stray(home: Lane, rng: random.Random) -> Product:
-    """A product that fits the shelves of a lane, and is planned where goods have the other tone."""
+def choose_stray(home: Lane, rng: random.Random) -> Product:
+    """Chooses a product that fits the shelves of a lane, from the lanes with goods of the other tone."""
     numbers = range(1 + home.number % 2, LANES + 1, 2)
-    others = (product for number in numbers for product in lane(number).products)
+    others = (product for number in numbers for product in make_lane(number).products)
     return rng.choice([product for product in others if product.height <= home.pitch - home.lip - 8])

@@ -1,4 +1,4 @@
-"""Pictures of single packages, sound and crushed: RGBA, seen straight from the front."""
+"""RGBA pictures of single packages, sound or crushed, seen straight from the front."""
 
 import random
 from functools import cache
@@ -33,8 +33,8 @@ def _print_label(draw: ImageDraw.ImageDraw, product: Product, width: int, height
 
 
 @cache
-def package(product: Product) -> Image.Image:
-    """The RGBA picture of one package, shaded and lit from the front."""
+def draw_package(product: Product) -> Image.Image:
+    """Draws the RGBA picture of a package, shaded and lit from the front."""
     width, height = 2 * product.width, 2 * product.height
     face = Image.new("RGB", (width, height), product.body)
     _print_label(ImageDraw.Draw(face), product, width, height)
@@ -50,8 +50,8 @@ def package(product: Product) -> Image.Image:
     return shaded.reduce(2)
 
 
-def crushed(sprite: Image.Image, severity: float, rng: random.Random) -> Image.Image:
-    """The top caves in around one point, the sides buckle, and facets catch the light."""
+def crush(sprite: Image.Image, severity: float, rng: random.Random) -> Image.Image:
+    """Crushes a package: the top caves in around one point, the sides buckle, and facets catch the light."""
     pixels = np.asarray(sprite)
     height, width = pixels.shape[:2]
     pad = 4
@@ -63,10 +63,10 @@ def crushed(sprite: Image.Image, severity: float, rng: random.Random) -> Image.I
     fold = rng.uniform(0.35, 0.65)
     buckle = (3 + 4 * severity) * (1 - np.abs(along - fold) / max(fold, 1 - fold)) * rng.choice((-1, 1))
     from_x, from_y = np.rint(x + buckle).astype(int), np.rint(along * (height - 1)).astype(int)
-    inside = (from_x >= 0) & (from_x < width) & (from_y >= 0) & (from_y < height)
+    is_inside = (from_x >= 0) & (from_x < width) & (from_y >= 0) & (from_y < height)
     bent = pixels[np.clip(from_y, 0, height - 1), np.clip(from_x, 0, width - 1)].astype(np.float32)
     crease = along + rng.choice((-0.5, 0.5)) * x / width
     facet = np.where((crease * 3.3).astype(int) % 2 == 0, 1 + 0.5 * severity, 1 - 0.65 * severity)
     bent[..., :3] *= facet[..., None]
-    bent[..., 3] *= inside
+    bent[..., 3] *= is_inside
     return Image.fromarray(np.clip(bent, 0, 255).astype(np.uint8))

@@ -1,8 +1,8 @@
-"""Renders weekly spans of shelf photos: who walked down which lane when, and what was found there.
+"""Renders weekly spans of shelf photos: the walks down lanes, their times, and the contents of each photo.
 
-Everything follows from the seed and the number of the span, so the same two give the same bytes. Light, hands
-and phones are spread evenly over a week's sessions instead of drawn one by one: sessions differ a lot,
-weeks as a whole hardly, so that a drift check has nothing to find where nothing is wrong.
+The seed and the number of the span decide everything, so the same two give the same bytes. Light, hands and
+phones are spread evenly over a week's sessions instead of drawn one by one: sessions differ a lot, but whole
+weeks hardly, so that a drift check finds nothing where nothing is wrong.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from pathlib import Path
 from data.photos.labels_file import LabelRow, write_span
 from data.shelf.camera import Camera, take_photo
 from data.shelf.faults import FAULTS, ONE_PHOTO, spoil
-from data.shelf.layout import LANES, lane
+from data.shelf.layout import LANES, make_lane
 from data.shelf.scene import draw_bay
 from data.spans.layout import Span, next_number
-from data.spans.sample import check_wanted, choose, monday_of, report_progress
+from data.spans.sample import assign_faults, check_arguments, find_monday, report_progress
 from journal import utc_text
 
 CLASS_SHARES = {"ok": 0.7, "misplaced": 0.2, "damaged": 0.1}
@@ -37,7 +37,7 @@ _Photo = tuple[LabelRow, bytes]
 
 @dataclass(frozen=True)
 class Session:
-    """One walk down a lane: a task for one process."""
+    """A walk down a lane, which one process renders."""
 
     seed: int
     span: int
@@ -45,61 +45,61 @@ class Session:
     lane: int
     starts: datetime
     camera: Camera
-    found: tuple[str, ...]  # what each photo shows, in class names
-    labels: tuple[str, ...]  # what the auditor wrote down
+    found: tuple[str, ...]  # the class that each photo shows
+    labels: tuple[str, ...]  # as the auditor wrote them down
     faults: tuple[tuple[str, ...], ...]  # of each photo
 
     @property
     def id(self) -> str:
-        """The session as labels name it; never the same in two spans."""
+        """Returns the name of the session in labels; it differs from those of all other spans."""
         return f"s{self.span:05d}-{self.index:04d}"
 
     def photo(self, index: int) -> str:
-        """The name of the photo at that place, counted from 0."""
+        """Returns the name of the photo at a place, counted from 0."""
         return f"{self.id}-{index + 1:02d}.jpg"
 
 
-def _spread(count: int, rng: random.Random) -> list[float]:
-    """One number from each of `count` equal parts of 0 to 1, shuffled."""
+def _draw_evenly(count: int, rng: random.Random) -> list[float]:
+    """Returns a number from each of `count` equal parts of 0 to 1, shuffled."""
     values = [(index + rng.random()) / count for index in range(count)]
     rng.shuffle(values)
     return values
 
 
-def _class_list(photos: int, label_shift: float, rng: random.Random) -> tuple[list[str], list[str]]:
-    """What a week's photos show, in exact shares, and the labels, of which a few are wrong."""
+def _plan_classes(photos: int, label_shift: float, rng: random.Random) -> tuple[list[str], list[str]]:
+    """Returns the classes that a week's photos show, in exact shares, and labels, some of them wrong."""
     damaged = round(photos * CLASS_SHARES["damaged"])
     misplaced = round(photos * CLASS_SHARES["misplaced"])
-    found = ["damaged"] * damaged + ["misplaced"] * misplaced + ["ok"] * (photos - damaged - misplaced)
-    rng.shuffle(found)
-    wrong = rng.sample(range(photos), round(LABEL_NOISE * photos))
-    sound = [index for index, label in enumerate(found) if label != "damaged"]
-    for index in rng.sample(sound, len(sound))[: round(label_shift * len(sound))]:
-        found[index] = "damaged"
-    labels = list(found)
-    for index in wrong:
-        labels[index] = rng.choice([name for name in CLASS_SHARES if name != found[index]])
-    return found, labels
+    contents = ["damaged"] * damaged + ["misplaced"] * misplaced + ["ok"] * (photos - damaged - misplaced)
+    rng.shuffle(contents)
+    mislabelled = rng.sample(range(photos), round(LABEL_NOISE * photos))
+    undamaged = [index for index, label in enumerate(contents) if label != "damaged"]
+    for index in rng.sample(undamaged, len(undamaged))[: round(label_shift * len(undamaged))]:
+        contents[index] = "damaged"
+    labels = list(contents)
+    for index in mislabelled:
+        labels[index] = rng.choice([name for name in CLASS_SHARES if name != contents[index]])
+    return contents, labels
 
 
-def _rounds(seed: int) -> list[int]:
-    """All lanes in the order of the rounds, light goods (odd lanes) and dark ones (even lanes) by turns."""
+def _plan_rounds(seed: int) -> list[int]:
+    """Returns all lanes in the order of the rounds; light (odd) and dark (even) goods alternate."""
     rng = random.Random(f"rounds {seed}")
     odd, even = (rng.sample(range(first, LANES + 1, 2), LANES // 2) for first in (1, 2))
     return [number for pair in zip(odd, even, strict=True) for number in pair]
 
 
 def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float]) -> list[Session]:
-    """All sessions of the week of a span, in the order in which they started."""
+    """Returns all sessions of a span's week, in the order of their starts."""
     rng = random.Random(f"week {seed} {span}")
     count = max(1, round(photos / PHOTOS_PER_SESSION))
     sizes = [photos // count + (index < photos % count) for index in range(count)]
-    found, labels = _class_list(photos, faults.get("label-shift", 0.0), rng)
-    traits = [_spread(count, rng) for _ in range(5)]
-    rounds = _rounds(seed)
+    contents, labels = _plan_classes(photos, faults.get("label-shift", 0.0), rng)
+    traits = [_draw_evenly(count, rng) for _ in range(5)]
+    rounds = _plan_rounds(seed)
     lanes = [rounds[((span - 1) * count + index) % LANES] for index in range(count)]
     drill = random.Random(f"faults {seed} {span}")
-    spoiled = choose(faults, ONE_PHOTO, drill.sample(range(photos), photos))
+    spoiled = assign_faults(faults, ONE_PHOTO, drill.sample(range(photos), photos))
     for index in drill.sample(range(count), count)[: math.ceil(faults.get("new-lane", 0.0) * count)]:
         lanes[index] = LANES + 1 + index % _NEW_LANES
     minutes = sorted(traits[0])
@@ -108,7 +108,7 @@ def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float]) ->
         _, turn, light, softness, quality = (trait[index] for trait in traits)
         last = first + size
         day, hour = divmod(minutes[index] * _WORKDAYS, 1)
-        starts = datetime.combine(monday_of(span), time(_ROUND_STARTS), timezone.utc) + timedelta(
+        starts = datetime.combine(find_monday(span), time(_ROUND_STARTS), timezone.utc) + timedelta(
             days=int(day), seconds=round(hour * _ROUND_HOURS * 3600)
         )
         daylight = 1 - (2 * hour - 1) ** 2
@@ -120,7 +120,7 @@ def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float]) ->
         )
         faults_of = tuple(tuple(spoiled.get(photo, ())) for photo in range(first, last))
         sessions.append(
-            Session(seed, span, index, lanes[index], starts, camera, tuple(found[first:last]),
+            Session(seed, span, index, lanes[index], starts, camera, tuple(contents[first:last]),
                     tuple(labels[first:last]), faults_of)
         )  # fmt: skip
         first = last
@@ -128,16 +128,16 @@ def plan_week(span: int, photos: int, seed: int, faults: Mapping[str, float]) ->
 
 
 def render_session(session: Session) -> list[_Photo]:
-    """All photos of one session with their rows, faults included."""
-    home = lane(session.lane)
+    """Renders all photos of one session, with their rows and faults."""
+    home = make_lane(session.lane)
     taken = session.starts
     photos = []
-    for index, (found, label, faults) in enumerate(
+    for index, (content, label, faults) in enumerate(
         zip(session.found, session.labels, session.faults, strict=True)
     ):
         rng = random.Random(f"photo {session.seed} {session.id} {index}")
         taken += timedelta(seconds=rng.randint(6, 25))
-        scene = draw_bay(home, session.camera.scene_size, found, rng)
+        scene = draw_bay(home, session.camera.scene_size, content, rng)
         jpeg = take_photo(scene, session.camera, taken, session.lane, rng)
         name = session.photo(index)
         row = LabelRow(name, label, home.id, session.id, utc_text(taken))
@@ -151,7 +151,7 @@ def render_session(session: Session) -> list[_Photo]:
     return photos
 
 
-def _render(
+def _render_sessions(
     sessions: list[Session], pool: ProcessPoolExecutor | None, done: int, total: int
 ) -> Iterator[_Photo]:
     rendered = pool.map(render_session, sessions) if pool else map(render_session, sessions)
@@ -165,7 +165,7 @@ def generate(
     data_dir: Path, *, weeks: int, per_week: int, seed: int, faults: Mapping[str, float], workers: int = 1
 ) -> list[Span]:
     """Renders weekly spans, see `data/spans/sample.py`, in as many processes as there are workers."""
-    check_wanted(faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers)
+    check_arguments(faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers)
     first = next_number(data_dir, weeks)
     total = weeks * per_week
     written: list[Span] = []
@@ -178,5 +178,5 @@ def generate(
         for week in range(weeks):
             number = first + week
             sessions = plan_week(number, per_week, seed, faults)
-            written.append(write_span(data_dir, _render(sessions, pool, week * per_week, total)))
+            written.append(write_span(data_dir, _render_sessions(sessions, pool, week * per_week, total)))
     return written

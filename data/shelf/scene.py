@@ -1,15 +1,15 @@
-"""One bay of a lane as a flat picture: boards, facings, and what is wrong with one of them.
+"""A flat picture of one bay of a lane: boards, facings, and a fault in one of them.
 
-Numbers below are scene pixels and shares that were tuned by eye and by training, so that the `compact`
-model at 128x128 luma gets most photos right and not all.
+The numbers below are scene pixels and shares. They were tuned by eye and by training, so that the `compact`
+model at 128x128 luma gets most photos right, but not all.
 """
 
 import random
 
 from PIL import Image, ImageDraw
 
-from data.shelf.layout import Lane, Product, stray
-from data.shelf.packages import crushed, package
+from data.shelf.layout import Lane, Product, choose_stray
+from data.shelf.packages import crush, draw_package
 
 MARGIN = 26
 _NEAT_STRAYS = 0.22
@@ -20,7 +20,7 @@ def _put(scene: Image.Image, sprite: Image.Image, middle: float, bottom: float) 
 
 
 def _put_in_front(scene: Image.Image, sprite: Image.Image, middle: float, bottom: float) -> None:
-    """Puts a package before the row, which it darkens around itself."""
+    """Puts a package in front of the row, with a shadow around it."""
     shadow = sprite.getchannel("A").resize((sprite.width + 10, sprite.height + 6))
     corner = round(middle - shadow.width / 2), round(bottom - shadow.height)
     scene.paste((8, 8, 10), corner, shadow.point(lambda alpha: 2 * alpha // 3))
@@ -28,8 +28,8 @@ def _put_in_front(scene: Image.Image, sprite: Image.Image, middle: float, bottom
 
 
 def _misplace(scene: Image.Image, home: Lane, middle: float, board: float, rng: random.Random) -> None:
-    """Sets down a product of another lane: mostly in front of the row, sometimes neatly in a free place."""
-    strange = package(stray(home, rng))
+    """Puts a product of another lane mostly in front of the row, sometimes neatly into it."""
+    strange = draw_package(choose_stray(home, rng))
     if rng.random() < _NEAT_STRAYS:
         _put(scene, strange, middle, board + rng.uniform(0, 3))
         return
@@ -41,18 +41,18 @@ def _misplace(scene: Image.Image, home: Lane, middle: float, board: float, rng: 
 
 
 def _damage(scene: Image.Image, product: Product, middle: float, board: float, rng: random.Random) -> None:
-    """Puts down a planned product that is crushed, or about to fall."""
-    severity, sprite = rng.uniform(0.5, 1), package(product)
+    """Puts a planned product, crushed or about to fall, in front of the row."""
+    severity, sprite = rng.uniform(0.5, 1), draw_package(product)
     if rng.random() < 0.3:
         turn = rng.choice((-1, 1)) * (16 + 28 * severity)
         sprite = sprite.rotate(turn, Image.Resampling.BILINEAR, expand=True)
     else:
-        sprite = crushed(sprite, severity, rng)
+        sprite = crush(sprite, severity, rng)
     _put_in_front(scene, sprite, middle, board + rng.uniform(0, 3))
 
 
-def _facings(home: Lane, shelf: int, end: float, rng: random.Random) -> list[tuple[float, Product]]:
-    """(middle, product) of the packages on a shelf, from one edge of the scene to the other."""
+def _place_packages(home: Lane, shelf: int, end: float, rng: random.Random) -> list[tuple[float, Product]]:
+    """Returns (middle, product) of the packages on a shelf, from one edge of the scene to the other."""
     run = home.shelves[shelf % len(home.shelves)]
     index, x, placed = rng.randrange(len(run)), -rng.uniform(0, 30), []
     while x < end:
@@ -64,23 +64,23 @@ def _facings(home: Lane, shelf: int, end: float, rng: random.Random) -> list[tup
 
 
 def draw_bay(home: Lane, size: tuple[int, int], label: str, rng: random.Random) -> Image.Image:
-    """One bay of a lane as an RGB picture, flat and evenly lit.
+    """Draws one bay of a lane as a flat and evenly lit RGB picture.
 
     Args:
         home: The lane.
-        size: Width and height of the scene, a margin of `MARGIN` around what the camera frames included.
-        label: ok, misplaced or damaged: what is there to be seen.
+        size: Width and height of the scene, including `MARGIN` around the camera's frame.
+        label: The class to show: ok, misplaced or damaged.
         rng: Decides everything that differs between two photos of one lane.
     """
     width, height = size
     scene = Image.new("RGB", size, home.wall)
     draw = ImageDraw.Draw(scene)
-    # One row at least is in the picture from top to bottom.
+    # At least one row is whole in the picture.
     highest = MARGIN + 4 + max(product.height for product in home.products)
     lowest = height - MARGIN - 8
     whole = rng.uniform(highest, min(lowest, highest + home.pitch))
     boards = [y for y in (whole + row * home.pitch for row in range(-3, 4)) if 0 < y < height + home.pitch]
-    rows = [_facings(home, shelf, width, rng) for shelf in range(len(boards))]
+    rows = [_place_packages(home, shelf, width, rng) for shelf in range(len(boards))]
     framed = [
         (middle, board, product)
         for board, row in zip(boards, rows, strict=True)
@@ -95,7 +95,7 @@ def draw_bay(home: Lane, size: tuple[int, int], label: str, rng: random.Random) 
         for middle, product in row:
             if (middle, board, product) != target:
                 turn = rng.uniform(-4, 4) if rng.random() < 0.05 else 0
-                sprite = package(product).rotate(turn, Image.Resampling.BILINEAR, expand=True)
+                sprite = draw_package(product).rotate(turn, Image.Resampling.BILINEAR, expand=True)
                 _put(scene, sprite, middle + rng.choice((-1, 0, 0, 1)), board + rng.choice((-1, 0, 0, 1)))
         for x in range(round(post) - home.post_spacing, width, home.post_spacing):
             draw.rectangle((x, board - home.pitch, x + 5, board), home.steel)

@@ -1,4 +1,4 @@
-"""Why one row of a span is kept out: the slugs that quarantine, reports and the gate count by."""
+"""Rejection of a single row of a span, with the slug by which quarantine, reports and the gate count it."""
 
 import difflib
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ _SHOWN = 300
 
 
 def check_label(label: str, labels: Sequence[str], what: str) -> None:
-    """Refuses what is no label of the schema; `what` has it, for the sentence.
+    """Refuses a label that is not in the schema; `what` begins the sentence.
 
     Raises:
         RowRejected: unknown-label.
@@ -20,7 +20,7 @@ def check_label(label: str, labels: Sequence[str], what: str) -> None:
 
 
 class RowRejected(Exception):
-    """One row, or what it names, cannot be used: the slug to count by, and in a sentence what was found."""
+    """A row, or the file that it names, cannot be used; `reason` is a slug, `detail` a sentence."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)

@@ -20,7 +20,7 @@ Cells = tuple[str, Mapping[str, str]]
 
 
 def find_files(span: Span, *suffixes: str) -> list[Location]:
-    """Returns the files of a span with these suffixes, sorted by name. Raises DataRefused if there is none."""
+    """Returns the files of a span with these suffixes, sorted by name. Raises DataRefused without any."""
     names = sorted(name for name in names_in(span.path) if not name.startswith("."))
     if files := [span.path / name for name in names if name.lower().endswith(suffixes)]:
         return files
@@ -129,7 +129,9 @@ def read_lines(path: Location, spans: tuple[str, ...] = ()) -> Iterator[str]:
         ) from None
 
 
-def read_csv_rows(path: Location, spans: tuple[str, ...], separator: str) -> Iterator[tuple[int, list[str] | str]]:
+def read_csv_rows(
+    path: Location, spans: tuple[str, ...], separator: str
+) -> Iterator[tuple[int, list[str] | str]]:
     """Yields the first line of each row that is not empty, and its cells or why it has none.
 
     Raises DataRefused as `read_rows` does.
@@ -160,7 +162,9 @@ def read_csv_rows(path: Location, spans: tuple[str, ...], separator: str) -> Ite
             yield begins, cells
 
 
-def _read_json_rows(path: Location, names: Sequence[str], spans: tuple[str, ...]) -> Iterator[Cells | Rejected]:
+def _read_json_rows(
+    path: Location, names: Sequence[str], spans: tuple[str, ...]
+) -> Iterator[Cells | Rejected]:
     for number, line, row in _read_json_objects(path, spans):
         place, problem = f"{path.name}:{number}", row
         if isinstance(row, dict):

@@ -1,12 +1,12 @@
-"""What the generators of samples share: checks of what is wanted, weeks, and which examples a fault hits.
+"""Common parts of the generators of samples: checks of arguments, weeks, and assignment of faults.
 
-A module of a sample has a function that adds weekly spans after the last one that is there:
+A module of a sample has a function that adds weekly spans after the last existing one:
 
     generate(data_dir: Path, *, weeks: int, per_week: int, seed: int, faults: Mapping[str, float],
              workers: int = 1) -> list[Span]
-        The new spans, oldest first, of `per_week` examples each before duplicates. The same seed, from 0, and
-        number of a span give the same bytes. Faults are rates from 0 to 1 by name. Raises UsageError where
-        one of these is out of range, or there are not as many numbers of spans left.
+        Returns the new spans, oldest first, of `per_week` examples each before duplicates. The same seed,
+        from 0, and number of a span give the same bytes. Faults are rates from 0 to 1 by name. Raises
+        UsageError if an argument is out of range, or too few numbers of spans are left.
 """
 
 import logging
@@ -58,7 +58,7 @@ def parse_rates(options: Iterable[str], known: Sequence[str]) -> dict[str, float
     return faults
 
 
-def check_wanted(
+def check_arguments(
     faults: Mapping[str, float],
     known: Sequence[str],
     *,
@@ -68,11 +68,11 @@ def check_wanted(
     workers: int,
     most: int = 1_000_000_000,
 ) -> None:
-    """Refuses what nothing can be made of.
+    """Checks the arguments of a generator.
 
     Raises:
         UsageError: A fault is not in `known`, or its rate not within 0 to 1; a number is below 1, the seed
-            below 0, or one above `most`.
+            below 0, or one of them above `most`.
     """
     _check_rates(faults, known)
     for name, value in {"weeks": weeks, "per week": per_week, "seed": seed, "workers": workers}.items():
@@ -84,10 +84,10 @@ def check_wanted(
 def add_weeks(
     data_dir: Path, weeks: int, per_week: int, noun: str, fill: Callable[[int, Path], None]
 ) -> list[Span]:
-    """Adds spans after the last one that is there; `fill` writes the files of a span, by its number.
+    """Adds spans after the last existing one; `fill` writes the files of a span, given its number.
 
     Raises:
-        UsageError: There are not as many numbers left.
+        UsageError: Too few numbers are left.
     """
     first = next_number(data_dir, weeks)
     spans: list[Span] = []
@@ -97,27 +97,29 @@ def add_weeks(
     return spans
 
 
-def monday_of(number: int) -> date:
-    """The day on which the week of a span begins, by its number."""
+def find_monday(number: int) -> date:
+    """Returns the first day of a span's week, by the number of the span."""
     return date(2026, 1, 5) + timedelta(weeks=number - 1)
 
 
 def report_progress(done: int, total: int, noun: str) -> None:
-    """Tells how far a generator or an import is."""
+    """Logs the progress of a generator or an import."""
     event = {"event": "count", "what": noun, "done": done, "total": total}
     _progress.info(f"{done} of {total} {noun}", extra={"progress": event})
 
 
-def choose(faults: Mapping[str, float], names: Iterable[str], order: Sequence[int]) -> dict[int, list[str]]:
-    """Which faults, of `names`, hit which examples: exact shares, on different ones while there are enough.
+def assign_faults(
+    faults: Mapping[str, float], names: Iterable[str], order: Sequence[int]
+) -> dict[int, list[str]]:
+    """Assigns the faults `names` to examples, in exact shares, to different examples while there are enough.
 
-    `order` has the number of each example, shuffled.
+    `order` has the number of each example, shuffled. Returns the faults of each example that has some.
     """
-    hit: dict[int, list[str]] = {}
+    assigned: dict[int, list[str]] = {}
     start = 0
     for name in names:
         count = round(faults.get(name, 0.0) * len(order))
         for place in range(start, start + count):
-            hit.setdefault(int(order[place % len(order)]), []).append(name)
+            assigned.setdefault(int(order[place % len(order)]), []).append(name)
         start += count
-    return hit
+    return assigned

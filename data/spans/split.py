@@ -1,7 +1,7 @@
-"""The split into train and eval: by group, as the data says or else by its hash, so that no group is in both.
+"""The split into train and eval by group, as given by the data or else by hash, so that no group is in both.
 
-Photos of one walk down a lane share light, angle and shelf, readings of a machine its wear: were they in both
-splits, eval would flatter the model.
+Photos of one walk down a lane share light, angle and shelf, and readings of a machine share its wear: if they
+were in both splits, eval would flatter the model.
 """
 
 import hashlib
@@ -16,51 +16,51 @@ _End = tuple[float, str]
 
 
 def group_position(group: str) -> float:
-    """Where a group lies in [0, 1), the same in every window, week and machine."""
+    """Returns the position of a group in [0, 1), the same in every window and week and on every machine."""
     digest = hashlib.sha256(b"split:" + group.encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def add_side(sides: dict[str, str], group: str, side: str) -> None:
-    """Adds that a group is in a split, which `Ends.check` refuses where it is in the other too."""
+    """Records that a group is in a split; `Ends.check` refuses groups that are in both."""
     sides[group] = side if sides.get(group, side) == side else _BOTH
 
 
 @dataclass(frozen=True)
 class Ends:
-    """The groups of a window. Of those that the hash splits, the two ends are enough."""
+    """The groups of a window; for those that the hash splits, only the lowest and the highest position."""
 
-    lowest: _End | None = None  # position and name of the group with the lowest; None where there is no group
-    highest: _End | None = None  # of that with the highest
-    # The splits that the data itself gives groups, which are not among those with a position.
+    lowest: _End | None = None  # lowest position of a group, and its name; None if there is no group
+    highest: _End | None = None  # highest position of a group, and its name
+    # The splits of groups that the data gives; these groups have no position.
     sides: Mapping[str, str] = field(default_factory=dict)
 
     def with_group(self, group: str) -> "Ends":
-        """These and one more that the hash splits, which may be among them."""
+        """Returns these groups and one more that the hash splits; it may be among them."""
         if self.highest is not None and self.highest[1] == group:
             return self
-        return self._with((group_position(group), group))
+        return self._extend((group_position(group), group))
 
     def merged(self, others: "Iterable[Ends]") -> "Ends":
-        """These and others."""
-        found, sides = self, dict(self.sides)
+        """Returns these groups and others."""
+        ends, sides = self, dict(self.sides)
         for other in others:
             for end in (other.lowest, other.highest):
-                found = found._with(end) if end is not None else found
+                ends = ends._extend(end) if end is not None else ends
             for group, side in other.sides.items():
                 add_side(sides, group, side)
-        return Ends(found.lowest, found.highest, sides)
+        return Ends(ends.lowest, ends.highest, sides)
 
-    def _with(self, end: _End) -> "Ends":
+    def _extend(self, end: _End) -> "Ends":
         if self.lowest is None or self.highest is None:
             return replace(self, lowest=end, highest=end)
         return replace(self, lowest=min(self.lowest, end), highest=max(self.highest, end))
 
     def check(self, nouns: str) -> None:
-        """Refuses what cannot be split.
+        """Refuses groups that cannot be split.
 
         Raises:
-            DataRefused: All examples are of one group, or a group has two splits.
+            DataRefused: There is only one group, or a group has two splits.
         """
         if both := sorted(group for group, side in self.sides.items() if side == _BOTH):
             raise DataRefused(
@@ -76,11 +76,11 @@ class Ends:
             )
 
     def in_eval(self, group: str, fraction: float) -> bool:
-        """Whether one of these groups belongs to the eval split, of a `fraction` in (0, 1).
+        """Returns whether one of these groups belongs to the eval split of a `fraction` in (0, 1).
 
-        Those do that the data puts there, and of the others those whose position is below it. Where that
-        leaves one split of several such groups empty, the one with the lowest position goes to eval, or the
-        one with the highest to train.
+        A group is in the split that the data gives it; others are in eval if their position is below the
+        fraction. If that leaves a split of several groups empty, the group with the lowest position goes to
+        eval, or the one with the highest to train.
         """
         if side := self.sides.get(group):
             return side == "eval"

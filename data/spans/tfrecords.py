@@ -1,4 +1,4 @@
-"""Records of TFRecord files as features: one at a time, from a disk and from a store.
+"""Records of TFRecord files as features, read one at a time from a disk or a store.
 
 The framing is https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details.
 """
@@ -20,12 +20,12 @@ _GZIP = b"\x1f\x8b"
 def read_examples(
     path: Location, most: int, spans: tuple[str, ...] = ()
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The `tf.train.Feature` of each record by name, and its number from 1; gzip may have packed the file.
+    """Yields the number of each record, from 1, and its `tf.train.Feature` by name; the file may be gzipped.
 
-    A record may have `most` bytes; the names of `spans` are those to blame for what is wrong with the file.
+    A record has at most `most` bytes; `spans` are the names of the spans to blame if the file is damaged.
 
     Raises:
-        DataRefused: The file is damaged, or is none of tf.train.Example.
+        DataRefused: The file is damaged, or does not hold tf.train.Example.
     """
     from google.protobuf.message import DecodeError
     from tensorflow.core.example.example_pb2 import Example
@@ -33,15 +33,15 @@ def read_examples(
     number = 0
     try:
         with explained(path), open_read(path) as file:
-            packed = file.read(2) == _GZIP
+            is_packed = file.read(2) == _GZIP
             file.seek(0)
-            with gzip.open(file) if packed else nullcontext(file) as stream:
+            with gzip.open(file) if is_packed else nullcontext(file) as stream:
                 while head := stream.read(12):
                     number += 1
                     length = int.from_bytes(head[:8], "little")
-                    if not _sound(head[:8], head[8:]) or length > most:
+                    if not _is_intact(head[:8], head[8:]) or length > most:
                         raise OSError(f"its length is damaged, or above {most:,} bytes")
-                    if not _sound(record := stream.read(length), stream.read(4)):
+                    if not _is_intact(record := stream.read(length), stream.read(4)):
                         raise OSError("its checksum is another one, or the file ends in it")
                     yield number, Example.FromString(record).features.feature
     except (OSError, EOFError, zlib.error, DecodeError) as error:
@@ -55,18 +55,18 @@ def read_examples(
 
 
 def values_of(feature: Any) -> list[Any]:
-    """What a `tf.train.Feature` holds."""
+    """Returns the values of a `tf.train.Feature`."""
     kind = feature.WhichOneof("kind")
     return list(getattr(feature, kind).value) if kind else []
 
 
 def as_text(value: Any) -> str:
-    """One of its values."""
+    """Formats a value of a `tf.train.Feature` as text."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _sound(content: bytes, checksum: bytes) -> bool:
-    """Whether a masked CRC-32C is that of the content."""
+def _is_intact(content: bytes, checksum: bytes) -> bool:
+    """Returns whether a masked CRC-32C is that of the content."""
     import google_crc32c
 
     crc = google_crc32c.value(content)

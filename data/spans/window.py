@@ -50,7 +50,9 @@ def contents_of(spans: Iterable[Span], cache: Path | None = None) -> dict[str, s
     contents = {}
     for span in spans:
         path = span.path
-        contents[span.name] = _digest_cached(path, known, fresh) if isinstance(path, Path) else _digest_listing(path)
+        contents[span.name] = (
+            _digest_cached(path, known, fresh) if isinstance(path, Path) else _digest_listing(path)
+        )
     if cache is not None and fresh != known:
         _write_cache(cache, fresh)
     return contents
@@ -62,7 +64,7 @@ def has_links(span: Span) -> bool:
 
 
 def _digest_cached(root: Path, known: Mapping[str, dict[str, str]], fresh: dict[str, dict[str, str]]) -> str:
-    """Returns a span's digest, from `known` if its files are unchanged; adds it to `fresh` if it will last."""
+    """Returns a span's digest, from `known` if its files are unchanged; adds it to `fresh` if it is final."""
     started_ns = time.time_ns()
     signature, newest_ns = _digest_status(root)
     entry = known.get(str(root.absolute()), {})

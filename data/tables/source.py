@@ -1,17 +1,17 @@
-"""A table as a source: rows of CSV, one an example or, of sensors, the last N readings of a machine.
+"""A table as a source: an example is a row of CSV or, for sensors, the last N readings of a machine.
 
 A span holds one or more `*.csv` files, read in the order of their names, with the columns that the workload
-names: numbers, categories, label, and where it has them a group and a time; or `*.tfrecord` files, whose
-examples have `sensor_reading`, the label, and texts called as the columns.
+names: numbers, categories, label, and optionally a group and a time; or `*.tfrecord` files, whose examples
+have `sensor_reading`, the label, and texts named like the columns.
 
-Which examples are never in two splits follows from the columns:
+The columns decide which examples stay in one split:
 
 - With `data.readings` above 1, an example is a window of readings of one machine (the group), and the blocks
-  of `data.block_hours` of a machine are the groups of the split. A window never reaches over the end of a
-  block, so no reading is in two splits. Two blocks of one machine may be: the model is to know the machines.
-- Else rows of one group, else rows of one block of time.
-- A table with neither is one of independent rows. Equal rows are in the same split, and none is dropped as a
-  copy: in a table of few columns two cases may well be equal.
+  of `data.block_hours` of a machine are the groups of the split. A window never crosses the end of a block,
+  so no reading is in two splits. Two blocks of one machine may be: the model is to know the machines.
+- Otherwise rows of one group stay together, or without a group rows of one block of time.
+- A table with neither has independent rows. Equal rows are in the same split, and none is dropped as a copy:
+  in a table of few columns two cases may well be equal.
 """
 
 import hashlib
@@ -41,14 +41,14 @@ _SUFFIXES, _READINGS = (".csv", ".tfrecord", ".tfrecord.gz"), "sensor_reading"
 _MOST_RECORD_BYTES = 2**20
 _TEXT = 300
 
-Pack = Callable[[Mapping[str, str]], bytes]  # a reading's cells become what `Reading.numbers` holds
+Pack = Callable[[Mapping[str, str]], bytes]  # converts a reading's cells to `Reading.numbers`
 
 
 def open_source(workload: Workload, settings: DataSettings) -> "TableSource":
-    """The rows of a workload's tables.
+    """Returns the source of a workload's tables.
 
     Raises:
-        UsageError: The workload reads no column, or windows are wanted of rows without a time.
+        UsageError: Windows are wanted of rows without a time.
     """
     if settings.readings > 1 and not workload.time_column:
         raise UsageError(
@@ -60,14 +60,14 @@ def open_source(workload: Workload, settings: DataSettings) -> "TableSource":
 
 
 def check(span: Span, workload: Workload) -> None:
-    """Reads the headers.
+    """Checks the headers of a span's files.
 
     Raises:
         DataRefused: There is no table, or one has other columns than the workload.
     """
     columns = columns_of(workload)
     for path in find_files(span, *_SUFFIXES):
-        if next(_read(span, path, columns, workload.numbers), None) is None and _is_csv(path):
+        if next(_read_file(span, path, columns, workload.numbers), None) is None and _is_csv(path):
             raise DataRefused(
                 f"{path} has a header and no row.",
                 "There is nothing in it to learn from.",
@@ -77,7 +77,7 @@ def check(span: Span, workload: Workload) -> None:
 
 
 def count(span: Span) -> int:
-    """The rows of its files. Raises DataRefused where one cannot be read to its end."""
+    """Counts the rows of a span's files. Raises DataRefused if one cannot be read to its end."""
     rows = 0
     for path in find_files(span, *_SUFFIXES):
         if _is_csv(path):
@@ -88,7 +88,7 @@ def count(span: Span) -> int:
 
 
 def columns_of(workload: Workload) -> list[str]:
-    """The columns of its tables."""
+    """Returns the columns of a workload's tables."""
     numbers = [workload.column(name) for name in workload.numbers]
     read = [name for column in numbers for name in (column.name, column.until)]
     names = (workload.time_column, workload.group_column, *workload.categories, *read, workload.label_column)
@@ -99,10 +99,10 @@ def _is_csv(path: Location) -> bool:
     return path.name.lower().endswith(".csv")
 
 
-def _read(
+def _read_file(
     span: Span, path: Location, columns: list[str], numbers: tuple[str, ...]
 ) -> Iterator[Cells | Rejected]:
-    """The rows of a file, after a look at its header. Raises as `check` does."""
+    """Checks the header of a file, and returns its rows. Raises as `check` does."""
     spans = (span.name,)
     if not _is_csv(path):
         return _read_records(span, path, columns, numbers)
@@ -111,22 +111,23 @@ def _read(
     missing = [name for name in columns if name not in header]
     unknown = [name for name in header if name not in columns]
     if missing or unknown:
-        found = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
-        found += [f"has {', '.join(map(repr, unknown))}, which the workload does not know"] if unknown else []
+        faults = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
+        if unknown:
+            faults.append(f"has {', '.join(map(repr, unknown))}, which the workload does not know")
         other = next((c for c in ";\t|" if len(header) == 1 and c in header[0]), "")
         why = f"Its cells are separated by {other!r}." if other else "The rows cannot be what was learned."
         expected = f"The header holds, in any order: {','.join(columns)}."
-        raise DataRefused(f"{path} {' and '.join(found)}.", why, expected, spans)
+        raise DataRefused(f"{path} {' and '.join(faults)}.", why, expected, spans)
     return read_rows(path, columns, spans)
 
 
 def _read_records(
     span: Span, path: Location, columns: Sequence[str], numbers: Sequence[str]
 ) -> Iterator[Cells | Rejected]:
-    """The cells that a CSV file would have, so that the same checks hold for both.
+    """Yields the records' cells as a CSV file would have them, so that the same checks hold for both.
 
     The numbers come from the float list `sensor_reading`, in the order of `numbers`; texts from the features
-    that are called as the columns, empty where one is absent.
+    named like the columns, empty if one is absent.
     """
     for number, features in read_examples(path, _MOST_RECORD_BYTES, (span.name,)):
         place = f"{path.name}:{number}"
@@ -139,7 +140,7 @@ def _read_records(
         try:
             for name in columns:
                 if name not in cells:
-                    cells[name] = next((_decode(value) for value in values_of(features[name])), "")
+                    cells[name] = next((_decode_text(value) for value in values_of(features[name])), "")
         except UnicodeDecodeError:
             yield Rejected(place, "ragged", f"{name} is not UTF-8.")
         else:
@@ -147,7 +148,7 @@ def _read_records(
 
 
 class TableSource(Source):
-    """Reads tables. See `Source`."""
+    """A source of tables. See `Source`."""
 
     spread = False
 
@@ -157,23 +158,23 @@ class TableSource(Source):
         self._columns = {name: workload.column(name) for name in (workload.time_column, *workload.numbers)}
         read = [self._columns[name] for name in workload.numbers]
         names = (name for column in read for name in (column.name, column.until) if name)
-        self._names = list(dict.fromkeys((*names, *workload.categories)))  # of cells that a model reads
+        self._names = list(dict.fromkeys((*names, *workload.categories)))  # of the cells that a model reads
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
-        """The rows, or windows of them, in the order of the files; memory is flat in their number."""
-        return map(self._row, self._windows(self._readings(span, self._packed)))
+        """Yields the rows, or windows of them, in the order of the files, in constant memory."""
+        return map(self._make_row, self._make_windows(self._read_readings(span, self._pack_numbers)))
 
     def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
-        """The cells that the model reads, by column; of a window a list of them, the oldest first."""
-        for found in self._windows(self._readings(span, self._in_words)):
-            if found.id in ids and not isinstance(found, Rejected):
-                texts = zip(*map(msgspec.json.decode, found.numbers.splitlines()), strict=True)
+        """Yields the cells that the model reads, by column; a window has lists of cells, oldest first."""
+        for reading in self._make_windows(self._read_readings(span, self._pack_texts)):
+            if reading.id in ids and not isinstance(reading, Rejected):
+                texts = zip(*map(msgspec.json.decode, reading.numbers.splitlines()), strict=True)
                 cells = dict(zip(self._names, texts, strict=True))
-                several = self._settings.readings > 1
-                yield found.id, cells if several else {name: cell for name, (cell,) in cells.items()}
+                is_window = self._settings.readings > 1
+                yield reading.id, cells if is_window else {name: cell for name, (cell,) in cells.items()}
 
-    def _windows(self, readings: Iterator[Reading | Rejected]) -> Iterator[Reading | Rejected]:
-        """The readings themselves, or windows of them."""
+    def _make_windows(self, readings: Iterator[Reading | Rejected]) -> Iterator[Reading | Rejected]:
+        """Yields windows of the readings, or with one reading a window the readings themselves."""
         if self._settings.readings == 1:
             yield from readings
             return
@@ -200,8 +201,8 @@ class TableSource(Source):
         features |= dict(zip(workload.categories, content.categories, strict=True))
         features["missing_share"] = float(np.isnan(numbers).mean()) if numbers.size else 0.0
         if readings > 1:
-            stuck = (numbers == numbers[0]).all(axis=0)
-            features["stuck_share"] = float(stuck.sum() / max(1, numbers.shape[1]))
+            is_stuck = (numbers == numbers[0]).all(axis=0)
+            features["stuck_share"] = float(is_stuck.sum() / max(1, numbers.shape[1]))
         if workload.group_column:
             features[workload.group_column] = content.group
         key = [content.group, *content.categories]
@@ -210,10 +211,10 @@ class TableSource(Source):
             key.append(repr(content.time))
         else:
             key.append(f"{span.name}/{row.id}")
-        return Example(features, _digest(key, content.numbers))
+        return Example(features, _digest_row(key, content.numbers))
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:
-        """The newest reading, and in brackets what its window reaches from and to."""
+        """Returns the newest reading as text, with the range of its window in brackets."""
         workload = self._workload
         names = dict.fromkeys((workload.group_column, workload.time_column, *workload.categories))
         parts = [as_text(next(iter(features[name]), "")) for name in names if name and name in features]
@@ -224,33 +225,33 @@ class TableSource(Source):
             parts.append(f"{name} {newest.replace('nan', 'missing')}{around}")
         return ", ".join(parts)[:_TEXT]
 
-    def _packed(self, cells: Mapping[str, str]) -> bytes:
+    def _pack_numbers(self, cells: Mapping[str, str]) -> bytes:
         return struct.pack(
             self._format, *(self._columns[name].number(cells) for name in self._workload.numbers)
         )
 
-    def _in_words(self, cells: Mapping[str, str]) -> bytes:
+    def _pack_texts(self, cells: Mapping[str, str]) -> bytes:
         if self._settings.readings > 1:
-            self._packed(cells)  # what it refuses is in no window
+            self._pack_numbers(cells)  # refuses the same readings as for windows of numbers
         return msgspec.json.encode([cells[name] for name in self._names]) + b"\n"
 
-    def _readings(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected]:
+    def _read_readings(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected]:
         columns = columns_of(self._workload)
         for path in find_files(span, *_SUFFIXES):
-            for item in _read(span, path, columns, self._workload.numbers):
+            for item in _read_file(span, path, columns, self._workload.numbers):
                 if isinstance(item, Rejected):
                     yield item
                     continue
                 id, cells = item
                 try:
-                    yield self._reading(id, cells, pack)
+                    yield self._make_reading(id, cells, pack)
                 except RowRejected as error:
                     yield Rejected(id, error.reason, error.detail, ",".join(cells.values())[:_TEXT])
                 except CellError as error:
                     reason = "unreadable-time" if error.is_time else "not-a-number"
                     yield Rejected(id, reason, error.found, ",".join(cells.values())[:_TEXT])
 
-    def _reading(self, id: str, cells: Mapping[str, str], pack: Pack) -> Reading:
+    def _make_reading(self, id: str, cells: Mapping[str, str], pack: Pack) -> Reading:
         workload = self._workload
         label = cells[workload.label_column].strip()
         if not label:
@@ -266,23 +267,23 @@ class TableSource(Source):
         categories = tuple(cells[name].strip() for name in workload.categories)
         return Reading(id, label, group, time, categories, pack(cells))
 
-    def _row(self, found: Reading | Rejected) -> Row | Rejected:
-        if isinstance(found, Rejected):
-            return found
-        group, seconds = found.group, self._settings.block_hours * 3600
+    def _make_row(self, reading: Reading | Rejected) -> Row | Rejected:
+        if isinstance(reading, Rejected):
+            return reading
+        group, seconds = reading.group, self._settings.block_hours * 3600
         if self._settings.readings > 1:
-            group = f"{group}/{format_time(found.time // seconds * seconds)}"
+            group = f"{group}/{format_time(reading.time // seconds * seconds)}"
         elif not group and self._workload.time_column:
-            group = format_time(found.time // seconds * seconds)
+            group = format_time(reading.time // seconds * seconds)
         elif not group:
-            group = _digest(found.categories, found.numbers)[:16]
-        return Row(found.id, found.label, group, found)
+            group = _digest_row(reading.categories, reading.numbers)[:16]
+        return Row(reading.id, reading.label, group, reading)
 
 
-def _decode(value: Any) -> str:
-    """A text or number of a record. Raises UnicodeDecodeError."""
+def _decode_text(value: Any) -> str:
+    """Decodes a text or number of a record. Raises UnicodeDecodeError."""
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _digest(texts: Sequence[str], numbers: bytes) -> str:
+def _digest_row(texts: Sequence[str], numbers: bytes) -> str:
     return hashlib.sha256("\0".join(texts).encode() + b"\0" + numbers).hexdigest()

@@ -10,7 +10,7 @@ from data.spans.source import Rejected
 from errors import DataRefused
 from records.times import format_time
 
-# Of a machine its last readings are held: 64 of them in eight columns are 4 kB.
+# The last readings of each machine are held in memory: 64 of them in eight columns take 4 kB.
 _MOST_MACHINES = 100_000
 
 
@@ -20,7 +20,7 @@ class Reading(NamedTuple):
     id: str  # file and line
     label: str  # one of the schema's
     group: str  # the machine
-    time: float  # seconds since 1970; 0 where the table has none
+    time: float  # seconds since 1970; 0 if the table has no times
     categories: tuple[str, ...]  # in the order of the workload
     numbers: bytes  # float32, little-endian, [readings, numbers] in the order of the workload
 
@@ -35,17 +35,17 @@ class _Machine:
 
 
 class Windows:
-    """Makes windows of readings as they come.
+    """A converter of a stream of readings to windows.
 
-    A reading is held until the next one of its machine: where that is earlier, but later than the one before
-    both, it is the held one whose clock was wrong, and one wrong date does not cost all readings after it.
+    A reading is held until the next one of its machine. If that is earlier than the held one, but later than
+    the one before, the held one has the wrong time, so that one wrong date does not cost all later readings.
     """
 
     def __init__(self, settings: DataSettings) -> None:
         self._settings, self._machines = settings, dict[str, _Machine]()
 
     def add(self, reading: Reading) -> Iterator[Reading | Rejected]:
-        """Takes the next reading; gives the newest of each window that is complete, with all its numbers."""
+        """Adds the next reading; yields the newest of each complete window, with the numbers of all."""
         machine = self._machines.get(reading.group)
         if machine is None:
             if len(self._machines) >= _MOST_MACHINES:
@@ -61,18 +61,18 @@ class Windows:
             if held is not None:
                 yield from self._accept(machine, held)
         elif reading.time in (held.time, machine.last):
-            detail = f"There is a reading of {name} at {_at(reading)} already."
+            detail = f"There is a reading of {name} at {_show_time(reading)} already."
             yield Rejected(reading.id, "duplicate", detail)
         elif reading.time < machine.last:
-            detail = f"{_at(reading)} comes after {format_time(machine.last)}, the last one of {name}."
+            detail = f"{_show_time(reading)} comes after {format_time(machine.last)}, the last one of {name}."
             yield Rejected(reading.id, "clock-backwards", detail)
         else:
             machine.held = reading
-            detail = f"{_at(held)} comes before {_at(reading)}, the next one of {name}."
+            detail = f"{_show_time(held)} comes before {_show_time(reading)}, the next one of {name}."
             yield Rejected(held.id, "clock-backwards", detail)
 
     def end(self) -> Iterator[Reading]:
-        """What was held, at the end of a span."""
+        """Yields the windows of the held readings, at the end of a span."""
         for machine in self._machines.values():
             if machine.held is not None:
                 yield from self._accept(machine, machine.held)
@@ -90,5 +90,5 @@ class Windows:
             yield reading._replace(numbers=b"".join(machine.recent))
 
 
-def _at(reading: Reading) -> str:
+def _show_time(reading: Reading) -> str:
     return format_time(reading.time)

@@ -24,20 +24,20 @@ from records.workload import Workload
 _REQUIRED, _OPTIONAL = ("text", "label"), ("source", "group")
 _SUFFIXES = (".csv", ".jsonl")
 UNKNOWN_SOURCE = "unknown"
-# The longest text of a band, in words.
+# The most words of a text in each band.
 LENGTH_BANDS: Mapping[str, int] = {"short": 12, "medium": 30}
 LONGEST_BAND = "long"
 _SHOWN = 300
-# Enough to see another vocabulary by; a long text would otherwise be stored twice.
+# Enough words to show a change of vocabulary; without a limit a long text would be stored twice.
 _MOST_WORDS = 200
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
-# Control characters but tab and line ends, and halves of a character. Those from U+0080 on are what text of
-# another encoding becomes when it is read as Latin-1.
+# Control characters except tab and line ends, and lone surrogates. Those from U+0080 on appear where text in
+# another encoding was read as Latin-1.
 _CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def open_source(workload: Workload, settings: DataSettings) -> "TextSource":
-    """The texts of a workload."""
+    """Returns the source of a workload's texts."""
     return TextSource(workload.labels, settings.max_characters)
 
 
@@ -45,18 +45,18 @@ def check(span: Span, workload: Workload) -> None:
     """Reads the first rows of each file.
 
     Raises:
-        DataRefused: There is no file, or one is empty, lacks a column or is not UTF-8 at its beginning.
+        DataRefused: There is no file, or one is empty, lacks a column or does not begin in UTF-8.
     """
     for file in find_files(span, *_SUFFIXES):
-        next(_read(span, file), None)
+        next(_read_file(span, file), None)
 
 
 def count(span: Span) -> int:
-    """The rows of all files. Raises as `TextSource.rows` does."""
-    return sum(1 for file in find_files(span, *_SUFFIXES) for _ in _read(span, file))
+    """Counts the rows of all files. Raises as `TextSource.rows` does."""
+    return sum(1 for file in find_files(span, *_SUFFIXES) for _ in _read_file(span, file))
 
 
-def _read(span: Span, file: Location) -> Iterator[Cells | Rejected]:
+def _read_file(span: Span, file: Location) -> Iterator[Cells | Rejected]:
     header, names, spans = read_header(file, (span.name,)), (*_REQUIRED, *_OPTIONAL), (span.name,)
     check_once(file, header, names, spans)
     if missing := [name for name in _REQUIRED if name not in header]:
@@ -70,7 +70,7 @@ def _read(span: Span, file: Location) -> Iterator[Cells | Rejected]:
 
 
 class TextSource(Source):
-    """Reads texts; see `Source`. Nothing of it lives longer than a row."""
+    """A source of texts, which keeps nothing between rows. See `Source`."""
 
     spread = False
 
@@ -78,20 +78,20 @@ class TextSource(Source):
         self._labels, self._max_characters = labels, max_characters
 
     def rows(self, span: Span) -> Iterator[Row | Rejected]:
-        """The rows of the files in the order of their names."""
+        """Yields the rows of the files, in the order of the files' names."""
         for file in find_files(span, *_SUFFIXES):
-            for item in _read(span, file):
+            for item in _read_file(span, file):
                 if isinstance(item, Rejected):
                     yield item
                     continue
                 row_id, cells = item
                 try:
-                    yield self._row(span, row_id, cells)
+                    yield self._make_row(span, row_id, cells)
                 except RowRejected as rejected:
                     yield Rejected(row_id, rejected.reason, rejected.detail, cells["text"][:_SHOWN])
 
     def example(self, span: Span, row: Row) -> Example:
-        """The text with what is known of it; copies are found whatever their case and spacing."""
+        """Returns the text with its features; copies have one digest whatever their case and spacing."""
         text, source = row.content
         words = len(text.split())
         features = {
@@ -105,29 +105,29 @@ class TextSource(Source):
         return Example(features, hashlib.sha256(plain.encode()).hexdigest())
 
     def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
-        """The cells of the texts, as they stand in the files."""
+        """Yields the cells of the texts, as they are in the files."""
         for file in find_files(span, *_SUFFIXES):
-            for item in _read(span, file):
+            for item in _read_file(span, file):
                 if not isinstance(item, Rejected) and item[0] in ids:
                     yield item[0], item[1]["text"]
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:
-        """The text, cut."""
+        """Returns the text, cut to 300 characters."""
         text: str = features["text"][0].decode()
         return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
-    def _row(self, span: Span, row_id: str, cells: Mapping[str, str]) -> Row:
+    def _make_row(self, span: Span, row_id: str, cells: Mapping[str, str]) -> Row:
         text, label = cells["text"], cells["label"].strip()
         source, group = (cells.get(name, "").strip() for name in ("source", "group"))
-        if len(text) > self._max_characters:  # before anything reads all of it
+        if len(text) > self._max_characters:  # first, since the other checks read all of it
             limit = f"{self._max_characters:,} are allowed"
             raise RowRejected("oversized", f"The text has {len(text):,} characters; {limit}.")
-        if found := _CONTROL.search(text):
-            raise RowRejected("control-character", f"It holds the control character U+{ord(found[0]):04X}.")
+        if match := _CONTROL.search(text):
+            raise RowRejected("control-character", f"It holds the control character U+{ord(match[0]):04X}.")
         for name, cell in (("source", source), ("group", group)):
             if cell and (fault := fault_of(cell)):
                 raise RowRejected("control-character", f"The {name} is {cell[:_SHOWN]!a}: {fault}.")
-        # Marks that join letters or turn the direction are no text of their own.
+        # Format characters alone, such as joiners and direction marks, are no text.
         if all(c.isspace() or unicodedata.category(c) == "Cf" for c in text):
             raise RowRejected("empty", "There is no text.")
         if not label:

@@ -11,7 +11,7 @@ from PIL import Image
 from data.photos.labels_file import LabelRow, read_labels
 from data.shelf.faults import FAULTS, ONE_PHOTO, spoil
 from data.shelf.renderer import generate, plan_week, render_session
-from data.spans.sample import choose, parse_rates
+from data.spans.sample import assign_faults, parse_rates
 from errors import UsageError
 
 
@@ -44,7 +44,8 @@ def test_a_wrong_option_is_refused_with_a_hint(option: str, hint: str) -> None:
 
 
 def test_shares_are_exact_and_fall_on_different_photos() -> None:
-    hit = choose({"corrupt": 0.1, "null-lane": 0.25}, ONE_PHOTO, random.Random(5).sample(range(200), 200))
+    order = random.Random(5).sample(range(200), 200)
+    hit = assign_faults({"corrupt": 0.1, "null-lane": 0.25}, ONE_PHOTO, order)
     assert [sum(name in names for names in hit.values()) for name in ("corrupt", "null-lane", "huge")] == [
         20,
         50,

@@ -2,9 +2,9 @@
 
 import random
 
-from data.shelf.layout import LANES, lane, luma, stray
+from data.shelf.layout import LANES, choose_stray, luma, make_lane
 
-ALL = [lane(number) for number in range(1, LANES + 1)]
+ALL = [make_lane(number) for number in range(1, LANES + 1)]
 
 
 def test_lanes_plan_different_products() -> None:
@@ -13,7 +13,7 @@ def test_lanes_plan_different_products() -> None:
 
 
 def test_every_facing_is_a_planned_product_that_fits_its_shelf() -> None:
-    for home in (*ALL, lane(LANES + 1)):
+    for home in (*ALL, make_lane(LANES + 1)):
         for product in (product for shelf in home.shelves for product in shelf):
             assert product in home.products
             assert product.height < home.pitch - home.lip
@@ -21,8 +21,8 @@ def test_every_facing_is_a_planned_product_that_fits_its_shelf() -> None:
 
 def test_a_stray_is_planned_elsewhere_fits_and_stands_out() -> None:
     rng = random.Random(1)
-    for home in (*ALL, lane(LANES + 1)):
-        found = stray(home, rng)
+    for home in (*ALL, make_lane(LANES + 1)):
+        found = choose_stray(home, rng)
         assert found not in home.products
         assert found.height < home.pitch - home.lip
         assert min(abs(luma(found.body) - luma(planned.body)) for planned in home.products) > 70

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from data.shelf.layout import LANES, lane
+from data.shelf.layout import LANES, make_lane
 from data.shelf.scene import draw_bay
 
 LANDSCAPE, PORTRAIT = (282, 225), (225, 282)
@@ -15,13 +15,15 @@ LANDSCAPE, PORTRAIT = (282, 225), (225, 282)
 @pytest.mark.parametrize("label", ["ok", "misplaced", "damaged"])
 def test_every_lane_can_be_drawn(size: tuple[int, int], label: str) -> None:
     for number in range(1, LANES + 4):
-        scene = draw_bay(lane(number), size, label, random.Random(number))
+        scene = draw_bay(make_lane(number), size, label, random.Random(number))
         assert (scene.mode, scene.size) == ("RGB", size)
         assert np.asarray(scene).std() > 10
 
 
 def test_a_scene_follows_from_its_random_numbers() -> None:
-    one, same, other = (draw_bay(lane(7), LANDSCAPE, "damaged", random.Random(seed)) for seed in (1, 1, 2))
+    one, same, other = (
+        draw_bay(make_lane(7), LANDSCAPE, "damaged", random.Random(seed)) for seed in (1, 1, 2)
+    )
     assert one.tobytes() == same.tobytes() != other.tobytes()
 
 
@@ -29,7 +31,7 @@ def test_two_photos_of_a_lane_that_is_in_order_show_the_same_goods() -> None:
     """Colours of a lane come back in each of its photos; hardly any of another lane do."""
 
     def colors(number: int, seed: int) -> set[tuple[int, int, int]]:
-        scene = np.asarray(draw_bay(lane(number), LANDSCAPE, "ok", random.Random(seed))).reshape(-1, 3)
+        scene = np.asarray(draw_bay(make_lane(number), LANDSCAPE, "ok", random.Random(seed))).reshape(-1, 3)
         found, counts = np.unique(scene, axis=0, return_counts=True)
         return {tuple(map(int, color)) for color in found[counts > 300]}
 
