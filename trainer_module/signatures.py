@@ -23,7 +23,7 @@ import tensorflow_transform as tft
 from records.training import MODEL_IDENTITY
 from records.workload import Workload
 from trainer_module import warm_up
-from trainer_module.identity import identity_of
+from trainer_module.identity import compute_identity
 from trainer_module.workload_module import LABEL, input_feature, raw_signature, stored_dtype, tensor_signature
 
 PROBABILITIES = "probabilities"
@@ -113,4 +113,4 @@ def export(model: keras.Model, transform: tft.TFTransformOutput, folder: str, wo
     archive.write_out(folder, verbose=False)
     requests = {name: (endpoint, request) for name, (endpoint, _, request) in endpoints.items()}
     warm_up.write(folder, workload.name, requests)
-    Path(folder, MODEL_IDENTITY).write_text(identity_of(Path(folder)))
+    Path(folder, MODEL_IDENTITY).write_text(compute_identity(Path(folder)))

@@ -21,7 +21,7 @@ from trainer_module import checkpoint, trial_pods
 from trainer_module.budget import BudgetTooShort
 from trainer_module.devices import make_strategy
 from trainer_module.input_pipeline import hold_out
-from trainer_module.settings import ModelSettings, TrainerSettings, seconds_of, with_values
+from trainer_module.settings import ModelSettings, TrainerSettings, parse_seconds, replace_values
 from trainer_module.training import Task, open_task, train_model
 from trainer_module.trial_pods import Peer, Wanted
 from trainer_module.tune_settings import SEARCHED, TuneSettings, Values
@@ -264,7 +264,7 @@ class TrialSearch(BaseTuner):
         began, place = time.monotonic(), self._place(trial.number)
         self._tell(f"{self._name(trial)}: {', '.join(f'{n}={_shown(v)}' for n, v in trial.values.items())}")
         keras.utils.clear_session()
-        model, trainer = with_values(trial.values, self._model, self._trainer)
+        model, trainer = replace_values(trial.values, self._model, self._trainer)
         limits: dict[str, Any] = {"epochs": trial.epochs}
         if budget:
             limits["budget"] = budget
@@ -299,7 +299,7 @@ class TrialSearch(BaseTuner):
     @property
     def _left_s(self) -> float:
         """What is left of the budget, of which trials of before a kill have used some too."""
-        return seconds_of(self._tune.budget) - self._earlier_s - (time.monotonic() - self._began)
+        return parse_seconds(self._tune.budget) - self._earlier_s - (time.monotonic() - self._began)
 
     def _place(self, number: int) -> Path:
         return self._folder / f"trial-{number}"
