@@ -162,8 +162,8 @@ class _Evaluation:
 def _make_evaluator(loop: Loop, batches: tf.data.Dataset) -> Callable[[], _Evaluation]:
     """Makes a function that measures loss, accuracy and mean recall of classes, on one device.
 
-    Each example counts once. Keras's own evaluation fails under a strategy if the replicas cannot share a batch
-    evenly.
+    Each example counts once. Keras's evaluation under a strategy fails on a batch that the replicas cannot
+    share evenly.
     """
     model, first = loop.model, loop.front or loop.model
 
