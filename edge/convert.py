@@ -53,17 +53,17 @@ def convert(
     conversions: dict[str, Conversion] = {}
     with tempfile.TemporaryDirectory(prefix="edge-convert-") as folder:
         np.save(Path(folder) / "calibration.npy", calibration)
-        while left := [variant for variant in wanted if variant.name not in conversions]:
+        while remaining := [variant for variant in wanted if variant.name not in conversions]:
             journal = Path(folder) / f"journal-{len(conversions)}"
             arguments = (saved_model, signature, Path(folder) / "calibration.npy", output, journal, timeout)
             command = [sys.executable, "-m", "edge.conversion_worker", *map(str, arguments)]
-            command += [variant.name for variant in left]
-            conversions |= _run_worker(command, left, output, journal, timeout)
+            command += [variant.name for variant in remaining]
+            conversions |= _run_worker(command, remaining, output, journal, timeout)
     return [conversions[variant.name] for variant in wanted]
 
 
 def _run_worker(
-    command: list[str], left: Sequence[Variant], output: Path, journal: Path, timeout: float
+    command: list[str], remaining: Sequence[Variant], output: Path, journal: Path, timeout: float
 ) -> dict[str, Conversion]:
     """Runs one worker to its end; records the first variant that it did not get done as failed."""
     root = str(Path(__file__).resolve().parents[1])
@@ -83,9 +83,10 @@ def _run_worker(
     text = log.read_text(errors="replace")
     _log.info("Log of the edge conversion:\n%s", text)
     # A kill can leave half a line.
-    entries = journal.read_bytes().rpartition(b"\n")[0].splitlines()
-    result = {entry.variant: entry for line in entries for entry in [decode(line, Conversion)]}
-    lost = next((variant for variant in left if variant.name not in result), None)
+    lines = journal.read_bytes().rpartition(b"\n")[0].splitlines()
+    entries: list[Conversion] = [decode(line, Conversion) for line in lines]
+    result = {entry.variant: entry for entry in entries}
+    lost = next((variant for variant in remaining if variant.name not in result), None)
     if lost is not None:
         tail = "\n".join(text.splitlines()[-_LOG_LINES:])
         ended = _describe_exit(worker.returncode, timeout)

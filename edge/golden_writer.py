@@ -72,8 +72,8 @@ def check_contract(
         return ContractCheck(
             len(examples), 0, problems=(" ".join((summary, *shorten(problems, "examples"))),)
         )
-    made = np.concatenate([preprocess(each.content, contract) for each in examples])
-    answers, expected = predict(made), np.stack([each.answer for each in examples])
+    actual = np.concatenate([preprocess(each.content, contract) for each in examples])
+    answers, expected = predict(actual), np.stack([each.answer for each in examples])
     apart = np.abs(answers - expected).max(axis=1)
     worst = int(np.argmax(apart))
     if not apart[worst] <= _ANSWERS_APART:
@@ -86,7 +86,7 @@ def check_contract(
     return ContractCheck(
         compared=len(examples),
         shipped=0,
-        largest_difference=largest_difference(made, tensors),
+        largest_difference=largest_difference(actual, tensors),
         answer_difference=float(apart[worst]),
         problems=tuple(problems),
     )
@@ -99,15 +99,15 @@ def choose_examples(examples: Sequence[RawExample], count: int) -> list[RawExamp
     """
     support = Counter(facet for each in examples for facet in each.facets)
     classes = sorted({each.facets[0] for each in examples}, key=lambda facet: (support[facet], facet))
-    chosen = [min((e for e in examples if e.facets[0] == of), key=lambda e: e.size) for of in classes]
+    chosen = [min((e for e in examples if e.facets[0] == name), key=lambda e: e.size) for name in classes]
     covered, total = Counter(f for each in chosen for f in each.facets), sum(each.size for each in chosen)
     while len(chosen) < count:
         ids = {each.id for each in chosen}
-        left = [e for e in examples if e.id not in ids and total + e.size <= _MOST_BYTES]
-        if not left:
+        remaining = [e for e in examples if e.id not in ids and total + e.size <= _MOST_BYTES]
+        if not remaining:
             break
         chosen.append(
-            max(left, key=lambda e: (sum(1 / support[f] / (1 + covered[f]) for f in e.facets), -e.size))
+            max(remaining, key=lambda e: (sum(1 / support[f] / (1 + covered[f]) for f in e.facets), -e.size))
         )
         covered.update(chosen[-1].facets)
         total += chosen[-1].size

@@ -122,25 +122,27 @@ def train(
         own = np.array([len(state.history), state.tally.steps, state.finished])
         return [int(number) for number in devices.from_chief(replicas, [own])[0]]
 
-    done, taken, finished = read_progress()
+    epochs_done, steps_taken, finished = read_progress()
     if resumed and not finished:
-        _progress.info("Going on after epoch %d of %d and %d steps.", done, settings.epochs, taken)
+        _progress.info(
+            "Going on after epoch %d of %d and %d steps.", epochs_done, settings.epochs, steps_taken
+        )
     if board_data and is_chief:
-        state.board = Board(folder / TENSORBOARD, done, done * steps + taken)
+        state.board = Board(folder / TENSORBOARD, epochs_done, epochs_done * steps + steps_taken)
         state.labels = board_data.labels
-    epochs_before, started = done, time.monotonic()
-    steps_here = -taken
-    batches = None if finished else iter(batches_of(range(done, settings.epochs), taken))
+    epochs_before, started = epochs_done, time.monotonic()
+    steps_here = -steps_taken
+    batches = None if finished else iter(batches_of(range(epochs_done, settings.epochs), steps_taken))
     while batches and not finished:
-        while taken < steps:
-            count = min(_STEPS_AT_ONCE, steps - taken)
-            taken += count
-            state.take_steps(batches, count, done * steps + taken)
-            if is_chief and taken < steps:
+        while steps_taken < steps:
+            count = min(_STEPS_AT_ONCE, steps - steps_taken)
+            steps_taken += count
+            state.take_steps(batches, count, epochs_done * steps + steps_taken)
+            if is_chief and steps_taken < steps:
                 state.save_when_due()
         steps_here += steps
         state.end_epoch(is_chief)
-        done, taken, finished = read_progress()
+        epochs_done, steps_taken, finished = read_progress()
     seconds = time.monotonic() - started
     if is_chief and state.best_weights:
         model.set_weights(state.best_weights)

@@ -131,7 +131,7 @@ def replace_values(
     """Returns both settings with the values of a search, by dotted name (`trainer.learning_rate`)."""
 
     def select(group: str) -> dict[str, Any]:
-        parts = {name: name.partition(".") for name in values}
-        return {parts[name][2]: value for name, value in values.items() if parts[name][0] == group}
+        prefix = f"{group}."
+        return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
     return model.model_copy(update=select("model")), trainer.model_copy(update=select("trainer"))

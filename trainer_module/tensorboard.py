@@ -153,7 +153,7 @@ def draw_confusion(confusion: NDArray[np.integer[Any]], labels: Sequence[str]) -
 
 
 def _is_due(number: int, each: int) -> bool:
-    """Picks every number up to `each`, every second up to twice that, every fourth up to four times that."""
+    """Tells whether a number is due: each one up to `each`, every second up to twice that, and so on."""
     return number % (1 << max(0, (number - 1) // each).bit_length()) == 0
 
 

@@ -67,7 +67,8 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
         np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR))
         for plane in np.moveaxis(pixels, 2, 0)
     ]
-    planes *= _COLORS[contract["color"]][1] // len(planes)  # a grey photo becomes RGB
+    if mode == "RGB" and len(planes) == 1:
+        planes *= 3  # a grey photo becomes RGB
     return np.rint(np.stack(planes, axis=-1)).clip(0, 255).astype(np.uint8)[np.newaxis]
 
 
