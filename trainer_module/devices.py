@@ -159,8 +159,8 @@ def _make_broadcast(replicas: tf.distribute.Strategy) -> Callable[[Sequence[tf.T
     def broadcast(values: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
         def on_replica() -> Sequence[tf.Tensor]:
             context = tf.distribute.get_replica_context()
-            is_first = context.replica_id_in_sync_group == 0
-            addends = [tf.where(is_first, value, tf.zeros_like(value)) for value in values]
+            is_chief_replica = context.replica_id_in_sync_group == 0
+            addends = [tf.where(is_chief_replica, value, tf.zeros_like(value)) for value in values]
             return [context.all_reduce(tf.distribute.ReduceOp.SUM, addend) for addend in addends]
 
         return [replicas.experimental_local_results(value)[0] for value in replicas.run(on_replica)]

@@ -50,7 +50,7 @@ def round_features(front: keras.Model) -> keras.Model:
 
 
 def feature_bytes(front: keras.Model, split: Split, variations: int = 1) -> int:
-    """Returns the bytes of the float16 features of a split's examples, in so many variations."""
+    """Returns the bytes of a split's float16 features in a number of variations."""
     return len(split.shown) * variations * prod(front.output_shape[1:]) * 2
 
 

@@ -37,7 +37,7 @@ _SHARE_OF_MEMORY = 0.25
 # The file leaves as much of the disk free as it takes. If it cannot, each epoch computes the inputs again.
 _SHARE_OF_DISK = 0.5
 # Examples in the shuffle buffer, fewer if they are large.
-_SHUFFLED, _SHUFFLED_BYTES = 8192, 128 * 1024**2
+_SHUFFLE_BUFFER, _SHUFFLE_BUFFER_BYTES = 8192, 128 * 1024**2
 # A class with fewer groups than these gives none to the held-out split.
 _FEWEST_GROUPS = 3
 # Number of shards that are read in turn.
@@ -53,7 +53,7 @@ class Split:
 
     files: tuple[str, ...]  # gzipped TFRecord files, sorted, or their URLs
     counts: tuple[int, ...]  # number of examples in each file
-    shuffled: int  # size of the shuffle buffer
+    shuffle_buffer: int  # size of the shuffle buffer
     labels: np.ndarray  # label ids, int64 [examples]
     # The model's inputs, [copies * examples, ...], in memory or in a file; None if neither has room.
     inputs: tf.Tensor | np.memmap | None
@@ -141,8 +141,8 @@ def open_split(
         input_batches = read_records(files).batch(READ_BATCH).map(read_inputs, tf.data.AUTOTUNE).prefetch(2)
         inputs = store(input_batches.as_numpy_iterator(), shape, dtype.as_numpy_dtype, scratch)
     counts = tuple(np.bincount(shards, minlength=len(files)).tolist())
-    shuffled = max(1, min(_SHUFFLED, int(_SHUFFLED_BYTES / sizes.mean())))
-    return Split(files, counts, shuffled, labels, inputs, read_inputs, groups)
+    shuffle_buffer = max(1, min(_SHUFFLE_BUFFER, int(_SHUFFLE_BUFFER_BYTES / sizes.mean())))
+    return Split(files, counts, shuffle_buffer, labels, inputs, read_inputs, groups)
 
 
 def hold_out(split: Split, share: float) -> tuple[Split, Split]:
@@ -334,7 +334,7 @@ def _shuffle(split: Split, seed: tf.Tensor, count: int) -> tf.data.Dataset:
     if split.only is not None:
         only = tf.constant(split.only)
         in_turn = in_turn.filter(lambda index, _: only[index])
-    return in_turn.repeat().take(count).shuffle(split.shuffled, seed=seed[0])
+    return in_turn.repeat().take(count).shuffle(split.shuffle_buffer, seed=seed[0])
 
 
 def _gather_inputs(split: Split, items: tf.Tensor) -> tf.Tensor:

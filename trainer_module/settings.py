@@ -116,7 +116,7 @@ class TrainerSettings(Group):
         """Returns the budget in seconds; infinite if there is none."""
         return parse_seconds(self.budget)
 
-    def weights_of(self, labels: Sequence[str], counts: Sequence[int]) -> list[float]:
+    def sample_weights(self, labels: Sequence[str], counts: Sequence[int]) -> list[float]:
         """Returns the sample weight of each class, in label order, from its number of training examples."""
         present = sum(count > 0 for count in counts)
         shares = [sum(counts) / (present * max(count, 1)) if self.balanced else 1.0 for count in counts]

@@ -137,9 +137,7 @@ class Prepared:
 
     model: keras.Model
     trained: keras.Model  # the part that training changes: all of it, or the layers after a front
-    front: (
-        keras.Model | None
-    )  # computes the features of a batch; None if batches have them or there is no front
+    front: keras.Model | None  # computes the features of a batch; None if not needed
     fine_tuning: bool  # whether it has a front, and so pretrained weights
     settings: TrainerSettings  # with the variations that fit the budget
     batches_of: Callable[[range, int], Iterable[Any]]  # takes epochs and the batches to skip in the first
@@ -180,7 +178,7 @@ def prepare(
         model = _build_model(task, model_settings)
     augment = workload_module.augmentation(task.workload.module, settings)
     counts = np.bincount(training.labels[training.shown], minlength=len(labels)).tolist()
-    weights = settings.weights_of(labels, counts)
+    weights = settings.sample_weights(labels, counts)
 
     trained, batch_front, variations, parts = model, None, None, front.split_model(model)
     if parts:
