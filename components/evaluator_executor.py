@@ -15,7 +15,7 @@ from tfx.types import artifact_utils
 
 from components import answers
 from gates.bounds import judge
-from gates.figures import estimates_of, find_worst_groups, metrics_of
+from gates.figures import compute_metrics, estimate_accuracies, find_worst_groups
 from gates.settings import EvaluationSettings, GateSettings
 from records.evaluation import METRICS, Confusion, Metrics
 from records.ingest import TWINS
@@ -69,10 +69,10 @@ class EvaluatorExecutor(Executor):
             baseline_version=baseline.get_int_custom_property("version"),
             confusion=confusion,
             group=group,
-            estimates=estimates_of(said),
+            estimates=estimate_accuracies(said),
             worst_groups=find_worst_groups(said),
-            out_of_fold=metrics_of(out_of_fold, group, rate) if out_of_fold else None,
-            without_twins=metrics_of(apart, group, rate) if apart and len(apart.labels) else None,
+            out_of_fold=compute_metrics(out_of_fold, group, rate) if out_of_fold else None,
+            without_twins=compute_metrics(apart, group, rate) if apart and len(apart.labels) else None,
         )
         METRICS.write(Path(evaluation), metrics)
         verdict = judge(metrics, settings, said, out_of_fold, apart)
