@@ -88,7 +88,7 @@ def SpanExampleGen(
     folder = Path(quarantine.uri)
     scratch = folder / "scratch"
     folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
-    shutil.rmtree(scratch, ignore_errors=True)  # of an attempt that was killed
+    shutil.rmtree(scratch, ignore_errors=True)  # left by an attempt that was killed
     for directory in (scratch, *map(Path, folders.values())):
         directory.mkdir(parents=True, exist_ok=True)
     kept = KeptSpans.of(Path(workspace), about, limits, code) if workspace else None
