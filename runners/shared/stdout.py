@@ -60,8 +60,8 @@ class _Warnings(logging.Handler):
 
 
 @contextmanager
-def speaking(typed: Callable[[str], str]) -> Iterator[None]:
-    """Prints warnings during the block, and characters that the terminal lacks as escapes.
+def prepare_output(typed: Callable[[str], str]) -> Iterator[None]:
+    """Makes the streams print characters that they cannot encode as escapes; prints warnings in the block.
 
     `typed` turns the commands in a text into those that have to be typed here.
     """
