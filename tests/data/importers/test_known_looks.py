@@ -22,6 +22,8 @@ def test_a_look_without_what_a_network_saw_or_with_what_it_saw_otherwise_is_made
     made = []
     look = bytes(SIDE * SIDE + SIZE)
     for _ in range(2):  # and is kept
-        found = read_known_looks(data_dir, {span: rows}, lambda photo: made.append(photo) or look, described=True)
+        found = read_known_looks(
+            data_dir, {span: rows}, lambda photo: made.append(photo) or look, described=True
+        )
         assert list(found) == [(row, look)]
     assert len(made) == made_again
