@@ -23,7 +23,7 @@ from data.photos.decoder_process import DecoderProcess
 from data.photos.exif_time import may_have_exif, read_time_taken
 from data.photos.labels_file import LabelRow, PhotoSpan, read_labels, restore_photo, session_of, write_span
 from data.photos.screening import UNKNOWN_LANE
-from data.photos.thumbnails import read_look
+from data.photos.thumbnails import read_usable_look
 from data.settings import DataSettings
 from data.spans.layout import find_spans, usable_spans
 from data.spans.rejection import RowRejected
@@ -79,7 +79,7 @@ def import_photos(
     try:
         with (
             closing(DecoderProcess(read_time_taken, _SECONDS, _GIGABYTES)) as when_taken,
-            closing(DecoderProcess(read_look, _SECONDS, _LOOK_GIGABYTES)) as decode,
+            closing(DecoderProcess(read_usable_look, _SECONDS, _LOOK_GIGABYTES)) as decode,
         ):
             make_look = _LookMaker(decode, describe)
             importer = _Importer(source, known, when_taken, make_look)
@@ -113,6 +113,8 @@ def import_photos(
     in_spans = sorted((label for label in known.labels if not fault_of(label)), key=_natural_key)
     schema = photo_schema(list(dict.fromkeys([*in_spans, *importer.labels()])))
     written, new_labels = add_files(data_dir, schema, importer.labels(), "photo")
+    counts = _count_labels(labels, importer.added)
+    usable = {label: count - importer.unusable[label] for label, count in counts.items()}
     return ImportReport(
         source=src,
         layout=source.layout,
@@ -128,7 +130,11 @@ def import_photos(
         groups=importer.grouped.groups,
         joined=importer.grouped.joined,
         eval=dict(sorted(importer.in_eval.items())),
-        warnings=(*warn_of_few("photo", _count_labels(labels, importer.added), least), *make_look.warnings),
+        warnings=(
+            *importer.warn_of_unusable(),
+            *warn_of_few("photo", usable, least),
+            *make_look.warnings,
+        ),
     )
 
 
@@ -176,6 +182,8 @@ class _Importer:
         self.relabelled: list[str] = []
         self.refused: dict[str, list[str]] = defaultdict(list)
         self.labels_of: dict[str, set[str]] = defaultdict(set)
+        self.unusable: Counter[str] = Counter()  # photos that a run rejects, by label
+        self._rejected: dict[str, list[str]] = defaultdict(list)  # by why, each in words
         self._labels: set[str] = set()
 
     def labels(self) -> list[str]:
@@ -183,6 +191,12 @@ class _Importer:
         return [label for label in self._source.label_order if label in self._labels] + sorted(
             self._labels.difference(self._source.label_order), key=_natural_key
         )
+
+    def warn_of_unusable(self) -> Iterator[str]:
+        """Yields what a run will say of the photos that it rejects."""
+        for reason, photos in self._rejected.items():
+            count = "1 photo" if len(photos) == 1 else f"{len(photos)} photos"
+            yield f"A run will quarantine {count} as {reason}; the first is {photos[0]}"
 
     def __iter__(self) -> Iterator[tuple[LabelRow, bytes | None]]:
         for number, offer in enumerate(self._source.offers, start=1):
@@ -223,7 +237,13 @@ class _Importer:
             split=photo.split,
         )
         is_repeated = len(self.labels_of[digest]) > 1
-        photo_look = None if photo.session_id or is_repeated else self._make_look(photo.data)
+        photo_look = None
+        if not photo.session_id and not is_repeated:
+            try:
+                photo_look = self._make_look.make(photo.data)
+            except RowRejected as rejected:
+                self.unusable[photo.label] += 1
+                self._rejected[rejected.reason].append(f"{photo.where}: {rejected.detail}")
         self.photos.append(NewPhoto(row, photo.where, photo.name, photo_look, taken))
         return row
 
@@ -241,7 +261,17 @@ class _LookMaker:
         return self._describe is not None
 
     def __call__(self, photo: bytes) -> bytes | None:
-        decoded = _decode_photo(self._decode, photo)
+        with suppress(RowRejected):
+            return self.make(photo)
+        return None
+
+    def make(self, photo: bytes) -> bytes | None:
+        """Returns the look of a photo; None for one that is too large to be opened for that.
+
+        Raises:
+            RowRejected: A run rejects the photo.
+        """
+        decoded = self._decode(photo)
         if decoded is None:
             return None
         thumbnail, pixels = decoded
