@@ -32,20 +32,20 @@ def read_pixels(photo: bytes) -> bytes:
     return pixels_of(small)
 
 
-def read_look(photo: bytes) -> tuple[bytes, bytes] | None:
+def look(photo: bytes) -> tuple[bytes, bytes] | None:
     """Returns the look of a photo, and a network's input for it; None if it cannot be opened."""
     small = _open_small(photo, 2 * SHOWN_SIDE)
     return None if small is None else (look_of(small), pixels_of(small))
 
 
 def read_usable_look(photo: bytes) -> tuple[bytes, bytes] | None:
-    """Returns what `read_look` does, for a photo that a run does not reject for its header.
+    """Returns what `look` does, for a photo that a run does not reject for its header.
 
     Raises:
         RowRejected: oversized, too-small, or unreadable.
     """
     check_header(photo, DataSettings())
-    return read_look(photo)
+    return look(photo)
 
 
 def _open_small(photo: bytes, side: int) -> Image.Image | None:
