@@ -69,7 +69,7 @@ class ColumnProfile:
     """A column's filled cells: how many there are, their values, and the labels of their rows."""
 
     name: str
-    forms: tuple[str, ...] = ()  # that a cell may have; none for a column of names
+    forms: tuple[str, ...] = ()  # the forms that a cell may have; none for a column of names
     cells: int = 0
     labels: Counter[str] = field(default_factory=Counter)  # of the rows with these cells
     values: dict[str, Counter[str]] | None = field(default_factory=dict)

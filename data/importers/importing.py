@@ -183,7 +183,7 @@ class _Importer:
         self.refused: dict[str, list[str]] = defaultdict(list)
         self.labels_of: dict[str, set[str]] = defaultdict(set)
         self.unusable: Counter[str] = Counter()  # photos that a run rejects, by label
-        self._rejected: dict[str, list[str]] = defaultdict(list)  # by why, each in words
+        self._rejected: dict[str, list[str]] = defaultdict(list)  # sentences by reason
         self._labels: set[str] = set()
 
     def labels(self) -> list[str]:
@@ -193,7 +193,7 @@ class _Importer:
         )
 
     def warn_of_unusable(self) -> Iterator[str]:
-        """Yields what a run will say of the photos that it rejects."""
+        """Yields warnings of the photos that a run will reject."""
         for reason, photos in self._rejected.items():
             count = "1 photo" if len(photos) == 1 else f"{len(photos)} photos"
             yield f"A run will quarantine {count} as {reason}; the first is {photos[0]}"
@@ -297,4 +297,6 @@ def _decode_photo(process: DecoderProcess, photo: bytes, wanted: bool = True) ->
 def _natural_key(label: str) -> list[tuple[bool, int, str, str]]:
     """Returns a sort key that puts 2 before 10, for any number of digits."""
     parts = ((part.isdecimal(), part.lstrip("0"), part) for part in re.split(r"(\d+)", label))
-    return [(not number, len(digits) * number, digits, part) for number, digits, part in parts]
+    return [
+        (not is_number, len(digits) if is_number else 0, digits, part) for is_number, digits, part in parts
+    ]

@@ -26,7 +26,7 @@ class ImportReport:
     conflicting: int  # new photos that the source gives two labels; both rows are kept, for the quarantine
     refused: Mapping[str, tuple[str, ...]]  # the places of photos that could not be imported, by slug
     written: tuple[Path, ...]  # workload files that were written or changed
-    new_labels: tuple[str, ...]  # that were added at the end of an existing schema
+    new_labels: tuple[str, ...]  # added at the end of an existing schema
     groups: tuple[tuple[str, ...], ...]  # places of photos that show the same and share a session
     joined: tuple[str, ...]  # places of photos that share the session of a photo in an earlier span
     eval: Mapping[str, int]  # the part of `added` that labels.csv puts into eval, by label
@@ -85,7 +85,7 @@ class TableReport:
     known: int  # rows that a span has already
     unlabelled: int  # rows without a label, which were left out
     labels: tuple[str, ...]
-    new_labels: tuple[str, ...]  # that were added at the end of an existing schema
+    new_labels: tuple[str, ...]  # added at the end of an existing schema
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]

@@ -25,7 +25,7 @@ class NewPhoto:
     """A photo on its way into a span."""
 
     row: LabelRow  # as it will be written, unless it joins the session of others
-    where: str  # where a person finds it
+    where: str  # its place, for messages
     name: str  # of its file, with the folder; empty if it has none
     look: bytes | None  # None if it cannot be opened, or the source names its session
     taken_at: str | None  # as its phone or the source wrote it, ISO 8601

@@ -45,7 +45,8 @@ def open_tfrecords(files: Sequence[Path]) -> Source:
         raise DataRefused(f"{odd[0]} is no file.", "TFRecords are read from files.", "Move it elsewhere.")
     names = _read_names(files[0].parent / "labels.txt")
     offers = (offer for file in files for offer in _read_photos(file, names))
-    return Source(f"{len(files)} TFRecord file{'s' * (len(files) > 1)}", offers, None, tuple(names.values()))
+    layout = "1 TFRecord file" if len(files) == 1 else f"{len(files)} TFRecord files"
+    return Source(layout, offers, None, tuple(names.values()))
 
 
 def _read_names(path: Path) -> dict[int, str]:

@@ -61,12 +61,12 @@ class PhotoSpan(Span):
 
     @property
     def labels(self) -> Location:
-        """The labels file."""
+        """Returns the path of the labels file."""
         return self.path / "labels.csv"
 
     @property
     def photos(self) -> Location:
-        """The folder that the photo column is relative to."""
+        """Returns the folder to which the photo column is relative."""
         return self.path / "photos"
 
     def read(self, photo: str, most: int = MOST_BYTES) -> bytes:
@@ -115,9 +115,8 @@ class PhotoSpan(Span):
                 raise RowRejected("oversized", f"The file has more than {most} bytes.") from None
             raise RowRejected("unreadable", f"It cannot be opened ({error.strerror}).") from None
         except EdgelineError as error:
-            if isinstance(
-                error.__cause__, PermissionError
-            ):  # for this object alone: the labels could be read
+            # The labels could be read, so only this object is forbidden.
+            if isinstance(error.__cause__, PermissionError):
                 raise RowRejected("unreadable", f"It cannot be opened ({error.__cause__}).") from None
             raise
 
