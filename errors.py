@@ -1,17 +1,17 @@
-"""The one tree of errors that people see, each with the exit code of the command that raised it.
+"""The one tree of errors that people see; each has the exit code of the command that raised it.
 
 An error has three parts: what was found, why it cannot work, and what to do next.
 """
 
 
 class EdgelineError(Exception):
-    """A run or a command cannot go on.
+    """An error that ends a run or a command.
 
     Args:
         found: What was found, with the value.
         why: Why that cannot work.
         do: What to do next, where possible a command.
-        spans: Names of the spans that are to blame.
+        spans: Names of the spans that caused it.
     """
 
     exit_code = 1
@@ -25,24 +25,24 @@ class EdgelineError(Exception):
 
 
 class UsageError(EdgelineError):
-    """The command line or the settings are wrong."""
+    """An error in the command line or the settings."""
 
     exit_code = 2
 
 
 class HeldBack(EdgelineError):
-    """A model was trained, and a gate did not let it pass."""
+    """The end of a run whose trained model was stopped by a gate."""
 
     exit_code = 3
 
 
 class DataRefused(EdgelineError):
-    """The data was refused before a second of training was spent."""
+    """The refusal of the data, before any training."""
 
     exit_code = 4
 
 
 class WorkspaceLocked(EdgelineError):
-    """Another run holds the workspace."""
+    """A workspace that another run holds."""
 
     exit_code = 5

@@ -1,8 +1,8 @@
-"""Objects of a store, fetched many at a time and ahead of their use.
+"""Fetches objects of a store, many at a time and ahead of their use.
 
-AWS's own library in C asks for each first: in its threads, where nothing waits for Python, and for a quarter
-of the CPU time that s3fs takes, in which photos can be decoded. What it has no answer to goes through s3fs,
-which knows every way to a store, and whose errors people are told.
+awscrt, AWS's own library in C, requests each object first. It works in its own threads, which do not wait for
+Python, and takes a quarter of the CPU time of s3fs, so that more is left for decoding photos. An object that
+it fails to fetch is fetched through s3fs, which knows every way to a store, and whose errors people see.
 """
 
 import os
@@ -19,53 +19,53 @@ from store_errors import explained, may_pass
 if TYPE_CHECKING:
     from upath import UPath
 
-# How long a fetch waits, a random part of it, after each time that botocore has given up.
+# A fetch waits a random part of the next of these after each time that botocore has given up.
 _PATIENCE_S = (2, 4, 8)
-# Of each session of s3fs, what asks for objects of a bucket.
+# The awscrt clients by session of s3fs and by name of the bucket.
 _BUCKETS: MutableMapping[Any, dict[str, "_Bucket | None"]] = WeakKeyDictionary()
 
 
 def fetch(place: "UPath", name: str, size: int) -> Callable[[], bytes]:
-    """Begins to read an object below a place that was listed with `size` bytes, at least 1.
+    """Starts to read the first `size` bytes, at least 1, of an object; `size` is what its listing says.
 
-    No more of it is read. What is returned waits for its content, and raises as `read_bytes` does. What
-    passes (a store that asks for fewer requests, a connection that breaks) is tried again.
+    Returns a function that waits for the content and raises as `read_bytes` does. Temporary failures
+    (a store that asks for fewer requests, a connection that breaks) are tried again.
     """
     import asyncio
 
     store = filesystem(place)
     path = f"{place.path.rstrip('/')}/{name}"
     bucket, _, key = path.partition("/")
-    found, quick = _bucket_of(store, bucket), None
-    if found and found.answers:
-        with suppress(Exception):  # s3fs meets it too, and says what it is
-            quick = found.get(key, size)
+    client, quick = _find_bucket(store, bucket), None
+    if client and client.answers:
+        with suppress(Exception):  # s3fs fails in the same way, with a clear error
+            quick = client.get(key, size)
 
     def begin() -> Any:
-        return asyncio.run_coroutine_threadsafe(_fetched(store, path, size), store.loop)
+        return asyncio.run_coroutine_threadsafe(_fetch_with_retries(store, path, size), store.loop)
 
-    begun = None if quick else begin()
+    future = None if quick else begin()
 
     def content() -> bytes:
         if quick and (answer := quick()):
             return answer
         try:
-            fetched: bytes = (begun or begin()).result()
+            fetched: bytes = (future or begin()).result()
             return fetched
         except Exception:
-            with explained(place / name):  # to join them takes as long as a fetch
+            with explained(place / name):  # joined only here, since joining takes as long as a fetch
                 raise
 
     return content
 
 
-async def _fetched(store: Any, path: str, size: int) -> bytes:
+async def _fetch_with_retries(store: Any, path: str, size: int) -> bytes:
     import asyncio
 
     waits = iter(_PATIENCE_S)
     while True:
         try:
-            # Of several requests at once s3fs would ask for the size first.
+            # With several requests at once, s3fs would ask for the size first.
             content: bytes = await store._cat_file(path, end=size, max_concurrency=1)
             return content
         except Exception as error:
@@ -75,28 +75,28 @@ async def _fetched(store: Any, path: str, size: int) -> bytes:
         await asyncio.sleep(random.uniform(wait / 2, wait))
 
 
-def _bucket_of(store: Any, bucket: str) -> "_Bucket | None":
-    """What asks for the objects of a bucket; None where botocore finds no keys or no address."""
+def _find_bucket(store: Any, bucket: str) -> "_Bucket | None":
+    """Returns the awscrt client of a bucket; None where botocore finds no keys or no address."""
     from fsspec.asyn import sync
 
     known = _BUCKETS.setdefault(store.session, {})
     if bucket not in known:
         try:
-            known[bucket] = _Bucket(*sync(store.loop, _address, store, bucket))
-        except Exception:  # as above
+            known[bucket] = _Bucket(*sync(store.loop, _resolve_address, store, bucket))
+        except Exception:  # s3fs fails in the same way, with a clear error
             known[bucket] = None
     return known[bucket]
 
 
-async def _address(store: Any, bucket: str) -> tuple[str, str]:
-    """What the URLs of a bucket's objects begin with, as botocore resolves it, and its region."""
+async def _resolve_address(store: Any, bucket: str) -> tuple[str, str]:
+    """Returns the start of the URLs of a bucket's objects, as botocore resolves it, and its region."""
     client = await store.set_session()
     url = await client.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "any"})
     return url.partition("?")[0].removesuffix("any"), client.meta.region_name
 
 
 class _Bucket:
-    """Asks for objects of one bucket by awscrt. Raises an AttributeError where botocore finds no keys."""
+    """A client of one bucket by awscrt. Raises an AttributeError where botocore finds no keys."""
 
     def __init__(self, address: str, region: str) -> None:
         from awscrt.auth import AwsCredentials, AwsCredentialsProvider
@@ -104,24 +104,24 @@ class _Bucket:
         from awscrt.s3 import S3Client, S3RequestTlsMode, S3RetryConfig, create_default_s3_signing_config
         from botocore.session import get_session
 
-        self.answers = True  # until it has none to the first request
+        self.answers = True  # False once the first request has failed
         self._address, self._answered = urlsplit(address), False
-        frozen_of = get_session().get_credentials().get_frozen_credentials
-        secure = self._address.scheme == "https"
+        freeze_keys = get_session().get_credentials().get_frozen_credentials
+        is_secure = self._address.scheme == "https"
 
-        def current() -> AwsCredentials:
-            frozen = frozen_of()
-            return AwsCredentials(frozen.access_key, frozen.secret_key, frozen.token)
+        def read_keys() -> AwsCredentials:
+            keys = freeze_keys()
+            return AwsCredentials(keys.access_key, keys.secret_key, keys.token)
 
-        provider = AwsCredentialsProvider.new_delegate(current)
+        provider = AwsCredentialsProvider.new_delegate(read_keys)
         tls = TlsContextOptions()
-        if secure and (bundle := os.environ.get("AWS_CA_BUNDLE")):
+        if is_secure and (bundle := os.environ.get("AWS_CA_BUNDLE")):
             tls.override_default_trust_store_from_path(None, bundle)
         retries = S3_OPTIONS["retries"]["total_max_attempts"] - 1
         self._client = S3Client(
             region=region,
-            tls_mode=S3RequestTlsMode.ENABLED if secure else S3RequestTlsMode.DISABLED,
-            tls_connection_options=ClientTlsContext(tls).new_connection_options() if secure else None,
+            tls_mode=S3RequestTlsMode.ENABLED if is_secure else S3RequestTlsMode.DISABLED,
+            tls_connection_options=ClientTlsContext(tls).new_connection_options() if is_secure else None,
             signing_config=create_default_s3_signing_config(region=region, credential_provider=provider),
             max_active_connections_override=MOST_FETCHES,
             retry_config=S3RetryConfig(max_retries=retries),
@@ -129,7 +129,7 @@ class _Bucket:
         )
 
     def get(self, key: str, size: int) -> Callable[[], bytes | None]:
-        """Begins to read the first `size` bytes; what is returned waits, and has nothing if that failed."""
+        """Starts to read the first `size` bytes; the returned function waits, and returns None on failure."""
         from awscrt.http import HttpHeaders, HttpRequest
         from awscrt.s3 import S3RequestType
 

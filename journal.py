@@ -1,4 +1,4 @@
-"""Who changed something and when, as logs have it, and how a line is added to a log."""
+"""Users, times and appended lines as audit logs have them."""
 
 import getpass
 import os
@@ -10,7 +10,7 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def user() -> str:
-    """This user's name; their number where a container runs under one that has no name."""
+    """Returns this user's name; in a container whose user has no name, the numeric id."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -18,34 +18,34 @@ def user() -> str:
 
 
 def who() -> str:
-    """This user and machine, `user@host`."""
+    """Returns this user and machine as `user@host`."""
     return f"{user()}@{socket.gethostname()}"
 
 
 def utc_text(moment: datetime) -> str:
-    """A time as 2026-10-05T09:12:33Z."""
+    """Formats a time in UTC, as 2026-10-05T09:12:33Z."""
     return moment.astimezone(timezone.utc).strftime(TIME_FORMAT)
 
 
 def utc_now() -> str:
-    """Now, as `utc_text` has it."""
+    """Returns the current time as `utc_text` formats it."""
     return utc_text(datetime.now(timezone.utc))
 
 
 def parse_time(text: str) -> datetime:
-    """An ISO 8601 time, in UTC where it names no zone.
+    """Parses an ISO 8601 time; one without a zone is in UTC.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is no such time.
     """
-    at = datetime.fromisoformat(text.replace("Z", "+00:00"))  # which Python before 3.11 does not know
+    at = datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python before 3.11 does not know the Z
     return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
 
 
 def append_line(file: BinaryIO, line: bytes) -> None:
-    """Adds a line, its end included, after the last whole one of a file opened with `a+b`.
+    """Appends a line, its end included, to a file opened with `a+b`; the line is on the disk on return.
 
-    A torn line before it counts as not written, and goes. On the disk when this returns.
+    An incomplete last line, left by a crash, is removed first.
     """
     file.seek(0)
     file.truncate(file.read().rfind(b"\n") + 1)

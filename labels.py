@@ -1,7 +1,7 @@
-"""What a label may be, and labels.txt: a label a line, in the order of the model's outputs.
+"""The rules for labels, and labels.txt: one label a line, in the order of the model's outputs.
 
-Whoever reads that file on a phone splits it by some idea of a line end. So a label holds nothing that any
-reader takes for one, and no reader here uses `str.splitlines`, which knows ten of them.
+Apps on phones split that file at whatever they take for a line end. So a label contains nothing that any
+reader takes for one, and no reader here uses `str.splitlines`, which splits at ten different characters.
 """
 
 import unicodedata
@@ -15,25 +15,25 @@ _NOT_IN_A_LINE = ("Cc", "Zl", "Zp", "Cs")
 
 
 def fault_of(label: str) -> str:
-    """Why a text cannot be a label, for the end of a sentence; empty where it can."""
+    """Returns why a text cannot be a label, as the end of a sentence; empty for a valid label."""
     if not label:
         return "it is empty"
-    if found := next((c for c in label if unicodedata.category(c) in _NOT_IN_A_LINE), None):
-        return f"it holds the control character U+{ord(found):04X}"
+    if control := next((c for c in label if unicodedata.category(c) in _NOT_IN_A_LINE), None):
+        return f"it holds the control character U+{ord(control):04X}"
     return "it begins or ends with a blank" if label != label.strip() else ""
 
 
 def first_few(named: Sequence[str], most: int = 12) -> str:
-    """What is said of some labels, each; of several hundred the first ones, and how many more there are."""
+    """Joins names for a message; a list longer than `most` is cut, and the rest is counted."""
     more = f" and {len(named) - most} more" if len(named) > most else ""
     return ", ".join(named[:most]) + more
 
 
 def check_labels(labels: Sequence[str], where: str) -> None:
-    """Refuses what could not be told apart, or not be read back from labels.txt; `where` is for the error.
+    """Refuses labels that are ambiguous or cannot be read back from labels.txt; `where` is for the error.
 
     Raises:
-        UsageError: A label is empty, is there twice, has a blank at an end, or holds a control character.
+        UsageError: A label is empty, occurs twice, has a blank at an end, or contains a control character.
     """
     faults = [f"{label!a}: {fault}" for label in labels if (fault := fault_of(label))]
     faults += [f"{label!a}: it is there {n} times" for label, n in Counter(labels).items() if n > 1]
@@ -46,37 +46,37 @@ def check_labels(labels: Sequence[str], where: str) -> None:
 
 
 def render_labels(labels: Sequence[str]) -> bytes:
-    """The content of labels.txt, UTF-8; the labels are checked."""
+    """Returns the content of labels.txt, UTF-8, of labels that `check_labels` accepts."""
     return "".join(f"{label}\n" for label in labels).encode()
 
 
 def parse_labels(
     raw: bytes, where: str, outputs: int | None = None, schema: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    r"""The labels in the content of labels.txt, split at `\n` alone.
+    r"""Parses the content of labels.txt, split at `\n` alone.
 
-    Where they are given, they are compared with the number of outputs and with the labels of the schema.
+    `outputs` and `schema`, where given, are the number of outputs and the labels that it has to match.
 
     Raises:
-        EdgelineError: It is not what `render_labels` writes, or not of that model or schema.
+        EdgelineError: `raw` is not what `render_labels` writes, or does not fit the model or the schema.
     """
     try:
         labels = tuple(raw.decode().split("\n")[:-1])
         check_labels(labels, where)
     except UnicodeDecodeError as error:
-        raise _damaged(where, f"It is not UTF-8 (byte {error.start}).") from error
+        raise _misfit_error(where, f"It is not UTF-8 (byte {error.start}).") from error
     except UsageError as error:
-        raise _damaged(where, error.found) from error
+        raise _misfit_error(where, error.found) from error
     if not labels or render_labels(labels) != raw:
-        raise _damaged(where, "It holds no label, or its last line has no end.")
+        raise _misfit_error(where, "It holds no label, or its last line has no end.")
     if outputs not in (None, len(labels)):
-        raise _damaged(where, f"It has {len(labels)} labels, and the model {outputs} outputs.")
+        raise _misfit_error(where, f"It has {len(labels)} labels, and the model {outputs} outputs.")
     if schema is not None and labels != tuple(schema):
-        raise _damaged(where, f"It has the labels {list(labels)!a}, and the schema {list(schema)!a}.")
+        raise _misfit_error(where, f"It has the labels {list(labels)!a}, and the schema {list(schema)!a}.")
     return labels
 
 
-def _damaged(where: str, found: str) -> EdgelineError:
+def _misfit_error(where: str, found: str) -> EdgelineError:
     return EdgelineError(
         f"{where} does not fit the model. {found}",
         "A phone would name what the model sees by another label.",

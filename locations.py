@@ -1,7 +1,7 @@
-"""A folder, or a place in an object store (`s3://bucket/prefix`): where examples are read and releases lie.
+"""Locations of examples and releases: a folder, or a place in an object store (`s3://bucket/prefix`).
 
-An object store is S3 or what speaks like it, reached through fsspec. Endpoint, keys and region come from
-where its own tools take them: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or ~/.aws.
+An object store is S3 or one with its API, reached through fsspec. Endpoint, keys and region come from where
+AWS's own tools take them: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or ~/.aws.
 """
 
 import errno
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 
 Location = Union[Path, "UPath"]
 
-# Where the launcher of Kubeflow Pipelines puts its copies of a store's objects in a step's pod, below /.
+# The folders below / in a step's pod into which the launcher of Kubeflow Pipelines copies a store's objects.
 LAUNCHER_FOLDERS: Mapping[str, str] = {"minio://": "minio", "s3://": "s3", "gs://": "gcs"}
 
-# Of one worker, how many objects are fetched at once, and how many bytes of them wait to be used.
+# Limits of one worker: objects fetched at once, and bytes of fetched objects that wait to be used.
 MOST_FETCHES, MOST_FETCHED_BYTES = 32, 128 * 2**20
-# Of an object that is read as it is asked for, bytes of a request.
+# Bytes of one request for an object that is read as a stream.
 _READ_AT_ONCE = 4 * 2**20
-# An endpoint that nobody answers at is told within half a minute, three attempts included.
+# An endpoint that does not answer is reported within half a minute, three attempts included.
 S3_OPTIONS: dict[str, Any] = {
     "connect_timeout": 5,
     "read_timeout": 8,
     "retries": {"total_max_attempts": 3, "mode": "standard"},
     "max_pool_connections": MOST_FETCHES,
-    # Many stores that speak S3 know no other checksums than S3 itself asks for.
+    # Many stores with the S3 API support only the checksums that S3 itself requires.
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
 }
-# Two letters at least: C:/b is a folder's name. A `::` would chain another file system of fsspec behind it.
+# A scheme has at least two letters: C:/b is a folder. A `::` would chain another file system of fsspec.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+:/")
 _BUCKET = re.compile(r"(?!.*::)s3://[^/.]")
 
@@ -52,19 +52,19 @@ class Entry:
     """One file below a folder."""
 
     size: int  # in bytes
-    version: str  # a text that another content would not have (an ETag)
+    version: str  # a text that changes with the content (an ETag)
 
 
 def is_url(place: str) -> bool:
-    """Whether `place` names an object store rather than a folder, also where it misses a slash."""
+    """Tells whether `place` names an object store rather than a folder, even with a slash missing."""
     return bool(_URL.match(place)) and not place.startswith("file://")
 
 
 def locate(place: "str | Location") -> Location:
-    """The folder or place in a store that a text names; a Path stays what it is.
+    """Returns the folder or place in a store that a text names; a Path or UPath is returned as it is.
 
     Raises:
-        UsageError: It is a URL of another kind than s3://BUCKET, or the library for that is not installed.
+        UsageError: The text is a URL other than s3://BUCKET, or the library for s3:// is not installed.
     """
     if not isinstance(place, str):
         return place
@@ -80,9 +80,9 @@ def locate(place: "str | Location") -> Location:
     from upath import UPath
 
     try:
-        # Somebody else may write there at any time.
+        # Others may write there at any time, so a cached listing would be stale.
         path = UPath(place.rstrip("/"), use_listings_cache=False, config_kwargs=S3_OPTIONS)
-        path.fs  # noqa: B018 - what cannot be had is told here, not at the first file
+        path.fs  # noqa: B018 - a missing library is reported here, not at the first file
     except ImportError as error:
         raise UsageError(
             f"{place} cannot be reached: {error}.",
@@ -93,7 +93,7 @@ def locate(place: "str | Location") -> Location:
 
 
 def filesystem(place: "UPath") -> Any:
-    """The fsspec file system of a place in a store."""
+    """Returns the fsspec file system of a place in a store."""
     store = place.fs
     if hasattr(store, "retries"):
         store.retries = 1  # s3fs would repeat what botocore has repeated already
@@ -101,7 +101,7 @@ def filesystem(place: "UPath") -> Any:
             from aiobotocore.session import AioSession
 
             store.session = AioSession()
-            # Nobody asks for times, and to understand them takes most of the time of a listing.
+            # Times are not used, and parsing them takes most of the time of a listing.
             parsers = store.session.get_component("response_parser_factory")
             parsers.set_parser_defaults(timestamp_parser=str)
     return store
@@ -109,9 +109,9 @@ def filesystem(place: "UPath") -> Any:
 
 @contextmanager
 def whole(path: Path, sync: bool = False) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` once all of it is written; where that fails, nothing is left.
+    """Opens a new file that replaces `path` once it is completely written; a failed write leaves nothing.
 
-    With `sync` its content is on the disk before it is there.
+    With `sync`, the content is on the disk before the file appears under its name.
     """
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with naming(path):
@@ -128,7 +128,7 @@ def whole(path: Path, sync: bool = False) -> Iterator[BinaryIO]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Has an OSError name `path` where it names no file, as that of a full disk, or a hidden one."""
+    """Puts `path` into an OSError that names no file, such as that of a full disk, or a hidden file."""
     try:
         yield
     except OSError as error:
@@ -138,15 +138,15 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def read_bytes(path: Location, most: int | None = None) -> bytes:
-    """The content of a file or object, if it has at most `most` bytes.
+    """Reads a file or object of at most `most` bytes.
 
     Raises:
-        FileNotFoundError: It is not there, while the store and its bucket are.
+        FileNotFoundError: The file or object does not exist, while the store and its bucket do.
         EdgelineError: The store cannot be read.
-        OSError: The file cannot be read, or is a pipe or device; EFBIG where it is too large.
+        OSError: The file cannot be read, or is a pipe or device; EFBIG: it is too large.
     """
     if isinstance(path, Path):
-        # Not blocking, so that a pipe that nobody writes to is opened at once, and told from a file.
+        # O_NONBLOCK opens a pipe without a writer at once, so that it is recognised instead of waited for.
         with open(path, "rb", buffering=0, opener=lambda p, flags: os.open(p, flags | os.O_NONBLOCK)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -157,19 +157,19 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
     with explained(path):
         size = None if most is None else store.size(path.path)
         _check_size(size or 0, most, path)
-        # Of several requests at once s3fs would ask for the size first, each time.
+        # With several requests at once, s3fs would ask for the size first.
         content: bytes = store.cat_file(path.path, end=size or None, max_concurrency=1)
         return content
 
 
 def open_read(path: Location) -> Any:
-    """A binary stream of a file or object, read as it is asked for; within `explained`.
+    """Opens a file or object as a binary stream that is read on demand; for use inside `explained`.
 
     Raises:
-        OSError: It cannot be opened, or is no regular file.
+        OSError: It cannot be opened, or is not a regular file.
     """
     if not isinstance(path, Path):
-        # Its own `readline` takes no limit.
+        # The `readline` of fsspec's file takes no limit.
         return io.BufferedReader(filesystem(path).open(path.path, "rb", block_size=_READ_AT_ONCE))
     if not path.is_file():
         raise OSError(errno.EINVAL, "it is no file", str(path))
@@ -182,16 +182,16 @@ def _check_size(size: int, most: int | None, path: Location) -> None:
 
 
 def names_in(place: Location) -> list[str]:
-    """The names of all files and folders right below `place`; empty where it is not there."""
-    return [name for name, _ in _children(place)]
+    """Returns the names of the files and folders directly in `place`; empty where it does not exist."""
+    return [name for name, _ in _list_children(place)]
 
 
 def folders_in(place: Location) -> list[str]:
-    """The names of the folders right below `place`; empty where it is not there."""
-    return [name for name, is_folder in _children(place) if is_folder]
+    """Returns the names of the folders directly in `place`; empty where it does not exist."""
+    return [name for name, is_folder in _list_children(place) if is_folder]
 
 
-def _children(place: Location) -> list[tuple[str, bool]]:
+def _list_children(place: Location) -> list[tuple[str, bool]]:
     if isinstance(place, Path):
         try:
             with os.scandir(place) as entries:
@@ -199,34 +199,34 @@ def _children(place: Location) -> list[tuple[str, bool]]:
         except (FileNotFoundError, NotADirectoryError):
             return []
     top = place.path.strip("/") + "/"
-    infos = _listed(place, lambda store: store.ls(place.path, detail=True))
-    found = ((info["name"].strip("/") + "/", info["type"] == "directory") for info in infos)
-    # An object named like the folder itself stands for it where somebody made it with a browser.
-    return [(name.removeprefix(top).rstrip("/"), is_folder) for name, is_folder in found if name != top]
+    infos = _query(place, lambda store: store.ls(place.path, detail=True))
+    children = ((info["name"].strip("/") + "/", info["type"] == "directory") for info in infos)
+    # A store's web console makes a folder by an object with the folder's own name.
+    return [(name.removeprefix(top).rstrip("/"), is_folder) for name, is_folder in children if name != top]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """As the listing says; only where a link leads to has to be looked up, and may be nowhere."""
+    """Tells whether an entry is a folder; only a link costs a look at the disk, and may be broken."""
     return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry))
 
 
 def files_below(place: "UPath") -> Mapping[str, Entry]:
-    """All objects below a place in a store by relative path, sorted, from its listing alone.
+    """Lists all objects below a place in a store by relative path, sorted, without reading any.
 
-    Objects that stand for a folder, and names that no file of a folder could have, are left out.
+    Objects that stand for a folder, and names that are no plain relative path, are left out.
     """
     top = place.path.strip("/") + "/"
-    found = {}
-    for info in _listed(place, lambda store: store.find(place.path, detail=True).values()):
+    files = {}
+    for info in _query(place, lambda store: store.find(place.path, detail=True).values()):
         name = info["name"].lstrip("/")
         relative = name.removeprefix(top)
         if info["type"] == "file" and name.startswith(top) and _is_plain(relative):
-            found[relative] = Entry(int(info["size"]), version_in(info))
-    return dict(sorted(found.items()))
+            files[relative] = Entry(int(info["size"]), version_in(info))
+    return dict(sorted(files.items()))
 
 
 def size_below(place: Location) -> int:
-    """The bytes of a file, or of all files below a place; nothing where it is not there. Follows no link."""
+    """Returns the bytes of a file, or of all files below a place; 0 if it does not exist. Follows no link."""
     if not isinstance(place, Path):
         return sum(entry.size for entry in files_below(place).values())
     if not place.is_dir() or place.is_symlink():
@@ -234,17 +234,17 @@ def size_below(place: Location) -> int:
     size = 0
     for folder, _, names in os.walk(place):
         for name in names:
-            with suppress(FileNotFoundError):  # whoever wrote it may be at work
+            with suppress(FileNotFoundError):  # the file may be removed meanwhile
                 size += os.lstat(os.path.join(folder, name)).st_size
     return size
 
 
-def _listed(place: "UPath", look: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:
-    """What the file system of a place lists there; nothing where the place is not."""
-    found: Iterable[Any] = ()
+def _query(place: "UPath", query: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:
+    """Returns the answer of a place's file system to `query`; empty where the place does not exist."""
+    infos: Iterable[Any] = ()
     with if_there(place):
-        found = look(filesystem(place))
-    return found
+        infos = query(filesystem(place))
+    return infos
 
 
 def _is_plain(relative: str) -> bool:
@@ -252,7 +252,7 @@ def _is_plain(relative: str) -> bool:
 
 
 def version_in(info: Mapping[str, Any]) -> str:
-    """What changes with an object's content, from what fsspec says of it; empty where it says nothing."""
+    """Returns a text that changes with an object's content, from fsspec's info on it; empty for none."""
     for key in ("ETag", "etag", "md5Hash", "generation", "LastModified", "last_modified", "mtime", "created"):
         if info.get(key):
             return str(info[key]).strip('"')
@@ -260,7 +260,7 @@ def version_in(info: Mapping[str, Any]) -> str:
 
 
 def copy_tree(source: Location, target: Path) -> None:
-    """Copies all files below `source` into the folder `target`, which is made."""
+    """Copies all files below `source` into the folder `target`, creating it."""
     if isinstance(source, Path):
         shutil.copytree(source, target, dirs_exist_ok=True)
         return

@@ -1,7 +1,7 @@
-"""Writes single objects of a store: whole or not at all, and where asked, only if nobody else wrote there.
+"""Writes single objects of a store, each whole or not at all; on demand only if nobody else wrote there.
 
-S3 and MinIO keep such a condition themselves (If-None-Match and If-Match of a PUT). Other file systems of
-fsspec look first and write then; a store that ignores the condition is found out by `release/lease.py`.
+S3 and MinIO check such a condition themselves (If-None-Match and If-Match of a PUT). For other file
+systems of fsspec it is checked before the write. `release/lease.py` detects stores that ignore the condition.
 """
 
 import hashlib
@@ -15,21 +15,21 @@ from store_errors import explained, if_there, is_absent, signs_of
 if TYPE_CHECKING:
     from upath import UPath
 
-# What is raised, or S3 answers, where a condition does not hold or somebody else is writing at this moment.
-_OTHERWISE = {
+# Exceptions, and codes of S3, for a condition that does not hold and for another write at the same moment.
+_CONFLICTS = {
     *("FileExistsError", "PreconditionFailed", "ConditionalRequestConflict", "OperationAborted"),
     *("412", "409"),
 }
 
 
 def put(path: "UPath", content: bytes) -> None:
-    """Write an object, or replace the one that is there."""
+    """Writes an object, or replaces the one that exists."""
     with explained(path):
         filesystem(path).pipe_file(path.path, content)
 
 
 def create_file(path: "UPath", source: Path) -> bool:
-    """Write an object from a file of any size where none is; returns whether this content is there now."""
+    """Writes a new object from a file of any size; returns whether the object now has this content."""
     with explained(path):
         if path.protocol != "s3":
             put(path, source.read_bytes())
@@ -37,25 +37,25 @@ def create_file(path: "UPath", source: Path) -> bool:
         try:
             filesystem(path).put_file(str(source), path.path, mode="create")
         except OSError as error:
-            if signs_of(error) & _OTHERWISE:  # perhaps of this request's own first attempt
+            if signs_of(error) & _CONFLICTS:  # perhaps with this request's own first attempt
                 return measure_file(path) == measure_file(source)
             raise
     return True
 
 
 def remove(path: "UPath") -> None:
-    """Remove an object; none there is fine."""
+    """Removes an object if it exists."""
     with if_there(path):
         filesystem(path).rm_file(path.path)
 
 
 def create(path: "UPath", content: bytes) -> bool:
-    """Write an object where none is; returns whether this writer's is there now."""
+    """Writes a new object; returns whether the object now has this content."""
     return _put_if(path, content, mode="create")
 
 
 def replace(path: "UPath", content: bytes, version: str) -> bool:
-    """Replace an object that still is of `version`; returns whether this writer's is there now."""
+    """Replaces an object if it still has `version`; returns whether the object now has this content."""
     if path.protocol == "s3" and version:
         return _put_if(path, content, IfMatch=f'"{version}"')
     if version_of(path) != version:
@@ -65,7 +65,7 @@ def replace(path: "UPath", content: bytes, version: str) -> bool:
 
 
 def version_of(path: "UPath") -> str:
-    """What changes with an object's content, and is empty where there is none."""
+    """Returns a text that changes with an object's content (its ETag in S3); empty for no object."""
     version = ""
     with if_there(path):
         version = version_in(filesystem(path).info(path.path))
@@ -73,7 +73,7 @@ def version_of(path: "UPath") -> str:
 
 
 def measure_file(path: Location) -> tuple[int, str]:
-    """Size in bytes and hexadecimal sha256 of a file's content, read in pieces."""
+    """Returns the size in bytes and the hexadecimal SHA-256 of a file, which is read in pieces."""
     size, digest = 0, hashlib.sha256()
     with explained(path), path.open("rb") as file:
         while piece := file.read(1 << 20):
@@ -88,21 +88,21 @@ def _put_if(path: "UPath", content: bytes, **condition: str) -> bool:
             try:
                 filesystem(path).pipe_file(path.path, content, **condition)
             except OSError as error:
-                if is_absent(error):  # nothing is there that could be of that version
+                if is_absent(error):  # no object, hence none of that version
                     return False
-                if signs_of(error) & _OTHERWISE:
-                    return _is(path, content)
+                if signs_of(error) & _CONFLICTS:
+                    return _has_content(path, content)
                 raise
     except EdgelineError:
-        # The answer was lost, and perhaps not the object.
-        if _is(path, content):
+        # The object may be written even though the answer was lost.
+        if _has_content(path, content):
             return True
         raise
     return True
 
 
-def _is(path: "UPath", content: bytes) -> bool:
-    """Whether the object is what was to be written: a repeated request finds what its first attempt wrote."""
+def _has_content(path: "UPath", content: bytes) -> bool:
+    """Tells whether an object has this content: a repeated request finds what its first attempt wrote."""
     try:
         return read_bytes(path) == content
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What every group of settings has in common; each room defines the groups that it uses."""
+"""The base class of all groups of settings; each room defines the groups that it uses."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Group(BaseModel):
-    """No unknown key, no silent conversion, no change afterwards."""
+    """A group of settings: refuses unknown keys, converts nothing silently, and cannot be changed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -16,10 +16,10 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 def absolute(path: Path) -> Path:
-    """A path as it is from where the command was typed: a worker may stand elsewhere.
+    """Returns a path relative to the current folder as an absolute one: a worker may run in another folder.
 
     Raises:
-        ValueError: It begins with the home of somebody who is not known.
+        ValueError: The path begins with the home of an unknown user.
     """
     try:
         return path.expanduser().absolute()

@@ -1,4 +1,4 @@
-"""What the errors of an object store mean, in the three parts that people see."""
+"""Translates the errors of an object store into the three parts that people see."""
 
 import errno
 import os
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from upath import UPath
 
 
-_OF_THIS_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE)
+_LOCAL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE)
 _NO_BUCKET = "NoSuchBucket"
-_MISNAMED = {"ParamValidationError", "InvalidBucketName"}
+_BAD_NAME = {"ParamValidationError", "InvalidBucketName"}
 _BUSY = {"SlowDown", "ServiceUnavailable", "TooManyRequests", "RequestLimitExceeded", "503", "429"}
-# What a store, or what is between, may do otherwise in a moment; the first three are of Python and botocore.
-_PASSING = {
+# Errors of a store or of the network that may pass; those of the first line are of Python and its libraries.
+_TEMPORARY = {
     *("ConnectionError", "HTTPClientError", "TimeoutError", "IncompleteReadError", "ClientPayloadError"),
     *("InternalError", "RequestTimeout", "500", "502", "504"),
     *_BUSY,
 }
 _LOOK_AT_ADDRESS = "Check AWS_ENDPOINT_URL and the network, and run the same command again."
-# By what a store's library raises, or the store answers: what was found, why, and what to do.
+# Names of exceptions and codes of stores, and what each group means: what was found, why, and what to do.
 _MEANINGS = (
     (
         {
@@ -65,34 +65,34 @@ _MEANINGS = (
 
 
 def is_absent(error: OSError) -> bool:
-    """Whether `error` says that there is no such object, in a bucket that is there."""
-    absent = isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno == errno.ENAMETOOLONG
-    return absent and _NO_BUCKET not in signs_of(error)
+    """Tells whether `error` says that an object does not exist, in a bucket that does."""
+    is_missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+    return (is_missing or error.errno == errno.ENAMETOOLONG) and _NO_BUCKET not in signs_of(error)
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether what a store's library raises is worth trying again in a moment."""
-    return bool(_PASSING & signs_of(error))
+    """Tells whether an error of a store's library is temporary, so that another attempt may succeed."""
+    return bool(_TEMPORARY & signs_of(error))
 
 
 @contextmanager
 def explained(place: "Path | UPath") -> Iterator[None]:
-    """Turn what a store's library raises into the three parts that people see.
+    """Translates what a store's library raises inside the block into the three parts that people see.
 
-    A FileNotFoundError of an object goes through, and so does everything raised while a Path is used.
+    A FileNotFoundError of an object is raised as it is, and so is every error where `place` is a Path.
     """
     try:
         yield
     except Exception as error:
-        told = None if isinstance(place, Path) else _told(error, place)
-        if told is None:
+        translated = None if isinstance(place, Path) else _translate(error, place)
+        if translated is None:
             raise
-        raise told from error
+        raise translated from error
 
 
 @contextmanager
 def if_there(place: "UPath") -> Iterator[None]:
-    """As `explained`; a block that asks for an object that is not there ends without a word."""
+    """Works as `explained`, and ends the block silently at an object that does not exist."""
     with explained(place):
         try:
             yield
@@ -101,37 +101,37 @@ def if_there(place: "UPath") -> Iterator[None]:
                 raise
 
 
-def _told(error: Exception, place: "UPath") -> EdgelineError | None:
-    """What `error` of a store means; None where it is of one missing object only, or of a file here."""
+def _translate(error: Exception, place: "UPath") -> EdgelineError | None:
+    """Returns what an error of a store means; None for a missing object and for errors of local files."""
     if isinstance(error, EdgelineError):
         return None
     signs = signs_of(error)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     at = f" at {endpoint}" if endpoint and place.protocol == "s3" else ""
     bucket = place.path.strip("/").partition("/")[0]
-    said = " ".join(str(error).split())[:300] or type(error).__name__
+    text = " ".join(str(error).split())[:300] or type(error).__name__
     if _NO_BUCKET in signs:
         return EdgelineError(
             f"{place}: there is no bucket {bucket!r}{at}.",
             "Examples and releases lie in a bucket that somebody has made; it is not made here.",
             "Check its name and AWS_ENDPOINT_URL, or make it, and run the same command again.",
         )
-    if isinstance(error, OSError) and (is_absent(error) or error.filename or error.errno in _OF_THIS_MACHINE):
+    if isinstance(error, OSError) and (is_absent(error) or error.filename or error.errno in _LOCAL_ERRNOS):
         return None
-    if signs & _MISNAMED:
+    if signs & _BAD_NAME:
         why, do = "No bucket can have that name.", "Write the URL as s3://BUCKET/PREFIX."
-        return UsageError(f"{place}: {said}", why, do)
-    for names, found, why, do in _MEANINGS:
+        return UsageError(f"{place}: {text}", why, do)
+    for names, summary, why, do in _MEANINGS:
         if signs & names:
-            return EdgelineError(f"{place}{found}{at}: {said}", why, do)
-    if isinstance(error, ValueError) and "endpoint" in said:
+            return EdgelineError(f"{place}{summary}{at}: {text}", why, do)
+    if isinstance(error, ValueError) and "endpoint" in text:
         why, do = "The store's address is no URL.", "Set AWS_ENDPOINT_URL to http(s)://HOST:PORT."
-        return UsageError(f"{place}: {said}.", why, do)
+        return UsageError(f"{place}: {text}.", why, do)
     return None
 
 
 def signs_of(error: BaseException | None) -> set[str]:
-    """The names of the types of an error and of its causes, and the codes that a store gave."""
+    """Returns the type names of an error and of its causes, and the error codes of the store."""
     signs: set[str] = set()
     while error is not None:
         signs |= {kind.__name__ for kind in type(error).__mro__}

@@ -1,4 +1,4 @@
-"""What can be said of a run, line by line, and which of these lines are others than in another run."""
+"""Describes runs line by line, and compares two runs by these lines."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -7,18 +7,18 @@ from report.facts import Facts
 from report.words import UNKNOWN, count, megabytes, milliseconds, percent, seconds
 
 _DIGESTS = {"code": "Code", "lock": "Libraries' lock file", "schema": "Curated schema"}
-# What stands for a line that only the other run has; of other sections such a line is no change.
+# Texts for a line that only the other run has; in other sections such a line counts as no change.
 _ABSENT = {"Data": "0", "Settings": "not set", "Libraries": "none"}
-# What a person asks about since the run before, causes first. All else differs each week, or follows.
-_ASKED = ("Data", "Settings", "Code", "Libraries", "Outcome", "Edge files")
-_ASKED_OF_FILES = ("Default edge file", "Size of ")
+# The sections that a person asks about, causes first; all else differs each week, or is a consequence.
+_ASKED_SECTIONS = ("Data", "Settings", "Code", "Libraries", "Outcome", "Edge files")
+_ASKED_FILE_LINES = ("Default edge file", "Size of ")
 
 Lines = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Change:
-    """One difference: what, and its text before and now."""
+    """One difference: its name, and its text before and now."""
 
     what: str
     before: str
@@ -26,9 +26,9 @@ class Change:
 
 
 def describe(facts: Facts) -> dict[str, Lines]:
-    """All lines on a run but its metrics, by section; of what it did not get to there is none."""
+    """Returns all lines on a run except its metrics, by section; steps that it did not reach have none."""
     about, version = facts.about, facts.about.version
-    found: dict[str, Lines] = {
+    sections: dict[str, Lines] = {
         "Outcome": {
             "Outcome": about.outcome,
             "In production": f"version {version}" if version else "nothing known",
@@ -36,33 +36,33 @@ def describe(facts: Facts) -> dict[str, Lines]:
         "Settings": dict(sorted(about.settings.items())),
         "Code": {what: about.inputs[name][:12] for name, what in _DIGESTS.items() if about.inputs.get(name)},
         "Libraries": dict(sorted(about.libraries.items())),
-        "Data": dict(_data(facts)),
-        "Training": dict(_training(facts)),
+        "Data": dict(_describe_data(facts)),
+        "Training": dict(_describe_training(facts)),
     }
     if facts.data is not None:
         reasons = sorted({reason for span in facts.data.spans for reason in span.rejected})
-        found["Drift"] = {
+        sections["Drift"] = {
             feature.name: f"{feature.distance:.3f}, at most {feature.threshold:.3f}"
             for feature in facts.data.features
             if feature.distance is not None and feature.threshold is not None
         }
-        found["Schema"] = {f"{item.feature}, {item.kind}": item.seen for item in facts.data.schema}
-        found["Quarantine"] = {
+        sections["Schema"] = {f"{item.feature}, {item.kind}": item.seen for item in facts.data.schema}
+        sections["Quarantine"] = {
             reason: count(sum(span.rejected.get(reason, 0) for span in facts.data.spans))
             for reason in reasons
         }
-    found["Edge files"] = dict(_edge(facts))
-    found["Time"] = {
+    sections["Edge files"] = dict(_describe_edge_files(facts))
+    sections["Time"] = {
         **{
             step.name: step.state if step.state in ("cached", "queued") else seconds(step.seconds)
             for step in about.steps
         },
         **({"in all": seconds(about.seconds)} if about.seconds is not None else {}),
     }
-    return {section: lines for section, lines in found.items() if lines}
+    return {section: lines for section, lines in sections.items() if lines}
 
 
-def _data(facts: Facts) -> Iterator[tuple[str, str]]:
+def _describe_data(facts: Facts) -> Iterator[tuple[str, str]]:
     if (data := facts.data) is None:
         return
     nouns = f"{data.noun.capitalize()}s"
@@ -76,24 +76,24 @@ def _data(facts: Facts) -> Iterator[tuple[str, str]]:
     yield f"{nouns} quarantined", count(sum(span.quarantined for span in data.spans))
 
 
-def _training(facts: Facts) -> Iterator[tuple[str, str]]:
+def _describe_training(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.training is None or (kept := facts.training.kept) is None:
         return
     yield "Epochs", f"{len(facts.training.epochs)}, kept {kept.epoch}"
-    for of, loss, accuracy in (
+    for split, loss, accuracy in (
         ("train", kept.loss, kept.accuracy),
         ("eval", kept.val_loss, kept.val_accuracy),
     ):
         if loss is not None:
-            yield f"Loss in {of}", f"{loss:.4f}"
+            yield f"Loss in {split}", f"{loss:.4f}"
         if accuracy is not None:
-            yield f"Accuracy in {of}", percent(accuracy)
+            yield f"Accuracy in {split}", percent(accuracy)
     if facts.training.summary.variations is not None:
         yield "Variations of each photo", str(facts.training.summary.variations)
 
 
-def _edge(facts: Facts) -> Iterator[tuple[str, str]]:
-    if facts.edge is None or not facts.edge.eval_examples:  # Facts of before had other names for these.
+def _describe_edge_files(facts: Facts) -> Iterator[tuple[str, str]]:
+    if facts.edge is None or not facts.edge.eval_examples:  # Older facts name these differently.
         return
     yield "Default edge file", facts.edge.default_variant or "none"
     for variant in facts.edge.variants:
@@ -107,37 +107,38 @@ def _edge(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def side_by_side(first: Mapping[str, Lines], second: Mapping[str, Lines], section: str) -> tuple[Change, ...]:
-    """The lines of a section that either of two runs has, the equal ones too."""
-    texts, absent = (first.get(section, {}), second.get(section, {})), _ABSENT.get(section, UNKNOWN)
-    return tuple(
-        Change(what, *(side.get(what, absent) for side in texts)) for what in {**texts[0], **texts[1]}
-    )
+    """Returns the lines of a section that either of two runs has, the equal ones too."""
+    before, now = first.get(section, {}), second.get(section, {})
+    absent = _ABSENT.get(section, UNKNOWN)
+    return tuple(Change(what, before.get(what, absent), now.get(what, absent)) for what in {**before, **now})
 
 
 def find_changes(facts: Facts, before: Facts) -> tuple[Change, ...]:
-    """The differences from an earlier run of the same model that a person would ask about, causes first."""
-    return tuple(change for change in _changes(facts, before) if change.before != change.now)
+    """Returns the changes since an earlier run of the model that a person would ask about, causes first."""
+    return tuple(change for change in _compare(facts, before) if change.before != change.now)
 
 
-def _changes(facts: Facts, before: Facts) -> Iterator[Change]:
+def _compare(facts: Facts, before: Facts) -> Iterator[Change]:
     then, now = describe(before), describe(facts)
-    for section in _ASKED:
+    for section in _ASKED_SECTIONS:
         if section == "Edge files":
-            yield from _metrics(facts, before)
-        for line in side_by_side(then, now, section) if section in then and section in now else ():
-            known = section in _ABSENT or UNKNOWN not in (line.before, line.now)
+            yield from _compare_metrics(facts, before)
+        if section not in then or section not in now:
+            continue
+        for line in side_by_side(then, now, section):
+            is_known = section in _ABSENT or UNKNOWN not in (line.before, line.now)
             if section == "Settings":
                 yield replace(line, what=f"Setting {line.what}")
-            elif known and (section != "Edge files" or line.what.startswith(_ASKED_OF_FILES)):
+            elif is_known and (section != "Edge files" or line.what.startswith(_ASKED_FILE_LINES)):
                 yield line
 
 
-def _metrics(facts: Facts, before: Facts) -> Iterator[Change]:
+def _compare_metrics(facts: Facts, before: Facts) -> Iterator[Change]:
     if facts.evaluation is None or before.evaluation is None:
         return
     then = {(item.kind, item.name): item for item in before.evaluation.slices}
     for item in facts.evaluation.slices:
         if item.kind in ("overall", "class") and (earlier := then.get((item.kind, item.name))):
-            of = "Accuracy" if item.kind == "overall" else f"Recall of {item.name}"
-            what = f"{of}, each on its own eval split"
+            metric = "Accuracy" if item.kind == "overall" else f"Recall of {item.name}"
+            what = f"{metric}, each on its own eval split"
             yield Change(what, percent(earlier.accuracy), percent(item.accuracy))

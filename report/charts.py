@@ -1,8 +1,7 @@
 """The charts of the report: SVG made by matplotlib, with the page's own font and its colours in both themes.
 
-matplotlib draws with stand-in colours, which then become the CSS variables of the page, so that one drawing
-is right in light, dark and print. One unit is one CSS pixel, and no chart but the wide timeline is wider than
-a phone.
+matplotlib draws with stand-in colours, which are replaced by CSS variables of the page, so that one drawing
+fits light, dark and print. One unit is one CSS pixel, and only the wide timeline is wider than a phone.
 """
 
 import io
@@ -28,20 +27,20 @@ if TYPE_CHECKING:
 
     Dated = tuple[datetime, Row]  # a run with its start
 
-# When something was done, and what: `rollback`, `promote` or `exclude`.
+# The time and the kind of an action: `rollback`, `promote` or `exclude`.
 Act = tuple[datetime, str]
 
 WIDTH, WIDE, _SMALL = 330, 880, 270
 _PIXELS_PER_INCH = 72  # One point of matplotlib's SVG is one unit of its viewBox.
 
-# Stand-ins for the variables of templates/style.css.
+# The CSS variables of templates/style.css that have stand-in colours.
 _VARIABLES = (
     *("ink", "muted", "line", "accent", "before", "warn", "good", "bad", "surface"),
     *(f"class-{number}" for number in range(6)),
 )
 _STAND_INS = {f"#{number:06x}": f"var(--{name})" for number, name in enumerate(_VARIABLES, start=1)}
 _INK, _MUTED, _LINE, _ACCENT, _BEFORE, _WARN, _GOOD, _BAD, _SURFACE, *_CLASSES = _STAND_INS
-# Points of several lines, and of what a run came to, differ in shape too: not all people see colours.
+# Points of several lines, and of several outcomes, differ in shape too: not all people see colours.
 MARKERS, GLYPHS = "os^DvP", "●■▲◆▼✚"
 _ENDINGS = {
     "pushed": (_GOOD, "o"),
@@ -82,12 +81,12 @@ _STYLE: dict[str, Any] = {
 }
 
 
-def _drawn(
+def _render_svg(
     name: str, alt: str, draw: "Callable[[Axes], None]", width: int = WIDTH, height: int = 190
 ) -> "Markup":
-    """An SVG element for a page, width and height in CSS pixels.
+    """Renders a chart as an SVG element for a page, width and height in CSS pixels.
 
-    `name` is unique in its page: ids in the SVG begin with it. `alt` is for those who cannot see the chart.
+    `name` is unique in its page: ids in the SVG begin with it. `alt` describes the chart to screen readers.
     """
     import matplotlib
     from markupsafe import Markup
@@ -96,7 +95,7 @@ def _drawn(
 
     style: Any = {**_STYLE, "svg.hashsalt": name}  # newer matplotlibs type the names of all their settings
     with matplotlib.rc_context(style), warnings.catch_warnings():
-        # The browser has the letters that matplotlib's own font lacks.
+        # The browser's font has the characters that matplotlib's font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         size = (width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH)
         layout = ConstrainedLayoutEngine(w_pad=2 / _PIXELS_PER_INCH, h_pad=2 / _PIXELS_PER_INCH)
@@ -105,17 +104,17 @@ def _drawn(
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     head = f'<svg class="chart" viewBox="0 0 {width} {height}" style="max-width: {width}px" role="img"'
-    return Markup(f'{head} aria-label="{escape(alt)}">\n{_for_the_page(file.getvalue(), name)}')
+    return Markup(f'{head} aria-label="{escape(alt)}">\n{_adapt_to_page(file.getvalue(), name)}')
 
 
-def _for_the_page(svg: str, name: str) -> str:
-    """What is in an SVG of matplotlib, with its own ids, and the page's colours and font."""
+def _adapt_to_page(svg: str, name: str) -> str:
+    """Returns the content of an SVG of matplotlib with unique ids, and the page's colours and font."""
     body = svg[svg.index("<svg") :]
     body = body[body.index(">") + 1 :]
-    # Rules of one name in several charts would style one another's.
+    # Style rules of the same name in several charts would affect each other.
     body = re.sub(r"<(metadata|style)\b.*?</\1>", "", body, flags=re.DOTALL)
     body = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{name}-", body)
-    # `font: 11px 'DejaVu Sans', ...` becomes the size alone; the family comes from the page.
+    # `font: 11px 'DejaVu Sans', ...` is reduced to its size; the family comes from the page.
     body = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", body)
     body = re.sub(r"font-family: [^;\"]*;?", "", body)
     for stand_in, variable in _STAND_INS.items():
@@ -124,7 +123,7 @@ def _for_the_page(svg: str, name: str) -> str:
 
 
 def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> "Markup":
-    """Examples of each span, oldest first, stacked by class, those quarantined on top.
+    """Draws the examples of each span, oldest first, stacked by class, with the quarantined ones on top.
 
     `classes` get a colour each; examples of others share the last one.
     """
@@ -139,25 +138,25 @@ def weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> "Markup":
             bottom = [below + count for below, count in zip(bottom, counts, strict=True)]
         quarantined = [span.quarantined for span in spans]
         axes.bar(places, quarantined, 0.68, bottom=bottom, color=_SURFACE, edgecolor=_WARN, hatch="////")
-        # Every name where there is room for it, else the first and the last.
+        # All numbers where there is room for them, else the first and the last.
         step = 1 if len(spans) <= 9 else max(1, len(spans) - 1)
         axes.set_xticks(list(places)[::step], [str(span.number) for span in spans][::step])
         axes.set_xlabel("span")
         axes.margins(x=0.02)
 
-    return _drawn(name, f"Examples of {len(spans)} spans by class, and quarantined", draw)
+    return _render_svg(name, f"Examples of {len(spans)} spans by class, and quarantined", draw)
 
 
 def feature(name: str, of: Feature) -> "Markup":
-    """The newest span's distribution of one feature over that of the spans before it."""
+    """Draws the distribution of a feature in the newest span over that in the spans before it."""
     alt = f"Distribution of {of.name}: the newest span and those before"
     draw = _draw_values if of.now.values else _draw_bins
-    return _drawn(name, alt, lambda axes: draw(axes, of), _SMALL, height=140)
+    return _render_svg(name, alt, lambda axes: draw(axes, of), _SMALL, height=140)
 
 
 def _draw_bins(axes: "Axes", of: Feature) -> None:
-    """Densities, because the two have bins of different widths."""
-    for distribution, colour, filled in ((of.before, _BEFORE, True), (of.now, _ACCENT, False)):
+    """Draws densities, because the two distributions have bins of different widths."""
+    for distribution, colour, is_filled in ((of.before, _BEFORE, True), (of.now, _ACCENT, False)):
         if distribution is None or not distribution.bins:
             continue
         widest = max((high - low for low, high, _ in distribution.bins), default=0.0) or 1.0
@@ -168,7 +167,7 @@ def _draw_bins(axes: "Axes", of: Feature) -> None:
             y += [density, density]
         x.append(x[-1])
         y.append(0.0)
-        if filled:
+        if is_filled:
             axes.fill(x, y, color=colour, linewidth=0)
         else:
             axes.plot(x, y, color=colour, linewidth=2)
@@ -179,7 +178,7 @@ def _draw_bins(axes: "Axes", of: Feature) -> None:
 
 
 def _draw_values(axes: "Axes", of: Feature, most: int = 6) -> None:
-    """The values whose shares differ most, or the commonest where there is nothing to compare with."""
+    """Draws the values whose shares differ most, or the commonest where there are no spans before."""
     now, before = dict(of.now.values), dict(of.before.values) if of.before else {}
     names = {**now, **before}
     if before:
@@ -202,7 +201,7 @@ def _shorten(text: str, most: int = 16) -> str:
 
 
 def training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) -> "Markup":
-    """`loss` or `accuracy` over the epochs, on training and on eval examples; a line at the best epoch."""
+    """Draws `loss` or `accuracy` on training and eval examples by epoch, with a line at the best epoch."""
 
     def draw(axes: "Axes") -> None:
         numbers = [epoch.epoch for epoch in epochs]
@@ -218,17 +217,17 @@ def training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) 
         axes.locator_params(axis="y", nbins=5)
         axes.set_xlabel("epoch")
 
-    return _drawn(name, f"{figure} over {len(epochs)} epochs", draw)
+    return _render_svg(name, f"{figure} over {len(epochs)} epochs", draw)
 
 
 def reliability(name: str, of: Reliability) -> "Markup":
-    """Accuracy over confidence; on the dotted line, what the model says is what is true."""
+    """Draws accuracy over confidence; a calibrated model lies on the dotted line."""
 
     def draw(axes: "Axes") -> None:
         axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, linestyle=(0, (2, 3)))
-        for found in of.bins:
-            axes.plot([found.confidence] * 2, [found.confidence, found.accuracy], color=_WARN, linewidth=2)
-        sizes = [20 + 160 * found.examples / of.examples for found in of.bins]
+        for each in of.bins:
+            axes.plot([each.confidence] * 2, [each.confidence, each.accuracy], color=_WARN, linewidth=2)
+        sizes = [20 + 160 * each.examples / of.examples for each in of.bins]
         axes.scatter(
             [b.confidence for b in of.bins], [b.accuracy for b in of.bins], sizes, color=_ACCENT, zorder=3
         )
@@ -237,33 +236,33 @@ def reliability(name: str, of: Reliability) -> "Markup":
         axes.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.08), xlabel="probability of the answer", ylabel="right")
         axes.grid(True, axis="both")
 
-    return _drawn(name, "Accuracy over confidence, in ten bins", draw, height=250)
+    return _render_svg(name, "Accuracy over confidence, in ten bins", draw, height=250)
 
 
 def timeline(
     name: str, width: int, runs: "Sequence[Dated]", marks: Sequence[Act], classes: Sequence[str] = ()
 ) -> "Markup":
-    """Accuracy of each run's model over time, beside that of the model in production; or of some classes.
+    """Draws the accuracy of each run's model and of that in production over time, or the recall of classes.
 
-    The runs come with their start, oldest first; where a clock says otherwise, they stand in this order, and
-    the marks are left out: when something was done, and what.
+    `runs` come with their start, oldest first. Where clocks disagree with that order, the runs are placed by
+    number, and `marks`, the actions of people, are left out.
     """
     from matplotlib.dates import date2num
 
     rows = [row for _, row in runs]
     days = [float(date2num(at)) for at, _ in runs]
-    ordered = days == sorted(days)
-    places = days if ordered else [float(number) for number in range(len(rows))]
+    is_ordered = days == sorted(days)
+    places = days if is_ordered else [float(number) for number in range(len(rows))]
 
     def draw(axes: "Axes") -> None:
         for number, label in enumerate(classes):
             placed = zip(places, rows, strict=True)
-            _line(axes, number, [(at, row.recalls[label]) for at, row in placed if label in row.recalls])
+            _draw_line(axes, number, [(at, row.recalls[label]) for at, row in placed if label in row.recalls])
         if not classes:
             _draw_accuracy(axes, places, rows)
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
         axes.locator_params(axis="y", nbins=5)
-        if not ordered:
+        if not is_ordered:
             axes.set_xticks([])
             axes.set_xlabel("in the order of the runs, whose clocks disagree")
             return
@@ -274,24 +273,24 @@ def timeline(
             axes.plot([float(date2num(at))], [1], marker, color=colour, markersize=6, **top)
         _label_days(axes, width)
 
-    return _drawn(name, _alt_of(runs, marks, classes), draw, width, height=230)
+    return _render_svg(name, _describe_timeline(runs, marks, classes), draw, width, height=230)
 
 
-def _alt_of(runs: "Sequence[Dated]", marks: Sequence[Act], classes: Sequence[str]) -> str:
-    """What a chart over time shows, in words."""
+def _describe_timeline(runs: "Sequence[Dated]", marks: Sequence[Act], classes: Sequence[str]) -> str:
+    """Describes a chart over time in words."""
     rows = [row for _, row in runs]
-    said = [f"{len(rows)} runs, {runs[0][0]:%Y-%m-%d} to {runs[-1][0]:%Y-%m-%d}"]
+    sentences = [f"{len(rows)} runs, {runs[0][0]:%Y-%m-%d} to {runs[-1][0]:%Y-%m-%d}"]
     series = {label: [row.recalls[label] for row in rows if label in row.recalls] for label in classes}
     series = series or {"accuracy": [row.accuracy for row in rows if row.accuracy is not None]}
     for what, values in series.items():
         if values:
-            said.append(f"{what} from {values[0]:.1%} to {values[-1]:.1%}, lowest {min(values):.1%}")
-    said += [f"{number} {outcome}" for outcome, number in Counter(row.outcome for row in rows).items()]
-    return ". ".join((*said, *(f"{what} on {at:%Y-%m-%d}" for at, what in marks)))
+            sentences.append(f"{what} from {values[0]:.1%} to {values[-1]:.1%}, lowest {min(values):.1%}")
+    sentences += [f"{number} {outcome}" for outcome, number in Counter(row.outcome for row in rows).items()]
+    return ". ".join((*sentences, *(f"{what} on {at:%Y-%m-%d}" for at, what in marks)))
 
 
-def _line(axes: "Axes", number: int, known: Sequence[tuple[float, float]]) -> None:
-    """One of several lines, told apart by the shape of its points too."""
+def _draw_line(axes: "Axes", number: int, known: Sequence[tuple[float, float]]) -> None:
+    """Draws one of several lines, which also differ in the shape of their points."""
     colour, marker = _CLASSES[number], MARKERS[number]
     axes.plot(*zip(*known, strict=True), color=colour, linewidth=1.5, marker=marker, markersize=4.5)
 
@@ -301,7 +300,7 @@ def _draw_accuracy(axes: "Axes", places: Sequence[float], rows: "Sequence[Row]")
     axes.plot([at for at, _ in compared], [value for _, value in compared], color=_BEFORE, linewidth=2)
     known = [value for row in rows for value in (row.accuracy, row.before) if value is not None]
     low, high = min(known, default=0.0), max(known, default=1.0)
-    # A run without a model has a day and no height: it stands at the foot.
+    # A run without a model has no accuracy: it is drawn at the foot.
     foot = low - max(0.01, 0.15 * (high - low))
     for at, row in zip(places, rows, strict=True):
         colour, marker = _ENDINGS.get(row.outcome, (_BAD, "x"))
@@ -321,7 +320,7 @@ def _label_days(axes: "Axes", width: int) -> None:
 
 
 def step_times(name: str, runs: "Sequence[Dated]", steps: Sequence[str]) -> "Markup":
-    """Minutes of each run, oldest first: those of some steps, from below, and of all else above them."""
+    """Draws the minutes of each run, oldest first, stacked: the given steps from below, then all others."""
 
     def draw(axes: "Axes") -> None:
         bottom = [0.0] * len(runs)
@@ -337,29 +336,29 @@ def step_times(name: str, runs: "Sequence[Dated]", steps: Sequence[str]) -> "Mar
 
     longest = max(runs, key=lambda run: sum(run[1].steps.values()))
     alt = f"Time by step of {len(runs)} runs; the longest took {seconds(sum(longest[1].steps.values()))}"
-    return _drawn(name, f"{alt}, on {longest[0]:%Y-%m-%d}", draw)
+    return _render_svg(name, f"{alt}, on {longest[0]:%Y-%m-%d}", draw)
 
 
 def sizes(name: str, runs: "Sequence[Dated]", variants: Sequence[str]) -> "Markup":
-    """Megabytes of each edge file over the runs, oldest first."""
+    """Draws the megabytes of each edge file over the runs, oldest first."""
 
     def draw(axes: "Axes") -> None:
         for number, variant in enumerate(variants):
             known = [
                 (at, row.sizes[variant] / 1e6) for at, (_, row) in enumerate(runs) if variant in row.sizes
             ]
-            _line(axes, number, known)
+            _draw_line(axes, number, known)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} MB")
         _label_runs(axes, runs)
 
     last = {variant: row.sizes[variant] for _, row in runs for variant in variants if variant in row.sizes}
-    said = ", ".join(f"{variant} {megabytes(size)}" for variant, size in last.items())
-    return _drawn(name, f"Sizes of edge files over {len(runs)} runs; last: {said}", draw)
+    latest = ", ".join(f"{variant} {megabytes(size)}" for variant, size in last.items())
+    return _render_svg(name, f"Sizes of edge files over {len(runs)} runs; last: {latest}", draw)
 
 
 def _label_runs(axes: "Axes", runs: "Sequence[Dated]") -> None:
-    """The days of the first and the last run, and of some between."""
+    """Labels the days of the first run and of some of the others."""
     step = max(1, -(-(len(runs) - 1) // 3))
     days = [f"{at:%d %b}" for at, _ in runs]
     axes.set_xticks(range(0, len(runs), step), days[::step])

@@ -1,4 +1,4 @@
-"""From the folders of a run's artifacts to its facts. What cannot be read is named, and the rest is shown."""
+"""Collects the facts of a run from its artifacts. Unreadable files are named, and the rest is shown."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -23,23 +23,23 @@ from report.sources import Sources
 from report.statistics import read_features
 
 _Part = TypeVar("_Part")
-# What a file ends in whose values are of the right type and mean nothing.
+# Raised for a file whose values are of the right type and make no sense.
 _SENSELESS = (LookupError, ArithmeticError)
-# Protobuf's errors have no base of their own that could be named without importing protobuf.
+# Protobuf's errors are named, since they have no base class that is known without importing protobuf.
 _PROTOBUF = ("DecodeError", "ParseError")
-# A thumbnail is 2 to 20 kB; what is larger is none, and a page has to stay small.
+# A thumbnail has 2 to 20 kB; larger files are left out, since a page has to stay small.
 _LARGEST_PICTURE = 100_000
 _MEASURES = ("recall", "precision", "f1", "auc", "recall_at_false_alarms")
 
 
 class _Reader:
-    """Reads part by part; remembers, a sentence each, which could not be read."""
+    """A reader that goes on after unreadable parts, and keeps a sentence on each of them."""
 
     def __init__(self) -> None:
         self.unreadable: list[str] = []
 
     def __call__(self, name: str, read: Callable[[], _Part], default: _Part) -> _Part:
-        """What `read` returns; the default where it cannot be read."""
+        """Returns what `read` returns, or the default where the part cannot be read."""
         try:
             return read()
         except Exception as error:
@@ -50,47 +50,47 @@ class _Reader:
 
 
 def collect(sources: Sources, about: facts.About) -> facts.Facts:
-    """Reads what the steps of a run put out, beside what the engine knows of it.
+    """Reads the outputs of a run's steps, and joins them with what the engine knows of the run.
 
-    The settings are those that the model was trained with: what a search found is laid over them.
+    The settings are those that the model was trained with: the values that a search found replace others.
     """
     reader = _Reader()
 
-    def part(name: str, read: Callable[[Sources], _Part], default: _Part) -> _Part:
+    def read_part(name: str, read: Callable[[Sources], _Part], default: _Part) -> _Part:
         return reader(name, lambda: read(sources), default)
 
-    search = part("The trials", lambda s: SEARCH.find(s.search), None)
+    search = read_part("The trials", lambda s: SEARCH.find(s.search), None)
     if search is not None:
-        found = {name: str(value) for name, value in search.found.values.items()}
-        about = replace(about, settings={**about.settings, **found})
+        best = {name: str(value) for name, value in search.found.values.items()}
+        about = replace(about, settings={**about.settings, **best})
     return facts.Facts(
         about=about,
-        data=part("The data of the window", lambda s: _data(s, reader), None),
+        data=read_part("The data of the window", lambda s: _read_data(s, reader), None),
         search=search,
-        training=part("The training", _training, None),
-        evaluation=part("The evaluation", _evaluation, None),
-        twins=part("The near twins", _twins, None),
-        reliability=part("The predictions", _reliability, None),
-        mistakes=part("The worst mistakes", lambda s: MISTAKES.find(s.edge_verdict), None),
-        edge=part("The edge files", lambda s: EDGE_FILES.find(s.edge_verdict), None),
-        gates=part("The verdicts", _gates, ()),
+        training=read_part("The training", _read_training, None),
+        evaluation=read_part("The evaluation", _read_evaluation, None),
+        twins=read_part("The near twins", _read_twins, None),
+        reliability=read_part("The predictions", _read_reliability, None),
+        mistakes=read_part("The worst mistakes", lambda s: MISTAKES.find(s.edge_verdict), None),
+        edge=read_part("The edge files", lambda s: EDGE_FILES.find(s.edge_verdict), None),
+        gates=read_part("The verdicts", _read_gates, ()),
         unreadable=tuple(reader.unreadable),
     )
 
 
 def pictures(sources: Sources) -> dict[str, bytes]:
-    """The thumbnails by their name in the artifact, `thumbnails/01.jpg` and `mistakes/01.jpg`."""
-    found = {}
+    """Reads the thumbnails, by name in the artifact: `thumbnails/01.jpg`, `mistakes/01.jpg`."""
+    thumbnails = {}
     for folder, kind in ((sources.quarantine, "thumbnails"), (sources.edge_verdict, "mistakes")):
         for path in sorted((folder / kind).glob("*")) if folder is not None else ():
             if path.suffix not in (".jpg", ".png") or not path.is_file():
                 continue
             if path.stat().st_size <= _LARGEST_PICTURE:
-                found[f"{kind}/{path.name}"] = path.read_bytes()
-    return found
+                thumbnails[f"{kind}/{path.name}"] = path.read_bytes()
+    return thumbnails
 
 
-def _data(sources: Sources, reader: _Reader) -> facts.Data | None:
+def _read_data(sources: Sources, reader: _Reader) -> facts.Data | None:
     ingest = INGEST.find(sources.quarantine)
     if (ingest, sources.statistics, sources.anomalies) == (None, None, None):
         return None
@@ -121,43 +121,43 @@ def _data(sources: Sources, reader: _Reader) -> facts.Data | None:
     )
 
 
-def _training(sources: Sources) -> facts.Training | None:
+def _read_training(sources: Sources) -> facts.Training | None:
     summary, epochs = TRAINING.find(sources.model_run), tuple(EPOCHS.read(sources.model_run))
     if not (summary or epochs):
         return None
-    found = CROSS_VALIDATION.find(sources.model_run)
-    return facts.Training(epochs, summary or TrainingSummary(), found)
+    cross_validation = CROSS_VALIDATION.find(sources.model_run)
+    return facts.Training(epochs, summary or TrainingSummary(), cross_validation)
 
 
-def _evaluation(sources: Sources) -> facts.Evaluation | None:
+def _read_evaluation(sources: Sources) -> facts.Evaluation | None:
     metrics = METRICS.find(sources.evaluation)
     if metrics is None:
         return None
     return facts.Evaluation(
-        slices=_slices(metrics),
+        slices=_make_slices(metrics),
         baseline_version=(metrics.baseline_version or None) if metrics.baseline else None,
         confusion=metrics.confusion,
         group=metrics.group,
-        out_of_fold=_slices(metrics.out_of_fold) if metrics.out_of_fold else (),
+        out_of_fold=_make_slices(metrics.out_of_fold) if metrics.out_of_fold else (),
     )
 
 
-def _slices(metrics: Metrics) -> tuple[facts.Slice, ...]:
+def _make_slices(metrics: Metrics) -> tuple[facts.Slice, ...]:
     baseline = metrics.baseline or {}
-    found = [
-        _slice(metrics, kind, name, values, baseline.get(kind, {}).get(name, {}))
+    result = [
+        _make_slice(metrics, kind, name, values, baseline.get(kind, {}).get(name, {}))
         for kind, slices in metrics.candidate.items()
         for name, values in slices.items()
     ]
-    # What has a slice of its own already is not shown twice.
+    # Groups that are slices already are not shown twice.
     for group in metrics.worst_groups if metrics.group not in metrics.candidate else ():
         interval = wilson(round(group.accuracy * group.examples), group.examples)
-        of = group.name, group.examples, group.accuracy, *interval, group.before
-        found.append(facts.Slice(metrics.group, *of))
-    return tuple(found)
+        values = group.name, group.examples, group.accuracy, *interval, group.before
+        result.append(facts.Slice(metrics.group, *values))
+    return tuple(result)
 
 
-def _slice(
+def _make_slice(
     metrics: Metrics,
     kind: str,
     name: str,
@@ -166,7 +166,7 @@ def _slice(
 ) -> facts.Slice:
     examples, accuracy = round(values.get("example_count") or 0), values.get("accuracy")
     low, high = wilson(round(accuracy * examples), examples) if accuracy is not None else (0.0, 1.0)
-    # Runs of before counted no groups.
+    # Runs of older versions have no estimates by group.
     if (estimate := metrics.estimates.get(kind, {}).get(name)) is not None:
         low, high = estimate.low, estimate.high
     return facts.Slice(
@@ -177,19 +177,19 @@ def _slice(
         low=low,
         high=high,
         before=before.get("accuracy"),
-        measures={name: found for name in _MEASURES if (found := values.get(name)) is not None},
+        measures={name: value for name in _MEASURES if (value := values.get(name)) is not None},
         groups=estimate.sessions if estimate is not None and estimate.sessions < examples else None,
     )
 
 
-def _twins(sources: Sources) -> facts.TwinAccuracy | None:
+def _read_twins(sources: Sources) -> facts.TwinAccuracy | None:
     twins = TWINS.find(sources.quarantine)
     if twins is None or not twins.found:
         return None
-    among = {twin.example_id for twin in twins.found}
+    ids = {twin.example_id for twin in twins.found}
     answers = list(read_answers(sources))
-    everyone = [right for _, _, right in answers]
-    without = [right for asked, _, right in answers if asked.example_id not in among]
+    everyone = [is_right for _, _, is_right in answers]
+    without = [is_right for asked, _, is_right in answers if asked.example_id not in ids]
     return facts.TwinAccuracy(
         twins=len(twins.found),
         compared=twins.compared,
@@ -201,13 +201,13 @@ def _twins(sources: Sources) -> facts.TwinAccuracy | None:
     )
 
 
-def _reliability(sources: Sources) -> Reliability | None:
-    return reliability([(confidence, right) for _, confidence, right in read_answers(sources)])
+def _read_reliability(sources: Sources) -> Reliability | None:
+    return reliability([(confidence, is_right) for _, confidence, is_right in read_answers(sources)])
 
 
 def read_answers(sources: Sources) -> Iterator[tuple[Prediction, float, bool]]:
-    """Of each eval example the answer, its highest probability, and whether that was right."""
-    labels = _labels(sources)
+    """Yields the answer to each eval example, its highest probability 0..1, and whether it is right."""
+    labels = _read_labels(sources)
     for line in PREDICTIONS.read(sources.edge_verdict):
         known = [p for p in line.probabilities if p is not None]
         if labels and len(known) == len(line.probabilities):
@@ -215,8 +215,8 @@ def read_answers(sources: Sources) -> Iterator[tuple[Prediction, float, bool]]:
             yield line, confidence, labels[known.index(confidence)] == line.label
 
 
-def _labels(sources: Sources) -> list[str]:
-    """Class names by id, from whichever step before the EdgeValidator says them."""
+def _read_labels(sources: Sources) -> list[str]:
+    """Returns the class names by id, from the edge models or, without these, from ingest."""
     if sources.edge_models is not None:
         with suppress(OSError, EdgelineError):
             return list(parse_labels((sources.edge_models / LABELS_FILE_NAME).read_bytes(), LABELS_FILE_NAME))
@@ -224,6 +224,6 @@ def _labels(sources: Sources) -> list[str]:
     return list(ingest.classes) if ingest else []
 
 
-def _gates(sources: Sources) -> tuple[Verdict, ...]:
+def _read_gates(sources: Sources) -> tuple[Verdict, ...]:
     folders = (sources.data_verdict, sources.blessing, sources.edge_verdict)
     return tuple(verdict for folder in folders if (verdict := VERDICT.find(folder)) is not None)

@@ -1,4 +1,4 @@
-"""Two runs side by side: what differs in settings, data, metrics by slice, edge files and time."""
+"""Compares two runs: their settings, data, metrics by slice, edge files and time."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ from report.verdict import BADGES
 
 Verdict = Literal["better", "worse", "noise", "unknown"]
 
-# What of them is the same in both runs is left out; of all else the equal lines are shown too.
-_LONG = ("Settings", "Code", "Libraries", "Schema")
+# Sections without the lines that are equal in both runs; the others show these too.
+_DIFFERENCES_ONLY = ("Settings", "Code", "Libraries", "Schema")
 SECTIONS = (
     *("Settings", "Data", "Drift", "Schema", "Quarantine"),
     *("Training", "Edge files", "Time", "Code", "Libraries"),
@@ -23,7 +23,7 @@ SECTIONS = (
 
 @dataclass(frozen=True)
 class SlicePair:
-    """One slice in both runs; None where a run has nothing of it. The verdict is on the second one."""
+    """One slice in both runs; None where a run does not have it. The verdict is on the second run."""
 
     kind: str
     name: str
@@ -33,7 +33,7 @@ class SlicePair:
 
     @property
     def difference(self) -> float | None:
-        """By how much the second is better, -1..1."""
+        """Returns the accuracy of the second minus that of the first, -1..1."""
         known = [side.accuracy for side in (self.first, self.second) if side and side.accuracy is not None]
         return known[1] - known[0] if len(known) == 2 else None
 
@@ -45,20 +45,20 @@ class Comparison:
     first: Facts
     second: Facts
     slices: tuple[SlicePair, ...]
-    same_examples: int = 0  # that both were measured on; 0 where each was on its own eval split
+    same_examples: int = 0  # measured by both models; 0 where each has its own eval split
 
     @property
     def sections(self) -> dict[str, tuple[Change, ...]]:
-        """The lines of each section that has any."""
+        """Returns the lines of each section that has any."""
         texts = describe(self.first), describe(self.second)
-        found = {section: side_by_side(*texts, section) for section in SECTIONS}
-        for section in _LONG:
-            found[section] = tuple(line for line in found[section] if line.before != line.now)
-        return {section: lines for section, lines in found.items() if lines}
+        compared = {section: side_by_side(*texts, section) for section in SECTIONS}
+        for section in _DIFFERENCES_ONLY:
+            compared[section] = tuple(line for line in compared[section] if line.before != line.now)
+        return {section: lines for section, lines in compared.items() if lines}
 
     @property
     def sentence(self) -> str:
-        """What came of the difference, overall."""
+        """Returns the overall verdict in a sentence."""
         overall = next((pair for pair in self.slices if pair.kind == "overall"), None)
         if overall is None or overall.difference is None:
             return "Not both runs have a model to compare."
@@ -69,7 +69,7 @@ class Comparison:
 
     @property
     def measured_on(self) -> str:
-        """What the metrics were measured on, and what their verdicts rest on."""
+        """Returns what the metrics were measured on, and the method of their verdicts."""
         on, how = "Each on its own eval split", "by both intervals (Newcombe)"
         if self.same_examples:
             on = f"On the {words.count(self.same_examples)} eval examples that both models answered"
@@ -79,7 +79,7 @@ class Comparison:
 
 
 def own_slices(first: Facts, second: Facts) -> tuple[SlicePair, ...]:
-    """The slices of both runs, each on its own eval split."""
+    """Pairs the slices of both runs, each measured on its own eval split."""
     sides: list[Mapping[tuple[str, str], Slice]] = [
         {(item.kind, item.name): item for item in facts.evaluation.slices} if facts.evaluation else {}
         for facts in (first, second)
@@ -91,9 +91,9 @@ def own_slices(first: Facts, second: Facts) -> tuple[SlicePair, ...]:
 
 
 def judge(first: Slice | None, second: Slice | None) -> Verdict:
-    """Whether two shares of different examples differ by more than chance, at 95 %.
+    """Judges whether two shares of different examples differ by more than chance, at 95 %.
 
-    By the interval of their difference that follows from Wilson's of each (Newcombe, 1998: Statistics in
+    The interval of their difference follows from the Wilson interval of each (Newcombe, 1998: Statistics in
     Medicine 17, 873-890, method 10).
     """
     if first is None or second is None or first.accuracy is None or second.accuracy is None:
@@ -105,7 +105,7 @@ def judge(first: Slice | None, second: Slice | None) -> Verdict:
 
 
 def render_diff(comparison: Comparison, links: Sequence[str | None]) -> str:
-    """The page; `links` are where the pages of both runs are, relative to it or absolute."""
+    """Renders the page; `links` are those of the pages of both runs, relative or absolute."""
     pairs = zip((comparison.first, comparison.second), links, strict=True)
     shares = [side for pair in comparison.slices for side in (pair.first, pair.second) if side]
     return render(

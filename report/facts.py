@@ -1,6 +1,7 @@
-"""What is known of one run, as plain values: what the page shows, and what the pages after it compare with.
+"""The facts of one run as plain values: its page shows them, and the pages of later runs compare with them.
 
-`facts.json` beside each page is this, so every field has a default: a page of an older version is still read.
+They are written as `facts.json` beside each page. Every field has a default, so that those of older versions
+can still be read.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from report.measures import Reliability
 
 @dataclass(frozen=True)
 class Artifact:
-    """One output of one step: where it lies, and its custom properties."""
+    """One output of one step: its URI and its custom properties."""
 
     step: str
     output: str
@@ -47,7 +48,7 @@ class About(Course):
 
 @dataclass(frozen=True)
 class Distribution:
-    """The values of one feature over some examples: numbers have a mean and bins, texts have values."""
+    """The values of one feature over some examples: a mean and bins for numbers, values for texts."""
 
     mean: float | None = None
     bins: tuple[tuple[float, float, float], ...] = ()  # (from, to, share of the examples)
@@ -58,7 +59,7 @@ class Distribution:
 class Feature:
     """One feature of the training examples: the newest span, the spans before it, and how far apart they are.
 
-    The last two are None where the schema asks for no distance, or too little is there to compare.
+    The last two are None where the schema sets no threshold, or there are too few examples to compare.
     """
 
     name: str
@@ -69,13 +70,13 @@ class Feature:
 
     @property
     def drifted(self) -> bool:
-        """Whether it is further away than the schema allows."""
+        """Returns whether the distance is above the threshold of the schema."""
         return self.distance is not None and self.threshold is not None and self.distance > self.threshold
 
 
 @dataclass(frozen=True)
 class Data(Ingest):
-    """The window of data, as ingest has it, and what was found in it."""
+    """The window of data as ingest recorded it, and the findings on it."""
 
     features: tuple[Feature, ...] = ()  # those whose drift was measured first, each kind by name
     anomalies: tuple[str, ...] = ()  # what breaks the schema, a sentence each
@@ -85,7 +86,7 @@ class Data(Ingest):
 
 @dataclass(frozen=True)
 class Training:
-    """How the model was trained."""
+    """The training of the model."""
 
     epochs: tuple[Epoch, ...] = ()
     summary: TrainingSummary = field(default_factory=TrainingSummary)
@@ -93,7 +94,7 @@ class Training:
 
     @property
     def kept(self) -> Epoch | None:
-        """The epoch whose weights the model has."""
+        """Returns the epoch whose weights the model has."""
         best = self.summary.best_epoch
         return next((epoch for epoch in self.epochs if epoch.epoch == best), None)
 
@@ -115,7 +116,7 @@ class Slice(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics of the trained model, beside those of the one in production where there is one."""
+    """Metrics of the trained model, and those of the model in production if there is one."""
 
     slices: tuple[Slice, ...] = ()
     baseline_version: int | None = None
@@ -124,27 +125,27 @@ class Evaluation:
     out_of_fold: tuple[Slice, ...] = ()  # by models that have not learned from the groups; judged where there
 
     def of(self, kind: str) -> tuple[Slice, ...]:
-        """The slices of one kind."""
+        """Returns the slices of one kind."""
         return tuple(item for item in self.slices if item.kind == kind)
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of slices, `overall`, `class` and `span` first."""
+        """Returns the kinds of slices, `overall`, `class` and `span` first."""
         known = ("overall", "class", "span")
         return tuple(dict.fromkeys((*known, *(item.kind for item in self.slices))))
 
     @property
     def overall(self) -> Slice | None:
-        """The slice of all eval examples."""
+        """Returns the slice of all eval examples."""
         return next(iter(self.of("overall")), None)
 
     @property
     def judged(self) -> Slice | None:
-        """The slice of all examples that the gate judged by."""
+        """Returns the slice of all examples by which the gate judged."""
         return next((item for item in self.out_of_fold if item.kind == "overall"), self.overall)
 
     def worst(self, kind: str) -> Slice | None:
-        """The slice of a kind with the lowest accuracy."""
+        """Returns the slice of a kind with the lowest accuracy."""
         known = [item for item in self.of(kind) if item.accuracy is not None]
         return min(known, key=lambda item: (item.accuracy or 0.0, item.name), default=None)
 
@@ -164,7 +165,7 @@ class TwinAccuracy:
 
 @dataclass(frozen=True)
 class Facts:
-    """All of it; a part is None where the run did not get that far."""
+    """All facts of a run; a part is None where the run did not get that far."""
 
     about: About
     data: Data | None = None
@@ -180,11 +181,11 @@ class Facts:
 
 
 def by_dotted_name(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as `About.settings` has them, each value as text."""
-    found: dict[str, str] = {}
+    """Flattens nested settings to dotted names, as `About.settings` has them, each value as text."""
+    flat: dict[str, str] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
-            found |= by_dotted_name(value, f"{prefix}{name}.")
+            flat |= by_dotted_name(value, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = str(value)
-    return found
+            flat[f"{prefix}{name}"] = str(value)
+    return flat

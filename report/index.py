@@ -16,12 +16,11 @@ from report.facts import Facts, Slice
 from report.page import Figure, render
 from report.verdict import BADGES
 
-# Of which the time is told apart.
-_STEPS = 5
+_MOST_STEPS = 5  # with a time of their own in the chart
 
 
 class Mark(Struct, frozen=True):
-    """Something that people did beside the runs: a change of production, or a span taken out of all runs."""
+    """An action of people beside the runs: a change of production, or the exclusion of a span."""
 
     when: str  # UTC, ISO 8601
     action: str  # `push`, `promote`, `rollback` or `exclude`
@@ -32,14 +31,14 @@ class Mark(Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        """What was done."""
+        """Returns the action in words."""
         if self.action == "exclude":
             return f"{self.span} was excluded"
         return f"{self.action} from version {self.from_version or words.UNKNOWN} to {self.to_version}"
 
 
 class Row(Struct, frozen=True):
-    """One run in the table; None stands for what it did not get to."""
+    """One run in the table; fields of steps that it did not reach are None."""
 
     run: str  # its id
     link: str | None  # where its page is, relative to the index or absolute
@@ -61,7 +60,7 @@ class Row(Struct, frozen=True):
 
     @property
     def recalls(self) -> dict[str, float]:
-        """Of each class that was measured, the share of its examples that is right."""
+        """Returns the recall of each class that was measured, 0..1."""
         return {
             item.name: item.accuracy
             for item in self.slices
@@ -70,14 +69,14 @@ class Row(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Its id, and its day where the id does not say it."""
+        """Returns the id of the run, with its day where the id does not begin with it."""
         stamp = self.started_at[:10].replace("-", "")
-        known = stamp and self.run.startswith(stamp)
-        return self.run if known else f"{words.day(self.started_at)} {self.run}"
+        has_day = stamp and self.run.startswith(stamp)
+        return self.run if has_day else f"{words.day(self.started_at)} {self.run}"
 
 
 def make_row(facts: Facts, link: str | None) -> Row:
-    """The row of a run."""
+    """Makes the row of a run; `link` is that of its page."""
     about, overall = facts.about, facts.evaluation.overall if facts.evaluation else None
     worst = facts.evaluation.worst("class") if facts.evaluation else None
     return Row(
@@ -110,50 +109,50 @@ def make_row(facts: Facts, link: str | None) -> Row:
 
 
 def render_index(model: str, rows: Sequence[Row], changes: Sequence[Mark] = ()) -> str:
-    """The page; the rows, and the changes of what is in production, come oldest first."""
-    dated = [(at, row) for row in rows if (at := _moment(row.started_at)) is not None]
+    """Renders the page; the rows, and the changes of production, come oldest first."""
+    dated = [(at, row) for row in rows if (at := _parse_moment(row.started_at)) is not None]
     by_hand = [mark for mark in changes if mark.action != "push"]
-    marks = sorted((*by_hand, *_exclusions(rows)), key=lambda mark: mark.when, reverse=True)
+    marks = sorted((*by_hand, *_find_exclusions(rows)), key=lambda mark: mark.when, reverse=True)
     return render(
         "index.html",
         model=model,
-        sentence=_sentence(model, rows, changes),
-        figures=_figures(rows),
+        sentence=_describe_production(model, rows, changes),
+        figures=_count_outcomes(rows),
         rows=[(row, *BADGES[row.outcome]) for row in rows[::-1]],
         dated=dated if any(row.accuracy is not None for _, row in dated) else [],
         marks=marks,
-        acts=[(at, mark.action) for mark in marks[::-1] if (at := _moment(mark.when)) is not None],
-        classes=_weakest(rows)[: len(charts.MARKERS)],
+        acts=[(at, mark.action) for mark in marks[::-1] if (at := _parse_moment(mark.when)) is not None],
+        classes=_sort_classes(rows)[: len(charts.MARKERS)],
         variants=list({name: None for row in rows[::-1] for name in row.sizes})[: len(charts.MARKERS)],
-        steps=_slowest(rows)[:_STEPS],
+        steps=_sort_steps(rows)[:_MOST_STEPS],
         sections=SECTIONS,
-        compared=_compared(rows),
+        compared=_make_comparable(rows),
     )
 
 
-def _weakest(rows: Sequence[Row]) -> list[str]:
-    """The classes, those first that are recognised least."""
+def _sort_classes(rows: Sequence[Row]) -> list[str]:
+    """Returns the classes, those with the lowest mean recall first."""
     labels = {label for row in rows for label in row.recalls}
     return sorted(labels, key=lambda it: (mean(row.recalls[it] for row in rows if it in row.recalls), it))
 
 
-def _slowest(rows: Sequence[Row]) -> list[str]:
-    """The steps, those first that took longest in all."""
+def _sort_steps(rows: Sequence[Row]) -> list[str]:
+    """Returns the steps, those with the longest total time first."""
     spent: Counter[str] = Counter()
     for row in rows:
         spent.update(row.steps)
     return [step for step, _ in spent.most_common()]
 
 
-def _compared(rows: Sequence[Row]) -> list[dict[str, object]]:
-    """What the page's script holds side by side, newest run first, but lines that all runs have alike."""
+def _make_comparable(rows: Sequence[Row]) -> list[dict[str, object]]:
+    """Returns what the page's script compares, newest run first, without lines that are equal in all runs."""
     texts: dict[tuple[str, str], Counter[str]] = {}
     for row in rows:
         for section, lines in row.said.items():
             for what, text in lines.items():
                 texts.setdefault((section, what), Counter())[text] += 1
-    having = Counter(section for row in rows for section in row.said)
-    alike = {key for key, seen in texts.items() if max(seen.values()) == having[key[0]]}
+    runs_with = Counter(section for row in rows for section in row.said)
+    alike = {key for key, counts in texts.items() if max(counts.values()) == runs_with[key[0]]}
     return [
         {
             "name": row.name,
@@ -172,20 +171,20 @@ def _compared(rows: Sequence[Row]) -> list[dict[str, object]]:
     ]
 
 
-def _exclusions(rows: Iterable[Row]) -> set[Mark]:
+def _find_exclusions(rows: Iterable[Row]) -> set[Mark]:
     excluded = {item for row in rows for item in row.excluded}
     return {Mark(item.when, "exclude", reason=item.reason, span=item.span) for item in excluded}
 
 
-def _moment(text: str) -> datetime | None:
+def _parse_moment(text: str) -> datetime | None:
     try:
         at = parse_time(text)
     except ValueError:
         return None
-    return at if 1900 < at.year < 2200 else None  # Axes beyond have days that Python cannot name.
+    return at if 1900 < at.year < 2200 else None  # Python cannot format the days of axes beyond.
 
 
-def _sentence(model: str, rows: Sequence[Row], changes: Sequence[Mark]) -> str:
+def _describe_production(model: str, rows: Sequence[Row], changes: Sequence[Mark]) -> str:
     if changes and changes[-1].action != "push":
         last, what = changes[-1], f"Version {changes[-1].to_version} of {model} is in production"
         return f"{what} since {words.day(last.when)}, by {last.action} from version {last.from_version}."
@@ -201,7 +200,7 @@ def _sentence(model: str, rows: Sequence[Row], changes: Sequence[Mark]) -> str:
     )
 
 
-def _figures(rows: Sequence[Row]) -> list[Figure]:
+def _count_outcomes(rows: Sequence[Row]) -> list[Figure]:
     counted = Counter(row.outcome for row in rows)
     return [
         Figure("Runs", words.count(len(rows))),

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, and what each threshold of them finds."""
+"""Measures of predicted probabilities: their calibration, and the ROC over thresholds."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -22,19 +22,19 @@ class Bin(Struct, frozen=True):
 
 
 class Reliability(Struct, frozen=True):
-    """Whether a model that says 80 % is right in 80 % of such cases.
+    """The calibration of probabilities: a calibrated model that says 80 % is right in 80 % of such cases.
 
     `error` is the expected calibration error: the mean distance of confidence and accuracy over all examples,
     0..1 (Naeini et al., 2015, AAAI).
     """
 
-    bins: tuple[Bin, ...]  # that hold an example, from low to high
+    bins: tuple[Bin, ...]  # those with examples, from low to high
     error: float
     examples: int = field(name="photos")  # how many
 
 
 def reliability(answers: Iterable[tuple[float, bool]]) -> Reliability | None:
-    """Sorts answers, the highest probability and whether it was right, into ten bins; None of none."""
+    """Sorts answers (highest probability, is right) into ten bins; returns None without answers."""
     by_bin: list[list[tuple[float, bool]]] = [[] for _ in range(_BINS)]
     for confidence, right in answers:
         by_bin[min(_BINS - 1, max(0, math.ceil(confidence * _BINS) - 1))].append((confidence, right))
@@ -45,19 +45,19 @@ def reliability(answers: Iterable[tuple[float, bool]]) -> Reliability | None:
         Bin(
             low=number / _BINS,
             high=(number + 1) / _BINS,
-            examples=len(found),
-            confidence=sum(confidence for confidence, _ in found) / len(found),
-            accuracy=sum(right for _, right in found) / len(found),
+            examples=len(members),
+            confidence=sum(confidence for confidence, _ in members) / len(members),
+            accuracy=sum(right for _, right in members) / len(members),
         )
-        for number, found in enumerate(by_bin)
-        if found
+        for number, members in enumerate(by_bin)
+        if members
     )
     error = sum(abs(b.confidence - b.accuracy) * b.examples for b in bins) / examples
     return Reliability(bins, error, examples)
 
 
 class RocPoint(NamedTuple):
-    """What calling everything positive that scores at least the threshold finds, each 0..1."""
+    """The rates, 0..1, where every score of at least the threshold counts as positive."""
 
     threshold: float
     false_positive_rate: float
@@ -65,14 +65,14 @@ class RocPoint(NamedTuple):
 
 
 def roc(scored: Sequence[tuple[float, bool]]) -> tuple[RocPoint, ...]:
-    """The ROC of scores 0..1, each with whether it is a positive's, in some 50 points; empty of one kind."""
+    """Returns the ROC of (score 0..1, is positive) in some 50 points; empty if all are of one kind."""
     positives = sum(positive for _, positive in scored)
     if not 0 < positives < len(scored):
         return ()
-    found, hits, others = [RocPoint(1.0, 0.0, 0.0)], 0, 0
-    for score, same in groupby(sorted(scored, reverse=True), key=lambda item: item[0]):
-        kinds = [positive for _, positive in same]
+    points, hits, others = [RocPoint(1.0, 0.0, 0.0)], 0, 0
+    for score, tied in groupby(sorted(scored, reverse=True), key=lambda item: item[0]):
+        kinds = [positive for _, positive in tied]
         hits, others = hits + sum(kinds), others + len(kinds) - sum(kinds)
-        found.append(RocPoint(score, others / (len(scored) - positives), hits / positives))
-    step = -(-len(found) // _MOST_POINTS)
-    return (*found[:-1:step], found[-1])
+        points.append(RocPoint(score, others / (len(scored) - positives), hits / positives))
+    step = -(-len(points) // _MOST_POINTS)
+    return (*points[:-1:step], points[-1])

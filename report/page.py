@@ -1,7 +1,7 @@
-"""From facts to HTML: one self-contained page, without a request, and without a script but for the index.
+"""Renders facts as HTML: one self-contained page without requests, and without a script except in the index.
 
-Everything that comes from people (labels, file names, reasons) is escaped by the templates; only the charts,
-which escape what they are given themselves, go in as they are.
+The templates escape everything that comes from people (labels, file names, reasons). Only the charts, which
+escape their own input, are inserted as they are.
 """
 
 import base64
@@ -16,7 +16,7 @@ from report.changes import find_changes
 from report.facts import Data, Facts
 from report.verdict import BADGES, notes, other_reasons, other_warnings, sentence
 
-# In the order of the page, with their titles; `templates/sections.html` has a macro for each.
+# The sections in the order of the page, with their titles; `templates/sections.html` has a macro for each.
 SECTIONS = {
     "gates": "Gates",
     "changes": "What changed",
@@ -38,42 +38,42 @@ SECTIONS = {
 
 
 def render_run(facts: Facts, pictures: Mapping[str, bytes], before: Facts | None) -> str:
-    """The page of a run, compared with one before; thumbnails by the names that the facts have for them."""
+    """Renders the page of a run, compared with an earlier one; `pictures` are thumbnails by name."""
     view = View(facts, pictures, before)
     return render("run.html", view=view, sections=view.sections)
 
 
 def render_part(title: str, text: str, sections: Collection[str], view: "View") -> str:
-    """A page with a sentence under its title, and those of the sections that the view has something for."""
+    """Renders a page with a sentence under its title, and those sections that have content."""
     shown = [name for name in sections if view.has(name)]
     return render("part.html", title=title, text=text, sections=shown, view=view)
 
 
 def render(template: str, **values: object) -> str:
-    """A page from one of the templates."""
+    """Renders a page from one of the templates."""
     return str(_environment().get_template(template).render(values))
 
 
 @cache
 def _environment() -> Any:
-    """The templates, with escaping on, our words as filters, and the charts, each of a name of its own."""
+    """Makes the environment of the templates: with escaping, the formats of `words`, and the charts."""
     import jinja2
 
     loader = jinja2.PackageLoader("report", "templates")
-    made = jinja2.Environment(
+    environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     for name in ("percent", "points", "count", "megabytes", "milliseconds", "seconds", "moment", "day"):
-        made.filters[name] = getattr(words, name)
-    made.policies["json.dumps_kwargs"] = {}  # as jinja has it, keys would be sorted
-    made.filters["setting"] = words.setting
-    made.globals |= {"titles": SECTIONS, "unknown": words.UNKNOWN, "charts": charts}
-    return made
+        environment.filters[name] = getattr(words, name)
+    environment.policies["json.dumps_kwargs"] = {}  # jinja's default sorts keys
+    environment.filters["setting"] = words.setting
+    environment.globals |= {"titles": SECTIONS, "unknown": words.UNKNOWN, "charts": charts}
+    return environment
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One of the figures at the top: what, how much, and a line under it."""
+    """One of the figures at the top of a page: its name, its value, and a line under it."""
 
     name: str
     value: str
@@ -81,14 +81,14 @@ class Figure:
 
 
 class View:
-    """What the templates ask of one run."""
+    """The values of one run that the templates use."""
 
     def __init__(self, facts: Facts, pictures: Mapping[str, bytes], before: Facts | None = None) -> None:
         self.facts, self.before, self._pictures = facts, before, pictures
         self.about = facts.about
         self.badge, self.tone = BADGES[facts.about.outcome]
         self.sentence = sentence(facts)
-        # What a gate found has its place beside the gate.
+        # A gate's finding is shown with the gate.
         self.problem = None if any(gate.result == "fail" for gate in facts.gates) else facts.about.problem
         self.reasons, self.warnings = other_reasons(facts), other_warnings(facts)
         self.notes = notes(facts, before)
@@ -96,28 +96,28 @@ class View:
 
     @property
     def data(self) -> Data:
-        """The window; only sections that there is a window for ask."""
+        """Returns the window; only sections that need a window use it."""
         assert self.facts.data is not None
         return self.facts.data
 
     @property
     def nouns(self) -> str:
-        """What several examples are called."""
+        """Returns the plural noun for the examples."""
         return f"{self.facts.data.noun}s" if self.facts.data else "examples"
 
     @property
     def sections(self) -> list[str]:
-        """Those that there is something for."""
+        """Returns the sections that have content."""
         return [name for name in SECTIONS if self.has(name)]
 
     @property
     def absent(self) -> list[str]:
-        """Titles of what the run did not get to."""
+        """Returns the titles of the main sections that the run did not get to."""
         parts = ("data", "training", "metrics", "edge")
         return [SECTIONS[name].lower() for name in parts if not self.has(name)]
 
     def has(self, section: str) -> bool:
-        """Whether there is something to show in a section."""
+        """Tells whether a section has content."""
         facts = self.facts
         return {
             "gates": bool(facts.gates),
@@ -140,8 +140,8 @@ class View:
 
     @property
     def figures(self) -> list[Figure]:
-        """The few figures that a person looks for first."""
-        facts, found = self.facts, []
+        """Returns the few figures that a person looks for first."""
+        facts, figures = self.facts, []
         evaluation = facts.evaluation
         if evaluation and (judged := evaluation.judged) and (overall := evaluation.overall):
             note = f"{words.percent(judged.low)} to {words.percent(judged.high)}"
@@ -150,11 +150,11 @@ class View:
                 version = evaluation.baseline_version
                 note = f"{words.points(judged.accuracy - judged.before)} to version {version}"
             name = "Eval accuracy" if judged is overall else "Accuracy out of fold"
-            found.append(Figure(name, words.percent(judged.accuracy), note))
+            figures.append(Figure(name, words.percent(judged.accuracy), note))
             alarms = overall.measures.get("recall_at_false_alarms")
             if alarms is not None:
                 auc = overall.measures.get("auc", math.nan)
-                found.append(
+                figures.append(
                     Figure(
                         "Alarms found",
                         words.percent(alarms),
@@ -163,20 +163,21 @@ class View:
                 )
             worst = evaluation.worst("class")
             if worst:
-                found.append(Figure("Weakest class", words.percent(worst.accuracy), worst.name))
+                figures.append(Figure("Weakest class", words.percent(worst.accuracy), worst.name))
         if facts.edge and (measured := facts.edge.default_measured):
             note = f"{facts.edge.default_variant}, {words.milliseconds(measured.latency.p50_ms)}"
-            found.append(Figure("File for phones", words.megabytes(measured.size_bytes), note))
+            figures.append(Figure("File for phones", words.megabytes(measured.size_bytes), note))
         if facts.data and facts.data.spans:
             newest = facts.data.spans[-1]
             note = f"{words.count(newest.quarantined)} of {words.count(newest.rows)} quarantined"
-            found.append(Figure(f"New {self.nouns}", words.count(newest.accepted), note))
+            figures.append(Figure(f"New {self.nouns}", words.count(newest.accepted), note))
         if self.about.seconds is not None:
-            found.append(Figure("Time", words.seconds(self.about.seconds), words.day(self.about.started_at)))
-        return found
+            day = words.day(self.about.started_at)
+            figures.append(Figure("Time", words.seconds(self.about.seconds), day))
+        return figures
 
     def picture(self, file: str) -> str | None:
-        """A thumbnail as a data URI; None where there is none."""
+        """Returns a thumbnail as a data URI; None where there is none."""
         content = self._pictures.get(file)
         if content is None:
             return None
@@ -185,12 +186,12 @@ class View:
 
     @property
     def coloured_classes(self) -> list[tuple[str, str]]:
-        """The most frequent classes with their colours."""
+        """Returns the most frequent classes with their colours."""
         most = sorted(self.data.classes, key=lambda label: -self.data.classes[label])
         return list(zip(most, charts.CLASS_COLOURS, strict=False))
 
     def class_shares(self) -> list[tuple[str, int, float, float | None]]:
-        """Of each class: examples in the newest span, its share there, and its share in the spans before."""
+        """Returns each class with its examples in the newest span, and its shares, 0..1, there and before."""
         *older, newest = self.data.spans
         before = sum(span.accepted for span in older)
         return [
@@ -204,14 +205,14 @@ class View:
         ]
 
     def rejected(self) -> list[tuple[str, list[int]]]:
-        """Each reason of quarantine with its examples by span, the newest first."""
+        """Returns each reason of quarantine with its examples by span, the newest first."""
         spans = self.data.spans[::-1]
         reasons = sorted({reason for span in spans for reason in span.rejected})
         return [(reason, [span.rejected.get(reason, 0) for span in spans]) for reason in reasons]
 
     @property
     def sample(self) -> str:
-        """How many eval examples there are, in brackets, where files and mistakes are of some of them."""
+        """Returns the number of eval examples in brackets where files and mistakes are of a sample."""
         edge, evaluation = self.facts.edge, self.facts.evaluation
         overall = evaluation.overall if evaluation else None
         if edge is None or overall is None or edge.eval_examples >= overall.examples:
@@ -220,10 +221,10 @@ class View:
 
     @property
     def floor(self) -> float:
-        """Where the scale of all slices begins: the tenth under the lowest end of any."""
+        """Returns the start of the scale of all slices: the lowest value, rounded down to a tenth."""
         assert self.facts.evaluation is not None
         slices = [*self.facts.evaluation.slices, *self.facts.evaluation.out_of_fold]
-        # Of one group there is no interval.
+        # A slice of one group has no interval.
         lows = [(item.accuracy or 0.0) if item.groups == 1 else item.low for item in slices]
         ends = [*lows, *(item.before for item in slices if item.before is not None)]
         return min(0.9, math.floor(min(ends, default=0.0) * 10) / 10)

@@ -1,4 +1,4 @@
-"""The record of a run that outlives it: `report.html` and `facts.json`, in a folder or an object store."""
+"""The lasting record of a run: `report.html` and `facts.json`, in a folder or an object store."""
 
 import logging
 import shutil
@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 
 PAGE, FACTS = "report.html", "facts.json"
 
-# A store answers in tens of milliseconds, and a year has 52 weeks.
+# Many readers, since a store answers in tens of milliseconds, and a year has 52 records.
 _READERS = 16
-# A run of a cluster that was killed stays `running` in its record.
+# A killed run of a cluster stays `running` in its record; after this time it counts as ended.
 _LONGEST = timedelta(days=14)
 
 
 def write(folder: Location, facts: Facts, page: str) -> Location:
-    """Writes both, each whole or not at all; returns where the page is.
+    """Writes the facts and the page of a run, each whole or not at all; returns the place of the page.
 
     Raises:
         EdgelineError: The store cannot be written.
@@ -36,9 +36,9 @@ def write(folder: Location, facts: Facts, page: str) -> Location:
 
 
 def write_file(path: Location, content: bytes) -> None:
-    """Writes a file whole or not at all, and its folder where that is not there. Raises as `write` does."""
+    """Writes a file whole or not at all, and makes its folder. Raises as `write` does."""
     if not isinstance(path, Path):
-        # An object appears when it is whole.
+        # A store shows an object only when it is complete.
         with explained(path):
             filesystem(path).pipe_file(path.path, content)
         return
@@ -48,14 +48,14 @@ def write_file(path: Location, content: bytes) -> None:
 
 
 def read(folder: Location) -> Facts | None:
-    """The facts of a run; None where there are none, or, with a warning, none that can be read.
+    """Reads the facts of a run; None where there are none, or, with a warning, where they are unreadable.
 
     Raises:
         EdgelineError: The store cannot be read.
     """
     try:
-        found: Facts = decode(read_bytes(folder / FACTS), Facts)
-        return found
+        facts: Facts = decode(read_bytes(folder / FACTS), Facts)
+        return facts
     except FileNotFoundError:
         return None
     except UNREADABLE as error:
@@ -64,36 +64,37 @@ def read(folder: Location) -> Facts | None:
 
 
 def read_all(root: Location) -> list[tuple[Location, Facts]]:
-    """The folder and facts of every run below `root`, in the order in which they were made.
+    """Returns the folder and facts of every run below `root`, in the order of the runs.
 
     Raises:
         EdgelineError: The store cannot be read.
     """
     folders = [root / name for name in folders_in(root)]
     with ThreadPoolExecutor(_READERS) as pool:
-        read_here = zip(folders, pool.map(read, folders), strict=True)
-        found = [(folder, facts) for folder, facts in read_here if facts is not None]
-    return sorted(found, key=lambda item: _order(item[1].about))
+        pairs = zip(folders, pool.map(read, folders), strict=True)
+        known = [(folder, facts) for folder, facts in pairs if facts is not None]
+    return sorted(known, key=lambda item: _order(item[1].about))
 
 
 def find_old(
-    found: Sequence[tuple[Location, Facts]], keep: int, stay: Collection[str]
+    known: Sequence[tuple[Location, Facts]], keep: int, stay: Collection[str]
 ) -> dict[Location, int]:
-    """The records but the newest `keep`, those of runs that `stay`, by id, and of runs that go on; in bytes.
+    """Returns the folders of old records with their sizes in bytes.
 
-    They come as `read_all` has them.
+    The newest `keep`, those with an id in `stay`, and those of runs that go on are no old ones. `known` is
+    ordered as by `read_all`.
     """
-    begun = utc_text(datetime.now(timezone.utc) - _LONGEST)
+    earliest = utc_text(datetime.now(timezone.utc) - _LONGEST)
     return {
         folder: size_below(folder)
-        for folder, facts in found[:-keep]
+        for folder, facts in known[:-keep]
         if facts.about.run not in stay
-        and not (facts.about.outcome == "running" and facts.about.started_at > begun)
+        and not (facts.about.outcome == "running" and facts.about.started_at > earliest)
     }
 
 
 def remove(folder: Location) -> None:
-    """Removes a record, the page first: facts alone are a record still. Raises as `write` does."""
+    """Removes a record, the page first, since facts alone are still a record. Raises as `write` does."""
     if isinstance(folder, Path):
         (folder / PAGE).unlink(missing_ok=True)
         shutil.rmtree(folder)
@@ -104,13 +105,13 @@ def remove(folder: Location) -> None:
 
 
 def number_of(run: str, known: Iterable[Facts]) -> int:
-    """The place of a run in the order of those whose records are known: the one that it has, or the next."""
+    """Returns the number of a run among those with known records: its own, or the next free one."""
     numbers = {facts.about.run: facts.about.number for facts in known}
     return numbers.get(run) or max(numbers.values(), default=0) + 1
 
 
 def before(about: About, newest_first: Iterable[Facts]) -> Facts | None:
-    """Returns the run to compare with: the newest of the model made before that got as far as its data."""
+    """Returns the run to compare with: the model's newest earlier run that got as far as its data."""
     earlier = (known for known in newest_first if _order(known.about) < _order(about))
     return next(
         (known for known in earlier if known.about.model == about.model and known.data is not None), None
@@ -118,5 +119,5 @@ def before(about: About, newest_first: Iterable[Facts]) -> Facts | None:
 
 
 def _order(about: About) -> tuple[int, str, str]:
-    """Sorts runs as they were made."""
+    """Returns the key that sorts runs in the order in which they were made."""
     return about.number, about.started_at, about.run

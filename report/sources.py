@@ -1,4 +1,4 @@
-"""Where the report reads from: the folders that the steps of one run put out."""
+"""The inputs of the report: the output folders of the steps of one run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from records.steps import STEPS
 
 @dataclass(frozen=True)
 class Sources:
-    """The folders of a run's artifacts; None for a step that put out nothing. `STEPS` says whose each is."""
+    """The folders of a run's artifacts; None for a missing output. `STEPS` names the step of each."""
 
     quarantine: Path | None = None  # counts of the window, what was quarantined, thumbnails of it
     statistics: Path | None = None  # one folder a split
@@ -26,8 +26,8 @@ class Sources:
     report: Path | None = None
 
 
-# What steps were called in workspaces of before.
-_FORMERLY = {
+# The names of steps in workspaces of older versions.
+_OLD_NAMES = {
     "ExampleGen": "PhotoIngest",
     "DataValidator": "DataGate",
     "Evaluator": "ModelEvaluator",
@@ -38,5 +38,5 @@ OUTPUTS = {
     (name, output): source
     for step, info in STEPS.items()
     for output, source in info.outputs.items()
-    for name in (step, _FORMERLY.get(step, step))
+    for name in (step, _OLD_NAMES.get(step, step))
 }

@@ -1,4 +1,4 @@
-"""The distributions of features, from what StatisticsGen wrote; without TensorFlow."""
+"""Reads the distributions of features from the output of StatisticsGen, without TensorFlow."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from records.data_checks import Drift
 from report.facts import Distribution, Feature
 
-# Made by ingest: their distribution says nothing of the world.
+# Features that ingest makes; their distribution says nothing of the world.
 _BOOKKEEPING = frozenset({"span", "newest_span"})
 # Names of StatisticsGen's slices by the feature `newest_span`.
 _WHOLE_WINDOW, _NEWEST, _BEFORE = "All Examples", "newest_span_1", "newest_span_0"
@@ -16,7 +16,7 @@ _MOST_VALUES = 200
 
 
 def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature, ...]:
-    """The features of the training examples, those first whose drift the gate measured, by feature."""
+    """Returns the features of the training examples, those with a measured drift first, then by name."""
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
     file = statistics / "Split-train" / "FeatureStats.pb"
@@ -27,29 +27,28 @@ def read_features(statistics: Path, drift: Mapping[str, Drift]) -> tuple[Feature
     newest = datasets.get(_NEWEST) or datasets.get(_WHOLE_WINDOW)
     if newest is None:
         return ()
-    now = dict(_distributions(newest))
-    before = dict(_distributions(datasets[_BEFORE])) if _BEFORE in datasets else {}
-    measured = ((name, of, drift.get(name)) for name, of in now.items())
-    features = [
-        Feature(name, of, before.get(name), *((known.distance, known.threshold) if known else ()))
-        for name, of, known in measured
-    ]
+    now = dict(_read_distributions(newest))
+    before = dict(_read_distributions(datasets[_BEFORE])) if _BEFORE in datasets else {}
+    features = []
+    for name, distribution in now.items():
+        measured = (drift[name].distance, drift[name].threshold) if name in drift else ()
+        features.append(Feature(name, distribution, before.get(name), *measured))
     return tuple(sorted(features, key=lambda feature: (feature.distance is None, feature.name)))
 
 
-def _distributions(dataset: Any) -> Iterator[tuple[str, Distribution]]:
+def _read_distributions(dataset: Any) -> Iterator[tuple[str, Distribution]]:
     for stats in dataset.features:
         name = stats.name or ".".join(stats.path.step)
         if name in _BOOKKEEPING:
             continue
         kind = stats.WhichOneof("stats")
         if kind == "num_stats":
-            yield name, _numbers(stats.num_stats)
+            yield name, _read_numbers(stats.num_stats)
         elif kind == "string_stats":
-            yield name, _texts(stats.string_stats)
+            yield name, _read_texts(stats.string_stats)
 
 
-def _numbers(stats: Any) -> Distribution:
+def _read_numbers(stats: Any) -> Distribution:
     # The first histogram has bins of equal width; the second one's are quantiles.
     buckets = [
         (bucket.low_value, bucket.high_value, bucket.sample_count)
@@ -64,7 +63,7 @@ def _numbers(stats: Any) -> Distribution:
     )
 
 
-def _texts(stats: Any) -> Distribution:
+def _read_texts(stats: Any) -> Distribution:
     counted = sorted(((b.sample_count, b.label) for b in stats.rank_histogram.buckets), reverse=True)
     total = sum(count for count, _ in counted) or 1.0
     return Distribution(

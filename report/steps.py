@@ -1,4 +1,4 @@
-"""What one step put out, for a UI that shows each step: a page, figures, a confusion matrix and a ROC."""
+"""Reports on single steps for a UI that shows each step: a page, figures, a confusion matrix and a ROC."""
 
 import math
 from functools import lru_cache
@@ -18,45 +18,45 @@ from report.verdict import sentence
 
 
 def step_page(step: str, sources: Sources) -> str:
-    """A self-contained HTML page of what a step with a page put out.
+    """Renders the output of a step that has a page as self-contained HTML.
 
-    Its first line is a comment that says what came of it: a UI previews the first 255 bytes as text.
+    The first line is a comment with the step's result, since a UI previews the first 255 bytes as text.
     """
     info = STEPS[step]
-    facts = _facts(step, sources)
-    said = " ".join(f"{gate.result}: {' '.join(gate.reasons)}" for gate in facts.gates) or info.purpose
+    facts = _read_facts(step, sources)
+    summary = " ".join(f"{gate.result}: {' '.join(gate.reasons)}" for gate in facts.gates) or info.purpose
     if step == "RunReport" and sources.report is not None:
-        said = " ".join((sentence(facts), *facts.about.reasons))
+        summary = " ".join((sentence(facts), *facts.about.reasons))
         page = (sources.report / records.PAGE).read_text(encoding="utf-8")
-        # In a frame without an address of its own, a link within the page would else lead to the UI's.
+        # Without it, a link within the page would lead to the UI's page where the frame has no address.
         page = page.replace("<head>", '<head>\n<base href="about:srcdoc">', 1)
     else:
         page = render_part(info.page, info.purpose, info.sections, View(facts, pictures(sources)))
-    return f"<!-- {' '.join(said.replace('>', '').split())} -->\n{page}"
+    return f"<!-- {' '.join(summary.replace('>', '').split())} -->\n{page}"
 
 
 @lru_cache(maxsize=1)
-def _facts(step: str, sources: Sources) -> Facts:
-    """What is known at a step: at RunReport, what the report shows; read once for all that is shown of it."""
+def _read_facts(step: str, sources: Sources) -> Facts:
+    """Returns the facts at a step, for RunReport those of its report; cached for the functions below."""
     known = records.read(sources.report) if step == "RunReport" and sources.report is not None else None
     return known or collect(sources, About(run="", model=""))
 
 
 def step_metrics(step: str, sources: Sources) -> dict[str, float]:
-    """The figures of DataValidator or RunReport by which runs are compared, each named for what it is of.
+    """Returns the named figures of DataValidator or RunReport by which runs are compared.
 
     Shares, accuracies and distances are 0..1, `passed`, `pushed` and `held_back` 1 or 0; four decimals each.
     """
-    facts = _facts(step, sources)
-    found = _of_data(facts, sources) if step == "DataValidator" else _of_run(facts)
+    facts = _read_facts(step, sources)
+    metrics = _measure_data(facts, sources) if step == "DataValidator" else _measure_run(facts)
     return {
         name: round(float(value), 4)
-        for name, value in found.items()
+        for name, value in metrics.items()
         if value is not None and math.isfinite(value)
     }
 
 
-def _of_data(facts: Facts, sources: Sources) -> dict[str, Any]:
+def _measure_data(facts: Facts, sources: Sources) -> dict[str, Any]:
     newest = facts.data.spans[-1] if facts.data and facts.data.spans else None
     drifts = [drift for drift in DRIFT.find(sources.data_verdict) or () if drift.threshold]
     worst = max(drifts, key=lambda drift: drift.distance / drift.threshold, default=None)
@@ -69,7 +69,7 @@ def _of_data(facts: Facts, sources: Sources) -> dict[str, Any]:
     }
 
 
-def _of_run(facts: Facts) -> dict[str, Any]:
+def _measure_run(facts: Facts) -> dict[str, Any]:
     evaluation, training = facts.evaluation, facts.training
     overall = evaluation.overall if evaluation else None
     kinds = [kind for kind in evaluation.kinds if kind not in ("overall", "span")] if evaluation else []
@@ -91,14 +91,14 @@ def _of_run(facts: Facts) -> dict[str, Any]:
 
 
 def step_confusion(sources: Sources) -> Confusion | None:
-    """The confusion matrix of the model; None where there is none."""
-    evaluation = _facts("RunReport", sources).evaluation
+    """Returns the confusion matrix of the model; None where there is none."""
+    evaluation = _read_facts("RunReport", sources).evaluation
     return evaluation.confusion if evaluation else None
 
 
 def step_roc(sources: Sources) -> tuple[str, tuple[RocPoint, ...]]:
-    """The class that the model recognises worst, and its ROC against the rest; empty where there is none."""
-    evaluation = _facts("RunReport", sources).evaluation
+    """Returns the class with the lowest recall, and its ROC against the rest; empty where there is none."""
+    evaluation = _read_facts("RunReport", sources).evaluation
     worst = evaluation.worst("class") if evaluation else None
     if evaluation is None or evaluation.confusion is None or worst is None:
         return "", ()

@@ -1,4 +1,4 @@
-"""Numbers and moments as the page writes them; an en dash stands for what is not known."""
+"""Formats of numbers and times on the pages; an en dash stands for an unknown value."""
 
 from journal import parse_time
 
@@ -6,12 +6,12 @@ UNKNOWN = "\u2013"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """0.9412 as `94.1 %`."""
+    """Formats a share: 0.9412 as `94.1 %`."""
     return UNKNOWN if share is None else f"{100 * share:.{digits}f}\u00a0%"
 
 
 def points(difference: float | None) -> str:
-    """A difference of shares in percentage points, signed: 0.012 as `+1.2`."""
+    """Formats a difference of shares in signed percentage points: 0.012 as `+1.2`."""
     if difference is None:
         return UNKNOWN
     rounded = round(100 * difference, 1)
@@ -19,24 +19,24 @@ def points(difference: float | None) -> str:
 
 
 def count(number: float | None) -> str:
-    """12345 as `12,345`."""
+    """Formats a count: 12345 as `12,345`."""
     return UNKNOWN if number is None else f"{number:,.0f}"
 
 
 def megabytes(size: float | None) -> str:
-    """Bytes as megabytes of 10^6."""
+    """Formats bytes as megabytes of 10^6."""
     return UNKNOWN if size is None else f"{size / 1e6:.2f}\u00a0MB"
 
 
 def milliseconds(time: float | None) -> str:
-    """Milliseconds with two digits that mean something."""
+    """Formats milliseconds: two decimals below 10, none above."""
     if time is None:
         return UNKNOWN
     return f"{time:.2f}\u00a0ms" if time < 10 else f"{time:.0f}\u00a0ms"
 
 
 def seconds(time: float | None) -> str:
-    """Seconds as a person says them: `4.2 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Formats seconds as `4.2 s`, `3 min 20 s` or `2 h 05 min`."""
     if time is None:
         return UNKNOWN
     if time < 60:
@@ -48,7 +48,7 @@ def seconds(time: float | None) -> str:
 
 
 def moment(text: str | None) -> str:
-    """An ISO 8601 time as `Mon 5 Oct 2026, 09:12 UTC`; as it came where it is none."""
+    """Formats an ISO 8601 time as `Mon 5 Oct 2026, 09:12 UTC`; returns any other text unchanged."""
     if not text:
         return UNKNOWN
     try:
@@ -59,17 +59,17 @@ def moment(text: str | None) -> str:
 
 
 def day(text: str | None) -> str:
-    """An ISO 8601 time as `2026-10-05`."""
+    """Formats an ISO 8601 time as `2026-10-05`."""
     return (text or UNKNOWN)[:10]
 
 
 def setting(value: bool | int | float | str | None) -> str:
-    """The value of a setting, a float with at most four digits that count."""
+    """Formats the value of a setting, a float with at most four significant digits."""
     if value is None:
         return UNKNOWN
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def groups(number: int | None, noun: str) -> str:
-    """How many groups some examples are of, after their number: 4 as ` of 4 sessions`; empty of none."""
+    """Formats the number of groups of some examples: 4 as ` of 4 sessions`; empty for None."""
     return "" if number is None else f" of {number:,} {noun}{'s' if number != 1 else ''}"

@@ -1,6 +1,6 @@
 """`python runners/local_runner.py [OPTIONS]`: one run of the DAG on this machine, the same as `edgeline run`.
 
-Starts under any Python 3: outside the project's environment it goes on inside, or says how to make it.
+Starts under any Python 3: outside the project's environment it restarts inside, or says how to make it.
 """
 
 import os
@@ -9,12 +9,12 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ENVIRONMENT = os.path.join(ROOT, ".venv")
-# Set while going on in the environment, so that a broken one ends in a message and not in a circle.
+# Set for the restart in the environment, so that a broken one ends in a message and not in a loop.
 MARK = "EDGELINE_IN_ENVIRONMENT"
 
 
-def enter_environment():  # type: ignore[no-untyped-def]  # Parsed by whatever Python a person has.
-    """Replaces this process by the environment's Python, unless TFX can be found here."""
+def enter_environment():  # type: ignore[no-untyped-def]  # Any Python 3 has to parse this.
+    """Replaces this process by the environment's Python, unless this one has TFX."""
     from importlib.util import find_spec
 
     if find_spec("tfx") is not None and sys.version_info >= (3, 10):

@@ -90,6 +90,21 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
         raise RowRejected("corrupt", f"It cannot be decoded ({type(error).__name__}: {error}).") from None
 
 
+def check_header(data: bytes, limits: DataSettings) -> None:
+    """Checks the size of a photo by its header alone.
+
+    Raises:
+        RowRejected: oversized, too-small, or unreadable.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with open_photo(data) as image:
+                _check_size(*image.size, limits)
+    except READER_ERRORS:
+        raise RowRejected("unreadable", "It cannot be opened.") from None
+
+
 def _check_image(
     image: Image.Image, byte_size: int, plain: PlainJpeg | None, limits: DataSettings
 ) -> CheckedPhoto:

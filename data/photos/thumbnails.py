@@ -5,7 +5,9 @@ import warnings
 
 from PIL import Image, ImageOps
 
+from data.photos.checks import check_header
 from data.photos.likeness import SHOWN_SIDE, look_of, pixels_of
+from data.settings import DataSettings
 from photo_pixels import READER_ERRORS, open_photo
 
 # A larger one would take a gigabyte to decode; a JPEG is scaled while it is decoded, and may have any size.
@@ -34,6 +36,16 @@ def look(photo: bytes) -> tuple[bytes, bytes] | None:
     """Returns the look of any file, and what a network is shown of it; None for what cannot be opened."""
     small = _small(photo, 2 * SHOWN_SIDE)
     return None if small is None else (look_of(small), pixels_of(small))
+
+
+def read_usable_look(photo: bytes) -> tuple[bytes, bytes] | None:
+    """Returns what `look` does, for a photo that a run does not reject for its header.
+
+    Raises:
+        RowRejected: oversized, too-small, or unreadable.
+    """
+    check_header(photo, DataSettings())
+    return look(photo)
 
 
 def _small(photo: bytes, side: int) -> Image.Image | None:

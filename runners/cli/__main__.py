@@ -1,4 +1,4 @@
-"""`python -m runners.cli` is the command `edgeline`, where that is not installed."""
+"""The command `edgeline` as `python -m runners.cli`, for where it is not installed."""
 
 from runners.cli.main import main
 

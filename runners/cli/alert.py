@@ -1,4 +1,4 @@
-"""`edgeline alert`: tells of trouble when no run does it, and tries the channels."""
+"""`edgeline alert`: reports trouble between runs, and tests the channels."""
 
 import os
 from functools import partial
@@ -43,32 +43,32 @@ def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) 
         )
     if test:
         message = Message(workload.name, written())
-        ended = send(settings.alerts, {channel: [message] for channel in settings.alerts.channels})
-        for channel, failure in ended.items():
+        failures = send(settings.alerts, {channel: [message] for channel in settings.alerts.channels})
+        for channel, failure in failures.items():
             say(f"{channel}: {f'not sent: {failure}' if failure else 'sent'}")
-        return 1 if any(ended.values()) else 0
+        return 1 if any(failures.values()) else 0
     if store is None and not workspace.is_dir():
         why, do = "Nothing is known of its runs.", "Name another --workspace DIR, or a --store DIR_OR_URL."
         raise UsageError(f"There is no workspace {workspace}.", why, do)
     push = settings.push.root(workspace.absolute())
-    look, unseen = partial(look_at_workspace, workspace, workload.name, push), []
+    look, cluster_warnings = partial(look_at_workspace, workspace, workload.name, push), []
     if store is not None:
         look = partial(look_at_store, locate(store) / "runs" / workload.name)
         if settings.kubeflow.host is not None:
-            unseen = _look_at_cluster(workload, settings, store)
-    still, warnings = tell(settings.alerts, look)
-    warnings += unseen
-    for trouble in still.values():
+            cluster_warnings = _look_at_cluster(workload, settings, store)
+    troubles, warnings = tell(settings.alerts, look)
+    warnings += cluster_warnings
+    for trouble in troubles.values():
         say(trouble.what)
     for warning in warnings:
         note(warning)
-    if not still:
+    if not troubles:
         say("There is no trouble.")
     return 1 if warnings else 0
 
 
 def _look_at_cluster(workload: "Workload", settings: "Settings", store: str) -> list[str]:
-    """Tells of a run there whose pod was lost, so that no step of it could; returns why that is not known."""
+    """Alerts on a run whose pod was lost, so that no step of it could; returns warnings where that failed."""
     from runners.kubeflow.access import connect
     from runners.kubeflow.runs import tell_of_last
     from runners.kubeflow.target import Target

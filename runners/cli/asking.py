@@ -1,4 +1,4 @@
-"""Asks for the columns of a table that an import needs and nobody named."""
+"""Asks for the columns of a table that an import needs and that were not named."""
 
 import shlex
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from runners.shared.stdout import note
 def ask_columns(
     guess: Guess, text: str, options: Sequence[tuple[str, str]], on_terminal: bool
 ) -> tuple[str, str]:
-    """Returns the column to learn and that of texts, which is empty where all columns tell.
+    """Returns the column to learn and that of texts; the latter is empty where all columns are used.
 
-    Asks on a terminal, with the guess as the answer to take. `text` and `options` are what was given.
+    Asks on a terminal, with the guess as the default answer. `text` and `options` are what was given.
 
     Raises:
-        UsageError: There is no terminal to ask on; it says the whole command with the guess.
+        UsageError: There is no terminal to ask on; the error has the whole command with the guess.
     """
     if on_terminal:
         note(f"{guess.shown} has the columns {first_few(guess.header, 30)}.")
@@ -31,10 +31,10 @@ def ask_columns(
     text = text or (guess.text if guess.texts_alone else "")
     named = [("text", text)] if text else []
     named += [("label", guess.label or "COLUMN"), *options]
-    given = [part for name, value in named for part in (f"--{name}", value)]
+    arguments = [part for name, value in named for part in (f"--{name}", value)]
     looks = f"{guess.label} looks like it" if guess.label else "No column looks like it"
     raise UsageError(
         "--label is missing.",
         f"Of a table or texts one column is learned. {looks}; there are: {first_few(guess.header, 30)}.",
-        f"Write: edgeline data import {shlex.join([guess.shown, *given])}",
+        f"Write: edgeline data import {shlex.join([guess.shown, *arguments])}",
     )

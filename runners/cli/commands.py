@@ -1,4 +1,4 @@
-"""Commands and groups of click, with the mistakes that people make on a command line told in our way."""
+"""Commands and groups of click whose usage errors have the three parts of the project's errors."""
 
 import itertools
 import re
@@ -11,19 +11,19 @@ _OPTION = re.compile(r"--?[A-Za-z]\S*")
 
 
 class Command(click.Command):
-    """A command that takes no option for the value of the one before it; `--name=-value` is one.
+    """A command that refuses an option as the value of the one before it, except in `--name=-value`.
 
     click would take `--reason --undo` as the reason `--undo`, and exclude a span that was to be read again.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parses; every mistake names the command that it was made in."""
+        """Parses the arguments; every usage error names its command."""
         try:
-            taking = {
+            with_value = {
                 name for option in self.params if not getattr(option, "is_flag", True) for name in option.opts
             }
             for name, value in itertools.pairwise(args):
-                if name in taking and _OPTION.fullmatch(value):
+                if name in with_value and _OPTION.fullmatch(value):
                     raise click.BadOptionUsage(name, f"Option {name!r} requires an argument.")
             return super().parse_args(ctx, args)
         except click.UsageError as error:
@@ -31,22 +31,22 @@ class Command(click.Command):
             raise
 
     def get_short_help_str(self, limit: int = 45) -> str:
-        """The summary in a list of commands, in full."""
+        """Returns the uncut summary for a list of commands."""
         return self.help or ""
 
 
 class Group(Command, click.Group):
-    """Commands in the order in which they were added."""
+    """A group that lists its commands in the order in which they were added."""
 
     command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of all commands."""
+        """Returns the names of all commands."""
         return list(self.commands)
 
 
 def explain(error: click.UsageError) -> UsageError:
-    """A mistake that click found, in three parts, with the nearest thing known."""
+    """Returns a usage error of click in three parts, with the closest known name."""
     assert error.ctx is not None
     command, message, near = error.ctx.command_path, error.format_message(), None
     if isinstance(error, click.NoSuchOption | click.NoSuchCommand):

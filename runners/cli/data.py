@@ -1,4 +1,4 @@
-"""`edgeline data generate, import, list, exclude`: making spans, and leaving some out."""
+"""`edgeline data generate, import, list, exclude`: makes and lists spans, and leaves some out."""
 
 import importlib
 import os
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
     from runners.shared.progress import Progress
 
-# Named here, because importing the renderer for a help text takes longer than the help.
+# The faults are repeated here, because importing the renderer for them takes longer than the whole help.
 FAULTS = """\
 \b
 faults: corrupt, truncated, huge, unlabelled, unknown-label, duplicate, dark-lens,
@@ -34,8 +34,8 @@ blurred, null-lane, new-lane, label-shift
 """
 
 
-def _folder_here(text: str) -> Path:
-    """A folder to write spans to: on a disk that is one rename, in an object store it could end halfway."""
+def _parse_target(text: str) -> Path:
+    """Returns the folder to write spans to; not in an object store, where no rename makes a span atomic."""
     if is_url(text):
         raise UsageError(
             f"--data is {text}.",
@@ -45,7 +45,7 @@ def _folder_here(text: str) -> Path:
     return Path(text)
 
 
-_written = click.option("--data", type=_folder_here, required=True, metavar="DIR", help="the folder of spans")
+_target = click.option("--data", type=_parse_target, required=True, metavar="DIR", help="the folder of spans")
 _workload = click.option("--workload", default="shelf", metavar="NAME", help="whose sample (shelf)")
 _spans = click.option("--data", type=locate, required=True, metavar="DIR_OR_URL", help="the spans")
 
@@ -56,7 +56,7 @@ def data() -> None:
 
 
 @data.command(epilog=FAULTS)
-@_written
+@_target
 @_workload
 @click.option("--weeks", type=int, default=1, metavar="N", help="spans to add (1)")
 @click.option(
@@ -77,20 +77,20 @@ def generate(
     from data.spans.sample import parse_rates
     from pipeline.workloads import find_workload
 
-    found = find_workload(workload)
-    if not found.sample:
+    definition = find_workload(workload)
+    if not definition.sample:
         raise UsageError(
-            f"The workload {found.name} has no sample.",
+            f"The workload {definition.name} has no sample.",
             "Nothing can be made for it.",
             "Import your own data.",
         )
-    sample = importlib.import_module(found.sample)
-    faults = importlib.import_module(f"{found.sample.rpartition('.')[0]}.faults")
-    with _progress("making"):
+    sample = importlib.import_module(definition.sample)
+    faults = importlib.import_module(f"{definition.sample.rpartition('.')[0]}.faults")
+    with _show_progress("making"):
         spans = sample.generate(
             data,
             weeks=weeks,
-            per_week=found.sample_size if per_week is None else per_week,
+            per_week=definition.sample_size if per_week is None else per_week,
             seed=seed,
             faults=parse_rates(rates, faults.FAULTS),
             workers=len(os.sched_getaffinity(0)),
@@ -107,7 +107,7 @@ def generate(
     help="photos: a folder a class, a CSV or JSONL manifest, TFRecord files; a table: CSV, .xlsx, Parquet, or"
     " the URL of a database; texts: the same, or JSONL",
 )
-@_written
+@_target
 @click.option("--label", default="", metavar="COLUMN", help="of a table or texts: the column to learn")
 @click.option(
     "--text", default="", metavar="COLUMN", help="the column of texts, which then is all that is read"
@@ -155,23 +155,23 @@ def load(
     on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
     given = {"group": group, "time": time, "query": query, "sheet": sheet, "decimal": decimal or ""}
     chosen = {"category": category, "number": number, "leave-out": leave_out}
-    of_table = [(option, name) for option, names in chosen.items() for name in names]
-    of_table += [item for item in given.items() if item[1]]
-    if not label and (text or of_table or is_url(source) or _is_table(source)):
+    table_options = [(option, name) for option, names in chosen.items() for name in names]
+    table_options += [item for item in given.items() if item[1]]
+    if not label and (text or table_options or is_url(source) or _is_table(source)):
         from data.importers.guesses import guess_columns
         from runners.cli.asking import ask_columns
 
         guess = guess_columns(source, query, sheet)
-        if text or of_table or not guess.lists_photos:
-            label, text = ask_columns(guess, text, [*of_table, ("data", str(data))], on_terminal)
-    settings = _settings(data / "workload.yaml")
+        if text or table_options or not guess.lists_photos:
+            label, text = ask_columns(guess, text, [*table_options, ("data", str(data))], on_terminal)
+    settings = _load_settings(data / "workload.yaml")
     least = settings.gate.min_examples_per_class
-    with _progress("importing") as progress:
+    with _show_progress("importing") as progress:
         if label:
             from data.importers.tables import import_table
 
             kinds = {name: option.replace("-", " ") for option, names in chosen.items() for name in names}
-            ask = partial(_ask, progress) if on_terminal else None
+            ask = partial(_ask_kind, progress) if on_terminal else None
             report = import_table(source, data, label, text=text, **given, least=least, chosen=kinds, ask=ask)
         else:
             from data.importers.importing import import_photos
@@ -190,8 +190,8 @@ def load(
     return 0
 
 
-def _ask(progress: "Progress", name: str, values: str, guess: str) -> str:
-    """Asks what whole numbers are that may be codes."""
+def _ask_kind(progress: "Progress", name: str, values: str, guess: str) -> str:
+    """Asks whether a column of whole numbers has numbers or codes."""
     kinds = click.Choice(("number", "category", "leave out"))
     question = f"{name} ({values}, ...): a number to count with, a category, or leave out?"
     with progress.paused():
@@ -200,14 +200,14 @@ def _ask(progress: "Progress", name: str, values: str, guess: str) -> str:
 
 
 def _is_table(source: str) -> bool:
-    """Whether it is a file that is no TFRecords; it may still be the manifest of photos."""
+    """Tells whether it is a file without TFRecords: a table, or a manifest of photos."""
     from data.importers.tfrecords import is_tfrecord
 
     return Path(source).is_file() and not is_tfrecord(Path(source))
 
 
-def _settings(workload: Path) -> "Settings":
-    """What runs on the data will have, as far as its workload says it."""
+def _load_settings(workload: Path) -> "Settings":
+    """Returns the settings of runs on the data, as far as its workload file sets them."""
     from pipeline.settings import load as load_settings
     from pipeline.workloads import find_workload
 
@@ -215,7 +215,7 @@ def _settings(workload: Path) -> "Settings":
 
 
 @contextmanager
-def _progress(doing: str) -> Iterator["Progress"]:
+def _show_progress(doing: str) -> Iterator["Progress"]:
     from rich.console import Console
 
     from runners.shared.events import listen
@@ -236,22 +236,22 @@ def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
     own = data / "workload.yaml"
     if workload is None:
         workload = str(own) if isinstance(own, Path) and own.is_file() else "shelf"
-    whose = find_workload(workload)
+    definition = find_workload(workload)
     spans = find_spans(data)
     excluded = excluded_spans(data)
-    listed = []
+    entries = []
     for span in spans:
-        rows, problem = _count_rows(span, whose.source)
+        rows, problem = _count_rows(span, definition.source)
         decision = excluded.get(span.name)
         why = {key: getattr(decision, key) for key in ("who", "when", "reason")} if decision else None
-        listed.append({"span": span.name, whose.nouns: rows, "problem": problem, "excluded": why})
+        entries.append({"span": span.name, definition.nouns: rows, "problem": problem, "excluded": why})
     if as_json:
-        print_json(listed)
+        print_json(entries)
         return 0
     if not spans:
         say(f"{data} holds no span-NNNNN folder.")
-    for entry in listed:
-        say(_line(entry, whose.nouns))
+    for entry in entries:
+        say(_format_entry(entry, definition.nouns))
     return 0
 
 
@@ -262,12 +262,13 @@ def _count_rows(span: Span, source: str) -> tuple[int | None, str | None]:
         return None, refusal.found
 
 
-def _line(entry: dict[str, Any], nouns: str) -> str:
+def _format_entry(entry: dict[str, Any], nouns: str) -> str:
     width = 7 + len(nouns)
     rows = f"{entry[nouns]:>6} {nouns}" if entry[nouns] is not None else " " * width
     why = entry["excluded"]
     notes = [f"excluded by {why['who']} on {why['when']}: {why['reason']}"] if why else []
-    notes += [entry["problem"]] if entry["problem"] else []
+    if entry["problem"]:
+        notes.append(entry["problem"])
     return f"{entry['span']} {rows}  {'; '.join(notes)}".rstrip()
 
 

@@ -1,4 +1,4 @@
-"""`edgeline diff RUN RUN`: two runs side by side, in the terminal and as a page."""
+"""`edgeline diff RUN RUN`: compares two runs, in the terminal and as a page."""
 
 from collections.abc import Iterator
 from textwrap import wrap
@@ -13,13 +13,13 @@ from report.compare import Comparison, SlicePair, own_slices, render_diff
 from report.facts import Slice
 from runners.cli import options
 from runners.cli.commands import Command
-from runners.cli.found_runs import find_facts
+from runners.cli.found_runs import find_known_run
 from runners.cli.options import Place
 from runners.shared.stdout import print_json, say
 
 _WIDTH, _NAME = 80, 28
-# Slices that have a line whatever came of them, and verdicts that have one of any slice.
-_ALWAYS, _TOLD = ("overall", "class"), ("better", "worse")
+# Kinds of slices that always have a line, and verdicts for which any slice has one.
+_ALWAYS_LISTED, _LISTED_VERDICTS = ("overall", "class"), ("better", "worse")
 _COLUMN = (_WIDTH - _NAME - 4) // 2
 
 
@@ -30,8 +30,8 @@ _COLUMN = (_WIDTH - _NAME - 4) // 2
 @options.as_json
 def diff(first: str, second: str, place: Place, as_json: bool) -> int:
     """Two runs side by side: settings, data, metrics beyond chance or not, edge files, time."""
-    found = [find_facts(place, name) for name in (first, second)]
-    one, other = (item.facts for item in found)
+    runs = [find_known_run(place, name) for name in (first, second)]
+    one, other = (run.facts for run in runs)
     if one.about.model != other.about.model:
         raise UsageError(
             f"Run {one.about.run} is of {one.about.model}, and run {other.about.run} of {other.about.model}.",
@@ -39,23 +39,25 @@ def diff(first: str, second: str, place: Place, as_json: bool) -> int:
             "Name two runs of one model; `edgeline runs` lists them.",
         )
     comparison = Comparison(one, other, own_slices(one, other))
-    if (sources := [item.sources for item in found if item.sources is not None])[1:]:
+    sources = [run.sources for run in runs if run.sources is not None]
+    if len(sources) == 2:
         from runners.local.same_examples import same_slices
 
         slices, examples = same_slices(*sources)
         comparison = Comparison(one, other, slices, examples) if examples else comparison
-    page = found[0].pages / f"diff-{one.about.run}-{other.about.run}.html"
-    for line in () if as_json else _lines(comparison):
-        say(line.replace("\u00a0", " "))
-    records.write_file(page, render_diff(comparison, [item.link for item in found]).encode())
+    page = runs[0].pages / f"diff-{one.about.run}-{other.about.run}.html"
+    if not as_json:
+        for line in _format_lines(comparison):
+            say(line.replace("\u00a0", " "))
+    records.write_file(page, render_diff(comparison, [run.link for run in runs]).encode())
     if as_json:
-        print_json(_document(comparison, str(page)))
+        print_json(_make_document(comparison, str(page)))
     else:
         say(f"Page: {page}")
     return 0
 
 
-def _document(comparison: Comparison, page: str) -> dict[str, object]:
+def _make_document(comparison: Comparison, page: str) -> dict[str, object]:
     sides = {"first": comparison.first, "second": comparison.second}
     keys = ("run", "outcome", "version", "started_at", "seconds", "reasons")
     return {
@@ -67,47 +69,52 @@ def _document(comparison: Comparison, page: str) -> dict[str, object]:
     }
 
 
-def _lines(comparison: Comparison) -> Iterator[str]:
+def _format_lines(comparison: Comparison) -> Iterator[str]:
     for name, facts in (("first", comparison.first), ("second", comparison.second)):
         about = facts.about
         version = f" version {about.version}" if about.outcome == "pushed" else ""
         yield f"{name:<7} {about.run}  {about.outcome}{version}, {words.moment(about.started_at)}"
-        for reason in about.reasons if about.outcome != "pushed" else ():
-            yield from wrap(reason, _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
+        if about.outcome != "pushed":
+            for reason in about.reasons:
+                yield from wrap(reason, _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
     yield from wrap(comparison.sentence, _WIDTH)
     if comparison.slices:
         yield ""
         yield from wrap(comparison.measured_on, _WIDTH)
         yield f"{'':<20} {'first, interval':<22} {'second, interval':<22} {'points':>6}"
-        told = [pair for pair in comparison.slices if pair.kind in _ALWAYS or pair.verdict in _TOLD]
-        yield from map(_slice_line, told)
-        if others := len(comparison.slices) - len(told):
+        listed = [pair for pair in comparison.slices if _is_listed(pair)]
+        yield from map(_format_slice, listed)
+        if others := len(comparison.slices) - len(listed):
             yield f"and {others} slices more, none of them beyond noise"
     for section, lines in comparison.sections.items():
         yield ""
         yield f"{section:<{_NAME + 2}}{'first':<{_COLUMN + 2}}second"
         for line in lines:
-            yield from _change_lines(line)
+            yield from _format_change(line)
 
 
-def _slice_line(pair: SlicePair) -> str:
-    name = pair.name if pair.kind in ("overall", "class") else f"{pair.kind} {pair.name}"
-    verdict = f" {pair.verdict}" if pair.verdict in _TOLD else ""
+def _is_listed(pair: SlicePair) -> bool:
+    return pair.kind in _ALWAYS_LISTED or pair.verdict in _LISTED_VERDICTS
+
+
+def _format_slice(pair: SlicePair) -> str:
+    name = pair.name if pair.kind in _ALWAYS_LISTED else f"{pair.kind} {pair.name}"
+    verdict = f" {pair.verdict}" if pair.verdict in _LISTED_VERDICTS else ""
     return (
-        f"{_cut(name, 20):<20} {_share(pair.first):<22} {_share(pair.second):<22}"
+        f"{_cut(name, 20):<20} {_format_share(pair.first):<22} {_format_share(pair.second):<22}"
         f" {words.points(pair.difference):>6}{verdict}"
     )
 
 
-def _share(side: Slice | None) -> str:
+def _format_share(side: Slice | None) -> str:
     if side is None or side.accuracy is None:
         return words.UNKNOWN
     low, high = (f"{100 * end:.1f}" for end in (side.low, side.high))
     return f"{words.percent(side.accuracy):>7}  {low} to {high}"
 
 
-def _change_lines(line: Change) -> Iterator[str]:
-    """One line, or what does not fit into its columns below it."""
+def _format_change(line: Change) -> Iterator[str]:
+    """Formats a change in columns on one line, or on several where its texts are too long."""
     name = f"{'*' if line.before != line.now else ' '} {_cut(line.what, _NAME - 2)}"
     sides = {"first": line.before, "second": line.now}
     if max(map(len, sides.values())) <= _COLUMN:

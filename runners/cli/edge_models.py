@@ -1,4 +1,4 @@
-"""The files of a release for phones, loaded into an interpreter."""
+"""Loads the files of a release for phones into an interpreter."""
 
 import os
 import sys
@@ -12,16 +12,16 @@ from locations import naming
 
 
 def load_models(contents: Mapping[str, bytes]) -> dict[str, EdgeModel]:
-    """Loads edge files by the name of their variant from their content, which was checked before.
+    """Loads edge files, by name of variant, from their content, which the caller has checked.
 
     Raises:
-        EdgelineError: One cannot be loaded.
+        EdgelineError: A file cannot be loaded.
     """
     models = {}
     temporary = tempfile.TemporaryDirectory(prefix="edgeline-models-")
-    with temporary as folder, naming(Path(folder)), _quiet():
+    with temporary as folder, naming(Path(folder)), _silence_stderr():
         for name, content in contents.items():
-            # A copy of the bytes that were checked; the interpreter trusts its file, and maps it.
+            # The interpreter trusts and maps its file, so it gets a copy of the checked bytes.
             path = Path(folder, f"{name}.tflite")
             path.write_bytes(content)
             models[name] = EdgeModel(path)
@@ -29,14 +29,14 @@ def load_models(contents: Mapping[str, bytes]) -> dict[str, EdgeModel]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Meanwhile, what libraries write to the standard error by themselves goes nowhere."""
+def _silence_stderr() -> Iterator[None]:
+    """Discards what libraries write to the standard error during the block."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(null)

@@ -1,4 +1,4 @@
-"""The runs of a workspace, or those that a cluster has left in a store, and their pages."""
+"""Finds the runs of a workspace, or the records that a cluster left in a store, and their pages."""
 
 import shlex
 from concurrent.futures import ThreadPoolExecutor
@@ -21,81 +21,82 @@ _READERS = 16
 
 
 @dataclass(frozen=True)
-class Found:
-    """What is known of a run. Its record lies in `folder`; `pages` is here, for pages of several runs."""
+class KnownRun:
+    """A run with its record in `folder`; `pages` is a local folder, for pages of several runs."""
 
     facts: Facts
     folder: Location
     pages: Path
-    sources: Sources | None = None  # its artifacts; None of a run on a cluster
+    sources: Sources | None = None  # its artifacts; None for a run on a cluster
 
     @cached_property
     def page(self) -> Path | None:
-        """Its page, which is brought here from an object store; None where there is none."""
-        here = self.folder.absolute() if isinstance(self.folder, Path) else self.pages / self.folder.name
+        """Returns the local path of its page, copied from an object store if needed; None without a page."""
+        folder = self.folder.absolute() if isinstance(self.folder, Path) else self.pages / self.folder.name
         try:
-            if not isinstance(self.folder, Path) and records.read(here) != self.facts:
-                records.write(here, self.facts, read_bytes(self.folder / records.PAGE).decode())
+            if not isinstance(self.folder, Path) and records.read(folder) != self.facts:
+                records.write(folder, self.facts, read_bytes(self.folder / records.PAGE).decode())
         except FileNotFoundError:
             return None
-        return here / records.PAGE if (here / records.PAGE).is_file() else None
+        return folder / records.PAGE if (folder / records.PAGE).is_file() else None
 
     @property
     def link(self) -> str | None:
-        """Where a page in `pages` finds its page."""
+        """Returns the link to its page from a page in `pages`."""
         if self.page is None:
             return None
-        beside = self.page.is_relative_to(self.pages)
-        return self.page.relative_to(self.pages).as_posix() if beside else self.page.as_uri()
+        if self.page.is_relative_to(self.pages):
+            return self.page.relative_to(self.pages).as_posix()
+        return self.page.as_uri()
 
 
-def find_facts(place: Place, run_id: str) -> Found:
-    """The run of that id, `latest`, or `production`.
+def find_known_run(place: Place, run_id: str) -> KnownRun:
+    """Returns the run of that id, `latest`, or `production`.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such run.
     """
     if place.store is None:
-        return _of_folder(place, *find_run(place.workspace, run_id, place.workload))
-    root, model = _records(place.store, place.workload)
+        return _read_folder(place, *find_run(place.workspace, run_id, place.workload))
+    root, model = _find_records(place.store, place.workload)
     wanted = in_production(place.store, model) if run_id == PRODUCTION else run_id
-    found = records.read_all(root)
-    chosen = [item for item in found if wanted in ("latest", item[1].about.run)]
+    known = records.read_all(root)
+    chosen = [item for item in known if wanted in ("latest", item[1].about.run)]
     if not chosen:
         raise UsageError(
             f"There is no record of a run {wanted!r} of {model} in {place.store}.",
-            f"It holds the records of {len(found)} runs of it.",
+            f"It holds the records of {len(known)} runs of it.",
             f"`edgeline report --index --workload {model} --store {shlex.quote(place.store)}` shows them.",
         )
-    return Found(chosen[-1][1], chosen[-1][0], _pages(place, model))
+    return KnownRun(chosen[-1][1], chosen[-1][0], _page_folder(place, model))
 
 
-def find_all(place: Place) -> tuple[str, Path, list[Found]]:
-    """The model, the folder for pages of several of its runs, and its runs, oldest first.
+def find_known_runs(place: Place) -> tuple[str, Path, list[KnownRun]]:
+    """Returns the model, the folder for pages of several of its runs, and its runs, oldest first.
 
     Raises:
-        UsageError: There is none, or the store has several models and none is named.
+        UsageError: There is no run, or the store has several models and none is named.
     """
     if place.store is None:
         model = find_run(place.workspace, "latest", place.workload)[1].workload
         of_model = (item for item in read_all(place.workspace) if item[1].workload == model)
-        runs = [_of_folder(place, *item) for item in of_model]
+        runs = [_read_folder(place, *item) for item in of_model]
         return model, place.workspace.absolute() / "runs", runs
-    root, model = _records(place.store, place.workload)
-    pages = _pages(place, model)
-    runs = [Found(facts, folder, pages) for folder, facts in records.read_all(root)]
+    root, model = _find_records(place.store, place.workload)
+    pages = _page_folder(place, model)
+    runs = [KnownRun(facts, folder, pages) for folder, facts in records.read_all(root)]
     with ThreadPoolExecutor(_READERS) as pool:
-        list(pool.map(lambda found: found.page, runs))
+        list(pool.map(lambda run: run.page, runs))
     return model, pages, runs
 
 
-def _of_folder(place: Place, folder: RunFolder, run: Run) -> Found:
+def _read_folder(place: Place, folder: RunFolder, run: Run) -> KnownRun:
     pages = place.workspace.absolute() / "runs"
-    return Found(read_facts(run, folder), folder.path, pages, find_sources(folder))
+    return KnownRun(read_facts(run, folder), folder.path, pages, find_sources(folder))
 
 
-def _records(store: str, named: str | None) -> tuple[Location, str]:
-    """Where a cluster keeps the records of the model's runs, and the model's name."""
+def _find_records(store: str, named: str | None) -> tuple[Location, str]:
+    """Returns the place where a cluster keeps the records of the model's runs, and the model's name."""
     root = locate(store) / "runs"
     models = sorted(folders_in(root))
     model = named or (models[0] if len(models) == 1 else None)
@@ -115,5 +116,5 @@ def _records(store: str, named: str | None) -> tuple[Location, str]:
     return root / model, model
 
 
-def _pages(place: Place, model: str) -> Path:
+def _page_folder(place: Place, model: str) -> Path:
     return place.workspace.absolute() / "reports" / model

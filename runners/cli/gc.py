@@ -1,4 +1,4 @@
-"""`edgeline gc`: removes what past runs left, and says what that frees."""
+"""`edgeline gc`: removes what past runs left, and reports the freed space."""
 
 from contextlib import nullcontext
 
@@ -8,7 +8,7 @@ from errors import UsageError
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.options import Place
-from runners.cli.releases import settle
+from runners.cli.releases import resolve_place
 from runners.local.gc import collect
 from runners.local.lock import hold
 from runners.shared.stdout import print_json, say
@@ -41,13 +41,13 @@ def gc(keep: int, place: Place, dry_run: bool, as_json: bool) -> int:
             "Name another one with --workspace DIR, or where releases lie with --store DIR_OR_URL.",
         )
     with hold(place.workspace) if place.workspace.is_dir() else nullcontext():
-        root = settle(place)[1]
+        root = resolve_place(place)[1]
         waste = collect(place.workspace.absolute(), root, keep, place.workload, dry_run)
     if as_json:
-        found = {
+        sizes_by_part = {
             name: {str(item): size for item, size in sizes.items()} for name, sizes in waste.parts.items()
         }
-        print_json({"dry_run": dry_run, "freed_bytes": waste.size, "rows": waste.rows, **found})
+        print_json({"dry_run": dry_run, "freed_bytes": waste.size, "rows": waste.rows, **sizes_by_part})
         return 0
     for name, sizes in waste.parts.items():
         listed = f"  {', '.join(map(str, sizes))}" if name.startswith("releases") else ""

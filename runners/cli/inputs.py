@@ -1,4 +1,4 @@
-"""What `edgeline predict` is given, as the examples that a model's preprocessing.json asks for."""
+"""Reads the files for `edgeline predict` into the examples that a model's preprocessing.json asks for."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -18,42 +18,42 @@ from errors import UsageError
 from locations import read_bytes
 from records.columns import ISO, CellError, parse_cell
 
-# A photo or text above this is none.
+# A larger photo or text is refused.
 _MOST_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class Input:
-    """One example: where it stands, and what `edge.runtime.preprocess` takes, or why there is nothing."""
+    """One example: its place, and its content for `edge.runtime.preprocess`, or why it has none."""
 
     place: str
     content: Any = None
     problem: str = ""
-    fault: str = ""  # the same for all with the same problem
+    fault: str = ""  # a short code, equal for equal kinds of problem
 
 
-def find_inputs(given: Path, contract: Mapping[str, Any]) -> list[Path]:
-    """The files that are meant: a file itself, of a folder all below it that the model can read, by name.
+def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
+    """Returns the given file, or all files below a folder that the model can read, sorted by path.
 
     Raises:
-        UsageError: There is none.
+        UsageError: The folder has no such file.
     """
     kind = contract.get("kind", "image")
     suffixes = {"image": sorted(PHOTO_SUFFIXES), "row": TABLES, "tokens": (*TABLES, ".txt")}.get(kind, ())
-    if not given.is_dir():
-        return [given]
-    found = sorted(path for path in given.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    if not found:
+    if not place.is_dir():
+        return [place]
+    files = sorted(path for path in place.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    if not files:
         raise UsageError(
-            f"{given} holds no {', '.join(suffixes)} file.",
+            f"{place} holds no {', '.join(suffixes)} file.",
             "The model reads nothing else.",
             "Name another folder, or a file.",
         )
-    return found
+    return files
 
 
 def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
-    """The examples of a file: a photo; a text, or one a row of a table; a row, or the rows up to it.
+    """Yields the examples of a file: a photo; one text, or one a row of a table; a row with those before it.
 
     Raises:
         DataRefused: A table cannot be read, see `data.importers.table_files`.
@@ -65,7 +65,7 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
     if kind == "row":
         names = row.columns_of(contract)
         recent: deque[list[Any]] = deque(maxlen=contract["readings"])
-        for place, cells in _rows(path, names, as_typed=True):
+        for place, cells in _read_rows(path, names, as_typed=True):
             if isinstance(cells, Rejected):
                 yield Input(place, problem=cells.detail, fault=cells.reason)
                 continue
@@ -78,8 +78,8 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
             if len(recent) == recent.maxlen:
                 yield Input(place, dict(zip(names, map(list, zip(*recent, strict=True)), strict=True)))
     elif kind == "tokens" and path.suffix.lower() != ".txt":
-        # A span has its texts in another column than the file that it was imported from.
-        for place, cells in _rows(path, [contract.get("column", contract["input"])], contract["input"]):
+        # The column of texts has one name in spans, and another in the file that they were imported from.
+        for place, cells in _read_rows(path, [contract.get("column", contract["input"])], contract["input"]):
             if isinstance(cells, Rejected):
                 yield Input(place, problem=cells.detail, fault=cells.reason)
             else:
@@ -88,12 +88,12 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
         yield Input(str(path), read_bytes(path, _MOST_BYTES))
 
 
-def _rows(
+def _read_rows(
     path: Path, names: list[str], instead: str = "", as_typed: bool = False
 ) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
-    """The place of each row of a table, and its cells of these columns or why it has none.
+    """Yields the place of each row of a table, and its cells of these columns or why it has none.
 
-    Where one is not there and `instead` is, that one is read.
+    The column `instead`, if the table has it, is read for each of `names` that is missing.
     """
     with TemporaryDirectory() as scratch:
         table = open_table(str(path), Path(scratch), names)
@@ -112,11 +112,11 @@ def _rows(
                 yield each.id, each
             else:
                 types = table.types if as_typed else {}
-                yield each[0], {name: _typed(cell, types.get(name)) for name, cell in each[1].items()}
+                yield each[0], {name: _convert(cell, types.get(name)) for name, cell in each[1].items()}
 
 
-def _typed(cell: str, kind: str | None) -> Any:
-    """A cell as a program has it, where the source has types: people's forms are those of texts."""
+def _convert(cell: str, kind: str | None) -> Any:
+    """Converts the text of a cell to the type that its source has for it, if any."""
     if cell and kind == "number":
         return float(cell)
     if cell and kind == "time":

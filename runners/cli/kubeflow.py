@@ -28,7 +28,7 @@ that is another host.
 _ENDINGS = f"{options.EXIT_CODES}\n{ACCESS}"
 
 
-def _seconds(text: str) -> float:
+def _to_seconds(text: str) -> float:
     try:
         if 0 < (seconds := float(text)) < float("inf"):
             return seconds
@@ -44,18 +44,18 @@ _package = click.option(
 )
 _wait = click.option("--wait", is_flag=True, help="follow it to its end; the exit code is how it ended")
 _timeout = click.option(
-    "--timeout", metavar="S", type=_seconds, help="stop following after so many seconds; the run goes on"
+    "--timeout", metavar="S", type=_to_seconds, help="stop following after so many seconds; the run goes on"
 )
-_watching = options.gathered("following", Following, options.as_json, _timeout)
-_following = options.gathered("following", Following, options.as_json, _wait, _timeout)
+_watch_options = options.gather("following", Following, options.as_json, _timeout)
+_follow_options = options.gather("following", Following, options.as_json, _wait, _timeout)
 
 
 def _on_cluster(command: Callable[..., int]) -> Callable[..., int]:
-    """Decorates a command by the options that name a cluster, which it gets as `where`."""
+    """Adds the options that name a cluster to a command, which gets them as `where`."""
 
     @functools.wraps(command)
-    def call(named: NamedSettings, host: str | None, **given: Any) -> int:
-        return command(where=target(named, host), **given)
+    def call(named: NamedSettings, host: str | None, **others: Any) -> int:
+        return command(where=target(named, host), **others)
 
     return options.cluster_settings(_host(call))
 
@@ -73,16 +73,17 @@ def compile_dag(named: NamedSettings, output: Path) -> int:
     from runners.kubeflow.compiler import compile_pipeline
 
     started = time.monotonic()
-    done = compile_pipeline(*named.load(), output)
+    compiled = compile_pipeline(*named.load(), output)
     seconds = time.monotonic() - started
-    say(f"Wrote {done.path}: {done.name}, {done.steps} steps, {done.size / 1000:.0f} kB, in {seconds:.0f} s.")
+    size = f"{compiled.steps} steps, {compiled.size / 1000:.0f} kB"
+    say(f"Wrote {compiled.path}: {compiled.name}, {size}, in {seconds:.0f} s.")
     return 0
 
 
 @kubeflow.command(epilog=_ENDINGS)
 @_on_cluster
 @_package
-@_following
+@_follow_options
 def submit(where: Target, package: Path | None, following: Following) -> int:
     """Uploads the DAG and starts a run of it."""
     return runs.submit(where, package, following)
@@ -91,7 +92,7 @@ def submit(where: Target, package: Path | None, following: Following) -> int:
 @kubeflow.command(epilog=_ENDINGS)
 @_run
 @_on_cluster
-@_watching
+@_watch_options
 def watch(where: Target, run_id: str, following: Following) -> int:
     """Follows a run to its end."""
     return runs.watch(where, run_id, following)
@@ -100,7 +101,7 @@ def watch(where: Target, run_id: str, following: Following) -> int:
 @kubeflow.command(epilog=_ENDINGS)
 @_run
 @_on_cluster
-@_following
+@_follow_options
 def retry(where: Target, run_id: str, following: Following) -> int:
     """Makes the steps of a run again that failed or were lost, and goes on from them."""
     return runs.retry(where, run_id, following)

@@ -1,4 +1,4 @@
-"""The `edgeline` command: imports the command that was called, calls it, turns errors into exit codes."""
+"""The `edgeline` command: imports the called command, runs it, and turns errors into exit codes."""
 
 import sys
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ import click
 from errors import EdgelineError
 from runners.cli.commands import Command, Group, explain
 from runners.cli.options import EXIT_CODES
-from runners.cli.typed import typing
-from runners.shared.stdout import note, print_json, speaking
+from runners.cli.typed import make_rewriter
+from runners.shared.stdout import note, prepare_output, print_json
 
-# For each command its file here, and the summary that its function has too: shown without importing it.
+# The file of each command, and its summary (its function's docstring), which is shown without importing it.
 COMMANDS = {
     "run": ("run", "One run of the DAG: from labelled data to a pushed model, or to why not."),
     "plan": ("run", "Which steps a run would take from the cache, and which would run, and why."),
@@ -48,7 +48,7 @@ COMMANDS = {
 
 
 class _Commands(Group):
-    """Knows its commands by name and summary until one of them is called."""
+    """The group of all commands, known by name and summary until one of them is called."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -59,12 +59,12 @@ class _Commands(Group):
 
 
 def load(name: str) -> click.Command:
-    """The command of that name."""
+    """Imports and returns the command of that name."""
     command: click.Command = getattr(import_module(f"runners.cli.{COMMANDS[name][0]}"), name)
     return command
 
 
-_ALL = _Commands(
+_EDGELINE = _Commands(
     commands=[Command(name, help=summary) for name, (_, summary) in COMMANDS.items()],
     help="From labelled field data to a blessed model on every phone.",
     epilog=EXIT_CODES,
@@ -74,41 +74,41 @@ _ALL = _Commands(
 
 
 def main(
-    arguments: Sequence[str] | None = None, prog: str = "edgeline", command: click.Command = _ALL
+    arguments: Sequence[str] | None = None, prog: str = "edgeline", command: click.Command = _EDGELINE
 ) -> int:
     """Runs one command; returns its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    with speaking(typing(given, lambda name: load(name) if name in COMMANDS else None)):
-        return _main(given, prog, command)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with prepare_output(make_rewriter(words, lambda name: load(name) if name in COMMANDS else None)):
+        return _run_command(words, prog, command)
 
 
-def _main(given: list[str], prog: str, command: click.Command) -> int:
-    as_json = "--json" in given
+def _run_command(words: list[str], prog: str, command: click.Command) -> int:
+    as_json = "--json" in words
     settings: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
     try:
-        with command.make_context(prog, given, **settings) as context:
+        with command.make_context(prog, words, **settings) as context:
             return int(command.invoke(context))
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.UsageError as error:
-        return _report(explain(error), as_json)
+        return _print_error(explain(error), as_json)
     except EdgelineError as error:
-        return _report(error, as_json)
+        return _print_error(error, as_json)
     except KeyboardInterrupt:
         note("Interrupted.")
         return 130
     except BrokenPipeError:
-        # The reader of a pipe has seen enough; without this, Python complains while it ends.
+        # The reader closed the pipe; without this, Python prints an error when it exits.
         sys.stdout = None
         return 1
     except OSError as error:
         from runners.shared.failures import describe
 
         event = describe(error, None)
-        return _report(EdgelineError(event["found"], event["why"], event["do"]), as_json)
+        return _print_error(EdgelineError(event["found"], event["why"], event["do"]), as_json)
 
 
-def _report(error: EdgelineError, as_json: bool) -> int:
+def _print_error(error: EdgelineError, as_json: bool) -> int:
     for part in (error.found, error.why, error.do):
         if part:
             note(part.strip("\n"))

@@ -1,4 +1,4 @@
-"""The options that several commands have."""
+"""Options that several commands share."""
 
 import functools
 from collections.abc import Callable
@@ -29,15 +29,15 @@ Decorator = Callable[[Callable[..., int]], Callable[..., int]]
 
 @dataclass(frozen=True)
 class Place:
-    """Where runs and releases lie, and of which model; None is what the last run had."""
+    """The place of runs and releases, and their model; None stands for what the last run had."""
 
     workspace: Path
     workload: str | None
     store: str | None = None
 
 
-def gathered(name: str, into: Any, *options: Decorator) -> Decorator:
-    """Decorates a command by options that it gets as one value: a dataclass whose fields they are."""
+def gather(name: str, into: Any, *options: Decorator) -> Decorator:
+    """Returns a decorator that adds options to a command, which gets them as one dataclass `into`."""
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(command)
@@ -53,8 +53,8 @@ def gathered(name: str, into: Any, *options: Decorator) -> Decorator:
     return decorate
 
 
-def _recorded(text: str) -> Location:
-    """A place to read from, which every run records."""
+def _parse_data_place(text: str) -> Location:
+    """Returns the place of examples that a text names; one with a user is refused, since runs record it."""
     from pipeline.secret_values import names_user
 
     if names_user(text):
@@ -71,7 +71,7 @@ workspace = click.option(
     "--workspace", metavar="DIR", type=Path, default="workspace", help="where runs live (./workspace)"
 )
 _data = click.option(
-    "--data", metavar="DIR_OR_URL", type=_recorded, help="spans of examples (a sample, made once)"
+    "--data", metavar="DIR_OR_URL", type=_parse_data_place, help="spans of examples (a sample, made once)"
 )
 _workload = click.option(
     "--workload", metavar="W", default="shelf", help="a built-in name or a workload.yaml (shelf)"
@@ -92,10 +92,10 @@ _model = click.option("--workload", metavar="W", help="name of the model (that o
 _one_model = click.option("--workload", metavar="W", help="of one model (of each that was run here)")
 store = click.option("--store", metavar="DIR_OR_URL", help="where releases lie (where the last run pushed)")
 
-settings = gathered("named", NamedSettings, _workload, _profile, _overrides)
-cluster_settings = gathered("named", NamedSettings, _workload, _profile, _platform, _overrides)
-# What a run depends on, for those who start one and those who have it started.
+settings = gather("named", NamedSettings, _workload, _profile, _overrides)
+cluster_settings = gather("named", NamedSettings, _workload, _profile, _platform, _overrides)
+# The options that a run depends on, shared by the commands that start, plan or schedule one.
 RUN = (settings, _data, workspace)
-runs_of = gathered("place", Place, workspace, _model)
-all_models_of = gathered("place", Place, workspace, _one_model, store)
-releases_of = gathered("place", Place, workspace, _model, store)
+runs_of = gather("place", Place, workspace, _model)
+all_models_of = gather("place", Place, workspace, _one_model, store)
+releases_of = gather("place", Place, workspace, _model, store)

@@ -28,30 +28,30 @@ from runners.cli.commands import Command
 from runners.cli.edge_models import load_models
 from runners.cli.inputs import Input, find_inputs, read_inputs
 from runners.cli.options import Place
-from runners.cli.releases import TERMS, settle
+from runners.cli.releases import TERMS, resolve_place
 from runners.shared.stdout import note, print_json, say
 
-_PLACES = 3  # of equal problems these are named
+_MOST_PLACES = 3  # that are named for one kind of problem
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What of a release is needed to ask its files."""
+    """The parts of a release that are needed to ask its files."""
 
     release: Release
     contract: Mapping[str, Any]
     labels: Sequence[str]
     models: Mapping[str, EdgeModel]  # by variant; the first answers
-    pictures: set[Path] = field(default_factory=set)  # drawn so far
+    pictures: set[Path] = field(default_factory=set)  # written so far
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the variants say of an example, [1, classes] each, or why they say nothing."""
+    """The scores of each variant for an example, float32 [1, classes], or why there are none."""
 
     input: Input
-    read: NDArray[Any] | None = None
-    said: Mapping[str, NDArray[np.float32]] | None = None
+    tensor: NDArray[Any] | None = None  # what the models read
+    scores: Mapping[str, NDArray[np.float32]] | None = None
     problem: str = ""
 
 
@@ -63,27 +63,27 @@ class Answer:
 @options.as_json
 def predict(files: Sequence[str], place: Place, variant: str | None, explain: bool, as_json: bool) -> int:
     """What the model in production says of photos, rows and texts, as a phone would."""
-    _, root, model = settle(place)
+    _, root, model = resolve_place(place)
     release = store.current(root, model)
     if release is None:
         raise nothing_of(PushFolder(locate(root)), model)
-    bundle = _open(release, variant, explain)
-    given = [Path(name) for name in files]
-    paths = [path for each in given for path in find_inputs(each, bundle.contract)]
-    answers = _answers(paths, bundle)
+    bundle = _load_bundle(release, variant, explain)
+    places = [Path(name) for name in files]
+    paths = [path for each in places for path in find_inputs(each, bundle.contract)]
+    answers = _predict_files(paths, bundle)
     if as_json:
-        failed = _as_json(list(answers), bundle, explain)
+        failed = _print_json(list(answers), bundle, explain)
         return 1 if failed else 0
     note(f"{model} {release.version}: {' '.join(terms(release.manifest))}")
-    if any(path.is_dir() for path in given) and not explain:
-        failed = _as_csv(answers, bundle)
+    if any(path.is_dir() for path in places) and not explain:
+        failed = _print_csv(answers, bundle)
     else:
-        failed = _as_lines(answers, bundle, explain)
+        failed = _print_lines(answers, bundle, explain)
     return 1 if failed else 0
 
 
-def _open(release: Release, variant: str | None, every: bool) -> Bundle:
-    """The release's files for phones, checked against the manifest before anything reads them."""
+def _load_bundle(release: Release, variant: str | None, every: bool) -> Bundle:
+    """Loads the release's files for phones, each checked against the manifest before it is used."""
     manifest = release.manifest
     names = {str(each["name"]): str(each["file"]) for each in manifest.variants}
     first = variant or manifest.default_variant
@@ -100,122 +100,124 @@ def _open(release: Release, variant: str | None, every: bool) -> Bundle:
     return Bundle(release, contract, labels, models)
 
 
-def _answers(paths: Sequence[Path], bundle: Bundle) -> Iterator[Answer]:
-    for path in _followed(paths) if len(paths) > 1 and sys.stderr.isatty() else paths:
+def _predict_files(paths: Sequence[Path], bundle: Bundle) -> Iterator[Answer]:
+    for path in _track(paths) if len(paths) > 1 and sys.stderr.isatty() else paths:
         try:
             for each in read_inputs(path, bundle.contract):
-                yield _answer(each, bundle)
+                yield _predict(each, bundle)
         except (EdgelineError, OSError) as error:
             if len(paths) == 1:
                 raise
-            found = error.found if isinstance(error, EdgelineError) else error.strerror or str(error)
-            yield Answer(Input(str(path)), problem=found)
+            problem = error.found if isinstance(error, EdgelineError) else error.strerror or str(error)
+            yield Answer(Input(str(path)), problem=problem)
 
 
-def _followed(paths: Sequence[Path]) -> Iterable[Path]:
+def _track(paths: Sequence[Path]) -> Iterable[Path]:
     from rich.console import Console
     from rich.progress import track
 
     return track(paths, "asking", console=Console(stderr=True), transient=True)
 
 
-def _answer(input: Input, bundle: Bundle) -> Answer:
+def _predict(input: Input, bundle: Bundle) -> Answer:
     if input.problem:
         return Answer(input, problem=input.problem)
     try:
-        read = preprocess(input.content, bundle.contract)
+        tensor = preprocess(input.content, bundle.contract)
     except EdgelineError as error:
         return Answer(input, problem=error.found)
-    return Answer(input, read, {name: model.predict(read) for name, model in bundle.models.items()})
+    return Answer(input, tensor, {name: model.predict(tensor) for name, model in bundle.models.items()})
 
 
-def _scores(answer: Answer, bundle: Bundle) -> dict[str, float]:
-    """The probability of each label, the highest first."""
-    assert answer.said is not None
-    first = answer.said[next(iter(bundle.models))][0]
+def _rank_labels(answer: Answer, bundle: Bundle) -> dict[str, float]:
+    """Returns the first variant's probability of each label, 0..1, the highest first."""
+    assert answer.scores is not None
+    first = answer.scores[next(iter(bundle.models))][0]
     return {bundle.labels[n]: round(float(first[n]), 6) for n in np.argsort(-first, kind="stable")}
 
 
-def _as_lines(answers: Iterable[Answer], bundle: Bundle, explain: bool) -> int:
+def _print_lines(answers: Iterable[Answer], bundle: Bundle, explain: bool) -> int:
     problems: dict[str, list[Answer]] = {}
     for answer in answers:
-        if answer.said is None:
+        if answer.scores is None:
             problems.setdefault(answer.input.fault or answer.problem, []).append(answer)
             continue
-        (label, score), *others = _scores(answer, bundle).items()
+        (label, score), *others = _rank_labels(answer, bundle).items()
         rest = ", ".join(f"{name} {value:.2f}" for name, value in others[:4])
         say(f"{answer.input.place}: {label} {score:.2f}" + (f"  ({rest})" if rest else ""))
         if explain:
-            for line in _explained(answer, bundle):
+            for line in _explain(answer, bundle):
                 say(f"  {line}")
     for first, *more in problems.values():
         note(f"{first.input.place}: {first.problem}")
         if more:
-            places = ", ".join(answer.input.place for answer in more[: _PLACES - 1])
-            note(f"  {len(more)} more like it: {places}{', ...' * (len(more) >= _PLACES)}")
+            places = ", ".join(answer.input.place for answer in more[: _MOST_PLACES - 1])
+            end = ", ..." if len(more) >= _MOST_PLACES else ""
+            note(f"  {len(more)} more like it: {places}{end}")
     return sum(map(len, problems.values()))
 
 
-def _explained(answer: Answer, bundle: Bundle) -> Iterator[str]:
-    read, said = answer.read, answer.said
-    assert read is not None and said is not None
-    yield f"read as {read.dtype} {list(read.shape)}, {read.min():g} to {read.max():g}, mean {read.mean():.4g}"
+def _explain(answer: Answer, bundle: Bundle) -> Iterator[str]:
+    tensor, scores = answer.tensor, answer.scores
+    assert tensor is not None and scores is not None
+    values = f"{tensor.min():g} to {tensor.max():g}, mean {tensor.mean():.4g}"
+    yield f"read as {tensor.dtype} {list(tensor.shape)}, {values}"
     width = max(map(len, bundle.labels))
-    yield " " * width + "".join(f"{name:>9}" for name in said)
+    yield " " * width + "".join(f"{name:>9}" for name in scores)
     for number, label in enumerate(bundle.labels):
-        yield f"{label:<{width}}" + "".join(f"{scores[0, number]:>9.4f}" for scores in said.values())
-    if (path := _draw(answer, bundle)) is not None:
+        yield f"{label:<{width}}" + "".join(f"{each[0, number]:>9.4f}" for each in scores.values())
+    if (path := _write_picture(answer, bundle)) is not None:
         yield f"{path}: the photo, what the model reads of it, and in red what the answer hangs on"
 
 
-def _draw(answer: Answer, bundle: Bundle) -> Path | None:
-    """Writes the picture of a photo beside where the person stands."""
+def _write_picture(answer: Answer, bundle: Bundle) -> Path | None:
+    """Writes the picture that explains a photo's answer into the current folder; None for other examples."""
     if bundle.contract.get("kind", "image") != "image":
         return None
     from edge.explain import occlusion, picture
 
-    assert answer.read is not None and answer.said is not None
+    assert answer.tensor is not None and answer.scores is not None
     name, model = next(iter(bundle.models.items()))
-    drops = occlusion(model.predict, answer.read, int(answer.said[name][0].argmax()))
+    drops = occlusion(model.predict, answer.tensor, int(answer.scores[name][0].argmax()))
     stem = Path(answer.input.place).stem
     names = (Path(f"{stem}{end}.explained.png") for end in chain([""], (f"-{n}" for n in count(2))))
     path = next(name for name in names if name not in bundle.pictures)
     bundle.pictures.add(path)
-    write_file(path, picture(answer.input.content, answer.read, drops))
+    write_file(path, picture(answer.input.content, answer.tensor, drops))
     return path
 
 
-def _as_csv(answers: Iterable[Answer], bundle: Bundle) -> int:
+def _print_csv(answers: Iterable[Answer], bundle: Bundle) -> int:
     writer, failed = csv.writer(sys.stdout, lineterminator="\n"), 0
     writer.writerow(("input", "label", "probability", *bundle.labels, "problem"))
     for answer in answers:
-        if answer.said is None:
+        if answer.scores is None:
             writer.writerow((answer.input.place, "", "", *("" for _ in bundle.labels), answer.problem))
             failed += 1
             continue
-        scores = _scores(answer, bundle)
-        label, probability = next(iter(scores.items()))
-        each = (scores[name] for name in bundle.labels)
+        probabilities = _rank_labels(answer, bundle)
+        label, probability = next(iter(probabilities.items()))
+        each = (probabilities[name] for name in bundle.labels)
         writer.writerow((answer.input.place, label, probability, *each, ""))
     return failed
 
 
-def _as_json(answers: Sequence[Answer], bundle: Bundle, explain: bool) -> int:
-    listed = []
+def _print_json(answers: Sequence[Answer], bundle: Bundle, explain: bool) -> int:
+    entries = []
     for answer in answers:
         entry: dict[str, Any] = {"input": answer.input.place, "problem": answer.problem or None}
-        if answer.said is not None:
-            scores = _scores(answer, bundle)
-            entry |= {"label": next(iter(scores)), "probabilities": scores}
+        if answer.scores is not None:
+            probabilities = _rank_labels(answer, bundle)
+            entry |= {"label": next(iter(probabilities)), "probabilities": probabilities}
             if explain:
                 entry["variants"] = {
-                    name: dict(zip(bundle.labels, map(float, said[0]), strict=True))
-                    for name, said in answer.said.items()
+                    name: dict(zip(bundle.labels, map(float, scores[0]), strict=True))
+                    for name, scores in answer.scores.items()
                 }
-                entry["picture"] = str(path) if (path := _draw(answer, bundle)) is not None else None
-        listed.append(entry)
+                entry["picture"] = str(path) if (path := _write_picture(answer, bundle)) is not None else None
+        entries.append(entry)
     release = bundle.release
     about = {"model": release.model, "version": release.version, "variant": next(iter(bundle.models))}
-    vouched = {key: getattr(release.manifest, key) for key in TERMS}
-    print_json({**about, **vouched, "answers": listed})
-    return sum(answer.said is None for answer in answers)
+    terms_of_release = {key: getattr(release.manifest, key) for key in TERMS}
+    print_json({**about, **terms_of_release, "answers": entries})
+    return sum(answer.scores is None for answer in answers)

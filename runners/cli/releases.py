@@ -1,4 +1,4 @@
-"""`edgeline status, runs, show, rollback, promote`: what is in production, what happened, and why."""
+"""`edgeline status, runs, show, rollback, promote`: shows runs and releases, and changes production."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,16 +19,16 @@ from runners.shared.progress_text import duration
 from runners.shared.runs import find_run, read_runs
 from runners.shared.stdout import note, print_json, say
 
-# Of a manifest, as `acceptance.terms` says them.
+# The fields of a manifest that `acceptance.terms` puts into words.
 TERMS = ("expires", "signed_by", "min_app_version", "rollback_epoch")
 _DAY = click.DateTime(["%Y-%m-%d"])
 _reason = click.option("--reason", required=True, metavar="R", help="why, for the audit log")
 
 
-def settle(place: Place) -> tuple[Run | None, str, str]:
-    """The last run; the release store and the model's name, as given or as that run had them."""
-    known = read_runs(place.workspace, place.workload)
-    last = known[-1] if known else None
+def resolve_place(place: Place) -> tuple[Run | None, str, str]:
+    """Returns the last run; the release store and the model's name, as given or as in that run."""
+    earlier = read_runs(place.workspace, place.workload)
+    last = earlier[-1] if earlier else None
     root = place.store or (last.push if last else str(place.workspace / "push"))
     return last, root, place.workload or (last.workload if last else "shelf")
 
@@ -38,10 +38,10 @@ def settle(place: Place) -> tuple[Run | None, str, str]:
 @options.as_json
 def status(place: Place, as_json: bool) -> int:
     """What is in production, and how the last run ended."""
-    last, root, model = settle(place)
+    last, root, model = resolve_place(place)
     release = store.current(root, model)
     if as_json:
-        # The keys are always there, so that a reader needs no case for the first week.
+        # All keys are always present, so that a reader needs no special case for the first week.
         manifest = release.manifest if release else None
         production = {
             "model": model,
@@ -52,12 +52,12 @@ def status(place: Place, as_json: bool) -> int:
             **{key: getattr(manifest, key, None) for key in TERMS},
         }
         keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
-        ended = {key: getattr(last, key) if last else None for key in keys}
-        print_json({"production": production, "last_run": ended})
+        last_run = {key: getattr(last, key) if last else None for key in keys}
+        print_json({"production": production, "last_run": last_run})
         return 0
     if release is None:
-        there = ", ".join(store.models(root))
-        say(f"Nothing of {model} is in production in {root}{f', which has {there}' if there else ''}.")
+        others = ", ".join(store.models(root))
+        say(f"Nothing of {model} is in production in {root}{f', which has {others}' if others else ''}.")
     else:
         say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
         for line in closing.release_lines(release):
@@ -66,8 +66,8 @@ def status(place: Place, as_json: bool) -> int:
         say(f"No run in {place.workspace} yet.")
     else:
         say(f"Last run {last.id}, on {last.data}: {closing.headline(last)}")
-        for told in (*last.reasons, *last.warnings):
-            say(f"  - {told}")
+        for sentence in (*last.reasons, *last.warnings):
+            say(f"  - {sentence}")
     return 0
 
 
@@ -97,7 +97,7 @@ def runs(
             "Turn them round.",
         )
     every = read_runs(place.workspace, place.workload)[::-1]
-    known = [
+    selected = [
         run
         for run in every
         if run.outcome in (outcomes or (run.outcome,))
@@ -105,11 +105,11 @@ def runs(
     ]
     if as_json:
         keys = ("id", "workload", "outcome", "exit_code", "started_at", "seconds", "version", "reasons")
-        print_json([{key: getattr(run, key) for key in keys} for run in known])
+        print_json([{key: getattr(run, key) for key in keys} for run in selected])
         return 0
-    if not known:
+    if not selected:
         say(f"None of {len(every)} runs is one of these." if every else f"No run in {place.workspace} yet.")
-    for run in known:
+    for run in selected:
         took = duration(run.seconds) if run.seconds is not None else ""
         version = f"version {run.version}" if run.outcome == "pushed" else ""
         reason = run.reasons[0] if run.reasons and run.outcome not in ("pushed", "unchanged") else version
@@ -154,10 +154,10 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
 @_reason
 def rollback(place: Place, to: int | None, reason: str) -> int:
     """Puts an earlier release back in production."""
-    last, root, model = settle(place)
+    last, root, model = resolve_place(place)
     release = store.rollback(root, model, reason, to)
     say(f"Version {release.version} of {model} is in production again.")
-    _mirror(last, root, place)
+    _start_mirror(last, root, place)
     return 0
 
 
@@ -167,22 +167,22 @@ def rollback(place: Place, to: int | None, reason: str) -> int:
 @_reason
 def promote(version: int, place: Place, reason: str) -> int:
     """Puts a named release in production."""
-    last, root, model = settle(place)
+    last, root, model = resolve_place(place)
     release = store.promote(root, model, version, reason)
     say(f"Version {release.version} of {model} is in production.")
-    _mirror(last, root, place)
+    _start_mirror(last, root, place)
     return 0
 
 
-def _mirror(last: Run | None, root: str, place: Place) -> None:
-    """Has MLflow's aliases follow, in a process that nobody waits for: production has moved without it."""
+def _start_mirror(last: Run | None, root: str, place: Place) -> None:
+    """Starts a process that updates MLflow's aliases; nothing waits for it, since production has changed."""
     if last is not None and last.registry and last.push == root:
         from runners.local import mirror
 
         log = mirror.log_of(place.workspace)
         try:
             mirror.start(last, place.workspace)
-        except OSError as error:  # Production has moved all the same.
+        except OSError as error:  # Production has changed all the same.
             note(f"MLflow follows with the next run or `edgeline ui`: {error.strerror}: {error.filename}.")
         else:
             say(f"MLflow follows in some seconds; where it could not, {log} says why.")

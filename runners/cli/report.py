@@ -1,4 +1,4 @@
-"""`edgeline report RUN` and `edgeline report --index`: where the page of a run, or of all runs, is."""
+"""`edgeline report RUN` and `edgeline report --index`: make the page of a run, or of all runs."""
 
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from report.facts import Facts
 from report.index import Mark, make_row, render_index
 from runners.cli import options
 from runners.cli.commands import Command
-from runners.cli.found_runs import find_all, find_facts
+from runners.cli.found_runs import find_known_run, find_known_runs
 from runners.cli.options import Place
-from runners.cli.releases import settle
+from runners.cli.releases import resolve_place
 from runners.local.report import recorded_facts, write_report
 from runners.shared.runs import find_run
 from runners.shared.stdout import note, print_json, say
@@ -33,18 +33,18 @@ from runners.shared.stdout import note, print_json, say
 def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
     """The page of a run: makes it where it is missing, prints its path."""
     if index:
-        page, found = _index(place)
+        page, document = _write_index(place)
     else:
-        page, facts = _from_store(place, run_id) if place.store else _from_workspace(place, run_id)
-        found = {"run": facts.about.run, "report": str(page), "facts": to_builtins(facts)}
+        page, facts = _find_in_store(place, run_id) if place.store else _find_in_workspace(place, run_id)
+        document = {"run": facts.about.run, "report": str(page), "facts": to_builtins(facts)}
     if as_json:
-        print_json(found)
+        print_json(document)
     else:
         say(str(page))
     return 0
 
 
-def _from_workspace(place: Place, run_id: str) -> tuple[Path, Facts]:
+def _find_in_workspace(place: Place, run_id: str) -> tuple[Path, Facts]:
     folder, run = find_run(place.workspace, run_id, place.workload)
     page = folder.path.absolute() / records.PAGE
     facts = recorded_facts(run, folder)
@@ -55,30 +55,30 @@ def _from_workspace(place: Place, run_id: str) -> tuple[Path, Facts]:
     return page, facts
 
 
-def _from_store(place: Place, run_id: str) -> tuple[Path, Facts]:
-    """The page of a run on a cluster; from an object store it is brought here."""
-    found = find_facts(place, run_id)
-    if found.page is None:
+def _find_in_store(place: Place, run_id: str) -> tuple[Path, Facts]:
+    """Returns the page and facts of a run on a cluster; a page in an object store is copied here."""
+    run = find_known_run(place, run_id)
+    if run.page is None:
         raise EdgelineError(
-            f"The record of run {found.facts.about.run} has no page.",
-            f"{found.folder} has its facts alone: what wrote them did not come to the page.",
+            f"The record of run {run.facts.about.run} has no page.",
+            f"{run.folder} has its facts alone: what wrote them did not come to the page.",
             "`--json` prints the facts; `edgeline report --index` has a row of them.",
         )
-    return found.page, found.facts
+    return run.page, run.facts
 
 
-def _index(place: Place) -> tuple[Path, dict[str, Any]]:
-    """Writes the page of all runs; returns where, and what `--json` prints of it."""
-    model, pages, found = find_all(place)
-    rows = [make_row(item.facts, item.link) for item in found]
+def _write_index(place: Place) -> tuple[Path, dict[str, Any]]:
+    """Writes the page of all runs; returns its path, and the document for `--json`."""
+    model, pages, runs = find_known_runs(place)
+    rows = [make_row(item.facts, item.link) for item in runs]
     name = "index.html" if place.store else f"index-{model}.html"
-    records.write_file(pages / name, render_index(model, rows, _changes(place, model)).encode())
+    records.write_file(pages / name, render_index(model, rows, _read_changes(place, model)).encode())
     return pages / name, {"model": model, "report": str(pages / name), "runs": to_builtins(rows)}
 
 
-def _changes(place: Place, model: str) -> list[Mark]:
-    """What put which release in production; none, with a word of it, where the store cannot be read."""
-    root = settle(place)[1]
+def _read_changes(place: Place, model: str) -> list[Mark]:
+    """Reads the changes of production; empty, with a note, where the store cannot be read."""
+    root = resolve_place(place)[1]
     try:
         changes = read_history(PushFolder(locate(root)), model).changes
     except (EdgelineError, OSError) as error:
@@ -87,5 +87,5 @@ def _changes(place: Place, model: str) -> list[Mark]:
     return [
         Mark(item.when, item.action, item.to_version, item.from_version, item.reason)
         for item in changes
-        if item.action != "collect"  # which leaves in production what is
+        if item.action != "collect"  # it does not change production
     ]

@@ -1,4 +1,4 @@
-"""`edgeline run` and `edgeline plan`: one run of the DAG on this machine, and what it would do."""
+"""`edgeline run` and `edgeline plan`: run the DAG on this machine, or say what a run would do."""
 
 import click
 
@@ -13,7 +13,7 @@ _as_json = click.option(
 
 
 @click.command(cls=Command, epilog=options.EXIT_CODES)
-@options.gathered("wanted", RunOptions, *options.RUN, _if_changed, _as_json)
+@options.gather("wanted", RunOptions, *options.RUN, _if_changed, _as_json)
 def run(wanted: RunOptions) -> int:
     """One run of the DAG: from labelled data to a pushed model, or to why not."""
     from runners.local import run as local
@@ -22,7 +22,7 @@ def run(wanted: RunOptions) -> int:
 
 
 @click.command(cls=Command)
-@options.gathered("wanted", RunOptions, *options.RUN, options.as_json)
+@options.gather("wanted", RunOptions, *options.RUN, options.as_json)
 def plan(wanted: RunOptions) -> int:
     """Which steps a run would take from the cache, and which would run, and why."""
     from runners.local import plan as local

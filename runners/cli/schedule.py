@@ -26,7 +26,7 @@ from runners.timers.weekly_time import WeeklyTime, parse_weekly_time
 )
 @click.option("--install", is_flag=True, help="put it in place, instead of the one before")
 @click.option("--remove", is_flag=True, help="take it away again")
-@options.gathered("wanted", RunOptions, *options.RUN)
+@options.gather("wanted", RunOptions, *options.RUN)
 def schedule(systemd: bool, cron: bool, at: str, install: bool, remove: bool, wanted: RunOptions) -> int:
     """Starts a run every week, by systemd or cron; prints what would be installed."""
     if systemd == cron:
@@ -35,12 +35,12 @@ def schedule(systemd: bool, cron: bool, at: str, install: bool, remove: bool, wa
         raise click.UsageError("Option '--remove' is not allowed with '--install'.")
     if remove:
         return _remove(systemd_units if systemd else crontab, wanted.named.workload, wanted.workspace)
-    run = _plan(parse_weekly_time(at), wanted)
-    return _systemd(run, install) if systemd else _cron(run, install)
+    run = _plan_run(parse_weekly_time(at), wanted)
+    return _use_systemd(run, install) if systemd else _use_cron(run, install)
 
 
-def _plan(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
-    """The run that is to be started, refused where it could not start now, so that it could not on Monday."""
+def _plan_run(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
+    """Returns the run to schedule; refuses one that could not start now, before a timer finds out."""
     from pipeline.settings_layers import PROFILES
     from runners.shared import inputs
 
@@ -48,8 +48,8 @@ def _plan(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
     workload, settings = named.load()
     command = ["--workload", named.workload, "--workspace", str(workspace)]
     if named.profile is not None:
-        built_in = (PROFILES / f"{named.profile}.yaml").is_file()
-        profile = named.profile if built_in else str(Path(named.profile).expanduser().absolute())
+        is_built_in = (PROFILES / f"{named.profile}.yaml").is_file()
+        profile = named.profile if is_built_in else str(Path(named.profile).expanduser().absolute())
         command += ["--profile", profile]
     overrides = [word for override in named.overrides for word in ("--set", override)]
     after = [program(), "alert", *command, *overrides] if settings.alerts.channels else []
@@ -80,7 +80,7 @@ def _plan(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
     )
 
 
-def _systemd(run: ScheduledRun, install: bool) -> int:
+def _use_systemd(run: ScheduledRun, install: bool) -> int:
     folder = systemd_units.unit_folder()
     user = "" if os.geteuid() == 0 else " --user"
     if not install:
@@ -100,9 +100,9 @@ def _systemd(run: ScheduledRun, install: bool) -> int:
     return 0
 
 
-def _cron(run: ScheduledRun, install: bool) -> int:
+def _use_cron(run: ScheduledRun, install: bool) -> int:
     if install:
-        # The shell opens the log before the run could make its folder.
+        # The shell opens the log before the run could create its folder.
         run.workspace.mkdir(parents=True, exist_ok=True)
         crontab.install(run)
         say(f"cron starts `edgeline run` for {run.workload}, {run.at}: see `crontab -l`.")
@@ -119,7 +119,7 @@ def _cron(run: ScheduledRun, install: bool) -> int:
 
 
 def _remove(manager: ModuleType, workload: str, workspace: Path) -> int:
-    model, workspace = _model(workload), workspace.absolute()
+    model, workspace = _find_model(workload), workspace.absolute()
     name = schedule_name(model, workspace)
     known = manager.installed()
     if name not in known:
@@ -133,8 +133,8 @@ def _remove(manager: ModuleType, workload: str, workspace: Path) -> int:
     return 0
 
 
-def _model(workload: str) -> str:
-    """The model's name; that of a workload whose file is gone is what was given."""
+def _find_model(workload: str) -> str:
+    """Returns the model's name; `workload` itself where the workload's file is gone."""
     from pipeline.workloads import find_workload
 
     try:

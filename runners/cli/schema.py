@@ -1,4 +1,4 @@
-"""`edgeline schema diff, accept`: the last window beside the curated schema, and widening that by review."""
+"""`edgeline schema diff, accept`: compares the last window with the curated schema, and widens that."""
 
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -31,17 +31,17 @@ def schema() -> None:
 @options.as_json
 def diff(place: Place, as_json: bool) -> int:
     """How the window of the last run differs from the curated schema."""
-    made, found = _differences(place)
+    run, differing = _find_differences(place)
     if as_json:
-        print_json(to_builtins(found))
+        print_json(to_builtins(differing))
         return 0
-    spans = f", {describe_spans(made.spans)}" if made.spans else ""
-    nothing = "" if found else " nothing differs from the curated schema."
-    say(f"Run {made.id} on {made.data}{spans}:{nothing}")
-    for item in found:
+    spans = f", {describe_spans(run.spans)}" if run.spans else ""
+    nothing = "" if differing else " nothing differs from the curated schema."
+    say(f"Run {run.id} on {run.data}{spans}:{nothing}")
+    for item in differing:
         mark = "!" if item.breaks else " "
         say(f"{mark} {item.feature:<20} schema {item.curated:<24} seen {item.seen}")
-    breaking = [item.feature for item in found if item.breaks]
+    breaking = [item.feature for item in differing if item.breaks]
     if breaking:
         names = " ".join(dict.fromkeys(breaking))
         say("It has what the schema lacks (!). If it is right:")
@@ -59,19 +59,19 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
     from data.spans.layout import write_whole
     from pipeline.workloads import find_workload, read_schema
 
-    made, found = _differences(place)
-    breaking = {item.feature: item for item in found if item.breaks}
+    run, differing = _find_differences(place)
+    breaking = {item.feature: item for item in differing if item.breaks}
     if unknown := [name for name in features if name not in breaking]:
         raise UsageError(
-            f"Nothing of {', '.join(unknown)} is outside of the curated schema in run {made.id}.",
+            f"Nothing of {', '.join(unknown)} is outside of the curated schema in run {run.id}.",
             f"What is: {', '.join(breaking) or 'nothing'}.",
             "`edgeline schema diff` shows it.",
         )
-    workload = find_workload(made.workload_source)
+    workload = find_workload(run.workload_source)
     path = Path(workload.schema)
     text = path.read_text(encoding="utf-8")
     today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-    comment = f"Widened {today} by {user()} for run {made.id}: {' '.join(reason.split())}"
+    comment = f"Widened {today} by {user()} for run {run.id}: {' '.join(reason.split())}"
     for name in features:
         text = widened(text, breaking[name], comment)
     scratch = path.with_name(f".{path.name}.new")
@@ -82,11 +82,11 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
         scratch.unlink()
     write_whole(path, text.encode())
     names = ", ".join(features)
-    say(f"{path} now takes {names} as run {made.id} has them. Look at the change, and commit it.")
+    say(f"{path} now takes {names} as run {run.id} has them. Look at the change, and commit it.")
     return 0
 
 
-def _differences(place: Place) -> tuple[Run, tuple[Difference, ...]]:
+def _find_differences(place: Place) -> tuple[Run, tuple[Difference, ...]]:
     folder, run = find_run(place.workspace, "latest", place.workload)
     sources = find_sources(folder)
     if sources.schema is None or sources.inferred is None or sources.statistics is None:

@@ -1,4 +1,4 @@
-"""`edgeline tensorboard`: TensorBoard on the trainings of a workspace, those that go on too."""
+"""`edgeline tensorboard`: runs TensorBoard on the trainings of a workspace, also on running ones."""
 
 import os
 import signal
@@ -21,9 +21,9 @@ from runners.shared.events import EventReader
 from runners.shared.runs import RunFolder, find_run, read_all
 from runners.shared.stdout import say
 
-# How often TensorBoard looks for new points, and this command for where they are written.
+# The interval at which TensorBoard looks for new points, and this command for new folders of logs.
 _LOOK_S = 5
-# What its libraries say while they are imported, nobody can act on.
+# Nobody can act on the messages of its libraries while they are imported.
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
 
 
@@ -37,13 +37,13 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
 def tensorboard(run_ids: Sequence[str], place: Place, every: bool, port: int | None) -> int:
     """TensorBoard on the training of a run (the last that trained), or of several; Ctrl-C ends it."""
 
-    def chosen() -> dict[str, Path]:
+    def find_logs() -> dict[str, Path]:
         if run_ids and not every:
-            return _named(place, run_ids)
-        found = _all(place)
-        return found if every else dict(list(found.items())[-1:])
+            return _find_named(place, run_ids)
+        trained = _find_all(place)
+        return trained if every else dict(list(trained.items())[-1:])
 
-    logs = chosen()
+    logs = find_logs()
     if not logs:
         raise UsageError(
             f"No run in {place.workspace} has left anything for TensorBoard.",
@@ -53,33 +53,33 @@ def tensorboard(run_ids: Sequence[str], place: Place, every: bool, port: int | N
         )
     for run, folder in logs.items():
         say(f"{run}: {folder}")
-    # A run that goes on while this looks at it stays the one.
-    return _serve(logs, chosen if every else lambda: _named(place, list(logs)), port)
+    # Without --all, the choice of runs stays the same while this command runs.
+    return _serve(logs, find_logs if every else lambda: _find_named(place, list(logs)), port)
 
 
 def log_folder(folder: RunFolder) -> Path | None:
-    """Where the Trainer of a run left its log, or writes it now; None where there is none."""
+    """Returns the folder where the Trainer of a run left its log, or writes it now; None for none."""
     for record in artifact_records.read(folder.artifacts):
         if (record.step, record.key) == ("Trainer", "model_run"):
             kept = Path(record.uri, TENSORBOARD)
             return kept if kept.is_dir() else None
-    said = [event.get("folder") for event in EventReader(folder.events) if event.get("event") == TENSORBOARD]
-    live = Path(str(said[-1])) if said else None
+    events = [event for event in EventReader(folder.events) if event.get("event") == TENSORBOARD]
+    live = Path(str(events[-1].get("folder"))) if events else None
     return live if live is not None and live.is_dir() else None
 
 
-def _all(place: Place) -> dict[str, Path]:
-    """By run; a training that later runs took from the cache is the first one's."""
-    found: dict[Path, str] = {}
+def _find_all(place: Place) -> dict[str, Path]:
+    """Returns the folders of logs by run; a training that later runs took from the cache counts once."""
+    runs: dict[Path, str] = {}
     for folder, run in read_all(place.workspace):
         if place.workload in (None, run.workload) and (logs := log_folder(folder)) is not None:
-            # One that goes on after a kill writes where the run that was killed did.
-            found[logs] = run.id if run.outcome == "running" else found.get(logs, run.id)
-    return {run: logs for logs, run in found.items()}
+            # A log is the first run's, or that of a running one, which may resume a killed run in its folder.
+            runs[logs] = run.id if run.outcome == "running" else runs.get(logs, run.id)
+    return {run: logs for logs, run in runs.items()}
 
 
-def _named(place: Place, run_ids: Sequence[str]) -> dict[str, Path]:
-    found = {}
+def _find_named(place: Place, run_ids: Sequence[str]) -> dict[str, Path]:
+    folders = {}
     for run_id in run_ids:
         folder, run = find_run(place.workspace, run_id, place.workload)
         if (logs := log_folder(folder)) is None:
@@ -88,25 +88,27 @@ def _named(place: Place, run_ids: Sequence[str]) -> dict[str, Path]:
                 "The Trainer writes it: the run did not come so far, or its files were removed.",
                 f"`edgeline show {run.id}` says how far it came; without RUN, it is the last that trained.",
             )
-        found[run.id] = logs
-    return found
+        folders[run.id] = logs
+    return folders
 
 
-def _serve(logs: Mapping[str, Path], look: Callable[[], Mapping[str, Path]], port: int | None) -> int:
-    """Runs TensorBoard on a folder of links, named by run, until it or this process is asked to end."""
+def _serve(logs: Mapping[str, Path], find_logs: Callable[[], Mapping[str, Path]], port: int | None) -> int:
+    """Runs TensorBoard on a folder of links, named by run, until it or this process ends."""
     with tempfile.TemporaryDirectory(prefix="edgeline-tensorboard-") as links:
         _link(Path(links), logs)
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", links]
-        command += ["--reload_interval", str(_LOOK_S), *(["--port", str(port)] if port is not None else [])]
+        command += ["--reload_interval", str(_LOOK_S)]
+        if port is not None:
+            command += ["--port", str(port)]
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         server = subprocess.Popen(command, env={**os.environ, **_QUIET})
         try:
             while server.poll() is None:
                 with suppress(subprocess.TimeoutExpired):
                     server.wait(_LOOK_S)
-                # A training that ends takes its log from where it was written to its artifact.
+                # The end of a training moves its log to its artifact.
                 with suppress(UsageError):
-                    _link(Path(links), look())
+                    _link(Path(links), find_logs())
         except KeyboardInterrupt:
             return 0
         finally:
@@ -114,7 +116,7 @@ def _serve(logs: Mapping[str, Path], look: Callable[[], Mapping[str, Path]], por
             try:
                 server.wait(_LOOK_S)
             except subprocess.TimeoutExpired:
-                server.kill()  # it has nothing to lose
+                server.kill()  # it has no state to save
                 server.wait()
     raise EdgelineError(
         f"TensorBoard ended with exit code {server.returncode}.",

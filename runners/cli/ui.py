@@ -11,7 +11,7 @@ from errors import EdgelineError
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.options import Place
-from runners.cli.releases import settle
+from runners.cli.releases import resolve_place
 from runners.shared.stdout import say
 
 
@@ -26,19 +26,19 @@ def ui(place: Place, port: int) -> int:
     from runners.local.mirror import mirror
     from runners.shared.registry import ENVIRONMENT
 
-    last, root, model = settle(place)
+    last, root, model = resolve_place(place)
     uri = (last.registry if last else None) or RegistrySettings().of(place.workspace)
     assert uri is not None
     mirror(uri, place.workspace, model, root)
     say(f"Runs and releases of {model} are in {uri}")
     if uri.startswith("http"):
-        return 0  # A server, which has pages of its own.
+        return 0  # a server, which has its own pages
     sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
     command += ["--workers", "1"]
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    # A group of its own: it hands each signal on to its worker, which ends in disorder where it comes twice.
+    # In its own process group: MLflow forwards signals to its worker, which fails where one arrives twice.
     folder, environment = place.workspace / "mlflow", ENVIRONMENT | os.environ
     server = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
     try:

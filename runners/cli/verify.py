@@ -1,4 +1,4 @@
-"""`edgeline verify`: whether releases or copied bundles are as pushed, answer as then, and whose they are."""
+"""`edgeline verify`: checks the files, the golden vectors and the signature of releases or copied bundles."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from release.verify import bundle_problems, read_bundle
 from runners.cli import options
 from runners.cli.commands import Command
 from runners.cli.options import Place
-from runners.cli.releases import settle
+from runners.cli.releases import resolve_place
 from runners.shared.stdout import print_json, say
 
 
@@ -31,26 +31,26 @@ from runners.shared.stdout import print_json, say
 @options.as_json
 def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> int:
     """Whether releases, or a copied bundle, are as pushed, answer as then, and whose they are."""
-    given = public_key(key) if key else None
-    one = int(bundle) if bundle and bundle.isdecimal() else None
-    if bundle and one is None:
+    own_key = public_key(key) if key else None
+    number = int(bundle) if bundle and bundle.isdecimal() else None
+    if bundle and number is None:
         kind, where, manifest = "bundle", bundle, read_bundle(locate(bundle))
         model, versions = manifest.model, [manifest.version]
         problems = bundle_problems(locate(bundle), manifest)
     else:
-        kind, (_, where, model), manifest = "push", settle(place), None
-        problems = store.verify(where, model, one)
-        versions = list(store.known_versions(where, model)) if one is None else [one]
+        kind, (_, where, model), manifest = "push", resolve_place(place), None
+        problems = store.verify(where, model, number)
+        versions = list(store.known_versions(where, model)) if number is None else [number]
         if not problems:
             folder = PushFolder(locate(where))
-            release = store.current(where, model) if one is None else read_release(folder, model, one)
+            release = store.current(where, model) if number is None else read_release(folder, model, number)
             assert release is not None
             manifest, edge = release.manifest, release.edge
-    error = None if problems or not manifest else distrust(manifest, given)
+    error = distrust(manifest, own_key) if manifest and not problems else None
     golden = ""
     if problems:
         error = EdgelineError(
-            f"{where} is not as it was pushed:\n{_listed(problems)}",
+            f"{where} is not as it was pushed:\n{_format(problems)}",
             "\nA release has to be what was judged, byte by byte, and its audit log without a gap.",
             "If production is damaged, go to a whole release with `edgeline rollback --to V --reason R`."
             " Put back from a backup what the next writer does not write again, and copy a bundle again.",
@@ -59,16 +59,16 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
         problems, golden = _run_golden(locate(where) if kind == "bundle" else edge, manifest)
         if problems:
             error = EdgelineError(
-                f"{where}: {model} {manifest.version} does not give its golden vectors:\n{_listed(problems)}",
+                f"{where}: {model} {manifest.version} does not give its golden vectors:\n{_format(problems)}",
                 "\nIts files are as the manifest says, and do something else than when they were judged.",
                 "Go to a whole release with `edgeline rollback --to V --reason R`. If others give theirs,"
                 " this one was put together from parts of several.",
             )
     signed_by, facts = manifest.signed_by if manifest else None, {kind: where, "model": model}
     if as_json:
-        told = problems or ([f"{error.found} {error.why}"] if error else [])
+        listed = problems or ([f"{error.found} {error.why}"] if error else [])
         print_json(
-            {**facts, "versions": versions, "problems": told, "golden": golden, "signed_by": signed_by}
+            {**facts, "versions": versions, "problems": listed, "golden": golden, "signed_by": signed_by}
         )
         return 1 if error else 0
     if error:
@@ -79,7 +79,7 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     assert manifest is not None
     what = f"{model} {manifest.version}"
     say(f"{what}: {golden}.")
-    if given:
+    if own_key:
         say(f"{what} is signed with the key that was given.")
     elif signed_by:
         say(f"{what} is signed with {signed_by}. Whether that is your key was not checked: --key FILE does.")
@@ -88,7 +88,7 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     return 0
 
 
-def _listed(problems: Sequence[str]) -> str:
+def _format(problems: Sequence[str]) -> str:
     return "\n".join(f"  - {problem}" for problem in problems)
 
 
@@ -96,7 +96,7 @@ def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
     """Runs the golden vectors of a bundle whose files are as pushed.
 
     Returns:
-        What is wrong, one sentence each, and where nothing is, what was done.
+        The problems, one sentence each, and, without a problem, what was checked.
 
     Raises:
         EdgelineError: The vectors or a file cannot be read.

@@ -1,4 +1,4 @@
-"""What the worker tells its parent while it runs: one JSON object a line, appended, never rewritten.
+"""The events that the worker sends to its parent: one JSON object a line, appended, never rewritten.
 
 {"event": "plan", "steps": ["ExampleGen", ...]}
 {"event": "step", "step": "Trainer", "state": "running" | "done" | "cached" | "failed" | "held" | "refused",
@@ -26,7 +26,7 @@ Event = dict[str, Any]
 
 
 def read_from(path: Path, offset: int = 0) -> bytes:
-    """What stands in an appended file from a byte on; nothing, with a warning, where it cannot be read."""
+    """Returns the content of a file from byte `offset` on; empty, with a warning, if it cannot be read."""
     try:
         with open(path, "rb", opener=regular_file) as file:
             file.seek(offset)
@@ -39,7 +39,7 @@ def read_from(path: Path, offset: int = 0) -> bytes:
 
 
 class EventWriter:
-    """Appends events to a file; safe to call from several threads."""
+    """A writer that appends events to a file; safe to call from several threads."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="utf-8", buffering=1)
@@ -47,21 +47,21 @@ class EventWriter:
 
     def __call__(self, event: Event) -> None:
         """Appends one event."""
-        # One write a line: a reader never sees half of one followed by another.
+        # Each line is one write, so that a reader never sees half a line followed by another.
         line = json.dumps(event, default=str) + "\n"
         with self._lock:
             self._file.write(line)
 
 
 class EventReader:
-    """Reads the events that were appended since the last look."""
+    """A reader of the events that were appended since its last iteration."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
 
     def __iter__(self) -> Iterator[Event]:
-        """The new events; a line that is not whole yet waits for the next look."""
+        """Yields the new events; an incomplete last line is left for the next iteration."""
         content = read_from(self._path, self._offset)
         whole = content[: content.rfind(b"\n") + 1]
         self._offset += len(whole)
@@ -69,20 +69,20 @@ class EventReader:
             try:
                 event = json.loads(line)
             except (ValueError, RecursionError):
-                continue  # Torn by a full disk or a crash; what came before it counts.
+                continue  # A full disk or a crash tore this line; the events before it count.
             if isinstance(event, dict):
                 yield event
 
 
 class LogHandler(logging.Handler):
-    """Turns records of our loggers into events: progress as it is, warnings and errors as their text."""
+    """A handler that turns log records into events: progress unchanged, warnings and errors as text."""
 
     def __init__(self, sink: Callable[[Event], None]) -> None:
         super().__init__()
         self._sink = sink
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Passes the record on, when it is progress or a warning."""
+        """Sends a record to the sink if it is progress, a warning or an error."""
         progress = getattr(record, "progress", None)
         if progress is not None:
             self._sink(dict(progress))
@@ -97,12 +97,12 @@ class LogHandler(logging.Handler):
             logging.getLogger(name).removeHandler(self)
 
 
-# The loggers that the code of the project speaks through: by topic, or by the name of the module.
+# The loggers of the project's code, named by topic or by module.
 LOGGERS = ("edgeline", "data", "release", "edge", "trainer_module", "components", "pipeline")
 
 
 def listen(sink: Callable[[Event], None]) -> LogHandler:
-    """Sends what our loggers say to `sink`, until a `with` of it ends; `LOGGERS` names them."""
+    """Sends the records of `LOGGERS` to `sink`; the returned handler, used in a `with`, ends that."""
     handler = LogHandler(sink)
     for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""What went wrong, in a person's words: from an exception in the worker, or from how its process ended."""
+"""Failures in plain words: from an exception in the worker, or from the way its process ended."""
 
 import errno
 import re
@@ -10,7 +10,7 @@ from typing import Any
 
 from errors import EdgelineError
 
-# With less than this, a worker can no longer say what happened to it.
+# A worker with less free space than this cannot write what happened to it.
 _FULL_BELOW_BYTES = 64 * 1024
 _NO_SPACE = "No space left on device"
 _AGAIN = "run the same command again: it goes on from the steps that are done."
@@ -37,43 +37,43 @@ _READ_LOG = (
     "Nothing was pushed by this run.",
     "Read the log for more; the same command goes on from the steps that are done.",
 )
-# What a line of TensorFlow, absl, glibc or Python looks like when it says why a process is about to end.
+# Lines in which TensorFlow, absl, glibc or Python say why a process is about to end.
 _LAST_WORDS = re.compile(
     r"^F\d{4} |\bFATAL\b|^Fatal|Check failed|terminate called|Aborted|MemoryError|^\w*(Error|Exception)\b: "
 )
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception, and everything that it was raised from or during."""
+    """Yields an exception, and every exception that it was raised from or during."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
-        this = waiting.pop(0)
-        if this is not None and id(this) not in seen:
-            seen.add(id(this))
-            yield this
-            waiting += [this.__cause__, this.__context__]
+        link = waiting.pop(0)
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            waiting += [link.__cause__, link.__context__]
 
 
 def describe(error: BaseException, step: str | None) -> dict[str, Any]:
-    """An exception, raised in a step, as an event: the exit code, and the three parts."""
+    """Returns the error event of an exception raised in a step: its exit code and its three parts."""
     for link in chain(error):
         if isinstance(link, EdgelineError):
-            found = re.sub(r" \[while running '.*?'\]", "", link.found)  # Beam adds where it was.
+            found = re.sub(r" \[while running '.*?'\]", "", link.found)  # Beam adds the name of its stage.
             return {**_event(link.exit_code, found, link.why, link.do), "spans": link.spans}
     if step is None and isinstance(error, OSError):
-        return _event(1, *_outside_of_steps(error))
+        return _event(1, *_describe_os_error(error))
     where = f"The step {step}" if step else "The run"
     for link in chain(error):
         if (isinstance(link, OSError) and link.errno == errno.ENOSPC) or _NO_SPACE in str(link):
             file = getattr(link, "filename", None)
-            return _full(f"The disk is full{f', writing {file}' if file else ''}.", where)
+            return _full_disk_event(f"The disk is full{f', writing {file}' if file else ''}.", where)
     root = list(chain(error))[-1]
-    said = " ".join(line.strip() for line in str(root).splitlines() if line.strip())[:300]
-    return _event(1, f"{where} failed: {type(root).__name__}{f': {said}' if said else ''}", *_READ_LOG)
+    text = " ".join(line.strip() for line in str(root).splitlines() if line.strip())[:300]
+    return _event(1, f"{where} failed: {type(root).__name__}{f': {text}' if text else ''}", *_READ_LOG)
 
 
-def _outside_of_steps(error: OSError) -> tuple[str, str, str]:
+def _describe_os_error(error: OSError) -> tuple[str, str, str]:
     found, do = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", "Fix that"
     if error.errno == errno.ENOSPC:
         do = "Free some space, for example with `edgeline gc --keep 4`"
@@ -85,7 +85,7 @@ def _outside_of_steps(error: OSError) -> tuple[str, str, str]:
     return found, why, f"{do}, and run the same command again."
 
 
-def _full(found: str, who: str) -> dict[str, Any]:
+def _full_disk_event(found: str, who: str) -> dict[str, Any]:
     why = f"{who} could not write what it made; production is as it was."
     return _event(1, found, why, f"Free some space, and {_AGAIN}")
 
@@ -95,26 +95,26 @@ def _event(exit_code: int, found: str, why: str, do: str) -> dict[str, Any]:
 
 
 def describe_death(returncode: int, step: str | None, log: Path) -> dict[str, Any]:
-    """A worker that ended in a step without a word, as an error event.
+    """Returns the error event of a worker that ended in a step without reporting an error.
 
-    The return code is as subprocess has it: minus the signal's number where a signal ended it.
+    The return code is that of subprocess: the negative number of the signal where a signal ended it.
     """
     if shutil.disk_usage(log.parent).free < _FULL_BELOW_BYTES:
-        return _full(f"The disk of {log.parent} is full.", "The run")
+        return _full_disk_event(f"The disk of {log.parent} is full.", "The run")
     words = last_words(log)
-    said = f" Its log says: {words}" if words else ""
+    hint = f" Its log says: {words}" if words else ""
     where = f"in the step {step}" if step else "before its first step"
     if returncode < 0:
         number = -returncode
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         why, do = _SIGNALS.get(number, _CRASH)
-        return _event(1, f"The worker process was ended by {name} {where}.{said}", why, do)
-    found = f"The worker process ended with exit code {returncode} {where}, without a word.{said}"
+        return _event(1, f"The worker process was ended by {name} {where}.{hint}", why, do)
+    found = f"The worker process ended with exit code {returncode} {where}, without a word.{hint}"
     return _event(1, found, *_READ_LOG)
 
 
 def last_words(log: Path) -> str:
-    """The last line of a log that says why a process ended, at most 300 characters; empty where none does."""
+    """Returns the last line of a log that says why a process ended, cut at 300 characters; empty for none."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 200_000))

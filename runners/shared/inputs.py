@@ -1,4 +1,4 @@
-"""What a run depends on, as digests: the window of spans, settings, schema, code, lock, production."""
+"""Digests of all that a run depends on: the window of spans, settings, schema, code, lock, production."""
 
 import hashlib
 import importlib
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
     from records.workload import Workload
 
-# The embedded sample: eight weeks. How many examples a week has is the workload's to say.
+# The embedded sample has eight weeks; the workload says how many examples a week has.
 SAMPLE_WEEKS, SAMPLE_SEED = 8, 20
 
 
 def lock_digest() -> str:
-    """SHA-256 over the lock files and the Python version, which together choose every library."""
+    """Returns the SHA-256 of the lock files and the Python version, which together fix every library."""
     digest = hashlib.sha256(f"{sys.version_info[:2]}".encode())
     for path in sorted((ROOT / "requirements").glob("*.txt")):
         digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -41,13 +41,13 @@ def digests(
     push: str,
     code: Mapping[str, Mapping[str, str]],
 ) -> dict[str, str]:
-    """The digest of each thing that a run depends on; `cache` keeps those of unchanged spans.
+    """Returns the digest of each thing that a run depends on; `cache` keeps those of unchanged spans.
 
     `push` is the root of the release store, `code` has the digests of the files that each step runs.
     """
     production = store.current(push, workload.name)
     contents = contents_of(spans, cache)
-    from gates.data import spans_to_judge  # settings take pydantic, which light steps of a pod do not
+    from gates.data import spans_to_judge  # imports pydantic, which a pod's light steps lack
 
     own = {"workload": workload.to_json(), "settings": settings.recorded()}
     return {
@@ -67,16 +67,16 @@ def digests(
 
 
 def same_inputs(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    """Whether two runs would do the same; what is in production does not count, a push itself changes it."""
-    by_a_push = {"production": "", "unjudged": ""}
-    return {**one, **by_a_push} == {**other, **by_a_push}
+    """Tells whether two runs would do the same; production does not count, since a push itself changes it."""
+    ignored = {"production": "", "unjudged": ""}
+    return {**one, **ignored} == {**other, **ignored}
 
 
 def check_spans(spans: tuple[Span, ...], workload: "Workload") -> None:
-    """Looks into every span of the window, a second's work, before TFX is imported for minutes of it.
+    """Checks every span of the window: a second's work, done before minutes of work in TFX.
 
     Raises:
-        DataRefused: One cannot be read.
+        DataRefused: A span cannot be read.
     """
     source = load_source(workload.source)
     for span in spans:
@@ -84,10 +84,10 @@ def check_spans(spans: tuple[Span, ...], workload: "Workload") -> None:
 
 
 def sample_folder(workspace: Path, workload: "Workload") -> Path:
-    """Where the embedded sample of a workload lies in a workspace.
+    """Returns the folder of a workload's embedded sample in a workspace.
 
     Raises:
-        UsageError: It has none.
+        UsageError: The workload has none.
     """
     if not workload.sample:
         raise UsageError(
@@ -99,12 +99,12 @@ def sample_folder(workspace: Path, workload: "Workload") -> Path:
 
 
 def ensure_sample(workspace: Path, workload: "Workload", say: Callable[[str], None]) -> Path:
-    """The embedded sample of a workload, made when it is not there yet. Raises as `sample_folder` does."""
+    """Makes a workload's embedded sample if it is missing; returns its folder. Raises as `sample_folder`."""
     sample = sample_folder(workspace, workload)
     if not sample.is_dir():
         per_week = workload.sample_size
         say(f"making the sample: {SAMPLE_WEEKS} weeks of {per_week} {workload.nouns}, into {sample}")
-        # Renamed when it is whole, so that one whose making was killed never looks like a smaller sample.
+        # The folder is renamed once it is complete: an interrupted one never looks like a smaller sample.
         scratch = sample.with_name(f"{sample.name}.writing")
         shutil.rmtree(scratch, ignore_errors=True)
         importlib.import_module(workload.sample).generate(

@@ -1,4 +1,4 @@
-"""Durations, epochs, counts and outcomes in words. Light: `status` and `runs` need these too."""
+"""Durations, epochs, counts and outcomes in words; imports little, since `status` and `runs` use it."""
 
 from collections.abc import Iterator
 
@@ -11,12 +11,12 @@ _STYLES = {"pushed": _GOOD, "unchanged": _GOOD, "held": _STOPPED, "refused": _ST
 
 
 def duration(seconds: float) -> str:
-    """Seconds as `4.2 s`, `3 min 05 s` or `2 h 03 min`."""
+    """Formats seconds as `4.2 s`, `3 min 05 s` or `2 h 03 min`."""
     return words.seconds(seconds).replace("\u00a0", " ")
 
 
 def epoch_text(event: Event, width: int) -> str:
-    """An epoch in at most `width` columns: what matters least is left out first."""
+    """Formats an epoch in at most `width` columns; the least important figures are left out first."""
     pieces = [f"epoch {event['epoch']}/{event['epochs']}"]
     if event.get("eta_s"):
         pieces.append(f"{duration(event['eta_s'])} left")
@@ -36,14 +36,13 @@ def epoch_text(event: Event, width: int) -> str:
 
 
 def count_text(event: Event) -> str:
-    """A count, `1,200 of 2,400 photos`."""
-    total = event.get("total")
-    return (
-        f"{event['done']:,} of {total:,} {event['what']}" if total else f"{event['done']:,} {event['what']}"
-    )
+    """Formats a count as `1,200 of 2,400 photos`."""
+    total = f" of {event['total']:,}" if event.get("total") else ""
+    return f"{event['done']:,}{total} {event['what']}"
 
 
 def verdict_lines(outcome: Outcome, headline: str) -> Iterator[tuple[str, str]]:
-    """The headline of a run and its reasons, each with its style."""
+    """Yields the headline of a run and its reasons, each with its style."""
     yield headline, _STYLES.get(outcome.outcome, _BAD)
-    yield from ((f"  - {reason}", "") for reason in outcome.reasons)
+    for reason in outcome.reasons:
+        yield f"  - {reason}", ""

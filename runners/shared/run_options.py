@@ -1,4 +1,4 @@
-"""What a command names: settings, and a run with them."""
+"""The options of commands as values: named settings, and a run with them."""
 
 import os
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NamedSettings:
-    """A workload and what is laid over its settings."""
+    """A workload, and the layers over its settings."""
 
     workload: str  # a built-in name, or the path of a workload.yaml
     profile: str | None  # the path of a YAML file of settings, or the name of one
@@ -22,7 +22,7 @@ class NamedSettings:
     platform: str | None = None  # the path of a YAML file for what is the cluster's
 
     def with_whole_path(self) -> "NamedSettings":
-        """The same, with a workload that is a file named so that it is found from any folder."""
+        """Returns a copy in which the path of a workload file is absolute."""
         from pipeline.workloads import BUILT_IN
 
         if self.workload in BUILT_IN or not os.path.exists(self.workload):
@@ -33,7 +33,7 @@ class NamedSettings:
         """Reads the workload and all settings.
 
         Raises:
-            UsageError: One of them is wrong.
+            UsageError: One of them is invalid.
         """
         from pipeline import settings, workloads
 

@@ -1,4 +1,4 @@
-"""What a run is on disk: `runs/<id>/` with run.json, events.jsonl, artifacts.jsonl and run.log."""
+"""The folders of runs: `runs/<id>/` with run.json, events.jsonl, artifacts.jsonl and run.log."""
 
 import difflib
 import os
@@ -15,7 +15,7 @@ from records.json_file import convert
 from records.run import RUN, Run, Step
 from runners.shared.events import EventReader
 
-# The name of the run that pushed what is in production.
+# The name by which commands take the run that pushed the release in production.
 PRODUCTION = "production"
 
 
@@ -30,12 +30,12 @@ class RunFolder:
         self.log = path / "run.log"
 
     def write(self, run: Run) -> None:
-        """Replaces the record, whole or not at all."""
+        """Replaces the record atomically."""
         with whole(self.record, sync=True) as file:
             file.write(RUN.to_bytes(run))
 
     def read(self) -> Run | None:
-        """The record; None where there is none, or, with a warning, none that can be read."""
+        """Reads the record; None where there is none, or, with a warning, where it cannot be read."""
         run = RUN.find_readable(self.path)
         if run is None:
             return None
@@ -43,15 +43,15 @@ class RunFolder:
         if run.outcome != "running":
             return run
         steps = self.read_steps()
-        if run.host == socket.gethostname() and not _alive(run):
+        if run.host == socket.gethostname() and not _is_alive(run):
             return replace(run, outcome="killed", steps=steps)
         return replace(run, steps=steps)
 
     def read_steps(self) -> tuple[Step, ...]:
-        """The steps as the events have them."""
+        """Reads the steps and their states from the events."""
         steps: dict[str, Step] = {}
         for event in EventReader(self.events):
-            with suppress(ValueError):  # As torn as a line that is none.
+            with suppress(ValueError):  # An invalid event is skipped like a torn line.
                 if event.get("event") == "plan":
                     names = convert(event.get("steps"), tuple[str, ...])
                     steps |= {name: Step(name, "queued") for name in names}
@@ -62,9 +62,9 @@ class RunFolder:
 
 
 def process_of(pid: int) -> str:
-    """The boot of the system and the tick of it at which a process began; empty where there is none.
+    """Returns the id of the system's boot and the clock tick at which a process started; empty for none.
 
-    After a restart, of a container above all, another process soon has the same number.
+    The pid alone is not enough: after a restart, above all of a container, another process soon has it.
     """
     try:
         # proc(5): the program's name is in brackets and may have any characters; the 22nd field is the start.
@@ -74,7 +74,7 @@ def process_of(pid: int) -> str:
         return ""
 
 
-def _alive(run: Run) -> bool:
+def _is_alive(run: Run) -> bool:
     if run.process:
         return process_of(run.pid) == run.process
     try:
@@ -86,7 +86,7 @@ def _alive(run: Run) -> bool:
 
 
 def create_folder(workspace: Path) -> RunFolder:
-    """A new run's folder, named by the second it was made in."""
+    """Makes a new run's folder, named by the current second in UTC."""
     base = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
     (workspace / "runs").mkdir(parents=True, exist_ok=True)
     for number in range(1, 1000):
@@ -100,36 +100,36 @@ def create_folder(workspace: Path) -> RunFolder:
 
 
 def folders(workspace: Path) -> list[RunFolder]:
-    """All run folders of a workspace, by their names."""
+    """Returns all run folders of a workspace, oldest first by their names."""
     runs = workspace / "runs"
     if not runs.is_dir():
         return []
-    return [RunFolder(path) for path in sorted(runs.iterdir(), key=_age) if path.is_dir()]
+    return [RunFolder(path) for path in sorted(runs.iterdir(), key=_order) if path.is_dir()]
 
 
-def _age(path: Path) -> tuple[str, int]:
+def _order(path: Path) -> tuple[str, int]:
     second, number = path.name[:15], path.name[16:]
     return second, int(number) if number.isdecimal() else 1
 
 
 def read_all(workspace: Path) -> list[tuple[RunFolder, Run]]:
-    """All readable runs of a workspace with their folders, in the order in which they were made."""
-    found = [(folder, run) for folder in folders(workspace) if (run := folder.read()) is not None]
-    return sorted(found, key=lambda item: item[1].number)
+    """Returns all readable runs of a workspace with their folders, oldest first."""
+    runs = [(folder, run) for folder in folders(workspace) if (run := folder.read()) is not None]
+    return sorted(runs, key=lambda item: item[1].number)
 
 
 def read_runs(workspace: Path, workload: str | None = None) -> list[Run]:
-    """All readable runs of a workspace, oldest first; of one workload where it is named."""
+    """Returns all readable runs of a workspace, or those of one workload, oldest first."""
     return [run for _, run in read_all(workspace) if workload in (None, run.workload)]
 
 
 def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple[RunFolder, Run]:
-    """The run of that id, the newest one for `latest`, or for `production` the one that pushed what is there.
+    """Returns the run of that id, the newest for `latest`, or the one that pushed the release in production.
 
-    The last two are of one workload where it is named, else of that of the newest run.
+    `latest` and `production` are of `workload` where it is given, else of the newest run's workload.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such run.
     """
     runs = {run.id: (folder, run) for folder, run in read_all(workspace)}
     if not runs:
@@ -141,16 +141,16 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
     known_as = ""
     if run_id in ("latest", PRODUCTION):
         newest = list(runs.values())[-1]
-        found = [item for item in runs.values() if workload in (None, item[1].workload)]
-        if not found:
+        matches = [item for item in runs.values() if workload in (None, item[1].workload)]
+        if not matches:
             raise UsageError(
                 f"The workspace {workspace} holds no run of {workload}.",
                 f"Its newest run is one of {newest[1].workload}.",
                 "`edgeline runs` lists what it holds.",
             )
         if run_id == "latest":
-            return found[-1]
-        run_id = in_production(found[-1][1].push, found[-1][1].workload)
+            return matches[-1]
+        run_id = in_production(matches[-1][1].push, matches[-1][1].workload)
         known_as = ", which pushed what is in production,"
     if run_id not in runs:
         near = difflib.get_close_matches(run_id, runs, 1, cutoff=0.5)
@@ -163,10 +163,10 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
 
 
 def in_production(push: str, model: str) -> str:
-    """The id of the run that pushed what is in production.
+    """Returns the id of the run that pushed the model's release in production.
 
     Raises:
-        UsageError: Nothing of the model is.
+        UsageError: The model has no release in production.
     """
     from release.releases import current
 
@@ -180,9 +180,9 @@ def in_production(push: str, model: str) -> str:
 
 
 def mark_killed(workspace: Path) -> None:
-    """Ends the records of runs that never did; only for who holds the workspace's lock."""
+    """Marks runs without an end as killed; only for a caller that holds the workspace's lock."""
     for folder, run in read_all(workspace):
-        # Whoever holds the lock knows that nobody else runs here, even where the number is in use again.
+        # The holder of the lock knows that no other run is alive, even where another process has its pid.
         if run.ended_at is None:
             run = replace(run, outcome="killed", exit_code=1, ended_at=utc_now(), steps=folder.read_steps())
             folder.write(run)

@@ -1,4 +1,4 @@
-"""What a command prints: lines for people, in which nothing steers their terminal, or one JSON document."""
+"""The output of commands: lines for people, free of terminal control sequences, or one JSON document."""
 
 import logging
 import re
@@ -9,35 +9,35 @@ from contextvars import ContextVar
 from io import TextIOWrapper
 from typing import Any
 
-# Control characters but for line end and tab, those that change the direction of what follows, and halves of
-# a character, which no file takes.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters except line end and tab, those that change the direction of text, and surrogate halves,
+# which cannot be encoded.
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _typed: ContextVar[Callable[[str], str]] = ContextVar("typed", default=str)
 
 
 def visible(text: str) -> str:
-    """A text in which what a terminal obeys instead of showing, as an escape sequence, is written out."""
-    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
+    """Writes out the characters of a text that a terminal would obey instead of showing."""
+    return _INVISIBLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def shown(text: str) -> str:
-    """A line for people: with visible letters, and commands as they have to be typed."""
+    """Prepares a line for people: visible characters only, and commands as they have to be typed."""
     return visible(_typed.get()(text))
 
 
 def say(text: str = "") -> None:
-    """One line."""
+    """Prints one line to the standard output."""
     sys.stdout.write(shown(text) + "\n")
 
 
 def note(text: str) -> None:
-    """One line beside what was asked for, on the standard error."""
+    """Prints one line to the standard error, beside the result."""
     sys.stderr.write(shown(text) + "\n")
 
 
 def print_json(document: Any) -> None:
-    """A machine-readable result."""
+    """Prints a machine-readable result."""
     import json
 
     json.dump(document, sys.stdout, indent=1)
@@ -45,25 +45,25 @@ def print_json(document: Any) -> None:
 
 
 class _Warnings(logging.Handler):
-    """Prints each warning once: a file that cannot be read is looked at several times."""
+    """A handler that prints each warning once: the same unreadable file may be read several times."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._said: set[str] = set()
+        self._printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints the record."""
         text = record.getMessage()
-        if text not in self._said:
-            self._said.add(text)
+        if text not in self._printed:
+            self._printed.add(text)
             note(f"warning: {text}")
 
 
 @contextmanager
-def speaking(typed: Callable[[str], str]) -> Iterator[None]:
-    """Meanwhile, warnings are printed, and so is what the terminal has no letter for, by its number.
+def prepare_output(typed: Callable[[str], str]) -> Iterator[None]:
+    """Makes the streams print characters that they cannot encode as escapes; prints warnings in the block.
 
-    `typed` turns the commands in a text into what has to be typed here.
+    `typed` turns the commands in a text into those that have to be typed here.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

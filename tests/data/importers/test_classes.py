@@ -5,7 +5,7 @@ import pytest
 from data.importers.importing import import_photos
 from data.importers.tables import import_table
 from errors import DataRefused
-from tests.data.sample_photos import jpeg
+from tests.data.sample_photos import encode, jpeg, pixels
 
 
 def table(tmp_path, counts, name="a.csv"):
@@ -44,6 +44,20 @@ def test_photos_of_one_class_are_refused_unless_another_is_there(tmp_path):
     assert not list((tmp_path / "data").glob("*"))
     load("photos", tmp_path, {"ok": 2, "bad": 2}, name="two")
     assert load("photos", tmp_path, {"late": 2}, name="three").added == {"late": 2}
+
+
+def test_photos_that_a_run_rejects_are_named_and_do_not_count(tmp_path):
+    src = photos(tmp_path, {"ok": 21, "bad": 20})
+    (src / "ok" / "small.png").write_bytes(encode(pixels(8, 9), "PNG"))
+    (src / "bad" / "0.jpg").write_bytes(b"no photo")
+    report = import_photos(src, tmp_path / "data", least=20)
+    assert sorted(report.warnings) == [
+        "A run wants 20 photos of each class, and will refuse 19 bad. Import more of them, or set a lower"
+        " gate.min_examples_per_class in workload.yaml.",
+        "A run will quarantine 1 photo as too-small; the first is ok/small.png: 8 x 9 has a side below 16"
+        " pixels.",
+        "A run will quarantine 1 photo as unreadable; the first is bad/0.jpg: It cannot be opened.",
+    ]
 
 
 @pytest.mark.parametrize("kind", ["table", "texts", "photos"])

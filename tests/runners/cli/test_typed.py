@@ -13,7 +13,7 @@ import pytest
 
 from data.photos.labels_file import LabelRow, write_span
 from runners.cli.main import COMMANDS, load, main
-from runners.cli.typed import program, typing
+from runners.cli.typed import make_rewriter, program
 from tests.data.sample_photos import jpeg
 
 ROOT = Path(__file__).parents[3]
@@ -126,7 +126,7 @@ def plain(monkeypatch):
     ],
 )
 def test_a_command_is_printed_with_what_was_typed_to_say_where_things_are(plain, given, text, typed):
-    assert typing(given, find)(text) == typed
+    assert make_rewriter(given, find)(text) == typed
 
 
 def test_where_edgeline_is_not_on_the_path_its_path_is_printed(monkeypatch, tmp_path):
