@@ -99,7 +99,7 @@ class Settings(Group):
     kubeflow: KubeflowSettings = KubeflowSettings()
 
     def recorded(self) -> dict[str, Any]:
-        """Returns the settings that a run records: all that shape the model, not space, mirror or alerts."""
+        """Returns the recorded settings: those of a model, not of space, mirror, alerts or a cluster."""
         return self.model_dump(mode="json", exclude={"workspace", "registry", "alerts", "kubeflow"})
 
 
@@ -139,7 +139,8 @@ def load(
         for label in weighted
         if labels is not None and label not in labels
     ]
-    mistakes += [*_worker_mistakes(settings, tree), *_search_mistakes(settings, tree)] if settings else []
+    if settings:
+        mistakes += [*_find_worker_mistakes(settings, tree), *_find_search_mistakes(settings, tree)]
     kinds = ("overall", *(slices or ()))
     mistakes += [
         f"evaluation.bounds.{number}.slice: {bound.slice!r} is not one of {', '.join(kinds)}."
@@ -156,7 +157,7 @@ def load(
     return settings
 
 
-def _worker_mistakes(settings: Settings, tree: Tree) -> Iterator[str]:
+def _find_worker_mistakes(settings: Settings, tree: Tree) -> Iterator[str]:
     """Yields a sentence for each setting that does not work with several workers."""
     if settings.trainer.strategy == "multi_worker":
         if settings.trainer.folds:
@@ -172,7 +173,7 @@ def _worker_mistakes(settings: Settings, tree: Tree) -> Iterator[str]:
             )
 
 
-def _search_mistakes(settings: Settings, tree: Tree) -> list[str]:
+def _find_search_mistakes(settings: Settings, tree: Tree) -> list[str]:
     """Returns a sentence for each setting that cannot be searched, each wrong value, and too few trials.
 
     `settings` are valid otherwise, and `tree` is the tree that they were read from.
