@@ -154,7 +154,7 @@ class _Run:
         limits = {
             name: 0 if buffer in self._split_buffers else _BLOB_BYTES for name, buffer in writes.items()
         }
-        side_inputs = {(name, tag): self._make_side_input(of) for name, tag, of in _side_inputs(stage)}
+        side_inputs = {(name, tag): self._make_side_input(key) for name, tag, key in _side_inputs(stage)}
         descriptor = self._make_descriptor(stage).SerializeToString()
         task = functools.partial(bundles.run_bundle, Stage(descriptor, limits, side_inputs, str(self.spill)))
         blobs = inputs[0] if len(inputs) == 1 else self.spark.union(inputs)
