@@ -117,7 +117,7 @@ def prepare(executor_input: Json, inputs_spec: Mapping[str, Any], locations: Loc
 
 
 def hand_back(executor_output: Json, locations: Locations, stamps: Mapping[str, Any]) -> None:
-    """Restores the launcher's URIs in the output of TFX's runner; adds `stamps` to each output's properties."""
+    """Restores the launcher's URIs in the output of TFX's runner; adds `stamps` to each of its artifacts."""
     for _, artifact in artifacts(executor_output):
         artifact["uri"] = locations.remote(artifact["uri"])
         artifact.setdefault("metadata", {}).update(stamps)
