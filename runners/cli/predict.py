@@ -31,7 +31,7 @@ from runners.cli.options import Place
 from runners.cli.releases import TERMS, resolve_place
 from runners.shared.stdout import note, print_json, say
 
-_MOST_PLACES = 3  # that are named for one kind of problem
+_MOST_PLACES = 3  # named for one kind of problem
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Answer:
     """The scores of each variant for an example, float32 [1, classes], or why there are none."""
 
     input: Input
-    tensor: NDArray[Any] | None = None  # what the models read
+    tensor: NDArray[Any] | None = None  # the input of the models
     scores: Mapping[str, NDArray[np.float32]] | None = None
     problem: str = ""
 
