@@ -1,4 +1,4 @@
-"""The 95 % confidence interval of a share: of examples that are independent, and of examples in groups."""
+"""95 % confidence intervals of a share, for independent examples and for examples in groups."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,10 @@ _TAIL = 0.025
 
 
 def wilson(right: float, examples: float, width: float = _Z) -> tuple[float, float]:
-    """The 95 % confidence interval of a share (Wilson, 1927: JASA 22, 209-212).
+    """Returns the 95 % confidence interval of a share (Wilson, 1927: JASA 22, 209-212).
 
-    Unlike the textbook's, it stays within 0..1 and means something for five examples or a share of 1. Of none
-    it is (0, 1).
+    Unlike the textbook's interval, it stays within 0..1 and is meaningful for five examples or a share of 1.
+    Without examples it is (0, 1).
     """
     if examples <= 0:
         return 0.0, 1.0
@@ -27,61 +27,62 @@ def wilson(right: float, examples: float, width: float = _Z) -> tuple[float, flo
 
 
 def interval(right: "NDArray[Any]", groups: "NDArray[Any]") -> tuple[float, float]:
-    """The 95 % interval of the share that is right, on examples of groups not seen too.
+    """Returns the 95 % interval of the share of right answers; it also holds for groups that were not seen.
 
     Examples of one group (session, machine, author) are right or wrong together: five sessions of a thousand
-    photos tell about as much as five photos if a session is right altogether or not at all, and as 5,000 if
-    sessions are alike. How much they differ is estimated with the share.
+    photos tell about as much as five photos if a session is right altogether or not at all, and as much as
+    5,000 if sessions are alike. The function estimates how much groups differ together with the share.
 
     Args:
-        right: Whether each of n examples is.
-        groups: Of one value what belongs together, [n]. Where each example is alone, the interval is
-            Wilson's; of a single group it is (0, 1), since nothing tells how another one would differ.
+        right: Whether each of n examples is right, [n].
+        groups: The group of each example, [n]. Where each example is a group of its own, the interval is
+            Wilson's; for a single group it is (0, 1), since nothing tells how another one would differ.
     """
     import numpy as np
     from scipy.special import stdtrit
 
-    of_group = np.unique(groups, return_inverse=True)[1]
-    sizes, hits = np.bincount(of_group), np.bincount(of_group, weights=right)
+    group_numbers = np.unique(groups, return_inverse=True)[1]
+    sizes, hits = np.bincount(group_numbers), np.bincount(group_numbers, weights=right)
     if len(sizes) == len(right):
         return wilson(float(hits.sum()), len(right))
     if len(sizes) == 1:
         return 0.0, 1.0
-    low, high = _interval_of_groups(hits, sizes)
+    low, high = _estimate_mean_of_groups(hits, sizes)
     share, examples, count = float(hits.sum() / sizes.sum()), len(right), len(sizes)
     if not 0 < share < 1:
         return min(low, share), max(high, share)
-    # Where large groups are worse than small ones, the share is no mean of groups. Its own variance tells how
-    # many independent examples these are worth (Korn and Graubard, 1998: Survey Methodology 24, 193-201).
+    # The share is not the mean of the groups where large groups are worse than small ones. Its own variance
+    # tells how many independent examples these are worth (Korn and Graubard, 1998: Survey Methodology 24,
+    # 193-201).
     variance = count / (count - 1) * float(((hits - share * sizes) ** 2).sum()) / examples**2
-    worth = min(examples, share * (1 - share) / variance) if variance else examples
-    of_share = wilson(share * worth, worth, float(stdtrit(count - 1, 1 - _TAIL)))
-    return min(low, of_share[0]), max(high, of_share[1])
+    effective = min(examples, share * (1 - share) / variance) if variance else examples
+    by_variance = wilson(share * effective, effective, float(stdtrit(count - 1, 1 - _TAIL)))
+    return min(low, by_variance[0]), max(high, by_variance[1])
 
 
-def _interval_of_groups(hits: "NDArray[Any]", sizes: "NDArray[Any]") -> tuple[float, float]:
-    """The central 95 % of the mean of a beta-binomial distribution.
+def _estimate_mean_of_groups(hits: "NDArray[Any]", sizes: "NDArray[Any]") -> tuple[float, float]:
+    """Returns the central 95 % of the posterior of the mean of a beta-binomial distribution.
 
     The prior is uniform for the mean, and for the logit of the correlation within groups (Kleinman, 1973:
     JASA 68, 46-54, has the model). Unlike a bootstrap of groups, or a t interval of their variance, it is not
-    too narrow for few groups or shares near 1: of 10 groups whose mean is 0.99, with a correlation of 0.3, it
-    holds the mean in 91 % of draws, and that of the variance in 50 %.
+    too narrow for few groups or shares near 1: for 10 groups whose mean is 0.99, with a correlation of 0.3,
+    it contains the mean in 91 % of draws, and the t interval in 50 %.
     """
     import numpy as np
     from scipy.special import betaln, expit
 
     pairs, counts = np.unique(np.stack([hits, sizes]), axis=1, return_counts=True)
     correlations = expit(np.linspace(-8, 5, 27))
-    low, high = -14.0, 14.0  # logits of the mean; wide at first, then where the mean may be
+    low, high = -14.0, 14.0  # logits of the mean: a wide grid first, then a narrow one around the mean
     for tail in (1e-5, 1e-5, _TAIL):
         logits = np.linspace(low, high, 101)
         means = expit(logits)[:, None]
         likelihoods = np.empty((len(logits), len(correlations)))
-        for place, correlation in enumerate(correlations):
+        for column, correlation in enumerate(correlations):
             strength = (1 - correlation) / correlation
             a, b = means * strength, (1 - means) * strength
-            each = betaln(a + pairs[0], b + pairs[1] - pairs[0]) - betaln(a, b)
-            likelihoods[:, place] = each @ counts
+            by_pair = betaln(a + pairs[0], b + pairs[1] - pairs[0]) - betaln(a, b)
+            likelihoods[:, column] = by_pair @ counts
         density = np.exp(likelihoods - likelihoods.max()).sum(1) * (means * (1 - means))[:, 0]
         below = (density.cumsum() - density / 2) / density.sum()
         step = logits[1] - logits[0]

@@ -1,8 +1,8 @@
-"""The pixels of a photo's file: one way to them, which ingest and a device go alike.
+"""Reads the pixels of a photo file, in the same way at ingest and on a device.
 
 A photo is opened by its content, made 8-bit grey or RGB, laid on white where it is transparent, scaled down
-to a longest side and turned upright. Colour profiles are not applied, as TensorFlow applies none. It takes
-Pillow alone, and pillow-heif for HEIC.
+to a longest side and turned upright. Colour profiles are not applied, as TensorFlow applies none. The module
+needs only Pillow, and pillow-heif for HEIC.
 """
 
 import io
@@ -12,10 +12,10 @@ import zlib
 import numpy as np
 from PIL import Image
 
-# Formats by content; MPO, which some phones write, is found as JPEG. Not EPS: Pillow runs Ghostscript on it.
+# Formats by content; MPO, which some phones write, is read as JPEG. No EPS: Pillow runs Ghostscript on it.
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-BOXED_FORMATS = ("AVIF", "HEIF")  # of files that begin with an ISO 14496-12 box
-# What Pillow's readers raise on damaged files.
+BOXED_FORMATS = ("AVIF", "HEIF")  # files that begin with an ISO 14496-12 box
+# Pillow's readers raise these on damaged files.
 READER_ERRORS: tuple[type[Exception], ...] = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError),
     *(Image.DecompressionBombError, struct.error, zlib.error),
@@ -31,14 +31,14 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# A JPEG decoder may scale by 1/2, 1/4 or 1/8 as long as so many times the wanted size is left. Of noise and
-# hard edges in strong colours at 3,000 to 6,000 pixels, one value of 224 x 224 in 4,000 then changes by more
-# than a level; with 2, one in 50.
-_SPARE = 3
+# A JPEG decoder may scale by 1/2, 1/4 or 1/8 as long as this many times the wanted size is left. With 3, one
+# value in 4,000 changes by more than a level, in photos of noise and hard edges in strong colours that are
+# scaled from 3,000 to 6,000 pixels to 224 x 224; with 2, one in 50.
+_DRAFT_MARGIN = 3
 
 
 def open_photo(data: bytes) -> Image.Image:
-    """Opens a photo; nothing is decoded yet. Raises what Pillow raises on damaged files."""
+    """Opens a photo without decoding it. Raises `READER_ERRORS` on damaged files."""
     formats = FORMATS
     if data[4:8] == b"ftyp":
         import pillow_heif
@@ -49,9 +49,9 @@ def open_photo(data: bytes) -> Image.Image:
 
 
 def orientation_of(image: Image.Image, exif: bytes = b"") -> int:
-    """Returns the EXIF orientation, 1 to 8, of `exif` or else of the photo; one that cannot be read is 1."""
+    """Returns the EXIF orientation, 1 to 8, from `exif` or else from the photo; 1 if it cannot be read."""
     if image.format == "TIFF":
-        return 1  # Pillow turns it by itself while it loads
+        return 1  # Pillow turns a TIFF itself while it loads
     try:
         tags = image.getexif()
         if exif:
@@ -63,30 +63,30 @@ def orientation_of(image: Image.Image, exif: bytes = b"") -> int:
 
 
 def scaled_size(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Returns `size` with its longer side at `side`; the shorter one to the nearest pixel, halves up."""
+    """Scales `size` so that its longer side is `side`; the shorter one is rounded, halves up."""
     longest = max(size)
     width, height = (max(1, (2 * pixels * side + longest) // (2 * longest)) for pixels in size)
     return width, height
 
 
 def upright(image: Image.Image, orientation: int, max_side: int) -> Image.Image:
-    """Decodes the first frame as L or RGB, upright, its longer side scaled down to `max_side` where above.
+    """Decodes the first frame as an upright L or RGB image, scaled down if a side exceeds `max_side`.
 
     Scales with an antialiased bilinear filter and rounds to whole levels.
 
     Raises:
-        ValueError: Its pixels are no grey levels. Also what Pillow raises on damaged files.
+        ValueError: The pixels are floats without a range. Damaged files raise `READER_ERRORS`.
     """
     target = scaled_size(image.size, max_side) if max(image.size) > max_side else image.size
-    if target != image.size and image.format in ("JPEG", "MPO"):  # of a HEIC photo it would be a thumbnail
-        image.draft(None, (_SPARE * target[0], _SPARE * target[1]))
-    picture = _eight_bit(image)
+    if target != image.size and image.format in ("JPEG", "MPO"):  # a HEIC photo would give its thumbnail
+        image.draft(None, (_DRAFT_MARGIN * target[0], _DRAFT_MARGIN * target[1]))
+    picture = _convert_to_8_bit(image)
     if picture.size != target:
         picture = picture.resize(target, Image.Resampling.BILINEAR)
     return picture if orientation == 1 else picture.transpose(_TURNS[orientation])
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def _convert_to_8_bit(image: Image.Image) -> Image.Image:
     image.load()
     if image.mode in ("L", "RGB"):
         return image

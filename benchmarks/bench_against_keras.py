@@ -35,7 +35,7 @@ from trainer_module.backbones import classifier
 
 
 class Photo(NamedTuple):
-    """One photo of a split; `shows` is its label where it was not rendered."""
+    """A photo of a split; `shows` is the class in the picture, or `label` if it was not rendered."""
 
     jpeg: bytes
     label: str
@@ -49,11 +49,11 @@ def main() -> None:
         "--workspace", type=Path, default=Path("workspace"), help="a workspace with a pushed run"
     )
     parser.add_argument("--seed", type=int, default=20, help="of the rendered sample")
-    given = parser.parse_args()
-    run = [run for run in runs.read_runs(given.workspace) if run.outcome == "pushed"][-1]
+    options = parser.parse_args()
+    run = [run for run in runs.read_runs(options.workspace) if run.outcome == "pushed"][-1]
     labels = with_features(find_workload(run.workload_source)).labels
     settings = Settings.model_validate_json(json.dumps(run.settings))
-    train, evaluation = _photos(Path(run.data), settings.data, labels, given.seed)
+    train, evaluation = _read_photos(Path(run.data), settings.data, labels, options.seed)
     release = next(each for each in store.releases(run.push, run.workload) if each.version == run.version)
     ours = answers_on_phones(release, [photo.jpeg for photo in evaluation])
     started = time.monotonic()
@@ -70,18 +70,18 @@ def main() -> None:
 def _print_table(title: str, labels: Iterable[str], truth: Any, answers: dict[str, Any]) -> None:
     print(f"{title:16} {'eval photos':>11}" + "".join(f"{name:>10}" for name in answers))
     for name, of_class in (("overall", truth == truth), *((label, truth == label) for label in labels)):
-        shares = (float((said == truth)[of_class].mean()) for said in answers.values())
+        shares = (float((predicted == truth)[of_class].mean()) for predicted in answers.values())
         print(f"{name:16} {of_class.sum():>11}" + "".join(f"{share:>10.3f}" for share in shares))
 
 
-def _photos(
+def _read_photos(
     data: Path, settings: DataSettings, labels: Sequence[str], seed: int
 ) -> tuple[list[Photo], list[Photo]]:
     rows: list[tuple[PhotoSpan, LabelRow, str]] = []
     for span in newest_spans(data, settings.window):
-        found = screen_rows(read_labels(span), list(labels))[0]
-        shown = _shown(span.number, found, seed)
-        rows += [(PhotoSpan.of(span), row, shown.get(row.photo, row.label)) for row in found]
+        accepted = screen_rows(read_labels(span), list(labels))[0]
+        shown = _find_shown(span.number, accepted, seed)
+        rows += [(PhotoSpan.of(span), row, shown.get(row.photo, row.label)) for row in accepted]
     ends = Ends(sides={row.session_id: row.split for _, row, _ in rows if row.split})
     for _, row, _ in rows:
         ends = ends if row.split else ends.with_group(row.session_id)
@@ -99,20 +99,20 @@ def _photos(
     return splits[False], splits[True]
 
 
-def _shown(span: int, rows: Sequence[LabelRow], seed: int) -> dict[str, str]:
-    """What the photos of a rendered span show, by name; nothing of one of another seed."""
+def _find_shown(span: int, rows: Sequence[LabelRow], seed: int) -> dict[str, str]:
+    """Returns the classes in the photos of a rendered span, by name; empty for another seed."""
     planned = {
-        (session.photo(index), label): found
+        (session.photo(index), label): shows
         for session in plan_week(span, len(rows), seed, {})
-        for index, (found, label) in enumerate(zip(session.found, session.labels, strict=True))
+        for index, (shows, label) in enumerate(zip(session.found, session.labels, strict=True))
     }
     if set(planned) != {(row.photo, row.label) for row in rows}:
         return {}
-    return {photo: found for (photo, _), found in planned.items()}
+    return {photo: shows for (photo, _), shows in planned.items()}
 
 
 def _train(train: list[Photo], evaluation: list[Photo], labels: tuple[str, ...], settings: Settings) -> Any:
-    """The class that the model names for each eval photo, at the epoch with the lowest eval loss."""
+    """Trains the script's model; returns its class for each eval photo after the last epoch."""
     size, channels = settings.model.image_size, settings.model.channels
     trainer = settings.trainer
 

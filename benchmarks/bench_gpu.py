@@ -36,7 +36,7 @@ _RUNNER = (sys.executable, "runners/local_runner.py")
 
 @dataclass(frozen=True)
 class Run:
-    """What a run trained on what."""
+    """The settings and examples of a run."""
 
     settings: Settings
     cached: training.Task
@@ -44,11 +44,11 @@ class Run:
 
     @staticmethod
     def of(workspace: Path) -> "Run":
-        """The last run of a workspace that came as far as training."""
-        done = [run for run in runs.read_runs(workspace) if run.outcome in ("pushed", "held")]
-        if not done:
+        """Returns the last run of a workspace that trained a model."""
+        trained = [run for run in runs.read_runs(workspace) if run.outcome in ("pushed", "held")]
+        if not trained:
             sys.exit(f"{workspace} has no run that trained a model. Leave --workspace out to make one.")
-        run = done[-1]
+        run = trained[-1]
         workload = with_features(find_workload(run.workload_source))
         graphs = workspace.glob("artifacts/Transform/transform_graph/*")
         transform = tft.TFTransformOutput(str(max(graphs, key=lambda path: int(path.name))))
@@ -62,18 +62,18 @@ class Run:
         settings = Settings.model_validate_json(json.dumps(run.settings))
         return Run(settings, task(read()), task(read(limit_bytes=0)))
 
-    def tally(self, task: training.Task, steps: int, memory: bool, replicas: Any, **changes: object) -> Tally:
-        """So many steps as a run takes them, or of one batch that stays in `memory`.
+    def tally(self, task: training.Task, steps: int, fixed: bool, replicas: Any, **changes: object) -> Tally:
+        """Times `steps` steps of training, as in a run, or with `fixed` on one batch that stays in memory.
 
-        Some before them are not timed: the graph is traced and compiled in these, and queues are filled.
+        The steps before are not timed: they trace and compile the graph, and fill queues.
         """
         keras.utils.clear_session()
-        needed = {"budget": None, "epochs": 10_000, **changes}
-        settings = TrainerSettings.model_validate({**self.settings.trainer.model_dump(), **needed})
+        overrides = {"budget": None, "epochs": 10_000, **changes}
+        settings = TrainerSettings.model_validate({**self.settings.trainer.model_dump(), **overrides})
         with devices.numbers(settings):
             prepared = training.prepare(task, self.settings.model, settings, replicas)
             batches = iter(prepared.batches_of(range(1 + 2 * steps), 0))
-            if memory:
+            if fixed:
                 batches = itertools.repeat(next(batches))
             loop = prepared.loop(settings)
             loop.run(batches, max(steps // 4, 2))
@@ -81,18 +81,18 @@ class Run:
 
 
 def compare_inputs(run: Run, device: str, batch_size: int, steps: int) -> None:
-    """Prints steps a second by precision and XLA, and what of them is left with real input."""
+    """Prints steps a second by precision and XLA, and the share of them that is left with real input."""
     one = tf.distribute.OneDeviceStrategy(device)
     first = 0.0
     heads = f"{'steps/s':>8} {'x first':>7} {'pipeline':>8} {'waiting':>8} {'decoding':>8} {'waiting':>8}"
     print(f"{'precision':15} XLA {heads}")
     for precision, xla in itertools.product(("float32", "mixed_float16"), (False, True)):
         if precision != "float32" and "GPU" not in device:
-            continue  # a CPU computes float16 in float32, and back
+            continue  # a CPU computes float16 in float32 and converts back
         changes = {"batch_size": batch_size, "precision": precision, "jit_compile": xla}
         memory, pipeline, decoding = (
-            run.tally(task, steps, stays, one, **changes)
-            for task, stays in ((run.cached, True), (run.cached, False), (run.decoded, False))
+            run.tally(task, steps, fixed, one, **changes)
+            for task, fixed in ((run.cached, True), (run.cached, False), (run.decoded, False))
         )
         speed = steps / memory.seconds
         first = first or speed
@@ -104,7 +104,7 @@ def compare_inputs(run: Run, device: str, batch_size: int, steps: int) -> None:
 
 
 def compare_devices(run: Run, devices: Sequence[str], batch_size: int, steps: int) -> None:
-    """Prints examples a second on one device, two, four, ... and all, as a share of as many times one."""
+    """Prints examples a second on one device, two, four, ... and all, as a share of linear scaling."""
     print(f"\n{'devices':>7} {'batch':>6} {'examples/s':>10} {'x one':>6} {'of linear':>9}")
     one = 0.0
     for count in sorted({1, *(n for n in (2, 4, 8) if n < len(devices)), len(devices)}):
@@ -134,7 +134,7 @@ def main() -> None:
 
 
 def measure(workspace: Path, batch_size: int, steps: int, cpu: bool) -> None:
-    """Prints what is measured on what, then both tables."""
+    """Prints the devices and the examples, then both tables."""
     gpus = [] if cpu else tf.config.list_physical_devices("GPU")
     if not (gpus or cpu):
         sys.exit("TensorFlow sees no GPU on this machine. Look at nvidia-smi, or try it out with --cpu.")

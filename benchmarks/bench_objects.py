@@ -31,17 +31,17 @@ from data.spans.layout import find_spans
 from trainer_module.photo_features import describe_photo
 
 SIDE = 256
-# Label, object, name of the file and its content.
+# Label, object, name of the file, and its content as JPEG.
 Photo = tuple[str, int, str, bytes]
 
 
-def things(rng: np.random.Generator, count: int, numbered: bool) -> Iterator[Photo]:
-    """Renders things, of which the second of two has the shape and colour of the first and other marks."""
+def render_things(rng: np.random.Generator, count: int, numbered: bool) -> Iterator[Photo]:
+    """Renders things in pairs with the same shape and colour, but different marks."""
     backgrounds = [rng.uniform(60, 200, 3) + rng.normal(0, 30, (8, 8, 3)) for _ in range(3)]
     for thing in range(count):
         if thing % 2 == 0:
             waves, colour = rng.uniform(0, 1, 4), tuple(map(int, rng.integers(60, 220, 3)))
-        picture = _thing(rng, waves, colour)
+        picture = _render_thing(rng, waves, colour)
         for view in range(rng.integers(2, 6)):
             background = np.clip(backgrounds[rng.integers(3)], 0, 255).astype(np.uint8)
             photo = Image.fromarray(background).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
@@ -50,10 +50,10 @@ def things(rng: np.random.Generator, count: int, numbered: bool) -> Iterator[Pho
             left, top = map(int, rng.integers(-20, 60, 2))
             photo.paste(turned, (left, top), turned)
             name = f"IMG_{thing * 10 + view:05}" if numbered else f"{rng.integers(2**60):x}-"
-            yield "ab"[thing // 2 % 2], thing, name, _lit(photo, rng)
+            yield "ab"[thing // 2 % 2], thing, name, _light(photo, rng)
 
 
-def _thing(rng: np.random.Generator, waves: Any, colour: tuple[int, ...]) -> Image.Image:
+def _render_thing(rng: np.random.Generator, waves: Any, colour: tuple[int, ...]) -> Image.Image:
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     radii = 60 * (
         1
@@ -71,8 +71,8 @@ def _thing(rng: np.random.Generator, waves: Any, colour: tuple[int, ...]) -> Ima
     return picture
 
 
-def parts_of_photos(rng: np.random.Generator, folder: Path, count: int) -> Iterator[Photo]:
-    """Shows photos of others several times: cut to 60 to 100 % of a side, turned by up to 12 degrees, lit."""
+def vary_photos(rng: np.random.Generator, folder: Path, count: int) -> Iterator[Photo]:
+    """Varies given photos several times: cut to 60 to 100 % of a side, turned by up to 12 degrees, lit."""
     paths = sorted(folder.rglob("*.jpg"))
     for thing, number in enumerate(rng.choice(len(paths), count, replace=False)):
         whole = Image.open(paths[number]).convert("RGB").resize((400, 400))
@@ -81,18 +81,18 @@ def parts_of_photos(rng: np.random.Generator, folder: Path, count: int) -> Itera
             left, top = 40 + rng.integers(0, 321 - side, 2)
             turned = whole.rotate(rng.uniform(-12, 12), Image.Resampling.BICUBIC)
             photo = turned.crop((left, top, left + side, top + side)).resize((SIDE, SIDE))
-            yield paths[number].parent.name, thing, f"{rng.integers(2**60):x}-", _lit(photo, rng)
+            yield paths[number].parent.name, thing, f"{rng.integers(2**60):x}-", _light(photo, rng)
 
 
-def surfaces(folder: Path, seed: int) -> Iterator[Photo]:
-    """Reads rendered surfaces back by object."""
+def render_surfaces(folder: Path, seed: int) -> Iterator[Photo]:
+    """Renders surfaces and reads them back by object."""
     inspection.generate(folder, seed)
     for path in sorted(folder.rglob("*.jpg")):
         exposure, _, number = path.stem.partition("_num_")
         yield path.parent.name, int(number), f"{number}-{exposure}-", path.read_bytes()
 
 
-def _lit(photo: Image.Image, rng: np.random.Generator) -> bytes:
+def _light(photo: Image.Image, rng: np.random.Generator) -> bytes:
     pixels = (np.asarray(photo) / 255) ** np.exp(rng.uniform(-0.35, 0.35))
     pixels = pixels * np.exp(rng.uniform(-0.3, 0.3)) * np.exp(rng.normal(0, 0.06, 3))
     file = io.BytesIO()
@@ -122,17 +122,17 @@ def measure(folder: Path, photos: list[Photo], describe: Any) -> str:
     judged = [thing for thing, row in rows if row.split == "eval"]
     own = sum(thing in trained for thing in judged)
     false = sum(len(of_session[row.session_id]) > 1 for _, row in rows)
-    seen, there, others, rest = _twins(photos, describe)
+    seen, paired, others, single = _count_twins(photos, describe)
     return (
         f"torn {torn} of {len(several)}, own {own} of {len(judged)}, false {false} of {len(rows)},"
-        f" seen {seen} of {there}, others {others} of {rest}"
+        f" seen {seen} of {paired}, others {others} of {single}"
     )
 
 
-def _twins(photos: list[Photo], describe: Any) -> tuple[int, int, int, int]:
-    """What a run sees of twins across a split by photo."""
+def _count_twins(photos: list[Photo], describe: Any) -> tuple[int, int, int, int]:
+    """Returns `seen` and its total, `others` and its total, for a split without regard to objects."""
     in_eval = np.random.default_rng(0).random(len(photos)) < 0.2
-    seen = there = others = rest = 0
+    seen = paired = others = single = 0
     looks = []
     for *_, content in photos:
         own_look, pixels = look(content) or (b"", b"")
@@ -144,9 +144,9 @@ def _twins(photos: list[Photo], describe: Any) -> tuple[int, int, int, int]:
         twins = find_same(as_looks(some), as_features(some), len(asked), least=SURE).twins
         known = {photos[number][1] for number in trained}
         has = np.array([photos[number][1] in known for number in asked], bool)
-        seen, there = seen + int((has & (twins >= 0)).sum()), there + int(has.sum())
-        others, rest = others + int((~has & (twins >= 0)).sum()), rest + int((~has).sum())
-    return seen, there, others, rest
+        seen, paired = seen + int((has & (twins >= 0)).sum()), paired + int(has.sum())
+        others, single = others + int((~has & (twins >= 0)).sum()), single + int((~has).sum())
+    return seen, paired, others, single
 
 
 def main() -> None:
@@ -158,12 +158,12 @@ def main() -> None:
     arguments = parser.parse_args()
     folder, seed = arguments.folder, arguments.seed
     sets = {
-        "surfaces": list(surfaces(folder / "surfaces" / "rendered", seed)),
-        "things": list(things(np.random.default_rng(seed), 168, numbered=False)),
-        "numbered": list(things(np.random.default_rng(seed + 1), 168, numbered=True)),
+        "surfaces": list(render_surfaces(folder / "surfaces" / "rendered", seed)),
+        "things": list(render_things(np.random.default_rng(seed), 168, numbered=False)),
+        "numbered": list(render_things(np.random.default_rng(seed + 1), 168, numbered=True)),
     }
     if arguments.photos:
-        sets["parts"] = list(parts_of_photos(np.random.default_rng(seed), arguments.photos, 168))
+        sets["parts"] = list(vary_photos(np.random.default_rng(seed), arguments.photos, 168))
     for name, photos in sets.items():
         for how, describe in (("thumbnails", None), ("network", describe_photo)):
             print(f"{name:9} {how:10} {measure(folder / name / how, photos, describe)}", flush=True)

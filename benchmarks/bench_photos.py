@@ -35,7 +35,7 @@ from runners.shared import runs
 from trainer_module import backbones
 from trainer_module.settings import ModelSettings
 
-Photos = tuple[list[bytes], np.ndarray]  # JPEGs, and their labels' numbers
+Photos = tuple[list[bytes], np.ndarray]  # JPEGs, and the numbers of their labels
 _BATCH = 64
 
 
@@ -48,50 +48,50 @@ def main() -> None:
     parser.add_argument("--cut", metavar="CLASS=N", help="train on so many photos of that class alone")
     parser.add_argument("--side", action="append", default=[], help="settings of a side of ours")
     parser.add_argument("--set", action="append", default=[], help="a setting of our run")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        if given.cut:
-            label, count = given.cut.split("=")
-            given.train = _cut(given.train, label, int(count), Path(folder, "cut"))
-        compare(given)
+        if options.cut:
+            label, count = options.cut.split("=")
+            options.train = _cut_class(options.train, label, int(count), Path(folder, "cut"))
+        compare(options)
 
 
-def _cut(source: Path, label: str, count: int, target: Path) -> Path:
+def _cut_class(source: Path, label: str, count: int, target: Path) -> Path:
     shutil.copytree(source, target)
     photos = sorted((target / label).iterdir())
-    # Spread over the names: neighbours often show the same object.
+    # Photos are kept at even intervals: neighbours by name often show the same object.
     kept = {photos[at * len(photos) // count] for at in range(count)}
     for path in set(photos) - kept:
         path.unlink()
     return target
 
 
-def compare(given: argparse.Namespace) -> None:
-    """Trains all sides, and prints what TEST makes of them."""
-    labels = sorted(folder.name for folder in given.train.iterdir() if folder.is_dir())
-    train, test = _read(given.train, labels), _read(given.test, labels)
+def compare(options: argparse.Namespace) -> None:
+    """Trains all sides, and prints their accuracy on TEST."""
+    labels = sorted(folder.name for folder in options.train.iterdir() if folder.is_dir())
+    train, test = _read(options.train, labels), _read(options.test, labels)
     print(f"{len(train[1])} photos to train on, {len(test[1])} never seen, {len(labels)} classes", flush=True)
     print(f"{'':58} {'accuracy':>8} {'mean recall':>11} {'worst class':>16} {'minutes':>7}", flush=True)
 
     def report(name: str, predicted: np.ndarray, seconds: float) -> None:
         recalls = {label: float((predicted == n)[test[1] == n].mean()) for n, label in enumerate(labels)}
         worst, accuracy = min(recalls, key=recalls.__getitem__), float((predicted == test[1]).mean())
-        found = f"{accuracy:>8.3f} {np.mean(list(recalls.values())):>11.3f} {worst:>10} {recalls[worst]:.3f}"
-        print(f"{name:58} {found} {seconds / 60:>7.1f}", flush=True)
+        scores = f"{accuracy:>8.3f} {np.mean(list(recalls.values())):>11.3f} {worst:>10} {recalls[worst]:.3f}"
+        print(f"{name:58} {scores} {seconds / 60:>7.1f}", flush=True)
 
-    for side in given.side:
+    for side in options.side:
         print(side, flush=True)
-        _ours(given, side.split(), labels, test, report)
-    if given.side:
+        _run_dag(options, side.split(), labels, test, report)
+    if options.side:
         return
-    model = _ours(given, [], labels, test, report)
-    for name, recipe in (("Keras' guide", _transfer), ("small, random weights", _from_scratch)):
+    model = _run_dag(options, [], labels, test, report)
+    for name, recipe in (("Keras' guide", _fine_tune), ("small, random weights", _train_from_scratch)):
         started = time.monotonic()
-        trained, epochs = recipe(train, labels, model, 60.0 * given.minutes)
+        trained, epochs = recipe(train, labels, model, 60.0 * options.minutes)
         taken = time.monotonic() - started
         report(
             f"{name}, {epochs} epochs",
-            trained.predict(_dataset(test, model).batch(_BATCH), verbose=0).argmax(1),
+            trained.predict(_make_dataset(test, model).batch(_BATCH), verbose=0).argmax(1),
             taken,
         )
 
@@ -101,14 +101,14 @@ def _read(folder: Path, labels: list[str]) -> Photos:
     return [path.read_bytes() for path, _ in files], np.array([n for _, n in files])
 
 
-def _ours(
-    given: argparse.Namespace, own: list[str], labels: list[str], test: Photos, report: Callable[..., None]
+def _run_dag(
+    options: argparse.Namespace, own: list[str], labels: list[str], test: Photos, report: Callable[..., None]
 ) -> ModelSettings:
-    """Runs the DAG, reports the file of phones if no gate holds it, and returns which network it was."""
+    """Runs the DAG, reports the file for phones unless a gate holds it, and returns the model's settings."""
     with tempfile.TemporaryDirectory() as scratch:
         data, workspace = Path(scratch, "data"), Path(scratch, "workspace")
-        run_edgeline("data", "import", given.train, "--data", data)
-        settings = [f"trainer.budget={given.minutes}m", *own, *given.set]
+        run_edgeline("data", "import", options.train, "--data", data)
+        settings = [f"trainer.budget={options.minutes}m", *own, *options.set]
         started = time.monotonic()
         run_edgeline(
             *("run", "--workload", data / "workload.yaml", "--data", data, "--workspace", workspace),
@@ -121,18 +121,18 @@ def _ours(
         if not (pushed := store.releases(run.push, run.workload)):
             return model
         (release,) = pushed
-        said = np.array([labels.index(label) for label in answers_on_phones(release, test[0])])
+        predicted = np.array([labels.index(label) for label in answers_on_phones(release, test[0])])
         facts = records.read(workspace / "runs" / run.id)
         assert facts and facts.training and facts.edge and facts.edge.default_measured
         measured, parameters = facts.edge.default_measured, facts.training.summary.parameters or 0
         size = f"{parameters / 1e6:.2f} M, {measured.size_bytes / 1e6:.2f} MB"
         speed = f"{measured.latency.p50_ms:.1f} ms, {len(facts.training.epochs)} epochs"
-        report(f"{model.backbone}, {release.default_file.name}: {size}, {speed}", said, taken)
+        report(f"{model.backbone}, {release.default_file.name}: {size}, {speed}", predicted, taken)
         return model
 
 
 def answers_on_phones(release: Release, photos: Sequence[bytes]) -> np.ndarray:
-    """The class that the default file of a release names for each JPEG."""
+    """Returns the class that the default file of a release predicts for each JPEG."""
     contract = json.loads((release.edge / "preprocessing.json").read_text())
     labels = np.array((release.edge / "labels.txt").read_text(encoding="utf-8").splitlines())
     file = EdgeModel(str(release.default_file))
@@ -140,17 +140,17 @@ def answers_on_phones(release: Release, photos: Sequence[bytes]) -> np.ndarray:
 
 
 def run_edgeline(*arguments: object, path: Path | str = "") -> None:
-    """Runs the command; ends this program with what it said where it neither pushed nor held a model."""
+    """Runs the command; exits with its output if it neither pushed nor held back a model."""
     root = Path(__file__).parents[1]
     command = [sys.executable, "-m", "runners.cli", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{path}"}
-    ended = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
-    if ended.returncode not in (0, 3):
-        sys.exit(ended.stdout + ended.stderr)
+    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    if result.returncode not in (0, 3):
+        sys.exit(result.stdout + result.stderr)
 
 
-def _transfer(train: Photos, labels: list[str], settings: ModelSettings, seconds: float) -> tuple[Any, str]:
-    """The guide's recipe: a frozen body, then all of it at a low rate, BatchNormalization as it was."""
+def _fine_tune(train: Photos, labels: list[str], settings: ModelSettings, seconds: float) -> tuple[Any, str]:
+    """Trains by the guide's recipe: a frozen body, then all at a low rate; BatchNormalization only infers."""
     body = backbones.body(settings)
     image = keras.Input(body.input_shape[1:])
     body.trainable = False
@@ -162,7 +162,7 @@ def _transfer(train: Photos, labels: list[str], settings: ModelSettings, seconds
     return model, f"{frozen} + {_fit(model, train, settings, 1e-5, seconds / 2)}"
 
 
-def _from_scratch(
+def _train_from_scratch(
     train: Photos, labels: list[str], settings: ModelSettings, seconds: float
 ) -> tuple[Any, str]:
     small = settings.model_copy(update={"backbone": "compact", "weights": "none"})
@@ -171,11 +171,11 @@ def _from_scratch(
 
 
 def _fit(model: Any, train: Photos, settings: ModelSettings, rate: float, seconds: float) -> int:
-    """Trains for so many seconds and goes back to the best epoch, by a fifth of the photos; how many."""
+    """Trains for so many seconds, restores the best epoch by a fifth of the photos; returns the epochs."""
     order = np.random.default_rng(0).permutation(len(train[1]))
     held, used = np.split(order, [len(order) // 5])
     varied = keras.Sequential([keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.1)])
-    batches = _dataset(train, settings, used).cache().shuffle(len(used)).batch(_BATCH)
+    batches = _make_dataset(train, settings, used).cache().shuffle(len(used)).batch(_BATCH)
     ends = time.monotonic() + seconds
 
     class Stop(keras.callbacks.Callback):
@@ -185,7 +185,7 @@ def _fit(model: Any, train: Photos, settings: ModelSettings, rate: float, second
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
     history = model.fit(
         batches.map(lambda image, label: (varied(image, training=True), label)).prefetch(tf.data.AUTOTUNE),
-        validation_data=_dataset(train, settings, held).cache().batch(_BATCH),
+        validation_data=_make_dataset(train, settings, held).cache().batch(_BATCH),
         epochs=10_000,
         callbacks=[
             Stop(),
@@ -196,7 +196,7 @@ def _fit(model: Any, train: Photos, settings: ModelSettings, rate: float, second
     return len(history.epoch)
 
 
-def _dataset(photos: Photos, settings: ModelSettings, chosen: Any = slice(None)) -> Any:
+def _make_dataset(photos: Photos, settings: ModelSettings, chosen: Any = slice(None)) -> Any:
     size, channels = settings.image_size, settings.channels
 
     def decode(jpeg: Any, label: Any) -> Any:

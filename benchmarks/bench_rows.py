@@ -2,10 +2,10 @@
 
     python -m benchmarks.bench_rows [--rows N | --photos N]
 
-Of rows, against pandas in one process: both make windows of 16 readings, every fourth, of the same generated
-week, and what they are scaled by. The pandas script reads all of it, checks nothing, and writes nothing but
-one array. Of photos, rendered as those of the shelf, there is no other side.
-The run is the DAG itself; it ends at the Trainer, which is told to want a GPU.
+Rows are compared with pandas in one process: both make windows of 16 readings, every fourth, of the same
+generated week, and compute their scales. The pandas script reads all of it, checks nothing, and writes only
+one array. Photos, rendered like those of the shelf, have no other side.
+The run is the DAG itself; it ends at the Trainer, whose settings require a GPU.
 """
 
 import argparse
@@ -39,25 +39,25 @@ np.save(sys.argv[2], np.concatenate(windows))
 """
 
 
-def measured(command: Sequence[str]) -> tuple[str, float, resource.struct_rusage]:
-    """What a command prints, its seconds, and what it has used; peak memory is its largest process's."""
-    with tempfile.TemporaryFile() as said:
+def measure(command: Sequence[str]) -> tuple[str, float, resource.struct_rusage]:
+    """Returns a command's output, its seconds and its usage; peak memory is that of its largest process."""
+    with tempfile.TemporaryFile() as output:
         began = time.monotonic()
-        process = subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
         _, _, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - began
-        said.seek(0)
-        return said.read().decode(), seconds, usage
+        output.seek(0)
+        return output.read().decode(), seconds, usage
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints a table."""
+    """Prints the table of both sides."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows (1,000,000)")
     parser.add_argument("--photos", type=int, help="so many photos instead")
-    given = parser.parse_args(arguments)
-    workload, examples = ("shelf", given.photos) if given.photos else ("sensor", given.rows)
-    generate = renderer.generate if given.photos else generator.generate
+    options = parser.parse_args(arguments)
+    workload, examples = ("shelf", options.photos) if options.photos else ("sensor", options.rows)
+    generate = renderer.generate if options.photos else generator.generate
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         generate(
@@ -65,16 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         print(f"generated {examples:,} examples in {time.monotonic() - began:.1f} s")
         print(f"{'':14} {'a second':>9} {'seconds':>8} {'peak MB':>8}")
-        if not given.photos:
+        if not options.photos:
             file = next(Path(folder, "data").glob("span-*/*.csv"))
-            _, seconds, usage = measured([sys.executable, "-c", _PANDAS, str(file), f"{folder}/windows.npy"])
+            _, seconds, usage = measure([sys.executable, "-c", _PANDAS, str(file), f"{folder}/windows.npy"])
             print(
                 f"{'pandas':14} {examples / seconds:>9,.0f} {seconds:>8.1f} {usage.ru_maxrss / 1000:>8,.0f}"
             )
         runner = str(Path(__file__).resolve().parents[1] / "runners" / "local_runner.py")
         command = [sys.executable, runner, "--json", "--workload", workload, "--data", f"{folder}/data"]
         command += ["--workspace", f"{folder}/workspace", "--set", "trainer.require_gpu=true"]
-        text, _, usage = measured(command)
+        text, _, usage = measure(command)
         run = json.loads(text)
         of_step = {step["name"]: step["seconds"] for step in run["steps"] if step["name"] in _STEPS}
         for name, seconds in of_step.items():

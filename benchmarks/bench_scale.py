@@ -2,12 +2,12 @@
 
     python -m benchmarks.bench_scale [--rows N] [--cores 2]
 
-Each engine takes sensor readings twice, few rows of one week and N of eight: few cost what starting costs,
-and the difference what rows cost. For more cores than it is given here, Spark takes both again, its work cut
-into tasks for the most cores and done on these. From its own log of events follows what each of its stages
-would take there: what its longest task takes, or all tasks divided by the cores, whichever is more. What is
-no stage takes what it took. What is said of more cores is computed so, not measured. The DAG ends at the
-Trainer, which is told to want a GPU.
+Each engine processes sensor readings twice, few rows of one week and N rows of eight: the few show the cost
+of starting, the difference the cost of rows. For more cores than are here, Spark processes both again on the
+cores here, its work cut into tasks for the most cores. From its event log the time of each stage on more
+cores is computed: that of its longest task, or of all tasks divided by the cores, whichever is more. All else
+takes as long as here. So figures for more cores are computed, not measured. The DAG ends at the Trainer,
+whose settings require a GPU.
 """
 
 import argparse
@@ -27,66 +27,66 @@ import psutil
 from data.sensors import generator
 
 _STEPS, _WEEKS = ("ExampleGen", "StatisticsGen", "Transform"), 8
-_FEW = 4_000  # of one week; of fewer, readings are too far apart for windows
+_FEW = 4_000  # rows of one week; with fewer, readings are too far apart for windows
 _CORES = (2, 8, 64)
 
 
 @dataclass
 class Measured:
-    """One run: seconds by step, in MB what processes of each kind had at most, and what they worked."""
+    """A run: seconds by step, peak MB by kind of process, and CPU seconds."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     memory: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    cpu: dict[int, float] = field(default_factory=dict)  # by process, in seconds
-    stages: list[list[float]] = field(default_factory=list)  # of Spark, the seconds of the tasks of each
+    cpu: dict[int, float] = field(default_factory=dict)  # seconds by process
+    stages: list[list[float]] = field(default_factory=list)  # seconds of the tasks of each stage of Spark
 
     @property
     def all(self) -> float:
-        """Seconds of all steps."""
+        """The seconds of all steps."""
         return sum(self.seconds.values())
 
     def on(self, cores: int, here: int) -> float:
-        """Seconds of all steps, had Spark not the cores that are here, but as many as it cut its work for."""
+        """Computes the seconds of all steps if Spark had `cores` cores in place of those here."""
         saved = (max(max(s), sum(s) / here) - max(max(s), sum(s) / cores) for s in self.stages)
         return self.all - sum(saved)
 
 
-def _kind(process: psutil.Process) -> str:
+def _classify(process: psutil.Process) -> str:
     if process.name() == "java":
         return "java"
     return "worker" if "pyspark.daemon" in process.cmdline() else "driver"
 
 
 def _watch(process: subprocess.Popen[bytes], memory: dict[str, float], cpu: dict[int, float]) -> None:
-    """Until it ends: of each kind the largest process, and all of them together."""
+    """Records peak memory by kind and of all processes, and their CPU time, until the process ends."""
     while process.poll() is None:
         total, root = 0.0, psutil.Process(process.pid)
-        for found in (root, *root.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):  # it has ended, and perhaps nobody asked for how
-                kind, size = _kind(found), found.memory_info().rss / 1e6
-                cpu[found.pid] = sum(found.cpu_times()[:2])
+        for each in (root, *root.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):  # it has ended; it may be a zombie
+                kind, size = _classify(each), each.memory_info().rss / 1e6
+                cpu[each.pid] = sum(each.cpu_times()[:2])
                 memory[kind] = max(memory[kind], size)
                 total += size
         memory["all"] = max(memory["all"], total)
         time.sleep(0.2)
 
 
-def _tasks(log: Path) -> Iterator[list[float]]:
-    """Of each stage, the seconds of its tasks."""
+def _read_tasks(log: Path) -> Iterator[list[float]]:
+    """Yields the seconds of the tasks of each stage."""
     for application in log.iterdir():
         of_stage = defaultdict(list)
         for path in [application] if application.is_file() else application.glob("events_*"):
             for event in map(json.loads, path.read_text().splitlines()):
                 if event["Event"] == "SparkListenerTaskEnd":
-                    about = event["Task Info"]
-                    seconds = (about["Finish Time"] - about["Launch Time"]) / 1000
+                    task = event["Task Info"]
+                    seconds = (task["Finish Time"] - task["Launch Time"]) / 1000
                     of_stage[event["Stage ID"]].append(seconds)
         yield from of_stage.values()
 
 
 def measure(data: Path, folder: Path, cores: int = 0, cut_for: int = 0) -> Measured:
-    """Runs the steps on DirectRunner, or on Spark with so many cores, where there are any."""
-    made, log = Measured(), folder / "log"
+    """Runs the steps on DirectRunner, or on Spark with so many cores, with tasks cut for `cut_for` cores."""
+    result, log = Measured(), folder / "log"
     log.mkdir(parents=True)
     settings = ["trainer.require_gpu=true", "registry.enabled=false", "gate.min_examples_per_class=0"]
     settings += ["gate.severity={label_shift: warn, schema: warn}"]
@@ -99,60 +99,60 @@ def measure(data: Path, folder: Path, cores: int = 0, cut_for: int = 0) -> Measu
     command = [sys.executable, runner, "--json", "--workload", "sensor", "--data", str(data)]
     command += ["--workspace", str(folder / "workspace")]
     command += [part for setting in settings for part in ("--set", setting)]
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL)
-        _watch(process, made.memory, made.cpu)
-        said.seek(0)
-        run = json.loads(said.read())
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
+        _watch(process, result.memory, result.cpu)
+        output.seek(0)
+        run = json.loads(output.read())
     done = {step["name"]: step["seconds"] for step in run["steps"] if step["state"] == "done"}
-    made.seconds = {name: done[name] for name in _STEPS if name in done}
-    if tuple(made.seconds) != _STEPS:
-        (words,) = folder.glob("workspace/runs/*/run.log")
-        raise SystemExit(f"{words.read_text()[-4000:]}\nThe run ended before Transform: {run}")
-    made.stages = list(_tasks(log))
-    print(f"{folder.name}: {made.all:.1f} s, {sum(made.cpu.values()):.1f} s of CPU", file=sys.stderr)
-    return made
+    result.seconds = {name: done[name] for name in _STEPS if name in done}
+    if tuple(result.seconds) != _STEPS:
+        (run_log,) = folder.glob("workspace/runs/*/run.log")
+        raise SystemExit(f"{run_log.read_text()[-4000:]}\nThe run ended before Transform: {run}")
+    result.stages = list(_read_tasks(log))
+    print(f"{folder.name}: {result.all:.1f} s, {sum(result.cpu.values()):.1f} s of CPU", file=sys.stderr)
+    return result
 
 
 def wins_from(direct: tuple[float, float], spark: tuple[float, float]) -> float | None:
-    """From how many rows on Spark takes less, of (seconds of few, seconds a row more) each; None: never."""
+    """Returns the rows from which Spark wins, by (seconds of few rows, seconds a row) each; None: never."""
     saved = direct[1] - spark[1]
     return max(0.0, _FEW + (spark[0] - direct[0]) / saved) if saved > 0 else None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints tables."""
+    """Prints tables of time, memory and the size from which Spark is faster."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=50_000, help="rows (50,000)")
     parser.add_argument("--cores", type=int, default=2, help="of Spark, on this machine (2)")
-    given = parser.parse_args(arguments)
-    rows, here = max(given.rows, _WEEKS * _FEW), given.cores
+    options = parser.parse_args(arguments)
+    rows, here = max(options.rows, _WEEKS * _FEW), options.cores
     cuts = {here: here, **dict.fromkeys((cores for cores in _CORES if cores > here), max(_CORES))}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = {"few": folder / "few", "rows": folder / "rows"}
         generator.generate(data["few"], weeks=1, per_week=_FEW, seed=20, faults={})
         generator.generate(data["rows"], weeks=_WEEKS, per_week=rows // _WEEKS, seed=20, faults={})
-        measure(data["few"], folder / "libraries")  # come from the disk once
+        measure(data["few"], folder / "libraries")  # reads the libraries from the disk once
         direct = {key: measure(data[key], folder / f"{key}-direct") for key in data}
         spark = {
             cut: {key: measure(data[key], folder / f"{key}-{cut}", here, cut) for key in data}
             for cut in dict.fromkeys(cuts.values())
         }
-    engines = {"DirectRunner": direct, f"Spark local[{here}]": spark[here]}
+    results = {"DirectRunner": direct, f"Spark local[{here}]": spark[here]}
     print(f"{rows:,} rows; in brackets seconds")
     print(f"{'rows a second':16}" + "".join(f"{name:>18}" for name in (*_STEPS, "all three")))
-    for engine, of in engines.items():
-        cells = [*of["rows"].seconds.values(), of["rows"].all]
+    for engine, runs in results.items():
+        cells = [*runs["rows"].seconds.values(), runs["rows"].all]
         print(f"{engine:16}" + "".join(f"{rows / s:>10,.0f} ({s:5.1f})" for s in cells))
     slow, fast = direct["rows"], spark[here]["rows"]
     cells = [*(slow.seconds[name] / fast.seconds[name] for name in _STEPS), slow.all / fast.all]
     print(f"{'ratio':16}" + "".join(f"{cell:>10.2f}{'':8}" for cell in cells))
     print(f"\n{'peak MB':16}{'rows':>12}{'driver':>10}{'java':>10}{'a worker':>10}{'all':>10}{'CPU, s':>10}")
-    for engine, of in engines.items():
+    for engine, runs in results.items():
         for key, count in (("few", _FEW), ("rows", rows)):
-            sizes = (of[key].memory.get(kind, 0) for kind in ("driver", "java", "worker", "all"))
-            cells = [*sizes, sum(of[key].cpu.values())]
+            sizes = (runs[key].memory.get(kind, 0) for kind in ("driver", "java", "worker", "all"))
+            cells = [*sizes, sum(runs[key].cpu.values())]
             print(f"{engine:16}{count:>12,}" + "".join(f"{cell:>10,.0f}" for cell in cells))
     stages = len(spark[here]["few"].stages)
     more = (spark[here]["few"].all - direct["few"].all) / stages
@@ -165,8 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         of_spark = few, (all_rows - few) / (rows - _FEW)
         size = wins_from(of_direct, of_spark)
         how = "measured" if cores == here else "computed"
-        says = "at no size" if size is None else f"{size:,.0f}"
-        print(f"{f'Spark, {cores} cores, {how}':26}{few:>15.1f}{of_spark[1] * 1e6:>16.0f}{says:>18}")
+        start = "at no size" if size is None else f"{size:,.0f}"
+        print(f"{f'Spark, {cores} cores, {how}':26}{few:>15.1f}{of_spark[1] * 1e6:>16.0f}{start:>18}")
 
 
 if __name__ == "__main__":

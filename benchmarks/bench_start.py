@@ -2,9 +2,9 @@
 
     python -m benchmarks.bench_start [--workspace DIR] [--runs N]
 
-Runs the sample once, where the workspace has no run yet, and then N times from the cache; the least of those
-counts. `before` is the command, its look at the data, and the worker's imports; `after` is the page of the
-run. CPU is that of all processes of a run.
+It runs the sample once, if the workspace has no run yet, and then N times from the cache; the fastest of
+those counts. `before` is the command, its reading of the data, and the worker's imports; `after` is the page
+of the run. CPU is that of all processes of a run.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench_rows import measured
+from benchmarks.bench_rows import measure
 
 _ROOT = Path(__file__).resolve().parents[1]
 _STEP = re.compile(r'Running launcher for node_info \{|^\s*id: "(\w+)"')
@@ -24,26 +24,26 @@ _TENSORFLOW = re.compile(r"\btensorflow/(core|compiler)/")
 
 
 def run_sample(workspace: Path) -> dict[str, Any]:
-    """One run: its record, with wall time and CPU seconds."""
+    """Runs the sample; returns the run's record, with wall time and CPU seconds."""
     runner = str(_ROOT / "runners/local_runner.py")
-    said, wall, usage = measured([sys.executable, runner, "--json", "--workspace", str(workspace)])
-    return {**json.loads(said), "wall": wall, "cpu": usage.ru_utime + usage.ru_stime}
+    output, wall, usage = measure([sys.executable, runner, "--json", "--workspace", str(workspace)])
+    return {**json.loads(output), "wall": wall, "cpu": usage.ru_utime + usage.ru_stime}
 
 
-def brings_tensorflow(log: Path) -> str:
-    """The step in whose time TensorFlow was imported."""
+def find_tensorflow_import(log: Path) -> str:
+    """Returns the step during which TensorFlow was imported."""
     step, in_header = "before the first", False
     for line in log.read_text(errors="replace").splitlines():
         if _TENSORFLOW.search(line):
             return step
-        if (found := _STEP.search(line)) is not None:
-            step = found[1] if in_header and found[1] else step
-            in_header = found[1] is None
+        if (match := _STEP.search(line)) is not None:
+            step = match[1] if in_header and match[1] else step
+            in_header = match[1] is None
     return "none"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints a table."""
+    """Prints the table of a full run and one from the cache."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--workspace", type=Path, help="one with runs, or a new one (a temporary folder)")
     parser.add_argument("--runs", type=int, default=3, help="runs from the cache (3)")
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             before, wall = run["start_seconds"], run["wall"]
             between, after = run["seconds"] - before - steps, wall - run["seconds"]
             figures = (wall, steps, before, between, after, wall - steps, run["cpu"])
-            step = brings_tensorflow(workspace / "runs" / run["id"] / "run.log")
+            step = find_tensorflow_import(workspace / "runs" / run["id"] / "run.log")
             print(f"{name:15}" + "".join(f"{figure:9.1f}" for figure in figures) + f"  {step}")
 
 

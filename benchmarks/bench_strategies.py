@@ -16,7 +16,7 @@ from benchmarks.bench_photos import run_edgeline
 from records.training import EPOCHS, TRAINING, Epoch
 from runners.shared import runs
 
-# What a workload's module of one's own may do: here it settles the devices before TensorFlow uses any.
+# The module of the workload sets up the devices, as a user's own may, before TensorFlow uses any.
 _MODULE = """
 import os
 import tensorflow as tf
@@ -31,16 +31,16 @@ if "TF_CONFIG" not in os.environ:
 
 
 def main() -> None:
-    """Prints devices, minutes, and the loss of each epoch with its difference from that on one device."""
+    """Prints devices, minutes, and each epoch's loss with its difference from the loss on one device."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=32, help="of all replicas together (32)")
     parser.add_argument("--set", action="append", default=[], help="a setting of all three runs")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "data")
-        run_edgeline("data", "import", given.photos, "--data", data)
+        run_edgeline("data", "import", options.photos, "--data", data)
         (data / "two_cpus_photos.py").write_text(_MODULE, encoding="utf-8")
         with (data / "workload.yaml").open("a", encoding="utf-8") as file:
             file.write("\nmodule: two_cpus_photos\n")
@@ -48,8 +48,8 @@ def main() -> None:
         for strategy, replicas in (("one_device", 1), ("mirrored", 2), ("multi_worker", 2)):
             workspace = Path(folder, strategy)
             settings = [
-                *(f"trainer.strategy={strategy}", f"trainer.batch_size={given.batch_size // replicas}"),
-                *(f"trainer.epochs={given.epochs}", "trainer.early_stopping_patience=0", *given.set),
+                *(f"trainer.strategy={strategy}", f"trainer.batch_size={options.batch_size // replicas}"),
+                *(f"trainer.epochs={options.epochs}", "trainer.early_stopping_patience=0", *options.set),
             ]
             started = time.monotonic()
             run_edgeline(

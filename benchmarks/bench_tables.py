@@ -32,7 +32,7 @@ _MOST_RECORD_BYTES = 2**20
 
 
 def main() -> None:
-    """Runs both, and prints accuracy and the mean of the classes' recalls side by side."""
+    """Trains both models, and prints accuracy and mean recall of the classes side by side."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("table", type=Path, help="a CSV or Parquet file")
     parser.add_argument("--label", required=True, help="the column to learn")
@@ -52,23 +52,23 @@ def main() -> None:
         recalls = [of_class["recall"] or 0.0 for of_class in ours["class"].values()]
         (overall,) = ours["overall"].values()
         print(f"{'':20} {'accuracy':>8} {'macro recall':>12} {'seconds':>7}")
-        shown("the DAG", overall["accuracy"], sum(recalls) / len(recalls), time.monotonic() - began)
+        print_row("the DAG", overall["accuracy"], sum(recalls) / len(recalls), time.monotonic() - began)
         workload = with_features(find_workload(f"{data}/workload.yaml"))
         train, test = (
-            examples(next(workspace.glob(f"artifacts/ExampleGen/examples/*/Split-{split}")), workload)
+            read_split(next(workspace.glob(f"artifacts/ExampleGen/examples/*/Split-{split}")), workload)
             for split in ("train", "eval")
         )
         began = time.monotonic()
-        shown("gradient boosting", *boosted(train, test, workload), time.monotonic() - began)
+        print_row("gradient boosting", *boost(train, test, workload), time.monotonic() - began)
 
 
-def shown(name: str, accuracy: Any, recall: float, seconds: float) -> None:
+def print_row(name: str, accuracy: Any, recall: float, seconds: float) -> None:
     """Prints a line of the table."""
     print(f"{name:20} {accuracy:>8.4f} {recall:>12.4f} {seconds:>7.0f}", flush=True)
 
 
-def examples(split: Path, workload: Workload) -> Any:
-    """The examples of a split as a data frame: numbers, categories and the label."""
+def read_split(split: Path, workload: Workload) -> Any:
+    """Reads the examples of a split as a data frame: numbers, categories and the label."""
     rows = []
     for path in split.glob("*.gz"):
         for _, feature in read_examples(path, _MOST_RECORD_BYTES):
@@ -78,16 +78,16 @@ def examples(split: Path, workload: Workload) -> Any:
     return pd.DataFrame(rows)
 
 
-def boosted(train: Any, test: Any, workload: Workload) -> tuple[float, float]:
-    """Accuracy and macro recall on `test`."""
+def boost(train: Any, test: Any, workload: Workload) -> tuple[float, float]:
+    """Trains gradient boosting; returns accuracy and macro recall on `test`."""
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, max_categories=255)
     prepared = make_column_transformer((encoder, list(workload.categories)), remainder="passthrough")
     model = HistGradientBoostingClassifier(
         categorical_features=range(len(workload.categories)), random_state=0
     )
     fitted = make_pipeline(prepared, model).fit(train.drop(columns="label"), train["label"])
-    said = fitted.predict(test.drop(columns="label"))
-    return accuracy_score(test["label"], said), recall_score(test["label"], said, average="macro")
+    predicted = fitted.predict(test.drop(columns="label"))
+    return accuracy_score(test["label"], predicted), recall_score(test["label"], predicted, average="macro")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
     python -m benchmarks.bench_weeks [--rows N | --photos N] [--weeks N]
 
 A workspace gets eight weeks, then one more, and the steps run on each window; the second window then runs in
-a workspace of its own, and so does its last week alone. The steps run in this process, which has imported
-what they need. SchemaGen, ExampleValidator, DataValidator and DataGate read statistics alone, and take less
-than a second each whatever the window.
+a workspace of its own, and so does its last week alone. The steps run in this process, with all imports done
+before. SchemaGen, ExampleValidator, DataValidator and DataGate read only statistics, and take less than a
+second each whatever the window.
 
-Ends with an error where what was kept changed a byte of the examples, or what is exact in the statistics.
+It ends with an error if kept results changed a byte of the examples, or an exact value of the statistics.
 """
 
 import argparse
@@ -39,22 +39,24 @@ _MODEL = {"image_size": 128, "channels": 1, "max_side": 512, "buckets": 16, "voc
 
 
 def run_steps(name: str, data: Path, folder: Path, workspace: Path, window: int) -> dict[str, Any]:
-    """Runs the steps; by step the seconds of CPU time, and those on the clock."""
-    workload, took = with_features(BUILT_IN[name]), {}
+    """Runs the steps; returns CPU seconds and wall seconds by step."""
+    workload, times = with_features(BUILT_IN[name]), {}
     kinds = {"examples": Examples, "quarantine": Quarantine, "statistics": ExampleStatistics}
     kinds |= {"schema": Schema, "transform_graph": TransformGraph}
-    made = {kind: new() for kind, new in kinds.items()}
-    for kind, artifact in made.items():
+    artifacts = {kind: new() for kind, new in kinds.items()}
+    for kind, artifact in artifacts.items():
         artifact.uri = str(folder / kind)
 
     def run(step: Any, inputs: Sequence[str], outputs: Sequence[str], **properties: Any) -> None:
-        began = _cpu_seconds(), time.monotonic()
+        began = _measure_cpu(), time.monotonic()
         executor = step.EXECUTOR_SPEC.executor_class
         flags = {"beam_pipeline_args": list(BeamSettings().as_flags())} if step is not ImportSchemaGen else {}
         executor(executor.Context(tmp_dir=str(folder / "tmp"), unique_id="1", **flags)).Do(
-            {kind: [made[kind]] for kind in inputs}, {kind: [made[kind]] for kind in outputs}, properties
+            {kind: [artifacts[kind]] for kind in inputs},
+            {kind: [artifacts[kind]] for kind in outputs},
+            properties,
         )
-        took[step.__name__] = _cpu_seconds() - began[0], time.monotonic() - began[1]
+        times[step.__name__] = _measure_cpu() - began[0], time.monotonic() - began[1]
 
     of_kind = workload.settings.get("data", {})
     run(ImportSchemaGen, [], ["schema"], text=Path(workload.schema).read_text())
@@ -86,15 +88,15 @@ def run_steps(name: str, data: Path, folder: Path, workspace: Path, window: int)
         custom_config=json.dumps({**config, **_MODEL}),
         disable_statistics=1,
     )
-    return took
+    return times
 
 
-def results(folder: Path) -> dict[Any, Any]:
-    """The bytes of the examples, and of the statistics what is exact."""
+def read_results(folder: Path) -> dict[Any, Any]:
+    """Reads the bytes of the examples, and the exact values of the statistics."""
     from tensorflow_data_validation import load_stats_binary
 
     files = folder.glob("examples/*/*.gz")
-    found: dict[Any, Any] = {(path.parent.name, path.name): path.read_bytes() for path in files}
+    content: dict[Any, Any] = {(path.parent.name, path.name): path.read_bytes() for path in files}
     for path in folder.glob("statistics/*/FeatureStats.pb"):
         for dataset in load_stats_binary(str(path)).datasets:
             for feature in dataset.features:
@@ -104,37 +106,37 @@ def results(folder: Path) -> dict[Any, Any]:
                     for inexact in ("mean", "std_dev", "median", "histograms"):
                         stats.ClearField(inexact)
                 where = path.parent.name, dataset.name, str(feature.path)
-                found[where] = dataset.num_examples, str(feature)
-    return found
+                content[where] = dataset.num_examples, str(feature)
+    return content
 
 
-def _cpu_seconds() -> float:
+def _measure_cpu() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints a table."""
+    """Prints the tables of CPU seconds and seconds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=20_000, help="rows of sensors a week (20,000)")
     parser.add_argument("--photos", type=int, help="so many photos a week instead")
     parser.add_argument("--weeks", type=int, default=8, help="the window (8)")
-    given = parser.parse_args(arguments)
-    name, of_a_week = ("shelf", given.photos) if given.photos else ("sensor", given.rows)
+    options = parser.parse_args(arguments)
+    name, per_week = ("shelf", options.photos) if options.photos else ("sensor", options.rows)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
 
         def add(weeks: int, data: str = "data") -> None:
             workers = os.cpu_count() or 1
-            generate = renderer.generate if given.photos else generator.generate
-            generate(folder / data, weeks=weeks, per_week=of_a_week, seed=20, faults={}, workers=workers)
+            generate = renderer.generate if options.photos else generator.generate
+            generate(folder / data, weeks=weeks, per_week=per_week, seed=20, faults={}, workers=workers)
 
-        def run(side: str, workspace: str, window: int = given.weeks, data: str = "data") -> Any:
+        def run(side: str, workspace: str, window: int = options.weeks, data: str = "data") -> Any:
             return run_steps(name, folder / data, folder / side, folder / workspace, window)
 
         add(1, "little")
         run("warm", "warm", 1, "little")  # imports
-        add(given.weeks)
+        add(options.weeks)
         sides = {"first run": run("first", "kept")}
         add(1)
         sides["next week"] = run("next", "kept")
@@ -145,10 +147,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{unit:16}" + "".join(f"{column:>15}" for column in columns))
             for step in (*_STEPS, "all three"):
                 chosen = _STEPS if step == "all three" else (step,)
-                took = [sum(of[each][place] for each in chosen) for of in sides.values()]
-                ratio = took[2] / took[1]
-                print(f"{step:16}" + "".join(f"{value:15.1f}" for value in (*took, ratio)), flush=True)
-        if results(folder / "next") != results(folder / "without"):
+                seconds = [sum(times[each][place] for each in chosen) for times in sides.values()]
+                ratio = seconds[2] / seconds[1]
+                print(f"{step:16}" + "".join(f"{value:15.1f}" for value in (*seconds, ratio)), flush=True)
+        if read_results(folder / "next") != read_results(folder / "without"):
             raise SystemExit("What was kept changed the examples or the statistics.")
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-# Photos and objects of each class.
+# Number of photos and of objects in each class.
 CLASSES = {
     "free": (741, 143),
     "blowhole": (99, 17),
@@ -31,7 +31,7 @@ CLASSES = {
 }
 TEST_FRACTION = 0.2
 EXPOSURES = 6
-# What is rendered around a photo, in pixels: an exposure sees the object shifted by no more.
+# Pixels rendered around a photo: the largest shift of the object in an exposure.
 MARGIN = 10
 _FINE = 4
 
@@ -40,7 +40,7 @@ Points = list[tuple[float, float]]
 
 
 def generate(folder: Path, seed: int = 1) -> int:
-    """Writes all photos and both manifests below `folder`; the number of photos."""
+    """Writes all photos and both manifests below `folder`; returns the number of photos."""
     rng = np.random.default_rng(seed)
     numbers = rng.permutation(np.arange(1, 1 + sum(objects for _, objects in CLASSES.values())))
     rows: dict[str, list[tuple[str, str, str]]] = {"train": [], "test": []}
@@ -51,7 +51,7 @@ def generate(folder: Path, seed: int = 1) -> int:
             part = "test" if index < test_objects else "train"
             count = photos // objects + (index < photos % objects)
             (folder / part / label).mkdir(parents=True, exist_ok=True)
-            for exposure, photo in _photos(label, np.random.default_rng([seed, number]), count):
+            for exposure, photo in _render_photos(label, np.random.default_rng([seed, number]), count):
                 path = f"{part}/{label}/exp{exposure}_num_{number:06}.jpg"
                 photo.save(folder / path, quality=90)
                 rows[part].append((path, label, f"object-{number:03}"))
@@ -61,21 +61,21 @@ def generate(folder: Path, seed: int = 1) -> int:
     return sum(map(len, rows.values()))
 
 
-def _photos(label: str, rng: np.random.Generator, count: int) -> Iterator[tuple[int, Image.Image]]:
-    """Exposures of one object, by their numbers from 1 (dark) to 6 (bright)."""
+def _render_photos(label: str, rng: np.random.Generator, count: int) -> Iterator[tuple[int, Image.Image]]:
+    """Renders exposures of one object, with their numbers from 1 (dark) to 6 (bright)."""
     height, width = (int(rng.integers(200, 401)) + 2 * MARGIN for _ in range(2))
-    sides = rng.random(4) < 0.45  # which ends of the tile are seen: left, top, right, bottom
+    sides = rng.random(4) < 0.45  # the visible ends of the tile: left, top, right, bottom
     if label == "break":
         sides[rng.integers(4)] = True
-    surface = _surface(rng, height, width)
+    surface = _render_surface(rng, height, width)
     _DEFECTS[label](surface, sides, rng)
-    surface = _with_ends(surface, sides, rng)
+    surface = _add_ends(surface, sides, rng)
     for exposure in np.sort(rng.choice(EXPOSURES, count, replace=False)):
-        yield int(exposure) + 1, _exposed(surface, int(exposure), rng)
+        yield int(exposure) + 1, _expose(surface, int(exposure), rng)
 
 
-def _surface(rng: np.random.Generator, height: int, width: int) -> Grey:
-    """A tile without defect: light, grain and marks of machining, and what only looks like a defect."""
+def _render_surface(rng: np.random.Generator, height: int, width: int) -> Grey:
+    """Renders a tile without defect: light, grain, marks of machining, and marks that look like defects."""
     grain = rng.standard_normal((height, width)) * rng.uniform(0.008, 0.025)
     grain += _smooth(rng, height, width, rng.uniform(2, 5)) * rng.uniform(0.008, 0.025)
     stretch = rng.uniform(6, 30)
@@ -93,7 +93,7 @@ def _surface(rng: np.random.Generator, height: int, width: int) -> Grey:
 
 
 def _add_seam(surface: Grey, rng: np.random.Generator) -> None:
-    """A straight, even line from end to end."""
+    """Adds a straight, even line from end to end."""
     height, width = surface.shape
     a, b = rng.uniform(0.05, 0.95) + np.array([0, rng.normal(0, 0.03)])
     across = [(0, a * height), (width, b * height)]
@@ -102,7 +102,7 @@ def _add_seam(surface: Grey, rng: np.random.Generator) -> None:
 
 
 def _add_scratch(surface: Grey, rng: np.random.Generator) -> None:
-    """A short, straight, faint line, dark or bright."""
+    """Adds a short, straight, faint line, dark or bright."""
     height, width = surface.shape
     x, y, angle = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0, math.pi)
     length = width * rng.uniform(0.08, 0.35)
@@ -115,7 +115,7 @@ def _add_nothing(surface: Grey, sides: Grey, rng: np.random.Generator) -> None:
 
 
 def _add_blowhole(surface: Grey, sides: Grey, rng: np.random.Generator) -> None:
-    """One or two dark pores, often with a bright rim towards the light."""
+    """Adds one or two dark pores, often with a bright rim towards the light."""
     height, width = surface.shape
     for _ in range(1 + (rng.random() < 0.25)):
         center = rng.uniform((0.12 * width, 0.12 * height), (0.88 * width, 0.88 * height))
@@ -125,7 +125,7 @@ def _add_blowhole(surface: Grey, sides: Grey, rng: np.random.Generator) -> None:
 
 
 def _add_break(surface: Grey, sides: Grey, rng: np.random.Generator) -> None:
-    """Chipped off at an end that is seen: a rough bite, a little darker or brighter than the surface."""
+    """Chips off a visible end: a rough bite, a little darker or brighter than the surface."""
     height, width = surface.shape
     side = rng.choice(np.flatnonzero(sides))
     along, across = (height, width) if side % 2 == 0 else (width, height)
@@ -137,13 +137,13 @@ def _add_break(surface: Grey, sides: Grey, rng: np.random.Generator) -> None:
     if side >= 2:
         outline = [(across - a, b) for a, b in outline]
     points = [(float(a), float(b)) if side % 2 == 0 else (float(b), float(a)) for a, b in outline]
-    bite = _drawn(surface, lambda draw, scale: draw.polygon([(x * scale, y * scale) for x, y in points], 255))
+    bite = _mask(surface, lambda draw, scale: draw.polygon([(x * scale, y * scale) for x, y in points], 255))
     tone = rng.choice((-1, 1)) * rng.uniform(0.05, 0.16)
     surface += bite * (tone + 0.06 * _smooth(rng, height, width, 3))
 
 
 def _add_crack(surface: Grey, sides: Grey, rng: np.random.Generator) -> None:
-    """A thin dark line that wanders, sometimes forks, and fades in places."""
+    """Adds a thin dark line that wanders, sometimes forks, and fades in places."""
     height, width = surface.shape
     x, y = rng.uniform((0.2 * width, 0.2 * height), (0.8 * width, 0.8 * height))
     strokes = [_walk(rng, x, y, width)]
@@ -155,7 +155,7 @@ def _add_crack(surface: Grey, sides: Grey, rng: np.random.Generator) -> None:
 
 
 def _add_fray(surface: Grey, sides: Grey, rng: np.random.Generator) -> None:
-    """A seam of which a stretch is frayed: short threads stand off it."""
+    """Adds a seam that is frayed in a stretch: short threads stand off it."""
     height, width = surface.shape
     y, start = rng.uniform(0.15, 0.85) * height, rng.uniform(0.05, 0.5) * width
     xs = start + np.sort(rng.uniform(0, rng.uniform(0.25, 0.45) * width, rng.integers(40, 80)))
@@ -168,7 +168,7 @@ def _add_fray(surface: Grey, sides: Grey, rng: np.random.Generator) -> None:
 
 
 def _add_uneven(surface: Grey, sides: Grey, rng: np.random.Generator) -> None:
-    """An area that is raised or ground differently, and so lit otherwise than what is around it."""
+    """Adds an area that is raised or ground differently, and so lit differently from its surroundings."""
     height, width = surface.shape
     center = rng.uniform((0.2 * width, 0.2 * height), (0.8 * width, 0.8 * height))
     area = _blob(rng, surface, center, width * rng.uniform(0.3, 0.6), rng.uniform(0.2, 0.6))
@@ -186,10 +186,10 @@ _DEFECTS = {
 }
 
 
-def _with_ends(surface: Grey, sides: Grey, rng: np.random.Generator) -> Grey:
-    """Where the tile ends: a dark or bright strip beyond a line that is nearly straight."""
+def _add_ends(surface: Grey, sides: Grey, rng: np.random.Generator) -> Grey:
+    """Adds the visible ends of the tile: a dark or bright strip beyond a nearly straight line."""
     for side in np.flatnonzero(sides):
-        turned = np.rot90(surface, int(side))  # a view: that end is on the left
+        turned = np.rot90(surface, int(side))  # a view with that end on the left
         rows, columns = turned.shape
         end = MARGIN + columns * rng.uniform(0.01, 0.05) + np.linspace(-1, 1, rows) * rng.normal(0, 2)
         beyond = np.clip(end[:, None] - np.arange(columns) + 0.4 * rng.standard_normal((rows, 1)), 0, 1)
@@ -197,8 +197,8 @@ def _with_ends(surface: Grey, sides: Grey, rng: np.random.Generator) -> Grey:
     return surface
 
 
-def _exposed(surface: Grey, exposure: int, rng: np.random.Generator) -> Image.Image:
-    """One photo of it: other light and gain, a small shift, and noise of its own."""
+def _expose(surface: Grey, exposure: int, rng: np.random.Generator) -> Image.Image:
+    """Renders one photo of the surface with its own light and gain, a small shift, and noise."""
     top, left = rng.integers(0, 2 * MARGIN + 1, 2)
     height, width = (side - 2 * MARGIN for side in surface.shape)
     seen = surface[top : top + height, left : left + width]
@@ -211,14 +211,14 @@ def _exposed(surface: Grey, exposure: int, rng: np.random.Generator) -> Image.Im
 
 
 def _smooth(rng: np.random.Generator, height: int, width: int, across: float, along: float = 0.0) -> Grey:
-    """Random values of standard deviation 1 or so that keep their sign over about so many pixels."""
+    """Draws random values with a standard deviation of about 1 that keep their sign over so many pixels."""
     small = (max(3, round(width / (along or across))), max(3, round(height / across)))
     values = Image.fromarray(rng.standard_normal(small[::-1]).astype(np.float32))
     return np.asarray(values.resize((width, height), Image.Resampling.BICUBIC)) * 1.3
 
 
 def _blob(rng: np.random.Generator, surface: Grey, center: Grey, size: float, softness: float) -> Grey:
-    """A roundish area of about `size` across, 1 inside, 0 outside, the edge `softness` of the radius wide."""
+    """Renders a roundish area about `size` across, 1 in it, 0 outside; the edge is `softness` radii wide."""
     height, width = surface.shape
     turn, flat = rng.uniform(0, math.pi), rng.uniform(0.55, 1.0)
     y, x = np.arange(height)[:, None] - center[1], np.arange(width) - center[0]
@@ -230,7 +230,7 @@ def _blob(rng: np.random.Generator, surface: Grey, center: Grey, size: float, so
 
 
 def _walk(rng: np.random.Generator, x: float, y: float, width: float) -> Points:
-    """A jagged line from (x, y), 25 to 60 % of `width` long."""
+    """Draws a jagged line from (x, y), 25 to 60 % of `width` long."""
     length, step = width * rng.uniform(0.25, 0.6), width * rng.uniform(0.012, 0.03)
     turns = rng.uniform(0, 2 * math.pi) + np.cumsum(rng.normal(0, 0.15, int(length / step)))
     turns += rng.normal(0, 0.4, turns.size)
@@ -239,16 +239,16 @@ def _walk(rng: np.random.Generator, x: float, y: float, width: float) -> Points:
 
 
 def _stroke(surface: Grey, strokes: list[Points], thickness: float) -> Grey:
-    """Lines `thickness` pixels wide: 1 on them, 0 elsewhere."""
+    """Renders lines `thickness` pixels wide: 1 on them, 0 elsewhere."""
 
     def draw_all(draw: ImageDraw.ImageDraw, scale: int) -> None:
         for stroke in strokes:
             draw.line([(x * scale, y * scale) for x, y in stroke], 255, max(1, round(thickness * scale)))
 
-    return _drawn(surface, draw_all)
+    return _mask(surface, draw_all)
 
 
-def _drawn(surface: Grey, draw_on: Any) -> Grey:
+def _mask(surface: Grey, draw_on: Any) -> Grey:
     height, width = surface.shape
     mask = Image.new("L", (width * _FINE, height * _FINE))
     draw_on(ImageDraw.Draw(mask), _FINE)
@@ -256,7 +256,7 @@ def _drawn(surface: Grey, draw_on: Any) -> Grey:
 
 
 def main() -> None:
-    """Renders the set and says how many photos it has."""
+    """Renders the set and prints its number of photos."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="DIR", help="where the photos are written")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another set of the kind (1)")

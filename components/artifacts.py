@@ -1,8 +1,8 @@
-"""The artifact types that TFX has no standard type for. Their files are named where they are written."""
+"""The artifact types that TFX has no standard type for; the modules that write them name their files."""
 
 from tfx.types.artifact import Artifact
 
-# Of StatisticsGen, the folder beside those of the splits with what was counted of each span.
+# The folder of StatisticsGen's output, beside those of the splits, with the counts of each span.
 COUNTS = "spans"
 
 
@@ -19,18 +19,18 @@ class Verdict(Artifact):
 
 
 class AcceptedData(Artifact):
-    """A copy of what DataGate read of a window that it let pass, a folder each, by the names of `Sources`."""
+    """Copies of DataGate's inputs for a window that passed, one folder each, by the names of `Sources`."""
 
     TYPE_NAME = "components.AcceptedData"
 
 
 class EdgeModels(Artifact):
-    """The files for a phone: `model_*.tflite`, `labels.txt`, `preprocessing.json` and how they were made."""
+    """The files for a phone: `model_*.tflite`, `labels.txt`, `preprocessing.json`, and the conversions."""
 
     TYPE_NAME = "components.EdgeModels"
 
 
 class RunReportPage(Artifact):
-    """The page of a run (`report.html`), and what it shows (`facts.json`)."""
+    """The page of a run (`report.html`), and the facts that it shows (`facts.json`)."""
 
     TYPE_NAME = "components.RunReportPage"

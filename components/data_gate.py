@@ -40,13 +40,13 @@ def DataGate(
 ) -> None:
     """Lets the run go on to training, or stops it.
 
-    What is not the verdict is for the record of a run that is stopped, and copied for the report of one that
-    goes on: so a graph has one edge to RunReport instead of one from each step. `settings` are all of them by
-    dotted name, `records` is where the record is left, as `leave_record` has it.
+    The inputs other than the verdict go into the record of a run that is stopped, and are copied for the
+    report of a run that goes on: so a graph has one edge to RunReport instead of one from each step.
+    `settings` are all settings by dotted name; `records` is the place of the record, as in `leave_record`.
 
     Raises:
         DataRefused: The verdict is `fail`.
-        UsageError: What phones run is of a higher rollback epoch or signed, or the key is none.
+        UsageError: Phones run a release of a higher rollback epoch or a signed one, or the key is not a key.
     """
     verdict = VERDICT.read(Path(data_verdict.uri))
     inputs = {
@@ -57,8 +57,8 @@ def DataGate(
         "schema": schema,
         "inferred": inferred,
     }
-    # One machine's runner makes the page of every run when it has ended. On a cluster, what is known so far
-    # stays the record of a run that comes to no end.
+    # On one machine the runner makes the page of every run when it has ended. On a cluster, a run that never
+    # ends keeps the record of this step.
     if records:
         about = About(run, model_name, data=data, settings=json.loads(settings))
         if not verdict.passed:
@@ -66,7 +66,7 @@ def DataGate(
         leave_record(inputs, about, records)
     if not verdict.passed:
         span = verdict.spans[0] if len(verdict.spans) == 1 else "SPAN"
-        # A folder of a pod has another name where people type.
+        # A folder has another name in the pod than where people type the command.
         place = "DIR" if records and not is_url(data) else shlex.quote(data)
         raise DataRefused(
             " ".join(verdict.reasons),
@@ -74,11 +74,11 @@ def DataGate(
             f"Details: {command_for_details(records, model_name)}. Fix the week, or go on without it:"
             f" `edgeline data exclude {span} --reason R --data {place}`.",
         )
-    if records:  # One machine has looked at that before its first step.
+    if records:  # On one machine, the runner checks this before the first step.
         epoch = int(json.loads(settings).get("push.rollback_epoch", 0))
         push = records.removesuffix(f"/runs/{model_name}")
-        if said := check_push_early(push, model_name, epoch, signing_key(None) is not None):
-            log.warning("Whether phones will take what comes of this run is not known yet: %s", said)
+        if warning := check_push_early(push, model_name, epoch, signing_key(None) is not None):
+            log.warning("Whether phones will take what comes of this run is not known yet: %s", warning)
     for name, artifact in inputs.items():
-        # What was counted of each span is no part of a report.
+        # A report does not show the counts of each span.
         shutil.copytree(artifact.uri, Path(accepted_data.uri, name), ignore=shutil.ignore_patterns(COUNTS))

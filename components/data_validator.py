@@ -1,7 +1,7 @@
-"""DataValidator: judges weeks of data before a second of training is spent, each that led to no release yet.
+"""DataValidator: judges each week of data that led to no release yet, before a second of training is spent.
 
-The gate itself always succeeds and puts out a verdict, because a step that fails keeps no output on a
-cluster; `DataGate` after it stops the run.
+This step always succeeds and puts out a verdict, because a step that fails keeps no output on a cluster;
+`DataGate` after it stops the run.
 """
 
 import json
@@ -40,20 +40,20 @@ def DataValidator(
     unjudged: Parameter[str],
     code: Parameter[str],
 ) -> None:
-    """Judges a window of data, and leaves the drift of each feature beside the verdict.
+    """Judges a window of data, and writes the drift of each feature beside the verdict.
 
-    The schema, the curated one, has drift comparators; `features` are those that StatisticsGen was given.
-    Which spans the model in production was made from is read from the release store: the others are judged,
-    each against those, and the newest. `unjudged` names them, which keys the cache; empty where each step
-    runs afresh.
+    `schema` is the curated one, with drift comparators; `features` are those that StatisticsGen was given.
+    The release store tells which spans the model in production was made from: the other spans and the newest
+    are judged, each against those. `unjudged` names the spans to judge, which keys the cache; empty where
+    each step runs afresh.
     """
     ingest, release = INGEST.read(Path(quarantine.uri)), store.current(push, model_name)
     contents = {span.name: span.content for span in ingest.spans}
     judged = spans_to_judge(contents, release.manifest.data if release else None)
     drift = tuple(
-        _measure(ingest, judged, Path(statistics.uri), next(Path(schema.uri).glob("*.pbtxt")), features)
+        _measure_spans(ingest, judged, Path(statistics.uri), next(Path(schema.uri).glob("*.pbtxt")), features)
     )
-    found = judge(
+    outcome = judge(
         ingest,
         read_anomalies(Path(anomalies.uri), artifact_utils.decode_split_names(anomalies.split_names)),
         drift,
@@ -61,20 +61,20 @@ def DataValidator(
         TWINS.find(Path(quarantine.uri)),
         judged,
     )
-    for warning in found.warnings:
+    for warning in outcome.warnings:
         log.warning(warning)
     folder = Path(verdict.uri)
-    VERDICT.write(folder, found)
+    VERDICT.write(folder, outcome)
     DRIFT.write(folder, drift)
-    verdict.set_int_custom_property("passed", int(found.passed))
+    verdict.set_int_custom_property("passed", int(outcome.passed))
 
 
-def _measure(
+def _measure_spans(
     ingest: Ingest, judged: Collection[str], statistics: Path, schema: Path, features: str
 ) -> Iterator[Drift]:
-    """Measures the spans that are judged against those that are not, or where there are none, the others.
+    """Measures the drift of the judged spans from those that are not judged, or from all others if none is.
 
-    Of two spans that nothing is known of, the older one is what the newer one is held against.
+    With two spans that are both to be judged, the newer one is compared with the older one.
     """
     from components.statistics_by_span import find_counts, merge_spans
 
@@ -87,5 +87,5 @@ def _measure(
     reference = merge_spans([counts[key] for key in known], options) if known else None
     for name, key in keys.items():
         if key not in known and len(keys) > 1:
-            others = reference or merge_spans([counts[it] for it in keys.values() if it != key], options)
+            others = reference or merge_spans([counts[k] for k in keys.values() if k != key], options)
             yield from measure_drift(name, merge_spans([counts[key]], options), others, schema)

@@ -1,6 +1,6 @@
-"""Components whose executor is imported when it runs: not to describe the DAG, nor to look into the cache.
+"""Components whose executor is imported only when it runs, not to describe the DAG or to look into the cache.
 
-TFX's own declarations import their executors, and with those TensorFlow.
+TFX's own declarations import their executors, and with them TensorFlow.
 """
 
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ def declare(
     optional: Mapping[str, type[Artifact]] | None = None,
     outputs: Mapping[str, type[Artifact]],
 ) -> Any:
-    """A class of components, whose arguments are its parameters and inputs.
+    """Returns a component class whose arguments are its parameters and inputs.
 
-    Its name is that of the step too, where that is given none; `optional` are inputs that may be left out.
+    A step without an id of its own has the name of the class; `optional` are inputs that may be left out.
     """
-    beam = issubclass(executor, BaseBeamExecutor)
-    base = BaseBeamComponent if beam else BaseComponent
+    uses_beam = issubclass(executor, BaseBeamExecutor)
+    base = BaseBeamComponent if uses_beam else BaseComponent
     specification = type(
         f"{name}Spec",
         (ComponentSpec,),
@@ -47,31 +47,31 @@ def declare(
         },
     )
 
-    def begin(self: Any, **given: Any) -> None:
-        made = {key: Channel(type=kind) for key, kind in outputs.items()}
-        base.__init__(self, specification(**given, **made))
+    def initialize(self: Any, **arguments: Any) -> None:
+        channels = {key: Channel(type=kind) for key, kind in outputs.items()}
+        base.__init__(self, specification(**arguments, **channels))
 
     members = {
         "__module__": executor.__module__,
-        "__init__": begin,
+        "__init__": initialize,
         "SPEC_CLASS": specification,
-        "EXECUTOR_SPEC": BeamExecutorSpec(executor) if beam else ExecutorClassSpec(executor),
+        "EXECUTOR_SPEC": BeamExecutorSpec(executor) if uses_beam else ExecutorClassSpec(executor),
     }
     return type(name, (base,), members)
 
 
 class Late(BaseExecutor):
-    """Runs the executor of that name."""
+    """An executor that imports and runs another one, named by `runs`."""
 
     runs: str  # module and class
 
     def Do(
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
     ) -> None:
-        """As the executor does."""
+        """Imports the executor and runs it."""
         complete_tfx()
         import_class_by_path(self.runs)(self._context).Do(input_dict, output_dict, exec_properties)
 
 
 class LateBeam(Late, BaseBeamExecutor):
-    """The same with Beam."""
+    """A `Late` executor with a Beam pipeline."""

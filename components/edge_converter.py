@@ -1,4 +1,4 @@
-"""EdgeConverter: the SavedModel becomes the files for a phone, one a variant."""
+"""EdgeConverter: converts the SavedModel into files for a phone, one for each variant."""
 
 import logging
 from pathlib import Path
@@ -35,11 +35,11 @@ def EdgeConverter(
 ) -> None:
     """Converts each variant in a process of its own, int8 calibrated on real training examples.
 
-    A variant that cannot be made is recorded with its error, and the others are made all the same; whether
-    what is left may ship is `EdgeValidator`'s to say.
+    A variant that cannot be converted is recorded with its error, and the others are converted all the same;
+    `EdgeValidator` decides whether these may ship.
 
-    Beside the files lie the labels and the preprocessing contract; of rows, which microcontrollers read too,
-    int8 as C source. `look` is `ModelSettings` as JSON.
+    The labels and the preprocessing contract are written beside the files; for rows, which microcontrollers
+    read too, int8 also as C source. `look` is `ModelSettings` as JSON.
     """
     from tensorflow_transform import TFTransformOutput
 

@@ -1,4 +1,4 @@
-"""EdgeValidator: measures the very files that would ship, next to the SavedModel that they were made from."""
+"""EdgeValidator: measures the files that would ship, and compares them with the SavedModel."""
 
 import logging
 from collections.abc import Sequence
@@ -37,8 +37,8 @@ from records.verdict import VERDICT, Verdict
 from records.workload import Workload
 from trainer_module.workload_module import tensor_signature
 
-# Bounds memory and time on a large window: 5,000 photos of 128x128x1 are 80 MB, and a share of them is known
-# to 0.7 points.
+# The limit bounds memory and time on a large window: 5,000 photos of 128x128x1 are 80 MB, and a share of them
+# is known to 0.7 points.
 _MOST_EXAMPLES = 5_000
 _BATCH = 64
 _NOT_CHECKED = (
@@ -62,9 +62,9 @@ def EdgeValidator(
 ) -> None:
     """Judges the files of `EdgeConverter`; the first that passes, in the preferred order, is the default.
 
-    Measured on the split `eval`. None passes where preprocessing.json makes another tensor of a raw input
-    than Transform. Beside the verdict lie the measurements, what the SavedModel said of each example, its
-    worst mistakes, and the golden vectors of the bundle. `limits` is `EdgeLimits` as JSON.
+    They are measured on the split `eval`. None passes if preprocessing.json makes another tensor of a raw
+    input than Transform. Beside the verdict lie the measurements, the SavedModel's answer to each example,
+    its worst mistakes, and the golden vectors of the bundle. `limits` is `EdgeLimits` as JSON.
 
     Raises:
         EdgelineError: The labels are not those of the schema, one for each output of the model.
@@ -79,43 +79,44 @@ def EdgeValidator(
     names = parse_labels(raw, LABELS_FILE_NAME, reference.shape[1], about.labels)
     required = EdgeLimits.model_validate_json(limits)
     variants = tuple(
-        _validate(bundle, conversion, sample, reference, required) for conversion in CONVERSIONS.read(bundle)
+        _validate_variant(bundle, conversion, sample, reference, required)
+        for conversion in CONVERSIONS.read(bundle)
     )
     contract = PREPROCESSING.read(bundle)
-    known = contract.get("kind", "image") in TOLERANCES
-    raw_examples = _raw_examples(examples.uri, sample, reference, names) if known else []
+    is_known = contract.get("kind", "image") in TOLERANCES
+    raw_examples = _read_raw_examples(examples.uri, sample, reference, names) if is_known else []
     checked = check_contract(raw_examples, contract, saved_model.predict)
     passed = {v.name: bundle / v.file for v in variants if v.file and not v.reasons and not checked.problems}
     default = next(iter(passed), None)
     failures = tuple(f"{v.name}: {' '.join(v.reasons)}" for v in variants if v.reasons)
-    found = Verdict("edge", "fail", (*checked.problems, *failures))
+    outcome = Verdict("edge", "fail", (*checked.problems, *failures))
     if default is not None:
         if required.golden_examples and raw_examples:
             chosen = choose_examples(raw_examples, required.golden_examples)
             write_vectors(folder / GOLDEN_FOLDER, chosen, contract, passed)
             checked = replace(checked, shipped=len(chosen))
         unchecked = () if raw_examples else (_NOT_CHECKED,)
-        found = Verdict("edge", "pass", (f"{default} is the default variant.",), (*failures, *unchecked))
-    for warning in found.warnings:
+        outcome = Verdict("edge", "pass", (f"{default} is the default variant.",), (*failures, *unchecked))
+    for warning in outcome.warnings:
         log.warning(warning)
-    VERDICT.write(folder, found)
+    VERDICT.write(folder, outcome)
     EDGE_FILES.write(folder, EdgeFiles(default, len(sample.labels), variants, checked))
     write_predictions(folder, sample, reference, names)
     write_mistakes(folder, examples, sample, reference, about)
-    verdict.set_int_custom_property("passed", int(found.passed))
+    verdict.set_int_custom_property("passed", int(outcome.passed))
 
 
 class _SavedModel:
-    """The signature of a SavedModel that takes tensors."""
+    """A SavedModel, served by its signature that takes tensors."""
 
     def __init__(self, folder: str, signature: str) -> None:
         import tensorflow as tf
 
-        self._loaded = tf.saved_model.load(folder)  # its signatures do not keep its variables
+        self._loaded = tf.saved_model.load(folder)  # the signatures alone do not keep the variables alive
         self._serve = self._loaded.signatures[signature]
 
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Its probabilities, float32 [n, classes]."""
+        """Returns the model's probabilities, float32 [n, classes]."""
         import tensorflow as tf
 
         ((name, spec),) = self._serve.structured_input_signature[1].items()
@@ -124,39 +125,39 @@ class _SavedModel:
         return np.concatenate([answer.numpy() for answer in answers])
 
 
-def _raw_examples(
+def _read_raw_examples(
     examples: str, sample: TransformedExamples, reference: NDArray[np.float32], labels: Sequence[str]
 ) -> list[RawExample]:
-    """The examples of a sample whose raw inputs lie in the folder of the Examples."""
+    """Reads the examples of a sample whose raw inputs lie in the folder of the Examples."""
     folder, numbers = Path(examples, ORIGINALS_FOLDER), {id: number for number, id in enumerate(sample.ids)}
     return [
         RawExample(
-            id=each.example_id,
+            id=original.example_id,
             label=labels[sample.labels[number]],
             slices={kind: names[number] for kind, names in sample.groups.items() if kind != "class"},
-            content=(folder / each.file).read_bytes() if each.file else each.content,
+            content=(folder / original.file).read_bytes() if original.file else original.content,
             tensor=sample.inputs[number],
             answer=reference[number],
             right=bool(reference[number].argmax() == sample.labels[number]),
         )
-        for each in ORIGINALS.read(folder)
-        if (number := numbers.get(each.example_id)) is not None
+        for original in ORIGINALS.read(folder)
+        if (number := numbers.get(original.example_id)) is not None
     ]
 
 
-def _validate(
+def _validate_variant(
     bundle: Path,
     conversion: Conversion,
     sample: TransformedExamples,
     reference: NDArray[np.float32],
     limits: EdgeLimits,
 ) -> Variant:
-    """Everything that is known of one variant."""
+    """Inspects and measures one variant, and judges it."""
     name = conversion.variant
     if conversion.file is None:
         return Variant(name, None, (f"It could not be converted: {conversion.error}",))
     path = bundle / conversion.file
-    inspected = inspect(path)
-    measured = measure(path, sample.inputs, sample.labels, reference, sample.groups)
-    reasons = (*problems(inspected, name), *judge(measured, limits))
-    return Variant(name, path.name, reasons, inspected, measured)
+    inspection = inspect(path)
+    measurement = measure(path, sample.inputs, sample.labels, reference, sample.groups)
+    reasons = (*problems(inspection, name), *judge(measurement, limits))
+    return Variant(name, path.name, reasons, inspection, measurement)

@@ -1,4 +1,4 @@
-"""What runs the Evaluator: TFX's own, with an optional production model, and a verdict in sentences.
+"""The executor of the Evaluator: TFX's own, with an optional production model and a verdict in sentences.
 
 TFMA computes the metrics by slice, `gates/bounds.py` judges them; the blessing is TFX's standard artifact.
 """
@@ -15,7 +15,7 @@ from tfx.types import artifact_utils
 
 from components import answers
 from gates.bounds import judge
-from gates.figures import estimates_of, find_worst_groups, metrics_of
+from gates.figures import compute_metrics, estimate_accuracies, find_worst_groups
 from gates.settings import EvaluationSettings, GateSettings
 from records.evaluation import METRICS, Confusion, Metrics
 from records.ingest import TWINS
@@ -24,16 +24,16 @@ from records.workload import Workload
 
 log = logging.getLogger("edgeline.evaluator")
 
-_OF_ALARMS = ("auc", "recall_at_false_alarms")
+_ALARM_METRICS = ("auc", "recall_at_false_alarms")
 
 
 class EvaluatorExecutor(Executor):
-    """Evaluates with TFMA, then judges."""
+    """An executor that evaluates with TFMA, then judges."""
 
     def Do(
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
     ) -> None:
-        """See `components.tfx_steps.Evaluator`."""
+        """Evaluates as described at `components.tfx_steps.Evaluator`."""
         baseline = artifact_utils.get_single_instance(input_dict["baseline_model"])
         has_baseline = baseline.get_int_custom_property("has_model") == 1
         if not has_baseline:
@@ -43,25 +43,25 @@ class EvaluatorExecutor(Executor):
         exec_properties = {**exec_properties, "custom_extractors": answers.EXTRACTORS}
         self._beam_pipeline_args: list[str] = [
             *self._beam_pipeline_args,
-            *answers.flags(evaluation, workload),
+            *answers.beam_flags(evaluation, workload),
         ]
         (model_run,), (quarantine,) = input_dict["model_run"], input_dict["quarantine"]
-        evaluated = {
+        tfma_inputs = {
             key: value for key, value in input_dict.items() if key not in ("model_run", "quarantine")
         }
-        super().Do(evaluated, output_dict, exec_properties)
+        super().Do(tfma_inputs, output_dict, exec_properties)
 
         settings = EvaluationSettings.model_validate_json(exec_properties["settings"])
-        # TFMA takes the names away where there is one model.
+        # TFMA drops the name of a single model.
         candidate, confusion = read_metrics(evaluation, "candidate" if has_baseline else "", workload)
-        said = answers.read_answers(Path(evaluation), workload)
+        on_eval = answers.read_answers(Path(evaluation), workload)
         out_of_fold = answers.read_out_of_fold(Path(model_run.uri), workload)
         gate = GateSettings.model_validate_json(exec_properties["gate"])
         twins = TWINS.find(Path(quarantine.uri))
-        apart = None
+        distinct = None
         if twins and gate.severity["twins"] != "off" and twins.share > gate.max_twin_fraction:
-            among = [twin.example_id for twin in twins.found]
-            apart = answers.read_answers(Path(evaluation), workload, without=among)
+            twin_ids = [twin.example_id for twin in twins.found]
+            distinct = answers.read_answers(Path(evaluation), workload, without=twin_ids)
         group, rate = workload.group_noun, settings.false_alarm_rate
         metrics = Metrics(
             candidate=candidate,
@@ -69,13 +69,15 @@ class EvaluatorExecutor(Executor):
             baseline_version=baseline.get_int_custom_property("version"),
             confusion=confusion,
             group=group,
-            estimates=estimates_of(said),
-            worst_groups=find_worst_groups(said),
-            out_of_fold=metrics_of(out_of_fold, group, rate) if out_of_fold else None,
-            without_twins=metrics_of(apart, group, rate) if apart and len(apart.labels) else None,
+            estimates=estimate_accuracies(on_eval),
+            worst_groups=find_worst_groups(on_eval),
+            out_of_fold=compute_metrics(out_of_fold, group, rate) if out_of_fold else None,
+            without_twins=compute_metrics(distinct, group, rate)
+            if distinct and len(distinct.labels)
+            else None,
         )
         METRICS.write(Path(evaluation), metrics)
-        verdict = judge(metrics, settings, said, out_of_fold, apart)
+        verdict = judge(metrics, settings, on_eval, out_of_fold, distinct)
         for warning in verdict.warnings:
             log.warning(warning)
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
@@ -90,72 +92,74 @@ class EvaluatorExecutor(Executor):
 def read_metrics(
     evaluation: str, model_name: str, workload: Workload
 ) -> tuple[dict[str, dict[str, dict[str, float]]], Confusion]:
-    """TFMA's metrics of one model, by kind of slice and slice, with what follows from its confusion matrices.
+    """Reads TFMA's metrics of one model, and adds those that follow from its confusion matrices.
 
-    `evaluation` is the folder that TFMA wrote to; `model_name` is empty where one model was evaluated. The
+    `evaluation` is the folder that TFMA wrote to; `model_name` is empty if only one model was evaluated. The
     workload has the labels by id: TFMA slices by the transformed label, which shadows the raw one.
 
     Returns:
         `{"overall": {"all": {"accuracy": 0.93, "loss": 0.2, "example_count": 480.0}}, "class": {"ok": ...},
-            ...}`, and the confusion matrix over all eval examples.
+            ...}`, by kind of slice and slice, and the confusion matrix over all eval examples.
     """
     result = tfma.load_eval_result(evaluation, model_name=model_name)
-    matrices = {_slice(key, workload): _matrix(plots, workload.labels) for key, plots in result.plots}
+    matrices = {
+        _parse_slice(key, workload): _read_matrix(plots, workload.labels) for key, plots in result.plots
+    }
     metrics: dict[str, dict[str, dict[str, float]]] = {
         kind: {} for kind in ("overall", *workload.slice_features)
     }
     for key, by_output in result.slicing_metrics:
         (_, by_sub_key), *_ = by_output.items()
-        kind, name = _slice(key, workload)
+        kind, name = _parse_slice(key, workload)
         matrix = matrices[kind, name]
-        found = {
+        values = {
             metric: float(value["doubleValue"])
-            for values in by_sub_key.values()
-            for metric, value in values.items()
+            for of_key in by_sub_key.values()
+            for metric, value in of_key.items()
             if "doubleValue" in value
         }
         if not _has_both(matrix, workload):
-            found = {metric: value for metric, value in found.items() if metric not in _OF_ALARMS}
-        of_class = workload.labels.index(name) if kind == "class" else None
-        metrics[kind][name] = found | by_class(
-            matrices["overall", "all"] if kind == "class" else matrix, of_class
-        )
+            values = {metric: value for metric, value in values.items() if metric not in _ALARM_METRICS}
+        class_id = workload.labels.index(name) if kind == "class" else None
+        of_classes = matrix if class_id is None else matrices["overall", "all"]
+        metrics[kind][name] = values | average_by_class(of_classes, class_id)
     confusion = Confusion(workload.labels, tuple(map(tuple, matrices["overall", "all"])))
     return {kind: dict(sorted(slices.items())) for kind, slices in metrics.items()}, confusion
 
 
-def by_class(matrix: Sequence[Sequence[int]], of_class: int | None) -> dict[str, float]:
-    """Recall, precision and F1 of one class, or the means over those that have examples.
+def average_by_class(matrix: Sequence[Sequence[int]], class_id: int | None) -> dict[str, float]:
+    """Returns recall, precision and F1 of one class, or for None the means over the classes with examples.
 
     A number of the matrix is how often an example of the row's class was taken for the column's.
     """
-    found = []
+    scores = []
     for number, row in enumerate(matrix):
-        right, there, said = row[number], sum(row), sum(other[number] for other in matrix)
-        if there and of_class in (None, number):
-            found.append((right / there, right / said if said else 0.0, 2 * right / (there + said)))
-    if not found:
+        hits, actual, answered = row[number], sum(row), sum(other[number] for other in matrix)
+        if actual and class_id in (None, number):
+            precision = hits / answered if answered else 0.0
+            scores.append((hits / actual, precision, 2 * hits / (actual + answered)))
+    if not scores:
         return {}
-    recall, precision, f1 = (sum(values) / len(found) for values in zip(*found, strict=True))
+    recall, precision, f1 = (sum(values) / len(scores) for values in zip(*scores, strict=True))
     return {"recall": recall, "precision": precision, "f1": f1}
 
 
-def _slice(key: Sequence[tuple[str, Any]], workload: Workload) -> tuple[str, str]:
-    """The kind of slice and the slice."""
+def _parse_slice(key: Sequence[tuple[str, Any]], workload: Workload) -> tuple[str, str]:
+    """Returns the kind and the name of a slice."""
     if not key:
         return "overall", "all"
     ((feature, value),) = key
-    kind = next(kind for kind, of in workload.slice_features.items() if of == feature)
+    kind = next(kind for kind, name in workload.slice_features.items() if name == feature)
     return kind, workload.labels[int(value)] if kind == "class" else str(value)
 
 
-def _matrix(by_output: Any, labels: Sequence[str]) -> list[list[int]]:
+def _read_matrix(by_output: Any, labels: Sequence[str]) -> list[list[int]]:
     rows = [[0] * len(labels) for _ in labels]
     (_, by_sub_key), *_ = by_output.items()
-    # The config asks for the threshold 0 alone: the most probable class.
+    # The config asks only for the threshold 0, which is the most probable class.
     (matrix,) = by_sub_key[""]["multiClassConfusionMatrixAtThresholds"]["matrices"]
     for entry in matrix["entries"]:
-        # Protobuf's JSON leaves zeros out, so class 0 is no key at all.
+        # Protobuf's JSON leaves zeros out, so class 0 has no key.
         predicted = entry.get("predictedClassId", 0)
         if predicted >= 0:
             rows[entry.get("actualClassId", 0)][predicted] += round(entry["numWeightedExamples"])
@@ -163,7 +167,7 @@ def _matrix(by_output: Any, labels: Sequence[str]) -> list[list[int]]:
 
 
 def _has_both(matrix: Sequence[Sequence[int]], workload: Workload) -> bool:
-    """Whether there are both alarms and what is normal."""
+    """Returns True if a matrix has both alarms and normal examples."""
     sums = dict(zip(workload.labels, map(sum, matrix), strict=True))
     normal = sums.get(workload.normal, 0)
     return 0 < normal < sum(sums.values())

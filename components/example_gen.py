@@ -1,6 +1,6 @@
-"""ExampleGen: the newest spans become Examples; what cannot be trained on goes to quarantine.
+"""ExampleGen: turns the newest spans into Examples, and quarantines rows that cannot be trained on.
 
-Rows are read and examples made in Beam, as `example_shards.py` has it.
+Beam reads the rows and makes the examples, see `example_shards.py`.
 """
 
 import json
@@ -33,7 +33,7 @@ from components.example_shards import (
 from components.kept_spans import KeptSpans
 from components.near_twins import find_twins
 from components.originals import Named, choose_originals, write_originals
-from components.quarantine import listed, write_quarantine
+from components.quarantine import select_listed, write_quarantine
 from data.settings import DataSettings
 from data.spans.layout import Span, excluded_in_window, newest_spans
 from data.spans.source import SPLITS, load_source
@@ -64,19 +64,20 @@ def SpanExampleGen(
 ) -> None:
     """Reads the newest spans, checks each row, splits by group and writes Examples and quarantine.
 
-    `examples` has the custom properties `first_span`, `last_span`, `window` and, by span, `spans`, digests of
-    their files, and `contents`, which tells its examples as StatisticsGen counts them. The parameter `window`
-    is the digest of its content, which keys the cache and is checked after reading; empty where the engine
-    runs each step afresh. `code` has the libraries too. What is made of each span is kept in the folder
-    `workspace` for the next run, see `kept_spans.py`; empty where runs share none.
+    `examples` has the custom properties `first_span`, `last_span`, `window` and, by span, `spans`, the
+    digests of their files, and `contents`, digests of their examples for StatisticsGen. The parameter
+    `window` is the digest of the window's content, which keys the cache and is checked after reading; empty
+    where the engine runs each step afresh. `code` covers the libraries too. The output for each span is kept
+    in the folder `workspace` for the next run, see `kept_spans.py`; empty where runs share none.
 
-    Beside the splits the raw inputs of a few eval examples are kept, see `originals.py`.
+    The raw inputs of a few eval examples are kept beside the splits, see `originals.py`.
 
-    Of photos, `twins.json` beside the counts of the window has the eval examples with a near twin in train.
+    For photos, `twins.json` beside the counts of the window lists the eval examples with a near twin in
+    train.
 
     Raises:
         UsageError: There is no span.
-        DataRefused: One cannot be read, the examples cannot be split, or a split has none.
+        DataRefused: A span cannot be read, the examples cannot be split, or a split has none.
     """
     about, limits = Workload.from_json(workload), DataSettings.model_validate_json(settings)
     module = load_source(about.source)
@@ -87,12 +88,12 @@ def SpanExampleGen(
     folder = Path(quarantine.uri)
     scratch = folder / "scratch"
     folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
-    shutil.rmtree(scratch, ignore_errors=True)  # of an attempt that was killed
-    for needed in (scratch, *map(Path, folders.values())):
-        needed.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(scratch, ignore_errors=True)  # left by an attempt that was killed
+    for directory in (scratch, *map(Path, folders.values())):
+        directory.mkdir(parents=True, exist_ok=True)
     kept = KeptSpans.of(Path(workspace), about, limits, code) if workspace else None
-    stored = not isinstance(place, Path)
-    contents = contents_of(spans, Path(workspace, "window.json")) if kept or stored else {}
+    is_remote = not isinstance(place, Path)
+    contents = contents_of(spans, Path(workspace, "window.json")) if kept or is_remote else {}
     fresh = [s for s in spans if kept is None or not kept.take(s.name, contents[s.name], scratch / s.name)]
     log.info("%d of %d spans are read; the others were by an earlier run.", len(fresh), len(spans))
     for span in fresh:
@@ -101,7 +102,7 @@ def SpanExampleGen(
             kept.take_parts(span.name, contents[span.name], scratch / span.name)
     rows = sum(read_all(scratch, example_shards.LISTED, int))
     source = module.open_source(about, limits)
-    # What takes no time is not worth it; what links lead to may change.
+    # Parts of a span are not worth keeping where examples take no time; the target of a link may change.
     partly = [span for span in fresh if kept and source.spread and not has_links(span)]
     plan = Plan(
         source=source,
@@ -119,27 +120,29 @@ def SpanExampleGen(
 
     for refusal in read_all(scratch, example_shards.REFUSED, tuple[str, str, str, tuple[str, ...]]):
         raise DataRefused(*refusal)
-    quarantined, rejected = listed(
-        *(read_all(scratch, of, Quarantined) for of in (example_shards.QUARANTINED, example_shards.UNMADE))
+    quarantined, rejected = select_listed(
+        *(read_all(scratch, it, Quarantined) for it in (example_shards.QUARANTINED, example_shards.UNMADE))
     )
     read = {item.name: item for item in read_all(scratch, example_shards.READ, SpanRead)}
     Ends().merged(item.ends for item in read.values()).check(about.nouns)
     counts: Counter[Any] = Counter()
     for counted in read_all(scratch, example_shards.COUNTS, list[tuple[str, str, str, int]]):
         counts.update({tuple(key): count for *key, count in counted})
-    contents_of_splits = _contents(
+    contents_of_splits = _sum_contents(
         read_all(scratch, example_shards.CONTENTS, list[tuple[str, str, str]]), spans
     )
     twins = find_twins(lambda: read_all(scratch, example_shards.LOOKS, list[Look]))
     for split in SPLITS:
         if not any(key[0] == split for key in counts):
             where = f"the {split} split" if counts else "the window"
-            raise _nothing_left(where, rejected, spans, about)
+            raise _refuse_empty_split(where, rejected, spans, about)
     read_now = contents_of(fresh)
-    of_spans = {**contents, **read_now}
-    found = digest_of(of_spans)
-    # A listing of a store costs little, and is made before and after.
-    if window not in ("", found) or (stored and any(contents[name] != read_now[name] for name in read_now)):
+    span_contents = {**contents, **read_now}
+    digest = digest_of(span_contents)
+    # Listing a store costs little, so it is done before and after.
+    if window not in ("", digest) or (
+        is_remote and any(contents[name] != read_now[name] for name in read_now)
+    ):
         raise DataRefused(
             f"The files of {spans[0].name} to {spans[-1].name} changed while they were read.",
             "The model would be filed under data that it was not trained on.",
@@ -148,10 +151,10 @@ def SpanExampleGen(
     in_eval = read_all(scratch, example_shards.IN_EVAL, list[Named])
     write_originals(Path(examples.uri), choose_originals(in_eval, about.labels), spans, source)
     if kept is not None:
-        passing = {span for span, reason in rejected if reason == "unreadable"}  # next time perhaps not
-        passing |= {span.name for span in fresh if has_links(span)}
-        sure = [name for name in read_now if read_now[name] == contents[name] and name not in passing]
-        kept.update(contents, [scratch / name for name in sure])
+        unstable = {span for span, reason in rejected if reason == "unreadable"}  # perhaps readable next time
+        unstable |= {span.name for span in fresh if has_links(span)}
+        stable = [name for name in read_now if read_now[name] == contents[name] and name not in unstable]
+        kept.update(contents, [scratch / name for name in stable])
     shutil.rmtree(scratch)
     excluded = tuple(
         Excluded(decision.span, decision.who, decision.when, decision.reason)
@@ -164,10 +167,10 @@ def SpanExampleGen(
         classes=classes,
         untrained=tuple(label for label, count in classes.items() if count and label not in trained),
         spans=tuple(
-            replace(_counted(span, read, rejected, counts, about), content=of_spans[span.name])
+            replace(_count_span(span, read, rejected, counts, about), content=span_contents[span.name])
             for span in spans
         ),
-        window=found,
+        window=digest,
         excluded=excluded,
         noun=about.noun,
     )
@@ -176,8 +179,8 @@ def SpanExampleGen(
         TWINS.write(folder, twins)
     for name, value in (("first_span", spans[0].number), ("last_span", spans[-1].number)):
         examples.set_int_custom_property(name, value)
-    examples.set_string_custom_property("window", found)
-    examples.set_string_custom_property("spans", json.dumps(of_spans))
+    examples.set_string_custom_property("window", digest)
+    examples.set_string_custom_property("spans", json.dumps(span_contents))
     examples.set_string_custom_property("contents", json.dumps(contents_of_splits, sort_keys=True))
     if quarantined:
         total = sum(item.rows for item in read.values())
@@ -185,7 +188,7 @@ def SpanExampleGen(
 
 
 def _run(beam_pipeline: beam.Pipeline, plan: Plan, spans: Sequence[Span], fresh: Sequence[Span]) -> None:
-    """Makes the examples of the `fresh` ones among the spans, and the shards of all."""
+    """Makes the examples of the `fresh` spans, and the shards of all spans."""
     with beam_pipeline as pipeline:
         rows = pipeline | "ListFresh" >> beam.Create(fresh) | "ReadRows" >> beam.ParDo(ReadRows(plan))
         rows = rows | "SpreadRows" >> beam.Reshuffle() if plan.source.spread else rows
@@ -202,16 +205,16 @@ def _run(beam_pipeline: beam.Pipeline, plan: Plan, spans: Sequence[Span], fresh:
         )
 
 
-def _contents(shards: Iterable[Sequence[tuple[str, str, str]]], spans: Sequence[Span]) -> dict[str, str]:
-    """Of each span, `span_42`, what tells its examples by split, but whether it is the newest."""
-    found = {span.name: Counter[str]() for span in spans}
+def _sum_contents(shards: Iterable[Sequence[tuple[str, str, str]]], spans: Sequence[Span]) -> dict[str, str]:
+    """Returns digests of the examples of each span, `span_42`, by split, whichever span is the newest."""
+    sums = {span.name: Counter[str]() for span in spans}
     for shard in shards:
         for name, split, content in shard:
-            found[name][split] += int(content, 16)
-    return {f"span_{span.number}": json.dumps(found[span.name], sort_keys=True) for span in spans}
+            sums[name][split] += int(content, 16)
+    return {f"span_{span.number}": json.dumps(sums[span.name], sort_keys=True) for span in spans}
 
 
-def _nothing_left(
+def _refuse_empty_split(
     where: str, rejected: Counter[tuple[str, str]], spans: Sequence[Span], workload: Workload
 ) -> DataRefused:
     by_reason: Counter[str] = Counter()
@@ -225,14 +228,14 @@ def _nothing_left(
     )
 
 
-def _counted(
+def _count_span(
     span: Span,
     read: dict[str, SpanRead],
     rejected: Counter[tuple[str, str]],
     counts: Counter[Any],
     workload: Workload,
 ) -> SpanCounts:
-    """What is known of one span; classes that it has none of too."""
+    """Returns the counts of one span, also for classes without an example."""
     classes = {
         label: sum(n for key, n in counts.items() if key[1:] == (label, span.name))
         for label in workload.labels

@@ -1,4 +1,4 @@
-"""The libraries that a model depends on, with the versions that are installed."""
+"""The installed versions of the libraries that a model depends on."""
 
 import platform
 from importlib.metadata import version
@@ -7,5 +7,5 @@ _LIBRARIES = ("tensorflow", "keras", "tfx", "tensorflow-transform", "apache-beam
 
 
 def library_versions() -> dict[str, str]:
-    """Python's version, and those of the libraries, by name."""
+    """Returns the versions of Python and of the libraries, by name."""
     return {"python": platform.python_version(), **{library: version(library) for library in _LIBRARIES}}

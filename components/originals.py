@@ -1,6 +1,6 @@
 """The raw inputs of a few eval examples, kept by ingest in the folder `originals` of the Examples.
 
-EdgeValidator makes of them what the model reads, as a phone does; on a cluster it has no data folder.
+EdgeValidator preprocesses them as a phone does; on a cluster it has no data folder.
 """
 
 from collections import Counter
@@ -12,19 +12,19 @@ from data.spans.layout import Span
 from data.spans.source import Source
 from records.golden import ORIGINALS, ORIGINALS_FOLDER, Original
 
-# So many of a label, and so many in all where there are many labels; of each label one.
+# The most of a label, and the most in all where there are many labels; each label has at least one.
 MOST_OF_LABEL, _MOST = 20, 200
-# Of photos; the first of each label is kept whatever its size.
+# This limits the size of photos; the first of each label is kept whatever its size.
 _MOST_BYTES = 32 * 2**20
 
-# Label, name of the span, and id of an eval example.
+# An eval example: its label, the name of its span, and its id.
 Named = tuple[str, str, str]
 
 
 def choose_originals(shards: Iterable[Sequence[Named]], labels: Sequence[str]) -> dict[str, list[Named]]:
-    """The eval examples to keep raw inputs of, by span, the newest first, so that few spans are read again.
+    """Chooses eval examples to keep the raw inputs of, newest span first, so that few spans are read again.
 
-    Within a span they are in the order of the shards, which is by a digest and so a random one.
+    The order within a span is that of the shards, which is by a digest and therefore random.
     """
     by_span: dict[str, list[Named]] = {}
     for shard in shards:
@@ -51,13 +51,13 @@ def write_originals(
     folder = examples / ORIGINALS_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with closing(source):
-        ORIGINALS.write(folder, _originals(folder, chosen, {span.name: span for span in spans}, source))
+        ORIGINALS.write(folder, _read_originals(folder, chosen, {span.name: span for span in spans}, source))
 
 
-def _originals(
+def _read_originals(
     folder: Path, chosen: Mapping[str, Sequence[Named]], spans: Mapping[str, Span], source: Source
 ) -> Iterator[Original]:
-    labelled, written = set[str](), 0
+    seen_labels, written = set[str](), 0
     for name, examples in chosen.items():
         labels = {id: label for label, _, id in examples}
         for number, (id, content) in enumerate(source.originals(spans[name], list(labels))):
@@ -65,9 +65,9 @@ def _originals(
                 yield Original(f"{name}/{id}", content)
                 continue
             written += len(content)
-            if written > _MOST_BYTES and labels[id] in labelled:
+            if written > _MOST_BYTES and labels[id] in seen_labels:
                 break  # the first of each label came before
-            labelled.add(labels[id])
+            seen_labels.add(labels[id])
             file = f"{name}-{number:03d}"
             (folder / file).write_bytes(content)
             yield Original(f"{name}/{id}", file=file)

@@ -1,4 +1,4 @@
-"""What the SavedModel said of each eval example, and its worst mistakes to look at."""
+"""The SavedModel's answers to the eval examples, and its worst mistakes to look at."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ _DIGITS = 6  # Float32 has no more near 1.
 def write_predictions(
     folder: Path, examples: TransformedExamples, probabilities: NDArray[np.float32], labels: Sequence[str]
 ) -> None:
-    """Writes one JSON line an example: its id, label, slices, span and row of float32 [n, classes]."""
+    """Writes one JSON line per example: its id, label, slices, span and row of float32 [n, classes]."""
     PREDICTIONS.write(
         folder,
         (
@@ -45,11 +45,11 @@ def write_mistakes(
     probabilities: NDArray[np.float32],
     workload: Workload,
 ) -> None:
-    """Writes the mistakes that the model was surest of: `mistakes.json`, and pictures beside it.
+    """Writes the mistakes that the model was surest of to `mistakes.json`, and pictures beside it.
 
-    The examples were read from the split `eval` of the Examples artifact.
+    The examples were read from the split `eval` of `artifact`, the Examples.
     """
-    labels, worst = workload.labels, _worst(examples.labels, probabilities)
+    labels, worst = workload.labels, _find_worst(examples.labels, probabilities)
     raw = read_raw(artifact, "eval", {examples.ids[number] for number in worst}, workload)
     source = load_source(workload.source).open_source(workload, DataSettings())
     (folder / "mistakes").mkdir(exist_ok=True)
@@ -77,8 +77,8 @@ def _slices(examples: TransformedExamples, number: int) -> dict[str, str]:
     return {kind: values[number] for kind, values in examples.groups.items() if kind != "class"}
 
 
-def _worst(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> list[int]:
-    """Positions of the examples whose wrong answer has the highest probability, highest first."""
+def _find_worst(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> list[int]:
+    """Returns the positions of the wrong answers with the highest probability, highest first."""
     wrong = np.flatnonzero((probabilities.argmax(1) != labels) & np.isfinite(probabilities).all(1))
     surest = wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")]
     return [int(number) for number in surest[:_MOST_MISTAKES]]

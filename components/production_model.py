@@ -1,6 +1,6 @@
-"""ProductionModel: what phones run today, as a model that the candidate is compared with.
+"""ProductionModel: the model that phones run today, which the candidate is compared with.
 
-It asks the release store itself; resolvers do not exist on open-source Kubeflow Pipelines.
+It reads the release store itself: open-source Kubeflow Pipelines has no resolvers.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ def ProductionModel(
     model.set_int_custom_property("version", release.version if release else 0)
     target = Path(path_utils.serving_model_dir(model.uri))
     if release is None:
-        # An empty folder would not exist at its consumer on a cluster.
+        # On a cluster, an empty folder would not reach the next step.
         target.parent.mkdir(parents=True, exist_ok=True)
         (Path(model.uri) / "no_model_in_production").touch()
     else:

@@ -1,4 +1,4 @@
-"""Pusher: SavedModel and edge bundle go into production as one version, or neither does."""
+"""Pusher: pushes SavedModel and edge bundle into production as one version, or neither of them."""
 
 import json
 import logging
@@ -53,22 +53,22 @@ def Pusher(
 
     `examples` says which spans the model was trained on; `pushed_model` has the custom properties `outcome`
     (`pushed`, `unchanged` or `held`) and `version`. `labels` are class names as JSON, in the order of the
-    schema's domain, which labels.txt has to have; `lock` is the digest of the lock file. `run` makes each run
-    execute this step. `settings` are `ReleaseSettings`; the key that they name, or the environment has, is
-    read here and goes nowhere else.
+    schema's domain, which labels.txt has to keep; `lock` is the digest of the lock file. `run` makes each run
+    execute this step. `settings` are `ReleaseSettings`; the signing key that they or the environment name is
+    read here and written nowhere.
     """
-    verdicts = [VERDICT.read(Path(place.uri)) for place in (blessing, edge_verdict)]
+    verdicts = [VERDICT.read(Path(artifact.uri)) for artifact in (blessing, edge_verdict)]
     saved_model = Path(path_utils.serving_model_path(model.uri))
     if not all(verdict.passed for verdict in verdicts):
         reasons = tuple(r for verdict in verdicts if not verdict.passed for r in verdict.reasons)
-        done = Push("held", 0, reasons)
+        outcome = Push("held", 0, reasons)
     elif (known := store.find_version(push, model_name, model_identity(saved_model))) is not None:
-        done = Push("unchanged", known, (_pushed_before(known, push, model_name),))
+        outcome = Push("unchanged", known, (_explain_unchanged(known, push, model_name),))
     else:
-        said = ReleaseSettings.model_validate_json(settings)
+        release_settings = ReleaseSettings.model_validate_json(settings)
         candidate = store.Candidate(
             saved_model=saved_model,
-            **_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels)),
+            **_read_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels)),
             metrics=METRICS.read(Path(evaluation.uri)).candidate,
             data={
                 "first_span": examples.get_int_custom_property("first_span"),
@@ -79,20 +79,20 @@ def Pusher(
             code={"digest": code, "lock_digest": lock},
             versions=library_versions(),
             run=run,
-            **said.model_dump(exclude={"key"}),
-            signing_key=signing_key(said.key),
+            **release_settings.model_dump(exclude={"key"}),
+            signing_key=signing_key(release_settings.key),
         )
-        made = store.push(push, model_name, candidate)
-        said_of_it = (f"Version {made.version} of {model_name} is in production.", *terms(made.manifest))
-        done = Push("pushed", made.version, said_of_it)
-    for reason in done.reasons:
+        release = store.push(push, model_name, candidate)
+        notes = (f"Version {release.version} of {model_name} is in production.", *terms(release.manifest))
+        outcome = Push("pushed", release.version, notes)
+    for reason in outcome.reasons:
         log.info(reason)
-    PUSH.write(Path(pushed_model.uri), done)
-    pushed_model.set_string_custom_property("outcome", done.outcome)
-    pushed_model.set_int_custom_property("version", done.version)
+    PUSH.write(Path(pushed_model.uri), outcome)
+    pushed_model.set_string_custom_property("outcome", outcome.outcome)
+    pushed_model.set_int_custom_property("version", outcome.version)
 
 
-def _pushed_before(version: int, root: str, name: str) -> str:
+def _explain_unchanged(version: int, root: str, name: str) -> str:
     current = store.current(root, name)
     if current is not None and current.version == version:
         return f"This very model is in production already, as version {version}."
@@ -107,24 +107,24 @@ def _pushed_before(version: int, root: str, name: str) -> str:
     )
 
 
-def _bundle(folder: Path, judged: Path, labels: list[str]) -> dict[str, Any]:
-    """The part of a candidate that is for phones: the files that passed, and what goes with them."""
-    edge = EDGE_FILES.read(judged)
+def _read_bundle(folder: Path, verdict: Path, labels: list[str]) -> dict[str, Any]:
+    """Reads the part of a candidate that is for phones: the files that passed, with labels and contracts."""
+    edge = EDGE_FILES.read(verdict)
     contracts = [
         {
-            **{"name": v.name, "inputs": held.inputs, "outputs": held.outputs, "ops": held.ops},
+            **{"name": v.name, "inputs": file.inputs, "outputs": file.outputs, "ops": file.ops},
             **to_builtins(v.measured),
         }
         for v in edge.variants
-        if not v.reasons and (held := v.inspected) is not None
+        if not v.reasons and (file := v.inspected) is not None
     ]
     raw, outputs = (folder / LABELS_FILE_NAME).read_bytes(), contracts[0]["outputs"][0].shape[-1]
     files = [contract["file"] for contract in contracts]
-    if "int8" in {contract["name"] for contract in contracts}:  # the same as C source, where it was written
+    if "int8" in {contract["name"] for contract in contracts}:  # the same file as C source, if it was written
         files += [name for name in (SOURCE, HEADER) if (folder / name).is_file()]
     return {
         "edge_files": {name: folder / name for name in files}
-        | {f"{GOLDEN_FOLDER}/{path.name}": path for path in sorted((judged / GOLDEN_FOLDER).glob("*"))},
+        | {f"{GOLDEN_FOLDER}/{path.name}": path for path in sorted((verdict / GOLDEN_FOLDER).glob("*"))},
         "labels": parse_labels(raw, LABELS_FILE_NAME, outputs, labels),
         "preprocessing": to_builtins(PREPROCESSING.read(folder)),
         "default_variant": edge.default_variant,

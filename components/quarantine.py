@@ -1,4 +1,4 @@
-"""What ExampleGen leaves of quarantined rows: a list with reasons, and some to look at."""
+"""The output of ExampleGen for quarantined rows: a list with reasons, and some to look at."""
 
 import csv
 import itertools
@@ -17,45 +17,46 @@ from records.ingest import INGEST, MOST_LISTED, THUMBNAILS, Ingest, Quarantined,
 _MOST_SHOWN = 24
 # Many photos that cannot be opened, in a store that is slow, must not hold up the run.
 _MOST_TRIES = 100
-# How a formula begins (OWASP, CSV Injection), the full-width signs of some languages among it, and our mark.
+# The beginnings of a formula (OWASP, CSV Injection), with the full-width signs of some languages, and our
+# mark.
 _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20'")
 
 log = logging.getLogger("edgeline.ingest")
 
 
-def listed(
+def select_listed(
     rows: Iterable[Quarantined], tried_again: Iterable[Quarantined] = ()
 ) -> tuple[list[Quarantined], Counter[tuple[str, str]]]:
-    """The first rows of each span and reason by id, as many as are listed; and how many there are.
+    """Selects the rows to list, the first by id of each span and reason, and counts all rows.
 
-    `tried_again` may have a row more than once, as the engine tries some of its work again.
+    `tried_again` may contain a row more than once, since the engine tries some of its work again.
 
     Returns:
         Rows by span and id, and counts by span and reason.
     """
     counts: Counter[tuple[str, str]] = Counter()
     kept: dict[tuple[str, str], list[Quarantined]] = {}
-    for row in itertools.chain(rows, _once(tried_again)):
+    for row in itertools.chain(rows, _skip_repeats(tried_again)):
         key = row.span, row.reason
         counts[key] += 1
-        some = kept.setdefault(key, [])
-        some.append(row)
-        if len(some) > 2 * MOST_LISTED:
-            some.sort(key=_place)
-            del some[MOST_LISTED:]
-    first = (row for some in kept.values() for row in sorted(some, key=_place)[:MOST_LISTED])
-    return sorted(first, key=_place), counts
+        same_key = kept.setdefault(key, [])
+        same_key.append(row)
+        if len(same_key) > 2 * MOST_LISTED:
+            same_key.sort(key=_sort_key)
+            del same_key[MOST_LISTED:]
+    first = (row for same_key in kept.values() for row in sorted(same_key, key=_sort_key)[:MOST_LISTED])
+    return sorted(first, key=_sort_key), counts
 
 
-def _once(rows: Iterable[Quarantined]) -> Iterator[Quarantined]:
-    seen = set()  # Their hashes alone: rows would take ten times as much memory.
+def _skip_repeats(rows: Iterable[Quarantined]) -> Iterator[Quarantined]:
+    seen = set()  # of hashes: the rows would take ten times as much memory
     for row in rows:
-        if (known := hash(row)) not in seen:
-            seen.add(known)
+        if (digest := hash(row)) not in seen:
+            seen.add(digest)
             yield row
 
 
-def _place(row: Quarantined) -> tuple[str, str, str, str]:
+def _sort_key(row: Quarantined) -> tuple[str, str, str, str]:
     return row.span, row.id, row.reason, row.detail
 
 
@@ -64,8 +65,8 @@ def write_quarantine(
 ) -> None:
     """Writes quarantine.csv, ingest.json, thumbnails.json and thumbnails/NN.jpg.
 
-    In quarantine.csv, what a spreadsheet would take for a formula, or what begins with ', has a ' before it.
-    `rows` are what `listed` gives, `spans` come oldest first; `source` is what they were read by.
+    In quarantine.csv, a cell that a spreadsheet would take for a formula, or that begins with ', gets a ' in
+    front. `rows` come from `select_listed`, `spans` are oldest first; `source` is the one that read the rows.
     """
     with (folder / "quarantine.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -76,42 +77,44 @@ def write_quarantine(
     INGEST.write(folder, summary)
     (folder / "thumbnails").mkdir(exist_ok=True)
     kept: list[Thumbnail] = []
-    for item, small in itertools.islice(_shown(rows, spans, source), _MOST_SHOWN):
+    for item, thumbnail in itertools.islice(_choose_shown(rows, spans, source), _MOST_SHOWN):
         name = ""
-        if isinstance(small, bytes):
+        if isinstance(thumbnail, bytes):
             name = f"thumbnails/{len(kept) + 1:02d}.jpg"
-            (folder / name).write_bytes(small)
+            (folder / name).write_bytes(thumbnail)
         kept.append(Thumbnail(name, item.span, item.id, item.reason, item.detail, item.text))
     THUMBNAILS.write(folder, tuple(kept))
 
 
-def _shown(
+def _choose_shown(
     rows: Sequence[Quarantined], spans: Sequence[Span], source: Source
 ) -> Iterator[tuple[Quarantined, bytes | None]]:
-    """Rows with a text or a thumbnail, in the order in which a person should see them."""
+    """Yields rows with a text or a thumbnail, in the order in which a person should see them."""
     by_name = {span.name: span for span in spans}
     with closing(source):
-        for item in itertools.islice(_by_interest([q for q in rows if q.reason != "unsafe"]), _MOST_TRIES):
+        for item in itertools.islice(
+            _order_by_interest([q for q in rows if q.reason != "unsafe"]), _MOST_TRIES
+        ):
             if item.text:
                 yield item, None
                 continue
             try:
-                small = source.thumbnail(by_name[item.span], item.id)
+                thumbnail = source.thumbnail(by_name[item.span], item.id)
             except RowRejected:
                 continue
-            except EdgelineError as error:  # The run can do without pictures.
+            except EdgelineError as error:  # the run can do without pictures
                 log.warning("No more thumbnails of what was quarantined: %s", error)
                 return
-            if small is not None:
-                yield item, small
+            if thumbnail is not None:
+                yield item, thumbnail
 
 
-def _by_interest(rows: Sequence[Quarantined]) -> Iterator[Quarantined]:
-    """Each row once: those of the newest span first, and of a span one of each reason in turn."""
-    once = {(item.span, item.id): item for item in sorted(rows, key=lambda q: (q.span, q.id, q.reason))}
-    for span in sorted({item.span for item in once.values()}, reverse=True):
+def _order_by_interest(rows: Sequence[Quarantined]) -> Iterator[Quarantined]:
+    """Yields each row once: the newest span first, and within a span one of each reason in turn."""
+    unique = {(item.span, item.id): item for item in sorted(rows, key=lambda q: (q.span, q.id, q.reason))}
+    for span in sorted({item.span for item in unique.values()}, reverse=True):
         by_reason: dict[str, list[Quarantined]] = {}
-        for item in once.values():
+        for item in unique.values():
             if item.span == span:
                 by_reason.setdefault(item.reason, []).append(item)
         rounds = itertools.zip_longest(*(by_reason[reason] for reason in sorted(by_reason)))

@@ -1,8 +1,8 @@
 """ReleaseGate: ends a run whose model was held back, at a step whose name says so.
 
-Pusher itself always succeeds, because a step that fails keeps no output on a cluster. This step also
-looks into the release store for what the Pusher says it put there: a pod that is deleted in the middle of
-its work can count as done.
+Pusher itself always succeeds, because a step that fails keeps no output on a cluster. This step also checks
+that the release which the Pusher reports is in the store: a pod that is deleted in the middle of its work can
+count as done.
 """
 
 from pathlib import Path
@@ -25,9 +25,9 @@ def ReleaseGate(
     run: Parameter[str],
     records: Parameter[str],
 ) -> None:
-    """Passes what was pushed or is in the store already, and stops at what was held back.
+    """Passes if the model was pushed or is in the store already, and stops the run if it was held back.
 
-    A release that this run pushed has its id in the manifest. `records` is as RunReport has it.
+    A release that this run pushed has the run's id in its manifest. `records` is the same as for RunReport.
 
     Raises:
         HeldBack: A gate did not let the model pass.
@@ -50,7 +50,7 @@ def ReleaseGate(
 
 
 def _is_released(root: str, name: str, version: int, run: str | None) -> bool:
-    """Whether the store has that version, and from that run where one is named."""
+    """Returns True if the store has that version, and from that run if one is named."""
     current = store.current(root, name)
-    found = [current] if current and current.version == version else store.releases(root, name)
-    return any(r.version == version and run in (None, r.manifest.run) for r in found)
+    releases = [current] if current and current.version == version else store.releases(root, name)
+    return any(r.version == version and run in (None, r.manifest.run) for r in releases)

@@ -1,4 +1,4 @@
-"""The record that a step of the DAG makes of its run: from the artifacts it reads, page and facts.
+"""The record that a step of the DAG makes of its run: page and facts, from the artifacts that the step reads.
 
 On a cluster no parent process sees the whole run: the last step that can write makes the record.
 """
@@ -23,7 +23,8 @@ from report.facts import Artifact as Output
 from report.page import render_run
 from report.sources import Sources
 
-# Stamped onto each output by the entry point of a cluster's steps; on one machine the runner keeps the time.
+# The entry point of a cluster's steps stamps these onto each output; on one machine the runner keeps the
+# time.
 SECONDS, STARTED = "step_seconds", "step_started"
 
 _STEPS = {name: step for step, info in STEPS.items() for name in info.outputs.values()}
@@ -38,30 +39,31 @@ def leave_record(
     folder: Path | None = None,
     accepted_data: Path | None = None,
 ) -> None:
-    """Writes page and facts of a run; whatever goes wrong is a warning, for a page decides nothing.
+    """Writes page and facts of a run; any failure is only a warning, since no step depends on a page.
 
     Args:
         inputs: The artifacts that the step reads, by the names of `Sources`.
-        about: What the step knows of the run; the rest is filled in.
+        about: The facts that the step knows of the run; the rest is filled in.
         place: Folder or URL that page and facts are copied to, and that earlier facts are read from; empty on
             one machine, where the runner keeps the records.
-        folder: Of the step's own output, where it has one.
-        accepted_data: What DataGate put out, where it is before the step; its record has the times of the
-            steps that this is from.
+        folder: Folder of the step's own output, if it has one.
+        accepted_data: The output of DataGate, if that is before the step; DataGate's record of the run has
+            the times of the steps that made it.
     """
     kept: Location | None = None
     earlier: list[Facts] = []
-    with _warns("Earlier runs cannot be read"):
+    with _warn_on_failure("Earlier runs cannot be read"):
         kept = locate(place) if place else None
-        earlier = [found for _, found in records.read_all(kept)][::-1] if kept is not None else []
-    with _warns("There is no report of this run"):
-        read = {name: Path(artifact.uri) for name, artifact in inputs.items()}
-        read |= {copy.name: copy for copy in (accepted_data.iterdir() if accepted_data else ())}
-        sources = Sources(**read)
+        earlier = [facts for _, facts in records.read_all(kept)][::-1] if kept is not None else []
+    with _warn_on_failure("There is no report of this run"):
+        folders = {name: Path(artifact.uri) for name, artifact in inputs.items()}
+        if accepted_data:
+            folders |= {copy.name: copy for copy in accepted_data.iterdir()}
+        sources = Sources(**folders)
         if kept is not None:
             about = replace(about, engine="kubeflow", number=records.number_of(about.run, earlier))
         known = next((facts.about for facts in earlier if facts.about.run == about.run), None)
-        facts = collect(sources, _completed(about, inputs, known if accepted_data else None))
+        facts = collect(sources, _complete(about, inputs, known if accepted_data else None))
         page = render_run(facts, pictures(sources), records.before(facts.about, earlier))
         if folder is not None:
             records.write(folder, facts, page)
@@ -71,9 +73,9 @@ def leave_record(
 
 
 def command_for_details(records: str, model: str) -> str:
-    """What shows a person the record of the run, which `records` is the place of, empty on one machine.
+    """Returns the command that shows the record of a run; `records` is its place, empty on one machine.
 
-    A store that is a folder of the pod is one of another name, DIR, where people type.
+    A store that is a folder of the pod has another name where people type the command: DIR.
     """
     if not records:
         return "`edgeline show latest`"
@@ -82,17 +84,17 @@ def command_for_details(records: str, model: str) -> str:
 
 
 @contextmanager
-def _warns(what: str) -> Iterator[None]:
+def _warn_on_failure(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
         log.warning("%s: %s: %s", what, type(error).__name__, error)
 
 
-def _completed(about: About, inputs: Mapping[str, Artifact], known: About | None) -> About:
-    """With times, libraries, and what the steps left, those included that the run's record knows already."""
+def _complete(about: About, inputs: Mapping[str, Artifact], known: About | None) -> About:
+    """Adds times, libraries, and the steps with their outputs, also those of `known`, an earlier record."""
     now = datetime.now(timezone.utc).replace(microsecond=0)
-    steps = _steps(inputs, known)
+    steps = _list_steps(inputs, known)
     started = steps[0].started if steps and steps[0].started else now.isoformat()
     return replace(
         about,
@@ -103,25 +105,25 @@ def _completed(about: About, inputs: Mapping[str, Artifact], known: About | None
         steps=steps,
         artifacts=(
             *(output for output in (known.artifacts if known else ()) if output.output not in inputs),
-            *(Output(_STEPS[name], name, _address(item.uri)) for name, item in inputs.items()),
+            *(Output(_STEPS[name], name, _resolve_address(item.uri)) for name, item in inputs.items()),
         ),
     )
 
 
-def _address(uri: str) -> str:
-    """Where an artifact is for those outside the pod: its launcher works on copies in local folders."""
+def _resolve_address(uri: str) -> str:
+    """Returns the address of an artifact outside the pod: its launcher works on copies in local folders."""
     for scheme, folder in LAUNCHER_FOLDERS.items():
         if uri.startswith(f"/{folder}/"):
             return scheme + uri.removeprefix(f"/{folder}/")
     return uri
 
 
-def _steps(inputs: Mapping[str, Artifact], known: About | None) -> tuple[Step, ...]:
-    """The steps that put out what this one reads, and those known, in the order of their start."""
-    found = {step.name: step for step in (known.steps if known else ()) if step.state == "done"}
+def _list_steps(inputs: Mapping[str, Artifact], known: About | None) -> tuple[Step, ...]:
+    """Returns the steps whose output this step reads, and those known, in the order of their start."""
+    steps = {step.name: step for step in (known.steps if known else ()) if step.state == "done"}
     for name, artifact in inputs.items():
         seconds = artifact.get_float_custom_property(SECONDS)
         started = artifact.get_string_custom_property(STARTED)
         if started:
-            found[_STEPS[name]] = Step(_STEPS[name], "done", seconds, started)
-    return tuple(sorted(found.values(), key=lambda step: step.started or ""))
+            steps[_STEPS[name]] = Step(_STEPS[name], "done", seconds, started)
+    return tuple(sorted(steps.values(), key=lambda step: step.started or ""))

@@ -1,7 +1,7 @@
-"""RunReport: the page of the run, and the facts that later runs are compared with.
+"""RunReport: makes the page of the run, and the facts that later runs are compared with.
 
-It comes before the step that stops a run whose model was held back, because a step that fails keeps no
-output on a cluster. `DataGate` makes the page of a run whose data was refused.
+It runs before the step that stops a run whose model was held back, because a step that fails keeps no output
+on a cluster. `DataGate` makes the page of a run whose data was refused.
 """
 
 import json
@@ -34,10 +34,10 @@ def RunReport(
     records: Parameter[str],
     search: InputArtifact[standard_artifacts.TunerResults] = None,
 ) -> None:
-    """Makes one self-contained HTML page of a run, from what its steps put out; it always succeeds.
+    """Makes one self-contained HTML page of a run from the outputs of its steps; it always succeeds.
 
-    `settings` are all of them by dotted name; `records` is where page and facts are copied to, as
-    `leave_record` has it.
+    `settings` are all settings by dotted name; `records` is the place that page and facts are copied to, as
+    in `leave_record`.
     """
     folder = Path(report.uri)
     folder.mkdir(parents=True, exist_ok=True)

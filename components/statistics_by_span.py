@@ -1,8 +1,8 @@
-"""Statistics of spans from what was counted of each, which is kept for the next run.
+"""Statistics of spans from the counts of each span, which are kept for the next run.
 
-What TensorFlow Data Validation has of a span before it becomes statistics is an accumulator; those of spans
-are merged by its own code, as those of Beam's workers are. So counts, bounds and frequencies are what one
-pass over the window gives; means, deviations and quantiles vary by what they do from pass to pass anyway.
+TensorFlow Data Validation collects an accumulator before it computes statistics. Its own code merges the
+accumulators of spans, as it does those of Beam's workers. So counts, bounds and frequencies are the same as
+in one pass over the window; means, deviations and quantiles vary as much as they do from pass to pass anyway.
 """
 
 import heapq
@@ -33,34 +33,35 @@ def count_spans(
     options: Any,
     folder: Path,
 ) -> None:
-    """Counts spans by key, `span_42`, or all; leaves FOLDER/span_42/train where a split has examples of one.
+    """Counts the spans with these keys (`span_42`), all for None, and writes FOLDER/span_42/train and so on.
 
-    `files` are the patterns of the splits; `options` a `tfdv.StatsOptions`.
+    A split without examples of a span gets no file. `files` are the patterns of the splits; `options` is a
+    `tfdv.StatsOptions`.
     """
     slicer = tfdv.experimental_get_feature_value_slicer({"span": None})
     for split, pattern in files.items():
         records = pipeline | f"Read {split}" >> beam.io.ReadFromTFRecord(pattern)
         if spans is not None:
-            records |= f"Choose {split}" >> beam.Filter(_is_of, set(spans))
+            records |= f"Choose {split}" >> beam.Filter(_is_in, set(spans))
         _ = (
             records
             | f"Decode {split}" >> TFExampleBeamRecord("inmem", ["edgeline"]).BeamSource()
             | f"PartSpans {split}" >> beam.FlatMap(slicer)
             | f"Project {split}" >> beam.Map(_project, options.feature_allowlist)
-            | f"Count {split}" >> beam.CombinePerKey(_Accumulate(_generators(options)))
-            | f"Write {split}" >> beam.Map(_write, folder, split)
+            | f"Count {split}" >> beam.CombinePerKey(_Accumulate(_make_generators(options)))
+            | f"Write {split}" >> beam.Map(_write_counts, folder, split)
         )
 
 
 def merge_window(folder: Path, split: str, newest: str, options: Any) -> Any:
-    """Returns a DatasetFeatureStatisticsList of a split: all of it, the newest span, and the rest."""
+    """Returns a DatasetFeatureStatisticsList of a split: the whole split, the newest span, and the rest."""
     paths = find_counts(folder, split)
-    today = [path for span, path in paths.items() if span == newest]
+    latest = [path for span, path in paths.items() if span == newest]
     before = [path for span, path in paths.items() if span != newest]
     merged = statistics_pb2.DatasetFeatureStatisticsList()
     for name, chosen in (
         ("All Examples", paths.values()),
-        ("newest_span_1", today),
+        ("newest_span_1", latest),
         ("newest_span_0", before),
     ):
         if chosen:
@@ -70,13 +71,13 @@ def merge_window(folder: Path, split: str, newest: str, options: Any) -> Any:
 
 
 def find_counts(folder: Path, split: str) -> dict[str, Path]:
-    """Returns the files that `count_spans` left of a split, by key of the span."""
+    """Returns the files that `count_spans` wrote for a split, by key of the span."""
     return {path.parent.name: path for path in sorted(folder.glob(f"span_*/{split}"))}
 
 
 def merge_spans(counts: Iterable[Path], options: Any) -> Any:
-    """Returns the DatasetFeatureStatistics of one or more spans together, by what was counted of each."""
-    combine = stats_impl._CombinerStatsGeneratorsCombineFn(_generators(options))
+    """Returns the DatasetFeatureStatistics of one or more spans together, from the counts of each."""
+    combine = stats_impl._CombinerStatsGeneratorsCombineFn(_make_generators(options))
     return combine.extract_output(
         combine.merge_accumulators(pickle.loads(path.read_bytes()) for path in counts)
     )
@@ -84,14 +85,14 @@ def merge_spans(counts: Iterable[Path], options: Any) -> Any:
 
 @beam.typehints.with_output_types(bytes)
 class _Accumulate(stats_impl._CombinerStatsGeneratorsCombineFn):
-    """Ends with the accumulator and not with what is made of it."""
+    """A CombineFn that returns the accumulator instead of the statistics."""
 
     def extract_output(self, accumulator: Any) -> bytes:
         return pickle.dumps(self.compact(accumulator))
 
 
 class _Values(tfdv.CombinerStatsGenerator):
-    """How often each text is there: TFDV's own generator is no combiner, and its sketch no count."""
+    """A generator that counts each text: TFDV's own is not a combiner, and its sketch does not count."""
 
     def __init__(self, options: Any) -> None:
         super().__init__("values", options.schema)
@@ -101,13 +102,13 @@ class _Values(tfdv.CombinerStatsGenerator):
         return {}
 
     def add_input(self, accumulator: _Counts, batch: Any) -> _Counts:
-        found = values._to_topk_tuples(
+        counted = values._to_topk_tuples(
             ("", batch),
             frozenset(schema_util.get_bytes_features(self.schema)),
             schema_util.get_categorical_numeric_feature_types(self.schema),
             self._options.example_weight_map,
         )
-        for (_, path, value), (count, _) in found:
+        for (_, path, value), (count, _) in counted:
             accumulator.setdefault(path, Counter())[value] += count
         return accumulator
 
@@ -119,11 +120,11 @@ class _Values(tfdv.CombinerStatsGenerator):
         return merged
 
     def extract_output(self, accumulator: _Counts) -> Any:
-        options, found = self._options, statistics_pb2.DatasetFeatureStatistics()
+        options, statistics = self._options, statistics_pb2.DatasetFeatureStatistics()
         most = max(options.num_top_values, options.num_rank_histogram_buckets)
         for path, counts in accumulator.items():
             top = heapq.nlargest(most, counts.items(), key=lambda item: (item[1], item[0]))
-            found.features.append(
+            statistics.features.append(
                 top_k_uniques_stats_util.make_feature_stats_proto_topk_uniques(
                     FeaturePath(path),
                     options.num_top_values,
@@ -133,18 +134,18 @@ class _Values(tfdv.CombinerStatsGenerator):
                     frequency_threshold=options.frequency_threshold,
                 )
             )
-        return found
+        return statistics
 
 
-def _generators(options: Any) -> list[Any]:
-    """Those that TFDV would count by, as combiners."""
-    found = stats_impl.get_generators(options)
-    combiners = [it for it in found if isinstance(it, tfdv.CombinerStatsGenerator)]
-    assert [type(it) for it in found if it not in combiners] == [values.TopKUniquesStatsGenerator]
+def _make_generators(options: Any) -> list[Any]:
+    """Returns the generators that TFDV would use, all of them as combiners."""
+    generators = stats_impl.get_generators(options)
+    combiners = [it for it in generators if isinstance(it, tfdv.CombinerStatsGenerator)]
+    assert [type(it) for it in generators if it not in combiners] == [values.TopKUniquesStatsGenerator]
     return [*combiners, _Values(options)]
 
 
-def _is_of(record: bytes, spans: set[str]) -> bool:
+def _is_in(record: bytes, spans: set[str]) -> bool:
     import tensorflow as tf
 
     features = tf.train.Example.FromString(record).features.feature
@@ -155,7 +156,7 @@ def _project(sliced: tuple[str | None, Any], features: list[str]) -> tuple[str |
     return sliced[0], stats_impl._filter_features(sliced[1], features)
 
 
-def _write(counted: tuple[str | None, bytes], folder: Path, split: str) -> None:
+def _write_counts(counted: tuple[str | None, bytes], folder: Path, split: str) -> None:
     key, content = counted
     with whole(folder / str(key) / split) as file:
         file.write(content)

@@ -1,4 +1,4 @@
-"""What runs StatisticsGen: TensorFlow Data Validation counts each span, and the window is their sum."""
+"""The executor of StatisticsGen: it counts each span with TensorFlow Data Validation and merges the counts."""
 
 import json
 import logging
@@ -18,22 +18,22 @@ log = logging.getLogger("edgeline.statistics")
 
 
 class StatisticsExecutor(Executor):
-    """Counts what the examples are like."""
+    """An executor that counts only spans that no earlier run has counted."""
 
     def Do(
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
     ) -> None:
-        """See `components.tfx_steps.StatisticsGen`."""
+        """Computes the statistics as described at `components.tfx_steps.StatisticsGen`."""
         options = statistics_options(**json.loads(exec_properties["features"]))
         (examples,), (statistics,) = input_dict["examples"], output_dict["statistics"]
         statistics.split_names, statistics.span = examples.split_names, examples.span
         contents = json.loads(examples.get_string_custom_property("contents"))
         newest = f"span_{examples.span}"
-        contents[newest] += " newest"  # a feature says so, and another value next week
+        contents[newest] += " newest"  # the feature `newest_span` has another value next week
         about = json.dumps([exec_properties["features"], exec_properties["code"]])
         kept = KeptSpans(Path(place), about) if (place := exec_properties.get("kept")) else None
         counts = Path(statistics.uri, COUNTS)
-        shutil.rmtree(counts, ignore_errors=True)  # of an attempt that was killed
+        shutil.rmtree(counts, ignore_errors=True)  # left by an attempt that was killed
         counts.mkdir(parents=True)
         fresh = [
             key
@@ -46,13 +46,13 @@ class StatisticsExecutor(Executor):
         for key in fresh:
             (counts / key).mkdir()
         if fresh:
-            some = fresh if len(fresh) < len(contents) else None
+            chosen = fresh if len(fresh) < len(contents) else None
             with self._make_beam_pipeline() as pipeline:
-                statistics_by_span.count_spans(pipeline, files, some, options, counts)
+                statistics_by_span.count_spans(pipeline, files, chosen, options, counts)
         for split in splits:
-            found = statistics_by_span.merge_window(counts, split, newest, options)
+            merged = statistics_by_span.merge_window(counts, split, newest, options)
             folder = Path(artifact_utils.get_split_uri([statistics], split))
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / DEFAULT_FILE_NAME).write_bytes(found.SerializeToString())
+            (folder / DEFAULT_FILE_NAME).write_bytes(merged.SerializeToString())
         if kept is not None:
             kept.update(contents, [counts / key for key in fresh])

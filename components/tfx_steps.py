@@ -1,6 +1,6 @@
-"""Those of TFX's own components that the DAG has, with the parameters that it gives them.
+"""TFX's own components in the DAG, with the parameters that the DAG gives them.
 
-Each is described at https://www.tensorflow.org/tfx/guide; what is JSON there is JSON here.
+Each is described at https://www.tensorflow.org/tfx/guide; parameters that are JSON there are JSON here.
 """
 
 from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
@@ -10,25 +10,25 @@ from components.artifacts import Quarantine
 from components.declared import Late, LateBeam, declare
 
 
-def _late(name: str, runs: str, base: type[Late] = Late) -> type[Late]:
-    """The executor of a step, that TFX finds here by its name and that runs the one of `runs`."""
+def _defer(name: str, runs: str, base: type[Late] = Late) -> type[Late]:
+    """Returns an executor that TFX finds in this module by its name, and that imports and runs `runs`."""
     return type(name, (base,), {"__module__": __name__, "runs": runs})
 
 
-StatisticsGenExecutor = _late(
+StatisticsGenExecutor = _defer(
     "StatisticsGenExecutor", "components.statistics_executor.StatisticsExecutor", LateBeam
 )
-SchemaGenExecutor = _late("SchemaGenExecutor", "tfx.components.schema_gen.executor.Executor")
-ExampleValidatorExecutor = _late(
+SchemaGenExecutor = _defer("SchemaGenExecutor", "tfx.components.schema_gen.executor.Executor")
+ExampleValidatorExecutor = _defer(
     "ExampleValidatorExecutor", "tfx.components.example_validator.executor.Executor"
 )
-TransformExecutor = _late("TransformExecutor", "tfx.components.transform.executor.Executor", LateBeam)
-TunerExecutor = _late("TunerExecutor", "components.tuner_executor.Executor")
-TrainerExecutor = _late("TrainerExecutor", "tfx.components.trainer.executor.GenericExecutor")
-EvaluatorExecutor = _late("EvaluatorExecutor", "components.evaluator_executor.EvaluatorExecutor", LateBeam)
+TransformExecutor = _defer("TransformExecutor", "tfx.components.transform.executor.Executor", LateBeam)
+TunerExecutor = _defer("TunerExecutor", "components.tuner_executor.Executor")
+TrainerExecutor = _defer("TrainerExecutor", "tfx.components.trainer.executor.GenericExecutor")
+EvaluatorExecutor = _defer("EvaluatorExecutor", "components.evaluator_executor.EvaluatorExecutor", LateBeam)
 
-# `features` is what `gates.drift.features_to_count` gives, as JSON; `kept` the folder in which what was
-# counted of each span stays for the next run, empty where runs share none.
+# `features` is the JSON of `gates.drift.features_to_count`; `kept` is the folder in which the counts of each
+# span stay for the next run, empty where runs share none.
 StatisticsGen = declare(
     "StatisticsGen",
     StatisticsGenExecutor,
@@ -52,7 +52,7 @@ ExampleValidator = declare(
     outputs={"anomalies": kinds.ExampleAnomalies},
 )
 
-# It puts out the graph alone: no examples that went through it, no statistics of them.
+# The only output is the graph: no transformed examples, and no statistics of them.
 Transform = declare(
     "Transform",
     TransformExecutor,
@@ -81,9 +81,9 @@ Trainer = declare(
     outputs={"model": kinds.Model, "model_run": kinds.ModelRun},
 )
 
-# `eval_config` is a `tfma.EvalConfig` as JSON. The split is `eval`; where there is a production model, both
-# are evaluated on the same examples. `model_run` may have answers out of fold, which are judged too, and
-# `quarantine` near twins, without which the model is judged where they are too many by the settings `gate`.
+# `eval_config` is a `tfma.EvalConfig` as JSON. The split is `eval`; a production model is evaluated on the
+# same examples. `model_run` may have answers out of fold, which are judged too, and `quarantine` near twins:
+# if these are too many by the settings `gate`, the model is judged without them.
 Evaluator = declare(
     "Evaluator",
     EvaluatorExecutor,

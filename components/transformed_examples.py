@@ -1,4 +1,4 @@
-"""Examples of a split as the model sees them: read as Examples, through the Transform graph."""
+"""A reader of the examples of a split as the model sees them, through the Transform graph."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ _BATCH = 64
 class TransformedExamples:
     """The n examples of a split."""
 
-    inputs: NDArray[Any]  # what goes into the model, [n, ...]
+    inputs: NDArray[Any]  # inputs of the model, [n, ...]
     labels: NDArray[np.int64]  # [n], positions in the schema's domain
-    ids: list[str]  # their names
+    ids: list[str]  # names of the examples
     groups: Mapping[str, Sequence[str]]  # by kind of slice, the n values
-    spans: list[int]  # the number of the span that each came with
-    group_of: list[str]  # the session, machine or author of each; empty where it is alone
+    spans: list[int]  # number of the span of each example
+    group_of: list[str]  # session, machine or author of each example; empty if it has none
 
 
 def read_examples(
@@ -42,10 +42,10 @@ def read_examples(
     features = {kind: feature for kind, feature in workload.slice_features.items() if kind != "span"}
     groups: dict[str, list[str]] = {kind: [] for kind in features}
     inputs, labels, ids, spans, group_of = [], [], [], [], []
-    for batch in _records(examples, split).take(limit).batch(_BATCH):
+    for batch in _open_records(examples, split).take(limit).batch(_BATCH):
         transformed = layer(tf.io.parse_example(batch, spec))
-        found = transformed[name].numpy()
-        inputs.append(found.astype(dtype) if dtype else found)
+        tensor = transformed[name].numpy()
+        inputs.append(tensor.astype(dtype) if dtype else tensor)
         labels.append(transformed[LABEL].numpy())
         for record in batch.numpy():
             raw = tf.train.Example.FromString(record).features.feature
@@ -61,22 +61,22 @@ def read_examples(
 def read_raw(
     examples: Any, split: str, ids: Collection[str], workload: Workload
 ) -> dict[str, dict[str, Any]]:
-    """The raw features of a few examples of a split by id, each feature as a list of its values."""
+    """Reads the raw features of a few examples of a split by id, each feature as a list of its values."""
     import tensorflow as tf
 
-    found: dict[str, dict[str, Any]] = {}
-    for record in _records(examples, split).as_numpy_iterator():
-        if len(found) == len(ids):
+    by_id: dict[str, dict[str, Any]] = {}
+    for record in _open_records(examples, split).as_numpy_iterator():
+        if len(by_id) == len(ids):
             break
         features = tf.train.Example.FromString(record).features.feature
         id = features[workload.id].bytes_list.value[0].decode()
         if id in ids:
-            found[id] = {name: values_of(feature) for name, feature in features.items()}
-    return found
+            by_id[id] = {name: values_of(feature) for name, feature in features.items()}
+    return by_id
 
 
-def _records(examples: Any, split: str) -> Any:
-    """The serialized examples of a split, in file order, as a `tf.data.Dataset`."""
+def _open_records(examples: Any, split: str) -> Any:
+    """Returns the serialized examples of a split, in file order, as a `tf.data.Dataset`."""
     from trainer_module.input_pipeline import read_records
 
     return read_records(shards_of([f"{artifact_utils.get_split_uri([examples], split)}/*"]))

@@ -1,4 +1,4 @@
-"""TFX's Tuner, which also puts out what a person reads of a search: trials, and the best as settings."""
+"""The executor of the Tuner: TFX's own, which also writes the trials and the best settings for people."""
 
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ from records.training import SEARCH, TUNED
 
 
 class Executor(executor.Executor):
-    """Runs the search, and writes `search.json` and `tuned.yaml` beside TFX's results of it."""
+    """An executor that runs the search, and writes `search.json` and `tuned.yaml` beside TFX's results."""
 
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: Any) -> None:
-        """Runs it. Raises as `trainer_module.tune` does."""
+        """Runs the search; raises the same errors as `trainer_module.tune`."""
         tuner = executor.search(input_dict, exec_properties, self._get_tmp_dir())
         if tuner.result is None:
-            return  # It helped another, which has the result.
+            return  # this process helped another one, which has the result
         executor.write_best_hyperparameters(tuner, output_dict)
         folder = Path(artifact_utils.get_single_uri(output_dict[spec.TUNER_RESULTS_KEY]))
         SEARCH.write(folder, tuner.result)

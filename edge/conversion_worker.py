@@ -1,6 +1,6 @@
-"""The process that converts: one variant after the other, with a journal of how each ended.
+"""The conversion process: makes one variant after the other and records each result in a journal.
 
-Started by `edge.convert` as `python -m edge.conversion_worker`.
+`edge.convert` starts it as `python -m edge.conversion_worker`.
 """
 
 import os
@@ -24,27 +24,27 @@ _REASON_LINES = 8
 
 
 def main(argv: Sequence[str]) -> None:
-    """Takes what `edge.convert` gives; one line of JSON in the journal for each variant that ended."""
+    """Runs with the arguments of `edge.convert`; writes one line of JSON to the journal per variant."""
     saved_model, signature, calibration, output, journal, timeout, *variants = argv
-    make: Callable[[Variant], bytes] | None = None
+    convert: Callable[[Variant], bytes] | None = None
     for variant in (VARIANTS[name] for name in variants):
-        # Ends the process, wherever the converter is; nobody handles this signal.
+        # No handler is set for this signal, so it ends the process, whatever the converter is doing.
         signal.setitimer(signal.ITIMER_REAL, float(timeout))
         error = None
         try:
-            if make is None:
-                make = _converter(Path(saved_model), signature, Path(calibration))
-            _write_and_run(Path(output) / variant.file_name, make(variant))
-        except Exception as caught:  # whatever one variant meets, the others are still made
-            error = _summary(caught)
+            if convert is None:
+                convert = _load_converter(Path(saved_model), signature, Path(calibration))
+            _write_and_run(Path(output) / variant.file_name, convert(variant))
+        except Exception as caught:  # a variant that fails must not stop the others
+            error = _summarise(caught)
         file = None if error else variant.file_name
         with open(journal, "ab") as entries:
             entries.write(encode(Conversion(variant.name, file, error)) + b"\n")
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _converter(saved_model: Path, signature: str, calibration: Path) -> Callable[[Variant], bytes]:
-    """Loads the SavedModel and fixes its batch to 1."""
+def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Callable[[Variant], bytes]:
+    """Loads the SavedModel with its batch fixed to 1; returns a function that converts it to a variant."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(saved_model))
@@ -58,8 +58,8 @@ def _converter(saved_model: Path, signature: str, calibration: Path) -> Callable
             "Export the signature with float32 or int32 [None, ...] of fixed sizes.",
         )
 
-    # Converting the signature as a concrete function: from_saved_model aborts, or writes wrong weights
-    # without a word, on Keras 3 models that were saved through tf.Module.
+    # The signature is converted as a concrete function: from_saved_model aborts, or silently writes wrong
+    # weights, on Keras 3 models that were saved through tf.Module.
     @tf.function(input_signature=[tf.TensorSpec(shape, spec.dtype, name=name)])
     def batch_of_one(inputs: Any) -> Any:
         return serve(**{name: inputs})
@@ -77,23 +77,23 @@ def _converter(saved_model: Path, signature: str, calibration: Path) -> Callable
         for example in examples:
             yield [example[np.newaxis].astype(spec.dtype.as_numpy_dtype)]
 
-    def make(variant: Variant) -> bytes:
+    def convert(variant: Variant) -> bytes:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], loaded)
         if variant.name != "fp32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if variant.name == "fp16":
             converter.target_spec.supported_types = [tf.float16]
         if variant.integer_only:
-            # This set alone: most operations without an integer kernel then fail here. A few (SIN, say) are
-            # left in float without a word even so, which edge.inspect finds.
+            # With only this set, most operations without an integer kernel fail here. A few, such as SIN,
+            # silently stay float; edge.inspect finds those.
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_output_type = tf.int8
-            if spec.dtype == tf.float32:  # ids of words stay whole numbers
+            if spec.dtype == tf.float32:  # word ids stay whole numbers
                 converter.inference_input_type = tf.int8
             converter.representative_dataset = representative_dataset
         return bytes(converter.convert())
 
-    return make
+    return convert
 
 
 def _write_and_run(path: Path, content: bytes) -> None:
@@ -107,15 +107,15 @@ def _write_and_run(path: Path, content: bytes) -> None:
 
 
 def _run_once(path: Path) -> None:
-    """Runs the file: one that converts without a word can still crash its reader, which is harmless here."""
+    """Runs the file once: a file that converts can still crash its interpreter, which is harmless here."""
     interpreter, _ = load_interpreter(path)
     for tensor in interpreter.get_input_details():
         interpreter.set_tensor(tensor["index"], np.zeros(tensor["shape"], tensor["dtype"]))
     interpreter.invoke()
 
 
-def _summary(error: Exception) -> str:
-    """Leaves the converter's reasons without the source locations, which point into Python's own files."""
+def _summarise(error: Exception) -> str:
+    """Returns the converter's reasons without source locations, which point into Python's own files."""
     if isinstance(error, EdgelineError):
         return str(error)
     reasons = re.findall(r"(?:error|Error code): (.+)", str(error))

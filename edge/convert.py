@@ -1,9 +1,9 @@
 """Converts one signature of a SavedModel into edge files, in a process of its own.
 
-TFLite's converter can abort the whole process where Python expects an exception, so it never runs in the
+TFLite's converter can abort the whole process instead of raising an exception, so it never runs in the
 process of a pipeline step. The worker (`edge.conversion_worker`) writes a line into a journal for each
-variant that ended; whatever ends the worker itself costs the one variant that it was at, and another worker
-does the rest.
+variant that succeeds or fails. If the worker itself dies, only the variant in progress is lost, and
+another worker converts the rest.
 """
 
 import logging
@@ -36,36 +36,36 @@ def convert(
     output: Path,
     timeout: float = 600.0,
 ) -> list[Conversion]:
-    """Makes one edge file a variant: batch 1, fixed shapes, TFLite's builtin operations only.
+    """Makes one edge file per variant: batch 1, fixed shapes, TFLite's builtin operations only.
 
     Args:
-        saved_model: The folder.
-        signature: One with one input, float32 or int32 [None, ...].
+        saved_model: The SavedModel's folder.
+        signature: Name of a signature with one input, float32 or int32 [None, ...].
         variants: Names, each once. One that fails does not stop the others.
-        calibration: Real inputs [n, ...]; int8 takes the ranges of its activations from these.
-        output: Folder for the files; made if it is not there.
-        timeout: Seconds that one variant may take, the loading of TensorFlow included. Defaults to 600.
+        calibration: Real inputs [n, ...]; int8 takes the ranges of its activations from them.
+        output: Folder for the files; created if it is missing.
+        timeout: Seconds that one variant may take, including the loading of TensorFlow. Defaults to 600.
     """
     wanted = [VARIANTS[name] for name in variants]
     output.mkdir(parents=True, exist_ok=True)
     for variant in wanted:
         _remove(variant, output)
-    done: dict[str, Conversion] = {}
+    conversions: dict[str, Conversion] = {}
     with tempfile.TemporaryDirectory(prefix="edge-convert-") as folder:
         np.save(Path(folder) / "calibration.npy", calibration)
-        while left := [variant for variant in wanted if variant.name not in done]:
-            journal = Path(folder) / f"journal-{len(done)}"
-            given = (saved_model, signature, Path(folder) / "calibration.npy", output, journal, timeout)
-            command = [sys.executable, "-m", "edge.conversion_worker", *map(str, given)]
-            command += [variant.name for variant in left]
-            done |= _run_worker(command, left, output, journal, timeout)
-    return [done[variant.name] for variant in wanted]
+        while remaining := [variant for variant in wanted if variant.name not in conversions]:
+            journal = Path(folder) / f"journal-{len(conversions)}"
+            arguments = (saved_model, signature, Path(folder) / "calibration.npy", output, journal, timeout)
+            command = [sys.executable, "-m", "edge.conversion_worker", *map(str, arguments)]
+            command += [variant.name for variant in remaining]
+            conversions |= _run_worker(command, remaining, output, journal, timeout)
+    return [conversions[variant.name] for variant in wanted]
 
 
 def _run_worker(
-    command: list[str], left: Sequence[Variant], output: Path, journal: Path, timeout: float
+    command: list[str], remaining: Sequence[Variant], output: Path, journal: Path, timeout: float
 ) -> dict[str, Conversion]:
-    """Runs one worker to its end. What it did not finish but had begun (or not even begun) is one failure."""
+    """Runs one worker to its end; records the first variant that it did not get done as failed."""
     root = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
     journal.touch()
@@ -77,18 +77,19 @@ def _run_worker(
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            # The GPU's memory belongs to the process that trains.
+            # The training process has the GPU's memory.
             env={**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1"},
         )
     text = log.read_text(errors="replace")
     _log.info("Log of the edge conversion:\n%s", text)
     # A kill can leave half a line.
-    ended_well = journal.read_bytes().rpartition(b"\n")[0].splitlines()
-    result = {entry.variant: entry for line in ended_well for entry in [decode(line, Conversion)]}
-    lost = next((variant for variant in left if variant.name not in result), None)
+    lines = journal.read_bytes().rpartition(b"\n")[0].splitlines()
+    entries: list[Conversion] = [decode(line, Conversion) for line in lines]
+    result = {entry.variant: entry for entry in entries}
+    lost = next((variant for variant in remaining if variant.name not in result), None)
     if lost is not None:
         tail = "\n".join(text.splitlines()[-_LOG_LINES:])
-        ended = _ended(worker.returncode, timeout)
+        ended = _describe_exit(worker.returncode, timeout)
         error = f"The conversion process {ended} while it made {lost.name}. Its log ends with:\n{tail}"
         result[lost.name] = Conversion(lost.name, None, error=error)
         _remove(lost, output)
@@ -96,13 +97,13 @@ def _run_worker(
 
 
 def _remove(variant: Variant, output: Path) -> None:
-    """Removes what an earlier run, or a worker that was killed while it wrote, has left of a variant."""
+    """Removes the files of a variant that an earlier run, or a killed worker, left behind."""
     for file in output.glob(variant.file_name + "*"):
         file.unlink()
 
 
-def _ended(returncode: int, timeout: float) -> str:
-    if returncode == -signal.SIGALRM:  # which the worker asks for
+def _describe_exit(returncode: int, timeout: float) -> str:
+    if returncode == -signal.SIGALRM:  # the worker's own timer
         return f"took more than {timeout:g} s"
     if returncode < 0:
         return f"was ended by {signal.Signals(-returncode).name}"

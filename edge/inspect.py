@@ -1,7 +1,7 @@
-"""Reads back from the flatbuffer what an edge file really holds: operations, dtypes, tensor contracts.
+"""Reads the operations, dtypes and tensor contracts of an edge file from its flatbuffer.
 
-A converter's return code says little: it leaves operations in float, or ships Flex operations that no phone
-has, without a word. This reads the file by its schema, needs no interpreter, and does not import TensorFlow.
+A converter that succeeds may still have silently left operations in float, or added Flex operations that no
+phone has. This module reads the file by its schema, without an interpreter or TensorFlow.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ def inspect(path: Path) -> FileReport:
     """Reads a .tflite file.
 
     Raises:
-        EdgelineError: It is not a TFLite flatbuffer, or it is damaged.
+        EdgelineError: The file is not a TFLite flatbuffer, or is damaged.
     """
     from ai_edge_litert.schema_py_generated import ModelT
 
@@ -33,8 +33,8 @@ def inspect(path: Path) -> FileReport:
             "Convert the model again.",
         )
     try:
-        return _report(ModelT.InitFromPackedBuf(content))
-    except Exception as error:  # offsets into nowhere show as any of a dozen exceptions
+        return _make_report(ModelT.InitFromPackedBuf(content))
+    except Exception as error:  # invalid offsets raise any of a dozen exceptions
         raise EdgelineError(
             f"{path.name} ({len(content):,} bytes) cannot be read by TFLite's schema.",
             f"The file is damaged ({type(error).__name__}: {error}).",
@@ -43,50 +43,52 @@ def inspect(path: Path) -> FileReport:
 
 
 def problems(report: FileReport, variant: str) -> list[str]:
-    """Says, a sentence each, why a file is not what its variant promises, or cannot run on a phone."""
-    promised = VARIANTS[variant]
-    found = []
+    """Lists, a sentence each, why a file does not fit its variant, or cannot run on a phone."""
+    expected = VARIANTS[variant]
+    reasons = []
     if report.flex_ops:
-        found.append(f"The file needs TensorFlow's Flex delegate for {', '.join(report.flex_ops)}.")
+        reasons.append(f"The file needs TensorFlow's Flex delegate for {', '.join(report.flex_ops)}.")
     if report.custom_ops:
-        found.append(f"The file holds custom operations that no phone has: {', '.join(report.custom_ops)}.")
+        reasons.append(f"The file holds custom operations that no phone has: {', '.join(report.custom_ops)}.")
     for kind, tensors in (("input", report.inputs), ("output", report.outputs)):
         if len(tensors) != 1:
-            found.append(f"The file has {len(tensors)} {kind}s, and one is expected.")
+            reasons.append(f"The file has {len(tensors)} {kind}s, and one is expected.")
         for tensor in tensors:
-            found.extend(_tensor_problems(kind, tensor, promised.io_dtype))
-    share = report.weight_dtypes.get(promised.weight_dtype, 0.0)
-    if share < promised.min_weight_share:
+            reasons.extend(_find_tensor_problems(kind, tensor, expected.io_dtype))
+    share = report.weight_dtypes.get(expected.weight_dtype, 0.0)
+    if share < expected.min_weight_share:
         parts = ", ".join(f"{dtype} {part:.0%}" for dtype, part in report.weight_dtypes.items())
-        found.append(
-            f"The weights are {promised.weight_dtype} to {share:.0%} of their bytes only, and"
-            f" {promised.min_weight_share:.0%} is expected of {variant} (found: {parts or 'no weights'})."
+        reasons.append(
+            f"The weights are {expected.weight_dtype} to {share:.0%} of their bytes only, and"
+            f" {expected.min_weight_share:.0%} is expected of {variant} (found: {parts or 'no weights'})."
         )
     floats = sum(count for dtype, count in report.tensor_dtypes.items() if dtype.startswith("float"))
-    if promised.integer_only and floats:
+    if expected.integer_only and floats:
         total = sum(report.tensor_dtypes.values())
-        found.append(f"The file is not really {variant}: {floats} of its {total} tensors are floating point.")
-    return found
+        reasons.append(
+            f"The file is not really {variant}: {floats} of its {total} tensors are floating point."
+        )
+    return reasons
 
 
-def _tensor_problems(kind: str, tensor: TensorContract, dtype: str) -> Iterator[str]:
+def _find_tensor_problems(kind: str, tensor: TensorContract, dtype: str) -> Iterator[str]:
     if -1 in tensor.shape:
         yield f"The {kind} {tensor.name} has the open shape {list(tensor.shape)}, and phones need fixed ones."
     elif not tensor.shape or tensor.shape[0] != 1:
         yield f"The {kind} {tensor.name} has the shape {list(tensor.shape)}, and batch 1 is expected."
     if kind == "input" and tensor.dtype == "int32":
-        return  # ids of words, which no variant quantises
+        return  # word ids, which no variant quantises
     if tensor.dtype != dtype:
         yield f"The {kind} {tensor.name} is {tensor.dtype}, and {dtype} is expected."
     if dtype == "int8" and tensor.dtype == dtype and not tensor.scale:
         yield f"The {kind} {tensor.name} is {dtype} without a quantisation scale, so its values mean nothing."
 
 
-def _report(model: Any) -> FileReport:
+def _make_report(model: Any) -> FileReport:
     from ai_edge_litert import schema_py_generated as schema
 
-    op_names = _names(schema.BuiltinOperator)
-    dtypes = _names(schema.TensorType)
+    op_names = _names_by_value(schema.BuiltinOperator)
+    dtypes = _names_by_value(schema.TensorType)
     ops: Counter[str] = Counter()
     custom: set[str] = set()
     tensors: Counter[str] = Counter()
@@ -94,7 +96,7 @@ def _report(model: Any) -> FileReport:
     for graph in model.subgraphs:
         for operator in graph.operators:
             code = model.operatorCodes[operator.opcodeIndex]
-            # Codes above 126 live in a field that was added later, smaller ones in both.
+            # Codes above 126 are in a field that was added later, smaller ones in both.
             builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
             name = op_names[builtin]
             if builtin == schema.BuiltinOperator.CUSTOM:
@@ -112,34 +114,34 @@ def _report(model: Any) -> FileReport:
     total = sum(sizes.values())
     graph, (signature, *_) = model.subgraphs[0], model.signatureDefs or [None]
     maps = (*signature.inputs, *signature.outputs) if signature else ()
-    named = {entry.tensorIndex: entry.name for entry in maps}
+    names = {entry.tensorIndex: entry.name for entry in maps}
 
-    def contracts(indices: Iterable[int]) -> tuple[TensorContract, ...]:
-        return tuple(_contract(graph.tensors[i], named.get(i), dtypes) for i in indices)
+    def make_contracts(indices: Iterable[int]) -> tuple[TensorContract, ...]:
+        return tuple(_make_contract(graph.tensors[i], names.get(i), dtypes) for i in indices)
 
     return FileReport(
         ops=dict(ops.most_common()),
         custom_ops=tuple(sorted(name for name in custom if not name.startswith("Flex"))),
         flex_ops=tuple(sorted(name for name in custom if name.startswith("Flex"))),
-        inputs=contracts(graph.inputs),
-        outputs=contracts(graph.outputs),
+        inputs=make_contracts(graph.inputs),
+        outputs=make_contracts(graph.outputs),
         weight_dtypes={dtype: part / total for dtype, part in sizes.most_common()},
         tensor_dtypes=dict(tensors.most_common()),
     )
 
 
-def _contract(tensor: Any, name: bytes | None, dtypes: Mapping[int, str]) -> TensorContract:
+def _make_contract(tensor: Any, name: bytes | None, dtypes: Mapping[int, str]) -> TensorContract:
     sizes = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
     levels = tensor.quantization
-    quantised = levels is not None and levels.scale is not None and len(levels.scale) == 1
+    is_quantised = levels is not None and levels.scale is not None and len(levels.scale) == 1
     return TensorContract(
         name=(name or tensor.name).decode(),
         shape=tuple(int(size) for size in (sizes if sizes is not None else ())),
         dtype=dtypes[tensor.type].lower(),
-        scale=float(levels.scale[0]) if quantised else None,
-        zero_point=int(levels.zeroPoint[0]) if quantised else None,
+        scale=float(levels.scale[0]) if is_quantised else None,
+        zero_point=int(levels.zeroPoint[0]) if is_quantised else None,
     )
 
 
-def _names(enum: type) -> dict[int, str]:
+def _names_by_value(enum: type) -> dict[int, str]:
     return {value: name for name, value in vars(enum).items() if isinstance(value, int)}

@@ -23,54 +23,54 @@ def measure(
     reference: NDArray[np.float32],
     groups: Mapping[str, Sequence[str]],
 ) -> Measurement:
-    """Runs an edge file on examples, one at a time in one thread, beside what the SavedModel said.
+    """Runs an edge file on examples, one at a time in one thread, and compares it with the SavedModel.
 
     Args:
-        tflite: The file.
+        tflite: The edge file.
         inputs: [n, ...], as the runtime's `preprocess` makes them.
         labels: Right class indices, [n].
-        reference: The SavedModel's probabilities of the same examples, float32 [n, classes].
+        reference: The SavedModel's probabilities for the same examples, float32 [n, classes].
         groups: For each grouping ("lane", "label", ...) the name of each example's group, length n.
 
     Raises:
         EdgelineError: The file cannot be run.
     """
-    inspect(tflite)  # on a damaged file the interpreter ends the process, where this raises
+    inspect(tflite)  # raises on a damaged file, where the interpreter would end the process
     model = EdgeModel(tflite)
     probabilities = model.predict(inputs)
-    said, expected = probabilities.argmax(axis=1), reference.argmax(axis=1)
+    predicted, expected = probabilities.argmax(axis=1), reference.argmax(axis=1)
     difference = np.abs(probabilities.astype(np.float64) - reference)
-    right, reference_right = said == labels, expected == labels
+    right, reference_right = predicted == labels, expected == labels
     return Measurement(
         file=tflite.name,
         size_bytes=tflite.stat().st_size,
         examples=len(inputs),
-        agreement=float(np.mean(said == expected)),
-        max_difference=_number(difference.max()),
+        agreement=float(np.mean(predicted == expected)),
+        max_difference=_finite_or_none(difference.max()),
         accuracy=float(right.mean()),
         reference_accuracy=float(reference_right.mean()),
-        groups={name: dict(_by_group(of, right, reference_right)) for name, of in groups.items()},
+        groups={key: dict(_measure_groups(names, right, reference_right)) for key, names in groups.items()},
         finite=bool(np.isfinite(probabilities).all()),
-        latency=_latency(model, inputs),
-        machine=Machine(_cpu(), model.runtime),
+        latency=_measure_latency(model, inputs),
+        machine=Machine(_cpu_name(), model.runtime),
     )
 
 
-def _number(value: np.floating[Any]) -> float | None:
+def _finite_or_none(value: np.floating[Any]) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _by_group(
-    of: Sequence[str], right: NDArray[np.bool_], reference_right: NDArray[np.bool_]
+def _measure_groups(
+    groups: Sequence[str], right: NDArray[np.bool_], reference_right: NDArray[np.bool_]
 ) -> Iterator[tuple[str, GroupAccuracy]]:
-    names = np.asarray(of)
-    for name in sorted(set(of)):
-        here = names == name
-        accuracy, reference = float(right[here].mean()), float(reference_right[here].mean())
-        yield name, GroupAccuracy(int(here.sum()), accuracy, reference)
+    names = np.asarray(groups)
+    for name in sorted(set(groups)):
+        members = names == name
+        accuracy, reference = float(right[members].mean()), float(reference_right[members].mean())
+        yield name, GroupAccuracy(int(members.sum()), accuracy, reference)
 
 
-def _latency(model: EdgeModel, inputs: NDArray[Any]) -> Latency:
+def _measure_latency(model: EdgeModel, inputs: NDArray[Any]) -> Latency:
     milliseconds = []
     for run in range(-_WARM_UP, _RUNS):
         example = run % len(inputs)
@@ -82,7 +82,7 @@ def _latency(model: EdgeModel, inputs: NDArray[Any]) -> Latency:
     return Latency(p50, p99, _RUNS)
 
 
-def _cpu() -> str:
+def _cpu_name() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""A .tflite file as C source: what TensorFlow Lite Micro links into a device that has no files."""
+"""Writes a .tflite file as C source, which TensorFlow Lite Micro links into a device without files."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ extern const unsigned int g_model_data_len;
 def write_c_array(model: Path, folder: Path) -> None:
     """Writes model_data.cc and model_data.h for a .tflite file.
 
-    The array is aligned to 16 bytes, which the flatbuffer is read at
+    The array is aligned to 16 bytes, as the reader of the flatbuffer requires
     (https://ai.google.dev/edge/litert/microcontrollers/build_convert).
     """
     content = model.read_bytes()

@@ -1,6 +1,6 @@
-"""The file that phones run as a model of MLflow; a copy of this room goes with each registered version.
+"""The edge file as an MLflow model; a copy of this package goes with each registered version.
 
-`mlflow.pyfunc.load_model` needs what its requirements.txt names, and neither this project nor TensorFlow.
+`mlflow.pyfunc.load_model` needs the packages of its requirements.txt, not this project or TensorFlow.
 """
 
 import json
@@ -25,13 +25,13 @@ class Model:
         self._model = EdgeModel(file)
 
     def predict(self, examples: Any, params: Any = None) -> Any:
-        """A pandas.DataFrame with label, its probability and that of each label, an example a row.
+        """Predicts labels: a pandas.DataFrame of label, its probability and that of each label, a row each.
 
         Args:
-            examples: Another one. Of photos one column, their bytes or paths of their files; of texts one; of
-                rows those of the training, as texts (`read_csv(..., dtype=str)`) where it was imported from
-                such, and where there are several readings, of one group, oldest first.
-            params: None is known.
+            examples: A DataFrame. Photos are one column of bytes or file paths, texts one column; rows have
+                the columns of the training, as texts (`read_csv(..., dtype=str)`) if they were imported as
+                texts. Where a prediction takes several readings: the rows of one group, oldest first.
+            params: Not used.
 
         Raises:
             EdgelineError: An example cannot be read.
@@ -39,23 +39,23 @@ class Model:
         """
         import pandas as pd
 
-        places, found = [], []
-        for place, content in self._contents(examples):
+        index, rows = [], []
+        for key, content in self._iterate_contents(examples):
             scores = self._model.predict(preprocess(content, self._contract))[0]
             best = int(np.argmax(scores))
-            places.append(place)
-            found.append((self._labels[best], float(scores[best]), *map(float, scores)))
-        return pd.DataFrame(found, places, ["label", "probability", *self._labels])
+            index.append(key)
+            rows.append((self._labels[best], float(scores[best]), *map(float, scores)))
+        return pd.DataFrame(rows, index, ["label", "probability", *self._labels])
 
-    def _contents(self, examples: Any) -> Iterator[tuple[Any, Any]]:
-        """Each example as `preprocess` takes it, by its place; of readings from when there are enough."""
+    def _iterate_contents(self, examples: Any) -> Iterator[tuple[Any, Any]]:
+        """Yields the index and content of each example; a window begins once there are enough readings."""
         contract, kind = self._contract, self._contract.get("kind", "image")
         if kind != "row":
-            known = (contract.get("column"), contract.get("input"), examples.columns[0])
-            name = next(name for name in known if name in examples)
-            for place, value in examples[name].items():
+            candidates = (contract.get("column"), contract.get("input"), examples.columns[0])
+            name = next(name for name in candidates if name in examples)
+            for key, value in examples[name].items():
                 is_path = kind == "image" and isinstance(value, str)
-                yield place, Path(value).read_bytes() if is_path else value
+                yield key, Path(value).read_bytes() if is_path else value
             return
         names = row.columns_of(contract)
         for end in range(contract["readings"], len(examples) + 1):
@@ -64,5 +64,5 @@ class Model:
 
 
 def _load_pyfunc(path: str) -> Model:
-    """What MLflow calls."""
+    """Loads the model; MLflow calls this function by its name."""
     return Model(Path(path))

@@ -1,6 +1,6 @@
-"""What a device does with an edge file: numpy and an interpreter, no TensorFlow needed.
+"""Runs an edge file as a device does; needs numpy and an interpreter, not TensorFlow.
 
-A team that writes its own in Kotlin, Swift or C can compare with it, number by number.
+It is a reference: a team that writes its own in Kotlin, Swift or C can compare with it, number by number.
 """
 
 import importlib
@@ -19,33 +19,33 @@ _KINDS = ("image", "row", "tokens")
 
 
 def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
-    """Turns what a device has into what the model reads.
+    """Turns a raw input into the model's input.
 
     Args:
-        content: Of an image its bytes, of a row its values by name, of a text the text.
-        contract: The content of preprocessing.json; its `kind` says which, and is `image` where it says none.
+        content: The bytes of an image, the values of a row by name, or a text.
+        contract: The content of preprocessing.json; its `kind` defaults to `image`.
 
     Returns:
         One input, [1, ...].
 
     Raises:
-        EdgelineError: The contract asks for what this version does not do, or the content cannot be read.
+        EdgelineError: This version does not support the contract, or the content cannot be read.
     """
     kind = contract.get("kind", "image")
     if kind not in _KINDS:
-        raise contracts.refused(f"kind is {kind!r}, not one of {', '.join(_KINDS)}")
-    prepared: NDArray[Any] = importlib.import_module(f"edge.contracts.{kind}").preprocess(content, contract)
-    return prepared
+        raise contracts.contract_error(f"kind is {kind!r}, not one of {', '.join(_KINDS)}")
+    tensor: NDArray[Any] = importlib.import_module(f"edge.contracts.{kind}").preprocess(content, contract)
+    return tensor
 
 
 def load_interpreter(path: Path) -> tuple[Any, str]:
-    """Loads an edge file into LiteRT, which will run it in one thread.
+    """Loads an edge file into LiteRT, to run in one thread.
 
     Returns:
         The interpreter with its tensors allocated, and its distribution's name and version.
 
     Raises:
-        EdgelineError: It cannot load the file.
+        EdgelineError: LiteRT cannot load the file.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -63,21 +63,21 @@ def load_interpreter(path: Path) -> tuple[Any, str]:
 
 
 class EdgeModel:
-    """An edge file, ready to look at examples one at a time, as on a phone.
+    """An edge file that runs on one example at a time, as on a phone.
 
-    Interpreters trust their file: one whose bytes are damaged can end the process. Where it has come a long
-    way, check its digest first.
+    Interpreters trust their file: damaged bytes can end the process. Check the digest of a file that was
+    copied or downloaded first.
 
     Args:
         path: A .tflite file with one input [1, ...] and one output [1, classes].
 
     Attributes:
-        input_shape: Without the batch: of a photo (H, W, C).
+        input_shape: Shape without the batch; (H, W, C) for a photo.
         classes: Length of the probability vector.
         runtime: Name and version of the interpreter.
 
     Raises:
-        EdgelineError: The file is not a model that can be run, or not a classifier of batch 1.
+        EdgelineError: The file cannot be run, or is not a classifier of batch 1.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -97,10 +97,10 @@ class EdgeModel:
         self.input_shape, self.classes = shapes[0][1:], shapes[1][1]
 
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """The probabilities, float32 [n, classes], of numbers [n, ...] as `preprocess` makes them.
+        """Returns probabilities, float32 [n, classes], for inputs [n, ...] as `preprocess` makes them.
 
         Raises:
-            EdgelineError: No numbers, or another shape.
+            EdgelineError: The inputs are not numbers, or have another shape.
         """
         if inputs.dtype.kind not in "uif" or inputs.ndim < 1 or inputs.shape[1:] != self.input_shape:
             raise EdgelineError(
@@ -109,15 +109,15 @@ class EdgeModel:
                 "Pass what preprocess() returns for the model's own preprocessing.json.",
             )
         probabilities = np.empty((len(inputs), self.classes), np.float32)
-        for row, one in enumerate(inputs):
-            self._interpreter.set_tensor(self._input["index"], _quantised(one[np.newaxis], self._input))
+        for row, example in enumerate(inputs):
+            self._interpreter.set_tensor(self._input["index"], _quantise(example[np.newaxis], self._input))
             self._interpreter.invoke()
             output = self._interpreter.get_tensor(self._output["index"])
-            probabilities[row] = _dequantised(output, self._output)[0]
+            probabilities[row] = _dequantise(output, self._output)[0]
         return probabilities
 
 
-def _quantised(values: NDArray[Any], tensor: Mapping[str, Any]) -> NDArray[Any]:
+def _quantise(values: NDArray[Any], tensor: Mapping[str, Any]) -> NDArray[Any]:
     """Rounds to the nearest and clips, as TFLite's QUANTIZE does; a bare cast would wrap 128 to -128."""
     dtype = np.dtype(tensor["dtype"])
     if not np.issubdtype(dtype, np.integer):
@@ -128,7 +128,7 @@ def _quantised(values: NDArray[Any], tensor: Mapping[str, Any]) -> NDArray[Any]:
     return levels.clip(limits.min, limits.max).astype(dtype)
 
 
-def _dequantised(values: NDArray[Any], tensor: Mapping[str, Any]) -> NDArray[np.float32]:
+def _dequantise(values: NDArray[Any], tensor: Mapping[str, Any]) -> NDArray[np.float32]:
     if not np.issubdtype(values.dtype, np.integer):
         return values.astype(np.float32)
     scale, zero_point = tensor["quantization"]

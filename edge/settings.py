@@ -1,4 +1,4 @@
-"""Which files are made for phones."""
+"""Settings of the files that are made for phones."""
 
 from typing import Annotated, Literal
 
@@ -10,14 +10,14 @@ VariantName = Literal["fp32", "fp16", "int8", "dynamic"]
 
 
 class ConversionSettings(Group):
-    """How a model is converted."""
+    """The settings by which a model is converted."""
 
     # In the preferred order: the first that passes becomes the default.
     variants: Annotated[tuple[VariantName, ...], Field(strict=False, min_length=1)] = ("fp16", "int8", "fp32")
     calibration_examples: int = Field(100, ge=1, le=10_000)  # of the train split, that calibrate int8
 
     @model_validator(mode="after")
-    def _variants_once(self) -> "ConversionSettings":
+    def _check_duplicates(self) -> "ConversionSettings":
         if len(set(self.variants)) != len(self.variants):
             raise ValueError(f"variants names one twice: {', '.join(self.variants)}")
         return self

@@ -1,4 +1,4 @@
-"""The edge files that one SavedModel is converted to, and what each must hold."""
+"""The edge files that one SavedModel is converted to, and the dtypes that each must have."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 class Variant:
     """One way of quantising a model."""
 
-    name: str  # as settings, manifests and file names spell it
+    name: str  # in settings, manifests and file names
     io_dtype: str  # of the file's inputs and outputs
     weight_dtype: str
-    # Least share of the weight bytes that must have `weight_dtype`. It is below 1 where the converter leaves
-    # small things as they were: biases and per-channel scales stay float32 in `dynamic`, which only quantises
+    # Least share of the weight bytes that must have `weight_dtype`; below 1, as the converter leaves small
+    # tensors alone: biases and per-channel scales stay float32 in `dynamic`, which only quantises
     # tensors of 1,024 elements and more (https://ai.google.dev/edge/litert/models/post_training_quantization),
     # and int8 files keep biases as int32.
     min_weight_share: float
-    integer_only: bool = False  # no tensor may be a float, as for integer-only accelerators, microcontrollers
+    integer_only: bool = False  # no float tensors: for integer-only accelerators and microcontrollers
 
     @property
     def file_name(self) -> str:
-        """Name of the variant's file in a bundle, such as `model_fp16.tflite`."""
+        """Returns the name of the variant's file in a bundle, such as `model_fp16.tflite`."""
         return f"model_{self.name}.tflite"
 
 

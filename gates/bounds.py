@@ -1,10 +1,10 @@
-"""Whether a model's metrics keep the bounds: TFMA's own thresholds know no support and name no reason.
+"""The model gate, which compares metrics with bounds: TFMA's own thresholds have no support and no reasons.
 
-What a model is worth is judged out of fold where the Trainer gave such answers, since they are of all groups
-of the window, else on the eval split. Whether it is worse than the one in production is judged on the eval
-split, on which both answered the same examples. A metric has dropped where it is worse by more than
-`max_drop` and that is not noise: on less than `1 - confidence` of the resamples of the examples, and of those
-of their groups, the trained model is no worse (`gates/paired.py`). Above `large_drop` times `max_drop` the
+Absolute bounds are judged out of fold where the Trainer gave such answers, since these cover all groups of
+the window, else on the eval split. The comparison with the model in production is made on the eval split,
+where both answered the same examples. A metric has dropped if it is worse by more than `max_drop` and the
+difference is not noise: the trained model is no worse on less than `1 - confidence` of the resamples of the
+examples, and of the resamples of their groups (`gates/paired.py`). Above `large_drop` times `max_drop` the
 resamples of examples alone decide; and a group that is lost holds a model back, whatever its metrics are.
 """
 
@@ -16,14 +16,14 @@ from functools import partial
 import numpy as np
 
 from gates.answers import ROUNDING, Answers
-from gates.classes import find_blind, unjudged
-from gates.numbers import beside
-from gates.paired import RESAMPLES, interval_of, lost_groups, no_drop
+from gates.classes import find_unrecognised, warn_of_small_classes
+from gates.numbers import format_with_bound
+from gates.paired import RESAMPLES, estimate_interval, find_lost_groups, no_drop
 from gates.settings import Bound, EvaluationSettings
 from records.evaluation import Metrics
 from records.verdict import Verdict
 
-# What holds for fewer groups may not hold for others: their own difference decides.
+# A figure of fewer groups than this may not hold for others: the differences between groups decide.
 _FEW_GROUPS = 10
 _OUT_OF_FOLD = "examples out of fold"
 _WITHOUT_TWINS = "eval examples without near twins in train"
@@ -37,7 +37,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class _Finding:
-    """A slice beyond a bound; one that may be noise does not hold a model back."""
+    """A slice beyond a bound; a finding that may be noise does not hold a model back."""
 
     slice: str
     reason: str
@@ -46,20 +46,21 @@ class _Finding:
 
 @dataclass(frozen=True)
 class _Judged:
-    """Metrics with the answers that they are of."""
+    """Metrics with the answers that they were measured on."""
 
     metrics: Metrics
     answers: Answers
-    examples: str  # what they are called
+    examples: str  # what a message calls them
     false_alarm_rate: float
 
-    def on(self, kind: str = "overall", name: str = "all", metric: str = "accuracy") -> str:
-        """What a figure was measured on: `4,780 eval examples of only 4 machines (0.740 to 0.970)`."""
+    def describe(self, kind: str = "overall", name: str = "all", metric: str = "accuracy") -> str:
+        """Describes the basis of a figure: `4,780 eval examples of only 4 machines (0.740 to 0.970)`."""
         number = _value(self.metrics.candidate[kind][name], "example_count")
         text = f"{number:,.0f} {self.examples}"
-        groups, low, high = interval_of(self.answers, kind, name, metric, self.false_alarm_rate)
+        groups, low, high = estimate_interval(self.answers, kind, name, metric, self.false_alarm_rate)
         if self.answers.grouped:
-            text += f" of {'only ' if groups < _FEW_GROUPS else ''}{_count(groups, self.metrics.group)}"
+            few = "only " if groups < _FEW_GROUPS else ""
+            text += f" of {few}{_format_count(groups, self.metrics.group)}"
         return f"{text} ({low:.3f} to {high:.3f})" if groups > 1 else f"{text}, too few for an interval"
 
 
@@ -70,15 +71,15 @@ def judge(
     out_of_fold: Answers | None = None,
     without_twins: Answers | None = None,
 ) -> Verdict:
-    """Applies the bounds to each slice with enough examples, and looks for what is not recognised at all.
+    """Applies the bounds to each slice with enough examples, and looks for classes that are never recognised.
 
     Args:
-        metrics: Of the eval split, and in it those out of fold, if any.
-        settings: What is required.
-        answers: Of the same examples as `metrics`, of both models where there is one in production.
-        out_of_fold: Of the same examples as `metrics.out_of_fold`.
-        without_twins: Of the same examples as `metrics.without_twins`; these are judged, also where there are
-            some out of fold, since folds have near twins too. With no examples, the verdict is to hold.
+        metrics: Metrics of the eval split, which may contain those out of fold.
+        settings: The bounds, and how sure a drop has to be.
+        answers: Answers to the examples of `metrics`, of both models if there is one in production.
+        out_of_fold: Answers to the examples of `metrics.out_of_fold`.
+        without_twins: Answers to the examples of `metrics.without_twins`. These are judged in place of those
+            out of fold, since folds have near twins too. Without any example, the verdict is `fail`.
     """
     on_eval = judged = _Judged(metrics, answers, "eval examples", settings.false_alarm_rate)
     if without_twins is not None and metrics.without_twins is None:
@@ -93,12 +94,12 @@ def judge(
         )
     elif metrics.out_of_fold is not None and out_of_fold is not None:
         judged = replace(judged, metrics=metrics.out_of_fold, answers=out_of_fold, examples=_OUT_OF_FOLD)
-    found = [
+    findings = [
         *(finding for bound in settings.bounds for finding in _find_absolute(bound, judged)),
         *(finding for bound in settings.bounds for finding in _find_drops(bound, on_eval, settings)),
         *_find_lost_groups(on_eval, settings),
     ]
-    broken = [(finding.slice, finding.reason) for finding in found if not finding.noise]
+    broken = [(finding.slice, finding.reason) for finding in findings if not finding.noise]
     candidate = judged.metrics.candidate
     overall = candidate["overall"]["all"]
     label, majority = max(
@@ -106,29 +107,28 @@ def judge(
         key=lambda item: item[1],
     )
     accuracy, share = _value(overall, "accuracy"), majority / _value(overall, "example_count")
-    # Here and below, "not above" instead of "below": an accuracy that is not a number passes nothing.
+    # "Not above" is not "below", here and further down: an accuracy that is not a number passes nothing.
     if settings.beat_majority and not accuracy > share + ROUNDING:
-        told, required = beside(accuracy, share)
+        shown, required = format_with_bound(accuracy, share)
         reason = (
-            f"Overall accuracy {told} does not beat always saying {label}, which is right for"
+            f"Overall accuracy {shown} does not beat always saying {label}, which is right for"
             f" {required} of the {judged.examples}."
         )
         broken.append(("overall", reason))
-    broken += [
-        (f"class {label}", reason) for label, reason in find_blind(judged.metrics, settings, judged.examples)
-    ]
+    unrecognised = find_unrecognised(judged.metrics, settings, judged.examples)
+    broken += [(f"class {label}", reason) for label, reason in unrecognised]
     warnings = (
-        *(finding.reason for finding in found if finding.noise),
-        *unjudged(judged.metrics, settings),
-        *_few_groups(judged),
+        *(finding.reason for finding in findings if finding.noise),
+        *warn_of_small_classes(judged.metrics, settings),
+        *_warn_of_few_groups(judged),
     )
     if broken:
         slices = tuple(dict.fromkeys(name for name, _ in broken))
         return Verdict("evaluation", "fail", tuple(reason for _, reason in broken), warnings, slices=slices)
-    summary = [f"Accuracy {accuracy:.3f} on {judged.on()}; every bound holds."]
+    summary = [f"Accuracy {accuracy:.3f} on {judged.describe()}; every bound holds."]
     if judged is not on_eval:
         whole = _value(metrics.candidate["overall"]["all"], "accuracy")
-        summary.append(f"The model itself has {whole:.3f} on {on_eval.on()}.")
+        summary.append(f"The model itself has {whole:.3f} on {on_eval.describe()}.")
     if metrics.baseline is None:
         none = "Nothing is in production yet, so there is no baseline to compare with."
         return Verdict("evaluation", "no_baseline", (*summary, none), warnings)
@@ -137,98 +137,101 @@ def judge(
     return Verdict("evaluation", "pass", (*summary, production), warnings)
 
 
-def _count(number: int, group: str) -> str:
+def _format_count(number: int, group: str) -> str:
     return f"{number:,} {group}{'s' if number != 1 else ''}"
 
 
-def _few_groups(judged: _Judged) -> Iterator[str]:
+def _warn_of_few_groups(judged: _Judged) -> Iterator[str]:
     number = len(np.unique(judged.answers.groups))
     if judged.answers.grouped and number < _FEW_GROUPS:
         folds = "" if judged.examples == _OUT_OF_FOLD else ", or trainer.folds=5, which judges by all"
+        groups = _format_count(number, judged.metrics.group)
         yield (
-            f"Judged by only {_count(number, judged.metrics.group)}: what holds for these may not hold for"
+            f"Judged by only {groups}: what holds for these may not hold for"
             f" others. {_FEW_GROUPS} or more tell: more data{folds}."
         )
 
 
 def _slices(bound: Bound, metrics: Metrics) -> Iterator[tuple[str, str, str, Mapping[str, float | None]]]:
-    """Each slice that a bound is on: its name, also as a verdict has it, the metric in words, its metrics."""
+    """Yields the slices of a bound: name, name in a verdict, metric in words, and metrics of the slice."""
     kind, metric = bound.slice, bound.metric
-    # Of the examples of one class, the share that is right is its recall.
+    # The accuracy on the examples of one class is its recall.
     words = "recall" if (kind, metric) == ("class", "accuracy") else _WORDS.get(metric, metric)
     for name, values in metrics.candidate.get(kind, {}).items():
         if _value(values, "example_count") >= bound.min_support and metric in values:
             slice_name = kind if kind == "overall" else f"{kind} {name}"
-            where = words if kind == "overall" else f"{words} of {slice_name}"
-            yield name, slice_name, f"{where[0].upper()}{where[1:]}", values
+            subject = words if kind == "overall" else f"{words} of {slice_name}"
+            yield name, slice_name, f"{subject[0].upper()}{subject[1:]}", values
 
 
 def _find_absolute(bound: Bound, judged: _Judged) -> Iterator[_Finding]:
-    """Each slice that is below or above what the bound allows."""
-    for name, slice_name, what, values in _slices(bound, judged.metrics):
-        value, on = _value(values, bound.metric), partial(judged.on, bound.slice, name, bound.metric)
+    """Yields a finding for each slice that is below or above what the bound allows."""
+    for name, slice_name, subject, values in _slices(bound, judged.metrics):
+        value = _value(values, bound.metric)
+        describe = partial(judged.describe, bound.slice, name, bound.metric)
         if bound.lower is not None and not value >= bound.lower - ROUNDING:
-            told, limit = beside(value, bound.lower)
-            yield _Finding(slice_name, f"{what} is {told} on {on()}; at least {limit} required.")
+            shown, limit = format_with_bound(value, bound.lower)
+            yield _Finding(slice_name, f"{subject} is {shown} on {describe()}; at least {limit} required.")
         if bound.upper is not None and not value <= bound.upper + ROUNDING:
-            told, limit = beside(value, bound.upper)
-            yield _Finding(slice_name, f"{what} is {told} on {on()}; at most {limit} allowed.")
+            shown, limit = format_with_bound(value, bound.upper)
+            yield _Finding(slice_name, f"{subject} is {shown} on {describe()}; at most {limit} allowed.")
 
 
 def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) -> Iterator[_Finding]:
-    """Each slice on which the model is worse than the one in production by more than the bound allows."""
+    """Yields a finding for each slice on which the model is worse than production by more than allowed."""
     kind, metric, most = bound.slice, bound.metric, bound.max_drop
     before = (on_eval.metrics.baseline or {}).get(kind, {})
     if most is None:
         return
-    # Of several bounds each finds a drop by chance: together they may do so no more often than one.
+    # Each of several bounds may find a drop by chance: together they may do so no more often than one.
     chance = (1 - settings.confidence) / sum(each.max_drop is not None for each in settings.bounds)
-    for name, slice_name, what, values in _slices(bound, on_eval.metrics):
+    for name, slice_name, subject, values in _slices(bound, on_eval.metrics):
         if metric not in before.get(name, {}):
             continue
         value, old = _value(values, metric), _value(before[name], metric)
         worse, side = (value - old, "above") if metric == "loss" else (old - value, "below")
         if worse <= most + ROUNDING:
             continue
-        drop, allowed = beside(worse, most)
-        found = f"{what} is {value:.3f} on {on_eval.on(kind, name, metric)}, {drop} {side} the model in"
-        found, allowed = f"{found} production ({old:.3f});", f"at most {allowed} allowed."
+        drop, limit = format_with_bound(worse, most)
+        basis = on_eval.describe(kind, name, metric)
+        text = f"{subject} is {value:.3f} on {basis}, {drop} {side} the model in production ({old:.3f});"
+        allowed = f"at most {limit} allowed."
         if math.isnan(worse):
-            yield _Finding(slice_name, f"{found} {allowed}")
+            yield _Finding(slice_name, f"{text} {allowed}")
             continue
-        none = no_drop(on_eval.answers, kind, name, metric, settings.false_alarm_rate)
-        share = max(none)
+        held = no_drop(on_eval.answers, kind, name, metric, settings.false_alarm_rate)
+        share = max(held)  # of the resamples without a drop
         if share < chance:
-            sure = f"Sure: {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
-        elif none.examples < chance and worse > settings.large_drop * most + ROUNDING:
-            sure = (
-                f"Of {RESAMPLES:,} resamples of {on_eval.metrics.group}s {100 * none.groups:.1f} % show no"
-                f" drop, of the examples {100 * none.examples:.1f} %: more than {settings.large_drop:g} times"
+            evidence = f"Sure: {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
+        elif held.examples < chance and worse > settings.large_drop * most + ROUNDING:
+            evidence = (
+                f"Of {RESAMPLES:,} resamples of {on_eval.metrics.group}s {100 * held.groups:.1f} % show no"
+                f" drop, of the examples {100 * held.examples:.1f} %: more than {settings.large_drop:g} times"
                 " what is allowed holds, in whichever of them it is."
             )
         else:
             noise = f"within noise: of {RESAMPLES:,} resamples {100 * share:.1f} % show no drop."
-            yield _Finding(slice_name, f"{found} {noise}", noise=True)
+            yield _Finding(slice_name, f"{text} {noise}", noise=True)
             continue
-        yield _Finding(slice_name, f"{found} {allowed} {sure}")
+        yield _Finding(slice_name, f"{text} {allowed} {evidence}")
 
 
 def _find_lost_groups(on_eval: _Judged, settings: EvaluationSettings) -> Iterator[_Finding]:
-    """Each group that the model in production answers right and this one does not."""
+    """Yields a finding for each group that the model in production answers right and this one does not."""
     answers = on_eval.answers
     if answers.baseline is None:
         return
     limits = settings.group_right_before, settings.group_right_after, 1 - settings.confidence
-    for number, size, was, now in lost_groups(answers, *limits):
+    for number, size, right_before, right_now in find_lost_groups(answers, *limits):
         name = f"{on_eval.metrics.group} {answers.group_names[number]}"
         yield _Finding(
             name,
             f"{name[0].upper()}{name[1:]} is lost: of its {size:,} eval examples the model in production is"
-            f" right on {was:,}, and this one on {now:,}.",
+            f" right on {right_before:,}, and this one on {right_now:,}.",
         )
 
 
 def _value(values: Mapping[str, float | None], metric: str) -> float:
-    """A metric; NaN where it was no number, which JSON does not know."""
+    """Returns a metric; NaN where it is None, as JSON has no NaN."""
     value = values.get(metric)
     return _NAN if value is None else value

@@ -1,10 +1,10 @@
-"""Whether a window of data may be trained on: each rule finds, and the settings say what a finding does."""
+"""The data gate: rules that judge a window of data; the settings say whether a finding blocks or warns."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gates.numbers import beside
+from gates.numbers import format_with_bound
 from gates.settings import GateRule, GateSettings
 from records.data_checks import Anomaly, Drift
 from records.ingest import Ingest, Span, Twins
@@ -15,7 +15,7 @@ _LABEL = "label"
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found: a sentence, and the span and the feature that it names, where it names one."""
+    """A finding of a rule: a sentence, and the span and the feature that it names, if any."""
 
     rule: GateRule
     sentence: str
@@ -24,16 +24,16 @@ class Finding:
 
 
 def spans_to_judge(contents: Mapping[str, str], production: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Returns the names of the spans of a window that no run judged that led to production, and the newest.
+    """Returns the names of the spans to judge: the newest, and those that are not part of production.
 
-    `contents` are digests by name, oldest span first. `production` is `data` of the manifest in production:
-    its spans passed the gate, if they had the same content. None where nothing is in production.
+    `contents` are digests by name, oldest span first. `production` is `data` of the manifest in production,
+    None if nothing is: its spans passed the gate if they had the same content.
     """
-    of = production or {"spans": {}}
-    if "spans" in of:
-        fresh = [name for name, content in contents.items() if of["spans"].get(name) != content]
-    else:  # an older manifest has their numbers alone
-        fresh = [name for name in contents if not of["first_span"] <= int(name[-5:]) <= of["last_span"]]
+    known = production or {"spans": {}}
+    if "spans" in known:
+        fresh = [name for name, content in contents.items() if known["spans"].get(name) != content]
+    else:  # an older manifest has only the numbers of the first and the last span
+        fresh = [name for name in contents if not known["first_span"] <= int(name[-5:]) <= known["last_span"]]
     return tuple(dict.fromkeys((*fresh, *list(contents)[-1:])))
 
 
@@ -45,18 +45,18 @@ def judge(
     twins: Twins | None = None,
     judged: Collection[str] = (),
 ) -> Verdict:
-    """Applies the rules to what ingest, ExampleValidator and `gates.drift` found in a window.
+    """Applies the rules to the findings of ingest, ExampleValidator and `gates.drift` in a window.
 
-    `twins` are those across the splits, of photos; `judged` are the names of the spans that are judged each,
-    the newest where there are none, and `drifts` are theirs.
+    `twins` are near twins across the splits, of photos only. `judged` are the names of the spans to judge,
+    the newest span if empty; `drifts` belong to these spans.
     """
     spans = [span for span in ingest.spans if span.name in judged] or [ingest.spans[-1]]
     findings = (
         *(Finding("schema", item.sentence, feature=item.feature) for item in anomalies),
-        *_class_count_findings(ingest, settings.min_examples_per_class),
-        *_quarantine_findings(spans, ingest.noun, settings.max_quarantine_fraction),
-        *_twin_findings(twins or Twins(), ingest.noun, settings.max_twin_fraction),
-        *_drift_findings(drifts, settings),
+        *_check_class_counts(ingest, settings.min_examples_per_class),
+        *_check_quarantine(spans, ingest.noun, settings.max_quarantine_fraction),
+        *_check_twins(twins or Twins(), ingest.noun, settings.max_twin_fraction),
+        *_check_drift(drifts, settings),
     )
     blocking = [finding for finding in findings if settings.severity[finding.rule] == "block"]
     warnings = tuple(f.sentence for f in findings if settings.severity[f.rule] == "warn")
@@ -70,16 +70,16 @@ def judge(
         "fail",
         tuple(finding.sentence for finding in blocking),
         warnings,
-        # What is wrong with the window, a week that was not judged before made so.
+        # A finding about the whole window is put down to its newest judged span.
         spans=tuple(dict.fromkeys(f.span or spans[-1].name for f in blocking)),
         features=tuple(dict.fromkeys(f.feature for f in blocking if f.feature is not None)),
     )
 
 
-def _class_count_findings(ingest: Ingest, least: int) -> Iterator[Finding]:
-    for label, found in ingest.classes.items():
-        if found < least:
-            text = f"Class {label} has {found} {ingest.noun}s in the window; at least {least} required."
+def _check_class_counts(ingest: Ingest, least: int) -> Iterator[Finding]:
+    for label, count in ingest.classes.items():
+        if count < least:
+            text = f"Class {label} has {count} {ingest.noun}s in the window; at least {least} required."
             yield Finding("class_count", text, feature=_LABEL)
     for label in ingest.untrained:
         text = (
@@ -89,11 +89,11 @@ def _class_count_findings(ingest: Ingest, least: int) -> Iterator[Finding]:
         yield Finding("class_count", text, feature=_LABEL)
 
 
-def _quarantine_findings(spans: Sequence[Span], noun: str, most: float) -> Iterator[Finding]:
+def _check_quarantine(spans: Sequence[Span], noun: str, most: float) -> Iterator[Finding]:
     for span in spans:
         if span.rows and span.quarantined / span.rows > most:
             by_reason = ", ".join(f"{count} {reason}" for reason, count in span.rejected.items())
-            share, allowed = beside(span.quarantined / span.rows, most, 1, "%")
+            share, allowed = format_with_bound(span.quarantined / span.rows, most, 1, "%")
             text = (
                 f"{span.quarantined} of {span.rows} {noun}s of {span.name} were quarantined"
                 f" ({share}; at most {allowed} allowed): {by_reason}."
@@ -101,12 +101,12 @@ def _quarantine_findings(spans: Sequence[Span], noun: str, most: float) -> Itera
             yield Finding("quarantine", text, span.name)
 
 
-def _twin_findings(twins: Twins, noun: str, most: float) -> Iterator[Finding]:
+def _check_twins(twins: Twins, noun: str, most: float) -> Iterator[Finding]:
     if twins.share > most:
-        flattered, allowed = beside(twins.share, most, 1, "%")
+        share, allowed = format_with_bound(twins.share, most, 1, "%")
         text = (
             f"{len(twins.found)} of {twins.compared} eval {noun}s{twins.sample} have a near twin in train"
-            f" ({flattered}; at most {allowed} allowed): {twins.examples}. They flatter"
+            f" ({share}; at most {allowed} allowed): {twins.examples}. They flatter"
             f" the model, which is judged without them: import the {noun}s into a new data folder, which"
             " keeps together what shows the same, or give those that belong together one session_id in"
             " labels.csv."
@@ -114,27 +114,27 @@ def _twin_findings(twins: Twins, noun: str, most: float) -> Iterator[Finding]:
         yield Finding("twins", text)
 
 
-def _drift_findings(drifts: Iterable[Drift], settings: GateSettings) -> Iterator[Finding]:
-    """What is gone from a feature or new in it, and distances beyond those that the schema allows."""
+def _check_drift(drifts: Iterable[Drift], settings: GateSettings) -> Iterator[Finding]:
+    """Yields what is gone from a feature or new in it, and distances beyond those that the schema allows."""
     for drift in drifts:
-        where = f"{drift.feature} of {drift.span}"
+        subject = f"{drift.feature} of {drift.span}"
         if drift.gone:
-            text = f"{where} has no {', '.join(drift.gone)}, which the spans that it was held against have."
+            text = f"{subject} has no {', '.join(drift.gone)}, which the spans that it was held against have."
             yield Finding("missing_value", text, drift.span, drift.feature)
         most = drift.expected_unseen + settings.max_unknown_token_fraction
         if drift.unseen > most:
-            unseen, allowed = beside(drift.unseen, round(most, 3), 1, "%")
+            unseen, allowed = format_with_bound(drift.unseen, round(most, 3), 1, "%")
             text = (
-                f"{unseen} of {where} are in no span that it was held against (at most {allowed}"
+                f"{unseen} of {subject} are in no span that it was held against (at most {allowed}"
                 f" allowed), most often {', '.join(drift.new)}."
             )
             yield Finding("unknown_tokens", text, drift.span, drift.feature)
         if drift.distance > drift.threshold:
             large = min(settings.large_drift_factor * drift.threshold, (1 + drift.threshold) / 2)
             rule: GateRule = "large_drift" if drift.distance > large else "drift"
-            distance, allowed = beside(drift.distance, drift.threshold)
+            distance, allowed = format_with_bound(drift.distance, drift.threshold)
             text = (
-                f"{where} is {distance} away from the spans that it was held against (at most"
+                f"{subject} is {distance} away from the spans that it was held against (at most"
                 f" {allowed} allowed): {drift.before} there, {drift.now} here."
             )
             yield Finding("label_shift" if drift.feature == _LABEL else rule, text, drift.span, drift.feature)

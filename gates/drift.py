@@ -1,4 +1,4 @@
-"""How far a span is from others: TensorFlow Data Validation's distances."""
+"""The drift of a span from other spans, by TensorFlow Data Validation's distances."""
 
 import heapq
 import logging
@@ -11,11 +11,10 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from records.data_checks import Drift
 
-# Below this, the distance between two samples of one distribution is of the size of the thresholds
-# themselves.
+# With fewer examples, the distance between two samples of one distribution is as large as the thresholds.
 _LEAST_TO_COMPARE = 50
 
-# Texts of a feature that are counted by name: enough for the words of a language, a few MB a split.
+# Texts of a feature that are counted by name: enough for the words of a language, and a few MB a split.
 _MOST_TEXTS = 100_000
 _MOST_SHOWN = 5
 
@@ -23,10 +22,10 @@ log = logging.getLogger("edgeline.gate")
 
 
 def features_to_count(schema: schema_pb2.Schema, unmeasured: Collection[str] = ()) -> dict[str, list[str]]:
-    """The names of the features that are measured, and of those among them whose values are not counted.
+    """Returns the names of the features that are measured, and of those whose values are not counted.
 
-    Texts of whose values the schema says nothing, ids and times, are measured without counting each value:
-    that would hold all of them in memory.
+    Texts without a domain or a drift comparator in the schema, such as ids and times, are measured without
+    counting each value: the counts would hold all of them in memory.
     """
     measured = [feature for feature in schema.feature if feature.name not in unmeasured]
     uncounted = [
@@ -44,7 +43,7 @@ def statistics_options(measured: Sequence[str], uncounted: Sequence[str]) -> Any
 
     schema = schema_pb2.Schema()
     for name in uncounted:
-        # What TFDV takes for an image it takes for bytes.
+        # TFDV takes an image for bytes, whose values it does not count.
         schema.feature.add(name=name, type=schema_pb2.BYTES).image_domain.SetInParent()
     return tfdv.StatsOptions(
         feature_allowlist=list(measured),
@@ -54,10 +53,10 @@ def statistics_options(measured: Sequence[str], uncounted: Sequence[str]) -> Any
 
 
 def measure_drift(name: str, span: Any, others: Any, schema: Path) -> tuple[Drift, ...]:
-    """Measures each feature that the schema, a text proto, has a comparator for; none on too few examples.
+    """Measures the drift of each feature for which the schema, a text proto, has a comparator.
 
-    `span` has the name and is held against `others`: each a DatasetFeatureStatistics, made with the options
-    above.
+    `span`, called `name`, is compared with `others`: each a DatasetFeatureStatistics made with the options
+    above. Nothing is measured on too few examples.
     """
     import tensorflow_data_validation as tfdv
     from tensorflow_metadata.proto.v0 import anomalies_pb2
@@ -73,58 +72,60 @@ def measure_drift(name: str, span: Any, others: Any, schema: Path) -> tuple[Drif
     drifts = []
     for info in result.drift_skew_info:
         feature = ".".join(info.path.step)
-        there, here = _stats(feature, others), _stats(feature, span)
-        for found in info.drift_measurements:
-            of_shares = found.type == anomalies_pb2.DriftSkewInfo.Measurement.L_INFTY
+        before, now = _find_stats(feature, others), _find_stats(feature, span)
+        for measurement in info.drift_measurements:
+            compares_shares = measurement.type == anomalies_pb2.DriftSkewInfo.Measurement.L_INFTY
+            threshold = measurement.threshold
             drifts.append(
                 Drift(
                     feature,
-                    found.value,
-                    max(found.threshold, _noise(there, here)) if of_shares else found.threshold,
-                    _describe(there),
-                    _describe(here),
-                    _gone(there, here, others.num_examples / span.num_examples),
-                    *_unseen(there, here),
+                    measurement.value,
+                    max(threshold, _estimate_noise(before, now)) if compares_shares else threshold,
+                    _describe(before),
+                    _describe(now),
+                    _find_gone(before, now, others.num_examples / span.num_examples),
+                    *_find_unseen(before, now),
                     span=name,
                 )
             )
     return tuple(drifts)
 
 
-def _noise(there: Any, here: Any) -> float:
-    """Returns a distance between shares that two samples of one distribution keep below: three deviations.
+def _estimate_noise(others: Any, span: Any) -> float:
+    """Returns the distance between shares that two samples of one distribution keep below: three deviations.
 
     Weeks of 60 examples of two classes are 0.1 apart by chance in one of seven weeks.
     """
-    if not (_total(there) and _total(here)):
+    if not (_total(others) and _total(span)):
         return 0.0
-    share = max(_counts(there).values()) / _total(there)
-    return 3 * math.sqrt(share * (1 - share) * (1 / _total(there) + 1 / _total(here)))
+    share = max(_counts(others).values()) / _total(others)
+    return 3 * math.sqrt(share * (1 - share) * (1 / _total(others) + 1 / _total(span)))
 
 
-def _gone(others: Any, span: Any, ratio: float) -> tuple[str, ...]:
-    """Texts that the span lacks, though it should have many by their share in the others."""
+def _find_gone(others: Any, span: Any, ratio: float) -> tuple[str, ...]:
+    """Returns the texts that the span lacks, though it should have many by their share in the others."""
     now, least = _counts(span), _LEAST_TO_COMPARE * ratio
     return tuple(
         sorted(text for text, count in _counts(others).items() if count >= least and text not in now)
     )
 
 
-def _unseen(others: Any, span: Any) -> tuple[float, float, tuple[str, ...]]:
-    """The share of words that the others lack, the share to be expected, and the commonest of them.
+def _find_unseen(others: Any, span: Any) -> tuple[float, float, tuple[str, ...]]:
+    """Returns the share of words that the others lack, its expected value, and the commonest of these words.
 
-    A word that is new is as likely as one that was there once (I. J. Good, The Population Frequencies of
-    Species and the Estimation of Population Parameters, Biometrika 40, 1953). Of categories, one an example,
-    this does not hold: a week that comes from two new places is not another world.
+    A new word is as likely as one that was there once (I. J. Good, The Population Frequencies of Species and
+    the Estimation of Population Parameters, Biometrika 40, 1953). This does not hold for categories, one an
+    example: a week with two new places is not another world.
     """
     before, now = _counts(others), _counts(span)
     if not before or span.string_stats.common_stats.max_num_values <= 1:
         return 0.0, 0.0, ()
     unseen = {word: count for word, count in now.items() if word not in before}
-    # Words beyond those counted by name would be taken for new ones: they count as there once.
-    again = sum(count for count in before.values() if count > 1) / _total(others)
+    # Words beyond those counted by name would be taken for new ones, so they count as if they were there
+    # once.
+    repeated = sum(count for count in before.values() if count > 1) / _total(others)
     commonest = heapq.nlargest(_MOST_SHOWN, sorted(unseen), key=unseen.__getitem__)
-    return sum(unseen.values()) / _total(span), 1 - again, tuple(commonest)
+    return sum(unseen.values()) / _total(span), 1 - repeated, tuple(commonest)
 
 
 def _counts(stats: Any) -> dict[str, float]:
@@ -135,12 +136,12 @@ def _total(stats: Any) -> int:
     return int(stats.string_stats.common_stats.tot_num_values)
 
 
-def _stats(feature: str, dataset: Any) -> Any:
+def _find_stats(feature: str, dataset: Any) -> Any:
     return next(item for item in dataset.features if (item.name or ".".join(item.path.step)) == feature)
 
 
 def _describe(stats: Any) -> str:
-    """Mean and deviation of a number, shares of the commonest values of a text."""
+    """Returns mean and deviation of a number, or the shares of the commonest values of a text."""
     if stats.HasField("num_stats"):
         return f"mean {stats.num_stats.mean:.4g} (deviation {stats.num_stats.std_dev:.3g})"
     top = [(value.value, value.frequency) for value in stats.string_stats.top_values]

@@ -1,18 +1,18 @@
-"""A value and its bound as a message has them."""
+"""The format of a value and its bound in a message."""
 
 from decimal import Decimal
 
 _MOST_DIGITS = 6  # float32 has no more
 
 
-def beside(value: float, bound: float, digits: int = 3, unit: str = "") -> tuple[str, str]:
-    """Both with as many digits as the bound has, or more where they would look the same.
+def format_with_bound(value: float, bound: float, digits: int = 3, unit: str = "") -> tuple[str, str]:
+    """Formats both with as many digits as the bound has, or more where they would look the same.
 
     Args:
-        value: What was measured.
-        bound: What is allowed.
+        value: The measured value.
+        bound: The allowed value.
         digits: Least number of digits after the point.
-        unit: `%` for shares that are told in percent.
+        unit: `%` for shares that are shown in percent.
     """
     factor = 100 if unit else 1
     exponent = Decimal(f"{bound:.{_MOST_DIGITS}g}").normalize().as_tuple().exponent

@@ -1,15 +1,15 @@
-"""Whether a model is worse than the one in production, or only looks so: a paired bootstrap.
+"""A paired bootstrap, which tells whether a model is worse than the one in production or only looks so.
 
-Both models answered the same examples. Of these as many are drawn again, with replacement, 2,000 times, and
-both are measured on each draw: what is only chance goes up as well as down (Efron and Tibshirani, 1993: An
-Introduction to the Bootstrap, chapters 13 and 16). Draws have a fixed seed, so that a verdict is the same
-each time.
+Both models answered the same examples. The same number of examples is drawn with replacement 2,000 times, and
+both models are measured on each draw: a difference by chance goes up as well as down (Efron and Tibshirani,
+1993: An Introduction to the Bootstrap, chapters 13 and 16). Draws have a fixed seed, so that a verdict is the
+same each time.
 
 Six photos of one object are not six independent ones: where examples share a group, groups are drawn too
-(Field and Welsh, 2007: Bootstrapping clustered data), and what is less sure counts. Few groups alone would be
-no better: of a single one, each draw is the same. Draws of groups excuse a drop that comes from one or two
-groups, since many draws have none of these: neither a large drop (`gates/bounds.py`) nor a group that is lost
-(`lost_groups`) is left to them.
+(Field and Welsh, 2007: Bootstrapping clustered data), and the less certain result counts. Drawing groups
+alone would be no better when they are few: each draw of a single group is the same. Draws of groups also
+excuse a drop that comes from one or two groups, since many draws contain none of these: neither a large drop
+(`gates/bounds.py`) nor a lost group (`find_lost_groups`) is left to them.
 """
 
 import math
@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gates.answers import ROUNDING, Answers, Floats, measure_of
+from gates.answers import ROUNDING, Answers, Floats, build_measure
 from intervals import interval
 
 RESAMPLES = 2_000
@@ -34,19 +34,19 @@ class NoDrop(NamedTuple):
 
 
 def no_drop(answers: Answers, kind: str, name: str, metric: str, false_alarm_rate: float) -> NoDrop:
-    """The shares of resamples in which the candidate's metric of a slice is not worse than production's.
+    """Returns the shares of resamples in which the candidate is no worse than production on a slice.
 
-    Where each example is alone, both are the same. Metrics are as in `gates.settings.Bound`: precision and F1
-    of a class depend on all examples, so all are drawn for it. A draw in which nothing can be measured counts
-    as one without a drop.
+    Both shares are the same where each example is a group of its own. Metrics are as in
+    `gates.settings.Bound`: precision and F1 of a class depend on all examples, so all are drawn for it. A
+    draw in which nothing can be measured counts as one without a drop.
     """
     assert answers.baseline is not None
-    groups, candidate = measure_of(answers, answers.candidate, kind, name, metric, false_alarm_rate)
-    _, baseline = measure_of(answers, answers.baseline, kind, name, metric, false_alarm_rate)
+    groups, candidate = build_measure(answers, answers.candidate, kind, name, metric, false_alarm_rate)
+    _, baseline = build_measure(answers, answers.baseline, kind, name, metric, false_alarm_rate)
     sign = -1 if metric == "loss" else 1
 
     def share(drawn_together: NDArray[np.int64]) -> float:
-        draws = _draws(drawn_together)
+        draws = _draw_resamples(drawn_together)
         held = [sign * (baseline(drawn) - candidate(drawn)) <= ROUNDING for drawn in draws]
         return float(np.concatenate(held).mean())
 
@@ -55,61 +55,64 @@ def no_drop(answers: Answers, kind: str, name: str, metric: str, false_alarm_rat
     return NoDrop(of_examples, share(together) if together.max() < alone.max() else of_examples)
 
 
-def lost_groups(answers: Answers, before: float, after: float, chance: float) -> Iterator[tuple[int, ...]]:
-    """Each group that production is right on and the candidate is not: its number, size, and right answers.
+def find_lost_groups(
+    answers: Answers, before: float, after: float, chance: float
+) -> Iterator[tuple[int, ...]]:
+    """Yields each group that the candidate lost: its number, its size, and both models' right answers.
 
     Args:
-        answers: Of both models.
-        before: Least share of the group that production is right on.
-        after: Largest share of it that the candidate is right on.
-        chance: How probable it may be that equal models lose any of the groups. A model that only answers
-            other examples right turns as many answers right as wrong: by the sign test, divided by the
-            number of groups (Bonferroni), enough of them have to have turned wrong, 9 more of 9 where there
-            are 20 groups, and 13 of 300.
+        answers: Answers of both models.
+        before: Least share of the group that production answers right.
+        after: Largest share of the group that the candidate answers right.
+        chance: Largest allowed probability that equal models lose any of the groups. A model that only
+            answers other examples right turns as many answers right as wrong. Enough of them have to have
+            turned wrong by the sign test, divided by the number of groups (Bonferroni): 9 more of 9 if there
+            are 20 groups, and 13 of 13 if there are 300.
     """
     from scipy.special import bdtr
 
     assert answers.baseline is not None
     was, now = answers.right(answers.baseline), answers.right(answers.candidate)
-    size, of_was, of_now, turned_wrong, turned_right = (
-        np.bincount(answers.groups, weights=here, minlength=len(answers.group_names)).astype(int)
-        for here in (np.ones(len(was)), was, now, was & ~now, now & ~was)
+    size, right_before, right_now, turned_wrong, turned_right = (
+        np.bincount(answers.groups, weights=mask, minlength=len(answers.group_names)).astype(int)
+        for mask in (np.ones(len(was)), was, now, was & ~now, now & ~was)
     )
-    # At most so many of those that changed turned right, of a fair coin.
+    # The probability that a fair coin turns at most so many of the changed answers right.
     by_chance = bdtr(turned_right, turned_wrong + turned_right, 0.5) * (size > 0).sum()
-    lost = (size > 0) & (of_was >= before * size) & (of_now <= after * size) & (by_chance < chance)
+    lost = (size > 0) & (right_before >= before * size) & (right_now <= after * size) & (by_chance < chance)
     for number in np.flatnonzero(lost):
-        yield int(number), int(size[number]), int(of_was[number]), int(of_now[number])
+        yield int(number), int(size[number]), int(right_before[number]), int(right_now[number])
 
 
-def interval_of(
+def estimate_interval(
     answers: Answers, kind: str, name: str, metric: str, false_alarm_rate: float
 ) -> tuple[int, float, float]:
-    """How many groups the candidate's metric of a slice rests on, and its 95 % interval.
+    """Returns the number of groups behind the candidate's metric of a slice, and its 95 % interval.
 
-    That of a share of right answers is `intervals.interval`. Of other metrics it is the standard deviation of
-    the bootstrap of groups, by the t distribution with as many degrees of freedom as groups but one (Cameron,
-    Gelbach and Miller, 2008: Bootstrap-based improvements for inference with clustered errors).
+    For a share of right answers, the interval is `intervals.interval`. For other metrics, it follows from the
+    standard deviation of the bootstrap of groups and the t distribution with one degree of freedom less than
+    groups (Cameron, Gelbach and Miller, 2008: Bootstrap-based improvements for inference with clustered
+    errors).
     """
     from scipy.special import stdtrit
 
-    groups, measure = measure_of(answers, answers.candidate, kind, name, metric, false_alarm_rate)
-    of_group = np.unique(groups, return_inverse=True)[1]
-    number = int(of_group.max()) + 1
+    groups, measure = build_measure(answers, answers.candidate, kind, name, metric, false_alarm_rate)
+    group_numbers = np.unique(groups, return_inverse=True)[1]
+    number = int(group_numbers.max()) + 1
     if metric == "accuracy" or (kind, metric) == ("class", "recall"):
-        here = answers.of(kind, name)
-        return number, *interval(answers.right(answers.candidate)[here], answers.groups[here])
+        mask = answers.of(kind, name)
+        return number, *interval(answers.right(answers.candidate)[mask], answers.groups[mask])
     largest = math.inf if metric == "loss" else 1.0
     if number == 1:
         return number, 0.0, largest
-    values = np.concatenate([measure(drawn) for drawn in _draws(of_group)])
+    values = np.concatenate([measure(drawn) for drawn in _draw_resamples(group_numbers)])
     value = float(measure(np.ones((1, len(groups)), np.float32))[0])
     half = float(stdtrit(number - 1, 0.975) * values.std() * math.sqrt(number / (number - 1)))
     return number, max(0.0, value - half), min(largest, value + half)
 
 
-def _draws(groups: NDArray[np.int64]) -> Iterator[Floats]:
-    """How often each example was drawn with its group, [some draws, n], until there are all resamples."""
+def _draw_resamples(groups: NDArray[np.int64]) -> Iterator[Floats]:
+    """Yields how often each example was drawn with its group, [draws, n], until all resamples are drawn."""
     random, count = np.random.default_rng(20), groups.max() + 1
     at_once = max(1, min(RESAMPLES, _MOST_WEIGHTS // len(groups)))
     for start in range(0, RESAMPLES, at_once):

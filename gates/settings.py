@@ -1,4 +1,4 @@
-"""What is required of data, of a model, and of its files for a phone."""
+"""The requirements for data, for a model, and for its files for a phone."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -33,12 +33,12 @@ DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
 }
 
 
-# A class is judged by so many eval examples, and was recognised from such a recall on.
+# A class is judged from so many eval examples on, and counts as recognised from such a recall on.
 FEWEST_OF_A_CLASS, RECOGNISED = 5, 0.3
 
 
 class GateSettings(Group):
-    """What the data gate requires of a window."""
+    """The requirements of the data gate for a window."""
 
     min_examples_per_class: int = Field(20, ge=0, le=1_000_000)  # in the window, train and eval together
     max_quarantine_fraction: Fraction = 0.05  # largest share of a span that may be quarantined
@@ -58,12 +58,12 @@ class GateSettings(Group):
 
     @field_validator("severity")
     @classmethod
-    def _every_rule(cls, severity: Mapping[GateRule, Severity]) -> Mapping[GateRule, Severity]:
+    def _add_defaults(cls, severity: Mapping[GateRule, Severity]) -> Mapping[GateRule, Severity]:
         return {**DEFAULT_SEVERITY, **severity}
 
 
 class Bound(Group):
-    """One bound that a model has to keep on every slice of a kind."""
+    """A bound that a model has to keep on every slice of a kind."""
 
     slice: str  # `overall`, or each `class`, each `span`, or each slice of another kind that the workload has
     # Of a slice of several classes, `recall`, `precision` and `f1` are the means over those that it has.
@@ -79,14 +79,14 @@ class Bound(Group):
     min_support: int = Field(1, ge=1, le=1_000_000)
 
     @model_validator(mode="after")
-    def _bounds_something(self) -> "Bound":
+    def _require_a_limit(self) -> "Bound":
         if (self.lower, self.upper, self.max_drop) == (None, None, None):
             raise ValueError("it has neither lower nor upper nor max_drop, so it bounds nothing")
         return self
 
 
 class EvaluationSettings(Group):
-    """What a trained model has to reach; all bounds have to hold."""
+    """The requirements for a trained model; all bounds have to hold."""
 
     bounds: Annotated[tuple[Bound, ...], Field(strict=False)] = ()
     beat_majority: bool = True  # overall accuracy has to beat always saying the most frequent class
@@ -112,7 +112,7 @@ class EvaluationSettings(Group):
 
 
 class EdgeLimits(Group):
-    """What a file for phones has to reach."""
+    """The requirements for a file for phones."""
 
     min_agreement: Fraction = 0.95  # least share of eval examples with the label that the SavedModel gives
     max_accuracy_drop: Fraction = 0.02  # from SavedModel to file, overall and of each class and slice

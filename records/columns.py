@@ -1,6 +1,7 @@
-"""What a cell of a table means: the one way from what people write to what a model reads.
+"""Numbers that a model reads, from the cells of a table as people write them.
 
-Ingest and devices go it alike, so a contract says it as `Column` does. Needs nothing beside Python.
+Ingest and devices read cells with this code, and a contract describes a column by the fields of `Column`.
+This module needs nothing beside Python.
 """
 
 import math
@@ -13,7 +14,7 @@ from typing import Any
 from errors import EdgelineError
 from records.times import format_time, parse_time
 
-# What stands for no number, in small letters.
+# Texts that stand for a missing number, in lower case.
 MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "<na>", "nat", "-", "?"))
 DAY_S = 86_400
 NUMBERS = NUMBER, COMMA, THOUSANDS = (
@@ -21,10 +22,10 @@ NUMBERS = NUMBER, COMMA, THOUSANDS = (
     "number with decimal comma",
     "number with commas at thousands",
 )
-# Dates and times, by the order of year, month and day.
+# Formats of dates and times, with the order of year, month and day.
 TIMES = {"year-month-day": "ymd", "day.month.year": "dmy", "month/day/year": "mdy"}
 ISO = "year-month-day"
-# What of a date a model may be given, which comes again; and days since 1970, which do not.
+# Parts of a date that a model may be given. All recur in later data but DAYS, the days since 1970.
 PARTS = WEEKDAY, HOUR, MONTH, AGE, DAYS = "weekday", "hour", "month", "age", "days"
 
 _LARGEST = 3.4028234e38  # float32
@@ -36,7 +37,7 @@ _DATE = re.compile(r"(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?:([T ])(\d)?(\d:.*))?
 
 
 class CellError(EdgelineError):
-    """A cell is not what its column holds; `kind` is the same for all cells with the same fault."""
+    """A cell that does not have the form of its column; cells with the same fault have the same `kind`."""
 
     def __init__(self, column: str, form: str, found: str) -> None:
         super().__init__(found, "The model was trained on another form of it.", "Write it as there.")
@@ -49,19 +50,19 @@ class CellError(EdgelineError):
 
 @dataclass(frozen=True)
 class Column:
-    """How a number that a model reads comes from the cells of a row.
+    """A number that a model reads, and the cells of a row that it comes from.
 
     Args:
-        name: The column's.
-        form: How its cells are written, one of `NUMBERS` or `TIMES`.
-        part: Of a date, what the model is given: `weekday` (1, Monday, to 7), `hour` (with its minutes as a
-            fraction), `month` (1 to 12), `age` in days when the time in another column was, or `days` since
-            1970; all of them in UTC. Of a number empty.
-        until: Of an age, that other column.
-        until_form: How its cells are written.
+        name: The name of the column.
+        form: The form of its cells, one of `NUMBERS` or `TIMES`.
+        part: The part of a date that the model is given: `weekday` (1, Monday, to 7), `hour` (with its
+            minutes as a fraction), `month` (1 to 12), `age` in days at the time in another column, or `days`
+            since 1970; all of them in UTC. Empty for a number.
+        until: The other column of an age.
+        until_form: The form of its cells.
 
     Raises:
-        ValueError: A form or part is not known, or they do not go together.
+        ValueError: A form or part is not known, or the two do not fit together.
     """
 
     name: str
@@ -71,7 +72,7 @@ class Column:
     until_form: str = ISO
 
     def __post_init__(self) -> None:
-        """Refuses what `number` could not follow."""
+        """Refuses combinations that `number` cannot compute."""
         if self.form not in (*NUMBERS, *TIMES) or self.until_form not in TIMES:
             raise ValueError(f"{self.form}, {self.until_form}: not one of {', '.join((*NUMBERS, *TIMES))}")
         if self.part not in ("", *PARTS) or (self.part and self.form in NUMBERS):
@@ -80,20 +81,20 @@ class Column:
             raise ValueError("an age, and nothing else, has the column that it reaches until")
 
     def number(self, cells: Mapping[str, Any], missing: Collection[str] = MISSING) -> float:
-        """What the model reads, NaN where nothing is there.
+        """Returns the number that the model reads; NaN where the cell is empty.
 
         Args:
-            cells: By name of the column: texts, or numbers and times as programs have them.
-            missing: What stands for no number, in small letters.
+            cells: By name of the column: texts, or the numbers and times of a program.
+            missing: Texts that stand for a missing number, in lower case.
 
         Raises:
             CellError: The cell cannot be read.
         """
-        value = _read(self.name, self.form, cells[self.name], missing)
+        value = _read_cell(self.name, self.form, cells[self.name], missing)
         if not self.part:
             return value
         if self.part == AGE:
-            value = _read(self.until, self.until_form, cells[self.until], missing) - value
+            value = _read_cell(self.until, self.until_form, cells[self.until], missing) - value
         if math.isnan(value):
             return value
         if self.part in (AGE, DAYS):
@@ -104,18 +105,18 @@ class Column:
         return float(time.month if self.part == MONTH else time.isoweekday())
 
     def seconds(self, cells: Mapping[str, Any]) -> float:
-        """Of a column of times, in seconds since 1970. Raises CellError, also where none is there."""
-        value = _read(self.name, self.form, cells[self.name], ())
+        """Returns the time in the cell in seconds since 1970. Raises CellError, also for an empty cell."""
+        value = _read_cell(self.name, self.form, cells[self.name], ())
         if math.isnan(value):
             raise CellError(self.name, self.form, f"{self.name} is empty.")
         return value
 
 
 def parse_cell(text: str, form: str) -> float:
-    """A number, or a time in seconds since 1970, that is written in that form.
+    """Returns the number, or the time in seconds since 1970, that a text in this form stands for.
 
     Raises:
-        ValueError: It is not; says what it is instead.
+        ValueError: The text has another form; the message names it.
     """
     if form == NUMBER:
         try:
@@ -124,9 +125,9 @@ def parse_cell(text: str, form: str) -> float:
             value = math.inf
         if not math.isinf(value):
             return value
-        comma = text.replace(",", "", 1).lstrip("+-").isdecimal() and "," in text
-        what = "a number with a decimal comma; write a point" if comma else "not a number"
-        raise ValueError(f"{text[:60]!r} is {what}")
+        has_comma = text.replace(",", "", 1).lstrip("+-").isdecimal() and "," in text
+        fault = "a number with a decimal comma; write a point" if has_comma else "not a number"
+        raise ValueError(f"{text[:60]!r} is {fault}")
     if form in NUMBERS:
         if not _FORMS[form].fullmatch(text):
             raise ValueError(f"{text[:60]!r} is not a {form}")
@@ -138,12 +139,12 @@ def parse_cell(text: str, form: str) -> float:
             rest = f"{between}{hour or '0'}{clock}" if between else ""
             return parse_time(f"{parts['y']}-{parts['m']:0>2}-{parts['d']:0>2}{rest}")
     if form == ISO:
-        return parse_time(text)  # raises with what it is instead
+        return parse_time(text)  # its error names the form that the text has
     raise ValueError(f"{text[:60]!r} is no date as {form}")
 
 
 def write_cell(value: float, form: str) -> str:
-    """A number, or a time in seconds since 1970, as `parse_cell` reads it."""
+    """Formats a number, or a time in seconds since 1970, so that `parse_cell` can read it."""
     if form in NUMBERS:
         return repr(value).replace(".", ",") if form == COMMA else repr(value)
     day, _, clock = format_time(value).partition("T")
@@ -154,31 +155,31 @@ def write_cell(value: float, form: str) -> str:
 
 
 def text_of(cell: Any) -> str:
-    """A cell as text without blanks around it: a whole number has no point, a time is ISO 8601."""
+    """Returns a cell as text without surrounding blanks: a whole number has no point, a time is ISO 8601."""
     if isinstance(cell, str):
         return cell.strip()
     if cell is None or cell != cell:
         return ""
     if isinstance(cell, datetime):
-        return format_time(_seconds(cell))
+        return format_time(_to_seconds(cell))
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
 
 
-def _read(name: str, form: str, cell: Any, missing: Collection[str]) -> float:
-    if form == NUMBER and isinstance(cell, str):  # nearly every cell of readings
+def _read_cell(name: str, form: str, cell: Any, missing: Collection[str]) -> float:
+    if form == NUMBER and isinstance(cell, str):  # the fast path: nearly every cell of sensor readings
         try:
             if -_LARGEST <= (value := float(cell)) <= _LARGEST and "_" not in cell:
                 return value
         except ValueError:
             pass
     if isinstance(cell, datetime) and form in TIMES and cell == cell:
-        return _seconds(cell)
+        return _to_seconds(cell)
     text = cell.strip() if isinstance(cell, str) else "" if cell is None else str(cell)
-    # What a program has as a number is one, however people write it in that column.
-    own = form if isinstance(cell, str) or form in TIMES else NUMBER
+    # A number of a program is not text: the form in which people write that column does not apply to it.
+    cell_form = form if isinstance(cell, str) or form in TIMES else NUMBER
     try:
-        value = parse_cell(text, own)
-        if own in NUMBERS and abs(value) > _LARGEST:
+        value = parse_cell(text, cell_form)
+        if cell_form in NUMBERS and abs(value) > _LARGEST:
             raise ValueError(f"{text[:60]!r} is not a number that a model can read")
         return value
     except ValueError as error:
@@ -187,5 +188,5 @@ def _read(name: str, form: str, cell: Any, missing: Collection[str]) -> float:
         raise CellError(name, form, f"{name}: {error}.") from None
 
 
-def _seconds(time: datetime) -> float:
+def _to_seconds(time: datetime) -> float:
     return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()

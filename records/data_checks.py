@@ -1,4 +1,4 @@
-"""What was found in a window of data: what breaks the curated schema, and how far spans are from others."""
+"""Findings in a window of data: anomalies against the curated schema, and the drift of spans."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from records.json_file import JsonFile
 
 @dataclass(frozen=True)
 class Anomaly:
-    """What breaks the schema: the feature, what is wrong with it, and the splits it was seen in."""
+    """A feature that breaks the schema, the fault, and the splits with that fault."""
 
     feature: str
     text: str
@@ -17,7 +17,7 @@ class Anomaly:
 
     @property
     def sentence(self) -> str:
-        """It in words."""
+        """The anomaly as a sentence."""
         return f"{self.feature} breaks the schema in {' and '.join(self.splits)}: {self.text.rstrip('. ')}."
 
 
@@ -29,24 +29,25 @@ class Drift:
     distance: float
     threshold: float
     before: str = ""  # mean and deviation, or the shares of the commonest values, in the others
-    now: str = ""  # the same in the span
-    gone: tuple[str, ...] = ()  # values common enough in the others to be expected in it, and not there
-    unseen: float = 0.0  # share of its words that the others lack
-    expected_unseen: float = 0.0  # what it would be if nothing had changed
-    new: tuple[str, ...] = ()  # the commonest of those unseen
-    span: str = ""  # its name; empty in records of before, which were of the newest span alone
+    now: str = ""  # the same for the span
+    gone: tuple[str, ...] = ()  # values that the others lead to expect, and the span lacks
+    unseen: float = 0.0  # share of the span's words that the others lack
+    expected_unseen: float = 0.0  # the value of `unseen` if nothing had changed
+    new: tuple[str, ...] = ()  # the commonest unseen words
+    span: str = ""  # its name; empty in old records, which compared the newest span alone
 
 
 DRIFT = JsonFile[tuple[Drift, ...]]("drift.json", tuple[Drift, ...])
 
 
 def read_anomalies(folder: Path, splits: Iterable[str]) -> tuple[Anomaly, ...]:
-    """The anomalies of a window, from the folder of ExampleValidator's output."""
+    """Reads the anomalies of a window from the folder of ExampleValidator's output."""
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-    seen: dict[tuple[str, str], list[str]] = {}
+    splits_of: dict[tuple[str, str], list[str]] = {}
     for split in splits:
         content = (folder / f"Split-{split}" / "SchemaDiff.pb").read_bytes()
         for feature, info in anomalies_pb2.Anomalies.FromString(content).anomaly_info.items():
-            seen.setdefault((feature, f"{info.short_description}: {info.description}"), []).append(split)
-    return tuple(Anomaly(feature, text, tuple(found)) for (feature, text), found in seen.items())
+            key = (feature, f"{info.short_description}: {info.description}")
+            splits_of.setdefault(key, []).append(split)
+    return tuple(Anomaly(feature, text, tuple(names)) for (feature, text), names in splits_of.items())

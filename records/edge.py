@@ -1,4 +1,4 @@
-"""The files for a phone: how they were made, what they hold, and what they do."""
+"""Records of the files for phones: their conversion, content and measurements."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LABELS_FILE_NAME = "labels.txt"
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of one variant: the name of its file, or why there is none."""
+    """The result of converting one variant: the name of its file, or the error."""
 
     variant: str
     file: str | None
@@ -22,26 +22,26 @@ class Conversion:
 
 @dataclass(frozen=True)
 class TensorContract:
-    """What goes into or comes out of a file; scale and zero point are None in float tensors."""
+    """An input or output tensor of a file; scale and zero point are None in float tensors."""
 
     name: str  # in the file's signature
     shape: tuple[int, ...]  # -1 where the file leaves a size open
     dtype: str  # as numpy spells it
-    scale: float | None  # real value of one quantisation step
+    scale: float | None  # real size of one quantisation step
     zero_point: int | None  # quantised value that stands for 0.0
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """What an edge file holds."""
+    """The ops and tensors of an edge file."""
 
-    ops: Mapping[str, int]  # count by name in the schema; custom ones by their own
-    custom_ops: tuple[str, ...]  # that are not TFLite's own, Flex ones left out
-    flex_ops: tuple[str, ...]  # TensorFlow's, which would need the Flex delegate
+    ops: Mapping[str, int]  # count by name in the TFLite schema; custom ops by their own name
+    custom_ops: tuple[str, ...]  # ops outside of TFLite's own, without Flex ops
+    flex_ops: tuple[str, ...]  # TensorFlow ops, which would need the Flex delegate
     inputs: tuple[TensorContract, ...]
     outputs: tuple[TensorContract, ...]
-    weight_dtypes: Mapping[str, float]  # share of each in the bytes of all constants, 0..1
-    tensor_dtypes: Mapping[str, int]  # count of tensors of each, constants and activations
+    weight_dtypes: Mapping[str, float]  # share of each dtype in the bytes of all constants, 0..1
+    tensor_dtypes: Mapping[str, int]  # count of tensors of each dtype, constants and activations
 
 
 @dataclass(frozen=True)
@@ -64,58 +64,59 @@ class Latency:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where the latency was measured."""
+    """The machine and runtime on which the latency was measured."""
 
     cpu: str
     runtime: str
 
 
 class Measurement(Struct, frozen=True):
-    """What one edge file does on real examples; accuracies are shares of the right top-1 label, 0..1."""
+    """Size, accuracy and latency of one edge file on real examples; accuracies are top-1 shares, 0..1."""
 
     file: str
     size_bytes: int
-    examples: int = field(name="photos")  # how many
+    examples: int = field(name="photos")  # their number
     agreement: float  # share of examples with the SavedModel's top-1 label, 0..1
-    max_difference: float | None  # largest absolute difference of a probability; None where one is no number
+    max_difference: float | None  # largest absolute difference of a probability; None where one is NaN
     accuracy: float
     reference_accuracy: float  # the SavedModel's, on the same examples
     groups: Mapping[str, Mapping[str, GroupAccuracy]]  # such as `groups["lane"]["lane-07"]`
-    finite: bool  # whether every probability is a finite number
+    finite: bool  # all probabilities are finite numbers
     latency: Latency
     machine: Machine
 
     def worst(self) -> tuple[str, GroupAccuracy] | None:
-        """The group with the lowest accuracy, with its name; a class only where nothing else is grouped."""
-        of = next((groups for kind, groups in self.groups.items() if kind != "class"), None)
-        of = of if of is not None else self.groups.get("class", {})
-        return min(of.items(), key=lambda group: (group[1].accuracy, group[0]), default=None)
+        """Returns the group with the lowest accuracy; of the classes only where there is no other kind."""
+        groups = next((groups for kind, groups in self.groups.items() if kind != "class"), None)
+        if groups is None:
+            groups = self.groups.get("class", {})
+        return min(groups.items(), key=lambda group: (group[1].accuracy, group[0]), default=None)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One edge file and the judgement on it; it passed where `reasons` is empty."""
+    """One edge file and its verdict; it passed where `reasons` is empty."""
 
     name: str
-    file: str | None = None  # None where it could not be made; nothing was inspected or measured then
-    reasons: tuple[str, ...] = ()  # why it may not ship
+    file: str | None = None  # None where the conversion failed; nothing was inspected or measured then
+    reasons: tuple[str, ...] = ()  # reasons against shipping it
     inspected: FileReport | None = None
     measured: Measurement | None = None
 
 
 @dataclass(frozen=True)
 class ContractCheck:
-    """What preprocessing.json makes of raw inputs, beside what Transform made of the same examples."""
+    """A comparison of tensors by preprocessing.json with those by Transform, for the same examples."""
 
-    compared: int  # eval examples whose raw input ingest kept
-    shipped: int  # those of them in the bundle
-    largest_difference: float = 0.0  # of a value of a tensor
-    answer_difference: float = 0.0  # of a probability of the SavedModel, by which tensor it was asked
-    problems: tuple[str, ...] = ()  # why no file may ship
+    compared: int  # number of eval examples whose raw input ingest kept
+    shipped: int  # number of these in the bundle
+    largest_difference: float = 0.0  # between two values of a tensor
+    answer_difference: float = 0.0  # between two probabilities of the SavedModel, one by each tensor
+    problems: tuple[str, ...] = ()  # reasons against shipping any file
 
     @property
     def summary(self) -> str:
-        """What came of it, a sentence."""
+        """The result as two sentences."""
         agree = "agree" if not self.problems else "do not all agree"
         return (
             f"{self.compared} raw inputs and what the model was trained on {agree}: tensors differ by up to"
@@ -125,12 +126,12 @@ class ContractCheck:
 
 
 class EdgeFiles(Struct, frozen=True):
-    """The files that would ship, in the preferred order."""
+    """The files that could ship, in the order of preference."""
 
     default_variant: str | None = None  # the first that passed
-    eval_examples: int = field(name="eval_photos", default=0)  # that they were measured on
+    eval_examples: int = field(name="eval_photos", default=0)  # number measured on
     variants: tuple[Variant, ...] = ()
-    contract: ContractCheck | None = None  # None in records from before there was one
+    contract: ContractCheck | None = None  # None in records from before this check existed
 
     def __post_init__(self) -> None:
         if self.default_variant is not None and self.default_variant not in {v.name for v in self.variants}:
@@ -138,12 +139,12 @@ class EdgeFiles(Struct, frozen=True):
 
     @property
     def default_measured(self) -> Measurement | None:
-        """What the default does; None where none passed."""
+        """The measurement of the default variant; None where no variant passed."""
         return next((v.measured for v in self.variants if v.name == self.default_variant), None)
 
 
 class Prediction(Struct, frozen=True):
-    """What the SavedModel said of one eval example; a probability that is no number is None."""
+    """The SavedModel's prediction for one eval example; a probability that is NaN is None."""
 
     example_id: str = field(name="photo_id")
     label: str
@@ -154,7 +155,7 @@ class Prediction(Struct, frozen=True):
 
 
 class Mistake(Struct, frozen=True):
-    """A wrong answer that the model was sure of, with a thumbnail beside the list, `file`, or a `text`."""
+    """A confident wrong prediction, with a `text` or a thumbnail, `file`, which lies beside the list."""
 
     file: str
     example_id: str = field(name="photo_id")
@@ -167,10 +168,10 @@ class Mistake(Struct, frozen=True):
 
 
 CONVERSIONS = JsonFile[tuple[Conversion, ...]]("conversion.json", tuple[Conversion, ...])
-# How a device makes what the model reads; `kind` names the module of `edge/contracts/` that does it.
+# The preprocessing that a device does; `kind` names the module of `edge/contracts/` that implements it.
 PREPROCESSING = JsonFile[Mapping[str, Any]]("preprocessing.json", Mapping[str, Any])
 EDGE_FILES = JsonFile[EdgeFiles]("edge.json", EdgeFiles)
 PREDICTIONS = JsonLines[Prediction]("predictions.jsonl", Prediction)
-# What models of the same kind said of examples of groups that they had not seen.
+# Predictions of cross-validation: the models had not seen the groups of these examples.
 OUT_OF_FOLD = JsonLines[Prediction]("out_of_fold.jsonl", Prediction)
 MISTAKES = JsonFile[tuple[Mistake, ...]]("mistakes.json", tuple[Mistake, ...])

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from records.json_file import JsonFile
 from records.training import Estimate
 
-# By kind of slice, slice and metric: `{"class": {"ok": {"accuracy": 0.93, "example_count": 48.0}}}`.
+# Metrics by kind of slice, slice and name: `{"class": {"ok": {"accuracy": 0.93, "example_count": 48.0}}}`.
 SliceMetrics = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often an example of the row's class was taken for the column's.
+    """Counts of examples by true class (row) and predicted class (column).
 
-    One whose probabilities are not numbers is taken for no class, and in no column.
+    An example whose probabilities are NaN has no predicted class and is in no column.
     """
 
     labels: tuple[str, ...]
@@ -27,30 +27,30 @@ class Confusion:
 
 @dataclass(frozen=True)
 class GroupShare:
-    """The share of one group (session, machine, author) that is answered right, 0..1."""
+    """The accuracy on the examples of one group (session, machine, author), 0..1."""
 
     name: str
     examples: int
     accuracy: float
-    before: float | None = None  # the production model's
+    before: float | None = None  # accuracy of the production model
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """What the evaluator measured of the trained model and of the one in production, on the same examples."""
+    """The evaluator's metrics of the trained model and of the production model, on the same examples."""
 
     candidate: SliceMetrics
     baseline: SliceMetrics | None = None  # None when nothing is in production
     baseline_version: int = 0
     confusion: Confusion | None = None  # of the trained model
-    group: str = "group"  # what a group is called; with an s, what several are
-    # The trained model's accuracy by kind and slice, with intervals that count groups; of a class its recall.
+    group: str = "group"  # the noun for a group; the plural adds an s
+    # The trained model's accuracy by kind and slice (a class has its recall); intervals allow for groups.
     estimates: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
-    worst_groups: tuple[GroupShare, ...] = ()  # the worst first; none where each example is alone
-    # Of examples of the whole window, each answered by a model that has learned from other groups; None where
-    # the Trainer gave no such answers.
+    worst_groups: tuple[GroupShare, ...] = ()  # the worst first; empty where there are no groups
+    # Metrics of cross-validation on the whole window: each example is predicted by a model trained on other
+    # groups. None where the Trainer made no such predictions.
     out_of_fold: "Metrics | None" = None
-    # Of the eval examples without a near twin in train; None where near twins are few.
+    # Metrics on the eval examples without a near twin in train; None where near twins are few.
     without_twins: "Metrics | None" = None
 
 

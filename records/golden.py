@@ -1,11 +1,11 @@
-"""Golden vectors: a few examples by which any implementation of a bundle can be checked, number by number.
+"""Golden vectors: a few examples with which any implementation of a bundle can be checked number by number.
 
-golden/golden.json    what follows; a text or the cells of a row are in it as a person has them
-golden/01.jpg         the first example's photo, freed of what says who took it where
-golden/tensors.bin    what the model reads of each example, one after the other: little-endian, row-major
+golden/golden.json    a `Golden`; it holds texts and the cells of rows as people write them
+golden/01.jpg         the photo of the first example, without metadata about who took it and where
+golden/tensors.bin    the input tensors of all examples, one after the other: little-endian, row-major
 
-An implementation is right where it makes of each raw input the example's tensor, within `tolerance`, and
-where a file of the bundle makes of that tensor the example's scores, within `score_tolerance`.
+An implementation is right if it turns each raw input into the example's tensor, within `tolerance`, and if
+a file of the bundle turns that tensor into the example's scores, within `score_tolerance`.
 """
 
 from collections.abc import Mapping
@@ -17,25 +17,25 @@ from records.json_file import JsonFile, JsonLines
 
 GOLDEN_FOLDER, TENSORS = "golden", "tensors.bin"
 ORIGINALS_FOLDER = "originals"
-# The cells of a row by column, and of a window those of each reading, the oldest first; or a text.
+# A text, or the cells of a row by column; a window has the cells of each reading, the oldest first.
 Content = str | Mapping[str, str | tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far two tensors may be apart that are made of the same raw input."""
+    """The allowed difference between two tensors made from the same raw input."""
 
-    step: float  # most that `share` of the values may differ by
+    step: float  # allowed difference of at least `share` of the values
     share: float  # 0..1
-    most: float  # that any value may differ by
+    most: float  # allowed difference of any value
 
 
 class GoldenExample(Struct, frozen=True, omit_defaults=True):
-    """One example; its raw input is `content`, or of a photo the file of that name beside golden.json."""
+    """One example; its raw input is `content`, or the photo `file` beside golden.json."""
 
     label: str
     saved_model: tuple[float, ...]  # its probabilities, in the order of labels.txt
-    scores: Mapping[str, tuple[float, ...]]  # those of each file, by the name of its variant
+    scores: Mapping[str, tuple[float, ...]]  # the scores of each file, by the name of its variant
     slices: Mapping[str, str] = field(default_factory=dict)
     content: Content | None = None
     file: str = ""
@@ -44,8 +44,8 @@ class GoldenExample(Struct, frozen=True, omit_defaults=True):
 class Golden(Struct, frozen=True):
     """The content of golden.json."""
 
-    kind: str  # of preprocessing.json
-    contract_version: int  # of the preprocessing.json that the tensors belong to
+    kind: str  # the one in preprocessing.json
+    contract_version: int  # version of the preprocessing.json that made the tensors
     dtype: str  # of the tensors, as numpy spells it
     shape: tuple[int, ...]  # of one tensor, without the batch
     tolerance: Tolerance
@@ -55,7 +55,7 @@ class Golden(Struct, frozen=True):
 
 
 class Original(Struct, frozen=True):
-    """The raw input of an eval example, which ingest keeps of a few; `file` lies beside the list."""
+    """The raw input of an eval example; ingest keeps a few of them. `file` lies beside the list."""
 
     example_id: str
     content: Content | None = None

@@ -1,4 +1,4 @@
-"""What ingest says of the window that it read."""
+"""Records that ingest writes about its window of data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ import msgspec
 
 from records.json_file import JsonFile
 
-# Of one span and reason, rows that quarantine.csv lists; counts are of all.
+# quarantine.csv lists at most this many rows of one span and reason; counts include all rows.
 MOST_LISTED = 1_000
 
 
 @dataclass(frozen=True)
 class Span:
-    """One week of the window: rows of its labels, examples accepted, by class, and quarantined by reason."""
+    """One week of the window: rows of labels, accepted examples by class, quarantined ones by reason."""
 
     name: str
     number: int
@@ -25,18 +25,18 @@ class Span:
 
     @property
     def quarantined(self) -> int:
-        """Examples of it in quarantine."""
+        """Number of its examples in quarantine."""
         return sum(self.rejected.values())
 
     @property
     def listed(self) -> int:
-        """Those of them that quarantine.csv lists."""
+        """Number of its quarantined examples that quarantine.csv lists."""
         return sum(min(count, MOST_LISTED) for count in self.rejected.values())
 
 
 @dataclass(frozen=True)
 class Excluded:
-    """A span that somebody took out of all runs."""
+    """A span that a person excluded from all runs."""
 
     span: str
     who: str = ""
@@ -46,20 +46,20 @@ class Excluded:
 
 @dataclass(frozen=True)
 class Ingest:
-    """The window: its examples by split and by class, absent ones too, and its spans, oldest first."""
+    """The window: examples by split and by class, also classes without any, and its spans, oldest first."""
 
     splits: Mapping[str, int] = field(default_factory=dict)
     classes: Mapping[str, int] = field(default_factory=dict)
     spans: tuple[Span, ...] = ()
     window: str = ""  # digest of its content
-    excluded: tuple[Excluded, ...] = ()  # that the window would hold, had nobody excluded them
-    noun: str = "photo"  # what an example is called
-    untrained: tuple[str, ...] = ()  # classes whose examples are all outside of the train split
+    excluded: tuple[Excluded, ...] = ()  # spans that would be in the window if nobody had excluded them
+    noun: str = "photo"  # the noun for an example
+    untrained: tuple[str, ...] = ()  # classes without an example in the train split
 
 
 @dataclass(frozen=True)
 class Quarantined:
-    """A row in quarantine; `text` is some of it, where it is a text."""
+    """A row in quarantine; `text` is an excerpt, if the row is a text."""
 
     span: str
     id: str
@@ -69,7 +69,7 @@ class Quarantined:
 
 
 class Thumbnail(msgspec.Struct, frozen=True):
-    """A row in quarantine that can be looked at: `file` lies beside the list, or `text` is some of it."""
+    """A preview of a row in quarantine: an image, `file`, beside the list, or an excerpt, `text`."""
 
     file: str
     span: str
@@ -80,7 +80,7 @@ class Thumbnail(msgspec.Struct, frozen=True):
 
 
 class Twin(msgspec.Struct, frozen=True):
-    """An eval example and the train example that shows the same."""
+    """An eval example and a train example with the same content."""
 
     example_id: str
     twin_id: str
@@ -88,27 +88,29 @@ class Twin(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Twins:
-    """Near twins across the splits: how many eval examples were compared, and which have one in train."""
+    """Near twins across the splits: the number of eval examples compared, and those with a twin in train."""
 
     compared: int = 0
     found: tuple[Twin, ...] = ()
-    there: int = 0  # eval examples, of which those compared are a sample where they are fewer
+    there: int = 0  # number of eval examples; if fewer were compared, those are a sample
 
     @property
     def share(self) -> float:
-        """Share of the eval examples that were compared that have one."""
+        """The share of the compared eval examples that have a twin, 0..1."""
         return len(self.found) / self.compared if self.found else 0.0
 
     @property
     def sample(self) -> str:
-        """Of how many those compared are a sample, in brackets; empty where all were."""
+        """The size of the eval split, in brackets, where a sample was compared; else empty."""
         return f" (a sample of {self.there:,})" if self.there > self.compared else ""
 
     @property
     def examples(self) -> str:
-        """Some of them in words."""
+        """The first three pairs as text."""
         shown = [f"{twin.example_id} (like {twin.twin_id})" for twin in self.found[:3]]
-        return ", ".join(shown) + ", ..." * (len(self.found) > len(shown))
+        if len(self.found) > len(shown):
+            shown.append("...")
+        return ", ".join(shown)
 
 
 INGEST = JsonFile[Ingest]("ingest.json", Ingest)

@@ -1,7 +1,7 @@
-"""A file of JSON and the type of what it holds.
+"""JSON files with a type.
 
-Such a file may be torn by a crash, cut by a full disk, or written by another version: whoever reads it gets
-the type that it should be, all the way down, or is told. Keys that a type lacks are left out.
+Such a file may be torn by a crash, cut by a full disk, or written by another version: a reader gets a value
+of the expected type, all the way down, or an error. Keys that a type lacks are ignored.
 """
 
 import errno
@@ -21,20 +21,20 @@ import msgspec
 from locations import whole
 
 T = TypeVar("T")
-# What reading a file ends in that is damaged, or no file.
+# Errors of reading a file that is damaged or missing.
 UNREADABLE = (OSError, ValueError, RecursionError)
-# Of an int that goes much further, Python makes no float.
+# The bound of numbers in a record; Python cannot convert much larger integers to float.
 _LARGEST = 2**63
-_known = threading.Lock()
+_decoders_lock = threading.Lock()
 
 log = logging.getLogger(__name__)
 
 
 def regular_file(path: str, flags: int) -> int:
-    """An opener for `open`, for which nobody waits on the writer of a pipe.
+    """Opens a regular file, as an opener for `open`; never waits for the writer of a pipe.
 
     Raises:
-        OSError: It cannot be opened, or is a device or a pipe.
+        OSError: The file cannot be opened, or is a device or a pipe.
     """
     descriptor = os.open(path, flags | os.O_NONBLOCK)
     if not stat.S_ISDIR(mode := os.fstat(descriptor).st_mode) and not stat.S_ISREG(mode):
@@ -44,64 +44,64 @@ def regular_file(path: str, flags: int) -> int:
 
 
 def decode(content: bytes, kind: Any = Any) -> Any:
-    """JSON as the type `kind`.
+    """Decodes JSON to the type `kind`.
 
     Raises:
-        ValueError: It is no JSON, or holds something else; a number that is none is no JSON either.
-        RecursionError: It is nested too deep.
+        ValueError: The content is not JSON, or not of this type; NaN is not JSON either.
+        RecursionError: The content is nested too deep.
     """
-    return _within_bounds(decoder_of(kind).decode(content))
+    return _check_numbers(decoder_of(kind).decode(content))
 
 
 def decoder_of(kind: Any) -> Any:
-    """What decodes a type.
+    """Returns the decoder of a type.
 
-    What msgspec knows of a class can be seen by other threads before it is whole, and a decoder that uses it
-    then takes the process along.
+    Decoders are made under a lock: msgspec shows its cached data about a class to other threads before it is
+    complete, and a decoder that uses such data crashes the process.
     """
-    with _known:
-        return _made(kind)
+    with _decoders_lock:
+        return _make_decoder(kind)
 
 
 @functools.cache
-def _made(kind: Any) -> Any:
+def _make_decoder(kind: Any) -> Any:
     return msgspec.json.Decoder(kind)
 
 
 def encode(value: object) -> bytes:
-    """A value as one line of JSON, without its end.
+    """Encodes a value as one line of JSON, without the line end.
 
-    A float that is no number becomes null; half of a character, as names of files may have, is written out.
+    NaN and infinity become null; lone surrogates, which names of files may contain, are escaped.
     """
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_written_out(msgspec.to_builtins(value)))
+        return msgspec.json.encode(_escape_surrogates(msgspec.to_builtins(value)))
 
 
-def _written_out(value: Any) -> Any:
+def _escape_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
     if isinstance(value, dict):
-        return {_written_out(key): _written_out(item) for key, item in value.items()}
+        return {_escape_surrogates(key): _escape_surrogates(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_written_out(item) for item in value]
+        return [_escape_surrogates(item) for item in value]
     return value
 
 
 def convert(value: object, kind: Any) -> Any:
-    """Dicts, lists, texts and numbers as the type `kind`.
+    """Converts dicts, lists, texts and numbers to the type `kind`.
 
     Raises:
-        ValueError: They hold something else.
+        ValueError: The value is not of this type.
     """
     decoder_of(kind)
-    return _within_bounds(msgspec.convert(value, kind))
+    return _check_numbers(msgspec.convert(value, kind))
 
 
-def _within_bounds(found: Any) -> Any:
-    """What was given; a ValueError where a number in it is none, or larger than any of ours."""
-    waiting = [found]
+def _check_numbers(content: Any) -> Any:
+    """Returns the content; raises ValueError for a number in it that is NaN or 2**63 or larger."""
+    waiting = [content]
     while waiting:
         value = waiting.pop()
         if isinstance(value, int | float):
@@ -115,31 +115,31 @@ def _within_bounds(found: Any) -> Any:
             waiting += vars(value).values()
         elif isinstance(value, msgspec.Struct):
             waiting += msgspec.structs.astuple(value)
-    return found
+    return content
 
 
 @dataclass(frozen=True)
 class JsonFile(Generic[T]):
-    """One file that a step leaves in the folder of an artifact."""
+    """A JSON file that a step writes to the folder of an artifact."""
 
     name: str
     kind: Any  # the type of its content: a dataclass, or a tuple of them
 
     def read(self, folder: Path) -> T:
-        """Its content; raises one of `UNREADABLE` where it cannot be read or is damaged."""
+        """Reads the file; raises one of `UNREADABLE` if it cannot be read or is damaged."""
         with open(folder / self.name, "rb", opener=regular_file) as file:
             content: T = decode(file.read(), self.kind)
             return content
 
     def find(self, folder: Path | None) -> T | None:
-        """Its content; None where the folder or the file is not there. Raises as `read` does."""
+        """Reads the file; None if the folder or the file does not exist. Raises as `read` does."""
         try:
             return None if folder is None else self.read(folder)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def find_readable(self, folder: Path) -> T | None:
-        """Its content; None where it is not there, or, with a warning, damaged."""
+        """Reads the file; None if it does not exist, or, with a warning, if it is damaged."""
         try:
             return self.find(folder)
         except UNREADABLE as error:
@@ -147,32 +147,32 @@ class JsonFile(Generic[T]):
             return None
 
     def write(self, folder: Path, content: T) -> None:
-        """Writes it, and makes the folder where that is not there."""
+        """Writes the file; makes the folder if it does not exist."""
         folder.mkdir(parents=True, exist_ok=True)
         with whole(folder / self.name) as file:
             file.write(self.to_bytes(content))
 
     def to_bytes(self, content: T) -> bytes:
-        """A content as the file has it."""
+        """Returns the bytes of the file for this content."""
         return msgspec.json.format(encode(content), indent=1) + b"\n"
 
 
 @dataclass(frozen=True)
 class JsonLines(Generic[T]):
-    """One file with a JSON object a line; `kind` is the type of a line."""
+    """A file with one JSON object a line; `kind` is the type of a line."""
 
     name: str
     kind: Any
 
     def read(self, folder: Path | None) -> Iterator[T]:
-        """Its lines; none where the folder or the file is not there. Raises as `JsonFile.read` does."""
+        """Yields the lines; none if the folder or the file does not exist. Raises as `JsonFile.read` does."""
         if folder is None or not (folder / self.name).exists():
             return
         with open(folder / self.name, "rb", opener=regular_file) as file:
             yield from (decode(line, self.kind) for line in file if line.strip())
 
     def write(self, folder: Path, lines: Iterable[T]) -> None:
-        """Writes all of it, and makes the folder where that is not there."""
+        """Writes all lines; makes the folder if it does not exist."""
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / self.name).open("wb") as file:
             file.writelines(encode(line) + b"\n" for line in lines)

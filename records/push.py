@@ -1,4 +1,4 @@
-"""What the Pusher did."""
+"""The result of the Pusher."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ from records.json_file import JsonFile
 
 @dataclass(frozen=True)
 class Push:
-    """`pushed`; `unchanged`, where this very model was pushed before; or `held` by a gate, as version 0."""
+    """A push: `pushed`; `unchanged`, if this model was pushed before; or `held` by a gate, as version 0."""
 
     outcome: Literal["pushed", "unchanged", "held"]
     version: int = 0

@@ -1,4 +1,4 @@
-"""One run on one machine, as its record has it."""
+"""The record of one run on one machine."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from records.json_file import JsonFile
 from records.outcome import Ending
 
-# These ended before a verdict, so the next run takes up what they left.
+# Runs with these outcomes ended before a verdict, so the next run resumes from their finished steps.
 UNFINISHED = ("failed", "interrupted", "killed")
 _MODEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SPAN = re.compile(r"span-[0-9]{5}")
@@ -16,9 +16,9 @@ _SPAN = re.compile(r"span-[0-9]{5}")
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the DAG in one run: wall time in seconds, start as UTC in ISO 8601, where known.
+    """One step of the DAG in one run: wall time in seconds, start as UTC in ISO 8601, if known.
 
-    A step that stopped the run on purpose ends as the run does, `held` or `refused`.
+    A step that stopped the run on purpose has the state `held` or `refused`, like the run.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Problem:
-    """What ended a run: what was found, why it cannot work, what to do."""
+    """The error that ended a run: what was found, why it cannot work, what to do."""
 
     found: str
     why: str = ""
@@ -38,55 +38,55 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """How a run went, whatever tells of it; times are UTC in ISO 8601."""
+    """The course of a run, common to all records of runs; times are UTC in ISO 8601."""
 
-    # Its place in the order in which the runs of its model were made: a clock may be wrong. 0 for those of
-    # before it was noted, which come first, by their ids.
+    # The position among the runs of its model by creation: a clock may be wrong. Old records have 0; these
+    # come first, in the order of their ids.
     number: int = 0
     outcome: Ending = "running"
-    version: int | None = None  # pushed, or that stays in production; None where that is not known
+    version: int | None = None  # the version that was pushed, or stays in production; None if not known
     started_at: str = ""
     ended_at: str | None = None
     seconds: float | None = None  # wall time
     start_seconds: float | None = None  # from the start of the run to its first step: mostly importing TFX
-    resumes: str | None = None  # the run whose finished steps were taken over
-    # Digests of what the run depends on: window, settings, schema, code; production, and the names of the
+    resumes: str | None = None  # the run whose finished steps were reused
+    # Digests of the inputs of the run: window, settings, schema, code; production, and the names of the
     # spans that are judged for it (not compared).
     inputs: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
-    reasons: tuple[str, ...] = ()  # of the outcome, a sentence each
-    warnings: tuple[str, ...] = ()  # what a person should look at although it blocked nothing
+    reasons: tuple[str, ...] = ()  # reasons of the outcome, a sentence each
+    warnings: tuple[str, ...] = ()  # for a person to look at; they blocked nothing
 
 
 @dataclass(frozen=True)
 class Run(Course):
-    """The record of one run, whole in run.json; spans by their names, oldest first."""
+    """The complete record of one run, in run.json; spans by their names, oldest first."""
 
     id: str  # the name of its folder
     workload: str  # the model's name
-    workload_source: str  # what was given to --workload
+    workload_source: str  # the value of --workload
     data: str
     push: str
     settings: Mapping[str, Any]
-    registry: str | None = None  # URI of the MLflow that mirrors it
-    # What a search found, by dotted name: the model was trained with these in place of the settings.
+    registry: str | None = None  # URI of the MLflow server that mirrors the run
+    # Settings found by a search, by dotted name: the model was trained with these in place of the run's own.
     tuned: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     exit_code: int | None = None
     pid: int = 0
-    process: str = ""  # which of all processes of that number; see `runners.shared.runs.process_of`
+    process: str = ""  # tells processes with the same pid apart; see `runners.shared.runs.process_of`
     host: str = ""
-    spans: tuple[str, ...] = ()  # that it reads
-    new_since: str | None = None  # the last run before it on this data that ended with a verdict
-    new_spans: tuple[str, ...] = ()  # of its spans those that no run with a verdict has read
-    missed_spans: tuple[str, ...] = ()  # that came since that run and are too old for the window
-    # That it would read, had nobody excluded them: span, who, when, reason.
+    spans: tuple[str, ...] = ()  # spans that it reads
+    new_since: str | None = None  # the last earlier run on this data that ended with a verdict
+    new_spans: tuple[str, ...] = ()  # its spans that no run with a verdict has read
+    missed_spans: tuple[str, ...] = ()  # spans that arrived since that run and are too old for the window
+    # Spans that it would read if nobody had excluded them: span, who, when, reason.
     excluded_spans: tuple[Mapping[str, str], ...] = ()
-    blamed_spans: tuple[str, ...] = ()  # that stopped it, as far as a gate or an error names them
-    details: str | None = None  # the command that shows more; None where the error says what to do
-    error: Problem | None = None  # what ended it before its last step
+    blamed_spans: tuple[str, ...] = ()  # spans that stopped the run, if a gate or an error names any
+    details: str | None = None  # the command that shows more; None if the error says what to do
+    error: Problem | None = None  # the error that ended the run before its last step
 
     def __post_init__(self) -> None:
-        # Both become parts of paths and sentences, and a record may be damaged.
+        # These names become parts of paths and sentences, and a record may be damaged.
         if not _MODEL.fullmatch(self.workload):
             raise ValueError(f"workload is {self.workload!r}")
         for span in (*self.spans, *self.new_spans, *self.missed_spans, *self.blamed_spans):
@@ -95,12 +95,12 @@ class Run(Course):
 
     @property
     def has_verdict(self) -> bool:
-        """Whether it got as far as saying what the data or the model is worth."""
+        """True for a run that judged its data or its model."""
         return self.outcome not in ("running", *UNFINISHED)
 
     @property
     def finished_steps(self) -> int:
-        """How many steps a later run need not do again."""
+        """The number of steps that a later run need not repeat."""
         return sum(step.state in ("done", "cached") for step in self.steps)
 
 

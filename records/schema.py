@@ -1,4 +1,4 @@
-"""What differs between the curated schema and what a window of data looks like."""
+"""Differences between the curated schema and a window of data."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,13 +6,13 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference: a feature that the schema lacks, values that its domain lacks, or a number's range."""
+    """A difference: a feature that the schema lacks, values that its domain lacks, or a range of numbers."""
 
     feature: str
-    kind: Literal["feature", "values", "range"]  # a range inside or outside of its bounds
-    curated: str  # what the schema says, for people
-    seen: str  # what the window has, for people
-    breaks: bool = False  # whether the window breaks the schema
-    values: tuple[str, ...] = ()  # that the domain lacks
+    kind: Literal["feature", "values", "range"]  # a range may be inside or outside of the bounds
+    curated: str  # content of the schema, for people
+    seen: str  # content of the window, for people
+    breaks: bool = False  # true if the window breaks the schema
+    values: tuple[str, ...] = ()  # values that the domain lacks
     bounds: tuple[float, float] | None = None  # least and largest number seen
-    type: str = ""  # of a feature that the schema lacks: `BYTES`, `INT` or `FLOAT`
+    type: str = ""  # type of a feature that the schema lacks: `BYTES`, `INT` or `FLOAT`

@@ -1,6 +1,6 @@
-"""Shards of examples, gzipped TFRecord files: in the folder of their split, or in a store that it names.
+"""Shards of examples, gzipped TFRecord files, in the folder of their split or in an object store.
 
-What is in a store is read as it comes, in ranges of a few MB: it is never on a disk, nor whole in memory.
+Shards in a store are read as a stream, in ranges of a few MB: they are never on a disk, nor whole in memory.
 """
 
 import glob
@@ -24,100 +24,100 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from upath import UPath
 
-# In the folder of a split instead of its shards: their URLs, a line each.
-_ELSEWHERE = "shards.txt"
+# The file in the folder of a split that has the URLs of its shards, one a line, in place of the shards.
+_URLS_FILE = "shards.txt"
 # Shards that are copied at the same time.
 _AT_ONCE = 4
 # Records that are handed to TensorFlow at once.
 _RECORDS = 64
-# How long a reader waits, a random part of it, before it goes on after a store did not answer.
+# Seconds before each retry after a store did not answer: a random time from half of this up to this.
 _PATIENCE_S = (2, 8, 30, 120)
-_HEAD = struct.Struct("<Q4x")  # the length of a record, and a checksum that gzip's own makes needless
+_HEAD = struct.Struct("<Q4x")  # the length of a record, and a checksum, which gzip's own makes redundant
 
-# What ended a reading of this process. TensorFlow tells it as text.
+# Errors that ended a read in this process: TensorFlow passes them on as text only.
 _failures: list[Exception] = []
 
 
 def shards_of(patterns: Sequence[str]) -> tuple[str, ...]:
-    """The shards of a split, paths or URLs, by patterns of its folders' files; in the order of names."""
+    """Returns the shards of a split, paths or URLs, sorted; the patterns match the files in its folders."""
     files = sorted(file for pattern in patterns for file in glob.glob(pattern))
-    found = (_listed(Path(file)) if file.endswith(f"/{_ELSEWHERE}") else [file] for file in files)
-    return tuple(shard for shards in found for shard in shards)
+    lists = (_read_urls(Path(file)) if file.endswith(f"/{_URLS_FILE}") else [file] for file in files)
+    return tuple(shard for shards in lists for shard in shards)
 
 
 def records_in(shard: "tf.Tensor | str", in_store: bool) -> "tf.data.Dataset":
-    """The serialized examples, string [], of a shard in its order."""
+    """Returns the serialized examples of a shard, string [], in order."""
     import tensorflow as tf
 
     if not in_store:
         return tf.data.TFRecordDataset(shard, compression_type="GZIP")
     spec = tf.TensorSpec([None], tf.string)
-    return tf.data.Dataset.from_generator(_streamed, args=(shard,), output_signature=spec).unbatch()
+    return tf.data.Dataset.from_generator(_stream_examples, args=(shard,), output_signature=spec).unbatch()
 
 
 def cause_of(error: Exception) -> Exception:
-    """What an error of TensorFlow is due to: the end of a reading, if there was one."""
-    is_its = type(error).__module__.startswith("tensorflow.")
-    return _failures[-1] if is_its and _failures else error
+    """Returns the error of a read that an error of TensorFlow comes from; without one the error itself."""
+    is_from_tensorflow = type(error).__module__.startswith("tensorflow.")
+    return _failures[-1] if is_from_tensorflow and _failures else error
 
 
 def move_to_store(folder: Path, place: str) -> None:
-    """Moves the shards of a split's folder to a place in a store, and leaves their URLs.
+    """Moves the shards in a split's folder to a place in a store, and leaves a list of their URLs.
 
     Raises:
         EdgelineError: The store cannot be written.
     """
-    files, target = sorted(folder.glob("*.gz")), _object(place)
+    files, target = sorted(folder.glob("*.gz")), _locate_in_store(place)
     with explained(target):
-        # All of one is in memory meanwhile.
+        # Each file is whole in memory while it is copied.
         remote = [(target / file.name).path for file in files]
         filesystem(target).put([str(file) for file in files], remote, batch_size=_AT_ONCE)
-    (folder / _ELSEWHERE).write_text("".join(f"{target / file.name}\n" for file in files))
+    (folder / _URLS_FILE).write_text("".join(f"{target / file.name}\n" for file in files))
     for file in files:
         file.unlink()
 
 
 def bring_back(folder: Path) -> None:
-    """Copies the shards of a split's folder into it, where they are in a store.
+    """Copies the shards of a split from the store to its folder; does nothing if they are in the folder.
 
     Raises:
-        EdgelineError: The store cannot be read, or they are gone.
+        EdgelineError: The store cannot be read, or the shards are gone.
     """
-    if not (folder / _ELSEWHERE).exists():
+    if not (folder / _URLS_FILE).exists():
         return
-    places = [_object(url) for url in _listed(folder / _ELSEWHERE)]
-    with _there(places[0]):
+    places = [_locate_in_store(url) for url in _read_urls(folder / _URLS_FILE)]
+    with _explain_errors(places[0]):
         remote = [place.path for place in places]
         filesystem(places[0]).get(remote, [str(folder / place.name) for place in places], batch_size=_AT_ONCE)
-    (folder / _ELSEWHERE).unlink()
+    (folder / _URLS_FILE).unlink()
 
 
 def remove_from_store(place: str) -> None:
-    """Removes all shards below a place in a store, if any are there. Raises as `move_to_store` does."""
-    root = _object(place)
+    """Removes all shards below a place in a store, if there are any. Raises as `move_to_store` does."""
+    root = _locate_in_store(place)
     with if_there(root):
         filesystem(root).rm(root.path, recursive=True)
 
 
-def _object(url: str) -> "UPath":
+def _locate_in_store(url: str) -> "UPath":
     place = locate(url)
     assert not isinstance(place, Path)
     return place
 
 
-def _listed(file: Path) -> list[str]:
+def _read_urls(file: Path) -> list[str]:
     return file.read_text().split()
 
 
-def _streamed(shard: bytes) -> Iterator["np.ndarray"]:
-    """Yields serialized examples, object [<=64]; goes on where a store that did not answer does again."""
+def _stream_examples(shard: bytes) -> Iterator["np.ndarray"]:
+    """Yields serialized examples, object [<=64]; resumes if a store that did not answer does so again."""
     import numpy as np
 
     place, taken, waits = locate(shard.decode()), 0, iter(_PATIENCE_S)
     while True:
         try:
-            with _there(place):
-                for records in _read(place, taken):
+            with _explain_errors(place):
+                for records in _read_batches(place, taken):
                     yield np.array(records, object)
                     taken, waits = taken + len(records), iter(_PATIENCE_S)
             return
@@ -129,22 +129,22 @@ def _streamed(shard: bytes) -> Iterator["np.ndarray"]:
         time.sleep(random.uniform(wait / 2, wait))
 
 
-def _read(place: Location, skipped: int) -> Iterator[list[bytes]]:
+def _read_batches(place: Location, skipped: int) -> Iterator[list[bytes]]:
     with open_read(place) as compressed, gzip.GzipFile(fileobj=compressed) as file:
-        records = itertools.islice(_records(file), skipped, None)
+        records = itertools.islice(_iterate_records(file), skipped, None)
         while batch := list(itertools.islice(records, _RECORDS)):
             yield batch
 
 
-def _records(file: gzip.GzipFile) -> Iterator[bytes]:
+def _iterate_records(file: gzip.GzipFile) -> Iterator[bytes]:
     while head := file.read(_HEAD.size):
         (length,) = _HEAD.unpack(head)
         yield file.read(length + 4)[:-4]
 
 
 @contextmanager
-def _there(place: Location) -> Iterator[None]:
-    """Has what is wrong with a shard in a store told in three parts."""
+def _explain_errors(place: Location) -> Iterator[None]:
+    """Turns errors of reading a shard in a store into errors with three parts."""
     try:
         with explained(place):
             try:

@@ -1,4 +1,4 @@
-"""What is known of each step of the DAG, beside its code: the one table of steps."""
+"""The table of the steps of the DAG: all facts about each step outside of its code."""
 
 import re
 from collections.abc import Mapping
@@ -8,51 +8,51 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class StepInfo:
-    """One step: what it is there for, what is in the key of its cache, and what others show of it."""
+    """One step: its purpose, the parts of its cache key, and what reports and UIs show of it."""
 
     purpose: str  # a sentence
-    code: tuple[str, ...] = ()  # modules of ours that it runs; their digest is in the key of its cache
-    workload_code: tuple[Literal["module", "source"], ...] = ()  # those of the workload that it runs too
-    after: tuple[str, ...] = ()  # steps whose outputs it reads, where they are there
-    only_with: str = ""  # the setting that has to be other than 0 for it to be there
-    inputs: tuple[str, ...] = ()  # what else is in that key, as `Run.inputs` names it; and `data`, the folder
-    settings: tuple[str, ...] = ()  # in that key, each a dotted name or what one begins with
-    each_run: bool = False  # whether the run's id is in that key, so that it is never taken from the cache
-    outputs: Mapping[str, str] = field(default_factory=dict)  # that the report reads, with its names for them
-    page: str = ""  # title of the page that a UI shows of it; empty where another step's shows as much
-    sections: tuple[str, ...] = ()  # of the report, on that page
-    figures: tuple[Literal["metrics", "confusion"], ...] = ()  # what a UI shows of it beside its page
+    code: tuple[str, ...] = ()  # our modules that it runs; their digest is in its cache key
+    workload_code: tuple[Literal["module", "source"], ...] = ()  # modules of the workload that it runs too
+    after: tuple[str, ...] = ()  # steps whose outputs it reads, if they are in the DAG
+    only_with: str = ""  # the step is in the DAG only if this setting is not 0
+    inputs: tuple[str, ...] = ()  # further parts of the key, named as in `Run.inputs`; `data` is the folder
+    settings: tuple[str, ...] = ()  # settings in the key, each a dotted name or the beginning of one
+    each_run: bool = False  # true if the run's id is in the key: the step is never taken from the cache
+    outputs: Mapping[str, str] = field(default_factory=dict)  # read by the report, with its names for them
+    page: str = ""  # title of its page in a UI; empty if the page of another step shows as much
+    sections: tuple[str, ...] = ()  # sections of the report on that page
+    figures: tuple[Literal["metrics", "confusion"], ...] = ()  # shown in a UI beside the page
     opens: tuple[
         Literal["data", "push", "checkpoints", "spill"], ...
-    ] = ()  # of the places that settings point to
-    # Whether it can be tried again by itself: not a push, which may have happened before it failed, nor what
-    # stops a run on purpose.
+    ] = ()  # places in the settings that it accesses
+    # True if it can be retried by itself: a push cannot, since it may have succeeded before the step failed,
+    # nor a step that stops a run on purpose.
     repeatable: bool = True
-    # How a run ends that it stops on purpose; the record of that run is there already.
+    # The outcome of a run that it stops on purpose; the record of that run is written already.
     stops_as: Literal["refused", "held"] | None = None
 
     @property
     def has_code(self) -> bool:
-        """Whether it runs code of ours or of the workload."""
+        """True if it runs code of ours or of the workload."""
         return bool(self.code or self.workload_code)
 
     def modules(self, workload: Mapping[str, str]) -> tuple[str, ...]:
-        """Where its code begins, for a workload with these modules."""
+        """Returns the modules where its code begins, for a workload with these modules."""
         return (*self.code, *(workload[name] for name in self.workload_code))
 
     def takes(self, setting: str) -> bool:
-        """Whether a setting, by its dotted name, is in the key of its cache."""
+        """Returns true if a setting, by its dotted name, is in its cache key."""
         return any(setting == name or setting.startswith((f"{name}.", f"{name}_")) for name in self.settings)
 
 
-# The step after which a run says what it pushed.
+# The last step, after which a run reports its push.
 RELEASE_GATE = "ReleaseGate"
-# What stands between the name of a step and the number of a pod that helps it.
+# Separates the name of a step from the number of a pod that helps it.
 _HELPER = "-worker-"
-# What stands behind the name of a gate in a UI, which has one red for all that is wrong.
-_RED = "-red-is-"
+# Follows the name of a gate in a UI, which has the same red for all failures.
+_RED_MEANS = "-red-is-"
 
-# In an order in which they can run.
+# The steps in an order in which they can run.
 STEPS: Mapping[str, StepInfo] = {
     "ExampleGen": StepInfo(
         "Reads the newest spans and quarantines what cannot be used.",
@@ -212,34 +212,34 @@ STEPS: Mapping[str, StepInfo] = {
 
 
 def helper(step: str, number: int) -> str:
-    """The name of a pod's task that does a part of a step beside it."""
+    """Returns the task name of a pod that does a part of a step beside it."""
     return f"{step}{_HELPER}{number}"
 
 
 def helped(task: str) -> str:
-    """The step that a task is, or helps."""
+    """Returns the step that a task runs or helps."""
     return task.partition(_HELPER)[0]
 
 
 def task_of(step: str) -> str:
-    """The name of a step's task where it is shown to people: that of a gate says what red means."""
+    """Returns the name of a step's task for people; the name of a gate says what red means."""
     stops_as = STEPS[step].stops_as
-    return f"{step}{_RED}{stops_as}" if stops_as else step
+    return f"{step}{_RED_MEANS}{stops_as}" if stops_as else step
 
 
 def step_of(task: str) -> str:
-    """The step, or what helps one, that a task is, by its name or one that begins with it."""
-    return re.sub(f"{_RED}[a-z]+", "", task)
+    """Returns the step or helper of a task, by the task's name or by a name that begins with it."""
+    return re.sub(f"{_RED_MEANS}[a-z]+", "", task)
 
 
 def steps_with(settings: Mapping[str, str]) -> Mapping[str, StepInfo]:
-    """The steps of a DAG with these settings, by dotted name, each `after` only those that are there too."""
-    there = {
+    """Returns the steps of a DAG with these settings, by dotted name; `after` has only steps of this DAG."""
+    active = {
         name: info
         for name, info in STEPS.items()
         if not info.only_with or settings.get(info.only_with, "0") != "0"
     }
     return {
-        name: replace(info, after=tuple(step for step in info.after if step in there))
-        for name, info in there.items()
+        name: replace(info, after=tuple(step for step in info.after if step in active))
+        for name, info in active.items()
     }

@@ -1,4 +1,4 @@
-"""Times of rows: ISO 8601, and what else a cell was meant to be."""
+"""Times of rows in ISO 8601, and the detection of other formats for error messages."""
 
 import re
 from datetime import datetime, timezone
@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,6})\d*)?(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
 )
-# The years 5 to 9999 in UTC, whatever zone a time is in and whatever block it lies in.
+# The years 5 to 9999 in UTC, whatever the time zone and the block of time.
 _FIRST, _END = -62_000_000_000, 253_402_300_800
 _OTHERS = (
     (re.compile(r"\d{1,2}\.\d{1,2}\.\d{2,4}.*"), "a date as day.month.year"),
@@ -17,10 +17,10 @@ _OTHERS = (
 
 
 def parse_time(text: str) -> float:
-    """Seconds since 1970 of an ISO 8601 time; one without a zone is in UTC.
+    """Returns the seconds since 1970 of an ISO 8601 time; a time without a zone is in UTC.
 
     Raises:
-        ValueError: It is none; says what it looks like.
+        ValueError: The text is not such a time; the message says what it looks like.
     """
     match = _ISO.fullmatch(text)
     if match is None:
@@ -39,5 +39,5 @@ def parse_time(text: str) -> float:
 
 
 def format_time(seconds: float) -> str:
-    """The time in UTC, as `parse_time` reads it."""
+    """Formats a time in UTC so that `parse_time` can read it."""
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat().replace("+00:00", "Z")

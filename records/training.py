@@ -1,4 +1,4 @@
-"""How a model was trained."""
+"""Records of trainings, searches and cross-validations."""
 
 import shutil
 from collections.abc import Mapping
@@ -8,20 +8,20 @@ from typing import Literal
 
 from records.json_file import JsonFile, JsonLines
 
-# The folder of what TensorBoard shows of a training, in its `model_run` artifact; the name too of the event
-# that says where it is written meanwhile.
+# The folder of a training's TensorBoard logs in its `model_run` artifact; also the name of the event that
+# says where they are during the training.
 TENSORBOARD = "tensorboard"
-# In the folder of a training's checkpoints, from when all is written that a step hands on.
+# A file in the folder of a training's checkpoints once all outputs of the step are written.
 FINISHED = "finished"
-# In a SavedModel, where TF Serving leaves alone what is not its own: a digest of weights and graph, in which
-# two equal trainings agree, as their files do not.
+# A digest of weights and graph in a SavedModel, in the folder for extra files, which TF Serving ignores. Two
+# equal trainings have the same digest, although their files differ.
 MODEL_IDENTITY = "assets.extra/model_identity"
 
 
 def remove_finished(checkpoints: Path, stays: str = "") -> None:
-    """Removes the checkpoints of trainings that finished, but for those of the folder that stays.
+    """Removes the checkpoints of finished trainings, except those in the folder named by `stays`.
 
-    A training leaves them there: until its step is published, a kill has it done again.
+    A training keeps its checkpoints: until its step is published, a kill makes the step run again.
     """
     for finished in checkpoints.glob(f"*/{FINISHED}"):
         if finished.parent.name != stays:
@@ -30,7 +30,7 @@ def remove_finished(checkpoints: Path, stays: str = "") -> None:
 
 @dataclass(frozen=True)
 class Epoch:
-    """The logs of one epoch, counted from 1; None where a figure was no number."""
+    """The logs of one epoch, counted from 1; None for a value that was NaN or missing."""
 
     epoch: int
     loss: float | None = None
@@ -38,46 +38,46 @@ class Epoch:
     val_loss: float | None = None
     val_accuracy: float | None = None
     val_recall: float | None = None  # mean over the classes that the eval split has
-    held_out_loss: float | None = None  # on groups of train that choose the epoch; None where nothing does
+    held_out_loss: float | None = None  # on groups of train that select the epoch; None if there are none
     held_out_recall: float | None = None
-    input_wait: float | None = None  # share of the steps' time that went into waiting for the next batch
+    input_wait: float | None = None  # share of the steps' time spent waiting for the next batch
 
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """A training that ended; epochs count from 1, seconds and speed are of the process that ended it."""
+    """A finished training; epochs count from 1, seconds and speed are of the process that finished it."""
 
-    devices: tuple[str, ...] = ()  # that held a replica, as `GPU:0`
+    devices: tuple[str, ...] = ()  # devices with a replica, as `GPU:0`
     global_batch_size: int | None = None  # examples in one step of all replicas
-    best_epoch: int | None = None  # whose weights were kept: the last, or the one that held-out groups chose
-    resumed_from_epoch: int | None = None  # epochs that were done before a kill; None where there was none
+    best_epoch: int | None = None  # its weights were kept: the last, or the one selected by held-out groups
+    resumed_from_epoch: int | None = None  # epochs done before a kill; None if there was none
     seconds: float | None = None
     examples_per_second: float | None = None
-    input_wait: float | None = None  # share of the steps' time that went into waiting for the next batch
+    input_wait: float | None = None  # share of the steps' time spent waiting for the next batch
     parameters: int | None = None
-    variations: int | None = None  # of each photo, that epochs took in turn; None without a frozen front
-    notes: tuple[str, ...] = ()  # what went another way than set, a sentence each
+    variations: int | None = None  # number per photo, used by the epochs in turn; None without a frozen front
+    notes: tuple[str, ...] = ()  # deviations from the settings, a sentence each
 
 
 @dataclass(frozen=True)
 class Trial:
     """One training of a search."""
 
-    number: int  # from 1, in their order
+    number: int  # from 1, in the order of the trials
     values: Mapping[str, bool | int | float | str] = field(default_factory=dict)  # by the names of settings
-    epochs: int | None = None  # most of them that it was given
+    epochs: int | None = None  # largest number of epochs that it was given
     state: Literal["done", "failed"] = "done"
-    score: float | None = None  # the objective after its best epoch; None of one that failed
+    score: float | None = None  # the objective after its best epoch; None for a failed trial
     best_epoch: int | None = None  # from 1
     seconds: float = 0.0
-    reason: str = ""  # why it failed
+    reason: str = ""  # reason of a failure
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search for better settings that ended."""
+    """A finished search for better settings."""
 
-    objective: str  # `val_loss`, the lower the better; `val_accuracy` or `val_recall`
+    objective: str  # `val_loss`, which is minimised; `val_accuracy` or `val_recall`
     best: int  # the number of the best trial
     trials: tuple[Trial, ...] = ()
 
@@ -92,7 +92,7 @@ class Search:
         return next(trial for trial in self.trials if trial.number == self.best)
 
     def as_profile(self) -> str:
-        """The best settings as a file for `--profile`, whose runs search no more."""
+        """Returns the best settings as a file for `--profile`, whose runs do no search."""
         import yaml
 
         groups: dict[str, dict[str, bool | int | float | str]] = {"tune": {"max_trials": 0}}
@@ -110,10 +110,10 @@ class Search:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The share of examples that are answered right, with the ends of its interval of 95 %."""
+    """The share of right predictions, with the ends of its 95 % interval."""
 
     examples: int
-    sessions: int  # that they are of, which were drawn as wholes
+    sessions: int  # number of sessions of these examples, each resampled as a whole
     share: float
     low: float
     high: float
@@ -121,7 +121,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What models of the same kind make of examples of sessions that they have not seen."""
+    """Accuracy of models of the same kind on examples of sessions that they have not seen."""
 
     folds: int
     overall: Estimate
@@ -132,7 +132,7 @@ class CrossValidation:
 TRAINING = JsonFile[TrainingSummary]("training.json", TrainingSummary)
 EPOCHS = JsonLines[Epoch]("history.jsonl", Epoch)
 CROSS_VALIDATION = JsonFile[CrossValidation]("crossvalidation.json", CrossValidation)
-# The best of a search, as a file of settings.
+# The best settings of a search, as a file of settings.
 TUNED = "tuned.yaml"
 TRIAL = JsonFile[Trial]("trial.json", Trial)
 SEARCH = JsonFile[Search]("search.json", Search)

@@ -1,4 +1,4 @@
-"""What a gate says: pass, fail, or no baseline to compare with; each with its reasons."""
+"""The verdict of a gate: pass, fail, or no baseline to compare with; each with its reasons."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,21 +10,21 @@ from records.json_file import JsonFile
 class Verdict:
     """A gate's verdict; reasons and warnings are a sentence each.
 
-    `no_baseline` passes: every bound held that needs no production model to compare with. Spans, features and
-    slices (`kind name`) are those that a failure comes from.
+    `no_baseline` passes: every bound that needs no production model to compare with was met. Spans, features
+    and slices (`kind name`) are those that caused a failure.
     """
 
     gate: Literal["data", "evaluation", "edge"]
     result: Literal["pass", "fail", "no_baseline"]
-    reasons: tuple[str, ...] = ()  # why it failed, or what the pass rests on
-    warnings: tuple[str, ...] = ()  # what a person should look at although it does not block
+    reasons: tuple[str, ...] = ()  # reasons of a failure, or the grounds of a pass
+    warnings: tuple[str, ...] = ()  # for a person to look at; they block nothing
     spans: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether the gate lets the run go on."""
+        """True if the gate lets the run go on."""
         return self.result != "fail"
 
 

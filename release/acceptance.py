@@ -1,4 +1,4 @@
-"""What phones accept after the releases that they have seen, and so what may go into production."""
+"""Checks that phones would accept a release after those that they have seen."""
 
 from datetime import datetime, timezone
 
@@ -11,30 +11,30 @@ from release.signing import KEY_VARIABLE
 
 
 def check_push(root: str | Location, model: str, epoch: int, signed: bool) -> None:
-    """Refuse a push that phones would refuse; `epoch` is its rollback epoch, `signed` whether a key is set.
+    """Refuses a push that phones would refuse; `epoch` is its rollback epoch, `signed` says if a key is set.
 
     Raises:
-        UsageError: The epoch is lower than that of production, or production is signed and this would not be.
+        UsageError: The epoch is lower than that of production, or production is signed and this push is not.
         EdgelineError: The store cannot be read.
     """
-    _check(newest_readable(root, model), model, epoch, signed)
+    _check_terms(newest_readable(root, model), model, epoch, signed)
 
 
 def check_push_early(root: str | Location, model: str, epoch: int, signed: bool) -> str:
-    """As `check_push`, where the store answers; returns why it does not, for it may do so later.
+    """Does `check_push` if the store can be read; else returns the error as text: it may be readable later.
 
     Raises:
-        UsageError: As `check_push` does.
+        UsageError: As in `check_push`.
     """
     try:
         known = newest_readable(root, model)
     except (EdgelineError, OSError) as error:
         return str(error)
-    _check(known, model, epoch, signed)
+    _check_terms(known, model, epoch, signed)
     return ""
 
 
-def _check(known: tuple[Release, ...], model: str, epoch: int, signed: bool) -> None:
+def _check_terms(known: tuple[Release, ...], model: str, epoch: int, signed: bool) -> None:
     if epoch < (lowest := lowest_epoch(known)):
         raise UsageError(
             f"push.rollback_epoch is {epoch}, and phones have seen {lowest} of {model}.",
@@ -50,10 +50,10 @@ def _check(known: tuple[Release, ...], model: str, epoch: int, signed: bool) -> 
 
 
 def check_switch(root: str | Location, release: Release) -> list[str]:
-    """Refuse a release that every phone would refuse; returns a sentence for each reason why some would.
+    """Refuses a release that every phone would refuse; returns warnings, a sentence for each reason of some.
 
     Raises:
-        EdgelineError: Its rollback epoch is lower than one that phones have seen.
+        EdgelineError: The rollback epoch is lower than one that phones have seen.
     """
     model, manifest, known = release.model, release.manifest, newest_readable(root, release.model)
     if manifest.rollback_epoch < (lowest := lowest_epoch(known)):
@@ -78,18 +78,18 @@ def check_switch(root: str | Location, release: Release) -> list[str]:
 
 
 def distrust(manifest: Manifest, key: str | None) -> EdgelineError | None:
-    """Why a whole release is not to be trusted: not signed with `key`, if one is given, or expired."""
-    what = f"{manifest.model} {manifest.version}"
+    """Returns an error for an undamaged release that is expired or, if `key` is given, not signed with it."""
+    name = f"{manifest.model} {manifest.version}"
     if key and manifest.signed_by != key:
         how = f"signed with {manifest.signed_by}" if manifest.signed_by else "not signed"
         return EdgelineError(
-            f"{what} is {how}. Expected a signature with {key}.",
+            f"{name} is {how}. Expected a signature with {key}.",
             "Whoever has the key that was given did not release this.",
             "If the key is right, do not use this. A run signs what it pushes with push.key=FILE.",
         )
     if is_expired(manifest):
         return EdgelineError(
-            f"{what} expired at {manifest.expires}.",
+            f"{name} expired at {manifest.expires}.",
             "From then on a phone should no longer trust it.",
             "Run the pipeline for a newer release; push.expires_days is how long one is good for.",
         )
@@ -97,17 +97,18 @@ def distrust(manifest: Manifest, key: str | None) -> EdgelineError | None:
 
 
 def terms(manifest: Manifest) -> list[str]:
-    """What phones go by besides the files, a sentence each; only what is set."""
-    told = [f"Expired at {manifest.expires}." if is_expired(manifest) else f"Good until {manifest.expires}."]
+    """Returns the terms of a release for phones, a sentence each; only those that are set."""
+    lines = [f"Expired at {manifest.expires}." if is_expired(manifest) else f"Good until {manifest.expires}."]
     if manifest.signed_by:
-        told.append(f"Signed with the key {manifest.signed_by}.")
+        lines.append(f"Signed with the key {manifest.signed_by}.")
     if manifest.min_app_version:
-        told.append(f"For version {manifest.min_app_version} of the app, and later ones.")
+        lines.append(f"For version {manifest.min_app_version} of the app, and later ones.")
     if manifest.rollback_epoch:
-        told.append(f"Of rollback epoch {manifest.rollback_epoch}: phones that have seen it take none lower.")
-    return told
+        epoch = manifest.rollback_epoch
+        lines.append(f"Of rollback epoch {epoch}: phones that have seen it take none lower.")
+    return lines
 
 
 def is_expired(manifest: Manifest) -> bool:
-    """Whether its time is over, by this machine's clock."""
+    """Returns true if the release has expired by this machine's clock."""
     return datetime.now(timezone.utc) >= parse_time(manifest.expires)

@@ -1,4 +1,4 @@
-"""What a run offers for release, and how it becomes the two folders of a release."""
+"""A candidate for release, and its conversion to the two folders of a release."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from objects import measure_file
 from records.golden import GOLDEN_FOLDER
 from release import durable, manifest
 from release.documents import render
-from release.layout import LABELS, MANIFEST, PREPROCESSING, SIGNATURE, PushFolder, checked_name
+from release.layout import LABELS, MANIFEST, PREPROCESSING, SIGNATURE, PushFolder, check_name
 from release.signing import digits_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-_SAID_BY_THE_CANDIDATE = ("run", "default_variant", "variants", "metrics", "data", "code", "versions")
-_SAID_IF_SET = ("min_app_version", "rollback_epoch", "licence", "data_statement")
+_FIELDS = ("run", "default_variant", "variants", "metrics", "data", "code", "versions")
+_OPTIONAL_FIELDS = ("min_app_version", "rollback_epoch", "licence", "data_statement")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A SavedModel and its edge bundle, with what justified them; see `Manifest`."""
+    """A SavedModel and its edge bundle, with the facts that justify a push; see `Manifest`."""
 
     saved_model: Path  # the folder
     edge_files: Mapping[str, Path]  # path in the bundle -> file; at least the TFLite file of each variant
@@ -38,7 +38,7 @@ class Candidate:
     code: Mapping[str, Any]
     versions: Mapping[str, str]
     run: str
-    expires_days: int  # days after the push from which a reader should no longer trust the release
+    expires_days: int  # days after the push until the release expires
     # See `ReleaseSettings`.
     min_app_version: str | None = None
     rollback_epoch: int = 0
@@ -48,31 +48,31 @@ class Candidate:
 
 
 def check(candidate: Candidate) -> None:
-    """Refuse what no push could make a release of.
+    """Refuses a candidate that cannot become a release.
 
     Raises:
-        EdgelineError: The SavedModel, a TFLite file, the labels or the expiry cannot be released.
+        EdgelineError: The SavedModel, a TFLite file, the labels or the expiry is not valid.
     """
     if not (candidate.saved_model / "saved_model.pb").is_file():
-        raise _refused(f"{candidate.saved_model} holds no saved_model.pb", "Nothing could serve it.")
+        raise _refusal(f"{candidate.saved_model} holds no saved_model.pb", "Nothing could serve it.")
     for name, path in candidate.edge_files.items():
-        checked_name(name.removeprefix(f"{GOLDEN_FOLDER}/"), "file name in the bundle")
+        check_name(name.removeprefix(f"{GOLDEN_FOLDER}/"), "file name in the bundle")
         if name in (MANIFEST, SIGNATURE, LABELS, PREPROCESSING):
-            raise _refused(f"The bundle has a file {name!r}", "The push writes that file itself.")
+            raise _refusal(f"The bundle has a file {name!r}", "The push writes that file itself.")
         if not path.is_file():
-            raise _refused(f"The bundle's {name} should come from {path}, and that is no file", "")
+            raise _refusal(f"The bundle's {name} should come from {path}, and that is no file", "")
     try:
         check_labels(candidate.labels, "The candidate")
     except UsageError as error:
-        raise _refused(error.found.rstrip("."), error.why) from error
+        raise _refusal(error.found.rstrip("."), error.why) from error
     if not candidate.labels:
-        raise _refused("The candidate has no labels", "Each output needs one.")
+        raise _refusal("The candidate has no labels", "Each output needs one.")
     if candidate.expires_days < 1:
-        raise _refused(f"expires_days is {candidate.expires_days}", "It would have expired when pushed.")
+        raise _refusal(f"expires_days is {candidate.expires_days}", "It would have expired when pushed.")
 
 
 def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: int) -> bytes:
-    """Copy everything into the scratch folder of this push, on the disk when this returns the manifest.
+    """Copies all files to the scratch folder of this push, synced to disk; returns the bytes of the manifest.
 
     Raises:
         EdgelineError: A fact that the manifest needs is missing, of the wrong type, or not JSON.
@@ -91,11 +91,11 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
     durable.write_file(scratch / "edge" / LABELS, render_labels(candidate.labels))
     preprocessing = render(candidate.preprocessing, "The preprocessing contract")
     durable.write_file(scratch / "edge" / PREPROCESSING, preprocessing)
-    raw = render(_manifest_of(candidate, scratch, model, version), "The manifest")
+    raw = render(_build_manifest(candidate, scratch, model, version), "The manifest")
     try:
         manifest.parse_manifest(raw, "The new manifest")
     except EdgelineError as error:
-        raise _refused(error.found.rstrip("."), error.why) from error
+        raise _refusal(error.found.rstrip("."), error.why) from error
     durable.write_file(scratch / "edge" / MANIFEST, raw)
     if candidate.signing_key:
         durable.write_file(scratch / "edge" / SIGNATURE, candidate.signing_key.sign(raw))
@@ -103,21 +103,21 @@ def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: i
     return raw
 
 
-def _manifest_of(candidate: Candidate, scratch: Path, model: str, version: int) -> dict[str, Any]:
+def _build_manifest(candidate: Candidate, scratch: Path, model: str, version: int) -> dict[str, Any]:
     files = [
         manifest.FileEntry(f"{part}/{model}/{version}/{name}", *measure_file(path))
         for part in ("serving", "edge")
         for name, path in manifest.files_below(scratch / part).items()
     ]
     created = datetime.now(timezone.utc)
-    said = {name: getattr(candidate, name) for name in _SAID_BY_THE_CANDIDATE}
-    new = {name: value for name in _SAID_IF_SET if (value := getattr(candidate, name))}
+    fields = {name: getattr(candidate, name) for name in _FIELDS}
+    optional = {name: value for name in _OPTIONAL_FIELDS if (value := getattr(candidate, name))}
     if candidate.signing_key:
-        new["signed_by"] = digits_of(candidate.signing_key.public_key())
+        optional["signed_by"] = digits_of(candidate.signing_key.public_key())
     return {
-        **said,
-        **new,
-        "schema_version": manifest.SCHEMA_VERSION if new else 1,
+        **fields,
+        **optional,
+        "schema_version": manifest.SCHEMA_VERSION if optional else 1,
         "min_reader_version": 1,
         "model": model,
         "version": version,
@@ -128,6 +128,6 @@ def _manifest_of(candidate: Candidate, scratch: Path, model: str, version: int) 
     }
 
 
-def _refused(found: str, why: str) -> EdgelineError:
+def _refusal(found: str, why: str) -> EdgelineError:
     do = "Look at the steps that made the model with `edgeline show RUN`, and run again."
     return EdgelineError(f"{found}.", f"{why} Nothing was pushed.".strip(), do)

@@ -1,4 +1,4 @@
-"""The JSON documents of a push folder: every value is checked, every error names file, found, expected."""
+"""The JSON documents of a push folder. Every value is checked; errors name the file, found and expected."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 def damaged(where: str, found: str, expected: str) -> EdgelineError:
-    """The error of a document that is not what this code wrote."""
+    """Returns the error of a document that is not as this code wrote it."""
     return EdgelineError(
         f"{where}: found {found}.",
         f"Expected {expected}.",
@@ -29,10 +29,10 @@ def damaged(where: str, found: str, expected: str) -> EdgelineError:
 
 
 def read_document(folder: PushFolder, path: Location) -> bytes | None:
-    """The content of a document of a push folder; None where it is not there.
+    """Reads a document of a push folder; None if it does not exist.
 
     Raises:
-        EdgelineError: It cannot be read.
+        EdgelineError: The document cannot be read.
     """
     try:
         return read_bytes(path)
@@ -44,19 +44,19 @@ def read_document(folder: PushFolder, path: Location) -> bytes | None:
 
 
 def parse(raw: bytes, kind: type[T], where: str) -> T:
-    """The JSON object in `raw` as the type `kind`; `where` names its file in errors."""
+    """Parses the JSON object in `raw` as the type `kind`; `where` names its file in errors."""
     try:
-        found: T = convert(json.loads(raw), kind)
-    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError, and what `kind` refuses
-        what = kind.__name__.strip("_").lower()
+        document: T = convert(json.loads(raw), kind)
+    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError, and errors of `kind` itself
+        name = kind.__name__.strip("_").lower()
         raise damaged(
-            where, f"no JSON of a {what} ({error})", "a JSON object as Edgeline writes it"
+            where, f"no JSON of a {name} ({error})", "a JSON object as Edgeline writes it"
         ) from error
-    return found
+    return document
 
 
 def render(document: object, what: str) -> bytes:
-    """A value of our types, or a mapping, as indented JSON with sorted keys.
+    """Renders a value of our types, or a mapping, as indented JSON with sorted keys.
 
     Raises:
         EdgelineError: A value is not finite or not a JSON type (such as a NumPy number).
@@ -73,10 +73,10 @@ def render(document: object, what: str) -> bytes:
 
 
 def parse_time(text: str) -> datetime:
-    """The aware UTC time in `text`."""
+    """Parses a UTC time; the datetime is aware."""
     return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=timezone.utc)
 
 
 def sha256_of_bytes(raw: bytes) -> str:
-    """Hexadecimal sha256 of `raw`."""
+    """Returns the sha256 of `raw`, hexadecimal."""
     return hashlib.sha256(raw).hexdigest()

@@ -1,4 +1,4 @@
-"""Writing so that it lasts: on the disk before anything refers to it, and one writer at a time."""
+"""Durable writes: content is synced to disk before anything refers to it, by one writer at a time."""
 
 import errno
 import fcntl
@@ -16,7 +16,7 @@ _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """A new file with `content`, on the disk when this returns."""
+    """Writes a new file with `content`; it is on the disk when this returns."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -24,14 +24,14 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """A copy of its own (never a link), on the disk when this returns."""
+    """Copies a file, never as a link; the copy is on the disk when this returns."""
     shutil.copyfile(source, target)
     with target.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(path: Path) -> None:
-    """Put the names in a folder on the disk."""
+    """Syncs the names in a folder to disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -43,13 +43,13 @@ def sync_folder(path: Path) -> None:
 
 
 def sync_folders(top: Path) -> None:
-    """Put the names in all folders from `top` down on the disk, deepest first."""
+    """Syncs the names in all folders from `top` down to disk, deepest first."""
     for folder, _, _ in os.walk(top, topdown=False):
         sync_folder(Path(folder))
 
 
 def make_folders(path: Path) -> None:
-    """Make `path` and its missing parents; their names are on the disk when this returns."""
+    """Makes `path` and its missing parents; their names are on the disk when this returns."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
@@ -57,14 +57,14 @@ def make_folders(path: Path) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Rename within one file system; the new name is on the disk when this returns."""
+    """Renames within one file system; the new name is on the disk when this returns."""
     os.rename(source, target)
     sync_folder(target.parent)
 
 
 @contextmanager
 def only_writer(lock: Path, wait_s: float) -> Iterator[None]:
-    """Hold the lock of a push folder; the system frees it when the process ends, however it ends.
+    """Holds the lock of a push folder; the system frees it when the process ends, however it ends.
 
     Raises:
         WorkspaceLocked: Another process held it for `wait_s` seconds.
@@ -88,7 +88,7 @@ def only_writer(lock: Path, wait_s: float) -> Iterator[None]:
 
 @contextmanager
 def explained(root: Path, doing: str) -> Iterator[None]:
-    """Turn an OSError of a writer into the three parts that people see; `doing` starts the sentence."""
+    """Turns an OSError of a writer into an error with three parts; `doing` starts its sentence."""
     try:
         yield
     except OSError as error:

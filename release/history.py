@@ -1,12 +1,11 @@
-"""Who put which release in production, and who collected which, when and why.
+"""The audit log: who put which release in production, and who collected which, when and why.
 
-A change is written twice: inside current.json, where the rename that makes it true also makes it known, and
+A change is written twice: inside current.json, where one rename puts it into effect and makes it known, and
 then as a line at the end of history.jsonl. So a crash between the two loses nothing: readers add the change
-that current.json holds, and the next writer appends it. A line torn by a crash or a full disk counts as not
-written.
+in current.json, and the next writer appends it. A line torn by a crash or a full disk counts as not written.
 
 Each change has the digest of the line before its own, so current.json, which has the newest change, vouches
-for every line of the log, and those for the manifest of every release. Lines of before this was so have none.
+for every line of the log, and the lines for the manifest of every release. The oldest lines have no digest.
 """
 
 import json
@@ -25,23 +24,23 @@ from release.documents import Digest, Positive
 from release.layout import PushFolder
 
 Action = Literal["push", "promote", "rollback", "collect"]
-_WRITTEN_NEXT = "the next push, promote or rollback writes it from current.json"
+_REPAIRED_BY = "the next push, promote or rollback writes it from current.json"
 
 
 class Collected(Struct, frozen=True, omit_defaults=True):
     """A release that was removed to free its space."""
 
     version: Positive
-    identity: Digest | None = None  # of its model, see `manifest.identity_of`; None where that was damaged
+    identity: Digest | None = None  # of its model, see `manifest.identity_of`; None if it was damaged
 
 
 class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "from", "to_version": "to"}):
-    """One change of what is in production, with the keys of a line of history.jsonl.
+    """One change of production, with the keys of a line of history.jsonl.
 
-    One that collects leaves in production what is.
+    A change that collects releases leaves the same one in production.
     """
 
-    number: Positive  # rises by one with each change, also a rollback: a device can tell new from replayed
+    number: Positive  # rises by one with each change, also a rollback, so that a device detects replays
     action: Action
     when: str
     who: str
@@ -49,19 +48,19 @@ class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "f
     to_version: Positive
     manifest_sha256: Digest
     reason: str
-    previous_sha256: Digest | None = None  # of the line before, its line end left out; the first has none
+    previous_sha256: Digest | None = None  # of the line before, without its line end; the first has none
     collected: tuple[Collected, ...] = ()
 
     def __post_init__(self) -> None:
         documents.parse_time(self.when)
 
     def to_line(self) -> bytes:
-        """Its line in history.jsonl, without the line end."""
+        """Returns its line in history.jsonl, without the line end."""
         return json.dumps(to_builtins(self)).encode()
 
 
 class _Pointer(Struct, frozen=True):
-    """What current.json holds."""
+    """The content of current.json."""
 
     version: Positive
     manifest_sha256: Digest
@@ -70,29 +69,29 @@ class _Pointer(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class History:
-    """All changes of one model that can be read, oldest first, and what is wrong with the log."""
+    """The readable changes of one model, oldest first, and the problems of the log."""
 
-    changes: tuple[Change, ...] = ()  # that of current.json included, whether or not its line was written
+    changes: tuple[Change, ...] = ()  # with that of current.json, even if its line was not written
     problems: tuple[str, ...] = ()  # a sentence each
 
     @property
     def last(self) -> Change | None:
-        """The newest change."""
+        """The newest change; None if there is none."""
         return self.changes[-1] if self.changes else None
 
     @property
     def manifests(self) -> dict[int, str]:
-        """The digest of the manifest of each version that was ever in production and was not collected."""
-        gone = self.collected
+        """The manifest digest of each version that was ever in production and was not collected."""
+        collected = self.collected
         return {
             change.to_version: change.manifest_sha256
             for change in self.changes
-            if change.to_version not in gone
+            if change.to_version not in collected
         }
 
     @property
     def collected(self) -> dict[int, tuple[Collected, Change]]:
-        """Each version that was collected, with the change that says so."""
+        """Each collected version, with the change that collected it."""
         return {each.version: (each, change) for change in self.changes for each in change.collected}
 
     @property
@@ -102,7 +101,7 @@ class History:
 
 
 def read_pointer(folder: PushFolder, model: str) -> Change | None:
-    """The change that current.json holds, or None where nothing is in production.
+    """Reads the change in current.json; None if nothing is in production.
 
     Raises:
         EdgelineError: The file is damaged.
@@ -112,30 +111,30 @@ def read_pointer(folder: PushFolder, model: str) -> Change | None:
     if (raw := documents.read_document(folder, path)) is None:
         return None
     pointer = documents.parse(raw, _Pointer, where)
-    if pointer != _pointer_to(pointer.change):
+    if pointer != _make_pointer(pointer.change):
         expected = f"version {pointer.change.to_version}, as its 'change' says"
         raise documents.damaged(where, f"version {pointer.version}", expected)
     return pointer.change
 
 
 def find_pointer(folder: PushFolder, model: str) -> Change | None:
-    """The same; None also where the file is damaged, which `verify` reports."""
+    """Reads the change in current.json; None also if the file is damaged, which `verify` reports."""
     with suppress(EdgelineError):
         return read_pointer(folder, model)
     return None
 
 
 def render_pointer(change: Change) -> bytes:
-    """The content of current.json."""
-    return documents.render(_pointer_to(change), "current.json")
+    """Renders the content of current.json."""
+    return documents.render(_make_pointer(change), "current.json")
 
 
-def _pointer_to(change: Change) -> _Pointer:
+def _make_pointer(change: Change) -> _Pointer:
     return _Pointer(change.to_version, change.manifest_sha256, change)
 
 
 def read_history(folder: PushFolder, model: str) -> History:
-    """All changes of one model."""
+    """Reads all changes of one model."""
     lines, torn = _read_lines(folder, model)
     name = folder.relative(folder.history(model))
     changes: list[Change] = []
@@ -148,24 +147,24 @@ def read_history(folder: PushFolder, model: str) -> History:
             problems.append(f"{name}: line {number} cannot be read.")
             before = None
             continue
-        if fault := _fault_of(change, line, changes, before, first=number == 1):
+        if fault := _find_fault(change, line, changes, before, first=number == 1):
             problems.append(f"{name}: line {number} {fault}")
         changes.append(change)
         before = change
     if torn:
-        problems.append(f"{name}: its last line is torn; {_WRITTEN_NEXT}.")
+        problems.append(f"{name}: its last line is torn; {_REPAIRED_BY}.")
     pointer = find_pointer(folder, model)
     if pointer and pointer != before:
-        problems.append(f"{name}: {_end_of(changes, pointer)}")
+        problems.append(f"{name}: {_describe_end(changes, pointer)}")
         if not changes or pointer.number >= changes[-1].number:
             changes = [change for change in changes if change.number < pointer.number] + [pointer]
     return History(tuple(changes), tuple(problems))
 
 
-def _fault_of(
+def _find_fault(
     change: Change, line: bytes, earlier: Sequence[Change], before: Change | None, first: bool
 ) -> str:
-    """What is wrong with a line that can be read; `before` is that of the line before, if it can be."""
+    """Returns the fault of a readable line, or ""; `before` is the change of the line before, if readable."""
     if change.to_line() != line:
         return "is not as it was written."
     if first and change.number != 1:
@@ -179,15 +178,15 @@ def _fault_of(
     return ""
 
 
-def _end_of(changes: Sequence[Change], pointer: Change) -> str:
-    """What is wrong with a log that does not end with the change of current.json."""
+def _describe_end(changes: Sequence[Change], pointer: Change) -> str:
+    """Describes the fault of a log that does not end with the change of current.json."""
     last = changes[-1] if changes else None
     if pointer.number == (last.number if last else 0) + 1:
-        return f"change {pointer.number} is missing; {_WRITTEN_NEXT}."
+        return f"change {pointer.number} is missing; {_REPAIRED_BY}."
     if last and last.number == pointer.number:
         return "its last line is not the change that current.json has."
-    found = f"it ends with change {last.number}" if last else "it holds no change"
-    return f"{found}. Expected change {pointer.number}, as current.json has it."
+    end = f"it ends with change {last.number}" if last else "it holds no change"
+    return f"{end}. Expected change {pointer.number}, as current.json has it."
 
 
 def next_change(
@@ -199,7 +198,7 @@ def next_change(
     reason: str,
     collected: Sequence[Collected] = (),
 ) -> Change:
-    """The change that this user makes now, numbered after the last one; nothing is written."""
+    """Returns a change by this user, now, numbered after the last one; nothing is written."""
     last = read_history(folder, model).last
     return Change(
         number=last.number + 1 if last else 1,
@@ -216,7 +215,7 @@ def next_change(
 
 
 def catch_up(folder: PushFolder[Path], model: str) -> None:
-    """Append the newest change where its line is missing; only the writer may call this."""
+    """Appends the newest change if its line is missing; only the writer may call this."""
     newest = read_history(folder, model).last
     if newest is not None and _read_lines(folder, model)[0][-1:] != [newest.to_line()]:
         with folder.history(model).open("a+b") as file:
@@ -224,9 +223,9 @@ def catch_up(folder: PushFolder[Path], model: str) -> None:
 
 
 def previous_version(changes: Sequence[Change]) -> int | None:
-    """The release to which a rollback returns: the one that was in production before the current one.
+    """Returns the version that a rollback goes to: the one in production before the current one, or None.
 
-    A release that was rolled back is not a release to return to, so a second rollback goes one further back.
+    A rollback never goes to a release that was rolled back, so a second rollback goes one further back.
     """
     stack: list[int] = []
     for change in changes:
@@ -239,6 +238,6 @@ def previous_version(changes: Sequence[Change]) -> int | None:
 
 
 def _read_lines(folder: PushFolder, model: str) -> tuple[list[bytes], bytes]:
-    """The whole lines of history.jsonl, and what is behind the last line end."""
+    """Reads the complete lines of history.jsonl, and the bytes after the last line end."""
     *lines, torn = (documents.read_document(folder, folder.history(model)) or b"").split(b"\n")
     return lines, torn

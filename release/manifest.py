@@ -3,9 +3,9 @@
 One document covers the SavedModel, the TFLite files, labels and preprocessing, so that no part of one release
 can be mixed with a part of another.
 
-A change of what a manifest holds raises `SCHEMA_VERSION`. This code reads its own version and every older
-one, and refuses a newer one. A manifest says the oldest version that has all its keys, so that where no new
-setting is used, an Edgeline from before can still read it. Version 2 brought the keys that may be absent.
+A change of the manifest's keys raises `SCHEMA_VERSION`. This code reads its own version and every older one,
+and refuses a newer one. A manifest has the oldest version that has all its keys, so that an older Edgeline
+can still read it if no new setting is used. Version 2 introduced the optional keys.
 """
 
 import os
@@ -25,7 +25,7 @@ SCHEMA_VERSION = 2
 
 
 class NewerManifest(EdgelineError):
-    """A manifest of a later version of this code: nothing is wrong with it."""
+    """A manifest of a later version of this code; the manifest itself is not damaged."""
 
 
 class FileEntry(Struct, frozen=True):
@@ -37,14 +37,14 @@ class FileEntry(Struct, frozen=True):
 
 
 class ReadBy(Struct, frozen=True):
-    """What says whether this code can read a manifest, whatever else is in there."""
+    """The versions in a manifest that tell a reader if it can read the rest."""
 
     schema_version: Positive
-    min_reader_version: Positive  # a reader that knows older schema versions only leaves the bundle alone
+    min_reader_version: Positive  # a reader that knows only older schema versions ignores the bundle
 
 
 class Manifest(ReadBy, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a release is and why it was pushed; `created` and `expires` are UTC times in ISO 8601."""
+    """The content of a release and the facts behind its push; `created`, `expires`: UTC times in ISO 8601."""
 
     model: str
     version: Positive
@@ -54,17 +54,17 @@ class Manifest(ReadBy, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     files: tuple[FileEntry, ...]
     model_digest: Digest  # of the SavedModel's files, see `digest_of`
     default_variant: str
-    variants: tuple[Mapping[str, Any], ...]  # `_Variant`, and what was measured
+    variants: tuple[Mapping[str, Any], ...]  # `_Variant`, at least, and its measurements
     metrics: Mapping[str, Any]
     data: Mapping[str, Any]  # `_Data`, at least
     code: Mapping[str, Any]  # `_Code`, at least
     versions: Mapping[str, str]  # library -> version
-    # Of version 2, each absent where nothing was set; see `ReleaseSettings`.
+    # Keys of version 2, each absent if not set; see `ReleaseSettings`.
     min_app_version: str | None = None
     rollback_epoch: Annotated[int, Meta(ge=0)] = 0
     licence: str | None = None
     data_statement: str | None = None
-    signed_by: Digest | None = None  # the public key, 32 bytes, that `manifest.sig` is to be checked with
+    signed_by: Digest | None = None  # the public key, 32 bytes, that verifies `manifest.sig`
 
     def __post_init__(self) -> None:
         parse_time(self.created)
@@ -111,10 +111,10 @@ class _Variant(Struct):
 
 
 def parse_manifest(raw: bytes, where: str) -> Manifest:
-    """The manifest in `raw`; `where` names its file in errors.
+    """Parses the manifest in `raw`; `where` names its file in errors.
 
     Raises:
-        NewerManifest: It is newer than this code.
+        NewerManifest: The manifest is newer than this code.
         EdgelineError: A value is missing, of the wrong type or impossible.
     """
     read_by = parse(raw, ReadBy, where)
@@ -129,41 +129,41 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
 
 
 def files_below(top: Path) -> dict[str, Path]:
-    """All files below `top` by POSIX relative path, sorted; links are not followed."""
-    found = {}
+    """Returns all files below `top` by POSIX relative path, sorted; links are not followed."""
+    files = {}
     for folder, folders, names in os.walk(top):
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         for name in (*names, *links):
             path = Path(folder, name)
-            found[path.relative_to(top).as_posix()] = path
-    return dict(sorted(found.items()))
+            files[path.relative_to(top).as_posix()] = path
+    return dict(sorted(files.items()))
 
 
 def model_identity(saved_model: Path) -> str:
-    """As `identity_of`, of a SavedModel on the disk."""
+    """Computes `identity_of` for a SavedModel on the disk."""
     return identity_of(
         [FileEntry(name, *measure_file(path)) for name, path in files_below(saved_model).items()]
     )
 
 
 def identity_of(entries: Collection[FileEntry]) -> str:
-    """What two SavedModels of the same weights and graph have in common, by the entries of one.
+    """Returns a digest that is equal for SavedModels with the same weights and graph, from one's entries.
 
-    The digest of the file with which the Trainer says so; of those without one, which an earlier version of
-    this code trained, that of all files.
+    It is the digest of the file in which the Trainer recorded that identity; for a SavedModel without that
+    file, trained by an earlier version of this code, it is the digest of all files.
     """
-    said = (entry.sha256 for entry in entries if entry.path == MODEL_IDENTITY)
-    return next(said, None) or digest_of(entries)
+    digests = (entry.sha256 for entry in entries if entry.path == MODEL_IDENTITY)
+    return next(digests, None) or digest_of(entries)
 
 
 def digest_of(entries: Iterable[FileEntry]) -> str:
-    """The sha256 of the sorted lines `path, two spaces, sha256` of `entries`."""
+    """Returns the sha256 of the sorted lines `path, two spaces, sha256` of `entries`."""
     lines = sorted(f"{entry.path}  {entry.sha256}\n" for entry in entries)
     return sha256_of_bytes("".join(lines).encode())
 
 
 def served_entries(files: Iterable[FileEntry], model: str, version: int) -> list[FileEntry]:
-    """The SavedModel's entries among `files`, by path inside the SavedModel."""
+    """Returns the SavedModel's entries among `files`, with paths inside the SavedModel."""
     prefix = f"serving/{model}/{version}/"
     served = (entry for entry in files if entry.path.startswith(prefix))
     return [FileEntry(entry.path.removeprefix(prefix), entry.size, entry.sha256) for entry in served]

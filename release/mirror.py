@@ -1,26 +1,26 @@
-"""A push folder in an object store, changed as a local one is: fetched, changed and written back.
+"""A local copy of a push folder in an object store: fetched, changed and written back.
 
-The local copy has every name, and of the content only what a change reads: pins, pointers and audit
-logs. `store.py` does to it what it does to a local push folder. Then the difference is written back, and
-since an object store has no rename, in an order in which a kill between any two objects is seen by
-readers as before or after, never as between:
+The copy has every name, but only the content that a change reads: pins, pointers and audit logs. `store.py`
+changes it like a local push folder. Then the difference is written back. An object store has no rename, so
+the order of writes makes sure that after a kill between any two objects readers see the state before or
+after the change, never one between:
 
 1. A mark for each new version, `.scratch/push@<model>@<version>/unfinished`: the version does not count
-   while its mark is there and no pointer or history names it, as with the scratch folder on a disk.
+   while its mark exists and no pointer or history names it, as with the scratch folder on a disk.
 2. The files of the new version, its manifest last.
 3. serving/models.config.
 4. edge/<model>/current.json: the release is in production.
 5. edge/<model>/history.jsonl.
-6. What is left of versions that a dead writer had begun is removed, which no pin names any more, and then
+6. The remains of versions that a dead writer had begun are removed, which no pin names any more, and then
    the marks.
 
-All of these but the marks are written on a condition that the store keeps: files where none is, documents
-only if nobody else wrote them since they were fetched. So a writer that was paused for so long that another
-took its lock over changes nothing any more when it wakes up, at whatever request. For the same reason a
-version that somebody had begun is removed only by who has switched the pointer of its model since.
+All of these but the marks are written on a condition that the store checks: files only if they do not exist,
+documents only if nobody else wrote them since they were fetched. So a writer that was paused for so long that
+another took over its lock can change nothing when it wakes up, at whatever request. For the same reason a
+version that another writer had begun is removed only by a writer that has since switched its model's pointer.
 
-A writer killed before 4 leaves a mark, by which the next one removes what it wrote; killed after 4, the
-next one does what is left to do.
+If a writer is killed before 4, the next one finds its mark and removes what it wrote; if it is killed after
+4, the next one does the remaining steps.
 """
 
 import logging
@@ -55,10 +55,10 @@ class Mirror:
         self._remote, self._local, self._lease = remote, local, lease
         self._names: set[str] = set()
         self._documents: dict[str, bytes] = {}
-        self._versions: dict[str, str] = {}  # of the documents, as this writer read or wrote them last
+        self._versions: dict[str, str] = {}  # of the documents, as last read or written here
 
     def fetch(self) -> None:
-        """Fetch every name, and the content of the documents."""
+        """Fetches every name, and the content of the documents."""
         for part in _PARTS:
             self._names |= {f"{part}/{name}" for name in files_below(self._remote / part)}
         for name in self._names:
@@ -70,7 +70,7 @@ class Mirror:
             path.write_bytes(self._documents.get(name, b""))
 
     def publish(self) -> None:
-        """Write back what was changed since the last time.
+        """Writes back the changes since the last call.
 
         Raises:
             EdgelineError: The store could not be written. Production is as it was before.
@@ -81,7 +81,7 @@ class Mirror:
         gone = sorted(self._names - files)
         changed = [name for name, content in documents.items() if self._documents.get(name) != content]
         changed.sort(key=lambda name: (_DOCUMENTS.index(Path(name).name), name))
-        marks = sorted({_mark_of(name) for name in new})
+        marks = sorted({_find_mark(name) for name in new})
 
         for mark in marks:
             objects.put(self._remote / mark, b"")
@@ -89,7 +89,7 @@ class Mirror:
         try:
             for name in new:
                 if not objects.create_file(self._remote / name, self._local / name):
-                    raise self._changed(name)
+                    raise self._conflict(name)
             for name in changed:
                 self._write(name, documents[name])
                 switched = switched or Path(name).name == POINTER
@@ -101,7 +101,7 @@ class Mirror:
                     for mark in marks:
                         objects.put(self._remote / mark, b"")
                 raise
-            # Too late to say no: readers see the new release.
+            # It is too late for an error: readers see the new release.
             _LOG.warning("%s: the next writer has to tidy up, this one could not: %s", self._remote, error)
         self._names, self._documents = files, documents
 
@@ -124,13 +124,13 @@ class Mirror:
                 f"Look with `edgeline status --store {self._remote}`, and run this again.",
             ) from error
         if not written:
-            raise self._changed(name)
-        if not is_pointer:  # which is written once
+            raise self._conflict(name)
+        if not is_pointer:  # a pointer is written only once
             self._versions[name] = objects.version_of(path)
             if read_bytes(path) != content:
-                raise self._changed(name)
+                raise self._conflict(name)
 
-    def _changed(self, name: str) -> EdgelineError:
+    def _conflict(self, name: str) -> EdgelineError:
         return EdgelineError(
             f"{self._remote / name} was changed by somebody else in the meantime.",
             "Only one may change what is in production at a time; this change was not made.",
@@ -139,11 +139,11 @@ class Mirror:
 
 
 def _is_manifest(name: str) -> bool:
-    """Whether it is a release's, and not a file of that name in a SavedModel."""
+    """Returns true for the manifest of a release, not for a file of that name in a SavedModel."""
     return name.startswith("edge/") and name.endswith(f"/{MANIFEST}")
 
 
-def _mark_of(name: str) -> str:
-    """The mark of the version that a file `serving/<model>/<version>/...` or `edge/...` belongs to."""
+def _find_mark(name: str) -> str:
+    """Returns the mark of the version of a file `serving/<model>/<version>/...` or `edge/...`."""
     _, model, version = name.split("/")[:3]
     return f"{PushFolder(Path()).push_scratch(model, int(version)).as_posix()}/{_MARK}"

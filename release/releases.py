@@ -1,4 +1,4 @@
-"""What is released and what is in production, for readers: no lock, nothing written, no TensorFlow."""
+"""The releases of a push folder and those in production, for readers: no lock, no writes, no TensorFlow."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from errors import EdgelineError
 from locations import Location, locate, read_bytes
 from release.documents import damaged, read_document, sha256_of_bytes
 from release.history import read_history, read_pointer
-from release.layout import MANIFEST, PushFolder, checked_name
+from release.layout import MANIFEST, PushFolder, check_name
 from release.manifest import Manifest, identity_of, parse_manifest, served_entries
 from store_errors import explained
 
@@ -32,12 +32,12 @@ class Release:
 
     @property
     def identity(self) -> str:
-        """What the same weights and graph have in common, see `manifest.identity_of`."""
+        """The digest shared by models with the same weights and graph, see `manifest.identity_of`."""
         return identity_of(served_entries(self.manifest.files, self.model, self.version))
 
     @property
     def serving(self) -> Location:
-        """The SavedModel."""
+        """The folder of the SavedModel."""
         return PushFolder(self.root).serving(self.model) / str(self.version)
 
     @property
@@ -52,10 +52,10 @@ class Release:
         return self.edge / next(v["file"] for v in self.manifest.variants if v["name"] == default)
 
     def read(self, name: str) -> bytes:
-        """A file of the bundle, if it has the bytes that were pushed.
+        """Reads a file of the bundle and checks its digest.
 
         Raises:
-            EdgelineError: It is missing, damaged, or none of this release.
+            EdgelineError: The file is missing, damaged, or not of this release.
         """
         where = f"edge/{self.model}/{self.version}/{name}"
         expected = next((entry.sha256 for entry in self.manifest.files if entry.path == where), None)
@@ -72,71 +72,71 @@ class Release:
 
 
 def models(root: str | Location) -> tuple[str, ...]:
-    """The models that were ever in production in `root`, a folder or the URL of a store, sorted."""
+    """Returns the models that were ever in production in `root`, a folder or the URL of a store, sorted."""
     return PushFolder(locate(root)).models()
 
 
 def current(root: str | Location, model: str) -> Release | None:
-    """The release of `model` in production, or None before the first push.
+    """Returns the release of `model` in production, or None before the first push.
 
     Raises:
         EdgelineError: The pointer or the manifest that it names is damaged, or the store cannot be read.
     """
     folder = PushFolder(locate(root))
-    pointer = read_pointer(folder, checked_name(model, "model name"))
+    pointer = read_pointer(folder, check_name(model, "model name"))
     return read_release(folder, model, pointer.to_version, pointer.manifest_sha256) if pointer else None
 
 
 def releases(root: str | Location, model: str) -> tuple[Release, ...]:
-    """All releases of `model` whose manifest can be read, oldest first."""
+    """Returns all releases of `model` whose manifest can be read, oldest first."""
     folder = PushFolder(locate(root))
-    found = []
-    for version in sorted(released_versions(folder, checked_name(model, "model name"))):
+    readable = []
+    for version in sorted(released_versions(folder, check_name(model, "model name"))):
         try:
-            found.append(read_release(folder, model, version))
+            readable.append(read_release(folder, model, version))
         except EdgelineError:  # one damaged old release must not hide the others; verify names it
             continue
-    return tuple(found)
+    return tuple(readable)
 
 
 def find_version(root: str | Location, model: str, identity: str) -> int | None:
-    """The newest version that is this very model (see `manifest.identity_of`), or None.
+    """Returns the newest version with this model (see `manifest.identity_of`), or None.
 
-    A collected one counts where it was rolled back: what was taken out of production does not come back by
-    itself. Another one would have to be pushed to be had again. One whose rollback epoch phones no longer
-    accept does not count: only another push brings it back to them.
+    A collected version counts only if it was rolled back: a model that was taken out of production does not
+    come back by itself, while any other collected model can only be restored by another push. A version
+    whose rollback epoch phones no longer accept does not count: only another push brings it back to them.
     """
     lowest = lowest_epoch(newest_readable(root, model))
-    there = {
+    identities = {
         release.version: release.identity
         for release in releases(root, model)
         if release.manifest.rollback_epoch >= lowest
     }
     history = read_history(PushFolder(locate(root)), model)
-    for version, (gone, _) in history.collected.items():
+    for version, (entry, _) in history.collected.items():
         if version in history.rolled_back:
-            there[version] = gone.identity or ""
-    return max((version for version, known in there.items() if known == identity), default=None)
+            identities[version] = entry.identity or ""
+    return max((version for version, each in identities.items() if each == identity), default=None)
 
 
 def lowest_epoch(known: Iterable[Release]) -> int:
-    """The lowest rollback epoch that phones accept which have seen these: the highest of them."""
+    """Returns the lowest rollback epoch accepted by phones that have seen these releases: their highest."""
     return max((release.manifest.rollback_epoch for release in known), default=0)
 
 
 def newest_readable(root: str | Location, model: str) -> tuple[Release, ...]:
-    """What is in production, if anything, and so of the highest epoch; if it is damaged, all that are not."""
+    """Returns the release in production, which has the highest epoch; if damaged, all undamaged ones."""
     try:
-        found = current(root, model)
+        release = current(root, model)
     except EdgelineError:
         return releases(root, model)
-    return (found,) if found else ()
+    return (release,) if release else ()
 
 
 def released_versions(folder: PushFolder, model: str) -> set[int]:
-    """The versions with a folder, those left out that a push has not finished, or that were collected.
+    """Returns the versions with a folder, without those of unfinished pushes and collected ones.
 
-    The order of the three looks matters: a push makes its scratch folder before its version folders, and
+    The order of the three reads matters: a push makes its scratch folder before its version folders, and
     removes it after current.json names the version.
     """
     versions = folder.version_folders(model)
@@ -146,10 +146,10 @@ def released_versions(folder: PushFolder, model: str) -> set[int]:
 
 
 def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: str | None = None) -> Release:
-    """One release, its manifest checked against `manifest_sha256` where that is given.
+    """Reads one release, and checks its manifest against `manifest_sha256` if that is given.
 
     Raises:
-        EdgelineError: The manifest is missing, damaged, another one, or of another release.
+        EdgelineError: The manifest is missing, damaged, has another digest, or is of another release.
     """
     path = folder.edge(model) / str(version) / MANIFEST
     where = folder.relative(path)

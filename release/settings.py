@@ -1,4 +1,4 @@
-"""What a release says of itself, and who vouches for it."""
+"""Settings of a release: its terms for phones, and its signature."""
 
 import re
 from pathlib import Path

@@ -1,9 +1,9 @@
-"""Signatures, by which a release proves where it is from: Ed25519 (RFC 8032) over the bytes of manifest.json.
+"""Signatures, which prove the origin of a release: Ed25519 (RFC 8032) over the bytes of manifest.json.
 
-`manifest.sig` lies beside it and holds the 64 bytes of the signature, nothing else. A key goes by its public
-half: 32 bytes, here as 64 hexadecimal digits. The manifest names the key that it was signed with, so that a
-signature that is missing, damaged or somebody else's is told apart; it proves nothing, for anybody can name
-themselves there. Only a public key that came another way does, such as the one that an app was built with.
+`manifest.sig` lies beside it and holds the 64 bytes of the signature, nothing else. A key is named by its
+public half: 32 bytes, here as 64 hexadecimal digits. The manifest names the key that it was signed with, so
+that a missing, a damaged and a foreign signature can be told apart. That name proves nothing, since anybody
+can write their own. Only a public key from another source proves the origin, such as one built into an app.
 """
 
 import os
@@ -16,40 +16,40 @@ from locations import read_bytes
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-# The private key itself, as PEM, where no setting names its file.
+# The environment variable with the private key itself, as PEM, for use without a file.
 KEY_VARIABLE = "EDGELINE_SIGNING_KEY"
 PRIVATE, PUBLIC = "edgeline.key.pem", "edgeline.pub.pem"
 
 
 def signing_key(path: str | None) -> "Ed25519PrivateKey | None":
-    """The private key in a file, else the one in the environment; None where neither is given.
+    """Loads the private key from a file, else from the environment; None if neither is given.
 
     Raises:
-        UsageError: It cannot be read, or is no private key of Ed25519. Nothing of it is told.
+        UsageError: The key cannot be read, or is no private key of Ed25519. No part of it is in the message.
     """
     pem = os.environ.get(KEY_VARIABLE, "").encode()
     if path is None and not pem:
         return None
-    key: Ed25519PrivateKey = _load(path, PRIVATE) if path else _load(KEY_VARIABLE, PRIVATE, pem)
+    key: Ed25519PrivateKey = _load_key(path, PRIVATE) if path else _load_key(KEY_VARIABLE, PRIVATE, pem)
     return key
 
 
 def public_key(path: str) -> str:
-    """The public key in a file, as 64 hexadecimal digits.
+    """Loads the public key from a file, as 64 hexadecimal digits.
 
     Raises:
-        UsageError: It cannot be read, or is no public key of Ed25519.
+        UsageError: The key cannot be read, or is no public key of Ed25519.
     """
-    return digits_of(_load(path, PUBLIC))
+    return digits_of(_load_key(path, PUBLIC))
 
 
 def digits_of(public: "Ed25519PublicKey") -> str:
-    """A public key as 64 hexadecimal digits."""
+    """Returns a public key as 64 hexadecimal digits."""
     return public.public_bytes_raw().hex()
 
 
 def is_signed(content: bytes, signature: bytes, public: str) -> bool:
-    """Whether the key that goes by the digits `public` made this signature of `content`."""
+    """Returns true if the key with the digits `public` made this signature of `content`."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -61,11 +61,11 @@ def is_signed(content: bytes, signature: bytes, public: str) -> bool:
 
 
 def make_pair(folder: Path) -> str:
-    """Make a new key pair in `folder`, the private key for its owner alone; returns the public one's digits.
+    """Writes a new key pair to `folder`, the private key for its owner alone; returns the public digits.
 
     Raises:
-        UsageError: One of the two files is there already; nothing was changed.
-        OSError: They could not be written; neither is left.
+        UsageError: One of the two files exists already; nothing was changed.
+        OSError: The files could not be written; neither is left.
     """
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -73,18 +73,18 @@ def make_pair(folder: Path) -> str:
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
     public = key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
-    made: list[Path] = []
+    created: list[Path] = []
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, content, mode in ((PRIVATE, private, 0o600), (PUBLIC, public, 0o644)):
             descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-            made.append(folder / name)
+            created.append(folder / name)
             with open(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
     except OSError as error:
-        for path in made:
+        for path in created:
             path.unlink()
         error.filename = error.filename or str(folder)
         if isinstance(error, FileExistsError):
@@ -97,8 +97,8 @@ def make_pair(folder: Path) -> str:
     return digits_of(key.public_key())
 
 
-def _load(where: str, name: str, pem: bytes | None = None) -> Any:
-    """The key in a file, or in `pem`; `name` is what we call the file of such a key."""
+def _load_key(where: str, name: str, pem: bytes | None = None) -> Any:
+    """Loads the key from a file, or from `pem`; `name`, PRIVATE or PUBLIC, says which kind."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -112,7 +112,7 @@ def _load(where: str, name: str, pem: bytes | None = None) -> Any:
             return key
     except OSError as error:
         found = f"The key {where} cannot be read: {error.strerror or error}."
-    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError where it has a passphrase
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError if it has a passphrase
         pass
     do = f"Give what is in {name} of a pair; `edgeline keys new` makes one."
     raise UsageError(found, f"Without such a key no release can be {use}.", do)

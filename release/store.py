@@ -1,28 +1,28 @@
-"""Pushing a release, changing which is in production, and collecting old ones: all or nothing, always.
+"""Pushing releases, switching production between them, and collecting old ones: always all or nothing.
 
-What a reader sees. `edge/<model>/current.json` is the truth: a release is in production from the instant at
-which that file names it, and it is replaced by one rename. So every step before that rename is invisible to
-whoever starts there, and every step after it is bookkeeping that can be redone:
+Readers go by `edge/<model>/current.json`: a release is in production from the instant at which that file
+names it, and it is replaced by one rename. So every step before that rename is invisible to readers, and
+every step after it is bookkeeping that can be redone:
 
-1. Lock the push folder (flock, which the system frees when a process ends) and fix what a crashed writer
+1. Lock the push folder (flock, which the system frees when a process ends) and repair what a crashed writer
    left.
 2. Copy everything into `.scratch/push@<model>@<version>/`, then the manifest. Files, then folders, are synced
-   to disk. Nearly everything that can fail for want of space fails here, where nothing is visible yet.
+   to disk. Nearly all failures for lack of space happen here, where nothing is visible yet.
 3. Write the next models.config and current.json into `.scratch/switch/`, synced. From here on there are only
    renames.
-4. Rename the two parts to `serving/<model>/<version>` and `edge/<model>/<version>`. Each is whole from its
+4. Rename the two parts to `serving/<model>/<version>` and `edge/<model>/<version>`. Each is complete from its
    first instant, and nothing names it. The scratch folder stays: it marks the version as unfinished.
-5. Rename models.config into place. TF Serving loads the new version, which is whole, or still has the old
+5. Rename models.config into place. TF Serving loads the new version, which is complete, or still has the old
    one.
 6. Rename current.json into place: the release is in production.
 7. Append the audit line (current.json already holds it), and remove the scratch folders.
 
-Killed before 6, production is the old release; the next writer sets the pin back, and then removes the
-version of each push whose scratch folder is left and that no pointer and no history names. Killed after 6, it
-is the new one, and the next writer does step 7. Between 5 and 6 TF Serving and phones may differ by one
-release, both whole, until then. Folders without such a mark are never removed, unless the audit log says that
-they were collected: `collect` makes a change that says so, by the same rename, and only then they go. Killed
-in between, they count as gone, and the next writer removes what is left of them.
+A kill before 6 leaves the old release in production; the next writer resets the pin, and then removes the
+version of each push whose scratch folder is left and that no pointer and no history names. A kill after 6
+leaves the new release in production, and the next writer does step 7. Between 5 and 6 TF Serving and phones
+may differ by one release, both complete, until then. Folders without such a mark are removed only if
+the audit log says that they were collected: `collect` first makes that change by the same rename, and then
+removes the folders. After a kill in between they count as gone, and the next writer removes the rest.
 
 In an object store all this happens to a local copy, and `mirror.py` writes the difference back, the pointer
 last; `lease.py` is the lock there.
@@ -54,11 +54,11 @@ from release.history import (
     read_pointer,
     render_pointer,
 )
-from release.layout import PushFolder, checked_name
+from release.layout import PushFolder, check_name
 from release.mirror import Mirror
-from release.pins import pins_are, render_pins, wanted_pins
+from release.pins import pins_match, render_pins, wanted_pins
 from release.releases import Release, current, find_version, models, read_release, released_versions, releases
-from release.verify import known_versions, no_release, nothing_of, release_problems, verify
+from release.verify import known_versions, missing_release, nothing_of, release_problems, verify
 
 __all__ = [
     "Candidate",
@@ -83,23 +83,23 @@ _LOG = logging.getLogger(__name__)
 
 
 def push(root: str | Location, model: str, candidate: Candidate) -> Release:
-    """Release `candidate`, copied and never linked, as the next version of `model`, and put it in production.
+    """Pushes a copy of `candidate`, never links, as the next version of `model`, and puts it in production.
 
-    A push folder is made where it is missing; in an object store, the bucket has to be there.
+    A missing push folder is made; in an object store, the bucket has to exist.
 
     Raises:
-        UsageError: Phones would refuse the candidate after what is in production, see `check_push`.
+        UsageError: Phones would refuse the candidate after the release in production, see `check_push`.
         EdgelineError: The candidate cannot be released, the disk is full, read-only or failing, or the
             object store cannot be used. Production is as it was before.
         WorkspaceLocked: Another writer held the push folder for too long.
     """
-    checked_name(model, "model name")
+    check_name(model, "model name")
     check(candidate)
     place = locate(root)
     if isinstance(place, Path):
         with durable.explained(place, f"Pushing {model} to {place}"):
             durable.make_folders(place)
-    with _writer(place, f"Pushing {model} to {place}") as folder:
+    with _open_for_writing(place, f"Pushing {model} to {place}") as folder:
         check_push(place, model, candidate.rollback_epoch, candidate.signing_key is not None)
         version = _next_version(folder, model)
         raw = stage(candidate, folder, model, version)
@@ -109,10 +109,10 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
 
 
 def promote(root: str | Location, model: str, version: int, reason: str) -> Release:
-    """Put an existing release in production, newer or older than the one that is; takes milliseconds.
+    """Puts an existing release, newer or older than the current one, in production; takes milliseconds.
 
     Raises:
-        UsageError: No such model or release, it is in production already, or the reason is empty.
+        UsageError: The model or release does not exist, it is in production already, or the reason is empty.
         EdgelineError: The release is damaged, phones would refuse its rollback epoch, or the push folder
             cannot be written. Production is as it was before.
     """
@@ -120,46 +120,46 @@ def promote(root: str | Location, model: str, version: int, reason: str) -> Rele
 
 
 def rollback(root: str | Location, model: str, reason: str, to: int | None = None) -> Release:
-    """Go back to an earlier release; takes milliseconds.
+    """Goes back to an earlier release; takes milliseconds.
 
-    By itself it goes to the one that was in production before the current one; a release that was itself
-    rolled back is not returned to.
+    Without `to` it goes to the release in production before the current one, but never to one that was itself
+    rolled back.
 
     Raises:
         UsageError: As for `promote`.
-        EdgelineError: As for `promote`, there is no earlier release, or somebody else put one in production
-            while this waited for the lock.
+        EdgelineError: As for `promote`; also if there is no earlier release, or another user put one in
+            production while this waited for the lock.
     """
     return _switch_to(root, model, "rollback", to, reason)
 
 
 def collect(root: str | Location, model: str, keep: int, dry_run: bool = False) -> dict[int, int]:
-    """Remove all releases but the newest `keep`, the one in production, and the one a rollback goes to.
+    """Removes all releases but the newest `keep`, the one in production, and the one a rollback goes to.
 
-    Returns the bytes of each version that goes; with `dry_run` they stay.
+    Returns the size in bytes of each version that is removed; with `dry_run` nothing is removed.
 
     Raises:
-        EdgelineError: What is in production, or was before it, cannot be told, or the push folder cannot be
-            written.
+        EdgelineError: The release in production, or the one before it, is not known, or the push folder
+            cannot be written.
         WorkspaceLocked: Another writer held the push folder for too long.
     """
     place = locate(root)
-    if (found := _sizes(place, model, keep)) and not dry_run:
-        with _writer(place, f"Collecting releases of {model} in {place}") as folder:
-            found = _sizes(place, model, keep)  # no writer comes between this look and the change
+    if (sizes := _measure_removable(place, model, keep)) and not dry_run:
+        with _open_for_writing(place, f"Collecting releases of {model} in {place}") as folder:
+            sizes = _measure_removable(place, model, keep)  # again, now that no other writer can interfere
             last = read_history(folder, model).last
             assert last is not None
-            gone = [Collected(version, _identity_of(place, model, version)) for version in found]
+            removed = [Collected(version, _find_identity(place, model, version)) for version in sizes]
             reason = f"all but the newest {keep}, production and the one before it"
             change = next_change(
-                folder, model, "collect", last.to_version, last.manifest_sha256, reason, gone
+                folder, model, "collect", last.to_version, last.manifest_sha256, reason, removed
             )
             _put_in_production(folder, model, change, new=False)
-    return found
+    return sizes
 
 
-def _sizes(place: Location, model: str, keep: int) -> dict[int, int]:
-    """The bytes of each version of a model that `collect` removes, rising."""
+def _measure_removable(place: Location, model: str, keep: int) -> dict[int, int]:
+    """Returns the size in bytes of each version of a model that `collect` removes, by rising version."""
     folder = PushFolder(place)
     if model not in folder.models():
         return {}
@@ -172,14 +172,14 @@ def _sizes(place: Location, model: str, keep: int) -> dict[int, int]:
             " `edgeline promote V --reason R`.",
         )
     released = released_versions(folder, model)
-    stay = {pointer.to_version, previous_version(changes), *sorted(released)[-keep:]}
+    kept = {pointer.to_version, previous_version(changes), *sorted(released)[-keep:]}
     return {
         version: sum(map(size_below, folder.parts(model, version).values()))
-        for version in sorted(released - stay)
+        for version in sorted(released - kept)
     }
 
 
-def _identity_of(place: Location, model: str, version: int) -> str | None:
+def _find_identity(place: Location, model: str, version: int) -> str | None:
     try:
         return read_release(PushFolder(place), model, version).identity
     except EdgelineError:
@@ -187,46 +187,46 @@ def _identity_of(place: Location, model: str, version: int) -> str | None:
 
 
 @contextmanager
-def _held(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path], Callable[[], None]]]:
-    """The push folder as a local one that no other writer has, and what brings changes to its readers."""
+def _lock_folder(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path], Callable[[], None]]]:
+    """Locks the push folder; yields it, or its local copy, and a function that publishes the changes."""
     if isinstance(place, Path):
         folder = PushFolder(place)
         with durable.explained(place, doing), durable.only_writer(folder.lock, LOCK_WAIT_S):
             yield folder, lambda: None  # readers see each change as it is made
         return
     with (
-        lease.only_writer(PushFolder(place).lock, LOCK_WAIT_S) as held,
+        lease.only_writer(PushFolder(place).lock, LOCK_WAIT_S) as held_lease,
         durable.explained(Path(tempfile.gettempdir()), doing),
         tempfile.TemporaryDirectory(prefix="edgeline-push-") as scratch,
     ):
-        mirror = Mirror(place, Path(scratch), held)
+        mirror = Mirror(place, Path(scratch), held_lease)
         mirror.fetch()
         yield mirror.folder, mirror.publish
 
 
 @contextmanager
-def _writer(place: Location, doing: str) -> Iterator[PushFolder[Path]]:
-    with _held(place, doing) as (folder, publish):
+def _open_for_writing(place: Location, doing: str) -> Iterator[PushFolder[Path]]:
+    with _lock_folder(place, doing) as (folder, publish):
         before = {model: find_pointer(folder, model) for model in folder.models()}
 
         def is_over(model: str) -> bool:
-            """Whether nobody who began a push of it can go on: the lock of a disk is not taken over."""
+            """Returns true if no writer can still push the model: a disk's lock is never taken over."""
             return isinstance(place, Path) or find_pointer(folder, model) != before.get(model)
 
-        _fix(folder, is_over)
+        _repair(folder, is_over)
         publish()
         try:
             yield folder
         finally:
-            try:  # clears away a failed push; after one that succeeded, appends the audit line
-                _fix(folder, is_over)
+            try:  # removes a failed push; after a successful one, appends the audit line
+                _repair(folder, is_over)
             except OSError as error:
                 _LOG.warning("%s: the next writer has to tidy up, this one could not: %s", place, error)
         publish()
 
 
 def _switch_to(root: str | Location, model: str, action: Action, version: int | None, reason: str) -> Release:
-    checked_name(model, "model name")
+    check_name(model, "model name")
     if not reason.strip():
         raise UsageError(
             "The reason is empty.",
@@ -237,31 +237,31 @@ def _switch_to(root: str | Location, model: str, action: Action, version: int | 
     if model not in models(place):
         raise nothing_of(PushFolder(place), model)
     seen = find_pointer(PushFolder(place), model)
-    with _writer(place, f"{action.capitalize()} of {model}") as folder:
+    with _open_for_writing(place, f"{action.capitalize()} of {model}") as folder:
         history = read_history(folder, model)
         target = previous_version(history.changes) if version is None else version
         released = released_versions(folder, model)
-        pointer = find_pointer(folder, model)  # promoting a release is how a damaged one is fixed
-        now = pointer.to_version if pointer else None
-        others = released - {now}
-        whole = " ".join(history.problems) or "The audit log is whole."
+        pointer = find_pointer(folder, model)  # may be damaged: a promote repairs it
+        current_version = pointer.to_version if pointer else None
+        others = released - {current_version}
+        log_state = " ".join(history.problems) or "The audit log is whole."
         choice = f"Other releases: {', '.join(map(str, sorted(others))) or 'none'}."
         if version is None and pointer and pointer != seen:
             raise EdgelineError(
-                f"{pointer.who} put {model} {now} in production meanwhile: {pointer.action}.",
+                f"{pointer.who} put {model} {current_version} in production meanwhile: {pointer.action}.",
                 "Going back from there would go one release further than was asked for. Nothing was changed.",
                 "Look with `edgeline status`, and roll back again where that is still wanted.",
             )
         if target is None:
             raise EdgelineError(
                 f"{model} has no release in production before the current one.",
-                f"A rollback returns to what was in production before. {whole} {choice}",
+                f"A rollback returns to what was in production before. {log_state} {choice}",
                 "Name one with `edgeline rollback --to V --reason R`, or run the pipeline for a better one.",
             )
         if target not in released:
             how = " with --to V" if action == "rollback" else ""
-            raise no_release(model, target, history, others, how)
-        if target == now:
+            raise missing_release(model, target, history, others, how)
+        if target == current_version:
             raise UsageError(
                 f"{model} {target} is in production already.", choice, "Name another release, if any."
             )
@@ -287,7 +287,7 @@ def _next_version(folder: PushFolder, model: str) -> int:
 
 
 def _put_in_production(folder: PushFolder[Path], model: str, change: Change, *, new: bool) -> None:
-    """Steps 3 to 6 of the module's docstring; `new` where the version's folders are still in scratch."""
+    """Does steps 3 to 6 of the module's docstring; with `new` the version's folders are still in scratch."""
     switch = folder.scratch / "switch"
     durable.make_folders(switch)
     pins = {**wanted_pins(folder), model: change.to_version}
@@ -301,23 +301,24 @@ def _put_in_production(folder: PushFolder[Path], model: str, change: Change, *, 
     os.rename(switch / "current.json", folder.pointer(model))
     try:
         durable.sync_folder(folder.edge(model))
-    except OSError as error:  # too late to say no: readers see the new release
+    except OSError as error:  # too late for an error: readers see the new release
         _LOG.warning("%s is renamed, but perhaps not on the disk yet: %s", folder.pointer(model), error)
 
 
-def _fix(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
-    """Bring everything in line with the pointers, and pushes that are over; only while holding the lock."""
+def _repair(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
+    """Brings all files in line with the pointers and removes dead pushes; only for the holder of the lock."""
     for model in folder.models():
         catch_up(folder, model)
     pins = wanted_pins(folder)
-    if not pins_are(folder, pins):  # before anything is removed that TF Serving may have been told to load
+    # Pins come before removals: TF Serving may have been told to load a version that is removed.
+    if not pins_match(folder, pins):
         durable.make_folders(folder.scratch)
         durable.make_folders(folder.pins.parent)
         durable.write_file(folder.scratch / "models.config", render_pins(pins))
         durable.move(folder.scratch / "models.config", folder.pins)
-    left = {(m, v) for m, v in folder.unfinished_pushes() if not is_over(m)}
+    alive = {(m, v) for m, v in folder.unfinished_pushes() if not is_over(m)}
     dead = {
-        (m, v) for m, v in folder.unfinished_pushes() - left if v not in read_history(folder, m).manifests
+        (m, v) for m, v in folder.unfinished_pushes() - alive if v not in read_history(folder, m).manifests
     }
     dead |= {
         (model, version) for model in folder.models() for version in read_history(folder, model).collected
@@ -327,9 +328,9 @@ def _fix(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
             if part.exists():
                 shutil.rmtree(part)
                 durable.sync_folder(part.parent)
-    stay = {folder.push_scratch(model, version) for model, version in left}
+    kept = {folder.push_scratch(model, version) for model, version in alive}
     for path in folder.scratch.iterdir() if folder.scratch.exists() else ():
-        if path not in stay:
+        if path not in kept:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if not stay and folder.scratch.exists():
+    if not kept and folder.scratch.exists():
         folder.scratch.rmdir()

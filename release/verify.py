@@ -1,8 +1,7 @@
-"""Whether what lies in a push folder is what was pushed: recomputed and compared, file by file.
+"""Verification of a push folder: every file is compared with the size and digest that were pushed.
 
-The log, as `history.py` says, vouches for each manifest, and a manifest for the files of its release. A
-bundle that was copied out of a push folder has no log: only a signature vouches for its manifest
-(`signing.py`).
+The log vouches for each manifest (`history.py`), and a manifest for the files of its release. A bundle that
+was copied out of a push folder has no log: only a signature vouches for its manifest (`signing.py`).
 """
 
 from collections.abc import Iterable
@@ -13,7 +12,7 @@ from errors import EdgelineError, UsageError
 from locations import Location, locate, names_in, read_bytes
 from objects import measure_file
 from release.history import History, read_history, read_pointer, render_pointer
-from release.layout import HISTORY, MANIFEST, POINTER, SIGNATURE, PushFolder, checked_name
+from release.layout import HISTORY, MANIFEST, POINTER, SIGNATURE, PushFolder, check_name
 from release.manifest import (
     FileEntry,
     Manifest,
@@ -29,28 +28,28 @@ from release.signing import is_signed
 
 
 def verify(root: str | Location, model: str, version: int | None = None) -> list[str]:
-    """Everything wrong with the releases of a model, or with one of them, one sentence each.
+    """Returns all problems of the releases of a model, or of one of them, one sentence each.
 
-    Of a model, every release is checked that is there or that the audit log has, and the pointer, the pins
-    for TF Serving and the audit log too.
+    Without `version` it checks every release with a folder or in the audit log, the pointer, the pins for TF
+    Serving and the audit log.
 
     Raises:
-        UsageError: There is no such model or release, so nothing could be checked.
-        NewerManifest: This code is too old to tell.
+        UsageError: The model or release does not exist, so nothing could be checked.
+        NewerManifest: This code is too old for a manifest.
         EdgelineError: The object store cannot be read.
     """
     folder = PushFolder(locate(root))
-    if checked_name(model, "model name") not in folder.models():
+    if check_name(model, "model name") not in folder.models():
         raise nothing_of(folder, model)
     history = read_history(folder, model)
     known = known_versions(root, model)
     if version is not None:
         if version not in known:
-            raise no_release(model, version, history, known)
+            raise missing_release(model, version, history, known)
         return release_problems(folder, model, version, history)
-    problems = [*history.problems, *_pointer_problems(folder, model)]
+    problems = [*history.problems, *_check_pointer(folder, model)]
     problems += filter(None, [pins_problem(folder, model)])
-    problems += _stray_names(folder, model)
+    problems += _check_names(folder, model)
     for each in known:
         if each not in history.manifests:
             problems.append(f"edge/{model}/{each}: no line of {HISTORY} says that it was pushed.")
@@ -59,42 +58,39 @@ def verify(root: str | Location, model: str, version: int | None = None) -> list
 
 
 def known_versions(root: str | Location, model: str) -> tuple[int, ...]:
-    """Every version that folders or the audit log have, rising; not of a push that has not ended.
-
-    Nor one that was collected.
-    """
+    """Returns all versions with a folder or in the audit log, sorted, but no unfinished or collected ones."""
     folder = PushFolder(locate(root))
     return tuple(sorted({*released_versions(folder, model), *read_history(folder, model).manifests}))
 
 
 def nothing_of(folder: PushFolder, model: str) -> UsageError:
-    """The error of a model that a push folder has never had, with what is there."""
-    there = ", ".join(folder.models())
+    """Returns the error for a model that was never in this push folder; it lists the folder's models."""
+    models = ", ".join(folder.models())
     return UsageError(
         f"{folder.root} has no model {model!r}.",
-        f"It has: {there}."
-        if there
+        f"It has: {models}."
+        if models
         else "It has none: nothing was ever pushed there, or it is another place.",
-        "Name one of these with --workload." if there else "Name the place with --store, or push first.",
+        "Name one of these with --workload." if models else "Name the place with --store, or push first.",
     )
 
 
-def no_release(
+def missing_release(
     model: str, version: int, history: History, others: Iterable[int], how: str = ""
 ) -> UsageError:
-    """The error of a release that is not there, or not any more, with those that are and can be named."""
-    there = ", ".join(map(str, sorted(others)))
-    choice = f"There are: {there}." if there else "There is no other."
-    do = f"Name one of these{how}." if there else "Run the pipeline for a new one."
+    """Returns the error for a release that never existed or was collected; it lists the other releases."""
+    versions = ", ".join(map(str, sorted(others)))
+    choice = f"There are: {versions}." if versions else "There is no other."
+    do = f"Name one of these{how}." if versions else "Run the pipeline for a new one."
     if version not in history.collected:
         return UsageError(f"{model} has no release {version}.", choice, do)
-    by = history.collected[version][1]
-    found = f"{model} {version} was collected on {by.when}, by {by.who}."
+    change = history.collected[version][1]
+    found = f"{model} {version} was collected on {change.when}, by {change.who}."
     return UsageError(found, f"`edgeline gc` removed its files to free their space. {choice}", do)
 
 
 def release_problems(folder: PushFolder, model: str, version: int, history: History) -> list[str]:
-    """Everything wrong with the files of one release, one sentence each. Raises NewerManifest."""
+    """Returns all problems of the files of one release, one sentence each. Raises NewerManifest."""
     try:
         manifest = read_release(folder, model, version, history.manifests.get(version)).manifest
     except NewerManifest:
@@ -102,7 +98,7 @@ def release_problems(folder: PushFolder, model: str, version: int, history: Hist
     except EdgelineError as error:
         return [f"{error.found} {error.why}"]
     parts = folder.parts(model, version)
-    problems = _part_problems(parts["serving"], f"serving/{model}/{version}/", manifest)
+    problems = _check_part(parts["serving"], f"serving/{model}/{version}/", manifest)
     served = served_entries(manifest.files, model, version)
     if "saved_model.pb" not in {entry.path for entry in served}:
         problems.append(
@@ -114,10 +110,10 @@ def release_problems(folder: PushFolder, model: str, version: int, history: Hist
 
 
 def read_bundle(place: Location) -> Manifest:
-    """The manifest of the bundle that lies in `place`, the part of a release that is for phones.
+    """Reads the manifest of the bundle in `place`, the part of a release for phones.
 
     Raises:
-        EdgelineError: It is missing, damaged, or newer than this code.
+        EdgelineError: The manifest is missing, damaged, or newer than this code.
     """
     try:
         raw = read_bytes(place / MANIFEST)
@@ -131,11 +127,11 @@ def read_bundle(place: Location) -> Manifest:
 
 
 def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
-    """Everything wrong with the bundle in `place` and with its signature, one sentence each."""
+    """Returns all problems of the bundle in `place` and of its signature, one sentence each."""
     prefix = f"edge/{manifest.model}/{manifest.version}/"
     if not manifest.signed_by:
-        return _part_problems(place, prefix, manifest, {MANIFEST})
-    problems, path = _part_problems(place, prefix, manifest, {MANIFEST, SIGNATURE}), place / SIGNATURE
+        return _check_part(place, prefix, manifest, {MANIFEST})
+    problems, path = _check_part(place, prefix, manifest, {MANIFEST, SIGNATURE}), place / SIGNATURE
     found = "a link" if isinstance(path, Path) and path.is_symlink() else "another"
     try:
         signed = is_signed(read_bytes(place / MANIFEST), read_bytes(path), manifest.signed_by)
@@ -147,18 +143,18 @@ def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
     return problems
 
 
-def _part_problems(top: Location, prefix: str, manifest: Manifest, besides: Iterable[str] = ()) -> list[str]:
-    """What is wrong with the files in `top`: those of the manifest with this prefix, and `besides`."""
+def _check_part(top: Location, prefix: str, manifest: Manifest, besides: Iterable[str] = ()) -> list[str]:
+    """Returns the problems of the files in `top`: those in the manifest with this prefix, and `besides`."""
     entries = [entry for entry in manifest.files if entry.path.startswith(prefix)]
     problems = []
     for entry in entries:
-        problems += _file_problems(top / entry.path.removeprefix(prefix), entry)
+        problems += _check_file(top / entry.path.removeprefix(prefix), entry)
     names = files_below(top) if isinstance(top, Path) else locations.files_below(top)
     strays = {f"{prefix}{name}" for name in {*names} - {*besides}} - {entry.path for entry in entries}
     return problems + [f"{path}: is not in the manifest." for path in sorted(strays)]
 
 
-def _pointer_problems(folder: PushFolder, model: str) -> list[str]:
+def _check_pointer(folder: PushFolder, model: str) -> list[str]:
     path = folder.pointer(model)
     try:
         pointer = read_pointer(folder, model)
@@ -170,8 +166,8 @@ def _pointer_problems(folder: PushFolder, model: str) -> list[str]:
     return [] if whole else [f"{folder.relative(path)}: is not as it was written."]
 
 
-def _stray_names(folder: PushFolder, model: str) -> list[str]:
-    """What lies beside the releases and is none."""
+def _check_names(folder: PushFolder, model: str) -> list[str]:
+    """Returns the problems of names beside the releases that belong to none."""
     versions = {str(version) for version in folder.version_folders(model)}
     strays = [
         f"{folder.relative(top)}/{name}: is no part of a release."
@@ -182,7 +178,7 @@ def _stray_names(folder: PushFolder, model: str) -> list[str]:
     return sorted(strays)
 
 
-def _file_problems(path: Location, entry: FileEntry) -> list[str]:
+def _check_file(path: Location, entry: FileEntry) -> list[str]:
     expected = f"Expected a file of {entry.size} bytes."
     if isinstance(path, Path) and (path.is_symlink() or (path.exists() and not path.is_file())):
         return [f"{entry.path}: found something else than a file. {expected}"]

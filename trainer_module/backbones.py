@@ -1,4 +1,4 @@
-"""The image classifiers: a small CNN, MobileNetV3-Small, and EfficientNet-Lite0 with weights of ImageNet."""
+"""The image classifiers: a small CNN, MobileNetV3-Small, and EfficientNet-Lite0 with ImageNet weights."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,19 +21,19 @@ DROPOUT = 0.2
 def classifier(settings: ModelSettings, classes: int) -> keras.Model:
     """Builds a classifier on one of `BACKBONES`.
 
-    Where EfficientNet-Lite0 begins with weights, its BatchNormalization is folded into its convolutions, and
-    its first `frozen_stages` stages and all depthwise convolutions stay as they are: the gradient of the
-    5 x 5 ones takes a quarter of a step on a CPU, and all of them have 5 % of the weights.
+    If EfficientNet-Lite0 begins with weights, its BatchNormalization is folded into its convolutions, and its
+    first `frozen_stages` stages and all depthwise convolutions are frozen: the gradient of the 5 x 5 ones
+    takes a quarter of a step on a CPU, and all of them together have 5 % of the weights.
 
     Returns:
         float32 [N, image_size, image_size, channels] holding 0..255 to probabilities float32 [N, classes].
 
     Raises:
-        UsageError: When the weights are not there, or do not fit the backbone.
+        UsageError: The weights are missing, or do not fit the backbone.
     """
     model = body(settings)
     if any(layer.name == FRONT for layer in model.layers):
-        model = _folded(model, settings)
+        model = _fold(model, settings)
     features = keras.layers.GlobalAveragePooling2D()(model.output)
     features = keras.layers.Dropout(DROPOUT)(features)
     probabilities = keras.layers.Dense(classes, "softmax", name="probabilities", dtype="float32")(features)
@@ -41,12 +41,12 @@ def classifier(settings: ModelSettings, classes: int) -> keras.Model:
 
 
 def body(settings: ModelSettings) -> keras.Model:
-    """What of a classifier comes before the mean over the photo, with its weights; raises as `classifier`."""
-    made = _network(settings)
-    for layer in made.layers:
+    """Builds a classifier without its head, with its initial weights; raises as `classifier`."""
+    network = _build_network(settings)
+    for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = BATCH_NORM_MOMENTUM
-            layer.synchronized = True  # of replicas, whose averages Keras lets drift apart
+            layer.synchronized = True  # across replicas, whose averages would drift apart
     if settings.weights == "imagenet":
         if settings.backbone not in PRETRAINED:
             raise UsageError(
@@ -54,34 +54,34 @@ def body(settings: ModelSettings) -> keras.Model:
                 "No package that can be pinned has them.",
                 f"Set model.backbone to {' or '.join(PRETRAINED)}, or model.weights to none.",
             )
-        efficientnet_lite.load_imagenet(made)
+        efficientnet_lite.load_imagenet(network)
     elif settings.weights != "none":
-        weights_file.load(made, Path(settings.weights))
-    return made
+        weights_file.load(network, Path(settings.weights))
+    return network
 
 
-def _network(settings: ModelSettings, **options: bool) -> keras.Model:
+def _build_network(settings: ModelSettings, **options: bool) -> keras.Model:
     image = keras.Input((settings.image_size, settings.image_size, settings.channels), name="image")
     rescaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
-    made = BACKBONES[settings.backbone](rescaled, settings, **options)
-    return keras.Model(image, made, name=f"{settings.backbone}_body")
+    features = BACKBONES[settings.backbone](rescaled, settings, **options)
+    return keras.Model(image, features, name=f"{settings.backbone}_body")
 
 
-def _folded(network: keras.Model, settings: ModelSettings) -> keras.Model:
-    made = _network(settings, folded=True)
-    efficientnet_lite.fold(network, made)
-    for layer in takewhile(lambda layer: layer.name != FRONT, made.layers):
+def _fold(network: keras.Model, settings: ModelSettings) -> keras.Model:
+    folded = _build_network(settings, folded=True)
+    efficientnet_lite.fold(network, folded)
+    for layer in takewhile(lambda layer: layer.name != FRONT, folded.layers):
         layer.trainable = False
-    for layer in made.layers:
+    for layer in folded.layers:
         if isinstance(layer, keras.layers.DepthwiseConv2D):
             layer.trainable = False
-    return made
+    return folded
 
 
 def _compact(features: keras.KerasTensor, settings: ModelSettings) -> keras.KerasTensor:
-    """Five convolutions of plain ReLU, which 8 bits do little harm to.
+    """Builds five convolutions with plain ReLU, which lose little when quantised to 8 bits.
 
-    Pooling comes before BatchNorm and ReLU: a quarter of the values to normalise trains twice as fast.
+    Pooling comes before BatchNorm and ReLU: normalising a quarter of the values, it trains twice as fast.
     """
     for filters in (16, 32, 64, 96, 128):
         features = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(features)
@@ -95,15 +95,15 @@ def _compact(features: keras.KerasTensor, settings: ModelSettings) -> keras.Kera
 def _mobilenet_v3_small(
     features: keras.KerasTensor, settings: ModelSettings, minimalistic: bool = False
 ) -> keras.KerasTensor:
-    """MobileNetV3-Small (Howard et al., 2019, arXiv:1905.02244) without its head and its own rescaling."""
-    made = keras.applications.MobileNetV3Small(
+    """Builds MobileNetV3-Small (Howard et al., 2019, arXiv:1905.02244) without its head and rescaling."""
+    network = keras.applications.MobileNetV3Small(
         input_tensor=features,
         minimalistic=minimalistic,
         include_top=False,
         weights=None,
         include_preprocessing=False,
     )
-    return made.output
+    return network.output
 
 
 def _efficientnet_lite0(
@@ -116,10 +116,10 @@ def _efficientnet_lite0(
 BACKBONES: dict[str, Callable[..., keras.KerasTensor]] = {
     "compact": _compact,
     "mobilenet_v3_small": _mobilenet_v3_small,
-    # Without squeeze-and-excitation and hard swish, for what has no fast kernels of these.
+    # It has no squeeze-and-excitation and hard swish, for devices without fast kernels of these.
     "mobilenet_v3_small_minimalistic": partial(_mobilenet_v3_small, minimalistic=True),
     "efficientnet_lite0": _efficientnet_lite0,
-    # Without its last two stages and its head: a sixth of the weights.
+    # It lacks the last two stages and the head, and has a sixth of the weights.
     "efficientnet_lite0_cut": partial(_efficientnet_lite0, stages=5),
 }
 PRETRAINED = ("efficientnet_lite0", "efficientnet_lite0_cut")

@@ -1,4 +1,4 @@
-"""What of a training fits into the time that it may take, by the speed of its first examples and steps."""
+"""The time budget of a training: plans what fits into it by the speed of the first examples and steps."""
 
 import json
 import logging
@@ -18,110 +18,110 @@ from trainer_module.loop import Loop
 
 _progress = logging.getLogger("edgeline.progress")
 
-# Steps that are timed, after one that traces the graph.
+# Number of timed steps, after one that traces the graph.
 _TIMED = 8
-# Of what is left, so much goes to the evaluation and the checkpoint of each epoch, and to what varies.
+# Share of the remaining time for the evaluation and checkpoint of each epoch, and for variance.
 _RESERVE = 0.15
-# The share of the time that the features of a frozen front may take.
-_FOR_FEATURES = 0.5
+# Share of the time that computing the features of a frozen front may take.
+_FEATURE_SHARE = 0.5
 
 
 class BudgetTooShort(UsageError):
-    """Not one epoch fits."""
+    """The budget does not fit a single epoch."""
 
 
 @dataclass(frozen=True)
 class Budget:
     """The time of one training, and the plan that was made for it.
 
-    The plan is kept in the folder of the checkpoint, and agreed on by all workers: a training that goes on
-    after a kill has the one that it began with.
+    The plan is stored beside the checkpoint and is the same for all workers, so a training that resumes after
+    a kill keeps the plan that it began with.
     """
 
     total_s: float
     began: float  # by `time.monotonic`
     folder: Path
     replicas: tf.distribute.Strategy
-    overrun_s: float  # by how much one epoch may take longer
+    overrun_s: float  # by which one epoch may exceed the budget
 
     @property
     def left_s(self) -> float:
-        """The seconds that are left; below 0 where it is overrun."""
+        """Returns the seconds that are left; negative when the budget is overrun."""
         return self.total_s - (time.monotonic() - self.began)
 
-    def affordable_variations(
+    def plan_variations(
         self, most: int, examples: int, others: int, seconds_each: Callable[[], float]
     ) -> int:
-        """Of how many variations the features are computed: `most`, or as many as half of the time allows.
+        """Returns how many variations to compute features of: `most`, or what half of the time allows.
 
         Args:
-            most: That are set.
-            examples: Of which there are variations.
-            others: Examples of which features are computed once.
+            most: The number in the settings.
+            examples: Number of examples that are varied.
+            others: Number of examples whose features are computed once.
             seconds_each: Measures the time that the features of one example take.
 
         Raises:
-            BudgetTooShort: One variation takes longer than what is left and what it may be overrun by.
+            BudgetTooShort: One variation takes longer than the remaining time and the permitted overrun.
         """
-        if known := self._planned("variations"):
-            return known
+        if planned := self._read_planned("variations"):
+            return planned
         each = seconds_each()
-        time_for = self.left_s * _FOR_FEATURES - others * each
+        time_for = self.left_s * _FEATURE_SHARE - others * each
         count = max(1, min(most, int(time_for / (examples * each))))
         needed = (others + examples * count) * each
         if needed > self.left_s + self.overrun_s:
-            raise _too_short("the features of the photos take", needed, self.left_s)
+            raise _budget_error("the features of the photos take", needed, self.left_s)
         note = (
             f"The features of one variation of each photo take about {examples * each:.0f} s: {count} of"
             f" trainer.variations, {most}, are what trainer.budget has the time for."
         )
-        return self._plan("variations", count, note if count < most else "")
+        return self._write_plan("variations", count, note if count < most else "")
 
-    def affordable_epochs(
+    def plan_epochs(
         self, loop: Loop, batches_of: Callable[[range, int], Iterable[Any]], steps: int, most: int
     ) -> int:
-        """The epochs of so many steps that fit into what is left, `most` at the most, and one at least.
+        """Returns how many epochs of `steps` steps fit into the remaining time: between 1 and `most`.
 
-        The model is compiled, and is as it was afterwards.
+        The loop's model must be compiled; its variables are restored after the timing.
 
         Raises:
-            BudgetTooShort: One epoch takes longer than what is left and what it may be overrun by.
+            BudgetTooShort: One epoch takes longer than the remaining time and the permitted overrun.
         """
-        if known := self._planned("epochs"):
-            return known
+        if planned := self._read_planned("epochs"):
+            return planned
         variables = checkpoint.training_variables(loop.model)
         before = [variable.numpy() for variable in variables]
         timed = min(_TIMED, steps)
         loop.run(iter(batches_of(range(1), 0)), 1)
-        # From the first batch on again: what waits in queues from the time of tracing costs no time.
+        # The batches start again: those that were queued while the graph was traced would cost no time.
         epoch_s = loop.run(iter(batches_of(range(2), 0)), timed).seconds / timed * steps
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
         left_s = self.left_s * (1 - _RESERVE)
         if epoch_s > left_s + self.overrun_s:
-            raise _too_short("one takes", epoch_s, left_s)
+            raise _budget_error("one takes", epoch_s, left_s)
         fitting = min(most, max(0, int(left_s / epoch_s)))
         _progress.info("An epoch takes about %.0f s: %d of %d fit into the budget.", epoch_s, fitting, most)
         note = (
             f"An epoch takes about {epoch_s:.0f} s, and trainer.budget leaves {max(left_s, 0):.0f} s for it:"
             " one is trained, for which the training takes longer."
         )
-        return self._plan("epochs", max(1, fitting), "" if fitting else note)
+        return self._write_plan("epochs", max(1, fitting), "" if fitting else note)
 
     @property
     def notes(self) -> list[str]:
-        """What became less than is set, a sentence each."""
+        """Returns a sentence for each setting that the budget has reduced."""
         return list(self._read().get("notes", ()))
 
     def _read(self) -> dict[str, Any]:
         plan = self.folder / "plan.json"
         return json.loads(plan.read_text()) if plan.is_file() else {}
 
-    def _planned(self, name: str) -> int:
-        return self._agree(self._read().get(name, 0))
+    def _read_planned(self, name: str) -> int:
+        return self._from_chief(self._read().get(name, 0))
 
-    def _plan(self, name: str, count: int, note: str) -> int:
-        plan = {**self._read(), name: self._agree(count)}
+    def _write_plan(self, name: str, count: int, note: str) -> int:
+        plan = {**self._read(), name: self._from_chief(count)}
         if note:
             _progress.info(note)
             plan["notes"] = [*plan.get("notes", ()), note]
@@ -130,11 +130,11 @@ class Budget:
             file.write(json.dumps(plan).encode())
         return int(plan[name])
 
-    def _agree(self, count: int) -> int:
+    def _from_chief(self, count: int) -> int:
         return int(devices.from_chief(self.replicas, [np.array(count)])[0])
 
 
-def _too_short(what: str, needed_s: float, left_s: float) -> BudgetTooShort:
+def _budget_error(what: str, needed_s: float, left_s: float) -> BudgetTooShort:
     return BudgetTooShort(
         f"trainer.budget leaves {max(left_s, 0):.0f} s for epochs, and {what} {needed_s:.0f} s.",
         "A model that has not seen every example once is none.",

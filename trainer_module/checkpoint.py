@@ -1,4 +1,4 @@
-"""What a killed training needs to go on: the file that was written last, and the one before."""
+"""Checkpoints, from which a killed training resumes: the newest file and the one before it."""
 
 import contextlib
 import hashlib
@@ -28,14 +28,14 @@ _NAME, _BEFORE, _DAMAGED = "checkpoint.npz", "checkpoint-before.npz", "checkpoin
 class Checkpoint:
     """The state after an epoch, or after some steps of one."""
 
-    history: Sequence[Mapping[str, float]]  # the logs of every epoch so far
-    variables: Sequence[np.ndarray]  # all that training changes: weights, optimizer state, seeds of dropout
+    history: Sequence[Mapping[str, float]]  # logs of every epoch so far
+    variables: Sequence[np.ndarray]  # weights, optimizer state, seeds of dropout
     best_weights: Sequence[np.ndarray]  # of the best epoch so far
-    tally: Tally  # of the epoch that has begun
+    tally: Tally  # of the epoch in progress
 
 
 def training_key(custom_config: Mapping[str, Any], train_files: Sequence[str], transform_output: str) -> str:
-    """Names one training: the same settings, data and code give the same key, anything else another."""
+    """Returns the key of a training; only the same settings, data and code give the same key."""
     about = {
         "config": {name: value for name, value in custom_config.items() if name != "checkpoints"},
         "train_files": list(train_files),
@@ -46,12 +46,12 @@ def training_key(custom_config: Mapping[str, Any], train_files: Sequence[str], t
 
 
 def training_variables(model: keras.Model) -> list[Any]:
-    """The variables that make up the state of a compiled model whose optimizer is built."""
+    """Returns the state of a compiled model whose optimizer is built: its variables and the optimizer's."""
     return [*model.variables, *model.optimizer.variables]
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
-    """Replaces the folder's checkpoint and keeps the one before; a crash at any instant leaves one whole."""
+    """Writes a new checkpoint and keeps the one before; a crash at any instant leaves one of them intact."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(checkpoint.variables)}
     arrays |= {f"best_{i}": array for i, array in enumerate(checkpoint.best_weights)}
@@ -64,28 +64,28 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def load(model: keras.Model, folder: Path) -> Checkpoint | None:
-    """Restores the model and its optimizer to the folder's newest checkpoint that is whole.
+    """Restores the model and its optimizer from the folder's newest intact checkpoint.
 
     Returns:
-        The checkpoint, or None when there is none or it is not this model's; the model is then as it was.
+        The checkpoint; None, with the model unchanged, if there is none or it belongs to another model.
     """
     targets = training_variables(model)
     for path in (folder / _NAME, folder / _BEFORE):
         try:
-            found = _read(path)
+            checkpoint = _read(path)
         except FileNotFoundError:
             continue
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             _log.warning("%s is damaged (%s); training goes on from what was before it.", path, error)
-            with contextlib.suppress(OSError):  # The next one would put it in the place of the one before.
+            with contextlib.suppress(OSError):  # else the next save would keep it as the one before
                 os.replace(path, path.with_name(_DAMAGED))
             continue
-        if [tuple(target.shape) for target in targets] != [array.shape for array in found.variables]:
+        if [tuple(target.shape) for target in targets] != [array.shape for array in checkpoint.variables]:
             _log.warning("%s is of another model; training starts from the beginning.", path)
             return None
-        for target, array in zip(targets, found.variables, strict=True):
+        for target, array in zip(targets, checkpoint.variables, strict=True):
             target.assign(array)
-        return found
+        return checkpoint
     return None
 
 

@@ -1,4 +1,4 @@
-"""What trains: a CPU, a GPU, all of a machine, or those of several; and what these agree on."""
+"""The devices that train: a CPU, a GPU, all GPUs of a machine or of several, or a TPU."""
 
 import functools
 import logging
@@ -13,7 +13,7 @@ import tensorflow as tf
 from errors import EdgelineError, UsageError
 from trainer_module.settings import TrainerSettings
 
-# From here on, 7.0 (Volta), GPUs have units for float16:
+# GPUs have units for float16 since compute capability 7.0 (Volta):
 # docs.nvidia.com/deeplearning/performance/mixed-precision-training
 _TENSOR_CORES = (7, 0)
 
@@ -21,11 +21,11 @@ _progress = logging.getLogger("edgeline.progress")
 
 
 def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
-    """The devices that the settings name; several workers have to call this before anything is computed.
+    """Makes the strategy for the devices in the settings; workers must call it before they compute anything.
 
     Raises:
-        EdgelineError: When a GPU is required and none is visible, or a TPU does not answer.
-        UsageError: When a setting does not help on these devices.
+        EdgelineError: A GPU is required and none is visible, or a TPU does not answer.
+        UsageError: A setting does not help on these devices.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if settings.require_gpu and not gpus:
@@ -38,7 +38,7 @@ def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
         _refuse_half_precision(gpus)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
-    replicas = _strategy(settings.strategy, gpus)
+    replicas = _make_strategy(settings.strategy, gpus)
     if settings.jit_compile:
         _refuse_compilation(replicas)
     count, names = replicas.num_replicas_in_sync, ", ".join(replicas.extended.worker_devices)
@@ -48,7 +48,7 @@ def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
     return replicas
 
 
-def _strategy(name: str, gpus: list[Any]) -> tf.distribute.Strategy:
+def _make_strategy(name: str, gpus: list[Any]) -> tf.distribute.Strategy:
     if name == "auto":
         name = "mirrored" if gpus else "one_device"
     if name == "mirrored":
@@ -56,12 +56,12 @@ def _strategy(name: str, gpus: list[Any]) -> tf.distribute.Strategy:
     if name == "multi_worker":
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "tpu":
-        return _tpu()
+        return _connect_to_tpu()
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
 
 
 def tpu_resolver() -> tf.distribute.cluster_resolver.TPUClusterResolver:
-    """Where the TPU is that TPU_NAME names; nothing has been asked of it."""
+    """Returns the resolver of the TPU in TPU_NAME, without connecting to it."""
     try:
         return tf.distribute.cluster_resolver.TPUClusterResolver()
     except (ValueError, RuntimeError) as error:
@@ -72,7 +72,7 @@ def tpu_resolver() -> tf.distribute.cluster_resolver.TPUClusterResolver:
         ) from None
 
 
-def _tpu() -> tf.distribute.Strategy:
+def _connect_to_tpu() -> tf.distribute.Strategy:
     resolver = tpu_resolver()
     tf.config.experimental_connect_to_cluster(resolver)
     tf.tpu.experimental.initialize_tpu_system(resolver)
@@ -81,7 +81,7 @@ def _tpu() -> tf.distribute.Strategy:
 
 @contextmanager
 def numbers(settings: TrainerSettings) -> Iterator[None]:
-    """Has Keras build models of the precision that is set, and TensorFlow check numbers where that is."""
+    """Sets the precision of Keras's models and TensorFlow's check of numbers; resets both at the end."""
     keras.config.set_dtype_policy(settings.precision)
     if settings.check_numerics:
         tf.debugging.enable_check_numerics()
@@ -109,10 +109,10 @@ def _refuse_compilation(replicas: tf.distribute.Strategy) -> None:
 
 
 def _refuse_half_precision(gpus: list[Any]) -> None:
-    asked = "trainer.precision is mixed_float16, and "
+    setting = "trainer.precision is mixed_float16, and "
     if not gpus:
         raise UsageError(
-            f"{asked}there is no GPU.",
+            f"{setting}there is no GPU.",
             "A CPU has no units for float16: a step takes several times as long.",
             "Set trainer.precision=float32.",
         )
@@ -121,7 +121,7 @@ def _refuse_half_precision(gpus: list[Any]) -> None:
         capability = details.get("compute_capability", _TENSOR_CORES)
         if capability < _TENSOR_CORES:
             raise UsageError(
-                f"{asked}{details.get('device_name', gpu.name)} has compute capability"
+                f"{setting}{details.get('device_name', gpu.name)} has compute capability"
                 f" {'.'.join(map(str, capability))}.",
                 "Units for float16 came with 7.0: without them it saves no time.",
                 "Set trainer.precision=float32.",
@@ -129,44 +129,44 @@ def _refuse_half_precision(gpus: list[Any]) -> None:
 
 
 def is_chief(replicas: tf.distribute.Strategy) -> bool:
-    """Whether this process decides, measures and writes; the only one does."""
-    return not _of_several_workers(replicas) or is_first(replicas.cluster_resolver)
+    """Returns whether this process decides, measures and writes; a lone process does."""
+    return not _has_several_workers(replicas) or is_first(replicas.cluster_resolver)
 
 
 def is_first(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> bool:
-    """Whether the task that runs here is its cluster's chief, or where it has none the first worker."""
+    """Returns whether this task is its cluster's chief, or the first worker of a cluster without a chief."""
     jobs = resolver.cluster_spec().as_dict()
     return not jobs or resolver.task_type == "chief" or ("chief" not in jobs and resolver.task_id == 0)
 
 
 def from_chief(replicas: tf.distribute.Strategy, values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-    """The chief's values, everywhere: of what each worker would find out for itself, and not quite the same.
+    """Returns the chief's values on every worker, where each worker's own would differ a little.
 
-    They are numbers or arrays whose shapes all of them know.
+    The values are numbers or arrays, of the same shapes on all workers.
     """
-    if not _of_several_workers(replicas):
+    if not _has_several_workers(replicas):
         return values
-    # Workers exchange no unsigned numbers, of which seeds are.
+    # Workers cannot exchange unsigned numbers, and seeds are unsigned.
     numbers = [value if value.dtype.kind == "f" else value.astype("int64") for value in values]
-    received = _sent_by_chief(replicas)([tf.constant(value) for value in numbers])
+    received = _make_broadcast(replicas)([tf.constant(value) for value in numbers])
     return [value.numpy().astype(own.dtype) for value, own in zip(received, values, strict=True)]
 
 
 @functools.cache
-def _sent_by_chief(replicas: tf.distribute.Strategy) -> Callable[[Sequence[tf.Tensor]], Sequence[tf.Tensor]]:
-    """Traced once for values of the same shapes."""
+def _make_broadcast(replicas: tf.distribute.Strategy) -> Callable[[Sequence[tf.Tensor]], Sequence[tf.Tensor]]:
+    """Makes the function that sends the chief's values; it is traced once for values of the same shapes."""
 
-    def sent(mine: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
-        def one() -> Sequence[tf.Tensor]:
+    def broadcast(values: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        def on_replica() -> Sequence[tf.Tensor]:
             context = tf.distribute.get_replica_context()
-            first = context.replica_id_in_sync_group == 0
-            given = [tf.where(first, value, tf.zeros_like(value)) for value in mine]
-            return [context.all_reduce(tf.distribute.ReduceOp.SUM, value) for value in given]
+            is_chief_replica = context.replica_id_in_sync_group == 0
+            addends = [tf.where(is_chief_replica, value, tf.zeros_like(value)) for value in values]
+            return [context.all_reduce(tf.distribute.ReduceOp.SUM, addend) for addend in addends]
 
-        return [replicas.experimental_local_results(value)[0] for value in replicas.run(one)]
+        return [replicas.experimental_local_results(value)[0] for value in replicas.run(on_replica)]
 
-    return tf.function(sent)
+    return tf.function(broadcast)
 
 
-def _of_several_workers(replicas: tf.distribute.Strategy) -> bool:
+def _has_several_workers(replicas: tf.distribute.Strategy) -> bool:
     return isinstance(replicas, tf.distribute.MultiWorkerMirroredStrategy)

@@ -1,8 +1,8 @@
-"""Training over all epochs, or to the best of them: progress, and going on after a kill.
+"""Trains over all epochs, or up to the best one; reports progress and resumes after a kill.
 
-What chooses an epoch is never what judges the model: the eval split is measured after each epoch for the
-curves, and decides nothing. By default nothing is chosen: where the rate falls to 0, the last epochs hardly
-differ.
+The data that select an epoch never judge the model: the eval split is measured after each epoch for the
+curves, and decides nothing. By default no epoch is selected: as the learning rate falls to 0, the last epochs
+hardly differ.
 """
 
 import logging
@@ -25,47 +25,47 @@ from trainer_module.tensorboard import Board
 
 _progress = logging.getLogger("edgeline.progress")
 
-# Steps between two looks at the clock, and the time after which a checkpoint is due in mid-epoch.
+# Steps between two looks at the clock, and the seconds after which a checkpoint is due within an epoch.
 _STEPS_AT_ONCE = 50
 CHECKPOINT_S = 300.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training came to."""
+    """The result of a training."""
 
-    history: Sequence[Mapping[str, float]]  # the logs of every epoch, those before a resume included
-    best_epoch: int  # counted from 0, whose weights the model now has
-    resumed_from_epoch: int | None  # epochs done before this process; None when it began with the first
-    steps: int  # that this process took
-    seconds: float  # what it spent on them, and on measuring and saving
+    history: Sequence[Mapping[str, float]]  # the logs of every epoch, including those before a resume
+    best_epoch: int  # counted from 0; the model now has its weights
+    resumed_from_epoch: int | None  # epochs done before this process; None if it did not resume
+    steps: int  # done by this process
+    seconds: float  # spent by this process on steps, evaluations and checkpoints
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What TensorBoard shows beside numbers, of the eval split."""
+class BoardData:
+    """The data of the eval split that TensorBoard shows beside numbers."""
 
     labels: Sequence[str]  # names, in the order of ids
-    inputs: Any  # what the model reads, in the order of the batches; None where that is not kept
-    true: Any  # label ids of these, [N]
+    inputs: Any  # the model's inputs, in the order of the batches; None if they are not stored
+    true: Any  # their label ids, [N]
 
 
 def compile_model(
     model: keras.Model, learning_rate: float, steps: int, fine_tuning: bool = False, replicas: int = 1
 ) -> None:
-    """Compiles for integer labels with Adam, its variables built. To be called in the strategy's scope.
+    """Compiles for integer labels with Adam and builds its variables. Call it in the strategy's scope.
 
     Over all `steps` of the training the learning rate falls to 0 along half a cosine (Loshchilov and Hutter,
-    2017, arXiv:1608.03983), without which the last epochs differ from one another by many points. Gradients
-    have a norm of 1 at most. Weights that are good already are tuned with a rate that first rises over a
-    tenth of the steps: without both, the first steps spoil them.
+    2017, arXiv:1608.03983); without it the last epochs differ from one another by many points. Gradients have
+    a norm of 1 at most. For fine-tuning, the rate first rises over a tenth of the steps: without both, the
+    first steps spoil the weights.
     """
-    rising = steps // 10 if fine_tuning else 0
+    warmup_steps = steps // 10 if fine_tuning else 0
     schedule = keras.optimizers.schedules.CosineDecay(
-        0.0 if rising else learning_rate,
-        steps - rising,
-        warmup_target=learning_rate if rising else None,
-        warmup_steps=rising,
+        0.0 if warmup_steps else learning_rate,
+        steps - warmup_steps,
+        warmup_target=learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
     )
     model.compile(
         optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0 / replicas),
@@ -82,97 +82,100 @@ def train(
     evaluation: tf.data.Dataset,
     settings: TrainerSettings,
     folder: Path,
-    shown: Shown | None = None,
-    choosing: tf.data.Dataset | None = None,
+    board_data: BoardData | None = None,
+    selection: tf.data.Dataset | None = None,
 ) -> Outcome:
     """Trains until `epochs` are done; the model then has the weights of the last epoch.
 
-    With `choosing` it has those of the epoch that is best on that, by the mean recall of classes where these
+    With `selection` it has those of the best epoch on these batches, by the mean recall of classes if these
     are balanced, else by the loss; `early_stopping_patience` epochs without a better one end the training.
 
-    Called again after a kill with the same arguments, it goes on where the last checkpoint was written and
-    ends with the weights that it would have had. Of several workers the chief decides, measures and writes;
-    only its outcome and its model are of use.
+    Called again after a kill with the same arguments, it resumes from the last checkpoint and ends with the
+    same weights as without the kill. Among several workers, the chief decides, measures and writes; only its
+    outcome and model are of use.
 
     Args:
-        loop: With a compiled model.
-        batches_of: The training batches of a range of epochs, `steps` each, but so many of the first.
-        steps: In an epoch.
+        loop: The loop, with a compiled model.
+        batches_of: Returns the training batches of a range of epochs, skipping so many of the first epoch.
+        steps: Number of steps in an epoch.
         evaluation: The batches that are measured after each epoch, and decide nothing.
         settings: Epochs and patience.
-        folder: Where the checkpoint of this one training lies, and below it what TensorBoard reads.
-        shown: What TensorBoard shows; nothing is written for it where this is None.
-        choosing: Batches of groups held out of training, which tell the best epoch; None takes the last.
+        folder: Folder for the checkpoint of this training and, below it, TensorBoard's files.
+        board_data: Data that TensorBoard shows; None writes no TensorBoard files.
+        selection: Batches of groups held out of training, which select the best epoch; None takes the last.
 
     Raises:
-        HeldBack: When the loss is no longer a finite number.
-        EdgelineError: When memory does not suffice for a batch.
+        HeldBack: The loss is no longer a finite number.
+        EdgelineError: Memory does not suffice for a batch.
     """
     model, replicas = loop.model, loop.replicas
-    chief = devices.is_chief(replicas)
-    resumed = checkpoint.load(model, folder) if chief else None
+    is_chief = devices.is_chief(replicas)
+    resumed = checkpoint.load(model, folder) if is_chief else None
     variables = checkpoint.training_variables(model)
-    chiefs = devices.from_chief(replicas, [variable.numpy() for variable in variables])
-    for variable, value in zip(variables, chiefs, strict=True):
+    values = devices.from_chief(replicas, [variable.numpy() for variable in variables])
+    for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-    choose = _evaluation(loop, choosing) if choosing else None
-    state = _Epochs(loop, settings, folder, resumed, _evaluation(loop, evaluation), choose)
+    select = _make_evaluator(loop, selection) if selection else None
+    state = _TrainingState(loop, settings, folder, resumed, _make_evaluator(loop, evaluation), select)
 
-    def agreed() -> list[int]:
-        mine = np.array([len(state.history), state.tally.steps, state.finished])
-        return [int(number) for number in devices.from_chief(replicas, [mine])[0]]
+    def read_progress() -> list[int]:
+        own = np.array([len(state.history), state.tally.steps, state.finished])
+        return [int(number) for number in devices.from_chief(replicas, [own])[0]]
 
-    done, taken, finished = agreed()
+    epochs_done, steps_taken, finished = read_progress()
     if resumed and not finished:
-        _progress.info("Going on after epoch %d of %d and %d steps.", done, settings.epochs, taken)
-    if shown and chief:
-        state.board = Board(folder / TENSORBOARD, done, done * steps + taken)
-        state.labels = shown.labels
-    before, started = done, time.monotonic()
-    steps_here = -taken
-    batches = None if finished else iter(batches_of(range(done, settings.epochs), taken))
+        _progress.info(
+            "Going on after epoch %d of %d and %d steps.", epochs_done, settings.epochs, steps_taken
+        )
+    if board_data and is_chief:
+        state.board = Board(folder / TENSORBOARD, epochs_done, epochs_done * steps + steps_taken)
+        state.labels = board_data.labels
+    epochs_before, started = epochs_done, time.monotonic()
+    steps_here = -steps_taken
+    batches = None if finished else iter(batches_of(range(epochs_done, settings.epochs), steps_taken))
     while batches and not finished:
-        while taken < steps:
-            now = min(_STEPS_AT_ONCE, steps - taken)
-            taken += now
-            state.take(batches, now, done * steps + taken)
-            if chief and taken < steps:
+        while steps_taken < steps:
+            count = min(_STEPS_AT_ONCE, steps - steps_taken)
+            steps_taken += count
+            state.take_steps(batches, count, epochs_done * steps + steps_taken)
+            if is_chief and steps_taken < steps:
                 state.save_when_due()
         steps_here += steps
-        state.end(chief)
-        done, taken, finished = agreed()
+        state.end_epoch(is_chief)
+        epochs_done, steps_taken, finished = read_progress()
     seconds = time.monotonic() - started
-    if chief and state.best_weights:
+    if is_chief and state.best_weights:
         model.set_weights(state.best_weights)
-    if shown and state.board:
+    if board_data and state.board:
         if state.best_answers is None:
             state.best_answers = state.evaluate().probabilities
-        state.board.mistakes(shown.inputs, state.best_answers, shown.true, shown.labels)
+        state.board.mistakes(board_data.inputs, state.best_answers, board_data.true, board_data.labels)
         state.board.close()
-    return Outcome(state.history, state.best_epoch, before if resumed else None, steps_here, seconds)
+    return Outcome(state.history, state.best_epoch, epochs_before if resumed else None, steps_here, seconds)
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _Evaluation:
     logs: dict[str, float]
-    confusion: np.ndarray  # examples by label and answer, [labels, labels]
+    confusion: np.ndarray  # counts by label and predicted label, [labels, labels]
     probabilities: np.ndarray  # [N, labels]
 
 
-def _evaluation(loop: Loop, batches: tf.data.Dataset) -> Callable[[], _Measured]:
-    """Makes what measures loss, accuracy and the mean recall of classes on one device, every example once.
+def _make_evaluator(loop: Loop, batches: tf.data.Dataset) -> Callable[[], _Evaluation]:
+    """Makes a function that measures loss, accuracy and mean recall of classes, on one device.
 
-    Keras's own evaluation under a strategy fails on a batch that the replicas cannot share evenly.
+    Each example counts once. Keras's evaluation under a strategy fails on a batch that the replicas cannot
+    share evenly.
     """
-    model, reads = loop.model, loop.front or loop.model
+    model, first = loop.model, loop.front or loop.model
 
     def answer(inputs: tf.Tensor) -> tf.Tensor:
         inputs = loop.front(inputs, training=False) if loop.front else inputs
         return tf.cast(model(inputs, training=False), tf.float32)
 
-    predict = tf.function(answer, input_signature=[tf.TensorSpec(reads.input_shape, reads.inputs[0].dtype)])
+    predict = tf.function(answer, input_signature=[tf.TensorSpec(first.input_shape, first.inputs[0].dtype)])
 
-    def evaluate() -> _Measured:
+    def evaluate() -> _Evaluation:
         loss = keras.metrics.SparseCategoricalCrossentropy()
         accuracy = keras.metrics.SparseCategoricalAccuracy()
         confusion = np.zeros([model.output_shape[-1]] * 2, np.int64)
@@ -181,25 +184,25 @@ def _evaluation(loop: Loop, batches: tf.data.Dataset) -> Callable[[], _Measured]
             probabilities = predict(inputs)
             loss.update_state(label, probabilities)
             accuracy.update_state(label, probabilities)
-            said = tf.argmax(probabilities, axis=1)
+            predicted = tf.argmax(probabilities, axis=1)
             answers.append(probabilities.numpy())
-            confusion += tf.math.confusion_matrix(label, said, model.output_shape[-1]).numpy()
-        there = confusion.sum(axis=1)
-        recalls = confusion.diagonal()[there > 0] / there[there > 0]
+            confusion += tf.math.confusion_matrix(label, predicted, model.output_shape[-1]).numpy()
+        counts = confusion.sum(axis=1)
+        recalls = confusion.diagonal()[counts > 0] / counts[counts > 0]
         logs = {
             "val_loss": float(loss.result()),
             "val_accuracy": float(accuracy.result()),
             "val_recall": float(recalls.mean()),
         }
-        return _Measured(logs, confusion, np.concatenate(answers))
+        return _Evaluation(logs, confusion, np.concatenate(answers))
 
     return evaluate
 
 
-class _Epochs:
-    """The epochs so far, and what follows from them.
+class _TrainingState:
+    """The epochs of a training so far.
 
-    Early stopping is decided here and not by Keras's callback, which forgets the epochs before a resume.
+    Early stopping is decided here, as Keras's callback forgets the epochs before a resume.
     """
 
     def __init__(
@@ -208,38 +211,38 @@ class _Epochs:
         settings: TrainerSettings,
         folder: Path,
         resumed: checkpoint.Checkpoint | None,
-        evaluate: Callable[[], _Measured],
-        choose: Callable[[], _Measured] | None,
+        evaluate: Callable[[], _Evaluation],
+        select: Callable[[], _Evaluation] | None,
     ) -> None:
         self.loop, self.settings, self.folder = loop, settings, folder
-        self.evaluate, self.choose = evaluate, choose
+        self.evaluate, self.select = evaluate, select
         self.history: list[Mapping[str, float]] = list(resumed.history) if resumed else []
         self.best_weights: Sequence[Any] = resumed.best_weights if resumed else ()
         self.tally = resumed.tally if resumed else Tally()
-        self.saved = time.monotonic()
+        self.saved_at = time.monotonic()
         self.board: Board | None = None
         self.labels: Sequence[str] = ()
         self.best_answers: np.ndarray | None = None
 
     @property
     def best_epoch(self) -> int:
-        def worth(epoch: int) -> tuple[float, float]:
+        def score(epoch: int) -> tuple[float, float]:
             logs = self.history[epoch]
             return (logs["held_out_recall"] if self.settings.balanced else 0.0, -logs["held_out_loss"])
 
         last = len(self.history) - 1
-        return max(range(len(self.history)), key=worth, default=0) if self.choose else max(last, 0)
+        return max(range(len(self.history)), key=score, default=0) if self.select else max(last, 0)
 
     @property
     def finished(self) -> bool:
         done = len(self.history)
         if done >= self.settings.epochs:
             return True
-        patience = self.settings.early_stopping_patience if self.choose else 0
+        patience = self.settings.early_stopping_patience if self.select else 0
         return bool(done and patience) and done - 1 - self.best_epoch >= patience
 
-    def take(self, batches: Iterator[Any], steps: int, done: int) -> None:
-        """Takes so many steps; `done` are they, over all epochs, then."""
+    def take_steps(self, batches: Iterator[Any], steps: int, done: int) -> None:
+        """Takes `steps` steps; `done` counts the steps of all epochs, including these."""
         before = self.tally
         self.tally = self.loop.run(batches, steps, before)
         if self.board:
@@ -247,30 +250,30 @@ class _Epochs:
             self.board.steps(done, {**logs, "learning_rate": self.loop.learning_rate})
 
     def save_when_due(self) -> None:
-        """Writes a checkpoint in mid-epoch where the last one is old."""
-        if time.monotonic() - self.saved >= CHECKPOINT_S:
+        """Writes a checkpoint within an epoch if the last one is old."""
+        if time.monotonic() - self.saved_at >= CHECKPOINT_S:
             self._save()
 
-    def end(self, chief: bool) -> None:
-        """Ends the epoch; the chief's is measured, saved and reported."""
+    def end_epoch(self, is_chief: bool) -> None:
+        """Ends the epoch; the chief measures, saves and reports it."""
         tally, self.tally = self.tally, Tally()
-        if not chief:
+        if not is_chief:
             return
         started = time.monotonic()
-        measured = self.evaluate()
-        logs = {**tally.logs(self.loop.batch_size), **measured.logs}
+        evaluation = self.evaluate()
+        logs = {**tally.logs(self.loop.batch_size), **evaluation.logs}
         if not math.isfinite(logs["val_loss"]):
-            raise self.loop.diverged("val_loss", logs["val_loss"])
-        if self.choose:
-            chosen = self.choose().logs
-            logs |= {f"held_out_{name}": chosen[f"val_{name}"] for name in ("loss", "recall")}
+            raise self.loop.divergence_error("val_loss", logs["val_loss"])
+        if self.select:
+            held_out = self.select().logs
+            logs |= {f"held_out_{name}": held_out[f"val_{name}"] for name in ("loss", "recall")}
         self.history.append(logs)
         if self.best_epoch == len(self.history) - 1:
-            self.best_weights = self.loop.model.get_weights() if self.choose else ()
-            self.best_answers = measured.probabilities
+            self.best_weights = self.loop.model.get_weights() if self.select else ()
+            self.best_answers = evaluation.probabilities
         if self.board:
-            shown = {**logs, "learning_rate": self.loop.learning_rate}
-            self.board.epoch(len(self.history), shown, measured.confusion, self.labels)
+            values = {**logs, "learning_rate": self.loop.learning_rate}
+            self.board.epoch(len(self.history), values, evaluation.confusion, self.labels)
         self._save()
         self._report(logs, tally.seconds + time.monotonic() - started)
 
@@ -278,7 +281,7 @@ class _Epochs:
         variables = [variable.numpy() for variable in checkpoint.training_variables(self.loop.model)]
         state = checkpoint.Checkpoint(self.history, variables, self.best_weights, self.tally)
         checkpoint.save(state, self.folder)
-        self.saved = time.monotonic()
+        self.saved_at = time.monotonic()
 
     def _report(self, logs: Mapping[str, float], seconds: float) -> None:
         epoch, epochs = len(self.history), self.settings.epochs

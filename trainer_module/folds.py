@@ -1,8 +1,8 @@
-"""Cross-validation by group: what a training is worth where the eval split is too small to tell.
+"""Cross-validation by group: estimates the quality of a training whose eval split is too small.
 
-All examples are dealt to folds, each group (session, machine, author) to one, each class to all as evenly as
-groups allow. Of every fold a model is measured that has learned from the others, and only from them: so no
-example has a part in the model that it measures.
+All examples are assigned to folds: each group (session, machine, author) to one, each class to all as evenly
+as groups allow. Each fold measures a model that was trained only on the others, so no example has a part in
+the model that it measures.
 """
 
 import logging
@@ -27,38 +27,38 @@ from trainer_module.training import Task, train_model
 
 _progress = logging.getLogger("edgeline.progress")
 
-# Where nothing is set: of fewer groups in eval, or of fewer of a class, figures say little.
-_FEW_GROUPS, _FEW_OF_A_CLASS = 20, 5
+# With fewer groups in eval, or of a class, figures say little: folds are trained unless `folds` is set.
+_FEW_GROUPS, _FEW_GROUPS_OF_A_CLASS = 20, 5
 _FOLDS, _FEWEST_GROUPS = 5, 3
-_PHOTOS = 4  # dimensions of a batch
-# Of more examples than these, five trainings more are not cheap.
+_PHOTO_RANK = 4  # dimensions of a batch of photos
+# Five more trainings take long with more examples than these.
 _MOST_EXAMPLES = 100_000
-_DIGITS = 6  # of a probability; float32 has no more near 1
+_DIGITS = 6  # of a probability; float32 has no more of them near 1
 
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """What models made of examples of groups that they have not seen."""
+    """The predictions of models for groups that they were not trained on."""
 
     estimates: CrossValidation
     predictions: Sequence[Prediction]
 
 
 def count_folds(task: Task, settings: TrainerSettings, trained_s: float, left_s: float) -> tuple[int, str]:
-    """How many folds to train, 0 for none, and a sentence where that is fewer than one would think.
+    """Returns the number of folds to train, 0 for none, and a sentence if that is fewer than expected.
 
     Args:
-        task: What was learned.
-        settings: Of which `folds` is what a person wants, or None.
-        trained_s: The time that the training of the model took.
-        left_s: What is left of the budget; of no meaning where there is none.
+        task: The task that was trained.
+        settings: Its `folds` is the number that a person wants, or None.
+        trained_s: Seconds that the training of the model took.
+        left_s: Seconds left of the budget; ignored if there is no budget.
     """
-    both, wanted, few = (task.training, task.evaluation), settings.folds, _few_groups(task)
+    both, wanted, few = (task.training, task.evaluation), settings.folds, _describe_few_groups(task)
     if wanted == 0 or (wanted is None and not few):
         return 0, ""
     groups = len(np.unique(np.concatenate([split.groups for split in both])))
     folds, examples = min(wanted or _FOLDS, groups), sum(len(split.labels) for split in both)
-    needed_s = trained_s * (folds - 1)  # each of so many by that share of the examples
+    needed_s = trained_s * (folds - 1)  # each fold trains on that share of the examples
     shapes = [split.inputs.shape for split in both if isinstance(split.inputs, tf.Tensor)]
     because = ""
     if settings.strategy == "multi_worker":
@@ -71,7 +71,7 @@ def count_folds(task: Task, settings: TrainerSettings, trained_s: float, left_s:
         because = f"with {examples:,} examples they take long"
     elif wanted is None and settings.budget and needed_s > left_s:
         because = f"they take {needed_s:.0f} s, and trainer.budget has {max(left_s, 0):.0f} s left"
-    elif wanted is None and not settings.budget and len(shapes[0]) == _PHOTOS:
+    elif wanted is None and not settings.budget and len(shapes[0]) == _PHOTO_RANK:
         because = "with photos they take long, and trainer.budget is not set"
     if because and wanted is None:
         return 0, f"Eval has {few}, which is few, and there are no folds to judge by: {because}."
@@ -81,15 +81,15 @@ def count_folds(task: Task, settings: TrainerSettings, trained_s: float, left_s:
     return folds, fewer
 
 
-def _few_groups(task: Task) -> str:
-    """Of what the eval split has too few groups; nothing where it has enough of all."""
+def _describe_few_groups(task: Task) -> str:
+    """Describes what the eval split has too few groups of; empty if it has enough of everything."""
     evaluation = task.evaluation
     if (groups := len(np.unique(evaluation.groups))) < _FEW_GROUPS:
         return f"{groups} groups"
     for number, label in enumerate(task.workload.labels):
-        known = (task.training.labels == number).any() or (evaluation.labels == number).any()
+        has_examples = (task.training.labels == number).any() or (evaluation.labels == number).any()
         groups = len(np.unique(evaluation.groups[evaluation.labels == number]))
-        if known and groups < _FEW_OF_A_CLASS:
+        if has_examples and groups < _FEW_GROUPS_OF_A_CLASS:
             return f"{groups} groups with {label}"
     return ""
 
@@ -102,31 +102,32 @@ def cross_validate(
     replicas: tf.distribute.Strategy,
     folder: Path,
 ) -> OutOfFold:
-    """Trains so many models more, each for as many epochs as the first.
+    """Trains `folds` more models, each for as many epochs as the first.
 
-    A fold that is done leaves its answers in `folder`: after a kill it is not trained again.
+    A finished fold leaves its answers in `folder`, so that a resumed run does not train it again.
 
     Raises:
-        HeldBack: When a training diverges.
+        HeldBack: A training diverges.
     """
-    everything = _put_together(task.training, task.evaluation)
+    everything = _concatenate(task.training, task.evaluation)
     labels = everything.labels
-    fold_of = _deal(labels, everything.groups, folds)
+    fold_of = _assign_folds(labels, everything.groups, folds)
     answers = np.empty((len(labels), len(task.workload.labels)), np.float32)
     began = time.monotonic()
     for fold in range(folds):
-        done = folder / f"fold-{fold}.npy"
+        answers_file = folder / f"fold-{fold}.npy"
         measured = replace(everything, only=fold_of == fold)
-        if not done.is_file():
+        if not answers_file.is_file():
             _progress.info("Fold %d of %d.", fold + 1, folds)
-            one = replace(task, training=replace(everything, only=fold_of != fold), evaluation=measured)
-            place, alone = folder / f"fold-{fold}", settings.model_copy(update={"budget": None})
-            model = train_model(one, model_settings, alone, replicas, place, time.monotonic()).model
+            rest = replace(everything, only=fold_of != fold)
+            fold_task = replace(task, training=rest, evaluation=measured)
+            place, unlimited = folder / f"fold-{fold}", settings.model_copy(update={"budget": None})
+            trained = train_model(fold_task, model_settings, unlimited, replicas, place, time.monotonic())
             batches = input_pipeline.evaluation_batches(measured, settings.batch_size)
-            given = [model(batch, training=False).numpy() for batch, _ in batches]
-            with whole(done, sync=True) as file:
-                np.save(file, np.concatenate(given))
-        answers[fold_of == fold] = np.load(done)
+            fold_answers = [trained.model(batch, training=False).numpy() for batch, _ in batches]
+            with whole(answers_file, sync=True) as file:
+                np.save(file, np.concatenate(fold_answers))
+        answers[fold_of == fold] = np.load(answers_file)
     right = answers.argmax(axis=1) == labels
     overall = _estimate(right, everything.groups)
     classes = {
@@ -136,10 +137,10 @@ def cross_validate(
     }
     estimates = CrossValidation(folds, overall, classes, round(time.monotonic() - began, 3))
     files = (*task.training.files, *task.evaluation.files)
-    return OutOfFold(estimates, _predictions(files, answers, labels, task.workload))
+    return OutOfFold(estimates, _make_predictions(files, answers, labels, task.workload))
 
 
-def _put_together(one: Split, other: Split) -> Split:
+def _concatenate(one: Split, other: Split) -> Split:
     with tf.device("/cpu:0"):
         inputs = tf.concat([one.inputs, other.inputs], axis=0)
     labels, groups = (
@@ -148,19 +149,19 @@ def _put_together(one: Split, other: Split) -> Split:
     return replace(one, files=(), counts=(len(labels),), labels=labels, groups=groups, inputs=inputs)
 
 
-def _deal(labels: np.ndarray, groups: np.ndarray, folds: int) -> np.ndarray:
-    """The fold of each example."""
+def _assign_folds(labels: np.ndarray, groups: np.ndarray, folds: int) -> np.ndarray:
+    """Returns the fold of each example, int [N]."""
     fold_of = np.empty(len(labels), int)
-    # Not shuffled: of scikit-learn 1.5 that leaves classes out of folds.
+    # Groups are not shuffled: with scikit-learn 1.5, shuffling leaves classes out of folds.
     for fold, (_, measured) in enumerate(StratifiedGroupKFold(folds).split(labels, labels, groups)):
         fold_of[measured] = fold
     return fold_of
 
 
-def _predictions(
+def _make_predictions(
     files: Sequence[str], answers: np.ndarray, labels: np.ndarray, workload: Workload
 ) -> Sequence[Prediction]:
-    """The answers with what the records of the files say of each example."""
+    """Combines the answers with the features of each example in the files."""
     features = {kind: name for kind, name in workload.slice_features.items() if kind not in ("class", "span")}
     predictions: list[Prediction] = []
     for batch in input_pipeline.read_records(files).batch(READ_BATCH).as_numpy_iterator():
@@ -168,19 +169,19 @@ def _predictions(
             number, raw = len(predictions), tf.train.Example.FromString(record).features.feature
             predictions.append(
                 Prediction(
-                    example_id=_text(raw, workload.id),
+                    example_id=_read_text(raw, workload.id),
                     label=workload.labels[labels[number]],
                     probabilities=tuple(round(float(p), _DIGITS) for p in answers[number]),
-                    slices={kind: _text(raw, name) for kind, name in features.items()},
+                    slices={kind: _read_text(raw, name) for kind, name in features.items()},
                     span=next(iter(raw["span"].int64_list.value), None),
-                    group=_text(raw, workload.group),
+                    group=_read_text(raw, workload.group),
                 )
             )
     return predictions
 
 
-def _text(raw: Mapping[str, tf.train.Feature], name: str) -> str:
-    """The first value of a feature as text; empty where it has none."""
+def _read_text(raw: Mapping[str, tf.train.Feature], name: str) -> str:
+    """Reads the first value of a feature as text; empty if it has none."""
     feature = raw[name]
     values = getattr(feature, feature.WhichOneof("kind")).value if feature.WhichOneof("kind") else ()
     value = next(iter(values), b"")
@@ -188,5 +189,5 @@ def _text(raw: Mapping[str, tf.train.Feature], name: str) -> str:
 
 
 def _estimate(right: np.ndarray, groups: np.ndarray) -> Estimate:
-    """The share that is right, with its interval, which counts groups."""
+    """Returns the share of right answers, with an interval that counts groups."""
     return Estimate(len(right), len(np.unique(groups)), float(right.mean()), *interval(right, groups))

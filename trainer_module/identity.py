@@ -1,10 +1,10 @@
-"""What makes two SavedModels one model: weights and graph, which two equal trainings have in common.
+"""The identity of a SavedModel: a digest of weights and graph that is equal for two equal trainings.
 
-Their bytes differ all the same. Measured on two trainings of the sensor workload from one cache: Keras
-numbers the variables in the order of a set of objects, so that all of `variables/` differs; TensorFlow
-Transform names and orders placeholders by a set of strings; functions carry the number of those traced before
-them; the table of a vocabulary carries a temporary name. fingerprint.pb differs with them, in its hashes of
-weights and graph. The TFLite files were equal, but preprocessing is not in those.
+The bytes of two equal trainings differ. Measured on two trainings of the sensor workload from one cache:
+Keras numbers the variables in the order of a set of objects, so that all of `variables/` differs; TensorFlow
+Transform names and orders placeholders by a set of strings; function names have the number of those traced
+before them; the table of a vocabulary has a temporary name. So fingerprint.pb differs, in its hashes of
+weights and graph. The TFLite files were equal, but they do not contain the preprocessing.
 """
 
 import hashlib
@@ -18,16 +18,16 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 _TRACED = re.compile(r"(__(?:inference|forward|backward)_.*?)_\d+")
-# Whose order is that of the variables.
-_ABOUT_FILES = re.compile(r"__inference__traced_(save|restore)")
-_NAMES = {"shared_name", "container", "config_proto", "_class"}
+# These functions list the variables, in their varying order.
+_SAVING = re.compile(r"__inference__traced_(save|restore)")
+_VARYING_NAMES = {"shared_name", "container", "config_proto", "_class"}
 
 
-def identity_of(saved_model: Path) -> str:
-    """One sha256 of the weights, the functions and the vocabularies of a SavedModel.
+def compute_identity(saved_model: Path) -> str:
+    """Computes one sha256 of the weights, the functions and the vocabularies of a SavedModel.
 
-    Names of nodes and variables do not count, nor the order in which they are stored; what feeds what does.
-    Which of two weights of one shape goes where is not told: no two trainings end with those exchanged.
+    The names of nodes and variables and their order in the file do not count; the edges of the graph do. Two
+    weights of one shape that were exchanged would go unnoticed, but no two trainings differ in that way.
     """
     weights = tf.train.load_checkpoint(str(saved_model / "variables" / "variables"))
     arrays = [
@@ -43,56 +43,56 @@ def identity_of(saved_model: Path) -> str:
             _digest(str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest())
             for array in arrays
         ),
-        sorted(_function(each) for each in functions if not _ABOUT_FILES.match(each.signature.name)),
+        sorted(_digest_function(each) for each in functions if not _SAVING.match(each.signature.name)),
         sorted([path.name, path.read_bytes().hex()] for path in assets if path.is_file()),
     )
 
 
-def _function(function: Any) -> str:
-    """The digest of a FunctionDef: each node by its operation, its attributes and what feeds it."""
+def _digest_function(function: Any) -> str:
+    """Computes the digest of a FunctionDef: each node by its operation, attributes and inputs."""
     nodes = {node.name: node for node in function.node_def}
-    known = {
+    digests = {
         arg.name: _digest("argument", number, arg.type)
         for number, arg in enumerate(function.signature.input_arg)
     }
 
-    def of(source: str) -> list[str]:
-        """What an input is: `^node`, `node:output:number`, or an argument."""
+    def identify_input(source: str) -> list[str]:
+        """Identifies an input: `^node`, `node:output:number`, or an argument."""
         name, _, port = source.lstrip("^").partition(":")
-        return [known[name], port, source[:1] if source.startswith("^") else ""]
+        return [digests[name], port, source[:1] if source.startswith("^") else ""]
 
-    left = list(nodes)
-    while left:
-        name = left.pop()
-        if name in known:
+    pending = list(nodes)
+    while pending:
+        name = pending.pop()
+        if name in digests:
             continue
         inputs = list(nodes[name].input)
-        waiting = [each for each in (i.lstrip("^").partition(":")[0] for i in inputs) if each not in known]
-        if waiting:
-            left += [name, *waiting]
+        sources = [each.lstrip("^").partition(":")[0] for each in inputs]
+        if missing := [source for source in sources if source not in digests]:
+            pending += [name, *missing]
             continue
-        data = [of(each) for each in inputs if not each.startswith("^")]
-        control = sorted(of(each) for each in inputs if each.startswith("^"))
-        known[name] = _digest(nodes[name].op, _attributes(nodes[name].attr), data, control)
-    returned = sorted([name, of(source)] for name, source in function.ret.items())
-    return _digest(_plain(function.signature.name), returned, sorted(known.values()))
+        data = [identify_input(each) for each in inputs if not each.startswith("^")]
+        control = sorted(identify_input(each) for each in inputs if each.startswith("^"))
+        digests[name] = _digest(nodes[name].op, _list_attributes(nodes[name].attr), data, control)
+    returned = sorted([name, identify_input(source)] for name, source in function.ret.items())
+    return _digest(_strip_number(function.signature.name), returned, sorted(digests.values()))
 
 
-def _attributes(attributes: Any) -> list[tuple[str, Any]]:
-    found: dict[str, Any] = {}
+def _list_attributes(attributes: Any) -> list[tuple[str, Any]]:
+    contents: dict[str, Any] = {}
     for name, value in attributes.items():
         kind = value.WhichOneof("value")
         if kind == "func":
-            found[name] = _plain(value.func.name)
+            contents[name] = _strip_number(value.func.name)
         elif kind == "list" and value.list.func:
-            found[name] = [_plain(each.name) for each in value.list.func]
-        elif name not in _NAMES:
-            found[name] = value.SerializeToString(deterministic=True).hex()
-    return sorted(found.items())
+            contents[name] = [_strip_number(each.name) for each in value.list.func]
+        elif name not in _VARYING_NAMES:
+            contents[name] = value.SerializeToString(deterministic=True).hex()
+    return sorted(contents.items())
 
 
-def _plain(name: str) -> str:
-    """The name of a function without the number of those traced before it."""
+def _strip_number(name: str) -> str:
+    """Returns a function's name without the number of those traced before it."""
     match = _TRACED.fullmatch(name)
     return match[1] if match else name
 

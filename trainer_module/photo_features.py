@@ -1,4 +1,4 @@
-"""What early stages of a network with weights of ImageNet see in a photo, by which its twins are told."""
+"""Photo features from the early stages of an ImageNet network, by which near-duplicates are recognised."""
 
 from functools import cache
 from typing import Any
@@ -11,18 +11,18 @@ from records.seen_photo import pack
 def describe_photo(pixels: bytes) -> bytes:
     """Describes 8 x 8 cells of one photo, packed, from its RGB pixels, uint8 [128, 128, 3].
 
-    Later stages than these tell kinds of things, and things no longer.
+    Later stages than these tell kinds of objects apart, but no longer single objects.
 
     Raises:
-        UsageError: The package with the weights is not installed, or damaged.
+        UsageError: The package with the weights is not installed, or is damaged.
     """
     side = round((len(pixels) / 3) ** 0.5)
     photo = np.frombuffer(pixels, np.uint8).reshape(1, side, side, 3).astype(np.float32)
-    return pack(np.asarray(_network(side)(photo)))
+    return pack(np.asarray(_load_network(side)(photo)))
 
 
 @cache
-def _network(side: int) -> Any:
+def _load_network(side: int) -> Any:
     import keras
     import tensorflow as tf
 
@@ -34,7 +34,7 @@ def _network(side: int) -> Any:
     efficientnet_lite.load_imagenet(loaded)
     network = keras.Model(image, efficientnet_lite.build(scaled, stages=5, folded=True))
     efficientnet_lite.fold(loaded, network)
-    # What the stages 3, 4 and 5 give; the third is twice as fine.
+    # The outputs of stages 3, 4 and 5 are used; the third is twice as fine.
     stages = [network.get_layer(f"blocks.{block}.expand_conv").input for block in (5, 8)]
     tapped = keras.Model(image, [*stages, network.output])
 

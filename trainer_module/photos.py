@@ -1,7 +1,7 @@
-"""The workload of labelled photos: what Transform does to a photo, and the model that reads it.
+"""The workload of labelled photos: the Transform step of a photo, and the model that reads it.
 
 Nothing here is learned from data: sizes come from the settings and label ids from the order of the schema's
-domain, so a photo means the same number in training, in evaluation and on a server.
+domain, so a photo gives the same numbers in training, in evaluation and on a server.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PHOTO = "photo"
 IMAGE = "image"
-# Whole numbers 0..255.
+# Images hold whole numbers in 0..255.
 STORED_AS = {IMAGE: "uint8"}
 LUMA = (0.299, 0.587, 0.114)  # weights of R, G and B, those of JPEG (ITU-T T.871)
 _MAX_SIDE = "_max_side"
@@ -32,18 +32,18 @@ TENSOR_SIGNATURE = "serve_image"
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """Turns raw features into what the model is trained on. Called by TFX's Transform; analyses no data.
+    """Turns raw features into the model's features. Called by TFX's Transform; analyses no data.
 
     Args:
         inputs: Raw features by name, of which `photo` (JPEG or PNG) and `label` (string) are read, as
             SparseTensor or as dense [N] or [N, 1]. Without the label, as at serving, `label` is left out.
         custom_config: `labels` (names in domain order), `image_size` (pixels), `channels` (1 luma, 3 RGB),
-            `max_side` (pixels, that a larger photo is scaled down to first).
+            `max_side` (pixels; a larger photo is first scaled down to it).
 
     Returns:
-        `image`, float32 [N, image_size, image_size, channels] holding whole numbers 0..255 (Transform knows
-        no uint8); `label`, int64 [N], the index of the name in `labels`, -1 where it is not in there; and
-        for `edge_contract` `_max_side`, int64 [N].
+        `image`, float32 [N, image_size, image_size, channels] holding whole numbers 0..255 (Transform has no
+        uint8); `label`, int64 [N], the index of the name in `labels`, -1 if it is not in `labels`; and
+        `_max_side`, int64 [N], for `edge_contract`.
     """
     import tensorflow as tf
 
@@ -62,7 +62,7 @@ def build_model(
     """Builds the classifier: float32 [N, H, W, C] holding 0..255 to probabilities, float32 [N, labels].
 
     Raises:
-        UsageError: When the weights file does not fit the backbone.
+        UsageError: The weights file does not fit the backbone.
     """
     from trainer_module import backbones
 
@@ -72,12 +72,12 @@ def build_model(
 def edge_contract(
     transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
 ) -> dict[str, Any]:
-    """How a phone has to prepare a photo, as `edge/contracts/image.py` and the Transform graph do."""
+    """Returns preprocessing.json: a photo's steps in `edge/contracts/image.py` and the Transform graph."""
     import tensorflow as tf
 
-    grey = {name: tf.constant([[value]]) for name, value in neutral_features().items()}
+    features = {name: tf.constant([[value]]) for name, value in neutral_features().items()}
     if isinstance(transform.raw_feature_spec()[PHOTO], tf.io.VarLenFeature):
-        grey = {name: tf.sparse.from_dense(value) for name, value in grey.items()}
+        features = {name: tf.sparse.from_dense(value) for name, value in features.items()}
     return {
         "version": 2,
         "kind": "image",
@@ -85,7 +85,7 @@ def edge_contract(
         "channels": settings.channels,
         "color": "luma" if settings.channels == 1 else "rgb",
         "luma": list(LUMA),
-        "max_side": int(transform.transform_features_layer()(grey)[_MAX_SIDE][0]),
+        "max_side": int(transform.transform_features_layer()(features)[_MAX_SIDE][0]),
         "resize": "bilinear-antialias",
         "rounding": "nearest-uint8",
         "orientation": "upright",
@@ -96,7 +96,7 @@ def edge_contract(
 
 
 def neutral_features() -> dict[str, bytes]:
-    """A grey photo."""
+    """Returns a grey photo."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -105,14 +105,14 @@ def neutral_features() -> dict[str, bytes]:
 
 
 def augment(images: tf.Tensor, draws: tf.Tensor, settings: TrainerSettings) -> tf.Tensor:
-    """Shows photos as another moment might have taken them: cut, mirrored, of other contrast and brightness.
+    """Varies photos as another shot might: crops, mirrors, changes contrast and brightness.
 
-    Photos are float32 [N, H, W, C] in 0..255, draws [N, DRAWS] of 0..1.
+    Photos are float32 [N, H, W, C] in 0..255, draws [N, DRAWS] in 0..1.
     """
     import tensorflow as tf
 
     if settings.crop:
-        images = _cropped(images, draws[:, 2:], settings.crop)
+        images = _crop(images, draws[:, 2:], settings.crop)
     draws = draws[:, :, tf.newaxis, tf.newaxis, tf.newaxis]
     if settings.flip:
         images = tf.where(draws[:, 0] < 0.5, images, tf.reverse(images, axis=[2]))
@@ -124,8 +124,8 @@ def augment(images: tf.Tensor, draws: tf.Tensor, settings: TrainerSettings) -> t
     return tf.clip_by_value(images, 0.0, 255.0)
 
 
-def _cropped(images: tf.Tensor, draws: tf.Tensor, most: float) -> tf.Tensor:
-    """A part of each photo, a share of up to `most` of its sides cut off, stretched by up to a fifth."""
+def _crop(images: tf.Tensor, draws: tf.Tensor, most: float) -> tf.Tensor:
+    """Crops each photo by a share of up to `most` of its sides, and stretches it by up to a fifth."""
     import tensorflow as tf
 
     side = 1.0 - most * draws[:, 0]
@@ -139,13 +139,13 @@ def _cropped(images: tf.Tensor, draws: tf.Tensor, most: float) -> tf.Tensor:
 def decode_photos(photos: tf.Tensor, image_size: int, channels: int, max_side: int) -> tf.Tensor:
     """Decodes JPEG or PNG bytes, string [N], to uint8 [N, image_size, image_size, channels].
 
-    The steps are those of `edge/contracts/image.py`; ingest has done the first scaling, whoever asks a server
-    with an upright photo of his own has not. The accurate integer DCT and the antialiased bilinear filter are
-    the ones that Pillow uses too, so that a phone with another decoder can reproduce the pixels.
+    The steps are those of `edge/contracts/image.py`. Ingest has already done the first scaling; a client that
+    sends its own upright photo to a server has not. Pillow uses the same accurate integer DCT and antialiased
+    bilinear filter, so that a phone with another decoder can reproduce the pixels.
     """
     import tensorflow as tf
 
-    def resized(pixels: tf.Tensor, size: Any) -> tf.Tensor:
+    def resize(pixels: tf.Tensor, size: Any) -> tf.Tensor:
         exact = tf.image.resize(pixels, size, method="bilinear", antialias=True)
         return tf.cast(tf.clip_by_value(tf.round(exact), 0.0, 255.0), tf.uint8)
 
@@ -154,10 +154,10 @@ def decode_photos(photos: tf.Tensor, image_size: int, channels: int, max_side: i
         size = tf.shape(pixels, tf.int64)[:2]
         longest = tf.reduce_max(size)
         first = tf.cast(tf.maximum((2 * size * max_side + longest) // (2 * longest), 1), tf.int32)
-        pixels = tf.cond(longest > max_side, lambda: resized(pixels, first), lambda: pixels)
+        pixels = tf.cond(longest > max_side, lambda: resize(pixels, first), lambda: pixels)
         if channels == 1:
             pixels = tf.tensordot(tf.cast(pixels, tf.float32), tf.constant(LUMA), 1)[..., tf.newaxis]
-        return resized(pixels, (image_size, image_size))
+        return resize(pixels, (image_size, image_size))
 
     shape = (image_size, image_size, channels)
     images = tf.map_fn(decode, photos, fn_output_signature=tf.TensorSpec(shape, tf.uint8))

@@ -10,18 +10,18 @@ if TYPE_CHECKING:
 
 
 def one_string_each(feature: Any) -> tf.Tensor:
-    """One string an example, [N], of a feature that the schema gives no shape; empty where it is missing."""
+    """Returns one string per example, [N], of a feature without a shape in the schema; empty if missing."""
     import tensorflow as tf
 
     if isinstance(feature, tf.SparseTensor):
-        # One column, also where every example of the batch lacks the feature.
+        # There is one column even if every example of the batch lacks the feature.
         one_column = tf.stack([feature.dense_shape[0], tf.maximum(feature.dense_shape[1], 1)])
         feature = tf.sparse.to_dense(tf.sparse.reset_shape(feature, one_column))[:, 0]
     return tf.reshape(feature, [-1])
 
 
 def label_ids(names: tf.Tensor, labels: Sequence[str]) -> tf.Tensor:
-    """The index of each name in `labels`, int64 [N], -1 where it is not in there."""
+    """Returns the index of each name in `labels`, int64 [N], -1 if it is not in `labels`."""
     import tensorflow as tf
 
     matches = tf.equal(names[:, tf.newaxis], tf.constant(list(labels))[tf.newaxis, :])

@@ -1,4 +1,4 @@
-"""`run_fn`: what TFX's Trainer calls, by the dotted path `trainer_module.run.run_fn`."""
+"""The entry point of TFX's Trainer, by its dotted path `trainer_module.run.run_fn`."""
 
 import logging
 import shutil
@@ -23,11 +23,11 @@ from records.training import (
 from records.workload import Workload
 from trainer_module import checkpoint, devices, front, signatures, workers
 from trainer_module.folds import count_folds, cross_validate
-from trainer_module.settings import ModelSettings, TrainerSettings, with_values
+from trainer_module.settings import ModelSettings, TrainerSettings, replace_values
 from trainer_module.training import open_task, train_model
 
 _progress = logging.getLogger("edgeline.progress")
-# What training needs of TFX's FnArgs, of which not all can be given to another process.
+# The attributes of TFX's FnArgs that training needs; others cannot be sent to another process.
 _FIELDS = (
     "train_files",
     "eval_files",
@@ -40,28 +40,28 @@ _FIELDS = (
 def run_fn(fn_args: Any) -> None:
     """Trains the workload's model and writes its SavedModel, `history.jsonl` and `training.json`.
 
-    Where eval is too small to tell, it also writes what models of other groups say of each example.
+    If the eval split is too small, it also writes the out-of-fold predictions of a cross-validation.
 
     `custom_config` of TFX's FnArgs has `workload`, `model` and `trainer` (settings), each as JSON, `seed`,
-    `code` (the digest of what trains) and `checkpoints` (a folder that outlives a kill). What a search found,
-    FnArgs' `hyperparameters`, takes the place of those settings.
+    `code` (the digest of the training code) and `checkpoints` (a folder that survives a kill). The result of
+    a search, FnArgs' `hyperparameters`, replaces those settings.
 
     Raises:
-        EdgelineError: When the settings, the machine or the data do not allow training.
-        HeldBack: When it diverges.
+        EdgelineError: The settings, the machine or the data do not allow training.
+        HeldBack: The training diverges.
     """
     began, config = time.monotonic(), fn_args.custom_config
-    look = ModelSettings.model_validate_json(config["model"])
+    model_settings = ModelSettings.model_validate_json(config["model"])
     settings = TrainerSettings.model_validate_json(config["trainer"])
     if fn_args.hyperparameters:
-        # Beside settings, KerasTuner has notes of its own there: tuner/epochs.
+        # KerasTuner adds values of its own, such as tuner/epochs.
         values = {name: value for name, value in fn_args.hyperparameters["values"].items() if "/" not in name}
-        look, settings = with_values(values, look, settings)
-        config = {**config, "model": look.model_dump_json(), "trainer": settings.model_dump_json()}
+        model_settings, settings = replace_values(values, model_settings, settings)
+        config = {**config, "model": model_settings.model_dump_json(), "trainer": settings.model_dump_json()}
     arguments = {**{name: getattr(fn_args, name) for name in _FIELDS}, "custom_config": config}
     if settings.strategy == "multi_worker":
         workers.run(partial(train, arguments, began), settings.workers)
-        # The model is the chief's, which may be on another machine; TFX takes a missing folder for a failure.
+        # The chief writes the model, maybe on another machine; TFX treats a missing folder as a failure.
         Path(fn_args.serving_model_dir).mkdir(parents=True, exist_ok=True)
     else:
         train(arguments, began)
@@ -71,7 +71,7 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
     """Trains in this process, alone or as one of several workers; a budget counts from `began`."""
     fn_args = SimpleNamespace(**arguments)
     config = fn_args.custom_config
-    look = ModelSettings.model_validate_json(config["model"])
+    model_settings = ModelSettings.model_validate_json(config["model"])
     settings = TrainerSettings.model_validate_json(config["trainer"])
     key = checkpoint.training_key(config, fn_args.train_files, fn_args.transform_output)
     remove_finished(Path(config["checkpoints"]), stays=key)
@@ -87,7 +87,7 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         checkpoints,
     )
     folder, started = Path(fn_args.model_run_dir), time.monotonic()
-    trained = train_model(task, look, settings, replicas, checkpoints, began)
+    trained = train_model(task, model_settings, settings, replicas, checkpoints, began)
     if not devices.is_chief(replicas):
         return
     model, outcome, notes = trained.model, trained.outcome, trained.notes
@@ -97,9 +97,9 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         _progress.info(note)
         notes = (*notes, note)
     if folds:
-        found = cross_validate(task, look, trained.settings, folds, replicas, checkpoints)
-        CROSS_VALIDATION.write(folder, found.estimates)
-        OUT_OF_FOLD.write(folder, found.predictions)
+        out_of_fold = cross_validate(task, model_settings, trained.settings, folds, replicas, checkpoints)
+        CROSS_VALIDATION.write(folder, out_of_fold.estimates)
+        OUT_OF_FOLD.write(folder, out_of_fold.predictions)
     signatures.export(model, task.transform, fn_args.serving_model_dir, task.workload)
 
     EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in enumerate(outcome.history, start=1)))
@@ -115,7 +115,7 @@ def train(arguments: Mapping[str, Any], began: float) -> None:
         examples_per_second=round(outcome.steps * batch_size / outcome.seconds, 1),
         input_wait=round(sum(waits) / len(waits), 4),
         parameters=model.count_params(),
-        variations=trained.settings.variations if front.parts(model) else None,
+        variations=trained.settings.variations if front.split_model(model) else None,
         notes=notes,
     )
     TRAINING.write(folder, summary)

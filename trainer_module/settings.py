@@ -1,4 +1,4 @@
-"""Which network is trained, and how."""
+"""Settings of the network and of its training."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from settings_group import Fraction, Group, absolute
 
 
-def _weights(weights: str) -> str:
+def _resolve_weights(weights: str) -> str:
     return weights if weights in ("imagenet", "none") else str(absolute(Path(weights)))
 
 
-def _folds(folds: int | None) -> int | None:
+def _check_folds(folds: int | None) -> int | None:
     if folds and not 2 <= folds <= 20:
         raise ValueError(f"it is {folds}, and takes 0, or 2 to 20: one is measured, the others train")
     return folds
@@ -23,7 +23,7 @@ def _folds(folds: int | None) -> int | None:
 Weights = Annotated[
     str,
     BeforeValidator(lambda weights: "none" if weights is None else weights),
-    AfterValidator(_weights),
+    AfterValidator(_resolve_weights),
     Field(json_schema_extra={"format": "path"}),
 ]
 
@@ -31,13 +31,13 @@ Weights = Annotated[
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[smh]$")]
 
 
-def seconds_of(duration: str | None) -> float:
-    """A duration in seconds; infinite where there is none."""
+def parse_seconds(duration: str | None) -> float:
+    """Converts a duration to seconds; None is infinite."""
     return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]] if duration else math.inf
 
 
 class ModelSettings(Group):
-    """Which network is trained."""
+    """The settings of the network."""
 
     # Of photos; `trainer_module/backbones.py` has what each is.
     backbone: Literal[
@@ -70,7 +70,7 @@ class ModelSettings(Group):
 
 
 class TrainerSettings(Group):
-    """How the network is trained."""
+    """The settings of the training."""
 
     epochs: int = Field(16, ge=1, le=10_000)  # most of them
     # Time that the training may take (`300s`, `5m`, `2h`): fewer epochs where so many do not fit.
@@ -105,7 +105,7 @@ class TrainerSettings(Group):
     # such a model is worth: for sets whose eval split is too small to tell. 0 trains none. Where it is not
     # set they are five, if eval has fewer than 20 groups or fewer than 5 of a class; of photos, and where
     # there is a trainer.budget, only if that has the time left.
-    folds: Annotated[int | None, AfterValidator(_folds)] = None
+    folds: Annotated[int | None, AfterValidator(_check_folds)] = None
     precision: Literal["float32", "mixed_float16"] = "float32"  # of what a step computes; weights are float32
     jit_compile: bool = False  # have XLA compile a step, of one replica
     deterministic: bool = False  # the same weights from the same seed on a GPU too, at some cost of speed
@@ -113,25 +113,25 @@ class TrainerSettings(Group):
 
     @property
     def budget_s(self) -> float:
-        """The budget in seconds; infinite where there is none."""
-        return seconds_of(self.budget)
+        """Returns the budget in seconds; infinite if there is none."""
+        return parse_seconds(self.budget)
 
-    def weights_of(self, labels: Sequence[str], counts: Sequence[int]) -> list[float]:
-        """The sample weight of each class in label order, of which there are so many training examples."""
-        there = sum(count > 0 for count in counts)
-        shares = [sum(counts) / (there * max(count, 1)) if self.balanced else 1.0 for count in counts]
+    def sample_weights(self, labels: Sequence[str], counts: Sequence[int]) -> list[float]:
+        """Returns the sample weight of each class, in label order, from its number of training examples."""
+        present = sum(count > 0 for count in counts)
+        shares = [sum(counts) / (present * max(count, 1)) if self.balanced else 1.0 for count in counts]
         return [
             share * self.class_weights.get(label, 1.0) for label, share in zip(labels, shares, strict=True)
         ]
 
 
-def with_values(
+def replace_values(
     values: Mapping[str, Any], model: ModelSettings, trainer: TrainerSettings
 ) -> tuple[ModelSettings, TrainerSettings]:
-    """Both, with what a search found, by dotted name (`trainer.learning_rate`), in place of their own."""
+    """Returns both settings with the values of a search, by dotted name (`trainer.learning_rate`)."""
 
-    def of(group: str) -> dict[str, Any]:
-        parts = {name: name.partition(".") for name in values}
-        return {parts[name][2]: value for name, value in values.items() if parts[name][0] == group}
+    def select(group: str) -> dict[str, Any]:
+        prefix = f"{group}."
+        return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
-    return model.model_copy(update=of("model")), trainer.model_copy(update=of("trainer"))
+    return model.model_copy(update=select("model")), trainer.model_copy(update=select("trainer"))

@@ -1,8 +1,8 @@
-"""The workload of tables and sensors: what Transform makes of a row or a window of rows, and the model.
+"""The workload of tables and sensors: the Transform step of a row or a window of rows, and the model.
 
 Every number becomes two channels, its z-score and whether it is missing, and with `model.buckets` a third,
 its rank among the training data; every category becomes a one-hot of its vocabulary. Means, deviations,
-quantiles and vocabularies are those of the train split, and part of the graph.
+quantiles and vocabularies are those of the train split, and are part of the graph.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from trainer_module.settings import ModelSettings
 
 ROW = "row"
-# A spike must not take the int8 steps of all other values: 12 deviations in 256 of them.
+# A spike must not use up the int8 steps of all other values: 256 steps cover 12 deviations.
 CLIP = 6.0
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """Turns raw features into what the model is trained on. Called by TFX's Transform.
+    """Turns raw features into the model's features. Called by TFX's Transform.
 
     Args:
-        inputs: Raw features by name: numbers as dense float32 [N, readings] with NaN where one is missing,
+        inputs: Raw features by name: numbers as dense float32 [N, readings], NaN if missing,
             categories and `label` as strings. Without the label, as at serving, `label` is left out.
         custom_config: `labels`, `numbers` and `categories` (names), `buckets` (quantiles of a number, 0 for
-            none) and `vocabulary` (most values of a category that are told apart).
+            none) and `vocabulary` (the largest number of values of a category).
 
     Returns:
-        `row`, float32 [N, readings, channels]; `label`, int64 [N], the index of the name in `labels`, -1
-        where it is not in there; and what was learned of the data, the same in every example, for
-        `edge_contract`: `_means` and `_deviations`, float32 [N, numbers], `_boundaries`, float32
+        `row`, float32 [N, readings, channels]; `label`, int64 [N], the index of the name in `labels`, -1 if
+        it is not in `labels`; and for `edge_contract` the statistics of the data, the same in every
+        example: `_means` and `_deviations`, float32 [N, numbers], `_boundaries`, float32
         [N, numbers, buckets - 1].
     """
     import tensorflow as tf
@@ -52,12 +52,12 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     channels, learned = [], {}
     readings = 1
     if numbers:
-        values = tf.stack([_fixed(name, inputs[name]) for name in numbers], axis=-1)
+        values = tf.stack([_shape_number(name, inputs[name]) for name in numbers], axis=-1)
         readings = values.shape[1]
         rows = tf.reshape(tf.cast(values, tf.float64), [-1, len(numbers)])  # analyzers leave NaN out
-        # Of a single number, the analyzers give a scalar.
+        # The analyzers return a scalar for a single number.
         mean, variance = (
-            tf.reshape(_finite(analyzed), [len(numbers)])
+            tf.reshape(_replace_nan(analyzed), [len(numbers)])
             for analyzed in (tft.mean(rows, False), tft.var(rows, False))
         )
         deviation = tf.sqrt(variance)
@@ -67,20 +67,20 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
         channels += [tf.where(missing, 0.0, scores), tf.cast(missing, tf.float32)]
         learned = {"_means": mean, "_deviations": deviation}
         if buckets := custom_config["buckets"]:
-            boundaries = tf.stack([_quantiles(values[:, :, i], buckets) for i in range(len(numbers))])
+            boundaries = tf.stack([_compute_quantiles(values[:, :, i], buckets) for i in range(len(numbers))])
             above = tf.cast(values[..., tf.newaxis] >= boundaries, tf.float32)
             rank = tf.reduce_sum(above, axis=-1) * (2 / (buckets - 1)) - 1
             channels.append(tf.where(missing, 0.0, rank))
             learned["_boundaries"] = boundaries
-        # As many as numbers, so that edge_contract can ask for them without a category.
-        everyone = tf.shape(values)[0]
-        learned = {name: tf.repeat(value[tf.newaxis], everyone, axis=0) for name, value in learned.items()}
+        # The batch size is that of the numbers, so that edge_contract can do without categories.
+        batch_size = tf.shape(values)[0]
+        learned = {name: tf.repeat(value[tf.newaxis], batch_size, axis=0) for name, value in learned.items()}
     for index, name in enumerate(categories):
         size = custom_config["vocabulary"]
         ids = tft.compute_and_apply_vocabulary(
-            one_string_each(inputs[name]), top_k=size, vocab_filename=_vocabulary(index)
+            one_string_each(inputs[name]), top_k=size, vocab_filename=_vocabulary_file(index)
         )
-        one_hot = tf.one_hot(ids + 1, size + 1)  # the first for what is not in the vocabulary
+        one_hot = tf.one_hot(ids + 1, size + 1)  # the first is for values outside the vocabulary
         channels.append(tf.repeat(one_hot[:, tf.newaxis], readings, axis=1))
     row = tf.concat(channels, axis=-1)
     labels = label_ids(one_string_each(inputs[LABEL]), custom_config["labels"])
@@ -92,17 +92,17 @@ def build_model(
 ) -> keras.Model:
     """Builds the classifier: float32 [N, readings, channels] to probabilities, float32 [N, labels].
 
-    One reading is seen by three dense layers, a window by three convolutions along its time: whole numbers
-    all through once it is quantised, and only operations that TensorFlow Lite Micro has.
+    Three dense layers read a single row, three convolutions along the time read a window: integers throughout
+    once quantised, and only operations that TensorFlow Lite Micro has.
 
-    How long and wide a row is, `transform` says; the order of the labels is that of the outputs.
+    The shape of a row comes from `transform`; the outputs are in the order of the labels.
     """
     import keras
     from keras import layers
 
     readings, channels = transform.transformed_feature_spec()[ROW].shape
     row = keras.Input((readings, channels), name=ROW)
-    normalized = partial(layers.BatchNormalization, momentum=0.9, synchronized=True)  # of replicas
+    normalized = partial(layers.BatchNormalization, momentum=0.9, synchronized=True)  # across replicas
     if readings == 1:
         x = layers.Reshape((channels,))(row)
         for _ in range(3):
@@ -122,7 +122,7 @@ def build_model(
 def edge_contract(
     transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
 ) -> dict[str, Any]:
-    """What a device needs to make `row` itself; `edge/contracts/row.py` is this in numpy."""
+    """Returns preprocessing.json, by which `edge/contracts/row.py` makes `row` on a device."""
     import tensorflow as tf
 
     readings, channels = transform.transformed_feature_spec()[ROW].shape
@@ -143,7 +143,10 @@ def edge_contract(
     for number, boundaries in zip(numbers, constants.get("_boundaries", ()), strict=False):
         number["boundaries"] = boundaries.tolist()
     categories = [
-        {"name": name, "vocabulary": [v.decode() for v in transform.vocabulary_by_name(_vocabulary(index))]}
+        {
+            "name": name,
+            "vocabulary": [v.decode() for v in transform.vocabulary_by_name(_vocabulary_file(index))],
+        }
         for index, name in enumerate(workload.categories)
     ]
     return {
@@ -160,8 +163,8 @@ def edge_contract(
     }
 
 
-def _fixed(name: str, feature: Any) -> tf.Tensor:
-    """A number as [N, readings]."""
+def _shape_number(name: str, feature: Any) -> tf.Tensor:
+    """Returns a number as [N, readings]."""
     import tensorflow as tf
 
     if isinstance(feature, tf.SparseTensor):
@@ -173,14 +176,14 @@ def _fixed(name: str, feature: Any) -> tf.Tensor:
     return feature if feature.shape.rank == 2 else feature[:, tf.newaxis]
 
 
-def _finite(value: tf.Tensor) -> tf.Tensor:
-    """As float32; 0 where no number was there to learn it from."""
+def _replace_nan(value: tf.Tensor) -> tf.Tensor:
+    """Returns a statistic as float32; 0 if there were no numbers to compute it from."""
     import tensorflow as tf
 
     return tf.where(tf.math.is_finite(value), tf.cast(value, tf.float32), 0.0)
 
 
-def _quantiles(values: tf.Tensor, buckets: int) -> tf.Tensor:
+def _compute_quantiles(values: tf.Tensor, buckets: int) -> tf.Tensor:
     import tensorflow as tf
     import tensorflow_transform as tft
 
@@ -188,6 +191,6 @@ def _quantiles(values: tf.Tensor, buckets: int) -> tf.Tensor:
     return tf.ensure_shape(tft.quantiles(present, buckets, epsilon=0.01)[0], [buckets - 1])
 
 
-def _vocabulary(index: int) -> str:
-    """The file of a category's vocabulary; a column's name may hold what no file's name may."""
+def _vocabulary_file(index: int) -> str:
+    """Returns the file name of a category's vocabulary, as a column's name may not be a valid file name."""
     return f"category_{index}"

@@ -1,9 +1,9 @@
-"""What TensorBoard shows of a training, written while it goes on.
+"""TensorBoard's event files, written while a training runs.
 
-Three runs in one folder: `train` and `eval`, by epoch and with the same tags, so that TensorBoard draws them
-into the same charts, and `steps`, by step. An event is in its file as soon as it was written, so that a kill
-loses none. Event files are TFRecord files of protos that TensorFlow has; `tf.summary` writes them with a part
-of TensorBoard, which is not there with every TensorFlow.
+There are three runs in one folder: `train` and `eval`, by epoch and with the same tags, so that TensorBoard
+draws them into the same charts, and `steps`, by step. Each event is flushed to its file, so that a kill loses
+none. Event files are TFRecord files of protos that TensorFlow has; `tf.summary` is not used, as it needs a
+part of TensorBoard that does not come with every TensorFlow.
 """
 
 import io
@@ -24,14 +24,14 @@ from tensorflow.core.util import event_pb2
 from records.training import TENSORBOARD
 
 _TRAIN, _EVAL, _STEPS = "train", "eval", "steps"
-# Points of one chart by step: each step up to here, then ever fewer; a million steps give 6,000 of them.
+# A chart by step has each step up to this one, then ever fewer; a million steps give 6,000 points.
 _EACH_STEP = 1000
-# Matrices: each epoch up to here, then ever fewer.
+# There is a confusion matrix for each epoch up to this one, then for ever fewer.
 _EACH_EPOCH = 50
 _MOST_MISTAKES = 16
 _LARGEST_PHOTO = 256  # pixels
-_MOST_CLASSES = 64  # that a matrix is drawn of
-_MOST_NUMBERED = 20  # that its cells have numbers of
+_MOST_CLASSES = 64  # of which a matrix is drawn
+_MOST_NUMBERED = 20  # classes of a matrix with numbers in its cells
 
 _progress = logging.getLogger("edgeline.progress")
 
@@ -40,9 +40,9 @@ class Board:
     """The event files of one training.
 
     Args:
-        folder: Where they lie. A folder that has some already is that of a training that goes on.
-        epochs: Done before. What the folder has of later epochs is not shown any more.
-        steps: Done before, likewise.
+        folder: Their folder. If it has some already, the training resumes.
+        epochs: Number of epochs done before; TensorBoard hides earlier events of later epochs.
+        steps: Number of steps done before, likewise.
     """
 
     def __init__(self, folder: Path, epochs: int = 0, steps: int = 0) -> None:
@@ -51,16 +51,16 @@ class Board:
             name: _EventFile(folder / name, done + 1)
             for name, done in ((_TRAIN, epochs), (_EVAL, epochs), (_STEPS, steps))
         }
-        told = {"event": TENSORBOARD, "folder": str(folder.absolute())}
-        _progress.info("TensorBoard: %s", folder, extra={"progress": told})
+        progress = {"event": TENSORBOARD, "folder": str(folder.absolute())}
+        _progress.info("TensorBoard: %s", folder, extra={"progress": progress})
 
     def steps(self, step: int, values: Mapping[str, float]) -> None:
-        """Points by step: `loss`, `learning_rate`, `input_wait` and the like.
+        """Writes points by step: `loss`, `learning_rate`, `input_wait` and the like.
 
-        `step` counts the steps done over all epochs, from 1. Each is shown of the first thousand; later ones
-        are passed over unless they are due, so that a file stays small, and cost nothing.
+        `step` counts the steps of all epochs, from 1. All of the first thousand are written, and ever fewer
+        of the later ones, so that the file stays small; skipped ones cost nothing.
         """
-        if _due(step, _EACH_STEP):
+        if _is_due(step, _EACH_STEP):
             self._writers[_STEPS].scalars(step, {f"{_STEPS}/{tag}": value for tag, value in values.items()})
 
     def epoch(
@@ -70,32 +70,32 @@ class Board:
         confusion: NDArray[np.integer[Any]] | None = None,
         labels: Sequence[str] = (),
     ) -> None:
-        """The numbers of an epoch, counted from 1.
+        """Writes the numbers of an epoch.
 
         Args:
-            epoch: Its number.
-            logs: By name; those of `val_...` are of eval, under the name without it.
-            confusion: Eval examples by label and answer, [labels, labels].
+            epoch: Its number, counted from 1.
+            logs: Numbers by name; `val_...` is written to `eval` without the prefix.
+            confusion: Numbers of eval examples by label and predicted label, [labels, labels].
             labels: Names, in the order of ids.
         """
         self._epoch = epoch
-        of_eval = {tag.removeprefix("val_"): value for tag, value in logs.items() if tag.startswith("val_")}
-        of_train = {tag: value for tag, value in logs.items() if not tag.startswith("val_")}
-        self._writers[_TRAIN].scalars(epoch, of_train)
-        self._writers[_EVAL].scalars(epoch, of_eval)
-        if confusion is not None and len(labels) <= _MOST_CLASSES and _due(epoch, _EACH_EPOCH):
+        eval_logs = {tag.removeprefix("val_"): value for tag, value in logs.items() if tag.startswith("val_")}
+        train_logs = {tag: value for tag, value in logs.items() if not tag.startswith("val_")}
+        self._writers[_TRAIN].scalars(epoch, train_logs)
+        self._writers[_EVAL].scalars(epoch, eval_logs)
+        if confusion is not None and len(labels) <= _MOST_CLASSES and _is_due(epoch, _EACH_EPOCH):
             picture = draw_confusion(confusion, labels)
-            said = "Of each label, a row, what the model said, a column; the darker, the more of its row."
-            self._writers[_EVAL].image(epoch, "confusion", picture, said)
+            text = "Of each label, a row, what the model said, a column; the darker, the more of its row."
+            self._writers[_EVAL].image(epoch, "confusion", picture, text)
 
     def mistakes(
         self, inputs: Any, probabilities: NDArray[np.floating[Any]], true: Any, labels: Sequence[str]
     ) -> None:
-        """The photos on which the model is most sure of a wrong answer, 16 at most; once, at the end.
+        """Writes the photos, at most 16, on which the model is most sure of a wrong answer; once, at the end.
 
         Args:
-            inputs: What the model read, array, tensor, or None where it is not in memory; nothing is shown
-                unless these are photos: uint8 [N, height, width, 1 or 3].
+            inputs: The model's inputs, array or tensor, or None if they are not stored; nothing is written
+                unless they are photos: uint8 [N, height, width, 1 or 3].
             probabilities: Its answers, [N, labels].
             true: Label ids, [N].
             labels: Names, in the order of ids.
@@ -107,24 +107,24 @@ class Board:
             or inputs.dtype != np.uint8
         ):
             return
-        said, true = probabilities.argmax(axis=1), np.asarray(true)
-        scores = np.where(said != true, probabilities.max(axis=1), -1.0)
+        predicted, true = probabilities.argmax(axis=1), np.asarray(true)
+        scores = np.where(predicted != true, probabilities.max(axis=1), -1.0)
         worst = [int(i) for i in np.argsort(-scores, kind="stable")[:_MOST_MISTAKES] if scores[i] >= 0]
         for place, i in enumerate(worst, start=1):
             photo = Image.fromarray(np.asarray(inputs[i]).squeeze())
             photo.thumbnail((_LARGEST_PHOTO, _LARGEST_PHOTO))
-            names = f"{labels[true[i]]} -> {labels[said[i]]}"
+            names = f"{labels[true[i]]} -> {labels[predicted[i]]}"
             text = f"{names}, of which it is {scores[i]:.0%} sure; eval example {i}"
             self._writers[_EVAL].image(self._epoch, f"mistakes/{place:02} {names}", photo, text)
 
     def close(self) -> None:
-        """Closes the files; each event is in them before."""
+        """Closes the files, to which each event was flushed already."""
         for writer in self._writers.values():
             writer.close()
 
 
 def draw_confusion(confusion: NDArray[np.integer[Any]], labels: Sequence[str]) -> Image.Image:
-    """A confusion matrix, [labels, labels], as a picture: labels down, answers across, shares of each row."""
+    """Draws a confusion matrix, [labels, labels]: labels down, predictions across, shares of each row."""
     count = len(labels)
     cell = max(12, min(72, 720 // count))
     font = ImageFont.load_default(max(9, min(14, cell // 3)))
@@ -152,26 +152,26 @@ def draw_confusion(confusion: NDArray[np.integer[Any]], labels: Sequence[str]) -
     return picture
 
 
-def _due(number: int, each: int) -> bool:
-    """Every one up to `each`, every second up to twice as many, every fourth up to four times, and so on."""
+def _is_due(number: int, each: int) -> bool:
+    """Tells whether a number is due: each one up to `each`, every second up to twice that, and so on."""
     return number % (1 << max(0, (number - 1) // each).bit_length()) == 0
 
 
 class _EventFile:
-    """A new event file of a folder, in which what others have from a step on counts no longer."""
+    """A new event file in a folder; it discards the other files' events from the step `first` on."""
 
     def __init__(self, folder: Path, first: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        # TensorBoard reads them in the order of their names, and knows them by `tfevents` in these.
+        # TensorBoard reads the files in the order of their names, and recognises them by `tfevents`.
         number = len(list(folder.iterdir()))
         self._file = tf.io.TFRecordWriter(str(folder / f"events.out.tfevents.{number:06}"))
         self._write(event_pb2.Event(file_version="brain.Event:2"))
         self._write(event_pb2.Event(step=first, session_log={"status": event_pb2.SessionLog.START}))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        found = [summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-        if found:
-            self._write(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=found)))
+        points = [summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        if points:
+            self._write(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=points)))
 
     def image(self, step: int, tag: str, picture: Image.Image, description: str) -> None:
         file = io.BytesIO()

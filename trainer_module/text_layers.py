@@ -1,8 +1,8 @@
-"""The layers of the model that reads texts, for which TFLite needs nothing but its builtin operations.
+"""Layers of the text model, for which TFLite needs only its builtin operations.
 
-Keras's own LSTM keeps its steps in a list of tensors whose batch the SavedModel leaves open, which the
-converter refuses without Flex. Here the loop carries plain tensors and looks each step up, and becomes one
-WHILE whatever the length; unrolled, 64 steps are 1,800 operations and 400 kB more.
+Keras's own LSTM keeps its steps in a list of tensors with an open batch size, which the converter refuses
+without Flex. Here the loop carries plain tensors and looks each step up. It becomes one WHILE for any length;
+unrolled, 64 steps are 1,800 operations and 400 kB more.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import tensorflow as tf
 
 
 class BidirectionalLSTM(keras.layers.Layer):
-    """The state of an LSTM at the end of a masked sequence, of another at its beginning.
+    """The final states of two LSTMs that read a masked sequence forwards and backwards.
 
     Equal to `keras.layers.Bidirectional(keras.layers.LSTM(units))`: a masked step leaves the state as it was.
     The mask is required.
 
     Args:
-        units: Numbers that each of the two carries.
+        units: Size of the state of each LSTM.
     """
 
     def __init__(self, units: int, **options: Any) -> None:
@@ -30,50 +30,52 @@ class BidirectionalLSTM(keras.layers.Layer):
         self.ahead, self.back = keras.layers.LSTMCell(units), keras.layers.LSTMCell(units)
 
     def build(self, input_shape: Any) -> None:
-        """Makes the weights, which a loop must not."""
+        """Creates the weights outside the loop, which must not create any."""
         for cell in (self.ahead, self.back):
             cell.build((input_shape[0], input_shape[2]))
 
     def call(self, sequence: tf.Tensor, mask: Any = None, training: bool = False) -> tf.Tensor:
-        """Float32 [N, length, E] to [N, 2 * units]."""
+        """Maps float32 [N, length, E] to [N, 2 * units]."""
         length = sequence.shape[1]
         steps, present = tf.transpose(sequence, (1, 0, 2)), tf.transpose(mask)[:, :, tf.newaxis]
         if training:
-            # The gradient of a look-up is as large as all steps together; a list of tensors has a better one.
+            # The gradient of a look-up is as large as all steps together; a TensorArray has a smaller one.
             read = tf.TensorArray(steps.dtype, length, clear_after_read=False).unstack(steps).read
         else:
             read = lambda step: tf.gather(steps, step)  # noqa: E731
 
-        def one(cell: Any, step: tf.Tensor, state: list[tf.Tensor]) -> list[tf.Tensor]:
+        def advance(cell: Any, step: tf.Tensor, state: list[tf.Tensor]) -> list[tf.Tensor]:
             _, after = cell(read(step), state)
-            here = tf.gather(present, step)
-            return [tf.where(here, new, old) for new, old in zip(after, state, strict=True)]
+            is_word = tf.gather(present, step)
+            return [tf.where(is_word, new, old) for new, old in zip(after, state, strict=True)]
 
-        def both(step: tf.Tensor, ahead: list[tf.Tensor], back: list[tf.Tensor]) -> tuple[Any, ...]:
-            return step + 1, one(self.ahead, step, ahead), one(self.back, length - 1 - step, back)
+        def advance_both(step: tf.Tensor, ahead: list[tf.Tensor], back: list[tf.Tensor]) -> tuple[Any, ...]:
+            return step + 1, advance(self.ahead, step, ahead), advance(self.back, length - 1 - step, back)
 
-        # Neither here nor in PooledWords a constant of floats: float16 files dequantise it, and with XNNPACK
-        # (TensorFlow 2.16) operations that it leaves to others then read something else: NaN for no text.
-        nothing = tf.repeat(tf.zeros_like(sequence[:, 0, :1]), self.units, axis=1)
-        start = (tf.constant(0), [nothing, nothing], [nothing, nothing])
-        _, ahead, back = tf.while_loop(lambda step, *_: step < length, both, start, maximum_iterations=length)
+        # Neither this loop nor PooledWords may have a float constant: float16 files dequantise it, and with
+        # XNNPACK (TensorFlow 2.16) operations outside it then read wrong values: an empty text gives NaN.
+        zeros = tf.repeat(tf.zeros_like(sequence[:, 0, :1]), self.units, axis=1)
+        start = (tf.constant(0), [zeros, zeros], [zeros, zeros])
+        _, ahead, back = tf.while_loop(
+            lambda step, *_: step < length, advance_both, start, maximum_iterations=length
+        )
         return tf.concat([ahead[0], back[0]], axis=1)
 
     def compute_mask(self, sequence: Any, mask: Any = None) -> None:
-        """None: what is given is no sequence."""
+        """Returns None, as the output is not a sequence."""
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
-        """Two states."""
+        """Returns the shape of both states side by side."""
         return input_shape[0], 2 * self.units
 
 
 class PooledWords(keras.layers.Layer):
-    """The sum of a masked sequence over the root of its length; where all is masked, 0.
+    """The sum of a masked sequence divided by the root of its length; 0 if everything is masked.
 
     The root keeps a long text from looking like no text, and a short one from looking certain.
 
     Args:
-        largest: Give the largest numbers of the sequence too.
+        largest: Whether to append the maximum over the sequence. Defaults to False.
     """
 
     def __init__(self, largest: bool = False, **options: Any) -> None:
@@ -82,15 +84,15 @@ class PooledWords(keras.layers.Layer):
         self.largest = largest
 
     def call(self, sequence: tf.Tensor, mask: Any = None) -> tf.Tensor:
-        """Float32 [N, length, E] to [N, E], or [N, 2 * E]."""
+        """Maps float32 [N, length, E] to [N, E], or [N, 2 * E]."""
         words = sequence * tf.cast(mask, sequence.dtype)[:, :, tf.newaxis]
         length = tf.maximum(tf.reduce_sum(tf.cast(mask, tf.int32), axis=1, keepdims=True), 1)
         mean = tf.reduce_sum(words, axis=1) * tf.math.rsqrt(tf.cast(length, sequence.dtype))
         return tf.concat([mean, tf.reduce_max(words, axis=1)], axis=1) if self.largest else mean
 
     def compute_mask(self, sequence: Any, mask: Any = None) -> None:
-        """None: what is given is no sequence."""
+        """Returns None, as the output is not a sequence."""
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
-        """One number of each kind, or two."""
+        """Returns the shape of the sum, or of the sum and the maximum side by side."""
         return input_shape[0], input_shape[2] * (2 if self.largest else 1)

@@ -1,15 +1,15 @@
-"""How a text becomes words, in TensorFlow, by rules that any other language can follow to the letter.
+"""Splits a text into words in TensorFlow, by rules that any other language can follow exactly.
 
-    1. Fold: each character of `FOLD_FROM` becomes the one at its place in `FOLD_TO`: capitals small letters,
-       the curved apostrophe the straight one, control characters blanks. Bytes that are no UTF-8 are U+FFFD.
-    2. What `SEPARATORS` matches becomes a blank.
-    3. What `ALONE` matches is a word of its own: `!`, `?`, emoji, the characters of Chinese and Japanese.
-    4. Apostrophes stay inside a word alone.
-    5. Blanks part the words.
+    1. Each character of `FOLD_FROM` becomes the one at the same index in `FOLD_TO`: capitals become small
+       letters, curved apostrophes straight ones, control characters blanks. Invalid UTF-8 becomes U+FFFD.
+    2. Each match of `SEPARATORS` becomes a blank.
+    3. Each match of `ALONE` is a word of its own: `!`, `?`, emoji, Chinese and Japanese characters.
+    4. Apostrophes remain only inside a word.
+    5. Blanks separate the words.
 
-`edge/contracts/tokens.py` is the same without TensorFlow. Folding goes by a table that is part of the graph
-and of the contract, since `tf.strings.lower` asks the machine's locale (in a Turkish one, I becomes a dotless
-i), and since each library knows another edition of Unicode. Nothing is normalised: sources hand on NFC.
+`edge/contracts/tokens.py` does the same without TensorFlow. Folding uses a table that is part of the graph
+and of the contract, since `tf.strings.lower` depends on the machine's locale (in a Turkish one, I becomes a
+dotless i), and since each library has another version of Unicode. Nothing is normalised: sources provide NFC.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 VERSION = 1
-# Beyond it lie no small and capital letters that people write texts in.
+# Beyond this code point there are no small and capital letters that people write texts in.
 _FOLDED = 0x2100
 _APOSTROPHES = "\u2018\u2019\u02bc\u0060\u00b4"
 
@@ -31,7 +31,7 @@ def _fold(character: str) -> str:
         return " "
     if character in _APOSTROPHES:
         return "'"
-    # One character for one: what would become several stays its first. A final sigma is a sigma.
+    # One character becomes one: if its lower case has several, the first is used. A final sigma is a sigma.
     return character.lower()[0].replace("\u03c2", "\u03c3")
 
 
@@ -41,10 +41,10 @@ _PUNCTUATION = (
     *((0x22, 0x26), (0x28, 0x2F), (0x3A, 0x3E), (0x40, 0x40), (0x5B, 0x60), (0x7B, 0x7E)),  # ASCII
     *((0xA0, 0xA9), (0xAB, 0xB1), (0xB6, 0xB8), (0xBB, 0xBB), (0xBF, 0xBF)),  # Latin-1
     *((0x5BE, 0x5BE), (0x60C, 0x60D), (0x61B, 0x61F), (0x66A, 0x66D), (0x6D4, 0x6D4), (0x964, 0x965)),
-    # General, and what turns the direction or joins; Chinese and Japanese; variants of emoji; wide forms.
+    # General, including direction marks and joiners; Chinese and Japanese; emoji variants; wide forms.
     *((0x2000, 0x206F), (0x3000, 0x3004), (0x3008, 0x3020), (0x3030, 0x3030), (0xFE00, 0xFE0F)),
     *((0xFEFF, 0xFEFF), (0xFF01, 0xFF0F), (0xFF1A, 0xFF20), (0xFF3B, 0xFF40), (0xFF5B, 0xFF65)),
-    # What stands for no character, and what is none, which TensorFlow reads as U+FFFD.
+    # Placeholders and noncharacters, which TensorFlow reads as U+FFFD.
     *(
         (0xFFF0, 0xFFFF),
         (0xFDD0, 0xFDEF),
@@ -57,18 +57,18 @@ _ALONE = (
 )
 
 
-def _class_of(ranges: Sequence[tuple[int, int]]) -> str:
-    """A class of a regular expression with its characters as they are, on which all libraries agree."""
+def _character_class(ranges: Sequence[tuple[int, int]]) -> str:
+    """Makes a character class of literal characters, which all regular expression libraries read alike."""
     ends = ([f"\\{chr(end)}" if end < 0x7F else chr(end) for end in pair] for pair in ranges)
     return "[" + "".join(f"{first}-{last}" for first, last in ends) + "]"
 
 
-SEPARATORS, ALONE = f"{_class_of(_PUNCTUATION)}+", f"({_class_of(_ALONE)})"
+SEPARATORS, ALONE = f"{_character_class(_PUNCTUATION)}+", f"({_character_class(_ALONE)})"
 LEADING, TRAILING = "(^| )'+", "'+( |$)"
 
 
 def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
-    """The words of texts, string [N], as ragged string [N, words]."""
+    """Splits texts, string [N], into words, ragged string [N, words]."""
     import tensorflow as tf
 
     table = list(range(_FOLDED))
@@ -78,6 +78,6 @@ def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
     low = tf.gather(tf.constant(table), tf.minimum(codes.flat_values, _FOLDED - 1))
     folded = codes.with_flat_values(tf.where(codes.flat_values < _FOLDED, low, codes.flat_values))
     plain = tf.strings.unicode_encode(folded, "UTF-8")
-    for pattern, instead in ((SEPARATORS, " "), (ALONE, r" \1 "), (LEADING, " "), (TRAILING, " ")):
-        plain = tf.strings.regex_replace(plain, pattern, instead)
+    for pattern, replacement in ((SEPARATORS, " "), (ALONE, r" \1 "), (LEADING, " "), (TRAILING, " ")):
+        plain = tf.strings.regex_replace(plain, pattern, replacement)
     return tf.strings.split(plain)

@@ -1,8 +1,8 @@
-"""Weights from a file that PyTorch wrote before version 1.6, without PyTorch.
+"""Reads weights, without PyTorch, from a file that PyTorch wrote before version 1.6.
 
-Such a file is a stream of pickles (a magic number, the version of the format, facts of the machine, the
-tensors with their storages by key, the keys) and after them, in the order of the keys, the numbers of each
-storage: their count as int64, then themselves, little-endian.
+Such a file is a stream of pickles (a magic number, the version of the format, facts about the machine, the
+tensors with their storages by key, the keys). After them follow, in the order of the keys, the numbers of
+each storage: first their count as int64, then the numbers, little-endian.
 """
 
 import pickle
@@ -34,7 +34,7 @@ class _Tensor:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes tensors of numbers and nothing else: a pickle may otherwise name any code to run."""
+    """An unpickler that creates only tensors, as a pickle may otherwise run any code."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
@@ -51,30 +51,30 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a file by name, float32 or int64.
+    """Reads the tensors of a file, float32 or int64, by name.
 
     Raises:
-        UnpicklingError: The file is of another kind, or holds anything but tensors.
+        UnpicklingError: The file is of another kind, or contains anything but tensors.
     """
     with path.open("rb") as file:
-        return _tensors(file)
+        return _read_tensors(file)
 
 
-def _tensors(file: BufferedReader) -> dict[str, np.ndarray]:
-    magic, version, _, named, keys = (_Unpickler(file).load() for _ in range(5))
+def _read_tensors(file: BufferedReader) -> dict[str, np.ndarray]:
+    magic, version, _, content, keys = (_Unpickler(file).load() for _ in range(5))
     if (magic, version) != (_MAGIC, _FORMAT):
         raise pickle.UnpicklingError(f"it begins with {magic!r}, {version!r}")
-    tensors: Mapping[str, _Tensor] = named
+    tensors: Mapping[str, _Tensor] = content
     dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
     storages = {}
     for key in keys:
         dtype = np.dtype(dtypes[key])
         size = int.from_bytes(file.read(8), "little") * dtype.itemsize
         storages[key] = np.frombuffer(file.read(size), dtype)
-    return {name: _array(tensor, storages[tensor.storage.key]) for name, tensor in tensors.items()}
+    return {name: _make_array(tensor, storages[tensor.storage.key]) for name, tensor in tensors.items()}
 
 
-def _array(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
+def _make_array(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
     size = storage.dtype.itemsize
     strides = [stride * size for stride in tensor.strides]
     return np.ndarray(tensor.shape, storage.dtype, storage, tensor.offset * size, strides)

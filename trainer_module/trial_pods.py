@@ -1,7 +1,7 @@
-"""Pods that run trials of one search at the same time: the first leads, and the others train what it sends.
+"""Pods that run trials of one search in parallel: the first leads, and the others train the trials it sends.
 
-What goes between them is JSON, a line a message. When one of them is lost, its connections end, and so do
-the others: finished trials are kept, and a search that begins again goes on from them.
+The messages are JSON, one per line. If a pod is lost, its connections end, and so do the other pods; finished
+trials are kept, and a restarted search continues from them.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from records.json_file import decode, encode
 from records.training import Trial
 
 T = TypeVar("T")
-# Which pods search together, and which of them this is, in the form of TensorFlow's TF_CONFIG.
+# The environment variable with the pods of a search and this pod's index, in the format of TF_CONFIG.
 CONFIG = "EDGELINE_TRIAL_PODS"
-# The others read the examples before they listen or connect.
+# Other pods first read the examples, and only then listen or connect.
 _WAIT_S = 1800.0
-# After so many seconds of silence a connection is tried, and a minute later given up.
+# A silent connection is probed after this many seconds, and given up a minute later.
 _SILENT_S = 60
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A trial that another pod is to run."""
+class TrialRequest:
+    """A request to another pod to run a trial."""
 
     trial: Trial
-    budget: str | None  # what is left of the search's, where that is less than the trial's own
+    budget: str | None  # the rest of the search's budget, if that is less than the trial's own
 
 
 class Peer:
-    """Another pod of the search."""
+    """A connection to another pod of the search."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.settimeout(None)
@@ -55,7 +55,7 @@ class Peer:
             self._lines.write(encode(message) + b"\n")
             self._lines.flush()
         except OSError:
-            raise self._lost() from None
+            raise self._lost_error() from None
 
     def receive(self, kind: type[T]) -> T | None:
         """Waits for a record of that type, or None."""
@@ -64,15 +64,15 @@ class Peer:
         except OSError:
             line = b""
         if not line:
-            raise self._lost()
-        found: T | None = decode(line, kind | None)
-        return found
+            raise self._lost_error()
+        record: T | None = decode(line, kind | None)
+        return record
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._lines.close()
 
-    def _lost(self) -> EdgelineError:
+    def _lost_error(self) -> EdgelineError:
         return EdgelineError(
             f"The pod at {self._name}, which searches together with this one, can no longer be reached.",
             "A search needs what comes of each of its trials.",
@@ -81,11 +81,11 @@ class Peer:
 
 
 @contextmanager
-def joined() -> Iterator[tuple[Peer | None, Sequence[Peer]]]:
-    """The pod that leads this one, or those that this one leads; neither where it searches alone.
+def connect_pods() -> Iterator[tuple[Peer | None, Sequence[Peer]]]:
+    """Connects to the leading pod, or to the pods that this one leads; to neither if it searches alone.
 
     Raises:
-        EdgelineError: The others cannot be reached.
+        EdgelineError: The other pods cannot be reached.
     """
     config = os.environ.get(CONFIG)
     with ExitStack() as stack:
@@ -93,34 +93,34 @@ def joined() -> Iterator[tuple[Peer | None, Sequence[Peer]]]:
             yield None, ()
             return
         cluster = json.loads(config)
-        places, index = cluster["cluster"]["worker"], cluster["task"]["index"]
+        addresses, index = cluster["cluster"]["worker"], cluster["task"]["index"]
         try:
-            found = _lead(places) if index == 0 else [_follow(places[0])]
+            peers = _accept_peers(addresses) if index == 0 else [_connect_to_leader(addresses[0])]
         except OSError as error:
             raise EdgelineError(
                 f"The pods of this search do not reach one another: {error}.",
                 "Each trains trials that the first one proposes.",
                 "Look at their logs, and whether pods may connect; or set kubeflow.parallel_trials=1.",
             ) from None
-        for peer in found:
+        for peer in peers:
             stack.callback(peer.close)
-        yield (None, found) if index == 0 else (found[0], ())
+        yield (None, peers) if index == 0 else (peers[0], ())
 
 
-def _lead(places: Sequence[str]) -> list[Peer]:
-    host, _, port = places[0].rpartition(":")
+def _accept_peers(addresses: Sequence[str]) -> list[Peer]:
+    host, _, port = addresses[0].rpartition(":")
     with socket.create_server((host, int(port))) as server:
         server.settimeout(_WAIT_S)
-        return [Peer(server.accept()[0]) for _ in places[1:]]
+        return [Peer(server.accept()[0]) for _ in addresses[1:]]
 
 
-def _follow(place: str) -> Peer:
-    host, _, port = place.rpartition(":")
-    end = time.monotonic() + _WAIT_S
+def _connect_to_leader(address: str) -> Peer:
+    host, _, port = address.rpartition(":")
+    deadline = time.monotonic() + _WAIT_S
     while True:
         try:
             return Peer(socket.create_connection((host, int(port))))
         except ConnectionRefusedError:
-            if time.monotonic() > end:
+            if time.monotonic() > deadline:
                 raise
         time.sleep(1.0)

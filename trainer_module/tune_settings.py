@@ -1,4 +1,4 @@
-"""Which settings of the network and of its training are searched, and how long."""
+"""Settings of the search for better settings of the network and its training."""
 
 import math
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from settings_group import Group
 from trainer_module.settings import Duration, ModelSettings, TrainerSettings
 
 SEARCHED: Mapping[str, type[Group]] = {"model": ModelSettings, "trainer": TrainerSettings}
-# Why no trial can have another value of these.
+# The reasons why these settings cannot be searched.
 NOT_SEARCHED = {
     **dict.fromkeys(
         [
@@ -42,7 +42,7 @@ NOT_SEARCHED = {
 _NEITHER = "neither a list of values, [a, b], nor {min, max} of which min is lower"
 
 
-def _scalar(value: Any) -> Any:
+def _check_scalar(value: Any) -> Any:
     if not isinstance(value, bool | int | float | str):
         raise ValueError(f"{value!r} is neither true or false nor a number nor a text")
     return value
@@ -50,13 +50,13 @@ def _scalar(value: Any) -> Any:
 
 _Scalar = Annotated[
     Any,
-    AfterValidator(_scalar),
+    AfterValidator(_check_scalar),
     WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "number"}, {"type": "string"}]}),
 ]
 
 
 class Values(Group):
-    """What one setting may be in the trials: a list, `[a, b]`, or numbers from `min` to `max`."""
+    """The values of one setting in the trials: a list, `[a, b]`, or numbers from `min` to `max`."""
 
     choices: Annotated[tuple[_Scalar, ...], Field(strict=False)] = ()
     min: float | None = None
@@ -65,7 +65,7 @@ class Values(Group):
     log: bool = False  # whether 0.001 is as far from 0.01 as that is from 0.1
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "Values":
+    def _check_kind(self) -> "Values":
         if self.choices:
             if self.model_fields_set - {"choices"}:
                 raise ValueError("it is a list and has min, max, step or log, and can be one of both")
@@ -76,36 +76,36 @@ class Values(Group):
         return self
 
     @model_serializer(mode="wrap")
-    def _as_written(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _dump_given_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in dump(self).items() if name in self.model_fields_set}
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """Each choice, or the lowest and the highest number."""
-        return self.choices or (_whole(self.min), _whole(self.max))
+        """Returns the choices, or the lowest and the highest number."""
+        return self.choices or (_simplify(self.min), _simplify(self.max))
 
 
-def _whole(number: float | None) -> int | float | None:
-    """Integers as the type of which settings that count something are."""
+def _simplify(number: float | None) -> int | float | None:
+    """Converts a whole number to an int, the type of settings that count something."""
     return int(number) if number is not None and number.is_integer() else number
 
 
-def _listed(values: object) -> object:
+def _wrap_list(values: object) -> object:
     if not isinstance(values, list | tuple | Mapping | Values):
         raise ValueError(f"{values!r} is {_NEITHER}")
     return {"choices": values} if isinstance(values, list | tuple) else values
 
 
-def _by_dotted_name(space: object) -> object:
-    """Nested settings, `{trainer: {epochs: [4, 8]}}`, by their dotted names."""
+def _flatten(space: object) -> object:
+    """Converts nested settings, `{trainer: {epochs: [4, 8]}}`, to dotted names."""
     if not isinstance(space, Mapping):
         return space
     flat: dict[str, object] = {}
     for name, values in space.items():
-        nested = (
+        is_nested = (
             "." not in name and isinstance(values, Mapping) and not set(values) & set(Values.model_fields)
         )
-        flat |= {f"{name}.{leaf}": value for leaf, value in values.items()} if nested else {name: values}
+        flat |= {f"{name}.{leaf}": value for leaf, value in values.items()} if is_nested else {name: values}
     return flat
 
 
@@ -121,18 +121,18 @@ class TuneSettings(Group):
     algorithm: Literal["bayesian", "hyperband"] = "bayesian"
     # By dotted name: `{trainer.learning_rate: {min: 1e-4, max: 1e-2, log: true}, model.hidden: [32, 64]}`.
     space: Annotated[
-        Mapping[str, Annotated[Values, BeforeValidator(_listed)]], BeforeValidator(_by_dotted_name)
+        Mapping[str, Annotated[Values, BeforeValidator(_wrap_list)]], BeforeValidator(_flatten)
     ] = Field(default_factory=dict)
     budget: Duration | None = None  # time for all trials (`30m`): fewer where so many do not fit
 
     @field_validator("space")
     @classmethod
-    def _typed(cls, space: Mapping[str, Values]) -> Mapping[str, Values]:
-        """Choices as the settings have them: 0 as 0.0 of a share, a path as it is from here."""
-        return {name: _as_setting(name, values) for name, values in space.items()}
+    def _convert_choices(cls, space: Mapping[str, Values]) -> Mapping[str, Values]:
+        """Converts choices to the settings' types: 0 to 0.0 for a share, a path to an absolute one."""
+        return {name: _convert_values(name, values) for name, values in space.items()}
 
     @model_validator(mode="after")
-    def _something_to_search(self) -> "TuneSettings":
+    def _check_space(self) -> "TuneSettings":
         if self.max_trials and not self.space:
             raise ValueError(
                 f"max_trials is {self.max_trials}, and space names no setting to search, such as"
@@ -144,7 +144,7 @@ class TuneSettings(Group):
 
 
 def hyperband_trials(epochs: int) -> int:
-    """How many trials KerasTuner's Hyperband begins until the first of them has had all epochs."""
+    """Returns how many trials KerasTuner's Hyperband begins until the first has had all epochs."""
     rounds = 1
     while 3**rounds <= epochs:
         rounds += 1
@@ -152,8 +152,8 @@ def hyperband_trials(epochs: int) -> int:
     return sum(math.ceil(most * 3**left) for left in range(1, rounds)) + 1
 
 
-def _as_setting(name: str, values: Values) -> Values:
-    """What is no value of the setting stays as it is: `pipeline/settings.py` names it with all mistakes."""
+def _convert_values(name: str, values: Values) -> Values:
+    """Converts valid choices to a setting's type; `pipeline/settings.py` reports the others."""
     group, _, leaf = name.partition(".")
     if group not in SEARCHED or leaf not in SEARCHED[group].model_fields or not values.choices:
         return values

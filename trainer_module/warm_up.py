@@ -1,7 +1,7 @@
-"""The requests with which TF Serving warms up a SavedModel before others reach it: one for each signature.
+"""Warm-up requests, which TF Serving runs on a SavedModel before it serves clients: one per signature.
 
 TF Serving sends them to every version that it loads (TensorFlow's guide to serving, "SavedModel Warmup"; at
-most 1,000). They are made of neutral values, never of anybody's data, and are the same bytes each time.
+most 1,000). They have neutral values, never anybody's data, and are the same bytes each time.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _LOG = logging.getLogger(__name__)
 def neutral_features(
     module: str, specs: Mapping[str, tf.TensorSpec], values: Mapping[str, Any]
 ) -> dict[str, tf.TensorProto]:
-    """One example of raw features: of `values`, of what the workload's module has, or of words and zeros."""
+    """Makes raw features of one example from `values`, the workload's module, or else words and zeros."""
     values = {**getattr(load(module), "neutral_features", dict)(), **values}
-    return {name: neutral(spec, values.get(name)) for name, spec in specs.items()}
+    return {name: neutral_tensor(spec, values.get(name)) for name, spec in specs.items()}
 
 
-def neutral(spec: tf.TensorSpec, value: Any = None) -> tf.TensorProto:
-    """A batch of one, of which every element is `value`; a word or zero where there is none."""
+def neutral_tensor(spec: tf.TensorSpec, value: Any = None) -> tf.TensorProto:
+    """Makes a batch of one in which every element is `value`, by default a word or zero."""
     if value is None:
         value = "neutral" if spec.dtype == tf.string else 0
-    # One value stands for all: zeros of a photo's size would take 600 kB in each release.
+    # The proto stores a single value: zeros of a photo's size would take 600 kB in each release.
     return tf.make_tensor_proto(value, spec.dtype, [size or 1 for size in spec.shape])
 
 
-def serialized(features: Mapping[str, tf.TensorProto]) -> tf.TensorProto:
-    """The raw features of one example as a serialized tf.Example, string [1]."""
+def serialize(features: Mapping[str, tf.TensorProto]) -> tf.TensorProto:
+    """Serializes the raw features of one example as a tf.Example, string [1]."""
     lists = {tf.string: "bytes_list", tf.float32: "float_list", tf.int64: "int64_list"}
     example = tf.train.Example()
     for name, tensor in features.items():
@@ -52,13 +52,13 @@ def write(
 ) -> None:
     """Writes the requests into a SavedModel.
 
-    TF Serving does not load a model of which a request fails, so each is tried; one that fails is left out,
-    and logged, since then the workload's module has to name values that suit it.
+    TF Serving does not load a model if one of its requests fails, so each is tried first; one that fails is
+    left out and logged, as the workload's module then has to name suitable values.
 
     Args:
-        folder: The SavedModel's.
-        model: Its name on a server.
-        requests: By signature, what answers it, and its arguments.
+        folder: Folder of the SavedModel.
+        model: Name of the model on a server.
+        requests: The function and the arguments of each signature.
     """
     path = Path(folder, REQUESTS)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def write(
         for signature, (endpoint, arguments) in requests.items():
             try:
                 endpoint(**{name: tf.constant(tf.make_ndarray(value)) for name, value in arguments.items()})
-            except Exception as error:  # of somebody's own module; a training is not to be lost for it
+            except Exception as error:  # raised by a user's own module, which must not cost a training
                 _LOG.warning(
                     "No warm-up request for the signature %s, which refuses neutral values (%s): the first "
                     "caller of a server waits. `neutral_features` of the workload's module can name others.",

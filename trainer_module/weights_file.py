@@ -1,4 +1,4 @@
-"""Weights of a person's own for a backbone, from a file that Keras wrote."""
+"""Loads a user's own weights of a backbone from a file that Keras wrote."""
 
 import io
 import re
@@ -19,17 +19,18 @@ _Layer = tuple[str, Sequence["np.ndarray"]]
 
 
 def load(body: keras.Model, path: Path) -> None:
-    """Gives the layers of a network the weights of a file, which may have more layers behind them.
+    """Loads the weights of a network from a file, which may have more layers after the network's.
 
-    The file is a `.weights.h5` or `.keras` of Keras 3, or an `.h5` of Keras 2 as keras.applications has them.
+    The file is a `.weights.h5` or `.keras` of Keras 3, or an `.h5` of Keras 2 such as those of
+    keras.applications.
 
     Raises:
-        UsageError: It is not there, cannot be read, or is of another network: the first layer that differs is
-            named, with the shape and dtype that it has and should have.
+        UsageError: The file is missing, cannot be read, or is of another network. The message names the first
+            layer that differs, with its actual and expected shapes and dtypes.
     """
     wanted = [layer for layer in body.layers if layer.weights]
     try:
-        found = _read(path, wanted)
+        stored = _read(path, wanted)
     except FileNotFoundError:
         raise UsageError(
             f"model.weights names {path}, which is not a file.",
@@ -43,49 +44,49 @@ def load(body: keras.Model, path: Path) -> None:
             "Give a .weights.h5, .keras or .h5 file, whole, or set model.weights to none.",
         ) from None
     for number, layer in enumerate(wanted):
-        name, arrays = found[number] if number < len(found) else ("none", [])
+        name, arrays = stored[number] if number < len(stored) else ("none", [])
         expected = [(tuple(weight.shape), str(weight.dtype)) for weight in layer.weights]
-        there = [(array.shape, str(array.dtype)) for array in arrays]
-        if there != expected:
+        actual = [(array.shape, str(array.dtype)) for array in arrays]
+        if actual != expected:
             raise UsageError(
                 f"model.weights names {path}, whose layer {name} does not fit {layer.name} of {body.name}: it"
-                f" has {_words(there)}, expected are {_words(expected)}.",
+                f" has {_describe_shapes(actual)}, expected are {_describe_shapes(expected)}.",
                 f"The file is of another network, or not for {body.input_shape[-1]} channels.",
                 "Make model.backbone and model.channels fit it, or set model.weights to none.",
             )
-    for layer, (_, arrays) in zip(wanted, found, strict=False):
+    for layer, (_, arrays) in zip(wanted, stored, strict=False):
         layer.set_weights(arrays)
 
 
 def _read(path: Path, wanted: Sequence[keras.Layer]) -> list[_Layer]:
-    """The layers of the file that have weights, in the order of the network."""
+    """Reads the layers of the file that have weights, in the order of the network."""
     content: Any = path
     if path.suffix == ".keras":
         content = io.BytesIO(zipfile.ZipFile(path).read("model.weights.h5"))
     with h5py.File(content) as file:
         if "layers" in file:
-            return _keras_3(file["layers"], wanted)
+            return _read_keras_3(file["layers"], wanted)
         file = file.get("model_weights", file)
-        named = {name: file[name].attrs["weight_names"] for name in file.attrs["layer_names"]}
+        weight_names = {name: file[name].attrs["weight_names"] for name in file.attrs["layer_names"]}
         return [
-            (str(name), [file[name][of][()] for of in weights])
-            for name, weights in named.items()
+            (str(name), [file[name][weight][()] for weight in weights])
+            for name, weights in weight_names.items()
             if len(weights)
         ]
 
 
-def _keras_3(layers: Mapping[str, Any], wanted: Sequence[keras.Layer]) -> list[_Layer]:
-    """Keras 3 names a layer by its class, and counts: `depthwise_conv2d`, `depthwise_conv2d_1`."""
-    counted: Counter[str] = Counter()
-    found: list[_Layer] = []
+def _read_keras_3(layers: Mapping[str, Any], wanted: Sequence[keras.Layer]) -> list[_Layer]:
+    """Reads layers, which Keras 3 names by class and number: `depthwise_conv2d`, `depthwise_conv2d_1`."""
+    counts: Counter[str] = Counter()
+    stored: list[_Layer] = []
     for layer in wanted:
         kind = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__).lower()
-        name = f"{kind}_{counted[kind]}" if counted[kind] else kind
-        counted[kind] += 1
+        name = f"{kind}_{counts[kind]}" if counts[kind] else kind
+        counts[kind] += 1
         group = layers.get(name, {}).get("vars", {})
-        found.append((name, [group[number][()] for number in sorted(group, key=int)]))
-    return found
+        stored.append((name, [group[number][()] for number in sorted(group, key=int)]))
+    return stored
 
 
-def _words(weights: Sequence[tuple[tuple[int, ...], str]]) -> str:
+def _describe_shapes(weights: Sequence[tuple[tuple[int, ...], str]]) -> str:
     return ", ".join(f"{dtype} {list(shape)}" for shape, dtype in weights) or "no weights"

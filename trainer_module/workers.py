@@ -1,6 +1,6 @@
-"""Training in several processes at once, which TensorFlow joins to one: each is started here and watched.
+"""Starts and watches several worker processes, which TensorFlow joins to one training.
 
-None of them can be this process: TensorFlow takes its place among the others before it does anything else.
+This process cannot be one of them: TensorFlow has to join the others before it does anything else.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from errors import EdgelineError
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CONFIG = "TF_CONFIG"
-_PR_SET_PDEATHSIG = 1  # of linux/prctl.h: the signal that a process gets when its parent ends
-# What TensorFlow says when a worker of another machine is gone.
+_PR_SET_PDEATHSIG = 1  # from linux/prctl.h: the signal that a process gets when its parent ends
+# TensorFlow's message when a worker on another machine is gone.
 _LOST = re.compile(r"Collective ops is aborted by.*?/task:(\d+)", re.DOTALL)
 
 
@@ -40,72 +40,72 @@ class _Worker:
 def run(work: Callable[[], None], count: int) -> None:
     """Calls a module's function, or a partial of one, in `count` processes that TensorFlow joins.
 
-    Where TF_CONFIG lists the workers of several machines, in one: this machine's.
+    If TF_CONFIG lists the workers of several machines, only one process is started: this machine's.
 
     Raises:
-        EdgelineError: What one of them raises, and when one dies. The others are ended then.
+        EdgelineError: A worker raised it, or died. The other workers are then killed.
     """
-    given = os.environ.get(_CONFIG)
-    places = free_places("127.0.0.1", 0 if given else count)
-    configs = [given] if given else [config_of(places, index) for index in range(count)]
+    own_config = os.environ.get(_CONFIG)
+    places = free_places("127.0.0.1", 0 if own_config else count)
+    configs = [own_config] if own_config else [config_of(places, index) for index in range(count)]
     with ExitStack() as stack:
-        workers = [stack.enter_context(_started(work, config)) for config in configs]
+        workers = [stack.enter_context(_start_worker(work, config)) for config in configs]
         _watch(workers)
 
 
 def config_of(places: Sequence[str], index: int) -> str:
-    """TF_CONFIG of the worker of that number, where the places are all workers' `host:port`."""
+    """Returns the TF_CONFIG of the worker `index`; `places` are the `host:port` of all workers."""
     return json.dumps({"cluster": {"worker": places}, "task": {"type": "worker", "index": index}})
 
 
 def free_places(host: str, count: int) -> list[str]:
-    """So many times `host:port`, each with a port of this machine that is free."""
+    """Returns `count` addresses `host:port` with different free ports of this machine."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server((host, 0))) for _ in range(count)]
-        return [f"{host}:{one.getsockname()[1]}" for one in sockets]
+        return [f"{host}:{each.getsockname()[1]}" for each in sockets]
 
 
 @contextmanager
-def _started(work: Callable[[], None], config: str) -> Iterator[_Worker]:
+def _start_worker(work: Callable[[], None], config: str) -> Iterator[_Worker]:
     task = json.loads(config)["task"]
-    ours, theirs = Pipe()
-    command = [sys.executable, "-m", "trainer_module.workers", str(theirs.fileno()), str(os.getpid())]
+    own_end, worker_end = Pipe()
+    command = [sys.executable, "-m", "trainer_module.workers", str(worker_end.fileno()), str(os.getpid())]
     environment = {**os.environ, _CONFIG: config}
-    with theirs:
-        process = subprocess.Popen(command, cwd=_ROOT, env=environment, pass_fds=[theirs.fileno()])
+    with worker_end:
+        process = subprocess.Popen(command, cwd=_ROOT, env=environment, pass_fds=[worker_end.fileno()])
     try:
-        ours.send(work)
-        yield _Worker(f"{task['type']} {task['index']}", process, ours)
+        own_end.send(work)
+        yield _Worker(f"{task['type']} {task['index']}", process, own_end)
     finally:
         process.kill()
         process.wait()
-        ours.close()
+        own_end.close()
 
 
 def _watch(workers: Sequence[_Worker]) -> None:
-    """Hands on what they log, until all have ended; raises what the first to fail had, and no echo of it."""
-    going = {worker.pipe: worker for worker in workers}
-    while going:
-        for ready in wait(list(going)):
+    """Forwards the workers' log records until all have ended; raises the error of the first one to fail."""
+    running = {worker.pipe: worker for worker in workers}
+    while running:
+        for ready in wait(list(running)):
             assert isinstance(ready, Connection)
             try:
-                said = ready.recv()
+                message = ready.recv()
             except (EOFError, ConnectionError):
-                worker = going.pop(ready)
+                worker = running.pop(ready)
                 if code := worker.process.wait():
-                    raise _gone(worker, code) from None
+                    raise _worker_ended_error(worker, code) from None
                 continue
-            if isinstance(said, logging.LogRecord):
-                logging.getLogger(said.name).handle(said)
+            if isinstance(message, logging.LogRecord):
+                logging.getLogger(message.name).handle(message)
                 continue
-            for other in going.values():
-                # What one says of another that died is no news.
+            for other in running.values():
+                # The cause is a worker that died, not the error that another one raises about it.
                 if other.pipe is not ready and (code := other.process.poll() or 0) < 0:
-                    raise _gone(other, code) from None
-            raise said
+                    raise _worker_ended_error(other, code) from None
+            raise message
 
 
-def _gone(worker: _Worker, code: int) -> EdgelineError:
+def _worker_ended_error(worker: _Worker, code: int) -> EdgelineError:
     ended = signal.Signals(-code).name if code < 0 else f"code {code}"
     return EdgelineError(
         f"{worker.name} of the training ended with {ended}.",
@@ -114,7 +114,7 @@ def _gone(worker: _Worker, code: int) -> EdgelineError:
     )
 
 
-def _lost(task: str) -> EdgelineError:
+def _worker_lost_error(task: str) -> EdgelineError:
     return EdgelineError(
         f"Worker {task} of the training can no longer be reached.",
         "The others cannot go on without its part of each batch.",
@@ -133,17 +133,17 @@ class _ToParent(logging.Handler):
 
 
 def main() -> None:
-    """Does the work that the process which started this one sends, and ends when that one does."""
+    """Runs the function that the parent process sends; ends when the parent ends."""
     pipe, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
-    # No thread would do: TensorFlow holds the interpreter's lock while it waits for the other workers.
+    # A watching thread would hang: TensorFlow holds the interpreter's lock while it waits for other workers.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # It ended before that.
+    if os.getppid() != parent:  # it ended before that
         return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that started it decides what Ctrl-C means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     work = pipe.recv()
     progress = logging.getLogger("edgeline.progress")
     progress.setLevel(logging.INFO)
-    progress.propagate = False  # the one that started it says it
+    progress.propagate = False  # the parent logs it
     if json.loads(os.environ[_CONFIG])["task"]["index"] == 0:
         progress.addHandler(_ToParent(pipe))
     try:
@@ -152,9 +152,9 @@ def main() -> None:
         pipe.send(error)
     except Exception as error:
         logging.getLogger(__name__).exception("A worker failed")
-        lost = _LOST.search(str(error))
-        pipe.send(_lost(lost[1]) if lost else RuntimeError(f"{type(error).__name__}: {error}"))
-    # At its end TensorFlow would wait for workers that have gone.
+        match = _LOST.search(str(error))
+        pipe.send(_worker_lost_error(match[1]) if match else RuntimeError(f"{type(error).__name__}: {error}"))
+    # A normal exit would have TensorFlow wait for workers that are gone.
     sys.stdout.flush()
     sys.stderr.flush()
     pipe.close()

@@ -1,32 +1,30 @@
-"""What the module of a workload gives, and what it may leave out.
+"""The interface of a workload's module: the names that it must define, and those that it may.
 
-It has, in the module that `Workload.module` names:
+The module that `Workload.module` names must define:
 
     preprocessing_fn(inputs, custom_config) -> dict
-        What Transform runs. `custom_config` has `labels`, `numbers` and `categories` of the workload, the
-        settings of `model`, and `max_side` of `data`. Gives `label`, int64 [N], -1 where it is unknown, and
-        the one feature that the model reads; what begins with _ is no feature, but what `edge_contract` reads
-        back.
+        Runs in Transform. `custom_config` has `labels`, `numbers` and `categories` of the workload, the
+        settings of `model`, and `max_side` of `data`. Returns `label`, int64 [N], -1 if it is unknown, and
+        the single feature that the model reads; names that begin with _ are values for `edge_contract`.
     build_model(labels, settings, transform) -> keras.Model
-        From that feature, float32 or int32 [N, ...], to probabilities, float32 [N, labels]. One that begins
-        with weights of its own may name a layer `FRONT`: what comes before it has to be frozen, its output is
-        computed once and kept, and the last layer, a Dense one, is fitted to it before training begins.
+        Maps that feature, float32 or int32 [N, ...], to probabilities, float32 [N, labels]. A model with
+        pretrained weights may name a layer `FRONT`: the layers before it have to be frozen, its output is
+        computed once and stored, and the last layer, a Dense one, is fitted to it before training begins.
     edge_contract(transform, settings, workload) -> dict
-        The content of preprocessing.json: how a device makes that feature. `kind` names the module of
-        `edge/contracts/` that does it.
+        Returns the content of preprocessing.json, by which a device makes that feature. `kind` names the
+        module of `edge/contracts/` that does it.
 
-and it may have:
+It may also define:
 
     augment(features, draws, settings) -> tensor
-        What varies in training: features float32 [N, ...], draws [N, DRAWS] of 0..1.
+        Varies features, float32 [N, ...], in training, by draws [N, DRAWS] in 0..1.
     initialize(model, batches, settings)
-        What sets weights by the training examples before training begins: batches of (feature, label id).
-    STORED_AS: a dtype that the feature is kept in memory as, where a smaller one holds it.
+        Sets weights from the training examples, batches of (feature, label id), before training begins.
+    STORED_AS: {feature: dtype}, for a feature that fits into a smaller dtype in memory.
     RAW_SIGNATURE: (name, {argument: raw feature}) of the signature that takes raw values.
-    TENSOR_SIGNATURE: name of the one that takes the feature itself.
+    TENSOR_SIGNATURE: name of the signature that takes the feature itself.
     neutral_features() -> dict
-        Raw features of an example that is nobody's, to warm up a server with; words and zeros stand for the
-        others.
+        Returns raw features of a made-up example, to warm up a server; words and zeros stand for the others.
 """
 
 from __future__ import annotations
@@ -53,19 +51,19 @@ _REQUIRED = ("preprocessing_fn", "build_model", "edge_contract")
 
 
 def load(module: str) -> Any:
-    """The module of a workload.
+    """Imports the module of a workload.
 
     Raises:
-        UsageError: It raises when imported, or lacks a function.
+        UsageError: The module raises when imported, or lacks a function.
     """
     return load_module(module, _REQUIRED, "trainer_module/workload_module.py")
 
 
 def input_feature(transform: tft.TFTransformOutput) -> str:
-    """The transformed feature that the model reads.
+    """Returns the name of the transformed feature that the model reads.
 
     Raises:
-        UsageError: There is none, or several.
+        UsageError: There is none, or there are several.
     """
     names = [name for name in transform.transformed_feature_spec() if name != LABEL and name[0] != "_"]
     if len(names) != 1:
@@ -78,29 +76,29 @@ def input_feature(transform: tft.TFTransformOutput) -> str:
 
 
 def stored_dtype(module: str, feature: str) -> str | None:
-    """The dtype that a feature is kept in memory as; None where it is kept as it is."""
+    """Returns the dtype in which a feature is stored in memory; None if it is not converted."""
     return getattr(load(module), "STORED_AS", {}).get(feature)
 
 
 def augmentation(module: str, settings: TrainerSettings) -> Callable[[Any, Any], Any] | None:
-    """What varies a batch by its draws; None where nothing varies."""
+    """Returns the function that varies a batch by its draws; None if there is none."""
     augment = getattr(load(module), "augment", None)
     return augment and partial(augment, settings=settings)
 
 
 def tensor_signature(module: str) -> str:
-    """Name of the signature that takes the model's input."""
+    """Returns the name of the signature that takes the model's input."""
     return str(getattr(load(module), "TENSOR_SIGNATURE", TENSOR_SIGNATURE))
 
 
 def raw_signature(module: str, features: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """Name of the signature that takes raw values, and its arguments with the raw feature of each."""
-    if named := getattr(load(module), "RAW_SIGNATURE", None):
-        name, arguments = named
+    """Returns the name of the signature that takes raw values, and the raw feature of each argument."""
+    if signature := getattr(load(module), "RAW_SIGNATURE", None):
+        name, arguments = signature
         return name, arguments
     arguments = {}
     for feature in features:
-        # As TensorFlow has them: a column may be called `Temp. (°C)`.
+        # TensorFlow restricts argument names, and a column may be called `Temp. (°C)`.
         argument = re.sub("[^a-zA-Z0-9]", "_", feature)
         argument = argument if argument[0].isalpha() else f"arg_{argument}"
         while argument in arguments:

@@ -1,8 +1,8 @@
-"""What runs in Spark's Python workers: bundles of one stage, in Beam's own bundle processor.
+"""The code that runs in Spark's Python workers: bundles of one stage, in Beam's own bundle processor.
 
-A PCollection between two stages is files in the spill folder, each a row of blobs: four bytes of length, then
-whole elements as Beam's coder wrote them. A file is read by what follows only if the task that wrote it ended
-well, so a task that Spark tries again leaves nothing twice.
+A PCollection between two stages is a set of files in the spill folder, each a sequence of blobs: four bytes
+of length, then whole elements as Beam's coder wrote them. The next stage reads a file only if the task that
+wrote it succeeded, so a task that Spark tries again duplicates nothing.
 """
 
 import contextlib
@@ -42,15 +42,15 @@ class Spilled(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """Every `step`th blob of a file, from the `first` on; its blobs go to `transform`."""
+    """Every `step`th blob of a file, from number `first` on; the blobs go to `transform`."""
 
     transform: str
     path: str
     first: int = 0
     step: int = 1
 
-    def blobs(self) -> Iterator[bytes]:
-        """Reads them, one at a time."""
+    def read_blobs(self) -> Iterator[bytes]:
+        """Yields the blobs of the slice, one at a time."""
         with open(self.path, "rb") as file:
             number = 0
             while head := file.read(4):
@@ -63,28 +63,28 @@ class Slice(NamedTuple):
 
 
 class SideInput(NamedTuple):
-    """A PCollection that a stage looks at, and the id of the coder of its windowed values."""
+    """A PCollection that is a side input of a stage, and the id of the coder of its windowed values."""
 
     coder: str
     files: tuple[Spilled, ...]
 
 
 class Stage(NamedTuple):
-    """What a worker has to know of a stage."""
+    """The description of a stage that a worker gets."""
 
     descriptor: bytes
-    outputs: Mapping[str, int]  # of each transform that writes, in bytes, from which size on it ends a blob
+    outputs: Mapping[str, int]  # by transform that writes: the size in bytes from which on it ends a blob
     side_inputs: Mapping[tuple[str, str], SideInput]  # by transform and tag
     spill: str
 
 
-def read(part: Slice) -> Iterator[tuple[str, bytes]]:
-    """The blobs of a slice, each with the transform that it is for."""
-    return ((part.transform, blob) for blob in part.blobs())
+def read_slice(part: Slice) -> Iterator[tuple[str, bytes]]:
+    """Yields the blobs of a slice, each with the transform that it is for."""
+    return ((part.transform, blob) for blob in part.read_blobs())
 
 
 def run_bundle(stage: Stage, blobs: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, Spilled]]:
-    """Processes the blobs of a partition as one bundle; yields by transform the file that it wrote."""
+    """Processes the blobs of a partition as one bundle; yields each transform that wrote, with its file."""
     first = next(blobs, None)
     if first is None:
         return
@@ -104,15 +104,15 @@ def run_bundle(stage: Stage, blobs: Iterator[tuple[str, bytes]]) -> Iterator[tup
             if finalize:
                 processor.finalize_bundle()
         except Exception as error:
-            _leave_word(Path(stage.spill), error)
+            _write_failure(Path(stage.spill), error)
             raise
         yield from files.items()
 
 
-def _leave_word(spill: Path, error: Exception) -> None:
-    """Leaves the exception where the driver finds it; through Spark only the text of its traceback gets."""
+def _write_failure(spill: Path, error: Exception) -> None:
+    """Writes the exception to the spill folder for the driver: Spark passes on only a traceback's text."""
     text = "".join(traceback.format_exception(error))
-    while type(error.__context__) is type(error):  # Beam made another of it, with the step in its words
+    while type(error.__context__) is type(error):  # Beam raised another one, with the step in its message
         error = error.__context__
     try:
         pickled = pickler.dumps(error.with_traceback(None))
@@ -126,7 +126,7 @@ def _leave_word(spill: Path, error: Exception) -> None:
 
 
 class _Channel(data_plane.DataChannel):
-    """Between a bundle and the files: nothing that goes through is held."""
+    """The channel between a bundle and the files; it holds nothing in memory."""
 
     def __init__(self, stage: Stage, blobs: Iterator[tuple[str, bytes]], ends: contextlib.ExitStack) -> None:
         self._stage, self._input, self._ends = stage, blobs, ends
@@ -151,7 +151,7 @@ class _Channel(data_plane.DataChannel):
         return data_plane.SizeBasedBufferingClosableOutputStream(write, write, size_flush_threshold=limit)
 
     def finish(self) -> dict[str, Spilled]:
-        """What was written; it is on the disk."""
+        """Closes the files, and returns them by the transform that wrote each."""
         for file in self._files.values():
             file.close()
         files = self._files.items()
@@ -165,29 +165,29 @@ class _Channel(data_plane.DataChannel):
 
 
 class _SideInputs(CachingStateHandler):
-    """Side inputs, read from their files when a DoFn asks for them."""
+    """The side inputs of a stage, read from their files when a DoFn asks for them."""
 
     def __init__(self, stage: Stage, context: PipelineContext) -> None:
         self._stage, self._context = stage, context
         self._kept: dict[Any, Any] = {}
 
     def blocking_get(self, state_key: Any, coder: Any) -> Iterable[Any]:
-        """The values of a side input in a window: all, those of a key, or the keys."""
+        """Returns values of a side input in a window: all, those of a key, or the keys."""
         kind = state_key.WhichOneof("type")
-        asked = getattr(state_key, kind)
-        side = self._stage.side_inputs[asked.transform_id, asked.side_input_id]
-        values = _Values(side.files, self._context.coders[side.coder], asked.window)
-        place = (asked.transform_id, asked.side_input_id, asked.window)
-        large = sum(file.size for file in side.files) > _KEPT_BYTES
-        if kind == "iterable_side_input" and large:
+        request = getattr(state_key, kind)
+        side = self._stage.side_inputs[request.transform_id, request.side_input_id]
+        values = _Values(side.files, self._context.coders[side.coder], request.window)
+        cache_key = (request.transform_id, request.side_input_id, request.window)
+        is_large = sum(file.size for file in side.files) > _KEPT_BYTES
+        if kind == "iterable_side_input" and is_large:
             return values
-        if place not in self._kept:
-            self._kept[place] = list(values) if kind == "iterable_side_input" else values.by_key()
+        if cache_key not in self._kept:
+            self._kept[cache_key] = list(values) if kind == "iterable_side_input" else values.by_key()
         if kind == "iterable_side_input":
-            return self._kept[place]
+            return self._kept[cache_key]
         if kind == "multimap_keys_side_input":
-            return [key for key, _ in self._kept[place].values()]
-        return self._kept[place].get(asked.key, (None, []))[1]
+            return [key for key, _ in self._kept[cache_key].values()]
+        return self._kept[cache_key].get(request.key, (None, []))[1]
 
     @contextlib.contextmanager
     def process_instruction_id(self, bundle_id: str, cache_tokens: Any) -> Iterator[None]:
@@ -210,22 +210,22 @@ class _Values:
 
     def __iter__(self) -> Iterator[Any]:
         decode, encode_window = self.coder.get_impl().decode_all, self.coder.window_coder.encode
-        for blob in (blob for file in self.files for blob in Slice("", file.path).blobs()):
+        for blob in (blob for file in self.files for blob in Slice("", file.path).read_blobs()):
             for element in decode(blob):
                 if any(encode_window(window) == self.window for window in element.windows):
                     yield element.value
 
     def by_key(self) -> dict[bytes, tuple[Any, list[Any]]]:
         encode = self.coder.wrapped_value_coder.key_coder().get_impl().encode_nested
-        found: dict[bytes, tuple[Any, list[Any]]] = {}
+        groups: dict[bytes, tuple[Any, list[Any]]] = {}
         for key, value in self:
-            found.setdefault(encode(key), (key, []))[1].append(value)
-        return found
+            groups.setdefault(encode(key), (key, []))[1].append(value)
+        return groups
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """A GroupByKey: the ids of what Beam knows of it, and the transform that reads the groups."""
+    """A GroupByKey: Beam's components, the ids in them, and the transform that reads the groups."""
 
     components: bytes
     before: str  # coder of the windowed pairs
@@ -234,7 +234,7 @@ class Grouping:
     transform: str
 
     def open(self) -> tuple[PipelineContext, coders.WindowedValueCoder, Any, Any]:
-        """What Beam knows, and the coders of the pairs, of their keys and of their windowed values."""
+        """Returns Beam's context, and the coders of the pairs, of their keys and of their windowed values."""
         context = PipelineContext(beam_runner_api_pb2.Components.FromString(self.components))
         before = context.coders[self.before]
         pair = before.wrapped_value_coder
@@ -242,17 +242,19 @@ class Grouping:
         return context, before, pair.key_coder().get_impl(), value.get_impl()
 
 
-def pairs(grouping: Grouping, parts: Iterable[Slice]) -> Iterator[tuple[bytes, bytes]]:
-    """Encoded keys and windowed values, for Spark to shuffle."""
+def read_pairs(grouping: Grouping, parts: Iterable[Slice]) -> Iterator[tuple[bytes, bytes]]:
+    """Yields encoded keys and windowed values, for Spark to shuffle."""
     _, before, key_coder, value_coder = grouping.open()
-    for blob in (blob for part in parts for blob in part.blobs()):
+    for blob in (blob for part in parts for blob in part.read_blobs()):
         for element in before.get_impl().decode_all(blob):
             key, value = element.value
             yield key_coder.encode(key), value_coder.encode(element.with_value(value))
 
 
-def groups(grouping: Grouping, keyed: Iterable[tuple[bytes, Sequence[bytes]]]) -> Iterator[tuple[str, bytes]]:
-    """What Spark has grouped, as the stage behind the GroupByKey reads it."""
+def encode_groups(
+    grouping: Grouping, keyed: Iterable[tuple[bytes, Sequence[bytes]]]
+) -> Iterator[tuple[str, bytes]]:
+    """Yields the groups that Spark has made, as the stage after the GroupByKey reads them."""
     context, _, key_coder, value_coder = grouping.open()
     driver = create_trigger_driver(context.windowing_strategies[grouping.windowing], True)
     encode = context.coders[grouping.after].get_impl().encode_nested
@@ -262,26 +264,26 @@ def groups(grouping: Grouping, keyed: Iterable[tuple[bytes, Sequence[bytes]]]) -
             yield grouping.transform, encode(group)
 
 
-def group(grouping: Grouping, files: Iterable[Spilled], spill: Path) -> Spilled:
-    """Groups what fits into memory; a blob of the file is a group."""
+def group_in_memory(grouping: Grouping, files: Iterable[Spilled], spill: Path) -> Spilled:
+    """Groups pairs that fit into memory; each blob of the file is a group."""
     keyed: dict[bytes, list[bytes]] = {}
-    for key, value in pairs(grouping, (Slice("", file.path) for file in files)):
+    for key, value in read_pairs(grouping, (Slice("", file.path) for file in files)):
         keyed.setdefault(key, []).append(value)
     blobs, path = 0, spill / uuid.uuid4().hex
     with path.open("wb") as file:
-        for _, blob in groups(grouping, keyed.items()):
+        for _, blob in encode_groups(grouping, keyed.items()):
             file.write(len(blob).to_bytes(4, "little") + blob)
             blobs += 1
     return Spilled(str(path), blobs, path.stat().st_size)
 
 
-def about_worker(spill: str) -> dict[str, str]:
-    """The versions that a worker has, and what is wrong between it and the spill folder."""
-    wrong = ""
+def describe_worker(spill: str) -> dict[str, str]:
+    """Returns the versions of a worker's libraries, and its problem with the spill folder, empty for none."""
+    problem = ""
     try:
         Path(spill, uuid.uuid4().hex).touch()
     except FileNotFoundError:
-        wrong = "does not see"
+        problem = "does not see"
     except OSError:
-        wrong = "cannot write to"
-    return {**library_versions(), "spill": wrong}
+        problem = "cannot write to"
+    return {**library_versions(), "spill": problem}

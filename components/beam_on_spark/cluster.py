@@ -1,4 +1,4 @@
-"""The connection to Spark: a session, what its workers must have, and what it says in a person's words."""
+"""The connection to Spark: a session, the checks of its workers, and its errors in plain words."""
 
 import logging
 import os
@@ -23,19 +23,19 @@ from errors import EdgelineError
 
 log = logging.getLogger("edgeline.spark")
 
-# A start takes seconds, and so does what workers import; a cluster lends its cores to others again soon.
+# A start takes seconds, and so do the imports of workers; others soon get the cores of the cluster back.
 _KEPT_S = 30
 _ANSWERS_WITHIN_S = 20
 _WORKERS_WITHIN_S = 120
 _PODS_WITHIN_S = 300  # a node that has no image of ours yet has to fetch 1 GB
-# A file that no master has, asked for in a frame of Spark's protocol: length, kind, name. The blank line
-# is for servers of other kinds, which answer only when they have read one.
+# A request for a file that no master has, in a frame of Spark's protocol: length, kind, name. The blank line
+# is for servers of other kinds, which answer only after one.
 _NO_FILE = b"/files/none\r\n\r\n"
 _NO_FILE = struct.pack(">qbi", 13 + len(_NO_FILE), 6, len(_NO_FILE)) + _NO_FILE
 _IS_NOT_THERE = 8  # the kind of the answer
-# What has to be as it is here, for what is pickled here to be read there.
+# Workers need the same versions of these libraries to read objects that the driver pickles.
 _ALIKE = ("apache-beam", "tensorflow", "tfx")
-_KNOWN = (
+_KNOWN_ERRORS = (
     (
         "JAVA_GATEWAY_EXITED",
         "Java, which Spark's driver runs in, ended when it was started.",
@@ -74,7 +74,7 @@ _KNOWN = (
     ),
     (
         "All masters are unresponsive|stopped while waiting for backend|stopped SparkContext"
-        r"|Could not parse Master URL|SparkContext\._taskScheduler",  # ended while it was made
+        r"|Could not parse Master URL|SparkContext\._taskScheduler",  # the context stopped while it started
         "What answers at beam.master takes no application of Spark.",
         "It is no master of Spark, or one of another version than pyspark here.",
         "Correct beam.master, or give both the same version.",
@@ -83,7 +83,7 @@ _KNOWN = (
 
 
 class SparkOptions(PipelineOptions):
-    """Flags of the runner; `pipeline/beam_settings.py` writes them."""
+    """The flags of the runner; `pipeline/beam_settings.py` writes them."""
 
     @classmethod
     def _add_argparse_args(cls, parser: Any) -> None:
@@ -94,32 +94,32 @@ class SparkOptions(PipelineOptions):
 
 @contextmanager
 def connect(options: PipelineOptions) -> Iterator[tuple[Any, Path]]:
-    """A SparkContext, and a folder of this pipeline's own that all workers see, which ends with the block.
+    """Yields a SparkContext and a folder of this pipeline that all workers see; the block deletes the folder.
 
-    A pipeline that asks for the same soon afterwards gets the same SparkContext.
+    A pipeline with the same options soon afterwards gets the same SparkContext.
 
     Raises:
         EdgelineError: Spark is not installed, the master does not answer, or a worker lacks what it needs.
     """
-    asked = options.view_as(SparkOptions)
-    spill = Path(asked.spark_spill or tempfile.gettempdir(), f"edgeline-{uuid.uuid4().hex}")
+    spark_options = options.view_as(SparkOptions)
+    spill = Path(spark_options.spark_spill or tempfile.gettempdir(), f"edgeline-{uuid.uuid4().hex}")
     with _session.lock:
         try:
-            _make(spill)
-            spark = _session.get(asked, spill)
-            log.info("Spark at %s runs %d tasks at once.", asked.spark_master, spark.defaultParallelism)
+            _create_spill(spill)
+            spark, master = _session.get(spark_options, spill), spark_options.spark_master
+            log.info("Spark at %s runs %d tasks at once.", master, spark.defaultParallelism)
             yield spark, spill
         except BaseException:
             _session.stop()
             raise
         else:
             # On Kubernetes a step is a process of its own, whose executors end with it.
-            _session.stop(0 if asked.spark_master.startswith("k8s") else _KEPT_S)
+            _session.stop(0 if master.startswith("k8s") else _KEPT_S)
         finally:
             shutil.rmtree(spill, ignore_errors=True)
 
 
-def _make(spill: Path) -> None:
+def _create_spill(spill: Path) -> None:
     try:
         spill.mkdir(parents=True)
     except OSError as error:
@@ -136,28 +136,28 @@ class _Session:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._spark: Any = None
-        self._about: Any = None  # what was asked for
-        self._end: threading.Timer | None = None
+        self._key: Any = None  # the options that it was started with
+        self._timer: threading.Timer | None = None
 
-    def get(self, asked: Any, spill: Path) -> Any:
-        """One for what is asked, which is the same one as before where that was the same."""
+    def get(self, options: Any, spill: Path) -> Any:
+        """Returns a SparkContext for these options, the running one if it has the same."""
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        about = (asked.spark_master, asked.spark_spill, *asked.spark_conf, os.environ["PYSPARK_PYTHON"])
-        if self._end:
-            self._end.cancel()
-        if self._spark and (self._about != about or self._spark._jsc.sc().isStopped()):
+        key = (options.spark_master, options.spark_spill, *options.spark_conf, os.environ["PYSPARK_PYTHON"])
+        if self._timer:
+            self._timer.cancel()
+        if self._spark and (self._key != key or self._spark._jsc.sc().isStopped()):
             self.stop()
         if not self._spark:
-            self._about = about
-            self._start(asked, spill)
+            self._key = key
+            self._start(options, spill)
         return self._spark
 
     def stop(self, after_s: float = 0) -> None:
-        """Ends it: now, or after some seconds without another pipeline."""
+        """Stops it: now, or after some seconds without another pipeline."""
         if after_s:
-            self._end = threading.Timer(after_s, self._stop_unused)
-            self._end.daemon = True
-            self._end.start()
+            self._timer = threading.Timer(after_s, self._stop_unused)
+            self._timer.daemon = True
+            self._timer.start()
         elif self._spark:
             with suppress(Exception):  # its Java may be gone
                 self._spark.stop()
@@ -165,10 +165,10 @@ class _Session:
 
     def _stop_unused(self) -> None:
         with self.lock:
-            if threading.current_thread() is self._end:
+            if threading.current_thread() is self._timer:
                 self.stop()
 
-    def _start(self, asked: Any, spill: Path) -> None:
+    def _start(self, options: Any, spill: Path) -> None:
         if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
             raise EdgelineError(
                 "beam.engine is spark, and this machine has no Java.",
@@ -183,41 +183,42 @@ class _Session:
                 "It is 430 MB that one machine does not need.",
                 "Run make scale, and the same command again.",
             ) from None
-        if not any(pair.startswith("spark.ssl.") for pair in asked.spark_conf):
-            _ask_master(asked.spark_master)
-        local = asked.spark_master.startswith("local")
-        conf = SparkConf().setMaster(asked.spark_master).setAppName("edgeline")
+        master = options.spark_master
+        if not any(pair.startswith("spark.ssl.") for pair in options.spark_conf):
+            _check_master(master)
+        is_local = master.startswith("local")
+        conf = SparkConf().setMaster(master).setAppName("edgeline")
         conf.set("spark.ui.enabled", "false").set("spark.ui.showConsoleProgress", "false")
-        if local:
+        if is_local:
             conf.set("spark.driver.host", "127.0.0.1").set("spark.driver.bindAddress", "127.0.0.1")
-        if asked.spark_master.startswith("k8s"):
-            conf.setAll(pods.executors_like_this_pod(spill / "executor.json").items())
-        for pair in asked.spark_conf:
+        if master.startswith("k8s"):
+            conf.setAll(pods.configure_executors(spill / "executor.json").items())
+        for pair in options.spark_conf:
             conf.set(*pair.split("=", 1))
         try:
             self._spark = SparkContext(conf=conf)
             self._spark.setLogLevel("ERROR")
-            if not local:
-                _await_workers(self._spark, asked.spark_master)
+            if not is_local:
+                _await_workers(self._spark, master)
             _check_workers(self._spark, spill)
         except EdgelineError:
             raise
         except Exception as error:
-            raise in_words(error) from None
+            raise explain_error(error) from None
 
 
 _session = _Session()
 
 
-def _ask_master(master: str) -> None:
-    """Whether it is one: Spark itself would try for a minute, and then say so in a page of Java."""
+def _check_master(master: str) -> None:
+    """Checks that a master answers: Spark itself would try for a minute, and then print a page of Java."""
     match = re.fullmatch(r"spark://([^:/,]+):(\d+)", master)
     if not match:
         return
     try:
-        with socket.create_connection((match[1], int(match[2])), _ANSWERS_WITHIN_S) as asked:
-            asked.sendall(_NO_FILE)
-            answer = asked.makefile("rb").read(9)
+        with socket.create_connection((match[1], int(match[2])), _ANSWERS_WITHIN_S) as connection:
+            connection.sendall(_NO_FILE)
+            answer = connection.makefile("rb").read(9)
     except OSError as error:
         raise EdgelineError(
             f"Spark's master {master} does not answer: {error.strerror or error}.",
@@ -233,7 +234,7 @@ def _ask_master(master: str) -> None:
 
 
 def _await_workers(spark: Any, master: str) -> None:
-    """Until there is an executor: Spark itself would wait for ever."""
+    """Waits until there is an executor, with a time limit: Spark itself would wait for ever."""
     within = _PODS_WITHIN_S if master.startswith("k8s") else _WORKERS_WITHIN_S
     ends = time.monotonic() + within
     while spark._jsc.sc().getExecutorMemoryStatus().size() < 2:  # the driver is one of them
@@ -247,29 +248,29 @@ def _await_workers(spark: Any, master: str) -> None:
 
 
 def _check_workers(spark: Any, spill: Path) -> None:
-    here, count = bundles.about_worker(str(spill)), spark.defaultParallelism
-    for found in spark.parallelize([str(spill)] * count, count).map(bundles.about_worker).collect():
-        if found["spill"]:
+    driver, count = bundles.describe_worker(str(spill)), spark.defaultParallelism
+    for worker in spark.parallelize([str(spill)] * count, count).map(bundles.describe_worker).collect():
+        if worker["spill"]:
             raise EdgelineError(
-                f"A worker of Spark {found['spill']} the spill folder {spill.parent}.",
+                f"A worker of Spark {worker['spill']} the spill folder {spill.parent}.",
                 "What one stage leaves there, the next reads on another worker.",
                 "Set beam.spill to a folder that this machine and all workers share and can write.",
             )
-        if other := [name for name in _ALIKE if found.get(name) != here.get(name)]:
+        if other := next((name for name in _ALIKE if worker.get(name) != driver.get(name)), None):
             raise EdgelineError(
-                f"A worker of Spark has {other[0]} {found.get(other[0])}, the driver {here.get(other[0])}.",
+                f"A worker of Spark has {other} {worker.get(other)}, the driver {driver.get(other)}.",
                 "What is pickled by one version is not read by another.",
                 "Give the workers the same lock file or image.",
             )
 
 
-def in_words(error: Exception) -> EdgelineError:
-    """What Spark raised, in three parts and without its Java."""
+def explain_error(error: Exception) -> EdgelineError:
+    """Returns an error of Spark as our own, in three parts and without its Java."""
     text = str(error)
-    for pattern, found, why, do in _KNOWN:
+    for pattern, found, why, do in _KNOWN_ERRORS:
         if match := re.search(pattern, text):
             return EdgelineError(found.format(*match.groups()), why, do)
-    # The last cause says most: of Python, where there is one.
+    # The last cause says most: the one from Python, if there is one.
     causes = re.findall(r"^(?:Caused by: |: )?(?:\w+\.)*(\w*(?:Error|Exception)\b.*)", text, re.MULTILINE)
     return EdgelineError(
         f"Spark gave up: {(causes or [repr(error)])[-1][:300]}",

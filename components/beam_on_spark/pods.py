@@ -1,4 +1,4 @@
-"""Spark on Kubernetes: the driver is a step's pod, and its executors are pods like it."""
+"""The settings for Spark on Kubernetes: the driver is a step's pod, and its executors are pods like it."""
 
 import json
 import os
@@ -8,9 +8,9 @@ from typing import Any
 
 from errors import EdgelineError
 
-# Where Kubernetes tells a container which namespace it is in.
+# Kubernetes writes the namespace of a container to this file.
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-# As Spark's own images start it; the memory is that of Java alone.
+# Spark's own images start an executor in the same way; the memory is that of Java alone.
 _EXECUTOR = """exec java -Xms$SPARK_EXECUTOR_MEMORY -Xmx$SPARK_EXECUTOR_MEMORY \
 $(env | sed -n 's/^SPARK_JAVA_OPT_[0-9]*=//p') -cp "{jars}/*" \
 org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend --driver-url $SPARK_DRIVER_URL \
@@ -19,13 +19,13 @@ org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend --driver-url $S
 --resourceProfileId $SPARK_RESOURCE_PROFILE_ID"""
 
 
-def executors_like_this_pod(template: Path) -> dict[str, str]:
-    """Settings of Spark by which executors have the image, claims, variables and place of this pod.
+def configure_executors(template: Path) -> dict[str, str]:
+    """Returns Spark settings that give executors the image, claims, variables and place of this pod.
 
-    Writes the template of their pods. Kubernetes ends them with this pod.
+    Writes the template of their pods. Kubernetes ends these with this pod.
 
     Raises:
-        EdgelineError: This is no pod, or it may not read what it is.
+        EdgelineError: This process is not in a pod, or the pod may not read its own description.
     """
     if not _NAMESPACE.exists():
         raise EdgelineError(
@@ -34,18 +34,18 @@ def executors_like_this_pod(template: Path) -> dict[str, str]:
             "Run it with `edgeline kubeflow submit`, or name a master of Spark's own, spark://HOST:PORT.",
         )
     namespace = _NAMESPACE.read_text(encoding="utf-8").strip()
-    # The name of a host has at most 63 characters, that of a pod more.
+    # A host name has at most 63 characters, and the name of a pod may have more.
     name = os.environ.get("KFP_POD_NAME") or socket.gethostname()
-    pod = _read(name, namespace)
-    (container,) = [each for each in pod["spec"]["containers"] if each["name"] == "main"]
-    volumes = [each for each in pod["spec"].get("volumes", ()) if "persistentVolumeClaim" in each]
+    pod = _read_pod(name, namespace)
+    (container,) = [one for one in pod["spec"]["containers"] if one["name"] == "main"]
+    volumes = [one for one in pod["spec"].get("volumes", ()) if "persistentVolumeClaim" in one]
     claims = {volume["name"] for volume in volumes}
-    env = [each for each in container.get("env", ()) if not each["name"].startswith(("ARGO_", "KFP_"))]
+    env = [one for one in container.get("env", ()) if not one["name"].startswith(("ARGO_", "KFP_"))]
     executor = {
         "name": "executor",
-        "command": ["sh", "-c", _EXECUTOR.format(jars=_jars())],
+        "command": ["sh", "-c", _EXECUTOR.format(jars=_find_jars())],
         "env": env,
-        "volumeMounts": [each for each in container.get("volumeMounts", ()) if each["name"] in claims],
+        "volumeMounts": [one for one in container.get("volumeMounts", ()) if one["name"] in claims],
     }
     spec = {
         "containers": [executor],
@@ -62,7 +62,7 @@ def executors_like_this_pod(template: Path) -> dict[str, str]:
     return {
         "spark.driver.host": pod["status"]["podIP"],
         "spark.executor.cores": "1",
-        # Beside Java there is Python, with TensorFlow.
+        # The overhead is for Python with TensorFlow, beside Java.
         "spark.executor.memoryOverhead": "3g",
         "spark.kubernetes.namespace": namespace,
         "spark.kubernetes.driver.pod.name": name,
@@ -76,19 +76,19 @@ def executors_like_this_pod(template: Path) -> dict[str, str]:
     }
 
 
-def _jars() -> Path:
+def _find_jars() -> Path:
     import pyspark
 
     return Path(pyspark.__file__).with_name("jars")
 
 
-def _read(name: str, namespace: str) -> dict[str, Any]:
+def _read_pod(name: str, namespace: str) -> dict[str, Any]:
     from kubernetes import client, config
 
     config.load_incluster_config()
     try:
         api = client.CoreV1Api()
-        found: dict[str, Any] = api.api_client.sanitize_for_serialization(
+        pod: dict[str, Any] = api.api_client.sanitize_for_serialization(
             api.read_namespaced_pod(name, namespace)
         )
     except client.ApiException as error:
@@ -97,4 +97,4 @@ def _read(name: str, namespace: str) -> dict[str, Any]:
             "Spark's executors are made like it.",
             "Give kubeflow.service_account the role of deploy/kubeflow/service-account.yaml.",
         ) from None
-    return found
+    return pod

@@ -1,8 +1,8 @@
 """A Beam runner that plans in the driver, as Beam's own in-memory runner does, and executes on Spark.
 
-Each stage that Beam made is one Spark job, and those that wait for nothing run at the same time. What a
-GroupByKey groups goes through Spark's shuffle, unless it is so little that a shuffle costs more; everything
-else between stages goes through files in the spill folder, of which the driver holds the names.
+Each of Beam's stages is one Spark job, and stages that wait for nothing run at the same time. The input of a
+GroupByKey goes through Spark's shuffle, unless it is so little that a shuffle costs more; all other data
+between stages goes through files in the spill folder, whose names the driver holds.
 """
 
 import contextlib
@@ -30,12 +30,13 @@ from apache_beam.utils import proto_utils
 
 from components.beam_on_spark import bundles
 from components.beam_on_spark.bundles import Grouping, SideInput, Slice, Spilled, Stage
-from components.beam_on_spark.cluster import connect, in_words
+from components.beam_on_spark.cluster import connect, explain_error
 from errors import EdgelineError
 
-# What a task reads, unless there are fewer of them than can run at once; and what a blob is, both in bytes.
-_OF_A_TASK, _OF_A_BLOB = 64 * 2**20, 2**16
-_GROUPED_HERE = 2**20  # up to so many bytes the driver groups itself
+# The input of a task, unless fewer tasks would run than can run at once, and the size of a blob, both in
+# bytes.
+_TASK_BYTES, _BLOB_BYTES = 64 * 2**20, 2**16
+_MOST_GROUPED_BY_DRIVER = 2**20  # in bytes
 _STAGES_AT_ONCE = 16
 
 log = logging.getLogger("edgeline.spark")
@@ -45,7 +46,7 @@ class SparkRunner(FnApiRunner):
     """Runs a batch pipeline on Spark: `--runner=components.beam_on_spark.runner.SparkRunner`."""
 
     def run_pipeline(self, pipeline: Pipeline, options: PipelineOptions) -> RunnerResult:
-        """Plans and runs.
+        """Plans and runs the pipeline.
 
         Raises:
             EdgelineError: Spark cannot be reached, cannot run this, or gave up.
@@ -56,7 +57,7 @@ class SparkRunner(FnApiRunner):
     def run_stages(
         self, stage_context: translations.TransformContext, stages: list[translations.Stage]
     ) -> RunnerResult:
-        """Runs each stage as a job of Spark, once those are done that write what it reads."""
+        """Runs each stage as a Spark job, once the stages that write its inputs are done."""
         for stage in stages:
             for transform in stage.transforms:
                 _refuse_state(transform)
@@ -76,13 +77,13 @@ def _refuse_state(transform: beam_runner_api_pb2.PTransform) -> None:
             )
 
 
-def _ends(stage: translations.Stage, urn: str) -> dict[str, bytes]:
-    """The buffers of a stage, by the transform that reads or writes each."""
+def _buffers(stage: translations.Stage, urn: str) -> dict[str, bytes]:
+    """Returns the buffers of a stage, by the transform that reads or writes each."""
     return {t.unique_name: t.spec.payload for t in stage.transforms if t.spec.urn == urn}
 
 
 def _side_inputs(stage: translations.Stage) -> Iterator[tuple[str, str, str]]:
-    """Transform, tag and PCollection of each."""
+    """Yields transform, tag and PCollection of each side input."""
     for transform in stage.transforms:
         if transform.spec.urn in translations.PAR_DO_URNS:
             payload = proto_utils.parse_Bytes(transform.spec.payload, beam_runner_api_pb2.ParDoPayload)
@@ -90,15 +91,15 @@ def _side_inputs(stage: translations.Stage) -> Iterator[tuple[str, str, str]]:
                 yield transform.unique_name, tag, transform.inputs[tag]
 
 
-def _read_by(stage: translations.Stage) -> Iterator[bytes]:
-    yield from _ends(stage, DATA_INPUT_URN).values()
+def _inputs(stage: translations.Stage) -> Iterator[bytes]:
+    yield from _buffers(stage, DATA_INPUT_URN).values()
     for _, _, pcollection in _side_inputs(stage):
         yield translations.create_buffer_id(pcollection)
 
 
 @dataclass
 class _Run:
-    """One pipeline on its way through Spark."""
+    """The run of one pipeline on Spark."""
 
     spark: Any
     spill: Path
@@ -107,24 +108,24 @@ class _Run:
 
     def __post_init__(self) -> None:
         self._files: dict[bytes, list[Spilled]] = {}
-        self._over = False  # something failed
-        # Of what a splittable DoFn reads, each element is work of its own.
+        self._has_failed = False
+        # Each element that a splittable DoFn reads is work of its own.
         splittable = sdf_components.PROCESS_SIZED_ELEMENTS_AND_RESTRICTIONS.urn
-        self._fine = {
+        self._split_buffers = {
             buffer
             for stage in self.stages
             if splittable in (t.spec.urn for t in stage.transforms)
-            for buffer in _ends(stage, DATA_INPUT_URN).values()
+            for buffer in _buffers(stage, DATA_INPUT_URN).values()
         }
 
     def run(self) -> None:
         """Runs all stages."""
         writers: dict[bytes, set[translations.Stage]] = {}
         for stage in self.stages:
-            for buffer in _ends(stage, DATA_OUTPUT_URN).values():
+            for buffer in _buffers(stage, DATA_OUTPUT_URN).values():
                 writers.setdefault(buffer, set()).add(stage)
         todo = {
-            stage: {writer for buffer in _read_by(stage) for writer in writers.get(buffer, ())}
+            stage: {writer for buffer in _inputs(stage) for writer in writers.get(buffer, ())}
             for stage in self.stages
         }
         running: dict[Future[None], translations.Stage] = {}
@@ -135,49 +136,51 @@ class _Run:
                 while todo or running:
                     for stage in [stage for stage, needs in todo.items() if needs <= done]:
                         del todo[stage]
-                        running[threads.submit(self._stage, stage)] = stage
+                        running[threads.submit(self._run_stage, stage)] = stage
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         future.result()
                         done.add(running.pop(future))
             except BaseException as error:
-                failed, self._over = error, True
-                with contextlib.suppress(Exception):  # it may be what failed
+                failed, self._has_failed = error, True
+                with contextlib.suppress(Exception):  # Spark itself may have failed
                     self.spark.cancelAllJobs()
         if failed:
             raise failed
 
-    def _stage(self, stage: translations.Stage) -> None:
-        reads, writes = _ends(stage, DATA_INPUT_URN), _ends(stage, DATA_OUTPUT_URN)
-        inputs = [rdd for transform, buffer in reads.items() for rdd in self._input(transform, buffer)]
+    def _run_stage(self, stage: translations.Stage) -> None:
+        reads, writes = _buffers(stage, DATA_INPUT_URN), _buffers(stage, DATA_OUTPUT_URN)
+        inputs = [rdd for transform, buffer in reads.items() for rdd in self._read_input(transform, buffer)]
         if not inputs:
             return
-        limits = {name: 0 if buffer in self._fine else _OF_A_BLOB for name, buffer in writes.items()}
-        side_inputs = {(transform, tag): self._side_input(of) for transform, tag, of in _side_inputs(stage)}
-        descriptor = self._descriptor(stage).SerializeToString()
+        limits = {
+            name: 0 if buffer in self._split_buffers else _BLOB_BYTES for name, buffer in writes.items()
+        }
+        side_inputs = {(name, tag): self._make_side_input(of) for name, tag, of in _side_inputs(stage)}
+        descriptor = self._make_descriptor(stage).SerializeToString()
         task = functools.partial(bundles.run_bundle, Stage(descriptor, limits, side_inputs, str(self.spill)))
         blobs = inputs[0] if len(inputs) == 1 else self.spark.union(inputs)
         failed: Exception | None = None
         written: list[tuple[str, Spilled]] = []
         try:
-            written = [] if self._over else blobs.mapPartitions(task).collect()
+            written = [] if self._has_failed else blobs.mapPartitions(task).collect()
         except Exception as error:
-            failed = self._first_cause(error)
+            failed = self._find_cause(error)
         if failed:
-            raise failed  # out here, where it does not drag Java's error along as its context
+            raise failed  # raised outside of `except`, so that Java's error is not its context
         for transform, file in written:
             self._files.setdefault(writes[transform], []).append(file)
 
-    def _first_cause(self, error: Exception) -> Exception:
-        """What a DoFn raised, or what Spark has to say, without its Java."""
+    def _find_cause(self, error: Exception) -> Exception:
+        """Returns the exception of a DoFn, or else the error of Spark without its Java."""
         try:
             pickled, text = pickler.loads((self.spill / bundles.FAILURE).read_bytes())
         except FileNotFoundError:
-            return in_words(error)
+            return explain_error(error)
         log.error("On a worker of Spark: %s", text)
         return pickler.loads(pickled)
 
-    def _input(self, transform: str, buffer: bytes) -> Iterator[Any]:
-        """What a transform reads, as RDDs of blobs; none where there is nothing."""
+    def _read_input(self, transform: str, buffer: bytes) -> Iterator[Any]:
+        """Yields the input of a transform as RDDs of blobs; none if it is empty."""
         if buffer == translations.IMPULSE_BUFFER:
             yield self.spark.parallelize([(transform, ENCODED_IMPULSE_VALUE)], 1)
             return
@@ -185,54 +188,54 @@ class _Run:
         if not files:
             return
         kind, name = translations.split_buffer_id(buffer)
-        grouping = self._grouping(transform, name) if kind == "group" else None
+        grouping = self._make_grouping(transform, name) if kind == "group" else None
         size, at_once = sum(file.size for file in files), self.spark.defaultParallelism
-        tasks = max(at_once, size // _OF_A_TASK + 1)
+        tasks = max(at_once, size // _TASK_BYTES + 1)
         least = 1
-        if grouping and size <= _GROUPED_HERE:
-            files, least, grouping = [bundles.group(grouping, files, self.spill)], at_once, None
+        if grouping and size <= _MOST_GROUPED_BY_DRIVER:
+            files, least, grouping = [bundles.group_in_memory(grouping, files, self.spill)], at_once, None
         parts = []
         for file in files:
-            slices = file.blobs if buffer in self._fine else max(least, file.size // _OF_A_TASK + 1)
-            slices = min(slices, file.blobs)
-            parts += [Slice(transform, file.path, first, slices) for first in range(slices)]
-        given = self.spark.parallelize(parts, min(len(parts), tasks))
+            by_size = max(least, file.size // _TASK_BYTES + 1)
+            step = file.blobs if buffer in self._split_buffers else min(by_size, file.blobs)
+            parts += [Slice(transform, file.path, first, step) for first in range(step)]
+        slices = self.spark.parallelize(parts, min(len(parts), tasks))
         if not grouping:
-            yield given.flatMap(bundles.read)
+            yield slices.flatMap(bundles.read_slice)
             return
-        keyed = given.mapPartitions(functools.partial(bundles.pairs, grouping))
+        keyed = slices.mapPartitions(functools.partial(bundles.read_pairs, grouping))
         grouped = keyed.groupByKey(tasks, zlib.crc32)
-        yield grouped.mapPartitions(functools.partial(bundles.groups, grouping))
+        yield grouped.mapPartitions(functools.partial(bundles.encode_groups, grouping))
 
-    def _grouping(self, transform: str, group_by_key: str) -> Grouping:
+    def _make_grouping(self, transform: str, group_by_key: str) -> Grouping:
         components = self.context.components
         proto = components.transforms[group_by_key]
         (before,), (after,) = proto.inputs.values(), proto.outputs.values()
         windowing = components.pcollections[after].windowing_strategy_id
-        # Where Beam knows the window function, elements stay bytes that only their DoFn decodes.
-        safe = components.windowing_strategies[windowing].window_fn.urn in SAFE_WINDOW_FNS
-        coder = {name: self.context.data_channel_coders[name] for name in (before, after)}
-        if safe:
-            coder = {name: self.context.safe_coders.get(found, found) for name, found in coder.items()}
+        # If Beam knows the window function, elements stay bytes that only their DoFn decodes.
+        is_safe = components.windowing_strategies[windowing].window_fn.urn in SAFE_WINDOW_FNS
+        coders = {name: self.context.data_channel_coders[name] for name in (before, after)}
+        if is_safe:
+            coders = {name: self.context.safe_coders.get(coder, coder) for name, coder in coders.items()}
         needed = beam_runner_api_pb2.Components(
             coders=dict(components.coders), windowing_strategies=dict(components.windowing_strategies)
         )
-        return Grouping(needed.SerializeToString(), coder[before], coder[after], windowing, transform)
+        return Grouping(needed.SerializeToString(), coders[before], coders[after], windowing, transform)
 
-    def _side_input(self, pcollection: str) -> SideInput:
+    def _make_side_input(self, pcollection: str) -> SideInput:
         files = self._files.get(translations.create_buffer_id(pcollection), [])
         return SideInput(self.context.data_channel_coders[pcollection], tuple(files))
 
-    def _descriptor(self, stage: translations.Stage) -> beam_fn_api_pb2.ProcessBundleDescriptor:
+    def _make_descriptor(self, stage: translations.Stage) -> beam_fn_api_pb2.ProcessBundleDescriptor:
         components, transforms = self.context.components, {}
         for transform in stage.transforms:
-            made = transforms[transform.unique_name] = beam_runner_api_pb2.PTransform()
-            made.CopyFrom(transform)
+            copy = transforms[transform.unique_name] = beam_runner_api_pb2.PTransform()
+            copy.CopyFrom(transform)
             if transform.spec.urn in (DATA_INPUT_URN, DATA_OUTPUT_URN):
                 ends = transform.outputs if transform.spec.urn == DATA_INPUT_URN else transform.inputs
                 (pcollection,) = ends.values()
                 coder = self.context.data_channel_coders[pcollection]
-                made.spec.payload = beam_fn_api_pb2.RemoteGrpcPort(coder_id=coder).SerializeToString()
+                copy.spec.payload = beam_fn_api_pb2.RemoteGrpcPort(coder_id=coder).SerializeToString()
         return beam_fn_api_pb2.ProcessBundleDescriptor(
             id=stage.name,
             transforms=transforms,

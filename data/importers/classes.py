@@ -1,4 +1,4 @@
-"""Says at the import what a run would refuse: classes that are too few, or have too few examples."""
+"""Checks at the import for what a run would refuse: too few classes, or classes with too few examples."""
 
 from collections.abc import Mapping
 
@@ -7,10 +7,10 @@ from labels import first_few
 
 
 def check_classes(shown: str, noun: str, counts: Mapping[str, int]) -> None:
-    """Refuses what nothing can be learned from; `counts` are the examples by label.
+    """Refuses data without two classes to learn; `counts` are the examples by label.
 
     Raises:
-        DataRefused: There are not two classes of two examples each.
+        DataRefused: Fewer than two classes have two examples or more.
     """
     if sum(count > 1 for count in counts.values()) < 2:
         listed = first_few([f"{count} {label}" for label, count in counts.items()])
@@ -22,7 +22,7 @@ def check_classes(shown: str, noun: str, counts: Mapping[str, int]) -> None:
 
 
 def warn_of_few(noun: str, counts: Mapping[str, int], least: int) -> tuple[str, ...]:
-    """Returns what a run will say of classes with fewer than the `least` examples that it wants."""
+    """Returns a warning if classes have fewer than the `least` examples that a run wants."""
     few = [f"{count} {label}" for label, count in counts.items() if count < least]
     if not few:
         return ()

@@ -1,4 +1,4 @@
-"""What the columns of a table are taken for, the first time and from then on, and which cannot be used."""
+"""The kinds of a table's columns, at the first import and at later ones, and checks of these columns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from labels import fault_of
 from records.columns import AGE, DAYS, NUMBERS, TIMES, Column
 
 _MOST_LABELS = 1_000
-# Numbers with more values than that, each in few rows, are measured, and no classes.
+# Numbers with more distinct values than this, each in few rows, are measurements and not classes.
 _MOST_NUMBERED_CLASSES, _ROWS_A_CLASS = 20, 10
 LEAVE_OUT = "leave out"
-# What a column is to be taken for, by its name, its first values and a guess, which is number or category.
+# Returns the kind of a column, given its name, its first values and a guess: `number` or `category`.
 Ask = Callable[[str, str, str], str]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the first look at a table found."""
+class TableProfile:
+    """A table as the first pass over its rows saw it."""
 
     columns: dict[str, ColumnProfile]
     labels: Mapping[str, int]  # rows of each, without those that are damaged
@@ -30,21 +30,21 @@ class Seen:
         """Returns the number of rows that have a label and are not damaged."""
         return sum(self.labels.values())
 
-    def forms(self, decimal: str, known: Mapping[str, str]) -> dict[str, str]:
-        """How the cells of each column are written.
+    def find_forms(self, decimal: str, known: Mapping[str, str]) -> dict[str, str]:
+        """Returns the form in which the cells of each column are written.
 
         Args:
-            decimal: The decimal sign, where a person has said it; else that of columns that tell it.
-            known: The form that a column had in an earlier span.
+            decimal: The decimal sign that a person gave; if empty, that of the columns that show it.
+            known: The form that each column had in an earlier span.
         """
-        signs = {profile.decimal() for profile in self.columns.values()} - {""}
+        signs = {profile.find_decimal() for profile in self.columns.values()} - {""}
         sign = decimal or (signs.pop() if len(signs) == 1 else "")
-        return {name: profile.form(sign, known.get(name, "")) for name, profile in self.columns.items()}
+        return {name: profile.find_form(sign, known.get(name, "")) for name, profile in self.columns.items()}
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """What a model reads of the columns of a table."""
+    """The columns of a table that a model reads, by kind, and those that it does not."""
 
     numbers: Mapping[str, Column]  # by feature
     categories: tuple[str, ...]
@@ -54,21 +54,22 @@ class Kinds:
     ] = ()  # columns that nobody was asked about, with what they are taken for
 
 
-def check_forms(shown: str, seen: Seen, forms: Mapping[str, str], time: str) -> None:
-    """Refuses a column in several forms, and one of times that are none.
+def check_forms(shown: str, table: TableProfile, forms: Mapping[str, str], time: str) -> None:
+    """Refuses a column in several forms, and a time column without readable times.
 
     Raises:
-        UsageError, DataRefused: With what was seen.
+        UsageError: The time column holds no times.
+        DataRefused: A column is in several forms.
     """
-    for name, profile in seen.columns.items():
-        if several := profile.mixed(forms[name]):
+    for name, column in table.columns.items():
+        if several := column.find_mixed_forms(forms[name]):
             raise DataRefused(
                 f"The column {name} of {shown} is in several forms: {several}.",
                 "Which form a cell of it has cannot be told.",
                 "Write all of it in one form, dates best as 2026-01-05, or leave it out.",
             )
     if time and forms[time] not in TIMES:
-        some = next((first for _, first in seen.columns[time].read.values()), "it is empty")
+        some = next((first for _, first in table.columns[time].by_forms.values()), "it is empty")
         raise UsageError(
             f"The column {time} of {shown} holds no times that can be read: {some}.",
             "Times are ISO 8601, as 2026-01-05T06:00:00Z, or dates of which day and month can be told.",
@@ -78,52 +79,53 @@ def check_forms(shown: str, seen: Seen, forms: Mapping[str, str], time: str) -> 
 
 def find_kinds(
     shown: str,
-    seen: Seen,
+    table: TableProfile,
     forms: Mapping[str, str],
     given: Sequence[str],
     time: str,
     chosen: Mapping[str, str],
     ask: Ask | None,
 ) -> Kinds:
-    """Finds what each column is that is not `given`.
+    """Finds the kind of each column that is not `given`.
 
     Args:
-        shown: What people know the table by.
-        seen: The look at it.
-        forms: How cells are written, see `Seen.forms`.
+        shown: The table's name in messages.
+        table: The profile of the table.
+        forms: The form of each column's cells, see `TableProfile.find_forms`.
         given: The columns of label, group and time.
-        time: The last of these, from which ages follow; empty where there is none.
-        chosen: What people say that columns are: `number` (of a date the days since 1970), `category` or
+        time: The column of times, from which ages are computed; empty if there is none.
+        chosen: The kinds that a person gave: `number` (days since 1970 for a date), `category` or
             `LEAVE_OUT`.
-        ask: Asks about whole numbers that may be codes; None where nobody is there to be asked.
+        ask: Asks a person about whole numbers that may be codes; None if nobody can be asked.
 
     Raises:
-        UsageError: A column that is to be a number holds none.
+        UsageError: A column chosen as a number holds none.
         DataRefused: No column is left to learn from.
     """
     numbers, categories = dict[str, Column](), list[str]()
     left_out, guessed = list[tuple[str, str]](), list[tuple[str, str]]()
-    for name, profile in seen.columns.items():
+    for name, column in table.columns.items():
         if name in given:
             continue
         form = forms[name]
-        kind = chosen.get(name) or profile.kind(seen.labels, form)
-        if name not in chosen and kind == "number" and (guess := profile.guess(form)):
-            kind = ask(name, ", ".join(list(profile.values or ())[:4]), guess) if ask else guess
-            guessed += [] if ask else [(name, guess)]
+        kind = chosen.get(name) or column.find_kind(table.labels, form)
+        if name not in chosen and kind == "number" and (guess := column.guess_kind(form)):
+            kind = ask(name, ", ".join(list(column.values or ())[:4]), guess) if ask else guess
+            if not ask:
+                guessed.append((name, guess))
         if kind == "number":
             if not form:
                 raise UsageError(
                     f"The column {name} of {shown} is to be a number, and cannot be read as one.",
-                    f"It holds {next((first for _, first in profile.read.values()), 'nothing')}.",
+                    f"It holds {next((first for _, first in column.by_forms.values()), 'nothing')}.",
                     "Leave out --number, or write its cells in one form.",
                 )
             numbers[name] = Column(name, form, "" if form in NUMBERS else DAYS)
         elif kind == "time":
-            parts = profile.parts(form, time)
+            parts = column.find_date_parts(form, time)
             for part in parts:
                 until = (time, forms[time]) if part == AGE else ()
-                numbers[_feature(name, part, seen.columns)] = Column(name, form, part, *until)
+                numbers[_name_feature(name, part, table.columns)] = Column(name, form, part, *until)
             if not parts:
                 why = "is a date of which nothing comes again in these rows (take it as it is: --number)"
                 left_out.append((name, why))
@@ -140,78 +142,83 @@ def find_kinds(
     return Kinds(numbers, tuple(categories), tuple(left_out), tuple(guessed))
 
 
-def _feature(name: str, part: str, others: Mapping[str, object]) -> str:
-    """The name of a part of a date, which no column has."""
+def _name_feature(name: str, part: str, others: Mapping[str, object]) -> str:
+    """Returns a name for a part of a date that no other column has."""
     feature = f"{name}_{part}"
     while feature in others:
         feature += "_"
     return feature
 
 
-def kinds_again(
+def reuse_kinds(
     shown: str,
-    seen: Seen,
+    table: TableProfile,
     forms: Mapping[str, str],
     known: Mapping[str, str],
     columns: Mapping[str, Column],
     given: Sequence[str],
 ) -> Kinds:
-    """What each column was when the folder got its schema.
+    """Returns the kinds that the columns have in the folder's schema.
 
     Args:
-        shown: What people know the table by.
-        seen: The look at it.
-        forms: How cells are written, see `Seen.forms`.
-        known: `number` or `category` by the schema's features.
-        columns: How numbers come from cells, where it is not from a number in the column of that name.
+        shown: The table's name in messages.
+        table: The profile of the table.
+        forms: The form of each column's cells, see `TableProfile.find_forms`.
+        known: `number` or `category` for each feature of the schema.
+        columns: The source of each number that is not simply a number in the column of its name.
         given: The columns of label, group and time.
 
     Raises:
-        UsageError: A column is not there.
-        DataRefused: One of numbers holds none.
+        UsageError: A column is missing.
+        DataRefused: A column of numbers holds none.
     """
     numbers = {name: columns.get(name) or Column(name) for name, kind in known.items() if kind == "number"}
     categories = tuple(name for name, kind in known.items() if kind == "category")
     read = {*categories, *(column.name for column in numbers.values())}
-    if missing := sorted(read - {*seen.columns}):
+    if missing := sorted(read - {*table.columns}):
         raise UsageError(
             f"{shown} has no column {', '.join(missing)}, which the spans before it have.",
             "A model reads the same columns each week.",
             "Add it, cells may be empty; a table of another kind goes into a folder of its own.",
         )
     for column in numbers.values():
-        profile, is_time = seen.columns[column.name], column.form in TIMES
+        profile, is_time = table.columns[column.name], column.form in TIMES
         form = forms[column.name]
-        # Days since 1970, which earlier versions wrote of dates, are numbers that dates can still become.
-        if profile.there and (not form or (is_time and form not in TIMES)):
+        # Earlier versions wrote dates as days since 1970; dates can still be converted to these numbers.
+        if profile.cells and (not form or (is_time and form not in TIMES)):
             raise DataRefused(
                 f"The column {column.name} of {shown} cannot be read as {'times' if is_time else 'numbers'},"
-                f" which it has in the spans before: {max(profile.read.values())[1]}.",
+                f" which it has in the spans before: {max(profile.by_forms.values())[1]}.",
                 "All of its rows would be quarantined.",
                 "Write it as before.",
             )
-    left_out = [(n, "the schema does not have") for n in seen.columns if n not in read and n not in given]
+    left_out = [(n, "the schema does not have") for n in table.columns if n not in read and n not in given]
     return Kinds(numbers, categories, tuple(left_out))
 
 
-def check_label_column(shown: str, column: ColumnProfile, rows: int, first: bool) -> None:
-    """Refuses a column that is no label, `first` says of the folder's first rows.
+def check_label_column(shown: str, column: ColumnProfile, rows: int, is_first: bool) -> None:
+    """Refuses a column that is not a label; `is_first` is true for the folder's first import.
 
     Raises:
-        UsageError: It has one value, or a value for nearly each row, or is measured, or cannot be a label.
+        UsageError: It has one value, a value for nearly each row, or measurements, or a value cannot be a
+            label.
     """
-    if first:
+    if is_first:
         check_several(shown, column, "There is nothing to tell apart.", "classes")
     label, values = column.name, column.values
-    few = values is not None and column.there >= _ROWS_A_CLASS * len(values)
-    if column.form() in NUMBERS and not few and (values is None or len(values) > _MOST_NUMBERED_CLASSES):
+    is_few = values is not None and column.cells >= _ROWS_A_CLASS * len(values)
+    if (
+        column.find_form() in NUMBERS
+        and not is_few
+        and (values is None or len(values) > _MOST_NUMBERED_CLASSES)
+    ):
         raise UsageError(
             f"The column {label} of {shown} holds numbers, {'over ' if values is None else ''}"
-            f"{len(values or range(_MOST_LABELS))} of them in {column.there} rows.",
+            f"{len(values or range(_MOST_LABELS))} of them in {column.cells} rows.",
             "To learn a number is regression; what is learned here is which of a few classes a row is.",
             "Name a column of classes, or put its values into some: low, middle, high.",
         )
-    if values is None or len(values) > _MOST_LABELS or (first and len(values) == column.there):
+    if values is None or len(values) > _MOST_LABELS or (is_first and len(values) == column.cells):
         raise UsageError(
             f"The column {label} of {shown} has a label for nearly each of its {rows} rows.",
             "A class needs many rows to be learned from.",
@@ -226,10 +233,10 @@ def check_label_column(shown: str, column: ColumnProfile, rows: int, first: bool
 
 
 def check_several(shown: str, column: ColumnProfile, why: str, others: str) -> None:
-    """Refuses a column with the same in every row.
+    """Refuses a column with the same value in every row.
 
     Raises:
-        UsageError: It is so.
+        UsageError: All rows have one value.
     """
     if column.values is not None and len(column.values) < 2:
         raise UsageError(

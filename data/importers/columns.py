@@ -1,4 +1,4 @@
-"""What a column of anyone's table is: numbers, dates, a category, a name of rows, or nothing for a model."""
+"""The kind of a column of anyone's table: numbers, dates, a category, an identifier of rows, or unusable."""
 
 import math
 import re
@@ -23,111 +23,112 @@ from records.columns import (
     parse_cell,
 )
 
-# Of the cells that are there: a few typing errors are quarantined later, and do not make a column a text.
+# Share of the filled cells: a few typing errors are quarantined later, and do not make a column a text.
 MOSTLY = 0.99
 _MOST_CATEGORIES = 1_000
-# A value that many rows share and that always comes with one label, in every column value: no coincidence.
+# Mean number of rows a value. If each value still comes with one label only, that is no coincidence.
 _ROWS_A_VALUE = 5
-# Labels whose ranges of a number lie apart, or two of which one has all empty cells. A strong column parts a
-# few dozen rows honestly (the petals of 50 and 50 irises). Of 20 rows one would lie in the other's
-# range, with 95 % certainty, if every seventh row of that label did (1 - 0.05^(1/20)); below 200 rows in all
-# nothing is left out for that.
+# Fewest rows for which a column is left out because the labels' ranges of its numbers do not overlap, or
+# because one of two labels has all the empty cells. A strong column separates a few dozen rows honestly (the
+# petals of 50 and 50 irises). One of 20 rows would lie in the other label's range, with 95 % certainty, if
+# every seventh row of its label did (1 - 0.05^(1/20)).
 _APART_ROWS, _APART_ROWS_A_LABEL = 200, 20
-_TAKEN = ("", "label", "group", "span", "newest_span", "example_id", "missing_share", "stuck_share")
-# Whole numbers name rows, and measure nothing, where nearly each is another one of so many rows, and they
-# fill a range like a count (of drawn ones some would be equal) or rise from row to row, have the digits of a
-# phone or an account, or all have as many digits and reach from the first number with so many to the last: no
-# measure ends at both.
-_MANY_ROWS, _NEARLY_EACH, _COUNT_LIKE, _DIGITS_OF_A_NAME, _COVERED = 20, 0.95, 1.5, 7, 0.9
-_WHOLE = re.compile(r"\+?(\d+)(\.0)?", re.ASCII)  # pandas writes .0 where some are missing
-_THOUSANDS_BY_POINT = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}", re.ASCII)
-# Words of a column's name that say so: these anywhere, and some at its end.
-_NAMES_ANYWHERE = re.compile(
+_RESERVED = ("", "label", "group", "span", "newest_span", "example_id", "missing_share", "stuck_share")
+# Whole numbers identify rows, and measure nothing, if there are enough rows, nearly each has another number,
+# and one of these holds: the numbers fill a range like a count (random ones would repeat) or rise from row to
+# row; they have the digits of a phone or an account; or all have the same number of digits and cover its
+# whole range, at both ends of which no measurement stops.
+_MANY_ROWS, _NEARLY_EACH, _COUNT_LIKE, _IDENTIFIER_DIGITS, _COVERED = 20, 0.95, 1.5, 7, 0.9
+_WHOLE = re.compile(r"\+?(\d+)(\.0)?", re.ASCII)  # pandas writes .0 if some cells are missing
+_POINT_GROUP = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}", re.ASCII)
+# Words of a column's name that mark an identifier: anywhere in it, or only at its end.
+_IDENTIFIER_WORDS = re.compile(
     "id|ids|identifier|uuid|zip|zipcode|plz|postcode|postal|postleitzahl|code|sku|ean|isbn|iban|phone|telephone"
     "|telefon|tel|mobile|mobil"
 )
-_NAMES_LAST = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
-_SAY_IT = " (say it: --decimal . or --decimal ,)"
+_IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
+_SAY_SIGN = " (say it: --decimal . or --decimal ,)"
 _YEARS = (1800, 2200)
 
 
 @lru_cache(maxsize=2**16)
-def readings(cell: str, forms: tuple[str, ...]) -> Mapping[str, float]:
-    """What a cell is in each of the forms in which it can be read; dates are seconds since 1970."""
-    found = dict[str, float]()
+def read_cell(cell: str, forms: tuple[str, ...]) -> Mapping[str, float]:
+    """Returns a cell's value in each form that fits it; dates are seconds since 1970."""
+    values = dict[str, float]()
     for form in forms:
-        if form in TIMES and (found.keys() & {*NUMBERS} or not cell[:1].isdecimal()):
+        if form in TIMES and (values.keys() & {*NUMBERS} or not cell[:1].isdecimal()):
             break
         with suppress(ValueError):
             if math.isfinite(value := parse_cell(cell, form)):
-                found[form] = value
-    return found
+                values[form] = value
+    return values
 
 
 @dataclass
 class ColumnProfile:
-    """What was seen of a column: how many cells hold something, and what, with which labels."""
+    """A column's filled cells: how many there are, their values, and the labels of their rows."""
 
     name: str
-    forms: tuple[str, ...] = ()  # in which cells may be; none where they are names
-    there: int = 0
+    forms: tuple[str, ...] = ()  # that a cell may have; none for a column of names
+    cells: int = 0
     labels: Counter[str] = field(default_factory=Counter)  # of the rows with these cells
     values: dict[str, Counter[str]] | None = field(default_factory=dict)
-    filled: int = 0  # in how many cells there were so many values that they are counted no more
+    counted_cells: int = 0  # cells that were read until `values` was given up, as too many
     longest: int = 0
-    # For each set of forms that fits a cell, how many there are, and the first one with its place.
-    read: dict[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
-    # For each form and label, the lowest and highest number, and of how many.
+    # For each set of forms that fits a cell, the number of cells, and the first one with its place.
+    by_forms: dict[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
+    # For each form and label, the lowest and the highest number, and the number of cells.
     ranges: dict[tuple[str, str], tuple[float, float, int]] = field(default_factory=dict)
-    whole: Counter[int] = field(default_factory=Counter)  # whole numbers without a sign, by their digits
-    last: int = -1  # of these, and whether each is above the one before
-    rising: bool = True
-    zeros: int = 0  # of these, how many begin with a zero that no number needs
-    by_point: tuple[int, str] = (0, "")  # cells as 78.932, and the first one with its place
-    days: set[int] = field(default_factory=set)  # of the week, on which dates fall
-    clocks: int = 0  # dates with a time of day
+    # For each number of digits, the whole numbers without a sign.
+    whole_digits: Counter[int] = field(default_factory=Counter)
+    last: int = -1  # the last whole number, and whether each was above the one before
+    is_rising: bool = True
+    leading_zeros: int = 0  # whole numbers that begin with a zero that no number needs
+    by_point: tuple[int, str] = (0, "")  # cells like 78.932, and the first one with its place
+    weekdays: set[int] = field(default_factory=set)  # on which dates fall, 0 to 6
+    with_clock: int = 0  # dates with a time of day
 
     def add(self, cell: str, label: str, place: str) -> None:
-        """One cell that holds something."""
-        self.there += 1
+        """Adds a cell that is not empty."""
+        self.cells += 1
         self.labels[label] += 1
         self.longest = max(self.longest, len(cell))
         if self.values is not None:
             self.values.setdefault(cell, Counter())[label] += 1
             if len(self.values) > _MOST_CATEGORIES:
-                self.values, self.filled = None, self.there
+                self.values, self.counted_cells = None, self.cells
         if not self.forms:
             return
-        found = readings(cell, self.forms)
-        for form, value in found.items():
+        values = read_cell(cell, self.forms)
+        for form, value in values.items():
             low, high, count = self.ranges.get((form, label)) or (value, value, 0)
             self.ranges[form, label] = (min(low, value), max(high, value), count + 1)
             if form in TIMES:
-                self.days.add(int(value // DAY_S) % 7)
-                self.clocks += bool(value % DAY_S)
+                self.weekdays.add(int(value // DAY_S) % 7)
+                self.with_clock += bool(value % DAY_S)
         if match := _WHOLE.fullmatch(cell):
-            self.whole[len(match[1])] += 1
-            self.rising, self.last = self.rising and int(match[1]) > self.last, int(match[1])
-            self.zeros += len(match[1]) > 1 and match[1][0] == "0"
-        elif _THOUSANDS_BY_POINT.fullmatch(cell):
+            self.whole_digits[len(match[1])] += 1
+            self.is_rising, self.last = self.is_rising and int(match[1]) > self.last, int(match[1])
+            self.leading_zeros += len(match[1]) > 1 and match[1][0] == "0"
+        elif _POINT_GROUP.fullmatch(cell):
             self.by_point = (self.by_point[0] + 1, self.by_point[1] or f"{cell!r} in {place}")
-        count, first = self.read.get(forms := tuple(found)) or (0, f"{cell[:60]!r} in {place}")
-        self.read[forms] = (count + 1, first)
+        count, first = self.by_forms.get(forms := tuple(values)) or (0, f"{cell[:60]!r} in {place}")
+        self.by_forms[forms] = (count + 1, first)
 
-    def form(self, decimal: str = "", known: str = "") -> str:
-        """How nearly all cells can be read; empty where in no way, or in two that say another thing.
+    def find_form(self, decimal: str = "", known: str = "") -> str:
+        """Returns the form that fits nearly all cells; empty if none does, or two that disagree do.
 
         Args:
-            decimal: The sign that other columns of the file have, `,` or `.`; empty where they do not tell.
-            known: The form that the column had in an earlier span, which counts where it fits.
+            decimal: The decimal sign of the file's other columns, `,` or `.`; empty if they do not show it.
+            known: The form of the column in an earlier span, which is taken if it fits.
         """
-        fits = 0 < self._count((known,)) >= MOSTLY * self.there
+        fits = 0 < self._count_cells((known,)) >= MOSTLY * self.cells
         if fits and not (known == NUMBER and decimal == ","):
             return known
-        counts = {form: self._count((form,)) for form in (*NUMBERS, *TIMES)}
+        counts = {form: self._count_cells((form,)) for form in (*NUMBERS, *TIMES)}
         best = max(counts, key=lambda form: counts[form])
         ties = [form for form in counts if counts[form] == counts[best]]
-        if not 0 < counts[best] >= MOSTLY * self.there:
+        if not 0 < counts[best] >= MOSTLY * self.cells:
             return ""
         if decimal and {*ties} <= {*NUMBERS}:
             preferred = (COMMA,) if decimal == "," else (NUMBER, THOUSANDS)
@@ -136,131 +137,143 @@ class ColumnProfile:
             return ""
         return best if best == NUMBER or len(ties) == 1 else ""
 
-    def decimal(self) -> str:
-        """Which sign is the decimal one in some cell, for certain; empty where no cell tells."""
-        if (form := self.form()) not in NUMBERS:
+    def find_decimal(self) -> str:
+        """Returns the decimal sign if a cell shows it beyond doubt, else an empty string."""
+        if (form := self.find_form()) not in NUMBERS:
             return ""
         plain = {NUMBER, THOUSANDS}
         if form == COMMA:
-            return "," if any(COMMA in forms and not plain & {*forms} for forms in self.read) else ""
-        return "." if any(COMMA not in forms and plain & {*forms} for forms in self.read) else ""
+            return "," if any(COMMA in forms and not plain & {*forms} for forms in self.by_forms) else ""
+        return "." if any(COMMA not in forms and plain & {*forms} for forms in self.by_forms) else ""
 
-    def mixed(self, form: str) -> str:
-        """Where cells are numbers, or dates, but in no one `form`: two that cannot both be; else empty."""
-        if not form and max(map(self._count, (NUMBERS, TIMES))) >= MOSTLY * max(self.there, 1):
-            pairs = combinations([(set(forms), first) for forms, (_, first) in self.read.items() if forms], 2)
+    def find_mixed_forms(self, form: str) -> str:
+        """Returns two contradicting cells if a column of numbers or dates has no one `form`; else nothing."""
+        if not form and max(map(self._count_cells, (NUMBERS, TIMES))) >= MOSTLY * max(self.cells, 1):
+            pairs = combinations(
+                [(set(forms), first) for forms, (_, first) in self.by_forms.items() if forms], 2
+            )
             return next((f"{one[1]}, {two[1]}" for one, two in pairs if not one[0] & two[0]), "")
         return ""
 
-    def kind(self, rows: Mapping[str, int], form: str) -> str:
-        """`number`, `time`, `category`, or why it is left out; `rows` are those of each label."""
-        if self.there == 0 or (self.values is not None and len(self.values) == 1):
+    def find_kind(self, rows: Mapping[str, int], form: str) -> str:
+        """Returns `number`, `time`, `category`, or why it is left out; `rows` counts those of each label."""
+        if self.cells == 0 or (self.values is not None and len(self.values) == 1):
             return "has one value"
-        if self.name in _TAKEN:
+        if self.name in _RESERVED:
             return "has no name, or one that every example has for something else"
         if self.gives_label_away():
             return "gives the label away"
-        if empty := self._empty_label(rows):
+        if empty := self._find_empty_label(rows):
             return f"gives the label away: it is empty where that is {empty}, and nowhere else"
-        # A measure that begins with a zero has a point behind it.
-        is_code = self.zeros > (1 - MOSTLY) * self.there
+        # A measurement that begins with a zero has a point behind it.
+        is_code = self.leading_zeros > (1 - MOSTLY) * self.cells
         if form and not is_code:
-            if why := self._names_rows(form):
+            if why := self._explain_row_name(form):
                 return why
-            if self._parts_labels([found for (own, _), found in self.ranges.items() if own == form]):
+            if self._separates_labels(self._list_ranges(form)):
                 return "gives the label away: each label has a range of its own"
             return "time" if form in TIMES else "number"
-        if self._count(TIMES) >= MOSTLY * self.there:
+        if self._count_cells(TIMES) >= MOSTLY * self.cells:
             return "has dates of which nobody can tell day and month"
-        if not is_code and self._count(NUMBERS) >= MOSTLY * self.there:
+        if not is_code and self._count_cells(NUMBERS) >= MOSTLY * self.cells:
             if self.by_point[0]:
-                return f"has numbers of which the point may be decimal or not, as {self.by_point[1]}{_SAY_IT}"
-            return f"has numbers of which nobody can tell whether the comma is decimal{_SAY_IT}"
+                return (
+                    f"has numbers of which the point may be decimal or not, as {self.by_point[1]}{_SAY_SIGN}"
+                )
+            return f"has numbers of which nobody can tell whether the comma is decimal{_SAY_SIGN}"
         if self.values is None or len(self.values) > sum(rows.values()) / 2:
             return "is different in nearly every row" if self.longest <= 40 else "is text of many words"
         return "category"
 
-    def guess(self, form: str) -> str:
-        """Of whole numbers that may be codes, as what they are to be taken; empty where nobody need ask."""
-        if form not in NUMBERS or self.values is None or self._each_is_another():
+    def guess_kind(self, form: str) -> str:
+        """Guesses the kind of whole numbers that may be codes; empty if they clearly are not."""
+        if form not in NUMBERS or self.values is None or self._has_unique_cells():
             return ""
-        if self.whole.total() < self.there or len(self.values) < 3:
+        if self.whole_digits.total() < self.cells or len(self.values) < 3:
             return ""
-        named = self._is_named_as_a_name()
-        sparse = False
-        (digits, count), *_ = self.whole.most_common(1)
-        if count == self.there and digits >= 3:
+        is_named = self._has_identifier_name()
+        is_sparse = False
+        (digits, count), *_ = self.whole_digits.most_common(1)
+        if count == self.cells and digits >= 3:
             numbers = sorted(int(parse_cell(cell, form)) for cell in self.values)
             step = math.gcd(*(high - low for low, high in pairwise(numbers)))
             places = (numbers[-1] - numbers[0]) // step + 1
-            # How many values as many draws from that range would have.
-            drawn = places * -math.expm1(-self.there / places)
-            years = _YEARS[0] <= numbers[0] and numbers[-1] <= _YEARS[1]
+            # The expected number of distinct values in as many random draws from that range.
+            expected = places * -math.expm1(-self.cells / places)
+            are_years = _YEARS[0] <= numbers[0] and numbers[-1] <= _YEARS[1]
             # Doses and sizes are few on purpose, but round.
-            sparse = len(numbers) < drawn / 2 and step % 5 != 0 and not years
-        return ("category" if named or digits >= 4 else "number") if named or sparse else ""
+            is_sparse = len(numbers) < expected / 2 and step % 5 != 0 and not are_years
+        if not is_named and not is_sparse:
+            return ""
+        return "category" if is_named or digits >= 4 else "number"
 
-    def parts(self, form: str, time: str) -> tuple[str, ...]:
-        """What of a date comes again within these rows, or follows from the column `time`."""
-        found = [found for (own, _), found in self.ranges.items() if own == form]
-        days = (max(high for _, high, _ in found) - min(low for low, _, _ in found)) / DAY_S
+    def find_date_parts(self, form: str, time: str) -> tuple[str, ...]:
+        """Returns the parts of a date that repeat within these rows, or that the column `time` gives."""
+        ranges = self._list_ranges(form)
+        days = (max(high for _, high, _ in ranges) - min(low for low, _, _ in ranges)) / DAY_S
         fits = {
-            WEEKDAY: days >= 14 and len(self.days) > 1,
-            HOUR: days >= 2 and self.clocks > (1 - MOSTLY) * self.there,
+            WEEKDAY: days >= 14 and len(self.weekdays) > 1,
+            HOUR: days >= 2 and self.with_clock > (1 - MOSTLY) * self.cells,
             MONTH: days >= 730,
             AGE: bool(time),
         }
         return tuple(part for part, fit in fits.items() if fit)
 
-    def is_another_in_each(self) -> bool:
-        """Whether nearly each cell is another one, as far as they were counted."""
-        return self.there >= _MANY_ROWS and self._each_is_another()
+    def is_nearly_unique(self) -> bool:
+        """Returns whether nearly every cell has a value of its own, as far as they were counted."""
+        return self.cells >= _MANY_ROWS and self._has_unique_cells()
 
-    def _each_is_another(self) -> bool:
+    def _has_unique_cells(self) -> bool:
         count, cells = (
-            (_MOST_CATEGORIES, self.filled) if self.values is None else (len(self.values), self.there)
+            (_MOST_CATEGORIES, self.counted_cells) if self.values is None else (len(self.values), self.cells)
         )
         return count >= _NEARLY_EACH * cells
 
-    def _names_rows(self, form: str) -> str:
-        if self.there < _MANY_ROWS or self.whole.total() < self.there or not self._each_is_another():
+    def _list_ranges(self, form: str) -> list[tuple[float, float, int]]:
+        return [bounds for (own, _), bounds in self.ranges.items() if own == form]
+
+    def _explain_row_name(self, form: str) -> str:
+        """Returns why whole numbers identify rows and measure nothing; empty if they do not."""
+        if self.cells < _MANY_ROWS or self.whole_digits.total() < self.cells or not self._has_unique_cells():
             return ""
-        found = [found for (own, _), found in self.ranges.items() if own == form]
-        low, high = min(low for low, _, _ in found), max(high for _, high, _ in found)
-        if self.rising or high - low < _COUNT_LIKE * self.there:
+        ranges = self._list_ranges(form)
+        low, high = min(low for low, _, _ in ranges), max(high for _, high, _ in ranges)
+        if self.is_rising or high - low < _COUNT_LIKE * self.cells:
             return "numbers the rows"
-        (digits, count), *_ = self.whole.most_common(1)
+        (digits, count), *_ = self.whole_digits.most_common(1)
         first, end = 10 ** (digits - 1), 10**digits
         covered = (high - low) / (end - first) >= _COVERED
-        if self._is_named_as_a_name() or (
-            count == self.there and (digits >= _DIGITS_OF_A_NAME or (covered and digits >= 4))
+        if self._has_identifier_name() or (
+            count == self.cells and (digits >= _IDENTIFIER_DIGITS or (covered and digits >= 4))
         ):
             return "is different in nearly every row, as what names rows is"
         return ""
 
-    def _is_named_as_a_name(self) -> bool:
+    def _has_identifier_name(self) -> bool:
         words = re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", self.name).lower())
-        return any(map(_NAMES_ANYWHERE.fullmatch, words)) or any(map(_NAMES_LAST.fullmatch, words[-1:]))
+        return any(map(_IDENTIFIER_WORDS.fullmatch, words)) or any(
+            map(_IDENTIFIER_ENDINGS.fullmatch, words[-1:])
+        )
 
-    def _count(self, forms: Collection[str]) -> int:
-        return sum(count for found, (count, _) in self.read.items() if {*forms} & {*found})
+    def _count_cells(self, forms: Collection[str]) -> int:
+        return sum(count for fitting, (count, _) in self.by_forms.items() if {*forms} & {*fitting})
 
     def gives_label_away(self) -> bool:
-        """Whether each value, of many rows, comes with one label."""
+        """Returns whether each value comes with one label only, over many rows."""
         values = self.values or {}
         labels = {label for counted in values.values() for label in counted}
-        pure = all(len(counted) == 1 for counted in values.values())
-        return pure and len(labels) > 1 and self.there >= _ROWS_A_VALUE * len(values)
+        is_pure = all(len(counted) == 1 for counted in values.values())
+        return is_pure and len(labels) > 1 and self.cells >= _ROWS_A_VALUE * len(values)
 
-    def _empty_label(self, rows: Mapping[str, int]) -> str:
-        """Returns which of two labels has all empty cells, in each of its rows; else nothing."""
+    def _find_empty_label(self, rows: Mapping[str, int]) -> str:
+        """Returns the one of two labels whose rows, and no others, are all empty; else nothing."""
         empty = [label for label in rows if not self.labels[label]]
-        enough = min(rows.values()) >= _APART_ROWS_A_LABEL and sum(rows.values()) >= _APART_ROWS
-        whole = len(rows) == 2 and len(empty) == 1 and self.there + rows[empty[0]] == sum(rows.values())
-        return empty[0] if whole and enough else ""
+        is_enough = min(rows.values()) >= _APART_ROWS_A_LABEL and sum(rows.values()) >= _APART_ROWS
+        is_whole = len(rows) == 2 and len(empty) == 1 and self.cells + rows[empty[0]] == sum(rows.values())
+        return empty[0] if is_whole and is_enough else ""
 
     @staticmethod
-    def _parts_labels(ranges: Sequence[tuple[float, float, int]]) -> bool:
+    def _separates_labels(ranges: Sequence[tuple[float, float, int]]) -> bool:
         counts = sorted(count for _, _, count in ranges)
-        enough = len(counts) > 1 and counts[-2] >= _APART_ROWS_A_LABEL and sum(counts) >= _APART_ROWS
-        return enough and all(one[1] < two[0] for one, two in pairwise(sorted(ranges)))
+        is_enough = len(counts) > 1 and counts[-2] >= _APART_ROWS_A_LABEL and sum(counts) >= _APART_ROWS
+        return is_enough and all(one[1] < two[0] for one, two in pairwise(sorted(ranges)))

@@ -1,7 +1,7 @@
-"""The curated schema of imported data as text: what ingest writes, and how far a week may drift.
+"""The curated schema of imported data as text: the features that ingest writes, and their bounds on drift.
 
-A text proto of `tensorflow_metadata.v0.Schema`, which people review and edit: labels are added to it in
-place, and nothing else of it is touched.
+The schema is a text proto of `tensorflow_metadata.v0.Schema`, which people review and edit. Labels are added
+to it in place, and the rest of the text is not touched.
 """
 
 import re
@@ -21,21 +21,21 @@ _ONE_VALUE = "value_count { min: 1 max: 1 }"
 _ONE_NUMBER = "shape { dim { size: 1 } }"
 _ALWAYS = "presence { min_fraction: 1 min_count: 1 }"
 
-# Nobody knows yet how even the weeks of imported data are: say something only when they are another kind.
+# Nobody knows yet how much the weeks of imported data vary: only data of another kind exceeds these bounds.
 _LABEL_DRIFT = "drift_comparator { infinity_norm { threshold: 0.3 } }"
 _SHARE_DRIFT = "drift_comparator { infinity_norm { threshold: 0.5 } }"
 _DRIFT = "drift_comparator { jensen_shannon_divergence { threshold: 0.5 } }"
-_TEXT = r""" "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' """
+_STRING = r""" "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' """
 _LABEL_DOMAIN = re.compile(
     rf"""string_domain \s* :? \s* {{ \s* name: \s* ["']label["']
-         (?P<values> (?: \s* value: \s* (?:{_TEXT}) )* ) \s* }}""",
+         (?P<values> (?: \s* value: \s* (?:{_STRING}) )* ) \s* }}""",
     re.VERBOSE,
 )
-_VALUE = re.compile(rf"value: \s* ({_TEXT})", re.VERBOSE)
+_VALUE = re.compile(rf"value: \s* ({_STRING})", re.VERBOSE)
 
 
 def photo_schema(labels: Sequence[str]) -> str:
-    """The schema of photos with these labels; their order is the order of the model's outputs."""
+    """Returns the schema of photos with these labels; their order is that of the model's outputs."""
     return _schema(
         "labelled photos",
         labels,
@@ -59,9 +59,9 @@ def table_schema(
     time: str = "",
     passing: Collection[str] = (),
 ) -> str:
-    """The schema of a table with these labels in their order, and columns; bounds are for people to add.
+    """Returns the schema of a table with these labels, in their order, and these columns; people add bounds.
 
-    `passing` are those numbers that are others in every week, as months are, and so have no bound on drift.
+    `passing` names the numbers that change with every week, like months, and so have no bound on drift.
     """
     texts = [name for name in ("group", "example_id", group, time) if name]
     return _schema(
@@ -72,7 +72,7 @@ def table_schema(
         *(
             _block(
                 "feature",
-                [f"name: {_quoted(name)}", "type: FLOAT", _ONE_NUMBER, _ALWAYS]
+                [f"name: {_quote(name)}", "type: FLOAT", _ONE_NUMBER, _ALWAYS]
                 + ([] if name in passing else [_DRIFT]),
             )
             for name in numbers
@@ -82,7 +82,7 @@ def table_schema(
 
 
 def text_schema(labels: Sequence[str]) -> str:
-    """The schema of texts with these labels."""
+    """Returns the schema of texts with these labels."""
     return _schema(
         "labelled texts",
         labels,
@@ -96,8 +96,8 @@ def text_schema(labels: Sequence[str]) -> str:
     )
 
 
-def columns_beside(text: str, other: str) -> dict[str, str]:
-    """What each feature of a schema that `other` lacks is to a model: `number` or `category`.
+def read_extra_columns(text: str, other: str) -> dict[str, str]:
+    """Returns the kind, `number` or `category`, of each feature of a schema that `other` lacks.
 
     Raises:
         UsageError: It cannot be read, or lacks a feature that `other` has.
@@ -124,11 +124,11 @@ def columns_beside(text: str, other: str) -> dict[str, str]:
 
 
 def read_label_domain(text: str) -> tuple[str, ...]:
-    """The labels of a schema in their order, read without parsing all of it.
+    """Reads the labels of a schema, in their order, without parsing all of it.
 
     Raises:
-        UsageError: There is no `string_domain` named label that holds nothing but its values, or one of them
-            cannot be a label.
+        UsageError: It has no `string_domain` named label with nothing but values, or a value cannot be a
+            label.
     """
     match = _LABEL_DOMAIN.search(text)
     if match is None:
@@ -137,29 +137,29 @@ def read_label_domain(text: str) -> tuple[str, ...]:
             "Labels are numbered by their order there.",
             'Write string_domain { name: "label" value: "first" value: "second" } into it.',
         )
-    # With the octal and hexadecimal escapes that other writers use for UTF-8.
+    # Other writers use octal and hexadecimal escapes for UTF-8.
     labels = tuple(text_encoding.CUnescape(value[1:-1]).decode() for value in _VALUE.findall(match["values"]))
     check_labels(labels, "The schema")
     return labels
 
 
-def with_labels(text: str, labels: Iterable[str]) -> str:
-    """The schema with those of `labels` that it lacks at the end of the domain: no label's id changes.
+def add_labels(text: str, labels: Iterable[str]) -> str:
+    """Adds the `labels` that a schema lacks at the end of its domain, so that no label's id changes.
 
     Raises as `read_label_domain` does.
     """
     known = read_label_domain(text)
-    added = "".join(f"\n  value: {_quoted(label)}" for label in labels if label not in known)
+    added = "".join(f"\n  value: {_quote(label)}" for label in labels if label not in known)
     match = _LABEL_DOMAIN.search(text)
     assert match is not None  # read_label_domain has found it
     return text[: match.end("values")] + added + text[match.end("values") :]
 
 
 def widened(text: str, difference: Difference, comment: str) -> str:
-    """The schema with what a window had of one feature, under a comment; nothing else of the text is touched.
+    """Returns the schema widened by what a window had of one feature, under a comment; the rest is unchanged.
 
     Raises:
-        UsageError: The feature, its domain or its bounds are not written as this reads them.
+        UsageError: The feature, its domain or its bounds are not written in the form that this reads.
     """
     if difference.kind == "feature":
         block = _block("feature", [f'name: "{difference.feature}"', f"type: {difference.type}", _ONE_VALUE])
@@ -169,7 +169,7 @@ def widened(text: str, difference: Difference, comment: str) -> str:
         assert difference.bounds is not None
         match = re.search(r"(int|float)_domain\s*\{([^}]*)\}", text[start:end])
         if match is None:
-            raise _not_found(f"bounds of {difference.feature}")
+            raise _make_missing_error(f"bounds of {difference.feature}")
         low, high = difference.bounds
         bounds = re.sub(r"min:\s*(\S+)", lambda old: f"min: {min(float(old[1]), low):.9g}", match[2])
         bounds = re.sub(r"max:\s*(\S+)", lambda old: f"max: {max(float(old[1]), high):.9g}", bounds)
@@ -178,14 +178,14 @@ def widened(text: str, difference: Difference, comment: str) -> str:
         return f"{text[:start]}# {comment}\n{text[start:place]}{new}{text[start + match.end() :]}"
     domain = re.search(r'\bdomain:\s*"([^"]+)"', text[start:end])
     if domain is None:
-        raise _not_found(f"domain of {difference.feature}")
+        raise _make_missing_error(f"domain of {difference.feature}")
     start, end = _find_block(text, "string_domain", domain[1])
-    added = "".join(f"\n  value: {_quoted(value)}" for value in difference.values)
+    added = "".join(f"\n  value: {_quote(value)}" for value in difference.values)
     return f"{text[: end - 1].rstrip()}\n  # {comment}{added}\n{text[end - 1 :]}"
 
 
 def _find_block(text: str, kind: str, name: str) -> tuple[int, int]:
-    """Where the block of that name begins and ends."""
+    """Returns the start and end of the block of that name."""
     for match in re.finditer(rf"^{kind}\s*:?\s*\{{", text, re.MULTILINE):
         depth, end = 1, match.end()
         while depth and end < len(text):
@@ -193,24 +193,24 @@ def _find_block(text: str, kind: str, name: str) -> tuple[int, int]:
             end += 1
         if re.search(rf'\bname:\s*"{re.escape(name)}"', text[match.end() : end]):
             return match.start(), end
-    raise _not_found(f"{kind} {name}")
+    raise _make_missing_error(f"{kind} {name}")
 
 
-def _not_found(what: str) -> UsageError:
+def _make_missing_error(what: str) -> UsageError:
     return UsageError(
         f"The schema has no {what} that can be widened.", "It is written in another way.", "Edit it by hand."
     )
 
 
 def _feature(name: str, kind: str, *more: str) -> str:
-    return _block("feature", [f"name: {_quoted(name)}", f"type: {kind}", _ONE_VALUE, _ALWAYS, *more])
+    return _block("feature", [f"name: {_quote(name)}", f"type: {kind}", _ONE_VALUE, _ALWAYS, *more])
 
 
 def _schema(what: str, labels: Sequence[str], *own: str) -> str:
-    """A schema: what every one has, the labels and the number of the span, and its own features."""
+    """Returns a schema of the common features, which are the label and the span, and of its own features."""
     parts = [
         _HEADER.format(what=what),
-        _block("string_domain", ['name: "label"', *(f"value: {_quoted(label)}" for label in labels)]),
+        _block("string_domain", ['name: "label"', *(f"value: {_quote(label)}" for label in labels)]),
         _feature("label", "BYTES", 'domain: "label"', _LABEL_DRIFT),
         _feature("span", "INT", "int_domain { min: 1 }"),
         _feature("newest_span", "INT", "int_domain { min: 0 max: 1 }"),
@@ -223,7 +223,7 @@ def _block(name: str, lines: Sequence[str]) -> str:
     return "\n".join([f"{name} {{", *(f"  {line}" for line in lines), "}"])
 
 
-def _quoted(value: str) -> str:
-    """A string literal of the text format, in which UTF-8 may stand as it is."""
+def _quote(value: str) -> str:
+    """Returns a string literal of the text format, in which UTF-8 needs no escape."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
     return f'"{escaped}"'

@@ -1,14 +1,14 @@
-"""Which of the known layouts a source of photos has."""
+"""Detection of the layout of a source of photos."""
 
 import shlex
 from pathlib import Path
 
 from data.importers import manifest, tfrecords
-from data.importers.folders import folder_source, is_photo, photos_below
+from data.importers.folders import find_photos, is_photo, open_folders
 from data.importers.source import Source
 from errors import DataRefused, UsageError
 
-_KNOWN = (
+_LAYOUTS = (
     "A source is a folder a class (SRC/<label>/*.jpg, or SRC/train/<label>/*.jpg and SRC/val/<label>/*.jpg),"
     " a CSV or JSONL manifest with the columns photo and label beside the photos, or TFRecord files with the"
     " features image and label."
@@ -16,11 +16,11 @@ _KNOWN = (
 
 
 def find_source(src: Path) -> Source:
-    """Recognises a folder or file.
+    """Detects the layout of a folder or file, and opens it.
 
     Raises:
-        UsageError: There is no such file or folder, or a label cannot be one.
-        DataRefused: No layout fits, or more than one does, or it cannot be read.
+        UsageError: The file or folder does not exist, or a label cannot be used.
+        DataRefused: No layout fits, several do, or the source cannot be read.
     """
     try:
         return _find_source(src)
@@ -34,13 +34,13 @@ def find_source(src: Path) -> Source:
 
 def _find_source(src: Path) -> Source:
     if src.is_file() and src.suffix.lower() in manifest.SUFFIXES:
-        return manifest.manifest_source(src)
+        return manifest.open_manifest(src)
     if src.is_file() and tfrecords.is_tfrecord(src):
-        return tfrecords.tfrecord_source([src])
+        return tfrecords.open_tfrecords([src])
     if src.is_file():
-        raise DataRefused(f"{src} is neither a manifest nor a TFRecord file by its name.", _KNOWN)
+        raise DataRefused(f"{src} is neither a manifest nor a TFRecord file by its name.", _LAYOUTS)
     if not src.exists():
-        raise UsageError(f"{src} does not exist.", "There is nothing to import.", _KNOWN)
+        raise UsageError(f"{src} does not exist.", "There is nothing to import.", _LAYOUTS)
     entries = sorted(entry for entry in src.iterdir() if not entry.name.startswith((".", "__MACOSX")))
     manifests = [entry for entry in entries if entry.suffix.lower() in manifest.SUFFIXES]
     records = [entry for entry in entries if not entry.is_dir() and tfrecords.is_tfrecord(entry)]
@@ -53,8 +53,8 @@ def _find_source(src: Path) -> Source:
             f"Name one: `edgeline data import {shlex.quote(str(manifests[0]))} --data DIR`.",
         )
     if manifests and not records:
-        return manifest.manifest_source(manifests[0])
-    with_photos = [folder for folder in folders if photos_below(folder)]
+        return manifest.open_manifest(manifests[0])
+    with_photos = [folder for folder in folders if find_photos(folder)]
     kinds = [
         *(["a manifest"] if manifests else []),
         *(["TFRecord files"] if records else []),
@@ -65,13 +65,13 @@ def _find_source(src: Path) -> Source:
         raise DataRefused(
             f"{src} mixes {' and '.join(kinds)}.",
             "Which labels count cannot be told.",
-            f"Part them. {_KNOWN}",
+            f"Part them. {_LAYOUTS}",
         )
     if records:
-        return tfrecords.tfrecord_source(records)
+        return tfrecords.open_tfrecords(records)
     if with_photos:
-        return folder_source(src, folders)
-    found = f"photos ({loose[0].name}, ...) without labels" if loose else "no photo"
+        return open_folders(src, folders)
+    content = f"photos ({loose[0].name}, ...) without labels" if loose else "no photo"
     raise DataRefused(
-        f"{src} holds {found} ({len(entries)} entries).", "No layout that is known fits.", _KNOWN
+        f"{src} holds {content} ({len(entries)} entries).", "No layout that is known fits.", _LAYOUTS
     )

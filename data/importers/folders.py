@@ -5,36 +5,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data.importers.source import PHOTO_SUFFIXES, Offers, Refused, Source, clean_text, find_within
+from data.importers.source import PHOTO_SUFFIXES, Offers, RefusedPhoto, Source, clean_text, read_photo_within
 from data.spans.source import SPLITS
 from errors import DataRefused
 
-# The names of splits, in the order in which the first that is there becomes eval.
+# The names of splits; the first name of each that is there counts.
 _TRAIN, _EVAL = ("train", "training"), ("val", "valid", "validation", "dev", "eval", "test", "testing")
 
 
-def folder_source(root: Path, folders: Sequence[Path]) -> Source:
-    """The photos below the class folders of `root`, or of each of its splits.
+def open_folders(root: Path, folders: Sequence[Path]) -> Source:
+    """Opens the class folders of `root`, or of each of its split folders.
 
-    Of splits `train` is learned from, and the first of `val`, `eval` and `test` that is there is eval; others
-    are left out. Where only one of the two sides is there, the split is made as of a folder a class.
+    The model learns from the split `train`, and the first of `val`, `eval` and `test` that is there is eval;
+    other splits are left out. If `train` or eval is missing, photos are split as in a folder a class.
 
     Raises:
         DataRefused: A class folder has no photo.
         UsageError: The name of a folder cannot be a label.
     """
-    splits = {folder.name.lower(): folder for folder in folders if photos_below(folder)}
+    splits = {folder.name.lower(): folder for folder in folders if find_photos(folder)}
     if not splits.keys() <= {*_TRAIN, *_EVAL} or any(
         is_photo(entry.name) for folder in folders for entry in folder.iterdir()
     ):
-        return _class_source(root, {"": folders})
+        return _open_class_folders(root, {"": folders})
     sides = [next((splits[name] for name in names if name in splits), None) for names in (_TRAIN, _EVAL)]
     taken = {side: folder for side, folder in zip(SPLITS, sides, strict=True) if folder}
-    classes = {side if all(sides) else "": _folders_in(folder) for side, folder in taken.items()}
-    source = _class_source(root, classes)
+    classes = {side if all(sides) else "": _list_folders(folder) for side, folder in taken.items()}
+    source = _open_class_folders(root, classes)
     parts = [f"{folder.name}/ is {side}" for side, folder in taken.items()] if all(sides) else []
     parts += [
-        f"{folder.name}/ ({len(photos_below(folder))} photos) is left out, to ask the pushed model about"
+        f"{folder.name}/ ({len(find_photos(folder))} photos) is left out, to ask the pushed model about"
         for folder in splits.values()
         if folder not in taken.values()
     ]
@@ -42,19 +42,19 @@ def folder_source(root: Path, folders: Sequence[Path]) -> Source:
     return replace(source, layout=f"a folder a split, each with {source.layout}{about}")
 
 
-def _folders_in(folder: Path) -> list[Path]:
+def _list_folders(folder: Path) -> list[Path]:
     return sorted(
         entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))
     )
 
 
-def _class_source(root: Path, folders: Mapping[str, Sequence[Path]]) -> Source:
-    """The photos of class folders by the split that they are in; empty where none is said."""
+def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]]) -> Source:
+    """Opens class folders, given by their split, which is empty if the source has none."""
     classes = {folder: side for side, of_side in folders.items() for folder in of_side}
     labels = {
         folder: clean_text(folder.name, f"The name of a folder in {folder.parent}") for folder in classes
     }
-    photos = {folder: photos_below(folder) for folder in classes}
+    photos = {folder: find_photos(folder) for folder in classes}
     filled = {labels[folder] for folder, paths in photos.items() if paths}
     empty = [folder.relative_to(root).as_posix() for folder in classes if labels[folder] not in filled]
     if empty:
@@ -64,34 +64,34 @@ def _class_source(root: Path, folders: Mapping[str, Sequence[Path]]) -> Source:
             "Put photos in, or move the folders elsewhere.",
         )
     count = sum(map(len, photos.values()))
-    offers = _offers(root, photos, labels, classes)
+    offers = _read_photos(root, photos, labels, classes)
     return Source(f"a folder a class ({len(set(labels.values()))} classes)", offers, count)
 
 
-def photos_below(folder: Path) -> list[Path]:
-    """Photos, links and unreadable folders below a folder, hidden ones left out; links are not followed."""
-    found: list[Path] = []
+def find_photos(folder: Path) -> list[Path]:
+    """Returns photos, links and unreadable folders below a folder; no hidden ones, and links not followed."""
+    paths: list[Path] = []
     unreadable: list[OSError] = []
     for path, folders, names in os.walk(folder, onerror=unreadable.append):
         links = [name for name in folders if os.path.islink(os.path.join(path, name))]
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in links)
-        found += [Path(path, name) for name in sorted(names) if is_photo(name)]
-        found += [Path(path, name) for name in sorted(links)]
-    return found + [Path(error.filename) for error in unreadable]
+        paths += [Path(path, name) for name in sorted(names) if is_photo(name)]
+        paths += [Path(path, name) for name in sorted(links)]
+    return paths + [Path(error.filename) for error in unreadable]
 
 
 def is_photo(name: str) -> bool:
-    """Whether a file's name is a photo's."""
+    """Returns whether a file's name is that of a photo."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
 
 
-def _offers(
+def _read_photos(
     root: Path, photos: Mapping[Path, list[Path]], labels: Mapping[Path, str], splits: Mapping[Path, str]
 ) -> Offers:
     for folder, paths in photos.items():
         for path in paths:
             where = path.relative_to(root).as_posix()
             if os.path.isdir(path):
-                yield Refused(where, "linked-folder" if os.path.islink(path) else "unreadable-folder")
+                yield RefusedPhoto(where, "linked-folder" if os.path.islink(path) else "unreadable-folder")
             else:
-                yield find_within(root, path, where, labels[folder], name=where, split=splits[folder])
+                yield read_photo_within(root, path, where, labels[folder], name=where, split=splits[folder])

@@ -1,4 +1,4 @@
-"""Guesses what a person did not say of a table: the column to learn, and whether its texts are what tells."""
+"""Guesses about a table: the column to learn, and whether its texts are what predicts it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from data.spans.source import Rejected
 
 _ROWS = 2_000
 _MOST_CLASSES, _LONGEST_LABEL = 20, 60
-# A column of this many words a cell is one of texts.
+# A column with at least this many words a cell, on average, is a column of texts.
 _WORDS = 5
-# More columns than these beside the texts and the label, and it is a table with a remark in it.
+# A table with more other columns than this, beside the texts and the label, is not one of texts.
 _FEW_OTHERS = 2
 _LABELS = (
     *("label", "class", "target", "y", "outcome", "category", "species", "churn", "churned", "sentiment"),
@@ -35,18 +35,18 @@ _LABELS = (
 
 @dataclass(frozen=True)
 class Guess:
-    """What a table looks like."""
+    """A guess at the roles of a table's columns."""
 
     shown: str
     header: Sequence[str]
-    label: str  # empty where no column looks like one, as the next
+    label: str  # empty if no column looks like one, and so is `text`
     text: str
-    texts_alone: bool  # whether little else than `text` tells the label
+    texts_alone: bool  # whether there is little else than `text` to predict the label
     lists_photos: bool  # whether it is the manifest of photos
 
 
 def guess_columns(src: str, query: str, sheet: str) -> Guess:
-    """Looks at the first rows of a table. Raises as `open_table` does."""
+    """Guesses from the first rows of a table. Raises as `open_table` does."""
     with TemporaryDirectory() as scratch:
         table = open_table(src, Path(scratch), (), query, sheet)
         rows = [row[1] for row in islice(table.rows(table.header), _ROWS) if not isinstance(row, Rejected)]

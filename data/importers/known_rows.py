@@ -1,4 +1,4 @@
-"""Which rows of a table earlier spans hold already, so that a table imported twice adds nothing."""
+"""The rows of a table that earlier spans hold already, so that a table imported twice adds nothing."""
 
 import hashlib
 from collections import Counter
@@ -9,12 +9,12 @@ from data.spans.layout import usable_spans
 from data.spans.rows import find_files, read_rows
 from data.spans.source import Rejected
 
-# Where fewer rows than that differ from one another, equal ones are chance: a whole table is known alone.
+# If a smaller share of a table's rows is distinct, equal rows are chance: only a whole table is recognised.
 _DIFFERENT = 0.9
 
 
-def known_rows(data_dir: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> frozenset[bytes]:
-    """The digests of those `rows` that a span holds which nobody excluded; their cells are of these columns.
+def find_known_rows(data_dir: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> frozenset[bytes]:
+    """Returns the digests of the `rows`, with cells of the columns `names`, that a usable span holds.
 
     Raises:
         DataRefused: An earlier span cannot be read.
@@ -38,5 +38,5 @@ def known_rows(data_dir: Path, names: Sequence[str], rows: Iterable[Sequence[str
 
 
 def digest_row(cells: Sequence[str]) -> bytes:
-    """What equal rows have in common, and others do not."""
+    """Returns a digest that equal rows share and different rows do not."""
     return hashlib.blake2b("\0".join(cells).encode(errors="replace"), digest_size=10).digest()

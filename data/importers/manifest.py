@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.importers.source import Offers, Refused, Source, check_split, clean_text, find_within
+from data.importers.source import Offers, RefusedPhoto, Source, check_split, clean_text, read_photo_within
 from data.spans.rows import csv_rows, read_lines
 from errors import DataRefused
 
 SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson"))
-# Names that a column may have, the first that is there counts.
-_NAMES = {
+# The names that a column may have; the first one that is there counts.
+_COLUMN_NAMES = {
     "photo": ("photo", "image", "path", "file", "filename", "file_name", "image_path", "filepath"),
     "label": ("label", "class", "category"),
     "lane_id": ("lane_id", "lane"),
@@ -20,29 +20,31 @@ _NAMES = {
     "split": ("split",),
 }
 _KINDS: Mapping[type, str] = {list: "a list", tuple: "an object"}
-_KNOWN = frozenset(name for names in _NAMES.values() for name in names)
+_KNOWN_NAMES = frozenset(name for names in _COLUMN_NAMES.values() for name in names)
 
-# A line's number, and its cells by the names of their columns in lower case.
+# A line's number, and its cells by column, in lower case.
 Record = tuple[int, Mapping[str, Any]]
 
 
-def manifest_source(manifest: Path) -> Source:
-    """The photos that a manifest lists, by paths relative to its folder.
+def open_manifest(manifest: Path) -> Source:
+    """Opens the photos that a manifest lists by paths relative to its folder.
 
     Raises:
-        DataRefused: It is no such file, has no column for the photo or the label, or has one twice, or a cell
+        DataRefused: It is no manifest, lacks a column for the photo or the label, or has one twice, or a cell
             is not a text, a number, true or false.
-        UsageError: A label cannot be one, or a lane, session or time holds a control character, or a split is
+        UsageError: A label cannot be used, a lane, session or time holds a control character, or a split is
             not known.
     """
     lines = manifest.suffix.lower() in (".jsonl", ".ndjson")
-    records = list(_json_records(manifest) if lines else _csv_records(manifest))
-    columns = _columns(manifest, records)
-    cells = [_cells(manifest, line, record, columns) for line, record in records]
-    return Source(f"a manifest ({manifest.name}, {len(cells)} rows)", _offers(manifest, cells), len(cells))
+    records = list(_read_json(manifest) if lines else _read_csv(manifest))
+    columns = _find_columns(manifest, records)
+    cells = [_read_cells(manifest, line, record, columns) for line, record in records]
+    return Source(
+        f"a manifest ({manifest.name}, {len(cells)} rows)", _read_photos(manifest, cells), len(cells)
+    )
 
 
-def _csv_records(manifest: Path) -> Iterator[Record]:
+def _read_csv(manifest: Path) -> Iterator[Record]:
     header = next(read_lines(manifest), "")
     delimiter = max(",;\t", key=header.count)  # Excel writes ; where the comma is the decimal sign
     rows = csv_rows(manifest, (), delimiter)
@@ -55,15 +57,15 @@ def _csv_records(manifest: Path) -> Iterator[Record]:
                 "Its cells cannot be told apart.",
                 f"Quote cells that hold {delimiter!r}.",
             )
-        yield line, _by_name(manifest, line, zip(names, cells, strict=True))
+        yield line, _make_record(manifest, line, zip(names, cells, strict=True))
 
 
-def _json_records(manifest: Path) -> Iterator[Record]:
+def _read_json(manifest: Path) -> Iterator[Record]:
     for number, line in enumerate(read_lines(manifest), start=1):
         if not line.strip():
             continue
         try:
-            # An object as a tuple of its pairs, which shows a key that is there twice; numbers as written.
+            # An object becomes a tuple of pairs, which shows repeated keys; numbers stay as written.
             pairs = json.loads(line, object_pairs_hook=tuple, parse_int=str, parse_float=str)
         except (ValueError, RecursionError):
             pairs = None
@@ -73,14 +75,14 @@ def _json_records(manifest: Path) -> Iterator[Record]:
                 "Each line describes one photo.",
                 'A line looks like {"photo": "a.jpg", "label": "ok"}.',
             )
-        yield number, _by_name(manifest, number, pairs)
+        yield number, _make_record(manifest, number, pairs)
 
 
-def _by_name(manifest: Path, line: int, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _make_record(manifest: Path, line: int, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     record: dict[str, Any] = {}
     for name, value in pairs:
         name = name.strip().lower()
-        if name in record and name in _KNOWN:
+        if name in record and name in _KNOWN_NAMES:
             raise DataRefused(
                 f"{manifest} line {line} has the column {name} twice.",
                 "Which of them counts cannot be told.",
@@ -90,16 +92,18 @@ def _by_name(manifest: Path, line: int, pairs: Iterable[tuple[str, Any]]) -> dic
     return record
 
 
-def _columns(manifest: Path, records: Iterable[Record]) -> dict[str, str]:
-    """The manifest's own name of each column that it has."""
+def _find_columns(manifest: Path, records: Iterable[Record]) -> dict[str, str]:
+    """Returns the manifest's own name for each of our columns that it has."""
     present = dict.fromkeys(name for _, record in records for name in record)
-    found = {
+    columns = {
         column: next(name for name in names if name in present)
-        for column, names in _NAMES.items()
+        for column, names in _COLUMN_NAMES.items()
         if present.keys() & set(names)
     }
     missing = [
-        f"{column} ({', '.join(_NAMES[column])})" for column in ("photo", "label") if column not in found
+        f"{column} ({', '.join(_COLUMN_NAMES[column])})"
+        for column in ("photo", "label")
+        if column not in columns
     ]
     if missing:
         raise DataRefused(
@@ -107,13 +111,13 @@ def _columns(manifest: Path, records: Iterable[Record]) -> dict[str, str]:
             f"Its columns are {', '.join(map(ascii, present)) or 'none: it has no rows'}.",
             "Rename the columns that hold the path of the photo and its label.",
         )
-    return found
+    return columns
 
 
-def _cells(
+def _read_cells(
     manifest: Path, line: int, record: Mapping[str, Any], columns: Mapping[str, str]
 ) -> tuple[str, dict[str, str]]:
-    """Where a row is, and its cells by our names of the columns."""
+    """Returns the place of a row, and its cells by our names of the columns."""
     cells = {}
     for column, own in columns.items():
         value = record.get(own)
@@ -132,12 +136,12 @@ def _cells(
     return f"{manifest.name} line {line}: {cells['photo']}", cells
 
 
-def _offers(manifest: Path, rows: Sequence[tuple[str, Mapping[str, str]]]) -> Offers:
+def _read_photos(manifest: Path, rows: Sequence[tuple[str, Mapping[str, str]]]) -> Offers:
     for where, cells in rows:
         photo, others = cells["photo"], {name: cell for name, cell in cells.items() if name != "photo"}
         if cells["label"] and not photo:
-            yield Refused(where, "missing")
+            yield RefusedPhoto(where, "missing")
         else:
-            # A manifest made on Windows; no phone writes a backslash into a name.
+            # A manifest may come from Windows; no phone writes a backslash into a name.
             path = manifest.parent / photo.replace("\\", "/")
-            yield find_within(manifest.parent, path, where, name=photo, **others)
+            yield read_photo_within(manifest.parent, path, where, name=photo, **others)

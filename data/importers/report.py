@@ -1,4 +1,4 @@
-"""What an import did, for people and programs."""
+"""Reports of imports, for people and programs."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -14,26 +14,26 @@ _NOTHING_NEW = "Nothing is new, and nothing was added."
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import of photos did."""
+    """The result of an import of photos."""
 
     source: Path
-    layout: str  # what it was recognised as
+    layout: str  # as detected, in words
     span: Span | None  # the new one; None when there was nothing new
     added: Mapping[str, int]  # new photos by label
     known: int  # photos that were there already, in a span or earlier in the source, under the same label
-    restored: int  # photos of which a span had the label and no longer the file; it is there again
-    relabelled: tuple[str, ...]  # photos that a span has under another label, in words; they were left alone
+    restored: int  # photos whose file was gone from a span, and is there again
+    relabelled: tuple[str, ...]  # photos that a span has under another label, as sentences; left alone
     conflicting: int  # new photos that the source gives two labels; both rows are kept, for the quarantine
-    refused: Mapping[str, tuple[str, ...]]  # what could not be imported, each by its place, by slug
+    refused: Mapping[str, tuple[str, ...]]  # the places of photos that could not be imported, by slug
     written: tuple[Path, ...]  # workload files that were written or changed
     new_labels: tuple[str, ...]  # that were added at the end of an existing schema
-    groups: tuple[tuple[str, ...], ...]  # photos that show the same and share a session, by place
-    joined: tuple[str, ...]  # where those were found that share the session of a photo in an earlier span
-    eval: Mapping[str, int]  # those of `added` that are in eval by the span's labels.csv, by label
+    groups: tuple[tuple[str, ...], ...]  # places of photos that show the same and share a session
+    joined: tuple[str, ...]  # places of photos that share the session of a photo in an earlier span
+    eval: Mapping[str, int]  # the part of `added` that labels.csv puts into eval, by label
     warnings: tuple[str, ...] = ()
 
     def sentences(self) -> list[str]:
-        """The report for people, a sentence a line."""
+        """Returns the report for people, a sentence a line."""
         lines = [f"{self.source} is {self.layout}."]
         if self.span:
             labels = first_few([f"{count} {label}" for label, count in self.added.items()])
@@ -42,15 +42,15 @@ class ImportReport:
             lines.append(_NOTHING_NEW)
         if self.groups:
             largest = sorted(self.groups, key=len, reverse=True)
-            shown = tuple(", ".join(group[:3]) + ", ..." * (len(group) > 3) for group in largest)
+            shown = tuple(", ".join(group[:3]) + (", ..." if len(group) > 3 else "") for group in largest)
             lines.append(
                 f"{sum(map(len, self.groups))} photos show what another one shows, in {len(self.groups)}"
-                f" groups, each of which is one session: {_some(shown)}."
+                f" groups, each of which is one session: {_list_some(shown)}."
             )
         if self.joined:
             lines.append(
                 f"{len(self.joined)} photos show what one of an earlier span shows, and share its session:"
-                f" {_some(self.joined)}."
+                f" {_list_some(self.joined)}."
             )
         if self.eval:
             parts = [f"{self.eval.get(label, 0)} of {count} {label}" for label, count in self.added.items()]
@@ -62,24 +62,24 @@ class ImportReport:
         if self.relabelled:
             lines.append(
                 f"{len(self.relabelled)} photos are there under another label and were left alone"
-                f" (change the label in that span's labels.csv): {_some(self.relabelled)}."
+                f" (change the label in that span's labels.csv): {_list_some(self.relabelled)}."
             )
         if self.conflicting:
             lines.append(
                 f"{self.conflicting} photos have two labels in the source; a run will quarantine them."
             )
         for reason, places in self.refused.items():
-            lines.append(f"{len(places)} refused as {reason}: {_some(places)}.")
-        lines += [*_added(self.new_labels), *(f"{path} was written." for path in self.written)]
+            lines.append(f"{len(places)} refused as {reason}: {_list_some(places)}.")
+        lines += [*_describe_new_labels(self.new_labels), *(f"{path} was written." for path in self.written)]
         return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
 
 
 @dataclass(frozen=True)
 class TableReport:
-    """What an import of a table, or of texts, did."""
+    """The result of an import of a table or of texts."""
 
     source: str
-    span: Span | None  # None where nothing was new
+    span: Span | None  # None when there was nothing new
     noun: str
     rows: int  # new ones
     known: int  # rows that a span has already
@@ -91,12 +91,12 @@ class TableReport:
     left_out: tuple[tuple[str, str], ...]
     guessed: tuple[tuple[str, str], ...]  # whole numbers that may be codes, and what they were taken for
     refused: tuple[str, ...]
-    remarks: tuple[str, ...] = ()  # what else to know of labels and groups, in sentences
+    remarks: tuple[str, ...] = ()  # on labels and groups, as sentences
     notes: tuple[str, ...] = ()  # how the file was read
     warnings: tuple[str, ...] = ()
 
     def sentences(self) -> list[str]:
-        """For people, a sentence a line."""
+        """Returns the report for people, a sentence a line."""
         shown = ", ".join(self.labels[:8]) + (", ..." if len(self.labels) > 8 else "")
         counted = f"{self.rows} {self.noun}s of {self.source}, with {len(self.labels)} labels"
         new = f"{self.span.path} holds {counted}: {shown}." if self.span else _NOTHING_NEW
@@ -106,7 +106,7 @@ class TableReport:
         for what, names in (("Numbers", self.numbers), ("Categories", self.categories)):
             if names:
                 lines.append(f"{what}: {', '.join(names)}.")
-        lines += _added(self.new_labels)
+        lines += _describe_new_labels(self.new_labels)
         lines += [
             f"{name} holds whole numbers that may be codes, and is taken for a {kind}; another answer:"
             f" --{'number' if kind == 'category' else 'category'} {shlex.quote(name)}, or"
@@ -118,9 +118,9 @@ class TableReport:
         return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
 
 
-def _added(labels: Sequence[str]) -> list[str]:
+def _describe_new_labels(labels: Sequence[str]) -> list[str]:
     return [f"New at the end of the schema's labels: {', '.join(labels)}."] if labels else []
 
 
-def _some(found: tuple[str, ...]) -> str:
-    return "; ".join(found[:_EXAMPLES]) + ("; ..." if len(found) > _EXAMPLES else "")
+def _list_some(texts: tuple[str, ...]) -> str:
+    return "; ".join(texts[:_EXAMPLES]) + ("; ..." if len(texts) > _EXAMPLES else "")

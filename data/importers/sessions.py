@@ -1,4 +1,4 @@
-"""Which new photos belong to one session: those that show the same, as far as the source does not say it."""
+"""Sessions of new photos: photos that show the same object share one, where the source names none."""
 
 import re
 from collections import defaultdict
@@ -16,7 +16,7 @@ from data.photos.likeness import as_looks
 from data.photos.rare_parts import as_features
 from data.photos.same_object import find_same
 
-# Of a burst: seconds from one photo to the next, and how far its number is up; one or two may be deleted.
+# Most seconds, and most file numbers, between one photo of a burst and the next; one or two may be deleted.
 _SECONDS, _STEPS = 5, 3
 
 
@@ -24,27 +24,27 @@ _SECONDS, _STEPS = 5, 3
 class NewPhoto:
     """A photo on its way into a span."""
 
-    row: LabelRow  # as it will be written, unless it belongs to others
+    row: LabelRow  # as it will be written, unless it joins the session of others
     where: str  # where a person finds it
-    name: str  # what its file is called, with the folder; empty where it has no name
-    look: bytes | None  # None where it cannot be opened, or the source says its session
+    name: str  # of its file, with the folder; empty if it has none
+    look: bytes | None  # None if it cannot be opened, or the source names its session
     taken_at: str | None  # as its phone or the source wrote it, ISO 8601
 
 
 @dataclass(frozen=True)
-class Grouped:
-    """What was found."""
+class Grouping:
+    """The sessions that photos were given."""
 
     rows: list[LabelRow]  # of all photos in their order, with their sessions
-    groups: tuple[tuple[str, ...], ...]  # new sessions of several photos, each with where these were found
-    joined: tuple[str, ...]  # where those were found that went to the session of a photo in an earlier span
+    groups: tuple[tuple[str, ...], ...]  # new sessions of several photos, as the places of these
+    joined: tuple[str, ...]  # places of the photos that joined a session of an earlier span
 
 
-def group_photos(photos: Sequence[NewPhoto], known: Sequence[tuple[LabelRow, bytes]]) -> Grouped:
-    """Gives photos without a session that of their near twin in an earlier span, or one with their group.
+def group_photos(photos: Sequence[NewPhoto], known: Sequence[tuple[LabelRow, bytes]]) -> Grouping:
+    """Gives each photo without a session that of its near twin in an earlier span, or one with its group.
 
-    Only photos of one label are joined, and of one split where the source says splits; those do not look at
-    earlier spans.
+    Only photos of one label are joined. Where the source has splits, only photos of one split are joined, and
+    earlier spans are not searched.
     """
     rows, groups, joined = [photo.row for photo in photos], [], []
     kinds: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -54,7 +54,7 @@ def group_photos(photos: Sequence[NewPhoto], known: Sequence[tuple[LabelRow, byt
     for (label, split), numbers in kinds.items():
         others = [] if split else [item for item in known if item[0].label == label]
         looks = [photos[number].look or b"" for number in numbers] + [look for _, look in others]
-        pairs = _neighbours([photos[number] for number in numbers])
+        pairs = _pair_neighbours([photos[number] for number in numbers])
         alike = find_same(as_looks(looks), as_features(looks), len(numbers), pairs)
         members: dict[int, list[int]] = defaultdict(list)
         for place, group in enumerate(alike.groups[: len(numbers)]):
@@ -69,23 +69,27 @@ def group_photos(photos: Sequence[NewPhoto], known: Sequence[tuple[LabelRow, byt
                 groups.append(tuple(where))
             for place in places:
                 rows[numbers[place]] = replace(rows[numbers[place]], session_id=session_of(first))
-    return Grouped(rows, tuple(groups), tuple(joined))
+    return Grouping(rows, tuple(groups), tuple(joined))
 
 
-def _neighbours(photos: Sequence[NewPhoto]) -> NDArray[np.int64]:
-    """Pairs that were taken one after the other, as their times or the running numbers of their files say."""
+def _pair_neighbours(photos: Sequence[NewPhoto]) -> NDArray[np.int64]:
+    """Pairs photos taken one after the other, by their times or by the running numbers of their files.
+
+    Returns:
+        Places in `photos`, shape [pairs, 2].
+    """
     timed, numbered = [], []
     for place, photo in enumerate(photos):
-        if photo.taken_at and ":" in photo.taken_at:  # a day alone tells no burst
-            with suppress(ValueError, OverflowError):  # it may be any text of the source
+        if photo.taken_at and ":" in photo.taken_at:  # a date without a time shows no burst
+            with suppress(ValueError, OverflowError):  # the source may have any text there
                 moment = datetime.fromisoformat(photo.taken_at.replace("Z", "+00:00"))
                 timed.append(("", moment.timestamp(), place))
         if match := re.fullmatch(r"(.*?)(\d{1,15})(\D*)", photo.name, re.DOTALL):
             numbered.append((f"{match[1]}\0{match[3]}", float(match[2]), place))
     pairs = [
         (first[2], second[2])
-        for taken, most in ((sorted(timed), _SECONDS), (sorted(numbered), _STEPS))
-        for first, second in pairwise(taken)
+        for ordered, most in ((sorted(timed), _SECONDS), (sorted(numbered), _STEPS))
+        for first, second in pairwise(ordered)
         if first[0] == second[0] and second[1] - first[1] <= most
     ]
     return np.array(pairs, np.int64).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""The split of new sessions: each class gets its share of eval, as far as its sessions can be parted."""
+"""The split of new sessions, such that each class gets its share of eval as far as its sessions allow."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,19 +8,19 @@ from data.photos.labels_file import LabelRow, session_of
 from data.spans.split import Ends, group_position
 from errors import UsageError
 
-# Worse than any share that is missed: a class that one of the splits lacks.
+# The cost of a class that one split lacks, which is above that of any missed share.
 _LACKING = 10.0
 
 
-def with_splits(
-    rows: Sequence[LabelRow], known: Iterable[LabelRow], kept: Mapping[str, str], fraction: float
+def assign_splits(
+    rows: Sequence[LabelRow], known: Iterable[LabelRow], kept_splits: Mapping[str, str], fraction: float
 ) -> list[LabelRow]:
-    """New rows with the split of each session; one that is known keeps its own.
+    """Returns the new rows with the split of their sessions; a known session keeps its split.
 
     Args:
-        rows: Of the new span; a split that the source says is taken as it is.
-        known: Of all spans that count.
-        kept: The split of each session of any span, empty where the hash decides.
+        rows: The rows of the new span; a split that the source gives is taken as it is.
+        known: The rows of all usable spans.
+        kept_splits: The split of each session of any span; empty where the hash decides.
         fraction: Share of the examples of each class that eval should have.
 
     Raises:
@@ -28,40 +28,40 @@ def with_splits(
     """
     known = list(known)
     ends = Ends()
-    for session, side in kept.items():
+    for session, side in kept_splits.items():
         ends = ends if side else ends.with_group(session)
-    sides = {
+    splits = {
         session: side or ("eval" if ends.in_eval(session, fraction) else "train")
-        for session, side in kept.items()
+        for session, side in kept_splits.items()
     }
     for row in rows:
-        if row.split and sides.setdefault(row.session_id, row.split) != row.split:
+        if row.split and splits.setdefault(row.session_id, row.split) != row.split:
             raise UsageError(
-                f"The session {row.session_id!a} is in {sides[row.session_id]} and in {row.split}.",
+                f"The session {row.session_id!a} is in {splits[row.session_id]} and in {row.split}.",
                 "One session must not be in both, or eval would flatter the model.",
                 "Correct its split, or name another session; nothing was imported.",
             )
     total, taken = Counter(row.label for row in (*known, *rows)), Counter[str]()
     new: dict[str, Counter[str]] = defaultdict(Counter)
-    several: dict[str, set[str]] = defaultdict(set)
+    sessions_of: dict[str, set[str]] = defaultdict(set)
     for row in (*known, *rows):
         session = session_of(row)
-        several[row.label].add(session)
-        if session not in sides:
+        sessions_of[row.label].add(session)
+        if session not in splits:
             new[session][row.label] += 1
-        elif sides[session] == "eval":
+        elif splits[session] == "eval":
             taken[row.label] += 1
-    total = Counter({label: count for label, count in total.items() if len(several[label]) > 1})
+    total = Counter({label: count for label, count in total.items() if len(sessions_of[label]) > 1})
 
     def cost(counts: Mapping[str, int], without: float) -> float:
-        """How far the classes of a session are from their shares, with so many of them in eval."""
+        """Returns the distance of a session's classes from their shares, with `counts` of them in eval."""
         missed = {label: abs(counts[label] / total[label] - fraction) for label in counts if label in total}
         lacking = {0.0: without, 1.0: _LACKING}
         return sum(share + lacking.get(counts[label] / total[label], 0.0) for label, share in missed.items())
 
     chosen = set[str]()
     by_hash = sorted(new, key=group_position)
-    # The smallest last: they do least harm where a class would have none.
+    # This order starts with the smallest sessions, which do the least harm to a class without eval examples.
     by_size = sorted(by_hash, key=lambda session: new[session].total())
     for sessions, without in ((by_hash, 0.0), (by_size, _LACKING)):
         for session in sessions:
@@ -70,11 +70,11 @@ def with_splits(
             if session not in chosen and cost(after, without) < cost(before, without):
                 chosen.add(session)
                 taken.update(new[session])
-    if not chosen and "eval" not in sides.values() and len(sides) + len(new) > 1:
+    if not chosen and "eval" not in splits.values() and len(splits) + len(new) > 1:
         chosen.update(by_hash[:1])  # no class has two sessions, and a run needs an eval split
-    sides |= {session: "eval" if session in chosen else "train" for session in new}
-    hashed = {session for session, side in kept.items() if not side}
+    splits |= {session: "eval" if session in chosen else "train" for session in new}
+    hashed = {session for session, side in kept_splits.items() if not side}
     return [
-        row if row.split or row.session_id in hashed else replace(row, split=sides[row.session_id])
+        row if row.split or row.session_id in hashed else replace(row, split=splits[row.session_id])
         for row in rows
     ]

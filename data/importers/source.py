@@ -1,4 +1,4 @@
-"""What a source of photos offers the importer, one photo at a time, and what it had to refuse."""
+"""A source of photos: the photos that it gives the importer one by one, and those that it refuses."""
 
 import errno
 import os
@@ -22,46 +22,46 @@ PHOTO_SUFFIXES = frozenset(
 
 
 @dataclass(frozen=True)
-class Found:
-    """A labelled photo; what the source does not say is empty."""
+class LabelledPhoto:
+    """A labelled photo; values that the source lacks are empty."""
 
-    where: str  # where a person finds it: a path below the source, or a file and the number of its record
-    data: bytes  # of the file, whatever they are
-    modified: float  # when the file that it came from was last written, in seconds since 1970
-    label: str  # clean
+    where: str  # its place for messages: a path below the source, or a file and the number of its record
+    data: bytes  # the bytes of the file, unchecked
+    modified: float  # when its file was last written, in seconds since 1970
+    label: str  # as of `clean_text`
     lane_id: str = ""
     session_id: str = ""  # one walk, whose photos belong together
     captured_at: str = ""  # ISO 8601, UTC
     split: str = ""  # `train` or `eval`
-    name: str = ""  # what its file is called, with the folder
+    name: str = ""  # of its file, with the folder
 
 
 @dataclass(frozen=True)
-class Refused:
-    """What cannot be imported, and the slug to count by: missing, zero-byte, outside-source, ..."""
+class RefusedPhoto:
+    """A photo that cannot be imported, with a slug as reason: missing, zero-byte, outside-source, ..."""
 
     where: str
     reason: str
 
 
-Offers = Iterator[Found | Refused]
+Offers = Iterator[LabelledPhoto | RefusedPhoto]
 
 
 @dataclass(frozen=True)
 class Source:
     """A recognised source."""
 
-    layout: str  # what it is, in words
-    offers: Offers  # its photos, read one by one as they are asked for
-    count: int | None  # how many there are; None where only reading tells
-    label_order: tuple[str, ...] = ()  # in which the source numbers them; empty where it does not
+    layout: str  # in words, for messages
+    offers: Offers  # its photos, each read when it is asked for
+    count: int | None  # the number of photos; None if it is unknown before reading
+    label_order: tuple[str, ...] = ()  # in which the source numbers them; empty if it does not
 
 
 def clean_text(value: object, where: str) -> str:
-    """A label, lane, session or time without blanks around it, umlauts composed (macOS takes them apart).
+    """Returns a label, lane, session or time without blanks around it, in NFC (macOS writes NFD).
 
     Raises:
-        UsageError: It holds a control character or half a character; `where` begins the sentence.
+        UsageError: It holds a control character or a lone surrogate; `where` begins the sentence.
     """
     text = "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
     if text and (fault := fault_of(text)):
@@ -84,17 +84,19 @@ def check_split(split: str, where: str) -> None:
         )
 
 
-def find_within(root: Path, path: Path, where: str, label: str, **more: str) -> Found | Refused:
-    """The photo in a file below `root`; `where`, `label` and `more` are as of `Found`."""
+def read_photo_within(
+    root: Path, path: Path, where: str, label: str, **more: str
+) -> LabelledPhoto | RefusedPhoto:
+    """Reads the photo in a file below `root`; `where`, `label` and `more` are as in `LabelledPhoto`."""
     if not label:
-        return Refused(where, "unlabelled")
+        return RefusedPhoto(where, "unlabelled")
     try:
         real = os.path.realpath(path)
         if not real.startswith(os.path.realpath(root) + os.sep):
-            return Refused(where, "outside-source")
+            return RefusedPhoto(where, "outside-source")
         data, modified = read_bytes(Path(real), MOST_BYTES), os.stat(real).st_mtime
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # of names that no file can have
-        return Refused(where, "missing")
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name that no file can have
+        return RefusedPhoto(where, "missing")
     except OSError as error:
-        return Refused(where, "oversized" if error.errno == errno.EFBIG else "unreadable")
-    return Found(where, data, modified, label, **more) if data else Refused(where, "zero-byte")
+        return RefusedPhoto(where, "oversized" if error.errno == errno.EFBIG else "unreadable")
+    return LabelledPhoto(where, data, modified, label, **more) if data else RefusedPhoto(where, "zero-byte")

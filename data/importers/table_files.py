@@ -1,4 +1,4 @@
-"""Opens a table or texts that a person has: a file, or what a query finds in a database."""
+"""Opens a table or texts that a person has: a file, or the rows of a query on a database."""
 
 import csv
 import re
@@ -10,39 +10,39 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 from data.importers.typed_rows import write_parquet, write_query, write_workbook
-from data.importers.unpacking import as_utf8, unpack_table
+from data.importers.unpacking import convert_to_utf8, unpack_table
 from data.spans.rows import read_header, read_lines, read_rows
 from data.spans.source import Rejected
 from errors import DataRefused, EdgelineError, UsageError
 from labels import first_few
 from locations import is_url
 
-# Of a file, what is looked at to tell its separator, and whether it has a header.
+# Number of lines of a file that show its separator, and whether it has a header.
 _LINES = 200
 _NUMBER = re.compile(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a table, and what people know it by."""
+    """The rows of a table, and its name in messages."""
 
     path: Path
     shown: str
     separator: str
     header: Sequence[str]
-    # Of columns whose source has types: number, time, boolean or text.
+    # The types of columns whose source has types: number, time, boolean or text.
     types: Mapping[str, str] = field(default_factory=dict)
     typed: bool = False  # whether the source has types, and no lines
 
-    notes: Sequence[str] = ()  # how it was read, where a person may want to know it
+    notes: Sequence[str] = ()  # on how it was read, for people
 
     def rows(self, names: Sequence[str]) -> Iterator[tuple[str, dict[str, str]] | Rejected]:
-        """The place of each row, and its cells of these columns without blanks around them.
+        """Yields the place of each row, and its cells of these columns without blanks around them.
 
         Raises:
             DataRefused: The file cannot be read to its end, see `read_rows`.
         """
-        with _shown_as(self.shown, self.path):
+        with _name_source(self.shown, self.path):
             for number, item in enumerate(read_rows(self.path, names, separator=self.separator), 1):
                 if isinstance(item, Rejected):
                     yield item
@@ -54,19 +54,19 @@ class Table:
 def open_table(
     src: str, scratch: Path, columns: Collection[str] = (), query: str = "", sheet: str = ""
 ) -> Table:
-    """Opens a table; what is not CSV or JSON lines in UTF-8 is written as that first.
+    """Opens a table; sources other than CSV or JSON lines in UTF-8 are converted first.
 
     Args:
         src: A file, or with a query the URL of a database.
-        scratch: A folder for what is written, which must live as long as the table is read.
-        columns: Some that it should have, by which its separator and its sheet are found.
-        query: Of a database: a SELECT.
-        sheet: Of a workbook; empty for the only one that it can be.
+        scratch: A folder for the converted file, which must exist as long as the table is read.
+        columns: Columns that the table should have, by which its separator and its sheet are found.
+        query: The SELECT to run on a database.
+        sheet: The sheet of a workbook; empty if only one fits.
 
     Raises:
-        UsageError: There is no such file, it is of a kind that is not read, its sheet cannot be told, or a
-            query and a URL do not come together; see `write_query`.
-        DataRefused: It cannot be read, or its first line has no names.
+        UsageError: The file does not exist or is of a kind that is not read, its sheet is ambiguous, or only
+            one of query and URL is given; see `write_query`.
+        DataRefused: The table cannot be read, or its first line has no names.
     """
     if is_url(src) != bool(query):
         raise UsageError(
@@ -79,7 +79,7 @@ def open_table(
         src, types = write_query(src, query, written)
         return Table(written, src, ",", read_header(written), types, typed=True)
     path, kind = unpack_table(Path(src), scratch)
-    with _shown_as(src, path):
+    with _name_source(src, path):
         if kind == "parquet":
             types = write_parquet(path, written)
             return Table(written, src, ",", read_header(written), types, typed=True)
@@ -87,7 +87,7 @@ def open_table(
             types = write_workbook(path, written, columns, sheet)
             table = Table(written, src, ",", read_header(written), types, typed=True)
         else:
-            path, encoding = as_utf8(path, scratch)
+            path, encoding = convert_to_utf8(path, scratch)
             separator = _find_separator(path, columns)
             notes = () if encoding == "UTF-8" else (f"{src} was read as {encoding}.",)
             table = Table(path, src, separator, read_header(path, separator=separator), notes=notes)
@@ -96,7 +96,7 @@ def open_table(
 
 
 def check_columns(table: Table, names: Collection[str]) -> None:
-    """Refuses a table that lacks one of these columns. Raises UsageError, with the nearest it has."""
+    """Refuses a table that lacks one of these columns. Raises UsageError, which names the nearest ones."""
     if missing := [name for name in names if name not in table.header]:
         known = {name.lower(): name for name in table.header}
         near = [known[low] for name in missing for low in get_close_matches(name.lower(), known, 1)]
@@ -108,8 +108,8 @@ def check_columns(table: Table, names: Collection[str]) -> None:
 
 
 @contextmanager
-def _shown_as(shown: str, path: Path) -> Iterator[None]:
-    """Names in a refusal the file that a person has, and not the one that was made of it."""
+def _name_source(shown: str, path: Path) -> Iterator[None]:
+    """Replaces the path of a converted file in errors by the name of the source."""
     try:
         yield
     except EdgelineError as error:
@@ -118,25 +118,25 @@ def _shown_as(shown: str, path: Path) -> Iterator[None]:
 
 
 def _find_separator(path: Path, columns: Collection[str]) -> str:
-    """The mark that gives a header with these columns, of as many cells as the lines below it."""
+    """Returns the mark that gives a header with these columns, and as many cells in the lines below it."""
     lines = [line.replace("\0", "\1") for line in islice(read_lines(path), _LINES)]
 
-    def fit(mark: str) -> tuple[int, float]:
+    def score(mark: str) -> tuple[int, float]:
         rows = list[list[str]]()
-        with suppress(csv.Error):  # what is wrong with a row is said when it is read
+        with suppress(csv.Error):  # faults of rows are reported when they are read
             rows += filter(None, csv.reader(lines, delimiter=mark, skipinitialspace=True))
         header = [name.strip() for name in rows[0]] if rows else []
-        alike = sum(len(row) == len(header) for row in rows)
-        return len({*columns} & {*header}), alike * len(header) if len(header) > 1 else 0
+        matching = sum(len(row) == len(header) for row in rows)
+        return len({*columns} & {*header}), matching * len(header) if len(header) > 1 else 0
 
-    return max(",;\t| ", key=fit)
+    return max(",;\t| ", key=score)
 
 
 def _check_header(table: Table) -> None:
-    """Refuses a first line that is a title, or data: numbers in no order, or cells of the columns below it.
+    """Refuses a first line that is a title, or data: unordered numbers, or values of the columns below it.
 
     Raises:
-        DataRefused: It is so.
+        DataRefused: The first line does not name the columns.
     """
     header = table.header
     if sum(map(bool, header)) == 1 and len(header) > 2:
@@ -146,15 +146,15 @@ def _check_header(table: Table) -> None:
             "Remove what stands above the names.",
         )
     rows = [item[1] for item in islice(table.rows(header), _LINES) if not isinstance(item, Rejected)]
-    again = {name for name in header if name and any(cells[name] == name for cells in rows)}
+    repeated = {name for name in header if name and any(cells[name] == name for cells in rows)}
     numbers = [name for name in header if _NUMBER.fullmatch(name)]
     words = {name for name in header if name} - {*numbers}
-    # Years, or numbered columns, are names.
-    ordered = len(numbers) > 1 and all(float(one) < float(two) for one, two in pairwise(numbers))
+    # Numbers in order, such as years, are names.
+    is_ordered = len(numbers) > 1 and all(float(one) < float(two) for one, two in pairwise(numbers))
     if (
-        (len(numbers) > 1 and not ordered)
-        or (len(numbers) == 1 and again)
-        or (words and 2 * len(again & words) >= len(words))
+        (len(numbers) > 1 and not is_ordered)
+        or (len(numbers) == 1 and repeated)
+        or (words and 2 * len(repeated & words) >= len(words))
     ):
         cells = first_few([repr(name) for name in header], 5)
         raise DataRefused(

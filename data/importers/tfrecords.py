@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.importers.source import Found, Offers, Refused, Source, check_split, clean_text
+from data.importers.source import LabelledPhoto, Offers, RefusedPhoto, Source, check_split, clean_text
 from data.importers.unpacking import TABLES
 from data.photos.labels_file import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
@@ -15,8 +15,8 @@ from errors import DataRefused
 from labels import check_labels
 from locations import read_bytes
 
-# Names in use, the first that an example has counts: those of TF-Slim and the Object Detection API
-# (image/encoded, image/class/...), of TensorFlow Datasets (image, label) and our own (photo).
+# Names of features in use; the first that an example has counts. They come from TF-Slim and the Object
+# Detection API (image/encoded, image/class/...), from TensorFlow Datasets (image, label), and photo is ours.
 _PHOTO = ("image/encoded", "photo", "image", "encoded", "image_raw", "image_bytes", "jpeg")
 _LABEL_TEXT = ("image/class/text", "label_text", "label_name")
 _LABEL = ("label", "image/class/label", "class", "label_id")
@@ -25,26 +25,26 @@ _MOST_RECORD_BYTES = 4 * MOST_BYTES
 
 
 def is_tfrecord(path: Path) -> bool:
-    """Whether a file is named like a TFRecord file, sharded and compressed ones included."""
-    packed = path.suffix.lower() == ".gz" and not path.stem.lower().endswith(TABLES)
-    return "tfrecord" in path.name.lower() or packed
+    """Returns whether a file is named like a TFRecord file; sharded and compressed ones count."""
+    is_packed = path.suffix.lower() == ".gz" and not path.stem.lower().endswith(TABLES)
+    return "tfrecord" in path.name.lower() or is_packed
 
 
-def tfrecord_source(files: Sequence[Path]) -> Source:
-    """The photos in TFRecord files; numbers are named by the labels.txt beside them, else `class-<n>`.
+def open_tfrecords(files: Sequence[Path]) -> Source:
+    """Opens the photos in TFRecord files; numbers are named by the labels.txt beside them, else `class-<n>`.
 
     labels.txt has one label a line, the first for 0, or lines like `0:ok`.
 
     Raises:
-        DataRefused: The files hold no labelled photos that are known by name, or are damaged; also while
+        DataRefused: The files are damaged, or have no photo or label under a known name; also raised while
             reading.
-        UsageError: A label cannot be one, or a lane, session or time holds a control character; also while
-            reading.
+        UsageError: A label cannot be used, or a lane, session or time holds a control character; also raised
+            while reading.
     """
     if odd := [file for file in files if not file.is_file()]:
         raise DataRefused(f"{odd[0]} is no file.", "TFRecords are read from files.", "Move it elsewhere.")
     names = _read_names(files[0].parent / "labels.txt")
-    offers = (offer for file in files for offer in _offers(file, names))
+    offers = (offer for file in files for offer in _read_photos(file, names))
     return Source(f"{len(files)} TFRecord file{'s' * (len(files) > 1)}", offers, None, tuple(names.values()))
 
 
@@ -70,13 +70,13 @@ def _read_names(path: Path) -> dict[int, str]:
     return dict(names)
 
 
-def _offers(file: Path, names: Mapping[int, str]) -> Offers:
+def _read_photos(file: Path, names: Mapping[int, str]) -> Offers:
     modified = file.stat().st_mtime
     for number, example in read_examples(file, _MOST_RECORD_BYTES):
         features = {name: values for name in example if (values := values_of(example[name]))}
         where = f"{file.name} record {number}"
-        photo_name = _first(features, _PHOTO)
-        label_name = _first(features, (*_LABEL_TEXT, *_LABEL))
+        photo_name = _find_feature(features, _PHOTO)
+        label_name = _find_feature(features, (*_LABEL_TEXT, *_LABEL))
         if photo_name is None or label_name is None:
             wanted = _PHOTO if photo_name is None else (*_LABEL_TEXT, *_LABEL)
             raise DataRefused(
@@ -93,29 +93,31 @@ def _offers(file: Path, names: Mapping[int, str]) -> Offers:
             )
         more = [name for name in _OPTIONAL if name in features]
         if any(len(features[name]) > 1 for name in (photo_name, label_name, *more)):
-            yield Refused(where, "several-values")
+            yield RefusedPhoto(where, "several-values")
             continue
-        if isinstance(value, int):  # one that labels.txt leaves out has no name
+        if isinstance(value, int):  # a number that labels.txt lacks has no name
             label = names.get(value, "") if names else f"class-{value}"
         else:
-            label = _text(value, f"{file}, record {number}: the {label_name}")
-        texts = {name: _text(features[name][0], f"{file}, record {number}: the {name}") for name in more}
+            label = _clean_value(value, f"{file}, record {number}: the {label_name}")
+        texts = {
+            name: _clean_value(features[name][0], f"{file}, record {number}: the {name}") for name in more
+        }
         check_split(texts.get("split", ""), f"{file}, record {number}: the split")
         if not photo:
-            yield Refused(where, "zero-byte")
+            yield RefusedPhoto(where, "zero-byte")
         elif len(photo) > MOST_BYTES:
-            yield Refused(where, "oversized")
+            yield RefusedPhoto(where, "oversized")
         elif not label:
-            yield Refused(where, "unlabelled")
+            yield RefusedPhoto(where, "unlabelled")
         else:
-            yield Found(where, photo, modified, label, **texts)
+            yield LabelledPhoto(where, photo, modified, label, **texts)
 
 
-def _first(features: Mapping[str, Any], names: Sequence[str]) -> str | None:
+def _find_feature(features: Mapping[str, Any], names: Sequence[str]) -> str | None:
     return next((name for name in names if name in features), None)
 
 
-def _text(value: object, where: str) -> str:
+def _clean_value(value: object, where: str) -> str:
     try:
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError

@@ -1,8 +1,8 @@
-"""Rows whose cells have types, of a Parquet file, workbook or database, as a CSV that is read like any other.
+"""Conversion of a Parquet file, a workbook or a query's rows to a CSV that is read like any other.
 
-The types of the columns are kept beside it: number, time, boolean or text, where all cells of one are that.
+The type of each column is returned: number, time, boolean or text, if all of its cells agree.
 
-A query is run once, and its rows are written before any is looked at: an import reads rows twice, and a
+A query runs once, and all its rows are written before they are read: an import reads rows twice, and the
 database may change in between.
 """
 
@@ -29,40 +29,40 @@ from errors import DataRefused, EdgelineError, UsageError
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-_ROWS_A_TIME = 10_000
-_SECONDS, _GIGABYTES = 300, 8  # of a workbook, which is read whole
-# What a query begins with, behind comments and brackets.
-_READS = re.compile(r"(\s|\(|--[^\n]*(\n|$)|/\*.*?\*/)*(select|with)\b", re.IGNORECASE | re.DOTALL)
+_ROWS_A_BATCH = 10_000
+_SECONDS, _GIGABYTES = 300, 8  # for a workbook, which is read whole
+# The beginning of a query that only reads, after comments and brackets.
+_SELECT = re.compile(r"(\s|\(|--[^\n]*(\n|$)|/\*.*?\*/)*(select|with)\b", re.IGNORECASE | re.DOTALL)
 _DRIVERS: Mapping[str, str] = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
 
 
 def write_parquet(src: Path, target: Path) -> dict[str, str]:
-    """Writes the rows of a Parquet file, and returns the types of its columns.
+    """Writes the rows of a Parquet file as CSV, and returns the types of its columns.
 
     Raises:
-        DataRefused: It cannot be read, or has a column twice.
+        DataRefused: The file cannot be read, or has a column twice.
     """
     import pyarrow
     import pyarrow.parquet
 
     try:
         with closing(pyarrow.parquet.ParquetFile(src)) as file:
-            batches = file.iter_batches(_ROWS_A_TIME)
+            batches = file.iter_batches(_ROWS_A_BATCH)
             rows = (row.values() for batch in batches for row in batch.to_pylist())
-            return _write(src, target, file.schema_arrow.names, rows)
+            return _write_csv(src, target, file.schema_arrow.names, rows)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataRefused(f"{src} cannot be read: {error}", "It is no Parquet file.", "Fix it.") from None
 
 
 def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str) -> dict[str, str]:
-    """Writes the rows of a sheet: the only one with rows, the only one with these columns, or the named one.
+    """Writes the rows of a sheet: the named one, or the only one with rows or with these columns.
 
     Returns:
-        The types of its columns. Text is none: people keep numbers and dates as text in workbooks.
+        The types of its columns, without text: people keep numbers and dates as text in workbooks.
 
     Raises:
-        UsageError: Which sheet is meant cannot be told.
-        DataRefused: It cannot be read, or has no rows.
+        UsageError: Several sheets fit, or the named one has no rows.
+        DataRefused: The workbook cannot be read, or has no rows.
     """
     try:
         with closing(DecoderProcess(partial(_read_sheets, sheet=sheet), _SECONDS, _GIGABYTES)) as read:
@@ -73,7 +73,7 @@ def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str
             "It is no workbook, damaged, too large, or locked by a password.",
             "Open it in a spreadsheet, and save its table as .xlsx or CSV.",
         ) from None
-    fitting = [name for name, rows in filled.items() if {*columns} <= {*_header(rows[0])}]
+    fitting = [name for name, rows in filled.items() if {*columns} <= {*_read_header(rows[0])}]
     names = fitting if len(fitting) == 1 else list(filled)
     if len(names) > 1 or (sheet and not names):
         raise UsageError(
@@ -87,18 +87,18 @@ def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str
     cells = (
         [None if cell == "" else cell for cell in row] for row in rows if any(cell != "" for cell in row)
     )
-    types = _write(src, target, _header(header), cells)
+    types = _write_csv(src, target, _read_header(header), cells)
     return {name: kind for name, kind in types.items() if kind != "text"}
 
 
 def _read_sheets(path: bytes, sheet: str) -> tuple[list[str], Mapping[str, Sequence[Sequence[object]]]]:
-    """Reads the names of all sheets, and the rows of those that have some, or of the named one.
+    """Reads the names of all sheets, and the rows of the sheets that have some, or of the named one.
 
-    It has a process of its own: of a damaged workbook the reader's Rust panics, and prints that; one cell in
-    the last row and column of a sheet takes more memory than there is.
+    It runs in a process of its own: the reader's Rust code panics on a damaged workbook and prints the panic,
+    and a cell in the last row and column of a sheet takes more memory than the machine has.
 
     Raises:
-        ValueError: It cannot be read.
+        ValueError: The workbook cannot be read.
     """
     from python_calamine import CalamineWorkbook
 
@@ -108,37 +108,37 @@ def _read_sheets(path: bytes, sheet: str) -> tuple[list[str], Mapping[str, Seque
             names = [name for name in book.sheet_names if sheet in ("", name)]
             sheets = {name: book.get_sheet_by_name(name).to_python() for name in names}
             return book.sheet_names, {name: rows for name, rows in sheets.items() if len(rows) > 1}
-    except BaseException as error:  # which a panic is
+    except BaseException as error:  # a panic is no Exception
         raise ValueError(f"{error}.") from None
 
 
-def _header(row: Sequence[object]) -> list[str]:
-    return [_as_text(cell).strip() for cell in row]
+def _read_header(row: Sequence[object]) -> list[str]:
+    return [_format_cell(cell).strip() for cell in row]
 
 
 def write_query(address: str, query: str, target: Path) -> tuple[str, dict[str, str]]:
-    """Writes what a query finds in the database of a URL, streamed: memory is flat in its rows.
+    """Writes the rows of a query on the database of a URL as CSV; they are streamed in constant memory.
 
     Returns:
         The URL without password and options, and the types of the columns.
 
     Raises:
-        UsageError: The URL is none, its driver is not installed, or the query does not only read, or fails.
+        UsageError: The URL is invalid, its driver is not installed, or the query is no SELECT or fails.
         EdgelineError: The database cannot be reached.
-        DataRefused: Two columns of it have one name.
+        DataRefused: Two columns have the same name.
     """
     from sqlalchemy import create_engine, exc
 
-    if not _READS.match(query):
+    if not _SELECT.match(query):
         raise UsageError(
             f"The query begins with {' '.join(query.split())[:30]!r}.",
             "An import only reads: it takes one SELECT, or WITH ... SELECT.",
             "Give such a query.",
         )
-    url = _parse(address)
+    url = _parse_url(address)
     shown = url.set(query={}).render_as_string(hide_password=True)
     try:
-        engine = create_engine(_read_only(url))
+        engine = create_engine(_make_read_only(url))
         connection = engine.connect()
     except (exc.NoSuchModuleError, ImportError) as error:
         missing = getattr(error, "name", None)
@@ -150,32 +150,32 @@ def write_query(address: str, query: str, target: Path) -> tuple[str, dict[str, 
         ) from None
     except (exc.SQLAlchemyError, TypeError, ValueError) as error:
         do = "Check host, port, name, user and password with the database's own client."
-        raise _failed(url, f"{shown} cannot be opened", error, do, EdgelineError) from None
+        raise _make_error(url, f"{shown} cannot be opened", error, do, EdgelineError) from None
     try:
         with connection:
-            # Nothing in the query stands for a parameter: neither `%` nor `:name`.
-            options = {"stream_results": True, "yield_per": _ROWS_A_TIME, "no_parameters": True}
+            # The query has no parameters: `%` and `:name` in it are meant literally.
+            options = {"stream_results": True, "yield_per": _ROWS_A_BATCH, "no_parameters": True}
             if engine.dialect.name == "postgresql":
                 options["postgresql_readonly"] = True
-            found = connection.execution_options(**options).exec_driver_sql(query.rstrip().rstrip(";"))
-            return shown, _write(shown, target, list(found.keys()), found)
+            rows = connection.execution_options(**options).exec_driver_sql(query.rstrip().rstrip(";"))
+            return shown, _write_csv(shown, target, list(rows.keys()), rows)
     except (exc.SQLAlchemyError, engine.dialect.loaded_dbapi.Warning) as error:
         do = "Try it with the database's own client; a view or CAST helps where a type cannot be read."
-        raise _failed(url, f"The query failed on {shown}", error, do, UsageError) from None
+        raise _make_error(url, f"The query failed on {shown}", error, do, UsageError) from None
     finally:
         engine.dispose()
 
 
-def _parse(address: str) -> "URL":
+def _parse_url(address: str) -> "URL":
     from sqlalchemy import exc
     from sqlalchemy.engine import make_url
 
     try:
         url = make_url(address)
-        if "@" in (url.host or ""):  # the end of a password that holds one
+        if "@" in (url.host or ""):  # a password with an @ was cut there
             raise ValueError
         return url
-    except (exc.ArgumentError, ValueError):  # whose message may hold the password
+    except (exc.ArgumentError, ValueError):  # the error's own message may hold the password
         raise UsageError(
             "The URL of the database cannot be understood.",
             "It is DIALECT://USER:PASSWORD@HOST:PORT/NAME, or sqlite:///FILE; `@`, `:` and `/` in a password"
@@ -184,8 +184,8 @@ def _parse(address: str) -> "URL":
         ) from None
 
 
-def _read_only(url: "URL") -> "URL":
-    """Of SQLite, which would otherwise make a file that is not there."""
+def _make_read_only(url: "URL") -> "URL":
+    """Returns the URL of an SQLite database as read-only, since SQLite creates a file that is missing."""
     from urllib.parse import quote
 
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
@@ -195,35 +195,35 @@ def _read_only(url: "URL") -> "URL":
     return url.set(database=name, query={**url.query, "mode": "ro", "uri": "true"})
 
 
-def _failed(url: "URL", what: str, error: Exception, do: str, kind: type[EdgelineError]) -> EdgelineError:
-    said = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+def _make_error(url: "URL", what: str, error: Exception, do: str, kind: type[EdgelineError]) -> EdgelineError:
+    message = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
     for secret in (url.password, *(value for key, value in url.query.items() if "pass" in key)):
-        said = said.replace(str(secret), "***") if secret else said
-    return kind(f"{what}: {said.rstrip('.')}.", "The database, or its driver, said so.", do)
+        message = message.replace(str(secret), "***") if secret else message
+    return kind(f"{what}: {message.rstrip('.')}.", "The database, or its driver, said so.", do)
 
 
-def _write(
+def _write_csv(
     where: object, target: Path, names: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> dict[str, str]:
-    """Writes the rows, and returns the types of those columns whose cells all have one."""
+    """Writes the rows as CSV, and returns the type of each column whose cells all have the same."""
     check_once(where, names, [name for name in names if name], ())
-    seen = [set[type]() for _ in names]
+    types_seen = [set[type]() for _ in names]
     with target.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(names)
         for row in rows:
-            for kinds, value in zip(seen, row, strict=True):
+            for kinds, value in zip(types_seen, row, strict=True):
                 kinds.add(type(value))
-            writer.writerow([_as_text(value) for value in row])
+            writer.writerow([_format_cell(value) for value in row])
     types = dict[str, str]()
-    for name, kinds in zip(names, seen, strict=True):
-        found = {_type_of(kind) for kind in kinds - {NoneType}}
-        if len(found) == 1:
-            types[name] = found.pop()
+    for name, kinds in zip(names, types_seen, strict=True):
+        type_names = {_name_type(kind) for kind in kinds - {NoneType}}
+        if len(type_names) == 1:
+            types[name] = type_names.pop()
     return types
 
 
-def _type_of(kind: type) -> str:
+def _name_type(kind: type) -> str:
     if issubclass(kind, bool):
         return "boolean"
     if issubclass(kind, (int, float, Decimal)):
@@ -231,8 +231,8 @@ def _type_of(kind: type) -> str:
     return "time" if issubclass(kind, date) else "text"
 
 
-def _as_text(value: object) -> str:
-    """A cell; whole numbers of a column that lacks some come as floats, and times with a zone in UTC."""
+def _format_cell(value: object) -> str:
+    """Formats a cell; whole floats lose their point (a gap makes a column float), zoned times become UTC."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bytes):

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, the table that is packed in it, and its encoding."""
+"""Detection of a file's kind by its first bytes, unpacking of the table in it, and its encoding."""
 
 import codecs
 import gzip
@@ -18,7 +18,7 @@ from data.importers.source import PHOTO_SUFFIXES
 from errors import DataRefused, UsageError
 from labels import first_few
 
-# Beside these a .zip may hold a licence, or a page that explains the columns.
+# Beside one of these a .zip may hold a licence, or a page that explains the columns.
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".xlsx", ".xls", ".ods")
 _GZIP, _ZIP, _OLD_OFFICE = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -26,7 +26,7 @@ _SAVE = "Save its table as CSV, .xlsx or Parquet."
 _PANDAS = "Write it with pandas: pandas.read_{}('{{path}}').to_parquet('table.parquet')."
 _UNPACK = "Unpack it, and name the table that is in it."
 _PHOTOS = "Name their folder, which has a folder a class."
-# What files that are no text begin with, what they are, and what to do.
+# The first bytes of files that are no text, with their kind and what to do.
 _BINARY: Mapping[bytes, tuple[str, str]] = {
     b"SQLite format 3": ("an SQLite database", "Name it as sqlite:///{path}, with --query 'SELECT ...'."),
     b"RDX": ("data of R", 'In R: load("{path}"); write.csv(TABLE, "table.csv", row.names = FALSE)'),
@@ -52,17 +52,17 @@ _TEXT: Mapping[str, tuple[str, str]] = {
 }
 _HEAD_BYTES, _LINE_BYTES = 4096, 2**26
 _MOST_LAYERS = 3  # a .zip may hold a .gz, or itself
-# A table gets this many times as small at the most, a file that is made to fill the disk a thousand times.
+# A table is compressed at most this many times; a file made to fill the disk, a thousand times.
 _MOST_TIMES, _MOST_BYTES = 200, 2**26
 
 
 def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
-    """Returns the file itself, or the one table that is packed in it, written to `scratch`.
+    """Returns the file itself, or the one table that is packed in it, written to `scratch`, and its kind.
 
-    Beside it, what it is: `text`, `parquet` or `workbook`.
+    The kind is `text`, `parquet` or `workbook`.
 
     Raises:
-        UsageError: It is no file, or one of a kind that is not read.
+        UsageError: `src` is no file, or one of a kind that is not read.
         DataRefused: It is damaged, holds no table or several, or unpacks to more than a table would.
     """
     if not src.is_file():
@@ -111,14 +111,14 @@ def _find_kind(src: Path, head: bytes) -> str:
     return "text"
 
 
-def as_utf8(path: Path, scratch: Path) -> tuple[Path, str]:
-    """Returns the file itself where it is UTF-8, else a copy of it in UTF-8, and the encoding it is in.
+def convert_to_utf8(path: Path, scratch: Path) -> tuple[Path, str]:
+    """Returns the file itself if it is UTF-8, else a copy of it in UTF-8, and its encoding.
 
-    UTF-16 is known by its byte order mark. What is no UTF-8 anywhere is Windows-1252, which has Latin-1 in
-    it; a file of both is damaged, and left for its reader to name the line.
+    UTF-16 has a byte order mark. A file without a non-ASCII line in UTF-8 is Windows-1252, of which Latin-1
+    is a part; one that mixes both is damaged, and its reader will name the line.
 
     Raises:
-        DataRefused: It is none of these.
+        DataRefused: The file has none of these encodings.
     """
     encoding = _find_encoding(path)
     if encoding == "UTF-8":
@@ -140,7 +140,7 @@ def as_utf8(path: Path, scratch: Path) -> tuple[Path, str]:
 
 
 def _find_encoding(path: Path) -> str:
-    good = bad = False
+    has_utf8 = has_other = False
     with path.open("rb") as file:
         for number, line in enumerate(iter(partial(file.readline, _LINE_BYTES), b"")):
             if number == 0 and line.startswith(_UTF_16):
@@ -148,12 +148,12 @@ def _find_encoding(path: Path) -> str:
             if not line.isascii():
                 try:
                     line.decode()
-                    good = True
+                    has_utf8 = True
                 except UnicodeDecodeError:
-                    bad = True
-                if good and bad:
+                    has_other = True
+                if has_utf8 and has_other:
                     break
-    return "Windows-1252" if bad and not good else "UTF-8"
+    return "Windows-1252" if has_other and not has_utf8 else "UTF-8"
 
 
 def _is_workbook(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The workload beside what was imported, `workload.yaml` and `schema.pbtxt`: a run needs no other file."""
+"""The workload files beside imported data, `workload.yaml` and `schema.pbtxt`: a run needs no others."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data.importers.curated_schema import read_label_domain, with_labels
+from data.importers.curated_schema import add_labels, read_label_domain
 from data.spans.layout import MOST_TEXT_BYTES, write_whole
 from errors import UsageError
 from locations import read_bytes
@@ -37,7 +37,7 @@ _KINDS = {"photo": "photos", "row": "table", "text": "text"}
 
 
 def read_schema(data_dir: Path) -> str | None:
-    """The schema beside what was imported, None where there is none.
+    """Returns the schema beside the imported data, or None if there is none.
 
     Raises:
         UsageError: It has no domain of labels to add to, or cannot be read.
@@ -57,27 +57,27 @@ def read_schema(data_dir: Path) -> str | None:
 def add_files(
     data_dir: Path, schema: str, labels: Sequence[str], noun: str, **columns: str | Mapping[str, Column]
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """Writes both files where they are absent, and adds labels that an existing schema lacks at its end.
+    """Writes both files if they are absent, and adds labels that an existing schema lacks at its end.
 
-    The labels are those of what was imported; `columns` is what else the workload of a row says. Raises as
-    `read_schema` does.
+    `labels` are those of the imported data; `columns` are the further settings of a workload of rows. Raises
+    as `read_schema` does.
 
     Returns:
         The files that were written or changed, and the labels that were added to an existing schema.
     """
     written, added = list[Path](), tuple[str, ...]()
-    there, workload = read_schema(data_dir), data_dir / WORKLOAD
-    if there is not None:
-        known = read_label_domain(there)
+    existing, workload = read_schema(data_dir), data_dir / WORKLOAD
+    if existing is not None:
+        known = read_label_domain(existing)
         added = tuple(label for label in labels if label not in known)
-        schema = with_labels(there, added)
-    if there is None or added:
+        schema = add_labels(existing, added)
+    if existing is None or added:
         write_whole(data_dir / SCHEMA, schema.encode())
         written.append(data_dir / SCHEMA)
     if not workload.exists():
-        # JSON quotes are YAML's, so that a folder named `no` or `2026` stays a text.
-        own = "".join(f"\n{key}:{_as_yaml(value)}" for key, value in columns.items() if value != {})
-        name = json.dumps(_slug(data_dir.resolve().name))
+        # JSON strings are valid YAML, in which a folder named `no` or `2026` stays a text.
+        own = "".join(f"\n{key}:{_format_yaml(value)}" for key, value in columns.items() if value != {})
+        name = json.dumps(_make_name(data_dir.resolve().name))
         text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own)
         write_whole(workload, text.encode())
         written.append(workload)
@@ -85,10 +85,10 @@ def add_files(
 
 
 def read_columns(data_dir: Path) -> dict[str, Column]:
-    """How numbers come from cells, as the workload beside what was imported says it; see `Workload.columns`.
+    """Returns how numbers are read from cells, from the workload beside the data; see `Workload.columns`.
 
     Raises:
-        UsageError: It cannot be read.
+        UsageError: The workload cannot be read.
     """
     import yaml
 
@@ -104,20 +104,20 @@ def read_columns(data_dir: Path) -> dict[str, Column]:
         ) from None
 
 
-def _as_yaml(value: str | Mapping[str, Column]) -> str:
-    """A text, or columns one a line without what `Column` has anyway; plain numbers are not listed."""
+def _format_yaml(value: str | Mapping[str, Column]) -> str:
+    """Formats a text, or columns one a line without the defaults of `Column`; plain numbers are left out."""
     if isinstance(value, str):
         return f" {json.dumps(value)}"
     lines = []
     for feature, column in value.items():
         plain = vars(Column(column.name, until_form=column.until_form if not column.until else ISO))
-        own = {key: said for key, said in vars(column).items() if said != plain[key] or key == "name"}
+        own = {key: part for key, part in vars(column).items() if part != plain[key] or key == "name"}
         if own != {"name": feature}:
             lines.append(f"\n  {json.dumps(feature)}: {json.dumps(own)}")
     return "".join(lines) or " {}"
 
 
-def _slug(name: str) -> str:
-    """A model's name: 1 to 64 of a-z, 0-9, _ and -."""
+def _make_name(name: str) -> str:
+    """Makes a model's name: 1 to 64 of a-z, 0-9, _ and -."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9_]+", "-", plain).strip("-_")[:64] or "photos"

@@ -1,9 +1,10 @@
-"""`python3 -m deploy.environment`: brings `.venv` to what the lock file says, if it is not there yet.
+"""`python3 -m deploy.environment` sets up `.venv` from the lock file, unless it is up to date.
 
-With the word `lock` it resolves the requirements of both stacks into their lock files, and with the word
-`scale` it adds Spark to the environment.
+With the argument `lock` it resolves the requirements of both stacks into their lock files, and with `scale`
+it adds Spark to the environment.
 
-What an environment was made from is written into it last: by this stamp the next set-up knows what is left.
+The last file written into an environment is a stamp of its inputs, from which the next set-up knows what is
+left to do.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ ROOT = Path(__file__).resolve().parents[2]
 STAMP = ".venv/edgeline.json"
 _PROJECT = ("setup.py", "--extra", "kubeflow", "--extra", "registry", "--extra", "s3")
 _MACHINE = (*_PROJECT, "requirements/tools.in")
-# For each lock file: what it is resolved from beside its own .in file, and for which Pythons and systems.
+# For each lock file: its sources beside its own .in file, and its Pythons and systems.
 _TARGETS = {
     "tfx-1.16": (_MACHINE, "--python-version 3.10 --python-platform x86_64-manylinux_2_28"),
     # One file for Python 3.11 to 3.13, with markers where they differ.
     "tfx-1.21": (_MACHINE, "--python-version 3.11 --universal"),
-    # What of it the container image has, and what a GPU adds there.
+    # The part of it in the container image, and the additions for a GPU.
     "image": (_PROJECT, "--python-version 3.13 --python-platform x86_64-manylinux_2_40"),
     "image-cuda": ((), "--python-version 3.13 --python-platform x86_64-manylinux_2_40"),
-    # What the extra of that name adds to either stack: `make scale`.
+    # The extra `scale`, for either stack: `make scale`.
     "scale": ((), "--python-version 3.10 --universal"),
     "uv": ((), "--python-version 3.8 --universal"),
 }
@@ -42,18 +43,18 @@ _TARGETS = {
 
 @dataclass(frozen=True)
 class Stamp:
-    """What an environment is made from; one whose stamp differs from what is there now is stale."""
+    """The inputs of an environment; it is stale if they differ from the present ones."""
 
     stack: str
     python: str
-    root: str  # stands in the environment's scripts
+    root: str  # part of the environment's scripts
     machine: str
     sha256: str  # of the lock file and setup.py
-    packages: list[str]  # the names of the folders of their metadata
+    packages: list[str]  # names of their metadata folders
 
 
-def expected(root: Path, machine: stacks.Machine, stack: str, python: str) -> Stamp:
-    """The stamp of the environment that is there, were it made now."""
+def compute_stamp(root: Path, machine: stacks.Machine, stack: str, python: str) -> Stamp:
+    """Returns the stamp that the present environment would have if it were made now."""
     sources = (root / "requirements" / f"{stack}.txt", root / "setup.py")
     sha256 = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
     packages = sorted(path.name for path in root.glob(".venv/lib/python3.*/site-packages/*.dist-info"))
@@ -61,7 +62,7 @@ def expected(root: Path, machine: stacks.Machine, stack: str, python: str) -> St
 
 
 def read_stamp(root: Path) -> Stamp | None:
-    """The stamp that is there; None where the environment was never finished, or its Python is gone."""
+    """Reads the stamp; None if the environment was never finished, or its Python is gone."""
     try:
         (root / ".venv" / "bin" / "python").stat()
         return Stamp(**json.loads((root / STAMP).read_text()))
@@ -70,16 +71,16 @@ def read_stamp(root: Path) -> Stamp | None:
 
 
 def is_current(root: Path, machine: stacks.Machine) -> bool:
-    """Whether `root/.venv` is whole, and made from what is there now."""
+    """Returns true if `root/.venv` is complete and made from the present inputs."""
     stamp = read_stamp(root)
     if not stamp or not (root / "requirements" / f"{stamp.stack}.txt").exists():
         return False
-    now = expected(root, machine, stamp.stack, stamp.python)
+    now = compute_stamp(root, machine, stamp.stack, stamp.python)
     return set(stamp.packages) <= set(now.packages) and stamp == replace(now, packages=stamp.packages)
 
 
 def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Iterator[str]:
-    """Makes the environment, unless it is current, and yields the name of each phase when it is done."""
+    """Makes the environment, unless it is current, and yields the name of each finished phase."""
     if is_current(root, machine):
         return
     search_path = environ.get("PATH", "")
@@ -92,12 +93,12 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
     fitting, pythons = stacks.stacks_for(machine), stacks.find_pythons(environ)
     choice = stacks.choose(fitting, pythons)
     yield "Python"
-    whole_first = sorted(pythons, key=lambda python: python.defect != "")
-    uv = find_uv(root, [python.path for python in whole_first], search_path)
+    intact_first = sorted(pythons, key=lambda python: python.defect != "")
+    uv = find_uv(root, [python.path for python in intact_first], search_path)
     yield "uv"
     if not choice:
         minor = fitting[0].pythons[0]
-        print(f"No fitting Python here; asking uv for Python {stacks.dotted(minor)}.", flush=True)
+        print(f"No fitting Python here; asking uv for Python {stacks.format_version(minor)}.", flush=True)
         path, reason = provide_python(uv, minor)
         provided = stacks.ask(path)
         choice = stacks.choose(fitting, [provided] if provided else [])
@@ -106,30 +107,30 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
         yield "download"
     stack, python = choice
     print(f"Setting up {stack.name} on {python} in .venv", flush=True)
-    before, wanted = read_stamp(root), expected(root, machine, stack.name, python.path)
+    before, wanted = read_stamp(root), compute_stamp(root, machine, stack.name, python.path)
     (root / STAMP).unlink(missing_ok=True)
-    # A finished environment is brought up to date in place; one that was interrupted may hold anything, and
-    # uv would not clear it. The folder itself stays: it may be a link to a larger disk.
+    # A finished environment is updated in place; an interrupted one may hold anything, and uv would not clear
+    # it. The folder itself stays: it may be a link to a larger disk.
     if not before or (before.python, before.root) != (wanted.python, wanted.root):
-        for left in (root / ".venv").glob("*"):
-            remove = shutil.rmtree if left.is_dir() and not left.is_symlink() else os.unlink
-            remove(left)
+        for path in (root / ".venv").glob("*"):
+            remove = shutil.rmtree if path.is_dir() and not path.is_symlink() else os.unlink
+            remove(path)
         run_uv(uv, root, "venv --no-project --python", python.path, ".venv")
-    # What comes as source is built with the lock's own setuptools, not with whatever is newest that day.
+    # Source packages are built with the setuptools of the lock file, not with the newest of that day.
     into, pins = ("--python", ".venv/bin/python"), f"requirements/{stack.name}.txt"
     run_uv(uv, root, "pip sync --require-hashes", *into, "--build-constraint", pins, pins)
     yield "packages"
     run_uv(uv, root, "pip install --no-deps --no-build-isolation", *into, "--editable", ".")
-    installed = expected(root, machine, stack.name, python.path).packages
+    installed = compute_stamp(root, machine, stack.name, python.path).packages
     (root / f"{STAMP}.new").write_text(json.dumps(asdict(replace(wanted, packages=installed)), indent=1))
     (root / f"{STAMP}.new").replace(root / STAMP)
     yield "project"
 
 
 @contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Holds the lock of the set-up; the kernel lets it go when this process and its uv have ended."""
-    import fcntl  # not on Windows, where a message says that no stack fits
+def _hold_lock(root: Path) -> Iterator[None]:
+    """Holds the lock of the set-up; the kernel frees it when this process and its uv have ended."""
+    import fcntl  # missing on Windows, which gets the error that no stack fits
 
     with (root / ".venv.lock").open("w") as file:
         os.set_inheritable(file.fileno(), True)
@@ -142,20 +143,20 @@ def _alone(root: Path) -> Iterator[None]:
 
 
 def set_up(root: Path, environ: Mapping[str, str]) -> None:
-    """Brings `root/.venv` to what the lock file and setup.py say, and prints where the time went."""
+    """Sets up `root/.venv` from the lock file and setup.py, and prints the seconds of each phase."""
     machine, ends, phases = stacks.this_machine(), [time.monotonic()], []
     stacks.stacks_for(machine)
     if not is_current(root, machine):
-        with _alone(root):
+        with _hold_lock(root):
             for phase in make(root, machine, environ):
                 ends.append(time.monotonic())
                 phases.append(f"{phase} {ends[-1] - ends[-2]:.1f} s")
-    done = f"Set up in {ends[-1] - ends[0]:.1f} s: {', '.join(phases)}"
-    print(done if phases else ".venv is ready.")
+    summary = f"Set up in {ends[-1] - ends[0]:.1f} s: {', '.join(phases)}"
+    print(summary if phases else ".venv is ready.")
 
 
 def lock(root: Path, search_path: str) -> None:
-    """Writes the lock files, keeping the pins that still hold; always with the pinned uv."""
+    """Writes the lock files with the pinned uv, keeping pins that are still valid."""
     uv = find_uv(root, [sys.executable], search_path, pinned_only=True)
     for name, (sources, target) in _TARGETS.items():
         print(f"Resolving requirements/{name}.txt", flush=True)
@@ -165,7 +166,7 @@ def lock(root: Path, search_path: str) -> None:
 
 
 def add_spark(root: Path, search_path: str) -> None:
-    """Adds what the extra `scale` needs to the environment that is there."""
+    """Installs the packages of the extra `scale` into the present environment."""
     uv = find_uv(root, [sys.executable], search_path)
     into = ("--python", ".venv/bin/python", "--requirement", "requirements/scale.txt")
     run_uv(uv, root, "pip install --require-hashes", *into)
@@ -173,11 +174,11 @@ def add_spark(root: Path, search_path: str) -> None:
 
 def main() -> int:
     """Sets up this checkout, adds Spark to it or writes its lock files, and returns the exit code."""
-    asked, path = sys.argv[1:], os.environ.get("PATH", "")
+    arguments, path = sys.argv[1:], os.environ.get("PATH", "")
     try:
-        if asked == ["lock"]:
+        if arguments == ["lock"]:
             lock(ROOT, path)
-        elif asked == ["scale"]:
+        elif arguments == ["scale"]:
             add_spark(ROOT, path)
         else:
             set_up(ROOT, os.environ)

@@ -1,4 +1,4 @@
-"""uv, which makes the environment: the one on PATH, or a pinned one in a small environment of its own."""
+"""The uv that makes the environment: the one on PATH, or a pinned one in a small environment of its own."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.environment.stacks import SetupError, dotted
+from deploy.environment.stacks import SetupError, format_version
 
 # The oldest whose `pip sync` was tried with hashes and build constraints.
 OLDEST_UV = (0, 5, 0)
 
 
 def find_uv(root: Path, pythons: Sequence[str], search_path: str, pinned_only: bool = False) -> str:
-    """Finds uv, or has one of the Pythons install the one that requirements/uv.txt pins into `root/.uv`.
+    """Finds uv, or has one of the Pythons install the version in requirements/uv.txt into `root/.uv`.
 
-    With `pinned_only` no other version is taken, so that what uv writes does not depend on the machine.
+    With `pinned_only` no other version is used, so that the output of uv does not depend on the machine.
     """
-    pinned = _version_in((root / "requirements" / "uv.txt").read_text())
+    pinned = _parse_version((root / "requirements" / "uv.txt").read_text())
     on_path = shutil.which("uv", path=search_path)
     if on_path:
         version = uv_version(on_path)
@@ -33,14 +33,14 @@ def find_uv(root: Path, pythons: Sequence[str], search_path: str, pinned_only: b
 
 
 def uv_version(program: str) -> tuple[int, ...]:
-    """The version that a uv says it is; () where it does not run."""
+    """Asks a uv for its version; () if it does not run."""
     try:
-        return _version_in(_capture(program, "--version").stdout)
+        return _parse_version(_capture(program, "--version").stdout)
     except OSError:
         return ()
 
 
-def _version_in(text: str) -> tuple[int, ...]:
+def _parse_version(text: str) -> tuple[int, ...]:
     match = re.search(r"^uv(?: |==)(\d+)\.(\d+)\.(\d+)", text, re.MULTILINE)
     return tuple(map(int, match.groups())) if match else ()
 
@@ -51,20 +51,20 @@ def _capture(*command: str, **variables: str) -> subprocess.CompletedProcess[str
 
 
 def _install(root: Path, pythons: Sequence[str]) -> None:
-    folder = str(root / ".uv")
+    folder, oldest = str(root / ".uv"), format_version(OLDEST_UV)
     if not any(_capture(python, "-m", "venv", "--clear", folder).returncode == 0 for python in pythons):
         # Debian and Ubuntu ship Python without ensurepip.
         raise SetupError(
-            f"no uv {dotted(OLDEST_UV)} or newer on PATH, and no Python that can make a virtual environment.",
+            f"no uv {oldest} or newer on PATH, and no Python that can make a virtual environment.",
             "Python's venv module with pip, to install uv.",
             "sudo apt-get install python3-venv && make setup",
         )
     options = ("--quiet", "--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:")
     pip = (f"{folder}/bin/python", "-m", "pip", "install", *options)
-    got = _capture(*pip, "-r", f"{root}/requirements/uv.txt")
-    if got.returncode:
+    result = _capture(*pip, "-r", f"{root}/requirements/uv.txt")
+    if result.returncode:
         raise SetupError(
-            f"pip could not install uv; it said: {(got.stderr.strip().splitlines() or ['nothing'])[-1]}",
+            f"pip could not install uv; it said: {(result.stderr.strip().splitlines() or ['nothing'])[-1]}",
             "access to the Python package index that pip is set to.",
             "make setup    (again, where the download is allowed)",
             exit_code=1,
@@ -72,15 +72,15 @@ def _install(root: Path, pythons: Sequence[str]) -> None:
 
 
 def run_uv(uv: str, root: Path, command: str, *arguments: str | Path) -> None:
-    """Runs uv in the checkout; what it says goes to the terminal."""
-    # On a terminal uv draws its progress; elsewhere it would list each of the packages.
+    """Runs uv in the checkout; its output goes to the terminal."""
+    # On a terminal uv draws its progress; elsewhere it would list every package.
     quiet = () if sys.stderr.isatty() else ("--quiet",)
     command_line = [uv, *quiet, *command.split(), *arguments]
-    # It inherits the set-up's lock, so that none begins while the uv of a killed one is still at work.
-    ended = subprocess.run(command_line, cwd=root, stdin=subprocess.DEVNULL, close_fds=False)
-    if ended.returncode:
+    # uv inherits the set-up's lock, so that no set-up begins while the uv of a killed one is still at work.
+    result = subprocess.run(command_line, cwd=root, stdin=subprocess.DEVNULL, close_fds=False)
+    if result.returncode:
         raise SetupError(
-            f"`uv {command}` ended with exit code {ended.returncode}; it says why above.",
+            f"`uv {command}` ended with exit code {result.returncode}; it says why above.",
             "mostly access to the package index, or room: 4 GB on the disk of .venv and of uv's cache.",
             "make setup    (again: what was downloaded is kept)",
             exit_code=1,
@@ -88,10 +88,10 @@ def run_uv(uv: str, root: Path, command: str, *arguments: str | Path) -> None:
 
 
 def provide_python(uv: str, minor: tuple[int, int]) -> tuple[str, str]:
-    """Has uv find or download a Python of its own: its path and "", or "" and why there is none."""
+    """Has uv find or download a Python; returns its path and "", or "" and the reason of the failure."""
     for step in ("install", "find"):
-        ended = _capture(uv, "python", step, dotted(minor), UV_PYTHON_PREFERENCE="only-managed")
-        if ended.returncode:
-            last = (ended.stderr.strip().splitlines() or ["uv did not say why"])[-1]
+        result = _capture(uv, "python", step, format_version(minor), UV_PYTHON_PREFERENCE="only-managed")
+        if result.returncode:
+            last = (result.stderr.strip().splitlines() or ["uv did not say why"])[-1]
             return "", last.rpartition("cause: ")[2]
-    return ended.stdout.strip(), ""
+    return result.stdout.strip(), ""

@@ -24,24 +24,24 @@ _SECONDS = 30
 
 
 def make_request(file: Path, contract: Mapping[str, Any]) -> tuple[str, dict[str, list[Any]]]:
-    """The signature to ask, and its arguments, a batch of one, by what preprocessing.json says is read."""
+    """Returns the signature for preprocessing.json, and its arguments for the file, a batch of one."""
     if contract["kind"] == "image":
-        return "serve_jpeg", {"jpeg": [_prepared(file.read_bytes(), contract)]}
+        return "serve_jpeg", {"jpeg": [_prepare_photo(file.read_bytes(), contract)]}
     if contract["kind"] == "tokens":
         text = file.read_text(encoding="utf-8", errors="replace")
-        text = unicodedata.normalize("NFC", text)  # as what it was trained on
+        text = unicodedata.normalize("NFC", text)  # as in the training data
         return "serve_raw", {contract["input"]: [text.encode()]}
     row = json.loads(file.read_text(encoding="utf-8"))
     return "serve_raw", {name: [value] for name, value in row.items()}
 
 
-def _prepared(photo: bytes, contract: Mapping[str, Any]) -> bytes:
-    """The photo as ingest stores it: upright, on white, no larger than the model looks at it first."""
+def _prepare_photo(photo: bytes, contract: Mapping[str, Any]) -> bytes:
+    """Returns the photo as ingest stores it: upright, on white, no larger than `max_side`."""
     from PIL import Image, ImageOps
 
     image: Image.Image = Image.open(io.BytesIO(photo))
     longest = max(image.size)
-    side = min(contract.get("max_side", longest), longest)  # version 1 has none
+    side = min(contract.get("max_side", longest), longest)  # version 1 of the contract has no max_side
     is_upright = image.getexif().get(0x0112, 1) == 1
     if image.format == "JPEG" and image.mode in ("L", "RGB") and is_upright and longest == side:
         return photo
@@ -58,7 +58,7 @@ def _prepared(photo: bytes, contract: Mapping[str, Any]) -> bytes:
 def ask_rest(
     server: str, model: str, version: int, signature: str, inputs: Mapping[str, list[Any]]
 ) -> list[float]:
-    """The probabilities, by POST /v1/models/MODEL/versions/VERSION:predict."""
+    """Requests the probabilities by POST /v1/models/MODEL/versions/VERSION:predict."""
     encoded = {
         name: [{"b64": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for v in values]
         for name, values in inputs.items()
@@ -81,7 +81,7 @@ def ask_rest(
 def ask_grpc(
     server: str, model: str, version: int, signature: str, inputs: Mapping[str, list[Any]]
 ) -> list[float]:
-    """The probabilities, by PredictionService.Predict."""
+    """Requests the probabilities by PredictionService.Predict."""
     import grpc
     import tensorflow as tf
     from tensorflow_serving.apis.predict_pb2 import PredictRequest
@@ -103,7 +103,7 @@ def ask_grpc(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Prints the label that is most probable, and its score."""
+    """Prints the most probable label and its score."""
     description, _, usage = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
         description=description, epilog=usage, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -113,13 +113,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--server", default="http://localhost:8501", help="its address: http:// for REST, else gRPC"
     )
-    given = parser.parse_args(arguments)
-    manifest = json.loads((given.bundle / "manifest.json").read_bytes())
-    contract = json.loads((given.bundle / "preprocessing.json").read_bytes())
-    labels = (given.bundle / "labels.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    ask = ask_rest if given.server.startswith(("http://", "https://")) else ask_grpc
-    signature, inputs = make_request(given.file, contract)
-    scores = ask(given.server, manifest["model"], manifest["version"], signature, inputs)
+    options = parser.parse_args(arguments)
+    manifest = json.loads((options.bundle / "manifest.json").read_bytes())
+    contract = json.loads((options.bundle / "preprocessing.json").read_bytes())
+    labels = (options.bundle / "labels.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    ask = ask_rest if options.server.startswith(("http://", "https://")) else ask_grpc
+    signature, inputs = make_request(options.file, contract)
+    scores = ask(options.server, manifest["model"], manifest["version"], signature, inputs)
     score, label = max(zip(scores, labels, strict=True))
     print(f"{label} {score:.4f}")
 

@@ -1,4 +1,4 @@
-"""How a device makes what a model reads: the executable forms of preprocessing.json, without TensorFlow."""
+"""Preprocessing on a device: runs preprocessing.json without TensorFlow."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from errors import EdgelineError
 
 
-def wrong_in(contract: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
-    """Where a contract says something else than what is followed here, in words."""
+def find_mismatches(contract: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
+    """Lists the values of a contract that this version does not support, as text."""
     return [
         f"{key} is {contract.get(key)!r}, not {value!r}"
         for key, value in known.items()
@@ -15,10 +15,10 @@ def wrong_in(contract: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]
     ]
 
 
-def refused(wrong: str) -> EdgelineError:
-    """The error of a contract that asks for what this version does not do."""
+def contract_error(mismatches: str) -> EdgelineError:
+    """Makes the error for a contract that this version does not support."""
     return EdgelineError(
-        f"The preprocessing contract cannot be followed: {wrong}.",
+        f"The preprocessing contract cannot be followed: {mismatches}.",
         "Guessing would show the model something else than it was trained on.",
         "Use the runtime that was released with this bundle, or verify the bundle.",
     )

@@ -1,4 +1,4 @@
-"""A row, or a window of rows, as a device makes the model's input of it: numpy alone."""
+"""Turns a row, or a window of rows, into the model's input on a device; needs only numpy."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,36 +6,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contracts import refused, wrong_in
+from edge.contracts import contract_error, find_mismatches
 from errors import EdgelineError
 from records.columns import MISSING, Column, text_of
 
 _KEYS = ("readings", "numbers", "categories", "clip", "vocabulary_size")
-_KEYS_OF = {"numbers": ("name", "mean", "deviation"), "categories": ("name", "vocabulary")}
+_ITEM_KEYS = {"numbers": ("name", "mean", "deviation"), "categories": ("name", "vocabulary")}
 
 
 def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArray[np.float32]:
-    """The input of the model, as the Transform graph makes it; 1e-5 apart at the most.
+    """Makes the model's input as the Transform graph does; the two differ by at most 1e-5.
 
     Args:
-        content: By name of the column a cell, as text or as a program has it, or a list of the cells of the
-            last readings, the oldest first. See `records.columns.Column` for how numbers come from them.
+        content: The cell of each column by the column's name, as text or as a Python value, or a list of the
+            cells of the last readings, oldest first. `records.columns.Column` turns them into numbers.
         contract: Content of preprocessing.json of kind `row`. In version 1, columns held plain numbers.
 
     Returns:
         float32 [1, readings, channels]: z-scores, 1 where a number is missing, ranks where there are
-        boundaries, and a one-hot of each category, whose first place is for what its vocabulary lacks.
+        boundaries, and a one-hot of each category, whose first place is for values outside its vocabulary.
 
     Raises:
-        EdgelineError: The contract asks for what this version does not do, a column is not there, or has
-            not as many readings as the contract; CellError where a cell cannot be read.
+        EdgelineError: This version does not support the contract, or a column is missing or has another
+            number of readings than the contract; CellError if a cell cannot be read.
     """
-    columns = _columns(contract)
+    columns = _read_columns(contract)
     readings, numbers = contract["readings"], contract["numbers"]
     channels = []
     if numbers:
         missing = contract.get("missing", MISSING)
-        cells = {name: _cells(content, name, readings) for name in _names(columns)}
+        cells = {name: _read_cells(content, name, readings) for name in _cell_names(columns)}
         rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
         values = np.array([[column.number(row, missing) for column in columns] for row in rows], np.float32)
         mean, deviation = (np.array([n[key] for n in numbers], np.float32) for key in ("mean", "deviation"))
@@ -49,60 +49,60 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
     for category in contract["categories"]:
         one_hot = np.zeros((readings, contract["vocabulary_size"] + 1))
         vocabulary: Sequence[str] = category["vocabulary"]
-        given = content.get(category["name"])
-        text = text_of(given[-1] if isinstance(given, list | tuple) else given)
+        cell = content.get(category["name"])
+        text = text_of(cell[-1] if isinstance(cell, list | tuple) else cell)
         one_hot[:, 1 + vocabulary.index(text) if text in vocabulary else 0] = 1
         channels.append(one_hot)
     return np.concatenate(channels, axis=-1).astype(np.float32)[np.newaxis]
 
 
 def check(cells: Mapping[str, Any], contract: Mapping[str, Any]) -> None:
-    """Refuses a reading of which a cell cannot be read. Raises as `preprocess` does."""
-    for column in _columns(contract):
+    """Raises the errors of `preprocess` if a cell of a reading cannot be read."""
+    for column in _read_columns(contract):
         column.number(cells, contract.get("missing", MISSING))
 
 
 def columns_of(contract: Mapping[str, Any]) -> list[str]:
-    """The columns of which cells are read. Raises as `preprocess` does of its contract."""
+    """Returns the names of the columns whose cells are read. Raises the contract errors of `preprocess`."""
     categories = [each["name"] for each in contract.get("categories", ())]
-    return list(dict.fromkeys((*_names(_columns(contract)), *categories)))
+    return list(dict.fromkeys((*_cell_names(_read_columns(contract)), *categories)))
 
 
-def _names(columns: Sequence[Column]) -> list[str]:
+def _cell_names(columns: Sequence[Column]) -> list[str]:
     return list(dict.fromkeys(name for column in columns for name in (column.name, column.until) if name))
 
 
-def _columns(contract: Mapping[str, Any]) -> list[Column]:
-    """Of each number how it comes from cells."""
+def _read_columns(contract: Mapping[str, Any]) -> list[Column]:
+    """Reads and checks a contract; returns the columns that its numbers come from."""
     version = contract.get("version")
-    wrong = wrong_in(contract, {"kind": "row", "version": 1 if version == 1 else 2})
+    mismatches = find_mismatches(contract, {"kind": "row", "version": 1 if version == 1 else 2})
     keys = _KEYS if version == 1 else (*_KEYS, "missing")
-    wrong += [f"{key} is not there" for key in keys if key not in contract]
-    for kind, needed in _KEYS_OF.items():
+    mismatches += [f"{key} is not there" for key in keys if key not in contract]
+    for kind, needed in _ITEM_KEYS.items():
         needed = needed if version == 1 or kind == "categories" else (*needed, "column")
         for each in contract.get(kind, ()):
-            wrong += [f"{key} of {each.get('name')!r} is not there" for key in needed if key not in each]
+            mismatches += [f"{key} of {each.get('name')!r} is not there" for key in needed if key not in each]
     columns = []
-    for number in () if wrong else contract["numbers"]:
+    for number in () if mismatches else contract["numbers"]:
         try:
             columns.append(Column(**number.get("column", {"name": number["name"]})))
         except (TypeError, ValueError) as error:
-            wrong.append(f"the column of {number['name']!r}: {error}")
-    if wrong:
-        raise refused("; ".join(wrong))
+            mismatches.append(f"the column of {number['name']!r}: {error}")
+    if mismatches:
+        raise contract_error("; ".join(mismatches))
     return columns
 
 
-def _cells(content: Mapping[str, Any], name: str, readings: int) -> list[Any]:
-    """The cells of a column, one a reading."""
+def _read_cells(content: Mapping[str, Any], name: str, readings: int) -> list[Any]:
+    """Returns the cells of a column, one per reading."""
     if name not in content:
         raise EdgelineError(
             f"There is no column {name!r}.",
             "The model was trained with it.",
             "Give every column; its cell is empty, or None, where nothing is known.",
         )
-    given = content[name]
-    cells = [given] if isinstance(given, str) or not hasattr(given, "__len__") else list(given)
+    value = content[name]
+    cells = [value] if isinstance(value, str) or not hasattr(value, "__len__") else list(value)
     if len(cells) != readings:
         raise EdgelineError(
             f"The column {name!r} has {len(cells)} readings.",

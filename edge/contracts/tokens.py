@@ -1,8 +1,8 @@
-"""What a phone does with a text: numpy and `re`, no TensorFlow needed.
+"""Turns a text into token ids on a phone; needs only numpy and `re`, no TensorFlow.
 
-The executable form of a preprocessing.json of the kind `tokens`; `trainer_module/tokens.py` says the rules in
-words. Equal to the Transform graph id by id. Version 2 also says how a text is normalised, as ingest did it
-before: a phone that leaves that out splits an `é` that was typed as two characters.
+This runs a preprocessing.json of the kind `tokens`, whose rules `trainer_module/tokens.py` explains. The ids
+equal those of the Transform graph. Version 2 also normalises the text, as ingest does: a phone that leaves
+this out splits an `é` that was typed as two characters.
 """
 
 import re
@@ -14,50 +14,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contracts import refused, wrong_in
+from edge.contracts import contract_error, find_mismatches
 
 
 def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.int32]:
-    """Turns a text into token ids, int32 [1, length]; in bytes, what is no UTF-8 counts as a separator.
+    """Turns a text into token ids, int32 [1, length]; bytes that are not UTF-8 count as separators.
 
     Raises:
-        EdgelineError: The contract asks for what this version does not do.
+        EdgelineError: This version does not support the contract.
     """
     _check(contract)
     text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
     if contract["version"] == 2:
         text = unicodedata.normalize(contract["normalization"], text)
     ids = np.full((1, contract["length"]), contract["padding"], np.int32)
-    places = _places(tuple(contract["vocabulary"]))
+    positions = _index_words(tuple(contract["vocabulary"]))
     for column, word in enumerate(split_words(text, contract["tokenizer"])[: contract["length"]]):
-        place = places.get(word)
-        ids[0, column] = contract["unknown"] if place is None else place + contract["first"]
+        position = positions.get(word)
+        ids[0, column] = contract["unknown"] if position is None else position + contract["first"]
     return ids
 
 
 def split_words(text: str, tokenizer: Mapping[str, str]) -> list[str]:
-    """The words of a text, by the rules of a contract."""
+    """Splits a text into words by the rules of a contract."""
     plain = text.translate(str.maketrans(tokenizer["fold_from"], tokenizer["fold_to"]))
-    for rule, instead in (("separators", " "), ("alone", r" \1 "), ("leading", " "), ("trailing", " ")):
-        plain = re.sub(tokenizer[rule], instead, plain)
+    for rule, replacement in (("separators", " "), ("alone", r" \1 "), ("leading", " "), ("trailing", " ")):
+        plain = re.sub(tokenizer[rule], replacement, plain)
     return [word for word in plain.split(" ") if word]
 
 
 @lru_cache(maxsize=4)
-def _places(vocabulary: tuple[str, ...]) -> Mapping[str, int]:
-    return {word: place for place, word in enumerate(vocabulary)}
+def _index_words(vocabulary: tuple[str, ...]) -> Mapping[str, int]:
+    return {word: position for position, word in enumerate(vocabulary)}
 
 
 def _check(contract: Mapping[str, Any]) -> None:
-    found = {**contract, "tokenizer.version": contract.get("tokenizer", {}).get("version")}
+    actual = {**contract, "tokenizer.version": contract.get("tokenizer", {}).get("version")}
     known: dict[str, Any] = {"version": 1, "kind": "tokens", "tokenizer.version": 1}
     if contract.get("version") == 2:
         known |= {"version": 2, "normalization": "NFC"}
-    wrong = wrong_in(found, known)
+    mismatches = find_mismatches(actual, known)
     length = contract.get("length")
     if not isinstance(length, int) or length < 1:
-        wrong.append(f"length is {length!r}, not a number of words")
+        mismatches.append(f"length is {length!r}, not a number of words")
     if not isinstance(contract.get("vocabulary"), list):
-        wrong.append("vocabulary is no list of words")
-    if wrong:
-        raise refused("; ".join(wrong))
+        mismatches.append("vocabulary is no list of words")
+    if mismatches:
+        raise contract_error("; ".join(mismatches))

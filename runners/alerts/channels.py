@@ -1,7 +1,7 @@
-"""How a message leaves: a webhook, a mail, a command. None of them can fail a run, or hold it up for long.
+"""The channels of alerts: webhook, mail and command. None can fail a run, or delay it for long.
 
-What a library says of a failure may have the URL or the login in it, so none of it is passed on but the
-system's own words and the server's code.
+A library's error message may contain the URL or the login, so only the operating system's message and the
+server's status code are passed on.
 """
 
 import html
@@ -28,7 +28,7 @@ from runners.shared.failures import chain
 
 @dataclass(frozen=True)
 class Patience:
-    """In seconds: one attempt; the wait after it, doubled each time; all channels together."""
+    """Limits in seconds: for one attempt, for the wait after it (doubled each time), and for all channels."""
 
     timeout_s: float = 8.0
     attempts: int = 3
@@ -40,7 +40,7 @@ PATIENCE = Patience()
 
 
 class NotSent(Exception):
-    """Why a message was not sent, for everybody to read; `again` where another attempt may help."""
+    """The reason why a message was not sent, without secrets; `again` if another attempt may help."""
 
     def __init__(self, reason: str, again: bool = False) -> None:
         super().__init__(reason)
@@ -50,12 +50,13 @@ class NotSent(Exception):
 def send(settings: AlertSettings, queues: Mapping[Channel, list[Message]]) -> dict[Channel, str]:
     """Sends each channel its messages, all channels at once, within `Patience.bound_s`; raises nothing.
 
-    What was sent is taken out of its queue; returned is why the rest was not, empty where there is none. What
-    hangs beyond the bound, as a server that sends a byte now and then, is left alone.
+    Messages that were sent are removed from their queues. Returns for each channel why the rest was not sent,
+    empty if all were. Channels that hang beyond the bound, such as a server that sends a byte now and then,
+    are abandoned.
     """
-    ended = dict.fromkeys(queues, f"it did not end within {PATIENCE.bound_s:g} s")
+    failures = dict.fromkeys(queues, f"it did not end within {PATIENCE.bound_s:g} s")
     threads = [
-        threading.Thread(target=_deliver, args=(settings, channel, queue, ended), daemon=True)
+        threading.Thread(target=_deliver, args=(settings, channel, queue, failures), daemon=True)
         for channel, queue in queues.items()
     ]
     end = time.monotonic() + PATIENCE.bound_s
@@ -63,11 +64,11 @@ def send(settings: AlertSettings, queues: Mapping[Channel, list[Message]]) -> di
         thread.start()
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
-    return dict(ended)
+    return dict(failures)
 
 
 def _deliver(
-    settings: AlertSettings, channel: Channel, queue: list[Message], ended: dict[Channel, str]
+    settings: AlertSettings, channel: Channel, queue: list[Message], failures: dict[Channel, str]
 ) -> None:
     from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
@@ -81,34 +82,34 @@ def _deliver(
         while queue:
             retrying(_attempt, settings, channel, queue[0])
             del queue[0]
-        ended[channel] = ""
+        failures[channel] = ""
     except NotSent as error:
-        ended[channel] = str(error)
+        failures[channel] = str(error)
 
 
 def _attempt(settings: AlertSettings, channel: Channel, message: Message) -> None:
     try:
-        {"webhook": _webhook, "email": _email, "command": _command}[channel](settings, message)
+        {"webhook": _post_webhook, "email": _send_email, "command": _run_command}[channel](settings, message)
     except NotSent:
         raise
     except smtplib.SMTPResponseException as error:
         raise NotSent(f"the server answered {error.smtp_code}", error.smtp_code < 500) from None
     except Exception as error:
         links = list(chain(error))
-        words = [
+        reasons = [
             link.strerror for link in links if isinstance(link, OSError) and isinstance(link.strerror, str)
         ]
         if any(isinstance(link, TimeoutError | subprocess.TimeoutExpired) for link in links):
-            words = [f"no answer within {PATIENCE.timeout_s:g} s"]
+            reasons = [f"no answer within {PATIENCE.timeout_s:g} s"]
         again = isinstance(error, OSError | subprocess.SubprocessError)
-        raise NotSent(words[0] if words else type(error).__name__, again) from None
+        raise NotSent(reasons[0] if reasons else type(error).__name__, again) from None
 
 
-def _webhook(settings: AlertSettings, message: Message) -> None:
+def _post_webhook(settings: AlertSettings, message: Message) -> None:
     import requests
 
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # Its warnings have the URL.
-    url, text = _secret(settings.webhook, "alerts.webhook"), html.escape(message.text, quote=False)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # Its warnings contain the URL.
+    url, text = _read_secret(settings.webhook, "alerts.webhook"), html.escape(message.text, quote=False)
     if not url.startswith(("https://", "http://")):
         raise NotSent("what alerts.webhook names is no http(s) URL")
     answer = requests.post(url, json={"text": text}, timeout=PATIENCE.timeout_s, allow_redirects=False)
@@ -116,13 +117,13 @@ def _webhook(settings: AlertSettings, message: Message) -> None:
         raise NotSent(f"the server answered {code}", again=code >= 500 or code in (408, 429))
 
 
-def _email(settings: AlertSettings, message: Message) -> None:
+def _send_email(settings: AlertSettings, message: Message) -> None:
     email, mail = settings.email, EmailMessage()
     mail["Subject"], mail["Date"], mail["Message-ID"] = message.subject, formatdate(), make_msgid()
     mail["From"], mail["To"] = email.sender or email.to[0], ", ".join(email.to)
     mail.set_content(message.text)
     names = ("user", "password") if email.user else ()
-    login = [_secret(getattr(email, name), f"alerts.email.{name}") for name in names]
+    login = [_read_secret(getattr(email, name), f"alerts.email.{name}") for name in names]
     with smtplib.SMTP(str(email.host), email.port, timeout=PATIENCE.timeout_s) as server:
         server.ehlo()
         if not server.has_extn("starttls"):
@@ -133,28 +134,28 @@ def _email(settings: AlertSettings, message: Message) -> None:
         server.send_message(mail)
 
 
-def _command(settings: AlertSettings, message: Message) -> None:
-    given = json.dumps({"subject": message.subject, "text": message.text, **to_builtins(message)}).encode()
-    # What it prints may have its own secrets in it.
-    ended = subprocess.run(
+def _run_command(settings: AlertSettings, message: Message) -> None:
+    document = {"subject": message.subject, "text": message.text, **to_builtins(message)}
+    # Its output is dropped, since it may contain secrets of the command.
+    process = subprocess.run(
         settings.command,
-        input=given,
+        input=json.dumps(document).encode(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         timeout=PATIENCE.timeout_s,
     )
-    if ended.returncode:
-        raise NotSent(f"it ended with {ended.returncode}", again=True)
+    if process.returncode:
+        raise NotSent(f"it ended with {process.returncode}", again=True)
 
 
-def _secret(place: str | None, setting: str) -> str:
-    """The secret that a setting names the place of."""
+def _read_secret(place: str | None, setting: str) -> str:
+    """Reads the secret from the file or the $VARIABLE that a setting names."""
     assert place is not None
     try:
         secret = os.environ[place[1:]] if place[0] == "$" else Path(place).expanduser().read_text("utf-8")
     except (KeyError, OSError, ValueError, RuntimeError) as error:
-        said = getattr(error, "strerror", None) or (
+        reason = getattr(error, "strerror", None) or (
             "it is not set" if place[0] == "$" else type(error).__name__
         )
-        raise NotSent(f"what {setting} names cannot be read: {said}") from None
+        raise NotSent(f"what {setting} names cannot be read: {reason}") from None
     return secret.strip()

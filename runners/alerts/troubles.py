@@ -1,6 +1,6 @@
-"""What somebody on call has to know: a rule a function, of the records of runs and of what is in production.
+"""The alert rules, one function each, on the records of runs and on the release in production.
 
-A rule yields its troubles by name: None for what is in order, and nothing where nothing can be said, as of a
+A rule yields its troubles by name: None for one that is not there, and nothing if it cannot tell, as for a
 model that was not evaluated.
 """
 
@@ -24,60 +24,61 @@ from report.words import percent
 from runners.shared.progress_text import duration
 
 RUN = "run"
-COMPARED = 20  # so many runs before the last
-# Of fewer runs or spans there is no median; fewer seconds or examples may be chance.
+COMPARED = 20  # number of runs before the last
+# A median needs so many runs or spans; differences of fewer seconds or examples may be chance.
 _FEWEST, _LEAST_SECONDS, _LEAST_EXAMPLES = 3, 30.0, 5
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """One trouble, in a person's words."""
+    """One trouble, described for a person."""
 
     what: str  # a sentence
     why: tuple[str, ...] = ()  # a sentence each
     do: str = ""  # beside looking at the report
-    same: str = ""  # told again under its name only where this differs
+    same: str = ""  # it is sent again under its name only if this differs
     number: int = 0  # of the run that it was found after, as `Course.number` has it
 
 
-Found = Iterator[tuple[str, Trouble | None]]
+Findings = Iterator[tuple[str, Trouble | None]]
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What the rules look at, and what a message says beside the troubles."""
+    """The facts that the rules check, and those that a message gives beside the troubles."""
 
     model: str
     history: Sequence[Facts]  # the runs that have ended, oldest first
     release: Release | None  # in production
     place: str  # the options of `edgeline` that name model, and workspace or store
-    folders: tuple[Path, ...]  # whose disks must not be full
-    state: Location  # the file of what has been told
+    folders: tuple[Path, ...]  # their disks must not be full
+    state: Location  # the file of the alerts' state
     report: str  # the page of the last run
 
 
-def find(situation: Situation, settings: AlertSettings, now: datetime) -> dict[str, Trouble | None]:
-    """What every rule says."""
-    found = [_releases(situation, settings, now), _disks(situation, settings.min_free_gb)]
+def find_troubles(situation: Situation, settings: AlertSettings, now: datetime) -> dict[str, Trouble | None]:
+    """Applies every rule; returns the troubles by name, None for one that is not there."""
+    findings = [_check_releases(situation, settings, now), _check_disks(situation, settings.min_free_gb)]
     if situation.history:
         last, before = situation.history[-1], situation.history[-1 - COMPARED : -1]
-        found += [_end(last, situation.release), _degraded(last, situation.place, settings.max_drop)]
-        found += [
-            _quarantine(last, before, settings.max_quarantine_rise),
-            _slow(last, before, settings.slow_factor),
+        findings += [
+            _check_end(last, situation.release),
+            _check_accuracy(last, situation.place, settings.max_drop),
+            _check_quarantine(last, before, settings.max_quarantine_rise),
+            _check_durations(last, before, settings.slow_factor),
         ]
-    return dict(chain(*found))
+    return dict(chain(*findings))
 
 
-def _end(last: Facts, release: Release | None) -> Found:
-    """A run that somebody asked to end says nothing of how the next will."""
+def _check_end(last: Facts, release: Release | None) -> Findings:
+    """Checks how the last run ended; an interrupted run tells nothing about the next."""
     about, problem = last.about, last.about.problem or Problem("")
     if about.outcome in ("pushed", "unchanged"):
         yield RUN, None
     elif about.outcome != "interrupted":
         stays = f"version {release.version} stays in production" if release else "nothing was in production"
         reasons = about.reasons or (problem.found,)
-        # The numbers of a gate differ each week, what it is about does not.
+        # A gate's numbers differ each week, but its slices, features and spans identify the trouble.
         failed = [
             (gate.gate, gate.slices, gate.features, gate.spans) for gate in last.gates if not gate.passed
         ]
@@ -87,7 +88,8 @@ def _end(last: Facts, release: Release | None) -> Found:
         yield RUN, Trouble(what, why, problem.do, same=f"{about.outcome} {same}")
 
 
-def _degraded(last: Facts, place: str, most: float) -> Found:
+def _check_accuracy(last: Facts, place: str, max_drop: float) -> Findings:
+    """Checks a pushed model's accuracy and recalls against those of production before it."""
     if last.about.outcome != "pushed" or last.evaluation is None:
         return
     why = tuple(
@@ -95,15 +97,15 @@ def _degraded(last: Facts, place: str, most: float) -> Found:
         f" of production {item.before:.3f}, on {item.examples} examples."
         for item in (*last.evaluation.of("overall"), *last.evaluation.of("class"))
         if item.accuracy is not None and item.before is not None
-        if (drop := item.before - item.accuracy) > most and drop * item.examples >= _LEAST_EXAMPLES
+        if (drop := item.before - item.accuracy) > max_drop and drop * item.examples >= _LEAST_EXAMPLES
     )
     what = f"Version {last.about.version} was pushed, and is worse than what was in production before."
     do = f'edgeline rollback --reason "WHY" {place}'
     yield "degraded", Trouble(what, why, do, same=str(last.about.version)) if why else None
 
 
-def _quarantine(last: Facts, before: Sequence[Facts], most: float) -> Found:
-    """The newest span against the spans before it, as this run and those before it counted them."""
+def _check_quarantine(last: Facts, before: Sequence[Facts], max_rise: float) -> Findings:
+    """Compares the newest span with the spans before it, as this run and earlier runs counted them."""
     spans = [span for facts in (*before, last) if facts.data for span in facts.data.spans if span.rows]
     newest = spans[-1] if spans and last.data and spans[-1] in last.data.spans else None
     shares = {span.name: span.quarantined / span.rows for span in spans}
@@ -113,12 +115,12 @@ def _quarantine(last: Facts, before: Sequence[Facts], most: float) -> Found:
     rise = share - (usual := median(shares.values()))
     what = f"{percent(share)} of {newest.name} is in quarantine, of the spans before it {percent(usual)}."
     why = tuple(f"{count} {reason}." for reason, count in newest.rejected.items())
-    high = rise > most and rise * newest.rows >= _LEAST_EXAMPLES
-    yield "quarantine", Trouble(what, why, same=newest.name) if high else None
+    is_high = rise > max_rise and rise * newest.rows >= _LEAST_EXAMPLES
+    yield "quarantine", Trouble(what, why, same=newest.name) if is_high else None
 
 
-def _slow(last: Facts, before: Sequence[Facts], factor: float) -> Found:
-    """A step that ran, against the runs in which it did too; one from the cache says nothing."""
+def _check_durations(last: Facts, before: Sequence[Facts], factor: float) -> Findings:
+    """Compares the time of each step that ran with earlier runs in which it ran; skips cached steps."""
     ran = [
         (s.name, s.seconds) for facts in before for s in facts.about.steps if s.state == "done" and s.seconds
     ]
@@ -126,13 +128,13 @@ def _slow(last: Facts, before: Sequence[Facts], factor: float) -> Found:
         took = [seconds for name, seconds in ran if name == step.name]
         if step.state == "done" and step.seconds is not None and len(took) >= _FEWEST:
             usual = median(took)
-            slow = step.seconds >= factor * usual and step.seconds - usual >= _LEAST_SECONDS
+            is_slow = step.seconds >= factor * usual and step.seconds - usual >= _LEAST_SECONDS
             what = f"{step.name} took {duration(step.seconds)}, in {len(took)} runs before {duration(usual)}."
-            yield f"slow {step.name}", Trouble(what) if slow else None
+            yield f"slow {step.name}", Trouble(what) if is_slow else None
 
 
-def _releases(situation: Situation, settings: AlertSettings, now: datetime) -> Found:
-    """How old what phones run is; before the first release, how long runs have pushed nothing."""
+def _check_releases(situation: Situation, settings: AlertSettings, now: datetime) -> Findings:
+    """Checks the age and expiry of the release in production, or the time that runs have pushed none."""
     manifest = situation.release.manifest if situation.release else None
     since = (
         manifest.created if manifest else next((facts.about.started_at for facts in situation.history), "")
@@ -150,13 +152,14 @@ def _releases(situation: Situation, settings: AlertSettings, now: datetime) -> F
         word = "expires" if left > timedelta() else "expired"
         what = f"Version {manifest.version}, in production, {word} at {manifest.expires}."
         why = ("From then on phones should no longer trust it; a new push is what helps.",)
-        soon = left <= timedelta(days=settings.expiry_days)
-        yield "expiry", Trouble(what, why, same=f"{manifest.version} {word}") if soon else None
+        is_soon = left <= timedelta(days=settings.expiry_days)
+        yield "expiry", Trouble(what, why, same=f"{manifest.version} {word}") if is_soon else None
 
 
-def _disks(situation: Situation, least_gb: float) -> Found:
+def _check_disks(situation: Situation, min_gb: float) -> Findings:
+    """Checks the disk with the least free space."""
     folders = (folder for folder in situation.folders if folder.is_dir())
     for free, folder in sorted((shutil.disk_usage(each).free / 1e9, each) for each in folders)[:1]:
         what = f"{free:.1f} GB are free on the disk of {folder}."
         do = f"edgeline gc --keep 8 --dry-run {situation.place}"
-        yield "disk", Trouble(what, do=do) if free < least_gb else None
+        yield "disk", Trouble(what, do=do) if free < min_gb else None

@@ -1,4 +1,4 @@
-"""What there is to tell of a workspace."""
+"""The situation of a workspace, as the alert rules check it."""
 
 import shlex
 from pathlib import Path
@@ -7,21 +7,22 @@ from locations import locate
 from records.run import Problem
 from report import records
 from report.facts import About, Facts
-from runners.alerts.telling import in_production
+from runners.alerts.telling import find_production_release
 from runners.alerts.troubles import COMPARED, Situation
-from runners.local.report import about, recorded_facts
+from runners.local.report import build_about, recorded_facts
 from runners.shared.runs import read_all
 
 
 def look_at_workspace(workspace: Path, model: str, push: str, not_begun: Problem | None = None) -> Situation:
-    """Of a model's runs in a workspace, and of its releases below `push`.
+    """Returns the situation of a model: its runs in a workspace, and its releases below `push`.
 
-    `not_begun` is what kept a run from beginning, of which there is no record.
+    `not_begun` is the problem that kept a run from beginning; such a run has no record.
     """
     workspace, known = workspace.absolute(), read_all(workspace)
-    runs = [found for found in known if found[1].workload == model and found[1].outcome != "running"]
+    runs = [item for item in known if item[1].workload == model and item[1].outcome != "running"]
     history = [
-        recorded_facts(run, folder) or Facts(about(run, folder)) for folder, run in runs[-1 - COMPARED :]
+        recorded_facts(run, folder) or Facts(build_about(run, folder))
+        for folder, run in runs[-1 - COMPARED :]
     ]
     if not_begun is not None:
         number = 1 + max((run.number for _, run in known), default=0)
@@ -29,7 +30,7 @@ def look_at_workspace(workspace: Path, model: str, push: str, not_begun: Problem
     return Situation(
         model=model,
         history=history,
-        release=in_production(push, model),
+        release=find_production_release(push, model),
         place=f"--workload {model} --workspace {shlex.quote(str(workspace))}",
         folders=tuple(place for place in (workspace, locate(push)) if isinstance(place, Path)),
         state=workspace / "runs" / f"alerts-{model}.json",

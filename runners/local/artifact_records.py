@@ -1,6 +1,6 @@
-"""What each step left on disk, file by file, so that a cached step whose files are gone runs again.
+"""The files that each step left on disk, so that a cached step whose files are gone runs again.
 
-TFX reuses a cached step when its output folders exist; whether they are whole it does not ask.
+TFX reuses a cached step when its output folders exist; it does not check whether they are complete.
 """
 
 import logging
@@ -33,7 +33,7 @@ class ArtifactRecord:
 
 
 def list_files(uri: str) -> dict[str, int]:
-    """Every file below a folder, POSIX relative path to size in bytes."""
+    """Returns the size in bytes of every file below a folder, by POSIX relative path."""
     return {name: path.stat().st_size for name, path in files_below(Path(uri)).items()}
 
 
@@ -44,7 +44,7 @@ def append(path: Path, record: ArtifactRecord) -> None:
 
 
 def read(path: Path) -> Iterator[ArtifactRecord]:
-    """The records of an artifacts.jsonl; what a crash tore is left out, with a warning."""
+    """Yields the records of an artifacts.jsonl; skips lines that a crash damaged, with a warning."""
     for number, line in enumerate(read_from(path).splitlines(), start=1):
         try:
             record: ArtifactRecord = decode(line, ArtifactRecord)
@@ -55,31 +55,33 @@ def read(path: Path) -> Iterator[ArtifactRecord]:
 
 
 def key_of(uri: str) -> str:
-    """`<step>/<output>/<number>`: an artifact's place in whatever folder a workspace is."""
+    """Returns `<step>/<output>/<number>`: an artifact's path within its workspace, wherever that lies."""
     return "/".join(uri.split("/")[-3:])
 
 
-def hand_over(going: Iterable[Path], staying: Iterable[Path]) -> None:
-    """Notes the files of artifacts that runs wrote which go with the first of those that took them over.
+def hand_over(removed: Iterable[Path], kept: Iterable[Path]) -> None:
+    """Copies the file list of each artifact of a removed run to the first kept run that reused the artifact.
 
-    Both are the artifacts.jsonl of runs.
+    Both arguments are the artifacts.jsonl files of runs.
     """
-    files = {record.uri: record.files for path in going for record in read(path) if record.files is not None}
-    for path in staying:
+    files = {
+        record.uri: record.files for path in removed for record in read(path) if record.files is not None
+    }
+    for path in kept:
         records = list(read(path))
-        noted = [
+        completed = [
             replace(each, files=files.pop(each.uri)) if each.files is None and each.uri in files else each
             for each in records
         ]
-        if noted != records:
+        if completed != records:
             with whole(path, sync=True) as file:
-                file.writelines(encode(record) + b"\n" for record in noted)
+                file.writelines(encode(record) + b"\n" for record in completed)
 
 
 def discard_damaged(workspace: Path) -> list[str]:
     """Removes the folder of each artifact that lost files or bytes, so that its step runs again.
 
-    Gives a sentence for each. Folders that are gone altogether are not named: TFX sees that by itself.
+    Returns a sentence for each. It passes over folders that are missing altogether: TFX detects those itself.
     """
     root = (workspace / "artifacts").resolve()
     newest: dict[str, ArtifactRecord] = {}
@@ -90,11 +92,11 @@ def discard_damaged(workspace: Path) -> list[str]:
         path = Path(record.uri)
         if not os.path.isdir(path) or root not in path.resolve().parents:
             continue
-        found, expected = list_files(record.uri), record.files or {}
-        wrong = sorted(name for name, size in expected.items() if found.get(name) != size)
-        if wrong:
+        sizes, expected = list_files(record.uri), record.files or {}
+        damaged = sorted(name for name, size in expected.items() if sizes.get(name) != size)
+        if damaged:
             shutil.rmtree(path)
-            what = "is gone" if wrong[0] not in found else "has another size"
-            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-            sentences.append(f"{record.step} runs again: {wrong[0]} of its {record.key} {what}{more}.")
+            damage = "is gone" if damaged[0] not in sizes else "has another size"
+            more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+            sentences.append(f"{record.step} runs again: {damaged[0]} of its {record.key} {damage}{more}.")
     return sentences

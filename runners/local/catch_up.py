@@ -1,4 +1,4 @@
-"""What a run takes in that no run took in before, and what came too fast for the window to hold it."""
+"""The new spans that a run reads, and the spans that no run read because the window was too short."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -9,10 +9,16 @@ from locations import Location
 from records.run import Run
 
 
-def look(data: Location, spans: Sequence[Span], window: int, earlier: Sequence[Run]) -> dict[str, Any]:
-    """The fields of a run's record that say which spans it reads and which of them are new.
+def collect_span_fields(
+    data: Location, spans: Sequence[Span], window: int, earlier: Sequence[Run]
+) -> dict[str, Any]:
+    """Returns the fields of a run's record that say which spans it reads and which of them are new.
 
-    The spans of `data` that it reads, at most `window`, and the `earlier` runs of its workload: oldest first.
+    Args:
+        data: The data folder.
+        spans: The spans of `data` that the run reads, oldest first.
+        window: Largest number of spans that a run reads.
+        earlier: The earlier runs of its workload, oldest first.
     """
     names = tuple(span.name for span in spans)
     fields: dict[str, Any] = {
@@ -25,15 +31,15 @@ def look(data: Location, spans: Sequence[Span], window: int, earlier: Sequence[R
         last = judged[-1]
         fields["new_since"] = last.id
         fields["new_spans"] = tuple(name for name in names if name not in seen)
-        # The numbers in the names have leading zeros, so that the names sort as the numbers do.
+        # Numbers in span names have leading zeros, so the names sort like the numbers.
         fields["missed_spans"] = tuple(
             span.name for span in usable_spans(data) if max(last.spans) < span.name < names[0]
         )
     return fields
 
 
-def span_lines(run: Run) -> list[str]:
-    """What the record of a run says of its spans, a sentence each; none where it says nothing."""
+def format_spans(run: Run) -> list[str]:
+    """Formats the spans in the record of a run, a sentence a line; returns no line where it names none."""
     if not run.spans:
         return []
     window = describe_spans(run.spans)
@@ -42,23 +48,23 @@ def span_lines(run: Run) -> list[str]:
     elif not run.new_spans:
         lines = [f"No new span since run {run.new_since}: {window}."]
     else:
-        count, them = len(run.new_spans), describe_spans(run.new_spans)
+        count, names = len(run.new_spans), describe_spans(run.new_spans)
         plural = "s" if count > 1 else ""
-        lines = [f"{count} new span{plural} since run {run.new_since}: {them} (read: {window})."]
-    return lines + [_excluded_line(decision) for decision in run.excluded_spans]
+        lines = [f"{count} new span{plural} since run {run.new_since}: {names} (read: {window})."]
+    return lines + [_format_exclusion(decision) for decision in run.excluded_spans]
 
 
-def _excluded_line(decision: Mapping[str, Any]) -> str:
+def _format_exclusion(decision: Mapping[str, Any]) -> str:
     span, who, when, reason = (decision.get(key, "?") for key in ("span", "who", "when", "reason"))
     return f"Excluded: {span}, by {who} on {when}: {reason}"
 
 
-def missed_warning(run: Run) -> str | None:
-    """What to do about spans that came since the last run and do not fit in the window."""
+def warn_of_missed(run: Run) -> str | None:
+    """Returns a warning about spans that came since the last run and do not fit in the window, or None."""
     if not run.missed_spans:
         return None
-    enough = len(run.missed_spans) + len(run.spans)
+    needed = len(run.missed_spans) + len(run.spans)
     return (
         f"More spans came since run {run.new_since} than data.window={len(run.spans)} holds: no run was"
-        f" trained on {describe_spans(run.missed_spans)}. To take them in: --set data.window={enough}"
+        f" trained on {describe_spans(run.missed_spans)}. To take them in: --set data.window={needed}"
     )

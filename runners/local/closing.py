@@ -1,4 +1,4 @@
-"""How a run ended: its outcome, read from what the steps put out, and the last lines that a person sees."""
+"""The end of a run: its outcome, read from the outputs of its steps, and the last lines that it prints."""
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,14 +18,14 @@ from release.releases import Release
 from report.words import setting
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
-from runners.local.catch_up import span_lines
+from runners.local.catch_up import format_spans
 from runners.shared.progress_text import duration, verdict_lines
 from runners.shared.runs import RunFolder
 
 DETAILS = "Details: "
 _SHOW, _STATUS = "edgeline show latest", "edgeline status"
 _BYTES_PER_MB = 10**6
-_UNSAID: Mapping[str, Any] = {
+_NO_OUTCOME: Mapping[str, Any] = {
     "exit_code": 1,
     "found": "Every step ended, and none said whether a model was pushed.",
     "why": "The last step of the DAG puts that out.",
@@ -34,70 +34,70 @@ _UNSAID: Mapping[str, Any] = {
 
 
 def read_verdicts(artifacts: Iterable[ArtifactRecord]) -> list[Verdict]:
-    """The verdicts among the artifacts of a run, in the order of its steps."""
-    places = (Path(record.uri) for record in artifacts)
-    return [found for place in places if (found := VERDICT.find_readable(place)) is not None]
+    """Returns the verdicts among the artifacts of a run, in the order of its steps."""
+    folders = (Path(record.uri) for record in artifacts)
+    return [verdict for folder in folders if (verdict := VERDICT.find_readable(folder)) is not None]
 
 
-def _pushed(artifacts: Iterable[ArtifactRecord]) -> Outcome | None:
-    """What the Pusher says; None where none ran."""
+def _read_push(artifacts: Iterable[ArtifactRecord]) -> Outcome | None:
+    """Returns the outcome that the Pusher recorded; None if it did not run."""
     for record in artifacts:
-        if (word := record.properties.get("outcome")) in ("pushed", "unchanged", "held"):
+        if (outcome := record.properties.get("outcome")) in ("pushed", "unchanged", "held"):
             push = PUSH.find_readable(Path(record.uri))
-            version = push.version if push and word == "pushed" else None
-            return Outcome(word, version, push.reasons if push else (), _STATUS)
+            version = push.version if push and outcome == "pushed" else None
+            return Outcome(outcome, version, push.reasons if push else (), _STATUS)
     return None
 
 
-def _search(artifacts: Iterable[ArtifactRecord]) -> tuple[Search, Path] | None:
-    """What a search found, and the file with the best settings; None where there was no search."""
+def _read_search(artifacts: Iterable[ArtifactRecord]) -> tuple[Search, Path] | None:
+    """Returns the result of a search and the path of the best settings; None if there was no search."""
     for record in artifacts:
         if (search := SEARCH.find_readable(Path(record.uri))) is not None:
             return search, Path(record.uri) / TUNED
     return None
 
 
-def _once(sentences: Iterable[str]) -> tuple[str, ...]:
+def _unique(sentences: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sentences))
 
 
 def conclude(run: Run, folder: RunFolder, error: Mapping[str, Any] | None, warnings: Sequence[str]) -> Run:
-    """The record of a run whose worker ended: outcome, exit code, reasons.
+    """Returns the record of a run whose worker ended, with outcome, exit code and reasons.
 
-    `error` is the event that ended it before its last step; None where every step ended well.
+    `error` is the event that ended it before its last step; None if every step ended well.
     """
     artifacts = list(artifact_records.read(folder.artifacts))
-    verdicts, pushed = read_verdicts(artifacts), _pushed(artifacts)
-    searched = _search(artifacts)
+    verdicts, pushed = read_verdicts(artifacts), _read_push(artifacts)
+    search = _read_search(artifacts)
     failed = [verdict for verdict in verdicts if not verdict.passed]
     if error is None and pushed is not None:
         notes = (reason for verdict in verdicts if verdict.passed for reason in verdict.reasons)
-        outcome = replace(pushed, reasons=_once([*pushed.reasons, *notes]))
+        outcome = replace(pushed, reasons=_unique([*pushed.reasons, *notes]))
     else:
-        error = error or _UNSAID
+        error = error or _NO_OUTCOME
         outcome = Outcome.of_error(int(error["exit_code"]), error["found"], error["do"])
         outcome = replace(outcome, version=pushed.version if pushed else None)
         if outcome.outcome in ("held", "refused") and failed:
-            outcome = replace(outcome, reasons=_once(reason for each in failed for reason in each.reasons))
+            outcome = replace(outcome, reasons=_unique(reason for each in failed for reason in each.reasons))
     assert outcome.outcome != "done"
     return replace(
         run,
         outcome=outcome.outcome,
         exit_code=outcome.exit_code,
-        # A worker that died could not say that its step failed.
+        # A worker that was killed could not report that its step failed.
         steps=tuple(replace(s, state="failed") if s.state == "running" else s for s in folder.read_steps()),
-        tuned=searched[0].found.values if searched else {},
-        version=outcome.version or _production_version(run),
+        tuned=search[0].found.values if search else {},
+        version=outcome.version or _find_production_version(run),
         reasons=outcome.reasons,
-        warnings=_once([*warnings, *(warning for verdict in verdicts for warning in verdict.warnings)]),
-        blamed_spans=_once(span for verdict in failed for span in verdict.spans)
+        warnings=_unique([*warnings, *(warning for verdict in verdicts for warning in verdict.warnings)]),
+        blamed_spans=_unique(span for verdict in failed for span in verdict.spans)
         or tuple(error.get("spans", ()) if error is not None else ()),
         details=_SHOW if failed else None,
         error=Problem(error["found"], error["why"], error["do"]) if error is not None else None,
     )
 
 
-def _production_version(run: Run) -> int | None:
+def _find_production_version(run: Run) -> int | None:
     try:
         release = store.current(run.push, run.workload)
     except EdgelineError:
@@ -105,28 +105,29 @@ def _production_version(run: Run) -> int | None:
     return release.version if release else None
 
 
-def ended(run: Run) -> Outcome:
-    """The outcome of a run, from its record."""
+def _read_outcome(run: Run) -> Outcome:
+    """Reads the outcome of a run from its record."""
     do = run.details or (run.error.do if run.error is not None else _STATUS)
     code = run.exit_code or EdgelineError.exit_code
     return Outcome(run.outcome, run.version, run.reasons, do, error_code=code)
 
 
 def headline(run: Run) -> str:
-    """The outcome of a run in one sentence."""
+    """Returns the outcome of a run as one sentence."""
     if run.outcome == "running":
         return f"Run {run.id} is running."
     stays = f"version {run.version} stays in production" if run.version else "nothing is in production"
-    return ended(run).headline(run.workload, run.push, stays)
+    return _read_outcome(run).headline(run.workload, run.push, stays)
 
 
 def time_table(run: Run, width: int) -> Iterator[str]:
-    """Where the time of a run went, a line a step, in at most `width` columns."""
+    """Yields a table of the time that each step of a run took, in at most `width` columns."""
     total = run.seconds or 0.0
     rows = [("start (imports)", run.start_seconds or 0.0, "")]
     rows += [(step.name, step.seconds or 0.0, step.state) for step in run.steps if step.seconds is not None]
     rest = total - sum(seconds for _, seconds, _ in rows)
-    rows += [("between and after", rest, "")] if rest >= 0.05 * total else []
+    if rest >= 0.05 * total:
+        rows.append(("between and after", rest, ""))
     name_width = min(24, max(8, width - 24))
     yield "Where the time went"
     for name, seconds, state in rows:
@@ -138,8 +139,8 @@ def time_table(run: Run, width: int) -> Iterator[str]:
     yield f"  {'in all':<{name_width}} {duration(total):>11}"
 
 
-def way_on(run: Run) -> str | None:
-    """How to go on without the span that stopped a run; None where none stands out."""
+def suggest_exclusion(run: Run) -> str | None:
+    """Returns the command that excludes the span which stopped a run; None if no single span did."""
     if run.outcome not in ("refused", "failed") or len(run.spans) < 2:
         return None
     if len(run.blamed_spans) != 1 or run.blamed_spans[0] not in run.spans:
@@ -149,13 +150,13 @@ def way_on(run: Run) -> str | None:
 
 
 def release_lines(release: Release) -> Iterator[str]:
-    """Accuracy overall, recall by class, default variant, and what phones go by, as far as it is there."""
+    """Yields overall accuracy, recall by class, default variant and acceptance terms, as far as recorded."""
     for kind in ("overall", "class"):
         for name, values in release.manifest.metrics.get(kind, {}).items():
             if isinstance(values, Mapping) and "accuracy" in values:
-                what = "eval accuracy" if kind == "overall" else f"  {name}"
+                title = "eval accuracy" if kind == "overall" else f"  {name}"
                 count = f" on {values['example_count']:.0f} examples" if "example_count" in values else ""
-                yield f"{what} {values['accuracy']:.3f}{count}"
+                yield f"{title} {values['accuracy']:.3f}{count}"
     for variant in release.manifest.variants:
         if variant["name"] == release.manifest.default_variant:
             size = f", {variant['size_bytes'] / _BYTES_PER_MB:.2f} MB" if "size_bytes" in variant else ""
@@ -166,27 +167,28 @@ def release_lines(release: Release) -> Iterator[str]:
 
 
 def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:
-    """What is said when a run has ended, each line with its style: verdict, reasons, what to do next.
+    """Yields the last lines of an ended run, each with its style: verdict, reasons, next steps.
 
-    The release is what is in production.
+    `release` is the release in production.
     """
     if run.warnings:
         yield "Warnings", "bold yellow"
         yield from ((f"  - {warning}", "yellow") for warning in run.warnings)
-    outcome = ended(run)
+    outcome = _read_outcome(run)
     yield from verdict_lines(outcome, headline(run))
     if run.outcome == "pushed" and release is not None and release.version == run.version:
         yield from ((f"  {line}", "") for line in release_lines(release) if line not in run.reasons)
-    # A gate's verdict has a command that shows more instead.
+    # For a gate's verdict, a command that shows its details is printed further down instead.
     if run.error is not None and run.details is None:
         yield from ((f"  {part}", "") for part in (run.error.why, outcome.do) if part)
-    if (searched := _search(artifact_records.read(folder.artifacts))) is not None:
-        best = ", ".join(f"{name}={setting(value)}" for name, value in searched[0].found.values.items())
-        yield f"Best of {len(searched[0].trials)} trials: {best}", ""
-        yield f"To train with it and search no more: --profile {shlex.quote(str(searched[1]))}", ""
-    yield from ((line, "") for line in span_lines(run))
-    if (way := way_on(run)) is not None:
-        yield way, ""
+    if (result := _read_search(artifact_records.read(folder.artifacts))) is not None:
+        search, profile = result
+        best = ", ".join(f"{name}={setting(value)}" for name, value in search.found.values.items())
+        yield f"Best of {len(search.trials)} trials: {best}", ""
+        yield f"To train with it and search no more: --profile {shlex.quote(str(profile))}", ""
+    yield from ((line, "") for line in format_spans(run))
+    if (suggestion := suggest_exclusion(run)) is not None:
+        yield suggestion, ""
     if run.error is None or run.details is not None:
         yield f"{DETAILS}{outcome.do}", ""
     if folder.log.exists() and outcome.exit_code:

@@ -1,17 +1,17 @@
-"""What past runs left in a workspace and its store, and how it goes; only for who holds the workspace's lock.
+"""Garbage collection of past runs in a workspace and its store. The caller holds the workspace's lock.
 
-What stays: the newest runs; of each step the newest run that finished it, whose artifacts the next run may
-take from the cache; the newest that pushed; and whatever artifacts these runs put out or took over. Of the
-store's releases those that `store.collect` lets stay; of a cluster's runs the records of the newest, of those
-that pushed such a release, and of those that go on. MLflow keeps the figures of every run, and files of those
-runs that stay. What ingest keeps of spans, one window a model, stays with the runs of that model.
+These runs are kept: the newest ones; for each step the newest run that finished it, whose artifacts the next
+run may take from the cache; and the newest that pushed. All artifacts that they wrote or reused are kept too.
+`store.collect` decides which releases are kept. For runs on a cluster, the records of the newest runs are
+kept, of those that pushed a kept release, and of those that are running. MLflow keeps the figures of every
+run, and the files of kept runs. The span cache of ingest, one window a model, stays with that model's runs.
 
-A kill at any instant leaves what the next run can use and the next `collect` goes on with:
+A kill at any instant leaves a workspace that the next run can use and the next `collect` can clean up:
 
-1. The folder of an artifact is renamed, then removed: TFX takes a step from the cache where the folders of
-   its outputs are there, and whether they are whole it does not ask.
-2. The rows of ML Metadata go. Until then the cache finds rows without folders, and passes them over.
-3. The lists of files of artifacts that stay go over to runs that stay, and then the other runs go.
+1. The folder of an artifact is renamed, then removed: TFX takes a step from the cache if the folders of its
+   outputs exist, and does not check whether they are complete.
+2. The rows of ML Metadata are removed. Until then the cache finds rows without folders, and skips them.
+3. The file lists of kept artifacts are copied to kept runs, and then the other runs are removed.
 """
 
 import os
@@ -41,7 +41,7 @@ from runners.shared import registry, runs
 from runners.shared.runs import RunFolder
 
 _GONE = ".collected-"
-_TORN = re.compile(r"\..+\.[0-9a-f]{32}")  # what `locations.whole` had not finished
+_TORN = re.compile(r"\..+\.[0-9a-f]{32}")  # files that `locations.whole` had not finished
 _TEMPORARY = ("edgeline-push-", "edgeline-predict-", "edgeline-mlflow-")
 _DAY_S = 24 * 3600
 _GB = 10**9
@@ -49,11 +49,11 @@ _GB = 10**9
 
 @dataclass(frozen=True)
 class Waste:
-    """What goes, each with its bytes; of releases and records those of each model, by its name."""
+    """The items to remove, each with its size in bytes; releases and records are grouped by model name."""
 
     artifacts: Mapping[Path, int]
     runs: Mapping[Path, int]
-    mlflow: Mapping[Path, int]  # what it keeps of runs beside their figures
+    mlflow: Mapping[Path, int]  # files that MLflow keeps of runs beside their figures
     leftovers: Mapping[Path, int]
     releases: Mapping[str, Mapping[int, int]]  # by version
     records: Mapping[str, Mapping[Location, int]]  # of a cluster's runs
@@ -61,68 +61,70 @@ class Waste:
 
     @property
     def parts(self) -> dict[str, Mapping[Any, int]]:
-        """All of it but the rows, by what it is called."""
-        named = ("artifacts", "runs", "mlflow", "leftovers")
+        """Returns everything except the rows, by the name of its kind."""
+        kinds = ("artifacts", "runs", "mlflow", "leftovers")
         return {
-            **{name: getattr(self, name) for name in named},
-            **{f"releases of {model}": found for model, found in self.releases.items()},
-            **{f"records of {model}": found for model, found in self.records.items()},
+            **{kind: getattr(self, kind) for kind in kinds},
+            **{f"releases of {model}": sizes for model, sizes in self.releases.items()},
+            **{f"records of {model}": sizes for model, sizes in self.records.items()},
         }
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """Returns the total size in bytes."""
         return sum(sum(part.values()) for part in self.parts.values())
 
 
 class Inventory:
-    """What lies in a workspace, and in its store of a model or of each, looked at once."""
+    """The contents of a workspace, and of its store for one model or for all, read once."""
 
     def __init__(self, workspace: Path, root: str, model: str | None = None) -> None:
         self._workspace, self._root = workspace, root
         self.known = runs.read_all(workspace)
         readable = {folder.path for folder, _ in self.known}
         self._unreadable = [folder.path for folder in runs.folders(workspace) if folder.path not in readable]
-        self._run = sorted({run.workload for _, run in self.known})
-        self._models = (model,) if model else self._run or store.models(root)
+        self._run_models = sorted({run.workload for _, run in self.known})
+        self._models = (model,) if model else self._run_models or store.models(root)
         self._releases = {name: store.releases(root, name) for name in self._models}
         self._records = {name: records.read_all(locate(root) / "runs" / name) for name in self._models}
 
-    def most(self) -> int:
-        """How many runs its model with the most has."""
+    def largest_run_count(self) -> int:
+        """Returns the number of runs of the model that has the most."""
         models = [run.workload for _, run in self.known]
         return max(map(models.count, models), default=1)
 
-    def staying(self, keep: int) -> list[tuple[RunFolder, Run]]:
-        """The runs that stay where `keep` do of each of these models."""
-        stay: set[str] = set()
-        for name in self._run:
+    def find_kept_runs(self, keep: int) -> list[tuple[RunFolder, Run]]:
+        """Returns the runs to keep when the newest `keep` of each of these models are kept."""
+        ids: set[str] = set()
+        for name in self._run_models:
             own = [run for _, run in self.known if run.workload == name]
-            stay |= _needed(own, keep if name in self._models else len(own))
-        return [item for item in self.known if item[1].id in stay]
+            ids |= _select_needed(own, keep if name in self._models else len(own))
+        return [item for item in self.known if item[1].id in ids]
 
-    def waste(self, keep: int, in_store: int) -> Waste:
-        """What goes when so many runs of each of these models stay, and so many releases and records."""
-        stay = self.staying(keep)
-        keys = _keys(stay)
-        paths = {folder.path for folder, _ in stay}
+    def find_waste(self, keep: int, in_store: int) -> Waste:
+        """Returns the waste if `keep` runs, and `in_store` releases and records, of each model are kept."""
+        kept = self.find_kept_runs(keep)
+        keys = _collect_keys(kept)
+        paths = {folder.path for folder, _ in kept}
         oldest = min((path.name for path in paths), default="")
-        gone = [folder.path for folder, _ in self.known if folder.path not in paths]
-        gone += [path for path in self._unreadable if path.name < oldest]
+        removed = [folder.path for folder, _ in self.known if folder.path not in paths]
+        removed += [path for path in self._unreadable if path.name < oldest]
         releases: dict[str, dict[int, int]] = {}
         old: dict[str, dict[Location, int]] = {}
-        ids = {run.id for _, run in stay}
+        ids = {run.id for _, run in kept}
         for name in self._models:
             releases[name] = store.collect(self._root, name, in_store, dry_run=True)
             ids |= {each.manifest.run for each in self._releases[name] if each.version not in releases[name]}
             old[name] = records.find_old(self._records[name], in_store, ids)
             ids |= {facts.about.run for at, facts in self._records[name] if at not in old[name]}
-        pages = (self._workspace / "reports" / name / at.name for name, found in old.items() for at in found)
-        leftovers = (*_leftovers(self._workspace, stay), *filter(Path.exists, pages))
+        pages = (
+            self._workspace / "reports" / name / at.name for name, places in old.items() for at in places
+        )
+        leftovers = (*_find_leftovers(self._workspace, kept), *filter(Path.exists, pages))
         return Waste(
             artifacts={path: size for path, size in self._artifacts.items() if key_of(str(path)) not in keys},
-            runs={path: size_below(path) for path in gone},
-            mlflow={path: size for path, (run, size) in self._mirrored.items() if run not in ids},
+            runs={path: size_below(path) for path in removed},
+            mlflow={path: size for path, (run, size) in self._mlflow_files.items() if run not in ids},
             leftovers={path: size_below(path) for path in leftovers},
             releases=releases,
             records=old,
@@ -130,30 +132,31 @@ class Inventory:
 
     @cached_property
     def _artifacts(self) -> dict[Path, int]:
-        found = (self._workspace / "artifacts").glob("*/[!.]*/*")
-        return {path: size_below(path) for path in sorted(found)}
+        folders = (self._workspace / "artifacts").glob("*/[!.]*/*")
+        return {path: size_below(path) for path in sorted(folders)}
 
     @cached_property
-    def _mirrored(self) -> dict[Path, tuple[str, int]]:
-        """The folders with files of MLflow's runs, each with the id of the run here and its bytes."""
-        found = [
+    def _mlflow_files(self) -> dict[Path, tuple[str, int]]:
+        """Returns the folders with files of MLflow's runs, each with the id of our run and its bytes."""
+        folders = [
             path for name in self._models for path in (self._workspace / "mlflow" / name).glob("*/artifacts")
         ]
         own = f"sqlite:///{self._workspace / 'mlflow.db'}"
         known: dict[str, str] = {}
-        for uri in {own, *(run.registry for _, run in self.known if run.registry)} if found else ():
+        for uri in {own, *(run.registry for _, run in self.known if run.registry)} if folders else ():
             known |= registry.read_ids(uri)
         return {
-            path: (known[path.parent.name], size_below(path)) for path in found if path.parent.name in known
+            path: (known[path.parent.name], size_below(path)) for path in folders if path.parent.name in known
         }
 
 
 def collect(
     workspace: Path, root: str, keep: int, model: str | None = None, dry_run: bool = False, in_store: int = 0
 ) -> Waste:
-    """Removes what goes when the newest `keep` runs of one model, or of each, stay; with `dry_run` nothing.
+    """Removes all but the newest `keep` runs of one model, or of each, and what these need.
 
-    As many releases and records stay in the store `root`, or `in_store` where that is not 0.
+    The store `root` keeps as many releases and records, or `in_store` if that is not 0. With `dry_run`
+    nothing is removed. Returns what was, or would be, removed.
 
     Raises:
         EdgelineError: The rows of ML Metadata cannot be removed, or the store cannot be read or written.
@@ -161,33 +164,33 @@ def collect(
         OSError: A folder cannot be removed.
     """
     inventory = Inventory(workspace, root, model)
-    stay, waste = inventory.staying(keep), inventory.waste(keep, in_store or keep)
+    kept, waste = inventory.find_kept_runs(keep), inventory.find_waste(keep, in_store or keep)
     for path in () if dry_run else (*waste.artifacts, *waste.mlflow, *waste.leftovers):
         _remove(path)
-    keys = _keys(stay)
+    keys = _collect_keys(kept)
     rows = metadata_rows.remove(
-        workspace / "metadata.sqlite", lambda uri: key_of(uri) in keys, {run.id for _, run in stay}, dry_run
+        workspace / "metadata.sqlite", lambda uri: key_of(uri) in keys, {run.id for _, run in kept}, dry_run
     )
     if not dry_run:
-        gone = [RunFolder(path) for path in waste.runs]
+        removed = [RunFolder(path) for path in waste.runs]
         artifact_records.hand_over(
-            (folder.artifacts for folder in gone), (folder.artifacts for folder, _ in stay)
+            (folder.artifacts for folder in removed), (folder.artifacts for folder, _ in kept)
         )
-        for folder in gone:
-            folder.record.unlink(missing_ok=True)  # First: half a folder is no run.
+        for folder in removed:
+            folder.record.unlink(missing_ok=True)  # The record goes first: half a folder is no run.
             shutil.rmtree(folder.path)
-        # Last: a change in the store needs some room, which is there now on a disk that was full.
+        # The store comes last: a change there needs some disk space, which the steps above have freed.
         for name in waste.releases:
             store.collect(root, name, in_store or keep)
-        for record in (at for found in waste.records.values() for at in found):
+        for record in (place for sizes in waste.records.values() for place in sizes):
             records.remove(record)
     return replace(waste, rows=rows)
 
 
 def keep_within(workspace: Path, max_gb: float, push: str) -> list[str]:
-    """Removes the oldest runs and releases until a workspace is within its limit, as `collect` does.
+    """Removes the oldest runs and releases, as `collect` does, until a workspace is within its limit.
 
-    Gives a sentence where what has to stay is larger, or where they cannot be removed.
+    Returns a warning if the part that must stay is larger, or if removing fails.
     """
     try:
         left = _shrink(workspace, max_gb * _GB, push)
@@ -202,18 +205,18 @@ def keep_within(workspace: Path, max_gb: float, push: str) -> list[str]:
 
 
 def _shrink(workspace: Path, limit: float, push: str) -> int:
-    """Removes until within so many bytes; returns those that are left."""
+    """Removes old runs until a workspace has at most `limit` bytes; returns its size in bytes."""
     size = size_below(workspace)
     if size <= limit:
         return size
     inventory = Inventory(workspace, push)
-    keeps = range(inventory.most(), 0, -1)
+    keeps = range(inventory.largest_run_count(), 0, -1)
 
     def in_store(keep: int) -> int:
         return keep if _is_below(push, workspace) else sys.maxsize
 
     def fits(keep: int) -> bool:
-        return size - inventory.waste(keep, in_store(keep)).size <= limit
+        return size - inventory.find_waste(keep, in_store(keep)).size <= limit
 
     keep = keeps[min(bisect_left(keeps, True, key=fits), len(keeps) - 1)]
     collect(workspace, push, keep, in_store=in_store(keep))
@@ -224,8 +227,8 @@ def _shrink(workspace: Path, limit: float, push: str) -> int:
     return left
 
 
-def _needed(own: Sequence[Run], keep: int) -> set[str]:
-    """The ids of the runs of one model that stay; oldest first."""
+def _select_needed(own: Sequence[Run], keep: int) -> set[str]:
+    """Returns the ids of the runs of one model, given oldest first, that must be kept."""
     dag = next((run.steps for run in reversed(own) if run.steps), ())
     names = {step.name for step in dag}
     finished = {
@@ -238,30 +241,30 @@ def _needed(own: Sequence[Run], keep: int) -> set[str]:
     return {*(run.id for run in own[-keep:]), *finished.values(), *pushed[-1:]}
 
 
-def _keys(stay: Sequence[tuple[RunFolder, Run]]) -> set[str]:
-    """The artifacts that these runs put out or took over."""
-    return {key_of(record.uri) for folder, _ in stay for record in artifact_records.read(folder.artifacts)}
+def _collect_keys(kept: Sequence[tuple[RunFolder, Run]]) -> set[str]:
+    """Returns the keys of the artifacts that these runs wrote or reused."""
+    return {key_of(record.uri) for folder, _ in kept for record in artifact_records.read(folder.artifacts)}
 
 
-def _leftovers(workspace: Path, stay: Sequence[tuple[RunFolder, Run]]) -> Iterator[Path]:
-    """What no run reads again: TFX's notes, files half written, and trainings that nobody goes on with."""
+def _find_leftovers(workspace: Path, kept: Sequence[tuple[RunFolder, Run]]) -> Iterator[Path]:
+    """Yields files that no run reads again: TFX's notes, half-written files, and abandoned checkpoints."""
     yield from (workspace / "artifacts").glob("*/.system/*/*")
-    models = {run.workload for _, run in stay}
+    models = {run.workload for _, run in kept}
     yield from (path for path in (workspace / "spans").glob("*") if path.name not in models)
-    for folder in (workspace, workspace / "runs", *(folder.path for folder, _ in stay)):
+    for folder in (workspace, workspace / "runs", *(folder.path for folder, _ in kept)):
         yield from (path for path in folder.glob(".*") if _TORN.fullmatch(path.name))
-    begun = [run.started_at for _, run in stay if run.outcome in UNFINISHED]
+    unfinished = [run.started_at for _, run in kept if run.outcome in UNFINISHED]
     for checkpoints in (workspace / "checkpoints").glob("*"):
         newest = max(path.lstat().st_mtime for path in (checkpoints, *checkpoints.rglob("*")))
-        if not begun or utc_text(datetime.fromtimestamp(newest, timezone.utc)) < min(begun):
+        if not unfinished or utc_text(datetime.fromtimestamp(newest, timezone.utc)) < min(unfinished):
             yield checkpoints
-    # Where the disk is full, `gettempdir` finds none.
+    # `gettempdir` fails on a full disk.
     temporary = Path(tempfile.tempdir or os.environ.get("TMPDIR", "/tmp"))
     for prefix in _TEMPORARY:
         for path in temporary.glob(f"{prefix}*"):
-            with suppress(FileNotFoundError):  # whoever made it has just removed it
+            with suppress(FileNotFoundError):  # its owner may remove it at this moment
                 status = path.lstat()
-                # A day old, so that nobody can still be at it.
+                # After a day nobody can still be using it.
                 if status.st_uid == os.getuid() and time.time() - status.st_mtime > _DAY_S:
                     yield path
 

@@ -1,4 +1,4 @@
-"""One run at a time a workspace: a lock that the operating system gives back when its holder dies."""
+"""The lock of a workspace, which allows one run at a time; the system releases it when its holder dies."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ from records.json_file import UNREADABLE, JsonFile
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock, and for which run; None while that is about to start, or for `gc`."""
+    """The process that holds a lock, and its run; `run` is None for one about to start, and for `gc`."""
 
     pid: int
     run: str | None
@@ -30,20 +30,20 @@ HOLDER = JsonFile[Holder]("lock", Holder)
 class WorkspaceLock:
     """A held lock."""
 
-    descriptor: int  # of the open file: a process that inherits it holds the lock too, until both are gone
+    descriptor: int  # of the open file: a process that inherits it holds the lock too, until both have ended
     since: str = field(default_factory=utc_now)
 
     def note(self, run: str | None = None) -> None:
-        """Writes into the file who holds it, for the one who comes second."""
+        """Writes the holder into the lock's file, for the error message of the next process that wants it."""
         holder = Holder(os.getpid(), run, socket.gethostname(), self.since)
-        with suppress(OSError):  # A full disk must not keep `gc` from freeing it.
+        with suppress(OSError):  # A full disk must not keep `gc` from freeing space.
             os.ftruncate(self.descriptor, 0)
             os.pwrite(self.descriptor, HOLDER.to_bytes(holder), 0)
 
 
 @contextmanager
 def hold(workspace: Path) -> Iterator[WorkspaceLock]:
-    """Holds the workspace's lock; makes the workspace where it is missing.
+    """Holds the workspace's lock; creates the workspace if it is missing.
 
     Raises:
         WorkspaceLocked: Another process holds it.
@@ -64,7 +64,7 @@ def hold(workspace: Path) -> Iterator[WorkspaceLock]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise WorkspaceLocked(
-                f"Another run holds the workspace {workspace}: {_holder(workspace)}.",
+                f"Another run holds the workspace {workspace}: {_describe_holder(workspace)}.",
                 "Two runs would write the same steps.",
                 "Wait for it, or use another workspace with --workspace DIR.",
             ) from None
@@ -75,7 +75,7 @@ def hold(workspace: Path) -> Iterator[WorkspaceLock]:
         os.close(descriptor)
 
 
-def _holder(workspace: Path) -> str:
+def _describe_holder(workspace: Path) -> str:
     try:
         holder = HOLDER.read(workspace)
         run = f"run {holder.run}" if holder.run else "a run that is about to start, or `edgeline gc`"

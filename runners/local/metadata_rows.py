@@ -1,6 +1,6 @@
-"""The rows of ML Metadata that describe runs and artifacts which are gone.
+"""Removal of the rows of ML Metadata that describe removed runs and artifacts.
 
-Its library cannot delete, so this goes to its SQLite file, in one transaction: all of it or nothing.
+Its library cannot delete, so this edits its SQLite file, in one transaction.
 """
 
 import sqlite3
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from errors import EdgelineError
 
-# Of ml-metadata 1.16 and 1.17 alike (its metadata_source_query_config.h, template for schema version 10).
+# ml-metadata 1.16 and 1.17 both have it (metadata_source_query_config.h, template for schema version 10).
 _SCHEMA = 10
 _COMPLETE, _OUTPUT = 3, 4  # of Execution.State and Event.Type in its metadata_store.proto
-_OF_EVENTS = "artifact_id IN gone_artifact OR execution_id IN gone_execution"
-# What refers to a row goes before it.
+_GONE_EVENT = "artifact_id IN gone_artifact OR execution_id IN gone_execution"
+# Rows that refer to another row are removed before it.
 _ROWS = {
-    "EventPath": f"event_id IN (SELECT id FROM Event WHERE {_OF_EVENTS})",
-    "Event": _OF_EVENTS,
+    "EventPath": f"event_id IN (SELECT id FROM Event WHERE {_GONE_EVENT})",
+    "Event": _GONE_EVENT,
     "Attribution": "artifact_id IN gone_artifact OR context_id IN gone_context",
     "Association": "execution_id IN gone_execution OR context_id IN gone_context",
     "ParentContext": "context_id IN gone_context OR parent_context_id IN gone_context",
@@ -28,7 +28,7 @@ _ROWS = {
     "Execution": "id IN gone_execution",
     "Context": "id IN gone_context",
 }
-# An execution stays with its run, or with what it made: the cache finds an artifact by who made it.
+# An execution stays with its run, or with an artifact that it made: the cache finds artifacts by execution.
 _MARK = f"""
 CREATE TEMP TABLE gone_artifact AS SELECT id FROM Artifact WHERE NOT stays(uri);
 CREATE TEMP TABLE gone_execution AS SELECT id FROM Execution
@@ -43,7 +43,13 @@ CREATE TEMP TABLE gone_context AS SELECT id FROM Context
 
 
 def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry_run: bool = False) -> int:
-    """Removes all rows but those of artifacts that stay, by URI, and of these runs; returns how many.
+    """Removes the rows of all other artifacts and runs; returns their number.
+
+    Args:
+        store: The SQLite file of ML Metadata.
+        stays: Tells whether the artifact of a URI stays.
+        runs: Ids of the runs that stay.
+        dry_run: Only counts the rows.
 
     Raises:
         EdgelineError: The file cannot be read or written, or is of another version of ML Metadata.
@@ -63,11 +69,11 @@ def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry
             rows.create_function("of_run", 1, lambda name: name in runs)
             rows.executescript(f"PRAGMA temp_store = MEMORY;{_MARK}")
             counts = [
-                rows.execute(f"SELECT count(*) FROM {table} WHERE {which}").fetchone()[0]
-                for table, which in _ROWS.items()
+                rows.execute(f"SELECT count(*) FROM {table} WHERE {condition}").fetchone()[0]
+                for table, condition in _ROWS.items()
             ]
-            for table, which in () if dry_run else _ROWS.items():
-                rows.execute(f"DELETE FROM {table} WHERE {which}")
+            for table, condition in () if dry_run else _ROWS.items():
+                rows.execute(f"DELETE FROM {table} WHERE {condition}")
             return sum(counts)
     except sqlite3.Error as error:
         raise EdgelineError(

@@ -1,4 +1,4 @@
-"""MLflow brought up to date by a process of its own: only importing it takes seconds."""
+"""Updates of MLflow by a process of their own, because its import alone takes seconds."""
 
 import signal
 import subprocess
@@ -17,23 +17,23 @@ from runners.shared.runs import read_all
 if TYPE_CHECKING:
     from report.facts import Facts
 
-# So long a run waits at its end for MLflow, and so long that may take where nobody waits.
+# A run waits so long for MLflow at its end. Where nobody waits, the update may take the second time.
 _PATIENCE_S, _LONGEST_S = 120.0, 600
 
 
 def mirror(uri: str, workspace: Path, model: str, root: str) -> None:
-    """Brings to MLflow what it lacks of a model: of its runs, here or on a cluster, and of its releases.
+    """Sends MLflow the runs of a model, here or on a cluster, and the releases that it lacks.
 
     Raises:
-        EdgelineError: MLflow cannot be imported or reached, or does not take it.
+        EdgelineError: MLflow cannot be imported or reached, or refuses them.
     """
     from runners.shared.registry import bring
 
-    bring(uri, workspace.absolute() / "mlflow", model, root, _ended(workspace, model, root))
+    bring(uri, workspace.absolute() / "mlflow", model, root, _read_ended_runs(workspace, model, root))
 
 
-def _ended(workspace: Path, model: str, root: str) -> Iterator[tuple[Location, "Facts"]]:
-    """The runs of the workspace that release there."""
+def _read_ended_runs(workspace: Path, model: str, root: str) -> Iterator[tuple[Location, "Facts"]]:
+    """Yields the ended runs of a model in the workspace that release to `root`, with their facts."""
     from runners.local.report import read_facts
 
     for folder, run in read_all(workspace):
@@ -42,27 +42,27 @@ def _ended(workspace: Path, model: str, root: str) -> Iterator[tuple[Location, "
 
 
 def log_of(workspace: Path) -> Path:
-    """What the last process said that mirrored a workspace; empty where all went well."""
+    """Returns the log of the last process that mirrored a workspace; the file is empty if all went well."""
     return workspace / "mlflow" / "mirror.log"
 
 
-def start(run: Run, workspace: Path, told: bool = False) -> "subprocess.Popen[bytes]":
-    """Has a process mirror the model of a run; one that is `told` imports MLflow, and waits for `finish`."""
+def start(run: Run, workspace: Path, wait: bool = False) -> "subprocess.Popen[bytes]":
+    """Starts a process that mirrors the model of a run; with `wait` it prepares, and waits for `finish`."""
     assert run.registry is not None
     log = log_of(workspace)
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "runners.local.mirror"]
-    command += [run.registry, str(workspace.absolute()), run.workload, run.push, *(["told"] if told else [])]
-    stdin = subprocess.PIPE if told else subprocess.DEVNULL
+    command += [run.registry, str(workspace.absolute()), run.workload, run.push, *(["wait"] if wait else [])]
+    stdin = subprocess.PIPE if wait else subprocess.DEVNULL
     with log.open("wb") as file:
-        # A session of its own: it goes on when the terminal is closed, or the run is asked to end.
+        # In a session of its own it goes on when the terminal is closed, or the run is asked to end.
         return subprocess.Popen(
             command, cwd=ROOT, stdin=stdin, stdout=file, stderr=file, start_new_session=True
         )
 
 
 def finish(process: "subprocess.Popen[bytes]", workspace: Path) -> str:
-    """Has it mirror what there is now, and waits for it; returns what went wrong."""
+    """Tells a waiting process to mirror, and waits for its end; returns what went wrong, or an empty text."""
     try:
         process.communicate(timeout=_PATIENCE_S)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
@@ -72,9 +72,9 @@ def finish(process: "subprocess.Popen[bytes]", workspace: Path) -> str:
     return log_of(workspace).read_text(errors="replace").strip() if process.returncode else ""
 
 
-def _main(uri: str, workspace: str, model: str, root: str, told: str = "") -> None:
-    if told:
-        # While the run goes on: the imports, the tables, and what was missed before.
+def _main(uri: str, workspace: str, model: str, root: str, wait: str = "") -> None:
+    if wait:
+        # Imports, tables and earlier runs are dealt with while the run goes on.
         with suppress(Exception):
             mirror(uri, Path(workspace), model, root)
             from runners.shared.registry import warm_up

@@ -13,59 +13,59 @@ from report.facts import About, Artifact, Facts, by_dotted_name
 from report.page import render_run
 from report.sources import OUTPUTS, Sources
 from runners.local import artifact_records
-from runners.local.catch_up import span_lines
+from runners.local.catch_up import format_spans
 from runners.shared import runs
 from runners.shared.runs import RunFolder
 
 
 def write_report(run: Run, folder: RunFolder) -> Path:
-    """Builds the page of a run that ended from what its steps put out; returns its path."""
+    """Builds the page of an ended run from the outputs of its steps; returns the page's path."""
     sources = find_sources(folder)
     facts = _collect(run, folder, sources)
-    page = render_run(facts, pictures(sources), _before(facts, folder))
+    page = render_run(facts, pictures(sources), _find_facts_before(facts, folder))
     records.write(folder.path, facts, page)
     return folder.path / records.PAGE
 
 
 def recorded_facts(run: Run, folder: RunFolder) -> Facts | None:
-    """What its page shows; None where there is none, or one from while the run went on."""
+    """Returns the facts that a run's page shows; None if it has no page, or one from before the run ended."""
     facts = records.read(folder.path)
     return facts if facts is not None and facts.about.outcome == run.outcome else None
 
 
 def read_facts(run: Run, folder: RunFolder) -> Facts:
-    """What its page shows; of a run that ended without one, what can be read of it."""
+    """Returns the facts that a run's page shows; for a run without one, reads them from its artifacts."""
     return recorded_facts(run, folder) or _collect(run, folder, find_sources(folder))
 
 
 def find_sources(folder: RunFolder) -> Sources:
-    """The folders of the artifacts that a run recorded."""
-    found = {
+    """Returns the folders of the artifacts that a run recorded, as far as they still exist."""
+    folders = {
         OUTPUTS[record.step, record.key]: Path(record.uri)
         for record in artifact_records.read(folder.artifacts)
         if (record.step, record.key) in OUTPUTS and os.path.isdir(record.uri)
     }
-    return Sources(**found)
+    return Sources(**folders)
 
 
 def _collect(run: Run, folder: RunFolder, sources: Sources) -> Facts:
-    facts = collect(sources, about(run, folder))
+    facts = collect(sources, build_about(run, folder))
     if facts.data is None:
         return facts
-    # An ingest that was taken from the cache knows those that were excluded when it ran.
+    # A cached ingest lists the spans that were excluded when it ran, so this run's own list replaces them.
     excluded = tuple(
         Excluded(each["span"], each["who"], each["when"], each["reason"]) for each in run.excluded_spans
     )
     return replace(facts, data=replace(facts.data, excluded=excluded))
 
 
-def about(run: Run, folder: RunFolder) -> About:
-    """The record of a run as the report has it."""
+def build_about(run: Run, folder: RunFolder) -> About:
+    """Converts the record of a run to the report's type."""
     return About(
         **{each.name: getattr(run, each.name) for each in fields(Course)},
         run=run.id,
         model=run.workload,
-        notes=tuple(span_lines(run)),
+        notes=tuple(format_spans(run)),
         problem=run.error if run.outcome != "interrupted" else None,
         log=str(folder.log) if folder.log.exists() else None,
         data=run.data,
@@ -78,6 +78,6 @@ def about(run: Run, folder: RunFolder) -> About:
     )
 
 
-def _before(facts: Facts, folder: RunFolder) -> Facts | None:
+def _find_facts_before(facts: Facts, folder: RunFolder) -> Facts | None:
     newest_first = reversed(runs.read_all(folder.path.parent.parent))
     return records.before(facts.about, filter(None, (records.read(known.path) for known, _ in newest_first)))

@@ -1,4 +1,4 @@
-"""One run of the DAG, seen from the light side: what needs no TensorFlow is decided here, in a second."""
+"""One run of the DAG, as its parent process sees it: decides within a second, without TensorFlow."""
 
 import os
 import socket
@@ -45,7 +45,7 @@ def run(options: RunOptions) -> int:
     """Runs the DAG once, or says that nothing changed; returns the exit code.
 
     Raises:
-        EdgelineError: The run could not start; one that started reports its end itself.
+        EdgelineError: The run could not start. A run that started reports its end itself.
     """
     started = time.monotonic()
     from rich.console import Console
@@ -59,7 +59,7 @@ def run(options: RunOptions) -> int:
 
 @dataclass
 class _Session:
-    """What the parts of one run share while the workspace is held."""
+    """The state that the parts of one run share while the workspace is held."""
 
     options: RunOptions
     workload: "Workload"
@@ -76,85 +76,85 @@ class _Session:
         self.push = self.settings.push.root(self.workspace)
 
     def run(self) -> int:
-        """Decides, runs the worker, and says how it ended."""
+        """Decides whether to run, runs the worker, and reports the end; returns the exit code."""
         runs.mark_killed(self.workspace)
         earlier = runs.read_runs(self.workspace, self.workload.name)
         last = earlier[-1] if earlier else None
         try:
             with Progress(self.console) as progress:
-                ended = self._attempt(earlier, progress)
+                attempt = self._attempt(earlier, progress)
         except Exception as error:
             event = describe(error, None)
-            self._alert(Problem(event["found"], event["why"], event["do"]))
+            self._send_alerts(Problem(event["found"], event["why"], event["do"]))
             raise
-        if ended is None:
+        if attempt is None:
             assert last is not None
-            code = self._say_nothing_changed(last)
-            self._alert()
+            code = self._report_no_change(last)
+            self._send_alerts()
             return code
-        return self._report(*ended)
+        return self._report(*attempt)
 
     def _attempt(self, earlier: Sequence[Run], progress: Progress) -> tuple[Run, RunFolder] | None:
-        """The run, ended and recorded; None where nothing changed and none was wanted then."""
+        """Runs the DAG and records the end; None if nothing changed and `--if-changed` was given."""
         last = earlier[-1] if earlier else None
-        data = self._data(progress)
+        data = self._find_data(progress)
         digests: dict[str, str] = {}
-        looked: dict[str, Any] = {}
+        span_fields: dict[str, Any] = {}
         try:
             spans = newest_spans(data, self.settings.data.window)
-            looked = catch_up.look(data, spans, self.settings.data.window, earlier)
+            span_fields = catch_up.collect_span_fields(data, spans, self.settings.data.window, earlier)
             cache = self.workspace / "window.json"
             self.code = step_files(self.workload.module, self.workload.source)
             digests = inputs.digests(spans, cache, self.workload, self.settings, self.push, self.code)
-            if self.options.if_changed and last is not None and self._nothing_changed(last, digests):
+            if self.options.if_changed and last is not None and self._is_unchanged(last, digests):
                 return None
-            said = self.settings.push
-            # Told now, not after the training.
-            signed = signing_key(said.key) is not None
-            store.check_push(self.push, self.workload.name, said.rollback_epoch, signed)
+            push = self.settings.push
+            # A push that is bound to fail is refused here, not after the training.
+            is_signed = signing_key(push.key) is not None
+            store.check_push(self.push, self.workload.name, push.rollback_epoch, is_signed)
             inputs.check_spans(spans, self.workload)
         except DataRefused as refusal:
-            run, folder = self._begin(data, digests, looked, None)
+            run, folder = self._begin(data, digests, span_fields, None)
             self._warn_of_missed(run, progress)
             return self._end(run, folder, describe(refusal, None), progress), folder
-        resumed = last if last is not None and self._resumable(last, digests) else None
-        run, folder = self._begin(data, digests, looked, resumed)
+        resumed = last if last is not None and self._can_resume(last, digests) else None
+        run, folder = self._begin(data, digests, span_fields, resumed)
         self._announce(run, resumed, progress)
         error = self._follow(run, folder, progress)
         return self._end(run, folder, error, progress), folder
 
-    def _data(self, progress: Progress) -> Location:
+    def _find_data(self, progress: Progress) -> Location:
         if self.options.data is not None:
             return self.options.data.absolute()
         with listen(progress.handle):
             return inputs.ensure_sample(self.workspace, self.workload, progress.say)
 
-    def _nothing_changed(self, last: Run, digests: Mapping[str, str]) -> bool:
+    def _is_unchanged(self, last: Run, digests: Mapping[str, str]) -> bool:
         if not last.has_verdict or not inputs.same_inputs(last.inputs, digests):
             return False
         if last.outcome in ("pushed", "unchanged"):
             return bool(digests["production"])
-        # Beside another release the same data or model may pass.
+        # The same data or model may pass the gates against another release.
         return last.inputs["production"] == digests["production"]
 
-    def _resumable(self, last: Run, digests: Mapping[str, str]) -> bool:
-        same = inputs.same_inputs(last.inputs, digests)
-        return last.outcome in UNFINISHED and last.finished_steps > 0 and same
+    def _can_resume(self, last: Run, digests: Mapping[str, str]) -> bool:
+        has_same_inputs = inputs.same_inputs(last.inputs, digests)
+        return last.outcome in UNFINISHED and last.finished_steps > 0 and has_same_inputs
 
-    def _say_nothing_changed(self, last: Run) -> int:
-        ended = {
+    def _report_no_change(self, last: Run) -> int:
+        ending = {
             "pushed": f"pushed version {last.version}",
             "unchanged": f"version {last.version} stayed in production",
             "held": "which held its model back",
             "refused": "which refused the data",
         }[last.outcome]
-        text = f"Nothing changed since run {last.id} ({ended}): the same data, settings and code."
+        text = f"Nothing changed since run {last.id} ({ending}): the same data, settings and code."
         print_line(self.console, text, "bold green")
         if last.outcome in ("held", "refused"):
             for reason in last.reasons:
                 print_line(self.console, f"  - {reason}")
-        if (way := closing.way_on(last)) is not None:
-            print_line(self.console, way)
+        if (suggestion := closing.suggest_exclusion(last)) is not None:
+            print_line(self.console, suggestion)
         if self.options.as_json:
             unchanged = replace(last, outcome="unchanged", exit_code=0, reasons=(text, *last.reasons))
             unchanged = replace(unchanged, new_since=last.id, new_spans=(), missed_spans=())
@@ -162,7 +162,7 @@ class _Session:
         return 0
 
     def _begin(
-        self, data: Location, digests: Mapping[str, str], looked: Mapping[str, Any], resumed: Run | None
+        self, data: Location, digests: Mapping[str, str], span_fields: Mapping[str, Any], resumed: Run | None
     ) -> tuple[Run, RunFolder]:
         number = max((run.number for run in runs.read_runs(self.workspace)), default=0) + 1
         folder = runs.create_folder(self.workspace)
@@ -181,7 +181,7 @@ class _Session:
             started_at=utc_now(),
             inputs=digests,
             resumes=resumed.id if resumed else None,
-            **looked,
+            **span_fields,
         )
         CODE.write(folder.path, self.code)
         folder.write(run)
@@ -190,7 +190,7 @@ class _Session:
 
     def _announce(self, run: Run, resumed: Run | None, progress: Progress) -> None:
         progress.say(f"run {run.id}: {self.workload.name} from {run.data}", "bold")
-        for line in catch_up.span_lines(run):
+        for line in catch_up.format_spans(run):
             progress.say(line)
         self._warn_of_missed(run, progress)
         if resumed is not None:
@@ -200,11 +200,11 @@ class _Session:
             progress.say(sentence, "yellow")
 
     def _warn_of_missed(self, run: Run, progress: Progress) -> None:
-        if (missed := catch_up.missed_warning(run)) is not None:
-            progress.handle({"event": "warning", "text": missed})
+        if (warning := catch_up.warn_of_missed(run)) is not None:
+            progress.handle({"event": "warning", "text": warning})
 
     def _follow(self, run: Run, folder: RunFolder, progress: Progress) -> Event | None:
-        """Runs the worker to its end; returns what went wrong."""
+        """Runs the worker to its end; returns the event that describes a failure, or None."""
         errors: list[Event] = []
 
         def handle(event: Event) -> None:
@@ -214,16 +214,16 @@ class _Session:
                 self.start_seconds = round(time.monotonic() - self.started, 3)
             progress.handle(event)
 
-        # While the worker is at work there is time to import what the page of the run is drawn with.
+        # The page of the run is drawn with matplotlib: it is imported while the worker is at work.
         threading.Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()
-        # And MLflow. A run that ends before that is there for the next one, in a second as ever.
+        # MLflow is imported meanwhile too. If the run ends before that, the next run brings it there.
         if run.registry is not None:
-            self.mirror = mirror.start(run, self.workspace, told=True)
+            self.mirror = mirror.start(run, self.workspace, wait=True)
         try:
             code = run_worker(folder, self.lock.descriptor, handle)
         except KeyboardInterrupt:
-            found = "The run was asked to end (Ctrl-C or SIGTERM)."
-            return {"exit_code": INTERRUPTED_EXIT, "found": found, "why": "", "do": ""}
+            reason = "The run was asked to end (Ctrl-C or SIGTERM)."
+            return {"exit_code": INTERRUPTED_EXIT, "found": reason, "why": "", "do": ""}
         if errors:
             return errors[0]
         running = [step.name for step in folder.read_steps() if step.state == "running"]
@@ -234,14 +234,14 @@ class _Session:
         seconds = round(time.monotonic() - self.started, 3)
         run = replace(run, ended_at=utc_now(), seconds=seconds, start_seconds=self.start_seconds)
         folder.write(run)
-        if (most := self.settings.workspace.max_gb) is not None:
-            warnings = gc.keep_within(self.workspace, most, self.push)
+        if (max_gb := self.settings.workspace.max_gb) is not None:
+            warnings = gc.keep_within(self.workspace, max_gb, self.push)
             run = replace(run, warnings=(*run.warnings, *warnings))
             folder.write(run)
         return run
 
-    def _leave_report(self, run: Run, folder: RunFolder) -> Path | None:
-        """The page of the run; whatever keeps it from being made changes nothing of how the run ended."""
+    def _write_report(self, run: Run, folder: RunFolder) -> Path | None:
+        """Writes the page of the run and returns its path; an error is printed, and does not fail the run."""
         try:
             from runners.local.report import write_report
 
@@ -253,15 +253,15 @@ class _Session:
         print_line(self.console, f"Report: {page}")
         return page
 
-    def _alert(self, not_begun: Problem | None = None) -> list[str]:
-        """Tells who is to be told; what does not work is said, and changes nothing of how the run ended."""
+    def _send_alerts(self, not_begun: Problem | None = None) -> list[str]:
+        """Sends the alerts; failures are printed and returned, and do not fail the run."""
         if not self.settings.alerts.channels:
             return []
         from runners.alerts.telling import tell
         from runners.local.alerts import look_at_workspace
 
-        looking = partial(look_at_workspace, self.workspace, self.workload.name, self.push, not_begun)
-        _, failures = tell(self.settings.alerts, looking)
+        look = partial(look_at_workspace, self.workspace, self.workload.name, self.push, not_begun)
+        _, failures = tell(self.settings.alerts, look)
         for failure in failures:
             print_line(self.console, failure, "yellow")
         return failures
@@ -272,8 +272,8 @@ class _Session:
                 print_line(self.console, line)
         for line, style in closing.last_lines(run, folder, store.current(self.push, run.workload)):
             print_line(self.console, line, style)
-        page = self._leave_report(run, folder)
-        if failures := self._alert():
+        page = self._write_report(run, folder)
+        if failures := self._send_alerts():
             run = replace(run, warnings=(*run.warnings, *failures))
             with suppress(OSError), folder.log.open("a", encoding="utf-8") as log:
                 folder.write(run)

@@ -1,4 +1,4 @@
-"""What the models of two runs answered to the same eval examples, and whether one is better."""
+"""A comparison of the models of two runs on the same eval examples."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +13,20 @@ from report.compare import SlicePair, Verdict
 from report.facts import Slice
 from report.sources import Sources
 
-# Of fewer, not even a sign test of answers that all changed to one side is sure: 2 x 0.5^5 = 0.06.
+# With fewer changed answers not even a sign test is sure, if all changed to one side: 2 x 0.5^5 = 0.06.
 _LEAST_CHANGED = 6
 _CHANCE = 0.025  # on each side
 _RIGHT, _WRONG = [1.0, 0.0], [0.0, 1.0]
 
 
 def same_slices(first: Sources, second: Sources) -> tuple[tuple[SlicePair, ...], int]:
-    """Both models by slice on the examples that both answered, and how many these are.
+    """Compares both models by slice on the examples that both answered; returns the slices and the number.
 
-    None where that is less than half of what either was measured on, or where its answers are gone.
+    Returns no slices if those examples are fewer than half of either model's, or if answers are missing.
     """
     try:
         sides = [
-            {asked.example_id: (asked, right) for asked, _, right in read_answers(side)}
+            {prediction.example_id: (prediction, right) for prediction, _, right in read_answers(side)}
             for side in (first, second)
         ]
     except UNREADABLE:
@@ -35,34 +35,34 @@ def same_slices(first: Sources, second: Sources) -> tuple[tuple[SlicePair, ...],
     if len(shared) * 2 < max(map(len, sides)) or not shared:
         return (), 0
     right = np.array([[side[name][1] for name in shared] for side in sides])
-    # One that has none is alone, as in runs of before.
-    known = [(sides[0][name][0].group or sides[1][name][0].group, name) for name in shared]
-    groups = np.unique([group or f"alone {name}" for group, name in known], return_inverse=True)[1]
+    # An example without a group, as in older runs, is a group of its own.
+    named = [(sides[0][name][0].group or sides[1][name][0].group, name) for name in shared]
+    groups = np.unique([group or f"alone {name}" for group, name in named], return_inverse=True)[1]
     members: dict[tuple[str, str], list[int]] = {}
     for number, name in enumerate(shared):
-        for key in _slices(sides[1][name][0]):
+        for key in _list_slices(sides[1][name][0]):
             members.setdefault(key, []).append(number)
     order = {kind: place for place, kind in enumerate(("overall", "class", "span"))}
     return tuple(
-        _pair(*key, right[:, chosen], groups[chosen])
+        _compare(*key, right[:, chosen], groups[chosen])
         for key, chosen in sorted(members.items(), key=lambda item: (order.get(item[0][0], 9), item[0]))
     ), len(shared)
 
 
-def _slices(asked: Prediction) -> list[tuple[str, str]]:
-    span = [("span", str(asked.span))] if asked.span is not None else []
-    return [("overall", "all"), ("class", asked.label), *span, *asked.slices.items()]
+def _list_slices(prediction: Prediction) -> list[tuple[str, str]]:
+    span = [("span", str(prediction.span))] if prediction.span is not None else []
+    return [("overall", "all"), ("class", prediction.label), *span, *prediction.slices.items()]
 
 
-def _pair(kind: str, name: str, right: NDArray[np.bool_], groups: NDArray[np.int64]) -> SlicePair:
-    """`right` is [2, n]: whether the first and the second model was."""
+def _compare(kind: str, name: str, right: NDArray[np.bool_], groups: NDArray[np.int64]) -> SlicePair:
+    """Compares both models on one slice; `right` is [2, n], the correct answers of the first and second."""
     examples, counted = right.shape[1], len(np.unique(groups))
     shares = [
         Slice(
-            *(kind, name, examples, float(of.mean()), *interval(of, groups)),
+            *(kind, name, examples, float(side.mean()), *interval(side, groups)),
             groups=counted if counted < examples else None,
         )
-        for of in right
+        for side in right
     ]
     return SlicePair(kind, name, shares[0], shares[1], _judge(right, groups))
 
@@ -71,12 +71,12 @@ def _judge(right: NDArray[np.bool_], groups: NDArray[np.int64]) -> Verdict:
     if (right[0] != right[1]).sum() < _LEAST_CHANGED:
         return "noise"
     labels = np.zeros(len(groups), np.int64)
-    said = [np.where(side[:, None], _RIGHT, _WRONG).astype(np.float32) for side in right]
+    scores = [np.where(side[:, None], _RIGHT, _WRONG).astype(np.float32) for side in right]
 
-    def no_worse(candidate: Floats, baseline: Floats) -> float:
+    def chance_of_no_drop(candidate: Floats, baseline: Floats) -> float:
         answers = Answers(("right", "wrong"), None, labels, groups, candidate, baseline, {})
         return max(no_drop(answers, "overall", "all", "accuracy", 0.0))
 
-    if no_worse(said[1], said[0]) < _CHANCE:
+    if chance_of_no_drop(scores[1], scores[0]) < _CHANCE:
         return "worse"
-    return "better" if no_worse(said[0], said[1]) < _CHANCE else "noise"
+    return "better" if chance_of_no_drop(scores[0], scores[1]) < _CHANCE else "noise"

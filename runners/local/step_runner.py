@@ -1,4 +1,4 @@
-"""TFX's LocalDagRunner, one node at a time, so that each step can be seen while it runs. Imports TFX."""
+"""TFX's LocalDagRunner, run one node at a time, so that progress shows each step. Imports TFX."""
 
 import time
 from collections.abc import Callable
@@ -22,9 +22,9 @@ from runners.shared.failures import describe
 
 
 class StepRunner(LocalDagRunner):
-    """Runs a DAG: tells the events `plan` and `step`, and records what each step that ended well put out.
+    """A runner of the DAG that sends the events `plan` and `step`, and records the outputs of finished steps.
 
-    What trainings left in `checkpoints` goes once their step is published.
+    Checkpoints of a training in `checkpoints` are removed once its step is published.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class StepRunner(LocalDagRunner):
         self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None
     ) -> None:
         """Runs the nodes in order, each as a pipeline of its own within the same run."""
-        # Fixed here for all nodes; the parent class finds nothing left to fill in.
+        # The run's id is filled in here for all nodes, so the parent class does not make one for each.
         runtime_parameter_utils.substitute_runtime_parameter(
             pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self._run_id}
         )
@@ -64,18 +64,18 @@ class StepRunner(LocalDagRunner):
                 remove_finished(self._checkpoints)
                 state = "done"
                 with metadata.Metadata(connection) as handle:
-                    cached = self._look_at_outputs(handle, node)
-                state = "cached" if cached else "done"
+                    is_cached = self._record_outputs(handle, node)
+                state = "cached" if is_cached else "done"
             except Exception as error:
-                ending = Outcome.of_error(describe(error, self.step)["exit_code"], "", "").outcome
-                state = ending if ending in ("held", "refused") else state
+                outcome = Outcome.of_error(describe(error, self.step)["exit_code"], "", "").outcome
+                state = outcome if outcome in ("held", "refused") else state
                 raise
             finally:
                 seconds = round(time.monotonic() - started, 3)
                 self._tell({"event": "step", "step": self.step, "state": state, "seconds": seconds})
         self.step = None
 
-    def _look_at_outputs(self, handle: metadata.Metadata, node: pipeline_pb2.PipelineNode) -> bool:
+    def _record_outputs(self, handle: metadata.Metadata, node: pipeline_pb2.PipelineNode) -> bool:
         """Records the node's outputs; returns whether they came from the cache."""
         contexts = [
             handle.store.get_context_by_type_and_name(spec.type.name, spec.name.field_value.string_value)
@@ -93,15 +93,15 @@ class StepRunner(LocalDagRunner):
                         step=node.node_info.id,
                         key=key,
                         uri=artifact.uri,
-                        properties={name: _value(value) for name, value in properties.items()},
-                        # What an earlier run wrote was compared with its record before this run.
+                        properties={name: _unpack(value) for name, value in properties.items()},
+                        # Files of an earlier run were compared with their record before this run.
                         files=None if cached else list_files(artifact.uri),
                     )
                 )
         return cached
 
 
-def _value(value: metadata_store_pb2.Value) -> Any:
+def _unpack(value: metadata_store_pb2.Value) -> Any:
     kind = value.WhichOneof("value")
     content = getattr(value, kind)
     return content if isinstance(content, int | float | str | bool) else str(content)

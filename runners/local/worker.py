@@ -1,7 +1,7 @@
-"""The worker: `python -m runners.local.worker RUN_DIR` imports TFX and runs the DAG of the run in there.
+"""The worker: `python -m runners.local.worker RUN_DIR` imports TFX and runs the DAG of that run.
 
-It speaks through RUN_DIR/events.jsonl; what it prints goes to the log of the run. Its standard input is a
-pipe that its parent holds: when it closes, the parent is gone, and the worker ends itself and all it started.
+It reports through RUN_DIR/events.jsonl; its output goes to the log of the run. Its standard input is a pipe
+that its parent holds: when it closes, the parent is gone, and the worker kills itself and all it started.
 """
 
 import json
@@ -33,7 +33,7 @@ def main(run_dir: str) -> int:
     tell = EventWriter(folder.events)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides, and sends SIGTERM.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C, and sends SIGTERM.
     listen(tell)
     runner: StepRunner | None = None
     try:
@@ -65,7 +65,7 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
     from components.light_tfx import import_light_tfx
     from trainer_module.workload_module import load
 
-    load(workload.module)  # First: one that imports all of TFX needs all of it.
+    load(workload.module)  # Comes first: a module that imports TFX itself needs all of it.
     import_light_tfx()
     from pipeline.dag import Observed, Paths, create_pipeline
     from pipeline.settings import Settings
@@ -97,7 +97,7 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
 def _die_with_parent() -> None:
     while os.read(0, 4096):
         pass
-    # The parent made this process lead a group of its own: Beam's and the converter's processes go with it.
+    # This process leads a group of its own, so the signal ends Beam's and the converter's processes too.
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
@@ -108,5 +108,5 @@ if __name__ == "__main__":
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Python would take seconds to tidy up after TensorFlow and Beam what the system takes back at once.
+    # Python would take seconds to free what TensorFlow and Beam hold; the system frees it at once.
     os._exit(code)

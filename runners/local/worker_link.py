@@ -1,4 +1,4 @@
-"""The parent's end of the worker process: starts it, follows its events, and makes sure that it ends."""
+"""The parent's side of the worker process: starts it, follows its events, and makes sure that it ends."""
 
 import os
 import shutil
@@ -16,76 +16,80 @@ from runners.shared.inputs import ROOT
 from runners.shared.runs import RunFolder
 
 POLL_S = 0.1
-# What a worker gets after SIGTERM to leave no temporary folder behind.
+# A worker has so many seconds after SIGTERM to remove its temporary folders.
 GRACE_S = 8.0
 
 
 def run_worker(folder: RunFolder, lock: int, handle: Callable[[Event], None]) -> int:
-    """Runs the DAG of a recorded run in a process of its own, and hands each of its events to `handle`.
+    """Runs the DAG of a recorded run in a process of its own, and passes each of its events to `handle`.
 
-    The run's log gets all that it prints; it too holds the descriptor of the workspace's lock.
+    Its output goes to the run's log; it inherits `lock`, the descriptor of the workspace's lock.
 
     Returns:
         The exit code, or minus the number of the signal that ended the process.
 
     Raises:
-        KeyboardInterrupt: This process was asked to end; the worker has ended then.
+        KeyboardInterrupt: This process was asked to end; the worker has ended by then.
     """
     reader = EventReader(folder.events)
     python_path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    # TensorFlow would take all memory of a GPU at once, from which other processes here need a part.
+    # TensorFlow would take all memory of a GPU at once, but other processes here need a part of it.
     defaults = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     environment = defaults | os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": python_path}
-    # Else the processes of each run compile TensorFlow's sources again, 12 s each.
+    # With this variable the processes of each run would compile TensorFlow's sources again, 12 s each.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    with folder.log.open("ab") as log, _end_signals() as asked, _temporary_folder(lock) as temporary:
+    with (
+        folder.log.open("ab") as log,
+        _note_end_signals() as signals,
+        _make_temporary_folder(lock) as temporary,
+    ):
         worker = subprocess.Popen(
             [sys.executable, "-m", "runners.local.worker", str(folder.path)],
-            # Relative imports of the project win over whatever lies in the folder that the person stands in.
+            # Imports of the project win over modules of the same name in the person's current folder.
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment | {"TMPDIR": temporary},
             pass_fds=(lock,),
-            # A group of its own: Ctrl-C reaches this process alone, which then ends all of the group.
+            # The worker has a group of its own: Ctrl-C reaches only this process, which then ends the group.
             start_new_session=True,
         )
         try:
-            while not asked:
+            while not signals:
                 with suppress(subprocess.TimeoutExpired):
                     worker.wait(POLL_S)
-                ended = worker.returncode is not None
+                has_ended = worker.returncode is not None
                 for event in reader:
                     handle(event)
-                if ended:
+                if has_ended:
                     return worker.returncode
             raise KeyboardInterrupt
         finally:
-            _end(worker, asked)
+            _end(worker, signals)
 
 
 @contextmanager
-def _temporary_folder(lock: int) -> Iterator[str]:
-    """A folder for what the worker, which ends without tidying up, and its libraries leave behind.
+def _make_temporary_folder(lock: int) -> Iterator[str]:
+    """Makes a folder for the temporary files of the worker and its libraries, and removes it afterwards.
 
-    It is named after the workspace's lock: whoever holds that may remove what a killed run left. It is not in
+    It is named after the workspace's lock: the lock's holder may remove what a killed run left. It is not in
     the workspace, because the path of a socket in it has at most 107 bytes.
     """
     inode = os.fstat(lock)
     prefix = f"edgeline-{inode.st_dev:x}-{inode.st_ino:x}-"
-    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         yield folder
 
 
-def _end(worker: "subprocess.Popen[bytes]", asked: list[int]) -> None:
-    """Ends the worker, politely first, and then whatever is left of its group."""
+def _end(worker: "subprocess.Popen[bytes]", signals: list[int]) -> None:
+    """Ends the worker, first with SIGTERM, and then kills what is left of its group."""
     if worker.poll() is None:
         worker.terminate()
         until = time.monotonic() + GRACE_S
-        while worker.poll() is None and time.monotonic() < until and len(asked) < 2:  # A second Ctrl-C.
+        while worker.poll() is None and time.monotonic() < until and len(signals) < 2:  # A second Ctrl-C.
             time.sleep(POLL_S)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(worker.pid, signal.SIGKILL)
@@ -95,20 +99,22 @@ def _end(worker: "subprocess.Popen[bytes]", asked: list[int]) -> None:
 
 
 @contextmanager
-def _end_signals() -> Iterator[list[int]]:
-    """The signals that end a run, as they come.
+def _note_end_signals() -> Iterator[list[int]]:
+    """Yields a list to which each signal that ends a run is added when it arrives.
 
-    Ctrl-C, SIGTERM (a service manager), SIGQUIT (our image), SIGHUP (a closed terminal). They are noted and
-    not raised: an exception in the midst of `subprocess` can lose the worker or leave a lock of its own
-    taken, for which the next wait would wait for ever.
+    These are Ctrl-C, SIGTERM (a service manager), SIGQUIT (our image) and SIGHUP (a closed terminal). They do
+    not raise: an exception inside `subprocess` can lose the worker, or leave a lock of its own taken, for
+    which the next wait would wait for ever.
     """
-    asked: list[int] = []
+    signals: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
-    # What `nohup` or a shell's background told this process to ignore stays ignored.
+    # Signals that `nohup` or a background shell told this process to ignore stay ignored.
     heeded = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda number, frame: asked.append(number)) for number in heeded}
+    before = {
+        number: signal.signal(number, lambda number, frame: signals.append(number)) for number in heeded
+    }
     try:
-        yield asked
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

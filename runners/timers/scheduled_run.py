@@ -1,4 +1,4 @@
-"""The run that a timer starts: one command line, the same from whatever folder and with whatever PATH."""
+"""The run that a timer starts: one command line that works from any folder and with any PATH."""
 
 import hashlib
 import os
@@ -17,35 +17,35 @@ _LINE_END = re.compile(r"[\t\n]")
 
 @dataclass(frozen=True)
 class ScheduledRun:
-    """A run of one workload in one workspace, at some times of every week."""
+    """A run of one workload in one workspace, at the same times every week."""
 
     name: str  # of the units or lines that start it: one for each workload and workspace
     workload: str  # the model's name
     command: tuple[str, ...]  # program and arguments; every path is absolute
-    folder: Path  # where it runs, as relative paths in settings are meant
-    workspace: Path  # where its runs live
-    at: WeeklyTime  # when it starts
-    after: tuple[str, ...] = ()  # what is started when it has ended, as `command`; empty for nothing
+    folder: Path  # its working directory, to which paths in settings are relative
+    workspace: Path  # the folder of its runs
+    at: WeeklyTime  # its start times
+    after: tuple[str, ...] = ()  # the command to start when it has ended, in the form of `command`, or empty
 
     def __post_init__(self) -> None:
         for text in (*self.command, *self.after, str(self.folder)):
             _check_text(text)
-        # systemd takes a folder's name as it stands in the line, and knows no quotes there.
+        # systemd reads a folder's name to the end of its line, without quotes.
         if str(self.folder).endswith((" ", "\\")):
-            raise _unfit(str(self.folder), "ends in a blank or a backslash")
+            raise _make_error(str(self.folder), "ends in a blank or a backslash")
 
 
 def schedule_name(workload: str, workspace: Path) -> str:
-    """The name of a workload's schedule in a workspace: the same one however the workspace is written."""
+    """Returns the name of a workload's schedule in a workspace, the same for every spelling of its path."""
     digest = hashlib.sha256(os.fsencode(workspace.resolve())).hexdigest()
     return f"edgeline-{workload}-{digest[:8]}"
 
 
 def program() -> str:
-    """The `edgeline` of the environment that runs this.
+    """Returns the path of the `edgeline` command of the running Python environment.
 
     Raises:
-        EdgelineError: It is not there.
+        EdgelineError: It does not exist.
     """
     path = Path(sys.prefix, "bin", "edgeline")
     if shutil.which(path) is None:
@@ -58,18 +58,18 @@ def program() -> str:
 
 
 def _check_text(text: str) -> None:
-    """Refuses what neither a unit nor a crontab can hold, however it is quoted."""
+    """Raises UsageError for a text that neither a unit nor a crontab can hold, even quoted."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _unfit(text, "is not UTF-8") from None
+        raise _make_error(text, "is not UTF-8") from None
     if visible(text) != text or _LINE_END.search(text):
-        raise _unfit(text, "has a line end or another control character in it")
+        raise _make_error(text, "has a line end or another control character in it")
 
 
-def _unfit(text: str, is_what: str) -> UsageError:
+def _make_error(text: str, problem: str) -> UsageError:
     return UsageError(
-        f"{text!r} {is_what}.",
+        f"{text!r} {problem}.",
         "A timer could not pass it on as it is.",
         "Rename the file or folder; a setting can stand in a profile, a YAML file, instead.",
     )

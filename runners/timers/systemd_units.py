@@ -1,4 +1,4 @@
-"""A scheduled run as a service and a timer of systemd: printed, installed, removed."""
+"""A scheduled run as a service and a timer of systemd."""
 
 import os
 import re
@@ -12,9 +12,9 @@ from errors import EdgelineError, UsageError
 from locations import whole
 from runners.timers.scheduled_run import ScheduledRun
 
-# Units of the administrator; systemd.unit(5).
+# The administrator's units are there; systemd.unit(5).
 SYSTEM_FOLDER = Path("/etc/systemd/system")
-_ALREADY_PLAIN = re.compile(r"[A-Za-z0-9_@:=,./+-]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_@:=,./+-]+")
 
 _SERVICE = """\
 # Written by `edgeline schedule --systemd`, which replaces it when it is asked again. What you want
@@ -60,13 +60,13 @@ WantedBy=timers.target
 
 
 def unit_texts(run: ScheduledRun) -> dict[str, str]:
-    """The unit files of a run, text by file name.
+    """Returns the unit files of a run, text by file name.
 
-    A root user's run for the whole machine, as the user whom the workspace belongs to; anyone else's for
-    themselves.
+    For root these are units of the whole machine, which run as the workspace's owner; for another user they
+    are that user's own.
 
     Raises:
-        UsageError: systemd cannot start a program of that path.
+        UsageError: systemd cannot start a program with that path.
     """
     if set(run.command[0]) & set("\"'\\"):
         raise UsageError(
@@ -74,53 +74,56 @@ def unit_texts(run: ScheduledRun) -> dict[str, str]:
             "systemd starts no program with such a path.",
             "Use --cron, or move the project to another folder and make its environment again.",
         )
-    system = os.geteuid() == 0
+    is_root = os.geteuid() == 0
     mounts = " ".join(_quote_path(str(path)) for path in dict.fromkeys((run.folder, run.workspace)))
     after = "Wants=network-online.target\nAfter=network-online.target\n" + f"RequiresMountsFor={mounts}\n"
     service = _SERVICE.format(
         name=run.name,
-        user="" if system else " --user",
+        user="" if is_root else " --user",
         workload=run.workload,
-        after=after if system else "",
-        owner=f"User={_owner(run.workspace)}\n" if system else "",
+        after=after if is_root else "",
+        owner=f"User={_find_owner(run.workspace)}\n" if is_root else "",
         folder=str(run.folder).replace("%", "%%"),
-        command=_line(run.command),
-        # Also of a run that was killed; what comes of it is no part of how the unit ended.
-        following=f"ExecStopPost=-{_line(run.after)}\n" if run.after else "",
+        command=_quote_command(run.command),
+        # It runs after a killed run too; because of the minus its exit code does not count for the unit.
+        following=f"ExecStopPost=-{_quote_command(run.after)}\n" if run.after else "",
     )
     timer = _TIMER.format(workload=run.workload, at=run.at, calendar=run.at.calendar)
     return {f"{run.name}.service": service, f"{run.name}.timer": timer}
 
 
-def _line(command: Sequence[str]) -> str:
+def _quote_command(command: Sequence[str]) -> str:
     return " ".join((_quote_path(command[0]), *map(_quote, command[1:])))
 
 
 def _quote_path(text: str) -> str:
-    """One word of a unit's line, with no specifier in it (systemd.syntax(7), systemd.unit(5) on %)."""
+    """Quotes one word of a unit's line, and escapes specifiers (systemd.syntax(7), systemd.unit(5) on %)."""
     text = text.replace("%", "%%")
-    if _ALREADY_PLAIN.fullmatch(text):
+    if _PLAIN.fullmatch(text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def _quote(argument: str) -> str:
-    """One argument of a command, in which no variable is to be replaced either (systemd.service(5))."""
+    """Quotes one argument of a command, and escapes variables too (systemd.service(5))."""
     return _quote_path(argument.replace("$", "$$")) if argument else '""'
 
 
-def _owner(workspace: Path) -> str:
-    """Who the workspace belongs to, or will: a run as root would leave files that they cannot replace."""
-    there = next(path for path in (workspace, *workspace.parents) if path.exists())
+def _find_owner(workspace: Path) -> str:
+    """Returns the owner of the workspace or, before it exists, of its closest parent folder.
+
+    A run as root would leave files that the owner cannot replace.
+    """
+    existing = next(path for path in (workspace, *workspace.parents) if path.exists())
     try:
-        return there.owner()
+        return existing.owner()
     except KeyError:
-        return str(there.stat().st_uid)
+        return str(existing.stat().st_uid)
 
 
 def unit_folder() -> Path:
-    """Where this user's units lie."""
+    """Returns the folder of this user's units."""
     if os.geteuid() == 0:
         return SYSTEM_FOLDER
     config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
@@ -128,45 +131,45 @@ def unit_folder() -> Path:
 
 
 def installed() -> list[str]:
-    """Names of this user's installed schedules."""
+    """Returns the names of this user's installed schedules."""
     return sorted(path.stem for path in unit_folder().glob("edgeline-*.timer"))
 
 
 def install(run: ScheduledRun) -> None:
-    """Puts the units in place and starts the timer; a failure leaves what was there before.
+    """Writes the units and starts the timer; after a failure the earlier units are put back.
 
     Raises:
         EdgelineError: systemd does not run here, or refuses the units.
         OSError: The files cannot be written.
     """
-    _systemctl("daemon-reload")
+    _run_systemctl("daemon-reload")
     texts = unit_texts(run)
     before = {name: _read(name) for name in texts}
     try:
         _write(texts)
-        _systemctl("daemon-reload")
-        _systemctl("enable", f"{run.name}.timer")
-        # A timer that ran before takes its new time only when it starts again.
-        _systemctl("restart", f"{run.name}.timer")
+        _run_systemctl("daemon-reload")
+        _run_systemctl("enable", f"{run.name}.timer")
+        # A timer that is running takes its new time only when it is restarted.
+        _run_systemctl("restart", f"{run.name}.timer")
     except BaseException:
         with suppress(EdgelineError, OSError):
             if before[f"{run.name}.timer"] is None:
-                _systemctl("disable", "--now", f"{run.name}.timer")
+                _run_systemctl("disable", "--now", f"{run.name}.timer")
         with suppress(EdgelineError, OSError):
             _write(before)
-            _systemctl("daemon-reload")
+            _run_systemctl("daemon-reload")
         raise
 
 
 def remove(name: str) -> None:
-    """Stops the timer of a schedule and takes its units away; a run that goes on is left alone.
+    """Stops the timer of a schedule and removes its units; a run that is going on continues.
 
     Raises:
         EdgelineError: systemd does not run here.
     """
-    _systemctl("disable", "--now", f"{name}.timer")
+    _run_systemctl("disable", "--now", f"{name}.timer")
     _write({f"{name}.timer": None, f"{name}.service": None})
-    _systemctl("daemon-reload")
+    _run_systemctl("daemon-reload")
 
 
 def _read(name: str) -> str | None:
@@ -177,7 +180,7 @@ def _read(name: str) -> str | None:
 
 
 def _write(texts: Mapping[str, str | None]) -> None:
-    """Replaces each file, whole or not at all; None takes it away."""
+    """Replaces each file, whole or not at all; None removes it."""
     folder = unit_folder()
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
@@ -188,19 +191,19 @@ def _write(texts: Mapping[str, str | None]) -> None:
             file.write(text.encode())
 
 
-def _systemctl(*arguments: str) -> None:
-    """Asks this user's systemd; an EdgelineError where it is not there, or refuses."""
+def _run_systemctl(*arguments: str) -> None:
+    """Runs systemctl for this user; raises EdgelineError if it is missing or fails."""
     command = ["systemctl", *([] if os.geteuid() == 0 else ["--user"]), *arguments]
     if shutil.which("systemctl") is None:
-        said = "There is no systemctl on this machine"
+        problem = "There is no systemctl on this machine"
     else:
-        ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-        if ended.returncode == 0:
+        process = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if process.returncode == 0:
             return
-        lines = [line for line in ended.stderr.splitlines() if line.strip()]
-        said = f"`{' '.join(command)}` failed: {' '.join(lines) or f'exit code {ended.returncode}'}"
+        lines = [line for line in process.stderr.splitlines() if line.strip()]
+        problem = f"`{' '.join(command)}` failed: {' '.join(lines) or f'exit code {process.returncode}'}"
     raise EdgelineError(
-        f"{said.rstrip('.')}.",
+        f"{problem.rstrip('.')}.",
         "A timer needs a systemd that runs; nothing was changed.",
         "Use --cron instead, or print the units without --install and put them where systemd runs.",
     )

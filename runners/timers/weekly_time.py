@@ -1,4 +1,4 @@
-"""When a schedule fires: days of the week and a time of day, as systemd and as cron write it."""
+"""The start times of a schedule: days of the week and a time of day, in the formats of systemd and cron."""
 
 import difflib
 import re
@@ -20,21 +20,21 @@ class WeeklyTime:
     minute: int  # 0 to 59
 
     def __str__(self) -> str:
-        return f"{self._names or 'every day'} {self.hour:02}:{self.minute:02}"
+        return f"{self._day_names or 'every day'} {self.hour:02}:{self.minute:02}"
 
     @property
     def calendar(self) -> str:
-        """As systemd's OnCalendar has it, in the form that systemd itself prints (systemd.time(7))."""
-        return f"{self._names} *-*-* {self.hour:02}:{self.minute:02}:00".strip()
+        """Returns systemd's OnCalendar, in the form that systemd itself prints (systemd.time(7))."""
+        return f"{self._day_names} *-*-* {self.hour:02}:{self.minute:02}:00".strip()
 
     @property
     def cron(self) -> str:
-        """The five fields of a crontab line; Sunday is 0 there (crontab(5))."""
+        """Returns the five fields of a crontab line, where Sunday is 0 (crontab(5))."""
         numbers = ",".join(str(number) for number in sorted((day + 1) % 7 for day in self.days))
-        return f"{self.minute} {self.hour} * * {numbers if self._names else '*'}"
+        return f"{self.minute} {self.hour} * * {numbers if self._day_names else '*'}"
 
     @property
-    def _names(self) -> str:
+    def _day_names(self) -> str:
         return "" if len(self.days) == len(_DAYS) else ",".join(_SHORT[day] for day in self.days)
 
 
@@ -42,36 +42,36 @@ def parse_weekly_time(text: str) -> WeeklyTime:
     """Reads `Mon 03:00`, `Mon,Thu 3:00`, `Mon..Fri 03:00`, or `03:00` for every day.
 
     Raises:
-        UsageError: It is none of these.
+        UsageError: The text has none of these forms.
     """
     match = _FORM.fullmatch(text.strip())
     if match is None:
-        raise _wrong(text, "It is not days of the week and a time of day.")
+        raise _make_error(text, "It is not days of the week and a time of day.")
     hour, minute = int(match["hour"]), int(match["minute"])
     if hour > 23 or minute > 59:
-        raise _wrong(text, f"{match['hour']}:{match['minute']} is no time of day.")
+        raise _make_error(text, f"{match['hour']}:{match['minute']} is no time of day.")
     if match["days"] is None:
         return WeeklyTime(tuple(range(len(_DAYS))), hour, minute)
     days: set[int] = set()
     for part in match["days"].split(","):
         first, dots, last = part.partition("..")
-        start, end = _day(first, text), _day(last, text) if dots else None
-        # Sat..Mon goes over the end of the week.
+        start, end = _parse_day(first, text), _parse_day(last, text) if dots else None
+        # A range such as Sat..Mon goes past the end of the week.
         length = 1 if end is None else (end - start) % len(_DAYS) + 1
         days |= {(start + offset) % len(_DAYS) for offset in range(length)}
     return WeeklyTime(tuple(sorted(days)), hour, minute)
 
 
-def _day(word: str, text: str) -> int:
+def _parse_day(word: str, text: str) -> int:
     for number, day in enumerate(_DAYS):
         if word.lower() in (day.lower(), day[:3].lower()):
             return number
     near = difflib.get_close_matches(word.capitalize(), (*_SHORT, *_DAYS), 1)
     hint = f" Did you mean {near[0]}?" if near else ""
-    raise _wrong(text, f"{word!r} is no day of the week.{hint}")
+    raise _make_error(text, f"{word!r} is no day of the week.{hint}")
 
 
-def _wrong(text: str, why: str) -> UsageError:
+def _make_error(text: str, why: str) -> UsageError:
     return UsageError(
         f"--at {text!r} cannot be understood.",
         why,

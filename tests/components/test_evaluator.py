@@ -10,7 +10,7 @@ from components.answers import read_answers
 from components.artifacts import Quarantine
 from components.evaluator_executor import read_metrics
 from components.tfx_steps import Evaluator
-from gates.answers import measure_of
+from gates.answers import build_measure
 from gates.settings import Bound, EvaluationSettings, GateSettings
 from pipeline.evaluation import evaluation_config
 from records.edge import OUT_OF_FOLD, Prediction
@@ -196,7 +196,7 @@ def test_what_is_resampled_are_the_metrics_that_tfma_finds(worse):
     for said, values in ((answers.candidate, metrics.candidate), (answers.baseline, metrics.baseline)):
         for kind, name in ((kind, name) for kind, slices in values.items() for name in slices):
             for metric in ("accuracy", "loss", "recall", "precision", "f1"):
-                groups, measure = measure_of(answers, said, kind, name, metric, 0.05)
+                groups, measure = build_measure(answers, said, kind, name, metric, 0.05)
                 value = measure(np.ones((1, len(groups)), np.float32))
                 assert value[0] == pytest.approx(values[kind][name][metric], abs=1e-5), (kind, name, metric)
                 compared += 1

@@ -31,7 +31,7 @@ def test_a_large_train_split_is_compared_in_parts_with_the_same_result(monkeypat
 
 
 def test_of_many_eval_photos_a_sample_is_compared_which_is_said(monkeypatch):
-    monkeypatch.setattr(near_twins, "_MOST_ASKED", 5)
+    monkeypatch.setattr(near_twins, "_MOST_QUERIES", 5)
     found = near_twins.find_twins(lambda: SHARDS)
     assert (found.compared, found.there, found.sample) == (10, 15, " (a sample of 15)")
     assert {twin.example_id for twin in found.found} == {"eval/138", *(f"eval/{n}" for n in range(30, 34))}

@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from components.quarantine import listed, write_quarantine
+from components.quarantine import select_listed, write_quarantine
 from data.photos.labels_file import LabelRow, write_span
 from data.photos.source import PhotoSource
 from data.settings import DataSettings
@@ -29,7 +29,7 @@ def test_many_rows_of_one_reason_are_counted_and_the_first_of_them_listed(monkey
     monkeypatch.setattr("components.quarantine.MOST_LISTED", 3)
     many = [Quarantined("span-00001", f"{number:03d}", "corrupt", "") for number in range(100)]
     few = [Quarantined("span-00002", "a", "corrupt", ""), Quarantined("span-00001", "b", "oversized", "")]
-    rows, counts = listed(reversed([*many, few[0]]), [few[1], few[1]])
+    rows, counts = select_listed(reversed([*many, few[0]]), [few[1], few[1]])
     assert rows == [*many[:3], few[1], few[0]]
     assert counts == {
         ("span-00001", "corrupt"): 100,

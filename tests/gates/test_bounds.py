@@ -5,7 +5,7 @@ import pytest
 
 from gates.answers import Answers
 from gates.bounds import judge
-from gates.figures import metrics_of
+from gates.figures import compute_metrics
 from gates.settings import Bound, EvaluationSettings
 from records.evaluation import Metrics
 from tests.gates.worlds import draw, held, verdict
@@ -181,7 +181,8 @@ def test_two_of_twenty_sessions_that_broke_hold_a_model_although_draws_of_sessio
         bounds=[bound(max_drop=0.02)], large_drop=1000, group_right_after=0, beat_majority=False
     )
     both = [
-        metrics_of(replace(said, candidate=of), "session", 0.01) for of in (said.candidate, said.baseline)
+        compute_metrics(replace(said, candidate=of), "session", 0.01)
+        for of in (said.candidate, said.baseline)
     ]
     excused = judge(Metrics(both[0].candidate, both[1].candidate, group="session"), lenient, said)
     assert excused.passed and "within noise" in excused.warnings[0]
@@ -218,7 +219,8 @@ def test_what_is_judged_are_answers_out_of_fold_where_there_are_any():
     out_of_fold = replace(out_of_fold, baseline=None)
     on_eval = replace(sessions(4, 100), baseline=None)
     measured = replace(
-        metrics_of(on_eval, "experiment", 0.01), out_of_fold=metrics_of(out_of_fold, "experiment", 0.01)
+        compute_metrics(on_eval, "experiment", 0.01),
+        out_of_fold=compute_metrics(out_of_fold, "experiment", 0.01),
     )
     judge_by = EvaluationSettings(bounds=[bound(lower=0.85)])
     found = judge(measured, judge_by, on_eval, out_of_fold)
@@ -234,7 +236,10 @@ def test_what_is_judged_are_answers_out_of_fold_where_there_are_any():
     few = draw(np.random.default_rng(3), 7, 60, accuracy=0.78, correlation=0.1)
     few = replace(few, baseline=None)
     (warning,) = judge(
-        replace(measured, out_of_fold=metrics_of(few, "experiment", 0.01)), EvaluationSettings(), on_eval, few
+        replace(measured, out_of_fold=compute_metrics(few, "experiment", 0.01)),
+        EvaluationSettings(),
+        on_eval,
+        few,
     ).warnings
     assert warning.startswith("Judged by only 7 experiments: ") and warning.endswith("tell: more data.")
     passed = judge(measured, EvaluationSettings(), on_eval, out_of_fold)
@@ -244,13 +249,13 @@ def test_what_is_judged_are_answers_out_of_fold_where_there_are_any():
 
 def test_of_one_session_no_interval_is_told():
     said = replace(sessions(1, 100), baseline=None)
-    found = judge(metrics_of(said, "session", 0.01), EvaluationSettings(beat_majority=False), said)
+    found = judge(compute_metrics(said, "session", 0.01), EvaluationSettings(beat_majority=False), said)
     assert " on 100 eval examples of only 1 session, too few for an interval;" in found.reasons[0]
 
 
 def test_examples_in_groups_of_their_own_are_counted_alone():
     said = replace(sessions(300, 1), baseline=None)
-    measured = metrics_of(said, "group", 0.01)
+    measured = compute_metrics(said, "group", 0.01)
     assert measured.worst_groups == ()
     found = judge(measured, EvaluationSettings(beat_majority=False), said)
     assert " on 300 eval examples (0.9" in found.reasons[0] and found.warnings == ()
@@ -259,7 +264,7 @@ def test_examples_in_groups_of_their_own_are_counted_alone():
 def test_groups_that_are_of_one_class_each_give_each_class_the_interval_of_its_groups():
     said = sessions(12, 40)
     said = replace(said, baseline=None, labels=(said.groups >= 10).astype(int))
-    estimates = metrics_of(said, "machine", 0.01).estimates["class"]
+    estimates = compute_metrics(said, "machine", 0.01).estimates["class"]
     assert (estimates["fine"].sessions, estimates["bad"].sessions) == (10, 2)
     assert estimates["bad"].high - estimates["bad"].low > 0.3
 
@@ -271,10 +276,10 @@ def test_a_bound_has_as_many_digits_as_it_was_given():
 
 def test_a_model_is_judged_without_near_twins_and_held_where_there_is_nothing_else():
     said, settings = answers(worse=10), EvaluationSettings(bounds=(bound(lower=0.75),), beat_majority=False)
-    whole = Metrics(metrics_of(said, "session", 0.01).candidate)
+    whole = Metrics(compute_metrics(said, "session", 0.01).candidate)
     assert judge(whole, settings, said).passed
     apart = [picked(said, np.r_[0:35, 60:75]), picked(said, np.arange(0))]
-    flattered = replace(whole, without_twins=metrics_of(apart[0], "session", 0.01))
+    flattered = replace(whole, without_twins=compute_metrics(apart[0], "session", 0.01))
     verdict = judge(flattered, settings, said, None, apart[0])
     assert not verdict.passed and "0.600" in verdict.reasons[0]
     nothing_left = judge(whole, settings, said, None, apart[1])

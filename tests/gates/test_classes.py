@@ -3,7 +3,7 @@ import pytest
 
 from gates.answers import Answers
 from gates.bounds import judge
-from gates.figures import metrics_of
+from gates.figures import compute_metrics
 from gates.settings import EvaluationSettings
 
 LABELS = ("free", "dent", "fray")
@@ -23,7 +23,7 @@ def judged(*rows, **settings):
     """The verdict on a confusion matrix of these classes; a row is what examples of a class are taken for."""
     answers = answers_of(*rows)
     settings = EvaluationSettings(beat_majority=False, **settings)
-    return judge(metrics_of(answers, "group", 0.01), settings, answers)
+    return judge(compute_metrics(answers, "group", 0.01), settings, answers)
 
 
 def test_a_class_that_is_never_recognised_holds_the_first_model_and_says_what_it_is_taken_for():
@@ -68,7 +68,7 @@ def test_answers_that_are_no_numbers_recognise_nothing():
     assert verdict.passed
     answers = answers_of((90, 0, 0), (1, 9, 0), (0, 0, 5))
     answers.candidate[answers.labels == 2] = np.nan
-    metrics = metrics_of(answers, "group", 0.01)
+    metrics = compute_metrics(answers, "group", 0.01)
     assert metrics.confusion.rows == ((90, 0, 0), (1, 9, 0), (0, 0, 0))
     assert judge(metrics, EvaluationSettings(), answers).slices == ("class fray",)
 

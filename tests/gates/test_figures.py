@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import f1_score, log_loss, precision_score, roc_auc_score
 
 from gates.answers import Answers
-from gates.figures import find_worst_groups, metrics_of
+from gates.figures import compute_metrics, find_worst_groups
 
 CLASSES = ("ok", "bent", "torn")
 
@@ -21,7 +21,7 @@ def answers():
 
 
 def test_metrics_that_tfma_has_not_measured_are_those_of_scikit_learn(answers):
-    metrics = metrics_of(answers, "machine", 0.05)
+    metrics = compute_metrics(answers, "machine", 0.05)
     for (kind, name), here in {("overall", "all"): slice(None), ("hall", "b"): slice(150, None)}.items():
         labels, said = answers.labels[here], answers.candidate[here]
         found = metrics.candidate[kind][name]
@@ -40,7 +40,7 @@ def test_metrics_that_tfma_has_not_measured_are_those_of_scikit_learn(answers):
 
 
 def test_each_slice_has_its_number_of_groups_and_their_interval(answers):
-    estimates = metrics_of(answers, "machine", 0.05).estimates
+    estimates = compute_metrics(answers, "machine", 0.05).estimates
     assert set(estimates) == {"overall", "class", "hall"} and set(estimates["class"]) == set(CLASSES)
     overall = estimates["overall"]["all"]
     assert (overall.examples, overall.sessions) == (400, 25)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from gates.numbers import beside
+from gates.numbers import format_with_bound
 
 
 @pytest.mark.parametrize(
@@ -17,10 +17,10 @@ from gates.numbers import beside
     ],
 )
 def test_a_value_and_its_bound_have_as_many_digits_as_tell_them_apart(value, bound, texts):
-    assert beside(value, bound) == texts
+    assert format_with_bound(value, bound) == texts
 
 
 def test_shares_in_percent_have_the_digits_that_the_bound_has_in_percent():
-    assert beside(0.0612, 0.05, 1, "%") == ("6.1%", "5.0%")
-    assert beside(0.06, 0.0525, 1, "%") == ("6.00%", "5.25%")
-    assert beside(0.05004, 0.05, 1, "%") == ("5.004%", "5.000%")
+    assert format_with_bound(0.0612, 0.05, 1, "%") == ("6.1%", "5.0%")
+    assert format_with_bound(0.06, 0.0525, 1, "%") == ("6.00%", "5.25%")
+    assert format_with_bound(0.05004, 0.05, 1, "%") == ("5.004%", "5.000%")

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gates.answers import Answers, measure_of
-from gates.paired import lost_groups, no_drop
+from gates.answers import Answers, build_measure
+from gates.paired import find_lost_groups, no_drop
 
 CLASSES = ("ok", "bent", "torn")
 METRICS = ("accuracy", "recall", "precision", "f1", "loss", "auc", "recall_at_false_alarms")
@@ -101,7 +101,7 @@ def test_only_the_examples_of_a_slice_count():
     assert least_sure(found, "lane", "a", "accuracy", 0.01) == 0.0
     assert least_sure(found, "lane", "b", "accuracy", 0.01) == 1.0
     for kind, name, examples in (("lane", "a", 100), ("class", "bent", 100), ("overall", "all", 300)):
-        groups, _ = measure_of(found, found.candidate, kind, name, "accuracy", 0.01)
+        groups, _ = build_measure(found, found.candidate, kind, name, "accuracy", 0.01)
         assert len(groups) == examples
 
 
@@ -132,7 +132,7 @@ def test_what_tells_alarms_from_what_is_normal_is_that_of_scikit_learn(metric):
     scores = (random.normal(labels == 0, 1.0).round(1) + 5) / 12  # rounded: many are equal
     probabilities = np.stack([scores, 1 - scores, 0 * scores], 1).astype(np.float32)
     found = Answers(CLASSES, 0, labels, np.arange(400), probabilities, probabilities, {})
-    _, measure = measure_of(found, found.candidate, "overall", "all", metric, 0.1)
+    _, measure = build_measure(found, found.candidate, "overall", "all", metric, 0.1)
     (value,) = measure(np.ones((1, 400), np.float32))
     expected = roc_auc_score(labels == 0, scores)
     if metric == "recall_at_false_alarms":
@@ -156,7 +156,7 @@ def lost(now, was, size, sessions=20):
     found = answers(labels, mistaken(labels, range(now)), mistaken(labels, range(size - was, size)))
     names = tuple(f"s-{number}" for number in range(sessions))
     found = replace(found, groups=np.repeat(np.arange(sessions), size), group_names=names)
-    return list(lost_groups(found, 0.9, 0.5, 0.05))
+    return list(find_lost_groups(found, 0.9, 0.5, 0.05))
 
 
 def test_a_group_is_lost_where_production_was_right_and_the_candidate_is_not():

@@ -62,7 +62,7 @@ def snapshot(root: Path) -> dict[str, bytes]:
 
 def repair(root: str | Location) -> None:
     """What every writer does before and after its own work, and nothing else."""
-    with store._writer(locate(root), f"Fixing {root}"):
+    with store._open_for_writing(locate(root), f"Fixing {root}"):
         pass
 
 

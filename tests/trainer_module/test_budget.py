@@ -30,7 +30,7 @@ def budget_of(folder, total_s: float, spent_s: float = 0.0) -> Budget:
 
 def affordable(folder, most: int, total_s: float, spent_s: float = 0.0, model=None) -> int:
     model = model or linear()
-    return budget_of(folder, total_s, spent_s).affordable_epochs(loop(model), slow_batches, STEPS, most)
+    return budget_of(folder, total_s, spent_s).plan_epochs(loop(model), slow_batches, STEPS, most)
 
 
 def test_as_many_epochs_are_planned_as_fit_and_the_model_is_as_it_was(tmp_path):
@@ -76,13 +76,13 @@ def test_a_budget_of_which_twice_is_too_short_for_an_epoch_is_refused_with_what_
     ],
 )
 def test_as_many_variations_are_computed_as_half_of_the_time_allows(tmp_path, each, count, said):
-    planned = budget_of(tmp_path, 100.0).affordable_variations(4, 1000, 100, lambda: each)
+    planned = budget_of(tmp_path, 100.0).plan_variations(4, 1000, 100, lambda: each)
     assert planned == count
     assert said in " ".join(budget_of(tmp_path, 100.0).notes)
-    again = budget_of(tmp_path, 100.0, 99.0).affordable_variations(4, 1000, 100, lambda: pytest.fail("timed"))
+    again = budget_of(tmp_path, 100.0, 99.0).plan_variations(4, 1000, 100, lambda: pytest.fail("timed"))
     assert again == count
 
 
 def test_photos_that_take_twice_the_budget_are_refused_before_they_are_computed(tmp_path):
     with pytest.raises(UsageError, match="the features of the photos take 550 s"):
-        budget_of(tmp_path, 100.0).affordable_variations(4, 1000, 100, lambda: 0.5)
+        budget_of(tmp_path, 100.0).plan_variations(4, 1000, 100, lambda: 0.5)

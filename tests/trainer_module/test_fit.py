@@ -174,14 +174,14 @@ def test_class_weights_move_what_the_model_believes(tmp_path):
 
 def test_weights_are_in_label_order_and_one_where_none_is_set():
     labels, counts = ["ok", "misplaced", "damaged"], [60, 0, 20]
-    assert settings(class_weights={"damaged": 2}).weights_of(labels, counts) == [1, 1, 2]
+    assert settings(class_weights={"damaged": 2}).sample_weights(labels, counts) == [1, 1, 2]
 
 
 def test_balanced_classes_count_as_much_in_all_as_one_another_times_what_is_set():
     labels, counts = ["ok", "misplaced", "damaged"], [60, 0, 20]
-    ok, _, damaged = settings(balanced=True).weights_of(labels, counts)
+    ok, _, damaged = settings(balanced=True).sample_weights(labels, counts)
     assert ok * 60 == pytest.approx(damaged * 20) == pytest.approx(40)
-    *_, doubled = settings(balanced=True, class_weights={"damaged": 2}).weights_of(labels, counts)
+    *_, doubled = settings(balanced=True, class_weights={"damaged": 2}).sample_weights(labels, counts)
     assert doubled == pytest.approx(2 * damaged)
 
 

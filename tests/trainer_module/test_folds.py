@@ -114,7 +114,7 @@ def test_what_is_too_large_for_memory_has_no_folds():
 def test_a_session_is_in_one_fold_and_a_class_in_all():
     groups = np.repeat(np.arange(40), 5)
     labels = np.repeat(np.arange(40) % 8 == 0, 5).astype(int)  # of five sessions
-    fold_of = folds._deal(labels, groups, 5)
+    fold_of = folds._assign_folds(labels, groups, 5)
     for group in range(40):
         assert len(set(fold_of[groups == group])) == 1
     assert set(fold_of[labels == 1]) == set(range(5))

@@ -31,7 +31,7 @@ def model() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def parts(model) -> tuple[keras.Model, keras.Model]:
-    return front.parts(model)
+    return front.split_model(model)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_front_and_rest_are_the_model_and_share_its_weights(model, parts):
 @pytest.mark.parametrize("backbone", ["compact", "efficientnet_lite0_cut"])
 def test_a_model_that_begins_with_random_weights_has_no_front(backbone):
     made = backbones.classifier(ModelSettings(backbone=backbone, image_size=32), 3)
-    assert front.parts(made) is None
+    assert front.split_model(made) is None
     assert all(layer.trainable for layer in made.layers)
 
 
@@ -64,7 +64,7 @@ def test_weights_of_ones_own_have_the_same_front_as_those_of_imagenet(parts, tmp
     path = tmp_path / "own.weights.h5"
     backbones.body(MODEL).save_weights(path)
     own = ModelSettings(backbone="efficientnet_lite0_cut", image_size=32, weights=str(path))
-    for ours, theirs in zip(front.parts(backbones.classifier(own, 3)), parts, strict=True):
+    for ours, theirs in zip(front.split_model(backbones.classifier(own, 3)), parts, strict=True):
         assert len(ours.trainable_weights) == len(theirs.trainable_weights)
         assert ours.output_shape == theirs.output_shape
 
@@ -86,7 +86,7 @@ def test_what_fits_neither_into_memory_nor_on_the_disk_is_computed_again_and_giv
     with monkeypatch.context() as patched:
         patched.setattr(input_pipeline, "free_memory", lambda: 0)
         patched.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-        assert not input_pipeline.bytes_to_keep()
+        assert not input_pipeline.storage_limit()
         scarce = trained("scarce")
     for ours, theirs in zip(figures(scarce), figures(plenty), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)
@@ -102,16 +102,16 @@ def figures(trained: training.Trained) -> list[dict]:
 def test_the_time_of_features_is_known_after_the_first_photos(train, parts):
     varied = partial(photos.augment, settings=TrainerSettings(crop=0.5))
     began = time.monotonic()
-    each = front.seconds_each(train, parts[0], varied)
+    each = front.measure_seconds_each(train, parts[0], varied)
     assert 0 < each * TRAIN_EXAMPLES < time.monotonic() - began
 
 
 def test_epochs_take_one_variation_after_the_other_of_every_example(train, parts):
     varied = partial(photos.augment, settings=TrainerSettings(crop=0.5))
-    found = front.features(train, parts[0], 2, 20, varied)
+    found = front.compute_features(train, parts[0], 2, 20, varied)
     kept = found.inputs.numpy().reshape(2, TRAIN_EXAMPLES, -1)
     assert not np.array_equal(kept[0], kept[1])
-    again = front.features(train, parts[0], 2, 20, varied).inputs.numpy()
+    again = front.compute_features(train, parts[0], 2, 20, varied).inputs.numpy()
     np.testing.assert_array_equal(again.reshape(kept.shape), kept)
 
     def shown(epoch: int) -> set[bytes]:
@@ -129,7 +129,7 @@ def test_epochs_take_one_variation_after_the_other_of_every_example(train, parts
 
 
 def test_without_variation_features_are_those_of_the_examples_in_order(train, parts):
-    found = front.features(train, parts[0])
+    found = front.compute_features(train, parts[0])
     (images, _), *_ = input_pipeline.evaluation_batches(train, 8)
     # float16 has 11 bits: a relative error of 5e-4, of values of up to some tens.
     np.testing.assert_allclose(found.inputs[:8], parts[0](images), rtol=1e-3, atol=1e-2)
@@ -143,9 +143,9 @@ def test_the_last_layer_is_fitted_before_training_begins(train, model, parts, ke
 
     model.layers[-1].set_weights([np.zeros_like(weight) for weight in model.layers[-1].get_weights()])
     assert accuracy() < 0.5
-    split = front.features(train, parts[0]) if kept else train
+    split = front.compute_features(train, parts[0]) if kept else train
     batches = input_pipeline.training_batches(split, 8, range(1), 20, None, EQUAL)
-    front.fit_last_layer(model, batches, None if kept else front.rounded(parts[0]))
+    front.fit_last_layer(model, batches, None if kept else front.round_features(parts[0]))
     assert accuracy() > 0.9
 
 

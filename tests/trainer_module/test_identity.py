@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from trainer_module.identity import identity_of
+from trainer_module.identity import compute_identity
 
 
 def export(
@@ -37,7 +37,7 @@ def export(
         return {"out": right - left if swapped else left - right}
 
     tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
-    return identity_of(folder)
+    return compute_identity(folder)
 
 
 @pytest.fixture(scope="module")

@@ -180,7 +180,7 @@ def test_class_weights_become_sample_weights(train):
 
 def test_what_a_run_sees_does_not_depend_on_where_inputs_are_kept(examples, transform, tmp_path, monkeypatch):
     """Seven shards, one of them empty, more than are read in turn; and fewer in the buffer than there are."""
-    monkeypatch.setattr(input_pipeline, "_SHUFFLED", 10)
+    monkeypatch.setattr(input_pipeline, "_SHUFFLE_BUFFER", 10)
     for number, (start, end) in enumerate(pairwise((0, 1, 1, 8, 30, 31, 60, TRAIN_EXAMPLES))):
         write_records(tmp_path / f"train-{number}.gz", examples["train"][start:end])
     pattern = [str(tmp_path / "train-*")]
@@ -201,8 +201,8 @@ def test_what_a_run_sees_does_not_depend_on_where_inputs_are_kept(examples, tran
 
 def test_large_records_are_shuffled_in_a_smaller_buffer(files, transform, monkeypatch):
     """A photo here has about 1.3 kB."""
-    monkeypatch.setattr(input_pipeline, "_SHUFFLED_BYTES", 20_000)
-    assert 5 < input_pipeline.open_split([files["train"]], transform, "train", SHELF).shuffled < 40
+    monkeypatch.setattr(input_pipeline, "_SHUFFLE_BUFFER_BYTES", 20_000)
+    assert 5 < input_pipeline.open_split([files["train"]], transform, "train", SHELF).shuffle_buffer < 40
 
 
 def test_a_split_without_examples_is_refused(transform, tmp_path):

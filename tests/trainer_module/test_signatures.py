@@ -142,14 +142,15 @@ def test_the_photo_of_the_warm_up_requests_shows_nothing_and_is_small(trained):
 def test_the_bytes_of_an_example_do_not_depend_on_the_order_of_its_features():
     specs = {name: tf.TensorSpec((None,), tf.float32) for name in ("b", "a", "c")}
     one, other = (
-        {name: warm_up.neutral(specs[name]) for name in order} for order in (list(specs), sorted(specs))
+        {name: warm_up.neutral_tensor(specs[name]) for name in order}
+        for order in (list(specs), sorted(specs))
     )
-    assert warm_up.serialized(one) == warm_up.serialized(other)
+    assert warm_up.serialize(one) == warm_up.serialize(other)
 
 
 def test_a_signature_that_refuses_neutral_values_is_named_and_gets_no_request(tmp_path, caplog):
     """As photos of a workload of one's own; TF Serving would not load the model."""
-    word = {"text": warm_up.neutral(tf.TensorSpec((None,), tf.string))}
+    word = {"text": warm_up.neutral_tensor(tf.TensorSpec((None,), tf.string))}
     endpoints = {"photos": lambda text: tf.io.decode_jpeg(text[0]), "texts": lambda text: text}
     warm_up.write(str(tmp_path), "own", {name: (each, word) for name, each in endpoints.items()})
     assert [request.model_spec.signature_name for request in warm_up_requests(tmp_path)] == ["texts"]

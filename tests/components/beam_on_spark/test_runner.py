@@ -223,5 +223,5 @@ def test_a_java_that_does_not_start_is_told(monkeypatch):
 
 
 def test_a_java_that_ended_in_the_middle_is_told():
-    said = cluster.in_words(RuntimeError("Job 4 cancelled because SparkContext was shut down"))
+    said = cluster.explain_error(RuntimeError("Job 4 cancelled because SparkContext was shut down"))
     assert "ended while it worked" in said.found and "beam.memory_gb" in said.do

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from data.importers.curated_schema import photo_schema, read_label_domain, with_labels
+from data.importers.curated_schema import add_labels, photo_schema, read_label_domain
 from errors import UsageError
 from labels import fault_of
 
@@ -61,10 +61,10 @@ def test_labels_that_could_not_be_told_apart_are_refused(labels):
 
 def test_new_labels_go_to_the_end_and_nothing_else_changes():
     text = photo_schema(("b", "a")) + "# a note of ours\n"
-    more = with_labels(text, ("c", "a", "ö"))
+    more = add_labels(text, ("c", "a", "ö"))
     assert read_label_domain(more) == ("b", "a", "c", "ö")
     assert more.replace('\n  value: "c"\n  value: "ö"', "") == text
-    assert with_labels(more, ("c",)) == more
+    assert add_labels(more, ("c",)) == more
 
 
 def test_a_schema_without_labels_is_refused():

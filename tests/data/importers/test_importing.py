@@ -220,7 +220,7 @@ def test_a_data_folder_that_cannot_be_written_is_an_error(src, tmp_path):
         import_photos(src, tmp_path / "file" / "data")
 
 
-def manifest_source(root, header, lines, delimiter=","):
+def open_manifest(root, header, lines, delimiter=","):
     root.mkdir(exist_ok=True)
     with (root / "manifest.csv").open("w", encoding="utf-8-sig", newline="") as file:
         csv.writer(file, delimiter=delimiter, lineterminator="\r\n").writerows([header, *lines])
@@ -231,7 +231,7 @@ def manifest_source(root, header, lines, delimiter=","):
 def test_a_csv_manifest_with_bom_crlf_and_quotes(tmp_path, data_dir, delimiter):
     header = ["Class", " Image ", "lane_id", "session_id", "captured_at", "note"]
     line = ["ok, really", "x/a, 1;\t.jpg", "lane-07", "walk 3", "2026-01-02T03:04:05Z", "none"]
-    src = manifest_source(write(tmp_path / "src", {line[1]: jpeg()}), header, [line], delimiter)
+    src = open_manifest(write(tmp_path / "src", {line[1]: jpeg()}), header, [line], delimiter)
     assert import_photos(src, data_dir).added == {"ok, really": 1}
     [row] = rows(data_dir)
     assert (row.lane_id, row.session_id, row.captured_at) == ("lane-07", "walk 3", "2026-01-02T03:04:05Z")
@@ -252,7 +252,7 @@ def test_a_manifest_reaches_nothing_outside_its_folder(tmp_path, data_dir):
     (src / "link.jpg").symlink_to(secret)
     paths = ["a.jpg", "../secret.jpg", str(secret), "link.jpg", "..\\secret.jpg", "gone.jpg", "", "zero.jpg"]
     lines = [*([path, "ok"] for path in paths), ["a.jpg", ""]]
-    report = import_photos(manifest_source(src, ["photo", "label"], lines), data_dir)
+    report = import_photos(open_manifest(src, ["photo", "label"], lines), data_dir)
     assert report.added == {"ok": 1}
     counts = {reason: len(places) for reason, places in report.refused.items()}
     assert counts == {"outside-source": 4, "missing": 2, "zero-byte": 1, "unlabelled": 1}
@@ -408,5 +408,5 @@ def test_no_number_of_digits_in_a_label_is_too_many(tmp_path, data_dir):
     long = "1" * 5000
     lines = [["a.jpg", long], ["b.jpg", "9"]]
     src = write(tmp_path / "src", {"a.jpg": jpeg(), "b.jpg": jpeg(seed=1)})
-    import_photos(manifest_source(src, ["photo", "label"], lines), data_dir)
+    import_photos(open_manifest(src, ["photo", "label"], lines), data_dir)
     assert labels(data_dir) == ("9", long)

@@ -1,7 +1,7 @@
 import pytest
 
 from data.importers.importing import import_photos
-from data.importers.known_looks import keep_looks, known_looks
+from data.importers.known_looks import keep_looks, read_known_looks
 from data.photos.labels_file import PhotoSpan, read_labels
 from data.photos.likeness import SIDE
 from data.spans.layout import find_spans
@@ -22,6 +22,6 @@ def test_a_look_without_what_a_network_saw_or_with_what_it_saw_otherwise_is_made
     made = []
     look = bytes(SIDE * SIDE + SIZE)
     for _ in range(2):  # and is kept
-        found = known_looks(data_dir, {span: rows}, lambda photo: made.append(photo) or look, described=True)
+        found = read_known_looks(data_dir, {span: rows}, lambda photo: made.append(photo) or look, described=True)
         assert list(found) == [(row, look)]
     assert len(made) == made_again

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.importers.sides import with_splits
+from data.importers.sides import assign_splits
 from data.photos.labels_file import LabelRow
 from errors import UsageError
 
@@ -30,7 +30,7 @@ def in_eval(rows):
 
 
 def test_each_class_has_its_share_in_eval_by_whole_sessions():
-    rows = with_splits([*objects("ok", 150), *objects("dent", 45), *objects("crack", 8)], [], {}, 0.2)
+    rows = assign_splits([*objects("ok", 150), *objects("dent", 45), *objects("crack", 8)], [], {}, 0.2)
     assert in_eval(rows) == {"ok": 180, "dent": 54, "crack": 12}
     assert all(len(splits) == 1 for splits in by_session(rows).values())
 
@@ -44,23 +44,23 @@ def by_session(rows):
 
 @pytest.mark.parametrize(("sessions", "taken"), [(1, 0), (2, 1), (3, 1), (10, 2)])
 def test_a_class_of_few_sessions_is_in_both_splits_from_two_on(sessions, taken):
-    rows = with_splits([*objects("ok", 50), *objects("rare", sessions)], [], {}, 0.2)
+    rows = assign_splits([*objects("ok", 50), *objects("rare", sessions)], [], {}, 0.2)
     assert in_eval(rows)["rare"] == 6 * taken
 
 
 def test_of_a_class_with_one_large_session_the_small_ones_go_to_eval():
-    rows = with_splits([*objects("ok", 1, 100), row("small"), row("other")], [], {}, 0.2)
+    rows = assign_splits([*objects("ok", 1, 100), row("small"), row("other")], [], {}, 0.2)
     assert {item.session_id for item in rows if item.split == "eval"} == {"small", "other"}
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.2, 0.9])
 def test_neither_split_is_ever_empty(fraction):
     for rows in (objects("ok", 2, 1), objects("ok", 3), [row("a", "ok"), row("b", "crack")]):
-        assert set(sides_of(with_splits(rows, [], {}, fraction)).values()) == {"train", "eval"}
+        assert set(sides_of(assign_splits(rows, [], {}, fraction)).values()) == {"train", "eval"}
 
 
 def test_sessions_of_several_classes_serve_all_of_them():
-    rows = with_splits([row(f"walk-{n % 30}", "abc"[n % 7 % 3]) for n in range(900)], [], {}, 0.2)
+    rows = assign_splits([row(f"walk-{n % 30}", "abc"[n % 7 % 3]) for n in range(900)], [], {}, 0.2)
     found = in_eval(rows)
     assert all(0.1 < found[label] / sum(r.label == label for r in rows) < 0.3 for label in "abc")
 
@@ -69,7 +69,7 @@ def test_sessions_of_several_classes_serve_all_of_them():
 def test_no_session_changes_sides_as_weeks_come_in(weeks):
     known, sides = [], {}
     for week in weeks:
-        rows = with_splits([row(f"s{n}", label) for n, label in week], known, dict(sides), 0.2)
+        rows = assign_splits([row(f"s{n}", label) for n, label in week], known, dict(sides), 0.2)
         now = sides_of(rows)
         assert all(now[session] == side for session, side in sides.items() if session in now)
         assert set(now.values()) <= {"train", "eval"}
@@ -79,22 +79,22 @@ def test_no_session_changes_sides_as_weeks_come_in(weeks):
 
 def test_what_is_taken_depends_on_neither_order_nor_the_process():
     rows = objects("ok", 20)
-    assert sides_of(with_splits(rows, [], {}, 0.2)) == sides_of(with_splits(rows[::-1], [], {}, 0.2))
+    assert sides_of(assign_splits(rows, [], {}, 0.2)) == sides_of(assign_splits(rows[::-1], [], {}, 0.2))
 
 
 def test_a_class_that_has_its_share_already_gets_no_more():
     known = [row(f"old-{n}", split="eval") for n in range(50)]
-    assert in_eval(with_splits(objects("ok", 10), known, sides_of(known), 0.2)) == {}
+    assert in_eval(assign_splits(objects("ok", 10), known, sides_of(known), 0.2)) == {}
 
 
 def test_a_session_that_the_hash_splits_stays_with_the_hash():
     known = [row("old-1"), row("old-2")]
-    assert with_splits([row("old-1"), row("old-2")], known, sides_of(known), 0.2) == known
+    assert assign_splits([row("old-1"), row("old-2")], known, sides_of(known), 0.2) == known
 
 
 def test_the_sources_own_split_is_taken_as_it_is():
     rows = [row("a", split="eval"), row("b", split="eval"), row("c", split="train"), row("a")]
-    assert [item.split for item in with_splits(rows, [], {}, 0.2)] == ["eval", "eval", "train", "eval"]
+    assert [item.split for item in assign_splits(rows, [], {}, 0.2)] == ["eval", "eval", "train", "eval"]
 
 
 @pytest.mark.parametrize(
@@ -103,5 +103,5 @@ def test_the_sources_own_split_is_taken_as_it_is():
 def test_one_session_in_two_splits_is_refused(known):
     given = [row("a", split="train"), row("a", split="eval")] if not known else [row("a", split="eval")]
     with pytest.raises(UsageError, match="The session 'a' is in train and in eval") as refused:
-        with_splits(given, known, sides_of(known), 0.2)
+        assign_splits(given, known, sides_of(known), 0.2)
     assert refused.value.why and refused.value.do

@@ -11,7 +11,7 @@ from records.ingest import Span
 from records.run import Step
 from release import store
 from report.facts import About, Data, Evaluation, Facts
-from runners.alerts.troubles import Situation, find
+from runners.alerts.troubles import Situation, find_troubles
 from tests.release.candidates import make_candidate
 from tests.report.runs import a_slice
 
@@ -31,7 +31,7 @@ def found(*history, release=None, settings=SETTINGS, later=timedelta(), folders=
         replace(facts, about=replace(facts.about, number=n)) for n, facts in enumerate(history, start=1)
     ]
     situation = Situation("shelf", history, release, "--workspace w", folders, Path("state"), "")
-    return find(situation, settings, NOW + later)
+    return find_troubles(situation, settings, NOW + later)
 
 
 def run(outcome="pushed", data=None, evaluation=None, **about):

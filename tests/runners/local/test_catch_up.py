@@ -38,7 +38,7 @@ def look(tmp_path, make_run):
     def look(*earlier, window=4):
         data = tmp_path / "data"
         spans = newest_spans(data, window)
-        return make_run(data=str(data), **catch_up.look(data, spans, window, earlier))
+        return make_run(data=str(data), **catch_up.collect_span_fields(data, spans, window, earlier))
 
     return look
 
@@ -57,7 +57,7 @@ def ended(run, run_id="20261005-000000", outcome="pushed"):
 def test_the_first_run_names_its_spans_and_calls_none_new(first):
     assert first.spans == names(2, 3, 4, 5)
     assert (first.new_since, first.new_spans, first.missed_spans) == (None, (), ())
-    assert catch_up.span_lines(first) == ["Spans: span-00002 to span-00005."]
+    assert catch_up.format_spans(first) == ["Spans: span-00002 to span-00005."]
 
 
 def test_three_weeks_without_a_run_are_taken_in_by_the_next(first, look, tmp_path):
@@ -67,8 +67,8 @@ def test_three_weeks_without_a_run_are_taken_in_by_the_next(first, look, tmp_pat
 
     assert run.new_spans == names(6, 7, 8)
     assert run.missed_spans == ()
-    assert catch_up.missed_warning(run) is None
-    assert catch_up.span_lines(run) == [
+    assert catch_up.warn_of_missed(run) is None
+    assert catch_up.format_spans(run) == [
         "3 new spans since run 20261005-000000: span-00006 to span-00008 (read: span-00005 to span-00008)."
     ]
 
@@ -82,7 +82,7 @@ def test_more_new_weeks_than_the_window_holds_are_named_with_the_setting_that_ta
 
     assert run.new_spans == names(9, 10, 11, 12)
     assert run.missed_spans == names(6, 7, 8)
-    warning = catch_up.missed_warning(run)
+    warning = catch_up.warn_of_missed(run)
     assert "span-00006 to span-00008" in warning and "--set data.window=7" in warning
     assert look(first, window=7).missed_spans == ()
 
@@ -97,7 +97,7 @@ def test_an_excluded_week_is_named_and_not_missed(first, look, tmp_path):
     assert run.spans == names(5, 7, 8, 10)
     assert run.missed_spans == ()
     assert [decision["span"] for decision in run.excluded_spans] == list(names(6, 9))
-    lines = catch_up.span_lines(run)
+    lines = catch_up.format_spans(run)
     assert lines[0].startswith("3 new spans since run 20261005-000000: span-00007, span-00008, span-00010")
     assert "Excluded: span-00006, by " in lines[1] and lines[1].endswith("dirty lens")
 
@@ -119,7 +119,7 @@ def test_an_older_week_that_slides_in_for_an_excluded_one_is_new_only_if_no_run_
 
     assert run.spans == names(2, 3, 4, 5)
     assert run.new_spans == ()
-    assert catch_up.span_lines(run)[0] == "No new span since run 20261012-000000: span-00002 to span-00005."
+    assert catch_up.format_spans(run)[0] == "No new span since run 20261012-000000: span-00002 to span-00005."
 
 
 @pytest.mark.parametrize("outcome", ["failed", "killed", "interrupted"])

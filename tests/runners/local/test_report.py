@@ -11,7 +11,7 @@ from records.verdict import VERDICT, Verdict
 from report import records
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
-from runners.local.report import about, find_sources, write_report
+from runners.local.report import build_about, find_sources, write_report
 from runners.shared.runs import RunFolder
 
 
@@ -131,5 +131,5 @@ def test_facts_of_the_record_can_be_read_back(workspace):
     write_report(run, folder)
     facts = records.read(folder.path)
     assert facts is not None
-    assert facts.about == about(run, folder)
+    assert facts.about == build_about(run, folder)
     assert (facts.about.version, facts.about.warnings) == (4, ("Mind this.",))
