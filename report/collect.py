@@ -18,7 +18,7 @@ from records.training import CROSS_VALIDATION, EPOCHS, SEARCH, TRAINING, Trainin
 from records.verdict import VERDICT, Verdict
 from report import facts
 from report.measures import Reliability, reliability
-from report.schema import differences
+from report.schema import find_differences
 from report.sources import Sources
 from report.statistics import read_features
 
@@ -110,7 +110,7 @@ def _read_data(sources: Sources, reader: _Reader) -> facts.Data | None:
     def schema() -> tuple[Difference, ...]:
         if sources.schema is None or sources.inferred is None or sources.statistics is None:
             return ()
-        return differences(sources.schema, sources.inferred, sources.statistics)
+        return find_differences(sources.schema, sources.inferred, sources.statistics)
 
     return facts.Data(
         **vars(ingest or Ingest()),

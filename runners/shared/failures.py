@@ -101,7 +101,7 @@ def describe_death(returncode: int, step: str | None, log: Path) -> dict[str, An
     """
     if shutil.disk_usage(log.parent).free < _FULL_BELOW_BYTES:
         return _full_disk_event(f"The disk of {log.parent} is full.", "The run")
-    words = last_words(log)
+    words = find_last_words(log)
     hint = f" Its log says: {words}" if words else ""
     where = f"in the step {step}" if step else "before its first step"
     if returncode < 0:
@@ -113,7 +113,7 @@ def describe_death(returncode: int, step: str | None, log: Path) -> dict[str, An
     return _event(1, found, *_READ_LOG)
 
 
-def last_words(log: Path) -> str:
+def find_last_words(log: Path) -> str:
     """Returns the last line of a log that says why a process ended, cut at 300 characters; empty for none."""
     try:
         with log.open("rb") as file:

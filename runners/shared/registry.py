@@ -28,7 +28,7 @@ from release.layout import LABELS, PREPROCESSING, PushFolder
 from release.releases import read_release
 from report import records
 from report.facts import Facts, Slice
-from report.verdict import sentence
+from report.verdict import describe_outcome
 from runners.shared.code import ROOT
 
 # MLflow connects to nothing but its registry, and gives up on that within half a minute; its server starts no
@@ -70,8 +70,8 @@ def bring(uri: str, artifacts: Path, model: str, root: str, runs: Iterable[tuple
         with (artifacts / ".lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             registry = Registry(uri, artifacts, model)
-            registry.bring_runs(chain(runs, records.read_all(locate(root) / "runs" / model)))
-            registry.bring_releases(root)
+            registry.copy_runs(chain(runs, records.read_all(locate(root) / "runs" / model)))
+            registry.register_releases(root)
     except Exception as error:  # Anything of MLflow, its database or the network: no decision rests on them.
         text = " ".join(str(getattr(error, "found", error)).partition("[SQL:")[0].split())[:600]
         raise EdgelineError(
@@ -111,7 +111,7 @@ class Registry:
                 self._runs |= {run.data.tags.get(tag, ""): run for tag in (_KEY, _ID)}
             token = page.token or ""
 
-    def bring_runs(self, runs: Iterable[tuple[Location, Facts]]) -> None:
+    def copy_runs(self, runs: Iterable[tuple[Location, Facts]]) -> None:
         """Copies each run that is missing or incomplete, given its folder and its facts."""
         for folder, facts in runs:
             about, key = facts.about, facts.about.run
@@ -153,7 +153,7 @@ class Registry:
             self._client.set_terminated(run, _STATUS.get(about.outcome, "FINISHED"), at)
         self._client.set_tag(run, _OUTCOME, about.outcome)
 
-    def bring_releases(self, root: str) -> None:
+    def register_releases(self, root: str) -> None:
         """Registers each release that was ever in production, and sets the aliases to what the store says."""
         from mlflow.exceptions import MlflowException
 
@@ -341,7 +341,7 @@ def _collect_tags(facts: Facts) -> Iterator[tuple[str, str]]:
     about = facts.about
     notes = [*about.reasons, *(f"Warning: {warning}" for warning in about.warnings)]
     points = (f"- {note}" for note in notes)
-    yield "mlflow.note.content", "\n".join((f"**{sentence(facts)}**", "", *points))
+    yield "mlflow.note.content", "\n".join((f"**{describe_outcome(facts)}**", "", *points))
     yield "reasons", "\n".join(about.reasons)
     yield "version", str(about.version or "")
     if facts.data is not None:
