@@ -122,7 +122,7 @@ class Evaluation:
     baseline_version: int | None = None
     confusion: Confusion | None = None
     group: str = "group"  # the noun for a group: session, machine, author
-    out_of_fold: tuple[Slice, ...] = ()  # by models that did not learn from the groups; judged, if any
+    out_of_fold: tuple[Slice, ...] = ()  # by models that did not learn from the groups
 
     def of(self, kind: str) -> tuple[Slice, ...]:
         """Returns the slices of one kind."""
@@ -141,7 +141,7 @@ class Evaluation:
 
     @property
     def judged(self) -> Slice | None:
-        """Returns the slice of all examples by which the gate judged."""
+        """Returns the slice of all examples by which the gate judged: out of fold, if there is one."""
         return next((item for item in self.out_of_fold if item.kind == "overall"), self.overall)
 
     def worst(self, kind: str) -> Slice | None:

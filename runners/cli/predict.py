@@ -101,7 +101,7 @@ def _load_bundle(release: Release, variant: str | None, every: bool) -> Bundle:
 
 
 def _predict_files(paths: Sequence[Path], bundle: Bundle) -> Iterator[Answer]:
-    for path in _track(paths) if len(paths) > 1 and sys.stderr.isatty() else paths:
+    for path in _track(paths):
         try:
             for each in read_inputs(path, bundle.contract):
                 yield _predict(each, bundle)
@@ -113,6 +113,9 @@ def _predict_files(paths: Sequence[Path], bundle: Bundle) -> Iterator[Answer]:
 
 
 def _track(paths: Sequence[Path]) -> Iterable[Path]:
+    """Shows the progress through several files on a terminal."""
+    if len(paths) < 2 or not sys.stderr.isatty():
+        return paths
     from rich.console import Console
     from rich.progress import track
 

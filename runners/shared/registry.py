@@ -161,7 +161,7 @@ class Registry:
         history = read_history(store, model)
         if history.last is None:
             return
-        with suppress(MlflowException):  # It exists mostly; where it cannot be created, the next call fails.
+        with suppress(MlflowException):  # Mostly it exists; where it cannot be created, the next call fails.
             client.create_registered_model(model)
         versions = client.search_model_versions(f"name = '{model}'")
         known = {each.tags.get(_MANIFEST): str(each.version) for each in versions}
@@ -309,7 +309,9 @@ def _collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
         yield f"{prefix}accuracy_of_production", item.before
         for name, value in item.measures.items():
             yield f"{prefix}{name}", value
-    for variant in facts.edge.variants if facts.edge else ():
+    if facts.edge is None:
+        return
+    for variant in facts.edge.variants:
         if (measured := variant.measured) is not None:
             yield f"edge/{variant.name}/accuracy", measured.accuracy
             yield f"edge/{variant.name}/size_mb", measured.size_bytes / _BYTES_PER_MB
@@ -318,7 +320,9 @@ def _collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
 
 def _collect_curves(facts: Facts) -> Iterator[tuple[str, float | None, int]]:
     """Yields the losses and accuracies of each epoch, with its number as the step."""
-    for epoch in facts.training.epochs if facts.training else ():
+    if facts.training is None:
+        return
+    for epoch in facts.training.epochs:
         yield "train/loss", epoch.loss, epoch.epoch
         yield "train/accuracy", epoch.accuracy, epoch.epoch
         yield "eval/loss", epoch.val_loss, epoch.epoch
