@@ -17,7 +17,7 @@ from records.schema import Difference
 from records.training import CROSS_VALIDATION, EPOCHS, SEARCH, TRAINING, TrainingSummary
 from records.verdict import VERDICT, Verdict
 from report import facts
-from report.measures import Reliability, reliability
+from report.measures import Reliability, measure_reliability
 from report.schema import find_differences
 from report.sources import Sources
 from report.statistics import read_features
@@ -204,7 +204,7 @@ def _read_twins(sources: Sources) -> facts.TwinAccuracy | None:
 
 
 def _read_reliability(sources: Sources) -> Reliability | None:
-    return reliability([(confidence, is_right) for _, confidence, is_right in read_answers(sources)])
+    return measure_reliability([(confidence, is_right) for _, confidence, is_right in read_answers(sources)])
 
 
 def read_answers(sources: Sources) -> Iterator[tuple[Prediction, float, bool]]:

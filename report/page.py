@@ -51,11 +51,11 @@ def render_part(title: str, text: str, sections: Collection[str], view: "View") 
 
 def render(template: str, **values: object) -> str:
     """Renders a page from one of the templates."""
-    return str(_environment().get_template(template).render(values))
+    return str(_make_environment().get_template(template).render(values))
 
 
 @cache
-def _environment() -> Any:
+def _make_environment() -> Any:
     """Makes the environment of the templates: with escaping, the formats of `words`, and the charts."""
     import jinja2
 

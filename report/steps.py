@@ -11,7 +11,7 @@ from records.steps import STEPS
 from report import records
 from report.collect import collect, pictures
 from report.facts import About, Facts
-from report.measures import RocPoint, roc
+from report.measures import RocPoint, compute_roc
 from report.page import View, render_part
 from report.sources import Sources
 from report.verdict import describe_outcome
@@ -105,4 +105,4 @@ def step_roc(sources: Sources) -> tuple[str, tuple[RocPoint, ...]]:
     number = evaluation.confusion.labels.index(worst.name)
     answers = [(line.probabilities[number], line.label) for line in PREDICTIONS.read(sources.edge_verdict)]
     scored = [(score, label == worst.name) for score, label in answers if score is not None]
-    return worst.name, roc(scored)
+    return worst.name, compute_roc(scored)
