@@ -42,7 +42,7 @@ class BeamSettings(Group):
     """The Beam engine that runs ingest, statistics, Transform and Evaluator."""
 
     engine: Literal["direct", "spark", "flink", "dataflow", "portable"] = "direct"
-    # Of Spark, spark://HOST:PORT, k8s://..., yarn or local[N]; of Flink, HOST:PORT of its REST API.
+    # For Spark: spark://HOST:PORT, k8s://..., yarn or local[N]; for Flink: HOST:PORT of its REST API.
     master: Annotated[str, AfterValidator(refuse_user)] | None = None
     endpoint: _Address | None = None  # HOST:PORT of a job server of Beam, for Spark, Flink or any other
     workers: int | None = Field(None, ge=1, le=100_000)  # how many tasks run at the same time
