@@ -21,13 +21,13 @@ _TEMPLATE = """\
 name: {name}
 schema: {schema}
 kind: {kind}{own}
-# What pipeline/settings.py lists may stand here, and counts for more than what the kind brings.
+# All settings of pipeline/settings.py may stand here; they override those of the kind.
 settings:
   data:
     window: 8
   evaluation:
-    # What is good enough depends on the {noun}s: add `lower` bounds once you know. Until then a model has to
-    # beat always saying the most frequent label, and must not fall behind the one in production.
+    # How good a model has to be depends on the {noun}s: add `lower` bounds once you know. Until then it has
+    # to beat always saying the most frequent label, and must not fall behind the one in production.
     beat_majority: true
     bounds:
       - {{slice: overall, metric: accuracy, max_drop: 0.02, min_support: 50}}

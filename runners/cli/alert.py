@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @options.store
 @click.option("--test", is_flag=True, help="send a message through each channel, and say whether it worked")
 def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) -> int:
-    """Tells of failed runs, old releases and full disks; for a timer of your own."""
+    """Sends alerts of failed runs, old releases and full disks; for a timer of your own."""
     from runners.alerts.channels import send
     from runners.alerts.message import Message
     from runners.alerts.telling import look_at_store, tell, written

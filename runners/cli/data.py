@@ -52,7 +52,7 @@ _spans = click.option("--data", type=locate, required=True, metavar="DIR_OR_URL"
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
 def data() -> None:
-    """Spans: make a sample, import your own, list, exclude."""
+    """Makes, imports, lists and excludes spans."""
 
 
 @data.command(epilog=FAULTS)
@@ -230,7 +230,7 @@ def _show_progress(doing: str) -> Iterator["Progress"]:
 @click.option("--workload", metavar="NAME_OR_FILE", help="whose they are (DIR/workload.yaml, else shelf)")
 @options.as_json
 def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
-    """The spans of a data folder, and which are excluded and why."""
+    """Lists the spans of a data folder, and which are excluded and why."""
     from pipeline.workloads import find_workload
 
     own = data / "workload.yaml"

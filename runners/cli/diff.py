@@ -29,7 +29,7 @@ _COLUMN = (_WIDTH - _NAME - 4) // 2
 @options.releases_of
 @options.as_json
 def diff(first: str, second: str, place: Place, as_json: bool) -> int:
-    """Two runs side by side: settings, data, metrics beyond chance or not, edge files, time."""
+    """Compares two runs: settings, data, metrics beyond chance or not, edge files, time."""
     runs = [find_known_run(place, name) for name in (first, second)]
     one, other = (run.facts for run in runs)
     if one.about.model != other.about.model:

@@ -12,7 +12,7 @@ from runners.shared.stdout import say
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
 def keys() -> None:
-    """The key pair that releases are signed and checked with."""
+    """Makes and shows the keys that releases are signed and checked with."""
 
 
 @keys.command()

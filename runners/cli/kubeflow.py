@@ -62,7 +62,7 @@ def _on_cluster(command: Callable[..., int]) -> Callable[..., int]:
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
 def kubeflow() -> None:
-    """The same DAG on Kubeflow Pipelines."""
+    """Runs the same DAG on Kubeflow Pipelines."""
 
 
 @kubeflow.command("compile")
@@ -135,7 +135,7 @@ def schedule(
     enable: bool,
     delete: bool,
 ) -> int:
-    """One recurring run a workload and experiment."""
+    """Starts and stops the recurring run of a workload in an experiment."""
     if [cron is not None, listed, disable, enable, delete].count(True) != 1:
         raise click.UsageError("One of --cron --list --disable --enable --delete is required, and no two.")
     where = target(named, host)

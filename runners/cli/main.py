@@ -15,35 +15,35 @@ from runners.shared.stdout import note, prepare_output, print_json
 
 # The file of each command, and its summary (its function's docstring), which is shown without importing it.
 COMMANDS = {
-    "run": ("run", "One run of the DAG: from labelled data to a pushed model, or to why not."),
-    "plan": ("run", "Which steps a run would take from the cache, and which would run, and why."),
+    "run": ("run", "Runs the DAG once: from labelled data to a pushed model, or to why not."),
+    "plan": ("run", "Shows which steps a run would take from the cache, which it would run, and why."),
     "schedule": ("schedule", "Starts a run every week, by systemd or cron; prints what would be installed."),
-    "data": ("data", "Spans: make a sample, import your own, list, exclude."),
-    "schema": ("schema", "The curated schema: what a window has that it lacks, and widening it."),
-    "status": ("releases", "What is in production, and how the last run ended."),
-    "runs": ("releases", "All runs, newest first."),
-    "show": ("releases", "One run: steps, verdicts, reasons."),
-    "report": ("report", "The page of a run: makes it where it is missing, prints its path."),
+    "data": ("data", "Makes, imports, lists and excludes spans."),
+    "schema": ("schema", "Shows what a window has that the curated schema lacks, and widens it."),
+    "status": ("releases", "Shows what is in production, and how the last run ended."),
+    "runs": ("releases", "Lists all runs, newest first."),
+    "show": ("releases", "Shows one run: steps, verdicts, reasons."),
+    "report": ("report", "Prints the path of a run's page, which it makes where it is missing."),
     "diff": (
         "diff",
-        "Two runs side by side: settings, data, metrics beyond chance or not, edge files, time.",
+        "Compares two runs: settings, data, metrics beyond chance or not, edge files, time.",
     ),
-    "alert": ("alert", "Tells of failed runs, old releases and full disks; for a timer of your own."),
+    "alert": ("alert", "Sends alerts of failed runs, old releases and full disks; for a timer of your own."),
     "tensorboard": (
         "tensorboard",
-        "TensorBoard on the training of a run (the last that trained), or of several; Ctrl-C ends it.",
+        "Starts TensorBoard on the training of a run (the last that trained), or of several.",
     ),
-    "ui": ("ui", "MLflow's pages of all runs and releases, brought up to date first; Ctrl-C ends them."),
-    "predict": ("predict", "What the model in production says of photos, rows and texts, as a phone would."),
+    "ui": ("ui", "Serves MLflow's pages of all runs and releases, brought up to date first."),
+    "predict": ("predict", "Predicts photos, rows and texts with the model in production, as a phone would."),
     "verify": (
         "verify",
-        "Whether releases, or a copied bundle, are as pushed, answer as then, and whose they are.",
+        "Checks that releases, or a copied bundle, are as pushed and answer as then, and who signed them.",
     ),
     "rollback": ("releases", "Puts an earlier release back in production."),
     "promote": ("releases", "Puts a named release in production."),
-    "keys": ("keys", "The key pair that releases are signed and checked with."),
+    "keys": ("keys", "Makes and shows the keys that releases are signed and checked with."),
     "gc": ("gc", "Removes old releases, run folders, artifacts and records; never what is in use."),
-    "kubeflow": ("kubeflow", "The same DAG on Kubeflow Pipelines."),
+    "kubeflow": ("kubeflow", "Runs the same DAG on Kubeflow Pipelines."),
 }
 
 

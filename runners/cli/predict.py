@@ -62,7 +62,7 @@ class Answer:
 @click.option("--explain", is_flag=True, help="all files side by side; of a photo, a picture of what matters")
 @options.as_json
 def predict(files: Sequence[str], place: Place, variant: str | None, explain: bool, as_json: bool) -> int:
-    """What the model in production says of photos, rows and texts, as a phone would."""
+    """Predicts photos, rows and texts with the model in production, as a phone would."""
     _, root, model = resolve_place(place)
     release = store.current(root, model)
     if release is None:

@@ -37,7 +37,7 @@ def resolve_place(place: Place) -> tuple[Run | None, str, str]:
 @options.releases_of
 @options.as_json
 def status(place: Place, as_json: bool) -> int:
-    """What is in production, and how the last run ended."""
+    """Shows what is in production, and how the last run ended."""
     last, root, model = resolve_place(place)
     release = store.current(root, model)
     if as_json:
@@ -88,7 +88,7 @@ def status(place: Place, as_json: bool) -> int:
 def runs(
     place: Place, outcomes: Sequence[str], since: datetime | None, until: datetime | None, as_json: bool
 ) -> int:
-    """All runs, newest first."""
+    """Lists all runs, newest first."""
     first, last = (f"{day:%Y-%m-%d}" if day else "" for day in (since, until))
     if last and first > last:
         raise UsageError(
@@ -122,7 +122,7 @@ def runs(
 @options.runs_of
 @options.as_json
 def show(run_id: str, place: Place, as_json: bool) -> int:
-    """One run: steps, verdicts, reasons."""
+    """Shows one run: steps, verdicts, reasons."""
     from runners.local.details import detail_lines
 
     folder, run = find_run(place.workspace, run_id, place.workload)

@@ -31,7 +31,7 @@ from runners.shared.stdout import note, print_json, say
 @options.as_json
 @click.option("--index", is_flag=True, help="one page of all runs instead, on which two can be compared")
 def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
-    """The page of a run: makes it where it is missing, prints its path."""
+    """Prints the path of a run's page, which it makes where it is missing."""
     if index:
         page, document = _write_index(place)
     else:

@@ -15,7 +15,7 @@ _as_json = click.option(
 @click.command(cls=Command, epilog=options.EXIT_CODES)
 @options.gather("wanted", RunOptions, *options.RUN, _if_changed, _as_json)
 def run(wanted: RunOptions) -> int:
-    """One run of the DAG: from labelled data to a pushed model, or to why not."""
+    """Runs the DAG once: from labelled data to a pushed model, or to why not."""
     from runners.local import run as local
 
     return local.run(wanted)
@@ -24,7 +24,7 @@ def run(wanted: RunOptions) -> int:
 @click.command(cls=Command)
 @options.gather("wanted", RunOptions, *options.RUN, options.as_json)
 def plan(wanted: RunOptions) -> int:
-    """Which steps a run would take from the cache, and which would run, and why."""
+    """Shows which steps a run would take from the cache, which it would run, and why."""
     from runners.local import plan as local
 
     return local.plan(wanted)

@@ -23,14 +23,14 @@ from runners.shared.stdout import print_json, say
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
 def schema() -> None:
-    """The curated schema: what a window has that it lacks, and widening it."""
+    """Shows what a window has that the curated schema lacks, and widens it."""
 
 
 @schema.command()
 @options.runs_of
 @options.as_json
 def diff(place: Place, as_json: bool) -> int:
-    """How the window of the last run differs from the curated schema."""
+    """Shows how the window of the last run differs from the curated schema."""
     run, differing = _read_differences(place)
     if as_json:
         print_json(to_builtins(differing))

@@ -35,7 +35,7 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
     "--port", type=click.IntRange(0, 65535), metavar="N", help="0 picks a free one (6006, or the next free)"
 )
 def tensorboard(run_ids: Sequence[str], place: Place, every: bool, port: int | None) -> int:
-    """TensorBoard on the training of a run (the last that trained), or of several; Ctrl-C ends it."""
+    """Starts TensorBoard on the training of a run (the last that trained), or of several."""
 
     def find_logs() -> dict[str, Path]:
         if run_ids and not every:

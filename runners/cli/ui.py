@@ -21,7 +21,7 @@ from runners.shared.stdout import say
     "--port", type=click.IntRange(0, 65535), default=5000, metavar="N", help="0 picks a free one (5000)"
 )
 def ui(place: Place, port: int) -> int:
-    """MLflow's pages of all runs and releases, brought up to date first; Ctrl-C ends them."""
+    """Serves MLflow's pages of all runs and releases, brought up to date first."""
     from pipeline.settings import RegistrySettings
     from runners.local.mirror import mirror
     from runners.shared.registry import ENVIRONMENT
