@@ -37,7 +37,7 @@ COMMANDS = {
     "predict": ("predict", "Predicts photos, rows and texts with the model in production, as a phone would."),
     "verify": (
         "verify",
-        "Checks that releases, or a copied bundle, are as pushed and answer as then, and who signed them.",
+        "Checks releases, or a copied bundle: their bytes, who signed them, and their answers.",
     ),
     "rollback": ("releases", "Puts an earlier release back in production."),
     "promote": ("releases", "Puts a named release in production."),

@@ -30,7 +30,7 @@ from runners.shared.stdout import print_json, say
 @click.option("--key", metavar="FILE", help="public key that production, or BUNDLE, has to be signed with")
 @options.as_json
 def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> int:
-    """Checks that releases, or a copied bundle, are as pushed and answer as then, and who signed them."""
+    """Checks releases, or a copied bundle: their bytes, who signed them, and their answers."""
     own_key = public_key(key) if key else None
     number = int(bundle) if bundle and bundle.isdecimal() else None
     if bundle and number is None:
