@@ -19,7 +19,7 @@ from store_errors import explained, may_pass
 if TYPE_CHECKING:
     from upath import UPath
 
-# A fetch waits a random part of the next of these after each time that botocore has given up.
+# The longest waits before new attempts, after botocore has given up; a fetch waits a random part of each.
 _PATIENCE_S = (2, 4, 8)
 # The awscrt clients by session of s3fs and by name of the bucket.
 _BUCKETS: MutableMapping[Any, dict[str, "_Bucket | None"]] = WeakKeyDictionary()

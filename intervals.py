@@ -51,9 +51,8 @@ def interval(right: "NDArray[Any]", groups: "NDArray[Any]") -> tuple[float, floa
     share, examples, count = float(hits.sum() / sizes.sum()), len(right), len(sizes)
     if not 0 < share < 1:
         return min(low, share), max(high, share)
-    # The share is not the mean of the groups where large groups are worse than small ones. Its own variance
-    # tells how many independent examples these are worth (Korn and Graubard, 1998: Survey Methodology 24,
-    # 193-201).
+    # If large groups are worse than small ones, the share is not a mean of groups. Its own variance tells how
+    # many independent examples these are worth (Korn and Graubard, 1998: Survey Methodology 24, 193-201).
     variance = count / (count - 1) * float(((hits - share * sizes) ** 2).sum()) / examples**2
     effective = min(examples, share * (1 - share) / variance) if variance else examples
     by_variance = wilson(share * effective, effective, float(stdtrit(count - 1, 1 - _TAIL)))

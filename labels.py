@@ -64,19 +64,19 @@ def parse_labels(
         labels = tuple(raw.decode().split("\n")[:-1])
         check_labels(labels, where)
     except UnicodeDecodeError as error:
-        raise _misfit_error(where, f"It is not UTF-8 (byte {error.start}).") from error
+        raise _make_error(where, f"It is not UTF-8 (byte {error.start}).") from error
     except UsageError as error:
-        raise _misfit_error(where, error.found) from error
+        raise _make_error(where, error.found) from error
     if not labels or render_labels(labels) != raw:
-        raise _misfit_error(where, "It holds no label, or its last line has no end.")
+        raise _make_error(where, "It holds no label, or its last line has no end.")
     if outputs not in (None, len(labels)):
-        raise _misfit_error(where, f"It has {len(labels)} labels, and the model {outputs} outputs.")
+        raise _make_error(where, f"It has {len(labels)} labels, and the model {outputs} outputs.")
     if schema is not None and labels != tuple(schema):
-        raise _misfit_error(where, f"It has the labels {list(labels)!a}, and the schema {list(schema)!a}.")
+        raise _make_error(where, f"It has the labels {list(labels)!a}, and the schema {list(schema)!a}.")
     return labels
 
 
-def _misfit_error(where: str, found: str) -> EdgelineError:
+def _make_error(where: str, found: str) -> EdgelineError:
     return EdgelineError(
         f"{where} does not fit the model. {found}",
         "A phone would name what the model sees by another label.",

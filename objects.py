@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from errors import EdgelineError
 from locations import Location, filesystem, read_bytes, version_in
-from store_errors import explained, if_there, is_absent, signs_of
+from store_errors import collect_signs, explained, if_there, is_absent
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -37,7 +37,7 @@ def create_file(path: "UPath", source: Path) -> bool:
         try:
             filesystem(path).put_file(str(source), path.path, mode="create")
         except OSError as error:
-            if signs_of(error) & _CONFLICTS:  # perhaps with this request's own first attempt
+            if collect_signs(error) & _CONFLICTS:  # perhaps with this request's own first attempt
                 return measure_file(path) == measure_file(source)
             raise
     return True
@@ -90,7 +90,7 @@ def _put_if(path: "UPath", content: bytes, **condition: str) -> bool:
             except OSError as error:
                 if is_absent(error):  # no object, hence none of that version
                     return False
-                if signs_of(error) & _CONFLICTS:
+                if collect_signs(error) & _CONFLICTS:
                     return _has_content(path, content)
                 raise
     except EdgelineError:

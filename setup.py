@@ -1,4 +1,4 @@
-"""What the project is made of and needs; the pins stand in requirements/, tool settings in pyproject.toml."""
+"""The packages of the project and its dependencies; the pins of these are in requirements/."""
 
 from setuptools import find_packages, setup
 
@@ -47,17 +47,17 @@ setup(
         "msgspec",
         "numpy",
         "pillow",
-        # HEIC, which phones of Apple take; Pillow reads none.
+        # Reads HEIC, which Apple's phones write; Pillow does not.
         "pillow-heif",
         "pyarrow",
         "pydantic>=2",
-        # Workbooks of Excel, read in Rust: 1 MB.
+        # Reads workbooks of Excel, in Rust: 1 MB.
         "python-calamine",
         "pyyaml",
-        # What sends alerts to a webhook; tenacity tries again.
+        # Alerts are sent to a webhook with it; tenacity tries again.
         "requests",
         "rich",
-        # KerasTuner brings it; folds are dealt with it.
+        # KerasTuner brings it; folds are assigned with it.
         "scikit-learn",
         "scipy",
         "sqlalchemy>=2",

@@ -67,12 +67,12 @@ _MEANINGS = (
 def is_absent(error: OSError) -> bool:
     """Tells whether `error` says that an object does not exist, in a bucket that does."""
     is_missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-    return (is_missing or error.errno == errno.ENAMETOOLONG) and _NO_BUCKET not in signs_of(error)
+    return (is_missing or error.errno == errno.ENAMETOOLONG) and _NO_BUCKET not in collect_signs(error)
 
 
 def may_pass(error: BaseException) -> bool:
     """Tells whether an error of a store's library is temporary, so that another attempt may succeed."""
-    return bool(_TEMPORARY & signs_of(error))
+    return bool(_TEMPORARY & collect_signs(error))
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def _translate(error: Exception, place: "UPath") -> EdgelineError | None:
     """Returns what an error of a store means; None for a missing object and for errors of local files."""
     if isinstance(error, EdgelineError):
         return None
-    signs = signs_of(error)
+    signs = collect_signs(error)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     at = f" at {endpoint}" if endpoint and place.protocol == "s3" else ""
     bucket = place.path.strip("/").partition("/")[0]
@@ -130,7 +130,7 @@ def _translate(error: Exception, place: "UPath") -> EdgelineError | None:
     return None
 
 
-def signs_of(error: BaseException | None) -> set[str]:
+def collect_signs(error: BaseException | None) -> set[str]:
     """Returns the type names of an error and of its causes, and the error codes of the store."""
     signs: set[str] = set()
     while error is not None:

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.bench_photos import answers_on_phones
+from benchmarks.bench_photos import predict_on_phones
 from data.photos.checks import check_photo
 from data.photos.labels_file import LabelRow, PhotoSpan, read_labels
 from data.photos.screening import screen_rows
@@ -55,7 +55,7 @@ def main() -> None:
     settings = Settings.model_validate_json(json.dumps(run.settings))
     train, evaluation = _read_photos(Path(run.data), settings.data, labels, options.seed)
     release = next(each for each in store.releases(run.push, run.workload) if each.version == run.version)
-    ours = answers_on_phones(release, [photo.jpeg for photo in evaluation])
+    ours = predict_on_phones(release, [photo.jpeg for photo in evaluation])
     started = time.monotonic()
     script = _train(train, evaluation, labels, settings)
     print(f"{len(train)} train and {len(evaluation)} eval photos; script {time.monotonic() - started:.0f} s")

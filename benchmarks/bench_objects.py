@@ -139,11 +139,11 @@ def _count_twins(photos: list[Photo], describe: Any) -> tuple[int, int, int, int
         looks.append(own_look + (describe(pixels) if describe else b""))
     for label in {photo[0] for photo in photos}:
         of_label = np.array([photo[0] == label for photo in photos])
-        asked, trained = np.flatnonzero(of_label & in_eval), np.flatnonzero(of_label & ~in_eval)
-        some = [looks[number] for number in (*asked, *trained)]
-        twins = find_same(as_looks(some), as_features(some), len(asked), least=SURE).twins
+        evaluated, trained = np.flatnonzero(of_label & in_eval), np.flatnonzero(of_label & ~in_eval)
+        some = [looks[number] for number in (*evaluated, *trained)]
+        twins = find_same(as_looks(some), as_features(some), len(evaluated), least=SURE).twins
         known = {photos[number][1] for number in trained}
-        has = np.array([photos[number][1] in known for number in asked], bool)
+        has = np.array([photos[number][1] in known for number in evaluated], bool)
         seen, paired = seen + int((has & (twins >= 0)).sum()), paired + int(has.sum())
         others, single = others + int((~has & (twins >= 0)).sum()), single + int((~has).sum())
     return seen, paired, others, single

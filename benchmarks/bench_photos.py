@@ -69,7 +69,7 @@ def _cut_class(source: Path, label: str, count: int, target: Path) -> Path:
 def compare(options: argparse.Namespace) -> None:
     """Trains all sides, and prints their accuracy on TEST."""
     labels = sorted(folder.name for folder in options.train.iterdir() if folder.is_dir())
-    train, test = _read(options.train, labels), _read(options.test, labels)
+    train, test = _read_photos(options.train, labels), _read_photos(options.test, labels)
     print(f"{len(train[1])} photos to train on, {len(test[1])} never seen, {len(labels)} classes", flush=True)
     print(f"{'':58} {'accuracy':>8} {'mean recall':>11} {'worst class':>16} {'minutes':>7}", flush=True)
 
@@ -96,7 +96,7 @@ def compare(options: argparse.Namespace) -> None:
         )
 
 
-def _read(folder: Path, labels: list[str]) -> Photos:
+def _read_photos(folder: Path, labels: list[str]) -> Photos:
     files = [(path, n) for n, label in enumerate(labels) for path in sorted((folder / label).glob("*.jpg"))]
     return [path.read_bytes() for path, _ in files], np.array([n for _, n in files])
 
@@ -121,7 +121,7 @@ def _run_dag(
         if not (pushed := store.releases(run.push, run.workload)):
             return model
         (release,) = pushed
-        predicted = np.array([labels.index(label) for label in answers_on_phones(release, test[0])])
+        predicted = np.array([labels.index(label) for label in predict_on_phones(release, test[0])])
         facts = records.read(workspace / "runs" / run.id)
         assert facts and facts.training and facts.edge and facts.edge.default_measured
         measured, parameters = facts.edge.default_measured, facts.training.summary.parameters or 0
@@ -131,7 +131,7 @@ def _run_dag(
         return model
 
 
-def answers_on_phones(release: Release, photos: Sequence[bytes]) -> np.ndarray:
+def predict_on_phones(release: Release, photos: Sequence[bytes]) -> np.ndarray:
     """Returns the class that the default file of a release predicts for each JPEG."""
     contract = json.loads((release.edge / "preprocessing.json").read_text())
     labels = np.array((release.edge / "labels.txt").read_text(encoding="utf-8").splitlines())

@@ -32,7 +32,7 @@ _CORES = (2, 8, 64)
 
 
 @dataclass
-class Measured:
+class Measurement:
     """A run: seconds by step, peak MB by kind of process, and CPU seconds."""
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -41,14 +41,14 @@ class Measured:
     stages: list[list[float]] = field(default_factory=list)  # seconds of the tasks of each stage of Spark
 
     @property
-    def all(self) -> float:
+    def total(self) -> float:
         """The seconds of all steps."""
         return sum(self.seconds.values())
 
-    def on(self, cores: int, here: int) -> float:
-        """Computes the seconds of all steps if Spark had `cores` cores in place of those here."""
-        saved = (max(max(s), sum(s) / here) - max(max(s), sum(s) / cores) for s in self.stages)
-        return self.all - sum(saved)
+    def estimate(self, cores: int, local: int) -> float:
+        """Computes the seconds of all steps if Spark had `cores` cores, not the local ones."""
+        saved = (max(max(s), sum(s) / local) - max(max(s), sum(s) / cores) for s in self.stages)
+        return self.total - sum(saved)
 
 
 def _classify(process: psutil.Process) -> str:
@@ -84,9 +84,9 @@ def _read_tasks(log: Path) -> Iterator[list[float]]:
         yield from of_stage.values()
 
 
-def measure(data: Path, folder: Path, cores: int = 0, cut_for: int = 0) -> Measured:
+def measure(data: Path, folder: Path, cores: int = 0, cut_for: int = 0) -> Measurement:
     """Runs the steps on DirectRunner, or on Spark with so many cores, with tasks cut for `cut_for` cores."""
-    result, log = Measured(), folder / "log"
+    result, log = Measurement(), folder / "log"
     log.mkdir(parents=True)
     settings = ["trainer.require_gpu=true", "registry.enabled=false", "gate.min_examples_per_class=0"]
     settings += ["gate.severity={label_shift: warn, schema: warn}"]
@@ -110,11 +110,11 @@ def measure(data: Path, folder: Path, cores: int = 0, cut_for: int = 0) -> Measu
         (run_log,) = folder.glob("workspace/runs/*/run.log")
         raise SystemExit(f"{run_log.read_text()[-4000:]}\nThe run ended before Transform: {run}")
     result.stages = list(_read_tasks(log))
-    print(f"{folder.name}: {result.all:.1f} s, {sum(result.cpu.values()):.1f} s of CPU", file=sys.stderr)
+    print(f"{folder.name}: {result.total:.1f} s, {sum(result.cpu.values()):.1f} s of CPU", file=sys.stderr)
     return result
 
 
-def wins_from(direct: tuple[float, float], spark: tuple[float, float]) -> float | None:
+def find_break_even(direct: tuple[float, float], spark: tuple[float, float]) -> float | None:
     """Returns the rows from which Spark wins, by (seconds of few rows, seconds a row) each; None: never."""
     saved = direct[1] - spark[1]
     return max(0.0, _FEW + (spark[0] - direct[0]) / saved) if saved > 0 else None
@@ -126,8 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=50_000, help="rows (50,000)")
     parser.add_argument("--cores", type=int, default=2, help="of Spark, on this machine (2)")
     options = parser.parse_args(arguments)
-    rows, here = max(options.rows, _WEEKS * _FEW), options.cores
-    cuts = {here: here, **dict.fromkeys((cores for cores in _CORES if cores > here), max(_CORES))}
+    rows, local = max(options.rows, _WEEKS * _FEW), options.cores
+    cuts = {local: local, **dict.fromkeys((cores for cores in _CORES if cores > local), max(_CORES))}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = {"few": folder / "few", "rows": folder / "rows"}
@@ -136,17 +136,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         measure(data["few"], folder / "libraries")  # reads the libraries from the disk once
         direct = {key: measure(data[key], folder / f"{key}-direct") for key in data}
         spark = {
-            cut: {key: measure(data[key], folder / f"{key}-{cut}", here, cut) for key in data}
+            cut: {key: measure(data[key], folder / f"{key}-{cut}", local, cut) for key in data}
             for cut in dict.fromkeys(cuts.values())
         }
-    results = {"DirectRunner": direct, f"Spark local[{here}]": spark[here]}
+    results = {"DirectRunner": direct, f"Spark local[{local}]": spark[local]}
     print(f"{rows:,} rows; in brackets seconds")
     print(f"{'rows a second':16}" + "".join(f"{name:>18}" for name in (*_STEPS, "all three")))
     for engine, runs in results.items():
-        cells = [*runs["rows"].seconds.values(), runs["rows"].all]
+        cells = [*runs["rows"].seconds.values(), runs["rows"].total]
         print(f"{engine:16}" + "".join(f"{rows / s:>10,.0f} ({s:5.1f})" for s in cells))
-    slow, fast = direct["rows"], spark[here]["rows"]
-    cells = [*(slow.seconds[name] / fast.seconds[name] for name in _STEPS), slow.all / fast.all]
+    slow, fast = direct["rows"], spark[local]["rows"]
+    cells = [*(slow.seconds[name] / fast.seconds[name] for name in _STEPS), slow.total / fast.total]
     print(f"{'ratio':16}" + "".join(f"{cell:>10.2f}{'':8}" for cell in cells))
     print(f"\n{'peak MB':16}{'rows':>12}{'driver':>10}{'java':>10}{'a worker':>10}{'all':>10}{'CPU, s':>10}")
     for engine, runs in results.items():
@@ -154,17 +154,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sizes = (runs[key].memory.get(kind, 0) for kind in ("driver", "java", "worker", "all"))
             cells = [*sizes, sum(runs[key].cpu.values())]
             print(f"{engine:16}{count:>12,}" + "".join(f"{cell:>10,.0f}" for cell in cells))
-    stages = len(spark[here]["few"].stages)
-    more = (spark[here]["few"].all - direct["few"].all) / stages
+    stages = len(spark[local]["few"].stages)
+    more = (spark[local]["few"].total - direct["few"].total) / stages
     print(f"\n{_FEW:,} rows on Spark: {stages} stages, {more:.2f} s each that DirectRunner does not take")
     print(f"\n{'seconds of':26}{_FEW:>10,} rows{'a million more':>16}{'Spark wins from':>18} rows on")
-    of_direct = direct["few"].all, (direct["rows"].all - direct["few"].all) / (rows - _FEW)
+    of_direct = direct["few"].total, (direct["rows"].total - direct["few"].total) / (rows - _FEW)
     print(f"{'DirectRunner':26}{of_direct[0]:>15.1f}{of_direct[1] * 1e6:>16.0f}")
     for cores, cut in cuts.items():
-        few, all_rows = (spark[cut][key].on(cores, here) for key in data)
+        few, all_rows = (spark[cut][key].estimate(cores, local) for key in data)
         of_spark = few, (all_rows - few) / (rows - _FEW)
-        size = wins_from(of_direct, of_spark)
-        how = "measured" if cores == here else "computed"
+        size = find_break_even(of_direct, of_spark)
+        how = "measured" if cores == local else "computed"
         start = "at no size" if size is None else f"{size:,.0f}"
         print(f"{f'Spark, {cores} cores, {how}':26}{few:>15.1f}{of_spark[1] * 1e6:>16.0f}{start:>18}")
 

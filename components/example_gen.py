@@ -121,14 +121,15 @@ def SpanExampleGen(
     for refusal in read_all(scratch, example_shards.REFUSED, tuple[str, str, str, tuple[str, ...]]):
         raise DataRefused(*refusal)
     quarantined, rejected = select_listed(
-        *(read_all(scratch, it, Quarantined) for it in (example_shards.QUARANTINED, example_shards.UNMADE))
+        read_all(scratch, example_shards.QUARANTINED, Quarantined),
+        read_all(scratch, example_shards.UNMADE, Quarantined),
     )
     read = {item.name: item for item in read_all(scratch, example_shards.READ, SpanRead)}
     Ends().merged(item.ends for item in read.values()).check(about.nouns)
     counts: Counter[Any] = Counter()
     for counted in read_all(scratch, example_shards.COUNTS, list[tuple[str, str, str, int]]):
         counts.update({tuple(key): count for *key, count in counted})
-    contents_of_splits = _sum_contents(
+    split_contents = _sum_contents(
         read_all(scratch, example_shards.CONTENTS, list[tuple[str, str, str]]), spans
     )
     twins = find_twins(lambda: read_all(scratch, example_shards.LOOKS, list[Look]))
@@ -181,7 +182,7 @@ def SpanExampleGen(
         examples.set_int_custom_property(name, value)
     examples.set_string_custom_property("window", digest)
     examples.set_string_custom_property("spans", json.dumps(span_contents))
-    examples.set_string_custom_property("contents", json.dumps(contents_of_splits, sort_keys=True))
+    examples.set_string_custom_property("contents", json.dumps(split_contents, sort_keys=True))
     if quarantined:
         total = sum(item.rows for item in read.values())
         log.warning("%d of %d %s were quarantined.", rejected.total(), total, about.nouns)

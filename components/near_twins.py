@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from components.example_shards import Look
 from records.ingest import Twin, Twins
 
-# 5,000 photos of a label tell a share to 1.4 points. 20,000 train photos are compared with them at once: 500
-# MB, and a single comparison if there are no more.
+# 5,000 photos of a label tell a share to 1.4 points. They are compared with 20,000 train photos at once:
+# 500 MB.
 _MOST_QUERIES, _AT_ONCE = 5_000, 20_000
 
 

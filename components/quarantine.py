@@ -17,8 +17,7 @@ from records.ingest import INGEST, MOST_LISTED, THUMBNAILS, Ingest, Quarantined,
 _MOST_SHOWN = 24
 # Many photos that cannot be opened, in a store that is slow, must not hold up the run.
 _MOST_TRIES = 100
-# The beginnings of a formula (OWASP, CSV Injection), with the full-width signs of some languages, and our
-# mark.
+# A formula begins with one of these (OWASP, CSV Injection), also in full width; the last one is our own mark.
 _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20'")
 
 log = logging.getLogger("edgeline.ingest")

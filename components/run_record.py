@@ -23,8 +23,7 @@ from report.facts import Artifact as Output
 from report.page import render_run
 from report.sources import Sources
 
-# The entry point of a cluster's steps stamps these onto each output; on one machine the runner keeps the
-# time.
+# The entry point of a cluster's steps stamps these onto each output; on one machine, the runner keeps them.
 SECONDS, STARTED = "step_seconds", "step_started"
 
 _STEPS = {name: step for step, info in STEPS.items() for name in info.outputs.values()}

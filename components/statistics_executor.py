@@ -1,4 +1,4 @@
-"""The executor of StatisticsGen: it counts each span with TensorFlow Data Validation and merges the counts."""
+"""The executor of StatisticsGen: it counts spans with TensorFlow Data Validation, and merges the counts."""
 
 import json
 import logging

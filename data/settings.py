@@ -17,7 +17,7 @@ class DataSettings(Group):
     max_side: int = Field(
         512, ge=16, le=8192
     )  # a photo with a longer one is scaled down to it first, by a phone too
-    # Of a table: how many rows of one group, up to the row that is judged, make an example.
+    # For tables: how many rows of one group, up to the row that is judged, make an example.
     readings: int = Field(1, ge=1, le=4096)
     # With more readings than one: every how many rows of a group an example ends, and the time of a group
     # that is split as one; no example reaches over its end.

@@ -25,8 +25,7 @@ class Answers:
     groups: NDArray[np.int64]  # [n], number of the group of each example, such as a session
     candidate: Floats  # probabilities, [n, classes or more]
     baseline: Floats | None  # None where nothing is in production
-    # The examples of each (kind, slice) as a mask [n] or as positions, which are smaller; not of kind
-    # `class`.
+    # The examples of each (kind, slice) but of kind `class`: a mask [n] or positions, which are smaller.
     slices: Mapping[tuple[str, str], NDArray[np.bool_] | NDArray[np.int64]]
     group_names: tuple[str, ...] = ()  # by number
 

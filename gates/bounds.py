@@ -184,7 +184,7 @@ def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) ->
     if most is None:
         return
     # Each of several bounds may find a drop by chance: together they may do so no more often than one.
-    chance = (1 - settings.confidence) / sum(each.max_drop is not None for each in settings.bounds)
+    chance = (1 - settings.confidence) / sum(other.max_drop is not None for other in settings.bounds)
     for name, slice_name, subject, values in _slices(bound, on_eval.metrics):
         if metric not in before.get(name, {}):
             continue
@@ -199,15 +199,15 @@ def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) ->
         if math.isnan(worse):
             yield _Finding(slice_name, f"{text} {allowed}")
             continue
-        held = no_drop(on_eval.answers, kind, name, metric, settings.false_alarm_rate)
-        share = max(held)  # of the resamples without a drop
+        shares = no_drop(on_eval.answers, kind, name, metric, settings.false_alarm_rate)
+        share = max(shares)  # of the resamples without a drop
         if share < chance:
             evidence = f"Sure: {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
-        elif held.examples < chance and worse > settings.large_drop * most + ROUNDING:
+        elif shares.examples < chance and worse > settings.large_drop * most + ROUNDING:
             evidence = (
-                f"Of {RESAMPLES:,} resamples of {on_eval.metrics.group}s {100 * held.groups:.1f} % show no"
-                f" drop, of the examples {100 * held.examples:.1f} %: more than {settings.large_drop:g} times"
-                " what is allowed holds, in whichever of them it is."
+                f"Of {RESAMPLES:,} resamples of {on_eval.metrics.group}s {100 * shares.groups:.1f} % show no"
+                f" drop, of the examples {100 * shares.examples:.1f} %: more than {settings.large_drop:g}"
+                " times what is allowed holds, in whichever of them it is."
             )
         else:
             noise = f"within noise: of {RESAMPLES:,} resamples {100 * share:.1f} % show no drop."

@@ -121,8 +121,7 @@ def _find_unseen(others: Any, span: Any) -> tuple[float, float, tuple[str, ...]]
     if not before or span.string_stats.common_stats.max_num_values <= 1:
         return 0.0, 0.0, ()
     unseen = {word: count for word, count in now.items() if word not in before}
-    # Words beyond those counted by name would be taken for new ones, so they count as if they were there
-    # once.
+    # Words beyond those counted by name would be taken for new ones: they count as words seen once.
     repeated = sum(count for count in before.values() if count > 1) / _total(others)
     commonest = heapq.nlargest(_MOST_SHOWN, sorted(unseen), key=unseen.__getitem__)
     return sum(unseen.values()) / _total(span), 1 - repeated, tuple(commonest)

@@ -53,7 +53,7 @@ class GateSettings(Group):
     # that of the rest makes eval s * d too good: 0.1 is two points where twins are 20 above. In the sample,
     # whose shelves are drawn alike, 7 % have one by chance.
     max_twin_fraction: Fraction = 0.1
-    # What each rule does when it fires; rules that are not named keep their default.
+    # The effect of each rule when it fires; rules that are not named keep their default.
     severity: Mapping[GateRule, Severity] = Field(default_factory=lambda: dict(DEFAULT_SEVERITY))
 
     @field_validator("severity")
@@ -66,7 +66,7 @@ class Bound(Group):
     """A bound that a model has to keep on every slice of a kind."""
 
     slice: str  # `overall`, or each `class`, each `span`, or each slice of another kind that the workload has
-    # Of a slice of several classes, `recall`, `precision` and `f1` are the means over those that it has.
+    # For a slice of several classes, `recall`, `precision` and `f1` are the means over its classes.
     # `auc`, and `recall_at_false_alarms` at `false_alarm_rate`, tell alarms from what is normal; a slice that
     # has only one of them is not judged by these.
     metric: Metric = "accuracy"

@@ -1,4 +1,4 @@
-"""Whom runs tell of trouble, and what counts as trouble. Secrets are named here, and lie elsewhere."""
+"""The settings of alerts: their channels, and the thresholds of trouble. Secrets are only named here."""
 
 import re
 from typing import Annotated, Literal
@@ -12,20 +12,20 @@ Channel = Literal["webhook", "email", "command"]
 _PLACE = re.compile(r"\$[A-Z_][A-Z0-9_]*|[/~].+")
 
 
-def _place(value: object) -> object:
+def _check_place(value: object) -> object:
     if not isinstance(value, str) or not _PLACE.fullmatch(value):
-        # What stands there may be the secret itself.
+        # The message does not show the value, which may be the secret itself.
         raise ValueError(
             "it has to name where the secret is: an environment variable, $NAME, or a file, /PATH"
         )
     return value
 
 
-SecretPlace = Annotated[str, BeforeValidator(_place)]
+SecretPlace = Annotated[str, BeforeValidator(_check_place)]
 
 
 class EmailSettings(Group):
-    """A mail server that speaks STARTTLS; without `host`, no mail is sent."""
+    """A mail server with STARTTLS; without `host`, no mail is sent."""
 
     host: str | None = None
     port: int = Field(587, ge=1, le=65_535)
@@ -35,14 +35,14 @@ class EmailSettings(Group):
     password: SecretPlace | None = None
 
     @model_validator(mode="after")
-    def _whole(self) -> "EmailSettings":
+    def _check_pairs(self) -> "EmailSettings":
         if bool(self.host) != bool(self.to) or (self.user is None) != (self.password is None):
             raise ValueError("a mail needs both host and to, and a login both user and password")
         return self
 
 
 class AlertSettings(Group):
-    """Nobody is told where neither a webhook nor an e-mail nor a command is set."""
+    """The channels and thresholds of alerts; without webhook, e-mail or command, none are sent."""
 
     webhook: SecretPlace | None = None  # its URL is a secret; it takes the JSON that Slack's incoming ones do
     email: EmailSettings = EmailSettings()
@@ -61,7 +61,7 @@ class AlertSettings(Group):
 
     @field_validator("command")
     @classmethod
-    def _no_secrets(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+    def _refuse_secrets(cls, command: tuple[str, ...]) -> tuple[str, ...]:
         for word in command:
             if names_user(word) or (word.startswith("-") and names_secret(word.partition("=")[0])):
                 raise ValueError(
@@ -71,10 +71,10 @@ class AlertSettings(Group):
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """Those that are set."""
-        there: dict[Channel, object] = {
+        """Returns the channels that are set."""
+        settings: dict[Channel, object] = {
             "webhook": self.webhook,
             "email": self.email.host,
             "command": self.command,
         }
-        return tuple(channel for channel, setting in there.items() if setting)
+        return tuple(channel for channel, setting in settings.items() if setting)

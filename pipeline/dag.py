@@ -1,4 +1,4 @@
-"""The DAG, top to bottom as the picture in the README. Both engines run it as it stands here."""
+"""The DAG, top to bottom as in the picture of the README. Both engines run it as it stands here."""
 
 import json
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ from components.tfx_steps import (
 from edge.settings import ConversionSettings
 from gates.drift import features_to_count
 from gates.settings import EdgeLimits
-from pipeline.evaluation import evaluation_config
+from pipeline.evaluation import build_evaluation_config
 from pipeline.settings import Settings, part
 from pipeline.workloads import read_schema
 from records.workload import Workload
@@ -43,34 +43,34 @@ from trainer_module.workload_module import load
 
 @dataclass(frozen=True)
 class Paths:
-    """Where a run reads and writes."""
+    """The places that a run reads from and writes to."""
 
     data: str  # the folder of spans, or its URL
     artifacts: str  # the pipeline root
-    metadata: str  # the file of the ML Metadata store; empty where the engine has one of its own
+    metadata: str  # the file of the ML Metadata store; empty if the engine has one of its own
     push: str  # root of the release store, or its URL
-    checkpoints: str  # where a killed training leaves what its next attempt goes on from
-    workspace: str = ""  # what runs have in common; empty where they have no folder of their own
-    # Folder or URL under which each run on a cluster leaves its record; empty on one machine, where the
-    # workspace has them.
+    checkpoints: str  # the folder from which the next attempt of a killed training goes on
+    workspace: str = ""  # the folder that runs share; empty if they share none
+    # Folder or URL under which each run on a cluster writes its record; empty on one machine, where records
+    # are in the workspace.
     records: str = ""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What the runner saw of the world; it enters the cache keys of the steps that look at the world."""
+    """The state of the world that the runner saw; it is part of the cache keys of the steps that read it."""
 
     window: str = ""  # digest of the content of the newest spans
-    production: str = ""  # digest of the pointer to production; empty when nothing is
+    production: str = ""  # digest of the pointer to production; empty if nothing is in production
     code: str = ""  # digest of the code that the steps run
     lock: str = ""  # digest of the installed lock file
     run: str = ""  # id of the run
-    # The same by step; of a step that is not named, that of all.
+    # Digest of the code by step; a step that is not named has that of all.
     step_code: Mapping[str, str] = field(default_factory=dict)
-    unjudged: str = ""  # the spans that no run judged which led to production
+    unjudged: str = ""  # the spans that were not judged by a run that led to production
 
     def code_of(self, step: str) -> str:
-        """The digest for the cache key of a step: of its code, and of the libraries that this calls."""
+        """Returns the digests for the cache key of a step: of its code, and of the installed libraries."""
         return f"{self.step_code.get(step, self.code)} {self.lock}"
 
 
@@ -81,7 +81,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         UsageError: The workload's module cannot be imported, or lacks a function.
     """
     load(workload.module)
-    about_workload, model = workload.to_json(), settings.model.model_dump_json()
+    workload_json, model = workload.to_json(), settings.model.model_dump_json()
     about = {
         "run": observed.run,
         "model_name": workload.name,
@@ -89,7 +89,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "settings": json.dumps(by_dotted_name(settings.recorded())),
         "records": paths.records,
     }
-    seen_by_transform = {
+    transform_config = {
         "labels": workload.labels,
         "numbers": workload.numbers,
         "categories": workload.categories,
@@ -99,7 +99,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
 
     ingest = SpanExampleGen(
         data=paths.data,
-        workload=about_workload,
+        workload=workload_json,
         settings=settings.data.model_dump_json(),
         window=observed.window,
         workspace=paths.workspace,
@@ -143,11 +143,11 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         examples=ingest.outputs["examples"],
         schema=curated.outputs["schema"],
         preprocessing_fn=f"{workload.module}.preprocessing_fn",
-        custom_config=json.dumps({**seen_by_transform, "code": observed.code_of("Transform")}),
+        custom_config=json.dumps({**transform_config, "code": observed.code_of("Transform")}),
         disable_statistics=1,
     )
     transform.add_upstream_node(gate)
-    learned_from = {
+    learning_inputs = {
         "examples": ingest.outputs["examples"],
         "transform_graph": transform.outputs["transform_graph"],
         "schema": curated.outputs["schema"],
@@ -155,25 +155,25 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "eval_args": EvalArgs(splits=["eval"]),
     }
     training = {
-        "workload": about_workload,
+        "workload": workload_json,
         "model": model,
         "trainer": settings.trainer.model_dump_json(),
         "seed": settings.seed,
         "checkpoints": paths.checkpoints,
     }
-    tuner, found = None, {}
+    tuner, hyperparameters = None, {}
     if settings.tune.max_trials:
         tune = {"tune": settings.tune.model_dump_json(), "code": observed.code_of("Tuner")}
         tuner = Tuner(
             tuner_fn="trainer_module.tune.tuner_fn",
-            **learned_from,
+            **learning_inputs,
             custom_config=json.dumps({**training, **tune}),
         )
-        found = {"hyperparameters": tuner.outputs["best_hyperparameters"]}
+        hyperparameters = {"hyperparameters": tuner.outputs["best_hyperparameters"]}
     trainer = Trainer(
         run_fn="trainer_module.run.run_fn",
-        **learned_from,
-        **found,
+        **learning_inputs,
+        **hyperparameters,
         custom_config=json.dumps({**training, "code": observed.code_of("Trainer")}),
     )
     production = ProductionModel(
@@ -189,8 +189,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         model_run=trainer.outputs["model_run"],
         quarantine=ingest.outputs["quarantine"],
         baseline_model=production.outputs["model"],
-        eval_config=evaluation_config(workload, settings.evaluation.false_alarm_rate),
-        workload=about_workload,
+        eval_config=build_evaluation_config(workload, settings.evaluation.false_alarm_rate),
+        workload=workload_json,
         settings=settings.evaluation.model_dump_json(),
         gate=settings.gate.model_dump_json(),
         code=observed.code_of("Evaluator"),
@@ -200,7 +200,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         examples=ingest.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         model=trainer.outputs["model"],
-        workload=about_workload,
+        workload=workload_json,
         look=model,
         settings=part(settings.edge, ConversionSettings),
         code=observed.code_of("EdgeConverter"),
@@ -210,7 +210,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         transform_graph=transform.outputs["transform_graph"],
         model=trainer.outputs["model"],
         edge_models=converter.outputs["edge_models"],
-        workload=about_workload,
+        workload=workload_json,
         limits=part(settings.edge, EdgeLimits),
         code=observed.code_of("EdgeValidator"),
     )

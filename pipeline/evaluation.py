@@ -1,4 +1,4 @@
-"""What is measured of a trained model: the slices and metrics that TFMA computes."""
+"""The slices and metrics that TFMA computes for a trained model."""
 
 import json
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from records.workload import Workload
 
 
-def evaluation_config(workload: Workload, false_alarm_rate: float) -> str:
-    """The `tfma.EvalConfig` as JSON: candidate and production model, overall and by each kind of slice.
+def build_evaluation_config(workload: Workload, false_alarm_rate: float) -> str:
+    """Returns the `tfma.EvalConfig` as JSON: candidate and production model, overall and by kind of slice.
 
-    What tells alarms from what is normal is measured of the class `normal`: the recall of alarms at a rate of
-    false ones is the specificity of that class at a sensitivity of one minus the rate.
+    Metrics of alarms are measured on the class `normal`: the recall of alarms at a rate of false alarms is
+    the specificity of that class at a sensitivity of one minus the rate.
 
     Both models get raw examples through their own Transform graph, so that each is judged with its own
     preprocessing.
@@ -32,13 +32,13 @@ def evaluation_config(workload: Workload, false_alarm_rate: float) -> str:
         }
     ]
     if workload.normal:
-        of_alarms = _metric(
+        alarm_recall = _metric(
             "SpecificityAtSensitivity", name="recall_at_false_alarms", sensitivity=1 - false_alarm_rate
         )
         normal = workload.labels.index(workload.normal)
         metrics.append(
             {
-                "metrics": [_metric("AUC", name="auc"), of_alarms],
+                "metrics": [_metric("AUC", name="auc"), alarm_recall],
                 "binarize": {"class_ids": {"values": [normal]}},
             }
         )
@@ -54,5 +54,5 @@ def evaluation_config(workload: Workload, false_alarm_rate: float) -> str:
 
 
 def _metric(class_name: str, **config: Any) -> dict[str, str]:
-    # As TFMA has it, what is in the braces.
+    # TFMA expects the JSON of a config without its braces.
     return {"class_name": class_name, **({"config": json.dumps(config)[1:-1]} if config else {})}

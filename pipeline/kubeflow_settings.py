@@ -1,4 +1,4 @@
-"""The platform side of a run on Kubeflow Pipelines; a run on one machine reads none of it."""
+"""The settings of the platform for runs on Kubeflow Pipelines; a run on one machine ignores them."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from settings_group import Group
 if TYPE_CHECKING:
     StepName = str
 else:
-    # A step that is named wrongly in the settings is told the nearest of them.
+    # With the names as values, a mistyped step in the settings is answered with the nearest one.
     StepName = Literal[tuple(STEPS)]
 DEFAULT_GPU_TYPE = "nvidia.com/gpu"
 _CLAIM = re.compile(r"pvc://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)((?:/[^/]+)*)/?")
@@ -25,17 +25,17 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def split_claim(location: str) -> tuple[str, str] | None:
-    """The claim of a `pvc://CLAIM/path`, and where the path is in a pod that mounts it; None for a URL."""
+    """Returns the claim of `pvc://CLAIM/path`, and the path in a pod that mounts it; None for a URL."""
     match = _CLAIM.fullmatch(location)
     return (match[1], f"{mount_path(match[1])}{match[3]}") if match else None
 
 
 def mount_path(claim: str) -> str:
-    """Where the steps that need a claim mount it."""
+    """Returns the folder at which steps mount a claim."""
     return f"/mnt/{claim}"
 
 
-def _root(value: str) -> str:
+def _check_root(value: str) -> str:
     if not _ROOT.fullmatch(value):
         raise ValueError(
             f"{value!r} does not start with s3://BUCKET, minio://BUCKET or gs://BUCKET, and the launcher of"
@@ -44,16 +44,16 @@ def _root(value: str) -> str:
     return value
 
 
-def _claim(value: str) -> str:
+def _check_claim(value: str) -> str:
     match = _CLAIM.fullmatch(value)
     if not match or ".." in match[3].split("/"):
         raise ValueError(f"{value!r} is not pvc://CLAIM/path")
     return value
 
 
-def _location(value: str) -> str:
+def _check_location(value: str) -> str:
     if value.startswith("pvc://"):
-        return _claim(value)
+        return _check_claim(value)
     if not _BUCKET.fullmatch(value):
         hint = "; MinIO is s3:// with the environment variable AWS_ENDPOINT_URL" if "minio" in value else ""
         raise ValueError(
@@ -63,13 +63,13 @@ def _location(value: str) -> str:
     return value.rstrip("/")
 
 
-def _bucket(value: str) -> str:
+def _check_bucket(value: str) -> str:
     if not _BUCKET.fullmatch(value):
         raise ValueError(f"{value!r} is not s3://BUCKET/path")
     return value.rstrip("/")
 
 
-def _host(value: str) -> str:
+def _check_host(value: str) -> str:
     if not re.fullmatch(r"https?://\S+", value):
         raise ValueError(f"{value!r} is not a URL, http://... or https://...")
     if names_user(value):
@@ -77,7 +77,7 @@ def _host(value: str) -> str:
     return value.rstrip("/")
 
 
-def _image(value: str) -> str:
+def _check_image(value: str) -> str:
     registry, slash, _ = value.partition("/")
     if names_user(value) or (slash and "@" in registry):
         raise ValueError(
@@ -86,11 +86,11 @@ def _image(value: str) -> str:
     return value
 
 
-Location = Annotated[str, AfterValidator(refuse_user), AfterValidator(_location)]
+Location = Annotated[str, AfterValidator(refuse_user), AfterValidator(_check_location)]
 
 
 class Toleration(Group):
-    """A taint that a step's pod may live with, in the words of Kubernetes."""
+    """A taint that a step's pod tolerates, as Kubernetes defines it."""
 
     key: str = ""
     operator: Literal["Equal", "Exists"] = "Equal"
@@ -99,7 +99,7 @@ class Toleration(Group):
 
 
 class Placement(Group):
-    """What a step's pod may take, and where it may run."""
+    """The resources that a step's pod may take, and the nodes that it may run on."""
 
     cpu: float | None = Field(None, gt=0, le=1024)  # limit, in cores
     # Limit, in 10^9 bytes; a step that takes more ends as OOMKilled.
@@ -111,7 +111,7 @@ class Placement(Group):
     tolerations: Annotated[tuple[Toleration, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
-    def _gpus_counted(self) -> "Placement":
+    def _check_gpus(self) -> "Placement":
         if self.gpu_type is not None and not _GPU_TYPE.fullmatch(self.gpu_type):
             raise ValueError(f"gpu_type {self.gpu_type!r} is not of the form vendor/name: {DEFAULT_GPU_TYPE}")
         if self.gpu_type is not None and not self.gpu:
@@ -120,15 +120,15 @@ class Placement(Group):
 
 
 class KubeflowSettings(Group):
-    """How the DAG runs on Kubeflow Pipelines. Compiling asks for image, pipeline_root, data and push."""
+    """The settings of the DAG on Kubeflow Pipelines. Compiling needs image, pipeline_root, data and push."""
 
-    image: Annotated[str, AfterValidator(_image)] | None = None  # the image that every step runs in
+    image: Annotated[str, AfterValidator(_check_image)] | None = None  # the image that every step runs in
     # None leaves it to Kubernetes; a backend before KFP 2.2 refuses it.
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     # Names of secrets for the image's registry; a backend before KFP 2.2 refuses them.
     image_pull_secrets: Annotated[tuple[str, ...], Field(strict=False)] = ()
     # Where artifacts go: s3://, minio:// or gs://, a bucket and a path.
-    pipeline_root: Annotated[str, AfterValidator(refuse_user), AfterValidator(_root)] | None = None
+    pipeline_root: Annotated[str, AfterValidator(refuse_user), AfterValidator(_check_root)] | None = None
     data: Location | None = None  # the folder of spans: pvc://CLAIM/path or s3://
     push: Location | None = None  # root of the release store: pvc://CLAIM/path or s3://
     # Mounts the claim of push in every step, so that one that fails leaves the page of the run there; for a
@@ -136,16 +136,16 @@ class KubeflowSettings(Group):
     push_in_every_step: bool = False
     # A pvc://CLAIM/path where a killed training or search leaves what its next attempt goes on from, and the
     # pods of a step that has several find one another. None keeps it in the pod: a new one starts over.
-    checkpoints: Annotated[str, AfterValidator(_claim)] | None = None
+    checkpoints: Annotated[str, AfterValidator(_check_claim)] | None = None
     # A pvc://CLAIM/path for what the data steps and their executors of Spark hand one another.
-    spill: Annotated[str, AfterValidator(_claim)] | None = None
+    spill: Annotated[str, AfterValidator(_check_claim)] | None = None
     # Where ExampleGen leaves its shards for those who train, which read them from there: s3://BUCKET/path.
     # None has each step copy them to its pod's disk.
-    shards: Annotated[str, AfterValidator(refuse_user), AfterValidator(_bucket)] | None = None
+    shards: Annotated[str, AfterValidator(refuse_user), AfterValidator(_check_bucket)] | None = None
     # How many trials of a search run at the same time, each in a pod as the Tuner's is.
     parallel_trials: int = Field(1, ge=1, le=64)
     # The API of Kubeflow Pipelines; None leaves finding it to kfp's own client.
-    host: Annotated[str, AfterValidator(_host)] | None = None
+    host: Annotated[str, AfterValidator(_check_host)] | None = None
     namespace: str | None = None  # the user's namespace, where Kubeflow has several
     experiment: str | None = None  # runs are filed under it; None is the default one of Kubeflow Pipelines
     service_account: str | None = None  # what the steps' pods run as
@@ -163,18 +163,20 @@ class KubeflowSettings(Group):
 
     @field_validator("env", mode="before")
     @classmethod
-    def _no_secrets(cls, env: object) -> object:
-        given = env.items() if isinstance(env, Mapping) else ()
-        if secret := [name for name, value in given if names_secret(str(name)) or names_user(str(value))]:
+    def _refuse_secrets(cls, env: object) -> object:
+        variables = env.items() if isinstance(env, Mapping) else ()
+        if secrets := [
+            name for name, value in variables if names_secret(str(name)) or names_user(str(value))
+        ]:
             raise ValueError(
-                f"{', '.join(secret)}: a secret, which the compiled pipeline would show to all who see it."
-                f" Name it in kubeflow.secrets: {{{secret[0]}: SECRET/KEY}}"
+                f"{', '.join(secrets)}: a secret, which the compiled pipeline would show to all who see it."
+                f" Name it in kubeflow.secrets: {{{secrets[0]}: SECRET/KEY}}"
             )
         return env
 
     @field_validator("env", "secrets")
     @classmethod
-    def _names_of_variables(cls, variables: Mapping[str, str]) -> Mapping[str, str]:
+    def _check_names(cls, variables: Mapping[str, str]) -> Mapping[str, str]:
         for name in variables:
             if not _VARIABLE.fullmatch(name):
                 raise ValueError(f"{name!r} cannot be the name of an environment variable")
@@ -182,24 +184,24 @@ class KubeflowSettings(Group):
 
     @field_validator("secrets")
     @classmethod
-    def _secrets_with_keys(cls, secrets: Mapping[str, str]) -> Mapping[str, str]:
+    def _check_keys(cls, secrets: Mapping[str, str]) -> Mapping[str, str]:
         for name, value in secrets.items():
             if not _SECRET_KEY.fullmatch(value):
                 raise ValueError(f"{name} is {value!r}, which is not of the form secret/key")
         return secrets
 
     @model_validator(mode="after")
-    def _each_variable_once(self) -> "KubeflowSettings":
+    def _refuse_repeats(self) -> "KubeflowSettings":
         if twice := sorted(set(self.env) & set(self.secrets)):
             raise ValueError(f"env and secrets both set {', '.join(twice)}")
         return self
 
     @property
     def store(self) -> str | None:
-        """Where releases go, if that can be read outside of the cluster too: a bucket, and no claim."""
+        """Returns the release store if it can be read outside of the cluster too: a bucket, not a claim."""
         return None if self.push is None or split_claim(self.push) else self.push
 
     def placement(self, step: str) -> Placement:
-        """What the pod of one step takes."""
+        """Returns the placement of one step: that of every step, with the step's own settings on top."""
         own = next((placement for name, placement in self.steps.items() if name == step), Placement())
         return self.every_step.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})

@@ -1,11 +1,11 @@
-"""Secrets: what must not stand in settings, since runs record them and compiled pipelines show them."""
+"""Checks that settings contain no secrets, since runs record settings and compiled pipelines show them."""
 
 import re
 
 _SECRET = re.compile(
     "SECRETS?|TOKENS?|PASS(WORDS?|WD|PHRASE)?|PWD|CREDENTIALS?|(API)?KEYS?|COOKIES?|AUTH(ORIZATION)?"
 )
-# As the last word: the place of a secret, or what everybody may know.
+# A name with one of these as its last word is the place of a secret, or public.
 _PLACE = re.compile("FILE|PATH|DIR|SOCK|URL|URI|ENDPOINT|HOST|PORT")
 _PUBLIC = {"KMS", "PUBLIC"}
 _PATHS = ("GOOGLE_APPLICATION_CREDENTIALS",)
@@ -14,7 +14,7 @@ _PASSWORD = re.compile(r"://[^/\s@]*:.*@|[?&]\w*(password|token|secret)\w*=", re
 
 
 def names_secret(name: str) -> bool:
-    """Whether the name of a variable or an option says that its value is a secret."""
+    """Returns True if the name of a variable or an option says that its value is a secret."""
     words = re.split(r"[^A-Z0-9]+", name.upper())
     if _PLACE.fullmatch(words[-1]) or name.upper() in _PATHS or _PUBLIC & {*words}:
         return False
@@ -22,15 +22,15 @@ def names_secret(name: str) -> bool:
 
 
 def names_user(text: str) -> bool:
-    """Whether a URL in the text has a user in it, and so mostly a password: `https://me:secret@host`."""
+    """Returns True if a URL in the text contains a user, mostly with a password: `https://me:secret@host`."""
     return _USER.search(text) is not None
 
 
 def refuse_user(url: str) -> str:
-    """A URL that has no user in it.
+    """Returns a URL that contains no user.
 
     Raises:
-        ValueError: It has one; the message does not show it.
+        ValueError: It contains one; the message does not show it.
     """
     if names_user(url):
         raise ValueError("it has a user or password before an @, which every run would record")
@@ -38,7 +38,7 @@ def refuse_user(url: str) -> str:
 
 
 def refuse_password(url: str) -> str:
-    """As `refuse_user`, but of a URL that may have a user, and no password."""
+    """Returns a URL that contains no password; raises as `refuse_user` does. A user is allowed."""
     if _PASSWORD.search(url):
         raise ValueError(
             "it has a password, which every run would record. Leave it to PGPASSWORD or ~/.pgpass, that of a"

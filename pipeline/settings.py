@@ -1,4 +1,4 @@
-"""The settings of a run: typed, frozen values, checked once; `settings_layers.py` has their sources."""
+"""The settings of a run: typed, frozen values, checked once; `settings_layers.py` reads their sources."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,25 +29,25 @@ SettingsPlace = Annotated[
 
 
 class EdgeSettings(ConversionSettings, EdgeLimits):
-    """Which files for phones are made, and what they have to reach."""
+    """The files for phones to make, and the requirements for them."""
 
 
 class PushSettings(ReleaseSettings):
-    """Where releases go, and what they say of themselves."""
+    """The place of the release store, and the settings of its releases."""
 
     # Root of the release store, a folder or a URL such as s3://BUCKET/PREFIX; None means `push/` in the
     # workspace.
     destination: SettingsPlace | None = None
 
     def root(self, workspace: Path) -> str:
-        """Where the releases of a workspace go."""
+        """Returns the root of the release store of a workspace."""
         return self.destination or str(workspace / "push")
 
 
 _SQLITE = "sqlite:///"
 
 
-def _registry_uri(uri: str) -> str:
+def _resolve_registry(uri: str) -> str:
     if "://" not in uri:
         raise ValueError(
             "it is none of http://HOST:PORT, postgresql+psycopg://USER@HOST/NAME, sqlite:///FILE"
@@ -56,24 +56,24 @@ def _registry_uri(uri: str) -> str:
 
 
 class RegistrySettings(Group):
-    """Where MLflow mirrors runs and releases."""
+    """The MLflow registry that mirrors runs and releases."""
 
     enabled: bool = True
     # A server of MLflow, or a database; None means `mlflow.db` in the workspace.
-    uri: Annotated[str, AfterValidator(refuse_password), AfterValidator(_registry_uri)] | None = None
+    uri: Annotated[str, AfterValidator(refuse_password), AfterValidator(_resolve_registry)] | None = None
 
     def of(self, workspace: Path) -> str | None:
-        """MLflow's URI for the runs of a workspace; None where it is turned off."""
+        """Returns MLflow's URI for the runs of a workspace; None if the registry is turned off."""
         return (self.uri or f"{_SQLITE}{workspace.absolute() / 'mlflow.db'}") if self.enabled else None
 
     @property
     def server(self) -> str | None:
-        """That of a server, which pods reach too; None where it is none, or turned off."""
+        """Returns the URI if it is a server, which pods reach too; else None, also if turned off."""
         return self.uri if self.enabled and self.uri and self.uri.startswith("http") else None
 
 
 class WorkspaceSettings(Group):
-    """What a workspace may hold."""
+    """The limits of a workspace."""
 
     # In GB (10^9 bytes): when a run has ended, the oldest runs go until the workspace is within it. None
     # means no limit: the records of past weeks go only where somebody said so.
@@ -81,7 +81,7 @@ class WorkspaceSettings(Group):
 
 
 class Settings(Group):
-    """Every setting of a run."""
+    """All settings of a run."""
 
     seed: int = Field(20, ge=0, le=2**31 - 1)
     data: DataSettings = DataSettings()
@@ -99,7 +99,7 @@ class Settings(Group):
     kubeflow: KubeflowSettings = KubeflowSettings()
 
     def recorded(self) -> dict[str, Any]:
-        """What a run records of them: all that a model is made of, not space, mirror, alerts or a cluster."""
+        """Returns the recorded settings: those of a model, not of space, mirror, alerts or a cluster."""
         return self.model_dump(mode="json", exclude={"workspace", "registry", "alerts", "kubeflow"})
 
 
@@ -112,19 +112,19 @@ def load(
     slices: Collection[str] | None = None,
     parameters: Mapping[str, object] | None = None,
 ) -> Settings:
-    """Settles defaults < workload's settings < profile < platform < `a.b=c` overrides into one value.
+    """Merges defaults < workload's settings < profile < platform < `a.b=c` overrides < parameters.
 
     Args:
-        workload: Its settings, those of its kind below them, nested by group.
+        workload: The workload's settings, on top of those of its kind, nested by group.
         profile: Path of a YAML file, or the name of one in `pipeline/profiles/`.
         overrides: `a.b=c` each, `c` in YAML.
         labels: The workload's labels; class weights may name no other.
-        platform: A second file of settings, for what belongs to a cluster.
+        platform: A second file of settings, for those that belong to a cluster.
         slices: The kinds of slices that the workload has; bounds may name no other.
-        parameters: Laid over all of them, nested by group: what one run on a cluster was given.
+        parameters: The parameters of one run on a cluster, nested by group.
 
     Raises:
-        UsageError: Something is wrong; the one error names every mistake.
+        UsageError: A setting is wrong; the one error names every mistake.
     """
     tree, mistakes = merge_layers(workload, profile, platform, overrides)
     tree.merge(parameters or {}, "the parameters of the run")
@@ -139,7 +139,8 @@ def load(
         for label in weighted
         if labels is not None and label not in labels
     ]
-    mistakes += [*_worker_mistakes(settings, tree), *_search_mistakes(settings, tree)] if settings else []
+    if settings:
+        mistakes += [*_find_worker_mistakes(settings, tree), *_find_search_mistakes(settings, tree)]
     kinds = ("overall", *(slices or ()))
     mistakes += [
         f"evaluation.bounds.{number}.slice: {bound.slice!r} is not one of {', '.join(kinds)}."
@@ -156,8 +157,8 @@ def load(
     return settings
 
 
-def _worker_mistakes(settings: Settings, tree: Tree) -> Iterator[str]:
-    """What several workers cannot do."""
+def _find_worker_mistakes(settings: Settings, tree: Tree) -> Iterator[str]:
+    """Yields a sentence for each setting that does not work with several workers."""
     if settings.trainer.strategy == "multi_worker":
         if settings.trainer.folds:
             yield (
@@ -172,14 +173,17 @@ def _worker_mistakes(settings: Settings, tree: Tree) -> Iterator[str]:
             )
 
 
-def _search_mistakes(settings: Settings, tree: Tree) -> list[str]:
-    """A sentence for each setting that cannot be searched, each value it cannot have, and too few trials.
+def _find_search_mistakes(settings: Settings, tree: Tree) -> list[str]:
+    """Returns a sentence for each setting that cannot be searched, each wrong value, and too few trials.
 
-    `settings` are right otherwise, and `tree` has what they were read from.
+    `settings` are valid otherwise, and `tree` is the tree that they were read from.
     """
     tune, epochs = settings.tune, settings.trainer.epochs
-    found = (_of_searched(name, values, tree) for name, values in tune.space.items())
-    mistakes = [f"tune.space.{sentence}" for sentences in found for sentence in sentences]
+    mistakes = [
+        f"tune.space.{sentence}"
+        for name, values in tune.space.items()
+        for sentence in _check_searched(name, values, tree)
+    ]
     least = hyperband_trials(epochs)
     if tune.algorithm == "hyperband" and 0 < tune.max_trials < least:
         mistakes.append(
@@ -189,12 +193,12 @@ def _search_mistakes(settings: Settings, tree: Tree) -> list[str]:
     return mistakes
 
 
-def _of_searched(name: str, values: Values, tree: Tree) -> Iterator[str]:
+def _check_searched(name: str, values: Values, tree: Tree) -> Iterator[str]:
     origin = tree.origin(f"tune.space.{name}")
     group, _, leaf = name.partition(".")
     tree = Tree(tree.values, {name: origin, group: origin})
     wrong = dict.fromkeys(
-        sentence for value in values.ends for sentence in _refused(group, leaf, value, tree)
+        sentence for value in values.ends for sentence in _try_value(group, leaf, value, tree)
     )
     if wrong:
         yield from wrong
@@ -206,9 +210,9 @@ def _of_searched(name: str, values: Values, tree: Tree) -> Iterator[str]:
         yield f"{name}: min and max are for numbers; list the values, [a, b] (from {origin})."
 
 
-def _refused(group: str, leaf: str, value: Any, tree: Tree) -> list[str]:
-    below = tree.values.get(group)
-    changed = {**(below if isinstance(below, Mapping) else {}), leaf: value} if leaf else value
+def _try_value(group: str, leaf: str, value: Any, tree: Tree) -> list[str]:
+    current = tree.values.get(group)
+    changed = {**(current if isinstance(current, Mapping) else {}), leaf: value} if leaf else value
     try:
         Settings.model_validate({**tree.values, group: changed})
     except ValidationError as error:
@@ -217,5 +221,5 @@ def _refused(group: str, leaf: str, value: Any, tree: Tree) -> list[str]:
 
 
 def part(settings: Group, group: type[Group]) -> str:
-    """Of a group that is composed of several, what one of them has, as its JSON."""
+    """Returns the settings of `group` as JSON, from settings that are composed of several groups."""
     return settings.model_dump_json(include=set(group.model_fields))

@@ -1,4 +1,4 @@
-"""Where settings come from: layers of nested mappings merged key by key, and mistakes in a person's words."""
+"""The sources of settings: layers of nested mappings merged key by key, with mistakes in plain words."""
 
 import difflib
 import os
@@ -14,23 +14,23 @@ from pydantic import ValidationError
 from records.json_file import regular_file
 
 PROFILES = Path(__file__).parent / "profiles"
-# Far beyond what any person writes, and read in less than a second.
+# These limits are far beyond any handwritten file, which is still read in less than a second.
 _MOST_BYTES = 2**15
 _DEEPEST = 20
-# Of thousands nobody reads more, and to look for the nearest key takes milliseconds each.
+# Nobody reads thousands of mistakes, and finding the nearest key takes milliseconds for each.
 _MOST_MISTAKES = 50
 _LONGEST_SHOWN = 200
-# Settings by the names that they had: files that have these are still read.
+# New names of settings by their old names, which files may still have.
 _RENAMED = {"edge.calibration_photos": "calibration_examples"}
-# Control characters but for blanks, and halves of a character: no path and no text of ours has them.
+# Control characters other than blanks, and unpaired surrogates: no path and no text of ours contains them.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with 1.2's scalars: `off` and `no` stay words (a severity, a label), and `1e-3` is a number.
+    """A YAML loader with 1.2's scalars: `off` and `no` stay words (a severity, a label), `1e-3` is a number.
 
-    No setting needs an alias (a few of which stand for billions of values) or a tag: they are refused. A key
-    is the text that stands there.
+    Aliases (a few of which can stand for billions of values) and tags are refused, since no setting needs
+    them. A key is always a text.
     """
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own hook, a class attribute)
@@ -39,36 +39,36 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
-            raise _refused(f"an alias, *{event.anchor}: write out what it stands for", event)
+            raise _mark_error(f"an alias, *{event.anchor}: write out what it stands for", event)
         if getattr(event, "tag", None) is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!", 1)
-            raise _refused(f"a value with the tag {tag}: write it without", event)
+            raise _mark_error(f"a value with the tag {tag}: write it without", event)
         if self.depth > _DEEPEST:
-            raise _refused(f"values that are nested more than {_DEEPEST} deep", event)
+            raise _mark_error(f"values that are nested more than {_DEEPEST} deep", event)
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
         if isinstance(node, yaml.ScalarNode) and (unfit := _UNFIT.search(node.value)):
-            raise _refused(f"the character U+{ord(unfit[0]):04X}", node)
+            raise _mark_error(f"the character U+{ord(unfit[0]):04X}", node)
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        found: dict[Hashable, Any] = {}
+        mapping: dict[Hashable, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise _refused("a key that is no text", key)
-            if key.value in found:
-                raise _refused(f"{_shown(key.value)} is there twice", key)
-            found[key.value] = self.construct_object(value, deep=deep)
-        return found
+                raise _mark_error("a key that is no text", key)
+            if key.value in mapping:
+                raise _mark_error(f"{_escape(key.value)} is there twice", key)
+            mapping[key.value] = self.construct_object(value, deep=deep)
+        return mapping
 
 
-def _refused(what: str, where: Any) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=what, problem_mark=where.start_mark)
+def _mark_error(problem: str, node: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
-def _shown(text: str) -> str:
-    """A text as a sentence can have it: printable, and not too long."""
+def _escape(text: str) -> str:
+    """Returns a text for a sentence: printable, and not too long."""
     return _cut(repr(text)[1:-1])
 
 
@@ -79,7 +79,7 @@ def _cut(text: str) -> str:
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    # Of more digits than any setting has, a number stays a word: Python refuses to read thousands of them.
+    # A number with more digits than any setting has stays a word: Python refuses to read thousands of digits.
     ("int", r"[-+]?(?:0|[1-9][0-9]{0,18})", list("-+0123456789")),
     ("float", r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
 ):
@@ -87,53 +87,53 @@ for _tag, _pattern, _first in (
 
 
 def parse_yaml(text: str | bytes) -> object:
-    """The value of a YAML text.
+    """Returns the value of a YAML text.
 
     Raises:
-        yaml.YAMLError: It is not YAML, or holds what no setting needs.
+        yaml.YAMLError: The text is not YAML, or contains what no setting needs.
     """
     if len(text) > _MOST_BYTES:
         raise yaml.YAMLError(f"more than {_MOST_BYTES // 1024} KiB")
     try:
         return yaml.load(text, _Loader)
     except yaml.reader.ReaderError as error:
-        what = f"U+{error.character:04X}" if error.encoding == "unicode" else f"that is no {error.encoding}"
-        raise yaml.YAMLError(f"the character {what}, at position {error.position}") from None
-    except (ValueError, OverflowError):  # Of PyYAML's scanner, which asks Python for it.
+        name = f"U+{error.character:04X}" if error.encoding == "unicode" else f"that is no {error.encoding}"
+        raise yaml.YAMLError(f"the character {name}, at position {error.position}") from None
+    except (ValueError, OverflowError):  # raised by Python when PyYAML's scanner asks it for the character
         raise yaml.YAMLError("a character that there is none of") from None
 
 
 def read_yaml(path: Path | str) -> object:
-    """The value of a YAML file. Raises as `parse_yaml` does, and OSError where it is no readable file."""
+    """Returns the value of a YAML file. Raises as `parse_yaml` does, and OSError if it cannot be read."""
     with open(path, "rb", opener=regular_file) as file:
         return parse_yaml(file.read(_MOST_BYTES + 1))
 
 
 @dataclass
 class Tree:
-    """Merged layers, and which layer each dotted key came from."""
+    """Merged layers, and the layer that each dotted key came from."""
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
 
     def merge(self, layer: Mapping[Any, Any], origin: str) -> None:
-        """Lays `layer` over what is there: mappings key by key, everything else replaces."""
-        self.values = self._merged(self.values, layer, origin, "")
+        """Merges `layer` on top: mappings key by key, everything else replaces the value below."""
+        self.values = self._merge(self.values, layer, origin, "")
 
-    def _merged(self, below: object, above: Mapping[Any, Any], origin: str, prefix: str) -> dict[str, Any]:
+    def _merge(self, below: object, above: Mapping[Any, Any], origin: str, prefix: str) -> dict[str, Any]:
         merged = dict(below) if isinstance(below, Mapping) else {}
         for key, value in above.items():
             key = _RENAMED.get(f"{prefix}{key}", key)
             dotted = f"{prefix}{key}"
             self.origins[dotted] = origin
             if isinstance(value, Mapping):
-                merged[str(key)] = self._merged(merged.get(str(key)), value, origin, f"{dotted}.")
+                merged[str(key)] = self._merge(merged.get(str(key)), value, origin, f"{dotted}.")
             else:
                 merged[str(key)] = value
         return merged
 
     def origin(self, dotted: str) -> str:
-        """The layer that last wrote `dotted`, or the nearest thing above it."""
+        """Returns the layer that last wrote `dotted`, or the nearest group above it."""
         while dotted not in self.origins and "." in dotted:
             dotted = dotted.rpartition(".")[0]
         return self.origins.get(dotted, "the defaults")
@@ -142,7 +142,7 @@ class Tree:
 def merge_layers(
     workload: Mapping[str, object], profile: str | None, platform: str | None, overrides: Sequence[str]
 ) -> tuple[Tree, list[str]]:
-    """The layers above the defaults as one tree, and a sentence for each layer that cannot be read."""
+    """Returns the layers above the defaults as one tree, and a sentence for each that cannot be read."""
     tree, mistakes = Tree(), []
     tree.merge(workload, "the workload")
     for option, source in (("profile", profile), ("settings", platform)):
@@ -164,7 +164,7 @@ def merge_layers(
                 raise yaml.YAMLError(f"the character U+{ord(unfit[0]):04X} in its key")
             value = parse_yaml(text)
         except yaml.YAMLError as error:
-            mistakes.append(f"--set {_shown(override)}: {_first_line(error)}.")
+            mistakes.append(f"--set {_escape(override)}: {_first_line(error)}.")
             continue
         for key in reversed(keys):
             value = {key: value}
@@ -174,20 +174,20 @@ def merge_layers(
 
 
 def _read_layer(option: str, source: str) -> Mapping[Any, Any] | str:
-    """What a file of settings holds, or a sentence that says why it cannot be read."""
+    """Returns the settings in a file, or a sentence that says why it cannot be read."""
     named = PROFILES / f"{source}.yaml"
     try:
         layer = read_yaml(str(named) if os.path.isfile(named) else os.path.expanduser(source))
     except yaml.YAMLError as error:
-        return f"{option} {_shown(source)}: {_first_line(error)}."
-    except (OSError, ValueError):  # No name of a file has a null byte.
+        return f"{option} {_escape(source)}: {_first_line(error)}."
+    except (OSError, ValueError):  # ValueError is for a null byte in the name
         known = sorted(p.stem for p in PROFILES.glob("*.yaml"))
         near = difflib.get_close_matches(source, known, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
         profiles = ", ".join(known)
-        return f"{option} {_shown(source)}: no readable file, and the named profiles are {profiles}.{hint}"
+        return f"{option} {_escape(source)}: no readable file, and the named profiles are {profiles}.{hint}"
     if not isinstance(layer, Mapping | None):
-        return f"{option} {_shown(source)}: it holds no mapping of settings."
+        return f"{option} {_escape(source)}: it holds no mapping of settings."
     return layer or {}
 
 
@@ -198,24 +198,24 @@ def _first_line(error: yaml.YAMLError) -> str:
 
 
 def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: Tree) -> list[str]:
-    """One sentence a mistake: dotted key, value, layer, what is allowed, and the nearest known key."""
-    known = dict(_leaves(schema, schema, ""))
+    """Returns a sentence per mistake: dotted key, value, layer, allowed values, and the nearest known key."""
+    known = dict(_walk(schema, schema, ""))
     sentences = []
     mistakes = error.errors(include_url=False)
     deeper = {mistake["loc"][:depth] for mistake in mistakes for depth in range(1, len(mistake["loc"]))}
-    # A list without its bad item is too short; the item is what has to be corrected.
+    # A list without its bad item is too short, but the item has to be corrected.
     mistakes = [mistake for mistake in mistakes if mistake["loc"] not in deeper]
     for mistake in mistakes[:_MOST_MISTAKES]:
         keys = [str(part) for part in mistake["loc"]]
-        unknown = mistake["type"] == "extra_forbidden" or keys[-1] == "[key]"
-        dotted = _shown(".".join(key for key in keys if key != "[key]"))
-        # A secret that stands where its place should be is not shown.
+        is_unknown = mistake["type"] == "extra_forbidden" or keys[-1] == "[key]"
+        dotted = _escape(".".join(key for key in keys if key != "[key]"))
+        # The value in an alert may be the secret itself instead of its place, so it is not shown.
         value = "it" if keys[0] == "alerts" else _cut(repr(mistake["input"]))
         where = f" (from {tree.origin(dotted)})"
-        if unknown:
-            sentences.append(f"{dotted}: there is no such setting{where}.{_nearest(dotted, known)}")
+        if is_unknown:
+            sentences.append(f"{dotted}: there is no such setting{where}.{_suggest_key(dotted, known)}")
             continue
-        # One of them may be a name of a mapping.
+        # One of the keys may be a name in a mapping.
         patterns = [dotted, *(".".join([*keys[:at], "*", *keys[at + 1 :]]) for at in range(len(keys)))]
         patterns = [re.sub(r"\.\d+(?=\.|$)", "[]", pattern) for pattern in patterns]
         allowed = next((known[pattern] for pattern in patterns if pattern in known), None)
@@ -233,7 +233,7 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
     return [*sentences, f"and {more:,} more."] if more > 0 else sentences
 
 
-def _nearest(dotted: str, known: Mapping[str, str]) -> str:
+def _suggest_key(dotted: str, known: Mapping[str, str]) -> str:
     names = [name for name in known if "[]" not in name and "*" not in name]
     groups = list(dict.fromkeys(name.partition(".")[0] for name in names))
     if "." not in dotted and (near := difflib.get_close_matches(dotted, groups, 1)):
@@ -251,31 +251,31 @@ def _nearest(dotted: str, known: Mapping[str, str]) -> str:
     return f" Known there: {', '.join(inside)}." if inside else ""
 
 
-def _leaves(schema: Mapping[str, Any], node: Mapping[str, Any], dotted: str) -> Iterator[tuple[str, str]]:
-    """Each dotted key (`[]` an item of a list, `*` any key of a mapping) and what is allowed there."""
-    node = _dereferenced(schema, node)
+def _walk(schema: Mapping[str, Any], node: Mapping[str, Any], dotted: str) -> Iterator[tuple[str, str]]:
+    """Yields each dotted key (`[]` an item of a list, `*` any key of a mapping) and its allowed values."""
+    node = _resolve_ref(schema, node)
     if "properties" in node:
         for key, value in node["properties"].items():
-            yield from _leaves(schema, value, f"{dotted}.{key}".lstrip("."))
+            yield from _walk(schema, value, f"{dotted}.{key}".lstrip("."))
         return
-    yield dotted, _allowed(schema, node)
+    yield dotted, _describe_allowed(schema, node)
     if node.get("type") == "array":
-        yield from _leaves(schema, node["items"], f"{dotted}[]")
+        yield from _walk(schema, node["items"], f"{dotted}[]")
     if node.get("type") == "object":
         for key in node.get("propertyNames", {}).get("enum", ["*"]):
-            yield from _leaves(schema, node["additionalProperties"], f"{dotted}.{key}")
+            yield from _walk(schema, node["additionalProperties"], f"{dotted}.{key}")
 
 
-def _dereferenced(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolve_ref(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
     while "$ref" in node:
         node = schema["$defs"][node["$ref"].rpartition("/")[2]]
     return node
 
 
-def _allowed(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
-    node = _dereferenced(schema, node)
+def _describe_allowed(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
+    node = _resolve_ref(schema, node)
     if "anyOf" in node:
-        return " or ".join(_allowed(schema, option) for option in node["anyOf"])
+        return " or ".join(_describe_allowed(schema, option) for option in node["anyOf"])
     if "enum" in node:
         return f"one of {', '.join(str(value) for value in node['enum'])}"
     if "const" in node:
@@ -287,11 +287,11 @@ def _allowed(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
         low = f" from {node['minimum']:g}" if "minimum" in node else low
         return f"{name}{low}" + (f" to {node['maximum']:,.10g}" if "maximum" in node else "")
     if kind == "array":
-        return f"a list, [a, b], of {_allowed(schema, node['items'])}"
+        return f"a list, [a, b], of {_describe_allowed(schema, node['items'])}"
     if kind == "object":
         if "properties" in node:
             return f"{{{', '.join(node['properties'])}}}"
-        each = _allowed(schema, node["additionalProperties"])
+        each = _describe_allowed(schema, node["additionalProperties"])
         return f"a mapping, {{name: value}}, each value {each}"
     text = "a path" if node.get("format") else "a text"
     return {"boolean": "true or false", "null": "null", "string": text}[str(kind)]

@@ -1,4 +1,4 @@
-"""Which workloads there are: built in, or described by a YAML file."""
+"""The workloads: built in, or described by a YAML file."""
 
 import difflib
 import os
@@ -28,7 +28,7 @@ _PHOTOS = {
     "reads": ("photo",),
     "unmeasured": ("photo",),
 }
-# What a workload of a kind has where it says nothing else; its settings lie below the workload's own.
+# The defaults of a workload by its kind; the workload's own settings go on top of these.
 KINDS: Mapping[str, Mapping[str, Any]] = {
     "photos": {
         **_PHOTOS,
@@ -47,7 +47,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
                 "crop": 0.2,
                 "contrast": 0.3,
             },
-            # Both have four megabytes, fp16 would have seven. In whole numbers it may lose a rare class.
+            # Both have four megabytes, fp16 would have seven. An int8 network may lose a rare class.
             "edge": {"variants": ["int8", "dynamic"]},
         },
     },
@@ -61,7 +61,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
             "edge": {"variants": ["fp32", "int8"]},
         },
     },
-    # A table of which some rows in time make one example, for a device with little memory.
+    # A table whose consecutive rows make one example, for a device with little memory.
     "sensor": {
         **_TABLE,
         "noun": "reading",
@@ -87,15 +87,15 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "own": {},
 }
 _REQUIRED = ("name", "schema")
-# What the schema says.
+# Fields that are read from the schema.
 _DERIVED = ("labels", "numbers", "categories")
 _WRITTEN = ("kind", *(f.name for f in fields(Workload) if f.name not in _DERIVED))
-# Features that no model reads: those that every example has, and what the source of tables adds.
+# Features that no model reads: those of every example, and those that the source of tables adds.
 _BOOKKEEPING = ("label", "span", "newest_span", "missing_share", "stuck_share")
 
 
-def _of_kind(kind: Mapping[str, Any], own: Mapping[str, Any]) -> Workload:
-    """A workload of what it says itself, and of what its kind has beside that."""
+def _merge_kind(kind: Mapping[str, Any], own: Mapping[str, Any]) -> Workload:
+    """Returns a workload of its own fields and settings, and of its kind's for the rest."""
     settings = dict(kind.get("settings", {}))
     for group, values in own.get("settings", {}).items():
         below = settings.get(group, {})
@@ -103,15 +103,15 @@ def _of_kind(kind: Mapping[str, Any], own: Mapping[str, Any]) -> Workload:
     return Workload(**{**kind, **own, "settings": settings})
 
 
-def _built_in(kind: Mapping[str, Any], **own: Any) -> Workload:
-    return _of_kind(kind, {"schema": str(ROOT / "schema" / f"{own['name']}.pbtxt"), **own})
+def _build_in(kind: Mapping[str, Any], **own: Any) -> Workload:
+    return _merge_kind(kind, {"schema": str(ROOT / "schema" / f"{own['name']}.pbtxt"), **own})
 
 
 BUILT_IN = {
     workload.name: workload
     for workload in (
-        _built_in(
-            _PHOTOS,  # rendered, not natural: a small network from random weights knows them as well
+        _build_in(
+            _PHOTOS,  # rendered, not natural: a small network from random weights recognises them as well
             name="shelf",
             sample="data.shelf.renderer",
             settings={
@@ -126,7 +126,7 @@ BUILT_IN = {
                 },
             },
         ),
-        _built_in(
+        _build_in(
             KINDS["sensor"],
             name="sensor",
             sample="data.sensors.generator",
@@ -147,7 +147,7 @@ BUILT_IN = {
                 },
             },
         ),
-        _built_in(
+        _build_in(
             KINDS["text"],
             name="text",
             sample="data.reviews.generator",
@@ -167,10 +167,10 @@ BUILT_IN = {
 
 
 def find_workload(name: str) -> Workload:
-    """The built-in workload of that name, or the one that a YAML file describes.
+    """Returns the built-in workload of that name, or the one that a YAML file describes.
 
-    The file holds `name`, `schema` (a path relative to the file), `kind` (`photos` where it says nothing),
-    and whatever else of `Workload` differs from what that kind has; settings differ one by one.
+    The file has `name`, `schema` (a path relative to the file), `kind` (`photos` by default), and the other
+    fields of `Workload` that differ from those of the kind; settings are merged one by one.
 
     Raises:
         UsageError: There is no such workload, or its file is wrong.
@@ -216,38 +216,38 @@ def _read_workload(path: Path) -> Workload:
         mistakes.append(
             f"name: {name!r} is not 1 to 64 of a-z, 0-9, _ and -, starting with a letter or digit"
         )
-    kinds = get_type_hints(Workload)
+    types = get_type_hints(Workload)
     for key in [key for key in entries if key in _WRITTEN]:
         try:
-            entries[key] = convert(entries[key], kinds[key])
+            entries[key] = convert(entries[key], types[key])
         except ValueError as error:
             mistakes.append(f"{key}: {entries[key]!r}: {error}")
     if mistakes:
         raise UsageError(
             f"{path}: {'; '.join(mistakes)}.", "A workload is a name, a schema and a kind.", "Fix it."
         )
-    found = _of_kind(KINDS[kind], entries)
-    return replace(found, schema=os.path.realpath(path.parent / found.schema))
+    workload = _merge_kind(KINDS[kind], entries)
+    return replace(workload, schema=os.path.realpath(path.parent / workload.schema))
 
 
 def with_features(workload: Workload) -> Workload:
-    """The workload with what its schema says: labels, and the features that a table's model reads.
+    """Returns the workload with the labels of its schema, and the features that a table's model reads.
 
     Raises:
         UsageError: The schema cannot be read, its feature `label` has fewer than two values, or one of them
             cannot be a label.
     """
     schema = read_schema(workload)
-    own = {*_BOOKKEEPING, workload.id, workload.group, workload.time_column}
-    # Machines, which the schema lists, are what a model knows; authors, of whom more come, are not.
-    own |= {f.name for f in schema.feature if f.name == workload.group_column and not f.domain}
-    features = [feature for feature in schema.feature if feature.name not in own]
-    text = type(schema).DESCRIPTOR.file.enum_types_by_name["FeatureType"].values_by_name["BYTES"].number
-    numbers = tuple(feature.name for feature in features if feature.type != text)
-    categories = tuple(feature.name for feature in features if feature.type == text)
+    unread = {*_BOOKKEEPING, workload.id, workload.group, workload.time_column}
+    # A model reads a group that the schema lists, as machines, but not one whose values grow, as authors.
+    unread |= {f.name for f in schema.feature if f.name == workload.group_column and not f.domain}
+    features = [feature for feature in schema.feature if feature.name not in unread]
+    text_type = type(schema).DESCRIPTOR.file.enum_types_by_name["FeatureType"].values_by_name["BYTES"].number
+    numbers = tuple(feature.name for feature in features if feature.type != text_type)
+    categories = tuple(feature.name for feature in features if feature.type == text_type)
     return replace(
         workload,
-        labels=_labels(workload, schema),
+        labels=_read_labels(workload, schema),
         numbers=numbers,
         categories=categories,
         reads=workload.reads or (*numbers, *categories),
@@ -255,12 +255,12 @@ def with_features(workload: Workload) -> Workload:
 
 
 def read_schema(workload: Workload) -> "schema_pb2.Schema":
-    """The workload's curated schema.
+    """Reads the workload's curated schema.
 
     Raises:
-        UsageError: The file cannot be read, or is no schema.
+        UsageError: The file cannot be read, or is not a schema.
     """
-    # 80 ms, and nothing of TensorFlow is behind it.
+    # These imports take 80 ms, and import no TensorFlow.
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -276,8 +276,8 @@ def read_schema(workload: Workload) -> "schema_pb2.Schema":
         raise UsageError(f"{workload.schema} is no text proto of a schema.", str(error), "Fix it.") from None
 
 
-def _labels(workload: Workload, schema: "schema_pb2.Schema") -> tuple[str, ...]:
-    """In the order of the schema's domain, which is the order of the model's outputs."""
+def _read_labels(workload: Workload, schema: "schema_pb2.Schema") -> tuple[str, ...]:
+    """Returns the labels in the order of the schema's domain, which is the order of the model's outputs."""
     domains = {domain.name: domain for domain in schema.string_domain}
     for feature in schema.feature:
         if feature.name == "label":

@@ -174,7 +174,9 @@ def _read_cell(name: str, form: str, cell: Any, missing: Collection[str]) -> flo
             pass
     if isinstance(cell, datetime) and form in TIMES and cell == cell:
         return _to_seconds(cell)
-    text = cell.strip() if isinstance(cell, str) else "" if cell is None else str(cell)
+    text = "" if cell is None else str(cell)
+    if isinstance(cell, str):
+        text = cell.strip()
     # A number of a program is not text: the form in which people write that column does not apply to it.
     cell_form = form if isinstance(cell, str) or form in TIMES else NUMBER
     try:

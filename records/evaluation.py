@@ -42,7 +42,7 @@ class Metrics:
     candidate: SliceMetrics
     baseline: SliceMetrics | None = None  # None when nothing is in production
     baseline_version: int = 0
-    confusion: Confusion | None = None  # of the trained model
+    confusion: Confusion | None = None  # the trained model's
     group: str = "group"  # the noun for a group; the plural adds an s
     # The trained model's accuracy by kind and slice (a class has its recall); intervals allow for groups.
     estimates: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)

@@ -46,8 +46,8 @@ class Golden(Struct, frozen=True):
 
     kind: str  # the one in preprocessing.json
     contract_version: int  # version of the preprocessing.json that made the tensors
-    dtype: str  # of the tensors, as numpy spells it
-    shape: tuple[int, ...]  # of one tensor, without the batch
+    dtype: str  # dtype of the tensors, as numpy spells it
+    shape: tuple[int, ...]  # shape of one tensor, without the batch
     tolerance: Tolerance
     score_tolerance: Mapping[str, float]  # by variant: the largest difference of a probability
     examples: tuple[GoldenExample, ...]

@@ -6,7 +6,7 @@ from errors import EdgelineError, UsageError
 from locations import Location
 from release.documents import parse_time
 from release.manifest import Manifest
-from release.releases import Release, lowest_epoch, newest_readable, releases
+from release.releases import Release, find_lowest_epoch, read_newest_readable, releases
 from release.signing import KEY_VARIABLE
 
 
@@ -17,7 +17,7 @@ def check_push(root: str | Location, model: str, epoch: int, signed: bool) -> No
         UsageError: The epoch is lower than that of production, or production is signed and this push is not.
         EdgelineError: The store cannot be read.
     """
-    _check_terms(newest_readable(root, model), model, epoch, signed)
+    _check_terms(read_newest_readable(root, model), model, epoch, signed)
 
 
 def check_push_early(root: str | Location, model: str, epoch: int, signed: bool) -> str:
@@ -27,7 +27,7 @@ def check_push_early(root: str | Location, model: str, epoch: int, signed: bool)
         UsageError: As in `check_push`.
     """
     try:
-        known = newest_readable(root, model)
+        known = read_newest_readable(root, model)
     except (EdgelineError, OSError) as error:
         return str(error)
     _check_terms(known, model, epoch, signed)
@@ -35,7 +35,7 @@ def check_push_early(root: str | Location, model: str, epoch: int, signed: bool)
 
 
 def _check_terms(known: tuple[Release, ...], model: str, epoch: int, signed: bool) -> None:
-    if epoch < (lowest := lowest_epoch(known)):
+    if epoch < (lowest := find_lowest_epoch(known)):
         raise UsageError(
             f"push.rollback_epoch is {epoch}, and phones have seen {lowest} of {model}.",
             "They refuse what has a lower one. Nothing was pushed.",
@@ -55,8 +55,8 @@ def check_switch(root: str | Location, release: Release) -> list[str]:
     Raises:
         EdgelineError: The rollback epoch is lower than one that phones have seen.
     """
-    model, manifest, known = release.model, release.manifest, newest_readable(root, release.model)
-    if manifest.rollback_epoch < (lowest := lowest_epoch(known)):
+    model, manifest, known = release.model, release.manifest, read_newest_readable(root, release.model)
+    if manifest.rollback_epoch < (lowest := find_lowest_epoch(known)):
         accepted = [each for each in releases(root, model) if each.manifest.rollback_epoch >= lowest]
         others = ", ".join(str(each.version) for each in accepted if known != (each,)) or "none"
         raise EdgelineError(

@@ -124,7 +124,7 @@ def _build_manifest(candidate: Candidate, scratch: Path, model: str, version: in
         "created": utc_text(created),
         "expires": utc_text(created + timedelta(days=candidate.expires_days)),
         "files": files,
-        "model_digest": manifest.digest_of(manifest.served_entries(files, model, version)),
+        "model_digest": manifest.digest_of(manifest.select_served_entries(files, model, version)),
     }
 
 

@@ -55,8 +55,8 @@ def parse(raw: bytes, kind: type[T], where: str) -> T:
     return document
 
 
-def render(document: object, what: str) -> bytes:
-    """Renders a value of our types, or a mapping, as indented JSON with sorted keys.
+def render(document: object, title: str) -> bytes:
+    """Renders a value of our types, or a mapping, as indented JSON with sorted keys; `title` is for errors.
 
     Raises:
         EdgelineError: A value is not finite or not a JSON type (such as a NumPy number).
@@ -66,7 +66,7 @@ def render(document: object, what: str) -> bytes:
         return (json.dumps(plain, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
     except (TypeError, ValueError) as error:
         raise EdgelineError(
-            f"{what} cannot be written as JSON: {error}.",
+            f"{title} cannot be written as JSON: {error}.",
             "A reader of a release must be able to parse it, and JSON has no NaN and no NumPy types.",
             "Give plain, finite Python numbers, strings, lists and mappings.",
         ) from error

@@ -31,7 +31,7 @@ class Collected(Struct, frozen=True, omit_defaults=True):
     """A release that was removed to free its space."""
 
     version: Positive
-    identity: Digest | None = None  # of its model, see `manifest.identity_of`; None if it was damaged
+    identity: Digest | None = None  # see `manifest.identity_of`; None if the release was damaged
 
 
 class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "from", "to_version": "to"}):
@@ -48,7 +48,7 @@ class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "f
     to_version: Positive
     manifest_sha256: Digest
     reason: str
-    previous_sha256: Digest | None = None  # of the line before, without its line end; the first has none
+    previous_sha256: Digest | None = None  # of the previous line, without its end; the first has none
     collected: tuple[Collected, ...] = ()
 
     def __post_init__(self) -> None:
@@ -111,7 +111,7 @@ def read_pointer(folder: PushFolder, model: str) -> Change | None:
     if (raw := documents.read_document(folder, path)) is None:
         return None
     pointer = documents.parse(raw, _Pointer, where)
-    if pointer != _make_pointer(pointer.change):
+    if pointer != _build_pointer(pointer.change):
         expected = f"version {pointer.change.to_version}, as its 'change' says"
         raise documents.damaged(where, f"version {pointer.version}", expected)
     return pointer.change
@@ -126,10 +126,10 @@ def find_pointer(folder: PushFolder, model: str) -> Change | None:
 
 def render_pointer(change: Change) -> bytes:
     """Renders the content of current.json."""
-    return documents.render(_make_pointer(change), "current.json")
+    return documents.render(_build_pointer(change), "current.json")
 
 
-def _make_pointer(change: Change) -> _Pointer:
+def _build_pointer(change: Change) -> _Pointer:
     return _Pointer(change.to_version, change.manifest_sha256, change)
 
 
@@ -189,7 +189,7 @@ def _describe_end(changes: Sequence[Change], pointer: Change) -> str:
     return f"{end}. Expected change {pointer.number}, as current.json has it."
 
 
-def next_change(
+def make_change(
     folder: PushFolder,
     model: str,
     action: Action,

@@ -88,7 +88,7 @@ class PushFolder(Generic[Place]):
         return tuple(sorted(known))
 
 
-def check_name(name: str, what: str) -> str:
+def check_name(name: str, kind: str) -> str:
     """Returns `name` if it can be the name of a folder or file in a push folder.
 
     Raises:
@@ -96,9 +96,9 @@ def check_name(name: str, what: str) -> str:
     """
     if not _NAME.fullmatch(name) or name == PINS:
         raise UsageError(
-            f"The {what} is {name!r}.",
+            f"The {kind} is {name!r}.",
             "It becomes a name in the push folder: letters, digits, '.', '_' and '-', a letter or digit"
             f" first, at most 100 of them, and not {PINS}.",
-            f"Choose another {what}.",
+            f"Choose another {kind}.",
         )
     return name

@@ -52,7 +52,7 @@ class Lease:
         end = time.monotonic() + wait_s
         seen, since = self._read(), time.monotonic()
         while True:
-            if seen is None and objects.create(self._lock, self._content()) and self._is_only_ours():
+            if seen is None and objects.create(self._lock, self._make_content()) and self._is_only_ours():
                 return
             if seen is not None and time.monotonic() - since >= LEASE_S and self._take_over(seen):
                 return
@@ -75,7 +75,7 @@ class Lease:
         """
         with self._mutex:
             version, content = objects.version_of(self._lock), self._read()
-            if not self._is_ours(content) or not objects.replace(self._lock, self._content(), version):
+            if not self._is_ours(content) or not objects.replace(self._lock, self._make_content(), version):
                 raise EdgelineError(
                     f"The lock {self._lock} was taken over by {_parse_owner(self._read())}.",
                     f"This writer was not heard of for {LEASE_S:g} s, and counted as dead. It changed"
@@ -99,7 +99,7 @@ class Lease:
 
     def _take_over(self, seen: bytes) -> bool:
         version = objects.version_of(self._lock)
-        if self._read() != seen or not objects.replace(self._lock, self._content(), version):
+        if self._read() != seen or not objects.replace(self._lock, self._make_content(), version):
             return False
         _LOG.warning(
             "%s was not heard of for %g s and counts as dead; its lock %s is taken over.",
@@ -111,7 +111,7 @@ class Lease:
 
     def _is_only_ours(self) -> bool:
         """Returns true if no other writer took the lock at the same moment."""
-        if objects.create(self._lock, self._content()):
+        if objects.create(self._lock, self._make_content()):
             _LOG.warning("%s knows no conditional writes: two writers may not see each other.", self._lock)
             time.sleep(_SETTLE_S)
         return self._is_ours(self._read())
@@ -122,7 +122,7 @@ class Lease:
         except FileNotFoundError:
             return None
 
-    def _content(self) -> bytes:
+    def _make_content(self) -> bytes:
         self._writes += 1  # no two contents are alike, so that a watcher notices each renewal
         document = {
             "owner": who(),

@@ -52,7 +52,7 @@ class Manifest(ReadBy, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     created: str
     expires: str
     files: tuple[FileEntry, ...]
-    model_digest: Digest  # of the SavedModel's files, see `digest_of`
+    model_digest: Digest  # digest of the SavedModel's files, see `digest_of`
     default_variant: str
     variants: tuple[Mapping[str, Any], ...]  # `_Variant`, at least, and its measurements
     metrics: Mapping[str, Any]
@@ -162,7 +162,7 @@ def digest_of(entries: Iterable[FileEntry]) -> str:
     return sha256_of_bytes("".join(lines).encode())
 
 
-def served_entries(files: Iterable[FileEntry], model: str, version: int) -> list[FileEntry]:
+def select_served_entries(files: Iterable[FileEntry], model: str, version: int) -> list[FileEntry]:
     """Returns the SavedModel's entries among `files`, with paths inside the SavedModel."""
     prefix = f"serving/{model}/{version}/"
     served = (entry for entry in files if entry.path.startswith(prefix))

@@ -55,7 +55,7 @@ class Mirror:
         self._remote, self._local, self._lease = remote, local, lease
         self._names: set[str] = set()
         self._documents: dict[str, bytes] = {}
-        self._versions: dict[str, str] = {}  # of the documents, as last read or written here
+        self._versions: dict[str, str] = {}  # versions of the documents last read or written
 
     def fetch(self) -> None:
         """Fetches every name, and the content of the documents."""
@@ -78,7 +78,7 @@ class Mirror:
         files = set(manifest.files_below(self._local))
         documents = {name: (self._local / name).read_bytes() for name in files if _DOCUMENT.fullmatch(name)}
         new = sorted(files - self._names - documents.keys(), key=lambda name: (_is_manifest(name), name))
-        gone = sorted(self._names - files)
+        removed = sorted(self._names - files)
         changed = [name for name, content in documents.items() if self._documents.get(name) != content]
         changed.sort(key=lambda name: (_DOCUMENTS.index(Path(name).name), name))
         marks = sorted({_find_mark(name) for name in new})
@@ -93,7 +93,7 @@ class Mirror:
             for name in changed:
                 self._write(name, documents[name])
                 switched = switched or Path(name).name == POINTER
-            for name in [*sorted(gone, key=lambda name: name.startswith(".scratch/")), *marks]:
+            for name in [*sorted(removed, key=lambda name: name.startswith(".scratch/")), *marks]:
                 objects.remove(self._remote / name)
         except EdgelineError as error:
             if not switched:

@@ -45,7 +45,7 @@ def read_pins(folder: PushFolder) -> dict[str, int]:
     return {model: int(version) for model, version in _PIN.findall(text)}
 
 
-def wanted_pins(folder: PushFolder) -> dict[str, int]:
+def compute_pins(folder: PushFolder) -> dict[str, int]:
     """Returns the version of each model by its pointer, or by the audit log if that is damaged or missing.
 
     If neither can be read, the pin stays as it is.
@@ -59,10 +59,10 @@ def wanted_pins(folder: PushFolder) -> dict[str, int]:
     return pins
 
 
-def pins_problem(folder: PushFolder, model: str) -> str:
+def find_pins_problem(folder: PushFolder, model: str) -> str:
     """Returns the problem of models.config, seen from one model; empty if there is none."""
     name = folder.relative(folder.pins)
-    wanted, actual = wanted_pins(folder), read_pins(folder)
+    wanted, actual = compute_pins(folder), read_pins(folder)
     if actual.get(model) != wanted.get(model):
         was, expected = (f"version {pins[model]}" if model in pins else "no pin" for pins in (actual, wanted))
         return f"{name}: found {was}. Expected {expected}, as current.json has it; {_REPAIRED_BY}."

@@ -8,7 +8,7 @@ from locations import Location, locate, read_bytes
 from release.documents import damaged, read_document, sha256_of_bytes
 from release.history import read_history, read_pointer
 from release.layout import MANIFEST, PushFolder, check_name
-from release.manifest import Manifest, identity_of, parse_manifest, served_entries
+from release.manifest import Manifest, identity_of, parse_manifest, select_served_entries
 from store_errors import explained
 
 
@@ -33,7 +33,7 @@ class Release:
     @property
     def identity(self) -> str:
         """The digest shared by models with the same weights and graph, see `manifest.identity_of`."""
-        return identity_of(served_entries(self.manifest.files, self.model, self.version))
+        return identity_of(select_served_entries(self.manifest.files, self.model, self.version))
 
     @property
     def serving(self) -> Location:
@@ -106,7 +106,7 @@ def find_version(root: str | Location, model: str, identity: str) -> int | None:
     come back by itself, while any other collected model can only be restored by another push. A version
     whose rollback epoch phones no longer accept does not count: only another push brings it back to them.
     """
-    lowest = lowest_epoch(newest_readable(root, model))
+    lowest = find_lowest_epoch(read_newest_readable(root, model))
     identities = {
         release.version: release.identity
         for release in releases(root, model)
@@ -119,12 +119,12 @@ def find_version(root: str | Location, model: str, identity: str) -> int | None:
     return max((version for version, each in identities.items() if each == identity), default=None)
 
 
-def lowest_epoch(known: Iterable[Release]) -> int:
+def find_lowest_epoch(known: Iterable[Release]) -> int:
     """Returns the lowest rollback epoch accepted by phones that have seen these releases: their highest."""
     return max((release.manifest.rollback_epoch for release in known), default=0)
 
 
-def newest_readable(root: str | Location, model: str) -> tuple[Release, ...]:
+def read_newest_readable(root: str | Location, model: str) -> tuple[Release, ...]:
     """Returns the release in production, which has the highest epoch; if damaged, all undamaged ones."""
     try:
         release = current(root, model)

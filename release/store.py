@@ -48,7 +48,7 @@ from release.history import (
     Collected,
     catch_up,
     find_pointer,
-    next_change,
+    make_change,
     previous_version,
     read_history,
     read_pointer,
@@ -56,9 +56,9 @@ from release.history import (
 )
 from release.layout import PushFolder, check_name
 from release.mirror import Mirror
-from release.pins import pins_match, render_pins, wanted_pins
+from release.pins import compute_pins, pins_match, render_pins
 from release.releases import Release, current, find_version, models, read_release, released_versions, releases
-from release.verify import known_versions, missing_release, nothing_of, release_problems, verify
+from release.verify import find_release_problems, known_versions, missing_release, nothing_of, verify
 
 __all__ = [
     "Candidate",
@@ -103,7 +103,7 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
         check_push(place, model, candidate.rollback_epoch, candidate.signing_key is not None)
         version = _next_version(folder, model)
         raw = stage(candidate, folder, model, version)
-        change = next_change(folder, model, "push", version, sha256_of_bytes(raw), f"run {candidate.run}")
+        change = make_change(folder, model, "push", version, sha256_of_bytes(raw), f"run {candidate.run}")
         _put_in_production(folder, model, change, new=True)
     return read_release(PushFolder(place), model, version, change.manifest_sha256)
 
@@ -151,7 +151,7 @@ def collect(root: str | Location, model: str, keep: int, dry_run: bool = False) 
             assert last is not None
             removed = [Collected(version, _find_identity(place, model, version)) for version in sizes]
             reason = f"all but the newest {keep}, production and the one before it"
-            change = next_change(
+            change = make_change(
                 folder, model, "collect", last.to_version, last.manifest_sha256, reason, removed
             )
             _put_in_production(folder, model, change, new=False)
@@ -265,7 +265,7 @@ def _switch_to(root: str | Location, model: str, action: Action, version: int | 
             raise UsageError(
                 f"{model} {target} is in production already.", choice, "Name another release, if any."
             )
-        if problems := release_problems(PushFolder(place), model, target, history):
+        if problems := find_release_problems(PushFolder(place), model, target, history):
             raise EdgelineError(
                 f"{model} {target} is damaged: {' '.join(problems)}",
                 "Phones and servers would refuse it or misbehave. Production is as it was.",
@@ -274,7 +274,7 @@ def _switch_to(root: str | Location, model: str, action: Action, version: int | 
         release = read_release(PushFolder(place), model, target)
         for warning in check_switch(place, release):
             _LOG.warning("%s %s: %s", model, target, warning)
-        change = next_change(folder, model, action, target, release.manifest_sha256, reason.strip())
+        change = make_change(folder, model, action, target, release.manifest_sha256, reason.strip())
         _put_in_production(folder, model, change, new=False)
     return release
 
@@ -290,7 +290,7 @@ def _put_in_production(folder: PushFolder[Path], model: str, change: Change, *, 
     """Does steps 3 to 6 of the module's docstring; with `new` the version's folders are still in scratch."""
     switch = folder.scratch / "switch"
     durable.make_folders(switch)
-    pins = {**wanted_pins(folder), model: change.to_version}
+    pins = {**compute_pins(folder), model: change.to_version}
     durable.write_file(switch / "models.config", render_pins(pins))
     durable.write_file(switch / "current.json", render_pointer(change))
     if new:
@@ -309,7 +309,7 @@ def _repair(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
     """Brings all files in line with the pointers and removes dead pushes; only for the holder of the lock."""
     for model in folder.models():
         catch_up(folder, model)
-    pins = wanted_pins(folder)
+    pins = compute_pins(folder)
     # Pins come before removals: TF Serving may have been told to load a version that is removed.
     if not pins_match(folder, pins):
         durable.make_folders(folder.scratch)

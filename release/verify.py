@@ -20,9 +20,9 @@ from release.manifest import (
     digest_of,
     files_below,
     parse_manifest,
-    served_entries,
+    select_served_entries,
 )
-from release.pins import pins_problem
+from release.pins import find_pins_problem
 from release.releases import read_release, released_versions
 from release.signing import is_signed
 
@@ -46,14 +46,14 @@ def verify(root: str | Location, model: str, version: int | None = None) -> list
     if version is not None:
         if version not in known:
             raise missing_release(model, version, history, known)
-        return release_problems(folder, model, version, history)
+        return find_release_problems(folder, model, version, history)
     problems = [*history.problems, *_check_pointer(folder, model)]
-    problems += filter(None, [pins_problem(folder, model)])
+    problems += filter(None, [find_pins_problem(folder, model)])
     problems += _check_names(folder, model)
     for each in known:
         if each not in history.manifests:
             problems.append(f"edge/{model}/{each}: no line of {HISTORY} says that it was pushed.")
-        problems += release_problems(folder, model, each, history)
+        problems += find_release_problems(folder, model, each, history)
     return problems
 
 
@@ -89,7 +89,7 @@ def missing_release(
     return UsageError(found, f"`edgeline gc` removed its files to free their space. {choice}", do)
 
 
-def release_problems(folder: PushFolder, model: str, version: int, history: History) -> list[str]:
+def find_release_problems(folder: PushFolder, model: str, version: int, history: History) -> list[str]:
     """Returns all problems of the files of one release, one sentence each. Raises NewerManifest."""
     try:
         manifest = read_release(folder, model, version, history.manifests.get(version)).manifest
@@ -99,7 +99,7 @@ def release_problems(folder: PushFolder, model: str, version: int, history: Hist
         return [f"{error.found} {error.why}"]
     parts = folder.parts(model, version)
     problems = _check_part(parts["serving"], f"serving/{model}/{version}/", manifest)
-    served = served_entries(manifest.files, model, version)
+    served = select_served_entries(manifest.files, model, version)
     if "saved_model.pb" not in {entry.path for entry in served}:
         problems.append(
             f"serving/{model}/{version}: no saved_model.pb in the manifest, so none can be loaded."
@@ -132,14 +132,14 @@ def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
     if not manifest.signed_by:
         return _check_part(place, prefix, manifest, {MANIFEST})
     problems, path = _check_part(place, prefix, manifest, {MANIFEST, SIGNATURE}), place / SIGNATURE
-    found = "a link" if isinstance(path, Path) and path.is_symlink() else "another"
+    content = "a link" if isinstance(path, Path) and path.is_symlink() else "another"
     try:
         signed = is_signed(read_bytes(place / MANIFEST), read_bytes(path), manifest.signed_by)
     except OSError:
-        signed, found = False, "nothing that can be read"
-    if found == "a link" or not signed:
+        signed, content = False, "nothing that can be read"
+    if content == "a link" or not signed:
         expected = f"the signature of {MANIFEST} with {manifest.signed_by}"
-        problems.append(f"{prefix}{SIGNATURE}: found {found}. Expected {expected}.")
+        problems.append(f"{prefix}{SIGNATURE}: found {content}. Expected {expected}.")
     return problems
 
 
@@ -162,8 +162,8 @@ def _check_pointer(folder: PushFolder, model: str) -> list[str]:
         return [f"{error.found} {error.why}"]
     if pointer is None:
         return [f"{folder.relative(path)}: missing, so nothing is in production."]
-    whole = read_bytes(path) == render_pointer(pointer)
-    return [] if whole else [f"{folder.relative(path)}: is not as it was written."]
+    is_intact = read_bytes(path) == render_pointer(pointer)
+    return [] if is_intact else [f"{folder.relative(path)}: is not as it was written."]
 
 
 def _check_names(folder: PushFolder, model: str) -> list[str]:

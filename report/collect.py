@@ -17,8 +17,8 @@ from records.schema import Difference
 from records.training import CROSS_VALIDATION, EPOCHS, SEARCH, TRAINING, TrainingSummary
 from records.verdict import VERDICT, Verdict
 from report import facts
-from report.measures import Reliability, reliability
-from report.schema import differences
+from report.measures import Reliability, measure_reliability
+from report.schema import find_differences
 from report.sources import Sources
 from report.statistics import read_features
 
@@ -82,10 +82,11 @@ def pictures(sources: Sources) -> dict[str, bytes]:
     """Reads the thumbnails, by name in the artifact: `thumbnails/01.jpg`, `mistakes/01.jpg`."""
     thumbnails = {}
     for folder, kind in ((sources.quarantine, "thumbnails"), (sources.edge_verdict, "mistakes")):
-        for path in sorted((folder / kind).glob("*")) if folder is not None else ():
-            if path.suffix not in (".jpg", ".png") or not path.is_file():
-                continue
-            if path.stat().st_size <= _LARGEST_PICTURE:
+        if folder is None:
+            continue
+        for path in sorted((folder / kind).glob("*")):
+            is_picture = path.suffix in (".jpg", ".png") and path.is_file()
+            if is_picture and path.stat().st_size <= _LARGEST_PICTURE:
                 thumbnails[f"{kind}/{path.name}"] = path.read_bytes()
     return thumbnails
 
@@ -110,7 +111,7 @@ def _read_data(sources: Sources, reader: _Reader) -> facts.Data | None:
     def schema() -> tuple[Difference, ...]:
         if sources.schema is None or sources.inferred is None or sources.statistics is None:
             return ()
-        return differences(sources.schema, sources.inferred, sources.statistics)
+        return find_differences(sources.schema, sources.inferred, sources.statistics)
 
     return facts.Data(
         **vars(ingest or Ingest()),
@@ -150,10 +151,11 @@ def _make_slices(metrics: Metrics) -> tuple[facts.Slice, ...]:
         for name, values in slices.items()
     ]
     # Groups that are slices already are not shown twice.
-    for group in metrics.worst_groups if metrics.group not in metrics.candidate else ():
-        interval = wilson(round(group.accuracy * group.examples), group.examples)
-        values = group.name, group.examples, group.accuracy, *interval, group.before
-        result.append(facts.Slice(metrics.group, *values))
+    if metrics.group not in metrics.candidate:
+        for group in metrics.worst_groups:
+            interval = wilson(round(group.accuracy * group.examples), group.examples)
+            values = group.name, group.examples, group.accuracy, *interval, group.before
+            result.append(facts.Slice(metrics.group, *values))
     return tuple(result)
 
 
@@ -166,7 +168,7 @@ def _make_slice(
 ) -> facts.Slice:
     examples, accuracy = round(values.get("example_count") or 0), values.get("accuracy")
     low, high = wilson(round(accuracy * examples), examples) if accuracy is not None else (0.0, 1.0)
-    # Runs of older versions have no estimates by group.
+    # Runs of older versions did not count groups.
     if (estimate := metrics.estimates.get(kind, {}).get(name)) is not None:
         low, high = estimate.low, estimate.high
     return facts.Slice(
@@ -202,7 +204,7 @@ def _read_twins(sources: Sources) -> facts.TwinAccuracy | None:
 
 
 def _read_reliability(sources: Sources) -> Reliability | None:
-    return reliability([(confidence, is_right) for _, confidence, is_right in read_answers(sources)])
+    return measure_reliability([(confidence, is_right) for _, confidence, is_right in read_answers(sources)])
 
 
 def read_answers(sources: Sources) -> Iterator[tuple[Prediction, float, bool]]:

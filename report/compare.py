@@ -78,7 +78,7 @@ class Comparison:
         return f"{on}. Intervals of 95 %, verdicts {how}: {chance}."
 
 
-def own_slices(first: Facts, second: Facts) -> tuple[SlicePair, ...]:
+def pair_slices(first: Facts, second: Facts) -> tuple[SlicePair, ...]:
     """Pairs the slices of both runs, each measured on its own eval split."""
     sides: list[Mapping[tuple[str, str], Slice]] = [
         {(item.kind, item.name): item for item in facts.evaluation.slices} if facts.evaluation else {}

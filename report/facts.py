@@ -38,7 +38,7 @@ class About(Course):
     model: str
     engine: Literal["local", "kubeflow"] = "local"
     notes: tuple[str, ...] = ()  # on the spans that it read, a sentence each
-    problem: Problem | None = None  # what ended it before its last step
+    problem: Problem | None = None  # the reason for its end before its last step
     log: str | None = None  # file with everything that was printed
     data: str = ""  # where the examples came from
     settings: Mapping[str, str] = field(default_factory=dict)  # by dotted name
@@ -79,7 +79,7 @@ class Data(Ingest):
     """The window of data as ingest recorded it, and the findings on it."""
 
     features: tuple[Feature, ...] = ()  # those whose drift was measured first, each kind by name
-    anomalies: tuple[str, ...] = ()  # what breaks the schema, a sentence each
+    anomalies: tuple[str, ...] = ()  # violations of the schema, a sentence each
     thumbnails: tuple[Thumbnail, ...] = ()  # some of what is in quarantine
     schema: tuple[Difference, ...] = ()  # how the window differs from the curated schema
 
@@ -106,12 +106,12 @@ class Slice(msgspec.Struct, frozen=True):
     name: str  # within its kind
     examples: int = msgspec.field(name="photos")  # how many
     accuracy: float | None = None  # None where it was no number
-    low: float = 0.0  # of its 95 % confidence interval, as `high`
+    low: float = 0.0  # lower end of its 95 % confidence interval; `high` is the upper one
     high: float = 1.0
     before: float | None = None  # the production model's, on the same examples
-    # What else was measured: `recall`, `precision`, `f1`, `auc`, `recall_at_false_alarms`.
+    # Further metrics: `recall`, `precision`, `f1`, `auc`, `recall_at_false_alarms`.
     measures: Mapping[str, float] = msgspec.field(default_factory=dict)
-    groups: int | None = None  # that its interval counts; None where each example is alone, or of a group
+    groups: int | None = None  # counted by its interval; None where every example is a group of its own
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ class Evaluation:
     slices: tuple[Slice, ...] = ()
     baseline_version: int | None = None
     confusion: Confusion | None = None
-    group: str = "group"  # what a group is called: a session, machine, author
-    out_of_fold: tuple[Slice, ...] = ()  # by models that have not learned from the groups; judged where there
+    group: str = "group"  # the noun for a group: session, machine, author
+    out_of_fold: tuple[Slice, ...] = ()  # by models that did not learn from the groups
 
     def of(self, kind: str) -> tuple[Slice, ...]:
         """Returns the slices of one kind."""
@@ -141,7 +141,7 @@ class Evaluation:
 
     @property
     def judged(self) -> Slice | None:
-        """Returns the slice of all examples by which the gate judged."""
+        """Returns the slice of all examples by which the gate judged: out of fold, if there is one."""
         return next((item for item in self.out_of_fold if item.kind == "overall"), self.overall)
 
     def worst(self, kind: str) -> Slice | None:
@@ -154,13 +154,13 @@ class Evaluation:
 class TwinAccuracy:
     """Accuracy on eval with and without the examples that have a near twin in train, 0..1."""
 
-    twins: int = 0  # of so many examples that were compared
+    twins: int = 0  # examples with a near twin, out of `compared`
     compared: int = 0
-    sample: str = ""  # of how many these are a sample, in words
+    sample: str = ""  # the number of examples that these are a sample of, in words
     examples: str = ""  # some of those twins in words
-    accuracy: float | None = None  # on those that the model was asked about; None where that came to none
-    without: float | None = None  # on those of them, so many, that have none
-    others: int = 0
+    accuracy: float | None = None  # on all that the model answered; None without answers
+    without: float | None = None  # on those without a near twin
+    others: int = 0  # how many have no near twin
 
 
 @dataclass(frozen=True)
@@ -173,11 +173,11 @@ class Facts:
     training: Training | None = None
     evaluation: Evaluation | None = None
     twins: TwinAccuracy | None = None  # None where there are none
-    reliability: Reliability | None = None  # of the SavedModel's probabilities on eval examples
-    mistakes: tuple[Mistake, ...] | None = None  # the surest wrong answers
+    reliability: Reliability | None = None  # measured on the SavedModel's probabilities of eval examples
+    mistakes: tuple[Mistake, ...] | None = None  # the wrong answers with the highest probabilities
     edge: EdgeFiles | None = None
     gates: tuple[Verdict, ...] = ()  # in the order of the DAG
-    unreadable: tuple[str, ...] = ()  # what could not be read, a sentence each
+    unreadable: tuple[str, ...] = ()  # unreadable parts, a sentence each
 
 
 def by_dotted_name(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -44,19 +44,19 @@ class Row(Struct, frozen=True):
     link: str | None  # where its page is, relative to the index or absolute
     outcome: str
     started_at: str  # UTC, ISO 8601
-    accuracy: float | None = None  # of its model on its eval examples, 0..1
-    before: float | None = None  # of the model in production, on the same examples
-    weakest: str | None = None  # the class with the lowest accuracy, and that
+    accuracy: float | None = None  # that of its model on its eval examples, 0..1
+    before: float | None = None  # that of the model in production, on the same examples
+    weakest: str | None = None  # the class with the lowest recall, and its recall
     examples: int | None = field(name="photos", default=None)  # in its window
-    quarantined: int | None = None  # of the newest span
+    quarantined: int | None = None  # in the newest span
     version: int | None = None  # pushed by it
     seconds: float | None = None  # wall time
     reason: str = ""  # why it ended as it did, where that was no push
     slices: tuple[Slice, ...] = ()  # overall and by class
-    sizes: Mapping[str, int] = field(default_factory=dict)  # of the edge files by variant, in bytes
+    sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of the edge files by variant
     steps: Mapping[str, float] = field(default_factory=dict)  # seconds, in the order of the DAG
     excluded: tuple[Excluded, ...] = ()  # spans that its window would hold
-    said: Mapping[str, Lines] = field(default_factory=dict)  # by section, to hold beside that of another run
+    said: Mapping[str, Lines] = field(default_factory=dict)  # lines by section, for comparisons
 
     @property
     def recalls(self) -> dict[str, float]:

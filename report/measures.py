@@ -33,7 +33,7 @@ class Reliability(Struct, frozen=True):
     examples: int = field(name="photos")  # how many
 
 
-def reliability(answers: Iterable[tuple[float, bool]]) -> Reliability | None:
+def measure_reliability(answers: Iterable[tuple[float, bool]]) -> Reliability | None:
     """Sorts answers (highest probability, is right) into ten bins; returns None without answers."""
     by_bin: list[list[tuple[float, bool]]] = [[] for _ in range(_BINS)]
     for confidence, right in answers:
@@ -64,7 +64,7 @@ class RocPoint(NamedTuple):
     recall: float
 
 
-def roc(scored: Sequence[tuple[float, bool]]) -> tuple[RocPoint, ...]:
+def compute_roc(scored: Sequence[tuple[float, bool]]) -> tuple[RocPoint, ...]:
     """Returns the ROC of (score 0..1, is positive) in some 50 points; empty if all are of one kind."""
     positives = sum(positive for _, positive in scored)
     if not 0 < positives < len(scored):

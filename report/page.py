@@ -14,7 +14,7 @@ from typing import Any
 from report import charts, words
 from report.changes import find_changes
 from report.facts import Data, Facts
-from report.verdict import BADGES, notes, other_reasons, other_warnings, sentence
+from report.verdict import BADGES, describe_outcome, list_notes, list_other_reasons, list_other_warnings
 
 # The sections in the order of the page, with their titles; `templates/sections.html` has a macro for each.
 SECTIONS = {
@@ -51,11 +51,11 @@ def render_part(title: str, text: str, sections: Collection[str], view: "View") 
 
 def render(template: str, **values: object) -> str:
     """Renders a page from one of the templates."""
-    return str(_environment().get_template(template).render(values))
+    return str(_make_environment().get_template(template).render(values))
 
 
 @cache
-def _environment() -> Any:
+def _make_environment() -> Any:
     """Makes the environment of the templates: with escaping, the formats of `words`, and the charts."""
     import jinja2
 
@@ -87,11 +87,11 @@ class View:
         self.facts, self.before, self._pictures = facts, before, pictures
         self.about = facts.about
         self.badge, self.tone = BADGES[facts.about.outcome]
-        self.sentence = sentence(facts)
+        self.sentence = describe_outcome(facts)
         # A gate's finding is shown with the gate.
         self.problem = None if any(gate.result == "fail" for gate in facts.gates) else facts.about.problem
-        self.reasons, self.warnings = other_reasons(facts), other_warnings(facts)
-        self.notes = notes(facts, before)
+        self.reasons, self.warnings = list_other_reasons(facts), list_other_warnings(facts)
+        self.notes = list_notes(facts, before)
         self.changes = find_changes(facts, before) if before else ()
 
     @property

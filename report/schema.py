@@ -10,7 +10,7 @@ from records.schema import Difference
 _MOST_VALUES = 8
 
 
-def differences(curated: Path, inferred: Path, statistics: Path) -> tuple[Difference, ...]:
+def find_differences(curated: Path, inferred: Path, statistics: Path) -> tuple[Difference, ...]:
     """Returns all differences that matter for a change of the curated schema, those that break it first.
 
     The folders are the outputs of ImportSchemaGen, SchemaGen and StatisticsGen.

@@ -11,10 +11,10 @@ from records.steps import STEPS
 from report import records
 from report.collect import collect, pictures
 from report.facts import About, Facts
-from report.measures import RocPoint, roc
+from report.measures import RocPoint, compute_roc
 from report.page import View, render_part
 from report.sources import Sources
-from report.verdict import sentence
+from report.verdict import describe_outcome
 
 
 def step_page(step: str, sources: Sources) -> str:
@@ -26,7 +26,7 @@ def step_page(step: str, sources: Sources) -> str:
     facts = _read_facts(step, sources)
     summary = " ".join(f"{gate.result}: {' '.join(gate.reasons)}" for gate in facts.gates) or info.purpose
     if step == "RunReport" and sources.report is not None:
-        summary = " ".join((sentence(facts), *facts.about.reasons))
+        summary = " ".join((describe_outcome(facts), *facts.about.reasons))
         page = (sources.report / records.PAGE).read_text(encoding="utf-8")
         # Without it, a link within the page would lead to the UI's page where the frame has no address.
         page = page.replace("<head>", '<head>\n<base href="about:srcdoc">', 1)
@@ -105,4 +105,4 @@ def step_roc(sources: Sources) -> tuple[str, tuple[RocPoint, ...]]:
     number = evaluation.confusion.labels.index(worst.name)
     answers = [(line.probabilities[number], line.label) for line in PREDICTIONS.read(sources.edge_verdict)]
     scored = [(score, label == worst.name) for score, label in answers if score is not None]
-    return worst.name, roc(scored)
+    return worst.name, compute_roc(scored)

@@ -17,7 +17,7 @@ BADGES = {
 _HELD_BY = {"evaluation": "by its evaluation", "edge": "because no file for phones passed"}
 
 
-def sentence(facts: Facts) -> str:
+def describe_outcome(facts: Facts) -> str:
     """Returns the outcome of the run in one sentence."""
     about = facts.about
     production, where = _describe_production(facts), _name_last_step(facts)
@@ -67,7 +67,7 @@ def _name_last_step(facts: Facts) -> str:
     return f"in {failed[-1]}" if failed else "before its first step"
 
 
-def other_reasons(facts: Facts) -> tuple[str, ...]:
+def list_other_reasons(facts: Facts) -> tuple[str, ...]:
     """Returns the reasons of the outcome that are not those of a gate or of the problem."""
     if facts.about.outcome == "pushed":
         return ()
@@ -77,7 +77,7 @@ def other_reasons(facts: Facts) -> tuple[str, ...]:
     return tuple(reason for reason in facts.about.reasons if reason not in shown)
 
 
-def notes(facts: Facts, before: Facts | None) -> tuple[str, ...]:
+def list_notes(facts: Facts, before: Facts | None) -> tuple[str, ...]:
     """Returns sentences on new and excluded spans: those of the runner, or else from the data."""
     if facts.about.notes or facts.data is None:
         return facts.about.notes
@@ -93,7 +93,7 @@ def notes(facts: Facts, before: Facts | None) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def other_warnings(facts: Facts) -> tuple[str, ...]:
+def list_other_warnings(facts: Facts) -> tuple[str, ...]:
     """Returns the warnings that are not those of a gate."""
     shown = {warning for gate in facts.gates for warning in gate.warnings}
     return tuple(warning for warning in facts.about.warnings if warning not in shown)

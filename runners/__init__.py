@@ -1,4 +1,4 @@
-"""What starts the DAG: here, on Kubeflow, on time, and the command `edgeline`."""
+"""The ways to start the DAG: here, on Kubeflow, on time, and the command `edgeline`."""
 
 import os
 

@@ -39,7 +39,7 @@ def parse_seconds(duration: str | None) -> float:
 class ModelSettings(Group):
     """The settings of the network."""
 
-    # Of photos; `trainer_module/backbones.py` has what each is.
+    # The network for photos; `trainer_module/backbones.py` describes each.
     backbone: Literal[
         "compact",
         "mobilenet_v3_small",
@@ -49,17 +49,17 @@ class ModelSettings(Group):
     ] = "compact"
     image_size: int = Field(128, ge=32, le=512)  # height and width of the model's input, in pixels
     channels: Literal[1, 3] = 1  # 1 for luma, 3 for RGB
-    # What training begins with: `imagenet`, for the two efficientnet_lite0; random weights (`none`); or a
-    # file of Keras with weights of the backbone (.weights.h5, .keras, .h5).
+    # The weights that training begins with: `imagenet`, for the two efficientnet_lite0; random ones (`none`);
+    # or a file of Keras with weights of the backbone (.weights.h5, .keras, .h5).
     weights: Weights = "none"
     # Stages of efficientnet_lite0, of seven, that training leaves as they are where it begins with weights.
     frozen_stages: int = Field(3, ge=1, le=7)
-    # Of a table.
+    # For tables.
     hidden: int = Field(48, ge=8, le=1024)  # the width of the network
     # Quantiles that a number is ranked by beside its z-score; 0 for no rank. Worth it for heavy tails.
     buckets: Literal[0, 4, 8, 16, 32, 64, 128] = 0
     vocabulary: int = Field(32, ge=1, le=10_000)  # most values of one category that are told apart
-    # Of texts.
+    # For texts.
     vocabulary_size: int = Field(20_000, ge=10, le=500_000)  # most words that the model knows
     vocabulary_min_count: int = Field(2, ge=1, le=1_000_000)  # how often a word has to be there to be known
     text_length: int = Field(64, ge=2, le=1024)  # how many of a text's first words are read
@@ -84,7 +84,7 @@ class TrainerSettings(Group):
     flip: bool = True  # mirror training photos left to right at random
     brightness: Fraction = 0.15  # largest random change of brightness, as a share of the full range
     contrast: Fraction = 0.0  # largest random change of contrast, as a share of it
-    # Of each photo, where the first layers are frozen: epochs take one after the other.
+    # Random variations of each photo where the first layers are frozen: epochs take one after the other.
     variations: int = Field(4, ge=1, le=100)
     # Largest share of a training photo's sides that is cut off at random; 0 where what matters may be there.
     crop: Annotated[float, Field(ge=0, le=0.9)] = 0.0

@@ -113,8 +113,8 @@ class TuneSettings(Group):
     """A search for better settings before the model is trained."""
 
     max_trials: int = Field(0, ge=0, le=1000)  # trainings that are compared, at most; 0 for no search
-    # What is compared, on a fifth of the groups of train that no trial learns from (the eval split judges the
-    # model, and so chooses nothing); `val_recall` is the mean of the classes.
+    # The figure that compares trials, on a fifth of the groups of train that no trial learns from (the eval
+    # split judges the model, and so chooses nothing); `val_recall` is the mean of the classes.
     objective: Literal["val_loss", "val_accuracy", "val_recall"] = "val_loss"
     # `bayesian` tries at random first, three trials a setting, then where the trials so far point to;
     # `hyperband` begins many for few epochs, and gives those that do well more, up to trainer.epochs.

@@ -33,8 +33,7 @@ from components.beam_on_spark.bundles import Grouping, SideInput, Slice, Spilled
 from components.beam_on_spark.cluster import connect, explain_error
 from errors import EdgelineError
 
-# The input of a task, unless fewer tasks would run than can run at once, and the size of a blob, both in
-# bytes.
+# The bytes that a task reads, fewer if not all tasks that can run at once had work, and the bytes of a blob.
 _TASK_BYTES, _BLOB_BYTES = 64 * 2**20, 2**16
 _MOST_GROUPED_BY_DRIVER = 2**20  # in bytes
 _STAGES_AT_ONCE = 16
@@ -155,7 +154,7 @@ class _Run:
         limits = {
             name: 0 if buffer in self._split_buffers else _BLOB_BYTES for name, buffer in writes.items()
         }
-        side_inputs = {(name, tag): self._make_side_input(of) for name, tag, of in _side_inputs(stage)}
+        side_inputs = {(name, tag): self._make_side_input(key) for name, tag, key in _side_inputs(stage)}
         descriptor = self._make_descriptor(stage).SerializeToString()
         task = functools.partial(bundles.run_bundle, Stage(descriptor, limits, side_inputs, str(self.spill)))
         blobs = inputs[0] if len(inputs) == 1 else self.spark.union(inputs)

@@ -49,7 +49,7 @@ class Stamp:
     python: str
     root: str  # part of the environment's scripts
     machine: str
-    sha256: str  # of the lock file and setup.py
+    sha256: str  # digest of the lock file and setup.py
     packages: list[str]  # names of their metadata folders
 
 
@@ -90,7 +90,7 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
             "one, for a dependency that comes as source.",
             "sudo apt-get install g++ && make setup",
         )
-    fitting, pythons = stacks.stacks_for(machine), stacks.find_pythons(environ)
+    fitting, pythons = stacks.find_stacks(machine), stacks.find_pythons(environ)
     choice = stacks.choose(fitting, pythons)
     yield "Python"
     intact_first = sorted(pythons, key=lambda python: python.defect != "")
@@ -103,7 +103,7 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
         provided = stacks.ask(path)
         choice = stacks.choose(fitting, [provided] if provided else [])
         if not choice:
-            raise stacks.no_python(machine, pythons, uv, reason)
+            raise stacks.missing_python(machine, pythons, uv, reason)
         yield "download"
     stack, python = choice
     print(f"Setting up {stack.name} on {python} in .venv", flush=True)
@@ -112,9 +112,9 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
     # A finished environment is updated in place; an interrupted one may hold anything, and uv would not clear
     # it. The folder itself stays: it may be a link to a larger disk.
     if not before or (before.python, before.root) != (wanted.python, wanted.root):
-        for path in (root / ".venv").glob("*"):
-            remove = shutil.rmtree if path.is_dir() and not path.is_symlink() else os.unlink
-            remove(path)
+        for entry in (root / ".venv").glob("*"):
+            remove = shutil.rmtree if entry.is_dir() and not entry.is_symlink() else os.unlink
+            remove(entry)
         run_uv(uv, root, "venv --no-project --python", python.path, ".venv")
     # Source packages are built with the setuptools of the lock file, not with the newest of that day.
     into, pins = ("--python", ".venv/bin/python"), f"requirements/{stack.name}.txt"
@@ -144,8 +144,8 @@ def _hold_lock(root: Path) -> Iterator[None]:
 
 def set_up(root: Path, environ: Mapping[str, str]) -> None:
     """Sets up `root/.venv` from the lock file and setup.py, and prints the seconds of each phase."""
-    machine, ends, phases = stacks.this_machine(), [time.monotonic()], []
-    stacks.stacks_for(machine)
+    machine, ends, phases = stacks.detect_machine(), [time.monotonic()], []
+    stacks.find_stacks(machine)
     if not is_current(root, machine):
         with _hold_lock(root):
             for phase in make(root, machine, environ):

@@ -105,14 +105,14 @@ class Interpreter:
         return f"Python {format_version(self.version)} ({', '.join(filter(None, (self.path, self.defect)))})"
 
 
-def this_machine() -> Machine:
+def detect_machine() -> Machine:
     """Reads the system, the architecture and the C library of this machine."""
     library, version = platform.libc_ver()
     glibc = tuple(map(int, version.split(".")[:2])) if library == "glibc" else None
     return Machine(platform.system(), platform.machine(), glibc)
 
 
-def stacks_for(machine: Machine) -> list[Stack]:
+def find_stacks(machine: Machine) -> list[Stack]:
     """Returns the stacks whose wheels this machine can run, the preferred one first; SetupError if none."""
     glibc = machine.glibc if (machine.system, machine.architecture) == ("Linux", "x86_64") else None
     stacks = [stack for stack in STACKS if glibc and glibc >= stack.glibc]
@@ -161,9 +161,9 @@ def choose(stacks: Sequence[Stack], pythons: Sequence[Interpreter]) -> tuple[Sta
     return next(fits, None)
 
 
-def no_python(machine: Machine, pythons: Sequence[Interpreter], uv: str, reason: str) -> SetupError:
+def missing_python(machine: Machine, pythons: Sequence[Interpreter], uv: str, reason: str) -> SetupError:
     """Returns the error for a machine where no Python fits and uv could not provide one, for `reason`."""
-    stacks, newest = stacks_for(machine), STACKS[0]
+    stacks, newest = find_stacks(machine), STACKS[0]
     minors = [minor for stack in stacks for minor in stack.pythons]
     needed = ", or ".join(f"{stack} for {stack.name.replace('tfx-', 'TFX ')}" for stack in stacks)
     if newest not in stacks:

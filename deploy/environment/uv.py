@@ -24,15 +24,15 @@ def find_uv(root: Path, pythons: Sequence[str], search_path: str, pinned_only: b
     pinned = _parse_version((root / "requirements" / "uv.txt").read_text())
     on_path = shutil.which("uv", path=search_path)
     if on_path:
-        version = uv_version(on_path)
+        version = read_uv_version(on_path)
         if version == pinned or (version >= OLDEST_UV and not pinned_only):
             return on_path
-    if uv_version(f"{root}/.uv/bin/uv") != pinned:
+    if read_uv_version(f"{root}/.uv/bin/uv") != pinned:
         _install(root, pythons)
     return ".uv/bin/uv"
 
 
-def uv_version(program: str) -> tuple[int, ...]:
+def read_uv_version(program: str) -> tuple[int, ...]:
     """Asks a uv for its version; () if it does not run."""
     try:
         return _parse_version(_capture(program, "--version").stdout)

@@ -194,7 +194,7 @@ def _ask_kind(progress: "Progress", name: str, values: str, guess: str) -> str:
     """Asks whether a column of whole numbers has numbers or codes."""
     kinds = click.Choice(("number", "category", "leave out"))
     question = f"{name} ({values}, ...): a number to count with, a category, or leave out?"
-    with progress.paused():
+    with progress.pause():
         answer: str = click.prompt(question, default=guess, type=kinds, err=True)
     return answer
 

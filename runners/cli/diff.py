@@ -9,7 +9,7 @@ from msgspec import to_builtins
 from errors import UsageError
 from report import records, words
 from report.changes import Change
-from report.compare import Comparison, SlicePair, own_slices, render_diff
+from report.compare import Comparison, SlicePair, pair_slices, render_diff
 from report.facts import Slice
 from runners.cli import options
 from runners.cli.commands import Command
@@ -38,7 +38,7 @@ def diff(first: str, second: str, place: Place, as_json: bool) -> int:
             "Figures of two models say nothing of each other.",
             "Name two runs of one model; `edgeline runs` lists them.",
         )
-    comparison = Comparison(one, other, own_slices(one, other))
+    comparison = Comparison(one, other, pair_slices(one, other))
     sources = [run.sources for run in runs if run.sources is not None]
     if len(sources) == 2:
         from runners.local.same_examples import same_slices

@@ -31,7 +31,7 @@ from runners.cli.options import Place
 from runners.cli.releases import TERMS, resolve_place
 from runners.shared.stdout import note, print_json, say
 
-_MOST_PLACES = 3  # that are named for one kind of problem
+_MOST_PLACES = 3  # named for one kind of problem
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Answer:
     """The scores of each variant for an example, float32 [1, classes], or why there are none."""
 
     input: Input
-    tensor: NDArray[Any] | None = None  # what the models read
+    tensor: NDArray[Any] | None = None  # the input of the models
     scores: Mapping[str, NDArray[np.float32]] | None = None
     problem: str = ""
 
@@ -101,7 +101,7 @@ def _load_bundle(release: Release, variant: str | None, every: bool) -> Bundle:
 
 
 def _predict_files(paths: Sequence[Path], bundle: Bundle) -> Iterator[Answer]:
-    for path in _track(paths) if len(paths) > 1 and sys.stderr.isatty() else paths:
+    for path in _track(paths):
         try:
             for each in read_inputs(path, bundle.contract):
                 yield _predict(each, bundle)
@@ -113,6 +113,9 @@ def _predict_files(paths: Sequence[Path], bundle: Bundle) -> Iterator[Answer]:
 
 
 def _track(paths: Sequence[Path]) -> Iterable[Path]:
+    """Shows the progress through several files on a terminal."""
+    if len(paths) < 2 or not sys.stderr.isatty():
+        return paths
     from rich.console import Console
     from rich.progress import track
 

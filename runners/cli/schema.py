@@ -12,7 +12,7 @@ from errors import UsageError
 from journal import user
 from records.run import Run
 from records.schema import Difference
-from report.schema import differences
+from report.schema import find_differences
 from runners.cli import options
 from runners.cli.commands import Group
 from runners.cli.options import Place
@@ -31,7 +31,7 @@ def schema() -> None:
 @options.as_json
 def diff(place: Place, as_json: bool) -> int:
     """How the window of the last run differs from the curated schema."""
-    run, differing = _find_differences(place)
+    run, differing = _read_differences(place)
     if as_json:
         print_json(to_builtins(differing))
         return 0
@@ -59,7 +59,7 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
     from data.spans.layout import write_whole
     from pipeline.workloads import find_workload, read_schema
 
-    run, differing = _find_differences(place)
+    run, differing = _read_differences(place)
     breaking = {item.feature: item for item in differing if item.breaks}
     if unknown := [name for name in features if name not in breaking]:
         raise UsageError(
@@ -86,7 +86,7 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
     return 0
 
 
-def _find_differences(place: Place) -> tuple[Run, tuple[Difference, ...]]:
+def _read_differences(place: Place) -> tuple[Run, tuple[Difference, ...]]:
     folder, run = find_run(place.workspace, "latest", place.workload)
     sources = find_sources(folder)
     if sources.schema is None or sources.inferred is None or sources.statistics is None:
@@ -95,4 +95,4 @@ def _find_differences(place: Place) -> tuple[Run, tuple[Difference, ...]]:
             "What the window looks like is not known.",
             "Run again: `edgeline run`.",
         )
-    return run, differences(sources.schema, sources.inferred, sources.statistics)
+    return run, find_differences(sources.schema, sources.inferred, sources.statistics)

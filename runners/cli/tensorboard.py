@@ -57,7 +57,7 @@ def tensorboard(run_ids: Sequence[str], place: Place, every: bool, port: int | N
     return _serve(logs, find_logs if every else lambda: _find_named(place, list(logs)), port)
 
 
-def log_folder(folder: RunFolder) -> Path | None:
+def find_log_folder(folder: RunFolder) -> Path | None:
     """Returns the folder where the Trainer of a run left its log, or writes it now; None for none."""
     for record in artifact_records.read(folder.artifacts):
         if (record.step, record.key) == ("Trainer", "model_run"):
@@ -72,7 +72,7 @@ def _find_all(place: Place) -> dict[str, Path]:
     """Returns the folders of logs by run; a training that later runs took from the cache counts once."""
     runs: dict[Path, str] = {}
     for folder, run in read_all(place.workspace):
-        if place.workload in (None, run.workload) and (logs := log_folder(folder)) is not None:
+        if place.workload in (None, run.workload) and (logs := find_log_folder(folder)) is not None:
             # A log is the first run's, or that of a running one, which may resume a killed run in its folder.
             runs[logs] = run.id if run.outcome == "running" else runs.get(logs, run.id)
     return {run: logs for logs, run in runs.items()}
@@ -82,7 +82,7 @@ def _find_named(place: Place, run_ids: Sequence[str]) -> dict[str, Path]:
     folders = {}
     for run_id in run_ids:
         folder, run = find_run(place.workspace, run_id, place.workload)
-        if (logs := log_folder(folder)) is None:
+        if (logs := find_log_folder(folder)) is None:
             raise UsageError(
                 f"Run {run.id} has left nothing for TensorBoard.",
                 "The Trainer writes it: the run did not come so far, or its files were removed.",

@@ -1,4 +1,4 @@
-"""The way in to Kubeflow Pipelines: where its API is, who asks, and an open connection."""
+"""Connections to Kubeflow Pipelines: the URL of its API, the credentials, and an open client."""
 
 import contextlib
 import re
@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
 from runners.kubeflow.client import Cluster
-from runners.kubeflow.errors import LoginPage, explained
+from runners.kubeflow.errors import LoginPage, explain_errors
 
 if TYPE_CHECKING:
     from pipeline.kubeflow_settings import KubeflowSettings
 
-# Nobody answers in this time: the host is wrong, or something on the way swallows what is sent.
+# If nobody answers in this time, the host is wrong, or something in between drops the packets.
 _CONNECT_S = 10.0
-# The server answers within a second; an upload, or the log of a long step, may take some.
+# The server answers within a second, but an upload, or the log of a long step, takes longer.
 _ANSWER_S = 60.0
 
 
 def find_host(settings: "KubeflowSettings", host: str | None, environ: Mapping[str, str]) -> str | None:
-    """URL of the API or of the user interface: an option, the settings or the environment, in this order.
+    """Returns the URL of the API or of the user interface from the option, the settings or the environment.
 
-    None lets kfp's client look for it.
+    They are tried in this order. None lets kfp's client look for the API.
 
     Raises:
         UsageError: It is no URL.
@@ -40,17 +40,17 @@ def find_host(settings: "KubeflowSettings", host: str | None, environ: Mapping[s
 
 
 def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str, str]) -> Cluster:
-    """Opens the API and asks it once whether it is there.
+    """Opens a client of the API and checks once that the API answers.
 
-    What the environment says of who asks is what `edgeline kubeflow submit --help` lists. What neither it nor
-    the settings say, kfp's client finds by itself: in a cluster its service and its service account's token,
-    elsewhere the kubeconfig, `~/.config/kfp/context.json`, and the OAuth client of KF_PIPELINES_IAP_*.
+    `edgeline kubeflow submit --help` lists the variables of `environ` for credentials. kfp's client finds the
+    rest by itself: in a cluster its service and its service account's token, elsewhere the kubeconfig,
+    `~/.config/kfp/context.json`, and the OAuth client of KF_PIPELINES_IAP_*.
 
     Raises:
         UsageError: The host is no URL, kfp is not installed, or one of several namespaces has to be named.
-        EdgelineError: Nobody answers there, or not to us.
+        EdgelineError: Nobody answers there, or the server refuses us.
     """
-    given = find_host(settings, host, environ)
+    chosen = find_host(settings, host, environ)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -63,14 +63,14 @@ def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str
         ) from error
 
     class Client(kfp.client.Client):
-        """kfp's client, which asks once where that of kfp sleeps and repeats, and never waits without end."""
+        """kfp's client with a health check that is made once, without retries, and limited in time."""
 
         health: Any = None
 
         def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
             if self.health is None:
                 api = self._run_api.api_client
-                _bound(api.rest_client)
+                _limit_requests(api.rest_client)
                 self.health = api.call_api(
                     "/apis/v2beta1/healthz",
                     "GET",
@@ -81,20 +81,20 @@ def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str
             return SimpleNamespace(**{"multi_user": None, **self.health})
 
     token = environ.get("KFP_TOKEN")
-    options: dict[str, Any] = {"host": given, "existing_token": token, "cookies": environ.get("KFP_COOKIES")}
+    options: dict[str, Any] = {"host": chosen, "existing_token": token, "cookies": environ.get("KFP_COOKIES")}
     if settings.namespace:
         options["namespace"] = settings.namespace
     if certificates := environ.get("SSL_CERT_FILE"):
         options["ssl_ca_cert"] = certificates
     if environ.get("KF_PIPELINES_SA_TOKEN_PATH") and not token:
         options["credentials"] = kfp.client.ServiceAccountTokenVolumeCredentials()
-    url = given or "what kfp's client finds by itself"
-    with explained(url, "connecting"), warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
-        # What kfp's client prints here may be a question: an OAuth flow asks for a code.
+    url = chosen or "what kfp's client finds by itself"
+    with explain_errors(url, "connecting"), warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+        # kfp's client may print a question here, so it goes to standard error: an OAuth flow asks for a code.
         warnings.simplefilter("ignore")
         client = Client(**options)
-        url = given or str(client._run_api.api_client.configuration.host)
-    with explained(url, "connecting"):
+        url = chosen or str(client._run_api.api_client.configuration.host)
+    with explain_errors(url, "connecting"):
         multi_user = client.get_kfp_healthz().multi_user
     namespace = settings.namespace or client.get_user_namespace() or None
     if multi_user and not namespace:
@@ -103,22 +103,22 @@ def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str
             "Experiments and runs belong to a namespace there.",
             "Name yours: --set kubeflow.namespace=NAME.",
         )
-    # The UI, which has the API behind it, adds to the API's answer what it knows itself.
+    # The UI, which forwards to the API, adds fields of its own to the API's answer.
     page = environ.get("KF_PIPELINES_UI_ENDPOINT") or (url if "apiServerReady" in client.health else "")
     return Cluster(client, url, page.rstrip("/") or None, namespace)
 
 
-def _bound(rest: Any) -> None:
-    """Gives each request of kfp's client an end in time, and no second attempt that nobody asked for."""
+def _limit_requests(rest: Any) -> None:
+    """Gives each request of kfp's client a timeout, and turns off its retries."""
     import urllib3
 
-    ask: Callable[..., Any] = rest.request
-    # Redirects are followed: to a login page too, which is told below.
+    send: Callable[..., Any] = rest.request
+    # Redirects are followed, also to a login page, which is detected below.
     rest.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(connect=0, read=0, status=0, other=0)
 
     def request(*arguments: Any, **options: Any) -> Any:
         options["_request_timeout"] = options.get("_request_timeout") or (_CONNECT_S, _ANSWER_S)
-        response = ask(*arguments, **options)
+        response = send(*arguments, **options)
         if "html" in (response.getheader("content-type") or ""):
             raise LoginPage
         return response

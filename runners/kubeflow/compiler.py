@@ -1,7 +1,7 @@
-"""Compiles the DAG for Kubeflow Pipelines: `pipeline/dag.py` through TFX's own runner, then `spec.py`.
+"""The compiler of the DAG for Kubeflow Pipelines: `pipeline/dag.py` through TFX's own runner, then `spec.py`.
 
-Nothing is ever cached on a cluster: the steps that look at the world have nothing there that could key their
-cache, and a recurring run whose steps are all served from it ends well without having trained.
+Nothing is ever cached on a cluster: the steps that depend on outside data have no cache key for it there, and
+a recurring run whose steps are all served from the cache ends well without having trained.
 """
 
 import importlib.util
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
     from records.workload import Workload
 
-# Where a training leaves its state when it has no claim to leave it on: gone with the pod.
+# Without a claim for checkpoints a training writes them here, and they are lost with the pod.
 _CHECKPOINTS_IN_POD = "/tmp/edgeline/checkpoints"
 
 
@@ -44,9 +44,9 @@ class Compiled:
 
 
 def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -> Compiled:
-    """Writes the pipeline of a workload as YAML, in place of a file that exists.
+    """Writes the pipeline of a workload as YAML; replaces an existing file.
 
-    The same input gives the same bytes; the text of the workload's schema becomes part of the pipeline.
+    The same input gives the same bytes. The text of the workload's schema becomes part of the pipeline.
 
     Raises:
         UsageError: A setting that a cluster needs is missing, the workload's module cannot be in the image,
@@ -58,10 +58,10 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
         uri = settings.registry.uri
         note(f"registry.uri is {uri}, no server: pods bring nothing there, `edgeline ui --store URL` does.")
     output.parent.mkdir(parents=True, exist_ok=True)
-    # Opened first: where nothing can be written, that shows before the wait.
-    with whole(output) as file, _quiet_libraries():
-        compiled, meeting = _compile(workload, settings), f"{_checkpoints(settings.kubeflow)}/meetings"
-        pods, description = _pods(settings), _describe(workload, settings)
+    # The file is opened first, so that a folder that cannot be written to is reported before the wait.
+    with whole(output) as file, _silence_libraries():
+        compiled, meeting = _compile(workload, settings), f"{_checkpoint_folder(settings.kubeflow)}/meetings"
+        pods, description = _count_pods(settings), _describe_pipeline(workload, settings)
         spec, platform = finish(compiled, settings.kubeflow, settings.recorded(), pods, meeting, description)
         documents = [spec, platform] if platform else [spec]
         text = yaml.dump_all(documents, sort_keys=True, allow_unicode=True, Dumper=yaml.SafeDumper).encode()
@@ -85,7 +85,7 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             "The steps run in pods, which have no file of this machine, and an image is no place for a key.",
             f"Put it into a secret, and set kubeflow.secrets={{{KEY_VARIABLE}: SECRET/KEY}}.",
         )
-    if (steps := _pods(settings)) and kubeflow.checkpoints is None:
+    if (steps := _count_pods(settings)) and kubeflow.checkpoints is None:
         several = " and ".join(f"{step} has {pods} pods" for step, pods in steps.items())
         raise UsageError(
             f"{several}, and kubeflow.checkpoints is not set.",
@@ -105,10 +105,10 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             "Install it: `pip install 'edgeline[kubeflow]'`.",
         )
     try:
-        found = importlib.util.find_spec(workload.module)
+        spec = importlib.util.find_spec(workload.module)
     except (ImportError, ValueError):
-        found = None
-    if found is None:
+        spec = None
+    if spec is None:
         raise UsageError(
             f"The module {workload.module} of the workload {workload.name} is not found.",
             f"Transform and Trainer import it from the image {kubeflow.image}, which holds what is here.",
@@ -116,39 +116,39 @@ def _check(workload: "Workload", settings: "Settings") -> None:
         )
 
 
-def _describe(workload: "Workload", settings: "Settings") -> str:
-    """What the pipeline is, for people: its image, and the settings that the workload does not have so."""
+def _describe_pipeline(workload: "Workload", settings: "Settings") -> str:
+    """Describes the pipeline for people: its image, and the settings that differ from the workload's."""
     from pipeline.settings import load
     from report.facts import by_dotted_name
 
-    own, given = (by_dotted_name(each.recorded()) for each in (load(workload.settings), settings))
-    differ = [f"{name}={value}" for name, value in given.items() if own.get(name) != value]
-    changed = f"other than the workload's are {', '.join(differ)}" if differ else "are the workload's"
-    return f"{workload.name} in the image {settings.kubeflow.image}; settings {changed}."
+    defaults, values = (by_dotted_name(each.recorded()) for each in (load(workload.settings), settings))
+    changed = [f"{name}={value}" for name, value in values.items() if defaults.get(name) != value]
+    difference = f"other than the workload's are {', '.join(changed)}" if changed else "are the workload's"
+    return f"{workload.name} in the image {settings.kubeflow.image}; settings {difference}."
 
 
 def require_gpus(settings: "Settings") -> "Settings":
-    """Sets `trainer.require_gpu` where each pod that trains asks for a GPU and nobody set it."""
-    trainer, train = settings.trainer, ("Tuner", "Trainer") if settings.tune.max_trials else ("Trainer",)
-    asked = all(settings.kubeflow.placement(step).gpu for step in train)
-    if not asked or trainer.strategy == "tpu" or "require_gpu" in trainer.model_fields_set:
+    """Sets `trainer.require_gpu` if each pod that trains asks for a GPU, unless the setting is given."""
+    trainer, steps = settings.trainer, ("Tuner", "Trainer") if settings.tune.max_trials else ("Trainer",)
+    has_gpus = all(settings.kubeflow.placement(step).gpu for step in steps)
+    if not has_gpus or trainer.strategy == "tpu" or "require_gpu" in trainer.model_fields_set:
         return settings
     return settings.model_copy(update={"trainer": trainer.model_copy(update={"require_gpu": True})})
 
 
-def _pods(settings: "Settings") -> dict[str, int]:
-    """The steps that have several pods, and how many."""
+def _count_pods(settings: "Settings") -> dict[str, int]:
+    """Returns the number of pods of each step that has several."""
     trials = min(settings.kubeflow.parallel_trials, settings.tune.max_trials)
     workers = settings.trainer.workers if settings.trainer.strategy == "multi_worker" else 1
     return {step: pods for step, pods in (("Tuner", trials), ("Trainer", workers)) if pods > 1}
 
 
-def _checkpoints(kubeflow: "KubeflowSettings") -> str:
-    return _in_pod(kubeflow.checkpoints) if kubeflow.checkpoints else _CHECKPOINTS_IN_POD
+def _checkpoint_folder(kubeflow: "KubeflowSettings") -> str:
+    return _to_pod_path(kubeflow.checkpoints) if kubeflow.checkpoints else _CHECKPOINTS_IN_POD
 
 
 def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
-    """TFX's pipeline spec, as nested dictionaries."""
+    """Returns TFX's pipeline spec as nested dictionaries."""
     from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
         KubeflowV2DagRunner,
         KubeflowV2DagRunnerConfig,
@@ -157,13 +157,13 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
     from pipeline.dag import Observed, Paths, create_pipeline
 
     kubeflow = settings.kubeflow
-    push = _in_pod(kubeflow.push)
+    push = _to_pod_path(kubeflow.push)
     paths = Paths(
-        data=_in_pod(kubeflow.data),
+        data=_to_pod_path(kubeflow.data),
         artifacts=str(kubeflow.pipeline_root),
         metadata="",
         push=push,
-        checkpoints=_checkpoints(kubeflow),
+        checkpoints=_checkpoint_folder(kubeflow),
         records=f"{push}/runs/{workload.name}",
     )
     observed = Observed(code=CODE_OF_IMAGE, lock=LOCK_OF_IMAGE, run=RUN_ID)
@@ -179,35 +179,35 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
         default_image=kubeflow.image, default_commands=entry, use_pipeline_spec_2_1=True
     )
     if settings.beam.in_pods:
-        beam = settings.beam.model_copy(update={"spill": _in_pod(kubeflow.spill)})
+        beam = settings.beam.model_copy(update={"spill": _to_pod_path(kubeflow.spill)})
         settings = settings.model_copy(update={"beam": beam})
     pipeline = create_pipeline(workload, settings, paths, observed)
     return KubeflowV2DagRunner(config).run(pipeline, write_out=False)["pipelineSpec"]
 
 
 @contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Keeps what TFX's libraries say while they are imported, which nobody can act on, off the terminal.
+def _silence_libraries() -> Iterator[None]:
+    """Drops the output of TFX's libraries during their import, which nobody can act on.
 
-    TensorFlow 2.21 heeds no setting for it, so what is written to standard error is dropped meanwhile; errors
-    are raised, and told later.
+    TensorFlow 2.21 has no setting for it, so all of standard error is dropped meanwhile. Errors are raised,
+    and reported later.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore")
     sys.stderr.flush()
-    kept = os.dup(2)
+    stderr = os.dup(2)
     try:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         yield
     finally:
         sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
-def _in_pod(location: str | None) -> str:
-    """Where the steps find a location: below a mount, or its URL."""
+def _to_pod_path(location: str | None) -> str:
+    """Returns the place where steps find a location: a path below a mount, or its URL."""
     assert location is not None
     claim = split_claim(location)
     return claim[1] if claim else location

@@ -1,9 +1,9 @@
-"""The cron of Kubeflow Pipelines: six fields, seconds first, as github.com/robfig/cron reads them.
+"""Cron expressions of Kubeflow Pipelines: six fields, seconds first, as github.com/robfig/cron reads them.
 
     second minute hour day-of-month month day-of-week        0 0 3 * * 1    every Monday at 03:00
 
 A field is `*` or `?`, a number, a range `1-5`, a list `1,3`, any of them with a step `/2`; months and
-weekdays may be named by three letters; Sunday is 0, and 7 is nothing.
+weekdays may be named by three letters; Sunday is 0, and 7 is an error.
 """
 
 import itertools
@@ -24,26 +24,26 @@ _FIELDS: Sequence[tuple[str, int, int, tuple[str, ...]]] = (
 )
 _EXAMPLE = "Every Monday at 03:00 is --cron '0 0 3 * * 1'"
 _PART = re.compile(r"(?:[*?]|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?")
-# The rarest date that exists, 29 February, comes after at most eight years.
+# The rarest date, 29 February, comes after at most eight years.
 _MOST_DAYS = 8 * 366
 
 
 @dataclass(frozen=True)
 class Cron:
-    """When something fires, in the time zone of the cluster's scheduler: UTC, unless somebody changed it."""
+    """A cron expression, in the time zone of the cluster's scheduler: UTC, unless somebody changed it."""
 
-    text: str  # the six fields, a blank between two
+    text: str  # the six fields, separated by blanks
     fields: tuple[frozenset[int], ...]  # the numbers of each, as in `_FIELDS`
-    any_day: bool  # whether the days of the month, or those of the week, are not restricted
+    any_day: bool  # True if the days of the month, or those of the week, are not restricted
 
     def next(self, after: datetime) -> datetime | None:
-        """The first time after `after` at which it fires; None for a date that never comes."""
+        """Returns the first time after `after` at which it fires; None for a date that never comes."""
         seconds, minutes, hours, days, months, weekdays = self.fields
         start = after.replace(microsecond=0) + timedelta(seconds=1)
         for ahead in range(_MOST_DAYS):
             date = start + timedelta(days=ahead)
             day, weekday = date.day in days, date.isoweekday() % 7 in weekdays
-            # As cron has it: where both are restricted, either will do.
+            # If both days are restricted, cron fires on a day that matches either.
             if date.month in months and (day and weekday if self.any_day else day or weekday):
                 least = (0, 0, 0) if ahead else (start.hour, start.minute, start.second)
                 for time in itertools.product(sorted(hours), sorted(minutes), sorted(seconds)):
@@ -53,10 +53,10 @@ class Cron:
 
 
 def parse_cron(text: str) -> Cron:
-    """Reads six fields.
+    """Parses a cron expression of six fields.
 
     Raises:
-        UsageError: They are not six, one of them is wrong, or no date fits.
+        UsageError: There are not six fields, one of them is wrong, or no date matches.
     """
     words = text.split()
     if len(words) == 5:
@@ -71,7 +71,7 @@ def parse_cron(text: str) -> Cron:
             "It needs six: second, minute, hour, day of month, month, day of week.",
             _EXAMPLE,
         )
-    fields = tuple(_read_field(word, *field) for word, field in zip(words, _FIELDS, strict=True))
+    fields = tuple(_parse_field(word, *field) for word, field in zip(words, _FIELDS, strict=True))
     any_day = any(word[0] in "*?" and "/" not in word for word in (words[3], words[5]))
     cron = Cron(" ".join(words), fields, any_day)
     if cron.next(datetime(2024, 1, 1)) is None:
@@ -81,33 +81,33 @@ def parse_cron(text: str) -> Cron:
     return cron
 
 
-def _read_field(word: str, name: str, least: int, most: int, names: tuple[str, ...]) -> frozenset[int]:
-    found: set[int] = set()
+def _parse_field(word: str, name: str, least: int, most: int, names: tuple[str, ...]) -> frozenset[int]:
+    allowed: set[int] = set()
     for part in word.split(","):
-        if not (numbers := _read_part(part.lower(), least, most, names)):
+        if not (numbers := _parse_part(part.lower(), least, most, names)):
             sunday = " Sunday is 0." if name == "day of week" else ""
             raise UsageError(
                 f"--cron: {part!r} is no {name}.",
                 f"It goes from {least} to {most}, as a number, a range, a list or *, with a step /N.{sunday}",
                 _EXAMPLE,
             )
-        found.update(numbers)
-    return frozenset(found)
+        allowed.update(numbers)
+    return frozenset(allowed)
 
 
-def _read_part(part: str, least: int, most: int, names: tuple[str, ...]) -> range:
-    """The numbers of one part of a list; none where it is wrong."""
+def _parse_part(part: str, least: int, most: int, names: tuple[str, ...]) -> range:
+    """Returns the numbers of one part of a list; an empty range if it is wrong."""
     if (match := _PART.fullmatch(part)) is None:
         return range(0)
 
-    def number(word: str) -> int:
+    def parse_number(word: str) -> int:
         if word in names:
             return least + names.index(word)
         return int(word) if word.isdecimal() else -1
 
     first, last, step = match.group("first", "last", "step")
-    begin = number(first) if first else least
-    # One number is itself; with a step it goes on to the end.
-    end = number(last or first) if last or (first and not step) else most
+    begin = parse_number(first) if first else least
+    # One number stands for itself; with a step it is the start of a range to the end.
+    end = parse_number(last or first) if last or (first and not step) else most
     stride = int(step or 1)
     return range(begin, end + 1, stride) if stride and least <= begin and end <= most else range(0)

@@ -1,8 +1,8 @@
-"""The parameters of a run and of its steps: as a UI shows them, and as TFX has them.
+"""The parameters of a run and of its steps, in the forms of the UI and of TFX.
 
-TFX has each value of a step as a text, mostly of JSON. A UI gets the value itself. What a person may turn
-from run to run is a parameter of the run, which the steps get in place of a constant. What only a pod knows,
-and what is empty, is not shown at all: a pod gets it beside the parameters.
+TFX passes each value to a step as text, mostly JSON. The UI gets the value itself. Settings that a person may
+change from run to run are parameters of the run, which steps get in place of a constant. Values that only a
+pod knows, and empty ones, are not shown at all: a pod gets them beside the parameters.
 """
 
 import json
@@ -15,21 +15,21 @@ from errors import UsageError
 
 Values = dict[str, Any]
 
-# What stands for what only a pod knows.
+# These placeholders stand for values that only a pod knows.
 RUN_ID, CODE_OF_IMAGE, LOCK_OF_IMAGE = "id-of-the-run", "code-of-the-image", "lock-of-the-image"
 _MARKS = (RUN_ID, CODE_OF_IMAGE, LOCK_OF_IMAGE)
-# The step that checks the parameters of a run, before anything else is done.
+# This step checks the parameters of a run, before anything else is done.
 FIRST = "ExampleGen"
-# A parameter of TFX's own: in it, what is a text of JSON again is an object.
+# TFX's own parameter, in which a text of JSON is always an object.
 _CUSTOM = "custom_config"
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A setting that each run may have another value of."""
+    """A setting that may differ from run to run."""
 
     setting: str  # its dotted name
-    kind: str  # in the words of Kubeflow Pipelines
+    kind: str  # its type in Kubeflow Pipelines
     description: str
 
 
@@ -45,9 +45,9 @@ _RECORD = {name: ("settings", parameter.setting) for name, parameter in PARAMETE
 _TRAINING = {
     name: (_CUSTOM, *PARAMETERS[name].setting.split(".")) for name in ("epochs", "learning_rate", "seed")
 }
-# Their settings are those of the record of the run: texts by dotted name.
+# These steps get the settings of the run's record: texts by dotted name.
 _RECORDING = ("DataGate", "RunReport")
-# By step: which parameters of the run it works with, and the keys to where it has each.
+# The parameters of the run that each step uses, and the path of keys to each in the step's constants.
 _PLACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     FIRST: {"window": ("settings", "window")},
     "Tuner": _TRAINING,
@@ -56,67 +56,67 @@ _PLACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def of_step(step: str) -> tuple[str, ...]:
-    """The parameters of the run that a step gets."""
+def select_for_step(step: str) -> tuple[str, ...]:
+    """Returns the names of the parameters of the run that a step gets."""
     return tuple(PARAMETERS if step == FIRST else _PLACES.get(step, ()))
 
 
-def defaults(recorded: Mapping[str, Any]) -> Values:
-    """The values of the parameters in nested settings."""
-    return {name: _inside(recorded, parameter.setting.split(".")) for name, parameter in PARAMETERS.items()}
+def read_defaults(recorded: Mapping[str, Any]) -> Values:
+    """Returns the values of the parameters in nested settings."""
+    return {name: _look_up(recorded, parameter.setting.split(".")) for name, parameter in PARAMETERS.items()}
 
 
 def take_apart(step: str, constants: Mapping[str, Any]) -> tuple[Values, Values]:
-    """What TFX made the constants of a step, as a UI shows it, and what it does not show of them.
+    """Splits the constants that TFX gives a step into those that the UI shows and those that it does not.
 
-    Neither has what the run has a parameter for.
+    Values that are parameters of the run are in neither.
     """
     shown, unshown = _split(constants, (dict, list))
     for *keys, last in _PLACES.get(step, {}).values():
-        del _inside(shown, keys)[last]
+        del _look_up(shown, keys)[last]
     return shown, unshown
 
 
 def put_together(step: str, given: Mapping[str, Any], unshown: str, fillings: Mapping[str, str]) -> Values:
-    """The constants of a step as TFX has them, of what a backend hands over.
+    """Returns the constants of a step in TFX's form, from the values that a backend passes.
 
     Args:
         step: Its name.
         given: Its parameters, with those of the run.
-        unshown: JSON of what is not among them.
-        fillings: What stands for each of the marks in `unshown`.
+        unshown: JSON of the values that the UI does not show.
+        fillings: The value of each placeholder in `unshown`.
     """
     for mark, filling in fillings.items():
         unshown = unshown.replace(mark, filling)
-    constants = {name: value for name, value in given.items() if name not in of_step(step)}
-    values = _merged(constants, json.loads(unshown))
+    constants = {name: value for name, value in given.items() if name not in select_for_step(step)}
+    values = _merge(constants, json.loads(unshown))
     for name, (*keys, last) in _PLACES.get(step, {}).items():
         if name in given:
-            value = _number(given[name])
-            _inside(values, keys)[last] = str(value) if step in _RECORDING else value
+            value = _to_number(given[name])
+            _look_up(values, keys)[last] = str(value) if step in _RECORDING else value
     if isinstance(custom := values.get(_CUSTOM), dict):
-        values[_CUSTOM] = {name: _text(value, (dict,)) for name, value in custom.items()}
-    return {name: _text(value, (dict, list)) for name, value in values.items()}
+        values[_CUSTOM] = {name: _to_text(value, (dict,)) for name, value in custom.items()}
+    return {name: _to_text(value, (dict, list)) for name, value in values.items()}
 
 
 def check(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Checks the parameters of a run as settings are checked, laid over those that it was compiled with.
+    """Checks the parameters of a run as settings, laid over the settings that it was compiled with.
 
     Raises:
         UsageError: One of them is wrong.
     """
     from pipeline.settings import load
 
-    turned: Values = {}
+    changed: Values = {}
     for name, parameter in PARAMETERS.items():
         if name in given:
             *groups, leaf = parameter.setting.split(".")
-            below = turned
+            below = changed
             for group in groups:
                 below = below.setdefault(group, {})
-            below[leaf] = _number(given[name])
+            below[leaf] = _to_number(given[name])
     try:
-        load(recorded, parameters=turned)
+        load(recorded, parameters=changed)
     except UsageError as error:
         names = ", ".join(f"{name} is {parameter.setting}" for name, parameter in PARAMETERS.items())
         raise UsageError(
@@ -130,7 +130,7 @@ def _split(values: Mapping[str, Any], objects: tuple[type, ...]) -> tuple[Values
     shown: Values = {}
     unshown: Values = {}
     for name, value in values.items():
-        value = _parsed(value, objects)
+        value = _parse(value, objects)
         if value == "" or (isinstance(value, str) and any(mark in value for mark in _MARKS)):
             unshown[name] = value
         elif name == _CUSTOM:
@@ -142,8 +142,8 @@ def _split(values: Mapping[str, Any], objects: tuple[type, ...]) -> tuple[Values
     return shown, unshown
 
 
-def _parsed(value: Any, objects: tuple[type, ...]) -> Any:
-    """The value of a text of JSON, where it is one of these objects; else what was given."""
+def _parse(value: Any, objects: tuple[type, ...]) -> Any:
+    """Parses a text of JSON if its value has one of these types; else returns `value` itself."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         with suppress(ValueError):
             if isinstance(parsed := json.loads(value), objects):
@@ -151,24 +151,24 @@ def _parsed(value: Any, objects: tuple[type, ...]) -> Any:
     return value
 
 
-def _text(value: Any, objects: tuple[type, ...]) -> Any:
-    # A backend keeps no order, and what a step does may not depend on it.
+def _to_text(value: Any, objects: tuple[type, ...]) -> Any:
+    # Keys are sorted, since a backend keeps no order, and a step must not depend on it.
     return json.dumps(value, sort_keys=True) if isinstance(value, objects) else value
 
 
-def _merged(values: Mapping[str, Any], more: Mapping[str, Any]) -> Values:
+def _merge(values: Mapping[str, Any], more: Mapping[str, Any]) -> Values:
     return {
         **values,
-        **{n: _merged(values[n], v) if isinstance(v, dict) and n in values else v for n, v in more.items()},
+        **{n: _merge(values[n], v) if isinstance(v, dict) and n in values else v for n, v in more.items()},
     }
 
 
-def _number(value: Any) -> Any:
-    """A number as JSON of a cluster has it, where each is a float, as a setting has it."""
+def _to_number(value: Any) -> Any:
+    """Converts a whole float to an int: in the JSON of a cluster every number is a float."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _inside(values: Any, keys: Sequence[str]) -> Any:
+def _look_up(values: Any, keys: Sequence[str]) -> Any:
     for key in keys:
         values = values[key]
     return values

@@ -1,4 +1,4 @@
-"""Why a pod of a step does not start, or how it ended, as Kubernetes and Argo say it."""
+"""The pods of a run, and explanations why one does not start or how it ended, from Kubernetes and Argo."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,9 +8,9 @@ from typing import Any
 from records.steps import step_of
 
 _DRIVER = "-driver"
-# A container that ended by itself: what it was, its log has to say.
+# A container that ended by itself has this message; the reason is in its log.
 _BY_ITSELF = re.compile(r"^(Error|main: Error) \(exit code \d+\)")
-# KFP's launcher ends so when its pod is deleted: of SIGQUIT (see pod/stop.py) with 2, else above 128.
+# KFP's launcher ends like this if its pod is deleted: after SIGQUIT (see pod/stop.py) with 2, else above 128.
 _TOLD_TO_END = re.compile(r"^(Error|main: Error) \(exit code (2|1[2-9]\d)\)")
 _MOST_CHARACTERS = 300
 
@@ -21,55 +21,55 @@ class Pod:
 
     id: str  # of its node in the workflow
     name: str  # in Kubernetes: the id, with the template in it from Argo 3.4 on
-    step: str  # that it works for; empty for the run's own
-    runs_step: bool  # whether it runs the step itself, and does not prepare it
-    phase: str  # Pending, Running, Succeeded, Failed, Error, or Omitted where it never was
-    message: str  # what Kubernetes or Argo says about it
+    step: str  # the step that it works for; empty for the run's own pod
+    runs_step: bool  # True if it runs the step itself, False if it prepares it
+    phase: str  # Pending, Running, Succeeded, Failed, Error, or Omitted if it never existed
+    message: str  # of Kubernetes or Argo
 
     @property
     def ended_by_itself(self) -> bool:
-        """Whether its program ended with an exit code of its own, and was not ended from outside."""
-        by_itself = _BY_ITSELF.match(self.message) and not _TOLD_TO_END.match(self.message)
-        return not self.message or bool(by_itself)
+        """Tells whether its program ended with an exit code of its own, and not by a signal from outside."""
+        has_own_code = _BY_ITSELF.match(self.message) and not _TOLD_TO_END.match(self.message)
+        return not self.message or bool(has_own_code)
 
 
 def read_pods(nodes: Sequence[Mapping[str, Any]]) -> list[Pod]:
-    """The pods among the nodes of an Argo workflow, in the order in which they started, as ISO times say."""
+    """Returns the pods among the nodes of an Argo workflow, in the order of their start times (ISO 8601)."""
     names = {node.get("id"): step_of(str(node.get("displayName", ""))) for node in nodes}
-    found = []
+    pods = []
     for node in sorted(nodes, key=lambda node: str(node.get("startedAt") or "")):
         if node.get("type") != "Pod":
             continue
         own = names[node.get("id")]
-        prepares = own.endswith(_DRIVER)
-        step = own.removesuffix(_DRIVER) if prepares else names.get(node.get("boundaryID"), "")
+        is_driver = own.endswith(_DRIVER)
+        step = own.removesuffix(_DRIVER) if is_driver else names.get(node.get("boundaryID"), "")
         workflow, _, number = str(node.get("id")).rpartition("-")
         message = " ".join(str(node.get("message") or "").split())
-        found.append(
+        pods.append(
             Pod(
                 id=str(node.get("id")),
                 name=f"{workflow}-{node.get('templateName')}-{number}",
                 step="" if step == "root" else step,
-                runs_step=not prepares,
+                runs_step=not is_driver,
                 phase=str(node.get("phase")),
                 message=message if len(message) <= _MOST_CHARACTERS else f"{message[:_MOST_CHARACTERS]}...",
             )
         )
-    return found
+    return pods
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """A pod that does not start, explained."""
+    """An explanation why a pod does not start."""
 
-    key: tuple[str, str]  # the same for the same trouble, however its wording changes
+    key: tuple[str, str]  # the same for the same trouble, even if its wording changes
     found: str
     why: str  # that keeps it from starting
     do: str
-    hopeless: bool  # whether time alone will not fix it
+    hopeless: bool  # True if waiting alone will not fix it
 
 
-# What Kubernetes says, what kind of trouble that is, why, and what to do.
+# Each row has a pattern of Kubernetes' message, the kind of trouble, why it happens, and what to do.
 _TROUBLES = (
     (
         r"ImagePullBackOff|ErrImagePull|InvalidImageName|ErrImageNeverPull",
@@ -110,7 +110,7 @@ _TROUBLES = (
         "No node fits the step's node selector and tolerations.",
         "Fix node_selector and tolerations in kubeflow.steps.",
     ),
-    # One word alone, such as ContainerCreating or PodInitializing, is what every pod says while it starts.
+    # Every pod has a message of one word while it starts, such as ContainerCreating or PodInitializing.
     (
         " ",
         "other",
@@ -121,32 +121,32 @@ _TROUBLES = (
 _PASSES = {"room", "volume", "other"}
 
 
-def troubles(pods: Sequence[Pod]) -> Iterator[Trouble]:
-    """What keeps pods of a run from starting, where Kubernetes says so."""
+def find_troubles(pods: Sequence[Pod]) -> Iterator[Trouble]:
+    """Yields the troubles that keep pods of a run from starting, as far as Kubernetes names them."""
     for pod in pods:
         if pod.phase != "Pending":
             continue
-        who = f"{pod.step}'s pod" if pod.step else f"The pod {pod.id}"
-        found = f"{who} does not start: {pod.message.rstrip('.')}."
+        subject = f"{pod.step}'s pod" if pod.step else f"The pod {pod.id}"
+        sentence = f"{subject} does not start: {pod.message.rstrip('.')}."
         for pattern, kind, why, do in _TROUBLES:
             if re.search(pattern, pod.message):
-                yield Trouble((pod.id, kind), found, why, do, kind not in _PASSES)
+                yield Trouble((pod.id, kind), sentence, why, do, kind not in _PASSES)
                 break
 
 
-def ending(pod: Pod) -> tuple[str, str]:
-    """How a pod that failed, and not by itself, was ended from outside: the sentence, and what to do."""
-    who = pod.step or "The run's own pod"
+def explain_ending(pod: Pod) -> tuple[str, str]:
+    """Explains how a failed pod was ended from outside: returns a sentence, and what to do."""
+    subject = pod.step or "The run's own pod"
     if _TOLD_TO_END.match(pod.message):
-        return f"{who} lost its pod, which was told to end: {pod.message}.", ""
+        return f"{subject} lost its pod, which was told to end: {pod.message}.", ""
     if "OOMKilled" in pod.message or "exit code 137" in pod.message:
         return (
-            f"{who} ran out of memory ({pod.message}).",
+            f"{subject} ran out of memory ({pod.message}).",
             f"Raise kubeflow.steps.{pod.step}.memory_gb, or lower trainer.batch_size or data.window,"
             " and submit it again.",
         )
     if "deadline" in pod.message or "terminated" in pod.message:
-        return f"{who} was stopped: {pod.message}.", "Start it again when that is wanted."
+        return f"{subject} was stopped: {pod.message}.", "Start it again when that is wanted."
     if "deleted" in pod.message or "evicted" in pod.message.lower():
-        return f"{who} lost its pod: {pod.message}.", ""
-    return f"{who} failed: {pod.message}", ""
+        return f"{subject} lost its pod: {pod.message}.", ""
+    return f"{subject} failed: {pod.message}", ""

@@ -1,4 +1,4 @@
-"""`edgeline kubeflow submit, watch, retry`: start a run on a cluster, follow it, and pick it up again."""
+"""`edgeline kubeflow submit, watch, retry`: start a run on a cluster, follow it, and resume it."""
 
 import time
 from collections.abc import Iterator
@@ -14,63 +14,64 @@ from records.run import Problem
 from records.steps import STEPS
 from report import records
 from runners.kubeflow.outcome import PUSHER, StepLost, conclude
-from runners.kubeflow.steps import ENDED, Step, plan, read_steps
+from runners.kubeflow.steps import ENDED, Step, order_steps, read_steps
 from runners.kubeflow.target import Target, upload
 from runners.kubeflow.watch import Follower, Patience
 from runners.shared.progress_text import verdict_lines
 from runners.shared.stdout import note, print_json, say
 
 PATIENCE = Patience()
-# States of a run that can go on from the steps that failed.
+# A run in one of these states can go on from the steps that failed.
 _RETRYABLE = ENDED - {"SUCCEEDED", "SKIPPED"}
 
 
 @dataclass(frozen=True)
 class Following:
-    """Whether a run is followed to its end, and how that is told."""
+    """The options of following a run to its end."""
 
-    timeout: float | None  # after which waiting for its end is given up, in seconds
+    timeout: float | None  # in seconds, after which waiting for its end is given up
     as_json: bool
     wait: bool = True
 
 
-def submit(where: Target, package: Path | None, following: Following) -> int:
+def submit(target: Target, package: Path | None, following: Following) -> int:
     """Uploads the pipeline and starts a run; returns the exit code."""
-    version = upload(where, package)
-    experiment = where.cluster.experiment(where.experiment)
-    run = where.cluster.start(version, _run_name(where), experiment, where.settings.kubeflow)
+    version = upload(target, package)
+    experiment = target.cluster.ensure_experiment(target.experiment)
+    run = target.cluster.start(version, _make_run_name(target), experiment, target.settings.kubeflow)
     if following.wait:
-        return _watch(where, run, plan(where.cluster.spec(version.pipeline_id, version.id)), following)
-    begins = f"Started run {run} of version {version.name}"
-    return _tell(where, run, begins, following, pipeline_version=version.name)
+        names = order_steps(target.cluster.get_spec(version.pipeline_id, version.id))
+        return _watch(target, run, names, following)
+    message = f"Started run {run} of version {version.name}"
+    return _print_started(target, run, message, following, pipeline_version=version.name)
 
 
-def watch(where: Target, run_id: str, following: Following) -> int:
+def watch(target: Target, run_id: str, following: Following) -> int:
     """Follows a run to its end; returns its exit code."""
-    return _watch(where, run_id, _names(where, where.cluster.run(run_id)), following)
+    return _watch(target, run_id, _list_steps(target, target.cluster.get_run(run_id)), following)
 
 
-def retry(where: Target, run_id: str, following: Following) -> int:
-    """Picks a run up again at the steps that failed; returns the exit code.
+def retry(target: Target, run_id: str, following: Following) -> int:
+    """Resumes a run at the steps that failed; returns the exit code.
 
-    Behind a step that counts as done and left nothing a run cannot go on, and the API starts no such step
-    again: another run with the same pipeline and settings takes its place.
+    A lost step counts as done and has no outputs: the run cannot go on, and the API does not restart it. Then
+    another run with the same pipeline and settings takes its place.
 
     Raises:
-        EdgelineError: There is no such run, or nothing of it is to be made again.
+        EdgelineError: There is no such run, or it has not failed.
     """
-    run = where.cluster.run(run_id)
-    names = _names(where, run)
-    outcome = _conclude(where, run, read_steps(run, names)) if run.state in ENDED else None
+    run = target.cluster.get_run(run_id)
+    names = _list_steps(target, run)
+    outcome = _conclude(target, run, read_steps(run, names)) if run.state in ENDED else None
     if isinstance(outcome, StepLost):
-        again = where.cluster.start_again(run, _run_name(where))
-        begins = f"Run {again} takes its place, with the same pipeline and settings"
+        run_id = target.cluster.start_again(run, _make_run_name(target))
+        message = f"Run {run_id} takes its place, with the same pipeline and settings"
         note(f"{outcome.reasons[0]} Kubeflow Pipelines starts no step again that counts as done.")
         if following.wait:
-            note(f"{begins}.")
+            note(f"{message}.")
     elif run.state in _RETRYABLE:
-        where.cluster.retry(run.run_id)
-        again, begins = run.run_id, f"Run {run.run_id} goes on"
+        target.cluster.retry(run.run_id)
+        run_id, message = run.run_id, f"Run {run.run_id} goes on"
     else:
         raise EdgelineError(
             f"Run {run.run_id} has not failed: its state is {run.state}.",
@@ -80,68 +81,71 @@ def retry(where: Target, run_id: str, following: Following) -> int:
             else f"Follow it with `edgeline kubeflow watch {run.run_id}`.",
         )
     if following.wait:
-        return _watch(where, again, names, following)
-    return _tell(where, again, begins, following)
+        return _watch(target, run_id, names, following)
+    return _print_started(target, run_id, message, following)
 
 
-def tell_of_last(where: Target, store: str) -> None:
-    """Tells of the newest run that has ended, where it failed and no step of its could; `store` has releases.
+def tell_of_last(target: Target, store: str) -> None:
+    """Sends alerts about the newest ended run if it failed and no step of its own could send them.
+
+    `store` is the URL of the release store.
 
     Raises:
         EdgelineError: The cluster or the store does not answer.
     """
-    if run_id := where.cluster.last_ended(where.workload.name, where.experiment):
-        run = where.cluster.run(run_id)
-        if run.state != "CANCELED":  # by a person, who knows
-            _tell_of_lost(where, run_id, _conclude(where, run, read_steps(run, _names(where, run))), store)
+    if run_id := target.cluster.find_last_ended(target.workload.name, target.experiment):
+        run = target.cluster.get_run(run_id)
+        if run.state != "CANCELED":  # A person canceled it, and needs no alert.
+            outcome = _conclude(target, run, read_steps(run, _list_steps(target, run)))
+            _report_lost_run(target, run_id, outcome, store)
 
 
-def _tell_of_lost(where: Target, run_id: str, outcome: Outcome, store: str) -> None:
-    """Leaves the record of a run that failed, and tells of it, unless the step that ended it did."""
+def _report_lost_run(target: Target, run_id: str, outcome: Outcome, store: str) -> None:
+    """Writes the record of a failed run and sends alerts, unless the step that ended the run did."""
     from runners.kubeflow.pod.record import leave_end, tell_of_end
 
-    root = f"{store}/runs/{where.workload.name}"
+    root = f"{store}/runs/{target.workload.name}"
     known = records.read(locate(root) / run_id)
     if outcome.outcome == "failed" and (known is None or known.about.outcome == "running"):
         problem = Problem(" ".join(outcome.reasons), "No step of the run could say so.", outcome.do)
         leave_end(run_id, root, outcome, problem)
-        if (alerts := where.settings.alerts).channels:
+        if (alerts := target.settings.alerts).channels:
             tell_of_end(run_id, root, alerts.model_dump_json(), outcome, problem)
 
 
-def _tell(where: Target, run: str, begins: str, following: Following, **more: str) -> int:
+def _print_started(target: Target, run: str, message: str, following: Following, **more: str) -> int:
     if following.as_json:
-        print_json({"run": run, "url": where.cluster.run_url(run), **more})
+        print_json({"run": run, "url": target.cluster.run_url(run), **more})
     else:
-        say(f"{begins}: {where.cluster.page_of(run)}")
+        say(f"{message}: {target.cluster.describe_page(run)}")
         say(f"Follow it: edgeline kubeflow watch {run}")
     return 0
 
 
-def _run_name(where: Target) -> str:
-    return f"{where.workload.name} {datetime.now(timezone.utc):%G-W%V, %Y-%m-%d %H:%M:%S}"
+def _make_run_name(target: Target) -> str:
+    return f"{target.workload.name} {datetime.now(timezone.utc):%G-W%V, %Y-%m-%d %H:%M:%S}"
 
 
-def _names(where: Target, run: Any) -> list[str]:
-    """The steps of a run, from the pipeline that it was started from."""
+def _list_steps(target: Target, run: Any) -> list[str]:
+    """Returns the names of the steps of a run, from the pipeline that it was started from."""
     reference = run.pipeline_version_reference
     if reference is not None and reference.pipeline_version_id:
-        return plan(where.cluster.spec(reference.pipeline_id, reference.pipeline_version_id))
-    return plan(run.pipeline_spec or {})
+        return order_steps(target.cluster.get_spec(reference.pipeline_id, reference.pipeline_version_id))
+    return order_steps(run.pipeline_spec or {})
 
 
-def _watch(where: Target, run_id: str, names: list[str], following: Following) -> int:
-    """Follows a run with the progress of a local one, and says how it ended."""
+def _watch(target: Target, run_id: str, names: list[str], following: Following) -> int:
+    """Follows a run with the progress of a local one, and prints its outcome; returns its exit code."""
     from rich.console import Console
 
     from runners.shared.progress import Progress, print_line
 
     patience = replace(PATIENCE, timeout_s=following.timeout)
     console = Console(stderr=following.as_json, highlight=False)
-    cluster, began = where.cluster, time.monotonic()
+    cluster, began = target.cluster, time.monotonic()
     with Progress(console, "waiting for the cluster") as progress:
-        progress.say(f"run {run_id}: {where.workload.name} on {cluster.host}", "bold")
-        progress.say(cluster.page_of(run_id))
+        progress.say(f"run {run_id}: {target.workload.name} on {cluster.host}", "bold")
+        progress.say(cluster.describe_page(run_id))
         follower = Follower(cluster, run_id, progress.handle, patience)
         try:
             run = follower.follow(names)
@@ -149,23 +153,23 @@ def _watch(where: Target, run_id: str, names: list[str], following: Following) -
             progress.say(f"The run goes on. {follower.again}", "yellow")
             raise
         steps = read_steps(run, names)
-        outcome = _conclude(where, run, steps)
+        outcome = _conclude(target, run, steps)
         for step in steps:
             if step.state == "failed":
-                state = _state(step, outcome)
+                state = _find_state(step, outcome)
                 progress.handle({"event": "step", "step": step.name, "state": state, "seconds": step.seconds})
-    if (store := where.settings.kubeflow.store) is not None and run.state != "CANCELED":
+    if (store := target.settings.kubeflow.store) is not None and run.state != "CANCELED":
         try:
-            _tell_of_lost(where, run_id, outcome, store)
+            _report_lost_run(target, run_id, outcome, store)
         except (EdgelineError, OSError) as error:
             print_line(console, f"How it ended was neither recorded nor told: {error}", "yellow")
-    for line, style in _last_lines(where, run_id, outcome, steps):
+    for line, style in _last_lines(target, run_id, outcome, steps):
         print_line(console, line, style)
     if following.as_json:
         document = {
             "run": run.run_id,
             "url": cluster.run_url(run.run_id),
-            "workload": where.workload.name,
+            "workload": target.workload.name,
             "state": run.state,
             "outcome": outcome.outcome,
             "exit_code": outcome.exit_code,
@@ -175,32 +179,35 @@ def _watch(where: Target, run_id: str, names: list[str], following: Following) -
             "warnings": progress.warnings,
             "watched_seconds": round(time.monotonic() - began, 1),
             "steps": [
-                {"name": step.name, "state": _state(step, outcome), "seconds": step.seconds} for step in steps
+                {"name": step.name, "state": _find_state(step, outcome), "seconds": step.seconds}
+                for step in steps
             ],
         }
         print_json(document)
     return outcome.exit_code
 
 
-def _state(step: Step, outcome: Outcome) -> str:
-    """Returns the state of a step; the API calls a gate failed that stopped the run on purpose."""
+def _find_state(step: Step, outcome: Outcome) -> str:
+    """Returns the state of a step; to the API, a gate that stopped the run on purpose has failed."""
     info = STEPS.get(step.name)
-    stopped = step.state == "failed" and info is not None and info.stops_as == outcome.outcome
-    return outcome.outcome if stopped else step.state
+    stopped_run = step.state == "failed" and info is not None and info.stops_as == outcome.outcome
+    return outcome.outcome if stopped_run else step.state
 
 
-def _conclude(where: Target, run: Any, steps: list[Step]) -> Outcome:
-    push = where.settings.kubeflow.push
-    return conclude(where.cluster, run.run_id, run.state, steps, where.workload.name, push)
+def _conclude(target: Target, run: Any, steps: list[Step]) -> Outcome:
+    push = target.settings.kubeflow.push
+    return conclude(target.cluster, run.run_id, run.state, steps, target.workload.name, push)
 
 
-def _last_lines(where: Target, run_id: str, outcome: Outcome, steps: list[Step]) -> Iterator[tuple[str, str]]:
-    model, push = where.workload.name, where.settings.kubeflow.push
-    # Before the Pusher has begun, nothing can have changed.
-    safe = any(step.name == PUSHER and step.state == "waiting" for step in steps)
-    stays = "production stays as it was" if safe or outcome.outcome in ("held", "refused") else ""
+def _last_lines(
+    target: Target, run_id: str, outcome: Outcome, steps: list[Step]
+) -> Iterator[tuple[str, str]]:
+    model, push = target.workload.name, target.settings.kubeflow.push
+    # Production cannot have changed before the Pusher has begun.
+    is_untouched = any(step.name == PUSHER and step.state == "waiting" for step in steps)
+    stays = "production stays as it was" if is_untouched or outcome.outcome in ("held", "refused") else ""
     yield from verdict_lines(outcome, outcome.headline(model, push, stays))
     if outcome.do:
         yield f"  {outcome.do}", ""
     if outcome.exit_code:
-        yield f"Details: {where.cluster.page_of(run_id)}", ""
+        yield f"Details: {target.cluster.describe_page(run_id)}", ""

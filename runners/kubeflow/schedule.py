@@ -1,11 +1,12 @@
-"""`edgeline kubeflow schedule`: a recurring run on a cluster, one of each workload and experiment.
+"""`edgeline kubeflow schedule`: a recurring run on a cluster, one for each workload and experiment.
 
-It is replaced by making the new one first and removing the old ones after. Killed in between, both fire until
-the next call removes the old one: a run too many. The other way round a week would be lost.
+To replace it, the new one is created first, and the old ones are removed afterwards. If the command is killed
+in between, both fire until the next call removes the old one: one run too many. The other order could lose a
+week.
 
-Deleting a recurring run would end a run that it has fired and that is going on, in the middle of whatever it
-does: Kubernetes removes what a recurring run owns, and the run stays RUNNING for good. So one with such a run
-is disabled, and stays until a later call finds the run ended.
+Deleting a recurring run would also end a run that it has fired and that is still going on: Kubernetes removes
+what a recurring run owns, and the state of the run stays RUNNING. So a recurring run with such a run is only
+disabled, and is deleted by a later call, after the run has ended.
 """
 
 from collections.abc import Sequence
@@ -18,169 +19,174 @@ from runners.kubeflow.cron import Cron
 from runners.kubeflow.target import Target, upload
 from runners.shared.stdout import print_json, say
 
-# How ours are told from what others scheduled under the same name.
+# The description of our recurring runs begins so; others may have scheduled theirs under the same name.
 _MARK = "Made by `edgeline kubeflow schedule`"
 
 
-def replace(where: Target, cron: Cron, package: Path | None, as_json: bool) -> int:
-    """Makes the recurring run, instead of those before; returns the exit code."""
-    cluster, name = where.cluster, where.workload.name
-    experiment = cluster.experiment(where.experiment)
-    if not all(_is_ours(each) for each in _named(where, experiment)):
+def replace(target: Target, cron: Cron, package: Path | None, as_json: bool) -> int:
+    """Creates the recurring run in place of earlier ones; returns the exit code."""
+    cluster, name = target.cluster, target.workload.name
+    experiment = cluster.ensure_experiment(target.experiment)
+    if not all(_is_ours(each) for each in _list_named(target, experiment)):
         raise EdgelineError(
-            f"The experiment {where.experiment} has a recurring run {name!r} already, which was not made"
+            f"The experiment {target.experiment} has a recurring run {name!r} already, which was not made"
             " by this command.",
             "Two of one name would both fire, and this one is not ours to replace.",
             "Delete or rename it, or name another experiment: --set kubeflow.experiment=NAME",
         )
-    version = upload(where, package)
+    version = upload(target, package)
     description = f"{_MARK} from version {version.name}. {version.description}"
-    made = cluster.schedule(
-        version, name, experiment, where.settings.kubeflow, cron=cron.text, description=description
+    identity = cluster.create_schedule(
+        version, name, experiment, target.settings.kubeflow, cron=cron.text, description=description
     )
-    # Asked after the new one is there: also those that a killed call or somebody else made meanwhile.
-    old = [each for each in _ours(where, experiment) if each.recurring_run_id != made]
-    going = _remove(where, experiment, old)
-    # A cron that never fires was refused when it was read.
+    # The list is read after the new one exists, so it has all that a killed call or another user created.
+    old = [each for each in _list_ours(target, experiment) if each.recurring_run_id != identity]
+    active = _remove(target, experiment, old)
+    # A cron that never fires was refused when it was parsed.
     fires = cron.next(datetime.now(timezone.utc))
     lines = [
-        f"Scheduled {name} at '{cron.text}', version {version.name}, in the experiment {where.experiment}.",
+        f"Scheduled {name} at '{cron.text}', version {version.name}, in the experiment {target.experiment}.",
         f"Next: {fires:%A %Y-%m-%d %H:%M:%S} UTC (or the zone that the scheduler is set to).",
         "One run at a time; what was missed is not caught up on, since ingest reads all new weeks anyway.",
     ]
     if old:
-        lines.append(f"It replaces what was scheduled before: {', '.join(_when(each) for each in old)}")
-    more = {"cron": cron.text, "version": version.name, "replaced": len(old), "going_on": going}
-    return _tell(where, "scheduled", made, [*lines, *_kept(going)], as_json, **more)
+        lines.append(
+            f"It replaces what was scheduled before: {', '.join(_format_trigger(each) for each in old)}"
+        )
+    more = {"cron": cron.text, "version": version.name, "replaced": len(old), "going_on": active}
+    return _print_result(target, "scheduled", identity, [*lines, *_describe_kept(active)], as_json, **more)
 
 
-def _remove(where: Target, experiment: str, old: Sequence[Any]) -> list[str]:
-    """Keeps recurring runs from firing, and deletes those without a run; returns the runs of the others."""
+def _remove(target: Target, experiment: str, old: Sequence[Any]) -> list[str]:
+    """Disables recurring runs, and deletes those without an active run; returns the active runs' ids."""
     if not old:
         return []
     try:
         for each in old:
-            where.cluster.disable_schedule(each.recurring_run_id)
-        # Asked after that, so that none of them can fire another.
-        fired = where.cluster.fired(experiment)
+            target.cluster.disable_schedule(each.recurring_run_id)
+        # The runs are listed afterwards, when none of the recurring runs can fire another.
+        active = target.cluster.find_fired_runs(experiment)
         for each in old:
-            if each.recurring_run_id not in fired:
-                where.cluster.delete_schedule(each.recurring_run_id)
+            if each.recurring_run_id not in active:
+                target.cluster.delete_schedule(each.recurring_run_id)
     except EdgelineError as error:
         raise EdgelineError(
             error.found,
             f"{error.why} The new recurring run is there, and one before it too.",
             "Run the same command again, which removes the older ones.",
         ) from error
-    return [fired[each.recurring_run_id] for each in old if each.recurring_run_id in fired]
+    return [active[each.recurring_run_id] for each in old if each.recurring_run_id in active]
 
 
-def _kept(going: Sequence[str]) -> list[str]:
-    of_before = "of the one before goes on. That one is disabled, and the next call removes it."
-    return [f"Run {run} {of_before}" for run in going]
+def _describe_kept(active: Sequence[str]) -> list[str]:
+    ending = "of the one before goes on. That one is disabled, and the next call removes it."
+    return [f"Run {run} {ending}" for run in active]
 
 
-def show_all(where: Target, as_json: bool) -> int:
-    """Lists all recurring runs on the cluster that were made here; returns the exit code."""
-    ours = [each for each in where.cluster.schedules() if _is_ours(each)]
-    names = {each.experiment_id: where.cluster.experiment_name(each.experiment_id) for each in ours}
-    records = [_record(each, names[each.experiment_id]) for each in ours]
+def show_all(target: Target, as_json: bool) -> int:
+    """Prints all recurring runs on the cluster that Edgeline created; returns the exit code."""
+    ours = [each for each in target.cluster.list_schedules() if _is_ours(each)]
+    names = {each.experiment_id: target.cluster.get_experiment_name(each.experiment_id) for each in ours}
+    records = [_describe(each, names[each.experiment_id]) for each in ours]
     if as_json:
         print_json(records)
         return 0
     if not ours:
-        say(f"No recurring run was made by edgeline on {where.cluster.host}.")
+        say(f"No recurring run was made by edgeline on {target.cluster.host}.")
     for record in records:
         line = f"{record['name']:<16} {record['cron']:<20} {record['state']:<9} {record['experiment']:<24}"
         say(f"{line} since {record['created_at']}")
-    twice = [(e.display_name, e.experiment_id) for e in ours if e.status == "ENABLED"]
-    for name, experiment in sorted({pair for pair in twice if twice.count(pair) > 1}):
+    enabled = [(each.display_name, each.experiment_id) for each in ours if each.status == "ENABLED"]
+    for name, experiment in sorted({pair for pair in enabled if enabled.count(pair) > 1}):
         say(f"{name} fires more than once in {names[experiment]}: `--cron` again leaves one of them.")
     return 0
 
 
-def delete(where: Target, as_json: bool) -> int:
+def delete(target: Target, as_json: bool) -> int:
     """Removes the recurring run; returns the exit code.
 
     Raises:
         EdgelineError: There is none, or a run of it is going on.
     """
-    ours = _found(where)
-    if going := _remove(where, ours[0].experiment_id, ours):
+    ours = _find_schedules(target)
+    if active := _remove(target, ours[0].experiment_id, ours):
         raise EdgelineError(
-            f"{where.workload.name} does not fire any more; it is not deleted, since its run {going[0]} is"
+            f"{target.workload.name} does not fire any more; it is not deleted, since its run {active[0]} is"
             " going on.",
             "Kubernetes would end that run along with the recurring run, wherever it is.",
-            f"Run the same command again when it has ended: `edgeline kubeflow watch {going[0]}`. Or"
-            f" terminate it on its page first: {where.cluster.page_of(going[0])}",
+            f"Run the same command again when it has ended: `edgeline kubeflow watch {active[0]}`. Or"
+            f" terminate it on its page first: {target.cluster.describe_page(active[0])}",
         )
-    gone = f"{where.workload.name} is no longer scheduled in the experiment {where.experiment}."
-    return _tell(where, "deleted", ours[0].recurring_run_id, [gone], as_json)
+    line = f"{target.workload.name} is no longer scheduled in the experiment {target.experiment}."
+    return _print_result(target, "deleted", ours[0].recurring_run_id, [line], as_json)
 
 
-def switch(where: Target, enable: bool, as_json: bool) -> int:
-    """Lets the recurring run fire, or keeps it from that; returns the exit code."""
-    newest, *older = _found(where)
-    name = where.workload.name
+def switch(target: Target, enable: bool, as_json: bool) -> int:
+    """Enables or disables the recurring run; returns the exit code."""
+    newest, *older = _find_schedules(target)
+    name = target.workload.name
     if enable:
-        going = _remove(where, newest.experiment_id, older)
-        where.cluster.enable_schedule(newest.recurring_run_id)
-        lines = [f"{name} fires again: {_when(newest)}", *_kept(going)]
+        active = _remove(target, newest.experiment_id, older)
+        target.cluster.enable_schedule(newest.recurring_run_id)
+        lines = [f"{name} fires again: {_format_trigger(newest)}", *_describe_kept(active)]
     else:
         for each in (newest, *older):
-            where.cluster.disable_schedule(each.recurring_run_id)
+            target.cluster.disable_schedule(each.recurring_run_id)
         lines = [f"{name} does not fire any more; `edgeline kubeflow schedule --enable` undoes it."]
-    return _tell(where, "enabled" if enable else "disabled", newest.recurring_run_id, lines, as_json)
+    return _print_result(target, "enabled" if enable else "disabled", newest.recurring_run_id, lines, as_json)
 
 
-def _found(where: Target) -> list[Any]:
-    """What is scheduled of the workload, the newest first; an EdgelineError where nothing is."""
-    experiment = where.cluster.find_experiment(where.experiment)
-    ours = _ours(where, experiment) if experiment is not None else []
+def _find_schedules(target: Target) -> list[Any]:
+    """Returns the recurring runs of the workload, the newest first; raises EdgelineError if there is none."""
+    experiment = target.cluster.find_experiment(target.experiment)
+    ours = _list_ours(target, experiment) if experiment is not None else []
     if not ours:
-        no = "has no recurring run of it" if experiment is not None else "does not exist"
+        problem = "has no recurring run of it" if experiment is not None else "does not exist"
         raise EdgelineError(
-            f"{where.workload.name} is not scheduled: the experiment {where.experiment} on"
-            f" {where.cluster.host} {no}.",
+            f"{target.workload.name} is not scheduled: the experiment {target.experiment} on"
+            f" {target.cluster.host} {problem}.",
             "A recurring run is known by the workload's name and its experiment.",
             "See all of them with `edgeline kubeflow schedule --list`.",
         )
     return ours
 
 
-def _ours(where: Target, experiment: str) -> list[Any]:
-    return [each for each in _named(where, experiment) if _is_ours(each)]
+def _list_ours(target: Target, experiment: str) -> list[Any]:
+    return [each for each in _list_named(target, experiment) if _is_ours(each)]
 
 
-def _named(where: Target, experiment: str) -> list[Any]:
-    """What is scheduled under the workload's name in an experiment, whoever made it."""
-    name = (where.workload.name, experiment)
-    return [each for each in where.cluster.schedules() if (each.display_name, each.experiment_id) == name]
+def _list_named(target: Target, experiment: str) -> list[Any]:
+    """Returns the recurring runs with the workload's name in an experiment, whoever created them."""
+    name = (target.workload.name, experiment)
+    schedules = target.cluster.list_schedules()
+    return [each for each in schedules if (each.display_name, each.experiment_id) == name]
 
 
 def _is_ours(each: Any) -> bool:
     return str(each.description).startswith(_MARK)
 
 
-def _when(each: Any) -> str:
+def _format_trigger(each: Any) -> str:
     schedule = each.trigger.cron_schedule if each.trigger else None
     return f"'{schedule.cron}'" if schedule else "by an interval"
 
 
-def _record(each: Any, experiment: str) -> dict[str, Any]:
+def _describe(each: Any, experiment: str) -> dict[str, Any]:
     return {
         "id": each.recurring_run_id,
         "name": each.display_name,
-        "cron": _when(each).strip("'"),
+        "cron": _format_trigger(each).strip("'"),
         "state": "enabled" if each.status == "ENABLED" else "disabled",
         "experiment": experiment,
         "created_at": f"{each.created_at:%Y-%m-%d %H:%M}" if each.created_at else None,
     }
 
 
-def _tell(where: Target, what: str, identity: str, lines: Sequence[str], as_json: bool, **more: Any) -> int:
+def _print_result(
+    target: Target, outcome: str, identity: str, lines: Sequence[str], as_json: bool, **more: Any
+) -> int:
     if as_json:
-        print_json({"workload": where.workload.name, "outcome": what, "recurring_run": identity, **more})
+        print_json({"workload": target.workload.name, "outcome": outcome, "recurring_run": identity, **more})
     else:
         say("\n".join(lines))
     return 0

@@ -37,15 +37,15 @@ class Step:
     pods: tuple[str, ...] = ()  # ids of its pods, the last attempt last
 
 
-def plan(spec: Mapping[str, Any]) -> list[str]:
-    """The names of the steps in an order in which they can run: that of the DAG as far as it is known.
+def order_steps(spec: Mapping[str, Any]) -> list[str]:
+    """Returns the names of the steps in an order in which they can run, preferably that of the DAG.
 
-    The pipeline is as it was uploaded; one with a platform part has the pipeline below `pipeline_spec`.
+    `spec` is the pipeline as it was uploaded; with a platform part, the pipeline is below `pipeline_spec`.
     """
     spec = spec.get("pipeline_spec") or spec
     tasks = spec.get("root", {}).get("dag", {}).get("tasks", {})
     known = {name: number for number, name in enumerate(STEPS)}
-    waiting = graphlib.TopologicalSorter({step_of(name): _upstream(tasks[name]) for name in tasks})
+    waiting = graphlib.TopologicalSorter({step_of(name): _find_upstream(tasks[name]) for name in tasks})
     waiting.prepare()
     order: list[str] = []
     ready: set[str] = set()
@@ -57,54 +57,55 @@ def plan(spec: Mapping[str, Any]) -> list[str]:
     return order
 
 
-def _upstream(task: Mapping[str, Any]) -> set[str]:
-    found = set(task.get("dependentTasks", []))
+def _find_upstream(task: Mapping[str, Any]) -> set[str]:
+    upstream = set(task.get("dependentTasks", []))
     inputs = task.get("inputs", {})
     for source in [*inputs.get("artifacts", {}).values(), *inputs.get("parameters", {}).values()]:
         for kind in ("taskOutputArtifact", "taskOutputParameter"):
-            found |= {source[kind]["producerTask"]} if kind in source else set()
-    return {step_of(name) for name in found}
+            if kind in source:
+                upstream.add(source[kind]["producerTask"])
+    return {step_of(name) for name in upstream}
 
 
 def read_steps(run: Any, names: Sequence[str]) -> list[Step]:
-    """The steps of a `V2beta1Run`, in the order of `names`; those that nothing is known of are waiting.
+    """Returns the steps of a `V2beta1Run`, in the order of `names`; a step without a task is waiting.
 
-    Without names it is what the run itself shows.
+    Without names, returns the steps that the run itself lists.
     """
-    tasks = {step_of(task.display_name): task for task in _tasks(run) if task.display_name}
-    found = [name.removesuffix(_DRIVER) for name in tasks if name.endswith(_DRIVER)]
-    names = names or [name for name in found if name != "root"]
-    return [_step(name, tasks.get(name), tasks.get(f"{name}{_DRIVER}")) for name in names]
+    tasks = {step_of(task.display_name): task for task in _list_tasks(run) if task.display_name}
+    listed = [name.removesuffix(_DRIVER) for name in tasks if name.endswith(_DRIVER)]
+    names = names or [name for name in listed if name != "root"]
+    return [_read_step(name, tasks.get(name), tasks.get(f"{name}{_DRIVER}")) for name in names]
 
 
 def is_pending(run: Any) -> bool:
-    """Whether a pod of the run has not begun, though it should."""
-    return any(task.state == "PENDING" for task in _tasks(run))
+    """Tells whether a pod of the run should have begun, and has not."""
+    return any(task.state == "PENDING" for task in _list_tasks(run))
 
 
 def is_settled(run: Any) -> bool:
-    """Whether all of a run has ended; the server writes down the run first, and its tasks after."""
-    return run.state in ENDED and not any(task.state in ("PENDING", "RUNNING") for task in _tasks(run))
+    """Tells whether a run and its tasks have ended; the server updates the run first, and its tasks later."""
+    return run.state in ENDED and not any(task.state in ("PENDING", "RUNNING") for task in _list_tasks(run))
 
 
 def signature(run: Any) -> tuple[Any, ...]:
-    """What differs as soon as something has happened in the run."""
-    return (run.state, *sorted((task.task_id, str(task.state)) for task in _tasks(run)))
+    """Returns a value that changes as soon as something happens in the run."""
+    return (run.state, *sorted((task.task_id, str(task.state)) for task in _list_tasks(run)))
 
 
-def _tasks(run: Any) -> Sequence[Any]:
+def _list_tasks(run: Any) -> Sequence[Any]:
     return (run.run_details.task_details if run.run_details else None) or ()
 
 
-def _step(name: str, task: Any, driver: Any) -> Step:
+def _read_step(name: str, task: Any, driver: Any) -> Step:
     if task is None or task.state not in _STATES:
-        begun = driver is not None and driver.state in _STATES
-        state = _STATES[driver.state] if begun else "waiting"
-        # Its driver is done and its pod not there yet.
+        has_begun = driver is not None and driver.state in _STATES
+        state = _STATES[driver.state] if has_begun else "waiting"
+        # If the driver is done, the step's own pod is about to start.
         return Step(name, "running" if state == "done" else state)
     state = _STATES[task.state]
     pods = tuple(child.pod_name for child in task.child_tasks or () if child.pod_name)
-    # The API says year 1 or 1970 where it has not ended.
+    # The end time is in year 1 or 1970 if the task has not ended.
     if state == "running" or task.end_time is None or task.end_time.year <= 1970:
         return Step(name, state, None, pods)
     if state == "done" and task.end_time == task.start_time:

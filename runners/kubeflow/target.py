@@ -1,4 +1,4 @@
-"""What the commands of a cluster have in common: settings, the way in, and a compiled pipeline to upload."""
+"""The common parts of the cluster commands: settings, connection, and the upload of a compiled pipeline."""
 
 import hashlib
 import os
@@ -30,12 +30,12 @@ class Target:
 
     @property
     def experiment(self) -> str:
-        """The name of the experiment that runs are filed under; `Default` is what the API itself takes."""
+        """Returns the name of the experiment of the runs; `Default` is the API's own default."""
         return self.settings.kubeflow.experiment or "Default"
 
 
 def target(named: NamedSettings, host: str | None) -> Target:
-    """Settles everything and opens the API.
+    """Loads the workload and its settings, and connects to the cluster.
 
     Raises:
         EdgelineError: A setting is wrong, or nobody answers.
@@ -45,11 +45,13 @@ def target(named: NamedSettings, host: str | None) -> Target:
 
 
 def upload(target: Target, package: Path | None) -> Version:
-    """Compiles the DAG, or takes what `edgeline kubeflow compile` wrote; uploads it, unless it is there.
+    """Uploads a pipeline that `edgeline kubeflow compile` wrote, or compiles the DAG first.
+
+    A pipeline that is already there is not uploaded again.
 
     Raises:
         EdgelineError: It does not compile, the file is none of ours, the server refuses it, or phones would
-            refuse what comes of it.
+            refuse its releases.
     """
     with tempfile.TemporaryDirectory() as folder:
         if package is None:
@@ -59,15 +61,15 @@ def upload(target: Target, package: Path | None) -> Version:
             note("Compiling the DAG, which takes about half a minute.")
             package = compile_pipeline(target.workload, target.settings, Path(folder, "pipeline.yaml")).path
         content = package.read_bytes()
-        about = _about(package, content)
-        # Twelve digits tell the versions of a pipeline apart.
+        about = _read_info(package, content)
+        # Twelve digits are enough to distinguish the versions of a pipeline.
         digest = hashlib.sha256(content).hexdigest()[:12]
         description = f"By {who()}. {about.get('description', '')}".strip()
         return target.cluster.upload(package, about["name"], digest, description, about["parameters"])
 
 
 def _check_push(target: Target) -> None:
-    """Told now, and not after the data steps, by DataGate, where the releases can be read from here."""
+    """Checks a later push now, where the releases can be read from here, and not only in DataGate."""
     from release.acceptance import check_push_early
 
     kubeflow, epoch = target.settings.kubeflow, target.settings.push.rollback_epoch
@@ -75,8 +77,8 @@ def _check_push(target: Target) -> None:
         check_push_early(store, target.workload.name, epoch, KEY_VARIABLE in kubeflow.secrets)
 
 
-def _about(path: Path, content: bytes) -> dict[str, Any]:
-    """What a compiled pipeline says of itself, with the values that its parameters have by default."""
+def _read_info(path: Path, content: bytes) -> dict[str, Any]:
+    """Returns the `pipelineInfo` of a compiled pipeline, and the default values of its parameters."""
     import yaml
 
     try:

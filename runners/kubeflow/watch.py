@@ -1,4 +1,4 @@
-"""Following a run on Kubeflow Pipelines to its end, with the progress that a local run shows."""
+"""The follower of a run on Kubeflow Pipelines, which reports the same progress as a local run."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from errors import EdgelineError
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.errors import Unavailable
-from runners.kubeflow.pods import Trouble, read_pods, troubles
+from runners.kubeflow.pods import Trouble, find_troubles, read_pods
 from runners.kubeflow.steps import ENDED, Step, is_pending, is_settled, read_steps, signature
 from runners.shared.events import Event
 from runners.shared.progress_text import duration
@@ -16,23 +16,23 @@ from runners.shared.progress_text import duration
 
 @dataclass(frozen=True)
 class Patience:
-    """How long what is waited for, in seconds."""
+    """The times to wait while a run is followed, in seconds."""
 
-    poll_s: float = 5.0  # between two looks
-    # After this without a change, a pod that has not begun is looked into, and again each time.
+    poll_s: float = 5.0  # between two requests
+    # After each such time without a change, pods that have not begun are inspected.
     start_s: float = 45.0
-    # After this without a change, one that time alone will not fix ends the waiting.
+    # After this time without a change, a trouble that waiting will not fix ends the waiting.
     hopeless_s: float = 180.0
-    quiet_s: float = 1800.0  # after this without a change, a step that runs is worth a look
-    settle_s: float = 60.0  # so long the tasks of a run that has ended may take to end too
-    outage_s: float = 300.0  # so long the API may be away while a run is followed
+    quiet_s: float = 1800.0  # after this time without a change, a warning is given about a running step
+    settle_s: float = 60.0  # longest time from the end of a run to the end of its tasks
+    outage_s: float = 300.0  # longest outage of the API while a run is followed
     timeout_s: float | None = None  # for the whole run; None waits to its end
 
 
 class Follower:
-    """Waits for the end of one run, by its id, and knows what has been seen of it so far.
+    """The wait for the end of one run, given its id, with what has been seen of the run so far.
 
-    `handle` is told of each step but those that failed, and of what keeps one from starting.
+    `handle` gets the events of each step, except failures, and of troubles that keep one from starting.
     """
 
     def __init__(
@@ -40,29 +40,30 @@ class Follower:
     ) -> None:
         self.cluster, self.run, self.handle, self.patience = cluster, run, handle, patience
         self.states: dict[str, str] = {}
-        self.told: set[object] = set()
+        self.warned: set[object] = set()
         self.seen: tuple[Any, ...] | None = None
         self.hopeless: Trouble | None = None
         self.since = self.looked = time.monotonic()
         self.again = f"Follow it again with `edgeline kubeflow watch {run}`."
 
     def follow(self, names: Sequence[str]) -> Any:
-        """Follows the run, with steps of these names; returns it as it was last seen, a `V2beta1Run`.
+        """Follows the run, whose steps have these names; returns its last state, a `V2beta1Run`.
 
         Raises:
             EdgelineError: It did not end in time, a step can never start, or nobody answers any more. The run
                 itself is left as it is.
         """
         began = time.monotonic()
-        over = None
+        end = None
         self.handle({"event": "plan", "steps": list(names)})
         while True:
-            run = self._look()
-            over = (over or time.monotonic()) if run.state in ENDED else None
-            ended = is_settled(run) or (over is not None and time.monotonic() - over > self.patience.settle_s)
+            run = self._get_run()
+            end = (end or time.monotonic()) if run.state in ENDED else None
+            is_late = end is not None and time.monotonic() - end > self.patience.settle_s
+            has_ended = is_settled(run) or is_late
             for step in read_steps(run, names):
-                self._tell(step)
-            if ended:
+                self._report_step(step)
+            if has_ended:
                 return run
             self._watch_for_standstill(run)
             timeout = self.patience.timeout_s
@@ -76,12 +77,12 @@ class Follower:
                 )
             time.sleep(self.patience.poll_s)
 
-    def _look(self) -> Any:
-        """The run; the API may be away for a while, as it is when a port-forward is set up again."""
+    def _get_run(self) -> Any:
+        """Returns the run; waits if the API is away for a while, as when a port-forward is set up again."""
         away_since = time.monotonic()
         while True:
             try:
-                return self.cluster.run(self.run)
+                return self.cluster.get_run(self.run)
             except Unavailable as error:
                 if time.monotonic() - away_since > self.patience.outage_s:
                     why = f"{error.why} The run itself may go on."
@@ -94,10 +95,10 @@ class Follower:
                 raise EdgelineError(error.found, why, do) from error
             time.sleep(self.patience.poll_s)
 
-    def _tell(self, step: Step) -> None:
+    def _report_step(self, step: Step) -> None:
         state, seconds = step.state, step.seconds
-        # Right after a retry the API still shows the failure before it. So a failure is told once the run has
-        # ended, by who knows then whether a gate only did its work.
+        # Right after a retry the API still shows the failure before it. So the caller reports failures once
+        # the run has ended, when it is known whether a gate only stopped it on purpose.
         if state == "failed":
             state, seconds = "running", None
         if state == "waiting" or self.states.get(step.name) == state:
@@ -106,7 +107,7 @@ class Follower:
         self.handle({"event": "step", "step": step.name, "state": state, "seconds": seconds})
 
     def _watch_for_standstill(self, run: Any) -> None:
-        """Looks into what does not begin, and tells why."""
+        """Warns about pods that do not begin, with the reason; gives up on a trouble that stays."""
         now = time.monotonic()
         if signature(run) != self.seen:
             self.seen = signature(run)
@@ -118,11 +119,11 @@ class Follower:
         self.looked = now
         quiet_s = now - self.since
         if not self.states:
-            begun = f"The cluster has not begun with the run for {duration(quiet_s)}"
-            self._warn("start", f"{begun}: is Argo's workflow-controller up?")
+            problem = f"The cluster has not begun with the run for {duration(quiet_s)}"
+            self._warn("start", f"{problem}: is Argo's workflow-controller up?")
             return
         if not is_pending(run):
-            # A pod whose memory ran out can look as if it ran, for as long as one waits (Argo 3.3).
+            # A pod that ran out of memory can look as if it were running for ever (Argo 3.3).
             if quiet_s >= self.patience.quiet_s:
                 self._warn(
                     "quiet",
@@ -130,13 +131,13 @@ class Follower:
                     " `kubectl get pods` in the run's namespace shows whether its pod was OOMKilled.",
                 )
             return
-        found = list(troubles(read_pods(self.cluster.pods(self.run))))
-        for trouble in found:
+        troubles = list(find_troubles(read_pods(self.cluster.list_nodes(self.run))))
+        for trouble in troubles:
             self._warn(trouble.key, f"{trouble.found} {trouble.do}")
-        self.hopeless = next((trouble for trouble in found if trouble.hopeless), None)
+        self.hopeless = next((trouble for trouble in troubles if trouble.hopeless), None)
         if self.hopeless is not None and quiet_s >= self.patience.hopeless_s:
             raise self._give_up(self.hopeless)
-        if not found:
+        if not troubles:
             self._warn(
                 "pending",
                 f"A pod of the run has not begun for {duration(quiet_s)}. `kubectl get pods` in"
@@ -148,10 +149,10 @@ class Follower:
             trouble.found,
             f"{trouble.why} Nothing was pushed by this run so far, which waits on the cluster.",
             f"{trouble.do} The run then goes on by itself, unless you terminate it on its page:"
-            f" {self.cluster.page_of(self.run)}\n{self.again}",
+            f" {self.cluster.describe_page(self.run)}\n{self.again}",
         )
 
     def _warn(self, key: object, text: str) -> None:
-        if key not in self.told:
-            self.told.add(key)
+        if key not in self.warned:
+            self.warned.add(key)
             self.handle({"event": "warning", "text": text})

@@ -14,11 +14,8 @@ def collect_span_fields(
 ) -> dict[str, Any]:
     """Returns the fields of a run's record that say which spans it reads and which of them are new.
 
-    Args:
-        data: The data folder.
-        spans: The spans of `data` that the run reads, oldest first.
-        window: Largest number of spans that a run reads.
-        earlier: The earlier runs of its workload, oldest first.
+    `spans` are those of `data` that the run reads, at most `window`, and `earlier` the earlier runs of its
+    workload, both oldest first.
     """
     names = tuple(span.name for span in spans)
     fields: dict[str, Any] = {

@@ -43,13 +43,7 @@ CREATE TEMP TABLE gone_context AS SELECT id FROM Context
 
 
 def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry_run: bool = False) -> int:
-    """Removes the rows of all other artifacts and runs; returns their number.
-
-    Args:
-        store: The SQLite file of ML Metadata.
-        stays: Tells whether the artifact of a URI stays.
-        runs: Ids of the runs that stay.
-        dry_run: Only counts the rows.
+    """Removes the rows of all artifacts whose URI does not stay, and of all runs but `runs`; counts the rows.
 
     Raises:
         EdgelineError: The file cannot be read or written, or is of another version of ML Metadata.

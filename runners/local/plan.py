@@ -100,12 +100,7 @@ def plan(options: RunOptions) -> int:
 
 
 def make_plan(now: World, earlier: Sequence[tuple[RunFolder, Run]]) -> list[PlannedStep]:
-    """Plans each step of a run.
-
-    Args:
-        now: The world that the run would see.
-        earlier: The earlier runs of its model, oldest first.
-    """
+    """Plans the steps of a run in the world `now`, given the earlier runs of its model, oldest first."""
     known: dict[str, set[str]] = {step: set() for step in STEPS}
     last: dict[str, World] = {}
     for folder, run in earlier:

@@ -62,9 +62,9 @@ def _find_place(module: str) -> Place:
     try:
         spec = importlib.util.find_spec(module)
     except Exception as error:  # Its parent package is imported here, and may raise anything.
-        raise _module_error(module, f"{type(error).__name__}: {error}") from error
+        raise _make_error(module, f"{type(error).__name__}: {error}") from error
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        raise _module_error(module, "Python knows no module of that name.")
+        raise _make_error(module, "Python knows no module of that name.")
     file = Path(spec.origin)
     depth = module.count(".") + (file.name == "__init__.py")
     folder = file.parents[depth]
@@ -72,7 +72,7 @@ def _find_place(module: str) -> Place:
     return Place(folder, module.partition(".")[0] if is_library else None)
 
 
-def _module_error(module: str, why: str) -> UsageError:
+def _make_error(module: str, why: str) -> UsageError:
     return UsageError(
         f"The workload's module {module} cannot be loaded.",
         why,

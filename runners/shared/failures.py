@@ -60,17 +60,17 @@ def describe(error: BaseException, step: str | None) -> dict[str, Any]:
     for link in chain(error):
         if isinstance(link, EdgelineError):
             found = re.sub(r" \[while running '.*?'\]", "", link.found)  # Beam adds the name of its stage.
-            return {**_event(link.exit_code, found, link.why, link.do), "spans": link.spans}
+            return {**_make_event(link.exit_code, found, link.why, link.do), "spans": link.spans}
     if step is None and isinstance(error, OSError):
-        return _event(1, *_describe_os_error(error))
+        return _make_event(1, *_describe_os_error(error))
     where = f"The step {step}" if step else "The run"
     for link in chain(error):
         if (isinstance(link, OSError) and link.errno == errno.ENOSPC) or _NO_SPACE in str(link):
             file = getattr(link, "filename", None)
-            return _full_disk_event(f"The disk is full{f', writing {file}' if file else ''}.", where)
+            return _make_full_disk_event(f"The disk is full{f', writing {file}' if file else ''}.", where)
     root = list(chain(error))[-1]
     text = " ".join(line.strip() for line in str(root).splitlines() if line.strip())[:300]
-    return _event(1, f"{where} failed: {type(root).__name__}{f': {text}' if text else ''}", *_READ_LOG)
+    return _make_event(1, f"{where} failed: {type(root).__name__}{f': {text}' if text else ''}", *_READ_LOG)
 
 
 def _describe_os_error(error: OSError) -> tuple[str, str, str]:
@@ -85,12 +85,12 @@ def _describe_os_error(error: OSError) -> tuple[str, str, str]:
     return found, why, f"{do}, and run the same command again."
 
 
-def _full_disk_event(found: str, who: str) -> dict[str, Any]:
+def _make_full_disk_event(found: str, who: str) -> dict[str, Any]:
     why = f"{who} could not write what it made; production is as it was."
-    return _event(1, found, why, f"Free some space, and {_AGAIN}")
+    return _make_event(1, found, why, f"Free some space, and {_AGAIN}")
 
 
-def _event(exit_code: int, found: str, why: str, do: str) -> dict[str, Any]:
+def _make_event(exit_code: int, found: str, why: str, do: str) -> dict[str, Any]:
     return {"event": "error", "exit_code": exit_code, "found": found, "why": why, "do": do}
 
 
@@ -100,20 +100,20 @@ def describe_death(returncode: int, step: str | None, log: Path) -> dict[str, An
     The return code is that of subprocess: the negative number of the signal where a signal ended it.
     """
     if shutil.disk_usage(log.parent).free < _FULL_BELOW_BYTES:
-        return _full_disk_event(f"The disk of {log.parent} is full.", "The run")
-    words = last_words(log)
+        return _make_full_disk_event(f"The disk of {log.parent} is full.", "The run")
+    words = find_last_words(log)
     hint = f" Its log says: {words}" if words else ""
     where = f"in the step {step}" if step else "before its first step"
     if returncode < 0:
         number = -returncode
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         why, do = _SIGNALS.get(number, _CRASH)
-        return _event(1, f"The worker process was ended by {name} {where}.{hint}", why, do)
+        return _make_event(1, f"The worker process was ended by {name} {where}.{hint}", why, do)
     found = f"The worker process ended with exit code {returncode} {where}, without a word.{hint}"
-    return _event(1, found, *_READ_LOG)
+    return _make_event(1, found, *_READ_LOG)
 
 
-def last_words(log: Path) -> str:
+def find_last_words(log: Path) -> str:
     """Returns the last line of a log that says why a process ended, cut at 300 characters; empty for none."""
     try:
         with log.open("rb") as file:

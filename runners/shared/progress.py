@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from runners.shared.events import Event
-from runners.shared.progress_text import count_text, duration, epoch_text
-from runners.shared.stdout import shown, visible
+from runners.shared.progress_text import duration, format_count, format_epoch
+from runners.shared.stdout import prepare_line, visible
 
 _STATE_STYLE = {"done": "green", "cached": "cyan", "failed": "bold red", "running": ""}
 _STATE_STYLE |= {"held": "yellow", "refused": "yellow"}
@@ -26,7 +26,7 @@ _BAR_WIDTH, _BAR_FROM_WIDTH = 16, 70
 
 def print_line(console: Console, text: str, style: str = "") -> None:
     """Prints one line of text; markup in it is not interpreted."""
-    console.print(Text(shown(text), style=style), soft_wrap=True)
+    console.print(Text(prepare_line(text), style=style), soft_wrap=True)
 
 
 class Progress:
@@ -62,7 +62,7 @@ class Progress:
             self._live.stop()
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
+    def pause(self) -> Iterator[None]:
         """Removes the live line during the block, so that a question can be asked."""
         self.__exit__()
         yield
@@ -83,13 +83,13 @@ class Progress:
             self._latest = event
             every = math.ceil(event["epochs"] / _MOST_EPOCH_LINES)
             if event["epoch"] % every == 0 or event["epoch"] == event["epochs"]:
-                self.say(f"{' ' * 9}{epoch_text(event, max(20, self._console.width - 9))}")
+                self.say(f"{' ' * 9}{format_epoch(event, max(20, self._console.width - 9))}")
         elif kind == "count":
             self._latest = event
             is_finished = event.get("total") == event["done"]
             if not self._live and (is_finished or time.monotonic() - self._count_printed_at > _COUNT_EVERY_S):
                 self._count_printed_at = time.monotonic()
-                self.say(f"{' ' * 9}{count_text(event)}")
+                self.say(f"{' ' * 9}{format_count(event)}")
         elif kind == "trial":
             self.say(f"{' ' * 9}{event['text']}")
         elif kind == "warning" and event["text"] not in self.warnings:
@@ -136,6 +136,6 @@ class Progress:
         room = self._console.width - len(text) - taken - 8
         event = self._latest
         if event and room > 10:
-            more = epoch_text(event, room) if event["event"] == "epoch" else count_text(event)
+            more = format_epoch(event, room) if event["event"] == "epoch" else format_count(event)
             text += f"  {more}" if len(more) <= room else ""
         return visible(text)

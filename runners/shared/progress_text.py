@@ -15,7 +15,7 @@ def duration(seconds: float) -> str:
     return words.seconds(seconds).replace("\u00a0", " ")
 
 
-def epoch_text(event: Event, width: int) -> str:
+def format_epoch(event: Event, width: int) -> str:
     """Formats an epoch in at most `width` columns; the least important figures are left out first."""
     pieces = [f"epoch {event['epoch']}/{event['epochs']}"]
     if event.get("eta_s"):
@@ -35,7 +35,7 @@ def epoch_text(event: Event, width: int) -> str:
     return text
 
 
-def count_text(event: Event) -> str:
+def format_count(event: Event) -> str:
     """Formats a count as `1,200 of 2,400 photos`."""
     total = f" of {event['total']:,}" if event.get("total") else ""
     return f"{event['done']:,}{total} {event['what']}"

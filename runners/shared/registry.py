@@ -28,7 +28,7 @@ from release.layout import LABELS, PREPROCESSING, PushFolder
 from release.releases import read_release
 from report import records
 from report.facts import Facts, Slice
-from report.verdict import sentence
+from report.verdict import describe_outcome
 from runners.shared.code import ROOT
 
 # MLflow connects to nothing but its registry, and gives up on that within half a minute; its server starts no
@@ -70,8 +70,8 @@ def bring(uri: str, artifacts: Path, model: str, root: str, runs: Iterable[tuple
         with (artifacts / ".lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             registry = Registry(uri, artifacts, model)
-            registry.bring_runs(chain(runs, records.read_all(locate(root) / "runs" / model)))
-            registry.bring_releases(root)
+            registry.copy_runs(chain(runs, records.read_all(locate(root) / "runs" / model)))
+            registry.register_releases(root)
     except Exception as error:  # Anything of MLflow, its database or the network: no decision rests on them.
         text = " ".join(str(getattr(error, "found", error)).partition("[SQL:")[0].split())[:600]
         raise EdgelineError(
@@ -111,7 +111,7 @@ class Registry:
                 self._runs |= {run.data.tags.get(tag, ""): run for tag in (_KEY, _ID)}
             token = page.token or ""
 
-    def bring_runs(self, runs: Iterable[tuple[Location, Facts]]) -> None:
+    def copy_runs(self, runs: Iterable[tuple[Location, Facts]]) -> None:
         """Copies each run that is missing or incomplete, given its folder and its facts."""
         for folder, facts in runs:
             about, key = facts.about, facts.about.run
@@ -153,7 +153,7 @@ class Registry:
             self._client.set_terminated(run, _STATUS.get(about.outcome, "FINISHED"), at)
         self._client.set_tag(run, _OUTCOME, about.outcome)
 
-    def bring_releases(self, root: str) -> None:
+    def register_releases(self, root: str) -> None:
         """Registers each release that was ever in production, and sets the aliases to what the store says."""
         from mlflow.exceptions import MlflowException
 
@@ -161,7 +161,7 @@ class Registry:
         history = read_history(store, model)
         if history.last is None:
             return
-        with suppress(MlflowException):  # It exists mostly; where it cannot be created, the next call fails.
+        with suppress(MlflowException):  # Mostly it exists; where it cannot be created, the next call fails.
             client.create_registered_model(model)
         versions = client.search_model_versions(f"name = '{model}'")
         known = {each.tags.get(_MANIFEST): str(each.version) for each in versions}
@@ -309,7 +309,9 @@ def _collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
         yield f"{prefix}accuracy_of_production", item.before
         for name, value in item.measures.items():
             yield f"{prefix}{name}", value
-    for variant in facts.edge.variants if facts.edge else ():
+    if facts.edge is None:
+        return
+    for variant in facts.edge.variants:
         if (measured := variant.measured) is not None:
             yield f"edge/{variant.name}/accuracy", measured.accuracy
             yield f"edge/{variant.name}/size_mb", measured.size_bytes / _BYTES_PER_MB
@@ -318,7 +320,9 @@ def _collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
 
 def _collect_curves(facts: Facts) -> Iterator[tuple[str, float | None, int]]:
     """Yields the losses and accuracies of each epoch, with its number as the step."""
-    for epoch in facts.training.epochs if facts.training else ():
+    if facts.training is None:
+        return
+    for epoch in facts.training.epochs:
         yield "train/loss", epoch.loss, epoch.epoch
         yield "train/accuracy", epoch.accuracy, epoch.epoch
         yield "eval/loss", epoch.val_loss, epoch.epoch
@@ -341,7 +345,7 @@ def _collect_tags(facts: Facts) -> Iterator[tuple[str, str]]:
     about = facts.about
     notes = [*about.reasons, *(f"Warning: {warning}" for warning in about.warnings)]
     points = (f"- {note}" for note in notes)
-    yield "mlflow.note.content", "\n".join((f"**{sentence(facts)}**", "", *points))
+    yield "mlflow.note.content", "\n".join((f"**{describe_outcome(facts)}**", "", *points))
     yield "reasons", "\n".join(about.reasons)
     yield "version", str(about.version or "")
     if facts.data is not None:

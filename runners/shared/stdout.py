@@ -21,19 +21,19 @@ def visible(text: str) -> str:
     return _INVISIBLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
-def shown(text: str) -> str:
+def prepare_line(text: str) -> str:
     """Prepares a line for people: visible characters only, and commands as they have to be typed."""
     return visible(_typed.get()(text))
 
 
 def say(text: str = "") -> None:
     """Prints one line to the standard output."""
-    sys.stdout.write(shown(text) + "\n")
+    sys.stdout.write(prepare_line(text) + "\n")
 
 
 def note(text: str) -> None:
     """Prints one line to the standard error, beside the result."""
-    sys.stderr.write(shown(text) + "\n")
+    sys.stderr.write(prepare_line(text) + "\n")
 
 
 def print_json(document: Any) -> None:

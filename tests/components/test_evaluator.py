@@ -12,7 +12,7 @@ from components.evaluator_executor import read_metrics
 from components.tfx_steps import Evaluator
 from gates.answers import build_measure
 from gates.settings import Bound, EvaluationSettings, GateSettings
-from pipeline.evaluation import evaluation_config
+from pipeline.evaluation import build_evaluation_config
 from records.edge import OUT_OF_FOLD, Prediction
 from records.evaluation import METRICS
 from records.ingest import TWINS, Twin, Twins
@@ -41,7 +41,7 @@ def evaluate(trained, baseline, folder, bounds=(), out_of_fold=(), twins=None):
         },
         {"evaluation": evaluation, "blessing": blessing},
         folder,
-        eval_config=evaluation_config(SHELF, 0.05),
+        eval_config=build_evaluation_config(SHELF, 0.05),
         workload=SHELF.to_json(),
         settings=EvaluationSettings(
             bounds=bounds, beat_majority=False, min_class_examples=1000

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from gates.settings import Metric
-from pipeline.evaluation import evaluation_config
+from pipeline.evaluation import build_evaluation_config
 from pipeline.workloads import BUILT_IN, with_features
 
 # Of these, the matrix of confusions gives the means; TFMA computes the others.
@@ -19,7 +19,7 @@ def shelf():
 
 
 def config(workload):
-    return json.loads(evaluation_config(workload, 0.05))
+    return json.loads(build_evaluation_config(workload, 0.05))
 
 
 def named(specs):

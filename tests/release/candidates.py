@@ -9,7 +9,7 @@ from release import store
 from release.history import read_history
 from release.layout import PushFolder
 from release.store import Candidate
-from release.verify import release_problems
+from release.verify import find_release_problems
 
 TENSOR = {"name": "image", "shape": [1, 16, 16, 1], "dtype": "float32"}
 
@@ -69,4 +69,4 @@ def repair(root: str | Location) -> None:
 def problems_of(root: str | Location, model: str, version: int) -> list[str]:
     """What is wrong with the files of one release."""
     folder = PushFolder(locate(root))
-    return release_problems(folder, model, version, read_history(folder, model))
+    return find_release_problems(folder, model, version, read_history(folder, model))

@@ -26,7 +26,7 @@ from report.facts import (
     Training,
     TwinAccuracy,
 )
-from report.measures import reliability
+from report.measures import measure_reliability
 from tests.records.samples import MEASURED
 
 HOSTILE = "<script>alert(1)</script>"
@@ -168,7 +168,7 @@ def a_run(
             Confusion(labels, tuple(map(tuple, confused))),
         ),
         twins=TwinAccuracy(12, 400, "", f"span-00001/a.jpg (like {HOSTILE})", 0.92, 0.9),
-        reliability=reliability([(0.55, True), (0.65, False), (0.95, True), (0.99, True)] * 100),
+        reliability=measure_reliability([(0.55, True), (0.65, False), (0.95, True), (0.99, True)] * 100),
         mistakes=tuple(
             Mistake(
                 f"mistakes/{n:02d}.jpg",

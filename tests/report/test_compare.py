@@ -3,13 +3,13 @@ from dataclasses import replace
 
 import pytest
 
-from report.compare import Comparison, judge, own_slices, render_diff
+from report.compare import Comparison, judge, pair_slices, render_diff
 from report.words import UNKNOWN
 from tests.report.runs import HOSTILE, a_failed_run, a_hostile_run, a_run, a_slice
 
 
 def beside(first, second) -> Comparison:
-    return Comparison(first, second, own_slices(first, second))
+    return Comparison(first, second, pair_slices(first, second))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_shares_of_different_examples_differ_where_newcombes_interval_leaves_zer
 
 
 def test_a_slice_that_one_run_lacks_has_no_verdict():
-    pairs = own_slices(a_run(lanes=2), a_run(lanes=3))
+    pairs = pair_slices(a_run(lanes=2), a_run(lanes=3))
     [lane] = [pair for pair in pairs if pair.name == "lane-03"]
     assert (lane.first, lane.verdict, lane.difference) == (None, "unknown", None)
 

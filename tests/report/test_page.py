@@ -15,7 +15,7 @@ from records.run import Step
 from records.training import Epoch
 from records.verdict import Verdict
 from report import charts
-from report.compare import Comparison, own_slices, render_diff
+from report.compare import Comparison, pair_slices, render_diff
 from report.facts import Data, Distribution, Evaluation, Facts, Feature, Slice, Training
 from report.index import make_row, render_index
 from report.page import SECTIONS, View, render_run
@@ -134,7 +134,7 @@ def test_a_quote_ends_no_attribute_of_any_page(tmp_path):
     pages = [
         render_run(facts, {quoted: b"jpeg"}, facts),
         render_index(quoted, [make_row(facts, f"file:///{quoted}"), make_row(facts, None)]),
-        render_diff(Comparison(facts, facts, own_slices(facts, facts)), [f"file:///{quoted}", None]),
+        render_diff(Comparison(facts, facts, pair_slices(facts, facts)), [f"file:///{quoted}", None]),
         step_page("DataValidator", Sources(data_verdict=tmp_path)),
     ]
     for page in pages:

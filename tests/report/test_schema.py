@@ -7,7 +7,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from data.importers.curated_schema import widened
 from errors import UsageError
 from records.schema import Difference
-from report.schema import differences
+from report.schema import find_differences
 
 CURATED = """\
 # Reviewed.
@@ -46,7 +46,7 @@ def found(tmp_path: Path) -> dict[str, Difference]:
     heat.num_stats.common_stats.num_non_missing = 9
     (tmp_path / "statistics" / "Split-train").mkdir(parents=True)
     (tmp_path / "statistics" / "Split-train" / "FeatureStats.pb").write_bytes(statistics.SerializeToString())
-    made = differences(tmp_path / "curated", tmp_path / "inferred", tmp_path / "statistics")
+    made = find_differences(tmp_path / "curated", tmp_path / "inferred", tmp_path / "statistics")
     return {item.feature: item for item in made}
 
 

@@ -6,7 +6,7 @@ from records.ingest import Excluded
 from records.run import Problem, Step
 from records.verdict import Verdict
 from report.facts import Facts
-from report.verdict import notes, other_reasons, other_warnings, sentence
+from report.verdict import describe_outcome, list_notes, list_other_reasons, list_other_warnings
 from tests.report.runs import a_failed_run, a_run
 
 
@@ -16,7 +16,7 @@ def ended(outcome: str, **about: object) -> Facts:
 
 
 def test_a_push_says_how_good_it_is_and_how_good_production_was():
-    assert sentence(a_run()).replace("\u00a0", " ") == (
+    assert describe_outcome(a_run()).replace("\u00a0", " ") == (
         "Version 3 of shelf is in production: right on 92.5 % of 400 eval photos,"
         " where version 2 is on 93.0 %."
     )
@@ -25,7 +25,7 @@ def test_a_push_says_how_good_it_is_and_how_good_production_was():
 @pytest.mark.parametrize("gate", ["evaluation", "edge"])
 def test_a_model_that_is_held_back_names_the_gate_and_what_stays(gate):
     facts = replace(ended("held", version=2), gates=(Verdict(gate, "fail", ("Too bad.",)),))
-    said = sentence(facts)
+    said = describe_outcome(facts)
     assert said.startswith("A model was trained and held back")
     assert ("evaluation" if gate == "evaluation" else "no file for phones") in said
     assert said.endswith("version 2 stays in production.")
@@ -33,24 +33,26 @@ def test_a_model_that_is_held_back_names_the_gate_and_what_stays(gate):
 
 def test_refused_data_says_that_nothing_was_trained():
     facts = replace(ended("refused", version=None), evaluation=None)
-    assert sentence(facts) == "The data was refused, so nothing was trained; nothing is in production."
+    assert (
+        describe_outcome(facts) == "The data was refused, so nothing was trained; nothing is in production."
+    )
     cluster = replace(facts, about=replace(facts.about, engine="kubeflow"))
-    assert sentence(cluster).endswith("production is as it was.")
+    assert describe_outcome(cluster).endswith("production is as it was.")
 
 
 def test_a_failure_names_its_step():
     steps = (Step("ExampleGen"), Step("Trainer", "failed", 3.0), Step("EdgeConverter", "queued"))
-    assert sentence(ended("failed", steps=steps)).startswith("The run failed in Trainer,")
-    assert sentence(a_failed_run()).startswith("The run failed before its first step,")
+    assert describe_outcome(ended("failed", steps=steps)).startswith("The run failed in Trainer,")
+    assert describe_outcome(a_failed_run()).startswith("The run failed before its first step,")
 
 
 def test_nothing_is_said_twice():
     facts = ended("held", reasons=("Too bad.", "Another."), warnings=("brightness has drifted.", "Late."))
     facts = replace(facts, gates=(*facts.gates, Verdict("evaluation", "fail", ("Too bad.",))))
-    assert other_reasons(facts) == ("Another.",)
-    assert other_warnings(facts) == ("Late.",)
+    assert list_other_reasons(facts) == ("Another.",)
+    assert list_other_warnings(facts) == ("Late.",)
     failed = ended("failed", reasons=("It broke.",), problem=Problem("It broke."))
-    assert other_reasons(failed) == ()
+    assert list_other_reasons(failed) == ()
 
 
 def test_without_a_runner_that_says_it_new_and_excluded_spans_are_read_from_the_data():
@@ -60,8 +62,8 @@ def test_without_a_runner_that_says_it_new_and_excluded_spans_are_read_from_the_
     excluded = replace(
         cluster, data=replace(cluster.data, excluded=(Excluded("span-00009", "ada", "today", "Bad."),))
     )
-    assert notes(excluded, then) == (
+    assert list_notes(excluded, then) == (
         "New since run earlier: span-00003.",
         "Excluded: span-00009, by ada on today: Bad.",
     )
-    assert notes(now, then) == now.about.notes
+    assert list_notes(now, then) == now.about.notes

@@ -1,1 +1,1 @@
-"""What runs in the container of each step on a cluster."""
+"""The program in the container of each step on a cluster."""

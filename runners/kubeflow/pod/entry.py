@@ -1,11 +1,11 @@
-"""What the container of each step runs on Kubeflow, in front of TFX's own runner.
+"""The program in the container of each step on Kubeflow, in front of TFX's own runner.
 
 `python -m runners.kubeflow.pod.entry --records PLACE --module M --source M --step STEP`, for one of
 several pods of a step `--meeting FOLDER --pods N --pod I`, with settings of alerts `--alerts JSON`, with
-a server of MLflow `--registry URL`, with a place for shards of examples `--shards URL`, with what no UI
-shows of its parameters `--unshown JSON`, for the first step with all settings `--settings JSON`, and then
-what TFX gives its runner. The last two lines of the log say how the step ended: as JSON for those who
-follow the run (see `records/outcome.py`), and last, where a person looks first, the same as a sentence.
+a server of MLflow `--registry URL`, with a place for shards of examples `--shards URL`, with parameters
+that no UI shows `--unshown JSON`, for the first step with all settings `--settings JSON`, and then the
+arguments of TFX's runner. The last two lines of the log have the step's outcome: as JSON for `edgeline`,
+which follows the run (see `records/outcome.py`), and last, where a person looks first, as a sentence.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from runners.kubeflow.pod.handover import Json, Locations
 from runners.kubeflow.pod.meeting import meet
 from runners.kubeflow.pod.mirror import mirror
 from runners.kubeflow.pod.record import leave_end, tell_of_end
-from runners.kubeflow.pod.spill import seen_by_executors
+from runners.kubeflow.pod.spill import share_with_executors
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.shared import inputs
 from runners.shared.code import digest, step_files
@@ -49,14 +49,14 @@ from runners.shared.failures import chain, describe
 from trainer_module.trial_pods import CONFIG as TRIAL_PODS
 from trainer_module.workload_module import load
 
-# TFX's runner has a rule for what TFX's own Evaluator puts out, ours never does, and imports TFMA for it.
+# TFX's runner imports TFMA for an output of TFX's own Evaluator, which ours never writes.
 _UNUSED: Mapping[str, Mapping[str, Any]] = {
     "tfx.components.evaluator.executor": {"Executor": type("Executor", (), {})},
     "tfx.types.standard_component_specs": {"BLESSING_KEY": "blessing"},
 }
-# Steps that run no pipeline of Beam, which takes as long to import as all the rest.
+# These steps run no pipeline of Beam, which takes as long to import as all the rest.
 WITHOUT_BEAM = ("ImportSchemaGen", "DataGate", "ProductionModel", "Pusher", "RunReport", "ReleaseGate")
-# By step that can have several pods: where each finds what these are, and what TFX's runner has it put out.
+# For each step that can have several pods: the variable that describes them, and its outputs in TFX.
 _SHARED = {
     "Trainer": ("TF_CONFIG", {"model": "tfx.Model", "model_run": "tfx.ModelRun"}),
     "Tuner": (
@@ -64,7 +64,7 @@ _SHARED = {
         {"best_hyperparameters": "tfx.HyperParameters", "tuner_results": "tfx.TunerResults"},
     ),
 }
-# What it writes it writes as text into a file of bytes, which TensorFlow's files take and no others.
+# TFX's runner writes text to binary files, which only TensorFlow's files accept. These are text files.
 _FILES = SimpleNamespace(
     exists=os.path.exists,
     makedirs=partial(os.makedirs, exist_ok=True),
@@ -73,35 +73,35 @@ _FILES = SimpleNamespace(
 
 
 def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
-    """Runs one step; returns its exit code. Below `root` the launcher copies from and to."""
+    """Runs one step; returns its exit code. The launcher's folders are below `root`."""
     options, flags = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # TFX tells there what it was handed: hundreds of lines of protobuf before the first of the step's own.
+    # TFX logs its arguments there: hundreds of lines of protobuf before the first line of the step.
     logging.getLogger("absl").addFilter(lambda record: record.levelno >= logging.WARNING)
-    logging.getLogger("edgeline.kubeflow").info("This pod sees %s.", _devices(root))
+    logging.getLogger("edgeline.kubeflow").info("This pod sees %s.", _describe_devices(root))
     started = time.monotonic()
     executor_input = json.loads(options.json_serialized_invocation_args)
     run, problem = "", None
     try:
         run = handover.run_id(executor_input, options.step)
         _run(options, flags, executor_input, run, Locations(root))
-        outcome = _ended_well(options.step, executor_input, time.monotonic() - started)
+        outcome = _conclude_success(options.step, executor_input, time.monotonic() - started)
     except Exception as error:
         event = describe(cause_of(error), options.step)
         if not any(isinstance(link, EdgelineError) for link in chain(error)):
             logging.getLogger("edgeline.kubeflow").exception("%s failed", options.step)
             event["do"] = "Read the log above."
         outcome = Outcome.of_error(event["exit_code"], event["found"], event["do"], options.step)
-        # What was asked for wrongly is no better the second time.
+        # A usage error is not fixed by a second attempt.
         if outcome.outcome == "failed" and outcome.exit_code != UsageError.exit_code:
             again = f"`edgeline kubeflow retry {run or 'RUN'}`, with the options of submit, goes on from it."
             outcome = replace(outcome, do=f"{outcome.do} {again}")
         problem = Problem(event["found"], event["why"], outcome.do)
-        # What a gate stops has its whole record already: DataGate's, or RunReport's.
+        # A run that a gate stopped has its complete record already, from DataGate or RunReport.
         if run and (options.step not in STEPS or STEPS[options.step].stops_as != outcome.outcome):
             leave_end(run, options.records, outcome, problem)
-        _say(event["why"], outcome.do)
-    # Of several pods of a step the first speaks for all.
+        _log_lines(event["why"], outcome.do)
+    # The first of several pods of a step reports for all.
     if not options.pod and (outcome.exit_code or options.step == RELEASE_GATE):
         if options.alerts:
             tell_of_end(run, options.records, options.alerts, outcome, problem)
@@ -109,27 +109,27 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
             shards.remove(f"{options.shards}/{run}")
         if options.registry:
             mirror(options.registry, options.records)
-    _say(outcome.to_line(), outcome.sentence)
+    _log_lines(outcome.to_line(), outcome.sentence)
     return outcome.exit_code
 
 
-def _devices(root: Path) -> str:
-    """The processors of the pod, before TensorFlow says which of them it can use."""
+def _describe_devices(root: Path) -> str:
+    """Describes the CPU cores and GPUs of the pod, before TensorFlow logs which of them it can use."""
     gpus = [path.name for path in sorted(root.glob("dev/nvidia[0-9]*"))]
     return f"{len(os.sched_getaffinity(0))} CPU cores and {', '.join(gpus) or 'no NVIDIA GPU'}"
 
 
-def _ended_well(step: str, executor_input: Json, seconds: float) -> Outcome:
-    """The outcome of a step that ended well; what ReleaseGate lets pass is what the Pusher did."""
+def _conclude_success(step: str, executor_input: Json, seconds: float) -> Outcome:
+    """Returns the outcome of a step that ended well; for ReleaseGate it is the outcome of the Pusher."""
     if step == RELEASE_GATE:
-        place = dict(handover.artifacts(executor_input["inputs"]))["pushed_model"]["uri"]
-        push = PUSH.read(Path(place))
+        folder = dict(handover.artifacts(executor_input["inputs"]))["pushed_model"]["uri"]
+        push = PUSH.read(Path(folder))
         return Outcome(push.outcome, push.version, push.reasons, step=step)
     return Outcome("done", reasons=(f"{step} in {seconds:.1f} s.",), step=step)
 
 
 def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
-    """Our options and those of TFX's runner; what is left are the flags of Beam."""
+    """Returns our options with those of TFX's runner, and the remaining arguments, which are Beam's flags."""
     parser = argparse.ArgumentParser(prog="runners.kubeflow.pod.entry", allow_abbrev=False)
     required = ("records", "step", "module", "source", "executor_class_path")
     for name in (*required, "json_serialized_invocation_args"):
@@ -156,23 +156,23 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
     given = executor_input.setdefault("inputs", {}).get("parameterValues", {})
     if options.settings:
         parameters.check(json.loads(options.settings), given)
-    together = parameters.put_together(helped(options.step), given, options.unshown, fillings)
-    executor_input["inputs"]["parameterValues"] = together
-    with seen_by_executors(helped(options.step), run, flags, executor_input, locations) as places:
+    values = parameters.put_together(helped(options.step), given, options.unshown, fillings)
+    executor_input["inputs"]["parameterValues"] = values
+    with share_with_executors(helped(options.step), run, flags, executor_input, locations) as places:
         handover.prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), places)
 
-        # Only here, so that a step whose input is wrong says so at once.
-        load(options.module)  # First: one that imports all of TFX needs all of it.
+        # TFX is imported only now, so that a wrong input is reported at once.
+        load(options.module)  # Comes first: a module that imports TFX itself needs all of it.
         import_light_tfx(beam=options.step not in WITHOUT_BEAM)
-        with stand_ins(_UNUSED), _kfp_of_messages_alone():
+        with stand_ins(_UNUSED), _import_kfp_without_client():
             from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
         kubeflow_v2_run_executor.fileio = _FILES
 
         store = f"{options.shards}/{run}" if options.shards else None
-        around = shards.around(helped(options.step), executor_input, store)
-        with _joined(options, run, executor_input), around:
-            handed_on = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
-            kubeflow_v2_run_executor.main((Namespace(**handed_on), flags))
+        moved_shards = shards.move_shards(helped(options.step), executor_input, store)
+        with _join_pods(options, run, executor_input), moved_shards:
+            passed = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
+            kubeflow_v2_run_executor.main((Namespace(**passed), flags))
 
         seconds = round(time.monotonic() - clock, 3)
         file = Path(executor_input["outputs"]["outputFile"])
@@ -186,8 +186,8 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
 
 
 @contextmanager
-def _joined(options: Namespace, run: str, executor_input: Json) -> Iterator[None]:
-    """Waits for the other pods of the step, if it has several; all but the first put out nothing."""
+def _join_pods(options: Namespace, run: str, executor_input: Json) -> Iterator[None]:
+    """Waits for the other pods of the step, if it has several; only the first keeps its outputs."""
     if not options.pods:
         yield
         return
@@ -206,16 +206,16 @@ def _joined(options: Namespace, run: str, executor_input: Json) -> Iterator[None
 
 
 @contextmanager
-def _kfp_of_messages_alone() -> Iterator[None]:
-    """Meanwhile kfp has the messages that TFX's runner reads, and not its client, nor that of Kubernetes."""
+def _import_kfp_without_client() -> Iterator[None]:
+    """Lets TFX's runner import the messages of kfp without the clients of kfp and Kubernetes."""
     spec = importlib.util.find_spec("kfp")
     assert spec is not None
     with stand_ins({"kfp": {"__path__": spec.submodule_search_locations}}):
         yield
 
 
-def _say(*lines: str) -> None:
-    """Writes the last lines of the log, each on one line."""
+def _log_lines(*lines: str) -> None:
+    """Writes texts to standard error, each on one line."""
     sys.stdout.flush()
     for line in lines:
         sys.stderr.write(" ".join(line.split()) + "\n")
@@ -226,5 +226,5 @@ if __name__ == "__main__":
     given = sys.argv[1:]
     end_when_told_to(_parse(given)[0].step)
     code = main(given)
-    # Python would take seconds to tidy up after TensorFlow and Beam what the system takes back at once.
+    # Python would take seconds to free what TensorFlow and Beam hold; the system frees it at once.
     os._exit(code)

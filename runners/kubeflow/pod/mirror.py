@@ -1,4 +1,4 @@
-"""MLflow brought up to date by the step that ends a run: in a process that can be given up."""
+"""The update of MLflow by the step that ends a run, in a process that can be abandoned."""
 
 import logging
 import subprocess
@@ -8,31 +8,31 @@ from pathlib import Path
 
 from errors import EdgelineError
 
-# So long a run on a cluster waits at its end for MLflow.
+# A run on a cluster waits so long for MLflow at its end.
 _PATIENCE_S = 120.0
 _log = logging.getLogger("edgeline.kubeflow")
 
 
 def mirror(uri: str, place: str) -> None:
-    """Brings to a server of MLflow what it lacks of a model; raises nothing, whatever goes wrong.
+    """Sends a server of MLflow the runs and releases of a model that it lacks; never raises an error.
 
-    `place` is the folder or URL of the records of its runs, `PUSH/runs/MODEL`. What could not be brought
-    stays there for the next run.
+    `place` is the folder or URL of the records of its runs, `PUSH/runs/MODEL`. After a failure the next run
+    sends them.
     """
     command = [sys.executable, "-m", "runners.kubeflow.pod.mirror", uri, place]
     try:
-        ended = subprocess.run(
+        process = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE_S
         )
-        said = ended.stderr.strip().splitlines()[-1:] if ended.returncode else []
+        warnings = process.stderr.strip().splitlines()[-1:] if process.returncode else []
     except subprocess.TimeoutExpired:
-        said = [
+        warnings = [
             f"MLflow at {uri} lacks this run: it took more than {_PATIENCE_S:g} s. The next run brings it."
         ]
     except OSError as error:
-        said = [f"MLflow at {uri} lacks this run: {error}. The next run brings it."]
-    for line in said:
-        _log.warning("%s", line)
+        warnings = [f"MLflow at {uri} lacks this run: {error}. The next run brings it."]
+    for warning in warnings:
+        _log.warning("%s", warning)
 
 
 def _main(uri: str, place: str) -> None:

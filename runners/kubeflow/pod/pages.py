@@ -1,6 +1,6 @@
-"""What the UI of Kubeflow Pipelines shows of a step: a page, its figures, a confusion matrix and a ROC.
+"""The outputs of a step for the UI of Kubeflow Pipelines: a page, metrics, a confusion matrix and a ROC.
 
-A page that cannot be made is no reason to lose a step that did its work.
+An error in one of them never fails a step that did its work.
 """
 
 import html
@@ -16,7 +16,7 @@ from runners.kubeflow.pod.handover import Json, Locations, artifacts
 if TYPE_CHECKING:
     from report.sources import Sources
 
-# The outputs that a UI shows.
+# Names of the outputs that a UI shows.
 PAGE, METRICS, CONFUSION = "page", "metrics", "confusion"
 _log = logging.getLogger("edgeline.kubeflow")
 
@@ -24,21 +24,21 @@ _log = logging.getLogger("edgeline.kubeflow")
 def show(
     step: str, wanted: Mapping[str, Json], executor_input: Json, locations: Locations
 ) -> dict[str, Json]:
-    """Writes what the UI shows of a step that ended well.
+    """Writes the outputs for the UI of a step that ended well; returns them for the executor output, by name.
 
-    `wanted` are the outputs for it by name, as the backend handed them over; `executor_input` is the step's,
-    as TFX saw it. Returns what goes into the executor output, by name.
+    `wanted` are the backend's definitions of these outputs, by name; `executor_input` is the step's, in the
+    form of TFX.
     """
     shown: dict[str, Json] = {}
     if PAGE in wanted:
         page = Path(locations.local(wanted[PAGE]["uri"]))
         page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(_page(step, executor_input), encoding="utf-8")
-        shown[PAGE] = {"display_name": _named(STEPS[step].page, step)}
-    for name, figures in ((METRICS, _metrics), (CONFUSION, _confusion)):
+        page.write_text(_make_page(step, executor_input), encoding="utf-8")
+        shown[PAGE] = {"display_name": _add_week(STEPS[step].page, step)}
+    for name, collect in ((METRICS, _collect_metrics), (CONFUSION, _collect_confusion)):
         if name in wanted:
             try:
-                shown[name] = figures(step, executor_input)
+                shown[name] = collect(step, executor_input)
             except Exception:
                 _log.exception("The UI will show no %s of %s", name, step)
                 shown[name] = {}
@@ -48,33 +48,33 @@ def show(
     }
 
 
-def _page(step: str, executor_input: Json) -> str:
+def _make_page(step: str, executor_input: Json) -> str:
     try:
         from report.steps import step_page
 
-        return step_page(step, _sources(step, executor_input))
+        return step_page(step, _find_sources(step, executor_input))
     except Exception as error:
         _log.exception("The page of %s could not be made", step)
         reason = html.escape(f"{type(error).__name__}: {error}")
         return f"<!doctype html><p>{step} ended well. Its page could not be made: {reason}</p>\n"
 
 
-def _named(title: str, step: str) -> str:
-    """A title, of what is there once a run with the ISO week: the cluster names what a schedule starts."""
+def _add_week(title: str, step: str) -> str:
+    """Adds the ISO week to the titles of RunReport, since scheduled runs get their names from the cluster."""
     return f"{title}, {datetime.now(timezone.utc):%G-W%V}" if step == "RunReport" else title
 
 
-def _metrics(step: str, executor_input: Json) -> Json:
+def _collect_metrics(step: str, executor_input: Json) -> Json:
     from report.steps import step_metrics
 
-    name = _named(f"Figures of {step}", step)
-    return {"display_name": name, **step_metrics(step, _sources(step, executor_input))}
+    name = _add_week(f"Figures of {step}", step)
+    return {"display_name": name, **step_metrics(step, _find_sources(step, executor_input))}
 
 
-def _confusion(step: str, executor_input: Json) -> Json:
+def _collect_confusion(step: str, executor_input: Json) -> Json:
     from report.steps import step_confusion, step_roc
 
-    sources = _sources(step, executor_input)
+    sources = _find_sources(step, executor_input)
     shown: Json = {}
     if (confusion := step_confusion(sources)) is not None:
         labels = [{"displayName": label} for label in confusion.labels]
@@ -90,12 +90,12 @@ def _confusion(step: str, executor_input: Json) -> Json:
     return shown
 
 
-def _sources(step: str, executor_input: Json) -> "Sources":
-    """The folders that the step read and wrote, under the report's names for them."""
+def _find_sources(step: str, executor_input: Json) -> "Sources":
+    """Returns the folders that the step read and wrote, under the report's names for them."""
     from report.sources import OUTPUTS, Sources
 
-    found = dict(artifacts(executor_input.get("inputs", {})))
+    by_name = dict(artifacts(executor_input.get("inputs", {})))
     for name, artifact in artifacts(executor_input.get("outputs", {})):
-        found[OUTPUTS.get((step, name), "")] = artifact
+        by_name[OUTPUTS.get((step, name), "")] = artifact
     known = Sources.__dataclass_fields__
-    return Sources(**{name: Path(artifact["uri"]) for name, artifact in found.items() if name in known})
+    return Sources(**{name: Path(artifact["uri"]) for name, artifact in by_name.items() if name in known})

@@ -1,4 +1,4 @@
-"""What the step that ends a run on a cluster does last: the page of one that failed, and who has to know."""
+"""The last work of the step that ends a run on a cluster: the page of a failed run, and the alerts."""
 
 import logging
 from dataclasses import replace
@@ -16,9 +16,10 @@ _log = logging.getLogger("edgeline.kubeflow")
 
 
 def leave_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None:
-    """Adds to what DataGate left of the run, if it came so far, with what outcome a step ended it, and why.
+    """Adds to the record of a run the outcome with which a step ended it, and the reason.
 
-    `place` is the folder or URL of the records of the model, which it is named after.
+    DataGate writes the record; if the run did not come so far, a new one is made. `place` is the folder or
+    URL of the model's records; its last part is the model's name.
     """
     assert outcome.outcome != "done"
     try:
@@ -40,20 +41,20 @@ def leave_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None:
         _log.info(
             "The report of this run is %s", records.write(root / run, facts, render_run(facts, {}, None))
         )
-    except Exception as error:  # Mostly a step that does not mount the claim; a page decides nothing.
+    except Exception as error:  # Mostly the step does not mount the claim; the outcome stays.
         _log.warning("There is no report of this run: %s: %s", type(error).__name__, error)
 
 
 def tell_of_end(run: str, place: str, settings: str, outcome: Outcome, problem: Problem | None) -> None:
-    """Tells with what outcome a step ended a run; `settings` are `AlertSettings` as JSON."""
+    """Sends alerts about the outcome of a run that a step ended; `settings` are `AlertSettings` as JSON."""
     assert outcome.outcome != "done"
     try:
         from pipeline.alert_settings import AlertSettings
         from runners.alerts.telling import look_at_store, tell
 
-        root, told = locate(place), AlertSettings.model_validate_json(settings)
+        root, alerts = locate(place), AlertSettings.model_validate_json(settings)
         about = About(run, root.name, outcome=outcome.outcome, reasons=outcome.reasons, problem=problem)
-        for warning in tell(told, partial(look_at_store, root, about))[1]:
+        for warning in tell(alerts, partial(look_at_store, root, about))[1]:
             _log.warning("%s", warning)
     except Exception as error:
         _log.warning("Nobody could be told: %s", type(error).__name__)

@@ -1,4 +1,4 @@
-"""Shards of examples that are in a store, and not where the launcher copies what a step reads."""
+"""Shards of examples in an object store, outside the folders that the launcher copies for a step."""
 
 import logging
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ _log = logging.getLogger("edgeline.kubeflow")
 
 
 @contextmanager
-def around(step: str, executor_input: Json, place: str | None) -> Iterator[None]:
-    """Brings a step of Beam the shards that it reads, and moves those that ExampleGen makes to `place`.
+def move_shards(step: str, executor_input: Json, place: str | None) -> Iterator[None]:
+    """Downloads the shards that a step of Beam reads, and afterwards moves those of ExampleGen to `place`.
 
-    The URIs of `executor_input` are local. Who trains reads shards where they are.
+    The URIs of `executor_input` are local. Training steps read shards from the store.
 
     Raises:
         EdgelineError: The store cannot be used.
@@ -34,7 +34,7 @@ def around(step: str, executor_input: Json, place: str | None) -> Iterator[None]
 
 
 def remove(place: str) -> None:
-    """Removes the shards of a run that has ended; raises nothing."""
+    """Removes the shards of an ended run; never raises an error."""
     try:
         remove_from_store(place)
     except EdgelineError as error:

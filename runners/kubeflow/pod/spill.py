@@ -1,4 +1,4 @@
-"""Where a step and its executors, which are pods of their own, see the same files."""
+"""Files that a step shares with its executors, which are pods of their own."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,20 +10,20 @@ from runners.kubeflow.pod.handover import Json, Locations, artifacts
 
 
 @contextmanager
-def seen_by_executors(
+def share_with_executors(
     step: str, run: str, flags: Sequence[str], executor_input: Json, launcher: Locations
 ) -> Iterator[Locations]:
-    """Yields where the files of a step are while it runs, inputs included; outputs are copied back.
+    """Copies a step's inputs to a shared folder, yields the locations there, and copies its outputs back.
 
-    Of a step without executors on Kubernetes, by the `flags` of Beam, that is where the launcher has them.
-    The URIs of `executor_input` are those of the backend still.
+    A step without executors on Kubernetes, by the `flags` of Beam, uses the launcher's folders. The URIs of
+    `executor_input` are still those of the backend.
     """
-    given = dict(flag.partition("=")[::2] for flag in flags)
-    if "spill" not in STEPS[step].opens or not given.get("--spark_master", "").startswith("k8s://"):
+    values = dict(flag.partition("=")[::2] for flag in flags)
+    if "spill" not in STEPS[step].opens or not values.get("--spark_master", "").startswith("k8s://"):
         yield launcher
         return
-    place = Path(given["--spark_spill"], f"{run}-{step}")
-    shutil.rmtree(place, ignore_errors=True)  # of an attempt that was killed
+    place = Path(values["--spark_spill"], f"{run}-{step}")
+    shutil.rmtree(place, ignore_errors=True)  # A killed attempt may have left files.
     shared = Locations(place)
     inputs, outputs = (
         [artifact["uri"] for _, artifact in artifacts(executor_input.get(side, {}))]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.environment.__main__ import ROOT, STAMP, is_current, set_up
-from deploy.environment.stacks import Machine, SetupError, this_machine
+from deploy.environment.stacks import Machine, SetupError, detect_machine
 
 # Notes each call, and makes what the real one would: slowly enough for a second set-up to come in between.
 UV = """#!/bin/sh
@@ -53,7 +53,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def environ(root):
-    fitting = "3.10" if this_machine().glibc < (2, 39) else ""
+    fitting = "3.10" if detect_machine().glibc < (2, 39) else ""
     if fitting and sys.version_info[:2] != (3, 10):
         pytest.skip("this machine's stack is made with Python 3.10")
     return {"PATH": f"{root.parent / 'tools'}:/bin", "HOME": str(root.parent)}
@@ -151,12 +151,12 @@ def test_without_a_compiler_the_package_is_named(root, environ):
 
 
 def test_a_finished_environment_is_current(finished):
-    assert is_current(finished, this_machine())
+    assert is_current(finished, detect_machine())
 
 
 def test_more_packages_than_the_lock_has_are_a_persons_own_business(finished):
     (finished / ".venv/lib/python3.10/site-packages/ipython-9.0.dist-info").mkdir()
-    assert is_current(finished, this_machine())
+    assert is_current(finished, detect_machine())
 
 
 @pytest.mark.parametrize(
@@ -184,13 +184,13 @@ def test_more_packages_than_the_lock_has_are_a_persons_own_business(finished):
 )
 def test_an_environment_is_stale_when_what_it_is_made_from_changed(finished, change):
     change(finished)
-    assert not is_current(finished, this_machine())
+    assert not is_current(finished, detect_machine())
 
 
 def test_an_environment_is_stale_on_another_system_and_in_a_moved_checkout(finished, tmp_path):
     assert not is_current(finished, Machine("Linux", "x86_64", (2, 99)))
     moved = finished.rename(tmp_path / "moved")
-    assert not is_current(moved, this_machine())
+    assert not is_current(moved, detect_machine())
 
 
 def test_a_moved_checkout_has_its_environment_made_again(finished, tmp_path, environ):

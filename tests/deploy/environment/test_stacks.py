@@ -15,8 +15,8 @@ from deploy.environment.stacks import (
     ask,
     choose,
     find_pythons,
-    no_python,
-    stacks_for,
+    find_stacks,
+    missing_python,
 )
 
 BOOKWORM = Machine("Linux", "x86_64", (2, 36))
@@ -43,7 +43,7 @@ def pythons(*versions: str) -> list[Interpreter]:
     ],
 )
 def test_the_newest_stack_that_machine_and_python_carry_is_chosen(machine, versions, stack, version):
-    chosen, python = choose(stacks_for(machine), pythons(*versions))
+    chosen, python = choose(find_stacks(machine), pythons(*versions))
     assert (chosen.name, python.path) == (stack, f"/usr/bin/python{version}")
 
 
@@ -52,20 +52,20 @@ def test_the_newest_stack_that_machine_and_python_carry_is_chosen(machine, versi
     [(BOOKWORM, ("3.11.2",)), (BOOKWORM, ("3.13.5", "3.9.18")), (NOBLE, ("3.14.0", "3.9.18")), (NOBLE, ())],
 )
 def test_without_a_fitting_python_nothing_is_chosen(machine, versions):
-    assert choose(stacks_for(machine), pythons(*versions)) is None
+    assert choose(find_stacks(machine), pythons(*versions)) is None
 
 
 def test_a_python_with_a_defect_is_passed_over():
     broken = Interpreter("/opt/a/bin/python3.13", (3, 13, 5), "built without sqlite3")
     whole = Interpreter("/opt/b/bin/python3.13", (3, 13, 1))
-    assert choose(stacks_for(NOBLE), [broken, whole])[1] == whole
-    assert choose(stacks_for(NOBLE), [broken]) is None
+    assert choose(find_stacks(NOBLE), [broken, whole])[1] == whole
+    assert choose(find_stacks(NOBLE), [broken]) is None
 
 
 def test_among_equals_the_python_found_first_is_chosen():
     first = Interpreter("/first/python3.10", (3, 10, 1))
     second = Interpreter("/second/python3.10", (3, 10, 18))
-    assert choose(stacks_for(BOOKWORM), [first, second])[1] == first
+    assert choose(find_stacks(BOOKWORM), [first, second])[1] == first
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_among_equals_the_python_found_first_is_chosen():
 )
 def test_a_machine_without_wheels_is_told_what_it_is_what_is_needed_and_one_command(machine, found, command):
     with pytest.raises(SetupError) as refusal:
-        stacks_for(machine)
+        find_stacks(machine)
     first, second, third = str(refusal.value).splitlines()
     assert first.startswith("Found: ") and found in first
     assert second.startswith("Needed: ") and "Linux on x86_64 with glibc 2.28 or newer" in second
@@ -89,7 +89,7 @@ def test_a_machine_without_wheels_is_told_what_it_is_what_is_needed_and_one_comm
 
 
 def test_bare_bookworm_is_told_of_python_3_10_and_of_the_newer_system():
-    refusal = no_python(BOOKWORM, pythons("3.11.2"), ".uv/bin/uv", "no route to host")
+    refusal = missing_python(BOOKWORM, pythons("3.11.2"), ".uv/bin/uv", "no route to host")
     first, second, third = str(refusal).splitlines()
     assert "glibc 2.36" in first and "Python 3.11.2 (/usr/bin/python3.11.2)" in first
     assert "Python 3.10 for TFX 1.16" in second and "glibc 2.39" in second and "no route to host" in second
@@ -97,14 +97,14 @@ def test_bare_bookworm_is_told_of_python_3_10_and_of_the_newer_system():
 
 
 def test_a_new_system_is_asked_for_the_pythons_of_both_stacks():
-    refusal = str(no_python(NOBLE, pythons("3.14.0"), "uv", "no route to host"))
+    refusal = str(missing_python(NOBLE, pythons("3.14.0"), "uv", "no route to host"))
     assert "Python 3.13 or 3.12 or 3.11 for TFX 1.21, or Python 3.10 for TFX 1.16" in refusal
     assert "uv python install 3.13 && make setup" in refusal
 
 
 def test_where_only_headers_are_missing_their_package_is_named():
     bare = dataclasses.replace(pythons("3.13.5")[0], defect=NO_HEADERS)
-    refusal = str(no_python(NOBLE, [bare], "uv", "no route to host"))
+    refusal = str(missing_python(NOBLE, [bare], "uv", "no route to host"))
     assert NO_HEADERS in refusal and "apt-get install python3-dev" in refusal
 
 

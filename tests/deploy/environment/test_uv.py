@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from deploy.environment.stacks import SetupError
-from deploy.environment.uv import find_uv, provide_python, run_uv, uv_version
+from deploy.environment.uv import find_uv, provide_python, read_uv_version, run_uv
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def uv_that(folder: Path, does: str) -> str:
 
 def test_a_recent_uv_on_path_is_taken(root, tmp_path):
     uv = uv_that(tmp_path / "path", "echo 'uv 0.7.2 (x86_64-unknown-linux-gnu)'")
-    assert uv_version(uv) == (0, 7, 2)
+    assert read_uv_version(uv) == (0, 7, 2)
     assert find_uv(root, [], str(tmp_path / "path")) == uv
 
 
@@ -59,7 +59,7 @@ def test_a_uv_that_pip_cannot_download_is_installed_by_the_next_set_up(root, tmp
         find_uv(root, [bare, python], "")
     assert failure.value.exit_code == 1
     allowed.touch()
-    assert uv_version(str(root / find_uv(root, [bare, python], ""))) == (0, 13, 8)
+    assert read_uv_version(str(root / find_uv(root, [bare, python], ""))) == (0, 13, 8)
 
 
 def test_a_uv_that_fails_ends_the_set_up_with_the_command_that_goes_on(root, tmp_path):

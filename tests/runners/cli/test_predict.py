@@ -301,7 +301,7 @@ def test_what_mlflow_loads_answers_as_predict_does(push, predict, tmp_path):
     """Where neither this project nor TensorFlow is there."""
     release = push("image", tmp_path / "push")
     registry = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlflow", "shelf")
-    registry.bring_releases(str(tmp_path / "push"))
+    registry.register_releases(str(tmp_path / "push"))
     lamps = [str(photo(tmp_path / name, level)) for name, level in (("dark.png", 99), ("bright.heic", 101))]
     (requirements,) = (tmp_path / "mlflow").rglob("requirements.txt")
     assert "pillow-heif==" in requirements.read_text()

@@ -14,7 +14,7 @@ from pipeline.kubeflow_settings import KubeflowSettings
 from runners.kubeflow import access as kubeflow_access
 from runners.kubeflow import client as kubeflow_client
 from runners.kubeflow.access import connect, find_host
-from runners.kubeflow.errors import message
+from runners.kubeflow.errors import read_message
 from tests.runners.kubeflow.commands_run import Terminal
 from tests.runners.kubeflow.server import GO_STACK, hang, hang_up, status
 
@@ -136,9 +136,9 @@ def test_several_users_need_a_namespace(server, edgeline):
 
 def test_an_experiment_that_somebody_else_makes_at_the_same_time_is_taken(server):
     cluster = connect(KubeflowSettings(), server.url, {})
-    theirs = cluster.experiment("weekly")
+    theirs = cluster.ensure_experiment("weekly")
     server.break_(r"GET .*/experiments$", status(200, {}), times=2)
-    assert cluster.experiment("weekly") == theirs
+    assert cluster.ensure_experiment("weekly") == theirs
     assert server.asked(r"POST .*/experiments$") == 2
 
 
@@ -197,32 +197,32 @@ def test_of_an_error_only_the_innermost_first_line_is_shown():
     chain = "Failed to create a new run: InternalServerError: Failed to fetch: PipelineVersion 7 not found"
     # The short form of a 500 says nothing.
     vague = {"error": chain, "details": [{"message": "Internal Server Error"}]}
-    assert message(json.dumps(vague)) == message(json.dumps({"error": chain})) == chain
-    assert message('{"error": "a: b", "details": [{"message": "b"}]}') == "b"
-    assert message('{"error_message": "name taken", "error_details": "x"}') == "name taken"
-    assert message(f"panic: nil\n{GO_STACK}") == "panic: nil"
-    assert message(b"\xff plain") == "\ufffd plain"
-    assert message(None) == ""
-    assert len(message("x" * 5000)) < 310
+    assert read_message(json.dumps(vague)) == read_message(json.dumps({"error": chain})) == chain
+    assert read_message('{"error": "a: b", "details": [{"message": "b"}]}') == "b"
+    assert read_message('{"error_message": "name taken", "error_details": "x"}') == "name taken"
+    assert read_message(f"panic: nil\n{GO_STACK}") == "panic: nil"
+    assert read_message(b"\xff plain") == "\ufffd plain"
+    assert read_message(None) == ""
+    assert len(read_message("x" * 5000)) < 310
 
 
 def test_a_run_that_is_unknown_is_told_from_an_api_that_is_unknown(server):
     cluster = connect(KubeflowSettings(), server.url, {})
     with pytest.raises(UsageError, match="There is no run nope"):
-        cluster.run("nope")
+        cluster.get_run("nope")
     server.break_("/runs/", status(404, "Not Found\n", "text/plain"))
     with pytest.raises(EdgelineError, match="not the API of Kubeflow Pipelines"):
-        cluster.run("nope")
+        cluster.get_run("nope")
 
 
 def test_a_log_that_is_gone_is_empty(server):
     cluster = connect(KubeflowSettings(), server.url, {})
-    assert cluster.log("nope", "pod") == []
+    assert cluster.read_log("nope", "pod") == []
     server.break_("/log", status(404, "Not Found\n", "text/plain"))
-    assert cluster.log("nope", "pod") == []
+    assert cluster.read_log("nope", "pod") == []
     server.fix()
     server.break_("/log", status(200, "line 1\nZürich\n", "text/plain"))
-    assert cluster.log("nope", "pod") == ["line 1", "Zürich"]
+    assert cluster.read_log("nope", "pod") == ["line 1", "Zürich"]
 
 
 def test_a_log_is_read_also_where_the_host_is_that_of_the_ui(server):
@@ -236,7 +236,7 @@ def test_a_log_is_read_also_where_the_host_is_that_of_the_ui(server):
         answer.send(200, "line 1\nFailed: no room\n", "text/plain")
 
     server.break_("k8s/pod/logs$", say)
-    assert cluster.log("run-1", "the-pod") == ["line 1", "Failed: no room"]
+    assert cluster.read_log("run-1", "the-pod") == ["line 1", "Failed: no room"]
     assert asked == [{"podname": "the-pod", "runid": "run-1", "podnamespace": "alice"}]
 
 

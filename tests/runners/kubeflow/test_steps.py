@@ -8,8 +8,8 @@ import kfp_server_api
 import pytest
 
 from pipeline.kubeflow_settings import StepName
-from runners.kubeflow.pods import Pod, ending, read_pods, troubles
-from runners.kubeflow.steps import is_pending, plan, read_steps, signature
+from runners.kubeflow.pods import Pod, explain_ending, find_troubles, read_pods
+from runners.kubeflow.steps import is_pending, order_steps, read_steps, signature
 
 ANSWERS = Path(__file__).parent / "answers"
 NAMES = ["ExampleGen", "Trainer", "Pusher"]
@@ -46,7 +46,7 @@ def test_a_gate_is_the_same_step_under_a_name_that_says_what_red_means():
     assert read_pods(document["nodes"]) == read_pods(answer("held")[1])
     gate = {"taskOutputArtifact": {"producerTask": "DataGate-red-is-refused"}}
     tasks = {"DataGate-red-is-refused": {}, "Transform": {"inputs": {"artifacts": {"gate": gate}}}}
-    assert plan({"root": {"dag": {"tasks": tasks}}}) == ["DataGate", "Transform"]
+    assert order_steps({"root": {"dag": {"tasks": tasks}}}) == ["DataGate", "Transform"]
 
 
 def test_steps_come_in_the_order_of_the_plan_and_wait_until_they_are_heard_of():
@@ -115,15 +115,15 @@ def test_the_plan_follows_artifacts_parameters_and_order_alone():
         "D": {"inputs": {"parameters": {"z": {"runtimeValue": {"constant": 1}}}}},
     }
     spec = {"root": {"dag": {"tasks": tasks}}}
-    assert plan(spec) == ["D", "C", "B", "A"]
-    assert plan({"pipeline_spec": spec, "platform_spec": {}}) == ["D", "C", "B", "A"]
-    assert plan({}) == []
+    assert order_steps(spec) == ["D", "C", "B", "A"]
+    assert order_steps({"pipeline_spec": spec, "platform_spec": {}}) == ["D", "C", "B", "A"]
+    assert order_steps({}) == []
 
 
 def test_what_could_run_at_once_comes_as_in_the_dag():
     names = get_args(StepName)
     tasks = {name: {} for name in sorted(names)} | {"Transform": {"dependentTasks": ["DataGate"]}}
-    assert plan({"root": {"dag": {"tasks": tasks}}}) == list(names)
+    assert order_steps({"root": {"dag": {"tasks": tasks}}}) == list(names)
 
 
 def test_pods_are_known_by_their_step():
@@ -147,7 +147,7 @@ def test_newer_versions_of_argo_put_the_template_into_the_name_of_a_pod():
 
 
 def test_an_image_that_cannot_be_pulled_is_told_with_its_step():
-    [trouble] = troubles(read_pods(answer("waiting_for_an_image")[1]))
+    [trouble] = find_troubles(read_pods(answer("waiting_for_an_image")[1]))
     assert trouble.found.startswith("Trainer's pod does not start: ")
     assert (
         "localhost/not-there:7" in trouble.found and "image" in trouble.why and "kubeflow.image" in trouble.do
@@ -180,20 +180,20 @@ def pod(message, phase="Pending", step="Trainer"):
 
 @pytest.mark.parametrize(("message", "advice", "hopeless"), MESSAGES)
 def test_what_keeps_a_pod_from_starting_is_told_with_what_to_do(message, advice, hopeless):
-    [trouble] = troubles([pod(message)])
+    [trouble] = find_troubles([pod(message)])
     assert advice in trouble.do and trouble.hopeless == hopeless
 
 
 def test_a_pod_that_is_just_starting_is_no_trouble():
-    assert not list(troubles([pod("ContainerCreating"), pod("PodInitializing"), pod("")]))
-    assert not list(troubles([pod("ImagePullBackOff: again", phase="Running")]))
+    assert not list(find_troubles([pod("ContainerCreating"), pod("PodInitializing"), pod("")]))
+    assert not list(find_troubles([pod("ImagePullBackOff: again", phase="Running")]))
 
 
 def test_memory_that_ran_out_is_told_with_the_setting_to_raise():
-    found, do = ending(pod("OOMKilled (exit code 137)", "Failed"))
+    found, do = explain_ending(pod("OOMKilled (exit code 137)", "Failed"))
     assert "out of memory" in found and "kubeflow.steps.Trainer.memory_gb" in do
 
 
 def test_a_run_that_was_terminated_says_so():
     *_, last = (p for p in read_pods(answer("terminated")[1]) if p.runs_step)
-    assert not last.ended_by_itself and "was stopped" in ending(last)[0]
+    assert not last.ended_by_itself and "was stopped" in explain_ending(last)[0]

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from errors import DataRefused, HeldBack
-from runners.shared.failures import describe, describe_death, last_words
+from runners.shared.failures import describe, describe_death, find_last_words
 
 
 def raised(call):
@@ -109,7 +109,7 @@ def test_the_last_words_of_the_log_are_repeated(tmp_path):
         "*** stack trace ***\n@ 0x7f\n"
     )
 
-    assert last_words(log).startswith("F0000")
+    assert find_last_words(log).startswith("F0000")
     assert "Check failed: dims == 4" in describe_death(-signal.SIGABRT, None, log)["found"]
 
 

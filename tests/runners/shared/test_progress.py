@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from runners.shared.progress import Progress
-from runners.shared.progress_text import count_text, duration, epoch_text
+from runners.shared.progress_text import duration, format_count, format_epoch
 
 EPOCH = {
     "event": "epoch",
@@ -175,11 +175,11 @@ def test_durations_read_as_a_person_says_them(seconds, text):
 
 @pytest.mark.parametrize("width", range(20, 100, 10))
 def test_an_epoch_always_fits_and_keeps_what_matters_most(width):
-    text = epoch_text(EPOCH, width)
+    text = format_epoch(EPOCH, width)
 
     assert len(text) <= width
     assert text.startswith("epoch 3/16")
 
 
 def test_a_count_without_a_total_is_a_count():
-    assert count_text({"done": 1200, "what": "photos"}) == "1,200 photos"
+    assert format_count({"done": 1200, "what": "photos"}) == "1,200 photos"

@@ -55,8 +55,8 @@ def push(place, run=RUN):
 
 def mirror(place, *found, uri=None):
     registry = Registry(uri or uri_of(place), place / "mlflow", "shelf")
-    registry.bring_runs(found)
-    registry.bring_releases(str(place / "push"))
+    registry.copy_runs(found)
+    registry.register_releases(str(place / "push"))
 
 
 class Seen:

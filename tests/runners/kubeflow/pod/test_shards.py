@@ -18,7 +18,7 @@ def examples(tmp_path):
 
 def run(step, side, folder, place):
     listed = {"examples": {"artifacts": [{"uri": str(folder)}]}}
-    with shards.around(step, {side: {"artifacts": listed}}, place):
+    with shards.move_shards(step, {side: {"artifacts": listed}}, place):
         return sorted(path.name for path in folder.glob("*/*"))
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from runners.kubeflow.pod.handover import Locations
-from runners.kubeflow.pod.spill import seen_by_executors
+from runners.kubeflow.pod.spill import share_with_executors
 
 RUN = "minio://bucket/shelf/run-1"
 INPUT = {"inputs": {"artifacts": {"examples": {"artifacts": [{"uri": f"{RUN}/ExampleGen/examples"}]}}}}
@@ -23,7 +23,7 @@ def pod(tmp_path):
 
 def places(pod, step="StatisticsGen", master="k8s://https://kubernetes.default.svc"):
     flags = ["--runner=SparkRunner", f"--spark_master={master}", f"--spark_spill={pod.parent}/claim"]
-    return seen_by_executors(step, "run-1", flags, {**INPUT, **OUTPUT}, Locations(pod))
+    return share_with_executors(step, "run-1", flags, {**INPUT, **OUTPUT}, Locations(pod))
 
 
 def test_executors_see_the_inputs_and_the_launcher_what_was_put_out(pod, tmp_path):
