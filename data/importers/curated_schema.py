@@ -34,9 +34,9 @@ _LABEL_DOMAIN = re.compile(
 _VALUE = re.compile(rf"value: \s* ({_STRING})", re.VERBOSE)
 
 
-def photo_schema(labels: Sequence[str]) -> str:
-    """Returns the schema of photos with these labels; their order is that of the model's outputs."""
-    return _schema(
+def build_photo_schema(labels: Sequence[str]) -> str:
+    """Builds the schema of photos with these labels; their order is that of the model's outputs."""
+    return _build_schema(
         "labelled photos",
         labels,
         "# JPEG bytes. Pixels are left out of the statistics, so its presence is not required.",
@@ -51,7 +51,7 @@ def photo_schema(labels: Sequence[str]) -> str:
     )
 
 
-def table_schema(
+def build_table_schema(
     labels: Sequence[str],
     numbers: Sequence[str],
     categories: Sequence[str],
@@ -59,12 +59,12 @@ def table_schema(
     time: str = "",
     passing: Collection[str] = (),
 ) -> str:
-    """Returns the schema of a table with these labels, in their order, and these columns; people add bounds.
+    """Builds the schema of a table with these labels, in their order, and these columns; people add bounds.
 
     `passing` names the numbers that change with every week, like months, and so have no bound on drift.
     """
     texts = [name for name in ("group", "example_id", group, time) if name]
-    return _schema(
+    return _build_schema(
         "rows",
         labels,
         *(_feature(name, "BYTES") for name in dict.fromkeys(texts)),
@@ -81,9 +81,9 @@ def table_schema(
     )
 
 
-def text_schema(labels: Sequence[str]) -> str:
-    """Returns the schema of texts with these labels."""
-    return _schema(
+def build_text_schema(labels: Sequence[str]) -> str:
+    """Builds the schema of texts with these labels."""
+    return _build_schema(
         "labelled texts",
         labels,
         "# Left out of the statistics, as nearly each is another one; `words` stands for it there.",
@@ -206,8 +206,8 @@ def _feature(name: str, kind: str, *more: str) -> str:
     return _block("feature", [f"name: {_quote(name)}", f"type: {kind}", _ONE_VALUE, _ALWAYS, *more])
 
 
-def _schema(what: str, labels: Sequence[str], *own: str) -> str:
-    """Returns a schema of the common features, which are the label and the span, and of its own features."""
+def _build_schema(what: str, labels: Sequence[str], *own: str) -> str:
+    """Builds a schema of the common features, which are the label and the span, and of its own features."""
     parts = [
         _HEADER.format(what=what),
         _block("string_domain", ['name: "label"', *(f"value: {_quote(label)}" for label in labels)]),

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from data.importers.classes import check_classes, warn_of_few
-from data.importers.curated_schema import photo_schema
+from data.importers.curated_schema import build_photo_schema
 from data.importers.detection import find_source
 from data.importers.known_looks import keep_looks, read_known_looks
 from data.importers.known_photos import KnownPhotos, hash_photo
@@ -111,8 +111,8 @@ def import_photos(
         )
     # A new schema also gets the labels of earlier spans; an existing one has them already.
     in_spans = sorted((label for label in known.labels if not fault_of(label)), key=_natural_key)
-    schema = photo_schema(list(dict.fromkeys([*in_spans, *importer.labels()])))
-    written, new_labels = add_files(data_dir, schema, importer.labels(), "photo")
+    schema = build_photo_schema(list(dict.fromkeys([*in_spans, *importer.list_labels()])))
+    written, new_labels = add_files(data_dir, schema, importer.list_labels(), "photo")
     counts = _count_labels(labels, importer.added)
     usable = {label: count - importer.unusable[label] for label, count in counts.items()}
     return ImportReport(
@@ -186,7 +186,7 @@ class _Importer:
         self._rejected: dict[str, list[str]] = defaultdict(list)  # sentences by reason
         self._labels: set[str] = set()
 
-    def labels(self) -> list[str]:
+    def list_labels(self) -> list[str]:
         """Returns the labels of photos that are in a span now, in the source's order or else sorted."""
         return [label for label in self._source.label_order if label in self._labels] + sorted(
             self._labels.difference(self._source.label_order), key=_natural_key

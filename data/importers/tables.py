@@ -23,7 +23,12 @@ from data.importers.column_kinds import (
     reuse_kinds,
 )
 from data.importers.columns import MOSTLY, ColumnProfile
-from data.importers.curated_schema import read_extra_columns, read_label_domain, table_schema, text_schema
+from data.importers.curated_schema import (
+    build_table_schema,
+    build_text_schema,
+    read_extra_columns,
+    read_label_domain,
+)
 from data.importers.known_rows import digest_row, find_known_rows
 from data.importers.report import TableReport
 from data.importers.table_files import Table, check_columns, open_table
@@ -128,7 +133,7 @@ def import_table(
         if is_first and group and profile.columns[group].cells == profile.columns[label].cells:
             why = "Rows of one group are never in two splits, so there would be none to evaluate with."
             check_several(table.shown, profile.columns[group], why, "groups")
-        base_schema = text_schema(()) if text else table_schema((), (), (), group, time)
+        base_schema = build_text_schema(()) if text else build_table_schema((), (), (), group, time)
         earlier = read_schema(data_dir)
         known_kinds = None if earlier is None else read_extra_columns(earlier, base_schema)
         columns = {} if known_kinds is None else read_columns(data_dir)
@@ -176,12 +181,12 @@ def _write_span(
         few = group and len(profile.columns[group].values or ()) in range(1, _MOST_SOURCES + 1)
         kept = {"text": text, "label": label} | ({"group": group} if group else {})
         kept |= {"source": group} if few else {}
-        schema = text_schema(labels)
+        schema = build_text_schema(labels)
     else:
         read = [name for column in kinds.numbers.values() for name in (column.name, column.until)]
         kept = {name: name for name in (time, group, *read, *kinds.categories, label) if name}
         passing = [name for name, column in kinds.numbers.items() if column.part in (MONTH, DAYS)]
-        schema = table_schema(labels, numbers, kinds.categories, group, time, passing)
+        schema = build_table_schema(labels, numbers, kinds.categories, group, time, passing)
         own = {
             "label_column": label,
             "group_column": group,
@@ -190,7 +195,7 @@ def _write_span(
         }
     targets = {column.name: column for column in (*kinds.numbers.values(), *when.values())}
 
-    def rows() -> Iterator[list[str]]:
+    def read_cells() -> Iterator[list[str]]:
         for item in table.rows(list(profile.columns)):
             if not isinstance(item, Rejected) and item[1][label].lower() not in NO_LABEL:
                 cells = item[1]
@@ -204,13 +209,13 @@ def _write_span(
         with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(kept)
-            writer.writerows(row for row in rows() if not known or digest_row(row) not in known)
+            writer.writerows(row for row in read_cells() if not known or digest_row(row) not in known)
         # The files come first: a span left without them would be added again by the next attempt.
         new_labels.extend(add_files(data_dir, schema, labels, noun, **own)[1])
 
     noun, new_labels = "text" if text else "row", list[str]()
-    known = find_known_rows(data_dir, list(kept), rows())
-    count = sum(digest_row(row) in known for row in rows()) if known else 0
+    known = find_known_rows(data_dir, list(kept), read_cells())
+    count = sum(digest_row(row) in known for row in read_cells()) if known else 0
     span = add_span(data_dir, fill) if count < profile.rows else None
     return TableReport(
         source=table.shown,

@@ -18,7 +18,7 @@ from data.spans.exclusions import SPAN_NAME, Decision, excluded_spans, read_deci
 from errors import DataRefused, UsageError
 from locations import Location, folders_in, naming, whole
 
-# A labels file of a million rows has a third of this; a larger file is none.
+# A labels file of a million rows has a third of this; a larger file is not one.
 MOST_TEXT_BYTES = 256 * 2**20
 _LAST_NUMBER = 99_999
 _SCRATCH = ".writing-"

@@ -132,7 +132,7 @@ def read_lines(path: Location, spans: tuple[str, ...] = ()) -> Iterator[str]:
 def read_csv_rows(
     path: Location, spans: tuple[str, ...], separator: str
 ) -> Iterator[tuple[int, list[str] | str]]:
-    """Yields the first line of each row that is not empty, and its cells or why it has none.
+    """Yields the line number of each row that is not empty, and its cells or why it has none.
 
     Raises DataRefused as `read_rows` does.
     """

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from data.importers.curated_schema import add_labels, photo_schema, read_label_domain
+from data.importers.curated_schema import add_labels, build_photo_schema, read_label_domain
 from errors import UsageError
 from labels import fault_of
 
@@ -35,32 +35,32 @@ def features(schema):
 
 
 def test_odd_labels_survive_in_their_order():
-    text = photo_schema(ODD)
+    text = build_photo_schema(ODD)
     assert tuple(parse(text).string_domain[0].value) == ODD
     assert read_label_domain(text) == ODD
 
 
 @pytest.mark.parametrize("as_utf8", [False, True], ids=["octal escapes", "utf-8"])
 def test_labels_are_read_as_other_writers_of_the_format_quote_them(as_utf8):
-    rewritten = text_format.MessageToString(parse(photo_schema(ODD)), as_utf8=as_utf8)
+    rewritten = text_format.MessageToString(parse(build_photo_schema(ODD)), as_utf8=as_utf8)
     assert ("\\303" in rewritten) is not as_utf8
     assert read_label_domain(rewritten) == ODD
 
 
 @given(st.lists(st.text().filter(lambda label: not fault_of(label)), unique=True))
 def test_any_labels_survive(labels):
-    text = photo_schema(labels)
+    text = build_photo_schema(labels)
     assert list(parse(text).string_domain[0].value) == labels == list(read_label_domain(text))
 
 
 @pytest.mark.parametrize("labels", [("a\nb", "c"), ("a", "b", "a"), ("a", " b"), ("a", "")])
 def test_labels_that_could_not_be_told_apart_are_refused(labels):
     with pytest.raises(UsageError, match="labels that cannot be used"):
-        read_label_domain(photo_schema(labels))
+        read_label_domain(build_photo_schema(labels))
 
 
 def test_new_labels_go_to_the_end_and_nothing_else_changes():
-    text = photo_schema(("b", "a")) + "# a note of ours\n"
+    text = build_photo_schema(("b", "a")) + "# a note of ours\n"
     more = add_labels(text, ("c", "a", "ö"))
     assert read_label_domain(more) == ("b", "a", "c", "ö")
     assert more.replace('\n  value: "c"\n  value: "ö"', "") == text
@@ -73,7 +73,7 @@ def test_a_schema_without_labels_is_refused():
 
 
 def test_what_the_schema_asks_of_each_feature():
-    found = features(parse(photo_schema(("a", "b"))))
+    found = features(parse(build_photo_schema(("a", "b"))))
     photo = found.pop("photo")
     assert photo.value_count.min == photo.value_count.max == 1
     assert not photo.HasField("presence")
@@ -98,5 +98,5 @@ def test_the_shelf_has_its_labels_and_its_40_lanes():
     assert domains["label"] == ["ok", "misplaced", "damaged"] == list(read_label_domain(text))
     assert domains["lane_id"] == [f"lane-{number:02d}" for number in range(1, 41)]
     found = features(schema)
-    assert set(found) == set(features(parse(photo_schema(("a",)))))
+    assert set(found) == set(features(parse(build_photo_schema(("a",)))))
     assert (found["label"].domain, found["lane_id"].domain) == ("label", "lane_id")
