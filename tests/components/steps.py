@@ -50,7 +50,7 @@ def execute(
     `step` is a component, or the executor of one of TFX's.
     """
     executor = step.EXECUTOR_SPEC.executor_class if hasattr(step, "EXECUTOR_SPEC") else step
-    about = {"tmp_dir": str(scratch / "tmp"), "unique_id": "1"}
+    about: dict[str, Any] = {"tmp_dir": str(scratch / "tmp"), "unique_id": "1"}
     if issubclass(executor, BaseBeamExecutor):
         about["beam_pipeline_args"] = list(beam_flags)
     executor(executor.Context(**about)).Do(
