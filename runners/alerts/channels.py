@@ -136,7 +136,7 @@ def _send_email(settings: AlertSettings, message: Message) -> None:
 
 def _run_command(settings: AlertSettings, message: Message) -> None:
     document = {"subject": message.subject, "text": message.text, **to_builtins(message)}
-    # Its output is dropped, since it may contain secrets of the command.
+    # The command's output is dropped, since it may contain secrets.
     process = subprocess.run(
         settings.command,
         input=json.dumps(document).encode(),

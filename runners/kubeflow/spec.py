@@ -114,11 +114,10 @@ def _add_ui_outputs(component: Spec, info: StepInfo) -> None:
 
 def _set_parameters(step: str, task: Spec, component: Spec) -> list[str]:
     """Sets the parameters of a step in the UI's form; returns the entry's options for those not shown."""
-    given = task.get("inputs", {}).get("parameters", {})
-    shown, unshown = take_apart(
-        step, {name: each["runtimeValue"]["constant"] for name, each in given.items()}
-    )
-    if given:
+    inputs = task.get("inputs", {}).get("parameters", {})
+    constants = {name: each["runtimeValue"]["constant"] for name, each in inputs.items()}
+    shown, unshown = take_apart(step, constants)
+    if inputs:
         declared = component["inputDefinitions"]["parameters"]
         kinds = {n: _KINDS.get(type(v), declared[n]["parameterType"]) for n, v in shown.items()}
         kinds |= {name: PARAMETERS[name].kind for name in select_for_step(step)}

@@ -193,13 +193,13 @@ def keep_within(workspace: Path, max_gb: float, push: str) -> list[str]:
     Returns a warning if the part that must stay is larger, or if removing fails.
     """
     try:
-        left = _shrink(workspace, max_gb * _GB, push)
+        size = _shrink(workspace, max_gb * _GB, push)
     except (EdgelineError, OSError) as error:
         return [f"The workspace cannot be kept within workspace.max_gb: {error}"]
-    if left <= max_gb * _GB:
+    if size <= max_gb * _GB:
         return []
     return [
-        f"The workspace has {left / _GB:.3g} GB, and workspace.max_gb is {max_gb:g}: what the next run needs,"
+        f"The workspace has {size / _GB:.3g} GB, and workspace.max_gb is {max_gb:g}: what the next run needs,"
         " the sample and what is in production stay. Raise it, or set push.destination to another place."
     ]
 
@@ -220,11 +220,11 @@ def _shrink(workspace: Path, limit: float, push: str) -> int:
 
     keep = keeps[min(bisect_left(keeps, True, key=fits), len(keeps) - 1)]
     collect(workspace, push, keep, in_store=in_store(keep))
-    left = size_below(workspace)
-    if left > limit and (spans := workspace / "spans").is_dir():  # they only save time
+    remaining = size_below(workspace)
+    if remaining > limit and (spans := workspace / "spans").is_dir():  # kept spans only save time
         shutil.rmtree(spans)
-        left = size_below(workspace)
-    return left
+        remaining = size_below(workspace)
+    return remaining
 
 
 def _select_needed(own: Sequence[Run], keep: int) -> set[str]:

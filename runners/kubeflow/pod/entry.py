@@ -223,8 +223,8 @@ def _log_lines(*lines: str) -> None:
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    end_when_told_to(_parse(given)[0].step)
-    code = main(given)
+    arguments = sys.argv[1:]
+    end_when_told_to(_parse(arguments)[0].step)
+    code = main(arguments)
     # Python would take seconds to free what TensorFlow and Beam hold; the system frees it at once.
     os._exit(code)

@@ -96,8 +96,8 @@ def prepare(executor_input: Json, inputs_spec: Mapping[str, Any], locations: Loc
     """
     declared = inputs_spec.get("artifacts", {})
     inputs, outputs = executor_input.get("inputs", {}), executor_input.get("outputs", {})
-    if given := inputs.get("artifacts"):
-        inputs["artifacts"] = {name: listed for name, listed in given.items() if name in declared}
+    if listed := inputs.get("artifacts"):
+        inputs["artifacts"] = {name: channel for name, channel in listed.items() if name in declared}
     for name, artifact in artifacts(inputs):
         title = _read_title(artifact.get("type"))
         if not title or title.startswith("system."):
