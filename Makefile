@@ -35,9 +35,10 @@ test-fast: lint ## all but the tests that run the whole DAG
 test-scale: scale ## the data steps on Spark's standalone cluster, on this machine
 	@$(BIN)/python -m pytest tests/scale $(ARGS)
 
-lint: setup ## ruff, mypy and the layers of imports
+lint: setup ## ruff, mypy, the layers of imports, and how docstrings begin
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/python -m tests.docstrings
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 

@@ -1,4 +1,4 @@
-"""What limits training on this machine's GPUs: `python -m benchmarks.bench_gpu [--workspace WS] [--cpu]`.
+"""Limits of training on this machine's GPUs: `python -m benchmarks.bench_gpu [--workspace WS] [--cpu]`.
 
 Trains the network of a workspace's last run, on its examples, for a few steps each way: on one batch that
 stays in memory, on the input pipeline as a run has it, and on the pipeline where photos are decoded in each

@@ -1,4 +1,4 @@
-"""From how many rows on Spark pays: ExampleGen, StatisticsGen and Transform on DirectRunner and on Spark.
+"""The number of rows from which Spark pays: the steps of data on DirectRunner and on Spark.
 
     python -m benchmarks.bench_scale [--rows N] [--cores 2]
 

@@ -1,4 +1,4 @@
-"""What a run costs outside of its steps: seconds before, between and after them, and who brings TensorFlow.
+"""The cost of a run outside of its steps: seconds before, between and after them, and who brings TensorFlow.
 
     python -m benchmarks.bench_start [--workspace DIR] [--runs N]
 

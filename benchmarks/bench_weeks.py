@@ -1,4 +1,4 @@
-"""What the data steps of a weekly run take, with what was kept of the weeks before and without it.
+"""The time of the data steps of a weekly run, with and without what was kept of earlier weeks.
 
     python -m benchmarks.bench_weeks [--rows N | --photos N] [--weeks N]
 
