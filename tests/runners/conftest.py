@@ -15,7 +15,7 @@ from tests.runners.alerts.servers import Hook
 from tests.runners.kubeflow.commands_run import Terminal
 from tests.runners.kubeflow.server import serving
 
-QUICK = Patience(poll_s=0.002, start_s=0.03, hopeless_s=0.1, quiet_s=60.0, settle_s=0.2, outage_s=0.3)
+QUICK = Patience(poll_s=0.002, start_s=0.03, hopeless_s=0.1, quiet_s=60.0, settle_s=2.0, outage_s=0.3)
 # What a path or a setting may well have in it, and systemd, cron or a shell would replace, split or swallow.
 ODD = "a \"b\" 'c' 100% $HOME ${HOME} \\ ü"
 ODD_ARGUMENTS = (
