@@ -38,7 +38,7 @@ def find_unrecognised(
         yield (
             label,
             f"Recall of class {label} is {shown} on {count:,.0f} {examples}; {why}.{confused}"
-            " More examples of it help, or trainer.balanced=true, of photos model.weights=imagenet.",
+            " More examples of it help, or trainer.balanced=true; with photos also model.weights=imagenet.",
         )
 
 
