@@ -32,7 +32,7 @@ def test_a_class_that_is_never_recognised_holds_the_first_model_and_says_what_it
     assert not verdict.passed and verdict.slices == ("class fray",)
     assert verdict.reasons == (
         "Recall of class fray is 0.000 on 8 eval examples; at least 0.300 required. Of them 7 are taken for"
-        " free, 1 are taken for dent. More examples of it help, or trainer.balanced=true, of photos"
+        " free, 1 are taken for dent. More examples of it help, or trainer.balanced=true; with photos also"
         " model.weights=imagenet.",
     )
 
