@@ -204,12 +204,14 @@ class _Importer:
                 report_progress(number, total, "photos")
             if isinstance(offer, RefusedPhoto):
                 self.refused[offer.reason].append(offer.where)
-            elif row := self._make_row(offer):
-                is_repeated = len(self.labels_of[hash_photo(offer.data)]) > 1
-                yield row, None if is_repeated else offer.data
+            elif added := self._add_photo(offer):
+                yield added
 
-    def _make_row(self, photo: LabelledPhoto) -> LabelRow | None:
-        """Returns the row of a photo that is new, or has a new label in this source; else None."""
+    def _add_photo(self, photo: LabelledPhoto) -> tuple[LabelRow, bytes | None] | None:
+        """Returns the row of a photo that is new, or has a new label in this source; else None.
+
+        The photo comes with it, unless an earlier row of this source has brought it.
+        """
         digest = hash_photo(photo.data)
         if match := self._known_photos.find(photo.data, digest):
             span, row = match
@@ -227,7 +229,7 @@ class _Importer:
         suffix = PurePath(photo.where).suffix.lower()
         modified = min(max(photo.modified, 0), _LAST_TIME)
         written_at = utc_text(datetime.fromtimestamp(modified, timezone.utc))
-        taken = photo.captured_at or _decode_photo(self._when_taken, photo.data, may_have_exif(photo.data))
+        taken = photo.captured_at or _read_time_taken(self._when_taken, photo.data)
         row = LabelRow(
             photo=digest + (suffix if suffix in PHOTO_SUFFIXES else ".jpg"),
             label=photo.label,
@@ -245,7 +247,7 @@ class _Importer:
                 self.unusable[photo.label] += 1
                 self._rejected[rejected.reason].append(f"{photo.where}: {rejected.detail}")
         self.photos.append(NewPhoto(row, photo.where, photo.name, photo_look, taken))
-        return row
+        return row, None if is_repeated else photo.data
 
 
 class _LookMaker:
@@ -287,11 +289,12 @@ class _LookMaker:
         return bytes(thumbnail)
 
 
-def _decode_photo(process: DecoderProcess, photo: bytes, wanted: bool = True) -> Any:
-    try:
-        return process(photo) if wanted else None
-    except RowRejected:  # ingest will judge it
-        return None
+def _read_time_taken(process: DecoderProcess, photo: bytes) -> Any:
+    """Returns the time in the metadata of a photo; None if it has none, or cannot be opened."""
+    if may_have_exif(photo):
+        with suppress(RowRejected):  # ingest will judge it
+            return process(photo)
+    return None
 
 
 def _natural_key(label: str) -> list[tuple[bool, int, str, str]]:
