@@ -75,7 +75,7 @@ def test_inside_the_environment_it_is_edgeline_run(tmp_path):
     assert ended.returncode == 0
     said = " ".join(ended.stdout.split())
     assert said.startswith(
-        f"Usage: python {ROOT / 'runners' / 'local_runner.py'} [OPTIONS] One run of the DAG"
+        f"Usage: python {ROOT / 'runners' / 'local_runner.py'} [OPTIONS] Runs the DAG once"
     )
     assert "--if-changed" in ended.stdout
 
