@@ -40,7 +40,7 @@ def _find_new_features(known: Any, seen: Any) -> Iterator[Difference]:
     for feature in seen.feature:
         if feature.name not in names:
             kind = schema_pb2.FeatureType.Name(feature.type)
-            yield Difference(feature.name, "feature", "not there", f"of type {kind}", breaks=True, type=kind)
+            yield Difference(feature.name, "feature", "absent", f"of type {kind}", breaks=True, type=kind)
 
 
 def _find_new_values(known: Any, seen: Any) -> Iterator[Difference]:

@@ -176,7 +176,7 @@ def test_a_run_that_goes_on_leaves_what_is_known_of_it_should_it_come_to_no_end(
     assert facts is not None and facts.about.outcome == "running"
     assert facts.data is not None and facts.about.reasons == ()
     page = (tmp_path / "records" / "run-9" / "report.html").read_text()
-    assert "The run is going on." in page
+    assert "The run is in progress." in page
 
 
 @pytest.mark.parametrize(
