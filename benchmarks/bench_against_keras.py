@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument(
         "--workspace", type=Path, default=Path("workspace"), help="a workspace with a pushed run"
     )
-    parser.add_argument("--seed", type=int, default=20, help="of the rendered sample")
+    parser.add_argument("--seed", type=int, default=20, help="seed of the rendered sample")
     options = parser.parse_args()
     run = [run for run in runs.read_runs(options.workspace) if run.outcome == "pushed"][-1]
     labels = with_features(find_workload(run.workload_source)).labels
@@ -58,7 +58,7 @@ def main() -> None:
     ours = predict_on_phones(release, [photo.jpeg for photo in evaluation])
     started = time.monotonic()
     script = _train(train, evaluation, labels, settings)
-    print(f"{len(train)} train and {len(evaluation)} eval photos; script {time.monotonic() - started:.0f} s")
+    print(f"{len(train):,} train, {len(evaluation):,} eval photos; script: {time.monotonic() - started:.0f} s")
 
     by_label = np.array([photo.label for photo in evaluation])
     shown = np.array([photo.shows for photo in evaluation])

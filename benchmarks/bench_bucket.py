@@ -55,9 +55,9 @@ def _measure_ingest(data: str | Path, folder: Path) -> tuple[float, float, float
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table of both sides."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--photos", type=int, default=2_000, help="photos (2,000)")
-    parser.add_argument("--width", type=int, default=320, help="of each, in pixels (320)")
-    parser.add_argument("--delay", type=float, default=30, help="of each answer, in milliseconds (30)")
+    parser.add_argument("--photos", type=int, default=2_000, help="number of photos (2,000)")
+    parser.add_argument("--width", type=int, default=320, help="width of a photo in pixels (320)")
+    parser.add_argument("--delay", type=float, default=30, help="delay of a response in milliseconds (30)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         data, few = Path(folder, "data"), Path(folder, "few")
@@ -66,9 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with serve_folder(data, options.delay) as address:
             _measure_ingest(few, Path(folder, "warm"))
             names_in(locate(f"s3://{BUCKET}"))
-            print(f"{options.photos:,} photos, each answer after {options.delay:g} ms")
+            print(f"{options.photos:,} photos, {options.delay:g} ms delay per response")
             print(
-                f"{'':6} {'seconds':>8} {'a second':>9} {'ratio':>6} {'CPU s':>6} {'peak MB':>8}", "kept MB"
+                f"{'':6} {'seconds':>8} {'photos/s':>9} {'ratio':>6} {'CPU s':>6} {'peak MB':>8}", "kept MB"
             )
             first = 0.0
             for name, place in (("disk", data), ("S3", f"s3://{BUCKET}")):

@@ -153,8 +153,8 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="DIR", help="where the sets are written")
-    parser.add_argument("--photos", type=Path, help="photos of others, a folder a label")
-    parser.add_argument("--seed", type=int, default=1, help="another seed, other sets of the kinds (1)")
+    parser.add_argument("--photos", type=Path, help="further photos, one folder per label")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the sets (1)")
     arguments = parser.parse_args()
     folder, seed = arguments.folder, arguments.seed
     sets = {

@@ -53,8 +53,8 @@ def measure(command: Sequence[str]) -> tuple[str, float, resource.struct_rusage]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table of both sides."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="rows (1,000,000)")
-    parser.add_argument("--photos", type=int, help="so many photos instead")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="number of rows (1,000,000)")
+    parser.add_argument("--photos", type=int, help="use this number of photos instead of rows")
     options = parser.parse_args(arguments)
     workload, examples = ("shelf", options.photos) if options.photos else ("sensor", options.rows)
     generate = renderer.generate if options.photos else generator.generate
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             Path(folder, "data"), weeks=1, per_week=examples, seed=20, faults={}, workers=os.cpu_count() or 1
         )
         print(f"generated {examples:,} examples in {time.monotonic() - began:.1f} s")
-        print(f"{'':14} {'a second':>9} {'seconds':>8} {'peak MB':>8}")
+        print(f"{'':14} {'per s':>9} {'seconds':>8} {'peak MB':>8}")
         if not options.photos:
             file = next(Path(folder, "data").glob("span-*/*.csv"))
             _, seconds, usage = measure([sys.executable, "-c", _PANDAS, str(file), f"{folder}/windows.npy"])

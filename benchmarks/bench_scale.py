@@ -108,9 +108,9 @@ def measure(data: Path, folder: Path, cores: int = 0, cut_for: int = 0) -> Measu
     result.seconds = {name: done[name] for name in _STEPS if name in done}
     if tuple(result.seconds) != _STEPS:
         (run_log,) = folder.glob("workspace/runs/*/run.log")
-        raise SystemExit(f"{run_log.read_text()[-4000:]}\nThe run ended before Transform: {run}")
+        raise SystemExit(f"{run_log.read_text()[-4000:]}\nThe run ended before Transform ended: {run}")
     result.stages = list(_read_tasks(log))
-    print(f"{folder.name}: {result.total:.1f} s, {sum(result.cpu.values()):.1f} s of CPU", file=sys.stderr)
+    print(f"{folder.name}: {result.total:.1f} s, {sum(result.cpu.values()):.1f} CPU seconds", file=sys.stderr)
     return result
 
 
@@ -123,8 +123,8 @@ def find_break_even(direct: tuple[float, float], spark: tuple[float, float]) -> 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints tables of time, memory and the size from which Spark is faster."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rows", type=int, default=50_000, help="rows (50,000)")
-    parser.add_argument("--cores", type=int, default=2, help="of Spark, on this machine (2)")
+    parser.add_argument("--rows", type=int, default=50_000, help="number of rows (50,000)")
+    parser.add_argument("--cores", type=int, default=2, help="cores of this machine for Spark (2)")
     options = parser.parse_args(arguments)
     rows, local = max(options.rows, _WEEKS * _FEW), options.cores
     cuts = {local: local, **dict.fromkeys((cores for cores in _CORES if cores > local), max(_CORES))}
@@ -140,15 +140,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for cut in dict.fromkeys(cuts.values())
         }
     results = {"DirectRunner": direct, f"Spark local[{local}]": spark[local]}
-    print(f"{rows:,} rows; in brackets seconds")
-    print(f"{'rows a second':16}" + "".join(f"{name:>18}" for name in (*_STEPS, "all three")))
+    print(f"{rows:,} rows; seconds in brackets")
+    print(f"{'rows per second':16}" + "".join(f"{name:>18}" for name in (*_STEPS, "all three")))
     for engine, runs in results.items():
         cells = [*runs["rows"].seconds.values(), runs["rows"].total]
         print(f"{engine:16}" + "".join(f"{rows / s:>10,.0f} ({s:5.1f})" for s in cells))
     slow, fast = direct["rows"], spark[local]["rows"]
     cells = [*(slow.seconds[name] / fast.seconds[name] for name in _STEPS), slow.total / fast.total]
     print(f"{'ratio':16}" + "".join(f"{cell:>10.2f}{'':8}" for cell in cells))
-    print(f"\n{'peak MB':16}{'rows':>12}{'driver':>10}{'java':>10}{'a worker':>10}{'all':>10}{'CPU, s':>10}")
+    print(f"\n{'peak MB':16}{'rows':>12}{'driver':>10}{'java':>10}{'worker':>10}{'all':>10}{'CPU s':>10}")
     for engine, runs in results.items():
         for key, count in (("few", _FEW), ("rows", rows)):
             sizes = (runs[key].memory.get(kind, 0) for kind in ("driver", "java", "worker", "all"))
@@ -156,8 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{engine:16}{count:>12,}" + "".join(f"{cell:>10,.0f}" for cell in cells))
     stages = len(spark[local]["few"].stages)
     more = (spark[local]["few"].total - direct["few"].total) / stages
-    print(f"\n{_FEW:,} rows on Spark: {stages} stages, {more:.2f} s each that DirectRunner does not take")
-    print(f"\n{'seconds of':26}{_FEW:>10,} rows{'a million more':>16}{'Spark wins from':>18} rows on")
+    print(f"\n{_FEW:,} rows on Spark: {stages} stages, {more:.2f} s more per stage than on DirectRunner")
+    print(f"\n{'seconds for':26}{_FEW:>10,} rows{'a million more':>16}{'Spark wins from':>18} rows")
     of_direct = direct["few"].total, (direct["rows"].total - direct["few"].total) / (rows - _FEW)
     print(f"{'DirectRunner':26}{of_direct[0]:>15.1f}{of_direct[1] * 1e6:>16.0f}")
     for cores, cut in cuts.items():
@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         of_spark = few, (all_rows - few) / (rows - _FEW)
         size = find_break_even(of_direct, of_spark)
         how = "measured" if cores == local else "computed"
-        start = "at no size" if size is None else f"{size:,.0f}"
+        start = "never" if size is None else f"{size:,.0f}"
         print(f"{f'Spark, {cores} cores, {how}':26}{few:>15.1f}{of_spark[1] * 1e6:>16.0f}{start:>18}")
 
 

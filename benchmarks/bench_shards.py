@@ -62,8 +62,8 @@ def _link_shards(shards: Sequence[Path], target: Path, examples: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table of both sides."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--examples", type=int, default=1_000_000, help="of the larger side (1,000,000)")
-    parser.add_argument("--delay", type=float, default=30, help="of each answer, in milliseconds (30)")
+    parser.add_argument("--examples", type=int, default=1_000_000, help="largest number of examples (1,000,000)")
+    parser.add_argument("--delay", type=float, default=30, help="delay of a response in milliseconds (30)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for examples in (_FEW, options.examples):
             _link_shards(shards, folder / "bucket" / str(examples), examples)
         with serve_folder(folder / "bucket", options.delay):
-            print(f"{'':6} {'examples':>9} {'opened in':>9} {'a second':>9} {'peak MB':>8}")
+            print(f"{'':6} {'examples':>9} {'opening s':>9} {'photos/s':>9} {'peak MB':>8}")
             for examples in (_FEW, options.examples):
                 disk, stored = folder / "bucket" / str(examples), folder / f"Split-{examples}"
                 stored.mkdir()

@@ -35,8 +35,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--batch-size", type=int, default=32, help="of all replicas together (32)")
-    parser.add_argument("--set", action="append", default=[], help="a setting of all three runs")
+    parser.add_argument("--batch-size", type=int, default=32, help="global batch size (32)")
+    parser.add_argument("--set", action="append", default=[], help="a setting of all runs")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "data")

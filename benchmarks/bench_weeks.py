@@ -118,9 +118,9 @@ def _measure_cpu() -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables of CPU seconds and seconds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rows", type=int, default=20_000, help="rows of sensors a week (20,000)")
-    parser.add_argument("--photos", type=int, help="so many photos a week instead")
-    parser.add_argument("--weeks", type=int, default=8, help="the window (8)")
+    parser.add_argument("--rows", type=int, default=20_000, help="sensor readings per week (20,000)")
+    parser.add_argument("--photos", type=int, help="use this number of photos per week instead")
+    parser.add_argument("--weeks", type=int, default=8, help="weeks in the window (8)")
     options = parser.parse_args(arguments)
     name, per_week = ("shelf", options.photos) if options.photos else ("sensor", options.rows)
     with tempfile.TemporaryDirectory() as scratch:
@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 ratio = seconds[2] / seconds[1]
                 print(f"{step:16}" + "".join(f"{value:15.1f}" for value in (*seconds, ratio)), flush=True)
         if read_results(folder / "next") != read_results(folder / "without"):
-            raise SystemExit("What was kept changed the examples or the statistics.")
+            raise SystemExit("The cached results changed the examples or the statistics.")
 
 
 if __name__ == "__main__":

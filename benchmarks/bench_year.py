@@ -168,8 +168,8 @@ def measure_start(workspace: Path, data: Path) -> dict[str, float]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table of sizes and seconds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--workspace", type=Path, help="of its first two runs, or a new one (temporary)")
-    parser.add_argument("--weeks", type=int, default=52, help="weeks (52)")
+    parser.add_argument("--workspace", type=Path, help="workspace with two runs (default: a temporary one)")
+    parser.add_argument("--weeks", type=int, default=52, help="number of weeks (52)")
     parser.add_argument("--keep", type=int, default=8, help="runs that gc keeps (8)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:
@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         half, began = size_below(workspace) / 2, time.monotonic()
         warnings = gc.keep_within(workspace, half / 1e9, run.push)
         seconds, left = time.monotonic() - began, len(list((workspace / "runs").glob("*/run.json")))
-        print(f"workspace.max_gb of half its size: {seconds:.1f} s, {left} runs stay", *warnings)
+        print(f"workspace.max_gb at half the size: {seconds:.1f} s, {left} runs left", *warnings)
         output, seconds = time_command("gc", "--keep", str(options.keep), "--workspace", str(workspace))
         print(f"gc --keep {options.keep}: {seconds:.1f} s\n{output}")
         columns[f"keep {options.keep}"] = measure_workspace(workspace)

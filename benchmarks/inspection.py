@@ -259,7 +259,7 @@ def main() -> None:
     """Renders the set and prints its number of photos."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="DIR", help="where the photos are written")
-    parser.add_argument("--seed", type=int, default=1, help="another seed, another set of the kind (1)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the photos (1)")
     arguments = parser.parse_args()
     print(f"{generate(arguments.folder, arguments.seed)} photos below {arguments.folder}")
 
