@@ -58,7 +58,7 @@ def main() -> None:
     ours = predict_on_phones(release, [photo.jpeg for photo in evaluation])
     started = time.monotonic()
     script = _train(train, evaluation, labels, settings)
-    print(f"{len(train):,} train, {len(evaluation):,} eval photos; script: {time.monotonic() - started:.0f} s")
+    print(f"{len(train):,} train, {len(evaluation):,} eval photos; script {time.monotonic() - started:.0f} s")
 
     by_label = np.array([photo.label for photo in evaluation])
     shown = np.array([photo.shows for photo in evaluation])
