@@ -62,7 +62,7 @@ def _link_shards(shards: Sequence[Path], target: Path, examples: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table of both sides."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--examples", type=int, default=1_000_000, help="examples of the larger run (1,000,000)")
+    parser.add_argument("--examples", type=int, default=1_000_000, help="largest photo count (1,000,000)")
     parser.add_argument("--delay", type=float, default=30, help="delay of a response in milliseconds (30)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
