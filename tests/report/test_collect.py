@@ -30,7 +30,7 @@ def test_accuracy_is_told_with_and_without_what_has_a_near_twin_in_train(sources
     facts = collect(sources, About("1", "shelf"))
     assert (facts.twins.accuracy, facts.twins.without) == (0.7, 0.5)
     page = render_run(facts, {}, None)
-    assert "<b>70.0\u00a0%</b> on all eval photos, and <b>50.0\u00a0%</b> on the 6 without one" in page
+    assert "<b>70.0\u00a0%</b> on all eval photos, and <b>50.0\u00a0%</b> on the 6 without a near twin" in page
     assert "span-00001/0.jpg (like span-00001/&lt;0&gt;.jpg)" in page
 
 
@@ -71,4 +71,4 @@ def test_a_run_without_near_twins_says_nothing_of_them(sources):
 def test_a_run_that_was_refused_tells_how_many_there_are(sources):
     (sources.edge_verdict / PREDICTIONS.name).unlink()
     page = render_run(collect(sources, About("1", "shelf", outcome="refused")), {}, None)
-    assert "4 of 10 eval photos have a near twin in train" in page and "without one" not in page
+    assert "4 of 10 eval photos have a near twin in train" in page and "without a near twin" not in page
