@@ -30,7 +30,7 @@ def test_accuracy_is_told_with_and_without_what_has_a_near_twin_in_train(sources
     facts = collect(sources, About("1", "shelf"))
     assert (facts.twins.accuracy, facts.twins.without) == (0.7, 0.5)
     page = render_run(facts, {}, None)
-    assert "<b>70.0\u00a0%</b> on all eval photos, and <b>50.0\u00a0%</b> on the 6 without a near twin" in page
+    assert "70.0\u00a0%</b> on all eval photos, and <b>50.0\u00a0%</b> on the 6 without a near twin" in page
     assert "span-00001/0.jpg (like span-00001/&lt;0&gt;.jpg)" in page
 
 
