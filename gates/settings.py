@@ -55,7 +55,7 @@ class GateSettings(Group):
     """Largest share of the eval photos that may have a near twin in train. A share s whose accuracy is d
     above that of the rest makes eval s * d too good: 0.1 is two points where twins are 20 above. In the
     sample, whose shelves are drawn alike, 7 % have one by chance."""
-    severity: Mapping[GateRule, Severity] = Field(default_factory=lambda: dict(DEFAULT_SEVERITY))
+    severity: Mapping[GateRule, Severity] = DEFAULT_SEVERITY
     """Effect of each rule when it fires. A rule that is not named keeps its default."""
 
     @field_validator("severity")

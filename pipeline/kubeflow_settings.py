@@ -113,7 +113,7 @@ class Placement(Group):
     """Number of GPUs; null or 0 for none."""
     gpu_type: str | None = None
     """Name of the GPUs as a resource of Kubernetes; null for nvidia.com/gpu."""
-    node_selector: Mapping[str, str] = Field(default_factory=dict)
+    node_selector: Mapping[str, str] = {}
     """Labels that the node has to have."""
     tolerations: Annotated[tuple[Toleration, ...], Field(strict=False)] = ()
     """Taints that the node may have; a backend before KFP 2.2 refuses them."""
@@ -163,9 +163,9 @@ class KubeflowSettings(Group):
     """Experiment that runs are filed under; null for the default experiment of Kubeflow Pipelines."""
     service_account: str | None = None
     """Service account of the steps' pods; null for the default."""
-    env: Mapping[str, str] = Field(default_factory=dict)
+    env: Mapping[str, str] = {}
     """Environment variables of every step, which all who see a run can read; secrets are refused."""
-    secrets: Mapping[str, str] = Field(default_factory=dict)
+    secrets: Mapping[str, str] = {}
     """Environment variables of every step from secrets, each `NAME: secret/key`."""
     retries: int = Field(2, ge=0, le=10)
     """Number of times that a failed step is tried again, where that is safe: not the push, which could have
@@ -174,7 +174,7 @@ class KubeflowSettings(Group):
     """Seconds before the first retry; each further one waits twice as long."""
     every_step: Placement = Placement()
     """Resources and nodes of every step's pod."""
-    steps: Mapping[StepName, Placement] = Field(default_factory=dict)
+    steps: Mapping[StepName, Placement] = {}
     """Resources and nodes of single steps, by step, where they differ from `every_step`."""
 
     @field_validator("env", mode="before")

@@ -89,7 +89,7 @@ class TrainerSettings(Group):
     """Number of examples of one replica in one step."""
     learning_rate: float = Field(1e-3, gt=0, le=1.0)
     """Learning rate of Adam at the start; it falls to 0 along half a cosine by the end."""
-    class_weights: Mapping[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
+    class_weights: Mapping[str, Annotated[float, Field(gt=0, le=1000)]] = {}
     """Weight of a label's examples in the loss, by label; 1.0 for labels that are not named."""
     balanced: bool = False
     """Whether each class counts as much, however rare, in the loss and in the choice of the epoch."""

@@ -127,7 +127,7 @@ class TuneSettings(Group):
     `hyperband` begins many trials with few epochs and gives the best of them more, up to trainer.epochs."""
     space: Annotated[
         Mapping[str, Annotated[Values, BeforeValidator(_wrap_list)]], BeforeValidator(_flatten)
-    ] = Field(default_factory=dict)
+    ] = {}
     """Values to try, by the dotted name of a setting: `{trainer.learning_rate: {min: 1e-4, max: 1e-2, log:
     true}, model.hidden: [32, 64]}`."""
     budget: Duration | None = None
