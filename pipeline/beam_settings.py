@@ -44,8 +44,7 @@ class BeamSettings(Group):
     engine: Literal["direct", "spark", "flink", "dataflow", "portable"] = "direct"
     """Engine that runs the Beam steps; `direct` is this machine."""
     master: Annotated[str, AfterValidator(refuse_user)] | None = None
-    """Address of the engine. Spark: spark://HOST:PORT, k8s://..., yarn or local[N]. Flink: HOST:PORT of its
-    REST API."""
+    """Spark: spark://HOST:PORT, k8s://..., yarn or local[N]. Flink: HOST:PORT of its REST API."""
     endpoint: _Address | None = None
     """Address, HOST:PORT, of a job server of Beam, for Spark, Flink or any other engine."""
     workers: int | None = Field(None, ge=1, le=100_000)

@@ -1,4 +1,4 @@
-"""`edgeline settings`: lists settings, their defaults and allowed values, and what they mean."""
+"""`edgeline settings`: the list of all settings, made from their types and descriptions."""
 
 import json
 from collections.abc import Iterator
@@ -23,30 +23,28 @@ _EPILOG = (
 @click.argument("name", required=False, help="a group, such as trainer, or a setting, such as trainer.epochs")
 @options.as_json
 def settings(name: str | None, as_json: bool) -> int:
-    """Lists settings with defaults, allowed values and meanings: all, those of a group, or one."""
+    """Lists all settings, those of a group, or one: default, range and meaning."""
     listed = _list_settings(name)
     if as_json:
         print_json([setting for setting in listed if "allowed" in setting])
         return 0
-    text = "\n".join(line for setting in listed for line in _format(setting)).strip("\n")
-    for line in text.split("\n"):
-        say(line)
+    say("\n".join(line for setting in listed for line in _format(setting)).strip("\n"))
     return 0
 
 
 def _list_settings(name: str | None) -> list[dict[str, Any]]:
-    """Returns name, allowed values, default and description of settings; of their groups, without values."""
+    """Returns name, allowed values, default and description; a group of settings has no allowed values."""
     from pipeline.settings import Settings
     from pipeline.settings_layers import describe_allowed, match_patterns, suggest_key, walk
 
     schema = Settings.model_json_schema()
     nodes = {key: node for key, node in walk(schema, schema, each_name=False) if "description" in node}
     if name:
-        found = next((pattern for pattern in match_patterns(name.split(".")) if pattern in nodes), None)
-        if found is None:
+        match = next((pattern for pattern in match_patterns(name.split(".")) if pattern in nodes), None)
+        if match is None:
             hint = suggest_key(name, nodes).strip()
             raise UsageError(f"There is no setting {name}.", hint, "`edgeline settings` lists all settings.")
-        nodes = {key: node for key, node in nodes.items() if f"{key}.".startswith((f"{found}.", f"{found}["))}
+        nodes = {key: node for key, node in nodes.items() if f"{key}.".startswith((f"{match}.", f"{match}["))}
     return [
         {
             "name": key,
