@@ -92,7 +92,7 @@ def test_the_help_lists_every_command_and_tells_the_exit_codes(tmp_path):
     ("arguments", "lines"),
     [
         (["run"], ["4  data refused before training", "--set a.b=c", "--profile P", "--data DIR_OR_URL"]),
-        (["schedule"], ["(--systemd | --cron) [--install | --remove] [OPTIONS]", "--at T"]),
+        (["schedule"], ["(--systemd [--install | --remove] | --cron) [OPTIONS]", "--at T"]),
         (["report"], ["[OPTIONS] [RUN]", "--store DIR_OR_URL", "--index"]),
         (["data", "generate"], ["--fault NAME=RATE", "[required]"]),
         (["kubeflow", "compile"], ["-o, --output FILE", "--settings FILE"]),
