@@ -17,6 +17,7 @@ from runners.shared.stdout import note, prepare_output, print_json
 COMMANDS = {
     "run": ("run", "Runs the DAG once: from labelled data to a pushed model, or to why not."),
     "plan": ("run", "Shows which steps a run would take from the cache, which it would run, and why."),
+    "settings": ("settings", "Lists all settings, those of a group, or one: default, range and meaning."),
     "schedule": ("schedule", "Starts a run every week, by systemd or cron; prints what would be installed."),
     "data": ("data", "Makes, imports, lists and excludes spans."),
     "schema": ("schema", "Shows what a window has that the curated schema lacks, and widens it."),
