@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 from weakref import WeakKeyDictionary
 
-from locations import MOST_FETCHES, S3_OPTIONS, filesystem
+from locations import MOST_FETCHES, S3_OPTIONS, get_filesystem
 from store_errors import explained, may_pass
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def fetch(place: "UPath", name: str, size: int) -> Callable[[], bytes]:
     """
     import asyncio
 
-    store = filesystem(place)
+    store = get_filesystem(place)
     path = f"{place.path.rstrip('/')}/{name}"
     bucket, _, key = path.partition("/")
     client, quick = _find_bucket(store, bucket), None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import EdgelineError
-from locations import Location, filesystem, read_bytes, version_in
+from locations import Location, get_filesystem, read_bytes, read_version
 from store_errors import collect_signs, explained, if_there, is_absent
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _CONFLICTS = {
 def put(path: "UPath", content: bytes) -> None:
     """Writes an object, or replaces the one that exists."""
     with explained(path):
-        filesystem(path).pipe_file(path.path, content)
+        get_filesystem(path).pipe_file(path.path, content)
 
 
 def create_file(path: "UPath", source: Path) -> bool:
@@ -35,7 +35,7 @@ def create_file(path: "UPath", source: Path) -> bool:
             put(path, source.read_bytes())
             return True
         try:
-            filesystem(path).put_file(str(source), path.path, mode="create")
+            get_filesystem(path).put_file(str(source), path.path, mode="create")
         except OSError as error:
             if collect_signs(error) & _CONFLICTS:  # perhaps with this request's own first attempt
                 return measure_file(path) == measure_file(source)
@@ -46,7 +46,7 @@ def create_file(path: "UPath", source: Path) -> bool:
 def remove(path: "UPath") -> None:
     """Removes an object if it exists."""
     with if_there(path):
-        filesystem(path).rm_file(path.path)
+        get_filesystem(path).rm_file(path.path)
 
 
 def create(path: "UPath", content: bytes) -> bool:
@@ -68,7 +68,7 @@ def version_of(path: "UPath") -> str:
     """Returns a text that changes with an object's content (its ETag in S3); empty for no object."""
     version = ""
     with if_there(path):
-        version = version_in(filesystem(path).info(path.path))
+        version = read_version(get_filesystem(path).info(path.path))
     return version
 
 
@@ -86,7 +86,7 @@ def _put_if(path: "UPath", content: bytes, **condition: str) -> bool:
     try:
         with explained(path):
             try:
-                filesystem(path).pipe_file(path.path, content, **condition)
+                get_filesystem(path).pipe_file(path.path, content, **condition)
             except OSError as error:
                 if is_absent(error):  # no object, hence none of that version
                     return False

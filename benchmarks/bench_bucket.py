@@ -22,7 +22,7 @@ from PIL import Image
 
 from benchmarks.folder_as_s3 import BUCKET, serve_folder
 from data.photos.labels_file import LabelRow, write_span
-from locations import locate, names_in
+from locations import list_names, locate
 from tests.components.steps import ingest
 
 _LABELS, _PER_SESSION = ("ok", "misplaced", "damaged"), 10
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_span(few, _generate_photos(100, options.width))
         with serve_folder(data, options.delay) as address:
             _measure_ingest(few, Path(folder, "warm"))
-            names_in(locate(f"s3://{BUCKET}"))
+            list_names(locate(f"s3://{BUCKET}"))
             print(f"{options.photos:,} photos, each answer after {options.delay:g} ms")
             print(
                 f"{'':6} {'seconds':>8} {'a second':>9} {'ratio':>6} {'CPU s':>6} {'peak MB':>8}", "kept MB"

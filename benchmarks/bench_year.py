@@ -28,7 +28,7 @@ from ml_metadata.proto import metadata_store_pb2
 from benchmarks.bench_rows import measure
 from data.sensors import generator
 from labels import parse_labels
-from locations import size_below
+from locations import measure_size
 from records.run import RUN, Run
 from release import store
 from release.layout import LABELS, MANIFEST, PREPROCESSING
@@ -148,11 +148,11 @@ def time_command(*arguments: str) -> tuple[str, float]:
 def measure_workspace(workspace: Path) -> dict[str, float]:
     """Measures megabytes by part, and seconds by read-only command."""
     place = ("--workspace", str(workspace))
-    figures = {name: size_below(workspace / name) / _MB for name in _PARTS}
-    figures["all, MB"] = size_below(workspace) / _MB
+    figures = {name: measure_size(workspace / name) / _MB for name in _PARTS}
+    figures["all, MB"] = measure_size(workspace) / _MB
     for name, *arguments in (("runs, s", "runs"), ("status, s", "status"), ("index, s", "report", "--index")):
         figures[name] = min(time_command(*arguments, *place)[1] for _ in range(2))
-    figures["index, MB"] = size_below(workspace / "runs" / f"index-{_MODEL}.html") / _MB
+    figures["index, MB"] = measure_size(workspace / "runs" / f"index-{_MODEL}.html") / _MB
     return figures
 
 
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         mirror.mirror(run.registry, workspace, _MODEL, run.push)
         print(f"copied in {time.monotonic() - began:.0f} s")
         columns[f"{options.weeks} weeks"] = {**measure_workspace(workspace), **measure_start(workspace, data)}
-        half, began = size_below(workspace) / 2, time.monotonic()
+        half, began = measure_size(workspace) / 2, time.monotonic()
         warnings = gc.keep_within(workspace, half / 1e9, run.push)
         seconds, left = time.monotonic() - began, len(list((workspace / "runs").glob("*/run.json")))
         print(f"workspace.max_gb of half its size: {seconds:.1f} s, {left} runs stay", *warnings)

@@ -29,7 +29,7 @@ from data.spans.rejection import RowRejected
 from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
 from data.spans.split import Ends, add_side
 from errors import DataRefused, UsageError
-from locations import MOST_FETCHED_BYTES, MOST_FETCHES, whole
+from locations import MOST_FETCHED_BYTES, MOST_FETCHES, write_atomically
 from records.ingest import Quarantined
 from records.json_file import decoder_of
 from records.workload import Workload
@@ -189,10 +189,10 @@ class MakeExamples(_Worker):
         if span.name not in self._files_by_span:
             folder = plan.scratch / span.name
             self._files_by_span[span.name] = (
-                self._files.enter_context(whole(folder / _MADE.replace("*", self._bundle))),
-                self._files.enter_context(whole(folder / UNMADE[2:].replace("*", self._bundle))),
+                self._files.enter_context(write_atomically(folder / _MADE.replace("*", self._bundle))),
+                self._files.enter_context(write_atomically(folder / UNMADE[2:].replace("*", self._bundle))),
                 self._files.enter_context(
-                    whole(folder / UNMADE[2:].replace("*", _TRANSIENT_PREFIX + self._bundle))
+                    write_atomically(folder / UNMADE[2:].replace("*", _TRANSIENT_PREFIX + self._bundle))
                 ),
             )
         examples, quarantined, transient = self._files_by_span[span.name]
@@ -242,7 +242,7 @@ class ShardSpan(_Worker):
                 for position, content in _read_blobs(path):
                     shard = position % plan.shards
                     if shard not in parts:
-                        part = whole(plan.scratch / f"part-{shard:05d}-{name}")
+                        part = write_atomically(plan.scratch / f"part-{shard:05d}-{name}")
                         parts[shard] = files.enter_context(part)
                     parts[shard].write(_HEAD.pack(len(content), position) + content)
 
@@ -354,11 +354,11 @@ def _encode_rejection(*fields: str) -> bytes:
 
 
 def _open_quarantine(folder: Path, name: str) -> AbstractContextManager[BinaryIO]:
-    return whole(folder / f"quarantined-{name}.jsonl")
+    return write_atomically(folder / f"quarantined-{name}.jsonl")
 
 
 def _write_json(folder: Path, name: str, value: Any) -> None:
-    with whole(folder / name) as file:
+    with write_atomically(folder / name) as file:
         file.write(msgspec.json.encode(value) + b"\n")
 
 

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from locations import whole
+from locations import write_atomically
 
 T = TypeVar("T")
 # Errors of reading a file that is damaged or missing.
@@ -149,7 +149,7 @@ class JsonFile(Generic[T]):
     def write(self, folder: Path, content: T) -> None:
         """Writes the file; makes the folder if it does not exist."""
         folder.mkdir(parents=True, exist_ok=True)
-        with whole(folder / self.name) as file:
+        with write_atomically(folder / self.name) as file:
             file.write(self.to_bytes(content))
 
     def to_bytes(self, content: T) -> bytes:

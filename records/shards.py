@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import EdgelineError
-from locations import Location, filesystem, locate, open_read
+from locations import Location, get_filesystem, locate, open_read
 from store_errors import explained, if_there, may_pass
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def move_to_store(folder: Path, place: str) -> None:
     with explained(target):
         # Each file is whole in memory while it is copied.
         remote = [(target / file.name).path for file in files]
-        filesystem(target).put([str(file) for file in files], remote, batch_size=_AT_ONCE)
+        get_filesystem(target).put([str(file) for file in files], remote, batch_size=_AT_ONCE)
     (folder / _URLS_FILE).write_text("".join(f"{target / file.name}\n" for file in files))
     for file in files:
         file.unlink()
@@ -88,7 +88,9 @@ def bring_back(folder: Path) -> None:
     places = [_locate_in_store(url) for url in _read_urls(folder / _URLS_FILE)]
     with _explain_errors(places[0]):
         remote = [place.path for place in places]
-        filesystem(places[0]).get(remote, [str(folder / place.name) for place in places], batch_size=_AT_ONCE)
+        get_filesystem(places[0]).get(
+            remote, [str(folder / place.name) for place in places], batch_size=_AT_ONCE
+        )
     (folder / _URLS_FILE).unlink()
 
 
@@ -96,7 +98,7 @@ def remove_from_store(place: str) -> None:
     """Removes all shards below a place in a store, if there are any. Raises as `move_to_store` does."""
     root = _locate_in_store(place)
     with if_there(root):
-        filesystem(root).rm(root.path, recursive=True)
+        get_filesystem(root).rm(root.path, recursive=True)
 
 
 def _locate_in_store(url: str) -> "UPath":

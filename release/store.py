@@ -37,7 +37,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from errors import EdgelineError, UsageError
-from locations import Location, locate, size_below
+from locations import Location, locate, measure_size
 from release import durable, lease
 from release.acceptance import check_push, check_switch
 from release.candidate import Candidate, check, stage
@@ -174,7 +174,7 @@ def _measure_removable(place: Location, model: str, keep: int) -> dict[int, int]
     released = released_versions(folder, model)
     kept = {pointer.to_version, previous_version(changes), *sorted(released)[-keep:]}
     return {
-        version: sum(map(size_below, folder.parts(model, version).values()))
+        version: sum(map(measure_size, folder.parts(model, version).values()))
         for version in sorted(released - kept)
     }
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from sklearn.model_selection import StratifiedGroupKFold
 
 from intervals import interval
-from locations import whole
+from locations import write_atomically
 from records.edge import Prediction
 from records.training import CrossValidation, Estimate
 from records.workload import Workload
@@ -125,7 +125,7 @@ def cross_validate(
             trained = train_model(fold_task, model_settings, unlimited, replicas, place, time.monotonic())
             batches = input_pipeline.evaluation_batches(measured, settings.batch_size)
             fold_answers = [trained.model(batch, training=False).numpy() for batch, _ in batches]
-            with whole(answers_file, sync=True) as file:
+            with write_atomically(answers_file, sync=True) as file:
                 np.save(file, np.concatenate(fold_answers))
         answers[fold_of == fold] = np.load(answers_file)
     right = answers.argmax(axis=1) == labels

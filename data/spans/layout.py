@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data.spans.exclusions import SPAN_NAME, Decision, excluded_spans, read_decisions
 from errors import DataRefused, UsageError
-from locations import Location, folders_in, naming, whole
+from locations import Location, add_path_to_errors, list_folders, write_atomically
 
 # A labels file of a million rows has a third of this; a larger file is not one.
 MOST_TEXT_BYTES = 256 * 2**20
@@ -61,7 +61,7 @@ def describe_spans(names: Iterable[str]) -> str:
 
 def find_spans(data_dir: Location) -> tuple[Span, ...]:
     """Returns all spans in `data_dir`, oldest first; none if the folder is missing."""
-    matches = (SPAN_NAME.fullmatch(name) for name in sorted(folders_in(data_dir)))
+    matches = (SPAN_NAME.fullmatch(name) for name in sorted(list_folders(data_dir)))
     return tuple(Span(int(match[1]), data_dir / match[0]) for match in matches if match)
 
 
@@ -137,7 +137,7 @@ def add_span(data_dir: Path, fill: Callable[[Path], None]) -> Span:
         UsageError: No number is left for it.
     """
     next_number(data_dir)  # raises before anything is written
-    with naming(data_dir):
+    with add_path_to_errors(data_dir):
         data_dir.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(data_dir)
         scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=data_dir))
@@ -150,9 +150,9 @@ def add_span(data_dir: Path, fill: Callable[[Path], None]) -> Span:
             raise
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Writes all of a file or none of it, and replaces an existing one."""
-    with whole(path) as file:
+    with write_atomically(path) as file:
         os.chmod(file.fileno(), 0o644)
         file.write(content)
 

@@ -8,7 +8,7 @@ from functools import partial
 from data.spans.layout import Span
 from data.spans.source import Rejected
 from errors import DataRefused
-from locations import Location, names_in, open_read
+from locations import Location, list_names, open_read
 from store_errors import explained
 
 # Limit for a line and for a cell: a larger one is an unclosed quote, or the file is no text.
@@ -21,7 +21,7 @@ Cells = tuple[str, Mapping[str, str]]
 
 def find_files(span: Span, *suffixes: str) -> list[Location]:
     """Returns the files of a span with these suffixes, sorted by name. Raises DataRefused without any."""
-    names = sorted(name for name in names_in(span.path) if not name.startswith("."))
+    names = sorted(name for name in list_names(span.path) if not name.startswith("."))
     if files := [span.path / name for name in names if name.lower().endswith(suffixes)]:
         return files
     raise DataRefused(

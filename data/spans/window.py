@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from data.spans.layout import Span, write_whole
-from locations import files_below
+from data.spans.layout import Span, replace_file
+from locations import list_files_below
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -77,7 +77,7 @@ def _digest_cached(root: Path, known: Mapping[str, dict[str, str]], fresh: dict[
 
 def _digest_listing(root: "UPath") -> str:
     digest = hashlib.sha256()
-    for name, entry in files_below(root).items():
+    for name, entry in list_files_below(root).items():
         digest.update(f"{name}\0{entry.size}\0{entry.version}\n".encode())
     return digest.hexdigest()
 
@@ -138,4 +138,4 @@ def _read_cache(cache: Path | None) -> dict[str, dict[str, str]]:
 def _write_cache(cache: Path, entries: dict[str, dict[str, str]]) -> None:
     with suppress(OSError):
         cache.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(cache, json.dumps(entries, indent=1).encode())
+        replace_file(cache, json.dumps(entries, indent=1).encode())

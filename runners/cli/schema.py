@@ -56,7 +56,7 @@ def diff(place: Place, as_json: bool) -> int:
 def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
     """Widens the curated schema by what the last run's window has, with a comment."""
     from data.importers.curated_schema import widened
-    from data.spans.layout import write_whole
+    from data.spans.layout import replace_file
     from pipeline.workloads import find_workload, read_schema
 
     run, differing = _read_differences(place)
@@ -80,7 +80,7 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
         read_schema(replace(workload, schema=str(scratch)))
     finally:
         scratch.unlink()
-    write_whole(path, text.encode())
+    replace_file(path, text.encode())
     names = ", ".join(features)
     say(f"{path} now takes {names} as run {run.id} has them. Look at the change, and commit it.")
     return 0

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from errors import EdgelineError
-from locations import filesystem, locate
+from locations import get_filesystem, locate
 from records import shards
 from records.shards import bring_back, cause_of, move_to_store, records_in, shards_of
 
@@ -79,13 +79,13 @@ def test_a_store_that_stays_away_is_told_and_not_waited_for_for_ever(moved, thro
 
 def test_a_shard_that_is_gone_or_damaged_is_told(moved, bucket, patience):
     place = locate(f"{bucket}/run-1/Split-train/data-1.gz")
-    content = filesystem(place).cat_file(place.path)
+    content = get_filesystem(place).cat_file(place.path)
     for broken in (content[:-20], b"no gzip at all", content[:100] + b"\0" + content[101:]):
-        filesystem(place).pipe_file(place.path, broken)
+        get_filesystem(place).pipe_file(place.path, broken)
         with pytest.raises(tf.errors.OpError) as failed:
             read(moved)
         assert f"{place}: the shard is damaged" in cause_of(failed.value).found
-    filesystem(place).rm(place.path)
+    get_filesystem(place).rm(place.path)
     with pytest.raises(tf.errors.OpError) as failed:
         read(moved)
     assert cause_of(failed.value).found == f"{place}: the shard is gone."

@@ -10,7 +10,7 @@ from data.spans.exclusions import decide, excluded_spans
 from data.spans.layout import Span, find_spans, newest_spans
 from data.spans.rejection import RowRejected
 from errors import DataRefused, EdgelineError, UsageError
-from locations import filesystem, locate
+from locations import get_filesystem, locate
 from tests.data.spans.windows import window_digest
 
 ROW = LabelRow("b/ü, b.jpg", "ok", "lane-01", "walk-1", "2026-10-05T09:12:33Z")
@@ -29,7 +29,7 @@ def upload(data, folder):
 
 
 def put(data, name, content=b""):
-    filesystem(data).pipe_file(f"{data.path}/{name}", content)
+    get_filesystem(data).pipe_file(f"{data.path}/{name}", content)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_labels_file_that_is_not_there_or_bad_is_refused(span):
     put(span.path, "labels.csv", b"photo,label\n")
     with pytest.raises(DataRefused, match=r"s3://.*labels.csv has no column lane_id"):
         read_labels(span)
-    filesystem(span.path).rm_file(span.labels.path)
+    get_filesystem(span.path).rm_file(span.labels.path)
     with pytest.raises(DataRefused, match=r"labels.csv is missing"):
         read_labels(span)
 
@@ -116,11 +116,11 @@ def test_the_digest_of_a_window_tells_every_change_without_fetching_an_object(sp
     for name, content in (("photos/new.jpg", b"new"), ("photos/new.jpg", b"wen"), ("labels.csv", b"x")):
         put(span.path, name, content)
         digests.append(window_digest(spans))
-    filesystem(span.path).rm_file((span.photos / "new.jpg").path)
+    get_filesystem(span.path).rm_file((span.photos / "new.jpg").path)
     digests.append(window_digest(spans))
     assert len(set(digests)) == len(digests)
     put(span.path, "photos/")
-    monkeypatch.setattr(type(filesystem(span.path)), "_cat_file", None)
+    monkeypatch.setattr(type(get_filesystem(span.path)), "_cat_file", None)
     assert window_digest(spans) == digests[-1]
 
 
@@ -135,5 +135,5 @@ def test_a_span_is_excluded_by_an_object_beside_it(data):
     decide(data, "include", "span-00001", "it was not", known)
 
     assert [span.name for span in newest_spans(data, 8)] == ["span-00001", "span-00002"]
-    lines = filesystem(data).cat_file(f"{data.path}/excluded.jsonl").splitlines()
+    lines = get_filesystem(data).cat_file(f"{data.path}/excluded.jsonl").splitlines()
     assert [json.loads(line)["action"] for line in lines] == ["exclude", "exclude", "include"]
