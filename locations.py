@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Union
 
 from errors import UsageError
-from store_errors import explained, if_there
+from store_errors import explain_errors, ignore_absent
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -154,7 +154,7 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
             _check_size(status.st_size, most, path)
             return file.readall()
     store = get_filesystem(path)
-    with explained(path):
+    with explain_errors(path):
         size = None if most is None else store.size(path.path)
         _check_size(size or 0, most, path)
         # With several requests at once, s3fs would ask for the size first.
@@ -163,7 +163,7 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
 
 
 def open_read(path: Location) -> Any:
-    """Opens a file or object as a binary stream that is read on demand; for use inside `explained`.
+    """Opens a file or object as a binary stream that is read on demand; for use inside `explain_errors`.
 
     Raises:
         OSError: It cannot be opened, or is not a regular file.
@@ -242,7 +242,7 @@ def measure_size(place: Location) -> int:
 def _query(place: "UPath", query: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:
     """Returns the answer of a place's file system to `query`; empty where the place does not exist."""
     infos: Iterable[Any] = ()
-    with if_there(place):
+    with ignore_absent(place):
         infos = query(get_filesystem(place))
     return infos
 
@@ -267,5 +267,5 @@ def copy_tree(source: Location, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for relative in list_files_below(source):
         (target / relative).parent.mkdir(parents=True, exist_ok=True)
-        with explained(source):
+        with explain_errors(source):
             get_filesystem(source).get_file((source / relative).path, str(target / relative))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from errors import EdgelineError
 from locations import Location, get_filesystem, read_bytes, read_version
-from store_errors import collect_signs, explained, if_there, is_absent
+from store_errors import collect_signs, explain_errors, ignore_absent, is_absent
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -24,13 +24,13 @@ _CONFLICTS = {
 
 def put(path: "UPath", content: bytes) -> None:
     """Writes an object, or replaces the one that exists."""
-    with explained(path):
+    with explain_errors(path):
         get_filesystem(path).pipe_file(path.path, content)
 
 
 def create_file(path: "UPath", source: Path) -> bool:
     """Writes a new object from a file of any size; returns whether the object now has this content."""
-    with explained(path):
+    with explain_errors(path):
         if path.protocol != "s3":
             put(path, source.read_bytes())
             return True
@@ -45,7 +45,7 @@ def create_file(path: "UPath", source: Path) -> bool:
 
 def remove(path: "UPath") -> None:
     """Removes an object if it exists."""
-    with if_there(path):
+    with ignore_absent(path):
         get_filesystem(path).rm_file(path.path)
 
 
@@ -67,7 +67,7 @@ def replace(path: "UPath", content: bytes, version: str) -> bool:
 def version_of(path: "UPath") -> str:
     """Returns a text that changes with an object's content (its ETag in S3); empty for no object."""
     version = ""
-    with if_there(path):
+    with ignore_absent(path):
         version = read_version(get_filesystem(path).info(path.path))
     return version
 
@@ -75,7 +75,7 @@ def version_of(path: "UPath") -> str:
 def measure_file(path: Location) -> tuple[int, str]:
     """Returns the size in bytes and the hexadecimal SHA-256 of a file, which is read in pieces."""
     size, digest = 0, hashlib.sha256()
-    with explained(path), path.open("rb") as file:
+    with explain_errors(path), path.open("rb") as file:
         while piece := file.read(1 << 20):
             size += len(piece)
             digest.update(piece)
@@ -84,7 +84,7 @@ def measure_file(path: Location) -> tuple[int, str]:
 
 def _put_if(path: "UPath", content: bytes, **condition: str) -> bool:
     try:
-        with explained(path):
+        with explain_errors(path):
             try:
                 get_filesystem(path).pipe_file(path.path, content, **condition)
             except OSError as error:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from errors import EdgelineError
 from locations import Location, get_filesystem, locate, open_read
-from store_errors import explained, if_there, may_pass
+from store_errors import explain_errors, ignore_absent, is_temporary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +68,7 @@ def move_to_store(folder: Path, place: str) -> None:
         EdgelineError: The store cannot be written.
     """
     files, target = sorted(folder.glob("*.gz")), _locate_in_store(place)
-    with explained(target):
+    with explain_errors(target):
         # Each file is whole in memory while it is copied.
         remote = [(target / file.name).path for file in files]
         get_filesystem(target).put([str(file) for file in files], remote, batch_size=_AT_ONCE)
@@ -97,7 +97,7 @@ def bring_back(folder: Path) -> None:
 def remove_from_store(place: str) -> None:
     """Removes all shards below a place in a store, if there are any. Raises as `move_to_store` does."""
     root = _locate_in_store(place)
-    with if_there(root):
+    with ignore_absent(root):
         get_filesystem(root).rm(root.path, recursive=True)
 
 
@@ -124,7 +124,7 @@ def _stream_examples(shard: bytes) -> Iterator["np.ndarray"]:
                     taken, waits = taken + len(records), iter(_PATIENCE_S)
             return
         except Exception as error:
-            wait = next(waits, None) if may_pass(error) else None
+            wait = next(waits, None) if is_temporary(error) else None
             if wait is None:
                 _failures.append(error)
                 raise
@@ -148,7 +148,7 @@ def _iterate_records(file: gzip.GzipFile) -> Iterator[bytes]:
 def _explain_errors(place: Location) -> Iterator[None]:
     """Turns errors of reading a shard in a store into errors with three parts."""
     try:
-        with explained(place):
+        with explain_errors(place):
             try:
                 yield
             except (gzip.BadGzipFile, EOFError, struct.error, zlib.error) as error:

@@ -11,7 +11,7 @@ from journal import utc_text
 from locations import Location, get_filesystem, list_folders, measure_size, read_bytes, write_atomically
 from records.json_file import UNREADABLE, decode, encode
 from report.facts import About, Facts
-from store_errors import explained, if_there
+from store_errors import explain_errors, ignore_absent
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def write_file(path: Location, content: bytes) -> None:
     """Writes a file whole or not at all, and makes its folder. Raises as `write` does."""
     if not isinstance(path, Path):
         # A store shows an object only when it is complete.
-        with explained(path):
+        with explain_errors(path):
             get_filesystem(path).pipe_file(path.path, content)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def remove(folder: Location) -> None:
         shutil.rmtree(folder)
         return
     for path in (folder / PAGE, folder / FACTS):
-        with if_there(path):
+        with ignore_absent(path):
             get_filesystem(path).rm_file(path.path)
 
 

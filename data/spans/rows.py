@@ -9,7 +9,7 @@ from data.spans.layout import Span
 from data.spans.source import Rejected
 from errors import DataRefused
 from locations import Location, list_names, open_read
-from store_errors import explained
+from store_errors import explain_errors
 
 # Limit for a line and for a cell: a larger one is an unclosed quote, or the file is no text.
 _MOST_LINE_BYTES = 64 * 2**20
@@ -105,7 +105,7 @@ def read_lines(path: Location, spans: tuple[str, ...] = ()) -> Iterator[str]:
         DataRefused: The file cannot be read, or a line is not UTF-8 or too long.
     """
     try:
-        with explained(path), open_read(path) as file:
+        with explain_errors(path), open_read(path) as file:
             for number, raw in enumerate(iter(partial(file.readline, _MOST_LINE_BYTES + 1), b""), 1):
                 if len(raw) > _MOST_LINE_BYTES:
                     raise DataRefused(

@@ -12,7 +12,7 @@ from typing import Any
 
 from errors import DataRefused
 from locations import Location, open_read
-from store_errors import explained
+from store_errors import explain_errors
 
 _GZIP = b"\x1f\x8b"
 
@@ -32,7 +32,7 @@ def read_examples(
 
     number = 0
     try:
-        with explained(path), open_read(path) as file:
+        with explain_errors(path), open_read(path) as file:
             is_packed = file.read(2) == _GZIP
             file.seek(0)
             with gzip.open(file) if is_packed else nullcontext(file) as stream:
