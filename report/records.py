@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from journal import utc_text
+from journal import format_utc
 from locations import Location, get_filesystem, list_folders, measure_size, read_bytes, write_atomically
 from records.json_file import UNREADABLE, decode, encode
 from report.facts import About, Facts
@@ -84,7 +84,7 @@ def find_old(
     The newest `keep`, those with an id in `stay`, and those of runs that go on are no old ones. `known` is
     ordered as by `read_all`.
     """
-    earliest = utc_text(datetime.now(timezone.utc) - _LONGEST)
+    earliest = format_utc(datetime.now(timezone.utc) - _LONGEST)
     return {
         folder: measure_size(folder)
         for folder, facts in known[:-keep]

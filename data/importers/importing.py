@@ -30,7 +30,7 @@ from data.spans.rejection import RowRejected
 from data.spans.sample import report_progress
 from data.spans.source import SPLITS
 from errors import DataRefused, EdgelineError, UsageError
-from journal import utc_text
+from journal import format_utc
 from labels import fault_of
 
 _SESSION_DIGITS = 16
@@ -228,7 +228,7 @@ class _Importer:
         self.added[photo.label] += 1
         suffix = PurePath(photo.where).suffix.lower()
         modified = min(max(photo.modified, 0), _LAST_TIME)
-        written_at = utc_text(datetime.fromtimestamp(modified, timezone.utc))
+        written_at = format_utc(datetime.fromtimestamp(modified, timezone.utc))
         taken = photo.captured_at or _read_time_taken(self._when_taken, photo.data)
         row = LabelRow(
             photo=digest + (suffix if suffix in PHOTO_SUFFIXES else ".jpg"),

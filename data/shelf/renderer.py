@@ -22,7 +22,7 @@ from data.shelf.layout import LANES, make_lane
 from data.shelf.scene import draw_bay
 from data.spans.layout import Span, next_number
 from data.spans.sample import assign_faults, check_arguments, find_monday, report_progress
-from journal import utc_text
+from journal import format_utc
 
 CLASS_SHARES = {"ok": 0.7, "misplaced": 0.2, "damaged": 0.1}
 LABEL_NOISE = 0.01
@@ -140,7 +140,7 @@ def render_session(session: Session) -> list[_Photo]:
         scene = draw_bay(home, session.camera.scene_size, content, rng)
         jpeg = take_photo(scene, session.camera, taken, session.lane, rng)
         name = session.photo(index)
-        row = LabelRow(name, label, home.id, session.id, utc_text(taken))
+        row = LabelRow(name, label, home.id, session.id, format_utc(taken))
         copies = []
         for fault in faults:
             if fault == "duplicate":

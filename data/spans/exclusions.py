@@ -17,7 +17,7 @@ from typing import Literal
 
 import objects
 from errors import DataRefused, EdgelineError, UsageError
-from journal import append_line, utc_now, who
+from journal import append_line, get_user_and_host, utc_now
 from locations import Location, read_bytes
 from records.json_file import convert
 
@@ -109,7 +109,7 @@ def decide(
             f"{data_dir} has {many} {state}.",
             f"Did you mean {near[0]}?" if near else f"`edgeline data list --data {place}` lists them.",
         )
-    decision = Decision(action, span, utc_now(), who(), " ".join(reason.split()))
+    decision = Decision(action, span, utc_now(), get_user_and_host(), " ".join(reason.split()))
     try:
         _append_decision(data_dir / FILE_NAME, json.dumps(asdict(decision)).encode() + b"\n")
     except OSError as error:

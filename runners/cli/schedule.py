@@ -94,7 +94,7 @@ def _use_systemd(run: ScheduledRun, install: bool) -> int:
     say(f"Its next time:  systemctl{user} list-timers {run.name}.timer")
     say(f"Run it now:     systemctl{user} start {run.name}.service")
     say(f"Its log:        journalctl{user} -u {run.name}.service")
-    who = journal.user()
+    who = journal.get_user()
     if user and not Path("/var/lib/systemd/linger", who).exists():
         say(f"It runs while you are logged in; to have it run always: loginctl enable-linger {who}")
     return 0

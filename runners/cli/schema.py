@@ -9,7 +9,7 @@ from msgspec import to_builtins
 
 from data.spans.layout import describe_spans
 from errors import UsageError
-from journal import user
+from journal import get_user
 from records.run import Run
 from records.schema import Difference
 from report.schema import find_differences
@@ -71,7 +71,7 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
     path = Path(workload.schema)
     text = path.read_text(encoding="utf-8")
     today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-    comment = f"Widened {today} by {user()} for run {run.id}: {' '.join(reason.split())}"
+    comment = f"Widened {today} by {get_user()} for run {run.id}: {' '.join(reason.split())}"
     for name in features:
         text = widened(text, breaking[name], comment)
     scratch = path.with_name(f".{path.name}.new")

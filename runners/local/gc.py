@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import EdgelineError
-from journal import utc_text
+from journal import format_utc
 from locations import Location, is_url, locate, measure_size
 from records.run import UNFINISHED, Run
 from release import store
@@ -258,7 +258,7 @@ def _find_leftovers(workspace: Path, kept: Sequence[tuple[RunFolder, Run]]) -> I
     unfinished = [run.started_at for _, run in kept if run.outcome in UNFINISHED]
     for checkpoints in (workspace / "checkpoints").glob("*"):
         newest = max(path.lstat().st_mtime for path in (checkpoints, *checkpoints.rglob("*")))
-        if not unfinished or utc_text(datetime.fromtimestamp(newest, timezone.utc)) < min(unfinished):
+        if not unfinished or format_utc(datetime.fromtimestamp(newest, timezone.utc)) < min(unfinished):
             yield checkpoints
     # `gettempdir` fails on a full disk.
     temporary = Path(tempfile.tempdir or os.environ.get("TMPDIR", "/tmp"))
