@@ -31,7 +31,7 @@ from data.spans.sample import report_progress
 from data.spans.source import SPLITS
 from errors import DataRefused, EdgelineError, UsageError
 from journal import format_utc
-from labels import fault_of
+from labels import find_fault
 
 _SESSION_DIGITS = 16
 _PHOTOS_A_MESSAGE = 250
@@ -110,7 +110,7 @@ def import_photos(
             "A photo needs a label, and a file below the source that is not empty.",
         )
     # A new schema also gets the labels of earlier spans; an existing one has them already.
-    in_spans = sorted((label for label in known.labels if not fault_of(label)), key=_natural_key)
+    in_spans = sorted((label for label in known.labels if not find_fault(label)), key=_natural_key)
     schema = build_photo_schema(list(dict.fromkeys([*in_spans, *importer.list_labels()])))
     written, new_labels = add_files(data_dir, schema, importer.list_labels(), "photo")
     counts = _count_labels(labels, importer.added)

@@ -28,7 +28,7 @@ from data.spans.layout import find_spans
 from data.spans.rejection import RowRejected
 from data.spans.source import Row
 from errors import EdgelineError
-from labels import fault_of
+from labels import find_fault
 from pipeline.workloads import find_workload, with_features
 from tests.data.sample_photos import encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
 
@@ -102,7 +102,7 @@ def imported(src, data):
     """What is imported can be read again, and has labels that are some."""
     import_photos(src, data)
     for span in find_spans(data):
-        assert not any(fault_of(row.label) for row in read_labels(span))
+        assert not any(find_fault(row.label) for row in read_labels(span))
 
 
 def manifest(rng, folder):
@@ -127,7 +127,7 @@ def span(rng, folder):
     labels.write_bytes(mutated(rng, labels.read_bytes()))
     import_photos(folder / "src", folder / "data")
     kept, rejected = screen_rows(read_labels(find_spans(folder / "data")[0]), ["ok", "bad"])
-    assert not any(fault_of(row.lane_id) for row in kept) and all(str(detail) for _, _, detail in rejected)
+    assert not any(find_fault(row.lane_id) for row in kept) and all(str(detail) for _, _, detail in rejected)
 
 
 def tfrecord(rng, folder):
