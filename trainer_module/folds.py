@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.model_selection import StratifiedGroupKFold
 
-from intervals import interval
+from intervals import compute_group_interval
 from locations import write_atomically
 from records.edge import Prediction
 from records.training import CrossValidation, Estimate
@@ -190,4 +190,6 @@ def _read_text(raw: Mapping[str, tf.train.Feature], name: str) -> str:
 
 def _estimate(right: np.ndarray, groups: np.ndarray) -> Estimate:
     """Returns the share of right answers, with an interval that counts groups."""
-    return Estimate(len(right), len(np.unique(groups)), float(right.mean()), *interval(right, groups))
+    return Estimate(
+        len(right), len(np.unique(groups)), float(right.mean()), *compute_group_interval(right, groups)
+    )
