@@ -10,7 +10,7 @@ from msgspec import to_builtins
 
 from data.spans.layout import newest_spans
 from records.run import CODE, Run
-from records.steps import STEPS, StepInfo, steps_with
+from records.steps import STEPS, StepInfo, select_steps
 from report.facts import by_dotted_name
 from runners.local import artifact_records
 from runners.shared import inputs, runs
@@ -59,7 +59,7 @@ class World:
     @property
     def steps(self) -> Mapping[str, StepInfo]:
         """Returns the steps of the DAG with these settings."""
-        return steps_with(self.settings)
+        return select_steps(self.settings)
 
     def select_inputs(self, step: str) -> dict[str, str]:
         """Returns everything in the cache key of a step except the outputs of other steps."""
