@@ -31,7 +31,7 @@ from data.spans.split import Ends, add_side
 from errors import DataRefused, UsageError
 from locations import MOST_FETCHED_BYTES, MOST_FETCHES, write_atomically
 from records.ingest import Quarantined
-from records.json_file import decoder_of
+from records.json_file import get_decoder
 from records.workload import Workload
 
 # These files lie in the folder of a span; copies are quarantined beside the folders.
@@ -302,7 +302,7 @@ def list_span(folder: Path, rows: int) -> None:
 
 def read_all(scratch: Path, pattern: str, kind: Any) -> Iterator[Any]:
     """Yields the JSON values that the workers wrote to the files of a pattern, one value a line."""
-    decoder = decoder_of(kind)
+    decoder = get_decoder(kind)
     for path in sorted(scratch.glob(pattern)):
         with path.open("rb") as file:
             yield from map(decoder.decode, file)

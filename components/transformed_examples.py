@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tfx.types import artifact_utils
 
 from data.spans.tfrecords import as_text, values_of
-from records.shards import shards_of
+from records.shards import find_shards
 from records.workload import Workload
 from trainer_module.workload_module import LABEL, input_feature, stored_dtype
 
@@ -79,4 +79,4 @@ def _open_records(examples: Any, split: str) -> Any:
     """Returns the serialized examples of a split, in file order, as a `tf.data.Dataset`."""
     from trainer_module.input_pipeline import read_records
 
-    return read_records(shards_of([f"{artifact_utils.get_split_uri([examples], split)}/*"]))
+    return read_records(find_shards([f"{artifact_utils.get_split_uri([examples], split)}/*"]))

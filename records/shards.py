@@ -38,14 +38,14 @@ _HEAD = struct.Struct("<Q4x")  # the length of a record, and a checksum, which g
 _failures: list[Exception] = []
 
 
-def shards_of(patterns: Sequence[str]) -> tuple[str, ...]:
+def find_shards(patterns: Sequence[str]) -> tuple[str, ...]:
     """Returns the shards of a split, paths or URLs, sorted; the patterns match the files in its folders."""
     files = sorted(file for pattern in patterns for file in glob.glob(pattern))
     lists = (_read_urls(Path(file)) if file.endswith(f"/{_URLS_FILE}") else [file] for file in files)
     return tuple(shard for shards in lists for shard in shards)
 
 
-def records_in(shard: "tf.Tensor | str", in_store: bool) -> "tf.data.Dataset":
+def read_shard(shard: "tf.Tensor | str", in_store: bool) -> "tf.data.Dataset":
     """Returns the serialized examples of a shard, string [], in order."""
     import tensorflow as tf
 
@@ -55,7 +55,7 @@ def records_in(shard: "tf.Tensor | str", in_store: bool) -> "tf.data.Dataset":
     return tf.data.Dataset.from_generator(_stream_examples, args=(shard,), output_signature=spec).unbatch()
 
 
-def cause_of(error: Exception) -> Exception:
+def find_cause(error: Exception) -> Exception:
     """Returns the error of a read that an error of TensorFlow comes from; without one the error itself."""
     is_from_tensorflow = type(error).__module__.startswith("tensorflow.")
     return _failures[-1] if is_from_tensorflow and _failures else error

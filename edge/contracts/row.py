@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edge.contracts import contract_error, find_mismatches
 from errors import EdgelineError
-from records.columns import MISSING, Column, text_of
+from records.columns import MISSING, Column, format_cell
 
 _KEYS = ("readings", "numbers", "categories", "clip", "vocabulary_size")
 _ITEM_KEYS = {"numbers": ("name", "mean", "deviation"), "categories": ("name", "vocabulary")}
@@ -50,7 +50,7 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
         one_hot = np.zeros((readings, contract["vocabulary_size"] + 1))
         vocabulary: Sequence[str] = category["vocabulary"]
         cell = content.get(category["name"])
-        text = text_of(cell[-1] if isinstance(cell, list | tuple) else cell)
+        text = format_cell(cell[-1] if isinstance(cell, list | tuple) else cell)
         one_hot[:, 1 + vocabulary.index(text) if text in vocabulary else 0] = 1
         channels.append(one_hot)
     return np.concatenate(channels, axis=-1).astype(np.float32)[np.newaxis]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from errors import EdgelineError
-from records.outcome import Outcome, find_in
+from records.outcome import Outcome, find_outcome
 from records.steps import RELEASE_GATE, STEPS, find_helped_step, find_step
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.logs import MOST_CHARACTERS, Logs, find_fatal
@@ -113,7 +113,7 @@ def _find_loss(steps: Sequence[Step], logs: Logs) -> str | None:
             break
     if not suspects:
         return None
-    outcomes = {name: find_in(log, name) for name, step in done.items() if (log := logs.read_step(step))}
+    outcomes = {name: find_outcome(log, name) for name, step in done.items() if (log := logs.read_step(step))}
     if not any(outcomes.values()):
         return None  # Steps of an older image log no outcome.
     logged = ((name, outcomes[name]) for name in suspects if name in outcomes)

@@ -32,7 +32,7 @@ from errors import EdgelineError, UsageError
 from records.outcome import Outcome
 from records.push import PUSH
 from records.run import Problem
-from records.shards import cause_of
+from records.shards import find_cause
 from records.steps import RELEASE_GATE, STEPS, find_helped_step
 from runners.kubeflow import parameters
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
         _run(options, flags, executor_input, run, Locations(root))
         outcome = _conclude_success(options.step, executor_input, time.monotonic() - started)
     except Exception as error:
-        event = describe(cause_of(error), options.step)
+        event = describe(find_cause(error), options.step)
         if not any(isinstance(link, EdgelineError) for link in chain(error)):
             logging.getLogger("edgeline.kubeflow").exception("%s failed", options.step)
             event["do"] = "Read the log above."
