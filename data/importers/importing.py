@@ -21,7 +21,7 @@ from data.importers.source import PHOTO_SUFFIXES, LabelledPhoto, RefusedPhoto, S
 from data.importers.workload_files import add_files, read_schema
 from data.photos.decoder_process import DecoderProcess
 from data.photos.exif_time import may_have_exif, read_time_taken
-from data.photos.labels_file import LabelRow, PhotoSpan, read_labels, restore_photo, session_of, write_span
+from data.photos.labels_file import LabelRow, PhotoSpan, get_session, read_labels, restore_photo, write_span
 from data.photos.screening import UNKNOWN_LANE
 from data.photos.thumbnails import read_usable_look
 from data.settings import DataSettings
@@ -161,7 +161,7 @@ def _assign_sessions_and_splits(
         with suppress(DataRefused):  # an excluded span may be damaged
             for row in labels[span] if span in labels else read_labels(span):
                 split = row.split if row.split in SPLITS else ""
-                splits[session_of(row)] = splits.get(session_of(row)) or split
+                splits[get_session(row)] = splits.get(get_session(row)) or split
     rows = assign_splits(importer.grouped.rows, known, splits, eval_fraction)
     importer.in_eval.update(row.label for row in rows if row.split == "eval")
     return rows

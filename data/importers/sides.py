@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from data.photos.labels_file import LabelRow, session_of
+from data.photos.labels_file import LabelRow, get_session
 from data.spans.split import Ends, group_position
 from errors import UsageError
 
@@ -45,7 +45,7 @@ def assign_splits(
     new: dict[str, Counter[str]] = defaultdict(Counter)
     sessions_of: dict[str, set[str]] = defaultdict(set)
     for row in (*known, *rows):
-        session = session_of(row)
+        session = get_session(row)
         sessions_of[row.label].add(session)
         if session not in splits:
             new[session][row.label] += 1

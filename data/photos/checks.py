@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from data.photos.jpeg_segments import OddJpeg, PlainJpeg, count_scans, parse_jpeg
 from data.photos.labels_file import MOST_BYTES
-from data.photos.likeness import look_of
+from data.photos.likeness import compute_look
 from data.settings import DataSettings
 from data.spans.rejection import RowRejected
 from photo_pixels import (
@@ -121,7 +121,7 @@ def _check_image(
         luma, stored = picture.convert("L"), _encode_png(picture)
     brightness, sharpness = _measure_light(luma)
     digest = hashlib.sha256(stored).hexdigest()
-    return CheckedPhoto(stored, width, height, byte_size, brightness, sharpness, digest, look_of(luma))
+    return CheckedPhoto(stored, width, height, byte_size, brightness, sharpness, digest, compute_look(luma))
 
 
 def _check_size(width: int, height: int, limits: DataSettings) -> None:

@@ -45,7 +45,7 @@ _REQUIRED = tuple(column for column in COLUMNS if column != "split")
 _HEADER = ",".join(_REQUIRED)
 
 
-def session_of(row: LabelRow) -> str:
+def get_session(row: LabelRow) -> str:
     """Returns the session of a row; a photo without one is its own session."""
     return row.session_id or row.photo
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from data.photos.labels_file import LabelRow, session_of
+from data.photos.labels_file import LabelRow, get_session
 from data.spans.rejection import RowRejected, check_label
 from data.spans.source import SPLITS
 from labels import find_fault
@@ -41,7 +41,7 @@ def screen_rows(
             rejected.append((row, why.reason, why.detail))
         else:
             seen.add(posixpath.normpath(row.photo))
-            kept.append(replace(row, lane_id=row.lane_id or UNKNOWN_LANE, session_id=session_of(row)))
+            kept.append(replace(row, lane_id=row.lane_id or UNKNOWN_LANE, session_id=get_session(row)))
     return kept, rejected
 
 

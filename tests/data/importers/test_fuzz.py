@@ -22,7 +22,7 @@ from data.photos.checks import check_photo
 from data.photos.exif_time import read_time_taken
 from data.photos.labels_file import read_labels
 from data.photos.screening import screen_rows
-from data.photos.thumbnails import thumbnail
+from data.photos.thumbnails import make_thumbnail
 from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.rejection import RowRejected
@@ -150,7 +150,7 @@ def tfrecord(rng, folder):
 
 def photo(rng, folder):
     data = mutated(rng, rng.choice(PHOTOS))
-    assert isinstance(read_time_taken(data), str | None) and isinstance(thumbnail(data), bytes | None)
+    assert isinstance(read_time_taken(data), str | None) and isinstance(make_thumbnail(data), bytes | None)
     check_photo(data, DataSettings(min_side=1))
 
 
