@@ -35,7 +35,7 @@ from components.near_twins import find_twins
 from components.originals import Named, choose_originals, write_originals
 from components.quarantine import select_listed, write_quarantine
 from data.settings import DataSettings
-from data.spans.layout import Span, excluded_in_window, newest_spans
+from data.spans.layout import Span, find_excluded_in_window, find_newest_spans
 from data.spans.source import SPLITS, load_source
 from data.spans.split import Ends
 from data.spans.window import contents_of, digest_of, has_links
@@ -82,7 +82,7 @@ def SpanExampleGen(
     about, limits = Workload.from_json(workload), DataSettings.model_validate_json(settings)
     module = load_source(about.source)
     place = locate(data)
-    spans = newest_spans(place, limits.window)
+    spans = find_newest_spans(place, limits.window)
     examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
     examples.span = spans[-1].number
     folder = Path(quarantine.uri)
@@ -159,7 +159,7 @@ def SpanExampleGen(
     shutil.rmtree(scratch)
     excluded = tuple(
         Excluded(decision.span, decision.who, decision.when, decision.reason)
-        for decision in excluded_in_window(place, spans, limits.window)
+        for decision in find_excluded_in_window(place, spans, limits.window)
     )
     classes = {label: sum(n for key, n in counts.items() if key[1] == label) for label in about.labels}
     trained = {key[1] for key in counts if key[0] == "train"}

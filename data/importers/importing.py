@@ -25,7 +25,7 @@ from data.photos.labels_file import LabelRow, PhotoSpan, get_session, read_label
 from data.photos.screening import UNKNOWN_LANE
 from data.photos.thumbnails import read_usable_look
 from data.settings import DataSettings
-from data.spans.layout import find_spans, usable_spans
+from data.spans.layout import find_spans, find_usable_spans
 from data.spans.rejection import RowRejected
 from data.spans.sample import report_progress
 from data.spans.source import SPLITS
@@ -74,7 +74,7 @@ def import_photos(
         )
     read_schema(data_dir)  # a schema that takes no labels is refused before anything is written
     source = find_source(src)
-    labels = {PhotoSpan.of(span): read_labels(span) for span in usable_spans(data_dir)}
+    labels = {PhotoSpan.of(span): read_labels(span) for span in find_usable_spans(data_dir)}
     known = KnownPhotos(labels)
     try:
         with (

@@ -20,7 +20,7 @@ from data.shelf.camera import Camera, take_photo
 from data.shelf.faults import FAULTS, ONE_PHOTO, spoil
 from data.shelf.layout import LANES, make_lane
 from data.shelf.scene import draw_bay
-from data.spans.layout import Span, next_number
+from data.spans.layout import Span, find_next_number
 from data.spans.sample import assign_faults, check_arguments, find_monday, report_progress
 from journal import format_utc
 
@@ -166,7 +166,7 @@ def generate(
 ) -> list[Span]:
     """Renders weekly spans, see `data/spans/sample.py`, in as many processes as there are workers."""
     check_arguments(faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers)
-    first = next_number(data_dir, weeks)
+    first = find_next_number(data_dir, weeks)
     total = weeks * per_week
     written: list[Span] = []
     with contextlib.ExitStack() as stack:

@@ -72,7 +72,7 @@ def _parse_decision(line: bytes, data_dir: Location, number: int) -> Decision:
         ) from None
 
 
-def excluded_spans(data_dir: Location) -> dict[str, Decision]:
+def find_excluded_spans(data_dir: Location) -> dict[str, Decision]:
     """Returns the newest decision on each excluded span, by name. Raises as `read_decisions` does."""
     newest = {decision.span: decision for decision in read_decisions(data_dir)}
     return {span: decision for span, decision in newest.items() if decision.action == "exclude"}
@@ -87,7 +87,7 @@ def decide(
         UsageError: The span does not exist, is excluded or included already, or the reason is empty.
         EdgelineError: The decision cannot be written.
     """
-    excluded, place = excluded_spans(data_dir), shlex.quote(str(data_dir))
+    excluded, place = find_excluded_spans(data_dir), shlex.quote(str(data_dir))
     candidates = sorted(excluded if action == "include" else known)
     if not reason.strip():
         raise UsageError(

@@ -54,10 +54,10 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
     overrides = [word for override in named.overrides for word in ("--set", override)]
     after = [program(), "alert", *command, *overrides] if settings.alerts.channels else []
     if data is not None:
-        from data.spans.layout import newest_spans
+        from data.spans.layout import find_newest_spans
 
         data = data.absolute()
-        inputs.check_spans(newest_spans(data, settings.data.window), workload)
+        inputs.check_spans(find_newest_spans(data, settings.data.window), workload)
         command += ["--data", str(data)]
     if is_url(str(data)) or is_url(str(settings.push.destination)):
         note(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import to_builtins
 
-from data.spans.layout import newest_spans
+from data.spans.layout import find_newest_spans
 from records.run import CODE, Run
 from records.steps import STEPS, StepInfo, select_steps
 from report.facts import by_dotted_name
@@ -167,7 +167,7 @@ def _read_world(options: RunOptions, workload: "Workload", settings: "Settings")
     data = options.data.absolute() if options.data is not None else inputs.sample_folder(workspace, workload)
     code = step_files(workload.module, workload.source)
     has_data = options.data is not None or Path(str(data)).is_dir()
-    spans = newest_spans(data, settings.data.window) if has_data else ()
+    spans = find_newest_spans(data, settings.data.window) if has_data else ()
     # A workspace is created by its first run.
     cache = workspace / "window.json" if workspace.is_dir() else None
     digests = inputs.digests(spans, cache, workload, settings, push, code)
