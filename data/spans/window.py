@@ -25,13 +25,13 @@ _CHUNK = 2**20
 _MOST_BYTES = 64 * 2**30
 
 
-def digest_of(contents: Mapping[str, str]) -> str:
-    """Returns the SHA-256, in hexadecimal, of spans' names and contents, as `contents_of` returns them."""
+def compute_window_digest(contents: Mapping[str, str]) -> str:
+    """Returns the SHA-256, in hexadecimal, of spans' names and contents, as `compute_span_digests` returns them."""
     lines = (f"{name}\0{content}\n" for name, content in contents.items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def contents_of(spans: Iterable[Span], cache: Path | None = None) -> dict[str, str]:
+def compute_span_digests(spans: Iterable[Span], cache: Path | None = None) -> dict[str, str]:
     """Computes the SHA-256 over the names and bytes of each span's files, the same on every machine.
 
     In an object store, sizes and ETags from its listing stand for the bytes, and nothing is downloaded.
@@ -59,7 +59,7 @@ def contents_of(spans: Iterable[Span], cache: Path | None = None) -> dict[str, s
 
 
 def has_links(span: Span) -> bool:
-    """Returns whether a span has links, whose targets may change without a new digest, see `contents_of`."""
+    """Returns whether a span has links, whose targets may change without a new digest, see `compute_span_digests`."""
     return isinstance(span.path, Path) and any(it.is_symlink() for _, it in _list_files(str(span.path)))
 
 
