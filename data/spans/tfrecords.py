@@ -54,13 +54,13 @@ def read_examples(
         ) from None
 
 
-def values_of(feature: Any) -> list[Any]:
+def list_values(feature: Any) -> list[Any]:
     """Returns the values of a `tf.train.Feature`."""
     kind = feature.WhichOneof("kind")
     return list(getattr(feature, kind).value) if kind else []
 
 
-def as_text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Formats a value of a `tf.train.Feature` as text."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 

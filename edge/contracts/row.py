@@ -62,7 +62,7 @@ def check(cells: Mapping[str, Any], contract: Mapping[str, Any]) -> None:
         column.number(cells, contract.get("missing", MISSING))
 
 
-def columns_of(contract: Mapping[str, Any]) -> list[str]:
+def list_columns(contract: Mapping[str, Any]) -> list[str]:
     """Returns the names of the columns whose cells are read. Raises the contract errors of `preprocess`."""
     categories = [each["name"] for each in contract.get("categories", ())]
     return list(dict.fromkeys((*_cell_names(_read_columns(contract)), *categories)))
