@@ -204,7 +204,7 @@ def check_label_column(shown: str, column: ColumnProfile, rows: int, is_first: b
             label.
     """
     if is_first:
-        check_several(shown, column, "There is nothing to tell apart.", "classes")
+        check_not_constant(shown, column, "There is nothing to tell apart.", "classes")
     label, values = column.name, column.values
     is_few = values is not None and column.cells >= _ROWS_A_CLASS * len(values)
     if (
@@ -232,7 +232,7 @@ def check_label_column(shown: str, column: ColumnProfile, rows: int, is_first: b
         )
 
 
-def check_several(shown: str, column: ColumnProfile, why: str, others: str) -> None:
+def check_not_constant(shown: str, column: ColumnProfile, why: str, others: str) -> None:
     """Refuses a column with the same value in every row.
 
     Raises:

@@ -55,7 +55,7 @@ def diff(place: Place, as_json: bool) -> int:
 @click.option("--reason", required=True, metavar="R", help="why, for the comment in the schema")
 def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
     """Widens the curated schema by what the last run's window has, with a comment."""
-    from data.importers.curated_schema import widened
+    from data.importers.curated_schema import widen_schema
     from data.spans.layout import replace_file
     from pipeline.workloads import find_workload, read_schema
 
@@ -73,7 +73,7 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
     today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
     comment = f"Widened {today} by {get_user()} for run {run.id}: {' '.join(reason.split())}"
     for name in features:
-        text = widened(text, breaking[name], comment)
+        text = widen_schema(text, breaking[name], comment)
     scratch = path.with_name(f".{path.name}.new")
     scratch.write_text(text, encoding="utf-8")
     try:
