@@ -61,7 +61,7 @@ class Plan:
     newest: str  # name of the newest span
     eval_fraction: float  # share of the groups that goes to `eval`
     kept: KeptSpans | None  # keeps parts of spans for the run after one that is killed
-    contents: Mapping[str, str]  # digests of the spans that are kept in parts, see `contents_of`
+    contents: Mapping[str, str]  # digests of the spans that are kept in parts
 
 
 class _Part(msgspec.Struct, array_like=True, frozen=True):

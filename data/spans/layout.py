@@ -122,7 +122,7 @@ def find_newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
 
 
 def find_excluded_in_window(data_dir: Location, spans: Sequence[Span], window: int) -> list[Decision]:
-    """Returns the exclusions without which `find_newest_spans` would not return `spans`, oldest span first."""
+    """Returns the exclusions that made `find_newest_spans` return these `spans`, oldest span first."""
     excluded = find_excluded_spans(data_dir)
     oldest = spans[0].name if len(spans) == window else ""
     return [

@@ -26,7 +26,7 @@ _MOST_BYTES = 64 * 2**30
 
 
 def compute_window_digest(contents: Mapping[str, str]) -> str:
-    """Returns the SHA-256, in hexadecimal, of spans' names and contents, as `compute_span_digests` returns them."""
+    """Returns the hexadecimal SHA-256 of spans' names and digests, as `compute_span_digests` has them."""
     lines = (f"{name}\0{content}\n" for name, content in contents.items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -59,7 +59,7 @@ def compute_span_digests(spans: Iterable[Span], cache: Path | None = None) -> di
 
 
 def has_links(span: Span) -> bool:
-    """Returns whether a span has links, whose targets may change without a new digest, see `compute_span_digests`."""
+    """Returns whether a span has links, whose targets may change while its digest stays the same."""
     return isinstance(span.path, Path) and any(it.is_symlink() for _, it in _list_files(str(span.path)))
 
 
