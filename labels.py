@@ -14,7 +14,7 @@ from errors import EdgelineError, UsageError
 _NOT_IN_A_LINE = ("Cc", "Zl", "Zp", "Cs")
 
 
-def fault_of(label: str) -> str:
+def find_fault(label: str) -> str:
     """Returns why a text cannot be a label, as the end of a sentence; empty for a valid label."""
     if not label:
         return "it is empty"
@@ -23,7 +23,7 @@ def fault_of(label: str) -> str:
     return "it begins or ends with a blank" if label != label.strip() else ""
 
 
-def first_few(named: Sequence[str], most: int = 12) -> str:
+def join_names(named: Sequence[str], most: int = 12) -> str:
     """Joins names for a message; a list longer than `most` is cut, and the rest is counted."""
     more = f" and {len(named) - most} more" if len(named) > most else ""
     return ", ".join(named[:most]) + more
@@ -35,7 +35,7 @@ def check_labels(labels: Sequence[str], where: str) -> None:
     Raises:
         UsageError: A label is empty, occurs twice, has a blank at an end, or contains a control character.
     """
-    faults = [f"{label!a}: {fault}" for label in labels if (fault := fault_of(label))]
+    faults = [f"{label!a}: {fault}" for label in labels if (fault := find_fault(label))]
     faults += [f"{label!a}: it is there {n} times" for label, n in Counter(labels).items() if n > 1]
     if faults:
         raise UsageError(

@@ -70,13 +70,13 @@ def is_absent(error: OSError) -> bool:
     return (is_missing or error.errno == errno.ENAMETOOLONG) and _NO_BUCKET not in collect_signs(error)
 
 
-def may_pass(error: BaseException) -> bool:
+def is_temporary(error: BaseException) -> bool:
     """Tells whether an error of a store's library is temporary, so that another attempt may succeed."""
     return bool(_TEMPORARY & collect_signs(error))
 
 
 @contextmanager
-def explained(place: "Path | UPath") -> Iterator[None]:
+def explain_errors(place: "Path | UPath") -> Iterator[None]:
     """Translates what a store's library raises inside the block into the three parts that people see.
 
     A FileNotFoundError of an object is raised as it is, and so is every error where `place` is a Path.
@@ -91,9 +91,9 @@ def explained(place: "Path | UPath") -> Iterator[None]:
 
 
 @contextmanager
-def if_there(place: "UPath") -> Iterator[None]:
-    """Works as `explained`, and ends the block silently at an object that does not exist."""
-    with explained(place):
+def ignore_absent(place: "UPath") -> Iterator[None]:
+    """Works as `explain_errors`, and ends the block silently at an object that does not exist."""
+    with explain_errors(place):
         try:
             yield
         except OSError as error:

@@ -24,7 +24,7 @@ from data.photos.labels_file import LabelRow, PhotoSpan, read_labels
 from data.photos.screening import screen_rows
 from data.settings import DataSettings
 from data.shelf.renderer import plan_week
-from data.spans.layout import newest_spans
+from data.spans.layout import find_newest_spans
 from data.spans.rejection import RowRejected
 from data.spans.split import Ends
 from pipeline.settings import Settings
@@ -78,7 +78,7 @@ def _read_photos(
     data: Path, settings: DataSettings, labels: Sequence[str], seed: int
 ) -> tuple[list[Photo], list[Photo]]:
     rows: list[tuple[PhotoSpan, LabelRow, str]] = []
-    for span in newest_spans(data, settings.window):
+    for span in find_newest_spans(data, settings.window):
         accepted = screen_rows(read_labels(span), list(labels))[0]
         shown = _find_shown(span.number, accepted, seed)
         rows += [(PhotoSpan.of(span), row, shown.get(row.photo, row.label)) for row in accepted]

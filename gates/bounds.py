@@ -202,7 +202,7 @@ def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) ->
         shares = no_drop(on_eval.answers, kind, name, metric, settings.false_alarm_rate)
         share = max(shares)  # of the resamples without a drop
         if share < chance:
-            evidence = f"The drop is real: {100 * share:.1f} % of {RESAMPLES:,} resamples show none."
+            evidence = f"The drop is real: only {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
         elif shares.examples < chance and worse > settings.large_drop * most + ROUNDING:
             evidence = (
                 f"{100 * shares.groups:.1f} % of {RESAMPLES:,} resamples of {on_eval.metrics.group}s show no"

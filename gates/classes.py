@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from gates.numbers import format_with_bound
 from gates.settings import EvaluationSettings
-from labels import first_few
+from labels import join_names
 from records.evaluation import Metrics
 
 _MOST_SHOWN = 3
@@ -49,7 +49,7 @@ def warn_of_small_classes(metrics: Metrics, settings: EvaluationSettings) -> tup
     if not few:
         return ()
     required = f"at least {settings.min_class_examples} required"
-    return (f"Not judged for lack of eval examples: {first_few(few)}; {required}.",)
+    return (f"Not judged for lack of eval examples: {join_names(few)}; {required}.",)
 
 
 def _count_examples(metrics: Metrics) -> dict[str, float]:

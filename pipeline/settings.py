@@ -17,14 +17,14 @@ from pipeline.kubeflow_settings import KubeflowSettings
 from pipeline.secret_values import refuse_password, refuse_user
 from pipeline.settings_layers import Tree, describe_mistakes, merge_layers
 from release.settings import ReleaseSettings
-from settings_group import Group, absolute
+from settings_group import Group, make_absolute
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.tune_settings import NOT_SEARCHED, SEARCHED, TuneSettings, Values, hyperband_trials
 
 SettingsPlace = Annotated[
     str,
     Field(json_schema_extra={"format": "path"}),
-    AfterValidator(lambda place: refuse_user(place) if is_url(place) else str(absolute(Path(place)))),
+    AfterValidator(lambda place: refuse_user(place) if is_url(place) else str(make_absolute(Path(place)))),
 ]
 
 
@@ -52,7 +52,7 @@ def _resolve_registry(uri: str) -> str:
         raise ValueError(
             "it is none of http://HOST:PORT, postgresql+psycopg://USER@HOST/NAME, sqlite:///FILE"
         )
-    return f"{_SQLITE}{absolute(Path(uri[len(_SQLITE) :]))}" if uri.startswith(_SQLITE) else uri
+    return f"{_SQLITE}{make_absolute(Path(uri[len(_SQLITE) :]))}" if uri.startswith(_SQLITE) else uri
 
 
 class RegistrySettings(Group):

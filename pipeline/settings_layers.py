@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from records.json_file import regular_file
+from records.json_file import open_regular_file
 
 PROFILES = Path(__file__).parent / "profiles"
 # These limits are far beyond any handwritten file, which is still read in less than a second.
@@ -105,7 +105,7 @@ def parse_yaml(text: str | bytes) -> object:
 
 def read_yaml(path: Path | str) -> object:
     """Returns the value of a YAML file. Raises as `parse_yaml` does, and OSError if it cannot be read."""
-    with open(path, "rb", opener=regular_file) as file:
+    with open(path, "rb", opener=open_regular_file) as file:
         return parse_yaml(file.read(_MOST_BYTES + 1))
 
 

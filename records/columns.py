@@ -154,7 +154,7 @@ def write_cell(value: float, form: str) -> str:
     return day if clock == "00:00:00Z" else f"{day}T{clock}"
 
 
-def text_of(cell: Any) -> str:
+def format_cell(cell: Any) -> str:
     """Returns a cell as text without surrounding blanks: a whole number has no point, a time is ISO 8601."""
     if isinstance(cell, str):
         return cell.strip()

@@ -80,7 +80,7 @@ class Outcome:
         return _MARK + json.dumps(decode(encode(self)))
 
 
-def find_in(log: Sequence[str], step: str) -> Outcome | None:
+def find_outcome(log: Sequence[str], step: str) -> Outcome | None:
     """Finds the last outcome of a step in the lines of its log; None if there is none."""
     for line in reversed(log):
         _, _, text = line.partition(_MARK)

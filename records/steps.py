@@ -211,28 +211,28 @@ STEPS: Mapping[str, StepInfo] = {
 }
 
 
-def helper(step: str, number: int) -> str:
+def name_helper(step: str, number: int) -> str:
     """Returns the task name of a pod that does a part of a step beside it."""
     return f"{step}{_HELPER}{number}"
 
 
-def helped(task: str) -> str:
+def find_helped_step(task: str) -> str:
     """Returns the step that a task runs or helps."""
     return task.partition(_HELPER)[0]
 
 
-def task_of(step: str) -> str:
+def name_task(step: str) -> str:
     """Returns the name of a step's task for people; the name of a gate says what red means."""
     stops_as = STEPS[step].stops_as
     return f"{step}{_RED_MEANS}{stops_as}" if stops_as else step
 
 
-def step_of(task: str) -> str:
+def find_step(task: str) -> str:
     """Returns the step or helper of a task, by the task's name or by a name that begins with it."""
     return re.sub(f"{_RED_MEANS}[a-z]+", "", task)
 
 
-def steps_with(settings: Mapping[str, str]) -> Mapping[str, StepInfo]:
+def select_steps(settings: Mapping[str, str]) -> Mapping[str, StepInfo]:
     """Returns the steps of a DAG with these settings, by dotted name; `after` has only steps of this DAG."""
     active = {
         name: info

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import EdgelineError, UsageError
-from journal import utc_text
+from journal import format_utc
 from labels import check_labels, render_labels
 from objects import measure_file
 from records.golden import GOLDEN_FOLDER
@@ -121,8 +121,8 @@ def _build_manifest(candidate: Candidate, scratch: Path, model: str, version: in
         "min_reader_version": 1,
         "model": model,
         "version": version,
-        "created": utc_text(created),
-        "expires": utc_text(created + timedelta(days=candidate.expires_days)),
+        "created": format_utc(created),
+        "expires": format_utc(created + timedelta(days=candidate.expires_days)),
         "files": files,
         "model_digest": manifest.digest_of(manifest.select_served_entries(files, model, version)),
     }

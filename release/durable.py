@@ -87,7 +87,7 @@ def only_writer(lock: Path, wait_s: float) -> Iterator[None]:
 
 
 @contextmanager
-def explained(root: Path, doing: str) -> Iterator[None]:
+def explain_errors(root: Path, doing: str) -> Iterator[None]:
     """Turns an OSError of a writer into an error with three parts; `doing` starts its sentence."""
     try:
         yield

@@ -18,7 +18,7 @@ from typing import Literal
 from msgspec import Struct, to_builtins
 
 from errors import EdgelineError
-from journal import append_line, utc_now, who
+from journal import append_line, get_user_and_host, utc_now
 from release import documents
 from release.documents import Digest, Positive
 from release.layout import PushFolder
@@ -204,7 +204,7 @@ def make_change(
         number=last.number + 1 if last else 1,
         action=action,
         when=utc_now(),
-        who=who(),
+        who=get_user_and_host(),
         from_version=last.to_version if last else None,
         to_version=version,
         manifest_sha256=manifest_sha256,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import objects
 from errors import EdgelineError, WorkspaceLocked
-from journal import utc_now, who
+from journal import get_user_and_host, utc_now
 from locations import read_bytes
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Lease:
     def _make_content(self) -> bytes:
         self._writes += 1  # no two contents are alike, so that a watcher notices each renewal
         document = {
-            "owner": who(),
+            "owner": get_user_and_host(),
             "token": self._token,
             "renewed": utc_now(),
             "number": self._writes,

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 import objects
 from errors import EdgelineError
-from locations import files_below, read_bytes
+from locations import list_files_below, read_bytes
 from release import manifest
 from release.layout import HISTORY, MANIFEST, PINS, POINTER, PushFolder
 from release.lease import Lease
@@ -60,7 +60,7 @@ class Mirror:
     def fetch(self) -> None:
         """Fetches every name, and the content of the documents."""
         for part in _PARTS:
-            self._names |= {f"{part}/{name}" for name in files_below(self._remote / part)}
+            self._names |= {f"{part}/{name}" for name in list_files_below(self._remote / part)}
         for name in self._names:
             path = self._local / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from release.documents import damaged, read_document, sha256_of_bytes
 from release.history import read_history, read_pointer
 from release.layout import MANIFEST, PushFolder, check_name
 from release.manifest import Manifest, identity_of, parse_manifest, select_served_entries
-from store_errors import explained
+from store_errors import explain_errors
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Release:
         if expected is None:
             raise damaged(where, "no such file in the manifest", "a file of the bundle")
         try:
-            with explained(self.edge / name):
+            with explain_errors(self.edge / name):
                 content = read_bytes(self.edge / name)
         except OSError as error:
             raise damaged(where, f"nothing to read ({error.strerror or error})", "the file") from error

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from release.signing import KEY_VARIABLE
-from settings_group import Group, absolute
+from settings_group import Group, make_absolute
 
 
 def _check_app_version(version: object) -> object:
@@ -22,7 +22,7 @@ def _resolve_key(path: str) -> str:
             "it is a key, which every run would record; name its file here, or put the key into the"
             f" environment variable {KEY_VARIABLE}"
         )
-    return str(absolute(Path(path)))
+    return str(make_absolute(Path(path)))
 
 
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]

@@ -37,7 +37,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from errors import EdgelineError, UsageError
-from locations import Location, locate, size_below
+from locations import Location, locate, measure_size
 from release import durable, lease
 from release.acceptance import check_push, check_switch
 from release.candidate import Candidate, check, stage
@@ -97,7 +97,7 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
     check(candidate)
     place = locate(root)
     if isinstance(place, Path):
-        with durable.explained(place, f"Pushing {model} to {place}"):
+        with durable.explain_errors(place, f"Pushing {model} to {place}"):
             durable.make_folders(place)
     with _open_for_writing(place, f"Pushing {model} to {place}") as folder:
         check_push(place, model, candidate.rollback_epoch, candidate.signing_key is not None)
@@ -174,7 +174,7 @@ def _measure_removable(place: Location, model: str, keep: int) -> dict[int, int]
     released = released_versions(folder, model)
     kept = {pointer.to_version, previous_version(changes), *sorted(released)[-keep:]}
     return {
-        version: sum(map(size_below, folder.parts(model, version).values()))
+        version: sum(map(measure_size, folder.parts(model, version).values()))
         for version in sorted(released - kept)
     }
 
@@ -191,12 +191,12 @@ def _lock_folder(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path]
     """Locks the push folder; yields it, or its local copy, and a function that publishes the changes."""
     if isinstance(place, Path):
         folder = PushFolder(place)
-        with durable.explained(place, doing), durable.only_writer(folder.lock, LOCK_WAIT_S):
+        with durable.explain_errors(place, doing), durable.only_writer(folder.lock, LOCK_WAIT_S):
             yield folder, lambda: None  # readers see each change as it is made
         return
     with (
         lease.only_writer(PushFolder(place).lock, LOCK_WAIT_S) as held_lease,
-        durable.explained(Path(tempfile.gettempdir()), doing),
+        durable.explain_errors(Path(tempfile.gettempdir()), doing),
         tempfile.TemporaryDirectory(prefix="edgeline-push-") as scratch,
     ):
         mirror = Mirror(place, Path(scratch), held_lease)

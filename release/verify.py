@@ -9,7 +9,7 @@ from pathlib import Path
 
 import locations
 from errors import EdgelineError, UsageError
-from locations import Location, locate, names_in, read_bytes
+from locations import Location, list_names, locate, read_bytes
 from objects import measure_file
 from release.history import History, read_history, read_pointer, render_pointer
 from release.layout import HISTORY, MANIFEST, POINTER, SIGNATURE, PushFolder, check_name
@@ -149,7 +149,7 @@ def _check_part(top: Location, prefix: str, manifest: Manifest, besides: Iterabl
     problems = []
     for entry in entries:
         problems += _check_file(top / entry.path.removeprefix(prefix), entry)
-    names = files_below(top) if isinstance(top, Path) else locations.files_below(top)
+    names = files_below(top) if isinstance(top, Path) else locations.list_files_below(top)
     strays = {f"{prefix}{name}" for name in {*names} - {*besides}} - {entry.path for entry in entries}
     return problems + [f"{path}: is not in the manifest." for path in sorted(strays)]
 
@@ -172,7 +172,7 @@ def _check_names(folder: PushFolder, model: str) -> list[str]:
     strays = [
         f"{folder.relative(top)}/{name}: is no part of a release."
         for top, known in ((folder.serving(model), set()), (folder.edge(model), {POINTER, HISTORY}))
-        for name in names_in(top)
+        for name in list_names(top)
         if name not in versions | known
     ]
     return sorted(strays)

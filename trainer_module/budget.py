@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from errors import UsageError
-from locations import whole
+from locations import write_atomically
 from trainer_module import checkpoint, devices
 from trainer_module.loop import Loop
 
@@ -126,7 +126,7 @@ class Budget:
             _progress.info(note)
             plan["notes"] = [*plan.get("notes", ()), note]
         self.folder.mkdir(parents=True, exist_ok=True)
-        with whole(self.folder / "plan.json") as file:
+        with write_atomically(self.folder / "plan.json") as file:
             file.write(json.dumps(plan).encode())
         return int(plan[name])
 

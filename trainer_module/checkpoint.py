@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from locations import whole
+from locations import write_atomically
 from trainer_module.loop import Tally
 
 _log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     arrays["tally"] = np.array(json.dumps(asdict(checkpoint.tally)))
     with contextlib.suppress(FileNotFoundError):
         os.replace(folder / _NAME, folder / _BEFORE)
-    with whole(folder / _NAME, sync=True) as file:
+    with write_atomically(folder / _NAME, sync=True) as file:
         np.savez(file, **arrays)
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 from sklearn.model_selection import StratifiedGroupKFold
 
-from intervals import interval
-from locations import whole
+from intervals import compute_group_interval
+from locations import write_atomically
 from records.edge import Prediction
 from records.training import CrossValidation, Estimate
 from records.workload import Workload
@@ -125,7 +125,7 @@ def cross_validate(
             trained = train_model(fold_task, model_settings, unlimited, replicas, place, time.monotonic())
             batches = input_pipeline.evaluation_batches(measured, settings.batch_size)
             fold_answers = [trained.model(batch, training=False).numpy() for batch, _ in batches]
-            with whole(answers_file, sync=True) as file:
+            with write_atomically(answers_file, sync=True) as file:
                 np.save(file, np.concatenate(fold_answers))
         answers[fold_of == fold] = np.load(answers_file)
     right = answers.argmax(axis=1) == labels
@@ -190,4 +190,6 @@ def _read_text(raw: Mapping[str, tf.train.Feature], name: str) -> str:
 
 def _estimate(right: np.ndarray, groups: np.ndarray) -> Estimate:
     """Returns the share of right answers, with an interval that counts groups."""
-    return Estimate(len(right), len(np.unique(groups)), float(right.mean()), *interval(right, groups))
+    return Estimate(
+        len(right), len(np.unique(groups)), float(right.mean()), *compute_group_interval(right, groups)
+    )

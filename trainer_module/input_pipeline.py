@@ -24,7 +24,7 @@ import tensorflow_transform as tft
 
 from errors import EdgelineError
 from locations import is_url
-from records.shards import records_in, shards_of
+from records.shards import find_shards, read_shard
 from records.workload import Workload
 from trainer_module.free_memory import free_memory
 from trainer_module.raw_features import one_string_each
@@ -84,7 +84,7 @@ def open_split(
     Raises:
         EdgelineError: The split is empty, or an example has a label that is not in the schema.
     """
-    files = shards_of(patterns)
+    files = find_shards(patterns)
     if any(map(is_url, files)):
         place = files[0].rpartition("/")[0]
         _progress.info("%d shards of the %s split are read from %s.", len(files), name, place)
@@ -356,7 +356,7 @@ def read_records(files: Sequence[str]) -> tf.data.Dataset:
 
 def _read_shard(files: Sequence[str], shard: tf.Tensor) -> tf.data.Dataset:
     """Reads the serialized examples of the file with the number `shard`."""
-    return records_in(tf.constant(files, tf.string)[shard], any(map(is_url, files)))
+    return read_shard(tf.constant(files, tf.string)[shard], any(map(is_url, files)))
 
 
 def _make_transform(

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from settings_group import Fraction, Group, absolute
+from settings_group import Fraction, Group, make_absolute
 
 
 def _resolve_weights(weights: str) -> str:
-    return weights if weights in ("imagenet", "none") else str(absolute(Path(weights)))
+    return weights if weights in ("imagenet", "none") else str(make_absolute(Path(weights)))
 
 
 def _check_folds(folds: int | None) -> int | None:

@@ -14,7 +14,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from tfx.components.tuner.component import TunerFnResult
 
 from errors import HeldBack, UsageError
-from locations import whole
+from locations import write_atomically
 from records.training import FINISHED, TRIAL, Search, Trial
 from records.workload import Workload
 from trainer_module import checkpoint, trial_pods
@@ -288,7 +288,7 @@ class TrialSearch(BaseTuner):
             result = replace(trial, score=score, best_epoch=outcome.best_epoch + 1)
         result = replace(result, seconds=round(time.monotonic() - began, 3))
         folder.mkdir(parents=True, exist_ok=True)
-        with whole(folder / TRIAL.name, sync=True) as file:
+        with write_atomically(folder / TRIAL.name, sync=True) as file:
             file.write(TRIAL.to_bytes(result))
         # The checkpoints go last: after a kill between both, the trial is done.
         shutil.rmtree(checkpoints, ignore_errors=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from data.importers.columns import ColumnProfile
 from errors import DataRefused, UsageError
-from labels import fault_of
+from labels import find_fault
 from records.columns import AGE, DAYS, NUMBERS, TIMES, Column
 
 _MOST_LABELS = 1_000
@@ -204,7 +204,7 @@ def check_label_column(shown: str, column: ColumnProfile, rows: int, is_first: b
             label.
     """
     if is_first:
-        check_several(shown, column, "There is nothing to tell apart.", "classes")
+        check_not_constant(shown, column, "There is nothing to tell apart.", "classes")
     label, values = column.name, column.values
     is_few = values is not None and column.cells >= _ROWS_A_CLASS * len(values)
     if (
@@ -224,7 +224,7 @@ def check_label_column(shown: str, column: ColumnProfile, rows: int, is_first: b
             "A class needs many rows to be learned from.",
             "Name a column with few values, or put its values into classes.",
         )
-    if faults := [f"{value!a}: {fault}" for value in values if (fault := fault_of(value))]:
+    if faults := [f"{value!a}: {fault}" for value in values if (fault := find_fault(value))]:
         raise UsageError(
             f"The column {label} of {shown} has labels that cannot be used: {'; '.join(faults[:3])}.",
             "Phones read labels as the lines of a file.",
@@ -232,7 +232,7 @@ def check_label_column(shown: str, column: ColumnProfile, rows: int, is_first: b
         )
 
 
-def check_several(shown: str, column: ColumnProfile, why: str, others: str) -> None:
+def check_not_constant(shown: str, column: ColumnProfile, why: str, others: str) -> None:
     """Refuses a column with the same value in every row.
 
     Raises:

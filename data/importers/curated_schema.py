@@ -155,7 +155,7 @@ def add_labels(text: str, labels: Iterable[str]) -> str:
     return text[: match.end("values")] + added + text[match.end("values") :]
 
 
-def widened(text: str, difference: Difference, comment: str) -> str:
+def widen_schema(text: str, difference: Difference, comment: str) -> str:
     """Returns the schema widened by what a window had of one feature, under a comment; the rest is unchanged.
 
     Raises:

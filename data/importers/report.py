@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.spans.layout import Span
-from labels import first_few
+from labels import join_names
 
 _EXAMPLES = 3
 _NOTHING_NEW = "Nothing is new, and nothing was added."
@@ -36,7 +36,7 @@ class ImportReport:
         """Returns the report for people, a sentence a line."""
         lines = [f"{self.source} is {self.layout}."]
         if self.span:
-            labels = first_few([f"{count} {label}" for label, count in self.added.items()])
+            labels = join_names([f"{count} {label}" for label, count in self.added.items()])
             lines.append(f"{self.span.path} holds {sum(self.added.values())} new photos: {labels}.")
         else:
             lines.append(_NOTHING_NEW)
@@ -54,7 +54,7 @@ class ImportReport:
             )
         if self.eval:
             parts = [f"{self.eval.get(label, 0)} of {count} {label}" for label, count in self.added.items()]
-            lines.append(f"Of these, labels.csv puts into eval: {first_few(parts)}.")
+            lines.append(f"Of these, labels.csv puts into eval: {join_names(parts)}.")
         if self.known:
             lines.append(f"{self.known} photos were there already.")
         if self.restored:

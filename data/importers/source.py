@@ -10,7 +10,7 @@ from pathlib import Path
 from data.photos.labels_file import MOST_BYTES
 from data.spans.source import SPLITS
 from errors import UsageError
-from labels import fault_of
+from labels import find_fault
 from locations import read_bytes
 
 PHOTO_SUFFIXES = frozenset(
@@ -64,7 +64,7 @@ def clean_text(value: object, where: str) -> str:
         UsageError: It holds a control character or a lone surrogate; `where` begins the sentence.
     """
     text = "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
-    if text and (fault := fault_of(text)):
+    if text and (fault := find_fault(text)):
         raise UsageError(
             f"{where} is {text!a}: {fault}.",
             "Phones read labels as the lines of a file, and reports show them beside lanes and sessions.",

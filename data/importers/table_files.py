@@ -14,7 +14,7 @@ from data.importers.unpacking import convert_to_utf8, unpack_table
 from data.spans.rows import read_header, read_lines, read_rows
 from data.spans.source import Rejected
 from errors import DataRefused, EdgelineError, UsageError
-from labels import first_few
+from labels import join_names
 from locations import is_url
 
 # Number of lines of a file that show its separator, and whether it has a header.
@@ -102,7 +102,7 @@ def check_columns(table: Table, names: Collection[str]) -> None:
         near = [known[low] for name in missing for low in get_close_matches(name.lower(), known, 1)]
         raise UsageError(
             f"{table.shown} has no column {', '.join(missing)}.",
-            f"It has: {first_few(list(filter(None, table.header)), 30)}.",
+            f"It has: {join_names(list(filter(None, table.header)), 30)}.",
             f"Did you mean {', '.join(near)}?" if near else "Name one of these.",
         )
 
@@ -156,7 +156,7 @@ def _check_header(table: Table) -> None:
         or (len(numbers) == 1 and repeated)
         or (words and 2 * len(repeated & words) >= len(words))
     ):
-        cells = first_few([repr(name) for name in header], 5)
+        cells = join_names([repr(name) for name in header], 5)
         raise DataRefused(
             f"The first line of {table.shown} is data: {cells}.",
             "The names of its columns are taken from there.",

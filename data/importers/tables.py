@@ -18,7 +18,7 @@ from data.importers.column_kinds import (
     TableProfile,
     check_forms,
     check_label_column,
-    check_several,
+    check_not_constant,
     find_kinds,
     reuse_kinds,
 )
@@ -132,7 +132,7 @@ def import_table(
         # Rows without a group stand alone, and later weeks may have other groups.
         if is_first and group and profile.columns[group].cells == profile.columns[label].cells:
             why = "Rows of one group are never in two splits, so there would be none to evaluate with."
-            check_several(table.shown, profile.columns[group], why, "groups")
+            check_not_constant(table.shown, profile.columns[group], why, "groups")
         base_schema = build_text_schema(()) if text else build_table_schema((), (), (), group, time)
         earlier = read_schema(data_dir)
         known_kinds = None if earlier is None else read_extra_columns(earlier, base_schema)

@@ -10,7 +10,7 @@ from data.importers.source import LabelledPhoto, Offers, RefusedPhoto, Source, c
 from data.importers.unpacking import TABLES
 from data.photos.labels_file import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
-from data.spans.tfrecords import read_examples, values_of
+from data.spans.tfrecords import list_values, read_examples
 from errors import DataRefused
 from labels import check_labels
 from locations import read_bytes
@@ -74,7 +74,7 @@ def _read_names(path: Path) -> dict[int, str]:
 def _read_photos(file: Path, names: Mapping[int, str]) -> Offers:
     modified = file.stat().st_mtime
     for number, example in read_examples(file, _MOST_RECORD_BYTES):
-        features = {name: values for name in example if (values := values_of(example[name]))}
+        features = {name: values for name in example if (values := list_values(example[name]))}
         where = f"{file.name} record {number}"
         photo_name = _find_feature(features, _PHOTO)
         label_name = _find_feature(features, (*_LABEL_TEXT, *_LABEL))

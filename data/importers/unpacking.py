@@ -16,7 +16,7 @@ from typing import IO
 
 from data.importers.source import PHOTO_SUFFIXES
 from errors import DataRefused, UsageError
-from labels import first_few
+from labels import join_names
 
 # Beside one of these a .zip may hold a licence, or a page that explains the columns.
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".xlsx", ".xls", ".ods")
@@ -170,7 +170,7 @@ def _find_table(src: Path, archive: zipfile.ZipFile) -> str:
     if photos := [name for name in names if name.lower().endswith(tuple(PHOTO_SUFFIXES))]:
         do = f"Unpack it: unzip {shlex.quote(str(src))} -d photos; then name that folder."
         raise UsageError(f"{src} holds {len(photos)} photos.", "Photos are read from a folder.", do)
-    what = f"{len(tables)} tables: {first_few(tables)}" if tables else f"no table: {first_few(names)}"
+    what = f"{len(tables)} tables: {join_names(tables)}" if tables else f"no table: {join_names(names)}"
     raise DataRefused(f"{src} holds {what}.", "One file is one table.", "Unpack it, and name one of them.")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data.importers.curated_schema import add_labels, read_label_domain
-from data.spans.layout import MOST_TEXT_BYTES, write_whole
+from data.spans.layout import MOST_TEXT_BYTES, replace_file
 from errors import UsageError
 from locations import read_bytes
 from records.columns import ISO, Column
@@ -72,14 +72,14 @@ def add_files(
         added = tuple(label for label in labels if label not in known)
         schema = add_labels(existing, added)
     if existing is None or added:
-        write_whole(data_dir / SCHEMA, schema.encode())
+        replace_file(data_dir / SCHEMA, schema.encode())
         written.append(data_dir / SCHEMA)
     if not workload.exists():
         # JSON strings are valid YAML, in which a folder named `no` or `2026` stays a text.
         own = "".join(f"\n{key}:{_format_yaml(value)}" for key, value in columns.items() if value != {})
         name = json.dumps(_make_name(data_dir.resolve().name))
         text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own)
-        write_whole(workload, text.encode())
+        replace_file(workload, text.encode())
         written.append(workload)
     return tuple(written), added
 

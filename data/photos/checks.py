@@ -17,17 +17,17 @@ from PIL import Image, UnidentifiedImageError
 
 from data.photos.jpeg_segments import OddJpeg, PlainJpeg, count_scans, parse_jpeg
 from data.photos.labels_file import MOST_BYTES
-from data.photos.likeness import look_of
+from data.photos.likeness import compute_look
 from data.settings import DataSettings
 from data.spans.rejection import RowRejected
 from photo_pixels import (
     BOXED_FORMATS,
     FORMATS,
     READER_ERRORS,
+    decode_upright,
     open_photo,
-    orientation_of,
-    scaled_size,
-    upright,
+    read_orientation,
+    scale_size,
 )
 
 # About the size of models' inputs: blur that is gone at that size does no harm.
@@ -111,17 +111,17 @@ def _check_image(
     _check_size(*image.size, limits)  # first, since Pillow decodes a PNG to find its orientation
     if image.mode == "F":
         raise RowRejected("not-a-photo", "Its pixels are floating-point numbers without a range.")
-    orientation = orientation_of(image, plain.exif if plain else b"")
+    orientation = read_orientation(image, plain.exif if plain else b"")
     width, height = image.size[::-1] if orientation in _SIDEWAYS else image.size
     if plain and orientation == 1 and max(width, height) <= limits.max_side:
-        image.draft("L", scaled_size(image.size, SHARPNESS_SIDE))
+        image.draft("L", scale_size(image.size, SHARPNESS_SIDE))
         luma, stored = image, plain.stripped
     else:
-        picture = upright(image, orientation, limits.max_side)
+        picture = decode_upright(image, orientation, limits.max_side)
         luma, stored = picture.convert("L"), _encode_png(picture)
     brightness, sharpness = _measure_light(luma)
     digest = hashlib.sha256(stored).hexdigest()
-    return CheckedPhoto(stored, width, height, byte_size, brightness, sharpness, digest, look_of(luma))
+    return CheckedPhoto(stored, width, height, byte_size, brightness, sharpness, digest, compute_look(luma))
 
 
 def _check_size(width: int, height: int, limits: DataSettings) -> None:
@@ -171,7 +171,7 @@ def _encode_png(image: Image.Image) -> bytes:
 
 def _measure_light(luma: Image.Image) -> tuple[float, float]:
     """Measures brightness and sharpness."""
-    width, height = scaled_size(luma.size, SHARPNESS_SIDE)
+    width, height = scale_size(luma.size, SHARPNESS_SIDE)
     size = max(3, width), max(3, height)  # the least for a Laplacian
     small = luma if luma.size == size else luma.resize(size, Image.Resampling.BOX)
     # Whole numbers in float64: their sums are exact, so the features are the same on every machine.

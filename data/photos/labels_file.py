@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path, PurePosixPath
 
-from data.spans.layout import Span, add_span, write_whole
+from data.spans.layout import Span, add_span, replace_file
 from data.spans.rejection import RowRejected
 from data.spans.rows import check_once, read_header, read_rows
 from data.spans.source import Rejected
 from errors import DataRefused, EdgelineError
 from fetching import fetch
-from locations import Location, files_below, names_in, read_bytes
+from locations import Location, list_files_below, list_names, read_bytes
 from store_errors import is_absent
 
 # A larger file of a photo is refused without reading more of it.
@@ -45,7 +45,7 @@ _REQUIRED = tuple(column for column in COLUMNS if column != "split")
 _HEADER = ",".join(_REQUIRED)
 
 
-def session_of(row: LabelRow) -> str:
+def get_session(row: LabelRow) -> str:
     """Returns the session of a row; a photo without one is its own session."""
     return row.session_id or row.photo
 
@@ -84,7 +84,7 @@ class PhotoSpan(Span):
         """Returns the sizes in bytes of photos in an object store, by name; empty for a disk."""
         if isinstance(self.path, Path):
             return {}
-        return {name: entry.size for name, entry in files_below(self.path / "photos").items()}
+        return {name: entry.size for name, entry in list_files_below(self.path / "photos").items()}
 
     def fetch(self, photo: str, size: int) -> Callable[[], bytes]:
         """Begins to fetch a photo of `size` bytes from an object store; returns a function that waits for it.
@@ -176,7 +176,7 @@ def read_labels(week: Span) -> list[LabelRow]:
     """
     span = PhotoSpan.of(week)
     file, spans = span.labels, (span.name,)
-    if file.name not in names_in(span.path):
+    if file.name not in list_names(span.path):
         do = f"Write it with the columns {_HEADER}."
         raise DataRefused(f"{file} is missing.", "Photos without labels cannot be trained on.", do, spans)
     header = read_header(file, spans)
@@ -237,5 +237,5 @@ def restore_photo(span: PhotoSpan, photo: str, content: bytes) -> bool:
         if rejected.reason != "missing" or os.path.lexists(target):
             return False
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, content)
+    replace_file(target, content)
     return True

@@ -17,7 +17,7 @@ from typing import Literal
 
 import objects
 from errors import DataRefused, EdgelineError, UsageError
-from journal import append_line, utc_now, who
+from journal import append_line, get_user_and_host, utc_now
 from locations import Location, read_bytes
 from records.json_file import convert
 
@@ -72,7 +72,7 @@ def _parse_decision(line: bytes, data_dir: Location, number: int) -> Decision:
         ) from None
 
 
-def excluded_spans(data_dir: Location) -> dict[str, Decision]:
+def find_excluded_spans(data_dir: Location) -> dict[str, Decision]:
     """Returns the newest decision on each excluded span, by name. Raises as `read_decisions` does."""
     newest = {decision.span: decision for decision in read_decisions(data_dir)}
     return {span: decision for span, decision in newest.items() if decision.action == "exclude"}
@@ -87,7 +87,7 @@ def decide(
         UsageError: The span does not exist, is excluded or included already, or the reason is empty.
         EdgelineError: The decision cannot be written.
     """
-    excluded, place = excluded_spans(data_dir), shlex.quote(str(data_dir))
+    excluded, place = find_excluded_spans(data_dir), shlex.quote(str(data_dir))
     candidates = sorted(excluded if action == "include" else known)
     if not reason.strip():
         raise UsageError(
@@ -109,7 +109,7 @@ def decide(
             f"{data_dir} has {many} {state}.",
             f"Did you mean {near[0]}?" if near else f"`edgeline data list --data {place}` lists them.",
         )
-    decision = Decision(action, span, utc_now(), who(), " ".join(reason.split()))
+    decision = Decision(action, span, utc_now(), get_user_and_host(), " ".join(reason.split()))
     try:
         _append_decision(data_dir / FILE_NAME, json.dumps(asdict(decision)).encode() + b"\n")
     except OSError as error:

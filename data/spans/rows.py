@@ -8,8 +8,8 @@ from functools import partial
 from data.spans.layout import Span
 from data.spans.source import Rejected
 from errors import DataRefused
-from locations import Location, names_in, open_read
-from store_errors import explained
+from locations import Location, list_names, open_read
+from store_errors import explain_errors
 
 # Limit for a line and for a cell: a larger one is an unclosed quote, or the file is no text.
 _MOST_LINE_BYTES = 64 * 2**20
@@ -21,7 +21,7 @@ Cells = tuple[str, Mapping[str, str]]
 
 def find_files(span: Span, *suffixes: str) -> list[Location]:
     """Returns the files of a span with these suffixes, sorted by name. Raises DataRefused without any."""
-    names = sorted(name for name in names_in(span.path) if not name.startswith("."))
+    names = sorted(name for name in list_names(span.path) if not name.startswith("."))
     if files := [span.path / name for name in names if name.lower().endswith(suffixes)]:
         return files
     raise DataRefused(
@@ -105,7 +105,7 @@ def read_lines(path: Location, spans: tuple[str, ...] = ()) -> Iterator[str]:
         DataRefused: The file cannot be read, or a line is not UTF-8 or too long.
     """
     try:
-        with explained(path), open_read(path) as file:
+        with explain_errors(path), open_read(path) as file:
             for number, raw in enumerate(iter(partial(file.readline, _MOST_LINE_BYTES + 1), b""), 1):
                 if len(raw) > _MOST_LINE_BYTES:
                     raise DataRefused(

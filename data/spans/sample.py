@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
-from data.spans.layout import Span, add_span, next_number
+from data.spans.layout import Span, add_span, find_next_number
 from errors import UsageError
 
 _progress = logging.getLogger("edgeline.progress")
@@ -89,7 +89,7 @@ def add_weeks(
     Raises:
         UsageError: Too few numbers are left.
     """
-    first = next_number(data_dir, weeks)
+    first = find_next_number(data_dir, weeks)
     spans: list[Span] = []
     for number in range(first, first + weeks):
         spans.append(add_span(data_dir, partial(fill, number)))

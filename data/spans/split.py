@@ -15,7 +15,7 @@ _BOTH = " and ".join(SPLITS)
 _End = tuple[float, str]
 
 
-def group_position(group: str) -> float:
+def hash_group(group: str) -> float:
     """Returns the position of a group in [0, 1), the same in every window and week and on every machine."""
     digest = hashlib.sha256(b"split:" + group.encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
@@ -39,7 +39,7 @@ class Ends:
         """Returns these groups and one more that the hash splits; it may be among them."""
         if self.highest is not None and self.highest[1] == group:
             return self
-        return self._extend((group_position(group), group))
+        return self._extend((hash_group(group), group))
 
     def merged(self, others: "Iterable[Ends]") -> "Ends":
         """Returns these groups and others."""
@@ -85,10 +85,10 @@ class Ends:
         if side := self.sides.get(group):
             return side == "eval"
         if self.lowest == self.highest and self.sides:
-            return group_position(group) < fraction
+            return hash_group(group) < fraction
         assert self.lowest is not None and self.highest is not None
         if self.lowest[0] >= fraction:
             return group == self.lowest[1]
-        return group_position(group) < fraction and group != (
+        return hash_group(group) < fraction and group != (
             self.highest[1] if self.highest[0] < fraction else None
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from errors import DataRefused
 from locations import Location, open_read
-from store_errors import explained
+from store_errors import explain_errors
 
 _GZIP = b"\x1f\x8b"
 
@@ -32,7 +32,7 @@ def read_examples(
 
     number = 0
     try:
-        with explained(path), open_read(path) as file:
+        with explain_errors(path), open_read(path) as file:
             is_packed = file.read(2) == _GZIP
             file.seek(0)
             with gzip.open(file) if is_packed else nullcontext(file) as stream:
@@ -54,13 +54,13 @@ def read_examples(
         ) from None
 
 
-def values_of(feature: Any) -> list[Any]:
+def list_values(feature: Any) -> list[Any]:
     """Returns the values of a `tf.train.Feature`."""
     kind = feature.WhichOneof("kind")
     return list(getattr(feature, kind).value) if kind else []
 
 
-def as_text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Formats a value of a `tf.train.Feature` as text."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 

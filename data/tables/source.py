@@ -28,7 +28,7 @@ from data.spans.layout import Span
 from data.spans.rejection import RowRejected, check_label
 from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
 from data.spans.source import Example, Rejected, Row, Source, Value
-from data.spans.tfrecords import as_text, read_examples, values_of
+from data.spans.tfrecords import format_value, list_values, read_examples
 from data.tables.windows import Reading, Windows
 from errors import DataRefused, UsageError
 from locations import Location
@@ -65,7 +65,7 @@ def check(span: Span, workload: Workload) -> None:
     Raises:
         DataRefused: There is no table, or one has other columns than the workload.
     """
-    columns = columns_of(workload)
+    columns = list_columns(workload)
     for path in find_files(span, *_SUFFIXES):
         if next(_read_file(span, path, columns, workload.numbers), None) is None and _is_csv(path):
             raise DataRefused(
@@ -87,7 +87,7 @@ def count(span: Span) -> int:
     return rows
 
 
-def columns_of(workload: Workload) -> list[str]:
+def list_columns(workload: Workload) -> list[str]:
     """Returns the columns of a workload's tables."""
     numbers = [workload.column(name) for name in workload.numbers]
     read = [name for column in numbers for name in (column.name, column.until)]
@@ -140,7 +140,7 @@ def _read_records(
         try:
             for name in columns:
                 if name not in cells:
-                    cells[name] = next((_decode_text(value) for value in values_of(features[name])), "")
+                    cells[name] = next((_decode_text(value) for value in list_values(features[name])), "")
         except UnicodeDecodeError:
             yield Rejected(place, "ragged", f"{name} is not UTF-8.")
         else:
@@ -217,7 +217,7 @@ class TableSource(Source):
         """Returns the newest reading as text, with the range of its window in brackets."""
         workload = self._workload
         names = dict.fromkeys((workload.group_column, workload.time_column, *workload.categories))
-        parts = [as_text(next(iter(features[name]), "")) for name in names if name and name in features]
+        parts = [format_value(next(iter(features[name]), "")) for name in names if name and name in features]
         for name in workload.numbers:
             values = [value for value in features.get(name, ()) if not math.isnan(value)]
             newest = f"{features[name][-1]:.6g}" if name in features else "nan"
@@ -236,7 +236,7 @@ class TableSource(Source):
         return msgspec.json.encode([cells[name] for name in self._names]) + b"\n"
 
     def _read_readings(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected]:
-        columns = columns_of(self._workload)
+        columns = list_columns(self._workload)
         for path in find_files(span, *_SUFFIXES):
             for item in _read_file(span, path, columns, self._workload.numbers):
                 if isinstance(item, Rejected):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edge.contracts import contract_error, find_mismatches
 from errors import EdgelineError
-from records.columns import MISSING, Column, text_of
+from records.columns import MISSING, Column, format_cell
 
 _KEYS = ("readings", "numbers", "categories", "clip", "vocabulary_size")
 _ITEM_KEYS = {"numbers": ("name", "mean", "deviation"), "categories": ("name", "vocabulary")}
@@ -50,7 +50,7 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
         one_hot = np.zeros((readings, contract["vocabulary_size"] + 1))
         vocabulary: Sequence[str] = category["vocabulary"]
         cell = content.get(category["name"])
-        text = text_of(cell[-1] if isinstance(cell, list | tuple) else cell)
+        text = format_cell(cell[-1] if isinstance(cell, list | tuple) else cell)
         one_hot[:, 1 + vocabulary.index(text) if text in vocabulary else 0] = 1
         channels.append(one_hot)
     return np.concatenate(channels, axis=-1).astype(np.float32)[np.newaxis]
@@ -62,7 +62,7 @@ def check(cells: Mapping[str, Any], contract: Mapping[str, Any]) -> None:
         column.number(cells, contract.get("missing", MISSING))
 
 
-def columns_of(contract: Mapping[str, Any]) -> list[str]:
+def list_columns(contract: Mapping[str, Any]) -> list[str]:
     """Returns the names of the columns whose cells are read. Raises the contract errors of `preprocess`."""
     categories = [each["name"] for each in contract.get("categories", ())]
     return list(dict.fromkeys((*_cell_names(_read_columns(contract)), *categories)))

@@ -83,7 +83,7 @@ def test_a_drop_below_production_is_named_with_both_numbers():
     (reason,) = verdict.reasons
     assert reason == (
         "Accuracy is 0.850 on 100 eval examples (95 % CI 0.309 to 0.498), 0.050 below the model in production"
-        " (0.900); at most 0.020 allowed. The drop is real: 0.0 % of 2,000 resamples show none."
+        " (0.900); at most 0.020 allowed. The drop is real: only 0.0 % of 2,000 resamples show no drop."
     )
 
 

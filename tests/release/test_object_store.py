@@ -10,7 +10,7 @@ from upath import UPath
 
 import objects
 from errors import EdgelineError, UsageError, WorkspaceLocked
-from locations import files_below, filesystem, locate, read_bytes
+from locations import get_filesystem, list_files_below, locate, read_bytes
 from release import lease, store
 from release.manifest import model_identity
 from tests.release.candidates import make_candidate, problems_of, repair
@@ -40,7 +40,7 @@ def candidate(tmp_path):
 def content(url):
     """Every object below a URL with its bytes."""
     place = locate(url)
-    return {name: read_bytes(place / name) for name in files_below(place)}
+    return {name: read_bytes(place / name) for name in list_files_below(place)}
 
 
 class Watched:
@@ -77,8 +77,8 @@ def on_write(monkeypatch):
             count += 1
             do(count, method, path)
 
-        monkeypatch.setattr(objects, "filesystem", lambda path: Watched(filesystem(path), tell))
-        return lambda: monkeypatch.setattr(objects, "filesystem", filesystem)
+        monkeypatch.setattr(objects, "get_filesystem", lambda path: Watched(get_filesystem(path), tell))
+        return lambda: monkeypatch.setattr(objects, "get_filesystem", get_filesystem)
 
     return install
 
@@ -230,7 +230,7 @@ def test_a_store_that_fails_after_the_pointer_undoes_nothing(url, candidate, on_
 
 
 def test_a_bucket_that_vanishes_midway_is_said_to_be_gone(s3_url, bucket, candidate, on_write):
-    client = filesystem(locate(bucket))
+    client = get_filesystem(locate(bucket))
 
     def remove(number, method, path):
         if number == 6:
@@ -293,7 +293,7 @@ def test_a_writer_that_lost_its_lock_does_not_switch_production(url, tmp_path, c
 
     def take_over(number, method, path):
         if path.endswith("models.config"):
-            filesystem(lock).pipe_file(lock.path, b'{"owner": "somebody@else", "token": "theirs"}')
+            get_filesystem(lock).pipe_file(lock.path, b'{"owner": "somebody@else", "token": "theirs"}')
 
     on_write(take_over)
     with pytest.raises(EdgelineError, match="taken over by somebody@else"):
@@ -310,7 +310,7 @@ def test_a_pointer_that_somebody_changed_meanwhile_is_not_overwritten(s3_url, ca
 
     def change(number, method, path):
         if path.endswith("models.config"):
-            filesystem(pointer).pipe_file(pointer.path, theirs)
+            get_filesystem(pointer).pipe_file(pointer.path, theirs)
 
     on_write(change)
     with pytest.raises(EdgelineError, match="changed by somebody else"):
@@ -389,11 +389,11 @@ def test_objects_that_stand_for_folders_and_what_else_lies_in_a_bucket_are_left_
         "edge/../../up",
     )
     for name in odd:
-        filesystem(place).pipe_file(f"{place.path}/{name}", b"")
+        get_filesystem(place).pipe_file(f"{place.path}/{name}", b"")
     assert store.push(url, "shelf", candidate).version == 1
     assert store.models(url) == ("shelf",) and store.verify(url, "shelf") == []
     assert [each.version for each in store.releases(url, "shelf")] == [1]
-    keys = set(filesystem(place).find(place.path))
+    keys = set(get_filesystem(place).find(place.path))
     assert {f"{place.path}/{name}" for name in odd if not name.endswith("/")} <= keys
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from errors import EdgelineError
 from journal import utc_now
-from locations import folders_in, locate
+from locations import list_folders, locate
 from report import records
 from tests.report.runs import a_failed_run, a_run
 
@@ -53,7 +53,7 @@ def test_old_records_go_but_those_of_runs_in_use_and_of_runs_that_go_on(root):
     for folder in old:
         records.remove(folder)
     assert [facts.about.run for _, facts in records.read_all(root)] == ["b", "goes-on", "c"]
-    assert sorted(folders_in(root)) == ["b", "c", "goes-on"]
+    assert sorted(list_folders(root)) == ["b", "c", "goes-on"]
 
 
 def test_where_nothing_was_written_nothing_is_found(root):

@@ -11,7 +11,7 @@ from data.sensors.generator import LABELS, NUMBERS, generate
 from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.source import Rejected, Row
-from data.tables.source import check, columns_of, count, open_source
+from data.tables.source import check, count, list_columns, open_source
 from errors import DataRefused, UsageError
 from records.workload import Workload
 
@@ -277,7 +277,7 @@ def test_memory_is_flat_in_the_rows(tmp_path: Path) -> None:
     for rows in (10_000, 40_000):
         (span,) = generate(tmp_path / str(rows), weeks=1, per_week=rows, seed=1, faults={})
         source = open_source(workload, DataSettings(readings=16))
-        assert count(span) == rows and len(columns_of(workload)) == 11
+        assert count(span) == rows and len(list_columns(workload)) == 11
         tracemalloc.start()
         windows = sum(isinstance(row, Row) for row in source.rows(span))
         peaks.append(tracemalloc.get_traced_memory()[1])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas
 import pytest
 
-from edge.contracts.row import columns_of, preprocess
+from edge.contracts.row import list_columns, preprocess
 from errors import EdgelineError
 from records.columns import MISSING, CellError
 
@@ -41,7 +41,7 @@ def made(cells: dict, **changed: object) -> list[float]:
 
 
 def test_cells_become_what_the_form_of_their_column_says() -> None:
-    assert columns_of(CONTRACT) == ["price", "since", "day", "zip"]
+    assert list_columns(CONTRACT) == ["price", "since", "day", "zip"]
     assert made({}) == [78932.5, 1.0, 2.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 
 

@@ -9,7 +9,7 @@ from upath import UPath
 
 from edge.golden_writer import RawExample, write_vectors
 from edge.runtime import preprocess
-from locations import filesystem, locate
+from locations import get_filesystem, locate
 from objects import measure_file
 from release import store
 from release.signing import PRIVATE, PUBLIC, make_pair, public_key, signing_key
@@ -137,7 +137,7 @@ def test_in_a_bucket_it_is_as_on_a_disk(verify, bucket, keys, tmp_path):
         assert verify(*arguments, "--key", keys / PUBLIC)[0] == 0
     assert verify(*places[2], "--key", other_key(tmp_path))[0] == 1
     place: UPath = locate(places[2][0])
-    filesystem(place).pipe_file((place / "manifest.sig").path, make_key().sign(b"something else"))
+    get_filesystem(place).pipe_file((place / "manifest.sig").path, make_key().sign(b"something else"))
     for arguments in places:
         code, said = verify(*arguments)
         assert code == 1 and "edge/shelf/2/manifest.sig: found another" in said
