@@ -73,9 +73,9 @@ def locate(place: "str | Location") -> Location:
     if not _BUCKET.match(place):
         raise UsageError(
             f"{place} is neither a folder nor s3://BUCKET/PREFIX.",
-            "Data and releases lie only where it was proven that nothing is lost: in folders, and in S3 or"
-            " what speaks like it (MinIO, with AWS_ENDPOINT_URL set).",
-            "Give one of these.",
+            "Data and releases lie in folders, in S3, or in a store with the S3 API (such as MinIO, with"
+            " AWS_ENDPOINT_URL set).",
+            "Pass one of these.",
         )
     from upath import UPath
 
@@ -172,7 +172,7 @@ def open_read(path: Location) -> Any:
         # The `readline` of fsspec's file takes no limit.
         return io.BufferedReader(get_filesystem(path).open(path.path, "rb", block_size=_READ_AT_ONCE))
     if not path.is_file():
-        raise OSError(errno.EINVAL, "it is no file", str(path))
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
     return path.open("rb")
 
 

@@ -95,7 +95,7 @@ def SpanExampleGen(
     is_remote = not isinstance(place, Path)
     contents = compute_span_digests(spans, Path(workspace, "window.json")) if kept or is_remote else {}
     fresh = [s for s in spans if kept is None or not kept.take(s.name, contents[s.name], scratch / s.name)]
-    log.info("%d of %d spans are read; the others were by an earlier run.", len(fresh), len(spans))
+    log.info("%d of %d spans are read; an earlier run read the others.", len(fresh), len(spans))
     for span in fresh:
         example_shards.list_span(scratch / span.name, module.count(span))
         if kept is not None:
@@ -146,8 +146,8 @@ def SpanExampleGen(
     ):
         raise DataRefused(
             f"The files of {spans[0].name} to {spans[-1].name} changed while they were read.",
-            "The model would be filed under data that it was not trained on.",
-            "Run again once nothing writes to the data folder any more.",
+            "The release would name data that the model was not trained on.",
+            "Run again when nothing writes to the data folder.",
         )
     in_eval = read_all(scratch, example_shards.IN_EVAL, list[Named])
     write_originals(Path(examples.uri), choose_originals(in_eval, about.labels), spans, source)
@@ -225,7 +225,7 @@ def _refuse_empty_split(
     return DataRefused(
         f"No usable {workload.noun} is left for {where} ({rejected.total()} quarantined: {reasons}).",
         f"A model cannot be trained and judged without {workload.nouns} in both splits.",
-        f"Look at what is in {spans[0].name} to {spans[-1].name}.",
+        f"Check the content of {spans[0].name} to {spans[-1].name}.",
     )
 
 

@@ -217,7 +217,7 @@ class MakeExamples(_Worker):
                 return example.look + describe_photo(example.pixels)
             except UsageError as error:
                 self._can_describe = False
-                log.warning("%s Near twins are looked for among thumbnails alone.", error.found)
+                log.warning("%s Near twins are searched by thumbnails only.", error.found)
         return example.look
 
     def finish_bundle(self) -> None:
@@ -338,13 +338,13 @@ def _separate_copies(parts: Iterable[_Part]) -> tuple[list[_Part], list[bytes]]:
         first, *copies = (part for _, part in sorted(by_place.items()))
         labels = sorted({part.label for part in (first, *copies)})
         if len(labels) > 1:
-            detail = f"The same one is labelled {' and '.join(labels)}."
+            detail = f"Its copies are labelled {' and '.join(labels)}."
             rejected += [
                 _encode_rejection(p.span, p.id, "conflicting-label", detail) for p in (first, *copies)
             ]
             continue
         kept.append(first)
-        detail = f"A copy of {first.place}."
+        detail = f"It is a copy of {first.place}."
         rejected += [_encode_rejection(p.span, p.id, "duplicate", detail) for p in copies]
     return kept, rejected
 

@@ -26,7 +26,7 @@ def test_labels_of_any_language_are_kept_through_labels_txt(label):
 
 
 def test_a_label_that_is_there_twice_is_refused():
-    with pytest.raises(UsageError, match="'ok': it is there 2 times"):
+    with pytest.raises(UsageError, match="'ok': it occurs 2 times"):
         check_labels(["ok", "bad", "ok"], "The schema")
 
 

@@ -151,7 +151,7 @@ def test_a_bucket_that_is_not_there_is_no_empty_folder(s3_server):
     place = locate("s3://no-such-bucket/data")
     for read in (lambda: list_names(place), lambda: list_files_below(place), lambda: read_bytes(place / "x")):
         error = told(read)
-        assert "there is no bucket 'no-such-bucket'" in error.found and s3_server in error.found
+        assert "the bucket 'no-such-bucket' does not exist" in error.found and s3_server in error.found
 
 
 def authenticate(server, after):

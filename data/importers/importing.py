@@ -69,8 +69,8 @@ def import_photos(
     if src.resolve() in (data_dir.resolve(), *data_dir.resolve().parents):
         raise UsageError(
             f"{data_dir} lies in {src}.",
-            "The next import would take its spans for photos to import.",
-            "Give a data folder outside the source.",
+            "The next import would read its spans as photos to import.",
+            "Pass a data folder outside the source.",
         )
     read_schema(data_dir)  # a schema that takes no labels is refused before anything is written
     source = find_source(src)
@@ -96,18 +96,18 @@ def import_photos(
                 keep_looks(data_dir, span, {new.row.photo: new.look for new in importer.photos if new.look})
     except OSError as error:
         raise EdgelineError(
-            f"{data_dir} cannot take the photos ({error.strerror}).",
+            f"The photos cannot be written to {data_dir} ({error.strerror}).",
             "Nothing was imported.",
-            "Make room or give write permission there, then import again.",
+            "Free disk space or grant write permission there, then import again.",
         ) from None
     if not importer.added and not importer.known and not importer.relabelled:
         refused = ", ".join(
             f"{len(places)} {reason} ({places[0]}, ...)" for reason, places in importer.refused.items()
         )
         raise DataRefused(
-            f"{src} is {source.layout}, and no photo of it can be imported: {refused or 'it is empty'}.",
+            f"{src} is {source.layout}, but none of its photos can be imported: {refused or 'it is empty'}.",
             "There is nothing to train on.",
-            "A photo needs a label, and a file below the source that is not empty.",
+            "Give each photo a label, and a file below the source that is not empty.",
         )
     # A new schema also gets the labels of earlier spans; an existing one has them already.
     in_spans = sorted((label for label in known.labels if not find_fault(label)), key=_natural_key)
@@ -283,8 +283,8 @@ class _LookMaker:
             except UsageError as error:
                 self._describe = None
                 self.warnings = (
-                    f"{error.found} So only thumbnails were compared, which tell no object in another place."
-                    " Set the environment up again with `make setup`, then import again.",
+                    f"{error.found} So only thumbnails were compared, which miss an object in another place."
+                    " Run `make setup` again, then import again.",
                 )
         return bytes(thumbnail)
 

@@ -38,7 +38,7 @@ def assign_splits(
         if row.split and splits.setdefault(row.session_id, row.split) != row.split:
             raise UsageError(
                 f"The session {row.session_id!a} is in {splits[row.session_id]} and in {row.split}.",
-                "One session must not be in both, or eval would flatter the model.",
+                "A session must not be in both splits, or eval would overestimate the model.",
                 "Correct its split, or name another session; nothing was imported.",
             )
     total, taken = Counter(row.label for row in (*known, *rows)), Counter[str]()

@@ -78,8 +78,8 @@ def check_split(split: str, where: str) -> None:
     if split not in ("", *SPLITS):
         raise UsageError(
             f"{where} is {split!a}.",
-            f"A photo is in {' or '.join(SPLITS)}; eval is what the model is judged on.",
-            "Correct it in the source, leave it empty, or rename the column to have the split made for you;"
+            f"A split is {' or '.join(SPLITS)}; the model is evaluated on eval.",
+            "Correct it in the source, leave it empty, or rename the column to have photos split for you;"
             " nothing was imported.",
         )
 

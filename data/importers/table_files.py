@@ -71,7 +71,7 @@ def open_table(
     if is_url(src) != bool(query):
         raise UsageError(
             "--query is given without the URL of a database." if query else "A URL is given without --query.",
-            "What is imported is a file here, or what a query finds in a database.",
+            "An import reads a local file, or the rows of a query on a database.",
             "Write: edgeline data import 'sqlite:///plant.db' --query 'SELECT ...' --label COLUMN --data DIR",
         )
     written = scratch / "rows.csv"
@@ -141,9 +141,9 @@ def _check_header(table: Table) -> None:
     header = table.header
     if sum(map(bool, header)) == 1 and len(header) > 2:
         raise DataRefused(
-            f"The first line of {table.shown} is {''.join(header)!r} alone, above {len(header)} columns.",
-            "The names of its columns are taken from there.",
-            "Remove what stands above the names.",
+            f"The first line of {table.shown} has only {''.join(header)!r}, above {len(header)} columns.",
+            "The names of its columns are read from the first line.",
+            "Remove the lines above the names.",
         )
     rows = [item[1] for item in islice(table.rows(header), _LINES) if not isinstance(item, Rejected)]
     repeated = {name for name in header if name and any(cells[name] == name for cells in rows)}
@@ -159,7 +159,7 @@ def _check_header(table: Table) -> None:
         cells = join_names([repr(name) for name in header], 5)
         raise DataRefused(
             f"The first line of {table.shown} is data: {cells}.",
-            "The names of its columns are taken from there.",
+            "The names of its columns are read from the first line.",
             f"Write a line with a name for each of the {len(header)} columns above it, separated by"
             f" {table.separator!r}.",
         )

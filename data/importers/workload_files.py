@@ -27,7 +27,7 @@ settings:
     window: 8
   evaluation:
     # How good a model has to be depends on the {noun}s: add `lower` bounds once you know. Until then it has
-    # to beat always saying the most frequent label, and must not fall behind the one in production.
+    # to beat always answering the most frequent label, and must not fall behind the one in production.
     beat_majority: true
     bounds:
       - {{slice: overall, metric: accuracy, max_drop: 0.02, min_support: 50}}
@@ -48,7 +48,7 @@ def read_schema(data_dir: Path) -> str | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{data_dir / SCHEMA} cannot be read ({error}).", "Labels are added to it.", "Correct it."
+            f"{data_dir / SCHEMA} cannot be read ({error}).", "An import adds labels to it.", "Correct it."
         ) from None
     read_label_domain(text)
     return text
@@ -100,7 +100,7 @@ def read_columns(data_dir: Path) -> dict[str, Column]:
         return {}
     except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
         raise UsageError(
-            f"{data_dir / WORKLOAD} cannot be read ({error}).", "Cells are read as it says.", "Correct it."
+            f"{data_dir / WORKLOAD} cannot be read ({error}).", "It defines how to read cells.", "Correct it."
         ) from None
 
 

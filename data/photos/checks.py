@@ -70,7 +70,7 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
     if not data:
         raise RowRejected("zero-byte", "The file is empty.")
     if len(data) > MOST_BYTES:
-        raise RowRejected("oversized", f"The file has {len(data)} bytes, above {MOST_BYTES}.")
+        raise RowRejected("oversized", f"The file has {len(data):,} bytes, above {MOST_BYTES:,}.")
     plain, truncated = _parse_plain(data)
     try:
         # Pillow warns of odd metadata, which does not matter, and of sizes, which are checked here.
@@ -81,7 +81,7 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
     except RowRejected:
         raise
     except Image.DecompressionBombError:
-        raise RowRejected("oversized", "Its header announces more pixels than Pillow reads.") from None
+        raise RowRejected("oversized", "Its header declares more pixels than Pillow reads.") from None
     except UnidentifiedImageError:
         raise _explain_unreadable(data, truncated) from None
     except READER_ERRORS as error:
@@ -154,10 +154,10 @@ def _explain_unreadable(data: bytes, truncated: bool) -> RowRejected:
     if truncated:
         return RowRejected("truncated", f"The file ends too early ({len(data)} bytes).")
     if data.startswith((_JPEG, _PNG)) or data.endswith(_JPEG_END):
-        return RowRejected("corrupt", "It starts or ends like a photo, and its header cannot be read.")
+        return RowRejected("corrupt", "It starts or ends like a photo, but its header cannot be read.")
     if data[4:12] in _BOXED:
-        return RowRejected("corrupt", "It starts like a HEIC or AVIF photo, and its header cannot be read.")
-    return RowRejected("not-a-photo", f"Its content is none of {', '.join(FORMATS + BOXED_FORMATS)}.")
+        return RowRejected("corrupt", "It starts like a HEIC or AVIF photo, but its header cannot be read.")
+    return RowRejected("not-a-photo", f"It is not in a known format ({', '.join(FORMATS + BOXED_FORMATS)}).")
 
 
 def _encode_png(image: Image.Image) -> bytes:

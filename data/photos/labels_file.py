@@ -112,7 +112,7 @@ class PhotoSpan(Span):
             if is_absent(error):
                 raise self._make_missing_error(photo) from None
             if error.errno == errno.EFBIG:
-                raise RowRejected("oversized", f"The file has more than {most} bytes.") from None
+                raise RowRejected("oversized", f"The file has more than {most:,} bytes.") from None
             raise RowRejected("unreadable", f"It cannot be opened ({error.strerror}).") from None
         except EdgelineError as error:
             # The labels could be read, so only this object is forbidden.
@@ -153,7 +153,7 @@ class PhotoSpan(Span):
         return name
 
     def _make_missing_error(self, photo: str) -> RowRejected:
-        return RowRejected("missing", f"{self.name}/photos/{photo} is not there.")
+        return RowRejected("missing", f"{self.name}/photos/{photo} does not exist.")
 
 
 def _make_outside_error(photo: str) -> RowRejected:
@@ -184,14 +184,14 @@ def read_labels(week: Span) -> list[LabelRow]:
     if missing := [column for column in _REQUIRED if column not in header]:
         what = f"{file} has no column {', '.join(missing)}; found: {', '.join(header)}."
         why = "Each photo needs a label, a lane and a session."
-        raise DataRefused(what, why, f"The header is {_HEADER}.", spans)
+        raise DataRefused(what, why, f"Write the header {_HEADER}.", spans)
     rows = []
     for item in read_rows(file, COLUMNS, spans):
         if isinstance(item, Rejected):
             raise DataRefused(
                 f"{span.path}/{item.id}: {item.detail}",
-                "Its cells cannot be told apart.",
-                "Quote cells that hold a comma, and fill empty cells with nothing between two commas.",
+                "Its cells cannot be assigned to columns.",
+                "Quote cells that contain a comma, and write an empty cell as nothing between two commas.",
                 spans,
             )
         rows.append(LabelRow(*(item[1].get(column, "").strip() for column in COLUMNS)))

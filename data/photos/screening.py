@@ -56,7 +56,8 @@ def _check_row(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[st
     photo = posixpath.normpath(row.photo)
     check_label(row.label, labels, row.photo)
     if row.split not in ("", *SPLITS):
-        raise RowRejected("unknown-split", f"{row.photo} has the split {row.split!a}; it is train or eval.")
+        detail = f"{row.photo} has the split {row.split!a}; a split is train or eval."
+        raise RowRejected("unknown-split", detail)
     if len(labels_of[photo]) > 1:
         both = " and ".join(map(repr, sorted(labels_of[photo])))
         raise RowRejected("conflicting-label", f"{row.photo} is labelled {both}.")

@@ -87,9 +87,9 @@ def find_next_number(data_dir: Path, count: int = 1) -> int:
     last = max([0, *(span.number for span in spans), *decided])
     if last + count > _LAST_NUMBER:
         raise UsageError(
-            f"{data_dir} holds or held {name_span(last)}.",
+            f"{data_dir} has or had {name_span(last)}.",
             f"The number of a span has five digits: {name_span(_LAST_NUMBER)} is the last one.",
-            "Give spans with a high number a lower one, or begin a new data folder.",
+            "Rename spans with high numbers to lower ones, or begin a new data folder.",
         )
     return last + 1
 
@@ -106,16 +106,16 @@ def find_newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
         raise DataRefused(
             f"Every span of {data_dir} is excluded: {describe_spans(excluded)}.",
             "There is nothing to train on.",
-            f"`edgeline data list --data {place}` has the reasons; read one again with"
+            f"Read the reasons with `edgeline data list --data {place}`; include a span again with"
             f" `edgeline data exclude {excluded[-1]} --undo --reason R --data {place}`, or import more.",
         )
     if not spans:
         missing = isinstance(data_dir, Path) and not data_dir.is_dir()
         raise UsageError(
-            f"{data_dir} {'is no folder' if missing else 'holds no span-NNNNN folder'}.",
+            f"{data_dir} {'is not a folder' if missing else 'has no span-NNNNN folder'}.",
             "There is nothing to train on, so no run began.",
-            "Name the folder of your spans, import your own with"
-            f" `edgeline data import SRC --data {place}`, or make a sample with"
+            "Name the folder of your spans, import your own data with"
+            f" `edgeline data import SRC --data {place}`, or generate a sample with"
             f" `edgeline data generate --data {place}`.",
         )
     return spans

@@ -64,15 +64,15 @@ class Ends:
         """
         if both := sorted(group for group, side in self.sides.items() if side == _BOTH):
             raise DataRefused(
-                f"{both[0]} is in {_BOTH} ({len(both)} such in all).",
-                "One session must not be in both, or eval would flatter the model.",
+                f"The group {both[0]} is in {_BOTH} (groups in both: {len(both)}).",
+                "A session must not be in both splits, or eval would overestimate the model.",
                 "Give all its rows the same split in labels.csv, or none.",
             )
         if self.lowest is not None and self.lowest == self.highest and not self.sides:
             raise DataRefused(
                 f"All {nouns} belong to one group ({self.lowest[1]}).",
                 "They cannot be split: one session, machine or author must not be in both train and eval.",
-                "Give each its own name in the data, or leave the cell empty where rows are not related.",
+                "Give each its own name in the data, or leave the cell of unrelated rows empty.",
             )
 
     def in_eval(self, group: str, fraction: float) -> bool:

@@ -42,14 +42,14 @@ def read_examples(
                     if not _is_intact(head[:8], head[8:]) or length > most:
                         raise OSError(f"its length is damaged, or above {most:,} bytes")
                     if not _is_intact(record := stream.read(length), stream.read(4)):
-                        raise OSError("its checksum is another one, or the file ends in it")
+                        raise OSError("its checksum does not match, or the file ends within it")
                     yield number, Example.FromString(record).features.feature
     except (OSError, EOFError, zlib.error, DecodeError) as error:
-        what = f"it is no tf.train.Example ({error})" if isinstance(error, DecodeError) else error
+        what = f"it is not a tf.train.Example ({error})" if isinstance(error, DecodeError) else error
         raise DataRefused(
             f"{path} record {number} cannot be read: {what}.",
-            "What follows it cannot be found.",
-            "Fetch or write the file again.",
+            "The records after it cannot be found.",
+            "Download or write the file again.",
             spans,
         ) from None
 

@@ -52,8 +52,8 @@ def open_source(workload: Workload, settings: DataSettings) -> "TableSource":
     """
     if settings.readings > 1 and not workload.time_column:
         raise UsageError(
-            f"data.readings is {settings.readings}, and the workload {workload.name} has no time_column.",
-            "Which readings are the last ones before another cannot be told.",
+            f"data.readings is {settings.readings}, but the workload {workload.name} has no time_column.",
+            "Without times, the readings of a window have no order.",
             "Name the column in the workload, or set data.readings to 1.",
         )
     return TableSource(workload, settings)
@@ -69,7 +69,7 @@ def check(span: Span, workload: Workload) -> None:
     for path in find_files(span, *_SUFFIXES):
         if next(_read_file(span, path, columns, workload.numbers), None) is None and _is_csv(path):
             raise DataRefused(
-                f"{path} has a header and no row.",
+                f"{path} has a header but no rows.",
                 "There is nothing in it to learn from.",
                 "Remove the file, or write it again.",
                 (span.name,),
@@ -113,10 +113,10 @@ def _read_file(
     if missing or unknown:
         faults = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
         if unknown:
-            faults.append(f"has {', '.join(map(repr, unknown))}, which the workload does not know")
+            faults.append(f"has {', '.join(map(repr, unknown))}, which the workload does not have")
         other = next((c for c in ";\t|" if len(header) == 1 and c in header[0]), "")
-        why = f"Its cells are separated by {other!r}." if other else "The rows cannot be what was learned."
-        expected = f"The header holds, in any order: {','.join(columns)}."
+        why = f"Its cells are separated by {other!r}." if other else "Spans have the workload's columns."
+        expected = f"Write a header with these columns, in any order: {','.join(columns)}."
         raise DataRefused(f"{path} {' and '.join(faults)}.", why, expected, spans)
     return read_rows(path, columns, spans)
 
@@ -133,7 +133,7 @@ def _read_records(
         place = f"{path.name}:{number}"
         values = features[_READINGS].float_list.value
         if len(values) != len(numbers):
-            detail = f"{_READINGS} has {len(values)} numbers, and the workload {len(numbers)}."
+            detail = f"{_READINGS} has {len(values)} numbers, but the workload has {len(numbers)}."
             yield Rejected(place, "ragged", detail)
             continue
         cells = {name: repr(value) for name, value in zip(numbers, values, strict=True)}

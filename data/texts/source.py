@@ -129,7 +129,7 @@ class TextSource(Source):
                 raise RowRejected("control-character", f"The {name} is {cell[:_SHOWN]!a}: {fault}.")
         # Format characters alone, such as joiners and direction marks, are no text.
         if all(c.isspace() or unicodedata.category(c) == "Cf" for c in text):
-            raise RowRejected("empty", "There is no text.")
+            raise RowRejected("empty", "The text is empty.")
         if not label:
             raise RowRejected("unlabelled", "The text has no label.")
         check_label(label, self._labels, "The text")

@@ -63,7 +63,7 @@ def test_a_bucket_that_vanishes_while_photos_are_read_stops_ingest_and_says_so(
         return fetch(*asked)
 
     monkeypatch.setattr(module, "fetch", remove_and_fetch)
-    with pytest.raises(EdgelineError, match=r"there is no bucket .* AWS_ENDPOINT_URL"):
+    with pytest.raises(EdgelineError, match=r"the bucket .* does not exist.* AWS_ENDPOINT_URL"):
         ingest(f"{bucket}/data", tmp_path)
 
 

@@ -116,11 +116,11 @@ def test_a_schema_without_two_labels_is_refused(tmp_path, schema):
 @pytest.mark.parametrize(
     ("labels", "fault"),
     [
-        (("ok", "bad", "ok"), "'ok': it is there 2 times"),
+        (("ok", "bad", "ok"), "'ok': it occurs 2 times"),
         (("ok", "bad\\nworse"), "control character U+000A"),
         (("ok", "bad\u2028worse"), "control character U+2028"),
         (("ok", ""), "'': it is empty"),
-        (("ok", "bad "), "'bad ': it begins or ends with a blank"),
+        (("ok", "bad "), "'bad ': it begins or ends with whitespace"),
     ],
 )
 def test_labels_that_phones_could_not_tell_apart_are_refused_before_anything_runs(

@@ -18,7 +18,7 @@ NOWHERE = Path("nowhere")
         ({"edge_files": {"manifest.sig": NOWHERE}}, "writes that file itself"),
         ({"edge_files": {"model_fp16.tflite": NOWHERE}}, "that is no file"),
         ({"labels": ()}, "has no labels"),
-        ({"labels": ("ok", "ok")}, "'ok': it is there 2 times"),
+        ({"labels": ("ok", "ok")}, "'ok': it occurs 2 times"),
         ({"labels": ("ok", "not\nok")}, r"control character U\+000A"),
         ({"expires_days": 0}, "expires_days is 0"),
         ({"default_variant": "int4"}, "default_variant 'int4'"),

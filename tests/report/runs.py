@@ -122,7 +122,7 @@ def a_run(
             anomalies=("lane_id: Unexpected string values: lane-77 (in train and eval).",),
             thumbnails=tuple(
                 Thumbnail(
-                    f"thumbnails/{n:02d}.jpg", "span-00008", f"{n}.jpg", "duplicate", "A copy of 1.jpg."
+                    f"thumbnails/{n:02d}.jpg", "span-00008", f"{n}.jpg", "duplicate", "It is a copy of 1.jpg."
                 )
                 for n in range(1, 25)
             ),

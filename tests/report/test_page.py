@@ -225,7 +225,7 @@ def test_forty_classes_and_forty_lanes_stay_a_small_page():
 
 def test_one_picture_that_is_missing_leaves_its_text():
     page = render_run(a_run(), {}, None)
-    assert "<img" not in page and "A copy of 1.jpg." in page
+    assert "<img" not in page and "It is a copy of 1.jpg." in page
 
 
 def test_a_training_that_resumed_or_never_improved_is_drawn():

@@ -61,9 +61,9 @@ def test_where_nothing_was_written_nothing_is_found(root):
 
 
 def test_a_bucket_that_is_not_there_is_said(s3_server):
-    with pytest.raises(EdgelineError, match="no bucket"):
+    with pytest.raises(EdgelineError, match="the bucket 'nowhere-at-all' does not exist"):
         records.write(locate("s3://nowhere-at-all/runs/1"), a_run(), "")
-    with pytest.raises(EdgelineError, match="no bucket"):
+    with pytest.raises(EdgelineError, match="the bucket 'nowhere-at-all' does not exist"):
         records.read_all(locate("s3://nowhere-at-all/runs"))
 
 

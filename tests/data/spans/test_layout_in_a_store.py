@@ -105,7 +105,7 @@ def test_no_span_is_refused_and_no_bucket_is_an_error(bucket):
         lambda: PhotoSpan(1, gone / "span-00001").read("a.jpg"),
         lambda: window_digest([Span(1, gone / "span-00001")]),
     ):
-        with pytest.raises(EdgelineError, match="there is no bucket") as caught:
+        with pytest.raises(EdgelineError, match="the bucket 'no-such-bucket' does not exist") as caught:
             read()
         assert caught.value.why and caught.value.do and not isinstance(caught.value, DataRefused)
 

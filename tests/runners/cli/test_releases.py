@@ -107,7 +107,7 @@ def test_a_bucket_that_is_not_there_ends_a_command_with_three_parts(edgeline, s3
     option = [] if command[0] == "run" else ["--store"]
     code, said = edgeline(*command, *option, "s3://no-such-bucket/x")
     assert code == 1 and len(said.splitlines()) == 3 and "Traceback" not in said
-    assert "there is no bucket 'no-such-bucket'" in said
+    assert "the bucket 'no-such-bucket' does not exist" in said
 
 
 def test_an_endpoint_that_nobody_listens_at_ends_a_command_with_three_parts(edgeline, monkeypatch):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.mark.parametrize(
     ("make", "said"),
-    [(lambda data: None, "is no folder"), (lambda data: data.mkdir(), "holds no span-NNNNN folder")],
+    [(lambda data: None, "is not a folder"), (lambda data: data.mkdir(), "has no span-NNNNN folder")],
     ids=["missing", "empty"],
 )
 def test_a_folder_without_spans_ends_with_2_says_what_to_do_and_records_no_run(tmp_path, make, said):

@@ -21,7 +21,7 @@ LAUNCHER = "I1120 12:51:43 23 launcher_v2.go:90] input ComponentSpec:{\n"
 PUBLISHED = "I1120 12:51:44 23 launcher_v2.go:151] publish success.\n"
 SAID = {
     "pushed": Outcome("pushed", 7, ("Version 7 of shelf is in production.",)),
-    "unchanged": Outcome("unchanged", 6, ("This very model is in production already, as version 6.",)),
+    "unchanged": Outcome("unchanged", 6, ("This model is in production already, as version 6.",)),
     "held": Outcome("held", reasons=("Accuracy is 0.81 on 400 eval examples; at least 0.850 is needed.",)),
     "refused": Outcome("refused", reasons=("The span span-00042 has 40 % of its photos quarantined.",)),
 }

@@ -43,4 +43,4 @@ def test_those_of_a_run_that_has_ended_are_removed_and_of_no_other(examples, buc
     assert not list_files_below(locate(f"{bucket}/shards"))
     assert not caplog.records
     shards.remove("s3://no-such-bucket/shards/run-1")
-    assert "there is no bucket" in caplog.text
+    assert "the bucket 'no-such-bucket' does not exist" in caplog.text
