@@ -163,7 +163,7 @@ def test_an_unknown_key_comes_with_the_nearest_known_one(override, nearest):
         ("edge.variants=[int8, int8]", "edge: variants names one twice: int8, int8 (from --set)."),
         ("trainer=3", "trainer: 3 is not a group of settings: "),
         ("push.min_app_version=2.10",
-         "push.min_app_version: it is 2.1, and takes three numbers, such as 2.4.0 (from --set)."),
+         "push.min_app_version: 2.1 is not a version of three numbers, such as 2.4.0 (from --set)."),
         ("push.rollback_epoch=-1",
          "push.rollback_epoch: -1 is not a whole number from 0 to 2,147,483,647 (from --set)."),
     ],

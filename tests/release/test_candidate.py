@@ -13,10 +13,10 @@ NOWHERE = Path("nowhere")
     ("changes", "message"),
     [
         ({"saved_model": NOWHERE}, "no saved_model.pb"),
-        ({"edge_files": {"../up.tflite": NOWHERE}}, "file name in the bundle is '../up.tflite'"),
+        ({"edge_files": {"../up.tflite": NOWHERE}}, "file name in the bundle '../up.tflite' is not allowed"),
         ({"edge_files": {"manifest.json": NOWHERE}}, "writes that file itself"),
         ({"edge_files": {"manifest.sig": NOWHERE}}, "writes that file itself"),
-        ({"edge_files": {"model_fp16.tflite": NOWHERE}}, "that is no file"),
+        ({"edge_files": {"model_fp16.tflite": NOWHERE}}, "which is not a file"),
         ({"labels": ()}, "has no labels"),
         ({"labels": ("ok", "ok")}, "'ok': it is there 2 times"),
         ({"labels": ("ok", "not\nok")}, r"control character U\+000A"),

@@ -71,7 +71,7 @@ def test_one_release_is_checked_by_its_number(verify, push, keys):
     code, said = verify("1", "--key", keys / PUBLIC)
     assert code == 1 and said.startswith("shelf 1 is not signed. Expected a signature with")
     code, said = verify("7")
-    assert code == 2 and "shelf has no release 7." in said and "There are: 1, 2." in said
+    assert code == 2 and "shelf has no release 7." in said and "Existing releases: 1, 2." in said
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
@@ -115,7 +115,7 @@ def test_a_bundle_of_a_newer_schema_and_a_folder_without_one_are_told_apart(veri
     assert code == 1 and "found schema_version 3" in said and "Update Edgeline" in said
     for nothing in (tmp_path / "nowhere", tmp_path, path):
         code, said = verify(nothing)
-        assert code == 2 and f"{nothing} holds no manifest.json" in said and len(said.splitlines()) == 3
+        assert code == 2 and f"{nothing} has no readable man" in said and len(said.splitlines()) == 3
 
 
 def test_as_json_it_says_what_was_looked_at_and_who_signed_it(verify, push, keys):
