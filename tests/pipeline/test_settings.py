@@ -160,7 +160,7 @@ def test_an_unknown_key_comes_with_the_nearest_known_one(override, nearest):
          "data: min_side (600) is larger than max_side (512) (from --set)."),
         ("evaluation.bounds=[{slice: lane}]",
          "evaluation.bounds.0: it has neither lower nor upper nor max_drop, so it bounds nothing"),
-        ("edge.variants=[int8, int8]", "edge: variants names one twice: int8, int8 (from --set)."),
+        ("edge.variants=[int8, int8]", "edge: variants lists one twice: int8, int8 (from --set)."),
         ("trainer=3", "trainer: 3 is not a group of settings: "),
         ("push.min_app_version=2.10",
          "push.min_app_version: 2.1 is not a version of three numbers, such as 2.4.0 (from --set)."),

@@ -71,7 +71,7 @@ def test_a_name_that_no_file_can_have_is_refused(name):
 def test_a_pipe_is_no_workload_and_nobody_waits_for_it(tmp_path):
     os.mkfifo(tmp_path / "workload.yaml")
 
-    with pytest.raises(UsageError, match="no regular file"):
+    with pytest.raises(UsageError, match="not a regular file"):
         find_workload(str(tmp_path / "workload.yaml"))
 
 

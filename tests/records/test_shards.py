@@ -88,8 +88,8 @@ def test_a_shard_that_is_gone_or_damaged_is_told(moved, bucket, patience):
     filesystem(place).rm(place.path)
     with pytest.raises(tf.errors.OpError) as failed:
         read(moved)
-    assert cause_of(failed.value).found == f"{place}: the shard is gone."
-    with pytest.raises(EdgelineError, match="the shard is gone"):
+    assert cause_of(failed.value).found == f"{place}: the shard is missing."
+    with pytest.raises(EdgelineError, match="the shard is missing"):
         bring_back(moved)
 
 

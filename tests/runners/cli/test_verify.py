@@ -140,7 +140,7 @@ def test_in_a_bucket_it_is_as_on_a_disk(verify, bucket, keys, tmp_path):
     filesystem(place).pipe_file((place / "manifest.sig").path, make_key().sign(b"something else"))
     for arguments in places:
         code, said = verify(*arguments)
-        assert code == 1 and "edge/shelf/2/manifest.sig: found another" in said
+        assert code == 1 and "edge/shelf/2/manifest.sig: found another signature" in said
     assert verify(f"{url}/edge/shelf/9")[0] == 2
 
 
@@ -209,9 +209,9 @@ def test_scores_that_the_model_does_not_give_are_named_though_the_manifest_has_t
     [
         (
             {"numbers": [{**ROW["numbers"][0], "mean": 20.2}]},
-            "example 1: preprocessing.json makes another",
+            "example 1: preprocessing.json gives a different tensor",
         ),
-        ({"version": ROW["version"] + 1}, "and golden.json belongs to version"),
+        ({"version": ROW["version"] + 1}, "but golden.json belongs to version"),
     ],
 )
 def test_a_contract_that_is_not_the_bundles_is_named(verify, bundle, change, found):
