@@ -58,7 +58,7 @@ def test_every_mistake_of_a_workload_file_is_in_the_one_error(tmp_path):
     with pytest.raises(UsageError) as refused:
         find_workload(path)
 
-    for key in ("name: 'My Bottles'", "schema: None", "shema: not one of", "module: 3", "settings: [1]"):
+    for key in ("name: 'My Bottles'", "schema: missing", "shema: not one of", "module: 3", "settings: [1]"):
         assert key in refused.value.found
 
 
