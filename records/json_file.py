@@ -39,7 +39,7 @@ def open_regular_file(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | os.O_NONBLOCK)
     if not stat.S_ISDIR(mode := os.fstat(descriptor).st_mode) and not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file", path)
+        raise OSError(errno.EINVAL, "it is not a regular file", path)
     return descriptor
 
 
@@ -106,7 +106,7 @@ def _check_numbers(content: Any) -> Any:
         value = waiting.pop()
         if isinstance(value, int | float):
             if not abs(value) < _LARGEST:
-                raise ValueError(f"a number is {reprlib.repr(value)}")
+                raise ValueError(f"the number {reprlib.repr(value)} is not allowed")
         elif isinstance(value, dict):
             waiting += value.values()
         elif isinstance(value, list | tuple):

@@ -68,7 +68,7 @@ class Outcome:
             return f"Pushed version {self.version} of {model}{f' to {push}' if push else ''}"
         detail = f"{_NOT_DONE.get(self.outcome, '')}{stays}" if stays else ""
         if self.outcome in ("interrupted", "killed"):
-            detail = "the same command goes on from the steps that are done"
+            detail = "the same command continues after the finished steps"
         return f"{self._head}{f': {detail}' if detail else ''}."
 
     @property

@@ -154,12 +154,12 @@ def _explain_errors(place: Location) -> Iterator[None]:
             except (gzip.BadGzipFile, EOFError, struct.error, zlib.error) as error:
                 raise EdgelineError(
                     f"{place}: the shard is damaged: {error}.",
-                    "Examples that are not as they were written are not trained on.",
-                    "Start a new run, which writes it again.",
+                    "Training cannot use damaged examples.",
+                    "Start a new run, which writes the shard again.",
                 ) from error
     except FileNotFoundError as error:
         raise EdgelineError(
-            f"{place}: the shard is gone.",
-            "ExampleGen left it there for the other steps of its run.",
-            "Start a new run; let nothing remove what is below kubeflow.shards while it is in progress.",
+            f"{place}: the shard is missing.",
+            "ExampleGen wrote it there for the other steps of its run.",
+            "Start a new run, and do not remove files below kubeflow.shards while it is in progress.",
         ) from error

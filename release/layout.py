@@ -96,9 +96,9 @@ def check_name(name: str, kind: str) -> str:
     """
     if not _NAME.fullmatch(name) or name == PINS:
         raise UsageError(
-            f"The {kind} is {name!r}.",
-            "It becomes a name in the push folder: letters, digits, '.', '_' and '-', a letter or digit"
-            f" first, at most 100 of them, and not {PINS}.",
+            f"The {kind} {name!r} is not allowed.",
+            "A name in the push folder has at most 100 letters, digits, '.', '_' and '-', begins with a"
+            f" letter or digit, and is not {PINS}.",
             f"Choose another {kind}.",
         )
     return name

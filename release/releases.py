@@ -65,7 +65,7 @@ class Release:
             with explain_errors(self.edge / name):
                 content = read_bytes(self.edge / name)
         except OSError as error:
-            raise damaged(where, f"nothing to read ({error.strerror or error})", "the file") from error
+            raise damaged(where, f"no readable file ({error.strerror or error})", "the file") from error
         if (digest := sha256_of_bytes(content)) != expected:
             raise damaged(where, f"sha256 {digest}", expected)
         return content
@@ -157,7 +157,7 @@ def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: 
         raise damaged(where, "no file", "the manifest of that release")
     digest = sha256_of_bytes(raw)
     if manifest_sha256 not in (None, digest):
-        raise damaged(where, f"sha256 {digest}", f"{manifest_sha256}, with which it went into production")
+        raise damaged(where, f"sha256 {digest}", f"{manifest_sha256}, as when it went into production")
     manifest = parse_manifest(raw, where)
     if (manifest.model, manifest.version) != (model, version):
         raise damaged(where, f"{manifest.model} {manifest.version}", f"the manifest of {model} {version}")

@@ -62,22 +62,22 @@ def count_folds(task: Task, settings: TrainerSettings, trained_s: float, left_s:
     shapes = [split.inputs.shape for split in both if isinstance(split.inputs, tf.Tensor)]
     because = ""
     if settings.strategy == "multi_worker":
-        because = "several workers train, and one process has all folds"
+        because = "trainer.strategy is multi_worker, but folds need a single process"
     elif len(shapes) < len(both):
         because = "the examples do not fit into memory"
     elif groups < _FEWEST_GROUPS:
-        because = f"all examples are of {groups} groups"
+        because = f"the examples have too few groups ({groups})"
     elif wanted is None and examples > _MOST_EXAMPLES:
-        because = f"with {examples:,} examples they take long"
+        because = f"they take long with {examples:,} examples"
     elif wanted is None and settings.budget and needed_s > left_s:
-        because = f"they take {needed_s:.0f} s, and trainer.budget has {max(left_s, 0):.0f} s left"
+        because = f"they take {needed_s:.0f} s, but trainer.budget has {max(left_s, 0):.0f} s left"
     elif wanted is None and not settings.budget and len(shapes[0]) == _PHOTO_RANK:
-        because = "with photos they take long, and trainer.budget is not set"
+        because = "they take long with photos, and trainer.budget is not set"
     if because and wanted is None:
-        return 0, f"Eval has {few}, which is few, and there are no folds to judge by: {because}."
+        return 0, f"Eval has only {few}, and no folds are trained: {because}."
     if because:
-        return 0, f"trainer.folds is {wanted}, and there are none: {because}."
-    fewer = f"trainer.folds is {wanted}, and there are {folds}, one a group." if folds < (wanted or 0) else ""
+        return 0, f"trainer.folds is {wanted}, but no folds are trained: {because}."
+    fewer = f"trainer.folds is {wanted}, but there are only {folds} groups." if folds < (wanted or 0) else ""
     return folds, fewer
 
 

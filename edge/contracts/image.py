@@ -54,7 +54,7 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
         why = "unknown format" if isinstance(error, UnidentifiedImageError) else error
         raise EdgelineError(
             f"The photo ({len(image_bytes):,} bytes) cannot be read: {why}.",
-            "Its bytes are damaged or are no image.",
+            "Its bytes are damaged or not an image.",
             "Take the photo again.",
         ) from error
     if contract["version"] == 1:

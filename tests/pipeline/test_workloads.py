@@ -58,7 +58,7 @@ def test_every_mistake_of_a_workload_file_is_in_the_one_error(tmp_path):
     with pytest.raises(UsageError) as refused:
         find_workload(path)
 
-    for key in ("name: 'My Bottles'", "schema: None", "shema: not one of", "module: 3", "settings: [1]"):
+    for key in ("name: 'My Bottles'", "schema: missing", "shema: not one of", "module: 3", "settings: [1]"):
         assert key in refused.value.found
 
 
@@ -71,7 +71,7 @@ def test_a_name_that_no_file_can_have_is_refused(name):
 def test_a_pipe_is_no_workload_and_nobody_waits_for_it(tmp_path):
     os.mkfifo(tmp_path / "workload.yaml")
 
-    with pytest.raises(UsageError, match="no regular file"):
+    with pytest.raises(UsageError, match="not a regular file"):
         find_workload(str(tmp_path / "workload.yaml"))
 
 

@@ -89,7 +89,7 @@ def test_only_what_ended_well_exits_with_0():
         ("failed", "version 3 stays", "Failed: nothing was pushed; version 3 stays."),
         # It may have pushed before.
         ("failed", "", "Failed."),
-        ("killed", "x", "Killed: the same command goes on from the steps that are done."),
+        ("killed", "x", "Killed: the same command continues after the finished steps."),
     ],
 )
 def test_a_headline_says_what_is_in_production_as_far_as_that_is_known(word, stays, headline):

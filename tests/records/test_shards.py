@@ -88,8 +88,8 @@ def test_a_shard_that_is_gone_or_damaged_is_told(moved, bucket, patience):
     get_filesystem(place).rm(place.path)
     with pytest.raises(tf.errors.OpError) as failed:
         read(moved)
-    assert find_cause(failed.value).found == f"{place}: the shard is gone."
-    with pytest.raises(EdgelineError, match="the shard is gone"):
+    assert find_cause(failed.value).found == f"{place}: the shard is missing."
+    with pytest.raises(EdgelineError, match="the shard is missing"):
         bring_back(moved)
 
 

@@ -52,8 +52,8 @@ def test_a_bad_labels_file_ends_with_4_in_a_second_and_is_recorded(tmp_path, lab
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("push.rollback_epoch=1", "phones have seen 2 of shelf"),
-        ("push.rollback_epoch=2", "shelf in production is signed, and no key is set"),
+        ("push.rollback_epoch=1", "phones with shelf have already seen 2"),
+        ("push.rollback_epoch=2", "shelf in production is signed, but no key is set"),
         ("push.key=nowhere.pem", "nowhere.pem cannot be read"),
     ],
 )

@@ -202,7 +202,7 @@ def test_a_step_as_its_container_starts_it(first, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    (good_until,) = set(re.findall(r"Good until \S+Z\.", done.stderr))
+    (good_until,) = set(re.findall(r"Valid until \S+Z\.", done.stderr))
     reasons = ("Version 1 of shelf is in production.", good_until)
     outcome = Outcome("pushed", 1, reasons, step="ReleaseGate")
     assert done.stderr.splitlines()[-2:] == [outcome.to_line(), f"Pushed: {' '.join(reasons)}"]
