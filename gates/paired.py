@@ -89,10 +89,10 @@ def estimate_interval(
 ) -> tuple[int, float, float]:
     """Returns the number of groups behind the candidate's metric of a slice, and its 95 % interval.
 
-    For a share of right answers, the interval is that of `intervals.compute_group_interval`. For other metrics,
-    it follows from the standard deviation of the bootstrap of groups and the t distribution with one degree of
-    freedom less than groups (Cameron, Gelbach and Miller, 2008: Bootstrap-based improvements for inference with
-    clustered errors).
+    For a share of right answers, the interval is that of `intervals.compute_group_interval`. For other
+    metrics, it follows from the standard deviation of the bootstrap of groups and the t distribution with
+    one degree of freedom less than groups (Cameron, Gelbach and Miller, 2008: Bootstrap-based improvements
+    for inference with clustered errors).
     """
     from scipy.special import stdtrit
 
