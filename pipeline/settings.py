@@ -171,7 +171,7 @@ def _find_worker_mistakes(settings: Settings, tree: Tree) -> Iterator[str]:
         if settings.tune.max_trials:
             yield (
                 "tune.max_trials: a trial needs a single process, but trainer.strategy is multi_worker:"
-                " search with trainer.strategy=auto and a batch of that size, then train with what it finds"
+                " search with trainer.strategy=auto and a batch of that size, then train with its result"
                 f" (from {tree.origin('tune.max_trials')})."
             )
 

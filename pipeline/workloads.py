@@ -184,7 +184,7 @@ def find_workload(name: str) -> Workload:
     raise UsageError(
         f"There is no workload {name!r}.",
         f"The built-in ones are: {', '.join(sorted(BUILT_IN))}.",
-        f"Did you mean {near[0]}?" if near else "Name one of them, or a workload.yaml of your own.",
+        f"Did you mean {near[0]}?" if near else "Pass one of them, or a workload.yaml of your own.",
     )
 
 

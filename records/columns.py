@@ -40,7 +40,7 @@ class CellError(EdgelineError):
     """A cell that does not have the form of its column; cells with the same fault have the same `kind`."""
 
     def __init__(self, column: str, form: str, found: str) -> None:
-        super().__init__(found, "The model was trained on cells of another form.", f"Write it as {form}.")
+        super().__init__(found, "The model was trained on cells of another form.", f"Write it as: {form}.")
         self.kind, self.is_time = f"{column}, {form}", form in TIMES
         self.args = (column, form, found)
 
@@ -78,7 +78,7 @@ class Column:
         if self.part not in ("", *PARTS) or (self.part and self.form in NUMBERS):
             raise ValueError(f"{self.part} is not a part of a {self.form}")
         if (self.part == AGE) != bool(self.until):
-            raise ValueError("an age needs the column `until`, and nothing else takes it")
+            raise ValueError("`until` is required for an age, and not allowed for anything else")
 
     def number(self, cells: Mapping[str, Any], missing: Collection[str] = MISSING) -> float:
         """Returns the number that the model reads; NaN where the cell is empty.

@@ -52,7 +52,7 @@ def verify(root: str | Location, model: str, version: int | None = None) -> list
     problems += _check_names(folder, model)
     for each in known:
         if each not in history.manifests:
-            problems.append(f"edge/{model}/{each}: {HISTORY} has no line of its push.")
+            problems.append(f"edge/{model}/{each}: {HISTORY} has no line for this push.")
         problems += find_release_problems(folder, model, each, history)
     return problems
 

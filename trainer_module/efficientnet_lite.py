@@ -132,7 +132,7 @@ def _read_package() -> dict[str, np.ndarray]:
         )
     if hashlib.sha256(path.read_bytes()).hexdigest() != _SHA256:
         raise UsageError(
-            f"{path} differs from the file in its package: the sha256 is another.",
+            f"{path} differs from the file in its package: the sha256 does not match.",
             "The file was truncated or changed after it was installed.",
             "Remove .venv and run `make setup`.",
         )

@@ -85,7 +85,7 @@ class Board:
         self._writers[_EVAL].scalars(epoch, eval_logs)
         if confusion is not None and len(labels) <= _MOST_CLASSES and _is_due(epoch, _EACH_EPOCH):
             picture = draw_confusion(confusion, labels)
-            text = "Rows are labels, columns are predictions; a darker cell has more of its row."
+            text = "Rows are labels, columns are predictions; the darker, the larger the share of the row."
             self._writers[_EVAL].image(epoch, "confusion", picture, text)
 
     def mistakes(

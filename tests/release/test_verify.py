@@ -193,7 +193,7 @@ def serve_from_elsewhere(root: Path) -> None:
         (tear_the_newest_line, "edge/shelf/history.jsonl: its last line is incomplete"),
         (change_who_did_it, "edge/shelf/history.jsonl: line 2 does not follow the line before it"),
         (change_the_reason_in_the_pointer, "edge/shelf/history.jsonl: its last line differs from the change"),
-        (add_a_version, "edge/shelf/3: history.jsonl has no line of its push"),
+        (add_a_version, "edge/shelf/3: history.jsonl has no line for this push"),
         (add_beside_the_versions, "serving/shelf/saved_model.pb: is not part of a release"),
         (serve_from_elsewhere, "serving/models.config: was changed after it was written"),
     ],

@@ -37,7 +37,7 @@ def test_auto_is_mirrored_on_every_gpu():
 def test_what_trains_is_said_and_that_one_device_has_nothing_to_mirror(caplog):
     with caplog.at_level("INFO", logger="edgeline.progress"):
         make_strategy(TrainerSettings(strategy="mirrored"))
-    assert "TensorFlow sees 0 GPUs; 1 replicas train, here on" in caplog.text
+    assert "GPUs found by TensorFlow: 0; replicas: 1, here on" in caplog.text
     assert "trainer.strategy is mirrored, but there is only one device" in caplog.text
 
 

@@ -146,7 +146,7 @@ def test_the_photos_of_the_surest_mistakes_are_shown_with_what_was_true_and_said
     assert len(tags) == 16
     ((step, worst),) = pictures(events, tags[0])
     assert (step, worst.size, worst.getpixel((4, 4))) == (5, (8, 8), 200)
-    assert "97% sure" in events.SummaryMetadata(tags[0]).summary_description
+    assert "a score of 97%" in events.SummaryMetadata(tags[0]).summary_description
 
 
 @pytest.mark.parametrize(
