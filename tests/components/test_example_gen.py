@@ -402,7 +402,7 @@ def test_one_session_in_two_splits_is_refused_by_name_and_an_unknown_split_quara
     again = [(replace(item, split="train"), photo) for item, photo in good(range(20, 25), "walk-1")]
     write_span(tmp_path / "data", again)
     error = refused(tmp_path / "data", tmp_path / "2")
-    assert error.found.startswith("walk-1 is in train and eval") and error.why and error.do
+    assert error.found.startswith("The group walk-1 is in train and eval") and error.why and error.do
 
 
 def test_eval_photos_with_a_near_twin_of_their_label_in_train_are_on_record(tmp_path):

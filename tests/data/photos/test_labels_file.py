@@ -140,5 +140,5 @@ def test_a_labels_file_that_is_a_pipe_or_enormous_is_refused(span):
 
 def test_a_photo_is_not_read_where_it_is_larger_than_allowed(span):
     os.truncate(span.photos / "a.jpg", 2**40)
-    with pytest.raises(RowRejected, match="oversized: The file has more than 1048576 bytes"):
+    with pytest.raises(RowRejected, match="oversized: The file has more than 1,048,576 bytes"):
         span.read("a.jpg", 2**20)

@@ -90,7 +90,7 @@ def test_an_unknown_span_is_refused_with_the_nearest_name(data, span, hint):
 def test_what_would_change_nothing_is_refused(data):
     with pytest.raises(UsageError, match="reason is empty"):
         exclude(data, "span-00003", "  ")
-    with pytest.raises(UsageError, match="not excluded"):
+    with pytest.raises(UsageError, match="no excluded span span-00003"):
         include(data, "span-00003")
     made = exclude(data, "span-00003", "dirty lens")
     with pytest.raises(UsageError, match=f"excluded already, by {made.who}.*dirty lens"):
@@ -146,7 +146,7 @@ def test_a_line_that_is_no_decision_stops_every_run(data, line):
     with (data / FILE_NAME).open("ab") as file:
         file.write(line.encode("latin-1") + b"\n")
 
-    with pytest.raises(DataRefused, match="line 2 is no decision"):
+    with pytest.raises(DataRefused, match="line 2 is not a decision"):
         find_newest_spans(data, 8)
 
 
@@ -156,7 +156,7 @@ def test_a_decision_with_a_wrong_value_is_none(data, key, value):
     written = json.loads((data / FILE_NAME).read_text())
     (data / FILE_NAME).write_text(json.dumps({**written, key: value}) + "\n")
 
-    with pytest.raises(DataRefused, match="line 1 is no decision"):
+    with pytest.raises(DataRefused, match="line 1 is not a decision"):
         find_excluded_spans(data)
 
 

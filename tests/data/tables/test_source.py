@@ -252,7 +252,7 @@ def test_a_file_that_breaks_off_being_a_table_is_refused_with_the_line(
 
 
 def test_a_span_without_a_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataRefused, match=r"holds no \.csv or"):
+    with pytest.raises(DataRefused, match=r"has no \.csv or"):
         check(Span(1, tmp_path), SENSOR)
 
 

@@ -202,7 +202,7 @@ def test_json_lines_without_texts_are_refused(span, content):
 
 def test_a_span_without_texts_is_refused(span):
     (span.path / "labels.txt").write_text("")
-    with pytest.raises(DataRefused, match=r"holds no \.csv or \.jsonl file"):
+    with pytest.raises(DataRefused, match=r"has no \.csv or \.jsonl file"):
         check(span, WORKLOAD)
     (span.path / "a.csv").mkdir()
     with pytest.raises(DataRefused, match="it is not a file"):
