@@ -167,7 +167,7 @@ def test_a_parameter_that_no_setting_allows_ends_the_first_step_in_so_many_words
     ended = wrong.run_step("ExampleGen")
     assert ended.code == 2
     assert ended.sentence.startswith("Failed: One setting is wrong: trainer.epochs: 0 is not a whole number")
-    assert "Start another run, with other parameters" in ended.log and "kubeflow retry" not in ended.log
+    assert "Start another run with valid parameters" in ended.log and "kubeflow retry" not in ended.log
 
 
 def test_the_same_settings_give_the_same_bytes_in_every_process(tmp_path):

@@ -239,4 +239,4 @@ def test_a_pod_says_at_its_start_what_it_can_compute_with(tmp_path, caplog):
         (tmp_path / "dev" / device).touch()
     with caplog.at_level("INFO", logger="edgeline.kubeflow"):
         run_step(tmp_path, "SchemaGen", "no.such.Executor", {})
-    assert re.search(r"This pod sees \d+ CPU cores and nvidia0, nvidia1\.", caplog.text)
+    assert re.search(r"This pod has \d+ CPU cores and nvidia0, nvidia1\.", caplog.text)
