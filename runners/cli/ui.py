@@ -49,6 +49,6 @@ def ui(place: Place, port: int) -> int:
         return 0
     raise EdgelineError(
         f"MLflow ended with exit code {code}.",
-        "What it says of that stands above.",
-        "Where its port is taken, let it pick another one: --port 0.",
+        "Its own message is above.",
+        "If its port is taken, pass --port 0 to use a free one.",
     )

@@ -81,5 +81,5 @@ def test_what_is_accepted_is_in_the_schema_under_who_did_it_and_why(schema):
 
 def test_what_is_not_outside_of_the_schema_is_not_accepted_and_nothing_is_written(schema):
     code, said, text = schema("accept", "site", "label", "--reason", "a second site")
-    assert code == 2 and "Nothing of label is outside" in said and "What is: site." in said
+    assert code == 2 and "nothing outside the curated schema in label" in said and "site." in said
     assert text == CURATED

@@ -75,7 +75,7 @@ def test_where_the_cluster_does_not_answer_the_timer_says_so_and_looks_at_the_re
     record(bucket, "run-1", "failed")
     server.break_("healthz", hang_up)
     ended = cluster.type("alert", "--store", bucket, *WEBHOOK)
-    assert ended.code == 1 and "How the last run on the cluster ended is not known" in ended.err
+    assert ended.code == 1 and "outcome of the last run on the cluster is not known" in ended.err
     assert "It is full." in hook.messages[0]
 
 

@@ -64,7 +64,7 @@ def test_a_rollback_imports_no_mlflow_and_mlflow_follows(workspace):
     )
     command = [sys.executable, "-c", script, "rollback", "--reason", "r", "--workspace", str(workspace)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 0 and "MLflow follows" in ended.stdout
+    assert ended.returncode == 0 and "MLflow is updated" in ended.stdout
     searched = ["pgrep", "-f", f"runners.local.mirror .*{workspace}"]
     assert wait_for(lambda: subprocess.run(searched, capture_output=True).returncode)
     assert mirror.log_of(workspace).read_text() == ""

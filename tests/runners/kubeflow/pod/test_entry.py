@@ -176,7 +176,7 @@ def test_a_page_that_cannot_be_made_costs_no_step_its_work(tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "report.steps", None)  # As where an image lacks it.
     shown = kubeflow_pages.show("Trainer", {"page": {"uri": "minio://bucket/page"}}, {}, Locations(tmp_path))
     assert [made["uri"] for made in shown["page"]["artifacts"]] == ["minio://bucket/page"]
-    assert "could not be made" in (tmp_path / "minio/bucket/page").read_text()
+    assert "Its page could not be created" in (tmp_path / "minio/bucket/page").read_text()
 
 
 def test_figures_that_are_no_numbers_do_not_reach_the_ui(tmp_path):
