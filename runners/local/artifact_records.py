@@ -49,7 +49,7 @@ def read(path: Path) -> Iterator[ArtifactRecord]:
         try:
             record: ArtifactRecord = decode(line, ArtifactRecord)
         except (ValueError, RecursionError) as error:
-            log.warning("%s line %d is left out: %s", path, number, error)
+            log.warning("%s line %d is skipped: %s", path, number, error)
             continue
         yield record
 

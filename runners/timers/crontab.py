@@ -9,7 +9,9 @@ import subprocess
 from errors import EdgelineError
 from runners.timers.scheduled_run import ScheduledRun
 
-_BEGIN = "# {name}: begin, written by `edgeline schedule --cron`, which replaces it when it is asked again"
+_BEGIN = (
+    "# {name}: begin, written by `edgeline schedule --cron`, which replaces these lines when it runs again"
+)
 _END = "# {name}: end"
 _MARK = re.compile(r"# (edgeline-\S+): (begin|end)\b")
 
@@ -79,8 +81,8 @@ def _split_at_block(crontab: str, name: str) -> tuple[str, str]:
         places = ", ".join(f"{kind} in line {number + 1}" for kind, number in marks)
         raise EdgelineError(
             f"The marks of {name} in the crontab are not one begin and one end: {places}.",
-            "Which lines between them are to go cannot be told; nothing was changed.",
-            "Take those lines out with `crontab -e`, and run the same command again.",
+            "The lines to replace cannot be determined; nothing was changed.",
+            "Remove those lines with `crontab -e`, and run the same command again.",
         )
     (_, begin), (_, end) = marks
     return "".join(lines[:begin]), "".join(lines[end + 1 :])
@@ -107,7 +109,7 @@ def _run_crontab(argument: str, stdin: bytes = b"") -> "subprocess.CompletedProc
     if shutil.which("crontab") is None:
         raise EdgelineError(
             "There is no crontab command on this machine.",
-            "The lines have to be put into a crontab by it.",
+            "Only that command can change a crontab.",
             "Install cron (`apt-get install cron`), use --systemd, or print the lines without --install.",
         )
     environment = {**os.environ, "LC_ALL": "C"}
@@ -119,7 +121,7 @@ def _make_error(command: str, process: "subprocess.CompletedProcess[bytes]") -> 
     reason = reason or f"exit code {process.returncode}"
     return EdgelineError(
         f"`{command}` failed: {reason.rstrip('.')}.",
-        "The crontab is as it was.",
-        "Fix that and run the same command again; where a line is too long for cron, put settings into a"
-        " profile, a YAML file.",
+        "The crontab was not changed.",
+        "Fix that and run the same command again; if a line is too long for cron, move settings into"
+        " a profile, a YAML file.",
     )

@@ -132,9 +132,9 @@ def test_nobody_at_the_address_is_said_in_the_systems_words(monkeypatch, patient
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "what alerts.webhook names cannot be read: No such file or directory"),
-        ("\n", "is no http(s) URL"),
-        (f"hooks.example.com/{SECRET}", "is no http(s) URL"),
+        (None, "the secret that alerts.webhook names cannot be read: No such file or directory"),
+        ("\n", "does not name an http(s) URL"),
+        (f"hooks.example.com/{SECRET}", "does not name an http(s) URL"),
         (f"http://[{SECRET}", "InvalidURL"),
     ],
 )
@@ -149,7 +149,7 @@ def test_a_variable_that_is_not_set_is_named_by_its_setting(monkeypatch, patient
     monkeypatch.delenv("HOOK", raising=False)
     assert sent(settings(webhook="$HOOK"), "webhook") == (
         0,
-        "what alerts.webhook names cannot be read: it is not set",
+        "the secret that alerts.webhook names cannot be read: it is not set",
     )
 
 

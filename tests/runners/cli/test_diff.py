@@ -110,7 +110,7 @@ def test_production_that_another_workspace_pushed_is_said(diff, tmp_path):
     candidate = make_candidate(tmp_path / "other", "other", size=100, run="of-another-machine")
     releases.push(str(tmp_path / "push"), "shelf", candidate)
     code, _, err = diff("production", "latest")
-    assert code == 2 and "'of-another-machine', which pushed what is in production, in" in err
+    assert code == 2 and "'of-another-machine', which pushed the release in production, in" in err
 
 
 @pytest.fixture

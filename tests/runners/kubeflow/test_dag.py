@@ -104,7 +104,7 @@ def test_each_step_shows_a_page_and_the_measured_ones_their_figures(first):
     assert len(pages) == 7
     for step, output in pages.items():
         page = first.stored(output["uri"]).read_text()
-        assert "<section" in page and "could not be made" not in page, step
+        assert "<section" in page and "could not be created" not in page, step
     assert len({output["metadata"]["display_name"] for output in pages.values()}) == 7
     assert first.outputs["DataValidator", "metrics"]["metadata"]["passed"] == 1
     figures = first.outputs["RunReport", "metrics"]["metadata"]

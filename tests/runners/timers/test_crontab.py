@@ -167,7 +167,7 @@ def test_a_crontab_that_cannot_be_read_is_not_written_over(run, tmp_path, monkey
     with pytest.raises(EdgelineError, match="cannot open spool") as refused:
         crontab.install(run)
 
-    assert refused.value.why == "The crontab is as it was." and refused.value.do
+    assert "not changed" in refused.value.why and refused.value.do
     assert (tmp_path / "asked").read_text() == "-l\n"
 
 
