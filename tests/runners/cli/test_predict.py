@@ -228,7 +228,7 @@ def test_equal_problems_of_rows_are_told_once_with_their_count_and_first_places(
     problems = said.err.splitlines()[1:]
     assert problems[:2] == [
         "boiler.csv:6: celsius: 'warm 0' is not a number.",
-        "  1500 more like it: boiler.csv:7, boiler.csv:8, ...",
+        "  1500 more with this problem: boiler.csv:7, boiler.csv:8, ...",
     ]
     assert len(problems) == 2
 
