@@ -90,7 +90,7 @@ def show_all(target: Target, as_json: bool) -> int:
         print_json(records)
         return 0
     if not ours:
-        say(f"edgeline has created no recurring run on {target.cluster.host}.")
+        say(f"Edgeline has created no recurring run on {target.cluster.host}.")
     for record in records:
         line = f"{record['name']:<16} {record['cron']:<20} {record['state']:<9} {record['experiment']:<24}"
         say(f"{line} since {record['created_at']}")
