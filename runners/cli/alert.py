@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--test", is_flag=True, help="send a test message through each channel, and print whether it worked"
 )
 def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) -> int:
-    """Sends alerts about failed runs, old releases and full disks, for a timer of your own."""
+    """Sends alerts about failed runs, old releases and full disks; run it from a timer of your own."""
     from runners.alerts.channels import send
     from runners.alerts.message import Message
     from runners.alerts.telling import look_at_store, tell, written

@@ -47,7 +47,7 @@ def _parse_target(text: str) -> Path:
 
 _target = click.option("--data", type=_parse_target, required=True, metavar="DIR", help="the folder of spans")
 _workload = click.option("--workload", default="shelf", metavar="NAME", help="workload of the sample (shelf)")
-_spans = click.option("--data", type=locate, required=True, metavar="DIR_OR_URL", help="the spans")
+_spans = click.option("--data", type=locate, required=True, metavar="DIR_OR_URL", help="the folder of spans")
 
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
@@ -294,7 +294,7 @@ def _format_entry(entry: dict[str, Any], nouns: str) -> str:
 @data.command()
 @click.argument("span", metavar="SPAN", help="name of the span, such as span-00042")
 @_spans
-@click.option("--reason", required=True, metavar="R", help="why, for the record")
+@click.option("--reason", required=True, metavar="R", help="the reason, for the record")
 @click.option("--undo", is_flag=True, help="read the span again from now on")
 def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
     """Excludes a span from all later runs, and records who did so, when and why."""

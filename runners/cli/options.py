@@ -77,7 +77,7 @@ _workload = click.option(
     "--workload", metavar="W", default="shelf", help="a built-in name or a workload.yaml (shelf)"
 )
 _profile = click.option(
-    "--profile", metavar="P", help="a YAML file of settings, or the name of one: published"
+    "--profile", metavar="P", help="a YAML file of settings, or the name of a built-in one: published"
 )
 _overrides = click.option(
     "--set", "overrides", metavar="a.b=c", multiple=True, help="one setting, in YAML; may be repeated"

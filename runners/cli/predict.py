@@ -64,7 +64,7 @@ class Answer:
 )
 @options.as_json
 def predict(files: Sequence[str], place: Place, variant: str | None, explain: bool, as_json: bool) -> int:
-    """Predicts photos, rows and texts with the model in production, as a phone would."""
+    """Predicts the labels of photos, rows and texts with the model in production, as a phone would."""
     _, root, model = resolve_place(place)
     release = store.current(root, model)
     if release is None:

@@ -22,7 +22,7 @@ from runners.shared.stdout import note, print_json, say
 # The fields of a manifest that `acceptance.terms` puts into words.
 TERMS = ("expires", "signed_by", "min_app_version", "rollback_epoch")
 _DAY = click.DateTime(["%Y-%m-%d"])
-_reason = click.option("--reason", required=True, metavar="R", help="why, for the audit log")
+_reason = click.option("--reason", required=True, metavar="R", help="the reason, for the audit log")
 
 
 def resolve_place(place: Place) -> tuple[Run | None, str, str]:
@@ -166,7 +166,7 @@ def rollback(place: Place, to: int | None, reason: str) -> int:
 @options.releases_of
 @_reason
 def promote(version: int, place: Place, reason: str) -> int:
-    """Puts a named release in production."""
+    """Puts a given release in production."""
     last, root, model = resolve_place(place)
     release = store.promote(root, model, version, reason)
     say(f"Version {release.version} of {model} is in production.")

@@ -19,16 +19,19 @@ from runners.timers.weekly_time import WeeklyTime, parse_weekly_time
 
 
 @click.command(cls=Command, options_metavar="(--systemd | --cron) [--install | --remove] [OPTIONS]")
-@click.option("--systemd", is_flag=True, help="a service and a timer of systemd")
-@click.option("--cron", is_flag=True, help="lines of your crontab")
+@click.option("--systemd", is_flag=True, help="use a service and a timer of systemd")
+@click.option("--cron", is_flag=True, help="use lines in your crontab")
 @click.option(
-    "--at", metavar="T", default="Mon 03:00", help="'Mon 03:00', 'Mon..Fri 03:00', or '03:00' (Mon 03:00)"
+    "--at",
+    metavar="T",
+    default="Mon 03:00",
+    help="when: 'Mon 03:00', 'Mon..Fri 03:00', or '03:00' for every day (Mon 03:00)",
 )
 @click.option("--install", is_flag=True, help="install it, in place of the previous one")
 @click.option("--remove", is_flag=True, help="remove it")
 @options.gather("wanted", RunOptions, *options.RUN)
 def schedule(systemd: bool, cron: bool, at: str, install: bool, remove: bool, wanted: RunOptions) -> int:
-    """Starts a run every week, by systemd or cron; prints what would be installed."""
+    """Schedules a weekly run with systemd or cron; prints it unless --install is given."""
     if systemd == cron:
         raise click.UsageError("Exactly one of the options --systemd --cron is required.")
     if install and remove:

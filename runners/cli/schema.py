@@ -52,7 +52,7 @@ def diff(place: Place, as_json: bool) -> int:
 @schema.command()
 @click.argument("features", nargs=-1, required=True, metavar="FEATURE...", help="names, as diff shows them")
 @options.runs_of
-@click.option("--reason", required=True, metavar="R", help="why, for the comment in the schema")
+@click.option("--reason", required=True, metavar="R", help="the reason, for the comment in the schema")
 def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
     """Widens the curated schema to accept the last run's window, with a comment."""
     from data.importers.curated_schema import widened

@@ -28,14 +28,19 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
 
 
 @click.command(cls=Command)
-@click.argument("run_ids", nargs=-1, metavar="[RUN]...", help="ids of runs, latest, or production")
+@click.argument(
+    "run_ids", nargs=-1, metavar="[RUN]...", help="ids of runs, latest, or production (the last that trained)"
+)
 @options.runs_of
-@click.option("--all", "every", is_flag=True, help="every run that trained, including later ones")
+@click.option("--all", "every", is_flag=True, help="show every run that trained, including later ones")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), metavar="N", help="0 picks a free one (6006, or the next free)"
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="port of the server; 0 picks a free one (6006, or the next free)",
 )
 def tensorboard(run_ids: Sequence[str], place: Place, every: bool, port: int | None) -> int:
-    """Starts TensorBoard on the training of a run (the last that trained), or of several."""
+    """Starts TensorBoard on the last run that trained, or on the runs that are named."""
 
     def find_logs() -> dict[str, Path]:
         if run_ids and not every:

@@ -18,10 +18,14 @@ from runners.shared.stdout import say
 @click.command(cls=Command)
 @options.releases_of
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=5000, metavar="N", help="0 picks a free one (5000)"
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=5000,
+    metavar="N",
+    help="port of the server; 0 picks a free one (5000)",
 )
 def ui(place: Place, port: int) -> int:
-    """Serves MLflow's pages of all runs and releases, brought up to date first."""
+    """Updates MLflow, and serves its pages of all runs and releases."""
     from pipeline.settings import RegistrySettings
     from runners.local.mirror import mirror
     from runners.shared.registry import ENVIRONMENT

@@ -27,10 +27,12 @@ from runners.shared.stdout import print_json, say
     "bundle", required=False, metavar="[BUNDLE]", help="a version, or a folder with a bundle (all)"
 )
 @options.releases_of
-@click.option("--key", metavar="FILE", help="public key that production, or BUNDLE, has to be signed with")
+@click.option(
+    "--key", metavar="FILE", help="public key of the required signature of production, or of BUNDLE"
+)
 @options.as_json
 def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> int:
-    """Checks releases, or a copied bundle: their bytes, who signed them, and their answers."""
+    """Checks the files, the signature and the predictions of releases, or of a copied bundle."""
     own_key = public_key(key) if key else None
     number = int(bundle) if bundle and bundle.isdecimal() else None
     if bundle and number is None:

@@ -212,7 +212,7 @@ def test_a_command_gets_the_message_as_json(tmp_path, patient):
 
 def test_a_command_that_fails_is_said_and_not_what_it_prints(patient, capfd):
     given = settings(command=["sh", "-c", f"echo its own {SECRET} | tee /dev/stderr; exit 7"])
-    assert sent(given, "command") == (0, "it ended with 7")
+    assert sent(given, "command") == (0, "it ended with exit code 7")
     assert SECRET not in "".join(capfd.readouterr())
 
 
