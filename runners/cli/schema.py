@@ -44,7 +44,7 @@ def diff(place: Place, as_json: bool) -> int:
     breaking = [item.feature for item in differing if item.breaks]
     if breaking:
         names = " ".join(dict.fromkeys(breaking))
-        say("The schema does not allow what is marked with !. If the data is right, run:")
+        say("The schema does not allow the values marked with !. If they are right, run:")
         say(f"  edgeline schema accept {names} --reason R")
     return 0
 

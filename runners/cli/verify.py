@@ -52,7 +52,7 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     golden = ""
     if problems:
         error = EdgelineError(
-            f"{where} is not as it was pushed:\n{_format(problems)}",
+            f"{where} differs from what was pushed:\n{_format(problems)}",
             "\nA release has to be byte for byte what was evaluated, and its audit log has to be complete.",
             "If production is damaged, go back to an intact release with"
             " `edgeline rollback --to V --reason R`. Restore from a backup what the next push does not"
@@ -77,7 +77,8 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     if error:
         raise error
     files = f"every file of {model} {versions[0]} matches its manifest."
-    everything = f"{len(versions)} releases of {model}, every file, pin and line of history, are as pushed."
+    count = f"{len(versions):,} release{'' if len(versions) == 1 else 's'} of {model}"
+    everything = f"{count}: every file, pin and line of history is as pushed."
     say(f"{where}: {files if bundle else everything}")
     assert manifest is not None
     what = f"{model} {manifest.version}"
@@ -117,5 +118,5 @@ def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
     problems = golden_problems(vectors, contract, load_models(files))
     return (
         problems,
-        f"{len(vectors.contents)} golden vectors give the same tensors, and scores with {', '.join(files)}",
+        f"{len(vectors.contents)} golden vectors pass, tensors and the scores of {', '.join(files)}",
     )

@@ -122,7 +122,7 @@ def check(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         raise UsageError(
             error.found,
             f"Each parameter of a run is a setting: {names}.",
-            "Start another run with valid parameters: a retry of this run keeps its own.",
+            "Start another run with valid parameters: a retry of this run uses the same ones.",
         ) from None
 
 

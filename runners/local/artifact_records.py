@@ -96,7 +96,7 @@ def discard_damaged(workspace: Path) -> list[str]:
         damaged = sorted(name for name, size in expected.items() if sizes.get(name) != size)
         if damaged:
             shutil.rmtree(path)
-            damage = "is gone" if damaged[0] not in sizes else "has another size"
+            damage = "is gone" if damaged[0] not in sizes else "has a different size"
             more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
             sentences.append(f"{record.step} runs again: {damaged[0]} of its {record.key} {damage}{more}.")
     return sentences

@@ -78,7 +78,7 @@ def _describe_os_error(error: OSError) -> tuple[str, str, str]:
     if error.errno == errno.ENOSPC:
         do = "Free some space, for example with `edgeline gc --keep 4`"
     elif "No usable temporary directory" in found:
-        do = "Free some space there, or set TMPDIR to a folder that can be written"
+        do = "Free some space there, or set TMPDIR to a writable folder"
     elif error.errno == errno.EROFS:
         do = "Mount it for writing, or name another place"
     why = "A file could not be read or written; production is as it was."
@@ -102,7 +102,7 @@ def describe_death(returncode: int, step: str | None, log: Path) -> dict[str, An
     if shutil.disk_usage(log.parent).free < _FULL_BELOW_BYTES:
         return _make_full_disk_event(f"The disk of {log.parent} is full.", "The run")
     words = find_last_words(log)
-    hint = f" The log ends with: {words}" if words else ""
+    hint = f" From its log: {words}" if words else ""
     where = f"in the step {step}" if step else "before its first step"
     if returncode < 0:
         number = -returncode

@@ -173,7 +173,7 @@ def in_production(push: str, model: str) -> str:
     if (release := current(push, model)) is None:
         raise UsageError(
             f"No release of {model} is in production in {push}.",
-            "So no run has pushed one that is.",
+            "No run has pushed a release that is.",
             "Name a run by its id, or latest; `edgeline runs` lists them.",
         )
     return release.manifest.run

@@ -50,7 +50,7 @@ def test_what_is_in_production_in_a_bucket_is_seen_checked_and_changed_from_anyw
     assert "version 1 is in production" in edgeline("status", "--store", url)[1]
     assert edgeline("promote", "2", "--store", url, "--reason", "it was not")[0] == 0
     code, said = edgeline("verify", "--store", url)
-    assert code == 0 and said.startswith(f"{url}: 2 releases of shelf, every file, pin and line")
+    assert code == 0 and said.startswith(f"{url}: 2 releases of shelf: every file, pin and line")
 
 
 @pytest.mark.e2e

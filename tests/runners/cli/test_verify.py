@@ -57,7 +57,7 @@ def other_key(folder):
 
 def test_a_signature_counts_only_where_a_key_was_given(verify, push, keys):
     code, said = verify()
-    assert code == 0 and said.startswith(f"{push}: 2 releases of shelf, every file, pin and line")
+    assert code == 0 and said.startswith(f"{push}: 2 releases of shelf: every file, pin and line")
     assert f"shelf 2 is signed with {public_key(str(keys / PUBLIC))}. Pass --key FILE" in said
     code, said = verify("--key", keys / PUBLIC)
     assert code == 0 and "shelf 2 is signed with the given key." in said
@@ -180,7 +180,7 @@ def put(bundle, name, content):
 
 
 def test_golden_vectors_are_run_of_what_is_in_production_and_of_a_bundle(verify, bundle):
-    expected = "shelf 1: 2 golden vectors give the same tensors, and scores with fp16, int8."
+    expected = "shelf 1: 2 golden vectors pass, tensors and the scores of fp16, int8."
     for arguments in ([], ["1"], [bundle]):
         code, said = verify(*arguments)
         assert code == 0 and expected in said
