@@ -7,9 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Group(BaseModel):
-    """A group of settings: refuses unknown keys, converts nothing silently, and cannot be changed."""
+    """A group of settings: refuses unknown keys, converts nothing silently, and cannot be changed.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    The docstring below a field is its description, which `edgeline settings` prints.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]

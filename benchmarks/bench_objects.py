@@ -6,7 +6,7 @@ object is in train), `false` of all photos (in one session with another object),
 that have a photo of their object in train where photos are split without regard to objects, as a run looks
 for them; `others` of the rest, that it takes for twins too.
 
-The sets: surfaces (`inspection.py`) by their exposures; rendered things, two and two alike but for their
+The sets: surfaces with scratches, by their exposures; rendered things, two and two alike but for their
 marks, in other places before three backgrounds, and the same by running number; and where `--photos` names a
 folder of other photos, parts of these, each cut, turned and lit otherwise.
 """
@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmarks import inspection
 from data.importers.importing import import_photos
 from data.photos.labels_file import PhotoSpan, read_labels
 from data.photos.likeness import as_looks
@@ -84,12 +83,24 @@ def vary_photos(rng: np.random.Generator, folder: Path, count: int) -> Iterator[
             yield paths[number].parent.name, thing, f"{rng.integers(2**60):x}-", _light(photo, rng)
 
 
-def render_surfaces(folder: Path, seed: int) -> Iterator[Photo]:
-    """Renders surfaces and reads them back by object."""
-    inspection.generate(folder, seed)
-    for path in sorted(folder.rglob("*.jpg")):
-        exposure, _, number = path.stem.partition("_num_")
-        yield path.parent.name, int(number), f"{number}-{exposure}-", path.read_bytes()
+def render_surfaces(rng: np.random.Generator, count: int) -> Iterator[Photo]:
+    """Renders machined surfaces with grain, stains and scratches, each shifted a little and lit otherwise."""
+    for thing in range(count):
+        height, width = map(int, rng.integers(220, 421, 2))
+        marks = Image.fromarray(rng.normal(120, 4, (3, 3)).astype(np.float32))
+        marks = marks.resize((width, height), Image.Resampling.BICUBIC)
+        for _ in range(rng.poisson(3)):
+            ends = [tuple(point) for point in rng.uniform(0, (width, height), (2, 2))]
+            ImageDraw.Draw(marks).line(ends, float(rng.uniform(80, 150)), int(rng.integers(1, 4)))
+        surface = np.asarray(marks) + rng.normal(0, rng.uniform(2, 6), (height, width))
+        for _ in range(rng.integers(2, 7)):
+            top, left = rng.integers(0, 21, 2)
+            seen = surface[top : top + height - 20, left : left + width - 20]
+            y, x = np.ogrid[-1 : 1 : seen.shape[0] * 1j, -1 : 1 : seen.shape[1] * 1j]
+            seen = seen * (1 + rng.normal(0, 0.05) * x + rng.normal(0, 0.05) * y)
+            seen += rng.normal(0, rng.uniform(1, 5), seen.shape)
+            photo = Image.fromarray(seen.clip(0, 255).astype(np.uint8)).convert("RGB")
+            yield "ab"[thing % 2], thing, f"{rng.integers(2**60):x}-", _light(photo, rng)
 
 
 def _light(photo: Image.Image, rng: np.random.Generator) -> bytes:
@@ -158,7 +169,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder, seed = arguments.folder, arguments.seed
     sets = {
-        "surfaces": list(render_surfaces(folder / "surfaces" / "rendered", seed)),
+        "surfaces": list(render_surfaces(np.random.default_rng(seed + 2), 168)),
         "things": list(render_things(np.random.default_rng(seed), 168, numbered=False)),
         "numbered": list(render_things(np.random.default_rng(seed + 1), 168, numbered=True)),
     }

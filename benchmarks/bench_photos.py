@@ -12,7 +12,6 @@ With `--side 'a.b=c d.e=f'`, once for each of them, all sides are ours, with the
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -139,12 +138,11 @@ def predict_on_phones(release: Release, photos: Sequence[bytes]) -> np.ndarray:
     return labels[[file.predict(preprocess(photo, contract))[0].argmax() for photo in photos]]
 
 
-def run_edgeline(*arguments: object, path: Path | str = "") -> None:
+def run_edgeline(*arguments: object) -> None:
     """Runs the command; exits with its output if it neither pushed nor held back a model."""
     root = Path(__file__).parents[1]
     command = [sys.executable, "-m", "runners.cli", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{path}"}
-    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    result = subprocess.run(command, cwd=root, capture_output=True, text=True)
     if result.returncode not in (0, 3):
         sys.exit(result.stdout + result.stderr)
 

@@ -9,18 +9,31 @@ of the run. CPU is that of all processes of a run.
 
 import argparse
 import json
+import os
 import re
+import resource
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench_rows import measure
-
 _ROOT = Path(__file__).resolve().parents[1]
 _STEP = re.compile(r'Running launcher for node_info \{|^\s*id: "(\w+)"')
 _TENSORFLOW = re.compile(r"\btensorflow/(core|compiler)/")
+
+
+def measure(command: Sequence[str]) -> tuple[str, float, resource.struct_rusage]:
+    """Returns a command's output, its seconds and its usage."""
+    with tempfile.TemporaryFile() as output:
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
+        _, _, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - began
+        output.seek(0)
+        return output.read().decode(), seconds, usage
 
 
 def run_sample(workspace: Path) -> dict[str, Any]:

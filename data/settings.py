@@ -8,22 +8,26 @@ from settings_group import Group
 class DataSettings(Group):
     """Settings of the spans that are read, and of the examples made from them."""
 
-    window: int = Field(8, ge=1, le=1000)  # how many of the newest spans are read
-    # Share of the groups (not of the examples) that goes to the eval split, where the data does not say it;
-    # an import of photos says it, so that eval has this share of each class.
+    window: int = Field(8, ge=1, le=1000)
+    """Number of the newest spans that are read."""
     eval_fraction: float = Field(0.2, ge=0.01, le=0.9)
-    max_megapixels: float = Field(40.0, gt=0, le=1000)  # a larger photo is quarantined before it is decoded
-    min_side: int = Field(16, ge=1, le=4096)  # a photo with a shorter side, in pixels, is quarantined
-    max_side: int = Field(
-        512, ge=16, le=8192
-    )  # a photo with a longer one is scaled down to it first, by a phone too
-    # For tables: how many rows of one group, up to the row that is judged, make an example.
+    """Share of the groups (not of the examples) that goes to the eval split, where the data does not name the
+    split itself. An import of photos names it, so that eval has this share of each class."""
+    max_megapixels: float = Field(40.0, gt=0, le=1000)
+    """Largest photo in megapixels; a larger one is quarantined before it is decoded."""
+    min_side: int = Field(16, ge=1, le=4096)
+    """Shortest side of a photo in pixels; a photo with a shorter one is quarantined."""
+    max_side: int = Field(512, ge=16, le=8192)
+    """Longest side of a photo in pixels; a larger photo is first scaled down to it, on a phone too."""
     readings: int = Field(1, ge=1, le=4096)
-    # With more readings than one: every how many rows of a group an example ends, and the time of a group
-    # that is split as one; no example reaches over its end.
+    """Tables: number of rows of one group, up to the row that is judged, that make an example."""
     stride: int = Field(1, ge=1, le=4096)
+    """Tables with more than one reading: rows of a group from the end of one example to that of the next."""
     block_hours: int = Field(24, ge=1, le=8760)
-    max_characters: int = Field(10_000, ge=1, le=1_000_000)  # a longer text is quarantined
+    """Tables with more than one reading: length in hours of the blocks into which the time of a group is
+    divided. A block goes to one split as a whole, and no example crosses its end."""
+    max_characters: int = Field(10_000, ge=1, le=1_000_000)
+    """Largest number of characters of a text; a longer text is quarantined."""
 
     @model_validator(mode="after")
     def _check_sides(self) -> "DataSettings":

@@ -40,21 +40,23 @@ FEWEST_OF_A_CLASS, RECOGNISED = 5, 0.3
 class GateSettings(Group):
     """The requirements of the data gate for a window."""
 
-    min_examples_per_class: int = Field(20, ge=0, le=1_000_000)  # in the window, train and eval together
-    max_quarantine_fraction: Fraction = 0.05  # largest share of a span that may be quarantined
-    # Drift of so many times the distance that the schema allows is of the rule `large_drift`, and so is drift
-    # of more than halfway from there to 1, the largest distance that there is.
+    min_examples_per_class: int = Field(20, ge=0, le=1_000_000)
+    """Smallest number of examples of each class in the window, train and eval together."""
+    max_quarantine_fraction: Fraction = 0.05
+    """Largest share of a span that may be quarantined."""
     large_drift_factor: float = Field(3.0, ge=1, le=1000)
-    # Largest share of a span's words that those it is held against lack, above the share to be expected:
-    # nobody has said every word yet. On 8,529 movie reviews, in any order and in weeks of 50 to 1,000, the
-    # expected share was at most 0.036 too low.
+    """Drift above this many times the distance that the schema allows falls under the rule `large_drift`, and
+    so does drift more than halfway from that distance to 1, the largest possible distance."""
     max_unknown_token_fraction: Fraction = 0.05
-    # Largest share of the eval photos that may have a near twin in train. A share s whose accuracy is d above
-    # that of the rest makes eval s * d too good: 0.1 is two points where twins are 20 above. In the sample,
-    # whose shelves are drawn alike, 7 % have one by chance.
+    """Largest share of a span's words that are missing in the spans it is compared with, above the expected
+    share: some words are always new. On 8,529 movie reviews, in any order and in weeks of 50 to 1,000, the
+    expected share was at most 0.036 too low."""
     max_twin_fraction: Fraction = 0.1
-    # The effect of each rule when it fires; rules that are not named keep their default.
-    severity: Mapping[GateRule, Severity] = Field(default_factory=lambda: dict(DEFAULT_SEVERITY))
+    """Largest share of the eval photos that may have a near twin in train. A share s whose accuracy is d
+    above that of the rest makes eval s * d too good: 0.1 is two points where twins are 20 above. In the
+    sample, whose shelves are drawn alike, 7 % have one by chance."""
+    severity: Mapping[GateRule, Severity] = DEFAULT_SEVERITY
+    """Effect of each rule when it fires. A rule that is not named keeps its default."""
 
     @field_validator("severity")
     @classmethod
@@ -65,18 +67,22 @@ class GateSettings(Group):
 class Bound(Group):
     """A bound that a model has to keep on every slice of a kind."""
 
-    slice: str  # `overall`, or each `class`, each `span`, or each slice of another kind that the workload has
-    # For a slice of several classes, `recall`, `precision` and `f1` are the means over its classes.
-    # `auc`, and `recall_at_false_alarms` at `false_alarm_rate`, tell alarms from what is normal; a slice that
-    # has only one of them is not judged by these.
+    slice: str
+    """Kind of slices to judge, each alone: `overall`, `class`, `span`, or another kind of the workload."""
     metric: Metric = "accuracy"
-    lower: Fraction | None = None  # smallest allowed value
-    upper: Annotated[float, Field(ge=0, le=1000)] | None = None  # largest allowed value
-    # Most that the value may be worse than that of the production model, unless that is noise; says nothing
-    # while there is none. What is judged out of fold is held against production on the eval split.
+    """Metric to judge by. For a slice of several classes, `recall`, `precision` and `f1` are the means over
+    its classes. `auc`, and `recall_at_false_alarms` at `evaluation.false_alarm_rate`, measure how well alarms
+    are told from normal examples; a slice that has only one of the two is not judged by them."""
+    lower: Fraction | None = None
+    """Smallest allowed value; null for no limit."""
+    upper: Annotated[float, Field(ge=0, le=1000)] | None = None
+    """Largest allowed value; null for no limit."""
     max_drop: Fraction | None = None
-    # Slices with fewer eval examples are not judged: on 50, one is two points.
+    """Largest amount by which the value may be worse than that of the production model, unless the difference
+    is noise; null for no limit. It has no effect while no model is in production. A model that is judged out
+    of fold is compared with production on the eval split."""
     min_support: int = Field(1, ge=1, le=1_000_000)
+    """Smallest number of eval examples of a slice that is judged; with 50, one example is two points."""
 
     @model_validator(mode="after")
     def _require_a_limit(self) -> "Bound":
@@ -89,35 +95,42 @@ class EvaluationSettings(Group):
     """The requirements for a trained model; all bounds have to hold."""
 
     bounds: Annotated[tuple[Bound, ...], Field(strict=False)] = ()
-    beat_majority: bool = True  # overall accuracy has to beat always saying the most frequent class
-    # Least recall of each class, which also has to be above that of guessing; below so many eval examples a
-    # class is not judged, and named.
+    """Bounds on the metrics of slices; all of them have to hold."""
+    beat_majority: bool = True
+    """Whether overall accuracy has to beat a model that always predicts the most frequent class."""
     min_class_recall: Fraction = RECOGNISED
+    """Smallest recall of each class, which also has to be above that of guessing."""
     min_class_examples: int = Field(FEWEST_OF_A_CLASS, ge=1, le=1_000_000)
-    # How sure it has to be that a model is worse than the one in production, for `max_drop` to hold it back:
-    # less than 1 - confidence of 2,000 resamples show no drop, of the eval examples as of their groups. All
-    # bounds with a `max_drop` share it, so that together they hold an equal model no more often.
+    """Smallest number of eval examples to judge a class's recall; a class with fewer is named, not judged."""
     confidence: float = Field(0.95, ge=0.5, lt=1)
-    # A drop of more than so many times `max_drop` that is no chance on these examples holds a model back,
-    # whether or not draws of other groups (sessions, machines, authors) show it.
+    """Confidence that a model is worse than the one in production, from which `max_drop` holds it back: fewer
+    than 1 - confidence of 2,000 resamples show no drop, both of the eval examples and of their groups. All
+    bounds with a `max_drop` share it, so that together they hold an equal model back no more often."""
     large_drop: float = Field(3.0, ge=1, le=1000)
-    # A group that production answers right from the first share on, and the new model up to the second one,
-    # is lost, and holds it back. It takes so many examples that equal models lose none of the groups by
-    # chance, at `confidence`: 9 turned wrong where there are 20 groups, and 13 where there are 300.
+    """A drop of more than this many times `max_drop` that is not chance on these examples holds a model back,
+    whether or not resamples of the groups (sessions, machines, authors) show it."""
     group_right_before: Fraction = 0.9
+    """A group is lost, and holds the new model back, if production answers at least this share of it right
+    and the new model at most `group_right_after`, on so many examples that equal models lose none by chance,
+    at `confidence`: 9 that turned wrong where there are 20 groups, and 13 where there are 300."""
     group_right_after: Fraction = 0.5
-    # Share of what is normal that may be taken for an alarm, for the metric `recall_at_false_alarms` of a
-    # workload that has a normal label.
+    """Largest share of a lost group that the new model answers right; see `group_right_before`."""
     false_alarm_rate: Fraction = 0.01
+    """Share of the normal examples that may be taken for an alarm, for the metric `recall_at_false_alarms` of
+    a workload that has a normal label."""
 
 
 class EdgeLimits(Group):
     """The requirements for a file for phones."""
 
-    min_agreement: Fraction = 0.95  # least share of eval examples with the label that the SavedModel gives
-    max_accuracy_drop: Fraction = 0.02  # from SavedModel to file, overall and of each class and slice
-    max_size_mb: float = Field(5.0, gt=0, le=10_000)  # in 10^6 bytes
-    max_latency_ms: float = Field(50.0, gt=0, le=60_000)  # median of one example here, in one thread
-    # Eval examples, raw inputs included, that go with each bundle for those who build on it; 0: none leave
-    # the house, and preprocessing.json is held against the training all the same.
+    min_agreement: Fraction = 0.95
+    """Smallest share of eval examples for which a file gives the same label as the SavedModel."""
+    max_accuracy_drop: Fraction = 0.02
+    """Largest drop of accuracy from the SavedModel to a file, overall and of each class and slice."""
+    max_size_mb: float = Field(5.0, gt=0, le=10_000)
+    """Largest size of a file in MB (10^6 bytes)."""
+    max_latency_ms: float = Field(50.0, gt=0, le=60_000)
+    """Largest latency in milliseconds: the median of one example on this machine, in one thread."""
     golden_examples: int = Field(20, ge=0, le=200)
+    """Number of eval examples, with their raw inputs, that go with each bundle for those who build on it.
+    With 0 a bundle contains none, and preprocessing.json is still checked against the training."""

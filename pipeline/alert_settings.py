@@ -28,11 +28,17 @@ class EmailSettings(Group):
     """A mail server with STARTTLS; without `host`, no mail is sent."""
 
     host: str | None = None
+    """Name of the mail server; null sends no mail."""
     port: int = Field(587, ge=1, le=65_535)
+    """Port of the mail server."""
     to: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    sender: str | None = None  # None is the first of `to`
-    user: SecretPlace | None = None  # neither this nor `password` for a server that asks for none
+    """Addresses of the recipients."""
+    sender: str | None = None
+    """Address of the sender; null for the first of `to`."""
+    user: SecretPlace | None = None
+    """Place of the user's name: $NAME or a file, /PATH. Null, like `password`, for a server without login."""
     password: SecretPlace | None = None
+    """Place of the password, as of `user`."""
 
     @model_validator(mode="after")
     def _check_pairs(self) -> "EmailSettings":
@@ -44,20 +50,26 @@ class EmailSettings(Group):
 class AlertSettings(Group):
     """The channels and thresholds of alerts; without webhook, e-mail or command, none are sent."""
 
-    webhook: SecretPlace | None = None  # its URL is a secret; it takes the JSON that Slack's incoming ones do
+    webhook: SecretPlace | None = None
+    """Place of the webhook's URL, which is a secret: an environment variable ($NAME) or a file (/PATH). The
+    webhook has to accept the JSON of Slack's incoming webhooks. Null sends nothing."""
     email: EmailSettings = EmailSettings()
-    # A program and its arguments, which gets the message as JSON on its standard input.
     command: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    stale_days: int = Field(21, ge=1, le=3650)  # after so many days without a push
-    expiry_days: int = Field(14, ge=0, le=3650)  # so many days before the release in production expires
-    # Most that a model that is pushed may be worse than production on the same examples, in accuracy overall
-    # and in recall of a class.
+    """A program and its arguments; it gets the message as JSON on its standard input."""
+    stale_days: int = Field(21, ge=1, le=3650)
+    """Days without a push after which an alert is sent."""
+    expiry_days: int = Field(14, ge=0, le=3650)
+    """Days before the release in production expires at which an alert is sent."""
     max_drop: Fraction = 0.01
-    max_quarantine_rise: Fraction = 0.02  # of the newest span's share above the median of the spans before it
-    min_free_gb: float = Field(
-        5.0, ge=0, le=1_000_000
-    )  # in 10^9 bytes, on the disks of workspace and releases
-    slow_factor: float = Field(2.0, gt=1, le=1000)  # times the median of a step in earlier runs
+    """An alert is sent if a pushed model is worse by more than this than production on the same examples, in
+    accuracy overall or in recall of a class."""
+    max_quarantine_rise: Fraction = 0.02
+    """An alert is sent if the newest span's quarantined share is more than this above the median of the spans
+    before it."""
+    min_free_gb: float = Field(5.0, ge=0, le=1_000_000)
+    """An alert is sent below this free space in GB (10^9 bytes) on the disks of workspace and releases."""
+    slow_factor: float = Field(2.0, gt=1, le=1000)
+    """An alert is sent if a step takes more than this many times its median in earlier runs."""
 
     @field_validator("command")
     @classmethod

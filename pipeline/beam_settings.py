@@ -42,19 +42,27 @@ class BeamSettings(Group):
     """The Beam engine that runs ingest, statistics, Transform and Evaluator."""
 
     engine: Literal["direct", "spark", "flink", "dataflow", "portable"] = "direct"
-    # For Spark: spark://HOST:PORT, k8s://..., yarn or local[N]; for Flink: HOST:PORT of its REST API.
+    """Engine that runs the Beam steps; `direct` is this machine."""
     master: Annotated[str, AfterValidator(refuse_user)] | None = None
-    endpoint: _Address | None = None  # HOST:PORT of a job server of Beam, for Spark, Flink or any other
-    workers: int | None = Field(None, ge=1, le=100_000)  # how many tasks run at the same time
-    memory_gb: int | None = Field(None, ge=1, le=1024)  # of each executor of Spark, beside its Python
-    # For what lies between two stages: a folder that driver and workers share, of Dataflow a gs:// URL.
+    """Spark: spark://HOST:PORT, k8s://..., yarn or local[N]. Flink: HOST:PORT of its REST API."""
+    endpoint: _Address | None = None
+    """Address, HOST:PORT, of a job server of Beam, for Spark, Flink or any other engine."""
+    workers: int | None = Field(None, ge=1, le=100_000)
+    """Number of tasks that run at the same time; null leaves it to the engine."""
+    memory_gb: int | None = Field(None, ge=1, le=1024)
+    """Memory of each executor of Spark in GB, not counting its Python; null for 1."""
     spill: Annotated[str, AfterValidator(refuse_user)] | None = None
-    image: str | None = None  # the container image that workers run in
-    pool: _Address | None = None  # HOST:PORT of a worker pool of Beam's, where workers are no containers
-    project: str | None = None  # of Google Cloud
-    region: str | None = None  # of Google Cloud
-    # Go untouched to each Beam step, behind those of the engine; of `direct` in their place.
+    """Place of data between stages: a folder that driver and workers share; a gs:// URL for Dataflow."""
+    image: str | None = None
+    """Container image in which workers run."""
+    pool: _Address | None = None
+    """Address, HOST:PORT, of a worker pool of Beam, where workers are not containers."""
+    project: str | None = None
+    """Project of Google Cloud, for Dataflow."""
+    region: str | None = None
+    """Region of Google Cloud, for Dataflow."""
     flags: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Flags that each Beam step gets unchanged, after those of the engine; for `direct`, in place of them."""
 
     @field_validator("flags")
     @classmethod

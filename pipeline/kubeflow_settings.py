@@ -93,22 +93,30 @@ class Toleration(Group):
     """A taint that a step's pod tolerates, as Kubernetes defines it."""
 
     key: str = ""
+    """Key of the taint; empty for every key."""
     operator: Literal["Equal", "Exists"] = "Equal"
+    """How the key's value is compared: equal to `value`, or any value."""
     value: str = ""
+    """Value of the taint."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint; null for every effect."""
 
 
 class Placement(Group):
     """The resources that a step's pod may take, and the nodes that it may run on."""
 
-    cpu: float | None = Field(None, gt=0, le=1024)  # limit, in cores
-    # Limit, in 10^9 bytes; a step that takes more ends as OOMKilled.
+    cpu: float | None = Field(None, gt=0, le=1024)
+    """Limit of the pod in cores; null for no limit."""
     memory_gb: float | None = Field(None, gt=0, le=65_536)
-    gpu: int | None = Field(None, ge=0, le=64)  # how many GPUs
-    gpu_type: str | None = None  # their name as a resource of Kubernetes; nvidia.com/gpu where none is named
-    node_selector: Mapping[str, str] = Field(default_factory=dict)  # labels that the node has to have
-    # Taints that the node may have; a backend before KFP 2.2 refuses them.
+    """Limit of the pod's memory in GB (10^9 bytes), above which a step ends as OOMKilled; null for none."""
+    gpu: int | None = Field(None, ge=0, le=64)
+    """Number of GPUs; null or 0 for none."""
+    gpu_type: str | None = None
+    """Name of the GPUs as a resource of Kubernetes; null for nvidia.com/gpu."""
+    node_selector: Mapping[str, str] = {}
+    """Labels that the node has to have."""
     tolerations: Annotated[tuple[Toleration, ...], Field(strict=False)] = ()
+    """Taints that the node may have; a backend before KFP 2.2 refuses them."""
 
     @model_validator(mode="after")
     def _check_gpus(self) -> "Placement":
@@ -122,44 +130,52 @@ class Placement(Group):
 class KubeflowSettings(Group):
     """The settings of the DAG on Kubeflow Pipelines. Compiling needs image, pipeline_root, data and push."""
 
-    image: Annotated[str, AfterValidator(_check_image)] | None = None  # the image that every step runs in
-    # None leaves it to Kubernetes; a backend before KFP 2.2 refuses it.
+    image: Annotated[str, AfterValidator(_check_image)] | None = None
+    """Container image in which every step runs."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
-    # Names of secrets for the image's registry; a backend before KFP 2.2 refuses them.
+    """When a node pulls the image; null leaves it to Kubernetes. Refused by a backend before KFP 2.2."""
     image_pull_secrets: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    # Where artifacts go: s3://, minio:// or gs://, a bucket and a path.
+    """Names of the secrets for the image's registry; a backend before KFP 2.2 refuses them."""
     pipeline_root: Annotated[str, AfterValidator(refuse_user), AfterValidator(_check_root)] | None = None
-    data: Location | None = None  # the folder of spans: pvc://CLAIM/path or s3://
-    push: Location | None = None  # root of the release store: pvc://CLAIM/path or s3://
-    # Mounts the claim of push in every step, so that one that fails leaves the page of the run there; for a
-    # claim that several nodes can mount at once. A bucket is always within reach.
+    """Place of the artifacts: s3://, minio:// or gs://, a bucket and a path."""
+    data: Location | None = None
+    """Folder of spans: pvc://CLAIM/path or s3://BUCKET/path."""
+    push: Location | None = None
+    """Root of the release store: pvc://CLAIM/path or s3://BUCKET/path."""
     push_in_every_step: bool = False
-    # A pvc://CLAIM/path where a killed training or search leaves what its next attempt goes on from, and the
-    # pods of a step that has several find one another. None keeps it in the pod: a new one starts over.
+    """Whether every step mounts the claim of `push`, so that a step that fails leaves the page of the run
+    there. It takes a claim that several nodes can mount at once; a bucket can always be reached."""
     checkpoints: Annotated[str, AfterValidator(_check_claim)] | None = None
-    # A pvc://CLAIM/path for what the data steps and their executors of Spark hand one another.
+    """A pvc://CLAIM/path where training and search leave the state from which a next attempt resumes, and the
+    pods of one step find one another. Null keeps the state in the pod: a new one starts over."""
     spill: Annotated[str, AfterValidator(_check_claim)] | None = None
-    # Where ExampleGen leaves its shards for those who train, which read them from there: s3://BUCKET/path.
-    # None has each step copy them to its pod's disk.
+    """A pvc://CLAIM/path for the data that the data steps exchange with their executors of Spark."""
     shards: Annotated[str, AfterValidator(refuse_user), AfterValidator(_check_bucket)] | None = None
-    # How many trials of a search run at the same time, each in a pod as the Tuner's is.
+    """A s3://BUCKET/path where ExampleGen leaves its shards, from which the training steps read them. Null
+    has each step copy them to its pod's disk."""
     parallel_trials: int = Field(1, ge=1, le=64)
-    # The API of Kubeflow Pipelines; None leaves finding it to kfp's own client.
+    """Number of trials of a search that run at the same time, each in a pod like the Tuner's."""
     host: Annotated[str, AfterValidator(_check_host)] | None = None
-    namespace: str | None = None  # the user's namespace, where Kubeflow has several
-    experiment: str | None = None  # runs are filed under it; None is the default one of Kubeflow Pipelines
-    service_account: str | None = None  # what the steps' pods run as
-    # Environment variables of every step, for all who see a run to read; no secrets.
-    env: Mapping[str, str] = Field(default_factory=dict)
-    # Environment variables of every step from secrets, each `NAME: secret/key`.
-    secrets: Mapping[str, str] = Field(default_factory=dict)
-    # How often a failed step is tried again, where that is safe: not the push, which could have succeeded,
-    # and not the steps that stop a run on purpose. A backend before KFP 2.5 ignores it.
+    """URL of the API of Kubeflow Pipelines, http://... or https://...; null lets kfp's own client find it."""
+    namespace: str | None = None
+    """Namespace of the user, for a Kubeflow that has several."""
+    experiment: str | None = None
+    """Experiment that runs are filed under; null for the default experiment of Kubeflow Pipelines."""
+    service_account: str | None = None
+    """Service account of the steps' pods; null for the default."""
+    env: Mapping[str, str] = {}
+    """Environment variables of every step, which all who see a run can read; secrets are refused."""
+    secrets: Mapping[str, str] = {}
+    """Environment variables of every step from secrets, each `NAME: secret/key`."""
     retries: int = Field(2, ge=0, le=10)
-    # Seconds before the first of them; each next one waits twice as long.
+    """Number of times that a failed step is tried again, where that is safe: not the push, which could have
+    succeeded, and not the steps that stop a run on purpose. A backend before KFP 2.5 ignores it."""
     retry_backoff_s: int = Field(30, ge=1, le=3600)
-    every_step: Placement = Placement()  # what every step's pod takes
-    steps: Mapping[StepName, Placement] = Field(default_factory=dict)  # by step, what differs from that
+    """Seconds before the first retry; each further one waits twice as long."""
+    every_step: Placement = Placement()
+    """Resources and nodes of every step's pod."""
+    steps: Mapping[StepName, Placement] = {}
+    """Resources and nodes of single steps, by step, where they differ from `every_step`."""
 
     @field_validator("env", mode="before")
     @classmethod

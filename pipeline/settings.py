@@ -35,9 +35,9 @@ class EdgeSettings(ConversionSettings, EdgeLimits):
 class PushSettings(ReleaseSettings):
     """The place of the release store, and the settings of its releases."""
 
-    # Root of the release store, a folder or a URL such as s3://BUCKET/PREFIX; None means `push/` in the
-    # workspace.
     destination: SettingsPlace | None = None
+    """Root of the release store: a folder, or a URL such as s3://BUCKET/PREFIX; null for `push/` in the
+    workspace."""
 
     def root(self, workspace: Path) -> str:
         """Returns the root of the release store of a workspace."""
@@ -59,8 +59,10 @@ class RegistrySettings(Group):
     """The MLflow registry that mirrors runs and releases."""
 
     enabled: bool = True
-    # A server of MLflow, or a database; None means `mlflow.db` in the workspace.
+    """Whether runs and releases are mirrored to MLflow."""
     uri: Annotated[str, AfterValidator(refuse_password), AfterValidator(_resolve_registry)] | None = None
+    """MLflow's server, http://HOST:PORT, or a database, postgresql+psycopg://USER@HOST/NAME or
+    sqlite:///FILE; null for `mlflow.db` in the workspace."""
 
     def of(self, workspace: Path) -> str | None:
         """Returns MLflow's URI for the runs of a workspace; None if the registry is turned off."""
@@ -75,15 +77,16 @@ class RegistrySettings(Group):
 class WorkspaceSettings(Group):
     """The limits of a workspace."""
 
-    # In GB (10^9 bytes): when a run has ended, the oldest runs go until the workspace is within it. None
-    # means no limit: the records of past weeks go only where somebody said so.
     max_gb: float | None = Field(None, gt=0)
+    """Largest size of the workspace in GB (10^9 bytes): when a run has ended, the oldest runs are removed
+    until it fits. Null for no limit: records of past weeks are removed only on request."""
 
 
 class Settings(Group):
     """All settings of a run."""
 
     seed: int = Field(20, ge=0, le=2**31 - 1)
+    """Seed of training and search; equal data, settings and seed give an equal model."""
     data: DataSettings = DataSettings()
     gate: GateSettings = GateSettings()
     model: ModelSettings = ModelSettings()

@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -199,7 +199,8 @@ def _first_line(error: yaml.YAMLError) -> str:
 
 def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: Tree) -> list[str]:
     """Returns a sentence per mistake: dotted key, value, layer, allowed values, and the nearest known key."""
-    known = dict(_walk(schema, schema, ""))
+    nodes = walk(schema, schema)
+    known = {name: describe_allowed(schema, node) for name, node in nodes if "properties" not in node}
     sentences = []
     mistakes = error.errors(include_url=False)
     deeper = {mistake["loc"][:depth] for mistake in mistakes for depth in range(1, len(mistake["loc"]))}
@@ -213,12 +214,9 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
         value = "it" if keys[0] == "alerts" else _cut(repr(mistake["input"]))
         where = f" (from {tree.origin(dotted)})"
         if is_unknown:
-            sentences.append(f"{dotted}: there is no such setting{where}.{_suggest_key(dotted, known)}")
+            sentences.append(f"{dotted}: there is no such setting{where}.{suggest_key(dotted, known)}")
             continue
-        # One of the keys may be a name in a mapping.
-        patterns = [dotted, *(".".join([*keys[:at], "*", *keys[at + 1 :]]) for at in range(len(keys)))]
-        patterns = [re.sub(r"\.\d+(?=\.|$)", "[]", pattern) for pattern in patterns]
-        allowed = next((known[pattern] for pattern in patterns if pattern in known), None)
+        allowed = next((known[pattern] for pattern in match_patterns(keys) if pattern in known), None)
         if mistake["type"] in ("value_error", "assertion_error"):
             reason = str(mistake["msg"]).removeprefix("Value error, ")
         elif mistake["type"] == "missing":
@@ -233,7 +231,14 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
     return [*sentences, f"and {more:,} more."] if more > 0 else sentences
 
 
-def _suggest_key(dotted: str, known: Mapping[str, str]) -> str:
+def match_patterns(keys: Sequence[str]) -> list[str]:
+    """Returns the names under which `walk` may have a key: an item of a list, or of a mapping, has a mark."""
+    patterns = [".".join([*keys[:at], "*", *keys[at + 1 :]]) for at in range(len(keys))]
+    return [re.sub(r"\.\d+(?=\.|$)", "[]", pattern) for pattern in (".".join(keys), *patterns)]
+
+
+def suggest_key(dotted: str, known: Collection[str]) -> str:
+    """Returns a sentence with the nearest of the known keys, or with all keys of the same group."""
     names = [name for name in known if "[]" not in name and "*" not in name]
     groups = list(dict.fromkeys(name.partition(".")[0] for name in names))
     if "." not in dotted and (near := difflib.get_close_matches(dotted, groups, 1)):
@@ -251,31 +256,41 @@ def _suggest_key(dotted: str, known: Mapping[str, str]) -> str:
     return f" Known there: {', '.join(inside)}." if inside else ""
 
 
-def _walk(schema: Mapping[str, Any], node: Mapping[str, Any], dotted: str) -> Iterator[tuple[str, str]]:
-    """Yields each dotted key (`[]` an item of a list, `*` any key of a mapping) and its allowed values."""
+def walk(
+    schema: Mapping[str, Any], node: Mapping[str, Any], dotted: str = "", each_name: bool = True
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yields the dotted key and the node of each setting and each group, which has `properties`.
+
+    `[]` is an item of a list, and `*` any name in a mapping; where a mapping has fixed names, each of them is
+    yielded if `each_name` is True.
+    """
     node = _resolve_ref(schema, node)
+    if dotted:
+        yield dotted, node
     if "properties" in node:
-        for key, value in node["properties"].items():
-            yield from _walk(schema, value, f"{dotted}.{key}".lstrip("."))
-        return
-    yield dotted, _describe_allowed(schema, node)
-    if node.get("type") == "array":
-        yield from _walk(schema, node["items"], f"{dotted}[]")
-    if node.get("type") == "object":
-        for key in node.get("propertyNames", {}).get("enum", ["*"]):
-            yield from _walk(schema, node["additionalProperties"], f"{dotted}.{key}")
+        inner = {f"{dotted}.{key}".lstrip("."): value for key, value in node["properties"].items()}
+    elif node.get("type") == "object":
+        names = node.get("propertyNames", {}).get("enum", ["*"]) if each_name else ["*"]
+        inner = {f"{dotted}.{name}": node["additionalProperties"] for name in names}
+    else:
+        inner = {f"{dotted}[]": node["items"]} if node.get("type") == "array" else {}
+    for name, value in inner.items():
+        yield from walk(schema, value, name, each_name)
 
 
 def _resolve_ref(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the definition that a node refers to, with the node's own default and description on top."""
     while "$ref" in node:
-        node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+        own = {key: value for key, value in node.items() if key != "$ref"}
+        node = {**schema["$defs"][node["$ref"].rpartition("/")[2]], **own}
     return node
 
 
-def _describe_allowed(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
+def describe_allowed(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str:
+    """Returns the values that a node of the schema allows, in words: `a whole number from 1 to 64`."""
     node = _resolve_ref(schema, node)
     if "anyOf" in node:
-        return " or ".join(_describe_allowed(schema, option) for option in node["anyOf"])
+        return " or ".join(describe_allowed(schema, option) for option in node["anyOf"])
     if "enum" in node:
         return f"one of {', '.join(str(value) for value in node['enum'])}"
     if "const" in node:
@@ -285,13 +300,17 @@ def _describe_allowed(schema: Mapping[str, Any], node: Mapping[str, Any]) -> str
         name = "a whole number" if kind == "integer" else "a number"
         low = f" above {node['exclusiveMinimum']:g}" if "exclusiveMinimum" in node else ""
         low = f" from {node['minimum']:g}" if "minimum" in node else low
-        return f"{name}{low}" + (f" to {node['maximum']:,.10g}" if "maximum" in node else "")
+        high = f" to below {node['exclusiveMaximum']:g}" if "exclusiveMaximum" in node else ""
+        high = f" to {node['maximum']:,.10g}" if "maximum" in node else high
+        return f"{name}{low}{high}"
     if kind == "array":
-        return f"a list, [a, b], of {_describe_allowed(schema, node['items'])}"
+        return f"a list, [a, b], of {describe_allowed(schema, node['items'])}"
     if kind == "object":
         if "properties" in node:
             return f"{{{', '.join(node['properties'])}}}"
-        each = _describe_allowed(schema, node["additionalProperties"])
-        return f"a mapping, {{name: value}}, each value {each}"
+        each = f"each value {describe_allowed(schema, node['additionalProperties'])}"
+        if "propertyNames" in node:
+            each = f"each name {describe_allowed(schema, node['propertyNames'])}, {each}"
+        return f"a mapping, {{name: value}}, {each}"
     text = "a path" if node.get("format") else "a text"
     return {"boolean": "true or false", "null": "null", "string": text}[str(kind)]

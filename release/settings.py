@@ -31,17 +31,19 @@ Text = Annotated[str, Field(min_length=1, max_length=10_000)]
 class ReleaseSettings(Group):
     """Settings of a release: its terms for phones, and its signature; the manifest has only those set."""
 
-    # Days after the push from which a phone should no longer trust the release.
     expires_days: int = Field(90, ge=1, le=3650)
-    # The oldest version of the app, three numbers, that can use the bundle.
+    """Days after the push from which a phone should no longer trust the release."""
     min_app_version: Annotated[str, BeforeValidator(_check_app_version)] | None = None
-    # Only rises: a phone refuses a release with a lower one than the highest that it has seen. Raise it with
-    # a release that none before it may replace again.
+    """Oldest version of the app that can use the bundle, three numbers such as 2.4.0; null for any."""
     rollback_epoch: int = Field(0, ge=0, le=2**31 - 1)
-    licence: Text | None = None  # what the model may be used for: an SPDX identifier or a text
-    data_statement: Text | None = None  # what it was trained on, and what that allows
-    # The file of the private key that releases are signed with; None takes the key itself from the
-    # environment variable EDGELINE_SIGNING_KEY, and where there is none, nothing is signed.
+    """A number that only rises: a phone refuses a release with a lower one than the highest that it has seen.
+    Raise it with a release that no earlier one may replace again."""
+    licence: Text | None = None
+    """Terms of use of the model: an SPDX identifier or a text."""
+    data_statement: Text | None = None
+    """The data that the model was trained on, and what that allows."""
     key: Annotated[str, AfterValidator(_resolve_key), Field(json_schema_extra={"format": "path"})] | None = (
         None
     )
+    """File of the private key that signs releases. With null the key itself is read from the environment
+    variable EDGELINE_SIGNING_KEY; without that, nothing is signed."""

@@ -39,7 +39,6 @@ def parse_seconds(duration: str | None) -> float:
 class ModelSettings(Group):
     """The settings of the network."""
 
-    # The network for photos; `trainer_module/backbones.py` describes each.
     backbone: Literal[
         "compact",
         "mobilenet_v3_small",
@@ -47,69 +46,90 @@ class ModelSettings(Group):
         "efficientnet_lite0",
         "efficientnet_lite0_cut",
     ] = "compact"
-    image_size: int = Field(128, ge=32, le=512)  # height and width of the model's input, in pixels
-    channels: Literal[1, 3] = 1  # 1 for luma, 3 for RGB
-    # The weights that training begins with: `imagenet`, for the two efficientnet_lite0; random ones (`none`);
-    # or a file of Keras with weights of the backbone (.weights.h5, .keras, .h5).
+    """Photos: the network; `trainer_module/backbones.py` describes each."""
+    image_size: int = Field(128, ge=32, le=512)
+    """Photos: height and width of the model's input in pixels."""
+    channels: Literal[1, 3] = 1
+    """Photos: 1 for luma, 3 for RGB."""
     weights: Weights = "none"
-    # Stages of efficientnet_lite0, of seven, that training leaves as they are where it begins with weights.
+    """Weights that training begins with: `imagenet`, for the two efficientnet_lite0; `none` for random ones;
+    or a Keras file with weights of the backbone (.weights.h5, .keras, .h5)."""
     frozen_stages: int = Field(3, ge=1, le=7)
-    # For tables.
-    hidden: int = Field(48, ge=8, le=1024)  # the width of the network
-    # Quantiles that a number is ranked by beside its z-score; 0 for no rank. Worth it for heavy tails.
+    """Number of efficientnet_lite0's seven stages that stay unchanged if training begins with weights."""
+    hidden: int = Field(48, ge=8, le=1024)
+    """Tables: width of the network."""
     buckets: Literal[0, 4, 8, 16, 32, 64, 128] = 0
-    vocabulary: int = Field(32, ge=1, le=10_000)  # most values of one category that are told apart
-    # For texts.
-    vocabulary_size: int = Field(20_000, ge=10, le=500_000)  # most words that the model knows
-    vocabulary_min_count: int = Field(2, ge=1, le=1_000_000)  # how often a word has to be there to be known
-    text_length: int = Field(64, ge=2, le=1024)  # how many of a text's first words are read
-    embedding_size: int = Field(64, ge=2, le=1024)  # numbers for a word; the LSTM reads a quarter as many
-    embedding_dropout: float = Field(0.5, ge=0, le=0.95)  # share of these that training leaves out at random
-    word_dropout: float = Field(0.2, ge=0, le=0.95)  # share of words that all but the LSTM leave out
-    lstm_units: int = Field(8, ge=2, le=1024)  # numbers that the LSTM carries in each direction
+    """Tables: quantiles by which a number is ranked beside its z-score, for heavy tails; 0 for no rank."""
+    vocabulary: int = Field(32, ge=1, le=10_000)
+    """Tables: largest number of values of one category that are told apart."""
+    vocabulary_size: int = Field(20_000, ge=10, le=500_000)
+    """Texts: largest number of words that the model knows."""
+    vocabulary_min_count: int = Field(2, ge=1, le=1_000_000)
+    """Texts: number of times that a word has to occur to be known."""
+    text_length: int = Field(64, ge=2, le=1024)
+    """Texts: number of a text's first words that are read."""
+    embedding_size: int = Field(64, ge=2, le=1024)
+    """Texts: size of the embedding of a word; the LSTM reads one of a quarter of the size."""
+    embedding_dropout: float = Field(0.5, ge=0, le=0.95)
+    """Texts: share of the embeddings' numbers that training leaves out at random."""
+    word_dropout: float = Field(0.2, ge=0, le=0.95)
+    """Texts: share of the words that training leaves out at random, in all of the network but the LSTM."""
+    lstm_units: int = Field(8, ge=2, le=1024)
+    """Texts: number of units of the LSTM in each direction."""
 
 
 class TrainerSettings(Group):
     """The settings of the training."""
 
-    epochs: int = Field(16, ge=1, le=10_000)  # most of them
-    # Time that the training may take (`300s`, `5m`, `2h`): fewer epochs where so many do not fit.
+    epochs: int = Field(16, ge=1, le=10_000)
+    """Largest number of epochs."""
     budget: Duration | None = None
-    batch_size: int = Field(64, ge=1, le=65_536)  # examples of one replica in one step
-    learning_rate: float = Field(1e-3, gt=0, le=1.0)  # Adam's; it falls to 0 along half a cosine by the end
-    # Weight of a label's examples in the loss; 1.0 for labels not named.
-    class_weights: Mapping[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
-    # Each class counts as much, however rare: in the loss, and in what chooses the epoch.
+    """Time for the training (`300s`, `5m`, `2h`): fewer epochs where not all fit. Null for no limit."""
+    batch_size: int = Field(64, ge=1, le=65_536)
+    """Number of examples of one replica in one step."""
+    learning_rate: float = Field(1e-3, gt=0, le=1.0)
+    """Learning rate of Adam at the start; it falls to 0 along half a cosine by the end."""
+    class_weights: Mapping[str, Annotated[float, Field(gt=0, le=1000)]] = {}
+    """Weight of a label's examples in the loss, by label; 1.0 for labels that are not named."""
     balanced: bool = False
-    flip: bool = True  # mirror training photos left to right at random
-    brightness: Fraction = 0.15  # largest random change of brightness, as a share of the full range
-    contrast: Fraction = 0.0  # largest random change of contrast, as a share of it
-    # Random variations of each photo where the first layers are frozen: epochs take one after the other.
+    """Whether each class counts as much, however rare, in the loss and in the choice of the epoch."""
+    flip: bool = True
+    """Photos: whether training photos are mirrored left to right at random."""
+    brightness: Fraction = 0.15
+    """Photos: largest random change of brightness, as a share of the full range."""
+    contrast: Fraction = 0.0
+    """Photos: largest random change of contrast, as a share of it."""
     variations: int = Field(4, ge=1, le=100)
-    # Largest share of a training photo's sides that is cut off at random; 0 where what matters may be there.
+    """Photos: random variations of each photo, which epochs take in turn, if the first layers are frozen."""
     crop: Annotated[float, Field(ge=0, le=0.9)] = 0.0
-    # 0 trains all epochs and takes the last. Otherwise a tenth of the groups (sessions, machines, authors) is
-    # held out of train and chooses the epoch, by loss (of balanced classes: mean recall); after so many
-    # epochs without a better one training stops.
+    """Photos: largest share of a training photo's sides that is cut off at random; 0 if the edges matter."""
     early_stopping_patience: int = Field(0, ge=0, le=10_000)
-    # `auto`: as `mirrored` where the machine has a GPU, or else its CPU. `mirrored`: a replica on each of its
-    # GPUs. `multi_worker`: on those of `workers` pods on Kubeflow, of all machines that TensorFlow's
-    # TF_CONFIG lists, or without both of `workers` processes of this machine. `tpu`: the one that TPU_NAME
-    # names. A step takes batch_size times as many examples as there are replicas; learning_rate is that of
-    # the whole step, however many they are.
+    """0 trains all epochs and takes the last. Otherwise a tenth of the groups (sessions, machines, authors)
+    is held out of train and chooses the epoch by loss (of balanced classes: by mean recall), and training
+    stops after this many epochs without a better one."""
     strategy: Literal["auto", "mirrored", "one_device", "multi_worker", "tpu"] = "auto"
+    """Devices that train. `auto`: as `mirrored` where the machine has a GPU, else its CPU. `mirrored`: a
+    replica on each GPU of the machine. `one_device`: a single device. `multi_worker`: the devices of
+    `workers` pods on Kubeflow, of all machines that TensorFlow's TF_CONFIG lists, or without both of
+    `workers` processes of this machine. `tpu`: the TPU that TPU_NAME names. A step takes batch_size times as
+    many examples as there are replicas; learning_rate is that of the whole step, however many they are."""
     workers: int = Field(2, ge=1, le=64)
-    # Refuse to train on a CPU. Where it is not set, a pod of Kubeflow does that asks for a GPU.
+    """Number of pods or processes that the strategy `multi_worker` trains with."""
     require_gpu: bool = False
-    # Models that are trained beside the one, each as long, to judge by groups that they have not seen what
-    # such a model is worth: for sets whose eval split is too small to tell. 0 trains none. Where it is not
-    # set they are five, if eval has fewer than 20 groups or fewer than 5 of a class; of photos, and where
-    # there is a trainer.budget, only if that has the time left.
+    """Whether to refuse to train on a CPU. If not set, a pod on Kubeflow that asks for a GPU refuses."""
     folds: Annotated[int | None, AfterValidator(_check_folds)] = None
-    precision: Literal["float32", "mixed_float16"] = "float32"  # of what a step computes; weights are float32
-    jit_compile: bool = False  # have XLA compile a step, of one replica
-    deterministic: bool = False  # the same weights from the same seed on a GPU too, at some cost of speed
-    check_numerics: bool = False  # stop at the operation that gives a number that is not finite; slow
+    """Number of models, 0 or 2 to 20, that are trained beside the model, each for as long, to measure on
+    groups that they have not seen how good such a model is: for data whose eval split is too small to tell. 0
+    trains none. With null there are five if eval has fewer than 20 groups or fewer than 5 of a class; but
+    where trainer.budget is set, only if it has the time left, and for photos, only where it is set."""
+    precision: Literal["float32", "mixed_float16"] = "float32"
+    """Precision of the computations of a step; weights are float32 in both."""
+    jit_compile: bool = False
+    """Whether XLA compiles a step, of one replica."""
+    deterministic: bool = False
+    """Whether the same seed gives the same weights on a GPU too, at some cost of speed."""
+    check_numerics: bool = False
+    """Whether training stops at the operation that returns a number that is not finite; slow."""
 
     @property
     def budget_s(self) -> float:

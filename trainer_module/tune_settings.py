@@ -59,10 +59,15 @@ class Values(Group):
     """The values of one setting in the trials: a list, `[a, b]`, or numbers from `min` to `max`."""
 
     choices: Annotated[tuple[_Scalar, ...], Field(strict=False)] = ()
+    """Values to try, as a list."""
     min: float | None = None
+    """Lowest number to try."""
     max: float | None = None
-    step: float | None = Field(None, gt=0)  # between the numbers; any of them where it is not given
-    log: bool = False  # whether 0.001 is as far from 0.01 as that is from 0.1
+    """Highest number to try."""
+    step: float | None = Field(None, gt=0)
+    """Distance between the numbers to try; null for any number from `min` to `max`."""
+    log: bool = False
+    """Whether to scale logarithmically: 0.001 is then as far from 0.01 as that is from 0.1."""
 
     @model_validator(mode="after")
     def _check_kind(self) -> "Values":
@@ -112,18 +117,21 @@ def _flatten(space: object) -> object:
 class TuneSettings(Group):
     """A search for better settings before the model is trained."""
 
-    max_trials: int = Field(0, ge=0, le=1000)  # trainings that are compared, at most; 0 for no search
-    # The figure that compares trials, on a fifth of the groups of train that no trial learns from (the eval
-    # split judges the model, and so chooses nothing); `val_recall` is the mean of the classes.
+    max_trials: int = Field(0, ge=0, le=1000)
+    """Largest number of trainings that are compared; 0 for no search."""
     objective: Literal["val_loss", "val_accuracy", "val_recall"] = "val_loss"
-    # `bayesian` tries at random first, three trials a setting, then where the trials so far point to;
-    # `hyperband` begins many for few epochs, and gives those that do well more, up to trainer.epochs.
+    """Metric by which trials are compared, on a fifth of the groups of train that no trial learns from (the
+    eval split judges the model, and so chooses nothing). `val_recall` is the mean of the classes."""
     algorithm: Literal["bayesian", "hyperband"] = "bayesian"
-    # By dotted name: `{trainer.learning_rate: {min: 1e-4, max: 1e-2, log: true}, model.hidden: [32, 64]}`.
+    """`bayesian` tries at random first, three trials for each setting, then where the results point to;
+    `hyperband` begins many trials with few epochs and gives the best of them more, up to trainer.epochs."""
     space: Annotated[
         Mapping[str, Annotated[Values, BeforeValidator(_wrap_list)]], BeforeValidator(_flatten)
-    ] = Field(default_factory=dict)
-    budget: Duration | None = None  # time for all trials (`30m`): fewer where so many do not fit
+    ] = {}
+    """Values to try, by the dotted name of a setting: `{trainer.learning_rate: {min: 1e-4, max: 1e-2, log:
+    true}, model.hidden: [32, 64]}`."""
+    budget: Duration | None = None
+    """Time for all trials together (`30m`); fewer are made where not all fit. Null for no limit."""
 
     @field_validator("space")
     @classmethod

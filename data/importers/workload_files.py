@@ -21,7 +21,7 @@ _TEMPLATE = """\
 name: {name}
 schema: {schema}
 kind: {kind}{own}
-# All settings of pipeline/settings.py may stand here; they override those of the kind.
+# Settings here override those of the kind; `edgeline settings` lists all of them.
 settings:
   data:
     window: 8

@@ -17,9 +17,10 @@ from runners.shared.stdout import note, prepare_output, print_json
 COMMANDS = {
     "run": ("run", "Runs the DAG once: from labelled data to a pushed model, or to the reasons against it."),
     "plan": ("run", "Shows which steps a run would take from the cache, which it would run, and why."),
+    "settings": ("settings", "Lists all settings, those of a group, or one: default, range and meaning."),
     "schedule": (
         "schedule",
-        "Schedules a weekly run with systemd or cron; prints it unless --install is given.",
+        "Schedules a weekly run: prints a crontab line, or prints or installs systemd units.",
     ),
     "data": ("data", "Makes, imports, lists and excludes spans."),
     "schema": ("schema", "Compares a window with the curated schema, and widens the schema."),

@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from types import ModuleType
 
 import click
 
@@ -13,33 +12,40 @@ from runners.cli import options
 from runners.cli.commands import Command
 from runners.shared.run_options import RunOptions
 from runners.shared.stdout import note, say
-from runners.timers import crontab, systemd_units
+from runners.timers import systemd_units
+from runners.timers.crontab import crontab_line, log_path
 from runners.timers.scheduled_run import ScheduledRun, program, schedule_name
 from runners.timers.weekly_time import WeeklyTime, parse_weekly_time
 
 
-@click.command(cls=Command, options_metavar="(--systemd | --cron) [--install | --remove] [OPTIONS]")
+@click.command(cls=Command, options_metavar="(--systemd [--install | --remove] | --cron) [OPTIONS]")
 @click.option("--systemd", is_flag=True, help="use a service and a timer of systemd")
-@click.option("--cron", is_flag=True, help="use lines in your crontab")
+@click.option("--cron", is_flag=True, help="print a line to add with crontab -e")
 @click.option(
     "--at",
     metavar="T",
     default="Mon 03:00",
     help="when: 'Mon 03:00', 'Mon..Fri 03:00', or '03:00' for every day (Mon 03:00)",
 )
-@click.option("--install", is_flag=True, help="install it, in place of the previous one")
-@click.option("--remove", is_flag=True, help="remove it")
+@click.option("--install", is_flag=True, help="install the timer, in place of the previous one")
+@click.option("--remove", is_flag=True, help="remove the timer")
 @options.gather("wanted", RunOptions, *options.RUN)
 def schedule(systemd: bool, cron: bool, at: str, install: bool, remove: bool, wanted: RunOptions) -> int:
-    """Schedules a weekly run with systemd or cron; prints it unless --install is given."""
+    """Schedules a weekly run: prints a crontab line, or prints or installs systemd units."""
     if systemd == cron:
         raise click.UsageError("Exactly one of the options --systemd --cron is required.")
     if install and remove:
         raise click.UsageError("Option '--remove' is not allowed with '--install'.")
+    if cron and (install or remove):
+        raise UsageError(
+            f"--cron does not take {'--install' if install else '--remove'}.",
+            "Edgeline does not change your crontab.",
+            "Add or remove the line with `crontab -e`; --cron alone prints it.",
+        )
     if remove:
-        return _remove(systemd_units if systemd else crontab, wanted.named.workload, wanted.workspace)
+        return _remove(wanted.named.workload, wanted.workspace)
     run = _plan_run(parse_weekly_time(at), wanted)
-    return _use_systemd(run, install) if systemd else _use_cron(run, install)
+    return _use_systemd(run, install) if systemd else _print_for_cron(run)
 
 
 def _plan_run(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
@@ -103,17 +109,15 @@ def _use_systemd(run: ScheduledRun, install: bool) -> int:
     return 0
 
 
-def _use_cron(run: ScheduledRun, install: bool) -> int:
-    if install:
-        # The shell opens the log before the run could create its folder.
-        run.workspace.mkdir(parents=True, exist_ok=True)
-        crontab.install(run)
-        say(f"cron starts `edgeline run` for {run.workload}, {run.at}: see `crontab -l`.")
-        say(f"Its last output: {run.workspace / f'schedule-{run.workload}.log'}")
-        say("cron mails that output when the exit code is not 0, where the machine can send mail.")
-    else:
-        say(crontab.block(run).rstrip("\n"))
-        note("Nothing was installed; run the same command with --install for that.")
+def _print_for_cron(run: ScheduledRun) -> int:
+    # The shell opens the log before the run could create its folder.
+    run.workspace.mkdir(parents=True, exist_ok=True)
+    say(crontab_line(run))
+    note(
+        "Nothing was installed. Add that line with `crontab -e`, in place of an earlier one of this schedule."
+        f" The output of the last run is in {log_path(run)}; cron mails it when the exit code is not 0,"
+        " where the machine can send mail."
+    )
     note(
         "cron does not repeat a run that it missed while the machine was off. A daily run (--at 03:00)"
         " costs only seconds, because --if-changed exits at once when nothing is new."
@@ -121,10 +125,10 @@ def _use_cron(run: ScheduledRun, install: bool) -> int:
     return 0
 
 
-def _remove(manager: ModuleType, workload: str, workspace: Path) -> int:
+def _remove(workload: str, workspace: Path) -> int:
     model, workspace = _find_model(workload), workspace.absolute()
     name = schedule_name(model, workspace)
-    known = manager.installed()
+    known = systemd_units.installed()
     if name not in known:
         raise UsageError(
             f"There is no schedule {name} of {model} in {workspace}.",
@@ -133,7 +137,7 @@ def _remove(manager: ModuleType, workload: str, workspace: Path) -> int:
             else "No schedule is installed for this user.",
             "Pass the --workload and --workspace that it was installed with, as the same user.",
         )
-    manager.remove(name)
+    systemd_units.remove(name)
     say(f"Removed {name}; runs and releases stay.")
     return 0
 

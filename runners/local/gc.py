@@ -88,11 +88,6 @@ class Inventory:
         self._releases = {name: store.releases(root, name) for name in self._models}
         self._records = {name: records.read_all(locate(root) / "runs" / name) for name in self._models}
 
-    def largest_run_count(self) -> int:
-        """Returns the number of runs of the model that has the most."""
-        models = [run.workload for _, run in self.known]
-        return max(map(models.count, models), default=1)
-
     def find_kept_runs(self, keep: int) -> list[tuple[RunFolder, Run]]:
         """Returns the runs to keep when the newest `keep` of each of these models are kept."""
         ids: set[str] = set()
@@ -210,10 +205,12 @@ def _shrink(workspace: Path, limit: float, push: str) -> int:
     if size <= limit:
         return size
     inventory = Inventory(workspace, push)
-    keeps = range(inventory.largest_run_count(), 0, -1)
+    models = [run.workload for _, run in inventory.known]
+    keeps = range(max(map(models.count, models), default=1), 0, -1)
+    has_store = not is_url(push) and workspace.resolve() in Path(push).resolve().parents
 
     def in_store(keep: int) -> int:
-        return keep if _is_below(push, workspace) else sys.maxsize
+        return keep if has_store else sys.maxsize
 
     def fits(keep: int) -> bool:
         return size - inventory.find_waste(keep, in_store(keep)).size <= limit
@@ -276,7 +273,3 @@ def _remove(path: Path) -> None:
     if not path.name.startswith(_GONE):
         path = path.rename(path.with_name(f"{_GONE}{path.name}"))
     shutil.rmtree(path)
-
-
-def _is_below(place: str, folder: Path) -> bool:
-    return not is_url(place) and folder.resolve() in Path(place).resolve().parents

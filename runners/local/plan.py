@@ -104,7 +104,8 @@ def make_plan(now: World, earlier: Sequence[tuple[RunFolder, Run]]) -> list[Plan
     known: dict[str, set[str]] = {step: set() for step in STEPS}
     last: dict[str, World] = {}
     for folder, run in earlier:
-        world = _recall_world(folder, run)
+        code = CODE.find_readable(folder.path) or {}
+        world = World({**run.inputs, "data": run.data}, by_dotted_name(run.settings), code)
         keys, complete = world.make_keys(), _find_complete_steps(folder)
         for step in run.steps:
             if step.name in keys and step.state in ("done", "cached"):
@@ -154,11 +155,6 @@ def _find_complete_steps(folder: RunFolder) -> set[str]:
     for record in artifact_records.read(folder.artifacts):
         complete[record.step] = complete.get(record.step, True) and os.path.isdir(record.uri)
     return {step for step, is_complete in complete.items() if is_complete}
-
-
-def _recall_world(folder: RunFolder, run: Run) -> World:
-    code = CODE.find_readable(folder.path) or {}
-    return World({**run.inputs, "data": run.data}, by_dotted_name(run.settings), code)
 
 
 def _read_world(options: RunOptions, workload: "Workload", settings: "Settings") -> World:

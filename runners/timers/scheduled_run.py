@@ -19,7 +19,7 @@ _LINE_END = re.compile(r"[\t\n]")
 class ScheduledRun:
     """A run of one workload in one workspace, at the same times every week."""
 
-    name: str  # of the units or lines that start it: one for each workload and workspace
+    name: str  # of the units that start it: one for each workload and workspace
     workload: str  # the model's name
     command: tuple[str, ...]  # program and arguments; every path is absolute
     folder: Path  # its working directory, to which paths in settings are relative

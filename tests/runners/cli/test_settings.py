@@ -1,0 +1,93 @@
+import json
+
+import pytest
+
+from pipeline.settings import Settings
+from pipeline.settings_layers import walk
+from runners.cli.main import main
+
+
+@pytest.fixture
+def settings(capsys, monkeypatch):
+    """Returns the exit code and the two outputs of `edgeline settings`."""
+
+    def call(*arguments, width=80):
+        monkeypatch.setenv("COLUMNS", str(width))
+        code = main(["settings", *arguments])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_every_setting_and_every_group_has_a_description():
+    schema = Settings.model_json_schema()
+    nodes = dict(walk(schema, schema))
+
+    # The value of an item is described with its list or its mapping.
+    named = [name for name in nodes if "propertyNames" not in nodes.get(name.rpartition(".")[0], {})]
+    missing = [name for name in named if not name.endswith(("[]", "*")) and "description" not in nodes[name]]
+
+    assert len(named) > 120 and not missing
+
+
+@pytest.mark.parametrize("group", ["data", "edge", "push", "alerts.email", "kubeflow.every_step"])
+def test_a_description_is_a_sentence_also_of_an_inherited_setting(settings, group):
+    for setting in json.loads(settings(group, "--json")[1]):
+        assert setting["description"].endswith(".") and setting["description"][:1].isupper(), setting["name"]
+
+
+def test_all_settings_are_listed_by_group_in_the_order_of_their_definition(settings):
+    code, out, _ = settings(width=110)
+
+    assert code == 0
+    names = [line.split()[0].rstrip(":") for line in out.splitlines() if line and not line.startswith(" ")]
+    groups = [name for name in Settings.model_fields if name != "seed"]
+    assert names[0] == "seed" and [name for name in names if name in groups] == groups
+    assert "\n\ntrainer: The settings of the training.\ntrainer.epochs = 16 (" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("trainer.epochs", ["trainer.epochs = 16 (a whole number from 1 to 10,000)", "    Largest number"]),
+        ("evaluation.confidence", ["= 0.95 (a number from 0.5 to below 1)", "2,000 resamples"]),
+        ("edge.max_size_mb", ["= 5.0 (a number above 0 to 10,000)", "    Largest size of a file in MB"]),
+        ("model.channels", ["= 1 (one of 1, 3)", "1 for luma, 3 for RGB."]),
+        ("gate.severity", ['"label_shift": "block"', "each name one of schema,", "one of block, warn"]),
+        ("workspace.max_gb", ["= null (a number above 0 or null)", "Null for no limit"]),
+        ("evaluation.bounds.0.slice", ["evaluation.bounds[].slice has no default (a text)", "`overall`"]),
+        ("kubeflow.steps.Trainer.gpu", ["kubeflow.steps.*.gpu = null (a whole number from 0 to 64 or null)"]),
+    ],
+)
+def test_one_setting_is_shown_with_its_default_its_range_and_its_meaning(settings, name, lines):
+    code, out, _ = settings(name, width=500)
+
+    assert code == 0 and len(out.splitlines()) == 2
+    for line in lines:
+        assert line in out
+
+
+@pytest.mark.parametrize("width", [50, 80, 200])
+def test_the_lines_fit_the_terminal(settings, width):
+    longest = max(len(line) for line in settings("trainer", width=width)[1].splitlines())
+
+    assert width - 20 < longest <= width
+
+
+def test_as_json_there_are_the_default_itself_and_no_group(settings):
+    _, out, _ = settings("edge", "--json")
+
+    document = {setting["name"]: setting for setting in json.loads(out)}
+    assert "edge" not in document and document["edge.variants"]["default"] == ["fp16", "int8", "fp32"]
+    assert document["edge.golden_examples"]["allowed"] == "a whole number from 0 to 200"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("trainr", "trainer"), ("trainer.epoch", "trainer.epochs"), ("learning_rate", "trainer.learning_rate")],
+)
+def test_an_unknown_name_comes_with_the_nearest_known_one(settings, name, near):
+    code, out, err = settings(name)
+
+    assert (code, out) == (2, "")
+    assert name in err and f"{near}?" in err
