@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 from weakref import WeakKeyDictionary
 
-from locations import MOST_FETCHES, S3_OPTIONS, filesystem
-from store_errors import explained, may_pass
+from locations import MOST_FETCHES, S3_OPTIONS, get_filesystem
+from store_errors import explain_errors, is_temporary
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -33,7 +33,7 @@ def fetch(place: "UPath", name: str, size: int) -> Callable[[], bytes]:
     """
     import asyncio
 
-    store = filesystem(place)
+    store = get_filesystem(place)
     path = f"{place.path.rstrip('/')}/{name}"
     bucket, _, key = path.partition("/")
     client, quick = _find_bucket(store, bucket), None
@@ -53,7 +53,7 @@ def fetch(place: "UPath", name: str, size: int) -> Callable[[], bytes]:
             fetched: bytes = (future or begin()).result()
             return fetched
         except Exception:
-            with explained(place / name):  # joined only here, since joining takes as long as a fetch
+            with explain_errors(place / name):  # joined only here, since joining takes as long as a fetch
                 raise
 
     return content
@@ -70,7 +70,7 @@ async def _fetch_with_retries(store: Any, path: str, size: int) -> bytes:
             return content
         except Exception as error:
             wait = next(waits, None)
-            if wait is None or not may_pass(error):
+            if wait is None or not is_temporary(error):
                 raise
         await asyncio.sleep(random.uniform(wait / 2, wait))
 

@@ -11,7 +11,7 @@ _Z = 1.959964
 _TAIL = 0.025
 
 
-def wilson(right: float, examples: float, width: float = _Z) -> tuple[float, float]:
+def compute_wilson_interval(right: float, examples: float, width: float = _Z) -> tuple[float, float]:
     """Returns the 95 % confidence interval of a share (Wilson, 1927: JASA 22, 209-212).
 
     Unlike the textbook's interval, it stays within 0..1 and is meaningful for five examples or a share of 1.
@@ -26,7 +26,7 @@ def wilson(right: float, examples: float, width: float = _Z) -> tuple[float, flo
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def interval(right: "NDArray[Any]", groups: "NDArray[Any]") -> tuple[float, float]:
+def compute_group_interval(right: "NDArray[Any]", groups: "NDArray[Any]") -> tuple[float, float]:
     """Returns the 95 % interval of the share of right answers; it also holds for groups that were not seen.
 
     Examples of one group (session, machine, author) are right or wrong together: five sessions of a thousand
@@ -44,7 +44,7 @@ def interval(right: "NDArray[Any]", groups: "NDArray[Any]") -> tuple[float, floa
     group_numbers = np.unique(groups, return_inverse=True)[1]
     sizes, hits = np.bincount(group_numbers), np.bincount(group_numbers, weights=right)
     if len(sizes) == len(right):
-        return wilson(float(hits.sum()), len(right))
+        return compute_wilson_interval(float(hits.sum()), len(right))
     if len(sizes) == 1:
         return 0.0, 1.0
     low, high = _estimate_mean_of_groups(hits, sizes)
@@ -55,7 +55,7 @@ def interval(right: "NDArray[Any]", groups: "NDArray[Any]") -> tuple[float, floa
     # many independent examples these are worth (Korn and Graubard, 1998: Survey Methodology 24, 193-201).
     variance = count / (count - 1) * float(((hits - share * sizes) ** 2).sum()) / examples**2
     effective = min(examples, share * (1 - share) / variance) if variance else examples
-    by_variance = wilson(share * effective, effective, float(stdtrit(count - 1, 1 - _TAIL)))
+    by_variance = compute_wilson_interval(share * effective, effective, float(stdtrit(count - 1, 1 - _TAIL)))
     return min(low, by_variance[0]), max(high, by_variance[1])
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
-def user() -> str:
+def get_user() -> str:
     """Returns this user's name; in a container whose user has no name, the numeric id."""
     try:
         return getpass.getuser()
@@ -17,19 +17,19 @@ def user() -> str:
         return str(os.getuid())
 
 
-def who() -> str:
+def get_user_and_host() -> str:
     """Returns this user and machine as `user@host`."""
-    return f"{user()}@{socket.gethostname()}"
+    return f"{get_user()}@{socket.gethostname()}"
 
 
-def utc_text(moment: datetime) -> str:
+def format_utc(moment: datetime) -> str:
     """Formats a time in UTC, as 2026-10-05T09:12:33Z."""
     return moment.astimezone(timezone.utc).strftime(TIME_FORMAT)
 
 
 def utc_now() -> str:
-    """Returns the current time as `utc_text` formats it."""
-    return utc_text(datetime.now(timezone.utc))
+    """Returns the current time as `format_utc` formats it."""
+    return format_utc(datetime.now(timezone.utc))
 
 
 def parse_time(text: str) -> datetime:

@@ -14,16 +14,16 @@ from errors import EdgelineError, UsageError
 _NOT_IN_A_LINE = ("Cc", "Zl", "Zp", "Cs")
 
 
-def fault_of(label: str) -> str:
+def find_fault(label: str) -> str:
     """Returns why a text cannot be a label, as the end of a sentence; empty for a valid label."""
     if not label:
         return "it is empty"
     if control := next((c for c in label if unicodedata.category(c) in _NOT_IN_A_LINE), None):
         return f"it holds the control character U+{ord(control):04X}"
-    return "it begins or ends with a blank" if label != label.strip() else ""
+    return "it begins or ends with whitespace" if label != label.strip() else ""
 
 
-def first_few(named: Sequence[str], most: int = 12) -> str:
+def join_names(named: Sequence[str], most: int = 12) -> str:
     """Joins names for a message; a list longer than `most` is cut, and the rest is counted."""
     more = f" and {len(named) - most} more" if len(named) > most else ""
     return ", ".join(named[:most]) + more
@@ -35,8 +35,8 @@ def check_labels(labels: Sequence[str], where: str) -> None:
     Raises:
         UsageError: A label is empty, occurs twice, has a blank at an end, or contains a control character.
     """
-    faults = [f"{label!a}: {fault}" for label in labels if (fault := fault_of(label))]
-    faults += [f"{label!a}: it is there {n} times" for label, n in Counter(labels).items() if n > 1]
+    faults = [f"{label!a}: {fault}" for label in labels if (fault := find_fault(label))]
+    faults += [f"{label!a}: it occurs {n} times" for label, n in Counter(labels).items() if n > 1]
     if faults:
         raise UsageError(
             f"{where} has labels that cannot be used: {'; '.join(faults)}.",
@@ -68,17 +68,17 @@ def parse_labels(
     except UsageError as error:
         raise _make_error(where, error.found) from error
     if not labels or render_labels(labels) != raw:
-        raise _make_error(where, "It holds no label, or its last line has no end.")
+        raise _make_error(where, "It contains no labels, or its last line has no line end.")
     if outputs not in (None, len(labels)):
-        raise _make_error(where, f"It has {len(labels)} labels, and the model {outputs} outputs.")
+        raise _make_error(where, f"It has {len(labels)} labels, but the model has {outputs} outputs.")
     if schema is not None and labels != tuple(schema):
-        raise _make_error(where, f"It has the labels {list(labels)!a}, and the schema {list(schema)!a}.")
+        raise _make_error(where, f"Its labels are {list(labels)!a}, but the schema has {list(schema)!a}.")
     return labels
 
 
 def _make_error(where: str, found: str) -> EdgelineError:
     return EdgelineError(
         f"{where} does not fit the model. {found}",
-        "A phone would name what the model sees by another label.",
-        "Run the pipeline again, which writes it from the schema.",
+        "A phone would show the wrong labels.",
+        "Run the pipeline again; it writes the file from the schema.",
     )

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Union
 
 from errors import UsageError
-from store_errors import explained, if_there
+from store_errors import explain_errors, ignore_absent
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -73,9 +73,9 @@ def locate(place: "str | Location") -> Location:
     if not _BUCKET.match(place):
         raise UsageError(
             f"{place} is neither a folder nor s3://BUCKET/PREFIX.",
-            "Data and releases lie only where it was proven that nothing is lost: in folders, and in S3 or"
-            " what speaks like it (MinIO, with AWS_ENDPOINT_URL set).",
-            "Give one of these.",
+            "Data and releases lie in folders, in S3, or in a store with the S3 API (such as MinIO, with"
+            " AWS_ENDPOINT_URL set).",
+            "Pass one of these.",
         )
     from upath import UPath
 
@@ -92,7 +92,7 @@ def locate(place: "str | Location") -> Location:
     return path
 
 
-def filesystem(place: "UPath") -> Any:
+def get_filesystem(place: "UPath") -> Any:
     """Returns the fsspec file system of a place in a store."""
     store = place.fs
     if hasattr(store, "retries"):
@@ -108,13 +108,13 @@ def filesystem(place: "UPath") -> Any:
 
 
 @contextmanager
-def whole(path: Path, sync: bool = False) -> Iterator[BinaryIO]:
+def write_atomically(path: Path, sync: bool = False) -> Iterator[BinaryIO]:
     """Opens a new file that replaces `path` once it is completely written; a failed write leaves nothing.
 
     With `sync`, the content is on the disk before the file appears under its name.
     """
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with naming(path):
+    with add_path_to_errors(path):
         try:
             with scratch.open("wb") as file:
                 yield file
@@ -127,7 +127,7 @@ def whole(path: Path, sync: bool = False) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def add_path_to_errors(path: Path) -> Iterator[None]:
     """Puts `path` into an OSError that names no file, such as that of a full disk, or a hidden file."""
     try:
         yield
@@ -153,8 +153,8 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
                 raise OSError(errno.EINVAL, "not a regular file", str(path))
             _check_size(status.st_size, most, path)
             return file.readall()
-    store = filesystem(path)
-    with explained(path):
+    store = get_filesystem(path)
+    with explain_errors(path):
         size = None if most is None else store.size(path.path)
         _check_size(size or 0, most, path)
         # With several requests at once, s3fs would ask for the size first.
@@ -163,16 +163,16 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
 
 
 def open_read(path: Location) -> Any:
-    """Opens a file or object as a binary stream that is read on demand; for use inside `explained`.
+    """Opens a file or object as a binary stream that is read on demand; for use inside `explain_errors`.
 
     Raises:
         OSError: It cannot be opened, or is not a regular file.
     """
     if not isinstance(path, Path):
         # The `readline` of fsspec's file takes no limit.
-        return io.BufferedReader(filesystem(path).open(path.path, "rb", block_size=_READ_AT_ONCE))
+        return io.BufferedReader(get_filesystem(path).open(path.path, "rb", block_size=_READ_AT_ONCE))
     if not path.is_file():
-        raise OSError(errno.EINVAL, "it is no file", str(path))
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
     return path.open("rb")
 
 
@@ -181,12 +181,12 @@ def _check_size(size: int, most: int | None, path: Location) -> None:
         raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
 
 
-def names_in(place: Location) -> list[str]:
+def list_names(place: Location) -> list[str]:
     """Returns the names of the files and folders directly in `place`; empty where it does not exist."""
     return [name for name, _ in _list_children(place)]
 
 
-def folders_in(place: Location) -> list[str]:
+def list_folders(place: Location) -> list[str]:
     """Returns the names of the folders directly in `place`; empty where it does not exist."""
     return [name for name, is_folder in _list_children(place) if is_folder]
 
@@ -210,7 +210,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry))
 
 
-def files_below(place: "UPath") -> Mapping[str, Entry]:
+def list_files_below(place: "UPath") -> Mapping[str, Entry]:
     """Lists all objects below a place in a store by relative path, sorted, without reading any.
 
     Objects that stand for a folder, and names that are no plain relative path, are left out.
@@ -221,14 +221,14 @@ def files_below(place: "UPath") -> Mapping[str, Entry]:
         name = info["name"].lstrip("/")
         relative = name.removeprefix(top)
         if info["type"] == "file" and name.startswith(top) and _is_plain(relative):
-            files[relative] = Entry(int(info["size"]), version_in(info))
+            files[relative] = Entry(int(info["size"]), read_version(info))
     return dict(sorted(files.items()))
 
 
-def size_below(place: Location) -> int:
+def measure_size(place: Location) -> int:
     """Returns the bytes of a file, or of all files below a place; 0 if it does not exist. Follows no link."""
     if not isinstance(place, Path):
-        return sum(entry.size for entry in files_below(place).values())
+        return sum(entry.size for entry in list_files_below(place).values())
     if not place.is_dir() or place.is_symlink():
         return place.lstat().st_size if os.path.lexists(place) else 0
     size = 0
@@ -242,8 +242,8 @@ def size_below(place: Location) -> int:
 def _query(place: "UPath", query: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:
     """Returns the answer of a place's file system to `query`; empty where the place does not exist."""
     infos: Iterable[Any] = ()
-    with if_there(place):
-        infos = query(filesystem(place))
+    with ignore_absent(place):
+        infos = query(get_filesystem(place))
     return infos
 
 
@@ -251,7 +251,7 @@ def _is_plain(relative: str) -> bool:
     return PurePosixPath(relative).as_posix() == relative and not {".", ".."} & set(relative.split("/"))
 
 
-def version_in(info: Mapping[str, Any]) -> str:
+def read_version(info: Mapping[str, Any]) -> str:
     """Returns a text that changes with an object's content, from fsspec's info on it; empty for none."""
     for key in ("ETag", "etag", "md5Hash", "generation", "LastModified", "last_modified", "mtime", "created"):
         if info.get(key):
@@ -265,7 +265,7 @@ def copy_tree(source: Location, target: Path) -> None:
         shutil.copytree(source, target, dirs_exist_ok=True)
         return
     target.mkdir(parents=True, exist_ok=True)
-    for relative in files_below(source):
+    for relative in list_files_below(source):
         (target / relative).parent.mkdir(parents=True, exist_ok=True)
-        with explained(source):
-            filesystem(source).get_file((source / relative).path, str(target / relative))
+        with explain_errors(source):
+            get_filesystem(source).get_file((source / relative).path, str(target / relative))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import EdgelineError
-from locations import Location, filesystem, read_bytes, version_in
-from store_errors import collect_signs, explained, if_there, is_absent
+from locations import Location, get_filesystem, read_bytes, read_version
+from store_errors import collect_signs, explain_errors, ignore_absent, is_absent
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -24,18 +24,18 @@ _CONFLICTS = {
 
 def put(path: "UPath", content: bytes) -> None:
     """Writes an object, or replaces the one that exists."""
-    with explained(path):
-        filesystem(path).pipe_file(path.path, content)
+    with explain_errors(path):
+        get_filesystem(path).pipe_file(path.path, content)
 
 
 def create_file(path: "UPath", source: Path) -> bool:
     """Writes a new object from a file of any size; returns whether the object now has this content."""
-    with explained(path):
+    with explain_errors(path):
         if path.protocol != "s3":
             put(path, source.read_bytes())
             return True
         try:
-            filesystem(path).put_file(str(source), path.path, mode="create")
+            get_filesystem(path).put_file(str(source), path.path, mode="create")
         except OSError as error:
             if collect_signs(error) & _CONFLICTS:  # perhaps with this request's own first attempt
                 return measure_file(path) == measure_file(source)
@@ -45,8 +45,8 @@ def create_file(path: "UPath", source: Path) -> bool:
 
 def remove(path: "UPath") -> None:
     """Removes an object if it exists."""
-    with if_there(path):
-        filesystem(path).rm_file(path.path)
+    with ignore_absent(path):
+        get_filesystem(path).rm_file(path.path)
 
 
 def create(path: "UPath", content: bytes) -> bool:
@@ -67,15 +67,15 @@ def replace(path: "UPath", content: bytes, version: str) -> bool:
 def version_of(path: "UPath") -> str:
     """Returns a text that changes with an object's content (its ETag in S3); empty for no object."""
     version = ""
-    with if_there(path):
-        version = version_in(filesystem(path).info(path.path))
+    with ignore_absent(path):
+        version = read_version(get_filesystem(path).info(path.path))
     return version
 
 
 def measure_file(path: Location) -> tuple[int, str]:
     """Returns the size in bytes and the hexadecimal SHA-256 of a file, which is read in pieces."""
     size, digest = 0, hashlib.sha256()
-    with explained(path), path.open("rb") as file:
+    with explain_errors(path), path.open("rb") as file:
         while piece := file.read(1 << 20):
             size += len(piece)
             digest.update(piece)
@@ -84,9 +84,9 @@ def measure_file(path: Location) -> tuple[int, str]:
 
 def _put_if(path: "UPath", content: bytes, **condition: str) -> bool:
     try:
-        with explained(path):
+        with explain_errors(path):
             try:
-                filesystem(path).pipe_file(path.path, content, **condition)
+                get_filesystem(path).pipe_file(path.path, content, **condition)
             except OSError as error:
                 if is_absent(error):  # no object, hence none of that version
                     return False

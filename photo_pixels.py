@@ -48,7 +48,7 @@ def open_photo(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=formats)
 
 
-def orientation_of(image: Image.Image, exif: bytes = b"") -> int:
+def read_orientation(image: Image.Image, exif: bytes = b"") -> int:
     """Returns the EXIF orientation, 1 to 8, from `exif` or else from the photo; 1 if it cannot be read."""
     if image.format == "TIFF":
         return 1  # Pillow turns a TIFF itself while it loads
@@ -62,14 +62,14 @@ def orientation_of(image: Image.Image, exif: bytes = b"") -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def scaled_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+def scale_size(size: tuple[int, int], side: int) -> tuple[int, int]:
     """Scales `size` so that its longer side is `side`; the shorter one is rounded, halves up."""
     longest = max(size)
     width, height = (max(1, (2 * pixels * side + longest) // (2 * longest)) for pixels in size)
     return width, height
 
 
-def upright(image: Image.Image, orientation: int, max_side: int) -> Image.Image:
+def decode_upright(image: Image.Image, orientation: int, max_side: int) -> Image.Image:
     """Decodes the first frame as an upright L or RGB image, scaled down if a side exceeds `max_side`.
 
     Scales with an antialiased bilinear filter and rounds to whole levels.
@@ -77,7 +77,7 @@ def upright(image: Image.Image, orientation: int, max_side: int) -> Image.Image:
     Raises:
         ValueError: The pixels are floats without a range. Damaged files raise `READER_ERRORS`.
     """
-    target = scaled_size(image.size, max_side) if max(image.size) > max_side else image.size
+    target = scale_size(image.size, max_side) if max(image.size) > max_side else image.size
     if target != image.size and image.format in ("JPEG", "MPO"):  # a HEIC photo would give its thumbnail
         image.draft(None, (_DRAFT_MARGIN * target[0], _DRAFT_MARGIN * target[1]))
     picture = _convert_to_8_bit(image)

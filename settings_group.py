@@ -20,7 +20,7 @@ class Group(BaseModel):
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-def absolute(path: Path) -> Path:
+def make_absolute(path: Path) -> Path:
     """Returns a path relative to the current folder as an absolute one: a worker may run in another folder.
 
     Raises:

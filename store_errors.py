@@ -33,33 +33,33 @@ _MEANINGS = (
             *("TokenRefreshRequired", "UnauthorizedSSOTokenError", "ProfileNotFound", "403"),
         },
         " was refused",
-        "The keys are missing, wrong or run out, or they may not do that there.",
-        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_ENDPOINT_URL for another store than"
-        " AWS's own) of a user who may read and write there, and run the same command again.",
+        "The keys are missing, wrong or expired, or do not permit this operation.",
+        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to the keys of a user who may read and write there"
+        " (and AWS_ENDPOINT_URL for a store other than AWS's own), and run the same command again.",
     ),
     (
         _BUSY,
         " asks for fewer requests",
-        "It went on to after each was tried several times, with waits between them.",
-        "Run the same command again when less is asked of it.",
+        "Each request was tried several times, with waits in between.",
+        "Run the same command again when the store is less busy.",
     ),
     (
         {"ConnectTimeoutError", "ReadTimeoutError", "FSTimeoutError", "TimeoutError", "RequestTimeout"},
         " did not answer in time",
-        "The store is overloaded, or something on the way swallows what is sent to it.",
+        "The store is overloaded, or something on the network path drops the requests.",
         _LOOK_AT_ADDRESS,
     ),
     (
         {"ConnectionError", "HTTPClientError", "ClientConnectionError"},
         " cannot be reached",
-        "Nothing listens there, or its name is not known here.",
+        "Nothing listens at that address, or its host name cannot be resolved.",
         _LOOK_AT_ADDRESS,
     ),
     (
         {"OSError", "ClientError", "BotoCoreError"},
         ": the store answered with an error",
-        "What was asked of it was not done.",
-        "Look into the store's own log, and run the same command again.",
+        "The operation was not carried out.",
+        "Read the store's own log, and run the same command again.",
     ),
 )
 
@@ -70,13 +70,13 @@ def is_absent(error: OSError) -> bool:
     return (is_missing or error.errno == errno.ENAMETOOLONG) and _NO_BUCKET not in collect_signs(error)
 
 
-def may_pass(error: BaseException) -> bool:
+def is_temporary(error: BaseException) -> bool:
     """Tells whether an error of a store's library is temporary, so that another attempt may succeed."""
     return bool(_TEMPORARY & collect_signs(error))
 
 
 @contextmanager
-def explained(place: "Path | UPath") -> Iterator[None]:
+def explain_errors(place: "Path | UPath") -> Iterator[None]:
     """Translates what a store's library raises inside the block into the three parts that people see.
 
     A FileNotFoundError of an object is raised as it is, and so is every error where `place` is a Path.
@@ -91,9 +91,9 @@ def explained(place: "Path | UPath") -> Iterator[None]:
 
 
 @contextmanager
-def if_there(place: "UPath") -> Iterator[None]:
-    """Works as `explained`, and ends the block silently at an object that does not exist."""
-    with explained(place):
+def ignore_absent(place: "UPath") -> Iterator[None]:
+    """Works as `explain_errors`, and ends the block silently at an object that does not exist."""
+    with explain_errors(place):
         try:
             yield
         except OSError as error:
@@ -112,20 +112,20 @@ def _translate(error: Exception, place: "UPath") -> EdgelineError | None:
     text = " ".join(str(error).split())[:300] or type(error).__name__
     if _NO_BUCKET in signs:
         return EdgelineError(
-            f"{place}: there is no bucket {bucket!r}{at}.",
-            "Examples and releases lie in a bucket that somebody has made; it is not made here.",
-            "Check its name and AWS_ENDPOINT_URL, or make it, and run the same command again.",
+            f"{place}: the bucket {bucket!r} does not exist{at}.",
+            "Edgeline does not create buckets.",
+            "Check its name and AWS_ENDPOINT_URL, or create it, and run the same command again.",
         )
     if isinstance(error, OSError) and (is_absent(error) or error.filename or error.errno in _LOCAL_ERRNOS):
         return None
     if signs & _BAD_NAME:
-        why, do = "No bucket can have that name.", "Write the URL as s3://BUCKET/PREFIX."
+        why, do = "A bucket cannot have that name.", "Write the URL as s3://BUCKET/PREFIX."
         return UsageError(f"{place}: {text}", why, do)
     for names, summary, why, do in _MEANINGS:
         if signs & names:
             return EdgelineError(f"{place}{summary}{at}: {text}", why, do)
     if isinstance(error, ValueError) and "endpoint" in text:
-        why, do = "The store's address is no URL.", "Set AWS_ENDPOINT_URL to http(s)://HOST:PORT."
+        why, do = "The store's address is not a URL.", "Set AWS_ENDPOINT_URL to http(s)://HOST:PORT."
         return UsageError(f"{place}: {text}.", why, do)
     return None
 

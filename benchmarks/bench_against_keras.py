@@ -24,7 +24,7 @@ from data.photos.labels_file import LabelRow, PhotoSpan, read_labels
 from data.photos.screening import screen_rows
 from data.settings import DataSettings
 from data.shelf.renderer import plan_week
-from data.spans.layout import newest_spans
+from data.spans.layout import find_newest_spans
 from data.spans.rejection import RowRejected
 from data.spans.split import Ends
 from pipeline.settings import Settings
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument(
         "--workspace", type=Path, default=Path("workspace"), help="a workspace with a pushed run"
     )
-    parser.add_argument("--seed", type=int, default=20, help="of the rendered sample")
+    parser.add_argument("--seed", type=int, default=20, help="seed of the rendered sample")
     options = parser.parse_args()
     run = [run for run in runs.read_runs(options.workspace) if run.outcome == "pushed"][-1]
     labels = with_features(find_workload(run.workload_source)).labels
@@ -58,7 +58,7 @@ def main() -> None:
     ours = predict_on_phones(release, [photo.jpeg for photo in evaluation])
     started = time.monotonic()
     script = _train(train, evaluation, labels, settings)
-    print(f"{len(train)} train and {len(evaluation)} eval photos; script {time.monotonic() - started:.0f} s")
+    print(f"{len(train):,} train, {len(evaluation):,} eval photos; script {time.monotonic() - started:.0f} s")
 
     by_label = np.array([photo.label for photo in evaluation])
     shown = np.array([photo.shows for photo in evaluation])
@@ -78,7 +78,7 @@ def _read_photos(
     data: Path, settings: DataSettings, labels: Sequence[str], seed: int
 ) -> tuple[list[Photo], list[Photo]]:
     rows: list[tuple[PhotoSpan, LabelRow, str]] = []
-    for span in newest_spans(data, settings.window):
+    for span in find_newest_spans(data, settings.window):
         accepted = screen_rows(read_labels(span), list(labels))[0]
         shown = _find_shown(span.number, accepted, seed)
         rows += [(PhotoSpan.of(span), row, shown.get(row.photo, row.label)) for row in accepted]

@@ -47,7 +47,7 @@ class Run:
         """Returns the last run of a workspace that trained a model."""
         trained = [run for run in runs.read_runs(workspace) if run.outcome in ("pushed", "held")]
         if not trained:
-            sys.exit(f"{workspace} has no run that trained a model. Leave --workspace out to make one.")
+            sys.exit(f"{workspace} has no run that trained a model. Omit --workspace to create one.")
         run = trained[-1]
         workload = with_features(find_workload(run.workload_source))
         graphs = workspace.glob("artifacts/Transform/transform_graph/*")
@@ -105,7 +105,7 @@ def compare_inputs(run: Run, device: str, batch_size: int, steps: int) -> None:
 
 def compare_devices(run: Run, devices: Sequence[str], batch_size: int, steps: int) -> None:
     """Prints examples a second on one device, two, four, ... and all, as a share of linear scaling."""
-    print(f"\n{'devices':>7} {'batch':>6} {'examples/s':>10} {'x one':>6} {'of linear':>9}")
+    print(f"\n{'devices':>7} {'batch':>6} {'examples/s':>10} {'speedup':>7} {'efficiency':>10}")
     one = 0.0
     for count in sorted({1, *(n for n in (2, 4, 8) if n < len(devices)), len(devices)}):
         replicas = tf.distribute.MirroredStrategy(list(devices[:count]))
@@ -113,17 +113,17 @@ def compare_devices(run: Run, devices: Sequence[str], batch_size: int, steps: in
         rate = batch_size * count * steps / tally.seconds
         one = one or rate
         print(
-            f"{count:>7} {batch_size * count:>6} {rate:>10.0f} {rate / one:>6.2f} {rate / one / count:>9.2f}"
+            f"{count:>7} {batch_size * count:>6} {rate:>10.0f} {rate / one:>7.2f} {rate / one / count:>10.2f}"
         )
 
 
 def main() -> None:
     """Prints both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--workspace", type=Path, help="one with a run (default: a new one, of the sample)")
-    parser.add_argument("--batch-size", type=int, default=256, help="examples of one GPU in a step (256)")
-    parser.add_argument("--steps", type=int, default=100, help="that are timed each way (100)")
-    parser.add_argument("--cpu", action="store_true", help="use the CPU, whether there is a GPU or not")
+    parser.add_argument("--workspace", type=Path, help="workspace with a run (default: a new one)")
+    parser.add_argument("--batch-size", type=int, default=256, help="batch size of one GPU (256)")
+    parser.add_argument("--steps", type=int, default=100, help="timed steps per row of the tables (100)")
+    parser.add_argument("--cpu", action="store_true", help="use the CPU even if there is a GPU")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         workspace = arguments.workspace or Path(folder, "workspace")

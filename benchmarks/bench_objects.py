@@ -22,10 +22,10 @@ from PIL import Image, ImageDraw
 
 from data.importers.importing import import_photos
 from data.photos.labels_file import PhotoSpan, read_labels
-from data.photos.likeness import as_looks
-from data.photos.rare_parts import as_features
+from data.photos.likeness import stack_looks
+from data.photos.rare_parts import compute_features
 from data.photos.same_object import SURE, find_same
-from data.photos.thumbnails import look
+from data.photos.thumbnails import read_look
 from data.spans.layout import find_spans
 from trainer_module.photo_features import describe_photo
 
@@ -146,13 +146,13 @@ def _count_twins(photos: list[Photo], describe: Any) -> tuple[int, int, int, int
     seen = paired = others = single = 0
     looks = []
     for *_, content in photos:
-        own_look, pixels = look(content) or (b"", b"")
+        own_look, pixels = read_look(content) or (b"", b"")
         looks.append(own_look + (describe(pixels) if describe else b""))
     for label in {photo[0] for photo in photos}:
         of_label = np.array([photo[0] == label for photo in photos])
         evaluated, trained = np.flatnonzero(of_label & in_eval), np.flatnonzero(of_label & ~in_eval)
         some = [looks[number] for number in (*evaluated, *trained)]
-        twins = find_same(as_looks(some), as_features(some), len(evaluated), least=SURE).twins
+        twins = find_same(stack_looks(some), compute_features(some), len(evaluated), least=SURE).twins
         known = {photos[number][1] for number in trained}
         has = np.array([photos[number][1] in known for number in evaluated], bool)
         seen, paired = seen + int((has & (twins >= 0)).sum()), paired + int(has.sum())
@@ -164,8 +164,8 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="DIR", help="where the sets are written")
-    parser.add_argument("--photos", type=Path, help="photos of others, a folder a label")
-    parser.add_argument("--seed", type=int, default=1, help="another seed, other sets of the kinds (1)")
+    parser.add_argument("--photos", type=Path, help="further photos, one folder per label")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the sets (1)")
     arguments = parser.parse_args()
     folder, seed = arguments.folder, arguments.seed
     sets = {

@@ -44,9 +44,9 @@ def main() -> None:
     parser.add_argument("train", type=Path)
     parser.add_argument("test", type=Path)
     parser.add_argument("--minutes", type=int, default=5)
-    parser.add_argument("--cut", metavar="CLASS=N", help="train on so many photos of that class alone")
-    parser.add_argument("--side", action="append", default=[], help="settings of a side of ours")
-    parser.add_argument("--set", action="append", default=[], help="a setting of our run")
+    parser.add_argument("--cut", metavar="CLASS=N", help="train on only N photos of CLASS")
+    parser.add_argument("--side", action="append", default=[], help="settings of one run of ours; repeatable")
+    parser.add_argument("--set", action="append", default=[], help="a setting of all our runs")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if options.cut:
@@ -69,7 +69,7 @@ def compare(options: argparse.Namespace) -> None:
     """Trains all sides, and prints their accuracy on TEST."""
     labels = sorted(folder.name for folder in options.train.iterdir() if folder.is_dir())
     train, test = _read_photos(options.train, labels), _read_photos(options.test, labels)
-    print(f"{len(train[1])} photos to train on, {len(test[1])} never seen, {len(labels)} classes", flush=True)
+    print(f"{len(train[1]):,} train photos, {len(test[1]):,} test photos, {len(labels)} classes", flush=True)
     print(f"{'':58} {'accuracy':>8} {'mean recall':>11} {'worst class':>16} {'minutes':>7}", flush=True)
 
     def report(name: str, predicted: np.ndarray, seconds: float) -> None:

@@ -58,8 +58,8 @@ def find_tensorflow_import(log: Path) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table of a full run and one from the cache."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--workspace", type=Path, help="one with runs, or a new one (a temporary folder)")
-    parser.add_argument("--runs", type=int, default=3, help="runs from the cache (3)")
+    parser.add_argument("--workspace", type=Path, help="workspace with runs (default: a temporary one)")
+    parser.add_argument("--runs", type=int, default=3, help="number of runs from the cache (3)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:
         workspace = (options.workspace or Path(temporary)).absolute()
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cached = [run_sample(workspace) for _ in range(options.runs)]
         rows.append(("from the cache", min(cached, key=lambda run: float(run["wall"]))))
         names = ("wall", "steps", "before", "between", "after", "outside", "CPU")
-        print(f"{'seconds':15}" + "".join(f"{name:>9}" for name in names) + "  TensorFlow in")
+        print(f"{'seconds':15}" + "".join(f"{name:>9}" for name in names) + "  TensorFlow imported in")
         for name, run in rows:
             steps = sum(step["seconds"] or 0.0 for step in run["steps"])
             before, wall = run["start_seconds"], run["wall"]

@@ -19,7 +19,7 @@ import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
 from numpy.typing import NDArray
 
-from data.spans.tfrecords import as_text
+from data.spans.tfrecords import format_value
 from gates.answers import Answers
 from records.edge import OUT_OF_FOLD
 from records.workload import Workload
@@ -80,8 +80,8 @@ def _make_row(extracts: Mapping[str, Any], id: str, group: str) -> dict[str, Any
     """Returns one row of the file, with the candidate's labels: a model in production may know fewer."""
     slices = [pair for key in extracts[tfma.SLICE_KEY_TYPES_KEY] for pair in key]
     features = extracts[tfma.FEATURES_KEY]
-    name = as_text(np.ravel(features[id])[0])
-    groups = [as_text(value) for value in np.ravel(features.get(group, ())) if value]
+    name = format_value(np.ravel(features[id])[0])
+    groups = [format_value(value) for value in np.ravel(features.get(group, ())) if value]
     labels, predictions = extracts[tfma.LABELS_KEY], extracts[tfma.PREDICTIONS_KEY]
     # TFMA leaves the names of models out where there is only one.
     by_model = predictions if isinstance(predictions, Mapping) else {"candidate": predictions}
@@ -92,7 +92,7 @@ def _make_row(extracts: Mapping[str, Any], id: str, group: str) -> dict[str, Any
         "label": int(np.ravel(labels["candidate"] if isinstance(labels, Mapping) else labels)[0]),
         **{model: np.ravel(by_model[model]).tolist() if model in by_model else None for model in _MODELS},
         "features": [feature for feature, _ in slices],
-        "values": [as_text(value) for _, value in slices],
+        "values": [format_value(value) for _, value in slices],
     }
 
 

@@ -71,14 +71,14 @@ def DataGate(
         raise DataRefused(
             " ".join(verdict.reasons),
             "Nothing was trained.",
-            f"Details: {command_for_details(records, model_name)}. Fix the week, or go on without it:"
+            f"Details: {command_for_details(records, model_name)}. Fix the span, or exclude it:"
             f" `edgeline data exclude {span} --reason R --data {place}`.",
         )
     if records:  # On one machine, the runner checks this before the first step.
         epoch = int(json.loads(settings).get("push.rollback_epoch", 0))
         push = records.removesuffix(f"/runs/{model_name}")
         if warning := check_push_early(push, model_name, epoch, signing_key(None) is not None):
-            log.warning("Whether phones will take what comes of this run is not known yet: %s", warning)
+            log.warning("It is not known yet if phones will accept a release of this run: %s", warning)
     for name, artifact in inputs.items():
         # A report does not show the counts of each span.
         shutil.copytree(artifact.uri, Path(accepted_data.uri, name), ignore=shutil.ignore_patterns(COUNTS))

@@ -57,7 +57,7 @@ def EdgeConverter(
     )
     for item in conversions:
         if item.error:
-            log.warning("The %s variant could not be made: %s", item.variant, item.error)
+            log.warning("The %s variant could not be converted: %s", item.variant, item.error)
     transform, network = TFTransformOutput(transform_graph.uri), ModelSettings.model_validate_json(look)
     CONVERSIONS.write(folder, tuple(conversions))
     contract = load(about.module).edge_contract(transform, network, about)

@@ -42,8 +42,8 @@ from trainer_module.workload_module import tensor_signature
 _MOST_EXAMPLES = 5_000
 _BATCH = 64
 _NOT_CHECKED = (
-    "preprocessing.json was not held against what the model was trained on: no raw input of an eval example"
-    " was kept, or it is of a kind of its own."
+    "preprocessing.json was not compared with the model's training input: no raw input of an eval example"
+    " was kept, or the contract is of a custom kind."
 )
 
 log = logging.getLogger("edgeline.edge")

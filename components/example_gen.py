@@ -35,10 +35,10 @@ from components.near_twins import find_twins
 from components.originals import Named, choose_originals, write_originals
 from components.quarantine import select_listed, write_quarantine
 from data.settings import DataSettings
-from data.spans.layout import Span, excluded_in_window, newest_spans
+from data.spans.layout import Span, find_excluded_in_window, find_newest_spans
 from data.spans.source import SPLITS, load_source
 from data.spans.split import Ends
-from data.spans.window import contents_of, digest_of, has_links
+from data.spans.window import compute_span_digests, compute_window_digest, has_links
 from errors import DataRefused
 from locations import locate
 from records.ingest import TWINS, Excluded, Ingest, Quarantined
@@ -82,7 +82,7 @@ def SpanExampleGen(
     about, limits = Workload.from_json(workload), DataSettings.model_validate_json(settings)
     module = load_source(about.source)
     place = locate(data)
-    spans = newest_spans(place, limits.window)
+    spans = find_newest_spans(place, limits.window)
     examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
     examples.span = spans[-1].number
     folder = Path(quarantine.uri)
@@ -93,9 +93,9 @@ def SpanExampleGen(
         directory.mkdir(parents=True, exist_ok=True)
     kept = KeptSpans.of(Path(workspace), about, limits, code) if workspace else None
     is_remote = not isinstance(place, Path)
-    contents = contents_of(spans, Path(workspace, "window.json")) if kept or is_remote else {}
+    contents = compute_span_digests(spans, Path(workspace, "window.json")) if kept or is_remote else {}
     fresh = [s for s in spans if kept is None or not kept.take(s.name, contents[s.name], scratch / s.name)]
-    log.info("%d of %d spans are read; the others were by an earlier run.", len(fresh), len(spans))
+    log.info("%d of %d spans are read; an earlier run read the others.", len(fresh), len(spans))
     for span in fresh:
         example_shards.list_span(scratch / span.name, module.count(span))
         if kept is not None:
@@ -137,17 +137,17 @@ def SpanExampleGen(
         if not any(key[0] == split for key in counts):
             where = f"the {split} split" if counts else "the window"
             raise _refuse_empty_split(where, rejected, spans, about)
-    read_now = contents_of(fresh)
+    read_now = compute_span_digests(fresh)
     span_contents = {**contents, **read_now}
-    digest = digest_of(span_contents)
+    digest = compute_window_digest(span_contents)
     # Listing a store costs little, so it is done before and after.
     if window not in ("", digest) or (
         is_remote and any(contents[name] != read_now[name] for name in read_now)
     ):
         raise DataRefused(
             f"The files of {spans[0].name} to {spans[-1].name} changed while they were read.",
-            "The model would be filed under data that it was not trained on.",
-            "Run again once nothing writes to the data folder any more.",
+            "The release would name data that the model was not trained on.",
+            "Run again when nothing writes to the data folder.",
         )
     in_eval = read_all(scratch, example_shards.IN_EVAL, list[Named])
     write_originals(Path(examples.uri), choose_originals(in_eval, about.labels), spans, source)
@@ -159,7 +159,7 @@ def SpanExampleGen(
     shutil.rmtree(scratch)
     excluded = tuple(
         Excluded(decision.span, decision.who, decision.when, decision.reason)
-        for decision in excluded_in_window(place, spans, limits.window)
+        for decision in find_excluded_in_window(place, spans, limits.window)
     )
     classes = {label: sum(n for key, n in counts.items() if key[1] == label) for label in about.labels}
     trained = {key[1] for key in counts if key[0] == "train"}
@@ -225,7 +225,7 @@ def _refuse_empty_split(
     return DataRefused(
         f"No usable {workload.noun} is left for {where} ({rejected.total()} quarantined: {reasons}).",
         f"A model cannot be trained and judged without {workload.nouns} in both splits.",
-        f"Look at what is in {spans[0].name} to {spans[-1].name}.",
+        f"Check the content of {spans[0].name} to {spans[-1].name}.",
     )
 
 

@@ -29,9 +29,9 @@ from data.spans.rejection import RowRejected
 from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
 from data.spans.split import Ends, add_side
 from errors import DataRefused, UsageError
-from locations import MOST_FETCHED_BYTES, MOST_FETCHES, whole
+from locations import MOST_FETCHED_BYTES, MOST_FETCHES, write_atomically
 from records.ingest import Quarantined
-from records.json_file import decoder_of
+from records.json_file import get_decoder
 from records.workload import Workload
 
 # These files lie in the folder of a span; copies are quarantined beside the folders.
@@ -61,7 +61,7 @@ class Plan:
     newest: str  # name of the newest span
     eval_fraction: float  # share of the groups that goes to `eval`
     kept: KeptSpans | None  # keeps parts of spans for the run after one that is killed
-    contents: Mapping[str, str]  # digests of the spans that are kept in parts, see `contents_of`
+    contents: Mapping[str, str]  # digests of the spans that are kept in parts
 
 
 class _Part(msgspec.Struct, array_like=True, frozen=True):
@@ -189,10 +189,10 @@ class MakeExamples(_Worker):
         if span.name not in self._files_by_span:
             folder = plan.scratch / span.name
             self._files_by_span[span.name] = (
-                self._files.enter_context(whole(folder / _MADE.replace("*", self._bundle))),
-                self._files.enter_context(whole(folder / UNMADE[2:].replace("*", self._bundle))),
+                self._files.enter_context(write_atomically(folder / _MADE.replace("*", self._bundle))),
+                self._files.enter_context(write_atomically(folder / UNMADE[2:].replace("*", self._bundle))),
                 self._files.enter_context(
-                    whole(folder / UNMADE[2:].replace("*", _TRANSIENT_PREFIX + self._bundle))
+                    write_atomically(folder / UNMADE[2:].replace("*", _TRANSIENT_PREFIX + self._bundle))
                 ),
             )
         examples, quarantined, transient = self._files_by_span[span.name]
@@ -217,7 +217,7 @@ class MakeExamples(_Worker):
                 return example.look + describe_photo(example.pixels)
             except UsageError as error:
                 self._can_describe = False
-                log.warning("%s Near twins are looked for among thumbnails alone.", error.found)
+                log.warning("%s Near twins are searched by thumbnails only.", error.found)
         return example.look
 
     def finish_bundle(self) -> None:
@@ -242,7 +242,7 @@ class ShardSpan(_Worker):
                 for position, content in _read_blobs(path):
                     shard = position % plan.shards
                     if shard not in parts:
-                        part = whole(plan.scratch / f"part-{shard:05d}-{name}")
+                        part = write_atomically(plan.scratch / f"part-{shard:05d}-{name}")
                         parts[shard] = files.enter_context(part)
                     parts[shard].write(_HEAD.pack(len(content), position) + content)
 
@@ -302,7 +302,7 @@ def list_span(folder: Path, rows: int) -> None:
 
 def read_all(scratch: Path, pattern: str, kind: Any) -> Iterator[Any]:
     """Yields the JSON values that the workers wrote to the files of a pattern, one value a line."""
-    decoder = decoder_of(kind)
+    decoder = get_decoder(kind)
     for path in sorted(scratch.glob(pattern)):
         with path.open("rb") as file:
             yield from map(decoder.decode, file)
@@ -338,13 +338,13 @@ def _separate_copies(parts: Iterable[_Part]) -> tuple[list[_Part], list[bytes]]:
         first, *copies = (part for _, part in sorted(by_place.items()))
         labels = sorted({part.label for part in (first, *copies)})
         if len(labels) > 1:
-            detail = f"The same one is labelled {' and '.join(labels)}."
+            detail = f"Its copies are labelled {' and '.join(labels)}."
             rejected += [
                 _encode_rejection(p.span, p.id, "conflicting-label", detail) for p in (first, *copies)
             ]
             continue
         kept.append(first)
-        detail = f"A copy of {first.place}."
+        detail = f"It is a copy of {first.place}."
         rejected += [_encode_rejection(p.span, p.id, "duplicate", detail) for p in copies]
     return kept, rejected
 
@@ -354,11 +354,11 @@ def _encode_rejection(*fields: str) -> bytes:
 
 
 def _open_quarantine(folder: Path, name: str) -> AbstractContextManager[BinaryIO]:
-    return whole(folder / f"quarantined-{name}.jsonl")
+    return write_atomically(folder / f"quarantined-{name}.jsonl")
 
 
 def _write_json(folder: Path, name: str, value: Any) -> None:
-    with whole(folder / name) as file:
+    with write_atomically(folder / name) as file:
         file.write(msgspec.json.encode(value) + b"\n")
 
 

@@ -77,7 +77,9 @@ class KeptSpans:
                 _KEPT.write(whole, _compute_checksums(whole))
                 whole.rename(parts / uuid.uuid4().hex)
         except OSError as error:
-            log.warning("A part of %s is not kept, and is read again if this run is killed: %s.", name, error)
+            log.warning(
+                "A part of %s is not kept, so it is read again if this run is killed: %s.", name, error
+            )
 
     def update(self, window: Mapping[str, str], made: Iterable[Path]) -> None:
         """Removes spans outside of `window`, contents by name of the span, and keeps the folders `made`."""
@@ -94,7 +96,7 @@ class KeptSpans:
                     if not place.exists():  # another run at the same time may have kept it
                         whole.rename(place)
         except OSError as error:
-            log.warning("Spans are not kept, and the next run reads them again: %s.", error)
+            log.warning("Spans could not be kept, so the next run reads them again: %s.", error)
 
     def _place(self, name: str, content: str, hidden: str = "") -> Path:
         key = hashlib.sha256(f"{name}\0{content}\0{self.about}".encode()).hexdigest()
@@ -107,9 +109,9 @@ def _link_folder(name: str, kept: Path, target: Path) -> bool:
     try:
         _copy(_list_files(kept), target)
         if _KEPT.read(target) != _compute_checksums(target):
-            raise ValueError("a file in it is another one")
+            raise ValueError("the checksum of a file does not match")
     except UNREADABLE as error:
-        log.warning("What was kept of %s cannot be used, and it is read again: %s.", name, error)
+        log.warning("The kept output of %s cannot be used, so it is read again: %s.", name, error)
         for damaged in (target, kept):
             shutil.rmtree(damaged, ignore_errors=True)
         return False

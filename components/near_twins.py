@@ -24,8 +24,8 @@ class _Label:
     twins: dict[str, str] = field(default_factory=dict)  # place of a twin in train, by place of the query
 
     def compare(self) -> None:
-        from data.photos.likeness import as_looks
-        from data.photos.rare_parts import as_features
+        from data.photos.likeness import stack_looks
+        from data.photos.rare_parts import compute_features
         from data.photos.same_object import SURE, find_same
 
         if not self.queries:
@@ -34,7 +34,7 @@ class _Label:
             return
         looks = [look.look for look in (*self.queries, *self.waiting)]
         count = len(self.queries)
-        twins = find_same(as_looks(looks), as_features(looks), count, least=SURE).twins
+        twins = find_same(stack_looks(looks), compute_features(looks), count, least=SURE).twins
         for number, twin in enumerate(twins):
             if twin >= 0:
                 self.twins.setdefault(self.queries[number].place, self.waiting[twin - count].place)

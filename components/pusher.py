@@ -95,15 +95,15 @@ def Pusher(
 def _explain_unchanged(version: int, root: str, name: str) -> str:
     current = store.current(root, name)
     if current is not None and current.version == version:
-        return f"This very model is in production already, as version {version}."
+        return f"This model is in production already, as version {version}."
     if version not in store.known_versions(root, name):
         return (
-            f"This very model was pushed before, as version {version}, rolled back, and collected since."
-            " It is not pushed again by itself: other data, settings or another seed give another model."
+            f"This model was pushed before, as version {version}, rolled back, and then garbage-collected."
+            " It is not pushed again automatically: other data, settings or another seed give another model."
         )
     return (
-        f"This very model was pushed before, as version {version}, and is not in production."
-        f" It is not pushed twice; `edgeline promote {version} --reason R` puts it back."
+        f"This model was pushed before, as version {version}, and is not in production."
+        f" It is not pushed twice; `edgeline promote {version} --reason R` puts it back into production."
     )
 
 

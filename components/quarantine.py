@@ -102,7 +102,7 @@ def _choose_shown(
             except RowRejected:
                 continue
             except EdgelineError as error:  # the run can do without pictures
-                log.warning("No more thumbnails of what was quarantined: %s", error)
+                log.warning("No more thumbnails of quarantined rows are made: %s", error)
                 return
             if thumbnail is not None:
                 yield item, thumbnail

@@ -37,15 +37,15 @@ def ReleaseGate(
     if pushed.outcome == "held":
         raise HeldBack(
             " ".join(pushed.reasons),
-            "The model was trained and not pushed; production stays as it was.",
-            f"The run's report has every metric by slice: {command_for_details(records, model_name)}.",
+            "The model was trained but not pushed; production is unchanged.",
+            f"Read every metric by slice in the run's report: {command_for_details(records, model_name)}.",
         )
     expected = run if pushed.outcome == "pushed" else None
     if not _is_released(push, model_name, pushed.version, expected):
         raise EdgelineError(
             f"Version {pushed.version} of {model_name} is not in the release store {push}.",
             f"Pusher ended with {pushed.outcome!r}, so this run should have left it there.",
-            "Look at the store with `edgeline verify`, and start the run again.",
+            "Check the store with `edgeline verify`, and start the run again.",
         )
 
 

@@ -54,7 +54,7 @@ def leave_record(
     with _warn_on_failure("Earlier runs cannot be read"):
         kept = locate(place) if place else None
         earlier = [facts for _, facts in records.read_all(kept)][::-1] if kept is not None else []
-    with _warn_on_failure("There is no report of this run"):
+    with _warn_on_failure("The report of this run was not written"):
         folders = {name: Path(artifact.uri) for name, artifact in inputs.items()}
         if accepted_data:
             folders |= {copy.name: copy for copy in accepted_data.iterdir()}

@@ -21,7 +21,7 @@ from tensorflow_data_validation.utils import schema_util, top_k_uniques_stats_ut
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx_bsl.tfxio.tf_example_record import TFExampleBeamRecord
 
-from locations import whole
+from locations import write_atomically
 
 _Counts = dict[tuple[str, ...], Counter[Any]]
 
@@ -158,5 +158,5 @@ def _project(sliced: tuple[str | None, Any], features: list[str]) -> tuple[str |
 
 def _write_counts(counted: tuple[str | None, bytes], folder: Path, split: str) -> None:
     key, content = counted
-    with whole(folder / str(key) / split) as file:
+    with write_atomically(folder / str(key) / split) as file:
         file.write(content)

@@ -40,7 +40,7 @@ class StatisticsExecutor(Executor):
             for key, content in contents.items()
             if kept is None or not kept.take(key, content, counts / key)
         ]
-        log.info("%d of %d spans are counted; the others were by an earlier run.", len(fresh), len(contents))
+        log.info("%d of %d spans are counted; an earlier run counted the others.", len(fresh), len(contents))
         splits = artifact_utils.decode_split_names(examples.split_names)
         files = {split: f"{artifact_utils.get_split_uri([examples], split)}/*.gz" for split in splits}
         for key in fresh:

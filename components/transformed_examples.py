@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tfx.types import artifact_utils
 
-from data.spans.tfrecords import as_text, values_of
-from records.shards import shards_of
+from data.spans.tfrecords import format_value, list_values
+from records.shards import find_shards
 from records.workload import Workload
 from trainer_module.workload_module import LABEL, input_feature, stored_dtype
 
@@ -51,9 +51,9 @@ def read_examples(
             raw = tf.train.Example.FromString(record).features.feature
             ids.append(raw[workload.id].bytes_list.value[0].decode())
             spans.append(raw["span"].int64_list.value[0])
-            group_of.append(as_text(next(iter(values_of(raw[workload.group])), "")))
+            group_of.append(format_value(next(iter(list_values(raw[workload.group])), "")))
             for kind, feature in features.items():
-                groups[kind].append(as_text(next(iter(values_of(raw[feature])), "")))
+                groups[kind].append(format_value(next(iter(list_values(raw[feature])), "")))
     stacked = np.concatenate(inputs), np.concatenate(labels)
     return TransformedExamples(*stacked, ids, groups, spans, group_of)
 
@@ -71,7 +71,7 @@ def read_raw(
         features = tf.train.Example.FromString(record).features.feature
         id = features[workload.id].bytes_list.value[0].decode()
         if id in ids:
-            by_id[id] = {name: values_of(feature) for name, feature in features.items()}
+            by_id[id] = {name: list_values(feature) for name, feature in features.items()}
     return by_id
 
 
@@ -79,4 +79,4 @@ def _open_records(examples: Any, split: str) -> Any:
     """Returns the serialized examples of a split, in file order, as a `tf.data.Dataset`."""
     from trainer_module.input_pipeline import read_records
 
-    return read_records(shards_of([f"{artifact_utils.get_split_uri([examples], split)}/*"]))
+    return read_records(find_shards([f"{artifact_utils.get_split_uri([examples], split)}/*"]))

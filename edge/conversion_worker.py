@@ -54,8 +54,8 @@ def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Cal
     if None in shape or spec.dtype not in (tf.float32, tf.int32):
         raise EdgelineError(
             f"Input {name!r} of signature {signature!r} is {spec.dtype.name} {spec.shape.as_list()}.",
-            "An edge file has fixed shapes, and only its batch may be open in the SavedModel.",
-            "Export the signature with float32 or int32 [None, ...] of fixed sizes.",
+            "An edge file has fixed shapes; in the SavedModel only the batch dimension may be open.",
+            "Export the signature as float32 or int32 [None, ...], with all other sizes fixed.",
         )
 
     # The signature is converted as a concrete function: from_saved_model aborts, or silently writes wrong
@@ -70,7 +70,7 @@ def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Cal
         examples = np.load(calibration, mmap_mode="r")
         if list(examples.shape[1:]) != shape[1:]:
             raise EdgelineError(
-                f"The calibration examples are {list(examples.shape[1:])} each.",
+                f"Each calibration example has the shape {list(examples.shape[1:])}.",
                 f"The model takes {shape[1:]}.",
                 "Calibrate with transformed training examples.",
             )

@@ -90,7 +90,7 @@ def _run_worker(
     if lost is not None:
         tail = "\n".join(text.splitlines()[-_LOG_LINES:])
         ended = _describe_exit(worker.returncode, timeout)
-        error = f"The conversion process {ended} while it made {lost.name}. Its log ends with:\n{tail}"
+        error = f"The conversion process {ended} while converting {lost.name}. Its log ends with:\n{tail}"
         result[lost.name] = Conversion(lost.name, None, error=error)
         _remove(lost, output)
     return result

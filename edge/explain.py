@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from photo_pixels import open_photo, orientation_of, upright
+from photo_pixels import decode_upright, open_photo, read_orientation
 
 # Share of the photo's side. Patches overlap by half, so that a detail on the edge of one lies inside another.
 _PATCH = 1 / 6
@@ -48,7 +48,9 @@ def picture(photo: bytes, image: NDArray[np.uint8], drops: NDArray[np.float32]) 
     """Draws a PNG of three panels: the photo, the model's input, and that with its important parts red."""
     side = (_PANEL, _PANEL)
     with open_photo(photo) as opened:
-        whole = ImageOps.pad(upright(opened, orientation_of(opened), 2 * _PANEL).convert("RGB"), side)
+        whole = ImageOps.pad(
+            decode_upright(opened, read_orientation(opened), 2 * _PANEL).convert("RGB"), side
+        )
     seen = Image.fromarray(image[0].squeeze()).convert("RGB").resize(side, Image.Resampling.NEAREST)
     strength = np.clip(drops / max(float(drops.max()), 1e-6), 0, 1) * 200
     mask = Image.fromarray(strength.astype(np.uint8)).resize(side, Image.Resampling.BILINEAR)

@@ -55,7 +55,7 @@ def describe_difference(actual: NDArray[Any], expected: NDArray[Any], tolerance:
     place = np.unravel_index(int(np.argmax(np.nan_to_num(differences, nan=np.inf))), differences.shape)
     return (
         f"at {[int(index) for index in place]} it is {actual[place]:.4g}, not {expected[place]:.4g};"
-        f" {beyond:,} of {differences.size:,} values are more than {tolerance.step:g} apart"
+        f" {beyond:,} of {differences.size:,} values differ by more than {tolerance.step:g}"
     )
 
 
@@ -79,7 +79,7 @@ def read_vectors(bundle: Location) -> Vectors | None:
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise EdgelineError(
             f"{folder} cannot be read: {error}.",
-            "Golden vectors are golden.json, and the tensors and photos that it names.",
+            "Golden vectors consist of golden.json and the tensors and photos that it lists.",
             "Copy the bundle again.",
         ) from error
     return Vectors(about, contents, tensors.astype(np.dtype(about.dtype)))
@@ -99,8 +99,8 @@ def golden_problems(
     actual = (contract.get("kind", "image"), contract.get("version"))
     if actual != (about.kind, about.contract_version):
         return [
-            f"preprocessing.json is version {actual[1]} of kind {actual[0]}, and golden.json belongs to"
-            f" version {about.contract_version} of kind {about.kind}: they are not of one bundle."
+            f"preprocessing.json is version {actual[1]} of kind {actual[0]}, but golden.json belongs to"
+            f" version {about.contract_version} of kind {about.kind}: they come from different bundles."
         ]
     problems = shorten(list(_find_tensor_problems(vectors, contract)), "golden vectors")
     for name, model in models.items():
@@ -112,7 +112,7 @@ def _find_tensor_problems(vectors: Vectors, contract: Mapping[str, Any]) -> Iter
     for number, (content, tensor) in enumerate(zip(vectors.contents, vectors.tensors, strict=True)):
         if mismatch := describe_mismatch(content, tensor, contract, vectors.about.tolerance):
             name = example_name(vectors.about, number)
-            yield f"{name}: preprocessing.json makes another tensor of it: {mismatch}."
+            yield f"{name}: preprocessing.json gives a different tensor: {mismatch}."
 
 
 def describe_mismatch(
@@ -123,7 +123,7 @@ def describe_mismatch(
         actual = preprocess(content, contract)[0]
     except (EdgelineError, ValueError, TypeError, LookupError) as error:
         reason = error.found if isinstance(error, EdgelineError) else str(error)
-        return f"it is refused: {reason.rstrip('.')}"
+        return f"the input is refused: {reason.rstrip('.')}"
     return describe_difference(actual, tensor, tolerance)
 
 
@@ -139,8 +139,8 @@ def _find_score_problems(vectors: Vectors, name: str, model: EdgeModel) -> Itera
         at = int(np.argmax(np.abs(scores - expected)))
         if not abs(scores[at] - expected[at]) <= most:
             yield (
-                f"{place}: {name} gives label {at} {scores[at]:.4f}, not {expected[at]:.4f};"
-                f" at most {most:g} apart are allowed."
+                f"{place}: {name} gives label {at} the score {scores[at]:.4f}, not {expected[at]:.4f};"
+                f" the largest allowed difference is {most:g}."
             )
 
 
@@ -152,4 +152,4 @@ def example_name(about: Golden, number: int) -> str:
 def shorten(problems: Sequence[str], of_what: str) -> list[str]:
     """Returns the first problems, and a sentence that counts the others."""
     more = len(problems) - _MOST_LISTED
-    return [*problems[:_MOST_LISTED], f"So do {more} more {of_what}."] if more > 0 else list(problems)
+    return [*problems[:_MOST_LISTED], f"{more:,} more {of_what} differ."] if more > 0 else list(problems)

@@ -67,8 +67,8 @@ def check_contract(
         return ContractCheck(0, 0)
     tolerance = TOLERANCES[contract.get("kind", "image")]
     results = [(e.id, describe_mismatch(e.content, e.tensor, contract, tolerance)) for e in examples]
-    if problems := [f"Of {id}: {problem}." for id, problem in results if problem]:
-        summary = "preprocessing.json does not make what the model was trained on."
+    if problems := [f"{id}: {problem}." for id, problem in results if problem]:
+        summary = "preprocessing.json does not give the tensors that the model was trained on."
         return ContractCheck(
             len(examples), 0, problems=(" ".join((summary, *shorten(problems, "examples"))),)
         )
@@ -78,9 +78,9 @@ def check_contract(
     worst = int(np.argmax(apart))
     if not apart[worst] <= _ANSWERS_APART:
         problems = [
-            f"The SavedModel answers {np.round(answers[worst], 3)} to what preprocessing.json makes of"
-            f" {examples[worst].id}, and {np.round(expected[worst], 3)} to what Transform makes of it;"
-            f" at most {_ANSWERS_APART:g} apart are allowed."
+            f"For {examples[worst].id} the SavedModel gives {np.round(answers[worst], 3)} with the tensor of"
+            f" preprocessing.json, and {np.round(expected[worst], 3)} with the tensor of Transform;"
+            f" the largest allowed difference is {_ANSWERS_APART:g}."
         ]
     tensors = np.stack([each.tensor for each in examples])
     return ContractCheck(

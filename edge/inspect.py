@@ -36,7 +36,7 @@ def inspect(path: Path) -> FileReport:
         return _make_report(ModelT.InitFromPackedBuf(content))
     except Exception as error:  # invalid offsets raise any of a dozen exceptions
         raise EdgelineError(
-            f"{path.name} ({len(content):,} bytes) cannot be read by TFLite's schema.",
+            f"{path.name} ({len(content):,} bytes) cannot be read with TFLite's schema.",
             f"The file is damaged ({type(error).__name__}: {error}).",
             "Convert the model again.",
         ) from error
@@ -49,37 +49,37 @@ def problems(report: FileReport, variant: str) -> list[str]:
     if report.flex_ops:
         reasons.append(f"The file needs TensorFlow's Flex delegate for {', '.join(report.flex_ops)}.")
     if report.custom_ops:
-        reasons.append(f"The file holds custom operations that no phone has: {', '.join(report.custom_ops)}.")
+        reasons.append(f"The file has custom operations, unknown to phones: {', '.join(report.custom_ops)}.")
     for kind, tensors in (("input", report.inputs), ("output", report.outputs)):
         if len(tensors) != 1:
-            reasons.append(f"The file has {len(tensors)} {kind}s, and one is expected.")
+            reasons.append(f"The file has {len(tensors)} {kind}s instead of one.")
         for tensor in tensors:
             reasons.extend(_find_tensor_problems(kind, tensor, expected.io_dtype))
     share = report.weight_dtypes.get(expected.weight_dtype, 0.0)
     if share < expected.min_weight_share:
         parts = ", ".join(f"{dtype} {part:.0%}" for dtype, part in report.weight_dtypes.items())
         reasons.append(
-            f"The weights are {expected.weight_dtype} to {share:.0%} of their bytes only, and"
-            f" {expected.min_weight_share:.0%} is expected of {variant} (found: {parts or 'no weights'})."
+            f"Only {share:.0%} of the weights' bytes are {expected.weight_dtype}; {variant} needs at least"
+            f" {expected.min_weight_share:.0%} (found: {parts or 'no weights'})."
         )
     floats = sum(count for dtype, count in report.tensor_dtypes.items() if dtype.startswith("float"))
     if expected.integer_only and floats:
         total = sum(report.tensor_dtypes.values())
         reasons.append(
-            f"The file is not really {variant}: {floats} of its {total} tensors are floating point."
+            f"The file is not fully {variant}: {floats} of its {total} tensors are floating point."
         )
     return reasons
 
 
 def _find_tensor_problems(kind: str, tensor: TensorContract, dtype: str) -> Iterator[str]:
     if -1 in tensor.shape:
-        yield f"The {kind} {tensor.name} has the open shape {list(tensor.shape)}, and phones need fixed ones."
+        yield f"The {kind} {tensor.name} has the open shape {list(tensor.shape)}; phones need a fixed one."
     elif not tensor.shape or tensor.shape[0] != 1:
-        yield f"The {kind} {tensor.name} has the shape {list(tensor.shape)}, and batch 1 is expected."
+        yield f"The {kind} {tensor.name} has the shape {list(tensor.shape)}, but the batch must be 1."
     if kind == "input" and tensor.dtype == "int32":
         return  # word ids, which no variant quantises
     if tensor.dtype != dtype:
-        yield f"The {kind} {tensor.name} is {tensor.dtype}, and {dtype} is expected."
+        yield f"The {kind} {tensor.name} is {tensor.dtype} instead of {dtype}."
     if dtype == "int8" and tensor.dtype == dtype and not tensor.scale:
         yield f"The {kind} {tensor.name} is {dtype} without a quantisation scale, so its values mean nothing."
 

@@ -57,7 +57,7 @@ class Model:
                 is_path = kind == "image" and isinstance(value, str)
                 yield key, Path(value).read_bytes() if is_path else value
             return
-        names = row.columns_of(contract)
+        names = row.list_columns(contract)
         for end in range(contract["readings"], len(examples) + 1):
             rows = examples.iloc[end - contract["readings"] : end]
             yield rows.index[-1], {name: list(rows[name]) for name in names}

@@ -55,9 +55,9 @@ def load_interpreter(path: Path) -> tuple[Any, str]:
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise EdgelineError(
-            f"{path.name} cannot be loaded by {runtime}: {error}.",
-            "It is damaged, or holds operations that this runtime does not have.",
-            "Check its digest against the manifest, or convert it again.",
+            f"{runtime} cannot load {path.name}: {error}.",
+            "The file is damaged or has operations that this runtime does not support.",
+            "Check its digest against the manifest, or convert the model again.",
         ) from error
     return interpreter, runtime
 
@@ -83,7 +83,7 @@ class EdgeModel:
     def __init__(self, path: Path | str) -> None:
         path = Path(path)
         if not path.is_file():
-            raise EdgelineError(f"There is no file {path}.", do="Check the path of the edge file.")
+            raise EdgelineError(f"The edge file {path} does not exist.", do="Check its path.")
         self._interpreter, self.runtime = load_interpreter(path)
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         shapes = [tuple(int(size) for size in tensor["shape"]) for tensor in (*inputs, *outputs)]
@@ -91,7 +91,7 @@ class EdgeModel:
             raise EdgelineError(
                 f"{path.name} has {len(inputs)} inputs and {len(outputs)} outputs of shapes {shapes}.",
                 "An edge file takes one example [1, ...] and gives its probabilities [1, classes].",
-                "Convert it again from the signature that takes what the model reads.",
+                "Convert the model again, from the signature that takes preprocessed inputs.",
             )
         self._input, self._output = inputs[0], outputs[0]
         self.input_shape, self.classes = shapes[0][1:], shapes[1][1]

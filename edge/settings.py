@@ -20,5 +20,5 @@ class ConversionSettings(Group):
     @model_validator(mode="after")
     def _check_duplicates(self) -> "ConversionSettings":
         if len(set(self.variants)) != len(self.variants):
-            raise ValueError(f"variants names one twice: {', '.join(self.variants)}")
+            raise ValueError(f"variants lists one twice: {', '.join(self.variants)}")
         return self

@@ -25,13 +25,13 @@ from records.verdict import Verdict
 
 # A figure of fewer groups than this may not hold for others: the differences between groups decide.
 _FEW_GROUPS = 10
-_OUT_OF_FOLD = "examples out of fold"
-_WITHOUT_TWINS = "eval examples without near twins in train"
+_OUT_OF_FOLD = "out-of-fold examples"
+_WITHOUT_TWINS = "eval examples without a near twin in train"
 _NAN = float("nan")
 _WORDS = {
     "auc": "AUC",
     "f1": "F1",
-    "recall_at_false_alarms": "recall of alarms at the allowed rate of false ones",
+    "recall_at_false_alarms": "recall of alarms at the allowed false alarm rate",
 }
 
 
@@ -54,14 +54,14 @@ class _Judged:
     false_alarm_rate: float
 
     def describe(self, kind: str = "overall", name: str = "all", metric: str = "accuracy") -> str:
-        """Describes the basis of a figure: `4,780 eval examples of only 4 machines (0.740 to 0.970)`."""
+        """Describes the basis of a figure: `780 eval examples of 4 machines (95 % CI 0.740 to 0.970)`."""
         number = _value(self.metrics.candidate[kind][name], "example_count")
         text = f"{number:,.0f} {self.examples}"
         groups, low, high = estimate_interval(self.answers, kind, name, metric, self.false_alarm_rate)
         if self.answers.grouped:
             few = "only " if groups < _FEW_GROUPS else ""
             text += f" of {few}{_format_count(groups, self.metrics.group)}"
-        return f"{text} ({low:.3f} to {high:.3f})" if groups > 1 else f"{text}, too few for an interval"
+        return f"{text} ({f'95 % CI {low:.3f} to {high:.3f}' if groups > 1 else 'too few for an interval'})"
 
 
 def judge(
@@ -84,8 +84,8 @@ def judge(
     on_eval = judged = _Judged(metrics, answers, "eval examples", settings.false_alarm_rate)
     if without_twins is not None and metrics.without_twins is None:
         reason = (
-            "Every eval example has a near twin in train: nothing is left that tells what the model is worth"
-            " on anything else."
+            "Every eval example has a near twin in train, so nothing shows how good the model is on new"
+            " examples."
         )
         return Verdict("evaluation", "fail", (reason,), slices=("overall",))
     if metrics.without_twins is not None and without_twins is not None:
@@ -111,8 +111,8 @@ def judge(
     if settings.beat_majority and not accuracy > share + ROUNDING:
         shown, required = format_with_bound(accuracy, share)
         reason = (
-            f"Overall accuracy {shown} does not beat always saying {label}, which is right for"
-            f" {required} of the {judged.examples}."
+            f"Overall accuracy {shown} does not beat the majority class: always predicting {label} is right"
+            f" for {required} of the {judged.examples}."
         )
         broken.append(("overall", reason))
     unrecognised = find_unrecognised(judged.metrics, settings, judged.examples)
@@ -128,12 +128,12 @@ def judge(
     summary = [f"Accuracy {accuracy:.3f} on {judged.describe()}; every bound holds."]
     if judged is not on_eval:
         whole = _value(metrics.candidate["overall"]["all"], "accuracy")
-        summary.append(f"The model itself has {whole:.3f} on {on_eval.describe()}.")
+        summary.append(f"The model itself has an accuracy of {whole:.3f} on {on_eval.describe()}.")
     if metrics.baseline is None:
         none = "Nothing is in production yet, so there is no baseline to compare with."
         return Verdict("evaluation", "no_baseline", (*summary, none), warnings)
     before = _value(metrics.baseline["overall"]["all"], "accuracy")
-    production = f"The model in production has {before:.3f} on the same eval examples."
+    production = f"The model in production has an accuracy of {before:.3f} on the same eval examples."
     return Verdict("evaluation", "pass", (*summary, production), warnings)
 
 
@@ -144,11 +144,11 @@ def _format_count(number: int, group: str) -> str:
 def _warn_of_few_groups(judged: _Judged) -> Iterator[str]:
     number = len(np.unique(judged.answers.groups))
     if judged.answers.grouped and number < _FEW_GROUPS:
-        folds = "" if judged.examples == _OUT_OF_FOLD else ", or trainer.folds=5, which judges by all"
-        groups = _format_count(number, judged.metrics.group)
+        group = judged.metrics.group
+        folds = "" if judged.examples == _OUT_OF_FOLD else f" or set trainer.folds=5 to judge on all {group}s"
         yield (
-            f"Judged by only {groups}: what holds for these may not hold for"
-            f" others. {_FEW_GROUPS} or more tell: more data{folds}."
+            f"Judged on only {_format_count(number, group)}: the result may not hold for other {group}s."
+            f" At least {_FEW_GROUPS} are needed: add data{folds}."
         )
 
 
@@ -202,15 +202,16 @@ def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) ->
         shares = no_drop(on_eval.answers, kind, name, metric, settings.false_alarm_rate)
         share = max(shares)  # of the resamples without a drop
         if share < chance:
-            evidence = f"Sure: {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
+            evidence = f"The drop is real: only {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
         elif shares.examples < chance and worse > settings.large_drop * most + ROUNDING:
             evidence = (
-                f"Of {RESAMPLES:,} resamples of {on_eval.metrics.group}s {100 * shares.groups:.1f} % show no"
-                f" drop, of the examples {100 * shares.examples:.1f} %: more than {settings.large_drop:g}"
-                " times what is allowed holds, in whichever of them it is."
+                f"{100 * shares.groups:.1f} % of {RESAMPLES:,} resamples of {on_eval.metrics.group}s show no"
+                f" drop, and {100 * shares.examples:.1f} % of those of examples: a drop of more than"
+                f" {settings.large_drop:g} times the limit fails even if only a few"
+                f" {on_eval.metrics.group}s cause it."
             )
         else:
-            noise = f"within noise: of {RESAMPLES:,} resamples {100 * share:.1f} % show no drop."
+            noise = f"within noise: {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
             yield _Finding(slice_name, f"{text} {noise}", noise=True)
             continue
         yield _Finding(slice_name, f"{text} {allowed} {evidence}")
@@ -226,8 +227,8 @@ def _find_lost_groups(on_eval: _Judged, settings: EvaluationSettings) -> Iterato
         name = f"{on_eval.metrics.group} {answers.group_names[number]}"
         yield _Finding(
             name,
-            f"{name[0].upper()}{name[1:]} is lost: of its {size:,} eval examples the model in production is"
-            f" right on {right_before:,}, and this one on {right_now:,}.",
+            f"{name[0].upper()}{name[1:]} is lost: the model in production is right on {right_before:,} of"
+            f" its {size:,} eval examples, and this model on {right_now:,}.",
         )
 
 

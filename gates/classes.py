@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from gates.numbers import format_with_bound
 from gates.settings import EvaluationSettings
-from labels import first_few
+from labels import join_names
 from records.evaluation import Metrics
 
 _MOST_SHOWN = 3
@@ -33,12 +33,12 @@ def find_unrecognised(
         why = f"at least {required} required"
         if recall >= settings.min_class_recall:
             shown = f"{recall:.3f}"
-            why = f"no better than guessing, as {guessed:.3f} of all examples are taken for it"
+            why = f"no better than guessing, since it is predicted for {guessed:.3f} of all examples"
         confused = _describe_confusions(dict(zip(confusion.labels, row, strict=True)), label)
         yield (
             label,
             f"Recall of class {label} is {shown} on {count:,.0f} {examples}; {why}.{confused}"
-            " More examples of it help, or trainer.balanced=true; with photos also model.weights=imagenet.",
+            " Add examples of it, or set trainer.balanced=true and, for photos, model.weights=imagenet.",
         )
 
 
@@ -48,8 +48,8 @@ def warn_of_small_classes(metrics: Metrics, settings: EvaluationSettings) -> tup
     few = [f"{label} ({n:.0f})" for label, n in counts.items() if n < settings.min_class_examples]
     if not few:
         return ()
-    least = f"a class is judged by {settings.min_class_examples} eval examples or more"
-    return (f"Not judged: {first_few(few)}; {least}.",)
+    required = f"at least {settings.min_class_examples} required"
+    return (f"Not judged for lack of eval examples: {join_names(few)}; {required}.",)
 
 
 def _count_examples(metrics: Metrics) -> dict[str, float]:
@@ -62,5 +62,5 @@ def _count_examples(metrics: Metrics) -> dict[str, float]:
 def _describe_confusions(answers: Mapping[str, int], label: str) -> str:
     wrong = {other: n for other, n in answers.items() if n and other != label}
     commonest = sorted(wrong, key=wrong.__getitem__, reverse=True)[:_MOST_SHOWN]
-    shown = ", ".join(f"{wrong[other]} are taken for {other}" for other in commonest)
-    return f" Of them {shown}." if shown else ""
+    shown = ", ".join(f"{other} for {wrong[other]:,}" for other in commonest)
+    return f" The model predicts {shown} of them." if shown else ""

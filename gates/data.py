@@ -83,8 +83,8 @@ def _check_class_counts(ingest: Ingest, least: int) -> Iterator[Finding]:
             yield Finding("class_count", text, feature=_LABEL)
     for label in ingest.untrained:
         text = (
-            f"All {ingest.classes[label]} {ingest.noun}s of class {label} are in eval: nothing learns it."
-            " More of its sessions help, or another data.eval_fraction."
+            f"All {ingest.classes[label]} {ingest.noun}s of class {label} are in eval, so the model cannot"
+            " learn it. Add sessions of the class, or change data.eval_fraction."
         )
         yield Finding("class_count", text, feature=_LABEL)
 
@@ -106,9 +106,9 @@ def _check_twins(twins: Twins, noun: str, most: float) -> Iterator[Finding]:
         share, allowed = format_with_bound(twins.share, most, 1, "%")
         text = (
             f"{len(twins.found)} of {twins.compared} eval {noun}s{twins.sample} have a near twin in train"
-            f" ({share}; at most {allowed} allowed): {twins.examples}. They flatter"
-            f" the model, which is judged without them: import the {noun}s into a new data folder, which"
-            " keeps together what shows the same, or give those that belong together one session_id in"
+            f" ({share}; at most {allowed} allowed): {twins.examples}. They inflate the accuracy, so the"
+            f" model is judged without them. Import the {noun}s into a new data folder, which keeps {noun}s"
+            f" of the same object in one split, or give {noun}s that belong together the same session_id in"
             " labels.csv."
         )
         yield Finding("twins", text)
@@ -119,14 +119,14 @@ def _check_drift(drifts: Iterable[Drift], settings: GateSettings) -> Iterator[Fi
     for drift in drifts:
         subject = f"{drift.feature} of {drift.span}"
         if drift.gone:
-            text = f"{subject} has no {', '.join(drift.gone)}, which the spans that it was held against have."
+            text = f"{subject} lacks {', '.join(drift.gone)}, found in the spans that it was compared with."
             yield Finding("missing_value", text, drift.span, drift.feature)
         most = drift.expected_unseen + settings.max_unknown_token_fraction
         if drift.unseen > most:
             unseen, allowed = format_with_bound(drift.unseen, round(most, 3), 1, "%")
             text = (
-                f"{unseen} of {subject} are in no span that it was held against (at most {allowed}"
-                f" allowed), most often {', '.join(drift.new)}."
+                f"{unseen} of {subject} are in none of the spans that it was compared with (at most {allowed}"
+                f" allowed); the most frequent are {', '.join(drift.new)}."
             )
             yield Finding("unknown_tokens", text, drift.span, drift.feature)
         if drift.distance > drift.threshold:
@@ -134,7 +134,7 @@ def _check_drift(drifts: Iterable[Drift], settings: GateSettings) -> Iterator[Fi
             rule: GateRule = "large_drift" if drift.distance > large else "drift"
             distance, allowed = format_with_bound(drift.distance, drift.threshold)
             text = (
-                f"{subject} is {distance} away from the spans that it was held against (at most"
-                f" {allowed} allowed): {drift.before} there, {drift.now} here."
+                f"{subject} has drifted by {distance} from the spans that it was compared with (at most"
+                f" {allowed} allowed): from {drift.before} to {drift.now}."
             )
             yield Finding("label_shift" if drift.feature == _LABEL else rule, text, drift.span, drift.feature)

@@ -62,7 +62,7 @@ def measure_drift(name: str, span: Any, others: Any, schema: Path) -> tuple[Drif
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
     if min(span.num_examples, others.num_examples) < _LEAST_TO_COMPARE:
-        log.info("%s was not compared with others: fewer than %d examples.", name, _LEAST_TO_COMPARE)
+        log.info("%s was not compared with other spans: fewer than %d examples.", name, _LEAST_TO_COMPARE)
         return ()
     result = tfdv.validate_statistics(
         statistics_pb2.DatasetFeatureStatisticsList(datasets=[span]),
@@ -142,6 +142,6 @@ def _find_stats(feature: str, dataset: Any) -> Any:
 def _describe(stats: Any) -> str:
     """Returns mean and deviation of a number, or the shares of the commonest values of a text."""
     if stats.HasField("num_stats"):
-        return f"mean {stats.num_stats.mean:.4g} (deviation {stats.num_stats.std_dev:.3g})"
+        return f"mean {stats.num_stats.mean:.4g} (standard deviation {stats.num_stats.std_dev:.3g})"
     top = [(value.value, value.frequency) for value in stats.string_stats.top_values]
     return ", ".join(f"{value} {count / _total(stats):.1%}" for value, count in top[:_MOST_SHOWN])

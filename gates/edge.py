@@ -17,13 +17,13 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[str]:
     name, examples = measurement.file, measurement.examples
     if not measurement.finite:
         # NaN wins every argmax at index 0, so the numbers below would say something about chance.
-        return [f"{name} gives probabilities that are not finite numbers."]
+        return [f"{name} returns probabilities that are not finite numbers."]
     reasons = []
     if measurement.agreement < limits.min_agreement:
         agreeing = round(measurement.agreement * examples)
         agreement, required = format_with_bound(measurement.agreement, limits.min_agreement)
         reasons.append(
-            f"{name} gives the SavedModel's label on {agreeing} of {examples} examples"
+            f"{name} agrees with the SavedModel on {agreeing} of {examples} examples"
             f" ({agreement}); at least {required} required. Probabilities"
             f" differ by up to {measurement.max_difference:.3f}."
         )
@@ -33,12 +33,12 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[str]:
     reasons += _find_lost_groups(measurement, limits)
     if (size := measurement.size_bytes / _BYTES_PER_MB) > limits.max_size_mb:
         shown, allowed = format_with_bound(size, limits.max_size_mb, 2)
-        reasons.append(f"{name} has {shown} MB; at most {allowed} MB allowed.")
+        reasons.append(f"{name} is {shown} MB; at most {allowed} MB allowed.")
     if measurement.latency.p50_ms > limits.max_latency_ms:
         latency, machine = measurement.latency, measurement.machine
         median, allowed = format_with_bound(latency.p50_ms, limits.max_latency_ms, 2)
         reasons.append(
-            f"{name} takes {median} ms for an example (median of {latency.runs}, one thread of"
+            f"{name} takes {median} ms per example (median of {latency.runs} runs, one thread of"
             f" {machine.cpu}, {machine.runtime}); at most {allowed} ms allowed."
         )
     return reasons

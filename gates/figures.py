@@ -4,7 +4,7 @@ import numpy as np
 
 from gates.answers import Answers, build_measure
 from gates.settings import FEWEST_OF_A_CLASS
-from intervals import interval
+from intervals import compute_group_interval
 from records.evaluation import Confusion, GroupShare, Metrics
 from records.training import Estimate
 
@@ -58,7 +58,10 @@ def estimate_accuracies(answers: Answers) -> dict[str, dict[str, Estimate]]:
             mask = answers.of(kind, name)
             groups = answers.groups[mask]
             estimates.setdefault(kind, {})[name] = Estimate(
-                len(groups), len(np.unique(groups)), float(right[mask].mean()), *interval(right[mask], groups)
+                len(groups),
+                len(np.unique(groups)),
+                float(right[mask].mean()),
+                *compute_group_interval(right[mask], groups),
             )
     return estimates
 

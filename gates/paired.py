@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gates.answers import ROUNDING, Answers, Floats, build_measure
-from intervals import interval
+from intervals import compute_group_interval
 
 RESAMPLES = 2_000
 _MOST_WEIGHTS = 4_000_000  # at once, 16 MB
@@ -89,10 +89,10 @@ def estimate_interval(
 ) -> tuple[int, float, float]:
     """Returns the number of groups behind the candidate's metric of a slice, and its 95 % interval.
 
-    For a share of right answers, the interval is `intervals.interval`. For other metrics, it follows from the
-    standard deviation of the bootstrap of groups and the t distribution with one degree of freedom less than
-    groups (Cameron, Gelbach and Miller, 2008: Bootstrap-based improvements for inference with clustered
-    errors).
+    For a share of right answers, the interval is that of `intervals.compute_group_interval`. For other
+    metrics, it follows from the standard deviation of the bootstrap of groups and the t distribution with
+    one degree of freedom less than groups (Cameron, Gelbach and Miller, 2008: Bootstrap-based improvements
+    for inference with clustered errors).
     """
     from scipy.special import stdtrit
 
@@ -101,7 +101,7 @@ def estimate_interval(
     number = int(group_numbers.max()) + 1
     if metric == "accuracy" or (kind, metric) == ("class", "recall"):
         mask = answers.of(kind, name)
-        return number, *interval(answers.right(answers.candidate)[mask], answers.groups[mask])
+        return number, *compute_group_interval(answers.right(answers.candidate)[mask], answers.groups[mask])
     largest = math.inf if metric == "loss" else 1.0
     if number == 1:
         return number, 0.0, largest

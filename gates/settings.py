@@ -87,7 +87,7 @@ class Bound(Group):
     @model_validator(mode="after")
     def _require_a_limit(self) -> "Bound":
         if (self.lower, self.upper, self.max_drop) == (None, None, None):
-            raise ValueError("it has neither lower nor upper nor max_drop, so it bounds nothing")
+            raise ValueError("a bound without lower, upper and max_drop has no effect; set at least one")
         return self
 
 

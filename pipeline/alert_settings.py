@@ -16,7 +16,7 @@ def _check_place(value: object) -> object:
     if not isinstance(value, str) or not _PLACE.fullmatch(value):
         # The message does not show the value, which may be the secret itself.
         raise ValueError(
-            "it has to name where the secret is: an environment variable, $NAME, or a file, /PATH"
+            "the value must be the place of the secret: an environment variable, $NAME, or a file, /PATH"
         )
     return value
 
@@ -43,7 +43,7 @@ class EmailSettings(Group):
     @model_validator(mode="after")
     def _check_pairs(self) -> "EmailSettings":
         if bool(self.host) != bool(self.to) or (self.user is None) != (self.password is None):
-            raise ValueError("a mail needs both host and to, and a login both user and password")
+            raise ValueError("a mail needs both host and to, and a login needs both user and password")
         return self
 
 
@@ -77,7 +77,7 @@ class AlertSettings(Group):
         for word in command:
             if names_user(word) or (word.startswith("-") and names_secret(word.partition("=")[0])):
                 raise ValueError(
-                    "it has a secret among its arguments; it inherits the environment, or reads a file"
+                    "the command has a secret among its arguments; pass it by the environment or a file"
                 )
         return command
 

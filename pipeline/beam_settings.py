@@ -71,8 +71,8 @@ class BeamSettings(Group):
             name = flag.partition("=")[0]
             if names_secret(name) or names_user(flag):
                 raise ValueError(
-                    f"{name} has a secret, which every run would record. Its library also takes it from where"
-                    " its own tools do, such as AWS_SECRET_ACCESS_KEY or ~/.aws"
+                    f"{name} has a secret, which every run would record. Put it where its library's tools"
+                    " look for it, such as AWS_SECRET_ACCESS_KEY or ~/.aws"
                 )
         return flags
 
@@ -84,24 +84,24 @@ class BeamSettings(Group):
             needed += ("spill",)
         given = {name for name in type(self).model_fields if getattr(self, name) is not None}
         mistakes = [
-            f"beam.{' or beam.'.join(keys)} has to be given"
+            f"beam.{' or beam.'.join(keys)} is required"
             for keys in (need.split("|") for need in needed)
             if not given & {*keys}
         ]
         if self._has_job_server and not self.endpoint and not self.master:
-            mistakes[0] = "beam.master or, of Beam's job server, beam.endpoint has to be given"
+            mistakes[0] = "beam.master or, for Beam's job server, beam.endpoint is required"
         known = {"engine", "flags", *allowed, *(key for need in needed for key in need.split("|"))}
         mistakes += [
-            f"beam.{name} is not for it" for name in type(self).model_fields if name in given - known
+            f"beam.{name} does not apply" for name in type(self).model_fields if name in given - known
         ]
         if self.in_pods and self.spill:
-            mistakes.append("beam.spill is kubeflow.spill where beam.master is k8s://")
+            mistakes.append("where beam.master is k8s://, set kubeflow.spill instead of beam.spill")
         if self.engine == "spark" and self.master and not _SPARK.fullmatch(self.master):
-            mistakes.append("beam.master is none of spark://HOST:PORT, k8s://..., yarn, local[N]")
+            mistakes.append("beam.master is not one of spark://HOST:PORT, k8s://..., yarn, local[N]")
         if self.engine == "flink" and self.master and not _ADDRESS.fullmatch(self.master):
             mistakes.append("beam.master is not HOST:PORT")
         if self.engine == "dataflow" and self.spill and not self.spill.startswith("gs://"):
-            mistakes.append("beam.spill is no gs:// URL")
+            mistakes.append("beam.spill is not a gs:// URL")
         if mistakes:
             raise ValueError(f"engine is {self.engine}: {', '.join(mistakes)}")
         return self

@@ -39,7 +39,7 @@ def _check_root(value: str) -> str:
     if not _ROOT.fullmatch(value):
         raise ValueError(
             f"{value!r} does not start with s3://BUCKET, minio://BUCKET or gs://BUCKET, and the launcher of"
-            " Kubeflow Pipelines copies artifacts to nothing else"
+            " Kubeflow Pipelines cannot copy artifacts to any other place"
         )
     return value
 
@@ -55,10 +55,10 @@ def _check_location(value: str) -> str:
     if value.startswith("pvc://"):
         return _check_claim(value)
     if not _BUCKET.fullmatch(value):
-        hint = "; MinIO is s3:// with the environment variable AWS_ENDPOINT_URL" if "minio" in value else ""
+        hint = "; for MinIO, set s3:// and the variable AWS_ENDPOINT_URL" if "minio" in value else ""
         raise ValueError(
-            f"{value!r} is neither pvc://CLAIM/path nor s3://BUCKET/path, and a step's pod sees nothing"
-            f" else{hint}"
+            f"{value!r} is neither pvc://CLAIM/path nor s3://BUCKET/path, and a step's pod cannot read any"
+            f" other place{hint}"
         )
     return value.rstrip("/")
 
@@ -73,7 +73,7 @@ def _check_host(value: str) -> str:
     if not re.fullmatch(r"https?://\S+", value):
         raise ValueError(f"{value!r} is not a URL, http://... or https://...")
     if names_user(value):
-        raise ValueError("it has a user or password before an @; give a token as KFP_TOKEN, or KFP_COOKIES")
+        raise ValueError("the URL has a user or password before an @; set KFP_TOKEN or KFP_COOKIES instead")
     return value.rstrip("/")
 
 
@@ -81,7 +81,7 @@ def _check_image(value: str) -> str:
     registry, slash, _ = value.partition("/")
     if names_user(value) or (slash and "@" in registry):
         raise ValueError(
-            "it has a user or password before an @; name a secret in kubeflow.image_pull_secrets"
+            "the image has a user or password before an @; list a secret in kubeflow.image_pull_secrets"
         )
     return value
 
@@ -123,7 +123,7 @@ class Placement(Group):
         if self.gpu_type is not None and not _GPU_TYPE.fullmatch(self.gpu_type):
             raise ValueError(f"gpu_type {self.gpu_type!r} is not of the form vendor/name: {DEFAULT_GPU_TYPE}")
         if self.gpu_type is not None and not self.gpu:
-            raise ValueError(f"gpu_type is {self.gpu_type}, and gpu, how many of them, is not given")
+            raise ValueError(f"gpu_type is {self.gpu_type}, but gpu, the number of GPUs, is not set")
         return self
 
 
@@ -185,8 +185,8 @@ class KubeflowSettings(Group):
             name for name, value in variables if names_secret(str(name)) or names_user(str(value))
         ]:
             raise ValueError(
-                f"{', '.join(secrets)}: a secret, which the compiled pipeline would show to all who see it."
-                f" Name it in kubeflow.secrets: {{{secrets[0]}: SECRET/KEY}}"
+                f"{', '.join(secrets)}: a secret, which everybody could read in the compiled pipeline."
+                f" Reference it in kubeflow.secrets: {{{secrets[0]}: SECRET/KEY}}"
             )
         return env
 

@@ -33,7 +33,7 @@ def refuse_user(url: str) -> str:
         ValueError: It contains one; the message does not show it.
     """
     if names_user(url):
-        raise ValueError("it has a user or password before an @, which every run would record")
+        raise ValueError("the value has a user or password before an @, which every run would record")
     return url
 
 
@@ -41,7 +41,7 @@ def refuse_password(url: str) -> str:
     """Returns a URL that contains no password; raises as `refuse_user` does. A user is allowed."""
     if _PASSWORD.search(url):
         raise ValueError(
-            "it has a password, which every run would record. Leave it to PGPASSWORD or ~/.pgpass, that of a"
-            " server to MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN"
+            "the URL has a password, which every run would record. Put it into PGPASSWORD or ~/.pgpass, or"
+            " for a server into MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN"
         )
     return url

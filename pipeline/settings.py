@@ -17,14 +17,14 @@ from pipeline.kubeflow_settings import KubeflowSettings
 from pipeline.secret_values import refuse_password, refuse_user
 from pipeline.settings_layers import Tree, describe_mistakes, merge_layers
 from release.settings import ReleaseSettings
-from settings_group import Group, absolute
+from settings_group import Group, make_absolute
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.tune_settings import NOT_SEARCHED, SEARCHED, TuneSettings, Values, hyperband_trials
 
 SettingsPlace = Annotated[
     str,
     Field(json_schema_extra={"format": "path"}),
-    AfterValidator(lambda place: refuse_user(place) if is_url(place) else str(absolute(Path(place)))),
+    AfterValidator(lambda place: refuse_user(place) if is_url(place) else str(make_absolute(Path(place)))),
 ]
 
 
@@ -50,9 +50,9 @@ _SQLITE = "sqlite:///"
 def _resolve_registry(uri: str) -> str:
     if "://" not in uri:
         raise ValueError(
-            "it is none of http://HOST:PORT, postgresql+psycopg://USER@HOST/NAME, sqlite:///FILE"
+            "the value is not http://HOST:PORT, postgresql+psycopg://USER@HOST/NAME or sqlite:///FILE"
         )
-    return f"{_SQLITE}{absolute(Path(uri[len(_SQLITE) :]))}" if uri.startswith(_SQLITE) else uri
+    return f"{_SQLITE}{make_absolute(Path(uri[len(_SQLITE) :]))}" if uri.startswith(_SQLITE) else uri
 
 
 class RegistrySettings(Group):
@@ -165,13 +165,13 @@ def _find_worker_mistakes(settings: Settings, tree: Tree) -> Iterator[str]:
     if settings.trainer.strategy == "multi_worker":
         if settings.trainer.folds:
             yield (
-                "trainer.folds: one process has them all, and trainer.strategy is multi_worker"
+                "trainer.folds: folds need a single process, but trainer.strategy is multi_worker"
                 f" (from {tree.origin('trainer.folds')})."
             )
         if settings.tune.max_trials:
             yield (
-                "tune.max_trials: one process has a trial, and trainer.strategy is multi_worker: search with"
-                " auto and as large a batch, pin what it finds, and train with that"
+                "tune.max_trials: a trial needs a single process, but trainer.strategy is multi_worker:"
+                " search with trainer.strategy=auto and a batch of that size, then train with what it finds"
                 f" (from {tree.origin('tune.max_trials')})."
             )
 
@@ -190,8 +190,8 @@ def _find_search_mistakes(settings: Settings, tree: Tree) -> list[str]:
     least = hyperband_trials(epochs)
     if tune.algorithm == "hyperband" and 0 < tune.max_trials < least:
         mistakes.append(
-            f"tune.max_trials: {tune.max_trials} is too few for hyperband: it takes {least} until one has had"
-            f" {epochs} epochs, all of trainer.epochs (from {tree.origin('tune.max_trials')})."
+            f"tune.max_trials: {tune.max_trials} is too few for hyperband: it needs {least} trials to train"
+            f" one for all {epochs} trainer.epochs (from {tree.origin('tune.max_trials')})."
         )
     return mistakes
 

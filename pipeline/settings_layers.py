@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from records.json_file import regular_file
+from records.json_file import open_regular_file
 
 PROFILES = Path(__file__).parent / "profiles"
 # These limits are far beyond any handwritten file, which is still read in less than a second.
@@ -39,26 +39,26 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
-            raise _mark_error(f"an alias, *{event.anchor}: write out what it stands for", event)
+            raise _mark_error(f"it has an alias, *{event.anchor}: write out its value", event)
         if getattr(event, "tag", None) is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!", 1)
-            raise _mark_error(f"a value with the tag {tag}: write it without", event)
+            raise _mark_error(f"it has a value with the tag {tag}: remove the tag", event)
         if self.depth > _DEEPEST:
-            raise _mark_error(f"values that are nested more than {_DEEPEST} deep", event)
+            raise _mark_error(f"its values are nested more than {_DEEPEST} deep", event)
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
         if isinstance(node, yaml.ScalarNode) and (unfit := _UNFIT.search(node.value)):
-            raise _mark_error(f"the character U+{ord(unfit[0]):04X}", node)
+            raise _mark_error(f"it has the character U+{ord(unfit[0]):04X}", node)
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         mapping: dict[Hashable, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise _mark_error("a key that is no text", key)
+                raise _mark_error("it has a key that is not a text", key)
             if key.value in mapping:
-                raise _mark_error(f"{_escape(key.value)} is there twice", key)
+                raise _mark_error(f"it has the key {_escape(key.value)} twice", key)
             mapping[key.value] = self.construct_object(value, deep=deep)
         return mapping
 
@@ -93,19 +93,21 @@ def parse_yaml(text: str | bytes) -> object:
         yaml.YAMLError: The text is not YAML, or contains what no setting needs.
     """
     if len(text) > _MOST_BYTES:
-        raise yaml.YAMLError(f"more than {_MOST_BYTES // 1024} KiB")
+        raise yaml.YAMLError(f"it has more than {_MOST_BYTES // 1024} KiB")
     try:
         return yaml.load(text, _Loader)
     except yaml.reader.ReaderError as error:
-        name = f"U+{error.character:04X}" if error.encoding == "unicode" else f"that is no {error.encoding}"
-        raise yaml.YAMLError(f"the character {name}, at position {error.position}") from None
+        fault = f"a byte that is not {error.encoding}"
+        if error.encoding == "unicode":
+            fault = f"the character U+{error.character:04X}"
+        raise yaml.YAMLError(f"it has {fault}, at position {error.position}") from None
     except (ValueError, OverflowError):  # raised by Python when PyYAML's scanner asks it for the character
-        raise yaml.YAMLError("a character that there is none of") from None
+        raise yaml.YAMLError("it has an escape sequence for a character that does not exist") from None
 
 
 def read_yaml(path: Path | str) -> object:
     """Returns the value of a YAML file. Raises as `parse_yaml` does, and OSError if it cannot be read."""
-    with open(path, "rb", opener=regular_file) as file:
+    with open(path, "rb", opener=open_regular_file) as file:
         return parse_yaml(file.read(_MOST_BYTES + 1))
 
 
@@ -159,9 +161,9 @@ def merge_layers(
             if not equals or not all(keys):
                 raise yaml.YAMLError("it is not of the form a.b=c")
             if len(keys) > _DEEPEST:
-                raise yaml.YAMLError(f"a key that is nested {len(keys):,} deep")
+                raise yaml.YAMLError(f"its key is nested {len(keys):,} deep")
             if unfit := _UNFIT.search(dotted):
-                raise yaml.YAMLError(f"the character U+{ord(unfit[0]):04X} in its key")
+                raise yaml.YAMLError(f"its key has the character U+{ord(unfit[0]):04X}")
             value = parse_yaml(text)
         except yaml.YAMLError as error:
             mistakes.append(f"--set {_escape(override)}: {_first_line(error)}.")
@@ -185,9 +187,9 @@ def _read_layer(option: str, source: str) -> Mapping[Any, Any] | str:
         near = difflib.get_close_matches(source, known, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
         profiles = ", ".join(known)
-        return f"{option} {_escape(source)}: no readable file, and the named profiles are {profiles}.{hint}"
+        return f"{option} {_escape(source)}: no readable file; the named profiles are {profiles}.{hint}"
     if not isinstance(layer, Mapping | None):
-        return f"{option} {_escape(source)}: it holds no mapping of settings."
+        return f"{option} {_escape(source)}: it is not a mapping of settings."
     return layer or {}
 
 
@@ -220,7 +222,7 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
         if mistake["type"] in ("value_error", "assertion_error"):
             reason = str(mistake["msg"]).removeprefix("Value error, ")
         elif mistake["type"] == "missing":
-            reason = f"it has to be given: {allowed}"
+            reason = f"it is required: {allowed}"
         elif allowed:
             reason = f"{value} is not {allowed}"
         else:
@@ -253,7 +255,7 @@ def suggest_key(dotted: str, known: Collection[str]) -> str:
         return f" Did you mean {near[0]}?"
     group = dotted.rpartition(".")[0]
     inside = [name for name in names if name.rpartition(".")[0] == group] if group else groups
-    return f" Known there: {', '.join(inside)}." if inside else ""
+    return f" Known settings: {', '.join(inside)}." if inside else ""
 
 
 def walk(

@@ -198,19 +198,19 @@ def _read_workload(path: Path) -> Workload:
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read ({error.strerror}).",
-            "A workload is a name, a schema and a kind.",
+            "A workload file has a name, a schema and a kind.",
             "`edgeline data import SRC --data DIR` writes DIR/workload.yaml.",
         ) from None
     except yaml.YAMLError as error:
-        raise UsageError(f"{path} is not YAML.", str(error), "Fix it.") from None
+        raise UsageError(f"{path} is not YAML.", str(error), "Correct the file.") from None
     entries = dict(content) if isinstance(content, Mapping) else {}
-    mistakes = [f"{key}: None, and it is required" for key in _REQUIRED if key not in entries]
+    mistakes = [f"{key}: missing, but required" for key in _REQUIRED if key not in entries]
     mistakes += [f"{key}: not one of {', '.join(_WRITTEN)}" for key in entries if key not in _WRITTEN]
     kind = entries.pop("kind", "photos")
     if not isinstance(kind, str) or kind not in KINDS:
         mistakes.append(f"kind: {kind!r} is not one of {', '.join(KINDS)}")
     elif lacking := [key for key in ("module", "source") if key not in {**KINDS[kind], **entries}]:
-        mistakes += [f"{key}: None, and kind {kind} has none of its own" for key in lacking]
+        mistakes += [f"{key}: missing, but required for kind {kind}" for key in lacking]
     name = entries.get("name")
     if isinstance(name, str) and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
         mistakes.append(
@@ -224,7 +224,9 @@ def _read_workload(path: Path) -> Workload:
             mistakes.append(f"{key}: {entries[key]!r}: {error}")
     if mistakes:
         raise UsageError(
-            f"{path}: {'; '.join(mistakes)}.", "A workload is a name, a schema and a kind.", "Fix it."
+            f"{path}: {'; '.join(mistakes)}.",
+            "A workload file has a name, a schema and a kind.",
+            "Correct the file.",
         )
     workload = _merge_kind(KINDS[kind], entries)
     return replace(workload, schema=os.path.realpath(path.parent / workload.schema))
@@ -273,7 +275,8 @@ def read_schema(workload: Workload) -> "schema_pb2.Schema":
             "Fix the path in the workload's file.",
         ) from None
     except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise UsageError(f"{workload.schema} is no text proto of a schema.", str(error), "Fix it.") from None
+        found = f"{workload.schema} is not a text proto of a schema."
+        raise UsageError(found, str(error), "Correct the file.") from None
 
 
 def _read_labels(workload: Workload, schema: "schema_pb2.Schema") -> tuple[str, ...]:
@@ -287,7 +290,7 @@ def _read_labels(workload: Workload, schema: "schema_pb2.Schema") -> tuple[str, 
             if len(labels) > 1:
                 return labels
     raise UsageError(
-        f"{workload.schema} gives the feature label fewer than two values.",
+        f"The schema {workload.schema} has fewer than two values for the feature label.",
         "A classifier chooses between at least two labels.",
         "Give the feature a string_domain with the labels, in the order of the model's outputs.",
     )

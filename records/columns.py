@@ -40,7 +40,7 @@ class CellError(EdgelineError):
     """A cell that does not have the form of its column; cells with the same fault have the same `kind`."""
 
     def __init__(self, column: str, form: str, found: str) -> None:
-        super().__init__(found, "The model was trained on another form of it.", "Write it as there.")
+        super().__init__(found, "The model was trained on cells of another form.", f"Write it as {form}.")
         self.kind, self.is_time = f"{column}, {form}", form in TIMES
         self.args = (column, form, found)
 
@@ -78,7 +78,7 @@ class Column:
         if self.part not in ("", *PARTS) or (self.part and self.form in NUMBERS):
             raise ValueError(f"{self.part} is not a part of a {self.form}")
         if (self.part == AGE) != bool(self.until):
-            raise ValueError("an age, and nothing else, has the column that it reaches until")
+            raise ValueError("an age needs the column `until`, and nothing else takes it")
 
     def number(self, cells: Mapping[str, Any], missing: Collection[str] = MISSING) -> float:
         """Returns the number that the model reads; NaN where the cell is empty.
@@ -140,7 +140,7 @@ def parse_cell(text: str, form: str) -> float:
             return parse_time(f"{parts['y']}-{parts['m']:0>2}-{parts['d']:0>2}{rest}")
     if form == ISO:
         return parse_time(text)  # its error names the form that the text has
-    raise ValueError(f"{text[:60]!r} is no date as {form}")
+    raise ValueError(f"{text[:60]!r} is not a date as {form}")
 
 
 def write_cell(value: float, form: str) -> str:
@@ -154,7 +154,7 @@ def write_cell(value: float, form: str) -> str:
     return day if clock == "00:00:00Z" else f"{day}T{clock}"
 
 
-def text_of(cell: Any) -> str:
+def format_cell(cell: Any) -> str:
     """Returns a cell as text without surrounding blanks: a whole number has no point, a time is ISO 8601."""
     if isinstance(cell, str):
         return cell.strip()

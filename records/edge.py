@@ -119,9 +119,9 @@ class ContractCheck:
         """The result as two sentences."""
         agree = "agree" if not self.problems else "do not all agree"
         return (
-            f"{self.compared} raw inputs and what the model was trained on {agree}: tensors differ by up to"
+            f"Device and Transform {agree} on {self.compared} raw inputs: tensors differ by up to"
             f" {self.largest_difference:.2g}, answers by up to {self.answer_difference:.2g}."
-            f" {self.shipped} are golden vectors of the bundle."
+            f" Golden vectors in the bundle: {self.shipped}."
         )
 
 
@@ -135,7 +135,7 @@ class EdgeFiles(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.default_variant is not None and self.default_variant not in {v.name for v in self.variants}:
-            raise ValueError(f"the default {self.default_variant} is none of the files")
+            raise ValueError(f"the default {self.default_variant} is not one of the files")
 
     @property
     def default_measured(self) -> Measurement | None:

@@ -22,7 +22,7 @@ class Confusion:
 
     def __post_init__(self) -> None:
         if any(len(row) != len(self.labels) for row in (self.labels, self.rows, *self.rows)):
-            raise ValueError(f"the confusion matrix has not a row and a column for each of {self.labels}")
+            raise ValueError(f"the confusion matrix lacks rows or columns for the labels {self.labels}")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from locations import whole
+from locations import write_atomically
 
 T = TypeVar("T")
 # Errors of reading a file that is damaged or missing.
@@ -30,7 +30,7 @@ _decoders_lock = threading.Lock()
 log = logging.getLogger(__name__)
 
 
-def regular_file(path: str, flags: int) -> int:
+def open_regular_file(path: str, flags: int) -> int:
     """Opens a regular file, as an opener for `open`; never waits for the writer of a pipe.
 
     Raises:
@@ -39,7 +39,7 @@ def regular_file(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | os.O_NONBLOCK)
     if not stat.S_ISDIR(mode := os.fstat(descriptor).st_mode) and not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file", path)
+        raise OSError(errno.EINVAL, "it is not a regular file", path)
     return descriptor
 
 
@@ -50,10 +50,10 @@ def decode(content: bytes, kind: Any = Any) -> Any:
         ValueError: The content is not JSON, or not of this type; NaN is not JSON either.
         RecursionError: The content is nested too deep.
     """
-    return _check_numbers(decoder_of(kind).decode(content))
+    return _check_numbers(get_decoder(kind).decode(content))
 
 
-def decoder_of(kind: Any) -> Any:
+def get_decoder(kind: Any) -> Any:
     """Returns the decoder of a type.
 
     Decoders are made under a lock: msgspec shows its cached data about a class to other threads before it is
@@ -95,7 +95,7 @@ def convert(value: object, kind: Any) -> Any:
     Raises:
         ValueError: The value is not of this type.
     """
-    decoder_of(kind)
+    get_decoder(kind)
     return _check_numbers(msgspec.convert(value, kind))
 
 
@@ -106,7 +106,7 @@ def _check_numbers(content: Any) -> Any:
         value = waiting.pop()
         if isinstance(value, int | float):
             if not abs(value) < _LARGEST:
-                raise ValueError(f"a number is {reprlib.repr(value)}")
+                raise ValueError(f"the number {reprlib.repr(value)} is not allowed")
         elif isinstance(value, dict):
             waiting += value.values()
         elif isinstance(value, list | tuple):
@@ -127,7 +127,7 @@ class JsonFile(Generic[T]):
 
     def read(self, folder: Path) -> T:
         """Reads the file; raises one of `UNREADABLE` if it cannot be read or is damaged."""
-        with open(folder / self.name, "rb", opener=regular_file) as file:
+        with open(folder / self.name, "rb", opener=open_regular_file) as file:
             content: T = decode(file.read(), self.kind)
             return content
 
@@ -149,7 +149,7 @@ class JsonFile(Generic[T]):
     def write(self, folder: Path, content: T) -> None:
         """Writes the file; makes the folder if it does not exist."""
         folder.mkdir(parents=True, exist_ok=True)
-        with whole(folder / self.name) as file:
+        with write_atomically(folder / self.name) as file:
             file.write(self.to_bytes(content))
 
     def to_bytes(self, content: T) -> bytes:
@@ -168,7 +168,7 @@ class JsonLines(Generic[T]):
         """Yields the lines; none if the folder or the file does not exist. Raises as `JsonFile.read` does."""
         if folder is None or not (folder / self.name).exists():
             return
-        with open(folder / self.name, "rb", opener=regular_file) as file:
+        with open(folder / self.name, "rb", opener=open_regular_file) as file:
             yield from (decode(line, self.kind) for line in file if line.strip())
 
     def write(self, folder: Path, lines: Iterable[T]) -> None:

@@ -68,7 +68,7 @@ class Outcome:
             return f"Pushed version {self.version} of {model}{f' to {push}' if push else ''}"
         detail = f"{_NOT_DONE.get(self.outcome, '')}{stays}" if stays else ""
         if self.outcome in ("interrupted", "killed"):
-            detail = "the same command goes on from the steps that are done"
+            detail = "the same command continues after the finished steps"
         return f"{self._head}{f': {detail}' if detail else ''}."
 
     @property
@@ -80,7 +80,7 @@ class Outcome:
         return _MARK + json.dumps(decode(encode(self)))
 
 
-def find_in(log: Sequence[str], step: str) -> Outcome | None:
+def find_outcome(log: Sequence[str], step: str) -> Outcome | None:
     """Finds the last outcome of a step in the lines of its log; None if there is none."""
     for line in reversed(log):
         _, _, text = line.partition(_MARK)

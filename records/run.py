@@ -88,10 +88,10 @@ class Run(Course):
     def __post_init__(self) -> None:
         # These names become parts of paths and sentences, and a record may be damaged.
         if not _MODEL.fullmatch(self.workload):
-            raise ValueError(f"workload is {self.workload!r}")
+            raise ValueError(f"workload is {self.workload!r}, which is not a valid name")
         for span in (*self.spans, *self.new_spans, *self.missed_spans, *self.blamed_spans):
             if not _SPAN.fullmatch(span):
-                raise ValueError(f"a span is {span!r}")
+                raise ValueError(f"{span!r} is not the name of a span")
 
     @property
     def has_verdict(self) -> bool:

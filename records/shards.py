@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import EdgelineError
-from locations import Location, filesystem, locate, open_read
-from store_errors import explained, if_there, may_pass
+from locations import Location, get_filesystem, locate, open_read
+from store_errors import explain_errors, ignore_absent, is_temporary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,14 +38,14 @@ _HEAD = struct.Struct("<Q4x")  # the length of a record, and a checksum, which g
 _failures: list[Exception] = []
 
 
-def shards_of(patterns: Sequence[str]) -> tuple[str, ...]:
+def find_shards(patterns: Sequence[str]) -> tuple[str, ...]:
     """Returns the shards of a split, paths or URLs, sorted; the patterns match the files in its folders."""
     files = sorted(file for pattern in patterns for file in glob.glob(pattern))
     lists = (_read_urls(Path(file)) if file.endswith(f"/{_URLS_FILE}") else [file] for file in files)
     return tuple(shard for shards in lists for shard in shards)
 
 
-def records_in(shard: "tf.Tensor | str", in_store: bool) -> "tf.data.Dataset":
+def read_shard(shard: "tf.Tensor | str", in_store: bool) -> "tf.data.Dataset":
     """Returns the serialized examples of a shard, string [], in order."""
     import tensorflow as tf
 
@@ -55,7 +55,7 @@ def records_in(shard: "tf.Tensor | str", in_store: bool) -> "tf.data.Dataset":
     return tf.data.Dataset.from_generator(_stream_examples, args=(shard,), output_signature=spec).unbatch()
 
 
-def cause_of(error: Exception) -> Exception:
+def find_cause(error: Exception) -> Exception:
     """Returns the error of a read that an error of TensorFlow comes from; without one the error itself."""
     is_from_tensorflow = type(error).__module__.startswith("tensorflow.")
     return _failures[-1] if is_from_tensorflow and _failures else error
@@ -68,10 +68,10 @@ def move_to_store(folder: Path, place: str) -> None:
         EdgelineError: The store cannot be written.
     """
     files, target = sorted(folder.glob("*.gz")), _locate_in_store(place)
-    with explained(target):
+    with explain_errors(target):
         # Each file is whole in memory while it is copied.
         remote = [(target / file.name).path for file in files]
-        filesystem(target).put([str(file) for file in files], remote, batch_size=_AT_ONCE)
+        get_filesystem(target).put([str(file) for file in files], remote, batch_size=_AT_ONCE)
     (folder / _URLS_FILE).write_text("".join(f"{target / file.name}\n" for file in files))
     for file in files:
         file.unlink()
@@ -88,15 +88,17 @@ def bring_back(folder: Path) -> None:
     places = [_locate_in_store(url) for url in _read_urls(folder / _URLS_FILE)]
     with _explain_errors(places[0]):
         remote = [place.path for place in places]
-        filesystem(places[0]).get(remote, [str(folder / place.name) for place in places], batch_size=_AT_ONCE)
+        get_filesystem(places[0]).get(
+            remote, [str(folder / place.name) for place in places], batch_size=_AT_ONCE
+        )
     (folder / _URLS_FILE).unlink()
 
 
 def remove_from_store(place: str) -> None:
     """Removes all shards below a place in a store, if there are any. Raises as `move_to_store` does."""
     root = _locate_in_store(place)
-    with if_there(root):
-        filesystem(root).rm(root.path, recursive=True)
+    with ignore_absent(root):
+        get_filesystem(root).rm(root.path, recursive=True)
 
 
 def _locate_in_store(url: str) -> "UPath":
@@ -122,7 +124,7 @@ def _stream_examples(shard: bytes) -> Iterator["np.ndarray"]:
                     taken, waits = taken + len(records), iter(_PATIENCE_S)
             return
         except Exception as error:
-            wait = next(waits, None) if may_pass(error) else None
+            wait = next(waits, None) if is_temporary(error) else None
             if wait is None:
                 _failures.append(error)
                 raise
@@ -146,18 +148,18 @@ def _iterate_records(file: gzip.GzipFile) -> Iterator[bytes]:
 def _explain_errors(place: Location) -> Iterator[None]:
     """Turns errors of reading a shard in a store into errors with three parts."""
     try:
-        with explained(place):
+        with explain_errors(place):
             try:
                 yield
             except (gzip.BadGzipFile, EOFError, struct.error, zlib.error) as error:
                 raise EdgelineError(
                     f"{place}: the shard is damaged: {error}.",
-                    "Examples that are not as they were written are not trained on.",
-                    "Start a new run, which writes it again.",
+                    "Training cannot use damaged examples.",
+                    "Start a new run, which writes the shard again.",
                 ) from error
     except FileNotFoundError as error:
         raise EdgelineError(
-            f"{place}: the shard is gone.",
-            "ExampleGen left it there for the other steps of its run.",
-            "Start a new run; let nothing remove what is below kubeflow.shards while it is in progress.",
+            f"{place}: the shard is missing.",
+            "ExampleGen wrote it there for the other steps of its run.",
+            "Start a new run, and do not remove files below kubeflow.shards while it is in progress.",
         ) from error

@@ -66,7 +66,7 @@ STEPS: Mapping[str, StepInfo] = {
         opens=("data", "spill"),
     ),
     "StatisticsGen": StepInfo(
-        "Counts what the examples of the window are like.",
+        "Computes statistics of the examples in the window.",
         code=("components.statistics_executor",),
         after=("ExampleGen",),
         outputs={"statistics": "statistics"},
@@ -78,17 +78,17 @@ STEPS: Mapping[str, StepInfo] = {
         outputs={"schema": "inferred"},
     ),
     "ImportSchemaGen": StepInfo(
-        "Puts out the schema that people review; the window is held against it.",
+        "Imports the curated schema, which the window is compared with.",
         inputs=("schema",),
         outputs={"schema": "schema"},
     ),
     "ExampleValidator": StepInfo(
-        "Holds the statistics against the curated schema.",
+        "Compares the statistics with the curated schema.",
         after=("StatisticsGen", "ImportSchemaGen"),
         outputs={"anomalies": "anomalies"},
     ),
     "DataValidator": StepInfo(
-        "Judges each span of the window that led to no release yet.",
+        "Judges each span of the window that no release was made from yet.",
         code=("components.data_validator",),
         after=("ExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator"),
         inputs=("unjudged", "destination"),
@@ -111,7 +111,7 @@ STEPS: Mapping[str, StepInfo] = {
         stops_as="refused",
     ),
     "Transform": StepInfo(
-        "Makes the graph of preprocessing that ships inside the model.",
+        "Builds the preprocessing graph that ships inside the model.",
         workload_code=("module",),
         after=("ExampleGen", "ImportSchemaGen"),
         inputs=("workload",),
@@ -119,7 +119,7 @@ STEPS: Mapping[str, StepInfo] = {
         opens=("spill",),
     ),
     "Tuner": StepInfo(
-        "Searches better settings of the network and of its training.",
+        "Searches for better settings of the network and its training.",
         code=("components.tuner_executor", "trainer_module.tune"),
         workload_code=("module",),
         after=("ExampleGen", "ImportSchemaGen", "Transform"),
@@ -144,13 +144,13 @@ STEPS: Mapping[str, StepInfo] = {
         opens=("checkpoints",),
     ),
     "ProductionModel": StepInfo(
-        "Fetches the model in production, to compare with.",
+        "Fetches the model in production for comparison.",
         code=("components.production_model",),
         inputs=("production", "destination"),
         opens=("push",),
     ),
     "Evaluator": StepInfo(
-        "Measures the model by slice, and judges it.",
+        "Measures the model by slice and judges it.",
         code=("components.evaluator_executor",),
         after=("ExampleGen", "Trainer", "ProductionModel"),
         inputs=("workload",),
@@ -192,7 +192,7 @@ STEPS: Mapping[str, StepInfo] = {
         repeatable=False,
     ),
     "RunReport": StepInfo(
-        "Makes the page of the run.",
+        "Writes the report of the run.",
         after=("DataGate", "Tuner", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator", "Pusher"),
         each_run=True,
         outputs={"report": "report"},
@@ -201,7 +201,7 @@ STEPS: Mapping[str, StepInfo] = {
         opens=("push",),
     ),
     "ReleaseGate": StepInfo(
-        "Ends a run whose model was held back, and looks whether a push arrived.",
+        "Ends a run whose model was held back, and checks that a push arrived.",
         after=("Pusher",),
         each_run=True,
         opens=("push",),
@@ -211,28 +211,28 @@ STEPS: Mapping[str, StepInfo] = {
 }
 
 
-def helper(step: str, number: int) -> str:
+def name_helper(step: str, number: int) -> str:
     """Returns the task name of a pod that does a part of a step beside it."""
     return f"{step}{_HELPER}{number}"
 
 
-def helped(task: str) -> str:
+def find_helped_step(task: str) -> str:
     """Returns the step that a task runs or helps."""
     return task.partition(_HELPER)[0]
 
 
-def task_of(step: str) -> str:
+def name_task(step: str) -> str:
     """Returns the name of a step's task for people; the name of a gate says what red means."""
     stops_as = STEPS[step].stops_as
     return f"{step}{_RED_MEANS}{stops_as}" if stops_as else step
 
 
-def step_of(task: str) -> str:
+def find_step(task: str) -> str:
     """Returns the step or helper of a task, by the task's name or by a name that begins with it."""
     return re.sub(f"{_RED_MEANS}[a-z]+", "", task)
 
 
-def steps_with(settings: Mapping[str, str]) -> Mapping[str, StepInfo]:
+def select_steps(settings: Mapping[str, str]) -> Mapping[str, StepInfo]:
     """Returns the steps of a DAG with these settings, by dotted name; `after` has only steps of this DAG."""
     active = {
         name: info

@@ -10,7 +10,7 @@ _ISO = re.compile(
 _FIRST, _END = -62_000_000_000, 253_402_300_800
 _OTHERS = (
     (re.compile(r"\d{1,2}\.\d{1,2}\.\d{2,4}.*"), "a date as day.month.year"),
-    (re.compile(r"\d{1,4}/\d{1,2}/\d{1,4}.*"), "a date with slashes, of which nobody can tell day and month"),
+    (re.compile(r"\d{1,4}/\d{1,2}/\d{1,4}.*"), "a date with slashes, in which day and month are ambiguous"),
     (re.compile(r"\d{9,10}([.,]\d*)?"), "seconds since 1970"),
     (re.compile(r"\d{12,19}"), "a count of milliseconds or less since 1970"),
 )
@@ -24,8 +24,8 @@ def parse_time(text: str) -> float:
     """
     match = _ISO.fullmatch(text)
     if match is None:
-        meant = next((kind for form, kind in _OTHERS if form.fullmatch(text)), "no time that is known here")
-        raise ValueError(f"{text[:60]!r} is {meant}; times are ISO 8601, as 2026-01-05T06:00:00Z")
+        meant = next((kind for form, kind in _OTHERS if form.fullmatch(text)), "not a time")
+        raise ValueError(f"{text[:60]!r} is {meant}; times are ISO 8601, such as 2026-01-05T06:00:00Z")
     day, minute, second, fraction, zone = match.groups(default="")
     zone = "+00:00" if zone in ("", "Z") else f"{zone[:3]}:{zone[3:].lstrip(':') or '00'}"
     try:

@@ -84,7 +84,7 @@ class Search:
     def __post_init__(self) -> None:
         # A record may be damaged.
         if not any(trial.number == self.best and trial.score is not None for trial in self.trials):
-            raise ValueError(f"the best trial is {self.best}, and no trial of that number has a score")
+            raise ValueError(f"the best trial is {self.best}, but no trial of that number has a score")
 
     @property
     def found(self) -> Trial:
@@ -103,8 +103,8 @@ class Search:
             f"# The best of {len(self.trials)} trials, number {self.best}: {self.objective}"
             f" {self.found.score:.4f} after epoch {self.found.best_epoch}.\n"
             f"{yaml.safe_dump(groups, sort_keys=False, allow_unicode=True)}"
-            "# To train with these and search no more: the same command with `--profile` and this file,\n"
-            "# or copy them to the settings in the file of the workload.\n"
+            "# To train with these settings and not search again, run the same command with `--profile` and\n"
+            "# this file, or copy them to the settings in the workload's file.\n"
         )
 
 

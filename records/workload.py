@@ -89,13 +89,13 @@ def load_module(module: str, functions: Sequence[str], page: str) -> Any:
     except Exception as error:
         raise UsageError(
             f"The workload's module {module} cannot be imported: {type(error).__name__}: {error}.",
-            "Nothing can run without it.",
+            "No step can run without it.",
             f"Correct it: python -c 'import {module}' shows where it fails.",
         ) from error
     if missing := [name for name in functions if not callable(getattr(imported, name, None))]:
         raise UsageError(
             f"The module {module} has no {' and no '.join(missing)}.",
-            f"The workload's file names it as one that has {', '.join(functions)}.",
-            f"Write them as `{page}` says.",
+            f"A workload's module must have {', '.join(functions)}.",
+            f"Write them as `{page}` describes.",
         )
     return imported

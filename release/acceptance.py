@@ -37,15 +37,15 @@ def check_push_early(root: str | Location, model: str, epoch: int, signed: bool)
 def _check_terms(known: tuple[Release, ...], model: str, epoch: int, signed: bool) -> None:
     if epoch < (lowest := find_lowest_epoch(known)):
         raise UsageError(
-            f"push.rollback_epoch is {epoch}, and phones have seen {lowest} of {model}.",
-            "They refuse what has a lower one. Nothing was pushed.",
-            f"Set push.rollback_epoch={lowest}, in the profile for every run.",
+            f"push.rollback_epoch is {epoch}, but phones with {model} have already seen {lowest}.",
+            "Phones refuse a release with a lower epoch. Nothing was pushed.",
+            f"Set push.rollback_epoch={lowest} in the profile, so that every run uses it.",
         )
     if not signed and any(release.manifest.signed_by for release in known):
         raise UsageError(
-            f"{model} in production is signed, and no key is set.",
-            "Phones that check signatures refuse a release that has none. Nothing was pushed.",
-            f"Set push.key=FILE or {KEY_VARIABLE}. To go on without one, promote an unsigned release first.",
+            f"{model} in production is signed, but no key is set.",
+            "Phones that check signatures refuse an unsigned release. Nothing was pushed.",
+            f"Set push.key=FILE or {KEY_VARIABLE}. To stop signing, promote an unsigned release first.",
         )
 
 
@@ -60,20 +60,20 @@ def check_switch(root: str | Location, release: Release) -> list[str]:
         accepted = [each for each in releases(root, model) if each.manifest.rollback_epoch >= lowest]
         others = ", ".join(str(each.version) for each in accepted if known != (each,)) or "none"
         raise EdgelineError(
-            f"{model} {release.version} has the rollback epoch {manifest.rollback_epoch}, and phones have"
-            f" seen {lowest}.",
-            "They refuse it and keep what they have, while servers would go back. Production is as it was.",
-            f"Of the other releases, phones take {others}. For an older model, leave the bad"
-            " week out (`edgeline data exclude SPAN --reason R --data DIR`) and run again with"
-            f" push.rollback_epoch={lowest}: it becomes a new release, which they take.",
+            f"{model} {release.version} has rollback epoch {manifest.rollback_epoch}, but phones have"
+            f" already seen {lowest}.",
+            "Phones would refuse it, while servers would switch to it. Production was not changed.",
+            f"Phones accept these other releases: {others}. To return to an older model, exclude the bad"
+            " span (`edgeline data exclude SPAN --reason R --data DIR`) and run again with"
+            f" push.rollback_epoch={lowest}: this pushes a new release, which phones accept.",
         )
     warnings = []
     signers = {each.manifest.signed_by for each in known}
     if signers and manifest.signed_by not in signers:
         how = f"signed with {manifest.signed_by}" if manifest.signed_by else "not signed"
-        warnings.append(f"It is {how}, other than what it replaces: phones that know another key refuse it.")
+        warnings.append(f"It is {how}, unlike the release before it. Phones with another key refuse it.")
     if is_expired(manifest):
-        warnings.append(f"It expired at {manifest.expires}: phones that heed that refuse it.")
+        warnings.append(f"It expired at {manifest.expires}. Phones that check the expiry refuse it.")
     return warnings
 
 
@@ -84,28 +84,28 @@ def distrust(manifest: Manifest, key: str | None) -> EdgelineError | None:
         how = f"signed with {manifest.signed_by}" if manifest.signed_by else "not signed"
         return EdgelineError(
             f"{name} is {how}. Expected a signature with {key}.",
-            "Whoever has the key that was given did not release this.",
-            "If the key is right, do not use this. A run signs what it pushes with push.key=FILE.",
+            "The owner of that key did not sign this release.",
+            "If the key is right, do not use this release. To sign releases, set push.key=FILE for the run.",
         )
     if is_expired(manifest):
         return EdgelineError(
             f"{name} expired at {manifest.expires}.",
-            "From then on a phone should no longer trust it.",
-            "Run the pipeline for a newer release; push.expires_days is how long one is good for.",
+            "Phones should not trust a release after it has expired.",
+            "Run the pipeline for a newer release; push.expires_days sets how long a release is valid.",
         )
     return None
 
 
 def terms(manifest: Manifest) -> list[str]:
     """Returns the terms of a release for phones, a sentence each; only those that are set."""
-    lines = [f"Expired at {manifest.expires}." if is_expired(manifest) else f"Good until {manifest.expires}."]
+    lines = [f"{'Expired at' if is_expired(manifest) else 'Valid until'} {manifest.expires}."]
     if manifest.signed_by:
         lines.append(f"Signed with the key {manifest.signed_by}.")
     if manifest.min_app_version:
-        lines.append(f"For version {manifest.min_app_version} of the app, and later ones.")
+        lines.append(f"For version {manifest.min_app_version} of the app or later.")
     if manifest.rollback_epoch:
         epoch = manifest.rollback_epoch
-        lines.append(f"Of rollback epoch {epoch}: phones that have seen it take none lower.")
+        lines.append(f"Rollback epoch {epoch}: phones that have seen it refuse lower ones.")
     return lines
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import EdgelineError, UsageError
-from journal import utc_text
+from journal import format_utc
 from labels import check_labels, render_labels
 from objects import measure_file
 from records.golden import GOLDEN_FOLDER
@@ -54,21 +54,21 @@ def check(candidate: Candidate) -> None:
         EdgelineError: The SavedModel, a TFLite file, the labels or the expiry is not valid.
     """
     if not (candidate.saved_model / "saved_model.pb").is_file():
-        raise _refusal(f"{candidate.saved_model} holds no saved_model.pb", "Nothing could serve it.")
+        raise _refusal(f"{candidate.saved_model} has no saved_model.pb", "No server could load it.")
     for name, path in candidate.edge_files.items():
         check_name(name.removeprefix(f"{GOLDEN_FOLDER}/"), "file name in the bundle")
         if name in (MANIFEST, SIGNATURE, LABELS, PREPROCESSING):
             raise _refusal(f"The bundle has a file {name!r}", "The push writes that file itself.")
         if not path.is_file():
-            raise _refusal(f"The bundle's {name} should come from {path}, and that is no file", "")
+            raise _refusal(f"The bundle's {name} should come from {path}, which is not a file", "")
     try:
         check_labels(candidate.labels, "The candidate")
     except UsageError as error:
         raise _refusal(error.found.rstrip("."), error.why) from error
     if not candidate.labels:
-        raise _refusal("The candidate has no labels", "Each output needs one.")
+        raise _refusal("The candidate has no labels", "Each output needs a label.")
     if candidate.expires_days < 1:
-        raise _refusal(f"expires_days is {candidate.expires_days}", "It would have expired when pushed.")
+        raise _refusal(f"expires_days is {candidate.expires_days}", "The release would already be expired.")
 
 
 def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: int) -> bytes:
@@ -121,8 +121,8 @@ def _build_manifest(candidate: Candidate, scratch: Path, model: str, version: in
         "min_reader_version": 1,
         "model": model,
         "version": version,
-        "created": utc_text(created),
-        "expires": utc_text(created + timedelta(days=candidate.expires_days)),
+        "created": format_utc(created),
+        "expires": format_utc(created + timedelta(days=candidate.expires_days)),
         "files": files,
         "model_digest": manifest.digest_of(manifest.select_served_entries(files, model, version)),
     }

@@ -23,7 +23,7 @@ def damaged(where: str, found: str, expected: str) -> EdgelineError:
     return EdgelineError(
         f"{where}: found {found}.",
         f"Expected {expected}.",
-        "Details with `edgeline verify`; put a whole release in production with"
+        "Run `edgeline verify` for details; put an intact release in production with"
         " `edgeline promote V --reason R`.",
     )
 
@@ -39,8 +39,8 @@ def read_document(folder: PushFolder, path: Location) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        found = f"what cannot be read ({error.strerror or error})"
-        raise damaged(folder.relative(path), found, "a file") from error
+        found = f"a file that cannot be read ({error.strerror or error})"
+        raise damaged(folder.relative(path), found, "a readable file") from error
 
 
 def parse(raw: bytes, kind: type[T], where: str) -> T:
@@ -48,10 +48,7 @@ def parse(raw: bytes, kind: type[T], where: str) -> T:
     try:
         document: T = convert(json.loads(raw), kind)
     except (ValueError, RecursionError) as error:  # also UnicodeDecodeError, and errors of `kind` itself
-        name = kind.__name__.strip("_").lower()
-        raise damaged(
-            where, f"no JSON of a {name} ({error})", "a JSON object as Edgeline writes it"
-        ) from error
+        raise damaged(where, f"invalid content ({error})", "a JSON object as Edgeline writes it") from error
     return document
 
 
@@ -68,7 +65,7 @@ def render(document: object, title: str) -> bytes:
         raise EdgelineError(
             f"{title} cannot be written as JSON: {error}.",
             "A reader of a release must be able to parse it, and JSON has no NaN and no NumPy types.",
-            "Give plain, finite Python numbers, strings, lists and mappings.",
+            "Pass plain, finite Python numbers, strings, lists and mappings.",
         ) from error
 
 

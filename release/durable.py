@@ -79,26 +79,24 @@ def only_writer(lock: Path, wait_s: float) -> Iterator[None]:
                 if time.monotonic() >= end:
                     raise WorkspaceLocked(
                         f"Another process has been writing to {lock.parent} for {wait_s:.0f} s.",
-                        "Only one may push or change what is in production at a time.",
-                        "Wait for it, or end it, and run this again.",
+                        "Only one process at a time may push or change production.",
+                        "Wait until it ends, or stop it, and run this again.",
                     ) from error
                 time.sleep(0.01)
         yield
 
 
 @contextmanager
-def explained(root: Path, doing: str) -> Iterator[None]:
+def explain_errors(root: Path, doing: str) -> Iterator[None]:
     """Turns an OSError of a writer into an error with three parts; `doing` starts its sentence."""
     try:
         yield
     except OSError as error:
-        why, do = f"The push folder {root} cannot be used as it is.", "Fix that and run this again."
+        why, do = f"The push folder {root} cannot be used.", "Remove the cause and run this again."
         if error.errno in _FULL:
-            why = f"There is no room left for it on the disk of {root}."
+            why = f"There is no room left on the disk of {root}."
             do = "Free some space there and run this again."
         elif error.errno in _READ_ONLY:
             why = f"This user may not write to {root}, or it is mounted read-only."
-            do = "Give this user the right to write there, or set push.destination to another folder."
-        raise EdgelineError(
-            f"{doing} failed: {error}.", f"{why} What was in production still is, unchanged.", do
-        ) from error
+            do = "Give this user write access to it, or set push.destination to another folder."
+        raise EdgelineError(f"{doing} failed: {error}.", f"{why} Production was not changed.", do) from error

@@ -18,7 +18,7 @@ from typing import Literal
 from msgspec import Struct, to_builtins
 
 from errors import EdgelineError
-from journal import append_line, utc_now, who
+from journal import append_line, get_user_and_host, utc_now
 from release import documents
 from release.documents import Digest, Positive
 from release.layout import PushFolder
@@ -112,7 +112,7 @@ def read_pointer(folder: PushFolder, model: str) -> Change | None:
         return None
     pointer = documents.parse(raw, _Pointer, where)
     if pointer != _build_pointer(pointer.change):
-        expected = f"version {pointer.change.to_version}, as its 'change' says"
+        expected = f"version {pointer.change.to_version}, as in its 'change'"
         raise documents.damaged(where, f"version {pointer.version}", expected)
     return pointer.change
 
@@ -152,7 +152,7 @@ def read_history(folder: PushFolder, model: str) -> History:
         changes.append(change)
         before = change
     if torn:
-        problems.append(f"{name}: its last line is torn; {_REPAIRED_BY}.")
+        problems.append(f"{name}: its last line is incomplete; {_REPAIRED_BY}.")
     pointer = find_pointer(folder, model)
     if pointer and pointer != before:
         problems.append(f"{name}: {_describe_end(changes, pointer)}")
@@ -166,15 +166,15 @@ def _find_fault(
 ) -> str:
     """Returns the fault of a readable line, or ""; `before` is the change of the line before, if readable."""
     if change.to_line() != line:
-        return "is not as it was written."
+        return "was changed after it was written."
     if first and change.number != 1:
-        return f"is change {change.number}: those before it are missing."
+        return f"is change {change.number}: the changes before it are missing."
     if before is None:
         return ""
     chained = any(each.previous_sha256 for each in earlier)
     expected = documents.sha256_of_bytes(before.to_line()) if change.previous_sha256 or chained else None
     if change.number != before.number + 1 or change.previous_sha256 != expected:
-        return "does not follow the one before it: one of them was changed, or some between them are missing."
+        return "does not follow the line before it: one of them was changed, or lines are missing."
     return ""
 
 
@@ -184,9 +184,9 @@ def _describe_end(changes: Sequence[Change], pointer: Change) -> str:
     if pointer.number == (last.number if last else 0) + 1:
         return f"change {pointer.number} is missing; {_REPAIRED_BY}."
     if last and last.number == pointer.number:
-        return "its last line is not the change that current.json has."
-    end = f"it ends with change {last.number}" if last else "it holds no change"
-    return f"{end}. Expected change {pointer.number}, as current.json has it."
+        return "its last line differs from the change in current.json."
+    end = f"it ends with change {last.number}" if last else "it has no changes"
+    return f"{end}. Expected change {pointer.number}, as in current.json."
 
 
 def make_change(
@@ -204,7 +204,7 @@ def make_change(
         number=last.number + 1 if last else 1,
         action=action,
         when=utc_now(),
-        who=who(),
+        who=get_user_and_host(),
         from_version=last.to_version if last else None,
         to_version=version,
         manifest_sha256=manifest_sha256,

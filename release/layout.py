@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from errors import UsageError
-from locations import names_in
+from locations import list_names
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -73,18 +73,18 @@ class PushFolder(Generic[Place]):
 
     def unfinished_pushes(self) -> set[tuple[str, int]]:
         """Returns model and version of each push whose scratch folder still exists."""
-        matches = (_PUSH.fullmatch(name) for name in names_in(self.scratch))
+        matches = (_PUSH.fullmatch(name) for name in list_names(self.scratch))
         return {(match[1], int(match[2])) for match in matches if match}
 
     def version_folders(self, model: str) -> set[int]:
         """Returns all versions with a folder under serving/ or edge/, released or not."""
-        names = names_in(self.serving(model)) + names_in(self.edge(model))
+        names = list_names(self.serving(model)) + list_names(self.edge(model))
         return {int(name) for name in names if _VERSION.fullmatch(name)}
 
     def models(self) -> tuple[str, ...]:
         """Returns the models that were ever in production here, sorted."""
-        names = [name for name in names_in(self.root / "edge") if _NAME.fullmatch(name)]
-        known = (name for name in names if _DOCUMENTS.intersection(names_in(self.edge(name))))
+        names = [name for name in list_names(self.root / "edge") if _NAME.fullmatch(name)]
+        known = (name for name in names if _DOCUMENTS.intersection(list_names(self.edge(name))))
         return tuple(sorted(known))
 
 
@@ -96,9 +96,9 @@ def check_name(name: str, kind: str) -> str:
     """
     if not _NAME.fullmatch(name) or name == PINS:
         raise UsageError(
-            f"The {kind} is {name!r}.",
-            "It becomes a name in the push folder: letters, digits, '.', '_' and '-', a letter or digit"
-            f" first, at most 100 of them, and not {PINS}.",
+            f"The {kind} {name!r} is not allowed.",
+            "A name in the push folder has at most 100 letters, digits, '.', '_' and '-', begins with a"
+            f" letter or digit, and is not {PINS}.",
             f"Choose another {kind}.",
         )
     return name

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import objects
 from errors import EdgelineError, WorkspaceLocked
-from journal import utc_now, who
+from journal import get_user_and_host, utc_now
 from locations import read_bytes
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ class Lease:
             if time.monotonic() >= end:
                 raise WorkspaceLocked(
                     f"{_parse_owner(seen)} has been writing to {self._lock.parent} for {wait_s:.0f} s.",
-                    "Only one may push or change what is in production at a time.",
-                    "Wait for it, or end it, and run this again.",
+                    "Only one writer at a time may push or change production.",
+                    "Wait until it ends, or stop it, and run this again.",
                 )
             time.sleep(min(1.0, LEASE_S / 10))
             content = self._read()
@@ -78,9 +78,9 @@ class Lease:
             if not self._is_ours(content) or not objects.replace(self._lock, self._make_content(), version):
                 raise EdgelineError(
                     f"The lock {self._lock} was taken over by {_parse_owner(self._read())}.",
-                    f"This writer was not heard of for {LEASE_S:g} s, and counted as dead. It changed"
-                    " nothing in production.",
-                    "Run it again.",
+                    f"This writer did not renew the lock for {LEASE_S:g} s and was taken for dead."
+                    " Production was not changed.",
+                    "Run the command again.",
                 )
 
     def keep(self, stop: threading.Event) -> None:
@@ -102,7 +102,7 @@ class Lease:
         if self._read() != seen or not objects.replace(self._lock, self._make_content(), version):
             return False
         _LOG.warning(
-            "%s was not heard of for %g s and counts as dead; its lock %s is taken over.",
+            "%s has not renewed its lock for %g s and is taken for dead; taking over the lock %s.",
             _parse_owner(seen),
             LEASE_S,
             self._lock,
@@ -112,7 +112,8 @@ class Lease:
     def _is_only_ours(self) -> bool:
         """Returns true if no other writer took the lock at the same moment."""
         if objects.create(self._lock, self._make_content()):
-            _LOG.warning("%s knows no conditional writes: two writers may not see each other.", self._lock)
+            text = "The store of %s has no conditional writes: two writers may not see each other."
+            _LOG.warning(text, self._lock)
             time.sleep(_SETTLE_S)
         return self._is_ours(self._read())
 
@@ -125,7 +126,7 @@ class Lease:
     def _make_content(self) -> bytes:
         self._writes += 1  # no two contents are alike, so that a watcher notices each renewal
         document = {
-            "owner": who(),
+            "owner": get_user_and_host(),
             "token": self._token,
             "renewed": utc_now(),
             "number": self._writes,
@@ -162,4 +163,4 @@ def only_writer(lock: "UPath", wait_s: float) -> Iterator[Lease]:
         try:
             lease.release()
         except EdgelineError as error:
-            _LOG.warning("The next writer has to wait for the lock %s: %s", lock, error)
+            _LOG.warning("The lock %s was not released, so the next writer has to wait: %s", lock, error)

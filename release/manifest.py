@@ -77,16 +77,16 @@ class Manifest(ReadBy, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
                 or PurePosixPath(path).as_posix() != path
                 or ".." in path.split("/")
             ):
-                raise ValueError(f"path {path!r} is no POSIX path under {' or '.join(homes)}")
+                raise ValueError(f"path {path!r} is not a POSIX path under {' or '.join(homes)}")
         if len(set(paths)) != len(paths):
-            raise ValueError("files has the same path twice")
+            raise ValueError("files lists the same path twice")
         convert(self.data, _Data)
         convert(self.code, _Code)
         variants = [convert(variant, _Variant) for variant in self.variants]
         bundle = {PurePosixPath(path).name for path in paths if path.startswith("edge/")}
         for variant in variants:
             if variant.file not in bundle:
-                raise ValueError(f"variants has the file {variant.file!r}, which is none of {sorted(bundle)}")
+                raise ValueError(f"variants has the file {variant.file!r}, not one of {sorted(bundle)}")
         names = [variant.name for variant in variants]
         if len(set(names)) != len(names) or self.default_variant not in names:
             raise ValueError(f"default_variant {self.default_variant!r} is not one of the variants, {names}")

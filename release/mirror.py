@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 import objects
 from errors import EdgelineError
-from locations import files_below, read_bytes
+from locations import list_files_below, read_bytes
 from release import manifest
 from release.layout import HISTORY, MANIFEST, PINS, POINTER, PushFolder
 from release.lease import Lease
@@ -60,7 +60,7 @@ class Mirror:
     def fetch(self) -> None:
         """Fetches every name, and the content of the documents."""
         for part in _PARTS:
-            self._names |= {f"{part}/{name}" for name in files_below(self._remote / part)}
+            self._names |= {f"{part}/{name}" for name in list_files_below(self._remote / part)}
         for name in self._names:
             path = self._local / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ class Mirror:
                         objects.put(self._remote / mark, b"")
                 raise
             # It is too late for an error: readers see the new release.
-            _LOG.warning("%s: the next writer has to tidy up, this one could not: %s", self._remote, error)
+            _LOG.warning("%s: the clean-up failed and is left to the next writer: %s", self._remote, error)
         self._names, self._documents = files, documents
 
     def _write(self, name: str, content: bytes) -> None:
@@ -119,8 +119,8 @@ class Mirror:
                 raise
             raise EdgelineError(
                 error.found,
-                "That was the one write that switches production, and its answer was lost: what is in"
-                " production now is the old release or the new one, and either is whole.",
+                "The answer to the write that switches production was lost: either the old or the new"
+                " release is in production now, and both are complete.",
                 f"Look with `edgeline status --store {self._remote}`, and run this again.",
             ) from error
         if not written:
@@ -132,8 +132,8 @@ class Mirror:
 
     def _conflict(self, name: str) -> EdgelineError:
         return EdgelineError(
-            f"{self._remote / name} was changed by somebody else in the meantime.",
-            "Only one may change what is in production at a time; this change was not made.",
+            f"Another writer changed {self._remote / name} in the meantime.",
+            "Only one writer at a time may change production; this change was not made.",
             "Look at what is in production with `edgeline status`, and run this again.",
         )
 

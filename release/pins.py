@@ -65,8 +65,8 @@ def find_pins_problem(folder: PushFolder, model: str) -> str:
     wanted, actual = compute_pins(folder), read_pins(folder)
     if actual.get(model) != wanted.get(model):
         was, expected = (f"version {pins[model]}" if model in pins else "no pin" for pins in (actual, wanted))
-        return f"{name}: found {was}. Expected {expected}, as current.json has it; {_REPAIRED_BY}."
-    return "" if pins_match(folder, wanted) else f"{name}: is not as it was written; {_REPAIRED_BY}."
+        return f"{name}: found {was}. Expected {expected}, as in current.json; {_REPAIRED_BY}."
+    return "" if pins_match(folder, wanted) else f"{name}: was changed after it was written; {_REPAIRED_BY}."
 
 
 def pins_match(folder: PushFolder, pins: Mapping[str, int]) -> bool:

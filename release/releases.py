@@ -9,7 +9,7 @@ from release.documents import damaged, read_document, sha256_of_bytes
 from release.history import read_history, read_pointer
 from release.layout import MANIFEST, PushFolder, check_name
 from release.manifest import Manifest, identity_of, parse_manifest, select_served_entries
-from store_errors import explained
+from store_errors import explain_errors
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class Release:
         if expected is None:
             raise damaged(where, "no such file in the manifest", "a file of the bundle")
         try:
-            with explained(self.edge / name):
+            with explain_errors(self.edge / name):
                 content = read_bytes(self.edge / name)
         except OSError as error:
-            raise damaged(where, f"nothing to read ({error.strerror or error})", "the file") from error
+            raise damaged(where, f"no readable file ({error.strerror or error})", "the file") from error
         if (digest := sha256_of_bytes(content)) != expected:
             raise damaged(where, f"sha256 {digest}", expected)
         return content
@@ -157,7 +157,7 @@ def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: 
         raise damaged(where, "no file", "the manifest of that release")
     digest = sha256_of_bytes(raw)
     if manifest_sha256 not in (None, digest):
-        raise damaged(where, f"sha256 {digest}", f"{manifest_sha256}, with which it went into production")
+        raise damaged(where, f"sha256 {digest}", f"{manifest_sha256}, as when it went into production")
     manifest = parse_manifest(raw, where)
     if (manifest.model, manifest.version) != (model, version):
         raise damaged(where, f"{manifest.model} {manifest.version}", f"the manifest of {model} {version}")

@@ -7,22 +7,22 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from release.signing import KEY_VARIABLE
-from settings_group import Group, absolute
+from settings_group import Group, make_absolute
 
 
 def _check_app_version(version: object) -> object:
     if not isinstance(version, str) or not re.fullmatch(r"\d+\.\d+\.\d+", version, re.ASCII):
-        raise ValueError(f"it is {version!r:.100}, and takes three numbers, such as 2.4.0")
+        raise ValueError(f"{version!r:.100} is not a version of three numbers, such as 2.4.0")
     return version
 
 
 def _resolve_key(path: str) -> str:
     if "-----BEGIN" in path:
         raise ValueError(
-            "it is a key, which every run would record; name its file here, or put the key into the"
-            f" environment variable {KEY_VARIABLE}"
+            "the value is the key itself, which every run would record; set it to the key's file, or put the"
+            f" key into the environment variable {KEY_VARIABLE}"
         )
-    return str(absolute(Path(path)))
+    return str(make_absolute(Path(path)))
 
 
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]

@@ -89,8 +89,8 @@ def make_pair(folder: Path) -> str:
         error.filename = error.filename or str(folder)
         if isinstance(error, FileExistsError):
             raise UsageError(
-                f"{error.filename} is there already.",
-                "A key that was lost cannot be made again, and what it signed would no longer be trusted.",
+                f"{error.filename} exists already.",
+                "A lost key cannot be made again, and phones would no longer trust releases signed with it.",
                 "Use that pair, or make another one elsewhere with --out DIR.",
             ) from error
         raise
@@ -104,7 +104,7 @@ def _load_key(where: str, name: str, pem: bytes | None = None) -> Any:
     from cryptography.hazmat.primitives.asymmetric import ed25519
 
     kind, use = ("private", "signed") if name == PRIVATE else ("public", "checked")
-    found = f"{where} holds no {kind} key of Ed25519, as PEM without a passphrase."
+    found = f"{where} does not hold an Ed25519 {kind} key as PEM without a passphrase."
     try:
         pem = read_bytes(Path(where), most=10_000) if pem is None else pem
         key: Any = form.load_pem_private_key(pem, None) if name == PRIVATE else form.load_pem_public_key(pem)
@@ -114,5 +114,5 @@ def _load_key(where: str, name: str, pem: bytes | None = None) -> Any:
         found = f"The key {where} cannot be read: {error.strerror or error}."
     except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError if it has a passphrase
         pass
-    do = f"Give what is in {name} of a pair; `edgeline keys new` makes one."
+    do = f"Pass the content of {name} of a key pair; `edgeline keys new` makes one."
     raise UsageError(found, f"Without such a key no release can be {use}.", do)

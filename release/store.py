@@ -37,7 +37,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from errors import EdgelineError, UsageError
-from locations import Location, locate, size_below
+from locations import Location, locate, measure_size
 from release import durable, lease
 from release.acceptance import check_push, check_switch
 from release.candidate import Candidate, check, stage
@@ -97,7 +97,7 @@ def push(root: str | Location, model: str, candidate: Candidate) -> Release:
     check(candidate)
     place = locate(root)
     if isinstance(place, Path):
-        with durable.explained(place, f"Pushing {model} to {place}"):
+        with durable.explain_errors(place, f"Pushing {model} to {place}"):
             durable.make_folders(place)
     with _open_for_writing(place, f"Pushing {model} to {place}") as folder:
         check_push(place, model, candidate.rollback_epoch, candidate.signing_key is not None)
@@ -166,15 +166,15 @@ def _measure_removable(place: Location, model: str, keep: int) -> dict[int, int]
     changes, pointer = read_history(folder, model).changes, read_pointer(folder, model)
     if pointer is None or [change.number for change in changes] != list(range(1, pointer.number + 1)):
         raise EdgelineError(
-            f"{folder.relative(folder.edge(model))}: what is in production, or was before, cannot be told.",
+            f"{folder.relative(folder.edge(model))}: it is unknown which releases were in production.",
             "current.json or lines of history.jsonl are missing or cannot be read. Nothing was collected.",
-            "Details with `edgeline verify`; put the file back from a backup, or a release in production with"
-            " `edgeline promote V --reason R`.",
+            "Run `edgeline verify` for details; restore the file from a backup, or put a release in"
+            " production with `edgeline promote V --reason R`.",
         )
     released = released_versions(folder, model)
     kept = {pointer.to_version, previous_version(changes), *sorted(released)[-keep:]}
     return {
-        version: sum(map(size_below, folder.parts(model, version).values()))
+        version: sum(map(measure_size, folder.parts(model, version).values()))
         for version in sorted(released - kept)
     }
 
@@ -191,12 +191,12 @@ def _lock_folder(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path]
     """Locks the push folder; yields it, or its local copy, and a function that publishes the changes."""
     if isinstance(place, Path):
         folder = PushFolder(place)
-        with durable.explained(place, doing), durable.only_writer(folder.lock, LOCK_WAIT_S):
+        with durable.explain_errors(place, doing), durable.only_writer(folder.lock, LOCK_WAIT_S):
             yield folder, lambda: None  # readers see each change as it is made
         return
     with (
         lease.only_writer(PushFolder(place).lock, LOCK_WAIT_S) as held_lease,
-        durable.explained(Path(tempfile.gettempdir()), doing),
+        durable.explain_errors(Path(tempfile.gettempdir()), doing),
         tempfile.TemporaryDirectory(prefix="edgeline-push-") as scratch,
     ):
         mirror = Mirror(place, Path(scratch), held_lease)
@@ -221,7 +221,7 @@ def _open_for_writing(place: Location, doing: str) -> Iterator[PushFolder[Path]]
             try:  # removes a failed push; after a successful one, appends the audit line
                 _repair(folder, is_over)
             except OSError as error:
-                _LOG.warning("%s: the next writer has to tidy up, this one could not: %s", place, error)
+                _LOG.warning("%s: the clean-up failed and is left to the next writer: %s", place, error)
         publish()
 
 
@@ -230,7 +230,7 @@ def _switch_to(root: str | Location, model: str, action: Action, version: int | 
     if not reason.strip():
         raise UsageError(
             "The reason is empty.",
-            "The audit log says why production changed.",
+            "The audit log records why production changed.",
             'Add --reason "WHY".',
         )
     place = locate(root)
@@ -244,32 +244,32 @@ def _switch_to(root: str | Location, model: str, action: Action, version: int | 
         pointer = find_pointer(folder, model)  # may be damaged: a promote repairs it
         current_version = pointer.to_version if pointer else None
         others = released - {current_version}
-        log_state = " ".join(history.problems) or "The audit log is whole."
+        log_state = " ".join(history.problems) or "The audit log is intact."
         choice = f"Other releases: {', '.join(map(str, sorted(others))) or 'none'}."
         if version is None and pointer and pointer != seen:
             raise EdgelineError(
                 f"{pointer.who} put {model} {current_version} in production meanwhile: {pointer.action}.",
-                "Going back from there would go one release further than was asked for. Nothing was changed.",
-                "Look with `edgeline status`, and roll back again where that is still wanted.",
+                "A rollback from there would go back one release too far. Nothing was changed.",
+                "Look with `edgeline status`, and roll back again if you still want to.",
             )
         if target is None:
             raise EdgelineError(
                 f"{model} has no release in production before the current one.",
-                f"A rollback returns to what was in production before. {log_state} {choice}",
-                "Name one with `edgeline rollback --to V --reason R`, or run the pipeline for a better one.",
+                f"A rollback returns to the release that was in production before. {log_state} {choice}",
+                "Pass one with `edgeline rollback --to V --reason R`, or run the pipeline for a better one.",
             )
         if target not in released:
             how = " with --to V" if action == "rollback" else ""
             raise missing_release(model, target, history, others, how)
         if target == current_version:
             raise UsageError(
-                f"{model} {target} is in production already.", choice, "Name another release, if any."
+                f"{model} {target} is in production already.", choice, "Pass another release, if any."
             )
         if problems := find_release_problems(PushFolder(place), model, target, history):
             raise EdgelineError(
                 f"{model} {target} is damaged: {' '.join(problems)}",
-                "Phones and servers would refuse it or misbehave. Production is as it was.",
-                f"Name another release ({choice.lower().rstrip('.')}), or restore those files from a backup.",
+                "Phones and servers would refuse it or misbehave. Production was not changed.",
+                f"Pass another release ({choice.lower().rstrip('.')}), or restore those files from a backup.",
             )
         release = read_release(PushFolder(place), model, target)
         for warning in check_switch(place, release):
@@ -302,7 +302,7 @@ def _put_in_production(folder: PushFolder[Path], model: str, change: Change, *, 
     try:
         durable.sync_folder(folder.edge(model))
     except OSError as error:  # too late for an error: readers see the new release
-        _LOG.warning("%s is renamed, but perhaps not on the disk yet: %s", folder.pointer(model), error)
+        _LOG.warning("%s was renamed, but may not be on the disk yet: %s", folder.pointer(model), error)
 
 
 def _repair(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import locations
 from errors import EdgelineError, UsageError
-from locations import Location, locate, names_in, read_bytes
+from locations import Location, list_names, locate, read_bytes
 from objects import measure_file
 from release.history import History, read_history, read_pointer, render_pointer
 from release.layout import HISTORY, MANIFEST, POINTER, SIGNATURE, PushFolder, check_name
@@ -52,7 +52,7 @@ def verify(root: str | Location, model: str, version: int | None = None) -> list
     problems += _check_names(folder, model)
     for each in known:
         if each not in history.manifests:
-            problems.append(f"edge/{model}/{each}: no line of {HISTORY} says that it was pushed.")
+            problems.append(f"edge/{model}/{each}: {HISTORY} has no line of its push.")
         problems += find_release_problems(folder, model, each, history)
     return problems
 
@@ -70,8 +70,8 @@ def nothing_of(folder: PushFolder, model: str) -> UsageError:
         f"{folder.root} has no model {model!r}.",
         f"It has: {models}."
         if models
-        else "It has none: nothing was ever pushed there, or it is another place.",
-        "Name one of these with --workload." if models else "Name the place with --store, or push first.",
+        else "It has no models: nothing was pushed there yet, or the place is wrong.",
+        "Pass one of these with --workload." if models else "Pass the place with --store, or push first.",
     )
 
 
@@ -80,8 +80,8 @@ def missing_release(
 ) -> UsageError:
     """Returns the error for a release that never existed or was collected; it lists the other releases."""
     versions = ", ".join(map(str, sorted(others)))
-    choice = f"There are: {versions}." if versions else "There is no other."
-    do = f"Name one of these{how}." if versions else "Run the pipeline for a new one."
+    choice = f"Existing releases: {versions}." if versions else "There are no other releases."
+    do = f"Pass one of these{how}." if versions else "Run the pipeline for a new one."
     if version not in history.collected:
         return UsageError(f"{model} has no release {version}.", choice, do)
     change = history.collected[version][1]
@@ -102,10 +102,10 @@ def find_release_problems(folder: PushFolder, model: str, version: int, history:
     served = select_served_entries(manifest.files, model, version)
     if "saved_model.pb" not in {entry.path for entry in served}:
         problems.append(
-            f"serving/{model}/{version}: no saved_model.pb in the manifest, so none can be loaded."
+            f"serving/{model}/{version}: no saved_model.pb in the manifest, so no server can load it."
         )
     if digest_of(served) != manifest.model_digest:
-        problems.append(f"edge/{model}/{version}/{MANIFEST}: model_digest is not that of the files it lists.")
+        problems.append(f"edge/{model}/{version}/{MANIFEST}: model_digest does not match its files.")
     return problems + bundle_problems(parts["edge"], manifest)
 
 
@@ -119,9 +119,9 @@ def read_bundle(place: Location) -> Manifest:
         raw = read_bytes(place / MANIFEST)
     except OSError as error:
         raise UsageError(
-            f"{place} holds no {MANIFEST} that can be read: {error.strerror or error}.",
-            "A bundle has one beside its files; without it nothing says what they have to be.",
-            "Name the number of a release, or a folder with a bundle, such as PUSH/edge/MODEL/VERSION.",
+            f"{place} has no readable {MANIFEST}: {error.strerror or error}.",
+            "The files of a bundle are checked against its manifest.",
+            "Pass the number of a release, or a folder with a bundle, such as PUSH/edge/MODEL/VERSION.",
         ) from error
     return parse_manifest(raw, f"{place}/{MANIFEST}")
 
@@ -132,11 +132,11 @@ def bundle_problems(place: Location, manifest: Manifest) -> list[str]:
     if not manifest.signed_by:
         return _check_part(place, prefix, manifest, {MANIFEST})
     problems, path = _check_part(place, prefix, manifest, {MANIFEST, SIGNATURE}), place / SIGNATURE
-    content = "a link" if isinstance(path, Path) and path.is_symlink() else "another"
+    content = "a link" if isinstance(path, Path) and path.is_symlink() else "another signature"
     try:
         signed = is_signed(read_bytes(place / MANIFEST), read_bytes(path), manifest.signed_by)
     except OSError:
-        signed, content = False, "nothing that can be read"
+        signed, content = False, "no readable file"
     if content == "a link" or not signed:
         expected = f"the signature of {MANIFEST} with {manifest.signed_by}"
         problems.append(f"{prefix}{SIGNATURE}: found {content}. Expected {expected}.")
@@ -149,7 +149,7 @@ def _check_part(top: Location, prefix: str, manifest: Manifest, besides: Iterabl
     problems = []
     for entry in entries:
         problems += _check_file(top / entry.path.removeprefix(prefix), entry)
-    names = files_below(top) if isinstance(top, Path) else locations.files_below(top)
+    names = files_below(top) if isinstance(top, Path) else locations.list_files_below(top)
     strays = {f"{prefix}{name}" for name in {*names} - {*besides}} - {entry.path for entry in entries}
     return problems + [f"{path}: is not in the manifest." for path in sorted(strays)]
 
@@ -163,33 +163,33 @@ def _check_pointer(folder: PushFolder, model: str) -> list[str]:
     if pointer is None:
         return [f"{folder.relative(path)}: missing, so nothing is in production."]
     is_intact = read_bytes(path) == render_pointer(pointer)
-    return [] if is_intact else [f"{folder.relative(path)}: is not as it was written."]
+    return [] if is_intact else [f"{folder.relative(path)}: was changed after it was written."]
 
 
 def _check_names(folder: PushFolder, model: str) -> list[str]:
     """Returns the problems of names beside the releases that belong to none."""
     versions = {str(version) for version in folder.version_folders(model)}
     strays = [
-        f"{folder.relative(top)}/{name}: is no part of a release."
+        f"{folder.relative(top)}/{name}: is not part of a release."
         for top, known in ((folder.serving(model), set()), (folder.edge(model), {POINTER, HISTORY}))
-        for name in names_in(top)
+        for name in list_names(top)
         if name not in versions | known
     ]
     return sorted(strays)
 
 
 def _check_file(path: Location, entry: FileEntry) -> list[str]:
-    expected = f"Expected a file of {entry.size} bytes."
+    expected = f"Expected a file of {entry.size:,} bytes."
     if isinstance(path, Path) and (path.is_symlink() or (path.exists() and not path.is_file())):
-        return [f"{entry.path}: found something else than a file. {expected}"]
+        return [f"{entry.path}: found something other than a file. {expected}"]
     try:
         size, digest = measure_file(path)
     except FileNotFoundError:
-        return [f"{entry.path}: found nothing. {expected}"]
+        return [f"{entry.path}: found no file. {expected}"]
     except OSError as error:
         return [f"{entry.path}: cannot be read ({error.strerror})."]
     if size != entry.size:
-        return [f"{entry.path}: found {size} bytes. Expected {entry.size}."]
+        return [f"{entry.path}: found {size:,} bytes. Expected {entry.size:,}."]
     if digest != entry.sha256:
         return [f"{entry.path}: found sha256 {digest}. Expected {entry.sha256}."]
     return []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from report.facts import Facts
 from report.words import UNKNOWN, count, megabytes, milliseconds, percent, seconds
 
-_DIGESTS = {"code": "Code", "lock": "Libraries' lock file", "schema": "Curated schema"}
+_DIGESTS = {"code": "Code", "lock": "Lock file", "schema": "Curated schema"}
 # Texts for a line that only the other run has; in other sections such a line counts as no change.
 _ABSENT = {"Data": "0", "Settings": "not set", "Libraries": "none"}
 # The sections that a person asks about, causes first; all else differs each week, or is a consequence.
@@ -31,7 +31,7 @@ def describe(facts: Facts) -> dict[str, Lines]:
     sections: dict[str, Lines] = {
         "Outcome": {
             "Outcome": about.outcome,
-            "In production": f"version {version}" if version else "nothing known",
+            "In production": f"version {version}" if version else "unknown",
         },
         "Settings": dict(sorted(about.settings.items())),
         "Code": {what: about.inputs[name][:12] for name, what in _DIGESTS.items() if about.inputs.get(name)},
@@ -57,7 +57,7 @@ def describe(facts: Facts) -> dict[str, Lines]:
             step.name: step.state if step.state in ("cached", "queued") else seconds(step.seconds)
             for step in about.steps
         },
-        **({"in all": seconds(about.seconds)} if about.seconds is not None else {}),
+        **({"Total": seconds(about.seconds)} if about.seconds is not None else {}),
     }
     return {section: lines for section, lines in sections.items() if lines}
 
@@ -103,7 +103,7 @@ def _describe_edge_files(facts: Facts) -> Iterator[tuple[str, str]]:
             yield f"Agreement of {variant.name}", percent(measured.agreement)
             yield f"Median time of {variant.name}", milliseconds(measured.latency.p50_ms)
         if variant.reasons:
-            yield f"Why not {variant.name}", " ".join(variant.reasons)
+            yield f"Failure of {variant.name}", " ".join(variant.reasons)
 
 
 def side_by_side(first: Mapping[str, Lines], second: Mapping[str, Lines], section: str) -> tuple[Change, ...]:

@@ -233,7 +233,7 @@ def reliability(name: str, of: Reliability) -> "Markup":
         )
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-        axes.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.08), xlabel="probability of the answer", ylabel="right")
+        axes.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.08), xlabel="confidence", ylabel="accuracy")
         axes.grid(True, axis="both")
 
     return _render_svg(name, "Accuracy over confidence, in ten bins", draw, height=250)
@@ -264,7 +264,7 @@ def timeline(
         axes.locator_params(axis="y", nbins=5)
         if not is_ordered:
             axes.set_xticks([])
-            axes.set_xlabel("in the order of the runs, whose clocks disagree")
+            axes.set_xlabel("in order of the runs (their clocks disagree)")
             return
         for at, what in marks:
             colour, marker = _ACTS[what]

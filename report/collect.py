@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from errors import EdgelineError
-from intervals import wilson
+from intervals import compute_wilson_interval
 from labels import parse_labels
 from records.data_checks import DRIFT, read_anomalies
 from records.edge import EDGE_FILES, LABELS_FILE_NAME, MISTAKES, PREDICTIONS, Prediction
@@ -153,7 +153,7 @@ def _make_slices(metrics: Metrics) -> tuple[facts.Slice, ...]:
     # Groups that are slices already are not shown twice.
     if metrics.group not in metrics.candidate:
         for group in metrics.worst_groups:
-            interval = wilson(round(group.accuracy * group.examples), group.examples)
+            interval = compute_wilson_interval(round(group.accuracy * group.examples), group.examples)
             values = group.name, group.examples, group.accuracy, *interval, group.before
             result.append(facts.Slice(metrics.group, *values))
     return tuple(result)
@@ -167,7 +167,9 @@ def _make_slice(
     before: Mapping[str, float | None],
 ) -> facts.Slice:
     examples, accuracy = round(values.get("example_count") or 0), values.get("accuracy")
-    low, high = wilson(round(accuracy * examples), examples) if accuracy is not None else (0.0, 1.0)
+    low, high = (
+        compute_wilson_interval(round(accuracy * examples), examples) if accuracy is not None else (0.0, 1.0)
+    )
     # Runs of older versions did not count groups.
     if (estimate := metrics.estimates.get(kind, {}).get(name)) is not None:
         low, high = estimate.low, estimate.high

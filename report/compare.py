@@ -61,21 +61,21 @@ class Comparison:
         """Returns the overall verdict in a sentence."""
         overall = next((pair for pair in self.slices if pair.kind == "overall"), None)
         if overall is None or overall.difference is None:
-            return "Not both runs have a model to compare."
+            return "At least one of the runs has no model to compare."
         by = f"{words.points(overall.difference)} points of accuracy"
         if overall.verdict == "noise":
-            return f"The models differ by no more than chance: {by} for the second."
-        return f"The second run's model is {overall.verdict}: {by}, which is outside of noise."
+            return f"The difference is within noise: {by} for the second run's model."
+        return f"The second run's model is {overall.verdict}: {by}, which is beyond noise."
 
     @property
     def measured_on(self) -> str:
         """Returns what the metrics were measured on, and the method of their verdicts."""
-        on, how = "Each on its own eval split", "by both intervals (Newcombe)"
+        on, how = "Each model on its own eval split", "Newcombe's method"
         if self.same_examples:
-            on = f"On the {words.count(self.same_examples)} eval examples that both models answered"
-            how = "by a paired bootstrap of these and of their sessions"
-        chance = "of 20 equal slices one looks different by chance"
-        return f"{on}. Intervals of 95 %, verdicts {how}: {chance}."
+            on = f"Both models on the same {words.count(self.same_examples)} eval examples"
+            how = "a paired bootstrap of these and of their sessions"
+        chance = "by chance, 1 of 20 equal slices looks different"
+        return f"{on}. 95 % confidence intervals; verdicts by {how}: {chance}."
 
 
 def pair_slices(first: Facts, second: Facts) -> tuple[SlicePair, ...]:

@@ -187,12 +187,12 @@ def _parse_moment(text: str) -> datetime | None:
 def _describe_production(model: str, rows: Sequence[Row], changes: Sequence[Mark]) -> str:
     if changes and changes[-1].action != "push":
         last, what = changes[-1], f"Version {changes[-1].to_version} of {model} is in production"
-        return f"{what} since {words.day(last.when)}, by {last.action} from version {last.from_version}."
+        return f"{what}: {last.action} from version {last.from_version} on {words.day(last.when)}."
     pushed = [row for row in rows if row.outcome == "pushed"]
     if not rows:
         return f"No run of {model} yet."
     if not pushed:
-        return f"No run of {model} has pushed a version yet; there were {len(rows)}."
+        return f"No run of {model} has pushed a version yet; runs so far: {len(rows)}."
     since = len(rows) - 1 - max(number for number, row in enumerate(rows) if row.outcome == "pushed")
     when = f"{since} run{'s' if since > 1 else ''} ago" if since else "by the last run"
     return (

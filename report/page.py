@@ -24,15 +24,15 @@ SECTIONS = {
     "features": "Drift",
     "schema": "Schema",
     "quarantine": "Quarantine",
-    "search": "Search",
+    "search": "Hyperparameter search",
     "training": "Training",
     "metrics": "Metrics",
     "twins": "Near twins",
-    "confusion": "Confusion",
+    "confusion": "Confusion matrix",
     "mistakes": "Worst mistakes",
-    "reliability": "Reliability",
+    "reliability": "Calibration",
     "edge": "Edge files",
-    "steps": "Time",
+    "steps": "Step times",
     "lineage": "Lineage",
 }
 
@@ -148,17 +148,17 @@ class View:
             note += words.groups(judged.groups, evaluation.group).replace(" of", ",")
             if judged.before is not None and judged.accuracy is not None:
                 version = evaluation.baseline_version
-                note = f"{words.points(judged.accuracy - judged.before)} to version {version}"
-            name = "Eval accuracy" if judged is overall else "Accuracy out of fold"
+                note = f"{words.points(judged.accuracy - judged.before)} points vs. version {version}"
+            name = "Eval accuracy" if judged is overall else "Out-of-fold accuracy"
             figures.append(Figure(name, words.percent(judged.accuracy), note))
             alarms = overall.measures.get("recall_at_false_alarms")
             if alarms is not None:
                 auc = overall.measures.get("auc", math.nan)
                 figures.append(
                     Figure(
-                        "Alarms found",
+                        "Recall of alarms",
                         words.percent(alarms),
-                        f"at the allowed rate of false ones; AUC {auc:.3f}",
+                        f"at the allowed false alarm rate; AUC {auc:.3f}",
                     )
                 )
             worst = evaluation.worst("class")
@@ -166,14 +166,14 @@ class View:
                 figures.append(Figure("Weakest class", words.percent(worst.accuracy), worst.name))
         if facts.edge and (measured := facts.edge.default_measured):
             note = f"{facts.edge.default_variant}, {words.milliseconds(measured.latency.p50_ms)}"
-            figures.append(Figure("File for phones", words.megabytes(measured.size_bytes), note))
+            figures.append(Figure("Edge file", words.megabytes(measured.size_bytes), note))
         if facts.data and facts.data.spans:
             newest = facts.data.spans[-1]
             note = f"{words.count(newest.quarantined)} of {words.count(newest.rows)} quarantined"
             figures.append(Figure(f"New {self.nouns}", words.count(newest.accepted), note))
         if self.about.seconds is not None:
             day = words.day(self.about.started_at)
-            figures.append(Figure("Time", words.seconds(self.about.seconds), day))
+            figures.append(Figure("Run time", words.seconds(self.about.seconds), day))
         return figures
 
     def picture(self, file: str) -> str | None:

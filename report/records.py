@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from journal import utc_text
-from locations import Location, filesystem, folders_in, read_bytes, size_below, whole
+from journal import format_utc
+from locations import Location, get_filesystem, list_folders, measure_size, read_bytes, write_atomically
 from records.json_file import UNREADABLE, decode, encode
 from report.facts import About, Facts
-from store_errors import explained, if_there
+from store_errors import explain_errors, ignore_absent
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +39,11 @@ def write_file(path: Location, content: bytes) -> None:
     """Writes a file whole or not at all, and makes its folder. Raises as `write` does."""
     if not isinstance(path, Path):
         # A store shows an object only when it is complete.
-        with explained(path):
-            filesystem(path).pipe_file(path.path, content)
+        with explain_errors(path):
+            get_filesystem(path).pipe_file(path.path, content)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as file:
+    with write_atomically(path) as file:
         file.write(content)
 
 
@@ -69,7 +69,7 @@ def read_all(root: Location) -> list[tuple[Location, Facts]]:
     Raises:
         EdgelineError: The store cannot be read.
     """
-    folders = [root / name for name in folders_in(root)]
+    folders = [root / name for name in list_folders(root)]
     with ThreadPoolExecutor(_READERS) as pool:
         pairs = zip(folders, pool.map(read, folders), strict=True)
         known = [(folder, facts) for folder, facts in pairs if facts is not None]
@@ -84,9 +84,9 @@ def find_old(
     The newest `keep`, those with an id in `stay`, and those of runs that go on are no old ones. `known` is
     ordered as by `read_all`.
     """
-    earliest = utc_text(datetime.now(timezone.utc) - _LONGEST)
+    earliest = format_utc(datetime.now(timezone.utc) - _LONGEST)
     return {
-        folder: size_below(folder)
+        folder: measure_size(folder)
         for folder, facts in known[:-keep]
         if facts.about.run not in stay
         and not (facts.about.outcome == "running" and facts.about.started_at > earliest)
@@ -100,8 +100,8 @@ def remove(folder: Location) -> None:
         shutil.rmtree(folder)
         return
     for path in (folder / PAGE, folder / FACTS):
-        with if_there(path):
-            filesystem(path).rm_file(path.path)
+        with ignore_absent(path):
+            get_filesystem(path).rm_file(path.path)
 
 
 def number_of(run: str, known: Iterable[Facts]) -> int:

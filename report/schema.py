@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from labels import first_few
+from labels import join_names
 from records.schema import Difference
 
 _MOST_VALUES = 8
@@ -40,7 +40,7 @@ def _find_new_features(known: Any, seen: Any) -> Iterator[Difference]:
     for feature in seen.feature:
         if feature.name not in names:
             kind = schema_pb2.FeatureType.Name(feature.type)
-            yield Difference(feature.name, "feature", "not there", f"of type {kind}", breaks=True, type=kind)
+            yield Difference(feature.name, "feature", "absent", f"of type {kind}", breaks=True, type=kind)
 
 
 def _find_new_values(known: Any, seen: Any) -> Iterator[Difference]:
@@ -49,7 +49,7 @@ def _find_new_values(known: Any, seen: Any) -> Iterator[Difference]:
         allowed = _list_values(known, feature)
         new = sorted(values.get(feature.name, set()) - set(allowed))
         if allowed and new:
-            some = first_few(new, _MOST_VALUES)
+            some = join_names(new, _MOST_VALUES)
             curated = f"{len(allowed)} values"
             yield Difference(feature.name, "values", curated, f"also {some}", breaks=True, values=tuple(new))
 

@@ -22,14 +22,14 @@ def describe_outcome(facts: Facts) -> str:
     about = facts.about
     production, where = _describe_production(facts), _name_last_step(facts)
     return {
-        "running": "The run is going on.",
+        "running": "The run is in progress.",
         "pushed": _describe_push(facts),
         "unchanged": f"There was nothing new to push: {production}.",
         "held": f"A model was trained and held back{_list_failed_gates(facts)}; {production}.",
         "refused": f"The data was refused, so nothing was trained; {production}.",
         "failed": f"The run failed {where}, and nothing was pushed; {production}.",
-        "interrupted": f"The run was interrupted {where}; the same command goes on from there.",
-        "killed": f"The run was killed {where}; the same command goes on from there.",
+        "interrupted": f"The run was interrupted {where}; the same command resumes it.",
+        "killed": f"The run was killed {where}; the same command resumes it.",
     }[about.outcome]
 
 
@@ -41,12 +41,11 @@ def _describe_push(facts: Facts) -> str:
         return f"{text}."
     noun = facts.data.noun if facts.data else "example"
     of_groups = groups(judged.groups, facts.evaluation.group)
-    unseen = f"{noun}s{of_groups} that it had not learned from"
-    what = f"eval {noun}s{of_groups}" if judged is overall else unseen
-    text += f": right on {percent(judged.accuracy)} of {judged.examples} {what}"
+    what = f"{'eval' if judged is overall else 'out-of-fold'} {noun}s{of_groups}"
+    text += f": accuracy {percent(judged.accuracy)} on {judged.examples:,} {what}"
     if overall.before is None or judged is not overall:
         return f"{text}."
-    return f"{text}, where version {facts.evaluation.baseline_version} is on {percent(overall.before)}."
+    return f"{text}, compared with {percent(overall.before)} for version {facts.evaluation.baseline_version}."
 
 
 def _list_failed_gates(facts: Facts) -> str:
@@ -59,7 +58,7 @@ def _describe_production(facts: Facts) -> str:
     if version:
         return f"version {version} stays in production"
     # A cluster's step that refuses data has not looked at what is in production.
-    return "nothing is in production" if facts.about.engine == "local" else "production is as it was"
+    return "nothing is in production" if facts.about.engine == "local" else "production is unchanged"
 
 
 def _name_last_step(facts: Facts) -> str:

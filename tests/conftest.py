@@ -61,10 +61,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def bucket(s3_server: str) -> str:
     """The URL of a new bucket."""
-    from locations import filesystem, locate
+    from locations import get_filesystem, locate
 
     name = f"bucket-{uuid.uuid4().hex[:12]}"
-    filesystem(locate(f"s3://{name}")).mkdir(name)
+    get_filesystem(locate(f"s3://{name}")).mkdir(name)
     return f"s3://{name}"
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from intervals import interval, wilson
+from intervals import compute_group_interval, compute_wilson_interval
 
 
 # From the closed form, as statsmodels' proportion_confint(method="wilson") gives them.
@@ -10,29 +10,29 @@ from intervals import interval, wilson
     [(9, 10, 0.5958, 0.9821), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 100, 0.7222, 0.8749)],
 )
 def test_the_interval_of_a_share_is_wilsons(right, examples, low, high):
-    assert wilson(right, examples) == pytest.approx((low, high), abs=5e-5)
+    assert compute_wilson_interval(right, examples) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_more_examples_make_the_interval_narrower_and_none_leave_it_open():
-    widths = [high - low for low, high in (wilson(9 * n, 10 * n) for n in (1, 10, 100))]
+    widths = [high - low for low, high in (compute_wilson_interval(9 * n, 10 * n) for n in (1, 10, 100))]
     assert widths == sorted(widths, reverse=True)
-    assert wilson(0, 0) == (0.0, 1.0)
+    assert compute_wilson_interval(0, 0) == (0.0, 1.0)
 
 
 def of_groups(hits, sizes):
     """The interval where of groups of these sizes so many each are right."""
     right = [np.arange(size) < hit for hit, size in zip(hits, sizes, strict=True)]
-    return interval(np.concatenate(right), np.repeat(np.arange(len(sizes)), sizes))
+    return compute_group_interval(np.concatenate(right), np.repeat(np.arange(len(sizes)), sizes))
 
 
 def test_examples_that_are_alone_have_wilsons_interval():
-    assert of_groups([1] * 81 + [0] * 19, [1] * 100) == pytest.approx(wilson(81, 100))
+    assert of_groups([1] * 81 + [0] * 19, [1] * 100) == pytest.approx(compute_wilson_interval(81, 100))
 
 
 def test_four_experiments_of_a_thousand_readings_tell_little():
     low, high = of_groups([1150, 1100, 1000, 1148], [1195] * 4)
     assert low == pytest.approx(0.715, abs=0.01) and high == pytest.approx(0.974, abs=0.01)
-    assert wilson(4398, 4780)[1] - wilson(4398, 4780)[0] < 0.02
+    assert compute_wilson_interval(4398, 4780)[1] - compute_wilson_interval(4398, 4780)[0] < 0.02
 
 
 def test_shares_of_one_are_no_certainty_and_one_wrong_answer_changes_little():
@@ -44,7 +44,7 @@ def test_shares_of_one_are_no_certainty_and_one_wrong_answer_changes_little():
 
 def test_groups_that_are_alike_count_nearly_as_their_examples():
     low, high = of_groups([90] * 200, [100] * 200)
-    alone = wilson(18_000, 20_000)
+    alone = compute_wilson_interval(18_000, 20_000)
     assert high - low == pytest.approx(alone[1] - alone[0], rel=0.2)
 
 

@@ -5,20 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from journal import append_line, user, who
+from journal import append_line, get_user, get_user_and_host
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_a_user_is_told_with_the_machine():
-    name, _, host = who().partition("@")
-    assert name == user() and name and host
+    name, _, host = get_user_and_host().partition("@")
+    assert name == get_user() and name and host
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
 def test_who_has_no_name_is_told_by_number():
     told = subprocess.run(
-        [sys.executable, "-c", "import os, pwd, journal; os.setuid(54321); print(journal.who())"],
+        [
+            sys.executable,
+            "-c",
+            "import os, pwd, journal; os.setuid(54321); print(journal.get_user_and_host())",
+        ],
         cwd=ROOT,
         env={},
         capture_output=True,

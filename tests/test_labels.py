@@ -1,7 +1,7 @@
 import pytest
 
 from errors import EdgelineError, UsageError
-from labels import check_labels, fault_of, first_few, parse_labels, render_labels
+from labels import check_labels, find_fault, join_names, parse_labels, render_labels
 
 # Every character at which str.splitlines breaks a line, beside \n and \r.
 LINE_ENDS = ("\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
@@ -16,7 +16,7 @@ def test_a_label_with_any_kind_of_line_end_is_refused_by_name(end):
 
 @pytest.mark.parametrize("label", ["\0", "\x1b[31mred", "\ud800", "", " ok", "ok\u3000", "ok\t"], ids=ascii)
 def test_what_no_reader_could_tell_from_another_label_is_refused(label):
-    assert fault_of(label)
+    assert find_fault(label)
 
 
 @pytest.mark.parametrize("label", ["ok", "größe 2", "日本語", "👩‍🔧", "a, b: c", "שלום", "-1"])
@@ -26,7 +26,7 @@ def test_labels_of_any_language_are_kept_through_labels_txt(label):
 
 
 def test_a_label_that_is_there_twice_is_refused():
-    with pytest.raises(UsageError, match="'ok': it is there 2 times"):
+    with pytest.raises(UsageError, match="'ok': it occurs 2 times"):
         check_labels(["ok", "bad", "ok"], "The schema")
 
 
@@ -50,5 +50,5 @@ def test_labels_have_to_be_those_of_the_schema_and_as_many_as_the_model_has_outp
 
 
 def test_of_several_hundred_labels_the_first_are_named_and_the_others_counted():
-    assert first_few(["a", "b"], most=2) == "a, b"
-    assert first_few([f"class-{n}" for n in range(500)], most=2) == "class-0, class-1 and 498 more"
+    assert join_names(["a", "b"], most=2) == "a, b"
+    assert join_names([f"class-{n}" for n in range(500)], most=2) == "class-0, class-1 and 498 more"

@@ -14,7 +14,16 @@ from upath import UPath
 
 import locations
 from errors import EdgelineError, UsageError
-from locations import files_below, filesystem, folders_in, is_url, locate, names_in, read_bytes, whole
+from locations import (
+    get_filesystem,
+    is_url,
+    list_files_below,
+    list_folders,
+    list_names,
+    locate,
+    read_bytes,
+    write_atomically,
+)
 from tests.s3 import point_to
 
 
@@ -29,9 +38,9 @@ def told(read, kind=EdgelineError):
 
 def test_a_file_is_replaced_as_a_whole_or_stays_as_it_was(tmp_path):
     path = tmp_path / "record.json"
-    with whole(path, sync=True) as file:
+    with write_atomically(path, sync=True) as file:
         file.write(b"old")
-    with pytest.raises(OSError, match="full"), whole(path) as file:
+    with pytest.raises(OSError, match="full"), write_atomically(path) as file:
         file.write(b"half")
         raise OSError("the disk is full")
     assert path.read_bytes() == b"old"
@@ -55,7 +64,7 @@ def test_a_url_is_a_place_in_a_store_that_spells_itself_as_it_was_given(bucket):
 
 def fill(place, names):
     for name in names:
-        filesystem(place).pipe_file(f"{place.path}/{name}", name.encode())
+        get_filesystem(place).pipe_file(f"{place.path}/{name}", name.encode())
 
 
 @pytest.fixture(params=["s3", "memory"])
@@ -67,16 +76,16 @@ def place(request):
 
 def test_a_place_in_a_store_has_the_names_and_files_of_a_folder(place):
     fill(place, ["a/1.txt", "a/deep/2.txt", "b.txt"])
-    assert sorted(names_in(place)) == ["a", "b.txt"] and folders_in(place) == ["a"]
-    assert sorted(names_in(place / "a")) == ["1.txt", "deep"] and folders_in(place / "a") == ["deep"]
-    sizes = {name: entry.size for name, entry in files_below(place).items()}
+    assert sorted(list_names(place)) == ["a", "b.txt"] and list_folders(place) == ["a"]
+    assert sorted(list_names(place / "a")) == ["1.txt", "deep"] and list_folders(place / "a") == ["deep"]
+    sizes = {name: entry.size for name, entry in list_files_below(place).items()}
     assert sizes == {"a/1.txt": 7, "a/deep/2.txt": 12, "b.txt": 5}
     assert read_bytes(place / "a" / "1.txt") == b"a/1.txt"
 
 
 def test_no_more_is_read_of_a_place_than_was_allowed(place):
     fill(place, ["five!"])
-    filesystem(place).pipe_file(f"{place.path}/empty", b"")
+    get_filesystem(place).pipe_file(f"{place.path}/empty", b"")
     assert read_bytes(place / "five!", most=5) == b"five!" and read_bytes(place / "empty", most=5) == b""
     with pytest.raises(OSError) as refused:
         read_bytes(place / "five!", most=4)
@@ -106,8 +115,8 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
 
 def test_what_is_not_there_is_empty_or_missing_as_on_a_disk(place):
     fill(place, ["x"])
-    assert names_in(place / "nowhere") == folders_in(place / "nowhere") == []
-    assert files_below(place / "nowhere") == {}
+    assert list_names(place / "nowhere") == list_folders(place / "nowhere") == []
+    assert list_files_below(place / "nowhere") == {}
     for name in ("nowhere", "n" * 2000):
         with pytest.raises(FileNotFoundError):
             read_bytes(place / name)
@@ -124,25 +133,25 @@ def test_objects_that_stand_for_folders_or_could_be_no_file_are_not_files(bucket
     place = locate(bucket) / "data"
     fill(place, ["a/1.txt", "x//y", "../up", "./here"])
     for marker in ("", "a/", "empty/"):
-        filesystem(place).pipe_file(f"{place.path}/{marker}", b"")
-    assert list(files_below(place)) == ["a/1.txt"]
-    assert {"a", "empty"} <= set(folders_in(place)) and not {"", "data"} & set(names_in(place))
+        get_filesystem(place).pipe_file(f"{place.path}/{marker}", b"")
+    assert list(list_files_below(place)) == ["a/1.txt"]
+    assert {"a", "empty"} <= set(list_folders(place)) and not {"", "data"} & set(list_names(place))
 
 
 def test_a_version_changes_with_the_content_alone(place):
     versions = []
     for content in (b"one", b"two", b"one"):
-        filesystem(place).pipe_file(f"{place.path}/x", content)
-        versions.append(files_below(place)["x"].version)
+        get_filesystem(place).pipe_file(f"{place.path}/x", content)
+        versions.append(list_files_below(place)["x"].version)
     assert versions[0] != versions[1] and all(versions)
     assert versions[0] == versions[2] or place.protocol == "memory"  # which knows the time alone
 
 
 def test_a_bucket_that_is_not_there_is_no_empty_folder(s3_server):
     place = locate("s3://no-such-bucket/data")
-    for read in (lambda: names_in(place), lambda: files_below(place), lambda: read_bytes(place / "x")):
+    for read in (lambda: list_names(place), lambda: list_files_below(place), lambda: read_bytes(place / "x")):
         error = told(read)
-        assert "there is no bucket 'no-such-bucket'" in error.found and s3_server in error.found
+        assert "the bucket 'no-such-bucket' does not exist" in error.found and s3_server in error.found
 
 
 def authenticate(server, after):
@@ -157,7 +166,7 @@ def test_wrong_keys_are_said_to_be_wrong(bucket, s3_server, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone-else")
     authenticate(s3_server, 0)
     try:
-        error = told(lambda: names_in(locate(bucket)))
+        error = told(lambda: list_names(locate(bucket)))
     finally:
         authenticate(s3_server, 1_000_000)
     assert "was refused" in error.found and "AWS_ACCESS_KEY_ID" in error.do
@@ -167,7 +176,7 @@ def test_no_keys_at_all_are_said_to_be_missing(bucket, s3_server, monkeypatch):
     point_to(s3_server, monkeypatch)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    error = told(lambda: names_in(locate(bucket)))
+    error = told(lambda: list_names(locate(bucket)))
     assert "redentials" in error.found and "AWS_ACCESS_KEY_ID" in error.do
 
 
@@ -177,7 +186,7 @@ def test_an_endpoint_that_nobody_listens_at_is_told_within_seconds(monkeypatch):
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     point_to(address, monkeypatch)
     start = time.monotonic()
-    error = told(lambda: names_in(locate("s3://bucket/data")))
+    error = told(lambda: list_names(locate("s3://bucket/data")))
     assert "cannot be reached" in error.found and address in error.found
     assert time.monotonic() - start < 15
 
@@ -210,12 +219,12 @@ def test_only_folders_and_buckets_of_s3_are_taken(url):
 
 
 def test_a_bucket_name_that_cannot_be_is_bad_usage(s3_server):
-    assert "Bad_Name" in told(lambda: names_in(locate("s3://Bad_Name!/x")), UsageError).found
+    assert "Bad_Name" in told(lambda: list_names(locate("s3://Bad_Name!/x")), UsageError).found
 
 
 def test_an_address_that_is_no_url_is_bad_usage(monkeypatch):
     point_to("localhost", monkeypatch)
-    assert "AWS_ENDPOINT_URL" in told(lambda: names_in(locate("s3://bucket/x")), UsageError).do
+    assert "AWS_ENDPOINT_URL" in told(lambda: list_names(locate("s3://bucket/x")), UsageError).do
 
 
 def test_without_the_library_for_s3_the_extra_is_named():

@@ -50,7 +50,7 @@ def body(settings: ModelSettings) -> keras.Model:
     if settings.weights == "imagenet":
         if settings.backbone not in PRETRAINED:
             raise UsageError(
-                f"model.weights is imagenet, and there are no such weights of {settings.backbone} here.",
+                f"model.weights is imagenet, but Edgeline has no such weights for {settings.backbone}.",
                 "No package that can be pinned has them.",
                 f"Set model.backbone to {' or '.join(PRETRAINED)}, or model.weights to none.",
             )

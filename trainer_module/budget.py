@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from errors import UsageError
-from locations import whole
+from locations import write_atomically
 from trainer_module import checkpoint, devices
 from trainer_module.loop import Loop
 
@@ -72,8 +72,8 @@ class Budget:
         if needed > self.left_s + self.overrun_s:
             raise _budget_error("the features of the photos take", needed, self.left_s)
         note = (
-            f"The features of one variation of each photo take about {examples * each:.0f} s: {count} of"
-            f" trainer.variations, {most}, are what trainer.budget has the time for."
+            f"The features of one variation of each photo take about {examples * each:.0f} s:"
+            f" trainer.budget has time for {count} of {most} trainer.variations."
         )
         return self._write_plan("variations", count, note if count < most else "")
 
@@ -99,12 +99,12 @@ class Budget:
             variable.assign(value)
         left_s = self.left_s * (1 - _RESERVE)
         if epoch_s > left_s + self.overrun_s:
-            raise _budget_error("one takes", epoch_s, left_s)
+            raise _budget_error("one epoch takes", epoch_s, left_s)
         fitting = min(most, max(0, int(left_s / epoch_s)))
         _progress.info("An epoch takes about %.0f s: %d of %d fit into the budget.", epoch_s, fitting, most)
         note = (
-            f"An epoch takes about {epoch_s:.0f} s, and trainer.budget leaves {max(left_s, 0):.0f} s for it:"
-            " one is trained, for which the training takes longer."
+            f"An epoch takes about {epoch_s:.0f} s, but trainer.budget leaves only {max(left_s, 0):.0f} s:"
+            " one epoch is trained, which exceeds the budget."
         )
         return self._write_plan("epochs", max(1, fitting), "" if fitting else note)
 
@@ -126,7 +126,7 @@ class Budget:
             _progress.info(note)
             plan["notes"] = [*plan.get("notes", ()), note]
         self.folder.mkdir(parents=True, exist_ok=True)
-        with whole(self.folder / "plan.json") as file:
+        with write_atomically(self.folder / "plan.json") as file:
             file.write(json.dumps(plan).encode())
         return int(plan[name])
 
@@ -136,7 +136,7 @@ class Budget:
 
 def _budget_error(what: str, needed_s: float, left_s: float) -> BudgetTooShort:
     return BudgetTooShort(
-        f"trainer.budget leaves {max(left_s, 0):.0f} s for epochs, and {what} {needed_s:.0f} s.",
-        "A model that has not seen every example once is none.",
-        "Give it more time, a smaller data.window or model.image_size, or a GPU.",
+        f"trainer.budget leaves {max(left_s, 0):.0f} s for epochs, but {what} {needed_s:.0f} s.",
+        "The model must be trained on every example at least once.",
+        "Set a longer budget, a smaller data.window or model.image_size, or use a GPU.",
     )

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from locations import whole
+from locations import write_atomically
 from trainer_module.loop import Tally
 
 _log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     arrays["tally"] = np.array(json.dumps(asdict(checkpoint.tally)))
     with contextlib.suppress(FileNotFoundError):
         os.replace(folder / _NAME, folder / _BEFORE)
-    with whole(folder / _NAME, sync=True) as file:
+    with write_atomically(folder / _NAME, sync=True) as file:
         np.savez(file, **arrays)
 
 
@@ -76,12 +76,12 @@ def load(model: keras.Model, folder: Path) -> Checkpoint | None:
         except FileNotFoundError:
             continue
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-            _log.warning("%s is damaged (%s); training goes on from what was before it.", path, error)
+            _log.warning("%s is damaged (%s); training continues from what was saved before.", path, error)
             with contextlib.suppress(OSError):  # else the next save would keep it as the one before
                 os.replace(path, path.with_name(_DAMAGED))
             continue
         if [tuple(target.shape) for target in targets] != [array.shape for array in checkpoint.variables]:
-            _log.warning("%s is of another model; training starts from the beginning.", path)
+            _log.warning("%s belongs to another model; training starts from the beginning.", path)
             return None
         for target, array in zip(targets, checkpoint.variables, strict=True):
             target.assign(array)

@@ -30,7 +30,7 @@ def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
     gpus = tf.config.list_physical_devices("GPU")
     if settings.require_gpu and not gpus:
         raise EdgelineError(
-            "trainer.require_gpu is true, and TensorFlow sees no GPU on this machine.",
+            "trainer.require_gpu is true, but TensorFlow sees no GPU on this machine.",
             "Training would silently run on the CPU, many times slower.",
             "Check the driver with nvidia-smi and CUDA_VISIBLE_DEVICES, or set trainer.require_gpu=false.",
         )
@@ -44,7 +44,7 @@ def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
     count, names = replicas.num_replicas_in_sync, ", ".join(replicas.extended.worker_devices)
     _progress.info("TensorFlow sees %d GPUs; %d replicas train, here on %s.", len(gpus), count, names)
     if settings.strategy == "mirrored" and count == 1:
-        _progress.info("trainer.strategy is mirrored, and one device has nothing to share batches with.")
+        _progress.info("trainer.strategy is mirrored, but there is only one device, which gets every batch.")
     return replicas
 
 
@@ -66,8 +66,8 @@ def tpu_resolver() -> tf.distribute.cluster_resolver.TPUClusterResolver:
         return tf.distribute.cluster_resolver.TPUClusterResolver()
     except (ValueError, RuntimeError) as error:
         raise EdgelineError(
-            f"trainer.strategy is tpu, and TensorFlow finds none: {str(error).splitlines()[0]}",
-            "The environment's TPU_NAME says which.",
+            f"trainer.strategy is tpu, but TensorFlow finds no TPU: {str(error).splitlines()[0]}",
+            "TensorFlow looks for the TPU that the environment variable TPU_NAME names.",
             "Set TPU_NAME, for example to grpc://HOST:8470, or trainer.strategy=auto.",
         ) from None
 
@@ -96,20 +96,20 @@ def numbers(settings: TrainerSettings) -> Iterator[None]:
 def _refuse_compilation(replicas: tf.distribute.Strategy) -> None:
     if replicas.num_replicas_in_sync > 1:
         raise UsageError(
-            f"trainer.jit_compile is true, and there are {replicas.num_replicas_in_sync} replicas.",
+            f"trainer.jit_compile is true, but there are {replicas.num_replicas_in_sync} replicas.",
             "XLA cannot compile a step in which replicas exchange gradients.",
             "Set trainer.jit_compile=false, or trainer.strategy=one_device.",
         )
     if "CPU" in replicas.extended.worker_devices[0]:
         raise UsageError(
-            "trainer.jit_compile is true, and there is no GPU.",
-            "On a CPU XLA's steps are slower: of photos, a fifth of the speed was measured.",
+            "trainer.jit_compile is true, but there is no GPU.",
+            "On a CPU, steps compiled by XLA are slower: a fifth of the speed was measured with photos.",
             "Set trainer.jit_compile=false.",
         )
 
 
 def _refuse_half_precision(gpus: list[Any]) -> None:
-    setting = "trainer.precision is mixed_float16, and "
+    setting = "trainer.precision is mixed_float16, but "
     if not gpus:
         raise UsageError(
             f"{setting}there is no GPU.",
@@ -123,7 +123,7 @@ def _refuse_half_precision(gpus: list[Any]) -> None:
             raise UsageError(
                 f"{setting}{details.get('device_name', gpu.name)} has compute capability"
                 f" {'.'.join(map(str, capability))}.",
-                "Units for float16 came with 7.0: without them it saves no time.",
+                "GPUs have units for float16 from 7.0 on; without them, float16 saves no time.",
                 "Set trainer.precision=float32.",
             )
 

@@ -126,14 +126,14 @@ def _read_package() -> dict[str, np.ndarray]:
     path = Path(spec.origin or "").parent / file if spec else None
     if path is None or not path.is_file():
         raise UsageError(
-            f"The weights of ImageNet are not there: the package {package} is not installed.",
+            f"The ImageNet weights are missing: the package {package} is not installed.",
             "model.weights is imagenet, and training from random weights would give a much worse model.",
             "Set the environment up again with `make setup`, or set model.weights=none.",
         )
     if hashlib.sha256(path.read_bytes()).hexdigest() != _SHA256:
         raise UsageError(
-            f"{path} is not what its package held: its sha256 differs.",
-            "The file was cut off or changed after it was installed.",
+            f"{path} differs from the file in its package: the sha256 is another.",
+            "The file was truncated or changed after it was installed.",
             "Remove .venv and run `make setup`.",
         )
     return torch_file.read(path)

@@ -125,7 +125,7 @@ def train(
     epochs_done, steps_taken, finished = read_progress()
     if resumed and not finished:
         _progress.info(
-            "Going on after epoch %d of %d and %d steps.", epochs_done, settings.epochs, steps_taken
+            "Continuing after epoch %d of %d and %d steps.", epochs_done, settings.epochs, steps_taken
         )
     if board_data and is_chief:
         state.board = Board(folder / TENSORBOARD, epochs_done, epochs_done * steps + steps_taken)

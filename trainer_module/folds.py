@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 from sklearn.model_selection import StratifiedGroupKFold
 
-from intervals import interval
-from locations import whole
+from intervals import compute_group_interval
+from locations import write_atomically
 from records.edge import Prediction
 from records.training import CrossValidation, Estimate
 from records.workload import Workload
@@ -62,22 +62,22 @@ def count_folds(task: Task, settings: TrainerSettings, trained_s: float, left_s:
     shapes = [split.inputs.shape for split in both if isinstance(split.inputs, tf.Tensor)]
     because = ""
     if settings.strategy == "multi_worker":
-        because = "several workers train, and one process has all folds"
+        because = "trainer.strategy is multi_worker, but folds need a single process"
     elif len(shapes) < len(both):
         because = "the examples do not fit into memory"
     elif groups < _FEWEST_GROUPS:
-        because = f"all examples are of {groups} groups"
+        because = f"the examples have too few groups ({groups})"
     elif wanted is None and examples > _MOST_EXAMPLES:
-        because = f"with {examples:,} examples they take long"
+        because = f"they take long with {examples:,} examples"
     elif wanted is None and settings.budget and needed_s > left_s:
-        because = f"they take {needed_s:.0f} s, and trainer.budget has {max(left_s, 0):.0f} s left"
+        because = f"they take {needed_s:.0f} s, but trainer.budget has {max(left_s, 0):.0f} s left"
     elif wanted is None and not settings.budget and len(shapes[0]) == _PHOTO_RANK:
-        because = "with photos they take long, and trainer.budget is not set"
+        because = "they take long with photos, and trainer.budget is not set"
     if because and wanted is None:
-        return 0, f"Eval has {few}, which is few, and there are no folds to judge by: {because}."
+        return 0, f"Eval has only {few}, and no folds are trained: {because}."
     if because:
-        return 0, f"trainer.folds is {wanted}, and there are none: {because}."
-    fewer = f"trainer.folds is {wanted}, and there are {folds}, one a group." if folds < (wanted or 0) else ""
+        return 0, f"trainer.folds is {wanted}, but no folds are trained: {because}."
+    fewer = f"trainer.folds is {wanted}, but there are only {folds} groups." if folds < (wanted or 0) else ""
     return folds, fewer
 
 
@@ -125,7 +125,7 @@ def cross_validate(
             trained = train_model(fold_task, model_settings, unlimited, replicas, place, time.monotonic())
             batches = input_pipeline.evaluation_batches(measured, settings.batch_size)
             fold_answers = [trained.model(batch, training=False).numpy() for batch, _ in batches]
-            with whole(answers_file, sync=True) as file:
+            with write_atomically(answers_file, sync=True) as file:
                 np.save(file, np.concatenate(fold_answers))
         answers[fold_of == fold] = np.load(answers_file)
     right = answers.argmax(axis=1) == labels
@@ -190,4 +190,6 @@ def _read_text(raw: Mapping[str, tf.train.Feature], name: str) -> str:
 
 def _estimate(right: np.ndarray, groups: np.ndarray) -> Estimate:
     """Returns the share of right answers, with an interval that counts groups."""
-    return Estimate(len(right), len(np.unique(groups)), float(right.mean()), *interval(right, groups))
+    return Estimate(
+        len(right), len(np.unique(groups)), float(right.mean()), *compute_group_interval(right, groups)
+    )

@@ -24,7 +24,7 @@ import tensorflow_transform as tft
 
 from errors import EdgelineError
 from locations import is_url
-from records.shards import records_in, shards_of
+from records.shards import find_shards, read_shard
 from records.workload import Workload
 from trainer_module.free_memory import free_memory
 from trainer_module.raw_features import one_string_each
@@ -84,10 +84,10 @@ def open_split(
     Raises:
         EdgelineError: The split is empty, or an example has a label that is not in the schema.
     """
-    files = shards_of(patterns)
+    files = find_shards(patterns)
     if any(map(is_url, files)):
         place = files[0].rpartition("/")[0]
-        _progress.info("%d shards of the %s split are read from %s.", len(files), name, place)
+        _progress.info("Reading %d shards of the %s split from %s.", len(files), name, place)
     read_labels = _make_transform(transform, (LABEL,), LABEL)
     group_spec = {workload.group: tf.io.VarLenFeature(tf.string)}
 
@@ -115,15 +115,15 @@ def open_split(
     if not batches:
         raise EdgelineError(
             f"The {name} split has no examples ({', '.join(patterns)}).",
-            "A model needs examples to train on and others to be measured on.",
+            "A model needs examples for training and other examples for evaluation.",
             "Add labelled examples of more groups, or change data.eval_fraction.",
         )
     shards, sizes, labels, groups = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     if (labels < 0).any():
         raise EdgelineError(
-            f"{int((labels < 0).sum())} of {labels.size} examples of the {name} split have a label that is "
-            "not in the schema's domain.",
-            "There is no class that they could be trained or measured as.",
+            f"{int((labels < 0).sum()):,} of {labels.size:,} examples of the {name} split have a label that"
+            " is not in the schema's domain.",
+            "The model has no class for them.",
             "Correct the labels, or add them to the schema's domain of `label`.",
         )
 
@@ -356,7 +356,7 @@ def read_records(files: Sequence[str]) -> tf.data.Dataset:
 
 def _read_shard(files: Sequence[str], shard: tf.Tensor) -> tf.data.Dataset:
     """Reads the serialized examples of the file with the number `shard`."""
-    return records_in(tf.constant(files, tf.string)[shard], any(map(is_url, files)))
+    return read_shard(tf.constant(files, tf.string)[shard], any(map(is_url, files)))
 
 
 def _make_transform(

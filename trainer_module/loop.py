@@ -98,7 +98,7 @@ class Loop:
         step = int(self.model.optimizer.iterations.numpy()) - later
         return HeldBack(
             f"{name} became {value} at step {step} with a learning rate of {self.learning_rate:.2g}.",
-            "The training diverged; its weights are of no use.",
+            "The training diverged; its weights cannot be used.",
             "Lower trainer.learning_rate and run again.",
         )
 
@@ -118,21 +118,21 @@ class Loop:
                 match = re.search(r"Detected at node (\S+?)(/CheckNumerics\w*)? ", str(error))
                 where = f"the operation {match[1]}" if match else error.message.splitlines()[0]
                 raise HeldBack(
-                    f"A number that is not finite came up at {where}.",
-                    "It makes all that follows from it worthless.",
-                    "The log has the operation's whole stack; look at what goes into it.",
+                    f"A number became NaN or infinite at {where}.",
+                    "Everything computed from it is invalid.",
+                    "Look at the inputs of the operation; the log has its whole stack.",
                 ) from error
             if self.settings.jit_compile:
                 raise UsageError(
-                    f"trainer.jit_compile is true, and XLA refuses this model: {error.message[:300]}",
-                    "Not every operation can be compiled.",
+                    f"trainer.jit_compile is true, but XLA cannot compile this model: {error.message[:300]}",
+                    "XLA does not support every operation.",
                     "Set trainer.jit_compile=false.",
                 ) from None
             raise
         raise EdgelineError(
-            f"Memory does not suffice for a step of {self.settings.batch_size} examples"
-            + (f"; it does for one of {fits}." if fits else ", nor for one of a single example."),
-            "What a step holds in memory grows with the batch, the size of photos and the network.",
+            f"There is not enough memory for a step of {self.settings.batch_size} examples"
+            + (f"; a step of {fits} fits." if fits else ", nor for a step of one example."),
+            "The memory of a step grows with the batch, the size of photos and the network.",
             f"Set trainer.batch_size={fits}." if fits else "Set a smaller model.image_size or backbone.",
         )
 

@@ -7,16 +7,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from settings_group import Fraction, Group, absolute
+from settings_group import Fraction, Group, make_absolute
 
 
 def _resolve_weights(weights: str) -> str:
-    return weights if weights in ("imagenet", "none") else str(absolute(Path(weights)))
+    return weights if weights in ("imagenet", "none") else str(make_absolute(Path(weights)))
 
 
 def _check_folds(folds: int | None) -> int | None:
     if folds and not 2 <= folds <= 20:
-        raise ValueError(f"it is {folds}, and takes 0, or 2 to 20: one is measured, the others train")
+        raise ValueError(f"{folds} is not 0 or 2 to 20: one fold is measured, the others train")
     return folds
 
 

@@ -170,7 +170,7 @@ def _shape_number(name: str, feature: Any) -> tf.Tensor:
     if isinstance(feature, tf.SparseTensor):
         raise UsageError(
             f"The schema gives the feature {name} no fixed shape.",
-            "How many readings a row of the model has is part of the model.",
+            "The model needs a fixed number of readings in each row.",
             "Give it `shape { dim { size: N } }` for N readings, and `presence { min_fraction: 1 }`.",
         )
     return feature if feature.shape.rank == 2 else feature[:, tf.newaxis]

@@ -85,7 +85,7 @@ class Board:
         self._writers[_EVAL].scalars(epoch, eval_logs)
         if confusion is not None and len(labels) <= _MOST_CLASSES and _is_due(epoch, _EACH_EPOCH):
             picture = draw_confusion(confusion, labels)
-            text = "Of each label, a row, what the model said, a column; the darker, the more of its row."
+            text = "Rows are labels, columns are predictions; a darker cell has more of its row."
             self._writers[_EVAL].image(epoch, "confusion", picture, text)
 
     def mistakes(
@@ -114,7 +114,7 @@ class Board:
             photo = Image.fromarray(np.asarray(inputs[i]).squeeze())
             photo.thumbnail((_LARGEST_PHOTO, _LARGEST_PHOTO))
             names = f"{labels[true[i]]} -> {labels[predicted[i]]}"
-            text = f"{names}, of which it is {scores[i]:.0%} sure; eval example {i}"
+            text = f"{names} with a score of {scores[i]:.0%}; eval example {i}"
             self._writers[_EVAL].image(self._epoch, f"mistakes/{place:02} {names}", photo, text)
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ class _Unpickler(pickle.Unpickler):
             return lambda storage, offset, shape, strides, *_: _Tensor(storage, offset, shape, strides)
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which is no tensor")
+        raise pickle.UnpicklingError(f"it contains {module}.{name}, which is not a tensor")
 
     def persistent_load(self, pid: Any) -> _Storage:
         _, dtype, key, *_ = pid

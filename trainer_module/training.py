@@ -102,7 +102,7 @@ def train_model(
         if len(selection.shown):
             task = replace(task, training=rest)
         else:
-            _progress.info("No class has three groups: all epochs are trained, and nothing chooses one.")
+            _progress.info("No class has three groups: all epochs are trained, without early stopping.")
             selection = None
     with devices.numbers(settings):
         prepared = prepare(task, model_settings, settings, replicas, selection, checkpoints, budget)
@@ -200,7 +200,7 @@ def prepare(
             augment = None
         else:
             batch_front = front.round_features(frozen)
-            text = "Features take %.1f GB, for which there is no room: each epoch computes them again."
+            text = "Features take %.1f GB, which do not fit: each epoch computes them again."
             _progress.info(text, needed / 1e9)
 
     batches = partial(

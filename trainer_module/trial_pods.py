@@ -74,9 +74,9 @@ class Peer:
 
     def _lost_error(self) -> EdgelineError:
         return EdgelineError(
-            f"The pod at {self._name}, which searches together with this one, can no longer be reached.",
-            "A search needs what comes of each of its trials.",
-            "Its own log says why. Started again, the search goes on with the trials that it has.",
+            f"The pod at {self._name}, which runs trials of this search, can no longer be reached.",
+            "The search needs the result of each trial.",
+            "Look at its log, and start the search again: it continues after the finished trials.",
         )
 
 
@@ -98,9 +98,9 @@ def connect_pods() -> Iterator[tuple[Peer | None, Sequence[Peer]]]:
             peers = _accept_peers(addresses) if index == 0 else [_connect_to_leader(addresses[0])]
         except OSError as error:
             raise EdgelineError(
-                f"The pods of this search do not reach one another: {error}.",
-                "Each trains trials that the first one proposes.",
-                "Look at their logs, and whether pods may connect; or set kubeflow.parallel_trials=1.",
+                f"The pods of this search cannot reach one another: {error}.",
+                "Each pod trains trials that the first pod proposes.",
+                "Check their logs and that pods may connect, or set kubeflow.parallel_trials=1.",
             ) from None
         for peer in peers:
             stack.callback(peer.close)

@@ -14,7 +14,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from tfx.components.tuner.component import TunerFnResult
 
 from errors import HeldBack, UsageError
-from locations import whole
+from locations import write_atomically
 from records.training import FINISHED, TRIAL, Search, Trial
 from records.workload import Workload
 from trainer_module import checkpoint, trial_pods
@@ -67,7 +67,7 @@ def _replace_evaluation(task: Task) -> Task:
     if not len(held.shown):
         raise UsageError(
             "No class has examples of three groups to train on.",
-            "Groups that are held out of train judge the trials, since eval is to judge the model.",
+            "Trials are judged on groups held out of train, because eval judges the model.",
             "Set tune.max_trials=0, or add examples of other groups.",
         )
     return replace(task, training=rest, evaluation=held)
@@ -160,8 +160,8 @@ class TrialSearch(BaseTuner):
             if not self._trials:
                 raise UsageError(
                     f"tune.budget, {self._tune.budget}, is too short for one trial.",
-                    "Without one there are no better settings to train with.",
-                    "Give it more time, a smaller data.window or trainer.epochs, or a GPU.",
+                    "Without a finished trial there are no best settings to train with.",
+                    "Set a longer budget, a smaller data.window or trainer.epochs, or use a GPU.",
                 )
             self._log_progress(
                 f"tune.budget is spent after {len(self._trials)} of {self._tune.max_trials} trials"
@@ -170,10 +170,10 @@ class TrialSearch(BaseTuner):
             raise HeldBack(
                 f"Each of {len(self._trials)} trials failed; the last one: {self._trials[-1].reason}",
                 "There are no best settings to train with.",
-                "Change tune.space, such as to a lower trainer.learning_rate, and run again.",
+                "Change tune.space, for example to a lower trainer.learning_rate, and run again.",
             )
         if self._tune.max_trials > 1 and sum(trial.score is not None for trial in self._trials) == 1:
-            _log.warning("Only trial %d trained a model: the search compared nothing.", self._best.number)
+            _log.warning("Only trial %d succeeded, so the search compared nothing.", self._best.number)
         (self._folder / FINISHED).touch()
 
     @property
@@ -288,7 +288,7 @@ class TrialSearch(BaseTuner):
             result = replace(trial, score=score, best_epoch=outcome.best_epoch + 1)
         result = replace(result, seconds=round(time.monotonic() - began, 3))
         folder.mkdir(parents=True, exist_ok=True)
-        with whole(folder / TRIAL.name, sync=True) as file:
+        with write_atomically(folder / TRIAL.name, sync=True) as file:
             file.write(TRIAL.to_bytes(result))
         # The checkpoints go last: after a kill between both, the trial is done.
         shutil.rmtree(checkpoints, ignore_errors=True)

@@ -27,24 +27,24 @@ NOT_SEARCHED = {
             *("model.image_size", "model.channels", "model.buckets", "model.vocabulary"),
             *("model.vocabulary_size", "model.vocabulary_min_count", "model.text_length"),
         ],
-        "Transform has used it before the first trial begins; compare runs with --set instead",
+        "Transform uses it before the first trial; compare runs with --set instead",
     ),
-    "trainer.budget": "tune.budget is the time of all trials",
+    "trainer.budget": "tune.budget limits the time of all trials",
     **dict.fromkeys(
         [
             *("trainer.strategy", "trainer.workers", "trainer.require_gpu"),
             *("trainer.deterministic", "trainer.check_numerics", "trainer.folds"),
         ],
-        "no trial learns better or worse by it",
+        "it does not change what a trial learns",
     ),
 }
 
-_NEITHER = "neither a list of values, [a, b], nor {min, max} of which min is lower"
+_NEITHER = "neither a list of values, [a, b], nor {min, max} with min below max"
 
 
 def _check_scalar(value: Any) -> Any:
     if not isinstance(value, bool | int | float | str):
-        raise ValueError(f"{value!r} is neither true or false nor a number nor a text")
+        raise ValueError(f"{value!r} is not true or false, a number or a text")
     return value
 
 
@@ -73,11 +73,11 @@ class Values(Group):
     def _check_kind(self) -> "Values":
         if self.choices:
             if self.model_fields_set - {"choices"}:
-                raise ValueError("it is a list and has min, max, step or log, and can be one of both")
+                raise ValueError("a list of values cannot have min, max, step or log")
         elif self.min is None or self.max is None or self.min >= self.max:
-            raise ValueError(f"it is {_NEITHER}")
+            raise ValueError(f"the value is {_NEITHER}")
         elif self.log and (self.min <= 0 or self.step):
-            raise ValueError("log takes a min above 0 and no step")
+            raise ValueError("log needs a min above 0 and no step")
         return self
 
     @model_serializer(mode="wrap")
@@ -143,11 +143,11 @@ class TuneSettings(Group):
     def _check_space(self) -> "TuneSettings":
         if self.max_trials and not self.space:
             raise ValueError(
-                f"max_trials is {self.max_trials}, and space names no setting to search, such as"
+                f"max_trials is {self.max_trials}, but space has no setting to search, such as"
                 " {trainer.learning_rate: [0.001, 0.003]}"
             )
         if self.algorithm == "hyperband" and "trainer.epochs" in self.space:
-            raise ValueError("hyperband gives each trial its epochs; take trainer.epochs out of space")
+            raise ValueError("hyperband chooses the epochs of each trial; remove trainer.epochs from space")
         return self
 
 

@@ -68,8 +68,8 @@ def write(
                 endpoint(**{name: tf.constant(tf.make_ndarray(value)) for name, value in arguments.items()})
             except Exception as error:  # raised by a user's own module, which must not cost a training
                 _LOG.warning(
-                    "No warm-up request for the signature %s, which refuses neutral values (%s): the first "
-                    "caller of a server waits. `neutral_features` of the workload's module can name others.",
+                    "No warm-up request for the signature %s, which refuses neutral values (%s): a server's "
+                    "first answer is slow. Return other values from `neutral_features` of the module.",
                     signature,
                     str(error)[:300],
                 )

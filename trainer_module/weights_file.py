@@ -34,14 +34,14 @@ def load(body: keras.Model, path: Path) -> None:
     except FileNotFoundError:
         raise UsageError(
             f"model.weights names {path}, which is not a file.",
-            "A network cannot begin with weights that are not there.",
-            "Correct the path, or set model.weights to none to train from random ones.",
+            "The network has no weights to begin with.",
+            "Correct the path, or set model.weights to none to train from random weights.",
         ) from None
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UsageError(
-            f"model.weights names {path}, which could not be read as weights of Keras: {error}",
-            "It is cut off, damaged or of another kind.",
-            "Give a .weights.h5, .keras or .h5 file, whole, or set model.weights to none.",
+            f"model.weights names {path}, which cannot be read as weights of Keras: {error}",
+            "The file is truncated, damaged or of another format.",
+            "Pass an intact .weights.h5, .keras or .h5 file, or set model.weights to none.",
         ) from None
     for number, layer in enumerate(wanted):
         name, arrays = stored[number] if number < len(stored) else ("none", [])
@@ -50,9 +50,9 @@ def load(body: keras.Model, path: Path) -> None:
         if actual != expected:
             raise UsageError(
                 f"model.weights names {path}, whose layer {name} does not fit {layer.name} of {body.name}: it"
-                f" has {_describe_shapes(actual)}, expected are {_describe_shapes(expected)}.",
-                f"The file is of another network, or not for {body.input_shape[-1]} channels.",
-                "Make model.backbone and model.channels fit it, or set model.weights to none.",
+                f" has {_describe_shapes(actual)} instead of {_describe_shapes(expected)}.",
+                f"The file is for another network, or not for {body.input_shape[-1]} channels.",
+                "Set model.backbone and model.channels to fit the file, or set model.weights to none.",
             )
     for layer, (_, arrays) in zip(wanted, stored, strict=False):
         layer.set_weights(arrays)

@@ -109,16 +109,16 @@ def _worker_ended_error(worker: _Worker, code: int) -> EdgelineError:
     ended = signal.Signals(-code).name if code < 0 else f"code {code}"
     return EdgelineError(
         f"{worker.name} of the training ended with {ended}.",
-        "The others cannot go on without its part of each batch, and were ended.",
-        "Run the same command again: it goes on from the last checkpoint. SIGKILL usually means memory.",
+        "The other workers cannot continue without its part of each batch, and were stopped.",
+        "Run the same command again: it continues from the last checkpoint. SIGKILL usually means memory.",
     )
 
 
 def _worker_lost_error(task: str) -> EdgelineError:
     return EdgelineError(
         f"Worker {task} of the training can no longer be reached.",
-        "The others cannot go on without its part of each batch.",
-        "Its own log says why. Started again, all of them go on from the last checkpoint.",
+        "The other workers cannot continue without its part of each batch.",
+        "Look at its log, and start the training again: it continues from the last checkpoint.",
     )
 
 

@@ -68,9 +68,9 @@ def input_feature(transform: tft.TFTransformOutput) -> str:
     names = [name for name in transform.transformed_feature_spec() if name != LABEL and name[0] != "_"]
     if len(names) != 1:
         raise UsageError(
-            f"preprocessing_fn gives the features {', '.join(sorted(names)) or 'none'} beside the label.",
-            "A model reads one tensor, as a phone gives it one.",
-            "Put together what the model reads, and begin the names of the others with _.",
+            f"Features that preprocessing_fn returns beside the label: {', '.join(sorted(names)) or 'none'}.",
+            "A model reads one tensor, the one that a phone passes.",
+            "Return one feature for the model, and begin the names of the other features with _.",
         )
     return names[0]
 

@@ -99,7 +99,7 @@ def run_bundle(stage: Stage, blobs: Iterator[tuple[str, bytes]]) -> Iterator[tup
             ends.callback(processor.shutdown)
             delayed, finalize = processor.process_bundle("bundle")
             if delayed:
-                raise NotImplementedError("A splittable DoFn put off a part of its work, as in streaming.")
+                raise NotImplementedError("A splittable DoFn deferred a part of its work, as in streaming.")
             files = channel.finish()
             if finalize:
                 processor.finalize_bundle()

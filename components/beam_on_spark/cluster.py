@@ -38,46 +38,46 @@ _ALIKE = ("apache-beam", "tensorflow", "tfx")
 _KNOWN_ERRORS = (
     (
         "JAVA_GATEWAY_EXITED",
-        "Java, which Spark's driver runs in, ended when it was started.",
-        "It is older than 17, is not where JAVA_HOME says, or has no memory: it said why just before.",
-        "Look with java -version. On Debian and Ubuntu: sudo apt-get install openjdk-17-jre-headless",
+        "Java, in which Spark's driver runs, ended at its start.",
+        "It is older than 17, is not at JAVA_HOME, or has too little memory; its output is above.",
+        "Run `java -version`. On Debian and Ubuntu: sudo apt-get install openjdk-17-jre-headless",
     ),
     (
         r"version: (\S+) than that in driver: ([\d.]+\d)",
-        "A worker of Spark runs Python {}, the driver {}.",
-        "What is pickled by one minor version of Python is not read by another.",
+        "A Spark worker runs Python {}, but the driver runs {}.",
+        "One minor version of Python cannot read the pickles of another.",
         "Give the workers the same Python, or name it in PYSPARK_PYTHON.",
     ),
     (
         r"(?:No module named '|No package metadata was found for )([\w.-]*\w)",
-        "A worker of Spark has no {}.",
-        "It runs our code, which has to be installed where it runs.",
+        "A Spark worker has no {}.",
+        "Workers run Edgeline's code, so they need its libraries.",
         "Give the workers the environment of the driver.",
     ),
     (
         "ExecutorLostFailure|OutOfMemoryError|exit code: 137",
-        "Spark lost the executors of a stage, again and again.",
-        "Mostly memory ran out on the workers.",
+        "Spark lost the executors of a stage repeatedly.",
+        "Usually the workers ran out of memory.",
         "Raise beam.memory_gb, or lower beam.workers.",
     ),
     (
         "Python worker exited unexpectedly|MemoryError|Cannot allocate memory|failed to map segment",
-        "A Python process of Spark's workers was ended from outside, or had no memory left.",
-        "Each task that runs at the same time has a Python of its own, with TensorFlow.",
+        "A Python process of a Spark worker was killed, or ran out of memory.",
+        "Each concurrent task has a Python process of its own, with TensorFlow.",
         "Give the workers more memory (in pods beam.memory_gb), or fewer tasks: beam.workers, local[N].",
     ),
     (
         "SparkContext was shut down|Answer from Java side is empty",
-        "Java, which Spark's driver runs in, ended while it worked.",
-        "It was ended from outside, had no memory left, or got no time on a machine that is too busy.",
-        "Look what else runs here, raise beam.memory_gb, and run the same command again.",
+        "Java, in which Spark's driver runs, ended during the run.",
+        "It was killed, ran out of memory, or got no CPU time on an overloaded machine.",
+        "Check what else runs on this machine, raise beam.memory_gb, and run the same command again.",
     ),
     (
         "All masters are unresponsive|stopped while waiting for backend|stopped SparkContext"
         r"|Could not parse Master URL|SparkContext\._taskScheduler",  # the context stopped while it started
-        "What answers at beam.master takes no application of Spark.",
-        "It is no master of Spark, or one of another version than pyspark here.",
-        "Correct beam.master, or give both the same version.",
+        "The server at beam.master accepts no Spark application.",
+        "It is not a Spark master, or its version differs from that of pyspark here.",
+        "Correct beam.master, or install the same version on both.",
     ),
 )
 
@@ -125,7 +125,7 @@ def _create_spill(spill: Path) -> None:
     except OSError as error:
         raise EdgelineError(
             f"The spill folder {spill.parent} cannot be written: {error.strerror}.",
-            "Everything between two stages goes through it.",
+            "All data between two stages goes through it.",
             "Set beam.spill to a folder that this machine and all workers can write.",
         ) from None
 
@@ -171,17 +171,17 @@ class _Session:
     def _start(self, options: Any, spill: Path) -> None:
         if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
             raise EdgelineError(
-                "beam.engine is spark, and this machine has no Java.",
-                "Spark's driver runs in it.",
-                "sudo apt-get install default-jre-headless",
+                "beam.engine is spark, but this machine has no Java.",
+                "Spark's driver runs in Java.",
+                "Install it: sudo apt-get install default-jre-headless",
             )
         try:
             from pyspark import SparkConf, SparkContext
         except ImportError:
             raise EdgelineError(
-                "beam.engine is spark, and pyspark is not installed.",
-                "It is 430 MB that one machine does not need.",
-                "Run make scale, and the same command again.",
+                "beam.engine is spark, but pyspark is not installed.",
+                "It is not part of a default installation: it takes 430 MB.",
+                "Run `make scale`, and run the same command again.",
             ) from None
         master = options.spark_master
         if not any(pair.startswith("spark.ssl.") for pair in options.spark_conf):
@@ -227,9 +227,9 @@ def _check_master(master: str) -> None:
         ) from None
     if answer[8:] != bytes([_IS_NOT_THERE]):
         raise EdgelineError(
-            f"What answers at beam.master, {master}, is no master of Spark.",
-            "It does not speak Spark's protocol.",
-            "Correct beam.master: of a master the first port, mostly 7077, not that of its page.",
+            f"The server at beam.master, {master}, is not a Spark master.",
+            "It does not answer in Spark's protocol.",
+            "Correct beam.master: use the master's own port, usually 7077, not that of its web page.",
         )
 
 
@@ -240,8 +240,8 @@ def _await_workers(spark: Any, master: str) -> None:
     while spark._jsc.sc().getExecutorMemoryStatus().size() < 2:  # the driver is one of them
         if time.monotonic() > ends:
             raise EdgelineError(
-                f"Spark's master {master} gave no executor within {within} s.",
-                "It has no worker, or none with the cores and the memory that were asked for.",
+                f"Spark's master {master} started no executor within {within} s.",
+                "It has no worker, or none with the requested cores and memory.",
                 "Start a worker, or lower beam.workers or beam.memory_gb.",
             )
         time.sleep(0.2)
@@ -252,14 +252,14 @@ def _check_workers(spark: Any, spill: Path) -> None:
     for worker in spark.parallelize([str(spill)] * count, count).map(bundles.describe_worker).collect():
         if worker["spill"]:
             raise EdgelineError(
-                f"A worker of Spark {worker['spill']} the spill folder {spill.parent}.",
-                "What one stage leaves there, the next reads on another worker.",
+                f"A Spark worker {worker['spill']} the spill folder {spill.parent}.",
+                "The next stage reads the files of a stage from there, on any worker.",
                 "Set beam.spill to a folder that this machine and all workers share and can write.",
             )
         if other := next((name for name in _ALIKE if worker.get(name) != driver.get(name)), None):
             raise EdgelineError(
-                f"A worker of Spark has {other} {worker.get(other)}, the driver {driver.get(other)}.",
-                "What is pickled by one version is not read by another.",
+                f"A Spark worker has {other} {worker.get(other)}, but the driver has {driver.get(other)}.",
+                "One version cannot read the pickles of another.",
                 "Give the workers the same lock file or image.",
             )
 
@@ -274,6 +274,6 @@ def explain_error(error: Exception) -> EdgelineError:
     causes = re.findall(r"^(?:Caused by: |: )?(?:\w+\.)*(\w*(?:Error|Exception)\b.*)", text, re.MULTILINE)
     return EdgelineError(
         f"Spark gave up: {(causes or [repr(error)])[-1][:300]}",
-        "It tried each task as often as its settings say.",
+        "It retried each task as often as its settings allow.",
         "Read the log, and run the same command again.",
     )

@@ -29,9 +29,9 @@ def configure_executors(template: Path) -> dict[str, str]:
     """
     if not _NAMESPACE.exists():
         raise EdgelineError(
-            "beam.master is k8s://, and this is no pod.",
-            "Executors are pods that the driver's pod has made like itself.",
-            "Run it with `edgeline kubeflow submit`, or name a master of Spark's own, spark://HOST:PORT.",
+            "beam.master is k8s://, but this process does not run in a pod.",
+            "Executors are pods that are made like the driver's pod.",
+            "Run it with `edgeline kubeflow submit`, or name a standalone Spark master, spark://HOST:PORT.",
         )
     namespace = _NAMESPACE.read_text(encoding="utf-8").strip()
     # A host name has at most 63 characters, and the name of a pod may have more.
@@ -93,7 +93,7 @@ def _read_pod(name: str, namespace: str) -> dict[str, Any]:
         )
     except client.ApiException as error:
         raise EdgelineError(
-            f"The pod {name} cannot read itself: {error.reason}.",
+            f"The pod {name} cannot read its own description: {error.reason}.",
             "Spark's executors are made like it.",
             "Give kubeflow.service_account the role of deploy/kubeflow/service-account.yaml.",
         ) from None

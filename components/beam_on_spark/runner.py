@@ -71,7 +71,7 @@ def _refuse_state(transform: beam_runner_api_pb2.PTransform) -> None:
         if payload.state_specs or payload.timer_family_specs:
             raise EdgelineError(
                 f"{transform.unique_name} keeps state or sets timers.",
-                "On Spark, bundles of one key can be anywhere, and have no state together.",
+                "On Spark, bundles of one key may run on different workers, which share no state.",
                 "Group by the key instead, or set beam.engine to direct.",
             )
 
@@ -175,7 +175,7 @@ class _Run:
             pickled, text = pickler.loads((self.spill / bundles.FAILURE).read_bytes())
         except FileNotFoundError:
             return explain_error(error)
-        log.error("On a worker of Spark: %s", text)
+        log.error("On a Spark worker: %s", text)
         return pickler.loads(pickled)
 
     def _read_input(self, transform: str, buffer: bytes) -> Iterator[Any]:

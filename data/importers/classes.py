@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from errors import DataRefused
-from labels import first_few
+from labels import join_names
 
 
 def check_classes(shown: str, noun: str, counts: Mapping[str, int]) -> None:
@@ -13,10 +13,10 @@ def check_classes(shown: str, noun: str, counts: Mapping[str, int]) -> None:
         DataRefused: Fewer than two classes have two examples or more.
     """
     if sum(count > 1 for count in counts.values()) < 2:
-        listed = first_few([f"{count} {label}" for label, count in counts.items()])
+        listed = join_names([f"{count} {label}" for label, count in counts.items()])
         raise DataRefused(
             f"{shown} has {'one class' if len(counts) == 1 else f'too few {noun}s'}: {listed}.",
-            "A class is told from another one, and needs an example to learn from and one to be judged by.",
+            "Training needs two classes, each with an example to learn from and one to evaluate on.",
             f"Import it together with more {noun}s.",
         )
 
@@ -27,6 +27,6 @@ def warn_of_few(noun: str, counts: Mapping[str, int], least: int) -> tuple[str, 
     if not few:
         return ()
     return (
-        f"A run wants {least} {noun}s of each class, and will refuse {first_few(few)}. Import more of them,"
-        " or set a lower gate.min_examples_per_class in workload.yaml.",
+        f"A run requires {least} {noun}s of each class, and will refuse {join_names(few)}. Import more of"
+        " them, or set a lower gate.min_examples_per_class in workload.yaml.",
     )

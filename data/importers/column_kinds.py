@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from data.importers.columns import ColumnProfile
 from errors import DataRefused, UsageError
-from labels import fault_of
+from labels import find_fault
 from records.columns import AGE, DAYS, NUMBERS, TIMES, Column
 
 _MOST_LABELS = 1_000
@@ -64,16 +64,16 @@ def check_forms(shown: str, table: TableProfile, forms: Mapping[str, str], time:
     for name, column in table.columns.items():
         if several := column.find_mixed_forms(forms[name]):
             raise DataRefused(
-                f"The column {name} of {shown} is in several forms: {several}.",
-                "Which form a cell of it has cannot be told.",
-                "Write all of it in one form, dates best as 2026-01-05, or leave it out.",
+                f"The column {name} of {shown} mixes formats: {several}.",
+                "The format of each cell is ambiguous.",
+                "Write all its cells in one format, dates preferably as 2026-01-05, or leave it out.",
             )
     if time and forms[time] not in TIMES:
         some = next((first for _, first in table.columns[time].by_forms.values()), "it is empty")
         raise UsageError(
-            f"The column {time} of {shown} holds no times that can be read: {some}.",
-            "Times are ISO 8601, as 2026-01-05T06:00:00Z, or dates of which day and month can be told.",
-            "Name another column, or write it so.",
+            f"The column {time} of {shown} has no readable times: {some}.",
+            "Times are ISO 8601, such as 2026-01-05T06:00:00Z, or dates with an unambiguous day and month.",
+            "Name another column, or write its times in this format.",
         )
 
 
@@ -116,9 +116,9 @@ def find_kinds(
         if kind == "number":
             if not form:
                 raise UsageError(
-                    f"The column {name} of {shown} is to be a number, and cannot be read as one.",
-                    f"It holds {next((first for _, first in column.by_forms.values()), 'nothing')}.",
-                    "Leave out --number, or write its cells in one form.",
+                    f"The column {name} of {shown} was chosen as a number, but cannot be read as one.",
+                    f"It contains {next((first for _, first in column.by_forms.values()), 'nothing')}.",
+                    "Remove --number, or write its cells in one format.",
                 )
             numbers[name] = Column(name, form, "" if form in NUMBERS else DAYS)
         elif kind == "time":
@@ -127,17 +127,17 @@ def find_kinds(
                 until = (time, forms[time]) if part == AGE else ()
                 numbers[_name_feature(name, part, table.columns)] = Column(name, form, part, *until)
             if not parts:
-                why = "is a date of which nothing comes again in these rows (take it as it is: --number)"
+                why = "is a date whose parts do not repeat in these rows (to keep it as a number: --number)"
                 left_out.append((name, why))
         elif kind == "category":
             categories.append(name)
         else:
-            left_out.append((name, "is to be left out" if kind == LEAVE_OUT else kind))
+            left_out.append((name, "was chosen to be left out" if kind == LEAVE_OUT else kind))
     if not numbers and not categories:
         raise DataRefused(
-            f"{shown} has no column beside {', '.join(given)} that a model could learn from.",
+            f"{shown} has no column besides {', '.join(given)} that a model could learn from.",
             "; ".join(f"{name} {why}" for name, why in left_out) or "It has no other column.",
-            "Give a table with numbers or categories, or name a column of texts with --text.",
+            "Pass a table with numbers or categories, or name a column of texts with --text.",
         )
     return Kinds(numbers, tuple(categories), tuple(left_out), tuple(guessed))
 
@@ -177,9 +177,9 @@ def reuse_kinds(
     read = {*categories, *(column.name for column in numbers.values())}
     if missing := sorted(read - {*table.columns}):
         raise UsageError(
-            f"{shown} has no column {', '.join(missing)}, which the spans before it have.",
+            f"{shown} has no column {', '.join(missing)}, which earlier spans have.",
             "A model reads the same columns each week.",
-            "Add it, cells may be empty; a table of another kind goes into a folder of its own.",
+            "Add it (its cells may be empty), or import another kind of table into a folder of its own.",
         )
     for column in numbers.values():
         profile, is_time = table.columns[column.name], column.form in TIMES
@@ -188,9 +188,9 @@ def reuse_kinds(
         if profile.cells and (not form or (is_time and form not in TIMES)):
             raise DataRefused(
                 f"The column {column.name} of {shown} cannot be read as {'times' if is_time else 'numbers'},"
-                f" which it has in the spans before: {max(profile.by_forms.values())[1]}.",
+                f" as in earlier spans: {max(profile.by_forms.values())[1]}.",
                 "All of its rows would be quarantined.",
-                "Write it as before.",
+                "Write it in the format of the earlier spans.",
             )
     left_out = [(n, "the schema does not have") for n in table.columns if n not in read and n not in given]
     return Kinds(numbers, categories, tuple(left_out))
@@ -204,7 +204,7 @@ def check_label_column(shown: str, column: ColumnProfile, rows: int, is_first: b
             label.
     """
     if is_first:
-        check_several(shown, column, "There is nothing to tell apart.", "classes")
+        check_not_constant(shown, column, "A model needs at least two classes.", "classes")
     label, values = column.name, column.values
     is_few = values is not None and column.cells >= _ROWS_A_CLASS * len(values)
     if (
@@ -213,18 +213,18 @@ def check_label_column(shown: str, column: ColumnProfile, rows: int, is_first: b
         and (values is None or len(values) > _MOST_NUMBERED_CLASSES)
     ):
         raise UsageError(
-            f"The column {label} of {shown} holds numbers, {'over ' if values is None else ''}"
-            f"{len(values or range(_MOST_LABELS))} of them in {column.cells} rows.",
-            "To learn a number is regression; what is learned here is which of a few classes a row is.",
-            "Name a column of classes, or put its values into some: low, middle, high.",
+            f"The column {label} of {shown} has {'over ' if values is None else ''}"
+            f"{len(values or range(_MOST_LABELS)):,} different numbers in {column.cells:,} rows.",
+            "Predicting a number is regression; Edgeline trains classifiers.",
+            "Name a column of classes, or map its values to classes such as low, middle and high.",
         )
     if values is None or len(values) > _MOST_LABELS or (is_first and len(values) == column.cells):
         raise UsageError(
-            f"The column {label} of {shown} has a label for nearly each of its {rows} rows.",
-            "A class needs many rows to be learned from.",
-            "Name a column with few values, or put its values into classes.",
+            f"The column {label} of {shown} has a different label in nearly each of its {rows:,} rows.",
+            "A model needs many rows of each class.",
+            "Name a column with few values, or group its values into classes.",
         )
-    if faults := [f"{value!a}: {fault}" for value in values if (fault := fault_of(value))]:
+    if faults := [f"{value!a}: {fault}" for value in values if (fault := find_fault(value))]:
         raise UsageError(
             f"The column {label} of {shown} has labels that cannot be used: {'; '.join(faults[:3])}.",
             "Phones read labels as the lines of a file.",
@@ -232,7 +232,7 @@ def check_label_column(shown: str, column: ColumnProfile, rows: int, is_first: b
         )
 
 
-def check_several(shown: str, column: ColumnProfile, why: str, others: str) -> None:
+def check_not_constant(shown: str, column: ColumnProfile, why: str, others: str) -> None:
     """Refuses a column with the same value in every row.
 
     Raises:

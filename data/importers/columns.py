@@ -47,7 +47,7 @@ _IDENTIFIER_WORDS = re.compile(
     "|telefon|tel|mobile|mobil"
 )
 _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
-_SAY_SIGN = " (say it: --decimal . or --decimal ,)"
+_PASS_SIGN = " (pass --decimal . or --decimal ,)"
 _YEARS = (1800, 2200)
 
 
@@ -160,11 +160,11 @@ class ColumnProfile:
         if self.cells == 0 or (self.values is not None and len(self.values) == 1):
             return "has one value"
         if self.name in _RESERVED:
-            return "has no name, or one that every example has for something else"
+            return "has no name, or a name that examples use for another feature"
         if self.gives_label_away():
             return "gives the label away"
         if empty := self._find_empty_label(rows):
-            return f"gives the label away: it is empty where that is {empty}, and nowhere else"
+            return f"gives the label away: it is empty in all rows labelled {empty}, and in no others"
         # A measurement that begins with a zero has a point behind it.
         is_code = self.leading_zeros > (1 - MOSTLY) * self.cells
         if form and not is_code:
@@ -174,13 +174,11 @@ class ColumnProfile:
                 return "gives the label away: each label has a range of its own"
             return "time" if form in TIMES else "number"
         if self._count_cells(TIMES) >= MOSTLY * self.cells:
-            return "has dates of which nobody can tell day and month"
+            return "has dates with an ambiguous day and month"
         if not is_code and self._count_cells(NUMBERS) >= MOSTLY * self.cells:
             if self.by_point[0]:
-                return (
-                    f"has numbers of which the point may be decimal or not, as {self.by_point[1]}{_SAY_SIGN}"
-                )
-            return f"has numbers of which nobody can tell whether the comma is decimal{_SAY_SIGN}"
+                return f"has numbers with an ambiguous decimal point, such as {self.by_point[1]}{_PASS_SIGN}"
+            return f"has numbers with an ambiguous decimal comma{_PASS_SIGN}"
         if self.values is None or len(self.values) > sum(rows.values()) / 2:
             return "is different in nearly every row" if self.longest <= 40 else "is text of many words"
         return "category"
@@ -246,7 +244,7 @@ class ColumnProfile:
         if self._has_identifier_name() or (
             count == self.cells and (digits >= _IDENTIFIER_DIGITS or (covered and digits >= 4))
         ):
-            return "is different in nearly every row, as what names rows is"
+            return "is different in nearly every row, like an identifier"
         return ""
 
     def _has_identifier_name(self) -> bool:

@@ -43,7 +43,7 @@ def build_photo_schema(labels: Sequence[str]) -> str:
         _block("feature", ['name: "photo"', "type: BYTES", _ONE_VALUE]),
         _feature("lane_id", "BYTES", _SHARE_DRIFT),
         *(_feature(name, "BYTES") for name in ("session_id", "captured_at", "photo_id")),
-        "# Of the photo as it came, in pixels and bytes.",
+        "# The size of the photo as it came, in pixels and bytes.",
         *(_feature(name, "INT", "int_domain { min: 1 }") for name in ("width", "height", "byte_size")),
         "# Mean luma, and the variance of its Laplacian: a dark or a blurred lens shows here.",
         _feature("brightness", "FLOAT", "float_domain { min: 0 max: 255 }", _DRIFT),
@@ -86,11 +86,11 @@ def build_text_schema(labels: Sequence[str]) -> str:
     return _build_schema(
         "labelled texts",
         labels,
-        "# Left out of the statistics, as nearly each is another one; `words` stands for it there.",
+        "# The statistics leave it out, since nearly every text is unique; they have `words` instead.",
         _block("feature", ['name: "text"', "type: BYTES", _ONE_VALUE]),
         _feature("source", "BYTES", _SHARE_DRIFT),
         *(_feature(name, "BYTES") for name in ("group", "example_id", "length_band")),
-        "# Of the text, in words, and the first of these in small letters; a text of emoji alone has none.",
+        "# The length of the text in words, and the first ones in lower case; a text of only emoji has none.",
         _feature("length", "INT", "int_domain { min: 1 }", _DRIFT),
         _block("feature", ['name: "words"', "type: BYTES", "value_count { min: 0 }", _DRIFT]),
     )
@@ -108,13 +108,14 @@ def read_extra_columns(text: str, other: str) -> dict[str, str]:
     try:
         schema = text_format.Parse(text, schema_pb2.Schema())
     except text_format.ParseError as error:
-        raise UsageError(f"The schema is none: {error}.", "Columns are found by it.", "Correct it.") from None
+        why = "The import reads the known columns from it."
+        raise UsageError(f"The schema cannot be parsed: {error}.", why, "Correct it.") from None
     known = {feature.name for feature in text_format.Parse(other, schema_pb2.Schema()).feature}
     if lacks := sorted(known - {feature.name for feature in schema.feature}):
         raise UsageError(
             f"The schema has no feature {', '.join(lacks)}.",
-            "What lies in this folder is of another kind, or has other columns of group and time.",
-            "Import with the options of the first time, or into a folder of its own.",
+            "The data in this folder is of another kind, or has other columns of group and time.",
+            "Import with the options of the first import, or into a folder of its own.",
         )
     return {
         feature.name: "category" if feature.type == schema_pb2.BYTES else "number"
@@ -135,7 +136,7 @@ def read_label_domain(text: str) -> tuple[str, ...]:
         raise UsageError(
             'The schema has no string_domain with the name "label".',
             "Labels are numbered by their order there.",
-            'Write string_domain { name: "label" value: "first" value: "second" } into it.',
+            'Add string_domain { name: "label" value: "first" value: "second" } to it.',
         )
     # Other writers use octal and hexadecimal escapes for UTF-8.
     labels = tuple(text_encoding.CUnescape(value[1:-1]).decode() for value in _VALUE.findall(match["values"]))
@@ -155,7 +156,7 @@ def add_labels(text: str, labels: Iterable[str]) -> str:
     return text[: match.end("values")] + added + text[match.end("values") :]
 
 
-def widened(text: str, difference: Difference, comment: str) -> str:
+def widen_schema(text: str, difference: Difference, comment: str) -> str:
     """Returns the schema widened by what a window had of one feature, under a comment; the rest is unchanged.
 
     Raises:
@@ -198,7 +199,9 @@ def _find_block(text: str, kind: str, name: str) -> tuple[int, int]:
 
 def _make_missing_error(what: str) -> UsageError:
     return UsageError(
-        f"The schema has no {what} that can be widened.", "It is written in another way.", "Edit it by hand."
+        f"The schema has no {what} that can be widened.",
+        "Its text is not in the form that is edited here.",
+        "Edit it by hand.",
     )
 
 

@@ -9,8 +9,8 @@ from data.importers.source import Source
 from errors import DataRefused, UsageError
 
 _LAYOUTS = (
-    "A source is a folder a class (SRC/<label>/*.jpg, or SRC/train/<label>/*.jpg and SRC/val/<label>/*.jpg),"
-    " a CSV or JSONL manifest with the columns photo and label beside the photos, or TFRecord files with the"
+    "Pass one folder per class (SRC/<label>/*.jpg, or SRC/train/<label>/*.jpg and SRC/val/<label>/*.jpg), a"
+    " CSV or JSONL manifest with the columns photo and label beside the photos, or TFRecord files with the"
     " features image and label."
 )
 
@@ -27,8 +27,8 @@ def find_source(src: Path) -> Source:
     except OSError as error:
         raise DataRefused(
             f"{error.filename or src} cannot be read ({error.strerror}).",
-            "What is in it cannot be told.",
-            "Give this user the right to read it, and import again.",
+            "Its layout cannot be detected.",
+            "Grant this user read permission, and import again.",
         ) from None
 
 
@@ -38,7 +38,7 @@ def _find_source(src: Path) -> Source:
     if src.is_file() and tfrecords.is_tfrecord(src):
         return tfrecords.open_tfrecords([src])
     if src.is_file():
-        raise DataRefused(f"{src} is neither a manifest nor a TFRecord file by its name.", _LAYOUTS)
+        raise DataRefused(f"{src} is not named like a manifest or a TFRecord file.", _LAYOUTS)
     if not src.exists():
         raise UsageError(f"{src} does not exist.", "There is nothing to import.", _LAYOUTS)
     entries = sorted(entry for entry in src.iterdir() if not entry.name.startswith((".", "__MACOSX")))
@@ -49,7 +49,7 @@ def _find_source(src: Path) -> Source:
     if len(manifests) > 1:
         raise DataRefused(
             f"{src} has {len(manifests)} manifests: {', '.join(path.name for path in manifests)}.",
-            "Which of them labels the photos cannot be told.",
+            "It is ambiguous which of them labels the photos.",
             f"Name one: `edgeline data import {shlex.quote(str(manifests[0]))} --data DIR`.",
         )
     if manifests and not records:
@@ -58,14 +58,14 @@ def _find_source(src: Path) -> Source:
     kinds = [
         *(["a manifest"] if manifests else []),
         *(["TFRecord files"] if records else []),
-        *([f"photos of their own ({loose[0].name}, ...)"] if loose else []),
+        *([f"loose photos ({loose[0].name}, ...)"] if loose else []),
         *([f"folders with photos ({with_photos[0].name}, ...)"] if with_photos else []),
     ]
     if len(kinds) > 1:
         raise DataRefused(
             f"{src} mixes {' and '.join(kinds)}.",
-            "Which labels count cannot be told.",
-            f"Part them. {_LAYOUTS}",
+            "It is ambiguous which labels count.",
+            f"Separate them. {_LAYOUTS}",
         )
     if records:
         return tfrecords.open_tfrecords(records)
@@ -73,5 +73,5 @@ def _find_source(src: Path) -> Source:
         return open_folders(src, folders)
     content = f"photos ({loose[0].name}, ...) without labels" if loose else "no photo"
     raise DataRefused(
-        f"{src} holds {content} ({len(entries)} entries).", "No layout that is known fits.", _LAYOUTS
+        f"{src} contains {content} ({len(entries)} entries).", "It has no known layout.", _LAYOUTS
     )

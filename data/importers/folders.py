@@ -34,12 +34,12 @@ def open_folders(root: Path, folders: Sequence[Path]) -> Source:
     source = _open_class_folders(root, classes)
     parts = [f"{folder.name}/ is {side}" for side, folder in taken.items()] if all(sides) else []
     parts += [
-        f"{folder.name}/ ({len(find_photos(folder))} photos) is left out, to ask the pushed model about"
+        f"{folder.name}/ ({len(find_photos(folder))} photos) is left out for trying the pushed model"
         for folder in splits.values()
         if folder not in taken.values()
     ]
     about = f": {', '.join(parts)}" if parts else ""
-    return replace(source, layout=f"a folder a split, each with {source.layout}{about}")
+    return replace(source, layout=f"one folder per split, each with {source.layout}{about}")
 
 
 def _list_folders(folder: Path) -> list[Path]:
@@ -61,11 +61,11 @@ def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]]) -> So
         raise DataRefused(
             f"{root} has class folders without a photo: {', '.join(empty)}.",
             f"A class is learned from photos ({', '.join(sorted(PHOTO_SUFFIXES))}).",
-            "Put photos in, or move the folders elsewhere.",
+            "Add photos, or move the folders elsewhere.",
         )
     count = sum(map(len, photos.values()))
     offers = _read_photos(root, photos, labels, classes)
-    return Source(f"a folder a class ({len(set(labels.values()))} classes)", offers, count)
+    return Source(f"one folder per class ({len(set(labels.values()))} classes)", offers, count)
 
 
 def find_photos(folder: Path) -> list[Path]:

@@ -21,17 +21,17 @@ from data.importers.source import PHOTO_SUFFIXES, LabelledPhoto, RefusedPhoto, S
 from data.importers.workload_files import add_files, read_schema
 from data.photos.decoder_process import DecoderProcess
 from data.photos.exif_time import may_have_exif, read_time_taken
-from data.photos.labels_file import LabelRow, PhotoSpan, read_labels, restore_photo, session_of, write_span
+from data.photos.labels_file import LabelRow, PhotoSpan, get_session, read_labels, restore_photo, write_span
 from data.photos.screening import UNKNOWN_LANE
 from data.photos.thumbnails import read_usable_look
 from data.settings import DataSettings
-from data.spans.layout import find_spans, usable_spans
+from data.spans.layout import find_spans, find_usable_spans
 from data.spans.rejection import RowRejected
 from data.spans.sample import report_progress
 from data.spans.source import SPLITS
 from errors import DataRefused, EdgelineError, UsageError
-from journal import utc_text
-from labels import fault_of
+from journal import format_utc
+from labels import find_fault
 
 _SESSION_DIGITS = 16
 _PHOTOS_A_MESSAGE = 250
@@ -69,12 +69,12 @@ def import_photos(
     if src.resolve() in (data_dir.resolve(), *data_dir.resolve().parents):
         raise UsageError(
             f"{data_dir} lies in {src}.",
-            "The next import would take its spans for photos to import.",
-            "Give a data folder outside the source.",
+            "The next import would read its spans as photos to import.",
+            "Pass a data folder outside the source.",
         )
     read_schema(data_dir)  # a schema that takes no labels is refused before anything is written
     source = find_source(src)
-    labels = {PhotoSpan.of(span): read_labels(span) for span in usable_spans(data_dir)}
+    labels = {PhotoSpan.of(span): read_labels(span) for span in find_usable_spans(data_dir)}
     known = KnownPhotos(labels)
     try:
         with (
@@ -96,21 +96,21 @@ def import_photos(
                 keep_looks(data_dir, span, {new.row.photo: new.look for new in importer.photos if new.look})
     except OSError as error:
         raise EdgelineError(
-            f"{data_dir} cannot take the photos ({error.strerror}).",
+            f"The photos cannot be written to {data_dir} ({error.strerror}).",
             "Nothing was imported.",
-            "Make room or give write permission there, then import again.",
+            "Free disk space or grant write permission there, then import again.",
         ) from None
     if not importer.added and not importer.known and not importer.relabelled:
         refused = ", ".join(
             f"{len(places)} {reason} ({places[0]}, ...)" for reason, places in importer.refused.items()
         )
         raise DataRefused(
-            f"{src} is {source.layout}, and no photo of it can be imported: {refused or 'it is empty'}.",
+            f"{src} is {source.layout}, but none of its photos can be imported: {refused or 'it is empty'}.",
             "There is nothing to train on.",
-            "A photo needs a label, and a file below the source that is not empty.",
+            "Give each photo a label, and a file below the source that is not empty.",
         )
     # A new schema also gets the labels of earlier spans; an existing one has them already.
-    in_spans = sorted((label for label in known.labels if not fault_of(label)), key=_natural_key)
+    in_spans = sorted((label for label in known.labels if not find_fault(label)), key=_natural_key)
     schema = build_photo_schema(list(dict.fromkeys([*in_spans, *importer.list_labels()])))
     written, new_labels = add_files(data_dir, schema, importer.list_labels(), "photo")
     counts = _count_labels(labels, importer.added)
@@ -161,7 +161,7 @@ def _assign_sessions_and_splits(
         with suppress(DataRefused):  # an excluded span may be damaged
             for row in labels[span] if span in labels else read_labels(span):
                 split = row.split if row.split in SPLITS else ""
-                splits[session_of(row)] = splits.get(session_of(row)) or split
+                splits[get_session(row)] = splits.get(get_session(row)) or split
     rows = assign_splits(importer.grouped.rows, known, splits, eval_fraction)
     importer.in_eval.update(row.label for row in rows if row.split == "eval")
     return rows
@@ -228,7 +228,7 @@ class _Importer:
         self.added[photo.label] += 1
         suffix = PurePath(photo.where).suffix.lower()
         modified = min(max(photo.modified, 0), _LAST_TIME)
-        written_at = utc_text(datetime.fromtimestamp(modified, timezone.utc))
+        written_at = format_utc(datetime.fromtimestamp(modified, timezone.utc))
         taken = photo.captured_at or _read_time_taken(self._when_taken, photo.data)
         row = LabelRow(
             photo=digest + (suffix if suffix in PHOTO_SUFFIXES else ".jpg"),
@@ -283,8 +283,8 @@ class _LookMaker:
             except UsageError as error:
                 self._describe = None
                 self.warnings = (
-                    f"{error.found} So only thumbnails were compared, which tell no object in another place."
-                    " Set the environment up again with `make setup`, then import again.",
+                    f"{error.found} So only thumbnails were compared, which miss an object in another place."
+                    " Run `make setup` again, then import again.",
                 )
         return bytes(thumbnail)
 

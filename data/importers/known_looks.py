@@ -8,7 +8,7 @@ import msgspec
 
 from data.photos.labels_file import LabelRow, PhotoSpan
 from data.photos.likeness import SIDE
-from data.spans.layout import Span, write_whole
+from data.spans.layout import Span, replace_file
 from data.spans.rejection import RowRejected
 from records.seen_photo import SIZE
 
@@ -59,4 +59,4 @@ def _make_key(span: PhotoSpan, photo: str) -> str:
 def _write(data_dir: Path, span: Span, looks: _Looks) -> None:
     with suppress(OSError):  # the looks are made again next time
         _find_file(data_dir, span).parent.mkdir(exist_ok=True)
-        write_whole(_find_file(data_dir, span), msgspec.msgpack.encode(looks))
+        replace_file(_find_file(data_dir, span), msgspec.msgpack.encode(looks))

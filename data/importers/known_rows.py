@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from data.spans.layout import usable_spans
+from data.spans.layout import find_usable_spans
 from data.spans.rows import find_files, read_rows
 from data.spans.source import Rejected
 
@@ -19,7 +19,7 @@ def find_known_rows(data_dir: Path, names: Sequence[str], rows: Iterable[Sequenc
     Raises:
         DataRefused: An earlier span cannot be read.
     """
-    spans = usable_spans(data_dir)
+    spans = find_usable_spans(data_dir)
     if not spans:
         return frozenset()
     new, held = Counter(map(digest_row, rows)), set[bytes]()

@@ -51,11 +51,11 @@ def _read_csv(manifest: Path) -> Iterator[Record]:
     _, names = next(rows, (0, []))
     for line, cells in rows:
         if isinstance(cells, str) or len(cells) != len(names):
-            counted = f"It has {len(cells)} cells, and the header {len(names)}."
+            counted = f"It has {len(cells)} cells, but the header has {len(names)}."
             raise DataRefused(
                 f"{manifest} line {line}: {cells if isinstance(cells, str) else counted}",
-                "Its cells cannot be told apart.",
-                f"Quote cells that hold {delimiter!r}.",
+                "Its cells cannot be assigned to columns.",
+                f"Quote cells that contain {delimiter!r}.",
             )
         yield line, _make_record(manifest, line, zip(names, cells, strict=True))
 
@@ -73,7 +73,7 @@ def _read_json(manifest: Path) -> Iterator[Record]:
             raise DataRefused(
                 f"{manifest} line {number} is not a JSON object.",
                 "Each line describes one photo.",
-                'A line looks like {"photo": "a.jpg", "label": "ok"}.',
+                'Write lines like {"photo": "a.jpg", "label": "ok"}.',
             )
         yield number, _make_record(manifest, number, pairs)
 
@@ -85,7 +85,7 @@ def _make_record(manifest: Path, line: int, pairs: Iterable[tuple[str, Any]]) ->
         if name in record and name in _KNOWN_NAMES:
             raise DataRefused(
                 f"{manifest} line {line} has the column {name} twice.",
-                "Which of them counts cannot be told.",
+                "It is ambiguous which of them counts.",
                 "Remove or rename one.",
             )
         record[name] = value
@@ -124,7 +124,7 @@ def _read_cells(
         if not isinstance(value, str | bool | None):
             raise DataRefused(
                 f"{manifest} line {line}: the {own} is {_KINDS.get(type(value), value)}.",
-                "It is a text or a number.",
+                "It must be a text or a number.",
                 "Fix that line.",
             )
         cells[column] = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.spans.layout import Span
-from labels import first_few
+from labels import join_names
 
 _EXAMPLES = 3
 _NOTHING_NEW = "Nothing is new, and nothing was added."
@@ -36,7 +36,7 @@ class ImportReport:
         """Returns the report for people, a sentence a line."""
         lines = [f"{self.source} is {self.layout}."]
         if self.span:
-            labels = first_few([f"{count} {label}" for label, count in self.added.items()])
+            labels = join_names([f"{count} {label}" for label, count in self.added.items()])
             lines.append(f"{self.span.path} holds {sum(self.added.values())} new photos: {labels}.")
         else:
             lines.append(_NOTHING_NEW)
@@ -44,24 +44,24 @@ class ImportReport:
             largest = sorted(self.groups, key=len, reverse=True)
             shown = tuple(", ".join(group[:3]) + (", ..." if len(group) > 3 else "") for group in largest)
             lines.append(
-                f"{sum(map(len, self.groups))} photos show what another one shows, in {len(self.groups)}"
-                f" groups, each of which is one session: {_list_some(shown)}."
+                f"{sum(map(len, self.groups))} photos show the same object as another one; each of these"
+                f" groups ({len(self.groups)}) is one session: {_list_some(shown)}."
             )
         if self.joined:
             lines.append(
-                f"{len(self.joined)} photos show what one of an earlier span shows, and share its session:"
-                f" {_list_some(self.joined)}."
+                f"{len(self.joined)} photos show the same object as a photo of an earlier span, and share its"
+                f" session: {_list_some(self.joined)}."
             )
         if self.eval:
             parts = [f"{self.eval.get(label, 0)} of {count} {label}" for label, count in self.added.items()]
-            lines.append(f"Of these, labels.csv puts into eval: {first_few(parts)}.")
+            lines.append(f"The new span's labels.csv assigns to eval: {join_names(parts)}.")
         if self.known:
             lines.append(f"{self.known} photos were there already.")
         if self.restored:
-            lines.append(f"{self.restored} photos were gone from their spans, and are back.")
+            lines.append(f"{self.restored} photos were missing from their spans, and were restored.")
         if self.relabelled:
             lines.append(
-                f"{len(self.relabelled)} photos are there under another label and were left alone"
+                f"{len(self.relabelled)} photos are there under another label and were not changed"
                 f" (change the label in that span's labels.csv): {_list_some(self.relabelled)}."
             )
         if self.conflicting:
@@ -108,7 +108,7 @@ class TableReport:
                 lines.append(f"{what}: {', '.join(names)}.")
         lines += _describe_new_labels(self.new_labels)
         lines += [
-            f"{name} holds whole numbers that may be codes, and is taken for a {kind}; another answer:"
+            f"{name} contains whole numbers that may be codes, and was imported as a {kind}. To change that:"
             f" --{'number' if kind == 'category' else 'category'} {shlex.quote(name)}, or"
             f" --leave-out {shlex.quote(name)}."
             for name, kind in self.guessed
@@ -119,7 +119,7 @@ class TableReport:
 
 
 def _describe_new_labels(labels: Sequence[str]) -> list[str]:
-    return [f"New at the end of the schema's labels: {', '.join(labels)}."] if labels else []
+    return [f"Labels added at the end of the schema: {', '.join(labels)}."] if labels else []
 
 
 def _list_some(texts: tuple[str, ...]) -> str:

@@ -11,9 +11,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from data.photos.labels_file import LabelRow, session_of
-from data.photos.likeness import as_looks
-from data.photos.rare_parts import as_features
+from data.photos.labels_file import LabelRow, get_session
+from data.photos.likeness import stack_looks
+from data.photos.rare_parts import compute_features
 from data.photos.same_object import find_same
 
 # Most seconds, and most file numbers, between one photo of a burst and the next; one or two may be deleted.
@@ -55,7 +55,7 @@ def group_photos(photos: Sequence[NewPhoto], known: Sequence[tuple[LabelRow, byt
         others = [] if split else [item for item in known if item[0].label == label]
         looks = [photos[number].look or b"" for number in numbers] + [look for _, look in others]
         pairs = _pair_neighbours([photos[number] for number in numbers])
-        alike = find_same(as_looks(looks), as_features(looks), len(numbers), pairs)
+        alike = find_same(stack_looks(looks), compute_features(looks), len(numbers), pairs)
         members: dict[int, list[int]] = defaultdict(list)
         for place, group in enumerate(alike.groups[: len(numbers)]):
             members[int(group)].append(place)
@@ -68,7 +68,7 @@ def group_photos(photos: Sequence[NewPhoto], known: Sequence[tuple[LabelRow, byt
             elif len(places) > 1:
                 groups.append(tuple(where))
             for place in places:
-                rows[numbers[place]] = replace(rows[numbers[place]], session_id=session_of(first))
+                rows[numbers[place]] = replace(rows[numbers[place]], session_id=get_session(first))
     return Grouping(rows, tuple(groups), tuple(joined))
 
 

@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from data.photos.labels_file import LabelRow, session_of
-from data.spans.split import Ends, group_position
+from data.photos.labels_file import LabelRow, get_session
+from data.spans.split import Ends, hash_group
 from errors import UsageError
 
 # The cost of a class that one split lacks, which is above that of any missed share.
@@ -38,14 +38,14 @@ def assign_splits(
         if row.split and splits.setdefault(row.session_id, row.split) != row.split:
             raise UsageError(
                 f"The session {row.session_id!a} is in {splits[row.session_id]} and in {row.split}.",
-                "One session must not be in both, or eval would flatter the model.",
+                "A session must not be in both splits, or eval would overestimate the model.",
                 "Correct its split, or name another session; nothing was imported.",
             )
     total, taken = Counter(row.label for row in (*known, *rows)), Counter[str]()
     new: dict[str, Counter[str]] = defaultdict(Counter)
     sessions_of: dict[str, set[str]] = defaultdict(set)
     for row in (*known, *rows):
-        session = session_of(row)
+        session = get_session(row)
         sessions_of[row.label].add(session)
         if session not in splits:
             new[session][row.label] += 1
@@ -60,7 +60,7 @@ def assign_splits(
         return sum(share + lacking.get(counts[label] / total[label], 0.0) for label, share in missed.items())
 
     chosen = set[str]()
-    by_hash = sorted(new, key=group_position)
+    by_hash = sorted(new, key=hash_group)
     # This order starts with the smallest sessions, which do the least harm to a class without eval examples.
     by_size = sorted(by_hash, key=lambda session: new[session].total())
     for sessions, without in ((by_hash, 0.0), (by_size, _LACKING)):

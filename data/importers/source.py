@@ -10,7 +10,7 @@ from pathlib import Path
 from data.photos.labels_file import MOST_BYTES
 from data.spans.source import SPLITS
 from errors import UsageError
-from labels import fault_of
+from labels import find_fault
 from locations import read_bytes
 
 PHOTO_SUFFIXES = frozenset(
@@ -64,7 +64,7 @@ def clean_text(value: object, where: str) -> str:
         UsageError: It holds a control character or a lone surrogate; `where` begins the sentence.
     """
     text = "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
-    if text and (fault := fault_of(text)):
+    if text and (fault := find_fault(text)):
         raise UsageError(
             f"{where} is {text!a}: {fault}.",
             "Phones read labels as the lines of a file, and reports show them beside lanes and sessions.",
@@ -78,8 +78,8 @@ def check_split(split: str, where: str) -> None:
     if split not in ("", *SPLITS):
         raise UsageError(
             f"{where} is {split!a}.",
-            f"A photo is in {' or '.join(SPLITS)}; eval is what the model is judged on.",
-            "Correct it in the source, leave it empty, or rename the column to have the split made for you;"
+            f"A split is {' or '.join(SPLITS)}; the model is evaluated on eval.",
+            "Correct it in the source, leave it empty, or rename the column to have photos split for you;"
             " nothing was imported.",
         )
 

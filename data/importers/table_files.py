@@ -14,7 +14,7 @@ from data.importers.unpacking import convert_to_utf8, unpack_table
 from data.spans.rows import read_header, read_lines, read_rows
 from data.spans.source import Rejected
 from errors import DataRefused, EdgelineError, UsageError
-from labels import first_few
+from labels import join_names
 from locations import is_url
 
 # Number of lines of a file that show its separator, and whether it has a header.
@@ -71,7 +71,7 @@ def open_table(
     if is_url(src) != bool(query):
         raise UsageError(
             "--query is given without the URL of a database." if query else "A URL is given without --query.",
-            "What is imported is a file here, or what a query finds in a database.",
+            "An import reads a local file, or the rows of a query on a database.",
             "Write: edgeline data import 'sqlite:///plant.db' --query 'SELECT ...' --label COLUMN --data DIR",
         )
     written = scratch / "rows.csv"
@@ -102,7 +102,7 @@ def check_columns(table: Table, names: Collection[str]) -> None:
         near = [known[low] for name in missing for low in get_close_matches(name.lower(), known, 1)]
         raise UsageError(
             f"{table.shown} has no column {', '.join(missing)}.",
-            f"It has: {first_few(list(filter(None, table.header)), 30)}.",
+            f"It has: {join_names(list(filter(None, table.header)), 30)}.",
             f"Did you mean {', '.join(near)}?" if near else "Name one of these.",
         )
 
@@ -141,9 +141,9 @@ def _check_header(table: Table) -> None:
     header = table.header
     if sum(map(bool, header)) == 1 and len(header) > 2:
         raise DataRefused(
-            f"The first line of {table.shown} is {''.join(header)!r} alone, above {len(header)} columns.",
-            "The names of its columns are taken from there.",
-            "Remove what stands above the names.",
+            f"The first line of {table.shown} has only {''.join(header)!r}, above {len(header)} columns.",
+            "The names of its columns are read from the first line.",
+            "Remove the lines above the names.",
         )
     rows = [item[1] for item in islice(table.rows(header), _LINES) if not isinstance(item, Rejected)]
     repeated = {name for name in header if name and any(cells[name] == name for cells in rows)}
@@ -156,10 +156,10 @@ def _check_header(table: Table) -> None:
         or (len(numbers) == 1 and repeated)
         or (words and 2 * len(repeated & words) >= len(words))
     ):
-        cells = first_few([repr(name) for name in header], 5)
+        cells = join_names([repr(name) for name in header], 5)
         raise DataRefused(
             f"The first line of {table.shown} is data: {cells}.",
-            "The names of its columns are taken from there.",
+            "The names of its columns are read from the first line.",
             f"Write a line with a name for each of the {len(header)} columns above it, separated by"
             f" {table.separator!r}.",
         )

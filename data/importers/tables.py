@@ -18,7 +18,7 @@ from data.importers.column_kinds import (
     TableProfile,
     check_forms,
     check_label_column,
-    check_several,
+    check_not_constant,
     find_kinds,
     reuse_kinds,
 )
@@ -101,11 +101,11 @@ def import_table(
     """
     if text and time:
         raise UsageError(
-            "--time is given with --text.", "Texts are not ordered by it.", "Leave one of them out."
+            "--time is given with --text.", "Texts are not ordered by time.", "Remove one of them."
         )
     if not text and str(src).lower().endswith((".jsonl", ".ndjson")):
         raise UsageError(
-            f"{src} is JSON lines, and no column of texts is named.",
+            f"{src} has JSON lines, but no column of texts is named.",
             "Tables are read from CSV, .xlsx, Parquet and databases.",
             "Name the column with --text COLUMN, or write the table as CSV.",
         )
@@ -119,8 +119,8 @@ def import_table(
         if not text and len(table.header) > _MOST_COLUMNS:
             raise UsageError(
                 f"{table.shown} has {len(table.header):,} columns.",
-                f"Each is judged and learned from on its own, which is made for {_MOST_COLUMNS:,} at most.",
-                "Choose the ones that matter, or make fewer of them: sums, means, principal components.",
+                f"A table may have {_MOST_COLUMNS:,} at most: each one is checked and learned separately.",
+                "Select the ones that matter, or reduce them to sums, means or principal components.",
             )
         profile = _profile_table(table, given if text else table.header, label, {group, text} - {""})
         is_first = not find_spans(data_dir)
@@ -131,8 +131,8 @@ def import_table(
             check_classes(table.shown, noun, counts)
         # Rows without a group stand alone, and later weeks may have other groups.
         if is_first and group and profile.columns[group].cells == profile.columns[label].cells:
-            why = "Rows of one group are never in two splits, so there would be none to evaluate with."
-            check_several(table.shown, profile.columns[group], why, "groups")
+            why = "Rows of one group are never in two splits, so there would be no rows to evaluate on."
+            check_not_constant(table.shown, profile.columns[group], why, "groups")
         base_schema = build_text_schema(()) if text else build_table_schema((), (), (), group, time)
         earlier = read_schema(data_dir)
         known_kinds = None if earlier is None else read_extra_columns(earlier, base_schema)
@@ -149,7 +149,7 @@ def import_table(
             kinds = find_kinds(table.shown, profile, forms, given, time, chosen, ask)
         elif chosen:
             raise UsageError(
-                f"{data_dir} has a schema, which says what {', '.join(sorted(chosen))} is.",
+                f"{data_dir} has a schema, which fixes the kind of {', '.join(sorted(chosen))}.",
                 "A model reads the same columns each week.",
                 "Import without --category, --number and --leave-out, or into a folder of its own.",
             )
@@ -240,18 +240,18 @@ def _list_remarks(profile: TableProfile, label: str, group: str) -> Iterator[str
     if profile.unlabelled:
         places = ", ".join(profile.unlabelled[:_EXAMPLES])
         places += ", ..." if len(profile.unlabelled) > _EXAMPLES else ""
-        yield f"Without {label}, and left out: {len(profile.unlabelled)} ({places})."
+        yield f"Left out because {label} is missing: {len(profile.unlabelled)} ({places})."
     if nones := [value for value in profile.columns[label].values or () if value.lower() == "none"]:
-        yield f"{nones[0]!r} is a class; rows without a label have an empty cell, or NaN, NA or NULL."
+        yield f"{nones[0]!r} counts as a class; a missing label is an empty cell, NaN, NA or NULL."
     if not group:
         return
     column = profile.columns[group]
     if column.is_nearly_unique():
-        yield f"The group {group} is another one in nearly every row, and keeps nothing together."
+        yield f"The group {group} differs in nearly every row, so it keeps no rows together."
     elif column.gives_label_away():
         yield (
-            f"Each of the {len(column.values or ())} groups of {group} has one label: what tells groups"
-            " apart tells labels apart too, and only groups never seen show what was learned."
+            f"Each of the {len(column.values or ())} groups of {group} has one label, so a model may learn"
+            " the groups instead of the labels; only its answers for unseen groups show that."
         )
 
 
@@ -285,13 +285,13 @@ def _profile_table(table: Table, names: Sequence[str], label: str, texts: Collec
             break
     if rows == 0:
         raise DataRefused(
-            f"{table.shown} has no row.", "There is nothing to learn from.", "Give a table with rows."
+            f"{table.shown} has no rows.", "There is nothing to learn from.", "Pass a table with rows."
         )
     if damaged > (1 - MOSTLY) * rows:
         raise DataRefused(
             f"{table.shown}, {refused[0]}",
-            f"{damaged} of {rows} rows are like that: too many to leave out.",
-            "Correct them; a cell that holds the separator is quoted.",
+            f"{damaged:,} of {rows:,} rows are damaged, which is too many to leave out.",
+            "Correct them, and quote cells that contain the separator.",
         )
     more = [f"... and {damaged - _EXAMPLES} more rows."] if damaged > _EXAMPLES else []
     return TableProfile(columns, columns[label].labels, tuple(unlabelled), (*refused, *more))

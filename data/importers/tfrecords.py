@@ -10,7 +10,7 @@ from data.importers.source import LabelledPhoto, Offers, RefusedPhoto, Source, c
 from data.importers.unpacking import TABLES
 from data.photos.labels_file import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
-from data.spans.tfrecords import read_examples, values_of
+from data.spans.tfrecords import list_values, read_examples
 from errors import DataRefused
 from labels import check_labels
 from locations import read_bytes
@@ -42,7 +42,7 @@ def open_tfrecords(files: Sequence[Path]) -> Source:
             while reading.
     """
     if odd := [file for file in files if not file.is_file()]:
-        raise DataRefused(f"{odd[0]} is no file.", "TFRecords are read from files.", "Move it elsewhere.")
+        raise DataRefused(f"{odd[0]} is not a file.", "TFRecords are read from files.", "Move it elsewhere.")
     names = _read_names(files[0].parent / "labels.txt")
     offers = (offer for file in files for offer in _read_photos(file, names))
     layout = "1 TFRecord file" if len(files) == 1 else f"{len(files)} TFRecord files"
@@ -64,8 +64,8 @@ def _read_names(path: Path) -> dict[int, str]:
     except (OSError, ValueError) as error:
         raise DataRefused(
             f"{path} cannot be read ({error}).",
-            "Numbers in the records would have another name, or none.",
-            "Save it as UTF-8, a label a line.",
+            "The numeric labels of the records would get wrong names, or none.",
+            "Save it as UTF-8, one label per line.",
         ) from None
     check_labels([name for _, name in names], str(path))
     return dict(names)
@@ -74,7 +74,7 @@ def _read_names(path: Path) -> dict[int, str]:
 def _read_photos(file: Path, names: Mapping[int, str]) -> Offers:
     modified = file.stat().st_mtime
     for number, example in read_examples(file, _MOST_RECORD_BYTES):
-        features = {name: values for name in example if (values := values_of(example[name]))}
+        features = {name: values for name in example if (values := list_values(example[name]))}
         where = f"{file.name} record {number}"
         photo_name = _find_feature(features, _PHOTO)
         label_name = _find_feature(features, (*_LABEL_TEXT, *_LABEL))
@@ -82,14 +82,14 @@ def _read_photos(file: Path, names: Mapping[int, str]) -> Offers:
             wanted = _PHOTO if photo_name is None else (*_LABEL_TEXT, *_LABEL)
             raise DataRefused(
                 f"{file}, record {number}, has the features {', '.join(sorted(features)) or 'none'}.",
-                f"A {'photo' if photo_name is None else 'label'} is looked for as {', '.join(wanted)}.",
+                f"The {'photo' if photo_name is None else 'label'} must be one of {', '.join(wanted)}.",
                 "Write the records again with one of these names.",
             )
         photo, value = features[photo_name][0], features[label_name][0]
         if not isinstance(photo, bytes):
             raise DataRefused(
-                f"{file}, record {number}, holds numbers as {photo_name}.",
-                "Encoded bytes (JPEG) are imported, not raw pixels.",
+                f"{file}, record {number}, has numbers in the feature {photo_name}.",
+                "Encoded photos (such as JPEG) are imported, not raw pixels.",
                 "Encode the photos when you write the records.",
             )
         more = [name for name in _OPTIONAL if name in features]
@@ -125,5 +125,5 @@ def _clean_value(value: object, where: str) -> str:
         return clean_text(value.decode() if isinstance(value, bytes) else value, where)
     except ValueError:
         raise DataRefused(
-            f"{where} is {value!a}.", "It is UTF-8 text or a number.", "Write the records again."
+            f"{where} is {value!a}.", "It must be UTF-8 text or a number.", "Write the records again."
         ) from None

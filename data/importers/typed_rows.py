@@ -51,7 +51,8 @@ def write_parquet(src: Path, target: Path) -> dict[str, str]:
             rows = (row.values() for batch in batches for row in batch.to_pylist())
             return _write_csv(src, target, file.schema_arrow.names, rows)
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataRefused(f"{src} cannot be read: {error}", "It is no Parquet file.", "Fix it.") from None
+        why = "It is not a Parquet file, or it is damaged."
+        raise DataRefused(f"{src} cannot be read: {error}", why, "Write it again.") from None
 
 
 def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str) -> dict[str, str]:
@@ -70,7 +71,7 @@ def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str
     except (OSError, ValueError, RowRejected) as error:
         raise DataRefused(
             f"{src} cannot be read: {error.detail if isinstance(error, RowRejected) else error}",
-            "It is no workbook, damaged, too large, or locked by a password.",
+            "It is not a workbook, or it is damaged, too large or password-protected.",
             "Open it in a spreadsheet, and save its table as .xlsx or CSV.",
         ) from None
     fitting = [name for name, rows in filled.items() if {*columns} <= {*_read_header(rows[0])}]
@@ -78,11 +79,12 @@ def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str
     if len(names) > 1 or (sheet and not names):
         raise UsageError(
             f"{src} has the sheets {', '.join(names or known)}.",
-            f"{sheet} is none with rows." if sheet else "Which of them is the table cannot be told.",
+            f"The sheet {sheet} is missing or empty." if sheet else "It is ambiguous which is the table.",
             f"Name one: --sheet {shlex.quote((names or known)[0])}",
         )
     if not names:
-        raise DataRefused(f"{src} has no row.", "There is nothing to learn from.", "Give one with rows.")
+        why, do = "There is nothing to learn from.", "Pass a workbook with rows."
+        raise DataRefused(f"{src} has no rows.", why, do)
     header, *rows = filled[names[0]]
     cells = (
         [None if cell == "" else cell for cell in row] for row in rows if any(cell != "" for cell in row)
@@ -133,7 +135,7 @@ def write_query(address: str, query: str, target: Path) -> tuple[str, dict[str, 
         raise UsageError(
             f"The query begins with {' '.join(query.split())[:30]!r}.",
             "An import only reads: it takes one SELECT, or WITH ... SELECT.",
-            "Give such a query.",
+            "Pass such a query.",
         )
     url = _parse_url(address)
     shown = url.set(query={}).render_as_string(hide_password=True)
@@ -177,9 +179,9 @@ def _parse_url(address: str) -> "URL":
         return url
     except (exc.ArgumentError, ValueError):  # the error's own message may hold the password
         raise UsageError(
-            "The URL of the database cannot be understood.",
-            "It is DIALECT://USER:PASSWORD@HOST:PORT/NAME, or sqlite:///FILE; `@`, `:` and `/` in a password"
-            " are written as %40, %3A and %2F.",
+            "The URL of the database cannot be parsed.",
+            "Its form is DIALECT://USER:PASSWORD@HOST:PORT/NAME, or sqlite:///FILE; `@`, `:` and `/` in a"
+            " password are written as %40, %3A and %2F.",
             "Correct it.",
         ) from None
 
@@ -199,7 +201,7 @@ def _make_error(url: "URL", what: str, error: Exception, do: str, kind: type[Edg
     message = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
     for secret in (url.password, *(value for key, value in url.query.items() if "pass" in key)):
         message = message.replace(str(secret), "***") if secret else message
-    return kind(f"{what}: {message.rstrip('.')}.", "The database, or its driver, said so.", do)
+    return kind(f"{what}: {message.rstrip('.')}.", "The database or its driver reported this.", do)
 
 
 def _write_csv(

@@ -16,7 +16,7 @@ from typing import IO
 
 from data.importers.source import PHOTO_SUFFIXES
 from errors import DataRefused, UsageError
-from labels import first_few
+from labels import join_names
 
 # Beside one of these a .zip may hold a licence, or a page that explains the columns.
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".xlsx", ".xls", ".ods")
@@ -24,31 +24,31 @@ _GZIP, _ZIP, _OLD_OFFICE = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SAVE = "Save its table as CSV, .xlsx or Parquet."
 _PANDAS = "Write it with pandas: pandas.read_{}('{{path}}').to_parquet('table.parquet')."
-_UNPACK = "Unpack it, and name the table that is in it."
-_PHOTOS = "Name their folder, which has a folder a class."
+_UNPACK = "Unpack it, and pass the table that is in it."
+_PHOTOS = "Pass their folder, with one folder per class in it."
 # The first bytes of files that are no text, with their kind and what to do.
 _BINARY: Mapping[bytes, tuple[str, str]] = {
-    b"SQLite format 3": ("an SQLite database", "Name it as sqlite:///{path}, with --query 'SELECT ...'."),
-    b"RDX": ("data of R", 'In R: load("{path}"); write.csv(TABLE, "table.csv", row.names = FALSE)'),
-    b"X\n": ("data of R", 'In R: write.csv(readRDS("{path}"), "table.csv", row.names = FALSE)'),
-    b"\x89HDF": ("HDF5", _PANDAS.format("hdf")),
-    b"ARROW1": ("Arrow's Feather", _PANDAS.format("feather")),
-    b"ORC": ("ORC", _PANDAS.format("orc")),
-    b"$FL2": ("data of SPSS", _PANDAS.format("spss")),
-    b"<stata_dta>": ("data of Stata", _PANDAS.format("stata")),
-    b"BZh": ("packed by bzip2", _UNPACK),
-    b"\xfd7zXZ": ("packed by xz", _UNPACK),
-    b"\x28\xb5\x2f\xfd": ("packed by zstd", _UNPACK),
-    b"7z\xbc\xaf": ("packed by 7-Zip", _UNPACK),
-    b"Rar!": ("packed by RAR", _UNPACK),
+    b"SQLite format 3": ("an SQLite database", "Pass it as sqlite:///{path}, with --query 'SELECT ...'."),
+    b"RDX": ("an R data file", 'In R: load("{path}"); write.csv(TABLE, "table.csv", row.names = FALSE)'),
+    b"X\n": ("an R data file", 'In R: write.csv(readRDS("{path}"), "table.csv", row.names = FALSE)'),
+    b"\x89HDF": ("an HDF5 file", _PANDAS.format("hdf")),
+    b"ARROW1": ("an Arrow Feather file", _PANDAS.format("feather")),
+    b"ORC": ("an ORC file", _PANDAS.format("orc")),
+    b"$FL2": ("an SPSS data file", _PANDAS.format("spss")),
+    b"<stata_dta>": ("a Stata data file", _PANDAS.format("stata")),
+    b"BZh": ("compressed with bzip2", _UNPACK),
+    b"\xfd7zXZ": ("compressed with xz", _UNPACK),
+    b"\x28\xb5\x2f\xfd": ("compressed with zstd", _UNPACK),
+    b"7z\xbc\xaf": ("compressed with 7-Zip", _UNPACK),
+    b"Rar!": ("compressed with RAR", _UNPACK),
     b"\xff\xd8\xff": ("a photo", _PHOTOS),
     b"\x89PNG": ("a photo", _PHOTOS),
-    b"": ("binary, of a kind that is not known", _SAVE),
+    b"": ("a binary file of an unknown kind", _SAVE),
 }
 _TEXT: Mapping[str, tuple[str, str]] = {
     r"%PDF-": ("a PDF", _SAVE),
-    r"(?i)<(!doctype|html|\?xml|table)": ("a page of HTML or XML", f"Open it in a spreadsheet. {_SAVE}"),
-    r"\[\s*[\[{]": ("a list in JSON", "Write an object a line: jq -c '.[]' {quoted} > table.jsonl"),
+    r"(?i)<(!doctype|html|\?xml|table)": ("an HTML or XML page", f"Open it in a spreadsheet. {_SAVE}"),
+    r"\[\s*[\[{]": ("a JSON array", "Write one object per line: jq -c '.[]' {quoted} > table.jsonl"),
 }
 _HEAD_BYTES, _LINE_BYTES = 4096, 2**26
 _MOST_LAYERS = 3  # a .zip may hold a .gz, or itself
@@ -66,8 +66,8 @@ def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
         DataRefused: It is damaged, holds no table or several, or unpacks to more than a table would.
     """
     if not src.is_file():
-        why = "is no file" if src.exists() else "does not exist"
-        raise UsageError(f"{src} {why}.", "A table is one file, which is read twice.", "Name the file.")
+        why = "is not a file" if src.exists() else "does not exist"
+        raise UsageError(f"{src} {why}.", "A table is one file, which is read twice.", "Pass a file.")
     path = src
     try:
         for _ in range(_MOST_LAYERS):
@@ -83,13 +83,13 @@ def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
                         path = _copy(src, packed, Path(mkdtemp(dir=scratch), Path(member).name))
             else:
                 return path, _find_kind(src, head)
-        raise ValueError(f"it is packed {_MOST_LAYERS} times or more")
+        raise ValueError(f"it is compressed {_MOST_LAYERS} times or more")
     except (OSError, EOFError, ValueError, RuntimeError, LZMAError, zlib.error, zipfile.BadZipFile) as error:
         problem = getattr(error, "strerror", None) or error
         raise DataRefused(
             f"{src} cannot be read: {problem}.",
-            "What is in it cannot be told.",
-            "Fetch it again, or unpack it.",
+            "Its content cannot be detected.",
+            "Download it again, or unpack it.",
         ) from None
 
 
@@ -133,7 +133,7 @@ def convert_to_utf8(path: Path, scratch: Path) -> tuple[Path, str]:
     except UnicodeError as error:
         raise DataRefused(
             f"{path} is neither UTF-8 nor {encoding} ({error}).",
-            "Its letters cannot be told.",
+            "Its text cannot be decoded.",
             "Save it as UTF-8.",
         ) from None
     return target, encoding
@@ -168,10 +168,10 @@ def _find_table(src: Path, archive: zipfile.ZipFile) -> str:
     if len(tables) == 1:
         return tables[0]
     if photos := [name for name in names if name.lower().endswith(tuple(PHOTO_SUFFIXES))]:
-        do = f"Unpack it: unzip {shlex.quote(str(src))} -d photos; then name that folder."
+        do = f"Unpack it: unzip {shlex.quote(str(src))} -d photos; then pass that folder."
         raise UsageError(f"{src} holds {len(photos)} photos.", "Photos are read from a folder.", do)
-    what = f"{len(tables)} tables: {first_few(tables)}" if tables else f"no table: {first_few(names)}"
-    raise DataRefused(f"{src} holds {what}.", "One file is one table.", "Unpack it, and name one of them.")
+    what = f"{len(tables)} tables: {join_names(tables)}" if tables else f"no table: {join_names(names)}"
+    raise DataRefused(f"{src} holds {what}.", "One import is one table.", "Unpack it, and pass one of them.")
 
 
 def _copy(src: Path, packed: IO[bytes] | gzip.GzipFile, target: Path) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data.importers.curated_schema import add_labels, read_label_domain
-from data.spans.layout import MOST_TEXT_BYTES, write_whole
+from data.spans.layout import MOST_TEXT_BYTES, replace_file
 from errors import UsageError
 from locations import read_bytes
 from records.columns import ISO, Column
@@ -27,7 +27,7 @@ settings:
     window: 8
   evaluation:
     # How good a model has to be depends on the {noun}s: add `lower` bounds once you know. Until then it has
-    # to beat always saying the most frequent label, and must not fall behind the one in production.
+    # to beat always answering the most frequent label, and must not fall behind the one in production.
     beat_majority: true
     bounds:
       - {{slice: overall, metric: accuracy, max_drop: 0.02, min_support: 50}}
@@ -48,7 +48,7 @@ def read_schema(data_dir: Path) -> str | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{data_dir / SCHEMA} cannot be read ({error}).", "Labels are added to it.", "Correct it."
+            f"{data_dir / SCHEMA} cannot be read ({error}).", "An import adds labels to it.", "Correct it."
         ) from None
     read_label_domain(text)
     return text
@@ -72,14 +72,14 @@ def add_files(
         added = tuple(label for label in labels if label not in known)
         schema = add_labels(existing, added)
     if existing is None or added:
-        write_whole(data_dir / SCHEMA, schema.encode())
+        replace_file(data_dir / SCHEMA, schema.encode())
         written.append(data_dir / SCHEMA)
     if not workload.exists():
         # JSON strings are valid YAML, in which a folder named `no` or `2026` stays a text.
         own = "".join(f"\n{key}:{_format_yaml(value)}" for key, value in columns.items() if value != {})
         name = json.dumps(_make_name(data_dir.resolve().name))
         text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own)
-        write_whole(workload, text.encode())
+        replace_file(workload, text.encode())
         written.append(workload)
     return tuple(written), added
 
@@ -100,7 +100,7 @@ def read_columns(data_dir: Path) -> dict[str, Column]:
         return {}
     except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
         raise UsageError(
-            f"{data_dir / WORKLOAD} cannot be read ({error}).", "Cells are read as it says.", "Correct it."
+            f"{data_dir / WORKLOAD} cannot be read ({error}).", "It defines how to read cells.", "Correct it."
         ) from None
 
 

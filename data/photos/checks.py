@@ -17,17 +17,17 @@ from PIL import Image, UnidentifiedImageError
 
 from data.photos.jpeg_segments import OddJpeg, PlainJpeg, count_scans, parse_jpeg
 from data.photos.labels_file import MOST_BYTES
-from data.photos.likeness import look_of
+from data.photos.likeness import compute_look
 from data.settings import DataSettings
 from data.spans.rejection import RowRejected
 from photo_pixels import (
     BOXED_FORMATS,
     FORMATS,
     READER_ERRORS,
+    decode_upright,
     open_photo,
-    orientation_of,
-    scaled_size,
-    upright,
+    read_orientation,
+    scale_size,
 )
 
 # About the size of models' inputs: blur that is gone at that size does no harm.
@@ -70,7 +70,7 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
     if not data:
         raise RowRejected("zero-byte", "The file is empty.")
     if len(data) > MOST_BYTES:
-        raise RowRejected("oversized", f"The file has {len(data)} bytes, above {MOST_BYTES}.")
+        raise RowRejected("oversized", f"The file has {len(data):,} bytes, above {MOST_BYTES:,}.")
     plain, truncated = _parse_plain(data)
     try:
         # Pillow warns of odd metadata, which does not matter, and of sizes, which are checked here.
@@ -81,7 +81,7 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
     except RowRejected:
         raise
     except Image.DecompressionBombError:
-        raise RowRejected("oversized", "Its header announces more pixels than Pillow reads.") from None
+        raise RowRejected("oversized", "Its header declares more pixels than Pillow reads.") from None
     except UnidentifiedImageError:
         raise _explain_unreadable(data, truncated) from None
     except READER_ERRORS as error:
@@ -111,17 +111,17 @@ def _check_image(
     _check_size(*image.size, limits)  # first, since Pillow decodes a PNG to find its orientation
     if image.mode == "F":
         raise RowRejected("not-a-photo", "Its pixels are floating-point numbers without a range.")
-    orientation = orientation_of(image, plain.exif if plain else b"")
+    orientation = read_orientation(image, plain.exif if plain else b"")
     width, height = image.size[::-1] if orientation in _SIDEWAYS else image.size
     if plain and orientation == 1 and max(width, height) <= limits.max_side:
-        image.draft("L", scaled_size(image.size, SHARPNESS_SIDE))
+        image.draft("L", scale_size(image.size, SHARPNESS_SIDE))
         luma, stored = image, plain.stripped
     else:
-        picture = upright(image, orientation, limits.max_side)
+        picture = decode_upright(image, orientation, limits.max_side)
         luma, stored = picture.convert("L"), _encode_png(picture)
     brightness, sharpness = _measure_light(luma)
     digest = hashlib.sha256(stored).hexdigest()
-    return CheckedPhoto(stored, width, height, byte_size, brightness, sharpness, digest, look_of(luma))
+    return CheckedPhoto(stored, width, height, byte_size, brightness, sharpness, digest, compute_look(luma))
 
 
 def _check_size(width: int, height: int, limits: DataSettings) -> None:
@@ -154,10 +154,10 @@ def _explain_unreadable(data: bytes, truncated: bool) -> RowRejected:
     if truncated:
         return RowRejected("truncated", f"The file ends too early ({len(data)} bytes).")
     if data.startswith((_JPEG, _PNG)) or data.endswith(_JPEG_END):
-        return RowRejected("corrupt", "It starts or ends like a photo, and its header cannot be read.")
+        return RowRejected("corrupt", "It starts or ends like a photo, but its header cannot be read.")
     if data[4:12] in _BOXED:
-        return RowRejected("corrupt", "It starts like a HEIC or AVIF photo, and its header cannot be read.")
-    return RowRejected("not-a-photo", f"Its content is none of {', '.join(FORMATS + BOXED_FORMATS)}.")
+        return RowRejected("corrupt", "It starts like a HEIC or AVIF photo, but its header cannot be read.")
+    return RowRejected("not-a-photo", f"It is not in a known format ({', '.join(FORMATS + BOXED_FORMATS)}).")
 
 
 def _encode_png(image: Image.Image) -> bytes:
@@ -171,7 +171,7 @@ def _encode_png(image: Image.Image) -> bytes:
 
 def _measure_light(luma: Image.Image) -> tuple[float, float]:
     """Measures brightness and sharpness."""
-    width, height = scaled_size(luma.size, SHARPNESS_SIDE)
+    width, height = scale_size(luma.size, SHARPNESS_SIDE)
     size = max(3, width), max(3, height)  # the least for a Laplacian
     small = luma if luma.size == size else luma.resize(size, Image.Resampling.BOX)
     # Whole numbers in float64: their sums are exact, so the features are the same on every machine.

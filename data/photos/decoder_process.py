@@ -84,7 +84,7 @@ class DecoderProcess:
             raise EdgelineError(
                 f"The process that decodes photos did not start ({str(error) or f'code {code}'}).",
                 "No photo can be read without it.",
-                "What it printed stands above; where memory or processes are short, give the run more.",
+                "Read its output above; if memory or processes are short, give the run more.",
             ) from None
         return self._started
 

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime, timedelta, timezone
 
-from journal import utc_text
+from journal import format_utc
 from photo_pixels import READER_ERRORS, open_photo
 
 # The first bytes of a TIFF, and the marks before EXIF in a JPEG, a PNG (two ways) and a WebP.
@@ -23,7 +23,7 @@ def read_time_taken(photo: bytes) -> str | None:
         with open_photo(photo) as image:
             tags = image.getexif().get_ifd(_EXIF)
         local = datetime.strptime(str(tags[_TAKEN_TAG]).strip("\0 "), "%Y:%m:%d %H:%M:%S")
-        return utc_text(local.replace(tzinfo=timezone(_parse_offset(str(tags.get(_OFFSET_TAG, ""))))))
+        return format_utc(local.replace(tzinfo=timezone(_parse_offset(str(tags.get(_OFFSET_TAG, ""))))))
     except READER_ERRORS:
         return None
 

@@ -8,7 +8,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-from photo_pixels import open_photo, orientation_of
+from photo_pixels import open_photo, read_orientation
 
 _START, _END, _SCAN, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 _BASELINE, _PROGRESSIVE = 0xC0, 0xC2
@@ -102,7 +102,7 @@ def strip_metadata(data: bytes) -> bytes:
     except OddJpeg:
         return b""
     with open_photo(plain.stripped) as image:
-        orientation = orientation_of(image, plain.exif)
+        orientation = read_orientation(image, plain.exif)
     if orientation == 1:
         return plain.stripped
     end = 2 + len(_JFIF)

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path, PurePosixPath
 
-from data.spans.layout import Span, add_span, write_whole
+from data.spans.layout import Span, add_span, replace_file
 from data.spans.rejection import RowRejected
 from data.spans.rows import check_once, read_header, read_rows
 from data.spans.source import Rejected
 from errors import DataRefused, EdgelineError
 from fetching import fetch
-from locations import Location, files_below, names_in, read_bytes
+from locations import Location, list_files_below, list_names, read_bytes
 from store_errors import is_absent
 
 # A larger file of a photo is refused without reading more of it.
@@ -45,7 +45,7 @@ _REQUIRED = tuple(column for column in COLUMNS if column != "split")
 _HEADER = ",".join(_REQUIRED)
 
 
-def session_of(row: LabelRow) -> str:
+def get_session(row: LabelRow) -> str:
     """Returns the session of a row; a photo without one is its own session."""
     return row.session_id or row.photo
 
@@ -84,7 +84,7 @@ class PhotoSpan(Span):
         """Returns the sizes in bytes of photos in an object store, by name; empty for a disk."""
         if isinstance(self.path, Path):
             return {}
-        return {name: entry.size for name, entry in files_below(self.path / "photos").items()}
+        return {name: entry.size for name, entry in list_files_below(self.path / "photos").items()}
 
     def fetch(self, photo: str, size: int) -> Callable[[], bytes]:
         """Begins to fetch a photo of `size` bytes from an object store; returns a function that waits for it.
@@ -112,7 +112,7 @@ class PhotoSpan(Span):
             if is_absent(error):
                 raise self._make_missing_error(photo) from None
             if error.errno == errno.EFBIG:
-                raise RowRejected("oversized", f"The file has more than {most} bytes.") from None
+                raise RowRejected("oversized", f"The file has more than {most:,} bytes.") from None
             raise RowRejected("unreadable", f"It cannot be opened ({error.strerror}).") from None
         except EdgelineError as error:
             # The labels could be read, so only this object is forbidden.
@@ -153,7 +153,7 @@ class PhotoSpan(Span):
         return name
 
     def _make_missing_error(self, photo: str) -> RowRejected:
-        return RowRejected("missing", f"{self.name}/photos/{photo} is not there.")
+        return RowRejected("missing", f"{self.name}/photos/{photo} does not exist.")
 
 
 def _make_outside_error(photo: str) -> RowRejected:
@@ -176,7 +176,7 @@ def read_labels(week: Span) -> list[LabelRow]:
     """
     span = PhotoSpan.of(week)
     file, spans = span.labels, (span.name,)
-    if file.name not in names_in(span.path):
+    if file.name not in list_names(span.path):
         do = f"Write it with the columns {_HEADER}."
         raise DataRefused(f"{file} is missing.", "Photos without labels cannot be trained on.", do, spans)
     header = read_header(file, spans)
@@ -184,14 +184,14 @@ def read_labels(week: Span) -> list[LabelRow]:
     if missing := [column for column in _REQUIRED if column not in header]:
         what = f"{file} has no column {', '.join(missing)}; found: {', '.join(header)}."
         why = "Each photo needs a label, a lane and a session."
-        raise DataRefused(what, why, f"The header is {_HEADER}.", spans)
+        raise DataRefused(what, why, f"Write the header {_HEADER}.", spans)
     rows = []
     for item in read_rows(file, COLUMNS, spans):
         if isinstance(item, Rejected):
             raise DataRefused(
                 f"{span.path}/{item.id}: {item.detail}",
-                "Its cells cannot be told apart.",
-                "Quote cells that hold a comma, and fill empty cells with nothing between two commas.",
+                "Its cells cannot be assigned to columns.",
+                "Quote cells that contain a comma, and write an empty cell as nothing between two commas.",
                 spans,
             )
         rows.append(LabelRow(*(item[1].get(column, "").strip() for column in COLUMNS)))
@@ -237,5 +237,5 @@ def restore_photo(span: PhotoSpan, photo: str, content: bytes) -> bool:
         if rejected.reason != "missing" or os.path.lexists(target):
             return False
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, content)
+    replace_file(target, content)
     return True

@@ -33,17 +33,17 @@ _Floats = NDArray[np.float32]
 _Ints = NDArray[np.int64]
 
 
-def look_of(image: Image.Image) -> bytes:
+def compute_look(image: Image.Image) -> bytes:
     """Returns the look of an upright picture: 256 bytes."""
     return image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
 
 
-def pixels_of(image: Image.Image) -> bytes:
+def compute_pixels(image: Image.Image) -> bytes:
     """Returns a network's input for an upright picture, RGB, uint8 [128, 128, 3]."""
     return image.convert("RGB").resize((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BILINEAR).tobytes()
 
 
-def as_looks(looks: Sequence[bytes]) -> Looks:
+def stack_looks(looks: Sequence[bytes]) -> Looks:
     """Returns looks as uint8 [n, 256], without a network's features."""
     return np.frombuffer(b"".join(look[: SIDE * SIDE] for look in looks), np.uint8).reshape(-1, SIDE * SIDE)
 

@@ -25,7 +25,7 @@ _SHRINKAGE, _LEAST, _ROWS = 0.02, 1e-3, 256
 _Floats = NDArray[np.float32]
 
 
-def as_features(looks: Sequence[bytes]) -> _Floats:
+def compute_features(looks: Sequence[bytes]) -> _Floats:
     """Returns a network's features of looks, float32 [n, 928]; [n, 0] unless all looks have them.
 
     These are the weighted mean, deviation, largest and smallest value of each channel over a photo's cells.

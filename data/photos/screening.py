@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from data.photos.labels_file import LabelRow, session_of
+from data.photos.labels_file import LabelRow, get_session
 from data.spans.rejection import RowRejected, check_label
 from data.spans.source import SPLITS
-from labels import fault_of
+from labels import find_fault
 
 UNKNOWN_LANE = "unknown"
 
@@ -41,7 +41,7 @@ def screen_rows(
             rejected.append((row, why.reason, why.detail))
         else:
             seen.add(posixpath.normpath(row.photo))
-            kept.append(replace(row, lane_id=row.lane_id or UNKNOWN_LANE, session_id=session_of(row)))
+            kept.append(replace(row, lane_id=row.lane_id or UNKNOWN_LANE, session_id=get_session(row)))
     return kept, rejected
 
 
@@ -51,12 +51,13 @@ def _check_row(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[st
     if not row.label:
         raise RowRejected("unlabelled", f"{row.photo} has no label.")
     for name in ("lane_id", "session_id", "captured_at"):
-        if (cell := getattr(row, name)) and (fault := fault_of(cell)):
+        if (cell := getattr(row, name)) and (fault := find_fault(cell)):
             raise RowRejected("control-character", f"{row.photo} has the {name} {cell!a}: {fault}.")
     photo = posixpath.normpath(row.photo)
     check_label(row.label, labels, row.photo)
     if row.split not in ("", *SPLITS):
-        raise RowRejected("unknown-split", f"{row.photo} has the split {row.split!a}; it is train or eval.")
+        detail = f"{row.photo} has the split {row.split!a}; a split is train or eval."
+        raise RowRejected("unknown-split", detail)
     if len(labels_of[photo]) > 1:
         both = " and ".join(map(repr, sorted(labels_of[photo])))
         raise RowRejected("conflicting-label", f"{row.photo} is labelled {both}.")

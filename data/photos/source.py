@@ -106,9 +106,9 @@ class PhotoSource:
 
     def show(self, features: Mapping[str, Any]) -> bytes | str:
         """Returns a thumbnail of the photo."""
-        from data.photos.thumbnails import thumbnail
+        from data.photos.thumbnails import make_thumbnail
 
-        small = thumbnail(features["photo"][0], _SHOWN_SIDE)
+        small = make_thumbnail(features["photo"][0], _SHOWN_SIDE)
         assert small is not None, "an example's photo was decoded when it was made"
         return small
 
@@ -131,6 +131,6 @@ class PhotoSource:
 
     @cached_property
     def _thumbnail_process(self) -> DecoderProcess:
-        from data.photos.thumbnails import thumbnail
+        from data.photos.thumbnails import make_thumbnail
 
-        return DecoderProcess(thumbnail, _THUMBNAIL_SECONDS, _THUMBNAIL_GIGABYTES)
+        return DecoderProcess(make_thumbnail, _THUMBNAIL_SECONDS, _THUMBNAIL_GIGABYTES)

@@ -6,7 +6,7 @@ import warnings
 from PIL import Image, ImageOps
 
 from data.photos.checks import check_header
-from data.photos.likeness import SHOWN_SIDE, look_of, pixels_of
+from data.photos.likeness import SHOWN_SIDE, compute_look, compute_pixels
 from data.settings import DataSettings
 from photo_pixels import READER_ERRORS, open_photo
 
@@ -14,7 +14,7 @@ from photo_pixels import READER_ERRORS, open_photo
 _MOST_PIXELS = 40_000_000
 
 
-def thumbnail(photo: bytes, side: int = 96) -> bytes | None:
+def make_thumbnail(photo: bytes, side: int = 96) -> bytes | None:
     """Returns a small JPEG of a photo, upright and without metadata; None if it cannot be opened."""
     small = _open_small(photo, side)
     if small is None:
@@ -26,26 +26,26 @@ def thumbnail(photo: bytes, side: int = 96) -> bytes | None:
 
 
 def read_pixels(photo: bytes) -> bytes:
-    """Returns a network's input for a photo that was checked, see `pixels_of`."""
+    """Returns a network's input for a photo that was checked, see `compute_pixels`."""
     small = _open_small(photo, 2 * SHOWN_SIDE)
     assert small is not None, "a checked photo was decoded before"
-    return pixels_of(small)
+    return compute_pixels(small)
 
 
-def look(photo: bytes) -> tuple[bytes, bytes] | None:
+def read_look(photo: bytes) -> tuple[bytes, bytes] | None:
     """Returns the look of a photo, and a network's input for it; None if it cannot be opened."""
     small = _open_small(photo, 2 * SHOWN_SIDE)
-    return None if small is None else (look_of(small), pixels_of(small))
+    return None if small is None else (compute_look(small), compute_pixels(small))
 
 
 def read_usable_look(photo: bytes) -> tuple[bytes, bytes] | None:
-    """Returns what `look` does, for a photo that a run does not reject for its header.
+    """Returns what `read_look` does, for a photo that a run does not reject for its header.
 
     Raises:
         RowRejected: oversized, too-small, or unreadable.
     """
     check_header(photo, DataSettings())
-    return look(photo)
+    return read_look(photo)
 
 
 def _open_small(photo: bytes, side: int) -> Image.Image | None:

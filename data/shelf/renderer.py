@@ -20,9 +20,9 @@ from data.shelf.camera import Camera, take_photo
 from data.shelf.faults import FAULTS, ONE_PHOTO, spoil
 from data.shelf.layout import LANES, make_lane
 from data.shelf.scene import draw_bay
-from data.spans.layout import Span, next_number
+from data.spans.layout import Span, find_next_number
 from data.spans.sample import assign_faults, check_arguments, find_monday, report_progress
-from journal import utc_text
+from journal import format_utc
 
 CLASS_SHARES = {"ok": 0.7, "misplaced": 0.2, "damaged": 0.1}
 LABEL_NOISE = 0.01
@@ -140,7 +140,7 @@ def render_session(session: Session) -> list[_Photo]:
         scene = draw_bay(home, session.camera.scene_size, content, rng)
         jpeg = take_photo(scene, session.camera, taken, session.lane, rng)
         name = session.photo(index)
-        row = LabelRow(name, label, home.id, session.id, utc_text(taken))
+        row = LabelRow(name, label, home.id, session.id, format_utc(taken))
         copies = []
         for fault in faults:
             if fault == "duplicate":
@@ -166,7 +166,7 @@ def generate(
 ) -> list[Span]:
     """Renders weekly spans, see `data/spans/sample.py`, in as many processes as there are workers."""
     check_arguments(faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers)
-    first = next_number(data_dir, weeks)
+    first = find_next_number(data_dir, weeks)
     total = weeks * per_week
     written: list[Span] = []
     with contextlib.ExitStack() as stack:

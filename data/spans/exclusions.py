@@ -17,7 +17,7 @@ from typing import Literal
 
 import objects
 from errors import DataRefused, EdgelineError, UsageError
-from journal import append_line, utc_now, who
+from journal import append_line, get_user_and_host, utc_now
 from locations import Location, read_bytes
 from records.json_file import convert
 
@@ -66,13 +66,13 @@ def _parse_decision(line: bytes, data_dir: Location, number: int) -> Decision:
         return decision
     except (ValueError, RecursionError):
         raise DataRefused(
-            f"{data_dir / FILE_NAME} line {number} is no decision on a span.",
+            f"{data_dir / FILE_NAME} line {number} is not a decision on a span.",
             "A span that somebody excluded would be trained on.",
-            "Fix that line, or take it out.",
+            "Fix that line, or remove it.",
         ) from None
 
 
-def excluded_spans(data_dir: Location) -> dict[str, Decision]:
+def find_excluded_spans(data_dir: Location) -> dict[str, Decision]:
     """Returns the newest decision on each excluded span, by name. Raises as `read_decisions` does."""
     newest = {decision.span: decision for decision in read_decisions(data_dir)}
     return {span: decision for span, decision in newest.items() if decision.action == "exclude"}
@@ -87,36 +87,34 @@ def decide(
         UsageError: The span does not exist, is excluded or included already, or the reason is empty.
         EdgelineError: The decision cannot be written.
     """
-    excluded, place = excluded_spans(data_dir), shlex.quote(str(data_dir))
+    excluded, place = find_excluded_spans(data_dir), shlex.quote(str(data_dir))
     candidates = sorted(excluded if action == "include" else known)
     if not reason.strip():
-        raise UsageError(
-            "The reason is empty.", "It is what the next person goes by.", "Give it with --reason R."
-        )
+        raise UsageError("The reason is empty.", "The next person relies on it.", "Pass it with --reason R.")
     if action == "exclude" and span in excluded:
         before = excluded[span]
         raise UsageError(
             f"{span} is excluded already, by {before.who} on {before.when}: {before.reason}",
             "Nothing was changed.",
-            f"To read it again: edgeline data exclude {span} --undo --reason R --data {place}",
+            f"To include it again: edgeline data exclude {span} --undo --reason R --data {place}",
         )
     if span not in candidates:
         near = difflib.get_close_matches(span, candidates, 1, cutoff=0.5)
-        state = "excluded there" if action == "include" else "there"
-        many = f"{len(candidates)} spans that are" if candidates else "no span that is"
+        noun = "excluded span" if action == "include" else "span"
+        count = f"{len(candidates) or 'no'} {noun}{'' if len(candidates) == 1 else 's'}"
         raise UsageError(
-            f"{span} is not {state}.",
-            f"{data_dir} has {many} {state}.",
+            f"{data_dir} has no {noun} {span}.",
+            f"It has {count}.",
             f"Did you mean {near[0]}?" if near else f"`edgeline data list --data {place}` lists them.",
         )
-    decision = Decision(action, span, utc_now(), who(), " ".join(reason.split()))
+    decision = Decision(action, span, utc_now(), get_user_and_host(), " ".join(reason.split()))
     try:
         _append_decision(data_dir / FILE_NAME, json.dumps(asdict(decision)).encode() + b"\n")
     except OSError as error:
         raise EdgelineError(
             f"{data_dir / FILE_NAME} cannot be written ({error.strerror or error}).",
             "Nothing was changed.",
-            "Give this user the right to write there, and run the same command again.",
+            "Grant this user write permission there, and run the same command again.",
         ) from None
     return decision
 

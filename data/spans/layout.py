@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from data.spans.exclusions import SPAN_NAME, Decision, excluded_spans, read_decisions
+from data.spans.exclusions import SPAN_NAME, Decision, find_excluded_spans, read_decisions
 from errors import DataRefused, UsageError
-from locations import Location, folders_in, naming, whole
+from locations import Location, add_path_to_errors, list_folders, write_atomically
 
 # A labels file of a million rows has a third of this; a larger file is not one.
 MOST_TEXT_BYTES = 256 * 2**20
@@ -61,22 +61,22 @@ def describe_spans(names: Iterable[str]) -> str:
 
 def find_spans(data_dir: Location) -> tuple[Span, ...]:
     """Returns all spans in `data_dir`, oldest first; none if the folder is missing."""
-    matches = (SPAN_NAME.fullmatch(name) for name in sorted(folders_in(data_dir)))
+    matches = (SPAN_NAME.fullmatch(name) for name in sorted(list_folders(data_dir)))
     return tuple(Span(int(match[1]), data_dir / match[0]) for match in matches if match)
 
 
-def usable_spans(data_dir: Location) -> tuple[Span, ...]:
+def find_usable_spans(data_dir: Location) -> tuple[Span, ...]:
     """Returns all spans that are not excluded, oldest first.
 
     Raises:
         DataRefused: The file of exclusions cannot be parsed.
     """
     spans = find_spans(data_dir)
-    excluded = excluded_spans(data_dir)
+    excluded = find_excluded_spans(data_dir)
     return tuple(span for span in spans if span.name not in excluded)
 
 
-def next_number(data_dir: Path, count: int = 1) -> int:
+def find_next_number(data_dir: Path, count: int = 1) -> int:
     """Returns the number after the last span, counting removed spans that were ever excluded.
 
     Raises:
@@ -87,43 +87,43 @@ def next_number(data_dir: Path, count: int = 1) -> int:
     last = max([0, *(span.number for span in spans), *decided])
     if last + count > _LAST_NUMBER:
         raise UsageError(
-            f"{data_dir} holds or held {name_span(last)}.",
+            f"{data_dir} has or had {name_span(last)}.",
             f"The number of a span has five digits: {name_span(_LAST_NUMBER)} is the last one.",
-            "Give spans with a high number a lower one, or begin a new data folder.",
+            "Rename spans with high numbers to lower ones, or begin a new data folder.",
         )
     return last + 1
 
 
-def newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
+def find_newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
     """Returns the newest `window` spans that are not excluded, oldest first.
 
     Raises:
         UsageError: There is no span at all.
         DataRefused: All spans are excluded.
     """
-    spans, place = usable_spans(data_dir)[-window:], shlex.quote(str(data_dir))
+    spans, place = find_usable_spans(data_dir)[-window:], shlex.quote(str(data_dir))
     if not spans and (excluded := [span.name for span in find_spans(data_dir)]):
         raise DataRefused(
             f"Every span of {data_dir} is excluded: {describe_spans(excluded)}.",
             "There is nothing to train on.",
-            f"`edgeline data list --data {place}` has the reasons; read one again with"
+            f"Read the reasons with `edgeline data list --data {place}`; include a span again with"
             f" `edgeline data exclude {excluded[-1]} --undo --reason R --data {place}`, or import more.",
         )
     if not spans:
         missing = isinstance(data_dir, Path) and not data_dir.is_dir()
         raise UsageError(
-            f"{data_dir} {'is no folder' if missing else 'holds no span-NNNNN folder'}.",
+            f"{data_dir} {'is not a folder' if missing else 'has no span-NNNNN folder'}.",
             "There is nothing to train on, so no run began.",
-            "Name the folder of your spans, import your own with"
-            f" `edgeline data import SRC --data {place}`, or make a sample with"
+            "Name the folder of your spans, import your own data with"
+            f" `edgeline data import SRC --data {place}`, or generate a sample with"
             f" `edgeline data generate --data {place}`.",
         )
     return spans
 
 
-def excluded_in_window(data_dir: Location, spans: Sequence[Span], window: int) -> list[Decision]:
-    """Returns the exclusions without which `newest_spans` would not return `spans`, oldest span first."""
-    excluded = excluded_spans(data_dir)
+def find_excluded_in_window(data_dir: Location, spans: Sequence[Span], window: int) -> list[Decision]:
+    """Returns the exclusions that made `find_newest_spans` return these `spans`, oldest span first."""
+    excluded = find_excluded_spans(data_dir)
     oldest = spans[0].name if len(spans) == window else ""
     return [
         excluded[span.name] for span in find_spans(data_dir) if span.name in excluded and span.name > oldest
@@ -136,8 +136,8 @@ def add_span(data_dir: Path, fill: Callable[[Path], None]) -> Span:
     Raises:
         UsageError: No number is left for it.
     """
-    next_number(data_dir)  # raises before anything is written
-    with naming(data_dir):
+    find_next_number(data_dir)  # raises before anything is written
+    with add_path_to_errors(data_dir):
         data_dir.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(data_dir)
         scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=data_dir))
@@ -150,16 +150,16 @@ def add_span(data_dir: Path, fill: Callable[[Path], None]) -> Span:
             raise
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Writes all of a file or none of it, and replaces an existing one."""
-    with whole(path) as file:
+    with write_atomically(path) as file:
         os.chmod(file.fileno(), 0o644)
         file.write(content)
 
 
 def _move_into_place(scratch: Path, data_dir: Path) -> Span:
     while True:
-        number = next_number(data_dir)
+        number = find_next_number(data_dir)
         path = data_dir / name_span(number)
         try:
             scratch.rename(path)

@@ -14,8 +14,8 @@ def check_label(label: str, labels: Sequence[str], what: str) -> None:
     """
     if label not in labels:
         near = difflib.get_close_matches(label, labels, n=1)
-        known = f"known are {', '.join(map(repr, labels))}"
-        hint = f"the nearest known one is {near[0]!r}" if near else known
+        known = f"the known labels are {', '.join(map(repr, labels))}"
+        hint = f"the nearest known label is {near[0]!r}" if near else known
         raise RowRejected("unknown-label", f"{what} has the label {label[:_SHOWN]!r}; {hint}.")
 
 

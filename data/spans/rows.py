@@ -8,8 +8,8 @@ from functools import partial
 from data.spans.layout import Span
 from data.spans.source import Rejected
 from errors import DataRefused
-from locations import Location, names_in, open_read
-from store_errors import explained
+from locations import Location, list_names, open_read
+from store_errors import explain_errors
 
 # Limit for a line and for a cell: a larger one is an unclosed quote, or the file is no text.
 _MOST_LINE_BYTES = 64 * 2**20
@@ -21,12 +21,12 @@ Cells = tuple[str, Mapping[str, str]]
 
 def find_files(span: Span, *suffixes: str) -> list[Location]:
     """Returns the files of a span with these suffixes, sorted by name. Raises DataRefused without any."""
-    names = sorted(name for name in names_in(span.path) if not name.startswith("."))
+    names = sorted(name for name in list_names(span.path) if not name.startswith("."))
     if files := [span.path / name for name in names if name.lower().endswith(suffixes)]:
         return files
     raise DataRefused(
-        f"{span.path} holds no {' or '.join(suffixes[:2])} file.",
-        "A span is one or more of them.",
+        f"{span.path} has no {' or '.join(suffixes[:2])} file.",
+        "A span has one or more of them.",
         "Write one, or import your data with `edgeline data import`.",
         (span.name,),
     )
@@ -60,7 +60,7 @@ def check_once(where: object, header: Sequence[str], names: Sequence[str], spans
     if twice := [name for name in dict.fromkeys(names) if header.count(name) > 1]:
         raise DataRefused(
             f"{where} has the column {', '.join(map(repr, twice))} twice.",
-            "Which of them counts cannot be told.",
+            "It is ambiguous which of them counts.",
             "Remove or rename one.",
             spans,
         )
@@ -86,13 +86,13 @@ def read_rows(
             yield Rejected(place, "ragged", cells)
         elif cells == first:
             raise DataRefused(
-                f"{path} line {line} is its header again.",
-                "Files were joined, and it is unknown what of them was meant.",
+                f"{path} line {line} repeats the header.",
+                "Files were joined, and it is unclear which of their rows were meant.",
                 "Write one file for each header, or remove that line.",
                 spans,
             )
         elif len(cells) != len(header):
-            detail = f"It has {len(cells)} cells, and the header {len(header)}."
+            detail = f"It has {len(cells)} cells, but the header has {len(header)}."
             yield Rejected(place, "ragged", detail, ",".join(cells)[:_SHOWN])
         else:
             yield place, dict(zip(header, cells, strict=True))
@@ -105,13 +105,13 @@ def read_lines(path: Location, spans: tuple[str, ...] = ()) -> Iterator[str]:
         DataRefused: The file cannot be read, or a line is not UTF-8 or too long.
     """
     try:
-        with explained(path), open_read(path) as file:
+        with explain_errors(path), open_read(path) as file:
             for number, raw in enumerate(iter(partial(file.readline, _MOST_LINE_BYTES + 1), b""), 1):
                 if len(raw) > _MOST_LINE_BYTES:
                     raise DataRefused(
                         f"{path} line {number} has more than {_MOST_LINE_BYTES:,} bytes.",
                         "No row is that long.",
-                        "Write a row a line.",
+                        "Write one row per line.",
                         spans,
                     )
                 yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -125,7 +125,7 @@ def read_lines(path: Location, spans: tuple[str, ...] = ()) -> Iterator[str]:
         ) from None
     except OSError as error:
         raise DataRefused(
-            f"{path} cannot be read ({error.strerror or error}).", "", "Look at the file.", spans
+            f"{path} cannot be read ({error.strerror or error}).", "", "Check the file.", spans
         ) from None
 
 
@@ -152,8 +152,8 @@ def read_csv_rows(
                 continue
             raise DataRefused(
                 f"{path} line {begins} is not CSV ({error}).",
-                "Where its cells end, and which rows follow it, cannot be told.",
-                f"Quote cells that hold {separator!r}, and double the quotes inside them.",
+                "The end of its cells is ambiguous, and so are the rows that follow.",
+                f"Quote cells that contain {separator!r}, and double the quotes inside them.",
                 spans,
             ) from None
         if cells is None:

@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
-from data.spans.layout import Span, add_span, next_number
+from data.spans.layout import Span, add_span, find_next_number
 from errors import UsageError
 
 _progress = logging.getLogger("edgeline.progress")
@@ -33,7 +33,7 @@ def _check_rates(faults: Mapping[str, float], known: Sequence[str]) -> None:
             )
         if not 0 <= rate <= 1:
             raise UsageError(
-                f"The rate of the fault {name!r} is {rate}.", "It is a share.", "Give a number from 0 to 1."
+                f"The rate of the fault {name!r} is {rate}.", "It is a share.", "Pass a number from 0 to 1."
             )
 
 
@@ -51,8 +51,8 @@ def parse_rates(options: Iterable[str], known: Sequence[str]) -> dict[str, float
         except ValueError:
             raise UsageError(
                 f"{option!r} is not NAME=RATE.",
-                "A fault needs a name and the share that it hits.",
-                f"For example {known[0]}=0.05; known faults: {', '.join(known)}.",
+                "A fault needs a name and the share of examples that it affects.",
+                f"Pass, for example, {known[0]}=0.05; known faults: {', '.join(known)}.",
             ) from None
     _check_rates(faults, known)
     return faults
@@ -78,7 +78,7 @@ def check_arguments(
     for name, value in {"weeks": weeks, "per week": per_week, "seed": seed, "workers": workers}.items():
         least = 0 if name == "seed" else 1
         if not least <= value <= most:
-            raise UsageError(f"{name} is {value}.", "Nothing can be made so.", f"Give {least} to {most}.")
+            raise UsageError(f"{name} is {value}.", "It is out of range.", f"Pass {least} to {most:,}.")
 
 
 def add_weeks(
@@ -89,7 +89,7 @@ def add_weeks(
     Raises:
         UsageError: Too few numbers are left.
     """
-    first = next_number(data_dir, weeks)
+    first = find_next_number(data_dir, weeks)
     spans: list[Span] = []
     for number in range(first, first + weeks):
         spans.append(add_span(data_dir, partial(fill, number)))

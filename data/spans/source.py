@@ -51,7 +51,7 @@ class Example:
     features: Mapping[str, Value]  # by name, without label, id and span, which every example gets
     digest: str  # hexadecimal, evenly spread; one of several copies is kept, or none if their labels differ
     look: bytes = b""  # of a photo, for finding near twins, see `data/photos/likeness.py`
-    pixels: bytes = b""  # of a photo, a network's input for the same, see `pixels_of` there
+    pixels: bytes = b""  # of a photo, a network's input for the same, see `compute_pixels` there
 
 
 def load_source(module: str) -> Any:

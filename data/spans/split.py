@@ -15,7 +15,7 @@ _BOTH = " and ".join(SPLITS)
 _End = tuple[float, str]
 
 
-def group_position(group: str) -> float:
+def hash_group(group: str) -> float:
     """Returns the position of a group in [0, 1), the same in every window and week and on every machine."""
     digest = hashlib.sha256(b"split:" + group.encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
@@ -39,7 +39,7 @@ class Ends:
         """Returns these groups and one more that the hash splits; it may be among them."""
         if self.highest is not None and self.highest[1] == group:
             return self
-        return self._extend((group_position(group), group))
+        return self._extend((hash_group(group), group))
 
     def merged(self, others: "Iterable[Ends]") -> "Ends":
         """Returns these groups and others."""
@@ -64,15 +64,15 @@ class Ends:
         """
         if both := sorted(group for group, side in self.sides.items() if side == _BOTH):
             raise DataRefused(
-                f"{both[0]} is in {_BOTH} ({len(both)} such in all).",
-                "One session must not be in both, or eval would flatter the model.",
+                f"The group {both[0]} is in {_BOTH} (groups in both: {len(both)}).",
+                "A session must not be in both splits, or eval would overestimate the model.",
                 "Give all its rows the same split in labels.csv, or none.",
             )
         if self.lowest is not None and self.lowest == self.highest and not self.sides:
             raise DataRefused(
                 f"All {nouns} belong to one group ({self.lowest[1]}).",
                 "They cannot be split: one session, machine or author must not be in both train and eval.",
-                "Give each its own name in the data, or leave the cell empty where rows are not related.",
+                "Give each its own name in the data, or leave the cell of unrelated rows empty.",
             )
 
     def in_eval(self, group: str, fraction: float) -> bool:
@@ -85,10 +85,10 @@ class Ends:
         if side := self.sides.get(group):
             return side == "eval"
         if self.lowest == self.highest and self.sides:
-            return group_position(group) < fraction
+            return hash_group(group) < fraction
         assert self.lowest is not None and self.highest is not None
         if self.lowest[0] >= fraction:
             return group == self.lowest[1]
-        return group_position(group) < fraction and group != (
+        return hash_group(group) < fraction and group != (
             self.highest[1] if self.highest[0] < fraction else None
         )

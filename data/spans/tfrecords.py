@@ -12,7 +12,7 @@ from typing import Any
 
 from errors import DataRefused
 from locations import Location, open_read
-from store_errors import explained
+from store_errors import explain_errors
 
 _GZIP = b"\x1f\x8b"
 
@@ -32,7 +32,7 @@ def read_examples(
 
     number = 0
     try:
-        with explained(path), open_read(path) as file:
+        with explain_errors(path), open_read(path) as file:
             is_packed = file.read(2) == _GZIP
             file.seek(0)
             with gzip.open(file) if is_packed else nullcontext(file) as stream:
@@ -42,25 +42,25 @@ def read_examples(
                     if not _is_intact(head[:8], head[8:]) or length > most:
                         raise OSError(f"its length is damaged, or above {most:,} bytes")
                     if not _is_intact(record := stream.read(length), stream.read(4)):
-                        raise OSError("its checksum is another one, or the file ends in it")
+                        raise OSError("its checksum does not match, or the file ends within it")
                     yield number, Example.FromString(record).features.feature
     except (OSError, EOFError, zlib.error, DecodeError) as error:
-        what = f"it is no tf.train.Example ({error})" if isinstance(error, DecodeError) else error
+        what = f"it is not a tf.train.Example ({error})" if isinstance(error, DecodeError) else error
         raise DataRefused(
             f"{path} record {number} cannot be read: {what}.",
-            "What follows it cannot be found.",
-            "Fetch or write the file again.",
+            "The records after it cannot be found.",
+            "Download or write the file again.",
             spans,
         ) from None
 
 
-def values_of(feature: Any) -> list[Any]:
+def list_values(feature: Any) -> list[Any]:
     """Returns the values of a `tf.train.Feature`."""
     kind = feature.WhichOneof("kind")
     return list(getattr(feature, kind).value) if kind else []
 
 
-def as_text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Formats a value of a `tf.train.Feature` as text."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from data.spans.layout import Span, write_whole
-from locations import files_below
+from data.spans.layout import Span, replace_file
+from locations import list_files_below
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -25,13 +25,13 @@ _CHUNK = 2**20
 _MOST_BYTES = 64 * 2**30
 
 
-def digest_of(contents: Mapping[str, str]) -> str:
-    """Returns the SHA-256, in hexadecimal, of spans' names and contents, as `contents_of` returns them."""
+def compute_window_digest(contents: Mapping[str, str]) -> str:
+    """Returns the hexadecimal SHA-256 of spans' names and digests, as `compute_span_digests` has them."""
     lines = (f"{name}\0{content}\n" for name, content in contents.items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def contents_of(spans: Iterable[Span], cache: Path | None = None) -> dict[str, str]:
+def compute_span_digests(spans: Iterable[Span], cache: Path | None = None) -> dict[str, str]:
     """Computes the SHA-256 over the names and bytes of each span's files, the same on every machine.
 
     In an object store, sizes and ETags from its listing stand for the bytes, and nothing is downloaded.
@@ -59,7 +59,7 @@ def contents_of(spans: Iterable[Span], cache: Path | None = None) -> dict[str, s
 
 
 def has_links(span: Span) -> bool:
-    """Returns whether a span has links, whose targets may change without a new digest, see `contents_of`."""
+    """Returns whether a span has links, whose targets may change while its digest stays the same."""
     return isinstance(span.path, Path) and any(it.is_symlink() for _, it in _list_files(str(span.path)))
 
 
@@ -77,7 +77,7 @@ def _digest_cached(root: Path, known: Mapping[str, dict[str, str]], fresh: dict[
 
 def _digest_listing(root: "UPath") -> str:
     digest = hashlib.sha256()
-    for name, entry in files_below(root).items():
+    for name, entry in list_files_below(root).items():
         digest.update(f"{name}\0{entry.size}\0{entry.version}\n".encode())
     return digest.hexdigest()
 
@@ -138,4 +138,4 @@ def _read_cache(cache: Path | None) -> dict[str, dict[str, str]]:
 def _write_cache(cache: Path, entries: dict[str, dict[str, str]]) -> None:
     with suppress(OSError):
         cache.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(cache, json.dumps(entries, indent=1).encode())
+        replace_file(cache, json.dumps(entries, indent=1).encode())

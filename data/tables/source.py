@@ -28,7 +28,7 @@ from data.spans.layout import Span
 from data.spans.rejection import RowRejected, check_label
 from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
 from data.spans.source import Example, Rejected, Row, Source, Value
-from data.spans.tfrecords import as_text, read_examples, values_of
+from data.spans.tfrecords import format_value, list_values, read_examples
 from data.tables.windows import Reading, Windows
 from errors import DataRefused, UsageError
 from locations import Location
@@ -52,8 +52,8 @@ def open_source(workload: Workload, settings: DataSettings) -> "TableSource":
     """
     if settings.readings > 1 and not workload.time_column:
         raise UsageError(
-            f"data.readings is {settings.readings}, and the workload {workload.name} has no time_column.",
-            "Which readings are the last ones before another cannot be told.",
+            f"data.readings is {settings.readings}, but the workload {workload.name} has no time_column.",
+            "Without times, the readings of a window have no order.",
             "Name the column in the workload, or set data.readings to 1.",
         )
     return TableSource(workload, settings)
@@ -65,11 +65,11 @@ def check(span: Span, workload: Workload) -> None:
     Raises:
         DataRefused: There is no table, or one has other columns than the workload.
     """
-    columns = columns_of(workload)
+    columns = list_columns(workload)
     for path in find_files(span, *_SUFFIXES):
         if next(_read_file(span, path, columns, workload.numbers), None) is None and _is_csv(path):
             raise DataRefused(
-                f"{path} has a header and no row.",
+                f"{path} has a header but no rows.",
                 "There is nothing in it to learn from.",
                 "Remove the file, or write it again.",
                 (span.name,),
@@ -87,7 +87,7 @@ def count(span: Span) -> int:
     return rows
 
 
-def columns_of(workload: Workload) -> list[str]:
+def list_columns(workload: Workload) -> list[str]:
     """Returns the columns of a workload's tables."""
     numbers = [workload.column(name) for name in workload.numbers]
     read = [name for column in numbers for name in (column.name, column.until)]
@@ -113,10 +113,10 @@ def _read_file(
     if missing or unknown:
         faults = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
         if unknown:
-            faults.append(f"has {', '.join(map(repr, unknown))}, which the workload does not know")
+            faults.append(f"has {', '.join(map(repr, unknown))}, which the workload does not have")
         other = next((c for c in ";\t|" if len(header) == 1 and c in header[0]), "")
-        why = f"Its cells are separated by {other!r}." if other else "The rows cannot be what was learned."
-        expected = f"The header holds, in any order: {','.join(columns)}."
+        why = f"Its cells are separated by {other!r}." if other else "Spans have the workload's columns."
+        expected = f"Write a header with these columns, in any order: {','.join(columns)}."
         raise DataRefused(f"{path} {' and '.join(faults)}.", why, expected, spans)
     return read_rows(path, columns, spans)
 
@@ -133,14 +133,14 @@ def _read_records(
         place = f"{path.name}:{number}"
         values = features[_READINGS].float_list.value
         if len(values) != len(numbers):
-            detail = f"{_READINGS} has {len(values)} numbers, and the workload {len(numbers)}."
+            detail = f"{_READINGS} has {len(values)} numbers, but the workload has {len(numbers)}."
             yield Rejected(place, "ragged", detail)
             continue
         cells = {name: repr(value) for name, value in zip(numbers, values, strict=True)}
         try:
             for name in columns:
                 if name not in cells:
-                    cells[name] = next((_decode_text(value) for value in values_of(features[name])), "")
+                    cells[name] = next((_decode_text(value) for value in list_values(features[name])), "")
         except UnicodeDecodeError:
             yield Rejected(place, "ragged", f"{name} is not UTF-8.")
         else:
@@ -217,7 +217,7 @@ class TableSource(Source):
         """Returns the newest reading as text, with the range of its window in brackets."""
         workload = self._workload
         names = dict.fromkeys((workload.group_column, workload.time_column, *workload.categories))
-        parts = [as_text(next(iter(features[name]), "")) for name in names if name and name in features]
+        parts = [format_value(next(iter(features[name]), "")) for name in names if name and name in features]
         for name in workload.numbers:
             values = [value for value in features.get(name, ()) if not math.isnan(value)]
             newest = f"{features[name][-1]:.6g}" if name in features else "nan"
@@ -236,7 +236,7 @@ class TableSource(Source):
         return msgspec.json.encode([cells[name] for name in self._names]) + b"\n"
 
     def _read_readings(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected]:
-        columns = columns_of(self._workload)
+        columns = list_columns(self._workload)
         for path in find_files(span, *_SUFFIXES):
             for item in _read_file(span, path, columns, self._workload.numbers):
                 if isinstance(item, Rejected):

@@ -51,7 +51,7 @@ class Windows:
             if len(self._machines) >= _MOST_MACHINES:
                 raise DataRefused(
                     f"There are more than {_MOST_MACHINES:,} groups ({reading.id}: {reading.group[:60]!r}).",
-                    "The last readings of each are held while a span is read.",
+                    "The last readings of each are kept in memory while a span is read.",
                     "Name a column of machines as the group, or set data.readings to 1.",
                 )
             machine = self._machines[reading.group] = _Machine(deque(maxlen=self._settings.readings))
@@ -61,14 +61,16 @@ class Windows:
             if held is not None:
                 yield from self._accept(machine, held)
         elif reading.time in (held.time, machine.last):
-            detail = f"There is a reading of {name} at {_show_time(reading)} already."
+            detail = f"There is already a reading of {name} at {_show_time(reading)}."
             yield Rejected(reading.id, "duplicate", detail)
         elif reading.time < machine.last:
-            detail = f"{_show_time(reading)} comes after {format_time(machine.last)}, the last one of {name}."
+            detail = (
+                f"Its time {_show_time(reading)} is before {format_time(machine.last)}, the last of {name}."
+            )
             yield Rejected(reading.id, "clock-backwards", detail)
         else:
             machine.held = reading
-            detail = f"{_show_time(held)} comes before {_show_time(reading)}, the next one of {name}."
+            detail = f"Its time {_show_time(held)} is after {_show_time(reading)}, the next one of {name}."
             yield Rejected(held.id, "clock-backwards", detail)
 
     def end(self) -> Iterator[Reading]:

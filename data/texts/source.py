@@ -16,7 +16,7 @@ from data.spans.rejection import RowRejected, check_label
 from data.spans.rows import Cells, check_once, find_files, read_header, read_rows
 from data.spans.source import Example, Rejected, Row, Source
 from errors import DataRefused
-from labels import fault_of
+from labels import find_fault
 from locations import Location
 from records.golden import Content
 from records.workload import Workload
@@ -125,11 +125,11 @@ class TextSource(Source):
         if match := _CONTROL.search(text):
             raise RowRejected("control-character", f"It holds the control character U+{ord(match[0]):04X}.")
         for name, cell in (("source", source), ("group", group)):
-            if cell and (fault := fault_of(cell)):
+            if cell and (fault := find_fault(cell)):
                 raise RowRejected("control-character", f"The {name} is {cell[:_SHOWN]!a}: {fault}.")
         # Format characters alone, such as joiners and direction marks, are no text.
         if all(c.isspace() or unicodedata.category(c) == "Cf" for c in text):
-            raise RowRejected("empty", "There is no text.")
+            raise RowRejected("empty", "The text is empty.")
         if not label:
             raise RowRejected("unlabelled", "The text has no label.")
         check_label(label, self._labels, "The text")

@@ -18,7 +18,7 @@ def find_mismatches(contract: Mapping[str, Any], known: Mapping[str, Any]) -> li
 def contract_error(mismatches: str) -> EdgelineError:
     """Makes the error for a contract that this version does not support."""
     return EdgelineError(
-        f"The preprocessing contract cannot be followed: {mismatches}.",
-        "Guessing would show the model something else than it was trained on.",
+        f"The preprocessing contract is not supported: {mismatches}.",
+        "The model would get other inputs than those it was trained on.",
         "Use the runtime that was released with this bundle, or verify the bundle.",
     )

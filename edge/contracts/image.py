@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from edge.contracts import contract_error, find_mismatches
 from errors import EdgelineError
-from photo_pixels import READER_ERRORS, open_photo, orientation_of, upright
+from photo_pixels import READER_ERRORS, decode_upright, open_photo, read_orientation
 
 _KNOWN = {"resize": "bilinear-antialias", "rounding": "nearest-uint8", "orientation": "upright"}
 _SINCE_2 = {"luma": [0.299, 0.587, 0.114], "transparency": "on-white"}
@@ -49,12 +49,12 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
             warnings.simplefilter("ignore")  # about odd metadata
             if contract["version"] == 1 and mode == "L":
                 image.draft("L", None)
-            photo = upright(image, orientation_of(image), max_side)
+            photo = decode_upright(image, read_orientation(image), max_side)
     except READER_ERRORS as error:
         why = "unknown format" if isinstance(error, UnidentifiedImageError) else error
         raise EdgelineError(
             f"The photo ({len(image_bytes):,} bytes) cannot be read: {why}.",
-            "Its bytes are damaged or are no image.",
+            "Its bytes are damaged or not an image.",
             "Take the photo again.",
         ) from error
     if contract["version"] == 1:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edge.contracts import contract_error, find_mismatches
 from errors import EdgelineError
-from records.columns import MISSING, Column, text_of
+from records.columns import MISSING, Column, format_cell
 
 _KEYS = ("readings", "numbers", "categories", "clip", "vocabulary_size")
 _ITEM_KEYS = {"numbers": ("name", "mean", "deviation"), "categories": ("name", "vocabulary")}
@@ -50,7 +50,7 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
         one_hot = np.zeros((readings, contract["vocabulary_size"] + 1))
         vocabulary: Sequence[str] = category["vocabulary"]
         cell = content.get(category["name"])
-        text = text_of(cell[-1] if isinstance(cell, list | tuple) else cell)
+        text = format_cell(cell[-1] if isinstance(cell, list | tuple) else cell)
         one_hot[:, 1 + vocabulary.index(text) if text in vocabulary else 0] = 1
         channels.append(one_hot)
     return np.concatenate(channels, axis=-1).astype(np.float32)[np.newaxis]
@@ -62,7 +62,7 @@ def check(cells: Mapping[str, Any], contract: Mapping[str, Any]) -> None:
         column.number(cells, contract.get("missing", MISSING))
 
 
-def columns_of(contract: Mapping[str, Any]) -> list[str]:
+def list_columns(contract: Mapping[str, Any]) -> list[str]:
     """Returns the names of the columns whose cells are read. Raises the contract errors of `preprocess`."""
     categories = [each["name"] for each in contract.get("categories", ())]
     return list(dict.fromkeys((*_cell_names(_read_columns(contract)), *categories)))
@@ -77,11 +77,11 @@ def _read_columns(contract: Mapping[str, Any]) -> list[Column]:
     version = contract.get("version")
     mismatches = find_mismatches(contract, {"kind": "row", "version": 1 if version == 1 else 2})
     keys = _KEYS if version == 1 else (*_KEYS, "missing")
-    mismatches += [f"{key} is not there" for key in keys if key not in contract]
+    mismatches += [f"{key} is missing" for key in keys if key not in contract]
     for kind, needed in _ITEM_KEYS.items():
         needed = needed if version == 1 or kind == "categories" else (*needed, "column")
         for each in contract.get(kind, ()):
-            mismatches += [f"{key} of {each.get('name')!r} is not there" for key in needed if key not in each]
+            mismatches += [f"{key} of {each.get('name')!r} is missing" for key in needed if key not in each]
     columns = []
     for number in () if mismatches else contract["numbers"]:
         try:
@@ -99,7 +99,7 @@ def _read_cells(content: Mapping[str, Any], name: str, readings: int) -> list[An
         raise EdgelineError(
             f"There is no column {name!r}.",
             "The model was trained with it.",
-            "Give every column; its cell is empty, or None, where nothing is known.",
+            "Pass every column; leave its cell empty, or None, where the value is unknown.",
         )
     value = content[name]
     cells = [value] if isinstance(value, str) or not hasattr(value, "__len__") else list(value)
@@ -107,6 +107,6 @@ def _read_cells(content: Mapping[str, Any], name: str, readings: int) -> list[An
         raise EdgelineError(
             f"The column {name!r} has {len(cells)} readings.",
             f"The model takes {readings}.",
-            "Give as many, the oldest first.",
+            f"Pass {readings} readings, the oldest first.",
         )
     return cells

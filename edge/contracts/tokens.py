@@ -58,6 +58,6 @@ def _check(contract: Mapping[str, Any]) -> None:
     if not isinstance(length, int) or length < 1:
         mismatches.append(f"length is {length!r}, not a number of words")
     if not isinstance(contract.get("vocabulary"), list):
-        mismatches.append("vocabulary is no list of words")
+        mismatches.append("vocabulary is not a list of words")
     if mismatches:
         raise contract_error("; ".join(mismatches))

@@ -34,7 +34,7 @@
     const title = (text) => (add(add(body, "tr", "", "part"), "th", text).colSpan = 3);
     const names = (of) => [...new Set([first, second].flatMap((run) => Object.keys(of(run))))];
     line("Outcome", first.outcome, second.outcome);
-    title("Each on its own eval split, with intervals of 95 %");
+    title("Each model on its own eval split, with 95 % confidence intervals");
     for (const name of names((run) => run.slices)) {
       const [a, b] = [first, second].map((run) => run.slices[name]);
       const texts = [a, b].map((it) => it && `${percent(it[0])} %, ${percent(it[1])} to ${percent(it[2])}`);

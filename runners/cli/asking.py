@@ -7,7 +7,7 @@ import click
 
 from data.importers.guesses import Guess
 from errors import UsageError
-from labels import first_few
+from labels import join_names
 from runners.shared.stdout import note
 
 
@@ -22,7 +22,7 @@ def ask_columns(
         UsageError: There is no terminal to ask on; the error has the whole command with the guess.
     """
     if on_terminal:
-        note(f"{guess.shown} has the columns {first_few(guess.header, 30)}.")
+        note(f"{guess.shown} has the columns {join_names(guess.header, 30)}.")
         label = click.prompt("Which column should the model learn", default=guess.label or None, err=True)
         if not text and guess.text not in ("", label):
             question = f"Should it be learned from the texts in {guess.text} alone"
@@ -35,6 +35,6 @@ def ask_columns(
     looks = f"{guess.label} looks like it" if guess.label else "No column looks like it"
     raise UsageError(
         "--label is missing.",
-        f"A table or texts need a column to learn. {looks}. Columns: {first_few(guess.header, 30)}.",
+        f"A table or texts need a column to learn. {looks}. Columns: {join_names(guess.header, 30)}.",
         f"Run: edgeline data import {shlex.join([guess.shown, *arguments])}",
     )

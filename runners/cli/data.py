@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 from msgspec import to_builtins
 
-from data.spans.exclusions import decide, excluded_spans
+from data.spans.exclusions import decide, find_excluded_spans
 from data.spans.layout import Span, find_spans
 from data.spans.source import load_source
 from errors import DataRefused, UsageError
@@ -257,7 +257,7 @@ def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
         workload = str(own) if isinstance(own, Path) and own.is_file() else "shelf"
     definition = find_workload(workload)
     spans = find_spans(data)
-    excluded = excluded_spans(data)
+    excluded = find_excluded_spans(data)
     entries = []
     for span in spans:
         rows, problem = _count_rows(span, definition.source)

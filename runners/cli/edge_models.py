@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge.runtime import EdgeModel
-from locations import naming
+from locations import add_path_to_errors
 
 
 def load_models(contents: Mapping[str, bytes]) -> dict[str, EdgeModel]:
@@ -19,7 +19,7 @@ def load_models(contents: Mapping[str, bytes]) -> dict[str, EdgeModel]:
     """
     models = {}
     temporary = tempfile.TemporaryDirectory(prefix="edgeline-models-")
-    with temporary as folder, naming(Path(folder)), _silence_stderr():
+    with temporary as folder, add_path_to_errors(Path(folder)), _silence_stderr():
         for name, content in contents.items():
             # The interpreter trusts and maps its file, so it gets a copy of the checked bytes.
             path = Path(folder, f"{name}.tflite")

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from errors import UsageError
-from locations import Location, folders_in, locate, read_bytes
+from locations import Location, list_folders, locate, read_bytes
 from records.run import Run
 from report import records
 from report.facts import Facts
@@ -98,7 +98,7 @@ def _read_folder(place: Place, folder: RunFolder, run: Run) -> KnownRun:
 def _find_records(store: str, named: str | None) -> tuple[Location, str]:
     """Returns the place where a cluster keeps the records of the model's runs, and the model's name."""
     root = locate(store) / "runs"
-    models = sorted(folders_in(root))
+    models = sorted(list_folders(root))
     model = named or (models[0] if len(models) == 1 else None)
     if model is None and models:
         raise UsageError(

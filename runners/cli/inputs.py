@@ -63,7 +63,7 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
     """
     kind = contract.get("kind", "image")
     if kind == "row":
-        names = row.columns_of(contract)
+        names = row.list_columns(contract)
         recent: deque[list[Any]] = deque(maxlen=contract["readings"])
         for place, cells in _read_rows(path, names, as_typed=True):
             if isinstance(cells, Rejected):

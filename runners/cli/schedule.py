@@ -63,10 +63,10 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
     overrides = [word for override in named.overrides for word in ("--set", override)]
     after = [program(), "alert", *command, *overrides] if settings.alerts.channels else []
     if data is not None:
-        from data.spans.layout import newest_spans
+        from data.spans.layout import find_newest_spans
 
         data = data.absolute()
-        inputs.check_spans(newest_spans(data, settings.data.window), workload)
+        inputs.check_spans(find_newest_spans(data, settings.data.window), workload)
         command += ["--data", str(data)]
     if is_url(str(data)) or is_url(str(settings.push.destination)):
         note(
@@ -103,7 +103,7 @@ def _use_systemd(run: ScheduledRun, install: bool) -> int:
     say(f"Its next time:  systemctl{user} list-timers {run.name}.timer")
     say(f"Run it now:     systemctl{user} start {run.name}.service")
     say(f"Its log:        journalctl{user} -u {run.name}.service")
-    who = journal.user()
+    who = journal.get_user()
     if user and not Path("/var/lib/systemd/linger", who).exists():
         say(f"It runs only while you are logged in; to run it always: loginctl enable-linger {who}")
     return 0

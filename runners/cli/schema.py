@@ -9,7 +9,7 @@ from msgspec import to_builtins
 
 from data.spans.layout import describe_spans
 from errors import UsageError
-from journal import user
+from journal import get_user
 from records.run import Run
 from records.schema import Difference
 from report.schema import find_differences
@@ -55,8 +55,8 @@ def diff(place: Place, as_json: bool) -> int:
 @click.option("--reason", required=True, metavar="R", help="the reason, for the comment in the schema")
 def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
     """Widens the curated schema to accept the last run's window, with a comment."""
-    from data.importers.curated_schema import widened
-    from data.spans.layout import write_whole
+    from data.importers.curated_schema import widen_schema
+    from data.spans.layout import replace_file
     from pipeline.workloads import find_workload, read_schema
 
     run, differing = _read_differences(place)
@@ -71,16 +71,16 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
     path = Path(workload.schema)
     text = path.read_text(encoding="utf-8")
     today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-    comment = f"Widened {today} by {user()} for run {run.id}: {' '.join(reason.split())}"
+    comment = f"Widened {today} by {get_user()} for run {run.id}: {' '.join(reason.split())}"
     for name in features:
-        text = widened(text, breaking[name], comment)
+        text = widen_schema(text, breaking[name], comment)
     scratch = path.with_name(f".{path.name}.new")
     scratch.write_text(text, encoding="utf-8")
     try:
         read_schema(replace(workload, schema=str(scratch)))
     finally:
         scratch.unlink()
-    write_whole(path, text.encode())
+    replace_file(path, text.encode())
     names = ", ".join(features)
     say(f"{path} now accepts {names} as run {run.id} has them. Review the change, and commit it.")
     return 0

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from errors import UsageError
-from locations import whole
+from locations import write_atomically
 from pipeline.kubeflow_settings import split_claim
 from release.signing import KEY_VARIABLE
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
@@ -61,7 +61,7 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
         )
     output.parent.mkdir(parents=True, exist_ok=True)
     # The file is opened first, so that a folder that cannot be written to is reported before the wait.
-    with whole(output) as file, _silence_libraries():
+    with write_atomically(output) as file, _silence_libraries():
         compiled, meeting = _compile(workload, settings), f"{_checkpoint_folder(settings.kubeflow)}/meetings"
         pods, description = _count_pods(settings), _describe_pipeline(workload, settings)
         spec, platform = finish(compiled, settings.kubeflow, settings.recorded(), pods, meeting, description)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from records.outcome import Outcome, find_in
+from records.outcome import Outcome, find_outcome
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.pods import Pod
 from runners.kubeflow.steps import Step
@@ -41,7 +41,7 @@ class Logs:
 
     def read_outcome(self, step: Step) -> Outcome | None:
         """Returns the outcome that the step logged, each reason on one line; None if no log has it."""
-        if (outcome := find_in(self.read_step(step), step.name)) is None:
+        if (outcome := find_outcome(self.read_step(step), step.name)) is None:
             return None
         reasons = (" ".join(reason.split())[:MOST_CHARACTERS] for reason in outcome.reasons)
         return replace(outcome, reasons=tuple(reasons))

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from errors import EdgelineError
-from records.outcome import Outcome, find_in
-from records.steps import RELEASE_GATE, STEPS, helped, step_of
+from records.outcome import Outcome, find_outcome
+from records.steps import RELEASE_GATE, STEPS, find_helped_step, find_step
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.logs import MOST_CHARACTERS, Logs, find_fatal
 from runners.kubeflow.pods import Pod, explain_ending, read_pods
@@ -105,15 +105,15 @@ def _find_loss(steps: Sequence[Step], logs: Logs) -> str | None:
     suspects = list(done)
     for step in (step for step in steps if step.state == "failed"):
         for line in logs.read_driver(step):
-            if (match := _MISSING.search(line)) and (producer := step_of(match["step"])) in done:
+            if (match := _MISSING.search(line)) and (producer := find_step(match["step"])) in done:
                 return _describe_loss(producer, f"left no {match['output']}")
         if logs.has_pod(step) or logs.read_step(step):
             # The step began, and failed by itself, or because one of its helper pods was lost.
-            suspects = [name for name in done if helped(name) == step.name]
+            suspects = [name for name in done if find_helped_step(name) == step.name]
             break
     if not suspects:
         return None
-    outcomes = {name: find_in(log, name) for name, step in done.items() if (log := logs.read_step(step))}
+    outcomes = {name: find_outcome(log, name) for name, step in done.items() if (log := logs.read_step(step))}
     if not any(outcomes.values()):
         return None  # Steps of an older image log no outcome.
     logged = ((name, outcomes[name]) for name in suspects if name in outcomes)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from records.steps import step_of
+from records.steps import find_step
 
 _DRIVER = "-driver"
 # A container that ended by itself has this message; the reason is in its log.
@@ -35,7 +35,7 @@ class Pod:
 
 def read_pods(nodes: Sequence[Mapping[str, Any]]) -> list[Pod]:
     """Returns the pods among the nodes of an Argo workflow, in the order of their start times (ISO 8601)."""
-    names = {node.get("id"): step_of(str(node.get("displayName", ""))) for node in nodes}
+    names = {node.get("id"): find_step(str(node.get("displayName", ""))) for node in nodes}
     pods = []
     for node in sorted(nodes, key=lambda node: str(node.get("startedAt") or "")):
         if node.get("type") != "Pod":

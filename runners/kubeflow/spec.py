@@ -10,7 +10,7 @@ from copy import deepcopy
 from typing import Any
 
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, mount_path, split_claim
-from records.steps import STEPS, StepInfo, helped, helper, task_of
+from records.steps import STEPS, StepInfo, find_helped_step, name_helper, name_task
 from release.signing import KEY_VARIABLE
 from runners.kubeflow.parameters import FIRST, PARAMETERS, read_defaults, select_for_step, take_apart
 from runners.kubeflow.pod.pages import CONFUSION, METRICS, PAGE
@@ -59,7 +59,7 @@ def finish(
     for step, count in pods.items():
         _add_helpers(spec, step, count, meeting)
     for name, task in spec["root"]["dag"]["tasks"].items():
-        step = helped(name)
+        step = find_helped_step(name)
         component = spec["components"][task["componentRef"]["name"]]
         label = component["executorLabel"]
         if name == step:
@@ -95,7 +95,7 @@ def _add_helpers(spec: Spec, step: str, pods: int, meeting: str) -> None:
     container = executors[component["executorLabel"]]["container"]
     options = ["--meeting", meeting, "--pods", str(pods), "--pod"]
     for number in range(1, pods):
-        name = helper(step, number)
+        name = name_helper(step, number)
         copy = deepcopy(container)
         copy["command"] += [*options, str(number)]
         executors[name] = {"container": copy}
@@ -156,7 +156,7 @@ def _rename_gates(tasks: Spec) -> None:
     Their keys are renamed too: before KFP 2.14 the backend takes the displayed name for the key.
     """
     for step in (step for step, info in STEPS.items() if info.stops_as):
-        name = task_of(step)
+        name = name_task(step)
         tasks[name] = {**tasks.pop(step), "taskInfo": {"name": name}}
         for source in (source for task in tasks.values() for source in _list_sources(task)):
             if source["producerTask"] == step:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from records.steps import STEPS, helped, step_of
+from records.steps import STEPS, find_helped_step, find_step
 
 State = Literal["waiting", "running", "done", "cached", "failed"]
 # States of a run after which nothing happens any more.
@@ -45,13 +45,13 @@ def order_steps(spec: Mapping[str, Any]) -> list[str]:
     spec = spec.get("pipeline_spec") or spec
     tasks = spec.get("root", {}).get("dag", {}).get("tasks", {})
     known = {name: number for number, name in enumerate(STEPS)}
-    waiting = graphlib.TopologicalSorter({step_of(name): _find_upstream(tasks[name]) for name in tasks})
+    waiting = graphlib.TopologicalSorter({find_step(name): _find_upstream(tasks[name]) for name in tasks})
     waiting.prepare()
     order: list[str] = []
     ready: set[str] = set()
     while waiting.is_active():
         ready |= {*waiting.get_ready()}
-        order.append(min(ready, key=lambda name: (known.get(helped(name), len(known)), name)))
+        order.append(min(ready, key=lambda name: (known.get(find_helped_step(name), len(known)), name)))
         ready.remove(order[-1])
         waiting.done(order[-1])
     return order
@@ -64,7 +64,7 @@ def _find_upstream(task: Mapping[str, Any]) -> set[str]:
         for kind in ("taskOutputArtifact", "taskOutputParameter"):
             if kind in source:
                 upstream.add(source[kind]["producerTask"])
-    return {step_of(name) for name in upstream}
+    return {find_step(name) for name in upstream}
 
 
 def read_steps(run: Any, names: Sequence[str]) -> list[Step]:
@@ -72,7 +72,7 @@ def read_steps(run: Any, names: Sequence[str]) -> list[Step]:
 
     Without names, returns the steps that the run itself lists.
     """
-    tasks = {step_of(task.display_name): task for task in _list_tasks(run) if task.display_name}
+    tasks = {find_step(task.display_name): task for task in _list_tasks(run) if task.display_name}
     listed = [name.removesuffix(_DRIVER) for name in tasks if name.endswith(_DRIVER)]
     names = names or [name for name in listed if name != "root"]
     return [_read_step(name, tasks.get(name), tasks.get(f"{name}{_DRIVER}")) for name in names]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import UsageError
-from journal import who
+from journal import get_user_and_host
 from release.signing import KEY_VARIABLE
 from runners.kubeflow.access import connect
 from runners.kubeflow.client import Cluster, Version
@@ -64,7 +64,7 @@ def upload(target: Target, package: Path | None) -> Version:
         about = _read_info(package, content)
         # Twelve digits are enough to distinguish the versions of a pipeline.
         digest = hashlib.sha256(content).hexdigest()[:12]
-        description = f"By {who()}. {about.get('description', '')}".strip()
+        description = f"By {get_user_and_host()}. {about.get('description', '')}".strip()
         return target.cluster.upload(package, about["name"], digest, description, about["parameters"])
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from locations import whole
+from locations import write_atomically
 from records.json_file import decode, encode
 from release.manifest import files_below
 from runners.shared import runs
@@ -74,7 +74,7 @@ def hand_over(removed: Iterable[Path], kept: Iterable[Path]) -> None:
             for each in records
         ]
         if completed != records:
-            with whole(path, sync=True) as file:
+            with write_atomically(path, sync=True) as file:
                 file.writelines(encode(record) + b"\n" for record in completed)
 
 

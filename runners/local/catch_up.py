@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from data.spans.layout import Span, describe_spans, excluded_in_window, usable_spans
+from data.spans.layout import Span, describe_spans, find_excluded_in_window, find_usable_spans
 from locations import Location
 from records.run import Run
 
@@ -20,7 +20,9 @@ def collect_span_fields(
     names = tuple(span.name for span in spans)
     fields: dict[str, Any] = {
         "spans": names,
-        "excluded_spans": tuple(asdict(decision) for decision in excluded_in_window(data, spans, window)),
+        "excluded_spans": tuple(
+            asdict(decision) for decision in find_excluded_in_window(data, spans, window)
+        ),
     }
     judged = [run for run in earlier if run.spans and run.data == str(data) and run.has_verdict]
     if judged:
@@ -30,7 +32,7 @@ def collect_span_fields(
         fields["new_spans"] = tuple(name for name in names if name not in seen)
         # Numbers in span names have leading zeros, so the names sort like the numbers.
         fields["missed_spans"] = tuple(
-            span.name for span in usable_spans(data) if max(last.spans) < span.name < names[0]
+            span.name for span in find_usable_spans(data) if max(last.spans) < span.name < names[0]
         )
     return fields
 

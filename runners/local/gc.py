@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from errors import EdgelineError
-from journal import utc_text
-from locations import Location, is_url, locate, size_below
+from journal import format_utc
+from locations import Location, is_url, locate, measure_size
 from records.run import UNFINISHED, Run
 from release import store
 from report import records
@@ -41,7 +41,7 @@ from runners.shared import registry, runs
 from runners.shared.runs import RunFolder
 
 _GONE = ".collected-"
-_TORN = re.compile(r"\..+\.[0-9a-f]{32}")  # files that `locations.whole` had not finished
+_TORN = re.compile(r"\..+\.[0-9a-f]{32}")  # files that `locations.write_atomically` had not finished
 _TEMPORARY = ("edgeline-push-", "edgeline-predict-", "edgeline-mlflow-")
 _DAY_S = 24 * 3600
 _GB = 10**9
@@ -118,9 +118,9 @@ class Inventory:
         leftovers = (*_find_leftovers(self._workspace, kept), *filter(Path.exists, pages))
         return Waste(
             artifacts={path: size for path, size in self._artifacts.items() if key_of(str(path)) not in keys},
-            runs={path: size_below(path) for path in removed},
+            runs={path: measure_size(path) for path in removed},
             mlflow={path: size for path, (run, size) in self._mlflow_files.items() if run not in ids},
-            leftovers={path: size_below(path) for path in leftovers},
+            leftovers={path: measure_size(path) for path in leftovers},
             releases=releases,
             records=old,
         )
@@ -128,7 +128,7 @@ class Inventory:
     @cached_property
     def _artifacts(self) -> dict[Path, int]:
         folders = (self._workspace / "artifacts").glob("*/[!.]*/*")
-        return {path: size_below(path) for path in sorted(folders)}
+        return {path: measure_size(path) for path in sorted(folders)}
 
     @cached_property
     def _mlflow_files(self) -> dict[Path, tuple[str, int]]:
@@ -141,7 +141,9 @@ class Inventory:
         for uri in {own, *(run.registry for _, run in self.known if run.registry)} if folders else ():
             known |= registry.read_ids(uri)
         return {
-            path: (known[path.parent.name], size_below(path)) for path in folders if path.parent.name in known
+            path: (known[path.parent.name], measure_size(path))
+            for path in folders
+            if path.parent.name in known
         }
 
 
@@ -201,7 +203,7 @@ def keep_within(workspace: Path, max_gb: float, push: str) -> list[str]:
 
 def _shrink(workspace: Path, limit: float, push: str) -> int:
     """Removes old runs until a workspace has at most `limit` bytes; returns its size in bytes."""
-    size = size_below(workspace)
+    size = measure_size(workspace)
     if size <= limit:
         return size
     inventory = Inventory(workspace, push)
@@ -217,10 +219,10 @@ def _shrink(workspace: Path, limit: float, push: str) -> int:
 
     keep = keeps[min(bisect_left(keeps, True, key=fits), len(keeps) - 1)]
     collect(workspace, push, keep, in_store=in_store(keep))
-    remaining = size_below(workspace)
+    remaining = measure_size(workspace)
     if remaining > limit and (spans := workspace / "spans").is_dir():  # kept spans only save time
         shutil.rmtree(spans)
-        remaining = size_below(workspace)
+        remaining = measure_size(workspace)
     return remaining
 
 
@@ -253,7 +255,7 @@ def _find_leftovers(workspace: Path, kept: Sequence[tuple[RunFolder, Run]]) -> I
     unfinished = [run.started_at for _, run in kept if run.outcome in UNFINISHED]
     for checkpoints in (workspace / "checkpoints").glob("*"):
         newest = max(path.lstat().st_mtime for path in (checkpoints, *checkpoints.rglob("*")))
-        if not unfinished or utc_text(datetime.fromtimestamp(newest, timezone.utc)) < min(unfinished):
+        if not unfinished or format_utc(datetime.fromtimestamp(newest, timezone.utc)) < min(unfinished):
             yield checkpoints
     # `gettempdir` fails on a full disk.
     temporary = Path(tempfile.tempdir or os.environ.get("TMPDIR", "/tmp"))

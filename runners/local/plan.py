@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import to_builtins
 
-from data.spans.layout import newest_spans
+from data.spans.layout import find_newest_spans
 from records.run import CODE, Run
-from records.steps import STEPS, StepInfo, steps_with
+from records.steps import STEPS, StepInfo, select_steps
 from report.facts import by_dotted_name
 from runners.local import artifact_records
 from runners.shared import inputs, runs
@@ -59,7 +59,7 @@ class World:
     @property
     def steps(self) -> Mapping[str, StepInfo]:
         """Returns the steps of the DAG with these settings."""
-        return steps_with(self.settings)
+        return select_steps(self.settings)
 
     def select_inputs(self, step: str) -> dict[str, str]:
         """Returns everything in the cache key of a step except the outputs of other steps."""
@@ -163,7 +163,7 @@ def _read_world(options: RunOptions, workload: "Workload", settings: "Settings")
     data = options.data.absolute() if options.data is not None else inputs.sample_folder(workspace, workload)
     code = step_files(workload.module, workload.source)
     has_data = options.data is not None or Path(str(data)).is_dir()
-    spans = newest_spans(data, settings.data.window) if has_data else ()
+    spans = find_newest_spans(data, settings.data.window) if has_data else ()
     # A workspace is created by its first run.
     cache = workspace / "window.json" if workspace.is_dir() else None
     digests = inputs.digests(spans, cache, workload, settings, push, code)

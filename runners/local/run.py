@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
 
-from data.spans.layout import newest_spans
+from data.spans.layout import find_newest_spans
 from errors import DataRefused
 from journal import utc_now
 from locations import Location
@@ -101,7 +101,7 @@ class _Session:
         digests: dict[str, str] = {}
         span_fields: dict[str, Any] = {}
         try:
-            spans = newest_spans(data, self.settings.data.window)
+            spans = find_newest_spans(data, self.settings.data.window)
             span_fields = catch_up.collect_span_fields(data, spans, self.settings.data.window, earlier)
             cache = self.workspace / "window.json"
             self.code = step_files(self.workload.module, self.workload.source)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from gates.answers import Answers, Floats
 from gates.paired import no_drop
-from intervals import interval
+from intervals import compute_group_interval
 from records.edge import Prediction
 from records.json_file import UNREADABLE
 from report.collect import read_answers
@@ -59,7 +59,7 @@ def _compare(kind: str, name: str, right: NDArray[np.bool_], groups: NDArray[np.
     examples, counted = right.shape[1], len(np.unique(groups))
     shares = [
         Slice(
-            *(kind, name, examples, float(side.mean()), *interval(side, groups)),
+            *(kind, name, examples, float(side.mean()), *compute_group_interval(side, groups)),
             groups=counted if counted < examples else None,
         )
         for side in right

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from records.json_file import regular_file
+from records.json_file import open_regular_file
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ Event = dict[str, Any]
 def read_from(path: Path, offset: int = 0) -> bytes:
     """Returns the content of a file from byte `offset` on; empty, with a warning, if it cannot be read."""
     try:
-        with open(path, "rb", opener=regular_file) as file:
+        with open(path, "rb", opener=open_regular_file) as file:
             file.seek(offset)
             return file.read()
     except FileNotFoundError:

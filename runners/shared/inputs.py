@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from data.spans.layout import Span, describe_spans
 from data.spans.source import load_source
-from data.spans.window import contents_of, digest_of
+from data.spans.window import compute_span_digests, compute_window_digest
 from errors import UsageError
 from release import store
 from runners.shared.code import ROOT, digest
@@ -46,12 +46,12 @@ def digests(
     `push` is the root of the release store, `code` has the digests of the files that each step runs.
     """
     production = store.current(push, workload.name)
-    contents = contents_of(spans, cache)
+    contents = compute_span_digests(spans, cache)
     from gates.data import spans_to_judge  # imports pydantic, which a pod's light steps lack
 
     own = {"workload": workload.to_json(), "settings": settings.recorded()}
     return {
-        "window": digest_of(contents),
+        "window": compute_window_digest(contents),
         "settings": hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest(),
         "workload": digest(workload.to_json()),
         "labels": digest(workload.labels),

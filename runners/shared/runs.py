@@ -10,7 +10,7 @@ from pathlib import Path
 
 from errors import UsageError
 from journal import utc_now
-from locations import whole
+from locations import write_atomically
 from records.json_file import convert
 from records.run import RUN, Run, Step
 from runners.shared.events import EventReader
@@ -31,7 +31,7 @@ class RunFolder:
 
     def write(self, run: Run) -> None:
         """Replaces the record atomically."""
-        with whole(self.record, sync=True) as file:
+        with write_atomically(self.record, sync=True) as file:
             file.write(RUN.to_bytes(run))
 
     def read(self) -> Run | None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from errors import EdgelineError, UsageError
-from locations import whole
+from locations import write_atomically
 from runners.timers.scheduled_run import ScheduledRun
 
 # The administrator's units are there; systemd.unit(5).
@@ -187,7 +187,7 @@ def _write(texts: Mapping[str, str | None]) -> None:
         if text is None:
             (folder / name).unlink(missing_ok=True)
             continue
-        with whole(folder / name) as file:
+        with write_atomically(folder / name) as file:
             file.write(text.encode())
 
 

@@ -135,7 +135,7 @@ def test_two_workers_train_in_pods_of_their_own_and_go_on_after_one_was_lost(on_
     assert again.code == 0, again.stdout + again.stderr
     assert on_claim.production()["version"] == before + 1
     log = log_of(pods_of("Trainer", run)[run])
-    assert "Going on after epoch" in log
+    assert "Continuing after epoch" in log
     assert "Epoch 60 of 60" in log
 
 
@@ -186,7 +186,7 @@ def test_data_shards_and_releases_can_live_in_an_object_store_and_mlflow_on_a_se
         mirrored = kubectl("exec", pod, "--", "python", "-c", MIRRORED)
         assert mirrored.splitlines() == ["in production: 1", f"run: {run_id(ended)}"]
     log = log_of(pods_of("Trainer", run_id(ended))[run_id(ended)])
-    assert f"of the train split are read from {shards}/{run_id(ended)}" in log
+    assert f"of the train split from {shards}/{run_id(ended)}" in log
     left = on_bucket.in_pod(f'python -c \'import fsspec; print(fsspec.filesystem("s3").find("{shards}"))\'')
     assert left.stdout.strip() == "[]"
     assert on_bucket.production()["version"] == 1

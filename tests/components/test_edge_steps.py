@@ -192,8 +192,8 @@ def test_a_variant_that_fails_is_named_and_the_next_is_the_default(trained, conv
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("ok\nmisplaced\ndam\naged\n", "It has 4 labels, and the model 3 outputs"),
-        ("ok\ndamaged\nmisplaced\n", "and the schema"),
+        ("ok\nmisplaced\ndam\naged\n", "4 labels.* 3 outputs"),
+        ("ok\ndamaged\nmisplaced\n", "but the schema has"),
         ("ok\nmisplaced\u2028\ndamaged\n", r"control character U\+2028"),
     ],
 )
@@ -248,7 +248,7 @@ def test_raw_photos_give_what_the_model_was_trained_on_and_become_golden_vectors
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"max_side": 40}, "values are more than 1 apart"),
+        ({"max_side": 40}, "values differ by more than 1"),
         ({"image_size": 16}, "it is uint8 [16, 16, 1]"),
     ],
 )
@@ -261,7 +261,7 @@ def test_no_file_passes_with_a_contract_that_says_another_thing_than_the_trainin
     verdict, measured = validate(trained, spoilt, tmp_path)
     (reason,) = verdict.reasons
     assert verdict.result == "fail" and measured["default_variant"] is None
-    assert reason.startswith("preprocessing.json does not make what the model was trained on. Of span-000")
+    assert reason.startswith("preprocessing.json does not give the tensors ") and " span-000" in reason
     assert found in reason and not (tmp_path / "verdict" / "golden").exists()
 
 
@@ -279,7 +279,7 @@ def test_where_no_raw_input_was_kept_that_is_a_warning(trained, converted, tmp_p
     examples.split_names = trained.examples.split_names
     shutil.copytree(trained.examples.uri, examples.uri, ignore=shutil.ignore_patterns("originals"))
     verdict, _ = validate(replace(trained, examples=examples), converted, tmp_path)
-    assert verdict.passed and "was not held against what the model was trained on" in verdict.warnings[0]
+    assert verdict.passed and "preprocessing.json was not compared" in verdict.warnings[0]
 
 
 def test_a_contract_of_ones_own_kind_is_passed_on_with_a_warning(trained, converted, tmp_path):
@@ -287,5 +287,5 @@ def test_a_contract_of_ones_own_kind_is_passed_on_with_a_warning(trained, conver
     shutil.copytree(converted.uri, own.uri)
     PREPROCESSING.write(tmp_path / "edge", {"kind": "gesture", "deviation": 2.0})
     verdict, _ = validate(trained, own, tmp_path)
-    assert verdict.passed and "it is of a kind of its own" in verdict.warnings[0]
+    assert verdict.passed and "custom kind" in verdict.warnings[0]
     assert not (tmp_path / "verdict" / "golden").exists()

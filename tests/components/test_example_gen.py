@@ -154,7 +154,7 @@ def test_a_photo_that_the_phone_held_sideways_is_stored_upright(ingested):
 def test_of_copies_in_two_spans_the_oldest_is_kept(ingested):
     assert "span-00001/walk-1-1.jpg" in by_name(ingested)
     (copy,) = (item for item in ingested.quarantined() if item["reason"] == "duplicate")
-    assert (copy["span"], copy["detail"]) == ("span-00002", "A copy of span-00001/walk-1-1.jpg.")
+    assert (copy["span"], copy["detail"]) == ("span-00002", "It is a copy of span-00001/walk-1-1.jpg.")
 
 
 def test_a_photo_with_two_labels_is_in_no_split_whatever_its_name(ingested):

@@ -10,7 +10,7 @@ from components import example_shards
 from data.photos.labels_file import PhotoSpan, write_span
 from data.spans.layout import find_spans
 from errors import DataRefused, EdgelineError
-from locations import filesystem, locate
+from locations import get_filesystem, locate
 from tests.components.steps import ingest
 from tests.components.test_example_gen import good, row
 from tests.components.test_object_stores import upload
@@ -39,7 +39,7 @@ def local(folder, tmp_path_factory):
 def data(folder, s3_server):
     """The same in a bucket."""
     name = f"bucket-{uuid.uuid4().hex[:12]}"
-    filesystem(locate(f"s3://{name}")).mkdir(name)
+    get_filesystem(locate(f"s3://{name}")).mkdir(name)
     upload(folder, f"s3://{name}/data")
     return f"s3://{name}/data"
 
@@ -94,7 +94,7 @@ def test_what_passes_is_tried_again_and_changes_no_byte_and_what_waits_is_bounde
 @pytest.mark.parametrize(
     ("fault", "found", "do"),
     [
-        ("busy", "asks for fewer requests", "when less is asked of it"),
+        ("busy", "asks for fewer requests", "when the store is less busy"),
         ("reset", "cannot be reached|the store answered with an error", "run the same command again"),
         ("hang", "did not answer in time", "run the same command again"),
     ],
@@ -114,7 +114,7 @@ def test_a_bucket_that_changes_after_it_was_listed_is_refused(folder, bucket, th
     """Also where nobody has told ingest what the window was, as on Kubeflow."""
     upload(folder, f"{bucket}/data")
     (span,) = find_spans(locate(f"{bucket}/data"))
-    store, late = filesystem(span.path), f"{span.path.path}/photos/walk-2-35.jpg"
+    store, late = get_filesystem(span.path), f"{span.path.path}/photos/walk-2-35.jpg"
 
     def meanwhile(key, times):
         if key.endswith("walk-1-7.jpg") and change == "deleted":
@@ -123,5 +123,5 @@ def test_a_bucket_that_changes_after_it_was_listed_is_refused(folder, bucket, th
             store.pipe_file(late, jpeg(seed=99) + b"longer")
 
     through(meanwhile)
-    with pytest.raises(DataRefused, match=r"changed while they were read.*Run again once nothing writes"):
+    with pytest.raises(DataRefused, match=r"changed while they were read.*Run again"):
         ingest(f"{bucket}/data", tmp_path)

@@ -132,7 +132,7 @@ def test_what_is_damaged_is_read_again_and_told(data, tmp_path, opened, caplog):
     opened.clear()
     assert files(ingest(data, tmp_path / "2", workspace=workspace)) == before
     assert opened == {"span-00002"}
-    assert "What was kept of span-00002 cannot be used" in caplog.text
+    assert "The kept output of span-00002 cannot be used" in caplog.text
     opened.clear()
     assert files(ingest(data, tmp_path / "3", workspace=workspace)) == before and not opened
 
@@ -167,7 +167,7 @@ def disk(tmp_path):
 def test_a_full_disk_costs_the_next_run_time_and_this_one_nothing(data, tmp_path, disk, opened, caplog):
     fill(disk)
     before = files(ingest(data, tmp_path / "1", workspace=disk))
-    assert "Spans are not kept, and the next run reads them again: [Errno 28]" in caplog.text
+    assert "Spans could not be kept, so the next run reads them again: [Errno 28]" in caplog.text
     assert before == files(ingest(data, tmp_path / "2"))
     (disk / "filler").unlink()
     # On another disk than the artifacts, where nothing can be linked.
@@ -234,7 +234,7 @@ def test_a_passing_fault_of_the_disk_is_damage_and_heals(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(Path, "open", faulty)
     assert not spans.take("span-00001", "digest", tmp_path / "taken")
-    assert "What was kept of span-00001 cannot be used, and it is read again: [Errno 5]" in caplog.text
+    assert "The kept output of span-00001 cannot be used, so it is read again: [Errno 5]" in caplog.text
     keep(spans, tmp_path / "span-00001")
     assert spans.take("span-00001", "digest", tmp_path / "taken")
 

@@ -205,7 +205,7 @@ def test_a_release_says_what_the_settings_say_and_is_signed_with_the_key_that_is
     manifest = store.current(push, "shelf").manifest
     assert {name: getattr(manifest, name) for name in said} == said
     reasons = Run(tmp_path / "2", "second").push_to(push, rollback_epoch=4, **key)[2]
-    assert reasons[1] == f"Good until {store.current(push, 'shelf').manifest.expires}."
+    assert reasons[1] == f"Valid until {store.current(push, 'shelf').manifest.expires}."
     assert reasons[2] == f"Signed with the key {manifest.signed_by}." and "epoch 4" in reasons[3]
     assert manifest.signed_by == public_key(str(tmp_path / "keys" / PUBLIC))
     assert store.verify(push, "shelf") == []

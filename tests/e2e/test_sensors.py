@@ -79,7 +79,7 @@ def test_a_model_that_misses_a_bound_on_alarms_is_held_back(
     held = run_dag(workspace, "--workload", "sensor", "--data", str(data), settings=(*QUICK, bound))
 
     assert held.code == 3
-    assert "ecall of alarms at the allowed rate of false ones is" in held.json["reasons"][0]
+    assert "ecall of alarms at the allowed false alarm rate is" in held.json["reasons"][0]
     assert held.states["Trainer"] == "cached"
 
 

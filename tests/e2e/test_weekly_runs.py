@@ -83,7 +83,7 @@ def test_the_first_run_pushes_and_says_that_there_is_no_baseline(first: Ended, w
 
 def test_each_run_leaves_a_page_with_its_verdict_first(first: Ended) -> None:
     page = report_of(first)
-    assert "Version 1 of shelf is in production: right on" in page
+    assert "Version 1 of shelf is in production: accuracy" in page
     assert re.findall(r'<section id="([^"]+)">', page) == [
         *("gates", "data", "features", "schema", "training", "metrics", "confusion", "mistakes"),
         *("reliability", "edge", "steps", "lineage"),

@@ -46,7 +46,7 @@ def test_a_killed_worker_costs_one_variant_and_another_makes_the_rest(conversion
     killed, *rest = conversions.values()
 
     assert (killed.variant, killed.file) == ("fp32", None)
-    assert killed.error is not None and "SIGKILL while it made fp32" in killed.error
+    assert killed.error is not None and "SIGKILL while converting fp32" in killed.error
     assert [conversion.variant for conversion in rest] == ["fp16", "dynamic", "int8"]
     for conversion in rest:
         assert conversion.error is None and conversion.file is not None

@@ -30,11 +30,9 @@ def test_a_class_that_is_never_recognised_holds_the_first_model_and_says_what_it
     verdict = judged((145, 0, 3), (9, 12, 0), (7, 1, 0))
 
     assert not verdict.passed and verdict.slices == ("class fray",)
-    assert verdict.reasons == (
-        "Recall of class fray is 0.000 on 8 eval examples; at least 0.300 required. Of them 7 are taken for"
-        " free, 1 are taken for dent. More examples of it help, or trainer.balanced=true; with photos also"
-        " model.weights=imagenet.",
-    )
+    (reason,) = verdict.reasons
+    assert reason.startswith("Recall of class fray is 0.000 on 8 eval examples; at least 0.300 required.")
+    assert "free for 7, dent for 1" in reason and "trainer.balanced=true" in reason
 
 
 def test_a_class_that_is_found_as_often_as_it_is_said_was_guessed():
@@ -42,7 +40,7 @@ def test_a_class_that_is_found_as_often_as_it_is_said_was_guessed():
     verdict = judged((50, 50, 0), (10, 10, 0), (0, 0, 0))
 
     assert verdict.slices == ("class free", "class dent")
-    assert "no better than guessing, as 0.500 of all examples are taken for it" in verdict.reasons[1]
+    assert "no better than guessing, since it is predicted for 0.500 of all examples" in verdict.reasons[1]
 
 
 def test_classes_that_are_told_apart_badly_but_better_than_by_chance_pass():
@@ -53,14 +51,14 @@ def test_a_class_that_is_too_rare_is_named_and_not_judged():
     verdict = judged((90, 0, 0), (1, 9, 0), (3, 0, 0))
 
     assert verdict.passed
-    assert verdict.warnings == ("Not judged: fray (3); a class is judged by 5 eval examples or more.",)
+    assert verdict.warnings == ("Not judged for lack of eval examples: fray (3); at least 5 required.",)
     assert not judged((90, 0, 0), (1, 9, 0), (3, 0, 0), min_class_examples=3).passed
 
 
 def test_a_class_without_an_eval_example_is_named():
     verdict = judged((90, 0, 0), (1, 9, 0), (0, 0, 0))
 
-    assert verdict.passed and verdict.warnings[0].startswith("Not judged: fray (0)")
+    assert verdict.passed and verdict.warnings[0].startswith("Not judged for lack of eval examples: fray (0)")
 
 
 def test_answers_that_are_no_numbers_recognise_nothing():

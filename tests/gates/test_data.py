@@ -21,7 +21,7 @@ def test_a_machine_that_is_gone_is_warned_of_by_name_and_blocks_where_settings_s
         WINDOW, (), [OFF], GateSettings(min_examples_per_class=1, severity={"missing_value": "block"})
     )
 
-    sentence = "machine_id of span-00002 has no m-03, m-07, which the spans that it was held against have."
+    sentence = "machine_id of span-00002 lacks m-03, m-07, found in the spans that it was compared with."
     assert found.passed and found.warnings == (sentence,)
     assert not strict.passed
     assert (strict.reasons, strict.spans, strict.features) == ((sentence,), ("span-00002",), ("machine_id",))
@@ -30,10 +30,8 @@ def test_a_machine_that_is_gone_is_warned_of_by_name_and_blocks_where_settings_s
 def test_a_class_that_is_in_eval_alone_is_refused_before_a_second_of_training():
     window = replace(WINDOW, untrained=("leak",))
     verdict = judge(window, (), (), GateSettings(min_examples_per_class=1))
-    assert verdict.reasons == (
-        "All 10 readings of class leak are in eval: nothing learns it. More of its sessions help, or another"
-        " data.eval_fraction.",
-    )
+    (reason,) = verdict.reasons
+    assert reason.startswith("All 10 readings of class leak are in eval") and "data.eval_fraction" in reason
 
 
 def test_more_new_words_than_are_to_be_expected_are_warned_of_with_the_commonest():
@@ -43,10 +41,9 @@ def test_more_new_words_than_are_to_be_expected_are_warned_of_with_the_commonest
 
     found = judge(WINDOW, (), [words], settings)
 
-    assert found.passed and found.warnings == (
-        "16.0% of words of span-00002 are in no span that it was held against (at most 15.0% allowed), most"
-        " often qzx, vvw.",
-    )
+    (warning,) = found.warnings
+    assert found.passed and warning.startswith("16.0% of words of span-00002 are in none of the spans")
+    assert "(at most 15.0% allowed)" in warning and warning.endswith("qzx, vvw.")
     assert judge(WINDOW, (), [words], lenient).warnings == ()
 
 

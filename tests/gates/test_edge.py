@@ -49,7 +49,7 @@ def test_a_file_that_answers_nan_is_held_back_for_that_alone():
     # Not for its agreement, though that is low too: NaN wins each argmax, so that number is chance.
     broken = replace(GOOD, finite=False, agreement=0.3, max_difference=None)
 
-    assert judge(broken, LIMITS) == ["model_fp32.tflite gives probabilities that are not finite numbers."]
+    assert judge(broken, LIMITS) == ["model_fp32.tflite returns probabilities that are not finite numbers."]
 
 
 @pytest.mark.parametrize(

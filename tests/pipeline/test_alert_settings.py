@@ -52,7 +52,7 @@ def test_what_could_not_be_sent_is_told_before_a_run():
         "Did you mean alerts.stale_days?",
     ):
         assert reason in str(refused.value)
-    with pytest.raises(UsageError, match="a login both user and password"):
+    with pytest.raises(UsageError, match="a login needs both user and password"):
         alerts("email={host: h, to: [a@b], user: $U}")
 
 

@@ -40,21 +40,21 @@ def test_an_engine_and_its_settings_become_the_flags_of_beam(given, expected):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (("engine=spark",), "beam.master or, of Beam's job server, beam.endpoint has to be given"),
-        (("engine=spark", "master=spark://host:7077"), "beam.spill has to be given"),
+        (("engine=spark",), "beam.master or, for Beam's job server, beam.endpoint is required"),
+        (("engine=spark", "master=spark://host:7077"), "beam.spill is required"),
         (
             ("engine=spark", "master=k8s://https://kubernetes.default.svc", "spill=/shared"),
-            "beam.spill is kubeflow.spill where beam.master is k8s://",
+            "set kubeflow.spill instead of beam.spill",
         ),
-        (("engine=spark", "master=host:7077"), "beam.master is none of spark://HOST:PORT"),
-        (("engine=spark", "endpoint=jobs:8099"), "beam.image or beam.pool has to be given"),
-        (("engine=portable", "pool=here:50000"), "beam.endpoint has to be given"),
+        (("engine=spark", "master=host:7077"), "beam.master is not one of spark://HOST:PORT"),
+        (("engine=spark", "endpoint=jobs:8099"), "beam.image or beam.pool is required"),
+        (("engine=portable", "pool=here:50000"), "beam.endpoint is required"),
         (("engine=portable", "endpoint=jobs", "pool=here:50000"), "beam.endpoint: 'jobs' is not HOST:PORT"),
-        (("engine=flink", "master=flink:8081"), "beam.image or beam.pool has to be given"),
-        (("engine=dataflow", "project=shop", "spill=gs://shop/tmp"), "beam.region has to be given"),
-        (("engine=dataflow", "project=shop", "region=r", "spill=/tmp"), "beam.spill is no gs:// URL"),
-        (("workers=4",), "beam.workers is not for it"),
-        (("engine=portable", "endpoint=jobs:8099", "pool=here:1", "memory_gb=2"), "beam.memory_gb is not"),
+        (("engine=flink", "master=flink:8081"), "beam.image or beam.pool is required"),
+        (("engine=dataflow", "project=shop", "spill=gs://shop/tmp"), "beam.region is required"),
+        (("engine=dataflow", "project=shop", "region=r", "spill=/tmp"), "beam.spill is not a gs:// URL"),
+        (("workers=4",), "beam.workers does not apply"),
+        (("engine=portable", "endpoint=jobs:8099", "pool=here:1", "memory_gb=2"), "beam.memory_gb does not"),
         (("engine=hadoop",), "beam.engine: 'hadoop' is not one of direct, spark, flink"),
     ],
 )
@@ -69,4 +69,4 @@ def test_every_missing_setting_is_named_at_once():
     with pytest.raises(UsageError) as refused:
         flags("engine=dataflow", "image=shop:1")
     for key in ("beam.project", "beam.region", "beam.spill"):
-        assert f"{key} has to be given" in refused.value.found
+        assert f"{key} is required" in refused.value.found

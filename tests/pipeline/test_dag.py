@@ -10,7 +10,7 @@ from components import artifacts
 from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.settings import Settings
 from pipeline.workloads import BUILT_IN, with_features
-from records.steps import STEPS, steps_with
+from records.steps import STEPS, select_steps
 from report.facts import by_dotted_name
 
 # The picture in the README: each step, and the steps that it waits for.
@@ -69,7 +69,7 @@ def pipeline(settings):
 @pytest.fixture(scope="module")
 def steps(settings):
     """What the table of steps has of these settings."""
-    return steps_with(by_dotted_name(settings.recorded()))
+    return select_steps(by_dotted_name(settings.recorded()))
 
 
 def nodes(pipeline):

@@ -73,7 +73,7 @@ def test_a_claim_is_mounted_where_its_paths_point():
 
 def test_a_gpu_type_without_a_count_is_refused():
     said = mistake(steps={"Trainer": {"gpu_type": "nvidia.com/gpu"}})
-    assert said.startswith("kubeflow.steps.Trainer: gpu_type is nvidia.com/gpu, and gpu")
+    assert said.startswith("kubeflow.steps.Trainer: gpu_type is nvidia.com/gpu, but gpu")
 
 
 def test_an_unknown_step_is_told_the_nearest_one():

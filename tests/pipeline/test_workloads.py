@@ -58,7 +58,7 @@ def test_every_mistake_of_a_workload_file_is_in_the_one_error(tmp_path):
     with pytest.raises(UsageError) as refused:
         find_workload(path)
 
-    for key in ("name: 'My Bottles'", "schema: None", "shema: not one of", "module: 3", "settings: [1]"):
+    for key in ("name: 'My Bottles'", "schema: missing", "shema: not one of", "module: 3", "settings: [1]"):
         assert key in refused.value.found
 
 
@@ -71,7 +71,7 @@ def test_a_name_that_no_file_can_have_is_refused(name):
 def test_a_pipe_is_no_workload_and_nobody_waits_for_it(tmp_path):
     os.mkfifo(tmp_path / "workload.yaml")
 
-    with pytest.raises(UsageError, match="no regular file"):
+    with pytest.raises(UsageError, match="not a regular file"):
         find_workload(str(tmp_path / "workload.yaml"))
 
 
@@ -116,11 +116,11 @@ def test_a_schema_without_two_labels_is_refused(tmp_path, schema):
 @pytest.mark.parametrize(
     ("labels", "fault"),
     [
-        (("ok", "bad", "ok"), "'ok': it is there 2 times"),
+        (("ok", "bad", "ok"), "'ok': it occurs 2 times"),
         (("ok", "bad\\nworse"), "control character U+000A"),
         (("ok", "bad\u2028worse"), "control character U+2028"),
         (("ok", ""), "'': it is empty"),
-        (("ok", "bad "), "'bad ': it begins or ends with a blank"),
+        (("ok", "bad "), "'bad ': it begins or ends with whitespace"),
     ],
 )
 def test_labels_that_phones_could_not_tell_apart_are_refused_before_anything_runs(

@@ -3,7 +3,7 @@
 import pytest
 
 from errors import DataRefused, EdgelineError, HeldBack, UsageError
-from records.outcome import INTERRUPTED_EXIT, Outcome, find_in
+from records.outcome import INTERRUPTED_EXIT, Outcome, find_outcome
 
 HELD = Outcome("held", 6, ("Accuracy is 0.81.", "int8 is too large."), "Look.", "ReleaseGate", 3)
 
@@ -19,21 +19,24 @@ HELD = Outcome("held", 6, ("Accuracy is 0.81.", "int8 is too large."), "Look.", 
 def test_an_outcome_is_one_line_of_ascii_and_read_from_the_log_as_it_was(outcome):
     line = outcome.to_line()
     assert line.isascii() and line.splitlines() == [line]
-    assert find_in(["epoch 1", line, "I1120 launcher_v2.go:151] publish success."], "ReleaseGate") == outcome
+    assert (
+        find_outcome(["epoch 1", line, "I1120 launcher_v2.go:151] publish success."], "ReleaseGate")
+        == outcome
+    )
 
 
 def test_half_of_a_character_in_the_name_of_a_file_is_written_out():
-    found = find_in([Outcome("failed", reasons=("\udcff.jpg",), step="Trainer").to_line()], "Trainer")
+    found = find_outcome([Outcome("failed", reasons=("\udcff.jpg",), step="Trainer").to_line()], "Trainer")
     assert found.reasons == (r"\udcff.jpg",)
 
 
 def test_a_line_is_found_also_behind_what_another_process_left_without_its_end():
-    assert find_in([f"epoch 3/3 [====] {HELD.to_line()}"], "ReleaseGate") == HELD
+    assert find_outcome([f"epoch 3/3 [====] {HELD.to_line()}"], "ReleaseGate") == HELD
 
 
 def test_the_last_outcome_of_the_step_is_the_one_that_counts():
     first, other = Outcome("failed", step="ReleaseGate"), Outcome("done", step="Trainer")
-    assert find_in([first.to_line(), HELD.to_line(), other.to_line()], "ReleaseGate") == HELD
+    assert find_outcome([first.to_line(), HELD.to_line(), other.to_line()], "ReleaseGate") == HELD
 
 
 @pytest.mark.parametrize(
@@ -51,7 +54,7 @@ def test_the_last_outcome_of_the_step_is_the_one_that_counts():
     ],
 )
 def test_what_is_no_outcome_of_the_step_is_none(line):
-    assert find_in([line], "ReleaseGate") is None
+    assert find_outcome([line], "ReleaseGate") is None
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_only_what_ended_well_exits_with_0():
         ("failed", "version 3 stays", "Failed: nothing was pushed; version 3 stays."),
         # It may have pushed before.
         ("failed", "", "Failed."),
-        ("killed", "x", "Killed: the same command goes on from the steps that are done."),
+        ("killed", "x", "Killed: the same command continues after the finished steps."),
     ],
 )
 def test_a_headline_says_what_is_in_production_as_far_as_that_is_known(word, stays, headline):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import s3fs
 
-from locations import files_below, filesystem, locate
+from locations import get_filesystem, list_files_below, locate
 from release import lease, store
 from release.history import read_history
 from release.layout import PushFolder
@@ -88,7 +88,7 @@ def check(root: str, new, at: str, tell: Path) -> None:
     history = read_history(PushFolder(place), "shelf")
     expected = 2 + (release.version != 2) + 1
     assert [change.number for change in history.changes] == list(range(1, expected + 1))
-    names = set(files_below(place))
+    names = set(list_files_below(place))
     assert not {name for name in names if name.startswith((".scratch", ".lock"))}
     assert {int(name.split("/")[2]) for name in names if name.count("/") > 2 and "/shelf/" in name} == {
         *listed,
@@ -110,8 +110,8 @@ def main(root: str, work: Path, action: str) -> None:
 
     def copy_to(place: str) -> None:
         base = locate(f"{root}/base")
-        for name in files_below(base):
-            filesystem(base).copy(f"{base.path}/{name}", f"{locate(place).path}/{name}")
+        for name in list_files_below(base):
+            get_filesystem(base).copy(f"{base.path}/{name}", f"{locate(place).path}/{name}")
 
     def go_on(kills: int) -> None:
         """What was left is checked here, not in a child of its own: each takes a second to connect."""

@@ -103,7 +103,7 @@ def test_a_missing_key_is_named(manifest):
 def test_a_path_outside_the_release_is_refused(manifest, path):
     document = json.loads(render(manifest, "A manifest"))
     document["files"][0]["path"] = path
-    with pytest.raises(EdgelineError, match="no POSIX path under serving/shelf/1/"):
+    with pytest.raises(EdgelineError, match="not a POSIX path under serving/shelf/1/"):
         parse_manifest(json.dumps(document).encode(), "m.json")
 
 

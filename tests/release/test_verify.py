@@ -96,12 +96,12 @@ def garble_the_history(root: Path) -> None:
     ("damage", "message"),
     [
         (flip_a_byte, "edge/shelf/2/model_fp16.tflite: found sha256"),
-        (truncate, "serving/shelf/2/variables/variables.index: found 10 bytes. Expected 2000."),
+        (truncate, "serving/shelf/2/variables/variables.index: found 10 bytes. Expected 2,000."),
         (add_a_file, "edge/shelf/2/model_fp32.tflite: is not in the manifest."),
         (add_to_the_saved_model, "serving/shelf/2/assets.extra/x: is not in the manifest."),
-        (remove_the_graph, "serving/shelf/2/saved_model.pb: found nothing."),
+        (remove_the_graph, "serving/shelf/2/saved_model.pb: found no file."),
         (improve_the_metrics, "edge/shelf/2/manifest.json: found sha256"),
-        (link_a_file, "edge/shelf/2/labels.txt: found something else than a file."),
+        (link_a_file, "edge/shelf/2/labels.txt: found something other than a file."),
         (pin_the_old_one, "serving/models.config: found version 1. Expected version 2"),
         (remove_the_pins, "serving/models.config: found no pin. Expected version 2"),
         (point_elsewhere, "edge/shelf/current.json: found version 1. Expected version 2"),
@@ -188,14 +188,14 @@ def serve_from_elsewhere(root: Path) -> None:
         (truncate_an_older_manifest_and_spoil_its_files, "edge/shelf/1/manifest.json: found sha256"),
         (remove_the_edge_half_of_an_older_release, "edge/shelf/1/manifest.json: found no file"),
         (remove_an_older_release, "edge/shelf/1/manifest.json: found no file"),
-        (remove_the_history, "edge/shelf/history.jsonl: it holds no change. Expected change 2"),
+        (remove_the_history, "edge/shelf/history.jsonl: it has no changes. Expected change 2"),
         (remove_the_newest_line, "edge/shelf/history.jsonl: change 2 is missing; the next push"),
-        (tear_the_newest_line, "edge/shelf/history.jsonl: its last line is torn"),
-        (change_who_did_it, "edge/shelf/history.jsonl: line 2 does not follow the one before it"),
-        (change_the_reason_in_the_pointer, "edge/shelf/history.jsonl: its last line is not the change"),
-        (add_a_version, "edge/shelf/3: no line of history.jsonl says"),
-        (add_beside_the_versions, "serving/shelf/saved_model.pb: is no part of a release"),
-        (serve_from_elsewhere, "serving/models.config: is not as it was written"),
+        (tear_the_newest_line, "edge/shelf/history.jsonl: its last line is incomplete"),
+        (change_who_did_it, "edge/shelf/history.jsonl: line 2 does not follow the line before it"),
+        (change_the_reason_in_the_pointer, "edge/shelf/history.jsonl: its last line differs from the change"),
+        (add_a_version, "edge/shelf/3: history.jsonl has no line of its push"),
+        (add_beside_the_versions, "serving/shelf/saved_model.pb: is not part of a release"),
+        (serve_from_elsewhere, "serving/models.config: was changed after it was written"),
     ],
 )
 def test_damage_behind_production_is_found_and_named(root, tmp_path, damage, message):
@@ -217,7 +217,7 @@ def test_a_model_that_was_never_pushed_cannot_be_verified_and_what_is_there_is_n
     push_two(root, tmp_path)
     with pytest.raises(UsageError, match=f"no model {model!r}.* It has: shelf"):
         store.verify(root, model)
-    with pytest.raises(UsageError, match="It has none: nothing was ever pushed"):
+    with pytest.raises(UsageError, match="It has no models"):
         store.verify(root / "elsewhere", "shelf")
 
 
@@ -235,4 +235,4 @@ def test_a_log_from_before_lines_had_digests_is_whole_and_goes_on_with_them(root
     assert store.verify(root, "shelf") == []
     assert "previous_sha256" in json.loads(log.read_text().splitlines()[-1])
     log.write_text(log.read_text().replace("run 2026", "run 2025", 2))
-    assert "does not follow the one before it" in store.verify(root, "shelf")[0]
+    assert "does not follow the line before it" in store.verify(root, "shelf")[0]

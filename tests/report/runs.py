@@ -6,7 +6,7 @@ from io import BytesIO
 from msgspec import structs
 from PIL import Image
 
-from intervals import wilson
+from intervals import compute_wilson_interval
 from records.edge import EdgeFiles, GroupAccuracy, Latency, Machine, Mistake, Variant
 from records.evaluation import Confusion
 from records.ingest import Excluded, Span, Thumbnail
@@ -39,7 +39,7 @@ def picture() -> bytes:
 
 
 def a_slice(kind: str, name: str, right: int, photos: int, before: float | None = 0.9) -> Slice:
-    low, high = wilson(right, photos)
+    low, high = compute_wilson_interval(right, photos)
     return Slice(kind, name, photos, right / photos, low, high, before)
 
 
@@ -122,7 +122,7 @@ def a_run(
             anomalies=("lane_id: Unexpected string values: lane-77 (in train and eval).",),
             thumbnails=tuple(
                 Thumbnail(
-                    f"thumbnails/{n:02d}.jpg", "span-00008", f"{n}.jpg", "duplicate", "A copy of 1.jpg."
+                    f"thumbnails/{n:02d}.jpg", "span-00008", f"{n}.jpg", "duplicate", "It is a copy of 1.jpg."
                 )
                 for n in range(1, 25)
             ),

@@ -50,7 +50,7 @@ def test_what_only_one_run_has_is_not_known_of_the_other():
     sections = beside(a_run(), a_failed_run()).sections
     assert {line.now for line in sections["Edge files"]} == {UNKNOWN}
     assert ("ExampleGen", "cached", UNKNOWN) in [(it.what, it.before, it.now) for it in sections["Time"]]
-    assert beside(a_run(), a_failed_run()).sentence == "Not both runs have a model to compare."
+    assert beside(a_run(), a_failed_run()).sentence == "At least one of the runs has no model to compare."
 
 
 def test_the_page_has_both_runs_their_reasons_and_verdicts():

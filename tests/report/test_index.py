@@ -63,7 +63,7 @@ def test_rollbacks_and_excluded_weeks_are_marked_once_newest_first():
         ("2026-10-05", "rollback from version 2 to 1"),
         ("2026-09-30", "span-00004 was excluded"),
     ]
-    assert "Version 1 of shelf is in production since 2026-10-05, by rollback from version 2." in page
+    assert "Version 1 of shelf is in production: rollback from version 2 on 2026-10-05." in page
     assert HOSTILE not in page
 
 
@@ -105,7 +105,7 @@ def test_outcomes_are_counted():
     ("rows", "said"),
     [
         ([], "No run of shelf yet."),
-        ([make_row(a_failed_run(), None)], "No run of shelf has pushed a version yet; there were 1."),
+        ([make_row(a_failed_run(), None)], "No run of shelf has pushed a version yet; runs so far: 1."),
     ],
 )
 def test_without_a_model_there_is_no_chart(rows, said):
@@ -129,7 +129,7 @@ def test_where_the_clocks_disagree_with_the_order_the_order_is_drawn():
     rows[3] = structs.replace(rows[3], started_at="2099-01-01T03:00:00Z")
     rows[5] = structs.replace(rows[5], started_at="1970-01-01T00:00:00Z")
     page = render_index("shelf", rows)
-    assert page.count("in the order of the runs, whose clocks disagree") == 4
+    assert page.count("in order of the runs (their clocks disagree)") == 4
     chart = page[page.index("<svg") : page.index("</svg>")]
     # The dots stand apart from each other, from left to right.
     places = [float(x) for x in re.findall(r'<use [^>]*\bx="([\d.]+)"', chart)][:6]

@@ -169,7 +169,7 @@ def test_a_window_without_a_photo_has_a_page():
         classes={"ok": 0},
         spans=(replace(a_run().data.spans[0], rows=0, accepted=0, classes={}, rejected={}),),
     )
-    assert "0 photos to train on" in render_run(replace(a_run(), data=empty), {}, None)
+    assert "0 photos in train" in render_run(replace(a_run(), data=empty), {}, None)
 
 
 def test_figures_that_are_no_numbers_are_dashes():
@@ -192,7 +192,7 @@ def test_how_fast_a_model_trained_and_how_many_examples_a_slice_has_are_told():
     assert "14,400 photos a second in batches of 32," in page
     assert "the weights of epoch 12 kept (mean recall of classes 90.0\xa0%)" in page
     assert "<th>damaged</th><td>51</td><td>12</td><td>80.0\xa0%</td><td>62.0\xa0% to 94.0\xa0%</td>" in page
-    assert "Waiting for the next batch took 1.2\xa0% of the steps' time." in page
+    assert "Waiting for input took 1.2\xa0% of the step time." in page
     assert "70 % of 10<" in page.replace("\u00a0", " ")
 
 
@@ -204,17 +204,17 @@ def test_figures_have_their_number_of_groups_and_those_out_of_fold_stand_first()
     evaluation = Evaluation((overall, worst), None, None, "experiment", (judged, worst))
     before = render_run(replace(facts, evaluation=replace(evaluation, out_of_fold=())), {}, None)
     assert "55.0\u00a0% to 99.0\u00a0%, 4 experiments" in before and "Out of fold" not in before
-    assert ": right on 92.0\u00a0% of 4780 eval photos of 4 experiments." in before
+    assert ": accuracy 92.0\u00a0% on 4,780 eval photos of 4 experiments." in before
     shown = render_run(replace(facts, evaluation=evaluation), {}, None)
-    assert "Accuracy out of fold" in shown and "71.0\u00a0% to 84.0\u00a0%, 34 experiments" in shown
-    assert ": right on 78.4\u00a0% of 28000 photos of 34 experiments that it had not learned from." in shown
+    assert "Out-of-fold accuracy" in shown and "71.0\u00a0% to 84.0\u00a0%, 34 experiments" in shown
+    assert ": accuracy 78.4\u00a0% on 28,000 out-of-fold photos of 34 experiments." in shown
     assert shown.index("<h3>Out of fold</h3>") < shown.index("<h3>Eval split, by the model itself</h3>")
-    assert "<h3>By experiment, the worst first</h3>" in shown and shown.count("e-17") == 2
+    assert "<h3>By experiment, worst first</h3>" in shown and shown.count("e-17") == 2
     assert "<td>4,780</td><td>4</td><td>92.0\u00a0%</td>" in shown
 
 
 def test_a_model_without_a_mistake_says_so():
-    assert "It made none on the eval photos." in render_run(replace(a_run(), mistakes=()), {}, None)
+    assert "no mistake on the eval photos." in render_run(replace(a_run(), mistakes=()), {}, None)
 
 
 @pytest.mark.e2e
@@ -225,7 +225,7 @@ def test_forty_classes_and_forty_lanes_stay_a_small_page():
 
 def test_one_picture_that_is_missing_leaves_its_text():
     page = render_run(a_run(), {}, None)
-    assert "<img" not in page and "A copy of 1.jpg." in page
+    assert "<img" not in page and "It is a copy of 1.jpg." in page
 
 
 def test_a_training_that_resumed_or_never_improved_is_drawn():

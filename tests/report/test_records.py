@@ -5,7 +5,7 @@ import pytest
 
 from errors import EdgelineError
 from journal import utc_now
-from locations import folders_in, locate
+from locations import list_folders, locate
 from report import records
 from tests.report.runs import a_failed_run, a_run
 
@@ -53,7 +53,7 @@ def test_old_records_go_but_those_of_runs_in_use_and_of_runs_that_go_on(root):
     for folder in old:
         records.remove(folder)
     assert [facts.about.run for _, facts in records.read_all(root)] == ["b", "goes-on", "c"]
-    assert sorted(folders_in(root)) == ["b", "c", "goes-on"]
+    assert sorted(list_folders(root)) == ["b", "c", "goes-on"]
 
 
 def test_where_nothing_was_written_nothing_is_found(root):
@@ -61,9 +61,9 @@ def test_where_nothing_was_written_nothing_is_found(root):
 
 
 def test_a_bucket_that_is_not_there_is_said(s3_server):
-    with pytest.raises(EdgelineError, match="no bucket"):
+    with pytest.raises(EdgelineError, match="the bucket 'nowhere-at-all' does not exist"):
         records.write(locate("s3://nowhere-at-all/runs/1"), a_run(), "")
-    with pytest.raises(EdgelineError, match="no bucket"):
+    with pytest.raises(EdgelineError, match="the bucket 'nowhere-at-all' does not exist"):
         records.read_all(locate("s3://nowhere-at-all/runs"))
 
 

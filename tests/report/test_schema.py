@@ -4,7 +4,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from data.importers.curated_schema import widened
+from data.importers.curated_schema import widen_schema
 from errors import UsageError
 from records.schema import Difference
 from report.schema import find_differences
@@ -63,7 +63,7 @@ def test_new_values_new_features_and_numbers_out_of_bounds_are_told_apart(found)
 def test_accepting_widens_the_schema_and_leaves_all_else_of_its_text(found):
     text = CURATED
     for item in found.values():
-        text = widened(text, item, "Widened by Ada: a new site")
+        text = widen_schema(text, item, "Widened by Ada: a new site")
     schema = schema_of(text)
 
     assert list(schema.string_domain[0].value) == ["north", "south"]
@@ -77,4 +77,4 @@ def test_accepting_widens_the_schema_and_leaves_all_else_of_its_text(found):
 
 def test_a_schema_written_in_another_way_is_left_to_a_person(found):
     with pytest.raises(UsageError, match=r"no bounds of heat.*by hand"):
-        widened(CURATED.replace("float_domain { min: -5 max: 40 }", ""), found["heat"], "")
+        widen_schema(CURATED.replace("float_domain { min: -5 max: 40 }", ""), found["heat"], "")

@@ -57,11 +57,11 @@ def test_an_epoch_is_trained_where_less_than_one_is_left_of_the_budget_and_that_
     """As after a busy hour, in which features took all of it."""
     assert affordable(tmp_path, 3, 600.0, spent_s=601.0) == 1
     (note,) = budget_of(tmp_path, 600.0).notes
-    assert "trainer.budget leaves 0 s for it: one is trained" in note
+    assert "trainer.budget leaves only 0 s: one epoch is trained" in note
 
 
 def test_a_budget_of_which_twice_is_too_short_for_an_epoch_is_refused_with_what_one_takes(tmp_path):
-    with pytest.raises(UsageError, match=r"leaves 0 s for epochs, and one takes \d+ s") as refused:
+    with pytest.raises(UsageError, match=r"leaves 0 s for epochs, but one epoch takes \d+ s") as refused:
         affordable(tmp_path, 3, 0.1)
     assert "smaller" in refused.value.do
     assert not list(tmp_path.iterdir())
@@ -71,8 +71,8 @@ def test_a_budget_of_which_twice_is_too_short_for_an_epoch_is_refused_with_what_
     ("each", "count", "said"),
     [
         (0.01, 4, ""),  # 10 s each, of 100 s
-        (0.02, 2, "take about 20 s: 2 of trainer.variations, 4,"),
-        (0.08, 1, "take about 80 s: 1 of trainer.variations, 4,"),
+        (0.02, 2, "take about 20 s: trainer.budget has time for 2 of 4 "),
+        (0.08, 1, "take about 80 s: trainer.budget has time for 1 of 4 "),
     ],
 )
 def test_as_many_variations_are_computed_as_half_of_the_time_allows(tmp_path, each, count, said):

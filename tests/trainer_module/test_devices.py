@@ -38,19 +38,19 @@ def test_what_trains_is_said_and_that_one_device_has_nothing_to_mirror(caplog):
     with caplog.at_level("INFO", logger="edgeline.progress"):
         make_strategy(TrainerSettings(strategy="mirrored"))
     assert "TensorFlow sees 0 GPUs; 1 replicas train, here on" in caplog.text
-    assert "trainer.strategy is mirrored, and one device has nothing to share" in caplog.text
+    assert "trainer.strategy is mirrored, but there is only one device" in caplog.text
 
 
 @pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
 def test_half_precision_without_a_gpu_is_refused_with_the_reason():
-    with pytest.raises(UsageError, match="mixed_float16, and there is no GPU") as refused:
+    with pytest.raises(UsageError, match="mixed_float16, but there is no GPU") as refused:
         make_strategy(TrainerSettings(precision="mixed_float16"))
     assert "precision=float32" in refused.value.do
 
 
 @pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
 def test_xla_without_a_gpu_is_refused_with_the_reason():
-    with pytest.raises(UsageError, match="jit_compile is true, and there is no GPU") as refused:
+    with pytest.raises(UsageError, match="jit_compile is true, but there is no GPU") as refused:
         make_strategy(TrainerSettings(jit_compile=True))
     assert "jit_compile=false" in refused.value.do
 
@@ -73,7 +73,7 @@ def test_of_several_workers_one_is_the_chief(jobs, task, chief):
 
 def test_a_tpu_that_nothing_names_is_refused(monkeypatch):
     monkeypatch.delenv("TPU_NAME", raising=False)
-    with pytest.raises(EdgelineError, match="TensorFlow finds none") as refused:
+    with pytest.raises(EdgelineError, match="TensorFlow finds no TPU") as refused:
         make_strategy(TrainerSettings(strategy="tpu"))
     assert "TPU_NAME" in refused.value.do
 

@@ -99,12 +99,12 @@ def test_weights_that_are_not_installed_are_refused_and_never_left_out(tmp_path,
     (tmp_path / PACKAGE).mkdir()
     (tmp_path / PACKAGE / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UsageError, match="are not there") as refused:
+    with pytest.raises(UsageError, match="weights are missing") as refused:
         body()
     assert "model.weights=none" in refused.value.do
 
 
 def test_weights_of_imagenet_are_not_promised_for_other_backbones():
-    with pytest.raises(UsageError, match="no such weights of compact") as refused:
+    with pytest.raises(UsageError, match="no such weights for compact") as refused:
         body(backbone="compact")
     assert "efficientnet_lite0" in refused.value.do

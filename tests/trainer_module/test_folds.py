@@ -76,12 +76,12 @@ MANY = {"ok": 50, "misplaced": 50, "damaged": 30}
         ({"ok": 40, "misplaced": 40, "damaged": 4}, 3, {}, 5, ""),
         ({"ok": 40, "misplaced": 40}, 3, {}, 5, ""),
         ({"ok": 3, "damaged": 3}, 3, {"folds": 0}, 0, ""),
-        ({"ok": 3}, 4, {}, 0, "Eval has 3 groups, which is few, and .* trainer.budget is not set"),
-        ({"ok": 30}, 4, {}, 0, "Eval has 0 groups with misplaced, which is few"),
+        ({"ok": 3}, 4, {}, 0, "Eval has only 3 groups, and .* trainer.budget is not set"),
+        ({"ok": 30}, 4, {}, 0, "Eval has only 0 groups with misplaced, and "),
         ({"ok": 3}, 4, {"budget": "5m"}, 5, ""),
-        ({"ok": 3}, 4, {"budget": "60s"}, 0, "they take 40 s, and trainer.budget has 30 s left"),
+        ({"ok": 3}, 4, {"budget": "60s"}, 0, "they take 40 s, but trainer.budget has 30 s left"),
         ({"ok": 3}, 4, {"folds": 3}, 3, ""),
-        ({"ok": 3}, 3, {"strategy": "multi_worker"}, 0, "several workers train"),
+        ({"ok": 3}, 3, {"strategy": "multi_worker"}, 0, "trainer.strategy is multi_worker"),
     ],
 )
 def test_folds_are_trained_where_eval_has_few_groups_and_where_they_are_cheap(
@@ -99,9 +99,9 @@ def test_there_are_no_more_folds_than_groups_and_none_of_two():
     four, two = with_groups({"ok": 2, "damaged": 1}, {"ok": 1}), with_groups({"ok": 1}, {"ok": 1})
     assert folds.count_folds(four, TrainerSettings(), 1.0, 0.0) == (4, "")
     count, note = folds.count_folds(four, TrainerSettings(folds=5), 1.0, 0.0)
-    assert (count, note) == (4, "trainer.folds is 5, and there are 4, one a group.")
+    assert (count, note) == (4, "trainer.folds is 5, but there are only 4 groups.")
     count, note = folds.count_folds(two, TrainerSettings(), 1.0, 0.0)
-    assert count == 0 and "all examples are of 2 groups" in note
+    assert count == 0 and "too few groups (2)" in note
 
 
 def test_what_is_too_large_for_memory_has_no_folds():
@@ -130,5 +130,5 @@ def test_an_interval_of_few_large_sessions_is_wider_than_of_as_many_examples_alo
 
 @pytest.mark.parametrize("count", [1, 21])
 def test_a_number_of_folds_that_cannot_be_is_a_mistake_in_the_settings(count):
-    with pytest.raises(UsageError, match="takes 0, or 2 to 20"):
+    with pytest.raises(UsageError, match=f"{count} is not 0 or 2 to 20"):
         pipeline_settings.load({}, overrides=[f"trainer.folds={count}"])

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from errors import EdgelineError
-from locations import filesystem, locate
+from locations import get_filesystem, locate
 from records.shards import move_to_store
 from tests.trainer_module.samples import EVAL_EXAMPLES, SHELF, TRAIN_EXAMPLES, example, render, write_records
 from trainer_module import input_pipeline, photos
@@ -58,7 +58,7 @@ def in_store(files, transform, tmp_path_factory, s3_server):
     folder.mkdir()
     for file in glob.glob(files["train"]):
         shutil.copy(file, folder)
-    filesystem(locate(f"s3://{name}")).mkdir(name)
+    get_filesystem(locate(f"s3://{name}")).mkdir(name)
     move_to_store(folder, f"s3://{name}")
     return input_pipeline.open_split([f"{folder}/*"], transform, "train", SHELF, 0)
 

@@ -71,14 +71,14 @@ def hungry(power: int, factor: int) -> keras.Model:
 
 def test_a_batch_too_large_for_memory_is_refused_with_one_that_is_not():
     """The tenth power is 247 GB for twelve examples, and 242 MB for six."""
-    with pytest.raises(EdgelineError, match="a step of 24 examples; it does for one of 6") as refused:
+    with pytest.raises(EdgelineError, match="a step of 24 examples; a step of 6 fits") as refused:
         steps(hungry(10, 1))
     assert "trainer.batch_size=6" in refused.value.do
 
 
 def test_memory_that_does_not_suffice_for_one_example_asks_for_a_smaller_model():
     # Of two, since TensorFlow tries for 10 s to get the memory of each.
-    with pytest.raises(EdgelineError, match="nor for one of a single example") as refused:
+    with pytest.raises(EdgelineError, match="nor for a step of one example") as refused:
         steps(hungry(1, 10**12), batch=tuple(part[:2] for part in BATCH))
     assert "image_size" in refused.value.do
 
@@ -107,7 +107,7 @@ def test_xla_that_cannot_compile_a_model_is_refused_with_what_it_says():
     )(image)
     model = keras.Model(image, keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(features)))
     fit.compile_model(model, 0.01, 10)
-    with pytest.raises(EdgelineError, match="XLA refuses this model") as refused:
+    with pytest.raises(EdgelineError, match="XLA cannot compile this model") as refused:
         steps(model, jit_compile=True)
     assert "jit_compile=false" in refused.value.do
 

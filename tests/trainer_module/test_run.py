@@ -194,7 +194,7 @@ def test_two_replicas_learn_what_one_device_does_of_the_same_batches(replicas):
 
 
 def test_xla_of_several_replicas_is_refused(replicas):
-    assert "trainer.jit_compile is true, and there are 2 replicas." in replicas.refused
+    assert "trainer.jit_compile is true, but there are 2 replicas." in replicas.refused
 
 
 def test_two_replicas_share_a_global_batch_and_export_one_model(replicas, examples):

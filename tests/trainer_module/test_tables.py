@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from data.sensors.generator import LABELS, NUMBERS
-from data.spans.split import group_position
+from data.spans.split import hash_group
 from deploy.serving import client
 from edge.contracts.row import preprocess
 from edge.convert import convert
@@ -58,7 +58,7 @@ def examples(tmp_path_factory) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def splits(examples) -> tuple[list[dict], list[dict]]:
-    in_eval = [group_position(example["block"]) < 0.2 for example in examples]
+    in_eval = [hash_group(example["block"]) < 0.2 for example in examples]
     train, evaluation = (
         [e for e, at in zip(examples, in_eval, strict=True) if at is kept] for kept in (False, True)
     )

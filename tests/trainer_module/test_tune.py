@@ -209,14 +209,14 @@ def test_a_budget_that_trials_of_before_a_kill_have_used_ends_the_search_with_th
 
     search.search()
     assert search.result == Search("val_loss", 1, (done,))
-    assert "Only trial 1 trained a model: the search compared nothing." in caplog.text
+    assert "Only trial 1 succeeded" in caplog.text
 
 
 def test_what_is_wrong_with_more_than_one_trial_ends_the_search_with_its_own_words(
     files, transform_output, tmp_path
 ):
     space = {"model.weights": ["imagenet"]}
-    with pytest.raises(UsageError, match=r"model\.weights is imagenet, and there are no such weights"):
+    with pytest.raises(UsageError, match=r"model\.weights is imagenet, but .* no such weights"):
         searched(arguments(files, transform_output, tmp_path, max_trials=1, space=space))
 
 

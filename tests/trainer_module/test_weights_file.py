@@ -40,7 +40,7 @@ def test_the_first_layer_that_differs_is_named_with_both_shapes(tmp_path, networ
     (network.save_weights if ".weights" in name else network.save)(path)
     with pytest.raises(UsageError, match=r"layer conv2d\S* does not fit") as refused:
         backbones.body(settings(path, channels=3))
-    assert "has float32 [3, 3, 1, 16], expected are float32 [3, 3, 3, 16]" in refused.value.found
+    assert "has float32 [3, 3, 1, 16] instead of float32 [3, 3, 3, 16]" in refused.value.found
     with pytest.raises(UsageError, match="of mobilenet_v3_small_body"):
         backbones.body(settings(path, "mobilenet_v3_small"))
 
@@ -61,6 +61,6 @@ def test_a_file_that_is_cut_off_or_holds_no_weights_is_refused(tmp_path, network
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     else:
         path.write_bytes(b"not weights")
-    with pytest.raises(UsageError, match="could not be read as weights of Keras") as refused:
+    with pytest.raises(UsageError, match="cannot be read as weights of Keras") as refused:
         backbones.body(settings(path))
     assert "model.weights" in refused.value.do

@@ -70,7 +70,7 @@ def test_the_model_reads_the_feature_that_is_neither_label_nor_hidden(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "found"), [(["label", "_means"], "features none"), (["row", "label", "image"], "image, row")]
+    ("names", "found"), [(["label", "_means"], "label: none"), (["row", "label", "image"], "image, row")]
 )
 def test_no_or_several_features_for_the_model_are_refused(tmp_path, names, found):
     with pytest.raises(UsageError, match=found) as refused:

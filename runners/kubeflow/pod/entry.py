@@ -32,8 +32,8 @@ from errors import EdgelineError, UsageError
 from records.outcome import Outcome
 from records.push import PUSH
 from records.run import Problem
-from records.shards import cause_of
-from records.steps import RELEASE_GATE, STEPS, helped
+from records.shards import find_cause
+from records.steps import RELEASE_GATE, STEPS, find_helped_step
 from runners.kubeflow import parameters
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.kubeflow.pod import handover, pages, shards
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
         _run(options, flags, executor_input, run, Locations(root))
         outcome = _conclude_success(options.step, executor_input, time.monotonic() - started)
     except Exception as error:
-        event = describe(cause_of(error), options.step)
+        event = describe(find_cause(error), options.step)
         if not any(isinstance(link, EdgelineError) for link in chain(error)):
             logging.getLogger("edgeline.kubeflow").exception("%s failed", options.step)
             event["do"] = "Read the log above."
@@ -156,9 +156,11 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
     given = executor_input.setdefault("inputs", {}).get("parameterValues", {})
     if options.settings:
         parameters.check(json.loads(options.settings), given)
-    values = parameters.put_together(helped(options.step), given, options.unshown, fillings)
+    values = parameters.put_together(find_helped_step(options.step), given, options.unshown, fillings)
     executor_input["inputs"]["parameterValues"] = values
-    with share_with_executors(helped(options.step), run, flags, executor_input, locations) as places:
+    with share_with_executors(
+        find_helped_step(options.step), run, flags, executor_input, locations
+    ) as places:
         handover.prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), places)
 
         # TFX is imported only now, so that a wrong input is reported at once.
@@ -169,7 +171,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
         kubeflow_v2_run_executor.fileio = _FILES
 
         store = f"{options.shards}/{run}" if options.shards else None
-        moved_shards = shards.move_shards(helped(options.step), executor_input, store)
+        moved_shards = shards.move_shards(find_helped_step(options.step), executor_input, store)
         with _join_pods(options, run, executor_input), moved_shards:
             passed = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
             kubeflow_v2_run_executor.main((Namespace(**passed), flags))
@@ -191,7 +193,7 @@ def _join_pods(options: Namespace, run: str, executor_input: Json) -> Iterator[N
     if not options.pods:
         yield
         return
-    meeting, step = Path(options.meeting) / run, helped(options.step)
+    meeting, step = Path(options.meeting) / run, find_helped_step(options.step)
     variable, outputs = _SHARED[step]
     os.environ[variable] = meet(meeting / step, options.pod, options.pods)
     try:

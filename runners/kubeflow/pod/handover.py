@@ -23,7 +23,7 @@ import yaml
 
 from errors import EdgelineError
 from locations import LAUNCHER_FOLDERS
-from records.steps import STEPS, step_of
+from records.steps import STEPS, find_step
 
 Json = dict[str, Any]
 
@@ -71,7 +71,7 @@ def run_id(executor_input: Json, step: str) -> str:
         for _, artifact in artifacts(executor_input.get(side, {})):
             parts = urlsplit(artifact["uri"]).path.split("/")
             for before, part in reversed([*pairwise(parts[1:])]):
-                if step_of(part) in steps:
+                if find_step(part) in steps:
                     return before
     raise EdgelineError(
         f"Neither the outputs of {step} nor its inputs are in a folder that is named after a step.",

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from errors import EdgelineError
-from locations import whole
+from locations import write_atomically
 from trainer_module.workers import config_of, free_places
 
 # A cluster that adds a node for a pod takes up to a quarter of an hour.
@@ -56,7 +56,7 @@ def meet(folder: Path, index: int, count: int, wait_s: float = _WAIT_S) -> str:
 
 def _write(path: Path, *lines: str) -> None:
     if list(lines) != _read(path):
-        with whole(path) as file:
+        with write_atomically(path) as file:
             file.write("\n".join(lines).encode())
 
 

@@ -203,7 +203,7 @@ def test_a_page_is_no_master():
         threading.Thread(target=page.serve_forever).start()
         said = refused(page.server_port)
         page.shutdown()
-    assert said.found.endswith("is no master of Spark.") and "beam.master" in said.do
+    assert said.found.endswith("is not a Spark master.") and "beam.master" in said.do
 
 
 def test_what_takes_a_connection_and_says_nothing_is_no_master(monkeypatch):
@@ -224,4 +224,4 @@ def test_a_java_that_does_not_start_is_told(monkeypatch):
 
 def test_a_java_that_ended_in_the_middle_is_told():
     said = cluster.explain_error(RuntimeError("Job 4 cancelled because SparkContext was shut down"))
-    assert "ended while it worked" in said.found and "beam.memory_gb" in said.do
+    assert "ended during the run" in said.found and "beam.memory_gb" in said.do

@@ -52,7 +52,7 @@ def test_photos_that_a_run_rejects_are_named_and_do_not_count(tmp_path):
     (src / "bad" / "0.jpg").write_bytes(b"no photo")
     report = import_photos(src, tmp_path / "data", least=20)
     assert sorted(report.warnings) == [
-        "A run wants 20 photos of each class, and will refuse 19 bad. Import more of them, or set a lower"
+        "A run requires 20 photos of each class, and will refuse 19 bad. Import more of them, or set a lower"
         " gate.min_examples_per_class in workload.yaml.",
         "A run will quarantine 1 photo as too-small; the first is ok/small.png: 8 x 9 has a side below 16"
         " pixels.",
@@ -65,7 +65,7 @@ def test_fewer_of_a_class_than_the_gate_wants_is_imported_and_warned_of(tmp_path
     report = load(kind, tmp_path, {"no": 3, "yes": 20})
     noun = {"table": "row", "texts": "text", "photos": "photo"}[kind]
     (warning,) = report.warnings
-    assert warning.startswith(f"A run wants 20 {noun}s of each class, and will refuse 3 no. Import more")
+    assert warning.startswith(f"A run requires 20 {noun}s of each class, and will refuse 3 no. Import more")
     assert "gate.min_examples_per_class" in warning and report.sentences()[-1] == f"Warning: {warning}"
     assert (tmp_path / "data" / "span-00001").is_dir()
 

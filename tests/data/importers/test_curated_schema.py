@@ -8,7 +8,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from data.importers.curated_schema import add_labels, build_photo_schema, read_label_domain
 from errors import UsageError
-from labels import fault_of
+from labels import find_fault
 
 SHELF = Path(__file__).parents[3] / "schema" / "shelf.pbtxt"
 ODD = (
@@ -47,7 +47,7 @@ def test_labels_are_read_as_other_writers_of_the_format_quote_them(as_utf8):
     assert read_label_domain(rewritten) == ODD
 
 
-@given(st.lists(st.text().filter(lambda label: not fault_of(label)), unique=True))
+@given(st.lists(st.text().filter(lambda label: not find_fault(label)), unique=True))
 def test_any_labels_survive(labels):
     text = build_photo_schema(labels)
     assert list(parse(text).string_domain[0].value) == labels == list(read_label_domain(text))

@@ -93,7 +93,7 @@ def test_a_split_that_folders_have_is_taken_as_it_is(tmp_path, data_dir, name):
     photos = {f"{place}.jpg": jpeg(seed=n) for n, place in enumerate(places)}
     report = import_photos(write(tmp_path / "src", photos), data_dir)
     assert report.layout == (
-        f"a folder a split, each with a folder a class (2 classes): train/ is train, {name}/ is eval"
+        f"one folder per split, each with one folder per class (2 classes): train/ is train, {name}/ is eval"
     )
     assert report.added == {"a": 3, "b": 2}
     assert by_split(data_dir) == [
@@ -106,7 +106,7 @@ def test_photos_of_a_third_split_are_left_out_and_counted(tmp_path, data_dir):
     places = ["train/a/1", "train/b/2", "val/a/3", "test/a/4", "test/a/5", "test/c/6"]
     photos = {f"{place}.heic": encode(pixels(seed=n), "HEIF") for n, place in enumerate(places)}
     report = import_photos(write(tmp_path / "src", photos), data_dir)
-    assert "test/ (3 photos) is left out, to ask the pushed model about." in report.sentences()[0]
+    assert "test/ (3 photos) is left out" in report.sentences()[0]
     assert report.added == {"a": 2, "b": 1}
     assert by_split(data_dir) == [("eval", "a"), ("train", "a"), ("train", "b")]
 
@@ -114,7 +114,7 @@ def test_photos_of_a_third_split_are_left_out_and_counted(tmp_path, data_dir):
 def test_where_only_one_split_is_there_the_import_makes_both(tmp_path, data_dir):
     photos = {f"train/{label}/{n}.jpg": jpeg(seed=n + 9 * (label == "b")) for n in range(5) for label in "ab"}
     report = import_photos(write(tmp_path / "src", photos | {"val/a/notes.txt": b""}), data_dir)
-    assert report.layout == "a folder a split, each with a folder a class (2 classes)"
+    assert report.layout == "one folder per split, each with one folder per class (2 classes)"
     assert {split for split, _ in by_split(data_dir)} == {"train", "eval"}
 
 

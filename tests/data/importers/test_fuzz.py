@@ -22,13 +22,13 @@ from data.photos.checks import check_photo
 from data.photos.exif_time import read_time_taken
 from data.photos.labels_file import read_labels
 from data.photos.screening import screen_rows
-from data.photos.thumbnails import thumbnail
+from data.photos.thumbnails import make_thumbnail
 from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.rejection import RowRejected
 from data.spans.source import Row
 from errors import EdgelineError
-from labels import fault_of
+from labels import find_fault
 from pipeline.workloads import find_workload, with_features
 from tests.data.sample_photos import encode, jpeg, memory_bomb, phone_exif, pixels, with_scans
 
@@ -102,7 +102,7 @@ def imported(src, data):
     """What is imported can be read again, and has labels that are some."""
     import_photos(src, data)
     for span in find_spans(data):
-        assert not any(fault_of(row.label) for row in read_labels(span))
+        assert not any(find_fault(row.label) for row in read_labels(span))
 
 
 def manifest(rng, folder):
@@ -127,7 +127,7 @@ def span(rng, folder):
     labels.write_bytes(mutated(rng, labels.read_bytes()))
     import_photos(folder / "src", folder / "data")
     kept, rejected = screen_rows(read_labels(find_spans(folder / "data")[0]), ["ok", "bad"])
-    assert not any(fault_of(row.lane_id) for row in kept) and all(str(detail) for _, _, detail in rejected)
+    assert not any(find_fault(row.lane_id) for row in kept) and all(str(detail) for _, _, detail in rejected)
 
 
 def tfrecord(rng, folder):
@@ -150,7 +150,7 @@ def tfrecord(rng, folder):
 
 def photo(rng, folder):
     data = mutated(rng, rng.choice(PHOTOS))
-    assert isinstance(read_time_taken(data), str | None) and isinstance(thumbnail(data), bytes | None)
+    assert isinstance(read_time_taken(data), str | None) and isinstance(make_thumbnail(data), bytes | None)
     check_photo(data, DataSettings(min_side=1))
 
 

@@ -138,7 +138,7 @@ def test_a_path_that_no_file_can_have_is_missing(tmp_path, data_dir, path):
 def test_a_manifest_that_is_a_pipe_or_enormous_is_refused(tmp_path, data_dir, name):
     (tmp_path / "src").mkdir()
     os.mkfifo(tmp_path / "src" / name)
-    with pytest.raises(DataRefused, match="it is no file"):
+    with pytest.raises(DataRefused, match="it is not a file"):
         import_photos(tmp_path / "src", data_dir)
     (tmp_path / "src" / name).unlink()
     (tmp_path / "src" / name).touch()

@@ -49,9 +49,9 @@ def test_exposures_of_one_object_share_a_session_and_each_class_has_objects_in_e
     assert report.eval == {"crack": 12, "ok": 24}
     assert {len(group) for group in report.groups} == {6} and len(report.groups) == 28
     text = " ".join(report.sentences())
-    assert "168 photos show what another one shows, in 28 groups" in text
+    assert "168 photos show the same object as another one; each of these groups (28)" in text
     assert "crack/IMG_0001.jpg, crack/IMG_0002.jpg, crack/IMG_0003.jpg, ..." in text
-    assert "labels.csv puts into eval: 12 of 48 crack, 24 of 120 ok." in text
+    assert "assigns to eval: 12 of 48 crack, 24 of 120 ok." in text
 
 
 def test_running_numbers_and_times_alone_join_nothing(tmp_path, data_dir):
@@ -94,7 +94,7 @@ def test_a_later_photo_joins_the_session_of_its_near_twin_and_its_split(tmp_path
         file.unlink() if kept == "lost" else file.write_bytes(b"\x81")
     report = import_photos(write(tmp_path / "later", later), data_dir)
     assert report.span.number == 2 and len(report.joined) == 10
-    assert "10 photos show what one of an earlier span shows" in " ".join(report.sentences())
+    assert "10 photos show the same object as a photo of an earlier" in " ".join(report.sentences())
     assert {len(photos) for photos in sessions(data_dir).values()} == {3}
     split_of = [{row.session_id: row.split for row in read_labels(span)} for span in find_spans(data_dir)]
     assert split_of[0] == split_of[1] and set(split_of[0].values()) == {"train", "eval"}

@@ -87,7 +87,7 @@ def test_a_packed_table_is_read_and_places_and_refusals_name_what_a_person_has(t
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress((text() + "name,age,paid\n").encode()))
     with pytest.raises(DataRefused) as refused:
         read(tmp_path / "b.csv.gz", scratch)
-    assert refused.value.found.startswith(f"{tmp_path / 'b.csv.gz'} line 14 is its header")
+    assert refused.value.found.startswith(f"{tmp_path / 'b.csv.gz'} line 14 repeats the header")
 
 
 def test_a_workbook_keeps_the_types_of_its_cells(tmp_path, scratch):
@@ -117,7 +117,7 @@ def test_of_several_sheets_the_one_with_the_columns_is_read_or_one_is_to_be_name
     book = write_xlsx(tmp_path / "b.xlsx", south)
     with pytest.raises(UsageError, match=r"has the sheets About, North, South.*Name one: --sheet About"):
         read(book, scratch)
-    with pytest.raises(UsageError, match=r"has the sheets About, North, Empty, South.*West is none with"):
+    with pytest.raises(UsageError, match=r"has the sheets About, North, Empty, South.*sheet West"):
         read(book, scratch, sheet="West")
     with pytest.raises(DataRefused, match="has no row"):
         read(write_xlsx(tmp_path / "c.xlsx", {"Sheet1": [["x", "paid"]]}), scratch)
@@ -156,15 +156,15 @@ def test_the_types_of_parquet_and_of_a_database_are_kept(tmp_path, scratch):
     [
         ("a.db", b"SQLite format 3\0" + bytes(100), "is an SQLite database", "sqlite:///"),
         ("a.pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3", "is a PDF", "CSV"),
-        ("a.rda", packed(b"RDX3\nX\n\0\0\0\3"), "is data of R", "write.csv"),
-        ("a.rds", packed(b"X\n\0\0\0\3\0\4"), "is data of R", "readRDS"),
-        ("a.json", b'[\n {"a": 1}]', "is a list in JSON", "jq"),
-        ("a.xls", b"<html><table><tr>", "is a page of HTML or XML", "spreadsheet"),
+        ("a.rda", packed(b"RDX3\nX\n\0\0\0\3"), "is an R data file", "write.csv"),
+        ("a.rds", packed(b"X\n\0\0\0\3\0\4"), "is an R data file", "readRDS"),
+        ("a.json", b'[\n {"a": 1}]', "is a JSON array", "jq"),
+        ("a.xls", b"<html><table><tr>", "is an HTML or XML page", "spreadsheet"),
         ("a.csv", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1", "is a photo", "folder"),
-        ("a.dta", b"<stata_dta><header>\0\0\1\2" + bytes(20), "is data of Stata", "read_stata"),
-        ("a.sas7bdat", bytes(300), "is binary, of a kind that is not known", "CSV"),
+        ("a.dta", b"<stata_dta><header>\0\0\1\2" + bytes(20), "is a Stata data file", "read_stata"),
+        ("a.sas7bdat", bytes(300), "is a binary file of an unknown kind", "CSV"),
         ("a.tar.gz", packed(bytes(257) + b"ustar" + bytes(700)), "is a tar archive", "Unpack"),
-        ("a.csv.xz", b"\xfd7zXZ\0\0\4\xe6\xd6\xb4\x46\2\0", "is packed by xz", "Unpack"),
+        ("a.csv.xz", b"\xfd7zXZ\0\0\4\xe6\xd6\xb4\x46\2\0", "is compressed with xz", "Unpack"),
     ],
 )
 def test_another_kind_of_file_is_named_with_the_one_thing_to_do(tmp_path, scratch, name, content, found, do):
@@ -180,7 +180,7 @@ def test_another_kind_of_file_is_named_with_the_one_thing_to_do(tmp_path, scratc
     [
         ("a.csv.gz", packed(text().encode())[:-9], r"a\.csv\.gz cannot be read"),
         ("a.csv.gz", packed(b"a,b\n" + b"0,0\n" * 2**25), "unpacks to more than 67,108,864 bytes"),
-        ("a.gz", packed(packed(packed(b"a,b\n"))), "packed 3 times or more"),
+        ("a.gz", packed(packed(packed(b"a,b\n"))), "compressed 3 times or more"),
         ("a.zip", b"PK\3\4 and no more", r"a\.zip cannot be read"),
         ("a.xlsx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), r"a\.xlsx cannot be read"),
         ("a.parquet", b"PAR1 and no more", r"a\.parquet cannot be read"),
@@ -203,7 +203,7 @@ def test_a_zip_with_several_tables_or_none_is_refused_by_what_it_holds(tmp_path,
 
 
 def test_what_is_no_file_is_refused(tmp_path, scratch):
-    for path, found in ((tmp_path, "is no file"), (tmp_path / "no.csv", "does not exist")):
+    for path, found in ((tmp_path, "is not a file"), (tmp_path / "no.csv", "does not exist")):
         with pytest.raises(UsageError, match=found):
             read(path, scratch)
 
@@ -226,7 +226,7 @@ def test_a_first_line_that_is_data_is_refused(tmp_path, scratch, lines):
 
 def test_a_title_above_the_names_is_refused(tmp_path, scratch):
     book = write_xlsx(tmp_path / "a.xlsx", {"Data": [["Sales"], ["x", "y", "paid"], [1, 2, "no"]]})
-    with pytest.raises(DataRefused, match=r"The first line of .* is 'Sales' alone, above 3 columns"):
+    with pytest.raises(DataRefused, match=r"The first line of .* has only 'Sales', above 3 columns"):
         read(book, scratch)
 
 

@@ -44,7 +44,7 @@ def test_texts_of_any_columns_are_a_span_and_a_workload_whose_source_reads_them(
     span = tmp_path / "data" / "span-00001"
     assert report.sentences() == [
         f"{span} holds 4 texts of {tmp_path / 'a.csv'}, with 2 labels: bad, good.",
-        "Without stars, and left out: 1 (a.csv:6).",
+        "Left out because stars is missing: 1 (a.csv:6).",
     ]
     assert (workload.module, workload.labels, workload.reads) == (
         "trainer_module.texts",
@@ -105,7 +105,7 @@ def test_more_texts_and_labels_that_are_there_are_another_span_and_new_labels_ar
     [
         ({"text": "body"}, UsageError, "no column body.*It has: id, review"),
         ({"text": "review", "time": "id"}, UsageError, "--time is given with --text"),
-        ({"text": "review", "label": "id"}, UsageError, "a label for nearly each"),
+        ({"text": "review", "label": "id"}, UsageError, "different label in nearly each"),
         ({}, DataRefused, "name a column of texts with --text"),
     ],
 )

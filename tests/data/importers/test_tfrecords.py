@@ -75,7 +75,7 @@ def test_what_is_no_text_and_no_number_is_no_label(tmp_path, data_dir, value, sa
         ("gr\xfcn\n".encode("latin-1"), DataRefused, "labels.txt cannot be read"),
         ("a\u2028b\nc\n".encode(), UsageError, r"labels.txt line 1 is 'a\\u2028b'"),
         (b"a\n\nb\n", UsageError, "'': it is empty"),
-        (b"a\nb\na\n", UsageError, "'a': it is there 2 times"),
+        (b"a\nb\na\n", UsageError, "'a': it occurs 2 times"),
         (b"0:a\n0:b\n", DataRefused, "it has a number twice"),
         (b"1" * 5000 + b":a\n", None, ""),
         (b"", UsageError, "'': it is empty"),

@@ -108,7 +108,7 @@ def test_a_query_that_changes_data_or_fails_is_refused_and_changes_nothing(plant
     [
         ("nosuch://host/db", UsageError, "sqlalchemy.dialects:nosuch"),
         ("mysql+mysqldb://me:{}@host/db", UsageError, "No module named 'MySQLdb'.*install 'mysqlclient'"),
-        ("postgresql+psycopg://me:{}@host:port/db", UsageError, "URL of the database cannot be understood"),
+        ("postgresql+psycopg://me:{}@host:port/db", UsageError, "URL of the database cannot be parsed"),
         ("postgresql+psycopg://me:{}@127.0.0.1:1/db", EdgelineError, r"me:\*\*\*@127.0.0.1:1/db cannot be"),
         ("postgresql+psycopg://me@127.0.0.1:1/db?password={}", EdgelineError, "cannot be opened"),
         ("postgresql+psycopg://me@127.0.0.1:1/db?pasword={}", EdgelineError, "cannot be opened"),

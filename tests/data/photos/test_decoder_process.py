@@ -12,7 +12,7 @@ import pytest
 from data.photos.checks import check_photo
 from data.photos.decoder_process import DecoderProcess
 from data.photos.exif_time import read_time_taken
-from data.photos.thumbnails import thumbnail
+from data.photos.thumbnails import make_thumbnail
 from data.settings import DataSettings
 from data.spans.rejection import RowRejected
 from errors import EdgelineError
@@ -63,7 +63,7 @@ def test_many_photos_that_are_quick_do_not_add_up_to_one_that_is_slow():
         (CHECK, memory_bomb()),
         (read_time_taken, memory_bomb()),
         (read_time_taken, as_exif(memory_bomb(), jpeg())),
-        (thumbnail, as_exif(memory_bomb(), jpeg())),
+        (make_thumbnail, as_exif(memory_bomb(), jpeg())),
     ],
     ids=["check", "time", "time in a JPEG", "thumbnail"],
 )

@@ -99,8 +99,8 @@ def test_the_split_may_be_there_or_not(span):
         ("photo,lane_id,session_id,captured_at\n", "no column label; found: photo, lane_id"),
         ("", "is empty"),
         (HEADER.replace(",", ";") + "\n", "no column photo, label"),
-        (HEADER + "\na.jpg,ok,lane-01\n", "labels.csv:2: It has 3 cells, and the header 5"),
-        (HEADER + "\na.jpg,ok,lane-01,w,t,more\n", "labels.csv:2: It has 6 cells, and the header 5"),
+        (HEADER + "\na.jpg,ok,lane-01\n", "labels.csv:2: It has 3 cells, but the header has 5"),
+        (HEADER + "\na.jpg,ok,lane-01,w,t,more\n", "labels.csv:2: It has 6 cells, but the header has 5"),
         (HEADER + '\na.jpg,"ok"x,lane-01,w,t\n', "labels.csv:2: It is not CSV"),
         (HEADER + '\n"a.jpg,ok,lane-01,w,t\n', "is not CSV"),
         ('photo,"label', "is not CSV"),
@@ -129,7 +129,7 @@ def test_a_missing_labels_file_is_refused(span):
 def test_a_labels_file_that_is_a_pipe_or_enormous_is_refused(span):
     span.labels.unlink()
     os.mkfifo(span.labels)
-    with pytest.raises(DataRefused, match="it is no file"):
+    with pytest.raises(DataRefused, match="it is not a file"):
         read_labels(span)
     span.labels.unlink()
     span.labels.touch()

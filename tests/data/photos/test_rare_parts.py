@@ -1,7 +1,7 @@
 import numpy as np
 
-from data.photos.likeness import SIDE, as_looks
-from data.photos.rare_parts import as_features
+from data.photos.likeness import SIDE, stack_looks
+from data.photos.rare_parts import compute_features
 from data.photos.same_object import find_same
 from records.seen_photo import CELLS, STAGES, pack
 
@@ -18,14 +18,14 @@ def test_a_small_thing_is_told_before_backgrounds_that_it_shares_with_others():
         shown[at : at + 4] = things[photo % 60]
         cells = shown + rng.normal(0, 1, shown.shape)
         looks.append(rng.bytes(SIDE * SIDE) + pack(cells.astype(np.float32)))
-    twins = find_same(as_looks(looks), as_features(looks), 60).twins
+    twins = find_same(stack_looks(looks), compute_features(looks), 60).twins
     assert (twins == np.arange(60, 120)).sum() >= 55 and set(twins) <= {-1, *range(60, 120)}
 
 
 def test_photos_have_features_where_the_network_saw_all():
     seen = LOOK + pack(np.random.default_rng(0).normal(0, 1, (CELLS, sum(STAGES))).astype(np.float32))
-    assert as_features([seen]).shape == (1, 928)
+    assert compute_features([seen]).shape == (1, 928)
     for other in (LOOK, LOOK + bytes(1856)):
-        assert as_features([seen, other]).shape == (2, 0)
-        assert as_looks([seen, other]).shape == (2, SIDE * SIDE)
-    assert as_features([]).shape == (0, 0)
+        assert compute_features([seen, other]).shape == (2, 0)
+        assert stack_looks([seen, other]).shape == (2, SIDE * SIDE)
+    assert compute_features([]).shape == (0, 0)

@@ -25,8 +25,8 @@ def test_an_unlabelled_or_unknown_row_is_rejected_and_the_nearest_label_named():
     kept, rejected = screen_rows([row("a.jpg", ""), row("b.jpg", "damagd"), row("c.jpg", "zzz")], LABELS)
     assert kept == []
     assert [reason for _, reason, _ in rejected] == ["unlabelled", "unknown-label", "unknown-label"]
-    assert "nearest known one is 'damaged'" in rejected[1][2]
-    assert "known are 'ok', 'misplaced', 'damaged'" in rejected[2][2]
+    assert "nearest known label is 'damaged'" in rejected[1][2]
+    assert "known labels are 'ok', 'misplaced', 'damaged'" in rejected[2][2]
 
 
 def test_a_control_character_in_a_lane_session_or_time_is_rejected_and_shown_as_its_code():

@@ -2,7 +2,7 @@
 
 import random
 
-from data.shelf.layout import LANES, choose_stray, luma, make_lane
+from data.shelf.layout import LANES, choose_stray, compute_luma, make_lane
 
 ALL = [make_lane(number) for number in range(1, LANES + 1)]
 
@@ -25,9 +25,13 @@ def test_a_stray_is_planned_elsewhere_fits_and_stands_out() -> None:
         found = choose_stray(home, rng)
         assert found not in home.products
         assert found.height < home.pitch - home.lip
-        assert min(abs(luma(found.body) - luma(planned.body)) for planned in home.products) > 70
+        assert (
+            min(abs(compute_luma(found.body) - compute_luma(planned.body)) for planned in home.products) > 70
+        )
 
 
 def test_goods_are_light_in_odd_lanes_and_dark_in_even_ones() -> None:
-    light, dark = ([luma(p.body) for home in ALL[start::2] for p in home.products] for start in (0, 1))
+    light, dark = (
+        [compute_luma(p.body) for home in ALL[start::2] for p in home.products] for start in (0, 1)
+    )
     assert min(light) > max(dark)

@@ -6,8 +6,8 @@ import pytest
 
 from data.importers.importing import import_photos
 from data.photos.labels_file import LabelRow, write_span
-from data.spans.exclusions import FILE_NAME, decide, excluded_spans, read_decisions
-from data.spans.layout import find_spans, newest_spans
+from data.spans.exclusions import FILE_NAME, decide, find_excluded_spans, read_decisions
+from data.spans.layout import find_newest_spans, find_spans
 from errors import DataRefused, EdgelineError, UsageError
 from locations import locate
 from tests.data.sample_photos import jpeg
@@ -37,12 +37,12 @@ def names(spans):
 
 
 def test_an_excluded_span_is_not_read_and_an_older_one_takes_its_place(data):
-    before = window_digest(newest_spans(data, 2))
+    before = window_digest(find_newest_spans(data, 2))
 
     exclude(data, "span-00003")
 
-    assert names(newest_spans(data, 2)) == ["span-00001", "span-00002"]
-    assert window_digest(newest_spans(data, 2)) != before
+    assert names(find_newest_spans(data, 2)) == ["span-00001", "span-00002"]
+    assert window_digest(find_newest_spans(data, 2)) != before
     assert names(find_spans(data)) == list(KNOWN)
 
 
@@ -50,8 +50,8 @@ def test_an_included_span_is_read_again(data):
     exclude(data, "span-00003")
     include(data, "span-00003")
 
-    assert names(newest_spans(data, 2)) == ["span-00002", "span-00003"]
-    assert excluded_spans(data) == {}
+    assert names(find_newest_spans(data, 2)) == ["span-00002", "span-00003"]
+    assert find_excluded_spans(data) == {}
 
 
 def test_the_file_says_who_when_and_why_and_is_only_ever_appended_to(data):
@@ -103,7 +103,7 @@ def test_when_every_span_is_excluded_they_are_named_with_the_way_back(data):
         exclude(data, span)
 
     with pytest.raises(DataRefused, match=r"span-00001 to span-00003.*--undo"):
-        newest_spans(data, 8)
+        find_newest_spans(data, 8)
 
 
 def test_a_number_that_was_excluded_is_not_given_to_another_week(data):
@@ -129,11 +129,11 @@ def test_a_line_that_a_crash_tore_counts_as_not_written_and_is_written_over(data
     exclude(data, "span-00002")
     with (data / FILE_NAME).open("ab") as file:
         file.write(b'{"action": "exclude", "span": "span-0')
-    assert set(excluded_spans(data)) == {"span-00002"}
+    assert set(find_excluded_spans(data)) == {"span-00002"}
 
     exclude(data, "span-00003")
 
-    assert set(excluded_spans(data)) == {"span-00002", "span-00003"}
+    assert set(find_excluded_spans(data)) == {"span-00002", "span-00003"}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_line_that_is_no_decision_stops_every_run(data, line):
         file.write(line.encode("latin-1") + b"\n")
 
     with pytest.raises(DataRefused, match="line 2 is no decision"):
-        newest_spans(data, 8)
+        find_newest_spans(data, 8)
 
 
 @pytest.mark.parametrize(("key", "value"), [("action", "drop"), ("span", "../x"), ("who", None)])
@@ -157,7 +157,7 @@ def test_a_decision_with_a_wrong_value_is_none(data, key, value):
     (data / FILE_NAME).write_text(json.dumps({**written, key: value}) + "\n")
 
     with pytest.raises(DataRefused, match="line 1 is no decision"):
-        excluded_spans(data)
+        find_excluded_spans(data)
 
 
 def test_people_who_decide_at_the_same_time_lose_nothing(data):
@@ -170,14 +170,14 @@ def test_people_who_decide_at_the_same_time_lose_nothing(data):
     for thread in threads:
         thread.join()
 
-    assert set(excluded_spans(data)) == set(known)
+    assert set(find_excluded_spans(data)) == set(known)
 
 
 def test_a_file_that_cannot_be_read_stops_every_run(data):
     (data / FILE_NAME).mkdir()
 
     with pytest.raises(DataRefused, match=r"excluded.jsonl cannot be read"):
-        newest_spans(data, 8)
+        find_newest_spans(data, 8)
 
 
 def test_a_decision_that_is_written_by_half_is_told_and_counts_as_none(data):
@@ -191,7 +191,7 @@ def test_a_decision_that_is_written_by_half_is_told_and_counts_as_none(data):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert failed.value.why and failed.value.do
-    assert set(excluded_spans(data)) == {"span-00002"}
+    assert set(find_excluded_spans(data)) == {"span-00002"}
 
 
 def test_of_decisions_made_at_once_in_a_bucket_none_is_lost(bucket):

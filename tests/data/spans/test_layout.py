@@ -5,7 +5,7 @@ import time
 import pytest
 
 from data.spans.exclusions import decide
-from data.spans.layout import add_span, describe_spans, find_spans, newest_spans
+from data.spans.layout import add_span, describe_spans, find_newest_spans, find_spans
 from errors import UsageError
 
 
@@ -26,7 +26,7 @@ def test_spans_are_numbered_on_and_found_oldest_first(tmp_path):
     (tmp_path / "span-00009.txt").write_text("not a folder of a span")
     assert add_span(tmp_path, fill).number == 8
     assert [span.number for span in find_spans(tmp_path)] == [7, 8]
-    assert [span.number for span in newest_spans(tmp_path, 1)] == [8]
+    assert [span.number for span in find_newest_spans(tmp_path, 1)] == [8]
 
 
 def test_after_the_last_number_no_span_is_written_also_where_it_was_excluded(tmp_path):
@@ -43,7 +43,7 @@ def test_after_the_last_number_no_span_is_written_also_where_it_was_excluded(tmp
 def test_no_span_is_refused_with_what_to_do(tmp_path):
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(UsageError, match="edgeline data import"):
-            newest_spans(folder, 8)
+            find_newest_spans(folder, 8)
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path):

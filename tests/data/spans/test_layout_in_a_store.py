@@ -6,11 +6,11 @@ import pickle
 import pytest
 
 from data.photos.labels_file import LabelRow, PhotoSpan, read_labels, write_span
-from data.spans.exclusions import decide, excluded_spans
-from data.spans.layout import Span, find_spans, newest_spans
+from data.spans.exclusions import decide, find_excluded_spans
+from data.spans.layout import Span, find_newest_spans, find_spans
 from data.spans.rejection import RowRejected
 from errors import DataRefused, EdgelineError, UsageError
-from locations import filesystem, locate
+from locations import get_filesystem, locate
 from tests.data.spans.windows import window_digest
 
 ROW = LabelRow("b/ü, b.jpg", "ok", "lane-01", "walk-1", "2026-10-05T09:12:33Z")
@@ -29,7 +29,7 @@ def upload(data, folder):
 
 
 def put(data, name, content=b""):
-    filesystem(data).pipe_file(f"{data.path}/{name}", content)
+    get_filesystem(data).pipe_file(f"{data.path}/{name}", content)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_spans_are_found_oldest_first_whatever_objects_stand_for_folders(data):
     ):
         put(data, name)
     assert [span.name for span in find_spans(data)] == ["span-00008", "span-00009", "span-00010"]
-    assert [span.number for span in newest_spans(data, 2)] == [9, 10]
+    assert [span.number for span in find_newest_spans(data, 2)] == [9, 10]
 
 
 def test_what_was_uploaded_is_read_also_by_a_worker_that_got_it_pickled(span):
@@ -90,22 +90,22 @@ def test_a_labels_file_that_is_not_there_or_bad_is_refused(span):
     put(span.path, "labels.csv", b"photo,label\n")
     with pytest.raises(DataRefused, match=r"s3://.*labels.csv has no column lane_id"):
         read_labels(span)
-    filesystem(span.path).rm_file(span.labels.path)
+    get_filesystem(span.path).rm_file(span.labels.path)
     with pytest.raises(DataRefused, match=r"labels.csv is missing"):
         read_labels(span)
 
 
 def test_no_span_is_refused_and_no_bucket_is_an_error(bucket):
     with pytest.raises(UsageError, match="holds no span"):
-        newest_spans(locate(f"{bucket}/nothing"), 8)
+        find_newest_spans(locate(f"{bucket}/nothing"), 8)
     gone = locate("s3://no-such-bucket/data")
     for read in (
-        lambda: newest_spans(gone, 8),
+        lambda: find_newest_spans(gone, 8),
         lambda: read_labels(Span(1, gone / "span-00001")),
         lambda: PhotoSpan(1, gone / "span-00001").read("a.jpg"),
         lambda: window_digest([Span(1, gone / "span-00001")]),
     ):
-        with pytest.raises(EdgelineError, match="there is no bucket") as caught:
+        with pytest.raises(EdgelineError, match="the bucket 'no-such-bucket' does not exist") as caught:
             read()
         assert caught.value.why and caught.value.do and not isinstance(caught.value, DataRefused)
 
@@ -116,11 +116,11 @@ def test_the_digest_of_a_window_tells_every_change_without_fetching_an_object(sp
     for name, content in (("photos/new.jpg", b"new"), ("photos/new.jpg", b"wen"), ("labels.csv", b"x")):
         put(span.path, name, content)
         digests.append(window_digest(spans))
-    filesystem(span.path).rm_file((span.photos / "new.jpg").path)
+    get_filesystem(span.path).rm_file((span.photos / "new.jpg").path)
     digests.append(window_digest(spans))
     assert len(set(digests)) == len(digests)
     put(span.path, "photos/")
-    monkeypatch.setattr(type(filesystem(span.path)), "_cat_file", None)
+    monkeypatch.setattr(type(get_filesystem(span.path)), "_cat_file", None)
     assert window_digest(spans) == digests[-1]
 
 
@@ -129,11 +129,11 @@ def test_a_span_is_excluded_by_an_object_beside_it(data):
     for name in known:
         put(data, f"{name}/labels.csv")
 
-    assert excluded_spans(data) == {}
+    assert find_excluded_spans(data) == {}
     decide(data, "exclude", "span-00003", "dirty lens", known)
     decide(data, "exclude", "span-00001", "dirty lens too", known)
     decide(data, "include", "span-00001", "it was not", known)
 
-    assert [span.name for span in newest_spans(data, 8)] == ["span-00001", "span-00002"]
-    lines = filesystem(data).cat_file(f"{data.path}/excluded.jsonl").splitlines()
+    assert [span.name for span in find_newest_spans(data, 8)] == ["span-00001", "span-00002"]
+    lines = get_filesystem(data).cat_file(f"{data.path}/excluded.jsonl").splitlines()
     assert [json.loads(line)["action"] for line in lines] == ["exclude", "exclude", "include"]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.spans.split import Ends, group_position
+from data.spans.split import Ends, hash_group
 from errors import DataRefused
 
 POSITION = 0.51939461771349  # of s00001-0000
@@ -29,8 +29,8 @@ def test_neither_split_is_ever_empty(groups, fraction):
 
 @given(GROUPS, FRACTIONS)
 def test_the_groups_below_the_fraction_go_to_eval_but_for_one_that_a_split_would_lack(groups, fraction):
-    ordered = sorted(groups, key=group_position)
-    below = [group for group in ordered if group_position(group) < fraction]
+    ordered = sorted(groups, key=hash_group)
+    below = [group for group in ordered if hash_group(group) < fraction]
     assert in_eval(groups, fraction) == set(below[: len(groups) - 1] or ordered[:1])
 
 
@@ -59,7 +59,7 @@ def test_a_group_keeps_its_split_when_other_weeks_are_added():
 def test_positions_are_the_same_on_every_machine():
     # SHA-256, unlike Python's hash, does not depend on the process; the number is pinned so that a change of
     # the rule, which would move examples between the splits of old and new models, cannot pass unseen.
-    assert group_position("s00001-0000") == pytest.approx(POSITION, abs=1e-12)
+    assert hash_group("s00001-0000") == pytest.approx(POSITION, abs=1e-12)
 
 
 def test_one_group_is_refused_by_its_name_and_two_are_not():
@@ -80,7 +80,7 @@ def test_a_split_that_the_data_says_counts_and_moves_no_other_group(groups, frac
 def test_one_group_that_the_hash_splits_goes_by_its_hash_where_the_data_splits_others():
     ends = ends_of(["walk-1"]).merged([Ends(sides={"walk-2": "eval"})])
     ends.check("photos")
-    position = group_position("walk-1")
+    position = hash_group("walk-1")
     assert ends.in_eval("walk-1", position + 0.01) and not ends.in_eval("walk-1", position - 0.01)
 
 

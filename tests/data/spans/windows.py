@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.spans.layout import Span
-from data.spans.window import contents_of, digest_of
+from data.spans.window import compute_span_digests, compute_window_digest
 
 
 def window_digest(spans: Sequence[Span], cache: Path | None = None) -> str:
-    return digest_of(contents_of(spans, cache))
+    return compute_window_digest(compute_span_digests(spans, cache))

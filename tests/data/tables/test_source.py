@@ -11,7 +11,7 @@ from data.sensors.generator import LABELS, NUMBERS, generate
 from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.source import Rejected, Row
-from data.tables.source import check, columns_of, count, open_source
+from data.tables.source import check, count, list_columns, open_source
 from errors import DataRefused, UsageError
 from records.workload import Workload
 
@@ -57,11 +57,11 @@ def ids(items: list) -> list[str]:
 @pytest.mark.parametrize(
     ("cells", "reason", "detail"),
     [
-        ("2026-01-05T00:00:00Z,m-01,20,6.1", "ragged", "4 cells, and the header 5"),
-        ("2026-01-05T00:00:00Z,m-01,20,6.1,normal,7", "ragged", "6 cells, and the header 5"),
+        ("2026-01-05T00:00:00Z,m-01,20,6.1", "ragged", "4 cells, but the header has 5"),
+        ("2026-01-05T00:00:00Z,m-01,20,6.1,normal,7", "ragged", "6 cells, but the header has 5"),
         ('2026-01-05T00:00:00Z,m-01,"20" 6.1,normal', "ragged", "not CSV"),
         ("2026-01-05T00:00:00Z,m-01,20,6.1,", "unlabelled", "fault_label is empty"),
-        ("2026-01-05T00:00:00Z,m-01,20,6.1,lek", "unknown-label", "the nearest known one is 'leak'"),
+        ("2026-01-05T00:00:00Z,m-01,20,6.1,lek", "unknown-label", "the nearest known label is 'leak'"),
         ("2026-01-05T00:00:00Z,,20,6.1,normal", "no-group", "machine_id is empty"),
         ('2026-01-05T00:00:00Z,m-01,20,"6,1",normal', "not-a-number", "pressure: '6,1' is a number with a"),
         ("2026-01-05T00:00:00Z,m-01,warm,6.1,normal", "not-a-number", "temperature: 'warm' is not a number"),
@@ -160,7 +160,7 @@ def test_a_clock_set_back_rejects_what_comes_until_it_has_caught_up(tmp_path: Pa
         ("readings.csv:8", "clock-backwards"),
         ("readings.csv:9", "duplicate"),
     ]
-    assert "2026-01-05T00:03:00Z comes after 2026-01-05T00:10:00Z, the last one of m-01" in found[2].detail
+    assert "2026-01-05T00:03:00Z is before 2026-01-05T00:10:00Z, the last of m-01" in found[2].detail
 
 
 def test_one_date_in_the_future_costs_one_row(tmp_path: Path) -> None:
@@ -215,8 +215,8 @@ def test_columns_may_stand_in_any_order_and_a_mark_may_come_first(tmp_path: Path
     ("content", "found"),
     [
         (b"", "is empty"),
-        (f"{HEADER}\n".encode(), "has a header and no row"),
-        (f"{HEADER},speed\n1,2,3,4,5,6\n".encode(), "has 'speed', which the workload does not know"),
+        (f"{HEADER}\n".encode(), "has a header but no rows"),
+        (f"{HEADER},speed\n1,2,3,4,5,6\n".encode(), "has 'speed', which the workload does not have"),
         (b"timestamp,machine_id,temperature,fault_label\n1,2,3,4\n", "lacks 'pressure'"),
         (f"{HEADER.replace(',', ';')}\n1;2;3;4;5\n".encode(), "separated by ';'"),
         (f"{HEADER},pressure\n1,2,3,4,5,6\n".encode(), "has the column 'pressure' twice"),
@@ -235,7 +235,7 @@ def test_a_file_that_is_no_such_table_is_refused_before_a_row_is_read(
 @pytest.mark.parametrize(
     ("row", "found"),
     [
-        (HEADER.encode(), "line 3 is its header again"),
+        (HEADER.encode(), "line 3 repeats the header"),
         (line(1).encode().replace(b"m-01", b"m\xe4-01"), r"line 3 is not UTF-8 \(byte 23 of .* 0xe4\)"),
         (b'2026-01-05T00:00:00Z,"m-01,20,6.1,normal\n' + b"2026,m-01,20\n" * 10_000, "line 3 is not CSV"),
         (b"2026" * 17_000_000, "line 3 has more than 67,108,864 bytes"),
@@ -277,7 +277,7 @@ def test_memory_is_flat_in_the_rows(tmp_path: Path) -> None:
     for rows in (10_000, 40_000):
         (span,) = generate(tmp_path / str(rows), weeks=1, per_week=rows, seed=1, faults={})
         source = open_source(workload, DataSettings(readings=16))
-        assert count(span) == rows and len(columns_of(workload)) == 11
+        assert count(span) == rows and len(list_columns(workload)) == 11
         tracemalloc.start()
         windows = sum(isinstance(row, Row) for row in source.rows(span))
         peaks.append(tracemalloc.get_traced_memory()[1])

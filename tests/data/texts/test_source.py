@@ -129,7 +129,7 @@ def test_a_rejected_row_is_shown_as_it_came_with_the_nearest_label(span):
     write_csv(span, ("nice " * 100, "postive"))
     (rejected,) = read(span)
     assert rejected.id == "a.csv:2"
-    assert "nearest known one is 'positive'" in rejected.detail
+    assert "nearest known label is 'positive'" in rejected.detail
     assert rejected.text == ("nice " * 100)[:300]
 
 
@@ -205,7 +205,7 @@ def test_a_span_without_texts_is_refused(span):
     with pytest.raises(DataRefused, match=r"holds no \.csv or \.jsonl file"):
         check(span, WORKLOAD)
     (span.path / "a.csv").mkdir()
-    with pytest.raises(DataRefused, match="it is no file"):
+    with pytest.raises(DataRefused, match="it is not a file"):
         check(span, WORKLOAD)
 
 

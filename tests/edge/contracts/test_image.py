@@ -11,7 +11,7 @@ from data.photos.checks import check_photo
 from data.settings import DataSettings
 from edge.contracts.image import preprocess
 from errors import EdgelineError
-from photo_pixels import scaled_size
+from photo_pixels import scale_size
 from tests.data.sample_photos import encode, phone_exif
 
 
@@ -186,7 +186,7 @@ def test_the_steps_as_the_contract_tells_them_give_the_same(photos):
     ("size", "expected"), [((1024, 683), (512, 342)), ((683, 1024), (342, 512)), ((6000, 1), (512, 1))]
 )
 def test_the_shorter_side_is_rounded_half_up(size, expected):
-    assert scaled_size(size, 512) == expected
+    assert scale_size(size, 512) == expected
 
 
 @pytest.mark.parametrize("channels", [1, 3])

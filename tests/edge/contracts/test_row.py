@@ -6,7 +6,7 @@ import numpy as np
 import pandas
 import pytest
 
-from edge.contracts.row import columns_of, preprocess
+from edge.contracts.row import list_columns, preprocess
 from errors import EdgelineError
 from records.columns import MISSING, CellError
 
@@ -41,7 +41,7 @@ def made(cells: dict, **changed: object) -> list[float]:
 
 
 def test_cells_become_what_the_form_of_their_column_says() -> None:
-    assert columns_of(CONTRACT) == ["price", "since", "day", "zip"]
+    assert list_columns(CONTRACT) == ["price", "since", "day", "zip"]
     assert made({}) == [78932.5, 1.0, 2.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 
 
@@ -59,7 +59,7 @@ def test_what_is_missing_is_so_in_every_part_of_it(cell: object) -> None:
     ("cells", "found"),
     [
         ({"price": "12.5"}, "price: '12.5' is not a number with decimal comma"),
-        ({"since": "2026-01-05"}, "since: '2026-01-05' is no date as day.month.year"),
+        ({"since": "2026-01-05"}, "since: '2026-01-05' is not a date as day.month.year"),
         ({"since": "30.02.2026"}, "'2026-02-30' is a time that does not exist"),
         ({"price": "1" * 50}, "is not a number that a model can read"),
     ],
@@ -76,16 +76,16 @@ def test_another_form_is_refused_with_what_was_found(cells: dict, found: str) ->
         ({"version": 3}, "version is 3, not 2"),
         ({"version": "1"}, "version is '1', not 2"),
         ({"missing": None, "clip": None}, ""),
-        ({"numbers": [{"name": "price", "mean": 0, "deviation": 1}]}, "column of 'price' is not there"),
-        ({"numbers": [{"name": "price", "column": {"name": "price"}}]}, "mean of 'price' is not there"),
+        ({"numbers": [{"name": "price", "mean": 0, "deviation": 1}]}, "column of 'price' is missing"),
+        ({"numbers": [{"name": "price", "column": {"name": "price"}}]}, "mean of 'price' is missing"),
         ({"numbers": [number("price", form="roman")]}, "column of 'price': roman"),
         ({"numbers": [number("price", part="weekday")]}, "column of 'price': weekday is not a part"),
-        ({"categories": [{"name": "zip"}]}, "vocabulary of 'zip' is not there"),
+        ({"categories": [{"name": "zip"}]}, "vocabulary of 'zip' is missing"),
     ],
 )
 def test_a_contract_that_lacks_a_part_is_refused(changed: dict, found: str) -> None:
     contract = {key: value for key, value in {**CONTRACT, **changed}.items() if value is not None}
-    with pytest.raises(EdgelineError, match=found or "clip is not there; missing is not there"):
+    with pytest.raises(EdgelineError, match=found or "clip is missing; missing is missing"):
         preprocess(ROW, contract)
 
 

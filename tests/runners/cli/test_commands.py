@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from data.spans.exclusions import excluded_spans
+from data.spans.exclusions import find_excluded_spans
 from runners.cli.main import main
 from tests.runners.cli.process import add_week, edgeline
 
@@ -75,7 +75,7 @@ def test_an_option_is_never_taken_for_the_value_of_the_one_before(tmp_path, caps
     assert main(["data", "exclude", "span-00001", "--data", str(tmp_path), "--reason", reason]) == 2
 
     assert "Option '--reason' requires an argument." in capsys.readouterr().err
-    assert not excluded_spans(tmp_path)
+    assert not find_excluded_spans(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_value_may_begin_with_a_dash(tmp_path, given):
 
     assert main(["data", "exclude", "span-00001", "--data", str(tmp_path), *given]) == 0
 
-    assert excluded_spans(tmp_path)["span-00001"].reason == given[-1].removeprefix("--reason=")
+    assert find_excluded_spans(tmp_path)["span-00001"].reason == given[-1].removeprefix("--reason=")
 
 
 def test_of_a_setting_that_is_given_twice_both_count(tmp_path, capsys):

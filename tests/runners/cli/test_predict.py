@@ -294,7 +294,7 @@ def test_neither_tensorflow_nor_the_noise_of_an_interpreter_is_there(push, tmp_p
     )
     command = [sys.executable, "-c", script, "predict", lamp, "--store", tmp_path / "push"]
     ended = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 0 and re.fullmatch(r"shelf 1: Good until \S+Z\.\n", ended.stderr)
+    assert ended.returncode == 0 and re.fullmatch(r"shelf 1: Valid until \S+Z\.\n", ended.stderr)
 
 
 def test_what_mlflow_loads_answers_as_predict_does(push, predict, tmp_path):

@@ -147,7 +147,7 @@ def test_the_index_marks_what_people_did_to_production(report, tmp_path, workspa
     records.write(workspace / "runs" / "20261005-091233", a_run(), "<p>")
     page = Path(report("--index")[1].strip()).read_text()
     assert 'rollback from version 2 to 1</td><td class="muted">two is worse at night' in page
-    assert "Version 1 of shelf is in production since" in page
+    assert "Version 1 of shelf is in production: rollback from version" in page
 
 
 def test_releases_that_were_collected_change_nothing_of_what_the_index_says(report, tmp_path, workspace):

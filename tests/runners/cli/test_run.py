@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.mark.parametrize(
     ("make", "said"),
-    [(lambda data: None, "is no folder"), (lambda data: data.mkdir(), "holds no span-NNNNN folder")],
+    [(lambda data: None, "is not a folder"), (lambda data: data.mkdir(), "has no span-NNNNN folder")],
     ids=["missing", "empty"],
 )
 def test_a_folder_without_spans_ends_with_2_says_what_to_do_and_records_no_run(tmp_path, make, said):
@@ -52,8 +52,8 @@ def test_a_bad_labels_file_ends_with_4_in_a_second_and_is_recorded(tmp_path, lab
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("push.rollback_epoch=1", "phones have seen 2 of shelf"),
-        ("push.rollback_epoch=2", "shelf in production is signed, and no key is set"),
+        ("push.rollback_epoch=1", "phones with shelf have already seen 2"),
+        ("push.rollback_epoch=2", "shelf in production is signed, but no key is set"),
         ("push.key=nowhere.pem", "nowhere.pem cannot be read"),
     ],
 )

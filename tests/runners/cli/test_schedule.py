@@ -103,7 +103,7 @@ def test_each_workload_and_workspace_has_a_schedule_of_its_own(tmp_path):
         (["--workload", "shelff"], 2, "Did you mean shelf?"),
         (["--set", "trainer.epoch=3"], 2, "Did you mean trainer.epochs?"),
         (["--profile", "publishd"], 2, "Did you mean published?"),
-        (["--data", "nowhere"], 2, "nowhere is no folder"),
+        (["--data", "nowhere"], 2, "nowhere is not a folder"),
         (["--install", "--remove"], 2, "not allowed with"),
         (["--data", "photos", "--set", "push.destination=a\nb"], 2, "control character"),
         (["--data", "photos", "--workspace", "a\x9b2J"], 2, "control character"),

@@ -144,6 +144,7 @@ def test_the_command_that_a_refusal_prints_does_what_it_says_in_a_shell(monkeypa
         write_span(tmp_path / "my data", [(LabelRow("a.jpg", "ok", "", "", ""), jpeg(seed=week))])
     exclude = ["data", "exclude", "span-00002", "--reason", "dark", "--data", "my data"]
     assert main(exclude) == 0 and main(exclude) == 2
-    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("To read it again: "))
-    done = subprocess.run(line.removeprefix("To read it again: "), shell=True, capture_output=True, text=True)
+    lead = "To include it again: "
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith(lead))
+    done = subprocess.run(line.removeprefix(lead), shell=True, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import yaml
 
-from records.steps import step_of
+from records.steps import find_step
 from runners.kubeflow.pod import entry as kubeflow_entry
 
 Version = Literal["2.0.5", "2.17"]
@@ -58,7 +58,7 @@ class Backend:
 
     def __post_init__(self) -> None:
         self.spec, *platform = yaml.safe_load_all(self.pipeline.read_text())
-        self.tasks = {step_of(name): task for name, task in self.spec["root"]["dag"]["tasks"].items()}
+        self.tasks = {find_step(name): task for name, task in self.spec["root"]["dag"]["tasks"].items()}
         executors = platform[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if platform else {}
         self.mounts = {label: config.get("pvcMount", []) for label, config in executors.items()}
 
@@ -72,7 +72,7 @@ class Backend:
         """The steps that it waits for: by its inputs, or for their end alone."""
         task = self.tasks[step]
         made = [given["taskOutputArtifact"] for given in task.get("inputs", {}).get("artifacts", {}).values()]
-        return {*task.get("dependentTasks", ()), *(step_of(source["producerTask"]) for source in made)}
+        return {*task.get("dependentTasks", ()), *(find_step(source["producerTask"]) for source in made)}
 
     def in_order(self) -> Iterator[str]:
         """The steps, each after those that it waits for."""
@@ -160,8 +160,8 @@ class Backend:
     def _input(self, producerTask: str, outputArtifactKey: str) -> dict[str, Any]:
         """An artifact as it comes out of ML Metadata."""
         # 2.0.5 looks for a task by its name, and newer ones by its key.
-        assert producerTask == self.tasks[step_of(producerTask)]["taskInfo"]["name"]
-        producer = step_of(producerTask)
+        assert producerTask == self.tasks[find_step(producerTask)]["taskInfo"]["name"]
+        producer = find_step(producerTask)
         made = self.outputs[producer, outputArtifactKey]
         metadata = {
             name: {"list": value} if isinstance(value, list) else value

@@ -19,7 +19,7 @@ from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.kubeflow_settings import StepName
 from pipeline.settings import Settings, load
 from pipeline.workloads import find_workload, with_features
-from records.steps import step_of
+from records.steps import find_step
 from release.signing import KEY_VARIABLE
 from runners.kubeflow.compiler import compile_pipeline, require_gpus
 
@@ -91,7 +91,7 @@ def spec(text):
 @pytest.fixture(scope="module")
 def tasks(spec):
     """By step."""
-    return {step_of(name): task for name, task in spec["root"]["dag"]["tasks"].items()}
+    return {find_step(name): task for name, task in spec["root"]["dag"]["tasks"].items()}
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_the_loader_of_kfp_takes_it(text):
 def test_both_documents_are_those_that_the_backend_parses(text, tasks):
     spec, platform = yaml.safe_load_all(text)
     parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-    assert {step_of(name) for name in parsed.root.dag.tasks} == set(tasks)
+    assert {find_step(name) for name in parsed.root.dag.tasks} == set(tasks)
     assert parsed.schema_version == "2.1.0"
     json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
 
@@ -148,7 +148,7 @@ def test_dependencies_and_wiring_are_those_of_the_dag_on_one_machine(tasks):
     for step, task in tasks.items():
         artifacts = task.get("inputs", {}).get("artifacts", {})
         found = {
-            (name, step_of(given["taskOutputArtifact"]["producerTask"]), output)
+            (name, find_step(given["taskOutputArtifact"]["producerTask"]), output)
             for name, given in artifacts.items()
             for output in [given["taskOutputArtifact"]["outputArtifactKey"]]
         }
@@ -450,7 +450,7 @@ def test_sensors_and_texts_compile_to_the_same_steps_of_their_own_code(tmp_path,
     done = compile_pipeline(workload, load({**workload.settings, "kubeflow": PLATFORM}), path)
     assert (done.name, done.steps) == (name, len(get_args(StepName)) - 1)
     compiled = next(yaml.safe_load_all(path.read_text()))
-    assert set(get_args(StepName)) - set(map(step_of, compiled["root"]["dag"]["tasks"])) == {"Tuner"}
+    assert set(get_args(StepName)) - set(map(find_step, compiled["root"]["dag"]["tasks"])) == {"Tuner"}
     json_format.ParseDict(compiled, pipeline_spec_pb2.PipelineSpec())
     for container in containers(compiled).values():
         given = [*container["command"], *container["args"]]

@@ -13,7 +13,7 @@ from data.shelf import renderer
 from pipeline.settings import load
 from pipeline.workloads import find_workload, with_features
 from records.outcome import Outcome
-from records.steps import task_of
+from records.steps import name_task
 from release import store
 from report import records
 from runners.cli.main import main
@@ -128,7 +128,7 @@ def test_the_record_of_a_run_that_searched_shows_its_trials_and_what_the_model_w
 
 def test_outputs_are_where_the_launcher_looks_and_say_how_long_their_step_took(first):
     for (step, name), artifact in first.outputs.items():
-        assert artifact["uri"].startswith(f"minio://mlpipeline/v2/shelf/run-1/{task_of(step)}/")
+        assert artifact["uri"].startswith(f"minio://mlpipeline/v2/shelf/run-1/{name_task(step)}/")
         if name not in ("page", "metrics", "confusion"):
             assert artifact["metadata"]["step_seconds"] > 0
             assert artifact["metadata"]["step_started"].startswith("20")
@@ -202,7 +202,7 @@ def test_a_step_as_its_container_starts_it(first, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    (good_until,) = set(re.findall(r"Good until \S+Z\.", done.stderr))
+    (good_until,) = set(re.findall(r"Valid until \S+Z\.", done.stderr))
     reasons = ("Version 1 of shelf is in production.", good_until)
     outcome = Outcome("pushed", 1, reasons, step="ReleaseGate")
     assert done.stderr.splitlines()[-2:] == [outcome.to_line(), f"Pushed: {' '.join(reasons)}"]

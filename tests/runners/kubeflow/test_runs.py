@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from journal import who
+from journal import get_user_and_host
 from pipeline.kubeflow_settings import KubeflowSettings
 from records.outcome import Outcome
 from runners.kubeflow import watch as kubeflow_watch
@@ -21,7 +21,7 @@ LAUNCHER = "I1120 12:51:43 23 launcher_v2.go:90] input ComponentSpec:{\n"
 PUBLISHED = "I1120 12:51:44 23 launcher_v2.go:151] publish success.\n"
 SAID = {
     "pushed": Outcome("pushed", 7, ("Version 7 of shelf is in production.",)),
-    "unchanged": Outcome("unchanged", 6, ("This very model is in production already, as version 6.",)),
+    "unchanged": Outcome("unchanged", 6, ("This model is in production already, as version 6.",)),
     "held": Outcome("held", reasons=("Accuracy is 0.81 on 400 eval examples; at least 0.850 is needed.",)),
     "refused": Outcome("refused", reasons=("The span span-00042 has 40 % of its photos quarantined.",)),
 }
@@ -74,7 +74,11 @@ def test_pipeline_version_and_run_say_what_they_are_and_who_made_them(server, ed
         each.values() for each in (server.pipelines, server.versions, server.runs)
     )
     assert "workload shelf" in pipeline["description"]
-    assert version["description"] == run["description"] == f"By {who()}. shelf in the image edgeline:1."
+    assert (
+        version["description"]
+        == run["description"]
+        == f"By {get_user_and_host()}. shelf in the image edgeline:1."
+    )
 
 
 def test_of_a_long_description_a_run_and_a_schedule_have_what_a_backend_can_store(server, edgeline):
@@ -88,7 +92,7 @@ def test_of_a_long_description_a_run_and_a_schedule_have_what_a_backend_can_stor
     )
     assert version["description"].count("trainer.epochs=16") == 20
     for made in (run, recurring):
-        assert f"By {who()}. " in made["description"] and made["description"].endswith(" ...")
+        assert f"By {get_user_and_host()}. " in made["description"] and made["description"].endswith(" ...")
 
 
 def test_a_run_shows_the_values_of_the_parameters_that_it_has_by_default(server, edgeline):

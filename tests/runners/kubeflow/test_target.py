@@ -18,7 +18,7 @@ def test_a_release_that_phones_would_refuse_is_refused_before_anything_is_compil
     store.push(bucket, "shelf", released)
     edgeline.write_settings(push=bucket)
     ended = edgeline.type("kubeflow", *command, *SIGNED)
-    assert ended.code == 2 and "push.rollback_epoch is 0, and phones have seen 3 of shelf." in ended.err
+    assert ended.code == 2 and "Set push.rollback_epoch=3 " in ended.err
     ended = edgeline.type("kubeflow", *command, "--set", "push.rollback_epoch=3")
-    assert ended.code == 2 and "shelf in production is signed, and no key is set." in ended.err
+    assert ended.code == 2 and "shelf in production is signed" in ended.err
     assert not server.pipelines and not server.runs

@@ -6,7 +6,7 @@ import pytest
 
 from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import decide
-from data.spans.layout import find_spans, newest_spans
+from data.spans.layout import find_newest_spans, find_spans
 from runners.cli.main import main
 from runners.cli.typed import program
 from runners.local import catch_up
@@ -37,7 +37,7 @@ def look(tmp_path, make_run):
 
     def look(*earlier, window=4):
         data = tmp_path / "data"
-        spans = newest_spans(data, window)
+        spans = find_newest_spans(data, window)
         return make_run(data=str(data), **catch_up.collect_span_fields(data, spans, window, earlier))
 
     return look

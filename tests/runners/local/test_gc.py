@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from locations import size_below
+from locations import measure_size
 from release import store
 from runners.local import gc
 from runners.local.artifact_records import discard_damaged
@@ -44,7 +44,7 @@ def rows(past):
 
 
 def test_the_newest_runs_stay_with_what_they_made_and_took_over(past):
-    before = size_below(past.workspace)
+    before = measure_size(past.workspace)
     waste = gc.collect(past.workspace, past.push, 2)
     assert ids(past) == [3, 4]
     assert (
@@ -55,7 +55,7 @@ def test_the_newest_runs_stay_with_what_they_made_and_took_over(past):
     assert rows(past) == (3, 5, 3 + 3)
     assert len(waste.artifacts) == len(waste.runs) == 2 and waste.rows > 20
     # Rows leave their room in the file to those that come; the lists of files go over to a run that stays.
-    assert before - size_below(past.workspace) == pytest.approx(waste.size, rel=0.05)
+    assert before - measure_size(past.workspace) == pytest.approx(waste.size, rel=0.05)
     assert gc.collect(past.workspace, past.push, 2).size == 0
 
 
@@ -120,7 +120,7 @@ def test_leftovers_of_killed_runs_go_and_what_the_next_run_goes_on_from_stays(pa
 def test_a_run_keeps_itself_within_the_limit_by_the_oldest_runs_and_releases_first(past, tmp_path):
     for number in (1, 2, 3, 4):
         store.push(past.workspace / "push", "shelf", make_candidate(tmp_path / str(number), str(number)))
-    push, size = str(past.workspace / "push"), size_below(past.workspace)
+    push, size = str(past.workspace / "push"), measure_size(past.workspace)
     assert gc.keep_within(past.workspace, (size + 1) / 1e9, push) == [] and ids(past) == [1, 2, 3, 4]
     # A little less: one run goes, and the release that three runs back is not.
     assert gc.keep_within(past.workspace, (size - 5000) / 1e9, push) == [] and ids(past) == [2, 3, 4]
@@ -138,7 +138,7 @@ def test_what_is_kept_of_spans_stays_with_its_model_and_goes_last_where_room_is_
         (folder / "made-0").write_bytes(b"x" * 5000)
     assert gc.collect(past.workspace, past.push, 4).leftovers.keys() == {gone.parent}
     assert ours.exists() and not gone.exists()
-    gc.keep_within(past.workspace, (size_below(past.workspace) - 1) / 1e9, past.push)
+    gc.keep_within(past.workspace, (measure_size(past.workspace) - 1) / 1e9, past.push)
     assert ours.exists() and len(ids(past)) < 4
     gc.keep_within(past.workspace, 1e-6, past.push)
     assert not ours.exists() and ids(past) == [4]

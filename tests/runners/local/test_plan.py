@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from records.run import CODE, Step
-from records.steps import STEPS, steps_with
+from records.steps import STEPS, select_steps
 from runners.local import artifact_records
 from runners.local.artifact_records import ArtifactRecord
 from runners.local.plan import World, make_plan
@@ -53,7 +53,7 @@ def why(plan, name):
 def test_before_the_first_run_every_step_runs():
     plan = make_plan(NOW, [])
 
-    assert [step.name for step in plan] == list(steps_with(FLAT)) and not any(step.cached for step in plan)
+    assert [step.name for step in plan] == list(select_steps(FLAT)) and not any(step.cached for step in plan)
     assert why(plan, "ExampleGen") == ("it has not run yet",)
 
 

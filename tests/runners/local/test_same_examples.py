@@ -1,6 +1,6 @@
 import pytest
 
-from intervals import wilson
+from intervals import compute_wilson_interval
 from records.edge import PREDICTIONS, Prediction
 from records.ingest import INGEST, Ingest
 from report.sources import Sources
@@ -56,7 +56,7 @@ def test_photos_of_one_session_count_as_what_belongs_together(answered):
     assert verdict(then, now) == ("noise", 50)
     overall = same_slices(then, now)[0][0]
     # What 10 photos of one session say of another is little.
-    assert overall.first.groups == 41 and overall.first.low < wilson(40, 50)[0]
+    assert overall.first.groups == 41 and overall.first.low < compute_wilson_interval(40, 50)[0]
 
 
 def test_each_slice_is_measured_on_what_both_answered(answered):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from records.evaluation import METRICS, Confusion, Metrics
-from records.outcome import Outcome, find_in
+from records.outcome import Outcome, find_outcome
 from records.push import PUSH, Push
 from release import store
 from runners.kubeflow.pod import entry as kubeflow_entry
@@ -86,7 +86,7 @@ def test_a_step_that_ends_well_says_so_and_leaves_its_outputs_where_the_launcher
     assert run_step(tmp_path, "ImportSchemaGen", SCHEMA, {"text": "feature { name: 'a' }"}) == 0
     *_, line, sentence = capfd.readouterr().err.splitlines()
     assert sentence.startswith("Done: ImportSchemaGen in ")
-    outcome = find_in([line], "ImportSchemaGen")
+    outcome = find_outcome([line], "ImportSchemaGen")
     assert (outcome.outcome, outcome.exit_code, outcome.version) == ("done", 0, None)
     assert local(tmp_path, "ImportSchemaGen/schema/schema.pbtxt").read_text() == "feature { name: 'a' }"
     schema = output(tmp_path, "schema")
@@ -123,7 +123,9 @@ def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceba
     *_, why, do, last, sentence = log.splitlines()
     assert sentence == "Held back: Accuracy is 0.71; 0.85 is needed. int8 is too large."
     assert why and "`edgeline report latest --workload shelf --store DIR`" in do
-    assert find_in([last], "ReleaseGate") == Outcome("held", None, (" ".join(reasons),), do, "ReleaseGate", 3)
+    assert find_outcome([last], "ReleaseGate") == Outcome(
+        "held", None, (" ".join(reasons),), do, "ReleaseGate", 3
+    )
     assert "Traceback" not in log
     assert not (tmp_path / "output.json").exists()
     # RunReport has left the record of such a run, with all that is known of it.
@@ -135,7 +137,7 @@ def test_an_error_of_ours_ends_with_its_three_parts(tmp_path, capfd):
     *_, why, do, last, sentence = capfd.readouterr().err.splitlines()
     assert sentence.startswith("Failed: Version 3 of shelf is not in the release store")
     assert why and "edgeline verify" in do and "`edgeline kubeflow retry run-1`" in do
-    outcome = find_in([last], "ReleaseGate")
+    outcome = find_outcome([last], "ReleaseGate")
     assert (outcome.outcome, outcome.exit_code, outcome.do) == ("failed", 1, do)
 
 
@@ -144,7 +146,7 @@ def test_what_the_last_step_lets_pass_is_its_outcome_with_the_version(tmp_path, 
     candidate = make_candidate(tmp_path / "candidate", run="run-1")
     version = store.push(str(tmp_path / "push"), "shelf", candidate).version
     assert admit(tmp_path, Push(word, version, ("Version 1 is new.",))) == 0
-    outcome = find_in(capfd.readouterr().err.splitlines()[-2:], "ReleaseGate")
+    outcome = find_outcome(capfd.readouterr().err.splitlines()[-2:], "ReleaseGate")
     assert outcome == Outcome(word, 1, ("Version 1 is new.",), step="ReleaseGate")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from locations import files_below, locate
+from locations import list_files_below, locate
 from runners.kubeflow.pod import shards
 
 
@@ -25,7 +25,7 @@ def run(step, side, folder, place):
 def test_who_trains_reads_from_the_store_and_a_step_of_beam_from_its_disk(examples, bucket):
     place = f"{bucket}/shards/run-1"
     run("ExampleGen", "outputs", examples, place)
-    assert [*files_below(locate(place))] == ["Split-eval/data-0.gz", "Split-train/data-0.gz"]
+    assert [*list_files_below(locate(place))] == ["Split-eval/data-0.gz", "Split-train/data-0.gz"]
     assert run("Trainer", "inputs", examples, place) == ["shards.txt", "shards.txt"]
     assert run("Transform", "inputs", examples, place) == ["data-0.gz", "data-0.gz"]
 
@@ -38,9 +38,9 @@ def test_without_a_place_for_them_shards_stay_where_they_are(examples):
 def test_those_of_a_run_that_has_ended_are_removed_and_of_no_other(examples, bucket, caplog):
     run("ExampleGen", "outputs", examples, f"{bucket}/shards/run-1")
     shards.remove(f"{bucket}/shards/run")
-    assert len(files_below(locate(f"{bucket}/shards/run-1"))) == 2
+    assert len(list_files_below(locate(f"{bucket}/shards/run-1"))) == 2
     shards.remove(f"{bucket}/shards/run-1")
-    assert not files_below(locate(f"{bucket}/shards"))
+    assert not list_files_below(locate(f"{bucket}/shards"))
     assert not caplog.records
     shards.remove("s3://no-such-bucket/shards/run-1")
-    assert "there is no bucket" in caplog.text
+    assert "the bucket 'no-such-bucket' does not exist" in caplog.text
