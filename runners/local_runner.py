@@ -25,7 +25,7 @@ def enter_environment():  # type: ignore[no-untyped-def]  # Any Python 3 has to 
         os.environ[MARK] = "1"
         sys.stdout.flush()
         os.execv(python, [python, os.path.abspath(__file__), *sys.argv[1:]])
-    state = "has no TFX in it" if os.access(python, os.X_OK) else "is not there"
+    state = "has none either" if os.access(python, os.X_OK) else "does not exist"
     version = "%d.%d" % sys.version_info[:2]  # noqa: UP031
     sys.stderr.write(
         "This Python %s (%s) has no TFX, and the environment %s %s.\n"  # noqa: UP031

@@ -87,7 +87,7 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
     if not any(shutil.which(name, path=search_path) for name in ("c++", "g++", "clang++")):
         raise stacks.SetupError(
             "no C++ compiler.",
-            "one, for a dependency that comes as source.",
+            "a C++ compiler, for a dependency that is published as source.",
             "sudo apt-get install g++ && make setup",
         )
     fitting, pythons = stacks.find_stacks(machine), stacks.find_pythons(environ)
@@ -98,7 +98,7 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
     yield "uv"
     if not choice:
         minor = fitting[0].pythons[0]
-        print(f"No fitting Python here; asking uv for Python {stacks.format_version(minor)}.", flush=True)
+        print(f"Found no suitable Python; getting Python {stacks.format_version(minor)} with uv.", flush=True)
         path, reason = provide_python(uv, minor)
         provided = stacks.ask(path)
         choice = stacks.choose(fitting, [provided] if provided else [])
@@ -137,7 +137,7 @@ def _hold_lock(root: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("Another set-up is at work in this checkout; waiting for it.", flush=True)
+            print("Another set-up is running in this checkout; waiting for it.", flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-WSL = "wsl --install -d Ubuntu-24.04    (and go on in there)"
+WSL = "wsl --install -d Ubuntu-24.04    (and continue in there)"
 CONTAINER = (
     'docker run --rm -it --platform linux/amd64 -v "$PWD":/project -w /project python:3.13-trixie make run'
 )
@@ -118,7 +118,7 @@ def find_stacks(machine: Machine) -> list[Stack]:
     stacks = [stack for stack in STACKS if glibc and glibc >= stack.glibc]
     if not stacks:
         needed = f"Linux on x86_64 with glibc {format_version(STACKS[-1].glibc)} or newer"
-        needed += ": TFX's native parts are published only for it."
+        needed += ": TFX's native libraries are published only for that."
         raise SetupError(f"{machine}.", needed, WSL if machine.system == "Windows" else CONTAINER)
     return stacks
 
@@ -168,7 +168,7 @@ def missing_python(machine: Machine, pythons: Sequence[Interpreter], uv: str, re
     needed = ", or ".join(f"{stack} for {stack.name.replace('tfx-', 'TFX ')}" for stack in stacks)
     if newest not in stacks:
         system = f"a system with glibc {format_version(newest.glibc)} or newer and {newest}"
-        needed += f" (or {system}, as Debian 13 and Ubuntu 24.04 are)"
+        needed += f" (or {system}, such as Debian 13 or Ubuntu 24.04)"
     do = f"{uv} python install {format_version(minors[0])} && make setup    (where the download is allowed)"
     if any(python.defect == NO_HEADERS and python.version[:2] in minors for python in pythons):
         do = "sudo apt-get install python3-dev && make setup"

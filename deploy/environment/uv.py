@@ -64,8 +64,8 @@ def _install(root: Path, pythons: Sequence[str]) -> None:
     result = _capture(*pip, "-r", f"{root}/requirements/uv.txt")
     if result.returncode:
         raise SetupError(
-            f"pip could not install uv; it said: {(result.stderr.strip().splitlines() or ['nothing'])[-1]}",
-            "access to the Python package index that pip is set to.",
+            f"pip could not install uv: {(result.stderr.strip().splitlines() or ['no message'])[-1]}",
+            "access to the Python package index that pip is configured with.",
             "make setup    (again, where the download is allowed)",
             exit_code=1,
         )
@@ -80,8 +80,8 @@ def run_uv(uv: str, root: Path, command: str, *arguments: str | Path) -> None:
     result = subprocess.run(command_line, cwd=root, stdin=subprocess.DEVNULL, close_fds=False)
     if result.returncode:
         raise SetupError(
-            f"`uv {command}` ended with exit code {result.returncode}; it says why above.",
-            "mostly access to the package index, or room: 4 GB on the disk of .venv and of uv's cache.",
+            f"`uv {command}` ended with exit code {result.returncode}; its message is above.",
+            "usually access to the package index, or 4 GB of space on the disk of .venv and of uv's cache.",
             "make setup    (again: what was downloaded is kept)",
             exit_code=1,
         )
@@ -92,6 +92,6 @@ def provide_python(uv: str, minor: tuple[int, int]) -> tuple[str, str]:
     for step in ("install", "find"):
         result = _capture(uv, "python", step, format_version(minor), UV_PYTHON_PREFERENCE="only-managed")
         if result.returncode:
-            last = (result.stderr.strip().splitlines() or ["uv did not say why"])[-1]
+            last = (result.stderr.strip().splitlines() or ["uv gave no reason"])[-1]
             return "", last.rpartition("cause: ")[2]
     return result.stdout.strip(), ""

@@ -1,10 +1,10 @@
-"""Asks TF Serving about a photo, a text or a row, in REST or gRPC: an example for a client of your own.
+"""Classifies a photo, a text or a row with TF Serving, by REST or gRPC: an example for your own client.
 
     python deploy/serving/client.py workspace/push/edge/shelf/1 photo.jpg
     python deploy/serving/client.py workspace/push/edge/sensor/1 row.json --server localhost:8500
 
-It needs the bundle that was pushed beside the SavedModel, and Python alone; photos Pillow, and gRPC
-`tensorflow-serving-api`. A row is a JSON object of the arguments of the signature serve_raw, which
+It needs the bundle that was pushed beside the SavedModel, and no library but Pillow for photos and
+`tensorflow-serving-api` for gRPC. A row is a JSON object of the arguments of the signature serve_raw, which
 http://SERVER/v1/models/MODEL/metadata lists: numbers as a list of readings, categories as a text.
 """
 
@@ -108,10 +108,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=description, epilog=usage, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("bundle", type=Path, help="PUSH/edge/MODEL/VERSION, of a version that is served")
+    parser.add_argument("bundle", type=Path, help="PUSH/edge/MODEL/VERSION of a served version")
     parser.add_argument("file", type=Path, help="a photo, a text, or a row as JSON")
     parser.add_argument(
-        "--server", default="http://localhost:8501", help="its address: http:// for REST, else gRPC"
+        "--server", default="http://localhost:8501", help="address of the server: http:// for REST, else gRPC"
     )
     options = parser.parse_args(arguments)
     manifest = json.loads((options.bundle / "manifest.json").read_bytes())

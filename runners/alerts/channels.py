@@ -111,7 +111,7 @@ def _post_webhook(settings: AlertSettings, message: Message) -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # Its warnings contain the URL.
     url, text = _read_secret(settings.webhook, "alerts.webhook"), html.escape(message.text, quote=False)
     if not url.startswith(("https://", "http://")):
-        raise NotSent("what alerts.webhook names is no http(s) URL")
+        raise NotSent("alerts.webhook does not name an http(s) URL")
     answer = requests.post(url, json={"text": text}, timeout=PATIENCE.timeout_s, allow_redirects=False)
     if (code := answer.status_code) >= 300:
         raise NotSent(f"the server answered {code}", again=code >= 500 or code in (408, 429))
@@ -145,7 +145,7 @@ def _run_command(settings: AlertSettings, message: Message) -> None:
         timeout=PATIENCE.timeout_s,
     )
     if process.returncode:
-        raise NotSent(f"it ended with {process.returncode}", again=True)
+        raise NotSent(f"it ended with exit code {process.returncode}", again=True)
 
 
 def _read_secret(place: str | None, setting: str) -> str:
@@ -157,5 +157,5 @@ def _read_secret(place: str | None, setting: str) -> str:
         reason = getattr(error, "strerror", None) or (
             "it is not set" if place[0] == "$" else type(error).__name__
         )
-        raise NotSent(f"what {setting} names cannot be read: {reason}") from None
+        raise NotSent(f"the secret that {setting} names cannot be read: {reason}") from None
     return secret.strip()

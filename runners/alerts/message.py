@@ -24,7 +24,7 @@ class Message:
         """Returns the first trouble, and how many more there are, on one line."""
         titles = [*(trouble.what for trouble in self.troubles), *(f"Resolved: {what}" for what in self.over)]
         more = f" (and {len(titles) - 1} more)" if len(titles) > 1 else ""
-        title = _shorten(titles[0]) if titles else "a test, nothing is wrong."
+        title = _shorten(titles[0]) if titles else "this is a test, nothing is wrong."
         return f"[edgeline] {self.model}: {title}{more}"
 
     @property

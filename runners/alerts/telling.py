@@ -56,7 +56,7 @@ def tell(settings: AlertSettings, look: Callable[[], Situation]) -> tuple[Mappin
             return _send_changes(settings, situation)
     except (Exception, KeyboardInterrupt) as error:
         reason = error.found if isinstance(error, EdgelineError) else f"{type(error).__name__}."
-        return {}, [f"Nobody could be told: {reason}"]
+        return {}, [f"No alert was sent: {reason}"]
 
 
 def look_at_store(root: Location, now: About | None = None) -> Situation:
@@ -88,7 +88,7 @@ def find_production_release(push: str, model: str) -> Release | None:
     try:
         return store.current(push, model)
     except (EdgelineError, OSError) as error:
-        _log.warning("What is in production cannot be read: %s", getattr(error, "found", error))
+        _log.warning("The release in production cannot be read: %s", getattr(error, "found", error))
         return None
 
 
@@ -99,7 +99,7 @@ def _send_changes(settings: AlertSettings, situation: Situation) -> tuple[Mappin
     except FileNotFoundError:
         pass
     except UNREADABLE as error:
-        _log.warning("%s cannot be read, so what was told is told again: %s", place, error)
+        _log.warning("%s cannot be read, so earlier alerts are sent again: %s", place, error)
     number = situation.history[-1].about.number if situation.history else 0
     troubles = find_troubles(situation, settings, datetime.now(timezone.utc))
     new, over, still_open = compare(state.open, troubles, number)
@@ -138,12 +138,12 @@ def compare(
 
 def _compose_message(situation: Situation, new: tuple[Trouble, ...], over: tuple[str, ...]) -> Message:
     manifest = situation.release.manifest if situation.release else None
-    production = "nothing that can be seen from here"
+    production = "no release that can be read from here"
     if manifest is not None:
         accuracy = manifest.metrics.get("overall", {}).get("all", {}).get("accuracy")
         production = f"version {manifest.version}, pushed {manifest.created}, expires {manifest.expires}"
         production += f", eval accuracy {accuracy:.3f}" if accuracy is not None else ""
-    facts = [f"In production: {production}.", f"To look: edgeline report latest {situation.place}"]
+    facts = [f"In production: {production}.", f"Details: edgeline report latest {situation.place}"]
     facts += [f"Report: {situation.report}"] if situation.report else []
     return Message(situation.model, written(), new, over, tuple(facts))
 
@@ -158,5 +158,5 @@ def _write_state(place: Location, state: State) -> list[str]:
     try:
         records.write_file(place, encode(state) + b"\n")
     except (EdgelineError, OSError) as error:
-        return [f"What was told could not be noted, so it is told again: {getattr(error, 'found', error)}"]
+        return [f"The alerts could not be recorded, so they are sent again: {getattr(error, 'found', error)}"]
     return []

@@ -94,12 +94,12 @@ def _check_accuracy(last: Facts, place: str, max_drop: float) -> Findings:
         return
     why = tuple(
         f"{'Accuracy' if item.kind == 'overall' else f'Recall of {item.name}'} {item.accuracy:.3f},"
-        f" of production {item.before:.3f}, on {item.examples} examples."
+        f" in production {item.before:.3f}, on {item.examples:,} examples."
         for item in (*last.evaluation.of("overall"), *last.evaluation.of("class"))
         if item.accuracy is not None and item.before is not None
         if (drop := item.before - item.accuracy) > max_drop and drop * item.examples >= _LEAST_EXAMPLES
     )
-    what = f"Version {last.about.version} was pushed, and is worse than what was in production before."
+    what = f"Version {last.about.version} was pushed, but is worse than the release before it."
     do = f'edgeline rollback --reason "WHY" {place}'
     yield "degraded", Trouble(what, why, do, same=str(last.about.version)) if why else None
 
@@ -113,7 +113,7 @@ def _check_quarantine(last: Facts, before: Sequence[Facts], max_rise: float) -> 
         return
     share = shares.pop(newest.name)
     rise = share - (usual := median(shares.values()))
-    what = f"{percent(share)} of {newest.name} is in quarantine, of the spans before it {percent(usual)}."
+    what = f"{percent(share)} of {newest.name} is in quarantine, usually {percent(usual)} of a span."
     why = tuple(f"{count} {reason}." for reason, count in newest.rejected.items())
     is_high = rise > max_rise and rise * newest.rows >= _LEAST_EXAMPLES
     yield "quarantine", Trouble(what, why, same=newest.name) if is_high else None
@@ -129,7 +129,8 @@ def _check_durations(last: Facts, before: Sequence[Facts], factor: float) -> Fin
         if step.state == "done" and step.seconds is not None and len(took) >= _FEWEST:
             usual = median(took)
             is_slow = step.seconds >= factor * usual and step.seconds - usual >= _LEAST_SECONDS
-            what = f"{step.name} took {duration(step.seconds)}, in {len(took)} runs before {duration(usual)}."
+            usually = f"the median of {len(took)} earlier runs is {duration(usual)}"
+            what = f"{step.name} took {duration(step.seconds)}; {usually}."
             yield f"slow {step.name}", Trouble(what) if is_slow else None
 
 
@@ -142,8 +143,8 @@ def _check_releases(situation: Situation, settings: AlertSettings, now: datetime
     with suppress(ValueError):
         age = now - parse_time(since)
         stale = Trouble(
-            f"{situation.model}: nothing was pushed for {age.days} days.",
-            do="Is there new data, and does the timer still start runs?",
+            f"{situation.model}: nothing has been pushed for {age.days} days.",
+            do="Check that new data arrives, and that the timer still starts runs.",
             same=since,
         )
         yield "stale", stale if age > timedelta(days=settings.stale_days) else None
@@ -151,7 +152,7 @@ def _check_releases(situation: Situation, settings: AlertSettings, now: datetime
         left = parse_time(manifest.expires) - now
         word = "expires" if left > timedelta() else "expired"
         what = f"Version {manifest.version}, in production, {word} at {manifest.expires}."
-        why = ("From then on phones should no longer trust it; a new push is what helps.",)
+        why = ("After that, phones should no longer trust it. Push a new version.",)
         is_soon = left <= timedelta(days=settings.expiry_days)
         yield "expiry", Trouble(what, why, same=f"{manifest.version} {word}") if is_soon else None
 

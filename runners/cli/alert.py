@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    epilog="With --store and kubeflow.host, the cluster is asked as well: a pod that was lost cannot tell.",
+    epilog="With --store and kubeflow.host, it also checks the cluster: a lost pod cannot send an alert.",
 )
 @options.cluster_settings
 @options.workspace
 @options.store
-@click.option("--test", is_flag=True, help="send a message through each channel, and say whether it worked")
+@click.option(
+    "--test", is_flag=True, help="send a test message through each channel, and print whether it worked"
+)
 def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) -> int:
-    """Sends alerts of failed runs, old releases and full disks; for a timer of your own."""
+    """Sends alerts about failed runs, old releases and full disks; run it from a timer of your own."""
     from runners.alerts.channels import send
     from runners.alerts.message import Message
     from runners.alerts.telling import look_at_store, tell, written
@@ -38,7 +40,7 @@ def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) 
     if not settings.alerts.channels:
         raise UsageError(
             "Neither alerts.webhook nor alerts.email nor alerts.command is set.",
-            "There is nobody to tell.",
+            "There is no channel to send alerts through.",
             "Set one in the workload's file, a profile, or here: --set 'alerts.webhook=$EDGELINE_WEBHOOK'.",
         )
     if test:
@@ -48,7 +50,7 @@ def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) 
             say(f"{channel}: {f'not sent: {failure}' if failure else 'sent'}")
         return 1 if any(failures.values()) else 0
     if store is None and not workspace.is_dir():
-        why, do = "Nothing is known of its runs.", "Name another --workspace DIR, or a --store DIR_OR_URL."
+        why, do = "It has no runs to check.", "Pass another --workspace DIR, or a --store DIR_OR_URL."
         raise UsageError(f"There is no workspace {workspace}.", why, do)
     push = settings.push.root(workspace.absolute())
     look, cluster_warnings = partial(look_at_workspace, workspace, workload.name, push), []
@@ -63,7 +65,7 @@ def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) 
     for warning in warnings:
         note(warning)
     if not troubles:
-        say("There is no trouble.")
+        say("No problems found.")
     return 1 if warnings else 0
 
 
@@ -76,5 +78,5 @@ def _look_at_cluster(workload: "Workload", settings: "Settings", store: str) -> 
     try:
         tell_of_last(Target(workload, settings, connect(settings.kubeflow, None, os.environ)), store)
     except (EdgelineError, OSError) as error:
-        return [f"How the last run on the cluster ended is not known: {error}"]
+        return [f"The outcome of the last run on the cluster is not known: {error}"]
     return []

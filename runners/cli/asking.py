@@ -23,9 +23,9 @@ def ask_columns(
     """
     if on_terminal:
         note(f"{guess.shown} has the columns {join_names(guess.header, 30)}.")
-        label = click.prompt("Which of them is to be learned", default=guess.label or None, err=True)
+        label = click.prompt("Which column should the model learn", default=guess.label or None, err=True)
         if not text and guess.text not in ("", label):
-            question = f"Is it to be learned from the texts in {guess.text} alone"
+            question = f"Should it be learned from the texts in {guess.text} alone"
             text = guess.text if click.confirm(question, default=guess.texts_alone, err=True) else ""
         return label, text
     text = text or (guess.text if guess.texts_alone else "")
@@ -35,6 +35,6 @@ def ask_columns(
     looks = f"{guess.label} looks like it" if guess.label else "No column looks like it"
     raise UsageError(
         "--label is missing.",
-        f"Of a table or texts one column is learned. {looks}; there are: {join_names(guess.header, 30)}.",
-        f"Write: edgeline data import {shlex.join([guess.shown, *arguments])}",
+        f"A table or texts need a column to learn. {looks}. Columns: {join_names(guess.header, 30)}.",
+        f"Run: edgeline data import {shlex.join([guess.shown, *arguments])}",
     )

@@ -39,15 +39,15 @@ def _parse_target(text: str) -> Path:
     if is_url(text):
         raise UsageError(
             f"--data is {text}.",
-            "Spans are written to a folder on this machine, each whole or not at all.",
-            f"Name a folder, and copy its new span to {text} afterwards, labels.csv last.",
+            "Spans can only be written to a folder on this machine, each whole or not at all.",
+            f"Pass a folder, and copy its new span to {text} afterwards, labels.csv last.",
         )
     return Path(text)
 
 
 _target = click.option("--data", type=_parse_target, required=True, metavar="DIR", help="the folder of spans")
-_workload = click.option("--workload", default="shelf", metavar="NAME", help="whose sample (shelf)")
-_spans = click.option("--data", type=locate, required=True, metavar="DIR_OR_URL", help="the spans")
+_workload = click.option("--workload", default="shelf", metavar="NAME", help="workload of the sample (shelf)")
+_spans = click.option("--data", type=locate, required=True, metavar="DIR_OR_URL", help="the folder of spans")
 
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
@@ -60,15 +60,20 @@ def data() -> None:
 @_workload
 @click.option("--weeks", type=int, default=1, metavar="N", help="spans to add (1)")
 @click.option(
-    "--per-week", "--photos-per-week", "per_week", type=int, metavar="N", help="examples a span (shelf: 300)"
+    "--per-week",
+    "--photos-per-week",
+    "per_week",
+    type=int,
+    metavar="N",
+    help="examples per span (shelf: 300)",
 )
-@click.option("--seed", type=int, default=20, metavar="N", help="the same seed, the same bytes (20)")
+@click.option("--seed", type=int, default=20, metavar="N", help="the same seed gives the same bytes (20)")
 @click.option(
     "--fault",
     "rates",
     multiple=True,
     metavar="NAME=RATE",
-    help="a fault for drills and how much of a week it hits, 0 to 1; may be repeated",
+    help="a fault to inject and the share of a week that it affects, 0 to 1; may be repeated",
 )
 def generate(
     data: Path, workload: str, weeks: int, per_week: int | None, seed: int, rates: tuple[str, ...]
@@ -81,8 +86,8 @@ def generate(
     if not definition.sample:
         raise UsageError(
             f"The workload {definition.name} has no sample.",
-            "Nothing can be made for it.",
-            "Import your own data.",
+            "Only workloads with a sample can be generated.",
+            "Import your own data with `edgeline data import`.",
         )
     sample = importlib.import_module(definition.sample)
     faults = importlib.import_module(f"{definition.sample.rpartition('.')[0]}.faults")
@@ -104,33 +109,45 @@ def generate(
 @click.argument(
     "source",
     metavar="SRC",
-    help="photos: a folder a class, a CSV or JSONL manifest, TFRecord files; a table: CSV, .xlsx, Parquet, or"
-    " the URL of a database; texts: the same, or JSONL",
+    help="photos: a folder per class, a CSV or JSONL manifest, TFRecord files; a table: CSV, .xlsx, Parquet,"
+    " or the URL of a database; texts: the same, or JSONL",
 )
 @_target
-@click.option("--label", default="", metavar="COLUMN", help="of a table or texts: the column to learn")
+@click.option("--label", default="", metavar="COLUMN", help="the column of a table or of texts to learn")
 @click.option(
-    "--text", default="", metavar="COLUMN", help="the column of texts, which then is all that is read"
+    "--text", default="", metavar="COLUMN", help="the column of texts; no other column is then read"
 )
 @click.option(
-    "--group", default="", metavar="COLUMN", help="values that are never in two splits: customer, author"
+    "--group",
+    default="",
+    metavar="COLUMN",
+    help="the column whose values stay in one split: customer, author",
 )
-@click.option("--time", default="", metavar="COLUMN", help="of a table: dates or times, ISO 8601 best")
-@click.option("--query", default="", metavar="SQL", help="of a database: the SELECT that gives the rows")
-@click.option("--sheet", default="", metavar="NAME", help="of a workbook with several: the one to read")
+@click.option(
+    "--time", default="", metavar="COLUMN", help="the column of dates or times of a table, best in ISO 8601"
+)
+@click.option("--query", default="", metavar="SQL", help="the SELECT that returns the rows of a database")
+@click.option("--sheet", default="", metavar="NAME", help="the sheet of a workbook to read")
 @click.option(
     "--decimal",
     type=click.Choice((",", ".")),
-    help="the sign before decimals, where cells do not tell",
+    help="the decimal separator, where the cells are ambiguous",
 )
 @click.option(
     "--category",
     multiple=True,
     metavar="COLUMN",
-    help="a column of codes or names; may be repeated, as the next",
+    help="a column of codes or names; may be repeated",
 )
-@click.option("--number", multiple=True, metavar="COLUMN", help="one of numbers, or of dates to learn from")
-@click.option("--leave-out", multiple=True, metavar="COLUMN", help="one that the model is not to see")
+@click.option(
+    "--number",
+    multiple=True,
+    metavar="COLUMN",
+    help="a column of numbers, or of dates to learn from; may be repeated",
+)
+@click.option(
+    "--leave-out", multiple=True, metavar="COLUMN", help="a column to hide from the model; may be repeated"
+)
 @options.as_json
 def load(
     source: str,
@@ -149,7 +166,7 @@ def load(
 ) -> int:
     """Turns labelled photos, a table or texts into a span and a workload.
 
-    Photos that show the same are kept together, and each class gets its share of eval.
+    Photos of the same object stay in one split, and each class gets its share of eval.
     """
     report: Any
     on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
@@ -193,7 +210,7 @@ def load(
 def _ask_kind(progress: "Progress", name: str, values: str, guess: str) -> str:
     """Asks whether a column of whole numbers has numbers or codes."""
     kinds = click.Choice(("number", "category", "leave out"))
-    question = f"{name} ({values}, ...): a number to count with, a category, or leave out?"
+    question = f"{name} ({values}, ...): a number to calculate with, a category, or leave out?"
     with progress.pause():
         answer: str = click.prompt(question, default=guess, type=kinds, err=True)
     return answer
@@ -227,7 +244,9 @@ def _show_progress(doing: str) -> Iterator["Progress"]:
 
 @data.command("list")
 @_spans
-@click.option("--workload", metavar="NAME_OR_FILE", help="whose they are (DIR/workload.yaml, else shelf)")
+@click.option(
+    "--workload", metavar="NAME_OR_FILE", help="workload of the spans (DIR/workload.yaml, else shelf)"
+)
 @options.as_json
 def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
     """Lists the spans of a data folder, and which are excluded and why."""
@@ -273,24 +292,24 @@ def _format_entry(entry: dict[str, Any], nouns: str) -> str:
 
 
 @data.command()
-@click.argument("span", metavar="SPAN", help="its name: span-00042")
+@click.argument("span", metavar="SPAN", help="name of the span, such as span-00042")
 @_spans
-@click.option("--reason", required=True, metavar="R", help="why, for the record")
-@click.option("--undo", is_flag=True, help="read it again from now on")
+@click.option("--reason", required=True, metavar="R", help="the reason, for the record")
+@click.option("--undo", is_flag=True, help="read the span again from now on")
 def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
-    """Leaves a span out of all coming runs, for the record with who, when and why."""
+    """Excludes a span from all later runs, and records who did so, when and why."""
     known = [span.name for span in find_spans(data)]
     if not known:
         raise UsageError(
             f"{data} holds no span-NNNNN folder.",
             "There is nothing to exclude.",
-            "Name the data folder that runs read with --data DIR.",
+            "Pass the data folder that runs read with --data DIR.",
         )
     action: Literal["include", "exclude"] = "include" if undo else "exclude"
     decision = decide(data, action, span, reason, known)
     if undo:
-        say(f"Coming runs read {decision.span} of {data} again ({decision.who}: {decision.reason}).")
+        say(f"Later runs read {decision.span} of {data} again ({decision.who}: {decision.reason}).")
     else:
-        say(f"No coming run reads {decision.span} of {data} ({decision.who}: {decision.reason}).")
+        say(f"No later run reads {decision.span} of {data} ({decision.who}: {decision.reason}).")
         say(f"Undo: edgeline data exclude {decision.span} --undo --reason R --data {shlex.quote(str(data))}")
     return 0

@@ -25,17 +25,17 @@ _COLUMN = (_WIDTH - _NAME - 4) // 2
 
 @click.command(cls=Command)
 @click.argument("first", metavar="RUN", help="the id of a run, latest, or production")
-@click.argument("second", metavar="RUN", help="the run that is held against it")
+@click.argument("second", metavar="RUN", help="the run to compare it with")
 @options.releases_of
 @options.as_json
 def diff(first: str, second: str, place: Place, as_json: bool) -> int:
-    """Compares two runs: settings, data, metrics beyond chance or not, edge files, time."""
+    """Compares two runs: settings, data, metrics and their significance, edge files, time."""
     runs = [find_known_run(place, name) for name in (first, second)]
     one, other = (run.facts for run in runs)
     if one.about.model != other.about.model:
         raise UsageError(
             f"Run {one.about.run} is of {one.about.model}, and run {other.about.run} of {other.about.model}.",
-            "Figures of two models say nothing of each other.",
+            "Runs of two models cannot be compared.",
             "Name two runs of one model; `edgeline runs` lists them.",
         )
     comparison = Comparison(one, other, pair_slices(one, other))
@@ -85,7 +85,7 @@ def _format_lines(comparison: Comparison) -> Iterator[str]:
         listed = [pair for pair in comparison.slices if _is_listed(pair)]
         yield from map(_format_slice, listed)
         if others := len(comparison.slices) - len(listed):
-            yield f"and {others} slices more, none of them beyond noise"
+            yield f"and {others} more slices, none of them beyond noise"
     for section, lines in comparison.sections.items():
         yield ""
         yield f"{section:<{_NAME + 2}}{'first':<{_COLUMN + 2}}second"

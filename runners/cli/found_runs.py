@@ -65,8 +65,8 @@ def find_known_run(place: Place, run_id: str) -> KnownRun:
     if not chosen:
         raise UsageError(
             f"There is no record of a run {wanted!r} of {model} in {place.store}.",
-            f"It holds the records of {len(known)} runs of it.",
-            f"`edgeline report --index --workload {model} --store {shlex.quote(place.store)}` shows them.",
+            f"The store has the records of {len(known):,} runs of {model}.",
+            f"List them: `edgeline report --index --workload {model} --store {shlex.quote(place.store)}`.",
         )
     return KnownRun(chosen[-1][1], chosen[-1][0], _page_folder(place, model))
 
@@ -103,15 +103,15 @@ def _find_records(store: str, named: str | None) -> tuple[Location, str]:
     if model is None and models:
         raise UsageError(
             f"{store} holds the records of {' and '.join(models)}.",
-            "A report is of one model.",
-            f"Name it: --workload {models[0]}.",
+            "A report covers one model.",
+            f"Choose one: --workload {models[0]}.",
         )
     if model is None or model not in models:
         what = f"run of {model}" if model else "run"
         raise UsageError(
             f"There is no record of a {what} in {root}.",
-            "Each run on a cluster leaves one there when it ends.",
-            "Give the place that the cluster pushes to (kubeflow.push).",
+            "Each run on a cluster writes one there when it ends.",
+            "Pass the place that the cluster pushes to (kubeflow.push) as --store.",
         )
     return root / model, model
 

@@ -18,15 +18,15 @@ _keep = click.option(
     type=click.IntRange(min=1),
     required=True,
     metavar="N",
-    help="how many runs and releases of each model stay",
+    help="number of runs and releases of each model to keep",
 )
-_dry_run = click.option("--dry-run", is_flag=True, help="say what would go, and remove nothing")
+_dry_run = click.option("--dry-run", is_flag=True, help="print what would be removed, and remove nothing")
 
 
 @click.command(
     cls=Command,
-    epilog="The release in production stays, and the one that a rollback goes to; so do the run that pushed"
-    " last, and what the next run would take from the cache. MLflow keeps the figures of all runs.",
+    epilog="It keeps the release in production and the one that a rollback restores, the run that pushed"
+    " last, and what the next run would take from the cache. MLflow keeps the metrics of all runs.",
 )
 @_keep
 @options.all_models_of
@@ -37,8 +37,8 @@ def gc(keep: int, place: Place, dry_run: bool, as_json: bool) -> int:
     if not place.workspace.is_dir() and place.store is None:
         raise UsageError(
             f"There is no workspace {place.workspace}.",
-            "Nothing has been run there.",
-            "Name another one with --workspace DIR, or where releases lie with --store DIR_OR_URL.",
+            "There is nothing to remove.",
+            "Pass another one with --workspace DIR, or the place of releases with --store DIR_OR_URL.",
         )
     with hold(place.workspace) if place.workspace.is_dir() else nullcontext():
         root = resolve_place(place)[1]

@@ -46,8 +46,8 @@ def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
     if not files:
         raise UsageError(
             f"{place} holds no {', '.join(suffixes)} file.",
-            "The model reads nothing else.",
-            "Name another folder, or a file.",
+            "The model reads only such files.",
+            "Pass another folder, or a file.",
         )
     return files
 
@@ -104,8 +104,8 @@ def _read_rows(
             raise UsageError(
                 f"{path} has no column {', '.join(map(repr, missing))};"
                 f" found: {', '.join(table.header)[:300]}.",
-                "The model was trained on them.",
-                "Name the columns as the training data has them; other columns may be there.",
+                "The model was trained on these columns.",
+                "Name the columns as in the training data; additional columns are ignored.",
             )
         for each in table.rows(names):
             if isinstance(each, Rejected):

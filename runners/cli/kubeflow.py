@@ -20,10 +20,10 @@ from runners.shared.stdout import say
 
 ACCESS = """\
 \b
-who asks: KFP_TOKEN (a bearer token), KFP_COOKIES (of a session in a browser), or the token
-that a pod is given (KF_PIPELINES_SA_TOKEN_PATH); else what kfp's own client finds.
-SSL_CERT_FILE names certificates to trust, KF_PIPELINES_UI_ENDPOINT the user interface where
-that is another host.
+credentials: KFP_TOKEN (a bearer token), KFP_COOKIES (of a session in a browser), or the token
+of a pod (KF_PIPELINES_SA_TOKEN_PATH); otherwise those that kfp's own client finds.
+SSL_CERT_FILE names the certificates to trust, and KF_PIPELINES_UI_ENDPOINT the URL of the user
+interface if it is on another host.
 """
 _ENDINGS = f"{options.EXIT_CODES}\n{ACCESS}"
 
@@ -34,17 +34,21 @@ def _to_seconds(text: str) -> float:
             return seconds
     except ValueError:
         pass
-    raise click.BadParameter(f"{text!r} is no number of seconds above 0.")
+    raise click.BadParameter(f"{text!r} is not a number of seconds above 0.")
 
 
 _run = click.argument("run_id", metavar="RUN", help="the id that submit printed")
-_host = click.option("--host", metavar="URL", help="Kubeflow Pipelines (kubeflow.host, or KFP_ENDPOINT)")
-_package = click.option(
-    "--package", metavar="FILE", type=Path, help="what `compile` wrote, instead of compiling now"
+_host = click.option(
+    "--host", metavar="URL", help="URL of Kubeflow Pipelines (kubeflow.host, or KFP_ENDPOINT)"
 )
-_wait = click.option("--wait", is_flag=True, help="follow it to its end; the exit code is how it ended")
+_package = click.option(
+    "--package", metavar="FILE", type=Path, help="a pipeline that `compile` wrote, instead of compiling now"
+)
+_wait = click.option(
+    "--wait", is_flag=True, help="follow the run to its end, and exit with the code of its outcome"
+)
 _timeout = click.option(
-    "--timeout", metavar="S", type=_to_seconds, help="stop following after so many seconds; the run goes on"
+    "--timeout", metavar="S", type=_to_seconds, help="stop following after S seconds; the run goes on"
 )
 _watch_options = options.gather("following", Following, options.as_json, _timeout)
 _follow_options = options.gather("following", Following, options.as_json, _wait, _timeout)
@@ -103,7 +107,7 @@ def watch(where: Target, run_id: str, following: Following) -> int:
 @_on_cluster
 @_follow_options
 def retry(where: Target, run_id: str, following: Following) -> int:
-    """Makes the steps of a run again that failed or were lost, and goes on from them."""
+    """Repeats the failed or lost steps of a run, and goes on from them."""
     return runs.retry(where, run_id, following)
 
 
@@ -118,12 +122,12 @@ def retry(where: Target, run_id: str, following: Following) -> int:
     "--cron",
     metavar="C",
     type=parse_cron,
-    help="when, in six fields, seconds first: '0 0 3 * * 1' is Monday 03:00; replaces what is there",
+    help="when, in six fields, seconds first: '0 0 3 * * 1' is Monday 03:00; replaces the existing one",
 )
-@click.option("--list", "listed", is_flag=True, help="all that were made by this command")
-@click.option("--disable", is_flag=True, help="keep it from firing")
+@click.option("--list", "listed", is_flag=True, help="list all that this command created")
+@click.option("--disable", is_flag=True, help="stop it from firing")
 @click.option("--enable", is_flag=True, help="let it fire again")
-@click.option("--delete", is_flag=True, help="remove it, unless a run of it is going on")
+@click.option("--delete", is_flag=True, help="delete it, unless one of its runs is going on")
 def schedule(
     named: NamedSettings,
     host: str | None,
@@ -135,9 +139,9 @@ def schedule(
     enable: bool,
     delete: bool,
 ) -> int:
-    """Starts and stops the recurring run of a workload in an experiment."""
+    """Creates, lists, stops or deletes the recurring run of a workload in an experiment."""
     if [cron is not None, listed, disable, enable, delete].count(True) != 1:
-        raise click.UsageError("One of --cron --list --disable --enable --delete is required, and no two.")
+        raise click.UsageError("Exactly one of --cron --list --disable --enable --delete is required.")
     where = target(named, host)
     if cron is not None:
         return recurring.replace(where, cron, package, as_json)

@@ -15,33 +15,42 @@ from runners.shared.stdout import note, prepare_output, print_json
 
 # The file of each command, and its summary (its function's docstring), which is shown without importing it.
 COMMANDS = {
-    "run": ("run", "Runs the DAG once: from labelled data to a pushed model, or to why not."),
+    "run": ("run", "Runs the DAG once: from labelled data to a pushed model, or to the reasons against it."),
     "plan": ("run", "Shows which steps a run would take from the cache, which it would run, and why."),
     "settings": ("settings", "Lists all settings, those of a group, or one: default, range and meaning."),
-    "schedule": ("schedule", "Starts a run every week, by systemd or cron; prints what would be installed."),
+    "schedule": (
+        "schedule",
+        "Schedules a weekly run: prints a crontab line, or prints or installs systemd units.",
+    ),
     "data": ("data", "Makes, imports, lists and excludes spans."),
-    "schema": ("schema", "Shows what a window has that the curated schema lacks, and widens it."),
+    "schema": ("schema", "Compares a window with the curated schema, and widens the schema."),
     "status": ("releases", "Shows what is in production, and how the last run ended."),
     "runs": ("releases", "Lists all runs, newest first."),
     "show": ("releases", "Shows one run: steps, verdicts, reasons."),
-    "report": ("report", "Prints the path of a run's page, which it makes where it is missing."),
+    "report": ("report", "Prints the path of a run's page, and writes the page if it is missing."),
     "diff": (
         "diff",
-        "Compares two runs: settings, data, metrics beyond chance or not, edge files, time.",
+        "Compares two runs: settings, data, metrics and their significance, edge files, time.",
     ),
-    "alert": ("alert", "Sends alerts of failed runs, old releases and full disks; for a timer of your own."),
+    "alert": (
+        "alert",
+        "Sends alerts about failed runs, old releases and full disks; run it from a timer of your own.",
+    ),
     "tensorboard": (
         "tensorboard",
-        "Starts TensorBoard on the training of a run (the last that trained), or of several.",
+        "Starts TensorBoard on the last run that trained, or on the runs that are named.",
     ),
-    "ui": ("ui", "Serves MLflow's pages of all runs and releases, brought up to date first."),
-    "predict": ("predict", "Predicts photos, rows and texts with the model in production, as a phone would."),
+    "ui": ("ui", "Updates MLflow, and serves its pages of all runs and releases."),
+    "predict": (
+        "predict",
+        "Predicts the labels of photos, rows and texts with the model in production, as a phone would.",
+    ),
     "verify": (
         "verify",
-        "Checks releases, or a copied bundle: their bytes, who signed them, and their answers.",
+        "Checks the files, the signature and the predictions of releases, or of a copied bundle.",
     ),
     "rollback": ("releases", "Puts an earlier release back in production."),
-    "promote": ("releases", "Puts a named release in production."),
+    "promote": ("releases", "Puts a given release in production."),
     "keys": ("keys", "Makes and shows the keys that releases are signed and checked with."),
     "gc": ("gc", "Removes old releases, run folders, artifacts and records; never what is in use."),
     "kubeflow": ("kubeflow", "Runs the same DAG on Kubeflow Pipelines."),

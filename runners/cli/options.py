@@ -60,24 +60,24 @@ def _parse_data_place(text: str) -> Location:
     if names_user(text):
         raise UsageError(
             "--data has a user or password before an @.",
-            "Every run records where its examples came from.",
-            "Take it out; keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws.",
+            "Every run records this URL, and would record the login with it.",
+            "Remove it; keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws.",
         )
     return locate(text)
 
 
-as_json = click.option("--json", "as_json", is_flag=True, help="machine-readable, on stdout")
+as_json = click.option("--json", "as_json", is_flag=True, help="print JSON on stdout")
 workspace = click.option(
-    "--workspace", metavar="DIR", type=Path, default="workspace", help="where runs live (./workspace)"
+    "--workspace", metavar="DIR", type=Path, default="workspace", help="folder of the runs (./workspace)"
 )
 _data = click.option(
-    "--data", metavar="DIR_OR_URL", type=_parse_data_place, help="spans of examples (a sample, made once)"
+    "--data", metavar="DIR_OR_URL", type=_parse_data_place, help="the spans of examples (a generated sample)"
 )
 _workload = click.option(
     "--workload", metavar="W", default="shelf", help="a built-in name or a workload.yaml (shelf)"
 )
 _profile = click.option(
-    "--profile", metavar="P", help="a YAML file of settings, or the name of one: published"
+    "--profile", metavar="P", help="a YAML file of settings, or the name of a built-in one: published"
 )
 _overrides = click.option(
     "--set", "overrides", metavar="a.b=c", multiple=True, help="one setting, in YAML; may be repeated"
@@ -86,11 +86,13 @@ _platform = click.option(
     "--settings",
     "platform",
     metavar="FILE",
-    help="a YAML file laid over the profile, for what is the cluster's",
+    help="a YAML file of the cluster's settings, laid over the profile",
 )
 _model = click.option("--workload", metavar="W", help="name of the model (that of the last run)")
-_one_model = click.option("--workload", metavar="W", help="of one model (of each that was run here)")
-store = click.option("--store", metavar="DIR_OR_URL", help="where releases lie (where the last run pushed)")
+_one_model = click.option("--workload", metavar="W", help="name of one model (every model that was run here)")
+store = click.option(
+    "--store", metavar="DIR_OR_URL", help="place of the releases (where the last run pushed)"
+)
 
 settings = gather("named", NamedSettings, _workload, _profile, _overrides)
 cluster_settings = gather("named", NamedSettings, _workload, _profile, _platform, _overrides)

@@ -58,11 +58,13 @@ class Answer:
 @click.command(cls=Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", help="photos, tables, texts, or folders")
 @options.releases_of
-@click.option("--variant", metavar="V", help="the file to ask, such as int8 (the one that phones run)")
-@click.option("--explain", is_flag=True, help="all files side by side; of a photo, a picture of what matters")
+@click.option("--variant", metavar="V", help="the variant to use, such as int8 (the one that phones run)")
+@click.option(
+    "--explain", is_flag=True, help="show all variants, and for a photo write a picture of what matters"
+)
 @options.as_json
 def predict(files: Sequence[str], place: Place, variant: str | None, explain: bool, as_json: bool) -> int:
-    """Predicts photos, rows and texts with the model in production, as a phone would."""
+    """Predicts the labels of photos, rows and texts with the model in production, as a phone would."""
     _, root, model = resolve_place(place)
     release = store.current(root, model)
     if release is None:
@@ -90,8 +92,8 @@ def _load_bundle(release: Release, variant: str | None, every: bool) -> Bundle:
     if first not in names:
         raise UsageError(
             f"Version {release.version} of {release.model} has no variant {first!r}.",
-            f"It has {', '.join(names)}.",
-            f"Leave --variant out for {manifest.default_variant}, which phones run.",
+            f"Its variants are {', '.join(names)}.",
+            f"Leave out --variant to use {manifest.default_variant}, which phones run.",
         )
     contract = json.loads(release.read("preprocessing.json"))
     labels = parse_labels(release.read(LABELS), LABELS)
@@ -119,7 +121,7 @@ def _track(paths: Sequence[Path]) -> Iterable[Path]:
     from rich.console import Console
     from rich.progress import track
 
-    return track(paths, "asking", console=Console(stderr=True), transient=True)
+    return track(paths, "predicting", console=Console(stderr=True), transient=True)
 
 
 def _predict(input: Input, bundle: Bundle) -> Answer:
@@ -156,7 +158,7 @@ def _print_lines(answers: Iterable[Answer], bundle: Bundle, explain: bool) -> in
         if more:
             places = ", ".join(answer.input.place for answer in more[: _MOST_PLACES - 1])
             end = ", ..." if len(more) >= _MOST_PLACES else ""
-            note(f"  {len(more)} more like it: {places}{end}")
+            note(f"  {len(more)} more with this problem: {places}{end}")
     return sum(map(len, problems.values()))
 
 
@@ -170,7 +172,7 @@ def _explain(answer: Answer, bundle: Bundle) -> Iterator[str]:
     for number, label in enumerate(bundle.labels):
         yield f"{label:<{width}}" + "".join(f"{each[0, number]:>9.4f}" for each in scores.values())
     if (path := _write_picture(answer, bundle)) is not None:
-        yield f"{path}: the photo, what the model reads of it, and in red what the answer hangs on"
+        yield f"{path}: the photo, the input of the model, and in red what the answer depends on"
 
 
 def _write_picture(answer: Answer, bundle: Bundle) -> Path | None:

@@ -22,7 +22,7 @@ from runners.shared.stdout import note, print_json, say
 # The fields of a manifest that `acceptance.terms` puts into words.
 TERMS = ("expires", "signed_by", "min_app_version", "rollback_epoch")
 _DAY = click.DateTime(["%Y-%m-%d"])
-_reason = click.option("--reason", required=True, metavar="R", help="why, for the audit log")
+_reason = click.option("--reason", required=True, metavar="R", help="the reason, for the audit log")
 
 
 def resolve_place(place: Place) -> tuple[Run | None, str, str]:
@@ -57,7 +57,7 @@ def status(place: Place, as_json: bool) -> int:
         return 0
     if release is None:
         others = ", ".join(store.models(root))
-        say(f"Nothing of {model} is in production in {root}{f', which has {others}' if others else ''}.")
+        say(f"No release of {model} is in production in {root}{f', which has {others}' if others else ''}.")
     else:
         say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
         for line in closing.release_lines(release):
@@ -78,12 +78,12 @@ def status(place: Place, as_json: bool) -> int:
     "outcomes",
     type=click.Choice(get_args(Ending)),
     multiple=True,
-    help="only those that ended so; may be repeated",
+    help="only runs with this outcome; may be repeated",
 )
 @click.option(
-    "--since", type=_DAY, metavar="DAY", help="only those begun on this day (UTC, 2026-01-31) or after"
+    "--since", type=_DAY, metavar="DAY", help="only runs that started on this day (UTC, 2026-01-31) or later"
 )
-@click.option("--until", type=_DAY, metavar="DAY", help="only those begun on this day or before")
+@click.option("--until", type=_DAY, metavar="DAY", help="only runs that started on this day or earlier")
 @options.as_json
 def runs(
     place: Place, outcomes: Sequence[str], since: datetime | None, until: datetime | None, as_json: bool
@@ -93,8 +93,8 @@ def runs(
     if last and first > last:
         raise UsageError(
             f"--since {first} is after --until {last}.",
-            "No run can be on both sides.",
-            "Turn them round.",
+            "No run can match both.",
+            "Swap the two days.",
         )
     every = read_runs(place.workspace, place.workload)[::-1]
     selected = [
@@ -108,7 +108,7 @@ def runs(
         print_json([{key: getattr(run, key) for key in keys} for run in selected])
         return 0
     if not selected:
-        say(f"None of {len(every)} runs is one of these." if every else f"No run in {place.workspace} yet.")
+        say(f"None of {len(every):,} runs matches." if every else f"No run in {place.workspace} yet.")
     for run in selected:
         took = duration(run.seconds) if run.seconds is not None else ""
         version = f"version {run.version}" if run.outcome == "pushed" else ""
@@ -131,7 +131,7 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
         return 0
     say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")
     if run.resumes:
-        say(f"It went on from run {run.resumes}.")
+        say(f"It resumed run {run.resumes}.")
     if run.steps:
         for line in closing.time_table(run, 80):
             say(line)
@@ -150,7 +150,7 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
 
 @click.command(cls=Command)
 @options.releases_of
-@click.option("--to", type=int, metavar="V", help="the version (the one before)")
+@click.option("--to", type=int, metavar="V", help="the version to restore (the previous one)")
 @_reason
 def rollback(place: Place, to: int | None, reason: str) -> int:
     """Puts an earlier release back in production."""
@@ -162,11 +162,11 @@ def rollback(place: Place, to: int | None, reason: str) -> int:
 
 
 @click.command(cls=Command)
-@click.argument("version", type=int, metavar="V", help="the version")
+@click.argument("version", type=int, metavar="V", help="the version to put in production")
 @options.releases_of
 @_reason
 def promote(version: int, place: Place, reason: str) -> int:
-    """Puts a named release in production."""
+    """Puts a given release in production."""
     last, root, model = resolve_place(place)
     release = store.promote(root, model, version, reason)
     say(f"Version {release.version} of {model} is in production.")
@@ -183,6 +183,6 @@ def _start_mirror(last: Run | None, root: str, place: Place) -> None:
         try:
             mirror.start(last, place.workspace)
         except OSError as error:  # Production has changed all the same.
-            note(f"MLflow follows with the next run or `edgeline ui`: {error.strerror}: {error.filename}.")
+            note(f"The next run or `edgeline ui` updates MLflow: {error.strerror}: {error.filename}.")
         else:
-            say(f"MLflow follows in some seconds; where it could not, {log} says why.")
+            say(f"MLflow is updated within seconds; if that fails, {log} has the reason.")

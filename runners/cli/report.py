@@ -29,9 +29,11 @@ from runners.shared.stdout import note, print_json, say
 )
 @options.releases_of
 @options.as_json
-@click.option("--index", is_flag=True, help="one page of all runs instead, on which two can be compared")
+@click.option(
+    "--index", is_flag=True, help="write one page of all runs instead, on which two can be compared"
+)
 def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
-    """Prints the path of a run's page, which it makes where it is missing."""
+    """Prints the path of a run's page, and writes the page if it is missing."""
     if index:
         page, document = _write_index(place)
     else:
@@ -61,8 +63,8 @@ def _find_in_store(place: Place, run_id: str) -> tuple[Path, Facts]:
     if run.page is None:
         raise EdgelineError(
             f"The record of run {run.facts.about.run} has no page.",
-            f"{run.folder} has its facts alone: what wrote them did not come to the page.",
-            "`--json` prints the facts; `edgeline report --index` has a row of them.",
+            f"{run.folder} has only its facts: the run ended before its page was written.",
+            "Print the facts with `--json`, or see its row in `edgeline report --index`.",
         )
     return run.page, run.facts
 
@@ -82,7 +84,7 @@ def _read_changes(place: Place, model: str) -> list[Mark]:
     try:
         changes = read_history(PushFolder(locate(root)), model).changes
     except (EdgelineError, OSError) as error:
-        note(f"The history of releases could not be read, and is not on the page: {error}")
+        note(f"The history of releases cannot be read and is not on the page: {error}")
         return []
     return [
         Mark(item.when, item.action, item.to_version, item.from_version, item.reason)

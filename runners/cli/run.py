@@ -6,7 +6,9 @@ from runners.cli import options
 from runners.cli.commands import Command
 from runners.shared.run_options import RunOptions
 
-_if_changed = click.option("--if-changed", is_flag=True, help="end at once when nothing changed")
+_if_changed = click.option(
+    "--if-changed", is_flag=True, help="exit at once if nothing changed since the last run"
+)
 _as_json = click.option(
     "--json", "as_json", is_flag=True, help="the result on stdout as JSON, progress on stderr"
 )
@@ -15,7 +17,7 @@ _as_json = click.option(
 @click.command(cls=Command, epilog=options.EXIT_CODES)
 @options.gather("wanted", RunOptions, *options.RUN, _if_changed, _as_json)
 def run(wanted: RunOptions) -> int:
-    """Runs the DAG once: from labelled data to a pushed model, or to why not."""
+    """Runs the DAG once: from labelled data to a pushed model, or to the reasons against it."""
     from runners.local import run as local
 
     return local.run(wanted)

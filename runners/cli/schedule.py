@@ -19,18 +19,21 @@ from runners.timers.weekly_time import WeeklyTime, parse_weekly_time
 
 
 @click.command(cls=Command, options_metavar="(--systemd [--install | --remove] | --cron) [OPTIONS]")
-@click.option("--systemd", is_flag=True, help="a service and a timer of systemd")
-@click.option("--cron", is_flag=True, help="a line to add with crontab -e")
+@click.option("--systemd", is_flag=True, help="use a service and a timer of systemd")
+@click.option("--cron", is_flag=True, help="print a line to add with crontab -e")
 @click.option(
-    "--at", metavar="T", default="Mon 03:00", help="'Mon 03:00', 'Mon..Fri 03:00', or '03:00' (Mon 03:00)"
+    "--at",
+    metavar="T",
+    default="Mon 03:00",
+    help="when: 'Mon 03:00', 'Mon..Fri 03:00', or '03:00' for every day (Mon 03:00)",
 )
-@click.option("--install", is_flag=True, help="put it in place, instead of the one before")
-@click.option("--remove", is_flag=True, help="take it away again")
+@click.option("--install", is_flag=True, help="install the timer, in place of the previous one")
+@click.option("--remove", is_flag=True, help="remove the timer")
 @options.gather("wanted", RunOptions, *options.RUN)
 def schedule(systemd: bool, cron: bool, at: str, install: bool, remove: bool, wanted: RunOptions) -> int:
-    """Starts a run every week, by systemd or cron; prints what would be installed."""
+    """Schedules a weekly run: prints a crontab line, or prints or installs systemd units."""
     if systemd == cron:
-        raise click.UsageError("One of the options --systemd --cron is required, and not both.")
+        raise click.UsageError("Exactly one of the options --systemd --cron is required.")
     if install and remove:
         raise click.UsageError("Option '--remove' is not allowed with '--install'.")
     if cron and (install or remove):
@@ -67,12 +70,12 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions) -> ScheduledRun:
         command += ["--data", str(data)]
     if is_url(str(data)) or is_url(str(settings.push.destination)):
         note(
-            "A timer does not see the AWS_... variables of this shell: keys belong in ~/.aws/credentials, and"
-            " an endpoint (endpoint_url = ...) in ~/.aws/config."
+            "A timer does not see the AWS_... variables of this shell: put keys into ~/.aws/credentials, and"
+            " an endpoint (endpoint_url = ...) into ~/.aws/config."
         )
     if after:
         note(
-            "A timer does not see what is exported in this shell: for secrets of alerts name files, or set"
+            "A timer does not see the variables of this shell: name files for the secrets of alerts, or set"
             " EnvironmentFile= with `systemctl edit`."
         )
     return ScheduledRun(
@@ -93,7 +96,7 @@ def _use_systemd(run: ScheduledRun, install: bool) -> int:
         for name, text in systemd_units.unit_texts(run).items():
             say(f"# {folder / name}")
             say(text)
-        note("Nothing was installed; the same command with --install does that.")
+        note("Nothing was installed; run the same command with --install for that.")
         return 0
     systemd_units.install(run)
     say(f"{run.name}.timer starts `edgeline run` for {run.workload}, {run.at}.")
@@ -102,7 +105,7 @@ def _use_systemd(run: ScheduledRun, install: bool) -> int:
     say(f"Its log:        journalctl{user} -u {run.name}.service")
     who = journal.get_user()
     if user and not Path("/var/lib/systemd/linger", who).exists():
-        say(f"It runs while you are logged in; to have it run always: loginctl enable-linger {who}")
+        say(f"It runs only while you are logged in; to run it always: loginctl enable-linger {who}")
     return 0
 
 
@@ -111,13 +114,13 @@ def _print_for_cron(run: ScheduledRun) -> int:
     run.workspace.mkdir(parents=True, exist_ok=True)
     say(crontab_line(run))
     note(
-        "Nothing was installed: add that line with `crontab -e`, in place of an earlier one of this schedule."
+        "Nothing was installed. Add that line with `crontab -e`, in place of an earlier one of this schedule."
         f" The output of the last run is in {log_path(run)}; cron mails it when the exit code is not 0,"
         " where the machine can send mail."
     )
     note(
-        "cron does not catch up on a time at which the machine was off. A line for every day (--at 03:00)"
-        " costs seconds a day, since --if-changed ends at once when nothing is new."
+        "cron does not repeat a run that it missed while the machine was off. A daily run (--at 03:00)"
+        " costs only seconds, because --if-changed exits at once when nothing is new."
     )
     return 0
 
@@ -128,9 +131,11 @@ def _remove(workload: str, workspace: Path) -> int:
     known = systemd_units.installed()
     if name not in known:
         raise UsageError(
-            f"There is no schedule {name}, of {model} in {workspace}.",
-            f"Installed are: {', '.join(known)}." if known else "None is installed for this user.",
-            "Name the --workload and --workspace that it was installed with, as the same user.",
+            f"There is no schedule {name} of {model} in {workspace}.",
+            f"Installed schedules: {', '.join(known)}."
+            if known
+            else "No schedule is installed for this user.",
+            "Pass the --workload and --workspace that it was installed with, as the same user.",
         )
     systemd_units.remove(name)
     say(f"Removed {name}; runs and releases stay.")

@@ -23,7 +23,7 @@ from runners.shared.stdout import print_json, say
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
 def schema() -> None:
-    """Shows what a window has that the curated schema lacks, and widens it."""
+    """Compares a window with the curated schema, and widens the schema."""
 
 
 @schema.command()
@@ -44,7 +44,7 @@ def diff(place: Place, as_json: bool) -> int:
     breaking = [item.feature for item in differing if item.breaks]
     if breaking:
         names = " ".join(dict.fromkeys(breaking))
-        say("It has what the schema lacks (!). If it is right:")
+        say("The schema does not allow the values marked with !. If they are right, run:")
         say(f"  edgeline schema accept {names} --reason R")
     return 0
 
@@ -52,9 +52,9 @@ def diff(place: Place, as_json: bool) -> int:
 @schema.command()
 @click.argument("features", nargs=-1, required=True, metavar="FEATURE...", help="names, as diff shows them")
 @options.runs_of
-@click.option("--reason", required=True, metavar="R", help="why, for the comment in the schema")
+@click.option("--reason", required=True, metavar="R", help="the reason, for the comment in the schema")
 def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
-    """Widens the curated schema by what the last run's window has, with a comment."""
+    """Widens the curated schema to accept the last run's window, with a comment."""
     from data.importers.curated_schema import widen_schema
     from data.spans.layout import replace_file
     from pipeline.workloads import find_workload, read_schema
@@ -63,9 +63,9 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
     breaking = {item.feature: item for item in differing if item.breaks}
     if unknown := [name for name in features if name not in breaking]:
         raise UsageError(
-            f"Nothing of {', '.join(unknown)} is outside of the curated schema in run {run.id}.",
-            f"What is: {', '.join(breaking) or 'nothing'}.",
-            "`edgeline schema diff` shows it.",
+            f"Run {run.id} has nothing outside the curated schema in {', '.join(unknown)}.",
+            f"Outside it are: {', '.join(breaking) or 'none'}.",
+            "Run `edgeline schema diff` to see them.",
         )
     workload = find_workload(run.workload_source)
     path = Path(workload.schema)
@@ -82,7 +82,7 @@ def accept(features: tuple[str, ...], place: Place, reason: str) -> int:
         scratch.unlink()
     replace_file(path, text.encode())
     names = ", ".join(features)
-    say(f"{path} now takes {names} as run {run.id} has them. Look at the change, and commit it.")
+    say(f"{path} now accepts {names} as run {run.id} has them. Review the change, and commit it.")
     return 0
 
 
@@ -91,8 +91,8 @@ def _read_differences(place: Place) -> tuple[Run, tuple[Difference, ...]]:
     sources = find_sources(folder)
     if sources.schema is None or sources.inferred is None or sources.statistics is None:
         raise UsageError(
-            f"Run {run.id} has not come as far as SchemaGen, or its artifacts are gone.",
-            "What the window looks like is not known.",
+            f"Run {run.id} did not reach SchemaGen, or its artifacts are gone.",
+            "The schema of its window is not known.",
             "Run again: `edgeline run`.",
         )
     return run, find_differences(sources.schema, sources.inferred, sources.statistics)

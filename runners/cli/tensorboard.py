@@ -28,14 +28,19 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
 
 
 @click.command(cls=Command)
-@click.argument("run_ids", nargs=-1, metavar="[RUN]...", help="ids of runs, latest, or production")
+@click.argument(
+    "run_ids", nargs=-1, metavar="[RUN]...", help="ids of runs, latest, or production (the last that trained)"
+)
 @options.runs_of
-@click.option("--all", "every", is_flag=True, help="every run that trained, and those to come")
+@click.option("--all", "every", is_flag=True, help="show every run that trained, including later ones")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), metavar="N", help="0 picks a free one (6006, or the next free)"
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="port of the server; 0 picks a free one (6006, or the next free)",
 )
 def tensorboard(run_ids: Sequence[str], place: Place, every: bool, port: int | None) -> int:
-    """Starts TensorBoard on the training of a run (the last that trained), or of several."""
+    """Starts TensorBoard on the last run that trained, or on the runs that are named."""
 
     def find_logs() -> dict[str, Path]:
         if run_ids and not every:
@@ -46,10 +51,10 @@ def tensorboard(run_ids: Sequence[str], place: Place, every: bool, port: int | N
     logs = find_logs()
     if not logs:
         raise UsageError(
-            f"No run in {place.workspace} has left anything for TensorBoard.",
-            "The Trainer writes it; a run that ended before that step has nothing, nor has one of a version"
-            " that did not write it.",
-            "Train: `python runners/local_runner.py`, or name another workspace with --workspace DIR.",
+            f"No run in {place.workspace} has logs for TensorBoard.",
+            "The Trainer writes them; a run that ended before that step has none, nor has a run of an older"
+            " version.",
+            "Run `python runners/local_runner.py`, or pass another workspace with --workspace DIR.",
         )
     for run, folder in logs.items():
         say(f"{run}: {folder}")
@@ -84,9 +89,9 @@ def _find_named(place: Place, run_ids: Sequence[str]) -> dict[str, Path]:
         folder, run = find_run(place.workspace, run_id, place.workload)
         if (logs := find_log_folder(folder)) is None:
             raise UsageError(
-                f"Run {run.id} has left nothing for TensorBoard.",
-                "The Trainer writes it: the run did not come so far, or its files were removed.",
-                f"`edgeline show {run.id}` says how far it came; without RUN, it is the last that trained.",
+                f"Run {run.id} has no logs for TensorBoard.",
+                "The run ended before the Trainer wrote them, or they were removed.",
+                f"See `edgeline show {run.id}`, or leave out RUN for the last run that trained.",
             )
         folders[run.id] = logs
     return folders
@@ -120,8 +125,8 @@ def _serve(logs: Mapping[str, Path], find_logs: Callable[[], Mapping[str, Path]]
                 server.wait()
     raise EdgelineError(
         f"TensorBoard ended with exit code {server.returncode}.",
-        "What it says of that stands above.",
-        "Where its port is taken, let it pick another one: --port 0.",
+        "Its own message is above.",
+        "If its port is taken, pass --port 0 to use a free one.",
     )
 
 

@@ -18,10 +18,14 @@ from runners.shared.stdout import say
 @click.command(cls=Command)
 @options.releases_of
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=5000, metavar="N", help="0 picks a free one (5000)"
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=5000,
+    metavar="N",
+    help="port of the server; 0 picks a free one (5000)",
 )
 def ui(place: Place, port: int) -> int:
-    """Serves MLflow's pages of all runs and releases, brought up to date first."""
+    """Updates MLflow, and serves its pages of all runs and releases."""
     from pipeline.settings import RegistrySettings
     from runners.local.mirror import mirror
     from runners.shared.registry import ENVIRONMENT
@@ -49,6 +53,6 @@ def ui(place: Place, port: int) -> int:
         return 0
     raise EdgelineError(
         f"MLflow ended with exit code {code}.",
-        "What it says of that stands above.",
-        "Where its port is taken, let it pick another one: --port 0.",
+        "Its own message is above.",
+        "If its port is taken, pass --port 0 to use a free one.",
     )

@@ -27,10 +27,12 @@ from runners.shared.stdout import print_json, say
     "bundle", required=False, metavar="[BUNDLE]", help="a version, or a folder with a bundle (all)"
 )
 @options.releases_of
-@click.option("--key", metavar="FILE", help="public key that production, or BUNDLE, has to be signed with")
+@click.option(
+    "--key", metavar="FILE", help="public key of the required signature of production, or of BUNDLE"
+)
 @options.as_json
 def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> int:
-    """Checks releases, or a copied bundle: their bytes, who signed them, and their answers."""
+    """Checks the files, the signature and the predictions of releases, or of a copied bundle."""
     own_key = public_key(key) if key else None
     number = int(bundle) if bundle and bundle.isdecimal() else None
     if bundle and number is None:
@@ -50,19 +52,20 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     golden = ""
     if problems:
         error = EdgelineError(
-            f"{where} is not as it was pushed:\n{_format(problems)}",
-            "\nA release has to be what was judged, byte by byte, and its audit log without a gap.",
-            "If production is damaged, go to a whole release with `edgeline rollback --to V --reason R`."
-            " Put back from a backup what the next writer does not write again, and copy a bundle again.",
+            f"{where} differs from what was pushed:\n{_format(problems)}",
+            "\nA release has to be byte for byte what was evaluated, and its audit log has to be complete.",
+            "If production is damaged, go back to an intact release with"
+            " `edgeline rollback --to V --reason R`. Restore from a backup what the next push does not"
+            " rewrite, and copy a bundle again.",
         )
     elif manifest and not error:
         problems, golden = _run_golden(locate(where) if kind == "bundle" else edge, manifest)
         if problems:
             error = EdgelineError(
-                f"{where}: {model} {manifest.version} does not give its golden vectors:\n{_format(problems)}",
-                "\nIts files are as the manifest says, and do something else than when they were judged.",
-                "Go to a whole release with `edgeline rollback --to V --reason R`. If others give theirs,"
-                " this one was put together from parts of several.",
+                f"{where}: {model} {manifest.version} fails its golden vectors:\n{_format(problems)}",
+                "\nIts files match the manifest, but give other results than when they were evaluated.",
+                "Go back to an intact release with `edgeline rollback --to V --reason R`. If other releases"
+                " pass theirs, this one was assembled from parts of several.",
             )
     signed_by, facts = manifest.signed_by if manifest else None, {kind: where, "model": model}
     if as_json:
@@ -73,18 +76,19 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
         return 1 if error else 0
     if error:
         raise error
-    files = f"every file of {model} {versions[0]} is as its manifest says."
-    everything = f"{len(versions)} releases of {model}, every file, pin and line of history, are as pushed."
+    files = f"every file of {model} {versions[0]} matches its manifest."
+    count = f"{len(versions):,} release{'' if len(versions) == 1 else 's'} of {model}"
+    everything = f"{count}: every file, pin and line of history is as pushed."
     say(f"{where}: {files if bundle else everything}")
     assert manifest is not None
     what = f"{model} {manifest.version}"
     say(f"{what}: {golden}.")
     if own_key:
-        say(f"{what} is signed with the key that was given.")
+        say(f"{what} is signed with the given key.")
     elif signed_by:
-        say(f"{what} is signed with {signed_by}. Whether that is your key was not checked: --key FILE does.")
+        say(f"{what} is signed with {signed_by}. Pass --key FILE to check that it is your key.")
     elif kind == "bundle":
-        say(f"{what} is not signed: nothing says who made it.")
+        say(f"{what} is not signed: its origin is not verified.")
     return 0
 
 
@@ -108,11 +112,11 @@ def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
     if vectors is None:
         return [], "has no golden vectors"
     if find_spec("ai_edge_litert") is None:
-        return [], "golden vectors were not run, ai-edge-litert is not installed here"
+        return [], "golden vectors were not run: ai-edge-litert is not installed here"
     contract = json.loads(read_bytes(bundle / PREPROCESSING))
     files = {str(each["name"]): read_bytes(bundle / each["file"]) for each in manifest.variants}
     problems = golden_problems(vectors, contract, load_models(files))
     return (
         problems,
-        f"{len(vectors.contents)} golden vectors give their tensors, and their scores by {', '.join(files)}",
+        f"{len(vectors.contents)} golden vectors pass, tensors and the scores of {', '.join(files)}",
     )

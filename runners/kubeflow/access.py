@@ -32,9 +32,9 @@ def find_host(settings: "KubeflowSettings", host: str | None, environ: Mapping[s
     host = host or settings.host or environ.get("KFP_ENDPOINT") or environ.get("KF_PIPELINES_ENDPOINT")
     if host and not re.fullmatch(r"https?://[^\s/]+\S*", host):
         raise UsageError(
-            f"{host!r} is not the URL of a Kubeflow Pipelines.",
-            "A host is reached by http:// or https://.",
-            "Give it as --host, kubeflow.host or KFP_ENDPOINT, such as http://127.0.0.1:8888.",
+            f"{host!r} is not a URL of Kubeflow Pipelines.",
+            "The URL has to begin with http:// or https://.",
+            "Pass a URL such as http://127.0.0.1:8888 as --host, kubeflow.host or KFP_ENDPOINT.",
         )
     return host.rstrip("/") if host else None
 
@@ -88,7 +88,7 @@ def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str
         options["ssl_ca_cert"] = certificates
     if environ.get("KF_PIPELINES_SA_TOKEN_PATH") and not token:
         options["credentials"] = kfp.client.ServiceAccountTokenVolumeCredentials()
-    url = chosen or "what kfp's client finds by itself"
+    url = chosen or "kfp's default host"
     with explain_errors(url, "connecting"), warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
         # kfp's client may print a question here, so it goes to standard error: an OAuth flow asks for a code.
         warnings.simplefilter("ignore")
@@ -99,9 +99,9 @@ def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str
     namespace = settings.namespace or client.get_user_namespace() or None
     if multi_user and not namespace:
         raise UsageError(
-            f"{url} serves several users, and no namespace is named.",
-            "Experiments and runs belong to a namespace there.",
-            "Name yours: --set kubeflow.namespace=NAME.",
+            f"{url} serves several users, and kubeflow.namespace is not set.",
+            "Every experiment and run there belongs to a namespace.",
+            "Pass yours: --set kubeflow.namespace=NAME.",
         )
     # The UI, which forwards to the API, adds fields of its own to the API's answer.
     page = environ.get("KF_PIPELINES_UI_ENDPOINT") or (url if "apiServerReady" in client.health else "")

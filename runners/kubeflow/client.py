@@ -60,8 +60,8 @@ class Cluster:
         if self._page:
             return f"{self._page}/#/runs{f'/details/{run}' if run else ''}"
         return (
-            f"in the user interface (no link, since {self.host} is the API alone: forward the UI's port"
-            " instead, or name the UI in KF_PIPELINES_UI_ENDPOINT)"
+            f"in the user interface (no link, because {self.host} serves only the API: forward the UI's port"
+            " instead, or set KF_PIPELINES_UI_ENDPOINT to the URL of the UI)"
         )
 
     def find_experiment(self, name: str) -> str | None:
@@ -79,7 +79,7 @@ class Cluster:
         """Returns the id of an experiment; creates it if it is missing."""
         if (experiment := self.find_experiment(name)) is not None:
             return experiment
-        with self._explain_errors(f"making the experiment {name!r}"), _SILENT:
+        with self._explain_errors(f"creating the experiment {name!r}"), _SILENT:
             try:
                 return str(self._client.create_experiment(name, namespace=self._namespace).experiment_id)
             except Exception as error:
@@ -88,15 +88,15 @@ class Cluster:
         # Somebody else created it between the two calls.
         if (experiment := self.find_experiment(name)) is None:
             raise EdgelineError(
-                f"The experiment {name!r} can neither be found nor made on {self.host}.",
-                "Its name is taken, maybe in a namespace that you may not look into.",
-                "Name another one with kubeflow.experiment.",
+                f"The experiment {name!r} can be neither found nor created on {self.host}.",
+                "Its name is taken, possibly in a namespace that you cannot read.",
+                "Set kubeflow.experiment to another name.",
             )
         return experiment
 
     def get_experiment_name(self, experiment: str) -> str:
         """Returns the name of an experiment; its id if it no longer exists."""
-        with contextlib.suppress(EdgelineError), self._explain_errors("asking for an experiment"):
+        with contextlib.suppress(EdgelineError), self._explain_errors("reading an experiment"):
             return str(self._client.get_experiment(experiment_id=experiment).display_name)
         return experiment
 
@@ -152,9 +152,9 @@ class Cluster:
 
     def _make_pipeline(self, name: str) -> str:
         """Creates an empty pipeline and returns its id; an upload would name the first version like it."""
-        with self._explain_errors(f"making the pipeline {name!r}"):
+        with self._explain_errors(f"creating the pipeline {name!r}"):
             try:
-                about = f"The DAG of the workload {name}, a version of it for each upload by edgeline."
+                about = f"The DAG of the workload {name}. Each upload by edgeline adds a version."
                 body = {"display_name": name, "description": about}
                 pipeline = self._call_api("POST", "/apis/v2beta1/pipelines", body=body)
                 return str(pipeline["pipeline_id"])
@@ -206,7 +206,7 @@ class Cluster:
         Raises:
             UsageError: There is no such run.
         """
-        with self._explain_errors(f"asking for the run {run}"):
+        with self._explain_errors(f"reading the run {run}"):
             try:
                 return self._client.get_run(run)
             except Exception as error:
@@ -214,8 +214,8 @@ class Cluster:
                     raise
                 raise UsageError(
                     f"There is no run {run} on {self.host}.",
-                    "A run is named by its id, which `edgeline kubeflow submit` printed and its page shows.",
-                    f"Look at the list of runs: {self.describe_page()}",
+                    "RUN has to be the id that `edgeline kubeflow submit` printed and the run's page shows.",
+                    f"Find the id in the list of runs: {self.describe_page()}",
                 ) from error
 
     def retry(self, run: str) -> None:
@@ -229,7 +229,7 @@ class Cluster:
         Only the older API has them, and the newer one does not say why a pod does not start.
         """
         unknown = (EdgelineError, KeyError, TypeError, ValueError)
-        with contextlib.suppress(*unknown), self._explain_errors(f"asking for the pods of the run {run}"):
+        with contextlib.suppress(*unknown), self._explain_errors(f"reading the pods of the run {run}"):
             answer = self._call_api("GET", f"/apis/v1beta1/runs/{run}")
             manifest = json.loads(answer["pipeline_runtime"]["workflow_manifest"])
             return list(manifest["status"]["nodes"].values())
@@ -305,7 +305,7 @@ class Cluster:
             "cron_expression": cron,
             "description": _shorten(description),
         }
-        with self._explain_errors(f"making the recurring run {name!r}"):
+        with self._explain_errors(f"creating the recurring run {name!r}"):
             schedule = self._client.create_recurring_run(experiment, name, **options)
         return str(schedule.recurring_run_id)
 
@@ -360,6 +360,6 @@ def _is_absent(error: Exception) -> bool:
 def _make_ambiguity_error(kind: str, name: str, setting: str) -> EdgelineError:
     return EdgelineError(
         f"There are several {kind} with the name {name!r}.",
-        "Which of them is meant cannot be told by a name.",
-        f"Rename or delete all but one of them{f', or name another one with {setting}' if setting else ''}.",
+        "The name does not identify one of them.",
+        f"Rename or delete all but one of them{f', or set {setting} to another name' if setting else ''}.",
     )

@@ -56,7 +56,9 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
     settings = require_gpus(settings)
     if settings.registry.enabled and settings.registry.uri and not settings.registry.server:
         uri = settings.registry.uri
-        note(f"registry.uri is {uri}, no server: pods bring nothing there, `edgeline ui --store URL` does.")
+        note(
+            f"registry.uri is {uri}, not a server: pods write nothing to it, `edgeline ui --store URL` does."
+        )
     output.parent.mkdir(parents=True, exist_ok=True)
     # The file is opened first, so that a folder that cannot be written to is reported before the wait.
     with write_atomically(output) as file, _silence_libraries():
@@ -75,14 +77,14 @@ def _check(workload: "Workload", settings: "Settings") -> None:
     if missing := [f"kubeflow.{name}" for name in required if getattr(kubeflow, name) is None]:
         raise UsageError(
             f"Not set: {', '.join(missing)}.",
-            "The steps run in pods of a cluster, and have nothing from this machine.",
-            "Give them in a file, `--settings FILE`, or with `--set`, for example"
+            "The steps run in pods of a cluster, which cannot read the files of this machine.",
+            "Set them in a file, `--settings FILE`, or with `--set`, for example"
             " `--set kubeflow.push=pvc://edgeline/push`.",
         )
     if settings.push.key is not None:
         raise UsageError(
             f"push.key is {settings.push.key}.",
-            "The steps run in pods, which have no file of this machine, and an image is no place for a key.",
+            "The steps run in pods without the files of this machine, and a key must not be in an image.",
             f"Put it into a secret, and set kubeflow.secrets={{{KEY_VARIABLE}: SECRET/KEY}}.",
         )
     if (steps := _count_pods(settings)) and kubeflow.checkpoints is None:
@@ -90,13 +92,13 @@ def _check(workload: "Workload", settings: "Settings") -> None:
         raise UsageError(
             f"{several}, and kubeflow.checkpoints is not set.",
             "They find one another in a folder that all of them mount.",
-            "Set kubeflow.checkpoints=pvc://CLAIM/path, of a claim that several nodes can mount at once.",
+            "Set kubeflow.checkpoints=pvc://CLAIM/path, with a claim that several nodes can mount at once.",
         )
     if settings.beam.in_pods and kubeflow.spill is None:
         raise UsageError(
             f"beam.master is {settings.beam.master}, and kubeflow.spill is not set.",
-            "A step and its executors hand one another files in a folder that all of them mount.",
-            "Set kubeflow.spill=pvc://CLAIM/path, of a claim that several nodes can mount at once.",
+            "A step and its executors exchange files through a folder that all of them mount.",
+            "Set kubeflow.spill=pvc://CLAIM/path, with a claim that several nodes can mount at once.",
         )
     if importlib.util.find_spec("kfp") is None:
         raise UsageError(
@@ -110,9 +112,9 @@ def _check(workload: "Workload", settings: "Settings") -> None:
         spec = None
     if spec is None:
         raise UsageError(
-            f"The module {workload.module} of the workload {workload.name} is not found.",
-            f"Transform and Trainer import it from the image {kubeflow.image}, which holds what is here.",
-            "Put it into one of the rooms, such as trainer_module/, and build the image again.",
+            f"The module {workload.module} of the workload {workload.name} was not found.",
+            f"Transform and Trainer import it from the image {kubeflow.image}, built from this project.",
+            "Put it into one of the project's folders, such as trainer_module/, and build the image again.",
         )
 
 
@@ -123,7 +125,7 @@ def _describe_pipeline(workload: "Workload", settings: "Settings") -> str:
 
     defaults, values = (by_dotted_name(each.recorded()) for each in (load(workload.settings), settings))
     changed = [f"{name}={value}" for name, value in values.items() if defaults.get(name) != value]
-    difference = f"other than the workload's are {', '.join(changed)}" if changed else "are the workload's"
+    difference = f"changed from the workload's: {', '.join(changed)}" if changed else "as in the workload"
     return f"{workload.name} in the image {settings.kubeflow.image}; settings {difference}."
 
 

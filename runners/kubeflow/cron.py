@@ -22,7 +22,7 @@ _FIELDS: Sequence[tuple[str, int, int, tuple[str, ...]]] = (
     ("month", 1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
     ("day of week", 0, 6, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
 )
-_EXAMPLE = "Every Monday at 03:00 is --cron '0 0 3 * * 1'"
+_EXAMPLE = "For every Monday at 03:00, pass --cron '0 0 3 * * 1'"
 _PART = re.compile(r"(?:[*?]|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?")
 # The rarest date, 29 February, comes after at most eight years.
 _MOST_DAYS = 8 * 366
@@ -62,7 +62,7 @@ def parse_cron(text: str) -> Cron:
     if len(words) == 5:
         raise UsageError(
             f"--cron {text!r} has five fields.",
-            "Kubeflow Pipelines counts from the seconds on, so the same five would mean another time.",
+            "Kubeflow Pipelines needs six, seconds first; these five would mean another time.",
             f"Put the second first: --cron '0 {' '.join(words)}'",
         )
     if len(words) != 6:
@@ -87,8 +87,8 @@ def _parse_field(word: str, name: str, least: int, most: int, names: tuple[str, 
         if not (numbers := _parse_part(part.lower(), least, most, names)):
             sunday = " Sunday is 0." if name == "day of week" else ""
             raise UsageError(
-                f"--cron: {part!r} is no {name}.",
-                f"It goes from {least} to {most}, as a number, a range, a list or *, with a step /N.{sunday}",
+                f"--cron: {part!r} is not a valid {name}.",
+                f"Allowed are numbers from {least} to {most}, ranges, lists and *, with a step /N.{sunday}",
                 _EXAMPLE,
             )
         allowed.update(numbers)

@@ -39,9 +39,9 @@ def _explain(error: Exception, host: str, doing: str) -> EdgelineError | None:
     if isinstance(error, LoginPage):
         return EdgelineError(
             f"{host} answered with a web page while {doing}.",
-            "That is mostly a login page: the host wants to know who asks.",
-            "Set KFP_TOKEN to a token, or KFP_COOKIES to the cookies of a session in which you are logged in;"
-            " or name the API itself with --host, for example through `kubectl port-forward`.",
+            "It is usually a login page: the request lacks valid credentials.",
+            "Set KFP_TOKEN to a token, or KFP_COOKIES to the cookies of a logged-in browser session;"
+            " or pass the URL of the API itself as --host, for example through `kubectl port-forward`.",
         )
     if isinstance(error, ApiException):
         return _explain_refusal(error, host, doing)
@@ -50,8 +50,8 @@ def _explain(error: Exception, host: str, doing: str) -> EdgelineError | None:
     if isinstance(error, OSError) and error.filename:
         return EdgelineError(
             f"{error.strerror}: {error.filename}.",
-            f"It was needed while {doing}.",
-            "Fix that, and run the same command again.",
+            f"The file is needed for {doing}.",
+            "Fix the file or its path, and run the same command again.",
         )
     return None
 
@@ -64,26 +64,26 @@ def _explain_refusal(error: Any, host: str, doing: str) -> EdgelineError:
     if error.status in (401, 403):
         return EdgelineError(
             answer,
-            "The token or session is missing, has run out, or may not do that.",
-            "Get a new one and set KFP_TOKEN (or KFP_COOKIES), and run the same command again.",
+            "The token or session is missing, has expired, or lacks the permission.",
+            "Set KFP_TOKEN (or KFP_COOKIES) to a new one, and run the same command again.",
         )
     if error.status == 404 and _parse_object(error.body) is None:
         return EdgelineError(
             answer,
-            "Somebody answers there, but not the API of Kubeflow Pipelines, version 2.",
-            "Check --host: it is the URL under which /apis/v2beta1/healthz answers, mostly without a path.",
+            "A server answers there, but it is not the API of Kubeflow Pipelines, version 2.",
+            "Check --host: pass the URL under which /apis/v2beta1/healthz answers, usually without a path.",
         )
     if error.status >= 500:
         return Unavailable(
             answer,
-            "Kubeflow Pipelines or what it stands on is not well.",
-            "Run the same command again; if that stays,"
-            " `kubectl logs deployment/ml-pipeline -n kubeflow` says more.",
+            "Kubeflow Pipelines, or a service that it depends on, has failed.",
+            "Run the same command again. If the error persists, read"
+            " `kubectl logs deployment/ml-pipeline -n kubeflow`.",
         )
     return EdgelineError(
         answer,
-        "Kubeflow Pipelines refused what it was asked for, and nothing was changed by it.",
-        "Fix what it names, and run the same command again.",
+        "Kubeflow Pipelines refused the request and changed nothing.",
+        "Fix what the answer names, and run the same command again.",
     )
 
 
@@ -96,24 +96,24 @@ def _explain_connection(error: Exception, host: str, doing: str) -> EdgelineErro
     if isinstance(reason, urllib3.exceptions.ReadTimeoutError):
         return Unavailable(
             f"{host} did not answer in time while {doing}.",
-            "It took the question, and whether it did what it was asked is not known.",
-            "Look at its page, and run the same command again.",
+            "The request was sent; whether the server carried it out is not known.",
+            "Look at its page before you run the same command again.",
         )
     # urllib3's message begins with the object that failed.
     text = re.sub(r"^.*?: (?=Failed|Connection|\[)", "", str(reason)) or type(reason).__name__
     return Unavailable(
         f"{host} cannot be reached while {doing}: {text[:_MOST_CHARACTERS]}",
-        "Nobody answers there.",
+        "No server answers there.",
         "Check --host, kubeflow.host or KFP_ENDPOINT, and whether the cluster or the port-forward is up.",
     )
 
 
 def _explain_certificate(reason: str, host: str) -> EdgelineError:
     return EdgelineError(
-        f"{host} cannot be spoken to in private: {' '.join(reason.split())[:_MOST_CHARACTERS]}",
-        "Its certificate cannot be checked, or it speaks no https.",
-        "Set SSL_CERT_FILE to the certificates of the authority that signed it, or write http:// where that"
-        " is what it speaks.",
+        f"{host} cannot be reached over TLS: {' '.join(reason.split())[:_MOST_CHARACTERS]}",
+        "Its certificate cannot be verified, or it does not use https.",
+        "Set SSL_CERT_FILE to the certificates of the authority that signed it, or pass an http:// URL if the"
+        " server uses plain http.",
     )
 
 

@@ -22,7 +22,7 @@ from runners.kubeflow.pods import Pod, explain_ending, read_pods
 from runners.kubeflow.steps import Step
 
 PUSHER = "Pusher"
-_OLDER = "or the image is older than this edgeline: build it again, and submit the run with it."
+_OLDER = "or the image is older than this edgeline: build it again, and submit the run with the new one."
 _MISSING = re.compile(
     r'cannot find output (?:artifact|parameter) key "(?P<output>[^"]+)" in producer task "(?P<step>[^"]+)"'
 )
@@ -57,7 +57,7 @@ def conclude(
     outcome = _conclude_failure(run, logs, steps, pods)
     if store.version is None:
         return outcome
-    note = f"It had pushed version {store.version} of {model} to {push} before."
+    note = f"Before that, it pushed version {store.version} of {model} to {push}."
     return replace(outcome, version=store.version, reasons=(*outcome.reasons, note))
 
 
@@ -65,8 +65,8 @@ def _conclude_success(run: str, logs: Logs, steps: Sequence[Step], store: _Store
     ran = [step.name for step in steps if step.state not in ("cached", "waiting")]
     if idle := [name for name in (PUSHER, RELEASE_GATE) if name not in ran]:
         reasons: tuple[str, ...] = (
-            f"Run {run} is green and pushed nothing: {' and '.join(idle)} did not run.",
-            "The cluster served it from its cache, or the pipeline is not that of this project.",
+            f"Run {run} succeeded but pushed nothing: {' and '.join(idle)} did not run.",
+            "The cluster took the steps from its cache, or the pipeline is not from this project.",
         )
         do = "Submit it again with `edgeline kubeflow submit`, which compiles it without caching."
         return Outcome("failed", None, reasons, do)
@@ -77,25 +77,25 @@ def _conclude_success(run: str, logs: Logs, steps: Sequence[Step], store: _Store
     if (outcome is None or outcome.outcome == "failed") and (loss := _find_loss(steps, logs)):
         return _conclude_loss(run, loss)
     if outcome is None or outcome.outcome == "done":
-        unread = f"{RELEASE_GATE} has left no word of it in a log that can be read from here, {_OLDER}"
-        reasons = (f"Run {run} is green, and nothing says that a model was pushed.", unread, *store.notes)
+        unread = f"No log that can be read from here has the outcome of {RELEASE_GATE}, {_OLDER}"
+        reasons = (f"Run {run} succeeded, but whether it pushed a model is not known.", unread, *store.notes)
         do = (
-            "Look at what is in production with `edgeline status --store URL`, and submit the run again when"
-            " it is not this run's."
+            "Check what is in production with `edgeline status --store URL`, and submit the run again if that"
+            " is not this run's release."
         )
         return Outcome("failed", None, reasons, do)
     if outcome.outcome == "pushed" and store.is_known:
         reason = (
-            f"{RELEASE_GATE} says that version {outcome.version} was pushed; the store has none of run {run}."
+            f"{RELEASE_GATE} reported version {outcome.version} as pushed; the store has none of run {run}."
         )
-        return Outcome("failed", None, (reason,), "Look at the store with `edgeline verify --store URL`.")
+        return Outcome("failed", None, (reason,), "Check the store with `edgeline verify --store URL`.")
     if outcome.outcome == "pushed":
         return replace(outcome, reasons=store.notes)
     return replace(outcome, version=None, do="")
 
 
 def _conclude_loss(run: str, loss: str) -> Outcome:
-    do = f"`edgeline kubeflow retry {run}` makes it again, in a new run with the same pipeline and settings."
+    do = f"Run `edgeline kubeflow retry {run}`: it starts a new run with the same pipeline and settings."
     return StepLost("failed", None, (loss,), do)
 
 
@@ -122,19 +122,19 @@ def _find_loss(steps: Sequence[Step], logs: Logs) -> str | None:
 
 
 def _describe_loss(step: str, problem: str) -> str:
-    return f"{step} was counted as done and {problem}: its pod was lost."
+    return f"{step} was counted as done but {problem}: its pod was lost."
 
 
 def _conclude_failure(run: str, logs: Logs, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
     if loss := _find_loss(steps, logs):
         return _conclude_loss(run, loss)
-    again = f"`edgeline kubeflow retry {run}` goes on from the steps that failed."
+    again = f"Run `edgeline kubeflow retry {run}` to go on from the steps that failed."
     failed = [step for step in steps if step.state == "failed"]
     if not failed:
         ended = (pod for pod in pods if pod.phase in ("Error", "Failed") and not pod.ended_by_itself)
-        unexplained = f"Run {run} ended before its first step, without a word."
+        unexplained = f"Run {run} ended before its first step and logged no reason."
         reasons = tuple(pod.message for pod in ended) or (unexplained,)
-        return Outcome("failed", None, reasons, "Its page, and `kubectl get workflows`, may say more.")
+        return Outcome("failed", None, reasons, "Look at its page and at `kubectl get workflows`.")
     first, *others = (_conclude_failed_step(step, again, logs, pods) for step in failed)
     # If one of several pods of a step fails, the others log only that it is gone, so all reasons are given.
     reasons = (*first.reasons, *(reason for other in others for reason in other.reasons))
@@ -155,12 +155,12 @@ def _conclude_failed_step(step: Step, again: str, logs: Logs, pods: Sequence[Pod
     log = logs.read_step(step)
     stops_as = STEPS[step.name].stops_as if step.name in STEPS else None
     if stops_as is not None and not log and (last is None or last.runs_step):
-        reason = f"{step.name} stopped the run; its log, which says why, cannot be read from here."
+        reason = f"{step.name} stopped the run; its log, which has the reason, cannot be read from here."
         return Outcome(stops_as, None, (reason,))
     fatal = find_fatal(log) or find_fatal(logs.read_driver(step))
-    reason = f"{step.name} failed: {fatal}" if fatal else f"{step.name} failed without a word."
-    silent = (f"Its program ended before it could say why, {_OLDER}",) if log and outcome is None else ()
-    pod = f" `kubectl logs {last.id} -c main` has its log." if last is not None else ""
+    reason = f"{step.name} failed: {fatal}" if fatal else f"{step.name} failed and logged no reason."
+    silent = (f"Its program ended before it logged an outcome, {_OLDER}",) if log and outcome is None else ()
+    pod = f" Read its log with `kubectl logs {last.id} -c main`." if last is not None else ""
     return Outcome("failed", None, (reason[:MOST_CHARACTERS], *silent), f"{again}{pod}")
 
 

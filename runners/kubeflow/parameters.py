@@ -34,12 +34,12 @@ class Parameter:
 
 
 PARAMETERS: Mapping[str, Parameter] = {
-    "epochs": Parameter("trainer.epochs", "NUMBER_INTEGER", "Most epochs of the training."),
+    "epochs": Parameter("trainer.epochs", "NUMBER_INTEGER", "Largest number of epochs."),
     "learning_rate": Parameter(
-        "trainer.learning_rate", "NUMBER_DOUBLE", "Of the training: above 0, and at most 1."
+        "trainer.learning_rate", "NUMBER_DOUBLE", "Learning rate: above 0, and at most 1."
     ),
-    "seed": Parameter("seed", "NUMBER_INTEGER", "Equal data, settings and seed give an equal model."),
-    "window": Parameter("data.window", "NUMBER_INTEGER", "How many of the newest spans are read."),
+    "seed": Parameter("seed", "NUMBER_INTEGER", "The same data, settings and seed give the same model."),
+    "window": Parameter("data.window", "NUMBER_INTEGER", "Number of newest spans to read."),
 }
 _RECORD = {name: ("settings", parameter.setting) for name, parameter in PARAMETERS.items()}
 _TRAINING = {
@@ -121,8 +121,8 @@ def check(recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         names = ", ".join(f"{name} is {parameter.setting}" for name, parameter in PARAMETERS.items())
         raise UsageError(
             error.found,
-            f"The parameters of a run are settings: {names}.",
-            "Start another run, with other parameters; to go on with this one repeats them.",
+            f"Each parameter of a run is a setting: {names}.",
+            "Start another run with valid parameters: a retry of this run uses the same ones.",
         ) from None
 
 

@@ -74,47 +74,47 @@ _TROUBLES = (
     (
         r"ImagePullBackOff|ErrImagePull|InvalidImageName|ErrImageNeverPull",
         "image",
-        "The cluster cannot get the image: its name or tag is wrong, the registry wants a login, or a node"
-        " that pulls nothing does not have it.",
+        "The cluster cannot get the image: its name or tag is wrong, the registry requires a login, or the"
+        " node lacks it and may not pull it.",
         "Check kubeflow.image, kubeflow.image_pull_secrets and kubeflow.image_pull_policy; on a local"
         " cluster, load the image into it.",
     ),
     (
         r"persistentvolumeclaim \S+ not found",
         "claim",
-        "A step mounts the claims that kubeflow.data and kubeflow.push name, and this one does not exist in"
-        " the namespace of the run.",
-        "Make it with `kubectl apply`, or name another one.",
+        "The step mounts a claim that the settings name, such as kubeflow.data or kubeflow.push, and it does"
+        " not exist in the namespace of the run.",
+        "Create it with `kubectl apply`, or set another claim.",
     ),
     (
         r"unbound immediate PersistentVolumeClaims|unbound PersistentVolumeClaim",
         "volume",
-        "The claim is there, and no volume was found or made for it.",
-        "Look at `kubectl describe pvc`: the cluster needs its storage class and its access mode.",
+        "The claim exists, but no volume was found or created for it.",
+        "Look at `kubectl describe pvc`: the cluster has to offer its storage class and access mode.",
     ),
     (
         r"CreateContainerConfigError|secret \S+ not found|configmap \S+ not found",
         "secret",
-        "The step's environment comes from a secret that is not there, or lacks the key.",
-        "Make it in the namespace of the run, or fix kubeflow.secrets.",
+        "The step's environment comes from a secret that does not exist or lacks the key.",
+        "Create it in the namespace of the run, or fix kubeflow.secrets.",
     ),
     (
         r"Insufficient (\S+?)[.,;]?( |$)",
         "room",
-        "No node of the cluster has that much left.",
+        "No node of the cluster has enough left.",
         "Wait until one has, or lower the limits in kubeflow.steps; a GPU also needs its device plugin.",
     ),
     (
         r"node\(s\) had untolerated taint|didn't match Pod's node affinity/selector",
         "node",
-        "No node fits the step's node selector and tolerations.",
+        "No node matches the step's node selector and tolerations.",
         "Fix node_selector and tolerations in kubeflow.steps.",
     ),
     # Every pod has a message of one word while it starts, such as ContainerCreating or PodInitializing.
     (
         " ",
         "other",
-        "The cluster does not say more.",
+        "The cluster gives no other reason.",
         "Look at `kubectl describe pod` in the namespace of the run.",
     ),
 )
@@ -138,7 +138,7 @@ def explain_ending(pod: Pod) -> tuple[str, str]:
     """Explains how a failed pod was ended from outside: returns a sentence, and what to do."""
     subject = pod.step or "The run's own pod"
     if _TOLD_TO_END.match(pod.message):
-        return f"{subject} lost its pod, which was told to end: {pod.message}.", ""
+        return f"{subject} lost its pod, which was asked to stop: {pod.message}.", ""
     if "OOMKilled" in pod.message or "exit code 137" in pod.message:
         return (
             f"{subject} ran out of memory ({pod.message}).",
@@ -146,7 +146,7 @@ def explain_ending(pod: Pod) -> tuple[str, str]:
             " and submit it again.",
         )
     if "deadline" in pod.message or "terminated" in pod.message:
-        return f"{subject} was stopped: {pod.message}.", "Start it again when that is wanted."
+        return f"{subject} was stopped: {pod.message}.", "Start it again if it was not stopped on purpose."
     if "deleted" in pod.message or "evicted" in pod.message.lower():
         return f"{subject} lost its pod: {pod.message}.", ""
     return f"{subject} failed: {pod.message}", ""

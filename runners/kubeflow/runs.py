@@ -65,8 +65,8 @@ def retry(target: Target, run_id: str, following: Following) -> int:
     outcome = _conclude(target, run, read_steps(run, names)) if run.state in ENDED else None
     if isinstance(outcome, StepLost):
         run_id = target.cluster.start_again(run, _make_run_name(target))
-        message = f"Run {run_id} takes its place, with the same pipeline and settings"
-        note(f"{outcome.reasons[0]} Kubeflow Pipelines starts no step again that counts as done.")
+        message = f"Run {run_id} replaces it, with the same pipeline and settings"
+        note(f"{outcome.reasons[0]} Kubeflow Pipelines does not restart a step that counts as done.")
         if following.wait:
             note(f"{message}.")
     elif run.state in _RETRYABLE:
@@ -75,7 +75,7 @@ def retry(target: Target, run_id: str, following: Following) -> int:
     else:
         raise EdgelineError(
             f"Run {run.run_id} has not failed: its state is {run.state}.",
-            "Only a run that failed can go on from the steps that failed.",
+            "Only a failed run can be retried.",
             "Start another one with `edgeline kubeflow submit`."
             if run.state in ENDED
             else f"Follow it with `edgeline kubeflow watch {run.run_id}`.",
@@ -107,7 +107,7 @@ def _report_lost_run(target: Target, run_id: str, outcome: Outcome, store: str) 
     root = f"{store}/runs/{target.workload.name}"
     known = records.read(locate(root) / run_id)
     if outcome.outcome == "failed" and (known is None or known.about.outcome == "running"):
-        problem = Problem(" ".join(outcome.reasons), "No step of the run could say so.", outcome.do)
+        problem = Problem(" ".join(outcome.reasons), "No step of the run could report it.", outcome.do)
         leave_end(run_id, root, outcome, problem)
         if (alerts := target.settings.alerts).channels:
             tell_of_end(run_id, root, alerts.model_dump_json(), outcome, problem)
@@ -162,7 +162,7 @@ def _watch(target: Target, run_id: str, names: list[str], following: Following) 
         try:
             _report_lost_run(target, run_id, outcome, store)
         except (EdgelineError, OSError) as error:
-            print_line(console, f"How it ended was neither recorded nor told: {error}", "yellow")
+            print_line(console, f"The end of the run was not recorded or alerted: {error}", "yellow")
     for line, style in _last_lines(target, run_id, outcome, steps):
         print_line(console, line, style)
     if following.as_json:
@@ -205,7 +205,7 @@ def _last_lines(
     model, push = target.workload.name, target.settings.kubeflow.push
     # Production cannot have changed before the Pusher has begun.
     is_untouched = any(step.name == PUSHER and step.state == "waiting" for step in steps)
-    stays = "production stays as it was" if is_untouched or outcome.outcome in ("held", "refused") else ""
+    stays = "production is unchanged" if is_untouched or outcome.outcome in ("held", "refused") else ""
     yield from verdict_lines(outcome, outcome.headline(model, push, stays))
     if outcome.do:
         yield f"  {outcome.do}", ""

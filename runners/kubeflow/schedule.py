@@ -29,10 +29,10 @@ def replace(target: Target, cron: Cron, package: Path | None, as_json: bool) -> 
     experiment = cluster.ensure_experiment(target.experiment)
     if not all(_is_ours(each) for each in _list_named(target, experiment)):
         raise EdgelineError(
-            f"The experiment {target.experiment} has a recurring run {name!r} already, which was not made"
-            " by this command.",
-            "Two of one name would both fire, and this one is not ours to replace.",
-            "Delete or rename it, or name another experiment: --set kubeflow.experiment=NAME",
+            f"The experiment {target.experiment} already has a recurring run {name!r}, which this"
+            " command did not create.",
+            "Both would fire, and this command replaces only those that it created.",
+            "Delete or rename it, or set another experiment: --set kubeflow.experiment=NAME",
         )
     version = upload(target, package)
     description = f"{_MARK} from version {version.name}. {version.description}"
@@ -46,13 +46,11 @@ def replace(target: Target, cron: Cron, package: Path | None, as_json: bool) -> 
     fires = cron.next(datetime.now(timezone.utc))
     lines = [
         f"Scheduled {name} at '{cron.text}', version {version.name}, in the experiment {target.experiment}.",
-        f"Next: {fires:%A %Y-%m-%d %H:%M:%S} UTC (or the zone that the scheduler is set to).",
-        "One run at a time; what was missed is not caught up on, since ingest reads all new weeks anyway.",
+        f"Next: {fires:%A %Y-%m-%d %H:%M:%S} UTC (or the time zone of the cluster's scheduler).",
+        "One run at a time. A missed run is not repeated: the next one reads all new spans anyway.",
     ]
     if old:
-        lines.append(
-            f"It replaces what was scheduled before: {', '.join(_format_trigger(each) for each in old)}"
-        )
+        lines.append(f"It replaces the earlier schedule: {', '.join(_format_trigger(each) for each in old)}")
     more = {"cron": cron.text, "version": version.name, "replaced": len(old), "going_on": active}
     return _print_result(target, "scheduled", identity, [*lines, *_describe_kept(active)], as_json, **more)
 
@@ -72,14 +70,14 @@ def _remove(target: Target, experiment: str, old: Sequence[Any]) -> list[str]:
     except EdgelineError as error:
         raise EdgelineError(
             error.found,
-            f"{error.why} The new recurring run is there, and one before it too.",
-            "Run the same command again, which removes the older ones.",
+            f"{error.why} The new recurring run exists, and so does an earlier one.",
+            "Run the same command again to remove the older ones.",
         ) from error
     return [active[each.recurring_run_id] for each in old if each.recurring_run_id in active]
 
 
 def _describe_kept(active: Sequence[str]) -> list[str]:
-    ending = "of the one before goes on. That one is disabled, and the next call removes it."
+    ending = "of the earlier schedule goes on. That schedule is disabled, and the next call removes it."
     return [f"Run {run} {ending}" for run in active]
 
 
@@ -92,13 +90,13 @@ def show_all(target: Target, as_json: bool) -> int:
         print_json(records)
         return 0
     if not ours:
-        say(f"No recurring run was made by edgeline on {target.cluster.host}.")
+        say(f"Edgeline has created no recurring run on {target.cluster.host}.")
     for record in records:
         line = f"{record['name']:<16} {record['cron']:<20} {record['state']:<9} {record['experiment']:<24}"
         say(f"{line} since {record['created_at']}")
     enabled = [(each.display_name, each.experiment_id) for each in ours if each.status == "ENABLED"]
     for name, experiment in sorted({pair for pair in enabled if enabled.count(pair) > 1}):
-        say(f"{name} fires more than once in {names[experiment]}: `--cron` again leaves one of them.")
+        say(f"{name} fires more than once in {names[experiment]}: `--cron` again keeps only one.")
     return 0
 
 
@@ -111,9 +109,8 @@ def delete(target: Target, as_json: bool) -> int:
     ours = _find_schedules(target)
     if active := _remove(target, ours[0].experiment_id, ours):
         raise EdgelineError(
-            f"{target.workload.name} does not fire any more; it is not deleted, since its run {active[0]} is"
-            " going on.",
-            "Kubernetes would end that run along with the recurring run, wherever it is.",
+            f"{target.workload.name} no longer fires, but was not deleted: its run {active[0]} is going on.",
+            "Kubernetes would end that run together with the recurring run.",
             f"Run the same command again when it has ended: `edgeline kubeflow watch {active[0]}`. Or"
             f" terminate it on its page first: {target.cluster.describe_page(active[0])}",
         )
@@ -132,7 +129,7 @@ def switch(target: Target, enable: bool, as_json: bool) -> int:
     else:
         for each in (newest, *older):
             target.cluster.disable_schedule(each.recurring_run_id)
-        lines = [f"{name} does not fire any more; `edgeline kubeflow schedule --enable` undoes it."]
+        lines = [f"{name} no longer fires; `edgeline kubeflow schedule --enable` undoes it."]
     return _print_result(target, "enabled" if enable else "disabled", newest.recurring_run_id, lines, as_json)
 
 
@@ -145,8 +142,8 @@ def _find_schedules(target: Target) -> list[Any]:
         raise EdgelineError(
             f"{target.workload.name} is not scheduled: the experiment {target.experiment} on"
             f" {target.cluster.host} {problem}.",
-            "A recurring run is known by the workload's name and its experiment.",
-            "See all of them with `edgeline kubeflow schedule --list`.",
+            "A recurring run is identified by the workload's name and the experiment.",
+            "List all of them with `edgeline kubeflow schedule --list`.",
         )
     return ours
 

@@ -50,8 +50,8 @@ def upload(target: Target, package: Path | None) -> Version:
     A pipeline that is already there is not uploaded again.
 
     Raises:
-        EdgelineError: It does not compile, the file is none of ours, the server refuses it, or phones would
-            refuse its releases.
+        EdgelineError: It does not compile, the file is not a compiled pipeline, the server refuses it, or
+            phones would refuse its releases.
     """
     with tempfile.TemporaryDirectory() as folder:
         if package is None:
@@ -92,7 +92,7 @@ def _read_info(path: Path, content: bytes) -> dict[str, Any]:
         }
     except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"{path} is no compiled pipeline.",
+            f"{path} is not a compiled pipeline.",
             "It has no name in pipelineInfo, or no root.",
             "Write one with `edgeline kubeflow compile -o FILE`.",
         ) from error

@@ -72,7 +72,7 @@ class Follower:
                     raise self._give_up(self.hopeless)
                 raise EdgelineError(
                     f"Run {self.run} has not ended after {duration(timeout)}; its state is {run.state}.",
-                    "Only the waiting ended: the run itself goes on.",
+                    "Only the wait has ended; the run itself goes on.",
                     self.again,
                 )
             time.sleep(self.patience.poll_s)
@@ -87,7 +87,7 @@ class Follower:
                 if time.monotonic() - away_since > self.patience.outage_s:
                     why = f"{error.why} The run itself may go on."
                     raise Unavailable(error.found, why, self.again) from error
-                self.handle({"event": "warning", "text": f"{self.cluster.host} is away; asking again."})
+                self.handle({"event": "warning", "text": f"{self.cluster.host} does not answer; retrying."})
             except EdgelineError as error:
                 if self.seen is None:
                     raise
@@ -119,7 +119,7 @@ class Follower:
         self.looked = now
         quiet_s = now - self.since
         if not self.states:
-            problem = f"The cluster has not begun with the run for {duration(quiet_s)}"
+            problem = f"The cluster has not started the run for {duration(quiet_s)}"
             self._warn("start", f"{problem}: is Argo's workflow-controller up?")
             return
         if not is_pending(run):
@@ -140,15 +140,15 @@ class Follower:
         if not troubles:
             self._warn(
                 "pending",
-                f"A pod of the run has not begun for {duration(quiet_s)}. `kubectl get pods` in"
+                f"A pod of the run has been pending for {duration(quiet_s)}. `kubectl get pods` in"
                 " its namespace shows which, and `kubectl describe pod` why.",
             )
 
     def _give_up(self, trouble: Trouble) -> EdgelineError:
         return EdgelineError(
             trouble.found,
-            f"{trouble.why} Nothing was pushed by this run so far, which waits on the cluster.",
-            f"{trouble.do} The run then goes on by itself, unless you terminate it on its page:"
+            f"{trouble.why} The run waits on the cluster, and has pushed nothing so far.",
+            f"{trouble.do} The run then goes on, unless you terminate it on its page:"
             f" {self.cluster.describe_page(self.run)}\n{self.again}",
         )
 

@@ -49,7 +49,7 @@ def read(path: Path) -> Iterator[ArtifactRecord]:
         try:
             record: ArtifactRecord = decode(line, ArtifactRecord)
         except (ValueError, RecursionError) as error:
-            log.warning("%s line %d is left out: %s", path, number, error)
+            log.warning("%s line %d is skipped: %s", path, number, error)
             continue
         yield record
 
@@ -96,7 +96,7 @@ def discard_damaged(workspace: Path) -> list[str]:
         damaged = sorted(name for name, size in expected.items() if sizes.get(name) != size)
         if damaged:
             shutil.rmtree(path)
-            damage = "is gone" if damaged[0] not in sizes else "has another size"
+            damage = "is gone" if damaged[0] not in sizes else "has a different size"
             more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
             sentences.append(f"{record.step} runs again: {damaged[0]} of its {record.key} {damage}{more}.")
     return sentences

@@ -64,6 +64,6 @@ def warn_of_missed(run: Run) -> str | None:
         return None
     needed = len(run.missed_spans) + len(run.spans)
     return (
-        f"More spans came since run {run.new_since} than data.window={len(run.spans)} holds: no run was"
-        f" trained on {describe_spans(run.missed_spans)}. To take them in: --set data.window={needed}"
+        f"More spans have arrived since run {run.new_since} than data.window={len(run.spans)} holds: no run"
+        f" was trained on {describe_spans(run.missed_spans)}. To include them: --set data.window={needed}"
     )

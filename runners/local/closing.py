@@ -27,8 +27,8 @@ _SHOW, _STATUS = "edgeline show latest", "edgeline status"
 _BYTES_PER_MB = 10**6
 _NO_OUTCOME: Mapping[str, Any] = {
     "exit_code": 1,
-    "found": "Every step ended, and none said whether a model was pushed.",
-    "why": "The last step of the DAG puts that out.",
+    "found": "Every step ended, but none recorded whether a model was pushed.",
+    "why": "The last step of the DAG should record it.",
     "do": "Read the log of the run.",
 }
 
@@ -146,7 +146,7 @@ def suggest_exclusion(run: Run) -> str | None:
     if len(run.blamed_spans) != 1 or run.blamed_spans[0] not in run.spans:
         return None
     data = shlex.quote(run.data)
-    return f"To go on without a week: edgeline data exclude {run.blamed_spans[0]} --reason R --data {data}"
+    return f"To go on without this span: edgeline data exclude {run.blamed_spans[0]} --reason R --data {data}"
 
 
 def release_lines(release: Release) -> Iterator[str]:
@@ -185,7 +185,7 @@ def last_lines(run: Run, folder: RunFolder, release: Release | None) -> Iterator
         search, profile = result
         best = ", ".join(f"{name}={setting(value)}" for name, value in search.found.values.items())
         yield f"Best of {len(search.trials)} trials: {best}", ""
-        yield f"To train with it and search no more: --profile {shlex.quote(str(profile))}", ""
+        yield f"To train with these settings and without a search: --profile {shlex.quote(str(profile))}", ""
     yield from ((line, "") for line in format_spans(run))
     if (suggestion := suggest_exclusion(run)) is not None:
         yield suggestion, ""

@@ -196,8 +196,8 @@ def keep_within(workspace: Path, max_gb: float, push: str) -> list[str]:
     if size <= max_gb * _GB:
         return []
     return [
-        f"The workspace has {size / _GB:.3g} GB, and workspace.max_gb is {max_gb:g}: what the next run needs,"
-        " the sample and what is in production stay. Raise it, or set push.destination to another place."
+        f"The workspace has {size / _GB:.3g} GB, and workspace.max_gb is {max_gb:g}: the files of the next"
+        " run, the sample and production are kept. Raise it, or set push.destination to another place."
     ]
 
 

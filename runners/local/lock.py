@@ -57,7 +57,7 @@ def hold(workspace: Path) -> Iterator[WorkspaceLock]:
         raise EdgelineError(
             f"The workspace {workspace} cannot be written to ({error.strerror}: {error.filename}).",
             "Each run writes its steps, its log and its lock there.",
-            "Give it write permission, or name another one with --workspace DIR.",
+            "Make it writable, or pass another one with --workspace DIR.",
         ) from None
     try:
         try:
@@ -81,4 +81,4 @@ def _describe_holder(workspace: Path) -> str:
         run = f"run {holder.run}" if holder.run else "a run that is about to start, or `edgeline gc`"
         return f"{run}, process {holder.pid} on {holder.host}, since {holder.since}"
     except UNREADABLE:
-        return "a process that has not said yet who it is"
+        return "a process that has not recorded its id yet"

@@ -56,7 +56,7 @@ def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry
             if version != _SCHEMA:
                 raise EdgelineError(
                     f"{store} has schema {version} of ML Metadata.",
-                    f"This code knows schema {_SCHEMA}, and removes no rows of another.",
+                    f"This code removes rows only from schema {_SCHEMA}.",
                     "Update Edgeline on this machine.",
                 )
             rows.create_function("stays", 1, lambda uri: stays(uri or ""))
@@ -72,6 +72,6 @@ def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry
     except sqlite3.Error as error:
         raise EdgelineError(
             f"{store} cannot be used: {error}.",
-            "It is ML Metadata's, and has the rows of what goes.",
-            "Free some space on its disk or repair it, and run this again.",
+            "It is the database of ML Metadata, where the rows of removed runs are deleted.",
+            "Free some space on its disk or repair it, and run the same command again.",
         ) from error

@@ -68,7 +68,7 @@ def finish(process: "subprocess.Popen[bytes]", workspace: Path) -> str:
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         process.kill()
         process.wait()
-        return "MLflow lacks this run: it took too long. The next run or `edgeline ui` brings it."
+        return "MLflow lacks this run: the update took too long. The next run or `edgeline ui` adds it."
     return log_of(workspace).read_text(errors="replace").strip() if process.returncode else ""
 
 

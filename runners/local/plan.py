@@ -32,9 +32,9 @@ _WORDS = {
     "workload": "the workload",
     "labels": "the labels",
     "schema": "the curated schema",
-    "production": "what is in production",
-    "unjudged": "which spans are judged",
-    "destination": "where releases go",
+    "production": "the release in production",
+    "unjudged": "the list of spans to judge",
+    "destination": "the destination of releases",
     "lock": "the libraries",
 }
 
@@ -117,21 +117,21 @@ def make_plan(now: World, earlier: Sequence[tuple[RunFolder, Run]]) -> list[Plan
     for name, info in now.steps.items():
         after = [before for before in info.after if not planned[before].cached]
         if info.each_run:
-            planned[name] = PlannedStep(name, False, ("each run does it",))
+            planned[name] = PlannedStep(name, False, ("it runs every time",))
         elif keys[name] in known[name] and not after:
             planned[name] = PlannedStep(name, True)
         else:
             why = list(_list_changes(name, now, last.get(name)))
             if after:
                 why.append(f"after {', '.join(after)}")
-            planned[name] = PlannedStep(name, False, tuple(why or ["what it left is gone"]))
+            planned[name] = PlannedStep(name, False, tuple(why or ["its outputs are gone"]))
     return list(planned.values())
 
 
 def _list_changes(step: str, now: World, before: World | None) -> Iterator[str]:
     """Yields what changed for a step since it was last done, a few words each."""
     if before is None:
-        yield "it was not done yet"
+        yield "it has not run yet"
         return
     dropped = set(before.steps[step].after) - set(now.steps[step].after)
     yield from (f"{other} no longer runs" for other in sorted(dropped))

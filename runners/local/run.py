@@ -222,7 +222,7 @@ class _Session:
         try:
             code = run_worker(folder, self.lock.descriptor, handle)
         except KeyboardInterrupt:
-            reason = "The run was asked to end (Ctrl-C or SIGTERM)."
+            reason = "The run was stopped (Ctrl-C or SIGTERM)."
             return {"exit_code": INTERRUPTED_EXIT, "found": reason, "why": "", "do": ""}
         if errors:
             return errors[0]

@@ -53,7 +53,7 @@ def _prepare(folder: RunFolder, tell: EventWriter) -> "tuple[StepRunner, object]
     run = folder.read()
     if run is None:
         raise UsageError(
-            f"{folder.record} is not there, or no record of a run.", "", "Start runs with `edgeline run`."
+            f"{folder.record} is missing, or not the record of a run.", "", "Start runs with `edgeline run`."
         )
     workspace = folder.path.parent.parent
     workload = with_features(find_workload(run.workload_source))

@@ -64,7 +64,7 @@ def _find_place(module: str) -> Place:
     except Exception as error:  # Its parent package is imported here, and may raise anything.
         raise _make_error(module, f"{type(error).__name__}: {error}") from error
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        raise _make_error(module, "Python knows no module of that name.")
+        raise _make_error(module, "Python finds no module of that name.")
     file = Path(spec.origin)
     depth = module.count(".") + (file.name == "__init__.py")
     folder = file.parents[depth]
@@ -104,7 +104,7 @@ def _read_imports(file: Path, module: str) -> tuple[str, ...]:
         tree = ast.parse(file.read_bytes(), str(file))
     except SyntaxError as error:
         where = f"{file}, line {error.lineno}"
-        raise UsageError(f"{where} is no Python.", str(error.msg), "Fix it.") from None
+        raise UsageError(f"{where} is not valid Python.", str(error.msg), "Fix it.") from None
     parts = module.split(".")
     return tuple(dict.fromkeys(_find_imports(tree, parts if file.name == "__init__.py" else parts[:-1])))
 

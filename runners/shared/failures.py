@@ -16,19 +16,19 @@ _NO_SPACE = "No space left on device"
 _AGAIN = "run the same command again: it goes on from the steps that are done."
 _SIGNALS: dict[int, tuple[str, str]] = {
     signal.SIGKILL: (
-        "Nobody here asked for that; mostly the system ended it because memory ran out.",
+        "Edgeline did not send it; usually the system kills a process when memory runs out.",
         f"Close other programs or lower trainer.batch_size, and {_AGAIN}",
     ),
     signal.SIGABRT: (
-        "A native library gave up; its last words are in the log.",
-        f"Read them, and {_AGAIN}",
+        "A native library aborted; its last message is in the log.",
+        f"Read it, and {_AGAIN}",
     ),
     signal.SIGBUS: (
-        "A file that was mapped into memory got shorter, mostly because a disk or /dev/shm is full.",
+        "A file that was mapped into memory became shorter, usually because a disk or /dev/shm is full.",
         f"Free some space, and {_AGAIN}",
     ),
     signal.SIGILL: (
-        "This processor lacks an instruction that TensorFlow was built with, mostly AVX.",
+        "This processor lacks an instruction that TensorFlow was built with, usually AVX.",
         "Use a machine with AVX.",
     ),
 }
@@ -78,7 +78,7 @@ def _describe_os_error(error: OSError) -> tuple[str, str, str]:
     if error.errno == errno.ENOSPC:
         do = "Free some space, for example with `edgeline gc --keep 4`"
     elif "No usable temporary directory" in found:
-        do = "Free some space there, or set TMPDIR to a folder that can be written"
+        do = "Free some space there, or set TMPDIR to a writable folder"
     elif error.errno == errno.EROFS:
         do = "Mount it for writing, or name another place"
     why = "A file could not be read or written; production is as it was."
@@ -86,7 +86,7 @@ def _describe_os_error(error: OSError) -> tuple[str, str, str]:
 
 
 def _make_full_disk_event(found: str, who: str) -> dict[str, Any]:
-    why = f"{who} could not write what it made; production is as it was."
+    why = f"{who} could not write its files; production is as it was."
     return _make_event(1, found, why, f"Free some space, and {_AGAIN}")
 
 
@@ -102,14 +102,14 @@ def describe_death(returncode: int, step: str | None, log: Path) -> dict[str, An
     if shutil.disk_usage(log.parent).free < _FULL_BELOW_BYTES:
         return _make_full_disk_event(f"The disk of {log.parent} is full.", "The run")
     words = find_last_words(log)
-    hint = f" Its log says: {words}" if words else ""
+    hint = f" From its log: {words}" if words else ""
     where = f"in the step {step}" if step else "before its first step"
     if returncode < 0:
         number = -returncode
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         why, do = _SIGNALS.get(number, _CRASH)
         return _make_event(1, f"The worker process was ended by {name} {where}.{hint}", why, do)
-    found = f"The worker process ended with exit code {returncode} {where}, without a word.{hint}"
+    found = f"The worker process ended with exit code {returncode} {where} and reported no error.{hint}"
     return _make_event(1, found, *_READ_LOG)
 
 

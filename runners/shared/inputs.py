@@ -93,7 +93,7 @@ def sample_folder(workspace: Path, workload: "Workload") -> Path:
         raise UsageError(
             f"The workload {workload.name} has no sample, and --data is not given.",
             "There is nothing to train on.",
-            "Name the folder of its spans: --data DIR.",
+            "Pass the folder of its spans: --data DIR.",
         )
     return workspace / ("sample" if workload.name == "shelf" else f"sample-{workload.name}")
 

@@ -76,9 +76,9 @@ def bring(uri: str, artifacts: Path, model: str, root: str, runs: Iterable[tuple
         text = " ".join(str(getattr(error, "found", error)).partition("[SQL:")[0].split())[:600]
         raise EdgelineError(
             f"MLflow at {uri} lacks runs or releases: {text.rstrip('.') or type(error).__name__}.",
-            "It only mirrors them: whatever was run, pushed or rolled back is as it was said.",
+            "MLflow only mirrors them: no run, push or rollback is affected.",
             f"{error.do if isinstance(error, EdgelineError) else ''} The next run, promote, rollback or"
-            " `edgeline ui` brings what it lacks.".lstrip(),
+            " `edgeline ui` adds what is missing.".lstrip(),
         ) from error
 
 
@@ -243,11 +243,11 @@ def _migrate_own_tables(uri: str, own: Path) -> None:
     if not is_empty and (revision not in known or not is_own):
         age = "an older" if revision in known else "a newer"
         raise EdgelineError(
-            f"The tables of {uri} are of {age} MLflow ({revision}) than the one here, {version('mlflow')}.",
-            "Others may use them, and nothing here changes them unasked.",
-            f"Have them backed up and run `mlflow db upgrade {uri}`."
+            f"The tables of {uri} are of {age} MLflow ({revision}) than the installed {version('mlflow')}.",
+            "Other programs may use them, so Edgeline does not change them.",
+            f"Back them up and run `mlflow db upgrade {uri}`."
             if revision in known
-            else "Install that MLflow here, or name another place: registry.uri.",
+            else "Install that version of MLflow, or set registry.uri to another place.",
         )
     # A copy is migrated, since SQLite would keep half of an interrupted migration.
     with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=own.parent) as scratch:

@@ -145,19 +145,19 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
         if not matches:
             raise UsageError(
                 f"The workspace {workspace} holds no run of {workload}.",
-                f"Its newest run is one of {newest[1].workload}.",
-                "`edgeline runs` lists what it holds.",
+                f"Its newest run is of {newest[1].workload}.",
+                "Run `edgeline runs` to list its runs.",
             )
         if run_id == "latest":
             return matches[-1]
         run_id = in_production(matches[-1][1].push, matches[-1][1].workload)
-        known_as = ", which pushed what is in production,"
+        known_as = ", which pushed the release in production,"
     if run_id not in runs:
         near = difflib.get_close_matches(run_id, runs, 1, cutoff=0.5)
         raise UsageError(
             f"There is no run {run_id!r}{known_as} in {workspace}.",
-            f"It holds {len(runs)} runs; the newest is {list(runs)[-1]}.",
-            f"Did you mean {near[0]}?" if near else "`edgeline runs` lists them.",
+            f"The newest of its {len(runs):,} runs is {list(runs)[-1]}.",
+            f"Did you mean {near[0]}?" if near else "Run `edgeline runs` to list them.",
         )
     return runs[run_id]
 
@@ -172,9 +172,9 @@ def in_production(push: str, model: str) -> str:
 
     if (release := current(push, model)) is None:
         raise UsageError(
-            f"Nothing of {model} is in production in {push}.",
-            "So no run has pushed it.",
-            "`edgeline runs` lists the runs; name one by its id, or latest.",
+            f"No release of {model} is in production in {push}.",
+            "No run has pushed a release that is.",
+            "Name a run by its id, or latest; `edgeline runs` lists them.",
         )
     return release.manifest.run
 

@@ -50,7 +50,7 @@ def program() -> str:
     path = Path(sys.prefix, "bin", "edgeline")
     if shutil.which(path) is None:
         raise EdgelineError(
-            f"{path} is not there.",
+            f"{path} does not exist.",
             "A schedule starts the edgeline command of its environment.",
             "Make the environment with `make setup`, and schedule with its .venv/bin/edgeline.",
         )
@@ -64,12 +64,12 @@ def _check_text(text: str) -> None:
     except UnicodeEncodeError:
         raise _make_error(text, "is not UTF-8") from None
     if visible(text) != text or _LINE_END.search(text):
-        raise _make_error(text, "has a line end or another control character in it")
+        raise _make_error(text, "contains a line end or another control character")
 
 
 def _make_error(text: str, problem: str) -> UsageError:
     return UsageError(
         f"{text!r} {problem}.",
-        "A timer could not pass it on as it is.",
-        "Rename the file or folder; a setting can stand in a profile, a YAML file, instead.",
+        "A timer cannot pass it on unchanged.",
+        "Rename the file or folder, or move the setting into a profile, a YAML file.",
     )

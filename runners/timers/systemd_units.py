@@ -17,8 +17,8 @@ SYSTEM_FOLDER = Path("/etc/systemd/system")
 _PLAIN = re.compile(r"[A-Za-z0-9_@:=,./+-]+")
 
 _SERVICE = """\
-# Written by `edgeline schedule --systemd`, which replaces it when it is asked again. What you want
-# different (limits, OnFailure=, EnvironmentFile=) belongs in `systemctl{user} edit {name}.service`.
+# Written by `edgeline schedule --systemd`, which replaces it when it runs again. Put changes
+# (limits, OnFailure=, EnvironmentFile=) into `systemctl{user} edit {name}.service`.
 [Unit]
 Description=Edgeline: train {workload} when its data changed
 {after}
@@ -30,9 +30,9 @@ ExecStart={command}
 {following}Environment=PYTHONUNBUFFERED=1
 # Every exit code but 0 is a failure of the unit, also 3 (held back) and 4 (data refused): phones keep an
 # older model until somebody looks, so OnFailure= fires and `systemctl --failed` lists it. The code tells
-# which; the words that systemd puts beside it (3/NOTIMPLEMENTED, 4/NOPERMISSION) are not ours.
+# which; the words that systemd prints beside it (3/NOTIMPLEMENTED, 4/NOPERMISSION) mean nothing here.
 TimeoutStartSec=1d
-# The run ends its own worker, and records how it ended. Where memory runs out it says so itself.
+# The run ends its own worker, and records how it ended. If memory runs out, it reports that itself.
 KillMode=mixed
 OOMPolicy=continue
 MemoryMax=80%
@@ -45,7 +45,7 @@ SyslogIdentifier={name}
 """
 
 _TIMER = """\
-# Written by `edgeline schedule --systemd`, which replaces it when it is asked again.
+# Written by `edgeline schedule --systemd`, which replaces it when it runs again.
 [Unit]
 Description=Edgeline: {workload}, {at}
 
@@ -70,8 +70,8 @@ def unit_texts(run: ScheduledRun) -> dict[str, str]:
     """
     if set(run.command[0]) & set("\"'\\"):
         raise UsageError(
-            f"{run.command[0]} has a quote or a backslash in it.",
-            "systemd starts no program with such a path.",
+            f"{run.command[0]} contains a quote or a backslash.",
+            "systemd cannot start a program with such a path.",
             "Use --cron, or move the project to another folder and make its environment again.",
         )
     is_root = os.geteuid() == 0
@@ -204,6 +204,6 @@ def _run_systemctl(*arguments: str) -> None:
         problem = f"`{' '.join(command)}` failed: {' '.join(lines) or f'exit code {process.returncode}'}"
     raise EdgelineError(
         f"{problem.rstrip('.')}.",
-        "A timer needs a systemd that runs; nothing was changed.",
+        "A timer needs a running systemd; nothing was changed.",
         "Use --cron instead, or print the units without --install and put them where systemd runs.",
     )

@@ -49,7 +49,7 @@ def parse_weekly_time(text: str) -> WeeklyTime:
         raise _make_error(text, "It is not days of the week and a time of day.")
     hour, minute = int(match["hour"]), int(match["minute"])
     if hour > 23 or minute > 59:
-        raise _make_error(text, f"{match['hour']}:{match['minute']} is no time of day.")
+        raise _make_error(text, f"{match['hour']}:{match['minute']} is not a time of day.")
     if match["days"] is None:
         return WeeklyTime(tuple(range(len(_DAYS))), hour, minute)
     days: set[int] = set()
@@ -68,7 +68,7 @@ def _parse_day(word: str, text: str) -> int:
             return number
     near = difflib.get_close_matches(word.capitalize(), (*_SHORT, *_DAYS), 1)
     hint = f" Did you mean {near[0]}?" if near else ""
-    raise _make_error(text, f"{word!r} is no day of the week.{hint}")
+    raise _make_error(text, f"{word!r} is not a day of the week.{hint}")
 
 
 def _make_error(text: str, why: str) -> UsageError:

@@ -111,7 +111,7 @@ def test_a_gate_whose_pod_was_lost_lets_nothing_begin_and_retry_makes_it_in_a_ne
     states = ended.states
     assert not {states[step] for step in ("Trainer", "Pusher")} - {"waiting"}
     if states["DataGate"] == "done":
-        said = "DataGate was counted as done and left no accepted_data: its pod was lost."
+        said = "DataGate was counted as done but left no accepted_data: its pod was lost."
         assert ended.json["reasons"] == [said]
 
     again = on_claim.kubeflow("retry", run, "--wait", settings=own)
@@ -206,5 +206,5 @@ def test_who_is_on_call_hears_of_a_lost_pod_from_the_command_that_follows_the_ru
         run = run_id(submitted)
         kubectl("delete", "pod", working(run, "Trainer", "Epoch"), "--grace-period=5")
         ended = on_bucket.kubeflow("watch", run, settings=told)
-        assert ended.code == 1 and "neither recorded nor told" not in ended.stdout, ended.stdout
+        assert ended.code == 1 and "was not recorded or alerted" not in ended.stdout, ended.stdout
         assert any("Trainer" in message for message in hook.messages), (hook.messages, ended.stdout)

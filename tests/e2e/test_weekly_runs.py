@@ -111,7 +111,7 @@ def test_what_was_pushed_is_whole_and_belongs_together(first: Ended, workspace: 
     )
     verified = edgeline(workspace, "verify", "--json", "--workspace", str(workspace))
     assert verified.code == 0, verified.stdout
-    assert "golden vectors give their tensors" in verified.json["golden"]
+    assert "golden vectors pass" in verified.json["golden"]
 
 
 def test_mlflow_has_the_run_when_it_ends_and_its_version_is_production(first: Ended, workspace: Path) -> None:

@@ -78,7 +78,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # TFX logs its arguments there: hundreds of lines of protobuf before the first line of the step.
     logging.getLogger("absl").addFilter(lambda record: record.levelno >= logging.WARNING)
-    logging.getLogger("edgeline.kubeflow").info("This pod sees %s.", _describe_devices(root))
+    logging.getLogger("edgeline.kubeflow").info("This pod has %s.", _describe_devices(root))
     started = time.monotonic()
     executor_input = json.loads(options.json_serialized_invocation_args)
     run, problem = "", None
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
         outcome = Outcome.of_error(event["exit_code"], event["found"], event["do"], options.step)
         # A usage error is not fixed by a second attempt.
         if outcome.outcome == "failed" and outcome.exit_code != UsageError.exit_code:
-            again = f"`edgeline kubeflow retry {run or 'RUN'}`, with the options of submit, goes on from it."
+            again = f"To go on, run `edgeline kubeflow retry {run or 'RUN'}` with the options of submit."
             outcome = replace(outcome, do=f"{outcome.do} {again}")
         problem = Problem(event["found"], event["why"], outcome.do)
         # A run that a gate stopped has its complete record already, from DataGate or RunReport.

@@ -74,9 +74,9 @@ def run_id(executor_input: Json, step: str) -> str:
                 if find_step(part) in steps:
                     return before
     raise EdgelineError(
-        f"Neither the outputs of {step} nor its inputs are below a folder of a step's name.",
-        "The id of the run is taken from there.",
-        "Tell us the version of Kubeflow Pipelines: its way to name outputs is not known yet.",
+        f"Neither the outputs of {step} nor its inputs are in a folder that is named after a step.",
+        "The name of the folder above it is the id of the run.",
+        "Report the version of Kubeflow Pipelines: its names of outputs are not supported yet.",
     )
 
 

@@ -46,10 +46,10 @@ def meet(folder: Path, index: int, count: int, wait_s: float = _WAIT_S) -> str:
             # If all others have answered, it is the first that is missing.
             absent = ", ".join(map(str, missing or [0]))
             raise EdgelineError(
-                f"Worker {index} of {count} waited {wait_s / 60:.0f} min; worker {absent} did not come.",
-                "What several pods do together begins when all of them are there.",
-                "Look why its pod does not start, or lower trainer.workers or kubeflow.parallel_trials; if it"
-                " was there and was lost, submit the run again.",
+                f"Worker {index} of {count} waited {wait_s / 60:.0f} min; worker {absent} did not join.",
+                "The step begins when all of its pods have joined.",
+                "Find out why its pod does not start, or lower trainer.workers or kubeflow.parallel_trials;"
+                " if the pod started and was lost, submit the run again.",
             )
         time.sleep(_POLL_S)
 

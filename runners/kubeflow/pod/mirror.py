@@ -27,10 +27,10 @@ def mirror(uri: str, place: str) -> None:
         warnings = process.stderr.strip().splitlines()[-1:] if process.returncode else []
     except subprocess.TimeoutExpired:
         warnings = [
-            f"MLflow at {uri} lacks this run: it took more than {_PATIENCE_S:g} s. The next run brings it."
+            f"MLflow at {uri} lacks this run: no answer within {_PATIENCE_S:g} s. The next run adds it."
         ]
     except OSError as error:
-        warnings = [f"MLflow at {uri} lacks this run: {error}. The next run brings it."]
+        warnings = [f"MLflow at {uri} lacks this run: {error}. The next run adds it."]
     for warning in warnings:
         _log.warning("%s", warning)
 

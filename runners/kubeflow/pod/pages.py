@@ -54,9 +54,9 @@ def _make_page(step: str, executor_input: Json) -> str:
 
         return step_page(step, _find_sources(step, executor_input))
     except Exception as error:
-        _log.exception("The page of %s could not be made", step)
+        _log.exception("The page of %s could not be created", step)
         reason = html.escape(f"{type(error).__name__}: {error}")
-        return f"<!doctype html><p>{step} ended well. Its page could not be made: {reason}</p>\n"
+        return f"<!doctype html><p>{step} succeeded. Its page could not be created: {reason}</p>\n"
 
 
 def _add_week(title: str, step: str) -> str:

@@ -57,4 +57,4 @@ def tell_of_end(run: str, place: str, settings: str, outcome: Outcome, problem: 
         for warning in tell(alerts, partial(look_at_store, root, about))[1]:
             _log.warning("%s", warning)
     except Exception as error:
-        _log.warning("Nobody could be told: %s", type(error).__name__)
+        _log.warning("No alert was sent: %s", type(error).__name__)

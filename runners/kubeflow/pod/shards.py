@@ -38,4 +38,4 @@ def remove(place: str) -> None:
     try:
         remove_from_store(place)
     except EdgelineError as error:
-        _log.warning("The shards of the run are left in %s: %s", place, error.found)
+        _log.warning("The shards of the run remain in %s: %s", place, error.found)

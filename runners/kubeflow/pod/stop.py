@@ -40,7 +40,7 @@ def end_when_told_to(step: str, asked_by_argo: Path = _ASKED_BY_ARGO) -> None:
                 number = signal.SIGQUIT
                 os.kill(os.getppid(), number)
         name = signal.Signals(number).name
-        reason = f"the pod was told to end ({name}) before the step was done."
+        reason = f"the pod was asked to stop ({name}) before the step was done."
         outcome = Outcome("failed", reasons=(reason,), step=step)
         sys.stderr.write(f"{outcome.to_line()}\n{outcome.sentence}\n")
         sys.stderr.flush()

@@ -55,7 +55,7 @@ def test_a_uv_that_pip_cannot_download_is_installed_by_the_next_set_up(root, tmp
     pip = uv_that(tmp_path / "pip", installs)
     python = uv_that(tmp_path / "python", f'mkdir -p "$4/bin" && cp {pip} "$4/bin/python"')
     bare = uv_that(tmp_path / "bare", "exit 1")
-    with pytest.raises(SetupError, match=r"pip could not install uv; it said: ERROR: no route") as failure:
+    with pytest.raises(SetupError, match=r"pip could not install uv: ERROR: no route") as failure:
         find_uv(root, [bare, python], "")
     assert failure.value.exit_code == 1
     allowed.touch()

@@ -132,9 +132,9 @@ def test_nobody_at_the_address_is_said_in_the_systems_words(monkeypatch, patient
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "what alerts.webhook names cannot be read: No such file or directory"),
-        ("\n", "is no http(s) URL"),
-        (f"hooks.example.com/{SECRET}", "is no http(s) URL"),
+        (None, "the secret that alerts.webhook names cannot be read: No such file or directory"),
+        ("\n", "does not name an http(s) URL"),
+        (f"hooks.example.com/{SECRET}", "does not name an http(s) URL"),
         (f"http://[{SECRET}", "InvalidURL"),
     ],
 )
@@ -149,7 +149,7 @@ def test_a_variable_that_is_not_set_is_named_by_its_setting(monkeypatch, patient
     monkeypatch.delenv("HOOK", raising=False)
     assert sent(settings(webhook="$HOOK"), "webhook") == (
         0,
-        "what alerts.webhook names cannot be read: it is not set",
+        "the secret that alerts.webhook names cannot be read: it is not set",
     )
 
 
@@ -212,7 +212,7 @@ def test_a_command_gets_the_message_as_json(tmp_path, patient):
 
 def test_a_command_that_fails_is_said_and_not_what_it_prints(patient, capfd):
     given = settings(command=["sh", "-c", f"echo its own {SECRET} | tee /dev/stderr; exit 7"])
-    assert sent(given, "command") == (0, "it ended with 7")
+    assert sent(given, "command") == (0, "it ended with exit code 7")
     assert SECRET not in "".join(capfd.readouterr())
 
 

@@ -79,7 +79,7 @@ def test_the_message_answers_what_somebody_on_call_asks(workspace, hook, tmp_pat
     assert lines[3:5] == ["To do: Free some space.", ""]
     assert lines[5].startswith("In production: version 1, pushed 20")  # what phones run,
     assert lines[6:] == [  # what to type, and where more is.
-        f"To look: edgeline report latest {place}",
+        f"Details: edgeline report latest {place}",
         f"Report: {workspace.path}/runs/20261005-090100/report.html",
     ]
 
@@ -211,14 +211,14 @@ def test_a_disk_on_which_nothing_can_be_noted_keeps_nobody_from_being_told(works
     workspace.state.mkdir()  # Root may write anywhere, but not into a folder.
     _, warnings = workspace.run("failed", "No space.")
     assert len(hook.messages) == 1
-    assert "could not be noted, so it is told again" in warnings[0]
+    assert "could not be recorded, so they are sent again" in warnings[0]
 
 
 def test_whatever_goes_wrong_is_a_warning(workspace, hook):
     def look():
         raise RuntimeError(SECRET)
 
-    assert tell(workspace.settings, look) == ({}, ["Nobody could be told: RuntimeError."])
+    assert tell(workspace.settings, look) == ({}, ["No alert was sent: RuntimeError."])
 
 
 def test_no_file_of_the_workspace_has_a_secret(workspace, hook, monkeypatch):

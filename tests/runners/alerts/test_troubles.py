@@ -62,7 +62,7 @@ def test_any_other_end_is_told_with_its_reasons_and_what_stays(outcome, release)
 def test_a_release_is_stale_after_so_many_days_without_a_push(release):
     assert found(release=release, later=timedelta(days=20))["stale"] is None
     stale = found(release=release, later=timedelta(days=22, hours=1))["stale"]
-    assert "nothing was pushed for 22 days" in stale.what
+    assert "nothing has been pushed for 22 days" in stale.what
 
 
 def test_without_a_release_the_first_run_counts():
@@ -82,7 +82,7 @@ def test_a_release_that_expires_soon_is_told_before_and_once_more_when_it_has(re
 def test_a_pushed_model_that_is_worse_than_production_is_told_by_class():
     slices = (a_slice("overall", "all", 380, 400, 0.96), a_slice("class", "ok", 80, 100, 0.9))
     trouble = found(run(evaluation=Evaluation(slices, 1)))["degraded"]
-    assert trouble.why == ("Recall of ok 0.800, of production 0.900, on 100 examples.",)
+    assert trouble.why == ("Recall of ok 0.800, in production 0.900, on 100 examples.",)
     assert trouble.do == 'edgeline rollback --reason "WHY" --workspace w'
 
 
@@ -103,7 +103,7 @@ def test_a_newest_span_with_more_in_quarantine_than_usual_is_told():
     window = (week(1, 2), week(2, 3), week(3, 2), week(4, 9))
     trouble = found(run(data=Data(spans=window)))["quarantine"]
     assert trouble.what.replace("\u00a0", " ") == (
-        "4.5 % of span-00004 is in quarantine, of the spans before it 1.0 %."
+        "4.5 % of span-00004 is in quarantine, usually 1.0 % of a span."
     )
     assert trouble.why == ("9 corrupt.",)
 
@@ -121,7 +121,9 @@ def test_of_too_few_spans_nothing_can_be_said(window):
 
 def test_a_step_that_took_twice_its_median_is_told_by_name():
     trouble = found(*map(trained, (60.0, 62.0, 61.0, 130.0)))
-    assert trouble["slow Trainer"].what == "Trainer took 2 min 10 s, in 3 runs before 1 min 01 s."
+    assert (
+        trouble["slow Trainer"].what == "Trainer took 2 min 10 s; the median of 3 earlier runs is 1 min 01 s."
+    )
     assert trouble["slow ExampleGen"] is None
 
 

@@ -30,7 +30,7 @@ def test_each_channel_is_tried_and_each_failure_said(tmp_path, monkeypatch, hook
     assert main(["alert", "--test", *WEBHOOK]) == 0
     assert main(["alert", "--test", *WEBHOOK, "--set", f"alerts.command={failing}"]) == 1
     assert capsys.readouterr().out.splitlines() == [
-        *("webhook: sent", "webhook: sent", "command: not sent: it ended with 7")
+        *("webhook: sent", "webhook: sent", "command: not sent: it ended with exit code 7")
     ]
     assert "a test, nothing is wrong." in hook.messages[0]
     assert SECRET not in hook.messages[0]

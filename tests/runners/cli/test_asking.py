@@ -26,7 +26,7 @@ def test_the_printed_command_works_as_it_is_typed(reviews, tmp_path, capsys, mor
     assert main(["data", "import", str(reviews), "--data", data, *more]) == 2
     said = capsys.readouterr().err
     assert "--label is missing." in said and not (tmp_path / "data").exists()
-    command = shlex.split(said.partition("Write: ")[2].strip())
+    command = shlex.split(said.partition("Run: ")[2].strip())
     assert command[0].endswith("edgeline") and command[command.index("--text") + 1] == "body"
     assert main(command[1:]) == 0
     assert "60 texts" in capsys.readouterr().out
@@ -36,7 +36,7 @@ def test_where_no_column_looks_like_a_label_all_are_told(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("\n".join(["x,y", *(f"{n}.5,{n}.25" for n in range(60))]))
     assert main(["data", "import", str(tmp_path / "a.csv"), "--data", str(tmp_path / "data")]) == 2
     said = capsys.readouterr().err
-    assert "No column looks like it; there are: x, y." in said and "--label COLUMN" in said
+    assert "No column looks like it. Columns: x, y." in said and "--label COLUMN" in said
 
 
 def test_a_terminal_is_asked_with_the_guess_to_take(reviews, tmp_path):
@@ -52,7 +52,7 @@ def test_a_terminal_is_asked_with_the_guess_to_take(reviews, tmp_path):
     os.close(ours)
     os.close(theirs)
     assert process.returncode == 0 and "60 texts" in out
-    assert "Which of them is to be learned [stars]:" in asked
+    assert "Which column should the model learn [stars]:" in asked
     assert "learned from the texts in body alone [Y/n]:" in asked
 
 

@@ -17,7 +17,7 @@ def data(tmp_path):
 def test_an_excluded_span_is_listed_with_who_and_why(data, capsys):
     assert main(["data", "exclude", "span-00002", "--reason", "dirty lens", "--data", str(data)]) == 0
     said = capsys.readouterr().out
-    assert "No coming run reads span-00002" in said and "dirty lens" in said
+    assert "No later run reads span-00002" in said and "dirty lens" in said
     assert "--undo" in said
 
     assert main(["data", "list", "--data", str(data)]) == 0

@@ -110,7 +110,7 @@ def test_production_that_another_workspace_pushed_is_said(diff, tmp_path):
     candidate = make_candidate(tmp_path / "other", "other", size=100, run="of-another-machine")
     releases.push(str(tmp_path / "push"), "shelf", candidate)
     code, _, err = diff("production", "latest")
-    assert code == 2 and "'of-another-machine', which pushed what is in production, in" in err
+    assert code == 2 and "'of-another-machine', which pushed the release in production, in" in err
 
 
 @pytest.fixture
@@ -138,4 +138,4 @@ def test_runs_of_a_cluster_are_compared_from_its_store(diff, store, workspace):
 def test_without_a_release_production_names_no_run(diff, tmp_path):
     records.write(tmp_path / "empty" / "runs" / "shelf" / "1", a_run(run="1"), "<p>")
     code, _, err = diff("production", "1", "--store", tmp_path / "empty")
-    assert code == 2 and "Nothing of shelf is in production" in err and len(err.splitlines()) == 3
+    assert code == 2 and "No release of shelf is in production" in err and len(err.splitlines()) == 3

@@ -94,7 +94,7 @@ def test_a_rollback_whose_workspace_takes_nothing_is_done_and_says_that_mlflow_c
     assert main(["rollback", "--reason", "r"]) == 0
     said = capsys.readouterr()
     assert said.out == "Version 1 of shelf is in production again.\n"
-    assert re.search(r"follows with the next run or `\S*edgeline ui.*`: Read-only file system", said.err)
+    assert re.search(r"next run or `\S*edgeline ui.*` updates MLflow: Read-only file system", said.err)
     assert store.current(push, "shelf").version == 1
 
 

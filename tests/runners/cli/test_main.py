@@ -98,9 +98,9 @@ def test_the_help_lists_every_command_and_tells_the_exit_codes(tmp_path):
         (["kubeflow", "compile"], ["-o, --output FILE", "--settings FILE"]),
         (
             ["kubeflow", "submit"],
-            ["who asks: KFP_TOKEN (a bearer token)", "3  trained, and held back by a gate"],
+            ["credentials: KFP_TOKEN (a bearer token)", "3  trained, and held back by a gate"],
         ),
-        (["kubeflow", "schedule"], ["SSL_CERT_FILE names certificates to trust", "(--cron C | --list |"]),
+        (["kubeflow", "schedule"], ["SSL_CERT_FILE names the certificates to trust", "(--cron C | --list |"]),
     ],
     ids=lambda value: " ".join(value) if value[0].islower() else None,
 )

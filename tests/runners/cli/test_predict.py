@@ -158,7 +158,7 @@ def test_another_file_of_the_release_can_be_asked(push, predict, tmp_path):
     assert (document["version"], document["variant"]) == (1, "int8")
     assert document["answers"][0]["label"] == "dark"
     refused = predict(tmp_path / "lamp.png", "--variant", "int4")
-    assert refused.code == 2 and "It has fp16, int8." in refused.err
+    assert refused.code == 2 and "fp16, int8." in refused.err
 
 
 def test_explained_are_all_files_side_by_side_and_a_picture(push, predict, tmp_path):
@@ -228,7 +228,7 @@ def test_equal_problems_of_rows_are_told_once_with_their_count_and_first_places(
     problems = said.err.splitlines()[1:]
     assert problems[:2] == [
         "boiler.csv:6: celsius: 'warm 0' is not a number.",
-        "  1500 more like it: boiler.csv:7, boiler.csv:8, ...",
+        "  1500 more with this problem: boiler.csv:7, boiler.csv:8, ...",
     ]
     assert len(problems) == 2
 

@@ -50,7 +50,7 @@ def test_what_is_in_production_in_a_bucket_is_seen_checked_and_changed_from_anyw
     assert "version 1 is in production" in edgeline("status", "--store", url)[1]
     assert edgeline("promote", "2", "--store", url, "--reason", "it was not")[0] == 0
     code, said = edgeline("verify", "--store", url)
-    assert code == 0 and said.startswith(f"{url}: 2 releases of shelf, every file, pin and line")
+    assert code == 0 and said.startswith(f"{url}: 2 releases of shelf: every file, pin and line")
 
 
 @pytest.mark.e2e
@@ -84,7 +84,7 @@ def test_gc_of_a_workspace_that_a_run_holds_or_that_is_not_there_removes_nothing
 
 def test_a_bucket_without_a_release_says_so(edgeline, bucket):
     assert edgeline("status", "--store", bucket)[1].startswith(
-        f"Nothing of shelf is in production in {bucket}"
+        f"No release of shelf is in production in {bucket}"
     )
     code, said = edgeline("verify", "--store", bucket)
     assert code == 2 and f"{bucket}/ has no model 'shelf'" in said
@@ -163,7 +163,7 @@ def test_status_names_the_last_run_its_outcome_and_its_reasons(tmp_path, workspa
     assert (last["id"], last["outcome"]) == ("20261005-091233", "held")
     assert last["reasons"] == ["Accuracy is 0.8 on 400 eval examples; at least 0.850 is needed."]
     assert "Held back" in said and "at least 0.850 is needed" in said
-    assert "Nothing of shelf is in production" in said
+    assert "No release of shelf is in production" in said
 
 
 def test_runs_and_show_tell_of_the_run(tmp_path, workspace):
@@ -223,7 +223,7 @@ def test_runs_are_filtered_by_outcome_and_day_both_ends_included(edgeline, four_
 
 
 def test_a_filter_that_leaves_no_run_says_that_there_are_some(edgeline, four_runs):
-    assert edgeline("runs", "--outcome", "killed") == (0, "None of 4 runs is one of these.\n")
+    assert edgeline("runs", "--outcome", "killed") == (0, "None of 4 runs matches.\n")
 
 
 @pytest.mark.parametrize(

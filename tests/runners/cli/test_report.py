@@ -168,7 +168,7 @@ def test_an_index_is_made_where_the_history_of_releases_cannot_be_read(report, w
         folder.write(replace(folder.read(), push="nosuch://bucket/push"))
     code, out, err = report("--index")
     assert code == 0 and Path(out.strip()).is_file()
-    assert err.startswith("The history of releases could not be read") and "nosuch://" in err
+    assert err.startswith("The history of releases cannot be read") and "nosuch://" in err
 
 
 def test_a_store_without_records_or_without_that_run_is_said(report, store, tmp_path):

@@ -71,7 +71,7 @@ def test_where_somebody_is_to_be_told_that_follows_the_run(team, capsys, form):
     after = f"{EDGELINE} alert --workload shelf --workspace "
     (line,) = [line for line in said.out.splitlines() if after in line]
     assert line.endswith(f"--set {override}" if form == "--systemd" else f"--set {override} >/dev/null; }}")
-    assert "for secrets of alerts name files" in said.err
+    assert "name files for the secrets of alerts" in said.err
 
 
 def test_cron_gets_the_same_time_and_what_it_lacks_is_said(team, capsys):
@@ -80,7 +80,7 @@ def test_cron_gets_the_same_time_and_what_it_lacks_is_said(team, capsys):
     said = capsys.readouterr()
     assert said.out.startswith("30 14 * * 2,5 cd ") and len(said.out.splitlines()) == 1
     assert "crontab -e" in said.err and f"{team}/workspace/schedule-shelf.log" in said.err
-    assert "does not catch up" in said.err and "--at 03:00" in said.err
+    assert "does not repeat a run that it missed" in said.err and "--at 03:00" in said.err
     assert (team / "workspace").is_dir()
 
 
@@ -165,7 +165,7 @@ def test_a_timer_is_installed_with_what_to_look_at_and_removed(team, tmp_path, c
     assert f"journalctl{scope} -u {name}.service" in said and f"systemctl{scope} start {name}.service" in said
 
     assert main(["schedule", "--systemd", "--remove", "--workspace", "elsewhere"]) == 2
-    assert f"Installed are: {name}." in capsys.readouterr().err
+    assert f"Installed schedules: {name}." in capsys.readouterr().err
     assert main(["schedule", "--systemd", "--remove"]) == 0
     assert list(folder.iterdir()) == []
 
@@ -191,7 +191,7 @@ def test_a_schedule_of_a_workload_whose_file_is_gone_is_removed_by_its_name(team
 
 def test_one_of_the_two_forms_has_to_be_named(team, capsys):
     assert main(["schedule"]) == 2
-    assert "One of the options --systemd --cron is required" in capsys.readouterr().err
+    assert "Exactly one of the options --systemd --cron is required" in capsys.readouterr().err
 
 
 def test_it_is_light(team):

@@ -160,7 +160,7 @@ def test_a_run_without_a_training_is_told_in_three_parts(workspace, begin):
     ended = edgeline("tensorboard", "20261019-091233", "--workspace", workspace, cwd=workspace)
     found, why, do = ended.stderr.splitlines()
     assert ended.returncode == 2
-    assert found == "Run 20261019-091233 has left nothing for TensorBoard."
+    assert found == "Run 20261019-091233 has no logs for TensorBoard."
     assert "edgeline show" in do and "20261019-091233" in do and why
 
 

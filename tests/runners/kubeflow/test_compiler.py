@@ -215,7 +215,7 @@ def test_a_registry_that_no_pod_reaches_is_in_no_step_and_one_that_was_named_is_
     given = load({**find_workload("shelf").settings, "registry": registry, "kubeflow": {**PLATFORM}})
     compile_pipeline(find_workload("shelf"), given, tmp_path / "pipeline.yaml")
     assert "--registry" not in (tmp_path / "pipeline.yaml").read_text()
-    said = "registry.uri is postgresql://me@db/mlflow, no server: pods bring nothing there"
+    said = "registry.uri is postgresql://me@db/mlflow, not a server"
     assert (said in capsys.readouterr().err) == ("postgresql" in str(registry))
 
 
@@ -367,7 +367,7 @@ def test_what_a_person_turns_are_parameters_of_the_run_with_the_settings_by_defa
         "seed": settings().seed,
         "window": settings().data.window,
     }
-    assert parameters["window"]["description"] == "data.window: How many of the newest spans are read."
+    assert parameters["window"]["description"] == "data.window: Number of newest spans to read."
     getting = {
         step: {
             n
@@ -391,7 +391,7 @@ def test_what_a_person_turns_are_parameters_of_the_run_with_the_settings_by_defa
 
 def test_a_pipeline_says_its_image_and_the_settings_that_its_workload_does_not_have(spec):
     assert spec["pipelineInfo"]["description"] == (
-        "shelf in the image registry.example/edgeline:7; settings other than the workload's are"
+        "shelf in the image registry.example/edgeline:7; settings changed from the workload's:"
         " tune.max_trials=2, tune.space.trainer.learning_rate.choices=[0.001, 0.01]."
     )
 
@@ -473,7 +473,7 @@ def test_a_workload_of_ones_own_compiles_under_a_name_that_kubeflow_takes(tmp_pa
 
 
 def test_a_module_that_is_not_here_is_refused_because_it_is_not_in_the_image_either(tmp_path):
-    with pytest.raises(UsageError, match=r"my_bottles\.photos .* is not found") as refused:
+    with pytest.raises(UsageError, match=r"my_bottles\.photos .* was not found") as refused:
         compile_pipeline(
             replace(find_workload("shelf"), module="my_bottles.photos"), settings(), tmp_path / "p.yaml"
         )

@@ -104,7 +104,7 @@ def test_each_step_shows_a_page_and_the_measured_ones_their_figures(first):
     assert len(pages) == 7
     for step, output in pages.items():
         page = first.stored(output["uri"]).read_text()
-        assert "<section" in page and "could not be made" not in page, step
+        assert "<section" in page and "could not be created" not in page, step
     assert len({output["metadata"]["display_name"] for output in pages.values()}) == 7
     assert first.outputs["DataValidator", "metrics"]["metadata"]["passed"] == 1
     figures = first.outputs["RunReport", "metrics"]["metadata"]
@@ -167,7 +167,7 @@ def test_a_parameter_that_no_setting_allows_ends_the_first_step_in_so_many_words
     ended = wrong.run_step("ExampleGen")
     assert ended.code == 2
     assert ended.sentence.startswith("Failed: One setting is wrong: trainer.epochs: 0 is not a whole number")
-    assert "Start another run, with other parameters" in ended.log and "kubeflow retry" not in ended.log
+    assert "Start another run with valid parameters" in ended.log and "kubeflow retry" not in ended.log
 
 
 def test_the_same_settings_give_the_same_bytes_in_every_process(tmp_path):

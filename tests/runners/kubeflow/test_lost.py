@@ -21,7 +21,7 @@ NO_MODEL = (
     'producer_task:"Trainer" output_artifact_key:"model"}: cannot find output artifact key "model" in'
     ' producer task "Trainer"\n'
 )
-TOLD_TO_END = failed("the pod was told to end (SIGTERM) before the step was done.")
+TOLD_TO_END = failed("the pod was asked to stop (SIGTERM) before the step was done.")
 ALL_DONE = logs(**dict.fromkeys(STEPS, Outcome("done", reasons=("It took 3.0 s.",))))
 BEHIND_A_LOST_TRAINER = until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": NO_MODEL})
 GREEN_WITH_A_LOST_LAST_STEP = until(
@@ -51,7 +51,7 @@ def test_a_real_run_behind_a_lost_trainer_is_told_from_the_log_of_the_driver_tha
     outcome = conclude(
         connect(KubeflowSettings(), server.url, {}), run.run_id, run.state, steps, "shelf", None
     )
-    assert outcome.reasons == ("Trainer was counted as done and left no model: its pod was lost.",)
+    assert outcome.reasons == ("Trainer was counted as done but left no model: its pod was lost.",)
     assert (outcome.outcome, outcome.exit_code) == ("failed", 1)
     assert f"edgeline kubeflow retry {run.run_id}" in outcome.do and "new run" in outcome.do
 
@@ -59,12 +59,12 @@ def test_a_real_run_behind_a_lost_trainer_is_told_from_the_log_of_the_driver_tha
 @pytest.mark.parametrize(
     ("story", "found"),
     [
-        (BEHIND_A_LOST_TRAINER, "Trainer was counted as done and left no model: its pod was lost."),
-        (GREEN_WITH_A_LOST_LAST_STEP, "ReleaseGate was counted as done and had not ended"),
+        (BEHIND_A_LOST_TRAINER, "Trainer was counted as done but left no model: its pod was lost."),
+        (GREEN_WITH_A_LOST_LAST_STEP, "ReleaseGate was counted as done but had not ended"),
         # The driver's log is gone, or words it as no version that is known.
         (
             until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, **logs(Trainer=TOLD_TO_END)}),
-            "Trainer was counted as done and had not ended: its pod was lost.",
+            "Trainer was counted as done but had not ended: its pod was lost.",
         ),
         # No node is red.
         (
@@ -72,7 +72,7 @@ def test_a_real_run_behind_a_lost_trainer_is_told_from_the_log_of_the_driver_tha
                 [("FAILED", dict.fromkeys(STEPS[:3], "SUCCEEDED"))],
                 logs={**ALL_DONE, "Trainer": f"{LAUNCHER}epoch 3\n"},
             ),
-            "Trainer was counted as done and had not ended: its pod was lost.",
+            "Trainer was counted as done but had not ended: its pod was lost.",
         ),
     ],
     ids=["red", "green", "without the driver's log", "without a red node"],
@@ -88,7 +88,7 @@ def test_watch_names_the_lost_step_and_retry_makes_it_in_a_new_run_that_is_pushe
     server.next_story = PUSHED
     again = edgeline("retry", the_run(server), "--wait")
     assert again.code == 0, again.err
-    assert found in again.err and "takes its place" in again.err
+    assert found in again.err and "replaces it" in again.err
     assert "Pushed version 7" in again.out
     first, second = server.runs.values()
     kept = ("experiment_id", "pipeline_version_reference", "runtime_config", "service_account")
@@ -175,7 +175,7 @@ def test_a_pod_that_was_told_to_end_is_a_lost_one_also_where_its_log_is_gone(ser
     server.next_story = until(step, "FAILED", "FAILED", messages={step: f"Error (exit code {code})"})
     ended = edgeline("submit", "--wait")
     assert ended.code == 1
-    assert f"{step} lost its pod, which was told to end: Error (exit code {code})." in ended.out
+    assert f"{step} lost its pod, which was asked to stop: Error (exit code {code})." in ended.out
     assert "edgeline kubeflow retry" in ended.out
 
 
@@ -220,5 +220,5 @@ def test_of_two_pods_that_train_together_each_that_failed_says_why(server):
 def test_a_second_pod_that_was_lost_and_counts_as_done_is_named(server):
     missed = failed("Worker 1 of the training can no longer be reached.")
     outcome = judge_both(server, ("failed", "done"), trainer=missed, worker=TOLD_TO_END)
-    assert outcome.reasons == ("Trainer-worker-1 was counted as done and had not ended: its pod was lost.",)
-    assert "in a new run" in outcome.do
+    assert outcome.reasons == ("Trainer-worker-1 was counted as done but had not ended: its pod was lost.",)
+    assert "a new run" in outcome.do

@@ -75,7 +75,7 @@ def test_where_the_cluster_does_not_answer_the_timer_says_so_and_looks_at_the_re
     record(bucket, "run-1", "failed")
     server.break_("healthz", hang_up)
     ended = cluster.type("alert", "--store", bucket, *WEBHOOK)
-    assert ended.code == 1 and "How the last run on the cluster ended is not known" in ended.err
+    assert ended.code == 1 and "outcome of the last run on the cluster is not known" in ended.err
     assert "It is full." in hook.messages[0]
 
 
@@ -83,6 +83,6 @@ def test_a_store_that_does_not_answer_changes_no_exit_code_of_who_follows(server
     cluster.write_settings(push="s3://no-such-bucket/push")
     server.next_story = OUT_OF_MEMORY
     ended = cluster("submit", "--wait", "--json", *WEBHOOK)
-    assert ended.code == 1 and "How it ended was neither recorded nor told" in ended.err
+    assert ended.code == 1 and "was not recorded or alerted" in ended.err
     assert json.loads(ended.out)["reasons"] == ["Trainer ran out of memory (OOMKilled (exit code 137))."]
     assert hook.messages == []

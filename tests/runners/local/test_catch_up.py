@@ -160,11 +160,11 @@ def test_a_refused_week_names_the_way_on_and_the_next_run_works_on_what_is_good(
     command = f"{program()} data exclude span-00002 --reason R --data '{data}'"
     said = capsys.readouterr().out
     assert "Spans: span-00001, span-00002." in said
-    assert f"To go on without a week: {command}" in said
+    assert f"To go on without this span: {command}" in said
     assert main(["run", "--data", "my data", "--if-changed"]) == 0
     said = capsys.readouterr().out
     assert "Nothing changed since run" in said and "the same data, settings and code" in said
-    assert f"To go on without a week: {command}" in said
+    assert f"To go on without this span: {command}" in said
 
     assert main(["data", "exclude", "span-00002", "--reason", "no lanes", "--data", str(data)]) == 0
     # The week before is broken too, so that this ends without training.

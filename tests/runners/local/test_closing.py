@@ -203,7 +203,7 @@ def test_the_one_week_that_stopped_a_run_comes_with_the_command_that_leaves_it_o
 
     lines = [line for line, _ in closing.last_lines(run, folder, None) if "data exclude" in line]
 
-    command = f"To go on without a week: edgeline data exclude {span} --reason R --data '/my data'"
+    command = f"To go on without this span: edgeline data exclude {span} --reason R --data '/my data'"
     assert lines == ([command] if span else [])
 
 

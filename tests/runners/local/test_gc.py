@@ -70,7 +70,7 @@ def test_what_stays_is_still_checked_file_by_file_when_the_run_that_made_it_is_g
     gc.collect(past.workspace, past.push, 1)
     assert discard_damaged(past.workspace) == []
     os.truncate(Path(past.cached("Schema", "s").uri) / "more", 0)
-    assert discard_damaged(past.workspace) == ["Schema runs again: more of its made has another size."]
+    assert discard_damaged(past.workspace) == ["Schema runs again: more of its made has a different size."]
 
 
 def test_runs_that_were_refused_do_not_push_out_what_the_next_run_can_use(past):

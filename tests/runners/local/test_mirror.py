@@ -64,7 +64,7 @@ def test_a_rollback_imports_no_mlflow_and_mlflow_follows(workspace):
     )
     command = [sys.executable, "-c", script, "rollback", "--reason", "r", "--workspace", str(workspace)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 0 and "MLflow follows" in ended.stdout
+    assert ended.returncode == 0 and "MLflow is updated" in ended.stdout
     searched = ["pgrep", "-f", f"runners.local.mirror .*{workspace}"]
     assert wait_for(lambda: subprocess.run(searched, capture_output=True).returncode)
     assert mirror.log_of(workspace).read_text() == ""
@@ -80,7 +80,7 @@ def test_a_run_ends_with_a_warning_where_mlflow_cannot_be_reached_and_the_next_m
     run = make_run(push=str(workspace / "push"), registry=nowhere())
     problem = mirror.finish(mirror.start(run, workspace, wait=True), workspace)
     assert "lacks runs or releases" in problem and "Traceback" not in problem
-    assert "The next run, promote, rollback or `edgeline ui` brings what it lacks." in problem
+    assert "The next run, promote, rollback or `edgeline ui` adds what is missing." in problem
     run = make_run(push=run.push, registry=f"sqlite:///{workspace / 'mlflow.db'}")
     assert mirror.finish(mirror.start(run, workspace, wait=True), workspace) == ""
     assert len(asked(workspace, "SELECT name, status FROM runs")) == 2

@@ -54,14 +54,14 @@ def test_before_the_first_run_every_step_runs():
     plan = make_plan(NOW, [])
 
     assert [step.name for step in plan] == list(select_steps(FLAT)) and not any(step.cached for step in plan)
-    assert why(plan, "ExampleGen") == ("it was not done yet",)
+    assert why(plan, "ExampleGen") == ("it has not run yet",)
 
 
 def test_where_nothing_changed_only_what_each_run_does_runs(done):
     plan = make_plan(NOW, [done])
 
     assert running(plan) == set()
-    assert why(plan, "Pusher") == ("each run does it",)
+    assert why(plan, "Pusher") == ("it runs every time",)
 
 
 def test_another_setting_runs_the_steps_that_have_it_and_those_after_them(done):
@@ -77,7 +77,7 @@ def test_a_search_that_is_asked_for_runs_before_the_trainer_and_one_that_is_not_
     plan = make_plan(replace(NOW, settings=searching), [done])
 
     assert running(plan) == {"Tuner", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
-    assert why(plan, "Tuner") == ("it was not done yet",)
+    assert why(plan, "Tuner") == ("it has not run yet",)
     assert why(plan, "Trainer") == ("after Tuner",)
 
     folder, run = done
@@ -117,7 +117,7 @@ def test_a_step_whose_output_is_gone_runs_and_so_does_what_reads_it(done, tmp_pa
     plan = make_plan(NOW, [done])
 
     assert running(plan) == {"Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
-    assert why(plan, "Trainer") == ("what it left is gone",)
+    assert why(plan, "Trainer") == ("its outputs are gone",)
 
 
 def test_a_step_that_did_not_get_done_runs(done):
@@ -127,4 +127,4 @@ def test_a_step_that_did_not_get_done_runs(done):
     plan = make_plan(NOW, [(folder, replace(run, steps=steps))])
 
     assert running(plan) == {"EdgeConverter", "EdgeValidator"}
-    assert why(plan, "EdgeConverter") == ("it was not done yet",)
+    assert why(plan, "EdgeConverter") == ("it has not run yet",)

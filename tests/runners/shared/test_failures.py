@@ -116,4 +116,7 @@ def test_the_last_words_of_the_log_are_repeated(tmp_path):
 def test_a_worker_that_ends_without_a_word_is_told_with_its_exit_code(tmp_path):
     event = describe_death(9, "Trainer", tmp_path / "run.log")
 
-    assert event["found"] == "The worker process ended with exit code 9 in the step Trainer, without a word."
+    assert (
+        event["found"]
+        == "The worker process ended with exit code 9 in the step Trainer and reported no error."
+    )

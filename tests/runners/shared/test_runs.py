@@ -234,5 +234,5 @@ def test_production_is_the_run_that_pushed_what_is_there_and_not_the_last_one_th
     assert runs.find_run(tmp_path / "workspace", "production")[1].id == "20261012-091233"
     store.rollback(push, "shelf", "it is worse")
     assert runs.find_run(tmp_path / "workspace", "production")[1].id == "20261005-091233"
-    with pytest.raises(UsageError, match="Nothing of crates is in production"):
+    with pytest.raises(UsageError, match="No release of crates is in production"):
         runs.in_production(push, "crates")

@@ -178,7 +178,7 @@ def test_a_page_that_cannot_be_made_costs_no_step_its_work(tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "report.steps", None)  # As where an image lacks it.
     shown = kubeflow_pages.show("Trainer", {"page": {"uri": "minio://bucket/page"}}, {}, Locations(tmp_path))
     assert [made["uri"] for made in shown["page"]["artifacts"]] == ["minio://bucket/page"]
-    assert "could not be made" in (tmp_path / "minio/bucket/page").read_text()
+    assert "Its page could not be created" in (tmp_path / "minio/bucket/page").read_text()
 
 
 def test_figures_that_are_no_numbers_do_not_reach_the_ui(tmp_path):
@@ -241,4 +241,4 @@ def test_a_pod_says_at_its_start_what_it_can_compute_with(tmp_path, caplog):
         (tmp_path / "dev" / device).touch()
     with caplog.at_level("INFO", logger="edgeline.kubeflow"):
         run_step(tmp_path, "SchemaGen", "no.such.Executor", {})
-    assert re.search(r"This pod sees \d+ CPU cores and nvidia0, nvidia1\.", caplog.text)
+    assert re.search(r"This pod has \d+ CPU cores and nvidia0, nvidia1\.", caplog.text)

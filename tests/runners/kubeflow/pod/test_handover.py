@@ -151,7 +151,7 @@ def test_a_step_without_outputs_has_it_from_an_input(given):
 def test_outputs_that_name_no_step_are_no_guess_at_a_run():
     given = old("elsewhere")
     given["inputs"] = {}
-    with pytest.raises(EdgelineError, match="below a folder of a step's name") as error:
+    with pytest.raises(EdgelineError, match="outputs of ExampleGen") as error:
         run_id(given, "ExampleGen")
     assert error.value.why and error.value.do
 

@@ -51,6 +51,6 @@ def test_who_waits_in_vain_names_those_who_did_not_come(tmp_path):
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(meet, tmp_path, index, 4, wait_s=0.6) for index in (0, 2)]
     for future, missing in zip(waiting, ("1, 3", "1, 3"), strict=True):
-        with pytest.raises(EdgelineError, match="did not come") as error:
+        with pytest.raises(EdgelineError, match="did not join") as error:
             future.result()
         assert f"worker {missing} " in str(error.value)

@@ -26,7 +26,7 @@ LAUNCHER = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).return
 
 def assert_said(log, name):
     """A sentence for people, and the same for whoever follows the run."""
-    reason = f"the pod was told to end ({name}) before the step was done."
+    reason = f"the pod was asked to stop ({name}) before the step was done."
     outcome = Outcome("failed", reasons=(reason,), step="Trainer")
     assert log.splitlines()[-2:] == [outcome.to_line(), f"Failed: {reason}"]
 
