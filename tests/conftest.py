@@ -16,6 +16,7 @@ from tests.disks import mounted
 from tests.postgres import serve
 from tests.s3 import Proxy, point_to
 
+pytest_plugins = ["tests.messages"]
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")

@@ -35,12 +35,16 @@ def find_wrong(path: Path) -> Iterator[str]:
             yield f"{path.relative_to(ROOT)}:{number}: the comment begins with {begins[1]!r}"
 
 
-def main() -> int:
-    """Prints what is wrong in the files of all rooms but tests; returns the exit code."""
+def find_sources() -> list[Path]:
+    """Returns the Python files of all rooms but tests."""
     rooms = {ROOT / "benchmarks", ROOT / "deploy", *(path.parent for path in ROOT.glob("*/__init__.py"))}
     rooms.discard(ROOT / "tests")
-    paths = [*ROOT.glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))]
-    wrong = [line for path in sorted(paths) for line in find_wrong(path)]
+    return sorted([*ROOT.glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))])
+
+
+def main() -> int:
+    """Prints what is wrong in the files of all rooms but tests; returns the exit code."""
+    wrong = [line for path in find_sources() for line in find_wrong(path)]
     for line in wrong:
         print(line, file=sys.stderr)
     return int(bool(wrong))

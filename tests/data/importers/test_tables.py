@@ -476,7 +476,7 @@ def test_a_folder_of_an_earlier_version_goes_on_with_days_and_plain_numbers(tmp_
     import_table(table(tmp_path / "a.csv", rows()), tmp_path / "data", "paid", chosen={"since": "number"})
     (span,) = find_spans(tmp_path / "data")
     text = (tmp_path / "data" / "workload.yaml").read_text()
-    start, end = text.index("columns:"), text.index("# All settings")
+    start, end = text.index("columns:"), text.index("# Settings here override")
     (tmp_path / "data" / "workload.yaml").write_text(text[:start] + text[end:])
     (span.path / "table.csv").write_text("age,since,town,paid\n41,14610.5,A,yes\n42,14611,B,no\n")
     assert [row["since"] for row in read(tmp_path / "data")] == [[14610.5], [14611.0]]

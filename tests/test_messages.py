@@ -1,0 +1,239 @@
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.docstrings import ROOT
+from tests.messages import GOLDEN, find_missing, format_golden, has_test, read_golden
+from tests.places import all_places
+
+# Places without a message, by reason; --messages=write with a slow test gives one to what it raises itself.
+EXEMPT = {
+    "its tests need Spark or are slow": """
+        components/beam_on_spark/cluster.py _create_spill #1
+        components/beam_on_spark/cluster.py _Session._start #1
+        components/beam_on_spark/cluster.py _Session._start #2
+        components/beam_on_spark/cluster.py _Session._start #3
+        components/beam_on_spark/cluster.py _check_master #1
+        components/beam_on_spark/cluster.py _check_master #2
+        components/beam_on_spark/cluster.py _await_workers #1
+        components/beam_on_spark/cluster.py _check_workers #1
+        components/beam_on_spark/cluster.py _check_workers #2
+        components/beam_on_spark/cluster.py explain_error #1
+        components/beam_on_spark/cluster.py explain_error #2
+        components/beam_on_spark/pods.py configure_executors #1
+        components/beam_on_spark/pods.py _read_pod #1
+        components/beam_on_spark/runner.py _refuse_state #1
+        components/beam_on_spark/runner.py _Run._find_cause #1
+    """,
+    "its tests are slow": """
+        components/example_gen.py SpanExampleGen #1
+        components/example_gen.py SpanExampleGen #2
+        components/example_gen.py SpanExampleGen #3
+        components/example_gen.py _refuse_empty_split #1
+        data/photos/decoder_process.py DecoderProcess._start #1
+        edge/contracts/tokens.py _check #1
+        edge/conversion_worker.py _load_converter #1
+        edge/conversion_worker.py _load_converter.representative_dataset #1
+        edge/inspect.py inspect #1
+        edge/inspect.py inspect #2
+        edge/runtime.py EdgeModel.__init__ #2
+        edge/runtime.py EdgeModel.predict #1
+        release/lease.py Lease.acquire #1
+        release/lease.py Lease.renew #1
+        release/mirror.py Mirror.publish #1
+        release/mirror.py Mirror._write #1
+        release/mirror.py Mirror._write #2
+        release/mirror.py Mirror._write #3
+        release/mirror.py Mirror._conflict #1
+        trainer_module/backbones.py body #1
+        trainer_module/budget.py Budget.plan_variations #1
+        trainer_module/budget.py Budget.plan_epochs #1
+        trainer_module/budget.py _budget_error #1
+        trainer_module/devices.py _refuse_compilation #1
+        trainer_module/devices.py _refuse_half_precision #2
+        trainer_module/efficientnet_lite.py _read_package #1
+        trainer_module/efficientnet_lite.py _read_package #2
+        trainer_module/fit.py _TrainingState.end_epoch #1
+        trainer_module/input_pipeline.py open_split #1
+        trainer_module/input_pipeline.py open_split #2
+        trainer_module/loop.py Loop.divergence_error #1
+        trainer_module/loop.py Loop._add_result #1
+        trainer_module/loop.py Loop._take_step #1
+        trainer_module/loop.py Loop._take_step #2
+        trainer_module/loop.py Loop._take_step #3
+        trainer_module/tables.py _shape_number #1
+        trainer_module/trial_pods.py Peer.send #1
+        trainer_module/trial_pods.py Peer.receive #1
+        trainer_module/trial_pods.py Peer._lost_error #1
+        trainer_module/trial_pods.py connect_pods #1
+        trainer_module/tune.py _replace_evaluation #1
+        trainer_module/tune.py TrialSearch.search #1
+        trainer_module/tune.py TrialSearch.search #2
+        trainer_module/weights_file.py load #1
+        trainer_module/weights_file.py load #2
+        trainer_module/weights_file.py load #3
+        trainer_module/workers.py _watch #1
+        trainer_module/workers.py _watch #2
+        trainer_module/workers.py _worker_ended_error #1
+        trainer_module/workers.py _worker_lost_error #1
+        trainer_module/workers.py main #1
+    """,
+    "no quick test was seen to raise them in its own process yet": """
+        data/importers/column_kinds.py check_label_column #3
+        data/importers/column_kinds.py find_kinds #1
+        data/importers/curated_schema.py _find_block #1
+        data/importers/curated_schema.py read_extra_columns #1
+        data/importers/curated_schema.py widened #2
+        data/importers/tables.py import_table #4
+        data/importers/workload_files.py read_columns #1
+        locations.py locate #2
+        records/columns.py Column.seconds #1
+        release/documents.py read_document #1
+        release/durable.py only_writer #1
+        release/releases.py Release.read #1
+        release/releases.py Release.read #2
+        runners/cli/data.py generate #1
+        runners/cli/inputs.py find_inputs #1
+        runners/cli/options.py _parse_data_place #1
+        runners/cli/report.py _find_in_store #1
+        runners/cli/schema.py _read_differences #1
+        runners/cli/tensorboard.py _find_named #1
+        runners/cli/tensorboard.py _serve #1
+        runners/cli/tensorboard.py tensorboard #1
+        runners/cli/ui.py ui #1
+        runners/kubeflow/client.py Cluster.ensure_experiment #1
+        runners/kubeflow/errors.py _explain_refusal #1
+        runners/kubeflow/watch.py Follower.follow #1
+        runners/local/metadata_rows.py remove #2
+        runners/local/worker.py _prepare #1
+        runners/shared/inputs.py sample_folder #1
+        runners/timers/crontab.py _split_at_block #1
+        runners/timers/scheduled_run.py program #1
+    """,
+}
+EXEMPTED = {line.strip() for lines in EXEMPT.values() for line in lines.strip().splitlines()}
+
+TILL = """
+from errors import UsageError
+
+def pay(cents, file):
+    if cents < 0:
+        raise UsageError(f"{cents} cents were paid.", "That is a refund.", f"Note it in {file}.")
+    if not cents:
+        raise _refuse("Nothing was paid.")
+
+def _refuse(found) -> UsageError:
+    return UsageError(found, do="Pay.")
+"""
+TESTS = """
+import pytest
+from errors import UsageError
+from shop.till import pay
+
+@pytest.mark.parametrize("cents", [0, -3])
+def test_pay(cents, tmp_path):
+    with pytest.raises(UsageError):
+        pay(cents, tmp_path / "refunds")
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with one room, whose messages are written."""
+    folder = tmp_path_factory.mktemp("project")
+    files = {"shop/__init__.py": "", "shop/till.py": TILL, "tests/test_till.py": TESTS}
+    files["tests/conftest.py"] = 'pytest_plugins = ["tests.messages"]'
+    for name in ("docstrings", "messages", "places", "test_messages"):
+        files[f"tests/{name}.py"] = (ROOT / "tests" / f"{name}.py").read_text("utf-8")
+    files["errors.py"] = (ROOT / "errors.py").read_text("utf-8")
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+    written = run_tests(folder, "-n", "2", "--dist", "loadfile", "--messages=write")
+    assert written.returncode == 0, written.stdout
+    return folder
+
+
+@pytest.fixture
+def copy(project, tmp_path):
+    return shutil.copytree(project, tmp_path / "copy")
+
+
+def run_tests(folder, *args):
+    command = [sys.executable, "-m", "pytest", "--import-mode=importlib", "-p", "no:cacheprovider", *args]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTEST_ADDOPTS": ""}
+    files = ["tests/test_till.py", "tests/test_messages.py::test_each_place_has_a_message"]
+    return subprocess.run([*command, *files], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE)
+
+
+def test_each_place_has_a_message(pytestconfig):
+    if pytestconfig.getoption("messages") != "check":
+        pytest.skip("They are being written.")
+    missing = {*find_missing()} - EXEMPTED
+    assert not missing, f"Run tests that raise these with --messages=write: {', '.join(sorted(missing))}"
+
+
+def test_a_place_that_may_lack_a_message_exists_and_lacks_it():
+    assert {*find_missing()} >= EXEMPTED, "Take these off the list, they have a message now or are gone."
+
+
+def test_each_message_has_a_place_and_a_test():
+    places = {f"{place.path} {place.name}" for place in all_places()}
+    for place, message in read_golden().items():
+        assert places >= {*place.split(" > ")}, place
+        assert has_test(message.test), place
+
+
+def test_what_is_written_is_read_again():
+    assert format_golden(read_golden()) == GOLDEN.read_text("utf-8")
+
+
+def test_messages_are_written_in_the_order_of_the_code_without_the_names_of_temporary_folders(project):
+    text = (project / "tests" / "messages.txt").read_text("utf-8")
+    assert text.split("\n\n", 1)[1] == (
+        "shop/till.py\n\n"
+        "pay #1: UsageError, exit code 2\n"
+        "  found: -3 cents were paid.\n  why: That is a refund.\n  do: Note it in <tmp>/refunds.\n"
+        "  test: tests/test_till.py::test_pay[-3]\n\n"
+        "pay #2 > _refuse #1: UsageError, exit code 2\n"
+        "  found: Nothing was paid.\n  do: Pay.\n"
+        "  test: tests/test_till.py::test_pay[0]\n"
+    )
+
+
+def test_another_message_fails_the_test_that_raises_it_until_it_is_written(copy):
+    assert run_tests(copy).returncode == 0
+    (copy / "shop" / "till.py").write_text(TILL.replace("a refund", "money back"))
+    changed = run_tests(copy)
+    assert changed.returncode == 1
+    assert "FAILED tests/test_till.py::test_pay[-3]" in changed.stdout
+    assert "-   why: That is a refund.\n" in changed.stdout
+    assert "+   why: That is money back.\n" in changed.stdout
+    assert "`python -m pytest tests/test_till.py --messages=write`" in changed.stdout
+    assert "1 failed, 2 passed" in changed.stdout
+    assert run_tests(copy, "--messages=rewrite").returncode == 0
+    assert run_tests(copy).returncode == 0
+
+
+def test_a_message_whose_test_has_parameters_of_other_names_fails_until_it_is_written(copy):
+    (copy / "tests" / "test_till.py").write_text(TESTS.replace("-3]", "-4]"))
+    renamed = run_tests(copy)
+    assert "shop/till.py pay #1 makes no error in this test any more." in renamed.stdout
+    assert run_tests(copy, "--messages=rewrite").returncode == 0
+    assert run_tests(copy).returncode == 0
+
+
+def test_a_new_place_without_a_message_is_named_and_one_that_is_gone_is_dropped(copy):
+    other = TILL.replace(
+        "    if not cents:\n        raise _refuse(", "def give(found):\n    raise UsageError("
+    )
+    (copy / "shop" / "till.py").write_text(other)
+    (copy / "tests" / "test_till.py").write_text(TESTS.replace("[0, -3]", "[-3]"))
+    named = run_tests(copy)
+    assert named.returncode == 1
+    assert "--messages=write: shop/till.py give #1\n" in named.stdout
+    assert run_tests(copy, "--messages=write").returncode == 0
+    assert "pay #2" not in (copy / "tests" / "messages.txt").read_text("utf-8")
