@@ -268,7 +268,7 @@ def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
         print_json(entries)
         return 0
     if not spans:
-        say(f"{data} holds no span-NNNNN folder.")
+        say(f"{data} has no span-NNNNN folder.")
     for entry in entries:
         say(_format_entry(entry, definition.nouns))
     return 0
@@ -301,7 +301,7 @@ def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
     known = [span.name for span in find_spans(data)]
     if not known:
         raise UsageError(
-            f"{data} holds no span-NNNNN folder.",
+            f"{data} has no span-NNNNN folder.",
             "There is nothing to exclude.",
             "Pass the data folder that runs read with --data DIR.",
         )

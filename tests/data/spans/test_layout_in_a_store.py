@@ -96,7 +96,7 @@ def test_a_labels_file_that_is_not_there_or_bad_is_refused(span):
 
 
 def test_no_span_is_refused_and_no_bucket_is_an_error(bucket):
-    with pytest.raises(UsageError, match="holds no span"):
+    with pytest.raises(UsageError, match="has no span"):
         find_newest_spans(locate(f"{bucket}/nothing"), 8)
     gone = locate("s3://no-such-bucket/data")
     for read in (

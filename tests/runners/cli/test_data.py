@@ -51,7 +51,7 @@ def test_a_span_whose_labels_cannot_be_read_is_listed_with_that(data, capsys):
         (["span-0002", "--reason", "r"], "Did you mean span-00002?"),
         (["span-00002", "--reason", ""], "The reason is empty."),
         (["span-00002"], "--reason"),
-        (["span-00002", "--reason", "r", "--undo"], "not excluded"),
+        (["span-00002", "--reason", "r", "--undo"], "has no excluded span"),
     ],
 )
 def test_bad_usage_ends_with_2_and_changes_nothing(data, capsys, arguments, hint):
@@ -62,9 +62,9 @@ def test_bad_usage_ends_with_2_and_changes_nothing(data, capsys, arguments, hint
 
 def test_a_folder_without_spans_has_nothing_to_exclude(tmp_path, capsys):
     assert main(["data", "exclude", "span-00001", "--reason", "r", "--data", str(tmp_path)]) == 2
-    assert "holds no span-NNNNN folder" in capsys.readouterr().err
+    assert "has no span-NNNNN folder" in capsys.readouterr().err
     assert main(["data", "list", "--data", str(tmp_path)]) == 0
-    assert "holds no span-NNNNN folder" in capsys.readouterr().out
+    assert "has no span-NNNNN folder" in capsys.readouterr().out
 
 
 def test_texts_are_imported_and_listed(tmp_path, capsys):
