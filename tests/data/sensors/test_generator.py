@@ -133,6 +133,6 @@ def test_a_wrong_option_is_refused_with_a_hint(option: str, hint: str) -> None:
 
 @pytest.mark.parametrize("numbers", [{"weeks": 0}, {"per_week": 0}, {"seed": -1}, {"per_week": 20_000_000}])
 def test_what_cannot_be_generated_is_refused(numbers: dict[str, int], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"Give [01] to"):
+    with pytest.raises(UsageError, match=r"Pass [01] to"):
         rows_of(tmp_path / "none", **numbers)
     assert not (tmp_path / "none").exists()
