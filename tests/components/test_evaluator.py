@@ -170,7 +170,7 @@ def test_a_model_that_is_surely_worse_than_production_is_held_and_says_how_sure(
     verdict = VERDICT.read(Path(blessing.uri))
     assert verdict.result == "fail" and verdict.slices[0] == "overall"
     assert " above the model in production (" in verdict.reasons[0]
-    assert " at most 0.020 allowed. The drop is real: 0.0 % of 2,000 resamples" in verdict.reasons[0]
+    assert " at most 0.020 allowed. The drop is real: only 0.0 % of 2,000 resamples" in verdict.reasons[0]
     # One session of seven is in eval.
     assert verdict.warnings[-1].startswith("Judged on only 1 session: ")
 
