@@ -252,7 +252,7 @@ def test_a_photo_that_is_too_much_for_its_decoder_costs_only_itself_and_is_not_o
     assert {item["photo"]: (item["reason"], item["detail"]) for item in found.quarantined()} == {
         "memory.tif": ("unsafe", "Its decoding takes more than 1.032 GB of memory."),
         "scans.jpg": ("unsafe", "It has 101 scans, above 100."),
-        "large.jpg": ("oversized", "The file has more than 67108864 bytes."),
+        "large.jpg": ("oversized", "The file has more than 67,108,864 bytes."),
     }
     assert json.loads(Path(found.quarantine.uri, "thumbnails.json").read_text()) == []
 
