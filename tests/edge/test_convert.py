@@ -84,4 +84,4 @@ def test_an_operation_left_in_float_by_the_converter_is_found_in_the_file(export
 
     found = " ".join(problems(inspect(tmp_path / "model_int8.tflite"), "int8"))
 
-    assert "not really int8" in found
+    assert "not fully int8" in found

@@ -40,8 +40,8 @@ def test_the_report_counts_operations_and_weights(files: dict[str, Path]):
 def test_a_float_file_that_claims_to_be_int8_is_caught(variant: str, files: dict[str, Path]):
     found = " ".join(problems(inspect(files[variant]), "int8"))
 
-    assert "not really int8" in found
-    assert "input image is float32, and int8 is expected" in found
+    assert "not fully int8" in found
+    assert "input image is float32 instead of int8" in found
 
 
 def test_each_other_mixing_up_of_variants_is_caught(files: dict[str, Path]):

@@ -90,7 +90,7 @@ def test_a_damaged_file_of_weights_is_refused(tmp_path, monkeypatch):
     (file,) = tmp_path.glob(f"{PACKAGE}/models/*.pth")
     file.write_bytes(file.read_bytes()[:-1000])
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UsageError, match="sha256 differs") as refused:
+    with pytest.raises(UsageError, match="sha256 does not match") as refused:
         body()
     assert "make setup" in refused.value.do
 
