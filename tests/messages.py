@@ -52,6 +52,7 @@ _VALUES = [
     (rf"({_DAYS.replace('-', '')})-\d{{6}}", "<run>"),
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{12,}", "<hex>"),
     (r"_ssl\.c:\d+", "_ssl.c:<line>"),
+    (r"sqlalche\.me/e/\d+", "sqlalche.me/e/<version>"),
 ]
 
 

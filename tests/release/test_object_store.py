@@ -348,7 +348,7 @@ def test_a_request_that_was_repeated_because_its_answer_was_lost_has_succeeded(s
         (lambda put, remove: put("edge/shelf/1/model_fp16.tflite", b"." * SMALL), "found sha256"),
         (lambda put, remove: put("edge/shelf/1/labels.txt", b"ok"), "found 2 bytes. Expected"),
         (lambda put, remove: put("serving/shelf/1/extra", b""), "is not in the manifest"),
-        (lambda put, remove: remove("serving/shelf/1/saved_model.pb"), "found nothing"),
+        (lambda put, remove: remove("serving/shelf/1/saved_model.pb"), "found no file"),
         (lambda put, remove: remove("edge/shelf/1/manifest.json"), "found no file"),
         (lambda put, remove: remove("edge/shelf/current.json"), "missing, so nothing is in production"),
         (lambda put, remove: remove("serving/models.config"), "found no pin"),

@@ -130,7 +130,7 @@ def test_the_training_that_goes_on_is_shown_and_still_is_when_its_log_moved(work
         assert server.losses(f"{LIVE}/train") == [0.25]
         ((tag, about),) = server.get("data/plugin/images/tags")[f"{LIVE}/eval"].items()
         assert (tag, about["samples"]) == ("confusion", 1)
-        assert "what the model said" in about["description"]
+        assert "columns are predictions" in about["description"]
 
         keep(workspace, RunFolder(workspace / "runs" / LIVE), loss=0.125)
         for file in sorted((workspace / "checkpoints").rglob("*"), reverse=True):
