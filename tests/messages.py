@@ -51,6 +51,8 @@ _VALUES = [
     (_DAYS, "<day>"),
     (rf"({_DAYS.replace('-', '')})-\d{{6}}", "<run>"),
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{12,}", "<hex>"),
+    # The name of a schedule ends in a digest of the workspace's path.
+    (r"\b(edgeline-\w+)-[0-9a-f]{8}\b", r"\1-<hex>"),
     (r"_ssl\.c:\d+", "_ssl.c:<line>"),
     (r"sqlalche\.me/e/\d+", "sqlalche.me/e/<version>"),
 ]
